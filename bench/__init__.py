@@ -1,0 +1,1 @@
+"""The runner: settings, data, training, evaluation, and the command line."""

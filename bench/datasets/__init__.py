@@ -1,0 +1,1 @@
+"""Data sets: one file a format; the name of the file is the name that a user types."""

@@ -1,0 +1,1 @@
+"""Detectors made of interchangeable parts."""

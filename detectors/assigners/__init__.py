@@ -1,0 +1,1 @@
+"""Which prior must find which object: one assigner a file."""

@@ -1,0 +1,1 @@
+"""Losses, each kind with its kin in one file."""

@@ -1,0 +1,32 @@
+"""Where the tuner may look: written beside a setting's default, in the variant's own file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Any number from `low` to `high`, both included; on a logarithmic scale if `log`."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"Range({self.low}, {self.high}): low must be below high")
+        if self.log and self.low <= 0:
+            raise ValueError(f"Range({self.low}, {self.high}): a logarithmic range starts above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of `options`."""
+
+    options: tuple[str | int | float | bool, ...]
+
+    def __init__(self, *options: str | int | float | bool) -> None:
+        if len(set(options)) < 2:
+            raise ValueError(f"Choice{options}: needs two different options")
+        object.__setattr__(self, "options", options)

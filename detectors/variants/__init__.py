@@ -1,0 +1,1 @@
+"""Variants: one file each; the name of the file is the name that a user types."""

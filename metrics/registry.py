@@ -1,0 +1,89 @@
+"""Names that a user can type: variants, measures and data sets, found lazily by the name of their file."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+from metrics.errors import InputError
+
+T = TypeVar("T")
+
+
+class UnknownName(InputError, KeyError):
+    """A name that is not registered; the message has the nearest one that is."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        self.name = name
+        self.message = f"unknown {kind} {name!r}{did_you_mean(name, known) or '; known: ' + ', '.join(known)}"
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'retinanet'?"``, or nothing where no known name is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """A mapping from a name to a thing that a module of that name registers when it is imported.
+
+    The modules of `package` are ours; other distributions add theirs by an entry point of the group
+    ``detbench.<kind>s``, which names a module. A module is imported when its name is first asked for.
+
+    Args:
+        kind: what a user calls such a thing: ``variant``, ``measure``, ``dataset``.
+        package: dotted name of the folder whose files are named by the things in them.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self.package = package
+        self._things: dict[str, T] = {}
+
+    def register(self, name: str, thing: T) -> T:
+        """Called by a module for each thing it defines; the same name twice is an error."""
+        if name in self._things:
+            raise InputError(f"{self.kind} {name!r} is registered twice; rename one of them")
+        self._things[name] = thing
+        return thing
+
+    def names(self) -> list[str]:
+        """All names in alphabetical order, without importing a module."""
+        return sorted({*self._modules(), *self._things})
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._things:
+            modules = self._modules()
+            if name in modules:
+                importlib.import_module(modules[name])
+        if name not in self._things:
+            raise UnknownName(self.kind, name, self.names())
+        return self._things[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __len__(self) -> int:
+        return len(self.names())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names()
+
+    def _modules(self) -> dict[str, str]:
+        folder = importlib.import_module(self.package)
+        ours = {
+            module.name: f"{self.package}.{module.name}"
+            for module in pkgutil.iter_modules(folder.__path__)
+            if not module.name.startswith("_")
+        }
+        theirs = {entry.name: entry.value for entry in entry_points(group=f"detbench.{self.kind}s")}
+        return theirs | ours
