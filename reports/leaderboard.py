@@ -1,0 +1,146 @@
+"""The tables that a report is made of, for people and for programs: `leaderboard.csv` and `metrics.csv`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from reports.csv import to_csv
+from reports.files import write_whole
+from reports.models import Model, group_models
+from reports.results import RunFolder
+
+if TYPE_CHECKING:
+    from metrics.evaluate import Evaluation
+
+HEADLINE = (
+    "ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large",
+    "ar_1", "ar_10", "ar_100", "ar_small", "ar_medium", "ar_large",
+)  # fmt: skip
+"""COCO's twelve numbers by short name, in COCO's order."""
+
+METRICS_COLUMNS = (
+    "run_id", "model_id", "seed", "dataset", "split", "domain", "slice_axis", "slice_value", "class_id", "class_name",
+    "metric", "iou", "area", "max_dets", "threshold", "value", "ci_low", "ci_high", "ci_method", "se",
+    "n_img", "n_gt", "n_det", "unit", "higher_is_better",
+)  # fmt: skip
+"""Columns of `metrics.csv`. Empty: not said of this row, or not measured."""
+
+
+def leaderboard(runs: Sequence[RunFolder]) -> pd.DataFrame:
+    """One row per run: who it is, COCO's twelve numbers, what it cost.
+
+    Sorted by ``ap``, best first, NaN last, ties by name; ``rank`` says so aloud. Numbers are fractions, and NaN where
+    a measure is not defined (no object of that size).
+    """
+    labels = {run.result.name: model.label for model in group_models(runs) for run in model.runs}
+    rows = []
+    for run in runs:
+        result = run.result
+        rows.append(
+            {
+                "run_id": result.name,
+                "model_id": labels[result.name],
+                "variant": result.variant,
+                "seed": result.seed,
+                "dataset": result.data.name,
+                "split": result.data.split,
+                **{name: result.headline.get(name) for name in HEADLINE},
+                "epochs": result.budget.epochs,
+                "images_seen": result.budget.images_seen,
+                "train_seconds": result.budget.train_seconds,
+                "total_seconds": result.budget.total_seconds,
+                "parameters": result.budget.parameters,
+                "trials": result.budget.trials,
+                "device": result.environment.device,
+                "status": result.status,
+            }
+        )
+    frame = pd.DataFrame(rows)
+    whole = ("seed", "images_seen", "parameters", "trials")
+    measured = (*HEADLINE, "epochs", "train_seconds", "total_seconds")
+    frame = frame.astype(dict.fromkeys(whole, "Int64") | dict.fromkeys(measured, "float64"))
+    frame = frame.sort_values("run_id", kind="stable")
+    frame = frame.sort_values("ap", ascending=False, na_position="last", kind="stable", ignore_index=True)
+    frame.insert(0, "rank", range(1, len(frame) + 1))
+    return frame
+
+
+def metrics_rows(run: RunFolder, evaluation: Evaluation, model: str = "") -> pd.DataFrame:
+    """Every value of an evaluation of `run` as a tidy row, in the columns `METRICS_COLUMNS`.
+
+    Args:
+        run: whose truth and detections were evaluated.
+        evaluation: what was measured.
+        model: what tables call the model; the variant's name if empty.
+    """
+    result, truth, found = run.result, run.truth, run.found
+    catalog = truth.catalog
+    rows = evaluation.to_frame()
+    named = rows["class"].notna() & (rows["class"] != "")
+    ids = dict(zip(catalog.classes, catalog.class_ids, strict=True))
+    asked_for = ~(truth.crowd | truth.ignored)
+    objects = pd.Series(truth.label[asked_for]).value_counts()
+    detections = pd.Series(found.label).value_counts()
+    label = {name: at for at, name in enumerate(catalog.classes)}
+    labels = rows["class"].where(named).map(label)
+    tidy = pd.DataFrame(
+        {
+            "run_id": result.name,
+            "model_id": model or result.variant,
+            "seed": pd.array([result.seed] * len(rows), dtype="Int64"),
+            "dataset": result.data.name,
+            "split": result.data.split,
+            "class_id": rows["class"].where(named).map(ids).astype("Int64"),
+            "class_name": rows["class"].where(named),
+            "metric": rows["name"],
+            "iou": rows["iou"],
+            "area": rows["area"],
+            "max_dets": rows["max_dets"].astype("Int64"),
+            "value": rows["value"],
+            "n_img": len(catalog.image_ids),
+            "n_gt": labels.map(objects).fillna(0).where(named, int(asked_for.sum())).astype("Int64"),
+            "n_det": labels.map(detections).fillna(0).where(named, len(found)).astype("Int64"),
+            "unit": "fraction",
+            "higher_is_better": rows["higher_is_better"],
+        }
+    )
+    return tidy.reindex(columns=list(METRICS_COLUMNS))
+
+
+def write_tables(
+    runs: Sequence[RunFolder], folder: str | Path, evaluations: Sequence[Evaluation] | None = None
+) -> tuple[Path, Path]:
+    """Write `leaderboard.csv` (a row per run) and `metrics.csv` (a row per value) into `folder`.
+
+    Args:
+        runs: all evaluated on the same truth.
+        folder: made where it is missing.
+        evaluations: of each run, where the caller has them; measured here otherwise.
+
+    Returns:
+        The paths of both files. The same runs give the same bytes.
+    """
+    folder = Path(folder)
+    if evaluations is None:
+        from metrics.evaluate import evaluate
+
+        evaluations = [evaluate(run.truth, run.found) for run in runs]
+    labels = _labels(group_models(runs))
+    rows = [
+        metrics_rows(run, evaluation, labels[run.result.name])
+        for run, evaluation in zip(runs, evaluations, strict=True)
+    ]
+    order = sorted(range(len(runs)), key=lambda at: runs[at].result.name)
+    tidy = pd.concat([rows[at] for at in order], ignore_index=True) if rows else pd.DataFrame()
+    return (
+        write_whole(folder / "leaderboard.csv", to_csv(leaderboard(runs))),
+        write_whole(folder / "metrics.csv", to_csv(tidy)),
+    )
+
+
+def _labels(models: Sequence[Model]) -> dict[str, str]:
+    return {run.result.name: model.label for model in models for run in model.runs}

@@ -1,0 +1,52 @@
+"""How models are told apart in figures and tables: colour, marker and dash, so that none of them is needed alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Hues of Okabe and Ito (2008), "Color Universal Design", darkened for a light page and lightened for a dark one until
+# each stands out by 3:1 from its paper; a test holds that.
+LIGHT = ("#0072b2", "#c95200", "#00855f", "#b0568a", "#9a6a00", "#2b86b8", "#7d7400", "#4a4f57")
+DARK = ("#5aaee6", "#f0884a", "#2fc596", "#e39cc3", "#e6b23c", "#8ecdf2", "#e8de5a", "#c3c9d2")
+
+COLOURS = len(LIGHT)
+
+DASHES = ("", "7 3", "2 2.5", "9 3 2 3", "12 3", "5 2 1 2 1 2")
+"""SVG dash patterns in pixels; the first is solid."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""matplotlib's names."""
+
+# The same markers as paths around (17, 7), for legends and table rows.
+_PATHS = {
+    "o": "M21 7a4 4 0 1 1-8 0a4 4 0 1 1 8 0Z",
+    "s": "M13.4 3.4h7.2v7.2h-7.2Z",
+    "^": "M17 2.4L21.6 11H12.4Z",
+    "D": "M17 2.2L21.8 7L17 11.8L12.2 7Z",
+    "v": "M17 11.6L12.4 3H21.6Z",
+    "P": "M15.6 2.6h2.8v3h3v2.8h-3v3h-2.8v-3h-3v-2.8h3Z",
+    "X": "M14 2.2L17 5.2L20 2.2L21.8 4L18.8 7L21.8 10L20 11.8L17 8.8L14 11.8L12.2 10L15.2 7L12.2 4Z",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What stands for one model.
+
+    Attributes:
+        colour: index into `LIGHT` and `DARK`; the style sheet's ``--s<colour>``.
+        dash: SVG dash pattern.
+        shape: matplotlib's name of the marker.
+        path: the marker as an SVG path around (17, 7).
+    """
+
+    colour: int
+    dash: str
+    shape: str
+    path: str
+
+
+def mark(number: int) -> Mark:
+    """The mark of the model of that number; the first 168 numbers differ, the first eight in colour already."""
+    shape = MARKERS[number % len(MARKERS)]
+    return Mark(number % COLOURS, DASHES[(number + number // COLOURS) % len(DASHES)], shape, _PATHS[shape])
