@@ -63,6 +63,7 @@ class DenseOutput(NamedTuple):
         quality: (B, A) logits of how well the box is placed; None where the detector does not say.
         priors: (A, 4) xyxy in pixels of the network's input.
         image_size: (height, width) of the network's input.
+        levels: number of priors of each feature level, finest first; they sum to A.
     """
 
     logits: Tensor
@@ -70,6 +71,7 @@ class DenseOutput(NamedTuple):
     quality: Tensor | None
     priors: Tensor
     image_size: tuple[int, int]
+    levels: tuple[int, ...]
 
 
 class Suppression(Protocol):

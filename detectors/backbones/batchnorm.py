@@ -1,0 +1,61 @@
+"""True BatchNorm statistics for networks whose BatchNorm was folded into the convolutions before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def reestimate(
+    network: nn.Module, layers: Sequence[nn.Module], batches: Iterable[Tensor], images: int = 64
+) -> None:
+    """Give `layers` the mean and variance of what they see, and weights that leave their output as it was.
+
+    A folded layer is y = x weight / sqrt(1 + eps) + bias with statistics (0, 1): normalising by batch would undo
+    what the network has learned. With mean m and variance v of its real input, weight' = scale sqrt(v + eps) and
+    bias' = bias + scale (m - mean), scale = weight / sqrt(variance + eps), it computes the same in evaluation mode,
+    and nearly the same by batch.
+
+    Args:
+        network: run in evaluation mode on the batches.
+        layers: BatchNorm layers of `network`, with affine parameters.
+        batches: (B, 3, H, W) images; taken until there were `images` of them.
+        images: how many are enough.
+    """
+    sums: dict[nn.Module, Tensor] = {}
+    counts: dict[nn.Module, int] = {}
+
+    def observe(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        x = inputs[0].double()
+        moments = torch.stack([x.sum(dim=(0, 2, 3)), (x * x).sum(dim=(0, 2, 3))])
+        sums[layer] = sums.get(layer, torch.zeros_like(moments)) + moments
+        counts[layer] = counts.get(layer, 0) + x.numel() // x.shape[1]
+
+    hooks = [layer.register_forward_pre_hook(observe) for layer in layers]
+    training = network.training
+    network.eval()
+    seen = 0
+    try:
+        for batch in batches:
+            network(batch)
+            seen += len(batch)
+            if seen >= images:
+                break
+    finally:
+        network.train(training)
+        for hook in hooks:
+            hook.remove()
+    for layer, moments in sums.items():
+        assert isinstance(layer, nn.BatchNorm2d)
+        assert layer.running_mean is not None
+        assert layer.running_var is not None
+        mean, square = moments / counts[layer]
+        variance = (square - mean * mean).clamp(min=0)
+        scale = layer.weight / torch.sqrt(layer.running_var + layer.eps)
+        layer.bias.add_(scale * (mean.float() - layer.running_mean))
+        layer.weight.copy_(scale * torch.sqrt(variance.float() + layer.eps))
+        layer.running_mean.copy_(mean)
+        layer.running_var.copy_(variance)

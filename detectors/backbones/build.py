@@ -1,0 +1,242 @@
+"""From settings to a backbone: its network, the input it wants, its weights, what is frozen, how BatchNorm behaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+from urllib.error import URLError
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+from torchvision import models
+from torchvision.models.feature_extraction import create_feature_extractor
+
+from detectors.backbones.batchnorm import reestimate
+from detectors.backbones.mb_tiny import MbTiny
+from detectors.config import Config
+from detectors.weights import load_state, load_weights
+from metrics.errors import InputError, MachineError
+from metrics.registry import UnknownName
+
+Input = Literal["imagenet", "unit", "minus-one-one", "face", "caffe-bgr", "bgr-unit"]
+
+_INPUTS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], bool]] = {
+    # mean and deviation in 0..255, in the order of the channels that the network wants; whether that is BGR
+    "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375), False),
+    "unit": ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0), False),
+    "minus-one-one": ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5), False),
+    "face": ((127.0, 127.0, 127.0), (128.0, 128.0, 128.0), False),
+    "caffe-bgr": ((104.0, 117.0, 123.0), (1.0, 1.0, 1.0), True),
+    "bgr-unit": ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0), True),
+}
+
+_NODES: dict[str, dict[int, str]] = {
+    # where torchvision's networks hold the features of each stride; in MobileNets the widened ones just before the
+    # next stride, as SSDLite uses them (Sandler et al. 2018, section 6.2)
+    **{f"resnet{depth}": {8: "layer2", 16: "layer3", 32: "layer4"} for depth in (18, 34, 50, 101, 152)},
+    "mobilenet_v2": {8: "features.7.conv.0", 16: "features.14.conv.0", 32: "features.18"},
+    "mobilenet_v3_large": {8: "features.7.block.0", 16: "features.13.block.0", 32: "features.16"},
+    "mobilenet_v3_small": {8: "features.4.block.0", 16: "features.9.block.0", 32: "features.12"},
+    "vgg16": {8: "features.22", 16: "features.29"},
+    "squeezenet1_1": {8: "features.7", 16: "features.12"},
+    **{
+        f"shufflenet_v2_x{width}": {8: "stage2", 16: "stage3", 32: "stage4"}
+        for width in ("0_5", "1_0", "1_5", "2_0")
+    },
+}
+
+BACKBONES = ("mb_tiny", *sorted(_NODES))
+"""Names that `backbone.name` takes."""
+
+
+class BackboneConfig(Config):
+    """The network that turns images into features."""
+
+    name: str = "mb_tiny"
+    """`mb_tiny`, or a network of torchvision."""
+    weights: str | None = None
+    """A file of weights, or torchvision's name for them, such as IMAGENET1K_V1; none: random."""
+    input: Input = "imagenet"
+    """What the weights were trained on: `imagenet` RGB by mean and deviation; `unit` RGB 0..1; `minus-one-one` RGB
+    / 127.5 - 1; `face` (RGB - 127) / 128; `caffe-bgr` BGR 0..255 less (104, 117, 123); `bgr-unit` BGR 0..1."""
+    frozen_stages: int = Field(default=0, ge=0, le=6)
+    """Layers up to stride 2 ** frozen_stages are not trained; 0: all are."""
+    norm: Literal["train", "frozen", "reestimate"] = "train"
+    """BatchNorm: `train` by batch; `frozen` as loaded; `reestimate` for weights whose BatchNorm was folded into the
+    convolutions: true statistics from training images first, which leaves the function as it was, then by batch."""
+    base_channel: int = Field(default=16, ge=4)
+    """Width of `mb_tiny`."""
+    separable: bool = True
+    """Depthwise-separable blocks in `mb_tiny`; off: full convolutions."""
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in BACKBONES:
+            raise ValueError(str(UnknownName("backbone", name, BACKBONES)))
+        return name
+
+
+class Backbone(nn.Module):
+    """Images to features, finest first.
+
+    Args:
+        body: normalised images to features.
+        strides: of the features, in pixels of the image; each map's side is the image's over the stride, rounded up.
+        channels: of the features.
+        input: how `body` wants its images, see `BackboneConfig.input`.
+        frozen_stages: see `BackboneConfig.frozen_stages`.
+        norm: see `BackboneConfig.norm`.
+    """
+
+    _mean: Tensor
+    _deviation: Tensor
+
+    def __init__(
+        self,
+        body: nn.Module,
+        strides: Sequence[int],
+        channels: Sequence[int],
+        input: Input = "imagenet",
+        frozen_stages: int = 0,
+        norm: Literal["train", "frozen", "reestimate"] = "train",
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.strides = tuple(strides)
+        self.channels = tuple(channels)
+        self.norm = norm
+        mean, deviation, self._bgr = _INPUTS[input]
+        self.register_buffer("_mean", torch.tensor(mean).view(3, 1, 1) / 255, persistent=False)
+        self.register_buffer("_deviation", torch.tensor(deviation).view(3, 1, 1) / 255, persistent=False)
+        frozen = _layers_up_to(body, 2**frozen_stages) if frozen_stages else []
+        if norm == "frozen":
+            frozen += _batch_norms(body)
+        for layer in frozen:
+            layer.requires_grad_(False)
+        self._still = [layer for layer in frozen if isinstance(layer, nn.BatchNorm2d)]
+        self.train(self.training)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Features of (B, 3, H, W) RGB images in [0, 1]."""
+        if self._bgr:
+            images = images.flip(1)
+        features = self.body((images - self._mean) / self._deviation)
+        return list(features.values()) if isinstance(features, Mapping) else list(features)
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Frozen BatchNorm stays as it is in training mode, too."""
+        super().train(mode)
+        for layer in self._still:
+            layer.eval()
+        return self
+
+    def prepare(self, batches: Iterable[Tensor], images: int = 64) -> bool:
+        """Before training from loaded weights: true statistics for folded BatchNorm, if `norm` is ``reestimate``.
+
+        Args:
+            batches: (B, 3, H, W) training images in [0, 1]; only as many as needed are taken, none if nothing is
+                to be done.
+            images: how many are enough.
+
+        Returns:
+            Whether anything was done. What the network computes in evaluation mode is the same either way.
+        """
+        if self.norm != "reestimate":
+            return False
+        reestimate(
+            self, [layer for layer in _batch_norms(self.body) if layer not in self._still], batches, images
+        )
+        return True
+
+
+def make_backbone(config: BackboneConfig) -> Backbone:
+    """The backbone that the settings describe, with its weights loaded."""
+    if config.name == "mb_tiny":
+        tiny = MbTiny(config.base_channel, config.separable)
+        if config.weights is not None:
+            load_weights(tiny, config.weights, rename=_of_mb_tiny)
+        return Backbone(tiny, tiny.strides, tiny.channels, config.input, config.frozen_stages, config.norm)
+    body, unused = _from_torchvision(config.name)
+    if config.weights is not None:
+        if _is_file(config.weights):
+            load_weights(body, config.weights, unused=unused)
+        else:
+            state = _download(config.name, config.weights)
+            load_state(body, state, config.weights, unused=unused)
+    strides = tuple(_NODES[config.name])
+    return Backbone(body, strides, _channels(body), config.input, config.frozen_stages, config.norm)
+
+
+def _of_mb_tiny(key: str) -> str | None:
+    """Keys of a whole face detector: its heads are not the backbone's."""
+    return None if "_headers." in key else key
+
+
+def _from_torchvision(name: str) -> tuple[nn.Module, frozenset[str]]:
+    """The part of torchvision's network that makes the features, and the keys of the rest."""
+    network = models.get_model(name, weights=None)
+    keys = frozenset(network.state_dict())
+    if name == "squeezenet1_1":
+        # Without padding its maps would be one short, and its cells not where those of all other backbones are.
+        network.features[0].padding = (1, 1)
+    body = create_feature_extractor(network, {node: str(stride) for stride, node in _NODES[name].items()})
+    return body, keys - frozenset(body.state_dict())
+
+
+def _is_file(weights: str) -> bool:
+    return "/" in weights or "." in weights or Path(weights).exists()
+
+
+def _download(name: str, weights: str) -> Mapping[str, Tensor]:
+    known = models.get_model_weights(name)
+    if weights not in known.__members__:
+        raise InputError(
+            f"backbone.weights: {name} has no weights named {weights!r}, and there is no such file; "
+            f"known: {', '.join(known.__members__)}"
+        )
+    try:
+        state: Mapping[str, Tensor] = known[weights].get_state_dict(progress=False, check_hash=True)
+    except (URLError, OSError) as error:
+        raise MachineError(
+            f"backbone.weights: cannot download {weights} of {name} ({error}); without network give a file"
+        ) from None
+    return state
+
+
+@torch.no_grad()
+def _channels(body: nn.Module) -> list[int]:
+    training = body.training
+    features = body.eval()(torch.zeros(1, 3, 64, 64))
+    body.train(training)
+    return [feature.shape[1] for feature in features.values()]
+
+
+def _batch_norms(module: nn.Module) -> list[nn.Module]:
+    return [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
+
+
+@torch.no_grad()
+def _layers_up_to(body: nn.Module, stride: int) -> list[nn.Module]:
+    """The layers with parameters that run before the features become coarser than `stride`."""
+    side = 128
+    order: list[tuple[nn.Module, int]] = []
+
+    def note(layer: nn.Module, _: object, output: Tensor) -> None:
+        order.append((layer, side // output.shape[-1]))
+
+    hooks = [
+        layer.register_forward_hook(note)
+        for layer in body.modules()
+        if not list(layer.children()) and list(layer.parameters())
+    ]
+    training = body.training
+    body.eval()(torch.zeros(1, 3, side, side))
+    body.train(training)
+    for hook in hooks:
+        hook.remove()
+    # Squeeze-and-excitation sees one pixel, so the last layer that is fine enough ends it, not the first that is not.
+    end = max((place for place, (_, at) in enumerate(order, start=1) if at <= stride), default=0)
+    return [layer for layer, _ in order[:end]]

@@ -1,0 +1,266 @@
+"""The dense detector: backbone, neck, head and priors say what they see; assigner, coder and losses teach them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from detectors.assigners.types import Assigner, Assignment, PaddedTargets, Prediction, pad_targets
+from detectors.backbones import Backbone, BackboneConfig
+from detectors.coders import BoxCoder
+from detectors.config import Config
+from detectors.losses.box import BoxLoss
+from detectors.losses.classification import ClassLoss
+from detectors.losses.quality import QualityLoss
+from detectors.nms import NMSConfig
+from detectors.priors import GridPriors
+from detectors.types import DenseOutput, Detections, Suppression, Targets
+from metrics.errors import InputError
+from metrics.iou import aligned_box_iou
+
+
+class CandidatesConfig(Config):
+    """Which of all priors' boxes become candidates for suppression."""
+
+    score: float = Field(default=0.01, ge=0, le=1)
+    """What scores no more is no candidate; where `nms.score` is lower, that holds."""
+    top_k: int = Field(default=1000, ge=1)
+    """At most so many of each group, the best first."""
+    per: Literal["level", "class", "image"] = "level"
+    """The groups: each feature level (RetinaNet), each class (SSD), or all together."""
+
+
+class DenseConfig(Config):
+    """Settings that all dense detectors have."""
+
+    backbone: BackboneConfig = BackboneConfig()
+    candidates: CandidatesConfig = CandidatesConfig()
+    nms: NMSConfig = NMSConfig()
+    box_weight: float = Field(default=1.0, ge=0)
+    """Weight of the box loss in the sum; the class loss weighs 1."""
+
+
+class DenseDetector(nn.Module):
+    """A one-stage detector, made of parts; see `detectors.types.Detector` for its verbs.
+
+    Args:
+        backbone: images to features.
+        neck: features to the levels that the head sees; has `strides` and `channels`.
+        head: levels to logits, codes and quality.
+        priors: for the same levels.
+        num_classes: C.
+        assigner: which object each prior must find.
+        coder: how boxes are written against priors.
+        class_loss: owns the class channels and their scores.
+        box_loss: on codes or on boxes.
+        nms: suppression.
+        quality_loss: for the head's quality branch, which is multiplied into the score (geometric mean).
+        candidates: which boxes `decode` gives.
+        box_weight: weight of the box loss.
+        normalise: divide the losses by the positive priors of the whole ``batch``, or of each ``image`` and average.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: Backbone,
+        neck: nn.Module,
+        head: nn.Module,
+        priors: GridPriors,
+        num_classes: int,
+        assigner: Assigner,
+        coder: BoxCoder,
+        class_loss: ClassLoss,
+        box_loss: BoxLoss,
+        nms: Suppression,
+        quality_loss: QualityLoss | None = None,
+        candidates: CandidatesConfig = CandidatesConfig(),  # noqa: B008  (frozen)
+        box_weight: float = 1.0,
+        normalise: Literal["batch", "image"] = "batch",
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.neck = neck
+        self.head = head
+        self.priors = priors
+        self.num_classes = num_classes
+        self.assigner = assigner
+        self.coder = coder
+        self.class_loss = class_loss
+        self.box_loss = box_loss
+        self.nms = nms
+        self.quality_loss = quality_loss
+        self.candidates = candidates
+        self.box_weight = box_weight
+        self.normalise = normalise
+        self.to(memory_format=torch.channels_last)  # faster on CPU and GPU alike
+
+    def prepare(self, batches: Iterable[Tensor]) -> bool:
+        """Call once before training from scratch or from loaded weights; see `Backbone.prepare`."""
+        return self.backbone.prepare(batches)
+
+    def forward(self, images: Tensor) -> DenseOutput:
+        """Raw output for (B, 3, H, W) RGB images, float32 in [0, 1]; any H, W."""
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise InputError(f"images: expected shape (B, 3, H, W), got {tuple(images.shape)}")
+        images = images.contiguous(memory_format=torch.channels_last)
+        features = self.neck(self.backbone(images))
+        logits, codes, quality = self.head(features)
+        grids = [(feature.shape[2], feature.shape[3]) for feature in features]
+        image_size = (images.shape[2], images.shape[3])
+        priors = self.priors(grids, image_size, images.device)
+        levels = tuple(
+            rows * columns * n for (rows, columns), n in zip(grids, self.priors.per_cell, strict=True)
+        )
+        return DenseOutput(logits, codes, quality, priors, image_size, levels)
+
+    def losses(self, output: DenseOutput, targets: list[Targets]) -> dict[str, Tensor]:
+        """``class``, ``box`` and where there is a quality branch ``quality``: scalars, divided by the positives.
+
+        Boxes without width or height or with corners that are not finite are left out; a batch without any object
+        has a finite loss.
+
+        Raises:
+            InputError: not one `Targets` per image, or a label outside of [0, num_classes).
+        """
+        logits, codes = output.logits.float(), output.codes.float()
+        self._check(targets, len(logits))
+        truth = pad_targets(targets, logits.device)
+        with torch.no_grad():
+            heard = self._prediction(output) if self.assigner.listens else None
+            assignment = self.assigner(truth, output.priors, output.levels, heard)
+            image, prior = (assignment.objects >= 0).nonzero(as_tuple=True)
+            which = assignment.objects[image, prior]
+            boxes, priors = truth.boxes[image, which], output.priors[prior]
+        chosen = codes[image, prior]
+        with torch.no_grad():
+            found = self.coder.decode(chosen, priors)
+            labels = _labels(truth, assignment)
+            quality = self._targets_of_quality(assignment, image, prior, found, boxes)
+        per_box = self.box_loss(chosen, boxes, priors, self.coder)
+        if assignment.scores is not None:
+            per_box = per_box * assignment.scores[image, prior]
+        terms = {
+            "class": self.class_loss(logits, labels, quality),
+            "box": self.box_weight * _per_image(per_box, image, len(logits)),
+        }
+        if self.quality_loss is not None:
+            assert output.quality is not None
+            said = output.quality.float()[image, prior]
+            terms["quality"] = _per_image(self.quality_loss(said, found, boxes, priors), image, len(logits))
+        positives = (assignment.objects >= 0) if assignment.scores is None else assignment.scores
+        return self._normalised(terms, positives.sum(dim=1))
+
+    @torch.no_grad()
+    def decode(self, output: DenseOutput) -> list[Detections]:
+        """Candidates of each image, by falling score, clipped to the image; see `CandidatesConfig`."""
+        scores = self._scores(output)
+        best, index = self._top(scores, output.levels)
+        best, order = best.sort(dim=1, descending=True, stable=True)
+        index = index.gather(1, order)
+        prior, labels = index // self.num_classes, index % self.num_classes
+        codes = output.codes.float().gather(1, prior[..., None].expand(-1, -1, output.codes.shape[-1]))
+        boxes = _clip(self.coder.decode(codes, output.priors[prior]), output.image_size)
+        counts = (best > self._floor()).sum(dim=1).tolist()  # the one wait for the device
+        return [
+            Detections(boxes[image, :count], best[image, :count], labels[image, :count])
+            for image, count in enumerate(counts)
+        ]
+
+    @torch.inference_mode()
+    def predict(self, images: Tensor) -> list[Detections]:
+        """Detections in each of (B, 3, H, W) RGB images, float32 in [0, 1]; call `eval` first."""
+        return [self.nms(candidates) for candidates in self.decode(self(images))]
+
+    def _scores(self, output: DenseOutput) -> Tensor:
+        scores = self.class_loss.scores(output.logits.float())
+        if output.quality is not None:
+            scores = (scores * output.quality.float().sigmoid()[..., None]).sqrt()
+        return scores
+
+    def _prediction(self, output: DenseOutput) -> Prediction:
+        return Prediction(self._scores(output), self.coder.decode(output.codes.float(), output.priors))
+
+    def _floor(self) -> float:
+        config = getattr(self.nms, "config", None)
+        return (
+            min(self.candidates.score, config.score)
+            if isinstance(config, NMSConfig)
+            else self.candidates.score
+        )
+
+    def _top(self, scores: Tensor, levels: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The best scores (B, K) of all groups, and their index (B, K) into (A, C) flattened."""
+        classes = scores.shape[-1]
+        if self.candidates.per == "class":
+            k = min(self.candidates.top_k, scores.shape[1])
+            best, prior = scores.topk(k, dim=1)
+            index = prior * classes + torch.arange(classes, device=scores.device)
+            return best.flatten(1), index.flatten(1)
+        bests, indices, start = [], [], 0
+        for size in levels if self.candidates.per == "level" else [sum(levels)]:
+            group = scores[:, start : start + size].flatten(1)
+            best, index = group.topk(min(self.candidates.top_k, group.shape[1]), dim=1)
+            bests.append(best)
+            indices.append(index + start * classes)
+            start += size
+        return torch.cat(bests, dim=1), torch.cat(indices, dim=1)
+
+    def _check(self, targets: list[Targets], images: int) -> None:
+        if len(targets) != images:
+            raise InputError(f"targets: expected one per image, {images}, got {len(targets)}")
+        for number, target in enumerate(targets):
+            if not len(target.labels) or target.labels.device.type != "cpu":
+                continue
+            low, high = torch.aminmax(target.labels)
+            if low < 0 or high >= self.num_classes:
+                raise InputError(
+                    f"targets[{number}].labels: {int(low)} to {int(high)} with {self.num_classes} classes; "
+                    f"expected 0 to {self.num_classes - 1}"
+                )
+
+    def _targets_of_quality(
+        self, assignment: Assignment, image: Tensor, prior: Tensor, found: Tensor, boxes: Tensor
+    ) -> Tensor | None:
+        """(B, A) what the positive priors should score, for a class loss that asks; elsewhere 0."""
+        if not self.class_loss.soft:
+            return None
+        if assignment.scores is not None:
+            return assignment.scores
+        quality = torch.zeros(assignment.objects.shape, device=found.device)
+        quality[image, prior] = aligned_box_iou(found, boxes)
+        return quality
+
+    def _normalised(self, terms: dict[str, Tensor], positives: Tensor) -> dict[str, Tensor]:
+        if self.normalise == "image":
+            return {name: (term / positives.clamp(min=1)).mean() for name, term in terms.items()}
+        total = positives.sum().clamp(min=1)
+        return {name: term.sum() / total for name, term in terms.items()}
+
+
+def _labels(truth: PaddedTargets, assignment: Assignment) -> Tensor:
+    """(B, A) the label of each prior's object, or its verdict where it has none."""
+    labels = truth.labels.gather(1, assignment.objects.clamp(min=0))
+    return torch.where(assignment.objects >= 0, labels, assignment.objects)
+
+
+def _per_image(per_box: Tensor, image: Tensor, images: int) -> Tensor:
+    """(B,) sums of what (P,) positives of those images cost."""
+    return per_box.new_zeros(images).index_add(0, image, per_box)
+
+
+def _clip(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
+    height, width = image_size
+    return torch.stack(
+        [
+            boxes[..., 0].clamp(0, width),
+            boxes[..., 1].clamp(0, height),
+            boxes[..., 2].clamp(0, width),
+            boxes[..., 3].clamp(0, height),
+        ],
+        dim=-1,
+    )

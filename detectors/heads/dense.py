@@ -1,0 +1,191 @@
+"""Dense heads: features of each level to class logits, codes and quality for every prior."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+Norm = Literal["none", "group", "batch"]
+
+
+class HeadOutput(NamedTuple):
+    """What a head says about all A priors of B images, level by level, row by row, cell by cell.
+
+    Attributes:
+        logits: (B, A, class channels).
+        codes: (B, A, code channels).
+        quality: (B, A); None where the head has no such branch.
+    """
+
+    logits: Tensor
+    codes: Tensor
+    quality: Tensor | None
+
+
+class SharedHead(nn.Module):
+    """One pair of towers for all levels: RetinaNet's and, with a quality branch beside the codes, FCOS's.
+
+    Args:
+        channels_in: of every level.
+        levels: number of levels.
+        priors: per cell.
+        class_channels: per prior.
+        code_channels: per prior.
+        class_bias: what the class branch starts at.
+        convs: convolutions in each tower; 4 in the papers.
+        norm: after each of them; BatchNorm keeps statistics of its own for each level, whose scales differ.
+        quality: whether there is a quality branch.
+        level_scale: whether each level multiplies its codes by a learned number (Tian et al. 2019, section 3.2).
+    """
+
+    def __init__(
+        self,
+        channels_in: int,
+        levels: int,
+        priors: int,
+        class_channels: int,
+        code_channels: int,
+        class_bias: float = 0.0,
+        convs: int = 4,
+        norm: Norm = "none",
+        quality: bool = False,
+        level_scale: bool = False,
+    ) -> None:
+        super().__init__()
+        self.class_channels = class_channels
+        self.code_channels = code_channels
+        self.class_tower = _Tower(channels_in, convs, norm, levels)
+        self.box_tower = _Tower(channels_in, convs, norm, levels)
+        self.class_out = nn.Conv2d(channels_in, priors * class_channels, 3, padding=1)
+        self.box_out = nn.Conv2d(channels_in, priors * code_channels, 3, padding=1)
+        self.quality_out = nn.Conv2d(channels_in, priors, 3, padding=1) if quality else None
+        self.level_scale = nn.Parameter(torch.ones(levels)) if level_scale else None
+        for layer in (self.class_out, self.box_out, self.quality_out):
+            if layer is not None:
+                _start(layer, 0.0)
+        _start(self.class_out, class_bias)
+
+    def forward(self, features: Sequence[Tensor]) -> HeadOutput:
+        """See `HeadOutput`."""
+        logits, codes, quality = [], [], []
+        for level, feature in enumerate(features):
+            for_box = self.box_tower(feature, level)
+            logits.append(_by_prior(self.class_out(self.class_tower(feature, level)), self.class_channels))
+            code = _by_prior(self.box_out(for_box), self.code_channels)
+            codes.append(code if self.level_scale is None else code * self.level_scale[level])
+            if self.quality_out is not None:
+                quality.append(_by_prior(self.quality_out(for_box), 1).squeeze(-1))
+        return HeadOutput(
+            torch.cat(logits, 1), torch.cat(codes, 1), torch.cat(quality, 1) if quality else None
+        )
+
+
+class LevelHead(nn.Module):
+    """A pair of predictors of its own for each level: SSD's, and with depthwise-separable ones SSDLite's.
+
+    Args:
+        channels_in: of each level.
+        priors: per cell, of each level.
+        class_channels: per prior.
+        code_channels: per prior.
+        class_bias: what the class branch starts at.
+        separable: a depthwise 3 x 3 convolution, BatchNorm, ReLU6 and a pointwise convolution instead of one 3 x 3
+            (Sandler et al. 2018, section 6.2).
+    """
+
+    def __init__(
+        self,
+        channels_in: Sequence[int],
+        priors: Sequence[int],
+        class_channels: int,
+        code_channels: int,
+        class_bias: float = 0.0,
+        separable: bool = False,
+    ) -> None:
+        super().__init__()
+        self.class_channels = class_channels
+        self.code_channels = code_channels
+        make = _separable if separable else _plain
+        self.class_outs = _outs(make, channels_in, priors, class_channels, class_bias)
+        self.box_outs = _outs(make, channels_in, priors, code_channels, 0.0)
+
+    def forward(self, features: Sequence[Tensor]) -> HeadOutput:
+        """See `HeadOutput`."""
+        classes = zip(self.class_outs, features, strict=True)
+        boxes = zip(self.box_outs, features, strict=True)
+        logits = [_by_prior(out(feature), self.class_channels) for out, feature in classes]
+        codes = [_by_prior(out(feature), self.code_channels) for out, feature in boxes]
+        return HeadOutput(torch.cat(logits, 1), torch.cat(codes, 1), None)
+
+
+class _Tower(nn.Module):
+    def __init__(self, channels: int, convs: int, norm: Norm, levels: int) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(convs))
+        for conv in self.convs:
+            assert isinstance(conv, nn.Conv2d)
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+            assert conv.bias is not None
+            nn.init.zeros_(conv.bias)
+        self.norms = nn.ModuleList(_norm(norm, channels, levels) for _ in range(convs))
+
+    def forward(self, x: Tensor, level: int) -> Tensor:
+        for conv, norms in zip(self.convs, self.norms, strict=True):
+            assert isinstance(norms, nn.ModuleList)
+            x = torch.relu(norms[level % len(norms)](conv(x)))
+        return x
+
+
+def _norm(norm: Norm, channels: int, levels: int) -> nn.ModuleList:
+    """The normalisation of one layer: one for all levels, or one for each."""
+    match norm:
+        case "batch":
+            return nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(levels))
+        case "group":
+            return nn.ModuleList(
+                [nn.GroupNorm(max(1, channels // 8), channels)]
+            )  # of 8: 32 groups of 256 channels
+        case "none":
+            return nn.ModuleList([nn.Identity()])
+
+
+def _outs(
+    make: Callable[[int, int], nn.Sequential],
+    channels_in: Sequence[int],
+    priors: Sequence[int],
+    channels: int,
+    bias: float,
+) -> nn.ModuleList:
+    outs = nn.ModuleList(make(c, p * channels) for c, p in zip(channels_in, priors, strict=True))
+    for out in outs:
+        assert isinstance(out, nn.Sequential)
+        _start(out[-1], bias)
+    return outs
+
+
+def _plain(channels_in: int, channels_out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(channels_in, channels_out, 3, padding=1))
+
+
+def _separable(channels_in: int, channels_out: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_in, 3, padding=1, groups=channels_in, bias=False),
+        nn.BatchNorm2d(channels_in),
+        nn.ReLU6(inplace=True),
+        nn.Conv2d(channels_in, channels_out, 1),
+    )
+
+
+def _start(layer: nn.Module, bias: float) -> None:
+    assert isinstance(layer, nn.Conv2d)
+    nn.init.normal_(layer.weight, std=0.01)
+    assert layer.bias is not None
+    nn.init.constant_(layer.bias, bias)
+
+
+def _by_prior(x: Tensor, channels: int) -> Tensor:
+    """(B, priors * channels, H, W) to (B, H * W * priors, channels)."""
+    return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, channels)

@@ -1,0 +1,100 @@
+"""RetinaNet: anchors on a feature pyramid, focal loss, L1 on codes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from detectors.assigners.overlap import OverlapAssigner
+from detectors.backbones import make_backbone
+from detectors.coders import DeltaCoder
+from detectors.config import Config
+from detectors.dense import DenseConfig, DenseDetector
+from detectors.heads.dense import Norm, SharedHead
+from detectors.losses.box import box_loss
+from detectors.losses.classification import FocalLoss
+from detectors.necks.fpn import FPN
+from detectors.nms import NMS, NMSConfig
+from detectors.priors import GridPriors, octave_anchors
+from detectors.registry import variant
+from detectors.space import Choice, Range
+
+
+class FocalConfig(Config):
+    """Focal loss."""
+
+    alpha: Annotated[float, Range(0.1, 0.9)] = 0.25
+    """Weight of positives against negatives."""
+    gamma: Annotated[float, Range(0, 5)] = 2.0
+    """How much less the easy ones count."""
+
+
+class HeadConfig(Config):
+    """The head that all levels share, and the pyramid below it."""
+
+    channels: int = Field(default=64, ge=8)
+    """Of the pyramid and the towers; 256 in the papers."""
+    convs: int = Field(default=2, ge=0, le=8)
+    """Convolutions in each tower; 4 in the papers."""
+    norm: Norm = "batch"
+    """Normalisation in the towers."""
+
+
+class RetinaNetConfig(DenseConfig):
+    """Settings of RetinaNet. The paper's own network is the preset `retinanet-r50-fpn`; these suit small images."""
+
+    levels: int = Field(default=5, ge=1, le=8)
+    """Pyramid levels, from the backbone's finest on."""
+    head: HeadConfig = HeadConfig()
+    focal: FocalConfig = FocalConfig()
+    anchor_scale: Annotated[float, Range(1, 8, log=True)] = 4.0
+    """Side of each level's smallest square, in strides."""
+    octaves: Annotated[int, Choice(1, 2, 3)] = 3
+    """Anchor sizes within a factor of two."""
+    ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    """Heights over widths of the anchors."""
+    positive: Annotated[float, Range(0.3, 0.7)] = 0.5
+    """IoU with an object from which on an anchor must find it."""
+    negative: float = 0.4
+    """IoU below which an anchor is background; between the two it does not count."""
+    box_loss: Annotated[
+        Literal["smooth_l1", "l1", "iou", "giou", "diou", "ciou"], Choice("l1", "smooth_l1", "giou")
+    ] = "l1"
+    """What a misplaced box costs."""
+    nms: NMSConfig = NMSConfig(score=0.05, iou=0.5, max_dets=100)
+
+
+@variant("retinanet", config=RetinaNetConfig, source="Lin et al. 2017, arXiv:1708.02002", defaults={})
+def build(config: RetinaNetConfig, num_classes: int) -> DenseDetector:
+    """RetinaNet: anchors on a feature pyramid, focal loss against easy background."""
+    backbone = make_backbone(config.backbone)
+    neck = FPN(backbone.channels, backbone.strides, config.head.channels, config.levels)
+    shapes = octave_anchors(config.levels, config.anchor_scale, config.octaves, config.ratios)
+    priors = GridPriors(shapes, neck.strides, unit="stride")
+    coder = DeltaCoder()
+    class_loss = FocalLoss(config.focal.alpha, config.focal.gamma)
+    head = SharedHead(
+        config.head.channels,
+        config.levels,
+        priors.per_cell[0],
+        class_loss.channels(num_classes),
+        coder.channels,
+        class_loss.bias(),
+        config.head.convs,
+        config.head.norm,
+    )
+    return DenseDetector(
+        backbone=backbone,
+        neck=neck,
+        head=head,
+        priors=priors,
+        num_classes=num_classes,
+        assigner=OverlapAssigner(config.positive, config.negative, forced="tied"),
+        coder=coder,
+        class_loss=class_loss,
+        box_loss=box_loss(config.box_loss),
+        nms=NMS(config.nms),
+        candidates=config.candidates,
+        box_weight=config.box_weight,
+    )
