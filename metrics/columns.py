@@ -41,6 +41,8 @@ def check_ids(thing: object, name: str, ids: tuple[Any, ...], types: tuple[type,
         if not before < after:
             wrong = "twice" if before == after else f"after {before!r}"
             raise InputError(f"{name_of(thing)}.{name}: {after!r} stands {wrong}; ids are sorted and unique")
+    if ids and type(ids[0]) is int and (ids[0] < -(2**63) or ids[-1] >= 2**63):
+        raise InputError(f"{name_of(thing)}.{name}: {ids[0]} .. {ids[-1]} do not fit into 64 bits")
 
 
 def _shaped(thing: object, name: str, values: Any, shape: tuple[int, ...]) -> NDArray[Any]:
