@@ -1,0 +1,156 @@
+"""Matches and curves equal the reference's, to the last bit."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from oracles import Reference, coco_reference
+from strategies import Scene, random_scene, scenes, with_found
+
+from metrics.errors import InputError
+from metrics.matching import Matches, MatchRule, match
+
+RULES = (
+    MatchRule(),
+    MatchRule(by_class=False),
+    MatchRule(max_dets=(1, 2, 3)),
+    MatchRule(iou_thresholds=(0.05, 0.5, 1.0), max_dets=(2, 5, 100)),
+    MatchRule(area_ranges={"tiny": (0, 64), "rest": (64, 9216)}, max_dets=(3, 4, 10)),
+    MatchRule(iou_thresholds=tuple(np.linspace(0.1, 1, 64).tolist())),
+)
+
+
+def assert_is_the_reference(matches: Matches, reference: Reference) -> None:
+    """Curves at every max_dets, and the matches of every image, class, area range and threshold."""
+    for index, most in enumerate(matches.rule.max_dets):
+        curves = matches.curves(most)
+        for ours, theirs in (
+            (curves.precision, reference.precision),
+            (curves.score, reference.scores),
+            (curves.recall, reference.recall),
+        ):
+            assert_array_equal(np.nan_to_num(ours, nan=-1.0), theirs[..., index])
+        with np.errstate(invalid="ignore"):
+            recall = matches.found_count[index] / matches.positives[:, None]
+        assert_array_equal(np.nan_to_num(recall, nan=-1.0), np.moveaxis(reference.recall[..., index], 2, 0))
+
+    rule, catalog = matches.rule, matches.truth.catalog
+    images = len(catalog.image_ids)
+    for index, theirs in enumerate(reference.images):
+        label, rest = divmod(index, len(rule.areas) * images)
+        area, image = divmod(rest, images)
+        for threshold, iou in enumerate(rule.iou_thresholds):
+            outcome = matches.at(iou, rule.areas[area])
+            here = (outcome.image == image) & (outcome.label == label)
+            if theirs is None:
+                assert not here.any()
+                continue
+            # The reference numbers detections and objects from 1; ours are rows.
+            assert_array_equal(outcome.row[here] + 1, theirs["dtIds"])
+            assert_array_equal(outcome.object[here] + 1, theirs["dtMatches"][threshold])
+            assert_array_equal(outcome.ignored[here], theirs["dtIgnore"][threshold])
+            objects = np.array(theirs["gtIds"], int) - 1
+            assert_array_equal(outcome.asked[objects], theirs["gtIgnore"] == 0)
+            once = ~matches.truth.crowd[objects]  # of a crowd the reference keeps the last, we the surest
+            assert_array_equal(outcome.found_by[objects][once] + 1, theirs["gtMatches"][threshold][once])
+
+
+@given(scenes(), st.sampled_from(RULES))
+def test_matches_are_the_references(scene: Scene, rule: MatchRule) -> None:
+    assume(len(scene.found) > 0)
+    reference = coco_reference(scene.truth, scene.found, rule)
+    assert_is_the_reference(match(scene.truth, scene.found, rule), reference)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"images": 20},
+        {"images": 2, "classes": 1, "objects": 150, "detections": 500, "side": 600.0},
+        {"images": 1, "classes": 2, "objects": 160, "detections": 400, "side": 60.0, "crowds": 0.3},
+    ],
+    ids=["many images", "dense", "heaped"],
+)
+def test_matches_are_the_references_on_larger_scenes(rule: MatchRule, shape: dict[str, float]) -> None:
+    scene = random_scene(3, **shape)  # type: ignore[arg-type]
+    assert_is_the_reference(
+        match(scene.truth, scene.found, rule), coco_reference(scene.truth, scene.found, rule)
+    )
+
+
+@given(scenes(ignored=True))
+def test_an_ignored_object_is_taken_once_and_held_against_nobody(scene: Scene) -> None:
+    outcome = match(scene.truth, scene.found).at(0.5)
+    ignored = np.flatnonzero(scene.truth.ignored & ~scene.truth.crowd)
+    assert not outcome.asked[ignored].any()
+    taken = outcome.object[np.isin(outcome.object, ignored)]
+    assert len(np.unique(taken)) == len(taken)
+    assert outcome.ignored[np.isin(outcome.object, ignored)].all()
+    assert outcome.positives.sum() == (~scene.truth.ignored & ~scene.truth.crowd).sum()
+
+
+@given(scenes(ignored=True), st.randoms(use_true_random=False))
+def test_the_order_of_detections_does_not_matter_without_ties(scene: Scene, random: object) -> None:
+    scene.found.score[:] = np.linspace(0.9, 0.1, len(scene.found))
+    rows = np.arange(len(scene.found))
+    random.shuffle(rows)  # type: ignore[attr-defined]
+    one, other = match(scene.truth, scene.found), match(scene.truth, with_found(scene, rows).found)
+    assert_array_equal(one.curves().precision, other.curves().precision)
+    assert_array_equal(one.found_count, other.found_count)
+
+
+def test_no_detections_find_nothing_and_no_objects_are_not_defined() -> None:
+    scene = random_scene(0)
+    nothing = with_found(scene, np.arange(0))
+    curves = match(nothing.truth, nothing.found).curves()
+    asked = match(nothing.truth, nothing.found).positives > 0
+    assert (curves.recall[:, asked.T] == 0).all()
+    assert np.isnan(curves.recall[:, ~asked.T]).all()
+    without = nothing.truth.select([])
+    assert np.isnan(match(without, nothing.found.select([])).curves().precision).all()
+
+
+def test_matches_can_be_pickled() -> None:
+    scene = random_scene(1)
+    matches = match(scene.truth, scene.found)
+    again = pickle.loads(pickle.dumps(matches))
+    assert_array_equal(again.curves().precision, matches.curves().precision)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"iou_thresholds": ()}, "1 to 64"),
+        ({"iou_thresholds": (0.75, 0.5)}, "rising"),
+        ({"iou_thresholds": (0.0, 0.5)}, r"\(0, 1\]"),
+        ({"area_ranges": {"small": (9, 1)}}, "'small' goes from 9 down to 1"),
+        ({"max_dets": (10, 10)}, "rising"),
+        ({"max_dets": ()}, "rising"),
+    ],
+)
+def test_a_rule_that_makes_no_sense_is_refused(setting: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        MatchRule(**setting)  # type: ignore[arg-type]
+
+
+def test_what_the_rule_does_not_have_is_named() -> None:
+    scene = random_scene(1)
+    matches = match(scene.truth, scene.found)
+    with pytest.raises(InputError, match=r"0\.66 is not among the rule's thresholds"):
+        matches.at(0.66)
+    with pytest.raises(InputError, match="did you mean 'small'"):
+        matches.at(0.5, "smal")
+    with pytest.raises(InputError, match="expected 1 to 100"):
+        matches.curves(300)
+
+
+def test_tables_of_different_catalogs_are_refused() -> None:
+    scene, other = random_scene(1), random_scene(1, images=21)
+    with pytest.raises(InputError, match=r"truth\.catalog"):
+        match(scene.truth, other.found)
