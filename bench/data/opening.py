@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from bench.data.types import DATASETS, DataOptions, Dataset, DatasetFormat
-from metrics.errors import InputError
+from metrics.errors import InputError, InputWarning
 from metrics.registry import UnknownName, did_you_mean
 
 
@@ -28,9 +30,16 @@ def open_dataset(path: str | Path, format: str = "auto", seed: int = 0, **option
     """
     name = find_format(path, format)
     known = DATASETS[name]
-    return known.open(
-        None if known.recognises is None else Path(path), _checked(known, {"seed": seed, **options})
-    )
+    checked = _checked(known, {"seed": seed, **options})
+    drawn = known.recognises is None
+    notes = [] if drawn or format != "auto" else _also(Path(path), name)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        dataset = known.open(None if drawn else Path(path), checked)
+    for warning in caught:
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    notes += [str(warning.message) for warning in caught if issubclass(warning.category, InputWarning)]
+    return replace(dataset, notes=[*dataset.notes, *notes])
 
 
 def find_format(path: str | Path, format: str = "auto") -> str:
@@ -57,6 +66,16 @@ def find_format(path: str | Path, format: str = "auto") -> str:
         f"{path}: no known format of data set; looked for {looked}; found {_contents(Path(path))}; "
         f"if it is one of these all the same, say which with --format"
     )
+
+
+def _also(path: Path, chosen: str) -> list[str]:
+    """A note where other formats recognise the path too."""
+    others = [
+        name
+        for name, known in DATASETS.items()
+        if name != chosen and known.recognises and known.recognises(path)
+    ]
+    return [f"read as {chosen}; it can also be read with --format {' or '.join(others)}"] if others else []
 
 
 def _require(path: Path) -> None:
