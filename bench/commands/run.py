@@ -1,0 +1,125 @@
+"""``bench run``: train and evaluate variants on a data set, and compare them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.commands import options
+from bench.stopping import StopRequest
+
+if TYPE_CHECKING:
+    from bench.config import RunConfig
+
+NAME = "run"
+EXAMPLES = """Examples:
+
+python -m bench run --variant ssd
+
+python -m bench run --variant ssd retinanet fcos --data my_images/ --seeds 3
+
+python -m bench run --variant ssd --set train.epochs=30 nms.iou=0.4
+"""
+
+STOP = StopRequest()
+"""Whether this process was asked to stop; `bench.cli` puts the one that hears signals here."""
+
+
+def command(
+    variant: options.Variants,
+    data: options.Data = None,
+    format: options.Format = None,
+    preset: options.Preset = None,
+    config: options.ConfigFile = None,
+    set_: options.Sets = None,
+    seed: options.Seed = None,
+    seeds: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Runs of each variant, with seeds that differ.")
+    ] = 1,
+    epochs: options.Epochs = None,
+    device: options.Device = None,
+    workers: options.Workers = None,
+    out: options.Out = Path("runs"),
+    fresh: Annotated[
+        bool, typer.Option("--fresh", "--overwrite", help="Begin anew what is done or begun.")
+    ] = False,
+    show_config: Annotated[bool, typer.Option("--show-config", help="Print all settings and stop.")] = False,
+    show_paths: options.ShowPaths = False,
+    quiet: options.Quiet = False,
+    strict: options.Strict = False,
+    debug: options.Debug = False,
+) -> None:
+    """Train, predict, evaluate and compare variants, and write a report.
+
+    What is done already is not done again; what was broken off goes on where it stopped.
+    """
+    given = {
+        "data.format": format,
+        "seed": seed,
+        "train.epochs": epochs,
+        "device": device,
+        "workers": workers,
+    }
+    names = options.split_names(variant)
+    sources: dict[str, Any] = {
+        "data": data,
+        "preset": preset,
+        "file": config,
+        "sets": set_ or [],
+        "options": {path: value for path, value in given.items() if value is not None},
+        "variants": names,
+    }
+    if show_config:
+        from bench.commands.settings import show
+
+        show(names, sources)
+        return
+    _run(names, sources, seeds, out, fresh=fresh, show_paths=show_paths, quiet=quiet)
+
+
+def _run(
+    names: Sequence[str],
+    sources: dict[str, Any],
+    seeds: int,
+    out: Path,
+    fresh: bool,
+    show_paths: bool,
+    quiet: bool,
+) -> None:
+    from bench.commands.showing import show_results
+    from bench.comparison import compare_runs, comparison_folder
+    from bench.config import resolve
+    from bench.progress import Progress
+    from bench.provenance import command_line, started_by
+    from bench.run import Circumstances, images_of, open_configured, run
+
+    # Every variant's settings are checked before the first is trained.
+    for name in names:
+        resolve(name, **sources)
+    progress = Progress.fitting(quiet)
+    dataset = open_configured(resolve(names[0], **sources))
+    cells: list[RunConfig] = []
+    for name in names:
+        first = resolve(name, **sources, data_defaults=dataset.defaults)
+        cells += [first.with_seed(first.seed + k) for k in range(seeds)]
+    around = Circumstances(
+        progress=progress,
+        stop=STOP,
+        fresh=fresh,
+        command=command_line(started_by(), show_paths),
+        show_paths=show_paths,
+    )
+    runs = []
+    for number, cell in enumerate(cells, 1):
+        which = f" ({number} of {len(cells)})" if len(cells) > 1 else ""
+        progress.say(f"{cell.variant}, seed {cell.seed}, on {dataset.name}{which}")
+        runs.append(run(cell, out, dataset, around))
+    if len(runs) == 1:
+        page = runs[0].path / "report.html"
+    else:
+        split = dataset.splits[cells[0].evaluate.split]
+        page = compare_runs(runs, comparison_folder(runs, out), images_of(split), progress, show_paths)
+    show_results(runs, page)

@@ -1,0 +1,52 @@
+"""``bench config``: all settings of a run, and where each comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bench.commands import options
+
+NAME = "config"
+EXAMPLES = """Examples:
+
+python -m bench config --variant ssd
+
+python -m bench config --variant ssd --set nms.iou=0.4 > mine.toml
+"""
+
+
+def command(
+    variant: options.Variants,
+    data: options.Data = None,
+    format: options.Format = None,
+    preset: options.Preset = None,
+    config: options.ConfigFile = None,
+    set_: options.Sets = None,
+    strict: options.Strict = False,
+    debug: options.Debug = False,
+) -> None:
+    """Print all settings of a run as a TOML file, with where each value comes from.
+
+    Sources, each above those before it: the program, the data set, the variant, the preset, the file, the command.
+    """
+    names = options.split_names(variant)
+    sources: dict[str, Any] = {
+        "data": data,
+        "preset": preset,
+        "file": config,
+        "sets": set_ or [],
+        "options": {"data.format": format} if format is not None else {},
+        "variants": names,
+    }
+    show(names, sources)
+
+
+def show(names: Sequence[str], sources: dict[str, Any]) -> None:
+    """Print the settings of each variant."""
+    from bench.config import resolve
+    from bench.run import open_configured
+
+    dataset = open_configured(resolve(names[0], **sources))
+    texts = [resolve(name, **sources, data_defaults=dataset.defaults).toml(origins=True) for name in names]
+    print("\n\n".join(texts), end="")

@@ -1,0 +1,50 @@
+"""Results on the terminal: one row a run, and where the page is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from reports.results import RunFolder
+
+_COLUMNS = {
+    "ap": "AP",
+    "ap50": "AP50",
+    "ap75": "AP75",
+    "ap_small": "small",
+    "ap_medium": "medium",
+    "ap_large": "large",
+    "ar_100": "AR100",
+}
+
+
+def show_results(runs: Sequence[RunFolder], page: Path | None = None, console: Console | None = None) -> None:
+    """Print the runs, best AP first, and the path of the page; numbers are fractions, – is "not defined"."""
+    console = console or Console()
+    table = Table(title_justify="left", header_style="bold", box=None, pad_edge=False)
+    table.add_column("run", overflow="fold")
+    table.add_column("seed", justify="right")
+    for title in _COLUMNS.values():
+        table.add_column(title, justify="right")
+    table.add_column("trained", justify="right")
+    table.add_column("parameters", justify="right")
+    for run in sorted(runs, key=lambda run: -(run.result.headline.get("ap") or 0.0)):
+        result = run.result
+        seconds, parameters = result.budget.train_seconds, result.budget.parameters
+        table.add_row(
+            result.variant,
+            "–" if result.seed is None else str(result.seed),
+            *(_number(result.headline.get(name)) for name in _COLUMNS),
+            "–" if seconds is None else f"{seconds:.0f} s",
+            "–" if parameters is None else f"{parameters:,}",
+        )
+    console.print(table)
+    if page is not None:
+        console.print(f"report: {page}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

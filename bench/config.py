@@ -1,0 +1,427 @@
+"""The settings of a run: one tree of dotted paths, resolved from its sources, each value with where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_model
+from pydantic.fields import FieldInfo
+
+from bench import toml
+from bench.augment import AugmentConfig
+from bench.config_errors import explain, unknown_setting
+from bench.data.opening import find_format
+from bench.data.types import DATASETS
+from bench.loader import ImageConfig
+from bench.toml import Tree
+from detectors.config import Config
+from detectors.registry import VARIANTS
+from detectors.space import Choice, Range
+from metrics.errors import InputError
+from metrics.registry import did_you_mean
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class DataConfig(Config):
+    """Which images. The options of the data set's own format stand beside these."""
+
+    path: str = "shapes"
+    """A data set's name (`bench list`), or the folder or file of one on disk."""
+    format: str = "auto"
+    """How it is written; auto looks."""
+
+
+class TrainConfig(Config):
+    """How the weights are found. A step is one update of them."""
+
+    epochs: Annotated[int, Field(ge=0)] = 12
+    """Passes over the training images; 0 evaluates the weights as they are built or loaded."""
+    batch: Annotated[int, Field(ge=1), Choice(8, 16, 32)] = 16
+    """Images in a step, over all processes, before accumulation."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """Batches whose gradients make one step."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: Annotated[float, Field(gt=0), Range(1e-4, 1e-2, log=True)] = 2e-3
+    """Highest learning rate."""
+    backbone_lr_scale: Annotated[float, Field(ge=0)] = 1.0
+    """The backbone's learning rate, as a part of `lr`: below 1 for pretrained weights."""
+    weight_decay: Annotated[float, Field(ge=0), Range(1e-5, 1e-1, log=True)] = 0.01
+    """Not applied to biases and normalisation layers."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of sgd; beta 1 of adamw."""
+    schedule: Literal["cosine", "steps", "constant"] = "cosine"
+    warmup: Share = 0.05
+    """Share of all steps in which the learning rate rises linearly to its highest."""
+    final: Share = 0.01
+    """cosine: the learning rate at the end, as a part of `lr`."""
+    milestones: tuple[Share, ...] = (0.7, 0.9)
+    """steps: shares of all steps after which the learning rate is multiplied by `decay`."""
+    decay: Annotated[float, Field(gt=0, le=1)] = 0.1
+    clip: Annotated[float, Field(ge=0)] = 10.0
+    """Largest norm of the gradient; 0 does not clip."""
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.998
+    """Decay of the running average of the weights, which is what is evaluated; 0 keeps none."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Mixed precision; no is float32."""
+    validate_every: Annotated[int, Field(ge=0)] = 0
+    """Epochs between evaluations on the validation split; 0 does it only after the last."""
+    not_finite: Literal["stop", "skip"] = "stop"
+    """On a loss that is NaN or infinite: stop, naming the images, or leave that step out."""
+    not_finite_limit: Annotated[int, Field(ge=1)] = 10
+    """skip: steps in a row that may be left out before it stops all the same."""
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 10.0
+    """Time between checkpoints within an epoch; there is one after each epoch in any case."""
+    keep_checkpoint: bool = False
+    """Keep the state of training (several times the weights) when the run is done."""
+    log_every: Annotated[int, Field(ge=1)] = 20
+    """Steps between two readings of the loss for the progress bar."""
+
+
+class EvaluateConfig(Config):
+    """What is measured, and on what."""
+
+    split: Literal["test", "val"] = "test"
+    batch: Annotated[int, Field(ge=1)] = 32
+    """Images predicted at a time."""
+    measures: tuple[str, ...] = ("average_precision", "average_recall")
+    """Names of measures (`bench list`)."""
+    max_dets: Annotated[tuple[int, ...], Field(min_length=1)] = (1, 10, 100)
+    """Detections of each image and class that count, for the measures that ask; rising."""
+    save_candidates: bool = False
+    """Keep what was found before suppression, so that it can be suppressed again with other settings."""
+    candidates: Annotated[int, Field(ge=1)] = 1000
+    """Candidates kept of each image, the surest first."""
+
+
+class RunConfig(Config):
+    """Every setting of a run. The variant's own settings are fields beside these sections: see `resolve`."""
+
+    variant: str
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Of the weights, the order of images and the augmentation; a data set has its own."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps; auto takes an accelerator where there is one."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """CPU threads of torch; 0 leaves it to torch."""
+    workers: Annotated[int, Field(ge=-1)] = -1
+    """Processes that read images; 0 reads in the main one; -1 decides by data set and machine."""
+    deterministic: bool = False
+    """Only algorithms that give the same bits each time, where a GPU has them; slower."""
+    data: DataConfig = DataConfig()
+    image: ImageConfig = ImageConfig()
+    augment: AugmentConfig = AugmentConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def detector(self) -> Any:
+        """The variant's own settings, as its `build` takes them."""
+        config = VARIANTS[self.variant].config
+        return config.model_validate({name: getattr(self, name) for name in config.model_fields})
+
+    @property
+    def data_options(self) -> dict[str, Any]:
+        """The options of the data set's format."""
+        return {
+            name: getattr(self.data, name)
+            for name in type(self.data).model_fields
+            if name not in DataConfig.model_fields
+        }
+
+    def with_seed(self, seed: int) -> RunConfig:
+        """The same settings with another seed."""
+        return self.model_copy(update={"seed": seed})
+
+    def tree(self) -> Tree:
+        """All settings as plain nested values: None, bool, int, float, str, list, dict."""
+        return self.model_dump(mode="json")
+
+    def origin(self, path: str) -> str:
+        """Where the setting at a dotted path got its value: ``default``, ``--set``, a file's name, ..."""
+        return self._origins.get(path, "default")
+
+    def toml(self, origins: bool = False) -> str:
+        """All settings as a TOML file that gives this configuration again; with `origins` as comments."""
+        remarks = {path: self.origin(path) for path, _ in toml.leaves(self.tree())} if origins else {}
+        return toml.write(self.tree(), {path: text for path, text in remarks.items() if text != "default"})
+
+    def get(self, path: str) -> Any:
+        """The setting at a dotted path.
+
+        Raises:
+            InputError: there is no such setting; the nearest is named.
+        """
+        value: Any = self
+        for depth, part in enumerate(path.split(".")):
+            if not isinstance(value, BaseModel) or part not in type(value).model_fields:
+                raise InputError(unknown_setting(path, list(settings(type(self))), depth))
+            value = getattr(value, part)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Settings of one source; a later layer overrules an earlier one.
+
+    Attributes:
+        origin: what the source is called: ``preset quick``, ``my.toml``, ``--set``.
+        values: the settings, nested.
+        texts: what was typed for a value, by dotted path, where it was typed on the command line.
+    """
+
+    origin: str
+    values: Tree
+    texts: Mapping[str, str]
+
+
+def resolve(
+    variant: str,
+    data: str | None = None,
+    preset: str | None = None,
+    file: str | Path | None = None,
+    sets: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+    variants: Sequence[str] = (),
+    data_defaults: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """All settings of one variant's run, checked.
+
+    Each source overrules those before it: defaults, the data set's defaults, the variant's, the preset, the
+    file, `data` and `options`, `sets` (of these the last).
+
+    Args:
+        variant: a variant's name.
+        data: a data set's name or path; ``data.path``.
+        preset: a file of `bench/presets`, by its name.
+        file: a TOML file.
+        sets: texts ``a.b=value``; where the first part is one of `variants`, for that variant alone.
+        options: other settings by dotted path, from the command line's own options (``{"train.epochs": 5}``).
+        variants: all variants that the same sources are resolved for; `variant` where empty.
+        data_defaults: those of the opened data set, by dotted path; where None, those of its format, which are
+            known without opening it.
+
+    Raises:
+        InputError: an unknown variant, preset, file or setting, or a value of the wrong kind; every mistake is
+            told, one a line, with the setting's dotted path.
+    """
+    variants = tuple(variants) or (variant,)
+    known = VARIANTS[variant]
+    given = list(_given(variant, variants, data, preset, file, sets, options or {}))
+    model = _model(variant, *_data_of(given))
+    of_data = model.data_defaults if data_defaults is None else data_defaults
+    layers = [
+        Layer("default", _defaults(model.config), {}),
+        _layer(f"data set {model.data_format}", of_data),
+        _layer(f"variant {variant}", known.defaults),
+        *given,
+    ]
+    config = _validate(model.config, variant, layers, several=len(variants) > 1)
+    config._origins.update(_origins(layers))
+    return config
+
+
+def settings(model: type[BaseModel], prefix: str = "") -> dict[str, FieldInfo]:
+    """Every setting of a configuration class by dotted path, sections left out."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in model.model_fields.items():
+        section = _section(field.annotation)
+        if section is None:
+            found[prefix + name] = field
+        else:
+            found |= settings(section, f"{prefix}{name}.")
+    return found
+
+
+def presets() -> dict[str, str]:
+    """The name of every preset, and what it is for: the comment on its first line."""
+    return {
+        path.stem: path.read_text(encoding="utf-8").split("\n", 1)[0].lstrip("# ").strip()
+        for path in sorted(_PRESETS.glob("*.toml"))
+    }
+
+
+_PRESETS = Path(__file__).parent / "presets"
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    config: type[RunConfig]
+    data_format: str
+    data_defaults: Mapping[str, Any]
+
+
+def _given(
+    variant: str,
+    variants: Sequence[str],
+    data: str | None,
+    preset: str | None,
+    file: str | Path | None,
+    sets: Sequence[str],
+    options: Mapping[str, Any],
+) -> Iterator[Layer]:
+    if preset is not None:
+        if preset not in presets():
+            near = did_you_mean(preset, presets()) or f"; known: {', '.join(presets()) or 'none'}"
+            raise InputError(f"unknown preset {preset!r}{near}")
+        values = _for_variant(toml.read(_PRESETS / f"{preset}.toml"), variant, variants, f"preset {preset}")
+        yield Layer(f"preset {preset}", values, {})
+    if file is not None:
+        values = _for_variant(toml.read(Path(file)), variant, variants, str(file))
+        yield Layer(Path(file).name, values, {})
+    if data is not None:
+        yield _layer("--data", {"data.path": data})
+    for path, value in options.items():
+        yield _layer(f"--{path.rpartition('.')[2]}", {path: value})
+    for text in sets:
+        parts, value, typed = toml.parse_set(text)
+        if parts[0] in VARIANTS and len(parts) > 1:
+            if parts[0] not in variants:
+                raise InputError(
+                    f"--set {text}: this run has no variant {parts[0]!r}, only {', '.join(variants)}"
+                )
+            if parts[0] != variant:
+                continue
+            parts = parts[1:]
+        yield Layer("--set", toml.nest(parts, value), {".".join(parts): typed})
+
+
+def _layer(origin: str, paths: Mapping[str, Any]) -> Layer:
+    values: Tree = {}
+    for path, value in paths.items():
+        values = toml.merge(values, toml.nest(path.split("."), value))
+    return Layer(origin, values, {})
+
+
+def _for_variant(values: Tree, variant: str, variants: Sequence[str], origin: str) -> Tree:
+    """What a file says to one variant: its general settings, then those in a table of the variant's name."""
+    owner = values.get("variant", variant)
+    if owner not in variants:
+        raise InputError(
+            f"{origin}: made for variant {owner!r}, not for {', '.join(variants)}; "
+            f"run it with --variant {owner}, or take the line 'variant = ...' out"
+        )
+    if owner != variant:
+        return {}
+    own = values.get(variant)
+    general = {
+        key: value
+        for key, value in values.items()
+        if key != "variant" and not (key in VARIANTS and isinstance(value, Mapping))
+    }
+    return toml.merge(general, own) if isinstance(own, Mapping) else general
+
+
+def _data_of(layers: Sequence[Layer]) -> tuple[str, str]:
+    """Path and format of the data set, which must be known before its format's own settings can be."""
+    section: Tree = {"path": DataConfig().path, "format": DataConfig().format}
+    for layer in layers:
+        values = layer.values.get("data", {})
+        if not isinstance(values, Mapping):
+            raise InputError(f"{layer.origin}: data: expected a section, as in data.path={values}")
+        section = toml.merge(section, values)
+    return str(section["path"]), str(section["format"])
+
+
+def _model(variant: str, path: str, format: str) -> _Model:
+    """The class of all settings: sections of the run, the data format's options, the variant's own."""
+    found = DATASETS[find_format(path, format)]
+    data = _join(f"DataConfig[{found.name}]", DataConfig, found.options, f"data set {found.name!r}")
+    own = VARIANTS[variant].config
+    config = _join(f"RunConfig[{variant}]", RunConfig, own, f"variant {variant!r}", data=(data, data()))
+    return _Model(config, found.name, found.defaults)
+
+
+def _join(name: str, ours: type[Config], theirs: type[Config], owner: str, **fields: Any) -> Any:
+    both = sorted(set(ours.model_fields) & set(theirs.model_fields))
+    if both:
+        raise InputError(f"{owner}: its setting {both[0]!r} has the name of one of the run's; rename it")
+    return create_model(name, __base__=(theirs, ours), __doc__=ours.__doc__, **fields)
+
+
+def _defaults(model: type[RunConfig]) -> Tree:
+    """The sections as they are by default: a variant's may differ from those of the section's own class."""
+    defaults = {
+        name: field.get_default(call_default_factory=True) for name, field in model.model_fields.items()
+    }
+    return {
+        name: value.model_dump(mode="json")
+        for name, value in defaults.items()
+        if isinstance(value, BaseModel)
+    }
+
+
+def _validate(model: type[RunConfig], variant: str, layers: Sequence[Layer], several: bool) -> RunConfig:
+    values: Tree = {}
+    texts: dict[str, str] = {}
+    for layer in layers:
+        values = toml.merge(values, layer.values)
+        texts |= layer.texts
+    known = settings(model)
+    values = _nones(values | {"variant": variant}, known)
+    try:
+        config = _as_typed(model, values, texts)
+    except ValidationError as error:
+        owner = f" of variant {variant!r}" if several else ""
+        lines = explain(error, values, list(known), _origins(layers), owner)
+        raise InputError("\n".join(lines)) from None
+    mistaken = [line for path, value in toml.leaves(values) for line in _other_kind(config, path, value)]
+    if mistaken:
+        raise InputError("\n".join(mistaken))
+    return config
+
+
+def _as_typed(model: type[RunConfig], values: Tree, texts: Mapping[str, str]) -> RunConfig:
+    """Validate; what was typed as ``a.b=320`` where text is wanted is text, and ``3,4`` for a list is a list."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first, changed = error, values
+        for mistake in error.errors():
+            path = ".".join(str(part) for part in mistake["loc"])
+            if path in texts and mistake["type"] == "string_type":
+                changed = toml.merge(changed, toml.nest(path.split("."), texts[path]))
+            if path in texts and mistake["type"] in {"tuple_type", "list_type"}:
+                changed = toml.merge(
+                    changed, toml.nest(path.split("."), toml.parse_value(f"[{texts[path]}]"))
+                )
+    try:
+        return model.model_validate(changed)
+    except ValidationError:
+        raise first from None
+
+
+def _nones(values: Tree, known: Mapping[str, FieldInfo]) -> Tree:
+    """``"none"`` is how a TOML file says None, where None is allowed."""
+    for path, value in list(toml.leaves(values)):
+        if value == "none" and path in known and type(None) in get_args(known[path].annotation):
+            values = toml.merge(values, toml.nest(path.split("."), None))
+    return values
+
+
+def _other_kind(config: RunConfig, path: str, given: Any) -> Iterator[str]:
+    """Pydantic reads True as 1 and '3' as 3; a setting of another kind than it looks is a mistake to tell."""
+    value: Any = config
+    for part in path.split("."):
+        value = getattr(value, part, None)
+    names = {bool: "true or false", int: "a whole number", float: "a number"}
+    if type(value) in names and type(given) in {bool, str} and type(given) is not type(value):
+        yield f"{path}: expected {names[type(value)]}, got {given!r}"
+    elif type(value) is bool and type(given) in {int, float}:
+        yield f"{path}: expected true or false, got {given!r}"
+
+
+def _origins(layers: Sequence[Layer]) -> dict[str, str]:
+    return {path: layer.origin for layer in layers for path, _ in toml.leaves(layer.values)}
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None

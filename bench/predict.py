@@ -1,0 +1,275 @@
+"""A predictor over a split: detections in pixels of the original images, and the candidates they were chosen from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.data.types import Split
+from bench.loader import ImageConfig, Placement, make_loader
+from bench.progress import Progress
+from detectors.types import Detections, Detector, Predictor
+from metrics.errors import InputError
+from metrics.tables import Catalog, DetectionTable
+from reports.files import write_whole_by
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """What a detector found in each image before suppression, the surest first.
+
+    Boxes are in pixels of the network's input, where suppression takes place; stretching an image changes the
+    overlap of its boxes. `placement` brings what is left back to the original images.
+
+    Attributes:
+        catalog: the images and classes.
+        image: (N,) int32 index into the catalog's images; rows of one image are together, in the catalog's order.
+        label: (N,) int32.
+        score: (N,) float32.
+        boxes: (N, 4) float32 xyxy.
+        scale, offset: (I, 2) float64, as in `bench.loader.Placement`, for each image of the catalog.
+        sizes: (I, 2) int64 (height, width) of each image.
+    """
+
+    catalog: Catalog
+    image: NDArray[np.int32]
+    label: NDArray[np.int32]
+    score: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    scale: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    sizes: NDArray[np.int64]
+
+    @property
+    def placement(self) -> Placement:
+        """From the network's input to the original, for all images of the catalog."""
+        return Placement(*(torch.from_numpy(array) for array in (self.scale, self.offset, self.sizes)))
+
+    def of(self, index: int) -> Detections:
+        """The candidates of one image."""
+        rows = slice(*np.searchsorted(self.image, [index, index + 1]))
+        return Detections(
+            torch.from_numpy(self.boxes[rows]),
+            torch.from_numpy(self.score[rows]),
+            torch.from_numpy(self.label[rows].astype(np.int64)),
+        )
+
+    def save(self, path: Path) -> None:
+        """Write them as Parquet; catalog and placement are in the file's metadata."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        catalog = self.catalog
+        about = {
+            "candidates": 1,
+            "image_ids": catalog.image_ids,
+            "file_names": catalog.file_names,
+            "class_ids": catalog.class_ids,
+            "classes": catalog.classes,
+            "sizes": self.sizes.tolist(),
+            "catalog_sizes": catalog.sizes.tolist(),
+            "scale": self.scale.tolist(),
+            "offset": self.offset.tolist(),
+        }
+        columns = {"image": self.image, "label": self.label, "score": self.score}
+        columns |= {name: self.boxes[:, k] for k, name in enumerate(_CORNERS)}
+        table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about).encode()})
+        write_whole_by(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+
+    @classmethod
+    def load(cls, path: Path) -> Candidates:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: not such a file.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.read_table(path)
+            about = json.loads((table.schema.metadata or {})[_KEY])
+            column = {name: table[name].to_numpy() for name in ("image", "label", "score", *_CORNERS)}
+        except (KeyError, OSError, ValueError, pa.ArrowException) as error:
+            raise InputError(
+                f"{path}: no file of candidates ({error}); evaluate again with candidates saved"
+            ) from None
+        catalog = Catalog(
+            tuple(about["image_ids"]),
+            np.array(about["catalog_sizes"], dtype=np.int32).reshape(-1, 2),
+            tuple(about["file_names"]),
+            tuple(about["class_ids"]),
+            tuple(about["classes"]),
+        )
+        return cls(
+            catalog,
+            column["image"],
+            column["label"],
+            column["score"],
+            np.stack([column[name] for name in _CORNERS], axis=1),
+            np.array(about["scale"], dtype=np.float64).reshape(-1, 2),
+            np.array(about["offset"], dtype=np.float64).reshape(-1, 2),
+            np.array(about["sizes"], dtype=np.int64).reshape(-1, 2),
+        )
+
+
+_CORNERS = ("x1", "y1", "x2", "y2")
+_KEY = b"detbench"
+
+
+def predict(
+    detector: Predictor | torch.nn.Module,
+    split: Split,
+    image: ImageConfig,
+    *,
+    batch: int = 32,
+    workers: int = -1,
+    device: torch.device | str = "cpu",
+    candidates: Path | None = None,
+    candidates_per_image: int = 1000,
+    progress: Progress | None = None,
+) -> DetectionTable:
+    """What a detector finds in a split.
+
+    Several processes (torchrun) share the images, none of which is seen twice; each gets the whole table.
+
+    Args:
+        detector: on `device`, in evaluation mode. Anything with ``predict`` will do, unless `candidates` is given:
+            then it must have ``decode`` and ``nms`` too.
+        split: images; its truth is not looked at.
+        image: the network's input.
+        batch: images predicted at a time.
+        workers: processes that read images, see `bench.loader.make_loader`.
+        device: where the detector is.
+        candidates: a file for what was found before suppression.
+        candidates_per_image: how many of these are kept, the surest first.
+        progress: where to show how far it is.
+
+    Returns:
+        Boxes in pixels of the original images, cut off at their borders; images in the catalog's order, the
+        detections of an image in the detector's.
+
+    Raises:
+        InputError: a score or a box is not finite; the image is named.
+    """
+    state = PartialState()
+    loader = make_loader(
+        split, image, batch_size=batch, workers=workers, rank=state.process_index, world=state.num_processes
+    )
+    wanted = candidates is not None
+    found: list[_Found] = []
+    with (
+        torch.inference_mode(),
+        (progress or Progress()).stage(f"predicting {split.name}", len(split)) as stage,
+    ):
+        for samples in loader:
+            if not len(samples):
+                continue
+            pixels = samples.images.to(device, non_blocking=True)
+            kept, raw = _detect(detector, pixels, wanted)
+            for i, index in enumerate(samples.index.tolist()):
+                boxes = samples.placement.to_original(kept[i].boxes.cpu(), i)
+                row = _Found(index, boxes.numpy(), _numpy(kept[i].scores), _numpy(kept[i].labels))
+                if raw:
+                    row.candidates = _surest(raw[i], candidates_per_image)
+                    row.placement = tuple(
+                        part[i].numpy()
+                        for part in (
+                            samples.placement.scale,
+                            samples.placement.offset,
+                            samples.placement.sizes,
+                        )
+                    )
+                found.append(row)
+            stage.advance(len(samples) * state.num_processes)
+    if state.num_processes > 1:
+        found = gather_object(found)
+    found.sort(key=lambda row: row.index)
+    if candidates is not None and state.is_main_process:
+        _candidates(split.truth.catalog, found).save(candidates)
+    return _table(split.truth.catalog, found)
+
+
+@dataclass(slots=True)
+class _Found:
+    index: int
+    boxes: NDArray[np.float64]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    candidates: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None
+    placement: tuple[NDArray[Any], ...] = ()
+
+
+class _Decoder(Protocol):
+    def __call__(self, output: Any) -> list[Detections]: ...
+
+
+def _detect(
+    detector: Predictor | torch.nn.Module, pixels: Tensor, wanted: bool
+) -> tuple[list[Detections], list[Detections]]:
+    """Detections of each image, and if they are wanted the candidates."""
+    if not wanted:
+        return cast(Predictor, detector).predict(pixels), []
+    able = cast(Detector, detector)
+    raw = able.decode(able(pixels))
+    return [able.nms(candidates) for candidates in raw], raw
+
+
+def _surest(candidates: Detections, most: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    # Stable, so that equal scores stay in the detector's order, which decides between them in suppression.
+    order = torch.argsort(candidates.scores, descending=True, stable=True)[:most]
+    return (
+        _numpy(candidates.boxes[order].float()),
+        _numpy(candidates.scores[order].float()),
+        _numpy(candidates.labels[order]),
+    )
+
+
+def _numpy(tensor: Tensor) -> NDArray[Any]:
+    array: NDArray[Any] = tensor.cpu().numpy()
+    return array
+
+
+def _table(catalog: Catalog, found: Sequence[_Found]) -> DetectionTable:
+    counts = [len(row.scores) for row in found]
+    corners = np.concatenate([row.boxes for row in found]) if found else np.zeros((0, 4))
+    score = np.concatenate([row.scores for row in found]) if found else np.zeros(0)
+    image = np.repeat(np.array([row.index for row in found], dtype=np.int32), counts)
+    wrong = ~(np.isfinite(corners).all(axis=1) & np.isfinite(score))
+    if wrong.any():
+        first = catalog.image_ids[image[np.argmax(wrong)]]
+        raise InputError(
+            f"{int(wrong.sum())} detections are not finite (NaN or infinite), the first on image {first!r}; "
+            "the weights are damaged, or their training diverged: lower train.lr"
+        )
+    xywh = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+    label = np.concatenate([row.labels for row in found]) if found else np.zeros(0)
+    return DetectionTable(
+        catalog, image, label.astype(np.int32), xywh.astype(np.float64), score.astype(np.float64)
+    )
+
+
+def _candidates(catalog: Catalog, found: Sequence[_Found]) -> Candidates:
+    parts = [row.candidates for row in found if row.candidates is not None]
+    counts = [len(scores) for _, scores, _ in parts]
+    scale, offset, sizes = (np.stack([row.placement[k] for row in found]) for k in range(3))
+    return Candidates(
+        catalog,
+        np.repeat(np.array([row.index for row in found], dtype=np.int32), counts),
+        np.concatenate([labels for _, _, labels in parts]).astype(np.int32),
+        np.concatenate([scores for _, scores, _ in parts]).astype(np.float32),
+        np.concatenate([boxes for boxes, _, _ in parts]).astype(np.float32).reshape(-1, 4),
+        scale.astype(np.float64),
+        offset.astype(np.float64),
+        sizes.astype(np.int64),
+    )

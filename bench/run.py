@@ -1,0 +1,348 @@
+"""One run, from settings to a folder: train, predict, evaluate, and leave the result with its cause."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from bench.checkpoint import save_weights
+from bench.config import RunConfig
+from bench.data.opening import open_dataset
+from bench.data.types import Dataset, Split
+from bench.log import Log
+from bench.predict import predict
+from bench.progress import Progress
+from bench.provenance import environment, package_versions, settings_by_content, settings_without_place
+from bench.stopping import StopRequest
+from bench.train import TrainingResult, pick_device, seed_batch, train
+from detectors.registry import VARIANTS
+from metrics.errors import InputWarning, MachineError
+from metrics.evaluate import evaluate
+from metrics.matching import MatchRule
+from metrics.tables import DetectionTable
+from reports.files import write_whole
+from reports.html import write_report
+from reports.results import SCHEMA_VERSION, Budget, DataFacts, RunFolder, RunResult, save_result
+
+_WITHOUT_EFFECT = ("workers", "train.log_every", "train.checkpoint_minutes", "train.keep_checkpoint")
+"""Settings that change no number of a result."""
+
+_SPARE_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What surrounds a run and changes no number of it.
+
+    Attributes:
+        progress: where to show how far it is.
+        stop: where to look whether somebody wants it to stop.
+        fresh: begin anew, and remove what an earlier run of the same cause left.
+        command: what was typed.
+        show_paths: leave absolute paths in the result, which may hold a user's name.
+        page: write ``report.html`` of this run alone.
+    """
+
+    progress: Progress = field(default_factory=Progress)
+    stop: StopRequest = field(default_factory=StopRequest)
+    fresh: bool = False
+    command: str = ""
+    show_paths: bool = False
+    page: bool = True
+
+
+def run(
+    config: RunConfig,
+    out: str | Path = "runs",
+    dataset: Dataset | None = None,
+    circumstances: Circumstances | None = None,
+) -> RunFolder:
+    """Do a run, go on with one that was broken off, or find that it is done.
+
+    The folder's name ends in a digest of the run's cause: settings that change numbers, bytes of data and weights,
+    versions of the result. While the run lasts the name ends in ``.partial``.
+
+    Args:
+        config: all settings.
+        out: the folder of run folders.
+        dataset: that of `config`, where it is open already.
+        circumstances: what changes no number.
+
+    Raises:
+        InputError: something given cannot be used.
+        MachineError: the disk, the device or the memory does not suffice, or another process has this run in hand.
+        LossNotFinite: training diverged.
+        Stopped: a signal asked for it; the same call goes on from there.
+    """
+    around = circumstances or Circumstances()
+    dataset = dataset or open_configured(config)
+    out = Path(out)
+    name = run_name(config, dataset)
+    folder, partial = out / name, out / f"{name}.partial"
+    if around.fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
+    if (folder / RunFolder.RESULT).is_file():
+        around.progress.say(f"{name}: already done, reused")
+        return RunFolder.open(folder)
+    _make_folder(partial)
+    with _alone(partial), _warnings() as told:
+        write_whole(partial / "config.toml", config.toml())
+        work = _Work(config, dataset, partial, name, around, told)
+        work.run()
+    if folder.exists():  # without a result: not ours to keep, and in the way
+        shutil.rmtree(folder)
+    os.replace(partial, folder)
+    return RunFolder.open(folder)
+
+
+def open_configured(config: RunConfig) -> Dataset:
+    """The data set that a configuration names."""
+    return open_dataset(config.data.path, config.data.format, **config.data_options)
+
+
+def run_name(config: RunConfig, dataset: Dataset) -> str:
+    """``<variant>-<data>-<seed>-<digest of the cause>``: the same cause has the same name on every machine."""
+    tree = config.tree()
+    del tree["data"]  # its fingerprint says all
+    for path in _WITHOUT_EFFECT:
+        *sections, last = path.split(".")
+        section: Any = tree
+        for part in sections:
+            section = section[part]
+        del section[last]
+    cause = {
+        "schema": SCHEMA_VERSION,
+        "version": package_versions().get("detbench"),
+        "data": dataset.fingerprint,
+        "settings": settings_by_content(tree),
+    }
+    digest = hashlib.sha256(json.dumps(cause, sort_keys=True).encode()).hexdigest()[:10]
+    return f"{slug(config.variant)}-{slug(dataset.name)}-{config.seed}-{digest}"
+
+
+def slug(text: str) -> str:
+    """`text` as part of a file's name: small letters, digits, ``.``, ``_``; a digest where something was lost."""
+    plain = re.sub(r"[^a-z0-9._]+", "-", text.lower()).strip("-.")[:40]
+    if plain == text.lower():
+        return plain
+    return f"{plain}-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:6]}".lstrip("-")
+
+
+def build_detector(config: RunConfig, classes: int) -> nn.Module:
+    """The variant's network for so many classes, its random weights decided by the seed."""
+    seed_batch(config.seed, 0, 0, 2**31)  # a stream that no batch uses
+    return VARIANTS[config.variant].build(config.detector, classes)
+
+
+def images_of(split: Split) -> Callable[[Any], NDArray[np.uint8]]:
+    """From an image's id to its pixels, (H, W, 3) uint8 RGB."""
+    places = {image_id: index for index, image_id in enumerate(split.truth.catalog.image_ids)}
+    return lambda image_id: split.load(places[image_id])
+
+
+class _Work:
+    def __init__(
+        self,
+        config: RunConfig,
+        dataset: Dataset,
+        folder: Path,
+        name: str,
+        around: Circumstances,
+        told: Sequence[str],
+    ) -> None:
+        self.config = config
+        self.dataset = dataset
+        self.folder = folder
+        self.name = name
+        self.around = around
+        self.told = told
+        self.log = Log(folder / "log.jsonl")
+        self.device = pick_device(config.device)
+        self.started = datetime.now(UTC)
+        self.began = time.monotonic()
+
+    def run(self) -> None:
+        config, progress = self.config, self.around.progress
+        _set_up_torch(config)
+        self.log.write("started", name=self.name, device=str(self.device))
+        splits = self._splits()
+        detector = build_detector(config, len(self.dataset.classes))
+        self._require_space(detector)
+        trained = train(
+            detector,
+            splits["train"],
+            splits["val"],
+            config,
+            self.folder / "checkpoint",
+            progress=progress,
+            log=self.log,
+            stop=self.around.stop,
+        )
+        save_weights(self.folder / "weights.safetensors", detector)
+        split = splits[config.evaluate.split]
+        found = predict(
+            detector,
+            split,
+            config.image,
+            batch=config.evaluate.batch,
+            workers=config.workers,
+            device=self.device,
+            candidates=self.folder / "candidates.parquet" if config.evaluate.save_candidates else None,
+            candidates_per_image=config.evaluate.candidates,
+            progress=progress,
+        )
+        self._finish(detector, trained, split, found)
+
+    def _splits(self) -> dict[str, Split]:
+        """All splits; a data set that is drawn is drawn here."""
+        with self.around.progress.stage(f"data {self.dataset.name}", len(self.dataset.splits)) as stage:
+            splits = {}
+            for name in self.dataset.splits:
+                splits[name] = self.dataset.splits[name]
+                stage.advance()
+        return splits
+
+    def _finish(
+        self, detector: nn.Module, trained: TrainingResult, split: Split, found: DetectionTable
+    ) -> None:
+        with self.around.progress.stage("evaluating", 1) as stage:
+            settings = self.config.evaluate
+            rule = MatchRule(max_dets=settings.max_dets)
+            headline = evaluate(split.truth, found, measures=settings.measures, rule=rule).headline
+            stage.advance(ap=headline["ap"])
+        history = pd.DataFrame(trained.history)
+        result = self._result(detector, trained, split, headline)
+        if not self.config.train.keep_checkpoint:
+            shutil.rmtree(self.folder / "checkpoint", ignore_errors=True)
+        self.log.write("finished", **headline)
+        saved = save_result(self.folder, result, split.truth, found, history)
+        if self.around.page:
+            with self.around.progress.stage("report", 1) as stage:
+                write_report([saved], self.folder, images_of(split), show_paths=self.around.show_paths)
+                stage.advance()
+
+    def _result(
+        self, detector: nn.Module, trained: TrainingResult, split: Split, headline: dict[str, float]
+    ) -> RunResult:
+        config, dataset = self.config, self.dataset
+        tree = config.tree()
+        earlier = max(trained.seconds - (time.monotonic() - self.began), 0.0)
+        return RunResult(
+            name=self.name,
+            variant=config.variant,
+            variant_source=VARIANTS[config.variant].source,
+            data=DataFacts(
+                name=dataset.name,
+                format=dataset.format,
+                split=split.name,
+                fingerprint=split.truth.fingerprint,
+                images=len(split),
+                objects=len(split.truth),
+                classes=len(dataset.classes),
+                notes=tuple(dataset.notes),
+            ),
+            seed=config.seed,
+            config=tree if self.around.show_paths else settings_without_place(tree),
+            budget=Budget(
+                epochs=config.train.epochs,
+                images_seen=trained.images_seen,
+                train_seconds=round(trained.seconds, 3),
+                total_seconds=round(time.monotonic() - self.began + earlier, 3),
+                parameters=sum(parameter.numel() for parameter in detector.parameters()),
+            ),
+            headline=dict(headline),
+            environment=environment(str(self.device)),
+            command=self.around.command,
+            warnings=tuple(self.told),
+            started=self.started,
+            finished=datetime.now(UTC),
+        )
+
+    def _require_space(self, detector: nn.Module) -> None:
+        """Refuse before the work what could not be written after it."""
+        weights = sum(parameter.numel() * parameter.element_size() for parameter in detector.parameters())
+        # Two states (the old stays until the new is written) of weights, average and two moments; best; final.
+        needed = (2 * 4 + 2) * weights + _SPARE_BYTES
+        free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise MachineError(
+                f"{self.folder.parent}: {free / 1e6:.0f} MB free, and this run needs about {needed / 1e6:.0f}; "
+                "free some space or choose another folder with --out"
+            )
+
+
+def _set_up_torch(config: RunConfig) -> None:
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
+    torch.backends.cudnn.deterministic = config.deterministic
+    torch.backends.cudnn.benchmark = not config.deterministic
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".probe"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise MachineError(
+            f"{folder.parent}: cannot be written ({error.strerror}); choose another folder with --out"
+        ) from None
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Refuse to work in a folder that another process works in."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: two processes of one cause are not kept apart
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MachineError(
+                f"{folder}: another process is working on this run; wait for it, or give this one another --out"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        yield
+        (folder / ".lock").unlink(missing_ok=True)
+
+
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """The texts of all `InputWarning` of the block, which are shown as before."""
+    told: list[str] = []
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def keep(message: Warning | str, category: type[Warning], *place: Any, **further: Any) -> None:
+            if issubclass(category, InputWarning) and str(message) not in told:
+                told.append(str(message))
+            show(message, category, *place, **further)
+
+        warnings.showwarning = keep
+        yield told
