@@ -1,0 +1,192 @@
+"""Pascal VOC's annotations: one XML file per image, to a table.
+
+The devkit numbers pixels from 1 and a box includes its last pixel, so xmin = 1, xmax = 3 are three pixels wide:
+in our corners, counted from 0 at the image's edge, that is x from ``xmin - 1`` to ``xmax``. Many tools write the
+same XML with coordinates of edges instead, in which xmax - xmin is the width. A file does not say which; `Pixels`
+is the choice, and the difference is one pixel at the left and at the top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.boxes import convert
+from metrics.errors import InputError
+from metrics.formats.suspicion import check_annotations
+from metrics.formats.untrusted import read_bytes
+from metrics.registry import did_you_mean
+from metrics.tables import AnnotationTable, Catalog
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+Pixels = Literal["inclusive", "edges"]
+"""``inclusive``: the devkit's, box ``[xmin - 1, ymin - 1, xmax, ymax]``; ``edges``: ``[xmin, ymin, xmax, ymax]``."""
+
+_LARGEST = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VOCAnnotation:
+    """What one XML file says of one image.
+
+    Attributes:
+        file_name: as it stands in the file; empty where it does not say. It may be wrong: the devkit finds the
+            image by the name of the XML file.
+        size: (height, width) in pixels, (0, 0) where the file does not say.
+        names: the class of each of N objects.
+        boxes: (N, 4) xyxy, pixels counted from 0 at the image's edge.
+        difficult: (N,) bool: not to be counted, neither when found nor when missed.
+        truncated: (N,) bool: reaches out of the image. Such objects count like all others.
+    """
+
+    file_name: str
+    size: tuple[int, int]
+    names: tuple[str, ...]
+    boxes: NDArray[np.float64]
+    difficult: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+
+
+def read_annotation(path: str | Path, pixels: Pixels = "inclusive") -> VOCAnnotation:
+    """One image's annotation.
+
+    Coordinates may be fractions. Corners that coincide, or stand in the wrong order, are nobody's object of one
+    pixel but dirt: the box keeps them and has no width or height, so that it is counted as such.
+
+    Args:
+        path: an XML file. One with a document type or entities is refused: they can read files and exhaust memory.
+        pixels: how coordinates are meant.
+
+    Raises:
+        InputError: not such a file, or an object without name, without ``bndbox``, or without four numbers in it.
+    """
+    if pixels not in get_args(Pixels):
+        raise InputError(f"unknown pixels {pixels!r}; known: {', '.join(get_args(Pixels))}")
+    where = str(path)
+    root = _parse(path, where)
+    objects = root.findall("object")
+    places = [f"{where}: object {number}" for number in range(1, len(objects) + 1)]
+    names = [_text(thing, "name", place) for thing, place in zip(objects, places, strict=True)]
+    corners = np.array(
+        [
+            _corners(thing, f"{place} ({name})")
+            for thing, name, place in zip(objects, names, places, strict=True)
+        ]
+    ).reshape(-1, 4)
+    if pixels == "inclusive":
+        corners[:, :2] -= 1
+        # where the first pixel is not before the last, both ends move: no width rather than one pixel
+        corners[:, 2:] -= corners[:, 2:] <= corners[:, :2] + 1
+    height, width = (
+        _number(root.findtext(f"size/{side}") or "0", f"{where}: size/{side}") for side in ("height", "width")
+    )
+    return VOCAnnotation(
+        (root.findtext("filename") or "").strip(),
+        (int(height), int(width)),
+        tuple(names),
+        corners,
+        _flags(objects, "difficult"),
+        _flags(objects, "truncated"),
+    )
+
+
+def read_truth(
+    xml_paths: Iterable[str | Path], classes: Sequence[str] | None = None, pixels: Pixels = "inclusive"
+) -> AnnotationTable:
+    """The table of many XML files: image ids are the files' names without suffix, sorted.
+
+    Difficult objects are ignored in the sense of `AnnotationTable`; truncated ones count.
+
+    Args:
+        xml_paths: one file per image.
+        classes: names in the order of labels; by default those that occur, sorted.
+        pixels: how coordinates are meant; see `Pixels`.
+
+    Raises:
+        InputError: as `read_annotation`; the same image twice; a class that `classes` does not have.
+    """
+    paths = sorted(map(Path, xml_paths), key=lambda path: path.stem)
+    annotations = [read_annotation(path, pixels) for path in paths]
+    if classes is None:
+        classes = sorted({name for annotation in annotations for name in annotation.names})
+    label = {name: index for index, name in enumerate(classes)}
+    for path, annotation in zip(paths, annotations, strict=True):
+        for name in annotation.names:
+            if name not in label:
+                known = did_you_mean(name, classes) or f"; the classes are {', '.join(classes)}"
+                raise InputError(f"{path}: unknown class {name!r}{known}")
+    catalog = Catalog.of(
+        [path.stem for path in paths],
+        classes,
+        np.array([annotation.size for annotation in annotations], np.int64).reshape(-1, 2),
+        [annotation.file_name for annotation in annotations],
+    )
+    counts = [len(annotation.names) for annotation in annotations]
+    table = AnnotationTable.of(
+        catalog,
+        np.repeat(np.arange(len(counts)), counts),
+        np.array([label[name] for annotation in annotations for name in annotation.names], np.int64),
+        convert(np.concatenate([np.zeros((0, 4)), *(each.boxes for each in annotations)]), "xyxy", "xywh"),
+        ignored=np.concatenate([np.zeros(0, np.bool_), *(each.difficult for each in annotations)]),
+    )
+    check_annotations(table, "VOC annotations")
+    return table
+
+
+def _parse(path: str | Path, where: str) -> Element:
+    from xml.etree.ElementTree import ParseError
+
+    from defusedxml.common import DefusedXmlException
+    from defusedxml.ElementTree import fromstring
+
+    try:
+        root: Element = fromstring(read_bytes(path, _LARGEST), forbid_dtd=True)
+    except DefusedXmlException as error:
+        raise InputError(
+            f"{where}: has a document type or entities, which an annotation does not need; refused, because they "
+            "can read files and exhaust memory. Remove the <!DOCTYPE ...>"
+        ) from error
+    except (ParseError, ValueError, LookupError) as error:
+        raise InputError(f"{where}: is not XML: {error}") from error
+    if root.tag != "annotation":
+        raise InputError(f"{where}: is not Pascal VOC's: expected <annotation>, got <{root.tag[:40]}>")
+    return root
+
+
+def _text(thing: Element, tag: str, where: str) -> str:
+    text = (thing.findtext(tag) or "").strip()
+    if not text:
+        raise InputError(f"{where}: has no <{tag}>")
+    return text
+
+
+def _corners(thing: Element, where: str) -> list[float]:
+    box = thing.find("bndbox")  # a direct child: parts of a person have boxes of their own further down
+    if box is None:
+        raise InputError(f"{where}: has no <bndbox>; give it one, or remove the object")
+    return [
+        _number(_text(box, tag, f"{where}: bndbox"), f"{where}: {tag}")
+        for tag in ("xmin", "ymin", "xmax", "ymax")
+    ]
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        number = float(text)
+    except ValueError as error:
+        raise InputError(f"{where}: expected a number, got {text[:40]!r}") from error
+    if not np.isfinite(number):
+        raise InputError(f"{where}: expected a finite number, got {text[:40]!r}")
+    return number
+
+
+def _flags(objects: list[Element], tag: str) -> NDArray[np.bool_]:
+    words = [(thing.findtext(tag) or "").strip().lower() for thing in objects]
+    return np.array([word in ("1", "true", "yes") for word in words], np.bool_)
