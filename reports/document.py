@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+from markupsafe import Markup
+
 from reports import html, shown
+from reports.comparison import Comparison, Images
 from reports.csv import to_csv
-from reports.leaderboard import HEADLINE, leaderboard
-from reports.marks import DARK, LIGHT, mark
-from reports.models import Model, group_models
-from reports.page import Badge, Cell, Column, Link, Row, Section, Table
+from reports.figures.pr_curves import RECALLS
+from reports.gallery import text_size
+from reports.leaderboard import tables_of
+from reports.marks import DARK, LIGHT, PHOTO, mark
+from reports.page import Badge, Section
 from reports.results import RunFolder
+from reports.sections import budget, classes, curves, data, gallery, reproducibility, training, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,91 +30,148 @@ class Document:
 
 
 def compose(
-    runs: Sequence[RunFolder],
-    images: html.Images | None,
-    *,
-    title: str,
-    max_bytes: int,
-    show_paths: bool,
+    runs: Sequence[RunFolder], images: Images | None, *, title: str, max_bytes: int, show_paths: bool
 ) -> Document:
     """The report of `runs`; arguments as in `reports.html.write_report`."""
-    models = group_models(runs)
-    first = models[0].runs[0].result
-    sections = [_leaderboard(models)]
+    comparison = Comparison.of(runs, images, show_paths)
+    before = [verdict.section(comparison), curves.section(comparison), classes.section(comparison)]
+    after = [
+        training.section(comparison),
+        data.section(comparison),
+        budget.section(comparison),
+        reproducibility.section(comparison),
+    ]
+    # The gallery gets what the rest leaves, less a little for what its own headings and method take.
+    bare = _page(comparison, title, _kept([*before, *after]))
+    room = max_bytes - len(bare.encode()) - 20_000
+    sections = _kept([*before, gallery.section(comparison, room), *after])
+    return Document(_page(comparison, title, sections), dict(_files(comparison, sections)))
+
+
+def _kept(sections: Sequence[Section | None]) -> list[Section]:
+    return [section for section in sections if section is not None]
+
+
+def _page(comparison: Comparison, title: str, sections: Sequence[Section]) -> str:
     context: dict[str, Any] = {
-        "title": shown.literal(title) or f"Detectors on {shown.literal(first.data.name)}",
-        "facts": _facts(models),
-        "badges": _badges(models),
-        "models": [_legend(model) for model in models],
+        "title": shown.literal(title) or f"Detectors on {shown.literal(comparison.data.name)}",
+        "facts": _facts(comparison),
+        "badges": _badges(comparison),
+        "models": [_legend(number, label) for number, label in enumerate(comparison.labels)],
         "sections": sections,
         "payload": None,
-        "rules": _rules(models),
+        "rules": _rules(comparison),
+        "text_size": text_size,
     }
-    return Document(html.render(context), {"leaderboard.csv": to_csv(leaderboard(runs))})
+    return html.render(context)
 
 
-def _legend(model: Model) -> dict[str, Any]:
-    its = mark(model.number)
+def _files(comparison: Comparison, sections: Sequence[Section]) -> Iterator[tuple[str, bytes | str]]:
+    scored = comparison.runs
+    yield from tables_of([each.run for each in scored], [each.evaluation for each in scored]).items()
+    yield "curves.csv", to_csv(_curves(comparison))
+    yield "images.csv", to_csv(_images(comparison))
+    histories = training.history_csv(comparison)
+    if histories:
+        yield "training.csv", histories
+    for section in sections:
+        for figure in section.figures:
+            yield f"figures/{figure.slug}.svg", figure.svg
+            yield f"figures/{figure.slug}.png", figure.png
+
+
+def _curves(comparison: Comparison) -> pd.DataFrame:
+    """Precision at COCO's recalls by run, IoU threshold and class: one row a class, one column a recall."""
+    frames = []
+    for scored in comparison.runs:
+        for iou in curves.THRESHOLDS:
+            frame = pd.DataFrame(
+                scored.class_precision(iou), columns=[f"p{recall:.2f}" for recall in RECALLS]
+            )
+            frame.insert(0, "class_name", comparison.truth.catalog.classes)
+            frame.insert(0, "iou", iou)
+            frame.insert(0, "run_id", scored.run.result.name)
+            frames.append(frame.dropna(subset=["p0.00"]))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _images(comparison: Comparison) -> pd.DataFrame:
+    """What happened in every image, by run, at the run's own best F1."""
+    catalog, frames = comparison.truth.catalog, []
+    for scored in comparison.runs:
+        counts = scored.images
+        frames.append(
+            pd.DataFrame(
+                {
+                    "run_id": scored.run.result.name,
+                    "image_id": list(catalog.image_ids),
+                    "file_name": list(catalog.file_names),
+                    "score": scored.best.score,
+                    "right": counts.right,
+                    "false": counts.false,
+                    "missed": counts.missed,
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def _legend(number: int, label: str) -> dict[str, Any]:
+    its = mark(number)
     return {
-        "number": model.number,
-        "label": shown.literal(model.label),
+        "number": number,
+        "label": label,
         "colour": its.colour,
         "dash": its.dash or "none",
         "marker": its.path,
     }
 
 
-def _rules(models: Sequence[Model]) -> str:
+def _rules(comparison: Comparison) -> Markup:
+    """The part of the style sheet that depends on the models: their colours, and what hides each."""
     light = ";".join(f"--s{at}:{colour}" for at, colour in enumerate(LIGHT))
     dark = ";".join(f"--s{at}:{colour}" for at, colour in enumerate(DARK))
+    photo = "".join(f".k{at}{{--k:{colour}}}" for at, colour in enumerate(PHOTO))
     hide = "\n".join(
-        f'body:has(#show-{model.number}:not(:checked)) [data-series="{model.number}"]{{display:none}}'
-        for model in models
+        f'body:has(#show-{number}:not(:checked)) [data-series="{number}"]{{display:none}}'
+        for number in range(len(comparison.models))
     )
-    return (
+    return Markup(
         f":root{{{light}}}\n"
         f"@media screen and (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{dark}}}}}\n"
-        f"@media screen{{:root[data-theme=dark]{{{dark}}}}}\n{hide}\n"
+        f"@media screen{{:root[data-theme=dark]{{{dark}}}}}\n{photo}\n{hide}\n"
     )
 
 
-def _facts(models: Sequence[Model]) -> list[str]:
-    data = models[0].runs[0].result.data
+def _facts(comparison: Comparison) -> list[str]:
+    data_ = comparison.data
+    finished = [result.finished for result in comparison.results if result.finished is not None]
+    devices = sorted(
+        {result.environment.device or result.environment.cpu for result in comparison.results} - {""}
+    )
     return [
-        f"{shown.literal(data.name)}, {shown.literal(data.split)} split",
-        shown.plural(data.images, "image"),
-        shown.plural(data.objects, "object"),
-        shown.plural(data.classes, "class", "classes"),
-        f"truth {data.fingerprint[:12]}",
+        f"{shown.literal(data_.name)}, {shown.literal(data_.split)} split",
+        shown.plural(data_.images, "image"),
+        shown.plural(data_.objects, "object"),
+        shown.plural(data_.classes, "class", "classes"),
+        f"truth {data_.fingerprint[:12]}",
+        *([shown.moment(max(finished))] if finished else []),
+        *[shown.literal(device) for device in devices[:2]],
     ]
 
 
-def _badges(models: Sequence[Model]) -> list[Badge]:
-    results = [result for model in models for result in model.results]
+def _badges(comparison: Comparison) -> list[Badge]:
+    results = comparison.results
+    machines = {(result.environment.device, result.environment.cpu) for result in results}
     badges = []
-    if max(len(model.runs) for model in models) == 1:
+    if any(len(model.runs) == 1 for model in comparison.models):
         badges.append(Badge("1 seed", "seed variance not measured", "warn"))
+    else:
+        badges.append(Badge(f"{min(len(model.runs) for model in comparison.models)} seeds", "a dot each"))
     if any(result.status == "partial" for result in results):
         badges.append(Badge("partial run", "stopped before its budget was spent", "warn"))
     if any(result.environment.dirty for result in results):
         badges.append(Badge("dirty git", "made by code that is in no commit", "warn"))
+    if len(machines) > 1:
+        badges.append(Badge("mixed hardware", "times cannot be compared", "warn"))
     return badges
-
-
-def _leaderboard(models: Sequence[Model]) -> Section:
-    columns = (Column("Model"), *(Column(name, numeric=True) for name in HEADLINE))
-    rows = []
-    for model in models:
-        result = model.results[0]
-        cells = [
-            Cell(shown.points(result.headline.get(name)), result.headline.get(name)) for name in HEADLINE
-        ]
-        rows.append(Row((Cell(shown.literal(model.label)), *cells), series=model.number))
-    table = Table("leaderboard-table", "AP and AR in points of 100", columns, tuple(rows))
-    return Section(
-        "verdict",
-        "Leaderboard",
-        "Sorted by AP.",
-        tables=(table,),
-        links=(Link("leaderboard.csv", "a row per run"),),
-    )

@@ -5,22 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 
+from reports.comparison import Images
 from reports.files import write_whole
 from reports.results import RunFolder
-
-Images = Callable[[Any], NDArray[np.uint8]]
-"""From an image's id in the truth to its pixels: (H, W, 3) uint8 RGB. May raise where the image is gone."""
 
 
 def write_report(
@@ -34,7 +30,8 @@ def write_report(
 ) -> Path:
     """Write the page `out`, and beside it the tables and figures that it is made of.
 
-    Beside `out`: ``leaderboard.csv``, ``metrics.csv`` and ``figures/*.svg``, ``*.png``. The same runs and images give
+    Beside `out`: ``leaderboard.csv``, ``metrics.csv``, ``curves.csv``, ``images.csv``, ``training.csv`` and the figures
+    as ``figures/*.svg`` and ``*.png``. The same runs and images give
     the same bytes.
 
     Args:

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from metrics.evaluate import evaluate
+from metrics.evaluation import COCO_NAMES, Evaluation
 from reports.csv import to_csv
 from reports.files import write_whole
-from reports.models import Model, group_models
+from reports.models import group_models
 from reports.results import RunFolder
-
-if TYPE_CHECKING:
-    from metrics.evaluate import Evaluation
-
-HEADLINE = (
-    "ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large",
-    "ar_1", "ar_10", "ar_100", "ar_small", "ar_medium", "ar_large",
-)  # fmt: skip
-"""COCO's twelve numbers by short name, in COCO's order."""
 
 METRICS_COLUMNS = (
     "run_id", "model_id", "seed", "dataset", "split", "domain", "slice_axis", "slice_value", "class_id", "class_name",
@@ -48,7 +40,7 @@ def leaderboard(runs: Sequence[RunFolder]) -> pd.DataFrame:
                 "seed": result.seed,
                 "dataset": result.data.name,
                 "split": result.data.split,
-                **{name: result.headline.get(name) for name in HEADLINE},
+                **{name: result.headline.get(name) for name in COCO_NAMES},
                 "epochs": result.budget.epochs,
                 "images_seen": result.budget.images_seen,
                 "train_seconds": result.budget.train_seconds,
@@ -61,7 +53,7 @@ def leaderboard(runs: Sequence[RunFolder]) -> pd.DataFrame:
         )
     frame = pd.DataFrame(rows)
     whole = ("seed", "images_seen", "parameters", "trials")
-    measured = (*HEADLINE, "epochs", "train_seconds", "total_seconds")
+    measured = (*COCO_NAMES, "epochs", "train_seconds", "total_seconds")
     frame = frame.astype(dict.fromkeys(whole, "Int64") | dict.fromkeys(measured, "float64"))
     frame = frame.sort_values("run_id", kind="stable")
     frame = frame.sort_values("ap", ascending=False, na_position="last", kind="stable", ignore_index=True)
@@ -99,7 +91,7 @@ def metrics_rows(run: RunFolder, evaluation: Evaluation, model: str = "") -> pd.
             "metric": rows["name"],
             "iou": rows["iou"],
             "area": rows["area"],
-            "max_dets": rows["max_dets"].astype("Int64"),
+            "max_dets": rows["max_dets"].where(rows["max_dets"] > 0).astype("Int64"),
             "value": rows["value"],
             "n_img": len(catalog.image_ids),
             "n_gt": labels.map(objects).fillna(0).where(named, int(asked_for.sum())).astype("Int64"),
@@ -111,10 +103,30 @@ def metrics_rows(run: RunFolder, evaluation: Evaluation, model: str = "") -> pd.
     return tidy.reindex(columns=list(METRICS_COLUMNS))
 
 
+def tables_of(runs: Sequence[RunFolder], evaluations: Sequence[Evaluation]) -> dict[str, str]:
+    """``leaderboard.csv`` (a row per run) and ``metrics.csv`` (a row per value) as text, by file name.
+
+    Args:
+        runs: all evaluated on the same truth.
+        evaluations: of each run.
+    """
+    labels = {run.result.name: model.label for model in group_models(runs) for run in model.runs}
+    rows = [
+        metrics_rows(run, evaluation, labels[run.result.name])
+        for run, evaluation in sorted(
+            zip(runs, evaluations, strict=True), key=lambda pair: pair[0].result.name
+        )
+    ]
+    return {
+        "leaderboard.csv": to_csv(leaderboard(runs)),
+        "metrics.csv": to_csv(pd.concat(rows, ignore_index=True)),
+    }
+
+
 def write_tables(
     runs: Sequence[RunFolder], folder: str | Path, evaluations: Sequence[Evaluation] | None = None
 ) -> tuple[Path, Path]:
-    """Write `leaderboard.csv` (a row per run) and `metrics.csv` (a row per value) into `folder`.
+    """Write ``leaderboard.csv`` and ``metrics.csv`` into `folder`; the same runs give the same bytes.
 
     Args:
         runs: all evaluated on the same truth.
@@ -122,25 +134,10 @@ def write_tables(
         evaluations: of each run, where the caller has them; measured here otherwise.
 
     Returns:
-        The paths of both files. The same runs give the same bytes.
+        The paths of both files.
     """
-    folder = Path(folder)
     if evaluations is None:
-        from metrics.evaluate import evaluate
-
         evaluations = [evaluate(run.truth, run.found) for run in runs]
-    labels = _labels(group_models(runs))
-    rows = [
-        metrics_rows(run, evaluation, labels[run.result.name])
-        for run, evaluation in zip(runs, evaluations, strict=True)
-    ]
-    order = sorted(range(len(runs)), key=lambda at: runs[at].result.name)
-    tidy = pd.concat([rows[at] for at in order], ignore_index=True) if rows else pd.DataFrame()
-    return (
-        write_whole(folder / "leaderboard.csv", to_csv(leaderboard(runs))),
-        write_whole(folder / "metrics.csv", to_csv(tidy)),
-    )
-
-
-def _labels(models: Sequence[Model]) -> dict[str, str]:
-    return {run.result.name: model.label for model in models for run in model.runs}
+    tables = tables_of(runs, evaluations)
+    leader, metrics = (write_whole(Path(folder) / name, text) for name, text in tables.items())
+    return leader, metrics

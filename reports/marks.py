@@ -9,6 +9,9 @@ from dataclasses import dataclass
 LIGHT = ("#0072b2", "#c95200", "#00855f", "#b0568a", "#9a6a00", "#2b86b8", "#7d7400", "#4a4f57")
 DARK = ("#5aaee6", "#f0884a", "#2fc596", "#e39cc3", "#e6b23c", "#8ecdf2", "#e8de5a", "#c3c9d2")
 
+PHOTO = ("#4fd8ff", "#ff8a5c", "#5cf2b8", "#ffa6dc", "#ffd23f", "#9fc2ff", "#f6ff7a", "#ffffff")
+"""For classes, over photographs: light, and drawn on a dark edge."""
+
 COLOURS = len(LIGHT)
 
 DASHES = ("", "7 3", "2 2.5", "9 3 2 3", "12 3", "5 2 1 2 1 2")

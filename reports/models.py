@@ -14,6 +14,9 @@ import numpy as np
 from metrics.errors import InputError
 from reports.results import RunFolder, RunResult
 
+NO_PART_OF_A_MODEL = frozenset({"seed", "device", "threads", "workers"})
+"""Settings in which two runs of one model may differ."""
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -96,13 +99,18 @@ def differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {path: values for path, values in rows.items() if any(value != values[0] for value in values)}
 
 
+def settings_of(result: RunResult) -> dict[str, Any]:
+    """The settings that make a run's model what it is."""
+    return {key: value for key, value in result.config.items() if key not in NO_PART_OF_A_MODEL}
+
+
 def _where(result: RunResult) -> str:
     return f"{result.data.name} {result.data.split} {result.data.fingerprint[:8]}"
 
 
 def _cause(result: RunResult) -> str:
     """All that makes two runs different models; the seed does not."""
-    settings = {key: value for key, value in result.config.items() if key != "seed"}
+    settings = settings_of(result)
     # Without settings or a seed there is no telling that two runs are one model twice: detections made elsewhere.
     alone = result.name if not settings and result.seed is None else ""
     return json.dumps([result.variant, settings, alone], sort_keys=True, default=str)
@@ -125,7 +133,7 @@ def _labels(results: Sequence[RunResult]) -> list[str]:
     labels = [result.variant for result in results]
     for variant in {label for label in labels if labels.count(label) > 1}:
         same = [at for at, result in enumerate(results) if result.variant == variant]
-        configs = [{key: value for key, value in results[at].config.items() if key != "seed"} for at in same]
+        configs = [settings_of(results[at]) for at in same]
         told = differences(configs)
         paths = list(told)[:3]
         for place, at in enumerate(same):

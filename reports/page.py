@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from markupsafe import Markup
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -99,7 +101,7 @@ class Figure:
     slug: str
     title: str
     finding: str
-    inline: str
+    inline: Markup
     svg: str
     png: bytes
 

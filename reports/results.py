@@ -264,7 +264,7 @@ class RunFolder:
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """One row per epoch: ``epoch`` (epochs done, from 1), ``loss``, its terms, ``lr``, validation measures.
+        """One row per epoch: ``epoch`` (epochs done, from 1), ``loss``, its terms, ``lr``, ``val_ap``, ``val_ap50``.
 
         No rows and no columns where nothing was trained.
         """

@@ -121,9 +121,18 @@ def plural(number: int, one: str, many: str = "") -> str:
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
 
 
-_PATH = re.compile(r"(?<![\w./\\:-])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'\",;:]+[/\\])+([^\s/\\'\",;:]*)")
+_QUOTED = re.compile(r"""(['"])(?:~|[A-Za-z]:)?[/\\][^'"]*[/\\]([^'"/\\]*)\1""")
+_PATH = re.compile(r"""(?<![\w./\\:-])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'",;:]+[/\\])+([^\s/\\'",;:]*)""")
+_WHOLE = re.compile(r"(?:~|[A-Za-z]:)?[/\\][^\n]*[/\\]([^/\\\n]*)")
 
 
 def without_paths(text: str) -> str:
-    """`text` in which an absolute path, which may hold a user's name, is only its last part: ``…/coco.json``."""
-    return _PATH.sub(lambda path: f"…/{path.group(1)}", text)
+    """`text` in which an absolute path, which may hold a user's name, is only its last part: ``…/coco.json``.
+
+    A path with spaces is known as one where it is the whole text or stands in quotes.
+    """
+    whole = _WHOLE.fullmatch(text)
+    if whole and " -" not in text:
+        return f"…/{whole[1]}"
+    text = _QUOTED.sub(lambda path: f"{path[1]}…/{path[2]}{path[1]}", text)
+    return _PATH.sub(lambda path: f"…/{path[1]}", text)

@@ -1,1 +1,181 @@
 "use strict";
+(() => {
+  const all = (selector, from = document) => [...from.querySelectorAll(selector)];
+  const status = document.getElementById("status");
+  const say = (text) => { status.textContent = text; };
+  const make = (tag, text, attributes = {}) => {
+    const element = document.createElement(tag);
+    element.textContent = text;
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    return element;
+  };
+  const remembered = (key, value) => {
+    try {
+      if (value === undefined) return localStorage.getItem(key);
+      localStorage.setItem(key, value);
+    } catch { /* a page opened from a file may keep nothing */ }
+    return null;
+  };
+
+  // Theme: the system's until the reader chooses.
+  const theme = document.getElementById("theme");
+  const dark = () => {
+    const chosen = document.documentElement.dataset.theme;
+    return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  };
+  const name = () => { theme.textContent = dark() ? "Light" : "Dark"; theme.setAttribute("aria-label", `Switch to the ${dark() ? "light" : "dark"} theme`); };
+  const kept = remembered("detbench-theme");
+  if (kept === "dark" || kept === "light") document.documentElement.dataset.theme = kept;
+  theme.hidden = false;
+  name();
+  theme.addEventListener("click", () => {
+    document.documentElement.dataset.theme = dark() ? "light" : "dark";
+    remembered("detbench-theme", document.documentElement.dataset.theme);
+    name();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", name);
+
+  // Models: the style sheet hides what is not checked; the address keeps what is hidden.
+  const boxes = all(".models input");
+  const hidden = /(?:^#|&)hide=([\d,]+)/.exec(location.hash);
+  if (hidden) for (const number of hidden[1].split(",")) {
+    const box = document.getElementById(`show-${number}`);
+    if (box) box.checked = false;
+  }
+  for (const box of boxes) box.addEventListener("change", () => {
+    const numbers = boxes.filter((other) => !other.checked).map((other) => other.id.slice(5));
+    try { history.replaceState(null, "", numbers.length ? `#hide=${numbers.join(",")}` : "#"); } catch { /* as above */ }
+    say(`${boxes.length - numbers.length} of ${boxes.length} models shown`);
+  });
+
+  // Tables: sort, search, copy.
+  const text = (cell) => cell.textContent.trim().replace(/\s+/g, " ");
+  const value = (cell) => cell.dataset.value;
+  const compare = (a, b, down) => {
+    if (value(a) === undefined && value(b) === undefined) return text(a).localeCompare(text(b), undefined, { numeric: true }) * (down ? -1 : 1);
+    const [x, y] = [a, b].map((cell) => value(cell) ? Number(value(cell)) : NaN);
+    if (Number.isNaN(x) || Number.isNaN(y)) return Number.isNaN(x) - Number.isNaN(y);
+    return down ? y - x : x - y;
+  };
+  const sortable = (table) => {
+    const heads = all("thead th", table);
+    const body = table.tBodies[0];
+    const first = [...body.rows];
+    if (first.length < 2) return;
+    heads.forEach((head, at) => {
+      const button = make("button", "", { type: "button" });
+      button.append(...head.childNodes);
+      head.append(button);
+      button.addEventListener("click", () => {
+        const before = head.getAttribute("aria-sort");
+        const next = { none: at ? "descending" : "ascending", ascending: at ? "none" : "descending", descending: at ? "ascending" : "none" }[before || "none"];
+        for (const other of heads) other.removeAttribute("aria-sort");
+        if (next !== "none") head.setAttribute("aria-sort", next);
+        const rows = next === "none" ? first : [...first].sort((a, b) => compare(a.cells[at], b.cells[at], next === "descending"));
+        body.append(...rows);
+        say(next === "none" ? "Original order" : `Sorted by ${text(head)}, ${next}`);
+      });
+    });
+  };
+  const shown = (element) => element.getClientRects().length > 0;
+  const grid = (table) => [table.tHead.rows[0], ...table.tBodies[0].rows]
+    .filter((row) => !row.hidden && shown(row))
+    .map((row) => [...row.cells].filter(shown).map((cell) => value(cell) || text(cell)));
+  const seen = (table) => [table.tHead.rows[0], ...table.tBodies[0].rows]
+    .filter((row) => !row.hidden && shown(row))
+    .map((row) => [...row.cells].filter(shown).map(text));
+  const csv = (table) => grid(table).map((row) => row.map((cell) => {
+    const safe = /^[=+\-@\t\r\n]/.test(cell) && Number.isNaN(Number(cell)) ? `'${cell}` : cell;
+    return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  }).join(",")).join("\n") + "\n";
+  const markdown = (table) => {
+    const [head, ...rows] = seen(table).map((row) => row.map((cell) => cell.replace(/[\\|`*_<>[\]]/g, "\\$&")));
+    const rule = head.map((_, at) => at ? "---:" : "---");
+    return [head, rule, ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n") + "\n";
+  };
+  const latex = (table) => {
+    const signs = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "−": "$-$", "–": "--", "\u202f": "\\,", "±": "$\\pm$" };
+    const safe = (cell) => cell.replace(/[\\~^−–±\u202f&%$#_{}]/g, (sign) => signs[sign] || `\\${sign}`);
+    const [head, ...rows] = seen(table).map((row) => `${row.map(safe).join(" & ")} \\\\`);
+    const columns = `l${"r".repeat(seen(table)[0].length - 1)}`;
+    return `\\begin{tabular}{${columns}}\n\\toprule\n${head}\n\\midrule\n${rows.join("\n")}\n\\bottomrule\n\\end{tabular}\n`;
+  };
+  const copy = async (content, what) => {
+    try {
+      await navigator.clipboard.writeText(content);
+    } catch {
+      const area = make("textarea", content, { class: "unseen" });
+      document.body.append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+    say(`Table copied as ${what}`);
+  };
+  for (const holder of all(".table")) {
+    const table = holder.querySelector("table");
+    const tools = make("div", "", { class: "tools" });
+    if (table.hasAttribute("data-search")) {
+      const label = make("label", "Search ");
+      const field = make("input", "", { type: "search" });
+      label.append(field);
+      field.addEventListener("input", () => {
+        const wanted = field.value.trim().toLocaleLowerCase();
+        const rows = [...table.tBodies[0].rows];
+        for (const row of rows) row.hidden = !text(row).toLocaleLowerCase().includes(wanted);
+        say(`${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`);
+      });
+      tools.append(label);
+    }
+    const group = make("span", "Copy as ");
+    group.id = `${table.id}-copy`;
+    tools.append(group);
+    for (const [what, write] of [["CSV", csv], ["Markdown", markdown], ["LaTeX", latex]]) {
+      const button = make("button", what, { type: "button", "aria-describedby": group.id });
+      button.addEventListener("click", () => copy(write(table), what));
+      tools.append(button);
+    }
+    holder.prepend(tools);
+    sortable(table);
+  }
+
+  // Gallery: an image in full size, under all models; arrows go on, Esc closes.
+  const shots = all(".shot");
+  if (shots.length && window.HTMLDialogElement) {
+    const dialog = make("dialog", "", { "aria-label": "Image in full size" });
+    const steps = make("div", "", { class: "steps" });
+    const place = make("span", "", { role: "status" });
+    const content = make("div", "");
+    let at = 0;
+    const show = (next) => {
+      at = (next + shots.length) % shots.length;
+      const clone = shots[at].cloneNode(true);
+      for (const button of all("button", clone)) button.remove();
+      content.replaceChildren(clone);
+      place.textContent = `Image ${at + 1} of ${shots.length}`;
+    };
+    const button = (label, act) => {
+      const made = make("button", label, { type: "button" });
+      made.addEventListener("click", act);
+      return made;
+    };
+    steps.append(place, button("Previous", () => show(at - 1)), button("Next", () => show(at + 1)), button("Close", () => dialog.close()));
+    dialog.append(steps, content);
+    dialog.addEventListener("keydown", (event) => {
+      if (event.key === "ArrowRight") show(at + 1);
+      else if (event.key === "ArrowLeft") show(at - 1);
+      else return;
+      event.preventDefault();
+    });
+    dialog.addEventListener("close", () => shots[at].querySelector("button").focus());
+    document.getElementById("gallery").append(dialog);
+    shots.forEach((shot, number) => {
+      shot.querySelector("h4").append(button("Enlarge", () => { show(number); dialog.showModal(); }));
+    });
+  }
+
+  // Print everything: what is folded away is opened, and folded again.
+  let opened = [];
+  addEventListener("beforeprint", () => { opened = all("details:not([open])"); for (const one of opened) one.open = true; });
+  addEventListener("afterprint", () => { for (const one of opened) one.open = false; });
+})();

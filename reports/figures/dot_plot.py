@@ -1,0 +1,100 @@
+"""Dots in rows: one row a class, a size or a model; one dot a model's mean, a small one each of its seeds."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+from numpy.typing import NDArray
+
+from reports.figures.drawing import Palette, axes, figure, legend
+from reports.marks import mark
+from reports.page import Figure
+from reports.shown import points, short
+
+
+def dot_plot(
+    slug: str,
+    title: str,
+    finding: str,
+    rows: Sequence[str],
+    labels: Sequence[str],
+    values: Sequence[NDArray[np.float64]],
+    axis: str,
+    said: bool = False,
+) -> Figure:
+    """Values of several models in rows, from a common axis in points.
+
+    Args:
+        slug: unique on the page.
+        title: what it shows.
+        finding: what is to be seen in it.
+        rows: R names, from top to bottom.
+        labels: of the models, in the order of their numbers; a legend names them unless they are the rows.
+        values: for each model (R, S) fractions, a column a seed; NaN is not drawn.
+        axis: what is on the axis.
+        said: write each mean beside its dot; for one dot a row.
+    """
+    models = len(labels)
+    single = models == 1
+    step = 0.0 if single or said else min(0.18, 0.7 / models)
+    high = 34 if said or single else max(26, 9 * models + 8)
+    head = 0 if said or single else 22 * ((models + 1) // 2)
+
+    def draw(canvas: Canvas, palette: Palette) -> None:
+        (ax,) = axes(canvas, palette)
+        ax.grid(False, axis="y")
+        for row in range(len(rows)):
+            ax.axhline(row, color=palette.rule, linewidth=0.8, zorder=0)
+        for number, label in enumerate(labels):
+            at = np.arange(len(rows)) + (number - (models - 1) / 2) * step
+            colour, seeds = palette.of(number), 100 * values[number]
+            if seeds.shape[1] > 1:
+                x, y = seeds.ravel(), np.repeat(at, seeds.shape[1])
+                ax.plot(
+                    x,
+                    y,
+                    "o",
+                    color=colour,
+                    markersize=3.5,
+                    alpha=0.55,
+                    markeredgewidth=0,
+                    gid=f"series-{number}",
+                )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)
+                means = np.nanmean(seeds, axis=1)
+            ax.plot(
+                means, at, mark(number).shape, color=colour, markersize=7, markeredgecolor=palette.paper,
+                markeredgewidth=0.8, label=short(label, 24), gid=f"series-{number}",
+            )  # fmt: skip
+            if said:
+                for mean, y in zip(means, at, strict=True):
+                    if np.isfinite(mean):
+                        ax.annotate(
+                            points(mean / 100), (mean, y), (0, 7), textcoords="offset points", ha="center",
+                            color=palette.ink, fontsize=10.5, fontweight="bold", gid=f"series-{number}",
+                        )  # fmt: skip
+        ax.set_yticks(range(len(rows)), [short(row, 22) for row in rows])
+        ax.set_ylim(len(rows) - 0.45, -0.65 if said else -0.55)
+        ax.set_xlim(*_limits(values))
+        ax.set_xlabel(axis)
+        ax.tick_params(axis="y", length=0)
+        ax.spines["left"].set_visible(False)
+        if not (said or single):
+            legend(ax, palette, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+
+    return figure(slug, title, finding, 62 + head + high * len(rows), draw)
+
+
+def _limits(values: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
+    """From 0 where the dots allow it to be read, else around them; never an empty range."""
+    known = 100 * np.concatenate([value.ravel() for value in values])
+    known = known[np.isfinite(known)]
+    if not len(known):
+        return 0.0, 100.0
+    low, high = float(known.min()), float(known.max())
+    room = max(0.12 * (high - low), 1.5)
+    return (0.0 - 0.02 * high if low - room < 0.35 * high else low - room), high + room

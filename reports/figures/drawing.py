@@ -1,0 +1,267 @@
+"""From a drawing in matplotlib to a figure: inline for the page, in its colours; SVG and PNG for a paper."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Canvas
+
+from reports.marks import DASHES, LIGHT, mark
+from reports.page import Figure
+
+WIDTH = 420.0
+"""Width of a figure in pixels of the page; narrow enough to be read on a telephone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """The colours of one drawing, as matplotlib takes them.
+
+    Attributes:
+        ink: text and axes.
+        muted: ticks, notes.
+        rule: grid.
+        paper: what lies behind.
+        series: of the models, by `reports.marks.Mark.colour`.
+    """
+
+    ink: str
+    muted: str
+    rule: str
+    paper: str
+    series: tuple[str, ...]
+
+    def of(self, number: int) -> str:
+        """The colour of the model of that number."""
+        return self.series[mark(number).colour]
+
+
+PRINT = Palette("#1b1f24", "#57606a", "#dfe3e8", "#ffffff", LIGHT)
+
+# Colours that nobody draws with: matplotlib writes them into the SVG, where the style sheet's take their place.
+_SENTINEL = Palette(
+    "#01ff01",
+    "#01ff02",
+    "#01ff03",
+    "#01ff04",
+    tuple(f"#01ff{at:02x}" for at in range(0x10, 0x10 + len(LIGHT))),
+)
+_VARIABLES = {
+    _SENTINEL.ink: "var(--ink)",
+    _SENTINEL.muted: "var(--muted)",
+    _SENTINEL.rule: "var(--rule)",
+    _SENTINEL.paper: "var(--paper)",
+} | {colour: f"var(--s{at})" for at, colour in enumerate(_SENTINEL.series)}
+_PRINTED = {
+    _SENTINEL.ink: PRINT.ink,
+    _SENTINEL.muted: PRINT.muted,
+    _SENTINEL.rule: PRINT.rule,
+    _SENTINEL.paper: PRINT.paper,
+} | dict(zip(_SENTINEL.series, PRINT.series, strict=True))
+
+_SETTINGS: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # a class may be called $x$
+    "font.family": ["DejaVu Sans"],
+    "font.size": 11.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 12.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 11.0,
+    "xtick.labelsize": 10.5,
+    "ytick.labelsize": 10.5,
+    "legend.fontsize": 10.5,
+    "legend.frameon": False,
+    "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "path.simplify": False,
+    "figure.dpi": 72.0,
+}
+
+Draw = Callable[[Canvas, Palette], None]
+"""Draws on an empty canvas with the colours of a palette."""
+
+
+def figure(slug: str, title: str, finding: str, height: float, draw: Draw, width: float = WIDTH) -> Figure:
+    """Draw once for the page and once in pixels; the same drawing gives the same bytes.
+
+    An artist whose gid is ``series-<n>`` belongs to model n: on the page it is hidden with it.
+
+    Args:
+        slug: unique on the page; part of every id within the drawing.
+        title: what the figure shows.
+        finding: what is to be seen in it.
+        height: in pixels of the page.
+        draw: given an empty canvas and the colours.
+        width: in pixels of the page.
+    """
+    raw = _svg(slug, draw, width, height)
+    inline = _inline(raw, slug, title, finding)
+    return Figure(slug, title, finding, inline, _standalone(raw), _png(draw, width, height))
+
+
+def axes(canvas: Canvas, palette: Palette, rows: int = 1, columns: int = 1) -> list[Axes]:
+    """Empty axes in the palette's colours, with a light grid, row by row."""
+    made: list[Axes] = []
+    for at in range(rows * columns):
+        ax = canvas.add_subplot(rows, columns, at + 1)
+        ax.set_facecolor("none")
+        ax.tick_params(colors=palette.muted, labelcolor=palette.ink, length=3)
+        for spine in ax.spines.values():
+            spine.set_color(palette.muted)
+        ax.xaxis.label.set_color(palette.ink)
+        ax.yaxis.label.set_color(palette.ink)
+        ax.title.set_color(palette.ink)
+        ax.grid(True, color=palette.rule, linewidth=0.8)
+        made.append(ax)
+    return made
+
+
+def legend(ax: Axes, palette: Palette, **where: Any) -> None:
+    """A legend of the labelled artists, in the palette's ink; nothing where none has a label."""
+    handles, labels = ax.get_legend_handles_labels()
+    if handles:
+        ax.legend(handles, labels, labelcolor=palette.ink, **where)
+
+
+def dashes(number: int) -> str | tuple[float, tuple[float, ...]]:
+    """Matplotlib's line style for the model of that number."""
+    pattern = mark(number).dash
+    assert pattern in DASHES
+    return (0, tuple(float(step) / 2 for step in pattern.split())) if pattern else "-"
+
+
+def _canvas(draw: Draw, palette: Palette, width: float, height: float) -> Canvas:
+    canvas = Canvas(figsize=(width / 72, height / 72), layout="constrained", facecolor="none")
+    draw(canvas, palette)
+    return canvas
+
+
+def _svg(slug: str, draw: Draw, width: float, height: float) -> str:
+    buffer = io.StringIO()
+    with _settings(slug):
+        canvas = _canvas(draw, _SENTINEL, width, height)
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        canvas.savefig(buffer, format="svg", metadata=nothing)
+    return buffer.getvalue()
+
+
+def _png(draw: Draw, width: float, height: float) -> bytes:
+    buffer = io.BytesIO()
+    with _settings("png"):
+        canvas = _canvas(draw, PRINT, width, height)
+        FigureCanvasAgg(canvas)
+        canvas.savefig(buffer, format="png", dpi=200, facecolor=PRINT.paper, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+@contextmanager
+def _settings(slug: str) -> Iterator[None]:
+    """Matplotlib's settings for one drawing, whatever the user's own; no word on glyphs that a browser will have."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", matplotlib.MatplotlibDeprecationWarning)
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        defaults: dict[Any, Any] = dict(matplotlib.rcParamsDefault.items())
+        del defaults["backend"]
+        with matplotlib.rc_context({**defaults, **_SETTINGS, "svg.hashsalt": f"detbench-{slug}"}):
+            yield
+
+
+_SVG = "{http://www.w3.org/2000/svg}"
+_LINK = "{http://www.w3.org/1999/xlink}href"
+_REFERENCE = re.compile(r"url\(#([^)]+)\)")
+_LONG = re.compile(r"-?\d+\.\d{3,}(?:e-?\d+)?")
+
+
+def _inline(raw: str, slug: str, title: str, finding: str) -> Markup:
+    """The drawing as an element of a page: named, its ids its own, its colours the style sheet's."""
+    root = _tree(raw, _VARIABLES, "var(--sans)")
+    for element in root.iter():
+        _own_ids(element, slug)
+        if _LINK in element.attrib:
+            element.attrib["href"] = element.attrib.pop(_LINK)
+    _drop(root, "style")  # it would hold for the whole page; the page's own says the same
+    box = root.attrib["viewBox"]
+    width = float(box.split()[2])
+    root.attrib.clear()
+    root.attrib.update(
+        {
+            "viewBox": box,
+            "role": "img",
+            "aria-labelledby": f"{slug}-title {slug}-desc",
+            "style": f"--w:{width:g}px",
+        }
+    )
+    for at, (tag, text) in enumerate((("title", title), ("desc", finding))):
+        named = ElementTree.Element(tag, {"id": f"{slug}-{tag}"})
+        named.text = text
+        root.insert(at, named)
+    # Markup because it was serialised from a tree, in which every text is text.
+    return Markup(ElementTree.tostring(root, encoding="unicode", short_empty_elements=False))
+
+
+def _standalone(raw: str) -> str:
+    """The drawing as a file for a paper, in print's colours."""
+    root = _tree(raw, _PRINTED, "'DejaVu Sans', sans-serif")
+    root.attrib["xmlns"] = "http://www.w3.org/2000/svg"
+    root.attrib["xmlns:xlink"] = "http://www.w3.org/1999/xlink"
+    for element in root.iter():
+        if _LINK in element.attrib:
+            element.attrib["xlink:href"] = element.attrib.pop(_LINK)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _tree(raw: str, colours: Mapping[str, str], font: str) -> ElementTree.Element:
+    """Matplotlib's SVG without namespaces, metadata and needless digits, in other colours."""
+    root = ElementTree.fromstring(raw)  # our own drawing, just made: no foreign XML is read here
+    _drop(root, f"{_SVG}metadata")
+    for element in root.iter():
+        element.tag = element.tag.removeprefix(_SVG)
+        element.tail = None
+        if element.tag not in ("text", "style"):
+            element.text = None
+        for key, value in element.attrib.items():
+            if key == "style":
+                value = re.sub(r"#01ff[0-9a-f]{2}", lambda colour: colours.get(colour[0], colour[0]), value)
+                value = value.replace("'DejaVu Sans'", font)
+            elif key in ("d", "x", "y", "width", "height", "transform", "points", "viewBox"):
+                value = _LONG.sub(lambda number: f"{float(number[0]):.2f}", value).strip()
+                value = re.sub(r"\s{2,}", " ", value)
+            element.attrib[key] = value
+        if element.attrib.get("transform", "").startswith("rotate(-0 "):
+            del element.attrib["transform"]
+    return root
+
+
+def _drop(root: ElementTree.Element, tag: str) -> None:
+    for parent in list(root.iter()):
+        for child in parent.findall(tag):
+            parent.remove(child)
+
+
+def _own_ids(element: ElementTree.Element, slug: str) -> None:
+    """Ids and references get the figure's name before them; a model's artists get a hook; other groups need none."""
+    name = element.attrib.pop("id", None)
+    series = re.fullmatch(r"series-(\d+)(?:-.*)?", name or "")
+    if series:
+        element.attrib["data-series"] = series[1]
+    elif name is not None and element.tag not in ("g", "text"):
+        element.attrib["id"] = f"{slug}-{name}"
+    for key, value in element.attrib.items():
+        if key == _LINK:
+            element.attrib[key] = f"#{slug}-{value.removeprefix('#')}"
+        elif key != "id":
+            element.attrib[key] = _REFERENCE.sub(rf"url(#{slug}-\1)", value)

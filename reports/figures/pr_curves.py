@@ -1,0 +1,51 @@
+"""Precision against recall: where along the score a model gives up precision for recall, and how far recall goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+from numpy.typing import NDArray
+
+from reports.figures.drawing import Palette, axes, dashes, figure, legend
+from reports.page import Figure
+from reports.shown import short
+
+RECALLS = np.linspace(0, 1, 101)
+"""The recalls at which COCO reads precision."""
+
+
+def pr_curves(
+    slug: str,
+    title: str,
+    finding: str,
+    labels: Sequence[str],
+    curves: Sequence[NDArray[np.float64]],
+) -> Figure:
+    """One step curve a model.
+
+    Args:
+        slug: unique on the page.
+        title: what it shows.
+        finding: what is to be seen in it.
+        labels: of the models, in the order of their numbers.
+        curves: for each model (S, 101), a row a seed: precision at `RECALLS`, mean over classes; NaN is not drawn.
+    """
+
+    def draw(canvas: Canvas, palette: Palette) -> None:
+        (ax,) = axes(canvas, palette)
+        for number, (label, rows) in enumerate(zip(labels, curves, strict=True)):
+            colour = palette.of(number)
+            if len(rows) > 1:
+                for row in rows:
+                    ax.plot(RECALLS, row, color=colour, linewidth=0.8, alpha=0.35, gid=f"series-{number}")
+            mean = rows.mean(0)
+            ax.plot(
+                RECALLS, mean, color=colour, linewidth=1.8, linestyle=dashes(number), label=short(label, 28),
+                gid=f"series-{number}",
+            )  # fmt: skip
+        ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
+        legend(ax, palette, loc="lower left")
+
+    return figure(slug, title, finding, 330, draw)

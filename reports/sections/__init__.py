@@ -1,0 +1,1 @@
+"""The page's sections in reading order: one question a file."""

@@ -1,0 +1,117 @@
+"""What each model was given: a fair comparison gives all the same, and says so where it did not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from reports import shown
+from reports.comparison import Comparison, mean
+from reports.models import Model, flat
+from reports.page import Cell, Column, Link, Row, Section, Table
+from reports.results import Budget
+
+SAME = 0.05
+"""Budgets within this part of each other count as equal."""
+
+_WARNED: tuple[tuple[str, Callable[[Budget], float | None], Callable[[float], str]], ...] = (
+    ("epochs", lambda budget: budget.epochs, lambda value: f"{value:g}"),
+    ("training images seen", lambda budget: budget.images_seen, shown.count),
+    ("settings tried before", lambda budget: budget.trials, shown.count),
+)
+
+
+def section(comparison: Comparison) -> Section:
+    """Epochs, images, seconds and parameters beside the score."""
+    warnings = _warnings(comparison)
+    if len(comparison.models) == 1:
+        finding = f"{comparison.labels[0]} {_spent(comparison.models[0])}."
+    elif warnings:
+        finding = "The models were not given the same budget; a difference in AP may be one of budget."
+    elif any(_mean(model, lambda budget: budget.images_seen) is None for model in comparison.models):
+        finding = "What some models were given is not known: their detections were made elsewhere."
+    else:
+        finding = (
+            f"All models were given the same budget: each {_spent(comparison.models[0], with_time=False)}."
+        )
+    rows = []
+    for number, (model, values) in enumerate(zip(comparison.models, comparison.headline("ap"), strict=True)):
+        ap = mean(values)
+        cells = [Cell(comparison.labels[number]), Cell(shown.points(ap), ap)]
+        for read, say in (
+            (lambda budget: budget.epochs, lambda value: f"{value:g}"),
+            (lambda budget: budget.images_seen, shown.count),
+            (lambda budget: budget.train_seconds, shown.duration),
+            (lambda budget: budget.total_seconds, shown.duration),
+            (lambda budget: budget.parameters, shown.big),
+            (lambda budget: budget.trials, shown.count),
+        ):
+            value = _mean(model, read)
+            cells.append(Cell(shown.MISSING if value is None else say(value), value))
+        start = comparison.private(_weights(model) or shown.MISSING)
+        cells += [Cell(start), Cell(shown.literal(model.results[0].environment.device) or shown.MISSING)]
+        rows.append(Row(tuple(cells), series=number))
+    titles = ("AP", "Epochs", "Images seen", "Training", "In all", "Parameters", "Settings tried")
+    columns = (
+        Column("Model"), *(Column(title, numeric=True) for title in titles), Column("Starts from"), Column("Device"),
+    )  # fmt: skip
+    return Section(
+        "budget",
+        "Budget",
+        finding,
+        tables=(
+            Table("budget-table", "What each model was given, means over its seeds", columns, tuple(rows)),
+        ),
+        warnings=warnings,
+        method=(
+            "Images seen counts every training image each time it was shown. Times are wall clock on the device named; "
+            "validation between epochs is part of training. A dash is not known, or none.",
+        ),
+        links=(Link("leaderboard.csv", "the same by run"),),
+    )
+
+
+def _mean(model: Model, read: Callable[[Budget], float | None]) -> float | None:
+    values = [value for result in model.results if (value := read(result.budget)) is not None]
+    return sum(values) / len(values) if values else None
+
+
+def _weights(model: Model) -> str:
+    value = flat(model.results[0].config).get("backbone.weights")
+    return "random weights" if value is None and "backbone" in model.results[0].config else str(value or "")
+
+
+def _spent(model: Model, with_time: bool = True) -> str:
+    epochs = _mean(model, lambda budget: budget.epochs)
+    images = _mean(model, lambda budget: budget.images_seen)
+    seconds = _mean(model, lambda budget: budget.train_seconds)
+    if epochs is None and images is None:
+        return "was trained elsewhere, so its budget is not known"
+    said = []
+    if epochs is not None:
+        said.append(shown.plural(round(epochs), "epoch"))
+    if images is not None:
+        said.append(shown.plural(round(images), "training image") + " seen")
+    if seconds is not None and with_time:
+        said.append(shown.duration(seconds) + " of training")
+    return f"had {shown.listed(said)}"
+
+
+def _warnings(comparison: Comparison) -> list[str]:
+    said = []
+    for name, read, say in _WARNED:
+        values = [_mean(model, read) for model in comparison.models]
+        known = [value for value in values if value is not None]
+        if len(known) > 1 and max(known) - min(known) > SAME * max(known):
+            each = [
+                f"{label} {say(value)}"
+                for label, value in zip(comparison.labels, values, strict=True)
+                if value is not None
+            ]
+            said.append(f"Budgets differ in {name}: {shown.listed(each)}.")
+    starts = {
+        label: _weights(model) for label, model in zip(comparison.labels, comparison.models, strict=True)
+    }
+    if len({bool(start) and start != "random weights" for start in starts.values() if start}) > 1:
+        pretrained = [label for label, start in starts.items() if start and start != "random weights"]
+        said.append(f"Only some start from pretrained weights: {shown.listed(pretrained)}.")
+    return said

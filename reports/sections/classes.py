@@ -1,0 +1,137 @@
+"""In which classes, and at which sizes of object, the models differ."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from reports import shown
+from reports.comparison import Comparison, Floats, mean
+from reports.figures.dot_plot import dot_plot
+from reports.page import Cell, Column, Figure, Link, Row, Section, Table
+
+DRAWN = 24
+"""More rows than that nobody reads in a figure; the table has all."""
+
+FEW = 20
+"""Objects of a class below which its AP says little."""
+
+
+def section(comparison: Comparison) -> Section:
+    """AP by class and by size."""
+    truth = comparison.truth
+    asked = comparison.scored[0][0].outcome.positives
+    values = [np.stack([run.class_ap for run in runs], axis=1) for runs in comparison.scored]
+    present = np.flatnonzero(asked > 0)
+    absent = [comparison.classes[at] for at in np.flatnonzero(asked == 0)]
+    few = [comparison.classes[at] for at in present if asked[at] < FEW]
+    warned = []
+    if absent:
+        said = (
+            f"{shown.plural(len(absent), 'class', 'classes')} without an object here: {shown.listed(absent)}."
+        )
+        warned.append(f"{said} They are left out of every mean, and not counted as 0.")
+    if few:
+        warned.append(f"Fewer than {FEW} objects, too few to say much: {shown.listed(few)}.")
+    figures = [_class_figure(comparison, values, present)] if len(present) else []
+    sizes = _size_figure(comparison)
+    return Section(
+        "classes",
+        "Classes and sizes",
+        _finding(comparison, values, present),
+        figures=[*figures, *([sizes] if sizes else [])],
+        tables=(_table(comparison, values, asked, np.bincount(truth.label, minlength=len(asked))),),
+        warnings=warned,
+        method=(
+            "AP of a class is read as in the leaderboard, from that class alone. A class that has objects and no "
+            "detection has AP 0; one without an object has none. The spread of a row is the highest less the lowest.",
+        ),
+        links=(Link("metrics.csv", "every class, IoU threshold and size"),),
+    )
+
+
+def _class_figure(comparison: Comparison, values: list[Floats], present: np.ndarray) -> Figure:
+    drawn, title = present, "AP by class"
+    if len(present) > DRAWN:
+        spread = np.ptp(np.stack([rows.mean(1) for rows in values]), axis=0)
+        drawn = np.sort(present[np.argsort(-spread[present], kind="stable")[:DRAWN]])
+        title = f"AP by class: the {DRAWN} of {len(present)} that differ most"
+    return dot_plot(
+        "classes-ap", title, _finding(comparison, values, present), [comparison.classes[at] for at in drawn],
+        comparison.labels, [rows[drawn] for rows in values], "AP (points of 100)",
+    )  # fmt: skip
+
+
+def _size_figure(comparison: Comparison) -> Figure | None:
+    names = ("small", "medium", "large")
+    values = [
+        np.stack(rows) for rows in zip(*(comparison.headline(f"ap_{name}") for name in names), strict=True)
+    ]
+    known = [at for at in range(3) if np.isfinite(np.stack([rows[at].mean() for rows in values])).any()]
+    if len(known) < 2:
+        return None
+    parts = []
+    for at in known:
+        means = [float(rows[at].mean()) for rows in values]
+        parts.append(f"{shown.points(min(means))} to {shown.points(max(means))} on {names[at]}")
+    spread = f"AP is {shown.listed(parts)} objects."
+    if len(comparison.models) == 1:
+        means = [float(values[0][at].mean()) for at in known]
+        said = [f"{shown.points(value)} on {names[at]}" for value, at in zip(means, known, strict=True)]
+        spread = f"AP is {shown.listed(said)} objects."
+    return dot_plot(
+        "sizes-ap", "AP by size of object", spread, [names[at] for at in known], comparison.labels,
+        [rows[known] for rows in values], "AP (points of 100)",
+    )  # fmt: skip
+
+
+def _finding(comparison: Comparison, values: list[Floats], present: np.ndarray) -> str:
+    if not len(present):
+        return "No class has an object to be found."
+    means = np.stack([rows.mean(1) for rows in values])
+    overall = means.mean(0)
+    hard, easy = present[int(np.argmin(overall[present]))], present[int(np.argmax(overall[present]))]
+    if len(present) == 1:
+        return f"There is one class, {comparison.classes[hard]}."
+    said = (
+        f"{comparison.classes[hard]} is the hardest class (mean AP {shown.points(overall[hard])}), "
+        f"{comparison.classes[easy]} the easiest ({shown.points(overall[easy])})"
+    )
+    if len(means) == 1:
+        return f"{said}."
+    spread = np.ptp(means[:, present], axis=0)
+    most = present[int(np.argmax(spread))]
+    return f"{said}; the models differ most on {comparison.classes[most]}, by {shown.points(spread.max())} points."
+
+
+def _table(comparison: Comparison, values: list[Floats], asked: np.ndarray, objects: np.ndarray) -> Table:
+    many = len(comparison.models) > 1
+    columns = [Column("Class"), Column("Objects", numeric=True)]
+    columns += [Column(label, numeric=True) for label in comparison.labels]
+    columns += [Column("Spread", numeric=True)] if many else []
+    most = int(asked.max(initial=1)) or 1
+    rows = []
+    for at, name in enumerate(comparison.classes):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            means = [mean(seeds[at]) for seeds in values]
+            best = np.nanmax(means) if np.isfinite(means).any() else np.nan
+            spread = float(best - np.nanmin(means)) if np.isfinite(best) else np.nan
+        ignored = int(objects[at] - asked[at])
+        cells = [Cell(name)]
+        cells.append(
+            Cell(
+                shown.count(int(asked[at])), int(asked[at]), note=f"{ignored} ignored" if ignored else "",
+                bar=asked[at] / most,
+            )
+        )  # fmt: skip
+        cells += [Cell(shown.points(value), value, strong=many and value == best) for value in means]
+        cells += [Cell(shown.points(spread), spread)] if many else []
+        rows.append(Row(tuple(cells)))
+    series = (None, None, *range(len(comparison.models)), *([None] if many else []))
+    strong = " Bold: the highest of its row, however small its lead." if many else ""
+    return Table(
+        "classes-table", f"AP by class, in points of 100.{strong}", tuple(columns), tuple(rows), column_series=series,
+        searchable=len(rows) > 10,
+    )  # fmt: skip

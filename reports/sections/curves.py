@@ -1,0 +1,80 @@
+"""How much precision each model gives up for recall."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+
+from reports import shown
+from reports.comparison import Comparison, Floats
+from reports.figures.pr_curves import RECALLS, pr_curves
+from reports.page import Cell, Column, Figure, Link, Row, Section, Table
+
+THRESHOLDS = (0.5, 0.75)
+
+
+def section(comparison: Comparison) -> Section:
+    """Precision over recall at a forgiving and at a strict IoU threshold."""
+    figures, tables, findings = [], [], []
+    for iou in THRESHOLDS:
+        curves = [
+            np.stack([_mean_over_classes(run.class_precision(iou)) for run in runs])
+            for runs in comparison.scored
+        ]
+        finding = _finding(comparison, curves, iou)
+        findings.append(finding)
+        figures.append(_figure(comparison, curves, iou, finding))
+        tables.append(_table(comparison, curves, iou))
+    return Section(
+        "curves",
+        "Precision and recall",
+        findings[0],
+        figures=figures,
+        tables=tables,
+        folded=True,
+        method=(
+            "Precision is the share of detections that are right, recall the share of objects that are found, as the "
+            "score that a detection must reach falls. Each curve is the mean over the classes that have objects, of "
+            "the best precision at that recall or beyond; a class that does not reach a recall counts with 0 there. "
+            "The area under the curve is the AP at that IoU threshold.",
+        ),
+        links=(Link("curves.csv", "precision at 101 recalls, by run and class"),),
+    )
+
+
+def _mean_over_classes(precision: Floats) -> Floats:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(np.nanmean(precision, axis=0), np.float64)
+
+
+def _figure(comparison: Comparison, curves: list[Floats], iou: float, finding: str) -> Figure:
+    title = f"Precision over recall at IoU {iou:.2f}, mean over classes"
+    return pr_curves(f"pr-{round(100 * iou)}", title, finding, comparison.labels, curves)
+
+
+def _finding(comparison: Comparison, curves: list[Floats], iou: float) -> str:
+    """How far each gets before less than half of the detections are right."""
+    if not np.isfinite(curves[0]).any():
+        return "There is no object to be found, so there is no curve."
+    reach = []
+    for label, rows in zip(comparison.labels, curves, strict=True):
+        good = np.flatnonzero(rows.mean(0) >= 0.5)
+        reach.append((RECALLS[good[-1]] if len(good) else 0.0, label))
+    said = [f"{label} up to recall {recall:.2f}" for recall, label in reach]
+    return f"At IoU {iou:.2f} precision stays above one half for {shown.listed(said)}."
+
+
+def _table(comparison: Comparison, curves: list[Floats], iou: float) -> Table:
+    columns = (Column("Recall", numeric=True), *(Column(label, numeric=True) for label in comparison.labels))
+    rows = []
+    for at in range(0, 101, 10):
+        values = [float(rows_.mean(0)[at]) for rows_ in curves]
+        cells = [Cell("–" if math.isnan(value) else f"{value:.3f}", value) for value in values]
+        rows.append(Row((Cell(f"{RECALLS[at]:.1f}", RECALLS[at]), *cells)))
+    return Table(
+        f"pr-{round(100 * iou)}-table", f"Precision at recall, IoU {iou:.2f}, mean over classes", columns, tuple(rows),
+        column_series=(None, *range(len(comparison.models))),
+    )  # fmt: skip

@@ -1,0 +1,71 @@
+"""What the models were evaluated on: images, objects, classes, and what is odd about them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from metrics.matching import COCO_AREAS
+from reports import shown
+from reports.comparison import Comparison
+from reports.page import Cell, Column, Row, Section, Table
+
+
+def section(comparison: Comparison) -> Section:
+    """Counts by class and size, empty images, and the readers' notes."""
+    truth, data = comparison.truth, comparison.data
+    images = len(truth.catalog.image_ids)
+    empty = images - len(np.unique(truth.image))
+    crowds, ignored = int(truth.crowd.sum()), int((truth.ignored & ~truth.crowd).sum())
+    each = np.bincount(truth.image, minlength=images)
+    typical = f"{np.median(each):g} in the median image, {each.max()} at most" if images else "none"
+    finding = (
+        f"{shown.plural(images, 'image')} with {shown.plural(len(truth), 'object')} ({typical}) of "
+        f"{shown.plural(len(comparison.classes), 'class', 'classes')}."
+    )
+    said = [
+        (empty, f"{shown.plural(empty, 'image')} without an object: detections there are all false."),
+        (crowds, f"{shown.plural(crowds, 'crowd')}: any number of detections may lie within one, none is held against a model."),
+        (ignored, f"{shown.plural(ignored, 'ignored object')}: neither asked for nor held against a model."),
+    ]  # fmt: skip
+    notes = sorted({comparison.private(note) for result in comparison.results for note in result.data.notes})
+    return Section(
+        "data",
+        "Data",
+        finding,
+        tables=(_table(comparison),),
+        template="facts.html",
+        extra={"facts": [text for number, text in said if number] + notes},
+        method=(
+            f"Format {shown.literal(data.format)}; fingerprint of the truth {data.fingerprint}. Runs stand on one page "
+            "only where it is the same. Sizes by area as annotated: small up to 32 x 32, medium up to 96 x 96 pixels; "
+            "an area exactly on a limit counts on both sides of it.",
+        ),
+    )
+
+
+def _table(comparison: Comparison) -> Table:
+    truth = comparison.truth
+    width = len(comparison.classes)
+    total = np.bincount(truth.label, minlength=width)
+    pairs = np.unique(np.c_[truth.label, truth.image], axis=0)[:, 0] if len(truth) else np.zeros(0, np.int64)
+    within = np.bincount(pairs, minlength=width)
+    aside = np.bincount(truth.label[truth.crowd | truth.ignored], minlength=width)
+    sizes = []
+    for name in ("small", "medium", "large"):
+        least, most = COCO_AREAS[name]
+        sizes.append(np.bincount(truth.label[(truth.area >= least) & (truth.area <= most)], minlength=width))
+    high = int(total.max(initial=1)) or 1
+    rows = []
+    for at, name in enumerate(comparison.classes):
+        counts = (total[at], within[at], *(size[at] for size in sizes), aside[at])
+        cells = [Cell(shown.count(int(number)), int(number)) for number in counts]
+        cells[0] = Cell(cells[0].text, cells[0].value, bar=total[at] / high)
+        rows.append(
+            Row((Cell(name), Cell(str(truth.catalog.class_ids[at]), truth.catalog.class_ids[at]), *cells))
+        )
+    titles = ("Id", "Objects", "Images", "Small", "Medium", "Large", "Crowd or ignored")
+    columns = (Column("Class"), *(Column(title, numeric=True) for title in titles))
+    return Table(
+        "data-table", f"Objects of the {shown.literal(comparison.data.split)} split by class and size", columns,
+        tuple(rows), searchable=len(rows) > 10,
+    )  # fmt: skip

@@ -1,0 +1,79 @@
+"""The same images under all models, truth solid and detections dashed: what the numbers look like."""
+
+from __future__ import annotations
+
+from reports import gallery, shown
+from reports.comparison import Comparison
+from reports.gallery import GROUPS, Choice, Shot, Unreadable
+from reports.page import Link, Section
+
+
+def section(comparison: Comparison, most_bytes: int) -> Section:
+    """As many of the chosen images as fit into `most_bytes`, the most worthwhile first."""
+    title = "Gallery"
+    if comparison.images is None:
+        return Section("gallery", title, "No images were given with these runs, so none are shown.")
+    choices = gallery.choose(comparison)
+    shots: list[tuple[Choice, Shot]] = []
+    broken: list[Unreadable] = []
+    left_out, spent = 0, 0
+    for choice in choices:
+        shot = gallery.shoot(comparison, choice)
+        if isinstance(shot, Unreadable):
+            broken.append(shot)
+        elif spent + gallery.weight(shot) > most_bytes:
+            left_out += 1
+        else:
+            spent += gallery.weight(shot)
+            shots.append((choice, shot))
+    groups = []
+    for name, heading, _ in GROUPS:
+        members = [shot for choice, shot in shots if choice.group == name]
+        if members:
+            groups.append((name, heading, members))
+    warnings = []
+    if broken:
+        first = broken[0]
+        warnings.append(
+            f"{shown.plural(len(broken), 'chosen image')} could not be read; the first is {first.name} "
+            f"({first.reason})."
+        )
+    if left_out:
+        warnings.append(
+            f"{shown.plural(left_out, 'chosen image')} left out to keep the page small; --report-max-mb allows more."
+        )
+    return Section(
+        "gallery",
+        title,
+        _finding(comparison, [shot for _, shot in shots], len(broken)),
+        warnings=warnings,
+        template="gallery.html",
+        extra={"groups": groups, "many": len(comparison.models) > 1},
+        method=(_method(comparison),),
+        links=(Link("images.csv", "right, false and missed in every image, by run"),),
+    )
+
+
+def _finding(comparison: Comparison, shots: list[Shot], broken: int) -> str:
+    images = len(comparison.truth.catalog.image_ids)
+    if not shots:
+        return "No image could be shown." if broken else "There is no image to show."
+    said = f"{len(shots)} of {shown.plural(images, 'image')}"
+    if len(comparison.models) == 1:
+        return f"{said}, chosen by the number of errors."
+    apart = sum(1 for shot in shots if len({tile.false + tile.missed for tile in shot.tiles}) > 1)
+    return f"{said}, each under all models; in {apart} of them the models do not make equally many errors."
+
+
+def _method(comparison: Comparison) -> str:
+    points = [
+        f"{label} {runs[0].best.score:.3f}" if runs[0].best.right else f"{label} none"
+        for label, runs in zip(comparison.labels, comparison.scored, strict=True)
+    ]
+    which = "each model's first run" if comparison.seeds > 1 else "each model"
+    return (
+        f"Shown are the detections of {which} above the score at which its own F1 over all classes is highest on these "
+        f"very images ({', '.join(points)}), so the counts are a little flattering to all. Right: finds an object of "
+        "its class with IoU of at least 0.5. Ignored objects, and detections that find them, are not drawn. Images "
+        "are chosen by false and missed together; equal ones go by their order."
+    )

@@ -1,0 +1,146 @@
+"""How to make these numbers again: commands, settings and where they differ, versions, machines, warnings."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from reports import shown
+from reports.comparison import Comparison
+from reports.models import differences, flat, settings_of
+from reports.page import Cell, Column, Row, Section, Table
+from reports.results import RunResult
+
+
+def section(comparison: Comparison) -> Section:
+    """The cause of every run."""
+    results = comparison.results
+    told = differences([settings_of(model.results[0]) for model in comparison.models])
+    tables = [_runs(comparison)]
+    if told:
+        tables.append(_settings(comparison, told))
+    tables.append(_environments(comparison))
+    warned = [
+        f"{shown.literal(result.name)}: {comparison.private(text)}"
+        for result in results
+        for text in result.warnings
+    ]
+    machines = {(result.environment.device, result.environment.cpu) for result in results}
+    finding = f"{shown.plural(len(results), 'run')} of {shown.plural(len(comparison.models), 'model')}"
+    finding += (
+        ", all on the same hardware" if len(machines) == 1 else ", on different hardware: compare no times"
+    )
+    if len(comparison.models) > 1:
+        finding += (
+            f"; {shown.plural(len(told), 'setting')} in which the models differ"
+            if told
+            else "; equal settings"
+        )
+    return Section(
+        "reproducibility",
+        "Reproducibility",
+        finding + ".",
+        tables=tables,
+        template="reproducibility.html",
+        extra={
+            "warnings": warned,
+            "settings": [
+                (label, "\n".join(_lines(comparison, model.results[0])))
+                for label, model in zip(comparison.labels, comparison.models, strict=True)
+                if model.results[0].config
+            ],
+            "commands": _commands(comparison),
+        },
+        method=(
+            "Settings are what was in force after defaults, presets, files and the command line, by the dotted path "
+            "that --set takes. The same command, versions and device make the same numbers up to the order of "
+            "floating-point sums; on some accelerators that order is not fixed.",
+        ),
+    )
+
+
+def _runs(comparison: Comparison) -> Table:
+    rows = []
+    for number, model in enumerate(comparison.models):
+        for result in model.results:
+            rows.append(
+                Row(
+                    (
+                        Cell(shown.literal(result.name), note=comparison.private(result.variant_source)),
+                        Cell(shown.MISSING if result.seed is None else str(result.seed), result.seed),
+                        Cell(shown.moment(result.started)),
+                        Cell(shown.moment(result.finished)),
+                        Cell(result.status),
+                        Cell(_commit(result)),
+                    ),
+                    series=number,
+                )
+            )
+    columns = (
+        Column("Run"), Column("Seed", numeric=True), Column("Started"), Column("Finished"), Column("Status"), Column("Commit"),
+    )  # fmt: skip
+    return Table("runs-table", "The runs on this page", columns, tuple(rows), searchable=len(rows) > 12)
+
+
+def _commit(result: RunResult) -> str:
+    commit = result.environment.commit
+    return (
+        shown.MISSING
+        if commit is None
+        else commit[:12] + (" with changes" if result.environment.dirty else "")
+    )
+
+
+def _settings(comparison: Comparison, told: dict[str, list[Any]]) -> Table:
+    rows = [
+        Row((Cell(shown.literal(path)), *(Cell(_value(comparison, value)) for value in values)))
+        for path, values in told.items()
+    ]
+    columns = (Column("Setting"), *(Column(label) for label in comparison.labels))
+    return Table(
+        "settings-table", "Settings in which the models differ", columns, tuple(rows),
+        column_series=(None, *range(len(comparison.models))), searchable=len(rows) > 12,
+    )  # fmt: skip
+
+
+def _environments(comparison: Comparison) -> Table:
+    packages = sorted({name for result in comparison.results for name in result.environment.packages})
+    rows = []
+    for label in ("python", *packages, "platform", "device", "cpu", "threads"):
+        values = []
+        for model in comparison.models:
+            each = sorted({_environment(result, label) for result in model.results})
+            values.append(shown.listed([comparison.private(value) or shown.MISSING for value in each]))
+        rows.append(Row((Cell(shown.literal(label)), *(Cell(value) for value in values))))
+    columns = (Column("What"), *(Column(label) for label in comparison.labels))
+    return Table(
+        "environment-table", "Versions and machines", columns, tuple(rows),
+        column_series=(None, *range(len(comparison.models))),
+    )  # fmt: skip
+
+
+def _environment(result: RunResult, name: str) -> str:
+    its = result.environment
+    if name == "threads":
+        return str(its.threads or "")
+    known = {"python": its.python, "platform": its.platform, "device": its.device, "cpu": its.cpu}
+    return known[name] if name in known else its.packages.get(name, "")
+
+
+def _value(comparison: Comparison, value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return shown.MISSING if value is None else comparison.private(text)
+
+
+def _lines(comparison: Comparison, result: RunResult) -> list[str]:
+    return [
+        f"{shown.literal(path)} = {comparison.private(json.dumps(value, ensure_ascii=False))}"
+        for path, value in sorted(flat(result.config).items())
+    ]
+
+
+def _commands(comparison: Comparison) -> list[str]:
+    """Each command once, in the order of the runs."""
+    return list(
+        dict.fromkeys(comparison.private(result.command) for result in comparison.results if result.command)
+    )

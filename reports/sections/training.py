@@ -1,0 +1,150 @@
+"""How training went: whether the loss still fell, and whether the validation images agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from reports import shown
+from reports.comparison import Comparison
+from reports.csv import to_csv
+from reports.figures.history import Curve, history
+from reports.page import Cell, Column, Figure, Link, Row, Section, Table
+
+STILL_RISING = 0.01
+"""A gain of AP in the last tenth of training above which it had not come to rest."""
+
+
+def section(comparison: Comparison) -> Section | None:
+    """Loss and validation AP by epoch; None where no run was trained by us."""
+    tables = [[run.run.history for run in runs] for runs in comparison.scored]
+    if not any("epoch" in table and len(table) for model in tables for table in model):
+        return None
+    drawn: list[Figure] = []
+    for column, slug, title, axis in (
+        ("loss", "history-loss", "Training loss by epoch", "loss"),
+        ("val_ap", "history-ap", "AP on the validation images by epoch", "AP (points of 100)"),
+    ):
+        scale = 100.0 if column == "val_ap" else 1.0
+        curves = [[_curve(table, column, scale) for table in model] for model in tables]
+        if any(len(epochs) for model in curves for epochs, _ in model):
+            finding = (
+                _loss_finding(comparison, curves) if column == "loss" else _ap_finding(comparison, curves)
+            )
+            drawn.append(history(slug, title, finding, comparison.labels, curves, axis))
+    return Section(
+        "training",
+        "Training",
+        drawn[-1].finding if drawn else "No run kept a history of its training.",
+        figures=drawn,
+        tables=(_table(comparison, tables),),
+        warnings=_warnings(comparison, tables),
+        method=(
+            "Loss is the mean over the epoch's training images of the sum of its terms; models with different losses "
+            "cannot be compared by it. AP is measured on the validation images, which no training saw; the weights "
+            "that are evaluated are those of the highest.",
+        ),
+        links=(Link("training.csv", "one row an epoch"),),
+    )
+
+
+def history_csv(comparison: Comparison) -> str:
+    """All runs' histories below each other, with the run's and the model's name."""
+    frames = []
+    for scored in comparison.runs:
+        table = scored.run.history.copy()
+        if "epoch" in table:
+            table.insert(0, "run_id", scored.run.result.name)
+            frames.append(table)
+    return to_csv(pd.concat(frames, ignore_index=True)) if frames else ""
+
+
+def _curve(table: pd.DataFrame, column: str, scale: float = 1.0) -> Curve:
+    if column not in table or "epoch" not in table:
+        return np.zeros(0), np.zeros(0)
+    numbers = table[["epoch", column]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    known = np.isfinite(numbers[:, 0])
+    if column == "val_ap":  # not every epoch is validated: the line goes on to the next that was
+        known &= np.isfinite(numbers[:, 1])
+    return numbers[known, 0], numbers[known, 1] * scale
+
+
+def _loss_finding(comparison: Comparison, curves: Sequence[Sequence[Curve]]) -> str:
+    said = []
+    for label, runs in zip(comparison.labels, curves, strict=True):
+        ends = [(values[0], values[-1]) for _, values in runs if len(values)]
+        if ends:
+            first, last = np.mean(ends, axis=0)
+            said.append(f"{label} from {first:.3g} to {last:.3g}")
+    return f"The loss went: {shown.listed(said)}."
+
+
+def _ap_finding(comparison: Comparison, curves: Sequence[Sequence[Curve]]) -> str:
+    said = []
+    for label, runs in zip(comparison.labels, curves, strict=True):
+        best = [
+            (float(values.max()), int(epochs[np.argmax(values)])) for epochs, values in runs if len(values)
+        ]
+        if best:
+            value, epoch = max(best)
+            said.append(f"{label} {value:.1f} (epoch {epoch})")
+    return f"Highest AP on the validation images: {shown.listed(said)}."
+
+
+def _warnings(comparison: Comparison, tables: Sequence[Sequence[pd.DataFrame]]) -> list[str]:
+    rising, broken = [], []
+    for label, model in zip(comparison.labels, tables, strict=True):
+        gains = []
+        for table in model:
+            epochs, values = _curve(table, "val_ap")
+            early = values[epochs <= 0.9 * epochs.max()] if len(epochs) else values
+            if len(values) >= 5 and len(early):
+                gains.append(float(values.max() - early.max()))
+            loss = table["loss"] if "loss" in table else pd.Series(dtype=float)
+            if len(loss) and not np.isfinite(pd.to_numeric(loss, errors="coerce").to_numpy(np.float64)).all():
+                broken.append(label)
+        if gains and np.mean(gains) > STILL_RISING:
+            rising.append(label)
+    said = []
+    if rising:
+        said.append(
+            f"AP was still rising when training ended: {shown.listed(rising)}. More epochs may change the order."
+        )
+    if broken:
+        said.append(f"The loss was not a number at times: {shown.listed(sorted(set(broken)))}.")
+    return said
+
+
+def _table(comparison: Comparison, tables: Sequence[Sequence[pd.DataFrame]]) -> Table:
+    rows = []
+    for number, model in enumerate(tables):
+        for scored, table in zip(comparison.scored[number], model, strict=True):
+            epochs, loss = _curve(table, "loss")
+            at, ap = _curve(table, "val_ap")
+            best = int(np.argmax(ap)) if len(ap) else 0
+            seed = scored.run.result.seed
+            rows.append(
+                Row(
+                    (
+                        Cell(comparison.labels[number], note="" if seed is None else f"seed {seed}"),
+                        _number(epochs[-1] if len(epochs) else None, "{:.0f}"),
+                        _number(loss[0] if len(loss) else None, "{:.3g}"),
+                        _number(loss[-1] if len(loss) else None, "{:.3g}"),
+                        _number(100 * ap[best] if len(ap) else None, "{:.1f}"),
+                        _number(at[best] if len(ap) else None, "{:.0f}"),
+                        _number(100 * ap[-1] if len(ap) else None, "{:.1f}"),
+                    ),
+                    series=number,
+                )
+            )
+    titles = ("Epochs", "First loss", "Last loss", "Best validation AP", "in epoch", "Last validation AP")
+    columns = (Column("Run"), *(Column(title, numeric=True) for title in titles))
+    return Table("training-table", "Training by run; AP in points of 100", columns, tuple(rows))
+
+
+def _number(value: float | None, form: str) -> Cell:
+    if value is None or not np.isfinite(value):
+        return Cell(shown.MISSING)
+    return Cell(form.format(value), float(value))
