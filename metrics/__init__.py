@@ -1,1 +1,77 @@
-"""Measures of object detectors: NumPy and Numba at the core, no torch anywhere below."""
+"""Measures of object detectors: NumPy and Numba at the core, no torch anywhere below.
+
+Example:
+    >>> import metrics
+    >>> truth = metrics.read_truth("instances_val2017.json")
+    >>> found = metrics.read_detections("results.json", truth)
+    >>> print(metrics.evaluate(truth, found))
+
+A name is imported when it is first used, so that ``import metrics`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from metrics.errors import InputError, InputWarning
+    from metrics.evaluate import Evaluator, evaluate
+    from metrics.evaluation import Evaluation
+    from metrics.formats.recognise import read_detections, read_truth
+    from metrics.matching import Matches, MatchRule, match
+    from metrics.tables import AnnotationTable, Catalog, DetectionTable
+
+__all__ = [
+    "AnnotationTable",
+    "Catalog",
+    "DetectionTable",
+    "Evaluation",
+    "Evaluator",
+    "InputError",
+    "InputWarning",
+    "MatchRule",
+    "Matches",
+    "evaluate",
+    "match",
+    "read_detections",
+    "read_truth",
+]
+
+_HOMES = {
+    "AnnotationTable": "tables",
+    "Catalog": "tables",
+    "DetectionTable": "tables",
+    "Evaluation": "evaluation",
+    "Evaluator": "evaluate",
+    "InputError": "errors",
+    "InputWarning": "errors",
+    "MatchRule": "matching",
+    "Matches": "matching",
+    "evaluate": "evaluate",
+    "match": "matching",
+    "read_detections": "formats.recognise",
+    "read_truth": "formats.recognise",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'metrics' has no attribute {name!r}")
+    return getattr(import_module(f"metrics.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """Keeps the function `evaluate` in its place, where importing the module of that name would put the module."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, getattr(value, name) if name == "evaluate" else value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,155 @@
+"""Truth and detections from a path, whatever is there: COCO, Pascal VOC, YOLO, Parquet or CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.errors import InputError
+from metrics.formats.identity import ClassMap, find_images
+from metrics.formats.voc import Pixels
+from metrics.tables import AnnotationTable, Catalog, DetectionTable
+
+KNOWN = (
+    "COCO's .json (also .json.gz), a YOLO data set's .yaml or folder, a folder of Pascal VOC's .xml files, "
+    "or a table as .parquet or .csv"
+)
+
+
+def read_truth(path: str | Path, split: str | None = None, pixels: Pixels = "inclusive") -> AnnotationTable:
+    """The truth at `path`, read by the module of `metrics.formats` that knows its layout.
+
+    Args:
+        path: a file or a folder.
+        split: of a YOLO data set (by default val, else test, else train), or of a VOC data set's
+            ``ImageSets/Main`` (by default all images); other layouts have none.
+        pixels: how VOC's coordinates are meant.
+
+    Raises:
+        InputError: nothing there, an unknown layout, no such split, or what the layout's own reader says.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    if path.is_dir():
+        described = [
+            path / name for name in ("data.yaml", "data.yml", "dataset.yaml") if (path / name).exists()
+        ]
+        return _read_yolo(described[0], split) if described else _read_voc(path, split, pixels)
+    kind = _suffix(path)
+    if kind in (".yaml", ".yml"):
+        return _read_yolo(path, split)
+    if split is not None:
+        raise InputError(
+            f"{path}: a single file has no splits; leave out {split!r}, or give the split's own file"
+        )
+    if kind == ".parquet":
+        return AnnotationTable.load(path)
+    if kind == ".csv":
+        import pandas
+
+        return AnnotationTable.from_frame(pandas.read_csv(path))
+    if kind == ".json":
+        from metrics.formats import coco
+
+        return coco.read_truth(path)
+    raise InputError(f"{path}: unknown kind of file; expected {KNOWN}")
+
+
+def read_detections(
+    path: str | Path, truth: AnnotationTable, class_map: ClassMap | None = None
+) -> DetectionTable:
+    """The detections at `path`: COCO's results, or a table as Parquet or CSV.
+
+    Args:
+        path: a file.
+        truth: what the detections answer to.
+        class_map: how class ids of COCO's results become the truth's; see `metrics.formats.identity`.
+
+    Raises:
+        InputError: no such file, an unknown kind, or what its own reader says.
+    """
+    path = Path(path)
+    kind = _suffix(path)
+    if kind == ".parquet":
+        return _onto(DetectionTable.load(path), truth.catalog, str(path))
+    if kind == ".csv":
+        import pandas
+
+        return DetectionTable.from_frame(pandas.read_csv(path), truth.catalog)
+    if kind == ".json":
+        from metrics.formats import coco
+
+        return coco.read_detections(path, truth, class_map)
+    raise InputError(f"{path}: unknown kind of file; expected COCO's results as .json, or .parquet or .csv")
+
+
+def _suffix(path: Path) -> str:
+    return Path(path.name.removesuffix(".gz")).suffix.lower()
+
+
+def _read_yolo(path: Path, split: str | None) -> AnnotationTable:
+    from metrics.formats import yolo
+
+    description = yolo.read_yaml(path)
+    name = split or next(name for name in ("val", "test", "train") if name in description.splits)
+    if name not in description.splits:
+        raise InputError(f"{path}: no split {name!r}; it has {', '.join(description.splits)}")
+    images = description.splits[name]
+    return yolo.read_truth(images, _sizes(images), description.names)
+
+
+def _read_voc(path: Path, split: str | None, pixels: Pixels) -> AnnotationTable:
+    from metrics.formats import voc
+
+    folder = path / "Annotations" if (path / "Annotations").is_dir() else path
+    files = sorted(folder.glob("*.xml"))
+    if not files:
+        raise InputError(f"{path}: no annotations found; expected {KNOWN}")
+    if split is None:
+        return voc.read_truth(files, pixels=pixels)
+    listed = path / "ImageSets" / "Main" / f"{split}.txt"
+    if not listed.exists():
+        known = sorted(file.stem for file in listed.parent.glob("*.txt"))
+        raise InputError(f"{listed}: no such split; there are {', '.join(known) or 'none'}")
+    stems = {line.split()[0] for line in listed.read_text().splitlines() if line.strip()}
+    missing = stems - {file.stem for file in files}
+    if missing:
+        raise InputError(f"{listed}: {len(missing)} images have no annotation in {folder}: {min(missing)}")
+    # classes of the whole data set: a rare one may not occur in a split
+    whole = voc.read_truth(files, pixels=pixels)
+    return whole.select(np.isin(np.array(whole.catalog.image_ids), sorted(stems)))
+
+
+def _sizes(images: Sequence[Path]) -> NDArray[np.int64]:
+    """(I, 2) (height, width), from the head of each file."""
+    from PIL import Image, UnidentifiedImageError
+
+    sizes = []
+    for path in images:
+        try:
+            with Image.open(path) as image:
+                turned = image.getexif().get(0x0112, 1) >= 5  # the camera lay on its side
+                sizes.append(image.size if turned else image.size[::-1])
+        except FileNotFoundError as error:
+            raise InputError(f"{path}: no such image") from error
+        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+            raise InputError(f"{path}: cannot be read as an image: {error}") from error
+    return np.array(sizes, np.int64).reshape(-1, 2)
+
+
+def _onto(table: DetectionTable, catalog: Catalog, where: str) -> DetectionTable:
+    """The same detections on the truth's catalog, by image id and class name."""
+    if table.catalog == catalog:
+        return table
+    unknown = sorted(set(table.catalog.classes) - set(catalog.classes))
+    if unknown:
+        raise InputError(f"{where}: {len(unknown)} classes are not the truth's: {', '.join(unknown[:5])}")
+    ids = [table.catalog.image_ids[i] for i in table.image.tolist()]
+    label = np.array([catalog.classes.index(name) for name in table.catalog.classes], np.int32)
+    return DetectionTable(
+        catalog, find_images(ids, catalog, where), label[table.label], table.xywh, table.score
+    )
