@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ COCO_AREAS: Mapping[str, tuple[float, float]] = {
 """Square pixels, both ends included: an area of exactly 1024 is small and medium."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class MatchRule:
     """When a detection has found an object. The defaults are COCO's.
 
@@ -49,7 +50,7 @@ class MatchRule:
         thresholds, cuts = self.iou_thresholds, self.max_dets
         if not 1 <= len(thresholds) <= 64:
             raise InputError(f"MatchRule.iou_thresholds: expected 1 to 64 numbers, got {len(thresholds)}")
-        if not (0 < thresholds[0] and thresholds[-1] <= 1 and _rising(thresholds)):
+        if not (thresholds[0] > 0 and thresholds[-1] <= 1 and _rising(thresholds)):
             raise InputError(f"MatchRule.iou_thresholds: expected rising numbers in (0, 1], got {thresholds}")
         if not 1 <= len(self.area_ranges) <= 16:
             raise InputError(f"MatchRule.area_ranges: expected 1 to 16 ranges, got {len(self.area_ranges)}")
@@ -360,4 +361,4 @@ def match(truth: AnnotationTable, found: DetectionTable, rule: MatchRule | None 
 
 
 def _rising(values: tuple[float, ...]) -> bool:
-    return all(a < b for a, b in zip(values, values[1:], strict=False))
+    return all(a < b for a, b in pairwise(values))

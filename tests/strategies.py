@@ -62,6 +62,9 @@ def scenes(
     Half of the detections are drawn near an object, so that matches are common.
 
     Args:
+        draw: given by Hypothesis.
+        most_objects: in the whole scene.
+        most_detections: likewise.
         ignored: whether some objects are ignored without being crowds, which the reference does not know.
     """
     image_ids = sorted(draw(st.lists(st.integers(0, 900), min_size=1, max_size=5, unique=True)))

@@ -37,6 +37,7 @@ def average_precision(matches: Matches, max_dets: int | None = None) -> list[Val
     where there is no other, the value is NaN.
 
     Args:
+        matches: detections and what they found.
         max_dets: any number up to the rule's largest, which is the default.
     """
     rule = matches.rule
@@ -74,6 +75,7 @@ def precision_recall(
     """The curve whose mean is average precision, at one IoU threshold: for figures.
 
     Args:
+        matches: detections and what they found.
         iou: one of the rule's thresholds.
         label: class index; by default the mean of the curves of all classes that have objects, and no scores.
         area: one of the rule's area ranges.
