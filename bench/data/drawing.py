@@ -161,7 +161,10 @@ FRAGMENTS = {"bar": _bar, "wedge": _wedge, "arc": _arc}
 
 
 def make_form(name: str, width: int, height: int, angle: int) -> Form:
-    """The form of that name, `width` by `height` pixels before it is turned by `angle` / `TURN` of a full turn."""
+    """The form of that name, `width` by `height` pixels before it is turned by `angle` / `TURN` of a full turn.
+
+    The sides are 2 .. 1024 pixels, and neither is more than eight times the other: within that, 32 bits suffice.
+    """
     reach = math.isqrt(width * width + height * height) // 2 + 2
     sine, cosine = SINE[angle % TURN], SINE[(angle + TURN // 4) % TURN]
     # Samples lie at odd quarters of a pixel: two by two in each.

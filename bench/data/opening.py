@@ -54,8 +54,7 @@ def find_format(path: str | Path, format: str = "auto") -> str:
         if chosen.recognises is not None:
             _require(Path(path))
         return format
-    drawn = [name for name, known in DATASETS.items() if known.recognises is None]
-    if str(path) in drawn:
+    if str(path) in DATASETS and DATASETS[str(path)].recognises is None:
         return str(path)
     _require(Path(path))
     for name, known in DATASETS.items():

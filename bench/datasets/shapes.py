@@ -119,8 +119,8 @@ class DrawnObject:
 
     Attributes:
         label: index into the classes.
-        box: (x0, y0, x1, y1) pixels: the least box around the whole shape, also where another hides it, cut off
-            at the image's border.
+        box: (x0, y0, x1, y1) pixels: the least box around all of the shape that lies within the image, also where
+            another hides it.
         visible: share of the whole shape's pixels that is within the image and not hidden.
     """
 
@@ -137,8 +137,9 @@ def draw(config: ShapesConfig, split: str, index: int) -> tuple[NDArray[np.uint8
     """
     draws = Draws(config.seed, SPLITS.index(split), index)
     height, width = config.size
-    backdrop = draws.color(30, 225), draws.color(30, 225)
-    image = gradient(height, width, *backdrop, draws.below(TURN))
+    start, end = draws.color(30, 225), draws.color(30, 225)
+    image = gradient(height, width, start, end, draws.below(TURN))
+    backdrop = start, _between(start, end), end
 
     pieces = draws.between(*config.clutter)
     lines = draws.between(0, pieces)
@@ -169,15 +170,15 @@ def draw(config: ShapesConfig, split: str, index: int) -> tuple[NDArray[np.uint8
         second = _shade(draws, first)
         pattern = texture(TEXTURES[draws.below(len(TEXTURES)) * config.textures], form, draws.between(2, 4))
         met = paint(image, form, *place, pattern, first, second)
-        if met is not None:
-            rows, columns, own_rows, own_columns = met
-            solid = form.coverage[own_rows, own_columns] >= COVER // 2
-            owner[rows, columns][solid] = len(placed) if is_object else -1
+        if met is None:
+            continue
+        rows, columns, own_rows, own_columns = met
+        solid = form.coverage[own_rows, own_columns] >= COVER // 2
+        if not solid.any():
+            continue
+        owner[rows, columns][solid] = len(placed) if is_object else -1
         if is_object:
-            x0, y0, x1, y1 = form.extent
-            x, y = place
-            box = max(x + x0, 0), max(y + y0, 0), min(x + x1, width), min(y + y1, height)
-            placed.append((label, form, box))
+            placed.append((label, form, _bounds(solid, columns.start, rows.start)))
 
     if config.noise:
         strength = draws.between(0, config.noise)
@@ -189,6 +190,12 @@ def draw(config: ShapesConfig, split: str, index: int) -> tuple[NDArray[np.uint8
         for k, (label, form, box) in enumerate(placed)
     ]
     return np.clip(image, 0, 255).astype(np.uint8).transpose(1, 2, 0), objects
+
+
+def _bounds(solid: NDArray[np.bool_], left: int, top: int) -> tuple[int, int, int, int]:
+    """The least box (x0, y0, x1, y1) around what is set, in an array whose corner lies at (left, top)."""
+    columns, rows = np.flatnonzero(solid.any(0)), np.flatnonzero(solid.any(1))
+    return left + int(columns[0]), top + int(rows[0]), left + int(columns[-1]) + 1, top + int(rows[-1]) + 1
 
 
 def _class_weights(classes: int, imbalance: float) -> list[int]:
@@ -234,8 +241,12 @@ def _find_place(
     return None
 
 
-def _distinct_color(draws: Draws, backdrop: tuple[Color, Color], contrast: int) -> Color:
-    """A colour that far from both ends of the backdrop, or the last of a number of tries."""
+def _between(a: Color, b: Color) -> Color:
+    return (a[0] + b[0]) // 2, (a[1] + b[1]) // 2, (a[2] + b[2]) // 2
+
+
+def _distinct_color(draws: Draws, backdrop: tuple[Color, ...], contrast: int) -> Color:
+    """A colour that far from the backdrop's ends and its middle, or the last of a number of tries."""
     for _ in range(_COLORS):
         color = draws.color()
         if all(sum(abs(a - b) for a, b in zip(color, other, strict=True)) >= contrast for other in backdrop):
@@ -291,22 +302,13 @@ def _draw_split(config: ShapesConfig, name: str) -> Split:
     table = np.array(rows, dtype=np.int64).reshape(-1, 7)
     xywh = table[:, 2:6].astype(np.float64)
     xywh[:, 2:] -= xywh[:, :2]
-    catalog = Catalog(
-        image_ids=tuple(f"{name}-{index:06d}" for index in range(count)),
-        sizes=np.tile(np.array([height, width], dtype=np.int32), (count, 1)),
-        file_names=("",) * count,
-        class_ids=tuple(range(len(config.classes))),
-        classes=config.classes,
+    catalog = Catalog.of(
+        [f"{name}-{index:06d}" for index in range(count)],
+        config.classes,
+        np.tile(np.array([height, width], dtype=np.int32), (count, 1)),
     )
-    truth = AnnotationTable(
-        catalog=catalog,
-        image=table[:, 0].astype(np.int32),
-        label=table[:, 1].astype(np.int32),
-        xywh=xywh,
-        area=xywh[:, 2] * xywh[:, 3],
-        crowd=np.zeros(len(table), dtype=np.bool_),
-        ignored=table[:, 6].astype(np.bool_),
-        object_id=np.arange(1, len(table) + 1, dtype=np.int64),
+    truth = AnnotationTable.of(
+        catalog, table[:, 0].astype(np.int32), table[:, 1].astype(np.int32), xywh, ignored=table[:, 6] > 0
     )
     load: Callable[[int], NDArray[np.uint8]] = _Kept(planes) if keep else _Redrawn(config, name)
     return Split(name, truth, load, _fingerprint(config, name), in_memory=keep)
