@@ -45,16 +45,19 @@ class Source:
         purpose: ``train``, ``val``, ``test`` or ``trainval``; None for images that are not divided.
         truth: what is there.
         paths: the file of each image of the catalog.
+        headers: of each image, where they have been read already.
     """
 
     purpose: str | None
     truth: AnnotationTable
     paths: tuple[Path, ...]
+    headers: tuple[Header, ...] | None = None
 
     def select(self, images: ArrayLike) -> Source:
         """Only the images of these indices."""
         kept = self.truth.catalog.image_indices(images)
-        return Source(self.purpose, self.truth.select(kept), tuple(self.paths[i] for i in kept))
+        headers = None if self.headers is None else tuple(self.headers[i] for i in kept)
+        return Source(self.purpose, self.truth.select(kept), tuple(self.paths[i] for i in kept), headers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,7 +156,11 @@ def refuse_or_leave_out(problems: Mapping[int, str], total: int, what: str, opti
 
 def _look_at(source: Source, options: FolderOptions, notes: list[str]) -> _Part:
     what = source.purpose or "images"
-    headers, problems = image_headers(source.paths, options)
+    headers: Sequence[Header | None]
+    if source.headers is None:
+        headers, problems = image_headers(source.paths, options)
+    else:
+        headers, problems = source.headers, {}
     refuse_or_leave_out(problems, len(headers), what, options)
     if problems:
         kept = [index for index in range(len(headers)) if index not in problems]
@@ -279,10 +286,11 @@ def _cut(
             stacklevel=2,
         )
         return dict.fromkeys(shares, part)
-    indices = divide(part.source.truth.catalog.image_ids, list(shares.values()), options.seed)
+    names = [path.stem for path in part.source.paths]
+    indices = divide(names, list(shares.values()), options.seed)
     made = {name: part.select(chosen) for name, chosen in zip(shares, indices, strict=True)}
     counts = ", ".join(f"{name} {len(piece)}" for name, piece in made.items())
-    notes.append(f"{why} divided by a hash of their ids and seed {options.seed}: {counts}")
+    notes.append(f"{why} divided by a hash of their names and seed {options.seed}: {counts}")
     return made
 
 

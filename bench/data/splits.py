@@ -1,4 +1,4 @@
-"""Train, val and test, where a data set does not have all three: which image falls where, decided by its id."""
+"""Train, val and test, where a data set does not have all three: which image falls where, decided by its name."""
 
 from __future__ import annotations
 
@@ -36,29 +36,28 @@ def purpose(name: str) -> str | None:
     return None
 
 
-def divide(image_ids: Sequence[int | str], shares: Sequence[float], seed: int) -> list[Indices]:
-    """Images into as many parts as there are shares, by a hash of seed and id.
+def divide(names: Sequence[str], shares: Sequence[float], seed: int) -> list[Indices]:
+    """Images into as many parts as there are shares, by a hash of seed and name.
 
-    An image's part depends on its own id alone: images that are added or taken away do not move the others. Only
-    where that would leave a part empty are the images put in the order of their hashes and cut, so that each part
-    has at least one; then an added image can move others.
+    An image's part depends on its own name alone: images that are added or taken away do not move the others, and
+    the same images in another format are divided alike. Only where that would leave a part empty are the images
+    put in the order of their hashes and cut, so that each part has at least one; then an added image can move
+    others.
 
     Args:
-        image_ids: I ids, at least as many as shares.
+        names: of I images, at least as many as shares. Images of the same name fall into the same part.
         shares: of each part, positive; only their proportions count.
         seed: another one gives another division.
 
     Returns:
         For each share the increasing indices of its images; each image is in one part.
     """
-    assert len(image_ids) >= len(shares)
-    places = np.array([_place(image_id, seed) for image_id in image_ids])
+    assert len(names) >= len(shares)
+    places = np.array([_place(name, seed) for name in names])
     limits = np.cumsum(shares)[:-1] / sum(shares)
     part = np.searchsorted(limits, places, side="right")
-    counts = np.bincount(part, minlength=len(shares))
-    if not counts.all():
-        total = len(image_ids)
-        cuts = [0, *(round(float(limit) * total) for limit in limits), total]
+    if not np.bincount(part, minlength=len(shares)).all():
+        cuts = [0, *(round(float(limit) * len(names)) for limit in limits), len(names)]
         for k in range(1, len(cuts) - 1):
             cuts[k] = max(cuts[k], cuts[k - 1] + 1)
         for k in range(len(cuts) - 2, 0, -1):
@@ -67,7 +66,7 @@ def divide(image_ids: Sequence[int | str], shares: Sequence[float], seed: int) -
     return [np.flatnonzero(part == k) for k in range(len(shares))]
 
 
-def _place(image_id: int | str, seed: int) -> float:
-    """A number in [0, 1) that seed and id decide."""
-    digest = hashlib.blake2b(f"{seed}:{image_id}".encode(errors="surrogatepass"), digest_size=8).digest()
+def _place(name: str, seed: int) -> float:
+    """A number in [0, 1) that seed and name decide."""
+    digest = hashlib.blake2b(f"{seed}:{name}".encode(errors="surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64

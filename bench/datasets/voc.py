@@ -1,0 +1,181 @@
+"""Pascal VOC: an XML file for each image; splits as lists of names in ``ImageSets/Main``, or as folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bench.data.files import find_images, image_files
+from bench.data.folder import FolderOptions, Source, assemble, only, refuse_or_leave_out
+from bench.data.splits import purpose
+from bench.data.types import DATASETS, Dataset, DatasetFormat
+from metrics.errors import InputError
+from metrics.formats import voc
+from metrics.formats.voc import Pixels
+from metrics.tables import AnnotationTable
+
+LOOKS_FOR = "XML files of <annotation> in Annotations/, in the folder or one folder down"
+
+_LISTS = ("train", "val", "test", "trainval")
+
+
+_CONVENTIONS = {
+    "inclusive": "boxes count pixels from 1 and include the last, as VOC's do; objects marked difficult are ignored",
+    "edges": "boxes are read as edges counted from 0; objects marked difficult are ignored",
+}
+
+
+class VocOptions(FolderOptions):
+    """Settings of a Pascal VOC data set."""
+
+    pixels: Pixels = "inclusive"
+    """inclusive: pixels count from 1 and the last belongs to the box, as in VOC; edges: coordinates are of edges,
+    from 0, as some tools write them into the same XML."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """The XML files of one purpose."""
+
+    purpose: str | None
+    files: list[Path]
+
+
+def recognises(path: Path) -> bool:
+    """Whether the path is a folder with VOC's XML files in the usual places."""
+    root = _root(path)
+    for pattern in ("Annotations/*.xml", "*.xml", "*/*.xml"):
+        first = next(iter(sorted(root.glob(pattern))), None) if root.is_dir() else None
+        if first is not None:
+            return b"<annotation" in _head(first)
+    return False
+
+
+def _open(path: Path | None, options: VocOptions) -> Dataset:
+    assert path is not None
+    root = _root(path)
+    notes: list[str] = []
+    listed = _listed(root, options, notes)
+    if not listed:
+        raise InputError(f"{path}: no Pascal VOC annotations; looked for {LOOKS_FOR}")
+    sources = [
+        _with_images(root, part, truth, options)
+        for part, truth in zip(listed, _read(listed, options.pixels), strict=True)
+    ]
+    only(sources, path)
+    notes += [f"{s.purpose or 'all'}: {len(s.paths)} images, {len(s.truth)} objects" for s in sources]
+    notes.append(_CONVENTIONS[options.pixels])
+    return assemble("voc", path, sources, options, notes)
+
+
+def _root(path: Path) -> Path:
+    """The folder that has ``Annotations``, where it lies in one like ``VOCdevkit/VOC2012``."""
+    if (path / "Annotations").is_dir():
+        return path
+    inner = sorted(path.glob("**/VOC[0-9]*/Annotations")) if path.is_dir() else []
+    if len(inner) > 1:
+        names = ", ".join(folder.parent.name for folder in inner)
+        raise InputError(f"{path}: several data sets: {names}; give the path of one")
+    return inner[0].parent if inner else path
+
+
+def _listed(root: Path, options: VocOptions, notes: list[str]) -> list[_Listed]:
+    annotations = root / "Annotations" if (root / "Annotations").is_dir() else root
+    files = {file.stem: file for file in sorted(annotations.glob("*.xml"))}
+    if not files:
+        folders = [(purpose(folder.name), sorted(folder.glob("*.xml"))) for folder in sorted(root.iterdir())]
+        return [_Listed(name, inside) for name, inside in folders if inside]
+    lists = [root / "ImageSets" / "Main" / f"{name}.txt" for name in _LISTS]
+    lists = [file for file in lists if file.is_file()]
+    if any(file.stem == "train" for file in lists):
+        lists = [file for file in lists if file.stem != "trainval"]
+    listed = []
+    for file in lists:
+        names = _names(file, files)
+        if names and not any(name in files for name in names):
+            notes.append(f"{file.name}: none of its {len(names)} images is annotated; it is left aside")
+            continue
+        problems = {
+            k: f"{file.name} names {name!r}, but {annotations.name} has no {name}.xml"
+            for k, name in enumerate(names)
+            if name not in files
+        }
+        refuse_or_leave_out(problems, len(names), file.stem, options)
+        listed.append(_Listed(file.stem, [files[name] for name in names if name in files]))
+    unlisted = set(files) - {file.stem for part in listed for file in part.files}
+    if listed and unlisted:
+        notes.append(f"{len(unlisted)} annotated images are in no list of ImageSets/Main, and left aside")
+    return listed or [_Listed(None, list(files.values()))]
+
+
+def _names(file: Path, known: Iterable[str]) -> list[str]:
+    """The names in a list, each once; after a name there may be a column that says whether a class is present."""
+    known = set(known)
+    lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    return list(dict.fromkeys(line if line in known else line.split()[0] for line in lines if line))
+
+
+def _read(listed: Sequence[_Listed], pixels: Pixels) -> list[AnnotationTable]:
+    """The tables of all parts, with the classes of all."""
+    tables = [voc.read_truth(part.files, pixels=pixels) for part in listed]
+    classes = tuple(sorted({name for table in tables for name in table.catalog.classes}))
+    ids = tuple(range(len(classes)))
+    unified = []
+    for table in tables:
+        labels = np.array([classes.index(name) for name in table.catalog.classes], np.int32)
+        catalog = replace(table.catalog, classes=classes, class_ids=ids)
+        unified.append(replace(table, catalog=catalog, label=labels[table.label]))
+    return unified
+
+
+def _with_images(root: Path, part: _Listed, truth: AnnotationTable, options: VocOptions) -> Source:
+    if options.images is not None:
+        folders = [Path(options.images)]
+    else:
+        beside = part.files[0].parent if part.files else root
+        folders = [
+            base / name for base in (root, beside, root.parent) for name in ("JPEGImages", "images", "")
+        ]
+    folders = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+    names = [_image_names(folder, truth) for folder in folders]
+    found = [sum(name is not None for name in of_folder) for of_folder in names]
+    best = max(range(len(folders)), key=found.__getitem__, default=None)
+    file_names = truth.catalog.file_names
+    if best is not None and found[best]:
+        chosen = [name or written for name, written in zip(names[best], file_names, strict=True)]
+        folders = [folders[best]]
+    else:
+        chosen = list(file_names)
+    return Source(part.purpose, truth, find_images(chosen, folders, part.purpose or root.name).paths)
+
+
+def _image_names(folder: Path, truth: AnnotationTable) -> list[str | None]:
+    """The file of each image in a folder: of the name that the XML has, or called like the XML; None without."""
+    files = {file.name for file in image_files(folder)}
+    of_stem = {Path(name).stem: name for name in sorted(files)}
+    return [
+        written if written in files else of_stem.get(str(image_id))
+        for image_id, written in zip(truth.catalog.image_ids, truth.catalog.file_names, strict=True)
+    ]
+
+
+def _head(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(4096)
+
+
+DATASETS.register(
+    "voc",
+    DatasetFormat(
+        name="voc",
+        summary="XML annotations and lists of images (Pascal VOC)",
+        source="Everingham et al. 2010, IJCV 88(2)",
+        options=VocOptions,
+        open=_open,
+        recognises=recognises,
+        looks_for=LOOKS_FOR,
+    ),
+)
