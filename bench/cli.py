@@ -16,7 +16,7 @@ from typing import Any
 
 import typer
 
-from bench.commands import compare, listing, run, settings
+from bench.commands import compare, listing, run, scoring, settings
 from bench.stopping import Stopped, listening
 from metrics.errors import DetbenchError, InputError, InputWarning
 
@@ -35,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (run, compare, listing, settings):
+for _command in (run, compare, scoring, listing, settings):
     app.command(_command.NAME, epilog=_command.EXAMPLES)(_command.command)
 
 
@@ -91,7 +91,11 @@ def _ended_by(error: BaseException) -> int:
         return _say(f"{error} (--strict)", InputError.exit_code)
     if isinstance(error, usage):
         text = error.format_message().replace("\n", " ")  # type: ignore[attr-defined]
-        hint = " Say which, as in --variant ssd; `python -m bench list` shows all." if "'--variant'" in text else ""
+        hint = (
+            " Say which, as in --variant ssd; `python -m bench list` shows all."
+            if "'--variant'" in text
+            else ""
+        )
         return _say(text + hint, InputError.exit_code)
     if isinstance(error, Stopped):
         return _say(str(error), error.exit_code)

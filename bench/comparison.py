@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.folders import digest
 from bench.progress import Progress
 from metrics.errors import InputError
 from reports.html import write_report
@@ -42,9 +42,7 @@ def compare_runs(
 
 def comparison_folder(runs: Sequence[RunFolder], out: Path) -> Path:
     """Where a comparison of these runs goes: the same runs in any order have the same folder."""
-    names = sorted(run.result.name for run in runs)
-    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:10]
-    return out / f"comparison-{digest}"
+    return out / f"comparison-{digest(sorted(run.result.name for run in runs))}"
 
 
 def require_same_truth(runs: Sequence[RunFolder]) -> None:

@@ -8,12 +8,14 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from metrics.errors import InputError
+from metrics.errors import InputError, InputWarning
 from reports.results import Environment
 
 _PACKAGES = (
@@ -29,25 +31,29 @@ _PACKAGES = (
 )
 
 
-def environment(device: str) -> Environment:
+def environment(device: str | None = None) -> Environment:
     """Versions, machine and commit, as they are now.
 
     Args:
-        device: what computed, as torch names it: ``cpu``, ``cuda:0``.
+        device: what computed, as torch names it: ``cpu``, ``cuda:0``; None where torch had no part in it.
     """
-    import torch
-
     commit, dirty = checkout(Path.cwd())
     return Environment(
         python=platform.python_version(),
         packages=package_versions(),
         platform=f"{platform.system()} {platform.machine()}",
-        device=device_name(device),
+        device="" if device is None else device_name(device),
         cpu=cpu_name(),
-        threads=torch.get_num_threads(),
+        threads=None if device is None else _threads(),
         commit=commit,
         dirty=dirty,
     )
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
 
 
 def package_versions() -> dict[str, str]:
@@ -167,3 +173,19 @@ def settings_by_content(value: Any) -> Any:
 def started_by() -> list[str]:
     """The words that followed the program's name on this process's command line."""
     return list(sys.argv[1:])
+
+
+@contextmanager
+def remembered_warnings() -> Iterator[list[str]]:
+    """The texts of all `InputWarning` of the block, which are shown as before."""
+    told: list[str] = []
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def keep(message: Warning | str, category: type[Warning], *place: Any, **further: Any) -> None:
+            if issubclass(category, InputWarning) and str(message) not in told:
+                told.append(str(message))
+            show(message, category, *place, **further)
+
+        warnings.showwarning = keep
+        yield told

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import re
 import shutil
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,14 +21,20 @@ from bench.checkpoint import save_weights
 from bench.config import RunConfig
 from bench.data.opening import open_dataset
 from bench.data.types import Dataset, Split
+from bench.folders import digest, is_done, remove, require_space, slug, whole
 from bench.log import Log
 from bench.predict import predict
 from bench.progress import Progress
-from bench.provenance import environment, package_versions, settings_by_content, settings_without_place
+from bench.provenance import (
+    environment,
+    package_versions,
+    remembered_warnings,
+    settings_by_content,
+    settings_without_place,
+)
 from bench.stopping import StopRequest
 from bench.train import TrainingResult, pick_device, seed_batch, train
 from detectors.registry import VARIANTS
-from metrics.errors import InputWarning, MachineError
 from metrics.evaluate import evaluate
 from metrics.matching import MatchRule
 from metrics.tables import DetectionTable
@@ -94,22 +95,15 @@ def run(
     around = circumstances or Circumstances()
     dataset = dataset or open_configured(config)
     out = Path(out)
-    name = run_name(config, dataset)
-    folder, partial = out / name, out / f"{name}.partial"
+    folder = out / run_name(config, dataset)
     if around.fresh:
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(partial, ignore_errors=True)
-    if (folder / RunFolder.RESULT).is_file():
-        around.progress.say(f"{name}: already done, reused")
+        remove(folder)
+    if is_done(folder):
+        around.progress.say(f"{folder.name}: already done, reused")
         return RunFolder.open(folder)
-    _make_folder(partial)
-    with _alone(partial), _warnings() as told:
+    with whole(folder) as partial, remembered_warnings() as told:
         write_whole(partial / "config.toml", config.toml())
-        work = _Work(config, dataset, partial, name, around, told)
-        work.run()
-    if folder.exists():  # without a result: not ours to keep, and in the way
-        shutil.rmtree(folder)
-    os.replace(partial, folder)
+        _Work(config, dataset, partial, folder.name, around, told).run()
     return RunFolder.open(folder)
 
 
@@ -134,16 +128,7 @@ def run_name(config: RunConfig, dataset: Dataset) -> str:
         "data": dataset.fingerprint,
         "settings": settings_by_content(tree),
     }
-    digest = hashlib.sha256(json.dumps(cause, sort_keys=True).encode()).hexdigest()[:10]
-    return f"{slug(config.variant)}-{slug(dataset.name)}-{config.seed}-{digest}"
-
-
-def slug(text: str) -> str:
-    """`text` as part of a file's name: small letters, digits, ``.``, ``_``; a digest where something was lost."""
-    plain = re.sub(r"[^a-z0-9._]+", "-", text.lower()).strip("-.")[:40]
-    if plain == text.lower():
-        return plain
-    return f"{plain}-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:6]}".lstrip("-")
+    return f"{slug(config.variant)}-{slug(dataset.name)}-{config.seed}-{digest(cause)}"
 
 
 def build_detector(config: RunConfig, classes: int) -> nn.Module:
@@ -277,16 +262,9 @@ class _Work:
         )
 
     def _require_space(self, detector: nn.Module) -> None:
-        """Refuse before the work what could not be written after it."""
         weights = sum(parameter.numel() * parameter.element_size() for parameter in detector.parameters())
         # Two states (the old stays until the new is written) of weights, average and two moments; best; final.
-        needed = (2 * 4 + 2) * weights + _SPARE_BYTES
-        free = shutil.disk_usage(self.folder).free
-        if free < needed:
-            raise MachineError(
-                f"{self.folder.parent}: {free / 1e6:.0f} MB free, and this run needs about {needed / 1e6:.0f}; "
-                "free some space or choose another folder with --out"
-            )
+        require_space(self.folder, (2 * 4 + 2) * weights + _SPARE_BYTES)
 
 
 def _set_up_torch(config: RunConfig) -> None:
@@ -297,52 +275,3 @@ def _set_up_torch(config: RunConfig) -> None:
     torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
     torch.backends.cudnn.deterministic = config.deterministic
     torch.backends.cudnn.benchmark = not config.deterministic
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".probe"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise MachineError(
-            f"{folder.parent}: cannot be written ({error.strerror}); choose another folder with --out"
-        ) from None
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Refuse to work in a folder that another process works in."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: two processes of one cause are not kept apart
-        yield
-        return
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise MachineError(
-                f"{folder}: another process is working on this run; wait for it, or give this one another --out"
-            ) from None
-        except OSError:
-            pass  # a file system without locks
-        yield
-        (folder / ".lock").unlink(missing_ok=True)
-
-
-@contextmanager
-def _warnings() -> Iterator[list[str]]:
-    """The texts of all `InputWarning` of the block, which are shown as before."""
-    told: list[str] = []
-    with warnings.catch_warnings():
-        show = warnings.showwarning
-
-        def keep(message: Warning | str, category: type[Warning], *place: Any, **further: Any) -> None:
-            if issubclass(category, InputWarning) and str(message) not in told:
-                told.append(str(message))
-            show(message, category, *place, **further)
-
-        warnings.showwarning = keep
-        yield told

@@ -1,0 +1,203 @@
+"""One tree of settings: sources in order, each value's origin, and mistakes told in a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from bench import config as config_module
+from bench.config import RunConfig, presets, resolve, settings
+from detectors.config import Config
+from detectors.registry import VARIANTS, Variant
+from metrics.errors import InputError
+
+
+def mistake(*sets: str, variant: str = "ssd", **more) -> str:
+    with pytest.raises(InputError) as caught:
+        resolve(variant, sets=sets, **more)
+    return str(caught.value)
+
+
+def test_row_55_an_unknown_key_names_the_nearest_one():
+    assert mistake("nms.iuo=0.5") == "nms.iuo: no such setting; did you mean 'iou'?"
+
+
+def test_row_55_a_key_of_a_section_given_without_it_names_its_path():
+    assert mistake("iou=0.5") == "iou: no such setting; did you mean 'nms.iou'?"
+
+
+def test_row_55_a_key_like_no_other_lists_those_there_are():
+    assert mistake("evaluate.xyzzy=1").startswith(
+        "evaluate.xyzzy: no such setting; known in evaluate: split, batch"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("train.lr=fast", "train.lr: expected a number, got 'fast'"),
+        ("train.epochs=1.5", "train.epochs: expected a whole number, got 1.5"),
+        ("train.epochs=true", "train.epochs: expected a whole number, got True"),
+        ('train.lr="0.1"', "train.lr: expected a number, got '0.1'"),
+        ("deterministic=1", "deterministic: expected true or false, got 1"),
+        ("train.epochs=-1", "train.epochs: expected at least 0, got -1"),
+        ("train.lr=0", "train.lr: expected a number above 0.0, got 0"),
+        (
+            "train.optimizer=adam",
+            "train.optimizer: expected one of 'adamw' or 'sgd', got 'adam'; did you mean 'adamw'?",
+        ),
+        ("nms=3", "nms: a section, not a value; set what is in it, as in nms.score=3"),
+        ("data.size=3", "data.size: expected a list, as in [1, 2], got 3"),
+        ("train.lr=nan", "train.lr: expected a finite number, got nan"),
+    ],
+)
+def test_row_55_a_wrong_type_says_path_expected_and_got(given, message):
+    assert mistake(given) == message
+
+
+def test_every_mistake_is_told_one_a_line():
+    told = mistake("train.epochs=-1", "nms.iuo=1")
+    assert set(told.split("\n")) == {
+        "nms.iuo: no such setting; did you mean 'iou'?",
+        "train.epochs: expected at least 0, got -1",
+    }
+
+
+def test_row_55_a_mistake_in_a_file_names_the_file(tmp_path: Path):
+    file = tmp_path / "mine.toml"
+    file.write_text("[nms]\niuo = 0.5\n")
+    assert mistake(file=file) == "mine.toml: nms.iuo: no such setting; did you mean 'iou'?"
+
+
+def test_row_55_conflicting_sources_are_resolved_in_their_order(tmp_path: Path, monkeypatch):
+    shelf = tmp_path / "presets"
+    shelf.mkdir()
+    monkeypatch.setattr(config_module, "_PRESETS", shelf)
+    (shelf / "calm.toml").write_text("# Slow and calm\n[train]\nlr = 0.1\nepochs = 3\nbatch = 2\nclip = 1\n")
+    file = tmp_path / "file.toml"
+    file.write_text("[train]\nlr = 0.2\nepochs = 4\nbatch = 4\n")
+    made = resolve(
+        "ssd",
+        preset="calm",
+        file=file,
+        options={"train.epochs": 5, "train.batch": 6},
+        sets=["train.batch=7", "train.batch=8"],
+        data_defaults={"train.clip": 9.0, "train.momentum": 0.5, "image.size": (96, 96)},
+    )
+    train = made.train
+    assert (train.batch, train.epochs, train.lr, train.clip, train.momentum) == (8, 5, 0.2, 1.0, 0.5)
+    assert made.image.size == (96, 96)
+    origins = {
+        name: made.origin(f"train.{name}") for name in ("batch", "epochs", "lr", "clip", "momentum", "decay")
+    }
+    assert origins == {
+        "batch": "--set",
+        "epochs": "--epochs",
+        "lr": "file.toml",
+        "clip": "preset calm",
+        "momentum": "data set shapes",
+        "decay": "default",
+    }
+    assert presets() == {"calm": "Slow and calm"}
+
+
+def test_setting_one_value_of_a_section_leaves_the_variant_s_other_defaults():
+    default = resolve("ssd").get("nms")
+    changed = resolve("ssd", sets=["nms.iou=0.3"]).get("nms")
+    assert changed == default.model_copy(update={"iou": 0.3})
+
+
+@pytest.mark.parametrize("variant", VARIANTS.names())
+def test_what_is_printed_gives_the_same_settings_again(variant: str, tmp_path: Path):
+    made = resolve(variant, sets=["nms.iou=0.4", "backbone.weights=none", "data.classes=[disk,ring]"])
+    file = tmp_path / "printed.toml"
+    file.write_text(made.toml(origins=True))
+    again = resolve(variant, file=file)
+    assert again.tree() == made.tree()
+    assert again.toml() == made.toml()
+
+
+def test_a_file_made_for_another_variant_is_refused(tmp_path: Path):
+    file = tmp_path / "ssd.toml"
+    file.write_text(resolve("ssd").toml())
+    assert mistake(variant="fcos", file=file).startswith(
+        f"{file}: made for variant 'ssd', not for fcos; run it with"
+    )
+
+
+def test_a_setting_can_be_given_to_one_of_several_variants():
+    both = ("ssd", "fcos")
+    sets = ["nms.iou=0.4", "fcos.nms.iou=0.7"]
+    assert resolve("ssd", sets=sets, variants=both).get("nms.iou") == 0.4
+    assert resolve("fcos", sets=sets, variants=both).get("nms.iou") == 0.7
+
+
+def test_a_file_can_speak_to_one_of_several_variants(tmp_path: Path):
+    file = tmp_path / "both.toml"
+    file.write_text("[train]\nlr = 0.1\n[fcos.train]\nlr = 0.2\n")
+    both = ("ssd", "fcos")
+    assert [resolve(name, file=file, variants=both).train.lr for name in both] == [0.1, 0.2]
+
+
+def test_a_setting_that_one_of_several_variants_lacks_names_that_variant():
+    told = mistake("radius=2", variants=("ssd", "fcos"))
+    assert told.startswith("radius: no such setting of variant 'ssd'")
+
+
+def test_a_setting_for_a_variant_that_does_not_run_is_refused():
+    assert mistake("fcos.nms.iou=1") == "--set fcos.nms.iou=1: this run has no variant 'fcos', only ssd"
+
+
+def test_unknown_names_come_with_the_nearest():
+    assert mistake(variant="retinet") == "unknown variant 'retinet'; did you mean 'retinanet'?"
+    assert "unknown preset 'nope'" in mistake(preset="nope")
+    assert "shpes" in mistake(data="shpes")
+
+
+def test_text_that_looks_like_a_number_is_text_where_text_is_wanted():
+    assert resolve("ssd", sets=["backbone.weights=123"]).get("backbone.weights") == "123"
+
+
+def test_numbers_with_a_comma_are_a_list_where_a_list_is_wanted():
+    assert resolve("ssd", sets=["image.size=64,96"]).image.size == (64, 96)
+
+
+def test_row_55_an_empty_text_for_a_name_is_a_mistake():
+    assert mistake('train.schedule=""').startswith("train.schedule: expected one of 'cosine'")
+
+
+def test_the_variant_s_own_settings_are_what_its_build_takes():
+    made = resolve("fcos", sets=["radius=2.5"])
+    assert isinstance(made, RunConfig)
+    assert type(made.detector) is VARIANTS["fcos"].config
+    assert made.detector.radius == 2.5
+
+
+def test_a_variant_may_not_take_the_name_of_a_section(monkeypatch):
+    class Clashing(Config):
+        train: int = Field(default=1)
+
+    monkeypatch.setitem(
+        VARIANTS._things, "clashing", Variant("clashing", Clashing, lambda config, classes: None, "", "")
+    )
+    assert "setting 'train' has the name of one of the run's; rename it" in mistake(variant="clashing")
+
+
+def test_settings_lists_every_leaf_by_its_path():
+    known = settings(type(resolve("ssd")))
+    assert {"seed", "nms.iou", "train.lr", "image.size", "data.occlusion", "backbone.weights"} <= set(known)
+    assert "nms" not in known
+
+
+def test_an_unknown_path_is_refused_when_asked_for():
+    with pytest.raises(InputError, match="nms.iuo: no such setting; did you mean 'iou'"):
+        resolve("ssd").get("nms.iuo")
+
+
+def test_another_seed_changes_nothing_else():
+    made = resolve("ssd", sets=["nms.iou=0.4"])
+    other = made.with_seed(7)
+    assert other.tree() == made.tree() | {"seed": 7}
+    assert other.origin("nms.iou") == "--set"

@@ -1,0 +1,99 @@
+"""Where a result comes from, without telling who and where."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.provenance import (
+    checkout,
+    command_line,
+    cpu_name,
+    environment,
+    file_digest,
+    settings_by_content,
+    settings_without_place,
+    without_place,
+)
+from metrics.errors import InputError
+
+
+def test_the_environment_has_versions_device_and_threads():
+    found = environment("cpu")
+    assert found.python == platform.python_version()
+    assert found.packages["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert (found.device, found.threads) == ("cpu", torch.get_num_threads())
+    assert found.cpu == cpu_name() != ""
+
+
+def test_detections_made_elsewhere_have_no_device():
+    found = environment()
+    assert (found.device, found.threads) == ("", None)
+
+
+def test_a_checkout_is_clean_until_a_file_changes(tmp_path: Path):
+    def git(*words: str) -> str:
+        identity = ["-c", "user.name=n", "-c", "user.email=e@x"]
+        done = subprocess.run(
+            ["git", "-C", tmp_path, *identity, *words], check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    assert checkout(tmp_path) == (None, None)
+    git("init", "-q")
+    assert checkout(tmp_path) == (None, None)
+    (tmp_path / "a").write_text("1")
+    git("add", "a")
+    git("commit", "-q", "-m", "first")
+    assert checkout(tmp_path) == (git("rev-parse", "HEAD"), False)
+    (tmp_path / "a").write_text("2")
+    assert checkout(tmp_path)[1] is True
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("ssd", "ssd"),
+        ("data/mine", "data/mine"),
+        ("/home/ada/project/data", "data"),
+        ("/home/ada/secret/images", "images"),
+        ("~/images", "images"),
+        ("backbone.weights=/home/ada/resnet.pth", "backbone.weights=resnet.pth"),
+        ("nms.iou=0.5", "nms.iou=0.5"),
+        ("--out=/home/ada/runs", "--out=runs"),
+    ],
+)
+def test_paths_lose_what_tells_of_the_machine(text, shown):
+    assert without_place(text, Path("/home/ada/project")) == shown
+
+
+def test_the_command_can_be_typed_again():
+    words = ["run", "--variant", "ssd", "--set", "a.b=x y"]
+    assert command_line(words) == "python -m bench run --variant ssd --set 'a.b=x y'"
+    assert command_line(["/abs/x"], show_paths=True) == "python -m bench /abs/x"
+
+
+def test_settings_keep_their_shape_when_paths_are_shortened():
+    tree = {"a": {"weights": "/home/ada/w.pth"}, "b": [1, "/x/y"], "c": None, "d": "plain"}
+    assert settings_without_place(tree) == {"a": {"weights": "w.pth"}, "b": [1, "y"], "c": None, "d": "plain"}
+
+
+def test_a_file_in_the_settings_stands_for_its_bytes(tmp_path: Path):
+    one, same, other = (tmp_path / name for name in ("one.pth", "same.pth", "other.pth"))
+    one.write_bytes(b"abc")
+    same.write_bytes(b"abc")
+    other.write_bytes(b"abd")
+    assert settings_by_content({"w": str(one)}) == settings_by_content({"w": str(same)})
+    assert settings_by_content({"w": str(one)}) != settings_by_content({"w": str(other)})
+    # The digest of "abc" is published in FIPS 180-2, appendix B.1.
+    assert file_digest(one) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert settings_by_content({"w": "IMAGENET1K_V1", "n": 3}) == {"w": "IMAGENET1K_V1", "n": 3}
+
+
+def test_a_file_that_is_gone_is_named(tmp_path: Path):
+    with pytest.raises(InputError, match="gone.pth: cannot be read"):
+        file_digest(tmp_path / "gone.pth")

@@ -1,0 +1,42 @@
+"""The smallest run there is: a handful of drawn images, a narrow network, an epoch or two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.config import RunConfig, resolve
+
+TINY: Mapping[str, Any] = {
+    "data.train": 12,
+    "data.val": 4,
+    "data.test": 6,
+    "data.size": "64,64",
+    "data.scale": "12,40",
+    "data.objects": "1,3",
+    "image.size": "64,64",
+    "train.epochs": 2,
+    "train.batch": 4,
+    "backbone.base_channel": 4,
+    "device": "cpu",
+    "threads": 1,
+}
+
+NARROW: Mapping[str, Mapping[str, Any]] = {
+    "ssd": {"neck_channels": 8},
+    "retinanet": {"head.channels": 8, "head.convs": 1},
+    "fcos": {"head.channels": 8, "head.convs": 1},
+}
+
+
+def tiny_sets(variant: str = "ssd", **more: Any) -> list[str]:
+    """What follows ``--set``; in `more`, ``__`` stands for the dot: ``train__epochs=1``."""
+    given = {**TINY, **NARROW.get(variant, {})} | {name.replace("__", "."): v for name, v in more.items()}
+    return [
+        f"{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in given.items()
+    ]
+
+
+def tiny_config(variant: str = "ssd", sets: Sequence[str] = (), **more: Any) -> RunConfig:
+    """The settings of a tiny run."""
+    return resolve(variant, sets=[*tiny_sets(variant, **more), *sets])
