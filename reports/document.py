@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from reports import html, shown
 from reports.comparison import Comparison, Images
@@ -15,10 +14,20 @@ from reports.csv import to_csv
 from reports.figures.pr_curves import RECALLS
 from reports.gallery import text_size
 from reports.leaderboard import tables_of
-from reports.marks import DARK, LIGHT, PHOTO, mark
+from reports.marks import DARK, DARK_PAGE, LIGHT, LIGHT_PAGE, PHOTO, mark
 from reports.page import Badge, Section
 from reports.results import RunFolder
-from reports.sections import budget, classes, curves, data, gallery, reproducibility, training, verdict
+from reports.sections import (
+    budget,
+    classes,
+    curves,
+    data,
+    gallery,
+    reproducibility,
+    thresholds,
+    training,
+    verdict,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +43,12 @@ def compose(
 ) -> Document:
     """The report of `runs`; arguments as in `reports.html.write_report`."""
     comparison = Comparison.of(runs, images, show_paths)
-    before = [verdict.section(comparison), curves.section(comparison), classes.section(comparison)]
+    before = [
+        verdict.section(comparison),
+        curves.section(comparison),
+        thresholds.section(comparison),
+        classes.section(comparison),
+    ]
     after = [
         training.section(comparison),
         data.section(comparison),
@@ -59,7 +73,7 @@ def _page(comparison: Comparison, title: str, sections: Sequence[Section]) -> st
         "badges": _badges(comparison),
         "models": [_legend(number, label) for number, label in enumerate(comparison.labels)],
         "sections": sections,
-        "payload": None,
+        "payload": html.json_block({"thresholds": thresholds.payload(comparison)}),
         "rules": _rules(comparison),
         "text_size": text_size,
     }
@@ -70,6 +84,7 @@ def _files(comparison: Comparison, sections: Sequence[Section]) -> Iterator[tupl
     scored = comparison.runs
     yield from tables_of([each.run for each in scored], [each.evaluation for each in scored]).items()
     yield "curves.csv", to_csv(_curves(comparison))
+    yield "thresholds.csv", to_csv(_thresholds(comparison))
     yield "images.csv", to_csv(_images(comparison))
     histories = training.history_csv(comparison)
     if histories:
@@ -92,6 +107,31 @@ def _curves(comparison: Comparison) -> pd.DataFrame:
             frame.insert(0, "iou", iou)
             frame.insert(0, "run_id", scored.run.result.name)
             frames.append(frame.dropna(subset=["p0.00"]))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _thresholds(comparison: Comparison) -> pd.DataFrame:
+    """Right, false and missed at each of the slider's scores, by run; by class too unless there are very many."""
+    scores, names, frames = thresholds.grid(comparison), comparison.truth.catalog.classes, []
+    for scored in comparison.runs:
+        right, false = scored.class_counts(scores)
+        asked = scored.outcome.positives
+        rows: list[tuple[str, Any, Any, Any]] = [("", right.sum(0), false.sum(0), asked.sum())]
+        if len(names) <= thresholds.MOST_CLASSES:
+            rows += zip(names, right, false, asked, strict=True)
+        for name, found, wrong, wanted in rows:
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "run_id": scored.run.result.name,
+                        "class_name": name,
+                        "score": scores.round(6),
+                        "right": found,
+                        "false": wrong,
+                        "missed": wanted - found,
+                    }
+                )
+            )
     return pd.concat(frames, ignore_index=True)
 
 
@@ -127,20 +167,24 @@ def _legend(number: int, label: str) -> dict[str, Any]:
     }
 
 
-def _rules(comparison: Comparison) -> Markup:
+def _rules(comparison: Comparison) -> str:
     """The part of the style sheet that depends on the models: their colours, and what hides each."""
-    light = ";".join(f"--s{at}:{colour}" for at, colour in enumerate(LIGHT))
-    dark = ";".join(f"--s{at}:{colour}" for at, colour in enumerate(DARK))
+    light, dark = _theme("light", LIGHT_PAGE, LIGHT), _theme("dark", DARK_PAGE, DARK)
     photo = "".join(f".k{at}{{--k:{colour}}}" for at, colour in enumerate(PHOTO))
     hide = "\n".join(
         f'body:has(#show-{number}:not(:checked)) [data-series="{number}"]{{display:none}}'
         for number in range(len(comparison.models))
     )
-    return Markup(
+    return (
         f":root{{{light}}}\n"
         f"@media screen and (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{dark}}}}}\n"
         f"@media screen{{:root[data-theme=dark]{{{dark}}}}}\n{photo}\n{hide}\n"
     )
+
+
+def _theme(scheme: str, page: Mapping[str, str], series: Sequence[str]) -> str:
+    named = {**page, **{f"s{at}": colour for at, colour in enumerate(series)}}
+    return f"color-scheme:{scheme};" + ";".join(f"--{name}:{colour}" for name, colour in named.items())
 
 
 def _facts(comparison: Comparison) -> list[str]:

@@ -18,10 +18,10 @@ from reports.comparison import Comparison
 from reports.scored import Scored
 
 GROUPS = (
-    ("differ", "Where the models differ most", 8),
-    ("worst", "Most errors", 6),
-    ("typical", "Typical", 4),
-    ("best", "Fewest errors", 4),
+    ("differ", "Where the models differ most", 6),
+    ("worst", "Most errors", 5),
+    ("typical", "Typical", 3),
+    ("best", "Fewest errors", 2),
 )
 """Short name, heading, and how many images at most."""
 
@@ -129,7 +129,8 @@ def choose(comparison: Comparison) -> list[Choice]:
         "differ": [int(at) for at in np.argsort(-spread, kind="stable") if spread[at] > 0],
         "worst": [int(at) for at in np.argsort(-total, kind="stable") if total[at] > 0],
         "typical": [int(at) for at in np.argsort(np.abs(total - middle), kind="stable")],
-        "best": [int(at) for at in np.lexsort((-right, total))],
+        # Of what there was to get right or wrong; an image with nothing in it is no achievement.
+        "best": [int(at) for at in np.lexsort((-right, total / np.maximum(total + right, 1) + (right == 0)))],
     }
     if len(comparison.models) == 1:
         orders["differ"] = []

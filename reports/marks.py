@@ -9,6 +9,17 @@ from dataclasses import dataclass
 LIGHT = ("#0072b2", "#c95200", "#00855f", "#b0568a", "#9a6a00", "#2b86b8", "#7d7400", "#4a4f57")
 DARK = ("#5aaee6", "#f0884a", "#2fc596", "#e39cc3", "#e6b23c", "#8ecdf2", "#e8de5a", "#c3c9d2")
 
+LIGHT_PAGE = {
+    "paper": "#ffffff", "raised": "#f6f7f9", "ink": "#1b1f24", "muted": "#57606a", "rule": "#dfe3e8", "edge": "#848d99",
+    "accent": "#3b4cc0", "wash": "#e9ecfa", "warn": "#854300", "warnwash": "#fff4e0",
+}  # fmt: skip
+"""The page's own colours by their names in the style sheet: text is ink or muted, on paper, raised or wash."""
+
+DARK_PAGE = {
+    "paper": "#14171c", "raised": "#1d2128", "ink": "#e8ebef", "muted": "#a3acb8", "rule": "#2e343d", "edge": "#76808d",
+    "accent": "#a9b5ff", "wash": "#262c47", "warn": "#ffcf8f", "warnwash": "#36290f",
+}  # fmt: skip
+
 PHOTO = ("#4fd8ff", "#ff8a5c", "#5cf2b8", "#ffa6dc", "#ffd23f", "#9fc2ff", "#f6ff7a", "#ffffff")
 """For classes, over photographs: light, and drawn on a dark edge."""
 

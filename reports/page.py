@@ -96,6 +96,7 @@ class Figure:
         inline: an ``<svg>`` element for the page, its colours the page's, its ids its own.
         svg: a standalone file for a paper.
         png: the same in pixels.
+        caption: what is written below it after the title: the finding, unless the section has just said it.
     """
 
     slug: str
@@ -104,6 +105,7 @@ class Figure:
     inline: Markup
     svg: str
     png: bytes
+    caption: str
 
 
 @dataclass(frozen=True, slots=True)

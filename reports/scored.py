@@ -92,6 +92,15 @@ class Scored:
         """(C,) AP over all IoU thresholds; NaN for a class without an object."""
         return np.asarray(self.matches.curves().precision[:, :, :, 0].mean((0, 1)), np.float64)
 
+    @cached_property
+    def ap_by_iou(self) -> NDArray[np.float64]:
+        """(T,) AP at each IoU threshold, objects of all sizes; NaN where there is no object."""
+        precision = self.matches.curves().precision[:, :, :, 0]
+        defined = ~np.isnan(precision[0, 0])
+        if not defined.any():
+            return np.full(len(precision), np.nan)
+        return np.asarray(precision[:, :, defined].mean((1, 2)), np.float64)
+
     def class_precision(self, iou: float) -> NDArray[np.float64]:
         """(C, 101) precision at COCO's recalls, objects of all sizes; NaN for a class without an object."""
         at = self.rule.threshold_index(iou)

@@ -41,7 +41,8 @@ def dot_plot(
     single = models == 1
     step = 0.0 if single or said else min(0.18, 0.7 / models)
     high = 34 if said or single else max(26, 9 * models + 8)
-    head = 0 if said or single else 22 * ((models + 1) // 2)
+    across = max(1, min(models, int(52 // (max(len(short(label, 24)) for label in labels) + 6))))
+    head = 0 if said or single else 22 * -(-models // across)
 
     def draw(canvas: Canvas, palette: Palette) -> None:
         (ax,) = axes(canvas, palette)
@@ -52,17 +53,10 @@ def dot_plot(
             at = np.arange(len(rows)) + (number - (models - 1) / 2) * step
             colour, seeds = palette.of(number), 100 * values[number]
             if seeds.shape[1] > 1:
-                x, y = seeds.ravel(), np.repeat(at, seeds.shape[1])
                 ax.plot(
-                    x,
-                    y,
-                    "o",
-                    color=colour,
-                    markersize=3.5,
-                    alpha=0.55,
-                    markeredgewidth=0,
-                    gid=f"series-{number}",
-                )
+                    seeds.ravel(), np.repeat(at, seeds.shape[1]), "o", color=colour, markersize=4,
+                    markerfacecolor=palette.paper, markeredgewidth=1.2, gid=f"series-{number}",
+                )  # fmt: skip
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)
                 means = np.nanmean(seeds, axis=1)
@@ -75,7 +69,7 @@ def dot_plot(
                     if np.isfinite(mean):
                         ax.annotate(
                             points(mean / 100), (mean, y), (0, 7), textcoords="offset points", ha="center",
-                            color=palette.ink, fontsize=10.5, fontweight="bold", gid=f"series-{number}",
+                            color=palette.ink, fontsize=11, fontweight="bold", gid=f"series-{number}",
                         )  # fmt: skip
         ax.set_yticks(range(len(rows)), [short(row, 22) for row in rows])
         ax.set_ylim(len(rows) - 0.45, -0.65 if said else -0.55)
@@ -84,7 +78,7 @@ def dot_plot(
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
         if not (said or single):
-            legend(ax, palette, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+            legend(ax, palette, loc="lower left", bbox_to_anchor=(0, 1), ncols=across, borderaxespad=0.2)
 
     return figure(slug, title, finding, 62 + head + high * len(rows), draw)
 

@@ -17,10 +17,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 
-from reports.marks import DASHES, LIGHT, mark
+from reports.marks import DASHES, LIGHT, LIGHT_PAGE, mark
 from reports.page import Figure
 
-WIDTH = 420.0
+WIDTH = 380.0
 """Width of a figure in pixels of the page; narrow enough to be read on a telephone."""
 
 
@@ -47,7 +47,7 @@ class Palette:
         return self.series[mark(number).colour]
 
 
-PRINT = Palette("#1b1f24", "#57606a", "#dfe3e8", "#ffffff", LIGHT)
+PRINT = Palette(LIGHT_PAGE["ink"], LIGHT_PAGE["muted"], LIGHT_PAGE["rule"], LIGHT_PAGE["paper"], LIGHT)
 
 # Colours that nobody draws with: matplotlib writes them into the SVG, where the style sheet's take their place.
 _SENTINEL = Palette(
@@ -74,16 +74,16 @@ _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # a class may be called $x$
     "font.family": ["DejaVu Sans"],
-    "font.size": 11.0,
+    "font.size": 11.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 12.0,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
-    "axes.labelsize": 11.0,
-    "xtick.labelsize": 10.5,
-    "ytick.labelsize": 10.5,
-    "legend.fontsize": 10.5,
+    "axes.labelsize": 11.5,
+    "xtick.labelsize": 11.0,
+    "ytick.labelsize": 11.0,
+    "legend.fontsize": 11.0,
     "legend.frameon": False,
     "axes.linewidth": 0.8,
     "axes.axisbelow": True,
@@ -98,7 +98,8 @@ Draw = Callable[[Canvas, Palette], None]
 def figure(slug: str, title: str, finding: str, height: float, draw: Draw, width: float = WIDTH) -> Figure:
     """Draw once for the page and once in pixels; the same drawing gives the same bytes.
 
-    An artist whose gid is ``series-<n>`` belongs to model n: on the page it is hidden with it.
+    An artist whose gid is ``series-<n>`` belongs to model n: on the page it is hidden with it. One whose gid is
+    `hook` of a name can be found by the page's script.
 
     Args:
         slug: unique on the page; part of every id within the drawing.
@@ -110,7 +111,7 @@ def figure(slug: str, title: str, finding: str, height: float, draw: Draw, width
     """
     raw = _svg(slug, draw, width, height)
     inline = _inline(raw, slug, title, finding)
-    return Figure(slug, title, finding, inline, _standalone(raw), _png(draw, width, height))
+    return Figure(slug, title, finding, inline, _standalone(raw), _png(draw, width, height), finding)
 
 
 def axes(canvas: Canvas, palette: Palette, rows: int = 1, columns: int = 1) -> list[Axes]:
@@ -135,6 +136,11 @@ def legend(ax: Axes, palette: Palette, **where: Any) -> None:
     handles, labels = ax.get_legend_handles_labels()
     if handles:
         ax.legend(handles, labels, labelcolor=palette.ink, **where)
+
+
+def hook(name: str) -> str:
+    """The gid of an artist that the page's script moves; found there by ``data-hook``."""
+    return f"hook-{name}"
 
 
 def dashes(number: int) -> str | tuple[float, tuple[float, ...]]:
@@ -258,6 +264,8 @@ def _own_ids(element: ElementTree.Element, slug: str) -> None:
     series = re.fullmatch(r"series-(\d+)(?:-.*)?", name or "")
     if series:
         element.attrib["data-series"] = series[1]
+    elif name is not None and name.startswith("hook-"):
+        element.attrib["data-hook"] = name.removeprefix("hook-")
     elif name is not None and element.tag not in ("g", "text"):
         element.attrib["id"] = f"{slug}-{name}"
     for key, value in element.attrib.items():

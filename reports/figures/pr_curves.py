@@ -48,4 +48,4 @@ def pr_curves(
         ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
         legend(ax, palette, loc="lower left")
 
-    return figure(slug, title, finding, 330, draw)
+    return figure(slug, title, finding, 300, draw)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 
@@ -57,10 +58,15 @@ def _class_figure(comparison: Comparison, values: list[Floats], present: np.ndar
         spread = np.ptp(np.stack([rows.mean(1) for rows in values]), axis=0)
         drawn = np.sort(present[np.argsort(-spread[present], kind="stable")[:DRAWN]])
         title = f"AP by class: the {DRAWN} of {len(present)} that differ most"
-    return dot_plot(
+    drawing = dot_plot(
         "classes-ap", title, _finding(comparison, values, present), [comparison.classes[at] for at in drawn],
         comparison.labels, [rows[drawn] for rows in values], "AP (points of 100)",
     )  # fmt: skip
+    return replace(drawing, caption=_small_dots(comparison))
+
+
+def _small_dots(comparison: Comparison) -> str:
+    return "The small dots are single seeds." if comparison.seeds > 1 else ""
 
 
 def _size_figure(comparison: Comparison) -> Figure | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def section(comparison: Comparison) -> Section:
         "curves",
         "Precision and recall",
         findings[0],
-        figures=figures,
+        figures=(replace(figures[0], caption=""), *figures[1:]),
         tables=tables,
         folded=True,
         method=(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pandas as pd
 from reports import shown
 from reports.comparison import Comparison
 from reports.csv import to_csv
-from reports.figures.history import Curve, history
+from reports.figures.lines import Axes, Curve, lines
 from reports.page import Cell, Column, Figure, Link, Row, Section, Table
 
 STILL_RISING = 0.01
@@ -33,12 +34,14 @@ def section(comparison: Comparison) -> Section | None:
             finding = (
                 _loss_finding(comparison, curves) if column == "loss" else _ap_finding(comparison, curves)
             )
-            drawn.append(history(slug, title, finding, comparison.labels, curves, axis))
+            drawn.append(
+                lines(slug, title, finding, comparison.labels, curves, Axes("epoch", axis, whole=True))
+            )
     return Section(
         "training",
         "Training",
         drawn[-1].finding if drawn else "No run kept a history of its training.",
-        figures=drawn,
+        figures=[*drawn[:-1], *(replace(figure, caption="") for figure in drawn[-1:])],
         tables=(_table(comparison, tables),),
         warnings=_warnings(comparison, tables),
         method=(

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from reports import shown
 from reports.comparison import Comparison, mean
 from reports.figures.dot_plot import dot_plot
-from reports.page import Cell, Column, Link, Row, Section, Table
+from reports.figures.lines import Axes, lines
+from reports.page import Cell, Column, Figure, Link, Row, Section, Table
 
 COLUMNS = (
     ("ap", "AP"),
     ("ap50", "AP50"),
     ("ap75", "AP75"),
-    ("ap_small", "AP small"),
-    ("ap_medium", "AP medium"),
-    ("ap_large", "AP large"),
+    ("ap_small", "AP S"),
+    ("ap_medium", "AP M"),
+    ("ap_large", "AP L"),
     ("ar_100", "AR"),
 )
 
@@ -34,23 +36,22 @@ def section(comparison: Comparison) -> Section:
     ranked = np.full((len(rows), len(rows), comparison.seeds), np.nan)
     for at, seeds in enumerate(values):
         ranked[at, at, : len(seeds)] = seeds
-    seeds_said = " Small dots are single seeds." if comparison.seeds > 1 else ""
     figure = dot_plot(
-        "ap", f"AP on the {comparison.data.split} images", _brief(comparison) + seeds_said, rows, rows, list(ranked),
+        "ap", f"AP on the {comparison.data.split} images", _brief(comparison), rows, rows, list(ranked),
         "AP (points of 100)", said=True,
     )  # fmt: skip
     return Section(
         "verdict",
         "Verdict" if len(rows) > 1 else "Result",
         verdict(comparison),
-        figures=(figure,),
+        figures=(replace(figure, caption=_small_dots(comparison)), _by_iou(comparison)),
         tables=(_leaderboard(comparison),),
         warnings=_warnings(comparison),
         method=(
             "AP is COCO's: the area under the envelope of precision over recall, read at 101 recalls, mean over IoU "
             "thresholds 0.50 to 0.95 in steps of 0.05 and over the classes that have objects; at most 100 detections "
-            "an image and class. AP50 and AP75 are AP at one threshold; small is below 32 x 32 pixels, large above "
-            "96 x 96. AR is the mean recall over the same thresholds at 100 detections. A dash is a value that is "
+            "an image and class. AP50 and AP75 are AP at one threshold; S are objects up to 32 x 32 pixels, M up to "
+            "96 x 96, L the larger ones. AR is the mean recall over the same thresholds at 100 detections. A dash is a value that is "
             "not defined, for instance because no object has that size.",
             "All numbers are measured anew from the runs' detections. Models are ordered by AP; runs that differ in "
             "nothing but their seed are one model, and its numbers are the mean over its seeds. What is compared is "
@@ -62,6 +63,32 @@ def section(comparison: Comparison) -> Section:
         ),
         links=(Link("leaderboard.csv", "one row a run"), Link("metrics.csv", "one row a value")),
     )
+
+
+def _small_dots(comparison: Comparison) -> str:
+    return "The small dots are single seeds." if comparison.seeds > 1 else ""
+
+
+def _by_iou(comparison: Comparison) -> Figure:
+    """AP at each IoU threshold: whether a lead comes from finding objects or from placing boxes well."""
+    thresholds = np.array(comparison.scored[0][0].rule.iou_thresholds)
+    curves = [[(thresholds, 100 * run.ap_by_iou) for run in runs] for runs in comparison.scored]
+    loose = [float(np.mean([run.ap_by_iou[0] for run in runs])) for runs in comparison.scored]
+    strict = [float(np.mean([run.ap_by_iou[-1] for run in runs])) for runs in comparison.scored]
+    if math.isnan(loose[0]):
+        finding = "There is no object to be found."
+    elif len(loose) == 1:
+        finding = f"AP falls from {shown.points(loose[0])} at IoU 0.50 to {shown.points(strict[0])} at 0.95."
+    else:
+        first, last = comparison.labels[int(np.argmax(loose))], comparison.labels[int(np.argmax(strict))]
+        finding = (
+            f"{first} is highest at IoU 0.50, where finding an object is enough ({shown.points(max(loose))}); {last} at "
+            f"0.95, where its box must fit ({shown.points(max(strict))})."
+        )
+    return lines(
+        "ap-iou", "AP at each IoU threshold", finding, comparison.labels, curves,
+        Axes("IoU that a detection must reach", "AP (points of 100)"),
+    )  # fmt: skip
 
 
 def verdict(comparison: Comparison) -> str:
@@ -136,9 +163,7 @@ def _warnings(comparison: Comparison) -> list[str]:
             )
     images = comparison.data.images
     if images < 50:
-        said.append(
-            f"{shown.plural(images, 'test image')} is too few to part models that are near each other."
-        )
+        said.append(f"{shown.plural(images, 'image')} cannot part models that are near each other.")
     return said
 
 

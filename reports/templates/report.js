@@ -116,7 +116,7 @@
     const table = holder.querySelector("table");
     const tools = make("div", "", { class: "tools" });
     if (table.hasAttribute("data-search")) {
-      const label = make("label", "Search ");
+      const label = make("label", "Search ", { class: "search" });
       const field = make("input", "", { type: "search" });
       label.append(field);
       field.addEventListener("input", () => {
@@ -125,7 +125,7 @@
         for (const row of rows) row.hidden = !text(row).toLocaleLowerCase().includes(wanted);
         say(`${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`);
       });
-      tools.append(label);
+      holder.prepend(label);
     }
     const group = make("span", "Copy as ");
     group.id = `${table.id}-copy`;
@@ -135,7 +135,7 @@
       button.addEventListener("click", () => copy(write(table), what));
       tools.append(button);
     }
-    holder.prepend(tools);
+    holder.append(tools);
     sortable(table);
   }
 
@@ -172,6 +172,68 @@
     shots.forEach((shot, number) => {
       shot.querySelector("h4").append(button("Enlarge", () => { show(number); dialog.showModal(); }));
     });
+  }
+
+  // Threshold: counts at 201 scores are on the page; the table and the figures' cursors follow the slider.
+  const payload = JSON.parse(document.getElementById("payload")?.textContent || "{}");
+  const slider = document.getElementById("slider");
+  if (slider && payload.thresholds) {
+    const { thresholds, classes, asked, models } = payload.thresholds;
+    const table = document.getElementById("thresholds-table");
+    const caption = table.querySelector("caption span");
+    const before = { caption: caption.textContent, cells: new Map(all("tbody td", table).map((cell) => [cell, [cell.textContent, cell.dataset.value]])) };
+    const range = document.getElementById("slider-score");
+    const choice = document.getElementById("slider-class");
+    const output = document.getElementById("slider-value");
+    ["All classes", ...classes].forEach((label, at) => choice.append(make("option", label, { value: at })));
+    choice.parentElement.hidden = classes.length < 2;
+    const cursors = all('[data-hook="cursor-0"]').map((group) => {
+      const x = (name) => Number(/M\s*([-\d.]+)/.exec(group.ownerSVGElement.querySelector(`[data-hook="${name}"] path`).getAttribute("d"))[1]);
+      return { group, width: x("cursor-1") - x("cursor-0") };
+    });
+    const move = (part) => {
+      for (const { group, width } of cursors) {
+        group.setAttribute("transform", `translate(${part * width} 0)`);
+        group.querySelector("path").style.strokeOpacity = part === null ? 0 : 1;
+      }
+    };
+    const set = (cell, number, digits, points) => {
+      const known = Number.isFinite(number);
+      cell.dataset.value = known ? number / points : "";
+      cell.replaceChildren(known ? number.toFixed(digits) : "–");
+    };
+    const update = () => {
+      const at = Number(range.value);
+      const label = Number(choice.value);
+      const score = thresholds[at];
+      for (const row of table.tBodies[0].rows) {
+        const { runs, right, false: wrong } = models[Number(row.dataset.series)];
+        const r = right[label][at] / runs;
+        const f = wrong[label][at] / runs;
+        const n = asked[label];
+        const values = [score, 100 * r / (r + f), 100 * r / n, 200 * r / (r + f + n), r, f, n - r];
+        const digits = [3, 1, 1, 1, ...Array(3).fill(runs > 1 ? 1 : 0)];
+        values.forEach((value, cell) => set(row.cells[cell + 1], value, digits[cell], cell > 0 && cell < 4 ? 100 : 1));
+      }
+      output.textContent = score.toFixed(3);
+      range.setAttribute("aria-valuetext", score.toFixed(3));
+      caption.textContent = `All models at score ${score.toFixed(3)}, ${label ? classes[label - 1] : "all classes"}, IoU 0.50`;
+      move(at / (thresholds.length - 1));
+    };
+    const reset = () => {
+      for (const [cell, [content, number]] of before.cells) { cell.textContent = content; cell.dataset.value = number; }
+      caption.textContent = before.caption;
+      output.textContent = "each its own";
+      choice.value = 0;
+      move(null);
+    };
+    const best = models[0].best[0] ?? 0.5;
+    range.value = thresholds.findLastIndex((score) => score <= best);
+    range.addEventListener("input", update);
+    choice.addEventListener("change", update);
+    document.getElementById("slider-best").addEventListener("click", reset);
+    reset();
+    slider.hidden = false;
   }
 
   // Print everything: what is folded away is opened, and folded again.

@@ -1,0 +1,99 @@
+"""A line a run against something that rises: epochs, IoU thresholds, scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from numpy.typing import NDArray
+
+from reports.figures.drawing import Palette, axes, dashes, figure, hook, legend
+from reports.marks import mark
+from reports.page import Figure
+from reports.shown import short
+
+Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Where and how much, of the same length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """How the two axes are named and bounded.
+
+    Attributes:
+        x, y: what is on them.
+        whole: whether x counts whole things.
+        x_limits, y_limits: None leaves them to the data; y from 0 then.
+        log_x: whether x rises by factors; what is not above 0 is not drawn then.
+        cursor: whether the page moves an upright line along x.
+    """
+
+    x: str
+    y: str
+    whole: bool = False
+    x_limits: tuple[float, float] | None = None
+    y_limits: tuple[float, float] | None = None
+    log_x: bool = False
+    cursor: bool = False
+
+
+def lines(
+    slug: str,
+    title: str,
+    finding: str,
+    labels: Sequence[str],
+    curves: Sequence[Sequence[Curve]],
+    named: Axes,
+    points: Sequence[Sequence[tuple[float, float]]] = (),
+) -> Figure:
+    """One line a run, in its model's colour and dash; values that are not finite break the line.
+
+    Args:
+        slug: unique on the page.
+        title: what it shows.
+        finding: what is to be seen in it.
+        labels: of the models, in the order of their numbers.
+        curves: for each model its runs' curves.
+        named: the axes.
+        points: for each model points to mark; without them a marker stands at some places of every line.
+    """
+
+    def draw(canvas: Canvas, palette: Palette) -> None:
+        (ax,) = axes(canvas, palette)
+        for number, (label, runs) in enumerate(zip(labels, curves, strict=True)):
+            colour, shape = palette.of(number), mark(number).shape
+            for at, (x, y) in enumerate(runs):
+                ax.plot(
+                    x, y, color=colour, linestyle=dashes(number), linewidth=1.8 if len(runs) == 1 else 1.2,
+                    marker=None if points else shape, markersize=4.5, markevery=max(1, -(-len(x) // 10)),
+                    label=None if at else short(label, 28), gid=f"series-{number}",
+                )  # fmt: skip
+            for x_, y_ in points[number] if points else ():
+                ax.plot(
+                    x_, y_, shape, color=colour, markersize=7, markeredgecolor=palette.paper, markeredgewidth=0.8,
+                    gid=f"series-{number}",
+                )  # fmt: skip
+        ax.set(xlabel=named.x, ylabel=named.y)
+        if named.log_x:
+            ax.set_xscale("log")
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            ax.xaxis.set_minor_formatter(NullFormatter())
+        if named.whole:
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if named.x_limits:
+            ax.set_xlim(*named.x_limits)
+        if named.y_limits:
+            ax.set_ylim(*named.y_limits)
+        else:
+            ax.set_ylim(bottom=0)
+        if len(labels) > 1:
+            legend(ax, palette, loc="best")
+        if named.cursor:
+            # The page's script reads from these two where the axis begins and ends, and moves the first between them.
+            for at, x_ in enumerate(ax.get_xlim()):
+                ax.axvline(x_, color=palette.ink, linewidth=1.2, alpha=0.0, gid=hook(f"cursor-{at}"))
+
+    return figure(slug, title, finding, 280, draw)

@@ -1,0 +1,188 @@
+"""What a score threshold does: precision, recall and F1 as the score that a detection must reach rises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from reports import shown
+from reports.comparison import Comparison
+from reports.figures.lines import Axes, Curve, lines
+from reports.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.scored import OperatingPoint, Scored
+
+STEPS = 201
+"""Thresholds that the page's slider can stand at."""
+
+MOST_POINTS = 400
+"""Points of a line beyond which nobody sees a difference."""
+
+MOST_CLASSES = 100
+"""With more classes the slider only knows all of them together, so that the page stays small."""
+
+
+def section(comparison: Comparison) -> Section:
+    """Each model at its own best score, and what any other score would give."""
+    points = [runs[0].best for runs in comparison.scored]
+    return Section(
+        "thresholds",
+        "Score threshold",
+        _finding(comparison, points),
+        figures=[
+            *(_figure(comparison, name) for name in ("F1", "precision", "recall")),
+            _false_alarms(comparison),
+        ],
+        tables=(_table(comparison),),
+        template="thresholds.html",
+        method=(
+            "Detections below the threshold are dropped; the rest are right (find an object of their class with IoU of "
+            "at least 0.5), false, or ignored. Counts are over all classes together. F1 is the harmonic mean of "
+            "precision and recall, 2 right / (2 right + false + missed). Scores of different models do not mean the "
+            "same, so a threshold that suits one may be wrong for another: the table shows each at its own best, and "
+            "lines mark it.",
+            "The best score was chosen on these very images, so precision, recall and F1 there are a little flattering "
+            "to all models; for use, choose it on validation images.",
+        ),
+        links=(Link("thresholds.csv", "counts at 201 scores, by run and class"),),
+    )
+
+
+def grid(comparison: Comparison) -> np.ndarray:
+    """(STEPS,) rising scores from 0 to 1, or to what the scores of these runs ask for."""
+    scores = [run.outcome.score for run in comparison.runs if len(run.outcome.score)]
+    low = min([0.0, *(float(score.min()) for score in scores)])
+    high = max([1.0, *(float(score.max()) for score in scores)])
+    return np.linspace(low, high, STEPS)
+
+
+def payload(comparison: Comparison) -> dict[str, Any]:
+    """What the slider needs: right and false detections at each score, by model and class, summed over seeds."""
+    thresholds = grid(comparison)
+    classes = list(comparison.classes) if len(comparison.classes) <= MOST_CLASSES else []
+    models = []
+    for runs in comparison.scored:
+        counts = [run.class_counts(thresholds) for run in runs]
+        right = np.sum([each[0] for each in counts], axis=0)
+        false = np.sum([each[1] for each in counts], axis=0)
+        models.append(
+            {
+                "runs": len(runs),
+                "best": [_finite(run.best.score) for run in runs],
+                "right": [right.sum(0).tolist(), *(right.tolist() if classes else [])],
+                "false": [false.sum(0).tolist(), *(false.tolist() if classes else [])],
+            }
+        )
+    asked = comparison.scored[0][0].outcome.positives
+    return {
+        "thresholds": [round(float(value), 6) for value in thresholds],
+        "classes": classes,
+        "asked": [int(asked.sum()), *(asked.tolist() if classes else [])],
+        "models": models,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _finding(comparison: Comparison, points: list[OperatingPoint]) -> str:
+    said = [
+        f"{label} at {point.score:.2f} (F1 {shown.points(point.f1)})"
+        for label, point in zip(comparison.labels, points, strict=True)
+        if point.right
+    ]
+    if not said:
+        return "No detection is right at IoU 0.50, so no threshold is better than another."
+    return f"F1 over all classes is highest for {shown.listed(said)}."
+
+
+def _curve(run: Scored, name: str) -> Curve:
+    """The measure against score, at every distinct score, thinned to what a figure can show."""
+    scores, right, false = _thinned(run)
+    asked = int(run.outcome.positives.sum())
+    if name == "precision":
+        values = right / (right + false)
+    elif name == "recall":
+        values = right / asked if asked else np.full(len(right), np.nan)
+    else:
+        values = 2 * right / (right + false + asked)
+    return scores[::-1], 100 * values[::-1]
+
+
+def _thinned(run: Scored) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The run's sweep at no more scores than a figure can show, its best one among them."""
+    sweep = run.sweep
+    count = len(sweep[0])
+    if count <= MOST_POINTS:
+        return sweep
+    best = np.searchsorted(-sweep[0], -run.best.score)
+    kept = np.unique(np.r_[np.linspace(0, count - 1, MOST_POINTS).astype(np.intp), min(int(best), count - 1)])
+    return sweep[0][kept], sweep[1][kept], sweep[2][kept]
+
+
+def _false_alarms(comparison: Comparison) -> Figure:
+    """Recall against false detections per image: what each find costs whoever looks at the detections."""
+    images = len(comparison.truth.catalog.image_ids)
+    curves, points, said = [], [], []
+    for label, runs in zip(comparison.labels, comparison.scored, strict=True):
+        asked = [int(run.outcome.positives.sum()) for run in runs]
+        swept = [_thinned(run) for run in runs]
+        curves.append(
+            [
+                (false / images, 100 * right / total if total else np.full(len(right), np.nan))
+                for (_, right, false), total in zip(swept, asked, strict=True)
+            ]
+        )
+        best = [run.best for run in runs if run.best.right]
+        points.append([(each.false / images, 100 * each.recall) for each in best if each.false])
+        said.append(f"{label} {runs[0].best.false / images:.2g}")
+    return lines(
+        "false-alarms", "Recall against false detections per image",
+        f"False detections per image at each model's own best F1: {shown.listed(said)}.", comparison.labels, curves,
+        Axes("false detections per image", "recall (points of 100)", y_limits=(0, 102), log_x=True), points=points,
+    )  # fmt: skip
+
+
+def _figure(comparison: Comparison, name: str) -> Figure:
+    curves = [[_curve(run, name) for run in runs] for runs in comparison.scored]
+    points = []
+    for runs in comparison.scored:
+        reached = [run.best for run in runs if run.best.right]
+        points.append([(each.score, 100 * getattr(each, name.lower())) for each in reached])
+    values = [getattr(runs[0].best, name.lower()) for runs in comparison.scored]
+    said = [f"{label} {shown.points(value)}" for label, value in zip(comparison.labels, values, strict=True)]
+    thresholds = grid(comparison)
+    return lines(
+        f"score-{name.lower()}", f"{name[0].upper()}{name[1:]} against score", f"At each model's own best F1: {shown.listed(said)}.",
+        comparison.labels, curves,
+        Axes(
+            "score that a detection must reach", f"{name} (points of 100)",
+            x_limits=(float(thresholds[0]), float(thresholds[-1])), y_limits=(0, 102), cursor=True,
+        ),
+        points=points,
+    )  # fmt: skip
+
+
+def _table(comparison: Comparison) -> Table:
+    rows = []
+    for number, runs in enumerate(comparison.scored):
+        best = [run.best for run in runs]
+        scores = [point.score for point in best if point.right]
+        cells = [Cell(comparison.labels[number])]
+        score = float(np.mean(scores)) if scores else None
+        cells.append(Cell(shown.MISSING if score is None else f"{score:.3f}", score))
+        for name in ("precision", "recall", "f1"):
+            value = float(np.mean([getattr(point, name) for point in best]))
+            cells.append(Cell(shown.points(value), value))
+        for name in ("right", "false", "missed"):
+            value = float(np.mean([getattr(point, name) for point in best]))
+            cells.append(Cell(shown.count(value), value))
+        rows.append(Row(tuple(cells), series=number))
+    titles = ("Score", "Precision", "Recall", "F1", "Right", "False", "Missed")
+    columns = (Column("Model"), *(Column(title, numeric=True) for title in titles))
+    seeds = ", means over its seeds" if comparison.seeds > 1 else ""
+    return Table(
+        "thresholds-table", f"Each model at the score where its F1 is highest{seeds}; all classes, IoU 0.50",
+        columns, tuple(rows),
+    )  # fmt: skip
