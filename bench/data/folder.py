@@ -97,11 +97,14 @@ def assemble(
             other, a split without an object.
     """
     told = list(notes)
-    sources = _without_repeats(sources, told)
+    order = (*SPLITS, "trainval", None)
+    sources = _without_repeats(sorted(sources, key=lambda source: order.index(source.purpose)), told)
     parts = _divide(
         [_look_at(source, options, told) for source in _one_set_of_classes(sources)], options, told
     )
-    for sentence in find_leaks({name: part.source.paths for name, part in parts.items()}):
+    # Splits that had to be the same images have been warned of already.
+    distinct = {id(part): (name, part) for name, part in parts.items()}
+    for sentence in find_leaks({name: part.source.paths for name, part in distinct.values()}):
         warnings.warn(f"leakage: {sentence}; divide the data anew", InputWarning, stacklevel=2)
     splits = {name: require_objects(_split(name, parts[name])) for name in SPLITS}
     told += _unseen_classes(splits)

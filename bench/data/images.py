@@ -54,7 +54,7 @@ class Header:
     """What a file says of its image before its pixels are read.
 
     Attributes:
-        stored: (height, width) in pixels as they are stored.
+        stored: (height, width) in pixels as they are stored; of a TIFF, as they stand upright.
         orientation: EXIF's number for how the image must be turned to stand upright, 1 .. 8; 1 is not at all.
     """
 
@@ -83,7 +83,8 @@ def read_image(path: Path, upright: bool = True) -> NDArray[np.uint8]:
 
     Args:
         path: of the file.
-        upright: apply EXIF rotation; False for annotations that were made without it.
+        upright: apply EXIF rotation; False for annotations that were made without it. A TIFF stands upright in
+            any case.
 
     Raises:
         InputError: as `read_header`; or the file is cut off or broken, or has 32-bit or floating-point pixels.
@@ -121,6 +122,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 def _orientation(image: Image.Image) -> int:
     # A PNG may say it after its pixels, which Pillow would then decode to know; only the usual place counts.
     if image.format == "PNG" and "exif" not in image.info:
+        return 1
+    if image.format == "TIFF":  # which Pillow turns by itself, size and pixels
         return 1
     try:
         value = image.getexif().get(_ORIENTATION, 1)

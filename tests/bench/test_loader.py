@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
-from conftest import split_of
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_data import split_of
 
 from bench.augment import AugmentConfig
 from bench.data.types import Split
@@ -28,6 +29,15 @@ def grey(height: int, width: int, value: int = 100) -> np.ndarray:
 @pytest.fixture(scope="module")
 def shapes() -> Split:
     return open_dataset("shapes", train=22, val=1, test=1, size=(48, 48), scale=(8, 20)).splits["train"]
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Several threads wait for each other while other tests keep the processors busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def contents(loader: Loader, epochs: int = 1) -> list[tuple[list[int], bytes, list[list[float]]]]:
@@ -269,7 +279,7 @@ def test_a_wrong_batch_size_is_told(shapes):
         make_loader(shapes, SMALL, batch_size=0)
 
 
-def test_data_in_memory_is_batched_faster_than_any_network_runs():
+def test_data_in_memory_is_batched_faster_than_any_network_runs(one_thread):
     split = open_dataset("shapes", train=128, val=1, test=1).splits["train"]
     rates = []
     for _ in range(5):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -31,7 +30,7 @@ class Picture:
         """(H, W, 3): each name has its own background, so that no two pictures have the same bytes."""
         shade = 40 + sum(self.name.encode()) % 150
         image = np.full((*self.size, 3), shade, dtype=np.uint8)
-        image[0, 0] = [len(self.name), *self.name.encode()[-2:]]
+        image[0, 0] = [len(self.name) % 256, *self.name.rjust(2).encode()[-2:]]
         for label, (x0, y0, x1, y1) in self.objects:
             image[int(y0) : int(y1), int(x0) : int(x1), label % 3] = 255
         return image
@@ -152,9 +151,3 @@ def split_of(
         ignored=None if ignored is None else np.array(ignored),
     )
     return Split("train", truth, images.__getitem__, truth.fingerprint, in_memory=True)
-
-
-@pytest.fixture
-def pictured() -> Callable[[int], list[Picture]]:
-    """`pictures`, for tests that only ask for some."""
-    return pictures
