@@ -233,6 +233,8 @@ class _Training:
 
     def _groups(self) -> Iterator[list[Batch]]:
         """The batches of each update that is left of this epoch."""
+        if self.position.batch >= len(self.loader):  # stopped after the last one, before the epoch's end was kept
+            return
         self.loader.state = self.position.epoch, self.position.batch
         group: list[Batch] = []
         for batch in self.loader:

@@ -192,7 +192,7 @@ def test_settings_lists_every_leaf_by_its_path():
 
 
 def test_an_unknown_path_is_refused_when_asked_for():
-    with pytest.raises(InputError, match="nms.iuo: no such setting; did you mean 'iou'"):
+    with pytest.raises(InputError, match=r"nms\.iuo: no such setting; did you mean 'iou'"):
         resolve("ssd").get("nms.iuo")
 
 

@@ -95,5 +95,5 @@ def test_a_file_in_the_settings_stands_for_its_bytes(tmp_path: Path):
 
 
 def test_a_file_that_is_gone_is_named(tmp_path: Path):
-    with pytest.raises(InputError, match="gone.pth: cannot be read"):
+    with pytest.raises(InputError, match=r"gone\.pth: cannot be read"):
         file_digest(tmp_path / "gone.pth")

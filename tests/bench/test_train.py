@@ -1,0 +1,307 @@
+"""Training: it learns, keeps the best weights, and says what is wrong when the loss or the memory gives out."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_runs import tiny_config
+from torch import nn
+
+from bench import train as train_module
+from bench.checkpoint import load_weights, save_weights
+from bench.config import RunConfig
+from bench.log import Log
+from bench.run import build_detector, open_configured
+from bench.step import LossNotFinite
+from bench.train import pick_device, seed_batch, train
+from detectors.registry import VARIANTS
+from metrics.errors import MachineError
+
+
+class Remembering(Log):
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def write(self, event: str, **facts: Any) -> None:
+        self.events.append((event, facts))
+
+    def named(self, event: str) -> list[dict[str, Any]]:
+        return [facts for name, facts in self.events if name == event]
+
+
+def trained(config: RunConfig, folder: Path, change=lambda detector: None, **more: Any):
+    dataset = open_configured(config)
+    detector = build_detector(config, len(dataset.classes))
+    change(detector)
+    result = train(detector, dataset.splits["train"], dataset.splits["val"], config, folder, **more)
+    return result, detector
+
+
+@pytest.mark.parametrize("variant", VARIANTS.names())
+def test_every_variant_lowers_its_loss(variant, tmp_path):
+    config = tiny_config(variant, train__epochs=6, train__lr=0.005, augment__iou_crop=0, augment__zoom_out=0)
+    result, detector = trained(config, tmp_path)
+    assert result.history[-1]["loss"] < result.history[0]["loss"]
+    assert not detector.training
+
+
+def test_the_history_has_a_row_for_each_epoch(tmp_path):
+    log = Remembering()
+    result, _ = trained(tiny_config(train__epochs=3, train__validate_every=2), tmp_path, log=log)
+    assert [row["epoch"] for row in result.history] == [1, 2, 3]
+    assert [row["images_seen"] for row in result.history] == [12, 24, 36]
+    assert [row["val_ap"] is None for row in result.history] == [True, False, False]
+    for row in result.history:
+        assert row["loss"] == pytest.approx(row["class"] + row["box"])
+    seconds = [row["seconds"] for row in result.history]
+    assert seconds == sorted(seconds)
+    assert result.images_seen == 36
+    assert log.named("epoch") == result.history
+
+
+def test_the_weights_with_the_best_validation_ap_are_kept(tmp_path, monkeypatch):
+    scores = iter([0.1, 0.4, 0.4, 0.2])
+    states = []
+
+    class Headline:
+        def __init__(self) -> None:
+            self.headline = {"ap": next(scores), "ap50": 0.5}
+
+    def remember(detector, *args, **settings):
+        states.append({name: tensor.clone() for name, tensor in detector.state_dict().items()})
+
+    monkeypatch.setattr(train_module, "predict", remember)
+    monkeypatch.setattr(train_module, "evaluate", lambda *args, **settings: Headline())
+    result, detector = trained(tiny_config(train__epochs=4, train__validate_every=1), tmp_path)
+    assert result.best_epoch == 2
+    for name, tensor in detector.state_dict().items():
+        assert torch.equal(tensor, states[1][name]), name
+    assert sorted(path.name for path in tmp_path.glob("best-*")) == ["best-00002.safetensors"]
+
+
+def test_where_nothing_can_be_measured_the_last_weights_are_kept(tmp_path, monkeypatch):
+    class Headline:
+        headline = {"ap": math.nan, "ap50": math.nan}  # noqa: RUF012
+
+    monkeypatch.setattr(train_module, "evaluate", lambda *args, **settings: Headline())
+    config = tiny_config(train__average=0.0)
+    result, detector = trained(config, tmp_path)
+    assert result.best_epoch == 0
+    assert any(
+        not torch.equal(tensor, other)
+        for tensor, other in zip(
+            detector.state_dict().values(), build_detector(config, 5).state_dict().values(), strict=True
+        )
+    )
+
+
+def test_no_epochs_leave_the_weights_as_they_are(tmp_path):
+    config = tiny_config(train__epochs=0)
+    result, detector = trained(config, tmp_path)
+    assert result.history == []
+    for name, tensor in build_detector(config, 5).state_dict().items():
+        assert torch.equal(tensor, detector.state_dict()[name]), name
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_gives_others():
+    one, same, other = (build_detector(tiny_config(seed=seed), 5).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_each_batch_has_random_numbers_of_its_own():
+    def drawn(*place: int) -> torch.Tensor:
+        seed_batch(*place)
+        return torch.rand(4)
+
+    assert torch.equal(drawn(0, 1, 2), drawn(0, 1, 2))
+    places = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0, 1)]
+    assert len({tuple(drawn(*place).tolist()) for place in places}) == len(places)
+
+
+def poison(detector: nn.Module, image_sum: set[float]) -> None:
+    """Make the loss of a batch NaN where one of its images sums up to one of these."""
+    forward, losses = detector.forward, detector.losses
+
+    def remembering(images):
+        detector.poisoned = any(round(float(image.double().sum()), 3) in image_sum for image in images)
+        return forward(images)
+
+    def poisoned(output, targets):
+        terms = losses(output, targets)
+        return {name: term * float("nan") for name, term in terms.items()} if detector.poisoned else terms
+
+    detector.forward = remembering
+    detector.losses = poisoned
+
+
+def plain(**more: Any) -> RunConfig:
+    """A run whose images reach the network as they are."""
+    off = {f"augment__{name}": 0 for name in ("flip", "zoom_out", "iou_crop", "photometric")}
+    return tiny_config(**off | more)
+
+
+def sums(config: RunConfig, ids: list[str]) -> set[float]:
+    split = open_configured(config).splits["train"]
+    places = [split.truth.catalog.image_ids.index(name) for name in ids]
+    return {
+        round(float((torch.from_numpy(split.load(i).copy()).float() / 255).double().sum()), 3) for i in places
+    }
+
+
+def test_row_39_a_loss_that_is_not_finite_stops_and_names_the_image(tmp_path):
+    config = plain()
+    log = Remembering()
+    victim = "train-000003"
+    with pytest.raises(LossNotFinite) as caught:
+        trained(config, tmp_path, lambda detector: poison(detector, sums(config, [victim])), log=log)
+    assert caught.value.image_ids == (victim,)
+    assert str(caught.value) == (
+        f"the loss is not finite (NaN or infinite) on images {victim}; look at their boxes, lower train.lr, "
+        "or leave such steps out with --set train.not_finite=skip"
+    )
+    assert caught.value.exit_code == 4
+    assert log.named("loss_not_finite") == [{"images": [victim]}]
+
+
+def test_row_39_such_steps_can_be_left_out(tmp_path):
+    config = plain(train__not_finite="skip", train__epochs=3)
+    log = Remembering()
+    change = lambda detector: poison(detector, sums(config, ["train-000003"]))  # noqa: E731
+    result, detector = trained(config, tmp_path, change, log=log)
+    left_out = log.named("step_left_out")
+    assert len(left_out) == 3
+    assert all("train-000003" in facts["images"] for facts in left_out)
+    assert all(math.isfinite(row["loss"]) for row in result.history)
+    assert all(torch.isfinite(tensor).all() for tensor in detector.state_dict().values())
+
+
+def test_row_39_too_many_of_them_in_a_row_stop_all_the_same(tmp_path):
+    config = plain(train__not_finite="skip", train__not_finite_limit=2)
+    ids = [f"train-{i:06d}" for i in range(12)]
+    with pytest.raises(LossNotFinite, match="not finite 2 times in a row"):
+        trained(config, tmp_path, lambda detector: poison(detector, sums(config, ids)))
+
+
+def test_row_39_a_gradient_that_is_not_finite_is_found_before_it_reaches_the_weights(tmp_path):
+    def change(detector: nn.Module) -> None:
+        losses = detector.losses
+        # The derivative of sqrt at 0 is infinite, its value is not.
+        detector.losses = lambda output, targets: (
+            losses(output, targets) | {"odd": (output.logits.sum() * 0).abs().sqrt()}
+        )
+
+    config = plain()
+    with pytest.raises(LossNotFinite):
+        trained(config, tmp_path, change)
+
+
+def out_of_memory_above(detector: nn.Module, images: int) -> None:
+    forward = detector.forward
+
+    def limited(batch):
+        if detector.training and len(batch) > images:
+            raise torch.OutOfMemoryError("CUDA out of memory (played)")
+        return forward(batch)
+
+    detector.forward = limited
+
+
+def test_row_41_a_batch_that_does_not_fit_is_divided_and_keeps_its_size(tmp_path):
+    log = Remembering()
+    config = tiny_config(train__batch=8, train__epochs=1, train__average=0)
+    result, _ = trained(config, tmp_path, lambda detector: out_of_memory_above(detector, 2), log=log)
+    assert [facts["parts"] for facts in log.named("out_of_memory")] == [2, 4]
+    assert result.images_seen == 12
+
+
+def test_row_41_after_three_halvings_it_gives_up_and_says_what_to_lower(tmp_path):
+    config = tiny_config(train__batch=12)
+    with pytest.raises(
+        MachineError, match=r"out of memory on cpu, even with 8 parts of a batch of 12; lower train.batch"
+    ):
+        trained(config, tmp_path, lambda detector: out_of_memory_above(detector, 0))
+
+
+def test_a_divided_batch_has_the_gradient_of_the_whole_one_where_losses_are_means_over_images():
+    from accelerate import Accelerator
+
+    from bench.loader import Batch, Placement
+    from bench.step import Stepper
+
+    class Mean(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3, 1)
+
+        def forward(self, images):
+            return self.layer(images.mean(dim=(2, 3)))
+
+        def losses(self, output, targets):
+            return {"mean": output.square().mean()}
+
+    torch.manual_seed(0)
+    images = torch.rand(6, 3, 4, 4)
+    place = Placement(torch.ones(6, 2), torch.zeros(6, 2), torch.full((6, 2), 4))
+    from detectors.types import Targets
+
+    nothing = [Targets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))] * 6
+    batch = Batch(images, nothing, torch.arange(6), place)
+    gradients = []
+    for parts in (1, 2, 4):
+        torch.manual_seed(1)
+        network = Mean()
+        accelerator = Accelerator(cpu=True)
+        config = tiny_config(train__clip=0).train
+        optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+        for group in optimizer.param_groups:
+            group["initial_lr"] = 1.0
+        before = network.layer.weight.detach().clone()
+        stepper = Stepper(
+            network, network, optimizer, accelerator, config, list(range(6)), Log(), parts=parts
+        )
+        stepper([batch], 1.0)
+        gradients.append(before - network.layer.weight.detach())
+    torch.testing.assert_close(gradients[1], gradients[0])
+    torch.testing.assert_close(gradients[2], gradients[0])
+
+
+def test_row_42_a_device_that_is_not_there_is_refused_with_those_that_are():
+    with pytest.raises(MachineError, match=r"device 'cuda:99' cannot be used \(.*\); there is cpu"):
+        pick_device("cuda:99")
+    with pytest.raises(MachineError, match="device 'tpu9' cannot be used"):
+        pick_device("tpu9")
+    assert pick_device("cpu") == torch.device("cpu")
+
+
+def test_weights_survive_a_file(tmp_path):
+    config = tiny_config()
+    one = build_detector(config, 5)
+    save_weights(tmp_path / "w.safetensors", one)
+    other = build_detector(config.with_seed(9), 5)
+    load_weights(tmp_path / "w.safetensors", other)
+    for name, tensor in one.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def test_what_report_raises_ends_the_training_with_its_state_saved(tmp_path):
+    class Pruned(Exception):
+        pass
+
+    told = []
+
+    def report(images_seen, measures):
+        told.append((images_seen, sorted(measures)))
+        raise Pruned
+
+    config = tiny_config(train__epochs=2, train__validate_every=1)
+    with pytest.raises(Pruned):
+        trained(config, tmp_path, report=report)
+    assert told == [(12, ["ap", "ap50"])]
+    result, _ = trained(config, tmp_path)
+    assert [row["epoch"] for row in result.history] == [1, 2]
