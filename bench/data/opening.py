@@ -33,11 +33,14 @@ def open_dataset(path: str | Path, format: str = "auto", seed: int = 0, **option
     checked = _checked(known, {"seed": seed, **options})
     drawn = known.recognises is None
     notes = [] if drawn or format != "auto" else _also(Path(path), name)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        dataset = known.open(None if drawn else Path(path), checked)
-    for warning in caught:
-        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            dataset = known.open(None if drawn else Path(path), checked)
+    finally:
+        for warning in caught:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     notes += [str(warning.message) for warning in caught if issubclass(warning.category, InputWarning)]
     return replace(dataset, notes=[*dataset.notes, *notes])
 

@@ -122,7 +122,7 @@ def _labels_folder(images: Sequence[Path], path: Path, options: YoloOptions) -> 
     root = path if path.is_dir() else path.parent
     if any(yolo.label_path(image).is_file() for image in images):
         return None
-    candidates = [root / "labels", root / "obj_train_data", root]
+    candidates = [root / "labels", root / "obj_train_data", *sorted({image.parent for image in images}), root]
     return next(
         (c for c in candidates if any((c / f"{image.stem}.txt").is_file() for image in images)),
         None,

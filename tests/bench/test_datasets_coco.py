@@ -1,0 +1,142 @@
+"""COCO data sets as people lay them out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_data import pictures, write_coco
+
+from bench.datasets import find_format, open_dataset
+from metrics.errors import InputError
+
+
+def sizes(path: Path, **options: object) -> dict[str, int]:
+    return {name: len(split) for name, split in open_dataset(path, **options).splits.items()}
+
+
+def test_the_layout_of_coco_itself_is_found(tmp_path):
+    for name, content in {"train2017": pictures(8), "val2017": pictures(6, 10)}.items():
+        write_coco(tmp_path / "annotations" / f"instances_{name}.json", content, images=tmp_path / name)
+        shutil.copy(
+            tmp_path / "annotations" / f"instances_{name}.json",
+            tmp_path / "annotations" / f"captions_{name}.json",
+        )
+    without = {"images": [{"id": 1, "file_name": "x.jpg", "width": 1, "height": 1}], "categories": []}
+    (tmp_path / "annotations" / "image_info_test2017.json").write_text(json.dumps(without))
+    assert find_format(tmp_path) == "coco"
+    found = sizes(tmp_path)
+    assert found["train"] == 8
+    assert found["val"] + found["test"] == 6
+
+
+@pytest.mark.parametrize("folder", ["{}", "images/{}", "images", ""])
+def test_images_are_found_where_they_usually_lie(tmp_path, folder):
+    for k, name in enumerate(("train", "val", "test")):
+        images = tmp_path / folder.format(name)
+        write_coco(tmp_path / "annotations" / f"instances_{name}.json", pictures(4, 10 * k), images=images)
+    data = open_dataset(tmp_path)
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 4, "val": 4, "test": 4}
+    assert data.splits["test"].load(3).shape == (48, 64, 3)
+
+
+def test_one_file_beside_its_images_is_opened_by_its_path(tmp_path):
+    file = write_coco(tmp_path / "annotations" / "mine.json", pictures(30), images=tmp_path / "images")
+    data = open_dataset(file)
+    assert data.name == "mine"
+    assert sum(len(split) for split in data.splits.values()) == 30
+
+
+def test_one_split_of_several_is_opened_by_its_path_and_divided(tmp_path):
+    for k, name in enumerate(("train", "val")):
+        write_coco(tmp_path / f"{name}.json", pictures(30, 30 * k))
+    assert sum(sizes(tmp_path / "val.json").values()) == 30
+
+
+def test_splits_in_the_images_of_one_file_are_kept(tmp_path):
+    file = write_coco(tmp_path / "all.json", pictures(9))
+    document = json.loads(file.read_text())
+    for k, image in enumerate(document["images"]):
+        image["split"] = ("train", "train", "valid")[k % 3] if k < 7 else "test"
+    file.write_text(json.dumps(document))
+    data = open_dataset(tmp_path)
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 5, "val": 2, "test": 2}
+    assert data.splits["test"].truth.catalog.file_names == ("img007.png", "img008.png")
+    del document["images"][4]["split"]
+    file.write_text(json.dumps(document))
+    with pytest.raises(InputError, match="1 images have no split, others have; give all of them one"):
+        open_dataset(tmp_path)
+
+
+def test_files_that_are_for_the_same_or_for_nothing_known_are_refused(tmp_path):
+    write_coco(tmp_path / "train_a.json", pictures(3))
+    write_coco(tmp_path / "train_b.json", pictures(3, 3))
+    with pytest.raises(InputError, match="two sets of annotations for train; give the path of one"):
+        open_dataset(tmp_path)
+    (tmp_path / "train_b.json").rename(tmp_path / "other.json")
+    with pytest.raises(InputError, match=r"cannot tell which of other\.json, train_a\.json is for what"):
+        open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '[{"image_id": 1, "score": 1}]', '{"images": []}', "\0\0"]
+)
+def test_json_that_is_something_else_is_not_recognised(tmp_path, content):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(InputError, match="no known format"):
+        open_dataset(tmp_path)
+    with pytest.raises(InputError, match="no COCO annotations; looked for"):
+        open_dataset(tmp_path, format="coco")
+
+
+def test_crowds_are_truth_and_no_targets(shared_data):
+    data = open_dataset(shared_data / "coco" / "train33", "coco")
+    truth = [split.truth for split in data.splits.values()]
+    document = json.loads((shared_data / "coco" / "train33" / "instances.json").read_text())
+    assert sum(map(len, truth)) == len(document["annotations"]) == 246
+    assert sum(int(table.crowd.sum()) for table in truth) == sum(
+        a["iscrowd"] for a in document["annotations"]
+    )
+    assert len(data.classes) == 80
+
+
+def test_real_images_have_their_annotated_sizes(shared_data):
+    data = open_dataset(shared_data / "coco" / "train33", "coco", check="whole")
+    for split in data.splits.values():
+        for index in range(len(split)):
+            assert split.load(index).shape[:2] == tuple(split.truth.catalog.sizes[index])
+
+
+def test_the_same_real_boxes_are_read_in_every_dialect(shared_data):
+    root = shared_data / "formats100"
+    opened = [
+        open_dataset(root / "coco_format_v1"),
+        open_dataset(root / "coco_format_v2"),
+        open_dataset(root / "pascalvoc_format"),
+        open_dataset(root / "yolo_format", images=str(root / "images")),
+    ]
+    assert [data.format for data in opened] == ["coco", "coco", "voc", "yolo"]
+
+    def boxes(data) -> dict[tuple[str, str, str], np.ndarray]:
+        found = {}
+        for name, split in data.splits.items():
+            truth = split.truth
+            for row, box in enumerate(truth.boxes):
+                key = (
+                    name,
+                    Path(truth.catalog.file_names[truth.image[row]]).stem,
+                    data.classes[truth.label[row]],
+                )
+                found.setdefault(key, []).append(box)
+        return {key: np.array(sorted(map(tuple, rows))) for key, rows in found.items()}
+
+    first, *others = map(boxes, opened)
+    assert sum(map(len, first.values())) == 273
+    for other in others:
+        assert first.keys() == other.keys()
+        for key, rows in first.items():
+            # Dialects round, and disagree on whether a pixel's edge or its centre is meant: a pixel and a half.
+            np.testing.assert_allclose(other[key], rows, atol=1.5)
