@@ -179,11 +179,22 @@ def _from_torchvision(name: str) -> tuple[nn.Module, frozenset[str]]:
     """The part of torchvision's network that makes the features, and the keys of the rest."""
     network = models.get_model(name, weights=None)
     keys = frozenset(network.state_dict())
-    if name == "squeezenet1_1":
-        # Without padding its maps would be one short, and its cells not where those of all other backbones are.
-        network.features[0].padding = (1, 1)
+    if name in {"squeezenet1_1", "vgg16"}:
+        _round_sides_up(network.features)
     body = create_feature_extractor(network, {node: str(stride) for stride, node in _NODES[name].items()})
     return body, keys - frozenset(body.state_dict())
+
+
+def _round_sides_up(layers: nn.Sequential) -> None:
+    """Padding where a strided layer has none: else its maps lack a border, and its cells are not where those of all
+    other backbones are.
+    """
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d):
+            layer.padding = tuple(side // 2 for side in layer.kernel_size)
+        elif isinstance(layer, nn.MaxPool2d):
+            even = layer.kernel_size == 2
+            layer.padding, layer.ceil_mode = (0, True) if even else (1, False)
 
 
 def _is_file(weights: str) -> bool:

@@ -1,0 +1,12 @@
+"""Detectors under test run on one thread, so that times and sums do not depend on the machine's cores."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_one_seed() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)

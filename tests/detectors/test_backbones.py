@@ -1,0 +1,180 @@
+"""Backbones: strides, inputs, frozen stages, BatchNorm, and the real weights beside the repository."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+from torchvision import models
+
+from detectors.backbones import BackboneConfig, make_backbone
+from detectors.backbones.build import BACKBONES
+from metrics.errors import InputError
+
+SMALL = [
+    name for name in BACKBONES if name not in {"vgg16", "resnet101", "resnet152", "resnet50", "resnet34"}
+]
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("size", [(64, 96), (75, 101)])
+def test_a_map_has_the_side_of_the_image_over_its_stride_rounded_up(name, size):
+    backbone = make_backbone(BackboneConfig(name=name)).eval()
+    with torch.no_grad():
+        features = backbone(torch.rand(1, 3, *size))
+    assert len(features) == len(backbone.strides) == len(backbone.channels)
+    for feature, stride, channels in zip(features, backbone.strides, backbone.channels, strict=True):
+        assert feature.shape == (1, channels, -(-size[0] // stride), -(-size[1] // stride))
+
+
+def test_an_unknown_backbone_names_the_nearest():
+    with pytest.raises(ValidationError, match="did you mean 'mobilenet_v2'"):
+        BackboneConfig(name="mobilenetv2")
+
+
+GREY = torch.tensor([100.0, 150.0, 200.0]) / 255  # R, G, B
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("unit", [100 / 255, 150 / 255, 200 / 255]),
+        ("minus-one-one", [100 / 127.5 - 1, 150 / 127.5 - 1, 200 / 127.5 - 1]),
+        ("face", [(100 - 127) / 128, (150 - 127) / 128, (200 - 127) / 128]),
+        ("caffe-bgr", [200 - 104, 150 - 117, 100 - 123]),
+        ("bgr-unit", [200 / 255, 150 / 255, 100 / 255]),
+        ("imagenet", [(100 / 255 - 0.485) / 0.229, (150 / 255 - 0.456) / 0.224, (200 / 255 - 0.406) / 0.225]),
+    ],
+)
+def test_input_is_brought_to_what_the_weights_were_trained_on(kind, expected):
+    backbone = make_backbone(BackboneConfig(input=kind))
+    seen = []
+
+    class Spy(nn.Module):
+        def forward(self, x):
+            seen.append(x)
+            return [x]
+
+    backbone.body = Spy()
+    backbone(GREY.view(1, 3, 1, 1).expand(1, 3, 4, 4))
+    assert seen[0][0, :, 0, 0].tolist() == pytest.approx(expected, rel=1e-5, abs=1e-4)
+
+
+@pytest.mark.parametrize(("name", "stages", "free", "still"), [
+    ("resnet18", 2, "body.layer2.0.conv1.weight", "body.layer1.1.conv2.weight"),
+    ("mb_tiny", 3, "body.base_net.8.0.weight", "body.base_net.7.3.weight"),
+    ("mobilenet_v3_small", 3, "body.features.4.block.1.0.weight", "body.features.3.block.2.0.weight"),
+])  # fmt: skip
+def test_frozen_stages_stop_at_their_stride(name, stages, free, still):
+    backbone = make_backbone(BackboneConfig(name=name, frozen_stages=stages))
+    trained = {key: p.requires_grad for key, p in backbone.named_parameters()}
+    assert trained[free]
+    assert not trained[still]
+    before = {key: buffer.clone() for key, buffer in backbone.named_buffers()}
+    backbone.train()(torch.rand(2, 3, 64, 64))
+    layers = dict(backbone.named_modules())
+    for key, buffer in backbone.named_buffers():
+        layer = layers[key.rpartition(".")[0]]
+        if isinstance(layer, nn.BatchNorm2d) and not layer.weight.requires_grad:
+            assert buffer.equal(before[key]), key
+
+
+def test_frozen_norm_keeps_statistics_in_training_mode():
+    backbone = make_backbone(BackboneConfig(name="shufflenet_v2_x0_5", norm="frozen")).train()
+    before = {key: buffer.clone() for key, buffer in backbone.named_buffers()}
+    backbone(torch.rand(2, 3, 64, 64) * 5)
+    assert all(buffer.equal(before[key]) for key, buffer in backbone.named_buffers())
+
+
+def fold(network: nn.Module) -> None:
+    """What a converter to integers does: BatchNorm into a scale and an offset, statistics to 0 and 1."""
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            with torch.no_grad():
+                layer.running_mean.uniform_(-1, 1)
+                layer.running_var.uniform_(0.5, 2)
+                layer.weight.uniform_(0.5, 2)
+                scale = layer.weight / torch.sqrt(layer.running_var + layer.eps)
+                layer.bias.sub_(scale * layer.running_mean)
+                layer.weight.copy_(scale * (1 + layer.eps) ** 0.5)
+                layer.running_mean.zero_()
+                layer.running_var.fill_(1)
+
+
+def test_reestimated_norm_computes_the_same_and_has_the_true_statistics():
+    backbone = make_backbone(BackboneConfig(norm="reestimate"))
+    fold(backbone)
+    images = torch.rand(8, 3, 64, 64)
+    with torch.no_grad():
+        before = backbone.eval()(images)
+        assert backbone.prepare(iter([images[:4], images[4:]]))
+        after = backbone.eval()(images)
+        trained = backbone.train()(images)
+    for a, b, c in zip(before, after, trained, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(b, c, rtol=1e-2, atol=1e-2)  # by batch: the very images of the statistics
+
+
+def test_prepare_takes_only_as_many_images_as_needed_and_none_where_nothing_is_to_do():
+    def endless(taken):
+        while True:
+            taken.append(1)
+            yield torch.rand(16, 3, 32, 32)
+
+    taken: list[int] = []
+    assert make_backbone(BackboneConfig(norm="reestimate")).prepare(endless(taken))
+    assert len(taken) == 4
+    taken.clear()
+    assert not make_backbone(BackboneConfig()).prepare(endless(taken))
+    assert not taken
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "input"),
+    [
+        ("squeezenet1_1", "squeezenet1_1-features.pth", "caffe-bgr"),
+        ("mobilenet_v2", "mobilenet_v2.pth", "minus-one-one"),
+        ("shufflenet_v2_x0_5", "shufflenet_v2_x0_5-stages.pth", "bgr-unit"),
+        ("mb_tiny", "face-slim-320.pth", "face"),
+    ],
+)
+def test_real_weights_load(shared_data, name, file, input):
+    backbone = make_backbone(
+        BackboneConfig(name=name, weights=str(shared_data / "weights" / file), input=input)
+    )
+    with torch.no_grad():
+        features = backbone.eval()(torch.rand(1, 3, 96, 96))
+    assert all(feature.isfinite().all() for feature in features)
+    assert all(feature.abs().max() > 1e-3 for feature in features)
+
+
+def test_features_are_those_of_torchvisions_network():
+    config = BackboneConfig(name="resnet18")
+    backbone = make_backbone(config).eval()
+    whole = models.resnet18().eval()
+    whole.load_state_dict({**whole.state_dict(), **backbone.body.state_dict()})
+    images = torch.rand(1, 3, 64, 64)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    x = (images - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    with torch.no_grad():
+        x = whole.layer1(whole.maxpool(whole.relu(whole.bn1(whole.conv1(x)))))
+        for layer, feature in zip((whole.layer2, whole.layer3, whole.layer4), backbone(images), strict=True):
+            x = layer(x)
+            torch.testing.assert_close(feature, x, rtol=1e-4, atol=1e-4)
+
+
+def test_fault_row_38_weights_of_another_backbone_are_refused(tmp_path):
+    torch.save(models.shufflenet_v2_x0_5().state_dict(), tmp_path / "w.pth")
+    with pytest.raises(InputError, match=r"do not fit: .* missing: .*; .* unexpected"):
+        make_backbone(BackboneConfig(name="mobilenet_v2", weights=str(tmp_path / "w.pth")))
+
+
+def test_a_classifiers_own_keys_may_be_in_the_file(tmp_path):
+    torch.save(models.squeezenet1_1().state_dict(), tmp_path / "w.pth")
+    make_backbone(BackboneConfig(name="squeezenet1_1", weights=str(tmp_path / "w.pth")))
+
+
+def test_an_unknown_name_of_weights_lists_the_known():
+    with pytest.raises(InputError, match=r"has no weights named 'IMAGENET'.*IMAGENET1K_V1"):
+        make_backbone(BackboneConfig(name="resnet18", weights="IMAGENET"))

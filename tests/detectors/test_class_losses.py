@@ -1,0 +1,99 @@
+"""Class losses: closed forms, torchvision's focal loss, hard negatives counted by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torchvision.ops import sigmoid_focal_loss
+
+from detectors.losses.classification import CrossEntropyLoss, FocalLoss
+
+
+def logits_and_labels(seed: int, channels: int, classes: int = 3):
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.randint(-2, classes, (2, 20), generator=draw)
+    return torch.randn(2, 20, channels, generator=draw) * 3, labels
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    alpha=st.sampled_from([0.25, 0.5, 0.9]),
+    gamma=st.sampled_from([0.0, 1.5, 2.0]),
+)
+def test_focal_loss_is_torchvisions(seed, alpha, gamma):
+    logits, labels = logits_and_labels(seed, 3)
+    one_hot = F.one_hot(labels.clamp(min=0), 3) * (labels >= 0)[..., None]
+    theirs = sigmoid_focal_loss(logits, one_hot.float(), alpha, gamma)
+    expected = torch.where(labels[..., None] == -2, 0.0, theirs).sum(dim=(1, 2))
+    torch.testing.assert_close(FocalLoss(alpha, gamma)(logits, labels), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_focal_loss_of_a_coin_toss():
+    cost = FocalLoss(alpha=0.25, gamma=2)(torch.zeros(1, 2, 1), torch.tensor([[0, -1]]))
+    assert cost.item() == pytest.approx((0.25 + 0.75) * 0.5**2 * math.log(2))
+
+
+def test_focal_loss_starts_where_every_prior_scores_pi():
+    loss = FocalLoss(start=0.01)
+    assert loss.scores(torch.tensor(loss.bias())).item() == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_focal_loss_and_its_gradient_are_finite_for_wild_logits(gamma):
+    logits = torch.tensor([[[-200.0], [200.0], [-200.0], [200.0]]], requires_grad=True)
+    cost = FocalLoss(gamma=gamma)(logits, torch.tensor([[0, 0, -1, -1]])).sum()
+    cost.backward()
+    assert cost.isfinite()
+    assert logits.grad.isfinite().all()
+
+
+def hard_negatives_by_hand(logits, labels, ratio):
+    total = 0.0
+    costs = [
+        -row.log_softmax(0)[max(label, -1) + 1].item()
+        for row, label in zip(logits, labels.tolist(), strict=True)
+    ]
+    positives = [cost for cost, label in zip(costs, labels.tolist(), strict=True) if label >= 0]
+    negatives = sorted(
+        (c for c, label in zip(costs, labels.tolist(), strict=True) if label == -1), reverse=True
+    )
+    total += sum(positives) + sum(negatives[: math.ceil(ratio * len(positives))])
+    return total
+
+
+@given(seed=st.integers(0, 10_000), ratio=st.sampled_from([1.0, 3.0]))
+def test_cross_entropy_takes_the_hardest_negatives_of_each_image(seed, ratio):
+    logits, labels = logits_and_labels(seed, 4)
+    ours = CrossEntropyLoss(ratio)(logits, labels)
+    by_hand = [hard_negatives_by_hand(*image, ratio) for image in zip(logits, labels, strict=True)]
+    assert ours.tolist() == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_cross_entropy_of_an_image_without_objects_is_zero():
+    assert CrossEntropyLoss()(torch.randn(1, 9, 4), torch.full((1, 9), -1)).item() == 0
+
+
+def test_softmax_scores_leave_background_out():
+    logits = torch.log(torch.tensor([0.5, 0.2, 0.3]))
+    torch.testing.assert_close(CrossEntropyLoss().scores(logits), torch.tensor([0.2, 0.3]))
+    assert CrossEntropyLoss().channels(2) == 3
+
+
+@pytest.mark.parametrize("loss", [CrossEntropyLoss(), FocalLoss()])
+def test_a_class_loss_has_the_gradient_that_it_claims(loss):
+    labels = torch.tensor([[0, 1, -1, -1, -2, -1]])
+    logits = torch.randn(1, 6, loss.channels(2), dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: loss(x, labels), logits)
+
+
+@pytest.mark.parametrize("loss", [CrossEntropyLoss(), FocalLoss()])
+def test_priors_that_do_not_count_have_no_gradient(loss):
+    logits = torch.randn(1, 3, loss.channels(2), requires_grad=True)
+    loss(logits, torch.tensor([[0, -2, -1]])).sum().backward()
+    assert (logits.grad[0, 1] == 0).all()
+    assert (logits.grad[0, 0] != 0).any()

@@ -1,0 +1,178 @@
+"""Fault row 38: weights from strangers run no code, and load whole or not at all."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from detectors.registry import VARIANTS
+from detectors.weights import difference, load_weights, read_weights
+from metrics.errors import InputError
+
+
+@pytest.fixture
+def network():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+
+
+@pytest.fixture
+def state(network):
+    return {
+        key: torch.rand_like(tensor) if tensor.is_floating_point() else tensor.clone()
+        for key, tensor in network.state_dict().items()
+    }
+
+
+def unchanged(network, before):
+    return all(tensor.equal(before[key]) for key, tensor in network.state_dict().items())
+
+
+def copy_of(network):
+    return {key: tensor.clone() for key, tensor in network.state_dict().items()}
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+def test_weights_come_back(tmp_path, network, state, suffix):
+    path = tmp_path / f"w.{suffix}"
+    save_file(state, path) if suffix == "safetensors" else torch.save(state, path)
+    load_weights(network, path)
+    assert unchanged(network, state)
+
+
+@pytest.mark.parametrize("wrapper", ["state_dict", "model", "model_state_dict"])
+def test_weights_within_a_checkpoint_are_found(tmp_path, network, state, wrapper):
+    torch.save(
+        {wrapper: {f"module.{key}": tensor for key, tensor in state.items()}, "epoch": 3}, tmp_path / "w.pt"
+    )
+    load_weights(network, tmp_path / "w.pt")
+    assert unchanged(network, state)
+
+
+def test_weights_from_before_batches_were_counted_load(tmp_path, network, state):
+    del state["1.num_batches_tracked"]
+    torch.save(state, tmp_path / "w.pt")
+    load_weights(network, tmp_path / "w.pt")
+
+
+class Payload:
+    """What a hostile pickle does: calls a function of its choice when it is read."""
+
+    def __init__(self, trace) -> None:
+        self.trace = trace
+
+    def __reduce__(self):
+        return (exec, (f"open({str(self.trace)!r}, 'w').close()",))
+
+
+@pytest.mark.parametrize("how", ["torch", "pickle"])
+def test_fault_row_38_a_pickle_payload_is_refused_and_not_run(tmp_path, network, state, how):
+    trace, path = tmp_path / "trace", tmp_path / "w.pth"
+    hostile = {**state, "0.weight": Payload(trace)}
+    if how == "torch":
+        torch.save(hostile, path)
+    else:
+        path.write_bytes(pickle.dumps(hostile))
+    before = copy_of(network)
+    with pytest.raises(InputError, match=r"w\.pth"):
+        load_weights(network, path)
+    assert not trace.exists()
+    assert unchanged(network, before)
+
+
+def test_fault_row_38_a_pickled_module_is_refused(tmp_path, network):
+    torch.save(network, tmp_path / "w.pt")
+    with pytest.raises(InputError, match="would run its code"):
+        read_weights(tmp_path / "w.pt")
+
+
+def test_fault_row_38_wrong_keys_are_told_apart(tmp_path, network, state):
+    state["2.weight"] = state.pop("0.weight")
+    state["1.bias"] = torch.zeros(7)
+    torch.save(state, tmp_path / "w.pt")
+    before = copy_of(network)
+    with pytest.raises(InputError) as error:
+        load_weights(network, tmp_path / "w.pt")
+    text = str(error.value)
+    assert "1 missing: 0.weight" in text
+    assert "1 unexpected: 2.weight" in text
+    assert "1 of another shape: 1.bias: (7,) for (4,)" in text
+    assert unchanged(network, before)
+
+
+def test_fault_row_38_another_class_count_is_told_and_nothing_is_half_loaded(tmp_path):
+    ssd = VARIANTS["ssd"]
+    three, five = ssd.build(ssd.config(), 3), ssd.build(ssd.config(), 5)
+    save_file(
+        {key: tensor.contiguous() for key, tensor in five.state_dict().items()}, tmp_path / "w.safetensors"
+    )
+    before = copy_of(three)
+    with pytest.raises(InputError, match=r"of another shape: head\.class_outs.* class count"):
+        load_weights(three, tmp_path / "w.safetensors")
+    assert unchanged(three, before)
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_fault_row_38_a_truncated_file_is_told(tmp_path, state, suffix, share):
+    path = tmp_path / f"w.{suffix}"
+    save_file(state, path) if suffix == "safetensors" else torch.save(state, path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(InputError, match="damaged"):
+        read_weights(path)
+
+
+def test_fault_row_38_a_git_lfs_pointer_is_called_that(tmp_path):
+    path = tmp_path / "w.pth"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 46830571\n")
+    with pytest.raises(InputError, match=r"Git-LFS pointer.*git lfs pull"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize("claim", [2**62, 10**9, 0])
+def test_fault_row_38_a_safetensors_header_that_lies_about_its_size_is_told(tmp_path, state, claim):
+    path = tmp_path / "w.safetensors"
+    save_file(state, path)
+    path.write_bytes(struct.pack("<Q", claim) + path.read_bytes()[8:])
+    with pytest.raises(InputError, match="damaged safetensors"):
+        read_weights(path)
+
+
+def test_fault_row_38_a_safetensors_tensor_beyond_the_file_is_told(tmp_path):
+    header = b'{"x":{"dtype":"F32","shape":[4000000],"data_offsets":[0,16000000]}}'
+    (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 64)
+    with pytest.raises(InputError, match="damaged safetensors"):
+        read_weights(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_fault_row_38_weights_that_are_not_finite_are_told(tmp_path, network, state, bad):
+    state["0.bias"][2] = bad
+    torch.save(state, tmp_path / "w.pt")
+    before = copy_of(network)
+    with pytest.raises(InputError, match=r"1 tensors hold NaN or infinity: 0\.bias"):
+        load_weights(network, tmp_path / "w.pt")
+    assert unchanged(network, before)
+
+
+def test_fault_row_38_no_file_at_all_is_told(tmp_path):
+    with pytest.raises(InputError, match="cannot read the weights: No such file"):
+        read_weights(tmp_path / "none.pth")
+    with pytest.raises(InputError, match="cannot read the weights"):
+        read_weights(tmp_path)
+
+
+@pytest.mark.parametrize("content", [[torch.zeros(1)], {"a": 1}, 7])
+def test_fault_row_38_a_file_of_something_else_is_told(tmp_path, content):
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(InputError, match="expected"):
+        read_weights(tmp_path / "w.pt")
+
+
+def test_a_difference_is_false_when_all_fits(network):
+    assert not difference(network.state_dict(), network.state_dict())
