@@ -33,6 +33,14 @@ class Neighbours(NamedTuple):
         """These pairs, by mask or by index."""
         return Neighbours(self.row[chosen], self.object[chosen], self.iou[chosen])
 
+    def and_also(self, others: Neighbours) -> Neighbours:
+        """These pairs, then the others."""
+        return Neighbours(
+            np.concatenate([self.row, others.row]),
+            np.concatenate([self.object, others.object]),
+            np.concatenate([self.iou, others.iou]),
+        )
+
 
 def neighbours(
     truth: AnnotationTable,
@@ -44,7 +52,8 @@ def neighbours(
     """Every pair of these detections and these objects of the same image whose IoU is at least `least`.
 
     Args:
-        truth, found: of one catalog.
+        truth: the objects.
+        found: the detections, on the same catalog.
         objects: (G,) mask of the objects that are looked at; a crowd is compared by IoU like any other.
         rows: (D,) rows of the detections; no row twice.
         least: above 0.
@@ -56,15 +65,8 @@ def neighbours(
     x, y, width, height = truth.xywh[obj_order].T
     boxes = np.stack([x, y, width + x, height + y, width * height], axis=1)
     most = int(np.diff(obj_start).max(initial=0))
-    scratch = (
-        np.zeros(len(boxes), np.bool_),
-        np.empty(FRAME, np.float64),
-        np.empty(most + 2, np.int32),
-        np.empty(most, np.int32),
-        np.empty(most, np.int32),
-        np.empty(most, np.int32),
-        np.empty(most, np.float64),
-    )
+    looked_at = (np.zeros(len(boxes), np.bool_), np.empty(FRAME, np.float64))
+    scratch = tuple(np.empty(size, np.int32) for size in (most + 2, most, most, most))
     xywh = np.ascontiguousarray(found.xywh)
     parts = [(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float64))]
     place, room = 0, 2 * len(boxes) + most
@@ -72,8 +74,11 @@ def neighbours(
         pairs = np.zeros(1, np.int64)
         image = int(np.searchsorted(det_start, place, side="right")) - 1
         columns = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.float64)
-        tables = det_start, det_order, xywh, obj_start, boxes
-        place = _fill(place, image, *tables, least, *scratch, *columns, pairs)
+        place = _fill(
+            place, image, det_start, det_order, xywh, obj_start, boxes, least,
+            looked_at[0], looked_at[1], scratch[0], scratch[1], scratch[2], scratch[3],
+            np.empty(most, np.float64), columns[0], columns[1], columns[2], pairs,
+        )  # fmt: skip
         parts.append((columns[0][: pairs[0]], columns[1][: pairs[0]], columns[2][: pairs[0]]))
         room *= 2
     row, position, iou = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -86,7 +91,10 @@ def take_in_turn(
     """Which pairs are taken when, in the order given, each takes its two members if both are still free.
 
     Args:
-        first, second: (P,) the members of each pair, in [0, first_count) and [0, second_count).
+        first: (P,) one member of each pair, in [0, first_count).
+        second: (P,) the other, in [0, second_count).
+        first_count: how many there are of the one kind.
+        second_count: and of the other.
 
     Returns:
         (P,) one-to-one: no member is in two pairs that are taken.
@@ -136,13 +144,9 @@ def _fill(
 ) -> int:
     """Write the pairs of the detections from `place` (of `image`) on, as long as another detection has room.
 
-    Args:
-        crowd: (G,) all False; frame to near_iou: scratch of `lay_grid` and `find_objects`.
-        pair_row, pair_position, pair_iou: become the detection, the place of the object in `objects`, their IoU.
-        pairs: (1,) becomes how many there are.
-
-    Returns:
-        The place of the detection that comes next.
+    `pair_row`, `pair_position` and `pair_iou` become the detection, the place of the object in `objects` and their
+    IoU; ``pairs[0]`` how many there are. `crowd` is (G,), all False; it and `frame` to `near_iou` are what `lay_grid`
+    and `find_objects` work with. Returns the place of the detection that comes next.
     """
     count = 0
     for current in range(image, len(det_start) - 1):
