@@ -13,7 +13,17 @@ from typing import Any
 import numpy as np
 
 from metrics.errors import InputError
-from metrics.formats.coco_columns import Found, Objects, read_classes, read_found, read_images, read_objects
+from metrics.formats.coco_columns import (
+    Classes,
+    Found,
+    Images,
+    Objects,
+    read_classes,
+    read_found,
+    read_images,
+    read_objects,
+)
+from metrics.formats.coco_scan import scan_found, scan_truth
 from metrics.formats.identity import ClassMap, find_classes, find_images, plain, positions
 from metrics.formats.records import Record, records
 from metrics.formats.suspicion import check_annotations, check_detections, tell
@@ -37,12 +47,9 @@ def read_truth(path: str | Path) -> AnnotationTable:
             place and ids.
     """
     where = str(path)
-    document = parse_json(read_bytes(path), where)
-    _check_truth(document, where)
-    images = read_images(records(document["images"], f"{where}: images"), f"{where}: images")
-    class_ids, classes = read_classes(
-        records(document["categories"], f"{where}: categories"), f"{where}: categories"
-    )
+    data = read_bytes(path)
+    images, (class_ids, classes), objects = scan_truth(data, where) or _parse_truth(data, where)
+    del data
     order = sorted(range(len(images.ids)), key=images.ids.__getitem__)
     catalog = Catalog.of(
         [images.ids[i] for i in order],
@@ -51,7 +58,6 @@ def read_truth(path: str | Path) -> AnnotationTable:
         [images.file_names[i] for i in order],
         class_ids,
     )
-    objects = read_objects(records(document["annotations"], f"{where}: annotations"), f"{where}: annotations")
     table = _annotation_table(catalog, objects, f"{where}: annotations")
     check_annotations(table, f"{where}: annotations")
     return table
@@ -75,11 +81,7 @@ def read_detections(
         InputError: not such a file; an image or class that the truth does not have; a value that cannot be used.
     """
     where = str(path)
-    document = parse_json(read_bytes(path), where)
-    if isinstance(document, dict):
-        found = _with_own_catalog(document, truth.catalog, where)
-    else:
-        found = read_found(records(document, where), where)
+    found = scan_found(Path(path)) or _parse_found(path, truth.catalog)
     table = _detection_table(truth.catalog, found, where, class_map)
     check_detections(table, truth, where)
     return table
@@ -141,6 +143,27 @@ def write_detections(table: DetectionTable, path: str | Path) -> None:
         for image, label, xywh, score in zip(*(column.tolist() for column in columns), strict=True)
     ]
     write_bytes(path, orjson.dumps(results))
+
+
+def _parse_truth(data: bytes, where: str) -> tuple[Images, Classes, Objects]:
+    document = parse_json(data, where)
+    _check_truth(document, where)
+    images, categories, annotations = (
+        records(document[key], f"{where}: {key}") for key in ("images", "categories", "annotations")
+    )
+    return (
+        read_images(images, f"{where}: images"),
+        read_classes(categories, f"{where}: categories"),
+        read_objects(annotations, f"{where}: annotations"),
+    )
+
+
+def _parse_found(path: str | Path, catalog: Catalog) -> Found:
+    where = str(path)
+    document = parse_json(read_bytes(path), where)
+    if isinstance(document, dict):
+        return _with_own_catalog(document, catalog, where)
+    return read_found(records(document, where), where)
 
 
 def _check_truth(document: Any, where: str) -> None:

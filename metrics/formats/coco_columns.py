@@ -17,6 +17,9 @@ from metrics.tables import ImageId
 ImageIds = NDArray[np.int64] | Sequence[ImageId]
 """Whole numbers as an array; otherwise a list."""
 
+Classes = tuple[tuple[int, ...], tuple[str, ...]]
+"""Ids, sorted, and names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Images:
@@ -52,12 +55,16 @@ class Found:
 
 def read_images(rows: list[Record], where: str) -> Images:
     """Images of parsed JSON; a missing size is 0, a missing file name empty."""
-    ids = _image_ids(rows, "id", where)
     names = strings(rows, "file_name", where, default="")
     sizes = np.stack([integers(rows, key, where, default=0) for key in ("height", "width")], axis=1)
+    return last_images(_image_ids(rows, "id", where), sizes, names, where)
+
+
+def last_images(ids: ImageIds, sizes: NDArray[np.int64], names: Sequence[str], where: str) -> Images:
+    """Images, of those with the same id the last."""
     last = {identity: row for row, identity in enumerate(plain(ids))}
-    if len(last) < len(rows):
-        twice = np.ones(len(rows), np.bool_)
+    if len(last) < len(names):
+        twice = np.ones(len(names), np.bool_)
         twice[list(last.values())] = False
         tell(where, twice, "images have an id that comes again; the last one counts")
     kept = list(last.values())
@@ -78,7 +85,7 @@ def read_objects(rows: list[Record], where: str) -> Objects:
     )
 
 
-def read_classes(rows: list[Record], where: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def read_classes(rows: list[Record], where: str) -> Classes:
     """Ids, sorted, and names of categories; one without a name is called by its id."""
     names = strings(rows, "name", where, default="")
     ids = integers(rows, "id", where).tolist()

@@ -92,6 +92,11 @@ def positions(values: NDArray[np.int64] | Sequence[ImageId], known: Sequence[Ima
     if not known:
         return np.full(len(values), -1, np.int32)
     sorted_ids = np.array(known, np.int64)
+    least, most = int(sorted_ids[0]), int(sorted_ids[-1])
+    if most - least < 4 * len(values) + 1000:  # ids in a narrow range: a table is faster than a search
+        table = np.full(most - least + 2, -1, np.int32)
+        table[sorted_ids - least] = np.arange(len(sorted_ids), dtype=np.int32)
+        return table[np.where((values >= least) & (values <= most), values - least, -1)]
     places = np.searchsorted(sorted_ids, values)
     places[places == len(known)] = 0
     return np.where(sorted_ids[places] == values, places, -1).astype(np.int32)

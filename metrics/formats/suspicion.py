@@ -73,14 +73,16 @@ def _tell_of_boxes(table: Table, where: str, things: str) -> None:
             f"{things} have no width or no height{hint}; they are evaluated as the reference does, "
             "and are no training targets",
         )
-    known = table.catalog.sizes[:, 0] > 0
+    known = (table.catalog.sizes > 0).all(1)
     if not known.any():
         return
-    limit = np.where(known[:, None], table.catalog.sizes[:, ::-1] + _SLACK, np.inf)[table.image]
-    over = (table.xywh[:, :2] + table.xywh[:, 2:] > limit) | (table.xywh[:, :2] < -_SLACK)
-    beyond = np.asarray(over.any(1))
-    if not beyond.any():
-        return
-    corners = (table.xywh[:, 2:] > table.xywh[:, :2]).all() and (table.xywh[:, 2:] <= limit).all()
+    beyond = np.zeros(len(table), np.bool_)
+    corners = True
+    for axis, extent in enumerate((table.catalog.sizes[:, 1], table.catalog.sizes[:, 0])):
+        limit = np.where(known, extent + _SLACK, np.inf)[table.image]
+        first, size = table.xywh[:, axis], table.xywh[:, 2 + axis]
+        beyond |= first + size > limit
+        beyond |= first < -_SLACK
+        corners = corners and bool((size > first).all() and (size <= limit).all())
     hint = "; COCO's boxes are [x, y, w, h]: are these corners?" if corners and beyond.mean() > 0.25 else ""
     tell(where, beyond, f"{things} reach over their image's edge{hint}; they are evaluated as they are")

@@ -1,0 +1,115 @@
+"""COCO's columns the fast way, where the files are large and regular; see `metrics.formats.json_scan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.formats.coco_columns import (
+    Classes,
+    Found,
+    Images,
+    Objects,
+    last_images,
+    read_classes,
+    read_images,
+    read_objects,
+)
+from metrics.formats.json_scan import SMALLEST, Column, Columns, scan_file, top_level
+from metrics.formats.records import Record, records
+from metrics.formats.untrusted import parse_json
+
+_RESULTS = (
+    Column("image_id", "integer"),
+    Column("category_id", "integer"),
+    Column("bbox", "box"),
+    Column("score", "number"),
+)
+_ANNOTATIONS = (
+    Column("id", "integer"),
+    Column("image_id", "integer"),
+    Column("category_id", "integer"),
+    Column("bbox", "box"),
+    Column("area", "number", required=False),
+    Column("iscrowd", "number", required=False),
+    Column("ignore", "number", required=False),
+)
+_IMAGES = (
+    Column("id", "integer"),
+    Column("width", "integer"),
+    Column("height", "integer"),
+    Column("file_name", "span"),
+)
+
+
+def scan_found(path: Path) -> Found | None:
+    """The columns of a results file; None where it must be parsed."""
+    if not path.is_file() or path.stat().st_size < SMALLEST:
+        return None
+    columns = scan_file(path, _RESULTS)
+    if columns is None:
+        return None
+    return Found(columns["image_id"], columns["category_id"], columns["bbox"], columns["score"])
+
+
+def scan_truth(data: bytes, where: str) -> tuple[Images, Classes, Objects] | None:
+    """The columns of a file of annotations; None where it must be parsed.
+
+    Args:
+        data: its text.
+        where: the file, as errors call it.
+    """
+    if len(data) < SMALLEST:
+        return None
+    text = np.frombuffer(data + b"\0", np.uint8)
+    values = top_level(text, {"images": _IMAGES, "annotations": _ANNOTATIONS})
+    if values is None or not {"images", "annotations", "categories"} <= set(values):
+        return None
+    images, objects = values["images"], values["annotations"]
+
+    def parsed(key: str) -> list[Record] | None:
+        part = values[key]
+        value: Any = parse_json(data[part], where) if isinstance(part, slice) else None
+        return records(value, f"{where}: {key}") if isinstance(value, list) else None
+
+    image_rows, category_rows, object_rows = map(parsed, ("images", "categories", "annotations"))
+    if category_rows is None:
+        return None
+    if isinstance(images, dict):
+        read = _images(images, text, f"{where}: images")
+    elif image_rows is not None:
+        read = read_images(image_rows, f"{where}: images")
+    else:
+        return None
+    if isinstance(objects, dict):
+        columns = _objects(objects)
+    elif object_rows is not None:
+        columns = read_objects(object_rows, f"{where}: annotations")
+    else:
+        return None
+    return read, read_classes(category_rows, f"{where}: categories"), columns
+
+
+def _images(columns: Columns, text: NDArray[np.uint8], where: str) -> Images:
+    import orjson
+
+    whole = text.data
+    spans = columns["file_name"].tolist()
+    names = [orjson.loads(whole[first:last]) for first, last in spans]
+    sizes = np.stack([columns["height"], columns["width"]], axis=1)
+    return last_images(columns["id"], sizes, names, where)
+
+
+def _objects(columns: Columns) -> Objects:
+    return Objects(
+        columns["image_id"],
+        columns["category_id"],
+        columns["bbox"],
+        columns["area"],
+        columns["iscrowd"],
+        columns["ignore"],
+        columns["id"],
+    )
