@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+# Cells are quoted where they hold a character of the line's end, and a lone carriage return must be quoted too.
+_ROW_END = "\r\x1e\n"
+
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -15,7 +18,7 @@ def to_csv(frame: pd.DataFrame) -> str:
     *text* cell that a spreadsheet would take for a formula gets a ``'`` before it (`guarded`); numbers never do.
     """
     plain = pd.DataFrame({guarded(str(name)): _column(frame[name]) for name in frame.columns})
-    return str(plain.to_csv(index=False, lineterminator="\n"))
+    return str(plain.to_csv(index=False, lineterminator=_ROW_END)).replace(_ROW_END, "\n")
 
 
 def guarded(text: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
-from reports.figures.drawing import Palette, axes, figure, legend
+from reports.figures.drawing import INK, PAPER, RULE, axes, colour, figure, legend
 from reports.marks import mark
 from reports.page import Figure
 from reports.shown import points, short
@@ -44,24 +44,24 @@ def dot_plot(
     across = max(1, min(models, int(52 // (max(len(short(label, 24)) for label in labels) + 6))))
     head = 0 if said or single else 22 * -(-models // across)
 
-    def draw(canvas: Canvas, palette: Palette) -> None:
-        (ax,) = axes(canvas, palette)
+    def draw(canvas: Canvas) -> None:
+        (ax,) = axes(canvas)
         ax.grid(False, axis="y")
         for row in range(len(rows)):
-            ax.axhline(row, color=palette.rule, linewidth=0.8, zorder=0)
+            ax.axhline(row, color=RULE, linewidth=0.8, zorder=0)
         for number, label in enumerate(labels):
             at = np.arange(len(rows)) + (number - (models - 1) / 2) * step
-            colour, seeds = palette.of(number), 100 * values[number]
+            its, seeds = colour(number), 100 * values[number]
             if seeds.shape[1] > 1:
                 ax.plot(
-                    seeds.ravel(), np.repeat(at, seeds.shape[1]), "o", color=colour, markersize=4,
-                    markerfacecolor=palette.paper, markeredgewidth=1.2, gid=f"series-{number}",
+                    seeds.ravel(), np.repeat(at, seeds.shape[1]), "o", color=its, markersize=4,
+                    markerfacecolor=PAPER, markeredgewidth=1.2, gid=f"series-{number}",
                 )  # fmt: skip
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)
                 means = np.nanmean(seeds, axis=1)
             ax.plot(
-                means, at, mark(number).shape, color=colour, markersize=7, markeredgecolor=palette.paper,
+                means, at, mark(number).shape, color=its, markersize=7, markeredgecolor=PAPER,
                 markeredgewidth=0.8, label=short(label, 24), gid=f"series-{number}",
             )  # fmt: skip
             if said:
@@ -69,7 +69,7 @@ def dot_plot(
                     if np.isfinite(mean):
                         ax.annotate(
                             points(mean / 100), (mean, y), (0, 7), textcoords="offset points", ha="center",
-                            color=palette.ink, fontsize=11, fontweight="bold", gid=f"series-{number}",
+                            color=INK, fontsize=11, fontweight="bold", gid=f"series-{number}",
                         )  # fmt: skip
         ax.set_yticks(range(len(rows)), [short(row, 22) for row in rows])
         ax.set_ylim(len(rows) - 0.45, -0.65 if said else -0.55)
@@ -78,7 +78,7 @@ def dot_plot(
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
         if not (said or single):
-            legend(ax, palette, loc="lower left", bbox_to_anchor=(0, 1), ncols=across, borderaxespad=0.2)
+            legend(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=across, borderaxespad=0.2)
 
     return figure(slug, title, finding, 62 + head + high * len(rows), draw)
 

@@ -7,7 +7,6 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
@@ -24,51 +23,14 @@ WIDTH = 380.0
 """Width of a figure in pixels of the page; narrow enough to be read on a telephone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Palette:
-    """The colours of one drawing, as matplotlib takes them.
+INK, MUTED, RULE, PAPER = (LIGHT_PAGE[name] for name in ("ink", "muted", "rule", "paper"))
+"""Text and axes; ticks and notes; grid; what lies behind."""
 
-    Attributes:
-        ink: text and axes.
-        muted: ticks, notes.
-        rule: grid.
-        paper: what lies behind.
-        series: of the models, by `reports.marks.Mark.colour`.
-    """
-
-    ink: str
-    muted: str
-    rule: str
-    paper: str
-    series: tuple[str, ...]
-
-    def of(self, number: int) -> str:
-        """The colour of the model of that number."""
-        return self.series[mark(number).colour]
-
-
-PRINT = Palette(LIGHT_PAGE["ink"], LIGHT_PAGE["muted"], LIGHT_PAGE["rule"], LIGHT_PAGE["paper"], LIGHT)
-
-# Colours that nobody draws with: matplotlib writes them into the SVG, where the style sheet's take their place.
-_SENTINEL = Palette(
-    "#01ff01",
-    "#01ff02",
-    "#01ff03",
-    "#01ff04",
-    tuple(f"#01ff{at:02x}" for at in range(0x10, 0x10 + len(LIGHT))),
-)
-_VARIABLES = {
-    _SENTINEL.ink: "var(--ink)",
-    _SENTINEL.muted: "var(--muted)",
-    _SENTINEL.rule: "var(--rule)",
-    _SENTINEL.paper: "var(--paper)",
-} | {colour: f"var(--s{at})" for at, colour in enumerate(_SENTINEL.series)}
-_PRINTED = {
-    _SENTINEL.ink: PRINT.ink,
-    _SENTINEL.muted: PRINT.muted,
-    _SENTINEL.rule: PRINT.rule,
-    _SENTINEL.paper: PRINT.paper,
-} | dict(zip(_SENTINEL.series, PRINT.series, strict=True))
+# A drawing is made once, in print's colours, and these are what the page has in their place. Nobody may draw with a
+# colour that is not among them: it would stay as it is when the page turns dark.
+_VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", RULE: "var(--rule)", PAPER: "var(--paper)"} | {
+    colour: f"var(--s{at})" for at, colour in enumerate(LIGHT)
+}
 
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -91,12 +53,12 @@ _SETTINGS: dict[Any, Any] = {
     "figure.dpi": 72.0,
 }
 
-Draw = Callable[[Canvas, Palette], None]
-"""Draws on an empty canvas with the colours of a palette."""
+Draw = Callable[[Canvas], None]
+"""Draws on an empty canvas, with the colours of this module."""
 
 
 def figure(slug: str, title: str, finding: str, height: float, draw: Draw, width: float = WIDTH) -> Figure:
-    """Draw once for the page and once in pixels; the same drawing gives the same bytes.
+    """Draw for the page, for a paper and in pixels; the same drawing gives the same bytes.
 
     An artist whose gid is ``series-<n>`` belongs to model n: on the page it is hidden with it. One whose gid is
     `hook` of a name can be found by the page's script.
@@ -106,36 +68,41 @@ def figure(slug: str, title: str, finding: str, height: float, draw: Draw, width
         title: what the figure shows.
         finding: what is to be seen in it.
         height: in pixels of the page.
-        draw: given an empty canvas and the colours.
+        draw: given an empty canvas.
         width: in pixels of the page.
     """
-    raw = _svg(slug, draw, width, height)
-    inline = _inline(raw, slug, title, finding)
-    return Figure(slug, title, finding, inline, _standalone(raw), _png(draw, width, height), finding)
+    with _settings(slug):
+        canvas = Canvas(figsize=(width / 72, height / 72), layout="constrained", facecolor="none")
+        FigureCanvasAgg(canvas)
+        draw(canvas)
+        canvas.draw_without_rendering()
+        canvas.set_layout_engine("none")  # once for both files
+        raw, png = _svg(canvas), _png(canvas)
+    return Figure(slug, title, finding, _inline(raw, slug, title, finding), _standalone(raw), png, finding)
 
 
-def axes(canvas: Canvas, palette: Palette, rows: int = 1, columns: int = 1) -> list[Axes]:
-    """Empty axes in the palette's colours, with a light grid, row by row."""
+def axes(canvas: Canvas, rows: int = 1, columns: int = 1) -> list[Axes]:
+    """Empty axes in the page's colours, with a light grid, row by row."""
     made: list[Axes] = []
     for at in range(rows * columns):
         ax = canvas.add_subplot(rows, columns, at + 1)
         ax.set_facecolor("none")
-        ax.tick_params(colors=palette.muted, labelcolor=palette.ink, length=3)
+        ax.tick_params(which="both", colors=MUTED, labelcolor=INK, length=3)
         for spine in ax.spines.values():
-            spine.set_color(palette.muted)
-        ax.xaxis.label.set_color(palette.ink)
-        ax.yaxis.label.set_color(palette.ink)
-        ax.title.set_color(palette.ink)
-        ax.grid(True, color=palette.rule, linewidth=0.8)
+            spine.set_color(MUTED)
+        ax.xaxis.label.set_color(INK)
+        ax.yaxis.label.set_color(INK)
+        ax.title.set_color(INK)
+        ax.grid(True, color=RULE, linewidth=0.8)
         made.append(ax)
     return made
 
 
-def legend(ax: Axes, palette: Palette, **where: Any) -> None:
-    """A legend of the labelled artists, in the palette's ink; nothing where none has a label."""
+def legend(ax: Axes, **where: Any) -> None:
+    """A legend of the labelled artists, in ink; nothing where none has a label."""
     handles, labels = ax.get_legend_handles_labels()
     if handles:
-        ax.legend(handles, labels, labelcolor=palette.ink, **where)
+        ax.legend(handles, labels, labelcolor=INK, **where)
 
 
 def hook(name: str) -> str:
@@ -150,27 +117,20 @@ def dashes(number: int) -> str | tuple[float, tuple[float, ...]]:
     return (0, tuple(float(step) / 2 for step in pattern.split())) if pattern else "-"
 
 
-def _canvas(draw: Draw, palette: Palette, width: float, height: float) -> Canvas:
-    canvas = Canvas(figsize=(width / 72, height / 72), layout="constrained", facecolor="none")
-    draw(canvas, palette)
-    return canvas
+def colour(number: int) -> str:
+    """The colour of the model of that number."""
+    return LIGHT[mark(number).colour]
 
 
-def _svg(slug: str, draw: Draw, width: float, height: float) -> str:
+def _svg(canvas: Canvas) -> str:
     buffer = io.StringIO()
-    with _settings(slug):
-        canvas = _canvas(draw, _SENTINEL, width, height)
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        canvas.savefig(buffer, format="svg", metadata=nothing)
+    canvas.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return buffer.getvalue()
 
 
-def _png(draw: Draw, width: float, height: float) -> bytes:
+def _png(canvas: Canvas) -> bytes:
     buffer = io.BytesIO()
-    with _settings("png"):
-        canvas = _canvas(draw, PRINT, width, height)
-        FigureCanvasAgg(canvas)
-        canvas.savefig(buffer, format="png", dpi=200, facecolor=PRINT.paper, metadata={"Software": None})
+    canvas.savefig(buffer, format="png", dpi=200, facecolor=PAPER, metadata={"Software": None})
     return buffer.getvalue()
 
 
@@ -221,7 +181,7 @@ def _inline(raw: str, slug: str, title: str, finding: str) -> Markup:
 
 def _standalone(raw: str) -> str:
     """The drawing as a file for a paper, in print's colours."""
-    root = _tree(raw, _PRINTED, "'DejaVu Sans', sans-serif")
+    root = _tree(raw, {}, "'DejaVu Sans', sans-serif")
     root.attrib["xmlns"] = "http://www.w3.org/2000/svg"
     root.attrib["xmlns:xlink"] = "http://www.w3.org/1999/xlink"
     for element in root.iter():
@@ -241,7 +201,7 @@ def _tree(raw: str, colours: Mapping[str, str], font: str) -> ElementTree.Elemen
             element.text = None
         for key, value in element.attrib.items():
             if key == "style":
-                value = re.sub(r"#01ff[0-9a-f]{2}", lambda colour: colours.get(colour[0], colour[0]), value)
+                value = re.sub(r"#[0-9a-f]{6}\b", lambda given: colours.get(given[0], given[0]), value)
                 value = value.replace("'DejaVu Sans'", font)
             elif key in ("d", "x", "y", "width", "height", "transform", "points", "viewBox"):
                 value = _LONG.sub(lambda number: f"{float(number[0]):.2f}", value).strip()

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from reports.figures.drawing import Palette, axes, dashes, figure, hook, legend
+from reports.figures.drawing import INK, PAPER, axes, colour, dashes, figure, hook, legend
 from reports.marks import mark
 from reports.page import Figure
 from reports.shown import short
@@ -61,19 +61,19 @@ def lines(
         points: for each model points to mark; without them a marker stands at some places of every line.
     """
 
-    def draw(canvas: Canvas, palette: Palette) -> None:
-        (ax,) = axes(canvas, palette)
+    def draw(canvas: Canvas) -> None:
+        (ax,) = axes(canvas)
         for number, (label, runs) in enumerate(zip(labels, curves, strict=True)):
-            colour, shape = palette.of(number), mark(number).shape
+            its, shape = colour(number), mark(number).shape
             for at, (x, y) in enumerate(runs):
                 ax.plot(
-                    x, y, color=colour, linestyle=dashes(number), linewidth=1.8 if len(runs) == 1 else 1.2,
+                    x, y, color=its, linestyle=dashes(number), linewidth=1.8 if len(runs) == 1 else 1.2,
                     marker=None if points else shape, markersize=4.5, markevery=max(1, -(-len(x) // 10)),
                     label=None if at else short(label, 28), gid=f"series-{number}",
                 )  # fmt: skip
             for x_, y_ in points[number] if points else ():
                 ax.plot(
-                    x_, y_, shape, color=colour, markersize=7, markeredgecolor=palette.paper, markeredgewidth=0.8,
+                    x_, y_, shape, color=its, markersize=7, markeredgecolor=PAPER, markeredgewidth=0.8,
                     gid=f"series-{number}",
                 )  # fmt: skip
         ax.set(xlabel=named.x, ylabel=named.y)
@@ -90,10 +90,10 @@ def lines(
         else:
             ax.set_ylim(bottom=0)
         if len(labels) > 1:
-            legend(ax, palette, loc="best")
+            legend(ax, loc="best")
         if named.cursor:
             # The page's script reads from these two where the axis begins and ends, and moves the first between them.
             for at, x_ in enumerate(ax.get_xlim()):
-                ax.axvline(x_, color=palette.ink, linewidth=1.2, alpha=0.0, gid=hook(f"cursor-{at}"))
+                ax.axvline(x_, color=INK, linewidth=1.2, alpha=0.0, gid=hook(f"cursor-{at}"))
 
     return figure(slug, title, finding, 280, draw)

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
-from reports.figures.drawing import Palette, axes, dashes, figure, legend
+from reports.figures.drawing import axes, colour, dashes, figure, legend
 from reports.page import Figure
 from reports.shown import short
 
@@ -33,19 +33,19 @@ def pr_curves(
         curves: for each model (S, 101), a row a seed: precision at `RECALLS`, mean over classes; NaN is not drawn.
     """
 
-    def draw(canvas: Canvas, palette: Palette) -> None:
-        (ax,) = axes(canvas, palette)
+    def draw(canvas: Canvas) -> None:
+        (ax,) = axes(canvas)
         for number, (label, rows) in enumerate(zip(labels, curves, strict=True)):
-            colour = palette.of(number)
+            its = colour(number)
             if len(rows) > 1:
                 for row in rows:
-                    ax.plot(RECALLS, row, color=colour, linewidth=0.8, alpha=0.35, gid=f"series-{number}")
+                    ax.plot(RECALLS, row, color=its, linewidth=0.8, alpha=0.35, gid=f"series-{number}")
             mean = rows.mean(0)
             ax.plot(
-                RECALLS, mean, color=colour, linewidth=1.8, linestyle=dashes(number), label=short(label, 28),
+                RECALLS, mean, color=its, linewidth=1.8, linestyle=dashes(number), label=short(label, 28),
                 gid=f"series-{number}",
             )  # fmt: skip
         ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
-        legend(ax, palette, loc="lower left")
+        legend(ax, loc="lower left")
 
     return figure(slug, title, finding, 300, draw)

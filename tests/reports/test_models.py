@@ -1,0 +1,67 @@
+"""Which runs are one model, and what models are called."""
+
+from __future__ import annotations
+
+import pytest
+
+from metrics.errors import InputError
+from reports.models import differences, flat, group_models
+from reports.results import DataFacts, RunFolder, RunResult
+
+DATA = DataFacts(name="d", format="coco", split="test", fingerprint="a" * 64, images=1, objects=1, classes=1)
+
+
+def run(name: str, variant: str = "ssd", ap: float | None = 0.5, **changes: object) -> RunFolder:
+    about = {"name": name, "variant": variant, "data": DATA, "headline": {"ap": ap}, **changes}
+    return RunFolder(None, RunResult.model_validate(about))
+
+
+def test_runs_that_differ_only_in_seed_and_machine_are_one_model():
+    runs = [
+        run("b", seed=1, config={"seed": 1, "device": "cpu", "train": {"lr": 0.1}}),
+        run("a", seed=0, config={"seed": 0, "device": "cuda", "train": {"lr": 0.1}}),
+    ]
+    (model,) = group_models(runs)
+    assert model.label == "ssd"
+    assert [member.result.name for member in model.runs] == ["a", "b"]
+
+
+def test_models_of_one_variant_are_told_apart_by_the_settings_that_differ():
+    runs = [run(name, config={"nms": {"iou": iou, "score": 0.1}}) for name, iou in (("a", 0.4), ("b", 0.6))]
+    assert [model.label for model in group_models(runs)] == ["ssd (nms.iou=0.4)", "ssd (nms.iou=0.6)"]
+
+
+def test_detections_made_elsewhere_are_told_apart_by_the_name_of_the_run():
+    assert [model.label for model in group_models([run("a"), run("b")])] == ["ssd (a)", "ssd (b)"]
+
+
+def test_models_come_best_first_and_undefined_last():
+    runs = [run("a", "x", 0.2), run("b", "y", None), run("c", "z", 0.7)]
+    assert [(model.label, model.number) for model in group_models(runs)] == [("z", 0), ("x", 1), ("y", 2)]
+
+
+def test_the_order_of_runs_does_not_matter():
+    runs = [run(name, variant, 0.5, seed=0) for name, variant in (("a", "x"), ("b", "y"), ("c", "z"))]
+    assert [model.label for model in group_models(runs)] == [
+        model.label for model in group_models(runs[::-1])
+    ]
+
+
+def test_fault_row_37_runs_on_different_truth_are_refused_by_name():
+    other = DATA.model_copy(update={"fingerprint": "b" * 64})
+    with pytest.raises(
+        InputError, match=r"n and m: evaluated on different truth \(d test bbbbbbbb, d test aaaaaaaa\)"
+    ):
+        group_models([run("m"), run("n", data=other)])
+
+
+def test_no_run_and_a_name_twice_are_refused():
+    with pytest.raises(InputError, match="no run to report on"):
+        group_models([])
+    with pytest.raises(InputError, match="two runs named 'a'"):
+        group_models([run("a"), run("a")])
+
+
+def test_settings_by_dotted_path():
+    assert flat({"a": {"b": 1, "c": {}}, "d": [1, 2]}) == {"a.b": 1, "a.c": {}, "d": [1, 2]}
+    assert differences([{"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2}, {"c": 2}]) == {"a.b": [1, 3, None]}

@@ -1,0 +1,100 @@
+"""Counts at a score, by an exact scan, equal those of counting one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metrics.evaluate import evaluate
+from metrics.tables import AnnotationTable, Catalog, DetectionTable
+from reports.results import DataFacts, RunFolder, RunResult
+from reports.scored import Scored
+
+grid = st.integers(0, 3).map(lambda number: 10.0 * number)
+
+
+class InMemory(RunFolder):
+    def __init__(self, truth: AnnotationTable, found: DetectionTable) -> None:
+        facts = DataFacts(name="d", format="f", split="test", fingerprint="", images=1, objects=1, classes=1)
+        self.path, self.result = None, RunResult(name="r", variant="v", data=facts)
+        self.truth, self.found = truth, found
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> Scored:
+    """Few images, classes, places and scores, so that ties, duplicates and empty images are common."""
+    catalog = Catalog.of(range(3), ["a", "b"])
+    row = st.tuples(st.integers(0, 2), st.integers(0, 1), grid, grid)
+    objects = draw(st.lists(st.tuples(row, st.sampled_from(["", "", "crowd", "ignored"])), max_size=8))
+    found = draw(st.lists(st.tuples(row, st.sampled_from([0.1, 0.4, 0.4, 0.9])), max_size=10))
+
+    def columns(rows: list[tuple[int, int, float, float]]) -> tuple[list[int], list[int], list[list[float]]]:
+        return (
+            [row[0] for row in rows],
+            [row[1] for row in rows],
+            [[row[2], row[3], 12.0, 12.0] for row in rows],
+        )
+
+    marks = [mark for _, mark in objects]
+    truth = AnnotationTable.of(
+        catalog, *columns([row for row, _ in objects]),
+        crowd=[mark == "crowd" for mark in marks], ignored=[mark == "ignored" for mark in marks],
+    )  # fmt: skip
+    image, label, xywh = columns([row for row, _ in found])
+    table = DetectionTable(
+        catalog, np.array(image, np.int32), np.array(label, np.int32),
+        np.array(xywh, np.float64).reshape(-1, 4), np.array([score for _, score in found], np.float64),
+    )  # fmt: skip
+    return Scored(InMemory(truth, table))
+
+
+def counted(scored: Scored, score: float) -> tuple[int, int, int]:
+    """Right, false and missed at a score, one by one."""
+    outcome = scored.outcome
+    right = false = 0
+    for at in range(len(outcome.score)):
+        if outcome.score[at] >= score and not outcome.ignored[at]:
+            right, false = right + bool(outcome.true[at]), false + (not outcome.true[at])
+    return right, false, int(outcome.asked.sum()) - right
+
+
+@settings(max_examples=60, deadline=None)
+@given(scenes())
+def test_the_best_score_has_the_highest_f1_of_all_scores(scored):
+    best = scored.best
+    tried = {score: counted(scored, score) for score in np.unique(scored.outcome.score)}
+    f1 = {score: 2 * r / (2 * r + f + m) if r + f + m else 0.0 for score, (r, f, m) in tried.items()}
+    if not best.right:
+        assert all(right == 0 for right, _, _ in tried.values())
+        assert best.score == np.inf
+        return
+    assert (best.right, best.false, best.missed) == tried[best.score]
+    assert f1[best.score] == pytest.approx(max(f1.values()))
+    assert best.f1 == pytest.approx(f1[best.score])
+    assert not any(score > best.score and value > best.f1 - 1e-12 for score, value in f1.items())
+
+
+@settings(max_examples=60, deadline=None)
+@given(scenes())
+def test_counts_of_images_and_classes_add_up_to_those_of_all(scored):
+    best, images = scored.best, scored.images
+    assert (images.right.sum(), images.false.sum(), images.missed.sum()) == (
+        best.right,
+        best.false,
+        best.missed,
+    )
+    thresholds = np.array([0.0, 0.1, 0.3, 0.4, 0.9, 1.0])
+    right, false = scored.class_counts(thresholds)
+    for at, score in enumerate(thresholds):
+        assert (right[:, at].sum(), false[:, at].sum()) == counted(scored, score)[:2]
+
+
+@settings(max_examples=40, deadline=None)
+@given(scenes())
+def test_ap_by_class_and_by_iou_average_to_ap(scored):
+    ap = evaluate(scored.run.truth, scored.run.found).headline["ap"]
+    known = scored.class_ap[~np.isnan(scored.class_ap)]
+    assert (known.mean() if len(known) else np.nan) == pytest.approx(ap, abs=1e-12, nan_ok=True)
+    assert scored.ap_by_iou.mean() == pytest.approx(ap, abs=1e-12, nan_ok=True)

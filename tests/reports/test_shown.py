@@ -1,0 +1,71 @@
+"""Names and numbers as a reader sees them."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports import shown
+
+
+@given(st.text(st.characters()))
+def test_what_is_shown_can_stand_in_html_and_svg(text):
+    seen = shown.literal(text)
+    assert not any(
+        ord(char) < 32 or 0xD800 <= ord(char) < 0xE000 or ord(char) in (0xFFFE, 0xFFFF) for char in seen
+    )
+    seen.encode("utf-8")
+
+
+def test_signs_stand_for_what_cannot_be_seen():
+    assert shown.literal("a\nb\x00\u202ec\ud800") == "a␊b␀[U+202E]c�"
+    assert shown.literal("<b> 日本 🙂 ß") == "<b> 日本 🙂 ß"
+
+
+@given(st.text(), st.text())
+def test_slugs_are_file_names_and_no_two_names_share_one(one, other):
+    for name in (one, other):
+        assert shown.slug(name)
+        assert set(shown.slug(name)) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+    assert (shown.slug(one) == shown.slug(other)) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("/home/alice/cells", "…/cells"),
+        ("/home/Alice Smith/my cells", "…/my cells"),
+        ("bench run --data /home/alice/cells --seed 1", "bench run --data …/cells --seed 1"),
+        ("bench run --data '/home/Alice Smith/cells'", "bench run --data '…/cells'"),
+        (r"C:\Users\alice\cells\a.json: odd", "…/a.json: odd"),
+        ("~/data/cells", "…/cells"),
+        ("backbone.weights=/mnt/w/a.pth", "backbone.weights=…/a.pth"),
+        ("https://example.org/a/b", "https://example.org/a/b"),
+        ("data/cells and 3/4 of it", "data/cells and 3/4 of it"),
+    ],
+)
+def test_absolute_paths_lose_all_but_their_end(text, seen):
+    assert shown.without_paths(text) == seen
+
+
+def test_numbers():
+    assert shown.points(0.3414) == "34.1"
+    assert shown.points(math.nan) == shown.points(None) == "–"
+    assert shown.signed_points(-0.068) == "−6.8"
+    assert shown.signed_points(-0.0001) == "0.0"
+    assert shown.count(1234567) == "1\u202f234\u202f567"
+    assert [shown.big(number) for number in (950, 1234, 3.07e6)] == ["950", "1.23 k", "3.07 M"]
+    assert [shown.duration(number) for number in (1.23, 48.2, 725, 12000)] == [
+        "1.2 s",
+        "48 s",
+        "12 min 5 s",
+        "3 h 20 min",
+    ]
+    assert shown.listed(["a", "b", "c"]) == "a, b and c"
+    assert shown.listed(list("abcdefgh"), most=2) == "a, b and 6 more"
+    assert shown.plural(1, "class", "classes") + shown.plural(2, "class", "classes") == "1 class2 classes"
+    assert shown.moment(datetime(2026, 3, 1, 14, 5, tzinfo=UTC)) == "2026-03-01 14:05 UTC"

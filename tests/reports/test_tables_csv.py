@@ -1,0 +1,75 @@
+"""The CSV files: numbers come back exactly, missing is empty, nothing is a formula, the same runs are the same bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports.csv import guarded, to_csv
+from reports.leaderboard import METRICS_COLUMNS, leaderboard, write_tables
+
+
+@given(st.lists(st.floats(allow_infinity=False), min_size=1, max_size=5))
+def test_numbers_come_back_exactly_and_nan_is_empty(values):
+    text = to_csv(pd.DataFrame({"x": values, "row": range(len(values))}))
+    cells = [row["x"] for row in csv.DictReader(io.StringIO(text))]
+    for value, cell in zip(values, cells, strict=True):
+        assert cell == "" if math.isnan(value) else float(cell) == value
+
+
+@pytest.mark.parametrize("name", ["=cmd()", "+1", "-1", "@x", "\tx", "\rx", "\nx"])
+def test_fault_row_26_text_like_a_formula_is_quoted_and_numbers_are_not(name):
+    assert guarded(name) == f"'{name}"
+    text = to_csv(pd.DataFrame({name: [name], "number": [-1.5]}))
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    assert rows == [[f"'{name}", "number"], [f"'{name}", "-1.5"]]
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=8).filter(lambda text: "\0" not in text))
+def test_any_name_survives_the_csv_but_for_its_guard(name):
+    text = to_csv(pd.DataFrame({"name": [name], "n": [1]}))
+    (row,) = list(csv.reader(io.StringIO(text, newline="")))[1:]
+    assert row == [guarded(name), "1"]
+
+
+def test_leaderboard_is_sorted_by_ap_best_first(runs):
+    table = leaderboard(runs[::-1])
+    assert list(table["rank"]) == [1, 2, 3, 4, 5, 6]
+    assert list(table["ap"]) == sorted((run.result.headline["ap"] for run in runs), reverse=True)
+    assert set(table["model_id"]) == {"ssd", "retinanet", "fcos"}
+
+
+def test_metrics_are_tidy_and_hold_every_class(runs, tmp_path):
+    _, path = write_tables(runs, tmp_path)
+    table = pd.read_csv(path)
+    assert tuple(table.columns) == METRICS_COLUMNS
+    assert not table.duplicated(["run_id", "metric", "class_name", "iou", "area", "max_dets"]).any()
+    whole = table[table["class_name"].isna()].set_index(["run_id", "metric"])["value"]
+    for run in runs:
+        for name, value in run.result.headline.items():
+            assert whole[run.result.name, name] == pytest.approx(value, abs=0, nan_ok=True)
+    truth = runs[0].truth
+    one = table[(table["class_name"] == "long") & (table["run_id"] == runs[0].result.name)]
+    asked = (truth.label == 1) & ~truth.ignored
+    assert set(one["class_id"]) == {1}
+    assert set(one["n_gt"]) == {int(asked.sum())}
+    assert set(one["n_det"]) == {int((runs[0].found.label == 1).sum())}
+
+
+def test_the_same_runs_in_another_order_give_the_same_bytes(runs, tmp_path):
+    first = [path.read_bytes() for path in write_tables(runs, tmp_path / "a")]
+    second = [path.read_bytes() for path in write_tables(runs[::-1], tmp_path / "b")]
+    assert first == second
+    assert b"\r" not in first[0] + first[1]
+    assert "nan" not in {cell for row in csv.reader(first[1].decode().splitlines()) for cell in row}
+
+
+def test_an_infinite_score_is_an_empty_cell():
+    assert to_csv(pd.DataFrame({"score": [np.inf, 1.0]})) == 'score\n""\n1.0\n'
