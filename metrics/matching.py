@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 from metrics.errors import InputError
 from metrics.registry import did_you_mean
 from metrics.tables import AnnotationTable, DetectionTable
+
+if TYPE_CHECKING:
+    from metrics.engine.run import Steps
 
 COCO_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 """0.5, 0.55 ... 0.95, to the bit those of the reference."""
@@ -150,16 +154,25 @@ class Curves:
     """Precision over recall of every class, threshold and area range, at one max_dets. NaN where nothing is asked for.
 
     Attributes:
+        matches: what they are drawn from.
+        max_dets: so many detections of an image and class count.
         levels: (R,) recall levels.
         precision: (T, R, K, A) the best precision at that recall or beyond; 0 where the recall is not reached.
-        score: (T, R, K, A) score at which the recall is first reached; 0 where it is not.
         recall: (T, K, A) recall over all detections.
     """
 
+    matches: Matches
+    max_dets: int
     levels: NDArray[np.float64]
     precision: NDArray[np.float64]
-    score: NDArray[np.float64]
     recall: NDArray[np.float64]
+
+    @cached_property
+    def score(self) -> NDArray[np.float64]:
+        """(T, R, K, A) score at which the recall is first reached; 0 where it is not."""
+        from metrics.engine.run import draw_scores
+
+        return draw_scores(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +191,7 @@ class Matches:
         truth, found: the tables. A detection's *row* is its index in `found`, an object's its index in `truth`.
         start: (K + 1,) int64: class k's detections are ``row[start[k]:start[k + 1]]``.
         row: (D,) int32 the walk.
-        asked: (G,) uint64 words, by row of `truth`: bit a says that the object is asked for in area range a.
+        asked: (G,) uint16 words, by row of `truth`: bit a says that the object is asked for in area range a.
         inside: (N,) uint16 words, by row of `found`: bit a says that the detection's own area is in range a.
         pair_row: (P,) int32 row of the detection; the pairs of a detection lie side by side.
         pair_object: (P,) int32 row of the object.
@@ -192,7 +205,7 @@ class Matches:
     found: DetectionTable
     start: NDArray[np.int64]
     row: NDArray[np.int32]
-    asked: NDArray[np.uint64]
+    asked: NDArray[np.uint16]
     inside: NDArray[np.uint16]
     pair_row: NDArray[np.int32]
     pair_object: NDArray[np.int32]
@@ -252,19 +265,17 @@ class Matches:
         count = len(self.classes)
         return np.stack(
             [
-                np.bincount(
-                    self.object_label[self.asked >> np.uint64(area) & np.uint64(1) == 1], minlength=count
-                )
+                np.bincount(self.object_label[(self.asked >> area) & 1 == 1], minlength=count)
                 for area in range(len(self.rule.areas))
             ]
         )
 
     @cached_property
-    def found_count(self) -> NDArray[np.int64]:
-        """(M, A, T, K) objects asked for that were found, up to each of the rule's max_dets."""
-        from metrics.engine.run import count_found
+    def true_count(self) -> NDArray[np.int64]:
+        """(M, A, T, K) true positives up to each of the rule's max_dets: objects asked for that were found."""
+        from metrics.engine.run import count_true
 
-        return count_found(self)
+        return count_true(self)
 
     def at(self, iou: float, area: str = "all", max_dets: int | None = None) -> Outcome:
         """What became of each detection and object at one of the rule's IoU thresholds.
@@ -288,7 +299,7 @@ class Matches:
         kept = slice(None) if most == self.rule.max_dets[-1] else self.rank < most
         row, label = self.row[kept], self.label[kept]
         objects = object_of[row]
-        asked = (self.asked >> np.uint64(index)) & np.uint64(1) == 1
+        asked = (self.asked >> index) & 1 == 1
         inside = (self.inside[row] >> index) & 1 == 1
         true = (objects >= 0) & np.append(asked, False)[objects]
         found_by = np.full(len(self.truth), -1, np.int32)
@@ -323,13 +334,29 @@ class Matches:
 
         most = self.rule.max_dets_or_largest(max_dets)
         if levels is not None:
-            return draw_curves(self, most, levels)
+            return draw_curves(self, most, np.ascontiguousarray(levels, np.float64))
         if most not in self._curves:
             self._curves[most] = draw_curves(self, most, np.linspace(0.0, 1.0, 101))
         return self._curves[most]
 
+    def steps(self, max_dets: int) -> Steps:
+        """The pairs in the order of the walk, of so many detections of each image and class: for kernels.
+
+        Args:
+            max_dets: any number up to the rule's largest.
+        """
+        from metrics.engine.run import meet_pairs
+
+        if max_dets not in self._steps:
+            self._steps[max_dets] = meet_pairs(self, max_dets)
+        return self._steps[max_dets]
+
     @cached_property
     def _curves(self) -> dict[int, Curves]:
+        return {}
+
+    @cached_property
+    def _steps(self) -> dict[int, Steps]:
         return {}
 
 

@@ -17,148 +17,187 @@ EPSILON = np.spacing(1.0)
 
 
 @kernel
-def inside_ranges(box: NDArray[np.float64], ranges: NDArray[np.float64], inside: NDArray[np.uint16]) -> int:
-    """For each detection a word whose bit a says that its area is within area range a, both ends included.
-
-    Args:
-        box: (N, 4) xywh.
-        ranges: (A, 2).
-        inside: (N,) becomes the words.
-    """
-    for row in range(len(box)):
-        area = box[row, 2] * box[row, 3]
-        word = 0
-        for index in range(len(ranges)):
-            if ranges[index, 0] <= area <= ranges[index, 1]:
-                word |= 1 << index
-        inside[row] = word
-    return len(box)
-
-
-@kernel
 def meet_pairs(
-    first: int,
-    last: int,
+    classes: NDArray[np.int32],
+    start: NDArray[np.int64],
     row: NDArray[np.int32],
-    inside: NDArray[np.uint16],
     rank: NDArray[np.int32],
     most: int,
+    inside: NDArray[np.uint16],
     pair_first: NDArray[np.int32],
     pair_row: NDArray[np.int32],
-    event: int,
-    event_pair: NDArray[np.int32],
-    event_position: NDArray[np.int32],
-    event_before: NDArray[np.int32],
+    pair_asked: NDArray[np.uint16],
+    pair_bits: NDArray[np.uint64],
     passed: NDArray[np.int32],
+    step_start: NDArray[np.int64],
+    step_end: NDArray[np.int64],
+    step_position: NDArray[np.int32],
+    step_inside: NDArray[np.uint16],
+    step_asked: NDArray[np.uint16],
+    step_before: NDArray[np.int32],
+    step_bits: NDArray[np.uint64],
 ) -> int:
-    """Walk the detections ``first:last`` of a class: where its pairs stand, and how many counted before.
+    """Walk the detections of some classes: where pairs stand, and how many detections there are up to them.
 
     Args:
+        classes: those to walk; the others may be walked by another thread meanwhile.
+        start: (K + 1,) where each class begins in the walk.
         row: (D,) the walk.
-        inside: (N,) words of `inside_ranges`.
-        rank: (D,) place in image and class; those at `most` or beyond do not count. Empty: all count.
+        rank: (D,) place in image and class; those at `most` or beyond are passed over. Empty: none is.
+        most: see `rank`.
+        inside: (N,) words whose bit a says that the detection's own area is in area range a.
         pair_first: (N,) each detection's first pair, or -1; its others follow.
-        event: the place of the class's first pair in the three results.
-        event_pair, event_position, event_before: (P,), (P,), (P, A); become, in the order of the walk, the pair, its
-            place in the walk, and how many detections within each area range stand up to it, itself included.
+        pair_row: (P,) the detection of each pair.
+        pair_asked: (P,) words whose bit a says that the object is asked for in area range a.
+        pair_bits: (P, A) words of the thresholds at which the detection found the object.
         passed: (A,) scratch.
-
-    Returns:
-        The place after the class's last pair.
+        step_start: (K,) where each class begins in what follows.
+        step_end: (K,) becomes where it ends.
+        step_position: (P,) becomes the pair's place in the walk.
+        step_inside: (P,) becomes the word of its detection.
+        step_asked: (P,) becomes the word of its object.
+        step_before: (A, P) becomes how many detections within each area range stand up to it, itself included.
+        step_bits: (A, P) becomes the pair's words.
     """
-    areas = event_before.shape[1]
-    passed[:] = 0
-    for position in range(first, last):
-        if rank.size > 0 and rank[position] >= most:
-            continue
-        word = int(inside[row[position]])
-        for area in range(areas):
-            passed[area] += (word >> area) & 1
-        pair = pair_first[row[position]]
-        if pair < 0:
-            continue
-        while pair < pair_row.size and pair_row[pair] == row[position]:
-            event_pair[event] = pair
-            event_position[event] = position
-            event_before[event] = passed
-            event += 1
-            pair += 1
-    return event
+    areas = step_before.shape[0]
+    for label in classes:
+        step = int(step_start[label])
+        passed[:] = 0
+        for position in range(start[label], start[label + 1]):
+            if rank.size > 0 and rank[position] >= most:
+                continue
+            detection = row[position]
+            word = int(inside[detection])
+            for area in range(areas):
+                passed[area] += (word >> area) & 1
+            pair = pair_first[detection]
+            while 0 <= pair < pair_row.size and pair_row[pair] == detection:
+                step_position[step] = position
+                step_inside[step] = inside[detection]
+                step_asked[step] = pair_asked[pair]
+                for area in range(areas):
+                    step_before[area, step] = passed[area]
+                    step_bits[area, step] = pair_bits[pair, area]
+                step += 1
+                pair += 1
+        step_end[label] = step
+    return areas
 
 
 @kernel
-def class_curves(
-    label: int,
-    first: int,
-    last: int,
-    event_first: int,
-    event_last: int,
-    event_pair: NDArray[np.int32],
-    event_position: NDArray[np.int32],
-    event_before: NDArray[np.int32],
+def draw_curves(
+    area: int,
+    classes: NDArray[np.int32],
+    start: NDArray[np.int64],
     row: NDArray[np.int32],
-    inside: NDArray[np.uint16],
-    asked: NDArray[np.uint64],
-    pair_object: NDArray[np.int32],
-    pair_bits: NDArray[np.uint64],
     score: NDArray[np.float64],
     positives: NDArray[np.int64],
     levels: NDArray[np.float64],
-    step_precision: NDArray[np.float64],
+    step_start: NDArray[np.int64],
+    step_end: NDArray[np.int64],
     step_position: NDArray[np.int32],
+    step_inside: NDArray[np.uint16],
+    step_asked: NDArray[np.uint16],
+    step_before: NDArray[np.int32],
+    step_bits: NDArray[np.uint64],
+    true_precision: NDArray[np.float64],
+    true_position: NDArray[np.int32],
     precision: NDArray[np.float64],
     scores: NDArray[np.float64],
     recall: NDArray[np.float64],
 ) -> int:
-    """Interpolated precision at recall levels, the scores there, and final recall, of one class.
+    """Interpolated precision at recall levels, the scores there, and final recall, of some classes in an area range.
 
     Args:
-        first, last: its part of the walk; event_first, event_last: its part of the events of `meet_pairs`.
-        asked: (G,) words whose bit a says that the object is asked for in area range a.
-        positives: (A, K) how many objects are.
+        area: index of the range.
+        classes: those to draw; the others may be drawn by another thread meanwhile.
+        start: as in `meet_pairs`, as are all whose names begin with `step`.
+        row: likewise.
+        score: (N,).
+        positives: (A, K) how many objects are asked for.
         levels: (R,) rising, from 0.
-        step_precision, step_position: scratch as long as the class's events.
-        precision, scores: (A, T, R, K); recall: (A, T, K); ``[..., label]`` is written. NaN where nothing is asked for.
+        step_start: begin of the classes.
+        step_end: end of the classes.
+        step_position: place in the walk.
+        step_inside: words of the detections.
+        step_asked: words of the objects.
+        step_before: detections up to there.
+        step_bits: words of the pairs.
+        true_precision: scratch as long as the longest class's steps and one more.
+        true_position: likewise.
+        precision: (A, K, T, R); ``[area, label]`` is written here and below. NaN where nothing is asked for.
+        scores: (A, K, T, R), or empty, where they are not wanted.
+        recall: (A, K, T).
     """
-    areas, thresholds = recall.shape[0], recall.shape[1]
-    for area in range(areas):
+    thresholds = recall.shape[2]
+    for label in classes:
         wanted = positives[area, label]
         if wanted == 0:
-            precision[area, :, :, label] = np.nan
-            scores[area, :, :, label] = np.nan
-            recall[area, :, label] = np.nan
+            precision[area, label] = np.nan
+            if scores.size > 0:
+                scores[area, label] = np.nan
+            recall[area, label] = np.nan
             continue
         for threshold in range(thresholds):
-            bit = np.uint64(1) << np.uint64(threshold)
-            steps = 0
+            bit = np.uint64(threshold)
+            true = 0
             correction = 0
-            for event in range(event_first, event_last):
-                pair = event_pair[event]
-                if pair_bits[pair, area] & bit == 0:
-                    continue
-                own = (int(inside[row[event_position[event]]]) >> area) & 1
-                if (asked[pair_object[pair]] >> np.uint64(area)) & np.uint64(1) == 0:
-                    correction -= own
-                    continue
-                correction += 1 - own
-                counted = event_before[event, area] + correction
-                step_precision[steps] = (steps + 1) / (counted + EPSILON)
-                step_position[steps] = event_position[event]
-                steps += 1
-            for step in range(steps - 1, 0, -1):
-                step_precision[step - 1] = max(step_precision[step - 1], step_precision[step])
-            recall[area, threshold, label] = steps / wanted
+            for step in range(step_start[label], step_end[label]):
+                # Without branches: a pair that is none at this threshold changes nothing, and what it writes is
+                # written over.
+                paired = int(step_bits[area, step] >> bit) & 1
+                asked = (int(step_asked[step]) >> area) & 1
+                own = (int(step_inside[step]) >> area) & 1
+                correction += paired * (asked - own)
+                true_precision[true] = (true + 1) / (step_before[area, step] + correction + EPSILON)
+                true_position[true] = step_position[step]
+                true += paired & asked
+            recall[area, label, threshold] = true / wanted
+            for index in range(true - 1, 0, -1):
+                true_precision[index - 1] = max(true_precision[index - 1], true_precision[index])
             level = 0
-            while level < levels.size and levels[level] <= 0:
-                precision[area, threshold, level, label] = step_precision[0] if steps > 0 else 0.0
-                scores[area, threshold, level, label] = score[row[first]] if last > first else 0.0
+            while level < levels.size and levels[level] <= 0:  # reached before anything is found
+                precision[area, label, threshold, level] = true_precision[0] if true > 0 else 0.0
+                if scores.size > 0:
+                    any_found = start[label + 1] > start[label]
+                    scores[area, label, threshold, level] = score[row[start[label]]] if any_found else 0.0
                 level += 1
-            for step in range(steps):
-                reached = (step + 1) / wanted
+            for index in range(true):
+                reached = (index + 1) / wanted
                 while level < levels.size and levels[level] <= reached:
-                    precision[area, threshold, level, label] = step_precision[step]
-                    scores[area, threshold, level, label] = score[row[step_position[step]]]
+                    precision[area, label, threshold, level] = true_precision[index]
+                    if scores.size > 0:
+                        scores[area, label, threshold, level] = score[row[true_position[index]]]
                     level += 1
-            precision[area, threshold, level:, label] = 0.0
-            scores[area, threshold, level:, label] = 0.0
-    return areas
+            precision[area, label, threshold, level:] = 0.0
+            if scores.size > 0:
+                scores[area, label, threshold, level:] = 0.0
+    return len(classes)
+
+
+@kernel
+def count_true(
+    pair_label: NDArray[np.int32],
+    pair_cut: NDArray[np.int64],
+    pair_asked: NDArray[np.uint16],
+    pair_bits: NDArray[np.uint64],
+    count: NDArray[np.int64],
+) -> int:
+    """Add up the objects found.
+
+    Args:
+        pair_label: (P,) class.
+        pair_cut: (P,) the first of the cuts below which the detection's rank lies.
+        pair_asked: as in `meet_pairs`.
+        pair_bits: likewise.
+        count: (M, A, K, T), zeros; becomes how many are found by detections of that cut and none before.
+    """
+    for pair in range(pair_label.size):
+        for area in range(pair_bits.shape[1]):
+            asked = (int(pair_asked[pair]) >> area) & 1
+            word = pair_bits[pair, area]
+            for threshold in range(count.shape[3]):
+                count[pair_cut[pair], area, pair_label[pair], threshold] += asked & int(
+                    word >> np.uint64(threshold)
+                )
+    return pair_label.size

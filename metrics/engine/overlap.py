@@ -28,25 +28,6 @@ the longest rough side, and how many objects are kept aside."""
 
 
 @kernel
-def overlap_ratio(
-    x1: float, y1: float, x2: float, y2: float, area: float, box: NDArray[np.float64], crowd: bool
-) -> float:
-    """IoU of a detection with an object; where that is a crowd, the part of the detection that lies in it.
-
-    The operations are those of the reference in their order, so that the result is the same to the last bit.
-    """
-    width = min(x2, box[2]) - max(x1, box[0])
-    if width <= 0:
-        return 0.0
-    height = min(y2, box[3]) - max(y1, box[1])
-    if height <= 0:
-        return 0.0
-    inter = width * height
-    union = area if crowd else area + box[4] - inter
-    return float(inter / union)
-
-
-@kernel
 def lay_grid(
     objects: NDArray[np.float64],
     crowd: NDArray[np.bool_],
@@ -60,9 +41,14 @@ def lay_grid(
     """Lay objects ``first:last`` into a grid of about as many buckets; crowds and rough boxes are kept aside.
 
     Args:
+        objects: (G, 5) x1, y1, x2, y2, area.
+        crowd: (G,).
+        first: the first object to lay.
+        last: the one after the last.
         frame: (FRAME,) becomes the description of the grid.
         bucket_start: (last - first + 2,) at least; becomes where the items of each bucket begin.
-        items, others: (last - first,) at least; become the objects by bucket, and those kept aside.
+        items: (last - first,) at least; becomes the objects by bucket.
+        others: (last - first,) at least; becomes those kept aside.
 
     Returns:
         The number of buckets; 0 where the objects are few, and are all to be looked at.
@@ -126,45 +112,80 @@ def find_objects(
     Args:
         box: (4,) xywh of the detection.
         least: above 0.
-        frame, bucket_start, items, others: as `lay_grid` left them.
-        near, near_iou: (last - first,) at least; become the objects and their IoU.
+        objects: (G, 5) x1, y1, x2, y2, area.
+        crowd: (G,).
+        first: the first object to look at.
+        last: the one after the last.
+        frame: as `lay_grid` left it.
+        bucket_start: likewise.
+        items: likewise.
+        others: likewise.
+        near: (last - first,) at least; becomes the objects.
+        near_iou: (last - first,) at least; becomes their IoU.
 
     Returns:
         How many were found.
     """
-    x1, y1, width, height = box[0], box[1], box[2], box[3]
-    x2, y2, area = width + x1, height + y1, width * height
-    found = 0
+    left, top, width, height = box[0], box[1], box[2], box[3]
     side = int(frame[4])
-    if side == 0 or min(width, height) <= max(frame[5], ROUGH * max(abs(x1), abs(y1))):
+    if side == 0 or min(width, height) <= max(frame[5], ROUGH * max(abs(left), abs(top))):
+        found = 0
         for index in range(first, last):
-            iou = overlap_ratio(x1, y1, x2, y2, area, objects[index], crowd[index])
-            if iou >= least:
-                found = _insert(index, iou, near, near_iou, found)
+            found = _look(box, least, objects, crowd, index, near, near_iou, found)
         return found
+    found = 0
     for place in range(int(frame[6])):
-        index = others[place]
-        iou = overlap_ratio(x1, y1, x2, y2, area, objects[index], crowd[index])
-        if iou >= least:
-            found = _insert(index, iou, near, near_iou, found)
+        found = _look(box, least, objects, crowd, others[place], near, near_iou, found)
     bound = min(least * SLACK, 1.0)
     before, after = 1 / bound - 1, 1 - bound
-    left, right = (
-        _column(x1 - before * width, frame[0], frame[2], side),
-        _column(x1 + after * width, frame[0], frame[2], side),
-    )
-    top, bottom = (
-        _column(y1 - before * height, frame[1], frame[3], side),
-        _column(y1 + after * height, frame[1], frame[3], side),
-    )
-    for row in range(top, bottom + 1):
-        # The buckets of a row lie side by side.
-        for place in range(bucket_start[row * side + left], bucket_start[row * side + right + 1]):
-            index = items[place]
-            iou = overlap_ratio(x1, y1, x2, y2, area, objects[index], False)
-            if iou >= least:
-                found = _insert(index, iou, near, near_iou, found)
+    first_column = _column(left - before * width, frame[0], frame[2], side)
+    last_column = _column(left + after * width, frame[0], frame[2], side)
+    first_row = _column(top - before * height, frame[1], frame[3], side)
+    last_row = _column(top + after * height, frame[1], frame[3], side)
+    for row in range(first_row, last_row + 1):
+        # The buckets of a row lie side by side, and so do their items.
+        for place in range(
+            bucket_start[row * side + first_column], bucket_start[row * side + last_column + 1]
+        ):
+            found = _look(box, least, objects, crowd, items[place], near, near_iou, found)
     return found
+
+
+@kernel
+def _look(
+    box: NDArray[np.float64],
+    least: float,
+    objects: NDArray[np.float64],
+    crowd: NDArray[np.bool_],
+    index: int,
+    near: NDArray[np.int32],
+    near_iou: NDArray[np.float64],
+    found: int,
+) -> int:
+    """Put an object among the `found` ones if its IoU is at least `least`: by falling IoU, then by falling index.
+
+    The operations on numbers are those of the reference in their order, so that the result is the same to the last
+    bit. With a crowd the IoU is the part of the detection that lies in it.
+    """
+    x1, y1, area = box[0], box[1], box[2] * box[3]
+    width = min(box[2] + x1, objects[index, 2]) - max(x1, objects[index, 0])
+    height = min(box[3] + y1, objects[index, 3]) - max(y1, objects[index, 1])
+    inter = max(width, 0.0) * max(height, 0.0)
+    union = area if crowd[index] else area + objects[index, 4] - inter
+    # One test that nearly always fails, and so is foreseen, before the exact ones and the division.
+    if inter < least * SLACK * union:
+        return found
+    iou = inter / union
+    if not (width > 0 and height > 0 and iou >= least):
+        return found
+    place = found
+    while place > 0 and (
+        near_iou[place - 1] < iou or (near_iou[place - 1] == iou and near[place - 1] < index)
+    ):
+        near[place], near_iou[place] = near[place - 1], near_iou[place - 1]
+        place -= 1
+    near[place], near_iou[place] = index, iou
+    return found + 1
 
 
 @kernel
@@ -177,18 +198,3 @@ def _column(at: float, origin: float, scale: float, side: int) -> int:
 def _bucket(frame: NDArray[np.float64], x: float, y: float) -> int:
     side = int(frame[4])
     return _column(y, frame[1], frame[3], side) * side + _column(x, frame[0], frame[2], side)
-
-
-@kernel
-def _insert(
-    index: int, iou: float, near: NDArray[np.int32], near_iou: NDArray[np.float64], found: int
-) -> int:
-    """Put an object into its place among the `found` ones: falling IoU, then falling index."""
-    place = found
-    while place > 0 and (
-        near_iou[place - 1] < iou or (near_iou[place - 1] == iou and near[place - 1] < index)
-    ):
-        near[place], near_iou[place] = near[place - 1], near_iou[place - 1]
-        place -= 1
-    near[place], near_iou[place] = index, iou
-    return found + 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,237 +23,274 @@ WORTH_SHARING = 4096
 def match_tables(truth: AnnotationTable, found: DetectionTable, rule: MatchRule) -> Matches:
     """What `metrics.matching.match` promises; the tables have the same catalog."""
     images = len(truth.catalog.image_ids)
-    classes = len(truth.catalog.classes) if rule.by_class else 1
-    ranges = np.array(list(rule.area_ranges.values()), np.float64)
-    label = found.label if rule.by_class else np.zeros_like(found.label)
-    box = np.ascontiguousarray(found.xywh)
-    bits = np.ascontiguousarray(found.score).view(np.uint64)
-
-    rows = np.arange(len(found), dtype=np.int32)
-    if not rule.by_class:  # the reference chains the classes of an image, which settles ties between them
-        rows, _ = _count_sort(found.label, rows, len(truth.catalog.classes))
-    det_order, det_start = _count_sort(found.image, rows, images)
-
-    obj_rows = np.arange(len(truth), dtype=np.int32)
-    obj_rows, _ = _count_sort(truth.label, obj_rows, len(truth.catalog.classes))
+    classes = len(truth.catalog.classes)
+    obj_rows, _ = _count_sort(truth.label, None, classes)
     obj_rows, obj_start = _count_sort(truth.image, obj_rows, images)
-    objects = _objects(truth.xywh)
+    # The reference chains the classes of an image where it does not tell them apart; that settles ties.
+    det_rows = None if rule.by_class else _count_sort(found.label, None, classes)[0]
+    det_rows, det_start = _count_sort(found.image, det_rows, images)
+    ranges = np.array(list(rule.area_ranges.values()), np.float64)
     asked = _asked(truth, ranges)
-    work = _Work(
+    task = _Matching(
+        classes=classes if rule.by_class else 1,
         most=rule.max_dets[-1],
-        det=(det_start, det_order, label, box, bits),
-        obj=(
+        detections=(
+            det_start,
+            det_rows,
+            found.label if rule.by_class else np.zeros_like(found.label),
+            found.xywh,
+            found.score.view(np.uint64),
+        ),
+        objects=(
             obj_start,
-            (truth.label if rule.by_class else np.zeros_like(truth.label))[obj_rows],
-            objects[obj_rows],
+            truth.label[obj_rows] if rule.by_class else np.zeros_like(truth.label),
+            _corners(truth.xywh[obj_rows]),
             truth.crowd[obj_rows],
             asked[obj_rows],
         ),
         thresholds=np.minimum(np.array(rule.iou_thresholds), NEARLY_ONE),
-        classes=classes,
-        areas=len(ranges),
+        ranges=ranges,
+        inside=np.empty(len(found), np.uint16),
         left_out=np.zeros(len(found), np.bool_),
     )
-    chunks = _chunks(det_start, obj_start)
-    parts = for_each(work.match, chunks)
-    pair_row, pair_object, pair_rank, pair_iou, pair_bits = (
-        np.concatenate(columns) for columns in zip(*parts, strict=True)
-    )
-
-    kept = np.where(work.left_out, np.int32(-1), label) if work.left_out.any() else label
-    walk, start = _count_sort(kept, det_order, classes)
-    _sort_walk(start, walk, bits)
-    inside = np.empty(len(found), np.uint16)
-    curves.inside_ranges(box, ranges, inside)
+    parts = for_each(task.match, _chunks(det_start, obj_start))
+    row, position, rank, iou, bits = (np.concatenate(same) for same in zip(*parts, strict=True))
+    start, walk = _walk(task)
     return Matches(
-        rule=rule,
-        truth=truth,
-        found=found,
-        start=start,
-        row=walk,
-        asked=asked,
-        inside=inside,
-        pair_row=pair_row,
-        pair_object=obj_rows[pair_object],
-        pair_rank=pair_rank,
-        pair_iou=pair_iou,
-        pair_bits=pair_bits,
+        rule, truth, found, start, walk, asked, task.inside, row, obj_rows[position], rank, iou, bits
     )
 
 
-class _Work(NamedTuple):
-    """What all threads read while they match, and the one column that they all write."""
+class _Matching(NamedTuple):
+    """What the threads read while they match, and the two columns, `inside` and `left_out`, that they write.
 
-    most: int
-    det: tuple[
-        NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.float64], NDArray[np.uint64]
-    ]
-    obj: tuple[
-        NDArray[np.int64], NDArray[np.int32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.uint64]
-    ]
-    thresholds: NDArray[np.float64]
+    Attributes are those of `greedy.match_images`.
+    """
+
     classes: int
-    areas: int
+    most: int
+    detections: tuple[NDArray[Any], ...]
+    objects: tuple[NDArray[Any], ...]
+    thresholds: NDArray[np.float64]
+    ranges: NDArray[np.float64]
+    inside: NDArray[np.uint16]
     left_out: NDArray[np.bool_]
 
-    def match(self, chunk: tuple[int, int]) -> tuple[NDArray[np.generic], ...]:
-        """Pairs of the images ``chunk[0]:chunk[1]``: row, object, rank, IoU, bits."""
+    def match(self, chunk: tuple[int, int]) -> tuple[NDArray[Any], ...]:
+        """The pairs of images ``chunk[0]:chunk[1]``: rows, positions of objects, ranks, IoU, words."""
         first, last = chunk
-        det_count = int(np.diff(self.det[0][first : last + 1]).max(initial=0))
-        obj_counts = np.diff(self.obj[0][first : last + 1])
-        obj_count = int(obj_counts.max(initial=0))
+        per_image = np.diff(self.objects[0][first : last + 1])
+        objects = int(per_image.max(initial=0))
+        detections = int(np.diff(self.detections[0][first : last + 1]).max(initial=0))
+        areas = len(self.ranges)
         scratch = (
             np.zeros(self.classes, np.int32),
             np.zeros(self.classes, np.int32),
-            np.empty(det_count, np.int32),
-            np.empty(det_count, np.uint64),
-            np.empty(det_count, np.int32),
-            np.empty(det_count, np.uint64),
-            np.empty(1 << sorting.DIGIT, np.int32),
-            np.empty(overlap.FRAME, np.float64),
-            np.empty(obj_count + 2, np.int32),
-            np.empty(obj_count, np.int32),
-            np.empty(obj_count, np.int32),
-            np.empty(obj_count, np.int32),
-            np.empty(obj_count, np.float64),
-            np.empty((obj_count, self.areas), np.uint64),
-            np.empty((obj_count, self.areas), np.uint64),
+            np.empty(self.classes + 1, np.int32),
+            np.empty(detections, np.int32),
+            *_sorting_scratch(detections),
+            np.empty(overlap.FRAME),
+            np.empty(objects + 2, np.int32),
+            np.empty(objects, np.int32),
+            np.empty(objects, np.int32),
+            np.empty(objects, np.int32),
+            np.empty(objects),
+            np.empty(objects, np.uint64),
+            np.empty((objects, areas), np.uint64),
+            np.empty((objects, areas), np.uint64),
         )
-        room = int(obj_counts.sum()) + obj_count
-        parts: list[tuple[NDArray[np.generic], ...]] = []
+        parts = []
+        room = int(per_image.sum()) + objects
         while True:
             pairs = np.zeros(1, np.int64)
             columns = (
                 np.empty(room, np.int32),
                 np.empty(room, np.int32),
                 np.empty(room, np.int32),
-                np.empty(room, np.float64),
-                np.empty((room, self.areas), np.uint64),
+                np.empty(room),
+                np.empty((room, areas), np.uint64),
             )
-            reached = greedy.match_images(
+            first = greedy.match_images(
                 first,
                 last,
                 self.most,
-                *self.det,
-                *self.obj,
+                *self.detections,
+                *self.objects,
                 self.thresholds,
+                self.ranges,
                 *scratch,
+                self.inside,
                 self.left_out,
                 *columns,
                 pairs,
             )
             parts.append(tuple(column[: pairs[0]] for column in columns))
-            if reached == last:
+            if first == last:
                 return tuple(np.concatenate(same) for same in zip(*parts, strict=True))
-            first, room = reached, 2 * room  # many detections share objects (crowds): more pairs than objects
+            room *= 2  # many detections share an object (a crowd): there are more pairs than objects
+
+
+def _walk(task: _Matching) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Where each class begins, and the rows class by class, by falling score, image and order."""
+    _, by_image, label, _, bits = task.detections
+    if task.left_out.any():
+        label = np.where(task.left_out, np.int32(-1), label)
+    walk, start = _count_sort(label, by_image, task.classes)
+
+    def sort(classes: NDArray[np.int32]) -> None:
+        longest = int((start[classes + 1] - start[classes]).max())
+        sorting.sort_classes(start, classes, bits, walk, *_sorting_scratch(longest))
+
+    for_each(sort, _shares(np.diff(start)))
+    return start, walk
+
+
+class Steps(NamedTuple):
+    """The pairs in the order of the walk, class by class; see `curves.meet_pairs`.
+
+    Attributes:
+        start: (K + 1,) where each class begins.
+        end: (K,) where it ends: before the next begins, where some of its pairs are beyond max_dets.
+        position: (P,) place in the walk.
+        inside: (P,) word of the detection.
+        asked: (P,) word of the object.
+        before: (A, P) detections in each area range up to there.
+        bits: (A, P) words of the pair.
+    """
+
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    position: NDArray[np.int32]
+    inside: NDArray[np.uint16]
+    asked: NDArray[np.uint16]
+    before: NDArray[np.int32]
+    bits: NDArray[np.uint64]
+
+
+def meet_pairs(matches: Matches, most: int) -> Steps:
+    """Walk the `most` surest detections of each image and class."""
+    areas, classes, pairs = len(matches.rule.areas), len(matches.classes), len(matches.pair_row)
+    pair_first = np.full(len(matches.found), -1, np.int32)
+    pair_first[matches.pair_row[::-1]] = np.arange(pairs - 1, -1, -1, dtype=np.int32)
+    pair_asked = matches.asked[matches.pair_object]
+    rank = np.empty(0, np.int32) if most == matches.rule.max_dets[-1] else matches.rank
+    steps = Steps(
+        start=np.r_[0, np.cumsum(np.bincount(matches.object_label[matches.pair_object], minlength=classes))],
+        end=np.empty(classes, np.int64),
+        position=np.empty(pairs, np.int32),
+        inside=np.empty(pairs, np.uint16),
+        asked=np.empty(pairs, np.uint16),
+        before=np.empty((areas, pairs), np.int32),
+        bits=np.empty((areas, pairs), np.uint64),
+    )
+
+    def meet(part: NDArray[np.int32]) -> None:
+        curves.meet_pairs(
+            part,
+            matches.start,
+            matches.row,
+            rank,
+            most,
+            matches.inside,
+            pair_first,
+            matches.pair_row,
+            pair_asked,
+            matches.pair_bits,
+            np.empty(areas, np.int32),
+            *steps,
+        )
+
+    for_each(meet, _shares(np.diff(matches.start)))
+    return steps
 
 
 def draw_curves(matches: Matches, most: int, levels: NDArray[np.float64]) -> Curves:
-    """What `Matches.curves` promises, at the `most` surest detections of each image and class."""
-    areas, thresholds, classes = (
-        len(matches.rule.areas),
-        len(matches.rule.iou_thresholds),
-        len(matches.classes),
-    )
-    rank = np.empty(0, np.int32) if most == matches.rule.max_dets[-1] else matches.rank
-    events, start = _events(matches, rank, most)
-    precision = np.empty((areas, thresholds, len(levels), classes))
-    scores = np.empty_like(precision)
-    recall = np.empty((areas, thresholds, classes))
-    levels = np.ascontiguousarray(levels, np.float64)
+    """What `Matches.curves` promises."""
+    precision, _, recall = _draw(matches, most, levels, with_scores=False)
+    return Curves(matches, most, levels, precision.transpose(2, 3, 1, 0), recall.transpose(2, 1, 0))
 
-    def draw(label: int) -> None:
-        size = start[label + 1] - start[label]
-        curves.class_curves(
-            label,
-            matches.start[label],
-            matches.start[label + 1],
-            start[label],
-            start[label + 1],
-            *events,
+
+def draw_scores(drawn: Curves) -> NDArray[np.float64]:
+    """What `Curves.score` promises."""
+    _, scores, _ = _draw(drawn.matches, drawn.max_dets, drawn.levels, with_scores=True)
+    return scores.transpose(2, 3, 1, 0)
+
+
+def _draw(
+    matches: Matches, most: int, levels: NDArray[np.float64], with_scores: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Precision and scores, (A, K, T, R), and recall, (A, K, T)."""
+    steps = matches.steps(most)
+    areas = len(matches.rule.areas)
+    shape = (areas, len(matches.classes), len(matches.rule.iou_thresholds))
+    precision, recall = np.empty((*shape, len(levels))), np.empty(shape)
+    scores = np.empty((*shape, len(levels)) if with_scores else (0, 0, 0, 0))
+    sizes = np.diff(steps.start)
+    longest = int(sizes.max(initial=0)) + 1
+
+    def draw(task: tuple[int, NDArray[np.int32]]) -> None:
+        area, classes = task
+        curves.draw_curves(
+            area,
+            classes,
+            matches.start,
             matches.row,
-            matches.inside,
-            matches.asked,
-            matches.pair_object,
-            matches.pair_bits,
             matches.found.score,
             matches.positives,
             levels,
-            np.empty(size, np.float64),
-            np.empty(size, np.int32),
+            *steps,
+            np.empty(longest),
+            np.empty(longest, np.int32),
             precision,
             scores,
             recall,
         )
 
-    for_each(draw, range(classes))
-    return Curves(levels, *(np.moveaxis(column, 0, -1) for column in (precision, scores, recall)))
+    tasks = [(area, classes) for area in range(areas) for classes in _shares(sizes)]
+    for_each(draw, tasks, threads=1 if sizes.sum() < WORTH_SHARING else None)
+    return precision, scores, recall
 
 
-def count_found(matches: Matches) -> NDArray[np.int64]:
-    """What `Matches.found_count` promises."""
+def count_true(matches: Matches) -> NDArray[np.int64]:
+    """What `Matches.true_count` promises."""
     rule = matches.rule
-    shape = (len(rule.max_dets), len(rule.areas), len(rule.iou_thresholds), len(matches.classes))
-    count = np.zeros(shape, np.int64)
-    label = matches.object_label[matches.pair_object]
-    cut = np.searchsorted(np.array(rule.max_dets), matches.pair_rank, side="right")
-    for area in range(shape[1]):
-        asked = matches.asked[matches.pair_object] >> np.uint64(area) & np.uint64(1) == 1
-        for threshold in range(shape[2]):
-            chosen = asked & (matches.pair_bits[:, area] >> np.uint64(threshold) & np.uint64(1) == 1)
-            np.add.at(count[:, area, threshold], (cut[chosen], label[chosen]), 1)
-    return np.cumsum(count, axis=0)
+    count = np.zeros(
+        (len(rule.max_dets), len(rule.areas), len(matches.classes), len(rule.iou_thresholds)), np.int64
+    )
+    curves.count_true(
+        matches.object_label[matches.pair_object],
+        np.searchsorted(np.array(rule.max_dets), matches.pair_rank, side="right"),
+        matches.asked[matches.pair_object],
+        matches.pair_bits,
+        count,
+    )
+    return np.cumsum(count, axis=0).swapaxes(2, 3)
 
 
-def _events(
-    matches: Matches, rank: NDArray[np.int32], most: int
-) -> tuple[tuple[NDArray[np.int32], ...], NDArray[np.int64]]:
-    """Pairs in the order of the walk, as `curves.meet_pairs` gives them, and where each class begins."""
-    pairs, areas = len(matches.pair_row), len(matches.rule.areas)
-    pair_first = np.full(len(matches.found), -1, np.int32)
-    pair_first[matches.pair_row[::-1]] = np.arange(pairs - 1, -1, -1, dtype=np.int32)
-    event_pair, event_position = np.empty(pairs, np.int32), np.empty(pairs, np.int32)
-    event_before = np.empty((pairs, areas), np.int32)
-    start = np.zeros(len(matches.classes) + 1, np.int64)
-    passed = np.empty(areas, np.int32)
-    for label in range(len(matches.classes)):
-        start[label + 1] = curves.meet_pairs(
-            matches.start[label],
-            matches.start[label + 1],
-            matches.row,
-            matches.inside,
-            rank,
-            most,
-            pair_first,
-            matches.pair_row,
-            start[label],
-            event_pair,
-            event_position,
-            event_before,
-            passed,
-        )
-    return (event_pair, event_position, event_before), start
+def _shares(size: NDArray[np.int64]) -> list[NDArray[np.int32]]:
+    """The classes dealt to the threads, the largest first."""
+    threads = thread_count() if size.sum() > WORTH_SHARING else 1
+    falling = np.argsort(-size, kind="stable").astype(np.int32)
+    return [np.ascontiguousarray(falling[turn::threads]) for turn in range(min(threads, len(falling)))]
 
 
 def _count_sort(
-    keys: NDArray[np.int32], rows: NDArray[np.int32], size: int
+    keys: NDArray[np.int32], rows: NDArray[np.int32] | None, size: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """The rows (by default all) by ``keys[row]``, those of a negative key left out; and where each key begins."""
+    rows = np.arange(len(keys), dtype=np.int32) if rows is None else rows
     order, start = np.empty(len(rows), np.int32), np.empty(size + 1, np.int64)
-    kept = sorting.count_sort(np.ascontiguousarray(keys), rows, start, order)
+    kept = sorting.count_sort(keys, rows, start, order)
     return order[:kept], start
 
 
-def _sort_walk(start: NDArray[np.int64], walk: NDArray[np.int32], bits: NDArray[np.uint64]) -> None:
-    """Sort each class of the walk by falling score, in place; the largest classes go first."""
-    keys, other_keys = np.empty(len(walk), np.uint64), np.empty(len(walk), np.uint64)
-    other_rows = np.empty_like(walk)
-    by_size = np.argsort(-np.diff(start)).astype(np.int32)
-
-    def sort(classes: NDArray[np.int32]) -> None:
-        count = np.empty(1 << sorting.DIGIT, np.int32)
-        sorting.sort_classes(start, classes, bits, walk, keys, other_keys, other_rows, count)
-
-    for_each(sort, [by_size[part :: thread_count()] for part in range(thread_count())])
+def _sorting_scratch(size: int) -> tuple[NDArray[Any], ...]:
+    return (
+        np.empty(size, np.uint64),
+        np.empty(size, np.uint64),
+        np.empty(size, np.int32),
+        np.empty(1 << sorting.DIGIT, np.int32),
+    )
 
 
 def _chunks(det_start: NDArray[np.int64], obj_start: NDArray[np.int64]) -> list[tuple[int, int]]:
@@ -262,18 +300,20 @@ def _chunks(det_start: NDArray[np.int64], obj_start: NDArray[np.int64]) -> list[
     pieces = 8 * thread_count() if work[-1] > WORTH_SHARING else 1
     cuts = np.searchsorted(work, np.linspace(0, work[-1], pieces + 1)[1:-1])
     edges = np.unique(np.r_[0, cuts, images]).tolist()
-    return list(zip(edges[:-1], edges[1:], strict=True)) or [(0, 0)]
+    return list(pairwise(edges)) or [(0, 0)]
 
 
-def _objects(xywh: NDArray[np.float64]) -> NDArray[np.float64]:
+def _corners(xywh: NDArray[np.float64]) -> NDArray[np.float64]:
     """(G, 5) x1, y1, x2, y2, width * height."""
     x, y, width, height = xywh.T
     return np.stack([x, y, width + x, height + y, width * height], axis=1)
 
 
-def _asked(truth: AnnotationTable, ranges: NDArray[np.float64]) -> NDArray[np.uint64]:
+def _asked(truth: AnnotationTable, ranges: NDArray[np.float64]) -> NDArray[np.uint16]:
     """(G,) words whose bit a says that the object is asked for in area range a."""
     area = truth.area[:, None]
     within = (area >= ranges[:, 0]) & (area <= ranges[:, 1]) & ~(truth.crowd | truth.ignored)[:, None]
-    words: NDArray[np.uint64] = within.astype(np.uint64) << np.arange(len(ranges), dtype=np.uint64)
-    return words.sum(axis=1, dtype=np.uint64)
+    asked = np.zeros(len(truth), np.uint16)
+    for index in range(len(ranges)):
+        asked |= within[:, index].astype(np.uint16) << index
+    return asked

@@ -8,10 +8,13 @@ from numpy.typing import NDArray
 from metrics.engine.compiling import kernel
 
 SMALL = 48
-"""Up to this many elements, moving one at a time beats counting digits."""
+"""Up to this many rows, moving one at a time beats counting digits."""
 
 DIGIT = 11
 """Bits that a pass of the radix sort looks at: 2,048 counters lie in the first cache."""
+
+PATIENCE = 4
+"""So many moves per row may be left after two passes of the radix sort, before all digits are sorted."""
 
 
 @kernel
@@ -47,80 +50,107 @@ def count_sort(
 
 
 @kernel
-def falling_keys(
-    bits: NDArray[np.uint64], rows: NDArray[np.int32], first: int, last: int, keys: NDArray[np.uint64]
-) -> int:
-    """Unsigned integers that rise as the scores of ``rows[first:last]`` fall.
-
-    Args:
-        bits: (N,) the float64 scores, their bits read as integers; no NaN.
-        keys: (M,); ``keys[first:last]`` is written.
-    """
-    sign = np.uint64(1) << np.uint64(63)
-    for place in range(first, last):
-        word = bits[rows[place]]
-        if word == sign:  # -0.0 is a tie with 0.0
-            word = np.uint64(0)
-        # The bits of a positive float rise with it, those of a negative one fall.
-        keys[place] = word if word & sign else ~(word | sign)
-    return last - first
-
-
-@kernel
-def sort_segment(
-    keys: NDArray[np.uint64],
+def sort_falling(
+    bits: NDArray[np.uint64],
     rows: NDArray[np.int32],
     first: int,
     last: int,
+    keys: NDArray[np.uint64],
     other_keys: NDArray[np.uint64],
     other_rows: NDArray[np.int32],
-    count: NDArray[np.int32],
+    digits: NDArray[np.int32],
 ) -> int:
-    """Sort ``rows[first:last]`` and their keys in place by rising key, ties in the order in which they stand.
+    """Sort ``rows[first:last]`` in place by falling score; ties stay in the order in which they stand.
 
     Args:
-        other_keys, other_rows: scratch as long as `keys`.
-        count: (2 ** DIGIT,) scratch.
+        bits: (N,) the float64 scores, their bits read as integers; no NaN.
+        rows: indices into `bits`.
+        first: place of the first row to sort.
+        last: place after the last.
+        keys: scratch of last - first.
+        other_keys: likewise.
+        other_rows: likewise.
+        digits: (2 ** DIGIT,) scratch.
     """
-    if last - first <= SMALL:
-        for place in range(first + 1, last):
-            key, row = keys[place], rows[place]
-            before = place - 1
-            while before >= first and keys[before] > key:
-                keys[before + 1] = keys[before]
-                rows[before + 1] = rows[before]
-                before -= 1
-            keys[before + 1] = key
-            rows[before + 1] = row
+    sign = np.uint64(1) << np.uint64(63)
+    size = last - first
+    is_sorted = True
+    least, most, before = ~np.uint64(0), np.uint64(0), np.uint64(0)
+    for place in range(size):
+        word = bits[rows[first + place]]
+        # The bits of a positive float rise with it, those of a negative one fall; -0.0 is a tie with 0.0.
+        key = ~(word | sign)
+        if word & sign:
+            key = word if word != sign else ~sign
+        keys[place] = key
+        is_sorted &= key >= before
+        least, most, before = min(least, key), max(most, key), key
+    if is_sorted:
         return 0
-    varying = np.uint64(0)  # bits in which the keys differ; scores that were float32 leave half of them
-    for place in range(first + 1, last):
-        varying |= keys[place] ^ keys[first]
-    mask = np.uint64((1 << DIGIT) - 1)
-    passes = 0
-    for shift in range(0, 64, DIGIT):
-        digit = np.uint64(shift)
-        if (varying >> digit) & mask == 0:
-            continue
-        count[:] = 0
-        for place in range(first, last):
-            count[(keys[place] >> digit) & mask] += 1
-        total = first
-        for value in range(count.size):
-            total, count[value] = total + count[value], total
-        for place in range(first, last):
-            value = (keys[place] >> digit) & mask
-            target = count[value]
-            count[value] = target + 1
-            other_keys[target] = keys[place]
-            other_rows[target] = rows[place]
-        keys, other_keys = other_keys, keys
-        rows, other_rows = other_rows, rows
-        passes += 1
-    if passes % 2 == 1:  # the result lies in the scratch
-        other_keys[first:last] = keys[first:last]
-        other_rows[first:last] = rows[first:last]
-    return passes
+    if size <= SMALL:
+        return _insertion_sort(keys, rows, first, size, size * size)
+    # Two passes over the digits that tell most keys apart, and few rows are left out of place.
+    shift = 0
+    while (most - least) >> np.uint64(shift) >= np.uint64(1) << np.uint64(2 * DIGIT):
+        shift += 1
+    _scatter(keys, rows, first, size, least, shift, digits, other_keys, other_rows, 0)
+    _scatter(other_keys, other_rows, 0, size, least, shift + DIGIT, digits, keys, rows, first)
+    if _insertion_sort(keys, rows, first, size, PATIENCE * size) < 0:
+        for low in range(0, 6 * DIGIT, 2 * DIGIT):
+            _scatter(keys, rows, first, size, least, low, digits, other_keys, other_rows, 0)
+            _scatter(other_keys, other_rows, 0, size, least, low + DIGIT, digits, keys, rows, first)
+    return size
+
+
+@kernel
+def _insertion_sort(
+    keys: NDArray[np.uint64], rows: NDArray[np.int32], first: int, size: int, patience: int
+) -> int:
+    """Sort ``keys[:size]`` and their rows by moving one at a time; -1 where that took more than `patience` moves."""
+    moves = 0
+    for place in range(1, size):
+        key, row = keys[place], rows[first + place]
+        hole = place
+        while hole > 0 and keys[hole - 1] > key:
+            keys[hole] = keys[hole - 1]
+            rows[first + hole] = rows[first + hole - 1]
+            hole -= 1
+        keys[hole] = key
+        rows[first + hole] = row
+        moves += place - hole
+        if moves > patience:
+            return -1
+    return moves
+
+
+@kernel
+def _scatter(
+    keys: NDArray[np.uint64],
+    rows: NDArray[np.int32],
+    first: int,
+    size: int,
+    least: int,
+    shift: int,
+    digits: NDArray[np.int32],
+    to_keys: NDArray[np.uint64],
+    to_rows: NDArray[np.int32],
+    to_first: int,
+) -> int:
+    """A stable pass by the digit of ``key - least`` at bit `shift`, from one pair of arrays into another."""
+    by, mask = np.uint64(shift), np.uint64((1 << DIGIT) - 1)
+    digits[:] = 0
+    for place in range(size):
+        digits[((keys[place] - least) >> by) & mask] += 1
+    total = 0
+    for digit in range(digits.size):
+        total, digits[digit] = total + digits[digit], total
+    for place in range(size):
+        digit = ((keys[place] - least) >> by) & mask
+        target = digits[digit]
+        digits[digit] = target + 1
+        to_keys[target] = keys[place]
+        to_rows[to_first + target] = rows[first + place]
+    return size
 
 
 @kernel
@@ -132,18 +162,20 @@ def sort_classes(
     keys: NDArray[np.uint64],
     other_keys: NDArray[np.uint64],
     other_rows: NDArray[np.int32],
-    count: NDArray[np.int32],
+    digits: NDArray[np.int32],
 ) -> int:
     """Sort the rows of each of `classes` by falling score; ties stay as they stand.
 
     Args:
         start: (K + 1,) where each class begins in `rows`.
-        classes: those to sort: the others may be sorted by another thread meanwhile.
+        classes: those to sort; the others may be sorted by another thread meanwhile.
+        bits: see `sort_falling`.
         rows: (D,) sorted in place.
-        keys, other_keys, other_rows: scratch of D; count: scratch of 2 ** DIGIT.
+        keys: scratch as long as the longest of the classes.
+        other_keys: likewise.
+        other_rows: likewise.
+        digits: (2 ** DIGIT,) scratch.
     """
     for label in classes:
-        first, last = start[label], start[label + 1]
-        falling_keys(bits, rows, first, last, keys)
-        sort_segment(keys, rows, first, last, other_keys, other_rows, count)
+        sort_falling(bits, rows, start[label], start[label + 1], keys, other_keys, other_rows, digits)
     return len(classes)

@@ -18,9 +18,9 @@ def thread_count() -> int:
     return max(1, min(available, int(limit))) if limit.isdigit() else available
 
 
-def for_each(function: Callable[[T], R], tasks: Sequence[T]) -> list[R]:
-    """``[function(task) for task in tasks]``, on all cores; the first task is the first to begin."""
-    threads = min(thread_count(), len(tasks))
+def for_each(function: Callable[[T], R], tasks: Sequence[T], threads: int | None = None) -> list[R]:
+    """``[function(task) for task in tasks]``, on all cores (or so many threads); the first task begins first."""
+    threads = min(threads or thread_count(), len(tasks))
     if threads <= 1:
         return [function(task) for task in tasks]
     with ThreadPoolExecutor(threads) as pool:

@@ -51,17 +51,17 @@ def average_precision(matches: Matches, max_dets: int | None = None) -> list[Val
         values.append(Value(name, _mean(precision[index, :, :, 0]), "", first, iou_text([iou]), most))
     for index, area in enumerate(others, start=1):
         values.append(Value(f"ap_{area}", _mean(precision[..., index]), "", area, all_iou, most))
-    per_class = precision.mean(axis=1)  # (T, K, A); NaN for classes that have nothing asked for
-    for label, name in enumerate(matches.classes):
-        values.append(Value("ap", float(per_class[:, label, 0].mean()), name, first, all_iou, most))
-        for wanted in (0.5, 0.75):
-            if wanted in rule.iou_thresholds:
-                value = float(per_class[rule.threshold_index(wanted), label, 0])
-                values.append(Value(f"ap{wanted * 100:.6g}", value, name, first, iou_text([wanted]), most))
-        for index, area in enumerate(others, start=1):
-            values.append(
-                Value(f"ap_{area}", float(per_class[:, label, index].mean()), name, area, all_iou, most)
-            )
+    per_class = precision.mean(axis=1)  # (T, K, A); NaN for a class that has nothing asked for
+    columns = [("ap", per_class[..., 0].mean(axis=0), first, all_iou)]
+    for iou in (0.5, 0.75):
+        if iou in rule.iou_thresholds:
+            at_one = per_class[rule.threshold_index(iou), :, 0]
+            columns.append((f"ap{iou * 100:.6g}", at_one, first, iou_text([iou])))
+    for index, area in enumerate(others, start=1):
+        columns.append((f"ap_{area}", per_class[..., index].mean(axis=0), area, all_iou))
+    for name, numbers, area, iou_span in columns:
+        for class_name, value in zip(matches.classes, numbers.tolist(), strict=True):
+            values.append(Value(name, value, class_name, area, iou_span, most))
     return values
 
 

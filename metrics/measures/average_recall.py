@@ -16,6 +16,9 @@ def average_recall(matches: Matches) -> list[Value]:
     ``ar_<n>`` counts the n surest detections of each image and class, for each of the rule's max_dets;
     ``ar_<area>`` all of them, in each area range but the first. Classes without an object that is asked for do not
     count; where there is no other, the value is NaN.
+
+    Args:
+        matches: detections and what they found.
     """
     rule, recall = matches.rule, recalls(matches)
     iou = iou_text(rule.iou_thresholds)
@@ -28,11 +31,13 @@ def average_recall(matches: Matches) -> list[Value]:
     for index, area in enumerate(others, start=1):
         values.append(Value(f"ar_{area}", _mean(recall[-1, index]), "", area, iou, most))
     per_class = recall.mean(axis=2)  # (M, A, K)
-    for label, name in enumerate(matches.classes):
-        for index, cut in enumerate(rule.max_dets):
-            values.append(Value(f"ar_{cut}", float(per_class[index, 0, label]), name, first, iou, cut))
-        for index, area in enumerate(others, start=1):
-            values.append(Value(f"ar_{area}", float(per_class[-1, index, label]), name, area, iou, most))
+    columns = [(f"ar_{cut}", per_class[index, 0], first, cut) for index, cut in enumerate(rule.max_dets)]
+    columns += [
+        (f"ar_{area}", per_class[-1, index], area, most) for index, area in enumerate(others, start=1)
+    ]
+    for name, numbers, area, cut in columns:
+        for class_name, value in zip(matches.classes, numbers.tolist(), strict=True):
+            values.append(Value(name, value, class_name, area, iou, cut))
     return values
 
 
@@ -40,10 +45,13 @@ def recalls(matches: Matches) -> NDArray[np.float64]:
     """(M, A, T, K) recall for each of the rule's max_dets, area ranges, thresholds and classes.
 
     NaN for a class that has no object asked for in the range.
+
+    Args:
+        matches: detections and what they found.
     """
     positives = matches.positives[:, None].astype(np.float64)
     positives[positives == 0] = np.nan
-    return np.asarray(matches.found_count / positives)
+    return np.asarray(matches.true_count / positives)
 
 
 def _mean(recall: NDArray[np.float64]) -> float:

@@ -36,7 +36,7 @@ def assert_is_the_reference(matches: Matches, reference: Reference) -> None:
         ):
             assert_array_equal(np.nan_to_num(ours, nan=-1.0), theirs[..., index])
         with np.errstate(invalid="ignore"):
-            recall = matches.found_count[index] / matches.positives[:, None]
+            recall = matches.true_count[index] / matches.positives[:, None]
         assert_array_equal(np.nan_to_num(recall, nan=-1.0), np.moveaxis(reference.recall[..., index], 2, 0))
 
     rule, catalog = matches.rule, matches.truth.catalog
@@ -102,7 +102,7 @@ def test_the_order_of_detections_does_not_matter_without_ties(scene: Scene, rand
     random.shuffle(rows)  # type: ignore[attr-defined]
     one, other = match(scene.truth, scene.found), match(scene.truth, with_found(scene, rows).found)
     assert_array_equal(one.curves().precision, other.curves().precision)
-    assert_array_equal(one.found_count, other.found_count)
+    assert_array_equal(one.true_count, other.true_count)
 
 
 def test_no_detections_find_nothing_and_no_objects_are_not_defined() -> None:
