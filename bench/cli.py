@@ -152,5 +152,5 @@ def _prepare_matplotlib() -> None:
     if "MPLCONFIGDIR" not in os.environ:
         home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
         nearest = next((folder for folder in (home, *home.parents) if folder.exists()), home)
-        if not os.access(nearest, os.W_OK):
+        if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
             os.environ["MPLCONFIGDIR"] = tempfile.mkdtemp(prefix="detbench-matplotlib-")

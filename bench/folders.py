@@ -19,7 +19,7 @@ from reports.results import RunFolder
 def slug(text: str) -> str:
     """`text` as part of a file's name: small letters, digits, ``.`` and ``_``; with a digest where it lost something."""
     plain = re.sub(r"[^a-z0-9._]+", "-", text.lower()).strip("-.")[:40].rstrip("-.")
-    if plain == text:
+    if plain == text != "":
         return plain
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
     return f"{plain}-{digest}" if plain else digest

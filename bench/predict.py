@@ -99,7 +99,7 @@ class Candidates:
         try:
             table = pq.read_table(path)
             about = json.loads((table.schema.metadata or {})[_KEY])
-            column = {name: table[name].to_numpy() for name in ("image", "label", "score", *_CORNERS)}
+            column = {name: table[name].to_numpy().copy() for name in ("image", "label", "score", *_CORNERS)}
         except (KeyError, OSError, ValueError, pa.ArrowException) as error:
             raise InputError(
                 f"{path}: no file of candidates ({error}); evaluate again with candidates saved"
@@ -177,9 +177,11 @@ def predict(
                 continue
             pixels = samples.images.to(device, non_blocking=True)
             kept, raw = _detect(detector, pixels, wanted)
+            kept, raw = _on_cpu(kept), _on_cpu(raw)
             for i, index in enumerate(samples.index.tolist()):
-                boxes = samples.placement.to_original(kept[i].boxes.cpu(), i)
-                row = _Found(index, boxes.numpy(), _numpy(kept[i].scores), _numpy(kept[i].labels))
+                _require_finite(kept[i], split, index)
+                boxes = samples.placement.to_original(kept[i].boxes, i)
+                row = _Found(index, boxes.numpy(), kept[i].scores.numpy(), kept[i].labels.numpy())
                 if raw:
                     row.candidates = _surest(raw[i], candidates_per_image)
                     row.placement = tuple(
@@ -225,19 +227,35 @@ def _detect(
     return [able.nms(candidates) for candidates in raw], raw
 
 
+def _on_cpu(of_images: list[Detections]) -> list[Detections]:
+    """Copied in three pieces however many images there are: each copy makes the device wait."""
+    if not of_images or of_images[0].boxes.device.type == "cpu":
+        return of_images
+    counts = [len(found.scores) for found in of_images]
+    boxes = torch.cat([found.boxes for found in of_images]).cpu()
+    scores = torch.cat([found.scores for found in of_images]).cpu()
+    labels = torch.cat([found.labels for found in of_images]).cpu()
+    columns = (torch.split(column, counts) for column in (boxes, scores, labels))
+    return [Detections(*of_image) for of_image in zip(*columns, strict=True)]
+
+
+def _require_finite(found: Detections, split: Split, index: int) -> None:
+    """Before clipping, which would hide an infinite box."""
+    if not (torch.isfinite(found.boxes).all() and torch.isfinite(found.scores).all()):
+        raise InputError(
+            f"image {split.truth.catalog.image_ids[index]!r}: a detection is not finite (NaN or infinite); "
+            "the weights are damaged, or their training diverged: lower train.lr"
+        )
+
+
 def _surest(candidates: Detections, most: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     # Stable, so that equal scores stay in the detector's order, which decides between them in suppression.
     order = torch.argsort(candidates.scores, descending=True, stable=True)[:most]
     return (
-        _numpy(candidates.boxes[order].float()),
-        _numpy(candidates.scores[order].float()),
-        _numpy(candidates.labels[order]),
+        candidates.boxes[order].float().numpy(),
+        candidates.scores[order].float().numpy(),
+        candidates.labels[order].numpy(),
     )
-
-
-def _numpy(tensor: Tensor) -> NDArray[Any]:
-    array: NDArray[Any] = tensor.cpu().numpy()
-    return array
 
 
 def _table(catalog: Catalog, found: Sequence[_Found]) -> DetectionTable:
@@ -245,13 +263,6 @@ def _table(catalog: Catalog, found: Sequence[_Found]) -> DetectionTable:
     corners = np.concatenate([row.boxes for row in found]) if found else np.zeros((0, 4))
     score = np.concatenate([row.scores for row in found]) if found else np.zeros(0)
     image = np.repeat(np.array([row.index for row in found], dtype=np.int32), counts)
-    wrong = ~(np.isfinite(corners).all(axis=1) & np.isfinite(score))
-    if wrong.any():
-        first = catalog.image_ids[image[np.argmax(wrong)]]
-        raise InputError(
-            f"{int(wrong.sum())} detections are not finite (NaN or infinite), the first on image {first!r}; "
-            "the weights are damaged, or their training diverged: lower train.lr"
-        )
     xywh = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
     label = np.concatenate([row.labels for row in found]) if found else np.zeros(0)
     return DetectionTable(

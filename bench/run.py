@@ -213,16 +213,16 @@ class _Work:
             rule = MatchRule(max_dets=settings.max_dets)
             headline = evaluate(split.truth, found, measures=settings.measures, rule=rule).headline
             stage.advance(ap=headline["ap"])
-        history = pd.DataFrame(trained.history)
+        history = pd.DataFrame(trained.history) if trained.history else None
         result = self._result(detector, trained, split, headline)
-        if not self.config.train.keep_checkpoint:
-            shutil.rmtree(self.folder / "checkpoint", ignore_errors=True)
-        self.log.write("finished", **headline)
         saved = save_result(self.folder, result, split.truth, found, history)
         if self.around.page:
             with self.around.progress.stage("report", 1) as stage:
                 write_report([saved], self.folder, images_of(split), show_paths=self.around.show_paths)
                 stage.advance()
+        if not self.config.train.keep_checkpoint:
+            shutil.rmtree(self.folder / "checkpoint", ignore_errors=True)
+        self.log.write("finished", **headline)
 
     def _result(
         self, detector: nn.Module, trained: TrainingResult, split: Split, headline: dict[str, float]

@@ -1,0 +1,274 @@
+"""The command line: help, several values, exit codes, one line for a mistake, and the whole main job."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_runs import TINY, tiny_sets
+
+from bench import cli
+from bench.cli import each_with_its_option, main
+from bench.commands import run as run_command
+from bench.stopping import Stopped
+from detectors.registry import VARIANTS
+from metrics.errors import InputError, InputWarning, MachineError, PartialError
+from reports.results import RunFolder
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("run --variant ssd fcos --seed 1", "run --variant ssd --variant fcos --seed 1"),
+        ("run --variant ssd --variant fcos", "run --variant ssd --variant fcos"),
+        ("run --set a=1 b=2 --set c=3", "run --set a=1 --set b=2 --set c=3"),
+        ("run --variant=ssd fcos", "run --variant=ssd --variant fcos"),
+        ("compare a b --out c", "compare a b --out c"),
+        ("run --set a=-1", "run --set a=-1"),
+    ],
+)
+def test_options_take_several_values(typed, meant):
+    assert each_with_its_option(typed.split()) == meant.split()
+
+
+@given(st.lists(st.sampled_from(["run", "--variant", "--set", "--out", "x", "a=1", "--quiet"]), max_size=8))
+def test_spelling_out_is_done_once(words):
+    once = each_with_its_option(words)
+    assert each_with_its_option(once) == once
+
+
+def test_help_is_quick_and_says_what_there_is():
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "--help"], capture_output=True, text=True, check=True
+    )
+    seconds = time.perf_counter() - began
+    for name in ("run", "compare", "eval", "list", "config"):
+        assert f" {name} " in done.stdout
+    code = "import sys; from bench.cli import main; main(['--help']); print('torch' in sys.modules, file=sys.stderr)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr == "False\n"
+    assert seconds < 5  # 0.3 on an idle machine; without torch it cannot be much more
+
+
+@pytest.mark.parametrize("command", ["run", "compare", "eval", "list", "config"])
+def test_each_command_has_help(command, capsys):
+    assert main([command, "--help"]) == 0
+    assert f"python -m bench {command}" in capsys.readouterr().out
+
+
+def test_list_shows_all_that_has_a_name(capsys):
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    for name in [*VARIANTS.names(), "shapes", "coco", "voc", "yolo", "average_precision"]:
+        assert name in out
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("run --variant retinet", "error: unknown variant 'retinet'; did you mean 'retinanet'?"),
+        ("run --variant ssd --set nms.iuo=1", "error: nms.iuo: no such setting; did you mean 'iou'?"),
+        ("run --variant ssd --set train.lr=fast", "error: train.lr: expected a number, got 'fast'"),
+        ("run --variant ssd --data nowhere/at/all", "error: nowhere/at/all: no such folder or file; "),
+        ("run --variant ssd --config gone.toml", "error: gone.toml: no such file"),
+        ("run --variant ssd --preset gone", "error: unknown preset 'gone'"),
+        ("run", "error: Missing option '--variant'. Say which, as in --variant ssd; "),
+        ("run --variant ssd --epochs many", "error: Invalid value for '--epochs'"),
+        ("run --variant ssd --bogus", "error: No such option: --bogus"),
+        ("rum", "error: No such command 'rum'"),
+        ("compare gone", "error: "),
+        ("eval --truth gone.json --found gone.json", "error: gone.json: no such file or folder"),
+    ],
+)
+def test_row_55_a_mistake_is_one_line_and_exit_code_2(words, line, capsys):
+    assert main(words.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(line)
+    assert captured.err.count("\n") == 1
+    assert "Traceback" not in captured.err
+
+
+def test_row_42_a_device_that_is_absent_is_exit_code_3(tmp_path, capsys):
+    words = ["run", "--variant", "ssd", "--quiet", "--out", str(tmp_path)]
+    assert main([*words, "--set", *tiny_sets(device="cuda:77")]) == 3
+    assert capsys.readouterr().err.startswith("error: device 'cuda:77' cannot be used")
+
+
+def played(monkeypatch, error: BaseException) -> None:
+    def fail(*args, **settings):
+        raise error
+
+    monkeypatch.setattr(run_command, "_run", fail)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (InputError("x: wrong"), 2, "error: x: wrong\n"),
+        (InputWarning("odd"), 2, "error: odd (--strict)\n"),
+        (MachineError("no room"), 3, "error: no room\n"),
+        (PartialError("half"), 4, "error: half\n"),
+        (Stopped(15, "saved"), 143, "error: stopped by SIGTERM; saved\n"),
+        (
+            OSError(28, "No space left on device", "/x/y"),
+            3,
+            "error: /x/y: No space left on device; free some space or choose another folder\n",
+        ),
+        (MemoryError(), 3, "error: out of memory; lower train.batch, evaluate.batch or image.size\n"),
+        (
+            ZeroDivisionError("oh"),
+            1,
+            "error: a fault of this program: ZeroDivisionError: oh; --debug shows where\n",
+        ),
+    ],
+)
+def test_each_kind_of_end_has_its_exit_code(error, code, line, monkeypatch, capsys):
+    played(monkeypatch, error)
+    assert main(["run", "--variant", "ssd"]) == code
+    assert capsys.readouterr().err == line
+
+
+def test_debug_shows_where(monkeypatch, capsys):
+    played(monkeypatch, InputError("x: wrong"))
+    assert main(["run", "--variant", "ssd", "--debug"]) == 2
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert err.endswith("error: x: wrong\n")
+
+
+def test_a_warning_is_a_line_and_with_strict_an_error(monkeypatch, capsys):
+    monkeypatch.setattr(
+        run_command, "_run", lambda *args, **settings: warnings.warn(InputWarning("odd"), stacklevel=1)
+    )
+    assert main(["run", "--variant", "ssd"]) == 0
+    assert capsys.readouterr().err == "warning: odd\n"
+    assert main(["run", "--variant", "ssd", "--strict"]) == 2
+    assert capsys.readouterr().err == "error: odd (--strict)\n"
+
+
+def test_row_55_the_resolved_settings_are_printed_with_their_origins(capsys, tmp_path):
+    assert main(["config", "--variant", "ssd", "--set", "nms.iou=0.4"]) == 0
+    printed = capsys.readouterr().out
+    assert "iou = 0.4  # --set" in printed
+    assert main(["run", "--variant", "ssd", "--set", "nms.iou=0.4", "--show-config"]) == 0
+    assert capsys.readouterr().out == printed
+    (tmp_path / "again.toml").write_text(printed)
+    assert main(["config", "--variant", "ssd", "--config", str(tmp_path / "again.toml")]) == 0
+    assert "iou = 0.4  # again.toml" in capsys.readouterr().out
+
+
+def test_a_size_of_the_drawn_images_is_the_network_s_input_unless_it_is_set(capsys):
+    assert main(["config", "--variant", "ssd", "--set", "data.size=64,96", "data.scale=8,32"]) == 0
+    assert "[image]\nsize = [64, 96]" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The main job: three variants, one comparison."""
+    out = tmp_path_factory.mktemp("runs")
+    narrow = ["ssd.neck_channels=8", "retinanet.head.channels=8", "fcos.head.channels=8"]
+    sets = [f"{name}={value}" for name, value in TINY.items()] + narrow
+    words = ["run", "--variant", "ssd", "retinanet,fcos", "--out", str(out), "--quiet", "--set", *sets]
+    assert main(words) == 0
+    return out
+
+
+def runs_in(out: Path) -> list[Path]:
+    return sorted(path.parent for path in out.glob("*/result.json"))
+
+
+def test_several_variants_are_run_and_compared_on_one_page(three):
+    assert [path.name.split("-")[0] for path in runs_in(three)] == ["fcos", "retinanet", "ssd"]
+    (comparison,) = three.glob("comparison-*")
+    assert {"report.html", "leaderboard.csv", "metrics.csv"} <= {path.name for path in comparison.iterdir()}
+    page = (comparison / "report.html").read_text()
+    assert all(name in page for name in ("ssd", "retinanet", "fcos"))
+    assert RunFolder.open(runs_in(three)[0]).result.command.startswith("python -m bench ")
+
+
+def test_runs_that_are_done_can_be_compared_again(three, tmp_path, capsys):
+    one, two, _ = map(str, runs_in(three))
+    assert main(["compare", one, two, "--out", str(tmp_path / "page"), "--quiet"]) == 0
+    assert f"report: {tmp_path / 'page' / 'report.html'}" in capsys.readouterr().out
+    assert (tmp_path / "page" / "leaderboard.csv").is_file()
+
+
+def test_row_37_runs_on_different_truth_are_not_compared(three, tmp_path, capsys):
+    words = ["run", "--variant", "ssd", "--out", str(tmp_path), "--quiet"]
+    assert main([*words, "--set", *tiny_sets(data__test=5, train__epochs=0)]) == 0
+    capsys.readouterr()
+    assert main(["compare", str(runs_in(three)[0]), str(runs_in(tmp_path)[0])]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: these runs were measured on different truth and cannot be compared: ")
+    assert "run the others again on the same --data" in err
+    assert err.count("\n") == 1
+
+
+def test_detections_made_elsewhere_enter_the_comparison(three, tmp_path, capsys):
+    from metrics.formats.coco import write_detections, write_truth
+
+    ours = RunFolder.open(runs_in(three)[0])
+    theirs = tmp_path / "dets.parquet"
+    ours.found.save(theirs)
+    words = ["eval", "--truth", str(ours.path / "truth.parquet"), "--found", str(theirs)]
+    assert main([*words, "--name", "<b>yolo</b>", "--out", str(tmp_path)]) == 0
+    (made,) = runs_in(tmp_path)
+    scored = RunFolder.open(made)
+    assert scored.result.variant == "<b>yolo</b>"
+    assert scored.result.headline == ours.result.headline
+    assert scored.result.data.fingerprint == ours.result.data.fingerprint
+    assert main(["compare", str(made), str(ours.path), "--out", str(tmp_path / "page"), "--quiet"]) == 0
+    assert "<b>yolo</b>" not in (tmp_path / "page" / "report.html").read_text()
+    capsys.readouterr()
+    write_truth(ours.truth, tmp_path / "gt.json")
+    write_detections(ours.found, tmp_path / "dets.json")
+    words = ["eval", "--truth", str(tmp_path / "gt.json"), "--found", str(tmp_path / "dets.json")]
+    assert main([*words, "--verify", "--out", str(tmp_path / "verified")]) == 0
+    assert "the same numbers" in capsys.readouterr().out
+
+
+def test_row_1_somebody_who_found_nothing_is_scored(three, tmp_path, capsys):
+    from metrics.formats.coco import write_truth
+
+    write_truth(RunFolder.open(runs_in(three)[0]).truth, tmp_path / "gt.json")
+    (tmp_path / "none.json").write_text("[]")
+    words = ["eval", "--truth", str(tmp_path / "gt.json"), "--found", str(tmp_path / "none.json")]
+    assert main([*words, "--out", str(tmp_path / "runs")]) == 0
+    (made,) = runs_in(tmp_path / "runs")
+    assert json.loads((made / "result.json").read_text())["headline"]["ap"] == 0.0
+    assert (made / "report.html").is_file()
+
+
+def test_seeds_are_runs_of_their_own_on_the_same_images(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.run.write_report", lambda *args, **settings: None)
+    words = ["run", "--variant", "ssd", "--seeds", "2", "--seed", "5", "--out", str(tmp_path), "--quiet"]
+    assert main([*words, "--set", *tiny_sets(train__epochs=1)]) == 0
+    results = [RunFolder.open(path).result for path in runs_in(tmp_path)]
+    assert sorted(result.seed for result in results) == [5, 6]
+    assert len({result.data.fingerprint for result in results}) == 1
+
+
+@pytest.mark.slow
+def test_row_53_no_display_no_home_and_no_fonts_cache(tmp_path):
+    closed = tmp_path / "home"
+    closed.write_text("a file, where a home would be")
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MPL", "XDG", "DISPLAY"))
+    }
+    environment |= {"HOME": str(closed), "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    words = ["run", "--variant", "ssd", "--out", str(tmp_path / "runs"), "--set", *tiny_sets(train__epochs=1)]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *words], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "report: " in done.stdout
+    assert "matplotlib" not in done.stderr.lower()
+    assert "training: done" in done.stderr

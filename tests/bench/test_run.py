@@ -1,0 +1,276 @@
+"""A run folder: whole or absent, named by its cause, with all that its result came from."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+from collections import namedtuple
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_runs import tiny_config
+
+from bench import folders, toml
+from bench import run as run_module
+from bench.config import resolve
+from bench.folders import digest, slug, whole
+from bench.run import Circumstances, open_configured, run, run_name
+from detectors.registry import VARIANTS
+from metrics.errors import InputError, MachineError
+from metrics.evaluate import evaluate
+from reports.results import RunFolder
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    config = tiny_config(evaluate__save_candidates=True)
+    return run(
+        config, tmp_path_factory.mktemp("runs"), circumstances=Circumstances(command="python -m bench run")
+    )
+
+
+def test_a_run_leaves_all_its_files(done):
+    names = {path.name for path in done.path.iterdir()}
+    assert names >= {
+        "config.toml",
+        "result.json",
+        "metrics.csv",
+        "history.csv",
+        "truth.parquet",
+        "detections.parquet",
+        "candidates.parquet",
+        "weights.safetensors",
+        "report.html",
+        "log.jsonl",
+    }
+    assert "checkpoint" not in names
+    assert not [name for name in names if name.startswith(".")]
+    assert not list(done.path.parent.glob("*.partial"))
+
+
+def test_the_result_says_what_the_files_say(done):
+    result = done.result
+    assert result.headline["ap"] == pytest.approx(
+        evaluate(done.truth, done.found).headline["ap"], nan_ok=True
+    )
+    assert (result.data.images, result.data.split, result.data.classes) == (6, "test", 5)
+    assert result.data.fingerprint == done.truth.fingerprint
+    assert result.budget.images_seen == 24
+    assert result.budget.train_seconds <= result.budget.total_seconds
+    assert len(done.history) == 2
+    assert result.variant_source == VARIANTS["ssd"].source
+    assert result.command == "python -m bench run"
+
+
+def test_the_settings_beside_the_result_give_the_same_run(done):
+    again = resolve("ssd", file=done.path / "config.toml")
+    assert run_name(again, open_configured(again)) == done.path.name
+    assert again.tree() == done.result.config
+
+
+def test_the_same_cause_is_not_done_twice(done):
+    before = (done.path / "result.json").stat().st_mtime_ns
+    again = run(tiny_config(evaluate__save_candidates=True), done.path.parent)
+    assert again.path == done.path
+    assert (again.path / "result.json").stat().st_mtime_ns == before
+
+
+def test_a_fresh_run_gives_the_same_numbers(done, tmp_path):
+    config = tiny_config(evaluate__save_candidates=True)
+    again = run(config, tmp_path, circumstances=Circumstances(page=False))
+    marker = again.path / "marker"
+    marker.write_text("old")
+    fresh = run(config, tmp_path, circumstances=Circumstances(fresh=True, page=False))
+    assert not marker.exists()
+    assert fresh.result.headline == done.result.headline
+    assert (fresh.path / "detections.parquet").read_bytes() == (done.path / "detections.parquet").read_bytes()
+
+
+def name_of(**settings) -> str:
+    config = tiny_config(**settings)
+    return run_name(config, open_configured(config))
+
+
+def test_the_name_tells_variant_data_seed_and_cause():
+    assert re.fullmatch(r"ssd-shapes-3-[0-9a-f]{10}", name_of(seed=3))
+
+
+@pytest.mark.parametrize(
+    "other", [{"train__lr": 0.5}, {"nms__iou": 0.3}, {"data__seed": 1}, {"data__test": 7}, {"seed": 1}]
+)
+def test_another_cause_has_another_name(other):
+    assert name_of(**other) != name_of()
+
+
+@pytest.mark.parametrize("other", [{"workers": 2}, {"train__log_every": 3}, {"train__checkpoint_minutes": 1}])
+def test_what_changes_no_number_changes_no_name(other):
+    assert name_of(**other) == name_of()
+
+
+def test_the_name_depends_on_the_bytes_of_the_weights_and_not_on_where_they_are(tmp_path):
+    (tmp_path / "a.safetensors").write_bytes(b"1")
+    shutil.copy(tmp_path / "a.safetensors", tmp_path / "b.safetensors")
+    (tmp_path / "c.safetensors").write_bytes(b"2")
+    one, same, other = (name_of(backbone__weights=tmp_path / f"{name}.safetensors") for name in "abc")
+    assert one == same != other
+
+
+def test_row_34_one_image_of_each_split_and_one_class_is_enough(tmp_path):
+    config = tiny_config(
+        data__train=1, data__val=1, data__test=1, data__classes="[disk]", data__objects="1,1", train__epochs=1
+    )
+    result = run(config, tmp_path).result
+    assert (result.data.images, result.data.classes) == (1, 1)
+    assert result.headline["ap"] is not None
+
+
+def test_row_2_no_object_to_measure_ends_before_training(tmp_path):
+    # A chance of nothing is drawn away: an image without an object is the only one of its split.
+    seeds = (seed for seed in range(200) if _empty_test_split(seed))
+    config = tiny_config(data__test=1, data__objects="0,1", data__seed=next(seeds))
+    with pytest.raises(InputError):
+        run(config, tmp_path)
+    assert not list(tmp_path.glob("*/result.json"))
+    assert not list(tmp_path.glob("*/checkpoint/*"))
+
+
+def _empty_test_split(seed: int) -> bool:
+    from bench.datasets.shapes import ShapesConfig, draw
+
+    shapes = ShapesConfig(size=(64, 64), scale=(12, 40), objects=(0, 1), seed=seed)
+    return not draw(shapes, "test", 0)[1]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "LFS"),
+        (b"\x08\x00\x00\x00\x00\x00\x00\x00{}", "w.safetensors"),
+        (b"", "w.safetensors"),
+    ],
+)
+def test_row_38_weights_that_cannot_be_used_end_before_training(tmp_path, content, says):
+    file = tmp_path / "w.safetensors"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=says):
+        run(tiny_config(backbone__weights=file), tmp_path / "runs")
+    assert not list((tmp_path / "runs").glob("*/result.json"))
+
+
+def test_row_38_weights_with_code_in_them_run_nothing(tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    file = tmp_path / "w.pth"
+    torch.save({"a": Payload()}, file)
+    with pytest.raises(InputError, match=r"w\.pth"):
+        run(tiny_config(backbone__weights=file), tmp_path / "runs")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_row_38_weights_of_another_network_are_told_by_their_keys(tmp_path):
+    from safetensors.torch import save_file
+
+    file = tmp_path / "w.safetensors"
+    save_file({"elsewhere.weight": torch.zeros(2)}, file)
+    with pytest.raises(InputError, match=r"elsewhere\.weight"):
+        run(tiny_config(backbone__weights=file), tmp_path / "runs")
+
+
+def test_row_45_a_disk_that_is_too_small_is_refused_before_the_work(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(folders.shutil, "disk_usage", lambda path: usage(10**9, 10**9 - 1000, 1000))
+    with pytest.raises(MachineError) as caught:
+        run(tiny_config(), tmp_path)
+    assert re.fullmatch(
+        re.escape(str(tmp_path))
+        + r": 0 MB free, and this run needs about \d+; free some space or choose another folder with --out",
+        str(caught.value),
+    )
+
+
+def test_row_45_a_folder_that_cannot_be_written_to_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MachineError, match=r"cannot be written to \(.*\); choose another folder with --out"):
+        run(tiny_config(), tmp_path / "file" / "runs")
+
+
+def test_row_45_a_disk_that_fills_up_leaves_no_half_run_and_the_last_state(tmp_path, monkeypatch):
+    def full(*args, **settings):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(run_module, "save_result", full)
+    with pytest.raises(OSError, match="No space"):
+        run(tiny_config(), tmp_path)
+    (left,) = tmp_path.iterdir()
+    assert left.name.endswith(".partial")
+    monkeypatch.undo()
+    finished = run(tiny_config(), tmp_path)
+    events = [json.loads(line)["event"] for line in (finished.path / "log.jsonl").read_text().splitlines()]
+    assert "resumed" in events
+    assert [path.name for path in tmp_path.iterdir()] == [finished.path.name]
+
+
+def test_two_processes_do_not_work_on_one_run(tmp_path):
+    with (
+        whole(tmp_path / "one"),
+        pytest.raises(MachineError, match="another process is working on this run"),
+        whole(tmp_path / "one"),
+    ):
+        pass
+    assert (tmp_path / "one").is_dir()
+
+
+def test_a_block_that_fails_leaves_its_work_for_the_next(tmp_path):
+    def fail() -> None:
+        with whole(tmp_path / "one") as folder:
+            (folder / "work").write_text("half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert not (tmp_path / "one").exists()
+    with whole(tmp_path / "one") as folder:
+        assert (folder / "work").read_text() == "half"
+    assert (tmp_path / "one" / "work").read_text() == "half"
+
+
+@given(st.text(max_size=80))
+def test_row_26_a_slug_is_a_safe_name(text):
+    name = slug(text)
+    assert re.fullmatch(r"[a-z0-9._-]{1,60}", name)
+    assert not name.startswith((".", "-"))
+
+
+@given(st.text(max_size=12), st.text(max_size=12))
+def test_row_26_different_names_have_different_slugs(one, other):
+    assert (slug(one) == slug(other)) == (one == other)
+
+
+def test_a_plain_name_is_its_own_slug():
+    assert slug("ssd") == "ssd"
+    assert slug("my_data.v2") == "my_data.v2"
+
+
+def test_a_digest_does_not_depend_on_the_order_of_settings():
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 1, "b": 3})
+
+
+def test_absolute_paths_stay_out_of_the_result(tmp_path, monkeypatch):
+    from bench.checkpoint import save_weights
+    from bench.run import build_detector
+
+    config = tiny_config(train__epochs=0)
+    weights = tmp_path / "w.safetensors"
+    save_weights(weights, build_detector(config, 5).backbone.body)
+    made = run(tiny_config(train__epochs=0, backbone__weights=weights), tmp_path / "runs")
+    assert made.result.config["backbone"]["weights"] == "w.safetensors"
+    assert str(tmp_path) not in (made.path / "result.json").read_text()
+    assert str(tmp_path) not in (made.path / "report.html").read_text()
+    assert toml.read(made.path / "config.toml")["backbone"]["weights"] == str(weights)
