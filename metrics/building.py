@@ -24,10 +24,6 @@ class AnnotationBuilder:
 
     def __init__(self, catalog: Catalog) -> None:
         self._rows = _Rows(catalog)
-        self._areas: list[NDArray[np.float64]] = []
-        self._crowds: list[NDArray[np.bool_]] = []
-        self._ignored: list[NDArray[np.bool_]] = []
-        self._ids: list[NDArray[np.int64]] = []
 
     def add(
         self,
@@ -56,30 +52,22 @@ class AnnotationBuilder:
         Raises:
             InputError: an image that is not in the catalog, or columns of different lengths.
         """
-        before = len(self._rows)
-        xywh = self._rows.add(image_id, boxes, labels, layout)
+        part, where = self._rows.read(image_id, boxes, labels, layout)
+        xywh = part["xywh"]
         count = len(xywh)
-        where = f"image {image_id!r}"
-        self._areas.append(
-            xywh[:, 2] * xywh[:, 3] if area is None else _column(area, count, f"{where}: area")
-        )
-        for kept, given, name in ((self._crowds, crowd, "crowd"), (self._ignored, ignored, "ignored")):
-            flags = np.zeros(count) if given is None else _column(given, count, f"{where}: {name}")
-            kept.append(flags.astype(np.bool_))
+        part["area"] = xywh[:, 2] * xywh[:, 3] if area is None else _column(area, count, f"{where}: area")
+        for name, given in (("crowd", crowd), ("ignored", ignored)):
+            part[name] = np.zeros(count) if given is None else _column(given, count, f"{where}: {name}")
         if object_ids is None:
-            ids = np.arange(before + 1, before + count + 1, dtype=np.int64)
+            part["object_id"] = np.arange(len(self._rows) + 1, len(self._rows) + count + 1)
         else:
-            ids = _integers(object_ids, count, f"{where}: object_ids")
-        self._ids.append(ids)
+            part["object_id"] = _integers(object_ids, count, f"{where}: object_ids")
+        self._rows.append(part)
 
     def build(self) -> AnnotationTable:
         """The table of all that was added so far."""
         return AnnotationTable(
-            *self._rows.columns(),
-            area=_joined(self._areas, np.float64),
-            crowd=_joined(self._crowds, np.bool_),
-            ignored=_joined(self._ignored, np.bool_),
-            object_id=_joined(self._ids, np.int64),
+            self._rows.catalog, **self._rows.columns("area", "crowd", "ignored", "object_id")
         )
 
 
@@ -96,7 +84,6 @@ class DetectionBuilder:
 
     def __init__(self, catalog: Catalog) -> None:
         self._rows = _Rows(catalog)
-        self._scores: list[NDArray[np.float64]] = []
 
     def add(
         self, image_id: ImageId, boxes: Any, scores: Any, labels: Any, *, layout: Layout = "xyxy"
@@ -113,12 +100,13 @@ class DetectionBuilder:
         Raises:
             InputError: an image that is not in the catalog, or columns of different lengths.
         """
-        xywh = self._rows.add(image_id, boxes, labels, layout)
-        self._scores.append(_column(scores, len(xywh), f"image {image_id!r}: scores"))
+        part, where = self._rows.read(image_id, boxes, labels, layout)
+        part["score"] = _column(scores, len(part["xywh"]), f"{where}: scores")
+        self._rows.append(part)
 
     def build(self) -> DetectionTable:
         """The table of all that was added so far."""
-        return DetectionTable(*self._rows.columns(), score=_joined(self._scores, np.float64))
+        return DetectionTable(self._rows.catalog, **self._rows.columns("score"))
 
 
 def annotations_from_images(
@@ -156,43 +144,48 @@ def detections_from_images(
     return builder.build()
 
 
+_Columns = dict[str, NDArray[Any]]
+
+
 class _Rows:
-    """The columns that both builders fill."""
+    """What both builders collect: the columns of each image, taken in together or not at all."""
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         ids: Sequence[ImageId] = catalog.image_ids
         self._index = {image_id: i for i, image_id in enumerate(ids)}
-        self._images: list[NDArray[np.int32]] = []
-        self._labels: list[NDArray[np.int64]] = []
-        self._boxes: list[NDArray[np.float64]] = []
+        self._parts: list[_Columns] = []
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def add(self, image_id: ImageId, boxes: Any, labels: Any, layout: Layout) -> NDArray[np.float64]:
+    def read(self, image_id: ImageId, boxes: Any, labels: Any, layout: Layout) -> tuple[_Columns, str]:
+        """One image's image, label and xywh, and what errors call it."""
+        where = f"image {image_id!r}"
         if image_id not in self._index:
-            raise InputError(f"image {image_id!r} is not in the catalog, which has {len(self._index)} images")
+            raise InputError(f"{where} is not in the catalog, which has {len(self._index)} images")
         values = np.asarray(_host(boxes), np.float64)
         if values.size == 0:
             values = values.reshape(0, 4)
         if values.ndim != 2 or values.shape[1] != 4:
-            raise InputError(f"image {image_id!r}: boxes: expected shape (N, 4), got {values.shape}")
-        xywh = convert(values, layout, "xywh")
-        self._labels.append(_integers(labels, len(xywh), f"image {image_id!r}: labels"))
-        self._images.append(np.full(len(xywh), self._index[image_id], np.int32))
-        self._boxes.append(xywh)
-        self._count += len(xywh)
-        return xywh
+            raise InputError(f"{where}: boxes: expected shape (N, 4), got {values.shape}")
+        part: _Columns = {
+            "image": np.full(len(values), self._index[image_id], np.int32),
+            "label": _integers(labels, len(values), f"{where}: labels"),
+            "xywh": convert(values, layout, "xywh"),
+        }
+        return part, where
 
-    def columns(self) -> tuple[Catalog, NDArray[Any], NDArray[Any], NDArray[Any]]:
-        boxes = np.concatenate(self._boxes) if self._boxes else np.zeros((0, 4))
-        return self.catalog, _joined(self._images, np.int32), _joined(self._labels, np.int64), boxes
+    def append(self, part: _Columns) -> None:
+        self._parts.append(part)
+        self._count += len(part["xywh"])
 
-
-def _joined(parts: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
-    return np.concatenate(parts) if parts else np.zeros(0, dtype)
+    def columns(self, *further: str) -> _Columns:
+        """All columns, one image after another."""
+        if not self._parts:
+            return {"xywh": np.zeros((0, 4)), **{name: np.zeros(0) for name in ("image", "label", *further)}}
+        return {name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]}
 
 
 def _check_lists(catalog: Catalog, **lists: Sequence[Any] | None) -> None:

@@ -77,5 +77,5 @@ def test_a_wrong_layout_or_shape_says_what_was_expected() -> None:
         InputError, match=r"boxes: expected shape \(\.\.\., 4\), one row per box, got \(3, 5\)"
     ):
         area(np.zeros((3, 5)))
-    with pytest.raises(InputError, match="truth: expected shape"):
+    with pytest.raises(InputError, match=r"truth: expected shape"):
         columns(np.float64(3.0), "truth")
