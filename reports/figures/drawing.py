@@ -71,13 +71,7 @@ def figure(slug: str, title: str, finding: str, height: float, draw: Draw, width
         draw: given an empty canvas.
         width: in pixels of the page.
     """
-    with _settings(slug):
-        canvas = Canvas(figsize=(width / 72, height / 72), layout="constrained", facecolor="none")
-        FigureCanvasAgg(canvas)
-        draw(canvas)
-        canvas.draw_without_rendering()
-        canvas.set_layout_engine("none")  # once for both files
-        raw, png = _svg(canvas), _png(canvas)
+    raw, png = _drawn(slug, width, height, draw)
     return Figure(slug, title, finding, _inline(raw, slug, title, finding), _standalone(raw), png, finding)
 
 
@@ -120,6 +114,17 @@ def dashes(number: int) -> str | tuple[float, tuple[float, ...]]:
 def colour(number: int) -> str:
     """The colour of the model of that number."""
     return LIGHT[mark(number).colour]
+
+
+def _drawn(slug: str, width: float, height: float, draw: Draw) -> tuple[str, bytes]:
+    """SVG and PNG of one drawing."""
+    with _settings(slug):
+        canvas = Canvas(figsize=(width / 72, height / 72), layout="constrained", facecolor="none")
+        FigureCanvasAgg(canvas)
+        draw(canvas)
+        canvas.draw_without_rendering()
+        canvas.set_layout_engine("none")  # once for both files
+        return _svg(canvas), _png(canvas)
 
 
 def _svg(canvas: Canvas) -> str:

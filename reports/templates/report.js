@@ -49,7 +49,7 @@
   });
 
   // Tables: sort, search, copy.
-  const text = (cell) => cell.textContent.trim().replace(/\s+/g, " ");
+  const text = (cell) => (cell.querySelector("bdi") || cell).textContent.trim().replace(/\s+/g, " ");
   const value = (cell) => cell.dataset.value;
   const compare = (a, b, down) => {
     if (value(a) === undefined && value(b) === undefined) return text(a).localeCompare(text(b), undefined, { numeric: true }) * (down ? -1 : 1);
@@ -122,7 +122,7 @@
       field.addEventListener("input", () => {
         const wanted = field.value.trim().toLocaleLowerCase();
         const rows = [...table.tBodies[0].rows];
-        for (const row of rows) row.hidden = !text(row).toLocaleLowerCase().includes(wanted);
+        for (const row of rows) row.hidden = !row.textContent.toLocaleLowerCase().includes(wanted);
         say(`${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`);
       });
       holder.prepend(label);

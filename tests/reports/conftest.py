@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from synthetic_runs import comparison_in, picture
 
+from reports.figures import drawing
 from reports.html import write_report
 from reports.results import RunFolder
 
@@ -22,3 +23,16 @@ def page(runs: list[RunFolder], tmp_path_factory: pytest.TempPathFactory) -> Pat
     """Their page, with pictures."""
     truth = runs[0].truth
     return write_report(runs, tmp_path_factory.mktemp("page"), lambda image: picture(truth, image))
+
+
+@pytest.fixture
+def no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures without their PNG, which takes the longest and is the same code for all."""
+    monkeypatch.setattr(drawing, "_png", lambda canvas: b"")
+
+
+@pytest.fixture
+def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures whose axes are empty, for tests that look at the rest of the page."""
+    empty = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 380 280"/>'
+    monkeypatch.setattr(drawing, "_drawn", lambda slug, width, height, draw: (empty, b""))

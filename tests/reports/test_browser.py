@@ -1,0 +1,184 @@
+"""The page in Chromium: its script runs under its own policy, and axe-core finds nothing to mend.
+
+Skipped where Chromium is absent; the check by axe-core also where ``AXE_CORE`` does not name its ``axe.min.js`` (the
+npm package axe-core has it). Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+AXE = os.environ.get("AXE_CORE", "")
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+
+DRIVER = """
+const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+const all = (selector, from = document) => [...from.querySelectorAll(selector)];
+const seen = (element) => element.getClientRects().length > 0;
+const answer = (value) => {
+  const pre = document.createElement("pre");
+  pre.id = "answer";
+  pre.textContent = JSON.stringify(value);
+  document.body.replaceChildren(pre);
+};
+addEventListener("error", (event) => answer({ error: event.message }));
+"""
+
+
+def browse(page: Path, folder: Path, *flags: str, width: int = 1200) -> str:
+    """The page's elements after its script ran."""
+    assert CHROMIUM is not None
+    command = [
+        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions",
+        f"--user-data-dir={folder / 'profile'}", f"--window-size={width},900", "--virtual-time-budget=20000",
+        "--dump-dom", *flags, page.as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout, done.stderr[-2000:]
+    return done.stdout
+
+
+def ask(page: Path, folder: Path, script: str, *flags: str, before: str = "", width: int = 1200) -> Any:
+    """What `script` answers, run in a copy of the page whose policy lets it run."""
+    text = re.sub(r"<meta http-equiv=.*?>", "", page.read_text(encoding="utf-8"), count=1)
+    asked = f"<script>{before}</script><script>{DRIVER}(async () => {{ {script} }})();</script></body>"
+    copy = folder / "asked.html"
+    copy.write_text(text.replace("</body>", asked), encoding="utf-8")
+    found = re.search(r'<pre id="answer">(.*?)</pre>', browse(copy, folder, *flags, width=width), re.DOTALL)
+    assert found, "the page gave no answer"
+    value = json.loads(html.unescape(found[1]))
+    assert not (isinstance(value, dict) and "error" in value), value
+    return value
+
+
+def test_the_script_runs_under_the_pages_own_policy(page, tmp_path):
+    dom = browse(page, tmp_path)
+    assert re.search(r'<button type="button" id="theme"[^>]*>(Dark|Light)</button>', dom)
+    assert 'id="theme" hidden' not in dom
+    assert len(re.findall(r">Enlarge<", dom)) == len(re.findall(r'class="shot"', dom))
+    assert re.search(r'<div class="slider" id="slider">', dom)
+
+
+def test_tables_sort_and_copy_models_hide_the_slider_counts_and_the_gallery_opens(page, tmp_path):
+    said = ask(
+        page,
+        tmp_path,
+        """
+        const out = {};
+        const board = document.getElementById("leaderboard");
+        const names = () => [...board.tBodies[0].rows].map((row) => row.cells[0].querySelector("bdi").textContent);
+        out.first = names();
+        const head = board.tHead.rows[0].cells[1];
+        head.querySelector("button").click();
+        out.falling = [names(), head.getAttribute("aria-sort")];
+        head.querySelector("button").click();
+        out.rising = [names(), head.getAttribute("aria-sort")];
+        head.querySelector("button").click();
+        out.last = [names(), head.getAttribute("aria-sort")];
+        let copied = [];
+        navigator.clipboard.writeText = async (text) => { copied.push(text); };
+        for (const button of all(".tools button", board.closest(".table"))) { button.click(); await wait(10); }
+        out.copied = copied;
+        const box = document.getElementById("show-0");
+        const count = () => all('[data-series="0"]').filter(seen).length;
+        out.before = count();
+        box.click();
+        await wait(50);
+        out.after = count();
+        out.hash = location.hash;
+        box.click();
+        const table = document.getElementById("thresholds-table");
+        const numbers = () => [...table.tBodies[0].rows].map((row) => [...row.cells].slice(1).map((cell) => cell.textContent));
+        out.best = numbers();
+        const range = document.getElementById("slider-score");
+        range.value = 0;
+        range.dispatchEvent(new Event("input"));
+        out.zero = numbers();
+        out.cursors = all('[data-hook="cursor-0"] path').map((path) => path.style.strokeOpacity);
+        document.getElementById("slider-best").click();
+        out.again = numbers();
+        document.querySelector(".shot button").click();
+        const dialog = document.querySelector("dialog");
+        out.open = [dialog.open, dialog.querySelector("h4 bdi").textContent];
+        dialog.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight" }));
+        out.next = dialog.querySelector("h4 bdi").textContent;
+        dialog.close();
+        await wait(50);
+        out.focus = document.activeElement.textContent;
+        out.shots = all(".shot > h4 > bdi").map((name) => name.textContent);
+        answer(out);
+        """,
+    )
+    first = said["first"]
+    assert said["falling"] == [first, "descending"]
+    assert said["rising"] == [first[::-1], "ascending"]
+    assert said["last"] == [first, None]
+    table, markdown, latex = said["copied"]
+    assert table.splitlines()[0].startswith("Model,AP,AP50,")
+    assert [line.split(",")[0] for line in table.splitlines()[1:]] == first
+    assert 0 < float(table.splitlines()[1].split(",")[1]) < 1
+    assert markdown.splitlines()[1].startswith("| --- | ---: |")
+    assert latex.startswith("\\begin{tabular}{lrrr")
+    assert latex.count("\\\\") == 4
+    assert said["before"] > 10
+    assert said["after"] == 0
+    assert said["hash"] == "#hide=0"
+    assert said["again"] == said["best"] != said["zero"]
+    assert {row[0] for row in said["zero"]} == {"0.000"}
+    assert set(said["cursors"]) == {"1"}
+    assert said["open"] == [True, said["shots"][0]]
+    assert said["next"] == said["shots"][1]
+    assert said["focus"] == "Enlarge"
+
+
+@pytest.mark.parametrize("width", [1200, 768, 360])
+def test_nothing_sticks_out_sideways(page, tmp_path, width):
+    # A window cannot be narrower than 500 pixels; a frame can.
+    wide = ask(
+        page,
+        tmp_path,
+        f"""
+        if (window !== top) return;
+        const frame = document.createElement("iframe");
+        frame.style.cssText = "position:fixed;top:0;left:0;height:800px;border:0;width:{width}px";
+        frame.srcdoc = document.documentElement.outerHTML;
+        document.body.append(frame);
+        await new Promise((done) => {{ frame.onload = done; }});
+        const inner = frame.contentDocument;
+        const out = all("main *, header *, .bar *", inner).filter((element) => {{
+            const clipped = element.parentElement.closest(".scroll, .unseen, svg, .models, pre");
+            return seen(element) && !clipped && !element.matches(".unseen") && element.getBoundingClientRect().right > {width} + 0.5;
+        }}).map((element) => element.outerHTML.slice(0, 120));
+        answer([inner.defaultView.innerWidth, inner.querySelectorAll("table").length > 5, out]);
+        """,
+    )
+    assert wide == [width, True, []]
+
+
+@pytest.mark.skipif(not AXE, reason="AXE_CORE does not name axe.min.js of the npm package axe-core")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(page, tmp_path, theme):
+    found = ask(
+        page,
+        tmp_path,
+        f"""
+        document.documentElement.dataset.theme = "{theme}";
+        for (const details of all("details")) details.open = true;
+        const result = await axe.run(document, {{ resultTypes: ["violations"], iframes: false }});
+        answer(result.violations.map(({{ id, help, nodes }}) => [id, help, nodes.length, nodes.slice(0, 3).map((node) => [node.html.slice(0, 200), node.failureSummary])]));
+        """,
+        before=Path(AXE).read_text(encoding="utf-8"),
+    )
+    assert found == []

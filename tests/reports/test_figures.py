@@ -1,0 +1,102 @@
+"""Figures: the same bytes each time, in the page's colours, with names that no two share."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from reports.figures.dot_plot import dot_plot
+from reports.figures.lines import Axes, lines
+from reports.figures.pr_curves import RECALLS, pr_curves
+from reports.marks import COLOURS, DARK, DARK_PAGE, LIGHT, LIGHT_PAGE, PHOTO, mark
+
+LABELS = [f"model {number}" for number in range(COLOURS)]
+
+
+ROWS = np.linspace(0.2, 0.8, 3)[:, None] + np.array([[0.0, 0.05]])
+CURVE = (np.array([0.1, 1.0, 10.0]), np.array([1.0, np.nan, 3.0]))
+NAMED = ("Title", "A finding.")
+KINDS = {
+    "curves": lambda slug: pr_curves(slug, *NAMED, LABELS, [np.stack([1 - RECALLS, 1 - RECALLS**2])] * COLOURS),
+    "dots": lambda slug: dot_plot(slug, *NAMED, ["a", "b", "c"], LABELS, [ROWS] * COLOURS, "AP"),
+    "ranking": lambda slug: dot_plot(slug, *NAMED, LABELS[:3], LABELS[:3], [ROWS] * 3, "AP", said=True),
+    "lines": lambda slug: lines(
+        slug, *NAMED, LABELS, [[CURVE, CURVE]] * COLOURS, Axes("x", "y", log_x=True, cursor=True),
+        points=[[(1.0, 2.0)]] * COLOURS,
+    ),
+}  # fmt: skip
+"""A figure of each kind, with all colours."""
+
+
+@pytest.mark.parametrize("draw", KINDS.values(), ids=KINDS)
+def test_a_figure_is_the_same_each_time_and_takes_all_its_colours_from_the_page(draw):
+    first, second = draw("some"), draw("some")
+    assert first == second
+    assert re.findall(r"#[0-9a-f]{6}\b|rgb\(", first.inline) == []
+    assert "var(--ink)" in first.inline
+    assert "DejaVu" not in first.inline
+    assert first.png.startswith(b"\x89PNG")
+    root = ElementTree.fromstring(first.svg)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "<metadata" not in first.svg
+    assert {element.get("data-series") for element in ElementTree.fromstring(first.inline).iter()} > {None}
+
+
+def test_ids_of_two_figures_on_a_page_never_meet(no_pixels):
+    found = [set(re.findall(r' id="([^"]+)"', draw(name).inline)) for name, draw in KINDS.items()]
+    assert all(found)
+    assert sum(map(len, found)) == len(set.union(*found))
+
+
+def test_names_are_drawn_as_text_and_not_as_markup_or_mathematics():
+    name = "<b>&$x_1$ \\frac"
+    figure = dot_plot("s", name, f"{name} is best.", [name], [name, "b"], [np.array([[0.1]])] * 2, "AP")
+    texts = ["".join(element.itertext()) for element in ElementTree.fromstring(figure.inline).iter("text")]
+    assert texts.count(name) == 2
+    assert f"{name} is best." in "".join(ElementTree.fromstring(figure.inline).itertext())
+
+
+def test_a_users_matplotlib_settings_change_nothing():
+    import matplotlib
+
+    plain = KINDS["dots"]("some")
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "text.usetex": False}):
+        assert KINDS["dots"]("some") == plain
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance, WCAG 2.2."""
+    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    return sum(weight * value for weight, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast ratio, WCAG 2.2."""
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize(("page", "series"), [(LIGHT_PAGE, LIGHT), (DARK_PAGE, DARK)], ids=["light", "dark"])
+def test_text_stands_out_by_4_5_and_marks_by_3(page, series):
+    for text in ("ink", "muted", "accent"):
+        for ground in ("paper", "raised", "wash"):
+            assert contrast(page[text], page[ground]) >= 4.5, (text, ground)
+    assert contrast(page["warn"], page["warnwash"]) >= 4.5
+    assert contrast(page["edge"], page["paper"]) >= 3
+    for colour in series:
+        assert contrast(colour, page["paper"]) >= 3, colour
+
+
+def test_class_colours_stand_out_from_the_dark_edge_that_they_are_drawn_on():
+    assert all(contrast(colour, "#30343a") >= 4.5 for colour in PHOTO)
+
+
+def test_marks_of_the_first_models_differ_in_colour_shape_and_dash():
+    first = [mark(number) for number in range(6)]
+    for part in ("colour", "shape", "dash"):
+        assert len({getattr(one, part) for one in first}) == 6
+    assert len({(one.colour, one.shape, one.dash) for one in map(mark, range(100))}) == 100

@@ -1,0 +1,110 @@
+"""The gallery: worthwhile images, drawn as they were counted, as many as the page has room for."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+from pages import every, parsed, part, words
+from PIL import Image
+from synthetic_runs import picture
+
+from reports import gallery
+from reports.comparison import Comparison
+from reports.html import write_report
+
+pytestmark = pytest.mark.usefixtures("no_drawing")
+
+
+@pytest.fixture
+def comparison(runs):
+    return Comparison.of(runs, lambda image: picture(runs[0].truth, image))
+
+
+def test_images_are_chosen_once_and_those_where_models_differ_most_first(comparison):
+    choices = gallery.choose(comparison)
+    images = [choice.image for choice in choices]
+    assert len(images) == len(set(images)) == 16
+    errors = np.stack([model[0].images.errors for model in comparison.scored])
+    assert choices[0].group == "differ"
+    assert np.ptp(errors, axis=0)[choices[0].image] == np.ptp(errors, axis=0).max()
+    worst = [choice.image for choice in choices if choice.group == "worst"]
+    rest = sorted(set(range(16)) - {choices[0].image}, key=lambda at: (-errors.sum(0)[at], at))
+    assert worst[0] == rest[0]
+
+
+def test_boxes_are_drawn_as_they_were_counted(comparison):
+    for choice in gallery.choose(comparison):
+        shot = gallery.shoot(comparison, choice)
+        for tile, model in zip(shot.tiles, comparison.scored, strict=True):
+            kinds = [box.kind for box in tile.boxes]
+            counts = model[0].images
+            assert kinds.count("right") == tile.right == counts.right[choice.image]
+            assert kinds.count("false") == tile.false == counts.false[choice.image]
+            assert kinds.count("missed") == tile.missed == counts.missed[choice.image]
+            assert kinds.count("truth") == tile.right
+
+
+def test_of_too_many_boxes_the_errors_are_drawn_and_the_rest_is_said(comparison, monkeypatch):
+    monkeypatch.setattr(gallery, "DRAWN", 2)
+    choice = gallery.choose(comparison)[0]
+    for tile in gallery.shoot(comparison, choice).tiles:
+        assert len(tile.boxes) == 2
+        assert tile.undrawn == 2 * tile.right + tile.false + tile.missed - 2
+        errors = min(2, tile.false + tile.missed)
+        assert sum(box.kind in ("false", "missed") for box in tile.boxes) == errors
+
+
+def test_a_picture_is_embedded_no_larger_than_it_is_shown():
+    pixels = np.zeros((100, 3000, 3), np.uint8)
+    address, size = gallery.embed(pixels)
+    assert size == (100, 3000)
+    kind, data = re.fullmatch(r"data:image/(\w+);base64,(.*)", address).groups()
+    with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+        assert (image.format.lower(), image.size) == (kind, (gallery.SIDE, 24))
+
+
+@pytest.mark.parametrize(
+    "pixels", [None, np.zeros((3, 4)), np.zeros((3, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
+)
+def test_what_is_no_picture_is_refused(pixels):
+    with pytest.raises(ValueError, match="expected an"):
+        gallery.embed(pixels)
+
+
+def test_an_image_that_cannot_be_read_is_said_and_the_others_are_shown(runs, tmp_path):
+    def images(image):
+        if image <= 4:
+            raise FileNotFoundError(f"/home/alice/cells/{image}.jpg is gone")
+        return picture(runs[0].truth, image)
+
+    section = part(parsed(write_report(runs, tmp_path, images)), "gallery")
+    assert re.search(r"4 chosen images could not be read; the first is scene_00\d\.jpg", words(section))
+    assert "alice" not in words(section)
+    assert len(every(section, "article")) == 12
+
+
+def test_without_images_the_page_says_so(runs, tmp_path):
+    assert "No images were given" in words(part(parsed(write_report(runs, tmp_path)), "gallery"))
+
+
+def test_fault_row_57_a_page_over_its_limit_thins_the_gallery_and_says_by_how_many(runs, tmp_path):
+    def noise(image):
+        return np.random.default_rng(image).integers(0, 256, (400, 600, 3), np.uint8)
+
+    page = write_report(runs, tmp_path, noise, max_mb=1.5)
+    assert page.stat().st_size < 1.5e6
+    section = part(parsed(page), "gallery")
+    kept = len(every(section, "article"))
+    assert 0 < kept < 16
+    assert f"{16 - kept} chosen images left out to keep the page small" in words(section)
+    # Thinned, not cut off: the most worthwhile of every group are still there.
+    assert {article.get("data-group") for article in every(section, "article")} == {
+        "differ",
+        "worst",
+        "typical",
+        "best",
+    }
