@@ -349,11 +349,19 @@ def _open(path: Path | None, options: ShapesConfig) -> Dataset:
         notes=[
             f"shapes: {shares} of {options.size[0]}x{options.size[1]} pixels, drawn from seed {options.seed}"
         ],
-        defaults={"image.size": options.size},
+        defaults={**_DEFAULTS, "image.size": options.size},
     )
 
 
-_DEFAULTS: dict[str, Any] = {"image.size": (128, 128)}
+# Every image is new and of all scales and colours already: to change them further costs time and teaches little.
+_DEFAULTS: dict[str, Any] = {
+    "image.size": (128, 128),
+    "augment.flip": 0.5,
+    "augment.flip_vertical": 0.5,
+    "augment.zoom_out": 0.0,
+    "augment.iou_crop": 0.0,
+    "augment.photometric": 0.0,
+}
 
 DATASETS.register(
     "shapes",
