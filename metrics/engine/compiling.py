@@ -97,7 +97,7 @@ class Kernel(Generic[R]):
         """Machine code for this processor: an object file that has the function as `SYMBOL`."""
         import llvmlite.binding as llvm
         from numba import types
-        from numba.core.errors import NumbaRuntimeError
+        from numba.core.errors import NumbaError
         from numba.np.numpy_support import from_dtype
 
         _tell_once()
@@ -111,10 +111,8 @@ class Kernel(Generic[R]):
         dispatcher = self.dispatcher
         try:
             dispatcher.compile(signature)
-        except NumbaRuntimeError as error:
-            raise TypeError(
-                f"kernel {self.function.__name__}: allocates; write out the loop. {error}"
-            ) from None
+        except NumbaError as error:
+            raise TypeError(f"kernel {self.function.__name__}: is refused; does it allocate?") from error
         module = llvm.parse_assembly(dispatcher.inspect_llvm(signature))
         module.get_function(dispatcher.overloads[signature].fndesc.llvm_func_name).name = SYMBOL
         return cast(bytes, _target().emit_object(module))
@@ -158,9 +156,8 @@ def _part_types(kind: str) -> list[Any]:
     return [ctypes.c_void_p, ctypes.c_void_p, number, number, ctypes.c_void_p, *[number] * 2 * int(kind[-1])]
 
 
-@cache
 def _target() -> Any:
-    """The machine that LLVM is to write code for: this one, as Numba describes it to LLVM."""
+    """The machine that LLVM is to write code for: this one, as Numba describes it to LLVM. Who uses it, owns it."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()

@@ -1,0 +1,161 @@
+"""Kernels are compiled once per installation, wherever that can be written, and loaded without Numba."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metrics.engine import compiling
+from metrics.engine.compiling import Kernel, kernel
+
+ROOT = Path(__file__).resolve().parents[2]
+
+CALL = """
+import numpy as np, sys
+from metrics.engine.sorting import count_sort
+keys = np.array([2, 0, 2, 1], np.int32)
+order = np.empty(4, np.int32)
+count_sort(keys, np.arange(4, dtype=np.int32), np.empty(4, np.int64), order)
+print(order.tolist(), "numba" in sys.modules)
+"""
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a fresh process, from the root of the repository."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+def test_the_first_use_says_what_it_waits_for_and_the_second_does_not_wait(tmp_path: Path) -> None:
+    first, second = (run(CALL, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2))
+    assert first.stdout == "[1, 3, 0, 2] True\n"
+    assert first.stderr.count("\n") == 1
+    assert "compiling" in first.stderr
+    assert second.stdout == "[1, 3, 0, 2] False\n"
+    assert second.stderr == ""
+    files = [path.name for path in (tmp_path / "metrics").iterdir()]
+    assert len(files) == 1
+    assert files[0].startswith("count_sort-")
+
+
+@pytest.fixture
+def double(monkeypatch: pytest.MonkeyPatch) -> Kernel[int]:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+
+    @kernel
+    def add(values: np.ndarray, times: int, half: float) -> int:
+        for index in range(values.size):
+            values[index] += times * half
+        return int(values.size)
+
+    return add
+
+
+def test_where_the_package_cannot_be_written_the_users_folder_serves(
+    double: Kernel[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = tmp_path / "package"
+    blocked.write_text("a file where a folder is wanted refuses every user, also root")
+    monkeypatch.setattr(compiling, "__file__", str(blocked / "compiling.py"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    values = np.ones(3)
+    assert double(values, 4, 0.5) == 3
+    assert values.tolist() == [3, 3, 3]
+    (file,) = (tmp_path / "home" / "detbench" / "kernels").iterdir()
+    assert file.name.startswith("add-")
+
+
+def test_where_nothing_can_be_written_it_still_computes(
+    double: Kernel[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = tmp_path / "package"
+    blocked.write_text("")
+    monkeypatch.setattr(compiling, "__file__", str(blocked / "compiling.py"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
+    assert double(np.ones(3), 4, 0.5) == 3
+
+
+def test_each_type_of_argument_has_code_of_its_own(
+    double: Kernel[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    for dtype in (np.float64, np.int32):
+        values = np.ones(2, dtype)
+        double(values, 4, 0.5)
+        assert values.tolist() == [3, 3]
+    assert len(list((tmp_path / "metrics").iterdir())) == 2
+
+
+def test_a_file_that_was_cut_short_or_changed_is_compiled_again(
+    double: Kernel[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    double(np.ones(2), 4, 0.5)
+    (file,) = (tmp_path / "metrics").iterdir()
+    whole = file.read_bytes()
+    for content in (whole[:-100], whole[:-1] + bytes([whole[-1] ^ 1]), b""):
+        file.write_bytes(content)
+        values = np.ones(2)
+        Kernel(double.function)(values, 4, 0.5)
+        assert values.tolist() == [3, 3]
+        assert file.read_bytes() != content
+        assert abs(file.stat().st_size - len(whole)) < 1000
+
+
+def test_code_is_found_again_only_while_it_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    results = []
+    for step in (1, 2, 1):
+        source = f"def inner(x: int) -> int:\n    return x + {step}\n\ndef outer(x: int) -> int:\n    return inner(x) * SCALE\n"
+        space: dict[str, object] = {"SCALE": 10}
+        exec(source, space)
+        space["inner"] = kernel(space["inner"])  # type: ignore[arg-type]
+        results.append(kernel(space["outer"])(1))  # type: ignore[arg-type]
+    assert results == [20, 30, 20]
+    assert len(list((tmp_path / "metrics").iterdir())) == 2
+
+
+def test_a_kernel_that_allocates_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+
+    @kernel
+    def wasteful(count: int) -> int:
+        return int(np.zeros(count).size)
+
+    with pytest.raises(TypeError, match="kernel wasteful: is refused; does it allocate"):
+        wasteful(3)
+
+
+def test_kernels_run_as_python_for_a_debugger(double: Kernel[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    assert double(np.ones(3), 4, 0.5) == 3
+
+
+def test_metrics_and_evaluation_do_without_torch_and_heavy_libraries() -> None:
+    code = """
+import sys
+import metrics.cocoeval, metrics.formats.coco
+from metrics.evaluate import evaluate
+from metrics.tables import AnnotationTable, Catalog, DetectionTable
+catalog = Catalog.of([1], ["a"])
+truth = AnnotationTable.of(catalog, [0], [0], [[0, 0, 9, 9]])
+found = DetectionTable(catalog, truth.image, truth.label, truth.xywh, truth.area)
+print(round(evaluate(truth, found).value("ap"), 6))
+heavy = ("torch", "torchvision", "pandas", "pyarrow", "scipy", "matplotlib", "numba")
+print([name for name in heavy if name in sys.modules])
+"""
+    run(code)  # so that the kernels are there
+    assert run(code).stdout == "1.0\n[]\n"
