@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metrics.errors import DetbenchError, InputError, InputWarning
+from metrics.errors import DetbenchError, InputError, InputWarning, MachineError
 from metrics.formats.identity import ClassMap, parse_class_map
 from metrics.formats.recognise import KNOWN, read_detections, read_truth
 from metrics.formats.voc import Pixels
@@ -83,17 +83,19 @@ def exit_code(work: Callable[[], int], *, strict: bool = False, debug: bool = Fa
         try:
             return work()
         except DetbenchError as error:
+            raised: BaseException = error
             code, line = error.exit_code, f"error: {error}"
         except InputWarning as error:
-            code, line = InputError.exit_code, f"error (--strict): {error}"
-        except KeyboardInterrupt:
-            code, line = 130, "interrupted"
-        except MemoryError:
-            code, line = 3, "error: not enough memory for this input"
+            raised, code, line = error, InputError.exit_code, f"error (--strict): {error}"
+        except KeyboardInterrupt as error:
+            raised, code, line = error, 130, "interrupted"
+        except MemoryError as error:
+            raised, code, line = error, MachineError.exit_code, "error: not enough memory for this input"
         except Exception as error:
-            code, line = 1, f"error: {type(error).__name__}: {error} (a bug: --debug shows where)"
+            raised, code = error, DetbenchError.exit_code
+            line = f"error: {type(error).__name__}: {error} (a bug: --debug shows where)"
         if debug:
-            traceback.print_exc()
+            traceback.print_exception(raised)
         print(line, file=sys.stderr)
         return code
 

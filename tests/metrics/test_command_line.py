@@ -1,0 +1,288 @@
+"""``python -m metrics``: what it prints, what it writes, and the exit codes that a CI job can gate on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+from hypothesis import HealthCheck, given, settings
+from strategies import Scene, scenes
+
+from metrics import evaluate
+from metrics.command_line import exit_code, main, parse_areas, parse_limit, parse_thresholds, score_files
+from metrics.errors import InputError, InputWarning, MachineError, PartialError
+from metrics.formats import coco
+from metrics.matching import COCO_AREAS, COCO_THRESHOLDS, MatchRule
+from metrics.tables import AnnotationTable, Catalog, DetectionTable
+from metrics.verify import verify
+
+CATALOG = Catalog.of([1, 2], ["cat", "dog"], sizes=[(400, 600)] * 2, class_ids=[3, 7])
+TRUTH = AnnotationTable.of(CATALOG, [0, 0, 1], [0, 1, 0], [[0, 0, 90, 90], [100, 10, 50, 50], [5, 5, 20, 30]])
+FOUND = DetectionTable(
+    CATALOG, [0, 0, 1], [0, 1, 0], [[0, 0, 90, 80], [300, 10, 50, 50], [5, 5, 20, 30]], [0.9, 0.8, 0.7]
+)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    coco.write_truth(TRUTH, tmp_path / "gt.json")
+    coco.write_detections(FOUND, tmp_path / "dt.json")
+    return [str(tmp_path / "gt.json"), str(tmp_path / "dt.json")]
+
+
+def test_the_published_twelve_numbers_of_cocos_sample_are_printed(
+    shared_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shared_data / "coco" / "fakebbox100"
+    truth, found = (
+        folder / "instances_val2014_100.json",
+        folder / "instances_val2014_fakebbox100_results.json",
+    )
+    assert main([str(truth), str(found)]) == 0
+    printed = capsys.readouterr().out.splitlines()[:12]
+    published = [0.505, 0.697, 0.573, 0.586, 0.519, 0.501, 0.387, 0.594, 0.595, 0.640, 0.566, 0.564]
+    assert [float(line.split("=")[-1]) for line in printed] == published
+    everything = (folder / "val2014_fake_eval_res.txt").read_text().splitlines()
+    reference = [line for line in everything[everything.index("type=bbox") :] if "Average" in line][:12]
+    assert [line.split() for line in printed] == [line.split() for line in reference]
+
+
+def test_verify_runs_the_reference_and_says_that_it_agrees(
+    shared_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shared_data / "coco" / "fakebbox100"
+    truth, found = (
+        folder / "instances_val2014_100.json",
+        folder / "instances_val2014_fakebbox100_results.json",
+    )
+    for options in ([], ["--no-classes", "--iou", "0.3,0.6", "--max-dets", "2,5", "--areas", "mid=100:5000"]):
+        assert main([str(truth), str(found), "--verify", *options]) == 0
+        assert (
+            "largest difference 0 (precision 0, recall 0, score 0): the same numbers"
+            in capsys.readouterr().out
+        )
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=30)
+@given(scenes())
+def test_our_tables_given_to_the_reference_give_the_same_numbers(scene: Scene) -> None:
+    if len(scene.found):
+        verdict = verify(evaluate(scene.truth, scene.found))
+        assert verdict.agrees, verdict
+
+
+def test_verify_finds_a_difference_and_says_why_it_may_be_right(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = AnnotationTable.of(Catalog.of([1], ["a"]), [0], [0], [[0, 0, 9, 9]], object_id=[0])
+    coco.write_truth(truth, tmp_path / "gt.json")
+    coco.write_detections(
+        DetectionTable(truth.catalog, [0], [0], [[0, 0, 9, 9]], [1.0]),
+        tmp_path / "dt.json",  # type: ignore[arg-type]
+    )
+    assert main([str(tmp_path / "gt.json"), str(tmp_path / "dt.json"), "--verify"]) == 1
+    printed = capsys.readouterr().out
+    assert "NOT the same numbers" in printed
+    assert "an object with id 0, which the reference counts as never found" in printed
+
+
+def test_verify_says_when_the_reference_is_absent_or_fails(
+    files: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.json").write_text("[]")
+    assert main([files[0], str(tmp_path / "empty.json"), "--verify"]) == PartialError.exit_code
+    assert "pycocotools fails on this input" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
+    assert main([*files, "--verify"]) == MachineError.exit_code
+    told = capsys.readouterr()
+    assert "pycocotools is not installed: pip install 'detbench[verify]'" in told.err
+    assert "Average Precision" in told.out
+
+
+def test_a_number_below_its_limit_fails(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*files, "--fail-below", "ap=0.1", "--fail-below", "ap50=0.5"]) == 0
+    assert main([*files, "--fail-below", "ap=0.1", "--fail-below", "ap50=0.6"]) == 1
+    assert "ap50 is 0.5, the limit is 0.6" in capsys.readouterr().err
+    assert main([*files, "--fail-below", "ap_medium=0", "--iou", "0.5", "--areas", "tiny=0:1"]) == 2
+    assert main([*files, "--fail-below", "app50=0"]) == 2
+    assert "did you mean 'ap50'?" in capsys.readouterr().err
+    assert main([*files, "--fail-below", "ap"]) == 2
+    assert "expected a number and its limit, like ap=0.40" in capsys.readouterr().err
+
+
+def test_a_number_that_is_not_defined_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    coco.write_truth(AnnotationTable.of(CATALOG, [], [], []), tmp_path / "gt.json")
+    (tmp_path / "dt.json").write_text("[]")
+    assert main([str(tmp_path / "gt.json"), str(tmp_path / "dt.json"), "--fail-below", "ap=0"]) == 1
+    assert "ap is not defined, the limit is 0" in capsys.readouterr().err
+
+
+def test_all_numbers_are_written_where_asked(files: list[str], tmp_path: Path) -> None:
+    assert main([*files, "--csv", str(tmp_path / "a.csv"), "--json", str(tmp_path / "a.json")]) == 0
+    frame = pandas.read_csv(tmp_path / "a.csv")
+    evaluation = evaluate(TRUTH, FOUND)
+    overall = frame[frame["class"].isna() & (frame["name"] == "ap50")]
+    assert overall["value"].tolist() == [evaluation.headline["ap50"]]
+    assert json.loads((tmp_path / "a.json").read_bytes())["headline"]["ap"] == evaluation.headline["ap"]
+
+
+def test_further_measures_are_asked_for_by_name(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*files, "--measures", "average_precision,operating_point"]) == 0
+    assert "precision" in capsys.readouterr().out
+    assert main([*files, "--measures", "average_precisions"]) == 2
+    assert (
+        "unknown measure 'average_precisions'; did you mean 'average_precision'?" in capsys.readouterr().err
+    )
+
+
+def test_a_rule_is_made_of_the_options(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*files, "--no-classes", "--iou", "0.5:0.6:0.05", "--max-dets", "1,7"]) == 0
+    assert "maxDets=  7" in capsys.readouterr().out
+    assert main([*files, "--max-dets", "ten"]) == 2
+    assert main([*files, "--iou", "half"]) == 2
+    assert main([*files, "--areas", "small"]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in told] == ["error"] * 3
+
+
+def test_thresholds_areas_and_limits_are_read_as_they_are_typed() -> None:
+    assert parse_thresholds("0.5:0.95:0.05") == COCO_THRESHOLDS
+    assert parse_thresholds("0.5,0.75") == (0.5, 0.75)
+    assert parse_areas("small=0:1024,medium=1024:9216,large=9216:inf") == COCO_AREAS
+    assert parse_limit("ap=0.4") == ("ap", 0.4)
+
+
+def test_class_ids_are_mapped_from_the_command_line(
+    files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = json.loads(Path(files[1]).read_bytes())
+    for result in results:
+        result["category_id"] = {3: 0, 7: 1}[result["category_id"]]
+    Path(files[1]).write_text(json.dumps(results))
+    assert main(files) == 2
+    assert "pass --class-map from-0" in capsys.readouterr().err
+    assert main([*files, "--class-map", "from-0", "--verify"]) == 0
+    (tmp_path / "map.json").write_text('{"0": 3, "1": 7}')
+    assert main([*files, "--class-map", str(tmp_path / "map.json"), "--fail-below", "ap50=0.5"]) == 0
+    (tmp_path / "map.json").write_text("[]")
+    capsys.readouterr()
+    assert main([*files, "--class-map", str(tmp_path / "map.json")]) == 2
+    assert main([*files, "--class-map", "from-2"]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert 'expected pairs of class ids like {"0": 1, "1": 2}' in told[0]
+    assert "expected from-0, from-1, drop, or the name of a .json file" in told[1]
+
+
+def test_warnings_are_told_and_strict_makes_them_errors(
+    files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = json.loads(Path(files[1]).read_bytes())
+    results[0]["score"] = 1.5
+    Path(files[1]).write_text(json.dumps(results))
+    assert main(files) == 0
+    assert capsys.readouterr().err.startswith(
+        f"warning: {files[1]}: 1 of 3 detections have a score outside [0, 1]"
+    )
+    assert main([*files, "--strict"]) == 2
+    assert capsys.readouterr().err.startswith(f"error (--strict): {files[1]}: 1 of 3")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (InputError("gt.json: wrong"), 2, "error: gt.json: wrong"),
+        (MachineError("no device"), 3, "error: no device"),
+        (PartialError("half"), 4, "error: half"),
+        (MemoryError(), 3, "error: not enough memory for this input"),
+        (ZeroDivisionError("x"), 1, "error: ZeroDivisionError: x (a bug: --debug shows where)"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_each_kind_of_error_has_its_code_and_one_line(
+    error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> int:
+        raise error
+
+    assert exit_code(work) == code
+    assert capsys.readouterr().err == f"{line}\n"
+    assert exit_code(work, debug=True) == code
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_filters_of_warnings_are_as_they_were_afterwards(files: list[str]) -> None:
+    import warnings
+
+    before = warnings.filters[:], warnings.showwarning
+    main(files)
+    assert (warnings.filters[:], warnings.showwarning) == before
+    with pytest.raises(InputWarning):
+        warnings.warn("x", InputWarning, stacklevel=1)
+
+
+def test_score_files_takes_a_rule_and_any_kind_of_truth(tmp_path: Path) -> None:
+    TRUTH.save(tmp_path / "gt.parquet")
+    FOUND.save(tmp_path / "dt.parquet")
+    evaluation = score_files(
+        tmp_path / "gt.parquet",
+        tmp_path / "dt.parquet",
+        rule=MatchRule(iou_thresholds=(0.5,)),
+        measures=["average_recall"],
+    )
+    assert {row.measure for row in evaluation.rows} == {"average_recall"}
+    np.testing.assert_array_equal(evaluation.matches.rule.iou_thresholds, [0.5])
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+
+
+def test_a_process_needs_no_library_that_it_does_not_use(files: list[str]) -> None:
+    code = (
+        "import sys; from metrics.command_line import main; code = main(sys.argv[1:]); "
+        "heavy = {'torch', 'pandas', 'pyarrow', 'scipy', 'rich', 'matplotlib', 'PIL', 'yaml', 'pycocotools'}; "
+        "print(heavy & set(sys.modules), file=sys.stderr); sys.exit(code)"
+    )
+    done = python("-c", code, *files)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1] == "set()"
+
+
+def test_the_module_runs_and_explains_itself(files: list[str]) -> None:
+    done = python("-m", "metrics", *files, "--fail-below", "ap=0.99")
+    assert done.returncode == 1
+    assert done.stdout.startswith(
+        " Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = "
+    )
+    help_text = " ".join(python("-m", "metrics", "--help").stdout.split())
+    assert "COCO's twelve numbers, equal to pycocotools" in help_text
+    missing = python("-m", "metrics", "absent.json", files[1])
+    assert (missing.returncode, missing.stderr) == (2, "error: absent.json: no such file or folder\n")
+
+
+def test_importing_the_package_imports_nothing_and_gives_every_name() -> None:
+    code = (
+        "import metrics, sys; assert not {'numpy', 'numba'} & set(sys.modules); "
+        "import metrics.evaluate; from metrics import evaluate, Evaluator; assert callable(evaluate); "
+        "assert all(hasattr(metrics, name) for name in metrics.__all__)"
+    )
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+
+
+def names(module: Any) -> set[str]:
+    return {name for name in dir(module) if not name.startswith("_")}
+
+
+def test_a_name_that_the_package_lacks_is_an_attribute_error() -> None:
+    import metrics
+
+    assert set(metrics.__all__) <= names(metrics)
+    with pytest.raises(AttributeError, match=r"module 'metrics' has no attribute 'evaluat'"):
+        metrics.evaluat  # noqa: B018

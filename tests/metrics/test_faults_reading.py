@@ -1,0 +1,523 @@
+"""Bad input to the readers, by the rows of the project's list of faults: told in one line with the mend."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metrics.errors import InputError, InputWarning
+from metrics.evaluate import evaluate
+from metrics.formats import coco, voc, yolo
+from metrics.formats.untrusted import read_bytes, resolve_under
+from metrics.tables import AnnotationTable
+
+IMAGES = [{"id": i, "file_name": f"{i}.jpg", "width": 640, "height": 480} for i in (1, 2, 3, 4)]
+CATEGORIES = [{"id": i, "name": name} for i, name in ((1, "person"), (2, "bicycle"), (4, "car"))]
+OBJECT = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 10, 100, 100], "area": 10000, "iscrowd": 0}
+RESULT = {"image_id": 1, "category_id": 1, "bbox": [10, 10, 100, 100], "score": 0.9}
+
+
+def write(path: Path, value: Any) -> Path:
+    path.write_text(value if isinstance(value, str) else json.dumps(value))
+    return path
+
+
+def truth(folder: Path, *objects: dict[str, Any], **document: Any) -> AnnotationTable:
+    given = {"images": IMAGES, "annotations": list(objects) or [OBJECT], "categories": CATEGORIES}
+    return coco.read_truth(write(folder / "gt.json", given | document))
+
+
+def found(folder: Path, *results: Any, **options: Any) -> Any:
+    return coco.read_detections(write(folder / "dt.json", list(results)), truth(folder), **options)
+
+
+def test_fault_01_an_empty_list_of_detections_is_ap_zero(tmp_path: Path) -> None:
+    table = found(tmp_path)
+    assert len(table) == 0
+    assert evaluate(truth(tmp_path), table).headline["ap"] == 0
+
+
+def test_fault_03_images_count_wherever_they_stand_without_objects_or_without_detections(
+    tmp_path: Path,
+) -> None:
+    for place in (1, 2, 3, 4):
+        one, other = OBJECT | {"image_id": place}, OBJECT | {"id": 2, "image_id": place % 4 + 1}
+        table = coco.read_truth(
+            write(
+                tmp_path / "gt.json",
+                {"images": IMAGES, "annotations": [one, other], "categories": CATEGORIES},
+            )
+        )
+        results = [RESULT | {"image_id": place}, RESULT | {"image_id": (place + 1) % 4 + 1, "score": 0.95}]
+        numbers = evaluate(table, coco.read_detections(write(tmp_path / "dt.json", results), table)).headline
+        # found 1 of 2 objects, behind one false positive on an image without objects
+        assert numbers["ap"] == pytest.approx(51 / 101 / 2)
+        assert numbers["ar_100"] == pytest.approx(1 / 2)
+
+
+def test_fault_04_a_class_without_objects_is_not_counted_as_zero(tmp_path: Path) -> None:
+    numbers = evaluate(truth(tmp_path), found(tmp_path, RESULT, RESULT | {"category_id": 4}))
+    assert numbers.headline["ap"] == pytest.approx(1)
+    assert math.isnan(numbers.value("ap", "car"))
+
+
+def test_fault_05_detections_on_unknown_images_are_counted_with_the_first_five_ids(tmp_path: Path) -> None:
+    strangers = [RESULT | {"image_id": i} for i in (99, 98, 97, 96, 95, 94, 94)]
+    with pytest.raises(InputError) as told:
+        found(tmp_path, RESULT, *strangers)
+    assert str(told.value).startswith(
+        f"{tmp_path}/dt.json: 7 of 8 detections are on 6 images that the truth does not have"
+    )
+    assert ": 99, 98, 97, 96, 95, ...; its image ids are like 1, 2, 3, ..." in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("ids", "rule", "labels"),
+    [((0, 1, 2), "from-0", [0, 1, 2]), ((1, 3, 2), "from-1", [0, 2, 1])],
+)
+def test_fault_06_unknown_classes_suggest_the_mapping_which_then_works(
+    tmp_path: Path, ids: tuple[int, ...], rule: Any, labels: list[int]
+) -> None:
+    results = [RESULT | {"category_id": i} for i in ids]
+    with pytest.raises(InputError, match=rf"pass --class-map {rule} \(class_map='{rule}'\)"):
+        found(tmp_path, *results)
+    assert found(tmp_path, *results, class_map=rule).label.tolist() == labels
+
+
+def test_fault_06_unknown_classes_can_be_named_or_dropped(tmp_path: Path) -> None:
+    results = [RESULT, RESULT | {"category_id": 70}]
+    with pytest.raises(
+        InputError, match=r"1 of 2 detections are of 1 classes .*: category_id 70; the truth has 1, 2, 4"
+    ):
+        found(tmp_path, *results)
+    assert found(tmp_path, *results, class_map={1: 4, 70: 2}).label.tolist() == [2, 1]
+    with pytest.warns(InputWarning, match=r"category_id 70; they are left out"):
+        assert found(tmp_path, *results, class_map="drop").label.tolist() == [0]
+    with pytest.raises(
+        InputError, match=r"the class map leads to category_id 5, which the truth does not have"
+    ):
+        found(tmp_path, *results, class_map={70: 5})
+
+
+def test_fault_07_class_ids_may_be_zero_huge_negative_or_sparse_but_not_strings(tmp_path: Path) -> None:
+    ids = [0, 2**62, -7]
+    categories = [{"id": i, "name": str(i)} for i in ids]
+    table = truth(tmp_path, OBJECT | {"category_id": 2**62}, categories=categories)
+    assert table.catalog.class_ids == (-7, 0, 2**62)
+    assert table.label.tolist() == [2]
+    with pytest.raises(
+        InputError, match=r"categories\[0\] \(id '1'\): id: expected a whole number, got the string '1'"
+    ):
+        truth(tmp_path, categories=[{"id": "1", "name": "a"}])
+    with pytest.raises(
+        InputError, match=r"dt.json\[0\] \(image_id 1\): category_id: expected a whole number, got the string"
+    ):
+        found(tmp_path, RESULT | {"category_id": "person"})
+    with pytest.raises(
+        InputError, match=r"category_id: does not fit into 64 bits|category_id: expected a whole number"
+    ):
+        found(tmp_path, RESULT | {"category_id": 2**63})
+
+
+@pytest.mark.parametrize(
+    ("box", "hint"), [([10, 10, 0, 5], ""), ([300, 300, -100, -100], "are these corners?")]
+)
+def test_fault_11_boxes_without_size_are_evaluated_counted_and_explained(
+    tmp_path: Path, box: list[int], hint: str
+) -> None:
+    with pytest.warns(InputWarning, match=r"2 of 3 detections have no width or no height") as told:
+        table = found(tmp_path, RESULT, RESULT | {"bbox": box}, RESULT | {"bbox": box})
+    assert hint in str(told[0].message)
+    assert len(table) == 3
+
+
+def test_fault_11_corners_given_as_xywh_are_suspected(tmp_path: Path) -> None:
+    corners = [
+        RESULT | {"bbox": [x, y, x + 90, y + 90]} for x, y in ((10, 10), (400, 300), (500, 380), (450, 50))
+    ]
+    with pytest.warns(
+        InputWarning, match=r"3 of 4 detections reach over their image's edge; .*are these corners\?"
+    ):
+        found(tmp_path, *corners)
+
+
+def test_fault_12_boxes_over_the_edge_are_left_as_they_are_and_counted(tmp_path: Path) -> None:
+    with pytest.warns(
+        InputWarning, match=r"1 of 2 detections reach over their image's edge; they are evaluated as they are"
+    ):
+        table = found(tmp_path, RESULT, RESULT | {"bbox": [600, 10, 100, 10]})
+    assert table.xywh[1].tolist() == [600, 10, 100, 10]
+
+
+def test_fault_13_relative_coordinates_are_refused(tmp_path: Path) -> None:
+    relative = [RESULT | {"bbox": [0.1, 0.2, 0.5, 1.01]}] * 3
+    with pytest.raises(
+        InputError, match=r"these are relative coordinates; multiply x and w by the image's width"
+    ):
+        found(tmp_path, *relative)
+    with pytest.raises(InputError, match=r"these are relative coordinates"):
+        truth(tmp_path, *(OBJECT | {"id": i, "bbox": [0.1, 0.2, 0.5, 0.5], "area": 0.2} for i in (1, 2, 3)))
+
+
+def test_fault_13_pixels_where_relative_coordinates_belong_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n0 320 240 100 100\n")
+    with pytest.raises(
+        InputError, match=r"a.txt:2: 320 is no relative coordinate; divide by the image's size"
+    ):
+        yolo.read_truth([tmp_path / "a.jpg"], [(480, 640)], ["x"])
+
+
+@pytest.mark.parametrize("literal", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("key", ["score", "bbox"])
+def test_fault_14_numbers_that_are_not_finite_are_refused_with_their_place(
+    tmp_path: Path, literal: str, key: str
+) -> None:
+    value = float(literal.lower().replace("infinity", "inf"))
+    bad = RESULT | ({"score": value} if key == "score" else {"bbox": [1, 2, value, 4]})
+    assert literal in json.dumps(bad)
+    with pytest.raises(
+        InputError, match=rf"dt.json\[1\] \(image_id 1\): {key} is .*; expected (a )?finite number"
+    ):
+        found(tmp_path, RESULT, bad)
+
+
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [
+        (None, "score: expected a number, got null"),
+        ("95%", "score: expected a number, got the string '95%'"),
+        (True, "score: expected a number, got true"),
+        ([1], "score: expected a number, got a list of 1"),
+    ],
+)
+def test_fault_15_a_score_that_is_no_number_is_refused(tmp_path: Path, score: Any, message: str) -> None:
+    with pytest.raises(InputError, match=rf"dt.json\[1\] \(image_id 1\): {message}"):
+        found(tmp_path, RESULT, RESULT | {"score": score})
+
+
+def test_fault_15_a_missing_score_is_refused_and_one_out_of_range_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"dt.json\[1\] \(image_id 1\): score: missing; expected a number"):
+        found(tmp_path, RESULT, {key: value for key, value in RESULT.items() if key != "score"})
+    with pytest.warns(
+        InputWarning, match=r"1 of 2 detections have a score outside \[0, 1\], the first 95; .*percent\?"
+    ):
+        assert found(tmp_path, RESULT, RESULT | {"score": 95}).score.tolist() == [0.9, 95]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 100_000, "nested deeper than 1024 levels"),
+        ("[" + '{"a":' * 100_000, "nested deeper than 1024 levels"),
+        ("[NaN, " + "[" * 200_000, "nested too deep|nested deeper"),
+        ("[" + "1" * 5000 + "]", "number is infinity"),
+        ('[{"image_id": ' + "1" * 5000 + "}]", "number is infinity"),
+        ("", "the file is empty; an empty list of detections is \\[\\]"),
+        ("[1,", "is not JSON: line 1, column"),
+        ('{"a": 1} x', "is not JSON: line 1, column"),
+    ],
+)
+def test_fault_18_depth_and_digits_are_limited_and_no_json_says_where(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    table = truth(tmp_path)
+    with pytest.raises(InputError, match=message):
+        coco.read_detections(write(tmp_path / "dt.json", text), table)
+    with pytest.raises(InputError, match=message):
+        coco.read_truth(tmp_path / "dt.json")
+
+
+def test_fault_18_a_file_beyond_the_limit_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.json"
+    with path.open("wb") as file:
+        os.truncate(file.fileno(), 5 * 2**30)  # takes no space
+    with pytest.raises(
+        InputError, match=r"has 5.0 GiB, more than the 4.0 GiB that are read; give it as Parquet"
+    ):
+        coco.read_truth(path)
+    with pytest.raises(InputError, match=r"5.0 GiB"):
+        coco.read_detections(path, truth(tmp_path))
+
+
+def test_fault_19_truth_and_results_that_were_swapped_say_what_they_look_like(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"is a list; it looks like results \(detections\); expected annotations"
+    ):
+        coco.read_truth(write(tmp_path / "x.json", [RESULT]))
+    truth(tmp_path)
+    with pytest.raises(
+        InputError, match=r"gt.json: is an object; it looks like annotations \(truth\); expected results"
+    ):
+        coco.read_detections(tmp_path / "gt.json", truth(tmp_path))
+    with pytest.raises(
+        InputError, match=r"dt.json\[0\]: has area but no score, so these look like annotations"
+    ):
+        found(tmp_path, OBJECT)
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (
+            {"annotations": None},
+            "annotations is null; the file has images, annotations, categories; a list of images",
+        ),
+        ({"categories": None}, "categories is null"),
+        ({"images": {}}, r"images: expected a list \[\.\.\.\], got an object"),
+    ],
+)
+def test_fault_19_a_part_that_is_missing_is_named(
+    tmp_path: Path, document: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        truth(tmp_path, **document)
+    with pytest.raises(InputError, match=r"images is missing; the file has nothing"):
+        coco.read_truth(write(tmp_path / "x.json", {}))
+    with pytest.raises(InputError, match=r"expected an object with images, annotations and categories"):
+        coco.read_truth(write(tmp_path / "x.json", "3"))
+
+
+def test_fault_20_gzip_is_read_and_a_bomb_is_not(tmp_path: Path) -> None:
+    plain = truth(tmp_path)
+    packed = tmp_path / "gt.json.gz"
+    packed.write_bytes(gzip.compress((tmp_path / "gt.json").read_bytes()))
+    assert coco.read_truth(packed).fingerprint == plain.fingerprint
+    packer = zlib.compressobj(9, wbits=31)
+    zeros = b"0" * 2**20
+    packed.write_bytes(b"".join([*(packer.compress(zeros) for _ in range(80)), packer.flush()]))
+    with pytest.raises(
+        InputError, match=r"unpacks to more than 64 MiB; if that is right, unpack it yourself"
+    ):
+        coco.read_truth(packed)
+
+
+def test_fault_20_gzip_in_several_members_is_read_and_a_damaged_one_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(b"[1,") + gzip.compress(b"2]"))
+    assert read_bytes(path) == b"[1,2]"
+    path.write_bytes(gzip.compress(os.urandom(5000))[:-2000])
+    with pytest.raises(InputError, match=r"the gzip file ends too early"):
+        read_bytes(path)
+    path.write_bytes(b"\x1f\x8b" + b"\xff" * 50)
+    with pytest.raises(InputError, match=r"the gzip file is damaged"):
+        read_bytes(path)
+
+
+def test_fault_20_archives_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("../../evil.json", "[]")
+    for data, message in (
+        ((tmp_path / "a.zip").read_bytes(), "is a zip archive; unpack it and give the file in it"),
+        (b"\x80\x04\x95", "is a Python pickle, which could run code and is never read"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer, not the file itself"),
+        ("[]".encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
+    ):
+        (tmp_path / "x.json").write_bytes(data)
+        with pytest.raises(InputError, match=message):
+            coco.read_truth(tmp_path / "x.json")
+    assert [path.name for path in tmp_path.parent.glob("evil*")] == []
+
+
+def test_fault_20_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    truth(tmp_path)
+    text = (tmp_path / "gt.json").read_text()
+    (tmp_path / "bom.json").write_text(text, encoding="utf-8-sig")
+    assert (
+        coco.read_truth(tmp_path / "bom.json").fingerprint
+        == coco.read_truth(tmp_path / "gt.json").fingerprint
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<!DOCTYPE annotation SYSTEM "http://example.com/a.dtd"><annotation/>',
+        '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation><filename>&x;</filename></annotation>',
+        '<!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]><annotation>&b;</annotation>',
+    ],
+)
+def test_fault_21_xml_with_a_document_type_or_entities_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(
+        InputError, match=r"a.xml: has a document type or entities, .*Remove the <!DOCTYPE ...>"
+    ):
+        voc.read_annotation(write(tmp_path / "a.xml", text))
+
+
+OBJECT_XML = "<annotation><object><name>cat</name>{}</object></annotation>"
+CORNERS = "<bndbox><xmin>1.5</xmin><ymin>2</ymin><xmax>{}</xmax><ymax>9</ymax></bndbox>"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (OBJECT_XML.format(""), r"object 1 \(cat\): has no <bndbox>; give it one, or remove the object"),
+        (OBJECT_XML.format("<bndbox><xmin>1</xmin></bndbox>"), r"object 1 \(cat\): bndbox: has no <ymin>"),
+        (OBJECT_XML.format(CORNERS.format("x")), r"object 1 \(cat\): xmax: expected a number, got 'x'"),
+        (
+            OBJECT_XML.format(CORNERS.format("inf")),
+            r"object 1 \(cat\): xmax: expected a finite number, got 'inf'",
+        ),
+        ("<annotation><object/></annotation>", r"object 1: has no <name>"),
+        ("<html><body>404</body></html>", r"is not Pascal VOC's: expected <annotation>, got <html>"),
+        ("<annotation>", r"is not XML: no element found"),
+        ("", r"is not XML"),
+    ],
+)
+def test_fault_22_an_annotation_that_breaks_the_rules_says_where(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        voc.read_annotation(write(tmp_path / "a.xml", text))
+
+
+def test_fault_22_fractions_and_difficult_are_read_and_the_choice_of_pixels_is_checked(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path / "a.xml", OBJECT_XML.format("<difficult>1</difficult>" + CORNERS.format("8.25")))
+    read = voc.read_annotation(path)
+    np.testing.assert_array_equal(read.boxes, [[0.5, 1, 8.25, 9]])
+    assert read.difficult.tolist() == [True]
+    with pytest.raises(InputError, match=r"unknown pixels 'zero'; known: inclusive, edges"):
+        voc.read_annotation(path, "zero")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("2 0.5 0.5 0.1 0.1", "class 2, but there are 2 names: expected 0 .. 1"),
+        ("-1 0.5 0.5 0.1 0.1", "class -1, but there are 2 names"),
+        ("0.5 0.5 0.5 0.1 0.1", "class 0.5, but there are 2 names"),
+        ("0 0.5 0.5 0.1 0.1 0.9", "has six numbers; a label has five, so is the last a score"),
+        ("0 0.5 0.5", "expected class cx cy w h, or class and a polygon of x y pairs, got 3 numbers"),
+        ("0 0.5 0.5 0.1 0.1 0.1 0.1 0.1", "expected class cx cy w h, or class and a polygon"),
+        ("cat 0.5 0.5 0.1 0.1", "expected numbers, got 'cat 0.5 0.5 0.1 0.1'"),
+        ("0 0.5 nan 0.1 0.1", "expected finite numbers"),
+    ],
+)
+def test_fault_23_a_line_that_is_no_box_says_file_and_line(tmp_path: Path, line: str, message: str) -> None:
+    (tmp_path / "a.txt").write_text(f"1 0.5 0.5 0.1 0.1\n\n{line}\n")
+    with pytest.raises(InputError, match=rf"a.txt:3: {message}"):
+        yolo.read_truth([tmp_path / "a.jpg"], [(480, 640)], ["cat", "dog"])
+
+
+def test_fault_23_an_empty_label_file_is_background(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("")
+    (tmp_path / "b.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    table = yolo.read_truth([tmp_path / "a.jpg", tmp_path / "b.jpg"], [(4, 4), (4, 4)], ["cat"])
+    assert table.image.tolist() == [1]
+    assert table.catalog.image_ids == ("a", "b")
+
+
+def test_fault_24_yaml_that_would_make_objects_is_refused_and_scripts_are_never_run(tmp_path: Path) -> None:
+    bad = write(tmp_path / "bad.yaml", f"names: !!python/object/apply:os.system ['touch {tmp_path}/ran']\n")
+    with pytest.raises(
+        InputError, match=r"bad.yaml: could not determine a constructor .*; only plain values are read"
+    ):
+        yolo.read_yaml(bad)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").touch()
+    script = f"import os; os.system('touch {tmp_path}/ran')"
+    good = write(tmp_path / "good.yaml", f'train: images\nnames: [x]\ndownload: "{script}"\n')
+    assert yolo.read_yaml(good).names == ("x",)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("../../etc/passwd", "leads out of the data set's folder"),
+        ("..\\..\\windows\\win.ini", "leads out of the data set's folder"),
+        ("a/../../b.jpg", "leads out of the data set's folder"),
+        ("/etc/passwd", "is an absolute path; expected one relative to"),
+        ("\\\\server\\share", "is an absolute path"),
+        ("C:\\a.jpg", "is an absolute path"),
+        ("link/a.jpg", "leads out of the data set's folder"),
+        ("a\0.jpg", "is no file name"),
+        ("", "is no file name"),
+        ("x" * 300, r"is longer than a file's name can be \(255 bytes\)"),
+        (
+            "http://example.com/a.jpg",
+            "is a URL; images are read from the data set's folder, never from a network",
+        ),
+        ("file:///etc/passwd", "is a URL"),
+    ],
+)
+def test_fault_25_a_file_name_that_leads_out_of_the_folder_is_refused(
+    tmp_path: Path, name: str, message: str
+) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    (root / "link").symlink_to("/etc")
+    with pytest.raises(InputError, match=message):
+        resolve_under(root, name)
+
+
+def test_fault_25_a_file_name_within_the_folder_is_found(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for name, path in {
+        "a.jpg": "a.jpg",
+        "images\\a b.jpg": "images/a b.jpg",
+        "x/../ä 💥.jpg": "ä 💥.jpg",
+        "link/a.jpg": "real/a.jpg",
+    }.items():
+        assert resolve_under(tmp_path, name) == tmp_path.resolve() / path
+
+
+def test_fault_25_a_split_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "data.yaml", "train: list.txt\nnames: [x]\n")
+    (tmp_path / "list.txt").write_text("images/a.jpg\n../../b.jpg\n")
+    with pytest.raises(InputError, match=r"list.txt:2: '../../b.jpg': leads out of the data set's folder"):
+        yolo.read_yaml(path)
+    write(path, "train: /etc\nnames: [x]\n")
+    with pytest.raises(InputError, match=r"train: '/etc': is an absolute path"):
+        yolo.read_yaml(path)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        {"size": [10**9, 10**9], "counts": "\x00junk"},
+        {"size": "x", "counts": [-1, 2**70]},
+        [[1.0, 2.0, 3.0]],
+        [["a"]],
+        "nonsense",
+        None,
+    ],
+)
+def test_fault_31_malformed_masks_are_never_looked_at(tmp_path: Path, mask: Any) -> None:
+    assert len(truth(tmp_path, OBJECT | {"segmentation": mask})) == 1
+    assert len(found(tmp_path, RESULT | {"segmentation": mask})) == 1
+    only_mask = {key: value for key, value in RESULT.items() if key != "bbox"} | {"segmentation": mask}
+    with pytest.raises(
+        InputError, match=r"results of masks or keypoints, without bbox; boxes are compared here"
+    ):
+        found(tmp_path, only_mask)
+
+
+def test_fault_32_crowd_and_area_follow_a_printed_rule(tmp_path: Path) -> None:
+    nameless = {key: value for key, value in OBJECT.items() if key not in ("area", "iscrowd")}
+    with pytest.warns(InputWarning, match=r"1 of 1 annotations have no area; it is computed as w \* h"):
+        table = truth(tmp_path, nameless)
+    assert table.area.tolist() == [10000]
+    assert not table.crowd.any()
+    with pytest.warns(
+        InputWarning, match=r"1 of 1 annotations have iscrowd neither 0 nor 1; they count as crowds"
+    ):
+        assert truth(tmp_path, OBJECT | {"iscrowd": 2}).crowd.tolist() == [True]
+    with pytest.warns(
+        InputWarning, match=r"1 of 1 annotations have an area larger than their box; it is kept"
+    ):
+        assert truth(tmp_path, OBJECT | {"area": 20000}).area.tolist() == [20000]
+    assert truth(tmp_path, OBJECT | {"iscrowd": True}).crowd.tolist() == [True]
+    with pytest.raises(InputError, match=r"iscrowd: expected a number, got the string 'no'"):
+        truth(tmp_path, OBJECT | {"iscrowd": "no"})

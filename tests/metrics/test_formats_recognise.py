@@ -1,0 +1,94 @@
+"""Truth and detections from a path, whatever is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from metrics import read_detections, read_truth
+from metrics.errors import InputError
+from metrics.formats import coco, voc
+from metrics.tables import AnnotationTable, Catalog, DetectionTable
+
+CATALOG = Catalog.of([1, 2], ["cat", "dog"], sizes=[(40, 60), (40, 60)])
+TRUTH = AnnotationTable.of(CATALOG, [0, 1], [0, 1], [[0, 0, 9, 9], [1, 1, 5, 5]])
+FOUND = DetectionTable(CATALOG, [0, 1], [0, 1], [[0, 0, 9, 9], [1, 1, 5, 5]], [0.9, 0.8])  # type: ignore[arg-type]
+
+
+def test_json_parquet_and_csv_hold_the_same(tmp_path: Path) -> None:
+    coco.write_truth(TRUTH, tmp_path / "gt.json")
+    TRUTH.save(tmp_path / "gt.parquet")
+    TRUTH.to_frame().to_csv(tmp_path / "gt.csv", index=False)
+    coco.write_detections(FOUND, tmp_path / "dt.json")
+    FOUND.save(tmp_path / "dt.parquet")
+    FOUND.to_frame().to_csv(tmp_path / "dt.csv", index=False)
+    for suffix in ("json", "parquet", "csv"):
+        truth = read_truth(tmp_path / f"gt.{suffix}")
+        np.testing.assert_array_equal(truth.xywh, TRUTH.xywh)
+        assert truth.catalog.classes == CATALOG.classes
+        found = read_detections(tmp_path / f"dt.{suffix}", TRUTH)
+        assert found.fingerprint == FOUND.fingerprint
+
+
+def test_a_table_of_the_same_images_in_another_catalog_is_brought_over(tmp_path: Path) -> None:
+    FOUND.save(tmp_path / "dt.parquet")
+    wider = Catalog.of([0, 1, 2], ["ant", "cat", "dog"])
+    moved = read_detections(tmp_path / "dt.parquet", AnnotationTable.of(wider, [], [], []))
+    assert moved.image.tolist() == [1, 2]
+    assert moved.label.tolist() == [1, 2]
+    with pytest.raises(InputError, match=r"1 classes are not the truth's: dog"):
+        read_detections(tmp_path / "dt.parquet", AnnotationTable.of(Catalog.of([1, 2], ["cat"]), [], [], []))
+
+
+def test_a_yolo_folder_is_read_with_the_sizes_of_its_images(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        (tmp_path / "images" / split).mkdir(parents=True)
+        (tmp_path / "labels" / split).mkdir(parents=True)
+        Image.new("RGB", (60, 40)).save(tmp_path / "images" / split / f"{split}.png")
+        (tmp_path / "labels" / split / f"{split}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the camera lay on its side
+    Image.new("RGB", (60, 40)).save(tmp_path / "images" / "val" / "turned.jpg", exif=turned)
+    (tmp_path / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [cat]\n")
+    table = read_truth(tmp_path)
+    assert table.catalog.image_ids == ("turned", "val")
+    assert table.catalog.sizes.tolist() == [[60, 40], [40, 60]]
+    assert table.xywh.tolist() == [[15, 10, 30, 20]]
+    assert read_truth(tmp_path / "data.yaml", split="train").catalog.image_ids == ("train",)
+    with pytest.raises(InputError, match=r"no split 'test'; it has train, val"):
+        read_truth(tmp_path, split="test")
+    (tmp_path / "images" / "val" / "val.png").write_bytes(b"<html>")
+    with pytest.raises(InputError, match=r"val.png: cannot be read as an image"):
+        read_truth(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::metrics.errors.InputWarning")
+def test_a_voc_folder_is_read_whole_or_by_split(shared_data: Path) -> None:
+    folder = shared_data / "bccd"
+    assert len(read_truth(folder)) == 4888
+    test = read_truth(folder, split="test")
+    assert (len(test), len(test.catalog.image_ids), len(test.catalog.classes)) == (945, 72, 3)
+    bare = shared_data / "formats100" / "pascalvoc_format"
+    assert (
+        read_truth(bare, pixels="edges").fingerprint
+        == voc.read_truth(bare.glob("*.xml"), pixels="edges").fingerprint
+    )
+    with pytest.raises(InputError, match=r"minival.txt: no such split; there are test, train, trainval, val"):
+        read_truth(folder, split="minival")
+
+
+def test_what_is_not_known_says_what_is(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"absent: no such file or folder"):
+        read_truth(tmp_path / "absent")
+    with pytest.raises(InputError, match=r"no annotations found; expected COCO's .json"):
+        read_truth(tmp_path)
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(InputError, match=r"a.txt: unknown kind of file; expected COCO's .json"):
+        read_truth(tmp_path / "a.txt")
+    with pytest.raises(InputError, match=r"a.txt: unknown kind of file; expected COCO's results"):
+        read_detections(tmp_path / "a.txt", TRUTH)
+    with pytest.raises(InputError, match=r"a single file has no splits; leave out 'val'"):
+        read_truth(tmp_path / "a.txt", split="val")
