@@ -63,8 +63,9 @@ class TrainConfig(Config):
     decay: Annotated[float, Field(gt=0, le=1)] = 0.1
     clip: Annotated[float, Field(ge=0)] = 10.0
     """Largest norm of the gradient; 0 does not clip."""
-    average: Annotated[float, Field(ge=0, lt=1)] = 0.998
-    """Decay of the running average of the weights, which is what is evaluated; 0 keeps none."""
+    average: Share = 0.02
+    """How long the running average of the weights, which is what is evaluated, takes to forget: a share of all steps;
+    0 keeps none."""
     precision: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision; no is float32."""
     validate_every: Annotated[int, Field(ge=0)] = 0

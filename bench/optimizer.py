@@ -66,13 +66,18 @@ def set_learning_rate(optimizer: Optimizer, factor: float) -> None:
         group["lr"] = group["initial_lr"] * factor
 
 
-def make_average(detector: nn.Module, decay: float) -> AveragedModel:
+def make_average(detector: nn.Module, steps: float) -> AveragedModel:
     """A copy of the detector whose weights are a running average of the detector's.
 
-    Each ``update_parameters(detector)`` moves them by ``1 - d`` of the way, d the smaller of `decay` and
-    ``(1 + n) / (10 + n)`` after n updates: a short training would otherwise be averaged with its random start.
+    Each ``update_parameters(detector)`` moves them by ``1 - d`` of the way, d the smaller of ``1 - 1 / steps`` and
+    ``(1 + n) / (10 + n)`` after n updates: the random start would otherwise stay in the average of a short training.
     Buffers (statistics of BatchNorm) are copied.
+
+    Args:
+        detector: what is averaged.
+        steps: updates over which the average forgets; below 1 it is the detector itself.
     """
+    decay = 1 - 1 / max(steps, 1.0)
 
     def average(averaged: Sequence[Tensor], current: Sequence[Tensor], _: Tensor | int) -> None:
         # The model's own counter stays on the CPU; the one passed in would make a GPU wait.

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,11 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from bench import processes
 from bench.checkpoint import save_weights
 from bench.config import RunConfig
 from bench.data.opening import open_dataset
 from bench.data.types import Dataset, Split
-from bench.folders import digest, is_done, remove, require_space, slug, whole
+from bench.folders import digest, is_done, partial_of, remove, require_space, slug, whole
 from bench.log import Log
 from bench.predict import predict
 from bench.progress import Progress
@@ -93,17 +95,20 @@ def run(
         Stopped: a signal asked for it; the same call goes on from there.
     """
     around = circumstances or Circumstances()
+    processes.join(cpu=pick_device(config.device).type == "cpu")
     dataset = dataset or open_configured(config)
     out = Path(out)
     folder = out / run_name(config, dataset)
-    if around.fresh:
+    if around.fresh and processes.leads():
         remove(folder)
+    processes.wait()
     if is_done(folder):
         around.progress.say(f"{folder.name}: already done, reused")
         return RunFolder.open(folder)
-    with whole(folder) as partial, remembered_warnings() as told:
-        write_whole(partial / "config.toml", config.toml())
+    place = whole(folder) if processes.leads() else nullcontext(partial_of(folder))
+    with place as partial, remembered_warnings() as told:
         _Work(config, dataset, partial, folder.name, around, told).run()
+    processes.wait()
     return RunFolder.open(folder)
 
 
@@ -159,7 +164,7 @@ class _Work:
         self.name = name
         self.around = around
         self.told = told
-        self.log = Log(folder / "log.jsonl")
+        self.log = Log(folder / "log.jsonl" if processes.leads() else None)
         self.device = pick_device(config.device)
         self.started = datetime.now(UTC)
         self.began = time.monotonic()
@@ -167,10 +172,13 @@ class _Work:
     def run(self) -> None:
         config, progress = self.config, self.around.progress
         _set_up_torch(config)
+        if processes.leads():
+            write_whole(self.folder / "config.toml", config.toml())
         self.log.write("started", name=self.name, device=str(self.device))
         splits = self._splits()
         detector = build_detector(config, len(self.dataset.classes))
-        self._require_space(detector)
+        if processes.leads():
+            self._require_space(detector)
         trained = train(
             detector,
             splits["train"],
@@ -181,7 +189,6 @@ class _Work:
             log=self.log,
             stop=self.around.stop,
         )
-        save_weights(self.folder / "weights.safetensors", detector)
         split = splits[config.evaluate.split]
         found = predict(
             detector,
@@ -194,7 +201,8 @@ class _Work:
             candidates_per_image=config.evaluate.candidates,
             progress=progress,
         )
-        self._finish(detector, trained, split, found)
+        if processes.leads():
+            self._finish(detector, trained, split, found)
 
     def _splits(self) -> dict[str, Split]:
         """All splits; a data set that is drawn is drawn here."""
@@ -213,6 +221,7 @@ class _Work:
             rule = MatchRule(max_dets=settings.max_dets)
             headline = evaluate(split.truth, found, measures=settings.measures, rule=rule).headline
             stage.advance(ap=headline["ap"])
+        save_weights(self.folder / "weights.safetensors", detector)
         history = pd.DataFrame(trained.history) if trained.history else None
         result = self._result(detector, trained, split, headline)
         saved = save_result(self.folder, result, split.truth, found, history)

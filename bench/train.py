@@ -17,6 +17,7 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from bench import processes
 from bench.checkpoint import (
     Position,
     best_weights,
@@ -49,6 +50,7 @@ class TrainingResult:
     Attributes:
         history: one row for each epoch: ``epoch`` (epochs done), ``images_seen``, ``seconds``, ``loss``, its terms,
             ``lr``, ``val_ap`` and ``val_ap50`` (None where the epoch was not validated or nothing can be measured).
+            With several processes the loss is that of the first one's share of each batch.
         images_seen: training images shown, all epochs together.
         seconds: wall clock, validation included, over all processes that worked on it one after the other.
         best_epoch: epochs that were done when the weights that were kept stood; 0 where none was validated.
@@ -119,7 +121,8 @@ def pick_device(name: str) -> torch.device:
         name = torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"  # type: ignore[union-attr]
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        if processes.count() == 1:  # several would all take memory of the first device
+            torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         here = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
         reason = str(error).split("\n")[0].rstrip(".")
@@ -164,7 +167,6 @@ class _Training:
         saved = load_state(folder)
         if saved is None:
             self._prepare(train_split)
-        self.average = make_average(detector, self.settings.average) if self.settings.average else None
         self.optimizer = make_optimizer(detector, self.settings)
         self.loader = make_loader(
             train_split,
@@ -179,6 +181,10 @@ class _Training:
             rank=self.accelerator.process_index,
             world=self.accelerator.num_processes,
         )
+        self.steps = self.settings.epochs * math.ceil(len(self.loader) / self.settings.accumulate)
+        self.average = (
+            make_average(detector, self.settings.average * self.steps) if self.settings.average else None
+        )
         self.position = self._restore(*saved) if saved is not None else Position()
         model, optimizer = self.accelerator.prepare(detector, self.optimizer)
         self.stepper = Stepper(
@@ -192,7 +198,6 @@ class _Training:
             self.position.parts,
             self.position.skipped,
         )
-        self.steps = self.settings.epochs * math.ceil(len(self.loader) / self.settings.accumulate)
         self.began = self.saved = time.monotonic()
         self.sums: dict[str, Tensor] = {}
 
@@ -233,7 +238,9 @@ class _Training:
 
     def _groups(self) -> Iterator[list[Batch]]:
         """The batches of each update that is left of this epoch."""
-        if self.position.batch >= len(self.loader):  # stopped after the last one, before the epoch's end was kept
+        if self.position.batch >= len(
+            self.loader
+        ):  # stopped after the last one, before the epoch's end was kept
             return
         self.loader.state = self.position.epoch, self.position.batch
         group: list[Batch] = []
@@ -251,11 +258,23 @@ class _Training:
             stage.advance(batches, epoch=self.position.epoch + 1, loss=float(sum(terms.values())))
         else:
             stage.advance(batches)
-        if self.stop.signum is not None:
+        if self._asked_to_stop():
             self._save()
+            self.accelerator.wait_for_everyone()
             self.stop.obey("training is saved; the same command goes on from here")
         if time.monotonic() - self.saved > 60 * self.settings.checkpoint_minutes:
             self._save()
+
+    def _asked_to_stop(self) -> bool:
+        """Several processes must stop at the same step, or one would wait for gradients that never come."""
+        if self.accelerator.num_processes == 1:
+            return self.stop.signum is not None
+        if self.position.step % self.settings.log_every:
+            return False
+        mine = torch.tensor([self.stop.signum or 0], device=self.accelerator.device)
+        heard = int(self.accelerator.gather(mine).max())
+        self.stop.signum = heard or None
+        return heard > 0
 
     def _end_epoch(self, stage: Stage) -> None:
         self.stepper.check()
@@ -370,7 +389,7 @@ class _Training:
 def _accelerator(config: RunConfig) -> Accelerator:
     """Accelerate for this run; runs of one process, one after the other, may differ in device and precision."""
     device = pick_device(config.device)
-    if not torch.distributed.is_initialized():
+    if processes.count() == 1:
         AcceleratorState._reset_state(reset_partial_state=True)
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)

@@ -89,6 +89,7 @@ def _run(
     show_paths: bool,
     quiet: bool,
 ) -> None:
+    from bench import processes
     from bench.commands.showing import show_results
     from bench.comparison import compare_runs, comparison_folder
     from bench.config import resolve
@@ -99,7 +100,7 @@ def _run(
     # Every variant's settings are checked before the first is trained.
     for name in names:
         resolve(name, **sources)
-    progress = Progress.fitting(quiet)
+    progress = Progress.fitting(quiet or not processes.leads())
     dataset = open_configured(resolve(names[0], **sources))
     cells: list[RunConfig] = []
     for name in names:
@@ -117,6 +118,8 @@ def _run(
         which = f" ({number} of {len(cells)})" if len(cells) > 1 else ""
         progress.say(f"{cell.variant}, seed {cell.seed}, on {dataset.name}{which}")
         runs.append(run(cell, out, dataset, around))
+    if not processes.leads():
+        return
     if len(runs) == 1:
         page = runs[0].path / "report.html"
     else:

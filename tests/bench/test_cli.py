@@ -177,8 +177,14 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
     narrow = ["ssd.neck_channels=8", "retinanet.head.channels=8", "fcos.head.channels=8"]
     sets = [f"{name}={value}" for name, value in TINY.items()] + narrow
     words = ["run", "--variant", "ssd", "retinanet,fcos", "--out", str(out), "--quiet", "--set", *sets]
-    assert main(words) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.run.write_report", _no_page)
+        assert main(words) == 0
     return out
+
+
+def _no_page(*args, **settings) -> None:
+    """A page takes seconds; `test_run` looks at that of a single run."""
 
 
 def runs_in(out: Path) -> list[Path]:
@@ -201,7 +207,8 @@ def test_runs_that_are_done_can_be_compared_again(three, tmp_path, capsys):
     assert (tmp_path / "page" / "leaderboard.csv").is_file()
 
 
-def test_row_37_runs_on_different_truth_are_not_compared(three, tmp_path, capsys):
+def test_row_37_runs_on_different_truth_are_not_compared(three, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("bench.run.write_report", _no_page)
     words = ["run", "--variant", "ssd", "--out", str(tmp_path), "--quiet"]
     assert main([*words, "--set", *tiny_sets(data__test=5, train__epochs=0)]) == 0
     capsys.readouterr()
@@ -212,9 +219,8 @@ def test_row_37_runs_on_different_truth_are_not_compared(three, tmp_path, capsys
     assert err.count("\n") == 1
 
 
-def test_detections_made_elsewhere_enter_the_comparison(three, tmp_path, capsys):
-    from metrics.formats.coco import write_detections, write_truth
-
+def test_detections_made_elsewhere_enter_the_comparison(three, tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.external.write_report", _no_page)
     ours = RunFolder.open(runs_in(three)[0])
     theirs = tmp_path / "dets.parquet"
     ours.found.save(theirs)
@@ -227,7 +233,13 @@ def test_detections_made_elsewhere_enter_the_comparison(three, tmp_path, capsys)
     assert scored.result.data.fingerprint == ours.result.data.fingerprint
     assert main(["compare", str(made), str(ours.path), "--out", str(tmp_path / "page"), "--quiet"]) == 0
     assert "<b>yolo</b>" not in (tmp_path / "page" / "report.html").read_text()
-    capsys.readouterr()
+
+
+def test_numbers_of_detections_made_elsewhere_are_the_reference_s(three, tmp_path, monkeypatch, capsys):
+    from metrics.formats.coco import write_detections, write_truth
+
+    monkeypatch.setattr("bench.external.write_report", _no_page)
+    ours = RunFolder.open(runs_in(three)[0])
     write_truth(ours.truth, tmp_path / "gt.json")
     write_detections(ours.found, tmp_path / "dets.json")
     words = ["eval", "--truth", str(tmp_path / "gt.json"), "--found", str(tmp_path / "dets.json")]
@@ -248,7 +260,8 @@ def test_row_1_somebody_who_found_nothing_is_scored(three, tmp_path, capsys):
 
 
 def test_seeds_are_runs_of_their_own_on_the_same_images(tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.run.write_report", lambda *args, **settings: None)
+    monkeypatch.setattr("bench.run.write_report", _no_page)
+    monkeypatch.setattr("bench.comparison.write_report", lambda runs, folder, *args, **settings: folder)
     words = ["run", "--variant", "ssd", "--seeds", "2", "--seed", "5", "--out", str(tmp_path), "--quiet"]
     assert main([*words, "--set", *tiny_sets(train__epochs=1)]) == 0
     results = [RunFolder.open(path).result for path in runs_in(tmp_path)]

@@ -1,0 +1,39 @@
+"""Two processes on one run give one folder, and every image is predicted once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_runs import tiny_config, tiny_sets
+
+from bench.run import Circumstances, run
+from reports.results import RunFolder
+
+
+def by_two_processes(out: Path, *sets: str) -> RunFolder:
+    words = ["run", "--variant", "ssd", "--quiet", "--out", str(out), "--set", *sets]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run([*launcher, "-m", "bench", *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("report: ") == 1
+    (folder,) = out.iterdir()
+    return RunFolder.open(folder)
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_predict_each_image_once(tmp_path):
+    # Five test images for two processes: filling up would show one twice.
+    made = by_two_processes(tmp_path / "two", *tiny_sets(data__test=5, train__validate_every=1))
+    assert made.result.budget.images_seen == 24
+    assert len(made.history) == 2
+    untrained = tiny_config(data__test=5, train__epochs=0)
+    alone = run(untrained, tmp_path / "alone", circumstances=Circumstances(page=False))
+    shared = by_two_processes(tmp_path / "shared", *tiny_sets(data__test=5, train__epochs=0))
+    assert shared.path.name == alone.path.name
+    assert shared.found.image.tolist() == alone.found.image.tolist()
+    np.testing.assert_allclose(shared.found.score, alone.found.score, rtol=1e-5)
+    np.testing.assert_allclose(shared.found.xywh, alone.found.xywh, atol=1e-3)
