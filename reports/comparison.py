@@ -90,6 +90,11 @@ class Comparison:
         """The most runs that a model has."""
         return max(len(model.runs) for model in self.models)
 
+    @property
+    def dots_said(self) -> str:
+        """What a figure's small dots are; empty where it has none."""
+        return "The small dots are single seeds." if self.seeds > 1 else ""
+
     def headline(self, name: str) -> list[Floats]:
         """For each model (S,): one of the twelve numbers of each of its runs, as a fraction; NaN: not defined."""
         return [np.array([scored.evaluation.headline[name] for scored in model]) for model in self.scored]

@@ -22,6 +22,7 @@ from reports.sections import (
     classes,
     curves,
     data,
+    errors,
     gallery,
     reproducibility,
     thresholds,
@@ -48,6 +49,7 @@ def compose(
         curves.section(comparison),
         thresholds.section(comparison),
         classes.section(comparison),
+        errors.section(comparison),
     ]
     after = [
         training.section(comparison),
@@ -85,6 +87,7 @@ def _files(comparison: Comparison, sections: Sequence[Section]) -> Iterator[tupl
     yield from tables_of([each.run for each in scored], [each.evaluation for each in scored]).items()
     yield "curves.csv", to_csv(_curves(comparison))
     yield "thresholds.csv", to_csv(_thresholds(comparison))
+    yield "confusion.csv", to_csv(errors.confusion_rows(comparison))
     yield "images.csv", to_csv(_images(comparison))
     histories = training.history_csv(comparison)
     if histories:

@@ -30,9 +30,9 @@ def write_report(
 ) -> Path:
     """Write the page `out`, and beside it the tables and figures that it is made of.
 
-    Beside `out`: ``leaderboard.csv``, ``metrics.csv``, ``curves.csv``, ``thresholds.csv``, ``images.csv``,
-    ``training.csv`` and the figures as ``figures/*.svg`` and ``*.png``. The same runs and images give
-    the same bytes.
+    Beside `out`: ``leaderboard.csv``, ``metrics.csv``, ``curves.csv``, ``thresholds.csv``, ``confusion.csv``,
+    ``images.csv``, ``training.csv``, and the figures as ``figures/*.svg`` and ``*.png``. The same runs and images
+    give the same bytes.
 
     Args:
         runs: all evaluated on the same truth; runs that differ only in their seed are one model.

@@ -20,7 +20,8 @@ class Cell:
             sorted by their text.
         strong: the best of its column; says nothing about how sure that is.
         note: small print below.
-        bar: length of a bar behind the number, in [0, 1].
+        bar: length of a bar below the number, in [0, 1].
+        heat: depth of the cell's ground, in [0, 1].
     """
 
     text: str
@@ -28,6 +29,13 @@ class Cell:
     strong: bool = False
     note: str = ""
     bar: float | None = None
+    heat: float | None = None
+
+    @property
+    def style(self) -> str:
+        """What the style sheet needs to know of the cell."""
+        bar = "" if self.bar is None else f"--bar:{100 * self.bar:.1f}%"
+        return bar if self.heat is None else f"--heat:{100 * self.heat:.0f}%"
 
     @property
     def sort_key(self) -> str:
@@ -68,6 +76,7 @@ class Table:
         rows: in the order in which a page without scripts shows them.
         column_series: for each column the model that it is about, where it is about one.
         searchable: whether a field filters its rows.
+        folded: whether it is folded away: a long one that only a few want.
     """
 
     slug: str
@@ -76,6 +85,7 @@ class Table:
     rows: tuple[Row, ...]
     column_series: tuple[int | None, ...] = ()
     searchable: bool = False
+    folded: bool = False
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -131,7 +141,6 @@ class Section:
         links: files beside the page.
         template: a template for what figures and tables cannot say, given `extra`; comes before the tables.
         extra: what that template needs.
-        folded: whether the tables are folded away: long ones that only a few want.
     """
 
     slug: str
@@ -144,7 +153,6 @@ class Section:
     links: Sequence[Link] = ()
     template: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    folded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

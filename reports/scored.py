@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from metrics.evaluate import measured
 from metrics.evaluation import Evaluation
 from metrics.matching import Matches, MatchRule, Outcome, match
+from metrics.measures.confusion import ConfusionMatrix, confusion_matrix
+from metrics.measures.localization_recall_precision import LRP, optimal_lrp
+from metrics.measures.operating_point import ScoreCurve, score_curve
 from reports.results import RunFolder
 
 IOU = 0.5
@@ -112,25 +115,28 @@ class Scored:
 
         Of equally good scores the highest. Without a right detection nothing is kept.
         """
-        scores, right, false = self.sweep
-        asked = int(self.outcome.positives.sum())
-        if not len(scores) or not right.any():
-            return OperatingPoint(np.inf, 0, 0, asked)
-        at = int(np.argmax(2 * right / (right + false + asked)))
-        return OperatingPoint(float(scores[at]), int(right[at]), int(false[at]), asked - int(right[at]))
+        curve = self.sweep
+        if not curve.true.any():
+            return OperatingPoint(np.inf, 0, 0, curve.positives)
+        score, _ = curve.best()
+        right, false = curve.at(score)
+        return OperatingPoint(score, right, false, curve.positives - right)
 
     @cached_property
-    def sweep(self) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-        """Falling distinct scores, and how many detections of at least that score are right, and false."""
-        counted = ~self.outcome.ignored
-        order = np.argsort(-self.outcome.score[counted], kind="stable")
-        score = self.outcome.score[counted][order]
-        true = self.outcome.true[counted][order].astype(np.int64)
-        last = (
-            np.flatnonzero(np.append(score[1:] != score[:-1], True)) if len(score) else np.zeros(0, np.intp)
-        )
-        right = np.cumsum(true)[last]
-        return score[last], right, last + 1 - right
+    def sweep(self) -> ScoreCurve:
+        """Right and false detections of all classes, at every score that occurs."""
+        return score_curve(self.outcome)
+
+    @cached_property
+    def confusion(self) -> ConfusionMatrix:
+        """Which class is taken for which at the operating point."""
+        # No score is as high as infinity, but the largest number that is none of them is as good.
+        return confusion_matrix(self.matches, score=min(self.best.score, np.finfo(np.float64).max))
+
+    @cached_property
+    def lrp(self) -> LRP:
+        """The error of each class at its own best score, and its parts."""
+        return optimal_lrp(self.matches, IOU)
 
     def class_counts(self, thresholds: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Right and false detections of at least each score: two (C, S), for S rising `thresholds`."""

@@ -72,7 +72,9 @@ def figure(slug: str, title: str, finding: str, height: float, draw: Draw, width
         width: in pixels of the page.
     """
     raw, png = _drawn(slug, width, height, draw)
-    return Figure(slug, title, finding, _inline(raw, slug, title, finding), _standalone(raw), png, finding)
+    return Figure(
+        slug, title, finding, _inline(raw, f"fig-{slug}", title, finding), _standalone(raw), png, finding
+    )
 
 
 def axes(canvas: Canvas, rows: int = 1, columns: int = 1) -> list[Axes]:

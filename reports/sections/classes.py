@@ -62,11 +62,7 @@ def _class_figure(comparison: Comparison, values: list[Floats], present: np.ndar
         "classes-ap", title, _finding(comparison, values, present), [comparison.classes[at] for at in drawn],
         comparison.labels, [rows[drawn] for rows in values], "AP (points of 100)",
     )  # fmt: skip
-    return replace(drawing, caption=_small_dots(comparison))
-
-
-def _small_dots(comparison: Comparison) -> str:
-    return "The small dots are single seeds." if comparison.seeds > 1 else ""
+    return replace(drawing, caption=comparison.dots_said)
 
 
 def _size_figure(comparison: Comparison) -> Figure | None:

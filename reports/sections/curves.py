@@ -34,7 +34,6 @@ def section(comparison: Comparison) -> Section:
         findings[0],
         figures=(replace(figures[0], caption=""), *figures[1:]),
         tables=tables,
-        folded=True,
         method=(
             "Precision is the share of detections that are right, recall the share of objects that are found, as the "
             "score that a detection must reach falls. Each curve is the mean over the classes that have objects, of "
@@ -77,5 +76,5 @@ def _table(comparison: Comparison, curves: list[Floats], iou: float) -> Table:
         rows.append(Row((Cell(f"{RECALLS[at]:.1f}", RECALLS[at]), *cells)))
     return Table(
         f"pr-{round(100 * iou)}-table", f"Precision at recall, IoU {iou:.2f}, mean over classes", columns, tuple(rows),
-        column_series=(None, *range(len(comparison.models))),
+        column_series=(None, *range(len(comparison.models))), folded=True,
     )  # fmt: skip

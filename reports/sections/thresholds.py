@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from metrics.measures.operating_point import ScoreCurve
 from reports import shown
 from reports.comparison import Comparison
 from reports.figures.lines import Axes, Curve, lines
@@ -99,26 +100,20 @@ def _finding(comparison: Comparison, points: list[OperatingPoint]) -> str:
 
 def _curve(run: Scored, name: str) -> Curve:
     """The measure against score, at every distinct score, thinned to what a figure can show."""
-    scores, right, false = _thinned(run)
-    asked = int(run.outcome.positives.sum())
-    if name == "precision":
-        values = right / (right + false)
-    elif name == "recall":
-        values = right / asked if asked else np.full(len(right), np.nan)
-    else:
-        values = 2 * right / (right + false + asked)
-    return scores[::-1], 100 * values[::-1]
+    curve = _thinned(run)
+    values = {"precision": curve.precision, "recall": curve.recall, "F1": curve.f()}[name]
+    return curve.score[::-1], 100 * values[::-1]
 
 
-def _thinned(run: Scored) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _thinned(run: Scored) -> ScoreCurve:
     """The run's sweep at no more scores than a figure can show, its best one among them."""
     sweep = run.sweep
-    count = len(sweep[0])
+    count = len(sweep.score)
     if count <= MOST_POINTS:
         return sweep
-    best = np.searchsorted(-sweep[0], -run.best.score)
-    kept = np.unique(np.r_[np.linspace(0, count - 1, MOST_POINTS).astype(np.intp), min(int(best), count - 1)])
-    return sweep[0][kept], sweep[1][kept], sweep[2][kept]
+    best = min(int(np.searchsorted(-sweep.score, -run.best.score)), count - 1)
+    kept = np.unique(np.r_[np.linspace(0, count - 1, MOST_POINTS).astype(np.intp), best])
+    return ScoreCurve(sweep.score[kept], sweep.true[kept], sweep.false[kept], sweep.positives)
 
 
 def _false_alarms(comparison: Comparison) -> Figure:
@@ -126,14 +121,8 @@ def _false_alarms(comparison: Comparison) -> Figure:
     images = len(comparison.truth.catalog.image_ids)
     curves, points, said = [], [], []
     for label, runs in zip(comparison.labels, comparison.scored, strict=True):
-        asked = [int(run.outcome.positives.sum()) for run in runs]
         swept = [_thinned(run) for run in runs]
-        curves.append(
-            [
-                (false / images, 100 * right / total if total else np.full(len(right), np.nan))
-                for (_, right, false), total in zip(swept, asked, strict=True)
-            ]
-        )
+        curves.append([(curve.false / images, 100 * curve.recall) for curve in swept])
         best = [run.best for run in runs if run.best.right]
         points.append([(each.false / images, 100 * each.recall) for each in best if each.false])
         said.append(f"{label} {runs[0].best.false / images:.2g}")

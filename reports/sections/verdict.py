@@ -22,6 +22,7 @@ COLUMNS = (
     ("ap_large", "AP L"),
     ("ar_100", "AR"),
 )
+"""Short names and headings of the leaderboard; oLRP, of which less is better, is in the section on errors."""
 
 UNTESTED = (
     "How far these numbers would move on other images was not measured here, so this page calls no difference "
@@ -44,7 +45,7 @@ def section(comparison: Comparison) -> Section:
         "verdict",
         "Verdict" if len(rows) > 1 else "Result",
         verdict(comparison),
-        figures=(replace(figure, caption=_small_dots(comparison)), _by_iou(comparison)),
+        figures=(replace(figure, caption=comparison.dots_said), _by_iou(comparison)),
         tables=(_leaderboard(comparison),),
         warnings=_warnings(comparison),
         method=(
@@ -63,10 +64,6 @@ def section(comparison: Comparison) -> Section:
         ),
         links=(Link("leaderboard.csv", "one row a run"), Link("metrics.csv", "one row a value")),
     )
-
-
-def _small_dots(comparison: Comparison) -> str:
-    return "The small dots are single seeds." if comparison.seeds > 1 else ""
 
 
 def _by_iou(comparison: Comparison) -> Figure:

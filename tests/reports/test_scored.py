@@ -11,6 +11,7 @@ from metrics.evaluate import evaluate
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 from reports.results import DataFacts, RunFolder, RunResult
 from reports.scored import Scored
+from reports.sections.errors import _shares
 
 grid = st.integers(0, 3).map(lambda number: 10.0 * number)
 
@@ -98,3 +99,23 @@ def test_ap_by_class_and_by_iou_average_to_ap(scored):
     known = scored.class_ap[~np.isnan(scored.class_ap)]
     assert (known.mean() if len(known) else np.nan) == pytest.approx(ap, abs=1e-12, nan_ok=True)
     assert scored.ap_by_iou.mean() == pytest.approx(ap, abs=1e-12, nan_ok=True)
+
+
+def test_kinds_of_error_are_counted_once_each():
+    catalog = Catalog.of([0, 1], ["a", "b"])
+    place = [[0.0, 0, 10, 10], [20.0, 0, 10, 10], [40.0, 0, 10, 10], [60.0, 0, 10, 10]]
+    truth = AnnotationTable.of(catalog, [0, 0, 0, 0], [0, 0, 0, 1], place)
+    # Found with half of the box to spare, taken for b, missed, missed; and one detection on nothing.
+    found = [[0.0, 0, 10, 20], [20.0, 0, 10, 10], [0.0, 0, 9, 9]]
+    detections = DetectionTable(
+        catalog, np.array([0, 0, 1], np.int32), np.array([0, 1, 0], np.int32), np.array(found), np.array([0.9, 0.9, 0.9])
+    )  # fmt: skip
+    missed, confused, invented, loose = _shares(Scored(InMemory(truth, detections)))
+    assert (missed, confused, invented, loose) == pytest.approx((2 / 4, 1 / 4, 1 / 3, 1 / 2))
+
+
+def test_without_a_right_detection_no_detection_is_kept():
+    catalog = Catalog.of([0], ["a"])
+    truth = AnnotationTable.of(catalog, [0], [0], [[0.0, 0, 10, 10]])
+    empty = DetectionTable.builder(catalog).build()
+    assert _shares(Scored(InMemory(truth, empty)))[:2] == pytest.approx([1, 0])

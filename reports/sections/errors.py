@@ -1,0 +1,192 @@
+"""What goes wrong: objects missed or taken for others, detections on nothing, boxes that are loose."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from reports import shown
+from reports.comparison import Comparison, Floats
+from reports.figures.dot_plot import dot_plot
+from reports.page import Cell, Column, Link, Row, Section, Table
+from reports.scored import Scored
+
+KINDS = (
+    ("missed", "objects missed"),
+    ("confused", "objects confused"),
+    ("invented", "found on nothing"),
+    ("loose", "boxes loose"),
+)
+
+MOST_PAIRS = 15
+"""Confusions that are listed; the file beside the page has all."""
+
+MOST_CLASSES = 12
+"""With more classes than that a matrix cannot be read, and only the list is given."""
+
+
+def section(comparison: Comparison) -> Section:
+    """Shares of each kind of error at each model's own best score, the confusions, and optimal LRP."""
+    values = [np.stack([_shares(run) for run in runs], axis=1) for runs in comparison.scored]
+    figure = dot_plot(
+        "errors", "Kinds of error, each model at its own best F1", _finding(comparison, values),
+        [label for _, label in KINDS], comparison.labels, values, "points of 100; lower is better",
+    )  # fmt: skip
+    tables = [_table(comparison, values)]
+    if len(comparison.classes) > 1:
+        tables += [_pairs(comparison)]
+    if 1 < len(comparison.classes) <= MOST_CLASSES:
+        tables += [_matrix(comparison, number) for number in range(len(comparison.models))]
+    return Section(
+        "errors",
+        "Errors",
+        _finding(comparison, values),
+        figures=(replace(figure, caption=comparison.dots_said),),
+        tables=tables,
+        method=(
+            "At the score where the model's F1 is highest, each object and each detection is paired at most once, at "
+            "IoU of at least 0.5: first with its own class as everywhere on this page, then what is left over across "
+            "classes. An object in no pair is missed; one paired with a detection of another class is confused; a "
+            "detection in no pair lies on nothing, or too loosely on an object, or on one that was found already. "
+            "Looseness is the mean of 1 - IoU over right detections.",
+            "oLRP (Oksuz et al., TPAMI 2022) is one error from 0 to 1, lower is better: at each class's own best score "
+            "it adds up false detections, missed objects, and how loosely the right boxes lie; mean over classes.",
+        ),
+        links=(Link("confusion.csv", "all confusions, by run"), Link("metrics.csv", "AP by class")),
+    )
+
+
+def confusion_rows(comparison: Comparison) -> pd.DataFrame:
+    """Every cell of every run's matrix that is not 0."""
+    frames = []
+    for scored in comparison.runs:
+        frame = scored.confusion.to_frame()
+        frame.insert(0, "run_id", scored.run.result.name)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _shares(run: Scored) -> Floats:
+    """Missed and confused of all objects, invented of all detections, and the looseness of right boxes."""
+    matrix = run.confusion
+    background = len(matrix.classes)
+    objects, detections = int(matrix.objects[:-1].sum()), int(matrix.detections[:-1].sum())
+    missed = int(matrix.count[matrix.predicted == background].sum())
+    invented = int(matrix.count[matrix.true == background].sum())
+    confused = objects - missed - int(matrix.right.sum())
+    right = run.kept & run.outcome.true
+    loose = float((1 - run.outcome.iou[right]).mean()) if right.any() else np.nan
+    return np.array(
+        [
+            missed / objects if objects else np.nan,
+            confused / objects if objects else np.nan,
+            invented / detections if detections else np.nan,
+            loose,
+        ]
+    )
+
+
+def _finding(comparison: Comparison, values: Sequence[Floats]) -> str:
+    if np.isnan(values[0][0]).all():
+        return "There is no object to be found, so nothing can be missed or confused."
+    said = []
+    for label, seeds in zip(comparison.labels, values, strict=True):
+        missed, confused, invented, _ = _means(seeds)
+        text = f"{label} misses {_percent(missed)} of the objects"
+        text += f" and confuses {_percent(confused)}" if len(comparison.classes) > 1 else ""
+        said.append(
+            text + (f"; {_percent(invented)} of what it finds is nothing" if np.isfinite(invented) else "")
+        )
+    return ". ".join(said) + "."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}\u202f%"
+
+
+def _means(seeds: Floats) -> Floats:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(np.nanmean(seeds, axis=1), np.float64)
+
+
+def _table(comparison: Comparison, values: Sequence[Floats]) -> Table:
+    rows = []
+    for number, (runs, seeds) in enumerate(zip(comparison.scored, values, strict=True)):
+        cells = [Cell(comparison.labels[number])]
+        cells += [Cell(shown.points(value), float(value)) for value in _means(seeds)]
+        error = _means(np.array([[_mean_error(run) for run in runs]]))[0]
+        cells.append(Cell("–" if np.isnan(error) else f"{error:.3f}", float(error)))
+        rows.append(Row(tuple(cells), series=number))
+    columns = (
+        Column("Model"),
+        *(Column(label[0].upper() + label[1:], numeric=True) for _, label in KINDS),
+        Column("oLRP", numeric=True),
+    )
+    return Table("errors-table", "Kinds of error in points of 100; lower is better", columns, tuple(rows))
+
+
+def _mean_error(run: Scored) -> float:
+    known = run.lrp.error[~np.isnan(run.lrp.error)]
+    return float(known.mean()) if len(known) else np.nan
+
+
+def _pairs(comparison: Comparison) -> Table:
+    """The most frequent confusions of class with class, with every model's count."""
+    classes, many = comparison.classes, len(comparison.classes)
+    counts: dict[tuple[int, int], list[float]] = {}
+    for number, runs in enumerate(comparison.scored):
+        for run in runs:
+            its = run.confusion
+            for true, predicted, count in zip(its.true, its.predicted, its.count, strict=True):
+                if true != predicted and true < many and predicted < many:
+                    row = counts.setdefault((int(true), int(predicted)), [0.0] * len(comparison.models))
+                    row[number] += count / len(runs)
+    order = sorted(counts, key=lambda pair: (-sum(counts[pair]), pair))[:MOST_PAIRS]
+    rows = []
+    for true, predicted in order:
+        cells = [Cell(classes[true]), Cell(classes[predicted])]
+        cells += [Cell(_count(number), number) for number in counts[true, predicted]]
+        rows.append(Row(tuple(cells)))
+    left = len(counts) - len(order)
+    more = f"; {left} rarer ones are in confusion.csv" if left else ""
+    none = "; there is none" if not counts else ""
+    columns = (
+        Column("Object"), Column("taken for"), *(Column(label, numeric=True) for label in comparison.labels),
+    )  # fmt: skip
+    return Table(
+        "confusions-table", f"Most frequent confusions of one class with another, counts{more}{none}", columns,
+        tuple(rows), column_series=(None, None, *range(len(comparison.models))),
+    )  # fmt: skip
+
+
+def _matrix(comparison: Comparison, number: int) -> Table:
+    """A model's first run: rows what is there, columns what is said."""
+    matrix = comparison.scored[number][0].confusion
+    names = (*comparison.classes, "nothing")
+    sums = np.maximum(matrix.counts.sum(1, keepdims=True), 1)
+    rows = []
+    for true, name in enumerate(names):
+        cells = [Cell(name)]
+        for predicted, count in enumerate(matrix.counts[true]):
+            if true == predicted == len(names) - 1:
+                cells.append(Cell(""))
+            else:
+                heat = float(count / sums[true, 0])
+                cells.append(Cell(shown.count(int(count)), int(count), heat=heat if count else None))
+        rows.append(Row(tuple(cells)))
+    columns = (Column("There is"), *(Column(name, numeric=True) for name in names))
+    label = comparison.labels[number]
+    first = ", first run" if comparison.seeds > 1 else ""
+    return Table(
+        f"confusion-{number}", f"Confusion matrix of {label}{first}: rows what is there, columns what is said", columns,
+        tuple(rows), folded=True,
+    )  # fmt: skip
+
+
+def _count(number: float) -> str:
+    return shown.count(number) if float(number).is_integer() else f"{number:.1f}"
