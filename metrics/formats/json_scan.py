@@ -76,17 +76,17 @@ def scan_file(path: Path, columns: Sequence[Column]) -> Columns | None:
     stops = [*starts[1:], -1]
     # about how many objects there are, and only where they grow shorter further down, how many there can be
     for density in (1.1 * head.count(f'"{columns[0].key}"'.encode()) / len(head), 1 / _shortest(columns)):
-        found = _Found(columns, [int(size * density) + 1000 for size in sizes])
-        ends = for_each(partial(_scan_blocks, path, found), list(enumerate(zip(starts, stops, strict=True))))
+        store = _Store(columns, [int(size * density) + 1000 for size in sizes])
+        ends = for_each(partial(_scan_blocks, path, store), list(enumerate(zip(starts, stops, strict=True))))
         if json_kernel.FULL not in ends:
             break
-    if min(ends) < 0:
+    if ends[-1] < 0 or ends[:-1] != starts[1:]:
         return None
     with path.open("rb") as file:
         file.seek(ends[-1])
         if size - ends[-1] > _BLOCK or file.read().strip():
             return None
-    return found.columns()
+    return store.columns()
 
 
 def scan_list(text: NDArray[np.uint8], start: int, columns: Sequence[Column]) -> tuple[Columns, int] | None:
@@ -100,12 +100,12 @@ def scan_list(text: NDArray[np.uint8], start: int, columns: Sequence[Column]) ->
     first = json_kernel.skip_space(text, start + 1)
     if text[start] != ord("[") or text[first] != ord("{"):
         return None
-    found = _Found(columns, [(len(text) - first) // _shortest(columns) + 1])
+    store = _Store(columns, [(len(text) - first) // _shortest(columns) + 1])
     state = np.array([first, 0], np.int64)
-    if found.scan(text, len(text) - 1, -1, 0, state) != json_kernel.ENDED:
+    if store.scan(text, len(text) - 1, -1, 0, state) != json_kernel.ENDED:
         return None
-    found.counts[0] = int(state[1])
-    return found.columns(), int(state[0])
+    store.counts[0] = int(state[1])
+    return store.columns(), int(state[0])
 
 
 def top_level(
@@ -149,7 +149,7 @@ def top_level(
             return None
 
 
-class _Found:
+class _Store:
     """The columns as they fill, part by part of the text: each part has rows of its own, closed up in the end."""
 
     def __init__(self, columns: Sequence[Column], rows: Sequence[int]) -> None:
@@ -239,10 +239,10 @@ def _list_start(head: bytes) -> int | None:
     return begin.end() - 1 if begin else None
 
 
-def _scan_blocks(path: Path, found: _Found, task: tuple[int, tuple[int, int]]) -> int:
+def _scan_blocks(path: Path, store: _Store, task: tuple[int, tuple[int, int]]) -> int:
     """Read one part of a file, given where it starts and stops; where it ends, or `FULL` or `UNSURE`."""
     part, (start, stop) = task
-    state = np.array([0, found.first[part]], np.int64)
+    state = np.array([0, store.first[part]], np.int64)
     block = np.empty(_BLOCK + 1, np.uint8)
     filled = 0
     origin = start  # of the block in the file
@@ -252,10 +252,10 @@ def _scan_blocks(path: Path, found: _Found, task: tuple[int, tuple[int, int]]) -
             read = file.readinto(block[filled:-1].data)
             filled += read or 0
             block[filled] = 0
-            status = found.scan(block, filled, stop - origin if stop >= 0 else -1, part, state)
+            status = store.scan(block, filled, stop - origin if stop >= 0 else -1, part, state)
             consumed = int(state[0])
             if status in (json_kernel.ENDED, json_kernel.STOPPED):
-                found.counts[part] = int(state[1]) - found.first[part]
+                store.counts[part] = int(state[1]) - store.first[part]
                 return origin + consumed
             if status in (json_kernel.UNSURE, json_kernel.FULL):
                 return status

@@ -27,6 +27,7 @@ def tiny_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coco_scan, "SMALLEST", 0)
     monkeypatch.setattr(json_scan, "_BLOCK", 64)
     monkeypatch.setattr(json_scan, "_SMALLEST_PART", 150)
+    monkeypatch.setattr(json_scan, "thread_count", lambda: 3)
 
 
 def read_number(text: str) -> float | None:
@@ -266,6 +267,12 @@ def test_a_part_that_seems_to_begin_within_a_string_is_found_out(tmp_path: Path,
     scanned = coco_scan.scan_found(path)
     if scanned is not None:
         assert_same(scanned, read_found(rows, ""))
+
+
+def test_two_lists_in_one_file_are_left_to_the_full_parser(tmp_path: Path, tiny_blocks: None) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(results(3)) + json.dumps(results(300)))
+    assert coco_scan.scan_found(path) is None
 
 
 def test_columns_may_be_missing_only_where_they_may() -> None:
