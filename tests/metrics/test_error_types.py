@@ -1,0 +1,297 @@
+"""Errors are of the kind that a plain reading of the rules gives, and cost what pycocotools says once they are mended."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from oracles import coco_reference
+from pycocotools import mask
+from strategies import Scene, random_scene, scenes
+
+from metrics.errors import InputError
+from metrics.evaluate import evaluate
+from metrics.matching import MatchRule, match
+from metrics.measures.error_types import KINDS, MENDED, Kind, Mended, classify_errors
+from metrics.outcomes import average_precision
+from metrics.tables import AnnotationTable, Catalog, DetectionTable
+
+RULE = MatchRule(max_dets=(1000,), area_ranges={"all": (0, 1e10)})
+
+FREE = -1
+
+
+class PlainTIDE:
+    """The rules read aloud, one detection after the other; the overlaps and matches are pycocotools'."""
+
+    def __init__(self, scene: Scene, iou: float, background: float) -> None:
+        self.scene, self.iou = scene, iou
+        truth, found = scene.truth, scene.found
+        asked = ~truth.crowd & (truth.area <= 1e10)
+        outcome = match(truth, found, RULE).at(iou)  # equal to pycocotools': tests/metrics/test_matching.py
+        self.found_by = outcome.found_by
+        self.kind: dict[int, Kind] = {}
+        self.object: dict[int, int] = {}
+        for row in outcome.row[~outcome.true & ~outcome.ignored].tolist():
+            here = np.flatnonzero(asked & (truth.image == found.image[row]))
+            overlaps = {g: self.overlap(row, g) for g in here.tolist()}
+            own = {g: value for g, value in overlaps.items() if truth.label[g] == found.label[row]}
+            others = {g: value for g, value in overlaps.items() if g not in own}
+            best_own = max(own, key=lambda g: (own[g], g), default=None)
+            best_other = max(others, key=lambda g: (others[g], g), default=None)
+            if best_own is not None and background <= own[best_own] < iou:
+                self.kind[row], self.object[row] = "localization", best_own
+            elif best_other is not None and others[best_other] >= iou:
+                self.kind[row], self.object[row] = "classification", best_other
+            elif best_own is not None and own[best_own] >= iou:
+                assert self.found_by[best_own] != FREE
+                self.kind[row] = "duplicate"
+            elif max(overlaps.values(), default=0) <= background:
+                self.kind[row] = "background"
+            else:
+                self.kind[row] = "both"
+        surest: dict[int, int] = {}
+        for row in sorted(self.object, key=lambda row: (-found.score[row], row)):
+            if self.found_by[self.object[row]] == FREE:
+                surest.setdefault(self.object[row], row)
+        self.mends = {row: g for g, row in surest.items()}
+        self.missed = {
+            g for g in np.flatnonzero(asked).tolist() if self.found_by[g] == FREE and g not in surest
+        }
+
+    def overlap(self, row: int, g: int) -> float:
+        boxes = self.scene.found.xywh[row : row + 1], self.scene.truth.xywh[g : g + 1]
+        return float(mask.iou(*boxes, [0])[0, 0])
+
+    def average_precision(self, mended: Mended | None) -> list[float]:
+        """Change the tables themselves, and have pycocotools evaluate them anew."""
+        truth, found = self.scene.truth, self.scene.found
+        label, xywh = found.label.copy(), found.xywh.copy()
+        stays, remains = np.ones(len(found), bool), np.ones(len(truth), bool)
+        for row, kind in self.kind.items():
+            if mended == "false_positives":
+                stays[row] = False
+            elif kind == mended and row in self.mends:
+                label[row] = truth.label[self.mends[row]]
+                if kind == "localization":
+                    xywh[row] = truth.xywh[self.mends[row]]
+            elif kind == mended:
+                stays[row] = False
+        if mended == "missed":
+            remains[list(self.missed)] = False
+        if mended == "false_negatives":
+            remains &= (self.found_by != FREE) | truth.crowd
+        there = AnnotationTable.of(
+            truth.catalog, truth.image[remains], truth.label[remains], truth.xywh[remains],
+            area=truth.area[remains], crowd=truth.crowd[remains],
+        )  # fmt: skip
+        said = DetectionTable(
+            found.catalog, found.image[stays], label[stays], xywh[stays], found.score[stays]
+        )
+        rule = MatchRule(iou_thresholds=(self.iou,), max_dets=(1000,), area_ranges={"all": (0, 1e10)})
+        classes = range(len(truth.catalog.classes))
+        if not len(said):
+            precision = [0.0 for _ in classes]
+        else:
+            reference = coco_reference(there, said, rule).precision[0, :, :, 0, 0].mean(0)
+            precision = [max(0.0, float(value)) for value in reference]
+        asked = ~truth.crowd & (truth.area <= 1e10)
+        return [precision[label] if (truth.label[asked] == label).any() else math.nan for label in classes]
+
+
+THRESHOLDS = st.sampled_from(((0.5, 0.1), (0.75, 0.5), (0.5, 0.5)))
+
+
+@given(scenes(), THRESHOLDS)
+def test_each_error_is_of_the_kind_that_the_rules_say(scene: Scene, thresholds: tuple[float, float]) -> None:
+    errors = classify_errors(match(scene.truth, scene.found, RULE), *thresholds)
+    plain = PlainTIDE(scene, *thresholds)
+    rows = errors.outcome.row
+    assert {int(r): KINDS[k] for r, k in zip(rows, errors.kind, strict=True) if k >= 0} == plain.kind
+    assert {
+        int(r): int(g) for r, g in zip(rows[errors.mends], errors.object[errors.mends], strict=True)
+    } == plain.mends
+    assert set(np.flatnonzero(errors.missed).tolist()) == plain.missed
+
+
+@given(scenes(), THRESHOLDS, st.sampled_from((None, *MENDED)))
+def test_mended_errors_give_the_references_average_precision(
+    scene: Scene, thresholds: tuple[float, float], mended: Mended | None
+) -> None:
+    errors = classify_errors(match(scene.truth, scene.found, RULE), *thresholds)
+    expected = PlainTIDE(scene, *thresholds).average_precision(mended)
+    assert_allclose(errors.average_precision(mended), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("mended", [None, *MENDED])
+@pytest.mark.parametrize("thresholds", [(0.5, 0.1), (0.75, 0.25)])
+def test_mended_errors_give_the_references_average_precision_on_a_larger_scene(
+    mended: Mended | None, thresholds: tuple[float, float]
+) -> None:
+    scene = larger_scene()
+    errors = classify_errors(match(scene.truth, scene.found, RULE), *thresholds)
+    assert (errors.counts().sum(0) > 0).all()
+    plain = PlainTIDE(scene, *thresholds)
+    assert_allclose(errors.average_precision(mended), plain.average_precision(mended), atol=1e-12)
+    if mended is not None:
+        assert_allclose(
+            errors.cost(mended), errors.average_precision(mended) - plain.average_precision(None), atol=1e-12
+        )
+
+
+def larger_scene() -> Scene:
+    """All kinds of errors occur: a third of the detections has another class than the object that they lie on."""
+    scene = random_scene(8, images=12, classes=4, objects=90, detections=400, side=120.0)
+    wrong = np.random.default_rng(8).random(400) < 1 / 3
+    scene.found.label[wrong] = (scene.found.label[wrong] + 1) % 4
+    return scene
+
+
+@given(scenes(ignored=True))
+def test_every_false_positive_is_of_one_kind_and_every_lost_object_is_missed_or_within_reach(
+    scene: Scene,
+) -> None:
+    errors = classify_errors(match(scene.truth, scene.found))
+    outcome = errors.outcome
+    assert_array_equal(errors.kind >= 0, ~outcome.true & ~outcome.ignored)
+    assert not (errors.kind == KINDS.index("missed")).any()
+    lost = outcome.asked & (outcome.found_by < 0)
+    within_reach = np.zeros(len(lost), bool)
+    within_reach[errors.object[errors.mends]] = True
+    assert_array_equal(lost, errors.missed ^ within_reach)
+    assert not (errors.missed & within_reach).any()
+    table = errors.counts()
+    assert table[:, :-1].sum() == (errors.kind >= 0).sum()
+    assert table[:, -1].sum() == errors.missed.sum()
+
+
+@given(scenes(ignored=True))
+def test_of_one_class_nothing_is_taken_for_another(scene: Scene) -> None:
+    matches = match(scene.truth, scene.found, MatchRule(by_class=False))
+    table = classify_errors(matches).counts().sum(0)
+    assert table[KINDS.index("classification")] == table[KINDS.index("both")] == 0
+
+
+@given(scenes(ignored=True))
+def test_mending_never_costs_and_without_false_positives_precision_is_recall(scene: Scene) -> None:
+    errors = classify_errors(match(scene.truth, scene.found))
+    outcome = errors.outcome
+    asked = outcome.positives > 0
+    for kind in MENDED:
+        assert (errors.cost(kind)[asked] >= -1e-12).all()
+    recall = np.bincount(outcome.label[outcome.true], minlength=len(asked))[asked] / outcome.positives[asked]
+    reached = [np.mean(np.linspace(0, 1, 101) <= value) if value > 0 else 0.0 for value in recall]
+    assert_allclose(errors.average_precision("false_positives")[asked], reached, atol=1e-12)
+
+
+@given(scenes())
+def test_the_base_is_cocos_average_precision(scene: Scene) -> None:
+    matches = match(scene.truth, scene.found)
+    for index, iou in ((0, 0.5), (5, 0.75)):
+        assert_allclose(
+            classify_errors(matches, iou).average_precision(),
+            matches.curves().precision[index, :, :, 0].mean(0),
+            atol=1e-15,
+        )
+        assert_array_equal(
+            average_precision(matches.at(iou, "small")),
+            matches.curves().precision[index, :, :, 1].mean(0),
+        )
+
+
+def one_image(objects: list[tuple[int, list[float]]], found: list[tuple[int, list[float], float]]) -> Scene:
+    catalog = Catalog.of([1], ["cat", "dog"])
+    return Scene(
+        AnnotationTable.of(catalog, [0] * len(objects), [k for k, _ in objects], [box for _, box in objects]),
+        DetectionTable(
+            catalog,
+            np.zeros(len(found), int),
+            np.array([k for k, _, _ in found], int),
+            np.array([box for _, box, _ in found], float).reshape(-1, 4),
+            np.array([score for _, _, score in found], float),
+        ),
+    )
+
+
+HERE, HALF, LOOSE, AWAY = [0, 0, 10, 10], [0, 0, 10, 5], [0, 0, 10, 4], [50, 50, 9, 9]
+
+
+@pytest.mark.parametrize(
+    ("found", "kind"),
+    [
+        ([(0, AWAY, 0.9)], "background"),
+        ([(0, LOOSE, 0.9)], "localization"),
+        ([(1, HERE, 0.9)], "classification"),
+        ([(1, HALF, 0.9)], "classification"),
+        ([(1, LOOSE, 0.9)], "both"),
+        ([(0, HERE, 0.9), (0, HERE, 0.8)], "duplicate"),
+        ([(0, HERE, 0.9), (0, HALF, 0.8)], "duplicate"),
+    ],
+)
+def test_each_kind_by_example(found: list[tuple[int, list[float], float]], kind: str) -> None:
+    scene = one_image([(0, HERE)], found)
+    errors = classify_errors(match(scene.truth, scene.found))
+    assert [KINDS[k] for k in errors.kind if k >= 0] == [kind]
+    within_reach = kind in ("localization", "classification", "duplicate")
+    assert errors.missed.tolist() == [not within_reach]
+
+
+def test_of_several_within_reach_only_the_surest_is_mended() -> None:
+    scene = one_image([(0, HERE)], [(1, HERE, 0.9), (0, LOOSE, 0.8), (0, LOOSE, 0.7)])
+    errors = classify_errors(match(scene.truth, scene.found))
+    assert errors.outcome.score[errors.mends].tolist() == [0.9]
+    # The loose ones go when localization is mended, but do not find the object: the surer one would.
+    assert errors.cost("classification")[0] == pytest.approx(1.0)
+    assert errors.cost("localization")[0] == 0.0
+
+
+def test_a_detection_of_another_class_on_an_object_that_is_found_only_goes() -> None:
+    near = [1, 0, 10, 10]
+    scene = one_image([(0, HERE), (1, AWAY)], [(0, HERE, 0.5), (1, near, 0.9), (1, AWAY, 0.8)])
+    errors = classify_errors(match(scene.truth, scene.found))
+    assert not errors.mends.any()
+    assert errors.cost("classification").tolist() == pytest.approx([0.0, 0.5])
+
+
+def test_rows_are_means_over_classes_and_counts_are_sums() -> None:
+    scene = larger_scene()
+    evaluation = evaluate(scene.truth, scene.found, ["error_types"], RULE)
+    errors = classify_errors(evaluation.matches)
+    for kind in MENDED:
+        assert_allclose(evaluation.value(f"cost_{kind}"), errors.cost(kind).mean(), atol=1e-15)
+    for index, name in enumerate(KINDS):
+        assert evaluation.value(f"errors_{name}") == errors.counts()[:, index].sum()
+        assert evaluation.value(f"errors_{name}", "class 2") == errors.counts()[2, index]
+    settings = {"error_types": {"iou": "all"}}
+    mean = evaluate(scene.truth, scene.found, ["error_types"], RULE, settings=settings)
+    each = [classify_errors(evaluation.matches, iou).cost("missed").mean() for iou in RULE.iou_thresholds]
+    assert_allclose(mean.value("cost_missed"), np.mean(each), atol=1e-15)
+    assert mean.rows[0].iou == "0.50:0.95"
+
+
+def test_without_objects_costs_are_not_defined() -> None:
+    scene = one_image([], [(0, HERE, 0.9)])
+    evaluation = evaluate(scene.truth, scene.found, ["error_types"])
+    assert math.isnan(evaluation.value("cost_background"))
+    assert evaluation.value("errors_background") == 1
+    nothing = one_image([], [])
+    assert math.isnan(evaluate(nothing.truth, nothing.found, ["error_types"]).value("cost_missed"))
+
+
+def test_a_class_of_which_all_is_missed_keeps_its_zero() -> None:
+    scene = one_image([(0, HERE)], [])
+    errors = classify_errors(match(scene.truth, scene.found))
+    assert errors.missed.all()
+    assert_array_equal(errors.average_precision("missed"), [0.0, math.nan])
+
+
+def test_what_makes_no_sense_is_refused() -> None:
+    scene = one_image([], [])
+    with pytest.raises(InputError, match=r"expected a number in \(0, 0.5\]"):
+        classify_errors(match(scene.truth, scene.found), 0.5, 0.6)
+    with pytest.raises(InputError, match="unknown 'misses'; known: classification"):
+        classify_errors(match(scene.truth, scene.found)).mended("misses")  # type: ignore[arg-type]
