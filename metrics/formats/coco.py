@@ -28,6 +28,7 @@ from metrics.formats.identity import ClassMap, find_classes, find_images, plain,
 from metrics.formats.records import Record, records
 from metrics.formats.suspicion import check_annotations, check_detections, tell
 from metrics.formats.untrusted import parse_json, read_bytes, write_bytes
+from metrics.registry import did_you_mean
 from metrics.tables import AnnotationTable, Catalog, DetectionTable, ImageId
 
 
@@ -81,7 +82,7 @@ def read_detections(
         InputError: not such a file; an image or class that the truth does not have; a value that cannot be used.
     """
     where = str(path)
-    found = scan_found(Path(path)) or _parse_found(path, truth.catalog)
+    found = scan_found(Path(path)) or _parse_found(path, truth.catalog, by_name=class_map is None)
     table = _detection_table(truth.catalog, found, where, class_map)
     check_detections(table, truth, where)
     return table
@@ -158,11 +159,11 @@ def _parse_truth(data: bytes, where: str) -> tuple[Images, Classes, Objects]:
     )
 
 
-def _parse_found(path: str | Path, catalog: Catalog) -> Found:
+def _parse_found(path: str | Path, catalog: Catalog, by_name: bool) -> Found:
     where = str(path)
     document = parse_json(read_bytes(path), where)
     if isinstance(document, dict):
-        return _with_own_catalog(document, catalog, where)
+        return _with_own_catalog(document, catalog, where, by_name)
     return read_found(records(document, where), where)
 
 
@@ -179,16 +180,15 @@ def _check_truth(document: Any, where: str) -> None:
         if document.get(key) is None:
             state = "null" if key in document else "missing"
             keys = ", ".join(list(document)[:8]) or "nothing"
-            hint = {
-                "images": "",
-                "annotations": "; a list of images alone, as published for a test set, has nothing to compare with",
-                "categories": "",
-            }[key]
-            raise InputError(f"{where}: {key} is {state}; the file has {keys}{hint}")
+            hint = "; images alone, as published of a test set, are nothing to compare with"
+            raise InputError(f"{where}: {key} is {state}; the file has {keys}{hint * (key == 'annotations')}")
 
 
-def _with_own_catalog(document: Record, catalog: Catalog, where: str) -> Found:
-    """Results that bring images and categories of their own, with ids turned into the truth's."""
+def _with_own_catalog(document: Record, catalog: Catalog, where: str, by_name: bool) -> Found:
+    """Results that bring images and categories of their own, with ids turned into the truth's.
+
+    Images are matched by file name, and classes, where `by_name` says so, by name.
+    """
     rows = document.get("annotations")
     scored = isinstance(rows, list) and rows and isinstance(rows[0], dict) and "score" in rows[0]
     if not scored:
@@ -202,14 +202,16 @@ def _with_own_catalog(document: Record, catalog: Catalog, where: str) -> Found:
         own = read_images(records(document["images"], f"{where}: images"), f"{where}: images")
         named = {i: name or i for i, name in zip(own.ids, own.file_names, strict=True)}
         image_ids = [named.get(identity, identity) for identity in plain(image_ids)]
-    if document.get("categories"):
-        ids, names = read_classes(
-            records(document["categories"], f"{where}: categories"), f"{where}: categories"
-        )
+    if by_name and document.get("categories"):
+        place = f"{where}: categories"
+        names = dict(zip(*read_classes(records(document["categories"], place), place), strict=True))
         known = dict(zip(catalog.classes, catalog.class_ids, strict=True))
-        if set(names) <= set(known):
-            there = {identity: known[name] for identity, name in zip(ids, names, strict=True)}
-            class_ids = np.array([there.get(identity, identity) for identity in class_ids.tolist()], np.int64)
+        for identity in np.unique(class_ids).tolist():
+            name = names.get(identity, "")
+            if name not in known:
+                mend = did_you_mean(name, known) or "; pass --class-map (class_map=...) to say which it is"
+                raise InputError(f"{place}: category_id {identity}, {name!r}, is no class of the truth{mend}")
+        class_ids = np.array([known[names[identity]] for identity in class_ids.tolist()], np.int64)
     return Found(image_ids, class_ids, found.xywh, found.score)
 
 

@@ -269,7 +269,7 @@ def test_fault_19_truth_and_results_that_were_swapped_say_what_they_look_like(tm
     [
         (
             {"annotations": None},
-            "annotations is null; the file has images, annotations, categories; a list of images",
+            "annotations is null; the file has images, annotations, categories; images alone",
         ),
         ({"categories": None}, "categories is null"),
         ({"images": {}}, r"images: expected a list \[\.\.\.\], got an object"),

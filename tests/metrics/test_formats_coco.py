@@ -149,6 +149,18 @@ def test_results_with_images_and_classes_of_their_own_are_matched_by_name(shared
         assert sorted(rows) == sorted(theirs)
 
 
+def test_results_with_a_class_of_their_own_name_suggest_the_truths(tmp_path: Path) -> None:
+    truth = coco.read_truth(truth_file(tmp_path, OBJECT))
+    own = {"annotations": [RESULT | {"category_id": 0}], "categories": [{"id": 0, "name": "dogs"}]}
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps(own))
+    with pytest.raises(
+        InputError, match=r"category_id 0, 'dogs', is no class of the truth; did you mean 'dog'\?"
+    ):
+        coco.read_detections(path, truth)
+    assert coco.read_detections(path, truth, class_map={0: 18}).label.tolist() == [1]
+
+
 def test_the_published_coco_sample_reads_as_described(shared_data: Path) -> None:
     folder = shared_data / "coco" / "fakebbox100"
     with warnings.catch_warnings(record=True) as told:
