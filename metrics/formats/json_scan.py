@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from metrics.engine.threads import for_each, thread_count
 from metrics.formats import json_kernel
+from metrics.formats.json_numbers import UNSURE, powers_of_five, powers_of_ten
 
 SMALLEST = 2**20
 """Bytes below which the full parser is as fast, and needs no compiled code."""
@@ -230,7 +231,7 @@ def _shortest(columns: Sequence[Column]) -> int:
 
 @cache
 def _powers() -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
-    return np.array([float(f"1e{power}") for power in range(23)]), json_kernel.powers_of_five()
+    return powers_of_ten(), powers_of_five()
 
 
 def _list_start(head: bytes) -> int | None:
@@ -257,15 +258,15 @@ def _scan_blocks(path: Path, store: _Store, task: tuple[int, tuple[int, int]]) -
             if status in (json_kernel.ENDED, json_kernel.STOPPED):
                 store.counts[part] = int(state[1]) - store.first[part]
                 return origin + consumed
-            if status in (json_kernel.UNSURE, json_kernel.FULL):
+            if status in (UNSURE, json_kernel.FULL):
                 return status
             if not read:
-                return json_kernel.UNSURE
+                return UNSURE
             filled -= consumed
             origin += consumed
             if not consumed:
                 if len(block) > _LONGEST_OBJECT:
-                    return json_kernel.UNSURE
+                    return UNSURE
                 block = np.concatenate([block, block])
             else:
                 block[:filled] = block[consumed : consumed + filled]

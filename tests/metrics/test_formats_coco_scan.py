@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from metrics.formats import coco_scan, json_kernel, json_scan
+from metrics.formats import coco_scan, json_numbers, json_scan
 from metrics.formats.coco_columns import read_found, read_images, read_objects
 from metrics.formats.json_scan import Column, scan_list, top_level
 
 WHITE = st.sampled_from(["", "", " ", "\n", "\t  ", "\r\n    "])
-FIVES = json_kernel.powers_of_five()
-TENS = np.array([float(f"1e{power}") for power in range(23)])
+FIVES = json_numbers.powers_of_five()
+TENS = json_numbers.powers_of_ten()
 
 
 @pytest.fixture
@@ -34,9 +34,9 @@ def read_number(text: str) -> float | None:
     """What the kernel makes of a number; None where it is unsure."""
     value = np.zeros(1)
     buffer = np.frombuffer(text.encode() + b"\0", np.uint8)
-    end = json_kernel.read_number(buffer, 0, TENS, FIVES, value, value.view(np.int64), 0)
-    assert end == json_kernel.UNSURE or end == len(text)
-    return None if end == json_kernel.UNSURE else float(value[0])
+    end = json_numbers.read_number(buffer, 0, TENS, FIVES, value, value.view(np.int64), 0)
+    assert end == json_numbers.UNSURE or end == len(text)
+    return None if end == json_numbers.UNSURE else float(value[0])
 
 
 def bits(value: float) -> bytes:
@@ -85,8 +85,8 @@ def test_halfway_cases_go_to_the_even_double(mantissa: int, shift: int) -> None:
 def test_what_is_no_json_number_is_not_read_as_one(text: str) -> None:
     value = np.zeros(1)
     buffer = np.frombuffer(text.encode() + b"\0", np.uint8)
-    end = json_kernel.read_number(buffer, 0, TENS, FIVES, value, value.view(np.int64), 0)
-    assert end == json_kernel.UNSURE or end < len(text)
+    end = json_numbers.read_number(buffer, 0, TENS, FIVES, value, value.view(np.int64), 0)
+    assert end == json_numbers.UNSURE or end < len(text)
 
 
 @st.composite
