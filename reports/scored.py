@@ -12,6 +12,7 @@ from metrics.evaluate import measured
 from metrics.evaluation import Evaluation
 from metrics.matching import Matches, MatchRule, Outcome, match
 from metrics.measures.confusion import ConfusionMatrix, confusion_matrix
+from metrics.measures.error_types import error_types
 from metrics.measures.localization_recall_precision import LRP, optimal_lrp
 from metrics.measures.operating_point import ScoreCurve, score_curve
 from reports.results import RunFolder
@@ -132,6 +133,11 @@ class Scored:
         """Which class is taken for which at the operating point."""
         # No score is as high as infinity, but the largest number that is none of them is as good.
         return confusion_matrix(self.matches, score=min(self.best.score, np.finfo(np.float64).max))
+
+    @cached_property
+    def error_types(self) -> dict[str, float]:
+        """Of each kind of error ``cost_<kind>``, a fraction of AP at IoU 0.5, and ``errors_<kind>``, a count."""
+        return {value.name: value.value for value in error_types(self.matches, IOU) if not value.class_name}
 
     @cached_property
     def lrp(self) -> LRP:

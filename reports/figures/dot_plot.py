@@ -90,5 +90,6 @@ def _limits(values: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
     if not len(known):
         return 0.0, 100.0
     low, high = float(known.min()), float(known.max())
-    room = max(0.12 * (high - low), 1.5)
-    return (0.0 - 0.02 * high if low - room < 0.35 * high else low - room), high + room
+    room = max(0.12 * (high - low), 0.04 * abs(high), 0.01)
+    near_zero = low >= 0 and low - room < 0.35 * high
+    return (-0.02 * high if near_zero else low - room), high + room

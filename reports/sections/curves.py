@@ -63,6 +63,8 @@ def _finding(comparison: Comparison, curves: list[Floats], iou: float) -> str:
     for label, rows in zip(comparison.labels, curves, strict=True):
         good = np.flatnonzero(rows.mean(0) >= 0.5)
         reach.append((RECALLS[good[-1]] if len(good) else 0.0, label))
+    if not any(recall for recall, _ in reach):
+        return f"At IoU {iou:.2f} more than half of the detections are false at every recall."
     said = [f"{label} up to recall {recall:.2f}" for recall, label in reach]
     return f"At IoU {iou:.2f} precision stays above one half for {shown.listed(said)}."
 

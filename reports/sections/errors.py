@@ -9,18 +9,30 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from metrics.measures.error_types import KINDS as KINDS_OF_ERROR
 from reports import shown
 from reports.comparison import Comparison, Floats
 from reports.figures.dot_plot import dot_plot
-from reports.page import Cell, Column, Link, Row, Section, Table
+from reports.page import Cell, Column, Figure, Link, Row, Section, Table
 from reports.scored import Scored
 
 KINDS = (
     ("missed", "objects missed"),
     ("confused", "objects confused"),
-    ("invented", "found on nothing"),
+    ("invented", "detections on nothing"),
     ("loose", "boxes loose"),
 )
+
+TYPES: tuple[str, ...] = KINDS_OF_ERROR
+PLAIN = (
+    "wrong classes",
+    "loose boxes",
+    "what is wrong in both",
+    "duplicates",
+    "finds on background",
+    "misses",
+)
+"""The kinds of TIDE, and what a sentence calls them."""
 
 MOST_PAIRS = 15
 """Confusions that are listed; the file beside the page has all."""
@@ -36,7 +48,8 @@ def section(comparison: Comparison) -> Section:
         "errors", "Kinds of error, each model at its own best F1", _finding(comparison, values),
         [label for _, label in KINDS], comparison.labels, values, "points of 100; lower is better",
     )  # fmt: skip
-    tables = [_table(comparison, values)]
+    costs = _costs(comparison)
+    tables = [_table(comparison, values), _cost_table(comparison)]
     if len(comparison.classes) > 1:
         tables += [_pairs(comparison)]
     if 1 < len(comparison.classes) <= MOST_CLASSES:
@@ -45,7 +58,7 @@ def section(comparison: Comparison) -> Section:
         "errors",
         "Errors",
         _finding(comparison, values),
-        figures=(replace(figure, caption=comparison.dots_said),),
+        figures=(replace(figure, caption=comparison.dots_said), costs),
         tables=tables,
         method=(
             "At the score where the model's F1 is highest, each object and each detection is paired at most once, at "
@@ -53,11 +66,55 @@ def section(comparison: Comparison) -> Section:
             "classes. An object in no pair is missed; one paired with a detection of another class is confused; a "
             "detection in no pair lies on nothing, or too loosely on an object, or on one that was found already. "
             "Looseness is the mean of 1 - IoU over right detections.",
+            "The cost of a kind is how much AP at IoU 0.50 would rise if its errors were mended and nothing else changed, "
+            "over all scores (TIDE, Bolya et al. 2020): localization has the right class and an IoU of 0.1 to 0.5; "
+            "classification the right place and another class; both has neither; a duplicate is on an object that was "
+            "found already; background is on nothing; missed objects are those that no other kind would find. Costs do "
+            "not add up to what AP lacks, because errors stand in each other's way, and may be below 0.",
             "oLRP (Oksuz et al., TPAMI 2022) is one error from 0 to 1, lower is better: at each class's own best score "
             "it adds up false detections, missed objects, and how loosely the right boxes lie; mean over classes.",
         ),
         links=(Link("confusion.csv", "all confusions, by run"), Link("metrics.csv", "AP by class")),
     )
+
+
+def _costs(comparison: Comparison) -> Figure:
+    """What AP50 would gain by mending each kind."""
+    values = [
+        np.stack([[run.error_types[f"cost_{kind}"] for run in runs] for kind in TYPES])
+        for runs in comparison.scored
+    ]
+    said = []
+    for label, seeds in zip(comparison.labels, values, strict=True):
+        means = seeds.mean(1)
+        if np.isfinite(means).all():
+            worst = int(np.argmax(means))
+            said.append(f"{label} by mending {PLAIN[worst]} ({shown.signed_points(float(means[worst]))})")
+    finding = (
+        f"AP50 would rise most for {shown.listed(said)}."
+        if said
+        else "There is no object, so there is no cost."
+    )
+    return dot_plot(
+        "error-costs", "What each kind of error costs in AP50", finding, TYPES, comparison.labels, values,
+        "AP50 (points of 100) that mending would bring",
+    )  # fmt: skip
+
+
+def _cost_table(comparison: Comparison) -> Table:
+    rows = []
+    for number, runs in enumerate(comparison.scored):
+        cells = [Cell(comparison.labels[number])]
+        for kind in TYPES:
+            cost = float(np.mean([run.error_types[f"cost_{kind}"] for run in runs]))
+            count = float(np.mean([run.error_types[f"errors_{kind}"] for run in runs]))
+            cells.append(Cell(shown.signed_points(cost), cost, note=_count(count)))
+        rows.append(Row(tuple(cells), series=number))
+    columns = (Column("Model"), *(Column(kind[0].upper() + kind[1:], numeric=True) for kind in TYPES))
+    return Table(
+        "costs-table", "Points of AP50 that mending each kind would bring, and below it the number of such errors at "
+        "any score", columns, tuple(rows),
+    )  # fmt: skip
 
 
 def confusion_rows(comparison: Comparison) -> pd.DataFrame:

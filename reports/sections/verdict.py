@@ -24,6 +24,9 @@ COLUMNS = (
 )
 """Short names and headings of the leaderboard; oLRP, of which less is better, is in the section on errors."""
 
+NEXT_TO_NOTHING = 0.01
+"""AP below which a model has not learnt to detect."""
+
 UNTESTED = (
     "How far these numbers would move on other images was not measured here, so this page calls no difference "
     "significant: read a small one as a tie."
@@ -104,6 +107,8 @@ def verdict(comparison: Comparison) -> str:
         )
     if means[0] == 0:
         return f"No model found anything: AP is 0 for all {len(labels)} on {where}."
+    if means[0] < NEXT_TO_NOTHING:
+        return f"{_brief(comparison)} All of them find next to nothing, so their order means nothing."
     return f"{_brief(comparison)} {_seeds_overlap(comparison)}{UNTESTED}"
 
 
@@ -116,7 +121,7 @@ def _brief(comparison: Comparison) -> str:
         return f"{labels[0]} reaches AP {best}."
     equal = [label for label, value in zip(labels, means, strict=True) if value == means[0]]
     behind = [
-        f"{shown.points(means[0] - value)} above {label} ({shown.points(value)})"
+        f"{_lead(means[0] - value)} above {label} ({shown.points(value)})"
         for label, value in zip(labels, means, strict=True)
         if value < means[0]
     ]
@@ -124,6 +129,11 @@ def _brief(comparison: Comparison) -> str:
     if len(equal) > 1:
         return f"{shown.listed(equal)} share the highest AP, {best}{ahead}{_seeds(comparison)}."
     return f"{labels[0]} has the highest AP, {best}{ahead}{_seeds(comparison)}."
+
+
+def _lead(difference: float) -> str:
+    """Of a positive difference; never 0.0."""
+    return shown.points(difference) if difference >= 0.0005 else "less than 0.1"
 
 
 def _seeds(comparison: Comparison) -> str:
