@@ -1,0 +1,293 @@
+"""A run under many weights at once: what the kernels say, block by block of resamples, on all cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.errors import InputError
+from metrics.matching import Matches, MatchRule
+from metrics.resampling.tracks import Track, merged, ranked, track_of
+from metrics.resampling.weights import Weights, weights_without
+
+T = TypeVar("T")
+
+Lanes = NDArray[np.float64]
+"""(..., L): the last axis is the resample."""
+
+
+class Tracks:
+    """The tracks of one run, each made when it is first asked for and then kept.
+
+    Args:
+        matches: of the run.
+    """
+
+    def __init__(self, matches: Matches) -> None:
+        self.matches = matches
+        self._made: dict[Hashable, Track] = {}
+
+    @property
+    def rule(self) -> MatchRule:
+        """Under which the run was matched."""
+        return self.matches.rule
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """K names."""
+        return self.matches.classes
+
+    def ranked(self, area: str, max_dets: int | None) -> Track:
+        """All thresholds; see `metrics.resampling.tracks.ranked`."""
+        return self.kept(("ranked", area, max_dets), lambda: ranked(self.matches, area, max_dets))
+
+    def at(self, iou: float, area: str, max_dets: int | None) -> Track:
+        """One threshold, with the IoU of what was found."""
+        return self.kept(
+            ("at", iou, area, max_dets), lambda: track_of(self.matches.at(iou, area, max_dets), self.matches)
+        )
+
+    def kept(self, key: Hashable, make: Callable[[], Track]) -> Track:
+        """The track of this key, made by `make` the first time."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+
+class SwappedTracks(Tracks):
+    """Two runs as one of twice the images: image i as `one` sees it, image I + i as `other` does.
+
+    Args:
+        one, other: of the same truth.
+    """
+
+    def __init__(self, one: Tracks, other: Tracks) -> None:
+        super().__init__(one.matches)
+        self.one, self.other = one, other
+
+    def ranked(self, area: str, max_dets: int | None) -> Track:
+        """Both runs' tracks in one."""
+        key = ("ranked", area, max_dets)
+        return self.kept(
+            key, lambda: merged(self.one.ranked(area, max_dets), self.other.ranked(area, max_dets))
+        )
+
+    def at(self, iou: float, area: str, max_dets: int | None) -> Track:
+        """Both runs' tracks in one."""
+        key = ("at", iou, area, max_dets)
+        return self.kept(
+            key, lambda: merged(self.one.at(iou, area, max_dets), self.other.at(iou, area, max_dets))
+        )
+
+
+class Block:
+    """One run under `LANES` rows of weights; what a kernel says of a track is computed once and shared.
+
+    Args:
+        tracks: of the run.
+        weights: (I, LANES) uint8.
+    """
+
+    def __init__(self, tracks: Tracks, weights: NDArray[np.uint8]) -> None:
+        self.tracks = tracks
+        self.weights = weights
+        self._known: dict[Hashable, object] = {}
+
+    def positives(self, track: Track) -> Lanes:
+        """(K, L) objects that are asked for."""
+        from metrics.resampling import kernels
+
+        def weigh() -> Lanes:
+            positives = np.empty((len(track.start) - 1, kernels.LANES))
+            count = np.empty(kernels.LANES, np.int32)
+            kernels.weigh_objects(self.weights, track.object_start, track.object_image, count, positives)
+            return positives
+
+        return self._once(("positives", id(track)), weigh)
+
+    def curves(self, track: Track, levels: int) -> tuple[Lanes, Lanes]:
+        """(K, T, L) average precision over so many recall levels (0: all recalls), and (K, T, L) final recall."""
+        from metrics.resampling import kernels
+
+        def weigh() -> tuple[Lanes, Lanes]:
+            lanes = kernels.LANES
+            precision = np.empty((len(track.start) - 1, track.thresholds, lanes))
+            recall = np.empty_like(precision)
+            kernels.weigh_curves(
+                self.weights,
+                self.positives(track),
+                *track.steps,
+                levels,
+                np.empty(lanes, np.int32),
+                *np.empty((2, lanes)),
+                *np.empty((4, track.thresholds, lanes)),
+                precision,
+                recall,
+            )
+            return precision, recall
+
+        return self._once(("curves", id(track), levels), weigh)
+
+    def counts(self, track: Track, threshold: int, score: float) -> tuple[Lanes, Lanes]:
+        """(K, L) true and (K, L) false positives of this score or above, at one threshold."""
+        from metrics.resampling import kernels
+
+        def weigh() -> tuple[Lanes, Lanes]:
+            first = track.start[:-1]
+            kept = np.concatenate([[0], np.cumsum(track.score >= score)])  # a class's scores fall
+            last = first + kept[track.start[1:]] - kept[first]
+            found, false = np.empty((2, len(first), kernels.LANES))
+            columns = (track.image, track.true, track.ignored)
+            kernels.weigh_detections(self.weights, first, last, *columns, threshold, found, false)
+            return found, false
+
+        return self._once(("counts", id(track), threshold, score), weigh)
+
+    def best(self, track: Track, iou: float) -> tuple[Lanes, Lanes]:
+        """(K, L) least LRP error and (K, L) greatest F1 that a score threshold reaches; `track` is of this one IoU."""
+        from metrics.resampling import kernels
+
+        def weigh() -> tuple[Lanes, Lanes]:
+            true = track.true != 0
+            loss = np.where(true, (1 - track.iou) / (1 - iou), 0.0)
+            scratch = np.empty((3, kernels.LANES))
+            least, most = np.empty((2, len(track.start) - 1, kernels.LANES))
+            columns = (track.start, track.image, track.true, track.ignored, loss, track.ends)
+            kernels.weigh_thresholds(self.weights, self.positives(track), *columns, *scratch, least, most)
+            return least, most
+
+        return self._once(("best", id(track), iou), weigh)
+
+    def _once(self, key: Hashable, make: Callable[[], T]) -> T:
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]  # type: ignore[return-value]  # a key names one kind of result
+
+
+@dataclass(frozen=True, eq=False)
+class Statistic:
+    """A measure as a function of how often each image counts.
+
+    Attributes:
+        name: as a user types it: ``ap50``.
+        better: which way is better.
+        of_classes: a `Block` to (K, L), NaN where a class has nothing to measure.
+        of_all: a `Block` to (L,); by default the mean of the classes that have something to measure.
+    """
+
+    name: str
+    better: Literal["higher", "lower"]
+    of_classes: Callable[[Block], Lanes]
+    of_all: Callable[[Block], Lanes] | None = None
+
+    def overall(self, block: Block) -> Lanes:
+        """(L,) of all classes together."""
+        return self.of_all(block) if self.of_all else class_mean(self.of_classes(block))
+
+
+def class_mean(values: Lanes) -> Lanes:
+    """(K, L) to (L,): the mean of what is not NaN; NaN where all is."""
+    defined = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(defined, values, 0.0).sum(axis=0) / defined.sum(axis=0))
+
+
+@dataclass(frozen=True, eq=False)
+class Replicates:
+    """A statistic of one run, as it is and under each row of weights.
+
+    Attributes:
+        statistic: what was measured.
+        estimate: under weights of 1; NaN where there is nothing to measure.
+        values: (B,) under each row.
+        class_estimate: (K,).
+        class_values: (B, K).
+    """
+
+    statistic: Statistic
+    estimate: float
+    values: NDArray[np.float64]
+    class_estimate: NDArray[np.float64]
+    class_values: NDArray[np.float64]
+
+
+def replicate(tracks: Tracks, weights: Weights, statistics: Sequence[Statistic]) -> list[Replicates]:
+    """Statistics of a run as it is and under each row of weights, all from one walk over its tracks.
+
+    The value under a row is what evaluating a data set would give in which each image stands as often as the row says,
+    its copies side by side.
+
+    Args:
+        tracks: of the run.
+        weights: (B, I) whole numbers of at most 255.
+        statistics: what to measure.
+
+    Raises:
+        InputError: weights of another number of images.
+    """
+    images = len(tracks.matches.truth.catalog.image_ids)
+    if weights.ndim != 2 or weights.shape[1] != images:
+        raise InputError(f"weights: expected shape (B, {images}), one column per image, got {weights.shape}")
+    rows = np.concatenate([np.ones((1, images), np.uint8), weights])
+    return [
+        Replicates(statistic, float(values[0]), values[1:], class_values[0], class_values[1:])
+        for statistic, (values, class_values) in zip(statistics, weigh(tracks, rows, statistics), strict=True)
+    ]
+
+
+def leave_out(
+    tracks: Tracks, unit: NDArray[np.intp], statistics: Sequence[Statistic]
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Each statistic without each unit: (U,) of all classes together, and (U, K).
+
+    Args:
+        tracks: of the run.
+        unit: (I,) index in [0, U) of each image's unit.
+        statistics: what to measure.
+    """
+    units = int(unit.max()) + 1
+    step = 1024  # rows at a time: a table of all would grow with the square of the images
+    parts = [
+        weigh(tracks, weights_without(unit, first, min(first + step, units)), statistics)
+        for first in range(0, units, step)
+    ]
+    return [
+        tuple(np.concatenate(values) for values in zip(*of_statistic, strict=True))  # type: ignore[misc]
+        for of_statistic in zip(*parts, strict=True)
+    ]
+
+
+def weigh(
+    tracks: Tracks, weights: Weights, statistics: Sequence[Statistic]
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Each statistic under each row of weights: (B,) of all classes together, and (B, K).
+
+    Args:
+        tracks: of the run.
+        weights: (B, I); of `SwappedTracks` (B, 2 I).
+        statistics: what to measure.
+    """
+    from metrics.engine.threads import for_each
+    from metrics.resampling.kernels import LANES
+
+    def measure(first: int) -> list[tuple[Lanes, Lanes]]:
+        part = weights[first : first + LANES]
+        table = np.zeros((part.shape[1], LANES), np.uint8)
+        table[:, : len(part)] = part.T
+        block = Block(tracks, table)
+        return [
+            (statistic.overall(block)[: len(part)], statistic.of_classes(block)[:, : len(part)].T.copy())
+            for statistic in statistics
+        ]
+
+    starts = range(0, len(weights), LANES)
+    # The first block is measured alone: it makes the tracks, which threads then share.
+    blocks = [measure(first) for first in starts[:1]] + for_each(measure, starts[1:])
+    return [
+        tuple(np.concatenate(parts) for parts in zip(*of_statistic, strict=True))  # type: ignore[misc]
+        for of_statistic in zip(*blocks, strict=True)
+    ]

@@ -1,0 +1,160 @@
+"""What resamples say of a number: its interval, its bias, whether a difference is more than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.errors import InputError
+
+Floats = NDArray[np.float64]
+Method = Literal["percentile", "bca", "none"]
+
+BIAS_ASKS = 0.25
+"""A bias of more than this part of the standard error asks for BCa."""
+
+RESOLVED = 2.8
+"""Standard errors of a difference that is found 4 times out of 5 at the 5 % level: 1.96 + 0.84."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Where a number may lie.
+
+    Attributes:
+        estimate: on the data as they are.
+        low, high: NaN where fewer than two resamples give a number.
+        se: standard deviation over resamples.
+        bias: mean over resamples less the estimate.
+        method: ``percentile``; ``bca`` where the bias asked for it; ``none`` where there is no interval.
+        resamples: those that give a number.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    se: float
+    bias: float
+    method: Method
+    resamples: int
+
+
+def interval(
+    estimate: float,
+    replicates: Floats,
+    confidence: float = 0.95,
+    jackknife: Callable[[], Floats] | None = None,
+) -> Interval:
+    """The percentile interval; BCa where the bias asks for it and leave-one-out values can be had.
+
+    Args:
+        estimate: on the data as they are.
+        replicates: (B,) on resamples; NaN (nothing to measure) is left out.
+        confidence: of the interval.
+        jackknife: gives (U,) the number without each unit; asked only where it is needed.
+
+    Raises:
+        InputError: a confidence that is not between 0 and 1.
+
+    Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, sections 10.2, 13.3 and 14.3.
+    """
+    _check_confidence(confidence)
+    values = replicates[~np.isnan(replicates)]
+    if len(values) < 2 or np.isnan(estimate):
+        return Interval(estimate, np.nan, np.nan, np.nan, np.nan, "none", len(values))
+    se = float(values.std(ddof=1))
+    bias = float(values.mean() - estimate)
+    tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
+    method: Method = "percentile"
+    if jackknife is not None and abs(bias) > BIAS_ASKS * se and se > 0:
+        corrected = bca_tails(estimate, values, jackknife(), tails)
+        if np.isfinite(corrected).all():
+            tails, method = corrected, "bca"
+    low, high = np.quantile(values, tails)
+    return Interval(estimate, float(low), float(high), se, bias, method, len(values))
+
+
+def bca_tails(estimate: float, replicates: Floats, jackknife: Floats, tails: Floats) -> Floats:
+    """The quantiles of the replicates that BCa takes instead of `tails`: bias-corrected and accelerated.
+
+    Args:
+        estimate: on the data as they are.
+        replicates: (B,) on resamples, no NaN.
+        jackknife: (U,) without each unit; NaN is left out.
+        tails: (...) in (0, 1).
+
+    Returns:
+        (...) NaN where the estimate lies outside all replicates, or the correction runs away.
+
+    Source: Efron 1987, "Better bootstrap confidence intervals", equations 2.3, 6.6 and 7.3.
+    """
+    from scipy.special import ndtr, ndtri
+
+    below = (np.mean(replicates < estimate) + np.mean(replicates <= estimate)) / 2
+    bias = ndtri(below)
+    without = jackknife[~np.isnan(jackknife)]
+    from_mean = without.mean() - without if len(without) else np.zeros(1)
+    spread = np.sum(from_mean**2)
+    acceleration = np.sum(from_mean**3) / (6 * spread**1.5) if spread > 0 else 0.0
+    shifted = bias + ndtri(tails)
+    with np.errstate(invalid="ignore"):
+        corrected = ndtr(bias + shifted / (1 - acceleration * shifted))
+    return np.where(acceleration * shifted < 1, corrected, np.nan)
+
+
+def p_value(estimate: float, replicates: Floats) -> float:
+    """How often resamples stray from a difference as far as the difference is from none; both sides, never 0.
+
+    Args:
+        estimate: a difference, on the data as they are.
+        replicates: (B,) on resamples; NaN is left out.
+
+    Returns:
+        ``(1 + #{|d* - d| >= |d|}) / (B + 1)``: 1 for no difference; NaN where there is none to speak of.
+
+    Source: Davison and Hinkley 1997, Bootstrap Methods and their Application, equation 4.11 (the added ones).
+    """
+    values = replicates[~np.isnan(replicates)]
+    if np.isnan(estimate) or not len(values):
+        return float("nan")
+    # A difference of 0 in arithmetic can be 1e-17 after two sums: so near counts as reached.
+    reached = np.abs(values - estimate) >= abs(estimate) - 1e-12
+    return float((1 + reached.sum()) / (1 + len(values)))
+
+
+def share_above(replicates: Floats) -> float:
+    """The share of resamples in which a difference is above 0; of those in which it is 0, half."""
+    values = replicates[~np.isnan(replicates)]
+    values = np.where(np.abs(values) < 1e-12, 0.0, values)
+    return float(np.mean((values > 0) + 0.5 * (values == 0))) if len(values) else float("nan")
+
+
+def mean_interval(values: Floats, confidence: float = 0.95) -> tuple[float, float]:
+    """Student's interval of the mean of a few independent numbers, such as one for each seed.
+
+    Args:
+        values: (S,); no NaN.
+        confidence: of the interval.
+
+    Returns:
+        NaN, NaN for fewer than two.
+
+    Source: Student 1908, "The probable error of a mean".
+    """
+    from scipy.special import stdtrit
+
+    _check_confidence(confidence)
+    count = len(values)
+    if count < 2:
+        return float("nan"), float("nan")
+    half = stdtrit(count - 1, (1 + confidence) / 2) * values.std(ddof=1) / np.sqrt(count)
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence: expected a number between 0 and 1, got {confidence}")
