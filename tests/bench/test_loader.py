@@ -280,7 +280,7 @@ def test_a_wrong_batch_size_is_told(shapes):
 
 
 def test_data_in_memory_is_batched_faster_than_any_network_runs(one_thread):
-    split = open_dataset("shapes", train=128, val=1, test=1).splits["train"]
+    split = open_dataset("shapes", train=128, val=1, test=1, size=(128, 128)).splits["train"]
     rates = []
     for _ in range(5):
         loader = make_loader(split, ImageConfig(size=(128, 128)), batch_size=32, shuffle=True)

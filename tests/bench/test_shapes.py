@@ -166,14 +166,14 @@ def test_kept_images_are_the_drawn_ones():
     image, objects = draw(ShapesConfig(train=2, val=1, test=1), "train", 1)
     assert split.in_memory
     np.testing.assert_array_equal(split.load(1), image)
-    assert split.load(1).shape == (128, 128, 3)
+    assert split.load(1).shape == (*ShapesConfig().size, 3)
     mine = split.truth.select([1])
     assert [tuple(box) for box in mine.boxes] == [o.box for o in objects if o.visible > 0]
 
 
 @given(st.integers(0, 10_000))
 def test_boxes_lie_within_the_image_and_are_not_flat(index):
-    config = ShapesConfig(truncation=0.9, occlusion=0.9)
+    config = ShapesConfig(size=(128, 128), truncation=0.9, occlusion=0.9)
     _, objects = draw(config, "train", index)
     for item in objects:
         x0, y0, x1, y1 = item.box
@@ -185,7 +185,14 @@ def test_boxes_lie_within_the_image_and_are_not_flat(index):
 
 def test_a_box_is_tight_around_a_lone_shape():
     # On a plain backdrop, without noise or clutter, what differs from a drawing without objects is the shape.
-    plain = {"clutter": (0, 0), "noise": 0, "textures": False, "truncation": 0.3, "contrast": 200}
+    plain = {
+        "clutter": (0, 0),
+        "noise": 0,
+        "textures": False,
+        "truncation": 0.3,
+        "contrast": 200,
+        "size": (128, 128),
+    }
     config = ShapesConfig(objects=(1, 1), **plain)
     for index in range(40):
         image, (item,) = draw(config, "train", index)
@@ -229,7 +236,9 @@ def test_nothing_is_covered_further_than_occlusion_allows_by_one_object():
 
 
 def test_imbalance_is_the_ratio_of_first_to_last():
-    split = open_dataset("shapes", train=400, val=1, test=1, imbalance=6.0).splits["train"]
+    split = open_dataset("shapes", train=400, val=1, test=1, imbalance=6.0, classes=tuple(FORMS)[:5]).splits[
+        "train"
+    ]
     counts = np.bincount(split.truth.label, minlength=5)
     assert counts[0] / counts[-1] == pytest.approx(6, rel=0.35)
     assert (np.diff(counts) < 0.15 * counts[:-1]).all()
