@@ -32,7 +32,7 @@ def section(comparison: Comparison) -> Section:
         said = (
             f"{shown.plural(len(absent), 'class', 'classes')} without an object here: {shown.listed(absent)}."
         )
-        warned.append(f"{said} They are left out of every mean, and not counted as 0.")
+        warned.append(f"{said} They are left out of every mean and of this section, and not counted as 0.")
     if few:
         warned.append(f"Fewer than {FEW} objects, too few to say much: {shown.listed(few)}.")
     figures = [_class_figure(comparison, values, present)] if len(present) else []
@@ -114,14 +114,14 @@ def _table(comparison: Comparison, values: list[Floats], asked: np.ndarray, obje
     columns += [Column("Spread", numeric=True)] if many else []
     most = int(asked.max(initial=1)) or 1
     rows = []
-    for at, name in enumerate(comparison.classes):
+    for at in np.flatnonzero(asked > 0):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             means = [mean(seeds[at]) for seeds in values]
             best = np.nanmax(means) if np.isfinite(means).any() else np.nan
             spread = float(best - np.nanmin(means)) if np.isfinite(best) else np.nan
         ignored = int(objects[at] - asked[at])
-        cells = [Cell(name)]
+        cells = [Cell(comparison.classes[at])]
         cells.append(
             Cell(
                 shown.count(int(asked[at])), int(asked[at]), note=f"{ignored} ignored" if ignored else "",
