@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from metrics.errors import InputError
 from metrics.matching import Matches, MatchRule
 from metrics.resampling.tracks import Track, merged, ranked, track_of
 from metrics.resampling.weights import Weights, weights_without
+
+if TYPE_CHECKING:
+    from metrics.measures.error_types import ErrorTypes, Mended
 
 T = TypeVar("T")
 
@@ -30,6 +33,7 @@ class Tracks:
     def __init__(self, matches: Matches) -> None:
         self.matches = matches
         self._made: dict[Hashable, Track] = {}
+        self._errors: dict[Hashable, ErrorTypes] = {}
 
     @property
     def rule(self) -> MatchRule:
@@ -41,47 +45,54 @@ class Tracks:
         """K names."""
         return self.matches.classes
 
-    def ranked(self, area: str, max_dets: int | None) -> Track:
+    def ranked(self, area: str, max_dets: int) -> Track:
         """All thresholds; see `metrics.resampling.tracks.ranked`."""
-        return self.kept(("ranked", area, max_dets), lambda: ranked(self.matches, area, max_dets))
+        return self.kept("ranked", area, max_dets)
 
-    def at(self, iou: float, area: str, max_dets: int | None) -> Track:
+    def at(self, iou: float, area: str, max_dets: int) -> Track:
         """One threshold, with the IoU of what was found."""
-        return self.kept(
-            ("at", iou, area, max_dets), lambda: track_of(self.matches.at(iou, area, max_dets), self.matches)
-        )
+        return self.kept("at", iou, area, max_dets)
 
-    def kept(self, key: Hashable, make: Callable[[], Track]) -> Track:
-        """The track of this key, made by `make` the first time."""
+    def mended(self, kind: Mended, iou: float, background: float, area: str, max_dets: int) -> Track:
+        """One threshold, if all errors of a kind were mended: see `metrics.measures.error_types`."""
+        return self.kept("mended", kind, iou, background, area, max_dets)
+
+    def kept(self, name: str, *settings: Any) -> Track:
+        """The track of these settings; made the first time."""
+        key = (name, *settings)
         if key not in self._made:
-            self._made[key] = make()
+            self._made[key] = self.make(name, *settings)
         return self._made[key]
+
+    def make(self, name: str, *settings: Any) -> Track:
+        """The track of these settings."""
+        if name == "ranked":
+            return ranked(self.matches, *settings)
+        if name == "at":
+            return track_of(self.matches.at(*settings), self.matches)
+        from metrics.measures.error_types import classify_errors
+
+        kind, *rest = settings
+        if tuple(rest) not in self._errors:
+            self._errors[tuple(rest)] = classify_errors(self.matches, *rest)
+        return track_of(self._errors[tuple(rest)].mended(kind), self.matches)
 
 
 class SwappedTracks(Tracks):
     """Two runs as one of twice the images: image i as `one` sees it, image I + i as `other` does.
 
     Args:
-        one, other: of the same truth.
+        one: a run.
+        other: another, of the same truth.
     """
 
     def __init__(self, one: Tracks, other: Tracks) -> None:
         super().__init__(one.matches)
         self.one, self.other = one, other
 
-    def ranked(self, area: str, max_dets: int | None) -> Track:
-        """Both runs' tracks in one."""
-        key = ("ranked", area, max_dets)
-        return self.kept(
-            key, lambda: merged(self.one.ranked(area, max_dets), self.other.ranked(area, max_dets))
-        )
-
-    def at(self, iou: float, area: str, max_dets: int | None) -> Track:
-        """Both runs' tracks in one."""
-        key = ("at", iou, area, max_dets)
-        return self.kept(
-            key, lambda: merged(self.one.at(iou, area, max_dets), self.other.at(iou, area, max_dets))
-        )
+    def make(self, name: str, *settings: Any) -> Track:
+        """Both runs' tracks as one."""
+        return merged(self.one.kept(name, *settings), self.other.kept(name, *settings))
 
 
 class Block:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from metrics.errors import InputError
 from metrics.matching import MatchRule
 from metrics.registry import did_you_mean
 from metrics.resampling.blocks import Block, Lanes, Statistic
+
+if TYPE_CHECKING:
+    from metrics.measures.error_types import Mended
 
 COCO_LEVELS = 101
 VOC07_LEVELS = 11
@@ -185,18 +189,61 @@ def optimal_lrp(
     return Statistic(name, "lower", of_classes)
 
 
+def error_cost(
+    rule: MatchRule,
+    kind: Mended,
+    iou: float | None = None,
+    background: float = 0.1,
+    area: str | None = None,
+    max_dets: int | None = None,
+) -> Statistic:
+    """What a kind of error costs in average precision; mean over classes that have objects.
+
+    An image that counts twice has its errors twice, of the same kinds; so what would be there if they were mended is
+    resampled like what is there.
+
+    Args:
+        rule: under which the runs were matched.
+        kind: see `metrics.measures.error_types.MENDED`.
+        iou: one of its thresholds; by default the first.
+        background: see `metrics.measures.error_types.classify_errors`.
+        area: one of its area ranges; by default the first.
+        max_dets: any number up to its largest, which is the default.
+
+    Raises:
+        InputError: the rule has no such threshold, range or max_dets, or there is no such kind.
+    """
+    from metrics.measures.error_types import MENDED
+
+    threshold, where, most = _one_threshold(rule, iou), _area(rule, area), rule.max_dets_or_largest(max_dets)
+    if kind not in MENDED:
+        raise InputError(f"kind: no error {kind!r}{did_you_mean(kind, MENDED)}")
+
+    def of_classes(block: Block) -> Lanes:
+        tracks = block.tracks
+        base, _ = block.curves(tracks.at(threshold, where, most), COCO_LEVELS)
+        mended, _ = block.curves(tracks.mended(kind, threshold, background, where, most), COCO_LEVELS)
+        # A class whose objects were all missed has nothing left to find once they are not asked for: nothing is gained.
+        return np.asarray(np.where(np.isnan(base), np.nan, np.nan_to_num(mended) - base)[:, 0])
+
+    return Statistic(f"cost_{kind}", "lower", of_classes)
+
+
 def named(name: str, rule: MatchRule, score: float = 0.5) -> Statistic:
     """The statistic of a short name.
 
     Args:
         name: ``ap``, ``ap50`` (any of the rule's thresholds), ``ap_<area>``, ``ar_<max_dets>``, ``ar_<area>``,
-            ``precision``, ``recall``, ``f1``, ``best_f1``, ``olrp``, ``olrp_<area>``.
+            ``precision``, ``recall``, ``f1``, ``best_f1``, ``olrp``, ``olrp_<area>``,
+            ``cost_<kind of error>``, ``voc07_ap``, ``voc10_ap``: the names that the measures give.
         rule: under which the runs were matched.
         score: at which precision, recall and F1 are read.
 
     Raises:
         InputError: there is no such name under this rule; the message has the nearest that there is.
     """
+    from metrics.measures.error_types import MENDED
+
     known: dict[str, Callable[[], Statistic]] = {"ap": partial(average_precision, rule)}
     for iou in rule.iou_thresholds:
         text = f"ap{iou * 100:.6g}".replace(".", "_")
@@ -210,6 +257,11 @@ def named(name: str, rule: MatchRule, score: float = 0.5) -> Statistic:
     for which in ("precision", "recall", "f1"):
         known[which] = partial(operating_point, rule, which, score)
     known |= {"best_f1": partial(best_f1, rule), "olrp": partial(optimal_lrp, rule)}
+    if any(abs(iou - 0.5) < 1e-9 for iou in rule.iou_thresholds):
+        known["voc07_ap"] = partial(average_precision, rule, 0.5, levels=VOC07_LEVELS, name="voc07_ap")
+        known["voc10_ap"] = partial(average_precision, rule, 0.5, levels=ALL_RECALLS, name="voc10_ap")
+    for kind in MENDED:
+        known[f"cost_{kind}"] = partial(error_cost, rule, kind)
     if name not in known:
         raise InputError(f"measure: no number {name!r} can be resampled{did_you_mean(name, known)}")
     return known[name]()

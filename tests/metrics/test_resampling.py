@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -14,8 +13,9 @@ from numpy.typing import NDArray
 from strategies import Scene, random_scene, scenes
 
 from metrics.errors import InputError
-from metrics.matching import Matches, MatchRule, match
+from metrics.matching import MatchRule, match
 from metrics.measures import MEASURES
+from metrics.measures.error_types import MENDED
 from metrics.resampling.blocks import Block, Replicates, SwappedTracks, Tracks, leave_out, replicate, weigh
 from metrics.resampling.statistics import average_precision, average_recall, named, operating_point
 from metrics.resampling.tracks import Track, ranked
@@ -58,6 +58,11 @@ def physically_resampled(scene: Scene, counts: NDArray[np.uint8]) -> Scene:
     )
 
 
+def drawn_counts(scene: Scene, data: st.DataObject) -> NDArray[np.uint8]:
+    images = len(scene.truth.catalog.image_ids)
+    return np.array(data.draw(st.lists(st.integers(0, 3), min_size=images, max_size=images)), np.uint8)
+
+
 def evaluated(scene: Scene, rule: MatchRule) -> tuple[dict[str, float], dict[tuple[str, str], float]]:
     """Every number of the measures by name, for all classes together and for each class."""
     matches = match(scene.truth, scene.found, rule)
@@ -66,6 +71,7 @@ def evaluated(scene: Scene, rule: MatchRule) -> tuple[dict[str, float], dict[tup
         *MEASURES["average_recall"](matches),
         *MEASURES["operating_point"](matches, area=rule.areas[0]),
         *MEASURES["localization_recall_precision"](matches),
+        *MEASURES["error_types"](matches),
     ]
     return (
         {value.name: value.value for value in values if not value.class_name},
@@ -75,18 +81,10 @@ def evaluated(scene: Scene, rule: MatchRule) -> tuple[dict[str, float], dict[tup
 
 def names_of(rule: MatchRule) -> list[str]:
     points = [f"ap{iou * 100:.6g}" for iou in rule.iou_thresholds]
-    sizes = [f"{kind}_{area}" for kind in ("ap", "ar") for area in rule.areas[1:]]
-    return [
-        "ap",
-        *points,
-        *sizes,
-        *(f"ar_{cut}" for cut in rule.max_dets),
-        "precision",
-        "recall",
-        "f1",
-        "best_f1",
-        "olrp",
-    ]
+    sizes = [f"{kind}_{area}" for kind in ("ap", "ar", "olrp") for area in rule.areas[1:]]
+    costs = [f"cost_{kind}" for kind in MENDED]
+    cuts = [f"ar_{cut}" for cut in rule.max_dets]
+    return ["ap", "precision", "recall", "f1", "best_f1", "olrp", *points, *sizes, *costs, *cuts]
 
 
 def replicated(scene: Scene, weights: NDArray[np.uint8], rule: MatchRule) -> list[Replicates]:
@@ -98,8 +96,7 @@ def replicated(scene: Scene, weights: NDArray[np.uint8], rule: MatchRule) -> lis
 def test_weights_are_physical_copies_for_every_measure(
     scene: Scene, rule: MatchRule, data: st.DataObject
 ) -> None:
-    images = len(scene.truth.catalog.image_ids)
-    counts = np.array(data.draw(st.lists(st.integers(0, 3), min_size=images, max_size=images)), np.uint8)
+    counts = drawn_counts(scene, data)
     expected, by_class = evaluated(physically_resampled(scene, counts), rule)
     for found in replicated(scene, counts[None], rule):
         name = found.statistic.name
@@ -109,34 +106,17 @@ def test_weights_are_physical_copies_for_every_measure(
                 assert_allclose(found.class_values[0, label], by_class[name, class_name], rtol=0, atol=1e-12)
 
 
-def voc_ap(matches: Matches, iou: float, levels: int) -> float:
-    """Both kinds of Pascal VOC's average precision of one class, as the definitions say; NaN without an object."""
-    outcome = matches.at(iou)
-    counts = ~outcome.ignored
-    true = np.cumsum(outcome.true[counts])
-    positives = int(outcome.positives.sum())
-    if positives == 0:
-        return math.nan
-    precision, recall = true / np.arange(1, len(true) + 1), true / positives
-    if levels == 11:
-        return float(np.mean([max(precision[recall >= k / 10], default=0.0) for k in range(11)]))
-    steps = np.diff(recall, prepend=0.0)
-    return float(sum(step * precision[place:].max() for place, step in enumerate(steps) if step > 0))
-
-
-@pytest.mark.parametrize("levels", [11, 0], ids=["2007", "2010"])
-@given(scene=scenes(ignored=True), data=st.data())
-def test_weights_are_physical_copies_for_both_kinds_of_voc(
-    scene: Scene, levels: int, data: st.DataObject
-) -> None:
-    rule = MatchRule(by_class=False)
-    images = len(scene.truth.catalog.image_ids)
-    counts = np.array(data.draw(st.lists(st.integers(0, 3), min_size=images, max_size=images)), np.uint8)
+@given(scenes(ignored=True), st.data())
+def test_weights_are_physical_copies_for_both_kinds_of_voc(scene: Scene, data: st.DataObject) -> None:
+    rule = MatchRule()
+    counts = drawn_counts(scene, data)
     copied = physically_resampled(scene, counts)
-    expected = voc_ap(match(copied.truth, copied.found, rule), 0.5, levels)
-    statistic = average_precision(rule, 0.5, levels=levels)
-    [found] = replicate(Tracks(match(scene.truth, scene.found, rule)), counts[None], [statistic])
-    assert_allclose(found.values, expected, rtol=0, atol=1e-12)
+    values = MEASURES["voc_average_precision"](match(copied.truth, copied.found, rule))
+    expected = {value.name: value.value for value in values if not value.class_name}
+    tracks = Tracks(match(scene.truth, scene.found, rule))
+    for found in replicate(tracks, counts[None], [named("voc07_ap", rule), named("voc10_ap", rule)]):
+        # Ours divides by the count and the reference's epsilon, as COCO does.
+        assert_allclose(found.values, expected[found.statistic.name], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -205,6 +185,19 @@ def test_swap_weights_are_detections_taken_from_the_other_run(scene: Scene, data
         names, weigh(both, weights, [named(name, rule) for name in names]), strict=True
     ):
         assert_allclose(values, expected[name], rtol=0, atol=1e-12, err_msg=name)
+
+
+def test_of_equal_scores_of_two_runs_those_of_the_earlier_image_go_first() -> None:
+    catalog = Catalog.of([1, 2], ["thing"])
+    truth = AnnotationTable.of(catalog, [1], [0], [[0, 0, 10, 10]])
+    hit = DetectionTable(catalog, np.array([1]), np.array([0]), np.array([[0.0, 0, 10, 10]]), np.array([0.5]))
+    miss = DetectionTable(
+        catalog, np.array([0]), np.array([0]), np.array([[50.0, 50, 10, 10]]), np.array([0.5])
+    )
+    tracks = SwappedTracks(Tracks(match(truth, hit)), Tracks(match(truth, miss)))
+    weights = np.array([[0, 1, 1, 0]], np.uint8)  # image 1 of the second run, image 2 of the first
+    [(values, _)] = weigh(tracks, weights, [named("ap50", tracks.rule)])
+    assert values[0] == pytest.approx(1 / 2)
 
 
 def test_leaving_out_an_image_is_evaluating_without_it() -> None:
