@@ -91,12 +91,7 @@ def _ended_by(error: BaseException) -> int:
         return _say(f"{error} (--strict)", InputError.exit_code)
     if isinstance(error, usage):
         text = error.format_message().replace("\n", " ")  # type: ignore[attr-defined]
-        hint = (
-            " Say which, as in --variant ssd; `python -m bench list` shows all."
-            if "'--variant'" in text
-            else ""
-        )
-        return _say(text + hint, InputError.exit_code)
+        return _say(text, InputError.exit_code)
     if isinstance(error, Stopped):
         return _say(str(error), error.exit_code)
     if isinstance(error, KeyboardInterrupt | typer.Abort):

@@ -227,6 +227,21 @@ def resolve(
     return config
 
 
+def variants_of(preset: str | None = None, file: str | Path | None = None) -> list[str]:
+    """The variant that a file of settings, or else a preset, was made for; empty where neither says.
+
+    Raises:
+        InputError: an unknown preset, or a file that cannot be read.
+    """
+    for values in (
+        {} if file is None else toml.read(Path(file)),
+        {} if preset is None else _read_preset(preset),
+    ):
+        if "variant" in values:
+            return [str(values["variant"])]
+    return []
+
+
 def settings(model: type[BaseModel], prefix: str = "") -> dict[str, FieldInfo]:
     """Every setting of a configuration class by dotted path, sections left out."""
     found: dict[str, FieldInfo] = {}
@@ -267,10 +282,7 @@ def _given(
     options: Mapping[str, Any],
 ) -> Iterator[Layer]:
     if preset is not None:
-        if preset not in presets():
-            near = did_you_mean(preset, presets()) or f"; known: {', '.join(presets()) or 'none'}"
-            raise InputError(f"unknown preset {preset!r}{near}")
-        values = _for_variant(toml.read(_PRESETS / f"{preset}.toml"), variant, variants, f"preset {preset}")
+        values = _for_variant(_read_preset(preset), variant, variants, f"preset {preset}")
         yield Layer(f"preset {preset}", values, {})
     if file is not None:
         values = _for_variant(toml.read(Path(file)), variant, variants, str(file))
@@ -290,6 +302,13 @@ def _given(
                 continue
             parts = parts[1:]
         yield Layer("--set", toml.nest(parts, value), {".".join(parts): typed})
+
+
+def _read_preset(name: str) -> Tree:
+    if name not in presets():
+        near = did_you_mean(name, presets()) or f"; known: {', '.join(presets()) or 'none'}"
+        raise InputError(f"unknown preset {name!r}{near}")
+    return toml.read(_PRESETS / f"{name}.toml")
 
 
 def _layer(origin: str, paths: Mapping[str, Any]) -> Layer:

@@ -83,8 +83,8 @@ class Stepper:
         self.skipped = skipped
         self._losses = cast(Detector, detector).losses
         self._halvings = 0
-        self._at_once = accelerator.device.type == "cpu" or config.not_finite == "skip"
-        self._unchecked: list[tuple[Tensor, Sequence[Batch]]] = []
+        self.at_once = accelerator.device.type == "cpu" or config.not_finite == "skip"
+        self._unchecked: list[tuple[Tensor, list[int | str]]] = []
 
     def __call__(self, batches: Sequence[Batch], factor: float) -> StepResult:
         """Update the weights once by the mean gradient of `batches`, at `factor` of the highest learning rate.
@@ -101,12 +101,12 @@ class Stepper:
         total = torch.stack(list(terms.values())).sum()
         if norm is not None and self.accelerator.scaler is None:
             total = total + norm * 0  # NaN where the gradient is not finite
-        if self._at_once:
+        if self.at_once:
             if not self._finite(total):
                 return self._not_finite(batches, terms)
             self.skipped = 0
         else:
-            self._unchecked.append((total, batches))
+            self._unchecked.append((total, self._ids(batches)))
         set_learning_rate(self.optimizer, factor)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -123,7 +123,7 @@ class Stepper:
             unchecked, self._unchecked = self._unchecked, []
             # fp16 overflows now and then by design: the scaler leaves that step out and lowers its scale.
             if self.accelerator.scaler is None and not all(finite):
-                self._stop(unchecked[finite.index(False)][1], blame=False)
+                self._stop(unchecked[finite.index(False)][1])
 
     def _gradients(self, batches: Sequence[Batch]) -> dict[str, Tensor] | None:
         """Backpropagate the batches and return the mean terms; None where memory did not suffice."""
@@ -182,18 +182,17 @@ class Stepper:
 
     def _not_finite(self, batches: Sequence[Batch], terms: dict[str, Tensor]) -> StepResult:
         if self.config.not_finite == "stop":
-            self._stop(batches, blame=True)
+            self._stop(self._offending(batches) or self._ids(batches))
         if self.accelerator.scaler is not None:
             self.optimizer.step()  # finds the same and leaves the step out, but must be told before the next
         self.skipped += 1
         self.log.write("step_left_out", reason="loss is not finite", images=self._ids(batches))
         if self.skipped >= self.config.not_finite_limit:
-            self._stop(batches, blame=True)
+            self._stop(self._offending(batches) or self._ids(batches))
         self.optimizer.zero_grad()
         return StepResult(terms, False)
 
-    def _stop(self, batches: Sequence[Batch], blame: bool) -> None:
-        ids = (self._offending(batches) if blame else []) or self._ids(batches)
+    def _stop(self, ids: list[int | str]) -> None:
         shown = ", ".join(str(name) for name in ids[:_SHOWN_IDS]) + (", ..." if len(ids) > _SHOWN_IDS else "")
         self.log.write("loss_not_finite", images=ids)
         again = f" {self.skipped} times in a row" if self.skipped > 1 else ""

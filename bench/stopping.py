@@ -33,6 +33,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.signum: int | None = None
         self._patient = 0
+        self._process = os.getpid()
 
     @contextmanager
     def patience(self) -> Iterator[None]:
@@ -50,6 +51,8 @@ class StopRequest:
             raise Stopped(self.signum, saved)
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            return  # a worker that reads images has inherited this handler; its parent ends it
         if self.signum is not None:
             # Second request: no saving, no cleaning; the files written so far are whole.
             sys.stderr.write("\x1b[?25h\n" if sys.stderr.isatty() else "\n")

@@ -253,7 +253,7 @@ class _Training:
             yield group
 
     def _after_step(self, stage: Stage, batches: int, terms: dict[str, Tensor]) -> None:
-        if self.position.step % self.settings.log_every == 0 or self.accelerator.device.type == "cpu":
+        if self.stepper.at_once or self.position.step % self.settings.log_every == 0:
             self.stepper.check()
             stage.advance(batches, epoch=self.position.epoch + 1, loss=float(sum(terms.values())))
         else:
@@ -345,6 +345,7 @@ class _Training:
             self.detector.load_state_dict(self.average.module.state_dict())
 
     def _save(self) -> None:
+        self.stepper.check()  # weights that a loss has spoilt are not kept
         position = self.position
         now = time.monotonic()
         position.seconds += now - self.began

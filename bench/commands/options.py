@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from metrics.errors import InputError
+
 Variants = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--variant",
         metavar="NAME ...",
-        help="Detectors, by the names that `list` shows; several after one option, or with commas.",
+        help="Detectors, by the names that `list` shows; several after one option, or with commas. "
+        "A preset or file that is made for one says it, too.",
         show_default=False,
     ),
 ]
@@ -69,6 +72,19 @@ ShowPaths = Annotated[
 ]
 
 
-def split_names(words: list[str]) -> list[str]:
-    """``["ssd", "fcos,retinanet"]`` as one list, each name once, in the order given."""
-    return list(dict.fromkeys(name.strip() for word in words for name in word.split(",") if name.strip()))
+def chosen_variants(words: list[str] | None, preset: str | None, file: Path | None) -> list[str]:
+    """The variants that ``["ssd", "fcos,retinanet"]`` names, each once; else that of the file or the preset.
+
+    Raises:
+        InputError: nothing says which.
+    """
+    names = dict.fromkeys(name.strip() for word in words or [] for name in word.split(",") if name.strip())
+    if not names:
+        from bench.config import variants_of
+
+        names = dict.fromkeys(variants_of(preset, file))
+    if not names:
+        raise InputError(
+            "no variant is named; say which, as in --variant ssd (`python -m bench list` shows all)"
+        )
+    return list(names)

@@ -29,7 +29,7 @@ STOP = StopRequest()
 
 
 def command(
-    variant: options.Variants,
+    variant: options.Variants = None,
     data: options.Data = None,
     format: options.Format = None,
     preset: options.Preset = None,
@@ -63,7 +63,7 @@ def command(
         "device": device,
         "workers": workers,
     }
-    names = options.split_names(variant)
+    names = options.chosen_variants(variant, preset, config)
     sources: dict[str, Any] = {
         "data": data,
         "preset": preset,

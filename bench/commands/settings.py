@@ -17,7 +17,7 @@ python -m bench config --variant ssd --set nms.iou=0.4 > mine.toml
 
 
 def command(
-    variant: options.Variants,
+    variant: options.Variants = None,
     data: options.Data = None,
     format: options.Format = None,
     preset: options.Preset = None,
@@ -30,7 +30,7 @@ def command(
 
     Sources, each above those before it: the program, the data set, the variant, the preset, the file, the command.
     """
-    names = options.split_names(variant)
+    names = options.chosen_variants(variant, preset, config)
     sources: dict[str, Any] = {
         "data": data,
         "preset": preset,

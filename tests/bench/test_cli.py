@@ -80,7 +80,8 @@ def test_list_shows_all_that_has_a_name(capsys):
         ("run --variant ssd --data nowhere/at/all", "error: nowhere/at/all: no such folder or file; "),
         ("run --variant ssd --config gone.toml", "error: gone.toml: no such file"),
         ("run --variant ssd --preset gone", "error: unknown preset 'gone'"),
-        ("run", "error: Missing option '--variant'. Say which, as in --variant ssd; "),
+        ("run", "error: no variant is named; say which, as in --variant ssd "),
+        ("run ssd", "error: Got unexpected extra argument"),
         ("run --variant ssd --epochs many", "error: Invalid value for '--epochs'"),
         ("run --variant ssd --bogus", "error: No such option: --bogus"),
         ("rum", "error: No such command 'rum'"),
@@ -168,6 +169,15 @@ def test_row_55_the_resolved_settings_are_printed_with_their_origins(capsys, tmp
 def test_a_size_of_the_drawn_images_is_the_network_s_input_unless_it_is_set(capsys):
     assert main(["config", "--variant", "ssd", "--set", "data.size=64,96", "data.scale=8,32"]) == 0
     assert "[image]\nsize = [64, 96]" in capsys.readouterr().out
+
+
+def test_a_preset_or_a_file_can_say_the_variant(capsys, tmp_path, monkeypatch):
+    (tmp_path / "mine.toml").write_text('# Mine\nvariant = "fcos"\nradius = 2.0\n')
+    assert main(["config", "--config", str(tmp_path / "mine.toml")]) == 0
+    assert "radius = 2.0  # mine.toml" in capsys.readouterr().out
+    monkeypatch.setattr("bench.config._PRESETS", tmp_path)
+    assert main(["config", "--preset", "mine"]) == 0
+    assert "radius = 2.0  # preset mine" in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")

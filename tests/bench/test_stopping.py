@@ -66,3 +66,17 @@ def test_a_signal_outside_of_a_patient_stretch_stops_at_once():
         signal.raise_signal(signal.SIGTERM)
     assert caught.value.exit_code == 143
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_worker_process_leaves_signals_to_its_parent():
+    code = """
+import os, signal, sys
+from bench.stopping import listening
+with listening() as stop, stop.patience():
+    if (child := os.fork()) == 0:
+        signal.raise_signal(signal.SIGINT)
+        os._exit(0 if stop.signum is None else 1)
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -12,7 +12,7 @@ from tiny_runs import tiny_config
 from torch import nn
 
 from bench import train as train_module
-from bench.checkpoint import load_weights, save_weights
+from bench.checkpoint import load_state, load_weights, save_weights
 from bench.config import RunConfig
 from bench.log import Log
 from bench.run import build_detector, open_configured
@@ -269,6 +269,29 @@ def test_a_divided_batch_has_the_gradient_of_the_whole_one_where_losses_are_mean
         gradients.append(before - network.layer.weight.detach())
     torch.testing.assert_close(gradients[1], gradients[0])
     torch.testing.assert_close(gradients[2], gradients[0])
+
+
+def test_row_39_a_device_that_is_not_asked_at_each_step_is_asked_before_weights_are_saved(
+    tmp_path, monkeypatch
+):
+    from bench.step import Stepper
+
+    real = Stepper.__init__
+
+    def patient(self, *args, **settings):
+        real(self, *args, **settings)
+        self.at_once = False  # as on a GPU
+
+    monkeypatch.setattr(Stepper, "__init__", patient)
+    config = plain(train__log_every=100, train__checkpoint_minutes=1e-9)
+    log = Remembering()
+    with pytest.raises(LossNotFinite) as caught:
+        trained(config, tmp_path, lambda detector: poison(detector, sums(config, ["train-000003"])), log=log)
+    assert "train-000003" in caught.value.image_ids
+    assert len(caught.value.image_ids) == 4  # its batch: the weights are spoilt, so none can be asked alone
+    assert all(facts["batch"] < 3 for facts in log.named("saved"))
+    state = load_state(tmp_path)
+    assert state is None or all(torch.isfinite(tensor).all() for tensor in state[1]["detector"].values())
 
 
 def test_row_42_a_device_that_is_not_there_is_refused_with_those_that_are():
