@@ -1,12 +1,17 @@
-"""What happened in a run and when, one JSON object a line: `log.jsonl`."""
+"""What happened in a run and when, one JSON object a line: `log.jsonl`; and what it was warned of."""
 
 from __future__ import annotations
 
 import json
 import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from metrics.errors import InputWarning
 
 
 class Log:
@@ -27,6 +32,22 @@ class Log:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line | _plain(facts), ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def remembered_warnings() -> Iterator[list[str]]:
+    """The texts of all `InputWarning` of the block, which are shown as before."""
+    told: list[str] = []
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def keep(message: Warning | str, category: type[Warning], *place: Any, **further: Any) -> None:
+            if issubclass(category, InputWarning) and str(message) not in told:
+                told.append(str(message))
+            show(message, category, *place, **further)
+
+        warnings.showwarning = keep
+        yield told
 
 
 def _plain(value: Any) -> Any:

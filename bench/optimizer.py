@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from bench.config import TrainConfig
+from bench.sections import TrainConfig
 
 
 def make_optimizer(detector: nn.Module, config: TrainConfig) -> Optimizer:

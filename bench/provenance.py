@@ -8,14 +8,12 @@ import platform
 import shlex
 import subprocess
 import sys
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from metrics.errors import InputError, InputWarning
+from metrics.errors import InputError
 from reports.results import Environment
 
 _PACKAGES = (
@@ -173,19 +171,3 @@ def settings_by_content(value: Any) -> Any:
 def started_by() -> list[str]:
     """The words that followed the program's name on this process's command line."""
     return list(sys.argv[1:])
-
-
-@contextmanager
-def remembered_warnings() -> Iterator[list[str]]:
-    """The texts of all `InputWarning` of the block, which are shown as before."""
-    told: list[str] = []
-    with warnings.catch_warnings():
-        show = warnings.showwarning
-
-        def keep(message: Warning | str, category: type[Warning], *place: Any, **further: Any) -> None:
-            if issubclass(category, InputWarning) and str(message) not in told:
-                told.append(str(message))
-            show(message, category, *place, **further)
-
-        warnings.showwarning = keep
-        yield told

@@ -24,13 +24,12 @@ from bench.config import RunConfig
 from bench.data.opening import open_dataset
 from bench.data.types import Dataset, Split
 from bench.folders import digest, is_done, partial_of, remove, require_space, slug, whole
-from bench.log import Log
+from bench.log import Log, remembered_warnings
 from bench.predict import predict
 from bench.progress import Progress
 from bench.provenance import (
     environment,
     package_versions,
-    remembered_warnings,
     settings_by_content,
     settings_without_place,
 )

@@ -10,10 +10,10 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from bench.config import TrainConfig
 from bench.loader import Batch
 from bench.log import Log
 from bench.optimizer import set_learning_rate
+from bench.sections import TrainConfig
 from detectors.types import Detector, Targets
 from metrics.errors import MachineError, PartialError
 

@@ -61,7 +61,8 @@ def command(
     Exit code 1 says that --verify found a difference.
     """
     from bench.external import save_external
-    from bench.provenance import command_line, remembered_warnings, started_by
+    from bench.log import remembered_warnings
+    from bench.provenance import command_line, started_by
     from metrics.evaluate import evaluate
     from metrics.formats.identity import parse_class_map
     from metrics.formats.recognise import read_detections, read_truth

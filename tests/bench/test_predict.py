@@ -11,9 +11,10 @@ import torch
 from tiny_runs import tiny_config
 from torch import nn
 
+from bench.candidates import Candidates
 from bench.data.types import Split
 from bench.loader import ImageConfig
-from bench.predict import Candidates, predict
+from bench.predict import predict
 from bench.run import build_detector, open_configured
 from detectors.nms import NMS, NMSConfig
 from detectors.registry import VARIANTS
