@@ -19,6 +19,7 @@ from reports.page import Badge, Section
 from reports.results import RunFolder
 from reports.sections import (
     budget,
+    calibration,
     classes,
     curves,
     data,
@@ -50,6 +51,7 @@ def compose(
         thresholds.section(comparison),
         classes.section(comparison),
         errors.section(comparison),
+        calibration.section(comparison),
     ]
     after = [
         training.section(comparison),
@@ -88,6 +90,9 @@ def _files(comparison: Comparison, sections: Sequence[Section]) -> Iterator[tupl
     yield "curves.csv", to_csv(_curves(comparison))
     yield "thresholds.csv", to_csv(_thresholds(comparison))
     yield "confusion.csv", to_csv(errors.confusion_rows(comparison))
+    bins = _reliability(comparison)
+    if len(bins):
+        yield "reliability.csv", to_csv(bins)
     yield "images.csv", to_csv(_images(comparison))
     histories = training.history_csv(comparison)
     if histories:
@@ -136,6 +141,16 @@ def _thresholds(comparison: Comparison) -> pd.DataFrame:
                 )
             )
     return pd.concat(frames, ignore_index=True)
+
+
+def _reliability(comparison: Comparison) -> pd.DataFrame:
+    """The bins of the reliability diagram, by run."""
+    frames = []
+    for scored, bins in calibration.rows(comparison):
+        frame = bins.to_frame()
+        frame.insert(0, "run_id", scored.run.result.name)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def _images(comparison: Comparison) -> pd.DataFrame:

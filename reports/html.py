@@ -31,7 +31,7 @@ def write_report(
     """Write the page `out`, and beside it the tables and figures that it is made of.
 
     Beside `out`: ``leaderboard.csv``, ``metrics.csv``, ``curves.csv``, ``thresholds.csv``, ``confusion.csv``,
-    ``images.csv``, ``training.csv``, and the figures as ``figures/*.svg`` and ``*.png``. The same runs and images
+    ``reliability.csv``, ``images.csv``, ``training.csv``, and the figures as ``figures/*.svg`` and ``*.png``. The same runs and images
     give the same bytes.
 
     Args:

@@ -242,6 +242,20 @@ def degenerate():
     yield "fault_row_2_no_objects_at_all", none, found_in(several, 0.7, 0), "AP is not defined here"
 
 
+def test_fault_row_15_scores_that_are_no_probabilities_are_said_and_the_rest_stands(
+    runs, tmp_path, no_drawing
+):
+    truth = runs[0].truth
+    found = runs[0].found
+    logits = DetectionTable(found.catalog, found.image, found.label, found.xywh, 10 * found.score - 3)
+    page = write_report([run_in(tmp_path, truth, "logits", 0.7, found=logits)], tmp_path / "out")
+    tree = parsed(page)
+    assert "Not measured, because scores are no probabilities" in words(part(tree, "calibration"))
+    assert not (page.parent / "reliability.csv").exists()
+    assert cells(tree, "leaderboard")[0][1] == f"{100 * runs[0].result.headline['ap']:.1f}"
+    assert "F1 over all classes is highest for logits" in words(part(tree, "thresholds"))
+
+
 CASES = list(degenerate())
 
 

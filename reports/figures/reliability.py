@@ -1,0 +1,49 @@
+"""Reliability: how many detections of a score are right, beside how many should be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+
+from metrics.reliability import Reliability
+from reports.figures.drawing import MUTED, PAPER, axes, colour, dashes, figure, legend
+from reports.marks import mark
+from reports.page import Figure
+from reports.shown import short
+
+
+def reliability_diagram(
+    slug: str, title: str, finding: str, labels: Sequence[str], curves: Sequence[Reliability]
+) -> Figure:
+    """Precision over mean score of each bin, with its interval, and the line on which a score means what it says.
+
+    Args:
+        slug: unique on the page.
+        title: what it shows.
+        finding: what is to be seen in it.
+        labels: of the models, in the order of their numbers.
+        curves: of each model; empty bins are left out.
+    """
+
+    def draw(canvas: Canvas) -> None:
+        (ax,) = axes(canvas)
+        ax.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (1, 2)))
+        for number, (label, curve) in enumerate(zip(labels, curves, strict=True)):
+            known = curve.count > 0
+            x, y = curve.score[known], curve.precision[known]
+            its, gid = colour(number), f"series-{number}"
+            # The first and the last bin have no width to be seen beside the others: no caps, thin bars.
+            ax.vlines(
+                x, curve.precision_low[known], curve.precision_high[known], color=its, linewidth=1, gid=gid
+            )
+            ax.plot(
+                x, y, color=its, linestyle=dashes(number), linewidth=1.6, marker=mark(number).shape, markersize=6,
+                markeredgecolor=PAPER, markeredgewidth=0.7, label=short(label, 28), gid=gid,
+            )  # fmt: skip
+        ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="mean score", ylabel="precision")
+        ax.set_xticks(np.linspace(0, 1, 6))
+        legend(ax, loc="upper left")
+
+    return figure(slug, title, finding, 330, draw)
