@@ -6,7 +6,6 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
 from metrics.errors import InputError
@@ -62,9 +61,9 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         if name not in self._things:
-            modules = self._modules()
-            if name in modules:
-                importlib.import_module(modules[name])
+            module = self._ours().get(name) or self._theirs().get(name)
+            if module is not None:
+                importlib.import_module(module)
         if name not in self._things:
             raise UnknownName(self.kind, name, self.names())
         return self._things[name]
@@ -79,11 +78,18 @@ class Registry(Mapping[str, T], Generic[T]):
         return name in self.names()
 
     def _modules(self) -> dict[str, str]:
+        return self._theirs() | self._ours()
+
+    def _ours(self) -> dict[str, str]:
         folder = importlib.import_module(self.package)
-        ours = {
+        return {
             module.name: f"{self.package}.{module.name}"
             for module in pkgutil.iter_modules(folder.__path__)
             if not module.name.startswith("_")
         }
-        theirs = {entry.name: entry.value for entry in entry_points(group=f"detbench.{self.kind}s")}
-        return theirs | ours
+
+    def _theirs(self) -> dict[str, str]:
+        # Reading what is installed takes as long as evaluating a small data set: only where it is needed.
+        from importlib.metadata import entry_points
+
+        return {entry.name: entry.value for entry in entry_points(group=f"detbench.{self.kind}s")}

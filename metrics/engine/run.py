@@ -299,7 +299,7 @@ def _chunks(det_start: NDArray[np.int64], obj_start: NDArray[np.int64]) -> list[
     work = det_start + obj_start
     pieces = 8 * thread_count() if work[-1] > WORTH_SHARING else 1
     cuts = np.searchsorted(work, np.linspace(0, work[-1], pieces + 1)[1:-1])
-    edges = np.unique(np.r_[0, cuts, images]).tolist()
+    edges = sorted({0, *cuts.tolist(), images})
     return list(pairwise(edges)) or [(0, 0)]
 
 
