@@ -13,14 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
+from metrics.iou import box_iou
 from reports import shown
 from reports.comparison import Comparison
-from reports.scored import Scored
+from reports.scored import IOU, Scored
 
 GROUPS = (
-    ("differ", "Where the models differ most", 6),
-    ("worst", "Most errors", 5),
-    ("typical", "Typical", 3),
+    ("differ", "Where the models differ most", 5),
+    ("worst", "Most errors", 3),
+    ("unfound", "Missed by every model: hard, or not there", 3),
+    ("unlabelled", "Found by every model, but not annotated", 3),
+    ("typical", "Typical", 2),
     ("best", "Fewest errors", 2),
 )
 """Short name, heading, and how many images at most."""
@@ -121,36 +124,74 @@ def choose(comparison: Comparison) -> list[Choice]:
     An image's errors are the false detections and missed objects of each model's first run at its own best F1. Equal
     ones go by image order; each image is chosen once.
     """
-    errors = np.stack([runs[0].images.errors for runs in comparison.scored])
-    right = np.stack([runs[0].images.right for runs in comparison.scored]).sum(0)
+    first = [runs[0] for runs in comparison.scored]
+    errors = np.stack([run.images.errors for run in first])
+    right = np.stack([run.images.right for run in first]).sum(0)
     total, spread = errors.sum(0), np.ptp(errors, axis=0)
     middle = float(np.median(total)) if total.size else 0.0
+    unfound, unlabelled = agreed(first) if len(first) > 1 else np.zeros((2, errors.shape[1]), np.int64)
     orders: dict[str, list[int]] = {
-        "differ": [int(at) for at in np.argsort(-spread, kind="stable") if spread[at] > 0],
-        "worst": [int(at) for at in np.argsort(-total, kind="stable") if total[at] > 0],
+        "differ": _falling(spread) if len(first) > 1 else [],
+        "worst": _falling(total),
+        "unfound": _falling(unfound),
+        "unlabelled": _falling(unlabelled),
         "typical": [int(at) for at in np.argsort(np.abs(total - middle), kind="stable")],
         # Of what there was to get right or wrong; an image with nothing in it is no achievement.
         "best": [int(at) for at in np.lexsort((-right, total / np.maximum(total + right, 1) + (right == 0)))],
     }
-    if len(comparison.models) == 1:
-        orders["differ"] = []
+    reasons = {"unfound": unfound, "unlabelled": unlabelled}
     taken: set[int] = set()
-    chosen: dict[str, list[int]] = {name: [] for name, _, _ in GROUPS}
+    choices = []
     for step in range(max(most for _, _, most in GROUPS)):
         for name, _, most in GROUPS:
-            after = next((at for at in orders[name] if at not in taken), None)
-            if step < most and after is not None:
-                taken.add(after)
-                chosen[name].append(after)
-    return [
-        Choice(images[step], name, _why(name, errors[:, images[step]], comparison.labels))
-        for step in range(max(map(len, chosen.values()), default=0))
-        for name, images in chosen.items()
-        if step < len(images)
-    ]
+            image = next((at for at in orders[name] if at not in taken), None)
+            if step < most and image is not None:
+                taken.add(image)
+                number = int(reasons[name][image]) if name in reasons else None
+                choices.append(Choice(image, name, _why(name, errors[:, image], comparison.labels, number)))
+    return choices
 
 
-def _why(group: str, errors: NDArray[np.int64], labels: Sequence[str]) -> str:
+def agreed(runs: Sequence[Scored]) -> NDArray[np.int64]:
+    """(2, I) objects that no run found, and false detections that every run has; each at its own operating point.
+
+    Two detections are the same where they have one class and an IoU of at least 0.5. Both are often errors of the
+    truth and not of the models.
+    """
+    truth = runs[0].run.truth
+    size = len(truth.catalog.image_ids)
+    unfound = np.bincount(truth.image[np.all([run.missed for run in runs], axis=0)], minlength=size)
+    rows = [run.false_rows for run in runs]
+    alike = np.ones(len(rows[0]), np.bool_)
+    mine = runs[0].run.found
+    boxes = mine.boxes[rows[0]]
+    for run, theirs in zip(runs[1:], rows[1:], strict=True):
+        other = run.run.found
+        by_image = _by_image(other.image[theirs], size)
+        other_boxes, other_label = other.boxes[theirs], other.label[theirs]
+        for at in np.flatnonzero(alike):
+            near = by_image[mine.image[rows[0][at]]]
+            near = near[other_label[near] == mine.label[rows[0][at]]]
+            alike[at] = len(near) > 0 and bool((box_iou(boxes[at : at + 1], other_boxes[near]) >= IOU).any())
+    return np.stack([unfound, np.bincount(mine.image[rows[0][alike]], minlength=size)])
+
+
+def _by_image(image: NDArray[np.int32], size: int) -> list[NDArray[np.intp]]:
+    """For each image the places at which it stands."""
+    order = np.argsort(image, kind="stable")
+    return np.split(order, np.searchsorted(image[order], np.arange(1, size)))
+
+
+def _falling(values: NDArray[np.int64]) -> list[int]:
+    """Images by falling value, equal ones by their order; those of value 0 are left out."""
+    return [int(at) for at in np.argsort(-values, kind="stable") if values[at] > 0]
+
+
+def _why(group: str, errors: NDArray[np.int64], labels: Sequence[str], number: int | None) -> str:
+    if group == "unfound" and number is not None:
+        return shown.plural(number, "object") + " that no model found"
+    if group == "unlabelled" and number is not None:
+        return shown.plural(number, "detection") + " that every model has and the truth has not"
     if group == "differ":
         low, high = int(np.argmin(errors)), int(np.argmax(errors))
         return f"{labels[low]} {shown.plural(int(errors[low]), 'error')}, {labels[high]} {errors[high]}"

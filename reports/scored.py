@@ -168,6 +168,11 @@ class Scored:
         found[outcome.object[self.kept & outcome.true]] = True
         return outcome.asked & ~found
 
+    @property
+    def false_rows(self) -> NDArray[np.int32]:
+        """Rows of the false detections that reach the operating point."""
+        return self.outcome.row[self.kept & ~self.outcome.true & ~self.outcome.ignored]
+
     @cached_property
     def images(self) -> ImageCounts:
         """What happened in each image at the operating point."""

@@ -20,6 +20,15 @@ COLOURS = np.array(
 )
 
 
+class InMemory(RunFolder):
+    """A run that never was on a disk."""
+
+    def __init__(self, truth: AnnotationTable, found: DetectionTable) -> None:
+        facts = DataFacts(name="d", format="f", split="test", fingerprint="", images=1, objects=1, classes=1)
+        self.path, self.result = None, RunResult(name="r", variant="v", data=facts)
+        self.truth, self.found = truth, found
+
+
 def truth_of(images: int, classes: Sequence[str], seed: int = 0, most: int = 9) -> AnnotationTable:
     """Boxes of all sizes, class k half as often as class k - 1; every eighth image is empty, some objects ignored."""
     rng = np.random.default_rng(seed)

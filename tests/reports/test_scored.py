@@ -6,21 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synthetic_runs import InMemory
 
 from metrics.evaluate import evaluate
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
-from reports.results import DataFacts, RunFolder, RunResult
 from reports.scored import Scored
 from reports.sections.errors import _shares
 
 grid = st.integers(0, 3).map(lambda number: 10.0 * number)
-
-
-class InMemory(RunFolder):
-    def __init__(self, truth: AnnotationTable, found: DetectionTable) -> None:
-        facts = DataFacts(name="d", format="f", split="test", fingerprint="", images=1, objects=1, classes=1)
-        self.path, self.result = None, RunResult(name="r", variant="v", data=facts)
-        self.truth, self.found = truth, found
 
 
 @st.composite
