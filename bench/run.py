@@ -250,7 +250,7 @@ class _Work:
                 images=len(split),
                 objects=len(split.truth),
                 classes=len(dataset.classes),
-                notes=tuple(dataset.notes),
+                notes=tuple(dict.fromkeys([*dataset.notes, *trained.notes])),
             ),
             seed=config.seed,
             config=tree if self.around.show_paths else settings_without_place(tree),

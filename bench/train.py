@@ -54,12 +54,14 @@ class TrainingResult:
         images_seen: training images shown, all epochs together.
         seconds: wall clock, validation included, over all processes that worked on it one after the other.
         best_epoch: epochs that were done when the weights that were kept stood; 0 where none was validated.
+        notes: what was left out of the training targets, and why.
     """
 
     history: list[Row]
     images_seen: int
     seconds: float
     best_epoch: int
+    notes: tuple[str, ...] = ()
 
 
 def train(
@@ -212,7 +214,13 @@ class _Training:
                 self._epoch(stage)
         self._take_best()
         self.detector.eval()
-        return TrainingResult(position.rows, position.images_seen, position.seconds, position.best_epoch)
+        return TrainingResult(
+            position.rows,
+            position.images_seen,
+            position.seconds,
+            position.best_epoch,
+            tuple(self.loader.notes),
+        )
 
     def _epoch(self, stage: Stage) -> None:
         position = self.position

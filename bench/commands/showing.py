@@ -30,7 +30,7 @@ def show_results(runs: Sequence[RunFolder], page: Path | None = None, console: C
     for title in _COLUMNS.values():
         table.add_column(title, justify="right")
     table.add_column("trained", justify="right")
-    table.add_column("parameters", justify="right")
+    table.add_column("weights", justify="right")
     for run in sorted(runs, key=lambda run: -(run.result.headline.get("ap") or 0.0)):
         result = run.result
         seconds, parameters = result.budget.train_seconds, result.budget.parameters
@@ -39,7 +39,7 @@ def show_results(runs: Sequence[RunFolder], page: Path | None = None, console: C
             "–" if result.seed is None else str(result.seed),
             *(_number(result.headline.get(name)) for name in _COLUMNS),
             "–" if seconds is None else f"{seconds:.0f} s",
-            "–" if parameters is None else f"{parameters:,}",
+            "–" if parameters is None else f"{parameters / 1e6:.2f} M",
         )
     console.print(table)
     if page is not None:

@@ -67,6 +67,12 @@ def test_the_result_says_what_the_files_say(done):
     assert result.command == "python -m bench run"
 
 
+def test_what_was_not_trained_on_is_told(tmp_path):
+    hidden = tiny_config(data__min_visible=1.0, train__epochs=1)  # all that is covered anywhere is ignored
+    notes = run(hidden, tmp_path, circumstances=Circumstances(page=False)).result.data.notes
+    assert any("objects not trained on" in note and "ignored" in note for note in notes)
+
+
 def test_the_settings_beside_the_result_give_the_same_run(done):
     again = resolve("ssd", file=done.path / "config.toml")
     assert run_name(again, open_configured(again)) == done.path.name
