@@ -37,6 +37,9 @@ class CandidatesConfig(Config):
 class DenseConfig(Config):
     """Settings that all dense detectors have."""
 
+    weights: str | None = None
+    """A file of weights of the whole detector, ours or torchvision's, or torchvision's name for them, such as
+    `SSD300_VGG16_Weights.COCO_V1`; none: only the backbone may have weights."""
     backbone: BackboneConfig = BackboneConfig()
     candidates: CandidatesConfig = CandidatesConfig()
     nms: NMSConfig = NMSConfig()

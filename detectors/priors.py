@@ -137,7 +137,7 @@ def default_boxes(
 
     Returns:
         For each level (width, height) of: the square of scale s_k, the square of scale sqrt(s_k s_{k+1}), and for
-        each ratio the wide and the tall box. After the coarsest level the rule goes on to 1.
+        each ratio the wide and the tall box. After the coarsest level the rule goes on to 1. No side is above 1.
     """
     if not scales:
         step = (scale_max - scale_min) / max(1, levels - 1)
@@ -157,28 +157,37 @@ def default_boxes(
         for ratio in ratios[k]:
             wide, tall = scales[k] * math.sqrt(ratio), scales[k] / math.sqrt(ratio)
             level += [(wide, tall), (tall, wide)]
-        shapes.append(level)
+        shapes.append([(min(w, 1.0), min(h, 1.0)) for w, h in level])
     return shapes
 
 
 def octave_anchors(
-    levels: int, scale: float = 4.0, octaves: int = 3, ratios: Sequence[float] = (0.5, 1.0, 2.0)
+    strides: Sequence[int],
+    scale: float = 4.0,
+    octaves: int = 3,
+    ratios: Sequence[float] = (0.5, 1.0, 2.0),
+    rounded: bool = False,
 ) -> list[list[tuple[float, float]]]:
-    """RetinaNet's anchors, in strides (Lin et al. 2017, section 4).
+    """RetinaNet's anchors, in pixels (Lin et al. 2017, section 4).
 
     Args:
-        levels: number of feature maps.
+        strides: of the feature maps.
         scale: side of the smallest square, in strides; 4 in the paper (32 pixels at stride 8).
         octaves: sizes within a factor of two: scale * 2 ** (i / octaves).
         ratios: height over width.
+        rounded: sizes to whole pixels, and then half the width and half the height too, as in torchvision.
 
     Returns:
-        For each level the same (width, height), ratio by ratio and within it from small to large.
+        For each level (width, height), ratio by ratio and within it from small to large.
     """
-    sizes = [scale * 2 ** (i / octaves) for i in range(octaves)]
-    return [
-        [(size / math.sqrt(ratio), size * math.sqrt(ratio)) for ratio in ratios for size in sizes]
-    ] * levels
+    shapes = []
+    for stride in strides:
+        sizes = [stride * scale * 2 ** (i / octaves) for i in range(octaves)]
+        if rounded:
+            sizes = [float(int(size)) for size in sizes]
+        level = [(size / math.sqrt(ratio), size * math.sqrt(ratio)) for ratio in ratios for size in sizes]
+        shapes.append([(2.0 * round(w / 2), 2.0 * round(h / 2)) for w, h in level] if rounded else level)
+    return shapes
 
 
 def points(levels: int) -> list[list[tuple[float, float]]]:

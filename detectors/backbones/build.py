@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 from urllib.error import URLError
@@ -15,12 +16,13 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from detectors.backbones.batchnorm import reestimate
 from detectors.backbones.mb_tiny import MbTiny
+from detectors.backbones.vgg16_ssd import VGG16ForSSD
 from detectors.config import Config
-from detectors.weights import load_state, load_weights
+from detectors.weights import load_state, load_weights, read_weights
 from metrics.errors import InputError, MachineError
 from metrics.registry import UnknownName
 
-Input = Literal["imagenet", "unit", "minus-one-one", "face", "caffe-bgr", "bgr-unit"]
+Input = Literal["imagenet", "unit", "minus-one-one", "face", "caffe-bgr", "caffe-rgb", "bgr-unit"]
 
 _INPUTS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], bool]] = {
     # mean and deviation in 0..255, in the order of the channels that the network wants; whether that is BGR
@@ -29,8 +31,11 @@ _INPUTS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float],
     "minus-one-one": ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5), False),
     "face": ((127.0, 127.0, 127.0), (128.0, 128.0, 128.0), False),
     "caffe-bgr": ((104.0, 117.0, 123.0), (1.0, 1.0, 1.0), True),
+    "caffe-rgb": ((0.48235 * 255, 0.45882 * 255, 0.40784 * 255), (1.0, 1.0, 1.0), False),
     "bgr-unit": ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0), True),
 }
+
+_SSDLITE = "mobilenet_v3_large_ssdlite"
 
 _NODES: dict[str, dict[int, str]] = {
     # where torchvision's networks hold the features of each stride; in MobileNets the widened ones just before the
@@ -38,6 +43,7 @@ _NODES: dict[str, dict[int, str]] = {
     **{f"resnet{depth}": {8: "layer2", 16: "layer3", 32: "layer4"} for depth in (18, 34, 50, 101, 152)},
     "mobilenet_v2": {8: "features.7.conv.0", 16: "features.14.conv.0", 32: "features.18"},
     "mobilenet_v3_large": {8: "features.7.block.0", 16: "features.13.block.0", 32: "features.16"},
+    _SSDLITE: {16: "features.13.block.0", 32: "features.16"},
     "mobilenet_v3_small": {8: "features.4.block.0", 16: "features.9.block.0", 32: "features.12"},
     "vgg16": {8: "features.22", 16: "features.29"},
     "squeezenet1_1": {8: "features.7", 16: "features.12"},
@@ -47,7 +53,7 @@ _NODES: dict[str, dict[int, str]] = {
     },
 }
 
-BACKBONES = ("mb_tiny", *sorted(_NODES))
+BACKBONES = ("mb_tiny", "vgg16_ssd", *sorted(_NODES))
 """Names that `backbone.name` takes."""
 
 
@@ -60,7 +66,8 @@ class BackboneConfig(Config):
     """A file of weights, or torchvision's name for them, such as IMAGENET1K_V1; none: random."""
     input: Input = "imagenet"
     """What the weights were trained on: `imagenet` RGB by mean and deviation; `unit` RGB 0..1; `minus-one-one` RGB
-    / 127.5 - 1; `face` (RGB - 127) / 128; `caffe-bgr` BGR 0..255 less (104, 117, 123); `bgr-unit` BGR 0..1."""
+    / 127.5 - 1; `face` (RGB - 127) / 128; `caffe-bgr` BGR 0..255 less (104, 117, 123); `caffe-rgb` RGB 0..255 less
+    (123, 117, 104); `bgr-unit` BGR 0..1."""
     frozen_stages: int = Field(default=0, ge=0, le=6)
     """Layers up to stride 2 ** frozen_stages are not trained; 0: all are."""
     norm: Literal["train", "frozen", "reestimate"] = "train"
@@ -123,8 +130,7 @@ class Backbone(nn.Module):
         """Features of (B, 3, H, W) RGB images in [0, 1]."""
         if self._bgr:
             images = images.flip(1)
-        features = self.body((images - self._mean) / self._deviation)
-        return list(features.values()) if isinstance(features, Mapping) else list(features)
+        return _listed(self.body((images - self._mean) / self._deviation))
 
     def train(self, mode: bool = True) -> Backbone:
         """Frozen BatchNorm stays as it is in training mode, too."""
@@ -154,19 +160,21 @@ class Backbone(nn.Module):
 
 def make_backbone(config: BackboneConfig) -> Backbone:
     """The backbone that the settings describe, with its weights loaded."""
-    if config.name == "mb_tiny":
-        tiny = MbTiny(config.base_channel, config.separable)
-        if config.weights is not None:
-            load_weights(tiny, config.weights, rename=_of_mb_tiny)
-        return Backbone(tiny, tiny.strides, tiny.channels, config.input, config.frozen_stages, config.norm)
-    body, unused = _from_torchvision(config.name)
-    if config.weights is not None:
-        if _is_file(config.weights):
-            load_weights(body, config.weights, unused=unused)
-        else:
-            state = _download(config.name, config.weights)
-            load_state(body, state, config.weights, unused=unused)
-    strides = tuple(_NODES[config.name])
+    body: nn.Module
+    strides: tuple[int, ...]
+    match config.name:
+        case "mb_tiny":
+            body, strides = MbTiny(config.base_channel, config.separable), MbTiny.strides
+            if config.weights is not None:
+                load_weights(body, config.weights, rename=_of_mb_tiny)
+        case "vgg16_ssd":
+            body, strides = VGG16ForSSD(), VGG16ForSSD.strides
+            if config.weights is not None:
+                _load_vgg16(body, config.weights)
+        case name:
+            (body, unused), strides = _from_torchvision(name), tuple(_NODES[name])
+            if config.weights is not None:
+                load_state(body, _state(name, config.weights), config.weights, unused=unused)
     return Backbone(body, strides, _channels(body), config.input, config.frozen_stages, config.norm)
 
 
@@ -175,17 +183,35 @@ def _of_mb_tiny(key: str) -> str | None:
     return None if "_headers." in key else key
 
 
+def _load_vgg16(body: nn.Module, weights: str) -> None:
+    """The thirteen convolutions that SSD shares with the classifier; its dilated ones stay as they are."""
+    shared = {VGG16ForSSD.name_of(key): tensor for key, tensor in _state("vgg16", weights).items()}
+    own = {
+        key: tensor
+        for key, tensor in body.state_dict().items()
+        if not key.startswith(("features.", "later."))
+    }
+    load_state(body, {**own, **{key: tensor for key, tensor in shared.items() if key is not None}}, weights)
+
+
 def _from_torchvision(name: str) -> tuple[nn.Module, frozenset[str]]:
     """The part of torchvision's network that makes the features, and the keys of the rest."""
-    network = models.get_model(name, weights=None)
+    network = _ssdlite() if name == _SSDLITE else models.get_model(name, weights=None)
     keys = frozenset(network.state_dict())
     if name in {"squeezenet1_1", "vgg16"}:
-        _round_sides_up(network.features)
+        _round_sides_up(network.get_submodule("features").children())
     body = create_feature_extractor(network, {node: str(stride) for stride, node in _NODES[name].items()})
     return body, keys - frozenset(body.state_dict())
 
 
-def _round_sides_up(layers: nn.Sequential) -> None:
+def _ssdlite() -> nn.Module:
+    """MobileNetV3 with half the channels in its last layers (Howard et al. 2019, section 6.3), as SSDLite wants it."""
+    norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
+    network: nn.Module = models.mobilenet_v3_large(weights=None, reduced_tail=True, norm_layer=norm)
+    return network
+
+
+def _round_sides_up(layers: Iterable[nn.Module]) -> None:
     """Padding where a strided layer has none: else its maps lack a border, and its cells are not where those of all
     other backbones are.
     """
@@ -197,12 +223,15 @@ def _round_sides_up(layers: nn.Sequential) -> None:
             layer.padding, layer.ceil_mode = (0, True) if even else (1, False)
 
 
-def _is_file(weights: str) -> bool:
-    return "/" in weights or "." in weights or Path(weights).exists()
+def _state(name: str, weights: str) -> Mapping[str, Tensor]:
+    """Weights from a file, or torchvision's by name."""
+    if "/" in weights or "." in weights or Path(weights).exists():
+        return read_weights(weights)
+    return _download(name, weights)
 
 
 def _download(name: str, weights: str) -> Mapping[str, Tensor]:
-    known = models.get_model_weights(name)
+    known = models.get_model_weights(name.removesuffix("_ssdlite"))
     if weights not in known.__members__:
         raise InputError(
             f"backbone.weights: {name} has no weights named {weights!r}, and there is no such file; "
@@ -222,7 +251,11 @@ def _channels(body: nn.Module) -> list[int]:
     training = body.training
     features = body.eval()(torch.zeros(1, 3, 64, 64))
     body.train(training)
-    return [feature.shape[1] for feature in features.values()]
+    return [feature.shape[1] for feature in _listed(features)]
+
+
+def _listed(features: Mapping[str, Tensor] | Sequence[Tensor]) -> list[Tensor]:
+    return list(features.values()) if isinstance(features, Mapping) else list(features)
 
 
 def _batch_norms(module: nn.Module) -> list[nn.Module]:

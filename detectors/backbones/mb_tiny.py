@@ -50,7 +50,6 @@ class MbTiny(nn.Module):
                 nn.ReLU(),
             )
         ])  # fmt: skip
-        self.channels = (4 * b, 8 * b, 16 * b, 16 * b)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Features at each of `strides`; a map's side is the image's over the stride, rounded up."""

@@ -173,7 +173,7 @@ def _plain(channels_in: int, channels_out: int) -> nn.Sequential:
 def _separable(channels_in: int, channels_out: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_in, 3, padding=1, groups=channels_in, bias=False),
-        nn.BatchNorm2d(channels_in),
+        nn.BatchNorm2d(channels_in, eps=0.001, momentum=0.03),
         nn.ReLU6(inplace=True),
         nn.Conv2d(channels_in, channels_out, 1),
     )

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Literal
 
 from torch import Tensor, nn
+
+Block = Literal["batch", "plain", "separable"]
 
 
 class SSDExtras(nn.Module):
@@ -14,19 +18,39 @@ class SSDExtras(nn.Module):
         channels_in: of the backbone's features.
         strides_in: of the backbone's features.
         levels: how many come out: the backbone's, and for the rest extra blocks on the coarsest.
-        channels: of the extra levels; each block narrows to half of that before its strided convolution.
+        channels: of the extra levels, one for each or one for all.
+        middle: what each block narrows to before its 3 x 3 convolution, one for each or one for all; none: half of
+            `channels`.
+        block: ``plain`` convolutions with ReLU, as in the paper; with ``batch`` normalisation; ``separable`` with
+            ReLU6, as in SSDLite (Sandler et al. 2018, section 6.2).
+        unpadded: so many of the last blocks, all ``plain``, cut the border off instead of taking every other cell,
+            as SSD300 does from 5 to 3 and from 3 to 1 cells.
     """
 
     def __init__(
-        self, channels_in: Sequence[int], strides_in: Sequence[int], levels: int = 4, channels: int = 256
+        self,
+        channels_in: Sequence[int],
+        strides_in: Sequence[int],
+        levels: int = 4,
+        channels: Sequence[int] = (256,),
+        middle: Sequence[int] = (),
+        block: Block = "batch",
+        unpadded: int = 0,
     ) -> None:
         super().__init__()
         taken = min(levels, len(channels_in))
         more = levels - taken
-        self.channels = (*channels_in[:taken], *[channels] * more)
+        outs = _for_each("channels", channels, more)
+        middles = _for_each("middle", middle, more) if middle else [out // 2 for out in outs]
+        self.channels = (*channels_in[:taken], *outs)
         self.strides = (*strides_in[:taken], *(strides_in[taken - 1] * 2 ** (k + 1) for k in range(more)))
         self._taken = taken
-        self.extras = nn.ModuleList(_block(self.channels[taken - 1 + k], channels) for k in range(more))
+        make = {"batch": _batch, "plain": _plain, "separable": _separable}[block]
+        ins = self.channels[taken - 1 :]
+        self.extras = nn.ModuleList(
+            (partial(_plain, padded=False) if k >= more - unpadded else make)(ins[k], middles[k], outs[k])
+            for k in range(more)
+        )
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Levels at `strides`, finest first, each with its own `channels`."""
@@ -36,12 +60,44 @@ class SSDExtras(nn.Module):
         return levels
 
 
-def _block(channels_in: int, channels: int) -> nn.Sequential:
+def _for_each(what: str, given: Sequence[int], levels: int) -> list[int]:
+    if len(given) not in {1, levels} and levels:
+        raise ValueError(f"{what}: {len(given)} given for {levels} extra levels; give one, or one for each")
+    return list(given) * levels if len(given) == 1 else list(given)[:levels]
+
+
+def _plain(ins: int, middle: int, outs: int, padded: bool = True) -> nn.Sequential:
+    last = nn.Conv2d(middle, outs, 3, stride=2, padding=1) if padded else nn.Conv2d(middle, outs, 3)
+    layers = nn.Sequential(nn.Conv2d(ins, middle, 1), nn.ReLU(inplace=True), last, nn.ReLU(inplace=True))
+    for layer in (layers[0], layers[2]):
+        assert isinstance(layer, nn.Conv2d)
+        nn.init.xavier_uniform_(layer.weight)
+        assert layer.bias is not None
+        nn.init.zeros_(layer.bias)
+    return layers
+
+
+def _batch(ins: int, middle: int, outs: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(channels_in, channels // 2, 1, bias=False),
-        nn.BatchNorm2d(channels // 2),
+        nn.Conv2d(ins, middle, 1, bias=False),
+        nn.BatchNorm2d(middle),
         nn.ReLU(inplace=True),
-        nn.Conv2d(channels // 2, channels, 3, stride=2, padding=1, bias=False),
-        nn.BatchNorm2d(channels),
+        nn.Conv2d(middle, outs, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(outs),
         nn.ReLU(inplace=True),
+    )
+
+
+def _separable(ins: int, middle: int, outs: int) -> nn.Sequential:
+    norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
+    return nn.Sequential(
+        nn.Conv2d(ins, middle, 1, bias=False),
+        norm(middle),
+        nn.ReLU6(inplace=True),
+        nn.Conv2d(middle, middle, 3, stride=2, padding=1, groups=middle, bias=False),
+        norm(middle),
+        nn.ReLU6(inplace=True),
+        nn.Conv2d(middle, outs, 1, bias=False),
+        norm(outs),
+        nn.ReLU6(inplace=True),
     )

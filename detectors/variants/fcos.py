@@ -16,6 +16,7 @@ from detectors.losses.classification import FocalLoss
 from detectors.losses.quality import CenternessLoss
 from detectors.necks.fpn import FPN
 from detectors.nms import NMS, NMSConfig
+from detectors.pretrained import load_detector
 from detectors.priors import GridPriors, points
 from detectors.registry import variant
 from detectors.space import Choice, Range
@@ -33,6 +34,8 @@ class FCOSConfig(DenseConfig):
     """How far a point may be from the centre of its object, in strides."""
     reach: Annotated[float, Range(2, 16, log=True)] = 8.0
     """At each level the farthest side is reach / 2 to reach strides from the point; 8 in the paper."""
+    grid: Literal["middle", "corner"] = "middle"
+    """Where a cell's point is: in its middle, or at its upper left corner, as in torchvision's model."""
     link: Literal["exp", "relu"] = "exp"
     """From the network's number to a distance."""
     box_loss: Annotated[
@@ -47,7 +50,9 @@ def build(config: FCOSConfig, num_classes: int) -> DenseDetector:
     """FCOS: no anchors, each point near an object's centre says how far its sides are."""
     backbone = make_backbone(config.backbone)
     neck = FPN(backbone.channels, backbone.strides, config.head.channels, config.levels)
-    priors = GridPriors(points(config.levels), neck.strides, unit="stride")
+    corner = config.grid == "corner"
+    shapes = points(config.levels)
+    priors = GridPriors(shapes, neck.strides, "stride", *(("floor", 0.0) if corner else ("stride", 0.5)))
     coder = DistanceCoder(config.link)
     class_loss = FocalLoss(config.focal.alpha, config.focal.gamma)
     head = SharedHead(
@@ -62,7 +67,7 @@ def build(config: FCOSConfig, num_classes: int) -> DenseDetector:
         quality=True,
         level_scale=config.link == "exp",
     )
-    return DenseDetector(
+    detector = DenseDetector(
         backbone=backbone,
         neck=neck,
         head=head,
@@ -77,3 +82,5 @@ def build(config: FCOSConfig, num_classes: int) -> DenseDetector:
         candidates=config.candidates,
         box_weight=config.box_weight,
     )
+    load_detector(detector, config.weights)
+    return detector

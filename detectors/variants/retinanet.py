@@ -16,6 +16,7 @@ from detectors.losses.box import box_loss
 from detectors.losses.classification import FocalLoss
 from detectors.necks.fpn import FPN
 from detectors.nms import NMS, NMSConfig
+from detectors.pretrained import load_detector
 from detectors.priors import GridPriors, octave_anchors
 from detectors.registry import variant
 from detectors.space import Choice, Range
@@ -58,6 +59,11 @@ class RetinaNetConfig(DenseConfig):
     """IoU with an object from which on an anchor must find it."""
     negative: float = 0.4
     """IoU below which an anchor is background; between the two it does not count."""
+    grid: Literal["middle", "corner"] = "middle"
+    """Where a cell's anchors are: about its middle; `corner`: about its upper left, rounded to pixels, as in
+    torchvision's models."""
+    normalise: Literal["batch", "image"] = "batch"
+    """Divide the losses by the positives of the batch, or of each image and then average (the paper)."""
     box_loss: Annotated[
         Literal["smooth_l1", "l1", "iou", "giou", "diou", "ciou"], Choice("l1", "smooth_l1", "giou")
     ] = "l1"
@@ -70,8 +76,9 @@ def build(config: RetinaNetConfig, num_classes: int) -> DenseDetector:
     """RetinaNet: anchors on a feature pyramid, focal loss against easy background."""
     backbone = make_backbone(config.backbone)
     neck = FPN(backbone.channels, backbone.strides, config.head.channels, config.levels)
-    shapes = octave_anchors(config.levels, config.anchor_scale, config.octaves, config.ratios)
-    priors = GridPriors(shapes, neck.strides, unit="stride")
+    corner = config.grid == "corner"
+    shapes = octave_anchors(neck.strides, config.anchor_scale, config.octaves, config.ratios, rounded=corner)
+    priors = GridPriors(shapes, neck.strides, "pixel", *(("floor", 0.0) if corner else ("stride", 0.5)))
     coder = DeltaCoder()
     class_loss = FocalLoss(config.focal.alpha, config.focal.gamma)
     head = SharedHead(
@@ -84,7 +91,7 @@ def build(config: RetinaNetConfig, num_classes: int) -> DenseDetector:
         config.head.convs,
         config.head.norm,
     )
-    return DenseDetector(
+    detector = DenseDetector(
         backbone=backbone,
         neck=neck,
         head=head,
@@ -97,4 +104,7 @@ def build(config: RetinaNetConfig, num_classes: int) -> DenseDetector:
         nms=NMS(config.nms),
         candidates=config.candidates,
         box_weight=config.box_weight,
+        normalise=config.normalise,
     )
+    load_detector(detector, config.weights)
+    return detector

@@ -14,9 +14,10 @@ from detectors.heads.dense import LevelHead
 from detectors.losses.box import box_loss
 from detectors.losses.classification import CrossEntropyLoss
 from detectors.necks.fpn import FPN
-from detectors.necks.ssd_extras import SSDExtras
+from detectors.necks.ssd_extras import Block, SSDExtras
 from detectors.nms import NMS, NMSConfig
-from detectors.priors import GridPriors, default_boxes
+from detectors.pretrained import load_detector
+from detectors.priors import GridPriors, Spacing, default_boxes
 from detectors.registry import variant
 from detectors.space import Choice, Range
 
@@ -28,14 +29,26 @@ class SSDConfig(DenseConfig):
     """Feature levels; beyond the backbone's they are made by extra layers."""
     neck: Literal["extras", "fpn"] = "extras"
     """`extras`: the backbone's features as they are (the paper); `fpn`: a feature pyramid over them."""
-    neck_channels: int = Field(default=128, ge=8)
-    """Channels of extra levels, or of the pyramid."""
+    neck_channels: tuple[int, ...] = (128,)
+    """Channels of extra levels, one for all or one for each; of the pyramid, the first."""
+    neck_middle: tuple[int, ...] = ()
+    """What extra levels narrow to before their 3 x 3 convolution; none given: half of `neck_channels`."""
+    neck_block: Block = "batch"
+    """Extra levels: convolutions with `batch` normalisation, `plain` (the paper), or `separable` (SSDLite)."""
+    unpadded: int = Field(default=0, ge=0)
+    """So many of the last extra levels cut off the border instead of taking every other cell (SSD300: 2)."""
     scale_min: Annotated[float, Range(0.05, 0.3)] = 0.1
     """Scale of the finest level's default boxes, as a share of the image."""
     scale_max: Annotated[float, Range(0.5, 0.95)] = 0.7
     """Scale of the coarsest level's default boxes."""
-    ratios: tuple[float, ...] = (2.0, 3.0)
-    """Widths over heights beside 1; each stands for its inverse, too."""
+    scales: tuple[float, ...] = ()
+    """Scales instead of that rule: one for each level and one more."""
+    ratios: tuple[tuple[float, ...], ...] = ((2.0, 3.0),)
+    """Widths over heights beside 1, for all levels or for each; each stands for its inverse, too."""
+    steps: tuple[int, ...] = ()
+    """Pixels between the cells of each level; none given: the image over its cells."""
+    stretch: bool = False
+    """Default boxes stretch with an image that is not square; off: their ratios hold in pixels."""
     separable: bool = False
     """Depthwise-separable predictors, as in SSDLite."""
     positive: Annotated[float, Range(0.3, 0.7)] = 0.5
@@ -54,10 +67,22 @@ class SSDConfig(DenseConfig):
 def build(config: SSDConfig, num_classes: int) -> DenseDetector:
     """SSD: default boxes at several scales, softmax with hard negative mining."""
     backbone = make_backbone(config.backbone)
-    make_neck = FPN if config.neck == "fpn" else SSDExtras
-    neck = make_neck(backbone.channels, backbone.strides, levels=config.levels, channels=config.neck_channels)
-    shapes = default_boxes(config.levels, config.scale_min, config.scale_max, [config.ratios])
-    priors = GridPriors(shapes, neck.strides, unit="image", spacing="fit")
+    neck: FPN | SSDExtras
+    if config.neck == "fpn":
+        neck = FPN(backbone.channels, backbone.strides, config.neck_channels[0], config.levels)
+    else:
+        neck = SSDExtras(
+            backbone.channels,
+            backbone.strides,
+            config.levels,
+            config.neck_channels,
+            config.neck_middle,
+            config.neck_block,
+            config.unpadded,
+        )
+    shapes = default_boxes(config.levels, config.scale_min, config.scale_max, config.ratios, config.scales)
+    spacing: Spacing = "stride" if config.steps else "fit"
+    priors = GridPriors(shapes, config.steps or neck.strides, "sides" if config.stretch else "image", spacing)
     coder, class_loss = DeltaCoder(centre=0.1, size=0.2), CrossEntropyLoss(config.negatives)
     head = LevelHead(
         neck.channels,
@@ -67,7 +92,7 @@ def build(config: SSDConfig, num_classes: int) -> DenseDetector:
         class_loss.bias(),
         config.separable,
     )
-    return DenseDetector(
+    detector = DenseDetector(
         backbone=backbone,
         neck=neck,
         head=head,
@@ -81,3 +106,5 @@ def build(config: SSDConfig, num_classes: int) -> DenseDetector:
         candidates=config.candidates,
         box_weight=config.box_weight,
     )
+    load_detector(detector, config.weights)
+    return detector

@@ -36,7 +36,7 @@ def objects(seed: int, fewest: int = 0, most: int = 6) -> Targets:
 
 @functools.cache
 def anchors() -> tuple[torch.Tensor, tuple[int, ...]]:
-    make = GridPriors(octave_anchors(3, octaves=2), STRIDES, unit="stride")
+    make = GridPriors(octave_anchors(STRIDES, octaves=2), STRIDES)
     return make(GRIDS, SIZE), tuple(r * c * 6 for r, c in GRIDS)
 
 

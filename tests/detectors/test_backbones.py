@@ -13,8 +13,13 @@ from detectors.backbones.build import BACKBONES
 from metrics.errors import InputError
 
 SMALL = [
-    name for name in BACKBONES if name not in {"vgg16", "resnet101", "resnet152", "resnet50", "resnet34"}
+    *("mb_tiny", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large_ssdlite", "resnet18"),
+    *("shufflenet_v2_x0_5", "squeezenet1_1"),
 ]
+
+
+def test_there_is_a_backbone_for_each_tested_name():
+    assert set(SMALL) <= set(BACKBONES)
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -21,7 +21,7 @@ def test_ssd300_has_8732_default_boxes_and_they_are_torchvisions():
     scales = [0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05]
     steps = [8, 16, 32, 64, 100, 300]
     grids = [(38, 38), (19, 19), (10, 10), (5, 5), (3, 3), (1, 1)]
-    theirs = DefaultBoxGenerator(ratios, scales=scales, steps=steps, clip=False)
+    theirs = DefaultBoxGenerator(ratios, scales=scales, steps=steps)
     image = ImageList(torch.zeros(1, 3, 300, 300), [(300, 300)])
     ours = GridPriors(default_boxes(6, ratios=ratios, scales=scales), steps, unit="image", spacing="stride")
     found = ours(grids, (300, 300))
@@ -32,7 +32,7 @@ def test_ssd300_has_8732_default_boxes_and_they_are_torchvisions():
 @pytest.mark.parametrize("size", [(320, 320), (240, 320), (197, 301)])
 def test_default_boxes_by_the_scale_rule_are_torchvisions_and_stretch_with_the_image(size):
     grids = [(20, 20), (10, 10), (5, 5), (3, 3), (2, 2), (1, 1)]
-    theirs = DefaultBoxGenerator([[2, 3]] * 6, min_ratio=0.2, max_ratio=0.95, clip=False)
+    theirs = DefaultBoxGenerator([[2, 3]] * 6, min_ratio=0.2, max_ratio=0.95)
     image = ImageList(torch.zeros(1, 3, *size), [size])
     shapes = default_boxes(6, 0.2, 0.95, [[2, 3]])
     ours = GridPriors(shapes, [16, 32, 64, 107, 160, 320], unit="sides", spacing="fit")
@@ -57,13 +57,19 @@ def test_ratios_hold_in_pixels_on_images_that_are_not_square():
     assert sides[0].tolist() == pytest.approx([50, 50])
 
 
-def test_anchors_are_torchvisions_but_for_rounding_and_offset():
-    sizes = tuple(tuple(s * 2 ** (i / 3) for i in range(3)) for s in (32, 64))
+def test_anchors_are_torchvisions():
+    sizes = tuple((x, int(x * 2 ** (1 / 3)), int(x * 2 ** (2 / 3))) for x in (32, 64))
     theirs = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * 2)
-    image = ImageList(torch.zeros(1, 3, 64, 96), [(64, 96)])
-    ours = GridPriors(octave_anchors(2), [8, 16], unit="stride", offset=0.0)
-    expected = theirs(image, maps((8, 12), (4, 6)))[0]
-    assert (ours([(8, 12), (4, 6)], (64, 96)) - expected).abs().max() <= 0.5  # theirs are rounded
+    image = ImageList(torch.zeros(1, 3, 67, 96), [(67, 96)])
+    ours = GridPriors(octave_anchors([8, 16], rounded=True), [8, 16], spacing="floor", offset=0.0)
+    grids = [(9, 12), (5, 6)]
+    torch.testing.assert_close(ours(grids, (67, 96)), theirs(image, maps(*grids))[0])
+
+
+def test_anchors_have_their_area_and_ratio():
+    for stride, shapes in zip([8, 16], octave_anchors([8, 16], 4, 2, [0.5, 2.0]), strict=True):
+        assert [w * h for w, h in shapes] == pytest.approx([(4 * stride) ** 2, 2 * (4 * stride) ** 2] * 2)
+        assert [h / w for w, h in shapes] == pytest.approx([0.5, 0.5, 2, 2])
 
 
 def test_points_are_the_middles_of_squares_of_one_stride():

@@ -1,0 +1,142 @@
+"""Weights of whole detectors: ours, or torchvision's published ones by a map of their keys to ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.error import URLError
+
+from torch import Tensor, nn
+from torchvision.models import get_weight
+
+from detectors.weights import load_state, read_weights
+from metrics.errors import InputError, MachineError
+
+_Rules = tuple[tuple[str, str], ...]
+
+_SSD300: _Rules = (
+    (r"backbone\.scale_weight", r"backbone.body.scale"),
+    (r"backbone\.features\.(.*)", r"backbone.body.features.\1"),
+    (r"backbone\.extra\.0\.7\.(.*)", r"backbone.body.dilated.\1"),
+    (r"backbone\.extra\.0\.(.*)", r"backbone.body.later.\1"),
+    (r"backbone\.extra\.([1-4])\.(.*)", r"neck.extras.<\1-1>.\2"),
+    (r"head\.classification_head\.module_list\.(\d)\.(weight|bias)", r"head.class_outs.\1.0.\2"),
+    (r"head\.regression_head\.module_list\.(\d)\.(weight|bias)", r"head.box_outs.\1.0.\2"),
+)
+_SSDLITE320: _Rules = (
+    (r"backbone\.features\.0\.13\.(.*)", r"backbone.body.features.13.block.0.\1"),
+    (r"backbone\.features\.0\.(\d+)\.(.*)", r"backbone.body.features.\1.\2"),
+    (r"backbone\.features\.1\.0\.(.*)", r"backbone.body.features.13.block.\1"),
+    (r"backbone\.features\.1\.(\d)\.(.*)", r"backbone.body.features.<\1+13>.\2"),
+    (r"backbone\.extra\.(\d)\.([012])\.([01])\.(.*)", r"neck.extras.\1.<\2*3+\3>.\4"),
+    (r"head\.classification_head\.module_list\.(\d)\.0\.([01])\.(.*)", r"head.class_outs.\1.\2.\3"),
+    (r"head\.classification_head\.module_list\.(\d)\.1\.(.*)", r"head.class_outs.\1.3.\2"),
+    (r"head\.regression_head\.module_list\.(\d)\.0\.([01])\.(.*)", r"head.box_outs.\1.\2.\3"),
+    (r"head\.regression_head\.module_list\.(\d)\.1\.(.*)", r"head.box_outs.\1.3.\2"),
+)
+_PYRAMID: _Rules = (
+    (r"(backbone\.body\..*)", r"\1"),
+    # torchvision's own older files lack the 0 that a later version of its code put into these names.
+    (r"backbone\.fpn\.(inner|layer)_blocks\.(\d)\.(?:0\.)?(weight|bias)", r"neck.pyramid.\1_blocks.\2.0.\3"),
+    (r"backbone\.fpn\.extra_blocks\.p([67])\.(.*)", r"neck.coarser.<\1-6>.\2"),
+    (r"head\.classification_head\.cls_logits\.(.*)", r"head.class_out.\1"),
+    (r"head\.regression_head\.bbox_reg\.(.*)", r"head.box_out.\1"),
+)
+_RETINANET: _Rules = (
+    *_PYRAMID,
+    (r"head\.classification_head\.conv\.(\d)\.0\.(.*)", r"head.class_tower.convs.\1.\2"),
+    (r"head\.regression_head\.conv\.(\d)\.0\.(.*)", r"head.box_tower.convs.\1.\2"),
+    (r"head\.classification_head\.conv\.(\d)\.(weight|bias)", r"head.class_tower.convs.<\1//2>.\2"),
+    (r"head\.regression_head\.conv\.(\d)\.(weight|bias)", r"head.box_tower.convs.<\1//2>.\2"),
+)
+_FCOS: _Rules = (
+    *_PYRAMID,
+    (r"head\.regression_head\.bbox_ctrness\.(.*)", r"head.quality_out.\1"),
+    (r"head\.classification_head\.conv\.([0369])\.(.*)", r"head.class_tower.convs.<\1//3>.\2"),
+    (r"head\.regression_head\.conv\.([0369])\.(.*)", r"head.box_tower.convs.<\1//3>.\2"),
+    (r"head\.classification_head\.conv\.(\d+)\.(.*)", r"head.class_tower.norms.<\1//3>.0.\2"),
+    (r"head\.regression_head\.conv\.(\d+)\.(.*)", r"head.box_tower.norms.<\1//3>.0.\2"),
+)
+
+_OF_2020 = "head.classification_head.conv.6.weight"
+"""A key that only torchvision's first file of RetinaNet has, which numbers the ReLUs of the towers, too."""
+_EPSILON = 1e-5
+
+_MARKS: tuple[tuple[str, _Rules], ...] = (
+    # a key that only this one of torchvision's detectors has
+    ("backbone.scale_weight", _SSD300),
+    ("head.classification_head.module_list.0.0.0.weight", _SSDLITE320),
+    ("head.regression_head.bbox_ctrness.weight", _FCOS),
+    ("head.classification_head.cls_logits.weight", _RETINANET),
+)
+
+
+def load_detector(detector: nn.Module, weights: str | None) -> None:
+    """Load all weights of a detector that was just built, or none if `weights` is None.
+
+    Args:
+        detector: built by its variant with the settings of the one that the weights are of, such as a preset's.
+        weights: a file with our keys or torchvision's, or a name of torchvision's, ``SSD300_VGG16_Weights.COCO_V1``.
+
+    Raises:
+        InputError: no such file or name, or weights of another network or class count.
+        MachineError: a name, but no network to download from.
+    """
+    if weights is None:
+        return
+    named = "_Weights." in weights and not Path(weights).exists()
+    state = _download(weights) if named else read_weights(weights)
+    load_state(detector, from_torchvision(state), f"weights: {weights}")
+
+
+def from_torchvision(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of torchvision's SSD300, SSDLite320, RetinaNet or FCOS under our keys; any others as they are.
+
+    torchvision counts background as a class: its SSD with 91 classes is ours with 90. Its RetinaNet and FCOS have a
+    channel for background too, which is never taught: with 91 classes they are ours with 91, the first of them void.
+
+    With these weights and the preset of the same name our detections and losses are torchvision's, but for this:
+    an object that touches no prior teaches none (there: in RetinaNet, all priors); of equal areas FCOS compares the
+    exact values (there: to about 8 square pixels); a positive prior is never a hard negative too (there: where
+    negatives run out); boxes without area are left out (there: an error).
+    """
+    rules = next((rules for mark, rules in _MARKS if mark in state), None)
+    if rules is None:
+        return dict(state)
+    renamed = {_renamed(key, rules): tensor for key, tensor in state.items()}
+    if rules is _RETINANET and _OF_2020 in state:
+        # Trained when torchvision's frozen BatchNorm had no epsilon: taken off here, the layer's own restores it.
+        for key in [key for key in renamed if key.endswith("running_var")]:
+            renamed[key] = renamed[key] - _EPSILON
+    return renamed
+
+
+def _renamed(key: str, rules: _Rules) -> str:
+    for pattern, replacement in rules:
+        if match := re.fullmatch(pattern, key):
+            return re.sub(r"<(\d+)([-+*/]+)(\d+)(?:\+(\d+))?>", _counted, match.expand(replacement))
+    return key
+
+
+def _counted(match: re.Match[str]) -> str:
+    """The place that an arithmetic rule such as ``<7-6>`` or ``<2*3+1>`` stands for."""
+    first, sign, second, more = match.groups()
+    a, b = int(first), int(second)
+    return str({"-": a - b, "+": a + b, "*": a * b, "//": a // b}[sign] + int(more or 0))
+
+
+def _download(name: str) -> Mapping[str, Tensor]:
+    try:
+        known = get_weight(name)
+    except ValueError:
+        raise InputError(
+            f"weights: torchvision has no weights named {name!r}; for example SSD300_VGG16_Weights.COCO_V1"
+        ) from None
+    try:
+        state: Mapping[str, Tensor] = known.get_state_dict(progress=False, check_hash=True)
+    except (URLError, OSError) as error:
+        raise MachineError(
+            f"weights: cannot download {name} ({error}); without network give a file"
+        ) from None
+    return state
