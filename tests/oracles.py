@@ -1,4 +1,4 @@
-"""Independent answers: pycocotools on a scene of ours."""
+"""Independent answers: pycocotools on a scene of ours, and what it means to agree with it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from metrics.matching import MatchRule
+from metrics.matching import Matches, MatchRule
 from metrics.tables import AnnotationTable, DetectionTable
+
+RULES = (
+    MatchRule(),
+    MatchRule(by_class=False),
+    MatchRule(max_dets=(1, 2, 3)),
+    MatchRule(iou_thresholds=(0.05, 0.5, 1.0), max_dets=(2, 5, 100)),
+    MatchRule(area_ranges={"tiny": (0, 64), "rest": (64, 9216)}, max_dets=(3, 4, 10)),
+    MatchRule(iou_thresholds=tuple(np.linspace(0.1, 1, 64).tolist())),
+)
+"""Rules that reach into every corner of the engine: 64 thresholds, one above all, few detections, other areas."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,3 +111,43 @@ def coco_reference(truth: AnnotationTable, found: DetectionTable, rule: MatchRul
         np.array(evaluation.stats) if len(rule.max_dets) == 3 else None,
         evaluation.evalImgs,
     )
+
+
+def assert_is_the_reference(matches: Matches, reference: Reference) -> None:
+    """Curves at every max_dets, and the matches of every image, class, area range and threshold."""
+    for index, most in enumerate(matches.rule.max_dets):
+        curves = matches.curves(most)
+        for ours, theirs in (
+            (curves.precision, reference.precision),
+            (curves.score, reference.scores),
+            (curves.recall, reference.recall),
+        ):
+            assert_array_equal(np.nan_to_num(ours, nan=-1.0), theirs[..., index])
+        with np.errstate(invalid="ignore"):
+            recall = matches.true_count[index] / matches.positives[:, None]
+        assert_array_equal(np.nan_to_num(recall, nan=-1.0), np.moveaxis(reference.recall[..., index], 2, 0))
+
+    rule, images = matches.rule, len(matches.truth.catalog.image_ids)
+    outcomes = [[matches.at(iou, area) for iou in rule.iou_thresholds] for area in rule.areas]
+    cell = matches.label.astype(np.int64) * images + matches.image
+    by_cell = np.argsort(cell, kind="stable")
+    start = np.searchsorted(cell[by_cell], np.arange(len(matches.classes) * images + 1))
+    for area, of_area in enumerate(outcomes):
+        found = np.stack([outcome.object for outcome in of_area])
+        ignored = np.stack([outcome.ignored for outcome in of_area])
+        found_by = np.stack([outcome.found_by for outcome in of_area])
+        for number in range(len(matches.classes) * images):
+            label, image = divmod(number, images)
+            theirs = reference.images[(label * len(outcomes) + area) * images + image]
+            here = by_cell[start[number] : start[number + 1]]
+            if theirs is None:
+                assert not len(here)
+                continue
+            # The reference numbers detections and objects from 1; ours are rows.
+            assert_array_equal(matches.row[here] + 1, theirs["dtIds"])
+            assert_array_equal(found[:, here] + 1, theirs["dtMatches"])
+            assert_array_equal(ignored[:, here], theirs["dtIgnore"])
+            objects = np.array(theirs["gtIds"], int) - 1
+            assert_array_equal(of_area[0].asked[objects], theirs["gtIgnore"] == 0)
+            once = ~matches.truth.crowd[objects]  # of a crowd the reference keeps the last, we the surest
+            assert_array_equal(found_by[:, objects[once]] + 1, theirs["gtMatches"][:, once])

@@ -46,10 +46,10 @@ class Scale:
 DENSE = {"side": 4096, "size": (3.9, 0.45)}
 SCALES = {
     "S": Scale(500, 80, 3_680, 100, seed=11),
-    "M/4": Scale(1_250, 80, 9_195, 100, seed=21),
     "M/2": Scale(2_500, 80, 18_390, 100, seed=22),
     "M": Scale(5_000, 80, 36_781, 100, seed=12),
-    "2M": Scale(10_000, 80, 73_562, 100, seed=24),
+    "2M": Scale(10_000, 80, 73_562, 100, seed=23),
+    "4M": Scale(20_000, 80, 147_124, 100, seed=24),
     "L": Scale(80_000, 365, 1_200_000, 50, seed=13),
     "L/10": Scale(8_000, 365, 120_000, 50, seed=14),
     "dense": Scale(100, 1, 100_000, 3_000, **DENSE, seed=15),  # type: ignore[arg-type]

@@ -16,13 +16,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from oracles import coco_objects, coco_reference
+from oracles import assert_is_the_reference, coco_objects, coco_reference
 from pycocotools.cocoeval import COCOeval
 from strategies import Scene, random_scene, scenes
 
 from metrics.errors import InputError
 from metrics.evaluate import Evaluator, evaluate, measured
 from metrics.evaluation import COCO_NAMES, COLUMNS, Evaluation
+from metrics.formats.coco import read_detections, read_truth
 from metrics.matching import MatchRule, match
 from metrics.registry import UnknownName
 from metrics.tables import AnnotationTable, DetectionTable
@@ -36,6 +37,18 @@ def test_the_twelve_numbers_are_the_references(scene: Scene) -> None:
     assert_array_equal(
         np.nan_to_num(list(ours.values()), nan=-1.0), coco_reference(scene.truth, scene.found).stats
     )
+
+
+def test_the_published_numbers_of_coco(shared_data: Path) -> None:
+    folder = shared_data / "coco" / "fakebbox100"
+    truth = read_truth(folder / "instances_val2014_100.json")
+    found = read_detections(folder / "instances_val2014_fakebbox100_results.json", truth)
+    evaluation = evaluate(truth, found)
+    published = [0.505, 0.697, 0.573, 0.586, 0.519, 0.501, 0.387, 0.594, 0.595, 0.640, 0.566, 0.564]
+    assert [round(value, 3) for value in evaluation.headline.values()] == published
+    reference = coco_reference(truth, found)
+    assert_array_equal(list(evaluation.headline.values()), reference.stats)
+    assert_is_the_reference(evaluation.matches, reference)
 
 
 def test_no_detections_are_zero_and_no_objects_are_not_defined() -> None:

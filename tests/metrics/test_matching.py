@@ -9,55 +9,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from oracles import Reference, coco_reference
+from oracles import RULES, assert_is_the_reference, coco_reference
 from strategies import Scene, random_scene, scenes, with_found
 
 from metrics.errors import InputError
-from metrics.matching import Matches, MatchRule, match
-
-RULES = (
-    MatchRule(),
-    MatchRule(by_class=False),
-    MatchRule(max_dets=(1, 2, 3)),
-    MatchRule(iou_thresholds=(0.05, 0.5, 1.0), max_dets=(2, 5, 100)),
-    MatchRule(area_ranges={"tiny": (0, 64), "rest": (64, 9216)}, max_dets=(3, 4, 10)),
-    MatchRule(iou_thresholds=tuple(np.linspace(0.1, 1, 64).tolist())),
-)
-
-
-def assert_is_the_reference(matches: Matches, reference: Reference) -> None:
-    """Curves at every max_dets, and the matches of every image, class, area range and threshold."""
-    for index, most in enumerate(matches.rule.max_dets):
-        curves = matches.curves(most)
-        for ours, theirs in (
-            (curves.precision, reference.precision),
-            (curves.score, reference.scores),
-            (curves.recall, reference.recall),
-        ):
-            assert_array_equal(np.nan_to_num(ours, nan=-1.0), theirs[..., index])
-        with np.errstate(invalid="ignore"):
-            recall = matches.true_count[index] / matches.positives[:, None]
-        assert_array_equal(np.nan_to_num(recall, nan=-1.0), np.moveaxis(reference.recall[..., index], 2, 0))
-
-    rule, catalog = matches.rule, matches.truth.catalog
-    images = len(catalog.image_ids)
-    for index, theirs in enumerate(reference.images):
-        label, rest = divmod(index, len(rule.areas) * images)
-        area, image = divmod(rest, images)
-        for threshold, iou in enumerate(rule.iou_thresholds):
-            outcome = matches.at(iou, rule.areas[area])
-            here = (outcome.image == image) & (outcome.label == label)
-            if theirs is None:
-                assert not here.any()
-                continue
-            # The reference numbers detections and objects from 1; ours are rows.
-            assert_array_equal(outcome.row[here] + 1, theirs["dtIds"])
-            assert_array_equal(outcome.object[here] + 1, theirs["dtMatches"][threshold])
-            assert_array_equal(outcome.ignored[here], theirs["dtIgnore"][threshold])
-            objects = np.array(theirs["gtIds"], int) - 1
-            assert_array_equal(outcome.asked[objects], theirs["gtIgnore"] == 0)
-            once = ~matches.truth.crowd[objects]  # of a crowd the reference keeps the last, we the surest
-            assert_array_equal(outcome.found_by[objects][once] + 1, theirs["gtMatches"][threshold][once])
+from metrics.matching import MatchRule, match
 
 
 @given(scenes(), st.sampled_from(RULES))
