@@ -75,8 +75,8 @@ class BackboneConfig(Config):
     convolutions: true statistics from training images first, which leaves the function as it was, then by batch."""
     base_channel: int = Field(default=16, ge=4)
     """Width of `mb_tiny`."""
-    separable: bool = True
-    """Depthwise-separable blocks in `mb_tiny`; off: full convolutions."""
+    separable: bool = False
+    """Depthwise-separable blocks in `mb_tiny`, as in the face detectors; off: fewer, full convolutions."""
 
     @field_validator("name")
     @classmethod

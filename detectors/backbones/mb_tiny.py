@@ -1,4 +1,4 @@
-"""The small depthwise-separable network of the mb_tiny SSD family: features at strides 8, 16, 32 and 64."""
+"""The small network of the mb_tiny SSD family: features at strides 8, 16, 32 and 64."""
 
 from __future__ import annotations
 
@@ -6,50 +6,51 @@ from torch import Tensor, nn
 
 
 class MbTiny(nn.Module):
-    """Thirteen small blocks and one more level, for small images and slow machines.
-
-    Parameters are named as in the public face detectors of this family (``base_net``, ``extras``), so that their
-    files load.
+    """A few small blocks, for small images and slow machines.
 
     Args:
         base_channel: channels after the first layer; 16 in the face detectors. The last level has 16 times as many.
-        separable: a depthwise and a pointwise convolution in each block, as in the face detectors; off: one full
-            convolution, which learns more from scratch and takes longer.
+        separable: thirteen depthwise-separable blocks and one more level, exactly as in the public face detectors of
+            this family, whose files load because parameters are named as there (``base_net``, ``extras``). Off:
+            nine full convolutions, most of them where the map is small. Trained from random weights on a CPU they
+            cost as much time and learn far more in it.
     """
 
     strides = (8, 16, 32, 64)
 
-    def __init__(self, base_channel: int = 16, separable: bool = True) -> None:
+    def __init__(self, base_channel: int = 16, separable: bool = False) -> None:
         super().__init__()
         b = base_channel
-        block = _separable if separable else _full
-        self.base_net = nn.Sequential(
-            _full(3, b, 2),
-            block(b, 2 * b, 1),
-            block(2 * b, 2 * b, 2),
-            block(2 * b, 2 * b, 1),
-            block(2 * b, 4 * b, 2),
-            block(4 * b, 4 * b, 1),
-            block(4 * b, 4 * b, 1),
-            block(4 * b, 4 * b, 1),
-            block(4 * b, 8 * b, 2),
-            block(8 * b, 8 * b, 1),
-            block(8 * b, 8 * b, 1),
-            block(8 * b, 16 * b, 2),
-            block(16 * b, 16 * b, 1),
-        )
-        self.extras = nn.ModuleList([
-            nn.Sequential(
-                nn.Conv2d(16 * b, 4 * b, 1),
-                nn.ReLU(),
-                nn.Sequential(
-                    nn.Conv2d(4 * b, 4 * b, 3, stride=2, padding=1, groups=4 * b),
-                    nn.ReLU(),
-                    nn.Conv2d(4 * b, 16 * b, 1),
-                ),
-                nn.ReLU(),
+        if separable:
+            self.base_net = nn.Sequential(
+                _full(3, b, 2),
+                _separable(b, 2 * b, 1),
+                _separable(2 * b, 2 * b, 2),
+                _separable(2 * b, 2 * b, 1),
+                _separable(2 * b, 4 * b, 2),
+                _separable(4 * b, 4 * b, 1),
+                _separable(4 * b, 4 * b, 1),
+                _separable(4 * b, 4 * b, 1),
+                _separable(4 * b, 8 * b, 2),
+                _separable(8 * b, 8 * b, 1),
+                _separable(8 * b, 8 * b, 1),
+                _separable(8 * b, 16 * b, 2),
+                _separable(16 * b, 16 * b, 1),
             )
-        ])  # fmt: skip
+            self._ends = (8, 11, 13)
+        else:
+            self.base_net = nn.Sequential(
+                _full(3, b, 2),
+                _full(b, 2 * b, 2),
+                _full(2 * b, 4 * b, 2),
+                _full(4 * b, 4 * b, 1),
+                _full(4 * b, 4 * b, 1),
+                _full(4 * b, 8 * b, 2),
+                _full(8 * b, 8 * b, 1),
+                _full(8 * b, 16 * b, 2),
+            )
+            self._ends = (5, 7, 8)
+        self.extras = nn.ModuleList([_extra(b) if separable else _full(16 * b, 16 * b, 2)])
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Features at each of `strides`; a map's side is the image's over the stride, rounded up."""
@@ -57,7 +58,7 @@ class MbTiny(nn.Module):
         x = images
         for number, block in enumerate(self.base_net, start=1):
             x = block(x)
-            if number in (8, 11, 13):  # the last block of each stride
+            if number in self._ends:
                 features.append(x)
         return [*features, self.extras[0](x)]
 
@@ -78,4 +79,17 @@ def _separable(channels_in: int, channels_out: int, stride: int) -> nn.Sequentia
         nn.Conv2d(channels_in, channels_out, 1, bias=False),
         nn.BatchNorm2d(channels_out),
         nn.ReLU(inplace=True),
+    )
+
+
+def _extra(b: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(16 * b, 4 * b, 1),
+        nn.ReLU(),
+        nn.Sequential(
+            nn.Conv2d(4 * b, 4 * b, 3, stride=2, padding=1, groups=4 * b),
+            nn.ReLU(),
+            nn.Conv2d(4 * b, 16 * b, 1),
+        ),
+        nn.ReLU(),
     )

@@ -45,7 +45,12 @@ class FCOSConfig(DenseConfig):
     nms: NMSConfig = NMSConfig(score=0.05, iou=0.6, max_dets=100)
 
 
-@variant("fcos", config=FCOSConfig, source="Tian et al. 2022, arXiv:2006.09214", defaults={})
+@variant(
+    "fcos",
+    config=FCOSConfig,
+    source="Tian et al. 2022, arXiv:2006.09214",
+    defaults={"train.lr": 0.005, "train.batch": 8},
+)
 def build(config: FCOSConfig, num_classes: int) -> DenseDetector:
     """FCOS: no anchors, each point near an object's centre says how far its sides are."""
     backbone = make_backbone(config.backbone)

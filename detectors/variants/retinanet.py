@@ -36,7 +36,7 @@ class HeadConfig(Config):
 
     channels: int = Field(default=64, ge=8)
     """Of the pyramid and the towers; 256 in the papers."""
-    convs: int = Field(default=2, ge=0, le=8)
+    convs: int = Field(default=1, ge=0, le=8)
     """Convolutions in each tower; 4 in the papers."""
     norm: Norm = "batch"
     """Normalisation in the towers."""
@@ -71,7 +71,12 @@ class RetinaNetConfig(DenseConfig):
     nms: NMSConfig = NMSConfig(score=0.05, iou=0.5, max_dets=100)
 
 
-@variant("retinanet", config=RetinaNetConfig, source="Lin et al. 2017, arXiv:1708.02002", defaults={})
+@variant(
+    "retinanet",
+    config=RetinaNetConfig,
+    source="Lin et al. 2017, arXiv:1708.02002",
+    defaults={"train.lr": 0.005, "train.batch": 8},
+)
 def build(config: RetinaNetConfig, num_classes: int) -> DenseDetector:
     """RetinaNet: anchors on a feature pyramid, focal loss against easy background."""
     backbone = make_backbone(config.backbone)

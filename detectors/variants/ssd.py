@@ -63,7 +63,12 @@ class SSDConfig(DenseConfig):
     nms: NMSConfig = NMSConfig(score=0.01, iou=0.45, max_dets=200)
 
 
-@variant("ssd", config=SSDConfig, source="Liu et al. 2016, arXiv:1512.02325", defaults={})
+@variant(
+    "ssd",
+    config=SSDConfig,
+    source="Liu et al. 2016, arXiv:1512.02325",
+    defaults={"train.lr": 0.005, "train.batch": 8},
+)
 def build(config: SSDConfig, num_classes: int) -> DenseDetector:
     """SSD: default boxes at several scales, softmax with hard negative mining."""
     backbone = make_backbone(config.backbone)

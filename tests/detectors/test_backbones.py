@@ -68,7 +68,7 @@ def test_input_is_brought_to_what_the_weights_were_trained_on(kind, expected):
 
 @pytest.mark.parametrize(("name", "stages", "free", "still"), [
     ("resnet18", 2, "body.layer2.0.conv1.weight", "body.layer1.1.conv2.weight"),
-    ("mb_tiny", 3, "body.base_net.8.0.weight", "body.base_net.7.3.weight"),
+    ("mb_tiny", 3, "body.base_net.5.0.weight", "body.base_net.4.0.weight"),
     ("mobilenet_v3_small", 3, "body.features.4.block.1.0.weight", "body.features.3.block.2.0.weight"),
 ])  # fmt: skip
 def test_frozen_stages_stop_at_their_stride(name, stages, free, still):
@@ -108,7 +108,7 @@ def fold(network: nn.Module) -> None:
 
 
 def test_reestimated_norm_computes_the_same_and_has_the_true_statistics():
-    backbone = make_backbone(BackboneConfig(norm="reestimate"))
+    backbone = make_backbone(BackboneConfig(norm="reestimate", separable=True))
     fold(backbone)
     images = torch.rand(8, 3, 64, 64)
     with torch.no_grad():
@@ -146,7 +146,7 @@ def test_prepare_takes_only_as_many_images_as_needed_and_none_where_nothing_is_t
 )
 def test_real_weights_load(shared_data, name, file, input):
     backbone = make_backbone(
-        BackboneConfig(name=name, weights=str(shared_data / "weights" / file), input=input)
+        BackboneConfig(name=name, weights=str(shared_data / "weights" / file), input=input, separable=True)
     )
     with torch.no_grad():
         features = backbone.eval()(torch.rand(1, 3, 96, 96))
