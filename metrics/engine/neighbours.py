@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from metrics.engine.compiling import kernel
 from metrics.engine.overlap import FRAME, find_objects, lay_grid
-from metrics.tables import AnnotationTable, DetectionTable
+from metrics.tables import AnnotationTable, Table
 
 
 class Neighbours(NamedTuple):
@@ -44,7 +44,7 @@ class Neighbours(NamedTuple):
 
 def neighbours(
     truth: AnnotationTable,
-    found: DetectionTable,
+    found: Table,
     objects: NDArray[np.bool_],
     rows: NDArray[np.integer],
     least: float,
@@ -53,7 +53,7 @@ def neighbours(
 
     Args:
         truth: the objects.
-        found: the detections, on the same catalog.
+        found: the detections, on the same catalog; or other objects of it.
         objects: (G,) mask of the objects that are looked at; a crowd is compared by IoU like any other.
         rows: (D,) rows of the detections; no row twice.
         least: above 0.

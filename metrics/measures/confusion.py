@@ -251,8 +251,8 @@ def _two_passes(matches: Matches, score: float, iou: float, area: str) -> _Paire
 def _one_pass(matches: Matches, score: float, iou: float, area: str, convention: Convention) -> _Paired:
     """Likewise, as another program pairs them."""
     found, truth = matches.found, matches.truth
-    bit = np.uint64(matches.rule.area_index(area))
-    objects = matches.asked >> bit & np.uint64(1) == 1
+    index = matches.rule.area_index(area)
+    objects = matches.asked >> index & 1 == 1
     kept = found.score >= score if convention == "supervision" else found.score > score
     rows = np.flatnonzero(kept)
     near = neighbours(truth, found, objects, rows, max(iou, np.finfo(np.float64).tiny))
