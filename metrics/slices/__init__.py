@@ -1,0 +1,24 @@
+"""Where is a detector good, and where not? Any measure over slices of the images or of the objects.
+
+`axes` says how images or objects fall into slices, `attributes` which ways there are without further labels, `manifest`
+reads the user's own, `cutting` makes the matches of a slice, and `table` measures them.
+"""
+
+from metrics.slices.attributes import AXES, axis_of
+from metrics.slices.axes import UNASSIGNED, Axis
+from metrics.slices.cutting import select_images, select_objects
+from metrics.slices.manifest import read_manifest
+from metrics.slices.table import SliceRow, SliceTable, sliced
+
+__all__ = [
+    "AXES",
+    "UNASSIGNED",
+    "Axis",
+    "SliceRow",
+    "SliceTable",
+    "axis_of",
+    "read_manifest",
+    "select_images",
+    "select_objects",
+    "sliced",
+]

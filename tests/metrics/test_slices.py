@@ -1,0 +1,192 @@
+"""A slice of images is what those images alone give; a slice of objects counts what its rule says, one by one."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import NDArray
+from strategies import Scene, random_scene, scenes
+
+from metrics.errors import InputError
+from metrics.evaluate import evaluate, measured
+from metrics.evaluation import Evaluation
+from metrics.matching import Matches, MatchRule, match
+from metrics.measures import MEASURES
+from metrics.outcomes import average_precision
+from metrics.slices import Axis, select_images, select_objects, sliced
+
+QUICK = ("average_precision", "average_recall", "operating_point", "confusion")
+
+
+@given(scenes(ignored=True), st.data())
+def test_a_slice_of_images_is_what_matching_them_alone_gives(scene: Scene, data: st.DataObject) -> None:
+    count = len(scene.truth.catalog.image_ids)
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=count, max_size=count)), bool)
+    rule = MatchRule(max_dets=(1, 2, 3))
+    part = select_images(match(scene.truth, scene.found, rule), mask)
+    alone = match(scene.truth.select(mask), scene.found.select(mask), rule)
+    assert part.truth.catalog == alone.truth.catalog
+    for name in ("start", "row", "asked", "inside"):
+        assert_array_equal(getattr(part, name), getattr(alone, name))
+    assert_array_equal(pairs(part), pairs(alone))
+    assert_array_equal(part.curves().precision, alone.curves().precision)
+    assert_array_equal(part.true_count, alone.true_count)
+
+
+def pairs(matches: Matches) -> NDArray[np.float64]:
+    """The pairs in an order of their own."""
+    columns = (
+        matches.pair_row,
+        matches.pair_object,
+        matches.pair_rank,
+        matches.pair_iou,
+        *matches.pair_bits.T,
+    )
+    table = np.stack([np.asarray(column, np.float64) for column in columns], axis=1)
+    return table[np.lexsort(table[:, :2].T)]
+
+
+def test_every_measure_of_a_slice_of_images_is_that_of_the_images_alone() -> None:
+    scene = random_scene(5, images=12, objects=80, detections=300)
+    axis = Axis.of_words("half", "image", ["a", "b"] * 6)
+    table = sliced(match(scene.truth, scene.found), [axis], MEASURES.names(), classes=True)
+    for number, name in enumerate(("a", "b")):
+        mask = axis.index == number
+        alone = evaluate(scene.truth.select(mask), scene.found.select(mask), MEASURES.names())
+        here = [row for row in table.rows if row.value == name]
+        assert [row.row.record()[:6] for row in here] == [row.record()[:6] for row in alone.rows]
+        assert_array_equal([row.row.value for row in here], [row.value for row in alone.rows])
+        assert here[0].images == 6
+        assert here[0].objects == int((~alone.matches.truth.crowd).sum())
+
+
+def by_the_rule(scene: Scene, inside: NDArray[np.bool_], label: int, objects: float | None) -> float:
+    """Average precision of a class by the rule of object slices, from each detection's fate, in plain Python."""
+    outcome = match(scene.truth, scene.found).at(0.5)
+    wanted = sum(
+        bool(outcome.asked[g] and inside[g] and scene.truth.label[g] == label)
+        for g in range(len(scene.truth))
+    )
+    if not wanted:
+        return math.nan
+    true = false = 0
+    points = []
+    for place in np.flatnonzero(outcome.label == label):
+        if outcome.true[place] and inside[outcome.object[place]]:
+            true += 1
+        elif not outcome.true[place] and not outcome.ignored[place]:
+            false += 1
+        weight = true if objects is None else true / wanted * objects
+        points.append((true / wanted, weight / (weight + false) if weight else 0.0))
+    best = [
+        max((p for recall, p in points if recall >= level), default=0.0) for level in np.linspace(0, 1, 101)
+    ]
+    return sum(best) / 101
+
+
+@given(scenes(ignored=True), st.data())
+def test_a_slice_of_objects_ignores_what_found_others_and_keeps_all_false_positives(
+    scene: Scene, data: st.DataObject
+) -> None:
+    count = len(scene.truth)
+    inside = np.array(data.draw(st.lists(st.booleans(), min_size=count, max_size=count)), bool)
+    scene.truth.area[:] = np.minimum(scene.truth.area, 9e9)
+    whole = match(scene.truth, scene.found)
+    part = select_objects(whole, inside)
+    for label in range(len(whole.classes)):
+        expected = by_the_rule(scene, inside, label, None)
+        assert_allclose(part.curves().precision[0, :, label, 0].mean(), expected, atol=1e-12)
+        assert_allclose(
+            average_precision(part.at(0.5), 7.5)[label], by_the_rule(scene, inside, label, 7.5), atol=1e-12
+        )
+    others = select_objects(whole, ~inside)
+    outcomes = [matches.at(0.5) for matches in (whole, part, others)]
+    found = [int(outcome.true.sum()) for outcome in outcomes]
+    assert found[0] == found[1] + found[2]
+    false = [(~outcome.true & ~outcome.ignored) for outcome in outcomes]
+    assert_array_equal(false[0], false[1])
+    assert_array_equal(false[0], false[2])
+
+
+@given(scenes())
+def test_with_as_many_objects_as_there_are_normalized_precision_is_precision(scene: Scene) -> None:
+    outcome = match(scene.truth, scene.found).at(0.5)
+    for label, objects in enumerate(outcome.positives.tolist()):
+        if objects:
+            assert_allclose(
+                average_precision(outcome, objects)[label], average_precision(outcome)[label], atol=1e-12
+            )
+
+
+def halves(scene: Scene) -> Axis:
+    return Axis.of_numbers(
+        "row", "object", np.arange(len(scene.truth)), [len(scene.truth) / 2], ["low", "high"]
+    )
+
+
+def test_a_table_of_slices_says_how_each_differs_from_the_whole() -> None:
+    scene = random_scene(6, objects=100, detections=500)
+    matches = match(scene.truth, scene.found)
+    table = sliced(matches, [halves(scene)], QUICK)
+    whole = measured(matches, QUICK)
+    low = measured(select_objects(matches, np.arange(100) <= 50), QUICK)
+    assert isinstance(low, Evaluation)
+    for row in table.rows:
+        if row.value == "low" and row.row.name != "ap_n":
+            assert_allclose(row.row.value, low.value(row.row.name))
+            assert_allclose(row.difference, low.value(row.row.name) - whole.value(row.row.name))
+    assert {row.value for row in table.rows} == {"low", "high"}
+    per_class = matches.positives[0].mean()
+    expected = average_precision(select_objects(matches, np.arange(100) <= 50).at(0.5), per_class).mean()
+    assert table.value("ap_n", "row", "low") == pytest.approx(expected)
+    assert table.value("ap50", "row", "low") < table.value(
+        "ap_n", "row", "low"
+    )  # half the objects, all false positives
+    values = [table.value("ap_n", "row", name) for name in ("low", "high")]
+    overall = average_precision(matches.at(0.5), per_class).mean()
+    assert table.sensitivity("row") == pytest.approx((max(values) - min(values), max(values) - overall))
+    frame = table.to_frame()
+    assert set(frame["ownership"]) == {
+        "the slice's objects are asked for; detections that found other objects are ignored; false positives count in"
+        " every slice"
+    }
+    assert list(frame.columns[:5]) == ["slice_axis", "slice_value", "slice_of", "images", "objects"]
+    assert not frame["class"].any()
+
+
+def test_a_slice_without_anything_is_there_with_nan() -> None:
+    scene = random_scene(6)
+    axes = [
+        Axis("weather", "image", ("rain", "sun"), np.zeros(20, np.int32)),
+        Axis("size", "object", ("small", "large"), np.zeros(120, np.int32)),
+    ]
+    table = sliced(match(scene.truth, scene.found), axes)
+    assert math.isnan(table.value("ap", "weather", "sun"))
+    assert math.isnan(table.value("ap_n", "size", "large"))
+    assert table.value("ap", "weather", "rain") == measured(match(scene.truth, scene.found)).value("ap")
+    assert table.sensitivity("size")[0] == 0
+
+
+def test_what_makes_no_sense_is_refused() -> None:
+    scene = random_scene(6)
+    matches = match(scene.truth, scene.found)
+    with pytest.raises(InputError, match="axis 'x' is of 3 images, the matches have 20"):
+        sliced(matches, [Axis("x", "image", ("a",), np.zeros(3, int))])
+    with pytest.raises(InputError, match=r"expected a mask of shape \(120,\), got int64"):
+        select_objects(matches, np.zeros(120, int))
+    with pytest.raises(InputError, match=r"expected a mask of shape \(20,\)"):
+        select_images(matches, np.zeros(3, bool))
+    table = sliced(matches, [Axis("weather", "image", ("rain",), np.zeros(20, int))])
+    with pytest.raises(InputError, match="no axis 'wether'; did you mean 'weather'"):
+        table.value("ap", "wether", "rain")
+    with pytest.raises(InputError, match="no slice 'rian'; did you mean 'rain'"):
+        table.value("ap", "weather", "rian")
+    with pytest.raises(InputError, match="no number 'app'"):
+        table.value("app", "weather", "rain")
+    with pytest.raises(InputError, match="axis 'weather' has no 'ap_n'"):
+        table.sensitivity("weather")
