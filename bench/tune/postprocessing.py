@@ -1,0 +1,125 @@
+"""The post-processing stage: candidates are predicted once, a trial only suppresses and matches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bench.config import RunConfig
+from bench.data.types import Split
+from bench.predict import Candidates, predict
+from bench.progress import Progress
+from bench.tune.spaces import Space, configured
+from bench.tune.suppression import is_compiled, suppress
+from detectors.nms import NMS, NMSConfig
+from metrics.tables import AnnotationTable, DetectionTable
+
+
+def save_candidates(
+    detector: nn.Module,
+    split: Split,
+    config: RunConfig,
+    space: Space,
+    path: Path,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> Candidates:
+    """Predict a split and keep what any settings of the space could let through; `path` is reused if it is there.
+
+    Args:
+        detector: on `device`, in evaluation mode; with ``nms`` an `NMS`.
+        split: images.
+        config: the settings that tuning starts from.
+        space: post-processing settings.
+        path: the file of candidates; its name must tell detectors and spaces apart.
+        device: where the detector is.
+        progress: where to show how far it is.
+    """
+    if not path.is_file():
+        floor = min(
+            (d.low for d in space if d.path == "nms.score" and d.low is not None),
+            default=config.get("nms.score"),
+        )
+        most = int(space.highest("nms.top_k", config.get("nms.top_k")))
+        before = detector.nms
+        # `decode` gives what exceeds suppression's floor: it must be the lowest that a trial may ask for.
+        detector.nms = NMS(configured(config, {"nms.score": floor}).detector.nms)
+        try:
+            predict(
+                detector,
+                split,
+                config.image,
+                batch=config.evaluate.batch,
+                workers=config.workers,
+                device=device,
+                candidates=path,
+                candidates_per_image=most,
+                progress=progress,
+            )
+        finally:
+            detector.nms = before
+    return Candidates.load(path)
+
+
+class PostProcessing:
+    """Suppresses the same candidates again and again with other settings.
+
+    For equal settings the detections are, to the last bit, those of predicting again on the CPU.
+
+    Args:
+        candidates: of `save_candidates`.
+        truth: of the same split.
+        config: suppression's settings where a trial says nothing else.
+    """
+
+    def __init__(self, candidates: Candidates, truth: AnnotationTable, config: NMSConfig) -> None:
+        self.candidates = candidates
+        self.truth = truth
+        self.config = config
+        corners = _to_original(candidates)
+        self._xywh = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+        self._score = candidates.score.astype(np.float64)
+
+    def found(self, values: Mapping[str, Any]) -> DetectionTable:
+        """The detections under some settings.
+
+        Args:
+            values: settings by dotted path, ``{"nms.iou": 0.4}``.
+        """
+        given = {path.removeprefix("nms."): value for path, value in values.items()}
+        config = type(self.config).model_validate({**self.config.model_dump(), **given})
+        candidates = self.candidates
+        if not is_compiled(config):
+            return self._one_by_one(config)
+        rows = suppress(candidates, config)
+        return DetectionTable(
+            self.truth.catalog,
+            candidates.image[rows],
+            candidates.label[rows],
+            self._xywh[rows],
+            self._score[rows],
+        )
+
+    def _one_by_one(self, config: NMSConfig) -> DetectionTable:
+        nms, placement = NMS(config), self.candidates.placement
+        builder = DetectionTable.builder(self.truth.catalog)
+        for index, image_id in enumerate(self.truth.catalog.image_ids):
+            kept = nms(self.candidates.of(index))
+            boxes = placement.to_original(kept.boxes, index)
+            builder.add(image_id, boxes.numpy(), kept.scores.numpy(), kept.labels.numpy())
+        return builder.build()
+
+
+def _to_original(candidates: Candidates) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """(N, 4) xyxy in pixels of the original images, cut off at their borders; as `Placement.to_original`."""
+    twice = [0, 1, 0, 1]
+    image = candidates.image
+    boxes = candidates.boxes.astype(np.float64)
+    original = (boxes - candidates.offset[image][:, twice]) / candidates.scale[image][:, twice]
+    limit = candidates.sizes[image].astype(np.float64)[:, [1, 0, 1, 0]]
+    return np.minimum(original.clip(min=0), limit)

@@ -1,0 +1,285 @@
+"""Where the tuner looks: settings that are marked beside their defaults, and what `--space` adds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from optuna.trial import Trial
+from pydantic import BaseModel, ValidationError
+
+from bench import toml
+from bench.config import RunConfig, settings
+from bench.config_errors import explain
+from detectors.space import Choice, Range
+from metrics.errors import InputError
+
+Scalar = str | int | float | bool | None
+Stage = Literal["train", "nms"]
+
+GROUPS: Mapping[str, str] = {
+    "train": "every marked setting that asks for a training",
+    "nms": "post-processing, on candidates that were predicted once",
+}
+"""Words that `--space` takes, beside dotted paths."""
+
+_POSTPROCESSING = "nms."
+
+# The post-processing that all variants share has no marks of its own; a mark there would rule.
+_NOT_MARKED: Mapping[str, Range | Choice] = {
+    "nms.score": Range(0.001, 0.5, log=True),
+    "nms.iou": Range(0.3, 0.8),
+    "nms.agnostic": Choice(False, True),
+    "nms.top_k": Range(100, 5000, log=True),
+    "nms.max_dets": Range(20, 300, log=True),
+}
+
+_NOT_TUNED = (
+    "variant",
+    "seed",
+    "device",
+    "threads",
+    "workers",
+    "deterministic",
+    "weights",
+    "data",
+    "evaluate",
+)
+"""Sections and settings that say what is asked, and not how it is answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """One setting, and where it may go.
+
+    Attributes:
+        path: the setting's dotted path.
+        default: its value without tuning; it is in the range, or among the options.
+        low, high: ends of the range, both included; None where there are `options`.
+        log: the range is searched on a logarithmic scale.
+        whole: only whole numbers.
+        options: the values to choose from; a list is written as text, ``"96,96"``.
+    """
+
+    path: str
+    default: Scalar
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    whole: bool = False
+    options: tuple[Scalar, ...] = ()
+
+    @property
+    def stage(self) -> Stage:
+        """What a trial of it costs: a training, or only suppression."""
+        return "nms" if self.path.startswith(_POSTPROCESSING) else "train"
+
+    def suggest(self, trial: Trial) -> Scalar:
+        """The trial's value."""
+        if self.options:
+            value: Scalar = trial.suggest_categorical(self.path, list(self.options))
+            return value
+        assert self.low is not None
+        assert self.high is not None
+        if self.whole:
+            return trial.suggest_int(self.path, int(self.low), int(self.high), log=self.log)
+        return trial.suggest_float(self.path, self.low, self.high, log=self.log)
+
+    def __str__(self) -> str:
+        if self.options:
+            return f"{self.path}={'|'.join(_text(option) for option in self.options)}"
+        return f"{self.path}={self.low:g}:{self.high:g}{':log' if self.log else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Settings to be tuned, in the order of the configuration.
+
+    Attributes:
+        dimensions: at least one, each path once.
+    """
+
+    dimensions: tuple[Dimension, ...]
+
+    def __iter__(self) -> Iterator[Dimension]:
+        return iter(self.dimensions)
+
+    def __len__(self) -> int:
+        return len(self.dimensions)
+
+    def __bool__(self) -> bool:
+        return bool(self.dimensions)
+
+    @property
+    def defaults(self) -> dict[str, Scalar]:
+        """The value of each setting without tuning, by dotted path."""
+        return {dimension.path: dimension.default for dimension in self}
+
+    def of(self, stage: Stage) -> Space:
+        """Those of one stage; may be none."""
+        return Space(tuple(dimension for dimension in self if dimension.stage == stage))
+
+    def suggest(self, trial: Trial) -> dict[str, Scalar]:
+        """A value for each setting, by dotted path."""
+        return {dimension.path: dimension.suggest(trial) for dimension in self}
+
+    def highest(self, path: str, otherwise: float) -> float:
+        """The largest value that a setting may take; `otherwise` where it is not tuned."""
+        for dimension in self:
+            if dimension.path == path:
+                return max(o for o in (dimension.high, *dimension.options) if isinstance(o, int | float))
+        return otherwise
+
+    def tree(self) -> dict[str, Any]:
+        """Plain nested values, by dotted path, for a digest."""
+        return {dimension.path: asdict(dimension) | {"path": None} for dimension in self}
+
+
+def space_of(config: RunConfig, words: Sequence[str]) -> Space:
+    """The space that the words after ``--space`` name; a later word overrules an earlier one.
+
+    A default that lies outside of its range or options widens them, so that the untuned settings are in the space.
+
+    Args:
+        config: the settings that tuning starts from.
+        words: each a group of `GROUPS`, a section or setting with marks (``focal``, ``train.lr``), a range
+            ``path=low:high`` or ``path=low:high:log``, or options ``path=a|b|c``.
+
+    Raises:
+        InputError: a word names nothing, a range is empty, or a value is not one that the setting takes.
+    """
+    known = settings(type(config))
+    found: dict[str, Range | Choice] = {}
+    for word in words:
+        found |= _given(config, word) if "=" in word else _named(config, word)
+    if not found:
+        raise InputError("--space: nothing to tune; name groups or settings, as in --space nms train.lr")
+    order = {path: place for place, path in enumerate(known)}
+    chosen = sorted(found.items(), key=lambda item: order[item[0]])
+    return Space(tuple(_dimension(config, path, where) for path, where in chosen))
+
+
+def configured(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+    """The same settings with those at some dotted paths changed.
+
+    Raises:
+        InputError: a setting does not take its value.
+    """
+    tree = config.tree()
+    for path, value in values.items():
+        if isinstance(value, str) and isinstance(config.get(path), tuple):
+            value = toml.parse_value(f"[{value}]")
+        tree = toml.merge(tree, toml.nest(path.split("."), value))
+    try:
+        return type(config).model_validate(tree)
+    except ValidationError as error:
+        raise InputError("\n".join(explain(error, tree, list(settings(type(config))), {}))) from None
+
+
+def marks(config: RunConfig) -> dict[str, Range | Choice]:
+    """Where each setting may go that its author marked, by dotted path."""
+    known = settings(type(config))
+    marked = {
+        path: mark
+        for path, field in known.items()
+        for mark in field.metadata
+        if isinstance(mark, Range | Choice)
+    }
+    return {path: mark for path, mark in _NOT_MARKED.items() if path in known} | marked
+
+
+def _named(config: RunConfig, word: str) -> dict[str, Range | Choice]:
+    marked = marks(config)
+    if word == "nms":
+        of_group = {path: mark for path, mark in marked.items() if path.startswith(_POSTPROCESSING)}
+    elif word == "train":
+        of_group = {path: mark for path, mark in marked.items() if not path.startswith(_POSTPROCESSING)}
+    else:
+        of_group = {p: mark for p, mark in marked.items() if p == word or p.startswith(f"{word}.")}
+    if of_group:
+        return of_group
+    groups = ", ".join(GROUPS)
+    if word in GROUPS:
+        raise InputError(f"--space {word}: variant {config.variant!r} has no such settings to tune")
+    if "." not in word and word not in type(config).model_fields:
+        raise InputError(
+            f"--space {word}: no group and no setting of that name; groups: {groups}; "
+            "or a range, as in nms.iou=0.3:0.7"
+        )
+    value = config.get(word)  # names the nearest setting where there is none
+    example = word if not isinstance(value, BaseModel) else f"{word}.{next(iter(type(value).model_fields))}"
+    raise InputError(f"--space {word}: is not marked with a range; give one, as in {example}=low:high")
+
+
+def _given(config: RunConfig, word: str) -> dict[str, Range | Choice]:
+    path, _, text = word.partition("=")
+    path, text = path.strip(), text.strip()
+    if isinstance(config.get(path), BaseModel):
+        raise InputError(f"--space {word}: {path} is a section; name a setting in it")
+    if path in _NOT_TUNED or path.split(".")[0] in _NOT_TUNED:
+        raise InputError(f"--space {word}: {path} says what is asked; only how it is answered can be tuned")
+    if "|" in text:
+        options = [_option(config, path, part.strip()) for part in text.split("|") if part.strip()]
+        if len(set(options)) < 2:
+            raise InputError(f"--space {word}: expected two or more different options, as in {path}=a|b")
+        return {path: Choice(*options)}  # type: ignore[arg-type]
+    parts = [part.strip() for part in text.split(":")]
+    if len(parts) not in {2, 3} or (len(parts) == 3 and parts[2] != "log"):
+        raise InputError(f"--space {word}: expected {path}=low:high, {path}=low:high:log or {path}=a|b|c")
+    low, high = (toml.parse_value(part) if part else None for part in parts[:2])
+    if any(isinstance(end, bool) or not isinstance(end, int | float) for end in (low, high)):
+        raise InputError(f"--space {word}: expected numbers on both sides of ':', or options {path}=a|b|c")
+    if not low < high:
+        raise InputError(
+            f"--space {word}: the range is empty: {low:g} is not below {high:g}; swap or widen them"
+        )
+    try:
+        return {path: Range(low, high, log=len(parts) == 3)}
+    except ValueError:
+        raise InputError(f"--space {word}: a logarithmic range starts above 0") from None
+
+
+def _option(config: RunConfig, path: str, text: str) -> Scalar:
+    value = toml.parse_value(text)
+    if isinstance(config.get(path), str) or not (
+        value is None or isinstance(value, str | int | float | bool)
+    ):
+        return text.strip("[]") if isinstance(value, list) else text
+    return value
+
+
+def _dimension(config: RunConfig, path: str, where: Range | Choice) -> Dimension:
+    value = config.get(path)
+    default: Scalar = ",".join(map(str, value)) if isinstance(value, tuple) else value
+    if isinstance(where, Choice):
+        known = where.options
+        options = known if any(_same(default, option) for option in known) else (default, *known)
+        for option in options:
+            configured(config, {path: option})
+        return Dimension(path, default, options=options)
+    if isinstance(default, bool) or not isinstance(default, int | float):
+        raise InputError(
+            f"--space {path}: is {default!r} by default, which is in no range; give options, {path}=a|b|c"
+        )
+    if where.log and default <= 0:
+        raise InputError(
+            f"--space {path}: is {default:g} by default, which no logarithmic range holds; leave ':log' out"
+        )
+    whole = isinstance(value, int)
+    for end in (where.low, where.high):
+        if whole and end != int(end):
+            raise InputError(f"--space {path}: takes whole numbers, and {end:g} is none")
+        configured(config, {path: int(end) if whole else float(end)})
+    low, high = min(where.low, default), max(where.high, default)
+    if whole:
+        return Dimension(path, default, int(low), int(high), where.log, whole=True)
+    return Dimension(path, default, float(low), float(high), where.log)
+
+
+def _same(a: Scalar, b: Scalar) -> bool:
+    return a == b and isinstance(a, bool) == isinstance(b, bool)
+
+
+def _text(option: Scalar) -> str:
+    return str(option).lower() if option is None or isinstance(option, bool) else str(option)

@@ -1,0 +1,162 @@
+"""Post-processing trials: compiled suppression against `detectors.nms`, and the same detections as predicting again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_runs import tiny_config
+
+from bench.predict import Candidates, predict
+from bench.run import build_detector, open_configured
+from bench.tune import suppression
+from bench.tune.postprocessing import PostProcessing, save_candidates
+from bench.tune.spaces import configured, space_of
+from detectors.nms import NMS, NMSConfig
+from metrics.tables import AnnotationTable, Catalog
+
+IMAGES = 3
+
+
+def candidates_of(images):
+    """From, for each image, a list of (xyxy, score, label)."""
+    rows = [
+        (k, label, score, *box)
+        for k, image in enumerate(images)
+        for box, score, label in sorted(image, key=lambda row: -row[1])
+    ]
+    table = np.array(rows, dtype=np.float32).reshape(-1, 7)
+    catalog = Catalog.of(range(len(images)), ("a", "b", "c"), [(64, 64)] * len(images))
+    return Candidates(
+        catalog,
+        table[:, 0].astype(np.int32),
+        table[:, 1].astype(np.int32),
+        table[:, 2].copy(),
+        table[:, 3:].copy(),
+        np.ones((len(images), 2)),
+        np.zeros((len(images), 2)),
+        np.full((len(images), 2), 64),
+    )
+
+
+def one_by_one(candidates, config):
+    """What `NMS` keeps, image by image: boxes, scores and labels."""
+    kept = [NMS(config)(candidates.of(k)) for k in range(len(candidates.sizes))]
+    return (
+        torch.cat([k.boxes for k in kept]).numpy(),
+        torch.cat([k.scores for k in kept]).numpy(),
+        torch.cat([k.labels for k in kept]).numpy(),
+    )
+
+
+def assert_same(candidates, config):
+    rows = suppression.suppress(candidates, config)
+    boxes, scores, labels = one_by_one(candidates, config)
+    np.testing.assert_array_equal(candidates.boxes[rows], boxes)
+    np.testing.assert_array_equal(candidates.score[rows], scores)
+    np.testing.assert_array_equal(candidates.label[rows], labels)
+
+
+coordinate = st.sampled_from([-2.0, 0.0, 1.0, 2.5, 4.0, 8.0, 8.1, 16.0])
+box = st.builds(
+    lambda x, y, w, h: (x, y, x + w, y + h),
+    coordinate,
+    coordinate,
+    *[st.sampled_from([0.0, 4.0, 7.9, 8.0])] * 2,
+)
+candidate = st.tuples(box, st.sampled_from([0.05, 0.1, 0.3, 0.30000001, 0.9]), st.integers(0, 2))
+config = st.builds(
+    NMSConfig,
+    score=st.sampled_from([0.0, 0.05, 0.1, 0.3]),
+    iou=st.sampled_from([0.0, 0.25, 1 / 3, 0.5, 0.9]),
+    agnostic=st.booleans(),
+    top_k=st.sampled_from([1, 4, 5000]),
+    max_dets=st.sampled_from([1, 3, 100]),
+)
+
+
+@given(st.lists(st.lists(candidate, max_size=12), min_size=1, max_size=IMAGES), config)
+def test_compiled_suppression_keeps_what_nms_keeps(images, config):
+    assert_same(candidates_of(images), config)
+
+
+@pytest.mark.parametrize("count", [300, 1000, 1001])
+@pytest.mark.parametrize("agnostic", [False, True])
+def test_also_where_torchvision_goes_another_way_for_many_boxes(count, agnostic):
+    random = np.random.default_rng(count)
+    corner = random.uniform(0, 40, (count, 2))
+    boxes = np.concatenate([corner, corner + random.uniform(2, 24, (count, 2))], axis=1)
+    image = list(
+        zip(boxes.tolist(), random.random(count).tolist(), random.integers(0, 3, count).tolist(), strict=True)
+    )
+    for iou in (0.3, 0.5, 0.7):
+        assert_same(candidates_of([image, [], image[:50]]), NMSConfig(score=0.1, iou=iou, agnostic=agnostic))
+
+
+def test_equal_scores_of_many_boxes_come_in_the_order_of_nms():
+    random = np.random.default_rng(0)
+    corner = random.uniform(0, 40, (1200, 2))
+    boxes = np.concatenate([corner, corner + 4], axis=1).tolist()
+    image = list(
+        zip(boxes, random.integers(1, 5, 1200).tolist(), random.integers(0, 3, 1200).tolist(), strict=True)
+    )
+    assert_same(candidates_of([image[:20], image]), NMSConfig(score=0.1, iou=0.5, max_dets=200))
+
+
+@pytest.fixture(scope="module")
+def predicted(tmp_path_factory):
+    """A tiny detector of random weights, its validation split, and its candidates for the whole space."""
+    config = tiny_config("ssd", image__size="96,64", data__val=6)  # letterboxed: boxes must be placed back
+    split = open_configured(config).splits["val"]
+    detector = build_detector(config, 3).eval()
+    path = tmp_path_factory.mktemp("tune") / "candidates.parquet"
+    space = space_of(config, ["nms"])
+    return config, detector, split, save_candidates(detector, split, config, space, path), path
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"nms.iou": 0.3, "nms.score": 0.001},
+        {"nms.score": 0.3, "nms.agnostic": True},
+        {"nms.top_k": 120, "nms.max_dets": 20},
+    ],
+)
+def test_a_trial_finds_what_predicting_again_finds(predicted, values):
+    config, _, split, candidates, _ = predicted
+    again = configured(config, values)
+    expected = predict(build_detector(again, 3).eval(), split, config.image)
+    found = PostProcessing(candidates, split.truth, config.detector.nms).found(values)
+    assert len(expected) > 0 or values.get("nms.score") == 0.3
+    for column in ("image", "label", "score", "xywh"):
+        np.testing.assert_array_equal(getattr(found, column), getattr(expected, column))
+
+
+def test_settings_that_are_not_compiled_go_through_nms_itself(predicted, monkeypatch):
+    config, _, split, candidates, _ = predicted
+    stage = PostProcessing(candidates, split.truth, config.detector.nms)
+    fast = stage.found({"nms.iou": 0.4})
+    monkeypatch.setattr(suppression, "_COMPILED", set())
+    slow = stage.found({"nms.iou": 0.4})
+    for column in ("image", "label", "score", "xywh"):
+        np.testing.assert_array_equal(getattr(fast, column), getattr(slow, column))
+
+
+def test_candidates_that_are_there_are_not_predicted_again(predicted):
+    config, _, split, candidates, path = predicted
+    again = save_candidates(None, split, config, space_of(config, ["nms"]), path)
+    np.testing.assert_array_equal(again.boxes, candidates.boxes)
+
+
+def test_the_detector_keeps_its_own_suppression(predicted):
+    config, detector, *_ = predicted
+    assert detector.nms.config == config.detector.nms
+
+
+def test_an_image_without_candidates_is_no_trouble():
+    candidates = candidates_of([[], []])
+    truth = AnnotationTable.of(candidates.catalog, [0], [0], [[1, 1, 8, 8]])
+    assert len(PostProcessing(candidates, truth, NMSConfig()).found({})) == 0
