@@ -128,12 +128,11 @@ def find_objects(
     """
     left, top, width, height = box[0], box[1], box[2], box[3]
     side = int(frame[4])
+    found = 0
     if side == 0 or min(width, height) <= max(frame[5], ROUGH * max(abs(left), abs(top))):
-        found = 0
         for index in range(first, last):
             found = _look(box, least, objects, crowd, index, near, near_iou, found)
-        return found
-    found = 0
+        return _best_first(near, near_iou, found)
     for place in range(int(frame[6])):
         found = _look(box, least, objects, crowd, others[place], near, near_iou, found)
     bound = min(least * SLACK, 1.0)
@@ -148,7 +147,7 @@ def find_objects(
             bucket_start[row * side + first_column], bucket_start[row * side + last_column + 1]
         ):
             found = _look(box, least, objects, crowd, items[place], near, near_iou, found)
-    return found
+    return _best_first(near, near_iou, found)
 
 
 @kernel
@@ -162,7 +161,7 @@ def _look(
     near_iou: NDArray[np.float64],
     found: int,
 ) -> int:
-    """Put an object among the `found` ones if its IoU is at least `least`: by falling IoU, then by falling index.
+    """Add an object to the `found` ones if its IoU is at least `least`.
 
     The operations on numbers are those of the reference in their order, so that the result is the same to the last
     bit. With a crowd the IoU is the part of the detection that lies in it.
@@ -178,14 +177,28 @@ def _look(
     iou = inter / union
     if not (width > 0 and height > 0 and iou >= least):
         return found
-    place = found
-    while place > 0 and (
-        near_iou[place - 1] < iou or (near_iou[place - 1] == iou and near[place - 1] < index)
-    ):
-        near[place], near_iou[place] = near[place - 1], near_iou[place - 1]
-        place -= 1
-    near[place], near_iou[place] = index, iou
+    near[found], near_iou[found] = index, iou
     return found + 1
+
+
+@kernel
+def _best_first(near: NDArray[np.int32], near_iou: NDArray[np.float64], found: int) -> int:
+    """Order the `found` objects by falling IoU, then by falling index: Shell's sort, for there may be thousands."""
+    gap = 1
+    while gap < found // 3:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for place in range(gap, found):
+            index, iou = near[place], near_iou[place]
+            hole = place
+            while hole >= gap and (
+                near_iou[hole - gap] < iou or (near_iou[hole - gap] == iou and near[hole - gap] < index)
+            ):
+                near[hole], near_iou[hole] = near[hole - gap], near_iou[hole - gap]
+                hole -= gap
+            near[hole], near_iou[hole] = index, iou
+        gap //= 3
+    return found
 
 
 @kernel
