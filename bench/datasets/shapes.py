@@ -39,6 +39,17 @@ DRAWING = 1
 """Grows whenever the same settings would draw other bytes: results on the two are not comparable."""
 
 _KEEP_IN_MEMORY = 1 << 30
+_OWN_COLORS: Mapping[str, Color] = {
+    "disk": (205, 60, 60),
+    "ring": (215, 190, 50),
+    "square": (60, 165, 75),
+    "triangle": (60, 100, 210),
+    "cross": (60, 185, 195),
+    "star": (190, 70, 190),
+    "crescent": (225, 130, 45),
+    "hourglass": (120, 120, 120),
+}
+_OFF_COLOR = 45
 _PLACEMENTS = 16
 _COLORS = 16
 
@@ -49,7 +60,7 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 class ShapesConfig(DataOptions):
     """How many images are drawn, and what is in them."""
 
-    train: Count = 800
+    train: Count = 2000
     """Images to train on."""
     val: Count = 150
     """Images by which the best checkpoint is chosen."""
@@ -59,14 +70,14 @@ class ShapesConfig(DataOptions):
     """(height, width) of every image in pixels."""
     classes: Annotated[tuple[str, ...], Field(min_length=1)] = ("disk", "square", "triangle", "ring", "star")
     """Which shapes there are, the commonest first: disk, ring, square, triangle, cross, star, crescent, hourglass."""
-    objects: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1, le=1000)]] = (1, 6)
+    objects: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1, le=1000)]] = (1, 5)
     """Fewest and most objects of an image; fewer where no place is left for more."""
-    scale: tuple[Annotated[int, Field(ge=4)], Annotated[int, Field(ge=4, le=1024)]] = (14, 64)
+    scale: tuple[Annotated[int, Field(ge=4)], Annotated[int, Field(ge=4, le=1024)]] = (16, 64)
     """Least and greatest size of an object in pixels (square root of width times height, before it is turned);
     small ones are commoner, each octave having as many."""
     aspect: Annotated[float, Field(ge=1, le=4)] = 1.5
     """Greatest ratio of an object's longer side to its shorter, before it is turned."""
-    rotation: Share = 1.0
+    rotation: Share = 0.5
     """How far shapes are turned: 0 upright, 1 any angle."""
     occlusion: Share = 0.35
     """Greatest share of an object's box that one later object may cover."""
@@ -75,11 +86,13 @@ class ShapesConfig(DataOptions):
     min_visible: Share = 0.3
     """An object of which less than this share of its pixels is seen is marked as ignored: neither trained on, nor
     asked for, nor held against a detector. One that is not seen at all is left out."""
-    clutter: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0, le=1000)]] = (0, 6)
+    clutter: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0, le=1000)]] = (0, 4)
     """Fewest and most lines and fragments (bars, wedges, arcs), which are no objects."""
+    color: Share = 0.8
+    """How often an object wears its class's own colour, more or less; at 0 colour says nothing of the class."""
     textures: bool = True
     """Stripes, checks and spots, or plain colours only."""
-    noise: Annotated[int, Field(ge=0, le=60)] = 24
+    noise: Annotated[int, Field(ge=0, le=60)] = 16
     """Greatest grey levels that noise adds to or takes from a pixel; each image has its own strength up to this."""
     contrast: Annotated[int, Field(ge=0, le=300)] = 90
     """Least difference between an object's colour and the background's, summed over red, green and blue."""
@@ -166,7 +179,8 @@ def draw(config: ShapesConfig, split: str, index: int) -> tuple[NDArray[np.uint8
         place = _find_place(draws, config, form, [box for _, _, box in placed])
         if place is None:
             continue
-        first = _distinct_color(draws, backdrop, config.contrast)
+        own = _OWN_COLORS[config.classes[label]] if is_object and _happens(draws, config.color) else None
+        first = _distinct_color(draws, backdrop, config.contrast, own)
         second = _shade(draws, first)
         pattern = texture(TEXTURES[draws.below(len(TEXTURES)) * config.textures], form, draws.between(2, 4))
         met = paint(image, form, *place, pattern, first, second)
@@ -245,13 +259,23 @@ def _between(a: Color, b: Color) -> Color:
     return (a[0] + b[0]) // 2, (a[1] + b[1]) // 2, (a[2] + b[2]) // 2
 
 
-def _distinct_color(draws: Draws, backdrop: tuple[Color, ...], contrast: int) -> Color:
-    """A colour that far from the backdrop's ends and its middle, or the last of a number of tries."""
+def _happens(draws: Draws, share: float) -> bool:
+    """Whether something that happens so often does now; what never does draws nothing."""
+    return share > 0 and draws.below(256) < int(share * 256)
+
+
+def _distinct_color(draws: Draws, backdrop: tuple[Color, ...], contrast: int, own: Color | None) -> Color:
+    """A colour (near `own`, if given) that far from the backdrop's ends and middle, or the last of a few tries."""
     for _ in range(_COLORS):
-        color = draws.color()
+        color = _near(draws, own) if own else draws.color()
         if all(sum(abs(a - b) for a, b in zip(color, other, strict=True)) >= contrast for other in backdrop):
             break
     return color
+
+
+def _near(draws: Draws, color: Color) -> Color:
+    red, green, blue = (min(max(c + draws.between(-_OFF_COLOR, _OFF_COLOR), 0), 255) for c in color)
+    return red, green, blue
 
 
 def _shade(draws: Draws, color: Color) -> Color:
@@ -361,6 +385,10 @@ _DEFAULTS: dict[str, Any] = {
     "augment.zoom_out": 0.0,
     "augment.iou_crop": 0.0,
     "augment.photometric": 0.0,
+    "train.epochs": 6,
+    "train.batch": 8,
+    "train.lr": 5e-3,
+    "train.weight_decay": 0.05,
 }
 
 DATASETS.register(

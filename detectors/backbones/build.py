@@ -73,7 +73,7 @@ class BackboneConfig(Config):
     norm: Literal["train", "frozen", "reestimate"] = "train"
     """BatchNorm: `train` by batch; `frozen` as loaded; `reestimate` for weights whose BatchNorm was folded into the
     convolutions: true statistics from training images first, which leaves the function as it was, then by batch."""
-    base_channel: int = Field(default=16, ge=4)
+    base_channel: int = Field(default=12, ge=4)
     """Width of `mb_tiny`."""
     separable: bool = False
     """Depthwise-separable blocks in `mb_tiny`, as in the face detectors; off: fewer, full convolutions."""

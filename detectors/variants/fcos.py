@@ -26,13 +26,13 @@ from detectors.variants.retinanet import FocalConfig, HeadConfig
 class FCOSConfig(DenseConfig):
     """Settings of FCOS. The paper's own network is the preset `fcos-r50-fpn`; these suit small images."""
 
-    levels: int = Field(default=5, ge=1, le=8)
+    levels: int = Field(default=4, ge=1, le=8)
     """Pyramid levels, from the backbone's finest on."""
     head: HeadConfig = HeadConfig()
     focal: FocalConfig = FocalConfig()
     radius: Annotated[float, Range(0.5, 3.0)] = 1.5
     """How far a point may be from the centre of its object, in strides."""
-    reach: Annotated[float, Range(2, 16, log=True)] = 8.0
+    reach: Annotated[float, Range(2, 16, log=True)] = 4.0
     """At each level the farthest side is reach / 2 to reach strides from the point; 8 in the paper."""
     grid: Literal["middle", "corner"] = "middle"
     """Where a cell's point is: in its middle, or at its upper left corner, as in torchvision's model."""

@@ -45,11 +45,11 @@ class HeadConfig(Config):
 class RetinaNetConfig(DenseConfig):
     """Settings of RetinaNet. The paper's own network is the preset `retinanet-r50-fpn`; these suit small images."""
 
-    levels: int = Field(default=5, ge=1, le=8)
+    levels: int = Field(default=4, ge=1, le=8)
     """Pyramid levels, from the backbone's finest on."""
     head: HeadConfig = HeadConfig()
     focal: FocalConfig = FocalConfig()
-    anchor_scale: Annotated[float, Range(1, 8, log=True)] = 4.0
+    anchor_scale: Annotated[float, Range(1, 8, log=True)] = 2.0
     """Side of each level's smallest square, in strides."""
     octaves: Annotated[int, Choice(1, 2, 3)] = 3
     """Anchor sizes within a factor of two."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bench.data import drawing
 from bench.data.drawing import COVER, FORMS, FRAGMENTS, SINE, TURN, UNIT, Draws, make_form, texture
 from bench.datasets import DATASETS, open_dataset
-from bench.datasets.shapes import DRAWING, ShapesConfig, draw
+from bench.datasets.shapes import _OFF_COLOR, _OWN_COLORS, DRAWING, ShapesConfig, draw
 from metrics.errors import InputError
 
 FORM_NAMES = [*FORMS, *FRAGMENTS]
@@ -34,6 +34,7 @@ def test_the_same_seed_gives_these_bytes():
         occlusion=0.5,
         truncation=0.3,
         clutter=(0, 8),
+        color=0.5,
         noise=24,
         contrast=90,
         imbalance=3.0,
@@ -46,7 +47,7 @@ def test_the_same_seed_gives_these_bytes():
             digest.update(repr([(o.label, o.box, o.visible) for o in objects]).encode())
     assert (DRAWING, digest.hexdigest()) == (
         1,
-        "0bee62512a9d3c904e39d74e630ef3787ef3479106e177f75f82c910a932eca5",
+        "9a45989acf2f3557fc9b6342da8b4b94db5f93e5a8106d39dc532a38f881a4cc",
     )
 
 
@@ -183,6 +184,27 @@ def test_boxes_lie_within_the_image_and_are_not_flat(index):
         assert 0 <= item.label < len(config.classes)
 
 
+def test_colour_says_as_much_of_the_class_as_it_is_told_to():
+    own = _OWN_COLORS["disk"]
+    near = {share: _disks_near(own, share) for share in (0.0, 0.5, 1.0)}
+    assert near[0.0] < 0.2 < near[0.5] < 0.8 < near[1.0]
+
+
+def _disks_near(color, share):
+    """How many lone disks have such a colour at their centre."""
+    config = ShapesConfig(
+        size=(64, 64), classes=("disk",), objects=(1, 1), scale=(20, 30), truncation=0, clutter=(0, 0),
+        noise=0, textures=False, contrast=0, color=share,
+    )  # fmt: skip
+    hits = 0
+    for index in range(60):
+        image, (item,) = draw(config, "train", index)
+        x0, y0, x1, y1 = item.box
+        centre = image[(y0 + y1) // 2, (x0 + x1) // 2].astype(int)
+        hits += bool((np.abs(centre - color) <= _OFF_COLOR).all())
+    return hits / 60
+
+
 def test_a_box_is_tight_around_a_lone_shape():
     # On a plain backdrop, without noise or clutter, what differs from a drawing without objects is the shape.
     plain = {
@@ -190,6 +212,9 @@ def test_a_box_is_tight_around_a_lone_shape():
         "noise": 0,
         "textures": False,
         "truncation": 0.3,
+        "rotation": 1.0,
+        "color": 0.0,
+        "scale": (14, 64),
         "contrast": 200,
         "size": (128, 128),
     }
