@@ -23,7 +23,7 @@ from metrics.registry import did_you_mean
 from metrics.reliability import Scored, bin_of, equal_edges, out_of_range, ratio, scored
 
 SOURCE = (
-    "Kueppers et al. 2020 (arXiv:2004.13546), D-ECE; Oksuz et al. 2023 (arXiv:2307.00934), LaECE;"
+    "Küppers et al. 2020 (arXiv:2004.13546), D-ECE; Oksuz et al. 2023 (arXiv:2307.00934), LaECE;"
     " Kuzucu et al. 2024 (arXiv:2405.20459), LaECE0 and LaACE0"
 )
 
@@ -132,7 +132,7 @@ def detection_calibration_error(
     Raises:
         InputError: an axis that is none, an image whose size is not known, or scores that are not in [0, 1].
 
-    Source: Kueppers et al. 2020, Multivariate confidence calibration for object detection, section 3.
+    Source: Küppers et al. 2020, Multivariate confidence calibration for object detection, section 3.
     """
     edges = equal_edges(bins)
     for axis in over:

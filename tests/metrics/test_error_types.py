@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from strategies import Scene, random_scene, scenes
 
 from metrics.errors import InputError
 from metrics.evaluate import evaluate
+from metrics.formats.coco import read_detections, read_truth
 from metrics.matching import MatchRule, match
 from metrics.measures.error_types import KINDS, MENDED, Kind, Mended, classify_errors
 from metrics.outcomes import average_precision
@@ -149,6 +151,18 @@ def larger_scene() -> Scene:
     wrong = np.random.default_rng(8).random(400) < 1 / 3
     scene.found.label[wrong] = (scene.found.label[wrong] + 1) % 4
     return scene
+
+
+def test_mended_errors_on_cocos_published_results(shared_data: Path) -> None:
+    folder = shared_data / "coco" / "fakebbox100"
+    truth = read_truth(folder / "instances_val2014_100.json")
+    found = read_detections(folder / "instances_val2014_fakebbox100_results.json", truth)
+    scene = Scene(truth, found)
+    errors = classify_errors(match(truth, found, RULE))
+    assert round(float(np.nanmean(errors.average_precision())), 3) == 0.697  # AP50, as published
+    plain = PlainTIDE(scene, 0.5, 0.1)
+    for mended in MENDED:
+        assert_allclose(errors.average_precision(mended), plain.average_precision(mended), atol=1e-12)
 
 
 @given(scenes(ignored=True))
