@@ -186,7 +186,8 @@ class DenseDetector(nn.Module):
         return scores
 
     def _prediction(self, output: DenseOutput) -> Prediction:
-        return Prediction(self._scores(output), self.coder.decode(output.codes.float(), output.priors))
+        boxes = self.coder.decode(output.codes.float(), output.priors)
+        return Prediction(self._scores(output), boxes, output.image_size)
 
     def _floor(self) -> float:
         config = getattr(self.nms, "config", None)

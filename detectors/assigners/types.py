@@ -37,10 +37,12 @@ class Prediction(NamedTuple):
     Attributes:
         scores: (B, A, C) in [0, 1].
         boxes: (B, A, 4) xyxy pixels.
+        image_size: (height, width) of the network's input.
     """
 
     scores: Tensor
     boxes: Tensor
+    image_size: tuple[int, int]
 
 
 class Assignment(NamedTuple):

@@ -122,6 +122,47 @@ class FocalLoss:
         return cost.sum(dim=(1, 2)).index_add(0, image, right - cost[chosen])
 
 
+class QualityFocalLoss:
+    """Quality focal loss, Li et al. 2020 (generalised focal loss), eq. 4: -|y - p|^beta ((1 - y) ln(1 - p) + y ln p).
+
+    A positive prior's target y is not 1 but how well its box is placed, so that one number says both.
+
+    Args:
+        beta: how much what is nearly right counts less; 2 in the paper.
+        start: what every prior scores at the start of training.
+    """
+
+    soft = True
+
+    def __init__(self, beta: float = 2.0, start: float = 0.01) -> None:
+        self.beta = beta
+        self.start = start
+
+    def channels(self, num_classes: int) -> int:
+        """One per class."""
+        return num_classes
+
+    def bias(self) -> float:
+        """-ln((1 - start) / start)."""
+        return -math.log((1 - self.start) / self.start)
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """Sigmoid."""
+        return logits.sigmoid()
+
+    def __call__(self, logits: Tensor, labels: Tensor, quality: Tensor | None = None) -> Tensor:
+        """See `ClassLoss`."""
+        assert quality is not None
+        cost = _power(logits, self.beta) * F.softplus(logits)
+        cost = torch.where(labels[..., None] == -2, 0.0, cost)
+        image, prior = (labels >= 0).nonzero(as_tuple=True)
+        chosen = (image, prior, labels[image, prior])
+        target = quality[image, prior]
+        off = (target - logits[chosen].sigmoid()).abs()
+        right = off**self.beta * F.binary_cross_entropy_with_logits(logits[chosen], target, reduction="none")
+        return cost.sum(dim=(1, 2)).index_add(0, image, right - cost[chosen])
+
+
 def _power(logits: Tensor, exponent: float) -> Tensor:
     """``sigmoid(logits) ** exponent``, by logarithms: its gradient is finite where the sigmoid underflows."""
     return torch.exp(exponent * F.logsigmoid(logits))

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from detectors.assigners import adaptive
 from detectors.assigners.center import CenterAssigner
 from detectors.backbones import make_backbone
 from detectors.coders import DistanceCoder
@@ -14,13 +15,13 @@ from detectors.heads.dense import SharedHead
 from detectors.losses.box import box_loss
 from detectors.losses.classification import FocalLoss
 from detectors.losses.quality import CenternessLoss
-from detectors.necks.fpn import FPN
+from detectors.necks.pan import pyramid
 from detectors.nms import NMS, NMSConfig
 from detectors.pretrained import load_detector
 from detectors.priors import GridPriors, points
 from detectors.registry import variant
 from detectors.space import Choice, Range
-from detectors.variants.retinanet import FocalConfig, HeadConfig
+from detectors.variants._shared import FocalConfig, HeadConfig
 
 
 class FCOSConfig(DenseConfig):
@@ -30,10 +31,14 @@ class FCOSConfig(DenseConfig):
     """Pyramid levels, from the backbone's finest on."""
     head: HeadConfig = HeadConfig()
     focal: FocalConfig = FocalConfig()
+    assigner: Annotated[Literal["center", "task_aligned", "hungarian"], Choice("center", "task_aligned")] = (
+        "center"
+    )
+    """Which points must find an object: those near its centre (the paper), or another idea."""
     radius: Annotated[float, Range(0.5, 3.0)] = 1.5
-    """How far a point may be from the centre of its object, in strides."""
+    """center: how far a point may be from the centre of its object, in strides."""
     reach: Annotated[float, Range(2, 16, log=True)] = 4.0
-    """At each level the farthest side is reach / 2 to reach strides from the point; 8 in the paper."""
+    """center: at each level the farthest side is reach / 2 to reach strides from the point; 8 in the paper."""
     grid: Literal["middle", "corner"] = "middle"
     """Where a cell's point is: in its middle, or at its upper left corner, as in torchvision's model."""
     link: Literal["exp", "relu"] = "exp"
@@ -54,11 +59,13 @@ class FCOSConfig(DenseConfig):
 def build(config: FCOSConfig, num_classes: int) -> DenseDetector:
     """FCOS: no anchors, each point near an object's centre says how far its sides are."""
     backbone = make_backbone(config.backbone)
-    neck = FPN(backbone.channels, backbone.strides, config.head.channels, config.levels)
+    neck = pyramid(config.head.neck, backbone.channels, backbone.strides, config.head.channels, config.levels)
     corner = config.grid == "corner"
     shapes = points(config.levels)
     priors = GridPriors(shapes, neck.strides, "stride", *(("floor", 0.0) if corner else ("stride", 0.5)))
     coder = DistanceCoder(config.link)
+    center = CenterAssigner(config.radius, config.reach)
+    assigner = center if config.assigner == "center" else adaptive(config.assigner)
     class_loss = FocalLoss(config.focal.alpha, config.focal.gamma)
     head = SharedHead(
         config.head.channels,
@@ -78,7 +85,7 @@ def build(config: FCOSConfig, num_classes: int) -> DenseDetector:
         head=head,
         priors=priors,
         num_classes=num_classes,
-        assigner=CenterAssigner(config.radius, config.reach),
+        assigner=assigner,
         coder=coder,
         class_loss=class_loss,
         box_loss=box_loss(config.box_loss),

@@ -6,40 +6,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from detectors.assigners import adaptive
 from detectors.assigners.overlap import OverlapAssigner
 from detectors.backbones import make_backbone
 from detectors.coders import DeltaCoder
-from detectors.config import Config
 from detectors.dense import DenseConfig, DenseDetector
-from detectors.heads.dense import Norm, SharedHead
+from detectors.heads.dense import SharedHead
 from detectors.losses.box import box_loss
 from detectors.losses.classification import FocalLoss
-from detectors.necks.fpn import FPN
+from detectors.necks.pan import pyramid
 from detectors.nms import NMS, NMSConfig
 from detectors.pretrained import load_detector
 from detectors.priors import GridPriors, octave_anchors
 from detectors.registry import variant
 from detectors.space import Choice, Range
-
-
-class FocalConfig(Config):
-    """Focal loss."""
-
-    alpha: Annotated[float, Range(0.1, 0.9)] = 0.25
-    """Weight of positives against negatives."""
-    gamma: Annotated[float, Range(0, 5)] = 2.0
-    """How much less the easy ones count."""
-
-
-class HeadConfig(Config):
-    """The head that all levels share, and the pyramid below it."""
-
-    channels: int = Field(default=64, ge=8)
-    """Of the pyramid and the towers; 256 in the papers."""
-    convs: int = Field(default=1, ge=0, le=8)
-    """Convolutions in each tower; 4 in the papers."""
-    norm: Norm = "batch"
-    """Normalisation in the towers."""
+from detectors.variants._shared import BoxLossName, FocalConfig, HeadConfig
 
 
 class RetinaNetConfig(DenseConfig):
@@ -55,18 +36,20 @@ class RetinaNetConfig(DenseConfig):
     """Anchor sizes within a factor of two."""
     ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     """Heights over widths of the anchors."""
+    assigner: Annotated[
+        Literal["overlap", "atss", "task_aligned", "hungarian"], Choice("overlap", "atss", "task_aligned")
+    ] = "overlap"
+    """Which anchors must find an object: those that overlap it enough (the paper), or another idea."""
     positive: Annotated[float, Range(0.3, 0.7)] = 0.5
-    """IoU with an object from which on an anchor must find it."""
-    negative: float = 0.4
-    """IoU below which an anchor is background; between the two it does not count."""
+    """overlap: IoU with an object from which on an anchor must find it."""
+    band: Annotated[float, Field(ge=0, le=0.5), Range(0.0, 0.3)] = 0.1
+    """overlap: anchors whose IoU is at most so much below `positive` do not count; those below are background."""
     grid: Literal["middle", "corner"] = "middle"
     """Where a cell's anchors are: about its middle; `corner`: about its upper left, rounded to pixels, as in
     torchvision's models."""
     normalise: Literal["batch", "image"] = "batch"
     """Divide the losses by the positives of the batch, or of each image and then average (the paper)."""
-    box_loss: Annotated[
-        Literal["smooth_l1", "l1", "iou", "giou", "diou", "ciou"], Choice("l1", "smooth_l1", "giou")
-    ] = "l1"
+    box_loss: Annotated[BoxLossName, Choice("l1", "smooth_l1", "giou")] = "l1"
     """What a misplaced box costs."""
     nms: NMSConfig = NMSConfig(score=0.05, iou=0.5, max_dets=100)
 
@@ -80,11 +63,13 @@ class RetinaNetConfig(DenseConfig):
 def build(config: RetinaNetConfig, num_classes: int) -> DenseDetector:
     """RetinaNet: anchors on a feature pyramid, focal loss against easy background."""
     backbone = make_backbone(config.backbone)
-    neck = FPN(backbone.channels, backbone.strides, config.head.channels, config.levels)
+    neck = pyramid(config.head.neck, backbone.channels, backbone.strides, config.head.channels, config.levels)
     corner = config.grid == "corner"
     shapes = octave_anchors(neck.strides, config.anchor_scale, config.octaves, config.ratios, rounded=corner)
     priors = GridPriors(shapes, neck.strides, "pixel", *(("floor", 0.0) if corner else ("stride", 0.5)))
     coder = DeltaCoder()
+    overlap = OverlapAssigner(config.positive, config.positive - config.band, forced="tied")
+    assigner = overlap if config.assigner == "overlap" else adaptive(config.assigner)
     class_loss = FocalLoss(config.focal.alpha, config.focal.gamma)
     head = SharedHead(
         config.head.channels,
@@ -102,7 +87,7 @@ def build(config: RetinaNetConfig, num_classes: int) -> DenseDetector:
         head=head,
         priors=priors,
         num_classes=num_classes,
-        assigner=OverlapAssigner(config.positive, config.negative, forced="tied"),
+        assigner=assigner,
         coder=coder,
         class_loss=class_loss,
         box_loss=box_loss(config.box_loss),

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from detectors.assigners import adaptive
 from detectors.assigners.overlap import OverlapAssigner
 from detectors.backbones import make_backbone
 from detectors.coders import DeltaCoder
@@ -14,12 +15,14 @@ from detectors.heads.dense import LevelHead
 from detectors.losses.box import box_loss
 from detectors.losses.classification import CrossEntropyLoss
 from detectors.necks.fpn import FPN
+from detectors.necks.pan import PAN, pyramid
 from detectors.necks.ssd_extras import Block, SSDExtras
 from detectors.nms import NMS, NMSConfig
 from detectors.pretrained import load_detector
 from detectors.priors import GridPriors, Spacing, default_boxes
 from detectors.registry import variant
 from detectors.space import Choice, Range
+from detectors.variants._shared import BoxLossName
 
 
 class SSDConfig(DenseConfig):
@@ -27,8 +30,8 @@ class SSDConfig(DenseConfig):
 
     levels: int = Field(default=4, ge=1, le=8)
     """Feature levels; beyond the backbone's they are made by extra layers."""
-    neck: Literal["extras", "fpn"] = "extras"
-    """`extras`: the backbone's features as they are (the paper); `fpn`: a feature pyramid over them."""
+    neck: Annotated[Literal["extras", "fpn", "pan"], Choice("extras", "fpn")] = "extras"
+    """`extras`: the backbone's features as they are (the paper); `fpn`, `pan`: a feature pyramid over them."""
     neck_channels: tuple[int, ...] = (128,)
     """Channels of extra levels, one for all or one for each; of the pyramid, the first."""
     neck_middle: tuple[int, ...] = ()
@@ -51,13 +54,15 @@ class SSDConfig(DenseConfig):
     """Default boxes stretch with an image that is not square; off: their ratios hold in pixels."""
     separable: bool = False
     """Depthwise-separable predictors, as in SSDLite."""
+    assigner: Annotated[
+        Literal["overlap", "atss", "task_aligned", "hungarian"], Choice("overlap", "atss", "task_aligned")
+    ] = "overlap"
+    """Which default boxes must find an object: those that overlap it enough (the paper), or another idea."""
     positive: Annotated[float, Range(0.3, 0.7)] = 0.5
-    """IoU with an object from which on a prior must find it."""
+    """overlap: IoU with an object from which on a prior must find it."""
     negatives: Annotated[float, Range(1, 10)] = 3.0
     """Hard negatives per positive."""
-    box_loss: Annotated[
-        Literal["smooth_l1", "l1", "iou", "giou", "diou", "ciou"], Choice("smooth_l1", "giou", "ciou")
-    ] = "smooth_l1"
+    box_loss: Annotated[BoxLossName, Choice("smooth_l1", "giou", "ciou")] = "smooth_l1"
     """What a misplaced box costs."""
     candidates: CandidatesConfig = CandidatesConfig(score=0.01, top_k=400, per="class")
     nms: NMSConfig = NMSConfig(score=0.01, iou=0.45, max_dets=200)
@@ -72,9 +77,10 @@ class SSDConfig(DenseConfig):
 def build(config: SSDConfig, num_classes: int) -> DenseDetector:
     """SSD: default boxes at several scales, softmax with hard negative mining."""
     backbone = make_backbone(config.backbone)
-    neck: FPN | SSDExtras
-    if config.neck == "fpn":
-        neck = FPN(backbone.channels, backbone.strides, config.neck_channels[0], config.levels)
+    neck: FPN | PAN | SSDExtras
+    if config.neck != "extras":
+        channels = config.neck_channels[0]
+        neck = pyramid(config.neck, backbone.channels, backbone.strides, channels, config.levels)
     else:
         neck = SSDExtras(
             backbone.channels,
@@ -88,6 +94,8 @@ def build(config: SSDConfig, num_classes: int) -> DenseDetector:
     shapes = default_boxes(config.levels, config.scale_min, config.scale_max, config.ratios, config.scales)
     spacing: Spacing = "stride" if config.steps else "fit"
     priors = GridPriors(shapes, config.steps or neck.strides, "sides" if config.stretch else "image", spacing)
+    overlap = OverlapAssigner(config.positive, config.positive, forced="own")
+    assigner = overlap if config.assigner == "overlap" else adaptive(config.assigner)
     coder, class_loss = DeltaCoder(centre=0.1, size=0.2), CrossEntropyLoss(config.negatives)
     head = LevelHead(
         neck.channels,
@@ -103,7 +111,7 @@ def build(config: SSDConfig, num_classes: int) -> DenseDetector:
         head=head,
         priors=priors,
         num_classes=num_classes,
-        assigner=OverlapAssigner(config.positive, config.positive, forced="own"),
+        assigner=assigner,
         coder=coder,
         class_loss=class_loss,
         box_loss=box_loss(config.box_loss),

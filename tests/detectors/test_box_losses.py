@@ -11,6 +11,7 @@ from torchvision.ops import complete_box_iou_loss, distance_box_iou_loss, genera
 
 from detectors.coders import DeltaCoder, DistanceCoder, DistributionCoder
 from detectors.losses.box import OverlapLoss, SmoothL1Loss, box_loss
+from detectors.losses.distribution import DistributionFocalLoss, SumOfLosses
 from detectors.losses.quality import CenternessLoss, centerness
 
 
@@ -107,3 +108,43 @@ def test_a_distribution_can_be_taught_by_overlap():
     priors = torch.tensor([[8.0, 8, 16, 16]], dtype=torch.float64).repeat(3, 1)
     boxes = torch.tensor([[2.0, 5, 30, 40]], dtype=torch.float64).repeat(3, 1)
     assert torch.autograd.gradcheck(lambda c: OverlapLoss("giou")(c, boxes, priors, coder), codes)
+
+
+def test_distribution_focal_loss_is_equation_6():
+    coder, prior = DistributionCoder(4), torch.tensor([[0.0, 0, 8, 8]])
+    box = torch.tensor([[4.0 - 8 * 1.25, 4 - 8 * 2, 4 + 8 * 0.5, 4 + 8 * 4]])  # 1.25, 2, 0.5 and 4 strides
+    codes = torch.randn(1, coder.channels)
+    logs = codes.view(4, 5).log_softmax(dim=1)
+    sides = [
+        0.75 * logs[0, 1] + 0.25 * logs[0, 2],
+        logs[1, 2],
+        0.5 * logs[2, 0] + 0.5 * logs[2, 1],
+        logs[3, 4],
+    ]
+    expected = -sum(sides).item() / 4
+    assert DistributionFocalLoss()(codes, box, prior, coder).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_distribution_focal_loss_takes_distances_beyond_its_bins_as_the_last():
+    coder, prior = DistributionCoder(4), torch.tensor([[0.0, 0, 8, 8]])
+    codes = torch.zeros(1, coder.channels)
+    far = torch.tensor([[-1e6, -1e6, 1e6, 1e6]])
+    assert DistributionFocalLoss()(codes, far, prior, coder).item() == pytest.approx(math.log(5))
+
+
+def test_distribution_focal_loss_has_the_gradient_that_it_claims():
+    coder = DistributionCoder(4)
+    prior = torch.tensor([[0.0, 0, 8, 8]], dtype=torch.float64)
+    box = torch.tensor([[-7.0, -3, 9, 21]], dtype=torch.float64)
+    codes = torch.randn(1, coder.channels, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda c: DistributionFocalLoss()(c, box, prior, coder), codes)
+
+
+def test_box_losses_add_up_with_their_weights(positives):
+    codes, boxes, priors = positives
+    coder = DeltaCoder()
+    a, b = OverlapLoss("giou"), SmoothL1Loss()
+    both = SumOfLosses([(a, 2.0), (b, 0.5)])(codes, boxes, priors, coder)
+    torch.testing.assert_close(
+        both, 2 * a(codes, boxes, priors, coder) + 0.5 * b(codes, boxes, priors, coder)
+    )

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.ops import sigmoid_focal_loss
 
-from detectors.losses.classification import CrossEntropyLoss, FocalLoss
+from detectors.losses.classification import CrossEntropyLoss, FocalLoss, QualityFocalLoss
 
 
 def logits_and_labels(seed: int, channels: int, classes: int = 3):
@@ -97,3 +97,28 @@ def test_priors_that_do_not_count_have_no_gradient(loss):
     loss(logits, torch.tensor([[0, -2, -1]])).sum().backward()
     assert (logits.grad[0, 1] == 0).all()
     assert (logits.grad[0, 0] != 0).any()
+
+
+@given(seed=st.integers(0, 10_000))
+def test_quality_focal_loss_is_equation_4_summed_over_all_channels(seed):
+    logits, labels = logits_and_labels(seed, 3)
+    quality = torch.rand(labels.shape, generator=torch.Generator().manual_seed(seed))
+    y = F.one_hot(labels.clamp(min=0), 3) * ((labels >= 0) * quality)[..., None]
+    p = logits.double().sigmoid()
+    each = -((y - p).abs() ** 2) * ((1 - y) * torch.log(1 - p) + y * torch.log(p))
+    expected = torch.where(labels[..., None] == -2, 0.0, each).sum(dim=(1, 2)).float()
+    torch.testing.assert_close(QualityFocalLoss()(logits, labels, quality), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_quality_focal_loss_is_nothing_where_the_score_is_the_quality():
+    quality = torch.tensor([[0.3]])
+    assert QualityFocalLoss()(
+        quality.logit()[..., None], torch.tensor([[0]]), quality
+    ).item() == pytest.approx(0)
+
+
+def test_quality_focal_loss_has_the_gradient_that_it_claims():
+    logits = torch.randn(1, 4, 2, dtype=torch.float64, requires_grad=True)
+    quality = torch.rand(1, 4, dtype=torch.float64)
+    labels = torch.tensor([[0, 1, -1, -2]])
+    assert torch.autograd.gradcheck(lambda x: QualityFocalLoss()(x, labels, quality), logits)

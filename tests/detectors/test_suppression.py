@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torchvision.ops import batched_nms, box_iou, nms
+from torchvision.ops import batched_nms, box_iou, distance_box_iou, nms
 
 from detectors.nms import NMS, NMSConfig
 from detectors.types import Detections
@@ -60,6 +62,80 @@ def test_hard_suppression_is_torchvisions(seed):
     assert NMS(NMSConfig(**free, agnostic=True))(found).scores.tolist() == found.scores[across].tolist()
 
 
+def diou_by_loop(found: Detections, config: NMSConfig) -> list[int]:
+    kept: list[int] = []
+    for k in sorted(range(len(found.scores)), key=lambda k: -found.scores[k].item()):
+        rivals = [j for j in kept if config.agnostic or found.labels[j] == found.labels[k]]
+        near = [distance_box_iou(found.boxes[k][None], found.boxes[j][None]).item() for j in rivals]
+        if all(d <= config.iou for d in near):
+            kept.append(k)
+    return kept
+
+
+@given(seed=st.integers(0, 10_000), iou=st.sampled_from([0.13, 0.31, 0.52]), agnostic=st.booleans())
+def test_diou_suppression_is_the_loop_over_boxes(seed, iou, agnostic):
+    found = candidates(seed)
+    config = NMSConfig(method="diou", iou=iou, agnostic=agnostic, score=0.0, max_dets=1000)
+    assert NMS(config)(found).scores.tolist() == found.scores[diou_by_loop(found, config)].tolist()
+
+
+def soft_by_loop(found: Detections, config: NMSConfig) -> list[tuple[float, int]]:
+    """Bodla et al. 2017, figure 3, one class after the other."""
+    out = []
+    for label in [None] if config.agnostic else sorted(set(found.labels.tolist())):
+        rest = {
+            k: found.scores[k].item()
+            for k in range(len(found.scores))
+            if label in (None, found.labels[k].item())
+        }
+        while rest:
+            best = max(rest, key=lambda k: rest[k])
+            score = rest.pop(best)
+            if score <= config.score:
+                break
+            out.append((score, best))
+            for k in rest:
+                overlap = box_iou(found.boxes[k][None], found.boxes[best][None]).item()
+                if config.method == "soft_gaussian":
+                    rest[k] *= math.exp(-(overlap**2) / config.sigma)
+                elif overlap > config.iou:
+                    rest[k] *= 1 - overlap
+    return sorted(out, reverse=True)[: config.max_dets]
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    method=st.sampled_from(["soft_linear", "soft_gaussian"]),
+    agnostic=st.booleans(),
+    score=st.sampled_from([0.01, 0.3]),
+    max_dets=st.sampled_from([4, 100]),
+)
+def test_soft_suppression_is_the_papers_loop(seed, method, agnostic, score, max_dets):
+    found = candidates(seed)
+    config = NMSConfig(method=method, iou=0.31, sigma=0.5, agnostic=agnostic, score=score, max_dets=max_dets)
+    kept, expected = NMS(config)(found), soft_by_loop(found, config)
+    assert kept.scores.tolist() == pytest.approx([score for score, _ in expected], rel=1e-4)
+    assert sorted(kept.boxes.tolist()) == sorted(found.boxes[k].tolist() for _, k in expected)
+
+
+def test_soft_suppression_keeps_what_hard_drops_at_a_lower_score():
+    near = Detections(
+        torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 8]]), torch.tensor([0.9, 0.8]), torch.tensor([0, 0])
+    )
+    assert len(NMS(NMSConfig(method="hard"))(near).scores) == 1
+    assert NMS(NMSConfig(method="soft_linear"))(near).scores.tolist() == pytest.approx([0.9, 0.8 * (1 - 0.8)])
+    faded = 0.8 * math.exp(-(0.8**2) / 0.5)
+    assert NMS(NMSConfig(method="soft_gaussian"))(near).scores.tolist() == pytest.approx([0.9, faded])
+
+
+def test_diou_keeps_two_whose_centres_are_apart():
+    apart = Detections(
+        torch.tensor([[0.0, 0, 10, 4], [4, 0, 14, 4]]), torch.tensor([0.9, 0.8]), torch.tensor([0, 0])
+    )
+    assert len(NMS(NMSConfig(method="hard", iou=0.4))(apart).scores) == 1
+    assert len(NMS(NMSConfig(method="diou", iou=0.4))(apart).scores) == 2
+
+
 def test_the_floor_itself_is_dropped():
     found = Detections(
         torch.tensor([[0.0, 0, 1, 1], [5, 5, 6, 6]]), torch.tensor([0.5, 0.6]), torch.tensor([0, 0])
@@ -69,8 +145,9 @@ def test_the_floor_itself_is_dropped():
 
 def test_nothing_in_nothing_out():
     nothing = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
-    for agnostic in (False, True):
-        assert len(NMS(NMSConfig(agnostic=agnostic))(nothing).scores) == 0
+    for method in ("hard", "diou", "soft_linear", "soft_gaussian"):
+        for agnostic in (False, True):
+            assert len(NMS(NMSConfig(agnostic=agnostic, method=method))(nothing).scores) == 0
 
 
 @given(seed=st.integers(0, 10_000))
