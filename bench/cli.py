@@ -16,11 +16,11 @@ from typing import Any
 
 import typer
 
-from bench.commands import compare, listing, run, scoring, settings
+from bench.commands import compare, listing, run, scoring, settings, tune
 from bench.stopping import Stopped, listening
 from metrics.errors import DetbenchError, InputError, InputWarning
 
-SEVERAL = ("--variant", "--set")
+SEVERAL = ("--variant", "--set", "--space", "--objective")
 """Options that take all the words that follow, up to the next option."""
 
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE}
@@ -35,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (run, compare, scoring, listing, settings):
+for _command in (run, tune, compare, scoring, listing, settings):
     app.command(_command.NAME, epilog=_command.EXAMPLES)(_command.command)
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
 
+from bench.candidates import Candidates
 from bench.config import RunConfig
 from bench.data.types import Split
-from bench.predict import Candidates, predict
+from bench.predict import predict
 from bench.progress import Progress
 from bench.tune.spaces import Space, configured
 from bench.tune.suppression import is_compiled, suppress
@@ -21,7 +22,7 @@ from metrics.tables import AnnotationTable, DetectionTable
 
 
 def save_candidates(
-    detector: nn.Module,
+    detector: Any,
     split: Split,
     config: RunConfig,
     space: Space,
@@ -32,7 +33,7 @@ def save_candidates(
     """Predict a split and keep what any settings of the space could let through; `path` is reused if it is there.
 
     Args:
-        detector: on `device`, in evaluation mode; with ``nms`` an `NMS`.
+        detector: a `detectors.types.Detector` on `device`, in evaluation mode; its ``nms`` is left as it was.
         split: images.
         config: the settings that tuning starts from.
         space: post-processing settings.
@@ -46,7 +47,7 @@ def save_candidates(
             default=config.get("nms.score"),
         )
         most = int(space.highest("nms.top_k", config.get("nms.top_k")))
-        before = detector.nms
+        suppression = detector.nms
         # `decode` gives what exceeds suppression's floor: it must be the lowest that a trial may ask for.
         detector.nms = NMS(configured(config, {"nms.score": floor}).detector.nms)
         try:
@@ -62,7 +63,7 @@ def save_candidates(
                 progress=progress,
             )
         finally:
-            detector.nms = before
+            detector.nms = suppression
     return Candidates.load(path)
 
 
@@ -108,18 +109,20 @@ class PostProcessing:
     def _one_by_one(self, config: NMSConfig) -> DetectionTable:
         nms, placement = NMS(config), self.candidates.placement
         builder = DetectionTable.builder(self.truth.catalog)
-        for index, image_id in enumerate(self.truth.catalog.image_ids):
+        image_ids: Sequence[int | str] = self.truth.catalog.image_ids
+        for index, image_id in enumerate(image_ids):
             kept = nms(self.candidates.of(index))
             boxes = placement.to_original(kept.boxes, index)
             builder.add(image_id, boxes.numpy(), kept.scores.numpy(), kept.labels.numpy())
         return builder.build()
 
 
-def _to_original(candidates: Candidates) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _to_original(candidates: Candidates) -> NDArray[np.float64]:
     """(N, 4) xyxy in pixels of the original images, cut off at their borders; as `Placement.to_original`."""
     twice = [0, 1, 0, 1]
     image = candidates.image
     boxes = candidates.boxes.astype(np.float64)
     original = (boxes - candidates.offset[image][:, twice]) / candidates.scale[image][:, twice]
     limit = candidates.sizes[image].astype(np.float64)[:, [1, 0, 1, 0]]
-    return np.minimum(original.clip(min=0), limit)
+    inside: NDArray[np.float64] = np.minimum(original.clip(min=0), limit)
+    return inside

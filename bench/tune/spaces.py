@@ -227,8 +227,8 @@ def _given(config: RunConfig, word: str) -> dict[str, Range | Choice]:
     parts = [part.strip() for part in text.split(":")]
     if len(parts) not in {2, 3} or (len(parts) == 3 and parts[2] != "log"):
         raise InputError(f"--space {word}: expected {path}=low:high, {path}=low:high:log or {path}=a|b|c")
-    low, high = (toml.parse_value(part) if part else None for part in parts[:2])
-    if any(isinstance(end, bool) or not isinstance(end, int | float) for end in (low, high)):
+    low, high = _end(parts[0]), _end(parts[1])
+    if low is None or high is None:
         raise InputError(f"--space {word}: expected numbers on both sides of ':', or options {path}=a|b|c")
     if not low < high:
         raise InputError(
@@ -238,6 +238,12 @@ def _given(config: RunConfig, word: str) -> dict[str, Range | Choice]:
         return {path: Range(low, high, log=len(parts) == 3)}
     except ValueError:
         raise InputError(f"--space {word}: a logarithmic range starts above 0") from None
+
+
+def _end(text: str) -> float | None:
+    """The number at one end of a range; None where there is none."""
+    value = toml.parse_value(text) if text else None
+    return None if isinstance(value, bool) or not isinstance(value, int | float) else value
 
 
 def _option(config: RunConfig, path: str, text: str) -> Scalar:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.predict import Candidates
+from bench.candidates import Candidates
 from detectors.nms import NMSConfig
 from metrics.engine.compiling import kernel
 from metrics.engine.threads import for_each, thread_count

@@ -1,0 +1,286 @@
+"""Studies: named by their cause, shared by workers, stopped and gone on with at will."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner, NopPruner
+from optuna.samplers import TPESampler
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from bench.folders import digest, slug
+from bench.progress import Progress
+from bench.stopping import Stopped, StopRequest
+from bench.tune.objectives import Objectives
+from bench.tune.spaces import Scalar, Space
+from bench.tune.storage import Lease, is_retry, open_storage, patiently, reclaim, release
+from metrics.errors import InputError, PartialError
+
+Objective = Callable[[Trial, Mapping[str, Scalar], Path], tuple[float, ...]]
+"""From a trial, its settings by dotted path and a folder of its own to the value of each objective."""
+
+_SURPLUS = "surplus"
+_WAIT_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What makes two studies one.
+
+    Attributes:
+        variant: the detector's name.
+        data: name of the data set.
+        stage: ``train`` or ``nms``.
+        facts: plain values whose change makes another study: space, fingerprint of the data, settings, objectives.
+    """
+
+    variant: str
+    data: str
+    stage: str
+    facts: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """``<variant>-<data>-<stage>-<digest>``."""
+        return f"{slug(self.variant)}-{slug(self.data)}-{self.stage}-{digest(dict(self.facts))}"
+
+
+class Study:
+    """Trials of one space on one data set.
+
+    Args:
+        cause: what the study is of; names it where `name` does not.
+        space: settings to be tuned.
+        objectives: what is sought.
+        out: the folder of studies; the study has one of its own in it.
+        storage: a database's URL; None keeps a journal file in the study's folder.
+        name: of the study; a study of that name with another cause is refused.
+        seed: of the sampler; workers must have different ones.
+        pruner: of trials that go badly; without effect where there are several objectives.
+
+    Raises:
+        InputError: a study of this name has another cause; what differs is named.
+        MachineError: the storage does not answer.
+    """
+
+    def __init__(
+        self,
+        cause: Cause,
+        space: Space,
+        objectives: Objectives,
+        out: Path,
+        storage: str | None = None,
+        name: str | None = None,
+        seed: int = 0,
+        pruner: BasePruner | None = None,
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.space = space
+        self.objectives = objectives
+        self.name = name or cause.name
+        self.folder = out / slug(self.name)
+        self.storage = open_storage(self.folder, storage)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.lease = Lease(self.folder)
+        several = len(objectives.each) > 1
+        self.study = optuna.create_study(
+            storage=self.storage,
+            sampler=TPESampler(seed=seed),
+            pruner=NopPruner() if several or pruner is None else pruner,
+            study_name=self.name,
+            directions=["maximize" if objective.higher else "minimize" for objective in objectives.each],
+            load_if_exists=True,
+        )
+        self._check(cause)
+        self.study.enqueue_trial(space.defaults, user_attrs={"default": True}, skip_if_exists=True)
+
+    def _check(self, cause: Cause) -> None:
+        known = self.study.user_attrs.get("cause")
+        mine = json.loads(json.dumps({"variant": cause.variant, "stage": cause.stage, **cause.facts}))
+        if known is None:
+            self.study.set_user_attr("cause", mine)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                self.study.set_metric_names([objective.text for objective in self.objectives.each])
+            return
+        for fact in sorted({*known, *mine}):
+            if known.get(fact) != mine.get(fact):
+                theirs, ours = known.get(fact), mine.get(fact)
+                if isinstance(theirs, dict) and isinstance(ours, dict):
+                    key = min(key for key in {*theirs, *ours} if theirs.get(key) != ours.get(key))
+                    fact, theirs, ours = f"{fact}, {key}", theirs.get(key), ours.get(key)
+                raise InputError(
+                    f"study {self.name!r}: was made with another {fact}: {_brief(theirs)} there, {_brief(ours)} here; "
+                    "give this one another name with --study, or none"
+                )
+
+    def optimize(
+        self,
+        objective: Objective,
+        trials: int,
+        progress: Progress | None = None,
+        stop: StopRequest | None = None,
+    ) -> None:
+        """Work on the study until `trials` trials were begun by whatever workers, and all of them are finished.
+
+        A trial that raises, or whose value is not a number, is FAIL, with its reason as user attribute ``reason``, and
+        the study goes on. A trial of a worker that is gone is done again, from where it stopped.
+
+        Args:
+            objective: the value of a trial.
+            trials: how many there shall be in all, those of earlier calls counted.
+            progress: where to show how far it is.
+            stop: looked at after each trial, and by those that look at it themselves.
+
+        Raises:
+            Stopped: `stop` was asked for; all finished trials are kept, and a training that was broken off goes on
+                with the next call.
+            MachineError: the storage is gone for good.
+        """
+        stop, progress = stop or StopRequest(), progress or Progress()
+        with (
+            progress.stage(f"tuning {self.name}"[:40], trials) as stage,
+            self.lease.held(),
+            stop.patience(),
+        ):
+            done = self._done()
+            stage.resume(done)
+            while stop.signum is None and self._next(trials):
+                patiently(
+                    lambda: self.study.optimize(
+                        lambda trial: self._evaluate(objective, trial, trials), n_trials=1, catch=(Exception,)
+                    )
+                )
+                now = self._done()
+                stage.advance(now - done, **self._best())
+                done = now
+
+    def _next(self, trials: int) -> bool:
+        """Whether there is a trial to begin; waits while other workers have the last ones in hand."""
+        while True:
+            reclaim(self.study, self.storage, self.lease)
+            known = self.study.get_trials(deepcopy=False)
+            if any(trial.state == TrialState.WAITING for trial in known) or len(_slots(known)) < trials:
+                return True
+            if not any(trial.state == TrialState.RUNNING for trial in known):
+                return False
+            time.sleep(_WAIT_SECONDS)
+
+    def _evaluate(self, objective: Objective, trial: Trial, trials: int) -> tuple[float, ...]:
+        trial.set_user_attr("worker", self.lease.name)
+        before = _slots([t for t in self.study.get_trials(deepcopy=False) if t.number < trial.number])
+        frozen = self.study.get_trials(deepcopy=False)[trial.number]
+        if not is_retry(frozen) and len(before) >= trials:
+            # Two workers began at the same moment: one of the trials is not asked for.
+            trial.set_user_attr(_SURPLUS, True)
+            trial.set_user_attr("reason", "surplus: another worker began the last trial")
+            raise InputError("surplus")
+        folder = trial.user_attrs.get("folder") or f"{trial.number:05d}"
+        trial.set_user_attr("folder", folder)
+        try:
+            values = self.space.suggest(trial)
+            return objective(trial, values, self.folder / "trials" / folder)
+        except optuna.TrialPruned:
+            raise
+        except Stopped as stopped:
+            release(self.study, self.study.get_trials(deepcopy=False)[trial.number], "stopped")
+            raise stopped
+        except Exception as error:
+            trial.set_user_attr("reason", f"{type(error).__name__}: {error}"[:500])
+            raise
+
+    def finished(self) -> list[FrozenTrial]:
+        """Trials that have a value, the best first; of several objectives by the first."""
+        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        sign = -1 if self.objectives.each[0].higher else 1
+        return sorted(complete, key=lambda trial: (sign * trial.values[0], trial.number))
+
+    def default(self) -> FrozenTrial | None:
+        """The trial of the untuned settings; None where it has no value."""
+        return next(
+            (t for t in self.finished() if t.user_attrs.get("default") or t.params == self.space.defaults),
+            None,
+        )
+
+    def best(self, count: int = 1) -> list[FrozenTrial]:
+        """The best trials, of different settings; of several objectives those that no other surpasses in all.
+
+        Raises:
+            PartialError: none has a value; the last reason is told.
+        """
+        finished = self.finished()
+        if not finished:
+            failed = self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+            reasons = [trial.user_attrs.get("reason") for trial in failed]
+            last = next((reason for reason in reversed(reasons) if reason), "all were pruned")
+            raise PartialError(f"study {self.name!r}: no trial has a value; the last reason: {last}")
+        if len(self.objectives.each) > 1:
+            front = {trial.number for trial in self.study.best_trials}
+            finished = [trial for trial in finished if trial.number in front]
+        different: list[FrozenTrial] = []
+        for trial in finished:
+            if all(trial.params != other.params for other in different):
+                different.append(trial)
+        return different[:count]
+
+    def states(self) -> dict[str, int]:
+        """How many trials ended how; what was put back into the queue and surplus are left out."""
+        counts: dict[str, int] = {}
+        known = self.study.get_trials(deepcopy=False)
+        replaced = {number for trial in known for number in trial.system_attrs.get("retry_history", [])}
+        for trial in known:
+            if not trial.user_attrs.get(_SURPLUS) and not _given_up(trial) and trial.number not in replaced:
+                counts[trial.state.name.lower()] = counts.get(trial.state.name.lower(), 0) + 1
+        return counts
+
+    def importances(self) -> dict[str, float]:
+        """How much each setting matters, by PED-ANOVA (Watanabe et al. 2023), for the first objective; they sum to 1.
+
+        Empty where there are too few trials to say, or nothing made a difference.
+        """
+        complete = self.finished()
+        if len(complete) < 8 or len({trial.values[0] for trial in complete}) < 2 or len(self.space) < 2:
+            return {}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # that the target must be low; it is
+                return optuna.importance.get_param_importances(
+                    self.study,
+                    evaluator=optuna.importance.PedAnovaImportanceEvaluator(),
+                    target=lambda trial: trial.values[0] * (-1 if self.objectives.each[0].higher else 1),
+                )
+        except (ValueError, RuntimeError):
+            return {}
+
+    def _done(self) -> int:
+        states = self.states()
+        return sum(count for state, count in states.items() if state not in {"running", "waiting"})
+
+    def _best(self) -> dict[str, float]:
+        finished = self.finished()
+        return {"best": finished[0].values[0]} if finished else {}
+
+
+def _slots(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Trials that were asked for: one that stands in for another takes no place of its own."""
+    return [trial for trial in trials if not is_retry(trial) and not trial.user_attrs.get(_SURPLUS)]
+
+
+def _given_up(trial: FrozenTrial) -> bool:
+    return str(trial.user_attrs.get("reason", "")).endswith("another trial goes on with it")
+
+
+def _brief(value: Any) -> str:
+    text = str(value)
+    if isinstance(value, float) and math.isfinite(value):
+        text = f"{value:g}"
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,239 @@
+"""Studies: whole trials, whatever fails, stops or dies in between."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from bench.stopping import Stopped, StopRequest
+from bench.tune.objectives import Objective, Objectives
+from bench.tune.spaces import Dimension, Space
+from bench.tune.storage import Lease, reclaim
+from bench.tune.studies import Cause, Study
+from metrics.errors import InputError, MachineError, PartialError
+from metrics.matching import MatchRule
+
+SPACE = Space((Dimension("nms.iou", 0.5, 0.1, 0.9), Dimension("nms.agnostic", False, options=(False, True))))
+AP = Objectives((Objective("ap", (("ap", 1.0),), True),), ("average_precision",), MatchRule())
+BOTH = Objectives((*AP.each, Objective("olrp", (("olrp", 1.0),), False)), ("average_precision",), MatchRule())
+
+
+def cause(**facts):
+    return Cause("ssd", "shapes", "nms", {"data": "abc", "space": SPACE.tree(), **facts})
+
+
+def study(out, objectives=AP, seed=0, space=SPACE, **more):
+    return Study(cause(), space, objectives, out, seed=seed, **more)
+
+
+def hill(trial, values, folder):
+    """Best at 0.7."""
+    return (1 - (values["nms.iou"] - 0.7) ** 2,)
+
+
+def test_trial_0_is_the_default_and_tuning_surpasses_it(tmp_path):
+    tuned = study(tmp_path)
+    tuned.optimize(hill, 15)
+    trials = tuned.study.trials
+    assert len(trials) == 15
+    assert trials[0].params == {"nms.iou": 0.5, "nms.agnostic": False}
+    assert tuned.default().number == 0
+    assert tuned.best()[0].values[0] > tuned.default().values[0]
+    assert sum(tuned.importances().values()) == pytest.approx(1)
+    assert tuned.importances()["nms.iou"] > 0.5
+
+
+def test_the_same_seed_is_the_same_study_and_another_is_not(tmp_path):
+    def asked(out, seed):
+        tuned = study(out, seed=seed)
+        tuned.optimize(hill, 12)
+        return [trial.params for trial in tuned.study.trials]
+
+    first = asked(tmp_path / "a", 0)
+    assert asked(tmp_path / "b", 0) == first
+    assert asked(tmp_path / "c", 1) != first
+
+
+def test_a_study_is_gone_on_with_and_extended(tmp_path):
+    study(tmp_path).optimize(hill, 3)
+    again = study(tmp_path)
+    again.optimize(hill, 3)
+    assert len(again.study.trials) == 3
+    again.optimize(hill, 5)
+    assert len(study(tmp_path).study.trials) == 5
+
+
+def test_row_49_failed_and_nan_trials_have_a_reason_and_the_study_goes_on(tmp_path):
+    def fragile(trial, values, folder):
+        if trial.number == 1:
+            raise MemoryError("no room")
+        return AP.values({"ap": math.nan if trial.number == 2 else 0.5})
+
+    tuned = study(tmp_path)
+    tuned.optimize(fragile, 5)
+    assert tuned.states() == {"complete": 3, "fail": 2}
+    assert tuned.study.trials[1].user_attrs["reason"] == "MemoryError: no room"
+    assert "not defined (NaN)" in tuned.study.trials[2].user_attrs["reason"]
+    assert tuned.importances() == {}  # of a constant nothing is important
+
+
+def test_row_49_a_study_without_a_value_says_the_last_reason(tmp_path):
+    def broken(trial, values, folder):
+        raise InputError("positive: must be above negative")
+
+    tuned = study(tmp_path)
+    tuned.optimize(broken, 2)
+    with pytest.raises(
+        PartialError, match=r"no trial has a value; the last reason: InputError: positive: must be"
+    ):
+        tuned.best()
+
+
+def test_another_cause_under_the_same_name_is_refused_and_the_difference_named(tmp_path):
+    study(tmp_path, name="mine")
+    other = Cause("ssd", "shapes", "nms", {"data": "xyz", "space": SPACE.tree()})
+    with pytest.raises(InputError, match=r"study 'mine': was made with another data: abc there, xyz here"):
+        Study(other, SPACE, AP, tmp_path, name="mine")
+    narrow = Space((Dimension("nms.iou", 0.5, 0.4, 0.6),))
+    with pytest.raises(InputError, match=r"another space, nms\.agnostic"):
+        Study(
+            Cause("ssd", "shapes", "nms", {"data": "abc", "space": narrow.tree()}),
+            narrow,
+            AP,
+            tmp_path,
+            name="mine",
+        )
+
+
+def test_a_request_to_stop_lets_the_trial_finish_and_the_next_call_goes_on(tmp_path):
+    stop = StopRequest()
+
+    def asks(trial, values, folder):
+        if trial.number == 2:
+            stop.signum = 2
+        return (0.5,)
+
+    tuned = study(tmp_path)
+    with pytest.raises(Stopped):
+        tuned.optimize(asks, 10, stop=stop)
+    assert tuned.states() == {"complete": 3}
+    study(tmp_path).optimize(hill, 4)
+    assert study(tmp_path).states() == {"complete": 4}
+
+
+def test_a_trial_that_was_stopped_goes_on_in_its_folder_with_its_settings(tmp_path):
+    folders = []
+
+    def stopped(trial, values, folder):
+        folders.append((folder, values))
+        raise Stopped(2)
+
+    with pytest.raises(Stopped):
+        study(tmp_path).optimize(stopped, 2)
+
+    def goes_on(trial, values, folder):
+        folders.append((folder, values))
+        return (0.5,)
+
+    again = study(tmp_path)
+    again.optimize(goes_on, 2)
+    assert folders[0] == folders[1] != folders[2]
+    assert again.states() == {"complete": 2}
+
+
+_WORKER = """
+import os, signal, sys
+sys.path[:0] = [{root!r}, {here!r}]
+from pathlib import Path
+from test_tune_studies import study
+def dies(trial, values, folder):
+    folder.mkdir(parents=True)
+    (folder / "half").write_text("")
+    os.kill(os.getpid(), signal.SIGKILL)
+study(Path({out!r})).optimize(dies, 3)
+"""
+
+
+def test_row_48_a_trial_of_a_killed_worker_is_finished_by_another_exactly_once(tmp_path):
+    here = Path(__file__).resolve().parent
+    code = _WORKER.format(root=str(here.parents[1]), here=str(here), out=str(tmp_path))
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    seen = []
+
+    def goes_on(trial, values, folder):
+        seen.append((folder / "half").exists())
+        return (0.5,)
+
+    tuned = study(tmp_path)
+    assert tuned.study.trials[0].state == TrialState.RUNNING
+    tuned.optimize(goes_on, 3)
+    assert sorted(seen) == [False, False, True]
+    assert tuned.states() == {"complete": 3}
+    assert "its worker is gone" in tuned.study.trials[0].user_attrs["reason"]
+
+
+def test_a_living_worker_keeps_its_trial(tmp_path):
+    mine, theirs = study(tmp_path), study(tmp_path)
+    with theirs.lease.held():
+        trial = theirs.study.ask()
+        trial.set_user_attr("worker", theirs.lease.name)
+        assert reclaim(mine.study, mine.storage, mine.lease) == []
+    assert reclaim(mine.study, mine.storage, mine.lease) == [trial.number]
+
+
+def test_of_two_workers_that_begin_the_last_trial_one_finds_it_is_not_asked_for(tmp_path):
+    mine, theirs = study(tmp_path), study(tmp_path)
+    with theirs.lease.held():
+        theirs.study.ask()  # the default
+        late = mine.study.ask()
+        with pytest.raises(InputError, match="surplus"):
+            mine._evaluate(hill, late, 1)
+    mine.study.tell(late, state=TrialState.FAIL)
+    assert mine.states() == {"running": 1}
+
+
+def test_several_objectives_give_a_front_and_nothing_is_pruned(tmp_path):
+    def trade(trial, values, folder):
+        return values["nms.iou"], values[
+            "nms.iou"
+        ] ** 2  # more of the one is more of the other, which is worse
+
+    tuned = study(tmp_path, BOTH, pruner=optuna.pruners.HyperbandPruner())
+    tuned.optimize(trade, 6)
+    assert isinstance(tuned.study.pruner, optuna.pruners.NopPruner)
+    assert len(tuned.best(10)) == 6
+    assert tuned.best()[0].values[0] == max(trial.values[0] for trial in tuned.study.trials)
+
+
+def test_a_database_works_like_the_file(tmp_path):
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    tuned = study(tmp_path / "a", storage=url)
+    tuned.optimize(hill, 3)
+    assert study(tmp_path / "b", storage=url).states() == {"complete": 3}  # another machine, another folder
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "text"),
+    [
+        ("nonsense", InputError, "--storage: cannot be used"),
+        ("nosuch://host/db", InputError, "--storage: cannot be used"),
+        ("sqlite:////no/such/folder/study.db", MachineError, "--storage: the database does not answer"),
+    ],
+)
+def test_storage_that_is_not_there_is_one_line(tmp_path, url, kind, text):
+    with pytest.raises(kind, match=text) as error:
+        study(tmp_path, storage=url)
+    assert "\n" not in str(error.value)
+
+
+def test_a_lease_ends_with_its_block(tmp_path):
+    one, other = Lease(tmp_path), Lease(tmp_path)
+    with one.held():
+        assert other.is_held(one.name)
+    assert not other.is_held(one.name)
