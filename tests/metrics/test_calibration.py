@@ -127,6 +127,13 @@ def test_wilsons_interval_is_scipys(confidence: float) -> None:
     assert np.isnan(wilson_interval(np.array([0]), np.array([0]))[0]).all()
 
 
+def test_wilsons_interval_holds_the_share_itself() -> None:
+    count = np.repeat(np.arange(1, 200), 3)
+    true = np.stack([np.zeros(199, int), np.arange(1, 200) // 2, np.arange(1, 200)], axis=1).ravel()
+    low, high = wilson_interval(true, count)
+    assert ((0 <= low) & (low <= true / count) & (true / count <= high) & (high <= 1)).all()
+
+
 def shapes(scores: list[float], overlaps: list[float]) -> Matches:
     """One object of 10 x 10 pixels in each image, and a detection that covers such a part of it; 0: elsewhere."""
     count = len(scores)
