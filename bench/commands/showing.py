@@ -24,8 +24,8 @@ _COLUMNS = {
 def show_results(runs: Sequence[RunFolder], page: Path | None = None, console: Console | None = None) -> None:
     """Print the runs, best AP first, and the path of the page; numbers are fractions, – is "not defined"."""
     console = console or Console()
-    table = Table(title_justify="left", header_style="bold", box=None, pad_edge=False)
-    table.add_column("run", overflow="fold")
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("run", overflow="fold", min_width=9)
     table.add_column("seed", justify="right")
     for title in _COLUMNS.values():
         table.add_column(title, justify="right")
