@@ -131,7 +131,7 @@ def test_wilsons_interval_holds_the_share_itself() -> None:
     count = np.repeat(np.arange(1, 200), 3)
     true = np.stack([np.zeros(199, int), np.arange(1, 200) // 2, np.arange(1, 200)], axis=1).ravel()
     low, high = wilson_interval(true, count)
-    assert ((0 <= low) & (low <= true / count) & (true / count <= high) & (high <= 1)).all()
+    assert ((low >= 0) & (low <= true / count) & (true / count <= high) & (high <= 1)).all()
 
 
 def shapes(scores: list[float], overlaps: list[float]) -> Matches:
