@@ -26,11 +26,8 @@ GROUPS: Mapping[str, str] = {
 
 _POSTPROCESSING = "nms."
 
-# The post-processing that all variants share has no marks of its own; a mark there would rule.
+# Limits, which a variant's author has no reason to mark: more is slower, and seldom worse. A mark there would rule.
 _NOT_MARKED: Mapping[str, Range | Choice] = {
-    "nms.score": Range(0.001, 0.5, log=True),
-    "nms.iou": Range(0.3, 0.8),
-    "nms.agnostic": Choice(False, True),
     "nms.top_k": Range(100, 5000, log=True),
     "nms.max_dets": Range(20, 300, log=True),
 }

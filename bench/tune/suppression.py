@@ -13,13 +13,13 @@ from detectors.nms import NMSConfig
 from metrics.engine.compiling import kernel
 from metrics.engine.threads import for_each, thread_count
 
-_COMPILED = {"score", "iou", "agnostic", "top_k", "max_dets"}
-"""The settings that the kernel knows."""
+_COMPILED = {"score", "iou", "agnostic", "top_k", "max_dets", "method", "sigma"}
+"""The settings that the kernel knows, and those that say that it is not asked for."""
 
 
 def is_compiled(config: NMSConfig) -> bool:
-    """Whether `suppress` knows all settings of this configuration."""
-    return set(type(config).model_fields) <= _COMPILED
+    """Whether `suppress` can do what this configuration asks for: hard suppression, and no setting unknown to it."""
+    return config.method == "hard" and set(type(config).model_fields) <= _COMPILED
 
 
 def suppress(candidates: Candidates, config: NMSConfig) -> NDArray[np.int64]:
