@@ -1,4 +1,4 @@
-"""Weights of whole detectors: ours, or torchvision's published ones by a map of their keys to ours."""
+"""Weights of whole detectors: ours, or published ones (torchvision's, mb_tiny's) by a map of their keys to ours."""
 
 from __future__ import annotations
 
@@ -35,6 +35,13 @@ _SSDLITE320: _Rules = (
     (r"head\.regression_head\.module_list\.(\d)\.0\.([01])\.(.*)", r"head.box_outs.\1.\2.\3"),
     (r"head\.regression_head\.module_list\.(\d)\.1\.(.*)", r"head.box_outs.\1.3.\2"),
 )
+_FACE: _Rules = (
+    (r"(base_net|extras)\.(.*)", r"backbone.body.\1.\2"),
+    (r"classification_headers\.(\d)\.([02])\.(.*)", r"head.class_outs.\1.\2.\3"),
+    (r"classification_headers\.(\d)\.(weight|bias)", r"head.class_outs.\1.0.\2"),
+    (r"regression_headers\.(\d)\.([02])\.(.*)", r"head.box_outs.\1.\2.\3"),
+    (r"regression_headers\.(\d)\.(weight|bias)", r"head.box_outs.\1.0.\2"),
+)
 _PYRAMID: _Rules = (
     (r"(backbone\.body\..*)", r"\1"),
     # torchvision's own older files lack the 0 that a later version of its code put into these names.
@@ -64,7 +71,8 @@ _OF_2020 = "head.classification_head.conv.6.weight"
 _EPSILON = 1e-5
 
 _MARKS: tuple[tuple[str, _Rules], ...] = (
-    # a key that only this one of torchvision's detectors has
+    # a key that only this one of the published detectors has
+    ("classification_headers.0.0.weight", _FACE),
     ("backbone.scale_weight", _SSD300),
     ("head.classification_head.module_list.0.0.0.weight", _SSDLITE320),
     ("head.regression_head.bbox_ctrness.weight", _FCOS),
@@ -77,7 +85,7 @@ def load_detector(detector: nn.Module, weights: str | None) -> None:
 
     Args:
         detector: built by its variant with the settings of the one that the weights are of, such as a preset's.
-        weights: a file with our keys or torchvision's, or a name of torchvision's, ``SSD300_VGG16_Weights.COCO_V1``.
+        weights: a file with our keys or those of a published detector, or a name of torchvision's, ``SSD300_VGG16_Weights.COCO_V1``.
 
     Raises:
         InputError: no such file or name, or weights of another network or class count.
@@ -87,11 +95,12 @@ def load_detector(detector: nn.Module, weights: str | None) -> None:
         return
     named = "_Weights." in weights and not Path(weights).exists()
     state = _download(weights) if named else read_weights(weights)
-    load_state(detector, from_torchvision(state), f"weights: {weights}")
+    load_state(detector, from_published(state), f"weights: {weights}")
 
 
-def from_torchvision(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of torchvision's SSD300, SSDLite320, RetinaNet or FCOS under our keys; any others as they are.
+def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of torchvision's SSD300, SSDLite320, RetinaNet or FCOS, or of the face detectors of the mb_tiny
+    family, under our keys; any others as they are.
 
     torchvision counts background as a class: its SSD with 91 classes is ours with 90. Its RetinaNet and FCOS have a
     channel for background too, which is never taught: with 91 classes they are ours with 91, the first of them void.

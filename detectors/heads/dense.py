@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 Norm = Literal["none", "group", "batch"]
+Predictor = Literal["conv", "separable", "light"]
 
 
 class HeadOutput(NamedTuple):
@@ -92,8 +93,9 @@ class LevelHead(nn.Module):
         class_channels: per prior.
         code_channels: per prior.
         class_bias: what the class branch starts at.
-        separable: a depthwise 3 x 3 convolution, BatchNorm, ReLU6 and a pointwise convolution instead of one 3 x 3
-            (Sandler et al. 2018, section 6.2).
+        predictor: one 3 x 3 ``conv`` (SSD); ``separable``: a depthwise 3 x 3 convolution, BatchNorm, ReLU6 and a
+            pointwise one (SSDLite, Sandler et al. 2018, section 6.2); ``light``: those two with a ReLU between, but
+            at the coarsest level a full one (the mb_tiny family).
     """
 
     def __init__(
@@ -103,14 +105,16 @@ class LevelHead(nn.Module):
         class_channels: int,
         code_channels: int,
         class_bias: float = 0.0,
-        separable: bool = False,
+        predictor: Predictor = "conv",
     ) -> None:
         super().__init__()
         self.class_channels = class_channels
         self.code_channels = code_channels
-        make = _separable if separable else _plain
-        self.class_outs = _outs(make, channels_in, priors, class_channels, class_bias)
-        self.box_outs = _outs(make, channels_in, priors, code_channels, 0.0)
+        makes = [{"conv": _plain, "separable": _separable, "light": _light}[predictor]] * len(channels_in)
+        if predictor == "light":
+            makes[-1] = _plain
+        self.class_outs = _outs(makes, channels_in, priors, class_channels, class_bias)
+        self.box_outs = _outs(makes, channels_in, priors, code_channels, 0.0)
 
     def forward(self, features: Sequence[Tensor]) -> HeadOutput:
         """See `HeadOutput`."""
@@ -153,13 +157,14 @@ def _norm(norm: Norm, channels: int, levels: int) -> nn.ModuleList:
 
 
 def _outs(
-    make: Callable[[int, int], nn.Sequential],
+    makes: Sequence[Callable[[int, int], nn.Sequential]],
     channels_in: Sequence[int],
     priors: Sequence[int],
     channels: int,
     bias: float,
 ) -> nn.ModuleList:
-    outs = nn.ModuleList(make(c, p * channels) for c, p in zip(channels_in, priors, strict=True))
+    each = zip(makes, channels_in, priors, strict=True)
+    outs = nn.ModuleList(make(ins, n * channels) for make, ins, n in each)
     for out in outs:
         assert isinstance(out, nn.Sequential)
         _start(out[-1], bias)
@@ -175,6 +180,14 @@ def _separable(channels_in: int, channels_out: int) -> nn.Sequential:
         nn.Conv2d(channels_in, channels_in, 3, padding=1, groups=channels_in, bias=False),
         nn.BatchNorm2d(channels_in, eps=0.001, momentum=0.03),
         nn.ReLU6(inplace=True),
+        nn.Conv2d(channels_in, channels_out, 1),
+    )
+
+
+def _light(channels_in: int, channels_out: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_in, 3, padding=1, groups=channels_in),
+        nn.ReLU(),
         nn.Conv2d(channels_in, channels_out, 1),
     )
 

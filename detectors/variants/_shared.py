@@ -11,6 +11,10 @@ from detectors.heads.dense import Norm
 from detectors.necks.pan import Pyramid
 from detectors.space import Choice, Range
 
+Side = Annotated[float, Field(gt=0)]
+Shapes = tuple[tuple[tuple[Side, Side], ...], ...]
+"""For each level (width, height) of its priors in pixels."""
+
 BoxLossName = Literal["smooth_l1", "l1", "iou", "giou", "diou", "ciou"]
 
 

@@ -20,7 +20,7 @@ from detectors.pretrained import load_detector
 from detectors.priors import GridPriors, octave_anchors
 from detectors.registry import variant
 from detectors.space import Choice, Range
-from detectors.variants._shared import BoxLossName, FocalConfig, HeadConfig
+from detectors.variants._shared import BoxLossName, FocalConfig, HeadConfig, Shapes
 
 
 class RetinaNetConfig(DenseConfig):
@@ -36,6 +36,9 @@ class RetinaNetConfig(DenseConfig):
     """Anchor sizes within a factor of two."""
     ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     """Heights over widths of the anchors."""
+    shapes: Shapes = ()
+    """Widths and heights in pixels of each level's anchors, as many at every level, instead of scale, octaves and
+    ratios: for example what `bench anchors` finds."""
     assigner: Annotated[
         Literal["overlap", "atss", "task_aligned", "hungarian"], Choice("overlap", "atss", "task_aligned")
     ] = "overlap"
@@ -65,7 +68,8 @@ def build(config: RetinaNetConfig, num_classes: int) -> DenseDetector:
     backbone = make_backbone(config.backbone)
     neck = pyramid(config.head.neck, backbone.channels, backbone.strides, config.head.channels, config.levels)
     corner = config.grid == "corner"
-    shapes = octave_anchors(neck.strides, config.anchor_scale, config.octaves, config.ratios, rounded=corner)
+    rule = octave_anchors(neck.strides, config.anchor_scale, config.octaves, config.ratios, rounded=corner)
+    shapes = config.shapes or rule
     priors = GridPriors(shapes, neck.strides, "pixel", *(("floor", 0.0) if corner else ("stride", 0.5)))
     coder = DeltaCoder()
     overlap = OverlapAssigner(config.positive, config.positive - config.band, forced="tied")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -11,7 +12,7 @@ from detectors.assigners.overlap import OverlapAssigner
 from detectors.backbones import make_backbone
 from detectors.coders import DeltaCoder
 from detectors.dense import CandidatesConfig, DenseConfig, DenseDetector
-from detectors.heads.dense import LevelHead
+from detectors.heads.dense import LevelHead, Predictor
 from detectors.losses.box import box_loss
 from detectors.losses.classification import CrossEntropyLoss
 from detectors.necks.fpn import FPN
@@ -22,7 +23,7 @@ from detectors.pretrained import load_detector
 from detectors.priors import GridPriors, Spacing, default_boxes
 from detectors.registry import variant
 from detectors.space import Choice, Range
-from detectors.variants._shared import BoxLossName
+from detectors.variants._shared import BoxLossName, Shapes
 
 
 class SSDConfig(DenseConfig):
@@ -48,12 +49,16 @@ class SSDConfig(DenseConfig):
     """Scales instead of that rule: one for each level and one more."""
     ratios: tuple[tuple[float, ...], ...] = ((2.0, 3.0),)
     """Widths over heights beside 1, for all levels or for each; each stands for its inverse, too."""
+    shapes: Shapes = ()
+    """Widths and heights in pixels of each level's default boxes, instead of scales and ratios: for example what
+    `bench anchors` finds."""
     steps: tuple[int, ...] = ()
     """Pixels between the cells of each level; none given: the image over its cells."""
     stretch: bool = False
     """Default boxes stretch with an image that is not square; off: their ratios hold in pixels."""
-    separable: bool = False
-    """Depthwise-separable predictors, as in SSDLite."""
+    predictor: Predictor = "conv"
+    """What says class and box at each level: a 3 x 3 `conv`; a depthwise-`separable` one, as in SSDLite; or a `light`
+    one without normalisation, as in the mb_tiny face detectors."""
     assigner: Annotated[
         Literal["overlap", "atss", "task_aligned", "hungarian"], Choice("overlap", "atss", "task_aligned")
     ] = "overlap"
@@ -91,9 +96,7 @@ def build(config: SSDConfig, num_classes: int) -> DenseDetector:
             config.neck_block,
             config.unpadded,
         )
-    shapes = default_boxes(config.levels, config.scale_min, config.scale_max, config.ratios, config.scales)
-    spacing: Spacing = "stride" if config.steps else "fit"
-    priors = GridPriors(shapes, config.steps or neck.strides, "sides" if config.stretch else "image", spacing)
+    priors = _priors(config, neck.strides)
     overlap = OverlapAssigner(config.positive, config.positive, forced="own")
     assigner = overlap if config.assigner == "overlap" else adaptive(config.assigner)
     coder, class_loss = DeltaCoder(centre=0.1, size=0.2), CrossEntropyLoss(config.negatives)
@@ -103,7 +106,7 @@ def build(config: SSDConfig, num_classes: int) -> DenseDetector:
         class_loss.channels(num_classes),
         coder.channels,
         class_loss.bias(),
-        config.separable,
+        config.predictor,
     )
     detector = DenseDetector(
         backbone=backbone,
@@ -121,3 +124,12 @@ def build(config: SSDConfig, num_classes: int) -> DenseDetector:
     )
     load_detector(detector, config.weights)
     return detector
+
+
+def _priors(config: SSDConfig, strides: Sequence[int]) -> GridPriors:
+    spacing: Spacing = "stride" if config.steps else "fit"
+    strides = config.steps or strides
+    if config.shapes:
+        return GridPriors(config.shapes, strides, "pixel", spacing)
+    shapes = default_boxes(config.levels, config.scale_min, config.scale_max, config.ratios, config.scales)
+    return GridPriors(shapes, strides, "sides" if config.stretch else "image", spacing)

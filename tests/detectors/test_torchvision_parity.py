@@ -13,7 +13,7 @@ from torch import nn
 from torchvision.models import detection
 
 from detectors.nms import NMS
-from detectors.pretrained import from_torchvision, load_detector
+from detectors.pretrained import from_published, load_detector
 from detectors.registry import VARIANTS
 from detectors.types import Targets
 from detectors.weights import load_state
@@ -70,7 +70,7 @@ def pair(preset: str) -> tuple[nn.Module, nn.Module]:
     spread(theirs, images_of(SIZES[preset][0]))
     variant, config = config_of(preset)
     ours = variant.build(config, CLASSES)
-    ours.load_state_dict({**ours.state_dict(), **from_torchvision(theirs.state_dict())}, strict=True)
+    ours.load_state_dict({**ours.state_dict(), **from_published(theirs.state_dict())}, strict=True)
     return theirs.eval(), ours.eval()
 
 
@@ -209,7 +209,7 @@ def test_the_oldest_published_names_load_too():
             key = f"{head}.conv.{2 * int(number)}.{kind}"
         if not key.endswith("num_batches_tracked"):  # frozen BatchNorm has none
             old[key] = tensor
-    renamed = from_torchvision(old)
+    renamed = from_published(old)
     assert renamed.keys() == {key for key in ours.state_dict() if not key.endswith("num_batches_tracked")}
     for key, tensor in renamed.items():
         without_epsilon = 1e-5 if key.endswith("running_var") else 0  # frozen BatchNorm of that file had none
@@ -234,7 +234,7 @@ def test_fault_row_38_weights_of_another_architecture_are_refused_whole():
     before = {key: tensor.clone() for key, tensor in detector.state_dict().items()}
     theirs, _ = pair("ssdlite320-mobilenet")
     with pytest.raises(InputError, match=r"missing: .*; .* unexpected"):
-        load_state(detector, from_torchvision(theirs.state_dict()), "published")
+        load_state(detector, from_published(theirs.state_dict()), "published")
     assert all(tensor.equal(before[key]) for key, tensor in detector.state_dict().items())
 
 
