@@ -188,12 +188,14 @@ class Statistic:
         better: which way is better.
         of_classes: a `Block` to (K, L), NaN where a class has nothing to measure.
         of_all: a `Block` to (L,); by default the mean of the classes that have something to measure.
+        area: the rule's area range whose objects are asked for; by default the first.
     """
 
     name: str
     better: Literal["higher", "lower"]
     of_classes: Callable[[Block], Lanes]
     of_all: Callable[[Block], Lanes] | None = None
+    area: str | None = None
 
     def overall(self, block: Block) -> Lanes:
         """(L,) of all classes together."""

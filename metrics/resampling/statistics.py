@@ -53,7 +53,7 @@ def average_precision(
         precision, _ = block.curves(block.tracks.ranked(where, most), levels)
         return np.asarray(precision[:, bits].mean(axis=1))
 
-    return Statistic(name, "higher", of_classes)
+    return Statistic(name, "higher", of_classes, area=where)
 
 
 def average_recall(
@@ -82,7 +82,7 @@ def average_recall(
         _, recall = block.curves(block.tracks.ranked(where, most), COCO_LEVELS)
         return np.asarray(recall[:, bits].mean(axis=1))
 
-    return Statistic(name, "higher", of_classes)
+    return Statistic(name, "higher", of_classes, area=where)
 
 
 def operating_point(
@@ -130,7 +130,7 @@ def operating_point(
         with np.errstate(invalid="ignore"):
             return ratios[which](*(count.sum(axis=0) for count in counts(block)))
 
-    return Statistic(name or which, "higher", of_classes, of_all)
+    return Statistic(name or which, "higher", of_classes, of_all, where)
 
 
 def best_f1(
@@ -155,7 +155,7 @@ def best_f1(
     def of_all(block: Block) -> Lanes:
         return np.asarray(block.best(block.tracks.at(threshold, where, most).pooled, threshold)[1][0])
 
-    return Statistic("best_f1", "higher", of_classes, of_all)
+    return Statistic("best_f1", "higher", of_classes, of_all, where)
 
 
 def optimal_lrp(
@@ -186,7 +186,7 @@ def optimal_lrp(
     def of_classes(block: Block) -> Lanes:
         return block.best(block.tracks.at(threshold, where, most), threshold)[0]
 
-    return Statistic(name, "lower", of_classes)
+    return Statistic(name, "lower", of_classes, area=where)
 
 
 def error_cost(
@@ -226,7 +226,7 @@ def error_cost(
         # A class whose objects were all missed has nothing left to find once they are not asked for: nothing is gained.
         return np.asarray(np.where(np.isnan(base), np.nan, np.nan_to_num(mended) - base)[:, 0])
 
-    return Statistic(f"cost_{kind}", "lower", of_classes)
+    return Statistic(f"cost_{kind}", "lower", of_classes, area=where)
 
 
 def named(name: str, rule: MatchRule, score: float = 0.5) -> Statistic:

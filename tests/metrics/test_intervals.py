@@ -45,6 +45,18 @@ def test_percentile_interval_of_a_normal_mean_is_the_textbooks() -> None:
     assert found.resamples == 20_000
 
 
+def test_of_few_units_the_interval_of_a_mean_is_students() -> None:
+    sample = stats.norm.ppf((np.arange(12) + 0.5) / 12)
+    found = interval(sample.mean(), resampled_means(sample, 200_000), units=12)
+    assert (found.low, found.high) == pytest.approx(mean_interval(sample), rel=0.03)
+    plain = interval(sample.mean(), resampled_means(sample, 200_000))
+    assert found.high - found.low > 1.15 * (plain.high - plain.low)
+
+
+def test_one_unit_says_nothing_of_others() -> None:
+    assert interval(0.4, np.full(100, 0.4), units=1).method == "none"
+
+
 @given(st.integers(0, 1000), st.sampled_from((0.8, 0.95, 0.99)))
 def test_bca_is_scipys(seed: int, confidence: float) -> None:
     rng = np.random.default_rng(seed)
@@ -65,7 +77,7 @@ def test_bca_is_scipys(seed: int, confidence: float) -> None:
     assert_allclose(ours, (theirs.low, theirs.high), rtol=1e-12)
 
 
-def test_a_bias_of_more_than_a_quarter_of_the_standard_error_asks_for_bca() -> None:
+def test_a_bias_of_more_than_a_tenth_of_the_standard_error_asks_for_bca() -> None:
     asked: list[int] = []
 
     def jackknife() -> np.ndarray[Any, Any]:
@@ -73,8 +85,9 @@ def test_a_bias_of_more_than_a_quarter_of_the_standard_error_asks_for_bca() -> N
         return np.array([0.1, 0.2, 0.4])
 
     replicates = np.random.default_rng(0).normal(0, 1, 5000)
-    assert interval(0.2, replicates, jackknife=jackknife).method == "percentile"
+    assert interval(0.07, replicates, jackknife=jackknife).method == "percentile"
     assert not asked  # leaving out costs as much as resampling: only where it is needed
+    assert interval(0.13, replicates, jackknife=lambda: np.array([0.1, 0.2, 0.4])).method == "bca"
     corrected = interval(0.3, replicates, jackknife=jackknife)
     assert (corrected.method, len(asked)) == ("bca", 1)
     assert corrected.bias == pytest.approx(-0.3, abs=0.05)

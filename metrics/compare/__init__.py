@@ -1,0 +1,25 @@
+"""Two or more models on the same images: differences, their intervals, and a verdict. No detector is needed.
+
+Example:
+    >>> from metrics.compare import compare
+    >>> comparison = compare({"ssd": [(truth, ssd_1), (truth, ssd_2)], "fcos": [(truth, fcos_1), (truth, fcos_2)]})
+    >>> print(comparison)
+    >>> comparison.pairwise_to_frame()
+"""
+
+from metrics.compare.comparing import compare
+from metrics.compare.comparison import ClassValue, Comparison, Difference, Method, Standing
+from metrics.compare.groups import groups_by_folder
+from metrics.compare.influence import Influence, influence
+
+__all__ = [
+    "ClassValue",
+    "Comparison",
+    "Difference",
+    "Influence",
+    "Method",
+    "Standing",
+    "compare",
+    "groups_by_folder",
+    "influence",
+]
