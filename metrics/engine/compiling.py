@@ -233,4 +233,8 @@ def _write(name: str, code: bytes) -> None:
 
 @cache
 def _tell_once() -> None:
-    print("metrics: compiling kernels for this machine, once (about ten seconds) ...", file=sys.stderr, flush=True)
+    print(
+        "metrics: compiling kernels for this machine, once (about ten seconds) ...",
+        file=sys.stderr,
+        flush=True,
+    )
