@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from detectors.norm import BatchNorm
+
 
 class MbTiny(nn.Module):
     """A few small blocks, for small images and slow machines.
@@ -66,7 +68,7 @@ class MbTiny(nn.Module):
 def _full(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False),
-        nn.BatchNorm2d(channels_out),
+        BatchNorm(channels_out),
         nn.ReLU(inplace=True),
     )
 
@@ -74,10 +76,10 @@ def _full(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
 def _separable(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_in, 3, stride, padding=1, groups=channels_in, bias=False),
-        nn.BatchNorm2d(channels_in),
+        BatchNorm(channels_in),
         nn.ReLU(inplace=True),
         nn.Conv2d(channels_in, channels_out, 1, bias=False),
-        nn.BatchNorm2d(channels_out),
+        BatchNorm(channels_out),
         nn.ReLU(inplace=True),
     )
 

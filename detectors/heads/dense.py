@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from detectors.norm import BatchNorm
+
 Norm = Literal["none", "group", "batch"]
 Predictor = Literal["conv", "separable", "light"]
 
@@ -147,7 +149,7 @@ def _norm(norm: Norm, channels: int, levels: int) -> nn.ModuleList:
     """The normalisation of one layer: one for all levels, or one for each."""
     match norm:
         case "batch":
-            return nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(levels))
+            return nn.ModuleList(BatchNorm(channels) for _ in range(levels))
         case "group":
             return nn.ModuleList(
                 [nn.GroupNorm(max(1, channels // 8), channels)]
@@ -178,7 +180,7 @@ def _plain(channels_in: int, channels_out: int) -> nn.Sequential:
 def _separable(channels_in: int, channels_out: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_in, 3, padding=1, groups=channels_in, bias=False),
-        nn.BatchNorm2d(channels_in, eps=0.001, momentum=0.03),
+        BatchNorm(channels_in, eps=0.001, momentum=0.03),
         nn.ReLU6(inplace=True),
         nn.Conv2d(channels_in, channels_out, 1),
     )

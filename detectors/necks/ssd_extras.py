@@ -8,6 +8,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from detectors.norm import BatchNorm
+
 Block = Literal["batch", "plain", "separable"]
 
 
@@ -80,10 +82,10 @@ def _plain(ins: int, middle: int, outs: int, padded: bool = True) -> nn.Sequenti
 def _batch(ins: int, middle: int, outs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(ins, middle, 1, bias=False),
-        nn.BatchNorm2d(middle),
+        BatchNorm(middle),
         nn.ReLU(inplace=True),
         nn.Conv2d(middle, outs, 3, stride=2, padding=1, bias=False),
-        nn.BatchNorm2d(outs),
+        BatchNorm(outs),
         nn.ReLU(inplace=True),
     )
 

@@ -146,7 +146,13 @@ def test_prepare_takes_only_as_many_images_as_needed_and_none_where_nothing_is_t
 )
 def test_real_weights_load(shared_data, name, file, input):
     backbone = make_backbone(
-        BackboneConfig(name=name, weights=str(shared_data / "weights" / file), input=input, separable=True)
+        BackboneConfig(
+            name=name,
+            weights=str(shared_data / "weights" / file),
+            input=input,
+            separable=True,
+            base_channel=16,
+        )
     )
     with torch.no_grad():
         features = backbone.eval()(torch.rand(1, 3, 96, 96))
