@@ -18,6 +18,7 @@ import typer
 
 from bench.commands import compare, listing, run, scoring, settings, tune
 from bench.stopping import Stopped, listening
+from bench.typed import typed
 from metrics.errors import DetbenchError, InputError, InputWarning
 
 SEVERAL = ("--variant", "--set", "--space", "--objective")
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     _prepare_matplotlib()
     try:
-        with _signals(), _warnings(strict="--strict" in words):
+        with typed(words), _signals(), _warnings(strict="--strict" in words):
             code = app(args=each_with_its_option(words), standalone_mode=False, prog_name="python -m bench")
         return code if isinstance(code, int) else 0
     except BaseException as error:

@@ -7,7 +7,6 @@ import os
 import platform
 import shlex
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -166,8 +165,3 @@ def settings_by_content(value: Any) -> Any:
     if isinstance(value, str) and value and len(value) < 4096 and "\0" not in value and Path(value).is_file():
         return f"sha256:{file_digest(value)}"
     return value
-
-
-def started_by() -> list[str]:
-    """The words that followed the program's name on this process's command line."""
-    return list(sys.argv[1:])

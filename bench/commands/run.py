@@ -94,8 +94,9 @@ def _run(
     from bench.comparison import compare_runs, comparison_folder
     from bench.config import resolve
     from bench.progress import Progress
-    from bench.provenance import command_line, started_by
+    from bench.provenance import command_line
     from bench.run import Circumstances, images_of, open_configured, run
+    from bench.typed import typed_words
 
     # Every variant's settings are checked before the first is trained.
     for name in names:
@@ -110,7 +111,7 @@ def _run(
         progress=progress,
         stop=STOP,
         fresh=fresh,
-        command=command_line(started_by(), show_paths),
+        command=command_line(typed_words(), show_paths),
         show_paths=show_paths,
     )
     runs = []

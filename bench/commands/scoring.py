@@ -62,7 +62,8 @@ def command(
     """
     from bench.external import save_external
     from bench.log import remembered_warnings
-    from bench.provenance import command_line, started_by
+    from bench.provenance import command_line
+    from bench.typed import typed_words
     from metrics.evaluate import evaluate
     from metrics.formats.identity import parse_class_map
     from metrics.formats.recognise import read_detections, read_truth
@@ -81,7 +82,7 @@ def command(
         out,
         data=truth.stem,
         source=found.name,
-        command=command_line(started_by(), show_paths),
+        command=command_line(typed_words(), show_paths),
         warnings=tuple(told),
         show_paths=show_paths,
     )
