@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.compare import Comparison as Statistics
+from metrics.compare import Influence, Standing, compare, influence
+from metrics.errors import InputWarning
 from metrics.matching import MatchRule
 from metrics.tables import AnnotationTable
 from reports import shown
@@ -23,6 +27,10 @@ Images = Callable[[Any], NDArray[np.uint8]]
 """From an image's id in the truth to its pixels: (H, W, 3) uint8 RGB. May raise where the image is gone."""
 
 
+ALSO = ("ap50", "ap75", "ar_100", "olrp")
+"""Measures that get an interval beside AP."""
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """Models on the same truth, the best first.
@@ -33,6 +41,7 @@ class Comparison:
         images: where pictures come from; None where nobody knows.
         show_paths: whether absolute paths are shown in full.
         notes: what had to be decided to put them on one page.
+        resamples: how often the images are resampled for intervals; 0 for none.
     """
 
     models: tuple[Model, ...]
@@ -40,10 +49,15 @@ class Comparison:
     images: Images | None = None
     show_paths: bool = False
     notes: tuple[str, ...] = ()
+    resamples: int = 0
 
     @classmethod
     def of(
-        cls, runs: Sequence[RunFolder], images: Images | None = None, show_paths: bool = False
+        cls,
+        runs: Sequence[RunFolder],
+        images: Images | None = None,
+        show_paths: bool = False,
+        resamples: int = 0,
     ) -> Comparison:
         """Match and evaluate `runs`.
 
@@ -52,8 +66,46 @@ class Comparison:
         """
         models = group_models(runs)
         rule, notes = _rule([run.result for model in models for run in model.runs])
-        scored = tuple(tuple(Scored(run, rule) for run in model.runs) for model in models)
-        return cls(models, scored, images, show_paths, notes)
+        pairs = [(model, tuple(Scored(run, rule) for run in model.runs)) for model in models]
+        # By what the detections give, should a result.json say otherwise.
+        pairs.sort(key=lambda pair: _best_first([one.evaluation.headline["ap"] for one in pair[1]]))
+        models = tuple(replace(model, number=number) for number, (model, _) in enumerate(pairs))
+        return cls(models, tuple(scored for _, scored in pairs), images, show_paths, notes, resamples)
+
+    @cached_property
+    def statistics(self) -> Statistics | None:
+        """Intervals, and differences of pairs on the same resamples; None where none were asked for or nothing is
+        there to be found.
+        """
+        if not self.resamples or not self.scored[0][0].outcome.asked.any():
+            return None
+        runs = {
+            model.label: [one.matches for one in scored]
+            for model, scored in zip(self.models, self.scored, strict=True)
+        }
+        rule = self.scored[0][0].rule
+        also = [name.replace("ar_100", f"ar_{rule.max_dets[-1]}") for name in ALSO]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InputWarning)  # it says again what the notes say
+            return compare(runs, "ap", also=also, resamples=self.resamples)
+
+    @cached_property
+    def influence(self) -> Influence | None:
+        """What each image does to the difference of the two best models; None where there are no statistics on two."""
+        if self.statistics is None or len(self.models) < 2:
+            return None
+        runs = {
+            model.label: [one.matches for one in scored]
+            for model, scored in zip(self.models[:2], self.scored[:2], strict=True)
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InputWarning)
+            return influence(runs, self.models[0].label, self.models[1].label, "ap")
+
+    def standings(self, measure: str) -> list[Standing]:
+        """Each model's value and interval by a measure, in the models' order; only where there are statistics."""
+        assert self.statistics is not None
+        return [self.statistics.standing(model.label, measure) for model in self.models]
 
     @property
     def truth(self) -> AnnotationTable:
@@ -91,6 +143,14 @@ class Comparison:
         return max(len(model.runs) for model in self.models)
 
     @property
+    def marks_said(self) -> str:
+        """What a figure's small dots and bars are."""
+        if self.statistics is None:
+            return self.dots_said
+        bars = f"Bars are {self.statistics.method.confidence:.0%} intervals."
+        return f"{bars} {self.dots_said}".strip()
+
+    @property
     def dots_said(self) -> str:
         """What a figure's small dots are; empty where it has none."""
         return "The small dots are single seeds." if self.seeds > 1 else ""
@@ -102,6 +162,11 @@ class Comparison:
     def private(self, text: str) -> str:
         """`text` as it may be shown: literally, and without the paths that a reader need not know."""
         return shown.literal(text if self.show_paths else shown.without_paths(text))
+
+
+def _best_first(values: Sequence[float]) -> tuple[bool, float]:
+    middle = float(np.mean(values))
+    return math.isnan(middle), 0.0 if math.isnan(middle) else -middle
 
 
 def _rule(results: Sequence[RunResult]) -> tuple[MatchRule, tuple[str, ...]]:

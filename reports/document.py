@@ -25,7 +25,9 @@ from reports.sections import (
     data,
     errors,
     gallery,
+    pairs,
     reproducibility,
+    slices,
     thresholds,
     training,
     verdict,
@@ -41,15 +43,24 @@ class Document:
 
 
 def compose(
-    runs: Sequence[RunFolder], images: Images | None, *, title: str, max_bytes: int, show_paths: bool
+    runs: Sequence[RunFolder],
+    images: Images | None,
+    *,
+    title: str,
+    max_bytes: int,
+    show_paths: bool,
+    resamples: int,
 ) -> Document:
     """The report of `runs`; arguments as in `reports.html.write_report`."""
-    comparison = Comparison.of(runs, images, show_paths)
+    comparison = Comparison.of(runs, images, show_paths, resamples)
+    sliced = slices.slices_of(comparison)
     before = [
         verdict.section(comparison),
+        pairs.section(comparison),
         curves.section(comparison),
         thresholds.section(comparison),
         classes.section(comparison),
+        slices.section(comparison, sliced),
         errors.section(comparison),
         calibration.section(comparison),
     ]
@@ -63,7 +74,7 @@ def compose(
     bare = _page(comparison, title, _kept([*before, *after]))
     room = max_bytes - len(bare.encode()) - 20_000
     sections = _kept([*before, gallery.section(comparison, room), *after])
-    return Document(_page(comparison, title, sections), dict(_files(comparison, sections)))
+    return Document(_page(comparison, title, sections), dict(_files(comparison, sections, sliced)))
 
 
 def _kept(sections: Sequence[Section | None]) -> list[Section]:
@@ -84,12 +95,22 @@ def _page(comparison: Comparison, title: str, sections: Sequence[Section]) -> st
     return html.render(context)
 
 
-def _files(comparison: Comparison, sections: Sequence[Section]) -> Iterator[tuple[str, bytes | str]]:
+def _files(
+    comparison: Comparison, sections: Sequence[Section], sliced: slices.Slices
+) -> Iterator[tuple[str, bytes | str]]:
     scored = comparison.runs
-    yield from tables_of([each.run for each in scored], [each.evaluation for each in scored]).items()
+    folders, evaluations = [each.run for each in scored], [each.evaluation for each in scored]
+    yield from tables_of(folders, evaluations, comparison.statistics).items()
+    if comparison.statistics is not None:
+        yield "standings.csv", to_csv(comparison.statistics.to_frame())
+        if len(comparison.models) > 1:
+            yield "pairwise.csv", to_csv(comparison.statistics.pairwise_to_frame())
+    if comparison.influence is not None:
+        yield "influence.csv", to_csv(comparison.influence.to_frame())
     yield "curves.csv", to_csv(_curves(comparison))
     yield "thresholds.csv", to_csv(_thresholds(comparison))
     yield "confusion.csv", to_csv(errors.confusion_rows(comparison))
+    yield "slices.csv", to_csv(slices.rows(comparison, sliced))
     bins = _reliability(comparison)
     if len(bins):
         yield "reliability.csv", to_csv(bins)

@@ -20,6 +20,7 @@ from reports.scored import IOU, Scored
 
 GROUPS = (
     ("differ", "Where the models differ most", 5),
+    ("decides", "On which the lead rests", 3),
     ("worst", "Most errors", 3),
     ("unfound", "Missed by every model: hard, or not there", 3),
     ("unlabelled", "Found by every model, but not annotated", 3),
@@ -27,6 +28,11 @@ GROUPS = (
     ("best", "Fewest errors", 2),
 )
 """Short name, heading, and how many images at most."""
+
+_REASONS = {
+    "unfound": ("object that no model found", "objects that no model found"),
+    "unlabelled": ("detection that every model has", "detections that every model has"),
+}
 
 SIDE = 720
 """Longest side of an embedded picture in pixels."""
@@ -129,9 +135,12 @@ def choose(comparison: Comparison) -> list[Choice]:
     right = np.stack([run.images.right for run in first]).sum(0)
     total, spread = errors.sum(0), np.ptp(errors, axis=0)
     middle = float(np.median(total)) if total.size else 0.0
+    moved = comparison.influence
+    place = {image: at for at, image in enumerate(comparison.truth.catalog.image_ids)}
     unfound, unlabelled = agreed(first) if len(first) > 1 else np.zeros((2, errors.shape[1]), np.int64)
     orders: dict[str, list[int]] = {
         "differ": _falling(spread) if len(first) > 1 else [],
+        "decides": [place[image] for image in moved.top(20)] if moved is not None else [],
         "worst": _falling(total),
         "unfound": _falling(unfound),
         "unlabelled": _falling(unlabelled),
@@ -147,8 +156,15 @@ def choose(comparison: Comparison) -> list[Choice]:
             image = next((at for at in orders[name] if at not in taken), None)
             if step < most and image is not None:
                 taken.add(image)
-                number = int(reasons[name][image]) if name in reasons else None
-                choices.append(Choice(image, name, _why(name, errors[:, image], comparison.labels, number)))
+                why = _why(name, errors[:, image], comparison.labels)
+                if name in reasons:
+                    why = f"{shown.plural(int(reasons[name][image]), *_REASONS[name])}"
+                elif name == "decides" and moved is not None:
+                    gain = abs(float(moved.of_images[image]))
+                    why = (
+                        f"without it {comparison.labels[0]}'s lead is {shown.points(gain, 2)} points smaller"
+                    )
+                choices.append(Choice(image, name, why))
     return choices
 
 
@@ -187,11 +203,7 @@ def _falling(values: NDArray[np.int64]) -> list[int]:
     return [int(at) for at in np.argsort(-values, kind="stable") if values[at] > 0]
 
 
-def _why(group: str, errors: NDArray[np.int64], labels: Sequence[str], number: int | None) -> str:
-    if group == "unfound" and number is not None:
-        return shown.plural(number, "object") + " that no model found"
-    if group == "unlabelled" and number is not None:
-        return shown.plural(number, "detection") + " that every model has and the truth has not"
+def _why(group: str, errors: NDArray[np.int64], labels: Sequence[str]) -> str:
     if group == "differ":
         low, high = int(np.argmin(errors)), int(np.argmax(errors))
         return f"{labels[low]} {shown.plural(int(errors[low]), 'error')}, {labels[high]} {errors[high]}"

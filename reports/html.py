@@ -27,11 +27,12 @@ def write_report(
     title: str = "",
     max_mb: float = 8.0,
     show_paths: bool = False,
+    resamples: int = 1000,
 ) -> Path:
     """Write the page `out`, and beside it the tables and figures that it is made of.
 
-    Beside `out`: ``leaderboard.csv``, ``metrics.csv``, ``curves.csv``, ``thresholds.csv``, ``confusion.csv``,
-    ``reliability.csv``, ``images.csv``, ``training.csv``, and the figures as ``figures/*.svg`` and ``*.png``. The same runs and images
+    Beside `out`: every table as CSV (``leaderboard.csv``, ``metrics.csv``, ``standings.csv``, ``pairwise.csv`` and more,
+    each named where the page uses it) and every figure as ``figures/*.svg`` and ``*.png``. The same runs and images
     give the same bytes.
 
     Args:
@@ -41,6 +42,7 @@ def write_report(
         title: the page's heading; made from the data set's name if empty.
         max_mb: the page stays below this many megabytes (10**6 bytes): the gallery is thinned, and says by how many.
         show_paths: show absolute paths, which may hold a user's name, in full.
+        resamples: how often the images are resampled for intervals and differences; 0 for none.
 
     Returns:
         The path of the page.
@@ -53,7 +55,9 @@ def write_report(
 
     out = Path(out)
     page = out if out.suffix.lower() in (".html", ".htm") else out / "report.html"
-    document = compose(runs, images, title=title, max_bytes=int(max_mb * 1e6), show_paths=show_paths)
+    document = compose(
+        runs, images, title=title, max_bytes=int(max_mb * 1e6), show_paths=show_paths, resamples=resamples
+    )
     for name, content in document.files.items():
         write_whole(page.parent / name, content)
     return write_whole(page, document.html)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from metrics.compare import Comparison
 from metrics.evaluate import evaluate
 from metrics.evaluation import COCO_NAMES, Evaluation
 from reports.csv import to_csv
@@ -103,12 +104,38 @@ def metrics_rows(run: RunFolder, evaluation: Evaluation, model: str = "") -> pd.
     return tidy.reindex(columns=list(METRICS_COLUMNS))
 
 
-def tables_of(runs: Sequence[RunFolder], evaluations: Sequence[Evaluation]) -> dict[str, str]:
+def with_intervals(rows: pd.DataFrame, statistics: Comparison) -> pd.DataFrame:
+    """`metrics_rows` with the intervals of the models that have one run: there the model's interval is the run's.
+
+    Args:
+        rows: of any runs; ``model_id`` is the model's name in `statistics`.
+        statistics: of the models.
+    """
+    alone = {row.model for row in statistics.leaderboard if len(row.seeds) == 1}
+    known: dict[tuple[str, str, str], tuple[float, float, str, float]] = {}
+    for row in statistics.leaderboard:
+        if row.model in alone:
+            known[row.model, row.measure, ""] = (row.ci_low, row.ci_high, row.ci_method, row.se)
+    for of_class in statistics.class_values:
+        if of_class.model in alone:
+            place = (of_class.model, of_class.measure, of_class.class_name)
+            known[place] = (of_class.ci_low, of_class.ci_high, "percentile", of_class.se)
+    keys = zip(rows["model_id"], rows["metric"], rows["class_name"].fillna(""), strict=True)
+    nothing = (float("nan"), float("nan"), None, float("nan"))
+    found = [known.get(key, nothing) for key in keys]
+    columns = dict(zip(("ci_low", "ci_high", "ci_method", "se"), zip(*found, strict=True), strict=True))
+    return rows.assign(**{name: list(values) for name, values in columns.items()}) if found else rows
+
+
+def tables_of(
+    runs: Sequence[RunFolder], evaluations: Sequence[Evaluation], statistics: Comparison | None = None
+) -> dict[str, str]:
     """``leaderboard.csv`` (a row per run) and ``metrics.csv`` (a row per value) as text, by file name.
 
     Args:
         runs: all evaluated on the same truth.
         evaluations: of each run.
+        statistics: of their models, where they were measured.
     """
     labels = {run.result.name: model.label for model in group_models(runs) for run in model.runs}
     rows = [
@@ -117,9 +144,10 @@ def tables_of(runs: Sequence[RunFolder], evaluations: Sequence[Evaluation]) -> d
             zip(runs, evaluations, strict=True), key=lambda pair: pair[0].result.name
         )
     ]
+    tidy = pd.concat(rows, ignore_index=True)
     return {
         "leaderboard.csv": to_csv(leaderboard(runs)),
-        "metrics.csv": to_csv(pd.concat(rows, ignore_index=True)),
+        "metrics.csv": to_csv(tidy if statistics is None else with_intervals(tidy, statistics)),
     }
 
 

@@ -77,6 +77,7 @@ class Table:
         column_series: for each column the model that it is about, where it is about one.
         searchable: whether a field filters its rows.
         folded: whether it is folded away: a long one that only a few want.
+        series: the model that all of it is about: it hides with that model.
     """
 
     slug: str
@@ -86,6 +87,7 @@ class Table:
     column_series: tuple[int | None, ...] = ()
     searchable: bool = False
     folded: bool = False
+    series: int | None = None
 
     def __post_init__(self) -> None:
         for row in self.rows:

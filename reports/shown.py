@@ -71,6 +71,18 @@ def signed_points(value: float | None, digits: int = 1) -> str:
     return ("0" + text[2:] if float(text) == 0 else text).replace("-", "−")
 
 
+def interval(low: float, high: float) -> str:
+    """An interval of a fraction, in points: ``[36.6, 45.8]``; empty where it is not known."""
+    return f"[{points(low)}, {points(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
+
+
+def chance(p: float) -> str:
+    """A p-value: ``< .001``, ``.034``."""
+    if not math.isfinite(p):
+        return MISSING
+    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
 def count(value: float | None) -> str:
     """A whole number in groups of three, parted by a thin space: ``1 234 567``."""
     if value is None or not math.isfinite(value):

@@ -24,6 +24,8 @@ def dot_plot(
     values: Sequence[NDArray[np.float64]],
     axis: str,
     said: bool = False,
+    intervals: Sequence[NDArray[np.float64]] | None = None,
+    zero: bool = False,
 ) -> Figure:
     """Values of several models in rows, from a common axis in points.
 
@@ -36,6 +38,8 @@ def dot_plot(
         values: for each model (R, S) fractions, a column a seed; NaN is not drawn.
         axis: what is on the axis.
         said: write each mean beside its dot; for one dot a row.
+        intervals: for each model (R, 2) low and high, drawn as bars; NaN is not drawn.
+        zero: draw the line of no difference.
     """
     models = len(labels)
     single = models == 1
@@ -49,9 +53,14 @@ def dot_plot(
         ax.grid(False, axis="y")
         for row in range(len(rows)):
             ax.axhline(row, color=RULE, linewidth=0.8, zorder=0)
+        if zero:
+            ax.axvline(0, color=INK, linewidth=1)
         for number, label in enumerate(labels):
             at = np.arange(len(rows)) + (number - (models - 1) / 2) * step
             its, seeds = colour(number), 100 * values[number]
+            if intervals is not None:
+                low, high = 100 * intervals[number].T
+                ax.hlines(at, low, high, color=its, linewidth=2.2, alpha=0.75, gid=f"series-{number}")
             if seeds.shape[1] > 1:
                 ax.plot(
                     seeds.ravel(), np.repeat(at, seeds.shape[1]), "o", color=its, markersize=4,
@@ -73,7 +82,7 @@ def dot_plot(
                         )  # fmt: skip
         ax.set_yticks(range(len(rows)), [short(row, 22) for row in rows])
         ax.set_ylim(len(rows) - 0.45, -0.65 if said else -0.55)
-        ax.set_xlim(*_limits(values))
+        ax.set_xlim(*_limits([*values, *(intervals or [])]))
         ax.set_xlabel(axis)
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)

@@ -53,7 +53,7 @@ def section(comparison: Comparison) -> Section:
         method=(
             f"Detections scored {lowest:.3g} or more, the same for all models, are put into ten bins of about equally "
             f"many{first}; right means IoU of at least 0.5 with an object of its class, ignored detections are left out. "
-            "On the dotted line a score is the share of detections that are right. Bars are Wilson's 95 % intervals, if "
+            "On the dotted line a score is the share of detections that are right. Bars are Wilson's 95% intervals, if "
             "detections were independent; detections of one image are not quite. D-ECE (Küppers et al. 2020) is the "
             "mean distance from the line over ten bins of equal width, weighed by detections.",
             "Scores of models that were trained with different losses mean different things, which is why each model is "
@@ -137,6 +137,13 @@ def _tables(comparison: Comparison, curves: list[Reliability]) -> list[Table]:
             made.append(Row((Cell(f"{curve.low[at]:.3f}", float(curve.low[at])), *cells, count)))
         if made:
             tables.append(
-                Table(f"reliability-{number}", f"Reliability of {label}", columns, tuple(made), folded=True)
+                Table(
+                    f"reliability-{number}",
+                    f"Reliability of {label}",
+                    columns,
+                    tuple(made),
+                    folded=True,
+                    series=number,
+                )
             )
     return tables

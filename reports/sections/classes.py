@@ -47,8 +47,20 @@ def section(comparison: Comparison) -> Section:
         method=(
             "AP of a class is read as in the leaderboard, from that class alone. A class that has objects and no "
             "detection has AP 0; one without an object has none. The spread of a row is the highest less the lowest.",
+            *_how_sure(comparison),
         ),
         links=(Link("metrics.csv", "every class, IoU threshold and size"),),
+    )
+
+
+def _how_sure(comparison: Comparison) -> tuple[str, ...]:
+    if comparison.statistics is None:
+        return ()
+    method = comparison.statistics.method
+    return (
+        f"Small numbers are {method.confidence:.0%} intervals from {method.resamples:,} resamples of the {method.unit}s. "
+        "A difference on a class is more than chance if its interval and its p-value, after Benjamini and Hochberg's "
+        f"correction for the number of classes, say so; classes with fewer than {FEW} objects are left out of that.",
     )
 
 
@@ -60,9 +72,9 @@ def _class_figure(comparison: Comparison, values: list[Floats], present: np.ndar
         title = f"AP by class: the {DRAWN} of {len(present)} that differ most"
     drawing = dot_plot(
         "classes-ap", title, _finding(comparison, values, present), [comparison.classes[at] for at in drawn],
-        comparison.labels, [rows[drawn] for rows in values], "AP (points of 100)",
+        comparison.labels, [rows[drawn] for rows in values], "AP (points of 100)", intervals=_intervals(comparison, drawn),
     )  # fmt: skip
-    return replace(drawing, caption=comparison.dots_said)
+    return replace(drawing, caption=comparison.marks_said)
 
 
 def _size_figure(comparison: Comparison) -> Figure | None:
@@ -86,6 +98,30 @@ def _size_figure(comparison: Comparison) -> Figure | None:
         "sizes-ap", "AP by size of object", spread, [names[at] for at in known], comparison.labels,
         [rows[known] for rows in values], "AP (points of 100)",
     )  # fmt: skip
+
+
+def _intervals(comparison: Comparison, drawn: np.ndarray) -> list[Floats] | None:
+    """For each model (R, 2), the interval of each class that is drawn; None where none was measured."""
+    if comparison.statistics is None:
+        return None
+    ends = {
+        (row.model, row.class_name): (row.ci_low, row.ci_high) for row in comparison.statistics.class_values
+    }
+    names = comparison.truth.catalog.classes
+    return [np.array([ends[model.label, names[at]] for at in drawn]) for model in comparison.models]
+
+
+def _decided(comparison: Comparison) -> dict[str, str]:
+    """For each class which model is better than which, beyond chance; classes where none is are left out."""
+    if comparison.statistics is None:
+        return {}
+    labels = dict(zip((model.label for model in comparison.models), comparison.labels, strict=True))
+    said: dict[str, list[str]] = {}
+    for row in comparison.statistics.class_pairs:
+        if row.decisive:
+            better, worse = (row.model_a, row.model_b) if row.delta > 0 else (row.model_b, row.model_a)
+            said.setdefault(row.scope, []).append(f"{labels[better]} > {labels[worse]}")
+    return {name: shown.listed(pairs, 3) for name, pairs in said.items()}
 
 
 def _finding(comparison: Comparison, values: list[Floats], present: np.ndarray) -> str:
@@ -112,6 +148,15 @@ def _table(comparison: Comparison, values: list[Floats], asked: np.ndarray, obje
     columns = [Column("Class"), Column("Objects", numeric=True)]
     columns += [Column(label, numeric=True) for label in comparison.labels]
     columns += [Column("Spread", numeric=True)] if many else []
+    sure = comparison.statistics
+    decided = _decided(comparison)
+    if many and sure is not None:
+        columns.append(Column("More than chance"))
+    notes = {
+        (row.model, row.class_name): shown.interval(row.ci_low, row.ci_high)
+        for row in (sure.class_values if sure else ())
+    }
+    few = {row.class_name for row in (sure.class_values if sure else ()) if row.too_few}
     most = int(asked.max(initial=1)) or 1
     rows = []
     for at in np.flatnonzero(asked > 0):
@@ -128,10 +173,16 @@ def _table(comparison: Comparison, values: list[Floats], asked: np.ndarray, obje
                 bar=asked[at] / most,
             )
         )  # fmt: skip
-        cells += [Cell(shown.points(value), value, strong=many and value == best) for value in means]
+        name = comparison.truth.catalog.classes[at]
+        for model, value in zip(comparison.models, means, strict=True):
+            note = notes.get((model.label, name), "")
+            cells.append(Cell(shown.points(value), value, strong=many and value == best, note=note))
         cells += [Cell(shown.points(spread), spread)] if many else []
+        if many and sure is not None:
+            cells.append(Cell("too few to say" if name in few else decided.get(name, "tied")))
         rows.append(Row(tuple(cells)))
-    series = (None, None, *range(len(comparison.models)), *([None] if many else []))
+    after = len(columns) - 2 - len(comparison.models)
+    series = (None, None, *range(len(comparison.models)), *((None,) * after))
     strong = " Bold: the highest of its row, however small its lead." if many else ""
     return Table(
         "classes-table", f"AP by class, in points of 100.{strong}", tuple(columns), tuple(rows), column_series=series,

@@ -162,7 +162,7 @@ def _finding(comparison: Comparison, values: Sequence[Floats]) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f}\u202f%"
+    return f"{share:.0%}"
 
 
 def _means(seeds: Floats) -> Floats:
@@ -241,7 +241,7 @@ def _matrix(comparison: Comparison, number: int) -> Table:
     first = ", first run" if comparison.seeds > 1 else ""
     return Table(
         f"confusion-{number}", f"Confusion matrix of {label}{first}: rows what is there, columns what is said", columns,
-        tuple(rows), folded=True,
+        tuple(rows), folded=True, series=number,
     )  # fmt: skip
 
 

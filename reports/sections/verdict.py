@@ -12,6 +12,7 @@ from reports.comparison import Comparison, mean
 from reports.figures.dot_plot import dot_plot
 from reports.figures.lines import Axes, lines
 from reports.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.verdicts import brief, verdict
 
 COLUMNS = (
     ("ap", "AP"),
@@ -24,14 +25,6 @@ COLUMNS = (
 )
 """Short names and headings of the leaderboard; oLRP, of which less is better, is in the section on errors."""
 
-NEXT_TO_NOTHING = 0.01
-"""AP below which a model has not learnt to detect."""
-
-UNTESTED = (
-    "How far these numbers would move on other images was not measured here, so this page calls no difference "
-    "significant: read a small one as a tie."
-)
-
 
 def section(comparison: Comparison) -> Section:
     """The verdict and the leaderboard."""
@@ -40,17 +33,25 @@ def section(comparison: Comparison) -> Section:
     ranked = np.full((len(rows), len(rows), comparison.seeds), np.nan)
     for at, seeds in enumerate(values):
         ranked[at, at, : len(seeds)] = seeds
+    bars = None
+    if comparison.statistics is not None:
+        bars = [np.full((len(rows), 2), np.nan) for _ in rows]
+        for at, standing in enumerate(comparison.standings("ap")):
+            bars[at][at] = standing.ci_low, standing.ci_high
     figure = dot_plot(
-        "ap", f"AP on the {comparison.data.split} images", _brief(comparison), rows, rows, list(ranked),
-        "AP (points of 100)", said=True,
+        "ap", f"AP on the {shown.literal(comparison.data.split)} images", brief(comparison), rows, rows, list(ranked),
+        "AP (points of 100)", said=True, intervals=bars,
     )  # fmt: skip
+    warnings = _warnings(comparison)
     return Section(
         "verdict",
         "Verdict" if len(rows) > 1 else "Result",
         verdict(comparison),
-        figures=(replace(figure, caption=comparison.dots_said), _by_iou(comparison)),
+        figures=(replace(figure, caption=comparison.marks_said), _by_iou(comparison)),
         tables=(_leaderboard(comparison),),
-        warnings=_warnings(comparison),
+        warnings=warnings,
+        template="facts.html",
+        extra={"facts": [note for note in _notes(comparison) if note not in warnings]},
         method=(
             "AP is COCO's: the area under the envelope of precision over recall, read at 101 recalls, mean over IoU "
             "thresholds 0.50 to 0.95 in steps of 0.05 and over the classes that have objects; at most 100 detections "
@@ -58,14 +59,33 @@ def section(comparison: Comparison) -> Section:
             "96 x 96, L the larger ones. AR is the mean recall over the same thresholds at 100 detections. A dash is a value that is "
             "not defined, for instance because no object has that size.",
             "All numbers are measured anew from the runs' detections. Models are ordered by AP; runs that differ in "
-            "nothing but their seed are one model, and its numbers are the mean over its seeds. What is compared is "
-            + (
-                "training recipes, as far as these seeds show them."
-                if comparison.seeds > 1
-                else "these checkpoints."
+            "nothing but their seed are one model, and its numbers are the mean over its seeds.",
+            *_how_sure(comparison),
+        ),
+        links=(
+            Link("leaderboard.csv", "one row a run"),
+            Link("metrics.csv", "one row a value"),
+            *(
+                [Link("standings.csv", "one row a model and measure, with intervals")]
+                if comparison.statistics
+                else []
             ),
         ),
-        links=(Link("leaderboard.csv", "one row a run"), Link("metrics.csv", "one row a value")),
+    )
+
+
+def _how_sure(comparison: Comparison) -> tuple[str, ...]:
+    """What the intervals, letters and ranks mean; nothing where they were not measured."""
+    if comparison.statistics is None:
+        return ()
+    method = comparison.statistics.method
+    over = "images and seeds" if comparison.statistics.compared == "training recipes" else "images"
+    return (
+        f"Brackets hold {method.confidence:.0%} intervals over {over}, from {method.resamples:,} resamples of the "
+        f"{method.unit}s that are the same for all models (seed {method.seed}), each an exact evaluation. Two models "
+        "share a letter where neither beats the other: a difference is decisive only if its own interval, the interval "
+        "that holds for all pairs at once, and the p-value after Holm's correction all speak against chance. Ranks "
+        f"are those that {method.confidence:.0%} of the resamples give.",
     )
 
 
@@ -91,69 +111,6 @@ def _by_iou(comparison: Comparison) -> Figure:
     )  # fmt: skip
 
 
-def verdict(comparison: Comparison) -> str:
-    """Who has the highest AP, the differences to the others, and what was not measured; claims no significance."""
-    data, labels = comparison.data, comparison.labels
-    means = [mean(seeds) for seeds in comparison.headline("ap")]
-    where = f"{shown.plural(data.images, 'image')} with {shown.plural(data.objects, 'object')}"
-    if math.isnan(means[0]):
-        return f"AP is not defined here: the {data.split} split, {where}, has no object to be found."
-    ap50 = mean(comparison.headline("ap50")[0])
-    if len(labels) == 1:
-        return (
-            f"{labels[0]} reaches AP {shown.points(means[0])} and AP50 {shown.points(ap50)} on {where}"
-            f"{_seeds(comparison)}. There is nothing on this page to compare it with, and how far the number would "
-            "move on other images was not measured."
-        )
-    if means[0] == 0:
-        return f"No model found anything: AP is 0 for all {len(labels)} on {where}."
-    if means[0] < NEXT_TO_NOTHING:
-        return f"{_brief(comparison)} All of them find next to nothing, so their order means nothing."
-    return f"{_brief(comparison)} {_seeds_overlap(comparison)}{UNTESTED}"
-
-
-def _brief(comparison: Comparison) -> str:
-    """The order and the differences in one sentence."""
-    labels = comparison.labels
-    means = [mean(seeds) for seeds in comparison.headline("ap")]
-    best = shown.points(means[0])
-    if len(labels) == 1 or math.isnan(means[0]):
-        return f"{labels[0]} reaches AP {best}."
-    equal = [label for label, value in zip(labels, means, strict=True) if value == means[0]]
-    behind = [
-        f"{_lead(means[0] - value)} above {label} ({shown.points(value)})"
-        for label, value in zip(labels, means, strict=True)
-        if value < means[0]
-    ]
-    ahead = f", {shown.listed(behind, 4)}" if behind else ""
-    if len(equal) > 1:
-        return f"{shown.listed(equal)} share the highest AP, {best}{ahead}{_seeds(comparison)}."
-    return f"{labels[0]} has the highest AP, {best}{ahead}{_seeds(comparison)}."
-
-
-def _lead(difference: float) -> str:
-    """Of a positive difference; never 0.0."""
-    return shown.points(difference) if difference >= 0.0005 else "less than 0.1"
-
-
-def _seeds(comparison: Comparison) -> str:
-    counts = {len(model.runs) for model in comparison.models}
-    if counts == {1}:
-        return ""
-    number = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
-    return f" (means of {number} seeds)"
-
-
-def _seeds_overlap(comparison: Comparison) -> str:
-    """Whether the best model's seeds all lie above the next one's: plain to see, and no test."""
-    first, second = comparison.headline("ap")[:2]
-    if min(len(first), len(second)) < 2:
-        return ""
-    parted = first.min() > second.max()
-    names = f"{comparison.labels[0]} and {comparison.labels[1]}"
-    return f"The seeds of {names} {'do not overlap' if parted else 'overlap'}. "
-
-
 def _warnings(comparison: Comparison) -> list[str]:
     said = list(comparison.notes)
     for scored in comparison.runs:
@@ -168,10 +125,18 @@ def _warnings(comparison: Comparison) -> list[str]:
                 f"{shown.literal(result.name)}: result.json has another {shown.listed(wrong)} than its detections "
                 "give; this page shows what the detections give."
             )
-    images = comparison.data.images
-    if images < 50:
+    if comparison.statistics is not None:
+        said += [note for note in _notes(comparison) if note.startswith(f"{comparison.data.images:,} ")]
+    elif (images := comparison.data.images) < 50:
         said.append(f"{shown.plural(images, 'image')} cannot part models that are near each other.")
     return said
+
+
+def _notes(comparison: Comparison) -> list[str]:
+    """What the statistics ask a reader to know."""
+    if comparison.statistics is None:
+        return []
+    return [f"{shown.literal(note[0].upper() + note[1:])}." for note in comparison.statistics.notes]
 
 
 def _same(written: float | None, measured: float) -> bool:
@@ -188,10 +153,21 @@ def _leaderboard(comparison: Comparison) -> Table:
     rows = []
     for at, model in enumerate(comparison.models):
         cells = [Cell(comparison.labels[at], note=_note(comparison, at))]
+        standing = comparison.standings("ap")[at] if comparison.statistics is not None else None
+        if standing is not None and len(comparison.models) > 1:
+            ranks = (
+                f"{standing.rank_low} to {standing.rank_high}"
+                if standing.rank_low < standing.rank_high
+                else ""
+            )
+            cells.append(Cell(str(standing.rank), standing.rank, note=ranks))
+            cells.append(Cell(standing.letters))
         for name, _ in COLUMNS:
             seeds = headline[name][at]
             value = mean(seeds)
             spread = f"{shown.points(seeds.min())} to {shown.points(seeds.max())}" if len(seeds) > 1 else ""
+            if standing is not None:
+                spread = shown.interval(standing.ci_low, standing.ci_high)
             cells.append(
                 Cell(
                     shown.points(value),
@@ -208,19 +184,31 @@ def _leaderboard(comparison: Comparison) -> Table:
         cells.append(Cell(shown.big(budget.parameters), budget.parameters))
         cells.append(Cell(shown.duration(seconds), seconds))
         rows.append(Row(tuple(cells), series=at))
+    sure = comparison.statistics is not None
+    standing_columns = (Column("Rank", numeric=True), Column("Tie")) if sure and len(rows) > 1 else ()
     columns = (
         Column("Model"),
+        *standing_columns,
         *(Column(title, numeric=True) for _, title in COLUMNS),
         Column("Parameters", numeric=True),
         Column("Training", numeric=True),
     )
     spread = " The range below AP is that of the seeds." if comparison.seeds > 1 else ""
+    if sure:
+        spread = (
+            " Below AP its 95% interval; models that share a letter are tied."
+            if len(rows) > 1
+            else " Below AP its 95% interval."
+        )
     strong = " Bold: the highest of its column, however small its lead." if len(rows) > 1 else ""
     return Table("leaderboard", f"AP and AR in points of 100.{strong}{spread}", columns, tuple(rows))
 
 
 def _note(comparison: Comparison, at: int) -> str:
     model = comparison.models[at]
-    seeds = shown.plural(len(model.runs), "seed") if comparison.seeds > 1 else ""
+    seeds = ""
+    if comparison.seeds > 1:
+        values = [shown.points(float(value)) for value in comparison.headline("ap")[at]]
+        seeds = f"{shown.plural(len(model.runs), 'seed')}: {', '.join(values)}"
     partial = "partial" if any(result.status == "partial" for result in model.results) else ""
     return ", ".join(word for word in (seeds, partial) if word)

@@ -80,7 +80,7 @@ def test_tables_sort_and_copy_models_hide_the_slider_counts_and_the_gallery_open
         const board = document.getElementById("leaderboard");
         const names = () => [...board.tBodies[0].rows].map((row) => row.cells[0].querySelector("bdi").textContent);
         out.first = names();
-        const head = board.tHead.rows[0].cells[1];
+        const head = [...board.tHead.rows[0].cells].find((cell) => cell.textContent.trim() === "AP");
         head.querySelector("button").click();
         out.falling = [names(), head.getAttribute("aria-sort")];
         head.querySelector("button").click();
@@ -114,8 +114,9 @@ def test_tables_sort_and_copy_models_hide_the_slider_counts_and_the_gallery_open
         out.open = [dialog.open, dialog.querySelector("h4 bdi").textContent];
         dialog.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight" }));
         out.next = dialog.querySelector("h4 bdi").textContent;
+        const closed = new Promise((done) => dialog.addEventListener("close", done));
         dialog.close();
-        await wait(50);
+        await closed;
         out.focus = document.activeElement.textContent;
         out.shots = all(".shot > h4 > bdi").map((name) => name.textContent);
         answer(out);
@@ -126,9 +127,9 @@ def test_tables_sort_and_copy_models_hide_the_slider_counts_and_the_gallery_open
     assert said["rising"] == [first[::-1], "ascending"]
     assert said["last"] == [first, None]
     table, markdown, latex = said["copied"]
-    assert table.splitlines()[0].startswith("Model,AP,AP50,")
+    assert table.splitlines()[0].startswith("Model,Rank,Tie,AP,AP50,")
     assert [line.split(",")[0] for line in table.splitlines()[1:]] == first
-    assert 0 < float(table.splitlines()[1].split(",")[1]) < 1
+    assert 0 < float(table.splitlines()[1].split(",")[3]) < 1
     assert markdown.splitlines()[1].startswith("| --- | ---: |")
     assert latex.startswith("\\begin{tabular}{lrrr")
     assert latex.count("\\\\") == 4

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("no_drawing")
 
 @pytest.fixture
 def comparison(runs):
-    return Comparison.of(runs, lambda image: picture(runs[0].truth, image))
+    return Comparison.of(runs, lambda image: picture(runs[0].truth, image), resamples=100)
 
 
 def test_images_are_chosen_once_and_those_where_models_differ_most_first(comparison):

@@ -10,6 +10,7 @@ from collections import Counter
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from pages import cells, every, parsed, part, words
 from synthetic_runs import found_in, picture, run_in, truth_of
@@ -119,28 +120,99 @@ def test_the_same_runs_in_any_order_give_the_same_bytes(runs, page, tmp_path):
     ] == []
 
 
-def test_the_verdict_says_the_differences_and_claims_no_significance(runs, page):
-    said = words(part(parsed(page), "verdict"))
-    means = {}
+def means_of(runs):
+    """AP of each variant, mean over its seeds; best first."""
+    of = {}
     for run in runs:
-        means.setdefault(run.result.variant, []).append(run.result.headline["ap"])
-    order = sorted(((np.mean(values), name) for name, values in means.items()), reverse=True)
-    (best, name), *others = order
+        of.setdefault(run.result.variant, []).append(run.result.headline["ap"])
+    return sorted(((float(np.mean(values)), name) for name, values in of.items()), reverse=True)
+
+
+def test_without_resamples_the_verdict_says_the_differences_and_claims_no_significance(
+    runs, tmp_path, no_drawing
+):
+    page = write_report(runs, tmp_path, resamples=0)
+    said = words(part(parsed(page), "verdict"))
+    (best, name), *others = means_of(runs)
     assert f"{name} has the highest AP, {100 * best:.1f}, " in said
     for value, other in others:
         assert f"{100 * (best - value):.1f} above {other} ({100 * value:.1f})" in said
     assert "calls no difference significant" in said
-    assert not re.search(r"significantly|p ?[<=] ?0?\.\d", said)
+    assert not re.search(r"significantly|p ?[<=] ?0?\.\d|\[\d", said)
+    assert not (tmp_path / "pairwise.csv").exists()
+
+
+def test_of_few_images_the_verdict_decides_nothing(runs, page):
+    tree = parsed(page)
+    (best, name), *_ = means_of(runs)
+    said = words(part(tree, "verdict"))
+    assert re.search(rf"{name} has the highest AP, {100 * best:.1f} \[\d+\.\d, \d+\.\d\]\.", said)
+    assert "With 16 images nothing can be decided." in said
+    assert "too few images to call any difference more than chance" in words(part(tree, "pairs"))
+    assert {row[-1] for row in cells(tree, "pairs-table")} == {"too few images"}
+    assert {row[2] for row in cells(tree, "leaderboard")} == {"a"}
+
+
+def test_the_verdict_and_the_tables_say_the_same_of_every_pair(tmp_path, no_drawing):
+    truth = truth_of(60, ["a", "b"], seed=5)
+    runs = [
+        run_in(tmp_path, truth, name, skill)
+        for name, skill in (("weak", 0.2), ("good", 0.8), ("better", 0.82))
+    ]
+    page = write_report(runs, tmp_path / "out")
+    tree = parsed(page)
+    rows = pd.read_csv(page.parent / "pairwise.csv")
+    assert list(rows.columns)[:16] == [
+        "model_a",
+        "model_b",
+        "metric",
+        "scope",
+        "delta",
+        "ci_low",
+        "ci_high",
+        "sim_low",
+        "sim_high",
+        "p_raw",
+        "p_adj",
+        "adjust",
+        "p_a_gt_b",
+        "mdd",
+        "test",
+        "B",
+    ]
+    pairs = rows[(rows["metric"] == "ap") & (rows["scope"] == "all") & (rows["test"] == "bootstrap")]
+    ap = {run.result.variant: run.result.headline["ap"] for run in runs}
+    letters = {row[0].split(" ")[0]: row[2] for row in cells(tree, "leaderboard")}
+    said = words(part(tree, "verdict"))
+    for pair, cell in zip(pairs.itertuples(), cells(tree, "pairs-table"), strict=True):
+        assert pair.delta == pytest.approx(ap[pair.model_a] - ap[pair.model_b])
+        assert cell[0] == f"{pair.model_a} − {pair.model_b}"
+        assert cell[1].startswith(f"{100 * pair.delta:+.1f}")
+        assert cell[-1] == (f"{pair.model_a} is better" if pair.decisive else "tied")
+        assert bool(set(letters[pair.model_a]) & set(letters[pair.model_b])) == (not pair.decisive)
+        assert pair.sim_low <= pair.ci_low or pair.sim_high >= pair.ci_high
+    leader = pairs.iloc[0]["model_a"]
+    beaten = pairs[(pairs["model_a"] == leader) & pairs["decisive"]]["model_b"]
+    assert list(beaten) == ["weak"]
+    assert "It beats weak by" in said
+    # One run a model: its interval is the run's, and stands beside the run's value.
+    metrics = pd.read_csv(page.parent / "metrics.csv")
+    own = metrics[(metrics["model_id"] == "good") & (metrics["metric"] == "ap")]
+    assert ((own["ci_low"] < own["value"]) & (own["value"] < own["ci_high"])).all()
+    assert metrics[metrics["metric"] == "ar_small"]["ci_low"].isna().all()
+    # What each image does to the lead: leaving one out changes it by its influence.
+    moved = pd.read_csv(page.parent / "influence.csv")
+    assert (moved["influence"] + moved["delta_without"]).to_numpy() == pytest.approx(pairs.iloc[0]["delta"])
 
 
 def test_the_leaderboard_holds_the_means_of_the_seeds(runs, page):
     rows = {row[0].split(" ")[0]: row for row in cells(parsed(page), "leaderboard")}
     for variant in ("ssd", "retinanet", "fcos"):
         values = [run.result.headline for run in runs if run.result.variant == variant]
-        low, high = (100 * bound(value["ap"] for value in values) for bound in (min, max))
-        mean = 100 * np.mean([value["ap"] for value in values])
-        assert rows[variant][1] == f"{mean:.1f} {low:.1f} to {high:.1f}"
-        assert rows[variant][2] == f"{100 * np.mean([value['ap50'] for value in values]):.1f}"
+        ap = [100 * value["ap"] for value in values]
+        assert rows[variant][0] == f"{variant} 2 seeds: {ap[0]:.1f}, {ap[1]:.1f}"
+        assert rows[variant][3].split(" ")[0] == f"{np.mean(ap):.1f}"
+        assert rows[variant][4] == f"{100 * np.mean([value['ap50'] for value in values]):.1f}"
 
 
 def test_the_sliders_counts_are_those_of_the_table_at_the_same_score(runs, page):
@@ -252,7 +324,7 @@ def test_fault_row_15_scores_that_are_no_probabilities_are_said_and_the_rest_sta
     tree = parsed(page)
     assert "Not measured, because scores are no probabilities" in words(part(tree, "calibration"))
     assert not (page.parent / "reliability.csv").exists()
-    assert cells(tree, "leaderboard")[0][1] == f"{100 * runs[0].result.headline['ap']:.1f}"
+    assert cells(tree, "leaderboard")[0][1].split(" ")[0] == f"{100 * runs[0].result.headline['ap']:.1f}"
     assert "F1 over all classes is highest for logits" in words(part(tree, "thresholds"))
 
 
@@ -274,8 +346,13 @@ def test_fault_row_36_two_equal_models_share_the_lead(tmp_path, no_drawing):
     truth = truth_of(8, ["a", "b"])
     found = found_in(truth, 0.7, 0)
     runs = [run_in(tmp_path, truth, name, 0.7, found=found) for name in ("one", "two")]
-    said = words(part(parsed(write_report(runs, tmp_path / "out")), "verdict"))
-    assert "one and two share the highest AP" in said
+    tree = parsed(write_report(runs, tmp_path / "out"))
+    said = words(part(tree, "verdict"))
+    assert "nothing can be decided" in said
+    assert [row[1:3] for row in cells(tree, "leaderboard")] == [["1 1 to 2", "a"], ["1 1 to 2", "a"]]
+    assert cells(tree, "pairs-table")[0][1].startswith("0.0")
+    page = write_report(runs, tmp_path / "unmeasured", resamples=0)
+    assert "one and two share the highest AP" in words(part(parsed(page), "verdict"))
 
 
 def test_budgets_that_differ_are_said_and_equal_ones_too(runs, page, tmp_path, no_drawing):
@@ -286,6 +363,23 @@ def test_budgets_that_differ_are_said_and_equal_ones_too(runs, page, tmp_path, n
     said = words(part(parsed(write_report(other, tmp_path / "out")), "budget"))
     assert "Budgets differ in epochs: " in said
     assert "a difference in AP may be one of budget" in said
+
+
+def test_kinds_of_object_are_those_of_the_truth_and_each_is_measured(runs, page):
+    tree = parsed(page)
+    truth = runs[0].truth
+    asked = int((~truth.ignored).sum())
+    rows = cells(tree, "slices-table")
+    by = {}
+    for name, axis, objects, *_ in rows[:-1]:
+        by.setdefault(axis, {})[name] = int(objects)
+    assert len(by) == 4
+    assert all(sum(counts.values()) == asked for counts in by.values())
+    edge = (
+        (truth.boxes.min(1) <= 2) | (truth.boxes[:, 2] >= 318) | (truth.boxes[:, 3] >= 238)
+    ) & ~truth.ignored
+    assert by["Nearness to the border"]["at the border"] == edge.sum()
+    assert re.search(r"matters most for", words(part(tree, "slices")))
 
 
 def test_badges_say_what_to_keep_in_mind(runs, page, tmp_path, no_drawing):

@@ -1,0 +1,61 @@
+"""Differences with their intervals: what lies clear of the line of no difference is more than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+from numpy.typing import NDArray
+
+from reports.figures.drawing import INK, MUTED, PAPER, RULE, axes, figure
+from reports.page import Figure
+from reports.shown import short
+
+
+def forest(
+    slug: str,
+    title: str,
+    finding: str,
+    rows: Sequence[str],
+    values: NDArray[np.float64],
+    decisive: Sequence[bool],
+) -> Figure:
+    """One row a difference: a filled diamond where it is decisive, an open one where it is not.
+
+    Args:
+        slug: unique on the page.
+        title: what it shows.
+        finding: what is to be seen in it.
+        rows: R names, from top to bottom.
+        values: (R, 5) fractions: difference; low and high of its own interval; low and high of the one for all pairs.
+        decisive: of each.
+    """
+
+    def draw(canvas: Canvas) -> None:
+        (ax,) = axes(canvas)
+        ax.grid(False, axis="y")
+        delta, low, high, wide_low, wide_high = 100 * values.T
+        at = np.arange(len(rows))
+        for row in range(len(rows)):
+            ax.axhline(row, color=RULE, linewidth=0.8, zorder=0)
+        ax.axvline(0, color=INK, linewidth=1.2)
+        ax.hlines(at, wide_low, wide_high, color=MUTED, linewidth=1)
+        ax.hlines(at, low, high, color=INK, linewidth=3)
+        for x, y, sure in zip(delta, at, decisive, strict=True):
+            ax.plot(
+                x,
+                y,
+                "D",
+                color=INK,
+                markersize=7,
+                markerfacecolor=INK if sure else PAPER,
+                markeredgewidth=1.4,
+            )
+        ax.set_yticks(at, [short(row, 30) for row in rows])
+        ax.set_ylim(len(rows) - 0.45, -0.55)
+        ax.set_xlabel("difference of AP (points of 100)")
+        ax.tick_params(axis="y", length=0)
+        ax.spines["left"].set_visible(False)
+
+    return figure(slug, title, finding, 66 + 28 * len(rows), draw)
