@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -67,10 +68,7 @@ def build(config: RetinaNetConfig, num_classes: int) -> DenseDetector:
     """RetinaNet: anchors on a feature pyramid, focal loss against easy background."""
     backbone = make_backbone(config.backbone)
     neck = pyramid(config.head.neck, backbone.channels, backbone.strides, config.head.channels, config.levels)
-    corner = config.grid == "corner"
-    rule = octave_anchors(neck.strides, config.anchor_scale, config.octaves, config.ratios, rounded=corner)
-    shapes = config.shapes or rule
-    priors = GridPriors(shapes, neck.strides, "pixel", *(("floor", 0.0) if corner else ("stride", 0.5)))
+    priors = make_priors(config, neck.strides)
     coder = DeltaCoder()
     overlap = OverlapAssigner(config.positive, config.positive - config.band, forced="tied")
     assigner = overlap if config.assigner == "overlap" else adaptive(config.assigner)
@@ -102,3 +100,12 @@ def build(config: RetinaNetConfig, num_classes: int) -> DenseDetector:
     )
     load_detector(detector, config.weights)
     return detector
+
+
+def make_priors(config: RetinaNetConfig, strides: Sequence[int]) -> GridPriors:
+    """The anchors that the settings describe, for levels of these strides."""
+    corner = config.grid == "corner"
+    rule = octave_anchors(strides, config.anchor_scale, config.octaves, config.ratios, rounded=corner)
+    return GridPriors(
+        config.shapes or rule, strides, "pixel", *(("floor", 0.0) if corner else ("stride", 0.5))
+    )

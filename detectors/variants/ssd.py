@@ -96,7 +96,7 @@ def build(config: SSDConfig, num_classes: int) -> DenseDetector:
             config.neck_block,
             config.unpadded,
         )
-    priors = _priors(config, neck.strides)
+    priors = make_priors(config, neck.strides)
     overlap = OverlapAssigner(config.positive, config.positive, forced="own")
     assigner = overlap if config.assigner == "overlap" else adaptive(config.assigner)
     coder, class_loss = DeltaCoder(centre=0.1, size=0.2), CrossEntropyLoss(config.negatives)
@@ -126,7 +126,8 @@ def build(config: SSDConfig, num_classes: int) -> DenseDetector:
     return detector
 
 
-def _priors(config: SSDConfig, strides: Sequence[int]) -> GridPriors:
+def make_priors(config: SSDConfig, strides: Sequence[int]) -> GridPriors:
+    """The default boxes that the settings describe, for levels of these strides."""
     spacing: Spacing = "stride" if config.steps else "fit"
     strides = config.steps or strides
     if config.shapes:

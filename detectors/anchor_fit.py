@@ -1,0 +1,272 @@
+"""How well priors fit the boxes of a data set, and better priors: clustered, or sought among a rule's settings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from detectors.space import Choice, Range
+from detectors.types import DenseOutput
+from metrics.errors import InputError
+from metrics.iou import box_iou
+
+Floats = NDArray[np.float64]
+
+SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, math.inf)}
+"""COCO's sizes of objects, by area in square pixels of the network's input; the lower end belongs to a size."""
+
+_AT_ONCE = 2**25
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fit:
+    """How well a set of priors fits G objects.
+
+    Attributes:
+        best_iou: (G,) of each object, its IoU with the prior that overlaps it most.
+        level: (G,) the feature level of that prior, 0 the finest.
+        area: (G,) of the objects, in square pixels of the network's input.
+        threshold: IoU from which on the assigner gives a prior to an object.
+        levels: number of priors of each level.
+    """
+
+    best_iou: Floats
+    level: NDArray[np.int64]
+    area: Floats
+    threshold: float
+    levels: tuple[int, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean of the best IoU; NaN without objects."""
+        return _mean(self.best_iou)
+
+    @property
+    def recall(self) -> float:
+        """Share of objects that some prior overlaps at the threshold or more; NaN without objects."""
+        return _mean(self.best_iou >= self.threshold)
+
+    @property
+    def unreached(self) -> NDArray[np.int64]:
+        """Places of the objects that no prior overlaps at the threshold, the worst first.
+
+        An assigner that does not force a best prior on each object never teaches these.
+        """
+        missed = np.flatnonzero(self.best_iou < self.threshold)
+        return missed[np.argsort(self.best_iou[missed], kind="stable")]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """``group``, ``objects``, ``mean_iou``, ``recall``: of all objects, by size, and by the best prior's level."""
+        groups = {"all": np.ones(len(self.area), dtype=bool)}
+        for name, (low, high) in SIZES.items():
+            groups[name] = (self.area >= low) & (self.area < high)
+        for level in range(len(self.levels)):
+            groups[f"level {level}"] = self.level == level
+        return [
+            {
+                "group": name,
+                "objects": int(of.sum()),
+                "mean_iou": _mean(self.best_iou[of]),
+                "recall": _mean(self.best_iou[of] >= self.threshold),
+            }
+            for name, of in groups.items()
+        ]
+
+
+def measure_fit(boxes: Floats, priors: Tensor, levels: Sequence[int], threshold: float = 0.5) -> Fit:
+    """The best IoU of each object over all priors, wherever the priors stand in the image.
+
+    Args:
+        boxes: (G, 4) xyxy in pixels of the network's input.
+        priors: (A, 4) xyxy, level by level.
+        levels: number of priors of each level; they sum to A.
+        threshold: IoU at which the assigner takes a prior as positive.
+
+    Raises:
+        InputError: boxes that are not (G, 4), or levels that do not sum to the priors.
+    """
+    boxes = np.asarray(boxes, dtype=np.float64)
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise InputError(f"boxes: expected shape (G, 4), got {boxes.shape}")
+    if sum(levels) != len(priors):
+        raise InputError(f"levels: {tuple(levels)} sum to {sum(levels)}, but there are {len(priors)} priors")
+    best, which = np.zeros(len(boxes)), np.zeros(len(boxes), dtype=np.int64)
+    at_once = max(1, _AT_ONCE // max(1, len(priors)))
+    for start in range(0, len(boxes), at_once):
+        part = torch.from_numpy(boxes[start : start + at_once]).float()
+        iou, prior = box_iou(part, priors.cpu().float()).max(dim=1)
+        best[start : start + at_once], which[start : start + at_once] = iou.numpy(), prior.numpy()
+    level = np.searchsorted(np.cumsum(levels), which, side="right")
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return Fit(best, level.astype(np.int64), area, threshold, tuple(levels))
+
+
+@torch.no_grad()
+def priors_of(detector: nn.Module, image_size: tuple[int, int]) -> tuple[Tensor, tuple[int, ...]]:
+    """The priors (A, 4) of a dense detector for images of (height, width), and how many each level has."""
+    training = detector.training
+    device = next(detector.parameters()).device
+    output = detector.eval()(torch.zeros(1, 3, *image_size, device=device))
+    detector.train(training)
+    if not isinstance(output, DenseOutput):
+        raise InputError(f"{type(detector).__name__}: not a dense detector, so it has no priors")
+    return output.priors, output.levels
+
+
+def shape_iou(a: Floats, b: Floats) -> Floats:
+    """(N, M) IoU of boxes with one centre, from their (width, height): (N, 2) and (M, 2), all positive."""
+    shared = np.minimum(a[:, None], b[None]).prod(axis=2)
+    union = a.prod(axis=1)[:, None] + b.prod(axis=1)[None] - shared
+    ratio: Floats = shared / union
+    return ratio
+
+
+def cluster(shapes: Floats, k: int, seed: int = 0, rounds: int = 100) -> Floats:
+    """k-means of box shapes with 1 - IoU as distance (Redmon and Farhadi 2017, section 2, dimension clusters).
+
+    Started by k-means++ (each next centre drawn by its distance from those before), so that a few rounds settle.
+
+    Args:
+        shapes: (G, 2) width and height of the objects, positive.
+        k: clusters; no more than there are different shapes.
+        seed: of the start.
+        rounds: at most so many.
+
+    Returns:
+        (k, 2) width and height, the smallest area first; a cluster's is the geometric mean of its members'.
+
+    Raises:
+        InputError: fewer than k different shapes, or a shape without width or height.
+    """
+    shapes = np.asarray(shapes, dtype=np.float64)
+    if not (shapes > 0).all():
+        raise InputError("shapes: widths and heights must be above 0; leave out boxes without area")
+    different = len(np.unique(shapes, axis=0))
+    if different < k:
+        raise InputError(f"k: {k} clusters of {different} different shapes; ask for at most {different}")
+    draw = np.random.default_rng(seed)
+    centres = shapes[draw.integers(len(shapes))][None]
+    while len(centres) < k:
+        away = (1 - shape_iou(shapes, centres).max(axis=1)).clip(min=0)
+        centres = np.concatenate([centres, shapes[draw.choice(len(shapes), p=away / away.sum())][None]])
+    owner = np.full(len(shapes), -1)
+    for _ in range(rounds):
+        nearest = shape_iou(shapes, centres).argmax(axis=1)
+        if (nearest == owner).all():
+            break
+        owner = nearest
+        logs = [
+            np.log(shapes[owner == c]).mean(axis=0) if (owner == c).any() else np.log(centres[c])
+            for c in range(k)
+        ]
+        centres = np.exp(np.stack(logs))
+    ordered: Floats = centres[np.argsort(centres.prod(axis=1), kind="stable")]
+    return ordered
+
+
+def refine(shapes: Floats, start: Floats, seed: int = 0, steps: int = 1000, threshold: float = 0.5) -> Floats:
+    """Better prior shapes by random small changes, each kept if it does not make the fit worse.
+
+    What is raised is the mean, over objects, of the best IoU plus the share of objects at the threshold: recall is
+    what the assigner needs, and the mean leads the way there.
+
+    Args:
+        shapes: (G, 2) width and height of the objects.
+        start: (k, 2) the shapes to begin with, for example `cluster`'s.
+        seed: of the changes.
+        steps: how many are tried.
+        threshold: IoU at which the assigner takes a prior as positive.
+
+    Returns:
+        (k, 2), never of a lower fit than `start`, the smallest area first.
+    """
+
+    def worth(candidate: Floats) -> float:
+        best = shape_iou(shapes, candidate).max(axis=1)
+        return float(best.mean() + (best >= threshold).mean())
+
+    draw = np.random.default_rng(seed)
+    kept, value = start.copy(), worth(start)
+    for step in range(steps):
+        spread = 0.3 * (1 - step / steps) + 0.01
+        changed = kept * np.exp(draw.normal(scale=spread, size=kept.shape) * (draw.random(kept.shape) < 0.5))
+        if (now := worth(changed)) >= value:
+            kept, value = changed, now
+    return kept[np.argsort(kept.prod(axis=1), kind="stable")]
+
+
+def by_level(
+    shapes: Floats, strides: Sequence[int], image_size: tuple[int, int]
+) -> list[list[tuple[float, float]]]:
+    """Prior shapes shared out over feature levels, small ones to fine levels, as even as can be.
+
+    Args:
+        shapes: (k, 2) width and height in pixels, the smallest area first; k is a multiple of the levels.
+        strides: of the levels.
+        image_size: (height, width); no shape may be larger.
+
+    Returns:
+        For each level (width, height), rounded to a tenth of a pixel: what the setting `shapes` takes.
+
+    Raises:
+        InputError: shapes that cannot be shared out evenly (RetinaNet's head has as many at every level).
+    """
+    each, left = divmod(len(shapes), len(strides))
+    if left or not each:
+        raise InputError(
+            f"{len(shapes)} shapes for {len(strides)} levels; ask for a multiple, such as {len(strides) * max(1, each)}"
+        )
+    height, width = image_size
+    limited = np.minimum(shapes, [width, height]).round(1)
+    return [[(float(w), float(h)) for w, h in level] for level in limited.reshape(len(strides), each, 2)]
+
+
+def search(
+    worth: Callable[[dict[str, Any]], float],
+    space: Mapping[str, Range | Choice],
+    start: Mapping[str, Any],
+    trials: int = 200,
+    seed: int = 0,
+) -> tuple[dict[str, Any], float]:
+    """The best of many settings of a rule for priors: first anywhere in the space, then nearer and nearer the best.
+
+    Args:
+        worth: how good settings are; higher is better.
+        space: where to look, by the setting's name.
+        start: what they are now: the first trial, so that the result is never worse.
+        trials: how many are tried.
+        seed: of the draws.
+
+    Returns:
+        The best settings and what they are worth; the earliest of equals.
+    """
+    draw = np.random.default_rng(seed)
+    best, value = dict(start), worth(dict(start))
+    for trial in range(1, trials):
+        reach = 1.0 if trial < trials // 2 else 0.25 * (1 - trial / trials) + 0.02
+        tried = {name: _draw(part, best[name], reach, draw) for name, part in space.items()}
+        if (now := worth({**start, **tried})) > value:
+            best, value = {**start, **tried}, now
+    return best, value
+
+
+def _draw(space: Range | Choice, now: Any, reach: float, draw: np.random.Generator) -> Any:
+    """Anything of the space if `reach` is 1; else near `now`, within that share of the range."""
+    if isinstance(space, Choice):
+        return space.options[draw.integers(len(space.options))] if draw.random() < max(reach, 0.2) else now
+    low, high = (math.log(space.low), math.log(space.high)) if space.log else (space.low, space.high)
+    middle = math.log(now) if space.log else now
+    half = (high - low) * reach
+    value = draw.uniform(max(low, middle - half), min(high, middle + half))
+    return float(min(space.high, max(space.low, math.exp(value) if space.log else value)))
+
+
+def _mean(values: NDArray[Any]) -> float:
+    return float(values.mean()) if len(values) else math.nan
