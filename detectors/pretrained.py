@@ -66,7 +66,7 @@ _FCOS: _Rules = (
     (r"head\.regression_head\.conv\.(\d+)\.(.*)", r"head.box_tower.norms.<\1//3>.0.\2"),
 )
 
-_OF_2020 = "head.classification_head.conv.6.weight"
+OF_2020 = "head.classification_head.conv.6.weight"
 """A key that only torchvision's first file of RetinaNet has, which numbers the ReLUs of the towers, too."""
 _EPSILON = 1e-5
 
@@ -114,7 +114,7 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if rules is None:
         return dict(state)
     renamed = {_renamed(key, rules): tensor for key, tensor in state.items()}
-    if rules is _RETINANET and _OF_2020 in state:
+    if rules is _RETINANET and OF_2020 in state:
         # Trained when torchvision's frozen BatchNorm had no epsilon: taken off here, the layer's own restores it.
         for key in [key for key in renamed if key.endswith("running_var")]:
             renamed[key] = renamed[key] - _EPSILON
