@@ -160,7 +160,7 @@ def scored(
         outcome.label[kept],
         outcome.score[kept],
         outcome.true[kept],
-        np.where(outcome.true, outcome.iou, 0.0)[kept],
+        np.where(outcome.true, np.minimum(outcome.iou, 1.0), 0.0)[kept],
     )
 
 

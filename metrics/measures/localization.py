@@ -100,7 +100,7 @@ def localized(matches: Matches, area: str | None = None) -> Localized:
 
     overlap = np.zeros(len(found) + 1)  # the last place stands for no detection
     pairs = neighbours(truth, found, single, rows[rows >= 0], ANY)
-    overlap[pairs.row] = pairs.iou
+    overlap[pairs.row] = np.minimum(pairs.iou, 1.0)  # a rounding error above 1 is 1
     label = found.label if matches.rule.by_class else np.zeros_like(found.label)
     right = np.append(label, -1)[rows] == matches.object_label[objects]
     return Localized(objects, rows, overlap[rows], right)

@@ -221,7 +221,8 @@ def _curve(outcome: Outcome, label: int, iou: float) -> LRPCurve:
     ends = np.flatnonzero(np.append(score[1:] != score[:-1], len(score) > 0))
     true = np.cumsum(hit, dtype=np.int64)[ends]
     false = ends + 1 - true
-    localization = np.cumsum(np.where(hit, 1 - outcome.iou[part][counts], 0.0))[ends]
+    # The IoU of a box with itself can exceed 1 by a rounding error.
+    localization = np.cumsum(np.where(hit, np.maximum(1 - outcome.iou[part][counts], 0.0), 0.0))[ends]
     positives = outcome.positives[label]
     # N_TP + N_FP + N_FN is positives + false, for every object is found or missed.
     error = (localization / (1 - iou) + false + (positives - true)) / (

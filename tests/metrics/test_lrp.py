@@ -102,6 +102,19 @@ def test_the_objects_as_detections_have_no_error(scene: Scene) -> None:
     assert_allclose(lrp.error[~np.isnan(lrp.error)], 0, atol=1e-9)
 
 
+def test_a_box_that_rounding_makes_better_than_perfect_has_no_error() -> None:
+    catalog = Catalog.of([1], ["cat"])
+    box = [[0.0, 48.3, 45.64573801, 30.38759895]]  # found by Hypothesis
+    rng = np.random.default_rng(0)
+    boxes = np.vstack([box, np.c_[rng.random((300, 2)) * 50, 1 + rng.random((300, 2)) * 50]])
+    for one in boxes[:, None]:
+        truth = AnnotationTable.of(catalog, [0], [0], one)
+        found = DetectionTable(catalog, np.zeros(1, int), np.zeros(1, int), one, np.ones(1))
+        best = optimal_lrp(match(truth, found))
+        assert best.error[0] >= 0
+        assert best.localization[0] >= 0
+
+
 def one_object(*found: tuple[list[float], float]) -> tuple[AnnotationTable, DetectionTable]:
     catalog = Catalog.of([1], ["cat", "dog"])
     boxes = np.array([box for box, _ in found], float).reshape(-1, 4)
