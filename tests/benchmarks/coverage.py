@@ -126,6 +126,7 @@ def simulate(
     resamples: int = 500,
     seeds: int = 1,
     permutations: int = 200,
+    seed: int = 1,
 ) -> Simulated:
     """Compare two models on many test sets.
 
@@ -138,8 +139,9 @@ def simulate(
         resamples: B.
         seeds: trainings of each model: each draws its own skill, 0.15 around the model's log odds.
         permutations: label swaps.
+        seed: of the test sets.
     """
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seed)
     values, differences = defaultdict(list), defaultdict(list)
     called, swapped = [], []
     for number in range(sets):
