@@ -17,6 +17,9 @@ from metrics.tables import AnnotationTable, Catalog, DetectionTable
 SIDES = (0.0, 1.0, 8.0, 31.5, 32.0, 33.0, 64.0, 96.0, 100.0)
 """Widths and heights. 32 x 32 = 1024 and 96 x 96 = 9216, and so is 288 x 32."""
 
+ON_A_BOUNDARY = ((32.0, 32.0), (16.0, 64.0), (96.0, 96.0), (64.0, 144.0))
+"""Widths and heights of boxes whose own area is exactly 1024 or 9216."""
+
 CORNERS = (-4.0, 0.0, 0.1, 8.0, 16.0, 32.0, 48.3)
 """Left and top sides: few, so that boxes coincide and overlap by simple fractions."""
 
@@ -50,7 +53,8 @@ def boxes(least_side: float = 0.0) -> st.SearchStrategy[NDArray[np.float64]]:
     sides = [side for side in SIDES if side >= least_side]
     corner, side = st.sampled_from(CORNERS), st.sampled_from(sides)
     near = st.floats(1.0, 60.0, allow_nan=False).filter(lambda value: value >= least_side)
-    return st.tuples(corner, corner, side | near, side | near).map(np.array)
+    shape = st.sampled_from(ON_A_BOUNDARY) | st.tuples(side | near, side | near)
+    return st.tuples(corner, corner, shape).map(lambda drawn: np.array([*drawn[:2], *drawn[2]]))
 
 
 @st.composite
