@@ -15,6 +15,9 @@ from metrics.iou import (
     aligned_generalized_box_iou,
 )
 
+BoxLossName = Literal["smooth_l1", "l1", "iou", "giou", "diou", "ciou"]
+"""What a user calls each."""
+
 
 class BoxLoss(Protocol):
     """What a misplaced box costs."""
@@ -74,7 +77,7 @@ class OverlapLoss:
         return 1 - self._overlap(coder.decode(codes, priors), boxes)
 
 
-def box_loss(kind: Literal["smooth_l1", "l1", "iou", "giou", "diou", "ciou"], beta: float = 1.0) -> BoxLoss:
+def box_loss(kind: BoxLossName, beta: float = 1.0) -> BoxLoss:
     """The box loss that a user names; `beta` is that of smooth L1."""
     if kind == "smooth_l1":
         return SmoothL1Loss(beta)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -14,8 +14,6 @@ from detectors.space import Choice, Range
 Side = Annotated[float, Field(gt=0)]
 Shapes = tuple[tuple[tuple[Side, Side], ...], ...]
 """For each level (width, height) of its priors in pixels."""
-
-BoxLossName = Literal["smooth_l1", "l1", "iou", "giou", "diou", "ciou"]
 
 
 class FocalConfig(Config):

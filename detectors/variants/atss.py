@@ -11,7 +11,7 @@ from detectors.backbones import make_backbone
 from detectors.coders import DeltaCoder
 from detectors.dense import DenseConfig, DenseDetector
 from detectors.heads.dense import SharedHead
-from detectors.losses.box import box_loss
+from detectors.losses.box import BoxLossName, box_loss
 from detectors.losses.classification import FocalLoss
 from detectors.losses.quality import CenternessLoss
 from detectors.necks.pan import pyramid
@@ -20,7 +20,7 @@ from detectors.pretrained import load_detector
 from detectors.priors import GridPriors, octave_anchors
 from detectors.registry import variant
 from detectors.space import Choice, Range
-from detectors.variants._shared import BoxLossName, FocalConfig, HeadConfig
+from detectors.variants._shared import FocalConfig, HeadConfig
 
 
 class ATSSConfig(DenseConfig):

@@ -12,7 +12,7 @@ from detectors.backbones import make_backbone
 from detectors.coders import DistanceCoder
 from detectors.dense import DenseConfig, DenseDetector
 from detectors.heads.dense import SharedHead
-from detectors.losses.box import box_loss
+from detectors.losses.box import BoxLossName, box_loss
 from detectors.losses.classification import FocalLoss
 from detectors.losses.quality import CenternessLoss
 from detectors.necks.pan import pyramid
@@ -43,9 +43,7 @@ class FCOSConfig(DenseConfig):
     """Where a cell's point is: in its middle, or at its upper left corner, as in torchvision's model."""
     link: Literal["exp", "relu"] = "exp"
     """From the network's number to a distance."""
-    box_loss: Annotated[
-        Literal["smooth_l1", "l1", "iou", "giou", "diou", "ciou"], Choice("iou", "giou", "ciou")
-    ] = "giou"
+    box_loss: Annotated[BoxLossName, Choice("iou", "giou", "ciou")] = "giou"
     """What a misplaced box costs."""
     nms: NMSConfig = NMSConfig(score=0.05, iou=0.6, max_dets=100)
 

@@ -12,7 +12,7 @@ from detectors.backbones import make_backbone
 from detectors.coders import DistributionCoder
 from detectors.dense import DenseConfig, DenseDetector
 from detectors.heads.dense import SharedHead
-from detectors.losses.box import box_loss
+from detectors.losses.box import BoxLossName, box_loss
 from detectors.losses.classification import QualityFocalLoss
 from detectors.losses.distribution import DistributionFocalLoss, SumOfLosses
 from detectors.necks.pan import pyramid
@@ -21,7 +21,7 @@ from detectors.pretrained import load_detector
 from detectors.priors import GridPriors, points
 from detectors.registry import variant
 from detectors.space import Choice, Range
-from detectors.variants._shared import BoxLossName, HeadConfig
+from detectors.variants._shared import HeadConfig
 
 
 class GFLConfig(DenseConfig):

@@ -13,7 +13,7 @@ from detectors.backbones import make_backbone
 from detectors.coders import DeltaCoder
 from detectors.dense import CandidatesConfig, DenseConfig, DenseDetector
 from detectors.heads.dense import LevelHead, Predictor
-from detectors.losses.box import box_loss
+from detectors.losses.box import BoxLossName, box_loss
 from detectors.losses.classification import CrossEntropyLoss
 from detectors.necks.fpn import FPN
 from detectors.necks.pan import PAN, pyramid
@@ -23,7 +23,7 @@ from detectors.pretrained import load_detector
 from detectors.priors import GridPriors, Spacing, default_boxes
 from detectors.registry import variant
 from detectors.space import Choice, Range
-from detectors.variants._shared import BoxLossName, Shapes
+from detectors.variants._shared import Shapes
 
 
 class SSDConfig(DenseConfig):
