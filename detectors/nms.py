@@ -66,8 +66,10 @@ class NMS:
         if self.config.agnostic:
             across: Tensor = nms(boxes, scores, self.config.iou)
             return across
-        by_class: Tensor = batched_nms(boxes, scores, groups, self.config.iou)
-        return by_class
+        if boxes.device.type == "cpu":
+            return _class_by_class(boxes, scores, groups, self.config.iou)
+        together: Tensor = batched_nms(boxes, scores, groups, self.config.iou)
+        return together.sort().values
 
     def _fade(self, boxes: Tensor, scores: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
         """Faded scores of all, and the places of those that stay above the floor, best first.
@@ -101,6 +103,20 @@ def _best(candidates: Detections, floor: float, top_k: int) -> tuple[Tensor, Ten
     scores, order = torch.sort(candidates.scores, descending=True, stable=True)
     order = order[(scores > floor)][:top_k]
     return candidates.boxes[order], candidates.scores[order], candidates.labels[order]
+
+
+def _class_by_class(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float) -> Tensor:
+    """Places of what stays of boxes sorted by falling score, best first.
+
+    What `torchvision.ops.batched_nms` finds, but equal scores keep their order however many boxes there are, overlaps
+    are those of the boxes as they are (there those of boxes moved apart, and rounded), and the time is less: boxes
+    meet none of another class, nor are all of them searched for each class.
+    """
+    order = groups.argsort(stable=True)
+    counts = torch.unique_consecutive(groups[order], return_counts=True)[1].tolist()
+    parts = zip(boxes[order].split(counts), scores[order].split(counts), order.split(counts), strict=True)
+    stays = [places[nms(own, best, threshold)] for own, best, places in parts]
+    return torch.cat([order[:0], *stays]).sort().values
 
 
 def _grouped(groups: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bench.candidates import Candidates
@@ -45,36 +44,10 @@ def suppress(candidates: Candidates, config: NMSConfig) -> NDArray[np.int64]:
 
     parts = [(int(a), int(b)) for a, b in itertools.pairwise(edges) if b > a]
     for_each(work, parts)
-    rows = np.flatnonzero(state == _KEPT)
-    return rows if config.agnostic else _cut_many(rows, start, score, floor, config)
+    return np.flatnonzero(state == _KEPT)
 
 
 _KEPT = 2
-_MANY = 1000
-"""Above so many candidates of an image `torchvision.ops.batched_nms` takes class by class."""
-
-
-def _cut_many(
-    rows: NDArray[np.int64],
-    start: NDArray[np.int64],
-    score: NDArray[np.float32],
-    floor: float,
-    config: NMSConfig,
-) -> NDArray[np.int64]:
-    """Rows with the images of many candidates in torchvision's order: there its sort is free to swap equal scores."""
-    above = np.concatenate([[0], np.cumsum(score > floor)])[start]
-    many = np.flatnonzero(np.minimum(np.diff(above), config.top_k) > _MANY)
-    if not len(many):
-        return rows
-    edges = np.searchsorted(rows, start)
-    parts = []
-    for image in range(len(start) - 1):
-        own = rows[edges[image] : edges[image + 1]]
-        if image in many:
-            order = torch.from_numpy(score[own]).sort(descending=True)[1]
-            own = own[order.numpy()][: config.max_dets]
-        parts.append(own)
-    return np.concatenate(parts)
 
 
 @kernel
@@ -92,49 +65,29 @@ def _suppress_images(
     top_k: int,
     max_dets: int,
 ) -> int:
-    """Set `state` to 2 where a candidate is kept; all is computed in float32, as `torchvision.ops.nms` does.
-
-    Where there are many and classes are told apart, `max_dets` is left to `_cut_many`.
-
-    Up to 1000 candidates `torchvision.ops.batched_nms` tells classes apart by moving the boxes of each to a place of
-    their own; the sums are rounded, which decides overlaps that are nearly the threshold. Above, it takes class by class.
-    """
+    """Set `state` to 2 where a candidate is kept; all is computed in float32, as `torchvision.ops.nms` does."""
     kept = 0
     for image in range(first, last):
         begin = start[image]
         end = begin
         while end < start[image + 1] and end - begin < top_k and score[end] > floor:
             end += 1
-        many = end - begin > 1000
-        moved = agnostic == 0 and not many
-        lowest = np.float32(0)
-        highest = np.float32(-np.inf)
-        for row in range(begin, end):
-            state[row] = 1
-            for k in range(4):
-                lowest = min(lowest, boxes[row, k])
-                highest = max(highest, boxes[row, k])
-        across = agnostic == 1 or (moved and lowest < 0)
-        step = highest + np.float32(1) if moved else np.float32(0)
+        state[begin:end] = 1
         found = 0
         for row in range(begin, end):
             if state[row] != 1:
                 continue
-            if found == max_dets and (agnostic == 1 or not many):
+            if found == max_dets:
                 state[row] = 0
                 continue
             state[row] = 2
             found += 1
-            move = np.float32(label[row]) * step
-            x1, y1 = boxes[row, 0] + move, boxes[row, 1] + move
-            x2, y2 = boxes[row, 2] + move, boxes[row, 3] + move
+            x1, y1, x2, y2 = boxes[row]
             area = (x2 - x1) * (y2 - y1)
             for other in range(row + 1, end):
-                if state[other] != 1 or (label[other] != label[row] and not across):
+                if state[other] != 1 or (agnostic == 0 and label[other] != label[row]):
                     continue
-                shift = np.float32(label[other]) * step
-                u1, v1 = boxes[other, 0] + shift, boxes[other, 1] + shift
-                u2, v2 = boxes[other, 2] + shift, boxes[other, 3] + shift
+                u1, v1, u2, v2 = boxes[other]
                 width = max(np.float32(0), min(x2, u2) - max(x1, u1))
                 height = max(np.float32(0), min(y2, v2) - max(y1, v1))
                 common = width * height

@@ -52,6 +52,16 @@ def test_hard_suppression_is_the_loop_over_boxes(seed, iou, agnostic, score, top
     assert kept.boxes.tolist() == found.boxes[expected].tolist()
 
 
+@pytest.mark.parametrize("n", [30, 3000])
+def test_equal_scores_keep_their_order(n):
+    apart = torch.arange(n, dtype=torch.float32)[:, None] * 10 + torch.tensor([0.0, 0.0, 5.0, 5.0])
+    labels = torch.arange(n) * 7 % 3
+    found = Detections(apart, torch.full((n,), 0.5), labels)
+    kept = NMS(NMSConfig(max_dets=n))(found)
+    assert kept.boxes.tolist() == apart.tolist()
+    assert kept.labels.tolist() == labels.tolist()
+
+
 @given(seed=st.integers(0, 10_000))
 def test_hard_suppression_is_torchvisions(seed):
     found = candidates(seed)
