@@ -5,26 +5,16 @@ Nothing here runs code that a file brings along: JSON, CSV and Parquet are read,
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import (
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-)
+from pydantic import AwareDatetime, Field
 
 from metrics.errors import InputError
 from metrics.tables import AnnotationTable, DetectionTable
 from reports.files import write_whole, write_whole_by
+from reports.stored import Measured, Part, Settings, Stored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,39 +22,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION: Literal[1] = 1
 """The version that `RunResult` describes; a change in the meaning of any field raises it."""
 
-Document = dict[str, Any]
-Migration = Callable[[Document], Document]
 
-MIGRATIONS: Mapping[int, Migration] = {}
-"""From each older version to the next: ``MIGRATIONS[1]`` turns a document of version 1 into one of version 2."""
-
-
-def _nan_to_none(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _plain(value: Any) -> Any:
-    """Settings as JSON can say them: tuples are lists, paths are text, what is not a finite number is null."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, Path):
-        return value.as_posix()
-    return _nan_to_none(value)
-
-
-Measured = Annotated[float | None, BeforeValidator(_nan_to_none)]
-"""A number, or None where it is not defined or not known; NaN and infinities become None."""
-
-Settings = Annotated[dict[str, Any], BeforeValidator(_plain), PlainSerializer(_plain)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
-
-
-class DataFacts(_Part):
+class DataFacts(Part):
     """The images that a run was evaluated on."""
 
     name: str
@@ -83,7 +42,7 @@ class DataFacts(_Part):
     """What was dropped, clipped or odd, with counts."""
 
 
-class Budget(_Part):
+class Budget(Part):
     """What a run was given. None where it is not known: detections that were made elsewhere."""
 
     epochs: Measured = None
@@ -100,7 +59,7 @@ class Budget(_Part):
     """Settings that were tried on validation data before these were chosen."""
 
 
-class Environment(_Part):
+class Environment(Part):
     """Where a run ran. Empty or None where it is not known."""
 
     python: str = ""
@@ -118,11 +77,14 @@ class Environment(_Part):
     """Whether that checkout had changes that are in no commit."""
 
 
-class RunResult(_Part):
+class RunResult(Stored):
     """A run: what it was, what it scored, and its cause.
 
     Frozen, closed to unknown keys. In JSON every number is finite; null says "not defined" or "not known".
     """
+
+    KIND: ClassVar = "run's result"
+    MEND: ClassVar = "run again"
 
     schema_version: Literal[1] = SCHEMA_VERSION
     name: str = Field(min_length=1)
@@ -146,71 +108,6 @@ class RunResult(_Part):
     started: AwareDatetime | None = None
     finished: AwareDatetime | None = None
     status: Literal["complete", "partial"] = "complete"
-
-    def to_json(self) -> str:
-        """Sorted, indented, UTF-8, one final newline: the same result is the same bytes."""
-        document = self.model_dump(mode="json")
-        return json.dumps(document, ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str | bytes, where: str = "result.json") -> Self:
-        """Read what `to_json` wrote, by this version of the program or an older one.
-
-        Args:
-            text: the document.
-            where: how an error names it.
-
-        Raises:
-            InputError: not JSON, of a newer version, or not a result; the message names the place.
-        """
-        return cls._from_document(_parse(text, where), where)
-
-    @classmethod
-    def _from_document(cls, document: Document, where: str) -> Self:
-        current = migrate(document, where=where)
-        try:
-            return cls.model_validate(current)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(step) for step in first["loc"])
-            more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-            message = f"{where}: {place}: {first['msg']}{more}; the file is damaged or was edited: run again"
-            raise InputError(message) from error
-
-
-def migrate(
-    document: Document,
-    migrations: Mapping[int, Migration] = MIGRATIONS,
-    to: int = SCHEMA_VERSION,
-    where: str = "result.json",
-) -> Document:
-    """A document of an older schema as one of version `to`; `document` is left as it was.
-
-    Raises:
-        InputError: its version is missing, newer than `to`, or too old for any migration; the versions are named.
-    """
-    version = document.get("schema_version")
-    if not isinstance(version, int) or isinstance(version, bool):
-        raise InputError(
-            f"{where}: schema_version: expected a whole number, got {version!r}; is it a detbench run?"
-        )
-    if version > to:
-        raise InputError(
-            f"{where}: has schema version {version}, and this detbench reads up to version {to}; "
-            "upgrade detbench, or make the run again with this one"
-        )
-    oldest = to
-    while oldest - 1 in migrations:
-        oldest -= 1
-    if version < oldest:
-        raise InputError(
-            f"{where}: has schema version {version}, and this detbench reads versions {oldest} to {to}; "
-            "make the run again"
-        )
-    current = dict(document)
-    for step in range(version, to):
-        current = {**migrations[step](dict(current)), "schema_version": step + 1}
-    return current
 
 
 class RunFolder:
@@ -250,7 +147,7 @@ class RunFolder:
                 f"{folder}: holds no {cls.RESULT}, so no run was finished here; "
                 "run the same command again and it goes on where it stopped"
             )
-        return cls(folder, RunResult.from_json(_read(file), where=str(file)))
+        return cls(folder, RunResult.load(file))
 
     @cached_property
     def truth(self) -> AnnotationTable:
@@ -308,30 +205,3 @@ def save_result(
         write_whole(folder / RunFolder.HISTORY, history.to_csv(index=False, lineterminator="\n"))
     write_whole(folder / RunFolder.RESULT, result.to_json())
     return RunFolder.open(folder)
-
-
-def _read(file: Path) -> bytes:
-    # A result is some kilobytes; whatever is far larger is something else and would only fill the memory.
-    limit = 64 * 2**20
-    size = file.stat().st_size
-    if size > limit:
-        raise InputError(
-            f"{file}: {size} bytes is no run's result (at most {limit}); give the folder of a run"
-        )
-    return file.read_bytes()
-
-
-def _parse(text: str | bytes, where: str) -> Document:
-    try:
-        document = json.loads(text, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise InputError(f"{where}: is nested too deeply to be a run's result") from None
-    except ValueError as error:
-        raise InputError(f"{where}: is not JSON ({error}); the file is damaged: run again") from error
-    if not isinstance(document, dict):
-        raise InputError(f"{where}: expected an object, got {type(document).__name__}; is it a detbench run?")
-    return document
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number; a value that is not defined is null")

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from metrics.errors import InputError, MachineError
 from reports.files import write_whole, write_whole_by
-from reports.results import SCHEMA_VERSION, DataFacts, RunFolder, RunResult, migrate, save_result
+from reports.results import SCHEMA_VERSION, DataFacts, RunFolder, RunResult, save_result
+from reports.stored import migrate
 
 
 def result(**changes: object) -> RunResult:
@@ -36,25 +37,25 @@ json_values = st.recursive(
 def test_what_was_written_is_what_is_read(config, headline, name):
     before = result(config=config, headline=headline, variant=name)
     text = before.to_json()
-    assert RunResult.from_json(text) == before
-    assert RunResult.from_json(text).to_json() == text
+    assert RunResult.from_json(text, "here") == before
+    assert RunResult.from_json(text, "here").to_json() == text
 
 
 def test_nan_is_null_in_json_and_none_in_python():
     before = result(headline={"ap": 0.5, "ap_small": math.nan})
     assert json.loads(before.to_json())["headline"] == {"ap": 0.5, "ap_small": None}
-    assert RunResult.from_json(before.to_json()).headline["ap_small"] is None
+    assert RunResult.from_json(before.to_json(), "here").headline["ap_small"] is None
 
 
 def test_settings_that_are_tuples_and_paths_come_back_as_json_says_them():
     before = result(config={"image": {"size": (3, 4)}, "weights": Path("a") / "b.pth"})
     assert before.config == {"image": {"size": [3, 4]}, "weights": "a/b.pth"}
-    assert RunResult.from_json(before.to_json()) == before
+    assert RunResult.from_json(before.to_json(), "here") == before
 
 
 def test_times_keep_their_zone():
     when = datetime(2026, 3, 1, 14, 5, tzinfo=UTC)
-    assert RunResult.from_json(result(finished=when).to_json()).finished == when
+    assert RunResult.from_json(result(finished=when).to_json(), "here").finished == when
     with pytest.raises(ValueError, match="timezone"):
         result(finished=when.replace(tzinfo=None))
 
@@ -90,7 +91,7 @@ def test_fault_row_56_a_newer_schema_is_refused_naming_both_versions():
     with pytest.raises(
         InputError, match=f"schema version 7, and this detbench reads up to version {SCHEMA_VERSION}"
     ):
-        RunResult.from_json(json.dumps(document))
+        RunResult.from_json(json.dumps(document), "here")
 
 
 def test_fault_row_56_an_older_schema_is_migrated_step_by_step():
@@ -99,14 +100,14 @@ def test_fault_row_56_an_older_schema_is_migrated_step_by_step():
         2: lambda old: {key: value for key, value in old.items() if key != "ap"},
     }
     old = {"schema_version": 1, "ap": 0.5}
-    assert migrate(old, steps, to=3) == {"schema_version": 3, "headline": {"ap": 0.5}}
+    assert migrate(old, steps, to=3, where="here") == {"schema_version": 3, "headline": {"ap": 0.5}}
     assert old == {"schema_version": 1, "ap": 0.5}
-    assert migrate({"schema_version": 2, "ap": 1}, steps, to=3) == {"schema_version": 3}
+    assert migrate({"schema_version": 2, "ap": 1}, steps, to=3, where="here") == {"schema_version": 3}
 
 
 def test_fault_row_56_a_schema_too_old_for_any_migration_is_refused_naming_the_versions():
     with pytest.raises(InputError, match="schema version 1, and this detbench reads versions 2 to 3"):
-        migrate({"schema_version": 1}, {2: dict}, to=3)
+        migrate({"schema_version": 1}, {2: dict}, to=3, where="here")
 
 
 def test_a_saved_run_opens_by_its_folder_or_its_file(tmp_path):

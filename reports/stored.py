@@ -1,0 +1,154 @@
+"""What lies on disk as one JSON file: checked when it is read, the same bytes for the same facts, versions named.
+
+Nothing here runs code that a file brings along.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+
+from metrics.errors import InputError
+
+Document = dict[str, Any]
+Migration = Callable[[Document], Document]
+
+
+def _nan_to_none(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _plain(value: Any) -> Any:
+    """Settings as JSON can say them: tuples are lists, paths are text, what is not a finite number is null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, Path):
+        return value.as_posix()
+    return _nan_to_none(value)
+
+
+Measured = Annotated[float | None, BeforeValidator(_nan_to_none)]
+"""A number, or None where it is not defined or not known; NaN and infinities become None."""
+
+Settings = Annotated[dict[str, Any], BeforeValidator(_plain), PlainSerializer(_plain)]
+
+
+class Part(BaseModel):
+    """Plain facts: frozen, closed to unknown keys, every number finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class Stored(Part):
+    """Facts that are a file of their own; subclasses have a field ``schema_version``, whose default is the current one.
+
+    In JSON every number is finite; null says "not defined" or "not known".
+    """
+
+    KIND: ClassVar[str]
+    """How an error calls it: ``run's result``."""
+    MEND: ClassVar[str]
+    """What a user does about a damaged one: ``run again``."""
+    MIGRATIONS: ClassVar[Mapping[int, Migration]] = {}
+    """From each older version to the next: ``MIGRATIONS[1]`` turns a document of version 1 into one of version 2."""
+
+    def to_json(self) -> str:
+        """Sorted, indented, UTF-8, one final newline: the same facts are the same bytes."""
+        document = self.model_dump(mode="json")
+        return json.dumps(document, ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes, where: str) -> Self:
+        """Read what `to_json` wrote, by this version of the program or an older one.
+
+        Args:
+            text: the document.
+            where: how an error names it.
+
+        Raises:
+            InputError: not JSON, of a newer version, or something else; the message names the place.
+        """
+        document = _parse(text, where, cls.KIND, cls.MEND)
+        version = cls.model_fields["schema_version"].default
+        try:
+            return cls.model_validate(migrate(document, cls.MIGRATIONS, version, where, cls.MEND))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(step) for step in first["loc"])
+            more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+            message = f"{where}: {place}: {first['msg']}{more}; the file is damaged or was edited: {cls.MEND}"
+            raise InputError(message) from error
+
+    @classmethod
+    def load(cls, file: Path) -> Self:
+        """What stands in `file`.
+
+        Raises:
+            InputError: as in `from_json`, or the file is far too large.
+        """
+        # Such a file has some kilobytes; whatever is far larger is something else and would only fill the memory.
+        limit = 64 * 2**20
+        size = file.stat().st_size
+        if size > limit:
+            raise InputError(f"{file}: {size} bytes is no {cls.KIND} (at most {limit}); give another folder")
+        return cls.from_json(file.read_bytes(), str(file))
+
+
+def migrate(
+    document: Document,
+    migrations: Mapping[int, Migration],
+    to: int,
+    where: str,
+    mend: str = "make it again",
+) -> Document:
+    """A document of an older schema as one of version `to`; `document` is left as it was.
+
+    Raises:
+        InputError: its version is missing, newer than `to`, or too old for any migration; the versions are named.
+    """
+    version = document.get("schema_version")
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise InputError(
+            f"{where}: schema_version: expected a whole number, got {version!r}; was it made by detbench?"
+        )
+    if version > to:
+        raise InputError(
+            f"{where}: has schema version {version}, and this detbench reads up to version {to}; "
+            f"upgrade detbench, or {mend} with this one"
+        )
+    oldest = to
+    while oldest - 1 in migrations:
+        oldest -= 1
+    if version < oldest:
+        raise InputError(
+            f"{where}: has schema version {version}, and this detbench reads versions {oldest} to {to}; {mend}"
+        )
+    current = dict(document)
+    for step in range(version, to):
+        current = {**migrations[step](dict(current)), "schema_version": step + 1}
+    return current
+
+
+def _parse(text: str | bytes, where: str, kind: str, mend: str) -> Document:
+    try:
+        document = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise InputError(f"{where}: is nested too deeply to be a {kind}") from None
+    except ValueError as error:
+        raise InputError(f"{where}: is not JSON ({error}); the file is damaged: {mend}") from error
+    if not isinstance(document, dict):
+        raise InputError(
+            f"{where}: expected an object, got {type(document).__name__}; was it made by detbench?"
+        )
+    return document
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number; a value that is not defined is null")
