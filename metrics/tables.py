@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -34,12 +34,16 @@ if TYPE_CHECKING:
 
 ImageId = int | str
 
+ImageValue = int | str | None
+"""What a column of images says of one: a whole number, text, or nothing."""
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Catalog:
     """The images and classes that a table's rows point into.
 
-    Two catalogs are equal when all their columns are.
+    Two catalogs are equal when all their columns are. What `image_columns` says of images changes no measure, so equality
+    and fingerprint pass over it.
 
     Attributes:
         image_ids: I ids, all integers or all strings, strictly increasing. Ties between scores are broken by
@@ -48,6 +52,7 @@ class Catalog:
         file_names: I names, relative to the data set's folder; empty where an image has none.
         class_ids: C ids as they stand in the user's files, strictly increasing.
         classes: C names, in the order of `class_ids`. A label is an index into both.
+        image_columns: what else is known of images, by name I values: of which video, patient or scene each is.
     """
 
     image_ids: tuple[int, ...] | tuple[str, ...]
@@ -55,6 +60,7 @@ class Catalog:
     file_names: tuple[str, ...]
     class_ids: tuple[int, ...]
     classes: tuple[str, ...]
+    image_columns: Mapping[str, tuple[ImageValue, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("image_ids", "file_names", "class_ids", "classes"):
@@ -64,6 +70,9 @@ class Catalog:
         check_ids(self, "class_ids", self.class_ids, (int,))
         check_count(self, "file_names", len(self.file_names), len(self.image_ids), "image")
         check_count(self, "classes", len(self.classes), len(self.class_ids), "class id")
+        put(self, "image_columns", {name: tuple(column) for name, column in self.image_columns.items()})
+        for name, column in self.image_columns.items():
+            check_count(self, f"image_columns[{name!r}]", len(column), len(self.image_ids), "image")
         if len(self.sizes) and self.sizes.min() < 0:
             row = int(np.argmin(self.sizes.min(1)))
             raise InputError(
@@ -78,6 +87,7 @@ class Catalog:
         sizes: ArrayLike | None = None,
         file_names: Sequence[str] | None = None,
         class_ids: Sequence[int] | None = None,
+        image_columns: Mapping[str, Sequence[ImageValue]] | None = None,
     ) -> Self:
         """A catalog of what is known; the rest is filled in.
 
@@ -87,6 +97,7 @@ class Catalog:
             sizes: (I, 2) (height, width) in pixels; by default unknown.
             file_names: by default none.
             class_ids: by default 0 .. C - 1.
+            image_columns: by default none.
         """
         ids = tuple(image_ids)
         return cls(
@@ -95,6 +106,7 @@ class Catalog:
             ("",) * len(ids) if file_names is None else tuple(file_names),
             tuple(range(len(classes))) if class_ids is None else tuple(class_ids),
             tuple(classes),
+            {name: tuple(column) for name, column in (image_columns or {}).items()},
         )
 
     def __eq__(self, other: object) -> bool:
@@ -116,7 +128,7 @@ class Catalog:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the content, in hexadecimal: the same on every machine."""
+        """SHA-256 of what can be measured, in hexadecimal: the same on every machine."""
         names = [self.image_ids, self.file_names, self.class_ids, self.classes]
         digest = hashlib.sha256(json.dumps(names).encode())
         digest.update(self.sizes.astype("<i4").tobytes())
@@ -131,6 +143,7 @@ class Catalog:
             tuple(self.file_names[i] for i in kept),
             self.class_ids,
             self.classes,
+            {name: tuple(column[i] for i in kept) for name, column in self.image_columns.items()},
         )
 
     def image_indices(self, images: ArrayLike) -> NDArray[np.intp]:
@@ -203,9 +216,9 @@ class Table:
     def fingerprint(self) -> str:
         """SHA-256 of catalog and rows, in hexadecimal: the same on every machine. The order of rows counts."""
         digest = hashlib.sha256(self.catalog.fingerprint.encode())
-        for field in fields(self)[1:]:
-            column = getattr(self, field.name)
-            digest.update(field.name.encode())
+        for each in fields(self)[1:]:
+            column = getattr(self, each.name)
+            digest.update(each.name.encode())
             if column.dtype.kind == "f":
                 column = column + 0.0  # so that -0.0 is 0.0
             digest.update(np.ascontiguousarray(column, column.dtype.newbyteorder("<")).data)

@@ -37,7 +37,8 @@ def read_truth(path: str | Path) -> AnnotationTable:
 
     ``bbox`` and ``category_id`` count, masks and keypoints are passed over. ``iscrowd`` is a flag (missing: 0;
     anything but 0 is a crowd), ``area`` is the object's size as annotated (missing: w * h), ``ignore`` is passed
-    over, as by the reference. Annotations on images or of categories that the file does not list are left out
+    over, as by the reference. Keys of images that the format does not have and that put some images together (``video_id``,
+    ``patient``) become ``catalog.image_columns``. Annotations on images or of categories that the file does not list are left out
     and counted. Image ids are whole numbers or, for all images, strings.
 
     Args:
@@ -58,6 +59,7 @@ def read_truth(path: str | Path) -> AnnotationTable:
         images.sizes[order],
         [images.file_names[i] for i in order],
         class_ids,
+        {key: [column[i] for i in order] for key, column in images.columns.items()},
     )
     table = _annotation_table(catalog, objects, f"{where}: annotations")
     check_annotations(table, f"{where}: annotations")
@@ -99,8 +101,9 @@ def write_truth(table: AnnotationTable, path: str | Path) -> None:
     ids: Sequence[ImageId] = catalog.image_ids
     images = [
         {"id": identity, "file_name": name, "width": width, "height": height}
-        for identity, name, (height, width) in zip(
-            ids, catalog.file_names, catalog.sizes.tolist(), strict=True
+        | {key: column[at] for key, column in catalog.image_columns.items()}
+        for at, (identity, name, (height, width)) in enumerate(
+            zip(ids, catalog.file_names, catalog.sizes.tolist(), strict=True)
         )
     ]
     categories = [

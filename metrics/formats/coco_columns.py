@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,15 @@ from metrics.errors import InputError
 from metrics.formats.identity import plain
 from metrics.formats.records import Record, boxes, integers, numbers, strings
 from metrics.formats.suspicion import tell
-from metrics.tables import ImageId
+from metrics.tables import ImageId, ImageValue
 
 ImageIds = NDArray[np.int64] | Sequence[ImageId]
 """Whole numbers as an array; otherwise a list."""
+
+OF_EVERY_IMAGE = frozenset(
+    ("id", "width", "height", "file_name", "license", "flickr_url", "coco_url", "date_captured", "split")
+)
+"""Keys of an image that the format itself has, and `split`: none says which images are alike."""
 
 Classes = tuple[tuple[int, ...], tuple[str, ...]]
 """Ids, sorted, and names."""
@@ -28,6 +33,7 @@ class Images:
     ids: Sequence[ImageId]
     sizes: NDArray[np.int64]
     file_names: Sequence[str]
+    columns: Mapping[str, Sequence[ImageValue]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +63,21 @@ def read_images(rows: list[Record], where: str) -> Images:
     """Images of parsed JSON; a missing size is 0, a missing file name empty."""
     names = strings(rows, "file_name", where, default="")
     sizes = np.stack([integers(rows, key, where, default=0) for key in ("height", "width")], axis=1)
-    return last_images(_image_ids(rows, "id", where), sizes, names, where)
+    return last_images(_image_ids(rows, "id", where), sizes, names, where, _grouping(rows))
 
 
-def last_images(ids: ImageIds, sizes: NDArray[np.int64], names: Sequence[str], where: str) -> Images:
+def further_keys(keys: Iterable[str]) -> list[str]:
+    """Those of an image's keys that are somebody's own."""
+    return [key for key in keys if key not in OF_EVERY_IMAGE]
+
+
+def last_images(
+    ids: ImageIds,
+    sizes: NDArray[np.int64],
+    names: Sequence[str],
+    where: str,
+    columns: Mapping[str, Sequence[ImageValue]] | None = None,
+) -> Images:
     """Images, of those with the same id the last."""
     last = {identity: row for row, identity in enumerate(plain(ids))}
     if len(last) < len(names):
@@ -68,7 +85,8 @@ def last_images(ids: ImageIds, sizes: NDArray[np.int64], names: Sequence[str], w
         twice[list(last.values())] = False
         tell(where, twice, "images have an id that comes again; the last one counts")
     kept = list(last.values())
-    return Images(list(last), sizes[kept], [names[row] for row in kept])
+    of_kept = {key: [column[row] for row in kept] for key, column in (columns or {}).items()}
+    return Images(list(last), sizes[kept], [names[row] for row in kept], of_kept)
 
 
 def read_objects(rows: list[Record], where: str) -> Objects:
@@ -110,6 +128,19 @@ def read_found(rows: list[Record], where: str) -> Found:
         boxes(rows, "bbox", where),
         numbers(rows, "score", where),
     )
+
+
+def _grouping(rows: list[Record]) -> dict[str, list[ImageValue]]:
+    """The first image's further keys whose values put some images together and others apart.
+
+    Values are whole numbers or text; an image without the key has None.
+    """
+    columns = {}
+    for key in further_keys(rows[0] if rows else ()):
+        column = [row.get(key) for row in rows]
+        if set(map(type, column)) <= {int, str, type(None)} and 1 < len(set(column)) < len(column):
+            columns[key] = column
+    return columns
 
 
 def _image_ids(rows: list[Record], key: str, where: str) -> NDArray[np.int64] | list[ImageId]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from metrics.formats.coco_columns import (
     Found,
     Images,
     Objects,
+    further_keys,
     last_images,
     read_classes,
     read_images,
@@ -37,6 +41,9 @@ _ANNOTATIONS = (
     Column("iscrowd", "number", required=False),
     Column("ignore", "number", required=False),
 )
+_LONGEST_IMAGE = 2**16
+"""Bytes of an image's record that are looked at for further keys."""
+
 _IMAGES = (
     Column("id", "integer"),
     Column("width", "integer"),
@@ -65,7 +72,10 @@ def scan_truth(data: bytes, where: str) -> tuple[Images, Classes, Objects] | Non
     if len(data) < SMALLEST:
         return None
     text = np.frombuffer(data + b"\0", np.uint8)
-    values = top_level(text, {"images": _IMAGES, "annotations": _ANNOTATIONS})
+    lists: dict[str, Sequence[Column]] = {"annotations": _ANNOTATIONS} | (
+        {} if _images_say_more(data) else {"images": _IMAGES}
+    )
+    values = top_level(text, lists)
     if values is None or not {"images", "annotations", "categories"} <= set(values):
         return None
     images, objects = values["images"], values["annotations"]
@@ -91,6 +101,19 @@ def scan_truth(data: bytes, where: str) -> tuple[Images, Classes, Objects] | Non
     else:
         return None
     return read, read_classes(category_rows, f"{where}: categories"), columns
+
+
+def _images_say_more(data: bytes) -> bool:
+    """Whether the first image has keys of somebody's own: then images are parsed in full, to keep what groups them."""
+    begin = re.compile(rb'"images"\s*:\s*\[\s*(?=\{)').match(data, max(data.find(b'"images"'), 0))
+    if begin is None:
+        return False
+    try:
+        head = data[begin.end() : begin.end() + _LONGEST_IMAGE].decode("utf-8", "replace")
+        first, _ = json.JSONDecoder().raw_decode(head)
+    except (ValueError, RecursionError):
+        return False
+    return bool(further_keys(first))
 
 
 def _images(columns: Columns, text: NDArray[np.uint8], where: str) -> Images:

@@ -34,7 +34,7 @@ def write_table(table: Table, path: Path) -> None:
         else:
             columns[field.name] = column
     catalog = table.catalog
-    about = {
+    about: dict[str, Any] = {
         "version": _VERSION,
         "kind": table.kind,
         "image_ids": catalog.image_ids,
@@ -43,6 +43,8 @@ def write_table(table: Table, path: Path) -> None:
         "class_ids": catalog.class_ids,
         "classes": catalog.classes,
     }
+    if catalog.image_columns:
+        about["image_columns"] = catalog.image_columns
     rows = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about).encode()})
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -73,6 +75,7 @@ def read_table(kind: type[Kind], path: Path) -> Kind:
             tuple(about["file_names"]),
             tuple(about["class_ids"]),
             tuple(about["classes"]),
+            {str(name): tuple(column) for name, column in about.get("image_columns", {}).items()},
         )
         columns = {
             field.name: np.stack([rows[side].to_numpy() for side in _SIDES], axis=1)
@@ -80,7 +83,7 @@ def read_table(kind: type[Kind], path: Path) -> Kind:
             else rows[field.name].to_numpy()
             for field in fields(kind)[1:]
         }
-    except (KeyError, TypeError, OverflowError) as error:
+    except (AttributeError, KeyError, TypeError, OverflowError) as error:
         raise InputError(f"{path}: the file is damaged: {error}") from error
     return kind(catalog, **columns)
 

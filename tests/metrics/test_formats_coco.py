@@ -217,3 +217,39 @@ def test_writing_replaces_a_file_whole_or_not_at_all(tmp_path: Path, monkeypatch
         coco.write_truth(table, path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["gt.json"]
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_what_puts_images_together_is_kept_and_changes_no_fingerprint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: bool
+) -> None:
+    def image(at: int, **more: Any) -> dict[str, Any]:
+        return {"id": at, "file_name": f"{at}.jpg", "width": 64, "height": 48} | more
+
+    plain = coco.read_truth(truth_file(tmp_path, OBJECT, images=[image(at) for at in (9, 8, 7, 6)]))
+    assert plain.catalog.image_columns == {}
+    if fast:
+        monkeypatch.setattr(coco_scan, "SMALLEST", 0)
+    more = [
+        {"video_id": 2, "patient": "x", "url": "u9", "camera": 1, "sun": True, "license": 1},
+        {"video_id": 1, "patient": None, "url": "u8", "camera": 1, "sun": True, "license": 1},
+        {"video_id": 2, "url": "u7", "camera": 1, "sun": False, "license": 2},
+        {"video_id": 1, "patient": "x", "url": "u6", "camera": 1, "sun": 1.5, "license": 2},
+    ]
+    file = truth_file(tmp_path, OBJECT, images=[image(9 - at, **columns) for at, columns in enumerate(more)])
+    truth = coco.read_truth(file)
+    # By id; columns that part nothing, name each image alone, or are COCO's own are no groups.
+    expected = {"video_id": (1, 2, 1, 2), "patient": ("x", None, None, "x")}
+    assert truth.catalog.image_columns == expected
+    assert truth.fingerprint == plain.fingerprint
+    assert truth.catalog == plain.catalog
+    assert truth.select([1, 3]).catalog.image_columns == {"video_id": (2, 2), "patient": (None, "x")}
+    truth.save(tmp_path / "truth.parquet")
+    assert AnnotationTable.load(tmp_path / "truth.parquet").catalog.image_columns == expected
+    coco.write_truth(truth, file)
+    assert coco.read_truth(file).catalog.image_columns == expected
+
+
+def test_a_column_of_images_has_a_value_for_each() -> None:
+    with pytest.raises(InputError, match=r"Catalog.image_columns\['video'\]: expected one per image, 2, got 1"):
+        Catalog.of([1, 2], ["a"], image_columns={"video": [1]})
