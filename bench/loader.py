@@ -127,6 +127,22 @@ def place(size: tuple[int, int], image: ImageConfig) -> tuple[tuple[int, int], t
     return (new_height, new_width), ((height - new_height) // 2, (width - new_width) // 2)
 
 
+def fit_images(pixels: Sequence[NDArray[np.uint8]], image: ImageConfig) -> tuple[Tensor, Placement]:
+    """Images as a network's input, just as a loader without augmentation gives them.
+
+    Args:
+        pixels: (H, W, 3) RGB of each of B images.
+        image: the network's input.
+
+    Returns:
+        (B, 3, height, width) float32 in [0, 1], and the way back.
+    """
+    boxes, labels = torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
+    samples = [_fit(image, at, _to_tensor(one), boxes, labels) for at, one in enumerate(pixels)]
+    images, _, _, _, placement = _collate(samples)
+    return images.to(torch.float32).div_(255), Placement(*placement)
+
+
 class Loader:
     """Batches of a split, epoch after epoch; made by `make_loader`.
 

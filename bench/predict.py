@@ -73,7 +73,7 @@ def predict(
                 continue
             pixels = samples.images.to(device, non_blocking=True)
             kept, raw = _detect(detector, pixels, wanted)
-            kept, raw = _on_cpu(kept), _on_cpu(raw)
+            kept, raw = on_cpu(kept), on_cpu(raw)
             for i, index in enumerate(samples.index.tolist()):
                 _require_finite(kept[i], split, index)
                 boxes = samples.placement.to_original(kept[i].boxes, i)
@@ -123,7 +123,7 @@ def _detect(
     return [able.nms(candidates) for candidates in raw], raw
 
 
-def _on_cpu(of_images: list[Detections]) -> list[Detections]:
+def on_cpu(of_images: list[Detections]) -> list[Detections]:
     """Copied in three pieces however many images there are: each copy makes the device wait."""
     if not of_images or of_images[0].boxes.device.type == "cpu":
         return of_images

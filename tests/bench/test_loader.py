@@ -15,7 +15,7 @@ from tiny_data import split_of
 from bench.augment import AugmentConfig
 from bench.data.types import Split
 from bench.datasets import open_dataset
-from bench.loader import Batch, ImageConfig, Loader, LoaderState, Placement, make_loader, place
+from bench.loader import Batch, ImageConfig, Loader, LoaderState, Placement, fit_images, make_loader, place
 from metrics.errors import InputError
 
 SMALL = ImageConfig(size=(32, 48))
@@ -135,6 +135,19 @@ def test_letterbox_fills_with_grey_and_stretch_fills_nothing():
     assert (boxed[:, 5:15] * 255).round().unique().tolist() == [200]
     stretched = next(iter(make_loader(split, ImageConfig(size=(20, 20), resize="stretch")))).images
     assert (stretched * 255).round().unique().tolist() == [200]
+
+
+@pytest.mark.parametrize("resize", ["letterbox", "stretch"])
+def test_images_fitted_alone_are_those_of_a_batch_of_the_loader(resize):
+    pictures = [grey(20, 40, 200), grey(64, 64, 10), grey(90, 33, 77)]
+    image = ImageConfig(size=(48, 64), resize=resize)
+    split = split_of(pictures, [[(0, (0, 0, 5, 5))]] * 3)
+    batch = next(iter(make_loader(split, image, batch_size=3)))
+    images, placement = fit_images(pictures, image)
+    assert torch.equal(images, batch.images)
+    assert torch.equal(placement.scale, batch.placement.scale)
+    assert torch.equal(placement.offset, batch.placement.offset)
+    assert torch.equal(placement.sizes, batch.placement.sizes)
 
 
 @pytest.mark.parametrize("augment", [None, AugmentConfig(zoom_out=0.5)])
