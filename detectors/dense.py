@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from detectors.assigners.types import Assigner, Assignment, PaddedTargets, Prediction, pad_targets
 from detectors.backbones import Backbone, BackboneConfig
+from detectors.candidates import CandidatesConfig, choose
 from detectors.coders import BoxCoder
 from detectors.config import Config
 from detectors.losses.box import BoxLoss
@@ -21,17 +22,6 @@ from detectors.priors import GridPriors
 from detectors.types import DenseOutput, Detections, Suppression, Targets
 from metrics.errors import InputError
 from metrics.iou import aligned_box_iou
-
-
-class CandidatesConfig(Config):
-    """Which of all priors' boxes become candidates for suppression."""
-
-    score: float = Field(default=0.01, ge=0, le=1)
-    """What scores no more is no candidate; where `nms.score` is lower, that holds."""
-    top_k: int = Field(default=1000, ge=1)
-    """At most so many of each group, the best first."""
-    per: Literal["level", "class", "image"] = "level"
-    """The groups: each feature level (RetinaNet), each class (SSD), or all together."""
 
 
 class DenseConfig(Config):
@@ -161,18 +151,12 @@ class DenseDetector(nn.Module):
     @torch.no_grad()
     def decode(self, output: DenseOutput) -> list[Detections]:
         """Candidates of each image, by falling score, clipped to the image; see `CandidatesConfig`."""
-        scores = self._scores(output)
-        best, index = self._top(scores, output.levels)
-        best, order = best.sort(dim=1, descending=True, stable=True)
-        index = index.gather(1, order)
-        prior, labels = index // self.num_classes, index % self.num_classes
-        codes = output.codes.float().gather(1, prior[..., None].expand(-1, -1, output.codes.shape[-1]))
-        boxes = _clip(self.coder.decode(codes, output.priors[prior]), output.image_size)
-        counts = (best > self._floor()).sum(dim=1).tolist()  # the one wait for the device
-        return [
-            Detections(boxes[image, :count], best[image, :count], labels[image, :count])
-            for image, count in enumerate(counts)
-        ]
+        chosen = choose(self._scores(output), output.levels, self._floor(), self.candidates)
+        codes = output.codes[chosen.image, chosen.prior].float()
+        boxes = _clip(self.coder.decode(codes, output.priors[chosen.prior]), output.image_size)
+        counts = chosen.image.bincount(minlength=len(output.codes)).tolist()
+        parts = zip(boxes.split(counts), chosen.score.split(counts), chosen.label.split(counts), strict=True)
+        return [Detections(*part) for part in parts]
 
     @torch.inference_mode()
     def predict(self, images: Tensor) -> list[Detections]:
@@ -196,23 +180,6 @@ class DenseDetector(nn.Module):
             if isinstance(config, NMSConfig)
             else self.candidates.score
         )
-
-    def _top(self, scores: Tensor, levels: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The best scores (B, K) of all groups, and their index (B, K) into (A, C) flattened."""
-        classes = scores.shape[-1]
-        if self.candidates.per == "class":
-            k = min(self.candidates.top_k, scores.shape[1])
-            best, prior = scores.topk(k, dim=1)
-            index = prior * classes + torch.arange(classes, device=scores.device)
-            return best.flatten(1), index.flatten(1)
-        bests, indices, start = [], [], 0
-        for size in levels if self.candidates.per == "level" else [sum(levels)]:
-            group = scores[:, start : start + size].flatten(1)
-            best, index = group.topk(min(self.candidates.top_k, group.shape[1]), dim=1)
-            bests.append(best)
-            indices.append(index + start * classes)
-            start += size
-        return torch.cat(bests, dim=1), torch.cat(indices, dim=1)
 
     def _check(self, targets: list[Targets], images: int) -> None:
         if len(targets) != images:

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from torchvision.ops import batched_nms, nms
 
+from detectors.candidates import by_falling_score
 from detectors.config import Config
 from detectors.space import Choice, Range
 from detectors.types import Detections
@@ -56,8 +57,20 @@ class NMS:
         if self.config.method.startswith("soft"):
             scores, keep = self._fade(boxes, scores, groups)
         else:
-            keep = self._hard(boxes, scores, groups)[: self.config.max_dets]
+            keep = self._first(boxes, scores, groups)
         return Detections(boxes[keep], scores[keep], labels[keep])
+
+    def _first(self, boxes: Tensor, scores: Tensor, groups: Tensor) -> Tensor:
+        """Places of the first `max_dets` that stay, best first.
+
+        Who stays depends on better ones only, so that a few of the best are looked at first, and more if need be.
+        """
+        seen = 4 * self.config.max_dets
+        while True:
+            keep = self._hard(boxes[:seen], scores[:seen], groups[:seen])
+            if seen >= len(boxes) or len(keep) >= self.config.max_dets:
+                return keep[: self.config.max_dets]
+            seen *= 4
 
     def _hard(self, boxes: Tensor, scores: Tensor, groups: Tensor) -> Tensor:
         """Places of what stays, best first."""
@@ -100,8 +113,8 @@ class NMS:
 
 def _best(candidates: Detections, floor: float, top_k: int) -> tuple[Tensor, Tensor, Tensor]:
     """Boxes, scores and labels above the floor, sorted by falling score, at most `top_k`."""
-    scores, order = torch.sort(candidates.scores, descending=True, stable=True)
-    order = order[(scores > floor)][:top_k]
+    order = by_falling_score(candidates.scores)
+    order = order[candidates.scores[order] > floor][:top_k]
     return candidates.boxes[order], candidates.scores[order], candidates.labels[order]
 
 

@@ -10,8 +10,9 @@ from pydantic import Field
 from detectors.assigners import adaptive
 from detectors.assigners.overlap import OverlapAssigner
 from detectors.backbones import make_backbone
+from detectors.candidates import CandidatesConfig
 from detectors.coders import DeltaCoder
-from detectors.dense import CandidatesConfig, DenseConfig, DenseDetector
+from detectors.dense import DenseConfig, DenseDetector
 from detectors.heads.dense import LevelHead, Predictor
 from detectors.losses.box import BoxLossName, box_loss
 from detectors.losses.classification import CrossEntropyLoss
