@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,9 @@ from bench.provenance import (
 from bench.stopping import StopRequest
 from bench.train import TrainingResult, pick_device, seed_batch, train
 from detectors.registry import VARIANTS
+from detectors.types import Predictor
+from detectors.weights import load_weights
+from metrics.errors import InputError
 from metrics.evaluate import evaluate
 from metrics.matching import MatchRule
 from metrics.tables import DetectionTable
@@ -139,6 +142,27 @@ def build_detector(config: RunConfig, classes: int) -> nn.Module:
     """The variant's network for so many classes, its random weights decided by the seed."""
     seed_batch(config.seed, 0, 0, 2**31)  # a stream that no batch uses
     return VARIANTS[config.variant].build(config.detector, classes)
+
+
+def predictor_of(run: RunFolder) -> Predictor:
+    """The predictor whose detections a finished run holds, as it was after training, on the CPU, in evaluation mode.
+
+    Nothing but the folder is needed: neither the data set nor the weights that training began with.
+
+    Raises:
+        InputError: the run holds no weights (its detections were made elsewhere), or they are not its variant's.
+    """
+    file = run.path / "weights.safetensors"
+    if not file.is_file():
+        raise InputError(
+            f"{run.path}: holds no {file.name}, so nothing can be predicted anew; give the folder of a run "
+            "that was trained here"
+        )
+    known = VARIANTS[run.result.variant]
+    given = _as_built({name: run.result.config[name] for name in known.config.model_fields})
+    detector = known.build(known.config.model_validate(given), run.result.data.classes)
+    load_weights(detector, file)
+    return cast(Predictor, detector.eval())
 
 
 def images_of(split: Split) -> Callable[[Any], NDArray[np.uint8]]:
@@ -273,6 +297,18 @@ class _Work:
         weights = sum(parameter.numel() * parameter.element_size() for parameter in detector.parameters())
         # Two states (the old stays until the new is written) of weights, average and two moments; best; final.
         require_space(self.folder, (2 * 4 + 2) * weights + _SPARE_BYTES)
+
+
+def _as_built(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a network that is to be filled with its own weights: files that training began with are not read."""
+    return {
+        name: None
+        if name == "weights" and isinstance(value, str)
+        else _as_built(value)
+        if isinstance(value, Mapping)
+        else value
+        for name, value in settings.items()
+    }
 
 
 def _set_up_torch(config: RunConfig) -> None:

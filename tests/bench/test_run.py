@@ -9,17 +9,21 @@ import re
 import shutil
 from collections import namedtuple
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from tiny_runs import tiny_config
 
 from bench import folders, toml
 from bench import run as run_module
+from bench.checkpoint import save_weights
 from bench.config import resolve
 from bench.folders import digest, slug, whole
-from bench.run import Circumstances, open_configured, run, run_name
+from bench.predict import predict
+from bench.run import Circumstances, build_detector, open_configured, predictor_of, run, run_name
 from detectors.registry import VARIANTS
 from metrics.errors import InputError, MachineError
 from metrics.evaluate import evaluate
@@ -269,9 +273,6 @@ def test_a_digest_does_not_depend_on_the_order_of_settings():
 
 
 def test_absolute_paths_stay_out_of_the_result(tmp_path, monkeypatch):
-    from bench.checkpoint import save_weights
-    from bench.run import build_detector
-
     config = tiny_config(train__epochs=0)
     weights = tmp_path / "w.safetensors"
     save_weights(weights, build_detector(config, 5).backbone.body)
@@ -280,3 +281,31 @@ def test_absolute_paths_stay_out_of_the_result(tmp_path, monkeypatch):
     assert str(tmp_path) not in (made.path / "result.json").read_text()
     assert str(tmp_path) not in (made.path / "report.html").read_text()
     assert toml.read(made.path / "config.toml")["backbone"]["weights"] == str(weights)
+
+
+def test_a_run_s_predictor_finds_again_what_the_run_found(done):
+    config = resolve("ssd", file=done.path / "config.toml")
+    split = open_configured(config).splits["test"]
+    found = predict(predictor_of(done), split, config.image, batch=config.evaluate.batch)
+    np.testing.assert_array_equal(found.score, done.found.score)
+    np.testing.assert_array_equal(found.xywh, done.found.xywh)
+    np.testing.assert_array_equal(found.label, done.found.label)
+
+
+def test_a_run_s_predictor_needs_neither_the_data_nor_the_weights_that_training_began_with(tmp_path):
+    config = tiny_config(train__epochs=0)
+    began_with = tmp_path / "w.safetensors"
+    save_weights(began_with, build_detector(config.with_seed(5), 5).backbone.body)
+    made = run(tiny_config(train__epochs=0, backbone__weights=began_with), tmp_path / "runs")
+    began_with.unlink()
+    (made.path / "config.toml").unlink()
+    state = predictor_of(made).state_dict()
+    saved = load_file(made.path / "weights.safetensors")
+    assert all(tensor.equal(saved[name]) for name, tensor in state.items())
+
+
+def test_a_run_without_weights_has_no_predictor(done, tmp_path):
+    shutil.copytree(done.path, tmp_path / "run")
+    (tmp_path / "run" / "weights.safetensors").unlink()
+    with pytest.raises(InputError, match=r"holds no weights\.safetensors, so nothing can be predicted anew"):
+        predictor_of(RunFolder.open(tmp_path / "run"))
