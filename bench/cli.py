@@ -21,7 +21,7 @@ from bench.stopping import Stopped, listening
 from bench.typed import typed
 from metrics.errors import DetbenchError, InputError, InputWarning
 
-SEVERAL = ("--variant", "--set", "--space", "--objective")
+SEVERAL = ("--variant", "--set", "--space", "--objective", "--fail-on-regression")
 """Options that take all the words that follow, up to the next option."""
 
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE}
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
     0 done; 1 a fault of this program; 2 something given cannot be used; 3 the machine lacks something; 4 part of
-    the work is done; 130 and 143 stopped by SIGINT and SIGTERM. But for 1, the reason is one line on standard
+    the work is done; 5 a gate (``compare --fail-on-regression``) was not passed; 130 and 143 stopped by SIGINT and SIGTERM. But for 1, the reason is one line on standard
     error, and ``--debug`` shows the place, too.
 
     Args:

@@ -27,5 +27,11 @@ class PartialError(DetbenchError, RuntimeError):
     exit_code = 4
 
 
+class RegressionError(DetbenchError, RuntimeError):
+    """A gate was asked for, and what it guards became worse."""
+
+    exit_code = 5
+
+
 class InputWarning(UserWarning):
     """Something given looks wrong but can be used; `--strict` makes it an `InputError`."""

@@ -9,7 +9,8 @@ Example:
 
 from metrics.compare.comparing import compare
 from metrics.compare.comparison import ClassValue, Comparison, Difference, Method, Standing
-from metrics.compare.groups import groups_by_folder
+from metrics.compare.gate import Limit, Ruling, parse_limit, rule_on
+from metrics.compare.groups import groups_by_folder, groups_from_csv
 from metrics.compare.influence import Influence, influence
 
 __all__ = [
@@ -17,9 +18,14 @@ __all__ = [
     "Comparison",
     "Difference",
     "Influence",
+    "Limit",
     "Method",
+    "Ruling",
     "Standing",
     "compare",
     "groups_by_folder",
+    "groups_from_csv",
     "influence",
+    "parse_limit",
+    "rule_on",
 ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ def chosen_groups(
     """
     columns = dict(image_columns or {})
     if groups is None:
-        unused = _unused(columns, kept)
+        unused = unused_columns(columns, kept)
         for said in unused:
             warnings.warn(f"groups: {said}", InputWarning, stacklevel=3)
         return *units_of(None, len(ids)), unused
@@ -78,12 +79,53 @@ def groups_by_folder(catalog: Catalog) -> tuple[str, ...]:
     return tuple(str(PurePosixPath(name.replace("\\", "/")).parent) for name in catalog.file_names)
 
 
+def groups_from_csv(path: str | Path, catalog: Catalog) -> dict[ImageId, str]:
+    """The group of each image, from a table of two columns: the image (its id or its file's name), and its group.
+
+    Args:
+        path: CSV in UTF-8, a heading first; further columns are passed over, and so are images that the catalog lacks.
+        catalog: the images.
+
+    Raises:
+        InputError: no such table, an image without a group, or with two.
+    """
+    ids: dict[str, ImageId] = {str(image): image for image in catalog.image_ids}
+    names = {name: image for image, name in zip(catalog.image_ids, catalog.file_names, strict=True) if name}
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as a table ({error}); give a CSV of image,group") from error
+    groups: dict[ImageId, str] = {}
+    for line, row in enumerate(rows[1:], start=2):
+        if not row:
+            continue
+        if len(row) < 2 or not row[1]:
+            raise InputError(f"{path}: line {line}: expected an image and its group, got {','.join(row)!r}")
+        image = ids[row[0]] if row[0] in ids else names.get(row[0])
+        if image is not None and groups.setdefault(image, row[1]) != row[1]:
+            raise InputError(f"{path}: line {line}: image {row[0]!r} has a group already, {groups[image]!r}")
+    missing = [image for image in catalog.image_ids if image not in groups]
+    if missing:
+        raise InputError(
+            f"{path}: {len(missing)} of {len(catalog.image_ids)} images have no group, first {missing[0]!r}; name each by its"
+            " id or by its file's name, under a heading"
+        )
+    return groups
+
+
 def _told(given: list[object], name: str) -> tuple[NDArray[np.intp], int, list[str]]:
     unit, units = units_of(given, len(given))
     return unit, units, [f"{len(given):,} images were drawn in {units:,} groups{name}"]
 
 
-def _unused(columns: Mapping[str, Sequence[object]], kept: NDArray[np.intp]) -> list[str]:
+def unused_columns(columns: Mapping[str, Sequence[object]], kept: NDArray[np.intp]) -> list[str]:
+    """A sentence for each column that names videos, patients or scenes, of which some have several images.
+
+    Args:
+        columns: name to one value for each image, as the images were given.
+        kept: (I,) places of the images that are compared among them.
+    """
     said = []
     for name, values in columns.items():
         if not ALIKE.search(name) or len(values) <= kept.max(initial=-1):
@@ -92,6 +134,6 @@ def _unused(columns: Mapping[str, Sequence[object]], kept: NDArray[np.intp]) -> 
         if 1 < several < len(kept):
             said.append(
                 f"images have a column {name!r} ({several:,} values for {len(kept):,} images) that is not used: images of"
-                f" one group are alike, so intervals are too narrow; pass groups={name!r}"
+                f" one group are alike, so intervals are too narrow; pass groups={name!r} (--groups {name})"
             )
     return said
