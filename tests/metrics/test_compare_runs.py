@@ -1,0 +1,114 @@
+"""Which runs can be compared: those that answer to the same truth, or on the images on which they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scene_runs import Tables, run, scene_of
+from strategies import Scene
+
+from metrics.compare import compare
+from metrics.errors import InputError
+from metrics.evaluate import evaluate
+from metrics.matching import MatchRule, match
+from metrics.tables import AnnotationTable, DetectionTable
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return scene_of()
+
+
+def test_row_37_other_images_are_refused_and_the_intersection_is_offered(scene: Scene) -> None:
+    fewer = (scene.truth.select(np.arange(10, 60)), scene.found.select(np.arange(10, 60)))
+    runs = {"ssd": run(scene), "fcos": fewer}
+    with pytest.raises(
+        InputError, match=r"ssd and fcos were evaluated on different images \(60 and 50, 50 in both\)"
+    ) as e:
+        compare(runs)
+    assert "images='intersection' to compare on the 50 images" in str(e.value)
+    found = compare(runs, images="intersection", resamples=20)
+    assert found.method.images == 50
+    assert found.notes[0] == "compared on the 50 images whose truth all runs share (they have 50 and 60)"
+    expected = evaluate(*fewer).headline["ap"]
+    assert found.standing("ssd").value == pytest.approx(expected, abs=1e-14)
+    assert found.standing("fcos").value == pytest.approx(expected, abs=1e-14)
+
+
+def test_row_37_other_objects_in_an_image_are_refused(scene: Scene) -> None:
+    moved = scene.truth.xywh.copy()
+    moved[3, 0] += 1
+    other = replace(scene.truth, xywh=moved)
+    image = scene.truth.catalog.image_ids[scene.truth.image[3]]
+    with pytest.raises(
+        InputError, match=rf"different objects in 1 of 60 images, first in image {image}; evaluate both"
+    ):
+        compare({"a": run(scene), "b": (other, scene.found)})
+    found = compare({"a": run(scene), "b": (other, scene.found)}, images="intersection", resamples=20)
+    assert found.method.images == 59
+
+
+def test_the_order_of_objects_and_names_of_files_do_not_make_another_truth(scene: Scene) -> None:
+    truth = scene.truth
+    rows = np.random.default_rng(0).permutation(len(truth))
+    named_files = replace(truth.catalog, file_names=[f"{k}.jpg" for k in truth.catalog.image_ids])
+    columns = (getattr(truth, name)[rows] for name in ["image", "label", "xywh", "area", "crowd", "ignored"])
+    other = AnnotationTable(named_files, *columns, np.arange(len(truth)))
+    found = scene.found
+    table = DetectionTable(named_files, found.image, found.label, found.xywh, found.score)
+    result = compare({"a": run(scene), "b": (other, table)}, resamples=20)
+    assert result.difference("a", "b").delta == pytest.approx(0, abs=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: {}, "no runs were given"),
+        (lambda s: {"a": []}, "a has no run; leave it out"),
+        (
+            lambda s: {"a": [s.truth, s.found, s.found]},
+            r"a: expected Matches or \(truth, found\) for each seed",
+        ),
+        (lambda s: {"a": (s.truth.select([]), s.found.select([]))}, "a was evaluated on no images"),
+        (
+            lambda s: {"a": match(*run(s)), "b": match(*run(s), MatchRule(max_dets=(1, 5)))},
+            "b was matched under another rule than a; match both under the same MatchRule",
+        ),
+        (
+            lambda s: {"a": run(s), "b": _renamed(s)},
+            r"a and b were evaluated on different classes \('class 0', 'other'\)",
+        ),
+    ],
+)
+def test_runs_that_cannot_be_compared_are_refused(
+    scene: Scene, change: Callable[[Scene], dict[str, object]], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        compare(change(scene))  # type: ignore[arg-type]
+
+
+def _renamed(scene: Scene) -> Tables:
+    catalog = replace(scene.truth.catalog, classes=("other", "class 1", "class 2"))
+    return replace(scene.truth, catalog=catalog), replace(scene.found, catalog=catalog)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"measure": "app"}, "no number 'app' can be resampled; did you mean 'ap'"),
+        ({"images": "union"}, "images: expected 'same' or 'intersection'"),
+        ({"confidence": 95}, "confidence: expected a number between 0 and 1"),
+        ({"resamples": 0}, "resamples: expected at least 1"),
+        ({"groups": [1, 2]}, "groups: expected one for each of 60 images, got 2"),
+        ({"groups": "video"}, "groups: no column 'video' of images"),
+        ({"groups": {10: "a"}}, "groups: 59 images have none, first 13"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(
+    scene: Scene, settings: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        compare({"a": run(scene)}, **settings)  # type: ignore[arg-type]

@@ -1,0 +1,98 @@
+"""Two levels of chance: with several seeds intervals tell of training, too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scene_runs import run, scene_of
+from scipy import stats
+from strategies import Scene
+
+from metrics.compare import compare
+from metrics.compare.seeds import Level, seed_draws, two_levels
+from metrics.matching import MatchRule, match
+from metrics.resampling import Tracks, image_weights, named, replicate
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return scene_of()
+
+
+def test_seeds_widen_the_interval_and_make_it_a_recipes(scene: Scene) -> None:
+    runs = {"a": [run(scene, 0.8, k) for k in range(4)], "b": [run(scene, 0.5, k) for k in range(4)]}
+    found = compare(runs, resamples=500)
+    assert found.compared == "training recipes"
+    assert found.badges == ()
+    assert "Compared were training recipes (4 seeds each)." in found.verdict
+    row = found.standing("a")
+    assert row.value == pytest.approx(np.mean(row.seeds))
+    assert row.seed_low < row.value < row.seed_high
+    single = compare({model: of[:1] for model, of in runs.items()}, resamples=500)
+    assert single.compared == "checkpoints"
+    assert sorted(single.badges) == ["seed variance not measured: a", "seed variance not measured: b"]
+    assert np.isnan(single.standing("a").seed_low)
+    images_only = np.mean([replicate(Tracks(match(*of)), image_weights(60, 500), [named("ap", MatchRule())])[0].values
+                           for of in runs["a"]], axis=0)  # fmt: skip
+    assert row.se > images_only.std(ddof=1)
+
+
+def test_different_numbers_of_seeds_are_checkpoints(scene: Scene) -> None:
+    found = compare({"a": [run(scene, 0.8, k) for k in range(3)], "b": run(scene, 0.5)}, resamples=100)
+    assert found.compared == "checkpoints"
+    assert found.badges == ("seed variance not measured: b",)
+    assert "(1 and 3 seeds each); seed variance was not measured." in found.verdict
+    assert any("no label swap of a and b" in note for note in found.notes)
+
+
+def test_two_levels_of_variance_add_up() -> None:
+    rng = np.random.default_rng(0)
+    draws = seed_draws("model", 5, 200_000, 0)
+    assert_allclose(draws.sum(axis=1), 1.0)
+    estimates = rng.normal(0, 2, 5)
+    shared = rng.normal(0, 0.5, (200_000, 1))  # the same images for all seeds
+    level = two_levels(estimates, estimates + shared, draws)
+    expected = 0.5**2 + estimates.var(ddof=1) / 5
+    assert level.replicates.var() == pytest.approx(expected, rel=0.02)
+    assert level.seed_variance == pytest.approx((estimates.var(ddof=1) / 5,))
+
+
+def test_few_seeds_stretch_as_students_t_does() -> None:
+    rng = np.random.default_rng(0)
+    replicates = rng.normal(0, 1, 100_000)
+    seeds_alone = Level(0.0, replicates, (1.0,), (2,))  # all spread is that of three seeds
+    assert np.quantile(seeds_alone.stretched(0.95), 0.975) == pytest.approx(stats.t.ppf(0.975, 2), rel=0.02)
+    images_alone = Level(0.0, replicates, (0.0,), (0,))
+    assert_array_equal(images_alone.stretched(0.95), replicates)
+    # Welch: (1 + 1)^2 / (1 / 2 + 1 / 4) degrees of freedom for two models of three and five seeds.
+    both = Level(0.0, np.sqrt(2) * replicates, (1.0, 1.0), (2, 4))
+    freedom = 4 / (1 / 2 + 1 / 4)
+    expected = np.sqrt(2) * stats.t.ppf(0.975, freedom)
+    assert np.quantile(both.stretched(0.95), 0.975) == pytest.approx(expected, rel=0.02)
+
+
+def test_what_suits_a_seed_in_these_images_is_not_counted_twice() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.multinomial(100, np.full(100, 0.01), 4000) / 100
+    of_image = rng.normal(0, 1, 100) + rng.normal(0, 2, (4, 100))  # four seeds that learned equally well
+    estimates, values = of_image.mean(axis=1), images @ of_image.T
+    level = two_levels(estimates, values, seed_draws("m", 4, 4000, 0))
+    assert level.replicates.var() == pytest.approx(values.mean(axis=1).var(), rel=0.25)
+    assert (values * seed_draws("m", 4, 4000, 0)).sum(axis=1).var() > 1.5 * level.replicates.var()
+
+
+@pytest.mark.parametrize("own", [0.1, 0.5], ids=["alike", "of their own"])
+def test_intervals_of_three_seeds_hold_where_those_of_images_do_not(own: float) -> None:
+    rng = np.random.default_rng(0)
+    held, plain = [], []
+    for number in range(400):
+        shown = rng.multinomial(50, np.full(50, 0.02), 300) / 50
+        of_image = rng.normal(0, 0.1, (3, 1)) + rng.normal(0, 1, 50) + rng.normal(0, own, (3, 50))
+        estimates, values = of_image.mean(axis=1), shown @ of_image.T
+        level = two_levels(estimates, values, seed_draws("m", 3, 300, number))
+        for of, replicates in ((held, level.stretched(0.95)), (plain, values[:, 0])):
+            low, high = np.quantile(replicates, [0.025, 0.975])
+            of.append(low <= 0 <= high)
+    assert 0.92 <= np.mean(held) <= 0.97
+    assert np.mean(plain) < 0.91

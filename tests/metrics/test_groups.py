@@ -1,0 +1,100 @@
+"""Images that are alike are drawn together, and nobody passes over a column that says which they are."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from scene_runs import run, scene_of
+from strategies import Scene, random_scene, with_found
+
+from metrics.compare import compare, groups_by_folder
+from metrics.errors import InputWarning
+from metrics.tables import AnnotationTable, Catalog, DetectionTable
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return scene_of()
+
+
+def copied(scene: Scene, times: int) -> Scene:
+    """Each image several times, as frames of a still video are."""
+    catalog = Catalog.of(range(times * len(scene.truth.catalog.image_ids)), scene.truth.catalog.classes)
+    truth, found = scene.truth, scene.found
+    rows, places = np.repeat(np.arange(len(truth)), times), np.tile(np.arange(times), len(truth))
+    many = AnnotationTable.of(
+        catalog,
+        truth.image[rows] * times + places,
+        truth.label[rows],
+        truth.xywh[rows],
+        area=truth.area[rows],
+    )
+    rows, places = np.repeat(np.arange(len(found)), times), np.tile(np.arange(times), len(found))
+    return Scene(
+        many,
+        DetectionTable(
+            catalog,
+            found.image[rows] * times + places,
+            found.label[rows],
+            found.xywh[rows],
+            found.score[rows],
+        ),
+    )
+
+
+def test_copies_in_groups_say_no_more_than_the_images_alone() -> None:
+    once = random_scene(11, images=60, classes=2, objects=240, detections=600, crowds=0)
+    several = copied(once, 4)
+    runs = {"a": run(several), "b": (several.truth, several.found.select(np.arange(0)))}
+    runs["b"] = (several.truth, with_found(several, np.arange(0, len(several.found) // 2)).found)
+    groups = np.repeat(np.arange(60), 4).tolist()
+    grouped = compare(runs, groups=groups, resamples=300, permutations=0)
+    alone = compare({"a": (once.truth, once.found), "b": (once.truth, with_found(once, np.arange(300)).found)},
+                    resamples=300, permutations=0)  # fmt: skip
+    assert grouped.standing("a").se == pytest.approx(
+        alone.standing("a").se, rel=0.01
+    )  # ties within an image, twice
+    assert (grouped.method.unit, grouped.method.units) == ("group", 60)
+    as_if_apart = compare(runs, resamples=300, permutations=0)
+    assert as_if_apart.standing("a").se < 0.65 * grouped.standing("a").se  # half, for four times the images
+
+
+def test_a_column_that_groups_images_is_not_passed_over(scene: Scene) -> None:
+    videos = [f"video {k // 3}" for k in range(60)]
+    with pytest.warns(
+        InputWarning,
+        match=r"column 'video_id' \(20 values for 60 images\) that is not used.*groups='video_id'",
+    ):
+        found = compare(
+            {"a": run(scene)}, resamples=20, image_columns={"video_id": videos, "weather": ["sun"] * 60}
+        )
+    assert any("'video_id'" in note for note in found.notes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        used = compare({"a": run(scene)}, resamples=20, image_columns={"video_id": videos}, groups="video_id")
+        compare({"a": run(scene)}, resamples=20, image_columns={"video_id": list(range(60)), "side": videos})
+    assert used.method.units == 20
+    assert "60 images were drawn in 20 groups by 'video_id'" in used.notes
+    by_id = dict(zip(scene.truth.catalog.image_ids, videos, strict=True))
+    mapped = compare({"a": run(scene)}, resamples=20, groups=by_id)
+    assert mapped.standing("a").se == used.standing("a").se
+
+
+def test_few_groups_are_too_few_however_many_images(scene: Scene) -> None:
+    found = compare({"a": run(scene), "b": run(scene, 0.3)}, groups=[k % 10 for k in range(60)], resamples=50)
+    assert not found.difference("a", "b").decisive
+    assert "With 10 groups nothing can be decided." in found.verdict
+
+
+def test_groups_go_with_their_images_into_an_intersection(scene: Scene) -> None:
+    fewer = (scene.truth.select(np.arange(10, 60)), scene.found.select(np.arange(10, 60)))
+    groups = [min(k // 10, 3) for k in range(60)]  # groups 1, 2 and 3 are left
+    found = compare({"a": run(scene), "b": fewer}, groups=groups, images="intersection", resamples=20)
+    assert found.method.units == 3
+
+
+def test_folders_as_groups() -> None:
+    catalog = Catalog.of([1, 2, 3], ["thing"], file_names=["a/1.jpg", "b\\2.jpg", "3.jpg"])
+    assert groups_by_folder(catalog) == ("a", "b", ".")

@@ -1,0 +1,88 @@
+"""The images that decide: what leaving them out does, against evaluation without them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scene_runs import run, scene_of
+from strategies import Scene
+
+from metrics.compare import influence
+from metrics.evaluate import evaluate
+from metrics.registry import UnknownName
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return scene_of()
+
+
+def test_influence_is_the_difference_that_an_image_makes(scene: Scene) -> None:
+    runs = {"a": run(scene), "b": run(scene, 0.8)}
+    found = influence(runs, "a", "b")
+    for image in (0, 17, 59):
+        rest = np.delete(np.arange(60), image)
+        truth = scene.truth.select(rest)
+        values = [evaluate(truth, of.select(rest)).headline["ap"] for _, of in runs.values()]
+        assert found.without[image] == pytest.approx(values[0] - values[1], abs=1e-12)
+    assert_allclose(found.influence, found.delta - found.without)
+    strongest = int(np.argmax(found.influence))
+    assert found.top(1) == (scene.truth.catalog.image_ids[strongest],)
+    assert found.to_frame()["image_id"].iloc[0] == scene.truth.catalog.image_ids[strongest]
+
+
+def test_without_the_images_that_decide_the_difference_is_gone(scene: Scene) -> None:
+    runs = {"a": run(scene), "b": run(scene, 0.8)}
+    found = influence(runs, "a", "b")
+    assert found.delta > 0
+    assert found.undone_by is not None
+    order = np.argsort(-found.influence, kind="stable")
+    left = []
+    for count in (found.undone_by - 1, found.undone_by):
+        rest = np.sort(order[count:])
+        truth = scene.truth.select(rest)
+        values = [evaluate(truth, of.select(rest)).headline["ap"] for _, of in runs.values()]
+        left.append(values[0] - values[1])
+    assert left[0] > 0 >= left[1]
+    turned = influence(runs, "b", "a")
+    assert turned.undone_by == found.undone_by
+    assert turned.top(5) == found.top(5)
+
+
+def test_what_undoes_a_difference_is_found_in_a_large_set_too() -> None:
+    scene = scene_of(400)  # more images than are left out in one grid
+    runs = {"a": run(scene), "b": run(scene, 0.85)}
+    found = influence(runs, "a", "b")
+    assert found.undone_by is not None
+    order = np.argsort(-found.influence, kind="stable")
+    left = []
+    for count in (found.undone_by - 1, found.undone_by):
+        rest = np.sort(order[count:])
+        truth = scene.truth.select(rest)
+        values = [evaluate(truth, of.select(rest)).headline["ap"] for _, of in runs.values()]
+        left.append(values[0] - values[1])
+    assert left[0] > 0 >= left[1]
+
+
+def test_influence_of_groups_and_of_seeds(scene: Scene) -> None:
+    groups = [k // 6 for k in range(60)]
+    runs = {"a": [run(scene), run(scene, 0.95)], "b": run(scene, 0.8)}
+    found = influence(runs, "a", "b", "f1", groups=groups)
+    assert found.influence.shape == (10,)
+    assert found.of_images.shape == (60,)
+    assert (found.of_images[:6] == found.influence[0]).all()
+    rest = np.arange(6, 60)
+    truth = scene.truth.select(rest)
+    values = [
+        np.mean([evaluate(truth, table.select(rest), ["operating_point"]).value("f1") for _, table in of])
+        for of in (runs["a"], [runs["b"]])
+    ]
+    assert found.without[0] == pytest.approx(values[0] - values[1], abs=1e-12)  # type: ignore[operator]
+
+
+def test_identical_runs_have_no_image_that_decides(scene: Scene) -> None:
+    found = influence({"a": run(scene), "b": run(scene)}, "a", "b")
+    assert (found.undone_by, found.top()) == (0, ())
+    with pytest.raises(UnknownName, match="unknown model 'c'"):
+        influence({"a": run(scene)}, "a", "c")
