@@ -89,8 +89,10 @@ def groups_from_csv(path: str | Path, catalog: Catalog) -> dict[ImageId, str]:
     Raises:
         InputError: no such table, an image without a group, or with two.
     """
-    ids: dict[str, ImageId] = {str(image): image for image in catalog.image_ids}
-    names = {name: image for image, name in zip(catalog.image_ids, catalog.file_names, strict=True) if name}
+    known: dict[str, ImageId] = {}
+    ids: Sequence[ImageId] = catalog.image_ids
+    known |= zip(catalog.file_names, ids, strict=True)
+    known |= {str(image): image for image in ids}
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.reader(file))
@@ -102,9 +104,9 @@ def groups_from_csv(path: str | Path, catalog: Catalog) -> dict[ImageId, str]:
             continue
         if len(row) < 2 or not row[1]:
             raise InputError(f"{path}: line {line}: expected an image and its group, got {','.join(row)!r}")
-        image = ids[row[0]] if row[0] in ids else names.get(row[0])
-        if image is not None and groups.setdefault(image, row[1]) != row[1]:
-            raise InputError(f"{path}: line {line}: image {row[0]!r} has a group already, {groups[image]!r}")
+        named = known.get(row[0])
+        if named is not None and groups.setdefault(named, row[1]) != row[1]:
+            raise InputError(f"{path}: line {line}: image {row[0]!r} has a group already, {groups[named]!r}")
     missing = [image for image in catalog.image_ids if image not in groups]
     if missing:
         raise InputError(

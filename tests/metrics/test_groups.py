@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scene_runs import run, scene_of
 from strategies import Scene, random_scene, with_found
 
-from metrics.compare import compare, groups_by_folder
-from metrics.errors import InputWarning
+from metrics.compare import compare, groups_by_folder, groups_from_csv
+from metrics.errors import InputError, InputWarning
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
 
@@ -98,3 +99,33 @@ def test_groups_go_with_their_images_into_an_intersection(scene: Scene) -> None:
 def test_folders_as_groups() -> None:
     catalog = Catalog.of([1, 2, 3], ["thing"], file_names=["a/1.jpg", "b\\2.jpg", "3.jpg"])
     assert groups_by_folder(catalog) == ("a", "b", ".")
+
+
+def test_groups_from_a_table_go_by_id_or_by_file(scene: Scene, tmp_path: Path) -> None:
+    catalog = Catalog.of([1, 2, 3], ["thing"], file_names=["a/1.jpg", "2", "3.jpg"])
+    file = tmp_path / "groups.csv"
+    file.write_text(
+        'image,video,fps\n1,x,25\n"2",y,25\n\n3.jpg,"x",30\nelsewhere.jpg,z,1\n', encoding="utf-8-sig"
+    )
+    assert groups_from_csv(file, catalog) == {1: "x", 2: "y", 3: "x"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "image,video\n1,x\n",
+            "2 of 3 images have no group, first 2; name each by its id or by its file's name",
+        ),
+        ("image,video\n1,x\n1,y\n", "line 3: image '1' has a group already, 'x'"),
+        ("image,video\n1,x\n2\n", "line 3: expected an image and its group, got '2'"),
+        ("image,video\n1,\n", "line 2: expected an image and its group, got '1,'"),
+    ],
+)
+def test_a_table_that_is_none_of_groups_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "groups.csv"
+    file.write_text(text)
+    with pytest.raises(InputError, match=message):
+        groups_from_csv(file, Catalog.of([1, 2, 3], ["thing"]))
+    with pytest.raises(InputError, match=r"gone.csv: cannot be read as a table"):
+        groups_from_csv(tmp_path / "gone.csv", Catalog.of([1, 2, 3], ["thing"]))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from numpy.typing import NDArray
 from scene_runs import run, scene_of
 from strategies import Scene
 
 from metrics.compare import influence
+from metrics.compare.influence import _undone_by
 from metrics.evaluate import evaluate
 from metrics.registry import UnknownName
 
@@ -86,3 +88,23 @@ def test_identical_runs_have_no_image_that_decides(scene: Scene) -> None:
     assert (found.undone_by, found.top()) == (0, ())
     with pytest.raises(UnknownName, match="unknown model 'c'"):
         influence({"a": run(scene)}, "a", "c")
+
+
+def test_the_least_number_that_undoes_is_found_to_the_unit_whatever_it_is() -> None:
+    units = 5000  # so that a grid of choices must grow finer twice
+    moved = 1.0 + np.random.default_rng(0).random(units)
+    falling = np.cumsum(np.sort(moved)[::-1])
+    calls = []
+
+    def difference(weights: NDArray[np.uint8]) -> NDArray[np.float64]:
+        calls.append(len(weights))
+        return np.asarray(delta - (1 - weights.astype(np.float64)) @ moved)
+
+    for count in (1, 2, 78, 79, 80, 81, 157, 1234, 2499, 4921, 4999, 5000):
+        delta = (
+            float(falling[count - 1]) - 0.5
+        )  # gone when the strongest `count` are left out, and not before
+        assert _undone_by(delta, moved, np.arange(units), difference) == count
+    assert len(calls) <= 3 * 12
+    delta = float(falling[-1]) + 1
+    assert _undone_by(delta, moved, np.arange(units), difference) is None
