@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Literal
 from urllib.error import URLError
@@ -12,9 +11,9 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torchvision import models
-from torchvision.models.feature_extraction import create_feature_extractor
 
 from detectors.backbones.batchnorm import reestimate
+from detectors.backbones.classifiers import classifier_features, classifier_names, on_grid, stride_of
 from detectors.backbones.mb_tiny import MbTiny
 from detectors.backbones.vgg16_ssd import VGG16ForSSD
 from detectors.config import Config
@@ -35,25 +34,7 @@ _INPUTS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float],
     "bgr-unit": ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0), True),
 }
 
-_SSDLITE = "mobilenet_v3_large_ssdlite"
-
-_NODES: dict[str, dict[int, str]] = {
-    # where torchvision's networks hold the features of each stride; in MobileNets the widened ones just before the
-    # next stride, as SSDLite uses them (Sandler et al. 2018, section 6.2)
-    **{f"resnet{depth}": {8: "layer2", 16: "layer3", 32: "layer4"} for depth in (18, 34, 50, 101, 152)},
-    "mobilenet_v2": {8: "features.7.conv.0", 16: "features.14.conv.0", 32: "features.18"},
-    "mobilenet_v3_large": {8: "features.7.block.0", 16: "features.13.block.0", 32: "features.16"},
-    _SSDLITE: {16: "features.13.block.0", 32: "features.16"},
-    "mobilenet_v3_small": {8: "features.4.block.0", 16: "features.9.block.0", 32: "features.12"},
-    "vgg16": {8: "features.22", 16: "features.29"},
-    "squeezenet1_1": {8: "features.7", 16: "features.12"},
-    **{
-        f"shufflenet_v2_x{width}": {8: "stage2", 16: "stage3", 32: "stage4"}
-        for width in ("0_5", "1_0", "1_5", "2_0")
-    },
-}
-
-BACKBONES = ("mb_tiny", "vgg16_ssd", *sorted(_NODES))
+BACKBONES = ("mb_tiny", "vgg16_ssd", *classifier_names())
 """Names that `backbone.name` takes."""
 
 
@@ -61,13 +42,17 @@ class BackboneConfig(Config):
     """The network that turns images into features."""
 
     name: str = "mb_tiny"
-    """`mb_tiny`, or a network of torchvision."""
+    """`mb_tiny`; `vgg16_ssd`, VGG16 as SSD300 has it; or any of torchvision's classification networks, such as
+    `resnet50`, `convnext_tiny`, `efficientnet_b0`, `regnet_y_400mf`, `swin_t`."""
     weights: str | None = None
     """A file of weights, or torchvision's name for them, such as IMAGENET1K_V1; none: random."""
     input: Input = "imagenet"
     """What the weights were trained on: `imagenet` RGB by mean and deviation; `unit` RGB 0..1; `minus-one-one` RGB
     / 127.5 - 1; `face` (RGB - 127) / 128; `caffe-bgr` BGR 0..255 less (104, 117, 123); `caffe-rgb` RGB 0..255 less
     (123, 117, 104); `bgr-unit` BGR 0..1."""
+    finest: Literal[4, 8, 16] | None = None
+    """Stride of the finest features that the neck sees, and with them of the finest priors: 4 is what pyramids call
+    P2, 8 is P3; none: 8, and 16 for SSDLite's."""
     frozen_stages: int = Field(default=0, ge=0, le=6)
     """Layers up to stride 2 ** frozen_stages are not trained; 0: all are."""
     norm: Literal["train", "frozen", "reestimate"] = "train"
@@ -160,21 +145,30 @@ class Backbone(nn.Module):
 
 def make_backbone(config: BackboneConfig) -> Backbone:
     """The backbone that the settings describe, with its weights loaded."""
-    body: nn.Module
-    strides: tuple[int, ...]
     match config.name:
         case "mb_tiny":
-            body, strides = MbTiny(config.base_channel, config.separable), MbTiny.strides
+            tiny = MbTiny(config.base_channel, config.separable, config.finest or 8)
             if config.weights is not None:
-                load_weights(body, config.weights, rename=_of_mb_tiny)
+                load_weights(tiny, config.weights, rename=_of_mb_tiny)
+            return _backbone(tiny, tiny.strides, config)
         case "vgg16_ssd":
-            body, strides = VGG16ForSSD(), VGG16ForSSD.strides
+            if config.finest not in {None, 8}:
+                raise InputError(
+                    f"backbone.finest: vgg16_ssd has features at strides 8 and 16, not {config.finest}"
+                )
+            vgg = VGG16ForSSD()
             if config.weights is not None:
-                _load_vgg16(body, config.weights)
+                _load_vgg16(vgg, config.weights)
+            return _backbone(vgg, VGG16ForSSD.strides, config)
         case name:
-            (body, unused), strides = _from_torchvision(name), tuple(_NODES[name])
+            features = classifier_features(name, config.finest)
             if config.weights is not None:
-                load_state(body, _state(name, config.weights), config.weights, unused=unused)
+                state = _state(name, config.weights)
+                load_state(features.network, state, config.weights, unused=features.unused)
+            return _backbone(on_grid(features), features.strides, config)
+
+
+def _backbone(body: nn.Module, strides: Sequence[int], config: BackboneConfig) -> Backbone:
     return Backbone(body, strides, _channels(body), config.input, config.frozen_stages, config.norm)
 
 
@@ -192,35 +186,6 @@ def _load_vgg16(body: nn.Module, weights: str) -> None:
         if not key.startswith(("features.", "later."))
     }
     load_state(body, {**own, **{key: tensor for key, tensor in shared.items() if key is not None}}, weights)
-
-
-def _from_torchvision(name: str) -> tuple[nn.Module, frozenset[str]]:
-    """The part of torchvision's network that makes the features, and the keys of the rest."""
-    network = _ssdlite() if name == _SSDLITE else models.get_model(name, weights=None)
-    keys = frozenset(network.state_dict())
-    if name in {"squeezenet1_1", "vgg16"}:
-        _round_sides_up(network.get_submodule("features").children())
-    body = create_feature_extractor(network, {node: str(stride) for stride, node in _NODES[name].items()})
-    return body, keys - frozenset(body.state_dict())
-
-
-def _ssdlite() -> nn.Module:
-    """MobileNetV3 with half the channels in its last layers (Howard et al. 2019, section 6.3), as SSDLite wants it."""
-    norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
-    network: nn.Module = models.mobilenet_v3_large(weights=None, reduced_tail=True, norm_layer=norm)
-    return network
-
-
-def _round_sides_up(layers: Iterable[nn.Module]) -> None:
-    """Padding where a strided layer has none: else its maps lack a border, and its cells are not where those of all
-    other backbones are.
-    """
-    for layer in layers:
-        if isinstance(layer, nn.Conv2d):
-            layer.padding = tuple(side // 2 for side in layer.kernel_size)
-        elif isinstance(layer, nn.MaxPool2d):
-            even = layer.kernel_size == 2
-            layer.padding, layer.ceil_mode = (0, True) if even else (1, False)
 
 
 def _state(name: str, weights: str) -> Mapping[str, Tensor]:
@@ -264,23 +229,26 @@ def _batch_norms(module: nn.Module) -> list[nn.Module]:
 
 @torch.no_grad()
 def _layers_up_to(body: nn.Module, stride: int) -> list[nn.Module]:
-    """The layers with parameters that run before the features become coarser than `stride`."""
-    side = 128
+    """The modules whose own parameters are at work before the features become coarser than `stride`."""
+    size = (320, 192)
     order: list[tuple[nn.Module, int]] = []
 
     def note(layer: nn.Module, _: object, output: Tensor) -> None:
-        order.append((layer, side // output.shape[-1]))
+        order.append((layer, stride_of(output, size)))
 
-    hooks = [
-        layer.register_forward_hook(note)
-        for layer in body.modules()
-        if not list(layer.children()) and list(layer.parameters())
-    ]
+    leaves = [layer for layer in body.modules() if not list(layer.children()) and list(layer.parameters())]
+    hooks = [layer.register_forward_hook(note) for layer in leaves]
     training = body.training
-    body.eval()(torch.zeros(1, 3, side, side))
+    body.eval()(torch.zeros(1, 3, *size))
     body.train(training)
     for hook in hooks:
         hook.remove()
     # Squeeze-and-excitation sees one pixel, so the last layer that is fine enough ends it, not the first that is not.
     end = max((place for place, (_, at) in enumerate(order, start=1) if at <= stride), default=0)
-    return [layer for layer, _ in order[:end]]
+    frozen = {layer for layer, _ in order[:end]}
+    # A block may have parameters beside its layers', such as a scale.
+    return [layer for layer in body.modules() if frozen.issuperset(_leaves(layer))]
+
+
+def _leaves(module: nn.Module) -> set[nn.Module]:
+    return {layer for layer in module.modules() if not list(layer.children()) and list(layer.parameters())}

@@ -1,4 +1,4 @@
-"""The small network of the mb_tiny SSD family: features at strides 8, 16, 32 and 64."""
+"""The small network of the mb_tiny SSD family: features at strides 8, 16, 32 and 64, or from 4 on."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class MbTiny(nn.Module):
             this family, whose files load because parameters are named as there (``base_net``, ``extras``). Off:
             nine full convolutions, most of them where the map is small. Trained from random weights on a CPU they
             cost as much time and learn far more in it.
+        finest: stride of the finest features: 4, 8 or 16.
     """
 
-    strides = (8, 16, 32, 64)
-
-    def __init__(self, base_channel: int = 16, separable: bool = False) -> None:
+    def __init__(self, base_channel: int = 16, separable: bool = False, finest: int = 8) -> None:
         super().__init__()
+        self.strides = tuple(stride for stride in (4, 8, 16, 32, 64) if stride >= finest)
         b = base_channel
         if separable:
             self.base_net = nn.Sequential(
@@ -39,7 +39,7 @@ class MbTiny(nn.Module):
                 _separable(8 * b, 16 * b, 2),
                 _separable(16 * b, 16 * b, 1),
             )
-            self._ends = (8, 11, 13)
+            ends = (4, 8, 11, 13)
         else:
             self.base_net = nn.Sequential(
                 _full(3, b, 2),
@@ -51,7 +51,8 @@ class MbTiny(nn.Module):
                 _full(8 * b, 8 * b, 1),
                 _full(8 * b, 16 * b, 2),
             )
-            self._ends = (5, 7, 8)
+            ends = (2, 5, 7, 8)
+        self._ends = ends[-len(self.strides[:-1]) :]
         self.extras = nn.ModuleList([_extra(b) if separable else _full(16 * b, 16 * b, 2)])
 
     def forward(self, images: Tensor) -> list[Tensor]:

@@ -7,35 +7,91 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 from torchvision import models
+from torchvision.models.feature_extraction import create_feature_extractor
 
 from detectors.backbones import BackboneConfig, make_backbone
 from detectors.backbones.build import BACKBONES
+from detectors.backbones.classifiers import classifier_features
 from metrics.errors import InputError
 
-SMALL = [
-    *("mb_tiny", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large_ssdlite", "resnet18"),
-    *("shufflenet_v2_x0_5", "squeezenet1_1"),
+OURS = ["mb_tiny", "vgg16_ssd"]
+FAMILIES = [
+    *("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large_ssdlite", "resnet18", "shufflenet_v2_x0_5"),
+    *("squeezenet1_1", "regnet_y_400mf", "efficientnet_b0", "convnext_tiny", "densenet121", "mnasnet0_5"),
+    "swin_t",
 ]
 
 
-def test_there_is_a_backbone_for_each_tested_name():
-    assert set(SMALL) <= set(BACKBONES)
+@pytest.mark.parametrize("name", OURS[:1] + FAMILIES)
+def test_a_map_has_the_side_of_the_image_over_its_stride_rounded_up(name):
+    backbone = make_backbone(BackboneConfig(name=name, base_channel=8))
+    for mode, batch, size in ((False, 1, (75, 101)), (True, 2, (64, 96))):
+        with torch.set_grad_enabled(mode):
+            features = backbone.train(mode)(torch.rand(batch, 3, *size))
+        assert len(features) == len(backbone.strides) == len(backbone.channels)
+        for feature, stride, channels in zip(features, backbone.strides, backbone.channels, strict=True):
+            assert feature.shape == (batch, channels, -(-size[0] // stride), -(-size[1] // stride))
+    sum(feature.mean() for feature in features).backward()
+    assert all(p.grad is not None for p in backbone.parameters())  # nothing of the classifier is left
 
 
-@pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("size", [(64, 96), (75, 101)])
-def test_a_map_has_the_side_of_the_image_over_its_stride_rounded_up(name, size):
-    backbone = make_backbone(BackboneConfig(name=name)).eval()
+@pytest.mark.parametrize(
+    ("name", "nodes"),
+    [
+        ("resnet18", {4: "layer1", 8: "layer2", 16: "layer3", 32: "layer4"}),
+        ("mobilenet_v2", {8: "features.7.conv.0", 16: "features.14.conv.0", 32: "features.18"}),
+        ("shufflenet_v2_x0_5", {4: "maxpool", 8: "stage2", 16: "stage3", 32: "stage4"}),
+        ("regnet_y_400mf", {s: f"trunk_output.block{k}" for k, s in enumerate((4, 8, 16, 32), start=1)}),
+        ("densenet121", {4: "features.transition1.conv", 16: "features.transition3.conv", 32: "relu"}),
+    ],
+)
+def test_features_are_the_ends_of_the_stages_that_the_papers_name(name, nodes):
+    features = classifier_features(name, 4)
+    whole = models.get_model(name, weights=None).eval()
+    whole.load_state_dict({**whole.state_dict(), **features.network.eval().state_dict()})
+    images = torch.rand(1, 3, 64, 64)
+    told = {node: str(stride) for stride, node in nodes.items()}
     with torch.no_grad():
-        features = backbone(torch.rand(1, 3, *size))
-    assert len(features) == len(backbone.strides) == len(backbone.channels)
-    for feature, stride, channels in zip(features, backbone.strides, backbone.channels, strict=True):
-        assert feature.shape == (1, channels, -(-size[0] // stride), -(-size[1] // stride))
+        expected = create_feature_extractor(whole, told)(images)
+        found = features.network(images)
+    for stride, feature in expected.items():
+        torch.testing.assert_close(found[stride], feature)
+
+
+@pytest.mark.parametrize("finest", [4, 8, 16])
+@pytest.mark.parametrize("name", ["mb_tiny", "resnet18", "mobilenet_v3_large_ssdlite"])
+def test_the_finest_stride_is_a_choice(name, finest):
+    backbone = make_backbone(BackboneConfig(name=name, finest=finest, base_channel=4))
+    assert backbone.strides == tuple(s for s in (4, 8, 16, 32, 64) if finest <= s <= backbone.strides[-1])
+    with torch.no_grad():
+        features = backbone.eval()(torch.rand(1, 3, 64, 64))
+    assert [64 // feature.shape[2] for feature in features] == list(backbone.strides)
+
+
+def test_separable_mb_tiny_has_stride_4_too():
+    backbone = make_backbone(BackboneConfig(finest=4, separable=True))
+    assert [64 // f.shape[2] for f in backbone(torch.rand(2, 3, 64, 64))] == [4, 8, 16, 32, 64]
+
+
+@pytest.mark.parametrize(
+    ("name", "finest", "text"),
+    [
+        ("vgg16_ssd", 4, "vgg16_ssd has features at strides 8 and 16, not 4"),
+        ("alexnet", None, r"alexnet has no features at stride 8, nor at any other of \(4, 8, 16, 32\)"),
+        ("vit_b_32", None, "vit_b_32 takes images of one size only"),
+    ],
+)
+def test_a_network_without_such_features_is_told(name, finest, text):
+    with pytest.raises(InputError, match=text):
+        make_backbone(BackboneConfig(name=name, finest=finest))
 
 
 def test_an_unknown_backbone_names_the_nearest():
     with pytest.raises(ValidationError, match="did you mean 'mobilenet_v2'"):
         BackboneConfig(name="mobilenetv2")
+    with pytest.raises(ValidationError, match="did you mean 'regnet_y_400mf'"):
+        BackboneConfig(name="regnet_y_400m")
+    assert set(OURS + FAMILIES) < set(BACKBONES)
 
 
 GREY = torch.tensor([100.0, 150.0, 200.0]) / 255  # R, G, B
@@ -70,6 +126,7 @@ def test_input_is_brought_to_what_the_weights_were_trained_on(kind, expected):
     ("resnet18", 2, "body.layer2.0.conv1.weight", "body.layer1.1.conv2.weight"),
     ("mb_tiny", 3, "body.base_net.5.0.weight", "body.base_net.4.0.weight"),
     ("mobilenet_v3_small", 3, "body.features.4.block.1.0.weight", "body.features.3.block.2.0.weight"),
+    ("convnext_tiny", 2, "body.network.features.3.0.layer_scale", "body.network.features.1.2.layer_scale"),
 ])  # fmt: skip
 def test_frozen_stages_stop_at_their_stride(name, stages, free, still):
     backbone = make_backbone(BackboneConfig(name=name, frozen_stages=stages))
@@ -181,9 +238,13 @@ def test_fault_row_38_weights_of_another_backbone_are_refused(tmp_path):
         make_backbone(BackboneConfig(name="mobilenet_v2", weights=str(tmp_path / "w.pth")))
 
 
-def test_a_classifiers_own_keys_may_be_in_the_file(tmp_path):
-    torch.save(models.squeezenet1_1().state_dict(), tmp_path / "w.pth")
-    make_backbone(BackboneConfig(name="squeezenet1_1", weights=str(tmp_path / "w.pth")))
+@pytest.mark.parametrize("name", ["squeezenet1_1", "regnet_y_400mf", "densenet121"])
+def test_a_classifiers_own_keys_may_be_in_the_file(tmp_path, name):
+    whole = models.get_model(name, weights=None).state_dict()
+    torch.save(whole, tmp_path / "w.pth")
+    backbone = make_backbone(BackboneConfig(name=name, weights=str(tmp_path / "w.pth")))
+    loaded = {key.removeprefix("network."): tensor for key, tensor in backbone.body.state_dict().items()}
+    assert all(tensor.equal(whole[key]) for key, tensor in loaded.items())
 
 
 def test_an_unknown_name_of_weights_lists_the_known():
