@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,22 +13,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.compare import Comparison as Statistics
-from metrics.compare import Influence, Standing, compare, influence
-from metrics.errors import InputWarning
+from metrics.compare import Influence, Limit, Ruling, Standing, compare, groups_by_folder, influence, rule_on
+from metrics.compare.groups import unused_columns
+from metrics.compare.runs import ImageChoice
+from metrics.errors import InputError, InputWarning
 from metrics.matching import MatchRule
+from metrics.measures.error_types import KINDS
 from metrics.tables import AnnotationTable
 from reports import shown
 from reports.models import Model, group_models
 from reports.results import DataFacts, RunFolder, RunResult
 from reports.scored import Scored
+from reports.shared_images import on_shared_images
 
 Floats = NDArray[np.float64]
 Images = Callable[[Any], NDArray[np.uint8]]
 """From an image's id in the truth to its pixels: (H, W, 3) uint8 RGB. May raise where the image is gone."""
 
 
-ALSO = ("ap50", "ap75", "ar_100", "olrp")
+ALSO = ("ap50", "ap75", "ar_100", "olrp", *(f"cost_{kind}" for kind in KINDS))
 """Measures that get an interval beside AP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms runs are compared.
+
+    Attributes:
+        resamples: how often the images are resampled for intervals; 0 for none.
+        groups: images that are alike are drawn together: a group by image id, the name of one of the truth's
+            `image_columns`, or ``folder``, that of each image's file.
+        images: ``same`` refuses runs on different truth; ``intersection`` compares on the images whose truth all share.
+        limits: how much worse the other models may be than the old ones.
+        old: names of the runs whose models the limits are held against.
+    """
+
+    resamples: int = 1000
+    groups: str | Mapping[object, object] | None = None
+    images: ImageChoice = "same"
+    limits: tuple[Limit, ...] = ()
+    old: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +65,7 @@ class Comparison:
         images: where pictures come from; None where nobody knows.
         show_paths: whether absolute paths are shown in full.
         notes: what had to be decided to put them on one page.
-        resamples: how often the images are resampled for intervals; 0 for none.
+        terms: on which they are compared.
     """
 
     models: tuple[Model, ...]
@@ -49,7 +73,7 @@ class Comparison:
     images: Images | None = None
     show_paths: bool = False
     notes: tuple[str, ...] = ()
-    resamples: int = 0
+    terms: Terms = field(default_factory=Terms)
 
     @classmethod
     def of(
@@ -57,27 +81,31 @@ class Comparison:
         runs: Sequence[RunFolder],
         images: Images | None = None,
         show_paths: bool = False,
-        resamples: int = 0,
+        terms: Terms | None = None,
     ) -> Comparison:
         """Match and evaluate `runs`.
 
         Raises:
-            InputError: no run, two of one name, or runs on different truth.
+            InputError: no run, two of one name, or runs on different truth where that is not among the terms.
         """
+        terms = terms or Terms()
+        left_out: tuple[str, ...] = ()
+        if terms.images == "intersection":
+            runs, left_out = on_shared_images(runs)
         models = group_models(runs)
         rule, notes = _rule([run.result for model in models for run in model.runs])
         pairs = [(model, tuple(Scored(run, rule) for run in model.runs)) for model in models]
         # By what the detections give, should a result.json say otherwise.
         pairs.sort(key=lambda pair: _best_first([one.evaluation.headline["ap"] for one in pair[1]]))
         models = tuple(replace(model, number=number) for number, (model, _) in enumerate(pairs))
-        return cls(models, tuple(scored for _, scored in pairs), images, show_paths, notes, resamples)
+        return cls(models, tuple(scored for _, scored in pairs), images, show_paths, left_out + notes, terms)
 
     @cached_property
     def statistics(self) -> Statistics | None:
         """Intervals, and differences of pairs on the same resamples; None where none were asked for or nothing is
         there to be found.
         """
-        if not self.resamples or not self.scored[0][0].outcome.asked.any():
+        if not self.terms.resamples or not self.scored[0][0].outcome.asked.any():
             return None
         runs = {
             model.label: [one.matches for one in scored]
@@ -85,9 +113,17 @@ class Comparison:
         }
         rule = self.scored[0][0].rule
         also = [name.replace("ar_100", f"ar_{rule.max_dets[-1]}") for name in ALSO]
+        also += [limit.measure for limit in self.terms.limits]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InputWarning)  # it says again what the notes say
-            return compare(runs, "ap", also=also, resamples=self.resamples)
+            return compare(
+                runs,
+                "ap",
+                also=also,
+                resamples=self.terms.resamples,
+                groups=self.terms.groups,
+                image_columns=self.image_columns,
+            )
 
     @cached_property
     def influence(self) -> Influence | None:
@@ -100,7 +136,59 @@ class Comparison:
         }
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InputWarning)
-            return influence(runs, self.models[0].label, self.models[1].label, "ap")
+            return influence(
+                runs,
+                self.models[0].label,
+                self.models[1].label,
+                "ap",
+                groups=self.terms.groups,
+                image_columns=self.image_columns,
+            )
+
+    @property
+    def image_columns(self) -> dict[str, Sequence[object]]:
+        """What is known of each image, and the folder that its file is in."""
+        catalog = self.truth.catalog
+        return {"folder": groups_by_folder(catalog), **catalog.image_columns}
+
+    @property
+    def unused_columns(self) -> list[str]:
+        """A sentence for each column that says which images are alike, while none is used for that."""
+        if self.terms.groups is not None:
+            return []
+        return unused_columns(self.image_columns, np.arange(len(self.truth.catalog.image_ids)))
+
+    @cached_property
+    def rulings(self) -> list[Ruling]:
+        """What the gate says of each new model, by each limit; none where no limit was set.
+
+        A new model is held against the old one, or, of several old ones, against that of its variant.
+
+        Raises:
+            InputError: there is no old or no new model, it is not plain which is which, or nothing can be measured.
+        """
+        if not self.terms.limits:
+            return []
+        if self.statistics is None:
+            raise InputError(
+                "limits: nothing was resampled here, so no difference has an interval; see the page"
+            )
+        names = [{result.name for result in model.results} for model in self.models]
+        old = [model for model, of in zip(self.models, names, strict=True) if of & self.terms.old]
+        new = [model for model, of in zip(self.models, names, strict=True) if not of & self.terms.old]
+        if not old or not new:
+            raise InputError(
+                "limits: there must be an old model and a new one, but these runs are all of one; runs that differ in"
+                " nothing but their seed are one model, unless they lie in different folders"
+            )
+        pairs = []
+        for model in new:
+            like = old if len(old) == 1 else [one for one in old if _variant(one) == _variant(model)]
+            if len(like) != 1:
+                said = shown.listed([one.label for one in old])
+                raise InputError(f"limits: which of {said} is the old {model.label}? compare the two alone")
+            pairs.append((like[0].label, model.label))
+        return rule_on(self.statistics, pairs, self.terms.limits)
 
     def standings(self, measure: str) -> list[Standing]:
         """Each model's value and interval by a measure, in the models' order; only where there are statistics."""
@@ -162,6 +250,10 @@ class Comparison:
     def private(self, text: str) -> str:
         """`text` as it may be shown: literally, and without the paths that a reader need not know."""
         return shown.literal(text if self.show_paths else shown.without_paths(text))
+
+
+def _variant(model: Model) -> str:
+    return model.results[0].variant
 
 
 def _best_first(values: Sequence[float]) -> tuple[bool, float]:

@@ -9,14 +9,13 @@ from typing import Any
 import pandas as pd
 
 from reports import html, shown
-from reports.comparison import Comparison, Images
+from reports.comparison import Comparison
 from reports.csv import to_csv
 from reports.figures.pr_curves import RECALLS
 from reports.gallery import text_size
 from reports.leaderboard import tables_of
 from reports.marks import DARK, DARK_PAGE, LIGHT, LIGHT_PAGE, PHOTO, mark
 from reports.page import Badge, Section
-from reports.results import RunFolder
 from reports.sections import (
     budget,
     calibration,
@@ -42,17 +41,8 @@ class Document:
     files: dict[str, bytes | str]
 
 
-def compose(
-    runs: Sequence[RunFolder],
-    images: Images | None,
-    *,
-    title: str,
-    max_bytes: int,
-    show_paths: bool,
-    resamples: int,
-) -> Document:
-    """The report of `runs`; arguments as in `reports.html.write_report`."""
-    comparison = Comparison.of(runs, images, show_paths, resamples)
+def compose(comparison: Comparison, *, title: str, max_bytes: int) -> Document:
+    """The report of a comparison; arguments as in `reports.html.write_comparison`."""
     sliced = slices.slices_of(comparison)
     before = [
         verdict.section(comparison),
@@ -255,6 +245,8 @@ def _badges(comparison: Comparison) -> list[Badge]:
         badges.append(Badge("partial run", "stopped before its budget was spent", "warn"))
     if any(result.environment.dirty for result in results):
         badges.append(Badge("dirty git", "made by code that is in no commit", "warn"))
+    if comparison.terms.images == "intersection" and comparison.notes:
+        badges.append(Badge("part of the images", "those whose truth all runs share", "warn"))
     if len(machines) > 1:
         badges.append(Badge("mixed hardware", "times cannot be compared", "warn"))
     return badges

@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from reports.comparison import Images
+from reports.comparison import Comparison, Images, Terms
 from reports.files import write_whole
 from reports.results import RunFolder
 
@@ -27,7 +27,7 @@ def write_report(
     title: str = "",
     max_mb: float = 8.0,
     show_paths: bool = False,
-    resamples: int = 1000,
+    terms: Terms | None = None,
 ) -> Path:
     """Write the page `out`, and beside it the tables and figures that it is made of.
 
@@ -42,7 +42,7 @@ def write_report(
         title: the page's heading; made from the data set's name if empty.
         max_mb: the page stays below this many megabytes (10**6 bytes): the gallery is thinned, and says by how many.
         show_paths: show absolute paths, which may hold a user's name, in full.
-        resamples: how often the images are resampled for intervals and differences; 0 for none.
+        terms: on which the runs are compared: resamples, groups of images, limits.
 
     Returns:
         The path of the page.
@@ -51,13 +51,23 @@ def write_report(
         InputError: no run, two of the same name, or runs on different truth.
         MachineError: the files cannot be written; what stood there stands there still.
     """
+    return write_comparison(Comparison.of(runs, images, show_paths, terms), out, title=title, max_mb=max_mb)
+
+
+def write_comparison(
+    comparison: Comparison, out: str | Path, *, title: str = "", max_mb: float = 8.0
+) -> Path:
+    """Write the page about a comparison, and what lies beside it; arguments as in `write_report`.
+
+    Raises:
+        InputError: limits that cannot be held against these runs.
+        MachineError: the files cannot be written; what stood there stands there still.
+    """
     from reports.document import compose
 
     out = Path(out)
     page = out if out.suffix.lower() in (".html", ".htm") else out / "report.html"
-    document = compose(
-        runs, images, title=title, max_bytes=int(max_mb * 1e6), show_paths=show_paths, resamples=resamples
-    )
+    document = compose(comparison, title=title, max_bytes=int(max_mb * 1e6))
     for name, content in document.files.items():
         write_whole(page.parent / name, content)
     return write_whole(page, document.html)

@@ -79,25 +79,12 @@ def pair_runs(runs: Runs, rule: MatchRule | None = None, images: ImageChoice = "
     rule = rule or next((run.rule for _, run in every if isinstance(run, Matches)), MatchRule())
     first_model, first_run = every[0]
     truth = _tables(first_run)[0]
-    if not truth.catalog.image_ids:
-        raise InputError(f"compare: {first_model} was evaluated on no images")
-    shared = np.ones(len(truth.catalog.image_ids), np.bool_)
-    for model, run in every[1:]:
-        _check_classes(first_model, truth, model, _tables(run)[0])
-        shared &= _shared(truth, _tables(run)[0])
-        if images == "same":
-            _check_truth(first_model, truth, model, _tables(run)[0])
-    kept = np.flatnonzero(shared)
-    cut = len(kept) < len(shared) or any(
-        len(_tables(run)[0].catalog.image_ids) > len(kept) for _, run in every
-    )
+    truths = [(model, _tables(run)[0]) for model, run in every]
+    kept = common_images(truths, images)
+    cut = any(len(other.catalog.image_ids) > len(kept) for _, other in truths)
     notes = []
     if cut:
-        counts = sorted({len(_tables(run)[0].catalog.image_ids) for _, run in every})
-        if not len(kept):
-            raise InputError(
-                "compare: no image has the same truth in all runs; evaluate them on the same split"
-            )
+        counts = sorted({len(other.catalog.image_ids) for _, other in truths})
         of = " and ".join(f"{count:,}" for count in counts)
         notes.append(f"compared on the {len(kept):,} images whose truth all runs share (they have {of})")
     common = truth.select(kept) if cut else truth
@@ -105,7 +92,7 @@ def pair_runs(runs: Runs, rule: MatchRule | None = None, images: ImageChoice = "
     for model, run in every:
         if cut or not isinstance(run, Matches):
             found = _tables(run)[1]
-            matches[model].append(match(common, _on(common, found), rule))
+            matches[model].append(match(common, found_on(common, found), rule))
         elif _same_rule(run.rule, rule):
             matches[model].append(run)
         else:
@@ -113,6 +100,41 @@ def pair_runs(runs: Runs, rule: MatchRule | None = None, images: ImageChoice = "
                 f"compare: {model} was matched under another rule than {first_model}; match both under the same MatchRule"
             )
     return PairedRuns({model: tuple(given) for model, given in matches.items()}, kept, tuple(notes))
+
+
+def common_images(
+    truths: Sequence[tuple[str, AnnotationTable]], images: ImageChoice = "intersection"
+) -> NDArray[np.intp]:
+    """Places, among the images of the first truth, of those that have the same objects in all.
+
+    Args:
+        truths: each with the name of its model.
+        images: ``same`` refuses truths that differ.
+
+    Raises:
+        InputError: no images, different classes, different truth where it must be the same, or no image in common.
+    """
+    first_model, truth = truths[0]
+    if not truth.catalog.image_ids:
+        raise InputError(f"compare: {first_model} was evaluated on no images")
+    shared = np.ones(len(truth.catalog.image_ids), np.bool_)
+    for model, other in truths[1:]:
+        _check_classes(first_model, truth, model, other)
+        shared &= _shared(truth, other)
+        if images == "same":
+            _check_truth(first_model, truth, model, other)
+    if not shared.any():
+        raise InputError("compare: no image has the same truth in all runs; evaluate them on the same split")
+    return np.flatnonzero(shared)
+
+
+def found_on(truth: AnnotationTable, found: DetectionTable) -> DetectionTable:
+    """The detections in the images of `truth`, on its catalog."""
+    if found.catalog == truth.catalog:
+        return found
+    wanted = set(truth.catalog.image_ids)
+    part = found.select([index for index, image in enumerate(found.catalog.image_ids) if image in wanted])
+    return DetectionTable(truth.catalog, part.image, part.label, part.xywh, part.score)
 
 
 def _as_list(model: str, given: Run | Sequence[Run]) -> list[Run]:
@@ -134,15 +156,6 @@ def _as_list(model: str, given: Run | Sequence[Run]) -> list[Run]:
 
 def _tables(run: Run) -> tuple[AnnotationTable, DetectionTable]:
     return (run.truth, run.found) if isinstance(run, Matches) else run
-
-
-def _on(truth: AnnotationTable, found: DetectionTable) -> DetectionTable:
-    """The detections in the images of `truth`, on its catalog."""
-    if found.catalog == truth.catalog:
-        return found
-    wanted = set(truth.catalog.image_ids)
-    part = found.select([index for index, image in enumerate(found.catalog.image_ids) if image in wanted])
-    return DetectionTable(truth.catalog, part.image, part.label, part.xywh, part.score)
 
 
 def _same_rule(one: MatchRule, other: MatchRule) -> bool:

@@ -87,7 +87,8 @@ def _hangs_on(comparison: Comparison) -> str:
     if moved is None or not moved.undone_by:
         return ""
     first, second = comparison.labels[:2]
-    images = shown.plural(moved.undone_by, "image")
+    assert comparison.statistics is not None
+    images = shown.plural(moved.undone_by, comparison.statistics.method.unit)
     return f"Leaving out the {images} that speak most for {first} would end its lead over {second}."
 
 

@@ -112,7 +112,9 @@ def _by_iou(comparison: Comparison) -> Figure:
 
 
 def _warnings(comparison: Comparison) -> list[str]:
-    said = list(comparison.notes)
+    said = [shown.literal(note) for note in comparison.notes]
+    said += [f"Gate: {shown.literal(str(one))}." for one in comparison.rulings if one.state != "held"]
+    said += [f"{shown.literal(note[0].upper() + note[1:])}." for note in comparison.unused_columns]
     for scored in comparison.runs:
         result = scored.run.result
         wrong = [
@@ -136,7 +138,8 @@ def _notes(comparison: Comparison) -> list[str]:
     """What the statistics ask a reader to know."""
     if comparison.statistics is None:
         return []
-    return [f"{shown.literal(note[0].upper() + note[1:])}." for note in comparison.statistics.notes]
+    gate = [f"gate: {one}" for one in comparison.rulings if one.state == "held"]
+    return [f"{shown.literal(note[0].upper() + note[1:])}." for note in (*gate, *comparison.statistics.notes)]
 
 
 def _same(written: float | None, measured: float) -> bool:

@@ -14,7 +14,7 @@ from synthetic_runs import InMemory, picture
 
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 from reports import gallery
-from reports.comparison import Comparison
+from reports.comparison import Comparison, Terms
 from reports.html import write_report
 from reports.scored import Scored
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("no_drawing")
 
 @pytest.fixture
 def comparison(runs):
-    return Comparison.of(runs, lambda image: picture(runs[0].truth, image), resamples=100)
+    return Comparison.of(runs, lambda image: picture(runs[0].truth, image), terms=Terms(resamples=100))
 
 
 def test_images_are_chosen_once_and_those_where_models_differ_most_first(comparison):

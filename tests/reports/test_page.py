@@ -16,6 +16,7 @@ from pages import cells, every, parsed, part, words
 from synthetic_runs import found_in, picture, run_in, truth_of
 
 from metrics.tables import DetectionTable
+from reports.comparison import Terms
 from reports.html import json_block, write_report
 from reports.results import Budget, Environment, save_result
 
@@ -131,7 +132,7 @@ def means_of(runs):
 def test_without_resamples_the_verdict_says_the_differences_and_claims_no_significance(
     runs, tmp_path, no_drawing
 ):
-    page = write_report(runs, tmp_path, resamples=0)
+    page = write_report(runs, tmp_path, terms=Terms(resamples=0))
     said = words(part(parsed(page), "verdict"))
     (best, name), *others = means_of(runs)
     assert f"{name} has the highest AP, {100 * best:.1f}, " in said
@@ -351,7 +352,7 @@ def test_fault_row_36_two_equal_models_share_the_lead(tmp_path, no_drawing):
     assert "nothing can be decided" in said
     assert [row[1:3] for row in cells(tree, "leaderboard")] == [["1 1 to 2", "a"], ["1 1 to 2", "a"]]
     assert cells(tree, "pairs-table")[0][1].startswith("0.0")
-    page = write_report(runs, tmp_path / "unmeasured", resamples=0)
+    page = write_report(runs, tmp_path / "unmeasured", terms=Terms(resamples=0))
     assert "one and two share the highest AP" in words(part(parsed(page), "verdict"))
 
 
