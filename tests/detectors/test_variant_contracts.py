@@ -219,6 +219,15 @@ def test_forward_can_be_exported(detector, images):
     torch.testing.assert_close(exported.priors, ours.priors)
 
 
+def test_forward_compiles_to_one_graph(detector, images):
+    detector.eval()
+    with torch.no_grad():
+        compiled = torch.compile(detector, fullgraph=True, backend="eager")(images)
+        ours = detector(images)
+    assert torch.equal(compiled.logits, ours.logits)
+    assert torch.equal(compiled.codes, ours.codes)
+
+
 def test_predicting_before_training_leaves_no_trace(detector, images):
     detector.eval().predict(images)
     detector.train()
@@ -232,7 +241,7 @@ def test_it_tells_what_it_is_and_whence(variant):
     assert variant.config.__doc__
     assert issubclass(variant.config, DenseConfig)
     undescribed = [name for name, field in variant.config.model_fields.items() if not field.description]
-    assert set(undescribed) <= {"backbone", "candidates", "nms", "head", "focal", "neck"}
+    assert set(undescribed) <= {"backbone", "candidates", "nms", "class_weights", "head", "focal"}
 
 
 def test_settings_survive_writing_and_reading(variant):
