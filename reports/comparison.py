@@ -226,6 +226,11 @@ class Comparison:
         return [scored for model in self.scored for scored in model]
 
     @property
+    def folders(self) -> list[RunFolder]:
+        """Of all runs, model by model; cut to the images that are compared."""
+        return [scored.run for scored in self.runs]
+
+    @property
     def seeds(self) -> int:
         """The most runs that a model has."""
         return max(len(model.runs) for model in self.models)

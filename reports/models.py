@@ -40,6 +40,9 @@ class Model:
 def group_models(runs: Sequence[RunFolder]) -> tuple[Model, ...]:
     """The models among `runs`, the one of highest mean AP first, NaN last, ties by label.
 
+    Runs that differ in nothing but their seed are one model. Where a seed comes twice the program itself was another, so
+    those in one folder are one model, and those in another folder another.
+
     Raises:
         InputError: there is no run, two have the same name, or they were not evaluated on the same truth.
     """
@@ -47,7 +50,7 @@ def group_models(runs: Sequence[RunFolder]) -> tuple[Model, ...]:
     groups: dict[str, list[RunFolder]] = defaultdict(list)
     for run in runs:
         groups[_cause(run.result)].append(run)
-    members = [tuple(sorted(group, key=_by_seed)) for group in groups.values()]
+    members = [tuple(sorted(part, key=_by_seed)) for group in groups.values() for part in _versions(group)]
     labels = _labels([group[0].result for group in members])
     order = sorted(range(len(members)), key=lambda at: (*_best_first(members[at]), labels[at]))
     return tuple(Model(labels[at], number, members[at]) for number, at in enumerate(order))
@@ -116,6 +119,16 @@ def _cause(result: RunResult) -> str:
     return json.dumps([result.variant, settings, alone], sort_keys=True, default=str)
 
 
+def _versions(group: Sequence[RunFolder]) -> list[list[RunFolder]]:
+    """Runs of equal settings by the folder they lie in, where a seed comes twice; else all together."""
+    if len({run.result.seed for run in group}) == len(group):
+        return [list(group)]
+    versions: dict[object, list[RunFolder]] = defaultdict(list)
+    for run in group:
+        versions[run.path.parent].append(run)
+    return list(versions.values())
+
+
 def _by_seed(run: RunFolder) -> tuple[float, str]:
     seed = run.result.seed
     return (-1.0 if seed is None else float(seed), run.result.name)
@@ -129,7 +142,10 @@ def _best_first(group: Sequence[RunFolder]) -> tuple[bool, float]:
 
 
 def _labels(results: Sequence[RunResult]) -> list[str]:
-    """The variant's name; where it occurs twice, also the settings that tell the two apart; at last the run's name."""
+    """The variant's name; where it occurs twice, also the settings that tell the two apart; at last the run's name.
+
+    Of a name that begins with a folder (``old/ssd-shapes-0-...``) the folder is enough.
+    """
     labels = [result.variant for result in results]
     for variant in {label for label in labels if labels.count(label) > 1}:
         same = [at for at, result in enumerate(results) if result.variant == variant]
@@ -138,7 +154,11 @@ def _labels(results: Sequence[RunResult]) -> list[str]:
         paths = list(told)[:3]
         for place, at in enumerate(same):
             said = ", ".join(f"{path}={_brief(told[path][place])}" for path in paths)
-            labels[at] = f"{variant} ({said})" if said else f"{variant} ({results[at].name})"
+            labels[at] = (
+                f"{variant} ({said})"
+                if said
+                else f"{variant} ({results[at].name.rpartition('/')[0] or results[at].name})"
+            )
     for at, result in enumerate(results):
         if labels.count(labels[at]) > 1:
             labels[at] = result.name

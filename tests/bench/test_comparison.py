@@ -1,0 +1,215 @@
+"""``bench compare``: which runs are opened, on what terms they are compared, and the gate's exit codes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scene_runs import run, scene_of
+from strategies import Scene
+
+from bench.cli import main
+from bench.comparison import open_runs
+from bench.external import save_external
+from metrics.errors import InputError
+from metrics.evaluate import evaluate
+from metrics.tables import AnnotationTable, DetectionTable
+from reports.figures import drawing
+from reports.models import group_models
+from reports.results import DataFacts, RunFolder, RunResult, save_result
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return scene_of()
+
+
+@pytest.fixture(autouse=True)
+def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 380 280"/>'
+    monkeypatch.setattr(drawing, "_drawn", lambda slug, width, height, draw: (empty, b""))
+
+
+def made(
+    folder: Path,
+    tables: tuple[AnnotationTable, DetectionTable],
+    variant: str = "ssd",
+    seed: int | None = 0,
+    name: str = "",
+) -> Path:
+    truth, found = tables
+    facts = DataFacts(
+        name="scene", format="coco", split="test", fingerprint=truth.fingerprint,
+        images=len(truth.catalog.image_ids), objects=len(truth), classes=3,
+    )  # fmt: skip
+    result = RunResult(
+        name=name or f"{variant}-scene-{seed}",
+        variant=variant,
+        data=facts,
+        seed=seed,
+        config={"nms": {"iou": 0.5}, "seed": seed},
+        headline=dict(evaluate(truth, found).headline),
+    )
+    return save_result(folder / result.name, result, truth, found).path
+
+
+def gate(tmp_path: Path, *words: Any) -> int:
+    return main(
+        ["compare", *map(str, words), "--out", str(tmp_path / "page"), "--quiet", "--resamples", "200"]
+    )
+
+
+def test_the_gate_fails_with_5_where_the_new_one_is_worse_and_says_by_how_much(scene, tmp_path, capsys):
+    old, new = made(tmp_path / "old", run(scene)), made(tmp_path / "new", run(scene, 0.5))
+    assert gate(tmp_path, old, new, "--fail-on-regression", "ap=0.5", "olrp=0") == 5
+    out, err = capsys.readouterr()
+    lines = [line for line in out.splitlines() if " worse is allowed: " in line]
+    assert [line.split(":")[0] for line in lines] == ["ap", "olrp"]
+    assert lines[0].startswith("ap: ssd (new) less ssd (old) -")
+    assert all(line.endswith(" worse is allowed: REGRESSED") for line in lines)
+    assert err == "error: worse than is allowed: ap, olrp; the lines above say by how much\n"
+    # The page is written all the same, and says the same.
+    page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    assert f"Gate: {lines[0]}." in page
+    # The other way round nothing is lost.
+    assert gate(tmp_path, new, old, "--fail-on-regression", "ap=0.5") == 0
+    assert "allowed: held" in capsys.readouterr().out
+
+
+def test_where_the_images_cannot_tell_the_gate_warns_and_fails_only_if_strict(scene, tmp_path, capsys):
+    old, new = made(tmp_path, run(scene), "a"), made(tmp_path, run(scene, 0.97), "b")
+    assert gate(tmp_path, old, new, "--fail-on-regression", "ap=0.5") == 0
+    out, err = capsys.readouterr()
+    assert "allowed: cannot tell" in out
+    assert err.startswith("warning: ap: this test set shows differences of ")
+    assert gate(tmp_path, old, new, "--fail-on-regression", "ap=0.5", "--strict") == 5
+    assert capsys.readouterr().err.endswith("or allow more (--strict)\n")
+
+
+def test_detections_made_elsewhere_pass_the_same_gate(scene, tmp_path, capsys):
+    runs = []
+    for folder, kept in (("old", 1.0), ("new", 0.5)):
+        truth, found = run(scene, kept)
+        saved = save_external(
+            "yolo", truth, found, evaluate(truth, found), tmp_path / folder, data="scene", source="dets.json"
+        )
+        runs.append(saved.path)
+    assert gate(tmp_path, *runs, "--fail-on-regression", "ap50=1") == 5
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("ap50: "))
+    assert f"yolo ({runs[1].name}) less yolo ({runs[0].name})" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["app=1"], "measure: no number 'app' can be resampled; did you mean 'ap'?"),
+        (["ap"], "'ap': expected a measure and the points of 100"),
+        (["ap:clas 1=1"], "ap:clas 1: no class 'clas 1' has an object; did you mean 'class 1'?"),
+    ],
+)
+def test_a_limit_that_cannot_be_held_is_a_mistake_and_no_regression(scene, tmp_path, capsys, words, message):
+    old, new = made(tmp_path / "old", run(scene)), made(tmp_path / "new", run(scene, 0.5))
+    assert gate(tmp_path, old, new, "--fail-on-regression", *words) == 2
+    assert f"error: {message}" in capsys.readouterr().err
+
+
+def test_seeds_of_one_model_are_no_old_and_new(scene, tmp_path, capsys):
+    runs = [made(tmp_path, run(scene, 0.9, seed), seed=seed) for seed in range(2)]
+    assert gate(tmp_path, *runs, "--fail-on-regression", "ap=1") == 2
+    assert (
+        "there must be an old model and a new one, but these runs are all of one" in capsys.readouterr().err
+    )
+
+
+def test_folders_of_runs_are_two_versions_of_each_variant(scene, tmp_path, capsys):
+    for folder, kept in (("old", 1.0), ("new", 0.5)):
+        for variant in ("ssd", "fcos"):
+            for seed in range(2):
+                made(tmp_path / folder, run(scene, kept, seed), variant, seed)
+    old, new = open_runs([tmp_path / "old", tmp_path / "new"])
+    assert [each.result.name for each in old][:2] == ["old/fcos-scene-0", "old/fcos-scene-1"]
+    models = group_models([*old, *new])
+    assert {model.label: len(model.runs) for model in models} == {
+        f"{variant} ({folder})": 2 for variant in ("ssd", "fcos") for folder in ("old", "new")
+    }
+    assert gate(tmp_path, tmp_path / "old", tmp_path / "new", "--fail-on-regression", "ap=1") == 5
+    lines = [line for line in capsys.readouterr().out.splitlines() if "allowed: REGRESSED" in line]
+    assert {line.split("ap: ")[1].split(" -")[0] for line in lines} == {
+        "fcos (new) less fcos (old)",
+        "ssd (new) less ssd (old)",
+    }
+
+
+def test_runs_are_opened_once_and_named_apart_by_as_many_folders_as_it_takes(scene, tmp_path):
+    paths = [made(tmp_path / folder, run(scene), name="r") for folder in ("x/same", "y/same", "z")]
+    (one,), (two,), (three,) = open_runs([*paths, paths[0]])
+    assert [each.result.name for each in (one, two, three)] == ["x/same/r", "y/same/r", "z/r"]
+    with pytest.raises(InputError, match=r"holds no result.json"):
+        open_runs([tmp_path / "x"])
+
+
+def test_row_37_other_images_are_refused_and_the_shared_ones_compared_only_when_asked(
+    scene, tmp_path, capsys
+):
+    part = np.arange(4, 60)
+    truth, found = run(scene, 0.5)
+    whole, fewer = (
+        made(tmp_path, run(scene), "a"),
+        made(tmp_path, (truth.select(part), found.select(part)), "b"),
+    )
+    assert gate(tmp_path, whole, fewer) == 2
+    assert "or compare on the images that they share with --images intersection" in capsys.readouterr().err
+    assert gate(tmp_path, whole, fewer, "--images", "intersection") == 0
+    note = "Compared is only on the 56 images whose truth all runs share. Left out: 4 of 60 of a-scene-0."
+    assert f"note: {note}" in capsys.readouterr().out
+    page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    assert f'<p class="warning"><b>Note.</b> {note}</p>' in page
+    assert "<b>part of the images</b>" in page
+    board = pd.read_csv(tmp_path / "page" / "leaderboard.csv").set_index("run_id")
+    for name, table in (("a-scene-0", scene.found), ("b-scene-0", found)):
+        expected = evaluate(scene.truth.select(part), table.select(part)).headline["ap"]
+        assert board.loc[name, "ap"] == pytest.approx(expected, abs=1e-14)
+    # The runs themselves are as they were.
+    assert (
+        RunFolder.open(whole).result.data.images == len(RunFolder.open(whole).truth.catalog.image_ids) == 60
+    )
+
+
+def test_groups_widen_intervals_by_column_by_table_or_by_folder(scene, tmp_path, capsys):
+    videos = [f"v{at // 2}" for at in range(60)]
+    files = [f"{video}/{at}.jpg" for at, video in enumerate(videos)]
+
+    def with_columns(
+        tables: tuple[AnnotationTable, DetectionTable],
+    ) -> tuple[AnnotationTable, DetectionTable]:
+        truth, found = tables
+        catalog = replace(truth.catalog, image_columns={"video_id": videos}, file_names=files)
+        return replace(truth, catalog=catalog), replace(found, catalog=catalog)
+
+    paths = [made(tmp_path, with_columns(run(scene, kept)), name) for name, kept in (("a", 1.0), ("b", 0.7))]
+    table = tmp_path / "groups.csv"
+    ids = scene.truth.catalog.image_ids
+    table.write_text("image,group\n" + "".join(f"{i},{v}\n" for i, v in zip(ids, videos, strict=True)))
+
+    def errors(*words: Any) -> pd.Series:
+        assert gate(tmp_path, *paths, *words) == 0
+        rows = pd.read_csv(tmp_path / "page" / "standings.csv")
+        return rows[rows["measure"] == "ap"].set_index("model")["se"]
+
+    alone = errors()
+    err = capsys.readouterr().err
+    assert "warning: images have a column 'video_id' (30 values for 60 images) that is not used" in err
+    assert "(--groups video_id)" in err
+    assert "video_id" in (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    by_column = errors("--groups", "video_id")
+    assert "warning" not in capsys.readouterr().err
+    assert "60 images were drawn in 30 groups by" in (tmp_path / "page" / "report.html").read_text("utf-8")
+    assert not np.allclose(alone, by_column)
+    for other in (table, "folder"):
+        pd.testing.assert_series_equal(errors("--groups", other), by_column)
+    assert gate(tmp_path, *paths, "--groups", "video") == 2
+    assert "groups: no column 'video' of images; did you mean 'video_id'?" in capsys.readouterr().err
