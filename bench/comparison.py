@@ -87,9 +87,7 @@ def chosen_groups(given: str | None, runs: Sequence[RunFolder]) -> str | Mapping
     """What ``--groups`` says: a table's groups by image, where it names a CSV file; else a column's name."""
     if given is None or not given.lower().endswith(".csv"):
         return given
-    groups: dict[object, object] = {}
-    groups.update(groups_from_csv(given, runs[0].truth.catalog))
-    return groups
+    return groups_from_csv(given, runs[0].truth.catalog)
 
 
 def comparison_folder(runs: Sequence[RunFolder], out: Path) -> Path:

@@ -7,6 +7,7 @@ Example:
     >>> comparison.pairwise_to_frame()
 """
 
+from metrics.compare.bands import Band, Bands, curve_bands
 from metrics.compare.comparing import compare
 from metrics.compare.comparison import ClassValue, Comparison, Difference, Method, Standing
 from metrics.compare.gate import Limit, Ruling, parse_limit, rule_on
@@ -14,6 +15,8 @@ from metrics.compare.groups import groups_by_folder, groups_from_csv
 from metrics.compare.influence import Influence, influence
 
 __all__ = [
+    "Band",
+    "Bands",
     "ClassValue",
     "Comparison",
     "Difference",
@@ -23,6 +26,7 @@ __all__ = [
     "Ruling",
     "Standing",
     "compare",
+    "curve_bands",
     "groups_by_folder",
     "groups_from_csv",
     "influence",

@@ -79,7 +79,7 @@ def groups_by_folder(catalog: Catalog) -> tuple[str, ...]:
     return tuple(str(PurePosixPath(name.replace("\\", "/")).parent) for name in catalog.file_names)
 
 
-def groups_from_csv(path: str | Path, catalog: Catalog) -> dict[ImageId, str]:
+def groups_from_csv(path: str | Path, catalog: Catalog) -> dict[object, str]:
     """The group of each image, from a table of two columns: the image (its id or its file's name), and its group.
 
     Args:
@@ -98,7 +98,7 @@ def groups_from_csv(path: str | Path, catalog: Catalog) -> dict[ImageId, str]:
             rows = list(csv.reader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as a table ({error}); give a CSV of image,group") from error
-    groups: dict[ImageId, str] = {}
+    groups: dict[object, str] = {}
     for line, row in enumerate(rows[1:], start=2):
         if not row:
             continue

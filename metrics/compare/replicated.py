@@ -45,11 +45,15 @@ class Replicated:
         return {model: [Tracks(one) for one in of] for model, of in self.paired.matches.items()}
 
     @cached_property
+    def weights(self) -> NDArray[np.uint8]:
+        """(B, I) how often each image counts in each resample."""
+        return unit_weights(self.unit, self.resamples, self.seed)
+
+    @cached_property
     def replicates(self) -> dict[str, list[list[Replicates]]]:
         """Of each model, for each of its seeds, for each statistic; under the same weights for all."""
-        weights = unit_weights(self.unit, self.resamples, self.seed)
         return {
-            model: [replicate(tracks, weights, self.statistics) for tracks in of]
+            model: [replicate(tracks, self.weights, self.statistics) for tracks in of]
             for model, of in self.tracks.items()
         }
 
@@ -79,7 +83,7 @@ class Replicated:
         runs = [of[self.index(statistic)] for of in self.replicates[model]]
         values = [run.values if label is None else run.class_values[:, label] for run in runs]
         estimates = np.array(self.seed_values(model, statistic, label))
-        return two_levels(estimates, np.stack(values, axis=1), self._draws[model])
+        return two_levels(estimates, np.stack(values, axis=1), self.draws[model])
 
     def order(self, statistic: Statistic) -> list[str]:
         """Models, best first; NaN last, ties by name."""
@@ -88,7 +92,8 @@ class Replicated:
         return sorted(values, key=lambda model: (np.isnan(values[model]), values[model], model))
 
     @cached_property
-    def _draws(self) -> dict[str, Floats]:
+    def draws(self) -> dict[str, Floats]:
+        """Of each model (B, S): see `metrics.compare.seeds.seed_draws`."""
         return {
             model: seed_draws(model, len(of), self.resamples, self.seed)
             for model, of in self.paired.matches.items()

@@ -143,6 +143,30 @@ class Block:
 
         return self._once(("curves", id(track), levels), weigh)
 
+    def envelope(self, track: Track, levels: int) -> Lanes:
+        """(K, levels, L) best precision at each recall level or beyond; `track` is of one IoU."""
+        from metrics.resampling import kernels
+
+        def weigh() -> Lanes:
+            lanes, steps = kernels.LANES, track.steps
+            precision = np.empty((len(track.start) - 1, levels, lanes))
+            kernels.weigh_precision(
+                self.weights,
+                self.positives(track),
+                steps.start,
+                steps.image,
+                steps.true,
+                steps.step_start,
+                steps.step_first,
+                steps.step_last,
+                np.empty(lanes, np.int32),
+                *np.empty((2, lanes)),
+                precision,
+            )
+            return precision
+
+        return self._once(("envelope", id(track), levels), weigh)
+
     def counts(self, track: Track, threshold: int, score: float) -> tuple[Lanes, Lanes]:
         """(K, L) true and (K, L) false positives of this score or above, at one threshold."""
         from metrics.resampling import kernels
@@ -284,23 +308,37 @@ def weigh(
         weights: (B, I); of `SwappedTracks` (B, 2 I).
         statistics: what to measure.
     """
-    from metrics.engine.threads import for_each
-    from metrics.resampling.kernels import LANES
 
-    def measure(first: int) -> list[tuple[Lanes, Lanes]]:
-        part = weights[first : first + LANES]
-        table = np.zeros((part.shape[1], LANES), np.uint8)
-        table[:, : len(part)] = part.T
-        block = Block(tracks, table)
+    def measure(block: Block, lanes: int) -> list[tuple[Lanes, Lanes]]:
         return [
-            (statistic.overall(block)[: len(part)], statistic.of_classes(block)[:, : len(part)].T.copy())
+            (statistic.overall(block)[:lanes], statistic.of_classes(block)[:, :lanes].T.copy())
             for statistic in statistics
         ]
 
-    starts = range(0, len(weights), LANES)
-    # The first block is measured alone: it makes the tracks, which threads then share.
-    blocks = [measure(first) for first in starts[:1]] + for_each(measure, starts[1:])
+    blocks = block_by_block(tracks, weights, measure)
     return [
         tuple(np.concatenate(parts) for parts in zip(*of_statistic, strict=True))  # type: ignore[misc]
         for of_statistic in zip(*blocks, strict=True)
     ]
+
+
+def block_by_block(tracks: Tracks, weights: Weights, measure: Callable[[Block, int], T]) -> list[T]:
+    """What `measure` says of each block of rows, in their order; blocks go to all cores.
+
+    Args:
+        tracks: of the run.
+        weights: (B, I).
+        measure: given a block, and how many of its lanes are rows.
+    """
+    from metrics.engine.threads import for_each
+    from metrics.resampling.kernels import LANES
+
+    def measured(first: int) -> T:
+        part = weights[first : first + LANES]
+        table = np.zeros((part.shape[1], LANES), np.uint8)
+        table[:, : len(part)] = part.T
+        return measure(Block(tracks, table), len(part))
+
+    starts = range(0, len(weights), LANES)
+    # The first block is measured alone: it makes the tracks, which threads then share.
+    return [measured(first) for first in starts[:1]] + for_each(measured, starts[1:])

@@ -247,6 +247,73 @@ def weigh_curves(
 
 
 @kernel
+def weigh_precision(
+    weights: NDArray[np.uint8],
+    positives: NDArray[np.float64],
+    start: NDArray[np.int64],
+    image: NDArray[np.int32],
+    true: NDArray[np.uint64],
+    step_start: NDArray[np.int64],
+    step_first: NDArray[np.int64],
+    step_last: NDArray[np.int64],
+    counted: NDArray[np.int32],
+    found: NDArray[np.float64],
+    best: NDArray[np.float64],
+    precision: NDArray[np.float64],
+) -> int:
+    """The envelope of precision at each recall level of each class, in each resample, at one threshold.
+
+    Args:
+        weights: (I, LANES).
+        positives: (K, LANES) of `weigh_objects`.
+        start: (K + 1,) see `metrics.resampling.tracks.Steps` of a track of one threshold, also for those up to `step_last`.
+        image: (E,).
+        true: (E,).
+        step_start: (K + 1,).
+        step_first: (S,).
+        step_last: (S,).
+        counted: (LANES,) scratch: detections up to here.
+        found: (LANES,) scratch: true positives up to here.
+        best: (LANES,) scratch: the best precision from here on.
+        precision: (K, levels, LANES) at recalls 0 ... 1; 0 beyond the last; written. NaN where a resample has no object of
+            the class.
+    """
+    steps = precision.shape[1] - 1.0
+    for label in range(start.size - 1):
+        counted[:] = 0
+        found[:] = 0.0
+        best[:] = 0.0
+        asked, envelope = positives[label], precision[label]
+        envelope[:] = 0.0
+        for place in range(start[label], start[label + 1]):
+            for lane in range(LANES):
+                counted[lane] += weights[image[place], lane]
+                found[lane] += weights[image[place], lane] if true[place] else 0
+        place = start[label + 1] - 1
+        for step in range(step_start[label + 1] - 1, step_start[label] - 1, -1):
+            while place >= step_last[step]:
+                for lane in range(LANES):
+                    counted[lane] -= weights[image[place], lane]
+                place -= 1
+            for lane in range(LANES):
+                for _ in range(weights[image[place], lane]):
+                    for tied in range(step_last[step] - 1, step_first[step] - 1, -1):
+                        if true[tied]:
+                            here = found[lane] / (counted[lane] + EPSILON)
+                            best[lane] = max(best[lane], here)
+                            reached = int(levels_reached(found[lane], asked[lane], steps))
+                            found[lane] -= 1.0
+                            still = int(levels_reached(found[lane], asked[lane], steps))
+                            envelope[still:reached, lane] = best[lane]
+                        counted[lane] -= 1
+            place = step_first[step] - 1
+        for lane in range(LANES):
+            if asked[lane] == 0:
+                envelope[:, lane] = np.nan
+    return start.size - 1
+
+
+@kernel
 def weigh_thresholds(
     weights: NDArray[np.uint8],
     positives: NDArray[np.float64],

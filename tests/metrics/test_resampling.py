@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
+from resampled_scenes import drawn_counts, physically_resampled
 from strategies import Scene, random_scene, scenes
 
 from metrics.errors import InputError
@@ -27,40 +28,6 @@ RULES = (
     MatchRule(iou_thresholds=(0.3, 0.5, 0.75), max_dets=(1, 2, 5), by_class=False),
     MatchRule(area_ranges={"tiny": (0, 64), "rest": (64, 9216)}, max_dets=(2, 100)),
 )
-
-
-def physically_resampled(scene: Scene, counts: NDArray[np.uint8]) -> Scene:
-    """The scene with each image as often as `counts` says, under new ids; the copies of an image are neighbours."""
-    catalog = scene.truth.catalog
-    copies = np.repeat(np.arange(len(counts)), counts)
-    new = Catalog.of(range(len(copies)), catalog.classes, class_ids=catalog.class_ids)
-
-    def rows_of(image: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        rows = [np.flatnonzero(image == old) for old in copies]
-        place = np.repeat(np.arange(len(copies)), [len(part) for part in rows])
-        return np.concatenate([np.zeros(0, np.intp), *rows]).astype(np.intp), place
-
-    truth, found = scene.truth, scene.found
-    rows, image = rows_of(truth.image)
-    annotations = AnnotationTable(
-        new,
-        image,
-        truth.label[rows],
-        truth.xywh[rows],
-        truth.area[rows],
-        truth.crowd[rows],
-        truth.ignored[rows],
-        np.arange(1, len(rows) + 1),
-    )
-    rows, image = rows_of(found.image)
-    return Scene(
-        annotations, DetectionTable(new, image, found.label[rows], found.xywh[rows], found.score[rows])
-    )
-
-
-def drawn_counts(scene: Scene, data: st.DataObject) -> NDArray[np.uint8]:
-    images = len(scene.truth.catalog.image_ids)
-    return np.array(data.draw(st.lists(st.integers(0, 3), min_size=images, max_size=images)), np.uint8)
 
 
 def evaluated(scene: Scene, rule: MatchRule) -> tuple[dict[str, float], dict[tuple[str, str], float]]:

@@ -1,0 +1,127 @@
+"""Bands around curves: at each point the interval that a comparison would give a number, from the same resamples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.compare.groups import chosen_groups
+from metrics.compare.replicated import Replicated
+from metrics.compare.runs import Runs, pair_runs
+from metrics.compare.seeds import two_levels
+from metrics.resampling.curves import counts_over_score, precision_over_recall
+from metrics.resampling.intervals import check_confidence, interval
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Band:
+    """A curve, and where it may lie; each point for itself.
+
+    Attributes:
+        value: (P,) mean over seeds; NaN where there is nothing to measure.
+        low: (P,) NaN likewise, and where nothing is known of other images.
+        high: (P,).
+    """
+
+    value: Floats
+    low: Floats
+    high: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Bands:
+    """Curves of models on the same resamples; each kind is measured when it is asked for.
+
+    Attributes:
+        replicated: the runs, and how images are drawn.
+        confidence: of the intervals.
+    """
+
+    replicated: Replicated
+    confidence: float
+
+    def precision(self, iou: float) -> dict[str, Band]:
+        """By model: precision at COCO's 101 recalls, mean over classes; at one of the rule's IoU thresholds."""
+        rule = self.replicated.paired.rule
+        area, most = rule.areas[0], rule.max_dets[-1]
+        return {
+            model: self._band(
+                model, [precision_over_recall(tracks, self._rows, iou, area, most) for tracks in of]
+            )
+            for model, of in self.replicated.tracks.items()
+        }
+
+    def over_score(
+        self, scores: Floats | Mapping[str, Sequence[Floats]], iou: float = 0.5
+    ) -> dict[str, dict[str, Band]]:
+        """By model ``precision``, ``recall`` and ``f1`` of detections at a score or above, all classes together.
+
+        Args:
+            scores: (P,) rising, for all runs; or for each model (P,) for each of its seeds.
+            iou: one of the rule's thresholds.
+        """
+        found = {}
+        for model, of in self.replicated.paired.matches.items():
+            own = [scores] * len(of) if isinstance(scores, np.ndarray) else scores[model]
+            counts = [
+                counts_over_score(matches, self._rows, at, iou) for matches, at in zip(of, own, strict=True)
+            ]
+            found[model] = {
+                name: self._band(model, [getattr(one, name) for one in counts])
+                for name in ("precision", "recall", "f1")
+            }
+        return found
+
+    @property
+    def _rows(self) -> NDArray[np.uint8]:
+        """(1 + B, I): all images once, and then the resamples."""
+        weights = self.replicated.weights
+        return np.concatenate([np.ones((1, weights.shape[1]), np.uint8), weights])
+
+    def _band(self, model: str, of_seeds: Sequence[Floats]) -> Band:
+        """Of (1 + B, P) for each seed."""
+        table = np.stack(of_seeds, axis=2)
+        draws, units = self.replicated.draws[model], self.replicated.units
+        points = np.full((3, table.shape[1]), np.nan)
+        for at in range(table.shape[1]):
+            level = two_levels(table[0, at], table[1:, at], draws)
+            of = interval(level.estimate, level.stretched(self.confidence), self.confidence, units=units)
+            points[:, at] = of.estimate, of.low, of.high
+        return Band(*points)
+
+
+def curve_bands(
+    runs: Runs,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    groups: str | Sequence[object] | Mapping[object, object] | None = None,
+    image_columns: Mapping[str, Sequence[object]] | None = None,
+    confidence: float = 0.95,
+) -> Bands:
+    """Bands of these runs' curves, from the resamples that `metrics.compare.compare` draws of the same arguments.
+
+    Args:
+        runs: see `metrics.compare.compare`, also for the others.
+        resamples: B.
+        seed: of all draws.
+        groups: of images that are drawn together.
+        image_columns: what is known of each image.
+        confidence: of each point.
+
+    Raises:
+        InputError: runs that cannot be compared, or groups that do not fit the images.
+
+    Example:
+        >>> band = curve_bands({"ssd": (truth, ssd)}).precision(0.5)["ssd"]
+        >>> band.low[50], band.high[50]  # precision at recall 0.5
+    """
+    check_confidence(confidence)
+    paired = pair_runs(runs)
+    unit, units, _ = chosen_groups(groups, image_columns, paired.image_ids, paired.kept)
+    return Bands(Replicated(paired, (), unit, units, resamples, seed), confidence)
