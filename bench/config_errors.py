@@ -22,7 +22,7 @@ _EXPECTED = {
     "string_type": "text",
     "tuple_type": "a list, as in [1, 2]",
     "list_type": "a list, as in [1, 2]",
-    "dict_type": "a table, as in {name = 1}",
+    "dict_type": "a table, as in {{name = 1}}",
     "greater_than": "a number above {gt}",
     "greater_than_equal": "at least {ge}",
     "less_than": "a number below {lt}",

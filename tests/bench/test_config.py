@@ -51,6 +51,7 @@ def test_row_55_a_key_like_no_other_lists_those_there_are():
         ("nms=3", "nms: a section, not a value; set what is in it, as in nms.score=3"),
         ("data.size=3", "data.size: expected a list, as in [1, 2], got 3"),
         ("train.lr=nan", "train.lr: expected a finite number, got nan"),
+        ("class_weights.each=3", "class_weights.each: expected a table, as in {name = 1}, got 3"),
     ],
 )
 def test_row_55_a_wrong_type_says_path_expected_and_got(given, message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -50,6 +51,72 @@ def test_focal_loss_and_its_gradient_are_finite_for_wild_logits(gamma):
     cost.backward()
     assert cost.isfinite()
     assert logits.grad.isfinite().all()
+
+
+LOSSES = [CrossEntropyLoss(), FocalLoss(), QualityFocalLoss()]
+
+
+def weighted(loss, weights):
+    again = copy.copy(loss)
+    again.weights = torch.tensor(weights)
+    return again
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@given(seed=st.integers(0, 10_000))
+def test_weights_of_1_change_no_bit_of_loss_or_gradient(loss, seed):
+    logits, labels = logits_and_labels(seed, loss.channels(3))
+    quality = torch.rand(labels.shape)
+    results = []
+    for either in (loss, weighted(loss, [1.0, 1.0, 1.0])):
+        x = logits.clone().requires_grad_()
+        cost = either(x, labels, quality)
+        (gradient,) = torch.autograd.grad(cost.sum(), x)
+        results.append((cost, gradient))
+    assert results[0][0].equal(results[1][0])
+    assert results[0][1].equal(results[1][1])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@given(seed=st.integers(0, 10_000))
+def test_a_weight_multiplies_what_the_priors_of_its_class_cost(loss, seed):
+    """Closed form: with weights (2, 0, 1) the loss is that of all, and of class 0 once more, less that of class 1."""
+    logits, labels = logits_and_labels(seed, loss.channels(3))
+    quality = torch.rand(labels.shape)
+    if isinstance(loss, CrossEntropyLoss):
+        loss = CrossEntropyLoss(negatives=0.0)  # their number follows the positives', whatever these weigh
+
+    def without(*classes):
+        return labels.masked_fill(torch.isin(labels, torch.tensor(classes)), -2)
+
+    expected = loss(logits, labels, quality)
+    expected = expected + (loss(logits, labels, quality) - loss(logits, without(0), quality))
+    expected = expected - (loss(logits, labels, quality) - loss(logits, without(1), quality))
+    found = weighted(loss, [2.0, 0.0, 1.0])(logits, labels, quality)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_weighted_cross_entropy_is_torchs_where_all_priors_count():
+    logits, weights = torch.randn(1, 8, 4), [0.5, 2.0, 3.0]
+    labels = torch.randint(0, 3, (1, 8))
+    expected = F.cross_entropy(logits[0], labels[0] + 1, torch.tensor([1.0, *weights]), reduction="sum")
+    torch.testing.assert_close(weighted(CrossEntropyLoss(), weights)(logits, labels)[0], expected)
+
+
+def test_background_costs_the_same_whatever_the_weights():
+    logits, labels = torch.randn(1, 6, 4), torch.tensor([[-1, -1, 0, -1, -2, -1]])
+    heavy = weighted(CrossEntropyLoss(3.0), [5.0, 1.0, 1.0])
+    own = -logits[0, 2].log_softmax(0)[1]
+    torch.testing.assert_close(heavy(logits, labels) - CrossEntropyLoss(3.0)(logits, labels), 4 * own[None])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_weighted_loss_has_the_gradient_that_it_claims(loss):
+    labels = torch.tensor([[0, 1, -1, -1, -2, -1]])
+    quality = torch.rand(1, 6, dtype=torch.float64)
+    logits = torch.randn(1, 6, loss.channels(2), dtype=torch.float64, requires_grad=True)
+    heavy = weighted(loss, [0.3, 2.5])
+    assert torch.autograd.gradcheck(lambda x: heavy(x, labels, quality), logits)
 
 
 def hard_negatives_by_hand(logits, labels, ratio):
