@@ -167,6 +167,7 @@ class _Training:
         self.accelerator = _accelerator(config)
         detector.to(self.accelerator.device)
         saved = load_state(folder)
+        _weigh_classes(detector, train_split)
         if saved is None:
             self._prepare(train_split)
         self.optimizer = make_optimizer(detector, self.settings)
@@ -393,6 +394,15 @@ class _Training:
         self.log.write("resumed", epoch=position.epoch, batch=position.batch)
         self.progress.say(f"going on after epoch {position.epoch}, batch {position.batch}")
         return position
+
+
+def _weigh_classes(detector: nn.Module, split: Split) -> None:
+    """Tell the detector how many objects of each class it will learn from: see `DenseDetector.weigh_classes`."""
+    weigh = getattr(detector, "weigh_classes", None)
+    if weigh is not None:
+        truth = split.truth
+        counts = np.bincount(truth.label[~truth.crowd], minlength=len(truth.catalog.classes))
+        weigh(counts.tolist(), truth.catalog.classes)
 
 
 def _accelerator(config: RunConfig) -> Accelerator:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
@@ -15,9 +15,11 @@ from detectors.candidates import CandidatesConfig, choose
 from detectors.coders import BoxCoder
 from detectors.config import Config
 from detectors.losses.box import BoxLoss
+from detectors.losses.class_weights import ClassWeightsConfig, class_weights
 from detectors.losses.classification import ClassLoss
 from detectors.losses.quality import QualityLoss
-from detectors.nms import NMSConfig
+from detectors.nms import NMS, NMSConfig
+from detectors.pretrained import load_detector
 from detectors.priors import GridPriors
 from detectors.types import DenseOutput, Detections, Suppression, Targets
 from metrics.errors import InputError
@@ -33,6 +35,7 @@ class DenseConfig(Config):
     backbone: BackboneConfig = BackboneConfig()
     candidates: CandidatesConfig = CandidatesConfig()
     nms: NMSConfig = NMSConfig()
+    class_weights: ClassWeightsConfig = ClassWeightsConfig()
     box_weight: float = Field(default=1.0, ge=0)
     """Weight of the box loss in the sum; the class loss weighs 1."""
 
@@ -41,56 +44,70 @@ class DenseDetector(nn.Module):
     """A one-stage detector, made of parts; see `detectors.types.Detector` for its verbs.
 
     Args:
+        config: suppression, candidates, weights: what all dense detectors have. Where it names a file of weights,
+            these are loaded.
+        num_classes: C.
         backbone: images to features.
         neck: features to the levels that the head sees; has `strides` and `channels`.
         head: levels to logits, codes and quality.
         priors: for the same levels.
-        num_classes: C.
         assigner: which object each prior must find.
         coder: how boxes are written against priors.
         class_loss: owns the class channels and their scores.
         box_loss: on codes or on boxes.
-        nms: suppression.
         quality_loss: for the head's quality branch, which is multiplied into the score (geometric mean).
-        candidates: which boxes `decode` gives.
-        box_weight: weight of the box loss.
         normalise: divide the losses by the positive priors of the whole ``batch``, or of each ``image`` and average.
     """
 
+    nms: Suppression
+
     def __init__(
         self,
+        config: DenseConfig,
+        num_classes: int,
         *,
         backbone: Backbone,
         neck: nn.Module,
         head: nn.Module,
         priors: GridPriors,
-        num_classes: int,
         assigner: Assigner,
         coder: BoxCoder,
         class_loss: ClassLoss,
         box_loss: BoxLoss,
-        nms: Suppression,
         quality_loss: QualityLoss | None = None,
-        candidates: CandidatesConfig = CandidatesConfig(),  # noqa: B008  (frozen)
-        box_weight: float = 1.0,
         normalise: Literal["batch", "image"] = "batch",
     ) -> None:
         super().__init__()
+        self.num_classes = num_classes
         self.backbone = backbone
         self.neck = neck
         self.head = head
         self.priors = priors
-        self.num_classes = num_classes
         self.assigner = assigner
         self.coder = coder
         self.class_loss = class_loss
         self.box_loss = box_loss
-        self.nms = nms
         self.quality_loss = quality_loss
-        self.candidates = candidates
-        self.box_weight = box_weight
         self.normalise = normalise
+        self.nms = NMS(config.nms)
+        self.candidates = config.candidates
+        self.box_weight = config.box_weight
+        self._class_weights = config.class_weights
         self.to(memory_format=torch.channels_last)  # faster on CPU and GPU alike
+        load_detector(self, config.weights)
+
+    def weigh_classes(self, counts: Sequence[int], names: Sequence[str]) -> None:
+        """Call before training: what the class loss multiplies by, see `ClassWeightsConfig`.
+
+        Args:
+            counts: objects of each of the C classes among the training images.
+            names: of the classes.
+
+        Raises:
+            InputError: the settings have a weight for a class that is not among `names`.
+        """
+        weights = class_weights(self._class_weights, counts, names)
+        self.class_loss.weights = None if weights is None else weights.to(next(self.parameters()).device)
 
     def prepare(self, batches: Iterable[Tensor]) -> bool:
         """Call once before training from scratch or from loaded weights; see `Backbone.prepare`."""

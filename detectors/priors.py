@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
+
+Side = Annotated[float, Field(gt=0)]
+Sizes = tuple[tuple[tuple[Side, Side], ...], ...]
+"""As a setting: for each level the (width, height) of its priors in pixels."""
 
 Shapes = Sequence[Sequence[tuple[float, float]]]
 """For each level the (width, height) of its priors."""

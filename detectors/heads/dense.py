@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -83,6 +83,26 @@ class SharedHead(nn.Module):
                 quality.append(_by_prior(self.quality_out(for_box), 1).squeeze(-1))
         return HeadOutput(
             torch.cat(logits, 1), torch.cat(codes, 1), torch.cat(quality, 1) if quality else None
+        )
+
+
+class OwnHeads(nn.Module):
+    """A head of its own for each level, nothing shared.
+
+    Args:
+        heads: one for each level, finest first.
+    """
+
+    def __init__(self, heads: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(heads)
+
+    def forward(self, features: Sequence[Tensor]) -> HeadOutput:
+        """See `HeadOutput`."""
+        said = [head([feature]) for head, feature in zip(self.heads, features, strict=True)]
+        logits, codes, quality = zip(*said, strict=True)
+        return HeadOutput(
+            torch.cat(logits, 1), torch.cat(codes, 1), None if quality[0] is None else torch.cat(quality, 1)
         )
 
 

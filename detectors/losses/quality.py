@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from metrics.iou import aligned_box_iou
+
+Quality = Literal["centerness", "iou", "none"]
+"""What a user calls each; ``none`` has no branch."""
 
 
 class QualityLoss(Protocol):
@@ -30,6 +35,25 @@ class CenternessLoss:
     def __call__(self, logits: Tensor, found: Tensor, boxes: Tensor, priors: Tensor) -> Tensor:
         """See `QualityLoss`."""
         return F.binary_cross_entropy_with_logits(logits, centerness(boxes, priors), reduction="none")
+
+
+class IoULoss:
+    """Quality is the IoU of the decoded box with its object (Wu et al. 2020, IoU-aware RetinaNet, section 3.2)."""
+
+    def __call__(self, logits: Tensor, found: Tensor, boxes: Tensor, priors: Tensor) -> Tensor:
+        """See `QualityLoss`."""
+        return F.binary_cross_entropy_with_logits(logits, aligned_box_iou(found, boxes), reduction="none")
+
+
+def quality_loss(kind: Quality) -> QualityLoss | None:
+    """The quality loss that a user names."""
+    match kind:
+        case "centerness":
+            return CenternessLoss()
+        case "iou":
+            return IoULoss()
+        case "none":
+            return None
 
 
 def centerness(boxes: Tensor, priors: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from detectors.necks.fpn import FPN
+from detectors.necks.fpn import FPN, Coarser
 
 Pyramid = Literal["fpn", "pan"]
 
@@ -21,13 +21,19 @@ class PAN(nn.Module):
         strides_in: of the backbone's features.
         channels: of every level that comes out.
         levels: how many come out; see `FPN`.
+        coarser: see `FPN`.
     """
 
     def __init__(
-        self, channels_in: Sequence[int], strides_in: Sequence[int], channels: int = 256, levels: int = 5
+        self,
+        channels_in: Sequence[int],
+        strides_in: Sequence[int],
+        channels: int = 256,
+        levels: int = 5,
+        coarser: Coarser = "pyramid",
     ) -> None:
         super().__init__()
-        self.pyramid = FPN(channels_in, strides_in, channels, levels)
+        self.pyramid = FPN(channels_in, strides_in, channels, levels, coarser)
         self.channels = self.pyramid.channels
         self.strides = self.pyramid.strides
         self.down = nn.ModuleList(
@@ -50,9 +56,13 @@ class PAN(nn.Module):
 
 
 def pyramid(
-    kind: Pyramid, channels_in: Sequence[int], strides_in: Sequence[int], channels: int, levels: int
+    kind: Pyramid,
+    channels_in: Sequence[int],
+    strides_in: Sequence[int],
+    channels: int,
+    levels: int,
+    coarser: Coarser = "pyramid",
 ) -> FPN | PAN:
     """The neck that a user names: ``fpn`` or ``pan``."""
-    if kind == "pan":
-        return PAN(channels_in, strides_in, channels, levels)
-    return FPN(channels_in, strides_in, channels, levels)
+    make = PAN if kind == "pan" else FPN
+    return make(channels_in, strides_in, channels, levels, coarser)

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
-
-from pydantic import Field
 
 from detectors.assigners import adaptive
 from detectors.assigners.center import CenterAssigner
-from detectors.backbones import make_backbone
 from detectors.coders import DistanceCoder
-from detectors.dense import DenseConfig, DenseDetector
-from detectors.heads.dense import SharedHead
+from detectors.dense import DenseDetector
 from detectors.losses.box import BoxLossName, box_loss
 from detectors.losses.classification import FocalLoss
-from detectors.losses.quality import CenternessLoss
-from detectors.necks.pan import pyramid
-from detectors.nms import NMS, NMSConfig
-from detectors.pretrained import load_detector
+from detectors.losses.quality import Quality, quality_loss
+from detectors.nms import NMSConfig
 from detectors.priors import GridPriors, points
 from detectors.registry import variant
 from detectors.space import Choice, Range
-from detectors.variants._shared import FocalConfig, HeadConfig
+from detectors.variants._pyramid import FocalConfig, PyramidConfig, pyramid_detector
 
 
-class FCOSConfig(DenseConfig):
+class FCOSConfig(PyramidConfig):
     """Settings of FCOS. The paper's own network is the preset `fcos-r50-fpn`; these suit small images."""
 
-    levels: int = Field(default=4, ge=1, le=8)
-    """Pyramid levels, from the backbone's finest on."""
-    head: HeadConfig = HeadConfig()
     focal: FocalConfig = FocalConfig()
     assigner: Annotated[Literal["center", "task_aligned", "hungarian"], Choice("center", "task_aligned")] = (
         "center"
@@ -45,6 +37,9 @@ class FCOSConfig(DenseConfig):
     """From the network's number to a distance."""
     box_loss: Annotated[BoxLossName, Choice("iou", "giou", "ciou")] = "giou"
     """What a misplaced box costs."""
+    quality: Annotated[Quality, Choice("centerness", "iou")] = "centerness"
+    """What a further branch says and the score is multiplied by: how near its object's middle a point lies (the
+    paper), or the IoU of its box."""
     nms: NMSConfig = NMSConfig(score=0.05, iou=0.6, max_dets=100)
 
 
@@ -56,41 +51,22 @@ class FCOSConfig(DenseConfig):
 )
 def build(config: FCOSConfig, num_classes: int) -> DenseDetector:
     """FCOS: no anchors, each point near an object's centre says how far its sides are."""
-    backbone = make_backbone(config.backbone)
-    neck = pyramid(config.head.neck, backbone.channels, backbone.strides, config.head.channels, config.levels)
-    corner = config.grid == "corner"
-    shapes = points(config.levels)
-    priors = GridPriors(shapes, neck.strides, "stride", *(("floor", 0.0) if corner else ("stride", 0.5)))
-    coder = DistanceCoder(config.link)
     center = CenterAssigner(config.radius, config.reach)
-    assigner = center if config.assigner == "center" else adaptive(config.assigner)
-    class_loss = FocalLoss(config.focal.alpha, config.focal.gamma)
-    head = SharedHead(
-        config.head.channels,
-        config.levels,
-        1,
-        class_loss.channels(num_classes),
-        coder.channels,
-        class_loss.bias(),
-        config.head.convs,
-        config.head.norm,
-        quality=True,
+
+    def priors(strides: Sequence[int]) -> GridPriors:
+        shapes = points(config.levels)
+        if config.grid == "corner":
+            return GridPriors(shapes, strides, "stride", "floor", 0.0)
+        return GridPriors(shapes, strides, "stride")
+
+    return pyramid_detector(
+        config,
+        num_classes,
+        priors,
+        assigner=center if config.assigner == "center" else adaptive(config.assigner),
+        coder=DistanceCoder(config.link),
+        class_loss=FocalLoss(config.focal.alpha, config.focal.gamma),
+        box_loss=box_loss(config.box_loss),
+        quality_loss=quality_loss(config.quality),
         level_scale=config.link == "exp",
     )
-    detector = DenseDetector(
-        backbone=backbone,
-        neck=neck,
-        head=head,
-        priors=priors,
-        num_classes=num_classes,
-        assigner=assigner,
-        coder=coder,
-        class_loss=class_loss,
-        box_loss=box_loss(config.box_loss),
-        nms=NMS(config.nms),
-        quality_loss=CenternessLoss(),
-        candidates=config.candidates,
-        box_weight=config.box_weight,
-    )
-    load_detector(detector, config.weights)
-    return detector

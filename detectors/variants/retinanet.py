@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from detectors.assigners import adaptive
 from detectors.assigners.overlap import OverlapAssigner
-from detectors.backbones import make_backbone
 from detectors.coders import DeltaCoder
-from detectors.dense import DenseConfig, DenseDetector
-from detectors.heads.dense import SharedHead
+from detectors.dense import DenseDetector
 from detectors.losses.box import BoxLossName, box_loss
 from detectors.losses.classification import FocalLoss
-from detectors.necks.pan import pyramid
-from detectors.nms import NMS, NMSConfig
-from detectors.pretrained import load_detector
-from detectors.priors import GridPriors, octave_anchors
+from detectors.nms import NMSConfig
+from detectors.priors import GridPriors, Sizes, octave_anchors
 from detectors.registry import variant
 from detectors.space import Choice, Range
-from detectors.variants._shared import FocalConfig, HeadConfig, Shapes
+from detectors.variants._pyramid import FocalConfig, PyramidConfig, pyramid_detector
 
 
-class RetinaNetConfig(DenseConfig):
+class RetinaNetConfig(PyramidConfig):
     """Settings of RetinaNet. The paper's own network is the preset `retinanet-r50-fpn`; these suit small images."""
 
-    levels: int = Field(default=4, ge=1, le=8)
-    """Pyramid levels, from the backbone's finest on."""
-    head: HeadConfig = HeadConfig()
     focal: FocalConfig = FocalConfig()
     anchor_scale: Annotated[float, Range(1, 8, log=True)] = 2.0
     """Side of each level's smallest square, in strides."""
@@ -37,7 +31,7 @@ class RetinaNetConfig(DenseConfig):
     """Anchor sizes within a factor of two."""
     ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     """Heights over widths of the anchors."""
-    shapes: Shapes = ()
+    shapes: Sizes = ()
     """Widths and heights in pixels of each level's anchors, as many at every level, instead of scale, octaves and
     ratios: for example what `bench anchors` finds."""
     assigner: Annotated[
@@ -66,40 +60,17 @@ class RetinaNetConfig(DenseConfig):
 )
 def build(config: RetinaNetConfig, num_classes: int) -> DenseDetector:
     """RetinaNet: anchors on a feature pyramid, focal loss against easy background."""
-    backbone = make_backbone(config.backbone)
-    neck = pyramid(config.head.neck, backbone.channels, backbone.strides, config.head.channels, config.levels)
-    priors = make_priors(config, neck.strides)
-    coder = DeltaCoder()
     overlap = OverlapAssigner(config.positive, config.positive - config.band, forced="tied")
-    assigner = overlap if config.assigner == "overlap" else adaptive(config.assigner)
-    class_loss = FocalLoss(config.focal.alpha, config.focal.gamma)
-    head = SharedHead(
-        config.head.channels,
-        config.levels,
-        priors.per_cell[0],
-        class_loss.channels(num_classes),
-        coder.channels,
-        class_loss.bias(),
-        config.head.convs,
-        config.head.norm,
-    )
-    detector = DenseDetector(
-        backbone=backbone,
-        neck=neck,
-        head=head,
-        priors=priors,
-        num_classes=num_classes,
-        assigner=assigner,
-        coder=coder,
-        class_loss=class_loss,
+    return pyramid_detector(
+        config,
+        num_classes,
+        partial(make_priors, config),
+        assigner=overlap if config.assigner == "overlap" else adaptive(config.assigner),
+        coder=DeltaCoder(),
+        class_loss=FocalLoss(config.focal.alpha, config.focal.gamma),
         box_loss=box_loss(config.box_loss),
-        nms=NMS(config.nms),
-        candidates=config.candidates,
-        box_weight=config.box_weight,
         normalise=config.normalise,
     )
-    load_detector(detector, config.weights)
-    return detector
 
 
 def make_priors(config: RetinaNetConfig, strides: Sequence[int]) -> GridPriors:

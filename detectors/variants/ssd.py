@@ -19,12 +19,10 @@ from detectors.losses.classification import CrossEntropyLoss
 from detectors.necks.fpn import FPN
 from detectors.necks.pan import PAN, pyramid
 from detectors.necks.ssd_extras import Block, SSDExtras
-from detectors.nms import NMS, NMSConfig
-from detectors.pretrained import load_detector
-from detectors.priors import GridPriors, Spacing, default_boxes
+from detectors.nms import NMSConfig
+from detectors.priors import GridPriors, Sizes, Spacing, default_boxes
 from detectors.registry import variant
 from detectors.space import Choice, Range
-from detectors.variants._shared import Shapes
 
 
 class SSDConfig(DenseConfig):
@@ -50,7 +48,7 @@ class SSDConfig(DenseConfig):
     """Scales instead of that rule: one for each level and one more."""
     ratios: tuple[tuple[float, ...], ...] = ((2.0, 3.0),)
     """Widths over heights beside 1, for all levels or for each; each stands for its inverse, too."""
-    shapes: Shapes = ()
+    shapes: Sizes = ()
     """Widths and heights in pixels of each level's default boxes, instead of scales and ratios: for example what
     `bench anchors` finds."""
     steps: tuple[int, ...] = ()
@@ -109,22 +107,18 @@ def build(config: SSDConfig, num_classes: int) -> DenseDetector:
         class_loss.bias(),
         config.predictor,
     )
-    detector = DenseDetector(
+    return DenseDetector(
+        config,
+        num_classes,
         backbone=backbone,
         neck=neck,
         head=head,
         priors=priors,
-        num_classes=num_classes,
         assigner=assigner,
         coder=coder,
         class_loss=class_loss,
         box_loss=box_loss(config.box_loss),
-        nms=NMS(config.nms),
-        candidates=config.candidates,
-        box_weight=config.box_weight,
     )
-    load_detector(detector, config.weights)
-    return detector
 
 
 def make_priors(config: SSDConfig, strides: Sequence[int]) -> GridPriors:

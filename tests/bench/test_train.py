@@ -50,6 +50,18 @@ def test_every_variant_lowers_its_loss(variant, tmp_path):
     assert not detector.training
 
 
+def test_classes_are_weighed_by_the_objects_of_the_training_split(tmp_path):
+    config = tiny_config(class_weights__rule="inverse", train__epochs=0)
+    _, detector = trained(config, tmp_path)
+    truth = open_configured(config).splits["train"].truth
+    counts = [(truth.label == label).sum() for label in range(len(truth.catalog.classes))]
+    weights = detector.class_loss.weights.tolist()
+    assert len(set(counts)) > 1
+    assert [n * w for n, w in zip(counts, weights, strict=True)] == pytest.approx(
+        [counts[0] * weights[0]] * len(counts)
+    )
+
+
 def test_the_history_has_a_row_for_each_epoch(tmp_path):
     log = Remembering()
     result, _ = trained(tiny_config(train__epochs=3, train__validate_every=2), tmp_path, log=log)

@@ -1,4 +1,4 @@
-"""Box losses against torchvision's, on codes and on boxes; centerness by its formula."""
+"""Box losses against torchvision's, on codes and on boxes; distributions by their formula."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from torchvision.ops import complete_box_iou_loss, distance_box_iou_loss, genera
 from detectors.coders import DeltaCoder, DistanceCoder, DistributionCoder
 from detectors.losses.box import OverlapLoss, SmoothL1Loss, box_loss
 from detectors.losses.distribution import DistributionFocalLoss, SumOfLosses
-from detectors.losses.quality import CenternessLoss, centerness
 
 
 @pytest.fixture
@@ -79,27 +78,6 @@ def test_no_positives_cost_nothing_and_keep_the_graph(kind):
     cost = box_loss(kind)(codes, torch.zeros(0, 4), torch.zeros(0, 4), DeltaCoder())
     assert cost.shape == (0,)
     cost.sum().backward()
-
-
-def test_centerness_is_one_in_the_middle_zero_on_the_border_and_the_formula_between():
-    box = torch.tensor([[0.0, 0, 40, 20]]).repeat(3, 1)
-    at = torch.tensor([[20.0, 10], [0, 10], [10, 5]])
-    priors = torch.cat([at - 4, at + 4], dim=1)
-    expected = [1, 0, math.sqrt(10 / 30 * 5 / 15)]
-    assert centerness(box, priors).tolist() == pytest.approx(expected)
-
-
-def test_centerness_outside_of_its_box_is_zero_not_nan():
-    assert centerness(torch.tensor([[0.0, 0, 4, 4]]), torch.tensor([[6.0, 6, 14, 14]])).item() == 0
-    assert centerness(torch.zeros(1, 4), torch.zeros(1, 4)).item() == 0
-
-
-def test_centerness_loss_is_least_at_the_centerness():
-    box, prior = torch.tensor([[0.0, 0, 40, 40]]), torch.tensor([[6.0, 16, 14, 24]])
-    target = centerness(box, prior)
-    logits = target.logit().requires_grad_()
-    CenternessLoss()(logits, box, box, prior).sum().backward()
-    assert logits.grad.item() == pytest.approx(0, abs=1e-6)
 
 
 def test_a_distribution_can_be_taught_by_overlap():
