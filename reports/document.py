@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from metrics.compare import Band
 from reports import html, shown
 from reports.comparison import Comparison
 from reports.csv import to_csv
@@ -16,6 +17,7 @@ from reports.gallery import text_size
 from reports.leaderboard import tables_of
 from reports.marks import DARK, DARK_PAGE, LIGHT, LIGHT_PAGE, PHOTO, mark
 from reports.page import Badge, Section
+from reports.scored import IOU
 from reports.sections import (
     budget,
     calibration,
@@ -29,8 +31,10 @@ from reports.sections import (
     slices,
     thresholds,
     training,
+    tuning,
     verdict,
 )
+from reports.studies import StudyFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,9 @@ class Document:
     files: dict[str, bytes | str]
 
 
-def compose(comparison: Comparison, *, title: str, max_bytes: int) -> Document:
+def compose(
+    comparison: Comparison, *, title: str, max_bytes: int, studies: Sequence[StudyFolder] = ()
+) -> Document:
     """The report of a comparison; arguments as in `reports.html.write_comparison`."""
     sliced = slices.slices_of(comparison)
     before = [
@@ -55,6 +61,7 @@ def compose(comparison: Comparison, *, title: str, max_bytes: int) -> Document:
         calibration.section(comparison),
     ]
     after = [
+        tuning.section(studies),
         training.section(comparison),
         data.section(comparison),
         budget.section(comparison),
@@ -79,7 +86,7 @@ def _page(comparison: Comparison, title: str, sections: Sequence[Section]) -> st
         "models": [_legend(number, label) for number, label in enumerate(comparison.labels)],
         "sections": sections,
         "payload": html.json_block({"thresholds": thresholds.payload(comparison)}),
-        "rules": _rules(comparison),
+        "rules": page_rules(len(comparison.models)),
         "text_size": text_size,
     }
     return html.render(context)
@@ -98,6 +105,8 @@ def _files(
     if comparison.influence is not None:
         yield "influence.csv", to_csv(comparison.influence.to_frame())
     yield "curves.csv", to_csv(_curves(comparison))
+    if comparison.bands is not None:
+        yield "bands.csv", to_csv(_bands(comparison))
     yield "thresholds.csv", to_csv(_thresholds(comparison))
     yield "confusion.csv", to_csv(errors.confusion_rows(comparison))
     yield "slices.csv", to_csv(slices.rows(comparison, sliced))
@@ -127,6 +136,24 @@ def _curves(comparison: Comparison) -> pd.DataFrame:
             frame.insert(0, "run_id", scored.run.result.name)
             frames.append(frame.dropna(subset=["p0.00"]))
     return pd.concat(frames, ignore_index=True)
+
+
+def _bands(comparison: Comparison) -> pd.DataFrame:
+    """The shades around the curves: precision over recall at each IoU, and precision, recall and F1 over score."""
+    parts = []
+
+    def add(model: str, measure: str, over: str, iou: float, at: Any, band: Band) -> None:
+        named = {"model_id": model, "measure": measure, "over": over, "iou": iou, "at": at.round(6)}
+        parts.append(pd.DataFrame(named | {"value": band.value, "low": band.low, "high": band.high}))
+
+    over_score = thresholds.bands_of(comparison)
+    for iou in curves.THRESHOLDS:
+        for model, band in zip(comparison.models, curves.bands_of(comparison, iou), strict=True):
+            add(model.label, "precision", "recall", iou, RECALLS, band)
+    for model, of in zip(comparison.models, over_score, strict=True):
+        for name, band in of.items():
+            add(model.label, name, "score", IOU, thresholds.grid(comparison), band)
+    return pd.concat(parts, ignore_index=True)
 
 
 def _thresholds(comparison: Comparison) -> pd.DataFrame:
@@ -196,13 +223,13 @@ def _legend(number: int, label: str) -> dict[str, Any]:
     }
 
 
-def _rules(comparison: Comparison) -> str:
+def page_rules(models: int) -> str:
     """The part of the style sheet that depends on the models: their colours, and what hides each."""
     light, dark = _theme("light", LIGHT_PAGE, LIGHT), _theme("dark", DARK_PAGE, DARK)
     photo = "".join(f".k{at}{{--k:{colour}}}" for at, colour in enumerate(PHOTO))
     hide = "\n".join(
         f'body:has(#show-{number}:not(:checked)) [data-series="{number}"]{{display:none}}'
-        for number in range(len(comparison.models))
+        for number in range(models)
     )
     return (
         f":root{{{light}}}\n"

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from reports.comparison import Comparison, Images, Terms
 from reports.files import write_whole
 from reports.results import RunFolder
+from reports.studies import StudyFolder
 
 
 def write_report(
@@ -55,9 +56,21 @@ def write_report(
 
 
 def write_comparison(
-    comparison: Comparison, out: str | Path, *, title: str = "", max_mb: float = 8.0
+    comparison: Comparison,
+    out: str | Path,
+    *,
+    title: str = "",
+    max_mb: float = 8.0,
+    studies: Sequence[StudyFolder] = (),
 ) -> Path:
     """Write the page about a comparison, and what lies beside it; arguments as in `write_report`.
+
+    Args:
+        comparison: the runs.
+        out: the page, or its folder.
+        title: the page's heading.
+        max_mb: the page stays below this.
+        studies: in which settings of these runs were found; they get a section.
 
     Raises:
         InputError: limits that cannot be held against these runs.
@@ -67,7 +80,7 @@ def write_comparison(
 
     out = Path(out)
     page = out if out.suffix.lower() in (".html", ".htm") else out / "report.html"
-    document = compose(comparison, title=title, max_bytes=int(max_mb * 1e6))
+    document = compose(comparison, title=title, max_bytes=int(max_mb * 1e6), studies=studies)
     for name, content in document.files.items():
         write_whole(page.parent / name, content)
     return write_whole(page, document.html)

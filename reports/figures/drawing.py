@@ -11,10 +11,12 @@ from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
+import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
+from numpy.typing import NDArray
 
 from reports.marks import DASHES, LIGHT, LIGHT_PAGE, mark
 from reports.page import Figure
@@ -77,6 +79,25 @@ def figure(slug: str, title: str, finding: str, height: float, draw: Draw, width
     )
 
 
+def adopted(
+    slug: str, title: str, finding: str, height: float, make: Callable[[], Canvas], width: float = WIDTH
+) -> Figure:
+    """Like `figure`, for a drawing that a library makes on a canvas of its own.
+
+    Args:
+        slug: unique on the page; part of every id within the drawing.
+        title: what the figure shows.
+        finding: what is to be seen in it.
+        height: in pixels of the page.
+        make: gives the canvas, brought into the colours of this module; called with its settings in force.
+        width: in pixels of the page.
+    """
+    raw, png = _drawn_elsewhere(slug, width, height, make)
+    return Figure(
+        slug, title, finding, _inline(raw, f"fig-{slug}", title, finding), _standalone(raw), png, finding
+    )
+
+
 def axes(canvas: Canvas, rows: int = 1, columns: int = 1) -> list[Axes]:
     """Empty axes in the page's colours, with a light grid, row by row."""
     made: list[Axes] = []
@@ -99,6 +120,17 @@ def legend(ax: Axes, **where: Any) -> None:
     handles, labels = ax.get_legend_handles_labels()
     if handles:
         ax.legend(handles, labels, labelcolor=INK, **where)
+
+
+def shade(
+    ax: Axes, number: int, x: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
+) -> None:
+    """A light band between two curves in the colour of the model of that number; where either is NaN, none."""
+    known = np.isfinite(low) & np.isfinite(high)
+    if known.any():
+        ax.fill_between(
+            x, low, high, where=known, color=colour(number), alpha=0.16, linewidth=0, gid=f"series-{number}"
+        )  # fmt: skip
 
 
 def hook(name: str) -> str:
@@ -124,9 +156,22 @@ def _drawn(slug: str, width: float, height: float, draw: Draw) -> tuple[str, byt
         canvas = Canvas(figsize=(width / 72, height / 72), layout="constrained", facecolor="none")
         FigureCanvasAgg(canvas)
         draw(canvas)
-        canvas.draw_without_rendering()
-        canvas.set_layout_engine("none")  # once for both files
-        return _svg(canvas), _png(canvas)
+        return _both(canvas)
+
+
+def _drawn_elsewhere(slug: str, width: float, height: float, make: Callable[[], Canvas]) -> tuple[str, bytes]:
+    """SVG and PNG of what `make` gives."""
+    with _settings(slug):
+        canvas = make()
+        canvas.set_size_inches(width / 72, height / 72)
+        canvas.set_facecolor("none")
+        return _both(canvas)
+
+
+def _both(canvas: Canvas) -> tuple[str, bytes]:
+    canvas.draw_without_rendering()
+    canvas.set_layout_engine("none")  # once for both files
+    return _svg(canvas), _png(canvas)
 
 
 def _svg(canvas: Canvas) -> str:

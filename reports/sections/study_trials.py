@@ -1,0 +1,319 @@
+"""What became of the trials: how they ended and why, when they ran, which limits they kept, and how to go on."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
+
+from reports import shown
+from reports.figures import study_plots
+from reports.optuna_study import optuna_study
+from reports.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.sections.tuning import WORDS, number_cell, setting_text, where_text
+from reports.studies import StudyFolder, StudyResult
+
+MOST_ROWS = 300
+"""Trials that the page lists; the file beside it has all."""
+
+_MEANS = {
+    "complete": "has a value",
+    "pruned": "others did better after as many images",
+    "fail": "has no value, and says why",
+    "running": "was in hand when this page was made",
+    "waiting": "queued",
+}
+
+
+def trials(result: StudyResult, slug: str, heading: str, show_paths: bool = False) -> Section:
+    """States, reasons, times and limits of all trials.
+
+    Args:
+        result: any study.
+        slug: the section's; unique on the page.
+        heading: its title.
+        show_paths: show absolute paths in reasons in full.
+    """
+    if not result.trials:
+        return Section(slug, heading, "There is no trial.")
+    tables = [_states(result, slug)]
+    reasons = _reasons(result, slug, show_paths)
+    if reasons:
+        tables.append(reasons)
+    if result.limits:
+        tables.append(_limits(result, slug))
+    tables.append(_all(result, slug, show_paths))
+    return Section(
+        slug,
+        heading,
+        _finding(result),
+        figures=_timeline(result, slug),
+        tables=tables,
+        warnings=_warnings(result),
+        method=(
+            "A trial whose worker died is failed, and another with the same settings goes on from its checkpoint: it takes "
+            "no place of its own, and is counted once. Times are wall clock, and on a machine with several workers they "
+            "share it.",
+        ),
+        links=(Link("trials.csv", "every trial"),),
+    )
+
+
+def going_on(folder: StudyFolder, show_paths: bool = False) -> Section:
+    """How to go on with a study, how to use its winner, and what it was made with."""
+    stages, last = folder.stages, folder.result
+    commands = [_private(last.command, show_paths)] if last.command else []
+    if folder.winner:
+        commands.append(f"python -m bench run --config {StudyFolder.WINNER}")
+    finding = (
+        "The same command goes on with the study; a larger --trials extends it."
+        if last.command
+        else ("How the study was begun is not recorded.")
+    )
+    settings = []
+    if folder.winner:
+        settings.append(("the winner (winner.toml)", _private(folder.winner, show_paths)))
+    return Section(
+        "going-on",
+        "How to go on",
+        finding,
+        tables=[_facts(stages), *(_space(stage, f"space-{at}") for at, stage in enumerate(stages))],
+        template="reproducibility.html",
+        extra={"commands": commands, "warnings": [], "settings": settings},
+        links=(Link("study.json", "all of the study"),),
+    )
+
+
+def _private(text: str, show_paths: bool) -> str:
+    lines = text.split("\n")
+    return "\n".join(shown.literal(line if show_paths else shown.without_paths(line)) for line in lines)
+
+
+def _finding(result: StudyResult) -> str:
+    counted, states = result.counted, result.states
+    told = [(states[state], word) for state, word in WORDS.items() if state in states]
+    said = (
+        f"all {told[0][1]}"
+        if len(told) == 1
+        else shown.listed([f"{shown.count(n)} {word}" for n, word in told])
+    )
+    text = f"{shown.plural(len(counted), 'trial')}: {said}" if counted else "No trial counts"
+    if result.asked is not None and result.asked != len(counted):
+        text += f"; {shown.count(result.asked)} were asked for"
+    workers = len({trial.worker for trial in result.trials if trial.worker})
+    if workers > 1:
+        text += f", by {workers} workers"
+    begun = [trial.start for trial in result.trials if trial.start is not None]
+    ended = [trial.end for trial in result.trials if trial.end is not None]
+    if begun and ended:
+        text += f", within {shown.duration((max(ended) - min(begun)).total_seconds())}"
+    return text + "."
+
+
+def _warnings(result: StudyResult) -> list[str]:
+    said, states = [], result.states
+    failed = states.get("fail", 0)
+    if failed and failed >= 0.2 * len(result.counted):
+        said.append(
+            f"{shown.plural(failed, 'trial')} failed: the search avoids what fails, and may have missed good settings."
+        )
+    again = sum(trial.retry_of is not None for trial in result.trials)
+    if again:
+        said.append(
+            f"{shown.plural(again, 'trial')} went on in the place of another whose worker was gone or was stopped."
+        )
+    broken = sum(trial.feasible is False for trial in result.counted)
+    if broken:
+        said.append(f"{shown.plural(broken, 'trial')} of {len(result.counted)} break a limit.")
+    return said
+
+
+def _states(result: StudyResult, slug: str) -> Table:
+    rows = []
+    for state in WORDS:
+        members = [trial for trial in result.counted if trial.state == state]
+        if not members:
+            continue
+        times = [trial.seconds for trial in members if math.isfinite(trial.seconds)]
+        middle = median(times) if times else None
+        rows.append(
+            Row(
+                (
+                    Cell(state.upper()),
+                    Cell(shown.count(len(members)), len(members)),
+                    Cell(shown.duration(middle), middle),
+                    Cell(
+                        shown.duration(sum(times)) if times else shown.MISSING, sum(times) if times else None
+                    ),
+                    Cell(_MEANS[state]),
+                )
+            )
+        )
+    columns = (
+        Column("State"), Column("Trials", numeric=True), Column("Median time", numeric=True), Column("Together", numeric=True),
+        Column("Means"),
+    )  # fmt: skip
+    return Table(f"{slug}-states", "Trials by how they ended", columns, tuple(rows))
+
+
+def _reasons(result: StudyResult, slug: str, show_paths: bool) -> Table | None:
+    counts = Counter(
+        shown.short(trial.reason if show_paths else shown.without_paths(trial.reason), 300)
+        for trial in result.counted
+        if trial.reason and trial.state in ("fail", "pruned")
+    )
+    if not counts:
+        return None
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_ROWS]
+    rows = tuple(Row((Cell(reason), Cell(shown.count(count), count))) for reason, count in ranked)
+    columns = (Column("Reason"), Column("Trials", numeric=True))
+    return Table(f"{slug}-reasons", "Why trials have no value", columns, rows, folded=len(rows) > 8)
+
+
+def _limits(result: StudyResult, slug: str) -> Table:
+    rows = []
+    for limit in result.limits:
+        values = [trial.limited.get(limit.name) for trial in result.counted]
+        known = [value for value in values if value is not None]
+        kept = sum(value <= limit.bound if limit.at_most else value >= limit.bound for value in known)
+        rows.append(
+            Row(
+                (
+                    Cell(shown.literal(limit.name)),
+                    Cell(f"at {'most' if limit.at_most else 'least'} {limit.bound:g}", limit.bound),
+                    Cell(shown.count(kept), kept),
+                    Cell(shown.count(len(known) - kept), len(known) - kept),
+                    number_cell(min(known, default=None)),
+                    number_cell(max(known, default=None)),
+                )
+            )
+        )
+    titles = ("Limit", "Kept by", "Broken by", "Least measured", "Most measured")
+    columns = (Column("What"), *(Column(title, numeric=True) for title in titles))
+    return Table(f"{slug}-limits", "Limits, and how many trials kept them", columns, tuple(rows))
+
+
+def _timeline(result: StudyResult, slug: str) -> list[Figure]:
+    timed = [trial for trial in result.trials if trial.start is not None and trial.end is not None]
+    if len(timed) < 2 or len(timed) < sum(
+        trial.state not in ("waiting", "running") for trial in result.trials
+    ):
+        return []
+    times = [trial.seconds for trial in timed]
+    finding = (
+        f"A bar is a trial; they took {shown.duration(min(times))} to {shown.duration(max(times))}, "
+        f"in the middle {shown.duration(median(times))}."
+    )
+    return [study_plots.timeline(slug, "When each trial ran", finding, optuna_study(result))]
+
+
+def _all(result: StudyResult, slug: str, show_paths: bool) -> Table:
+    listed = result.trials[:MOST_ROWS]
+    rows = []
+    for trial in listed:
+        reason = trial.reason if show_paths else shown.without_paths(trial.reason)
+        told = [f"{shown.literal(path)}={setting_text(value)}" for path, value in trial.params.items()]
+        seconds = trial.seconds
+        rows.append(
+            Row(
+                (
+                    Cell(f"trial {trial.number}", note=_place(trial.default, trial.retry_of, trial.counts)),
+                    Cell(trial.state.upper() + (", breaks a limit" if trial.feasible is False else "")),
+                    number_cell(trial.value),
+                    Cell(shown.duration(seconds), seconds if math.isfinite(seconds) else None),
+                    Cell(", ".join(told) or shown.MISSING, note=shown.short(reason, 200)),
+                )
+            )
+        )
+    left = len(result.trials) - len(listed)
+    caption = "All trials" if not left else f"The first {len(listed)} trials; {left} more are in trials.csv"
+    columns = (
+        Column("Trial"),
+        Column("State"),
+        Column("Value", numeric=True),
+        Column("Time", numeric=True),
+        Column("Settings"),
+    )
+    return Table(f"{slug}-all", caption, columns, tuple(rows), searchable=len(rows) > 12, folded=True)
+
+
+def _place(default: bool, retry_of: int | None, counts: bool) -> str:
+    if default:
+        return "untuned"
+    if retry_of is not None:
+        return f"goes on with trial {retry_of}"
+    return "" if counts else "does not count"
+
+
+def _facts(stages: Sequence[StudyResult]) -> Table:
+    facts: list[tuple[str, list[str]]] = [
+        ("Study", [shown.literal(stage.name) for stage in stages]),
+        (
+            "Objectives",
+            [shown.listed([_goal(goal.text, goal.higher) for goal in stage.goals]) for stage in stages],
+        ),
+        ("Trials asked for", [shown.count(stage.asked) for stage in stages]),
+        ("Sampler", [_told(stage.sampler) for stage in stages]),
+        ("Seed", [shown.MISSING if stage.seed is None else str(stage.seed) for stage in stages]),
+        ("Gives up early", [_told(stage.pruner, "nobody") for stage in stages]),
+        ("Storage", [_told(stage.storage) for stage in stages]),
+        ("Data", [f"{shown.literal(stage.data)} {stage.fingerprint[:12]}" for stage in stages]),
+        ("Validation images", [shown.count(stage.images) for stage in stages]),
+        ("Settled before", [_fixed(stage) for stage in stages]),
+        ("Device", [_told(stage.environment.device or stage.environment.cpu) for stage in stages]),
+        ("Commit", [_commit(stage) for stage in stages]),
+        ("Versions", [_versions(stage) for stage in stages]),
+    ]
+    rows = tuple(Row((Cell(name), *(Cell(text) for text in texts))) for name, texts in facts)
+    columns = (Column("What"), *(Column(shown.literal(stage.stage)) for stage in stages))
+    return Table("facts", "What the study was made with", columns, rows)
+
+
+def _goal(text: str, higher: bool) -> str:
+    return f"{shown.literal(text)} ({'more' if higher else 'less'} is better)"
+
+
+def _told(text: str, otherwise: str = shown.MISSING) -> str:
+    return shown.literal(text) or otherwise
+
+
+def _fixed(stage: StudyResult) -> str:
+    return (
+        ", ".join(f"{shown.literal(path)}={setting_text(value)}" for path, value in stage.fixed.items())
+        or "nothing"
+    )
+
+
+def _commit(stage: StudyResult) -> str:
+    commit = stage.environment.commit
+    return (
+        shown.MISSING
+        if commit is None
+        else commit[:12] + (", with changes" if stage.environment.dirty else "")
+    )
+
+
+def _versions(stage: StudyResult) -> str:
+    told = [f"{name} {version}" for name, version in sorted(stage.environment.packages.items())]
+    return shown.literal(", ".join(told)) or shown.MISSING
+
+
+def _space(stage: StudyResult, slug: str) -> Table:
+    rows = tuple(
+        Row(
+            (
+                Cell(shown.literal(each.path)),
+                Cell(setting_text(each.default)),
+                Cell(where_text(each)),
+                Cell(_kind(each.options, each.whole)),
+            )
+        )
+        for each in stage.space
+    )
+    columns = (Column("Setting"), Column("Untuned"), Column("Sought in"), Column("Kind"))
+    return Table(slug, f"The space of {shown.literal(stage.stage)}", columns, rows, folded=True)
+
+
+def _kind(options: Sequence[object], whole: bool) -> str:
+    return "option" if options else "whole number" if whole else "number"
