@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
@@ -21,10 +22,11 @@ from metrics.errors import InputError, MachineError
 HEARTBEAT_SECONDS = 30
 GRACE_SECONDS = 120
 
+WAITS = (1.0, 4.0, 16.0)
+"""Seconds before a storage that failed is asked again."""
+
 RETRY = "retry_of"
 """On a trial that goes on with another's settings, in its folder: the other's number."""
-
-R = TypeVar("R")
 
 
 def open_storage(folder: Path, url: str | None = None) -> BaseStorage:
@@ -37,7 +39,7 @@ def open_storage(folder: Path, url: str | None = None) -> BaseStorage:
     if url is None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            return JournalStorage(JournalFileBackend(str(folder / "journal.log")))
+            return patient(JournalStorage(JournalFileBackend(str(folder / "journal.log"))))
         except OSError as error:
             raise MachineError(
                 f"{folder}: cannot be written to ({error.strerror}); choose another folder with --out"
@@ -47,11 +49,13 @@ def open_storage(folder: Path, url: str | None = None) -> BaseStorage:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         try:
-            return RDBStorage(
-                url,
-                heartbeat_interval=HEARTBEAT_SECONDS,
-                grace_period=GRACE_SECONDS,
-                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+            return patient(
+                RDBStorage(
+                    url,
+                    heartbeat_interval=HEARTBEAT_SECONDS,
+                    grace_period=GRACE_SECONDS,
+                    heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+                )
             )
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             reason = str(error).split("\n")[0]
@@ -66,27 +70,81 @@ def open_storage(folder: Path, url: str | None = None) -> BaseStorage:
             ) from None
 
 
-def patiently(action: Callable[[], R], waits: tuple[float, ...] = (1, 4, 16)) -> R:
-    """What `action` returns, tried again where a database fails in between.
+class StorageGone(MachineError):
+    """The storage does not answer any more. Whatever was told it is saved; a trial in hand is not lost, but goes on."""
+
+
+def patient(storage: BaseStorage, waits: tuple[float, ...] = WAITS) -> BaseStorage:
+    """The same storage, each of whose calls is made again where it fails for a reason that may pass.
+
+    Only the call is repeated, never the work around it: a training whose value could not be written at once is not lost.
 
     Args:
-        action: may be begun anew.
+        storage: a journal or a database; its methods are replaced.
         waits: seconds before each further attempt.
 
-    Raises:
-        MachineError: it failed each time.
+    Returns:
+        `storage`. Its calls raise `StorageGone` when all attempts failed; from then on at once.
     """
-    for wait in (*waits, None):
-        try:
-            return action()
-        except StorageInternalError as error:
-            if wait is None:
-                reason = str(error).strip().split("\n")[0]
-                raise MachineError(
-                    f"--storage: the database is gone ({reason}); what was finished is saved: the same command goes on"
-                ) from None
-            time.sleep(wait)
-    raise AssertionError("unreachable")
+    gone: list[str] = []
+
+    def patiently(call: Callable[..., Any], name: str) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def again(*args: Any, **kwargs: Any) -> Any:
+            for attempt, wait in enumerate((*waits, None)):
+                try:
+                    if not gone:
+                        return call(*args, **kwargs)
+                except UpdateFinishedTrialError:
+                    if name == "set_trial_state_values" and attempt:
+                        return True  # an earlier attempt was heard, though its answer was lost
+                    raise
+                except Exception as error:
+                    if not _may_pass(error):
+                        raise
+                    if wait is None:
+                        gone.append(_reason(error))
+                if gone or wait is None:
+                    break
+                time.sleep(wait)
+            raise StorageGone(
+                f"the study's storage is gone ({gone[0]}); what was finished is saved: "
+                "the same command goes on when it is back"
+            )
+
+        return again
+
+    public = {name for name in dir(BaseStorage) if not name.startswith("_")}
+    for name in sorted(public | _MORE_CALLS):
+        call = getattr(storage, name, None)
+        if call is not None:
+            setattr(storage, name, patiently(call, name))
+    return storage
+
+
+_MORE_CALLS = {
+    "record_heartbeat",
+    "_get_stale_trial_ids",
+    "_create_new_trial",
+    "_get_trials",
+    "_set_trial_param",
+    "_get_best_trial_id",
+}
+"""What Optuna's cache in front of a database asks of it, beside what every storage is asked."""
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether a storage failed, and not its user."""
+    if isinstance(error, StorageInternalError | OSError):
+        return True
+    from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+
+    return isinstance(error, OperationalError | InterfaceError | InternalError)
+
+
+def _reason(error: Exception) -> str:
+    told = error.__cause__ or error
+    return str(told).strip().split("\n")[0] or type(told).__name__
 
 
 class Lease:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import TPESampler
+from optuna.study import Study as OptunaStudy
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from bench.folders import digest, slug
@@ -22,7 +24,7 @@ from bench.progress import Progress
 from bench.stopping import Stopped, StopRequest
 from bench.tune.objectives import Objectives
 from bench.tune.spaces import Scalar, Space
-from bench.tune.storage import Lease, is_retry, open_storage, patiently, reclaim, release
+from bench.tune.storage import Lease, StorageGone, is_retry, open_storage, reclaim, release
 from metrics.errors import InputError, PartialError
 
 Objective = Callable[[Trial, Mapping[str, Scalar], Path], tuple[float, ...]]
@@ -64,11 +66,13 @@ class Study:
         out: the folder of studies; the study has one of its own in it.
         storage: a database's URL; None keeps a journal file in the study's folder.
         name: of the study; a study of that name with another cause is refused.
-        seed: of the sampler; workers must have different ones.
+        seed: of the sampler. One worker draws the same trials with the same seed, also when it was stopped in between;
+            of several each draws its own, because each trial's number is handed out once.
         pruner: of trials that go badly; without effect where there are several objectives.
+        first: settings to be tried right after the untuned ones.
 
     Raises:
-        InputError: a study of this name has another cause; what differs is named.
+        InputError: a study of this name has another cause; what differs is named. Or it was not made by `bench tune`.
         MachineError: the storage does not answer.
     """
 
@@ -82,6 +86,7 @@ class Study:
         name: str | None = None,
         seed: int = 0,
         pruner: BasePruner | None = None,
+        first: Sequence[Mapping[str, Scalar]] = (),
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.space = space
@@ -94,7 +99,7 @@ class Study:
         several = len(objectives.each) > 1
         self.study = optuna.create_study(
             storage=self.storage,
-            sampler=TPESampler(seed=seed),
+            sampler=TPE(seed),
             pruner=NopPruner() if several or pruner is None else pruner,
             study_name=self.name,
             directions=["maximize" if objective.higher else "minimize" for objective in objectives.each],
@@ -102,11 +107,18 @@ class Study:
         )
         self._check(cause)
         self.study.enqueue_trial(space.defaults, user_attrs={"default": True}, skip_if_exists=True)
+        for values in first:
+            self.study.enqueue_trial({**space.defaults, **values}, skip_if_exists=True)
 
     def _check(self, cause: Cause) -> None:
         known = self.study.user_attrs.get("cause")
         mine = json.loads(json.dumps({"variant": cause.variant, "stage": cause.stage, **cause.facts}))
         if known is None:
+            if self.study.get_trials(deepcopy=False):
+                raise InputError(
+                    f"study {self.name!r}: has trials, and was not made by bench tune; "
+                    "give this one another name with --study"
+                )
             self.study.set_user_attr("cause", mine)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
@@ -155,10 +167,8 @@ class Study:
             done = self._done()
             stage.resume(done)
             while stop.signum is None and self._next(trials):
-                patiently(
-                    lambda: self.study.optimize(
-                        lambda trial: self._evaluate(objective, trial, trials), n_trials=1, catch=(Exception,)
-                    )
+                self.study.optimize(
+                    lambda trial: self._evaluate(objective, trial, trials), n_trials=1, catch=(_Failed,)
                 )
                 now = self._done()
                 stage.advance(now - done, **self._best())
@@ -183,26 +193,31 @@ class Study:
             # Two workers began at the same moment: one of the trials is not asked for.
             trial.set_user_attr(_SURPLUS, True)
             trial.set_user_attr("reason", "surplus: another worker began the last trial")
-            raise InputError("surplus")
+            raise _Failed("surplus")
         folder = trial.user_attrs.get("folder") or f"{trial.number:05d}"
         trial.set_user_attr("folder", folder)
         try:
             values = self.space.suggest(trial)
             return objective(trial, values, self.folder / "trials" / folder)
-        except optuna.TrialPruned:
+        except optuna.TrialPruned as pruned:
+            if str(pruned):
+                trial.set_user_attr("reason", str(pruned)[:500])
+            raise
+        except StorageGone:
             raise
         except Stopped as stopped:
             release(self.study, self.study.get_trials(deepcopy=False)[trial.number], "stopped")
             raise stopped
         except Exception as error:
             trial.set_user_attr("reason", f"{type(error).__name__}: {error}"[:500])
-            raise
+            raise _Failed from error
 
     def finished(self) -> list[FrozenTrial]:
-        """Trials that have a value, the best first; of several objectives by the first."""
+        """Trials that have a value and keep all limits, the best first; of several objectives by the first."""
         complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         sign = -1 if self.objectives.each[0].higher else 1
-        return sorted(complete, key=lambda trial: (sign * trial.values[0], trial.number))
+        feasible = [trial for trial in complete if is_feasible(trial)]
+        return sorted(feasible, key=lambda trial: (sign * trial.values[0], trial.number))
 
     def default(self) -> FrozenTrial | None:
         """The trial of the untuned settings; None where it has no value."""
@@ -215,14 +230,11 @@ class Study:
         """The best trials, of different settings; of several objectives those that no other surpasses in all.
 
         Raises:
-            PartialError: none has a value; the last reason is told.
+            PartialError: none has a value, or none keeps the limits; the last reason, or the nearest trial, is told.
         """
         finished = self.finished()
         if not finished:
-            failed = self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
-            reasons = [trial.user_attrs.get("reason") for trial in failed]
-            last = next((reason for reason in reversed(reasons) if reason), "all were pruned")
-            raise PartialError(f"study {self.name!r}: no trial has a value; the last reason: {last}")
+            raise PartialError(f"study {self.name!r}: {self._why_none()}")
         if len(self.objectives.each) > 1:
             front = {trial.number for trial in self.study.best_trials}
             finished = [trial for trial in finished if trial.number in front]
@@ -231,6 +243,20 @@ class Study:
             if all(trial.params != other.params for other in different):
                 different.append(trial)
         return different[:count]
+
+    def _why_none(self) -> str:
+        known = self.study.get_trials(deepcopy=False)
+        over = [trial for trial in known if trial.state.is_finished() and not is_feasible(trial)]
+        if over:
+            nearest = min(over, key=lambda t: (sum(max(v, 0.0) for v in t.constraints.values()), t.number))
+            counted = f"{len(over)} trials were measured" if len(over) > 1 else "one trial was measured"
+            return (
+                f"no trial keeps the limits; {counted}, and the nearest is trial {nearest.number}: "
+                f"{nearest.user_attrs.get('reason', '')}; raise the limit, or widen --space"
+            )
+        reasons = [trial.user_attrs.get("reason") for trial in known if trial.state == TrialState.FAIL]
+        last = next((reason for reason in reversed(reasons) if reason), "all were pruned")
+        return f"no trial has a value; the last reason: {last}"
 
     def states(self) -> dict[str, int]:
         """How many trials ended how; what was put back into the queue and surplus are left out."""
@@ -268,6 +294,33 @@ class Study:
     def _best(self) -> dict[str, float]:
         finished = self.finished()
         return {"best": finished[0].values[0]} if finished else {}
+
+
+class _Failed(Exception):
+    """A trial has no value; its reason is told. Anything else that is raised ends the worker."""
+
+
+class TPE(TPESampler):
+    """TPE whose draws for a trial depend on the seed and the trial's number, and on nothing that went before.
+
+    The storage hands out each number once. So workers with the same seed draw differently, on however many machines, and
+    a study that was stopped goes on with the draws that it would have made.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed=seed)
+        self._seed = seed
+
+    def before_trial(self, study: OptunaStudy, trial: FrozenTrial) -> None:
+        one, other = np.random.SeedSequence([self._seed, trial.number]).generate_state(2)
+        self._rng.rng.seed(one)
+        self._random_sampler._rng.rng.seed(other)
+        super().before_trial(study, trial)
+
+
+def is_feasible(trial: FrozenTrial) -> bool:
+    """Whether a trial keeps all limits that were measured."""
+    return all(value <= 0 for value in trial.constraints.values())
 
 
 def _slots(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

@@ -22,6 +22,7 @@ from bench.stopping import StopRequest
 from bench.train import pick_device, train
 from bench.tune.objectives import Objectives
 from bench.tune.spaces import configured
+from bench.tune.storage import StorageGone
 
 Pruning = Literal["hyperband", "asha", "none"]
 
@@ -85,7 +86,7 @@ class Training:
                 return
             trial.report(value, images_seen)
             if trial.should_prune():
-                raise optuna.TrialPruned(f"after {images_seen} images")
+                raise optuna.TrialPruned(f"others did better after {images_seen} images")
 
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint = folder / "checkpoint"
@@ -100,6 +101,8 @@ class Training:
                 stop=self.stop,
                 report=report,
             )
+        except StorageGone:  # it goes on from its checkpoint when the storage is back
+            raise
         except Exception:  # given up or failed; what is stopped is no Exception, and keeps its checkpoint
             shutil.rmtree(checkpoint, ignore_errors=True)
             raise

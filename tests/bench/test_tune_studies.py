@@ -15,7 +15,7 @@ from bench.stopping import Stopped, StopRequest
 from bench.tune.objectives import Objective, Objectives
 from bench.tune.spaces import Dimension, Space
 from bench.tune.storage import Lease, reclaim
-from bench.tune.studies import Cause, Study
+from bench.tune.studies import Cause, Study, _Failed
 from metrics.errors import InputError, MachineError, PartialError
 from metrics.matching import MatchRule
 
@@ -192,7 +192,7 @@ def test_of_two_workers_that_begin_the_last_trial_one_finds_it_is_not_asked_for(
     with theirs.lease.held():
         theirs.study.ask()  # the default
         late = mine.study.ask()
-        with pytest.raises(InputError, match="surplus"):
+        with pytest.raises(_Failed, match="surplus"):
             mine._evaluate(hill, late, 1)
     mine.study.tell(late, state=TrialState.FAIL)
     assert mine.states() == {"running": 1}
