@@ -12,8 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.compare import (
+    Bands,
+    Influence,
+    Limit,
+    Ruling,
+    Standing,
+    compare,
+    curve_bands,
+    groups_by_folder,
+    influence,
+    rule_on,
+)
 from metrics.compare import Comparison as Statistics
-from metrics.compare import Influence, Limit, Ruling, Standing, compare, groups_by_folder, influence, rule_on
 from metrics.compare.groups import unused_columns
 from metrics.compare.runs import ImageChoice
 from metrics.errors import InputError, InputWarning
@@ -145,6 +156,24 @@ class Comparison:
                 image_columns=self.image_columns,
             )
 
+    @cached_property
+    def bands(self) -> Bands | None:
+        """Bands of curves from the resamples of `statistics`; None where there are none."""
+        if self.statistics is None:
+            return None
+        runs = {
+            model.label: [one.matches for one in scored]
+            for model, scored in zip(self.models, self.scored, strict=True)
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InputWarning)
+            return curve_bands(
+                runs,
+                resamples=self.terms.resamples,
+                groups=self.terms.groups,
+                image_columns=self.image_columns,
+            )
+
     @property
     def image_columns(self) -> dict[str, Sequence[object]]:
         """What is known of each image, and the folder that its file is in."""
@@ -242,6 +271,13 @@ class Comparison:
             return self.dots_said
         bars = f"Bars are {self.statistics.method.confidence:.0%} intervals."
         return f"{bars} {self.dots_said}".strip()
+
+    @property
+    def bands_said(self) -> str:
+        """What the shade around a figure's lines is; empty where it has none."""
+        if self.statistics is None:
+            return ""
+        return f"Shades are {self.statistics.method.confidence:.0%} intervals, each point for itself."
 
     @property
     def dots_said(self) -> str:

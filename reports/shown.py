@@ -76,6 +76,11 @@ def interval(low: float, high: float) -> str:
     return f"[{points(low)}, {points(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
 
 
+def fractions(low: float, high: float) -> str:
+    """An interval of a fraction as it is: ``[0.366, 0.458]``; empty where it is not known."""
+    return f"[{low:.3f}, {high:.3f}]" if math.isfinite(low) and math.isfinite(high) else ""
+
+
 def chance(p: float) -> str:
     """A p-value: ``< .001``, ``.034``."""
     if not math.isfinite(p):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ class Band:
 
 @dataclass(frozen=True, eq=False)
 class Bands:
-    """Curves of models on the same resamples; each kind is measured when it is asked for.
+    """Curves of models on the same resamples; each is measured when it is first asked for, and then kept.
 
     Attributes:
         replicated: the runs, and how images are drawn.
@@ -44,32 +44,52 @@ class Bands:
 
     replicated: Replicated
     confidence: float
+    _precision: dict[float, dict[str, Band]] = field(default_factory=dict, repr=False)
+    _over_score: dict[tuple[bytes, float], dict[str, dict[str, Band]]] = field(
+        default_factory=dict, repr=False
+    )
 
     def precision(self, iou: float) -> dict[str, Band]:
         """By model: precision at COCO's 101 recalls, mean over classes; at one of the rule's IoU thresholds."""
+        if iou in self._precision:
+            return self._precision[iou]
         rule = self.replicated.paired.rule
         area, most = rule.areas[0], rule.max_dets[-1]
-        return {
+        self._precision[iou] = {
             model: self._band(
                 model, [precision_over_recall(tracks, self._rows, iou, area, most) for tracks in of]
             )
             for model, of in self.replicated.tracks.items()
         }
+        return self._precision[iou]
 
-    def over_score(
-        self, scores: Floats | Mapping[str, Sequence[Floats]], iou: float = 0.5
-    ) -> dict[str, dict[str, Band]]:
+    def over_score(self, scores: Floats, iou: float = 0.5) -> dict[str, dict[str, Band]]:
         """By model ``precision``, ``recall`` and ``f1`` of detections at a score or above, all classes together.
 
         Args:
-            scores: (P,) rising, for all runs; or for each model (P,) for each of its seeds.
+            scores: (P,) rising.
+            iou: one of the rule's thresholds.
+        """
+        key = (scores.tobytes(), iou)
+        if key not in self._over_score:
+            every = {model: [scores] * len(of) for model, of in self.replicated.paired.matches.items()}
+            self._over_score[key] = self.at_own_scores(every, iou)
+        return self._over_score[key]
+
+    def at_own_scores(
+        self, scores: Mapping[str, Sequence[Floats]], iou: float = 0.5
+    ) -> dict[str, dict[str, Band]]:
+        """Like `over_score`, where each run has scores of its own.
+
+        Args:
+            scores: for each model (P,) rising for each of its seeds, the first of one with the first of the other.
             iou: one of the rule's thresholds.
         """
         found = {}
         for model, of in self.replicated.paired.matches.items():
-            own = [scores] * len(of) if isinstance(scores, np.ndarray) else scores[model]
             counts = [
-                counts_over_score(matches, self._rows, at, iou) for matches, at in zip(of, own, strict=True)
+                counts_over_score(matches, self._rows, at, iou)
+                for matches, at in zip(of, scores[model], strict=True)
             ]
             found[model] = {
                 name: self._band(model, [getattr(one, name) for one in counts])

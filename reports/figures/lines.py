@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from reports.figures.drawing import INK, PAPER, axes, colour, dashes, figure, hook, legend
+from reports.figures.drawing import INK, PAPER, axes, colour, dashes, figure, hook, legend, shade
 from reports.marks import mark
 from reports.page import Figure
 from reports.shown import short
@@ -48,6 +48,7 @@ def lines(
     curves: Sequence[Sequence[Curve]],
     named: Axes,
     points: Sequence[Sequence[tuple[float, float]]] = (),
+    bands: Sequence[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]] = (),
 ) -> Figure:
     """One line a run, in its model's colour and dash; values that are not finite break the line.
 
@@ -59,12 +60,15 @@ def lines(
         curves: for each model its runs' curves.
         named: the axes.
         points: for each model points to mark; without them a marker stands at some places of every line.
+        bands: for each model where, low and high of the mean of its curves, shaded.
     """
 
     def draw(canvas: Canvas) -> None:
         (ax,) = axes(canvas)
         for number, (label, runs) in enumerate(zip(labels, curves, strict=True)):
             its, shape = colour(number), mark(number).shape
+            if bands:
+                shade(ax, number, *bands[number])
             for at, (x, y) in enumerate(runs):
                 ax.plot(
                     x, y, color=its, linestyle=dashes(number), linewidth=1.8 if len(runs) == 1 else 1.2,

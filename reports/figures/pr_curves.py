@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
-from reports.figures.drawing import axes, colour, dashes, figure, legend
+from reports.figures.drawing import axes, colour, dashes, figure, legend, shade
 from reports.page import Figure
 from reports.shown import short
 
@@ -22,6 +22,7 @@ def pr_curves(
     finding: str,
     labels: Sequence[str],
     curves: Sequence[NDArray[np.float64]],
+    bands: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]] = (),
 ) -> Figure:
     """One step curve a model.
 
@@ -31,12 +32,15 @@ def pr_curves(
         finding: what is to be seen in it.
         labels: of the models, in the order of their numbers.
         curves: for each model (S, 101), a row a seed: precision at `RECALLS`, mean over classes; NaN is not drawn.
+        bands: for each model (101,) low and high of its mean, shaded.
     """
 
     def draw(canvas: Canvas) -> None:
         (ax,) = axes(canvas)
         for number, (label, rows) in enumerate(zip(labels, curves, strict=True)):
             its = colour(number)
+            if bands:
+                shade(ax, number, RECALLS, *bands[number])
             if len(rows) > 1:
                 for row in rows:
                     ax.plot(RECALLS, row, color=its, linewidth=0.8, alpha=0.35, gid=f"series-{number}")

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from metrics.compare import Band
 from reports import shown
 from reports.comparison import Comparison, Floats
 from reports.figures.pr_curves import RECALLS, pr_curves
@@ -25,22 +26,47 @@ def section(comparison: Comparison) -> Section:
             for runs in comparison.scored
         ]
         finding = _finding(comparison, curves, iou)
+        bands = bands_of(comparison, iou)
         findings.append(finding)
-        figures.append(_figure(comparison, curves, iou, finding))
-        tables.append(_table(comparison, curves, iou))
+        figures.append(_figure(comparison, curves, iou, finding, bands))
+        tables.append(_table(comparison, curves, iou, bands))
     return Section(
         "curves",
         "Precision and recall",
         findings[0],
-        figures=(replace(figures[0], caption=""), *figures[1:]),
+        figures=(replace(figures[0], caption=comparison.bands_said), *figures[1:]),
         tables=tables,
         method=(
             "Precision is the share of detections that are right, recall the share of objects that are found, as the "
             "score that a detection must reach falls. Each curve is the mean over the classes that have objects, of "
             "the best precision at that recall or beyond; a class that does not reach a recall counts with 0 there. "
             "The area under the curve is the AP at that IoU threshold.",
+            *_how_sure(comparison),
         ),
-        links=(Link("curves.csv", "precision at 101 recalls, by run and class"),),
+        links=(
+            Link("curves.csv", "precision at 101 recalls, by run and class"),
+            *([Link("bands.csv", "the shades, by model")] if comparison.bands is not None else []),
+        ),
+    )
+
+
+def bands_of(comparison: Comparison, iou: float) -> list[Band]:
+    """Each model's band of mean precision over recall; none where nothing was resampled."""
+    if comparison.bands is None:
+        return []
+    found = comparison.bands.precision(iou)
+    return [found[model.label] for model in comparison.models]
+
+
+def _how_sure(comparison: Comparison) -> tuple[str, ...]:
+    if comparison.statistics is None:
+        return ()
+    method = comparison.statistics.method
+    return (
+        f"Shades are {method.confidence:.0%} intervals of the mean curve, from the same {method.resamples:,} resamples of the "
+        f"{method.unit}s as everywhere on this page, each recall for itself: that a whole curve lies within its shade is "
+        "less sure. Models are compared on the same images, so shades that overlap do not say that two models are tied: "
+        "the differences do, above.",
     )
 
 
@@ -50,9 +76,12 @@ def _mean_over_classes(precision: Floats) -> Floats:
         return np.asarray(np.nanmean(precision, axis=0), np.float64)
 
 
-def _figure(comparison: Comparison, curves: list[Floats], iou: float, finding: str) -> Figure:
+def _figure(
+    comparison: Comparison, curves: list[Floats], iou: float, finding: str, bands: list[Band]
+) -> Figure:
     title = f"Precision over recall at IoU {iou:.2f}, mean over classes"
-    return pr_curves(f"pr-{round(100 * iou)}", title, finding, comparison.labels, curves)
+    shades = [(band.low, band.high) for band in bands]
+    return pr_curves(f"pr-{round(100 * iou)}", title, finding, comparison.labels, curves, shades)
 
 
 def _finding(comparison: Comparison, curves: list[Floats], iou: float) -> str:
@@ -69,12 +98,16 @@ def _finding(comparison: Comparison, curves: list[Floats], iou: float) -> str:
     return f"At IoU {iou:.2f} precision stays above one half for {shown.listed(said)}."
 
 
-def _table(comparison: Comparison, curves: list[Floats], iou: float) -> Table:
+def _table(comparison: Comparison, curves: list[Floats], iou: float, bands: list[Band]) -> Table:
     columns = (Column("Recall", numeric=True), *(Column(label, numeric=True) for label in comparison.labels))
     rows = []
     for at in range(0, 101, 10):
         values = [float(rows_.mean(0)[at]) for rows_ in curves]
-        cells = [Cell("–" if math.isnan(value) else f"{value:.3f}", value) for value in values]
+        notes = [shown.fractions(band.low[at], band.high[at]) for band in bands] or [""] * len(values)
+        cells = [
+            Cell("–" if math.isnan(value) else f"{value:.3f}", value, note=note)
+            for value, note in zip(values, notes, strict=True)
+        ]
         rows.append(Row((Cell(f"{RECALLS[at]:.1f}", RECALLS[at]), *cells)))
     return Table(
         f"pr-{round(100 * iou)}-table", f"Precision at recall, IoU {iou:.2f}, mean over classes", columns, tuple(rows),

@@ -58,7 +58,10 @@ def section(comparison: Comparison) -> Section:
         "errors",
         "Errors",
         _finding(comparison, values),
-        figures=(replace(figure, caption=comparison.dots_said), costs),
+        figures=(
+            replace(figure, caption=comparison.dots_said),
+            replace(costs, caption=f"{costs.finding} {comparison.marks_said}".strip()),
+        ),
         tables=tables,
         method=(
             "At the score where the model's F1 is highest, each object and each detection is paired at most once, at "
@@ -97,23 +100,36 @@ def _costs(comparison: Comparison) -> Figure:
     )
     return dot_plot(
         "error-costs", "What each kind of error costs in AP50", finding, TYPES, comparison.labels, values,
-        "AP50 (points of 100) that mending would bring",
+        "AP50 (points of 100) that mending would bring", intervals=_cost_intervals(comparison), zero=True,
     )  # fmt: skip
 
 
+def _cost_intervals(comparison: Comparison) -> list[Floats] | None:
+    """For each model (R, 2), the interval of the cost of each kind; None where none was measured."""
+    if comparison.statistics is None:
+        return None
+    rows = [comparison.standings(f"cost_{kind}") for kind in TYPES]
+    return [
+        np.array([(of_kind[number].ci_low, of_kind[number].ci_high) for of_kind in rows])
+        for number in range(len(comparison.models))
+    ]
+
+
 def _cost_table(comparison: Comparison) -> Table:
-    rows = []
+    rows, sure = [], _cost_intervals(comparison)
     for number, runs in enumerate(comparison.scored):
         cells = [Cell(comparison.labels[number])]
-        for kind in TYPES:
+        for at, kind in enumerate(TYPES):
             cost = float(np.mean([run.error_types[f"cost_{kind}"] for run in runs]))
             count = float(np.mean([run.error_types[f"errors_{kind}"] for run in runs]))
-            cells.append(Cell(shown.signed_points(cost), cost, note=_count(count)))
+            spread = shown.interval(*sure[number][at]) if sure else ""
+            note = f"{spread} {_count(count)} ×".strip() if np.isfinite(count) else spread
+            cells.append(Cell(shown.signed_points(cost), cost, note=note))
         rows.append(Row(tuple(cells), series=number))
     columns = (Column("Model"), *(Column(kind[0].upper() + kind[1:], numeric=True) for kind in TYPES))
     return Table(
-        "costs-table", "Points of AP50 that mending each kind would bring, and below it the number of such errors at "
-        "any score", columns, tuple(rows),
+        "costs-table", f"Points of AP50 that mending each kind would bring; below it {'its 95% interval and ' * bool(sure)}"
+        "how often (×) such an error is made at any score", columns, tuple(rows),
     )  # fmt: skip
 
 
@@ -177,7 +193,9 @@ def _table(comparison: Comparison, values: Sequence[Floats]) -> Table:
         cells = [Cell(comparison.labels[number])]
         cells += [Cell(shown.points(value), float(value)) for value in _means(seeds)]
         error = _means(np.array([[_mean_error(run) for run in runs]]))[0]
-        cells.append(Cell("–" if np.isnan(error) else f"{error:.3f}", float(error)))
+        of = comparison.standings("olrp")[number] if comparison.statistics is not None else None
+        note = shown.fractions(of.ci_low, of.ci_high) if of else ""
+        cells.append(Cell("–" if np.isnan(error) else f"{error:.3f}", float(error), note=note))
         rows.append(Row(tuple(cells), series=number))
     columns = (
         Column("Model"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from metrics.compare import Band
 from metrics.measures.operating_point import ScoreCurve
 from reports import shown
 from reports.comparison import Comparison
@@ -26,12 +27,13 @@ MOST_CLASSES = 100
 def section(comparison: Comparison) -> Section:
     """Each model at its own best score, and what any other score would give."""
     points = [runs[0].best for runs in comparison.scored]
+    bands = bands_of(comparison)
     return Section(
         "thresholds",
         "Score threshold",
         _finding(comparison, points),
         figures=[
-            *(_figure(comparison, name) for name in ("F1", "precision", "recall")),
+            *(_figure(comparison, name, bands) for name in ("F1", "precision", "recall")),
             _false_alarms(comparison),
         ],
         tables=(_table(comparison),),
@@ -44,8 +46,31 @@ def section(comparison: Comparison) -> Section:
             "lines mark it.",
             "The best score was chosen on these very images, so precision, recall and F1 there are a little flattering "
             "to all models; for use, choose it on validation images.",
+            *_how_sure(comparison),
         ),
-        links=(Link("thresholds.csv", "counts at 201 scores, by run and class"),),
+        links=(
+            Link("thresholds.csv", "counts at 201 scores, by run and class"),
+            *([Link("bands.csv", "the shades, by model")] if bands else []),
+        ),
+    )
+
+
+def bands_of(comparison: Comparison) -> list[dict[str, Band]]:
+    """Each model's precision, recall and f1 at the scores of `grid`; none where nothing was resampled."""
+    if comparison.bands is None:
+        return []
+    found = comparison.bands.over_score(grid(comparison))
+    return [found[model.label] for model in comparison.models]
+
+
+def _how_sure(comparison: Comparison) -> tuple[str, ...]:
+    if comparison.statistics is None:
+        return ()
+    method = comparison.statistics.method
+    return (
+        f"Shades and brackets are {method.confidence:.0%} intervals of the mean over a model's runs, from the same "
+        f"{method.resamples:,} resamples of the {method.unit}s as everywhere on this page; the score stays as it is, so they "
+        "do not tell how far another choice of it would move.",
     )
 
 
@@ -133,7 +158,7 @@ def _false_alarms(comparison: Comparison) -> Figure:
     )  # fmt: skip
 
 
-def _figure(comparison: Comparison, name: str) -> Figure:
+def _figure(comparison: Comparison, name: str, bands: list[dict[str, Band]]) -> Figure:
     curves = [[_curve(run, name) for run in runs] for runs in comparison.scored]
     points = []
     for runs in comparison.scored:
@@ -142,6 +167,7 @@ def _figure(comparison: Comparison, name: str) -> Figure:
     values = [getattr(runs[0].best, name.lower()) for runs in comparison.scored]
     said = [f"{label} {shown.points(value)}" for label, value in zip(comparison.labels, values, strict=True)]
     thresholds = grid(comparison)
+    shades = [(thresholds, 100 * of[name.lower()].low, 100 * of[name.lower()].high) for of in bands]
     return lines(
         f"score-{name.lower()}", f"{name[0].upper()}{name[1:]} against score", f"At each model's own best F1: {shown.listed(said)}.",
         comparison.labels, curves,
@@ -149,12 +175,24 @@ def _figure(comparison: Comparison, name: str) -> Figure:
             "score that a detection must reach", f"{name} (points of 100)",
             x_limits=(float(thresholds[0]), float(thresholds[-1])), y_limits=(0, 102), cursor=True,
         ),
-        points=points,
+        points=points, bands=shades,
     )  # fmt: skip
 
 
+def _own_best(comparison: Comparison) -> list[dict[str, Band]]:
+    """Each model's precision, recall and f1 at its runs' own best scores; none where nothing was resampled."""
+    if comparison.bands is None:
+        return []
+    scores = {
+        model.label: [np.array([run.best.score]) for run in runs]
+        for model, runs in zip(comparison.models, comparison.scored, strict=True)
+    }
+    found = comparison.bands.at_own_scores(scores)
+    return [found[model.label] for model in comparison.models]
+
+
 def _table(comparison: Comparison) -> Table:
-    rows = []
+    rows, sure = [], _own_best(comparison)
     for number, runs in enumerate(comparison.scored):
         best = [run.best for run in runs]
         scores = [point.score for point in best if point.right]
@@ -163,7 +201,9 @@ def _table(comparison: Comparison) -> Table:
         cells.append(Cell(shown.MISSING if score is None else f"{score:.3f}", score))
         for name in ("precision", "recall", "f1"):
             value = float(np.mean([getattr(point, name) for point in best]))
-            cells.append(Cell(shown.points(value), value))
+            band = sure[number][name] if sure else None
+            note = shown.interval(band.low[0], band.high[0]) if band else ""
+            cells.append(Cell(shown.points(value), value, note=note))
         for name in ("right", "false", "missed"):
             value = float(np.mean([getattr(point, name) for point in best]))
             cells.append(Cell(shown.count(value), value))

@@ -87,7 +87,7 @@ def test_the_mean_of_a_precision_curve_is_average_precision_and_each_seed_has_sc
     bands = curve_bands(runs, resamples=50)
     value = compare(runs, "ap50", resamples=50, permutations=0).standing("a").value
     assert bands.precision(0.5)["a"].value.mean() == pytest.approx(value, abs=1e-12)
-    own = bands.over_score({"a": [np.array([0.3]), np.array([0.6])]})["a"]["recall"]
+    own = bands.at_own_scores({"a": [np.array([0.3]), np.array([0.6])]})["a"]["recall"]
     each = [bands.over_score(np.array([0.3, 0.6]))["a"]]
     alone = [
         curve_bands({"a": of}, resamples=50).over_score(np.array([score]))["a"]["recall"].value[0]
