@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_model
 from pydantic.fields import FieldInfo
@@ -16,40 +16,37 @@ from bench.config_errors import explain, unknown_setting
 from bench.data.opening import find_format
 from bench.data.types import DATASETS
 from bench.loader import ImageConfig
-from bench.sections import DataConfig, EvaluateConfig, TrainConfig
+from bench.sections import DataConfig, EvaluateConfig, TrainConfig, TunedConfig
 from bench.toml import Tree
 from detectors.config import Config
-from detectors.registry import VARIANTS
+from detectors.predictors import Reference, predictor_names, reference
+from detectors.registry import VARIANTS, Variant
 from metrics.errors import InputError
-from metrics.registry import did_you_mean
+from metrics.registry import UnknownName, did_you_mean
+
+C = TypeVar("C", bound=Config)
 
 
-class RunConfig(Config):
-    """Every setting of a run. The variant's own settings are fields beside these sections: see `resolve`."""
+class EntryConfig(Config):
+    """Every setting of an entry of a comparison: a run of a variant, or a predictor that was trained elsewhere.
+
+    The own settings of the variant or predictor are fields beside these sections: see `resolve_entry`.
+    """
 
     variant: str
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Of the weights, the order of images and the augmentation; a data set has its own."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps; auto takes an accelerator where there is one."""
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads of torch; 0 leaves it to torch."""
-    workers: Annotated[int, Field(ge=-1)] = -1
-    """Processes that read images; 0 reads in the main one; -1 decides by data set and machine."""
-    deterministic: bool = False
-    """Only algorithms that give the same bits each time, where a GPU has them; slower."""
     data: DataConfig = DataConfig()
-    image: ImageConfig = ImageConfig()
-    augment: AugmentConfig = AugmentConfig()
-    train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @property
-    def detector(self) -> Any:
-        """The variant's own settings, as its `build` takes them."""
-        config = VARIANTS[self.variant].config
+    def own(self) -> Any:
+        """The own settings of the variant or predictor, as its `build` takes them."""
+        config = entry(self.variant).config
         return config.model_validate({name: getattr(self, name) for name in config.model_fields})
 
     @property
@@ -60,10 +57,6 @@ class RunConfig(Config):
             for name in type(self.data).model_fields
             if name not in DataConfig.model_fields
         }
-
-    def with_seed(self, seed: int) -> RunConfig:
-        """The same settings with another seed."""
-        return self.model_copy(update={"seed": seed})
 
     def tree(self) -> Tree:
         """All settings as plain nested values: None, bool, int, float, str, list, dict."""
@@ -92,6 +85,34 @@ class RunConfig(Config):
         return value
 
 
+class ReferenceConfig(EntryConfig):
+    """Settings of a predictor that was trained elsewhere: it has no training, and sees each image as it is."""
+
+
+class RunConfig(EntryConfig):
+    """Every setting of a variant's run."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Of the weights, the order of images and the augmentation; a data set has its own."""
+    workers: Annotated[int, Field(ge=-1)] = -1
+    """Processes that read images; 0 reads in the main one; -1 decides by data set and machine."""
+    deterministic: bool = False
+    """Only algorithms that give the same bits each time, where a GPU has them; slower."""
+    image: ImageConfig = ImageConfig()
+    augment: AugmentConfig = AugmentConfig()
+    train: TrainConfig = TrainConfig()
+    tuned: TunedConfig = TunedConfig()
+
+    @property
+    def detector(self) -> Any:
+        """The variant's own settings, as its `build` takes them."""
+        return self.own
+
+    def with_seed(self, seed: int) -> RunConfig:
+        """The same settings with another seed."""
+        return self.model_copy(update={"seed": seed})
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
     """Settings of one source; a later layer overrules an earlier one.
@@ -107,8 +128,24 @@ class Layer:
     texts: Mapping[str, str]
 
 
-def resolve(
-    variant: str,
+def resolve(variant: str, *args: Any, **sources: Any) -> RunConfig:
+    """All settings of one variant's run, checked; arguments and errors as those of `resolve_entry`.
+
+    Raises:
+        InputError: also for the name of a predictor that was trained elsewhere.
+    """
+    if variant not in VARIANTS and variant in predictor_names():
+        raise InputError(
+            f"{variant}: was trained elsewhere, so nothing of it is sought or trained here; "
+            f"`bench run --variant {variant}` measures it, and `bench list` shows the variants"
+        )
+    config = resolve_entry(variant, *args, **sources)
+    assert isinstance(config, RunConfig)
+    return config
+
+
+def resolve_entry(
+    name: str,
     data: str | None = None,
     preset: str | None = None,
     file: str | Path | None = None,
@@ -116,41 +153,69 @@ def resolve(
     options: Mapping[str, Any] | None = None,
     variants: Sequence[str] = (),
     data_defaults: Mapping[str, Any] | None = None,
-) -> RunConfig:
-    """All settings of one variant's run, checked.
+) -> EntryConfig:
+    """All settings of one entry of a comparison, checked.
 
     Each source overrules those before it: defaults, the data set's defaults, the variant's, the preset, the
-    file, `data` and `options`, `sets` (of these the last).
+    file, `data` and `options`, `sets` (of these the last). Of sources that speak to variants too, a predictor that
+    was trained elsewhere passes over what is said of training and of the network's input.
 
     Args:
-        variant: a variant's name.
+        name: a variant's name, or that of a predictor that was trained elsewhere.
         data: a data set's name or path; ``data.path``.
         preset: a file of `bench/presets`, by its name.
         file: a TOML file.
-        sets: texts ``a.b=value``; where the first part is one of `variants`, for that variant alone.
+        sets: texts ``a.b=value``; where the first part is one of `variants`, for that entry alone.
         options: other settings by dotted path, from the command line's own options (``{"train.epochs": 5}``).
-        variants: all variants that the same sources are resolved for; `variant` where empty.
+        variants: all names that the same sources are resolved for; `name` where empty.
         data_defaults: those of the opened data set, by dotted path; where None, those of its format, which are
             known without opening it.
 
+    Returns:
+        A `RunConfig` for a variant, else a `ReferenceConfig`.
+
     Raises:
-        InputError: an unknown variant, preset, file or setting, or a value of the wrong kind; every mistake is
+        InputError: an unknown name, preset, file or setting, or a value of the wrong kind; every mistake is
             told, one a line, with the setting's dotted path.
     """
-    variants = tuple(variants) or (variant,)
-    known = VARIANTS[variant]
-    given = list(_given(variant, variants, data, preset, file, sets, options or {}))
-    model = _model(variant, *_data_of(given))
-    of_data = model.data_defaults if data_defaults is None else data_defaults
-    layers = [
-        Layer("default", _defaults(model.config), {}),
-        _layer(f"data set {model.data_format}", of_data),
-        _layer(f"variant {variant}", known.defaults),
-        *given,
-    ]
-    config = _validate(model.config, variant, layers, several=len(variants) > 1)
+    variants = tuple(variants) or (name,)
+    known = entry(name)
+    given = list(_given(name, variants, data, preset, file, sets, options or {}))
+    model = _model(name, *_data_of(given))
+    layers = [Layer("default", _defaults(model.config), {})]
+    if isinstance(known, Variant):
+        of_data = model.data_defaults if data_defaults is None else data_defaults
+        layers += [
+            _layer(f"data set {model.data_format}", of_data),
+            _layer(f"variant {name}", known.defaults),
+            *given,
+        ]
+    else:
+        alone = not any(other in VARIANTS for other in variants)
+        layers += [_without_training(layer, name, known.config, alone) for layer in given]
+    config = _validate(model.config, name, layers, several=len(variants) > 1)
     config._origins.update(_origins(layers))
     return config
+
+
+def entry(name: str) -> Variant | Reference:
+    """The variant, or the predictor that was trained elsewhere, of that name.
+
+    Raises:
+        InputError: there is none; the nearest name is told.
+    """
+    if name in VARIANTS:
+        return VARIANTS[name]
+    if name in predictor_names():
+        return reference(name)
+    raise UnknownName("variant", name, [*VARIANTS.names(), *predictor_names()])
+
+
+def own_settings(tree: Tree, config: type[C]) -> C:
+    """The own settings of a variant or predictor, out of the tree that `EntryConfig.tree` gave or `toml` wrote."""
+    return config.model_validate(
+        {name: value for name, value in _nones(tree, settings(config)).items() if name in config.model_fields}
+    )
 
 
 def variants_of(preset: str | None = None, file: str | Path | None = None) -> list[str]:
@@ -193,7 +258,7 @@ _PRESETS = Path(__file__).parent / "presets"
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    config: type[RunConfig]
+    config: type[EntryConfig]
     data_format: str
     data_defaults: Mapping[str, Any]
 
@@ -207,11 +272,12 @@ def _given(
     sets: Sequence[str],
     options: Mapping[str, Any],
 ) -> Iterator[Layer]:
+    names = {*VARIANTS.names(), *predictor_names()}
     if preset is not None:
-        values = _for_variant(_read_preset(preset), variant, variants, f"preset {preset}")
+        values = _for_variant(_read_preset(preset), variant, variants, names, f"preset {preset}")
         yield Layer(f"preset {preset}", values, {})
     if file is not None:
-        values = _for_variant(toml.read(Path(file)), variant, variants, str(file))
+        values = _for_variant(toml.read(Path(file)), variant, variants, names, str(file))
         yield Layer(Path(file).name, values, {})
     if data is not None:
         yield _layer("--data", {"data.path": data})
@@ -219,7 +285,7 @@ def _given(
         yield _layer(f"--{path.rpartition('.')[2]}", {path: value})
     for text in sets:
         parts, value, typed = toml.parse_set(text)
-        if parts[0] in VARIANTS and len(parts) > 1:
+        if parts[0] in names and len(parts) > 1:
             if parts[0] not in variants:
                 raise InputError(
                     f"--set {text}: this run has no variant {parts[0]!r}, only {', '.join(variants)}"
@@ -244,7 +310,9 @@ def _layer(origin: str, paths: Mapping[str, Any]) -> Layer:
     return Layer(origin, values, {})
 
 
-def _for_variant(values: Tree, variant: str, variants: Sequence[str], origin: str) -> Tree:
+def _for_variant(
+    values: Tree, variant: str, variants: Sequence[str], names: Collection[str], origin: str
+) -> Tree:
     """What a file says to one variant: its general settings, then those in a table of the variant's name."""
     owner = values.get("variant", variant)
     if owner not in variants:
@@ -258,9 +326,24 @@ def _for_variant(values: Tree, variant: str, variants: Sequence[str], origin: st
     general = {
         key: value
         for key, value in values.items()
-        if key != "variant" and not (key in VARIANTS and isinstance(value, Mapping))
+        if key != "variant" and not (key in names and isinstance(value, Mapping))
     }
     return toml.merge(general, own) if isinstance(own, Mapping) else general
+
+
+def _without_training(layer: Layer, name: str, own: type[Config], alone: bool) -> Layer:
+    """What a source says to a predictor that was trained elsewhere."""
+    void = set(RunConfig.model_fields) - set(ReferenceConfig.model_fields) - set(own.model_fields)
+    if alone and (said := sorted((void - _HARMLESS) & set(layer.values))):
+        path = next(toml.leaves({said[0]: layer.values[said[0]]}))[0]
+        raise InputError(f"{path}: {name} was trained elsewhere and sees images as they are; take it out")
+    return Layer(
+        layer.origin, {key: value for key, value in layer.values.items() if key not in void}, layer.texts
+    )
+
+
+_HARMLESS = {"seed", "workers", "deterministic"}
+"""What has no effect on a predictor that was trained elsewhere and promises none."""
 
 
 def _data_of(layers: Sequence[Layer]) -> tuple[str, str]:
@@ -278,8 +361,11 @@ def _model(variant: str, path: str, format: str) -> _Model:
     """The class of all settings: sections of the run, the data format's options, the variant's own."""
     found = DATASETS[find_format(path, format)]
     data = _join(f"DataConfig[{found.name}]", DataConfig, found.options, f"data set {found.name!r}")
-    own = VARIANTS[variant].config
-    config = _join(f"RunConfig[{variant}]", RunConfig, own, f"variant {variant!r}", data=(data, data()))
+    known = entry(variant)
+    base = RunConfig if isinstance(known, Variant) else ReferenceConfig
+    config = _join(
+        f"{base.__name__}[{variant}]", base, known.config, f"variant {variant!r}", data=(data, data())
+    )
     return _Model(config, found.name, found.defaults)
 
 
@@ -290,7 +376,7 @@ def _join(name: str, ours: type[Config], theirs: type[Config], owner: str, **fie
     return create_model(name, __base__=(theirs, ours), __doc__=ours.__doc__, **fields)
 
 
-def _defaults(model: type[RunConfig]) -> Tree:
+def _defaults(model: type[EntryConfig]) -> Tree:
     """The sections as they are by default: a variant's may differ from those of the section's own class."""
     defaults = {
         name: field.get_default(call_default_factory=True) for name, field in model.model_fields.items()
@@ -302,7 +388,7 @@ def _defaults(model: type[RunConfig]) -> Tree:
     }
 
 
-def _validate(model: type[RunConfig], variant: str, layers: Sequence[Layer], several: bool) -> RunConfig:
+def _validate(model: type[EntryConfig], variant: str, layers: Sequence[Layer], several: bool) -> EntryConfig:
     values: Tree = {}
     texts: dict[str, str] = {}
     for layer in layers:
@@ -322,7 +408,7 @@ def _validate(model: type[RunConfig], variant: str, layers: Sequence[Layer], sev
     return config
 
 
-def _as_typed(model: type[RunConfig], values: Tree, texts: Mapping[str, str]) -> RunConfig:
+def _as_typed(model: type[EntryConfig], values: Tree, texts: Mapping[str, str]) -> EntryConfig:
     """Validate; what was typed as ``a.b=320`` where text is wanted is text, and ``3,4`` for a list is a list."""
     try:
         return model.model_validate(values)
@@ -350,7 +436,7 @@ def _nones(values: Tree, known: Mapping[str, FieldInfo]) -> Tree:
     return values
 
 
-def _other_kind(config: RunConfig, path: str, given: Any) -> Iterator[str]:
+def _other_kind(config: EntryConfig, path: str, given: Any) -> Iterator[str]:
     """Pydantic reads True as 1 and '3' as 3; a setting of another kind than it looks is a mistake to tell."""
     value: Any = config
     for part in path.split("."):

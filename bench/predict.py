@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.candidates import Candidates
 from bench.data.types import Split
-from bench.loader import ImageConfig, make_loader
+from bench.loader import Batch, ImageConfig, Placement, make_loader
 from bench.progress import Progress
 from detectors.types import Detections, Detector, Predictor
 from metrics.errors import InputError
@@ -26,7 +26,7 @@ from metrics.tables import Catalog, DetectionTable
 def predict(
     detector: Predictor | torch.nn.Module,
     split: Split,
-    image: ImageConfig,
+    image: ImageConfig | None,
     *,
     batch: int = 32,
     workers: int = -1,
@@ -43,9 +43,9 @@ def predict(
         detector: on `device`, in evaluation mode. Anything with ``predict`` will do, unless `candidates` is given:
             then it must have ``decode`` and ``nms`` too.
         split: images; its truth is not looked at.
-        image: the network's input.
-        batch: images predicted at a time.
-        workers: processes that read images, see `bench.loader.make_loader`.
+        image: the network's input; None: each image as it is, in its own size and alone.
+        batch: images predicted at a time; one where `image` is None.
+        workers: processes that read images, see `bench.loader.make_loader`; none where `image` is None.
         device: where the detector is.
         candidates: a file for what was found before suppression.
         candidates_per_image: how many of these are kept, the surest first.
@@ -59,8 +59,11 @@ def predict(
         InputError: a score or a box is not finite; the image is named.
     """
     state = PartialState()
-    loader = make_loader(
-        split, image, batch_size=batch, workers=workers, rank=state.process_index, world=state.num_processes
+    rank, world = state.process_index, state.num_processes
+    loader = (
+        _as_they_are(split, rank, world)
+        if image is None
+        else make_loader(split, image, batch_size=batch, workers=workers, rank=rank, world=world)
     )
     wanted = candidates is not None
     found: list[_Found] = []
@@ -89,8 +92,8 @@ def predict(
                         )
                     )
                 found.append(row)
-            stage.advance(len(samples) * state.num_processes)
-    if state.num_processes > 1:
+            stage.advance(len(samples) * world)
+    if world > 1:
         found = gather_object(found)
     found.sort(key=lambda row: row.index)
     if candidates is not None and state.is_main_process:
@@ -106,6 +109,19 @@ class _Found:
     labels: NDArray[np.int64]
     candidates: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None
     placement: tuple[NDArray[Any], ...] = ()
+
+
+def _as_they_are(split: Split, rank: int, world: int) -> Iterator[Batch]:
+    """Every `world`-th image in a batch of its own, neither resized nor padded."""
+    for index in range(rank, len(split), world):
+        pixels = split.load(index)
+        image = torch.tensor(pixels).permute(2, 0, 1).unsqueeze(0).to(torch.float32).div_(255)
+        placement = Placement(
+            torch.ones(1, 2, dtype=torch.float64),
+            torch.zeros(1, 2, dtype=torch.float64),
+            torch.tensor([pixels.shape[:2]]),
+        )
+        yield Batch(image, [], torch.tensor([index]), placement)
 
 
 class _Decoder(Protocol):

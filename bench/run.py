@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bench import processes
+from bench import processes, toml
 from bench.checkpoint import save_weights
-from bench.config import RunConfig
+from bench.config import EntryConfig, RunConfig, entry, own_settings
 from bench.data.opening import open_dataset
 from bench.data.types import Dataset, Split
 from bench.folders import digest, is_done, partial_of, remove, require_space, slug, whole
@@ -35,6 +35,7 @@ from bench.provenance import (
 )
 from bench.stopping import StopRequest
 from bench.train import TrainingResult, pick_device, seed_batch, train
+from detectors.predictors import predictor_names, reference
 from detectors.registry import VARIANTS
 from detectors.types import Predictor
 from detectors.weights import load_weights
@@ -48,6 +49,8 @@ from reports.results import SCHEMA_VERSION, Budget, DataFacts, RunFolder, RunRes
 
 _WITHOUT_EFFECT = ("workers", "train.log_every", "train.checkpoint_minutes", "train.keep_checkpoint")
 """Settings that change no number of a result."""
+
+_WITHOUT_EFFECT_ON_REFERENCES = ("evaluate.batch", "evaluate.save_candidates", "evaluate.candidates")
 
 _SPARE_BYTES = 64 * 2**20
 
@@ -74,12 +77,14 @@ class Circumstances:
 
 
 def run(
-    config: RunConfig,
+    config: EntryConfig,
     out: str | Path = "runs",
     dataset: Dataset | None = None,
     circumstances: Circumstances | None = None,
 ) -> RunFolder:
     """Do a run, go on with one that was broken off, or find that it is done.
+
+    A predictor that was trained elsewhere only predicts: its folder holds no weights and no history.
 
     The folder's name ends in a digest of the run's cause: settings that change numbers, bytes of data and weights,
     versions of the result. While the run lasts the name ends in ``.partial``.
@@ -114,16 +119,21 @@ def run(
     return RunFolder.open(folder)
 
 
-def open_configured(config: RunConfig) -> Dataset:
+def open_configured(config: EntryConfig) -> Dataset:
     """The data set that a configuration names."""
     return open_dataset(config.data.path, config.data.format, **config.data_options)
 
 
-def run_name(config: RunConfig, dataset: Dataset) -> str:
-    """``<variant>-<data>-<seed>-<digest of the cause>``: the same cause has the same name on every machine."""
+def run_name(config: EntryConfig, dataset: Dataset) -> str:
+    """``<variant>-<data>-<seed>-<digest of the cause>``: the same cause has the same name on every machine.
+
+    A predictor that was trained elsewhere has no seed; its version is part of the cause.
+    """
     tree = config.tree()
     del tree["data"]  # its fingerprint says all
-    for path in _WITHOUT_EFFECT:
+    if not any(tree.get("tuned", {}).values()):
+        tree.pop("tuned", None)
+    for path in _WITHOUT_EFFECT if isinstance(config, RunConfig) else _WITHOUT_EFFECT_ON_REFERENCES:
         *sections, last = path.split(".")
         section: Any = tree
         for part in sections:
@@ -135,7 +145,10 @@ def run_name(config: RunConfig, dataset: Dataset) -> str:
         "data": dataset.fingerprint,
         "settings": settings_by_content(tree),
     }
-    return f"{slug(config.variant)}-{slug(dataset.name)}-{config.seed}-{digest(cause)}"
+    name = f"{slug(config.variant)}-{slug(dataset.name)}"
+    if isinstance(config, RunConfig):
+        return f"{name}-{config.seed}-{digest(cause)}"
+    return f"{name}-{digest(cause | {'source': entry(config.variant).source})}"
 
 
 def build_detector(config: RunConfig, classes: int) -> nn.Module:
@@ -147,22 +160,29 @@ def build_detector(config: RunConfig, classes: int) -> nn.Module:
 def predictor_of(run: RunFolder) -> Predictor:
     """The predictor whose detections a finished run holds, as it was after training, on the CPU, in evaluation mode.
 
-    Nothing but the folder is needed: neither the data set nor the weights that training began with.
+    Of a run that was trained here nothing but the folder is needed: neither the data set nor the weights that training
+    began with. A predictor that was trained elsewhere is made anew from its settings, and its own weights must be
+    where they were.
 
     Raises:
         InputError: the run holds no weights (its detections were made elsewhere), or they are not its variant's.
     """
-    file = run.path / "weights.safetensors"
-    if not file.is_file():
-        raise InputError(
-            f"{run.path}: holds no {file.name}, so nothing can be predicted anew; give the folder of a run "
-            "that was trained here"
+    name, file = run.result.variant, run.path / "weights.safetensors"
+    if file.is_file():
+        known = VARIANTS[name]
+        detector = known.build(
+            own_settings(_as_built(run.result.config), known.config), run.result.data.classes
         )
-    known = VARIANTS[run.result.variant]
-    given = _as_built({name: run.result.config[name] for name in known.config.model_fields})
-    detector = known.build(known.config.model_validate(given), run.result.data.classes)
-    load_weights(detector, file)
-    return cast(Predictor, detector.eval())
+        load_weights(detector, file)
+        return cast(Predictor, detector.eval())
+    if name in predictor_names():
+        theirs = reference(name)
+        settings = own_settings(toml.read(run.path / "config.toml"), theirs.config)
+        return theirs.build(settings, run.truth.catalog.classes)
+    raise InputError(
+        f"{run.path}: holds no {file.name}, so nothing can be predicted anew; give the folder of a run "
+        "that was trained here"
+    )
 
 
 def images_of(split: Split) -> Callable[[Any], NDArray[np.uint8]]:
@@ -171,10 +191,19 @@ def images_of(split: Split) -> Callable[[Any], NDArray[np.uint8]]:
     return lambda image_id: split.load(places[image_id])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Done:
+    """What there is to evaluate and to save. `training` is None of a predictor that was trained elsewhere."""
+
+    predictor: Predictor
+    found: DetectionTable
+    training: TrainingResult | None = None
+
+
 class _Work:
     def __init__(
         self,
-        config: RunConfig,
+        config: EntryConfig,
         dataset: Dataset,
         folder: Path,
         name: str,
@@ -193,12 +222,19 @@ class _Work:
         self.began = time.monotonic()
 
     def run(self) -> None:
-        config, progress = self.config, self.around.progress
-        _set_up_torch(config)
+        _set_up_torch(self.config)
         if processes.leads():
-            write_whole(self.folder / "config.toml", config.toml())
+            write_whole(self.folder / "config.toml", self.config.toml())
         self.log.write("started", name=self.name, device=str(self.device))
         splits = self._splits()
+        if isinstance(self.config, RunConfig):
+            done = self._train(self.config, splits)
+        else:
+            done = self._enter(splits[self.config.evaluate.split])
+        if processes.leads():
+            self._finish(done, splits[self.config.evaluate.split])
+
+    def _train(self, config: RunConfig, splits: Mapping[str, Split]) -> _Done:
         detector = build_detector(config, len(self.dataset.classes))
         if processes.leads():
             self._require_space(detector)
@@ -208,24 +244,30 @@ class _Work:
             splits["val"],
             config,
             self.folder / "checkpoint",
-            progress=progress,
+            progress=self.around.progress,
             log=self.log,
             stop=self.around.stop,
         )
-        split = splits[config.evaluate.split]
         found = predict(
             detector,
-            split,
+            splits[config.evaluate.split],
             config.image,
             batch=config.evaluate.batch,
             workers=config.workers,
             device=self.device,
             candidates=self.folder / "candidates.parquet" if config.evaluate.save_candidates else None,
             candidates_per_image=config.evaluate.candidates,
-            progress=progress,
+            progress=self.around.progress,
         )
-        if processes.leads():
-            self._finish(detector, trained, split, found)
+        return _Done(cast(Predictor, detector), found, trained)
+
+    def _enter(self, split: Split) -> _Done:
+        """A predictor that was trained elsewhere: its own preparation of images is part of it, so it gets them whole."""
+        predictor = reference(self.config.variant).build(self.config.own, self.dataset.classes)
+        if isinstance(predictor, nn.Module):
+            predictor.to(self.device)
+        found = predict(predictor, split, None, device=self.device, progress=self.around.progress)
+        return _Done(predictor, found)
 
     def _splits(self) -> dict[str, Split]:
         """All splits; a data set that is drawn is drawn here."""
@@ -236,36 +278,35 @@ class _Work:
                 stage.advance()
         return splits
 
-    def _finish(
-        self, detector: nn.Module, trained: TrainingResult, split: Split, found: DetectionTable
-    ) -> None:
+    def _finish(self, done: _Done, split: Split) -> None:
         with self.around.progress.stage("evaluating", 1) as stage:
             settings = self.config.evaluate
             rule = MatchRule(max_dets=settings.max_dets)
-            headline = evaluate(split.truth, found, measures=settings.measures, rule=rule).headline
+            headline = evaluate(split.truth, done.found, measures=settings.measures, rule=rule).headline
             stage.advance(ap=headline["ap"])
-        save_weights(self.folder / "weights.safetensors", detector)
-        history = pd.DataFrame(trained.history) if trained.history else None
-        result = self._result(detector, trained, split, headline)
-        saved = save_result(self.folder, result, split.truth, found, history)
+        history = None
+        if done.training is not None:
+            save_weights(self.folder / "weights.safetensors", cast(nn.Module, done.predictor))
+            history = pd.DataFrame(done.training.history) if done.training.history else None
+        result = self._result(done, split, headline)
+        saved = save_result(self.folder, result, split.truth, done.found, history)
         if self.around.page:
             with self.around.progress.stage("report", 1) as stage:
                 write_report([saved], self.folder, images_of(split), show_paths=self.around.show_paths)
                 stage.advance()
-        if not self.config.train.keep_checkpoint:
+        if isinstance(self.config, RunConfig) and not self.config.train.keep_checkpoint:
             shutil.rmtree(self.folder / "checkpoint", ignore_errors=True)
         self.log.write("finished", **headline)
 
-    def _result(
-        self, detector: nn.Module, trained: TrainingResult, split: Split, headline: dict[str, float]
-    ) -> RunResult:
+    def _result(self, done: _Done, split: Split, headline: dict[str, float]) -> RunResult:
         config, dataset = self.config, self.dataset
         tree = config.tree()
-        earlier = max(trained.seconds - (time.monotonic() - self.began), 0.0)
+        source = entry(config.variant).source
+        trained_here = isinstance(config, RunConfig)
         return RunResult(
             name=self.name,
             variant=config.variant,
-            variant_source=VARIANTS[config.variant].source,
+            variant_source=source if trained_here else f"{source}; not trained here".removeprefix("; "),
             data=DataFacts(
                 name=dataset.name,
                 format=dataset.format,
@@ -274,23 +315,35 @@ class _Work:
                 images=len(split),
                 objects=len(split.truth),
                 classes=len(dataset.classes),
-                notes=tuple(dict.fromkeys([*dataset.notes, *trained.notes])),
+                notes=tuple(dict.fromkeys([*dataset.notes, *(done.training.notes if done.training else ())])),
             ),
-            seed=config.seed,
+            seed=config.seed if isinstance(config, RunConfig) else None,
             config=tree if self.around.show_paths else settings_without_place(tree),
-            budget=Budget(
-                epochs=config.train.epochs,
-                images_seen=trained.images_seen,
-                train_seconds=round(trained.seconds, 3),
-                total_seconds=round(time.monotonic() - self.began + earlier, 3),
-                parameters=sum(parameter.numel() for parameter in detector.parameters()),
-            ),
+            budget=self._budget(done),
             headline=dict(headline),
             environment=environment(str(self.device)),
             command=self.around.command,
             warnings=tuple(self.told),
             started=self.started,
             finished=datetime.now(UTC),
+        )
+
+    def _budget(self, done: _Done) -> Budget:
+        """Of a predictor that was trained elsewhere only its size and the time it took here are known."""
+        parameters = None
+        if isinstance(done.predictor, nn.Module):
+            parameters = sum(parameter.numel() for parameter in done.predictor.parameters())
+        seconds = time.monotonic() - self.began
+        if not isinstance(self.config, RunConfig) or done.training is None:
+            return Budget(total_seconds=round(seconds, 3), parameters=parameters)
+        earlier = max(done.training.seconds - seconds, 0.0)
+        return Budget(
+            epochs=self.config.train.epochs,
+            images_seen=done.training.images_seen,
+            train_seconds=round(done.training.seconds, 3),
+            total_seconds=round(seconds + earlier, 3),
+            parameters=parameters,
+            trials=self.config.tuned.trials,
         )
 
     def _require_space(self, detector: nn.Module) -> None:
@@ -311,11 +364,13 @@ def _as_built(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _set_up_torch(config: RunConfig) -> None:
+def _set_up_torch(config: EntryConfig) -> None:
     if config.threads:
         torch.set_num_threads(config.threads)
-    if config.deterministic:
+    deterministic = isinstance(config, RunConfig) and config.deterministic
+    if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
-    torch.backends.cudnn.deterministic = config.deterministic
-    torch.backends.cudnn.benchmark = not config.deterministic
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    torch.backends.cudnn.deterministic = deterministic
+    # Seeking the fastest convolution pays where all images have one size.
+    torch.backends.cudnn.benchmark = isinstance(config, RunConfig) and not deterministic

@@ -5,25 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bench.commands import options
+from metrics.errors import InputError
 
 NAME = "list"
 EXAMPLES = None
 
 
 def command(strict: options.Strict = False, debug: options.Debug = False) -> None:
-    """Show variants, data sets, measures and presets, with a line and the source of each."""
+    """Show variants, predictors trained elsewhere, data sets, measures and presets, with a line and the source of each."""
     from rich.console import Console
 
     from bench.config import presets
     from bench.data.types import DATASETS
+    from detectors.predictors import predictor_names
     from detectors.registry import VARIANTS
     from metrics.measures import MEASURES
 
     console = Console()
     _table(console, "variants", ((v.name, v.summary, v.source) for v in VARIANTS.values()))
+    _table(console, "trained elsewhere", map(_predictor, predictor_names()))
     _table(console, "data sets", ((d.name, d.summary, d.source) for d in DATASETS.values()))
     _table(console, "measures", ((m.name, m.summary, m.source) for m in MEASURES.values()))
     _table(console, "presets", ((name, text, "") for name, text in presets().items()))
+
+
+def _predictor(name: str) -> tuple[str, str, str]:
+    """A package whose predictor cannot be loaded does not keep the others from being shown."""
+    from detectors.predictors import reference
+
+    try:
+        known = reference(name)
+    except InputError as error:
+        return name, str(error).removeprefix(f"{name}: "), ""
+    return name, known.summary, known.source
 
 
 def _table(console: object, title: str, rows: Iterable[tuple[str, str, str]]) -> None:

@@ -12,7 +12,7 @@ from bench.commands import options
 from bench.stopping import StopRequest
 
 if TYPE_CHECKING:
-    from bench.config import RunConfig
+    from bench.config import EntryConfig
 
 NAME = "run"
 EXAMPLES = """Examples:
@@ -22,6 +22,8 @@ python -m bench run --variant ssd
 python -m bench run --variant ssd retinanet fcos --data my_images/ --seeds 3
 
 python -m bench run --variant ssd --set train.epochs=30 nms.iou=0.4
+
+python -m bench run --variant ssd torchvision/retinanet_resnet50_fpn_v2 --data my_images/
 """
 
 STOP = StopRequest()
@@ -54,6 +56,7 @@ def command(
 ) -> None:
     """Train, predict, evaluate and compare variants, and write a report.
 
+    Beside them may stand predictors that were trained elsewhere, such as torchvision/ssd300_vgg16: they only predict.
     What is done already is not done again; what was broken off goes on where it stopped.
     """
     given = {
@@ -92,7 +95,7 @@ def _run(
     from bench import processes
     from bench.commands.showing import show_results
     from bench.comparison import compare_runs, comparison_folder
-    from bench.config import resolve
+    from bench.config import RunConfig, resolve_entry
     from bench.progress import Progress
     from bench.provenance import command_line
     from bench.run import Circumstances, images_of, open_configured, run
@@ -100,13 +103,18 @@ def _run(
 
     # Every variant's settings are checked before the first is trained.
     for name in names:
-        resolve(name, **sources)
+        resolve_entry(name, **sources)
     progress = Progress.fitting(quiet or not processes.leads())
-    dataset = open_configured(resolve(names[0], **sources))
-    cells: list[RunConfig] = []
+    dataset = open_configured(resolve_entry(names[0], **sources))
+    references: list[EntryConfig] = []
+    trained: list[EntryConfig] = []
     for name in names:
-        first = resolve(name, **sources, data_defaults=dataset.defaults)
-        cells += [first.with_seed(first.seed + k) for k in range(seeds)]
+        first = resolve_entry(name, **sources, data_defaults=dataset.defaults)
+        if isinstance(first, RunConfig):
+            trained += [first.with_seed(first.seed + k) for k in range(seeds)]
+        else:
+            references.append(first)
+    cells = references + trained  # what takes minutes, and may lack its weights, before what takes hours
     around = Circumstances(
         progress=progress,
         stop=STOP,
@@ -117,7 +125,8 @@ def _run(
     runs = []
     for number, cell in enumerate(cells, 1):
         which = f" ({number} of {len(cells)})" if len(cells) > 1 else ""
-        progress.say(f"{cell.variant}, seed {cell.seed}, on {dataset.name}{which}")
+        seed = f"seed {cell.seed}" if isinstance(cell, RunConfig) else "trained elsewhere"
+        progress.say(f"{cell.variant}, {seed}, on {dataset.name}{which}")
         runs.append(run(cell, out, dataset, around))
     if not processes.leads():
         return

@@ -44,9 +44,11 @@ def command(
 
 def show(names: Sequence[str], sources: dict[str, Any]) -> None:
     """Print the settings of each variant."""
-    from bench.config import resolve
+    from bench.config import resolve_entry
     from bench.run import open_configured
 
-    dataset = open_configured(resolve(names[0], **sources))
-    texts = [resolve(name, **sources, data_defaults=dataset.defaults).toml(origins=True) for name in names]
+    dataset = open_configured(resolve_entry(names[0], **sources))
+    texts = [
+        resolve_entry(name, **sources, data_defaults=dataset.defaults).toml(origins=True) for name in names
+    ]
     print("\n\n".join(texts), end="")

@@ -2,20 +2,56 @@
 
 from __future__ import annotations
 
+import shlex
+import warnings
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.error import URLError
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torchvision import models
 
+from detectors.config import Config
 from detectors.pretrained import OF_2020
 from detectors.types import Detections
 from detectors.weights import difference, read_weights
-from metrics.errors import InputError, MachineError
-from metrics.registry import UnknownName
+from metrics.errors import InputError, InputWarning, MachineError
+from metrics.registry import UnknownName, did_you_mean
+
+VERSION = f"torchvision {version('torchvision').partition('+')[0]}"
+"""Whose models these are."""
+
+SCORE = 0.01
+"""The highest floor under scores that is left where a user sets none; see `TorchvisionNMSConfig.score`."""
+
+_NO_CATEGORY = ("__background__", "N/A", "no person")
+
+
+class TorchvisionNMSConfig(Config):
+    """What is kept of all that the model finds; none leaves a limit as torchvision has it."""
+
+    score: Annotated[float, Field(ge=0, le=1)] | None = None
+    """What scores no more is left out. None: torchvision's own floor, but at most 0.01. Average precision reads the
+    curve to its end, and the floors of 0.05 (RetinaNet, Faster and Mask R-CNN) and 0.2 (FCOS) would cut it off."""
+    iou: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Overlap from which on the less sure of two detections of a class goes. None: 0.45 to 0.6, by model."""
+    max_dets: Annotated[int, Field(ge=1)] | None = None
+    """Most detections of an image. None: 100 to 300, by model; COCO's AP counts 100 of each class."""
+
+
+class TorchvisionConfig(Config):
+    """Settings of a model of torchvision, entered as it is."""
+
+    weights: str = "DEFAULT"
+    """A file, or torchvision's name for published weights; DEFAULT: its best."""
+    classes: dict[str, str] = Field(default_factory=dict)
+    """From a class of the weights to the data set's name for it, where they differ: ``classes.person=face``. What is
+    not named here is matched by its name."""
+    nms: TorchvisionNMSConfig = TorchvisionNMSConfig()
 
 
 class TorchvisionPredictor(nn.Module):
@@ -55,19 +91,26 @@ def model_names() -> list[str]:
     return list(models.list_models(module=models.detection))
 
 
+def summary(name: str) -> str:
+    """One line about a model: what it was published to reach."""
+    published = models.get_model_weights(name).DEFAULT.meta
+    ap = published["_metrics"]["COCO-val2017"]["box_map"]
+    return f"AP {ap} on COCO, {published['num_params'] / 1e6:.1f} M parameters (as published)"
+
+
 def torchvision_predictor(
-    name: str, classes: Sequence[str], weights: str = "DEFAULT"
+    name: str, config: TorchvisionConfig, classes: Sequence[str]
 ) -> TorchvisionPredictor:
     """A model of torchvision for a data set with these classes.
 
-    With weights trained on COCO, classes are matched by name, whatever their case; those that COCO does not know
-    are never found. With weights trained on as many classes as there are in `classes` and background, the k-th
-    class is label k + 1, as torchvision's training scripts have it.
+    With weights trained on COCO, classes are matched by `TorchvisionConfig.classes`, else by name, whatever their
+    case; an `InputWarning` lists those that the weights do not know. With weights trained on as many classes as
+    there are in `classes` and background, the k-th class is label k + 1, as torchvision's training scripts have it.
 
     Args:
         name: such as ``ssd300_vgg16``; see `model_names`.
+        config: its settings.
         classes: names of the data set's classes, in the order of their labels.
-        weights: torchvision's name for them, or a file.
 
     Raises:
         InputError: an unknown name, a file of other weights, or COCO's weights and no class that COCO knows.
@@ -77,11 +120,18 @@ def torchvision_predictor(
         raise UnknownName("torchvision detector", name, model_names())
     known: Any = models.get_model_weights(name)
     categories: list[str] = known.DEFAULT.meta["categories"]
-    state = _state(name, known, weights)
-    of_coco = not difference(_named(_build(name, len(categories)).state_dict()), _named(state)).misshapen
-    model = _build(name, len(categories) if of_coco else len(classes) + 1)
-    _load(model, state, f"torchvision/{name}: {weights}")
-    return TorchvisionPredictor(model, _matched(name, categories, classes) if of_coco else _in_order(classes))
+    state = _state(name, known, config.weights)
+    with torch.device("meta"):  # only its shapes are looked at
+        whole = _build(name, len(categories))
+    published = not difference(_named(whole.state_dict()), _named(state)).misshapen
+    model = _build(name, len(categories) if published else len(classes) + 1)
+    _load(model, state, f"torchvision/{name}: {config.weights}")
+    _keep_more(model, config.nms)
+    if published:
+        return TorchvisionPredictor(model, _matched(name, categories, classes, config.classes))
+    if config.classes:
+        raise InputError("classes: these weights have the data set's own classes, in its order; leave it out")
+    return TorchvisionPredictor(model, {label + 1: label for label in range(len(classes))})
 
 
 def _build(name: str, num_classes: int) -> nn.Module:
@@ -100,7 +150,8 @@ def _state(name: str, known: Any, weights: str) -> Mapping[str, Tensor]:
         state: Mapping[str, Tensor] = known[weights].get_state_dict(progress=False, check_hash=True)
     except (URLError, OSError) as error:
         raise MachineError(
-            f"torchvision/{name}: cannot download {weights} ({error}); without network give a file"
+            f"torchvision/{name}: cannot download {weights} ({error}); without network fetch {known[weights].url} "
+            "elsewhere and give the file: --set weights=FILE"
         ) from None
     return state
 
@@ -128,18 +179,45 @@ def _named(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key: tensor for key, tensor in state.items() if not key.endswith("num_batches_tracked")}
 
 
-def _matched(name: str, categories: Sequence[str], classes: Sequence[str]) -> dict[int, int]:
-    places = {category.casefold(): place for place, category in enumerate(categories)}
-    labels = {
-        places[known.casefold()]: label for label, known in enumerate(classes) if known.casefold() in places
+def _keep_more(model: nn.Module, nms: TorchvisionNMSConfig) -> None:
+    """Two-stage models have these limits in their second stage."""
+    owner: Any = getattr(model, "roi_heads", model)
+    owner.score_thresh = min(owner.score_thresh, SCORE) if nms.score is None else nms.score
+    owner.nms_thresh = owner.nms_thresh if nms.iou is None else nms.iou
+    owner.detections_per_img = owner.detections_per_img if nms.max_dets is None else nms.max_dets
+
+
+def _matched(
+    name: str, categories: Sequence[str], classes: Sequence[str], renamed: Mapping[str, str]
+) -> dict[int, int]:
+    """From the label of a category to that of a class; several categories may be one class."""
+    places = {category: k for k, category in enumerate(categories) if category not in _NO_CATEGORY}
+    for category, own in renamed.items():
+        if category not in places:
+            hint = did_you_mean(category, places) or f"; they are {', '.join(places)}"
+            raise InputError(f"classes.{category}: torchvision/{name} knows no such class{hint}")
+        if own not in classes:
+            hint = did_you_mean(own, classes) or f"; its classes are {', '.join(classes)}"
+            raise InputError(f"classes.{category}: the data set has no class {own!r}{hint}")
+    labels = {known.casefold(): label for label, known in enumerate(classes)}
+    matched = {
+        place: classes.index(renamed[category]) if category in renamed else labels[category.casefold()]
+        for category, place in places.items()
+        if category in renamed or category.casefold() in labels
     }
-    if not labels:
+    if not matched:
         raise InputError(
-            f"torchvision/{name}: COCO knows none of these classes: {', '.join(classes)}; "
-            "rename them as COCO does, or give weights trained on them"
+            f"torchvision/{name}: its weights know none of the data set's classes ({', '.join(classes)}); say which "
+            f"is which, as in --set classes.{next(iter(places))}={shlex.quote(classes[0])}, or give weights that were "
+            f"trained on them; they know {', '.join(places)}"
         )
-    return labels
-
-
-def _in_order(classes: Sequence[str]) -> dict[int, int]:
-    return {label + 1: label for label in range(len(classes))}
+    if missed := [known for label, known in enumerate(classes) if label not in matched.values()]:
+        warnings.warn(
+            InputWarning(
+                f"torchvision/{name}: its weights know {len(classes) - len(missed)} of {len(classes)} classes and "
+                f"never find {', '.join(missed)}; if they call one otherwise, say so: "
+                f"--set classes.{next(iter(places))}={shlex.quote(missed[0])}"
+            ),
+            stacklevel=2,
+        )
+    return matched

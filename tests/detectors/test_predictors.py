@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import functools
+from types import SimpleNamespace
+from urllib.error import URLError
 
 import pytest
 import torch
 from torchvision.models import detection, get_model_weights
 
 from detectors import predictors
-from detectors.predictors import make_predictor, predictor_names
+from detectors.config import Config
+from detectors.predictors import Reference, predictor_names, reference
 from detectors.types import Detections
-from metrics.errors import InputError
+from metrics.errors import InputError, InputWarning, MachineError
 
 LITE = "torchvision/ssdlite320_mobilenet_v3_large"
 COCO = get_model_weights("ssdlite320_mobilenet_v3_large").DEFAULT.meta["categories"]
+
+
+def make(name, known_classes, **settings):
+    known = reference(name)
+    return known.build(known.config.model_validate(settings), known_classes)
 
 
 @functools.cache
@@ -37,29 +45,33 @@ def test_it_finds_what_torchvision_finds_under_our_labels(published):
     with torch.no_grad():
         expected = model(91)(list(images))
     wanted = {COCO.index("dog"): 0, COCO.index("person"): 2}
-    for found, reference in zip(
-        make_predictor(LITE, classes, published).predict(images), expected, strict=True
+    with pytest.warns(
+        InputWarning, match="know 2 of 3 classes and never find unicorn; .* classes.person=unicorn"
     ):
-        known = [k for k, label in enumerate(reference["labels"].tolist()) if label in wanted]
-        assert found.scores.tolist() == reference["scores"][known].tolist()
-        assert found.labels.tolist() == [wanted[label] for label in reference["labels"][known].tolist()]
-        assert found.boxes.equal(reference["boxes"][known])
+        predictor = make(LITE, classes, weights=published)
+    for found, theirs in zip(predictor.predict(images), expected, strict=True):
+        known = [k for k, label in enumerate(theirs["labels"].tolist()) if label in wanted]
+        assert found.scores.tolist() == theirs["scores"][known].tolist()
+        assert found.labels.tolist() == [wanted[label] for label in theirs["labels"][known].tolist()]
+        assert found.boxes.equal(theirs["boxes"][known])
 
 
 def test_weights_of_ones_own_classes_keep_their_order(tmp_path):
     torch.save(model(4).state_dict(), tmp_path / "own.pth")
     images = torch.rand(1, 3, 96, 96)
     with torch.no_grad():
-        (reference,) = model(4)(list(images))
-    (found,) = make_predictor(LITE, ["a", "b", "c"], str(tmp_path / "own.pth")).predict(images)
-    assert found.labels.tolist() == (reference["labels"] - 1).tolist()
-    assert found.scores.equal(reference["scores"])
+        (theirs,) = model(4)(list(images))
+    (found,) = make(LITE, ["a", "b", "c"], weights=str(tmp_path / "own.pth")).predict(images)
+    assert found.labels.tolist() == (theirs["labels"] - 1).tolist()
+    assert found.scores.equal(theirs["scores"])
+    with pytest.raises(InputError, match="classes: these weights have the data set's own classes"):
+        make(LITE, ["a", "b", "c"], weights=str(tmp_path / "own.pth"), classes={"person": "a"})
 
 
 def test_fault_row_38_weights_of_another_class_count_are_refused(tmp_path):
     torch.save(model(4).state_dict(), tmp_path / "own.pth")
     with pytest.raises(InputError, match=r"do not fit: .* of another shape"):
-        make_predictor(LITE, ["a", "b"], str(tmp_path / "own.pth"))
+        make(LITE, ["a", "b"], weights=str(tmp_path / "own.pth"))
 
 
 def test_the_oldest_published_file_loads_as_torchvision_loads_it(tmp_path):
@@ -75,25 +87,91 @@ def test_the_oldest_published_file_loads_as_torchvision_loads_it(tmp_path):
         if not key.endswith("num_batches_tracked"):
             old[key] = tensor
     torch.save(old, tmp_path / "old.pth")
-    ours = make_predictor("torchvision/retinanet_resnet50_fpn", ["person"], str(tmp_path / "old.pth")).model
+    ours = make("torchvision/retinanet_resnet50_fpn", ["person"], weights=str(tmp_path / "old.pth")).model
     assert all(a.equal(b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
     assert {layer.eps for layer in ours.modules() if isinstance(layer, torch.nn.BatchNorm2d)} == {0.0}
 
 
-def test_classes_that_coco_does_not_know_are_told(published):
-    with pytest.raises(InputError, match="COCO knows none of these classes: unicorn, rbc"):
-        make_predictor(LITE, ["unicorn", "rbc"], published)
+def test_several_of_the_weights_classes_can_be_one_of_the_data_sets(published):
+    images = torch.rand(1, 3, 96, 128)
+    with torch.no_grad():
+        (theirs,) = model(91)(list(images))
+    predictor = make(
+        LITE, ["vehicle", "dog"], weights=published, classes={"car": "vehicle", "truck": "vehicle"}
+    )
+    (found,) = predictor.predict(images)
+    wanted = {COCO.index("car"): 0, COCO.index("truck"): 0, COCO.index("dog"): 1}
+    assert found.labels.tolist() == [wanted[n] for n in theirs["labels"].tolist() if n in wanted]
+
+
+def test_classes_that_the_weights_do_not_know_are_told_with_those_they_know(published):
+    with pytest.raises(
+        InputError, match=r"none of the data set's classes \(unicorn, rbc\).* know person, bicycle"
+    ):
+        make(LITE, ["unicorn", "rbc"], weights=published)
+
+
+@pytest.mark.parametrize("void", ["__background__", "N/A"])
+def test_what_is_no_class_of_the_weights_matches_none_of_the_data_set(published, void):
+    with pytest.raises(InputError, match="know none of the data set's classes"):
+        make(LITE, [void], weights=published)
+
+
+@pytest.mark.parametrize(
+    ("classes", "says"),
+    [
+        ({"persn": "dog"}, "classes.persn: .* knows no such class; did you mean 'person'"),
+        ({"person": "dgo"}, "classes.person: the data set has no class 'dgo'; did you mean 'dog'"),
+        ({"N/A": "dog"}, "classes.N/A: .* knows no such class"),
+    ],
+)
+def test_a_mapping_of_classes_is_checked_at_both_ends(published, classes, says):
+    with pytest.raises(InputError, match=says):
+        make(LITE, ["dog"], weights=published, classes=classes)
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "kept"),
+    [
+        ("torchvision/fcos_resnet50_fpn", 0.2, 0.01),
+        ("torchvision/fasterrcnn_mobilenet_v3_large_320_fpn", 0.05, 0.01),
+        (LITE, 0.001, 0.001),
+    ],
+)
+def test_no_floor_under_scores_cuts_the_curve_off(name, own, kept, tmp_path):
+    theirs = detection.__dict__[name.partition("/")[2]](weights=None, weights_backbone=None, num_classes=3)
+    torch.save(theirs.state_dict(), tmp_path / "w.pth")
+    whole = make(name, ["a", "b"], weights=str(tmp_path / "w.pth")).model
+    limits = getattr(whole, "roi_heads", whole)
+    assert getattr(theirs, "roi_heads", theirs).score_thresh == own
+    assert limits.score_thresh == kept
+    nms = {"score": 0.3, "iou": 0.7, "max_dets": 7}
+    whole = make(name, ["a", "b"], weights=str(tmp_path / "w.pth"), nms=nms).model
+    limits = getattr(whole, "roi_heads", whole)
+    assert (limits.score_thresh, limits.nms_thresh, limits.detections_per_img) == (0.3, 0.7, 7)
+
+
+def test_without_network_the_mend_is_a_file(monkeypatch):
+    def refused(*args, **settings):
+        raise URLError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refused)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refused)
+    with pytest.raises(
+        MachineError, match=r"fetch https://\S+\.pth elsewhere and give the file: --set weights=FILE"
+    ):
+        make(LITE, ["person"])
 
 
 @pytest.mark.parametrize("name", ["torchvision/ssd300_vg16", "ssd300_vgg16", "torchvsion/ssd300_vgg16"])
 def test_an_unknown_name_has_the_nearest(name):
     with pytest.raises(InputError, match="did you mean 'torchvision/ssd300_vgg16'"):
-        make_predictor(name, ["person"])
+        reference(name)
 
 
 def test_an_unknown_name_of_weights_lists_the_known():
     with pytest.raises(InputError, match=r"no weights named 'COCO_V7', and no such file; known: COCO_V1"):
-        make_predictor(LITE, ["person"], "COCO_V7")
+        make(LITE, ["person"], weights="COCO_V7")
 
 
 def test_the_models_of_issue_and_paper_are_there():
@@ -106,11 +184,15 @@ def test_the_models_of_issue_and_paper_are_there():
 class Entry:
     """An entry point of another package."""
 
+    dist = SimpleNamespace(name="acme", version="1.2")
+
     def __init__(self, name, thing) -> None:
         self.name = name
         self.thing = thing
 
     def load(self):
+        if isinstance(self.thing, Exception):
+            raise self.thing
         return self.thing
 
 
@@ -126,16 +208,55 @@ class Blind:
         ]
 
 
-def test_another_packages_predictor_is_entered_by_its_entry_point(monkeypatch):
-    entries = [Entry("acme/blind", Blind), Entry("acme/broken", lambda classes: 7)]
+class AcmeConfig(Config):
+    """Settings of another package's predictor."""
+
+    depth: int = 3
+
+
+@pytest.fixture
+def others(monkeypatch):
+    def build(config, classes):
+        return Blind([*classes, config.depth])
+
+    entries = [
+        Entry("acme/blind", Blind),
+        Entry("acme/set", Reference(AcmeConfig, build, "Acme 2020", "Finds nothing, deeply")),
+        Entry("acme/broken", lambda classes: 7),
+        Entry("acme/absent", ImportError("no module named acme_cuda")),
+        Entry("acme/odd", 7),
+    ]
     monkeypatch.setattr(
         predictors, "entry_points", lambda group: entries if group == predictors.GROUP else []
     )
-    found = make_predictor("acme/blind", ("cat", "dog"))
+
+
+@pytest.mark.usefixtures("others")
+def test_another_packages_predictor_is_entered_by_its_entry_point():
+    found = make("acme/blind", ("cat", "dog"))
     assert found.classes == ["cat", "dog"]
     assert len(found.predict(torch.rand(2, 3, 8, 8))) == 2
     assert "acme/blind" in predictor_names()
-    with pytest.raises(InputError, match="acme/broken: gave a int, which has no method `predict`"):
-        make_predictor("acme/broken", ["cat"])
-    with pytest.raises(InputError, match="acme/blind: takes no weights"):
-        make_predictor("acme/blind", ["cat"], "file.pth")
+    known = reference("acme/blind")
+    assert (known.source, known.summary) == ("acme 1.2", "A predictor that finds nothing")
+
+
+@pytest.mark.usefixtures("others")
+def test_another_packages_predictor_can_have_settings():
+    assert make("acme/set", ["cat"], depth=5).classes == ["cat", 5]
+    known = reference("acme/set")
+    assert (known.source, known.summary) == ("acme 1.2; Acme 2020", "Finds nothing, deeply")
+
+
+@pytest.mark.usefixtures("others")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("acme/broken", "acme/broken: gave a int, which has no method `predict`"),
+        ("acme/absent", "acme/absent: cannot be loaded .ImportError: no module named acme_cuda"),
+        ("acme/odd", "acme/odd: expected a Reference or a function of class names, got 7"),
+    ],
+)
+def test_another_packages_mistakes_are_told_with_its_name(name, says):
+    with pytest.raises(InputError, match=says):
+        make(name, ["cat"])
