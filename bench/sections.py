@@ -82,3 +82,14 @@ class EvaluateConfig(Config):
     """Keep what was found before suppression, so that it can be suppressed again with other settings."""
     candidates: Annotated[int, Field(ge=1)] = 1000
     """Candidates kept of each image, the surest first."""
+
+
+class TunedConfig(Config):
+    """Where the settings come from, if `bench tune` sought them: it writes this into `winner.toml`."""
+
+    study: str | None = None
+    """Name of the study."""
+    objective: str | None = None
+    """What was sought."""
+    trials: Annotated[int, Field(ge=0)] | None = None
+    """How many settings were tried on validation images before these were chosen."""
