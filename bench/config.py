@@ -40,7 +40,6 @@ class EntryConfig(Config):
     """CPU threads of torch; 0 leaves it to torch."""
     data: DataConfig = DataConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
-    tuned: TunedConfig = TunedConfig()
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
