@@ -17,6 +17,8 @@ python -m bench tune --variant ssd --space nms --run runs/ssd-shapes-0-123456789
 
 python -m bench tune --variant ssd --space train.lr focal nms --trials 30
 
+python -m bench tune --variant ssd --data my_coco/ --space anchors train nms --limit latency_ms=30
+
 python -m bench tune --variant ssd --space nms.iou=0.3:0.7 image.size="96,96|128,128"
 """
 
@@ -27,7 +29,7 @@ def command(
         typer.Option(
             "--space",
             metavar="WORD ...",
-            help="What to tune: train and nms (all marked settings), a section or setting, "
+            help="What to tune: anchors, train and nms (all marked settings), a section or setting, "
             "a range path=low:high[:log], or options path=a|b|c.",
             show_default=False,
         ),
@@ -51,6 +53,15 @@ def command(
             metavar="WORD ...",
             help='A measure (ap, ap50, ...), a sum ("0.7*ap + 0.3*ap_small"), or several for a Pareto front.',
             show_default="ap",
+        ),
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--limit",
+            metavar="NAME=MOST ...",
+            help="What a trial must keep, measured before it is trained: latency_ms=30, parameters=2e6, weights_mb=8.",
+            show_default=False,
         ),
     ] = None,
     run_: Annotated[
@@ -98,12 +109,15 @@ def command(
 ) -> None:
     """Tune settings on the validation split; the same command goes on with a study that was stopped.
 
-    Post-processing is tried on candidates that are predicted once. At the end the best few and the untuned settings are
+    Priors are fitted without training, and post-processing is tried on candidates that are predicted once. At the end the best few and the untuned settings are
     run again with fresh seeds, one is chosen on validation, and test is looked at once.
     """
     from bench.config import variants_of
     from bench.progress import Progress
-    from bench.tune.tuning import Plan, tune
+    from bench.provenance import command_line
+    from bench.tune.plan import Plan
+    from bench.tune.tuning import tune
+    from bench.typed import typed_words
 
     if not space:
         raise InputError(
@@ -129,6 +143,7 @@ def command(
             "options": {path: value for path, value in given.items() if value is not None},
         },
         objectives=tuple(objective or ["ap"]),
+        limits=tuple(limit or ()),
         trials=trials,
         out=out,
         run=run_,
@@ -137,5 +152,6 @@ def command(
         storage=storage,
         study=study,
         pruning=pruner,
+        command=command_line(typed_words()),
     )
     tune(plan, Progress.fitting(quiet), run.STOP).show()

@@ -7,11 +7,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from metrics.errors import InputError
 from metrics.evaluate import COCO_MEASURES, Evaluation, evaluate
 from metrics.matching import MatchRule
 from metrics.measures import MEASURES
 from metrics.registry import did_you_mean
+from metrics.resampling import Statistic, named
+from metrics.resampling.blocks import Block, Lanes
 from metrics.tables import AnnotationTable, DetectionTable
 
 _TERM = re.compile(r"\s*([+-]?)\s*(?:(\d+(?:\.\d*)?|\.\d+)\s*\*\s*)?([A-Za-z_]\w*)\s*")
@@ -38,6 +42,22 @@ class Objective:
             numbers: at least those of the terms, by short name.
         """
         return sum(weight * numbers[name] for name, weight in self.terms)
+
+    def statistic(self, rule: MatchRule) -> Statistic:
+        """The same number as one that can be resampled.
+
+        Raises:
+            InputError: of a term no resamples can be made; it is named.
+        """
+        parts = [(weight, named(name, rule)) for name, weight in self.terms]
+
+        def of_classes(block: Block) -> Lanes:
+            return np.asarray(sum(weight * part.of_classes(block) for weight, part in parts))
+
+        def of_all(block: Block) -> Lanes:
+            return np.asarray(sum(weight * part.overall(block) for weight, part in parts))
+
+        return Statistic(self.text, "higher" if self.higher else "lower", of_classes, of_all)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,18 +1,21 @@
-"""The honest ending: the best and the untuned settings once more with fresh seeds, chosen on validation, told on test."""
+"""What a tuning came to: entries of the ending, what the chosen one gains, and how all that is told."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
 
 from rich.console import Console
 from rich.table import Table
 
+from bench.tune.anchors import Fitted
 from bench.tune.spaces import Scalar
+from metrics.compare import Comparison
+from metrics.errors import PartialError
 from reports.files import write_whole
 
 
@@ -27,6 +30,10 @@ class Entry:
         again: on validation, one value for each fresh seed.
         test: on test, one value for each fresh seed, or for the study's own weights where there is no fresh seed;
             empty for entries that are neither chosen nor the default.
+        test_interval: 95%, of the mean of `test`: over images, and over seeds where there are several. None where not
+            known.
+        limited: what was measured of each limited quantity, by name.
+        over: which limits it does not keep, in words; such an entry is not chosen.
     """
 
     name: str
@@ -34,6 +41,9 @@ class Entry:
     tuned: float | None
     again: tuple[float, ...] = ()
     test: tuple[float, ...] = ()
+    test_interval: tuple[float, float] | None = None
+    limited: Mapping[str, float] = field(default_factory=dict)
+    over: str = ""
 
     @property
     def judged(self) -> float:
@@ -49,6 +59,53 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Gain:
+    """What the chosen settings have on test above the untuned ones, on the same images.
+
+    Attributes:
+        delta: difference of the means over seeds: above 0 the chosen ones have more.
+        interval: 95%, over images, and over seeds where there are several; None where not known.
+        p_better: share of resamples in which the chosen settings are the better ones; None where not known.
+        images: of the test split; None where nothing was resampled.
+        seeds: of each; one says nothing of other seeds.
+        decisive: whether the difference is more than chance.
+    """
+
+    delta: float
+    interval: tuple[float, float] | None
+    p_better: float | None
+    images: int | None
+    seeds: int
+    decisive: bool
+
+    @classmethod
+    def of(cls, delta: float, comparison: Comparison | None, chosen: str, seeds: int) -> Gain:
+        """From a comparison of ``default`` and the chosen entry, where there is one."""
+        if comparison is None:
+            return cls(delta, None, None, None, seeds, False)
+        row = comparison.difference(chosen, "default")
+        ahead = row.model_a == chosen
+        low, high = (row.ci_low, row.ci_high) if ahead else (-row.ci_high, -row.ci_low)
+        p_better = row.p_a_gt_b if ahead else 1 - row.p_a_gt_b
+        return cls(
+            delta,
+            None if math.isnan(low) else (low, high),
+            None if math.isnan(p_better) else p_better,
+            comparison.method.images,
+            seeds,
+            row.decisive,
+        )
+
+    def __str__(self) -> str:
+        said = f"{self.delta:+.3f}"
+        if self.interval is not None:
+            said += f" [{self.interval[0]:+.3f}, {self.interval[1]:+.3f}]"
+        if self.p_better is not None:
+            said += f", better in {self.p_better:.0%} of resamples"
+        return said
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a tuning came to.
 
@@ -60,6 +117,9 @@ class Outcome:
         folder: where `winner.toml`, `outcome.json` and `trials.csv` are.
         states: how many trials ended how, by stage.
         importances: of each setting, by stage; by PED-ANOVA.
+        gain: of the chosen entry on test; None where that is the default, or nobody looked.
+        note: why there are no intervals; empty where there are.
+        fit: how the untuned and the fitted priors fit, a row for each split and size; see `bench.tune.anchors.Fitted`.
     """
 
     objective: str
@@ -69,6 +129,9 @@ class Outcome:
     folder: Path
     states: Mapping[str, Mapping[str, int]]
     importances: Mapping[str, Mapping[str, float]]
+    gain: Gain | None = None
+    note: str = ""
+    fit: tuple[Fitted, ...] = ()
 
     @property
     def winner(self) -> Entry:
@@ -83,43 +146,89 @@ class Outcome:
         )
 
     def show(self, console: Console | None = None) -> None:
-        """Print the entries, the optimism, and where the winner's settings are."""
+        """Print the fit of priors, the entries, the optimism, the gain on test, and where the winner's settings are."""
         console = console or Console()
+        if self.fit:
+            console.print(self._fit_table())
+        console.print(self._table())
+        for line in self._lines():
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _table(self) -> Table:
         table = Table(header_style="bold", box=None, pad_edge=False)
         table.add_column("settings", overflow="fold")
-        for title in (f"{self.objective} tuned", "again", "optimism", "test"):
+        limited = tuple(self.entries[0].limited)
+        for title in (f"{self.objective} tuned", "again", "optimism", "test", *limited):
             table.add_column(title, justify="right")
         for entry in self.entries:
-            mark = " (chosen)" if entry.name == self.chosen else ""
+            mark = " (chosen)" if entry.name == self.chosen else " (over the limit)" if entry.over else ""
             table.add_row(
                 entry.name + mark,
                 _number(entry.tuned),
                 _several(entry.again),
                 _number(entry.optimism),
-                _several(entry.test),
+                _with_interval(entry),
+                *(f"{entry.limited[name]:.4g}" for name in limited),
             )
-        console.print(table)
+        return table
+
+    def _fit_table(self) -> Table:
+        table = Table(
+            header_style="bold", box=None, pad_edge=False, title="priors and boxes", title_justify="left"
+        )
+        for title in ("settings", "boxes of", "size", "objects", "recall", "mean IoU"):
+            table.add_column(title, justify="left" if title in {"settings", "boxes of", "size"} else "right")
+        for row in self.fit:
+            if row.objects:
+                table.add_row(
+                    row.name,
+                    row.split,
+                    row.group,
+                    f"{row.objects:,}",
+                    _number(row.recall),
+                    _number(row.mean_iou),
+                )
+        return table
+
+    def _lines(self) -> Iterator[str]:
         for stage, counts in self.states.items():
-            said = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-            console.print(f"{stage} trials: {said}", highlight=False)
+            yield f"{stage} trials: {', '.join(f'{count} {state}' for state, count in sorted(counts.items()))}"
         for stage, shares in self.importances.items():
             if shares:
-                most = list(shares.items())[:5]
-                said = ", ".join(f"{path} {share:.2f}" for path, share in most)
-                console.print(f"what mattered in {stage} (PED-ANOVA): {said}", highlight=False)
+                said = ", ".join(f"{path} {share:.2f}" for path, share in list(shares.items())[:5])
+                yield f"what mattered in {stage} (PED-ANOVA): {said}"
+        if self.gain is not None:
+            verdict = "decisive" if self.gain.decisive else "not decisive"
+            of = f"{self.gain.images} test images" if self.gain.images else "test"
+            yield f"gain on {of}, chosen less default: {self.gain} ({verdict})"
+            if self.gain.seeds == 1 and self.gain.interval is not None:
+                yield "one set of weights each: another seed could turn the difference round"
+        if self.note:
+            yield self.note
         if not self.winner.again:
-            console.print("not run again with fresh seeds: the tuned value is the best of many, and too good")
+            if not self.winner.test:
+                yield "nothing was trained: priors that fit better need not make a better detector"
+            else:
+                yield "not run again with fresh seeds: the tuned value is the best of many, and too good"
         changed = ", ".join(f"{path}={_text(value)}" for path, value in self.winner.values.items())
-        console.print(f"chosen: {changed or 'the defaults'}", markup=False, highlight=False, soft_wrap=True)
-        console.print(
-            f"settings: {self.folder / 'winner.toml'}", markup=False, highlight=False, soft_wrap=True
-        )
+        yield f"chosen: {changed or 'the defaults'}"
+        yield f"settings: {self.folder / 'winner.toml'}"
+        yield f"report: {self.folder / 'report.html'}"
 
 
 def choose(entries: Sequence[Entry], higher: bool) -> Entry:
-    """The entry that did best on validation; of equally good ones the first, so put the default there."""
+    """The entry that did best on validation; of equally good ones the first, so put the default there.
+
+    Raises:
+        PartialError: none keeps the limits.
+    """
     sign = 1 if higher else -1
-    return max(entries, key=lambda entry: -math.inf if math.isnan(entry.judged) else sign * entry.judged)
+    within = [entry for entry in entries if not entry.over]
+    if not within:
+        raise PartialError(
+            f"no settings keep the limits: {entries[0].over}; raise the limit, or widen --space"
+        )
+    return max(within, key=lambda entry: -math.inf if math.isnan(entry.judged) else sign * entry.judged)
 
 
 def _plain(value: object) -> object:
@@ -141,5 +250,15 @@ def _several(values: Sequence[float]) -> str:
     return f"{fmean(values):.3f}{spread}"
 
 
+def _with_interval(entry: Entry) -> str:
+    if entry.test_interval is None:
+        return _several(entry.test)
+    low, high = entry.test_interval
+    return f"{fmean(entry.test):.3f} [{low:.3f}, {high:.3f}]"
+
+
 def _text(value: Scalar) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

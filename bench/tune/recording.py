@@ -9,15 +9,13 @@ from datetime import UTC, datetime
 from optuna.trial import FrozenTrial
 
 from bench.data.types import Dataset
+from bench.tune.limits import LIMITED
 from bench.tune.outcome import Outcome
 from bench.tune.spaces import Scalar, Space, Stage
 from bench.tune.storage import RETRY
 from bench.tune.studies import Study
 from reports.results import Environment
 from reports.studies import Ending, Finalist, Goal, Limit, Setting, State, StudyResult, TrialFacts
-
-LIMITED = "limited"
-"""User attribute of a trial: what was measured of each limited quantity, by the limit's name."""
 
 
 def record(

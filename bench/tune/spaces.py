@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -16,9 +17,14 @@ from detectors.space import Choice, Range
 from metrics.errors import InputError
 
 Scalar = str | int | float | bool | None
-Stage = Literal["train", "nms"]
+Mark = Range | Choice
+Stage = Literal["anchors", "train", "nms"]
+
+STAGES: tuple[Stage, ...] = ("anchors", "train", "nms")
+"""In the order in which they are done: what is found in one is fixed for the next."""
 
 GROUPS: Mapping[str, str] = {
+    "anchors": "shapes of priors, fitted to the training boxes without training",
     "train": "every marked setting that asks for a training",
     "nms": "post-processing, on candidates that were predicted once",
 }
@@ -27,7 +33,7 @@ GROUPS: Mapping[str, str] = {
 _POSTPROCESSING = "nms."
 
 # Limits, which a variant's author has no reason to mark: more is slower, and seldom worse. A mark there would rule.
-_NOT_MARKED: Mapping[str, Range | Choice] = {
+_NOT_MARKED: Mapping[str, Mark] = {
     "nms.top_k": Range(100, 5000, log=True),
     "nms.max_dets": Range(20, 300, log=True),
 }
@@ -42,6 +48,7 @@ _NOT_TUNED = (
     "weights",
     "data",
     "evaluate",
+    "tuned",
 )
 """Sections and settings that say what is asked, and not how it is answered."""
 
@@ -57,6 +64,7 @@ class Dimension:
         log: the range is searched on a logarithmic scale.
         whole: only whole numbers.
         options: the values to choose from; a list is written as text, ``"96,96"``.
+        fitted: a setting of priors, which is judged by how they fit the boxes.
     """
 
     path: str
@@ -66,10 +74,13 @@ class Dimension:
     log: bool = False
     whole: bool = False
     options: tuple[Scalar, ...] = ()
+    fitted: bool = False
 
     @property
     def stage(self) -> Stage:
-        """What a trial of it costs: a training, or only suppression."""
+        """What a trial of it costs: next to nothing, a training, or only suppression."""
+        if self.fitted:
+            return "anchors"
         return "nms" if self.path.startswith(_POSTPROCESSING) else "train"
 
     def suggest(self, trial: Trial) -> Scalar:
@@ -133,7 +144,9 @@ class Space:
         return {dimension.path: asdict(dimension) | {"path": None} for dimension in self}
 
 
-def space_of(config: RunConfig, words: Sequence[str]) -> Space:
+def space_of(
+    config: RunConfig, words: Sequence[str], priors: Mapping[str, Mark | None] | None = None
+) -> Space:
     """The space that the words after ``--space`` name; a later word overrules an earlier one.
 
     A default that lies outside of its range or options widens them, so that the untuned settings are in the space.
@@ -142,19 +155,27 @@ def space_of(config: RunConfig, words: Sequence[str]) -> Space:
         config: the settings that tuning starts from.
         words: each a group of `GROUPS`, a section or setting with marks (``focal``, ``train.lr``), a range
             ``path=low:high`` or ``path=low:high:log``, or options ``path=a|b|c``.
+        priors: settings of priors by dotted path, with where to look if nobody says; see `bench.tune.anchors`. Where
+            the word ``anchors`` is given they are tuned in that stage, and otherwise by training, like any other.
 
     Raises:
         InputError: a word names nothing, a range is empty, or a value is not one that the setting takes.
     """
     known = settings(type(config))
-    found: dict[str, Range | Choice] = {}
+    fitted = dict(priors or {}) if "anchors" in words else {}
+    found: dict[str, Mark] = {}
     for word in words:
-        found |= _given(config, word) if "=" in word else _named(config, word)
+        if word == "anchors":
+            found |= {path: mark for path, mark in fitted.items() if mark is not None}
+        elif "=" in word:
+            found |= _given(config, word)
+        else:
+            found |= {path: mark for path, mark in _named(config, word).items() if path not in fitted}
     if not found:
         raise InputError("--space: nothing to tune; name groups or settings, as in --space nms train.lr")
     order = {path: place for place, path in enumerate(known)}
     chosen = sorted(found.items(), key=lambda item: order[item[0]])
-    return Space(tuple(_dimension(config, path, where) for path, where in chosen))
+    return Space(tuple(_dimension(config, path, where, path in fitted) for path, where in chosen))
 
 
 def configured(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
@@ -174,7 +195,12 @@ def configured(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
         raise InputError("\n".join(explain(error, tree, list(settings(type(config))), {}))) from None
 
 
-def marks(config: RunConfig) -> dict[str, Range | Choice]:
+def as_text(values: Sequence[Any]) -> str:
+    """A list as one value of a trial, and as `configured` reads it: ``96,96``; ``[8.0,8.0],[12.0,20.0]``."""
+    return json.dumps(values, separators=(",", ":"))[1:-1]
+
+
+def marks(config: RunConfig) -> dict[str, Mark]:
     """Where each setting may go that its author marked, by dotted path."""
     known = settings(type(config))
     marked = {
@@ -186,7 +212,7 @@ def marks(config: RunConfig) -> dict[str, Range | Choice]:
     return {path: mark for path, mark in _NOT_MARKED.items() if path in known} | marked
 
 
-def _named(config: RunConfig, word: str) -> dict[str, Range | Choice]:
+def _named(config: RunConfig, word: str) -> dict[str, Mark]:
     marked = marks(config)
     if word == "nms":
         of_group = {path: mark for path, mark in marked.items() if path.startswith(_POSTPROCESSING)}
@@ -209,7 +235,7 @@ def _named(config: RunConfig, word: str) -> dict[str, Range | Choice]:
     raise InputError(f"--space {word}: is not marked with a range; give one, as in {example}=low:high")
 
 
-def _given(config: RunConfig, word: str) -> dict[str, Range | Choice]:
+def _given(config: RunConfig, word: str) -> dict[str, Mark]:
     path, _, text = word.partition("=")
     path, text = path.strip(), text.strip()
     if isinstance(config.get(path), BaseModel):
@@ -244,23 +270,33 @@ def _end(text: str) -> float | None:
 
 
 def _option(config: RunConfig, path: str, text: str) -> Scalar:
+    if isinstance(config.get(path), tuple):
+        depth, value = _depth(config.get(path)), toml.parse_value(f"[{text}]")
+        while _depth(value) > depth and len(value) == 1:  # typed in brackets of its own
+            value = value[0]
+        return as_text(configured(config, {path: as_text(value)}).get(path))
     value = toml.parse_value(text)
     if isinstance(config.get(path), str) or not (
         value is None or isinstance(value, str | int | float | bool)
     ):
-        return text.strip("[]") if isinstance(value, list) else text
+        return text
     return value
 
 
-def _dimension(config: RunConfig, path: str, where: Range | Choice) -> Dimension:
+def _depth(value: Any) -> int:
+    """0 of a number, 1 of a list of numbers, 2 of a list of these; of an empty list, however it was meant, 1."""
+    return 1 + max((_depth(inner) for inner in value), default=0) if isinstance(value, tuple | list) else 0
+
+
+def _dimension(config: RunConfig, path: str, where: Mark, fitted: bool) -> Dimension:
     value = config.get(path)
-    default: Scalar = ",".join(map(str, value)) if isinstance(value, tuple) else value
+    default: Scalar = as_text(value) if isinstance(value, tuple) else value
     if isinstance(where, Choice):
         known = where.options
         options = known if any(_same(default, option) for option in known) else (default, *known)
         for option in options:
             configured(config, {path: option})
-        return Dimension(path, default, options=options)
+        return Dimension(path, default, options=options, fitted=fitted)
     if isinstance(default, bool) or not isinstance(default, int | float):
         raise InputError(
             f"--space {path}: is {default!r} by default, which is in no range; give options, {path}=a|b|c"
@@ -275,9 +311,8 @@ def _dimension(config: RunConfig, path: str, where: Range | Choice) -> Dimension
             raise InputError(f"--space {path}: takes whole numbers, and {end:g} is none")
         configured(config, {path: int(end) if whole else float(end)})
     low, high = min(where.low, default), max(where.high, default)
-    if whole:
-        return Dimension(path, default, int(low), int(high), where.log, whole=True)
-    return Dimension(path, default, float(low), float(high), where.log)
+    kind = int if whole else float
+    return Dimension(path, default, kind(low), kind(high), where.log, whole, fitted=fitted)
 
 
 def _same(a: Scalar, b: Scalar) -> bool:

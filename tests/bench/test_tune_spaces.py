@@ -53,7 +53,10 @@ def test_a_list_is_an_option(config):
 @pytest.mark.parametrize(
     ("word", "text"),
     [
-        ("anchors", "--space anchors: no group and no setting of that name; groups: train, nms; or a range"),
+        (
+            "anchor",
+            "--space anchor: no group and no setting of that name; groups: anchors, train, nms; or a range",
+        ),
         ("nms.iuo=0.3:0.7", "nms.iuo: no such setting; did you mean 'iou'?"),
         ("nms.iuo", "nms.iuo: no such setting; did you mean 'iou'?"),
         ("nms.iou=0.7:0.3", "the range is empty: 0.7 is not below 0.3"),

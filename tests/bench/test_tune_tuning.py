@@ -64,7 +64,7 @@ def test_the_weights_of_a_run_are_tuned_for_and_the_study_is_extended(tuned, cap
     ("words", "text"),
     [
         ([], "--space: say what to tune"),
-        (["--space", "anchors"], "--space anchors: no group and no setting of that name"),
+        (["--space", "anchor"], "--space anchor: no group and no setting of that name"),
         (["--space", "nms", "--objective", "app"], "--objective: no number 'app'; did you mean 'ap'"),
         (["--space", "nms", "--run", "/nowhere"], "/nowhere"),
     ],
