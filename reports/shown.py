@@ -60,7 +60,8 @@ def points(value: float | None, digits: int = 1) -> str:
     """A fraction in points of a hundred: 0.341 is ``34.1``."""
     if value is None or not math.isfinite(value):
         return MISSING
-    return f"{100 * value:.{digits}f}".replace("-", "−")
+    text = f"{100 * value:.{digits}f}"
+    return (text.removeprefix("-") if float(text) == 0 else text).replace("-", "−")
 
 
 def signed_points(value: float | None, digits: int = 1) -> str:

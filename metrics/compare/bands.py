@@ -24,8 +24,8 @@ class Band:
 
     Attributes:
         value: (P,) mean over seeds; NaN where there is nothing to measure.
-        low: (P,) NaN likewise, and where nothing is known of other images.
-        high: (P,).
+        low: (P,) in [0, 1]; NaN likewise, and where nothing is known of other images.
+        high: (P,) likewise.
     """
 
     value: Floats
@@ -112,7 +112,7 @@ class Bands:
             level = two_levels(table[0, at], table[1:, at], draws)
             of = interval(level.estimate, level.stretched(self.confidence), self.confidence, units=units)
             points[:, at] = of.estimate, of.low, of.high
-        return Band(*points)
+        return Band(*np.clip(points, 0.0, 1.0))
 
 
 def curve_bands(

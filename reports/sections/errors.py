@@ -123,7 +123,7 @@ def _cost_table(comparison: Comparison) -> Table:
             cost = float(np.mean([run.error_types[f"cost_{kind}"] for run in runs]))
             count = float(np.mean([run.error_types[f"errors_{kind}"] for run in runs]))
             spread = shown.interval(*sure[number][at]) if sure else ""
-            note = f"{spread} {_count(count)} ×".strip() if np.isfinite(count) else spread
+            note = f"{spread} {shown.count(count)} ×".strip() if np.isfinite(count) else spread
             cells.append(Cell(shown.signed_points(cost), cost, note=note))
         rows.append(Row(tuple(cells), series=number))
     columns = (Column("Model"), *(Column(kind[0].upper() + kind[1:], numeric=True) for kind in TYPES))

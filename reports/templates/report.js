@@ -51,6 +51,7 @@
   // Tables: sort, search, copy.
   const text = (cell) => (cell.querySelector("bdi") || cell).textContent.trim().replace(/\s+/g, " ");
   const value = (cell) => cell.dataset.value;
+  const noted = (cell) => [text(cell), ...all("small", cell).map((note) => note.textContent.trim().replace(/\s+/g, " "))].join(" ");
   const compare = (a, b, down) => {
     if (value(a) === undefined && value(b) === undefined) return text(a).localeCompare(text(b), undefined, { numeric: true }) * (down ? -1 : 1);
     const [x, y] = [a, b].map((cell) => value(cell) ? Number(value(cell)) : NaN);
@@ -83,7 +84,7 @@
     .map((row) => [...row.cells].filter(shown).map((cell) => value(cell) || text(cell)));
   const seen = (table) => [table.tHead.rows[0], ...table.tBodies[0].rows]
     .filter((row) => !row.hidden && shown(row))
-    .map((row) => [...row.cells].filter(shown).map(text));
+    .map((row) => [...row.cells].filter(shown).map(noted));
   const csv = (table) => grid(table).map((row) => row.map((cell) => {
     const safe = /^[=+\-@\t\r\n]/.test(cell) && Number.isNaN(Number(cell)) ? `'${cell}` : cell;
     return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
@@ -181,7 +182,7 @@
     const { thresholds, classes, asked, models } = payload.thresholds;
     const table = document.getElementById("thresholds-table");
     const caption = table.querySelector("caption span");
-    const before = { caption: caption.textContent, cells: new Map(all("tbody td", table).map((cell) => [cell, [cell.textContent, cell.dataset.value]])) };
+    const before = { caption: caption.textContent, cells: new Map(all("tbody td", table).map((cell) => [cell, [[...cell.childNodes], cell.dataset.value]])) };
     const range = document.getElementById("slider-score");
     const choice = document.getElementById("slider-class");
     const output = document.getElementById("slider-value");
@@ -221,7 +222,7 @@
       move(at / (thresholds.length - 1));
     };
     const reset = () => {
-      for (const [cell, [content, number]] of before.cells) { cell.textContent = content; cell.dataset.value = number; }
+      for (const [cell, [content, number]] of before.cells) { cell.replaceChildren(...content); cell.dataset.value = number; }
       caption.textContent = before.caption;
       output.textContent = "each its own";
       choice.value = 0;
@@ -235,6 +236,24 @@
     reset();
     slider.hidden = false;
   }
+
+  // All that the page holds, as a file: every table, and the counts behind the slider.
+  const whole = () => {
+    const table = (each) => ({
+      caption: text(each.caption),
+      columns: [...each.tHead.rows[0].cells].map(text),
+      rows: [...each.tBodies[0].rows].map((row) => [...row.cells].map((cell) => value(cell) ? { value: Number(value(cell)), text: noted(cell) } : noted(cell))),
+    });
+    return { title: document.title, tables: Object.fromEntries(all(".table table").map((each) => [each.id, table(each)])), ...payload };
+  };
+  const save = make("button", "Download all tables as JSON", { type: "button" });
+  save.addEventListener("click", () => {
+    const address = URL.createObjectURL(new Blob([JSON.stringify(whole())], { type: "application/json" }));
+    make("a", "", { href: address, download: "report.json" }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 10000);
+    say("Tables saved as report.json");
+  });
+  document.querySelector("footer").append(save);
 
   // Print everything: what is folded away is opened, and folded again.
   let opened = [];

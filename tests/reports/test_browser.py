@@ -118,6 +118,12 @@ def test_tables_sort_and_copy_models_hide_the_slider_counts_and_the_gallery_open
         dialog.close();
         await closed;
         out.focus = document.activeElement.textContent;
+        const again = document.getElementById("thresholds-table").tBodies[0].rows[0].cells[2];
+        out.noted = [again.querySelector("bdi").textContent, again.querySelector("small").textContent];
+        URL.createObjectURL = (blob) => { out.saved = blob.text(); return "blob:none"; };
+        HTMLAnchorElement.prototype.click = function () { out.file = this.download; };
+        document.querySelector("footer button").click();
+        out.saved = JSON.parse(await out.saved);
         out.shots = all(".shot > h4 > bdi").map((name) => name.textContent);
         answer(out);
         """,
@@ -139,6 +145,16 @@ def test_tables_sort_and_copy_models_hide_the_slider_counts_and_the_gallery_open
     assert said["again"] == said["best"] != said["zero"]
     assert {row[0] for row in said["zero"]} == {"0.000"}
     assert set(said["cursors"]) == {"1"}
+    assert re.fullmatch(r"\d+\.\d", said["noted"][0])
+    assert re.fullmatch(r"\[\d+\.\d, \d+\.\d\]", said["noted"][1])
+    assert re.search(r"\| \d\d\.\d \\\[\d+\.\d, \d+\.\d\\\] \|", markdown)
+    assert said["file"] == "report.json"
+    assert set(said["saved"]) == {"title", "tables", "thresholds"}
+    board = said["saved"]["tables"]["leaderboard"]
+    assert [row[0].split(" ")[0] for row in board["rows"]] == first
+    assert board["rows"][0][board["columns"].index("AP")]["value"] == float(
+        table.splitlines()[1].split(",")[3]
+    )
     assert said["open"] == [True, said["shots"][0]]
     assert said["next"] == said["shots"][1]
     assert said["focus"] == "Enlarge"

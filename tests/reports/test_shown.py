@@ -54,6 +54,7 @@ def test_absolute_paths_lose_all_but_their_end(text, seen):
 
 def test_numbers():
     assert shown.points(0.3414) == "34.1"
+    assert shown.points(-0.0001) == "0.0"
     assert shown.points(math.nan) == shown.points(None) == "–"
     assert shown.signed_points(-0.068) == "−6.8"
     assert shown.signed_points(-0.0001) == "0.0"
