@@ -1,0 +1,31 @@
+"""Several predictors as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from detectors.fusion import fuse
+from detectors.types import Detections, Predictor
+from metrics.errors import InputError
+
+
+class Ensemble:
+    """What several predictors find, fused: see `detectors.fusion.fuse`.
+
+    Args:
+        predictors: at least one, of the same classes.
+        iou: above which two of them have found the same object.
+    """
+
+    def __init__(self, predictors: Sequence[Predictor], iou: float = 0.55) -> None:
+        if not predictors:
+            raise InputError("Ensemble: no predictors; give at least one")
+        self.predictors = tuple(predictors)
+        self.iou = iou
+
+    def predict(self, images: Tensor) -> list[Detections]:
+        """Detections in each of (B, 3, H, W) RGB images, float32 in [0, 1], by falling score."""
+        each = [predictor.predict(images) for predictor in self.predictors]
+        return [fuse(of_image, self.iou) for of_image in zip(*each, strict=True)]

@@ -1,0 +1,116 @@
+"""Weighted boxes fusion against the paper's steps taken one by one in plain Python, and by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.fusion import fuse
+from detectors.types import Detections
+from metrics.errors import InputError
+
+
+def found(*rows):
+    """Each row (x0, y0, x1, y1, score, label)."""
+    table = torch.tensor(rows, dtype=torch.float64).reshape(-1, 6)
+    return Detections(table[:, :4].float(), table[:, 4].float(), table[:, 5].long())
+
+
+def rows(detections):
+    table = zip(
+        detections.boxes.tolist(), detections.scores.tolist(), detections.labels.tolist(), strict=True
+    )
+    return [(*box, score, label) for box, score, label in table]
+
+
+def iou(a, b):
+    wide = min(a[2], b[2]) - max(a[0], b[0])
+    high = min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(wide, 0) * max(high, 0)
+    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+
+def fused_by_the_book(models, threshold):
+    """Solovyev et al. 2021, section 3, steps 1 to 6, on lists."""
+    listed = sorted((row for model in models for row in model), key=lambda row: -row[4])
+    clusters, boxes = [], []
+    for row in listed:
+        near = [
+            (iou(row, box), -k)
+            for k, box in enumerate(boxes)
+            if clusters[k][0][5] == row[5] and iou(row, box) > threshold
+        ]
+        if near:
+            place = -max(near)[1]
+            clusters[place].append(row)
+        else:
+            place = len(clusters)
+            clusters.append([row])
+            boxes.append(None)
+        members = clusters[place]
+        total = sum(member[4] for member in members)
+        boxes[place] = [sum(m[4] * m[side] for m in members) / total for side in range(4)]
+    out = []
+    for box, members in zip(boxes, clusters, strict=True):
+        score = sum(member[4] for member in members) / len(members)
+        out.append((*box, score * min(len(members), len(models)) / len(models), members[0][5]))
+    return sorted(out, key=lambda row: -row[4])
+
+
+side = st.integers(0, 12)
+row = st.tuples(
+    side, side, st.integers(1, 8), st.integers(1, 8), st.integers(1, 1000), st.integers(0, 1)
+).map(lambda r: (r[0], r[1], r[0] + r[2], r[1] + r[3], r[4] / 1024, r[5]))
+
+
+@given(
+    models=st.lists(st.lists(row, max_size=6), min_size=1, max_size=4), threshold=st.sampled_from([0.3, 0.55])
+)
+def test_fusion_is_the_papers_step_by_step(models, threshold):
+    ours = rows(fuse([found(*model) for model in models], threshold))
+    expected = fused_by_the_book(models, threshold)
+    assert [r[4] for r in ours] == pytest.approx([r[4] for r in expected], abs=1e-6)
+    for theirs in expected:
+        assert min(max(abs(a - b) for a, b in zip(own, theirs, strict=True)) for own in ours) < 1e-4
+
+
+def test_two_that_agree_are_averaged_by_their_scores():
+    one, two = found((0, 0, 10, 10, 0.9, 0)), found((2, 0, 12, 10, 0.3, 0))
+    ((x0, y0, x1, y1, score, label),) = rows(fuse([one, two]))
+    assert (x0, y0, x1, y1) == pytest.approx((0.5, 0, 10.5, 10))
+    assert score == pytest.approx(0.6)
+    assert label == 0
+
+
+def test_what_only_one_of_three_found_has_a_third_of_its_score():
+    nothing = found()
+    assert rows(fuse([found((0, 0, 4, 4, 0.9, 1)), nothing, nothing])) == [
+        (0, 0, 4, 4, pytest.approx(0.3), 1)
+    ]
+
+
+def test_more_members_than_predictors_count_as_all():
+    """min(members, predictors): two of one predictor's detections make it no surer than that predictor is."""
+    ((*_, score, _),) = rows(fuse([found((0, 0, 10, 10, 0.8, 0), (0, 0, 10, 9, 0.6, 0))]))
+    assert score == pytest.approx(0.7)
+
+
+def test_classes_never_meet():
+    assert len(rows(fuse([found((0, 0, 9, 9, 0.5, 0)), found((0, 0, 9, 9, 0.5, 1))]))) == 2
+
+
+def test_one_predictor_whose_detections_are_apart_is_left_as_it_is():
+    alone = found((0, 0, 4, 4, 0.9, 1), (8, 8, 12, 12, 0.5, 0))
+    assert rows(fuse([alone])) == rows(alone)
+
+
+def test_a_score_of_zero_is_no_division_by_zero():
+    assert rows(fuse([found((0, 0, 4, 4, 0.0, 0), (0, 0, 4, 4, 0.0, 0))])) == [(0, 0, 4, 4, 0, 0)]
+
+
+def test_nothing_found_is_nothing_fused():
+    assert rows(fuse([found(), found()])) == []
+    with pytest.raises(InputError, match="at least one predictor"):
+        fuse([])
