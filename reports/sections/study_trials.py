@@ -125,7 +125,9 @@ def _warnings(result: StudyResult) -> list[str]:
         )
     broken = sum(trial.feasible is False for trial in result.counted)
     if broken:
-        said.append(f"{shown.plural(broken, 'trial')} of {len(result.counted)} break a limit.")
+        said.append(
+            f"{shown.plural(broken, 'trial')} of {len(result.counted)} {'breaks' if broken == 1 else 'break'} a limit."
+        )
     return said
 
 

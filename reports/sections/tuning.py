@@ -210,7 +210,7 @@ def _warnings(result: StudyResult) -> list[str]:
     ]
     if strayed:
         said.append(
-            f"{shown.plural(len(strayed), 'trial')} lie outside of the space as it is told here: it was changed while the "
+            f"{shown.plural(len(strayed), 'trial')} {'lies' if len(strayed) == 1 else 'lie'} outside of the space as it is told here: it was changed while the "
             "study ran. Figures show the widest ranges, and importances compare trials that were drawn from different ones."
         )
     return said

@@ -1,0 +1,319 @@
+"""A study's page: whatever became of the study, each section says so; numbers are those of the study."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from itertools import pairwise
+
+import optuna
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pages import cells, every, parsed, part, words
+from synthetic_studies import SPACE, ended, study_of, trial, trials_of
+from test_page import HOSTILE
+
+from reports.optuna_study import optuna_study
+from reports.sections.study_space import front_of
+from reports.studies import StudyFolder, save_study, write_study_page
+
+LIMITED = {"limits": [{"name": "latency_ms", "bound": 30}]}
+TWO = {"goals": [{"text": "ap"}, {"text": "olrp", "higher": False}]}
+THREE = {
+    "goals": [{"text": "ap"}, {"text": "olrp", "higher": False}, {"text": "latency_ms", "higher": False}]
+}
+
+
+def page_of(folder, result, **how):
+    """The page of a study that is saved in `folder`."""
+    return write_study_page(save_study(folder, result), **how)
+
+
+def mixed():
+    """Some trials of every kind, with steps, workers and a retry."""
+    made = trials_of(24)
+    for each in made:
+        each["worker"] = f"w{each['number'] % 3}"
+        each["steps"] = {100 * k: 0.1 * k for k in range(1, 4)}
+    made[5] |= {"state": "fail", "values": (), "reason": "MemoryError: no room"}
+    made[6] |= {
+        "state": "fail",
+        "values": (),
+        "reason": "its worker is gone; another trial goes on with it",
+        "counts": False,
+    }
+    made[7] |= {"retry_of": 6}
+    made[8] |= {"state": "pruned", "values": (), "steps": {100: 0.05}}
+    made[22] |= {"state": "running", "values": (), "end": None}
+    made[23] |= {"state": "waiting", "values": (), "start": None, "end": None}
+    return made
+
+
+def odd(trials, **params):
+    """The last trial has other settings."""
+    trials[-1]["params"] = {**trials[-1]["params"], **params}
+    return trials
+
+
+NONE_AND_TRUE = ({"path": "a", "default": None, "options": (None, True, False, 1, "1", "none")}, SPACE[0])
+
+ROW_49 = {
+    "no trial": study_of([]),
+    "all failed": study_of([trial(n, state="fail", reason="ValueError: /home/ann/x.png is bad") for n in range(4)]),
+    "all pruned": study_of([trial(n, state="pruned", steps={100: 0.1, 200: None}) for n in range(4)]),
+    "all in hand": study_of([trial(0, state="running", end=None), trial(1, state="waiting", start=None, end=None)]),
+    "one trial": study_of(trials_of(1)),
+    "one of many": study_of([*trials_of(1), *(trial(n, state="fail") for n in range(1, 5))]),
+    "two trials": study_of(trials_of(2)),
+    "constant": study_of(trials_of(12, value=lambda params: 0.5)),
+    "all zero": study_of(trials_of(12, value=lambda params: 0.0)),
+    "nan": study_of(trials_of(12, value=lambda params: float("nan"))),
+    "nan at times": study_of(trials_of(12, value=lambda p: p["nms.iou"] if p["nms.iou"] < 0.5 else float("nan"))),
+    "huge": study_of(trials_of(12, value=lambda params: 1e12 * params["nms.iou"])),
+    "same settings": study_of([trial(n, 0.1 * n, params={"nms.iou": 0.5}) for n in range(6)]),
+    "no settings": study_of([trial(n, 0.1 * n) for n in range(6)]),
+    "some settings": study_of([trial(n, 0.1 * n, params={"nms.iou": 0.1 * n + 0.1} if n % 2 else {}) for n in range(8)]),
+    "one setting": study_of(trials_of(12, space=SPACE[:1]), space=SPACE[:1]),
+    "one option": study_of(trials_of(12, space=SPACE[2:3], value=lambda p: len(p["nms.method"])), space=SPACE[2:3]),
+    "changed space": study_of(odd(trials_of(12), **{"nms.iou": 3.0, "nms.method": "soft", "nms.top_k": 7, "gone": 1})),
+    "a range became options": study_of(odd(trials_of(12), **{"nms.iou": "high", "nms.score": None})),
+    "options became numbers": study_of(odd(trials_of(12), **{"nms.method": 0.5, "nms.top_k": 150.5, "nms.score": -1.0})),
+    "none among options": study_of(trials_of(12, space=NONE_AND_TRUE), space=NONE_AND_TRUE),
+    "numbers as options": study_of(
+        [trial(n, 0.1 * n, params={"b": (8, 16, 4.5)[n % 3]}) for n in range(9)],
+        space=[{"path": "b", "default": 8, "options": (8, 16, 4.5)}],
+    ),
+    "less is better": study_of(trials_of(12), goals=[{"text": "olrp", "higher": False}]),
+    "two objectives": study_of(trials_of(12, value=lambda p: (p["nms.iou"], p["nms.iou"] ** 2)), **TWO),
+    "two equal objectives": study_of(trials_of(12, value=lambda p: (0.5, 0.5)), **TWO),
+    "three objectives": study_of(trials_of(12, value=lambda p: (p["nms.iou"], p["nms.score"], 1.0)), **THREE),
+    "none keeps the limit": study_of(
+        [each | {"feasible": False, "limited": {"latency_ms": 31.0}} for each in trials_of(8)], **LIMITED
+    ),
+    "some keep the limit": study_of(
+        [each | {"feasible": each["number"] % 2 == 0, "limited": {"latency_ms": 29.0 + each["number"] % 2 * 2}} for each in trials_of(8)],
+        **LIMITED,
+    ),
+    "limits unmeasured": study_of([each | {"limited": {"latency_ms": None}} for each in trials_of(8)], **LIMITED),
+    "no times": study_of([each | {"start": None, "end": None} for each in trials_of(8)]),
+    "times run backwards": study_of([each | {"start": each["end"], "end": each["start"]} for each in trials_of(8)]),
+    "direction mismatch": study_of(trials_of(12, value=lambda p: -p["nms.iou"])),
+    "mixed": study_of(mixed()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ROW_49)
+def test_row_49_whatever_became_of_a_study_each_section_says_so(kind, tmp_path, no_pixels):
+    tree = parsed(page_of(tmp_path, ROW_49[kind]))
+    for slug in ("verdict", "history", "importances", "space", "trials", "going-on"):
+        finding = next(p for p in every(part(tree, slug), "p") if p.get("class") == "finding")
+        assert re.fullmatch(r".*[^.]\.", words(finding)), words(finding)
+    assert "nan" not in words(next(iter(every(tree, "main")))).lower().split()
+    ids = Counter(element.get("id") for element in tree.iter() if element.get("id"))
+    assert [name for name, times in ids.items() if times > 1] == []
+    for element in tree.iter():
+        for name, value in element.items():
+            if name in ("aria-labelledby", "for"):
+                assert set(value.split()) <= set(ids)
+            assert set(re.findall(r"url\(#([^)]+)\)", value)) <= set(ids)
+            if str(name).endswith("href") and value.startswith("#"):
+                assert value[1:] in ids
+    levels = [int(element.tag[1]) for element in tree.iter() if re.fullmatch(r"h[1-6]", str(element.tag))]
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+@pytest.mark.parametrize(
+    ("kind", "slug", "said"),
+    [
+        ("no trial", "verdict", "The study has no trial yet."),
+        ("all failed", "verdict", "No trial has a value: 4 failed. The last reason: ValueError: …/x.png is bad."),
+        ("all pruned", "verdict", "No trial has a value: 4 given up early."),
+        ("all failed", "history", "There is no history: no trial has a value."),
+        ("all failed", "space", "Where good settings lie cannot be told: no trial has a value."),
+        ("one trial", "history", "One trial has a value: ap 0.460. There is nothing to compare it with."),
+        ("one trial", "importances", "What mattered cannot be told: only one trial has a value."),
+        ("one setting", "importances", "What mattered cannot be told: only one setting was tuned."),
+        ("constant", "history", "All 12 complete trials have the same ap, 0.500: nothing in this space makes"),
+        ("constant", "importances", "What mattered cannot be told: all complete trials have the same value."),
+        ("same settings", "space", "all complete trials have the same settings."),
+        ("changed space", "verdict", "1 trial lies outside of the space"),
+        ("none keeps the limit", "trials", "8 trials of 8 break a limit."),
+        ("mixed", "trials", "23 trials: 19 complete, 1 given up early, 1 failed, 1 in hand and 1 waiting"),
+        ("mixed", "trials", "1 trial went on in the place of another whose worker was gone or was stopped."),
+        ("two objectives", "front", "12 trials of 12 with values are surpassed by none in all of ap and olrp."),
+        ("two equal objectives", "front", "12 trials of 12"),
+    ],
+)  # fmt: skip
+def test_row_49_what_cannot_be_told_is_said_in_a_sentence(kind, slug, said, tmp_path, no_study_drawing):
+    assert said in words(part(parsed(page_of(tmp_path, ROW_49[kind])), slug))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "Tuning helped: on test, ap is 0.450 [0.400, 0.500] with the settings of trial 3 and 0.380 untuned: "
+             "a difference of +0.070 [+0.020, +0.120]. On validation, 0.500 in the study became 0.460 with 2 fresh seeds: "
+             "the search was too hopeful by 0.040."),
+        ({"gain_interval": [-0.02, 0.12]}, "It is open whether tuning helped: on test,"),
+        ({"gain_interval": [-0.12, -0.02]}, "Tuning did harm: on test,"),
+        ({"gain_interval": None}, "Whether tuning helped is not known for sure, without an interval: on test,"),
+        ({"chosen": "default", "gain_interval": None}, "Tuning did not help: the untuned settings did best on validation. "
+             "On test, ap is 0.380."),
+        ({"finalists": [{"name": "trial 3", "tuned": 0.5}], "gain_interval": None},
+         "The settings of trial 3 did best on validation. Nothing was run again with fresh seeds: the study's own 0.500 on "
+         "validation is the best of 12 trials, and too good."),
+    ],
+)  # fmt: skip
+def test_the_verdict_says_what_the_ending_found(changes, said, tmp_path, no_study_drawing):
+    tree = parsed(page_of(tmp_path, ended(study_of(trials_of(12)), **changes)))
+    assert said in words(part(tree, "verdict"))
+
+
+def test_where_less_is_better_a_fall_is_help(tmp_path, no_study_drawing):
+    result = study_of(trials_of(12), goals=[{"text": "olrp", "higher": False}])
+    tree = parsed(page_of(tmp_path, ended(result, gain_interval=[-0.12, -0.02])))
+    assert "Tuning helped:" in words(part(tree, "verdict"))
+    assert "the search was not too hopeful" in words(part(tree, "verdict"))
+
+
+def test_the_tables_are_those_of_the_study(tmp_path, no_study_drawing):
+    result = ended(study_of(mixed(), importances={"nms.iou": 0.75, "nms.score": 0.25}))
+    page = page_of(tmp_path, result)
+    tree = parsed(page)
+    assert [row[:5] for row in cells(tree, "ending")] == [
+        ["default", "0.400", "0.400 0.390 to 0.410", "0.000", "0.380 0.370 to 0.390"],
+        ["trial 3 chosen", "0.500", "0.460 0.450 to 0.470", "0.040", "0.450 [0.400, 0.500]"],
+    ]
+    assert [row[:3] for row in cells(tree, "settings")] == [
+        ["nms.iou", "0.5", "0.7"],
+        ["nms.method", "hard", "diou"],
+    ]
+    assert {row[0]: row[1] for row in cells(tree, "trials-states")} == {
+        "COMPLETE": "19", "PRUNED": "1", "FAIL": "1", "RUNNING": "1", "WAITING": "1",
+    }  # fmt: skip
+    assert cells(tree, "trials-reasons") == [["MemoryError: no room", "1"]]
+    assert [row[:2] for row in cells(tree, "importances-table")] == [
+        ["nms.iou", "0.75"],
+        ["nms.score", "0.25"],
+    ]
+    assert len(cells(tree, "trials-all")) == 24
+    best = [row[0] for row in cells(tree, "space-trials")]
+    assert best[0] == f"trial {result.complete[0].number}"
+    assert best[-1] == "trial 0 untuned"
+    assert "PED-ANOVA, 19 complete trials" in words(part(tree, "importances"))
+    table = pd.read_csv(page.parent / "trials.csv")
+    assert list(table["number"]) == list(range(24))
+
+
+def test_the_table_of_bests_is_the_running_maximum(tmp_path, no_study_drawing):
+    result = study_of(trials_of(30, seed=3))
+    tree = parsed(page_of(tmp_path, result))
+    running = [
+        t.number for t in result.trials if all(t.value > other.value for other in result.trials[: t.number])
+    ]
+    assert [row[0] for row in cells(tree, "history-best")] == [f"trial {number}" for number in running]
+
+
+def test_names_a_user_gives_are_shown_literally_and_run_nothing(tmp_path, no_pixels):
+    rng = random.Random(0)
+    space = [{"path": HOSTILE[at], "default": HOSTILE[0], "options": HOSTILE} for at in range(4)]
+    trials = [
+        trial(
+            n,
+            rng.random(),
+            params={each["path"]: rng.choice(HOSTILE) for each in space},
+            reason=HOSTILE[n % 9],
+        )
+        for n in range(12)
+    ]
+    trials[3] |= {"state": "fail", "values": ()}
+    given = study_of(
+        trials, space=space, variant=HOSTILE[0], data=HOSTILE[1], name=HOSTILE[2], command=HOSTILE[3],
+        goals=[{"text": HOSTILE[5]}, {"text": HOSTILE[8]}][:1], importances={HOSTILE[1]: 0.6, HOSTILE[2]: 0.4},
+    )  # fmt: skip
+    finalists = [
+        {"name": HOSTILE[2], "values": {HOSTILE[0]: HOSTILE[6]}, "tuned": 0.5, "again": [0.4], "test": [0.3]}
+    ]
+    result = ended(given, finalists=finalists, chosen=HOSTILE[2], gain_interval=None)
+    page = page_of(tmp_path, result)
+    tree = parsed(page)
+    assert len(every(tree, "script")) == 1
+    assert every(tree, "img") == []
+    assert not any(name.startswith("on") for element in tree.iter() for name, _ in element.items())
+    assert "<script>alert(1)</script>" in words(next(iter(every(tree, "h1"))))
+    assert "{{7*7}}{% raw %}" in words(part(tree, "going-on"))
+    for svg in (page.parent / "figures").glob("*.svg"):
+        assert "<script" not in svg.read_text()
+
+
+def test_the_same_study_is_the_same_bytes(tmp_path):
+    result = ended(study_of(mixed(), importances={"nms.iou": 0.75, "nms.score": 0.25}))
+    first, again = (page_of(tmp_path / name, result).parent for name in ("a", "b"))
+    names = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
+    assert len(names) > 12
+    assert names == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
+    assert [name for name in names if (first / name).read_bytes() != (again / name).read_bytes()] == []
+    text = (first / "report.html").read_text()
+    drawings = re.findall(r"<svg viewBox.*?</svg>", text, re.S)
+    assert len(drawings) == 8  # ending, history, steps, importances, slices, contour, lines, timeline
+    # A colour that is not the style sheet's would stay as it is when the page turns dark.
+    assert [drawing[:200] for drawing in drawings if re.search(r"#[0-9a-f]{6}\b", drawing)] == []
+    assert not re.findall(r"(?:https?:)?//[\w.-]+\.\w+", text)
+    for svg in (each for each in every(parsed(text), "svg") if each.get("role") == "img"):
+        named = {element.get("id"): words(element) for element in svg.iter() if element.get("id")}
+        title, finding = (named[name] for name in svg.get("aria-labelledby").split())
+        assert title
+        assert finding.endswith(".")
+
+
+def test_both_stages_are_on_the_page_of_the_last(tmp_path, no_study_drawing):
+    save_study(tmp_path / "first", study_of(trials_of(6), stage="train"))
+    page = page_of(
+        tmp_path / "last", ended(study_of(trials_of(6), earlier=("first",), fixed={"train.lr": 0.01}))
+    )
+    tree = parsed(page)
+    assert "History, training" in words(part(tree, "history-0"))
+    assert "History, post-processing" in words(part(tree, "history-1"))
+    assert "train.lr=0.01" in words(part(tree, "going-on"))
+    gone = page_of(tmp_path / "alone", study_of(trials_of(2), earlier=("nowhere",)))
+    assert "stages missing" in words(parsed(gone))
+
+
+def test_paths_are_shown_only_on_request(tmp_path, no_study_drawing):
+    result = study_of(trials_of(3), command="python -m bench tune --data /home/ann/cells --space nms")
+    assert "/home/ann" not in page_of(tmp_path / "a", result).read_text()
+    assert "/home/ann/cells" in page_of(tmp_path / "b", result, show_paths=True).read_text()
+
+
+def test_the_page_goes_where_it_is_wanted_with_what_it_links_to(tmp_path, no_study_drawing):
+    folder = save_study(tmp_path / "s", ended(study_of(trials_of(4))))
+    (folder.path / "winner.toml").write_text('variant = "ssd"\n')
+    page = write_study_page(StudyFolder.open(folder.path), tmp_path / "out" / "tuning.html", title="Mine")
+    tree = parsed(page)
+    assert words(next(iter(every(tree, "h1")))) == "Mine"
+    for link in every(tree, "a"):
+        target = link.get("href")
+        assert target.startswith("#") or (page.parent / target).is_file(), target
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.booleans()), min_size=1, max_size=12))
+def test_the_front_is_optunas(drawn):
+    trials = [trial(n, (a / 4, b / 4), feasible=kept) for n, (a, b, kept) in enumerate(drawn)]
+    result = study_of(trials, space=SPACE, **TWO)
+    reference = {each.number for each in optuna_study(result, 2).best_trials}
+    assert {each.number for each in front_of(result)} == reference
+
+
+def test_optuna_knows_the_same_trials_under_the_same_numbers():
+    result = study_of(mixed())
+    study = optuna_study(result)
+    assert [each.number for each in study.trials] == [each.number for each in result.trials]
+    assert study.best_trial.number == result.complete[0].number
+    states = Counter(each.state for each in study.trials)
+    assert states[optuna.trial.TrialState.COMPLETE] == len(result.complete) == 19
+    assert study.trials[3].params["nms.iou"] == result.trials[3].params["nms.iou"]
+    assert study.trials[3].duration.total_seconds() == pytest.approx(2.0)
+    assert optuna.logging.get_verbosity() == optuna.logging.INFO
