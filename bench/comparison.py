@@ -17,6 +17,7 @@ from metrics.errors import InputError
 from reports.comparison import Comparison, Terms
 from reports.html import write_comparison
 from reports.results import RunFolder
+from reports.studies import StudyFolder
 
 Images = Callable[[Any], NDArray[np.uint8]]
 
@@ -46,8 +47,11 @@ def compare_on_terms(
     images: Images | None = None,
     progress: Progress | None = None,
     show_paths: bool = False,
+    studies: Sequence[StudyFolder] = (),
 ) -> tuple[Path, Comparison]:
     """Like `compare_runs`, on terms that a user set; the page, and the comparison that it is about.
+
+    Studies in which settings of these runs were found get a section of the page.
 
     Raises:
         InputError: the runs were measured on different truth and the terms do not cut them to what they share, two have
@@ -57,7 +61,7 @@ def compare_on_terms(
         require_same_truth(runs)
     with (progress or Progress()).stage("comparison", 1) as stage:
         comparison = Comparison.of(runs, images, show_paths, terms)
-        page = write_comparison(comparison, folder)
+        page = write_comparison(comparison, folder, studies=studies)
         stage.advance()
     return page, comparison
 

@@ -22,6 +22,8 @@ python -m bench compare runs/ssd-shapes-0-1a2b3c4d5e runs/fcos-shapes-0-6f7a8b9c
 
 python -m bench compare runs/*-shapes-* --out comparison/
 
+python -m bench compare runs/* --study studies/ssd-shapes-nms-1a2b3c4d5e
+
 python -m bench compare old/ new/ --fail-on-regression ap=0.5 ap50=1
 """
 
@@ -68,6 +70,12 @@ def command(
     resamples: Annotated[
         int, typer.Option(metavar="N", min=0, help="How often images are resampled for intervals.")
     ] = 1000,
+    study: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER", help="A study of bench tune, for a section of the page.", show_default=False
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -90,7 +98,9 @@ def command(
     from bench.progress import Progress
     from metrics.compare import parse_limit
     from reports.comparison import Terms
+    from reports.studies import StudyFolder
 
+    studies = [StudyFolder.open(path) for path in study or ()]
     limits = tuple(parse_limit(text) for text in fail_on_regression or ())
     by_path = open_runs(runs)
     opened = [run for of_path in by_path for run in of_path]
@@ -103,7 +113,9 @@ def command(
     )
     folder = out or comparison_folder(opened, Path(runs[0]).parent)
     pictures = images_of_runs(opened)
-    page, comparison = compare_on_terms(opened, folder, terms, pictures, Progress.fitting(quiet), show_paths)
+    page, comparison = compare_on_terms(
+        opened, folder, terms, pictures, Progress.fitting(quiet), show_paths, studies
+    )
     show_results(comparison.folders, page)
     for note in comparison.notes:
         print(f"note: {note}")

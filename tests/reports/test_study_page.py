@@ -16,6 +16,8 @@ from pages import cells, every, parsed, part, words
 from synthetic_studies import SPACE, ended, study_of, trial, trials_of
 from test_page import HOSTILE
 
+from reports.comparison import Comparison
+from reports.html import write_comparison
 from reports.optuna_study import optuna_study
 from reports.sections.study_space import front_of
 from reports.studies import StudyFolder, save_study, write_study_page
@@ -317,3 +319,19 @@ def test_optuna_knows_the_same_trials_under_the_same_numbers():
     assert study.trials[3].params["nms.iou"] == result.trials[3].params["nms.iou"]
     assert study.trials[3].duration.total_seconds() == pytest.approx(2.0)
     assert optuna.logging.get_verbosity() == optuna.logging.INFO
+
+
+def test_a_comparison_tells_of_the_studies_behind_its_runs(runs, tmp_path, no_study_drawing):
+    first = save_study(tmp_path / "a", ended(study_of(trials_of(12))))
+    second = save_study(tmp_path / "b", study_of(trials_of(3), variant="fcos"))
+    alone, both = (
+        parsed(write_comparison(Comparison.of(runs[:1]), tmp_path / name, studies=studies))
+        for name, studies in (("one", [first]), ("two", [first, second]))
+    )
+    assert words(part(alone, "tuning")).startswith("Tuning Tuning helped: on test, ap is 0.450")
+    assert cells(alone, "tuning-0")[1][0] == "trial 3 chosen"
+    said = words(part(both, "tuning"))
+    assert "ssd (nms): Tuning helped" in said
+    assert "fcos (nms): The study has not ended. So far the best of 3 complete trials, number " in said
+    without = parsed(write_comparison(Comparison.of(runs[:1]), tmp_path / "none"))
+    assert "tuning" not in {section.get("id") for section in every(without, "section")}
