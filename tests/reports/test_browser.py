@@ -1,66 +1,21 @@
 """The page in Chromium: its script runs under its own policy, and axe-core finds nothing to mend.
 
 Skipped where Chromium is absent; the check by axe-core also where ``AXE_CORE`` does not name its ``axe.min.js`` (the
-npm package axe-core has it). Nothing is downloaded.
+npm package axe-core has it; ``.ci/run`` fetches it). Nothing is downloaded here.
 """
 
 from __future__ import annotations
 
-import html
-import json
 import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
+from browser import CHROMIUM, ask, browse
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 AXE = os.environ.get("AXE_CORE", "")
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-
-DRIVER = """
-const wait = (ms) => new Promise((done) => setTimeout(done, ms));
-const all = (selector, from = document) => [...from.querySelectorAll(selector)];
-const seen = (element) => element.getClientRects().length > 0;
-const answer = (value) => {
-  const pre = document.createElement("pre");
-  pre.id = "answer";
-  pre.textContent = JSON.stringify(value);
-  document.body.replaceChildren(pre);
-};
-addEventListener("error", (event) => answer({ error: event.message }));
-"""
-
-
-def browse(page: Path, folder: Path, *flags: str, width: int = 1200) -> str:
-    """The page's elements after its script ran."""
-    assert CHROMIUM is not None
-    command = [
-        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions",
-        f"--user-data-dir={folder / 'profile'}", f"--window-size={width},900", "--virtual-time-budget=20000",
-        "--dump-dom", *flags, page.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.stdout, done.stderr[-2000:]
-    return done.stdout
-
-
-def ask(page: Path, folder: Path, script: str, *flags: str, before: str = "", width: int = 1200) -> Any:
-    """What `script` answers, run in a copy of the page whose policy lets it run."""
-    text = re.sub(r"<meta http-equiv=.*?>", "", page.read_text(encoding="utf-8"), count=1)
-    asked = f"<script>{before}</script><script>{DRIVER}(async () => {{ {script} }})();</script></body>"
-    copy = folder / "asked.html"
-    copy.write_text(text.replace("</body>", asked), encoding="utf-8")
-    found = re.search(r'<pre id="answer">(.*?)</pre>', browse(copy, folder, *flags, width=width), re.DOTALL)
-    assert found, "the page gave no answer"
-    value = json.loads(html.unescape(found[1]))
-    assert not (isinstance(value, dict) and "error" in value), value
-    return value
 
 
 def test_the_script_runs_under_the_pages_own_policy(page, tmp_path):
