@@ -236,7 +236,7 @@ def make_loader(
         raise InputError(
             f"make_loader: batch_size {batch_size}, rank {rank} of {world}: expected batch_size >= 1"
         )
-    objects, notes = _trainable(split)
+    objects, notes = trainable(split)
     samples = _Samples(split, objects, image, make_augment(augment, image.fill) if augment else None, seed)
     order = _Order(len(split), batch_size, seed, shuffle, drop_last, rank, world)
     if workers < 0:
@@ -254,15 +254,24 @@ def make_loader(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Objects:
-    """Targets of all images: those of image i are rows ``first[i]:first[i + 1]``."""
+class Objects:
+    """What a detector is taught of a split, image by image.
+
+    Attributes:
+        boxes: (G, 4) xyxy in pixels of the images, cut off at their borders.
+        labels: (G,) class indices.
+        first: (I + 1,) the objects of image i are rows ``first[i]:first[i + 1]``.
+        rows: (G,) where each is in the split's truth.
+    """
 
     boxes: NDArray[np.float32]
     labels: NDArray[np.int64]
     first: NDArray[np.int64]
+    rows: NDArray[np.int64]
 
 
-def _trainable(split: Split) -> tuple[_Objects, list[str]]:
+def trainable(split: Split) -> tuple[Objects, list[str]]:
+    """The objects of a split that training uses, and notes on those it does not and on those that are cut off."""
     truth: AnnotationTable = split.truth
     left_top, sides = truth.xywh[:, :2], truth.xywh[:, 2:]
     corners = np.concatenate([left_top, left_top + sides], axis=1)
@@ -295,7 +304,7 @@ def _trainable(split: Split) -> tuple[_Objects, list[str]]:
     rows = np.flatnonzero(kept)
     rows = rows[np.argsort(truth.image[rows], kind="stable")]
     first = np.searchsorted(truth.image[rows], np.arange(len(split) + 1))
-    return _Objects(clipped[rows].astype(np.float32), truth.label[rows].astype(np.int64), first), notes
+    return Objects(clipped[rows].astype(np.float32), truth.label[rows].astype(np.int64), first, rows), notes
 
 
 class _Sample(NamedTuple):
@@ -312,7 +321,7 @@ class _Samples(Dataset[_Sample]):
     """One image and its targets at a time, for (epoch, index)."""
 
     def __init__(
-        self, split: Split, objects: _Objects, image: ImageConfig, augment: Augment | None, seed: int
+        self, split: Split, objects: Objects, image: ImageConfig, augment: Augment | None, seed: int
     ) -> None:
         self.split = split
         self._objects = objects

@@ -63,3 +63,8 @@ def build(config: ATSSConfig, num_classes: int) -> DenseDetector:
         quality_loss=quality_loss(config.quality),
         level_scale=True,
     )
+
+
+def make_priors(config: ATSSConfig, strides: Sequence[int]) -> GridPriors:
+    """The squares that the settings describe, one a level, for levels of these strides."""
+    return GridPriors(octave_anchors(strides, config.anchor_scale, octaves=1, ratios=[1.0]), strides)

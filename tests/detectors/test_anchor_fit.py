@@ -11,7 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.ops import box_iou
 
-from detectors.anchor_fit import by_level, cluster, measure_fit, priors_of, refine, search, shape_iou
+from detectors.anchor_fit import (
+    Grids,
+    by_level,
+    cluster,
+    grids_of,
+    measure_fit,
+    priors_of,
+    refine,
+    search,
+    shape_iou,
+    sides_of,
+)
+from detectors.priors import GridPriors
 from detectors.registry import VARIANTS
 from detectors.space import Choice, Range
 from detectors.variants.retinanet import make_priors
@@ -34,6 +46,57 @@ def test_the_fit_is_the_best_overlap_of_each_object():
     assert fit.mean == pytest.approx(iou.max(dim=1).values.mean().item(), abs=1e-5)
     assert fit.recall == pytest.approx((iou.max(dim=1).values >= 0.5).double().mean().item())
     assert detector.training
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    size=st.tuples(st.integers(9, 200), st.integers(9, 200)),
+    spacing=st.sampled_from(["stride", "fit", "floor"]),
+    offset=st.sampled_from([0.0, 0.5]),
+)
+def test_only_the_nearest_cell_of_each_shape_has_to_be_looked_at(seed, size, spacing, offset):
+    """The oracle looks at every prior."""
+    draw = np.random.default_rng(seed)
+    strides = (8, 16, 64)
+    grids = [(-(-size[0] // stride), -(-size[1] // stride)) for stride in strides]
+    shapes = [np.exp(draw.normal(2.5, 0.8, (count, 2))) for count in (3, 1, 2)]
+    priors = GridPriors(shapes, strides, "pixel", spacing, offset)
+    low = draw.uniform(-20, 1, (30, 2)) + draw.random((30, 2)) * [size[1], size[0]]
+    boxes = np.concatenate([low, low + np.exp(draw.normal(2.5, 1.0, (30, 2)))], axis=1)
+    counts = [rows * columns * len(level) for (rows, columns), level in zip(grids, shapes, strict=True)]
+    whole = measure_fit(boxes, priors(grids, size), counts, threshold=0.3)
+    quick = Grids(boxes, priors, grids, size, threshold=0.3)(sides_of(priors, grids, size))
+    np.testing.assert_allclose(quick.best_iou, whole.best_iou, atol=1e-5)
+    assert quick.levels == whole.levels
+    np.testing.assert_allclose(quick.area, whole.area)
+    # Of a tie, or of what rounding makes one, either level is right.
+    other = quick.level != whole.level
+    again = [
+        measure_fit(boxes, priors(grids, size)[start : start + count], [count]).best_iou
+        for start, count in zip(np.cumsum([0, *counts[:-1]]), counts, strict=True)
+    ]
+    np.testing.assert_allclose(
+        np.stack(again)[quick.level, np.arange(30)][other], whole.best_iou[other], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", ["ssd", "retinanet", "atss"])
+def test_grids_are_those_of_the_detector(name):
+    detector = VARIANTS[name].build(VARIANTS[name].config(), 2)
+    size = (72, 136)
+    grids = grids_of(detector, size)
+    priors, levels = priors_of(detector, size)
+    assert detector.training
+    assert tuple(r * c * n for (r, c), n in zip(grids, detector.priors.per_cell, strict=True)) == levels
+    sides = priors[:, 2:] - priors[:, :2]
+    np.testing.assert_allclose(
+        sides_of(detector.priors, grids, size)[0], sides[: detector.priors.per_cell[0]]
+    )
+
+
+def test_what_is_no_dense_detector_has_no_grids():
+    with pytest.raises(InputError, match="Linear: not a dense detector, so it has no priors"):
+        grids_of(torch.nn.Linear(1, 1), (64, 64))
 
 
 def test_rows_add_up_over_sizes_and_over_levels():
@@ -107,7 +170,7 @@ def test_refined_shapes_fit_no_worse_than_those_they_began_with(seed):
         best = shape_iou(shapes, priors).max(axis=1)
         return best.mean() + (best >= 0.5).mean()
 
-    assert worth(refine(shapes, start, seed, steps=50)) >= worth(start) - 1e-12
+    assert worth(refine(worth, start, seed, steps=50)) >= worth(start) - 1e-12
 
 
 def test_too_many_clusters_and_flat_shapes_are_told():
@@ -120,6 +183,8 @@ def test_too_many_clusters_and_flat_shapes_are_told():
 def test_shapes_are_shared_out_small_ones_to_fine_levels_and_no_larger_than_the_image():
     shapes = np.array([[4.0, 4], [8.04, 6], [40, 30], [300, 90]])
     assert by_level(shapes, [8, 16], (100, 200)) == [[(4, 4), (8, 6)], [(40, 30), (200, 90)]]
+    assert by_level(shapes, [8, 16], (100, 200), each=[3, 1]) == [[(4, 4), (8, 6), (40, 30)], [(200, 90)]]
+    assert by_level(np.array([[0.01, 3.0]]), [8], (100, 200)) == [[(0.1, 3)]]
     with pytest.raises(InputError, match="4 shapes for 3 levels; ask for a multiple, such as 3"):
         by_level(shapes, [8, 16, 32], (100, 200))
 
