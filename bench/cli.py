@@ -16,12 +16,12 @@ from typing import Any
 
 import typer
 
-from bench.commands import compare, listing, run, scoring, settings, tune
+from bench.commands import compare, listing, profile, run, scoring, settings, tune
 from bench.stopping import Stopped, listening
 from bench.typed import typed
 from metrics.errors import DetbenchError, InputError, InputWarning
 
-SEVERAL = ("--variant", "--set", "--space", "--objective", "--fail-on-regression")
+SEVERAL = ("--variant", "--set", "--space", "--objective", "--fail-on-regression", "--batch")
 """Options that take all the words that follow, up to the next option."""
 
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE}
@@ -36,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (run, tune, compare, scoring, listing, settings):
+for _command in (run, tune, compare, profile, scoring, listing, settings):
     app.command(_command.NAME, epilog=_command.EXAMPLES)(_command.command)
 
 

@@ -86,10 +86,12 @@ class Subject(Part):
 
     dtype: str
     """Of the weights."""
+    autocast: str = ""
+    """In which the forward pass computes where that is not the weights' own type: bf16, fp16."""
     channels_last: bool
     compiled: bool = False
-    input_size: tuple[int, int]
-    """(height, width) of the network's input."""
+    input_size: tuple[int, int] | None = None
+    """(height, width) of the network's input; None for images in their own size."""
     resize: str = ""
     nms: Settings = Field(default_factory=dict)
     """Settings of suppression; none where it is the predictor's own affair."""
@@ -100,6 +102,9 @@ class Subject(Part):
     parameters: int | None = None
     weights_bytes: int | None = None
     """Of the file of weights."""
+    resting_bytes: int | None = None
+    """Memory before the first pass: of a process on the CPU its peak so far, Python, torch and weights included; else
+    what is allocated on the accelerator."""
     flops: int | None = None
     """Of one image through the network; a multiplication and an addition are two."""
     flop_counter: str = ""
@@ -181,7 +186,8 @@ class BatchRun(Part):
     """Batches of one size: how many images a second, and how much memory."""
 
     batch: int = Field(ge=1)
-    status: Literal["measured", "out of memory"] = "measured"
+    status: Literal["measured", "out of memory", "one at a time"] = "measured"
+    """The last: the predictor takes images in their own sizes, which do not stack."""
     images_per_second: Measured = None
     """From image files to detections, one batch after another in one process."""
     low: Measured = None

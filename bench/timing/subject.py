@@ -1,0 +1,100 @@
+"""A finished run, made ready to be timed: its predictor, its images and its settings, as they were evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench import toml
+from bench.data.opening import open_dataset
+from bench.data.types import Split
+from bench.loader import ImageConfig
+from bench.run import predictor_of
+from detectors.types import Predictor
+from metrics.errors import InputError
+from reports.results import RunFolder
+
+MOST_IMAGES = 100
+"""So many of a split's images are timed; models that go through them at different speeds soon have seen them all."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Timed:
+    """What is timed.
+
+    Attributes:
+        run: the run.
+        predictor: on its device, in evaluation mode.
+        split: the images that the run was evaluated on.
+        image: the network's input; None: each image as it is, in its own size and alone.
+        device: where the predictor is.
+        precision: ``no``, or in which the forward pass computes by torch's autocast, as it did when the run was
+            evaluated: ``bf16``, ``fp16``.
+    """
+
+    run: RunFolder
+    predictor: Predictor
+    split: Split
+    image: ImageConfig | None
+    device: torch.device
+    precision: str = "no"
+
+    def mixed_precision(self) -> AbstractContextManager[object]:
+        """Within it the forward pass computes as it did when the run was evaluated."""
+        kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
+        kind = kinds.get(self.precision)
+        return nullcontext() if kind is None else torch.autocast(self.device.type, kind)
+
+
+def make_ready(run: RunFolder, device: torch.device) -> Timed:
+    """Build the predictor of a run and open its images.
+
+    Raises:
+        InputError: the run holds no weights, or its data set is gone or has changed.
+    """
+    predictor = predictor_of(run)
+    if isinstance(predictor, nn.Module):
+        predictor.to(device).eval()
+    settings = run.result.config
+    image = ImageConfig.model_validate(settings["image"]) if "image" in settings else None
+    precision = settings.get("train", {}).get("precision", "no")
+    return Timed(run, predictor, images_of_run(run), image, device, precision)
+
+
+def images_of_run(run: RunFolder) -> Split:
+    """The images that a run was evaluated on.
+
+    Raises:
+        InputError: they cannot be found, or they or their truth have changed since.
+    """
+    file = run.path / "config.toml"
+    data: dict[str, Any] = toml.read(file)["data"]
+    data = {name: None if value == "none" else value for name, value in data.items()}
+    split = open_dataset(data.pop("path"), data.pop("format"), **data).splits[run.result.data.split]
+    if split.truth.fingerprint != run.result.data.fingerprint:
+        raise InputError(
+            f"{run.path}: its {run.result.data.split} images have changed since the run "
+            f"({split.truth.fingerprint[:10]} now, {run.result.data.fingerprint[:10]} then); run again"
+        )
+    return split
+
+
+def chosen_images(count: int) -> list[int]:
+    """Which of `count` images are timed, in which order: the same for all models; at most `MOST_IMAGES`."""
+    return [int(at) for at in np.random.default_rng(0).permutation(count)[:MOST_IMAGES]]
+
+
+def batch_at(images: Sequence[int], position: int, size: int) -> list[int]:
+    """The `size` images from `position` on; after the last comes the first again."""
+    return [images[(position + k) % len(images)] for k in range(size)]
+
+
+def weights_of(predictor: Predictor) -> list[Tensor]:
+    """The predictor's numbers; none where it is no network."""
+    return [*predictor.parameters()] if isinstance(predictor, nn.Module) else []
