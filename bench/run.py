@@ -33,8 +33,10 @@ from bench.provenance import (
     settings_by_content,
     settings_without_place,
 )
+from bench.sections import EvaluateConfig
 from bench.stopping import StopRequest
 from bench.train import TrainingResult, pick_device, seed_batch, train
+from bench.wrapping import wrapped
 from detectors.predictors import predictor_names, reference
 from detectors.registry import VARIANTS
 from detectors.types import Predictor
@@ -168,17 +170,18 @@ def predictor_of(run: RunFolder) -> Predictor:
         InputError: the run holds no weights (its detections were made elsewhere), or they are not its variant's.
     """
     name, file = run.result.variant, run.path / "weights.safetensors"
+    looks = EvaluateConfig.model_validate(run.result.config.get("evaluate", {}))
     if file.is_file():
         known = VARIANTS[name]
         detector = known.build(
             own_settings(_as_built(run.result.config), known.config), run.result.data.classes
         )
         load_weights(detector, file)
-        return cast(Predictor, detector.eval())
+        return wrapped(cast(Predictor, detector.eval()), looks)
     if name in predictor_names():
         theirs = reference(name)
         settings = own_settings(toml.read(run.path / "config.toml"), theirs.config)
-        return theirs.build(settings, run.truth.catalog.classes)
+        return wrapped(theirs.build(settings, run.truth.catalog.classes), looks)
     raise InputError(
         f"{run.path}: holds no {file.name}, so nothing can be predicted anew; give the folder of a run "
         "that was trained here"
@@ -249,7 +252,7 @@ class _Work:
             stop=self.around.stop,
         )
         found = predict(
-            detector,
+            wrapped(cast(Predictor, detector), config.evaluate),
             splits[config.evaluate.split],
             config.image,
             batch=config.evaluate.batch,
@@ -266,7 +269,8 @@ class _Work:
         predictor = reference(self.config.variant).build(self.config.own, self.dataset.classes)
         if isinstance(predictor, nn.Module):
             predictor.to(self.device)
-        found = predict(predictor, split, None, device=self.device, progress=self.around.progress)
+        looking = wrapped(predictor, self.config.evaluate)
+        found = predict(looking, split, None, device=self.device, progress=self.around.progress)
         return _Done(predictor, found)
 
     def _splits(self) -> dict[str, Split]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from detectors.config import Config
 from detectors.space import Choice, Range
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Side = Annotated[int, Field(ge=1)]
 
 
 class DataConfig(Config):
@@ -82,6 +83,23 @@ class EvaluateConfig(Config):
     """Keep what was found before suppression, so that it can be suppressed again with other settings."""
     candidates: Annotated[int, Field(ge=1)] = 1000
     """Candidates kept of each image, the surest first."""
+    flip: bool = False
+    """Look at each image and at its mirror image, and fuse what was found in both: twice the time, and only where left
+    and right mean nothing."""
+    tile: tuple[Side, Side] | None = None
+    """(height, width) of overlapping tiles in which images are looked at, and once as a whole, shrunk to one tile; in
+    pixels of the network's input. None: only as a whole."""
+    tile_overlap: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Of neighbouring tiles, as a share of their sides; what is larger must be found in the whole image."""
+
+    @model_validator(mode="after")
+    def _candidates_or_looks(self) -> Self:
+        if self.save_candidates and (self.flip or self.tile is not None):
+            raise ValueError(
+                "save_candidates keeps what was found before suppression, and flip and tile join what was found after "
+                "it; set one or the other"
+            )
+        return self
 
 
 class TunedConfig(Config):

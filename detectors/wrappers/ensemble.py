@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from detectors.fusion import fuse
 from detectors.types import Detections, Predictor
 from metrics.errors import InputError
 
 
-class Ensemble:
+class Ensemble(nn.Module):
     """What several predictors find, fused: see `detectors.fusion.fuse`.
 
     Args:
@@ -22,7 +22,9 @@ class Ensemble:
     def __init__(self, predictors: Sequence[Predictor], iou: float = 0.55) -> None:
         if not predictors:
             raise InputError("Ensemble: no predictors; give at least one")
+        super().__init__()
         self.predictors = tuple(predictors)
+        self.networks = nn.ModuleList(each for each in predictors if isinstance(each, nn.Module))
         self.iou = iou
 
     def predict(self, images: Tensor) -> list[Detections]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from detectors.fusion import fuse
 from detectors.types import Detections, Predictor
 
 
-class Flipped:
+class Flipped(nn.Module):
     """What a predictor finds in the image and in its mirror image, fused: see `detectors.fusion.fuse`.
 
     Only for data in which left and right mean nothing; it takes twice the time.
@@ -20,6 +20,7 @@ class Flipped:
     """
 
     def __init__(self, predictor: Predictor, iou: float = 0.55) -> None:
+        super().__init__()
         self.predictor = predictor
         self.iou = iou
 

@@ -6,7 +6,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from detectors.nms import NMS, NMSConfig
 from detectors.types import Detections, Predictor, Suppression
@@ -16,7 +16,7 @@ _NEAR = 0.01
 """What ends within such a share of a tile's side of a border within the image may have been cut there."""
 
 
-class Tiled:
+class Tiled(nn.Module):
     """What a predictor finds in overlapping tiles, and in the whole image made as small as one of them.
 
     Sliced inference (Akyon et al. 2022), merged without guessing: a detection that ends at a border where the image
@@ -43,6 +43,7 @@ class Tiled:
             raise InputError(
                 f"Tiled: tile {tuple(tile)}, overlap {overlap}; expected sides from 1 on and an overlap in [0, 1)"
             )
+        super().__init__()
         self.predictor = predictor
         self.tile = tile
         self.overlap = overlap

@@ -1,0 +1,74 @@
+"""Mirror images and tiles by a setting: what is evaluated is what is saved, and what a finished run predicts again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tiny_runs import tiny_config, tiny_sets
+
+from bench.config import resolve
+from bench.predict import predict
+from bench.run import Circumstances, open_configured, predictor_of, run
+from bench.sections import EvaluateConfig
+from bench.wrapping import wrapped
+from detectors.types import Detections
+from detectors.wrappers.flipped import Flipped
+from detectors.wrappers.tiled import Tiled
+from metrics.errors import InputError
+
+
+class Still(torch.nn.Module):
+    """Finds nothing, wherever it looks; notes the sizes that it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[tuple[int, ...]] = []
+
+    def predict(self, images):
+        self.shown.append(tuple(images.shape[2:]))
+        empty = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
+        return [empty] * len(images)
+
+
+def test_without_such_settings_the_predictor_is_itself():
+    still = Still()
+    assert wrapped(still, EvaluateConfig()) is still
+
+
+def test_tiles_and_mirror_image_go_together():
+    still = Still()
+    looking = wrapped(still, EvaluateConfig(flip=True, tile=(40, 50), tile_overlap=0.0))
+    assert isinstance(looking, Flipped)
+    assert isinstance(looking.predictor, Tiled)
+    looking.predict(torch.zeros(2, 3, 80, 100))
+    assert (
+        still.shown == [(40, 50)] * (4 + 1) * 2
+    )  # four tiles and the whole, for the image and its mirror image
+
+
+def test_a_wrapped_network_moves_and_changes_mode_with_its_wrapper():
+    still = Still()
+    looking = wrapped(still, EvaluateConfig(flip=True, tile=(8, 8)))
+    assert still in set(looking.modules())
+    looking.eval()
+    assert not still.training
+
+
+@pytest.mark.parametrize("sets", [["evaluate.flip=true"], ["evaluate.tile=48,48"]])
+def test_a_run_predicts_as_it_is_told_and_so_does_its_predictor(tmp_path, sets):
+    around = Circumstances(page=False)
+    config = tiny_config(sets=[*sets, "nms.score=0"], train__epochs=0)
+    plain = run(tiny_config(sets=["nms.score=0"], train__epochs=0), tmp_path, circumstances=around)
+    done = run(config, tmp_path, circumstances=around)
+    assert done.path != plain.path
+    assert len(done.found) != len(plain.found) or not np.array_equal(done.found.score, plain.found.score)
+    split = open_configured(config).splits["test"]
+    again = predict(predictor_of(done), split, config.image, batch=config.evaluate.batch)
+    np.testing.assert_array_equal(again.score, done.found.score)
+    np.testing.assert_array_equal(again.xywh, done.found.xywh)
+
+
+def test_candidates_cannot_be_kept_of_what_is_joined_after_suppression():
+    with pytest.raises(InputError, match="evaluate: save_candidates keeps what was found before suppression"):
+        resolve("ssd", sets=[*tiny_sets(), "evaluate.save_candidates=true", "evaluate.flip=true"])
