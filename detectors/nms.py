@@ -108,7 +108,9 @@ class NMS:
     def _factor(self, overlap: Tensor) -> Tensor:
         if self.config.method == "soft_linear":
             return torch.where(overlap > self.config.iou, 1 - overlap, 1.0)
-        return torch.exp(-(overlap**2) / self.config.sigma)
+        # In double, so that whoever computes it elsewhere has the same bits when it is rounded (MPS has no double).
+        wide = overlap if overlap.device.type == "mps" else overlap.double()
+        return torch.exp(-(wide**2) / self.config.sigma).to(overlap.dtype)
 
 
 def _best(candidates: Detections, floor: float, top_k: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -84,7 +84,6 @@ class PostProcessing:
         self.config = config
         corners = _to_original(candidates)
         self._xywh = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
-        self._score = candidates.score.astype(np.float64)
 
     def found(self, values: Mapping[str, Any]) -> DetectionTable:
         """The detections under some settings.
@@ -97,13 +96,13 @@ class PostProcessing:
         candidates = self.candidates
         if not is_compiled(config):
             return self._one_by_one(config)
-        rows = suppress(candidates, config)
+        rows, score = suppress(candidates, config)
         return DetectionTable(
             self.truth.catalog,
             candidates.image[rows],
             candidates.label[rows],
             self._xywh[rows],
-            self._score[rows],
+            score.astype(np.float64),
         )
 
     def _one_by_one(self, config: NMSConfig) -> DetectionTable:

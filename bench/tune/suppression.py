@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +15,19 @@ from metrics.engine.compiling import kernel
 from metrics.engine.threads import for_each, thread_count
 
 _COMPILED = {"score", "iou", "agnostic", "top_k", "max_dets", "method", "sigma"}
-"""The settings that the kernel knows, and those that say that it is not asked for."""
+"""The settings that the kernels know."""
+
+_TAKEN = 2
+_TINY = float(np.finfo(np.float32).smallest_normal)
 
 
 def is_compiled(config: NMSConfig) -> bool:
-    """Whether `suppress` can do what this configuration asks for: hard suppression, and no setting unknown to it."""
-    return config.method == "hard" and set(type(config).model_fields) <= _COMPILED
+    """Whether `suppress` can do what this configuration asks for: it has no setting that is unknown here."""
+    return set(type(config).model_fields) <= _COMPILED
 
 
-def suppress(candidates: Candidates, config: NMSConfig) -> NDArray[np.int64]:
-    """Rows of the candidates that are detections, image by image, each by falling score.
+def suppress(candidates: Candidates, config: NMSConfig) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Rows of the candidates that are detections, image by image, each by falling score; and their scores.
 
     Args:
         candidates: of a split, as `bench.predict` saved them.
@@ -30,28 +35,45 @@ def suppress(candidates: Candidates, config: NMSConfig) -> NDArray[np.int64]:
     """
     start = np.searchsorted(candidates.image, np.arange(len(candidates.sizes) + 1)).astype(np.int64)
     state = np.zeros(len(candidates.score), np.uint8)
-    images = len(start) - 1
-    edges = np.linspace(0, images, min(4 * thread_count(), max(images, 1)) + 1).astype(int)
     label = np.ascontiguousarray(candidates.label, np.int32)
-    score = np.ascontiguousarray(candidates.score, np.float32)
+    score = np.array(candidates.score, np.float32)
     boxes = np.ascontiguousarray(candidates.boxes, np.float32)
-    # torch compares float32 scores with the float32 next to the floor.
+    # torch compares float32 with the float32 next to a number; only `torchvision.ops.nms` takes the number itself.
     floor = float(np.float32(config.score))
-    settings = (floor, float(config.iou), int(config.agnostic), config.top_k, config.max_dets)
+    given = (start, label, score, boxes, state, floor, int(config.agnostic), config.top_k, config.max_dets)
+    if config.method.startswith("soft"):
+        # Those with a threshold have no sigma, and the other way round.
+        iou, sigma = (
+            (float(np.float32(config.iou)), 0.0) if config.method == "soft_linear" else (0.0, config.sigma)
+        )
+        member = np.empty(len(score), np.int64)
+        _in_parts(lambda a, b: _fade_images(a, b, *given, iou, sigma, member), len(start) - 1)
+        rows = _best_of_each(np.flatnonzero(state == _TAKEN), candidates.image, score, config.max_dets)
+    else:
+        diou = config.method == "diou"
+        iou = float(np.float32(config.iou)) if diou else config.iou
+        _in_parts(lambda a, b: _strike_images(a, b, *given, iou, int(diou)), len(start) - 1)
+        rows = np.flatnonzero(state == _TAKEN)
+    return rows, score[rows]
 
-    def work(part: tuple[int, int]) -> int:
-        return _suppress_images(*part, start, label, score, boxes, state, *settings)
 
-    parts = [(int(a), int(b)) for a, b in itertools.pairwise(edges) if b > a]
-    for_each(work, parts)
-    return np.flatnonzero(state == _KEPT)
+def _in_parts(work: Callable[[int, int], int], images: int) -> None:
+    """Call `work` with first and last image of parts that together are all images, on all cores."""
+    edges = np.linspace(0, images, min(4 * thread_count(), max(images, 1)) + 1).astype(int).tolist()
+    for_each(lambda part: work(*part), [part for part in itertools.pairwise(edges) if part[1] > part[0]])
 
 
-_KEPT = 2
+def _best_of_each(
+    rows: NDArray[np.int64], image: NDArray[np.int32], score: NDArray[np.float32], most: int
+) -> NDArray[np.int64]:
+    """The rows, image by image, by falling score (of equal ones in their order), and at most so many of each image."""
+    rows = rows[np.lexsort((-score[rows], image[rows]))]
+    first = np.searchsorted(image[rows], image[rows])
+    return rows[np.arange(len(rows)) - first < most]
 
 
 @kernel
-def _suppress_images(
+def _strike_images(
     first: int,
     last: int,
     start: NDArray[np.int64],
@@ -60,13 +82,17 @@ def _suppress_images(
     boxes: NDArray[np.float32],
     state: NDArray[np.uint8],
     floor: float,
-    iou: float,
     agnostic: int,
     top_k: int,
     max_dets: int,
+    iou: float,
+    diou: int,
 ) -> int:
-    """Set `state` to 2 where a candidate is kept; all is computed in float32, as `torchvision.ops.nms` does."""
-    kept = 0
+    """Set `state` to 2 where a candidate is taken; a better one that overlaps it too much strikes it out.
+
+    All is computed in float32, as `torchvision.ops.nms` and `metrics.iou` do.
+    """
+    taken = 0
     for image in range(first, last):
         begin = start[image]
         end = begin
@@ -87,11 +113,119 @@ def _suppress_images(
             for other in range(row + 1, end):
                 if state[other] != 1 or (agnostic == 0 and label[other] != label[row]):
                     continue
+                if diou == 1:
+                    if _iou(boxes, row, other) - _distance(boxes, row, other) > iou:
+                        state[other] = 0
+                    continue
                 u1, v1, u2, v2 = boxes[other]
                 width = max(np.float32(0), min(x2, u2) - max(x1, u1))
                 height = max(np.float32(0), min(y2, v2) - max(y1, v1))
                 common = width * height
                 if common / (area + (u2 - u1) * (v2 - v1) - common) > iou:
                     state[other] = 0
-        kept += found
-    return kept
+        taken += found
+    return taken
+
+
+@kernel
+def _fade_images(
+    first: int,
+    last: int,
+    start: NDArray[np.int64],
+    label: NDArray[np.int32],
+    score: NDArray[np.float32],
+    boxes: NDArray[np.float32],
+    state: NDArray[np.uint8],
+    floor: float,
+    agnostic: int,
+    top_k: int,
+    max_dets: int,
+    iou: float,
+    sigma: float,
+    member: NDArray[np.int64],
+) -> int:
+    """Set `state` to 2 where a candidate is taken, and `score` to what it has faded to by then.
+
+    Scores are float32. What has faded to the floor can never be taken, and is left out from then on.
+
+    Args:
+        first, last: images from the first, less the last.
+        start: first row of each image.
+        label, boxes: of each row.
+        score: of each row, falling within an image; written to.
+        state: 0 for each row; written to.
+        floor, agnostic, top_k, max_dets: suppression's settings; of each class at most `max_dets` are taken.
+        iou: above it an overlap fades linearly; without effect where there is a `sigma`.
+        sigma: above 0, any overlap fades as a Gaussian of this width.
+        member: room for as many rows.
+    """
+    taken = 0
+    for image in range(first, last):
+        begin = start[image]
+        end = begin
+        while end < start[image + 1] and end - begin < top_k and score[end] > floor:
+            end += 1
+        state[begin:end] = 1
+        for head in range(begin, end):
+            if state[head] != 1:
+                continue
+            count = 0
+            for row in range(head, end):
+                if state[row] == 1 and (agnostic == 1 or label[row] == label[head]):
+                    state[row] = 3
+                    member[begin + count] = row
+                    count += 1
+            found = 0
+            while count > 0 and found < max_dets:
+                place = 0
+                for k in range(1, count):
+                    if score[member[begin + k]] > score[member[begin + place]]:
+                        place = k
+                best = member[begin + place]
+                state[best] = 2
+                found += 1
+                left = 0
+                for k in range(count):
+                    other = member[begin + k]
+                    if k == place:
+                        continue
+                    overlap = _iou(boxes, best, other)
+                    if sigma > 0:
+                        if overlap > 0:
+                            score[other] *= np.float32(math.exp(-(np.float64(overlap) * overlap) / sigma))
+                    elif overlap > iou:
+                        score[other] *= np.float32(1) - overlap
+                    if score[other] > floor:
+                        member[begin + left] = other
+                        left += 1
+                count = left
+            taken += found
+    return taken
+
+
+@kernel
+def _iou(boxes: NDArray[np.float32], one: int, other: int) -> float:
+    """`metrics.iou.box_iou` of two rows, in float32."""
+    x1, y1, x2, y2 = boxes[one]
+    u1, v1, u2, v2 = boxes[other]
+    zero = np.float32(0)
+    width = max(zero, min(x2, u2) - max(x1, u1))
+    height = max(zero, min(y2, v2) - max(y1, v1))
+    common = width * height
+    union = max(zero, x2 - x1) * max(zero, y2 - y1) + max(zero, u2 - u1) * max(zero, v2 - v1) - common
+    return zero if union < _TINY else common / union
+
+
+@kernel
+def _distance(boxes: NDArray[np.float32], one: int, other: int) -> float:
+    """Squared distance of the centres of two rows over the squared diagonal of their hull, in float32."""
+    x1, y1, x2, y2 = boxes[one]
+    u1, v1, u2, v2 = boxes[other]
+    two = np.float32(2)
+    dx = (x1 + x2 - u1 - u2) / two
+    dy = (y1 + y2 - v1 - v2) / two
+    zero = np.float32(0)
+    width = max(zero, max(x2, u2) - min(x1, u1))
+    height = max(zero, max(y2, v2) - min(y1, v1))
+    diagonal = width * width + height * height
+    return zero if diagonal < _TINY else (dx * dx + dy * dy) / diagonal
