@@ -90,6 +90,24 @@ def test_the_same_cause_is_not_done_twice(done):
     assert (again.path / "result.json").stat().st_mtime_ns == before
 
 
+def test_a_compiled_run_finds_the_same_and_is_timed_compiled(done, tmp_path, monkeypatch):
+    compiled = []
+    own = torch.nn.Module.compile
+
+    def compile_quickly(module: torch.nn.Module) -> None:
+        compiled.append(module)
+        own(module, backend="eager")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_quickly)
+    config = tiny_config(evaluate__compile=True)
+    again = run(config, tmp_path, circumstances=Circumstances(page=False))
+    assert len(compiled) == 1
+    assert again.path.name != done.path.name
+    assert again.result.headline == done.result.headline
+    predictor = predictor_of(again)
+    assert compiled[1:] == [predictor]
+
+
 def test_a_fresh_run_gives_the_same_numbers(done, tmp_path):
     config = tiny_config(evaluate__save_candidates=True)
     again = run(config, tmp_path, circumstances=Circumstances(page=False))

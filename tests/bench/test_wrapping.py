@@ -47,6 +47,11 @@ def test_tiles_and_mirror_image_go_together():
     )  # four tiles and the whole, for the image and its mirror image
 
 
+def test_only_a_variants_network_can_be_compiled():
+    with pytest.raises(InputError, match="only a variant's network"):
+        wrapped(Still(), EvaluateConfig(compile=True))
+
+
 def test_a_wrapped_network_moves_and_changes_mode_with_its_wrapper():
     still = Still()
     looking = wrapped(still, EvaluateConfig(flip=True, tile=(8, 8)))
