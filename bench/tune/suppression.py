@@ -213,7 +213,7 @@ def _iou(boxes: NDArray[np.float32], one: int, other: int) -> float:
     height = max(zero, min(y2, v2) - max(y1, v1))
     common = width * height
     union = max(zero, x2 - x1) * max(zero, y2 - y1) + max(zero, u2 - u1) * max(zero, v2 - v1) - common
-    return zero if union < _TINY else common / union
+    return zero if union < _TINY else common / union  # type: ignore[return-value]  # float32 all along
 
 
 @kernel
@@ -228,4 +228,4 @@ def _distance(boxes: NDArray[np.float32], one: int, other: int) -> float:
     width = max(zero, max(x2, u2) - min(x1, u1))
     height = max(zero, max(y2, v2) - min(y1, v1))
     diagonal = width * width + height * height
-    return zero if diagonal < _TINY else (dx * dx + dy * dy) / diagonal
+    return zero if diagonal < _TINY else (dx * dx + dy * dy) / diagonal  # type: ignore[return-value]
