@@ -20,7 +20,7 @@ from bench.timing import Clock, conditions
 from bench.timing.conditions import Readings, between, too_crowded
 from bench.timing.inspecting import measure_memory, partners
 from bench.timing.passes import Passes
-from bench.timing.sampling import SETTLING, sample
+from bench.timing.sampling import sample
 from bench.timing.schedule import Kind, Protocol, kinds, turns
 from bench.timing.subject import Timed, batch_at, chosen_images
 from detectors.types import Detections
@@ -211,7 +211,7 @@ def test_the_passes_that_settle_caches_do_not_count():
     (found,), _ = sampled(hand, [model], Protocol(processes=1, rounds=1, seconds=1e-9, batches=(1,)))
     ends = [row for row in found.rows if row[5] == "end_to_end"]
     assert len(ends) == 5 + 3
-    assert len(seen) == 10 + 5 + 3 + 2 * SETTLING
+    assert len(seen) == 10 + 5 + 3 + 2 * 2
 
 
 def test_a_batch_that_runs_out_of_memory_beside_others_is_noted_and_the_rest_goes_on():
