@@ -23,6 +23,7 @@ from bench.tune.anchors import Anchors
 from bench.tune.limits import Limits, parse_limits
 from bench.tune.objectives import Objectives, parse_objectives
 from bench.tune.spaces import Scalar, Space, configured, space_of
+from bench.tune.storage import PATIENCE, Patience
 from bench.tune.training import WEIGHTS, Pruning
 from metrics.errors import InputError
 from metrics.matching import MatchRule
@@ -52,6 +53,7 @@ class Plan:
         study: the study's name; None for one by its cause.
         pruning: who gives up trials of the training stage.
         command: what was typed.
+        patience: with storage and other workers.
     """
 
     variant: str
@@ -68,6 +70,7 @@ class Plan:
     study: str | None = None
     pruning: Pruning = "hyperband"
     command: str = ""
+    patience: Patience = PATIENCE
 
 
 class Task:

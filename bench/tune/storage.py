@@ -8,6 +8,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,36 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from metrics.errors import InputError, MachineError
 
-HEARTBEAT_SECONDS = 30
-GRACE_SECONDS = 120
 
-WAITS = (1.0, 4.0, 16.0)
-"""Seconds before a storage that failed is asked again."""
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long silence is borne; all in seconds.
+
+    Attributes:
+        heartbeat: so often a worker tells a database that it lives.
+        grace: a worker that was silent so long counts as dead, and its trial is queued again.
+        waits: before a storage that failed is asked again, and again; then it is given up.
+    """
+
+    heartbeat: int = 30
+    grace: int = 120
+    waits: tuple[float, ...] = (1.0, 4.0, 16.0)
+
+
+PATIENCE = Patience()
+"""For machines far apart."""
 
 RETRY = "retry_of"
 """On a trial that goes on with another's settings, in its folder: the other's number."""
 
 
-def open_storage(folder: Path, url: str | None = None) -> BaseStorage:
+def open_storage(folder: Path, url: str | None = None, patience: Patience = PATIENCE) -> BaseStorage:
     """The journal file of a study's folder, or the database at `url` (as SQLAlchemy writes it), with heartbeats.
+
+    Args:
+        folder: of the study.
+        url: of a database; None for the journal file.
+        patience: with storage and other workers.
 
     Raises:
         InputError: the URL names no kind of database that can be used here.
@@ -39,7 +58,7 @@ def open_storage(folder: Path, url: str | None = None) -> BaseStorage:
     if url is None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            return patient(JournalStorage(JournalFileBackend(str(folder / "journal.log"))))
+            return patient(JournalStorage(JournalFileBackend(str(folder / "journal.log"))), patience.waits)
         except OSError as error:
             raise MachineError(
                 f"{folder}: cannot be written to ({error.strerror}); choose another folder with --out"
@@ -52,10 +71,11 @@ def open_storage(folder: Path, url: str | None = None) -> BaseStorage:
             return patient(
                 RDBStorage(
                     url,
-                    heartbeat_interval=HEARTBEAT_SECONDS,
-                    grace_period=GRACE_SECONDS,
+                    heartbeat_interval=patience.heartbeat,
+                    grace_period=patience.grace,
                     heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-                )
+                ),
+                patience.waits,
             )
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             reason = str(error).split("\n")[0]
@@ -74,7 +94,7 @@ class StorageGone(MachineError):
     """The storage does not answer any more. Whatever was told it is saved; a trial in hand is not lost, but goes on."""
 
 
-def patient(storage: BaseStorage, waits: tuple[float, ...] = WAITS) -> BaseStorage:
+def patient(storage: BaseStorage, waits: tuple[float, ...] = PATIENCE.waits) -> BaseStorage:
     """The same storage, each of whose calls is made again where it fails for a reason that may pass.
 
     Only the call is repeated, never the work around it: a training whose value could not be written at once is not lost.

@@ -24,7 +24,16 @@ from bench.progress import Progress
 from bench.stopping import Stopped, StopRequest
 from bench.tune.objectives import Objectives
 from bench.tune.spaces import Scalar, Space
-from bench.tune.storage import Lease, StorageGone, is_retry, open_storage, reclaim, release
+from bench.tune.storage import (
+    PATIENCE,
+    Lease,
+    Patience,
+    StorageGone,
+    is_retry,
+    open_storage,
+    reclaim,
+    release,
+)
 from metrics.errors import InputError, PartialError
 
 Objective = Callable[[Trial, Mapping[str, Scalar], Path], tuple[float, ...]]
@@ -70,6 +79,7 @@ class Study:
             of several each draws its own, because each trial's number is handed out once.
         pruner: of trials that go badly; without effect where there are several objectives.
         first: settings to be tried right after the untuned ones.
+        patience: with storage and other workers.
 
     Raises:
         InputError: a study of this name has another cause; what differs is named. Or it was not made by `bench tune`.
@@ -87,13 +97,14 @@ class Study:
         seed: int = 0,
         pruner: BasePruner | None = None,
         first: Sequence[Mapping[str, Scalar]] = (),
+        patience: Patience = PATIENCE,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.space = space
         self.objectives = objectives
         self.name = name or cause.name
         self.folder = out / slug(self.name)
-        self.storage = open_storage(self.folder, storage)
+        self.storage = open_storage(self.folder, storage, patience)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.lease = Lease(self.folder)
         several = len(objectives.each) > 1
@@ -113,6 +124,13 @@ class Study:
     def _check(self, cause: Cause) -> None:
         known = self.study.user_attrs.get("cause")
         mine = json.loads(json.dumps({"variant": cause.variant, "stage": cause.stage, **cause.facts}))
+        theirs = [direction.name.lower() for direction in self.study.directions]
+        ours = ["maximize" if objective.higher else "minimize" for objective in self.objectives.each]
+        if known is None and theirs != ours:
+            raise InputError(
+                f"study {self.name!r}: was made to {' and '.join(theirs)}, and this one has to {' and '.join(ours)}; "
+                "give this one another name with --study"
+            )
         if known is None:
             if self.study.get_trials(deepcopy=False):
                 raise InputError(
@@ -167,12 +185,20 @@ class Study:
             done = self._done()
             stage.resume(done)
             while stop.signum is None and self._next(trials):
-                self.study.optimize(
-                    lambda trial: self._evaluate(objective, trial, trials), n_trials=1, catch=(_Failed,)
-                )
+                self._one(lambda trial: self._evaluate(objective, trial, trials))
                 now = self._done()
                 stage.advance(now - done, **self._best())
                 done = now
+
+    def _one(self, evaluate: Callable[[Trial], tuple[float, ...]]) -> None:
+        try:
+            self.study.optimize(evaluate, n_trials=1, catch=(_Failed,))
+        except Exception as error:
+            # Where the storage fails in the end, too, Optuna stumbles over a variable of its own.
+            cause: BaseException | None = error
+            while cause is not None and not isinstance(cause, StorageGone):
+                cause = cause.__context__
+            raise cause or error from None
 
     def _next(self, trials: int) -> bool:
         """Whether there is a trial to begin; waits while other workers have the last ones in hand."""

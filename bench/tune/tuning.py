@@ -200,6 +200,7 @@ class _Tuning:
             config.seed,
             pruner,
             [{"shapes": option} for option in shapes if option] if stage == "anchors" else [],
+            plan.patience,
         )
 
     @contextmanager
