@@ -277,18 +277,19 @@ class Matches:
 
         return count_true(self)
 
-    def at(self, iou: float, area: str = "all", max_dets: int | None = None) -> Outcome:
+    def at(self, iou: float, area: str | None = None, max_dets: int | None = None) -> Outcome:
         """What became of each detection and object at one of the rule's IoU thresholds.
 
         Args:
             iou: one of ``rule.iou_thresholds``.
-            area: one of ``rule.areas``.
+            area: one of ``rule.areas``, the first where None.
             max_dets: any number up to the rule's largest, which is the default.
 
         Raises:
             InputError: the rule has no such threshold or range, or its largest max_dets is smaller.
         """
-        bit, index = np.uint64(self.rule.threshold_index(iou)), self.rule.area_index(area)
+        bit = np.uint64(self.rule.threshold_index(iou))
+        index = self.rule.area_index(area or self.rule.areas[0])
         most = self.rule.max_dets_or_largest(max_dets)
         object_of = np.full(len(self.found), -1, np.int32)
         iou_of = np.full(len(self.found), np.nan)

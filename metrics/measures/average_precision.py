@@ -69,7 +69,7 @@ def precision_recall(
     matches: Matches,
     iou: float = 0.5,
     label: int | None = None,
-    area: str = "all",
+    area: str | None = None,
     max_dets: int | None = None,
 ) -> PrecisionRecall:
     """The curve whose mean is average precision, at one IoU threshold: for figures.
@@ -78,7 +78,7 @@ def precision_recall(
         matches: detections and what they found.
         iou: one of the rule's thresholds.
         label: class index; by default the mean of the curves of all classes that have objects, and no scores.
-        area: one of the rule's area ranges.
+        area: one of the rule's area ranges, the first where None.
         max_dets: any number up to the rule's largest, which is the default.
 
     Returns:
@@ -90,7 +90,10 @@ def precision_recall(
     if label is not None and not 0 <= label < len(matches.classes):
         raise InputError(f"label: expected a class index in [0, {len(matches.classes)}), got {label}")
     curves = matches.curves(max_dets)
-    threshold, index = matches.rule.threshold_index(iou), matches.rule.area_index(area)
+    threshold, index = (
+        matches.rule.threshold_index(iou),
+        matches.rule.area_index(area or matches.rule.areas[0]),
+    )
     precision = curves.precision[threshold, :, :, index]
     if label is None:
         defined = ~np.isnan(precision[0])

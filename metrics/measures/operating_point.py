@@ -80,7 +80,7 @@ def operating_point(
     matches: Matches,
     score: float = 0.5,
     iou: float | None = None,
-    area: str = "all",
+    area: str | None = None,
     max_dets: int | None = None,
     beta: float = 1.0,
 ) -> list[Value]:
@@ -94,7 +94,7 @@ def operating_point(
         matches: detections and what they found.
         score: detections below it are dropped; one of exactly this score is kept.
         iou: one of the rule's thresholds; the first by default.
-        area: one of the rule's area ranges.
+        area: one of the rule's area ranges, the first where None.
         max_dets: any number up to the rule's largest, which is the default.
         beta: how many times recall weighs as much as precision in F.
 
@@ -104,8 +104,9 @@ def operating_point(
     if not (beta > 0 and math.isfinite(beta)):
         raise InputError(f"beta: expected a number above 0, got {beta}")
     threshold = matches.rule.iou_thresholds[0] if iou is None else iou
-    outcome = matches.at(threshold, area, max_dets)
-    place = (area, iou_text([threshold]), matches.rule.max_dets_or_largest(max_dets))
+    where = area or matches.rule.areas[0]
+    outcome = matches.at(threshold, where, max_dets)
+    place = (where, iou_text([threshold]), matches.rule.max_dets_or_largest(max_dets))
     f_name = f"f{beta:g}".replace(".", "_")
     values = []
     for label, name in [(None, ""), *enumerate(matches.classes)]:

@@ -18,7 +18,7 @@ ELEVEN = np.linspace(0.0, 1.0, 11)
     better="higher",
     source="Everingham et al. 2010, doi:10.1007/s11263-009-0275-4, section 4.2; VOC2010 development kit",
 )
-def voc_average_precision(matches: Matches, iou: float = 0.5, area: str = "all") -> list[Value]:
+def voc_average_precision(matches: Matches, iou: float = 0.5, area: str | None = None) -> list[Value]:
     """Pascal VOC's average precision: ``voc07_ap`` at recall 0, 0.1 ... 1 and ``voc10_ap`` under the whole curve.
 
     Objects that are ``difficult`` (`ignored`) are neither asked for nor held against a detection. All detections of
@@ -29,12 +29,13 @@ def voc_average_precision(matches: Matches, iou: float = 0.5, area: str = "all")
     Args:
         matches: detections and what they found.
         iou: one of the rule's thresholds.
-        area: one of the rule's area ranges.
+        area: one of the rule's area ranges, the first where None.
     """
-    threshold, index = matches.rule.threshold_index(iou), matches.rule.area_index(area)
+    where = area or matches.rule.areas[0]
+    threshold, index = matches.rule.threshold_index(iou), matches.rule.area_index(where)
     most = matches.rule.max_dets[-1]
     at_eleven = matches.curves(levels=ELEVEN).precision[threshold, :, :, index].mean(axis=0)
-    outcome = matches.at(iou, area)
+    outcome = matches.at(iou, where)
     under_all = np.full(len(matches.classes), math.nan)
     for label in range(len(matches.classes)):
         part = slice(outcome.start[label], outcome.start[label + 1])
@@ -44,7 +45,7 @@ def voc_average_precision(matches: Matches, iou: float = 0.5, area: str = "all")
             envelope = np.maximum.accumulate(precision[::-1])[::-1]
             # Each true positive is a step to the right by one of all objects.
             under_all[label] = envelope[true].sum() / outcome.positives[label]
-    place = (area, iou_text([iou]), most)
+    place = (where, iou_text([iou]), most)
     values = []
     for name, of_classes in (("voc07_ap", at_eleven), ("voc10_ap", under_all)):
         defined = of_classes[~np.isnan(of_classes)]

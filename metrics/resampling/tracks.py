@@ -196,19 +196,19 @@ class Track:
         )
 
 
-def ranked(matches: Matches, area: str = "all", max_dets: int | None = None) -> Track:
+def ranked(matches: Matches, area: str | None = None, max_dets: int | None = None) -> Track:
     """The track of all of a rule's thresholds, in one area range, up to one max_dets.
 
     Args:
         matches: of one run.
-        area: one of ``matches.rule.areas``.
+        area: one of ``matches.rule.areas``, the first where None.
         max_dets: any number up to the rule's largest, which is the default.
 
     Raises:
         InputError: the rule has no such range, or its largest max_dets is smaller.
     """
     rule = matches.rule
-    index, most = rule.area_index(area), rule.max_dets_or_largest(max_dets)
+    index, most = rule.area_index(area or rule.areas[0]), rule.max_dets_or_largest(max_dets)
     asked = (matches.asked >> np.uint64(index)) & np.uint64(1) == 1
     found_asked = asked[matches.pair_object]
     true, ignored = np.zeros((2, len(matches.found)), np.uint64)

@@ -19,6 +19,7 @@ from metrics.tables import AnnotationTable, Catalog, DetectionTable
 RULES = (
     MatchRule(),
     MatchRule(by_class=False),
+    MatchRule(area_ranges={"tiny": (0, 64), "rest": (64, 9216)}),
     MatchRule(iou_thresholds=(0.3, 0.5), max_dets=(7,), area_ranges={"all": (0, 1e10), "tiny": (0, 64)}),
 )
 

@@ -36,7 +36,7 @@ def evaluated(scene: Scene, rule: MatchRule) -> tuple[dict[str, float], dict[tup
     values = [
         *MEASURES["average_precision"](matches),
         *MEASURES["average_recall"](matches),
-        *MEASURES["operating_point"](matches, area=rule.areas[0]),
+        *MEASURES["operating_point"](matches),
         *MEASURES["localization_recall_precision"](matches),
         *MEASURES["error_types"](matches),
     ]
