@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.error import URLError
 
 from torch import Tensor, nn
 from torchvision.models import get_weight
 
-from detectors.weights import load_state, read_weights
-from metrics.errors import InputError, MachineError
+from detectors.weights import load_state, published, read_weights
+from metrics.errors import InputError
 
 _Rules = tuple[tuple[str, str], ...]
+
+_WORDS = (
+    # what the published detectors call the two parts of a head, and what we do
+    (r"head\.classification_head\.|classification_headers\.", "head.class."),
+    (r"head\.regression_head\.|regression_headers\.", "head.box."),
+)
 
 _SSD300: _Rules = (
     (r"backbone\.scale_weight", r"backbone.body.scale"),
@@ -21,8 +26,7 @@ _SSD300: _Rules = (
     (r"backbone\.extra\.0\.7\.(.*)", r"backbone.body.dilated.\1"),
     (r"backbone\.extra\.0\.(.*)", r"backbone.body.later.\1"),
     (r"backbone\.extra\.([1-4])\.(.*)", r"neck.extras.<\1-1>.\2"),
-    (r"head\.classification_head\.module_list\.(\d)\.(weight|bias)", r"head.class_outs.\1.0.\2"),
-    (r"head\.regression_head\.module_list\.(\d)\.(weight|bias)", r"head.box_outs.\1.0.\2"),
+    (r"head\.(class|box)\.module_list\.(\d)\.(weight|bias)", r"head.\1_outs.\2.0.\3"),
 )
 _SSDLITE320: _Rules = (
     (r"backbone\.features\.0\.13\.(.*)", r"backbone.body.features.13.block.0.\1"),
@@ -30,40 +34,32 @@ _SSDLITE320: _Rules = (
     (r"backbone\.features\.1\.0\.(.*)", r"backbone.body.features.13.block.\1"),
     (r"backbone\.features\.1\.(\d)\.(.*)", r"backbone.body.features.<\1+13>.\2"),
     (r"backbone\.extra\.(\d)\.([012])\.([01])\.(.*)", r"neck.extras.\1.<\2*3+\3>.\4"),
-    (r"head\.classification_head\.module_list\.(\d)\.0\.([01])\.(.*)", r"head.class_outs.\1.\2.\3"),
-    (r"head\.classification_head\.module_list\.(\d)\.1\.(.*)", r"head.class_outs.\1.3.\2"),
-    (r"head\.regression_head\.module_list\.(\d)\.0\.([01])\.(.*)", r"head.box_outs.\1.\2.\3"),
-    (r"head\.regression_head\.module_list\.(\d)\.1\.(.*)", r"head.box_outs.\1.3.\2"),
+    (r"head\.(class|box)\.module_list\.(\d)\.0\.([01])\.(.*)", r"head.\1_outs.\2.\3.\4"),
+    (r"head\.(class|box)\.module_list\.(\d)\.1\.(.*)", r"head.\1_outs.\2.3.\3"),
 )
 _FACE: _Rules = (
     (r"(base_net|extras)\.(.*)", r"backbone.body.\1.\2"),
-    (r"classification_headers\.(\d)\.([02])\.(.*)", r"head.class_outs.\1.\2.\3"),
-    (r"classification_headers\.(\d)\.(weight|bias)", r"head.class_outs.\1.0.\2"),
-    (r"regression_headers\.(\d)\.([02])\.(.*)", r"head.box_outs.\1.\2.\3"),
-    (r"regression_headers\.(\d)\.(weight|bias)", r"head.box_outs.\1.0.\2"),
+    (r"head\.(class|box)\.(\d)\.([02])\.(.*)", r"head.\1_outs.\2.\3.\4"),
+    (r"head\.(class|box)\.(\d)\.(weight|bias)", r"head.\1_outs.\2.0.\3"),
 )
 _PYRAMID: _Rules = (
     (r"(backbone\.body\..*)", r"\1"),
     # torchvision's own older files lack the 0 that a later version of its code put into these names.
     (r"backbone\.fpn\.(inner|layer)_blocks\.(\d)\.(?:0\.)?(weight|bias)", r"neck.pyramid.\1_blocks.\2.0.\3"),
     (r"backbone\.fpn\.extra_blocks\.p([67])\.(.*)", r"neck.coarser.<\1-6>.\2"),
-    (r"head\.classification_head\.cls_logits\.(.*)", r"head.class_out.\1"),
-    (r"head\.regression_head\.bbox_reg\.(.*)", r"head.box_out.\1"),
+    (r"head\.class\.cls_logits\.(.*)", r"head.class_out.\1"),
+    (r"head\.box\.bbox_reg\.(.*)", r"head.box_out.\1"),
 )
 _RETINANET: _Rules = (
     *_PYRAMID,
-    (r"head\.classification_head\.conv\.(\d)\.0\.(.*)", r"head.class_tower.convs.\1.\2"),
-    (r"head\.regression_head\.conv\.(\d)\.0\.(.*)", r"head.box_tower.convs.\1.\2"),
-    (r"head\.classification_head\.conv\.(\d)\.(weight|bias)", r"head.class_tower.convs.<\1//2>.\2"),
-    (r"head\.regression_head\.conv\.(\d)\.(weight|bias)", r"head.box_tower.convs.<\1//2>.\2"),
+    (r"head\.(class|box)\.conv\.(\d)\.0\.(.*)", r"head.\1_tower.convs.\2.\3"),
+    (r"head\.(class|box)\.conv\.(\d)\.(weight|bias)", r"head.\1_tower.convs.<\2//2>.\3"),
 )
 _FCOS: _Rules = (
     *_PYRAMID,
-    (r"head\.regression_head\.bbox_ctrness\.(.*)", r"head.quality_out.\1"),
-    (r"head\.classification_head\.conv\.([0369])\.(.*)", r"head.class_tower.convs.<\1//3>.\2"),
-    (r"head\.regression_head\.conv\.([0369])\.(.*)", r"head.box_tower.convs.<\1//3>.\2"),
-    (r"head\.classification_head\.conv\.(\d+)\.(.*)", r"head.class_tower.norms.<\1//3>.0.\2"),
-    (r"head\.regression_head\.conv\.(\d+)\.(.*)", r"head.box_tower.norms.<\1//3>.0.\2"),
+    (r"head\.box\.bbox_ctrness\.(.*)", r"head.quality_out.\1"),
+    (r"head\.(class|box)\.conv\.([0369])\.(.*)", r"head.\1_tower.convs.<\2//3>.\3"),
+    (r"head\.(class|box)\.conv\.(\d+)\.(.*)", r"head.\1_tower.norms.<\2//3>.0.\3"),
 )
 
 OF_2020 = "head.classification_head.conv.6.weight"
@@ -122,8 +118,11 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _renamed(key: str, rules: _Rules) -> str:
+    ours = key
+    for theirs, word in _WORDS:
+        ours = re.sub(f"^(?:{theirs})", word, ours)
     for pattern, replacement in rules:
-        if match := re.fullmatch(pattern, key):
+        if match := re.fullmatch(pattern, ours):
             return re.sub(r"<(\d+)([-+*/]+)(\d+)(?:\+(\d+))?>", _counted, match.expand(replacement))
     return key
 
@@ -142,10 +141,4 @@ def _download(name: str) -> Mapping[str, Tensor]:
         raise InputError(
             f"weights: torchvision has no weights named {name!r}; for example SSD300_VGG16_Weights.COCO_V1"
         ) from None
-    try:
-        state: Mapping[str, Tensor] = known.get_state_dict(progress=False, check_hash=True)
-    except (URLError, OSError) as error:
-        raise MachineError(
-            f"weights: cannot download {name} ({error}); without network give a file"
-        ) from None
-    return state
+    return published(known, f"weights: {name}")

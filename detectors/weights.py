@@ -14,11 +14,14 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torchvision.models import WeightsEnum
 
-from metrics.errors import InputError
+from metrics.errors import InputError, MachineError
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
 _SHOWN = 5
+_TORCH = (b"PK", b"\x80")
+"""What a file of `torch.save` begins with: a ZIP archive; in its older form a pickle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +32,24 @@ class Difference:
         missing: keys that the module has and the file lacks.
         unexpected: keys that the file has and the module lacks.
         misshapen: ``key: (shape in the file) for (shape in the module)``.
+        retyped: ``key: type in the file for type in the module``, where one is of whole numbers, the other not.
     """
 
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     misshapen: tuple[str, ...]
+    retyped: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.missing or self.unexpected or self.misshapen)
+        return bool(self.missing or self.unexpected or self.misshapen or self.retyped)
 
     def __str__(self) -> str:
-        parts = {"missing": self.missing, "unexpected": self.unexpected, "of another shape": self.misshapen}
+        parts = {
+            "missing": self.missing,
+            "unexpected": self.unexpected,
+            "of another shape": self.misshapen,
+            "of another type": self.retyped,
+        }
         return "; ".join(f"{len(keys)} {what}: {_some(keys)}" for what, keys in parts.items() if keys)
 
 
@@ -87,8 +97,28 @@ def load_state(
     module.load_state_dict(dict(state))
 
 
+def published(weights: WeightsEnum, where: str) -> Mapping[str, Tensor]:
+    """Weights that torchvision publishes, from its cache on this machine or else from the network.
+
+    Args:
+        weights: one of torchvision's.
+        where: said first if it fails: the setting that asked for them.
+
+    Raises:
+        MachineError: they are not in the cache, and there is no network.
+    """
+    try:
+        state: Mapping[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
+    except OSError as error:
+        raise MachineError(
+            f"{where}: cannot be downloaded ({error}); without network fetch "
+            f"{weights.url} elsewhere and give the file"
+        ) from None
+    return state
+
+
 def difference(known: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Difference:
-    """Compare the keys and shapes of a module's state with those of a file."""
+    """Compare the keys, shapes and types of a module's state with those of a file."""
     return Difference(
         missing=tuple(key for key in known if key not in state),
         unexpected=tuple(key for key in state if key not in known),
@@ -97,6 +127,11 @@ def difference(known: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Diff
             for key, tensor in state.items()
             if key in known and tensor.shape != known[key].shape
         ),
+        retyped=tuple(
+            f"{key}: {_type(tensor)} for {_type(known[key])}"
+            for key, tensor in state.items()
+            if key in known and tensor.is_floating_point() != known[key].is_floating_point()
+        ),
     )
 
 
@@ -104,8 +139,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     """Named tensors from a file, on the CPU; nothing in the file is run.
 
     Args:
-        path: safetensors (by its suffix), or what `torch.save` wrote: tensors by name, perhaps under ``state_dict``
-            or the like beside other plain data. The ``module.`` of data-parallel training is dropped.
+        path: safetensors, or what `torch.save` wrote: tensors by name, perhaps under ``state_dict`` or the like
+            beside other plain data. The ``module.`` of data-parallel training is dropped.
 
     Raises:
         InputError: no such file; a Git-LFS pointer; a pickle of anything but plain data; damaged or truncated; no
@@ -123,7 +158,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         raise InputError(
             f"{path}: this is a Git-LFS pointer, not the weights; fetch them with `git lfs pull`"
         )
-    state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    state = _read_torch(path, start) if _is_torch(path, start) else _read_safetensors(path)
     state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
     if broken := [
         key for key, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()
@@ -144,12 +179,22 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         ) from None
 
 
-def _read_torch(path: Path) -> dict[str, Tensor]:
+def _is_torch(path: Path, start: bytes) -> bool:
+    """By the first bytes, whatever the name: safetensors begin with the length of their JSON header."""
+    return start.startswith(_TORCH) or (path.suffix != ".safetensors" and start[8:9] != b"{")
+
+
+def _read_torch(path: Path, start: bytes) -> dict[str, Tensor]:
+    if not start.startswith(_TORCH):
+        raise InputError(
+            f"{path}: damaged, or no file of weights: begins with {start[:16]!r}, and neither safetensors nor what "
+            "torch.save writes does; fetch or save it again"
+        )
     try:
-        with warnings.catch_warnings(
-            action="ignore"
-        ):  # of pickles that torch did not write: it refuses or reads them
-            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        # Warnings: of pickles that torch did not write; it refuses or reads them. An open file has no name by which
+        # torch could take it for something else.
+        with warnings.catch_warnings(action="ignore"), path.open("rb") as file:
+            content: Any = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).split("\n")[0]
         raise InputError(
@@ -166,9 +211,18 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
             content = content[wrapper]
     if not isinstance(content, Mapping):
         raise InputError(f"{path}: expected tensors by name (a state_dict), got {type(content).__name__}")
-    if strangers := [str(key) for key, value in content.items() if not isinstance(value, Tensor)]:
-        raise InputError(f"{path}: expected only tensors, got something else under: {_some(strangers)}")
+    if strangers := [str(key) for key, value in content.items() if not _is_plain(value)]:
+        raise InputError(f"{path}: expected only plain tensors, got something else under: {_some(strangers)}")
     return {str(key): tensor for key, tensor in content.items()}
+
+
+def _is_plain(value: object) -> bool:
+    """Sparse tensors, and those without numbers (meta), are not."""
+    return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
+
+
+def _type(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _some(keys: Collection[str]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
-from urllib.error import URLError
 
 import torch
 from pydantic import Field, field_validator
@@ -17,8 +16,8 @@ from detectors.backbones.classifiers import classifier_features, classifier_name
 from detectors.backbones.mb_tiny import MbTiny
 from detectors.backbones.vgg16_ssd import VGG16ForSSD
 from detectors.config import Config
-from detectors.weights import load_state, load_weights, read_weights
-from metrics.errors import InputError, MachineError
+from detectors.weights import load_state, load_weights, published, read_weights
+from metrics.errors import InputError
 from metrics.registry import UnknownName
 
 Input = Literal["imagenet", "unit", "minus-one-one", "face", "caffe-bgr", "caffe-rgb", "bgr-unit"]
@@ -202,13 +201,7 @@ def _download(name: str, weights: str) -> Mapping[str, Tensor]:
             f"backbone.weights: {name} has no weights named {weights!r}, and there is no such file; "
             f"known: {', '.join(known.__members__)}"
         )
-    try:
-        state: Mapping[str, Tensor] = known[weights].get_state_dict(progress=False, check_hash=True)
-    except (URLError, OSError) as error:
-        raise MachineError(
-            f"backbone.weights: cannot download {weights} of {name} ({error}); without network give a file"
-        ) from None
-    return state
+    return published(known[weights], f"backbone.weights: {weights} of {name}")
 
 
 @torch.no_grad()

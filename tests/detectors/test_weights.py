@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import pickle
 import struct
+from urllib.error import URLError
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from detectors.backbones import BackboneConfig, make_backbone
+from detectors.pretrained import load_detector
 from detectors.registry import VARIANTS
 from detectors.weights import difference, load_weights, read_weights
-from metrics.errors import InputError
+from metrics.errors import InputError, MachineError
 
 
 @pytest.fixture
@@ -172,6 +175,76 @@ def test_fault_row_38_a_file_of_something_else_is_told(tmp_path, content):
     torch.save(content, tmp_path / "w.pt")
     with pytest.raises(InputError, match="expected"):
         read_weights(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize(("named", "written"), [("w.pth", "safetensors"), ("w.safetensors", "torch")])
+def test_what_a_file_is_says_its_content_and_not_its_name(tmp_path, network, state, named, written):
+    save_file(state, tmp_path / named) if written == "safetensors" else torch.save(state, tmp_path / named)
+    load_weights(network, tmp_path / named)
+    assert unchanged(network, state)
+
+
+def test_files_of_older_torch_and_of_half_precision_load(tmp_path, network, state):
+    half = {key: t.half() if t.is_floating_point() else t for key, t in state.items()}
+    torch.save(half, tmp_path / "w.pth", _use_new_zipfile_serialization=False)
+    load_weights(network, tmp_path / "w.pth")
+    for key, tensor in network.state_dict().items():
+        torch.testing.assert_close(tensor, state[key], rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("content", [b"<html>404 not found</html>", b"\x08\x07\x12\x07pytorch" * 9, b"{}"])
+def test_fault_row_38_a_file_of_another_format_is_told_by_how_it_begins(tmp_path, content):
+    (tmp_path / "w.pth").write_bytes(content)
+    with pytest.raises(InputError, match="no file of weights: begins with b") as error:
+        read_weights(tmp_path / "w.pth")
+    assert "run its code" not in str(error.value)
+
+
+@pytest.mark.parametrize("change", [torch.Tensor.to_sparse, lambda t: t.to("meta")])
+def test_fault_row_38_tensors_that_are_not_plain_are_told(tmp_path, network, state, change):
+    state["0.weight"] = change(state["0.weight"])
+    torch.save(state, tmp_path / "w.pth")
+    before = copy_of(network)
+    with pytest.raises(InputError, match=r"expected only plain tensors, got something else under: 0\.weight"):
+        load_weights(network, tmp_path / "w.pth")
+    assert unchanged(network, before)
+
+
+def test_fault_row_38_whole_numbers_for_fractions_are_told(tmp_path, network, state):
+    state["0.weight"] = (state["0.weight"] * 100).to(torch.int8)
+    torch.save(state, tmp_path / "w.pth")
+    before = copy_of(network)
+    with pytest.raises(InputError, match=r"1 of another type: 0\.weight: int8 for float32"):
+        load_weights(network, tmp_path / "w.pth")
+    assert unchanged(network, before)
+
+
+@pytest.mark.parametrize("name", VARIANTS.names())
+def test_fault_row_38_no_variant_is_built_with_weights_of_another(tmp_path, name):
+    """The difference of keys is told, for another variant and for another count of classes."""
+    other = VARIANTS["ssd" if name != "ssd" else "fcos"]
+    own = VARIANTS[name]
+    for number, (variant, classes, text) in enumerate([(other, 3, "missing"), (own, 5, "of another shape")]):
+        path = tmp_path / f"{number}.safetensors"
+        weights = variant.build(variant.config(), classes).state_dict()
+        save_file({key: tensor.contiguous() for key, tensor in weights.items()}, path)
+        with pytest.raises(
+            InputError, match=rf"weights: .*{number}.safetensors: these weights do not fit: .*{text}"
+        ):
+            own.build(own.config(weights=str(path)), 3)
+
+
+def test_weights_that_cannot_be_downloaded_say_where_to_get_them(monkeypatch):
+    def fail(*args, **kwargs):
+        raise URLError("no route to host")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail)
+    with pytest.raises(
+        MachineError, match=r"weights: SSD300.*: cannot be downloaded .*; without network fetch https://"
+    ):
+        load_detector(nn.Identity(), "SSD300_VGG16_Weights.COCO_V1")
+    with pytest.raises(MachineError, match=r"backbone.weights: IMAGENET1K_V1 of resnet18: .*fetch https://"):
+        make_backbone(BackboneConfig(name="resnet18", weights="IMAGENET1K_V1"))
 
 
 def test_a_difference_is_false_when_all_fits(network):
