@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from bench.folders import digest
 from bench.progress import Progress
 from metrics.compare import groups_from_csv
-from metrics.errors import InputError
+from metrics.errors import InputError, InputWarning
 from reports.comparison import Comparison, Terms
 from reports.html import write_comparison
 from reports.results import RunFolder
@@ -124,19 +125,15 @@ def require_same_truth(runs: Sequence[RunFolder]) -> None:
 
 def images_of_runs(runs: Sequence[RunFolder]) -> Images | None:
     """Pictures from the data set that one of the runs was made on, where it can still be opened and is the same."""
-    from bench import toml
-    from bench.data.opening import open_dataset
-    from bench.run import images_of
+    from bench.run import evaluated_split, images_of
 
-    for run in runs:
-        try:
-            data = toml.read(run.path / "config.toml")["data"]
-            dataset = open_dataset(data.pop("path"), data.pop("format"), **data)
-            split = dataset.splits[run.result.data.split]
-            if split.truth.fingerprint == run.result.data.fingerprint:
-                return images_of(split)
-        except (InputError, KeyError, TypeError, OSError):
-            continue
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputWarning)  # the run told them
+        for run in runs:
+            try:
+                return images_of(evaluated_split(run))
+            except (InputError, KeyError, TypeError, OSError):
+                continue
     return None
 
 

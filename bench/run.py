@@ -188,6 +188,23 @@ def predictor_of(run: RunFolder) -> Predictor:
     )
 
 
+def evaluated_split(run: RunFolder) -> Split:
+    """The images that a finished run was evaluated on, and their truth.
+
+    Raises:
+        InputError: they cannot be found, or they or their truth have changed since.
+    """
+    saved = toml.read(run.path / "config.toml")["data"]
+    data = {name: None if value == "none" else value for name, value in saved.items()}
+    split = open_dataset(data.pop("path"), data.pop("format"), **data).splits[run.result.data.split]
+    if split.truth.fingerprint != run.result.data.fingerprint:
+        raise InputError(
+            f"{run.path}: its {run.result.data.split} images have changed since the run "
+            f"({split.truth.fingerprint[:10]} now, {run.result.data.fingerprint[:10]} then); run again"
+        )
+    return split
+
+
 def images_of(split: Split) -> Callable[[Any], NDArray[np.uint8]]:
     """From an image's id to its pixels, (H, W, 3) uint8 RGB."""
     places = {image_id: index for index, image_id in enumerate(split.truth.catalog.image_ids)}

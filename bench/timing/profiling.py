@@ -17,10 +17,11 @@ import torch
 from bench.comparison import require_same_truth
 from bench.folders import digest
 from bench.progress import Progress
+from bench.run import evaluated_split
 from bench.timing import conditions
 from bench.timing.process import Event, Job, Killed, launch
 from bench.timing.schedule import Protocol
-from bench.timing.subject import MOST_IMAGES, images_of_run
+from bench.timing.subject import MOST_IMAGES
 from bench.train import pick_device
 from metrics.errors import InputError, InputWarning
 from reports import shown
@@ -158,7 +159,7 @@ class _Session:
         return timings
 
     def _inspect_all(self) -> list[Inspected]:
-        images = min(len(images_of_run(self.runs[0])), MOST_IMAGES)
+        images = min(len(evaluated_split(self.runs[0])), MOST_IMAGES)
         found = []
         with self.progress.stage("inspecting", len(self.runs) * images) as stage:
             for number, run in enumerate(self.runs):

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench import toml
-from bench.data.opening import open_dataset
 from bench.data.types import Split
 from bench.loader import ImageConfig
-from bench.run import predictor_of
+from bench.run import evaluated_split, predictor_of
 from detectors.types import Predictor
-from metrics.errors import InputError
 from reports.results import RunFolder
 
 MOST_IMAGES = 100
@@ -64,25 +60,7 @@ def make_ready(run: RunFolder, device: torch.device) -> Timed:
     settings = run.result.config
     image = ImageConfig.model_validate(settings["image"]) if "image" in settings else None
     precision = settings.get("train", {}).get("precision", "no")
-    return Timed(run, predictor, images_of_run(run), image, device, precision)
-
-
-def images_of_run(run: RunFolder) -> Split:
-    """The images that a run was evaluated on.
-
-    Raises:
-        InputError: they cannot be found, or they or their truth have changed since.
-    """
-    file = run.path / "config.toml"
-    data: dict[str, Any] = toml.read(file)["data"]
-    data = {name: None if value == "none" else value for name, value in data.items()}
-    split = open_dataset(data.pop("path"), data.pop("format"), **data).splits[run.result.data.split]
-    if split.truth.fingerprint != run.result.data.fingerprint:
-        raise InputError(
-            f"{run.path}: its {run.result.data.split} images have changed since the run "
-            f"({split.truth.fingerprint[:10]} now, {run.result.data.fingerprint[:10]} then); run again"
-        )
-    return split
+    return Timed(run, predictor, evaluated_split(run), image, device, precision)
 
 
 def chosen_images(count: int) -> list[int]:

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections import namedtuple
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,11 +16,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from tiny_runs import tiny_config
+from tiny_data import Picture, write_coco
+from tiny_runs import tiny_config, tiny_sets
 
 from bench import folders, toml
 from bench import run as run_module
 from bench.checkpoint import save_weights
+from bench.comparison import images_of_runs
 from bench.config import resolve
 from bench.folders import digest, slug, whole
 from bench.predict import predict
@@ -88,6 +91,19 @@ def test_the_same_cause_is_not_done_twice(done):
     again = run(tiny_config(evaluate__save_candidates=True), done.path.parent)
     assert again.path == done.path
     assert (again.path / "result.json").stat().st_mtime_ns == before
+
+
+def test_the_pictures_of_a_finished_run_are_found_again(tmp_path):
+    pictures = [Picture(f"p{k}") for k in range(12)]
+    write_coco(tmp_path / "mine.json", pictures)
+    own = [name for name in tiny_sets(train__epochs=1) if not name.startswith("data.")]
+    config = resolve("ssd", data=str(tmp_path / "mine.json"), sets=own)
+    done = run(config, tmp_path / "runs", circumstances=Circumstances(page=False))
+    images = images_of_runs([done])
+    assert images is not None
+    for image, name in zip(done.truth.catalog.image_ids, done.truth.catalog.file_names, strict=True):
+        (picture,) = [p for p in pictures if p.name == Path(name).stem]
+        assert np.array_equal(images(image), picture.pixels())
 
 
 def test_a_compiled_run_finds_the_same_and_is_timed_compiled(done, tmp_path, monkeypatch):
