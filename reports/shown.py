@@ -120,6 +120,27 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def milliseconds(value: float | None) -> str:
+    """Three digits that count, and their unit: ``0.82 ms``, ``16.2 ms``, ``1 240 ms``."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    return f"{significant(value)} ms"
+
+
+def significant(value: float | None) -> str:
+    """Three digits that count before and after the point: ``0.82``, ``16.2``, ``1 240``."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if value >= 100:
+        return count(value)
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def size(bytes_: float | None) -> str:
+    """``918 MB``; a megabyte is 10**6 bytes."""
+    return MISSING if bytes_ is None or not math.isfinite(bytes_) else f"{big(bytes_)}B"
+
+
 def moment(when: datetime | None) -> str:
     """``2026-03-01 14:05 UTC``."""
     return MISSING if when is None else when.strftime("%Y-%m-%d %H:%M UTC")

@@ -128,6 +128,8 @@ def stage_times(samples: pd.DataFrame) -> tuple[StageTimes, ...]:
                 median_high_ms=high,
                 quartile_low_ms=first,
                 quartile_high_ms=third,
+                whisker_low_ms=quantile(ms, 0.01),
+                whisker_high_ms=quantile(ms, 0.99),
                 outliers=int((ms > third + 3 * (third - first)).sum()),
             )
         )

@@ -163,6 +163,9 @@ class StageTimes(Part):
     median_high_ms: Measured = None
     quartile_low_ms: float
     quartile_high_ms: float
+    whisker_low_ms: float
+    """What 99 of 100 samples exceed, and what they do not: where these lie, not where others would."""
+    whisker_high_ms: float
     outliers: int = Field(ge=0)
     """Samples more than three interquartile ranges above the upper quartile."""
 

@@ -66,6 +66,13 @@ def test_numbers():
         "12 min 5 s",
         "3 h 20 min",
     ]
+    assert [shown.milliseconds(ms) for ms in (0.816, 16.23, 1240.4, math.nan)] == [
+        "0.82 ms",
+        "16.2 ms",
+        "1\u202f240 ms",
+        "–",
+    ]
+    assert [shown.size(number) for number in (918e6, None)] == ["918 MB", "–"]
     assert shown.listed(["a", "b", "c"]) == "a, b and c"
     assert shown.listed(list("abcdefgh"), most=2) == "a, b and 6 more"
     assert shown.plural(1, "class", "classes") + shown.plural(2, "class", "classes") == "1 class2 classes"

@@ -1,0 +1,56 @@
+"""Speed as cells of tables: of the leaderboard, and percentiles wherever they stand."""
+
+from __future__ import annotations
+
+from reports import shown
+from reports.page import Cell, Column
+from reports.speed import Speed, best_rate
+from reports.timings import StageTimes
+
+
+def leaderboard_columns(speed: Speed) -> tuple[Column, ...]:
+    """Headings of what `leaderboard_cells` gives; none where no model's timing counts."""
+    if not speed.known:
+        return ()
+    titles = ("p50, ms", "p99, ms", "Images/s", "Memory")
+    machine = (Column("Timed on"),) if len(speed.machines) > 1 else ()
+    return (*(Column(title, numeric=True) for title in titles), *machine)
+
+
+def leaderboard_cells(speed: Speed, model: int) -> list[Cell]:
+    """Latency of single images, the most images a second, and memory for single images, of one model."""
+    if not speed.known:
+        return []
+    timed, several = speed.models[model], len(speed.machines) > 1
+    if timed is None:
+        return [Cell(shown.MISSING)] * (4 + several)
+    low, high = timed.ends_ms
+    rate = best_rate(timed)
+    single = next((run for run in timed.timing.batches if run.batch == 1), None)
+    last = percentile_cell(timed.whole, 0.99)
+    cells = [
+        Cell(
+            shown.significant(timed.median_ms),
+            timed.median_ms,
+            note=f"[{shown.significant(low)}, {shown.significant(high)}]" + ", noisy" * timed.timing.noisy,
+        ),
+        last,
+        Cell(
+            shown.significant(rate.images_per_second if rate else None),
+            rate.images_per_second if rate else None,
+            note=f"in batches of {rate.batch}" if rate else "",
+        ),
+        Cell(shown.size(single.memory_bytes if single else None), single.memory_bytes if single else None),
+    ]
+    return [*cells, Cell(shown.literal(timed.timing.machine.name))] if several else cells
+
+
+def percentile_cell(times: StageTimes | None, p: float) -> Cell:
+    """A percentile with its distribution-free interval, or how many samples are missing to know it."""
+    if times is None:
+        return Cell(shown.MISSING)
+    one = times.percentile(p)
+    if one.value_ms is None:
+        return Cell(shown.MISSING, note=f"n={times.samples} < {one.least}: not estimable")
+    low, high = (shown.significant(end) if end is not None else "?" for end in (one.low_ms, one.high_ms))
+    return Cell(shown.significant(one.value_ms), one.value_ms, note=f"[{low}, {high}]")
