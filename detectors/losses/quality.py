@@ -38,7 +38,7 @@ class CenternessLoss:
 
 
 class IoULoss:
-    """Quality is the IoU of the decoded box with its object (Wu et al. 2020, IoU-aware RetinaNet, section 3.2)."""
+    """Quality is the IoU of the decoded box with its object (Wu et al. 2020, IoU-aware RetinaNet)."""
 
     def __call__(self, logits: Tensor, found: Tensor, boxes: Tensor, priors: Tensor) -> Tensor:
         """See `QualityLoss`."""

@@ -14,9 +14,9 @@ from detectors.losses.classification import FocalLoss
 from detectors.losses.quality import Quality, quality_loss
 from detectors.nms import NMSConfig
 from detectors.priors import GridPriors, points
+from detectors.pyramid import FocalConfig, PyramidConfig, pyramid_detector
 from detectors.registry import variant
 from detectors.space import Choice, Range
-from detectors.variants._pyramid import FocalConfig, PyramidConfig, pyramid_detector
 
 
 class FCOSConfig(PyramidConfig):

@@ -15,9 +15,9 @@ from detectors.losses.classification import QualityFocalLoss
 from detectors.losses.distribution import DistributionFocalLoss, SumOfLosses
 from detectors.nms import NMSConfig
 from detectors.priors import GridPriors, points
+from detectors.pyramid import PyramidConfig, pyramid_detector
 from detectors.registry import variant
 from detectors.space import Choice, Range
-from detectors.variants._pyramid import PyramidConfig, pyramid_detector
 
 
 class GFLConfig(PyramidConfig):

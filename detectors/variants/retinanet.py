@@ -16,9 +16,9 @@ from detectors.losses.box import BoxLossName, box_loss
 from detectors.losses.classification import FocalLoss
 from detectors.nms import NMSConfig
 from detectors.priors import GridPriors, Sizes, octave_anchors
+from detectors.pyramid import FocalConfig, PyramidConfig, pyramid_detector
 from detectors.registry import variant
 from detectors.space import Choice, Range
-from detectors.variants._pyramid import FocalConfig, PyramidConfig, pyramid_detector
 
 
 class RetinaNetConfig(PyramidConfig):

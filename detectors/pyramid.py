@@ -1,4 +1,4 @@
-"""What the variants with one kind of head over a feature pyramid share: settings, and how their parts meet."""
+"""Dense detectors with one kind of head over a feature pyramid: their settings, and how their parts are put together."""
 
 from __future__ import annotations
 
