@@ -255,6 +255,11 @@ class Comparison:
         return [scored for model in self.scored for scored in model]
 
     @property
+    def resamples(self) -> int:
+        """How often the images are resampled; 0 for not at all."""
+        return self.terms.resamples
+
+    @property
     def folders(self) -> list[RunFolder]:
         """Of all runs, model by model; cut to the images that are compared."""
         return [scored.run for scored in self.runs]
@@ -270,14 +275,21 @@ class Comparison:
         if self.statistics is None:
             return self.dots_said
         bars = f"Bars are {self.statistics.method.confidence:.0%} intervals."
-        return f"{bars} {self.dots_said}".strip()
+        few = self.too_few or any(row.too_few for row in self.statistics.class_values)
+        pale = " Pale ones are a hint at most: too few images or objects." * few
+        return f"{bars}{pale} {self.dots_said}".strip()
+
+    @property
+    def too_few(self) -> bool:
+        """Whether there are too few images, groups or objects to say anything of other images."""
+        return self.statistics is not None and any(row.too_few for row in self.statistics.leaderboard)
 
     @property
     def bands_said(self) -> str:
         """What the shade around a figure's lines is; empty where it has none."""
         if self.statistics is None:
             return ""
-        return f"Shades are {self.statistics.method.confidence:.0%} intervals, each point for itself."
+        return f"Shades are {self.statistics.method.confidence:.0%} intervals, each point for itself{', of too few images: a hint at most' * self.too_few}."
 
     @property
     def dots_said(self) -> str:

@@ -38,6 +38,7 @@ class Standing:
         letters: two models share a letter exactly where neither beats the other.
         tied_with_best: whether the best model by this measure does not beat it; true of the best.
         higher_is_better: of the measure.
+        too_few: whether there are too few images, groups or objects for the interval to be more than a hint.
     """
 
     model: str
@@ -57,6 +58,7 @@ class Standing:
     letters: str
     tied_with_best: bool
     higher_is_better: bool
+    too_few: bool
 
 
 @dataclass(frozen=True, slots=True)

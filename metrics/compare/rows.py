@@ -78,6 +78,7 @@ class Rows:
                     letters=letter[model],
                     tied_with_best=frozenset((order[0], model)) not in beaten,
                     higher_is_better=higher,
+                    too_few=self.too_few,
                 )
             )
         return rows

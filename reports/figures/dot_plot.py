@@ -25,6 +25,7 @@ def dot_plot(
     axis: str,
     said: bool = False,
     intervals: Sequence[NDArray[np.float64]] | None = None,
+    pale: Sequence[NDArray[np.bool_]] | None = None,
     zero: bool = False,
 ) -> Figure:
     """Values of several models in rows, from a common axis in points.
@@ -39,6 +40,7 @@ def dot_plot(
         axis: what is on the axis.
         said: write each mean beside its dot; for one dot a row.
         intervals: for each model (R, 2) low and high, drawn as bars; NaN is not drawn.
+        pale: for each model (R,) whether an interval is but a hint, and drawn so.
         zero: draw the line of no difference.
     """
     models = len(labels)
@@ -60,7 +62,13 @@ def dot_plot(
             its, seeds = colour(number), 100 * values[number]
             if intervals is not None:
                 low, high = 100 * intervals[number].T
-                ax.hlines(at, low, high, color=its, linewidth=2.2, alpha=0.75, gid=f"series-{number}")
+                hint = np.zeros(len(rows), np.bool_) if pale is None else pale[number]
+                for kept, width, alpha in ((~hint, 2.2, 0.75), (hint, 1.4, 0.3)):
+                    if kept.any():
+                        ax.hlines(
+                            at[kept], low[kept], high[kept], color=its, linewidth=width, alpha=alpha,
+                            gid=f"series-{number}",
+                        )  # fmt: skip
             if seeds.shape[1] > 1:
                 ax.plot(
                     seeds.ravel(), np.repeat(at, seeds.shape[1]), "o", color=its, markersize=4,

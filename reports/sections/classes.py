@@ -6,6 +6,7 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reports import shown
 from reports.comparison import Comparison, Floats, mean
@@ -73,6 +74,7 @@ def _class_figure(comparison: Comparison, values: list[Floats], present: np.ndar
     drawing = dot_plot(
         "classes-ap", title, _finding(comparison, values, present), [comparison.classes[at] for at in drawn],
         comparison.labels, [rows[drawn] for rows in values], "AP (points of 100)", intervals=_intervals(comparison, drawn),
+        pale=_pale(comparison, drawn),
     )  # fmt: skip
     return replace(drawing, caption=comparison.marks_said)
 
@@ -109,6 +111,15 @@ def _intervals(comparison: Comparison, drawn: np.ndarray) -> list[Floats] | None
     }
     names = comparison.truth.catalog.classes
     return [np.array([ends[model.label, names[at]] for at in drawn]) for model in comparison.models]
+
+
+def _pale(comparison: Comparison, drawn: np.ndarray) -> list[NDArray[np.bool_]] | None:
+    """For each model (R,), whether a class that is drawn has too few objects to say anything."""
+    if comparison.statistics is None:
+        return None
+    few = {(row.model, row.class_name): row.too_few for row in comparison.statistics.class_values}
+    names = comparison.truth.catalog.classes
+    return [np.array([few[model.label, names[at]] for at in drawn], np.bool_) for model in comparison.models]
 
 
 def _decided(comparison: Comparison) -> dict[str, str]:

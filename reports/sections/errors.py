@@ -101,6 +101,7 @@ def _costs(comparison: Comparison) -> Figure:
     return dot_plot(
         "error-costs", "What each kind of error costs in AP50", finding, TYPES, comparison.labels, values,
         "AP50 (points of 100) that mending would bring", intervals=_cost_intervals(comparison), zero=True,
+        pale=[np.full(len(TYPES), comparison.too_few)] * len(comparison.models),
     )  # fmt: skip
 
 

@@ -41,6 +41,7 @@ def section(comparison: Comparison) -> Section:
     figure = dot_plot(
         "ap", f"AP on the {shown.literal(comparison.data.split)} images", brief(comparison), rows, rows, list(ranked),
         "AP (points of 100)", said=True, intervals=bars,
+        pale=[np.full(len(rows), comparison.too_few)] * len(rows),
     )  # fmt: skip
     warnings = _warnings(comparison)
     return Section(

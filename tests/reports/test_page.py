@@ -356,6 +356,41 @@ def test_fault_row_36_two_equal_models_share_the_lead(tmp_path, no_drawing):
     assert "one and two share the highest AP" in words(part(parsed(page), "verdict"))
 
 
+def test_fault_row_36_the_very_same_detections_are_tied_however_many_images(tmp_path, no_drawing):
+    truth = truth_of(64, ["a", "b"])
+    found = found_in(truth, 0.7, 0)
+    runs = [run_in(tmp_path, truth, name, 0.7, found=found) for name in ("one", "two")]
+    page = write_report(runs, tmp_path / "out")
+    tree = parsed(page)
+    assert "No difference is decisive." in words(part(tree, "verdict"))
+    (pair,) = cells(tree, "pairs-table")
+    assert pair[1:3] == ["0.0 [0.0, 0.0]", "[0.0, 0.0]"]
+    assert (pair[3], pair[-1]) == ("1.000", "tied")
+    assert [row[2] for row in cells(tree, "leaderboard")] == ["a", "a"]
+    assert not pd.read_csv(page.parent / "pairwise.csv")["decisive"].any()
+    assert not every(part(tree, "pairs"), "strong")
+
+
+def test_fault_row_34_intervals_of_too_little_are_pale_and_said_to_be_a_hint(runs, page, tmp_path, no_pixels):
+    tree = parsed(page)  # of 16 images
+    figure = next(one for one in every(tree, "figure") if one.get("id") == "figure-ap")
+    assert "Pale ones are a hint at most: too few images or objects." in words(figure)
+    assert "of too few images: a hint at most" in words(part(tree, "curves"))
+    opacity = r"stroke-opacity: ([\d.]+)"
+    bars = {
+        float(found[1])
+        for path in figure.iter()
+        if (found := re.search(opacity, path.get("style") or "")) and path.get("clip-path")
+    }
+    assert bars == {0.3}
+    assert pd.read_csv(page.parent / "standings.csv")["too_few"].all()
+    one = truth_of(1, ["only"], seed=1)
+    alone = parsed(write_report([run_in(tmp_path, one, "ssd", 0.7)], tmp_path / "out"))
+    # Of one image nothing is known of others: no interval at all.
+    assert "[" not in cells(alone, "leaderboard")[0][1]
+    assert pd.read_csv(tmp_path / "out" / "standings.csv")["ci_low"].isna().all()
+
+
 def test_budgets_that_differ_are_said_and_equal_ones_too(runs, page, tmp_path, no_drawing):
     assert "All models were given the same budget" in words(part(parsed(page), "budget"))
     truth = runs[0].truth
