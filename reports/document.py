@@ -26,7 +26,9 @@ from reports.sections import (
     data,
     errors,
     gallery,
+    latency,
     pairs,
+    pareto,
     reproducibility,
     slices,
     thresholds,
@@ -34,6 +36,7 @@ from reports.sections import (
     tuning,
     verdict,
 )
+from reports.speed import Speed, speed_of
 from reports.studies import StudyFolder
 
 
@@ -49,10 +52,11 @@ def compose(
     comparison: Comparison, *, title: str, max_bytes: int, studies: Sequence[StudyFolder] = ()
 ) -> Document:
     """The report of a comparison; arguments as in `reports.html.write_comparison`."""
-    sliced = slices.slices_of(comparison)
+    sliced, speed = slices.slices_of(comparison), speed_of(comparison)
     before = [
-        verdict.section(comparison),
+        verdict.section(comparison, speed),
         pairs.section(comparison),
+        pareto.section(comparison, speed),
         curves.section(comparison),
         thresholds.section(comparison),
         classes.section(comparison),
@@ -63,26 +67,28 @@ def compose(
     after = [
         tuning.section(studies),
         training.section(comparison),
+        latency.section(comparison, speed),
         data.section(comparison),
         budget.section(comparison),
         reproducibility.section(comparison),
     ]
     # The gallery gets what the rest leaves, less a little for what its own headings and method take.
-    bare = _page(comparison, title, _kept([*before, *after]))
+    bare = _page(comparison, speed, title, _kept([*before, *after]))
     room = max_bytes - len(bare.encode()) - 20_000
     sections = _kept([*before, gallery.section(comparison, room), *after])
-    return Document(_page(comparison, title, sections), dict(_files(comparison, sections, sliced)))
+    files = dict(_files(comparison, sections, sliced, speed))
+    return Document(_page(comparison, speed, title, sections), files)
 
 
 def _kept(sections: Sequence[Section | None]) -> list[Section]:
     return [section for section in sections if section is not None]
 
 
-def _page(comparison: Comparison, title: str, sections: Sequence[Section]) -> str:
+def _page(comparison: Comparison, speed: Speed, title: str, sections: Sequence[Section]) -> str:
     context: dict[str, Any] = {
         "title": shown.literal(title) or f"Detectors on {shown.literal(comparison.data.name)}",
         "facts": _facts(comparison),
-        "badges": _badges(comparison),
+        "badges": _badges(comparison, speed),
         "models": [_legend(number, label) for number, label in enumerate(comparison.labels)],
         "sections": sections,
         "payload": html.json_block({"thresholds": thresholds.payload(comparison)}),
@@ -93,7 +99,7 @@ def _page(comparison: Comparison, title: str, sections: Sequence[Section]) -> st
 
 
 def _files(
-    comparison: Comparison, sections: Sequence[Section], sliced: slices.Slices
+    comparison: Comparison, sections: Sequence[Section], sliced: slices.Slices, speed: Speed
 ) -> Iterator[tuple[str, bytes | str]]:
     scored = comparison.runs
     folders, evaluations = [each.run for each in scored], [each.evaluation for each in scored]
@@ -114,6 +120,9 @@ def _files(
     if len(bins):
         yield "reliability.csv", to_csv(bins)
     yield "images.csv", to_csv(_images(comparison))
+    if speed.known:
+        yield "timings.csv", to_csv(latency.rows(comparison, speed))
+        yield "pareto.csv", to_csv(pareto.rows(comparison, speed))
     histories = training.history_csv(comparison)
     if histories:
         yield "training.csv", histories
@@ -260,7 +269,7 @@ def _facts(comparison: Comparison) -> list[str]:
     ]
 
 
-def _badges(comparison: Comparison) -> list[Badge]:
+def _badges(comparison: Comparison, speed: Speed) -> list[Badge]:
     results = comparison.results
     machines = {(result.environment.device, result.environment.cpu) for result in results}
     badges = []
@@ -274,6 +283,10 @@ def _badges(comparison: Comparison) -> list[Badge]:
         badges.append(Badge("dirty git", "made by code that is in no commit", "warn"))
     if comparison.terms.images == "intersection" and comparison.notes:
         badges.append(Badge("part of the images", "those whose truth all runs share", "warn"))
-    if len(machines) > 1:
+    if len(machines) > 1 or len(speed.machines) > 1:
         badges.append(Badge("mixed hardware", "times cannot be compared", "warn"))
+    if any(timed.timing.noisy for timed in speed.known):
+        badges.append(Badge("noisy", "the same image took times that differ much", "warn"))
+    if speed.left_out:
+        badges.append(Badge("invalid timing", "left out, with the reason", "warn"))
     return badges

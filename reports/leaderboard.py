@@ -14,6 +14,7 @@ from reports.csv import to_csv
 from reports.files import write_whole
 from reports.models import group_models
 from reports.results import RunFolder
+from reports.timings import Timing, load_timing
 
 METRICS_COLUMNS = (
     "run_id", "model_id", "seed", "dataset", "split", "domain", "slice_axis", "slice_value", "class_id", "class_name",
@@ -24,7 +25,7 @@ METRICS_COLUMNS = (
 
 
 def leaderboard(runs: Sequence[RunFolder]) -> pd.DataFrame:
-    """One row per run: who it is, COCO's twelve numbers, what it cost.
+    """One row per run: who it is, COCO's twelve numbers, what it cost, and how fast it is where it was timed.
 
     Sorted by ``ap``, best first, NaN last, ties by name; ``rank`` says so aloud. Numbers are fractions, and NaN where
     a measure is not defined (no object of that size).
@@ -48,18 +49,46 @@ def leaderboard(runs: Sequence[RunFolder]) -> pd.DataFrame:
                 "total_seconds": result.budget.total_seconds,
                 "parameters": result.budget.parameters,
                 "trials": result.budget.trials,
+                **_speed(load_timing(run.path)),
                 "device": result.environment.device,
                 "status": result.status,
             }
         )
     frame = pd.DataFrame(rows)
-    whole = ("seed", "images_seen", "parameters", "trials")
-    measured = (*COCO_NAMES, "epochs", "train_seconds", "total_seconds")
+    whole = ("seed", "images_seen", "parameters", "trials", "peak_memory_bytes", "flops")
+    times = (
+        "latency_p50_ms",
+        "latency_p50_low_ms",
+        "latency_p50_high_ms",
+        "latency_p99_ms",
+        "images_per_second",
+    )
+    measured = (*COCO_NAMES, "epochs", "train_seconds", "total_seconds", *times)
     frame = frame.astype(dict.fromkeys(whole, "Int64") | dict.fromkeys(measured, "float64"))
     frame = frame.sort_values("run_id", kind="stable")
     frame = frame.sort_values("ap", ascending=False, na_position="last", kind="stable", ignore_index=True)
     frame.insert(0, "rank", range(1, len(frame) + 1))
     return frame
+
+
+def _speed(timing: Timing | None) -> dict[str, float | str | None]:
+    """Single images from file to detections, the most images a second, memory; all empty where nothing counts."""
+    counts = timing is not None and not timing.invalid
+    whole = timing.headline if timing is not None and counts else None
+    batches = timing.batches if timing is not None and counts else ()
+    rates = [run.images_per_second for run in batches if run.images_per_second is not None]
+    memory = [run.memory_bytes for run in batches if run.batch == 1]
+    return {
+        "latency_p50_ms": whole.percentile(0.5).value_ms if whole else None,
+        "latency_p50_low_ms": whole.median_low_ms if whole else None,
+        "latency_p50_high_ms": whole.median_high_ms if whole else None,
+        "latency_p99_ms": whole.percentile(0.99).value_ms if whole else None,
+        "images_per_second": max(rates, default=None),
+        "peak_memory_bytes": memory[0] if memory else None,
+        "flops": timing.subject.flops if timing is not None else None,
+        "hardware": timing.machine.fingerprint if timing is not None else None,
+        "timing": None if timing is None else "valid" if counts else "invalid",
+    }
 
 
 def metrics_rows(run: RunFolder, evaluation: Evaluation, model: str = "") -> pd.DataFrame:

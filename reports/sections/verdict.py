@@ -12,6 +12,8 @@ from reports.comparison import Comparison, mean
 from reports.figures.dot_plot import dot_plot
 from reports.figures.lines import Axes, lines
 from reports.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.speed import Speed, sentence
+from reports.speed_cells import leaderboard_cells, leaderboard_columns
 from reports.verdicts import brief, verdict
 
 COLUMNS = (
@@ -26,7 +28,7 @@ COLUMNS = (
 """Short names and headings of the leaderboard; oLRP, of which less is better, is in the section on errors."""
 
 
-def section(comparison: Comparison) -> Section:
+def section(comparison: Comparison, speed: Speed) -> Section:
     """The verdict and the leaderboard."""
     values = comparison.headline("ap")
     rows = comparison.labels
@@ -47,9 +49,9 @@ def section(comparison: Comparison) -> Section:
     return Section(
         "verdict",
         "Verdict" if len(rows) > 1 else "Result",
-        verdict(comparison),
+        " ".join(filter(None, (verdict(comparison), sentence(comparison, speed)))),
         figures=(replace(figure, caption=comparison.marks_said), _by_iou(comparison)),
-        tables=(_leaderboard(comparison),),
+        tables=(_leaderboard(comparison, speed),),
         warnings=warnings,
         template="facts.html",
         extra={"facts": [note for note in _notes(comparison) if note not in warnings]},
@@ -149,7 +151,7 @@ def _same(written: float | None, measured: float) -> bool:
     return abs(written - measured) < 1e-6
 
 
-def _leaderboard(comparison: Comparison) -> Table:
+def _leaderboard(comparison: Comparison, speed: Speed) -> Table:
     headline = {name: comparison.headline(name) for name, _ in COLUMNS}
     best = {
         name: max((mean(seeds) for seeds in values), default=math.nan) for name, values in headline.items()
@@ -185,6 +187,7 @@ def _leaderboard(comparison: Comparison) -> Table:
         trained = [result.budget.train_seconds for result in model.results]
         known = [seconds for seconds in trained if seconds is not None]
         seconds = sum(known) / len(known) if known else None
+        cells += leaderboard_cells(speed, at)
         cells.append(Cell(shown.big(budget.parameters), budget.parameters))
         cells.append(Cell(shown.duration(seconds), seconds))
         rows.append(Row(tuple(cells), series=at))
@@ -194,6 +197,7 @@ def _leaderboard(comparison: Comparison) -> Table:
         Column("Model"),
         *standing_columns,
         *(Column(title, numeric=True) for _, title in COLUMNS),
+        *leaderboard_columns(speed),
         Column("Parameters", numeric=True),
         Column("Training", numeric=True),
     )
