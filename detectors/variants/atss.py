@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field
@@ -14,7 +15,7 @@ from detectors.losses.box import BoxLossName, box_loss
 from detectors.losses.classification import FocalLoss
 from detectors.losses.quality import Quality, quality_loss
 from detectors.nms import NMSConfig
-from detectors.priors import GridPriors, octave_anchors
+from detectors.priors import GridPriors, Sizes, octave_anchors
 from detectors.pyramid import FocalConfig, PyramidConfig, pyramid_detector
 from detectors.registry import variant
 from detectors.space import Choice, Range
@@ -28,6 +29,9 @@ class ATSSConfig(PyramidConfig):
     focal: FocalConfig = FocalConfig()
     anchor_scale: Annotated[float, Field(gt=0), Range(2, 10)] = 4.0
     """Side of each level's one square, in strides."""
+    shapes: Sizes = ()
+    """Widths and heights in pixels of each level's priors, as many at every level, instead of that square: for example
+    what `bench anchors` finds."""
     closest: Annotated[int, Field(ge=2), Choice(5, 9, 15)] = 9
     """Candidates of each object and level."""
     box_loss: Annotated[BoxLossName, Choice("giou", "ciou", "diou")] = "giou"
@@ -48,14 +52,10 @@ class ATSSConfig(PyramidConfig):
 )
 def build(config: ATSSConfig, num_classes: int) -> DenseDetector:
     """ATSS: one prior a cell, and each object sets its own threshold for which of them must find it."""
-
-    def priors(strides: Sequence[int]) -> GridPriors:
-        return GridPriors(octave_anchors(strides, config.anchor_scale, octaves=1, ratios=[1.0]), strides)
-
     return pyramid_detector(
         config,
         num_classes,
-        priors,
+        partial(make_priors, config),
         assigner=ATSSAssigner(config.closest),
         coder=DeltaCoder(centre=0.1, size=0.2),
         class_loss=FocalLoss(config.focal.alpha, config.focal.gamma),
@@ -66,5 +66,6 @@ def build(config: ATSSConfig, num_classes: int) -> DenseDetector:
 
 
 def make_priors(config: ATSSConfig, strides: Sequence[int]) -> GridPriors:
-    """The squares that the settings describe, one a level, for levels of these strides."""
-    return GridPriors(octave_anchors(strides, config.anchor_scale, octaves=1, ratios=[1.0]), strides)
+    """The priors that the settings describe, for levels of these strides."""
+    rule = octave_anchors(strides, config.anchor_scale, octaves=1, ratios=[1.0])
+    return GridPriors(config.shapes or rule, strides)
