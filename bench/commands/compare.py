@@ -98,6 +98,7 @@ def command(
     from bench.progress import Progress
     from metrics.compare import parse_limit
     from reports.comparison import Terms
+    from reports.shown import literal
     from reports.studies import StudyFolder
 
     studies = [StudyFolder.open(path) for path in study or ()]
@@ -118,7 +119,7 @@ def command(
     )
     show_results(comparison.folders, page)
     for note in comparison.notes:
-        print(f"note: {note}")
+        print(f"note: {literal(note)}")
     for unused in comparison.unused_columns:
         warnings.warn(unused, InputWarning, stacklevel=1)
     judge(comparison.rulings, strict)
@@ -137,8 +138,10 @@ def judge(rulings: list[Ruling], strict: bool) -> None:
     Raises:
         RegressionError: a model is worse than is allowed.
     """
+    from reports.shown import literal
+
     for ruling in rulings:
-        print(ruling)
+        print(literal(str(ruling)))
     regressed = [str(ruling.limit) for ruling in rulings if ruling.state == "regressed"]
     if regressed:
         named = ", ".join(dict.fromkeys(regressed))
