@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from detectors.assigners import adaptive
-from detectors.assigners.overlap import OverlapAssigner
+from detectors.assigners.overlap import Forced, OverlapAssigner
 from detectors.coders import DeltaCoder
 from detectors.dense import DenseDetector
 from detectors.losses.box import BoxLossName, box_loss
@@ -42,6 +42,10 @@ class RetinaNetConfig(PyramidConfig):
     """overlap: IoU with an object from which on an anchor must find it."""
     band: Annotated[float, Field(ge=0, le=0.5), Range(0.0, 0.3)] = 0.1
     """overlap: anchors whose IoU is at most so much below `positive` do not count; those below are background."""
+    forced: Annotated[Forced, Choice("tied", "none")] = "tied"
+    """overlap: which anchors an object gets however poorly they overlap it: `own`, its best, taken from any other
+    object; `tied`, all its equally best, each for the object that it overlaps most itself (torchvision); `none` (the
+    paper)."""
     grid: Literal["middle", "corner"] = "middle"
     """Where a cell's anchors are: about its middle; `corner`: about its upper left, rounded to pixels, as in
     torchvision's models."""
@@ -60,7 +64,7 @@ class RetinaNetConfig(PyramidConfig):
 )
 def build(config: RetinaNetConfig, num_classes: int) -> DenseDetector:
     """RetinaNet: anchors on a feature pyramid, focal loss against easy background."""
-    overlap = OverlapAssigner(config.positive, config.positive - config.band, forced="tied")
+    overlap = OverlapAssigner(config.positive, config.positive - config.band, config.forced)
     return pyramid_detector(
         config,
         num_classes,

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from detectors.assigners import adaptive
-from detectors.assigners.overlap import OverlapAssigner
+from detectors.assigners.overlap import Forced, OverlapAssigner
 from detectors.backbones import make_backbone
 from detectors.candidates import CandidatesConfig
 from detectors.coders import DeltaCoder
@@ -64,6 +64,12 @@ class SSDConfig(DenseConfig):
     """Which default boxes must find an object: those that overlap it enough (the paper), or another idea."""
     positive: Annotated[float, Range(0.3, 0.7)] = 0.5
     """overlap: IoU with an object from which on a prior must find it."""
+    band: Annotated[float, Field(ge=0, le=0.5), Range(0.0, 0.3)] = 0.0
+    """overlap: priors whose IoU is at most so much below `positive` do not count; those below are background."""
+    forced: Annotated[Forced, Choice("own", "none")] = "own"
+    """overlap: which priors an object gets however poorly they overlap it: `own`, its best,
+    taken from any other object (the paper); `tied`, all its equally best, each for the object that it overlaps most
+    itself; `none`."""
     negatives: Annotated[float, Range(1, 10)] = 3.0
     """Hard negatives per positive."""
     box_loss: Annotated[BoxLossName, Choice("smooth_l1", "giou", "ciou")] = "smooth_l1"
@@ -96,7 +102,7 @@ def build(config: SSDConfig, num_classes: int) -> DenseDetector:
             config.unpadded,
         )
     priors = make_priors(config, neck.strides)
-    overlap = OverlapAssigner(config.positive, config.positive, forced="own")
+    overlap = OverlapAssigner(config.positive, config.positive - config.band, config.forced)
     assigner = overlap if config.assigner == "overlap" else adaptive(config.assigner)
     coder, class_loss = DeltaCoder(centre=0.1, size=0.2), CrossEntropyLoss(config.negatives)
     head = LevelHead(

@@ -121,7 +121,7 @@ NETWORKS = [
     ("fcos", {"quality": "iou"}),
     ("atss", {"quality": "none", "head.neck": "pan", "head.coarser": "pool"}),
     ("retinanet", {"backbone.name": "regnet_y_400mf"}),
-    ("ssd", {"backbone.name": "convnext_tiny", "neck": "pan", "backbone.finest": 16}),
+    ("ssd", {"backbone.name": "googlenet", "neck": "pan", "backbone.finest": 16}),
 ]
 
 
@@ -191,6 +191,7 @@ def test_the_families_have_the_choices_that_papers_name():
     }
     for name in ("ssd", "retinanet"):
         assert offered[name, "assigner"] == {"overlap", "atss", "task_aligned", "hungarian"}
+        assert offered[name, "forced"] == {"own", "tied", "none"}
     assert offered["fcos", "assigner"] == {"center", "task_aligned", "hungarian"}
     for name in ("fcos", "atss"):
         assert offered[name, "quality"] == {"centerness", "iou", "none"}

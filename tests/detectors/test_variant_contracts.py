@@ -75,8 +75,19 @@ def test_losses_are_finite_scalars_that_are_not_negative(detector, images):
         assert 0 <= term.item() < float("inf")
 
 
-def test_two_images_are_learned_by_heart(detector):
+LEARNERS = [
+    *[(name, {}) for name in VARIANTS.names()],
+    ("fcos", {"quality": "iou", "backbone": {"finest": 4}, "levels": 5}),
+    ("retinanet", {"head": {"towers": "own", "coarser": "backbone"}, "forced": "own", "box_loss": "ciou"}),
+]
+
+
+@pytest.mark.parametrize(("name", "chosen"), LEARNERS)
+def test_two_images_are_learned_by_heart(name, chosen):
     images, targets = scene()
+    variant = VARIANTS[name]
+    detector = variant.build(variant.config.model_validate(chosen), CLASSES)
+    detector.weigh_classes([2, 1, 1], ["a", "b", "c"])
     optimizer = torch.optim.AdamW(detector.parameters(), lr=5e-3, weight_decay=0)
     costs = []
     for _ in range(60):
