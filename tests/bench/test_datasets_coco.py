@@ -71,6 +71,18 @@ def test_splits_in_the_images_of_one_file_are_kept(tmp_path):
         open_dataset(tmp_path)
 
 
+def test_which_images_are_of_one_video_is_known_of_every_split(tmp_path):
+    file = write_coco(tmp_path / "all.json", pictures(30))
+    document = json.loads(file.read_text())
+    videos = {image["file_name"]: f"v{at // 3}" for at, image in enumerate(document["images"])}
+    for image in document["images"]:
+        image["video"] = videos[image["file_name"]]
+    file.write_text(json.dumps(document))
+    for split in open_dataset(file).splits.values():
+        catalog = split.truth.catalog
+        assert catalog.image_columns["video"] == tuple(videos[name] for name in catalog.file_names)
+
+
 def test_files_that_are_for_the_same_or_for_nothing_known_are_refused(tmp_path):
     write_coco(tmp_path / "train_a.json", pictures(3))
     write_coco(tmp_path / "train_b.json", pictures(3, 3))
