@@ -48,7 +48,8 @@ def suppress(candidates: Candidates, config: NMSConfig) -> tuple[NDArray[np.int6
         )
         member = np.empty(len(score), np.int64)
         _in_parts(lambda a, b: _fade_images(a, b, *given, iou, sigma, member), len(start) - 1)
-        rows = _best_of_each(np.flatnonzero(state == _TAKEN), candidates.image, score, config.max_dets)
+        rows = np.flatnonzero(state == _TAKEN)
+        rows = rows[np.lexsort((-score[rows], candidates.image[rows]))]
     else:
         diou = config.method == "diou"
         iou = float(np.float32(config.iou)) if diou else config.iou
@@ -61,15 +62,6 @@ def _in_parts(work: Callable[[int, int], int], images: int) -> None:
     """Call `work` with first and last image of parts that together are all images, on all cores."""
     edges = np.linspace(0, images, min(4 * thread_count(), max(images, 1)) + 1).astype(int).tolist()
     for_each(lambda part: work(*part), [part for part in itertools.pairwise(edges) if part[1] > part[0]])
-
-
-def _best_of_each(
-    rows: NDArray[np.int64], image: NDArray[np.int32], score: NDArray[np.float32], most: int
-) -> NDArray[np.int64]:
-    """The rows, image by image, by falling score (of equal ones in their order), and at most so many of each image."""
-    rows = rows[np.lexsort((-score[rows], image[rows]))]
-    first = np.searchsorted(image[rows], image[rows])
-    return rows[np.arange(len(rows)) - first < most]
 
 
 @kernel
@@ -146,7 +138,8 @@ def _fade_images(
 ) -> int:
     """Set `state` to 2 where a candidate is taken, and `score` to what it has faded to by then.
 
-    Scores are float32. What has faded to the floor can never be taken, and is left out from then on.
+    Scores are float32. What has faded to the floor can never be taken, and is left out from then on. Scores never rise:
+    so the best of all is taken, of whatever class, and the first `max_dets` of an image are the result.
 
     Args:
         first, last: images from the first, less the last.
@@ -154,7 +147,7 @@ def _fade_images(
         label, boxes: of each row.
         score: of each row, falling within an image; written to.
         state: 0 for each row; written to.
-        floor, agnostic, top_k, max_dets: suppression's settings; of each class at most `max_dets` are taken.
+        floor, agnostic, top_k, max_dets: suppression's settings.
         iou: above it an overlap fades linearly; without effect where there is a `sigma`.
         sigma: above 0, any overlap fades as a Gaussian of this width.
         member: room for as many rows.
@@ -165,41 +158,35 @@ def _fade_images(
         end = begin
         while end < start[image + 1] and end - begin < top_k and score[end] > floor:
             end += 1
-        state[begin:end] = 1
-        for head in range(begin, end):
-            if state[head] != 1:
-                continue
-            count = 0
-            for row in range(head, end):
-                if state[row] == 1 and (agnostic == 1 or label[row] == label[head]):
-                    state[row] = 3
-                    member[begin + count] = row
-                    count += 1
-            found = 0
-            while count > 0 and found < max_dets:
-                place = 0
-                for k in range(1, count):
-                    if score[member[begin + k]] > score[member[begin + place]]:
-                        place = k
-                best = member[begin + place]
-                state[best] = 2
-                found += 1
-                left = 0
-                for k in range(count):
-                    other = member[begin + k]
-                    if k == place:
-                        continue
+        count = 0
+        for row in range(begin, end):
+            member[begin + count] = row
+            count += 1
+        found = place = 0  # the best comes first
+        while count > 0 and found < max_dets:
+            best = member[begin + place]
+            state[best] = 2
+            found += 1
+            left = following = 0
+            for k in range(count):
+                other = member[begin + k]
+                if k == place:
+                    continue
+                if agnostic == 1 or label[other] == label[best]:
                     overlap = _iou(boxes, best, other)
                     if sigma > 0:
                         if overlap > 0:
                             score[other] *= np.float32(math.exp(-(np.float64(overlap) * overlap) / sigma))
                     elif overlap > iou:
                         score[other] *= np.float32(1) - overlap
-                    if score[other] > floor:
-                        member[begin + left] = other
-                        left += 1
-                count = left
-            taken += found
+                    if score[other] <= floor:
+                        continue
+                member[begin + left] = other
+                if score[other] > score[member[begin + following]]:
+                    following = left
+                left += 1
+            count, place = left, following
+        taken += found
     return taken
 
 
