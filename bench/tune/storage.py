@@ -6,7 +6,7 @@ import functools
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,29 +65,39 @@ def open_storage(folder: Path, url: str | None = None, patience: Patience = PATI
             ) from None
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
+    try:
+        return patient(_database(url, patience), patience.waits)
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise InputError(
+            f"--storage: cannot be used ({_reason(error)}); expected a URL such as "
+            "postgresql+psycopg://user@host/database, and its driver installed"
+        ) from None
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise MachineError(
+            f"--storage: the database does not answer ({_reason(error)}); start it, or leave --storage out for a journal "
+            "file"
+        ) from None
+
+
+def _database(url: str, patience: Patience) -> RDBStorage:
+    """The database, asked again where it does not answer, or where another machine is making the tables just now."""
+    from sqlalchemy.exc import DBAPIError
+
+    for wait in (*patience.waits, None):
         try:
-            return patient(
-                RDBStorage(
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                return RDBStorage(
                     url,
                     heartbeat_interval=patience.heartbeat,
                     grace_period=patience.grace,
                     heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-                ),
-                patience.waits,
-            )
-        except (ArgumentError, NoSuchModuleError, ImportError) as error:
-            reason = str(error).split("\n")[0]
-            raise InputError(
-                f"--storage: cannot be used ({reason}); expected a URL such as "
-                "postgresql+psycopg://user@host/database, and its driver installed"
-            ) from None
-        except (SQLAlchemyError, StorageInternalError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise MachineError(
-                f"--storage: the database does not answer ({reason}); start it, or leave --storage out for a journal file"
-            ) from None
+                )
+        except DBAPIError:
+            if wait is None:
+                raise
+            time.sleep(wait)
+    raise AssertionError("unreachable")
 
 
 class StorageGone(MachineError):
@@ -104,7 +114,8 @@ def patient(storage: BaseStorage, waits: tuple[float, ...] = PATIENCE.waits) -> 
         waits: seconds before each further attempt.
 
     Returns:
-        `storage`. Its calls raise `StorageGone` when all attempts failed; from then on at once.
+        `storage`. Its calls raise `StorageGone` when all attempts failed; from then on at once. Only heartbeats never do:
+        one that could not be told is left out, and the next may be heard.
     """
     gone: list[str] = []
 
@@ -122,11 +133,15 @@ def patient(storage: BaseStorage, waits: tuple[float, ...] = PATIENCE.waits) -> 
                 except Exception as error:
                     if not _may_pass(error):
                         raise
+                    if name == "record_heartbeat":
+                        return None
                     if wait is None:
                         gone.append(_reason(error))
                 if gone or wait is None:
                     break
                 time.sleep(wait)
+            if name == "record_heartbeat":
+                return None
             raise StorageGone(
                 f"the study's storage is gone ({gone[0]}); what was finished is saved: "
                 "the same command goes on when it is back"
@@ -201,8 +216,27 @@ class Lease:
             return False
 
 
-def reclaim(study: optuna.Study, storage: BaseStorage, lease: Lease) -> list[int]:
-    """Put the running trials of workers that are gone back into the queue; their numbers.
+class Orphans:
+    """Running trials that nobody owns: their worker was killed, or lost the database, right after it began them.
+
+    Args:
+        grace: seconds for which a trial must have had no owner; by this machine's clock.
+    """
+
+    def __init__(self, grace: float) -> None:
+        self._grace = grace
+        self._seen: dict[int, float] = {}
+
+    def among(self, running: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """Those of `running` that have been without an owner for long enough; to be asked again and again."""
+        now = time.monotonic()
+        lonely = [trial for trial in running if "worker" not in trial.user_attrs]
+        self._seen = {trial.number: self._seen.get(trial.number, now) for trial in lonely}
+        return [trial for trial in lonely if now - self._seen[trial.number] > self._grace]
+
+
+def reclaim(study: optuna.Study, storage: BaseStorage, lease: Lease, orphans: Orphans) -> list[int]:
+    """Put the running trials of workers that are gone back into the queue; their numbers, where we did it.
 
     The old trial is FAIL, with the reason; a new one has its settings and its folder, so that a training goes on from
     its checkpoint. A database's heartbeats tell who is gone; beside a journal file the workers' leases do.
@@ -211,15 +245,11 @@ def reclaim(study: optuna.Study, storage: BaseStorage, lease: Lease) -> list[int
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             optuna.storages.fail_stale_trials(study)
-        return []
-    gone = []
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        owner = trial.user_attrs.get("worker")
-        if owner is None or lease.is_held(owner):
-            continue
-        if release(study, trial, "its worker is gone"):
-            gone.append(trial.number)
-    return gone
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    gone = orphans.among(running)
+    if not isinstance(storage, RDBStorage):
+        gone += [t for t in running if "worker" in t.user_attrs and not lease.is_held(t.user_attrs["worker"])]
+    return [trial.number for trial in gone if release(study, trial, "its worker is gone")]
 
 
 def release(study: optuna.Study, trial: FrozenTrial, reason: str) -> bool:

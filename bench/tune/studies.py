@@ -27,6 +27,7 @@ from bench.tune.spaces import Scalar, Space
 from bench.tune.storage import (
     PATIENCE,
     Lease,
+    Orphans,
     Patience,
     StorageGone,
     is_retry,
@@ -107,6 +108,8 @@ class Study:
         self.storage = open_storage(self.folder, storage, patience)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.lease = Lease(self.folder)
+        self._orphans = Orphans(patience.grace)
+        self._in_hand = -1
         several = len(objectives.each) > 1
         self.study = optuna.create_study(
             storage=self.storage,
@@ -122,6 +125,7 @@ class Study:
             self.study.enqueue_trial({**space.defaults, **values}, skip_if_exists=True)
 
     def _check(self, cause: Cause) -> None:
+        begun = self.study.get_trials(deepcopy=False)  # before the cause, which stands there before any trial
         known = self.study.user_attrs.get("cause")
         mine = json.loads(json.dumps({"variant": cause.variant, "stage": cause.stage, **cause.facts}))
         theirs = [direction.name.lower() for direction in self.study.directions]
@@ -132,7 +136,7 @@ class Study:
                 "give this one another name with --study"
             )
         if known is None:
-            if self.study.get_trials(deepcopy=False):
+            if begun:
                 raise InputError(
                     f"study {self.name!r}: has trials, and was not made by bench tune; "
                     "give this one another name with --study"
@@ -184,13 +188,17 @@ class Study:
         ):
             done = self._done()
             stage.resume(done)
-            while stop.signum is None and self._next(trials):
-                self._one(lambda trial: self._evaluate(objective, trial, trials))
+            while self._next(trials, stop):
+                if not self._one(lambda trial: self._evaluate(objective, trial, trials)):
+                    progress.say(
+                        f"trial {self._in_hand}: this worker was silent for too long; another goes on with it"
+                    )
                 now = self._done()
                 stage.advance(now - done, **self._best())
                 done = now
 
-    def _one(self, evaluate: Callable[[Trial], tuple[float, ...]]) -> None:
+    def _one(self, evaluate: Callable[[Trial], tuple[float, ...]]) -> bool:
+        """Do one trial; False where others went on with it meanwhile."""
         try:
             self.study.optimize(evaluate, n_trials=1, catch=(_Failed,))
         except Exception as error:
@@ -198,27 +206,37 @@ class Study:
             cause: BaseException | None = error
             while cause is not None and not isinstance(cause, StorageGone):
                 cause = cause.__context__
+            if cause is None and self._taken_over():
+                return False
             raise cause or error from None
+        return True
 
-    def _next(self, trials: int) -> bool:
+    def _taken_over(self) -> bool:
+        """Whether others have taken this worker for dead, and its trial with it: it failed, and we have not said why."""
+        trial = self.study.get_trials(deepcopy=False)[self._in_hand]
+        return trial.state == TrialState.FAIL and "reason" not in trial.user_attrs
+
+    def _next(self, trials: int, stop: StopRequest) -> bool:
         """Whether there is a trial to begin; waits while other workers have the last ones in hand."""
-        while True:
-            reclaim(self.study, self.storage, self.lease)
+        while stop.signum is None:
+            reclaim(self.study, self.storage, self.lease, self._orphans)
             known = self.study.get_trials(deepcopy=False)
             if any(trial.state == TrialState.WAITING for trial in known) or len(_slots(known)) < trials:
                 return True
             if not any(trial.state == TrialState.RUNNING for trial in known):
                 return False
             time.sleep(_WAIT_SECONDS)
+        return False
 
     def _evaluate(self, objective: Objective, trial: Trial, trials: int) -> tuple[float, ...]:
+        self._in_hand = trial.number
         trial.set_user_attr("worker", self.lease.name)
-        before = _slots([t for t in self.study.get_trials(deepcopy=False) if t.number < trial.number])
-        frozen = self.study.get_trials(deepcopy=False)[trial.number]
-        if not is_retry(frozen) and len(before) >= trials:
-            # Two workers began at the same moment: one of the trials is not asked for.
+        *earlier, mine = self.study.get_trials(deepcopy=False)[: trial.number + 1]
+        before = _slots(earlier)
+        if not is_retry(mine) and (len(before) >= trials or _is_queued_twice(mine, before)):
+            # Two workers began, or queued the untuned settings, at the same moment: one of the trials is not asked for.
             trial.set_user_attr(_SURPLUS, True)
-            trial.set_user_attr("reason", "surplus: another worker began the last trial")
+            trial.set_user_attr("reason", "surplus: another worker was there first")
             raise _Failed("surplus")
         folder = trial.user_attrs.get("folder") or f"{trial.number:05d}"
         trial.set_user_attr("folder", folder)
@@ -352,6 +370,12 @@ def is_feasible(trial: FrozenTrial) -> bool:
 def _slots(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Trials that were asked for: one that stands in for another takes no place of its own."""
     return [trial for trial in trials if not is_retry(trial) and not trial.user_attrs.get(_SURPLUS)]
+
+
+def _is_queued_twice(trial: FrozenTrial, before: Sequence[FrozenTrial]) -> bool:
+    """Whether the very settings that were queued for a trial were queued for an earlier one, too."""
+    queued = trial.system_attrs.get("fixed_params")
+    return queued is not None and any(other.system_attrs.get("fixed_params") == queued for other in before)
 
 
 def _given_up(trial: FrozenTrial) -> bool:

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from bench.stopping import Stopped, StopRequest
 from bench.tune.objectives import Objective, Objectives
 from bench.tune.spaces import Dimension, Space
-from bench.tune.storage import Lease, reclaim
+from bench.tune.storage import Lease, Orphans, Patience, reclaim
 from bench.tune.studies import Cause, Study, _Failed
 from metrics.errors import InputError, MachineError, PartialError
 from metrics.matching import MatchRule
@@ -183,8 +183,8 @@ def test_a_living_worker_keeps_its_trial(tmp_path):
     with theirs.lease.held():
         trial = theirs.study.ask()
         trial.set_user_attr("worker", theirs.lease.name)
-        assert reclaim(mine.study, mine.storage, mine.lease) == []
-    assert reclaim(mine.study, mine.storage, mine.lease) == [trial.number]
+        assert reclaim(mine.study, mine.storage, mine.lease, Orphans(0)) == []
+    assert reclaim(mine.study, mine.storage, mine.lease, Orphans(0)) == [trial.number]
 
 
 def test_of_two_workers_that_begin_the_last_trial_one_finds_it_is_not_asked_for(tmp_path):
@@ -228,7 +228,7 @@ def test_a_database_works_like_the_file(tmp_path):
 )
 def test_storage_that_is_not_there_is_one_line(tmp_path, url, kind, text):
     with pytest.raises(kind, match=text) as error:
-        study(tmp_path, storage=url)
+        study(tmp_path, storage=url, patience=Patience(waits=()))
     assert "\n" not in str(error.value)
 
 
