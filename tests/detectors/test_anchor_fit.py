@@ -170,7 +170,17 @@ def test_refined_shapes_fit_no_worse_than_those_they_began_with(seed):
         best = shape_iou(shapes, priors).max(axis=1)
         return best.mean() + (best >= 0.5).mean()
 
-    assert worth(refine(worth, start, seed, steps=50)) >= worth(start) - 1e-12
+    assert worth(refine(worth, start, shapes, seed, steps=50)) >= worth(start) - 1e-12
+
+
+def test_a_prior_that_no_object_needs_is_brought_back():
+    shapes = np.array([[10.0, 10.0]] * 5 + [[80.0, 20.0]] * 5)
+    start = np.array([[10.0, 10.0], [1000.0, 3.0]])
+
+    def worth(priors):
+        return shape_iou(shapes, priors).max(axis=1).mean()
+
+    np.testing.assert_allclose(refine(worth, start, shapes, steps=100), [[10, 10], [80, 20]])
 
 
 def test_too_many_clusters_and_flat_shapes_are_told():
