@@ -192,7 +192,7 @@ def weigh_curves(
                     counted[lane] -= weights[image[place], lane]
                 for threshold in range(thresholds):
                     bit = np.uint64(1) << np.uint64(threshold)
-                    if true[place] & bit and levels > 0:
+                    if true[place] & bit:
                         for lane in range(LANES):
                             here = found[threshold, lane] / (before[lane] + mended[threshold, lane] + EPSILON)
                             top = best[threshold, lane]
@@ -200,17 +200,12 @@ def weigh_curves(
                             best[threshold, lane] = top
                             left = found[threshold, lane] - weight[lane]
                             found[threshold, lane] = left
-                            still = levels_reached(left, asked[lane], steps)
-                            area[threshold, lane] += top * (reached[threshold, lane] - still)
-                            reached[threshold, lane] = still
-                    elif true[place] & bit:
-                        for lane in range(LANES):
-                            here = found[threshold, lane] / (before[lane] + mended[threshold, lane] + EPSILON)
-                            top = best[threshold, lane]
-                            top = here if here > top else top
-                            best[threshold, lane] = top
-                            found[threshold, lane] -= weight[lane]
-                            area[threshold, lane] += top * weight[lane]
+                            if levels > 0:
+                                still = levels_reached(left, asked[lane], steps)
+                                area[threshold, lane] += top * (reached[threshold, lane] - still)
+                                reached[threshold, lane] = still
+                            else:
+                                area[threshold, lane] += top * weight[lane]
                     elif ignored[place] & bit:
                         for lane in range(LANES):
                             mended[threshold, lane] += weight[lane]
