@@ -7,6 +7,26 @@ from strategies import Scene, random_scene, with_found
 
 from metrics.tables import AnnotationTable, DetectionTable
 
+PAIRWISE_COLUMNS = [
+    "model_a",
+    "model_b",
+    "metric",
+    "scope",
+    "delta",
+    "ci_low",
+    "ci_high",
+    "sim_low",
+    "sim_high",
+    "p_raw",
+    "p_adj",
+    "adjust",
+    "p_a_gt_b",
+    "mdd",
+    "test",
+    "B",
+]
+"""The first columns of `pairwise.csv`, in their order."""
+
 Tables = tuple[AnnotationTable, DetectionTable]
 
 

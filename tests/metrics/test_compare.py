@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scene_runs import run, scene_of
+from scene_runs import PAIRWISE_COLUMNS, run, scene_of
 from scipy import stats
 from strategies import Scene
 
@@ -20,25 +20,6 @@ from metrics.resampling import Tracks, image_weights, named, replicate
 from metrics.resampling.intervals import bca_tails
 from metrics.resampling.statistics import average_precision
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
-
-PAIRWISE_COLUMNS = [
-    "model_a",
-    "model_b",
-    "metric",
-    "scope",
-    "delta",
-    "ci_low",
-    "ci_high",
-    "sim_low",
-    "sim_high",
-    "p_raw",
-    "p_adj",
-    "adjust",
-    "p_a_gt_b",
-    "mdd",
-    "test",
-    "B",
-]
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pages import cells, every, parsed, part, words
+from scene_runs import PAIRWISE_COLUMNS
 from synthetic_runs import found_in, picture, run_in, truth_of
 
 from metrics.tables import DetectionTable
@@ -163,24 +164,7 @@ def test_the_verdict_and_the_tables_say_the_same_of_every_pair(tmp_path, no_draw
     page = write_report(runs, tmp_path / "out")
     tree = parsed(page)
     rows = pd.read_csv(page.parent / "pairwise.csv")
-    assert list(rows.columns)[:16] == [
-        "model_a",
-        "model_b",
-        "metric",
-        "scope",
-        "delta",
-        "ci_low",
-        "ci_high",
-        "sim_low",
-        "sim_high",
-        "p_raw",
-        "p_adj",
-        "adjust",
-        "p_a_gt_b",
-        "mdd",
-        "test",
-        "B",
-    ]
+    assert list(rows.columns)[:16] == PAIRWISE_COLUMNS
     pairs = rows[(rows["metric"] == "ap") & (rows["scope"] == "all") & (rows["test"] == "bootstrap")]
     ap = {run.result.variant: run.result.headline["ap"] for run in runs}
     letters = {row[0].split(" ")[0]: row[2] for row in cells(tree, "leaderboard")}
