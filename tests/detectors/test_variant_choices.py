@@ -76,9 +76,9 @@ def options(name: str, path: str) -> list[Any]:
 @pytest.mark.parametrize("name", VARIANTS.names())
 def test_assigner_box_loss_quality_and_suppression_go_together_whatever_is_chosen(name):
     variant = VARIANTS[name]
-    images = torch.rand(2, 3, 48, 64)
+    images = torch.rand(2, 3, 32, 48)
     targets = [
-        Targets(torch.tensor([[4.0, 6, 40, 44], [20, 20, 60, 46]]), torch.tensor([0, 1])),
+        Targets(torch.tensor([[4.0, 6, 30, 24], [20, 10, 46, 30]]), torch.tensor([0, 1])),
         Targets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)),
     ]
     together = [
@@ -86,7 +86,7 @@ def test_assigner_box_loss_quality_and_suppression_go_together_whatever_is_chose
         for path in ("assigner", "box_loss", "quality")
         if options(name, path)
     ]
-    suppressions = options(name, "nms.method")
+    suppressions = itertools.cycle(options(name, "nms.method"))
     for chosen in itertools.product(*together):
         tree = {"backbone": {"base_channel": 4}, "levels": 4, **dict(chosen)}
         config = variant.config.model_validate(tree)
@@ -100,12 +100,11 @@ def test_assigner_box_loss_quality_and_suppression_go_together_whatever_is_chose
             key for key, p in detector.named_parameters() if p.grad is None or not p.grad.isfinite().all()
         ]
         assert not unmoved, (chosen, unmoved)
-        candidates = detector.decode(output)
-        for method in suppressions:
-            suppress = NMS(config.nms.model_copy(update={"method": method, "score": 0.0}))
-            for found in map(suppress, candidates):
-                assert found.boxes.isfinite().all(), (chosen, method)
-                assert (found.scores.diff() <= 0).all(), (chosen, method)
+        method = next(suppressions)  # it only sees candidates: every fourth combination is enough
+        suppress = NMS(config.nms.model_copy(update={"method": method, "score": 0.0, "max_dets": 20}))
+        for found in map(suppress, detector.decode(output)):
+            assert found.boxes.isfinite().all(), (chosen, method)
+            assert (found.scores.diff() <= 0).all(), (chosen, method)
 
 
 NETWORKS = [
@@ -120,7 +119,6 @@ NETWORKS = [
     ],
     ("fcos", {"quality": "iou"}),
     ("atss", {"quality": "none", "head.neck": "pan", "head.coarser": "pool"}),
-    ("retinanet", {"backbone.name": "regnet_y_400mf"}),
     ("ssd", {"backbone.name": "googlenet", "neck": "pan", "backbone.finest": 16}),
 ]
 
