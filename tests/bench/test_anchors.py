@@ -112,6 +112,16 @@ def test_the_file_builds_exactly_these_priors(variant, seek, sets, tmp_path):
     assert found.after["train"].worth >= found.before["train"].worth - 1e-3  # shapes are rounded to 0.1 px
 
 
+def test_the_file_says_the_size_of_the_input_also_where_the_data_set_decided_it():
+    sources = {"sets": ["data.train=40", "data.val=5", "data.test=2", "data.size=96,64", "data.scale=8,30"]}
+    dataset = open_configured(resolve("ssd", **sources))
+    config = resolve("ssd", **sources, data_defaults=dataset.defaults)
+    settings = fit_anchors(config, dataset, "rule", steps=2).settings()
+    assert settings["image"]["size"] == [96, 64]
+    assert "train" not in settings
+    assert set(settings) == {"variant", "data", "image", "scale_min", "scale_max"}
+
+
 def test_the_same_seed_gives_the_same_bytes_and_another_another(fit, tmp_path):
     def left(fit: AnchorFit, name: str) -> dict[str, bytes]:
         folder = save_fit(fit, "shapes", tmp_path / name)
