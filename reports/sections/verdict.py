@@ -131,7 +131,7 @@ def _warnings(comparison: Comparison) -> list[str]:
                 "give; this page shows what the detections give."
             )
     if comparison.statistics is not None:
-        said += [note for note in _notes(comparison) if note.startswith(f"{comparison.data.images:,} ")]
+        said += [note for note in _notes(comparison) if " are too few to say anything of others" in note]
     elif (images := comparison.data.images) < 50:
         said.append(f"{shown.plural(images, 'image')} cannot part models that are near each other.")
     return said

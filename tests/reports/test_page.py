@@ -155,6 +155,17 @@ def test_of_few_images_the_verdict_decides_nothing(runs, page):
     assert {row[2] for row in cells(tree, "leaderboard")} == {"a"}
 
 
+def test_groups_are_a_fact_and_too_few_of_them_a_warning(runs, tmp_path, no_drawing):
+    groups = {image: image % 8 for image in runs[0].truth.catalog.image_ids}
+    tree = parsed(write_report(runs[:2], tmp_path, terms=Terms(groups=groups, resamples=50)))
+    verdict = part(tree, "verdict")
+    warned = [words(each) for each in every(verdict, "p") if each.get("class") == "warning"]
+    facts = [words(each) for each in every(verdict, "li")]
+    assert "16 images were drawn in 8 groups." in facts
+    (few,) = [said for said in warned if "drawn" in said or "too few" in said]
+    assert few.startswith("Note. 8 groups with ")
+
+
 def test_the_verdict_and_the_tables_say_the_same_of_every_pair(tmp_path, no_drawing):
     truth = truth_of(60, ["a", "b"], seed=5)
     runs = [
