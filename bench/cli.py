@@ -16,7 +16,7 @@ from typing import Any
 
 import typer
 
-from bench.commands import anchors, compare, listing, profile, run, scoring, settings, tune
+from bench.commands import anchors, compare, ensemble, listing, profile, run, scoring, settings, tune
 from bench.stopping import Stopped, listening
 from bench.typed import typed
 from metrics.errors import DetbenchError, InputError, InputWarning
@@ -36,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (run, tune, anchors, compare, profile, scoring, listing, settings):
+for _command in (run, tune, anchors, compare, profile, ensemble, scoring, listing, settings):
     app.command(_command.NAME, epilog=_command.EXAMPLES)(_command.command)
 
 

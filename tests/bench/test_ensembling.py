@@ -1,0 +1,68 @@
+"""An ensemble of finished runs: their detections fused image by image, kept as a run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tiny_runs import tiny_config
+
+from bench.cli import main
+from bench.ensembling import fuse_runs
+from bench.run import Circumstances, run
+from metrics.errors import InputError
+from reports.results import RunFolder
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two untrained detectors with many detections, on the same images."""
+    out, around = tmp_path_factory.mktemp("runs"), Circumstances(page=False)
+    sets = ["nms.score=0", "nms.max_dets=20"]
+    return [
+        run(tiny_config(name, sets, train__epochs=0), out, circumstances=around) for name in ("ssd", "fcos")
+    ]
+
+
+def test_a_run_fused_with_itself_keeps_what_does_not_overlap(runs):
+    """Of twins each cluster has both, so that scores stay; suppression at IoU 0.45 left no two to be fused at 0.55."""
+    fused, alone = fuse_runs([runs[0], runs[0]]), runs[0].found
+    assert len(fused) == len(alone)
+    for image in range(len(alone.catalog.image_ids)):
+        ours, theirs = fused.image == image, alone.image == image
+        np.testing.assert_allclose(np.sort(fused.score[ours]), np.sort(alone.score[theirs]))
+        np.testing.assert_allclose(
+            np.sort(fused.xywh[ours], axis=0), np.sort(alone.xywh[theirs], axis=0), atol=1e-9
+        )
+
+
+def test_fused_detections_are_fewer_than_all_and_no_surer_than_the_surest(runs):
+    fused = fuse_runs(runs)
+    assert 0 < len(fused) <= sum(len(each.found) for each in runs)
+    assert fused.catalog == runs[0].truth.catalog
+    assert fused.score.max() <= max(each.found.score.max() for each in runs)
+
+
+def test_the_command_leaves_a_run_that_can_be_compared(runs, tmp_path, capsys):
+    folders = [str(each.path) for each in runs]
+    assert main(["ensemble", *folders, "--out", str(tmp_path)]) == 0
+    assert "report:" in capsys.readouterr().out
+    (made,) = [RunFolder.open(path) for path in tmp_path.iterdir()]
+    assert made.result.variant == "ensemble-ssd-fcos"
+    assert made.result.variant_source.startswith("weighted boxes fusion at IoU 0.55 of ssd-shapes-0-")
+    assert len(made.found) == len(fuse_runs(runs))
+    page = tmp_path / "page"
+    assert main(["compare", *folders, str(made.path), "--out", str(page), "--resamples", "20"]) == 0
+    assert "ensemble-ssd-fcos" in (page / "leaderboard.csv").read_text()
+
+
+def test_one_run_is_no_ensemble(runs, capsys):
+    with pytest.raises(InputError, match="ensemble: 1 run given; give two or more"):
+        fuse_runs(runs[:1])
+    assert main(["ensemble", str(runs[0].path)]) == 2
+    assert "error: ensemble: 1 run given" in capsys.readouterr().err
+
+
+def test_runs_of_other_images_are_told(runs, tmp_path):
+    other = run(tiny_config(train__epochs=0, data__test=3), tmp_path, circumstances=Circumstances(page=False))
+    with pytest.raises(InputError, match="measured against another truth than"):
+        fuse_runs([runs[0], other])
