@@ -224,4 +224,4 @@ def _timed(model: int, timing: Timing, folder: Path, resamples: int) -> Timed:
 
 def _two(value: float) -> str:
     """Two digits that count: ``0.47``, ``1.4``, ``12``."""
-    return f"{value:.2g}" if value < 1 else f"{value:.1f}" if value < 10 else f"{value:.0f}"
+    return f"{value:.2f}" if value < 0.995 else f"{value:.1f}" if value < 10 else f"{value:.0f}"

@@ -27,7 +27,7 @@ def leaderboard_cells(speed: Speed, model: int) -> list[Cell]:
     low, high = timed.ends_ms
     rate = best_rate(timed)
     single = next((run for run in timed.timing.batches if run.batch == 1), None)
-    last = percentile_cell(timed.whole, 0.99)
+    last = percentile_cell(timed.whole, 0.99, brief=True)
     cells = [
         Cell(
             shown.significant(timed.median_ms),
@@ -45,12 +45,12 @@ def leaderboard_cells(speed: Speed, model: int) -> list[Cell]:
     return [*cells, Cell(shown.literal(timed.timing.machine.name))] if several else cells
 
 
-def percentile_cell(times: StageTimes | None, p: float) -> Cell:
-    """A percentile with its distribution-free interval, or how many samples are missing to know it."""
+def percentile_cell(times: StageTimes | None, p: float, brief: bool = False) -> Cell:
+    """A percentile with its distribution-free interval, or that there are too few samples to know it."""
     if times is None:
         return Cell(shown.MISSING)
     one = times.percentile(p)
     if one.value_ms is None:
-        return Cell(shown.MISSING, note=f"n={times.samples} < {one.least}: not estimable")
+        return Cell(shown.MISSING, note=f"n={times.samples} < {one.least}" + ": not estimable" * (not brief))
     low, high = (shown.significant(end) if end is not None else "?" for end in (one.low_ms, one.high_ms))
     return Cell(shown.significant(one.value_ms), one.value_ms, note=f"[{low}, {high}]")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
 from reports.figures.drawing import INK, PAPER, axes, colour, dashes, figure, hook, legend, shade
@@ -28,6 +28,7 @@ class Axes:
         whole: whether x counts whole things.
         x_limits, y_limits: None leaves them to the data; y from 0 then.
         log_x: whether x rises by factors; what is not above 0 is not drawn then.
+        ticks: the only places on x that are named, where they are known beforehand.
         cursor: whether the page moves an upright line along x.
     """
 
@@ -37,6 +38,7 @@ class Axes:
     x_limits: tuple[float, float] | None = None
     y_limits: tuple[float, float] | None = None
     log_x: bool = False
+    ticks: tuple[float, ...] = ()
     cursor: bool = False
 
 
@@ -83,10 +85,16 @@ def lines(
         ax.set(xlabel=named.x, ylabel=named.y)
         if named.log_x:
             ax.set_xscale("log")
+            low, high = ax.get_xlim()
+            if high < 30 * low:  # powers of ten alone would leave next to nothing to read
+                ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
             ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             ax.xaxis.set_minor_formatter(NullFormatter())
         if named.whole:
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if named.ticks:
+            ax.xaxis.set_major_locator(FixedLocator(named.ticks))
+            ax.xaxis.set_minor_locator(NullLocator())
         if named.x_limits:
             ax.set_xlim(*named.x_limits)
         if named.y_limits:

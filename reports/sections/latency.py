@@ -19,7 +19,7 @@ from reports.speed_cells import percentile_cell
 from reports.timings import END_TO_END, NOISY, STAGES, StageTimes
 
 NAMES = {
-    "decode": "read and decode the file",
+    "decode": "read and decode",
     "preprocess": "fit to the input",
     "forward": "network",
     "postprocess": "boxes and suppression",
@@ -117,7 +117,7 @@ def _figures(comparison: Comparison, timed: Sequence[Timed], mark: str, where: s
         f"half of {labels[one.model]}'s images within {shown.milliseconds(one.median_ms)}" for one in timed
     ]
     ecdf = lines(
-        f"latency-ecdf{mark}", f"Share of images done within a time{where}", f"{shown.listed(medians).capitalize()}.",
+        f"latency-ecdf{mark}", f"Share of images done within a time{where}", f"Half of the images are done: {shown.listed(medians)}.",
         labels, curves, Axes("ms from file to detections", "share of images", y_limits=(0, 1), log_x=True),
     )  # fmt: skip
     stages = [stage for stage in STAGES if any(one.timing.stage(stage) for one in timed)]
@@ -142,7 +142,8 @@ def _figures(comparison: Comparison, timed: Sequence[Timed], mark: str, where: s
         throughput: list[list[Curve]] = [
             [_rates(by_model[number])] if number in by_model else [] for number in range(len(labels))
         ]
-        named = Axes("images of a batch", "images a second", log_x=True)
+        sizes = tuple(float(run.batch) for run in timed[0].timing.batches)
+        named = Axes("images of a batch", "images a second", log_x=True, ticks=sizes)
         title, finding = f"Images a second by batch size{where}", _rates_finding(comparison, timed)
         drawn.append(lines(f"throughput{mark}", title, finding, labels, throughput, named))
     return drawn

@@ -204,7 +204,7 @@ def _table(comparison: Comparison, speed: Speed, groups: Sequence[_Group]) -> Ta
         Column("Model"),
         Column("Median, ms", numeric=True),
         Column("AP", numeric=True),
-        Column("Speed by the fastest's", numeric=True),
+        Column("Speed, fastest is 1", numeric=True),
         Column("P(on front)", numeric=True),
         Column("Place"),
     )

@@ -53,6 +53,7 @@ def samples_of(
 def timing_in(
     run: RunFolder,
     median_ms: float,
+    /,
     *,
     samples: pd.DataFrame | None = None,
     out_of_memory: Sequence[int] = (),

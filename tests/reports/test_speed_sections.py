@@ -1,0 +1,290 @@
+"""Speed on the page: the verdict's sentence, the leaderboard's columns, speed against AP, and latency by stage."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+from pages import cells, every, parsed, part, words
+from synthetic_runs import run_in, truth_of
+from synthetic_timings import MACHINE, SHARES, samples_of, timing_in
+
+from metrics.errors import InputError
+from reports.comparison import Comparison, Terms
+from reports.html import write_report
+from reports.leaderboard import leaderboard
+from reports.results import RunFolder
+from reports.sections import latency, pareto, verdict
+from reports.speed import COMMAND, sentence, slower_and_no_better, speed_of
+from reports.timings import FILE
+
+TERMS = Terms(resamples=200)
+SKILLS = {"good": 0.9, "middling": 0.6, "poor": 0.3}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Three models, far from each other, on sixty images; none was timed."""
+    folder, truth = tmp_path_factory.mktemp("made"), truth_of(60, ["a"], most=5)
+    return [run_in(folder, truth, name, skill) for name, skill in SKILLS.items()]
+
+
+@pytest.fixture
+def runs(made, tmp_path):
+    """Copies, by name, to be timed."""
+    for run in made:
+        shutil.copytree(run.path, tmp_path / run.path.name)
+    return {run.result.variant: RunFolder.open(tmp_path / run.path.name) for run in made}
+
+
+def compared(runs):
+    """The comparison, whose numbers are 0: good, 1: middling, 2: poor."""
+    comparison = Comparison.of(list(runs.values()), terms=TERMS)
+    assert [model.label for model in comparison.models] == list(SKILLS)
+    return comparison, speed_of(comparison)
+
+
+def text_of(section):
+    """All that a section says."""
+    said = [section.title, section.finding, *section.warnings, *section.method]
+    said += [figure.title + figure.finding + figure.caption for figure in section.figures]
+    for table in section.tables:
+        said += [column.title for column in table.columns]
+        said += [f"{cell.text} {cell.note}" for row in table.rows for cell in row.cells]
+    return " | ".join(said)
+
+
+def table_of(section, slug):
+    table = next(table for table in section.tables if table.slug == slug)
+    return [[cell.text for cell in row.cells] for row in table.rows], [c.title for c in table.columns]
+
+
+def test_where_nothing_was_timed_the_page_says_how_and_all_else_is_as_before(runs, no_drawing):
+    comparison, speed = compared(runs)
+    assert pareto.section(comparison, speed) is None
+    assert sentence(comparison, speed) == ""
+    section = latency.section(comparison, speed)
+    assert COMMAND in section.finding
+    assert (section.figures, section.tables) == ((), ())
+    _, titles = table_of(verdict.section(comparison, speed), "leaderboard")
+    assert not {"p50, ms", "Memory"} & set(titles)
+    frame = leaderboard([*runs.values()])
+    assert frame[["latency_p50_ms", "images_per_second", "peak_memory_bytes", "timing"]].isna().all(axis=None)
+    assert len(latency.rows(comparison, speed)) == len(pareto.rows(comparison, speed)) == 0
+
+
+def test_the_verdict_says_how_many_times_as_fast_the_others_are_as_the_best(runs):
+    for name, ms in (("good", 40.0), ("middling", 20.0), ("poor", 80.0)):
+        timing_in(runs[name], ms, samples=exactly(ms))
+    said = sentence(*compared(runs))
+    assert said == (
+        "good takes 40.0 ms an image on Example CPU 3000, 4 threads, from file to detections; "
+        "middling runs at 2.0× [2.0, 2.0] its speed and poor runs at 0.50× [0.50, 0.50] its speed."
+    )
+
+
+def exactly(ms, drift=None):
+    """Samples that take just so long, or `drift` (12 rounds) times as long."""
+    samples = samples_of(ms)
+    factor = np.ones(12) if drift is None else drift
+    block = (4 * samples["process"] + samples["round"]).to_numpy()
+    share = samples["stage"].map(SHARES | {"end_to_end": 1.0}).to_numpy()
+    samples["ns"] = np.maximum(1, np.round(ms * 1e6 * share * factor[block])).astype(int)
+    return samples
+
+
+def test_what_slows_a_round_down_for_all_does_not_blur_their_ratio(runs):
+    drift = np.linspace(1, 3, 12)
+    timing_in(runs["good"], 40.0, samples=exactly(40.0, drift))
+    timing_in(runs["middling"], 20.0, samples=exactly(20.0, drift))
+    timing_in(runs["poor"], 20.0, samples=exactly(20.0, drift), session="another day")
+    _, speed = compared(runs)
+    value, low, high = speed.ratio(1, 0)
+    assert (value, low, high) == pytest.approx((2.0, 2.0, 2.0))
+    value, low, high = speed.ratio(2, 0)
+    assert value == pytest.approx(2.0)
+    assert low < 1.6 < 2.5 < high
+    assert speed.ratio(0, 1).value == pytest.approx(0.5)
+
+
+def test_the_front_and_who_is_slower_and_no_better(runs, no_drawing):
+    for name, ms in (("good", 40.0), ("middling", 60.0), ("poor", 10.0)):
+        timing_in(runs[name], ms)
+    comparison, speed = compared(runs)
+    section = pareto.section(comparison, speed)
+    assert section.finding == (
+        "good and poor are on the front of speed against AP; middling is slower than good and not surely better."
+    )
+    rows, _ = table_of(section, "pareto-table")
+    assert [row[-1] for row in rows] == [
+        "on the front",
+        "slower than good, not surely better",
+        "on the front",
+    ]
+    assert [row[-2] for row in rows] == ["1.00", "0.00", "1.00"]
+    frame = pareto.rows(comparison, speed).set_index("model_id")
+    assert frame["on_front"].tolist() == [True, False, True]
+    assert frame.loc["middling", "slower_and_no_better_than"] == "good"
+    ap = [float(np.mean(seeds)) for seeds in comparison.headline("ap")]
+    ms = frame["latency_p50_ms"]
+    area = np.log(ms["good"] / ms["poor"]) * ap[2] + np.log(100 / ms["good"]) * ap[0]
+    assert frame["hypervolume"].tolist() == pytest.approx([area] * 3)
+    assert f"{area:.3f} up to (100 ms, AP 0.0)" in text_of(section)
+
+
+def test_a_better_model_is_not_grey_for_being_slower_nor_one_whose_times_overlap(runs):
+    timing_in(runs["good"], 40.0)
+    timing_in(runs["middling"], 40.1)
+    timing_in(runs["poor"], 10.0)
+    comparison, speed = compared(runs)
+    assert slower_and_no_better(comparison, speed, 0) == []
+    assert slower_and_no_better(comparison, speed, 1) == []
+    untested = Comparison.of(list(runs.values()), terms=Terms(resamples=0))
+    timing_in(runs["poor"], 90.0)
+    assert slower_and_no_better(untested, speed_of(untested), 2) == []
+
+
+def test_without_resamples_the_front_is_shown_and_no_chance_is_claimed(runs, no_drawing):
+    for name in SKILLS:
+        timing_in(runs[name], 40.0)
+    comparison = Comparison.of(list(runs.values()), terms=Terms(resamples=0))
+    section = pareto.section(comparison, speed_of(comparison))
+    assert [row[4] for row in table_of(section, "pareto-table")[0]] == ["–"] * 3
+    assert "P(on front) is" not in text_of(section)
+
+
+OTHER = MACHINE.model_copy(update={"cpu": "Other <b>CPU</b>", "device": "cpu"})
+
+
+def test_times_of_two_machines_are_never_on_one_figure_nor_in_one_ratio(runs, no_drawing):
+    timing_in(runs["good"], 40.0)
+    timing_in(runs["middling"], 20.0, machine=OTHER)
+    timing_in(runs["poor"], 10.0)
+    comparison, speed = compared(runs)
+    assert [models for _, models in speed.machines] == [(0, 2), (1,)]
+    assert speed.ratio(0, 1) is None
+    assert "middling" not in sentence(comparison, speed)
+    section = pareto.section(comparison, speed)
+    assert [figure.slug for figure in section.figures] == ["pareto", "pareto-2"]
+    assert any("machines that differ" in warning for warning in section.warnings)
+    frame = pareto.rows(comparison, speed).set_index("model_id")
+    assert frame.loc["middling", "hardware"] != frame.loc["good", "hardware"]
+    assert frame.loc["middling", "on_front"]
+    _, titles = table_of(verdict.section(comparison, speed), "leaderboard")
+    assert "Timed on" in titles
+    slugs = [figure.slug for figure in latency.section(comparison, speed).figures]
+    assert len(set(slugs)) == len(slugs) == 6
+
+
+def test_an_invalid_timing_is_left_out_with_its_reason(runs, no_drawing):
+    timing_in(runs["good"], 40.0)
+    timing_in(runs["middling"], 20.0, invalid=("the machine slept for 5.0 s meanwhile",))
+    comparison, speed = compared(runs)
+    reason = "middling: its timing does not count: the machine slept for 5.0 s meanwhile."
+    assert speed.left_out == (reason,)
+    assert reason in latency.section(comparison, speed).warnings
+    section = pareto.section(comparison, speed)
+    assert any("not shown: middling and poor" in warning for warning in section.warnings)
+    rows, titles = table_of(verdict.section(comparison, speed), "leaderboard")
+    at = titles.index("p50, ms")
+    assert [row[at : at + 4] == ["–"] * 4 for row in rows] == [False, True, True]
+    frame = leaderboard([*runs.values()]).set_index("variant")
+    assert frame["timing"].fillna("").to_dict() == {"good": "valid", "middling": "invalid", "poor": ""}
+    assert frame["latency_p50_ms"].notna().to_dict() == {"good": True, "middling": False, "poor": False}
+
+
+def test_where_no_timing_counts_the_reasons_are_all_there_is(runs):
+    timing_in(runs["good"], 40.0, invalid=("timed side by side with other work",))
+    comparison, speed = compared(runs)
+    section = latency.section(comparison, speed)
+    assert section.finding.startswith("No timing counts")
+    assert len(section.warnings) == 1
+    assert pareto.section(comparison, speed) is None
+
+
+def test_the_timing_of_another_run_is_not_taken(runs):
+    timing_in(runs["good"], 40.0, run="somebody-else")
+    _, speed = compared(runs)
+    assert "it is that of another run, somebody-else" in speed.left_out[0]
+
+
+def test_a_timing_of_a_newer_schema_is_refused(runs):
+    timing_in(runs["good"], 40.0)
+    file = runs["good"].path / FILE
+    file.write_text(file.read_text().replace('"schema_version": 1', '"schema_version": 9'))
+    with pytest.raises(InputError, match="has schema version 9"):
+        compared(runs)
+
+
+def test_of_several_seeds_the_first_timing_that_counts_speaks_for_the_model(tmp_path):
+    truth = truth_of(8, ["a"])
+    first, second, third = (run_in(tmp_path, truth, "one", 0.6, seed) for seed in range(3))
+    timing_in(first, 10.0, invalid=("it slept",))
+    timing_in(second, 20.0, samples=exactly(20.0))
+    timing_in(third, 30.0)
+    comparison = Comparison.of([first, second, third], terms=Terms(resamples=0))
+    speed = speed_of(comparison)
+    (timed,) = speed.known
+    assert timed.median_ms == 20.0
+    assert speed.left_out == ()
+
+
+def test_percentiles_beyond_the_samples_are_said_not_to_be_estimable(runs, no_drawing):
+    timing_in(runs["good"], 40.0, samples=samples_of(40.0, iterations=4))
+    comparison, speed = compared(runs)
+    said = text_of(latency.section(comparison, speed))
+    assert "n=48 < 368: not estimable" in said
+    assert "n=48 < 36:" not in said
+    assert "n=48 < 368" in text_of(verdict.section(comparison, speed))
+
+
+def test_batches_that_do_not_fit_are_marked(runs, no_drawing):
+    timing_in(runs["good"], 40.0, out_of_memory=[8])
+    rows, _ = table_of(latency.section(*compared(runs)), "throughput-table")
+    assert [row[1:3] for row in rows][-1] == ["8", "out of memory"]
+    assert [row[4] for row in rows] == ["410 MB", "420 MB", "440 MB", "–"]
+
+
+def test_noise_and_notes_are_warned_of(runs, no_drawing):
+    timing_in(runs["good"], 40.0, samples=samples_of(40.0, noise=0.4), notes=("timed in 2 processes",))
+    section = latency.section(*compared(runs))
+    assert any(warning.startswith("Noisy: ") and "good (" in warning for warning in section.warnings)
+    assert "good: timed in 2 processes." in section.warnings
+
+
+def test_the_csv_has_every_stage_mode_and_batch(runs):
+    timing = timing_in(runs["good"], 40.0)
+    frame = latency.rows(*compared(runs))
+    assert len(frame) == len(timing.stages) == 5 * 4
+    assert set(frame["mode"]) == {"real", "fixed"}
+    whole = frame[(frame["stage"] == "end_to_end") & (frame["mode"] == "real")].set_index("batch")
+    assert whole["images_per_second"].tolist() == [run.images_per_second for run in timing.batches]
+    assert whole.loc[1, "p50_ms"] == timing.headline.median_ms
+    assert pd.isna(whole.loc[1, "p99_ms"])
+
+
+def test_the_whole_page_is_valid_with_timings_and_its_files_lie_beside_it(runs, tmp_path, no_pixels):
+    timing_in(runs["good"], 40.0, samples=samples_of(40.0, noise=0.4))
+    timing_in(runs["middling"], 60.0, machine=OTHER)
+    timing_in(runs["poor"], 10.0)
+    page = write_report([*runs.values()], tmp_path / "page", terms=TERMS)
+    tree = parsed(page)
+    ids = Counter(element.get("id") for element in tree.iter() if element.get("id"))
+    assert [name for name, count in ids.items() if count > 1] == []
+    order = [element.get("id") for element in every(tree, "section")]
+    assert order.index("pairs") < order.index("pareto") < order.index("curves")
+    assert order.index("training") < order.index("latency") < order.index("data")
+    assert "Other <b>CPU</b>, 4 threads" in words(part(tree, "latency"))
+    assert [row[0] for row in cells(tree, "pareto-table")] == [
+        "good Example CPU 3000, 4 threads", "poor Example CPU 3000, 4 threads", "middling Other <b>CPU</b>, 4 threads",
+    ]  # fmt: skip
+    header = words(next(iter(every(tree, "header"))))
+    assert "noisy" in header
+    assert "mixed hardware" in header
+    for link in every(part(tree, "latency"), "a"):
+        assert (page.parent / link.get("href")).is_file()
+    assert len(pd.read_csv(page.parent / "pareto.csv")) == 3
+    assert len(pd.read_csv(page.parent / "timings.csv")) == 60
