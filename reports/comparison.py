@@ -42,7 +42,16 @@ Images = Callable[[Any], NDArray[np.uint8]]
 """From an image's id in the truth to its pixels: (H, W, 3) uint8 RGB. May raise where the image is gone."""
 
 
-ALSO = ("ap50", "ap75", "ar_100", "olrp", *(f"cost_{kind}" for kind in KINDS))
+ALSO = (
+    "ap50",
+    "ap75",
+    "ap_small",
+    "ap_medium",
+    "ap_large",
+    "ar_100",
+    "olrp",
+    *(f"cost_{kind}" for kind in KINDS),
+)
 """Measures that get an interval beside AP."""
 
 
@@ -223,6 +232,16 @@ class Comparison:
         """Each model's value and interval by a measure, in the models' order; only where there are statistics."""
         assert self.statistics is not None
         return [self.statistics.standing(model.label, measure) for model in self.models]
+
+    def intervals(self, measures: Sequence[str]) -> list[Floats] | None:
+        """For each model (R, 2), its interval by each of these measures; None where there are no statistics."""
+        if self.statistics is None:
+            return None
+        rows = [self.standings(measure) for measure in measures]
+        return [
+            np.array([(of[number].ci_low, of[number].ci_high) for of in rows])
+            for number in range(len(self.models))
+        ]
 
     @property
     def truth(self) -> AnnotationTable:

@@ -161,9 +161,8 @@ def choose(comparison: Comparison) -> list[Choice]:
                     why = f"{shown.plural(int(reasons[name][image]), *_REASONS[name])}"
                 elif name == "decides" and moved is not None:
                     gain = abs(float(moved.of_images[image]))
-                    why = (
-                        f"without it {comparison.labels[0]}'s lead is {shown.points(gain, 2)} points smaller"
-                    )
+                    which = "it" if len(moved.influence) == len(moved.unit) else "its group"
+                    why = f"without {which} {comparison.labels[0]}'s lead is {shown.points(gain, 2)} points smaller"
                 choices.append(Choice(image, name, why))
     return choices
 

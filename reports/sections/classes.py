@@ -96,10 +96,13 @@ def _size_figure(comparison: Comparison) -> Figure | None:
         means = [float(values[0][at].mean()) for at in known]
         said = [f"{shown.points(value)} on {names[at]}" for value, at in zip(means, known, strict=True)]
         spread = f"AP is {shown.listed(said)} objects."
-    return dot_plot(
+    drawing = dot_plot(
         "sizes-ap", "AP by size of object", spread, [names[at] for at in known], comparison.labels,
         [rows[known] for rows in values], "AP (points of 100)",
+        intervals=comparison.intervals([f"ap_{names[at]}" for at in known]),
+        pale=[np.full(len(known), comparison.too_few)] * len(values),
     )  # fmt: skip
+    return replace(drawing, caption=f"{spread} {comparison.marks_said}".strip())
 
 
 def _intervals(comparison: Comparison, drawn: np.ndarray) -> list[Floats] | None:

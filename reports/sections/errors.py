@@ -100,24 +100,13 @@ def _costs(comparison: Comparison) -> Figure:
     )
     return dot_plot(
         "error-costs", "What each kind of error costs in AP50", finding, TYPES, comparison.labels, values,
-        "AP50 (points of 100) that mending would bring", intervals=_cost_intervals(comparison), zero=True,
+        "AP50 (points of 100) that mending would bring", intervals=comparison.intervals([f"cost_{kind}" for kind in TYPES]), zero=True,
         pale=[np.full(len(TYPES), comparison.too_few)] * len(comparison.models),
     )  # fmt: skip
 
 
-def _cost_intervals(comparison: Comparison) -> list[Floats] | None:
-    """For each model (R, 2), the interval of the cost of each kind; None where none was measured."""
-    if comparison.statistics is None:
-        return None
-    rows = [comparison.standings(f"cost_{kind}") for kind in TYPES]
-    return [
-        np.array([(of_kind[number].ci_low, of_kind[number].ci_high) for of_kind in rows])
-        for number in range(len(comparison.models))
-    ]
-
-
 def _cost_table(comparison: Comparison) -> Table:
-    rows, sure = [], _cost_intervals(comparison)
+    rows, sure = [], comparison.intervals([f"cost_{kind}" for kind in TYPES])
     for number, runs in enumerate(comparison.scored):
         cells = [Cell(comparison.labels[number])]
         for at, kind in enumerate(TYPES):
