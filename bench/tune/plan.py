@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +15,7 @@ from torch import nn
 from bench.checkpoint import load_weights
 from bench.config import RunConfig, resolve
 from bench.data.types import Dataset, require_objects
+from bench.folders import Busy
 from bench.predict import predict
 from bench.progress import Progress
 from bench.run import Circumstances, build_detector, open_configured, run
@@ -28,6 +30,8 @@ from bench.tune.training import WEIGHTS, Pruning
 from metrics.errors import InputError
 from metrics.matching import MatchRule
 from metrics.tables import DetectionTable
+
+_WAIT_SECONDS = 2.0
 
 Values = Mapping[str, Scalar]
 """Settings by dotted path."""
@@ -129,8 +133,7 @@ class Task:
     @cached_property
     def anchors(self) -> Anchors:
         """The variant's priors against the boxes of training and validation."""
-        splits = {name: self.dataset.splits[name] for name in ("train", "val")}
-        return Anchors(self.config, splits, len(self.dataset.classes))
+        return Anchors(self.config, self.dataset)
 
     def _priors(self) -> dict[str, Any]:
         return self.anchors.settings() if "anchors" in self.plan.space else {}
@@ -144,11 +147,22 @@ class Task:
         return detector
 
     def trained(self, values: Values, seed: int) -> Path:
-        """Weights of a run with some settings, those of post-processing left as they are; a run that is done is reused."""
+        """Weights of a run with some settings, those of post-processing left as they are; a run that is done is reused.
+
+        Where another worker is at the same run, it is waited for.
+        """
         training = {path: value for path, value in values.items() if not path.startswith("nms.")}
         config = configured(self.config, {**training, "evaluate.split": "val"}).with_seed(seed)
         around = Circumstances(progress=self.progress, stop=self.stop, page=False)
-        return run(config, self.plan.out / "runs", self.dataset, around).path / WEIGHTS
+        told = False
+        while True:
+            try:
+                return run(config, self.plan.out / "runs", self.dataset, around).path / WEIGHTS
+            except Busy as busy:
+                if not told:
+                    self.progress.say(f"waiting: {busy}")
+                told = True
+                time.sleep(_WAIT_SECONDS)
 
     def found(self, values: Values, weights: Path, split: str) -> DetectionTable:
         """What a network with these weights finds in a split."""

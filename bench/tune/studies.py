@@ -128,11 +128,11 @@ class Study:
         begun = self.study.get_trials(deepcopy=False)  # before the cause, which stands there before any trial
         known = self.study.user_attrs.get("cause")
         mine = json.loads(json.dumps({"variant": cause.variant, "stage": cause.stage, **cause.facts}))
-        theirs = [direction.name.lower() for direction in self.study.directions]
-        ours = ["maximize" if objective.higher else "minimize" for objective in self.objectives.each]
-        if known is None and theirs != ours:
+        was = [direction.name.lower() for direction in self.study.directions]
+        wanted = ["maximize" if objective.higher else "minimize" for objective in self.objectives.each]
+        if known is None and was != wanted:
             raise InputError(
-                f"study {self.name!r}: was made to {' and '.join(theirs)}, and this one has to {' and '.join(ours)}; "
+                f"study {self.name!r}: was made to {' and '.join(was)}, and this one has to {' and '.join(wanted)}; "
                 "give this one another name with --study"
             )
         if known is None:

@@ -142,12 +142,17 @@ def _fade_images(
     so the best of all is taken, of whatever class, and the first `max_dets` of an image are the result.
 
     Args:
-        first, last: images from the first, less the last.
+        first: image.
+        last: image, not included.
         start: first row of each image.
-        label, boxes: of each row.
+        label: of each row.
         score: of each row, falling within an image; written to.
+        boxes: of each row.
         state: 0 for each row; written to.
-        floor, agnostic, top_k, max_dets: suppression's settings.
+        floor: what scores no more is out.
+        agnostic: 1 to fade across classes.
+        top_k: so many rows of an image enter.
+        max_dets: so many rows of an image are taken.
         iou: above it an overlap fades linearly; without effect where there is a `sigma`.
         sigma: above 0, any overlap fades as a Gaussian of this width.
         member: room for as many rows.

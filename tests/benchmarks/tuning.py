@@ -107,7 +107,7 @@ def main() -> None:
 def _anchors(config: RunConfig, dataset: Dataset, trials: int) -> None:
     """Trials of priors per minute, and how many boxes they look at."""
     start = time.perf_counter()
-    stage = Anchors(config, {"train": dataset.splits["train"]}, len(dataset.classes))
+    stage = Anchors(config, dataset)
     space = space_of(config, ["anchors"], stage.settings())
     made = time.perf_counter() - start
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
