@@ -64,20 +64,17 @@ def command(
     from bench.log import remembered_warnings
     from bench.provenance import command_line
     from bench.typed import typed_words
-    from metrics.evaluate import evaluate
+    from metrics.command_line import score_files
     from metrics.formats.identity import parse_class_map
-    from metrics.formats.recognise import read_detections, read_truth
 
     rule = None if class_map is None else parse_class_map(class_map)
     with remembered_warnings() as told:
-        table = read_truth(truth, split)
-        detections = read_detections(found, table, rule)
-    evaluation = evaluate(table, detections)
+        evaluation = score_files(truth, found, class_map=rule, split=split)
     print(evaluation)
     run = save_external(
         name or found.stem,
-        table,
-        detections,
+        evaluation.matches.truth,
+        evaluation.matches.found,
         evaluation,
         out,
         data=truth.stem,

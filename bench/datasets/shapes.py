@@ -386,8 +386,6 @@ _DEFAULTS: dict[str, Any] = {
     "augment.iou_crop": 0.0,
     "augment.photometric": 0.0,
     "train.epochs": 6,
-    "train.batch": 8,
-    "train.lr": 5e-3,
     "train.weight_decay": 0.05,
 }
 
