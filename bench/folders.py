@@ -16,6 +16,10 @@ from metrics.errors import MachineError
 from reports.results import RunFolder
 
 
+class Busy(MachineError):
+    """Another process works on this run."""
+
+
 def slug(text: str) -> str:
     """`text` as part of a file's name: small letters, digits, ``.`` and ``_``; with a digest where it lost something."""
     plain = re.sub(r"[^a-z0-9._]+", "-", text.lower()).strip("-.")[:40].rstrip("-.")
@@ -53,7 +57,8 @@ def whole(folder: Path) -> Iterator[Path]:
     What a block that failed has left is there for the next one. A folder of that name without a result is replaced.
 
     Raises:
-        MachineError: the folder cannot be written to, or another process works on this run.
+        MachineError: the folder cannot be written to.
+        Busy: another process works on this run.
     """
     partial = partial_of(folder)
     _make(partial)
@@ -106,7 +111,7 @@ def _alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise MachineError(
+            raise Busy(
                 f"{folder}: another process is working on this run; wait for it, or give this one another --out"
             ) from None
         except OSError:  # a file system without locks

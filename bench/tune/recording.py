@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -16,6 +17,9 @@ from bench.tune.storage import RETRY
 from bench.tune.studies import Study
 from reports.results import Environment
 from reports.studies import Ending, Finalist, Goal, Limit, Setting, State, StudyResult, TrialFacts
+
+_SECRET = re.compile(r"(\w://[^\s:/@'\"]*:)[^\s'\"]*@")
+"""The password in a URL; it may hold an ``@`` itself."""
 
 
 def record(
@@ -48,7 +52,7 @@ def record(
         pruner: who gave trials up; empty for nobody.
         seed: of the first worker's sampler.
         storage: the database's URL, of which only the kind is told; None for a journal file.
-        command: what goes on with the study.
+        command: what goes on with the study; a password in a URL is left out.
         environment: where it ran.
         earlier: names of the folders of earlier stages, beside this one's.
         ending: what the best settings were worth, once that is known.
@@ -71,7 +75,7 @@ def record(
         pruner=pruner,
         seed=seed,
         storage="journal file" if storage is None else storage.split(":")[0].split("+")[0],
-        command=command,
+        command=_SECRET.sub(r"\1…@", command),
         environment=environment or Environment(),
         earlier=tuple(earlier),
         ending=ending,

@@ -236,7 +236,7 @@ def tune_whole(out, url, hangs):
         Training._reported = hang
     sets = tiny_sets("ssd", train__epochs=2, train__validate_every=1)
     plan = Plan(
-        "ssd", ("train.lr",), {"sets": sets}, trials=3, out=out, storage=url, again=0, study="mine", pruning="none",
+        "ssd", ("train.lr",), {"sets": sets}, trials=3, out=out, storage=url, again=1, study="mine", pruning="none",
         patience=SHORT,
     )  # fmt: skip
     with _as_a_command(out):

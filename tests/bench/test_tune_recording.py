@@ -35,7 +35,10 @@ def test_a_study_is_told_whole(tmp_path):
 
     tuned = study(tmp_path)
     tuned.optimize(fragile, 9)
-    facts = record(tuned, "ssd", "nms", DATA, asked=9, storage="postgresql+psycopg://me:secret@host/db")
+    url = "postgresql+psycopg://me:se@c/ret@host/db"
+    facts = record(
+        tuned, "ssd", "nms", DATA, asked=9, storage=url, command=f"bench tune --storage '{url}' --trials 9"
+    )
     assert facts.states == tuned.states() == {"complete": 8, "fail": 1}
     assert facts.complete[0].number == tuned.best()[0].number
     assert facts.default.number == 0
@@ -49,7 +52,8 @@ def test_a_study_is_told_whole(tmp_path):
         ("nms.agnostic", None, (False, True)),
     ]
     assert facts.storage == "postgresql"
-    assert "secret" not in facts.to_json()
+    assert facts.command == "bench tune --storage 'postgresql+psycopg://me:…@host/db' --trials 9"
+    assert "ret@" not in facts.to_json()
 
 
 def test_a_trial_that_was_stopped_and_gone_on_with_counts_once(tmp_path):
