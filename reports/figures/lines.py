@@ -87,7 +87,7 @@ def lines(
             ax.set_xscale("log")
             low, high = ax.get_xlim()
             if high < 30 * low:  # powers of ten alone would leave next to nothing to read
-                ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+                ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
             ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             ax.xaxis.set_minor_formatter(NullFormatter())
         if named.whole:
