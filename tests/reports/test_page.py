@@ -16,6 +16,7 @@ from pages import cells, every, parsed, part, words
 from scene_runs import PAIRWISE_COLUMNS
 from synthetic_runs import found_in, picture, run_in, truth_of
 
+from metrics.compare import Limit
 from metrics.tables import DetectionTable
 from reports.comparison import Terms
 from reports.html import json_block, write_report
@@ -239,6 +240,8 @@ def test_fault_row_26_every_name_is_shown_literally_and_nothing_else_happens(tmp
     truth = truth_of(9, HOSTILE, seed=3)
     catalog = truth.catalog
     object.__setattr__(catalog, "file_names", HOSTILE)
+    column = "video <img src=x onerror=alert(1)>\u202e"
+    object.__setattr__(catalog, "image_columns", {column: ("=cmd()",) * 4 + ("<b>",) * 5})
     changes = {
         "variant_source": HOSTILE[0],
         "config": {HOSTILE[1]: {HOSTILE[2]: HOSTILE[3]}, "x": [HOSTILE[4]]},
@@ -253,7 +256,10 @@ def test_fault_row_26_every_name_is_shown_literally_and_nothing_else_happens(tmp
         found = run.found
         result = run.result.model_copy(update={"data": data})
         runs.append(save_result(run.path, result, truth, found, run.history))
-    page = write_report(runs, tmp_path / "out", lambda image: picture(truth, image), title=HOSTILE[1])
+    terms = Terms(limits=(Limit("ap", 0.0),), old=frozenset({runs[0].result.name}))
+    page = write_report(
+        runs, tmp_path / "out", lambda image: picture(truth, image), title=HOSTILE[1], terms=terms
+    )
     text = page.read_text(encoding="utf-8")
     tree = parsed(text)
     assert len(every(tree, "script")) == 2
@@ -261,6 +267,8 @@ def test_fault_row_26_every_name_is_shown_literally_and_nothing_else_happens(tmp
     assert not any(name.startswith("on") for element in tree.iter() for name, _ in element.items())
     assert not re.search(r"[\u202a-\u202e\u2066-\u2069]", text)
     seen = words(tree)
+    assert "have a column 'video <img src=x onerror=alert(1)>" in seen
+    assert re.search(r"Gate: ap: .* less <script>alert\(1\)</script> ", seen)
     for name in (
         *HOSTILE[:4],
         "🙂 $x^2$ ![a](javascript:b)",
