@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
-from pathlib import Path
+import multiprocessing
+import os
+import signal
 
 import optuna
 import pytest
@@ -95,6 +95,56 @@ def test_row_49_a_study_without_a_value_says_the_last_reason(tmp_path):
         tuned.best()
 
 
+def test_row_49_a_study_in_which_all_were_pruned_says_so(tmp_path):
+    def hopeless(trial, values, folder):
+        raise optuna.TrialPruned
+
+    tuned = study(tmp_path)
+    tuned.optimize(hopeless, 3)
+    assert tuned.states() == {"pruned": 3}
+    assert tuned.default() is None
+    assert tuned.importances() == {}
+    with pytest.raises(PartialError, match="no trial has a value; the last reason: all were pruned"):
+        tuned.best()
+
+
+def test_row_49_one_trial_is_the_default_and_the_best(tmp_path):
+    tuned = study(tmp_path)
+    tuned.optimize(hill, 1)
+    assert tuned.best(3) == [tuned.default()]
+    assert tuned.importances() == {}
+
+
+def test_row_49_none_may_be_an_option(tmp_path):
+    space = Space((Dimension("weights", None, options=(None, "coco")), *SPACE))
+    tuned = study(tmp_path, space=space)
+    tuned.optimize(lambda trial, values, folder: (0.5 + (values["weights"] is None) * values["nms.iou"],), 12)
+    assert tuned.study.trials[0].params["weights"] is None
+    assert tuned.best()[0].params["weights"] is None
+    assert sum(tuned.importances().values()) == pytest.approx(1)
+
+
+def test_a_study_that_was_stopped_draws_what_it_would_have_drawn(tmp_path):
+    whole, parted = study(tmp_path / "a"), study(tmp_path / "b")
+    whole.optimize(hill, 6)
+    parted.optimize(hill, 2)
+    study(tmp_path / "b").optimize(hill, 6)
+    drawn = [[trial.params for trial in tuned.study.trials] for tuned in (whole, parted)]
+    assert drawn[0] == drawn[1]
+    assert len({tuple(params.items()) for params in drawn[0]}) == 6
+
+
+def test_two_machines_with_the_same_seed_draw_differently(tmp_path):
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    machines = [study(tmp_path / name, storage=url) for name in ("a", "b")]
+    machines[0].optimize(hill, 1)
+    for asked in (2, 3, 4, 5):
+        machines[asked % 2].optimize(hill, asked)
+    trials = machines[0].study.trials
+    assert len({trial.user_attrs["worker"] for trial in trials}) == 2
+    assert len({trial.params["nms.iou"] for trial in trials}) == 5
+
+
 def test_another_cause_under_the_same_name_is_refused_and_the_difference_named(tmp_path):
     study(tmp_path, name="mine")
     other = Cause("ssd", "shapes", "nms", {"data": "xyz", "space": SPACE.tree()})
@@ -147,23 +197,20 @@ def test_a_trial_that_was_stopped_goes_on_in_its_folder_with_its_settings(tmp_pa
     assert again.states() == {"complete": 2}
 
 
-_WORKER = """
-import os, signal, sys
-sys.path[:0] = [{root!r}, {here!r}]
-from pathlib import Path
-from test_tune_studies import study
-def dies(trial, values, folder):
-    folder.mkdir(parents=True)
-    (folder / "half").write_text("")
-    os.kill(os.getpid(), signal.SIGKILL)
-study(Path({out!r})).optimize(dies, 3)
-"""
-
-
+@pytest.mark.filterwarnings(
+    "ignore:.*fork:DeprecationWarning"
+)  # the child has one thread, and dies of its own hand
 def test_row_48_a_trial_of_a_killed_worker_is_finished_by_another_exactly_once(tmp_path):
-    here = Path(__file__).resolve().parent
-    code = _WORKER.format(root=str(here.parents[1]), here=str(here), out=str(tmp_path))
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    def dies(trial, values, folder):
+        folder.mkdir(parents=True)
+        (folder / "half").write_text("")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    # Forked: a fresh process would spend its time on imports.
+    worker = multiprocessing.get_context("fork").Process(target=lambda: study(tmp_path).optimize(dies, 3))
+    worker.start()
+    worker.join()
+    assert worker.exitcode == -signal.SIGKILL
     seen = []
 
     def goes_on(trial, values, folder):
