@@ -271,7 +271,7 @@ def test_row_1_somebody_who_found_nothing_is_scored(three, tmp_path, capsys):
 
 def test_seeds_are_runs_of_their_own_on_the_same_images(tmp_path, monkeypatch):
     monkeypatch.setattr("bench.run.write_report", _no_page)
-    monkeypatch.setattr("bench.comparison.write_report", lambda runs, folder, *args, **settings: folder)
+    monkeypatch.setattr("bench.comparison.write_comparison", lambda comparison, folder, **settings: folder)
     words = ["run", "--variant", "ssd", "--seeds", "2", "--seed", "5", "--out", str(tmp_path), "--quiet"]
     assert main([*words, "--set", *tiny_sets(train__epochs=1)]) == 0
     results = [RunFolder.open(path).result for path in runs_in(tmp_path)]
