@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from bench import toml
 from bench.augment import AugmentConfig
 from bench.config_errors import explain, unknown_setting
+from bench.config_values import as_typed, other_kind, with_nones
 from bench.data.opening import find_format
 from bench.data.types import DATASETS
 from bench.loader import ImageConfig
@@ -128,7 +129,16 @@ class Layer:
     texts: Mapping[str, str]
 
 
-def resolve(variant: str, *args: Any, **sources: Any) -> RunConfig:
+def resolve(
+    variant: str,
+    data: str | None = None,
+    preset: str | None = None,
+    file: str | Path | None = None,
+    sets: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+    variants: Sequence[str] = (),
+    data_defaults: Mapping[str, Any] | None = None,
+) -> RunConfig:
     """All settings of one variant's run, checked; arguments and errors as those of `resolve_entry`.
 
     Raises:
@@ -139,7 +149,7 @@ def resolve(variant: str, *args: Any, **sources: Any) -> RunConfig:
             f"{variant}: was trained elsewhere, so nothing of it is sought or trained here; "
             f"`bench run --variant {variant}` measures it, and `bench list` shows the variants"
         )
-    config = resolve_entry(variant, *args, **sources)
+    config = resolve_entry(variant, data, preset, file, sets, options, variants, data_defaults)
     assert isinstance(config, RunConfig)
     return config
 
@@ -214,7 +224,11 @@ def entry(name: str) -> Variant | Reference:
 def own_settings(tree: Tree, config: type[C]) -> C:
     """The own settings of a variant or predictor, out of the tree that `EntryConfig.tree` gave or `toml` wrote."""
     return config.model_validate(
-        {name: value for name, value in _nones(tree, settings(config)).items() if name in config.model_fields}
+        {
+            name: value
+            for name, value in with_nones(tree, settings(config)).items()
+            if name in config.model_fields
+        }
     )
 
 
@@ -395,57 +409,17 @@ def _validate(model: type[EntryConfig], variant: str, layers: Sequence[Layer], s
         values = toml.merge(values, layer.values)
         texts |= layer.texts
     known = settings(model)
-    values = _nones(values | {"variant": variant}, known)
+    values = with_nones(values | {"variant": variant}, known)
     try:
-        config = _as_typed(model, values, texts)
+        config = as_typed(model, values, texts)
     except ValidationError as error:
         owner = f" of variant {variant!r}" if several else ""
         lines = explain(error, values, list(known), _origins(layers), owner)
         raise InputError("\n".join(lines)) from None
-    mistaken = [line for path, value in toml.leaves(values) for line in _other_kind(config, path, value)]
+    mistaken = [line for path, value in toml.leaves(values) for line in other_kind(config, path, value)]
     if mistaken:
         raise InputError("\n".join(mistaken))
     return config
-
-
-def _as_typed(model: type[EntryConfig], values: Tree, texts: Mapping[str, str]) -> EntryConfig:
-    """Validate; what was typed as ``a.b=320`` where text is wanted is text, and ``3,4`` for a list is a list."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        first, changed = error, values
-        for mistake in error.errors():
-            path = ".".join(str(part) for part in mistake["loc"])
-            if path in texts and mistake["type"] == "string_type":
-                changed = toml.merge(changed, toml.nest(path.split("."), texts[path]))
-            if path in texts and mistake["type"] in {"tuple_type", "list_type"}:
-                changed = toml.merge(
-                    changed, toml.nest(path.split("."), toml.parse_value(f"[{texts[path]}]"))
-                )
-    try:
-        return model.model_validate(changed)
-    except ValidationError:
-        raise first from None
-
-
-def _nones(values: Tree, known: Mapping[str, FieldInfo]) -> Tree:
-    """``"none"`` is how a TOML file says None, where None is allowed."""
-    for path, value in list(toml.leaves(values)):
-        if value == "none" and path in known and type(None) in get_args(known[path].annotation):
-            values = toml.merge(values, toml.nest(path.split("."), None))
-    return values
-
-
-def _other_kind(config: EntryConfig, path: str, given: Any) -> Iterator[str]:
-    """Pydantic reads True as 1 and '3' as 3; a setting of another kind than it looks is a mistake to tell."""
-    value: Any = config
-    for part in path.split("."):
-        value = getattr(value, part, None)
-    names = {bool: "true or false", int: "a whole number", float: "a number"}
-    if type(value) in names and type(given) in {bool, str} and type(given) is not type(value):
-        yield f"{path}: expected {names[type(value)]}, got {given!r}"
-    elif type(value) is bool and type(given) in {int, float}:
-        yield f"{path}: expected true or false, got {given!r}"
 
 
 def _origins(layers: Sequence[Layer]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -68,7 +68,7 @@ def command(
     if len(names) > 1:
         raise InputError(f"--variant: one variant at a time; got {', '.join(names)}")
     given = {"data.format": format, "seed": seed}
-    sources = {
+    sources: dict[str, Any] = {
         "data": data,
         "preset": preset,
         "file": config,
