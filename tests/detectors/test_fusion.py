@@ -97,6 +97,15 @@ def test_more_members_than_predictors_count_as_all():
     assert score == pytest.approx(0.7)
 
 
+def test_a_detection_joins_the_cluster_that_it_overlaps_most_not_the_surest():
+    """IoU 70 / 130 with the first, 80 / 120 with the second, and 50 / 150 between these two."""
+    first, second, third = (0, 0, 10, 10, 0.9, 0), (5, 0, 15, 10, 0.8, 0), (3, 0, 13, 10, 0.4, 0)
+    assert sorted(r[:4] for r in rows(fuse([found(first, second), found(third)], iou=0.4))) == [
+        (0, 0, 10, 10),
+        pytest.approx((13 / 3, 0, 43 / 3, 10)),
+    ]
+
+
 def test_classes_never_meet():
     assert len(rows(fuse([found((0, 0, 9, 9, 0.5, 0)), found((0, 0, 9, 9, 0.5, 1))]))) == 2
 
