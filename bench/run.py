@@ -195,7 +195,7 @@ def evaluated_split(run: RunFolder) -> Split:
         InputError: they cannot be found, or they or their truth have changed since.
     """
     saved = toml.read(run.path / "config.toml")["data"]
-    data = {name: None if value == "none" else value for name, value in saved.items()}
+    data: dict[str, Any] = {name: None if value == "none" else value for name, value in saved.items()}
     split = open_dataset(data.pop("path"), data.pop("format"), **data).splits[run.result.data.split]
     if split.truth.fingerprint != run.result.data.fingerprint:
         raise InputError(
