@@ -32,7 +32,7 @@ class Ending:
     Args:
         task: what was asked for.
         studies: of the stages that were done, in order; at least one.
-        fixed: what all stages but the last have found; may hold what the last has found.
+        fixed: what all stages but the last have found.
         weights: with which post-processing was tuned; None where it was not.
     """
 

@@ -22,7 +22,7 @@ from bench.tune.postprocessing import PostProcessing, save_candidates
 from bench.tune.recording import ending_of, record
 from bench.tune.spaces import STAGES, Stage, configured
 from bench.tune.studies import Cause, Objective, Study
-from bench.tune.training import Training, make_pruner
+from bench.tune.training import WEIGHTS, Training, make_pruner
 from detectors.nms import NMS
 from metrics.errors import DetbenchError
 from reports.files import write_whole
@@ -53,50 +53,43 @@ class _Tuning:
         self.plan = task.plan
 
     def run(self) -> Outcome:
+        task, stages = self.task, [stage for stage in STAGES if self.task.space.of(stage)]
         fixed: Values = {}
-        weights = None if self.plan.run is None else self.plan.run / "weights.safetensors"
+        weights = None if self.plan.run is None else self.plan.run / WEIGHTS
         studies: dict[Stage, Study] = {}
-        found: dict[Stage, Values] = {}
-        for stage in STAGES:
-            if not self.task.space.of(stage):
-                continue
+        for stage in stages:
             if stage == "nms" and weights is None:
-                self.task.progress.say("training once with what is fixed; its candidates are kept")
-                weights = self.task.trained(fixed, self.task.config.seed)
+                task.progress.say("training once with what is fixed; its candidates are kept")
+                weights = task.trained(fixed, task.config.seed)
             with self._others(stage, fixed, weights):
                 study = studies[stage] = self.work(stage, fixed, weights)
-            found[stage] = dict(fixed)
-            self._record(stage, studies, fixed)
+            self._record(studies, fixed)
             best = study.best()[0]
             if stage == "train":
                 weights = weights_of(study, best)
-            if stage != list(self._stages())[-1]:
+            if stage != stages[-1]:
                 fixed = {**fixed, **best.params}
-        outcome = Ending(self.task, studies, fixed, weights).run()
-        self._leave(outcome, studies, found)
+        outcome = Ending(task, studies, fixed, weights).run()
+        self._leave(outcome, studies, fixed)
         return outcome
 
-    def _stages(self) -> Iterator[Stage]:
-        return (stage for stage in STAGES if self.task.space.of(stage))
-
-    def _leave(self, outcome: Outcome, studies: Mapping[Stage, Study], found: Mapping[Stage, Values]) -> None:
+    def _leave(self, outcome: Outcome, studies: Mapping[Stage, Study], fixed: Values) -> None:
         """Write what the tuning came to into the folder of the last study."""
-        last = list(studies)[-1]
         outcome.save()
         chosen = dict(outcome.winner.values)
         if chosen:
             chosen |= {
-                "tuned.study": studies[last].name,
+                "tuned.study": list(studies.values())[-1].name,
                 "tuned.trials": _tried(studies) + (self.task.config.tuned.trials or 0),
                 "tuned.objective": outcome.objective,
             }
         write_whole(outcome.folder / StudyFolder.WINNER, configured(self.task.config, chosen).toml())
-        self._record(last, studies, found[last], outcome)
+        self._record(studies, fixed, outcome)
 
-    def _record(
-        self, stage: Stage, studies: Mapping[Stage, Study], fixed: Values, outcome: Outcome | None = None
-    ) -> None:
-        task, plan, study = self.task, self.plan, studies[stage]
+    def _record(self, studies: Mapping[Stage, Study], fixed: Values, outcome: Outcome | None = None) -> None:
+        """Leave the facts of the last study, and with an outcome its page."""
+        task, plan = self.task, self.plan
+        *earlier, (stage, study) = studies.items()
         ending = None
         if outcome is not None:
             intervals = {e.name: e.test_interval for e in outcome.entries if e.test_interval is not None}
@@ -114,7 +107,7 @@ class _Tuning:
             storage=plan.storage,
             command=plan.command,
             environment=environment(str(task.device)),
-            earlier=[studies[other].folder.name for other in studies if other != stage],
+            earlier=[other.folder.name for _, other in earlier],
             ending=ending,
         )
         saved = save_study(study.folder, result)

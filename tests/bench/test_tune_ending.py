@@ -23,7 +23,7 @@ from metrics.errors import InputError, PartialError
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 from reports.studies import StudyFolder
 
-SETS = tiny_sets("ssd", train__epochs=1)
+SETS = tiny_sets("ssd", train__epochs=1, data__train=30)  # as many objects as priors have shapes
 
 
 def tune(out, *words):
