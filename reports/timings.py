@@ -66,7 +66,7 @@ class Machine(Part):
     packages: dict[str, str] = Field(default_factory=dict)
     """Versions of python, torch, torchvision, numpy, pillow; of cuda and cudnn where they are used."""
     numerics: dict[str, str] = Field(default_factory=dict)
-    """Switches that trade exactness for speed: TF32, cuDNN's search for algorithms."""
+    """Switches that trade exactness for speed: TF32."""
 
     @property
     def fingerprint(self) -> str:

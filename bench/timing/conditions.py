@@ -42,10 +42,7 @@ def machine_of(device: torch.device, threads: int) -> Machine:
     if device.type == "cuda":
         driver, power = [*ask_gpu(device, "driver_version", "power.limit"), "", ""][:2]
         packages |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}  # type: ignore[no-untyped-call]
-        numerics |= {
-            "cudnn TF32": str(torch.backends.cudnn.allow_tf32),
-            "cudnn benchmark": str(torch.backends.cudnn.benchmark),
-        }
+        numerics["cudnn TF32"] = str(torch.backends.cudnn.allow_tf32)
     return Machine(
         cpu=cpu_name(),
         cores=len(_processors()),

@@ -130,8 +130,12 @@ def _do(job: Job, tell: Callable[..., None]) -> None:
 
     device = torch.device(job.device)
     torch.set_num_threads(job.threads)
-    torch.backends.cudnn.benchmark = True
     models = [Passes(make_ready(RunFolder.open(folder), device), clock_of(device)) for folder in job.runs]
+    # As in evaluation: seeking the fastest algorithm pays where all images have one size.
+    torch.backends.cudnn.benchmark = all(
+        model.timed.image is not None and not model.timed.run.result.config.get("deterministic")
+        for model in models
+    )
     split = models[0].timed.split
     images = chosen_images(len(split))
     if job.task == "inspect":
