@@ -154,6 +154,16 @@ def test_what_is_timed_is_what_was_evaluated_and_everything_is_left_in_the_runs_
     assert not list(runs[0].path.parent.glob("profile-*"))
 
 
+def test_a_run_that_was_evaluated_with_mirror_images_is_timed_with_them(tmp_path):
+    around = Circumstances(page=False)
+    mirrored = run(tiny_config("ssd", train__epochs=1, evaluate__flip=True), tmp_path, circumstances=around)
+    (timing,) = quietly([mirrored], QUICK, start=here)
+    assert timing.subject.agreement == 1.0
+    assert timing.stage("predict").median_ms > 0
+    assert timing.stage("forward") is None
+    assert timing.subject.parameters == mirrored.result.budget.parameters
+
+
 def test_flops_are_those_of_the_convolutions(runs):
     # A network of one convolution: 2 x 3 x 3 x 3 x 8 operations at each of 16 x 16 places.
     from bench.loader import ImageConfig
