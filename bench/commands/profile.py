@@ -92,7 +92,8 @@ def show_timings(
     console = console or Console()
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("run", overflow="fold", min_width=9)
-    for title in ("p50 ms", "p90 ms", "p99 ms", "network", "NMS etc.", "images/s", "memory", "weights"):
+    table.add_column("seed", justify="right")
+    for title in ("p50 ms", "p90 ms", "p99 ms", "network", "boxes", "images/s", "memory", "weights"):
         table.add_column(title, justify="right", overflow="fold")
     table.add_column("")
     for run, timing in zip(runs, timings, strict=True):
@@ -101,7 +102,8 @@ def show_timings(
         memory = [of.memory_bytes for of in timing.batches if of.batch == 1]
         whole = timing.headline
         table.add_row(
-            run.result.name,
+            run.result.variant,
+            shown.MISSING if run.result.seed is None else str(run.result.seed),
             *(_percentile(whole, p) for p in (0.5, 0.9, 0.99)),
             *(_percentile(timing.stage(stage), 0.5) for stage in ("forward", "postprocess")),
             shown.MISSING if rate is None else f"{rate:.1f} (by {batch})",
