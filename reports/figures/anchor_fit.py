@@ -88,7 +88,8 @@ def anchor_figure(
         recall.set_ylim(-3, 103)
         for ax in (shapes, recall):
             _plain_ticks(ax)
-            legend(ax, loc="upper left" if ax is shapes else "lower right")
+            where = "upper left" if ax is shapes else "lower right"
+            legend(ax, loc=where, frameon=True, facecolor=PAPER, edgecolor="none", framealpha=0.85)
 
     return figure("anchors", title, finding, 400, draw, width=900)
 

@@ -63,7 +63,7 @@ def sets(file: Path, **more: str) -> list[str]:
 @pytest.fixture(scope="module")
 def done(weights, data, tmp_path_factory) -> RunFolder:
     config = resolve_entry(LITE, data=str(data), sets=sets(weights))
-    around = Circumstances(command="python -m bench run")
+    around = Circumstances(command="python -m bench run", page=False)  # the page is looked at in `mixed`
     return run(config, tmp_path_factory.mktemp("runs"), circumstances=around)
 
 
@@ -94,7 +94,7 @@ def test_its_result_says_that_it_was_not_trained_here(done, theirs):
     assert result.config["classes"] == {"person": "rbc"}
     assert "train" not in result.config
     assert done.history.empty
-    assert {"config.toml", "leaderboard.csv", "report.html"} <= {path.name for path in done.path.iterdir()}
+    assert (done.path / "config.toml").is_file()
     assert not list(done.path.glob("*.safetensors"))
 
 
@@ -266,7 +266,8 @@ def acme(monkeypatch):
 
 
 @pytest.mark.usefixtures("acme")
-def test_another_package_s_predictor_is_entered_with_its_own_settings(data, tmp_path, capsys):
+def test_another_package_s_predictor_is_entered_with_its_own_settings(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("bench.run.write_report", lambda *args, **settings: None)
     words = ["run", "--variant", "acme/still", "--data", str(data), "--out", str(tmp_path), "--quiet"]
     assert main([*words, "--set", "side=4", "device=cpu"]) == 0
     (file,) = tmp_path.glob("*/result.json")

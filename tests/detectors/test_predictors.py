@@ -133,7 +133,6 @@ def test_a_mapping_of_classes_is_checked_at_both_ends(published, classes, says):
 @pytest.mark.parametrize(
     ("name", "own", "kept"),
     [
-        ("torchvision/fcos_resnet50_fpn", 0.2, 0.01),
         ("torchvision/fasterrcnn_mobilenet_v3_large_320_fpn", 0.05, 0.01),
         (LITE, 0.001, 0.001),
     ],
