@@ -28,7 +28,7 @@ addEventListener("error", (event) => answer({ error: event.message }));
 
 def browse(page: Path, folder: Path, *flags: str, width: int = 1200) -> str:
     """The page's elements after its script ran."""
-    done = chromium(page, folder, "--virtual-time-budget=20000", "--dump-dom", *flags, size=(width, 900))
+    done = chromium(page, folder, "--virtual-time-budget=60000", "--dump-dom", *flags, size=(width, 900))
     assert done.stdout, done.stderr[-2000:]
     return done.stdout
 
@@ -53,7 +53,11 @@ def ask(page: Path, folder: Path, script: str, *flags: str, before: str = "", wi
     asked = f"<script>{before}</script><script>{DRIVER}(async () => {{ {script} }})();</script></body>"
     copy = folder / "asked.html"
     copy.write_text(text.replace("</body>", asked), encoding="utf-8")
-    found = re.search(r'<pre id="answer">(.*?)</pre>', browse(copy, folder, *flags, width=width), re.DOTALL)
+    found = None
+    for _ in range(3):  # a machine that is busy may spend the page's time before its frames are there
+        dom = browse(copy, folder, *flags, width=width)
+        if found := re.search(r'<pre id="answer">(.*?)</pre>', dom, re.DOTALL):
+            break
     assert found, "the page gave no answer"
     value = json.loads(html.unescape(found[1]))
     assert not (isinstance(value, dict) and "error" in value), value

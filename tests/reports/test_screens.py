@@ -26,7 +26,6 @@ const luminance = (colour) => {
   const [r, g, b] = colour.match(/[\\d.]+/g).map(Number).map((c) => c / 255).map((c) => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 };
-await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
 answer(all("iframe").map((frame) => {
   const inner = frame.contentDocument;
   const width = frame.contentWindow.innerWidth;
@@ -99,7 +98,7 @@ def test_screenshots_show_ink_on_paper_at_every_width(page, tmp_path, scheme):
     shot = tmp_path / f"{scheme}.png"
     wall = side_by_side(page, tmp_path)
     chromium(
-        wall, tmp_path, SCHEMES[scheme], f"--screenshot={shot}", "--virtual-time-budget=5000",
+        wall, tmp_path, SCHEMES[scheme], f"--screenshot={shot}", "--virtual-time-budget=30000",
         size=(sum(WIDTHS), HEIGHT),
     )  # fmt: skip
     pixels = np.asarray(Image.open(shot).convert("L"), np.float64)
