@@ -136,10 +136,13 @@ def test_the_front_and_who_is_slower_and_no_better(runs, no_drawing):
 
 
 def test_a_better_model_is_not_grey_for_being_slower_nor_one_whose_times_overlap(runs):
-    timing_in(runs["good"], 40.0)
-    timing_in(runs["middling"], 40.1)
+    drift = np.linspace(1, 2, 12)
+    timing_in(runs["good"], 40.0, samples=exactly(40.0, drift))
+    timing_in(runs["middling"], 41.0, samples=exactly(41.0, drift[::-1]))
     timing_in(runs["poor"], 10.0)
     comparison, speed = compared(runs)
+    overlapping = speed.ratio(0, 1)
+    assert overlapping.low < 1 < overlapping.value
     assert slower_and_no_better(comparison, speed, 0) == []
     assert slower_and_no_better(comparison, speed, 1) == []
     untested = Comparison.of(list(runs.values()), terms=Terms(resamples=0))
