@@ -163,36 +163,64 @@ def _fade_images(
         end = begin
         while end < start[image + 1] and end - begin < top_k and score[end] > floor:
             end += 1
-        count = 0
-        for row in range(begin, end):
-            member[begin + count] = row
-            count += 1
-        found = place = 0  # the best comes first
-        while count > 0 and found < max_dets:
+        # `member` holds from `begin` on the candidates that are being looked at, in their order, and down from `end` what
+        # was taken. The others wait with their first scores, which are no lower than what they would have faded to.
+        following, count, found = begin, 0, 0
+        while found < max_dets:
+            place = 0
+            for k in range(1, count):
+                if score[member[begin + k]] > score[member[begin + place]]:
+                    place = k
+            while following < end and (count == 0 or score[following] > score[member[begin + place]]):
+                for k in range(found):
+                    by = member[end - 1 - k]
+                    if agnostic == 1 or label[by] == label[following]:
+                        _fade(score, boxes, by, following, iou, sigma)
+                if score[following] > floor:
+                    member[begin + count] = following
+                    if score[following] > score[member[begin + place]]:
+                        place = count
+                    count += 1
+                following += 1
+            if count == 0:
+                break
             best = member[begin + place]
             state[best] = 2
-            found += 1
-            left = following = 0
+            left = 0
             for k in range(count):
                 other = member[begin + k]
                 if k == place:
                     continue
                 if agnostic == 1 or label[other] == label[best]:
-                    overlap = _iou(boxes, best, other)
-                    if sigma > 0:
-                        if overlap > 0:
-                            score[other] *= np.float32(math.exp(-(np.float64(overlap) * overlap) / sigma))
-                    elif overlap > iou:
-                        score[other] *= np.float32(1) - overlap
-                    if score[other] <= floor:
-                        continue
-                member[begin + left] = other
-                if score[other] > score[member[begin + following]]:
-                    following = left
-                left += 1
-            count, place = left, following
+                    _fade(score, boxes, best, other, iou, sigma)
+                if score[other] > floor:
+                    member[begin + left] = other
+                    left += 1
+            count = left
+            member[end - 1 - found] = best
+            found += 1
         taken += found
     return taken
+
+
+@kernel
+def _fade(
+    score: NDArray[np.float32], boxes: NDArray[np.float32], by: int, row: int, iou: float, sigma: float
+) -> int:
+    """Lower the score of a row for its overlap with one that was taken; 1 if they touch."""
+    if not (
+        boxes[row, 0] < boxes[by, 2]
+        and boxes[row, 2] > boxes[by, 0]
+        and boxes[row, 1] < boxes[by, 3]
+        and boxes[row, 3] > boxes[by, 1]
+    ):
+        return 0
+    overlap = _iou(boxes, by, row)
+    if sigma > 0:
+        score[row] *= np.float32(math.exp(-(np.float64(overlap) * overlap) / sigma))
+    elif overlap > iou:
+        score[row] *= np.float32(1) - overlap
+    return 1
 
 
 @kernel
