@@ -32,15 +32,18 @@ def iou(a, b):
     return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
 
 
-def fused_by_the_book(models, threshold):
-    """Solovyev et al. 2021, section 3, steps 1 to 6, on lists."""
-    listed = sorted((row for model in models for row in model), key=lambda row: -row[4])
+def fused_by_the_book(models, threshold, once):
+    """Solovyev et al. 2021, section 3, steps 1 to 6, on lists; and if `once`, no cluster has two of one model."""
+    listed = [(*row, number) for number, model in enumerate(models) for row in model]
+    listed = sorted(listed, key=lambda row: -row[4])
     clusters, boxes = [], []
     for row in listed:
         near = [
             (iou(row, box), -k)
             for k, box in enumerate(boxes)
-            if clusters[k][0][5] == row[5] and iou(row, box) > threshold
+            if clusters[k][0][5] == row[5]
+            and iou(row, box) > threshold
+            and not (once and row[6] in [member[6] for member in clusters[k]])
         ]
         if near:
             place = -max(near)[1]
@@ -66,11 +69,13 @@ row = st.tuples(
 
 
 @given(
-    models=st.lists(st.lists(row, max_size=6), min_size=1, max_size=4), threshold=st.sampled_from([0.3, 0.55])
+    models=st.lists(st.lists(row, max_size=6), min_size=1, max_size=4),
+    once=st.booleans(),
+    threshold=st.sampled_from([0.3, 0.55]),
 )
-def test_fusion_is_the_papers_step_by_step(models, threshold):
-    ours = rows(fuse([found(*model) for model in models], threshold))
-    expected = fused_by_the_book(models, threshold)
+def test_fusion_is_the_papers_step_by_step(models, threshold, once):
+    ours = rows(fuse([found(*model) for model in models], threshold, once))
+    expected = fused_by_the_book(models, threshold, once)
     assert [r[4] for r in ours] == pytest.approx([r[4] for r in expected], abs=1e-6)
     for theirs in expected:
         assert min(max(abs(a - b) for a, b in zip(own, theirs, strict=True)) for own in ours) < 1e-4
@@ -93,7 +98,7 @@ def test_what_only_one_of_three_found_has_a_third_of_its_score():
 
 def test_more_members_than_predictors_count_as_all():
     """min(members, predictors): two of one predictor's detections make it no surer than that predictor is."""
-    ((*_, score, _),) = rows(fuse([found((0, 0, 10, 10, 0.8, 0), (0, 0, 10, 9, 0.6, 0))]))
+    ((*_, score, _),) = rows(fuse([found((0, 0, 10, 10, 0.8, 0), (0, 0, 10, 9, 0.6, 0))], once=False))
     assert score == pytest.approx(0.7)
 
 
@@ -110,13 +115,22 @@ def test_classes_never_meet():
     assert len(rows(fuse([found((0, 0, 9, 9, 0.5, 0)), found((0, 0, 9, 9, 0.5, 1))]))) == 2
 
 
-def test_one_predictor_whose_detections_are_apart_is_left_as_it_is():
+def test_one_predictor_whose_detections_are_far_apart_is_left_as_it_is():
     alone = found((0, 0, 4, 4, 0.9, 1), (8, 8, 12, 12, 0.5, 0))
-    assert rows(fuse([alone])) == rows(alone)
+    assert rows(fuse([alone], once=False)) == rows(alone)
+
+
+def test_what_one_predictor_kept_apart_stays_apart():
+    """IoU 0.6: its suppression let both stand, and so does fusion with a twin of it."""
+    alone = found((0, 0, 10, 8, 0.75, 0), (0, 2, 10, 10, 0.5, 0))
+    for twins in ([alone], [alone, alone]):
+        assert rows(fuse(twins)) == rows(alone)
+        assert len(rows(fuse(twins, once=False))) == 1
 
 
 def test_a_score_of_zero_is_no_division_by_zero():
-    assert rows(fuse([found((0, 0, 4, 4, 0.0, 0), (0, 0, 4, 4, 0.0, 0))])) == [(0, 0, 4, 4, 0, 0)]
+    nothing_sure = found((0, 0, 4, 4, 0.0, 0))
+    assert rows(fuse([nothing_sure, nothing_sure])) == [(0, 0, 4, 4, 0, 0)]
 
 
 def test_nothing_found_is_nothing_fused():
