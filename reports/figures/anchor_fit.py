@@ -30,13 +30,14 @@ def recall_by_size(area: Floats, reached: NDArray[np.bool_], least: float, most:
         most: where the last one ends; above `least`.
 
     Returns:
-        The middle of each bin, and its share; NaN where it holds no box.
+        The middle of each bin, and its share; NaN where it holds no box, or less than one in 200 of all.
     """
     edges = np.geomspace(least, most, _BINS + 1)
     bins = np.searchsorted(edges[1:-1], np.sqrt(area), side="right")
     count = np.bincount(bins, minlength=_BINS)
     share = np.full(_BINS, np.nan)
-    np.divide(np.bincount(bins, weights=reached, minlength=_BINS), count, out=share, where=count > 0)
+    enough = count >= max(1, len(area) / 200)
+    np.divide(np.bincount(bins, weights=reached, minlength=_BINS), count, out=share, where=enough)
     return np.sqrt(edges[:-1] * edges[1:]), share
 
 
@@ -63,6 +64,9 @@ def anchor_figure(
 
     def draw(canvas: Canvas) -> None:
         shapes, recall = axes(canvas, 1, 2)
+        every = np.concatenate([boxes, *before, *after])
+        (left, low), (right, high) = every.min(axis=0) / 1.3, every.max(axis=0) * 1.3
+        shapes.set(xscale="log", yscale="log", xlim=(left, right), ylim=(low, high))
         shapes.plot(*boxes.T, "o", color=MUTED, markersize=2, alpha=0.35, markeredgewidth=0, rasterized=True)
         for number, (name, levels) in enumerate({"priors now": before, "priors found": after}.items()):
             sides = np.concatenate(list(levels)).T
@@ -72,7 +76,6 @@ def anchor_figure(
                 markeredgewidth=1.3, markeredgecolor=colour(number) if number == 0 else PAPER, label=name,
             )  # fmt: skip
         shapes.set(title="Boxes and priors", xlabel="width, pixels of the input", ylabel="height")
-        shapes.set(xscale="log", yscale="log")
         for number, state in enumerate(("now", "found")):
             for style, (split, pair) in enumerate(curves.items()):
                 sizes, share = pair[number]
