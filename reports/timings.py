@@ -45,6 +45,7 @@ NOISY = 0.2
 """An interquartile range of one and the same work above this part of its median is noise."""
 
 Mode = Literal["real", "fixed"]
+StageName = Literal["decode", "preprocess", "forward", "postprocess", "predict", "end_to_end"]
 
 
 class Machine(Part):
@@ -154,7 +155,7 @@ class StageTimes(Part):
 
     mode: Mode
     batch: int = Field(ge=1)
-    stage: str
+    stage: StageName
     samples: int = Field(ge=1)
     mean_ms: float
     percentiles: tuple[Percentile, ...]

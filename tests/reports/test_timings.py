@@ -56,6 +56,14 @@ def test_a_newer_or_damaged_timing_is_refused(timed, tmp_path, change, said):
         load_timing(tmp_path)
 
 
+def test_a_stage_that_nobody_knows_is_refused(timed, tmp_path):
+    document = json.loads(timed[1].to_json())
+    document["stages"][0]["stage"] = "<script>"
+    (tmp_path / FILE).write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"stages\.0\.stage: Input should be 'decode'"):
+        load_timing(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -120,7 +128,9 @@ def test_weights_draw_whole_processes_and_as_many_rounds_as_each_has():
     # Each of three processes is drawn three times: the number of times one is drawn is binomial (3, 1/3).
     assert (by_process[:, 0] == 0).mean() == pytest.approx((2 / 3) ** 3, abs=0.1)
     assert weights.mean(axis=0) == pytest.approx(np.ones(12), abs=0.25)
-    assert ((weights > 0).sum(axis=1) < 12 - 4 * (by_process == 0).sum(axis=1)).mean() > 0.5  # rounds are drawn, too
+    assert (
+        (weights > 0).sum(axis=1) < 12 - 4 * (by_process == 0).sum(axis=1)
+    ).mean() > 0.5  # rounds are drawn, too
 
 
 def test_processes_with_different_rounds_keep_their_own():
