@@ -172,8 +172,8 @@ class DenseDetector(nn.Module):
         codes = output.codes[chosen.image, chosen.prior].float()
         boxes = _clip(self.coder.decode(codes, output.priors[chosen.prior]), output.image_size)
         counts = chosen.image.bincount(minlength=len(output.codes)).tolist()
-        parts = zip(boxes.split(counts), chosen.score.split(counts), chosen.label.split(counts), strict=True)
-        return [Detections(*part) for part in parts]
+        columns = (torch.split(column, counts) for column in (boxes, chosen.score, chosen.label))
+        return [Detections(*part) for part in zip(*columns, strict=True)]
 
     @torch.inference_mode()
     def predict(self, images: Tensor) -> list[Detections]:
