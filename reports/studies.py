@@ -166,6 +166,8 @@ class Ending(Part):
     """The untuned settings first."""
     chosen: str
     """Name of the finalist that did best on validation."""
+    goal: Goal | None = None
+    """What finalists were measured by, where that is not what the study sought: priors are fitted, and detectors compared."""
     gain_interval: tuple[float, float] | None = None
     """95%, over test images, of what the chosen one has on test above the untuned one; None where they are the same."""
 
@@ -254,6 +256,11 @@ class StudyResult(Stored):
                     f"trials: number {trial.number} has {len(trial.values)} values for {len(self.goals)} objectives"
                 )
         return self
+
+    @property
+    def ending_goal(self) -> Goal:
+        """What finalists were measured by: the first objective, unless the ending says otherwise."""
+        return self.goals[0] if self.ending is None or self.ending.goal is None else self.ending.goal
 
     @property
     def counted(self) -> tuple[TrialFacts, ...]:

@@ -117,6 +117,7 @@ def trials_of(
 
 def ending_of(
     outcome: Outcome,
+    sought: str,
     test_intervals: Mapping[str, tuple[float, float]] | None = None,
     gain_interval: tuple[float, float] | None = None,
 ) -> Ending:
@@ -124,6 +125,7 @@ def ending_of(
 
     Args:
         outcome: its entries, the untuned one first.
+        sought: the study's own (first) objective.
         test_intervals: by the entry's name, 95% over test images.
         gain_interval: of the difference on test, the chosen one's less the untuned one's.
     """
@@ -140,6 +142,7 @@ def ending_of(
             for entry in outcome.entries
         ),
         chosen=outcome.chosen,
+        goal=None if outcome.objective == sought else Goal(text=outcome.objective, higher=outcome.higher),
         gain_interval=gain_interval,
     )
 

@@ -93,7 +93,8 @@ class _Tuning:
         ending = None
         if outcome is not None:
             intervals = {e.name: e.test_interval for e in outcome.entries if e.test_interval is not None}
-            ending = ending_of(outcome, intervals, outcome.gain.interval if outcome.gain else None)
+            sought = study.objectives.each[0].text
+            ending = ending_of(outcome, sought, intervals, outcome.gain.interval if outcome.gain else None)
         result = record(
             study,
             plan.variant,

@@ -72,7 +72,7 @@ def finding(result: StudyResult) -> str:
         return _nothing(result)
     if result.ending is None:
         return _so_far(result)
-    ending, goal = result.ending, shown.literal(result.goals[0].text)
+    ending, goal = result.ending, shown.literal(result.ending_goal.text)
     winner, default = ending.winner, ending.default
     tested = f" On test, {goal} is {_with_interval(winner)}." if math.isfinite(winner.mean_test) else ""
     if winner is default:
@@ -148,7 +148,7 @@ def _judged(result: StudyResult, ending: Ending) -> str:
     if ending.gain_interval is None:
         return "Whether tuning helped is not known for sure, without an interval"
     low, high = ending.gain_interval
-    if not result.goals[0].higher:
+    if not result.ending_goal.higher:
         low, high = -high, -low
     if low > 0:
         return "Tuning helped"
@@ -182,6 +182,11 @@ def _hope(result: StudyResult) -> str:
     assert result.ending is not None
     winner = result.ending.winner
     tuned, again = number(winner.tuned), number(winner.mean_again)
+    if winner.again and winner.tuned is None and result.ending.goal is not None:
+        return (
+            f"The study sought {shown.literal(result.goals[0].text)}, which says nothing of the detector: the choice was "
+            f"made by {shown.plural(len(winner.again), 'fresh seed')} alone."
+        )
     if not winner.again or winner.tuned is None:
         return (
             f"Nothing was run again with fresh seeds: the study's own {tuned} on validation is the best of "
@@ -227,7 +232,7 @@ def _figures(result: StudyResult, slug: str) -> list[Figure]:
         "Values in the study, run again, and on test",
         finding(result),
         ending.finalists,
-        result.goals[0].text,
+        result.ending_goal.text,
     )
     return [
         replace(
@@ -257,7 +262,7 @@ def _endings(result: StudyResult, slug: str) -> list[Table]:
         Column("Settings"),
         *(Column(title, numeric=True) for title in ("In the study", "Run again", "Optimism", "Test")),
     )
-    goal = shown.literal(result.goals[0].text)
+    goal = shown.literal(result.ending_goal.text)
     return [
         Table(
             slug,

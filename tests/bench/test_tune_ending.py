@@ -21,6 +21,7 @@ from bench.tune.outcome import Entry, Gain, Outcome, choose
 from metrics.compare import compare
 from metrics.errors import InputError, PartialError
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
+from reports.sections.tuning import finding
 from reports.studies import StudyFolder
 
 SETS = tiny_sets("ssd", train__epochs=1, data__train=30)  # as many objects as priors have shapes
@@ -101,7 +102,10 @@ def test_a_fit_alone_says_nothing_of_a_detector_and_trains_none(tmp_path, capsys
 
 def test_a_fit_alone_is_judged_by_training_with_fresh_seeds(tmp_path, no_page):
     assert tune(tmp_path, "--space", "anchors", "--trials", "2", "--again", "1") == 0
-    ending = StudyFolder.open(the(tmp_path, "ssd-shapes-anchors-*")).result.ending
+    result = StudyFolder.open(the(tmp_path, "ssd-shapes-anchors-*")).result
+    ending = result.ending
+    assert (result.goals[0].text, result.ending_goal.text) == ("recall + mean_iou", "ap")
+    assert "sought recall + mean_iou, which says nothing of the detector" in finding(result)
     assert [len(finalist.again) for finalist in ending.finalists] == [1, 1]
     assert [finalist.tuned for finalist in ending.finalists] == [None, None]
     assert len(list((tmp_path / "runs").glob("ssd-shapes-1000-*"))) == 2

@@ -90,7 +90,7 @@ def test_what_a_limit_measured_is_told_by_the_trial_or_follows_from_the_constrai
 def test_an_ending_is_the_outcome_with_its_intervals(tmp_path):
     entries = (Entry("default", {}, 0.4, (), (0.3,)), Entry("trial 1", {"nms.iou": 0.6}, 0.5, (), (0.35,)))
     outcome = Outcome("ap", True, entries, "trial 1", tmp_path, {}, {})
-    ending = ending_of(outcome, {"default": (0.2, 0.4)}, (-0.01, 0.11))
+    ending = ending_of(outcome, "ap", {"default": (0.2, 0.4)}, (-0.01, 0.11))
     assert ending.gain == pytest.approx(0.05)
     assert ending.default.test_interval == (0.2, 0.4)
     assert ending.winner.values == {"nms.iou": 0.6}
