@@ -21,7 +21,10 @@ from bench.stopping import Stopped, listening
 from bench.typed import typed
 from metrics.errors import DetbenchError, InputError, InputWarning
 
-SEVERAL = ("--variant", "--set", "--space", "--objective", "--fail-on-regression", "--batch")
+GATE = "--fail-on-regression"
+"""The option after whose values runs may follow."""
+
+SEVERAL = ("--variant", "--set", "--space", "--objective", GATE, "--batch")
 """Options that take all the words that follow, up to the next option."""
 
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE}
@@ -64,18 +67,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def each_with_its_option(words: Sequence[str]) -> list[str]:
-    """``--variant ssd fcos`` as ``--variant ssd --variant fcos``, for the options in `SEVERAL`."""
+    """``--variant ssd fcos`` as ``--variant ssd --variant fcos``, for the options in `SEVERAL`.
+
+    Where runs may follow (`GATE`), what is no ``name=value`` ends the values.
+    """
     several: str | None = None
     spelled = []
+    given = False  # whether the option has a value
     for word in words:
         if word.startswith("-") and word != "-":
             option, equals, _ = word.partition("=")
-            several = option if option in SEVERAL else None
+            several, given = (option if option in SEVERAL else None), bool(equals)
             if several is None or equals:
                 spelled.append(word)
-        elif several is not None:
+        elif several is not None and not (several == GATE and given and "=" not in word):
             spelled += [several, word]
+            given = True
         else:
+            several = None
             spelled.append(word)
     return spelled
 

@@ -33,6 +33,12 @@ from reports.results import RunFolder
         ("run --variant=ssd fcos", "run --variant=ssd --variant fcos"),
         ("compare a b --out c", "compare a b --out c"),
         ("run --set a=-1", "run --set a=-1"),
+        (
+            "compare --fail-on-regression ap=1 f1=2 a b",
+            "compare --fail-on-regression ap=1 --fail-on-regression f1=2 a b",
+        ),
+        ("compare --fail-on-regression=ap=1 a", "compare --fail-on-regression=ap=1 a"),
+        ("compare --fail-on-regression ap a b", "compare --fail-on-regression ap a b"),
     ],
 )
 def test_options_take_several_values(typed, meant):

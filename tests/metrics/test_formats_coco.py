@@ -251,5 +251,7 @@ def test_what_puts_images_together_is_kept_and_changes_no_fingerprint(
 
 
 def test_a_column_of_images_has_a_value_for_each() -> None:
-    with pytest.raises(InputError, match=r"Catalog.image_columns\['video'\]: expected one per image, 2, got 1"):
+    with pytest.raises(
+        InputError, match=r"Catalog.image_columns\['video'\]: expected one per image, 2, got 1"
+    ):
         Catalog.of([1, 2], ["a"], image_columns={"video": [1]})
