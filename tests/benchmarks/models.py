@@ -1,6 +1,6 @@
 """Our presets beside torchvision's models of the same architecture: training step, prediction, post-processing.
 
-    python -m tests.benchmarks.detectors [--models ssd300-vgg16 ...] [--device cpu|cuda] [--batch 1 16]
+    python -m tests.benchmarks.models [--models ssd300-vgg16 ...] [--device cpu|cuda] [--batch 1 16]
         [--train-batch 16] [--rounds 5] [--threads 1] [--compile] [--skip-post]
 
 Both have random weights and the same images, at the network's own size, so that neither resizes; they take turns in
