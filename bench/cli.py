@@ -24,7 +24,7 @@ from metrics.errors import DetbenchError, InputError, InputWarning
 GATE = "--fail-on-regression"
 """The option after whose values runs may follow."""
 
-SEVERAL = ("--variant", "--set", "--space", "--objective", GATE, "--batch")
+SEVERAL = ("--variant", "--set", "--space", "--objective", "--limit", GATE, "--batch")
 """Options that take all the words that follow, up to the next option."""
 
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE}

@@ -126,7 +126,7 @@ def test_limits_that_nothing_keeps_end_before_anything_is_trained(tmp_path, caps
 
 
 def test_an_unknown_limit_is_one_line(tmp_path, capsys):
-    assert tune(tmp_path, "--space", "nms", "--limit", "latency=3") == 2
+    assert tune(tmp_path, "--space", "nms", "--limit", "parameters=2e6", "latency=3") == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
