@@ -181,6 +181,17 @@ def test_where_less_is_better_a_fall_is_help(tmp_path, no_study_drawing):
     assert "the search was not too hopeful" in words(part(tree, "verdict"))
 
 
+def test_an_ending_is_told_in_what_it_was_judged_by(tmp_path, no_study_drawing):
+    fitted = study_of(trials_of(12), stage="anchors", goals=[{"text": "fit", "higher": True}])
+    tree = parsed(
+        page_of(tmp_path, ended(fitted, goal={"text": "olrp", "higher": False}, gain_interval=[-0.12, -0.02]))
+    )
+    said = words(part(tree, "verdict"))
+    assert "Tuning helped: on test, olrp is 0.450" in said
+    assert "olrp, on validation but for the last column" in said
+    assert "The best fit, " in words(part(tree, "history"))
+
+
 def test_the_tables_are_those_of_the_study(tmp_path, no_study_drawing):
     result = ended(study_of(mixed(), importances={"nms.iou": 0.75, "nms.score": 0.25}))
     page = page_of(tmp_path, result)
