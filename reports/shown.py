@@ -100,9 +100,11 @@ def big(value: float | None) -> str:
     """A large number in three digits: ``3.07 M``."""
     if value is None or not math.isfinite(value):
         return MISSING
+    if value:  # rounded first: 999.6 is 1 k
+        value = round(value, 2 - math.floor(math.log10(abs(value))))
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(value) >= size:
-            return f"{value / size:.3g} {unit}"
+            return f"{value / size:.3g} {unit}" if abs(value) < 1000 * size else f"{value / size:.0f} {unit}"
     return f"{value:.3g}"
 
 
@@ -131,9 +133,9 @@ def significant(value: float | None) -> str:
     """Three digits that count before and after the point: ``0.82``, ``16.2``, ``1 240``."""
     if value is None or not math.isfinite(value):
         return MISSING
-    if value >= 100:
+    if value >= 99.95:
         return count(value)
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
 
 
 def size(bytes_: float | None) -> str:

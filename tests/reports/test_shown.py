@@ -60,15 +60,18 @@ def test_numbers():
     assert shown.signed_points(-0.0001) == "0.0"
     assert shown.count(1234567) == "1\u202f234\u202f567"
     assert [shown.big(number) for number in (950, 1234, 3.07e6)] == ["950", "1.23 k", "3.07 M"]
+    assert [shown.big(number) for number in (0, 999.6, 999_600, 2.5e12)] == ["0", "1 k", "1 M", "2500 G"]
     assert [shown.duration(number) for number in (1.23, 48.2, 725, 12000)] == [
         "1.2 s",
         "48 s",
         "12 min 5 s",
         "3 h 20 min",
     ]
-    assert [shown.milliseconds(ms) for ms in (0.816, 16.23, 1240.4, math.nan)] == [
+    assert [shown.milliseconds(ms) for ms in (0.816, 9.997, 16.23, 99.96, 1240.4, math.nan)] == [
         "0.82 ms",
+        "10.0 ms",
         "16.2 ms",
+        "100 ms",
         "1\u202f240 ms",
         "–",
     ]
