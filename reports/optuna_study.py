@@ -67,10 +67,10 @@ def goal_names(result: StudyResult) -> list[str]:
 
 
 def option_text(value: Scalar) -> str:
-    """An option as TOML would say it: ``true``, ``none``, ``hard``."""
+    """An option as TOML would say it: ``true``, ``none``, ``hard``; a list without members is ``empty``."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
-    return shown.literal(value) if isinstance(value, str) else f"{value:g}"
+    return (shown.literal(value) or "empty") if isinstance(value, str) else f"{value:g}"
 
 
 def _unlike(paths: list[str]) -> dict[str, str]:

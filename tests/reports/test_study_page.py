@@ -20,7 +20,8 @@ from reports.comparison import Comparison
 from reports.html import write_comparison
 from reports.optuna_study import optuna_study
 from reports.sections.study_space import front_of
-from reports.studies import StudyFolder, save_study, write_study_page
+from reports.sections.tuning import where_text
+from reports.studies import Setting, StudyFolder, save_study, write_study_page
 
 LIMITED = {"limits": [{"name": "latency_ms", "bound": 30}]}
 TWO = {"goals": [{"text": "ap"}, {"text": "olrp", "higher": False}]}
@@ -190,6 +191,11 @@ def test_an_ending_is_told_in_what_it_was_judged_by(tmp_path, no_study_drawing):
     assert "Tuning helped: on test, olrp is 0.450" in said
     assert "olrp, on validation but for the last column" in said
     assert "The best fit, " in words(part(tree, "history"))
+
+
+def test_options_that_are_nothing_have_a_word():
+    where = Setting(path="image.scales", default=None, options=(None, "", True, "64,64"))
+    assert where_text(where) == "none, empty, true and 64,64"
 
 
 def test_the_tables_are_those_of_the_study(tmp_path, no_study_drawing):
