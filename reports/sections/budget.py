@@ -28,7 +28,7 @@ def section(comparison: Comparison) -> Section:
     elif warnings:
         finding = "The models were not given the same budget; a difference in AP may be one of budget."
     elif any(_mean(model, lambda budget: budget.images_seen) is None for model in comparison.models):
-        finding = "What some models were given is not known: their detections were made elsewhere."
+        finding = "What some models were given is not known: they were trained elsewhere."
     else:
         finding = (
             f"All models were given the same budget: each {_spent(comparison.models[0], with_time=False)}."
@@ -76,8 +76,10 @@ def _mean(model: Model, read: Callable[[Budget], float | None]) -> float | None:
 
 
 def _weights(model: Model) -> str:
-    value = flat(model.results[0].config).get("backbone.weights")
-    return "random weights" if value is None and "backbone" in model.results[0].config else str(value or "")
+    """What training began with, the whole detector's before the backbone's; empty where it is not known."""
+    config = model.results[0].config
+    value = config.get("weights") or flat(config).get("backbone.weights")
+    return "random weights" if value is None and "backbone" in config else str(value or "")
 
 
 def _spent(model: Model, with_time: bool = True) -> str:

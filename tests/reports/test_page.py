@@ -404,6 +404,32 @@ def test_budgets_that_differ_are_said_and_equal_ones_too(runs, page, tmp_path, n
     assert "a difference in AP may be one of budget" in said
 
 
+def test_what_training_began_with_is_the_whole_detectors_before_the_backbones(runs, tmp_path, no_drawing):
+    random = {"weights": None, "backbone": {"weights": None}}
+    given = {
+        "a": random,
+        "b": random | {"weights": "SSD300_VGG16_Weights.COCO_V1"},
+        "c": random | {"backbone": {"weights": "mine.safetensors"}},
+    }
+    truth, known = runs[0].truth, Budget(epochs=1, images_seen=10)
+    made = [
+        run_in(tmp_path, truth, name, 0.7, config=settings, budget=known, name=name)
+        for name, settings in given.items()
+    ]
+    tree = parsed(write_report(made, tmp_path / "out"))
+    assert {row[0]: row[-2] for row in cells(tree, "budget-table")} == {
+        "a": "random weights", "b": "SSD300_VGG16_Weights.COCO_V1", "c": "mine.safetensors",
+    }  # fmt: skip
+    assert "Only some start from pretrained weights: b and c." in words(part(tree, "budget"))
+
+
+def test_a_reference_was_trained_elsewhere_and_found_here(runs, tmp_path, no_drawing):
+    truth = runs[0].truth
+    elsewhere = run_in(tmp_path, truth, "torchvision/x", 0.7, budget=Budget(total_seconds=3.0), seed=0)
+    said = words(part(parsed(write_report([runs[0], elsewhere], tmp_path / "out")), "budget"))
+    assert "What some models were given is not known: they were trained elsewhere." in said
+
+
 def test_kinds_of_object_are_those_of_the_truth_and_each_is_measured(runs, page):
     tree = parsed(page)
     truth = runs[0].truth
