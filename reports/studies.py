@@ -170,6 +170,8 @@ class Ending(Part):
     """What finalists were measured by, where that is not what the study sought: priors are fitted, and detectors compared."""
     gain_interval: tuple[float, float] | None = None
     """95%, over test images, of what the chosen one has on test above the untuned one; None where they are the same."""
+    doubt: str = ""
+    """Why that may be chance, even where the interval is on one side of 0; empty where it is more, or nobody said."""
 
     @model_validator(mode="after")
     def _chose_a_finalist(self) -> Self:

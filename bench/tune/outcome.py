@@ -68,7 +68,7 @@ class Gain:
         p_better: share of resamples in which the chosen settings are the better ones; None where not known.
         images: of the test split; None where nothing was resampled.
         seeds: of each; one says nothing of other seeds.
-        decisive: whether the difference is more than chance.
+        doubt: why the difference may be chance; empty where it is decisive.
     """
 
     delta: float
@@ -76,13 +76,13 @@ class Gain:
     p_better: float | None
     images: int | None
     seeds: int
-    decisive: bool
+    doubt: str = ""
 
     @classmethod
     def of(cls, delta: float, comparison: Comparison | None, chosen: str, seeds: int) -> Gain:
         """From a comparison of ``default`` and the chosen entry, where there is one."""
         if comparison is None:
-            return cls(delta, None, None, None, seeds, False)
+            return cls(delta, None, None, None, seeds, "nothing was resampled")
         row = comparison.difference(chosen, "default")
         ahead = row.model_a == chosen
         low, high = (row.ci_low, row.ci_high) if ahead else (-row.ci_high, -row.ci_low)
@@ -93,7 +93,7 @@ class Gain:
             None if math.isnan(p_better) else p_better,
             comparison.method.images,
             seeds,
-            row.decisive,
+            row.doubt,
         )
 
     def __str__(self) -> str:
@@ -101,8 +101,8 @@ class Gain:
         if self.interval is not None:
             said += f" [{self.interval[0]:+.3f}, {self.interval[1]:+.3f}]"
         if self.p_better is not None:
-            said += f", better in {self.p_better:.0%} of resamples"
-        return said
+            said += f", better in {_share(self.p_better)} of resamples"
+        return f"{said} ({f'not decisive: {self.doubt}' if self.doubt else 'decisive'})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +198,8 @@ class Outcome:
                 said = ", ".join(f"{path} {share:.2f}" for path, share in list(shares.items())[:5])
                 yield f"what mattered in {stage} (PED-ANOVA): {said}"
         if self.gain is not None:
-            verdict = "decisive" if self.gain.decisive else "not decisive"
             of = f"{self.gain.images} test images" if self.gain.images else "test"
-            yield f"gain on {of}, chosen less default: {self.gain} ({verdict})"
+            yield f"gain on {of}, chosen less default: {self.gain}"
             if self.gain.seeds == 1 and self.gain.interval is not None:
                 yield "one set of weights each: another seed could turn the difference round"
         if self.note:
@@ -229,6 +228,13 @@ def choose(entries: Sequence[Entry], higher: bool) -> Entry:
             f"no settings keep the limits: {entries[0].over}; raise the limit, or widen --space"
         )
     return max(within, key=lambda entry: -math.inf if math.isnan(entry.judged) else sign * entry.judged)
+
+
+def _share(share: float) -> str:
+    """``83%``; all and none only where it is all or none."""
+    if 0 < share < 0.005:
+        return "under 1%"
+    return "over 99%" if 0.995 <= share < 1 else f"{share:.0%}"
 
 
 def _plain(value: object) -> object:

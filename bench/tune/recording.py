@@ -144,6 +144,7 @@ def ending_of(
         chosen=outcome.chosen,
         goal=None if outcome.objective == sought else Goal(text=outcome.objective, higher=outcome.higher),
         gain_interval=gain_interval,
+        doubt=outcome.gain.doubt if outcome.gain else "",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
@@ -106,6 +107,24 @@ class Difference:
     se: float
     decisive: bool
     too_few: bool
+
+    @property
+    def doubt(self) -> str:
+        """Why it is not decisive, in few words; empty where it is. Its own interval may well be on one side of 0."""
+        if self.decisive:
+            return ""
+        if self.test == "label swap":
+            return "a second opinion decides nothing"
+        if self.too_few:
+            return "too few images, groups or objects to say so"
+        if math.isnan(self.ci_low) or not self.se > 0:
+            return "nothing is known of other images"
+        if self.ci_low <= 0 <= self.ci_high:
+            return "its interval holds 0"
+        if self.sim_low <= 0 <= self.sim_high:
+            return "the interval that holds for all pairs at once, by standard errors, holds 0"
+        corrected = "corrected " if self.p_adj > self.p_raw else ""
+        return f"{corrected}p = {self.p_adj:.3f}".replace("= 0.", "= .")
 
 
 @dataclass(frozen=True, slots=True)

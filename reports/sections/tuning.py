@@ -150,11 +150,11 @@ def _judged(result: StudyResult, ending: Ending) -> str:
     low, high = ending.gain_interval
     if not result.ending_goal.higher:
         low, high = -high, -low
-    if low > 0:
-        return "Tuning helped"
-    if high < 0:
-        return "Tuning did harm"
-    return "It is open whether tuning helped"
+    if low <= 0 <= high:
+        return "It is open whether tuning helped"
+    if ending.doubt:
+        return f"It is open whether tuning helped ({shown.literal(ending.doubt)})"
+    return "Tuning helped" if low > 0 else "Tuning did harm"
 
 
 def _gain(ending: Ending) -> str:

@@ -202,7 +202,16 @@ def test_a_gain_is_the_chosen_less_the_untuned_whoever_leads(text):
         low, high = gain.interval
         assert low <= gain.delta <= high
         assert (gain.delta > 0) == ((chosen == "good") == objective.higher)
-        assert gain.decisive
+        assert not gain.doubt
+        assert str(gain).endswith("(decisive)")
+
+
+@pytest.mark.parametrize(
+    ("share", "said"), [(1.0, "100%"), (0.997, "over 99%"), (0.5, "50%"), (0.001, "under 1%"), (0.0, "0%")]
+)
+def test_a_share_of_resamples_is_all_only_where_it_is_all(share, said):
+    gain = Gain(0.035, (0.001, 0.07), share, 72, 2, "p = .061")
+    assert str(gain).endswith(f"better in {said} of resamples (not decisive: p = .061)")
 
 
 def test_an_objective_that_cannot_be_resampled_says_so():
@@ -223,7 +232,7 @@ def test_settings_over_a_limit_are_not_chosen_however_good():
 
 
 def test_the_ending_is_told_in_words_and_numbers(tmp_path):
-    gain = Gain(-0.05, (-0.12, 0.02), 0.08, 72, 1, False)
+    gain = Gain(-0.05, (-0.12, 0.02), 0.08, 72, 1, "its interval holds 0")
     outcome = Outcome("ap", True, (DEFAULT, OTHER), "trial 3", tmp_path, {"nms": {"complete": 4}}, {}, gain)
     console = Console(width=160, record=True, file=io.StringIO())
     outcome.show(console)
@@ -231,8 +240,8 @@ def test_the_ending_is_told_in_words_and_numbers(tmp_path):
     assert "default (over the limit)" in said
     assert "0.350 [0.200, 0.500]" in said
     assert (
-        "gain on 72 test images, chosen less default: -0.050 [-0.120, +0.020], better in 8% of resamples"
-        in said
+        "gain on 72 test images, chosen less default: -0.050 [-0.120, +0.020], better in 8% of resamples "
+        "(not decisive: its interval holds 0)" in said
     )
     assert "one set of weights each: another seed could turn the difference round" in said
     outcome.save()

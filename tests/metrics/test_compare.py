@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,6 +86,23 @@ def test_the_leader_beats_the_worse_and_is_tied_with_its_like(three: Comparison)
     assert row.p_raw == 1 / 401
     assert row.p_a_gt_b == 1.0
     assert row.sim_low <= row.ci_low < row.delta < row.ci_high <= row.sim_high
+
+
+def test_what_is_not_decisive_says_why(three: Comparison, scene: Scene) -> None:
+    row = three.difference("high", "low")
+    assert row.decisive
+    assert row.doubt == ""
+    for changes, said in (
+        ({"too_few": True}, "too few images, groups or objects to say so"),
+        ({"ci_low": -0.01}, "its interval holds 0"),
+        ({"sim_low": -0.01}, "the interval that holds for all pairs at once, by standard errors, holds 0"),
+        ({"p_raw": 0.061, "p_adj": 0.061}, "p = .061"),
+        ({"p_raw": 0.061, "p_adj": 0.183}, "corrected p = .183"),
+        ({"ci_low": np.nan, "ci_high": np.nan}, "nothing is known of other images"),
+    ):
+        assert replace(row, decisive=False, **changes).doubt == said
+    few = compare({"a": run(scene_of(8)), "b": run(scene_of(8), 0.3)}, resamples=100, permutations=0)
+    assert few.pairwise[0].doubt == "too few images, groups or objects to say so"
 
 
 def test_verdict_says_what_the_rows_say(three: Comparison) -> None:

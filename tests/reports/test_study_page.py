@@ -162,6 +162,7 @@ def test_row_49_what_cannot_be_told_is_said_in_a_sentence(kind, slug, said, tmp_
              "the search was too hopeful by 0.040."),
         ({"gain_interval": [-0.02, 0.12]}, "It is open whether tuning helped: on test,"),
         ({"gain_interval": [-0.12, -0.02]}, "Tuning did harm: on test,"),
+        ({"doubt": "too few images"}, "It is open whether tuning helped (too few images): on test,"),
         ({"gain_interval": None}, "Whether tuning helped is not known for sure, without an interval: on test,"),
         ({"chosen": "default", "gain_interval": None}, "Tuning did not help: the untuned settings did best on validation. "
              "On test, ap is 0.380."),
