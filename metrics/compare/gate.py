@@ -46,6 +46,7 @@ class Ruling:
         confidence: of the interval.
         state: ``regressed`` where the whole interval is worse than the limit allows; ``held`` where the whole interval is
             within it; ``open`` where the data cannot tell.
+        too_few: whether that is because there are too few images, groups or objects, whatever the interval.
     """
 
     limit: Limit
@@ -57,6 +58,7 @@ class Ruling:
     resolves: float
     confidence: float
     state: State
+    too_few: bool = False
 
     def __str__(self) -> str:
         """One line: the measure, who against whom, the difference with its interval, and what follows."""
@@ -77,6 +79,11 @@ class Ruling:
         """Why the data cannot tell, and what would help."""
         if math.isnan(self.delta):
             return f"{self.limit} is not defined on these images; gate another measure"
+        if self.too_few:
+            return (
+                f"{self.limit}: too few images, groups or objects to say whether {self.new} is worse than {self.old}; use "
+                "more of them"
+            )
         resolves = (
             ""
             if math.isnan(self.resolves)
@@ -146,7 +153,9 @@ def _rule_on(comparison: Comparison, old: str, new: str, limit: Limit) -> Ruling
     elif not row.too_few and most <= limit.points:
         state = "held"
     confidence = comparison.method.confidence
-    return Ruling(limit, old, new, delta + 0.0, low + 0.0, high + 0.0, 100 * row.mdd, confidence, state)
+    return Ruling(
+        limit, old, new, delta + 0.0, low + 0.0, high + 0.0, 100 * row.mdd, confidence, state, row.too_few
+    )
 
 
 def _check_scope(comparison: Comparison, limit: Limit) -> None:

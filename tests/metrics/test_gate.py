@@ -56,8 +56,14 @@ def test_the_very_same_is_held_and_too_few_images_cannot_tell(scene: Scene, foun
     few = scene.truth.select(np.arange(8)), scene.found.select(np.arange(8))
     less = scene.truth.select(np.arange(8)), run(scene, 0.2)[1].select(np.arange(8))
     small = compare({"old": few, "new": less, "same": few}, resamples=100, permutations=0)
-    states = [each.state for each in rule_on(small, [("old", "new"), ("old", "same")], [Limit("ap", 0.0)])]
-    assert states == ["open", "held"]
+    rulings = rule_on(small, [("old", "new"), ("old", "same")], [Limit("ap", 0.0)])
+    assert [each.state for each in rulings] == ["open", "held"]
+    # However far from the limit the interval lies: it is not to be believed.
+    (far,) = rule_on(small, [("old", "new")], [Limit("ap", 99.0)])
+    assert (far.state, far.why_open) == (
+        "open",
+        "ap: too few images, groups or objects to say whether new is worse than old; use more of them",
+    )
 
 
 def test_what_is_not_defined_cannot_tell(found: Comparison) -> None:
