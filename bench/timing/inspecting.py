@@ -51,7 +51,7 @@ def describe(
         autocast="" if timed.precision == "no" else timed.precision,
         channels_last=bool(kernels)
         and all(tensor.is_contiguous(memory_format=torch.channels_last) for tensor in kernels),
-        compiled=any(hasattr(module, "_orig_mod") for module in _modules(timed.predictor)),
+        compiled=any(_is_compiled(module) for module in _modules(timed.predictor)),
         input_size=None if timed.image is None else timed.image.size,
         resize="" if timed.image is None else timed.image.resize,
         nms=nms.model_dump(mode="json") if nms is not None and hasattr(nms, "model_dump") else {},
@@ -157,6 +157,11 @@ def _fits(passes: Passes, images: Sequence[int], device: torch.device) -> bool:
             raise
         return False
     return True
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    """Whether ``torch.compile`` made it, or it was compiled in its place."""
+    return hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
 
 
 def _modules(predictor: object) -> list[nn.Module]:

@@ -165,6 +165,19 @@ def test_a_run_that_was_evaluated_with_mirror_images_is_timed_with_them(tmp_path
     assert timing.subject.parameters == mirrored.result.budget.parameters
 
 
+def test_a_network_that_is_compiled_is_said_to_be(runs):
+    from bench.timing.clock import clock_of
+    from bench.timing.inspecting import describe
+    from bench.timing.passes import Passes
+    from bench.timing.subject import make_ready
+
+    timed = make_ready(runs[0], torch.device("cpu"))
+    passes = Passes(timed, clock_of(timed.device))
+    assert not describe(passes, [0], 0).compiled
+    timed.predictor.compile(backend="eager")
+    assert describe(passes, [0], 0).compiled
+
+
 def test_flops_are_those_of_the_convolutions(runs):
     # A network of one convolution: 2 x 3 x 3 x 3 x 8 operations at each of 16 x 16 places.
     from bench.loader import ImageConfig
