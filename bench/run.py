@@ -192,9 +192,16 @@ def evaluated_split(run: RunFolder) -> Split:
     """The images that a finished run was evaluated on, and their truth.
 
     Raises:
-        InputError: they cannot be found, or they or their truth have changed since.
+        InputError: they cannot be found, or they or their truth have changed since, or the run's detections were made
+            elsewhere.
     """
-    saved = toml.read(run.path / "config.toml")["data"]
+    settings = run.path / "config.toml"
+    if not settings.is_file():
+        raise InputError(
+            f"{run.path}: holds no {settings.name}: its detections were made elsewhere, so where its images are is not "
+            "known; give the folder of a run that was made here"
+        )
+    saved = toml.read(settings)["data"]
     data: dict[str, Any] = {name: None if value == "none" else value for name, value in saved.items()}
     split = open_dataset(data.pop("path"), data.pop("format"), **data).splits[run.result.data.split]
     if split.truth.fingerprint != run.result.data.fingerprint:

@@ -26,7 +26,15 @@ from bench.comparison import images_of_runs
 from bench.config import resolve
 from bench.folders import digest, slug, whole
 from bench.predict import predict
-from bench.run import Circumstances, build_detector, open_configured, predictor_of, run, run_name
+from bench.run import (
+    Circumstances,
+    build_detector,
+    evaluated_split,
+    open_configured,
+    predictor_of,
+    run,
+    run_name,
+)
 from detectors.registry import VARIANTS
 from metrics.errors import InputError, MachineError
 from metrics.evaluate import evaluate
@@ -343,3 +351,6 @@ def test_a_run_without_weights_has_no_predictor(done, tmp_path):
     (tmp_path / "run" / "weights.safetensors").unlink()
     with pytest.raises(InputError, match=r"holds no weights\.safetensors, so nothing can be predicted anew"):
         predictor_of(RunFolder.open(tmp_path / "run"))
+    (tmp_path / "run" / "config.toml").unlink()
+    with pytest.raises(InputError, match=r"holds no config\.toml: its detections were made elsewhere"):
+        evaluated_split(RunFolder.open(tmp_path / "run"))
