@@ -110,6 +110,12 @@ class Task:
         limits = parse_limits(plan.limits)
         self.dataset: Dataset = open_configured(resolve(plan.variant, **sources))
         self.config: RunConfig = resolve(plan.variant, **sources, data_defaults=self.dataset.defaults)
+        looks = self.config.evaluate
+        if looks.flip or looks.tile is not None:
+            raise InputError(
+                "evaluate.flip, evaluate.tile: a study looks at each image once and as a whole; give "
+                "--set evaluate.flip=false evaluate.tile=none here, and set them again for `bench run --config winner.toml`"
+            )
         self.space: Space = space_of(self.config, plan.space, self._priors())
         trained = [stage for stage in ("anchors", "train") if self.space.of(stage)]
         if trained and plan.run is not None:

@@ -13,6 +13,7 @@ from optuna.trial import Trial
 
 from bench.progress import Progress
 from bench.provenance import environment, file_digest, settings_by_content
+from bench.sections import EvaluateConfig
 from bench.stopping import Stopped, StopRequest, listening
 from bench.tune.anchors import FIT
 from bench.tune.ending import Ending, weights_of
@@ -175,6 +176,8 @@ class _Tuning:
             "objective": [objective.text for objective in objectives.each],
             "settings": tree,
         }
+        if task.config.evaluate.max_dets != EvaluateConfig().max_dets:
+            facts["max_dets"] = list(task.config.evaluate.max_dets)
         if task.limits:
             facts["limits"] = [str(limit) for limit in task.limits.limits]
         if weights is not None:

@@ -64,6 +64,14 @@ def test_the_weights_of_a_run_are_tuned_for_and_the_study_is_extended(tuned, cap
     assert "not run again with fresh seeds" in said
 
 
+def test_another_number_of_detections_that_count_is_another_study(tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "write_study_page", lambda folder: None)
+    words = ["--space", "nms.iou", "--trials", "1", "--again", "0"]
+    assert tune(tmp_path, *words) == 0
+    assert tune(tmp_path, *words, "--set", "evaluate.max_dets=1,2,3") == 0
+    assert len(list(tmp_path.glob("ssd-shapes-nms-*"))) == 2
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
@@ -71,6 +79,14 @@ def test_the_weights_of_a_run_are_tuned_for_and_the_study_is_extended(tuned, cap
         (["--space", "anchor"], "--space anchor: no group and no setting of that name"),
         (["--space", "nms", "--objective", "app"], "--objective: no number 'app'; did you mean 'ap'"),
         (["--space", "nms", "--run", "/nowhere"], "/nowhere"),
+        (
+            ["--space", "nms", "--set", "evaluate.flip=true"],
+            "a study looks at each image once and as a whole",
+        ),
+        (
+            ["--space", "nms", "--set", "evaluate.tile=32,32"],
+            "a study looks at each image once and as a whole",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path, capsys, words, text):
