@@ -129,7 +129,9 @@ def _class_by_class(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: fl
     """
     order = groups.argsort(stable=True)
     counts = torch.unique_consecutive(groups[order], return_counts=True)[1].tolist()
-    parts = zip(*(torch.split(column, counts) for column in (boxes[order], scores[order], order)), strict=True)
+    parts = zip(
+        *(torch.split(column, counts) for column in (boxes[order], scores[order], order)), strict=True
+    )
     stays = [places[nms(own, best, threshold)] for own, best, places in parts]
     return torch.cat([order[:0], *stays]).sort().values
 
