@@ -22,11 +22,14 @@ COMMAND = "python -m bench profile RUN..."
 
 
 class Ratio(NamedTuple):
-    """How many times as fast one model is as another, with a 95 % interval over processes and rounds."""
+    """How many times as fast one model is as another, with a 95 % interval over processes and rounds.
+
+    Without ends where one round is all there is of a model: it says nothing of others.
+    """
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +41,14 @@ class Timed:
         timing: of one of its runs; its seeds are the same network with other weights.
         samples_ms: (n,) of one real image from file to detections, in the order in which they were taken.
         medians_ms: (B,) their median on resamples of processes and rounds, which models timed in turn share.
+        rounds: of all processes.
     """
 
     model: int
     timing: Timing
     samples_ms: Floats
     medians_ms: Floats
+    rounds: int
 
     @property
     def whole(self) -> StageTimes:
@@ -91,8 +96,10 @@ class Speed:
             return None
         if first.timing.machine.fingerprint != second.timing.machine.fingerprint:
             return None
-        low, high = interval(second.medians_ms / first.medians_ms)
-        return Ratio(second.median_ms / first.median_ms, low, high)
+        value = second.median_ms / first.median_ms
+        if min(first.rounds, second.rounds) < 2:
+            return Ratio(value, None, None)
+        return Ratio(value, *interval(second.medians_ms / first.medians_ms))
 
 
 def speed_of(comparison: Comparison) -> Speed:
@@ -153,10 +160,11 @@ def sentence(comparison: Comparison, speed: Speed) -> str:
 
 
 def times(ratio: Ratio | None) -> str:
-    """``1.4× [1.3, 1.5]``."""
+    """``1.4× [1.3, 1.5]``; ``1.4×`` where nothing is known of other rounds."""
     if ratio is None:
         return shown.MISSING
-    return f"{_two(ratio.value)}× [{_two(ratio.low)}, {_two(ratio.high)}]"
+    ends = "" if ratio.low is None or ratio.high is None else f" [{_two(ratio.low)}, {_two(ratio.high)}]"
+    return f"{_two(ratio.value)}×{ends}"
 
 
 def slower_and_no_better(comparison: Comparison, speed: Speed, model: int) -> list[int]:
@@ -171,7 +179,7 @@ def slower_and_no_better(comparison: Comparison, speed: Speed, model: int) -> li
     found = []
     for other in range(len(comparison.models)):
         ratio = speed.ratio(other, model) if other != model else None
-        if ratio is None or ratio.low <= 1:
+        if ratio is None or ratio.low is None or ratio.low <= 1:
             continue
         mine, theirs = comparison.models[model].label, comparison.models[other].label
         row = statistics.difference(mine, theirs)
@@ -219,7 +227,7 @@ def _timed(model: int, timing: Timing, folder: Path, resamples: int) -> Timed:
     blocks = Blocks.by(real)
     # Models that were timed in turn share their draws: what slowed a round down slowed it down for all.
     weights = blocks.weights(resamples, [int.from_bytes(timing.session.encode(), "big")])
-    return Timed(model, timing, ms, replicates(ms, blocks, weights))
+    return Timed(model, timing, ms, replicates(ms, blocks, weights), len(blocks.processes))
 
 
 def _two(value: float) -> str:

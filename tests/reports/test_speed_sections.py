@@ -76,6 +76,17 @@ def test_where_nothing_was_timed_the_page_says_how_and_all_else_is_as_before(run
     assert len(latency.rows(comparison, speed)) == len(pareto.rows(comparison, speed)) == 0
 
 
+def test_one_round_says_nothing_of_others(runs):
+    for name, ms in (("good", 40.0), ("poor", 10.0), ("middling", 80.0)):
+        timing_in(runs[name], ms, samples=samples_of(ms, processes=1, rounds=1))
+    comparison, speed = compared(runs)
+    assert speed.ratio(2, 1)[1:] == (None, None)
+    assert "poor runs at 4.0× its speed" in sentence(comparison, speed).replace("3.9×", "4.0×")
+    assert "[" not in sentence(comparison, speed)
+    # Much slower than the poor one, and yet not surely: there is no interval.
+    assert slower_and_no_better(comparison, speed, 1) == []
+
+
 def test_the_verdict_says_how_many_times_as_fast_the_others_are_as_the_best(runs):
     for name, ms in (("good", 40.0), ("middling", 20.0), ("poor", 80.0)):
         timing_in(runs[name], ms, samples=exactly(ms))
