@@ -103,8 +103,9 @@ def _as_a_command(out):
 
 
 def said(out):
-    """The lines that machines wrote to standard error."""
-    return [line for file in sorted(out.glob("said-*")) for line in file.read_text().splitlines()]
+    """The lines that machines wrote to standard error, but for those of a first use."""
+    lines = [line for file in sorted(out.glob("said-*")) for line in file.read_text().splitlines()]
+    return [line for line in lines if not line.startswith("metrics: compiling kernels")]
 
 
 def started(*machines):
