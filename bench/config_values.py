@@ -7,6 +7,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from bench import toml
 from bench.toml import Tree
@@ -23,24 +24,42 @@ def as_typed(model: type[M], values: Tree, texts: Mapping[str, str]) -> M:
         texts: what was typed for a value, by dotted path, where it was typed on the command line.
 
     Raises:
-        ValidationError: pydantic's, of the values as they are.
+        ValidationError: pydantic's; of a value that cannot be taken so, as it is.
     """
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first, changed = error, values
-        for mistake in error.errors():
-            path = ".".join(str(part) for part in mistake["loc"])
-            if path in texts and mistake["type"] == "string_type":
-                changed = toml.merge(changed, toml.nest(path.split("."), texts[path]))
-            if path in texts and mistake["type"] in {"tuple_type", "list_type"}:
-                changed = toml.merge(
-                    changed, toml.nest(path.split("."), toml.parse_value(f"[{texts[path]}]"))
-                )
+        taken = dict(_taken_otherwise(error, texts))
     try:
-        return model.model_validate(changed)
-    except ValidationError:
-        raise first from None
+        return model.model_validate(_with(values, taken))
+    except ValidationError as error:
+        wrong = [_path(mistake) for mistake in error.errors()]
+    fitting = {
+        path: value
+        for path, value in taken.items()
+        if not any(f"{other}.".startswith(f"{path}.") for other in wrong)
+    }
+    return model.model_validate(_with(values, fitting))
+
+
+def _taken_otherwise(error: ValidationError, texts: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    """Of what was typed and is of the wrong kind, by dotted path: the value that may have been meant."""
+    for mistake in error.errors():
+        path = _path(mistake)
+        if path in texts and mistake["type"] == "string_type":
+            yield path, texts[path]
+        if path in texts and mistake["type"] in {"tuple_type", "list_type"}:
+            yield path, toml.parse_value(f"[{texts[path]}]")
+
+
+def _path(mistake: ErrorDetails) -> str:
+    return ".".join(str(part) for part in mistake["loc"])
+
+
+def _with(values: Tree, changes: Mapping[str, Any]) -> Tree:
+    for path, value in changes.items():
+        values = toml.merge(values, toml.nest(path.split("."), value))
+    return values
 
 
 def with_nones(values: Tree, known: Mapping[str, FieldInfo]) -> Tree:

@@ -165,6 +165,15 @@ def test_numbers_with_a_comma_are_a_list_where_a_list_is_wanted():
     assert resolve("ssd", sets=["image.size=64,96"]).image.size == (64, 96)
 
 
+def test_a_list_without_brackets_is_no_mistake_beside_one():
+    with pytest.raises(InputError) as error:
+        resolve("ssd", sets=["image.size=64,96", "train.epochs=many", "data.size=1,x"])
+    assert str(error.value).splitlines() == [
+        "data.size: expected a list, as in [1, 2], got '1,x'",
+        "train.epochs: expected a whole number, got 'many'",
+    ]
+
+
 def test_row_55_an_empty_text_for_a_name_is_a_mistake():
     assert mistake('train.schedule=""').startswith("train.schedule: expected one of 'cosine'")
 
