@@ -85,7 +85,7 @@ class Gain:
             return cls(delta, None, None, None, seeds, "nothing was resampled")
         row = comparison.difference(chosen, "default")
         ahead = row.model_a == chosen
-        low, high = (row.ci_low, row.ci_high) if ahead else (-row.ci_high, -row.ci_low)
+        low, high = (row.ci_low, row.ci_high) if ahead else (0.0 - row.ci_high, 0.0 - row.ci_low)
         p_better = row.p_a_gt_b if ahead else 1 - row.p_a_gt_b
         return cls(
             delta,

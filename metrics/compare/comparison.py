@@ -117,7 +117,7 @@ class Difference:
             return "a second opinion decides nothing"
         if self.too_few:
             return "too few images, groups or objects to say so"
-        if math.isnan(self.ci_low) or not self.se > 0:
+        if math.isnan(self.ci_low):
             return "nothing is known of other images"
         if self.ci_low <= 0 <= self.ci_high:
             return "its interval holds 0"

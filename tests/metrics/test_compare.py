@@ -102,6 +102,8 @@ def test_what_is_not_decisive_says_why(three: Comparison, scene: Scene) -> None:
     ):
         assert replace(row, decisive=False, **changes).doubt == said
     few = compare({"a": run(scene_of(8)), "b": run(scene_of(8), 0.3)}, resamples=100, permutations=0)
+    same = compare({"a": run(scene), "b": run(scene)}, resamples=100, permutations=0)
+    assert same.pairwise[0].doubt == "its interval holds 0"
     assert few.pairwise[0].doubt == "too few images, groups or objects to say so"
 
 
