@@ -69,6 +69,14 @@ class Timed:
         low, high = self.whole.median_low_ms, self.whole.median_high_ms
         return (self.median_ms, self.median_ms) if low is None or high is None else (low, high)
 
+    @property
+    def interval_text(self) -> str:
+        """``[16.1, 16.4]``; empty where nothing is known of other rounds."""
+        low, high = self.whole.median_low_ms, self.whole.median_high_ms
+        if low is None or high is None:
+            return ""
+        return f"[{shown.significant(low)}, {shown.significant(high)}]"
+
 
 @dataclass(frozen=True, eq=False)
 class Speed:

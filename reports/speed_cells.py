@@ -24,7 +24,6 @@ def leaderboard_cells(speed: Speed, model: int) -> list[Cell]:
     timed, several = speed.models[model], len(speed.machines) > 1
     if timed is None:
         return [Cell(shown.MISSING)] * (4 + several)
-    low, high = timed.ends_ms
     rate = best_rate(timed)
     single = next((run for run in timed.timing.batches if run.batch == 1), None)
     last = percentile_cell(timed.whole, 0.99, brief=True)
@@ -32,7 +31,7 @@ def leaderboard_cells(speed: Speed, model: int) -> list[Cell]:
         Cell(
             shown.significant(timed.median_ms),
             timed.median_ms,
-            note=f"[{shown.significant(low)}, {shown.significant(high)}]" + ", noisy" * timed.timing.noisy,
+            note=", ".join(filter(None, [timed.interval_text, "noisy" * timed.timing.noisy])),
         ),
         last,
         Cell(

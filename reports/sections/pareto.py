@@ -114,7 +114,7 @@ def _groups(comparison: Comparison, speed: Speed) -> list[_Group]:
         qualities = quality_replicates(comparison, models)
         chances = (
             on_front(latency_replicates(speed, models, len(qualities)), qualities)
-            if comparison.statistics is not None
+            if comparison.statistics is not None and all(one.rounds > 1 for one in timed)
             else np.full(len(timed), np.nan)
         )
         reference = reference_point(latency)
@@ -182,7 +182,6 @@ def _table(comparison: Comparison, speed: Speed, groups: Sequence[_Group]) -> Ta
         fastest = min(group.places, key=lambda place: place.timed.median_ms)
         for place in group.places:
             model = place.timed.model
-            low, high = place.timed.ends_ms
             ratio = speed.ratio(model, fastest.timed.model)
             word = "on the front" if place.is_on else "beaten in both, not surely"
             if place.beaten_by:
@@ -192,7 +191,7 @@ def _table(comparison: Comparison, speed: Speed, groups: Sequence[_Group]) -> Ta
                 Cell(
                     shown.significant(place.timed.median_ms),
                     place.timed.median_ms,
-                    note=f"[{shown.significant(low)}, {shown.significant(high)}]",
+                    note=place.timed.interval_text,
                 ),
                 Cell(shown.points(place.quality), place.quality, note=shown.interval(*place.qualities)),
                 Cell(times(ratio) if place is not fastest else "1", ratio.value if ratio else None),

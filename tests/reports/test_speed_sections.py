@@ -85,6 +85,10 @@ def test_one_round_says_nothing_of_others(runs):
     assert "[" not in sentence(comparison, speed)
     # Much slower than the poor one, and yet not surely: there is no interval.
     assert slower_and_no_better(comparison, speed, 1) == []
+    rows, titles = table_of(pareto.section(comparison, speed), "pareto-table")
+    assert {row[titles.index("P(on front)")] for row in rows} == {"–"}
+    table = pareto.section(comparison, speed).tables[0]
+    assert {row.cells[titles.index("Median, ms")].note for row in table.rows} == {""}
 
 
 def test_the_verdict_says_how_many_times_as_fast_the_others_are_as_the_best(runs):
