@@ -13,6 +13,7 @@ from metrics.errors import InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from bench.anchors.fitting import AnchorFit
 
@@ -89,13 +90,14 @@ def _show(fit: AnchorFit) -> None:
     from rich.console import Console
 
     from bench.anchors.files import unreached
+    from reports.shown import literal
 
     print(fit.summary())
     Console(width=max(Console().width, _WIDTH)).print(_table(fit))
     missed = [row for row in unreached(fit) if row["iou_found"] < fit.after["train"].threshold]
     for row in missed[:_WORST]:
         print(
-            f"  not reached: {row['split']} image {row['image']}, {row['class']}, box "
+            f"  not reached: {row['split']} image {literal(row['image'])}, {literal(row['class'])}, box "
             f"{row['x']:g},{row['y']:g} {row['width']:g}x{row['height']:g}: best IoU {row['iou_now']:.2f} -> {row['iou_found']:.2f}"
         )
     if len(missed) > _WORST:
@@ -106,6 +108,7 @@ def _table(fit: AnchorFit) -> Table:
     from rich.table import Table
 
     from bench.anchors.files import rows
+    from bench.commands.showing import as_it_is
 
     table = Table(box=None, pad_edge=False, title_justify="left")
     table.add_column("now -> found")
@@ -115,11 +118,13 @@ def _table(fit: AnchorFit) -> Table:
     told = {(row["split"], row["priors"], row["group"]): row for row in rows(fit)}
     groups = dict.fromkeys(group for _, _, group in told)
     classes = [group for group in groups if group.startswith("class ")]
-    worst = sorted(classes, key=lambda group: told[("train", "now", group)]["recall"])[:_CLASSES]
+    recall = {group: told[("train", "now", group)]["recall"] for group in classes}
+    # A class without training objects has none, which is not the lowest.
+    worst = sorted(classes, key=lambda group: (math.isnan(recall[group]), recall[group]))[:_CLASSES]
     for group in groups:
         if group in classes and group not in worst:
             continue
-        cells = [group]
+        cells: list[str | Text] = [as_it_is(group)]
         for split in fit.splits:
             now, found = (told.get((split, priors, group)) for priors in ("now", "found"))
             if now is None or found is None:

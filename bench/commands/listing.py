@@ -44,6 +44,8 @@ def _table(console: object, title: str, rows: Iterable[tuple[str, str, str]]) ->
     from rich.console import Console
     from rich.table import Table
 
+    from bench.commands.showing import as_it_is
+
     assert isinstance(console, Console)
     table = Table(
         title=title, title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False
@@ -52,7 +54,7 @@ def _table(console: object, title: str, rows: Iterable[tuple[str, str, str]]) ->
     table.add_column()
     table.add_column(style="dim")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(as_it_is, row))
     if table.row_count:
         console.print(table)
         console.print()

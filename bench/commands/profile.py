@@ -87,6 +87,7 @@ def show_timings(
     from rich.console import Console
     from rich.table import Table
 
+    from bench.commands.showing import as_it_is
     from reports import shown
 
     console = console or Console()
@@ -102,7 +103,7 @@ def show_timings(
         memory = [of.memory_bytes for of in timing.batches if of.batch == 1]
         whole = timing.headline
         table.add_row(
-            run.result.variant,
+            as_it_is(run.result.variant),
             shown.MISSING if run.result.seed is None else str(run.result.seed),
             *(_percentile(whole, p) for p in (0.5, 0.9, 0.99)),
             *(_percentile(timing.stage(stage), 0.5) for stage in ("forward", "postprocess")),

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from reports import shown
 from reports.results import RunFolder
 
 _COLUMNS = {
@@ -35,7 +37,7 @@ def show_results(runs: Sequence[RunFolder], page: Path | None = None, console: C
         result = run.result
         seconds, parameters = result.budget.train_seconds, result.budget.parameters
         table.add_row(
-            result.variant,
+            as_it_is(result.variant),
             "–" if result.seed is None else str(result.seed),
             *(_number(result.headline.get(name)) for name in _COLUMNS),
             "–" if seconds is None else f"{seconds:.0f} s",
@@ -44,6 +46,11 @@ def show_results(runs: Sequence[RunFolder], page: Path | None = None, console: C
     console.print(table)
     if page is not None:
         console.print(f"report: {page}", markup=False, highlight=False, soft_wrap=True)
+
+
+def as_it_is(name: str) -> Text:
+    """A name that somebody chose, shown literally: ``[/b]`` is no markup, and a line break upsets no table."""
+    return Text(shown.literal(name))
 
 
 def _number(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import tomllib
 from pathlib import Path
@@ -13,10 +14,11 @@ import torch
 from tiny_data import Picture, split_of, write_coco
 
 from bench import toml
-from bench.anchors import fitting
+from bench.anchors import files, fitting
 from bench.anchors.files import rows, save_fit, unreached
 from bench.anchors.fitting import AnchorFit, boxes_seen, fit_anchors
 from bench.cli import main
+from bench.commands import anchors
 from bench.config import resolve
 from bench.data.types import Dataset, Split
 from bench.loader import ImageConfig, make_loader
@@ -245,13 +247,28 @@ def test_row_33_as_many_boxes_as_coco_has_take_seconds():
     assert "sought on 5,000 drawn at random" in found.summary()
 
 
-def test_names_from_a_data_set_are_shown_and_not_obeyed(tmp_path: Path):
+def test_names_from_a_data_set_are_shown_and_not_obeyed(tmp_path: Path, capsys):
     name = "=cmd()"
     made = [Picture(f"img{k:02d}", objects=[(k % 2, (2, 3, 8 + k, 30 - k))]) for k in range(16)]
-    file = write_coco(tmp_path / "all.json", made, classes=(name, "<b>"))
+    file = write_coco(tmp_path / "all.json", made, classes=(name, "<b>", "[/b]:x:"))
     config = resolve("ssd", data=str(file), sets=["levels=1", "ratios=[[]]", "scale_min=0.3"])
     dataset = open_configured(config)
     found = fit_anchors(config, dataset, steps=3)
     folder = save_fit(found, "<script>", tmp_path)
     assert "'=cmd()" in (folder / "unreached.csv").read_text()
     assert "<script>" not in (folder / "priors.svg").read_text()
+    anchors._show(found)
+    assert "class [/b]:x:" in capsys.readouterr().out
+
+
+def test_a_class_without_training_objects_is_not_of_the_lowest_recall(fit, monkeypatch):
+    some = {f"class {letter}": math.nan if letter == "a" else ord(letter) / 200 for letter in "abcdefghijk"}
+    told = [
+        {"split": split, "priors": priors, "group": group, "objects": 3, "mean_iou": 0.5, "recall": recall}
+        for group, recall in some.items()
+        for split in fit.splits
+        for priors in ("now", "found")
+    ]
+    monkeypatch.setattr(files, "rows", lambda fit: told)
+    shown = [str(cell) for cell in anchors._table(fit).columns[0].cells]
+    assert shown == [f"class {letter}" for letter in "bcdefghi"]

@@ -117,6 +117,12 @@ def test_a_limit_that_cannot_be_held_is_a_mistake_and_no_regression(scene, tmp_p
     assert f"error: {message}" in capsys.readouterr().err
 
 
+def test_names_are_shown_and_not_obeyed(scene, tmp_path, capsys):
+    made(tmp_path, run(scene), "x[/b]:star:", name="a")
+    assert main(["compare", str(tmp_path / "a"), "--resamples", "0", "--out", str(tmp_path), "--quiet"]) == 0
+    assert "x[/b]:star:" in capsys.readouterr().out.replace("\n", "").replace(" ", "")
+
+
 def test_seeds_of_one_model_are_no_old_and_new(scene, tmp_path, capsys):
     runs = [made(tmp_path, run(scene, 0.9, seed), seed=seed) for seed in range(2)]
     assert gate(tmp_path, *runs, "--fail-on-regression", "ap=1") == 2
