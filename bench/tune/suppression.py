@@ -18,6 +18,7 @@ _COMPILED = {"score", "iou", "agnostic", "top_k", "max_dets", "method", "sigma"}
 """The settings that the kernels know."""
 
 _TAKEN = 2
+_BLOCK = 64
 _TINY = float(np.finfo(np.float32).smallest_normal)
 
 
@@ -28,6 +29,8 @@ def is_compiled(config: NMSConfig) -> bool:
 
 def suppress(candidates: Candidates, config: NMSConfig) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Rows of the candidates that are detections, image by image, each by falling score; and their scores.
+
+    Works in about 60 bytes of memory a candidate, whatever the settings.
 
     Args:
         candidates: of a split, as `bench.predict` saved them.
@@ -40,20 +43,23 @@ def suppress(candidates: Candidates, config: NMSConfig) -> tuple[NDArray[np.int6
     boxes = np.ascontiguousarray(candidates.boxes, np.float32)
     # torch compares float32 with the float32 next to a number; only `torchvision.ops.nms` takes the number itself.
     floor = float(np.float32(config.score))
-    given = (start, label, score, boxes, state, floor, int(config.agnostic), config.top_k, config.max_dets)
+    given = (state, floor, int(config.agnostic), config.top_k, config.max_dets)
     if config.method.startswith("soft"):
         # Those with a threshold have no sigma, and the other way round.
         iou, sigma = (
             (float(np.float32(config.iou)), 0.0) if config.method == "soft_linear" else (0.0, config.sigma)
         )
-        member = np.empty(len(score), np.int64)
-        _in_parts(lambda a, b: _fade_images(a, b, *given, iou, sigma, member), len(start) - 1)
+        known = (start, label, score, np.ascontiguousarray(boxes.T), *given, iou, sigma)
+        rest = score.copy()
+        room = [np.empty(len(score), kind) for kind in (np.int32, np.float32, np.int32)]
+        _in_parts(lambda a, b: _fade_images(a, b, *known, rest, rest.view(np.int32), *room), len(start) - 1)
         rows = np.flatnonzero(state == _TAKEN)
         rows = rows[np.lexsort((-score[rows], candidates.image[rows]))]
     else:
         diou = config.method == "diou"
         iou = float(np.float32(config.iou)) if diou else config.iou
-        _in_parts(lambda a, b: _strike_images(a, b, *given, iou, int(diou)), len(start) - 1)
+        known = (start, label, score, boxes, *given, iou, int(diou))
+        _in_parts(lambda a, b: _strike_images(a, b, *known), len(start) - 1)
         rows = np.flatnonzero(state == _TAKEN)
     return rows, score[rows]
 
@@ -126,7 +132,7 @@ def _fade_images(
     start: NDArray[np.int64],
     label: NDArray[np.int32],
     score: NDArray[np.float32],
-    boxes: NDArray[np.float32],
+    corners: NDArray[np.float32],
     state: NDArray[np.uint8],
     floor: float,
     agnostic: int,
@@ -134,12 +140,17 @@ def _fade_images(
     max_dets: int,
     iou: float,
     sigma: float,
-    member: NDArray[np.int64],
+    rest: NDArray[np.float32],
+    bits: NDArray[np.int32],
+    gone: NDArray[np.int32],
+    overlap: NDArray[np.float32],
+    touching: NDArray[np.int32],
 ) -> int:
     """Set `state` to 2 where a candidate is taken, and `score` to what it has faded to by then.
 
-    Scores are float32. What has faded to the floor can never be taken, and is left out from then on. Scores never rise:
-    so the best of all is taken, of whatever class, and the first `max_dets` of an image are the result.
+    Scores are float32 and never rise: so the best of all is taken, of whatever class, and the first `max_dets` of an
+    image are the result. Candidates wait with their first scores, and join `_BLOCK` at a time when one of them may be
+    the best.
 
     Args:
         first: image.
@@ -147,7 +158,7 @@ def _fade_images(
         start: first row of each image.
         label: of each row.
         score: of each row, falling within an image; written to.
-        boxes: of each row.
+        corners: (4, rows) x1, y1, x2 and y2 of the boxes.
         state: 0 for each row; written to.
         floor: what scores no more is out.
         agnostic: 1 to fade across classes.
@@ -155,72 +166,103 @@ def _fade_images(
         max_dets: so many rows of an image are taken.
         iou: above it an overlap fades linearly; without effect where there is a `sigma`.
         sigma: above 0, any overlap fades as a Gaussian of this width.
-        member: room for as many rows.
+        rest: a copy of `score`; 0 once a row is taken or out.
+        bits: the memory of `rest`: floats from 0 on are in the order of their bits, and integers are compared faster.
+        gone: room for as many rows.
+        overlap: room, likewise.
+        touching: room, likewise.
     """
+    given = (label, corners, floor, agnostic, iou, sigma, rest, overlap, touching)  # to `_fade`
     taken = 0
     for image in range(first, last):
         begin = start[image]
         end = begin
         while end < start[image + 1] and end - begin < top_k and score[end] > floor:
             end += 1
-        # `member` holds from `begin` on the candidates that are being looked at, in their order, and down from `end` what
-        # was taken. The others wait with their first scores, which are no lower than what they would have faded to.
-        following, count, found = begin, 0, 0
+        joined, found = begin, 0
         while found < max_dets:
-            place = 0
-            for k in range(1, count):
-                if score[member[begin + k]] > score[member[begin + place]]:
-                    place = k
-            while following < end and (count == 0 or score[following] > score[member[begin + place]]):
+            best = _best(bits, begin, joined)
+            if joined < end and (best < 0 or score[joined] > rest[best]):
+                until = min(joined + _BLOCK, end)
                 for k in range(found):
-                    by = member[end - 1 - k]
-                    if agnostic == 1 or label[by] == label[following]:
-                        _fade(score, boxes, by, following, iou, sigma)
-                if score[following] > floor:
-                    member[begin + count] = following
-                    if score[following] > score[member[begin + place]]:
-                        place = count
-                    count += 1
-                following += 1
-            if count == 0:
+                    _fade(gone[begin + k], joined, until, *given)
+                joined = until
+                continue
+            if best < 0:
                 break
-            best = member[begin + place]
             state[best] = 2
-            left = 0
-            for k in range(count):
-                other = member[begin + k]
-                if k == place:
-                    continue
-                if agnostic == 1 or label[other] == label[best]:
-                    _fade(score, boxes, best, other, iou, sigma)
-                if score[other] > floor:
-                    member[begin + left] = other
-                    left += 1
-            count = left
-            member[end - 1 - found] = best
+            score[best] = rest[best]
+            rest[best] = 0
+            gone[begin + found] = best
             found += 1
+            _fade(best, begin, joined, *given)
         taken += found
     return taken
 
 
 @kernel
+def _best(bits: NDArray[np.int32], first: int, last: int) -> int:
+    """The row with the highest score, the first of equal ones; -1 if none is above 0."""
+    most, found = np.int32(0), -1
+    for begin in range(first, last, _BLOCK):
+        block = bits[begin : min(begin + _BLOCK, last)]
+        highest = np.int32(0)
+        for k in range(len(block)):
+            highest = max(highest, block[k])
+        if highest > most:
+            most, found = highest, begin
+    if found >= 0:
+        while bits[found] != most:
+            found += 1
+    return found
+
+
+@kernel
 def _fade(
-    score: NDArray[np.float32], boxes: NDArray[np.float32], by: int, row: int, iou: float, sigma: float
+    by: int,
+    first: int,
+    last: int,
+    label: NDArray[np.int32],
+    corners: NDArray[np.float32],
+    floor: float,
+    agnostic: int,
+    iou: float,
+    sigma: float,
+    rest: NDArray[np.float32],
+    overlap: NDArray[np.float32],
+    touching: NDArray[np.int32],
 ) -> int:
-    """Lower the score of a row for its overlap with one that was taken; 1 if they touch."""
-    if not (
-        boxes[row, 0] < boxes[by, 2]
-        and boxes[row, 2] > boxes[by, 0]
-        and boxes[row, 1] < boxes[by, 3]
-        and boxes[row, 3] > boxes[by, 1]
-    ):
-        return 0
-    overlap = _iou(boxes, by, row)
-    if sigma > 0:
-        score[row] *= np.float32(math.exp(-(np.float64(overlap) * overlap) / sigma))
-    elif overlap > iou:
-        score[row] *= np.float32(1) - overlap
-    return 1
+    """Lower the scores of a range of rows for their overlap with one that was taken; how many are touched.
+
+    Few are: their overlaps, `metrics.iou.box_iou` in float32, are found for many rows at once in a loop that has no
+    branch (and therefore has each corner in an array of its own), and only those that are touched are looked at again.
+    """
+    x1, y1, x2, y2 = corners[0, by], corners[1, by], corners[2, by], corners[3, by]
+    own, across, zero = label[by], agnostic == 1, np.float32(0)
+    area = max(zero, x2 - x1) * max(zero, y2 - y1)
+    u1, v1 = corners[0, first:last], corners[1, first:last]
+    u2, v2 = corners[2, first:last], corners[3, first:last]
+    labels, scores = label[first:last], rest[first:last]
+    overlaps, rows = overlap[first:last], touching[first:last]
+    for k in range(last - first):
+        width = max(zero, min(x2, u2[k]) - max(x1, u1[k]))
+        height = max(zero, min(y2, v2[k]) - max(y1, v1[k]))
+        common = width * height
+        union = area + max(zero, u2[k] - u1[k]) * max(zero, v2[k] - v1[k]) - common
+        concerned = (union >= _TINY) & (scores[k] > zero) & ((labels[k] == own) | across)
+        overlaps[k] = common / union if concerned else zero
+    count = 0
+    for k in range(last - first):
+        rows[count] = k
+        count += overlaps[k] > zero
+    for k in rows[:count]:
+        if sigma > 0:
+            scores[k] *= np.float32(math.exp(-(np.float64(overlaps[k]) * overlaps[k]) / sigma))
+        elif overlaps[k] > iou:
+            scores[k] *= np.float32(1) - overlaps[k]
+        if scores[k] <= floor:
+            scores[k] = zero
+    return count
 
 
 @kernel

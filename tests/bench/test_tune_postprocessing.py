@@ -112,6 +112,27 @@ def test_equal_scores_of_many_boxes_come_in_the_order_of_nms():
     assert_same(candidates_of([image[:20], image]), NMSConfig(score=0.1, iou=0.5, max_dets=200))
 
 
+@pytest.mark.parametrize("max_dets", [40, 300])
+@pytest.mark.parametrize("agnostic", [False, True])
+@pytest.mark.parametrize("method", ["soft_linear", "soft_gaussian"])
+def test_what_joins_late_has_faded_by_all_that_was_taken(method, agnostic, max_dets):
+    random = np.random.default_rng(3)
+    corner = random.uniform(0, 40, (500, 2))
+    boxes = np.concatenate([corner, corner + random.uniform(6, 30, (500, 2))], axis=1).tolist()
+    # A slow fall with equal scores: rows join all along, and a place among equals decides.
+    scores = np.round(0.9 * 0.99 ** np.arange(500), 2).tolist()
+    image = list(zip(boxes, scores, random.integers(0, 3, 500).tolist(), strict=True))
+    given = {"method": method, "agnostic": agnostic, "max_dets": max_dets, "sigma": 0.8}
+    assert_same(candidates_of([image[:65], image]), NMSConfig(score=0.001, iou=0.3, **given))
+
+
+def test_what_fades_to_the_floor_itself_is_out():
+    image = [((0, 0, 8, 8), 0.9, 0), ((0, 0, 8, 4), 0.6, 0)]  # IoU 1/2
+    config = NMSConfig(method="soft_linear", iou=0.4, score=0.3)
+    assert suppression.suppress(candidates_of([image]), config)[0].tolist() == [0]
+    assert_same(candidates_of([image]), config)
+
+
 @pytest.fixture(scope="module")
 def predicted(tmp_path_factory):
     """A tiny detector of random weights, its validation split, and its candidates for the whole space."""
