@@ -214,6 +214,11 @@ class Comparison:
         names = [{result.name for result in model.results} for model in self.models]
         old = [model for model, of in zip(self.models, names, strict=True) if of & self.terms.old]
         new = [model for model, of in zip(self.models, names, strict=True) if not of & self.terms.old]
+        if len(old) > 1 and not new:
+            raise InputError(
+                f"limits: {shown.listed([one.label for one in old])} are all of the first path, and so all old; give the "
+                "new ones in a path of their own"
+            )
         if not old or not new:
             raise InputError(
                 "limits: there must be an old model and a new one, but these runs are all of one; runs that differ in"

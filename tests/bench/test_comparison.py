@@ -131,6 +131,13 @@ def test_seeds_of_one_model_are_no_old_and_new(scene, tmp_path, capsys):
     )
 
 
+def test_models_of_one_path_are_all_old(scene, tmp_path, capsys):
+    for variant, kept in (("ssd", 1.0), ("fcos", 0.5)):
+        made(tmp_path / "runs", run(scene, kept), variant)
+    assert gate(tmp_path, tmp_path / "runs", "--fail-on-regression", "ap=1") == 2
+    assert "limits: ssd and fcos are all of the first path, and so all old" in capsys.readouterr().err
+
+
 def test_folders_of_runs_are_two_versions_of_each_variant(scene, tmp_path, capsys):
     for folder, kept in (("old", 1.0), ("new", 0.5)):
         for variant in ("ssd", "fcos"):
