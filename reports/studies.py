@@ -141,7 +141,7 @@ class Finalist(Part):
     test: tuple[Measured, ...] = ()
     """On test, one value for each set of weights; empty unless it is the chosen one or the untuned one."""
     test_interval: tuple[float, float] | None = None
-    """95%, over test images, of the mean of `test`."""
+    """95%, over test images (and seeds, where there are several), of the mean of `test`."""
 
     @property
     def mean_again(self) -> float:
@@ -169,7 +169,7 @@ class Ending(Part):
     goal: Goal | None = None
     """What finalists were measured by, where that is not what the study sought: priors are fitted, and detectors compared."""
     gain_interval: tuple[float, float] | None = None
-    """95%, over test images, of what the chosen one has on test above the untuned one; None where they are the same."""
+    """95%, likewise, of what the chosen one has on test above the untuned one; None where they are the same."""
     doubt: str = ""
     """Why that may be chance, even where the interval is on one side of 0; empty where it is more, or nobody said."""
 

@@ -32,7 +32,10 @@ def command(
     batch: Annotated[
         list[int] | None,
         typer.Option(
-            "--batch", metavar="N ...", help="Images at a time: 1 2 4 8 by default.", show_default=False
+            "--batch",
+            metavar="N ...",
+            help="Images at a time, and always 1: 1 2 4 8 by default.",
+            show_default=False,
         ),
     ] = None,
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Turns of each model in each process.")] = 6,
@@ -68,7 +71,9 @@ def command(
     from reports.results import RunFolder
 
     opened = [RunFolder.open(path) for path in dict.fromkeys(path.resolve() for path in runs)]
-    protocol = Protocol(processes, rounds, seconds, tuple(batch or Protocol().batches))
+    protocol = Protocol(
+        processes, rounds, seconds, tuple(sorted({1, *batch})) if batch else Protocol().batches
+    )
     timings = profile(
         opened,
         protocol,

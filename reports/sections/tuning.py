@@ -62,7 +62,8 @@ METHOD = (
     "seeds, the choice is made by the mean of these runs on validation, and the chosen and the untuned settings look at "
     "the test images once. Where there are no fresh runs the choice is made by the study's own values.",
     "Optimism is the value in the study less the mean of the fresh runs: the best of many noisy trials was lucky, too. "
-    "Intervals are over test images, at 95%; that of a difference is measured on the same images for both settings.",
+    "Intervals are over test images, and seeds where there are several, at 95%; that of a difference is measured on the "
+    "same images for both settings.",
 )
 
 

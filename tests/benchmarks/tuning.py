@@ -1,6 +1,6 @@
 """Trials per minute of tuning: post-processing on kept candidates against predicting again, and priors against boxes.
 
-    PYTHONPATH=. python tests/benchmarks/tuning.py [--variant ssd] [--data shapes] [--run FOLDER] [--trials 50] [--again 6]
+    python -m tests.benchmarks.tuning [--variant ssd] [--data shapes] [--run FOLDER] [--trials 50] [--again 6]
 
 Without a run's folder the weights are random, which makes more candidates than trained ones do. Post-processing trials
 are those of a study of the default space, all methods mixed: both ways are given the same settings in turn and must find
