@@ -21,8 +21,9 @@ from torch import nn
 from bench import processes, toml
 from bench.checkpoint import save_weights
 from bench.config import EntryConfig, RunConfig, entry, own_settings
-from bench.data.opening import open_dataset
-from bench.data.types import Dataset, Split
+from bench.config_values import with_nones
+from bench.data.opening import find_format, open_dataset
+from bench.data.types import DATASETS, Dataset, Split
 from bench.folders import digest, is_done, partial_of, remove, require_space, slug, whole
 from bench.log import Log, remembered_warnings
 from bench.predict import predict
@@ -201,9 +202,10 @@ def evaluated_split(run: RunFolder) -> Split:
             f"{run.path}: holds no {settings.name}: its detections were made elsewhere, so where its images are is not "
             "known; give the folder of a run that was made here"
         )
-    saved = toml.read(settings)["data"]
-    data: dict[str, Any] = {name: None if value == "none" else value for name, value in saved.items()}
-    split = open_dataset(data.pop("path"), data.pop("format"), **data).splits[run.result.data.split]
+    data = dict(toml.read(settings)["data"])
+    path, format = data.pop("path"), data.pop("format")
+    options = with_nones(data, DATASETS[find_format(path, format)].options.model_fields)
+    split = open_dataset(path, format, **options).splits[run.result.data.split]
     if split.truth.fingerprint != run.result.data.fingerprint:
         raise InputError(
             f"{run.path}: its {run.result.data.split} images have changed since the run "
