@@ -167,13 +167,13 @@ def fit_anchors(
         for name in ("train", "val")
     }
     now = rule.make({}, strides)
-    threshold = float(getattr(network.assigner, "positive", 0.5))
+    threshold = reach_of(detector)
 
     def held(boxes: Floats) -> Grids:
         return Grids(boxes, now, grids, size, threshold)
 
     train = splits["train"][1]
-    drawn = _drawn(train.boxes, config.seed)
+    drawn = drawn_from(train.boxes, MOST, config.seed)
     _require_enough(drawn, sum(now.per_cell), config.variant)
     measure = held(drawn)
     sides_before = sides_of(now, grids, size)
@@ -215,12 +215,11 @@ class _Rule:
 
     def __init__(self, config: RunConfig) -> None:
         self._config = config
-        make = _rule_of(config.variant)
+        make = rule_of(config.variant)
         if make is None:
-            able = [name for name in VARIANTS.names() if _rule_of(name) is not None]
             raise InputError(
                 f"{config.variant}: has points, or priors of one shape, so there is nothing to fit; "
-                f"variants with priors to fit: {', '.join(able)}"
+                f"variants with priors to fit: {', '.join(variants_to_fit())}"
             )
         self._make = make
         self._own = config.detector
@@ -255,11 +254,29 @@ class _Rule:
         return found
 
 
-def _rule_of(variant: str) -> Callable[[Any, Sequence[int]], GridPriors] | None:
+def rule_of(variant: str) -> Callable[[Any, Sequence[int]], GridPriors] | None:
+    """The ``make_priors(config, strides)`` of a variant's file; None where its priors have no shapes to choose."""
     make: Callable[[Any, Sequence[int]], GridPriors] | None = getattr(
         sys.modules[VARIANTS[variant].build.__module__], "make_priors", None
     )
     return make
+
+
+def variants_to_fit() -> list[str]:
+    """Names of the variants whose priors have shapes to choose."""
+    return [name for name in VARIANTS.names() if rule_of(name) is not None]
+
+
+def reach_of(detector: Any) -> float:
+    """IoU from which on a detector's assigner gives a prior to an object; 0.5 where it has none."""
+    return float(getattr(detector.assigner, "positive", 0.5))
+
+
+def drawn_from(boxes: Floats, most: int, seed: int) -> Floats:
+    """(G, 4) boxes, or where there are more than `most` so many of them, drawn at random, in their order."""
+    if len(boxes) <= most:
+        return boxes
+    return boxes[np.sort(np.random.default_rng(seed).choice(len(boxes), most, replace=False))]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -293,9 +310,3 @@ def _require_enough(boxes: Floats, priors: int, variant: str) -> None:
             f"train: {len(boxes)} objects of {different} different shapes, and {variant} has {priors} priors to fit; "
             "annotate more, or give it fewer levels or ratios"
         )
-
-
-def _drawn(boxes: Floats, seed: int) -> Floats:
-    if len(boxes) <= MOST:
-        return boxes
-    return boxes[np.sort(np.random.default_rng(seed).choice(len(boxes), MOST, replace=False))]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from optuna.trial import Trial
 
-from bench.anchors.fitting import boxes_seen, fit_anchors
+from bench.anchors.fitting import boxes_seen, drawn_from, fit_anchors, reach_of, rule_of, variants_to_fit
 from bench.config import RunConfig, settings
 from bench.data.types import Dataset
 from bench.run import build_detector
@@ -18,7 +16,6 @@ from bench.tune.objectives import Objective, Objectives
 from bench.tune.spaces import Mark, as_text, configured, marks
 from detectors.anchor_fit import SIZES, Fit, Grids, grids_of, sides_of
 from detectors.priors import GridPriors
-from detectors.registry import VARIANTS
 from detectors.space import Choice
 from metrics.errors import InputError
 from metrics.matching import MatchRule
@@ -82,26 +79,24 @@ class Anchors:
     def __init__(self, config: RunConfig, dataset: Dataset) -> None:
         self.config = config
         self._dataset = dataset
-        if not has_shapes(config.variant):
-            able = [name for name in VARIANTS.names() if has_shapes(name)]
+        make = rule_of(config.variant)
+        if make is None:
             raise InputError(
                 f"--space anchors: variant {config.variant!r} has no shapes of priors to fit; "
-                f"variants that have: {', '.join(able)}"
+                f"variants that have: {', '.join(variants_to_fit())}"
             )
-        self._make = sys.modules[VARIANTS[config.variant].build.__module__].make_priors
+        self._make = make
         detector: Any = build_detector(config, len(dataset.classes))
         self._strides: tuple[int, ...] = tuple(detector.neck.strides)
         self._grids = grids_of(detector, config.image.size)
-        self.threshold: float = getattr(detector.assigner, "positive", 0.5)
+        self.threshold = reach_of(detector)
         boxes = {name: boxes_seen(dataset.splits[name], config.image).boxes for name in ("train", "val")}
         train = boxes["train"]
         if not len(train):
             raise InputError("--space anchors: the training split has no box to fit priors to")
-        if len(train) > MOST_BOXES:
-            train = train[np.sort(np.random.default_rng(0).choice(len(train), MOST_BOXES, replace=False))]
         now = self.priors({})
         self._held = {name: self._grids_for(of, now) for name, of in boxes.items()}
-        self._some = self._grids_for(train, now)
+        self._some = self._grids_for(drawn_from(train, MOST_BOXES, 0), now)
 
     def __call__(self, trial: Trial, values: Mapping[str, Any]) -> tuple[float]:
         """Recall plus mean best IoU on the training boxes; both stay on the trial."""
@@ -117,10 +112,9 @@ class Anchors:
             InputError: the settings make none: a count of levels that does not fit, for example.
         """
         try:
-            made: GridPriors = self._make(configured(self.config, values).detector, self._strides)
+            return self._make(configured(self.config, values).detector, self._strides)
         except ValueError as error:
             raise InputError(str(error)) from None
-        return made
 
     def fitted(self, name: str, values: Mapping[str, Any]) -> list[Fitted]:
         """How some settings fit, on every split, of all objects and by size."""
@@ -162,11 +156,6 @@ class Anchors:
 
     def _fit(self, held: Grids, values: Mapping[str, Any]) -> Fit:
         return held(sides_of(self.priors(values), self._grids, self.config.image.size))
-
-
-def has_shapes(variant: str) -> bool:
-    """Whether a variant's file has ``make_priors(config, strides)``, which says that its priors have shapes to choose."""
-    return hasattr(sys.modules[VARIANTS[variant].build.__module__], "make_priors")
 
 
 def _spread(ratios: Sequence[Any], power: float) -> list[Any]:

@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 from tiny_runs import tiny_config
 
-from bench.anchors.fitting import boxes_seen
+from bench.anchors.fitting import boxes_seen, variants_to_fit
 from bench.run import build_detector, open_configured
-from bench.tune.anchors import Anchors, has_shapes
+from bench.tune.anchors import Anchors
 from bench.tune.spaces import configured, space_of
 from detectors.anchor_fit import measure_fit, priors_of
-from detectors.registry import VARIANTS
 from metrics.errors import InputError
 from metrics.tables import AnnotationTable
 
 
-@pytest.fixture(scope="module", params=[name for name in VARIANTS.names() if has_shapes(name)])
+@pytest.fixture(scope="module", params=variants_to_fit())
 def anchors(request):
     """The stage of every variant whose priors have shapes, on tiny images."""
     config = tiny_config(request.param, image__size="64,96", data__train=40)

@@ -19,11 +19,12 @@ from typing import TypeVar
 import numpy as np
 import optuna
 
+from bench.anchors.fitting import variants_to_fit
 from bench.config import RunConfig, resolve
 from bench.data.types import Dataset
 from bench.predict import predict
 from bench.run import build_detector, open_configured
-from bench.tune.anchors import Anchors, has_shapes
+from bench.tune.anchors import Anchors
 from bench.tune.objectives import parse_objectives
 from bench.tune.postprocessing import PostProcessing, save_candidates
 from bench.tune.spaces import configured, space_of
@@ -100,7 +101,7 @@ def main() -> None:
     print(f"predicting again    {60 / other:8.1f} trials a minute  ({1e3 * other:.0f} ms)")
     print(f"ratio               {other / one:8.0f}   with Optuna {other / whole:.0f}")
     print(f"identical detections in {len(again)} of {len(again)}")
-    if has_shapes(given.variant):
+    if given.variant in variants_to_fit():
         _anchors(config, dataset, given.trials)
 
 
