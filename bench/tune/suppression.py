@@ -93,9 +93,7 @@ def _strike_images(
     taken = 0
     for image in range(first, last):
         begin = start[image]
-        end = begin
-        while end < start[image + 1] and end - begin < top_k and score[end] > floor:
-            end += 1
+        end = _entering(score, begin, min(start[image + 1], begin + top_k), floor)
         state[begin:end] = 1
         found = 0
         for row in range(begin, end):
@@ -176,9 +174,7 @@ def _fade_images(
     taken = 0
     for image in range(first, last):
         begin = start[image]
-        end = begin
-        while end < start[image + 1] and end - begin < top_k and score[end] > floor:
-            end += 1
+        end = _entering(score, begin, min(start[image + 1], begin + top_k), floor)
         joined, found = begin, 0
         while found < max_dets:
             best = _best(bits, begin, joined)
@@ -198,6 +194,15 @@ def _fade_images(
             _fade(best, begin, joined, *given)
         taken += found
     return taken
+
+
+@kernel
+def _entering(score: NDArray[np.float32], first: int, last: int, floor: float) -> int:
+    """The row after those from `first` on, of falling score, that score more than the floor."""
+    end = first
+    while end < last and score[end] > floor:
+        end += 1
+    return end
 
 
 @kernel
