@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, Field
 from metrics.errors import InputError
 from metrics.tables import AnnotationTable, DetectionTable
 from reports.files import write_whole, write_whole_by
-from reports.stored import Measured, Part, Settings, Stored
+from reports.stored import Measured, Part, Settings, Stored, folder_holding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,17 +137,9 @@ class RunFolder:
         Raises:
             InputError: there is no finished run, or its result cannot be read.
         """
-        path = Path(path)
-        folder = path.parent if path.name == cls.RESULT else path
-        file = folder / cls.RESULT
-        if not folder.is_dir():
-            raise InputError(f"{path}: no such folder; give the folder of a run")
-        if not file.is_file():
-            raise InputError(
-                f"{folder}: holds no {cls.RESULT}, so no run was finished here; "
-                "run the same command again and it goes on where it stopped"
-            )
-        return cls(folder, RunResult.load(file))
+        absent = ", so no run was finished here; run the same command again and it goes on where it stopped"
+        folder = folder_holding(path, cls.RESULT, "a run", absent)
+        return cls(folder, RunResult.load(folder / cls.RESULT))
 
     @cached_property
     def truth(self) -> AnnotationTable:

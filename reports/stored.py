@@ -152,3 +152,24 @@ def _parse(text: str | bytes, where: str, kind: str, mend: str) -> Document:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON number; a value that is not defined is null")
+
+
+def folder_holding(path: str | Path, name: str, what: str, absent: str) -> Path:
+    """The folder `path`, or that of the file `path`, in which there is a file of a name.
+
+    Args:
+        path: what a user gave: the folder, or the file in it.
+        name: the file's.
+        what: whose folder it should be, for the error: ``a run``.
+        absent: what else to say where the folder has no such file.
+
+    Raises:
+        InputError: there is no such folder, or not this file in it.
+    """
+    path = Path(path)
+    folder = path.parent if path.name == name else path
+    if not folder.is_dir():
+        raise InputError(f"{path}: no such folder; give the folder of {what}")
+    if not (folder / name).is_file():
+        raise InputError(f"{folder}: holds no {name}{absent}")
+    return folder

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from metrics.errors import InputError
 from reports.csv import to_csv
 from reports.files import write_whole
 from reports.results import Environment
-from reports.stored import Measured, Part, Settings, Stored
+from reports.stored import Measured, Part, Settings, Stored, folder_holding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -353,16 +352,9 @@ class StudyFolder:
         Raises:
             InputError: there is none, or it cannot be read.
         """
-        path = Path(path)
-        folder = path.parent if path.name == cls.RESULT else path
-        file = folder / cls.RESULT
-        if not folder.is_dir():
-            raise InputError(f"{path}: no such folder; give the folder of a study")
-        if not file.is_file():
-            raise InputError(
-                f"{folder}: holds no {cls.RESULT}; give the folder of a study, or go on with its `bench tune`"
-            )
-        return cls(folder, StudyResult.load(file))
+        absent = "; give the folder of a study, or go on with its `bench tune`"
+        folder = folder_holding(path, cls.RESULT, "a study", absent)
+        return cls(folder, StudyResult.load(folder / cls.RESULT))
 
     @cached_property
     def stages(self) -> tuple[StudyResult, ...]:
