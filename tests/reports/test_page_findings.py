@@ -1,0 +1,255 @@
+"""What the page says: true to its numbers, and no more than they show."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from pages import cells, every, parsed, part, words
+from scene_runs import PAIRWISE_COLUMNS
+from synthetic_runs import found_in, run_in, truth_of
+
+from metrics.tables import DetectionTable
+from reports.comparison import Terms
+from reports.html import write_report
+from reports.results import Budget, Environment
+
+
+def means_of(runs):
+    """AP of each variant, mean over its seeds; best first."""
+    of = {}
+    for run in runs:
+        of.setdefault(run.result.variant, []).append(run.result.headline["ap"])
+    return sorted(((float(np.mean(values)), name) for name, values in of.items()), reverse=True)
+
+
+def test_without_resamples_the_verdict_says_the_differences_and_claims_no_significance(
+    runs, tmp_path, no_drawing
+):
+    page = write_report(runs, tmp_path, terms=Terms(resamples=0))
+    said = words(part(parsed(page), "verdict"))
+    (best, name), *others = means_of(runs)
+    assert f"{name} has the highest AP, {100 * best:.1f}, " in said
+    for value, other in others:
+        assert f"{100 * (best - value):.1f} above {other} ({100 * value:.1f})" in said
+    assert "calls no difference significant" in said
+    assert not re.search(r"significantly|p ?[<=] ?0?\.\d|\[\d", said)
+    assert not (tmp_path / "pairwise.csv").exists()
+
+
+def test_of_few_images_the_verdict_decides_nothing(runs, page):
+    tree = parsed(page)
+    (best, name), *_ = means_of(runs)
+    said = words(part(tree, "verdict"))
+    assert re.search(rf"{name} has the highest AP, {100 * best:.1f} \[\d+\.\d, \d+\.\d\]\.", said)
+    assert "With 16 images nothing can be decided." in said
+    assert "too few images to call any difference more than chance" in words(part(tree, "pairs"))
+    assert {row[-1] for row in cells(tree, "pairs-table")} == {"too few images"}
+    assert {row[2] for row in cells(tree, "leaderboard")} == {"a"}
+
+
+def test_groups_are_a_fact_and_too_few_of_them_a_warning(runs, tmp_path, no_drawing):
+    groups = {image: image % 8 for image in runs[0].truth.catalog.image_ids}
+    tree = parsed(write_report(runs[:2], tmp_path, terms=Terms(groups=groups, resamples=50)))
+    verdict = part(tree, "verdict")
+    warned = [words(each) for each in every(verdict, "p") if each.get("class") == "warning"]
+    facts = [words(each) for each in every(verdict, "li")]
+    assert "16 images were drawn in 8 groups." in facts
+    (few,) = [said for said in warned if "drawn" in said or "too few" in said]
+    assert few.startswith("Note. 8 groups with ")
+
+
+def test_the_verdict_and_the_tables_say_the_same_of_every_pair(tmp_path, no_drawing):
+    truth = truth_of(60, ["a", "b"], seed=5)
+    runs = [
+        run_in(tmp_path, truth, name, skill)
+        for name, skill in (("weak", 0.2), ("good", 0.8), ("better", 0.82))
+    ]
+    page = write_report(runs, tmp_path / "out")
+    tree = parsed(page)
+    rows = pd.read_csv(page.parent / "pairwise.csv")
+    assert list(rows.columns)[:16] == PAIRWISE_COLUMNS
+    pairs = rows[(rows["metric"] == "ap") & (rows["scope"] == "all") & (rows["test"] == "bootstrap")]
+    ap = {run.result.variant: run.result.headline["ap"] for run in runs}
+    letters = {row[0].split(" ")[0]: row[2] for row in cells(tree, "leaderboard")}
+    said = words(part(tree, "verdict"))
+    for pair, cell in zip(pairs.itertuples(), cells(tree, "pairs-table"), strict=True):
+        assert pair.delta == pytest.approx(ap[pair.model_a] - ap[pair.model_b])
+        assert cell[0] == f"{pair.model_a} − {pair.model_b}"
+        assert cell[1].startswith(f"{100 * pair.delta:+.1f}")
+        assert cell[-1] == (f"{pair.model_a} is better" if pair.decisive else "tied")
+        assert bool(set(letters[pair.model_a]) & set(letters[pair.model_b])) == (not pair.decisive)
+        assert pair.sim_low <= pair.ci_low or pair.sim_high >= pair.ci_high
+    leader = pairs.iloc[0]["model_a"]
+    beaten = pairs[(pairs["model_a"] == leader) & pairs["decisive"]]["model_b"]
+    assert list(beaten) == ["weak"]
+    assert "It beats weak by" in said
+    # One run a model: its interval is the run's, and stands beside the run's value.
+    metrics = pd.read_csv(page.parent / "metrics.csv")
+    own = metrics[(metrics["model_id"] == "good") & (metrics["metric"] == "ap")]
+    assert ((own["ci_low"] < own["value"]) & (own["value"] < own["ci_high"])).all()
+    assert metrics[metrics["metric"] == "ar_small"]["ci_low"].isna().all()
+    # What each image does to the lead: leaving one out changes it by its influence.
+    moved = pd.read_csv(page.parent / "influence.csv")
+    assert (moved["influence"] + moved["delta_without"]).to_numpy() == pytest.approx(pairs.iloc[0]["delta"])
+
+
+def test_the_leaderboard_holds_the_means_of_the_seeds(runs, page):
+    rows = {row[0].split(" ")[0]: row for row in cells(parsed(page), "leaderboard")}
+    for variant in ("ssd", "retinanet", "fcos"):
+        values = [run.result.headline for run in runs if run.result.variant == variant]
+        ap = [100 * value["ap"] for value in values]
+        assert rows[variant][0] == f"{variant} 2 seeds: {ap[0]:.1f}, {ap[1]:.1f}"
+        assert rows[variant][3].split(" ")[0] == f"{np.mean(ap):.1f}"
+        assert rows[variant][4] == f"{100 * np.mean([value['ap50'] for value in values]):.1f}"
+
+
+def test_the_sliders_counts_are_those_of_the_table_at_the_same_score(runs, page):
+    tree = parsed(page)
+    (block,) = [script for script in every(tree, "script") if script.get("type") == "application/json"]
+    payload = json.loads("".join(block.itertext()))["thresholds"]
+    assert len(payload["thresholds"]) == 201
+    assert payload["classes"] == ["round", "long", "odd"]
+    for model in payload["models"]:
+        for counts in (model["right"], model["false"]):
+            assert [sum(column) for column in zip(*counts[1:], strict=True)] == counts[0]
+            assert counts[0] == sorted(counts[0], reverse=True)
+    assert payload["asked"][0] == sum(payload["asked"][1:])
+
+
+def test_fault_row_15_scores_that_are_no_probabilities_are_said_and_the_rest_stands(
+    runs, tmp_path, no_drawing
+):
+    truth = runs[0].truth
+    found = runs[0].found
+    logits = DetectionTable(found.catalog, found.image, found.label, found.xywh, 10 * found.score - 3)
+    page = write_report([run_in(tmp_path, truth, "logits", 0.7, found=logits)], tmp_path / "out")
+    tree = parsed(page)
+    assert "Not measured, because scores are no probabilities" in words(part(tree, "calibration"))
+    assert not (page.parent / "reliability.csv").exists()
+    assert cells(tree, "leaderboard")[0][1].split(" ")[0] == f"{100 * runs[0].result.headline['ap']:.1f}"
+    assert "F1 over all classes is highest for logits" in words(part(tree, "thresholds"))
+
+
+def test_fault_row_36_two_equal_models_share_the_lead(tmp_path, no_drawing):
+    truth = truth_of(8, ["a", "b"])
+    found = found_in(truth, 0.7, 0)
+    runs = [run_in(tmp_path, truth, name, 0.7, found=found) for name in ("one", "two")]
+    tree = parsed(write_report(runs, tmp_path / "out"))
+    said = words(part(tree, "verdict"))
+    assert "nothing can be decided" in said
+    assert [row[1:3] for row in cells(tree, "leaderboard")] == [["1 1 to 2", "a"], ["1 1 to 2", "a"]]
+    assert cells(tree, "pairs-table")[0][1].startswith("0.0")
+    page = write_report(runs, tmp_path / "unmeasured", terms=Terms(resamples=0))
+    assert "one and two share the highest AP" in words(part(parsed(page), "verdict"))
+
+
+def test_fault_row_36_the_very_same_detections_are_tied_however_many_images(tmp_path, no_drawing):
+    truth = truth_of(64, ["a", "b"])
+    found = found_in(truth, 0.7, 0)
+    runs = [run_in(tmp_path, truth, name, 0.7, found=found) for name in ("one", "two")]
+    page = write_report(runs, tmp_path / "out")
+    tree = parsed(page)
+    assert "No difference is decisive." in words(part(tree, "verdict"))
+    (pair,) = cells(tree, "pairs-table")
+    assert pair[1:3] == ["0.0 [0.0, 0.0]", "[0.0, 0.0]"]
+    assert (pair[3], pair[-1]) == ("1.000", "tied")
+    assert [row[2] for row in cells(tree, "leaderboard")] == ["a", "a"]
+    assert not pd.read_csv(page.parent / "pairwise.csv")["decisive"].any()
+    assert not every(part(tree, "pairs"), "strong")
+
+
+def test_fault_row_34_intervals_of_too_little_are_pale_and_said_to_be_a_hint(runs, page, tmp_path, no_pixels):
+    tree = parsed(page)  # of 16 images
+    figure = next(one for one in every(tree, "figure") if one.get("id") == "figure-ap")
+    assert "Pale ones are a hint at most: too few images or objects." in words(figure)
+    assert "of too few images: a hint at most" in words(part(tree, "curves"))
+    opacity = r"stroke-opacity: ([\d.]+)"
+    bars = {
+        float(found[1])
+        for path in figure.iter()
+        if (found := re.search(opacity, path.get("style") or "")) and path.get("clip-path")
+    }
+    assert bars == {0.3}
+    assert pd.read_csv(page.parent / "standings.csv")["too_few"].all()
+    one = truth_of(1, ["only"], seed=1)
+    alone = parsed(write_report([run_in(tmp_path, one, "ssd", 0.7)], tmp_path / "out"))
+    # Of one image nothing is known of others: no interval at all.
+    assert "[" not in cells(alone, "leaderboard")[0][1]
+    assert pd.read_csv(tmp_path / "out" / "standings.csv")["ci_low"].isna().all()
+
+
+def test_budgets_that_differ_are_said_and_equal_ones_too(runs, page, tmp_path, no_drawing):
+    assert "All models were given the same budget" in words(part(parsed(page), "budget"))
+    truth = runs[0].truth
+    given = {"a": Budget(epochs=10, images_seen=1000), "b": Budget(epochs=30, images_seen=3000)}
+    other = [run_in(tmp_path, truth, name, 0.7, budget=budget, name=name) for name, budget in given.items()]
+    said = words(part(parsed(write_report(other, tmp_path / "out")), "budget"))
+    assert "Budgets differ in epochs: " in said
+    assert "a difference in AP may be one of budget" in said
+
+
+def test_what_training_began_with_is_the_whole_detectors_before_the_backbones(runs, tmp_path, no_drawing):
+    random = {"weights": None, "backbone": {"weights": None}}
+    given = {
+        "a": random,
+        "b": random | {"weights": "SSD300_VGG16_Weights.COCO_V1"},
+        "c": random | {"backbone": {"weights": "mine.safetensors"}},
+    }
+    truth, known = runs[0].truth, Budget(epochs=1, images_seen=10)
+    made = [
+        run_in(tmp_path, truth, name, 0.7, config=settings, budget=known, name=name)
+        for name, settings in given.items()
+    ]
+    tree = parsed(write_report(made, tmp_path / "out"))
+    assert {row[0]: row[-2] for row in cells(tree, "budget-table")} == {
+        "a": "random weights", "b": "SSD300_VGG16_Weights.COCO_V1", "c": "mine.safetensors",
+    }  # fmt: skip
+    assert "Only some start from pretrained weights: b and c." in words(part(tree, "budget"))
+
+
+def test_a_reference_was_trained_elsewhere_and_found_here(runs, tmp_path, no_drawing):
+    truth = runs[0].truth
+    elsewhere = run_in(tmp_path, truth, "torchvision/x", 0.7, budget=Budget(total_seconds=3.0), seed=0)
+    said = words(part(parsed(write_report([runs[0], elsewhere], tmp_path / "out")), "budget"))
+    assert "What some models were given is not known: they were trained elsewhere." in said
+
+
+def test_kinds_of_object_are_those_of_the_truth_and_each_is_measured(runs, page):
+    tree = parsed(page)
+    truth = runs[0].truth
+    asked = int((~truth.ignored).sum())
+    rows = cells(tree, "slices-table")
+    by = {}
+    for name, axis, objects, *_ in rows[:-1]:
+        by.setdefault(axis, {})[name] = int(objects)
+    assert len(by) == 4
+    assert all(sum(counts.values()) == asked for counts in by.values())
+    edge = (
+        (truth.boxes.min(1) <= 2) | (truth.boxes[:, 2] >= 318) | (truth.boxes[:, 3] >= 238)
+    ) & ~truth.ignored
+    assert by["Nearness to the border"]["at the border"] == edge.sum()
+    assert re.search(r"matters most for", words(part(tree, "slices")))
+
+
+def test_badges_say_what_to_keep_in_mind(runs, page, tmp_path, no_drawing):
+    assert "2 seeds a dot each" in words(next(iter(every(parsed(page), "header"))))
+    truth = runs[0].truth
+    dirty = Environment(device="cpu", cpu="one", dirty=True)
+    made = [
+        run_in(tmp_path, truth, "a", 0.7, environment=dirty, status="partial"),
+        run_in(tmp_path, truth, "b", 0.7, environment=Environment(device="cpu", cpu="two")),
+    ]
+    said = words(next(iter(every(parsed(write_report(made, tmp_path / "out")), "header"))))
+    for badge in ("1 seed seed variance not measured", "partial run", "dirty git", "mixed hardware"):
+        assert badge in said
+
+
+def test_another_result_than_the_detections_give_is_said(runs, tmp_path, no_drawing):
+    truth = runs[0].truth
+    run = run_in(tmp_path, truth, "a", 0.7, headline={"ap": 0.99, "ap50": None})
+    said = words(part(parsed(write_report([run], tmp_path / "out")), "verdict"))
+    assert "result.json has another ap and ap50 than its detections give" in said
