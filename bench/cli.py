@@ -16,9 +16,9 @@ from typing import Any
 
 import typer
 
-from bench.commands import anchors, compare, ensemble, listing, profile, run, scoring, settings, tune
-from bench.stopping import Stopped, listening
-from bench.typed import typed
+from bench.commands import anchors, compare, config, ensemble, evaluate, listing, profile, run, tune
+from bench.process.interrupts import Stopped, listening
+from bench.process.invocation import typed
 from metrics.errors import DetbenchError, InputError, InputWarning
 
 GATE = "--fail-on-regression"
@@ -39,7 +39,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (run, tune, anchors, compare, profile, ensemble, scoring, listing, settings):
+for _command in (run, tune, anchors, compare, profile, ensemble, evaluate, listing, config):
     app.command(_command.NAME, epilog=_command.EXAMPLES)(_command.command)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from detectors.priors import GridPriors
-from detectors.space import Choice, Range
+from detectors.search_range import Choice, Range
 from detectors.types import DenseOutput
 from metrics.errors import InputError
 from metrics.iou import box_iou

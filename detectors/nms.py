@@ -11,7 +11,7 @@ from torchvision.ops import batched_nms, nms
 
 from detectors.candidates import by_falling_score
 from detectors.config import Config
-from detectors.space import Choice, Range
+from detectors.search_range import Choice, Range
 from detectors.types import Detections
 from metrics.iou import box_iou, distance_box_iou
 

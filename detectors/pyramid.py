@@ -19,7 +19,7 @@ from detectors.losses.quality import QualityLoss
 from detectors.necks.fpn import Coarser
 from detectors.necks.pan import Pyramid, pyramid
 from detectors.priors import GridPriors
-from detectors.space import Choice, Range
+from detectors.search_range import Choice, Range
 from metrics.errors import InputError
 
 

@@ -13,7 +13,7 @@ class Detections:
     """What a detector found in one image.
 
     Attributes:
-        boxes: (N, 4) xyxy, pixels of the network's input; `bench.predict` brings them back to the original's.
+        boxes: (N, 4) xyxy, pixels of the network's input; `bench.pipeline.predict` brings them back to the original's.
         scores: (N,) in [0, 1]; higher is surer.
         labels: (N,) int64 class indices in [0, num_classes); background is never a label.
     """

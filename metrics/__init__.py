@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from metrics.errors import InputError, InputWarning
     from metrics.evaluate import Evaluator, evaluate
     from metrics.evaluation import Evaluation
-    from metrics.formats.recognise import read_detections, read_truth
+    from metrics.formats.discovery import read_detections, read_truth
     from metrics.matching import Matches, MatchRule, match
     from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
@@ -52,8 +52,8 @@ _HOMES = {
     "Matches": "matching",
     "evaluate": "evaluate",
     "match": "matching",
-    "read_detections": "formats.recognise",
-    "read_truth": "formats.recognise",
+    "read_detections": "formats.discovery",
+    "read_truth": "formats.discovery",
 }
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metrics.errors import DetbenchError, InputError, InputWarning, MachineError
+from metrics.formats.discovery import KNOWN, read_detections, read_truth
 from metrics.formats.identity import ClassMap, parse_class_map
-from metrics.formats.recognise import KNOWN, read_detections, read_truth
 from metrics.formats.voc import Pixels
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def score_files(
     """Read truth and detections, and evaluate.
 
     Args:
-        truth: whatever `metrics.formats.recognise.read_truth` reads.
+        truth: whatever `metrics.formats.discovery.read_truth` reads.
         found: COCO's results, or a table as Parquet or CSV.
         measures: names of registered measures; by default COCO's.
         rule: when a detection has found an object; COCO's by default.

@@ -9,15 +9,18 @@ from typing import Any
 import pandas as pd
 
 from metrics.compare import Band
-from reports import html, shown
-from reports.comparison import Comparison
-from reports.csv import to_csv
+from reports import html
+from reports.analysis.gallery_images import text_size
+from reports.analysis.leaderboard import tables_of
+from reports.analysis.report_data import Comparison
+from reports.analysis.scored_run import IOU
+from reports.analysis.speed import Speed, speed_of
+from reports.elements import formatting
+from reports.elements.page import Badge, Section
+from reports.elements.palette import DARK, DARK_PAGE, LIGHT, LIGHT_PAGE, PHOTO, mark
 from reports.figures.pr_curves import RECALLS
-from reports.gallery import text_size
-from reports.leaderboard import tables_of
-from reports.marks import DARK, DARK_PAGE, LIGHT, LIGHT_PAGE, PHOTO, mark
-from reports.page import Badge, Section
-from reports.scored import IOU
+from reports.records.csv import to_csv
+from reports.records.study import StudyFolder
 from reports.sections import (
     budget,
     calibration,
@@ -28,16 +31,14 @@ from reports.sections import (
     gallery,
     latency,
     pairs,
-    pareto,
     reproducibility,
     slices,
+    speed_accuracy,
     thresholds,
     training,
     tuning,
     verdict,
 )
-from reports.speed import Speed, speed_of
-from reports.studies import StudyFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def compose(
     before = [
         verdict.section(comparison, speed),
         pairs.section(comparison),
-        pareto.section(comparison, speed),
+        speed_accuracy.section(comparison, speed),
         curves.section(comparison),
         thresholds.section(comparison),
         classes.section(comparison),
@@ -86,7 +87,7 @@ def _kept(sections: Sequence[Section | None]) -> list[Section]:
 
 def _page(comparison: Comparison, speed: Speed, title: str, sections: Sequence[Section]) -> str:
     context: dict[str, Any] = {
-        "title": shown.literal(title) or f"Detectors on {shown.literal(comparison.data.name)}",
+        "title": formatting.literal(title) or f"Detectors on {formatting.literal(comparison.data.name)}",
         "facts": _facts(comparison),
         "badges": _badges(comparison, speed),
         "models": [_legend(number, label) for number, label in enumerate(comparison.labels)],
@@ -122,7 +123,7 @@ def _files(
     yield "images.csv", to_csv(_images(comparison))
     if speed.known:
         yield "timings.csv", to_csv(latency.rows(comparison, speed))
-        yield "pareto.csv", to_csv(pareto.rows(comparison, speed))
+        yield "pareto.csv", to_csv(speed_accuracy.rows(comparison, speed))
     histories = training.history_csv(comparison)
     if histories:
         yield "training.csv", histories
@@ -259,13 +260,13 @@ def _facts(comparison: Comparison) -> list[str]:
         {result.environment.device or result.environment.cpu for result in comparison.results} - {""}
     )
     return [
-        f"{shown.literal(data_.name)}, {shown.literal(data_.split)} split",
-        shown.plural(data_.images, "image"),
-        shown.plural(data_.objects, "object"),
-        shown.plural(data_.classes, "class", "classes"),
+        f"{formatting.literal(data_.name)}, {formatting.literal(data_.split)} split",
+        formatting.plural(data_.images, "image"),
+        formatting.plural(data_.objects, "object"),
+        formatting.plural(data_.classes, "class", "classes"),
         f"truth {data_.fingerprint[:12]}",
-        *([shown.moment(max(finished))] if finished else []),
-        *[shown.literal(device) for device in devices[:2]],
+        *([formatting.moment(max(finished))] if finished else []),
+        *[formatting.literal(device) for device in devices[:2]],
     ]
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from reports.comparison import Comparison, Images, Terms
-from reports.files import write_whole
-from reports.results import RunFolder
-from reports.studies import StudyFolder
+from reports.analysis.report_data import Comparison, Images, Terms
+from reports.records.atomic_files import write_whole
+from reports.records.run import RunFolder
+from reports.records.study import StudyFolder
 
 
 def write_report(

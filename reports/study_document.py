@@ -5,27 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from reports import html, shown
-from reports.csv import to_csv
+from reports import html
+from reports.analysis.gallery_images import text_size
 from reports.document import Document, page_rules
-from reports.gallery import text_size
-from reports.page import Badge, Section
+from reports.elements import formatting
+from reports.elements.page import Badge, Section
+from reports.records.csv import to_csv
+from reports.records.study import StudyFolder, StudyResult
 from reports.sections import study_history, study_space, study_trials, tuning
-from reports.studies import StudyFolder, StudyResult
 
 _STAGES = {"anchors": "anchors", "train": "training", "nms": "post-processing"}
 
 
 def compose_study(folder: StudyFolder, *, title: str = "", show_paths: bool = False) -> Document:
-    """The page of a study; arguments as in `reports.studies.write_study_page`."""
+    """The page of a study; arguments as in `reports.records.study.write_study_page`."""
     stages, last = folder.stages, folder.result
     sections = [tuning.verdict(folder)]
     for at, stage in enumerate(stages):
         sections += _of_stage(stage, at, many=len(stages) > 1, show_paths=show_paths)
     sections.append(study_trials.going_on(folder, show_paths))
-    named = f"Tuning {shown.literal(last.variant)} on {shown.literal(last.data)}"
+    named = f"Tuning {formatting.literal(last.variant)} on {formatting.literal(last.data)}"
     context: dict[str, Any] = {
-        "title": shown.literal(title) or named,
+        "title": formatting.literal(title) or named,
         "facts": _facts(stages),
         "badges": _badges(folder),
         "models": [],
@@ -49,7 +50,7 @@ def compose_study(folder: StudyFolder, *, title: str = "", show_paths: bool = Fa
 
 def _of_stage(stage: StudyResult, at: int, many: bool, show_paths: bool) -> list[Section]:
     tail = f"-{at}" if many else ""
-    named = f", {_STAGES.get(stage.stage, shown.literal(stage.stage))}" if many else ""
+    named = f", {_STAGES.get(stage.stage, formatting.literal(stage.stage))}" if many else ""
     made = [
         study_history.history(stage, f"history{tail}", f"History{named}"),
         study_history.importances(stage, f"importances{tail}", f"What mattered{named}"),
@@ -62,16 +63,16 @@ def _of_stage(stage: StudyResult, at: int, many: bool, show_paths: bool) -> list
 
 def _facts(stages: Sequence[StudyResult]) -> list[str]:
     last = stages[-1]
-    kinds = shown.listed([_STAGES.get(stage.stage, shown.literal(stage.stage)) for stage in stages])
+    kinds = formatting.listed([_STAGES.get(stage.stage, formatting.literal(stage.stage)) for stage in stages])
     ended = [trial.end for stage in stages for trial in stage.trials if trial.end is not None]
     device = last.environment.device or last.environment.cpu
     return [
         kinds,
-        shown.plural(sum(len(stage.counted) for stage in stages), "trial"),
-        *([shown.plural(last.images, "validation image")] if last.images is not None else []),
-        f"objective {shown.literal(', '.join(goal.text for goal in last.goals))}",
-        *([shown.moment(max(ended))] if ended else []),
-        *([shown.literal(device)] if device else []),
+        formatting.plural(sum(len(stage.counted) for stage in stages), "trial"),
+        *([formatting.plural(last.images, "validation image")] if last.images is not None else []),
+        f"objective {formatting.literal(', '.join(goal.text for goal in last.goals))}",
+        *([formatting.moment(max(ended))] if ended else []),
+        *([formatting.literal(device)] if device else []),
     ]
 
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from bench import toml
-from bench.anchors.fitting import AnchorFit
-from bench.folders import digest, slug
-from bench.provenance import settings_by_content
+from bench.anchors.fit import AnchorFit
+from bench.runs.folders import digest, slug
+from bench.runs.provenance import settings_by_content
+from bench.settings import toml
 from detectors.anchor_fit import Fit
-from reports.csv import to_csv
+from reports.elements.page import Figure
 from reports.figures.anchor_fit import Curve, anchor_figure, recall_by_size
-from reports.files import write_whole
-from reports.page import Figure
+from reports.records.atomic_files import write_whole
+from reports.records.csv import to_csv
 
 _DRAWN = 3000
 

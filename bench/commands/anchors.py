@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from bench.anchors.fitting import AnchorFit
+    from bench.anchors.fit import AnchorFit
 
 NAME = "anchors"
 EXAMPLES = """Examples:
@@ -60,10 +60,10 @@ def command(
     settings for `run --config`, a picture, and tables.
     """
     from bench.anchors.files import save_fit
-    from bench.anchors.fitting import fit_anchors
-    from bench.config import resolve
-    from bench.progress import Progress
-    from bench.run import open_configured
+    from bench.anchors.fit import fit_anchors
+    from bench.process.progress import Progress
+    from bench.runs.run import open_configured
+    from bench.settings.config import resolve
 
     names = options.chosen_variants(variant, preset, config)
     if len(names) > 1:
@@ -90,7 +90,7 @@ def _show(fit: AnchorFit) -> None:
     from rich.console import Console
 
     from bench.anchors.files import unreached
-    from reports.shown import literal
+    from reports.elements.formatting import literal
 
     print(fit.summary())
     Console(width=max(Console().width, _WIDTH)).print(_table(fit))
@@ -108,7 +108,7 @@ def _table(fit: AnchorFit) -> Table:
     from rich.table import Table
 
     from bench.anchors.files import rows
-    from bench.commands.showing import as_it_is
+    from bench.commands.results_table import as_it_is
 
     table = Table(box=None, pad_edge=False, title_justify="left")
     table.add_column("now -> found")

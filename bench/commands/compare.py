@@ -93,13 +93,19 @@ def command(
     the first: exit code 5 says that one is worse. Where the images cannot tell, that is a warning, and with --strict a
     failure, too.
     """
-    from bench.commands.showing import show_results
-    from bench.comparison import chosen_groups, compare_on_terms, comparison_folder, images_of_runs, open_runs
-    from bench.progress import Progress
+    from bench.commands.results_table import show_results
+    from bench.process.progress import Progress
+    from bench.runs.report import (
+        chosen_groups,
+        compare_on_terms,
+        comparison_folder,
+        images_of_runs,
+        open_runs,
+    )
     from metrics.compare import parse_limit
-    from reports.comparison import Terms
-    from reports.shown import literal
-    from reports.studies import StudyFolder
+    from reports.analysis.report_data import Terms
+    from reports.elements.formatting import literal
+    from reports.records.study import StudyFolder
 
     studies = [StudyFolder.open(path) for path in study or ()]
     limits = tuple(parse_limit(text) for text in fail_on_regression or ())
@@ -138,7 +144,7 @@ def judge(rulings: list[Ruling], strict: bool) -> None:
     Raises:
         RegressionError: a model is worse than is allowed.
     """
-    from reports.shown import literal
+    from reports.elements.formatting import literal
 
     for ruling in rulings:
         print(literal(str(ruling)))

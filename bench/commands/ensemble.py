@@ -48,12 +48,12 @@ def command(
     Nothing is predicted again: a cluster of detections has the mean of their boxes by score, and a score that falls
     with every run that did not find it.
     """
-    from bench.comparison import open_runs
-    from bench.ensembling import fuse_runs
-    from bench.external import save_external
-    from bench.log import remembered_warnings
-    from bench.provenance import command_line
-    from bench.typed import typed_words
+    from bench.process.invocation import typed_words
+    from bench.process.log import remembered_warnings
+    from bench.runs.ensemble import fuse_runs
+    from bench.runs.external_run import save_external
+    from bench.runs.provenance import command_line
+    from bench.runs.report import open_runs
     from metrics.evaluate import evaluate
 
     with remembered_warnings() as told:

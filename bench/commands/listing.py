@@ -15,9 +15,9 @@ def command(strict: options.Strict = False, debug: options.Debug = False) -> Non
     """Show variants, predictors trained elsewhere, data sets, measures and presets, with a line and the source of each."""
     from rich.console import Console
 
-    from bench.config import presets
     from bench.data.types import DATASETS
-    from detectors.predictors import predictor_names
+    from bench.settings.config import presets
+    from detectors.external.registry import predictor_names
     from detectors.registry import VARIANTS
     from metrics.measures import MEASURES
 
@@ -31,7 +31,7 @@ def command(strict: options.Strict = False, debug: options.Debug = False) -> Non
 
 def _predictor(name: str) -> tuple[str, str, str]:
     """A package whose predictor cannot be loaded does not keep the others from being shown."""
-    from detectors.predictors import reference
+    from detectors.external.registry import reference
 
     try:
         known = reference(name)
@@ -44,7 +44,7 @@ def _table(console: object, title: str, rows: Iterable[tuple[str, str, str]]) ->
     from rich.console import Console
     from rich.table import Table
 
-    from bench.commands.showing import as_it_is
+    from bench.commands.results_table import as_it_is
 
     assert isinstance(console, Console)
     table = Table(

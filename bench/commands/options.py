@@ -80,7 +80,7 @@ def chosen_variants(words: list[str] | None, preset: str | None, file: Path | No
     """
     names = dict.fromkeys(name.strip() for word in words or [] for name in word.split(",") if name.strip())
     if not names:
-        from bench.config import variants_of
+        from bench.settings.config import variants_of
 
         names = dict.fromkeys(variants_of(preset, file))
     if not names:

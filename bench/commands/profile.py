@@ -13,8 +13,8 @@ from bench.commands import options
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from reports.results import RunFolder
-    from reports.timings import StageTimes, Timing
+    from reports.records.run import RunFolder
+    from reports.records.timing import StageTimes, Timing
 
 NAME = "profile"
 EXAMPLES = """Examples:
@@ -65,10 +65,10 @@ def command(
     From image file to detections, suppression included, in turn and in fresh processes. Leaves latency.json and
     latency.csv in each run's folder; `compare` then shows them. Nothing else should run meanwhile.
     """
-    from bench.progress import Progress
-    from bench.timing.profiling import profile
+    from bench.process.progress import Progress
+    from bench.timing.profiler import profile
     from bench.timing.schedule import Protocol
-    from reports.results import RunFolder
+    from reports.records.run import RunFolder
 
     opened = [RunFolder.open(path) for path in dict.fromkeys(path.resolve() for path in runs)]
     protocol = Protocol(
@@ -92,8 +92,8 @@ def show_timings(
     from rich.console import Console
     from rich.table import Table
 
-    from bench.commands.showing import as_it_is
-    from reports import shown
+    from bench.commands.results_table import as_it_is
+    from reports.elements import formatting
 
     console = console or Console()
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0))
@@ -109,12 +109,12 @@ def show_timings(
         whole = timing.headline
         table.add_row(
             as_it_is(run.result.variant),
-            shown.MISSING if run.result.seed is None else str(run.result.seed),
+            formatting.MISSING if run.result.seed is None else str(run.result.seed),
             *(_percentile(whole, p) for p in (0.5, 0.9, 0.99)),
             *(_percentile(timing.stage(stage), 0.5) for stage in ("forward", "postprocess")),
-            shown.MISSING if rate is None else f"{rate:.1f} (by {batch})",
-            shown.big(memory[0] if memory else None) + "B" * bool(memory and memory[0]),
-            shown.big(timing.subject.parameters),
+            formatting.MISSING if rate is None else f"{rate:.1f} (by {batch})",
+            formatting.big(memory[0] if memory else None) + "B" * bool(memory and memory[0]),
+            formatting.big(timing.subject.parameters),
             " ".join(["invalid"] * bool(timing.invalid) + ["noisy"] * timing.noisy),
         )
     console.print(table)

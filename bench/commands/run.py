@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.commands import options
-from bench.stopping import StopRequest
+from bench.process.interrupts import StopRequest
 
 if TYPE_CHECKING:
-    from bench.config import EntryConfig
+    from bench.settings.config import EntryConfig
 
 NAME = "run"
 EXAMPLES = """Examples:
@@ -76,7 +76,7 @@ def command(
         "variants": names,
     }
     if show_config:
-        from bench.commands.settings import show
+        from bench.commands.config import show
 
         show(names, sources)
         return
@@ -92,19 +92,19 @@ def _run(
     show_paths: bool,
     quiet: bool,
 ) -> None:
-    from bench import processes
-    from bench.commands.showing import show_results
-    from bench.comparison import compare_runs, comparison_folder
-    from bench.config import RunConfig, resolve_entry
-    from bench.progress import Progress
-    from bench.provenance import command_line
-    from bench.run import Circumstances, images_of, open_configured, run
-    from bench.typed import typed_words
+    from bench.commands.results_table import show_results
+    from bench.process import distributed
+    from bench.process.invocation import typed_words
+    from bench.process.progress import Progress
+    from bench.runs.provenance import command_line
+    from bench.runs.report import compare_runs, comparison_folder
+    from bench.runs.run import Circumstances, images_of, open_configured, run
+    from bench.settings.config import RunConfig, resolve_entry
 
     # Every variant's settings are checked before the first is trained.
     for name in names:
         resolve_entry(name, **sources)
-    progress = Progress.fitting(quiet or not processes.leads())
+    progress = Progress.fitting(quiet or not distributed.leads())
     dataset = open_configured(resolve_entry(names[0], **sources))
     references: list[EntryConfig] = []
     trained: list[EntryConfig] = []
@@ -128,7 +128,7 @@ def _run(
         seed = f"seed {cell.seed}" if isinstance(cell, RunConfig) else "trained elsewhere"
         progress.say(f"{cell.variant}, {seed}, on {dataset.name}{which}")
         runs.append(run(cell, out, dataset, around))
-    if not processes.leads():
+    if not distributed.leads():
         return
     if len(runs) == 1:
         page = runs[0].path / "report.html"

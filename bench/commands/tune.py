@@ -112,12 +112,12 @@ def command(
     Priors are fitted without training, and post-processing is tried on candidates that are predicted once. At the end the best few and the untuned settings are
     run again with fresh seeds, one is chosen on validation, and test is looked at once.
     """
-    from bench.config import variants_of
-    from bench.progress import Progress
-    from bench.provenance import command_line
+    from bench.process.invocation import typed_words
+    from bench.process.progress import Progress
+    from bench.runs.provenance import command_line
+    from bench.settings.config import variants_of
     from bench.tune.plan import Plan
-    from bench.tune.tuning import tune
-    from bench.typed import typed_words
+    from bench.tune.tuner import tune
 
     if not space:
         raise InputError(

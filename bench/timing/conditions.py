@@ -17,9 +17,9 @@ from typing import NamedTuple
 import psutil
 import torch
 
-from bench.provenance import cpu_name, device_name, package_versions
+from bench.runs.provenance import cpu_name, device_name, package_versions
 from metrics.errors import MachineError
-from reports.timings import Machine
+from reports.records.timing import Machine
 
 JUMP = 0.5
 """Seconds by which the wall clock may go astray from the others before somebody must have moved it."""

@@ -12,19 +12,19 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bench.loader import ImageConfig, fit_images
-from bench.predict import on_cpu
+from bench.pipeline.loader import ImageConfig, fit_images
+from bench.pipeline.predict import on_cpu
 from bench.timing.clock import Clock
 from bench.timing.subject import Timed
 from detectors.types import Detections, Detector
-from reports.timings import END_TO_END
+from reports.records.timing import END_TO_END
 
 
 class Pass(NamedTuple):
     """What a pass took and found.
 
     Attributes:
-        ns: nanoseconds of each stage, by its name in `reports.timings.STAGES`.
+        ns: nanoseconds of each stage, by its name in `reports.records.timing.STAGES`.
         found: of each image, boxes in its own pixels.
     """
 

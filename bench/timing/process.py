@@ -121,12 +121,12 @@ def _do(job: Job, tell: Callable[..., None]) -> None:
 
     from bench.timing import conditions
     from bench.timing.clock import clock_of
-    from bench.timing.inspecting import describe, measure_memory
+    from bench.timing.inspection import describe, measure_memory
     from bench.timing.passes import Passes
     from bench.timing.sampling import sample
     from bench.timing.schedule import Protocol
     from bench.timing.subject import chosen_images, make_ready
-    from reports.results import RunFolder
+    from reports.records.run import RunFolder
 
     device = torch.device(job.device)
     torch.set_num_threads(job.threads)

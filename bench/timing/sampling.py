@@ -14,10 +14,10 @@ from bench.timing.passes import Passes
 from bench.timing.schedule import Kind, Protocol, kinds, turns
 from bench.timing.subject import batch_at
 from bench.timing.warmup import WarmUp, warm_up
-from reports.timings import END_TO_END, Process
+from reports.records.timing import END_TO_END, Process
 
 Row = tuple[int, int, int, str, int, str, int, str]
-"""One sample: `reports.timings.COLUMNS`."""
+"""One sample: `reports.records.timing.COLUMNS`."""
 
 SETTLING = 2
 """Passes at the start of each kind in a turn that do not count: the model before has left its own data in the caches."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from reports.timings import Mode
+from reports.records.timing import Mode
 
 SHARE = 0.25
 """Of the time of single real images, what the same image and every other batch size get."""

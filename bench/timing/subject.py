@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.types import Split
-from bench.loader import ImageConfig
-from bench.run import evaluated_split, predictor_of
+from bench.pipeline.loader import ImageConfig
+from bench.runs.run import evaluated_split, predictor_of
 from detectors.types import Predictor
-from reports.results import RunFolder
+from reports.records.run import RunFolder
 
 MOST_IMAGES = 100
 """So many of a split's images are timed; models that go through them at different speeds soon have seen them all."""

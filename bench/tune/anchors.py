@@ -8,15 +8,15 @@ from typing import Any
 
 from optuna.trial import Trial
 
-from bench.anchors.fitting import boxes_seen, drawn_from, fit_anchors, reach_of, rule_of, variants_to_fit
-from bench.config import RunConfig, settings
+from bench.anchors.fit import boxes_seen, drawn_from, fit_anchors, reach_of, rule_of, variants_to_fit
 from bench.data.types import Dataset
-from bench.run import build_detector
+from bench.runs.run import build_detector
+from bench.settings.config import RunConfig, settings
 from bench.tune.objectives import Objective, Objectives
 from bench.tune.spaces import Mark, as_text, configured, marks
 from detectors.anchor_fit import SIZES, Fit, Grids, grids_of, sides_of
 from detectors.priors import GridPriors
-from detectors.space import Choice
+from detectors.search_range import Choice
 from metrics.errors import InputError
 from metrics.matching import MatchRule
 

@@ -16,7 +16,7 @@ from bench.tune.anchors import Fitted
 from bench.tune.spaces import Scalar
 from metrics.compare import Comparison
 from metrics.errors import PartialError
-from reports.files import write_whole
+from reports.records.atomic_files import write_whole
 
 
 @dataclass(frozen=True, slots=True)

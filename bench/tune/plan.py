@@ -12,15 +12,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.checkpoint import load_weights
-from bench.config import RunConfig, resolve
 from bench.data.types import Dataset, require_objects
-from bench.folders import Busy
-from bench.predict import predict
-from bench.progress import Progress
-from bench.run import Circumstances, build_detector, open_configured, run
-from bench.stopping import StopRequest
-from bench.train import pick_device
+from bench.pipeline.predict import predict
+from bench.process.interrupts import StopRequest
+from bench.process.progress import Progress
+from bench.runs.folders import Busy
+from bench.runs.run import Circumstances, build_detector, open_configured, run
+from bench.settings.config import RunConfig, resolve
+from bench.training.checkpoint import load_weights
+from bench.training.loop import pick_device
 from bench.tune.anchors import Anchors
 from bench.tune.limits import Limits, parse_limits
 from bench.tune.objectives import Objectives, parse_objectives
@@ -44,7 +44,7 @@ class Plan:
     Attributes:
         variant: the detector.
         space: words of `bench.tune.spaces.space_of`.
-        sources: what `bench.config.resolve` takes beside the variant.
+        sources: what `bench.settings.config.resolve` takes beside the variant.
         objectives: words of `parse_objectives`.
         limits: words of `parse_limits`.
         trials: of each stage, over all workers, those of earlier calls included.

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.candidates import Candidates
-from bench.config import RunConfig
 from bench.data.types import Split
-from bench.predict import predict
-from bench.progress import Progress
+from bench.pipeline.candidates import Candidates
+from bench.pipeline.predict import predict
+from bench.process.progress import Progress
+from bench.settings.config import RunConfig
 from bench.tune.spaces import Space, configured
 from bench.tune.suppression import is_compiled, suppress
 from detectors.nms import NMS, NMSConfig

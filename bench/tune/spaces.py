@@ -10,10 +10,10 @@ from typing import Any, Literal
 from optuna.trial import Trial
 from pydantic import BaseModel, ValidationError
 
-from bench import toml
-from bench.config import RunConfig, settings
-from bench.config_errors import explain
-from detectors.space import Choice, Range
+from bench.settings import toml
+from bench.settings.config import RunConfig, settings
+from bench.settings.errors import explain
+from detectors.search_range import Choice, Range
 from metrics.errors import InputError
 
 Scalar = str | int | float | bool | None

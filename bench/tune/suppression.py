@@ -9,10 +9,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.candidates import Candidates
+from bench.pipeline.candidates import Candidates
 from detectors.nms import NMSConfig
-from metrics.engine.compiling import kernel
-from metrics.engine.threads import for_each, thread_count
+from metrics.kernels.compile_cache import kernel
+from metrics.kernels.threads import for_each, thread_count
 
 _COMPILED = {"score", "iou", "agnostic", "top_k", "max_dets", "method", "sigma"}
 """The settings that the kernels know."""
@@ -33,7 +33,7 @@ def suppress(candidates: Candidates, config: NMSConfig) -> tuple[NDArray[np.int6
     Works in about 60 bytes of memory a candidate, whatever the settings.
 
     Args:
-        candidates: of a split, as `bench.predict` saved them.
+        candidates: of a split, as `bench.pipeline.predict` saved them.
         config: suppression's settings; `is_compiled` holds.
     """
     start = np.searchsorted(candidates.image, np.arange(len(candidates.sizes) + 1)).astype(np.int64)

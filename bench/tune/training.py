@@ -12,14 +12,14 @@ import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.trial import Trial
 
-from bench.checkpoint import save_weights
-from bench.config import RunConfig
 from bench.data.types import Dataset
-from bench.log import Log
-from bench.predict import predict
-from bench.run import build_detector
-from bench.stopping import StopRequest
-from bench.train import pick_device, train
+from bench.pipeline.predict import predict
+from bench.process.interrupts import StopRequest
+from bench.process.log import Log
+from bench.runs.run import build_detector
+from bench.settings.config import RunConfig
+from bench.training.checkpoint import save_weights
+from bench.training.loop import pick_device, train
 from bench.tune.objectives import Objectives
 from bench.tune.spaces import configured
 from bench.tune.storage import StorageGone
@@ -28,7 +28,7 @@ Pruning = Literal["hyperband", "asha", "none"]
 
 WEIGHTS = "weights.safetensors"
 _REPORTED = {"ap", "ap50"}
-"""What `bench.train` measures between epochs."""
+"""What `bench.training.loop` measures between epochs."""
 
 
 def make_pruner(kind: Pruning, config: RunConfig, images: int) -> BasePruner:
@@ -69,7 +69,7 @@ class Training:
         self.stop = stop or StopRequest()
 
     def __call__(self, trial: Trial, values: Mapping[str, Any], folder: Path) -> tuple[float, ...]:
-        """Train with some settings and measure; see `bench.tune.studies.Objective`.
+        """Train with some settings and measure; see `bench.tune.study.Objective`.
 
         Raises:
             TrialPruned: others did better after as many images.

@@ -18,7 +18,7 @@ from detectors.nms import NMSConfig
 from detectors.priors import GridPriors, Sizes, octave_anchors
 from detectors.pyramid import FocalConfig, PyramidConfig, pyramid_detector
 from detectors.registry import variant
-from detectors.space import Choice, Range
+from detectors.search_range import Choice, Range
 
 
 class ATSSConfig(PyramidConfig):

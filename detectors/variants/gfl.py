@@ -17,7 +17,7 @@ from detectors.nms import NMSConfig
 from detectors.priors import GridPriors, points
 from detectors.pyramid import PyramidConfig, pyramid_detector
 from detectors.registry import variant
-from detectors.space import Choice, Range
+from detectors.search_range import Choice, Range
 
 
 class GFLConfig(PyramidConfig):

@@ -22,7 +22,7 @@ from detectors.necks.ssd_extras import Block, SSDExtras
 from detectors.nms import NMSConfig
 from detectors.priors import GridPriors, Sizes, Spacing, default_boxes
 from detectors.registry import variant
-from detectors.space import Choice, Range
+from detectors.search_range import Choice, Range
 
 
 class SSDConfig(DenseConfig):

@@ -8,11 +8,11 @@ Example:
 """
 
 from metrics.compare.bands import Band, Bands, curve_bands
-from metrics.compare.comparing import compare
 from metrics.compare.comparison import ClassValue, Comparison, Difference, Method, Standing
 from metrics.compare.gate import Limit, Ruling, parse_limit, rule_on
 from metrics.compare.groups import groups_by_folder, groups_from_csv
 from metrics.compare.influence import Influence, influence
+from metrics.compare.pairwise import compare
 
 __all__ = [
     "Band",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.engine.compiling import kernel
+from metrics.kernels.compile_cache import kernel
 
 EPSILON = np.spacing(1.0)
 """What the reference adds to a count before it divides by it."""

@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.engine.compiling import kernel
 from metrics.engine.overlap import find_objects, lay_grid
-from metrics.engine.sorting import sort_falling
+from metrics.kernels.compile_cache import kernel
+from metrics.kernels.sorting import sort_falling
 
 
 @kernel

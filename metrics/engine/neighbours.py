@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.engine.compiling import kernel
 from metrics.engine.overlap import FRAME, find_objects, lay_grid
+from metrics.kernels.compile_cache import kernel
 from metrics.tables import AnnotationTable, Table
 
 

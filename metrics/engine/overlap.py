@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.engine.compiling import kernel
+from metrics.kernels.compile_cache import kernel
 
 FEW = 24
 """Up to this many objects, looking at each is faster than laying a grid."""

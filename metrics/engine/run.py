@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.engine import curves, greedy, overlap, sorting
-from metrics.engine.threads import for_each, thread_count
+from metrics.engine import curves, greedy, overlap
+from metrics.kernels import sorting
+from metrics.kernels.threads import for_each, thread_count
 from metrics.matching import Curves, Matches, MatchRule
 from metrics.tables import AnnotationTable, DetectionTable
 

@@ -25,8 +25,8 @@ from metrics.formats.coco_columns import (
 )
 from metrics.formats.coco_scan import scan_found, scan_truth
 from metrics.formats.identity import ClassMap, find_classes, find_images, plain, positions
+from metrics.formats.plausibility import check_annotations, check_detections, tell
 from metrics.formats.records import Record, records
-from metrics.formats.suspicion import check_annotations, check_detections, tell
 from metrics.formats.untrusted import parse_json, read_bytes, write_bytes
 from metrics.registry import did_you_mean
 from metrics.tables import AnnotationTable, Catalog, DetectionTable, ImageId

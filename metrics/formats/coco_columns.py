@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from metrics.errors import InputError
 from metrics.formats.identity import plain
+from metrics.formats.plausibility import tell
 from metrics.formats.records import Record, boxes, integers, numbers, strings
-from metrics.formats.suspicion import tell
 from metrics.tables import ImageId, ImageValue
 
 ImageIds = NDArray[np.int64] | Sequence[ImageId]

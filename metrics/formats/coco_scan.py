@@ -1,4 +1,4 @@
-"""COCO's columns the fast way, where the files are large and regular; see `metrics.formats.json_scan`."""
+"""COCO's columns the fast way, where the files are large and regular; see `metrics.kernels.json_columns`."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from metrics.formats.coco_columns import (
     read_images,
     read_objects,
 )
-from metrics.formats.json_scan import SMALLEST, Column, Columns, scan_file, top_level
 from metrics.formats.records import Record, records
 from metrics.formats.untrusted import parse_json
+from metrics.kernels.json_columns import SMALLEST, Column, Columns, scan_file, top_level
 
 _RESULTS = (
     Column("image_id", "integer"),

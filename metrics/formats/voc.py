@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from metrics.boxes import convert
 from metrics.errors import InputError
-from metrics.formats.suspicion import check_annotations
+from metrics.formats.plausibility import check_annotations
 from metrics.formats.untrusted import read_bytes
 from metrics.registry import did_you_mean
 from metrics.tables import AnnotationTable, Catalog

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metrics.errors import InputError, InputWarning
-from metrics.formats.suspicion import check_annotations, tell
+from metrics.formats.plausibility import check_annotations, tell
 from metrics.formats.untrusted import read_text, resolve_under
 from metrics.tables import AnnotationTable, Catalog
 

@@ -330,7 +330,7 @@ def block_by_block(tracks: Tracks, weights: Weights, measure: Callable[[Block, i
         weights: (B, I).
         measure: given a block, and how many of its lanes are rows.
     """
-    from metrics.engine.threads import for_each
+    from metrics.kernels.threads import for_each
     from metrics.resampling.kernels import LANES
 
     def measured(first: int) -> T:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.engine.compiling import kernel
+from metrics.kernels.compile_cache import kernel
 
 LANES = 64
 """Resamples that are measured side by side: whole vector registers, and weights of 5,000 images in 320 kB."""

@@ -6,8 +6,8 @@ reads the user's own, `cutting` makes the matches of a slice, and `table` measur
 
 from metrics.slices.attributes import AXES, axis_of
 from metrics.slices.axes import UNASSIGNED, Axis
-from metrics.slices.cutting import select_images, select_objects
 from metrics.slices.manifest import read_manifest
+from metrics.slices.subset import select_images, select_objects
 from metrics.slices.table import SliceRow, SliceTable, sliced
 
 __all__ = [

@@ -18,7 +18,7 @@ from metrics.matching import Matches
 from metrics.measures import iou_text
 from metrics.registry import did_you_mean
 from metrics.slices.axes import Axis, Of
-from metrics.slices.cutting import select_images, select_objects
+from metrics.slices.subset import select_images, select_objects
 
 if TYPE_CHECKING:
     import pandas

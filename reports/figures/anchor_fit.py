@@ -10,8 +10,8 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
-from reports.figures.drawing import INK, MUTED, PAPER, axes, colour, dashes, figure, legend
-from reports.page import Figure
+from reports.elements.matplotlib_figure import INK, MUTED, PAPER, axes, colour, dashes, figure, legend
+from reports.elements.page import Figure
 
 Floats = NDArray[np.float64]
 Curve = tuple[Floats, Floats]

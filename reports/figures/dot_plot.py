@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
-from reports.figures.drawing import INK, PAPER, RULE, axes, colour, figure, legend
-from reports.marks import mark
-from reports.page import Figure
-from reports.shown import points, short
+from reports.elements.formatting import points, short
+from reports.elements.matplotlib_figure import INK, PAPER, RULE, axes, colour, figure, legend
+from reports.elements.page import Figure
+from reports.elements.palette import mark
 
 
 def dot_plot(

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
-from reports.figures.drawing import INK, MUTED, PAPER, RULE, axes, figure
-from reports.page import Figure
-from reports.shown import short
+from reports.elements.formatting import short
+from reports.elements.matplotlib_figure import INK, MUTED, PAPER, RULE, axes, figure
+from reports.elements.page import Figure
 
 
 def forest(

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
-from reports.figures.drawing import INK, PAPER, axes, colour, dashes, figure, hook, legend, shade
-from reports.marks import mark
-from reports.page import Figure
-from reports.shown import short
+from reports.elements.formatting import short
+from reports.elements.matplotlib_figure import INK, PAPER, axes, colour, dashes, figure, hook, legend, shade
+from reports.elements.page import Figure
+from reports.elements.palette import mark
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Where and how much, of the same length."""

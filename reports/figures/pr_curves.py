@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
-from reports.figures.drawing import axes, colour, dashes, figure, legend, shade
-from reports.page import Figure
-from reports.shown import short
+from reports.elements.formatting import short
+from reports.elements.matplotlib_figure import axes, colour, dashes, figure, legend, shade
+from reports.elements.page import Figure
 
 RECALLS = np.linspace(0, 1, 101)
 """The recalls at which COCO reads precision."""

@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 
 from metrics.reliability import Reliability
-from reports.figures.drawing import MUTED, PAPER, axes, colour, dashes, figure, legend
-from reports.marks import mark
-from reports.page import Figure
-from reports.shown import short
+from reports.elements.formatting import short
+from reports.elements.matplotlib_figure import MUTED, PAPER, axes, colour, dashes, figure, legend
+from reports.elements.page import Figure
+from reports.elements.palette import mark
 
 
 def reliability_diagram(

@@ -20,9 +20,9 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.ticker import AutoLocator, FuncFormatter, MaxNLocator, NullFormatter
 
-from reports.figures.drawing import INK, MUTED, PAPER, RULE, adopted
-from reports.marks import LIGHT
-from reports.page import Figure
+from reports.elements.matplotlib_figure import INK, MUTED, PAPER, RULE, adopted
+from reports.elements.page import Figure
+from reports.elements.palette import LIGHT
 
 if TYPE_CHECKING:
     import optuna
@@ -71,7 +71,7 @@ def history(slug: str, title: str, finding: str, study: optuna.Study, value: str
         slug: unique on the page.
         title: what it shows.
         finding: what is to be seen in it.
-        study: of `reports.optuna_study`.
+        study: of `reports.analysis.optuna_study`.
         value: what the objective is called.
     """
 
@@ -215,7 +215,7 @@ def front(
         slug: unique on the page.
         title: what it shows.
         finding: what is to be seen in it.
-        study: of `reports.optuna_study`, with all its objectives.
+        study: of `reports.analysis.optuna_study`, with all its objectives.
         pair: which two.
         names: of the objectives.
     """

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from reports import shown
-from reports.comparison import Comparison, mean
-from reports.models import Model, flat
-from reports.page import Cell, Column, Link, Row, Section, Table
-from reports.results import Budget
+from reports.analysis.models import Model, flat
+from reports.analysis.report_data import Comparison, mean
+from reports.elements import formatting
+from reports.elements.page import Cell, Column, Link, Row, Section, Table
+from reports.records.run import Budget
 
 SAME = 0.05
 """Budgets within this part of each other count as equal."""
 
 _WARNED: tuple[tuple[str, Callable[[Budget], float | None], Callable[[float], str]], ...] = (
     ("epochs", lambda budget: budget.epochs, lambda value: f"{value:g}"),
-    ("training images seen", lambda budget: budget.images_seen, shown.count),
-    ("settings tried before", lambda budget: budget.trials, shown.count),
+    ("training images seen", lambda budget: budget.images_seen, formatting.count),
+    ("settings tried before", lambda budget: budget.trials, formatting.count),
 )
 
 
@@ -36,19 +36,22 @@ def section(comparison: Comparison) -> Section:
     rows = []
     for number, (model, values) in enumerate(zip(comparison.models, comparison.headline("ap"), strict=True)):
         ap = mean(values)
-        cells = [Cell(comparison.labels[number]), Cell(shown.points(ap), ap)]
+        cells = [Cell(comparison.labels[number]), Cell(formatting.points(ap), ap)]
         for read, say in (
             (lambda budget: budget.epochs, lambda value: f"{value:g}"),
-            (lambda budget: budget.images_seen, shown.count),
-            (lambda budget: budget.train_seconds, shown.duration),
-            (lambda budget: budget.total_seconds, shown.duration),
-            (lambda budget: budget.parameters, shown.big),
-            (lambda budget: budget.trials, shown.count),
+            (lambda budget: budget.images_seen, formatting.count),
+            (lambda budget: budget.train_seconds, formatting.duration),
+            (lambda budget: budget.total_seconds, formatting.duration),
+            (lambda budget: budget.parameters, formatting.big),
+            (lambda budget: budget.trials, formatting.count),
         ):
             value = _mean(model, read)
-            cells.append(Cell(shown.MISSING if value is None else say(value), value))
-        start = comparison.private(_weights(model) or shown.MISSING)
-        cells += [Cell(start), Cell(shown.literal(model.results[0].environment.device) or shown.MISSING)]
+            cells.append(Cell(formatting.MISSING if value is None else say(value), value))
+        start = comparison.private(_weights(model) or formatting.MISSING)
+        cells += [
+            Cell(start),
+            Cell(formatting.literal(model.results[0].environment.device) or formatting.MISSING),
+        ]
         rows.append(Row(tuple(cells), series=number))
     titles = ("AP", "Epochs", "Images seen", "Training", "In all", "Parameters", "Settings tried")
     columns = (
@@ -90,12 +93,12 @@ def _spent(model: Model, with_time: bool = True) -> str:
         return "was trained elsewhere, so its budget is not known"
     said = []
     if epochs is not None:
-        said.append(shown.plural(round(epochs), "epoch"))
+        said.append(formatting.plural(round(epochs), "epoch"))
     if images is not None:
-        said.append(shown.plural(round(images), "training image") + " seen")
+        said.append(formatting.plural(round(images), "training image") + " seen")
     if seconds is not None and with_time:
-        said.append(shown.duration(seconds) + " of training")
-    return f"had {shown.listed(said)}"
+        said.append(formatting.duration(seconds) + " of training")
+    return f"had {formatting.listed(said)}"
 
 
 def _warnings(comparison: Comparison) -> list[str]:
@@ -109,11 +112,11 @@ def _warnings(comparison: Comparison) -> list[str]:
                 for label, value in zip(comparison.labels, values, strict=True)
                 if value is not None
             ]
-            said.append(f"Budgets differ in {name}: {shown.listed(each)}.")
+            said.append(f"Budgets differ in {name}: {formatting.listed(each)}.")
     starts = {
         label: _weights(model) for label, model in zip(comparison.labels, comparison.models, strict=True)
     }
     if len({bool(start) and start != "random weights" for start in starts.values() if start}) > 1:
         pretrained = [label for label, start in starts.items() if start and start != "random weights"]
-        said.append(f"Only some start from pretrained weights: {shown.listed(pretrained)}.")
+        said.append(f"Only some start from pretrained weights: {formatting.listed(pretrained)}.")
     return said

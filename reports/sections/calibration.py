@@ -8,11 +8,11 @@ import numpy as np
 
 from metrics.measures.calibration import detection_calibration_error
 from metrics.reliability import Reliability, out_of_range, reliability
-from reports import shown
-from reports.comparison import Comparison
+from reports.analysis.report_data import Comparison
+from reports.analysis.scored_run import IOU, Scored
+from reports.elements import formatting
+from reports.elements.page import Cell, Column, Link, Row, Section, Table
 from reports.figures.reliability import reliability_diagram
-from reports.page import Cell, Column, Link, Row, Section, Table
-from reports.scored import IOU, Scored
 
 LOWEST = 0.05
 """Detections of lower scores are many and say little; how many a model reports is a matter of its settings."""
@@ -88,12 +88,10 @@ def _finding(comparison: Comparison, curves: list[Reliability], errors: list[np.
         if not total or np.isnan(error).all():
             continue
         gap = float(np.nansum(curve.count * (curve.score - curve.precision)) / total)
-        where = (
-            f"its scores lie {shown.points(abs(gap))} points {'above' if gap > 0 else 'below'} its precision"
-        )
+        where = f"its scores lie {formatting.points(abs(gap))} points {'above' if gap > 0 else 'below'} its precision"
         word = "about right" if abs(gap) < ABOUT_RIGHT else "too sure" if gap > 0 else "not sure enough"
         said.append(f"{label} is {word} ({where})")
-    return f"On the whole {shown.listed(said)}."
+    return f"On the whole {formatting.listed(said)}."
 
 
 def _table(
@@ -107,10 +105,10 @@ def _table(
         mean = float(error.mean())
         cells = (
             Cell(comparison.labels[number]),
-            Cell(shown.points(mean), mean),
+            Cell(formatting.points(mean), mean),
             Cell("–" if np.isnan(score) else f"{score:.3f}", score),
             Cell("–" if np.isnan(precision) else f"{precision:.3f}", precision),
-            Cell(shown.count(total), total),
+            Cell(formatting.count(total), total),
         )
         made.append(Row(cells, series=number))
     titles = ("D-ECE", "Mean score", "Precision", "Detections")
@@ -133,7 +131,7 @@ def _tables(comparison: Comparison, curves: list[Reliability]) -> list[Table]:
             cells = [
                 Cell("–" if np.isnan(value[at]) else f"{value[at]:.3f}", float(value[at])) for value in values
             ]
-            count = Cell(shown.count(int(curve.count[at])), int(curve.count[at]))
+            count = Cell(formatting.count(int(curve.count[at])), int(curve.count[at]))
             made.append(Row((Cell(f"{curve.low[at]:.3f}", float(curve.low[at])), *cells, count)))
         if made:
             tables.append(

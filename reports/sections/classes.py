@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from reports import shown
-from reports.comparison import Comparison, Floats, mean
+from reports.analysis.report_data import Comparison, Floats, mean
+from reports.elements import formatting
+from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
 from reports.figures.dot_plot import dot_plot
-from reports.page import Cell, Column, Figure, Link, Row, Section, Table
 
 DRAWN = 24
 """More rows than that nobody reads in a figure; the table has all."""
@@ -30,12 +30,10 @@ def section(comparison: Comparison) -> Section:
     few = [comparison.classes[at] for at in present if asked[at] < FEW]
     warned = []
     if absent:
-        said = (
-            f"{shown.plural(len(absent), 'class', 'classes')} without an object here: {shown.listed(absent)}."
-        )
+        said = f"{formatting.plural(len(absent), 'class', 'classes')} without an object here: {formatting.listed(absent)}."
         warned.append(f"{said} They are left out of every mean and of this section, and not counted as 0.")
     if few:
-        warned.append(f"Fewer than {FEW} objects, too few to say much: {shown.listed(few)}.")
+        warned.append(f"Fewer than {FEW} objects, too few to say much: {formatting.listed(few)}.")
     figures = [_class_figure(comparison, values, present)] if len(present) else []
     sizes = _size_figure(comparison)
     return Section(
@@ -90,12 +88,12 @@ def _size_figure(comparison: Comparison) -> Figure | None:
     parts = []
     for at in known:
         means = [float(rows[at].mean()) for rows in values]
-        parts.append(f"{shown.points(min(means))} to {shown.points(max(means))} on {names[at]}")
-    spread = f"AP is {shown.listed(parts)} objects."
+        parts.append(f"{formatting.points(min(means))} to {formatting.points(max(means))} on {names[at]}")
+    spread = f"AP is {formatting.listed(parts)} objects."
     if len(comparison.models) == 1:
         means = [float(values[0][at].mean()) for at in known]
-        said = [f"{shown.points(value)} on {names[at]}" for value, at in zip(means, known, strict=True)]
-        spread = f"AP is {shown.listed(said)} objects."
+        said = [f"{formatting.points(value)} on {names[at]}" for value, at in zip(means, known, strict=True)]
+        spread = f"AP is {formatting.listed(said)} objects."
     drawing = dot_plot(
         "sizes-ap", "AP by size of object", spread, [names[at] for at in known], comparison.labels,
         [rows[known] for rows in values], "AP (points of 100)",
@@ -135,7 +133,7 @@ def _decided(comparison: Comparison) -> dict[str, str]:
         if row.decisive:
             better, worse = (row.model_a, row.model_b) if row.delta > 0 else (row.model_b, row.model_a)
             said.setdefault(row.scope, []).append(f"{labels[better]} > {labels[worse]}")
-    return {name: shown.listed(pairs, 3) for name, pairs in said.items()}
+    return {name: formatting.listed(pairs, 3) for name, pairs in said.items()}
 
 
 def _finding(comparison: Comparison, values: list[Floats], present: np.ndarray) -> str:
@@ -147,14 +145,14 @@ def _finding(comparison: Comparison, values: list[Floats], present: np.ndarray) 
     if len(present) == 1:
         return f"There is one class, {comparison.classes[hard]}."
     said = (
-        f"{comparison.classes[hard]} is the hardest class (mean AP {shown.points(overall[hard])}), "
-        f"{comparison.classes[easy]} the easiest ({shown.points(overall[easy])})"
+        f"{comparison.classes[hard]} is the hardest class (mean AP {formatting.points(overall[hard])}), "
+        f"{comparison.classes[easy]} the easiest ({formatting.points(overall[easy])})"
     )
     if len(means) == 1:
         return f"{said}."
     spread = np.ptp(means[:, present], axis=0)
     most = present[int(np.argmax(spread))]
-    return f"{said}; the models differ most on {comparison.classes[most]}, by {shown.points(spread.max())} points."
+    return f"{said}; the models differ most on {comparison.classes[most]}, by {formatting.points(spread.max())} points."
 
 
 def _table(comparison: Comparison, values: list[Floats], asked: np.ndarray, objects: np.ndarray) -> Table:
@@ -167,7 +165,7 @@ def _table(comparison: Comparison, values: list[Floats], asked: np.ndarray, obje
     if many and sure is not None:
         columns.append(Column("More than chance"))
     notes = {
-        (row.model, row.class_name): shown.interval(row.ci_low, row.ci_high)
+        (row.model, row.class_name): formatting.interval(row.ci_low, row.ci_high)
         for row in (sure.class_values if sure else ())
     }
     few = {row.class_name for row in (sure.class_values if sure else ()) if row.too_few}
@@ -183,15 +181,15 @@ def _table(comparison: Comparison, values: list[Floats], asked: np.ndarray, obje
         cells = [Cell(comparison.classes[at])]
         cells.append(
             Cell(
-                shown.count(int(asked[at])), int(asked[at]), note=f"{ignored} ignored" if ignored else "",
+                formatting.count(int(asked[at])), int(asked[at]), note=f"{ignored} ignored" if ignored else "",
                 bar=asked[at] / most,
             )
         )  # fmt: skip
         name = comparison.truth.catalog.classes[at]
         for model, value in zip(comparison.models, means, strict=True):
             note = notes.get((model.label, name), "")
-            cells.append(Cell(shown.points(value), value, strong=many and value == best, note=note))
-        cells += [Cell(shown.points(spread), spread)] if many else []
+            cells.append(Cell(formatting.points(value), value, strong=many and value == best, note=note))
+        cells += [Cell(formatting.points(spread), spread)] if many else []
         if many and sure is not None:
             cells.append(Cell("too few to say" if name in few else decided.get(name, "tied")))
         rows.append(Row(tuple(cells)))

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 
 from metrics.compare import Band
-from reports import shown
-from reports.comparison import Comparison, Floats
+from reports.analysis.report_data import Comparison, Floats
+from reports.elements import formatting
+from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
 from reports.figures.pr_curves import RECALLS, pr_curves
-from reports.page import Cell, Column, Figure, Link, Row, Section, Table
 
 THRESHOLDS = (0.5, 0.75)
 
@@ -95,7 +95,7 @@ def _finding(comparison: Comparison, curves: list[Floats], iou: float) -> str:
     if not any(recall for recall, _ in reach):
         return f"At IoU {iou:.2f} more than half of the detections are false at every recall."
     said = [f"{label} up to recall {recall:.2f}" for recall, label in reach]
-    return f"At IoU {iou:.2f} precision stays above one half for {shown.listed(said)}."
+    return f"At IoU {iou:.2f} precision stays above one half for {formatting.listed(said)}."
 
 
 def _table(comparison: Comparison, curves: list[Floats], iou: float, bands: list[Band]) -> Table:
@@ -103,7 +103,7 @@ def _table(comparison: Comparison, curves: list[Floats], iou: float, bands: list
     rows = []
     for at in range(0, 101, 10):
         values = [float(rows_.mean(0)[at]) for rows_ in curves]
-        notes = [shown.fractions(band.low[at], band.high[at]) for band in bands] or [""] * len(values)
+        notes = [formatting.fractions(band.low[at], band.high[at]) for band in bands] or [""] * len(values)
         cells = [
             Cell("–" if math.isnan(value) else f"{value:.3f}", value, note=note)
             for value, note in zip(values, notes, strict=True)

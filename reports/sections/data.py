@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from metrics.matching import COCO_AREAS
-from reports import shown
-from reports.comparison import Comparison
-from reports.page import Cell, Column, Row, Section, Table
+from reports.analysis.report_data import Comparison
+from reports.elements import formatting
+from reports.elements.page import Cell, Column, Row, Section, Table
 
 
 def section(comparison: Comparison) -> Section:
@@ -19,13 +19,13 @@ def section(comparison: Comparison) -> Section:
     each = np.bincount(truth.image, minlength=images)
     typical = f"{np.median(each):g} in the median image, {each.max()} at most" if images else "none"
     finding = (
-        f"{shown.plural(images, 'image')} with {shown.plural(len(truth), 'object')} ({typical}) of "
-        f"{shown.plural(len(comparison.classes), 'class', 'classes')}."
+        f"{formatting.plural(images, 'image')} with {formatting.plural(len(truth), 'object')} ({typical}) of "
+        f"{formatting.plural(len(comparison.classes), 'class', 'classes')}."
     )
     said = [
-        (empty, f"{shown.plural(empty, 'image')} without an object: detections there are all false."),
-        (crowds, f"{shown.plural(crowds, 'crowd')}: any number of detections may lie within one, none is held against a model."),
-        (ignored, f"{shown.plural(ignored, 'ignored object')}: neither asked for nor held against a model."),
+        (empty, f"{formatting.plural(empty, 'image')} without an object: detections there are all false."),
+        (crowds, f"{formatting.plural(crowds, 'crowd')}: any number of detections may lie within one, none is held against a model."),
+        (ignored, f"{formatting.plural(ignored, 'ignored object')}: neither asked for nor held against a model."),
     ]  # fmt: skip
     notes = sorted({comparison.private(note) for result in comparison.results for note in result.data.notes})
     return Section(
@@ -36,7 +36,7 @@ def section(comparison: Comparison) -> Section:
         template="facts.html",
         extra={"facts": [text for number, text in said if number] + notes},
         method=(
-            f"Format {shown.literal(data.format)}; fingerprint of the truth {data.fingerprint}. Runs stand on one page "
+            f"Format {formatting.literal(data.format)}; fingerprint of the truth {data.fingerprint}. Runs stand on one page "
             "only where it is the same. Sizes by area as annotated: small up to 32 x 32, medium up to 96 x 96 pixels; "
             "an area exactly on a limit counts on both sides of it.",
         ),
@@ -58,7 +58,7 @@ def _table(comparison: Comparison) -> Table:
     rows = []
     for at, name in enumerate(comparison.classes):
         counts = (total[at], within[at], *(size[at] for size in sizes), aside[at])
-        cells = [Cell(shown.count(int(number)), int(number)) for number in counts]
+        cells = [Cell(formatting.count(int(number)), int(number)) for number in counts]
         cells[0] = Cell(cells[0].text, cells[0].value, bar=total[at] / high)
         rows.append(
             Row((Cell(name), Cell(str(truth.catalog.class_ids[at]), truth.catalog.class_ids[at]), *cells))
@@ -66,6 +66,6 @@ def _table(comparison: Comparison) -> Table:
     titles = ("Id", "Objects", "Images", "Small", "Medium", "Large", "Crowd or ignored")
     columns = (Column("Class"), *(Column(title, numeric=True) for title in titles))
     return Table(
-        "data-table", f"Objects of the {shown.literal(comparison.data.split)} split by class and size", columns,
+        "data-table", f"Objects of the {formatting.literal(comparison.data.split)} split by class and size", columns,
         tuple(rows), searchable=len(rows) > 10,
     )  # fmt: skip

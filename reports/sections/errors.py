@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from metrics.measures.error_types import KINDS as KINDS_OF_ERROR
-from reports import shown
-from reports.comparison import Comparison, Floats
+from reports.analysis.report_data import Comparison, Floats
+from reports.analysis.scored_run import Scored
+from reports.elements import formatting
+from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
 from reports.figures.dot_plot import dot_plot
-from reports.page import Cell, Column, Figure, Link, Row, Section, Table
-from reports.scored import Scored
 
 KINDS = (
     ("missed", "objects missed"),
@@ -92,9 +92,11 @@ def _costs(comparison: Comparison) -> Figure:
         means = seeds.mean(1)
         if np.isfinite(means).all():
             worst = int(np.argmax(means))
-            said.append(f"{label} by mending {PLAIN[worst]} ({shown.signed_points(float(means[worst]))})")
+            said.append(
+                f"{label} by mending {PLAIN[worst]} ({formatting.signed_points(float(means[worst]))})"
+            )
     finding = (
-        f"AP50 would rise most for {shown.listed(said)}."
+        f"AP50 would rise most for {formatting.listed(said)}."
         if said
         else "There is no object, so there is no cost."
     )
@@ -112,9 +114,9 @@ def _cost_table(comparison: Comparison) -> Table:
         for at, kind in enumerate(TYPES):
             cost = float(np.mean([run.error_types[f"cost_{kind}"] for run in runs]))
             count = float(np.mean([run.error_types[f"errors_{kind}"] for run in runs]))
-            spread = shown.interval(*sure[number][at]) if sure else ""
-            note = f"{spread} {shown.count(count)} ×".strip() if np.isfinite(count) else spread
-            cells.append(Cell(shown.signed_points(cost), cost, note=note))
+            spread = formatting.interval(*sure[number][at]) if sure else ""
+            note = f"{spread} {formatting.count(count)} ×".strip() if np.isfinite(count) else spread
+            cells.append(Cell(formatting.signed_points(cost), cost, note=note))
         rows.append(Row(tuple(cells), series=number))
     columns = (Column("Model"), *(Column(kind[0].upper() + kind[1:], numeric=True) for kind in TYPES))
     return Table(
@@ -181,10 +183,10 @@ def _table(comparison: Comparison, values: Sequence[Floats]) -> Table:
     rows = []
     for number, (runs, seeds) in enumerate(zip(comparison.scored, values, strict=True)):
         cells = [Cell(comparison.labels[number])]
-        cells += [Cell(shown.points(value), float(value)) for value in _means(seeds)]
+        cells += [Cell(formatting.points(value), float(value)) for value in _means(seeds)]
         error = _means(np.array([[_mean_error(run) for run in runs]]))[0]
         of = comparison.standings("olrp")[number] if comparison.statistics is not None else None
-        note = shown.fractions(of.ci_low, of.ci_high) if of else ""
+        note = formatting.fractions(of.ci_low, of.ci_high) if of else ""
         cells.append(Cell("–" if np.isnan(error) else f"{error:.3f}", float(error), note=note))
         rows.append(Row(tuple(cells), series=number))
     columns = (
@@ -242,7 +244,7 @@ def _matrix(comparison: Comparison, number: int) -> Table:
                 cells.append(Cell(""))
             else:
                 heat = float(count / sums[true, 0])
-                cells.append(Cell(shown.count(int(count)), int(count), heat=heat if count else None))
+                cells.append(Cell(formatting.count(int(count)), int(count), heat=heat if count else None))
         rows.append(Row(tuple(cells)))
     columns = (Column("There is"), *(Column(name, numeric=True) for name in names))
     label = comparison.labels[number]
@@ -254,4 +256,4 @@ def _matrix(comparison: Comparison, number: int) -> Table:
 
 
 def _count(number: float) -> str:
-    return shown.count(number) if float(number).is_integer() else f"{number:.1f}"
+    return formatting.count(number) if float(number).is_integer() else f"{number:.1f}"

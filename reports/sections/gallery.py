@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from reports import gallery, shown
-from reports.comparison import Comparison
-from reports.gallery import GROUPS, Choice, Shot, Unreadable
-from reports.page import Link, Section
+from reports.analysis import gallery_images
+from reports.analysis.gallery_images import GROUPS, Choice, Shot, Unreadable
+from reports.analysis.report_data import Comparison
+from reports.elements import formatting
+from reports.elements.page import Link, Section
 
 
 def section(comparison: Comparison, most_bytes: int) -> Section:
@@ -13,18 +14,18 @@ def section(comparison: Comparison, most_bytes: int) -> Section:
     title = "Gallery"
     if comparison.images is None:
         return Section("gallery", title, "No images were given with these runs, so none are shown.")
-    choices = gallery.choose(comparison)
+    choices = gallery_images.choose(comparison)
     shots: list[tuple[Choice, Shot]] = []
     broken: list[Unreadable] = []
     left_out, spent = 0, 0
     for choice in choices:
-        shot = gallery.shoot(comparison, choice)
+        shot = gallery_images.shoot(comparison, choice)
         if isinstance(shot, Unreadable):
             broken.append(shot)
-        elif spent + gallery.weight(shot) > most_bytes:
+        elif spent + gallery_images.weight(shot) > most_bytes:
             left_out += 1
         else:
-            spent += gallery.weight(shot)
+            spent += gallery_images.weight(shot)
             shots.append((choice, shot))
     groups = []
     for name, heading, _ in GROUPS:
@@ -35,12 +36,12 @@ def section(comparison: Comparison, most_bytes: int) -> Section:
     if broken:
         first = broken[0]
         warnings.append(
-            f"{shown.plural(len(broken), 'chosen image')} could not be read; the first is {first.name} "
+            f"{formatting.plural(len(broken), 'chosen image')} could not be read; the first is {first.name} "
             f"({first.reason})."
         )
     if left_out:
         warnings.append(
-            f"{shown.plural(left_out, 'chosen image')} left out to keep the page small; --report-max-mb allows more."
+            f"{formatting.plural(left_out, 'chosen image')} left out to keep the page small; --report-max-mb allows more."
         )
     return Section(
         "gallery",
@@ -58,7 +59,7 @@ def _finding(comparison: Comparison, shots: list[Shot], broken: int) -> str:
     images = len(comparison.truth.catalog.image_ids)
     if not shots:
         return "No image could be shown." if broken else "There is no image to show."
-    said = f"{len(shots)} of {shown.plural(images, 'image')}"
+    said = f"{len(shots)} of {formatting.plural(images, 'image')}"
     if len(comparison.models) == 1:
         return f"{said}, chosen by the number of errors."
     apart = sum(1 for shot in shots if len({tile.false + tile.missed for tile in shot.tiles}) > 1)

@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from reports import shown
-from reports.comparison import Comparison
-from reports.figures.boxes import Box, boxes
+from reports.analysis.report_data import Comparison
+from reports.analysis.speed import COMMAND, Speed, Timed, best_rate
+from reports.elements import formatting
+from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.elements.speed_cells import percentile_cell
+from reports.figures.box_plot import Box, boxes
 from reports.figures.lines import Axes, Curve, lines
-from reports.page import Cell, Column, Figure, Link, Row, Section, Table
-from reports.speed import COMMAND, Speed, Timed, best_rate
-from reports.speed_cells import percentile_cell
-from reports.timings import END_TO_END, NOISY, STAGES, StageTimes
+from reports.records.timing import END_TO_END, NOISY, STAGES, StageTimes
 
 NAMES = {
     "decode": "read and decode",
@@ -41,7 +41,7 @@ def section(comparison: Comparison, speed: Speed) -> Section:
     for at, (machine, models) in enumerate(speed.machines):
         timed = [one for one in speed.known if one.model in models]
         mark = "" if at == 0 else f"-{at + 1}"
-        where = f" on {shown.literal(machine.name)}" if several else ""
+        where = f" on {formatting.literal(machine.name)}" if several else ""
         figures += _figures(comparison, timed, mark, where)
     tables = [
         _stages_table(comparison, speed),
@@ -100,9 +100,9 @@ def _finding(comparison: Comparison, speed: Speed) -> str:
     said = []
     for machine, models in speed.machines:
         timed = sorted((one for one in speed.known if one.model in models), key=lambda one: one.median_ms)
-        each = [f"{comparison.labels[one.model]} {shown.milliseconds(one.median_ms)}" for one in timed]
+        each = [f"{comparison.labels[one.model]} {formatting.milliseconds(one.median_ms)}" for one in timed]
         said.append(
-            f"On {shown.literal(machine.name)} one image takes, from file to detections: {shown.listed(each)}."
+            f"On {formatting.literal(machine.name)} one image takes, from file to detections: {formatting.listed(each)}."
         )
     return " ".join(said)
 
@@ -114,10 +114,11 @@ def _figures(comparison: Comparison, timed: Sequence[Timed], mark: str, where: s
         [_ecdf(by_model[number].samples_ms)] if number in by_model else [] for number in range(len(labels))
     ]
     medians = [
-        f"half of {labels[one.model]}'s images within {shown.milliseconds(one.median_ms)}" for one in timed
+        f"half of {labels[one.model]}'s images within {formatting.milliseconds(one.median_ms)}"
+        for one in timed
     ]
     ecdf = lines(
-        f"latency-ecdf{mark}", f"Share of images done within a time{where}", f"Half of the images are done: {shown.listed(medians)}.",
+        f"latency-ecdf{mark}", f"Share of images done within a time{where}", f"Half of the images are done: {formatting.listed(medians)}.",
         labels, curves, Axes("ms from file to detections", "share of images", y_limits=(0, 1), log_x=True),
     )  # fmt: skip
     stages = [stage for stage in STAGES if any(one.timing.stage(stage) for one in timed)]
@@ -177,7 +178,7 @@ def _stages_finding(comparison: Comparison, timed: Sequence[Timed]) -> str:
             longest = max(medians, key=lambda stage: medians[stage])
             share = medians[longest] / sum(medians.values())
             said.append(f"{comparison.labels[one.model]}: {NAMES[longest]} ({share:.0%})")
-    return f"What takes longest: {shown.listed(said)}."
+    return f"What takes longest: {formatting.listed(said)}."
 
 
 def _rates(timed: Timed) -> Curve:
@@ -193,9 +194,9 @@ def _rates_finding(comparison: Comparison, timed: Sequence[Timed]) -> str:
     for one in timed:
         run = best_rate(one)
         if run is not None and run.images_per_second is not None:
-            rate = shown.significant(run.images_per_second)
+            rate = formatting.significant(run.images_per_second)
             said.append(f"{comparison.labels[one.model]} {rate} (in batches of {run.batch})")
-    return f"Most images a second: {shown.listed(said)}."
+    return f"Most images a second: {formatting.listed(said)}."
 
 
 def _warnings(comparison: Comparison, speed: Speed) -> list[str]:
@@ -209,10 +210,10 @@ def _warnings(comparison: Comparison, speed: Speed) -> list[str]:
     if noisy:
         said.append(
             f"Noisy: the same image took times whose middle half spans more than {NOISY:.0%} of their median: "
-            f"{shown.listed(noisy)}. Time again when the machine is at rest."
+            f"{formatting.listed(noisy)}. Time again when the machine is at rest."
         )
     for one in speed.known:
-        said += [f"{names[one.model]}: {shown.literal(note)}." for note in one.timing.notes]
+        said += [f"{names[one.model]}: {formatting.literal(note)}." for note in one.timing.notes]
     if len(speed.machines) > 1:
         said.append(
             "The models were timed on machines that differ: times of one and the other cannot be compared."
@@ -228,7 +229,9 @@ def _stages_table(comparison: Comparison, speed: Speed) -> Table:
                 continue
             name = NAMES[times.stage] + (", the same image each time" if times.mode == "fixed" else "")
             low, high = times.median_low_ms, times.median_high_ms
-            span = f"[{shown.significant(low)}, {shown.significant(high)}]" if low is not None else ""
+            span = (
+                f"[{formatting.significant(low)}, {formatting.significant(high)}]" if low is not None else ""
+            )
             middle = percentile_cell(times, 0.5)
             cells = (
                 Cell(comparison.labels[timed.model]),
@@ -237,7 +240,7 @@ def _stages_table(comparison: Comparison, speed: Speed) -> Table:
                 percentile_cell(times, 0.9),
                 percentile_cell(times, 0.99),
                 Cell(f"{times.spread:.0%}", times.spread),
-                Cell(shown.count(times.samples), times.samples, note=_outliers(times)),
+                Cell(formatting.count(times.samples), times.samples, note=_outliers(times)),
             )
             made.append(Row(cells, series=timed.model))
     columns = (
@@ -251,7 +254,7 @@ def _stages_table(comparison: Comparison, speed: Speed) -> Table:
 
 
 def _outliers(times: StageTimes) -> str:
-    return shown.plural(times.outliers, "outlier") if times.outliers else ""
+    return formatting.plural(times.outliers, "outlier") if times.outliers else ""
 
 
 def _batches_table(comparison: Comparison, speed: Speed) -> Table:
@@ -261,21 +264,23 @@ def _batches_table(comparison: Comparison, speed: Speed) -> Table:
             if run.status != "measured":
                 cells = (
                     Cell(comparison.labels[timed.model]), Cell(str(run.batch), run.batch), Cell(run.status),
-                    Cell(shown.MISSING), Cell(shown.MISSING),
+                    Cell(formatting.MISSING), Cell(formatting.MISSING),
                 )  # fmt: skip
             else:
                 span = (
-                    f"[{shown.significant(run.low)}, {shown.significant(run.high)}]"
+                    f"[{formatting.significant(run.low)}, {formatting.significant(run.high)}]"
                     if run.low is not None
                     else ""
                 )
-                kept = f"{shown.size(run.reserved_bytes)} kept by torch" if run.reserved_bytes else ""
+                kept = f"{formatting.size(run.reserved_bytes)} kept by torch" if run.reserved_bytes else ""
                 cells = (
                     Cell(comparison.labels[timed.model]),
                     Cell(str(run.batch), run.batch),
-                    Cell(shown.significant(run.images_per_second), run.images_per_second, note=span),
-                    Cell(shown.significant(run.detector_images_per_second), run.detector_images_per_second),
-                    Cell(shown.size(run.memory_bytes), run.memory_bytes, note=kept),
+                    Cell(formatting.significant(run.images_per_second), run.images_per_second, note=span),
+                    Cell(
+                        formatting.significant(run.detector_images_per_second), run.detector_images_per_second
+                    ),
+                    Cell(formatting.size(run.memory_bytes), run.memory_bytes, note=kept),
                 )
             made.append(Row(cells, series=timed.model))
     columns = (
@@ -297,14 +302,14 @@ def _subjects_table(comparison: Comparison, speed: Speed) -> Table:
         layout = ", channels last" * its.channels_last + ", compiled" * its.compiled
         cells = (
             Cell(comparison.labels[timed.model]),
-            Cell(shown.literal(machine.name), note=shown.literal(_machine_note(timed))),
+            Cell(formatting.literal(machine.name), note=formatting.literal(_machine_note(timed))),
             Cell(size, note=its.resize),
             Cell(dtype + layout),
-            Cell(shown.literal(_settings(its.nms)) or shown.MISSING),
-            Cell(shown.big(its.parameters), its.parameters, note=shown.size(its.weights_bytes)),
-            Cell(shown.big(its.flops), its.flops),
-            Cell(shown.significant(first), first),
-            Cell(f"{max(others):.2f}" if others else shown.MISSING, max(others, default=math.nan)),
+            Cell(formatting.literal(_settings(its.nms)) or formatting.MISSING),
+            Cell(formatting.big(its.parameters), its.parameters, note=formatting.size(its.weights_bytes)),
+            Cell(formatting.big(its.flops), its.flops),
+            Cell(formatting.significant(first), first),
+            Cell(f"{max(others):.2f}" if others else formatting.MISSING, max(others, default=math.nan)),
             Cell("" if its.agreement is None else f"{its.agreement:.1%}", its.agreement),
         )
         made.append(Row(cells, series=timed.model))
@@ -319,7 +324,7 @@ def _subjects_table(comparison: Comparison, speed: Speed) -> Table:
 def _machine_note(timed: Timed) -> str:
     machine = timed.timing.machine
     words = [
-        f"{shown.plural(machine.cores, 'processor')}",
+        f"{formatting.plural(machine.cores, 'processor')}",
         f"governor {machine.governor}" * bool(machine.governor),
         f"driver {machine.driver}" * bool(machine.driver),
         f"limit {machine.power_limit}" * bool(machine.power_limit),

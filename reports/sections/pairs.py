@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from metrics.compare import Difference
-from reports import shown
-from reports.comparison import Comparison
+from reports.analysis.report_data import Comparison
+from reports.elements import formatting
+from reports.elements.page import Cell, Column, Link, Row, Section, Table
 from reports.figures.forest import forest
-from reports.page import Cell, Column, Link, Row, Section, Table
 
 _MARKS = (
     "Thick bars are 95% intervals, thin ones hold for all pairs at once; filled marks are more than chance."
@@ -78,7 +78,7 @@ def _finding(rows: Sequence[Difference], names: dict[str, str]) -> str:
         return f"{which} more than chance on these images."
     tied = [f"{names[row.model_a]} and {names[row.model_b]}" for row in rows if not row.decisive]
     parted = f"{len(decisive)} of {len(rows)} differences are more than chance on these images"
-    return f"{parted}; {shown.listed(tied, 4)} cannot be told apart."
+    return f"{parted}; {formatting.listed(tied, 4)} cannot be told apart."
 
 
 def _hangs_on(comparison: Comparison) -> str:
@@ -88,7 +88,7 @@ def _hangs_on(comparison: Comparison) -> str:
         return ""
     first, second = comparison.labels[:2]
     assert comparison.statistics is not None
-    images = shown.plural(moved.undone_by, comparison.statistics.method.unit)
+    images = formatting.plural(moved.undone_by, comparison.statistics.method.unit)
     return f"Leaving out the {images} that speak most for {first} would end its lead over {second}."
 
 
@@ -106,15 +106,21 @@ def _table(
                 (
                     Cell(f"{names[row.model_a]} − {names[row.model_b]}"),
                     Cell(
-                        shown.signed_points(row.delta),
+                        formatting.signed_points(row.delta),
                         row.delta,
-                        note=shown.interval(row.ci_low, row.ci_high),
+                        note=formatting.interval(row.ci_low, row.ci_high),
                     ),
-                    Cell(shown.interval(row.sim_low, row.sim_high) or shown.MISSING),
-                    Cell(shown.chance(row.p_adj), row.p_adj),
-                    Cell(shown.chance(swap.p_adj) if swap else shown.MISSING, swap.p_adj if swap else None),
-                    Cell(f"{row.p_a_gt_b:.2f}" if np.isfinite(row.p_a_gt_b) else shown.MISSING, row.p_a_gt_b),
-                    Cell(shown.points(row.mdd), row.mdd),
+                    Cell(formatting.interval(row.sim_low, row.sim_high) or formatting.MISSING),
+                    Cell(formatting.chance(row.p_adj), row.p_adj),
+                    Cell(
+                        formatting.chance(swap.p_adj) if swap else formatting.MISSING,
+                        swap.p_adj if swap else None,
+                    ),
+                    Cell(
+                        f"{row.p_a_gt_b:.2f}" if np.isfinite(row.p_a_gt_b) else formatting.MISSING,
+                        row.p_a_gt_b,
+                    ),
+                    Cell(formatting.points(row.mdd), row.mdd),
                     Cell(word, strong=row.decisive),
                 )
             )
@@ -154,7 +160,12 @@ def _matrix(comparison: Comparison, rows: Sequence[Difference]) -> Table:
             ends = sorted((sign * row.ci_low, sign * row.ci_high))
             delta = sign * row.delta
             cells.append(
-                Cell(shown.signed_points(delta), delta, strong=row.decisive, note=shown.interval(*ends))
+                Cell(
+                    formatting.signed_points(delta),
+                    delta,
+                    strong=row.decisive,
+                    note=formatting.interval(*ends),
+                )
             )
         made.append(Row(tuple(cells), series=at))
     columns = (Column("Row less column"), *(Column(label, numeric=True) for label in comparison.labels))

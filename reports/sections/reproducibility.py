@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from reports import shown
-from reports.comparison import Comparison
-from reports.models import differences, flat, settings_of
-from reports.page import Cell, Column, Row, Section, Table
-from reports.results import RunResult
+from reports.analysis.models import differences, flat, settings_of
+from reports.analysis.report_data import Comparison
+from reports.elements import formatting
+from reports.elements.page import Cell, Column, Row, Section, Table
+from reports.records.run import RunResult
 
 
 def section(comparison: Comparison) -> Section:
@@ -21,18 +21,20 @@ def section(comparison: Comparison) -> Section:
         tables.append(_settings(comparison, told))
     tables.append(_environments(comparison))
     warned = [
-        f"{shown.literal(result.name)}: {comparison.private(text)}"
+        f"{formatting.literal(result.name)}: {comparison.private(text)}"
         for result in results
         for text in result.warnings
     ]
     machines = {(result.environment.device, result.environment.cpu) for result in results}
-    finding = f"{shown.plural(len(results), 'run')} of {shown.plural(len(comparison.models), 'model')}"
+    finding = (
+        f"{formatting.plural(len(results), 'run')} of {formatting.plural(len(comparison.models), 'model')}"
+    )
     finding += (
         ", all on the same hardware" if len(machines) == 1 else ", on different hardware: compare no times"
     )
     if len(comparison.models) > 1:
         finding += (
-            f"; {shown.plural(len(told), 'setting')} in which the models differ"
+            f"; {formatting.plural(len(told), 'setting')} in which the models differ"
             if told
             else "; equal settings"
         )
@@ -66,10 +68,10 @@ def _runs(comparison: Comparison) -> Table:
             rows.append(
                 Row(
                     (
-                        Cell(shown.literal(result.name), note=comparison.private(result.variant_source)),
-                        Cell(shown.MISSING if result.seed is None else str(result.seed), result.seed),
-                        Cell(shown.moment(result.started)),
-                        Cell(shown.moment(result.finished)),
+                        Cell(formatting.literal(result.name), note=comparison.private(result.variant_source)),
+                        Cell(formatting.MISSING if result.seed is None else str(result.seed), result.seed),
+                        Cell(formatting.moment(result.started)),
+                        Cell(formatting.moment(result.finished)),
                         Cell(result.status),
                         Cell(_commit(result)),
                     ),
@@ -85,7 +87,7 @@ def _runs(comparison: Comparison) -> Table:
 def _commit(result: RunResult) -> str:
     commit = result.environment.commit
     return (
-        shown.MISSING
+        formatting.MISSING
         if commit is None
         else commit[:12] + (" with changes" if result.environment.dirty else "")
     )
@@ -93,7 +95,7 @@ def _commit(result: RunResult) -> str:
 
 def _settings(comparison: Comparison, told: dict[str, list[Any]]) -> Table:
     rows = [
-        Row((Cell(shown.literal(path)), *(Cell(_value(comparison, value)) for value in values)))
+        Row((Cell(formatting.literal(path)), *(Cell(_value(comparison, value)) for value in values)))
         for path, values in told.items()
     ]
     columns = (Column("Setting"), *(Column(label) for label in comparison.labels))
@@ -110,8 +112,10 @@ def _environments(comparison: Comparison) -> Table:
         values = []
         for model in comparison.models:
             each = sorted({_environment(result, label) for result in model.results})
-            values.append(shown.listed([comparison.private(value) or shown.MISSING for value in each]))
-        rows.append(Row((Cell(shown.literal(label)), *(Cell(value) for value in values))))
+            values.append(
+                formatting.listed([comparison.private(value) or formatting.MISSING for value in each])
+            )
+        rows.append(Row((Cell(formatting.literal(label)), *(Cell(value) for value in values))))
     columns = (Column("What"), *(Column(label) for label in comparison.labels))
     return Table(
         "environment-table", "Versions and machines", columns, tuple(rows),
@@ -129,12 +133,12 @@ def _environment(result: RunResult, name: str) -> str:
 
 def _value(comparison: Comparison, value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return shown.MISSING if value is None else comparison.private(text)
+    return formatting.MISSING if value is None else comparison.private(text)
 
 
 def _lines(comparison: Comparison, result: RunResult) -> list[str]:
     return [
-        f"{shown.literal(path)} = {comparison.private(json.dumps(value, ensure_ascii=False))}"
+        f"{formatting.literal(path)} = {comparison.private(json.dumps(value, ensure_ascii=False))}"
         for path, value in sorted(flat(result.config).items())
     ]
 

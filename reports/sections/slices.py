@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from metrics.slices import AXES, SliceTable, axis_of, sliced
-from reports import shown
-from reports.comparison import Comparison, Floats
+from reports.analysis.report_data import Comparison, Floats
+from reports.elements import formatting
+from reports.elements.page import Cell, Column, Link, Row, Section, Table
 from reports.figures.dot_plot import dot_plot
-from reports.page import Cell, Column, Link, Row, Section, Table
 
 SHOWN = {
     "size": "Size within the class",
@@ -100,8 +100,10 @@ def _spread(comparison: Comparison, keys: Keys, values: list[Floats], axis: str)
         ends = _ends(keys, found, axis)
         if ends:
             (low, worst), (high, best) = ends
-            said.append(f"{label} from {shown.points(low)} ({worst}) to {shown.points(high)} ({best})")
-    return f"{shown.listed(said)}." if said else "Fewer than two slices have an AP."
+            said.append(
+                f"{label} from {formatting.points(low)} ({worst}) to {formatting.points(high)} ({best})"
+            )
+    return f"{formatting.listed(said)}." if said else "Fewer than two slices have an AP."
 
 
 def _finding(comparison: Comparison, keys: Keys, values: list[Floats]) -> str:
@@ -115,13 +117,13 @@ def _finding(comparison: Comparison, keys: Keys, values: list[Floats]) -> str:
         return "No way of slicing parts the objects."
     said = []
     for axis, labels in most.items():
-        who = "all models" if len(labels) == len(comparison.labels) > 1 else shown.listed(labels)
+        who = "all models" if len(labels) == len(comparison.labels) > 1 else formatting.listed(labels)
         chosen = [found for label, found in zip(comparison.labels, values, strict=True) if label in labels]
         ends = _ends(keys, np.concatenate(chosen, axis=1), axis)
         assert ends is not None
         (low, worst), (high, best) = ends
         said.append(
-            f"{SHOWN[axis]} matters most for {who} ({worst} {shown.points(low)}, {best} {shown.points(high)})"
+            f"{SHOWN[axis]} matters most for {who} ({worst} {formatting.points(low)}, {best} {formatting.points(high)})"
         )
     return f"{'. '.join(said)}."
 
@@ -135,8 +137,14 @@ def _table(
 ) -> Table:
     made = []
     for at, (axis, value) in enumerate(keys):
-        cells = [Cell(value), Cell(SHOWN[axis]), Cell(shown.count(counts[axis, value]), counts[axis, value])]
-        cells += [Cell(shown.points(float(found[at].mean())), float(found[at].mean())) for found in values]
+        cells = [
+            Cell(value),
+            Cell(SHOWN[axis]),
+            Cell(formatting.count(counts[axis, value]), counts[axis, value]),
+        ]
+        cells += [
+            Cell(formatting.points(float(found[at].mean())), float(found[at].mean())) for found in values
+        ]
         made.append(Row(tuple(cells)))
     whole = [
         float(np.mean([next(row.value for row in table.whole if row.name == "ap_n") for table in tables]))
@@ -148,8 +156,8 @@ def _table(
             (
                 Cell("all objects"),
                 Cell("–"),
-                Cell(shown.count(asked), asked),
-                *(Cell(shown.points(value), value) for value in whole),
+                Cell(formatting.count(asked), asked),
+                *(Cell(formatting.points(value), value) for value in whole),
             )
         )
     )

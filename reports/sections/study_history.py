@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from reports import shown
+from reports.analysis.optuna_study import goal_names, optuna_study, setting_names
+from reports.elements import formatting
+from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
 from reports.figures import study_plots
-from reports.optuna_study import goal_names, optuna_study, setting_names
-from reports.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.records.study import StudyResult, TrialFacts
 from reports.sections.tuning import number, number_cell, setting_text, signed, where_text
-from reports.studies import StudyResult, TrialFacts
 
 STILL_RISING = 0.1
 """A best value that came within this last share of the trials: more might bring better ones."""
@@ -64,9 +64,9 @@ def importances(result: StudyResult, slug: str, heading: str) -> Section:
     ranked = sorted(shares, key=lambda path: (-shares[path], path))
     first = ranked[0]
     finding = (
-        f"{shown.literal(first)} mattered most, with {shares[first]:.2f} of 1"
-        + (f", then {shown.literal(ranked[1])} with {shares[ranked[1]]:.2f}" if len(ranked) > 1 else "")
-        + f" ({result.evaluator}, {shown.plural(complete, 'complete trial')})."
+        f"{formatting.literal(first)} mattered most, with {shares[first]:.2f} of 1"
+        + (f", then {formatting.literal(ranked[1])} with {shares[ranked[1]]:.2f}" if len(ranked) > 1 else "")
+        + f" ({result.evaluator}, {formatting.plural(complete, 'complete trial')})."
     )
     names = setting_names(result)
     figures: list[Figure] = []
@@ -106,7 +106,7 @@ def _improvements(result: StudyResult) -> list[TrialFacts]:
 
 
 def _finding(result: StudyResult, improved: list[TrialFacts]) -> str:
-    complete, goal = result.complete, shown.literal(result.goals[0].text)
+    complete, goal = result.complete, formatting.literal(result.goals[0].text)
     best = improved[-1]
     if len(complete) == 1:
         return f"One trial has a value: {goal} {number(best.value)}. There is nothing to compare it with."
@@ -130,7 +130,7 @@ def _between_epochs(result: StudyResult, slug: str) -> Figure:
     if pruned:
         least = min(max(trial.steps) for trial in pruned)
         finding = (
-            f"{shown.plural(len(pruned), 'trial')} did badly and were given up, the first after {shown.count(least)} images. "
+            f"{formatting.plural(len(pruned), 'trial')} did badly and were given up, the first after {formatting.count(least)} images. "
             + finding
         )
     goal = goal_names(result)[0]
@@ -143,7 +143,7 @@ def _table(result: StudyResult, improved: list[TrialFacts], slug: str) -> Table:
     rows, last = [], math.nan
     for trial in improved:
         changed = [
-            f"{shown.literal(setting.path)}={setting_text(trial.params[setting.path])}"
+            f"{formatting.literal(setting.path)}={setting_text(trial.params[setting.path])}"
             for setting in result.space
             if setting.path in trial.params and trial.params[setting.path] != setting.default
         ]
@@ -153,7 +153,7 @@ def _table(result: StudyResult, improved: list[TrialFacts], slug: str) -> Table:
                 (
                     Cell(f"trial {trial.number}"),
                     number_cell(trial.value, strong=trial is improved[-1]),
-                    Cell(signed(gain), gain) if math.isfinite(gain) else Cell(shown.MISSING),
+                    Cell(signed(gain), gain) if math.isfinite(gain) else Cell(formatting.MISSING),
                     Cell(", ".join(changed) or "untuned"),
                 )
             )
@@ -181,11 +181,13 @@ def _importance_table(result: StudyResult, ranked: list[str], slug: str) -> Tabl
         rows.append(
             Row(
                 (
-                    Cell(shown.literal(path)),
+                    Cell(formatting.literal(path)),
                     Cell(f"{share:.2f}", share, bar=min(max(share, 0.0), 1.0)),
-                    Cell(where_text(setting) if setting else shown.MISSING),
-                    Cell(setting_text(setting.default) if setting else shown.MISSING),
-                    Cell(setting_text(best.params[path]) if best is not None and taken else shown.MISSING),
+                    Cell(where_text(setting) if setting else formatting.MISSING),
+                    Cell(setting_text(setting.default) if setting else formatting.MISSING),
+                    Cell(
+                        setting_text(best.params[path]) if best is not None and taken else formatting.MISSING
+                    ),
                 )
             )
         )
@@ -206,7 +208,7 @@ def _why_not(result: StudyResult) -> str:
             "all complete trials have the same value" if len(complete) > 1 else "only one trial has a value"
         )
     return (
-        f"{shown.plural(len(complete), 'complete trial')} are too few"
+        f"{formatting.plural(len(complete), 'complete trial')} are too few"
         if len(complete) > 1
         else "only one trial has a value"
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from reports import shown
+from reports.analysis.optuna_study import goal_names, optuna_study, setting_names
+from reports.elements import formatting
+from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
 from reports.figures import study_plots
-from reports.optuna_study import goal_names, optuna_study, setting_names
-from reports.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.records.study import StudyResult, TrialFacts
 from reports.sections.tuning import number, number_cell, setting_text
-from reports.studies import StudyResult, TrialFacts
 
 MOST_AXES = 5
 """Settings in the figure of parallel coordinates: more would not be told apart on a telephone."""
@@ -45,7 +45,7 @@ def landscape(result: StudyResult, slug: str, heading: str) -> Section:
     figures: list[Figure] = [
         study_plots.slices(
             f"{slug}-slice",
-            f"{goal} against {shown.listed(strongest)}",
+            f"{goal} against {formatting.listed(strongest)}",
             _against(result, moved[:2]),
             study,
             strongest,
@@ -54,7 +54,7 @@ def landscape(result: StudyResult, slug: str, heading: str) -> Section:
     ]
     if len(moved) > 1 and len(complete) > 3:
         drawn = study_plots.contour(
-            f"{slug}-contour", f"{goal} over {shown.listed(strongest)}", finding, study, strongest, goal
+            f"{slug}-contour", f"{goal} over {formatting.listed(strongest)}", finding, study, strongest, goal
         )
         figures.append(replace(drawn, caption="Dots are trials; between them the colour is interpolated."))
     if len(moved) > 1:
@@ -92,10 +92,10 @@ def front(result: StudyResult, slug: str, heading: str) -> Section | None:
     best = front_of(result)
     if not best:
         return Section(slug, heading, "There is no front: no trial has a value for each objective.")
-    goals = [shown.literal(goal.text) for goal in result.goals]
+    goals = [formatting.literal(goal.text) for goal in result.goals]
     finding = (
-        f"{shown.plural(len(best), 'trial')} of {len(result.complete)} with values "
-        f"{'is' if len(best) == 1 else 'are'} surpassed by none in all of {shown.listed(goals)}."
+        f"{formatting.plural(len(best), 'trial')} of {len(result.complete)} with values "
+        f"{'is' if len(best) == 1 else 'are'} surpassed by none in all of {formatting.listed(goals)}."
     )
     names, figures = goal_names(result), []
     if len(result.complete) > 1:
@@ -158,19 +158,19 @@ def _finding(result: StudyResult, moved: list[str]) -> str:
         ]
         if values and len(numbers) == len(values):
             low, high = f"{min(numbers):.3g}", f"{max(numbers):.3g}"
-            said.append(f"{shown.literal(path)} {low}" + (f" to {high}" if low != high else ""))
+            said.append(f"{formatting.literal(path)} {low}" + (f" to {high}" if low != high else ""))
         elif values:
             options = list(dict.fromkeys(setting_text(value) for value in values))
-            said.append(f"{shown.literal(path)} {' or '.join(options[:4])}")
-    return f"The best {len(few)} trials have {shown.listed(said)}."
+            said.append(f"{formatting.literal(path)} {' or '.join(options[:4])}")
+    return f"The best {len(few)} trials have {formatting.listed(said)}."
 
 
 def _against(result: StudyResult, paths: list[str]) -> str:
-    goal = shown.literal(result.goals[0].text)
+    goal = formatting.literal(result.goals[0].text)
     values = [trial.value for trial in result.complete]
     return (
         f"A dot is a trial, the later the stronger its colour; {goal} goes from {number(min(values))} to {number(max(values))} over "
-        f"{shown.listed([shown.literal(path) for path in paths])}."
+        f"{formatting.listed([formatting.literal(path) for path in paths])}."
     )
 
 
@@ -198,9 +198,9 @@ def _front_table(result: StudyResult, best: list[TrialFacts], slug: str) -> Tabl
 def _columns(result: StudyResult) -> tuple[Column, ...]:
     return (
         Column("Trial"),
-        *(Column(shown.literal(goal.text), numeric=True) for goal in result.goals),
-        *(Column(shown.literal(limit.name), numeric=True) for limit in result.limits),
-        *(Column(shown.literal(setting.path), numeric=not setting.options) for setting in result.space),
+        *(Column(formatting.literal(goal.text), numeric=True) for goal in result.goals),
+        *(Column(formatting.literal(limit.name), numeric=True) for limit in result.limits),
+        *(Column(formatting.literal(setting.path), numeric=not setting.options) for setting in result.space),
     )
 
 
@@ -211,7 +211,7 @@ def _row(result: StudyResult, trial: TrialFacts) -> Row:
     cells += [number_cell(trial.limited.get(limit.name)) for limit in result.limits]
     for setting in result.space:
         if setting.path not in trial.params:
-            cells.append(Cell(shown.MISSING))
+            cells.append(Cell(formatting.MISSING))
             continue
         value = trial.params[setting.path]
         plain = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from reports import shown
+from reports.analysis.optuna_study import optuna_study
+from reports.elements import formatting
+from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
 from reports.figures import study_plots
-from reports.optuna_study import optuna_study
-from reports.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.records.study import StudyFolder, StudyResult
 from reports.sections.tuning import WORDS, number_cell, setting_text, where_text
-from reports.studies import StudyFolder, StudyResult
 
 MOST_ROWS = 300
 """Trials that the page lists; the file beside it has all."""
@@ -87,7 +87,9 @@ def going_on(folder: StudyFolder, show_paths: bool = False) -> Section:
 
 def _private(text: str, show_paths: bool) -> str:
     lines = text.split("\n")
-    return "\n".join(shown.literal(line if show_paths else shown.without_paths(line)) for line in lines)
+    return "\n".join(
+        formatting.literal(line if show_paths else formatting.without_paths(line)) for line in lines
+    )
 
 
 def _finding(result: StudyResult) -> str:
@@ -96,18 +98,18 @@ def _finding(result: StudyResult) -> str:
     said = (
         f"all {told[0][1]}"
         if len(told) == 1
-        else shown.listed([f"{shown.count(n)} {word}" for n, word in told])
+        else formatting.listed([f"{formatting.count(n)} {word}" for n, word in told])
     )
-    text = f"{shown.plural(len(counted), 'trial')}: {said}" if counted else "No trial counts"
+    text = f"{formatting.plural(len(counted), 'trial')}: {said}" if counted else "No trial counts"
     if result.asked is not None and result.asked != len(counted):
-        text += f"; {shown.count(result.asked)} were asked for"
+        text += f"; {formatting.count(result.asked)} were asked for"
     workers = len({trial.worker for trial in result.trials if trial.worker})
     if workers > 1:
         text += f", by {workers} workers"
     begun = [trial.start for trial in result.trials if trial.start is not None]
     ended = [trial.end for trial in result.trials if trial.end is not None]
     if begun and ended:
-        text += f", within {shown.duration((max(ended) - min(begun)).total_seconds())}"
+        text += f", within {formatting.duration((max(ended) - min(begun)).total_seconds())}"
     return text + "."
 
 
@@ -116,17 +118,17 @@ def _warnings(result: StudyResult) -> list[str]:
     failed = states.get("fail", 0)
     if failed and failed >= 0.2 * len(result.counted):
         said.append(
-            f"{shown.plural(failed, 'trial')} failed: the search avoids what fails, and may have missed good settings."
+            f"{formatting.plural(failed, 'trial')} failed: the search avoids what fails, and may have missed good settings."
         )
     again = sum(trial.retry_of is not None for trial in result.trials)
     if again:
         said.append(
-            f"{shown.plural(again, 'trial')} went on in the place of another whose worker was gone or was stopped."
+            f"{formatting.plural(again, 'trial')} went on in the place of another whose worker was gone or was stopped."
         )
     broken = sum(trial.feasible is False for trial in result.counted)
     if broken:
         said.append(
-            f"{shown.plural(broken, 'trial')} of {len(result.counted)} {'breaks' if broken == 1 else 'break'} a limit."
+            f"{formatting.plural(broken, 'trial')} of {len(result.counted)} {'breaks' if broken == 1 else 'break'} a limit."
         )
     return said
 
@@ -143,10 +145,11 @@ def _states(result: StudyResult, slug: str) -> Table:
             Row(
                 (
                     Cell(state.upper()),
-                    Cell(shown.count(len(members)), len(members)),
-                    Cell(shown.duration(middle), middle),
+                    Cell(formatting.count(len(members)), len(members)),
+                    Cell(formatting.duration(middle), middle),
                     Cell(
-                        shown.duration(sum(times)) if times else shown.MISSING, sum(times) if times else None
+                        formatting.duration(sum(times)) if times else formatting.MISSING,
+                        sum(times) if times else None,
                     ),
                     Cell(_MEANS[state]),
                 )
@@ -161,14 +164,14 @@ def _states(result: StudyResult, slug: str) -> Table:
 
 def _reasons(result: StudyResult, slug: str, show_paths: bool) -> Table | None:
     counts = Counter(
-        shown.short(trial.reason if show_paths else shown.without_paths(trial.reason), 300)
+        formatting.short(trial.reason if show_paths else formatting.without_paths(trial.reason), 300)
         for trial in result.counted
         if trial.reason and trial.state in ("fail", "pruned")
     )
     if not counts:
         return None
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_ROWS]
-    rows = tuple(Row((Cell(reason), Cell(shown.count(count), count))) for reason, count in ranked)
+    rows = tuple(Row((Cell(reason), Cell(formatting.count(count), count))) for reason, count in ranked)
     columns = (Column("Reason"), Column("Trials", numeric=True))
     return Table(f"{slug}-reasons", "Why trials have no value", columns, rows, folded=len(rows) > 8)
 
@@ -182,10 +185,10 @@ def _limits(result: StudyResult, slug: str) -> Table:
         rows.append(
             Row(
                 (
-                    Cell(shown.literal(limit.name)),
+                    Cell(formatting.literal(limit.name)),
                     Cell(f"at {'most' if limit.at_most else 'least'} {limit.bound:g}", limit.bound),
-                    Cell(shown.count(kept), kept),
-                    Cell(shown.count(len(known) - kept), len(known) - kept),
+                    Cell(formatting.count(kept), kept),
+                    Cell(formatting.count(len(known) - kept), len(known) - kept),
                     number_cell(min(known, default=None)),
                     number_cell(max(known, default=None)),
                 )
@@ -204,8 +207,8 @@ def _timeline(result: StudyResult, slug: str) -> list[Figure]:
         return []
     times = [trial.seconds for trial in timed]
     finding = (
-        f"A bar is a trial; they took {shown.duration(min(times))} to {shown.duration(max(times))}, "
-        f"in the middle {shown.duration(median(times))}."
+        f"A bar is a trial; they took {formatting.duration(min(times))} to {formatting.duration(max(times))}, "
+        f"in the middle {formatting.duration(median(times))}."
     )
     return [study_plots.timeline(slug, "When each trial ran", finding, optuna_study(result))]
 
@@ -214,8 +217,8 @@ def _all(result: StudyResult, slug: str, show_paths: bool) -> Table:
     listed = result.trials[:MOST_ROWS]
     rows = []
     for trial in listed:
-        reason = trial.reason if show_paths else shown.without_paths(trial.reason)
-        told = [f"{shown.literal(path)}={setting_text(value)}" for path, value in trial.params.items()]
+        reason = trial.reason if show_paths else formatting.without_paths(trial.reason)
+        told = [f"{formatting.literal(path)}={setting_text(value)}" for path, value in trial.params.items()]
         seconds = trial.seconds
         rows.append(
             Row(
@@ -223,8 +226,8 @@ def _all(result: StudyResult, slug: str, show_paths: bool) -> Table:
                     Cell(f"trial {trial.number}", note=_place(trial.default, trial.retry_of, trial.counts)),
                     Cell(trial.state.upper() + (", breaks a limit" if trial.feasible is False else "")),
                     number_cell(trial.value),
-                    Cell(shown.duration(seconds), seconds if math.isfinite(seconds) else None),
-                    Cell(", ".join(told) or shown.MISSING, note=shown.short(reason, 200)),
+                    Cell(formatting.duration(seconds), seconds if math.isfinite(seconds) else None),
+                    Cell(", ".join(told) or formatting.MISSING, note=formatting.short(reason, 200)),
                 )
             )
         )
@@ -250,39 +253,39 @@ def _place(default: bool, retry_of: int | None, counts: bool) -> str:
 
 def _facts(stages: Sequence[StudyResult]) -> Table:
     facts: list[tuple[str, list[str]]] = [
-        ("Study", [shown.literal(stage.name) for stage in stages]),
+        ("Study", [formatting.literal(stage.name) for stage in stages]),
         (
             "Objectives",
-            [shown.listed([_goal(goal.text, goal.higher) for goal in stage.goals]) for stage in stages],
+            [formatting.listed([_goal(goal.text, goal.higher) for goal in stage.goals]) for stage in stages],
         ),
-        ("Trials asked for", [shown.count(stage.asked) for stage in stages]),
+        ("Trials asked for", [formatting.count(stage.asked) for stage in stages]),
         ("Sampler", [_told(stage.sampler) for stage in stages]),
-        ("Seed", [shown.MISSING if stage.seed is None else str(stage.seed) for stage in stages]),
+        ("Seed", [formatting.MISSING if stage.seed is None else str(stage.seed) for stage in stages]),
         ("Gives up early", [_told(stage.pruner, "nobody") for stage in stages]),
         ("Storage", [_told(stage.storage) for stage in stages]),
-        ("Data", [f"{shown.literal(stage.data)} {stage.fingerprint[:12]}" for stage in stages]),
-        ("Validation images", [shown.count(stage.images) for stage in stages]),
+        ("Data", [f"{formatting.literal(stage.data)} {stage.fingerprint[:12]}" for stage in stages]),
+        ("Validation images", [formatting.count(stage.images) for stage in stages]),
         ("Settled before", [_fixed(stage) for stage in stages]),
         ("Device", [_told(stage.environment.device or stage.environment.cpu) for stage in stages]),
         ("Commit", [_commit(stage) for stage in stages]),
         ("Versions", [_versions(stage) for stage in stages]),
     ]
     rows = tuple(Row((Cell(name), *(Cell(text) for text in texts))) for name, texts in facts)
-    columns = (Column("What"), *(Column(shown.literal(stage.stage)) for stage in stages))
+    columns = (Column("What"), *(Column(formatting.literal(stage.stage)) for stage in stages))
     return Table("facts", "What the study was made with", columns, rows)
 
 
 def _goal(text: str, higher: bool) -> str:
-    return f"{shown.literal(text)} ({'more' if higher else 'less'} is better)"
+    return f"{formatting.literal(text)} ({'more' if higher else 'less'} is better)"
 
 
-def _told(text: str, otherwise: str = shown.MISSING) -> str:
-    return shown.literal(text) or otherwise
+def _told(text: str, otherwise: str = formatting.MISSING) -> str:
+    return formatting.literal(text) or otherwise
 
 
 def _fixed(stage: StudyResult) -> str:
     return (
-        ", ".join(f"{shown.literal(path)}={setting_text(value)}" for path, value in stage.fixed.items())
+        ", ".join(f"{formatting.literal(path)}={setting_text(value)}" for path, value in stage.fixed.items())
         or "nothing"
     )
 
@@ -290,7 +293,7 @@ def _fixed(stage: StudyResult) -> str:
 def _commit(stage: StudyResult) -> str:
     commit = stage.environment.commit
     return (
-        shown.MISSING
+        formatting.MISSING
         if commit is None
         else commit[:12] + (", with changes" if stage.environment.dirty else "")
     )
@@ -298,14 +301,14 @@ def _commit(stage: StudyResult) -> str:
 
 def _versions(stage: StudyResult) -> str:
     told = [f"{name} {version}" for name, version in sorted(stage.environment.packages.items())]
-    return shown.literal(", ".join(told)) or shown.MISSING
+    return formatting.literal(", ".join(told)) or formatting.MISSING
 
 
 def _space(stage: StudyResult, slug: str) -> Table:
     rows = tuple(
         Row(
             (
-                Cell(shown.literal(each.path)),
+                Cell(formatting.literal(each.path)),
                 Cell(setting_text(each.default)),
                 Cell(where_text(each)),
                 Cell(_kind(each.options, each.whole)),
@@ -314,7 +317,7 @@ def _space(stage: StudyResult, slug: str) -> Table:
         for each in stage.space
     )
     columns = (Column("Setting"), Column("Untuned"), Column("Sought in"), Column("Kind"))
-    return Table(slug, f"The space of {shown.literal(stage.stage)}", columns, rows, folded=True)
+    return Table(slug, f"The space of {formatting.literal(stage.stage)}", columns, rows, folded=True)
 
 
 def _kind(options: Sequence[object], whole: bool) -> str:

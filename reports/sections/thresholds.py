@@ -8,11 +8,11 @@ import numpy as np
 
 from metrics.compare import Band
 from metrics.measures.operating_point import ScoreCurve
-from reports import shown
-from reports.comparison import Comparison
+from reports.analysis.report_data import Comparison
+from reports.analysis.scored_run import OperatingPoint, Scored
+from reports.elements import formatting
+from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
 from reports.figures.lines import Axes, Curve, lines
-from reports.page import Cell, Column, Figure, Link, Row, Section, Table
-from reports.scored import OperatingPoint, Scored
 
 STEPS = 201
 """Thresholds that the page's slider can stand at."""
@@ -114,13 +114,13 @@ def _finite(value: float) -> float | None:
 
 def _finding(comparison: Comparison, points: list[OperatingPoint]) -> str:
     said = [
-        f"{label} at {point.score:.2f} (F1 {shown.points(point.f1)})"
+        f"{label} at {point.score:.2f} (F1 {formatting.points(point.f1)})"
         for label, point in zip(comparison.labels, points, strict=True)
         if point.right
     ]
     if not said:
         return "No detection is right at IoU 0.50, so no threshold is better than another."
-    return f"F1 over all classes is highest for {shown.listed(said)}."
+    return f"F1 over all classes is highest for {formatting.listed(said)}."
 
 
 def _curve(run: Scored, name: str) -> Curve:
@@ -153,7 +153,7 @@ def _false_alarms(comparison: Comparison) -> Figure:
         said.append(f"{label} {runs[0].best.false / images:.2g}")
     return lines(
         "false-alarms", "Recall against false detections per image",
-        f"False detections per image at each model's own best F1: {shown.listed(said)}.", comparison.labels, curves,
+        f"False detections per image at each model's own best F1: {formatting.listed(said)}.", comparison.labels, curves,
         Axes("false detections per image", "recall (points of 100)", y_limits=(0, 102), log_x=True), points=points,
     )  # fmt: skip
 
@@ -165,11 +165,13 @@ def _figure(comparison: Comparison, name: str, bands: list[dict[str, Band]]) -> 
         reached = [run.best for run in runs if run.best.right]
         points.append([(each.score, 100 * getattr(each, name.lower())) for each in reached])
     values = [getattr(runs[0].best, name.lower()) for runs in comparison.scored]
-    said = [f"{label} {shown.points(value)}" for label, value in zip(comparison.labels, values, strict=True)]
+    said = [
+        f"{label} {formatting.points(value)}" for label, value in zip(comparison.labels, values, strict=True)
+    ]
     thresholds = grid(comparison)
     shades = [(thresholds, 100 * of[name.lower()].low, 100 * of[name.lower()].high) for of in bands]
     return lines(
-        f"score-{name.lower()}", f"{name[0].upper()}{name[1:]} against score", f"At each model's own best F1: {shown.listed(said)}.",
+        f"score-{name.lower()}", f"{name[0].upper()}{name[1:]} against score", f"At each model's own best F1: {formatting.listed(said)}.",
         comparison.labels, curves,
         Axes(
             "score that a detection must reach", f"{name} (points of 100)",
@@ -198,15 +200,15 @@ def _table(comparison: Comparison) -> Table:
         scores = [point.score for point in best if point.right]
         cells = [Cell(comparison.labels[number])]
         score = float(np.mean(scores)) if scores else None
-        cells.append(Cell(shown.MISSING if score is None else f"{score:.3f}", score))
+        cells.append(Cell(formatting.MISSING if score is None else f"{score:.3f}", score))
         for name in ("precision", "recall", "f1"):
             value = float(np.mean([getattr(point, name) for point in best]))
             band = sure[number][name] if sure else None
-            note = shown.interval(band.low[0], band.high[0]) if band else ""
-            cells.append(Cell(shown.points(value), value, note=note))
+            note = formatting.interval(band.low[0], band.high[0]) if band else ""
+            cells.append(Cell(formatting.points(value), value, note=note))
         for name in ("right", "false", "missed"):
             value = float(np.mean([getattr(point, name) for point in best]))
-            cells.append(Cell(shown.count(value), value))
+            cells.append(Cell(formatting.count(value), value))
         rows.append(Row(tuple(cells), series=number))
     titles = ("Score", "Precision", "Recall", "F1", "Right", "False", "Missed")
     columns = (Column("Model"), *(Column(title, numeric=True) for title in titles))

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from reports import shown
-from reports.comparison import Comparison
-from reports.csv import to_csv
+from reports.analysis.report_data import Comparison
+from reports.elements import formatting
+from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
 from reports.figures.lines import Axes, Curve, lines
-from reports.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.records.csv import to_csv
 
 STILL_RISING = 0.01
 """A gain of AP in the last tenth of training above which it had not come to rest."""
@@ -81,7 +81,7 @@ def _loss_finding(comparison: Comparison, curves: Sequence[Sequence[Curve]]) -> 
         if ends:
             first, last = np.mean(ends, axis=0)
             said.append(f"{label} from {first:.3g} to {last:.3g}")
-    return f"The loss went: {shown.listed(said)}."
+    return f"The loss went: {formatting.listed(said)}."
 
 
 def _ap_finding(comparison: Comparison, curves: Sequence[Sequence[Curve]]) -> str:
@@ -93,7 +93,7 @@ def _ap_finding(comparison: Comparison, curves: Sequence[Sequence[Curve]]) -> st
         if best:
             value, epoch = max(best)
             said.append(f"{label} {value:.1f} (epoch {epoch})")
-    return f"Highest AP on the validation images: {shown.listed(said)}."
+    return f"Highest AP on the validation images: {formatting.listed(said)}."
 
 
 def _warnings(comparison: Comparison, tables: Sequence[Sequence[pd.DataFrame]]) -> list[str]:
@@ -113,10 +113,10 @@ def _warnings(comparison: Comparison, tables: Sequence[Sequence[pd.DataFrame]]) 
     said = []
     if rising:
         said.append(
-            f"AP was still rising when training ended: {shown.listed(rising)}. More epochs may change the order."
+            f"AP was still rising when training ended: {formatting.listed(rising)}. More epochs may change the order."
         )
     if broken:
-        said.append(f"The loss was not a number at times: {shown.listed(sorted(set(broken)))}.")
+        said.append(f"The loss was not a number at times: {formatting.listed(sorted(set(broken)))}.")
     return said
 
 
@@ -149,5 +149,5 @@ def _table(comparison: Comparison, tables: Sequence[Sequence[pd.DataFrame]]) -> 
 
 def _number(value: float | None, form: str) -> Cell:
     if value is None or not np.isfinite(value):
-        return Cell(shown.MISSING)
+        return Cell(formatting.MISSING)
     return Cell(form.format(value), float(value))

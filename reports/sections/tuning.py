@@ -6,11 +6,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reports import shown
-from reports.figures.ending import ending_plot
-from reports.optuna_study import option_text
-from reports.page import Cell, Column, Figure, Link, Row, Section, Table
-from reports.studies import Ending, Finalist, Scalar, Setting, StudyFolder, StudyResult, changed_settings
+from reports.analysis.optuna_study import option_text
+from reports.elements import formatting
+from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.figures.final_evaluation import ending_plot
+from reports.records.study import (
+    Ending,
+    Finalist,
+    Scalar,
+    Setting,
+    StudyFolder,
+    StudyResult,
+    changed_settings,
+)
 
 
 def verdict(folder: StudyFolder) -> Section:
@@ -35,7 +43,7 @@ def section(folders: Sequence[StudyFolder]) -> Section | None:
     figures: list[Figure] = []
     tables: list[Table] = []
     for at, folder in enumerate(folders):
-        label = f"{shown.short(folder.result.variant, 24)}, {folder.result.stage}"
+        label = f"{formatting.short(folder.result.variant, 24)}, {folder.result.stage}"
         several = len(folders) > 1
         for table in (*_endings(folder.result, f"tuning-{at}"), *_changes(folder.stages, f"tuned-{at}")):
             tables.append(replace(table, caption=f"{label}: {table.caption}") if several else table)
@@ -43,7 +51,7 @@ def section(folders: Sequence[StudyFolder]) -> Section | None:
     said = [finding(folder.result) for folder in folders]
     if len(folders) > 1:
         said = [
-            f"{shown.literal(folder.result.variant)} ({folder.result.stage}): {text}"
+            f"{formatting.literal(folder.result.variant)} ({folder.result.stage}): {text}"
             for folder, text in zip(folders, said, strict=True)
         ]
     return Section(
@@ -73,15 +81,15 @@ def finding(result: StudyResult) -> str:
         return _nothing(result)
     if result.ending is None:
         return _so_far(result)
-    ending, goal = result.ending, shown.literal(result.ending_goal.text)
+    ending, goal = result.ending, formatting.literal(result.ending_goal.text)
     winner, default = ending.winner, ending.default
     tested = f" On test, {goal} is {_with_interval(winner)}." if math.isfinite(winner.mean_test) else ""
     if winner is default:
         return f"Tuning did not help: the untuned settings did best on validation.{tested} {_hope(result)}"
     if not math.isfinite(ending.gain):
-        return f"The settings of {shown.literal(winner.name)} did best on validation.{tested} {_hope(result)}"
+        return f"The settings of {formatting.literal(winner.name)} did best on validation.{tested} {_hope(result)}"
     told = (
-        f"on test, {goal} is {_with_interval(winner)} with the settings of {shown.literal(winner.name)} and "
+        f"on test, {goal} is {_with_interval(winner)} with the settings of {formatting.literal(winner.name)} and "
         f"{number(default.mean_test if default else None)} untuned: {_gain(ending)}."
     )
     return f"{_judged(result, ending)}: {told} {_hope(result)}"
@@ -90,7 +98,7 @@ def finding(result: StudyResult) -> str:
 def number(value: float | None) -> str:
     """An objective's value: three decimals, or four digits of a large one."""
     if value is None or not math.isfinite(value):
-        return shown.MISSING
+        return formatting.MISSING
     return (f"{value:.3f}" if abs(value) < 100 else f"{value:.4g}").replace("-", "−")
 
 
@@ -102,13 +110,13 @@ def number_cell(value: float | None, note: str = "", strong: bool = False) -> Ce
 
 def setting_text(value: Scalar) -> str:
     """A setting's value in four digits, or as TOML says it."""
-    return f"{value:.4g}" if isinstance(value, float) else shown.short(option_text(value), 60)
+    return f"{value:.4g}" if isinstance(value, float) else formatting.short(option_text(value), 60)
 
 
 def where_text(setting: Setting) -> str:
     """Where a setting was sought: ``0.1 to 0.9``, ``hard, linear``."""
     if setting.options:
-        return shown.listed([shown.short(option_text(option), 30) for option in setting.options], 8)
+        return formatting.listed([formatting.short(option_text(option), 30) for option in setting.options], 8)
     return f"{setting.low:g} to {setting.high:g}{', by factors' if setting.log else ''}"
 
 
@@ -116,9 +124,15 @@ def _nothing(result: StudyResult) -> str:
     states = result.states
     if not states:
         return "The study has no trial yet."
-    said = shown.listed([f"{shown.count(count)} {WORDS[state]}" for state, count in sorted(states.items())])
+    said = formatting.listed(
+        [f"{formatting.count(count)} {WORDS[state]}" for state, count in sorted(states.items())]
+    )
     reasons = [trial.reason for trial in result.counted if trial.reason]
-    last = f" The last reason: {shown.short(shown.without_paths(reasons[-1]), 300)}." if reasons else ""
+    last = (
+        f" The last reason: {formatting.short(formatting.without_paths(reasons[-1]), 300)}."
+        if reasons
+        else ""
+    )
     return f"No trial has a value: {said}.{last}"
 
 
@@ -133,9 +147,9 @@ WORDS = {
 
 
 def _so_far(result: StudyResult) -> str:
-    best, default, goal = result.complete[0], result.default, shown.literal(result.goals[0].text)
+    best, default, goal = result.complete[0], result.default, formatting.literal(result.goals[0].text)
     told = (
-        f"The study has not ended. So far the best of {shown.plural(len(result.complete), 'complete trial')}, "
+        f"The study has not ended. So far the best of {formatting.plural(len(result.complete), 'complete trial')}, "
         f"number {best.number}, has {goal} {number(best.value)} on validation"
     )
     if default is best:
@@ -154,7 +168,7 @@ def _judged(result: StudyResult, ending: Ending) -> str:
     if low <= 0 <= high:
         return "It is open whether tuning helped"
     if ending.doubt:
-        return f"It is open whether tuning helped ({shown.literal(ending.doubt)})"
+        return f"It is open whether tuning helped ({formatting.literal(ending.doubt)})"
     return "Tuning helped" if low > 0 else "Tuning did harm"
 
 
@@ -185,16 +199,16 @@ def _hope(result: StudyResult) -> str:
     tuned, again = number(winner.tuned), number(winner.mean_again)
     if winner.again and winner.tuned is None and result.ending.goal is not None:
         return (
-            f"The study sought {shown.literal(result.goals[0].text)}, which says nothing of the detector: the choice was "
-            f"made by {shown.plural(len(winner.again), 'fresh seed')} alone."
+            f"The study sought {formatting.literal(result.goals[0].text)}, which says nothing of the detector: the choice was "
+            f"made by {formatting.plural(len(winner.again), 'fresh seed')} alone."
         )
     if not winner.again or winner.tuned is None:
         return (
             f"Nothing was run again with fresh seeds: the study's own {tuned} on validation is the best of "
-            f"{shown.plural(len(result.complete), 'trial')}, and too good."
+            f"{formatting.plural(len(result.complete), 'trial')}, and too good."
         )
     hope = winner.optimism if result.goals[0].higher else -winner.optimism
-    fresh = f"{tuned} in the study became {again} with {shown.plural(len(winner.again), 'fresh seed')}"
+    fresh = f"{tuned} in the study became {again} with {formatting.plural(len(winner.again), 'fresh seed')}"
     if hope > 0:
         return f"On validation, {fresh}: the search was too hopeful by {number(abs(winner.optimism))}."
     return f"On validation, {fresh}: the search was not too hopeful."
@@ -216,7 +230,7 @@ def _warnings(result: StudyResult) -> list[str]:
     ]
     if strayed:
         said.append(
-            f"{shown.plural(len(strayed), 'trial')} {'lies' if len(strayed) == 1 else 'lie'} outside of the space as it is told here: it was changed while the "
+            f"{formatting.plural(len(strayed), 'trial')} {'lies' if len(strayed) == 1 else 'lie'} outside of the space as it is told here: it was changed while the "
             "study ran. Figures show the widest ranges, and importances compare trials that were drawn from different ones."
         )
     return said
@@ -250,7 +264,7 @@ def _endings(result: StudyResult, slug: str) -> list[Table]:
         rows.append(
             Row(
                 (
-                    Cell(shown.literal(each.name), strong=each.name == result.ending.chosen,
+                    Cell(formatting.literal(each.name), strong=each.name == result.ending.chosen,
                          note="chosen" if each.name == result.ending.chosen else ""),
                     number_cell(each.tuned),
                     number_cell(each.mean_again, _spread(each.again)),
@@ -263,7 +277,7 @@ def _endings(result: StudyResult, slug: str) -> list[Table]:
         Column("Settings"),
         *(Column(title, numeric=True) for title in ("In the study", "Run again", "Optimism", "Test")),
     )
-    goal = shown.literal(result.ending_goal.text)
+    goal = formatting.literal(result.ending_goal.text)
     return [
         Table(
             slug,
@@ -301,11 +315,11 @@ def _changes(stages: Sequence[StudyResult], slug: str) -> list[Table]:
             rows.append(
                 Row(
                     (
-                        Cell(shown.literal(path)),
+                        Cell(formatting.literal(path)),
                         Cell(setting_text(before)),
                         Cell(setting_text(after), strong=True),
                         Cell(where_text(setting)),
-                        Cell(shown.MISSING if share is None else f"{share:.2f}", share),
+                        Cell(formatting.MISSING if share is None else f"{share:.2f}", share),
                     )
                 )
             )
@@ -321,7 +335,7 @@ def _changes(stages: Sequence[StudyResult], slug: str) -> list[Table]:
     return [
         Table(
             slug,
-            f"Settings in which {shown.literal(name)} differs from the untuned ones",
+            f"Settings in which {formatting.literal(name)} differs from the untuned ones",
             columns,
             tuple(rows),
         )

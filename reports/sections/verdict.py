@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from reports import shown
-from reports.comparison import Comparison, mean
+from reports.analysis.report_data import Comparison, mean
+from reports.analysis.speed import Speed, sentence
+from reports.analysis.verdict import brief, verdict
+from reports.elements import formatting
+from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.elements.speed_cells import leaderboard_cells, leaderboard_columns
 from reports.figures.dot_plot import dot_plot
 from reports.figures.lines import Axes, lines
-from reports.page import Cell, Column, Figure, Link, Row, Section, Table
-from reports.speed import Speed, sentence
-from reports.speed_cells import leaderboard_cells, leaderboard_columns
-from reports.verdicts import brief, verdict
 
 COLUMNS = (
     ("ap", "AP"),
@@ -41,7 +41,7 @@ def section(comparison: Comparison, speed: Speed) -> Section:
         for at, standing in enumerate(comparison.standings("ap")):
             bars[at][at] = standing.ci_low, standing.ci_high
     figure = dot_plot(
-        "ap", f"AP on the {shown.literal(comparison.data.split)} images", brief(comparison), rows, rows, list(ranked),
+        "ap", f"AP on the {formatting.literal(comparison.data.split)} images", brief(comparison), rows, rows, list(ranked),
         "AP (points of 100)", said=True, intervals=bars,
         pale=[np.full(len(rows), comparison.too_few)] * len(rows),
     )  # fmt: skip
@@ -101,12 +101,12 @@ def _by_iou(comparison: Comparison) -> Figure:
     if math.isnan(loose[0]):
         finding = "There is no object to be found."
     elif len(loose) == 1:
-        finding = f"AP falls from {shown.points(loose[0])} at IoU 0.50 to {shown.points(strict[0])} at 0.95."
+        finding = f"AP falls from {formatting.points(loose[0])} at IoU 0.50 to {formatting.points(strict[0])} at 0.95."
     else:
         first, last = comparison.labels[int(np.argmax(loose))], comparison.labels[int(np.argmax(strict))]
         finding = (
-            f"{first} is highest at IoU 0.50, where finding an object is enough ({shown.points(max(loose))}); {last} at "
-            f"0.95, where its box must fit ({shown.points(max(strict))})."
+            f"{first} is highest at IoU 0.50, where finding an object is enough ({formatting.points(max(loose))}); {last} at "
+            f"0.95, where its box must fit ({formatting.points(max(strict))})."
         )
     return lines(
         "ap-iou", "AP at each IoU threshold", finding, comparison.labels, curves,
@@ -115,9 +115,9 @@ def _by_iou(comparison: Comparison) -> Figure:
 
 
 def _warnings(comparison: Comparison) -> list[str]:
-    said = [shown.literal(note) for note in comparison.notes]
-    said += [f"Gate: {shown.literal(str(one))}." for one in comparison.rulings if one.state != "held"]
-    said += [f"{shown.literal(note[0].upper() + note[1:])}." for note in comparison.unused_columns]
+    said = [formatting.literal(note) for note in comparison.notes]
+    said += [f"Gate: {formatting.literal(str(one))}." for one in comparison.rulings if one.state != "held"]
+    said += [f"{formatting.literal(note[0].upper() + note[1:])}." for note in comparison.unused_columns]
     for scored in comparison.runs:
         result = scored.run.result
         wrong = [
@@ -127,13 +127,13 @@ def _warnings(comparison: Comparison) -> list[str]:
         ]
         if wrong:
             said.append(
-                f"{shown.literal(result.name)}: result.json has another {shown.listed(wrong)} than its detections "
+                f"{formatting.literal(result.name)}: result.json has another {formatting.listed(wrong)} than its detections "
                 "give; this page shows what the detections give."
             )
     if comparison.statistics is not None:
         said += [note for note in _notes(comparison) if " are too few to say anything of others" in note]
     elif (images := comparison.data.images) < 50:
-        said.append(f"{shown.plural(images, 'image')} cannot part models that are near each other.")
+        said.append(f"{formatting.plural(images, 'image')} cannot part models that are near each other.")
     return said
 
 
@@ -142,7 +142,9 @@ def _notes(comparison: Comparison) -> list[str]:
     if comparison.statistics is None:
         return []
     gate = [f"gate: {one}" for one in comparison.rulings if one.state == "held"]
-    return [f"{shown.literal(note[0].upper() + note[1:])}." for note in (*gate, *comparison.statistics.notes)]
+    return [
+        f"{formatting.literal(note[0].upper() + note[1:])}." for note in (*gate, *comparison.statistics.notes)
+    ]
 
 
 def _same(written: float | None, measured: float) -> bool:
@@ -171,12 +173,16 @@ def _leaderboard(comparison: Comparison, speed: Speed) -> Table:
         for name, _ in COLUMNS:
             seeds = headline[name][at]
             value = mean(seeds)
-            spread = f"{shown.points(seeds.min())} to {shown.points(seeds.max())}" if len(seeds) > 1 else ""
+            spread = (
+                f"{formatting.points(seeds.min())} to {formatting.points(seeds.max())}"
+                if len(seeds) > 1
+                else ""
+            )
             if standing is not None:
-                spread = shown.interval(standing.ci_low, standing.ci_high)
+                spread = formatting.interval(standing.ci_low, standing.ci_high)
             cells.append(
                 Cell(
-                    shown.points(value),
+                    formatting.points(value),
                     value,
                     strong=len(comparison.models) > 1 and value == best[name],
                     note=spread if name == "ap" and not math.isnan(value) else "",
@@ -188,8 +194,8 @@ def _leaderboard(comparison: Comparison, speed: Speed) -> Table:
         known = [seconds for seconds in trained if seconds is not None]
         seconds = sum(known) / len(known) if known else None
         cells += leaderboard_cells(speed, at)
-        cells.append(Cell(shown.big(budget.parameters), budget.parameters))
-        cells.append(Cell(shown.duration(seconds), seconds))
+        cells.append(Cell(formatting.big(budget.parameters), budget.parameters))
+        cells.append(Cell(formatting.duration(seconds), seconds))
         rows.append(Row(tuple(cells), series=at))
     sure = comparison.statistics is not None
     standing_columns = (Column("Rank", numeric=True), Column("Tie")) if sure and len(rows) > 1 else ()
@@ -216,7 +222,7 @@ def _note(comparison: Comparison, at: int) -> str:
     model = comparison.models[at]
     seeds = ""
     if comparison.seeds > 1:
-        values = [shown.points(float(value)) for value in comparison.headline("ap")[at]]
-        seeds = f"{shown.plural(len(model.runs), 'seed')}: {', '.join(values)}"
+        values = [formatting.points(float(value)) for value in comparison.headline("ap")[at]]
+        seeds = f"{formatting.plural(len(model.runs), 'seed')}: {', '.join(values)}"
     partial = "partial" if any(result.status == "partial" for result in model.results) else ""
     return ", ".join(word for word in (seeds, partial) if word)

@@ -13,16 +13,17 @@ import pytest
 import torch
 from tiny_data import Picture, split_of, write_coco
 
-from bench import toml
-from bench.anchors import files, fitting
+from bench.anchors import files
+from bench.anchors import fit as anchor_fit
 from bench.anchors.files import rows, save_fit, unreached
-from bench.anchors.fitting import AnchorFit, boxes_seen, fit_anchors
+from bench.anchors.fit import AnchorFit, boxes_seen, fit_anchors
 from bench.cli import main
 from bench.commands import anchors
-from bench.config import resolve
 from bench.data.types import Dataset, Split
-from bench.loader import ImageConfig, make_loader
-from bench.run import build_detector, open_configured
+from bench.pipeline.loader import ImageConfig, make_loader
+from bench.runs.run import build_detector, open_configured
+from bench.settings import toml
+from bench.settings.config import resolve
 from detectors.anchor_fit import measure_fit, priors_of
 from detectors.registry import VARIANTS
 from metrics.errors import InputError
@@ -201,7 +202,7 @@ def test_row_55_what_cannot_be_sought_is_one_line(words, line, capsys, tmp_path)
 
 
 def test_shapes_are_sought_only_for_a_variant_that_takes_them(fit, monkeypatch):
-    monkeypatch.setattr(fitting._Rule, "takes_shapes", False)
+    monkeypatch.setattr(anchor_fit._Rule, "takes_shapes", False)
     dataset = open_configured(fit.config)
     with pytest.raises(InputError, match="--seek shapes: ssd takes no shapes of priors; use --seek rule"):
         fit_anchors(fit.config, dataset, "shapes")
@@ -242,7 +243,7 @@ def test_row_33_as_many_boxes_as_coco_has_take_seconds():
     began = time.perf_counter()
     found = fit_anchors(config, dataset, steps=5)
     assert time.perf_counter() - began < 20  # 2 on an idle core
-    assert found.sought_on == fitting.MOST
+    assert found.sought_on == anchor_fit.MOST
     assert len(found.after["train"].area) == objects
     assert "sought on 5,000 drawn at random" in found.summary()
 

@@ -18,10 +18,10 @@ from tiny_runs import TINY, tiny_sets
 from bench import cli
 from bench.cli import each_with_its_option, main
 from bench.commands import run as run_command
-from bench.stopping import Stopped
+from bench.process.interrupts import Stopped
 from detectors.registry import VARIANTS
 from metrics.errors import InputError, InputWarning, MachineError, PartialError
-from reports.results import RunFolder
+from reports.records.run import RunFolder
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_preset_or_a_file_can_say_the_variant(capsys, tmp_path, monkeypatch):
     (tmp_path / "mine.toml").write_text('# Mine\nvariant = "fcos"\nradius = 2.0\n')
     assert main(["config", "--config", str(tmp_path / "mine.toml")]) == 0
     assert "radius = 2.0  # mine.toml" in capsys.readouterr().out
-    monkeypatch.setattr("bench.config._PRESETS", tmp_path)
+    monkeypatch.setattr("bench.settings.config._PRESETS", tmp_path)
     assert main(["config", "--preset", "mine"]) == 0
     assert "radius = 2.0  # preset mine" in capsys.readouterr().out
 
@@ -194,7 +194,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sets = [f"{name}={value}" for name, value in TINY.items()] + narrow
     words = ["run", "--variant", "ssd", "retinanet,fcos", "--out", str(out), "--quiet", "--set", *sets]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.run.write_report", _no_page)
+        patch.setattr("bench.runs.run.write_report", _no_page)
         assert main(words) == 0
     return out
 
@@ -224,7 +224,7 @@ def test_runs_that_are_done_can_be_compared_again(three, tmp_path, capsys):
 
 
 def test_row_37_runs_on_different_truth_are_not_compared(three, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("bench.run.write_report", _no_page)
+    monkeypatch.setattr("bench.runs.run.write_report", _no_page)
     words = ["run", "--variant", "ssd", "--out", str(tmp_path), "--quiet"]
     assert main([*words, "--set", *tiny_sets(data__test=5, train__epochs=0)]) == 0
     capsys.readouterr()
@@ -236,7 +236,7 @@ def test_row_37_runs_on_different_truth_are_not_compared(three, tmp_path, monkey
 
 
 def test_detections_made_elsewhere_enter_the_comparison(three, tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.external.write_report", _no_page)
+    monkeypatch.setattr("bench.runs.external_run.write_report", _no_page)
     ours = RunFolder.open(runs_in(three)[0])
     theirs = tmp_path / "dets.parquet"
     ours.found.save(theirs)
@@ -254,7 +254,7 @@ def test_detections_made_elsewhere_enter_the_comparison(three, tmp_path, monkeyp
 def test_numbers_of_detections_made_elsewhere_are_the_reference_s(three, tmp_path, monkeypatch, capsys):
     from metrics.formats.coco import write_detections, write_truth
 
-    monkeypatch.setattr("bench.external.write_report", _no_page)
+    monkeypatch.setattr("bench.runs.external_run.write_report", _no_page)
     ours = RunFolder.open(runs_in(three)[0])
     write_truth(ours.truth, tmp_path / "gt.json")
     write_detections(ours.found, tmp_path / "dets.json")
@@ -276,8 +276,8 @@ def test_row_1_somebody_who_found_nothing_is_scored(three, tmp_path, capsys):
 
 
 def test_seeds_are_runs_of_their_own_on_the_same_images(tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.run.write_report", _no_page)
-    monkeypatch.setattr("bench.comparison.write_comparison", lambda comparison, folder, **settings: folder)
+    monkeypatch.setattr("bench.runs.run.write_report", _no_page)
+    monkeypatch.setattr("bench.runs.report.write_comparison", lambda comparison, folder, **settings: folder)
     words = ["run", "--variant", "ssd", "--seeds", "2", "--seed", "5", "--out", str(tmp_path), "--quiet"]
     assert main([*words, "--set", *tiny_sets(train__epochs=1)]) == 0
     results = [RunFolder.open(path).result for path in runs_in(tmp_path)]

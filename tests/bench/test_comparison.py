@@ -13,14 +13,14 @@ from scene_runs import run, scene_of
 from strategies import Scene
 
 from bench.cli import main
-from bench.comparison import open_runs
-from bench.external import save_external
+from bench.runs.external_run import save_external
+from bench.runs.report import open_runs
 from metrics.errors import InputError
 from metrics.evaluate import evaluate
 from metrics.tables import AnnotationTable, DetectionTable
-from reports.figures import drawing
-from reports.models import group_models
-from reports.results import DataFacts, RunFolder, RunResult, save_result
+from reports.analysis.models import group_models
+from reports.elements import matplotlib_figure
+from reports.records.run import DataFacts, RunFolder, RunResult, save_result
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def scene() -> Scene:
 @pytest.fixture(autouse=True)
 def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     empty = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 380 280"/>'
-    monkeypatch.setattr(drawing, "_drawn", lambda slug, width, height, draw: (empty, b""))
+    monkeypatch.setattr(matplotlib_figure, "_drawn", lambda slug, width, height, draw: (empty, b""))
 
 
 def made(

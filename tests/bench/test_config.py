@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from bench import config as config_module
-from bench.config import RunConfig, presets, resolve, settings
+from bench.settings import config as config_module
+from bench.settings.config import RunConfig, presets, resolve, settings
 from detectors.config import Config
 from detectors.registry import VARIANTS, Variant
 from metrics.errors import InputError

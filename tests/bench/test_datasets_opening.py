@@ -13,7 +13,7 @@ from tiny_data import Picture, pictures, write_coco, write_voc, write_yolo
 
 from bench.data.types import SPLITS, Dataset, require_objects
 from bench.datasets import DATASETS, find_format, open_dataset
-from bench.loader import ImageConfig, make_loader
+from bench.pipeline.loader import ImageConfig, make_loader
 from metrics.errors import InputError, InputWarning
 from metrics.registry import UnknownName
 

@@ -7,7 +7,7 @@ import pytest
 from tiny_data import Picture, pictures, write_voc
 
 from bench.datasets import find_format, open_dataset
-from bench.loader import ImageConfig, make_loader
+from bench.pipeline.loader import ImageConfig, make_loader
 from metrics.errors import InputError, InputWarning
 
 

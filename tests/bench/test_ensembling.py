@@ -7,10 +7,10 @@ import pytest
 from tiny_runs import tiny_config
 
 from bench.cli import main
-from bench.ensembling import fuse_runs
-from bench.run import Circumstances, run
+from bench.runs.ensemble import fuse_runs
+from bench.runs.run import Circumstances, run
 from metrics.errors import InputError
-from reports.results import RunFolder
+from reports.records.run import RunFolder
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_data import split_of
 
-from bench.augment import AugmentConfig
 from bench.data.types import Split
 from bench.datasets import open_dataset
-from bench.loader import Batch, ImageConfig, Loader, LoaderState, Placement, fit_images, make_loader, place
+from bench.pipeline.augmentation import AugmentConfig
+from bench.pipeline.loader import (
+    Batch,
+    ImageConfig,
+    Loader,
+    LoaderState,
+    Placement,
+    fit_images,
+    make_loader,
+    place,
+)
 from metrics.errors import InputError
 
 SMALL = ImageConfig(size=(32, 48))

@@ -22,16 +22,16 @@ from tiny_runs import tiny_sets
 
 from bench.tune.plan import Plan
 from bench.tune.storage import Patience
-from bench.tune.studies import Study
+from bench.tune.study import Study
 from bench.tune.training import Training
-from bench.tune.tuning import tune
+from bench.tune.tuner import tune
 from metrics.errors import DetbenchError
-from reports.studies import StudyFolder
+from reports.records.study import StudyFolder
 
 SHORT = Patience(heartbeat=1, grace=3, waits=(0.2, 0.4, 0.8, 1.6, 1.6))
 
 context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["bench.tune.tuning"])
+context.set_forkserver_preload(["bench.tune.tuner"])
 
 
 @pytest.fixture(scope="module")

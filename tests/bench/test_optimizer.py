@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from bench.optimizer import learning_rate_factor, make_average, make_optimizer, set_learning_rate
-from bench.sections import TrainConfig
+from bench.settings.sections import TrainConfig
+from bench.training.optimizer import learning_rate_factor, make_average, make_optimizer, set_learning_rate
 
 
 def test_the_learning_rate_rises_to_its_highest_in_the_warm_up():

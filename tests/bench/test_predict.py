@@ -11,11 +11,11 @@ import torch
 from tiny_runs import tiny_config
 from torch import nn
 
-from bench.candidates import Candidates
 from bench.data.types import Split
-from bench.loader import ImageConfig
-from bench.predict import predict
-from bench.run import build_detector, open_configured
+from bench.pipeline.candidates import Candidates
+from bench.pipeline.loader import ImageConfig
+from bench.pipeline.predict import predict
+from bench.runs.run import build_detector, open_configured
 from detectors.nms import NMS, NMSConfig
 from detectors.registry import VARIANTS
 from detectors.types import Detections

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tiny_runs import tiny_config, tiny_sets
 
-from bench.run import Circumstances, run
-from reports.results import RunFolder
+from bench.runs.run import Circumstances, run
+from reports.records.run import RunFolder
 
 
 def by_two_processes(out: Path, *sets: str) -> RunFolder:

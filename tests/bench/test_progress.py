@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from bench.progress import Progress
+from bench.process.progress import Progress
 
 
 def shown(how, **settings) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.provenance import (
+from bench.runs.provenance import (
     checkout,
     command_line,
     cpu_name,

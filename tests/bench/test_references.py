@@ -14,17 +14,17 @@ from tiny_data import Picture, write_coco
 from tiny_runs import tiny_sets
 from torchvision.models import detection, get_model_weights
 
-from bench import toml
 from bench.cli import main
-from bench.config import ReferenceConfig, RunConfig, resolve, resolve_entry
-from bench.predict import predict
-from bench.run import Circumstances, open_configured, predictor_of, run, run_name
-from detectors import predictors
+from bench.pipeline.predict import predict
+from bench.runs.run import Circumstances, open_configured, predictor_of, run, run_name
+from bench.settings import toml
+from bench.settings.config import ReferenceConfig, RunConfig, resolve, resolve_entry
 from detectors.config import Config
-from detectors.predictors import Reference
+from detectors.external import registry
+from detectors.external.registry import Reference
 from detectors.types import Detections
 from metrics.errors import InputError, InputWarning
-from reports.results import RunFolder
+from reports.records.run import RunFolder
 
 LITE = "torchvision/ssdlite320_mobilenet_v3_large"
 COCO = get_model_weights("ssdlite320_mobilenet_v3_large").DEFAULT.meta["categories"]
@@ -122,7 +122,7 @@ def test_its_cause_is_the_bytes_of_its_weights_its_settings_and_its_version(done
     copied = weights.with_name("copy.pth")
     copied.write_bytes(weights.read_bytes())
     assert name(weights=str(copied)) == name()
-    monkeypatch.setattr(predictors, "VERSION", "torchvision 99")
+    monkeypatch.setattr(registry, "VERSION", "torchvision 99")
     assert name() != done.path.name
 
 
@@ -149,7 +149,7 @@ def mixed(weights, data, tmp_path_factory) -> Path:
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "bench.run.write_report", lambda *args, **settings: None
+            "bench.runs.run.write_report", lambda *args, **settings: None
         )  # pages of single runs take seconds
         assert main([*words, "--set", *trained, *narrow, *own]) == 0
     return out
@@ -261,13 +261,13 @@ def acme(monkeypatch):
     )
     broken = SimpleNamespace(name="acme/broken", dist=None, load=lambda: 1 / 0)
     monkeypatch.setattr(
-        predictors, "entry_points", lambda group: [entry, broken] if group == predictors.GROUP else []
+        registry, "entry_points", lambda group: [entry, broken] if group == registry.GROUP else []
     )
 
 
 @pytest.mark.usefixtures("acme")
 def test_another_package_s_predictor_is_entered_with_its_own_settings(data, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("bench.run.write_report", lambda *args, **settings: None)
+    monkeypatch.setattr("bench.runs.run.write_report", lambda *args, **settings: None)
     words = ["run", "--variant", "acme/still", "--data", str(data), "--out", str(tmp_path), "--quiet"]
     assert main([*words, "--set", "side=4", "device=cpu"]) == 0
     (file,) = tmp_path.glob("*/result.json")

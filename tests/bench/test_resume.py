@@ -16,13 +16,13 @@ import torch
 from safetensors.torch import load_file
 from tiny_runs import tiny_config, tiny_sets
 
-from bench import train as train_module
-from bench.checkpoint import STATE, load_state
 from bench.cli import main
-from bench.log import Log
-from bench.run import build_detector, open_configured
-from bench.stopping import Stopped, StopRequest
-from bench.train import TrainingResult, train
+from bench.process.interrupts import Stopped, StopRequest
+from bench.process.log import Log
+from bench.runs.run import build_detector, open_configured
+from bench.training import loop as train_module
+from bench.training.checkpoint import STATE, load_state
+from bench.training.loop import TrainingResult, train
 from metrics.errors import InputError
 
 

@@ -19,14 +19,12 @@ from safetensors.torch import load_file
 from tiny_data import Picture, write_coco
 from tiny_runs import tiny_config, tiny_sets
 
-from bench import folders, toml
-from bench import run as run_module
-from bench.checkpoint import save_weights
-from bench.comparison import images_of_runs
-from bench.config import resolve
-from bench.folders import digest, slug, whole
-from bench.predict import predict
-from bench.run import (
+from bench.pipeline.predict import predict
+from bench.runs import folders
+from bench.runs import run as run_module
+from bench.runs.folders import digest, slug, whole
+from bench.runs.report import images_of_runs
+from bench.runs.run import (
     Circumstances,
     build_detector,
     evaluated_split,
@@ -35,10 +33,13 @@ from bench.run import (
     run,
     run_name,
 )
+from bench.settings import toml
+from bench.settings.config import resolve
+from bench.training.checkpoint import save_weights
 from detectors.registry import VARIANTS
 from metrics.errors import InputError, MachineError
 from metrics.evaluate import evaluate
-from reports.results import RunFolder
+from reports.records.run import RunFolder
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 LOOP = """
 import sys, time
-from bench.stopping import Stopped, listening
+from bench.process.interrupts import Stopped, listening
 try:
     with listening() as stop, stop.patience():
         print("ready", flush=True)
@@ -60,7 +60,7 @@ def test_row_44_a_second_signal_stops_at_once(signum, code):
 
 
 def test_a_signal_outside_of_a_patient_stretch_stops_at_once():
-    from bench.stopping import Stopped, listening
+    from bench.process.interrupts import Stopped, listening
 
     with pytest.raises(Stopped) as caught, listening():
         signal.raise_signal(signal.SIGTERM)
@@ -71,7 +71,7 @@ def test_a_signal_outside_of_a_patient_stretch_stops_at_once():
 def test_a_worker_process_leaves_signals_to_its_parent():
     code = """
 import os, signal, sys
-from bench.stopping import listening
+from bench.process.interrupts import listening
 with listening() as stop, stop.patience():
     if (child := os.fork()) == 0:
         signal.raise_signal(signal.SIGINT)

@@ -14,14 +14,14 @@ from tiny_runs import tiny_config
 
 from bench.cli import main
 from bench.commands.profile import show_timings
-from bench.run import Circumstances, run
+from bench.runs.run import Circumstances, run
 from bench.timing import conditions, warmup
 from bench.timing.process import Job, Killed, _do, launch
-from bench.timing.profiling import profile
+from bench.timing.profiler import profile
 from bench.timing.schedule import Protocol
 from metrics.errors import InputError, InputWarning, MachineError
-from reports.results import RunFolder
-from reports.timings import COLUMNS, load_samples, load_timing
+from reports.records.run import RunFolder
+from reports.records.timing import COLUMNS, load_samples, load_timing
 
 QUICK = Protocol(processes=2, rounds=2, seconds=0.02, batches=(1, 2))
 
@@ -167,7 +167,7 @@ def test_a_run_that_was_evaluated_with_mirror_images_is_timed_with_them(tmp_path
 
 def test_a_network_that_is_compiled_is_said_to_be(runs):
     from bench.timing.clock import clock_of
-    from bench.timing.inspecting import describe
+    from bench.timing.inspection import describe
     from bench.timing.passes import Passes
     from bench.timing.subject import make_ready
 
@@ -180,8 +180,8 @@ def test_a_network_that_is_compiled_is_said_to_be(runs):
 
 def test_flops_are_those_of_the_convolutions(runs):
     # A network of one convolution: 2 x 3 x 3 x 3 x 8 operations at each of 16 x 16 places.
-    from bench.loader import ImageConfig
-    from bench.timing.inspecting import count_flops
+    from bench.pipeline.loader import ImageConfig
+    from bench.timing.inspection import count_flops
     from bench.timing.subject import Timed
 
     class One(torch.nn.Conv2d):
@@ -381,7 +381,7 @@ def test_the_terminal_shows_what_is_known_and_how_many_samples_are_missing(runs,
 
 
 def test_the_command_takes_several_batches(runs, monkeypatch, capsys):
-    monkeypatch.setattr("bench.timing.profiling.profile.__kwdefaults__", {
+    monkeypatch.setattr("bench.timing.profiler.profile.__kwdefaults__", {
         **profile.__kwdefaults__, "start": Pretended(),
     })  # fmt: skip
     words = [

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from tiny_data import split_of
 from torch import Tensor, nn
 
-from bench.loader import ImageConfig
+from bench.pipeline.loader import ImageConfig
 from bench.timing import Clock, conditions
 from bench.timing.conditions import Readings, between, too_crowded
-from bench.timing.inspecting import measure_memory, partners
+from bench.timing.inspection import measure_memory, partners
 from bench.timing.passes import Passes
 from bench.timing.sampling import sample
 from bench.timing.schedule import Kind, Protocol, kinds, turns

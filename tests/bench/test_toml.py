@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import toml
+from bench.settings import toml
 from metrics.errors import InputError
 
 names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8)

@@ -11,13 +11,13 @@ import torch
 from tiny_runs import tiny_config
 from torch import nn
 
-from bench import train as train_module
-from bench.checkpoint import load_state, load_weights, save_weights
-from bench.config import RunConfig
-from bench.log import Log
-from bench.run import build_detector, open_configured
-from bench.step import LossNotFinite
-from bench.train import pick_device, seed_batch, train
+from bench.process.log import Log
+from bench.runs.run import build_detector, open_configured
+from bench.settings.config import RunConfig
+from bench.training import loop as train_module
+from bench.training.checkpoint import load_state, load_weights, save_weights
+from bench.training.loop import pick_device, seed_batch, train
+from bench.training.step import LossNotFinite
 from detectors.registry import VARIANTS
 from metrics.errors import MachineError
 
@@ -243,8 +243,8 @@ def test_row_41_after_three_halvings_it_gives_up_and_says_what_to_lower(tmp_path
 def test_a_divided_batch_has_the_gradient_of_the_whole_one_where_losses_are_means_over_images():
     from accelerate import Accelerator
 
-    from bench.loader import Batch, Placement
-    from bench.step import Stepper
+    from bench.pipeline.loader import Batch, Placement
+    from bench.training.step import Stepper
 
     class Mean(nn.Module):
         def __init__(self) -> None:
@@ -286,7 +286,7 @@ def test_a_divided_batch_has_the_gradient_of_the_whole_one_where_losses_are_mean
 def test_row_39_a_device_that_is_not_asked_at_each_step_is_asked_before_weights_are_saved(
     tmp_path, monkeypatch
 ):
-    from bench.step import Stepper
+    from bench.training.step import Stepper
 
     real = Stepper.__init__
 

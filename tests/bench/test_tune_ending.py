@@ -12,17 +12,17 @@ from rich.console import Console
 from tiny_runs import tiny_sets
 
 from bench import cli
-from bench.config import resolve
-from bench.run import Circumstances, open_configured, run, run_name
-from bench.sections import TunedConfig
-from bench.tune import tuning
+from bench.runs.run import Circumstances, open_configured, run, run_name
+from bench.settings.config import resolve
+from bench.settings.sections import TunedConfig
+from bench.tune import tuner
 from bench.tune.objectives import parse_objectives
 from bench.tune.outcome import Entry, Gain, Outcome, choose
 from metrics.compare import compare
 from metrics.errors import InputError, PartialError
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
+from reports.records.study import StudyFolder
 from reports.sections.tuning import finding
-from reports.studies import StudyFolder
 
 SETS = tiny_sets("ssd", train__epochs=1, data__train=30)  # as many objects as priors have shapes
 
@@ -47,7 +47,7 @@ def staged(tmp_path_factory):
 @pytest.fixture
 def no_page(monkeypatch):
     """Do without the page, which takes longer than all the rest."""
-    monkeypatch.setattr(tuning, "write_study_page", lambda folder: None)
+    monkeypatch.setattr(tuner, "write_study_page", lambda folder: None)
 
 
 def test_what_fits_best_is_fixed_for_the_stages_that_follow(staged):

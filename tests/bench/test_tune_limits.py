@@ -7,12 +7,12 @@ import pytest
 import torch
 from tiny_runs import tiny_config
 
-from bench.run import build_detector, open_configured
+from bench.runs.run import build_detector, open_configured
 from bench.tune import limits as limits_module
 from bench.tune.limits import Limit, Limits, parse_limits
 from bench.tune.objectives import Objective, Objectives
 from bench.tune.spaces import Dimension, Space
-from bench.tune.studies import Cause, Study
+from bench.tune.study import Cause, Study
 from metrics.errors import InputError, PartialError
 from metrics.matching import MatchRule
 
@@ -52,7 +52,7 @@ def measured():
 
 
 def test_size_and_speed_of_a_network(measured, tmp_path):
-    from bench.checkpoint import save_weights
+    from bench.training.checkpoint import save_weights
 
     detector, limits = measured
     found = limits.measured(detector)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_runs import tiny_config
 
-from bench.candidates import Candidates
-from bench.predict import predict
-from bench.run import build_detector, open_configured
+from bench.pipeline.candidates import Candidates
+from bench.pipeline.predict import predict
+from bench.runs.run import build_detector, open_configured
 from bench.tune import suppression
 from bench.tune.postprocessing import PostProcessing, save_candidates
 from bench.tune.spaces import configured, space_of

@@ -10,11 +10,11 @@ import pytest
 from optuna.trial import TrialState, create_trial
 from test_tune_studies import AP, SPACE, cause, hill, study
 
-from bench.stopping import Stopped
+from bench.process.interrupts import Stopped
 from bench.tune.outcome import Entry, Outcome
-from bench.tune.recording import LIMITED, ending_of, record, trials_of
-from bench.tune.studies import Study
-from reports.studies import Limit
+from bench.tune.record import LIMITED, ending_of, record, trials_of
+from bench.tune.study import Study
+from reports.records.study import Limit
 
 DATA = SimpleNamespace(name="shapes", fingerprint="abc", splits={"val": [1, 2, 3]})
 

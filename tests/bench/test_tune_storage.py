@@ -12,11 +12,11 @@ from optuna.trial import TrialState
 from test_tune_studies import hill, study
 from tiny_runs import tiny_config
 
-from bench.run import open_configured
+from bench.runs.run import open_configured
 from bench.tune.objectives import parse_objectives
 from bench.tune.spaces import space_of
 from bench.tune.storage import Patience, StorageGone, patient
-from bench.tune.studies import Cause, Study
+from bench.tune.study import Cause, Study
 from bench.tune.training import Training
 from metrics.errors import InputError, MachineError
 
@@ -54,7 +54,7 @@ METHODS = [
 
 def kept(monkeypatch, storage):
     """Whatever opens storage gets this one."""
-    monkeypatch.setattr("bench.tune.studies.open_storage", lambda *more: patient(storage, NOW))
+    monkeypatch.setattr("bench.tune.study.open_storage", lambda *more: patient(storage, NOW))
 
 
 def back(monkeypatch, storage):

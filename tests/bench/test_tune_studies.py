@@ -11,11 +11,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from bench.stopping import Stopped, StopRequest
+from bench.process.interrupts import Stopped, StopRequest
 from bench.tune.objectives import Objective, Objectives
 from bench.tune.spaces import Dimension, Space
 from bench.tune.storage import Lease, Orphans, Patience, reclaim
-from bench.tune.studies import Cause, Study, _Failed
+from bench.tune.study import Cause, Study, _Failed
 from metrics.errors import InputError, MachineError, PartialError
 from metrics.matching import MatchRule
 

@@ -7,15 +7,16 @@ import json
 import pytest
 from tiny_runs import tiny_config, tiny_sets
 
-from bench import cli, train
-from bench.config import resolve
-from bench.run import open_configured
-from bench.stopping import Stopped, StopRequest
-from bench.tune import tuning
+from bench import cli
+from bench.process.interrupts import Stopped, StopRequest
+from bench.runs.run import open_configured
+from bench.settings.config import resolve
+from bench.training import loop
+from bench.tune import tuner
 from bench.tune.objectives import parse_objectives
 from bench.tune.outcome import Entry, choose
 from bench.tune.spaces import space_of
-from bench.tune.studies import Cause, Study
+from bench.tune.study import Cause, Study
 from bench.tune.training import Training, make_pruner
 from metrics.errors import InputError
 
@@ -31,7 +32,7 @@ def tuned(tmp_path_factory):
     """The folder of studies after post-processing was tuned with four trials."""
     out = tmp_path_factory.mktemp("studies")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tuning, "write_study_page", lambda folder: None)  # takes longer than all the rest
+        patch.setattr(tuner, "write_study_page", lambda folder: None)  # takes longer than all the rest
         assert tune(out, "--space", "nms.iou", "nms.score", "--trials", "4", "--again", "0") == 0
     return out
 
@@ -54,7 +55,7 @@ def test_the_command_leaves_a_winner_that_run_takes(tuned):
 
 
 def test_the_weights_of_a_run_are_tuned_for_and_the_study_is_extended(tuned, capsys, monkeypatch):
-    monkeypatch.setattr(tuning, "write_study_page", lambda folder: None)
+    monkeypatch.setattr(tuner, "write_study_page", lambda folder: None)
     run = next((tuned / "runs").glob("ssd-shapes-*"))
     words = ["tune", "--space", "nms.iou", "--run", str(run), "--out", str(tuned / "more"), "--quiet"]
     assert cli.main([*words, "--trials", "2"]) == 0
@@ -65,7 +66,7 @@ def test_the_weights_of_a_run_are_tuned_for_and_the_study_is_extended(tuned, cap
 
 
 def test_another_number_of_detections_that_count_is_another_study(tmp_path, monkeypatch):
-    monkeypatch.setattr(tuning, "write_study_page", lambda folder: None)
+    monkeypatch.setattr(tuner, "write_study_page", lambda folder: None)
     words = ["--space", "nms.iou", "--trials", "1", "--again", "0"]
     assert tune(tmp_path, *words) == 0
     assert tune(tmp_path, *words, "--set", "evaluate.max_dets=1,2,3") == 0
@@ -134,14 +135,14 @@ def test_a_stopped_training_goes_on_from_its_checkpoint_to_the_same_value(traini
     whole = a_study(tmp_path / "whole", config, objectives)
     whole.optimize(Training(config, dataset, objectives), 1)
     stop = StopRequest()
-    validate = train._Training._validate
+    validate = loop._Training._validate
 
     def stops_then(self):
         stop.signum = 2
         return validate(self)
 
     broken = a_study(tmp_path / "broken", config, objectives)
-    monkeypatch.setattr(train._Training, "_validate", stops_then)
+    monkeypatch.setattr(loop._Training, "_validate", stops_then)
     with pytest.raises(Stopped):
         broken.optimize(Training(config, dataset, objectives, stop), 1, stop=stop)
     monkeypatch.undo()

@@ -7,11 +7,11 @@ import pytest
 import torch
 from tiny_runs import tiny_config, tiny_sets
 
-from bench.config import resolve
-from bench.predict import predict
-from bench.run import Circumstances, open_configured, predictor_of, run
-from bench.sections import EvaluateConfig
-from bench.wrapping import wrapped
+from bench.pipeline.inference import wrapped
+from bench.pipeline.predict import predict
+from bench.runs.run import Circumstances, open_configured, predictor_of, run
+from bench.settings.config import resolve
+from bench.settings.sections import EvaluateConfig
 from detectors.types import Detections
 from detectors.wrappers.flipped import Flipped
 from detectors.wrappers.tiled import Tiled

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.config import RunConfig, resolve
+from bench.settings.config import RunConfig, resolve
 
 TINY: Mapping[str, Any] = {
     "data.train": 12,

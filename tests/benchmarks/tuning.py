@@ -19,11 +19,11 @@ from typing import TypeVar
 import numpy as np
 import optuna
 
-from bench.anchors.fitting import variants_to_fit
-from bench.config import RunConfig, resolve
+from bench.anchors.fit import variants_to_fit
 from bench.data.types import Dataset
-from bench.predict import predict
-from bench.run import build_detector, open_configured
+from bench.pipeline.predict import predict
+from bench.runs.run import build_detector, open_configured
+from bench.settings.config import RunConfig, resolve
 from bench.tune.anchors import Anchors
 from bench.tune.objectives import parse_objectives
 from bench.tune.postprocessing import PostProcessing, save_candidates
@@ -52,7 +52,7 @@ def main() -> None:
     split = dataset.splits["val"]
     detector = build_detector(config, len(dataset.classes)).eval()
     if given.run:
-        from bench.checkpoint import load_weights
+        from bench.training.checkpoint import load_weights
 
         load_weights(given.run / "weights.safetensors", detector)
     space = space_of(config, ["nms"])

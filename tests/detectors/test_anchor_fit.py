@@ -25,7 +25,7 @@ from detectors.anchor_fit import (
 )
 from detectors.priors import GridPriors
 from detectors.registry import VARIANTS
-from detectors.space import Choice, Range
+from detectors.search_range import Choice, Range
 from detectors.variants.retinanet import make_priors
 from metrics.errors import InputError
 

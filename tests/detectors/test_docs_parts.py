@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 import torch
 
-from bench.config import resolve, settings
+from bench.settings.config import resolve, settings
 from detectors.losses.box import BoxLossName
 from detectors.registry import VARIANTS
 from detectors.types import Targets

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torchvision.models import detection, get_model_weights
 
-from detectors import predictors
 from detectors.config import Config
-from detectors.predictors import Reference, predictor_names, reference
+from detectors.external import registry
+from detectors.external.registry import Reference, predictor_names, reference
 from detectors.types import Detections
 from metrics.errors import InputError, InputWarning, MachineError
 
@@ -225,9 +225,7 @@ def others(monkeypatch):
         Entry("acme/absent", ImportError("no module named acme_cuda")),
         Entry("acme/odd", 7),
     ]
-    monkeypatch.setattr(
-        predictors, "entry_points", lambda group: entries if group == predictors.GROUP else []
-    )
+    monkeypatch.setattr(registry, "entry_points", lambda group: entries if group == registry.GROUP else [])
 
 
 @pytest.mark.usefixtures("others")

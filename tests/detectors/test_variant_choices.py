@@ -9,10 +9,10 @@ import pytest
 import torch
 from pydantic import BaseModel
 
-from bench.toml import merge
+from bench.settings.toml import merge
 from detectors.nms import NMS
 from detectors.registry import VARIANTS
-from detectors.space import Choice, Range
+from detectors.search_range import Choice, Range
 from detectors.types import Targets
 from metrics.errors import InputError
 

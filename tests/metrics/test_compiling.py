@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metrics.engine import compiling
-from metrics.engine.compiling import Kernel, kernel
+from metrics.kernels import compile_cache
+from metrics.kernels.compile_cache import Kernel, kernel
 
 ROOT = Path(__file__).resolve().parents[2]
 
 CALL = """
 import numpy as np, sys
-from metrics.engine.sorting import count_sort
+from metrics.kernels.sorting import count_sort
 keys = np.array([2, 0, 2, 1], np.int32)
 order = np.empty(4, np.int32)
 count_sort(keys, np.arange(4, dtype=np.int32), np.empty(4, np.int64), order)
@@ -67,7 +67,7 @@ def test_where_the_package_cannot_be_written_the_users_folder_serves(
 ) -> None:
     blocked = tmp_path / "package"
     blocked.write_text("a file where a folder is wanted refuses every user, also root")
-    monkeypatch.setattr(compiling, "__file__", str(blocked / "compiling.py"))
+    monkeypatch.setattr(compile_cache, "__file__", str(blocked / "compiling.py"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     values = np.ones(3)
     assert double(values, 4, 0.5) == 3
@@ -81,7 +81,7 @@ def test_where_nothing_can_be_written_it_still_computes(
 ) -> None:
     blocked = tmp_path / "package"
     blocked.write_text("")
-    monkeypatch.setattr(compiling, "__file__", str(blocked / "compiling.py"))
+    monkeypatch.setattr(compile_cache, "__file__", str(blocked / "compiling.py"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
     assert double(np.ones(3), 4, 0.5) == 3
 

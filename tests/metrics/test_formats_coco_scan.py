@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from metrics.formats import coco_scan, json_numbers, json_scan
+from metrics.formats import coco_scan
 from metrics.formats.coco_columns import read_found, read_images, read_objects
-from metrics.formats.json_scan import Column, scan_list, top_level
+from metrics.kernels import json_columns, json_numbers
+from metrics.kernels.json_columns import Column, scan_list, top_level
 
 WHITE = st.sampled_from(["", "", " ", "\n", "\t  ", "\r\n    "])
 FIVES = json_numbers.powers_of_five()
@@ -25,9 +26,9 @@ TENS = json_numbers.powers_of_ten()
 def tiny_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of any size go the fast way, in blocks of 64 bytes and on several threads."""
     monkeypatch.setattr(coco_scan, "SMALLEST", 0)
-    monkeypatch.setattr(json_scan, "_BLOCK", 64)
-    monkeypatch.setattr(json_scan, "_SMALLEST_PART", 150)
-    monkeypatch.setattr(json_scan, "thread_count", lambda: 3)
+    monkeypatch.setattr(json_columns, "_BLOCK", 64)
+    monkeypatch.setattr(json_columns, "_SMALLEST_PART", 150)
+    monkeypatch.setattr(json_columns, "thread_count", lambda: 3)
 
 
 def read_number(text: str) -> float | None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
-from metrics.engine.sorting import DIGIT, SMALL, count_sort, sort_falling
+from metrics.kernels.sorting import DIGIT, SMALL, count_sort, sort_falling
 
 SCORES = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from synthetic_runs import comparison_in, picture
 
-from reports.figures import drawing
+from reports.elements import matplotlib_figure
 from reports.html import write_report
-from reports.results import RunFolder
+from reports.records.run import RunFolder
 
 
 @pytest.fixture(scope="session")
@@ -28,18 +28,18 @@ def page(runs: list[RunFolder], tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture
 def no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures without their PNG, which takes the longest and is the same code for all."""
-    monkeypatch.setattr(drawing, "_png", lambda canvas: b"")
+    monkeypatch.setattr(matplotlib_figure, "_png", lambda canvas: b"")
 
 
 @pytest.fixture
 def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures whose axes are empty, for tests that look at the rest of the page."""
     empty = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 380 280"/>'
-    monkeypatch.setattr(drawing, "_drawn", lambda slug, width, height, draw: (empty, b""))
+    monkeypatch.setattr(matplotlib_figure, "_drawn", lambda slug, width, height, draw: (empty, b""))
 
 
 @pytest.fixture
 def no_study_drawing(no_drawing: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same for Optuna's figures of studies."""
     empty = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 380 280"/>'
-    monkeypatch.setattr(drawing, "_drawn_elsewhere", lambda slug, width, height, make: (empty, b""))
+    monkeypatch.setattr(matplotlib_figure, "_drawn_elsewhere", lambda slug, width, height, make: (empty, b""))

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
-from reports.results import Budget, DataFacts, Environment, RunFolder, RunResult, save_result
+from reports.records.run import Budget, DataFacts, Environment, RunFolder, RunResult, save_result
 
 SIZE = (240, 320)
 COLOURS = np.array(

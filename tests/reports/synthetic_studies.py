@@ -6,7 +6,7 @@ import math
 import random
 from datetime import UTC, datetime, timedelta
 
-from reports.studies import StudyResult
+from reports.records.study import StudyResult
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.results import RunFolder
-from reports.timing_statistics import batch_run, stage_times
-from reports.timings import Machine, Process, Subject, Timing, save_timing
+from reports.analysis.timing_statistics import batch_run, stage_times
+from reports.records.run import RunFolder
+from reports.records.timing import Machine, Process, Subject, Timing, save_timing
 
 SHARES = {"decode": 0.12, "preprocess": 0.08, "forward": 0.6, "postprocess": 0.2}
 MACHINE = Machine(
@@ -31,7 +31,7 @@ def samples_of(
     noise: float = 0.04,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Samples in the columns of `reports.timings`: stages that add up, batches a little cheaper an image."""
+    """Samples in the columns of `reports.records.timing`: stages that add up, batches a little cheaper an image."""
     rng = np.random.default_rng([seed, round(1000 * median_ms)])
     rows = []
     for process in range(processes):

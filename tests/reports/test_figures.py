@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from reports.elements.palette import COLOURS, DARK, DARK_PAGE, LIGHT, LIGHT_PAGE, PHOTO, mark
 from reports.figures.dot_plot import dot_plot
 from reports.figures.lines import Axes, lines
 from reports.figures.pr_curves import RECALLS, pr_curves
-from reports.marks import COLOURS, DARK, DARK_PAGE, LIGHT, LIGHT_PAGE, PHOTO, mark
 
 LABELS = [f"model {number}" for number in range(COLOURS)]
 

@@ -13,10 +13,10 @@ from PIL import Image
 from synthetic_runs import InMemory, picture
 
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
-from reports import gallery
-from reports.comparison import Comparison, Terms
+from reports.analysis import gallery_images
+from reports.analysis.report_data import Comparison, Terms
+from reports.analysis.scored_run import Scored
 from reports.html import write_report
-from reports.scored import Scored
 
 pytestmark = pytest.mark.usefixtures("no_drawing")
 
@@ -27,7 +27,7 @@ def comparison(runs):
 
 
 def test_images_are_chosen_once_and_those_where_models_differ_most_first(comparison):
-    choices = gallery.choose(comparison)
+    choices = gallery_images.choose(comparison)
     images = [choice.image for choice in choices]
     assert 10 < len(images) == len(set(images))
     errors = np.stack([model[0].images.errors for model in comparison.scored])
@@ -53,13 +53,13 @@ def test_what_all_models_miss_or_find_unannotated_is_counted_by_image():
             InMemory(truth, DetectionTable(catalog, image, label, xywh.astype(float), np.full(3, 0.9)))
         )
 
-    assert gallery.agreed([scored(found), scored(other)]).tolist() == [[1, 1, 0], [0, 0, 1]]
-    assert gallery.agreed([scored(other), scored(found)]).tolist() == [[1, 1, 0], [0, 0, 1]]
+    assert gallery_images.agreed([scored(found), scored(other)]).tolist() == [[1, 1, 0], [0, 0, 1]]
+    assert gallery_images.agreed([scored(other), scored(found)]).tolist() == [[1, 1, 0], [0, 0, 1]]
 
 
 def test_boxes_are_drawn_as_they_were_counted(comparison):
-    for choice in gallery.choose(comparison):
-        shot = gallery.shoot(comparison, choice)
+    for choice in gallery_images.choose(comparison):
+        shot = gallery_images.shoot(comparison, choice)
         for tile, model in zip(shot.tiles, comparison.scored, strict=True):
             kinds = [box.kind for box in tile.boxes]
             counts = model[0].images
@@ -70,9 +70,9 @@ def test_boxes_are_drawn_as_they_were_counted(comparison):
 
 
 def test_of_too_many_boxes_the_errors_are_drawn_and_the_rest_is_said(comparison, monkeypatch):
-    monkeypatch.setattr(gallery, "DRAWN", 2)
-    choice = gallery.choose(comparison)[0]
-    for tile in gallery.shoot(comparison, choice).tiles:
+    monkeypatch.setattr(gallery_images, "DRAWN", 2)
+    choice = gallery_images.choose(comparison)[0]
+    for tile in gallery_images.shoot(comparison, choice).tiles:
         assert len(tile.boxes) == 2
         assert tile.undrawn == 2 * tile.right + tile.false + tile.missed - 2
         errors = min(2, tile.false + tile.missed)
@@ -81,11 +81,11 @@ def test_of_too_many_boxes_the_errors_are_drawn_and_the_rest_is_said(comparison,
 
 def test_a_picture_is_embedded_no_larger_than_it_is_shown():
     pixels = np.zeros((100, 3000, 3), np.uint8)
-    address, size = gallery.embed(pixels)
+    address, size = gallery_images.embed(pixels)
     assert size == (100, 3000)
     kind, data = re.fullmatch(r"data:image/(\w+);base64,(.*)", address).groups()
     with Image.open(io.BytesIO(base64.b64decode(data))) as image:
-        assert (image.format.lower(), image.size) == (kind, (gallery.SIDE, 24))
+        assert (image.format.lower(), image.size) == (kind, (gallery_images.SIDE, 24))
 
 
 @pytest.mark.parametrize(
@@ -93,11 +93,11 @@ def test_a_picture_is_embedded_no_larger_than_it_is_shown():
 )
 def test_what_is_no_picture_is_refused(pixels):
     with pytest.raises(ValueError, match="expected an"):
-        gallery.embed(pixels)
+        gallery_images.embed(pixels)
 
 
 def test_an_image_that_cannot_be_read_is_said_and_the_others_are_shown(runs, tmp_path, comparison):
-    chosen = [choice.image for choice in gallery.choose(comparison)]
+    chosen = [choice.image for choice in gallery_images.choose(comparison)]
     broken = set(chosen[:4])
 
     def images(image):
@@ -125,7 +125,7 @@ def test_fault_row_57_a_page_over_its_limit_thins_the_gallery_and_says_by_how_ma
     assert page.stat().st_size < 1.2e6
     section = part(parsed(page), "gallery")
     kept = len(every(section, "article"))
-    chosen = len(gallery.choose(comparison))
+    chosen = len(gallery_images.choose(comparison))
     assert 0 < kept < chosen
     assert f"{chosen - kept} chosen images left out to keep the page small" in words(section)
     # The same images are left out each time.

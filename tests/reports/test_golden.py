@@ -21,10 +21,10 @@ import pytest
 from metrics.evaluate import evaluate
 from metrics.evaluation import COCO_NAMES
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
-from reports.comparison import Comparison, Terms
-from reports.csv import to_csv
-from reports.leaderboard import leaderboard
-from reports.results import DataFacts, RunFolder, RunResult, save_result
+from reports.analysis.leaderboard import leaderboard
+from reports.analysis.report_data import Comparison, Terms
+from reports.records.csv import to_csv
+from reports.records.run import DataFacts, RunFolder, RunResult, save_result
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = ("leaderboard.csv", "standings.csv", "pairwise.csv")

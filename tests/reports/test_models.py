@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from metrics.errors import InputError
-from reports.models import differences, flat, group_models
-from reports.results import DataFacts, RunFolder, RunResult
+from reports.analysis.models import differences, flat, group_models
+from reports.records.run import DataFacts, RunFolder, RunResult
 
 DATA = DataFacts(name="d", format="coco", split="test", fingerprint="a" * 64, images=1, objects=1, classes=1)
 

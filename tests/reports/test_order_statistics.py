@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from metrics.errors import InputError
-from reports.order_statistics import interval_ranks, least_count, quantile
+from reports.analysis.order_statistics import interval_ranks, least_count, quantile
 
 
 @pytest.mark.parametrize(("p", "least"), [(0.5, 6), (0.9, 36), (0.99, 368), (0.999, 3688)])

@@ -15,9 +15,9 @@ from synthetic_runs import found_in, picture, run_in, truth_of
 
 from metrics.compare import Limit
 from metrics.tables import DetectionTable
-from reports.comparison import Terms
+from reports.analysis.report_data import Terms
 from reports.html import json_block, write_report
-from reports.results import Environment, save_result
+from reports.records.run import Environment, save_result
 
 HOSTILE = (
     "<script>alert(1)</script>",

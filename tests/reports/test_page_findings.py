@@ -13,9 +13,9 @@ from scene_runs import PAIRWISE_COLUMNS
 from synthetic_runs import found_in, run_in, truth_of
 
 from metrics.tables import DetectionTable
-from reports.comparison import Terms
+from reports.analysis.report_data import Terms
 from reports.html import write_report
-from reports.results import Budget, Environment
+from reports.records.run import Budget, Environment
 
 
 def means_of(runs):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics.errors import InputError
-from reports.pareto import front, hypervolume, on_front, reference_point
+from reports.analysis.pareto_front import front, hypervolume, on_front, reference_point
 
 POINTS = st.lists(st.tuples(st.integers(1, 8), st.integers(0, 8)), min_size=1, max_size=8)
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics.errors import InputError, MachineError
-from reports.files import write_whole, write_whole_by
-from reports.results import SCHEMA_VERSION, DataFacts, RunFolder, RunResult, save_result
-from reports.stored import migrate
+from reports.records.atomic_files import write_whole, write_whole_by
+from reports.records.json_record import migrate
+from reports.records.run import SCHEMA_VERSION, DataFacts, RunFolder, RunResult, save_result
 
 
 def result(**changes: object) -> RunResult:

@@ -10,7 +10,7 @@ from synthetic_runs import InMemory
 
 from metrics.evaluate import evaluate
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
-from reports.scored import Scored
+from reports.analysis.scored_run import Scored
 from reports.sections.errors import _shares
 
 grid = st.integers(0, 3).map(lambda number: 10.0 * number)

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports import shown
+from reports.elements import formatting
 
 
 @given(st.text(st.characters()))
 def test_what_is_shown_can_stand_in_html_and_svg(text):
-    seen = shown.literal(text)
+    seen = formatting.literal(text)
     assert not any(
         ord(char) < 32 or 0xD800 <= ord(char) < 0xE000 or ord(char) in (0xFFFE, 0xFFFF) for char in seen
     )
@@ -22,16 +22,16 @@ def test_what_is_shown_can_stand_in_html_and_svg(text):
 
 
 def test_signs_stand_for_what_cannot_be_seen():
-    assert shown.literal("a\nb\x00\u202ec\ud800") == "a␊b␀[U+202E]c�"
-    assert shown.literal("<b> 日本 🙂 ß") == "<b> 日本 🙂 ß"
+    assert formatting.literal("a\nb\x00\u202ec\ud800") == "a␊b␀[U+202E]c�"
+    assert formatting.literal("<b> 日本 🙂 ß") == "<b> 日本 🙂 ß"
 
 
 @given(st.text(), st.text())
 def test_slugs_are_file_names_and_no_two_names_share_one(one, other):
     for name in (one, other):
-        assert shown.slug(name)
-        assert set(shown.slug(name)) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
-    assert (shown.slug(one) == shown.slug(other)) == (one == other)
+        assert formatting.slug(name)
+        assert set(formatting.slug(name)) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+    assert (formatting.slug(one) == formatting.slug(other)) == (one == other)
 
 
 @pytest.mark.parametrize(
@@ -49,25 +49,25 @@ def test_slugs_are_file_names_and_no_two_names_share_one(one, other):
     ],
 )
 def test_absolute_paths_lose_all_but_their_end(text, seen):
-    assert shown.without_paths(text) == seen
+    assert formatting.without_paths(text) == seen
 
 
 def test_numbers():
-    assert shown.points(0.3414) == "34.1"
-    assert shown.points(-0.0001) == "0.0"
-    assert shown.points(math.nan) == shown.points(None) == "–"
-    assert shown.signed_points(-0.068) == "−6.8"
-    assert shown.signed_points(-0.0001) == "0.0"
-    assert shown.count(1234567) == "1\u202f234\u202f567"
-    assert [shown.big(number) for number in (950, 1234, 3.07e6)] == ["950", "1.23 k", "3.07 M"]
-    assert [shown.big(number) for number in (0, 999.6, 999_600, 2.5e12)] == ["0", "1 k", "1 M", "2500 G"]
-    assert [shown.duration(number) for number in (1.23, 48.2, 725, 12000)] == [
+    assert formatting.points(0.3414) == "34.1"
+    assert formatting.points(-0.0001) == "0.0"
+    assert formatting.points(math.nan) == formatting.points(None) == "–"
+    assert formatting.signed_points(-0.068) == "−6.8"
+    assert formatting.signed_points(-0.0001) == "0.0"
+    assert formatting.count(1234567) == "1\u202f234\u202f567"
+    assert [formatting.big(number) for number in (950, 1234, 3.07e6)] == ["950", "1.23 k", "3.07 M"]
+    assert [formatting.big(number) for number in (0, 999.6, 999_600, 2.5e12)] == ["0", "1 k", "1 M", "2500 G"]
+    assert [formatting.duration(number) for number in (1.23, 48.2, 725, 12000)] == [
         "1.2 s",
         "48 s",
         "12 min 5 s",
         "3 h 20 min",
     ]
-    assert [shown.milliseconds(ms) for ms in (0.816, 9.997, 16.23, 99.96, 1240.4, math.nan)] == [
+    assert [formatting.milliseconds(ms) for ms in (0.816, 9.997, 16.23, 99.96, 1240.4, math.nan)] == [
         "0.82 ms",
         "10.0 ms",
         "16.2 ms",
@@ -75,8 +75,11 @@ def test_numbers():
         "1\u202f240 ms",
         "–",
     ]
-    assert [shown.size(number) for number in (918e6, None)] == ["918 MB", "–"]
-    assert shown.listed(["a", "b", "c"]) == "a, b and c"
-    assert shown.listed(list("abcdefgh"), most=2) == "a, b and 6 more"
-    assert shown.plural(1, "class", "classes") + shown.plural(2, "class", "classes") == "1 class2 classes"
-    assert shown.moment(datetime(2026, 3, 1, 14, 5, tzinfo=UTC)) == "2026-03-01 14:05 UTC"
+    assert [formatting.size(number) for number in (918e6, None)] == ["918 MB", "–"]
+    assert formatting.listed(["a", "b", "c"]) == "a, b and c"
+    assert formatting.listed(list("abcdefgh"), most=2) == "a, b and 6 more"
+    assert (
+        formatting.plural(1, "class", "classes") + formatting.plural(2, "class", "classes")
+        == "1 class2 classes"
+    )
+    assert formatting.moment(datetime(2026, 3, 1, 14, 5, tzinfo=UTC)) == "2026-03-01 14:05 UTC"

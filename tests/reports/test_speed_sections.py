@@ -13,13 +13,13 @@ from synthetic_runs import run_in, truth_of
 from synthetic_timings import MACHINE, SHARES, samples_of, timing_in
 
 from metrics.errors import InputError
-from reports.comparison import Comparison, Terms
+from reports.analysis.leaderboard import leaderboard
+from reports.analysis.report_data import Comparison, Terms
+from reports.analysis.speed import COMMAND, sentence, slower_and_no_better, speed_of
 from reports.html import write_report
-from reports.leaderboard import leaderboard
-from reports.results import RunFolder
-from reports.sections import latency, pareto, verdict
-from reports.speed import COMMAND, sentence, slower_and_no_better, speed_of
-from reports.timings import FILE
+from reports.records.run import RunFolder
+from reports.records.timing import FILE
+from reports.sections import latency, speed_accuracy, verdict
 
 TERMS = Terms(resamples=200)
 SKILLS = {"good": 0.9, "middling": 0.6, "poor": 0.3}
@@ -64,7 +64,7 @@ def table_of(section, slug):
 
 def test_where_nothing_was_timed_the_page_says_how_and_all_else_is_as_before(runs, no_drawing):
     comparison, speed = compared(runs)
-    assert pareto.section(comparison, speed) is None
+    assert speed_accuracy.section(comparison, speed) is None
     assert sentence(comparison, speed) == ""
     section = latency.section(comparison, speed)
     assert COMMAND in section.finding
@@ -73,7 +73,7 @@ def test_where_nothing_was_timed_the_page_says_how_and_all_else_is_as_before(run
     assert not {"p50, ms", "Memory"} & set(titles)
     frame = leaderboard([*runs.values()])
     assert frame[["latency_p50_ms", "images_per_second", "peak_memory_bytes", "timing"]].isna().all(axis=None)
-    assert len(latency.rows(comparison, speed)) == len(pareto.rows(comparison, speed)) == 0
+    assert len(latency.rows(comparison, speed)) == len(speed_accuracy.rows(comparison, speed)) == 0
 
 
 def test_one_round_says_nothing_of_others(runs):
@@ -85,9 +85,9 @@ def test_one_round_says_nothing_of_others(runs):
     assert "[" not in sentence(comparison, speed)
     # Much slower than the poor one, and yet not surely: there is no interval.
     assert slower_and_no_better(comparison, speed, 1) == []
-    rows, titles = table_of(pareto.section(comparison, speed), "pareto-table")
+    rows, titles = table_of(speed_accuracy.section(comparison, speed), "pareto-table")
     assert {row[titles.index("P(on front)")] for row in rows} == {"–"}
-    table = pareto.section(comparison, speed).tables[0]
+    table = speed_accuracy.section(comparison, speed).tables[0]
     assert {row.cells[titles.index("Median, ms")].note for row in table.rows} == {""}
 
 
@@ -129,7 +129,7 @@ def test_the_front_and_who_is_slower_and_no_better(runs, no_drawing):
     for name, ms in (("good", 40.0), ("middling", 60.0), ("poor", 10.0)):
         timing_in(runs[name], ms)
     comparison, speed = compared(runs)
-    section = pareto.section(comparison, speed)
+    section = speed_accuracy.section(comparison, speed)
     assert section.finding == (
         "good and poor are on the front of speed against AP; middling is slower than good and not surely better."
     )
@@ -140,7 +140,7 @@ def test_the_front_and_who_is_slower_and_no_better(runs, no_drawing):
         "on the front",
     ]
     assert [row[-2] for row in rows] == ["1.00", "0.00", "1.00"]
-    frame = pareto.rows(comparison, speed).set_index("model_id")
+    frame = speed_accuracy.rows(comparison, speed).set_index("model_id")
     assert frame["on_front"].tolist() == [True, False, True]
     assert frame.loc["middling", "slower_and_no_better_than"] == "good"
     ap = [float(np.mean(seeds)) for seeds in comparison.headline("ap")]
@@ -169,7 +169,7 @@ def test_without_resamples_the_front_is_shown_and_no_chance_is_claimed(runs, no_
     for name in SKILLS:
         timing_in(runs[name], 40.0)
     comparison = Comparison.of(list(runs.values()), terms=Terms(resamples=0))
-    section = pareto.section(comparison, speed_of(comparison))
+    section = speed_accuracy.section(comparison, speed_of(comparison))
     assert [row[4] for row in table_of(section, "pareto-table")[0]] == ["–"] * 3
     assert "P(on front) is" not in text_of(section)
 
@@ -185,10 +185,10 @@ def test_times_of_two_machines_are_never_on_one_figure_nor_in_one_ratio(runs, no
     assert [models for _, models in speed.machines] == [(0, 2), (1,)]
     assert speed.ratio(0, 1) is None
     assert "middling" not in sentence(comparison, speed)
-    section = pareto.section(comparison, speed)
+    section = speed_accuracy.section(comparison, speed)
     assert [figure.slug for figure in section.figures] == ["pareto", "pareto-2"]
     assert any("machines that differ" in warning for warning in section.warnings)
-    frame = pareto.rows(comparison, speed).set_index("model_id")
+    frame = speed_accuracy.rows(comparison, speed).set_index("model_id")
     assert frame.loc["middling", "hardware"] != frame.loc["good", "hardware"]
     assert frame.loc["middling", "on_front"]
     _, titles = table_of(verdict.section(comparison, speed), "leaderboard")
@@ -204,7 +204,7 @@ def test_an_invalid_timing_is_left_out_with_its_reason(runs, no_drawing):
     reason = "middling: its timing does not count: the machine slept for 5.0 s meanwhile."
     assert speed.left_out == (reason,)
     assert reason in latency.section(comparison, speed).warnings
-    section = pareto.section(comparison, speed)
+    section = speed_accuracy.section(comparison, speed)
     assert any("not shown: middling and poor" in warning for warning in section.warnings)
     rows, titles = table_of(verdict.section(comparison, speed), "leaderboard")
     at = titles.index("p50, ms")
@@ -220,7 +220,7 @@ def test_where_no_timing_counts_the_reasons_are_all_there_is(runs):
     section = latency.section(comparison, speed)
     assert section.finding.startswith("No timing counts")
     assert len(section.warnings) == 1
-    assert pareto.section(comparison, speed) is None
+    assert speed_accuracy.section(comparison, speed) is None
 
 
 def test_the_timing_of_another_run_is_not_taken(runs):

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics.errors import InputError
-from reports.studies import (
+from reports.records.study import (
     Ending,
     Finalist,
     Limit,

@@ -16,12 +16,12 @@ from pages import cells, every, parsed, part, words
 from synthetic_studies import SPACE, ended, study_of, trial, trials_of
 from test_page import HOSTILE
 
-from reports.comparison import Comparison
+from reports.analysis.optuna_study import optuna_study
+from reports.analysis.report_data import Comparison
 from reports.html import write_comparison
-from reports.optuna_study import optuna_study
+from reports.records.study import Setting, StudyFolder, save_study, write_study_page
 from reports.sections.study_space import front_of
 from reports.sections.tuning import where_text
-from reports.studies import Setting, StudyFolder, save_study, write_study_page
 
 LIMITED = {"limits": [{"name": "latency_ms", "bound": 30}]}
 TWO = {"goals": [{"text": "ap"}, {"text": "olrp", "higher": False}]}

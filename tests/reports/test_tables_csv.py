@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.csv import guarded, to_csv
-from reports.leaderboard import METRICS_COLUMNS, leaderboard, write_tables
+from reports.analysis.leaderboard import METRICS_COLUMNS, leaderboard, write_tables
+from reports.records.csv import guarded, to_csv
 
 
 @given(st.lists(st.floats(allow_infinity=False), min_size=1, max_size=5))

@@ -14,9 +14,16 @@ from synthetic_runs import run_in, truth_of
 from synthetic_timings import MACHINE, samples_of, timing_in
 
 from metrics.errors import InputError
-from reports.order_statistics import quantile
-from reports.timing_statistics import Blocks, batch_run, interval, rate_replicates, replicates, stage_times
-from reports.timings import FILE, SAMPLES, Machine, Timing, load_samples, load_timing, save_timing
+from reports.analysis.order_statistics import quantile
+from reports.analysis.timing_statistics import (
+    Blocks,
+    batch_run,
+    interval,
+    rate_replicates,
+    replicates,
+    stage_times,
+)
+from reports.records.timing import FILE, SAMPLES, Machine, Timing, load_samples, load_timing, save_timing
 
 
 @pytest.fixture(scope="module")

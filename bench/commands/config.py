@@ -1,0 +1,54 @@
+"""``bench config``: all settings of a run, and where each comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bench.commands import options
+
+NAME = "config"
+EXAMPLES = """Examples:
+
+python -m bench config --variant ssd
+
+python -m bench config --variant ssd --set nms.iou=0.4 > mine.toml
+"""
+
+
+def command(
+    variant: options.Variants = None,
+    data: options.Data = None,
+    format: options.Format = None,
+    preset: options.Preset = None,
+    config: options.ConfigFile = None,
+    set_: options.Sets = None,
+    strict: options.Strict = False,
+    debug: options.Debug = False,
+) -> None:
+    """Print all settings of a run as a TOML file, with where each value comes from.
+
+    Sources, each above those before it: the program, the data set, the variant, the preset, the file, the command.
+    """
+    names = options.chosen_variants(variant, preset, config)
+    sources: dict[str, Any] = {
+        "data": data,
+        "preset": preset,
+        "file": config,
+        "sets": set_ or [],
+        "options": {"data.format": format} if format is not None else {},
+        "variants": names,
+    }
+    show(names, sources)
+
+
+def show(names: Sequence[str], sources: dict[str, Any]) -> None:
+    """Print the settings of each variant."""
+    from bench.runs.run import open_configured
+    from bench.settings.config import resolve_entry
+
+    dataset = open_configured(resolve_entry(names[0], **sources))
+    texts = [
+        resolve_entry(name, **sources, data_defaults=dataset.defaults).toml(origins=True) for name in names
+    ]
+    print("\n\n".join(texts), end="")

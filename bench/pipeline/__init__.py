@@ -1,0 +1,1 @@
+"""From images to detections: loading, augmentation, prediction and stored candidates."""

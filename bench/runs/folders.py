@@ -1,0 +1,120 @@
+"""Folders of runs: named by their cause, worked on by one process at a time, whole or absent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from metrics.errors import MachineError
+from reports.records.run import RunFolder
+
+
+class Busy(MachineError):
+    """Another process works on this run."""
+
+
+def slug(text: str) -> str:
+    """`text` as part of a file's name: small letters, digits, ``.`` and ``_``; with a digest where it lost something."""
+    plain = re.sub(r"[^a-z0-9._]+", "-", text.lower()).strip("-.")[:40].rstrip("-.")
+    if plain == text != "":
+        return plain
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    return f"{plain}-{digest}" if plain else digest
+
+
+def digest(cause: Any) -> str:
+    """Ten hex digits that say what a result comes from; `cause` is plain nested values."""
+    return hashlib.sha256(json.dumps(cause, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a whole run is in `folder`."""
+    return (folder / RunFolder.RESULT).is_file()
+
+
+def partial_of(folder: Path) -> Path:
+    """Where the run that will be `folder` is worked on."""
+    return folder.with_name(f"{folder.name}.partial")
+
+
+def remove(folder: Path) -> None:
+    """Remove a run, done or begun."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(partial_of(folder), ignore_errors=True)
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """Work on a run: the block gets a folder beside `folder`, which takes its name when the block is done.
+
+    What a block that failed has left is there for the next one. A folder of that name without a result is replaced.
+
+    Raises:
+        MachineError: the folder cannot be written to.
+        Busy: another process works on this run.
+    """
+    partial = partial_of(folder)
+    _make(partial)
+    with _alone(partial):
+        yield partial
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.replace(partial, folder)
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Refuse before the work what could not be written after it.
+
+    Args:
+        folder: where it would be written.
+        needed: bytes.
+
+    Raises:
+        MachineError: there is less.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise MachineError(
+            f"{folder.parent}: {free / 1e6:.0f} MB free, and this run needs about {needed / 1e6:.0f}; "
+            "free some space or choose another folder with --out"
+        )
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".probe"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise MachineError(
+            f"{folder.parent}: cannot be written to ({error.strerror}); choose another folder with --out"
+        ) from None
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    lock = folder / ".lock"
+    try:
+        import fcntl
+    except ImportError:  # Windows: two processes of one cause are not kept apart
+        yield
+        return
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Busy(
+                f"{folder}: another process is working on this run; wait for it, or give this one another --out"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+        lock.unlink(missing_ok=True)

@@ -1,0 +1,407 @@
+"""One run, from settings to a folder: train, predict, evaluate, and leave the result with its cause."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from bench.process import distributed
+from bench.settings import toml
+from bench.training.checkpoint import save_weights
+from bench.settings.config import EntryConfig, RunConfig, entry, own_settings
+from bench.settings.values import with_nones
+from bench.data.opening import find_format, open_dataset
+from bench.data.types import DATASETS, Dataset, Split
+from bench.runs.folders import digest, is_done, partial_of, remove, require_space, slug, whole
+from bench.process.log import Log, remembered_warnings
+from bench.pipeline.predict import predict
+from bench.process.progress import Progress
+from bench.runs.provenance import (
+    environment,
+    package_versions,
+    settings_by_content,
+    settings_without_place,
+)
+from bench.settings.sections import EvaluateConfig
+from bench.process.interrupts import StopRequest
+from bench.training.loop import TrainingResult, pick_device, seed_batch, train
+from bench.pipeline.inference import wrapped
+from detectors.external.registry import predictor_names, reference
+from detectors.registry import VARIANTS
+from detectors.types import Predictor
+from detectors.weights import load_weights
+from metrics.errors import InputError
+from metrics.evaluate import evaluate
+from metrics.matching import MatchRule
+from metrics.tables import DetectionTable
+from reports.records.atomic_files import write_whole
+from reports.html import write_report
+from reports.records.run import SCHEMA_VERSION, Budget, DataFacts, RunFolder, RunResult, save_result
+
+_WITHOUT_EFFECT = ("workers", "train.log_every", "train.checkpoint_minutes", "train.keep_checkpoint")
+"""Settings that change no number of a result."""
+
+_WITHOUT_EFFECT_ON_REFERENCES = ("evaluate.batch", "evaluate.save_candidates", "evaluate.candidates")
+
+_SPARE_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What surrounds a run and changes no number of it.
+
+    Attributes:
+        progress: where to show how far it is.
+        stop: where to look whether somebody wants it to stop.
+        fresh: begin anew, and remove what an earlier run of the same cause left.
+        command: what was typed.
+        show_paths: leave absolute paths in the result, which may hold a user's name.
+        page: write ``report.html`` of this run alone.
+    """
+
+    progress: Progress = field(default_factory=Progress)
+    stop: StopRequest = field(default_factory=StopRequest)
+    fresh: bool = False
+    command: str = ""
+    show_paths: bool = False
+    page: bool = True
+
+
+def run(
+    config: EntryConfig,
+    out: str | Path = "runs",
+    dataset: Dataset | None = None,
+    circumstances: Circumstances | None = None,
+) -> RunFolder:
+    """Do a run, go on with one that was broken off, or find that it is done.
+
+    A predictor that was trained elsewhere only predicts: its folder holds no weights and no history.
+
+    The folder's name ends in a digest of the run's cause: settings that change numbers, bytes of data and weights,
+    versions of the result. While the run lasts the name ends in ``.partial``.
+
+    Args:
+        config: all settings.
+        out: the folder of run folders.
+        dataset: that of `config`, where it is open already.
+        circumstances: what changes no number.
+
+    Raises:
+        InputError: something given cannot be used.
+        MachineError: the disk, the device or the memory does not suffice, or another process has this run in hand.
+        LossNotFinite: training diverged.
+        Stopped: a signal asked for it; the same call goes on from there.
+    """
+    around = circumstances or Circumstances()
+    distributed.join(cpu=pick_device(config.device).type == "cpu")
+    dataset = dataset or open_configured(config)
+    out = Path(out)
+    folder = out / run_name(config, dataset)
+    if around.fresh and distributed.leads():
+        remove(folder)
+    distributed.wait()
+    if is_done(folder):
+        around.progress.say(f"{folder.name}: already done, reused")
+        return RunFolder.open(folder)
+    place = whole(folder) if distributed.leads() else nullcontext(partial_of(folder))
+    with place as partial, remembered_warnings() as told:
+        _Work(config, dataset, partial, folder.name, around, told).run()
+    distributed.wait()
+    return RunFolder.open(folder)
+
+
+def open_configured(config: EntryConfig) -> Dataset:
+    """The data set that a configuration names."""
+    return open_dataset(config.data.path, config.data.format, **config.data_options)
+
+
+def run_name(config: EntryConfig, dataset: Dataset) -> str:
+    """``<variant>-<data>-<seed>-<digest of the cause>``: the same cause has the same name on every machine.
+
+    A predictor that was trained elsewhere has no seed; its version is part of the cause.
+    """
+    tree = config.tree()
+    del tree["data"]  # its fingerprint says all
+    if not any(tree.get("tuned", {}).values()):
+        tree.pop("tuned", None)
+    for path in _WITHOUT_EFFECT if isinstance(config, RunConfig) else _WITHOUT_EFFECT_ON_REFERENCES:
+        *sections, last = path.split(".")
+        section: Any = tree
+        for part in sections:
+            section = section[part]
+        del section[last]
+    cause = {
+        "schema": SCHEMA_VERSION,
+        "version": package_versions().get("detbench"),
+        "data": dataset.fingerprint,
+        "settings": settings_by_content(tree),
+    }
+    name = f"{slug(config.variant)}-{slug(dataset.name)}"
+    if isinstance(config, RunConfig):
+        return f"{name}-{config.seed}-{digest(cause)}"
+    return f"{name}-{digest(cause | {'source': entry(config.variant).source})}"
+
+
+def build_detector(config: RunConfig, classes: int) -> nn.Module:
+    """The variant's network for so many classes, its random weights decided by the seed."""
+    seed_batch(config.seed, 0, 0, 2**31)  # a stream that no batch uses
+    return VARIANTS[config.variant].build(config.detector, classes)
+
+
+def predictor_of(run: RunFolder) -> Predictor:
+    """The predictor whose detections a finished run holds, as it was after training, on the CPU, in evaluation mode.
+
+    Of a run that was trained here nothing but the folder is needed: neither the data set nor the weights that training
+    began with. A predictor that was trained elsewhere is made anew from its settings, and its own weights must be
+    where they were.
+
+    Raises:
+        InputError: the run holds no weights (its detections were made elsewhere), or they are not its variant's.
+    """
+    name, file = run.result.variant, run.path / "weights.safetensors"
+    looks = EvaluateConfig.model_validate(run.result.config.get("evaluate", {}))
+    if file.is_file():
+        known = VARIANTS[name]
+        detector = known.build(
+            own_settings(_as_built(run.result.config), known.config), run.result.data.classes
+        )
+        load_weights(detector, file)
+        return wrapped(cast(Predictor, detector.eval()), looks)
+    if name in predictor_names():
+        theirs = reference(name)
+        settings = own_settings(toml.read(run.path / "config.toml"), theirs.config)
+        return wrapped(theirs.build(settings, run.truth.catalog.classes), looks)
+    raise InputError(
+        f"{run.path}: holds no {file.name}, so nothing can be predicted anew; give the folder of a run "
+        "that was trained here"
+    )
+
+
+def evaluated_split(run: RunFolder) -> Split:
+    """The images that a finished run was evaluated on, and their truth.
+
+    Raises:
+        InputError: they cannot be found, or they or their truth have changed since, or the run's detections were made
+            elsewhere.
+    """
+    settings = run.path / "config.toml"
+    if not settings.is_file():
+        raise InputError(
+            f"{run.path}: holds no {settings.name}: its detections were made elsewhere, so where its images are is not "
+            "known; give the folder of a run that was made here"
+        )
+    data = dict(toml.read(settings)["data"])
+    path, format = data.pop("path"), data.pop("format")
+    options = with_nones(data, DATASETS[find_format(path, format)].options.model_fields)
+    split = open_dataset(path, format, **options).splits[run.result.data.split]
+    if split.truth.fingerprint != run.result.data.fingerprint:
+        raise InputError(
+            f"{run.path}: its {run.result.data.split} images have changed since the run "
+            f"({split.truth.fingerprint[:10]} now, {run.result.data.fingerprint[:10]} then); run again"
+        )
+    return split
+
+
+def images_of(split: Split) -> Callable[[Any], NDArray[np.uint8]]:
+    """From an image's id to its pixels, (H, W, 3) uint8 RGB."""
+    places = {image_id: index for index, image_id in enumerate(split.truth.catalog.image_ids)}
+    return lambda image_id: split.load(places[image_id])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Done:
+    """What there is to evaluate and to save. `training` is None of a predictor that was trained elsewhere."""
+
+    predictor: Predictor
+    found: DetectionTable
+    training: TrainingResult | None = None
+
+
+class _Work:
+    def __init__(
+        self,
+        config: EntryConfig,
+        dataset: Dataset,
+        folder: Path,
+        name: str,
+        around: Circumstances,
+        told: Sequence[str],
+    ) -> None:
+        self.config = config
+        self.dataset = dataset
+        self.folder = folder
+        self.name = name
+        self.around = around
+        self.told = told
+        self.log = Log(folder / "log.jsonl" if distributed.leads() else None)
+        self.device = pick_device(config.device)
+        self.started = datetime.now(UTC)
+        self.began = time.monotonic()
+
+    def run(self) -> None:
+        _set_up_torch(self.config)
+        if distributed.leads():
+            write_whole(self.folder / "config.toml", self.config.toml())
+        self.log.write("started", name=self.name, device=str(self.device))
+        splits = self._splits()
+        if isinstance(self.config, RunConfig):
+            done = self._train(self.config, splits)
+        else:
+            done = self._enter(splits[self.config.evaluate.split])
+        if distributed.leads():
+            self._finish(done, splits[self.config.evaluate.split])
+
+    def _train(self, config: RunConfig, splits: Mapping[str, Split]) -> _Done:
+        detector = build_detector(config, len(self.dataset.classes))
+        if distributed.leads():
+            self._require_space(detector)
+        trained = train(
+            detector,
+            splits["train"],
+            splits["val"],
+            config,
+            self.folder / "checkpoint",
+            progress=self.around.progress,
+            log=self.log,
+            stop=self.around.stop,
+        )
+        found = predict(
+            wrapped(cast(Predictor, detector), config.evaluate),
+            splits[config.evaluate.split],
+            config.image,
+            batch=config.evaluate.batch,
+            workers=config.workers,
+            device=self.device,
+            candidates=self.folder / "candidates.parquet" if config.evaluate.save_candidates else None,
+            candidates_per_image=config.evaluate.candidates,
+            progress=self.around.progress,
+        )
+        return _Done(cast(Predictor, detector), found, trained)
+
+    def _enter(self, split: Split) -> _Done:
+        """A predictor that was trained elsewhere: its own preparation of images is part of it, so it gets them whole."""
+        predictor = reference(self.config.variant).build(self.config.own, self.dataset.classes)
+        if isinstance(predictor, nn.Module):
+            predictor.to(self.device)
+        looking = wrapped(predictor, self.config.evaluate)
+        found = predict(looking, split, None, device=self.device, progress=self.around.progress)
+        return _Done(predictor, found)
+
+    def _splits(self) -> dict[str, Split]:
+        """All splits; a data set that is drawn is drawn here."""
+        with self.around.progress.stage(f"data {self.dataset.name}", len(self.dataset.splits)) as stage:
+            splits = {}
+            for name in self.dataset.splits:
+                splits[name] = self.dataset.splits[name]
+                stage.advance()
+        return splits
+
+    def _finish(self, done: _Done, split: Split) -> None:
+        with self.around.progress.stage("evaluating", 1) as stage:
+            settings = self.config.evaluate
+            rule = MatchRule(max_dets=settings.max_dets)
+            headline = evaluate(split.truth, done.found, measures=settings.measures, rule=rule).headline
+            stage.advance(ap=headline["ap"])
+        history = None
+        if done.training is not None:
+            save_weights(self.folder / "weights.safetensors", cast(nn.Module, done.predictor))
+            history = pd.DataFrame(done.training.history) if done.training.history else None
+        result = self._result(done, split, headline)
+        saved = save_result(self.folder, result, split.truth, done.found, history)
+        if self.around.page:
+            with self.around.progress.stage("report", 1) as stage:
+                write_report([saved], self.folder, images_of(split), show_paths=self.around.show_paths)
+                stage.advance()
+        if isinstance(self.config, RunConfig) and not self.config.train.keep_checkpoint:
+            shutil.rmtree(self.folder / "checkpoint", ignore_errors=True)
+        self.log.write("finished", **headline)
+
+    def _result(self, done: _Done, split: Split, headline: dict[str, float]) -> RunResult:
+        config, dataset = self.config, self.dataset
+        tree = config.tree()
+        source = entry(config.variant).source
+        trained_here = isinstance(config, RunConfig)
+        return RunResult(
+            name=self.name,
+            variant=config.variant,
+            variant_source=source if trained_here else f"{source}; not trained here".removeprefix("; "),
+            data=DataFacts(
+                name=dataset.name,
+                format=dataset.format,
+                split=split.name,
+                fingerprint=split.truth.fingerprint,
+                images=len(split),
+                objects=len(split.truth),
+                classes=len(dataset.classes),
+                notes=tuple(dict.fromkeys([*dataset.notes, *(done.training.notes if done.training else ())])),
+            ),
+            seed=config.seed if isinstance(config, RunConfig) else None,
+            config=tree if self.around.show_paths else settings_without_place(tree),
+            budget=self._budget(done),
+            headline=dict(headline),
+            environment=environment(str(self.device)),
+            command=self.around.command,
+            warnings=tuple(self.told),
+            started=self.started,
+            finished=datetime.now(UTC),
+        )
+
+    def _budget(self, done: _Done) -> Budget:
+        """Of a predictor that was trained elsewhere only its size and the time it took here are known."""
+        parameters = None
+        if isinstance(done.predictor, nn.Module):
+            parameters = sum(parameter.numel() for parameter in done.predictor.parameters())
+        seconds = time.monotonic() - self.began
+        if not isinstance(self.config, RunConfig) or done.training is None:
+            return Budget(total_seconds=round(seconds, 3), parameters=parameters)
+        earlier = max(done.training.seconds - seconds, 0.0)
+        return Budget(
+            epochs=self.config.train.epochs,
+            images_seen=done.training.images_seen,
+            train_seconds=round(done.training.seconds, 3),
+            total_seconds=round(seconds + earlier, 3),
+            parameters=parameters,
+            trials=self.config.tuned.trials,
+        )
+
+    def _require_space(self, detector: nn.Module) -> None:
+        weights = sum(parameter.numel() * parameter.element_size() for parameter in detector.parameters())
+        # Two states (the old stays until the new is written) of weights, average and two moments; best; final.
+        require_space(self.folder, (2 * 4 + 2) * weights + _SPARE_BYTES)
+
+
+def _as_built(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a network that is to be filled with its own weights: files that training began with are not read."""
+    return {
+        name: None
+        if name == "weights" and isinstance(value, str)
+        else _as_built(value)
+        if isinstance(value, Mapping)
+        else value
+        for name, value in settings.items()
+    }
+
+
+def _set_up_torch(config: EntryConfig) -> None:
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    deterministic = isinstance(config, RunConfig) and config.deterministic
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    torch.backends.cudnn.deterministic = deterministic
+    # Seeking the fastest convolution pays where all images have one size.
+    torch.backends.cudnn.benchmark = isinstance(config, RunConfig) and not deterministic

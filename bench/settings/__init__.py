@@ -1,0 +1,1 @@
+"""Settings of a run: schema, sources (TOML, command line, presets) and errors."""

@@ -1,0 +1,151 @@
+"""Settings as text: TOML files, `name=value` from the command line, and the same written back."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import Any
+
+from metrics.errors import InputError
+
+Tree = dict[str, Any]
+"""Settings as nested dicts: ``{"nms": {"iou": 0.5}}``."""
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_WORDS = {"true": True, "false": False, "none": None, "null": None}
+
+
+def read(path: Path) -> Tree:
+    """The settings in a TOML file.
+
+    Raises:
+        InputError: the file is absent, unreadable, not UTF-8 or not TOML; the text has the place.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: a folder; a TOML file was expected") from None
+    except PermissionError:
+        raise InputError(f"{path}: may not be read by this user") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not TOML: {error}") from None
+
+
+def parse_set(text: str) -> tuple[tuple[str, ...], Any, str]:
+    """Path, value and the value's own text of one ``a.b=value``, as `--set` takes it.
+
+    The value is TOML (numbers, booleans, lists, quoted text); beyond TOML ``.5`` and ``5.`` are numbers,
+    ``none`` is no value, and what is none of these is text: ``backbone.name=resnet18`` needs no quotes.
+
+    Raises:
+        InputError: no ``=``, an empty path or an empty value.
+    """
+    name, equals, value = text.partition("=")
+    path = tuple(part.strip() for part in name.split("."))
+    if not equals:
+        raise InputError(f"--set {text}: expected name=value, for example --set train.epochs=5")
+    if not all(path):
+        raise InputError(f"--set {text}: expected a dotted name before '=', for example train.epochs")
+    if not value.strip():
+        raise InputError(f'{name.strip()}: empty value; write {name.strip()}="" for an empty text')
+    return path, parse_value(value.strip()), value.strip()
+
+
+def parse_value(text: str) -> Any:
+    """The value that `text` stands for; see `parse_set`."""
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    try:
+        value = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return _beyond_toml(text)
+    if set(value) != {"value"} or isinstance(value["value"], (date, datetime, time)):
+        return text
+    return value["value"]
+
+
+def _beyond_toml(text: str) -> Any:
+    if text.startswith("[") and text.endswith("]"):
+        return [parse_value(part.strip()) for part in text[1:-1].split(",") if part.strip()]
+    try:
+        return float(text) if any(c.isdigit() for c in text) and "_" not in text else text
+    except ValueError:
+        return text
+
+
+def nest(path: Sequence[str], value: Any) -> Tree:
+    """``nest(("a", "b"), 1)`` is ``{"a": {"b": 1}}``."""
+    for part in reversed(path):
+        value = {part: value}
+    tree: Tree = value
+    return tree
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tree:
+    """Both trees in one; where both set a leaf, that of `above`."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted path and value of every leaf; an empty section is a leaf."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def write(tree: Mapping[str, Any], remarks: Mapping[str, str] | None = None) -> str:
+    """The tree as TOML, plain values first, then each section under its dotted name.
+
+    TOML has no null: None is written as ``"none"``, which `bench.settings.config` reads back as None.
+
+    Args:
+        tree: values are None, bool, int, float, str, or lists and mappings of these.
+        remarks: a comment to be put behind a leaf, by its dotted path.
+    """
+    return "\n".join(_section(tree, (), remarks or {})).strip() + "\n"
+
+
+def _section(tree: Mapping[str, Any], path: tuple[str, ...], remarks: Mapping[str, str]) -> Iterator[str]:
+    plain = {key: value for key, value in tree.items() if not isinstance(value, Mapping) or not value}
+    if path and plain:
+        yield ""
+        yield f"[{'.'.join(_key(part) for part in path)}]"
+    for key, value in plain.items():
+        remark = remarks.get(".".join((*path, key)))
+        yield f"{_key(key)} = {_value(value)}" + (f"  # {remark}" if remark else "")
+    for key, value in tree.items():
+        if key not in plain:
+            yield from _section(value, (*path, key), remarks)
+
+
+def _key(key: str) -> str:
+    return key if _BARE_KEY.fullmatch(key) else _value(key)
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return '"none"'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, str):
+        # JSON's escapes are TOML's, but for DEL, which only TOML wants escaped.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items()) + "}"
+    return "[" + ", ".join(_value(item) for item in value) + "]"

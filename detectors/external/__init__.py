@@ -1,0 +1,1 @@
+"""External models: detectors that were not trained here, as predictors."""

@@ -1,0 +1,1 @@
+"""The ground floor of compiled code: the kernel cache, threads, sorting and JSON scanning."""

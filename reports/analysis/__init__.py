@@ -1,0 +1,1 @@
+"""From records to the tables that sections show."""

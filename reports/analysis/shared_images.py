@@ -1,0 +1,61 @@
+"""Runs that were measured on different images, cut to those that they share: only where that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from metrics.compare.runs import common_images, found_on
+from metrics.evaluate import evaluate
+from metrics.tables import AnnotationTable, DetectionTable
+from reports.elements import formatting
+from reports.records.run import RunFolder, RunResult
+
+
+class CutRun(RunFolder):
+    """A run on a part of its images; the folder is left as it is.
+
+    Args:
+        run: the whole run.
+        truth: the part's objects.
+        found: what the run found in the part.
+    """
+
+    def __init__(self, run: RunFolder, truth: AnnotationTable, found: DetectionTable) -> None:
+        data = run.result.data.model_copy(
+            update={
+                "fingerprint": truth.fingerprint,
+                "images": len(truth.catalog.image_ids),
+                "objects": len(truth),
+                "classes": len(truth.catalog.classes),
+            }
+        )
+        headline = dict(evaluate(truth, found).headline)
+        result: RunResult = run.result.model_copy(update={"data": data, "headline": headline})
+        super().__init__(run.path, result)
+        self.truth, self.found = truth, found
+
+
+def on_shared_images(runs: Sequence[RunFolder]) -> tuple[list[RunFolder], tuple[str, ...]]:
+    """The runs on the images whose truth all of them share, and what was left out; nothing where all is shared.
+
+    Args:
+        runs: of the same classes.
+
+    Raises:
+        InputError: no image in common, or different classes.
+    """
+    kept = common_images([(run.result.name, run.truth) for run in runs])
+    counts = [len(run.truth.catalog.image_ids) for run in runs]
+    if not any(count > len(kept) for count in counts):
+        return list(runs), ()
+    truth = runs[0].truth.select(kept)
+    cut: list[RunFolder] = [CutRun(run, truth, found_on(truth, run.found)) for run in runs]
+    left = [
+        f"{count - len(kept):,} of {count:,} of {run.result.name}"
+        for run, count in zip(runs, counts, strict=True)
+        if count > len(kept)
+    ]
+    images = formatting.plural(len(kept), "image")
+    return cut, (
+        f"Compared is only on the {images} whose truth all runs share. Left out: {formatting.listed(left, 12)}.",
+    )

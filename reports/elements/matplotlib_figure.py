@@ -1,0 +1,287 @@
+"""From a drawing in matplotlib to a figure: inline for the page, in its colours; SVG and PNG for a paper."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Canvas
+from numpy.typing import NDArray
+
+from reports.elements.page import Figure
+from reports.elements.palette import DASHES, LIGHT, LIGHT_PAGE, mark
+
+WIDTH = 380.0
+"""Width of a figure in pixels of the page; narrow enough to be read on a telephone."""
+
+
+INK, MUTED, RULE, PAPER = (LIGHT_PAGE[name] for name in ("ink", "muted", "rule", "paper"))
+"""Text and axes; ticks and notes; grid; what lies behind."""
+
+# A drawing is made once, in print's colours, and these are what the page has in their place. Nobody may draw with a
+# colour that is not among them: it would stay as it is when the page turns dark.
+_VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", RULE: "var(--rule)", PAPER: "var(--paper)"} | {
+    colour: f"var(--s{at})" for at, colour in enumerate(LIGHT)
+}
+
+_SETTINGS: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # a class may be called $x$
+    "font.family": ["DejaVu Sans"],
+    "font.size": 11.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 12.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 11.5,
+    "xtick.labelsize": 11.0,
+    "ytick.labelsize": 11.0,
+    "legend.fontsize": 11.0,
+    "legend.frameon": False,
+    "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "path.simplify": False,
+    "figure.dpi": 72.0,
+}
+
+Draw = Callable[[Canvas], None]
+"""Draws on an empty canvas, with the colours of this module."""
+
+
+def figure(slug: str, title: str, finding: str, height: float, draw: Draw, width: float = WIDTH) -> Figure:
+    """Draw for the page, for a paper and in pixels; the same drawing gives the same bytes.
+
+    An artist whose gid is ``series-<n>`` belongs to model n: on the page it is hidden with it. One whose gid is
+    `hook` of a name can be found by the page's script.
+
+    Args:
+        slug: unique on the page; part of every id within the drawing.
+        title: what the figure shows.
+        finding: what is to be seen in it.
+        height: in pixels of the page.
+        draw: given an empty canvas.
+        width: in pixels of the page.
+    """
+    raw, png = _drawn(slug, width, height, draw)
+    return Figure(
+        slug, title, finding, _inline(raw, f"fig-{slug}", title, finding), _standalone(raw), png, finding
+    )
+
+
+def adopted(
+    slug: str, title: str, finding: str, height: float, make: Callable[[], Canvas], width: float = WIDTH
+) -> Figure:
+    """Like `figure`, for a drawing that a library makes on a canvas of its own.
+
+    Args:
+        slug: unique on the page; part of every id within the drawing.
+        title: what the figure shows.
+        finding: what is to be seen in it.
+        height: in pixels of the page.
+        make: gives the canvas, brought into the colours of this module; called with its settings in force.
+        width: in pixels of the page.
+    """
+    raw, png = _drawn_elsewhere(slug, width, height, make)
+    return Figure(
+        slug, title, finding, _inline(raw, f"fig-{slug}", title, finding), _standalone(raw), png, finding
+    )
+
+
+def axes(canvas: Canvas, rows: int = 1, columns: int = 1) -> list[Axes]:
+    """Empty axes in the page's colours, with a light grid, row by row."""
+    made: list[Axes] = []
+    for at in range(rows * columns):
+        ax = canvas.add_subplot(rows, columns, at + 1)
+        ax.set_facecolor("none")
+        ax.tick_params(which="both", colors=MUTED, labelcolor=INK, length=3)
+        for spine in ax.spines.values():
+            spine.set_color(MUTED)
+        ax.xaxis.label.set_color(INK)
+        ax.yaxis.label.set_color(INK)
+        ax.title.set_color(INK)
+        ax.grid(True, color=RULE, linewidth=0.8)
+        made.append(ax)
+    return made
+
+
+def legend(ax: Axes, **where: Any) -> None:
+    """A legend of the labelled artists, in ink; nothing where none has a label."""
+    handles, labels = ax.get_legend_handles_labels()
+    if handles:
+        ax.legend(handles, labels, labelcolor=INK, **where)
+
+
+def shade(
+    ax: Axes, number: int, x: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
+) -> None:
+    """A light band between two curves in the colour of the model of that number; where either is NaN, none."""
+    known = np.isfinite(low) & np.isfinite(high)
+    if known.any():
+        ax.fill_between(
+            x, low, high, where=known, color=colour(number), alpha=0.16, linewidth=0, gid=f"series-{number}"
+        )  # fmt: skip
+
+
+def hook(name: str) -> str:
+    """The gid of an artist that the page's script moves; found there by ``data-hook``."""
+    return f"hook-{name}"
+
+
+def dashes(number: int) -> str | tuple[float, tuple[float, ...]]:
+    """Matplotlib's line style for the model of that number."""
+    pattern = mark(number).dash
+    assert pattern in DASHES
+    return (0, tuple(float(step) / 2 for step in pattern.split())) if pattern else "-"
+
+
+def colour(number: int) -> str:
+    """The colour of the model of that number."""
+    return LIGHT[mark(number).colour]
+
+
+def _drawn(slug: str, width: float, height: float, draw: Draw) -> tuple[str, bytes]:
+    """SVG and PNG of one drawing."""
+    with _settings(slug):
+        canvas = Canvas(figsize=(width / 72, height / 72), layout="constrained", facecolor="none")
+        FigureCanvasAgg(canvas)
+        draw(canvas)
+        return _both(canvas)
+
+
+def _drawn_elsewhere(slug: str, width: float, height: float, make: Callable[[], Canvas]) -> tuple[str, bytes]:
+    """SVG and PNG of what `make` gives."""
+    with _settings(slug):
+        canvas = make()
+        canvas.set_size_inches(width / 72, height / 72)
+        canvas.set_facecolor("none")
+        return _both(canvas)
+
+
+def _both(canvas: Canvas) -> tuple[str, bytes]:
+    canvas.draw_without_rendering()
+    canvas.set_layout_engine("none")  # once for both files
+    return _svg(canvas), _png(canvas)
+
+
+def _svg(canvas: Canvas) -> str:
+    buffer = io.StringIO()
+    canvas.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    return buffer.getvalue()
+
+
+def _png(canvas: Canvas) -> bytes:
+    buffer = io.BytesIO()
+    canvas.savefig(buffer, format="png", dpi=200, facecolor=PAPER, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+@contextmanager
+def _settings(slug: str) -> Iterator[None]:
+    """Matplotlib's settings for one drawing, whatever the user's own; no word on glyphs that a browser will have."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", matplotlib.MatplotlibDeprecationWarning)
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        defaults: dict[Any, Any] = dict(matplotlib.rcParamsDefault.items())
+        del defaults["backend"]
+        with matplotlib.rc_context({**defaults, **_SETTINGS, "svg.hashsalt": f"detbench-{slug}"}):
+            yield
+
+
+_SVG = "{http://www.w3.org/2000/svg}"
+_LINK = "{http://www.w3.org/1999/xlink}href"
+_REFERENCE = re.compile(r"url\(#([^)]+)\)")
+_LONG = re.compile(r"-?\d+\.\d{3,}(?:e-?\d+)?")
+
+
+def _inline(raw: str, slug: str, title: str, finding: str) -> Markup:
+    """The drawing as an element of a page: named, its ids its own, its colours the style sheet's."""
+    root = _tree(raw, _VARIABLES, "var(--sans)")
+    for element in root.iter():
+        _own_ids(element, slug)
+        if _LINK in element.attrib:
+            element.attrib["href"] = element.attrib.pop(_LINK)
+    _drop(root, "style")  # it would hold for the whole page; the page's own says the same
+    box = root.attrib["viewBox"]
+    width = float(box.split()[2])
+    root.attrib.clear()
+    root.attrib.update(
+        {
+            "viewBox": box,
+            "role": "img",
+            "aria-labelledby": f"{slug}-title {slug}-desc",
+            "style": f"--w:{width:g}px",
+        }
+    )
+    for at, (tag, text) in enumerate((("title", title), ("desc", finding))):
+        named = ElementTree.Element(tag, {"id": f"{slug}-{tag}"})
+        named.text = text
+        root.insert(at, named)
+    # Markup because it was serialised from a tree, in which every text is text.
+    return Markup(ElementTree.tostring(root, encoding="unicode", short_empty_elements=False))
+
+
+def _standalone(raw: str) -> str:
+    """The drawing as a file for a paper, in print's colours."""
+    root = _tree(raw, {}, "'DejaVu Sans', sans-serif")
+    root.attrib["xmlns"] = "http://www.w3.org/2000/svg"
+    root.attrib["xmlns:xlink"] = "http://www.w3.org/1999/xlink"
+    for element in root.iter():
+        if _LINK in element.attrib:
+            element.attrib["xlink:href"] = element.attrib.pop(_LINK)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _tree(raw: str, colours: Mapping[str, str], font: str) -> ElementTree.Element:
+    """Matplotlib's SVG without namespaces, metadata and needless digits, in other colours."""
+    root = ElementTree.fromstring(raw)  # our own drawing, just made: no foreign XML is read here
+    _drop(root, f"{_SVG}metadata")
+    for element in root.iter():
+        element.tag = element.tag.removeprefix(_SVG)
+        element.tail = None
+        if element.tag not in ("text", "style"):
+            element.text = None
+        for key, value in element.attrib.items():
+            if key == "style":
+                value = re.sub(r"#[0-9a-f]{6}\b", lambda given: colours.get(given[0], given[0]), value)
+                value = value.replace("'DejaVu Sans'", font)
+            elif key in ("d", "x", "y", "width", "height", "transform", "points", "viewBox"):
+                value = _LONG.sub(lambda number: f"{float(number[0]):.2f}", value).strip()
+                value = re.sub(r"\s{2,}", " ", value)
+            element.attrib[key] = value
+        if element.attrib.get("transform", "").startswith("rotate(-0 "):
+            del element.attrib["transform"]
+    return root
+
+
+def _drop(root: ElementTree.Element, tag: str) -> None:
+    for parent in list(root.iter()):
+        for child in parent.findall(tag):
+            parent.remove(child)
+
+
+def _own_ids(element: ElementTree.Element, slug: str) -> None:
+    """Ids and references get the figure's name before them; a model's artists get a hook; other groups need none."""
+    name = element.attrib.pop("id", None)
+    series = re.fullmatch(r"series-(\d+)(?:-.*)?", name or "")
+    if series:
+        element.attrib["data-series"] = series[1]
+    elif name is not None and name.startswith("hook-"):
+        element.attrib["data-hook"] = name.removeprefix("hook-")
+    elif name is not None and element.tag not in ("g", "text"):
+        element.attrib["id"] = f"{slug}-{name}"
+    for key, value in element.attrib.items():
+        if key == _LINK:
+            element.attrib[key] = f"#{slug}-{value.removeprefix('#')}"
+        elif key != "id":
+            element.attrib[key] = _REFERENCE.sub(rf"url(#{slug}-\1)", value)

@@ -1,0 +1,59 @@
+"""Speed as cells of tables: of the leaderboard, and percentiles wherever they stand."""
+
+from __future__ import annotations
+
+from reports.analysis.speed import Speed, best_rate
+from reports.elements import formatting
+from reports.elements.page import Cell, Column
+from reports.records.timing import StageTimes
+
+
+def leaderboard_columns(speed: Speed) -> tuple[Column, ...]:
+    """Headings of what `leaderboard_cells` gives; none where no model's timing counts."""
+    if not speed.known:
+        return ()
+    titles = ("p50, ms", "p99, ms", "Images/s", "Memory")
+    machine = (Column("Timed on"),) if len(speed.machines) > 1 else ()
+    return (*(Column(title, numeric=True) for title in titles), *machine)
+
+
+def leaderboard_cells(speed: Speed, model: int) -> list[Cell]:
+    """Latency of single images, the most images a second, and memory for single images, of one model."""
+    if not speed.known:
+        return []
+    timed, several = speed.models[model], len(speed.machines) > 1
+    if timed is None:
+        return [Cell(formatting.MISSING)] * (4 + several)
+    rate = best_rate(timed)
+    single = next((run for run in timed.timing.batches if run.batch == 1), None)
+    last = percentile_cell(timed.whole, 0.99, brief=True)
+    cells = [
+        Cell(
+            formatting.significant(timed.median_ms),
+            timed.median_ms,
+            note=", ".join(filter(None, [timed.interval_text, "noisy" * timed.timing.noisy])),
+        ),
+        last,
+        Cell(
+            formatting.significant(rate.images_per_second if rate else None),
+            rate.images_per_second if rate else None,
+            note=f"in batches of {rate.batch}" if rate else "",
+        ),
+        Cell(
+            formatting.size(single.memory_bytes if single else None), single.memory_bytes if single else None
+        ),
+    ]
+    return [*cells, Cell(formatting.literal(timed.timing.machine.name))] if several else cells
+
+
+def percentile_cell(times: StageTimes | None, p: float, brief: bool = False) -> Cell:
+    """A percentile with its distribution-free interval, or that there are too few samples to know it."""
+    if times is None:
+        return Cell(formatting.MISSING)
+    one = times.percentile(p)
+    if one.value_ms is None:
+        return Cell(
+            formatting.MISSING, note=f"n={times.samples} < {one.least}" + ": not estimable" * (not brief)
+        )
+    low, high = (formatting.significant(end) if end is not None else "?" for end in (one.low_ms, one.high_ms))
+    return Cell(formatting.significant(one.value_ms), one.value_ms, note=f"[{low}, {high}]")

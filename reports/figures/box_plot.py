@@ -1,0 +1,76 @@
+"""Boxes in rows: the middle half of many times, their median, and how far the rest reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from reports.elements.formatting import short
+from reports.elements.matplotlib_figure import INK, PAPER, RULE, axes, colour, figure, legend
+from reports.elements.page import Figure
+from reports.elements.palette import mark
+
+Box = tuple[float, float, float, float, float]
+"""Five positive values, rising: where the whisker begins, lower quartile, median, upper quartile, the whisker's end."""
+
+
+def boxes(
+    slug: str,
+    title: str,
+    finding: str,
+    rows: Sequence[str],
+    labels: Sequence[str],
+    values: Sequence[Sequence[Box | None]],
+    axis: str,
+) -> Figure:
+    """A row of boxes for each name, one box a model, on an axis that rises by factors.
+
+    Args:
+        slug: unique on the page.
+        title: what it shows.
+        finding: what is to be seen in it.
+        rows: R names, from top to bottom.
+        labels: of the models, in the order of their numbers.
+        values: for each model R boxes; None is not drawn.
+        axis: what is on the axis.
+    """
+    drawn = [number for number, of in enumerate(values) if any(of)]
+    step = min(0.26, 0.8 / max(len(drawn), 1))
+    height = max(30, 15 * len(drawn) + 12)
+
+    def draw(canvas: Canvas) -> None:
+        (ax,) = axes(canvas)
+        ax.set_xscale("log")
+        ax.grid(False, axis="y")
+        for row in range(1, len(rows)):
+            ax.axhline(row - 0.5, color=RULE, linewidth=0.8, zorder=0)
+        for place, number in enumerate(drawn):
+            its, series = colour(number), f"series-{number}"
+            named = False
+            for row, box in enumerate(values[number]):
+                if box is None:
+                    continue
+                y = row + (place - (len(drawn) - 1) / 2) * step
+                begin, first, middle, third, end = box
+                ax.hlines(y, begin, end, color=its, linewidth=1.2, gid=series)
+                ax.hlines(y, first, third, color=its, linewidth=6, gid=series)
+                ax.plot(
+                    middle, y, mark(number).shape, color=its, markersize=6, markeredgecolor=PAPER,
+                    markeredgewidth=1.0, label=None if named else short(labels[number], 24), gid=series,
+                )  # fmt: skip
+                named = True
+        ax.set_yticks(range(len(rows)), [short(row, 22) for row in rows])
+        ax.set_ylim(len(rows) - 0.45, -0.55)
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.set_xlabel(axis, color=INK)
+        ax.tick_params(axis="y", length=0)
+        ax.spines["left"].set_visible(False)
+        if len(drawn) > 1:
+            legend(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=min(len(drawn), 3), borderaxespad=0.2)
+
+    head = 22 * -(-len(drawn) // 3) if len(drawn) > 1 else 0
+    return figure(slug, title, finding, 66 + head + height * len(rows), draw)

@@ -1,0 +1,89 @@
+"""Speed against quality: a mark a model with both its intervals, and the line of those that nothing beats in both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from reports.elements.formatting import short
+from reports.elements.matplotlib_figure import INK, MUTED, PAPER, axes, colour, figure
+from reports.elements.page import Figure
+from reports.elements.palette import mark
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One model.
+
+    Attributes:
+        number: of the model: its colour and marker.
+        label: what it is called.
+        latency_ms, latency: median, and its interval.
+        quality, qualities: AP as a fraction, and its interval; NaN where it was not measured.
+        on_front: whether nothing beats it in both.
+        grey: slower than another and not surely better.
+    """
+
+    number: int
+    label: str
+    latency_ms: float
+    latency: Interval
+    quality: float
+    qualities: Interval
+    on_front: bool
+    grey: bool
+
+
+def pareto(slug: str, title: str, finding: str, points: Sequence[Point]) -> Figure:
+    """Latency, by factors, against AP; up and to the left is better.
+
+    Args:
+        slug: unique on the page.
+        title: what it shows.
+        finding: what is to be seen in it.
+        points: at least one.
+    """
+
+    def draw(canvas: Canvas) -> None:
+        (ax,) = axes(canvas)
+        ax.set_xscale("log")
+        front = sorted((point.latency_ms, 100 * point.quality) for point in points if point.on_front)
+        lows = [min(point.latency_ms, point.latency[0]) for point in points]
+        highs = [max(point.latency_ms, point.latency[1]) for point in points]
+        room = max(max(highs) / min(lows), 1.5) ** 0.22
+        ax.set_xlim(min(lows) / room, max(highs) * room)
+        if front:
+            x, y = np.array(front).T
+            ax.step(
+                np.append(x, ax.get_xlim()[1]), np.append(y, y[-1]), where="post", color=MUTED, linewidth=1.2,
+                linestyle=(0, (4, 2)), zorder=1,
+            )  # fmt: skip
+        for point in points:
+            its, series = MUTED if point.grey else colour(point.number), f"series-{point.number}"
+            middle = 100 * point.quality
+            ax.hlines(middle, *point.latency, color=its, linewidth=1.8, gid=series)
+            if np.isfinite(point.qualities).all():
+                low, high = (100 * end for end in point.qualities)
+                ax.vlines(point.latency_ms, low, high, color=its, linewidth=1.8, gid=series)
+            ax.plot(
+                point.latency_ms, middle, mark(point.number).shape, color=its, markersize=8,
+                markerfacecolor=PAPER if point.grey else its, markeredgecolor=its if point.grey else PAPER,
+                markeredgewidth=1.4 if point.grey else 0.8, gid=series,
+            )  # fmt: skip
+            ax.annotate(
+                short(point.label, 20), (point.latency_ms, middle), (7, 6), textcoords="offset points",
+                color=MUTED if point.grey else INK, fontsize=11, gid=series,
+            )  # fmt: skip
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.margins(y=0.18)
+        ax.set(xlabel="ms an image, median (less is better)", ylabel="AP (points of 100)")
+
+    return figure(slug, title, finding, 300, draw)

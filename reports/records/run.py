@@ -1,0 +1,199 @@
+"""What a finished run leaves: `RunResult`, its schema, and `RunFolder`, where it lies beside truth and detections.
+
+Nothing here runs code that a file brings along: JSON, CSV and Parquet are read, and checked, and nothing else.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import AwareDatetime, Field
+
+from metrics.errors import InputError
+from metrics.tables import AnnotationTable, DetectionTable
+from reports.records.atomic_files import write_whole, write_whole_by
+from reports.records.json_record import Measured, Part, Settings, Stored, folder_holding
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION: Literal[1] = 1
+"""The version that `RunResult` describes; a change in the meaning of any field raises it."""
+
+
+class DataFacts(Part):
+    """The images that a run was evaluated on."""
+
+    name: str
+    """What the user calls the data set."""
+    format: str
+    """The reader's name: shapes, coco, voc, yolo, ..."""
+    split: str
+    """train, val or test."""
+    fingerprint: str
+    """Hex digest of the split's truth: two runs can be compared where it is the same."""
+    images: int = Field(ge=0)
+    objects: int = Field(ge=0)
+    """Annotated objects, crowds and ignored ones included."""
+    classes: int = Field(ge=0)
+    notes: tuple[str, ...] = ()
+    """What was dropped, clipped or odd, with counts."""
+
+
+class Budget(Part):
+    """What a run was given. None where it is not known: detections that were made elsewhere."""
+
+    epochs: Measured = None
+    """Passes over the training images."""
+    images_seen: int | None = None
+    """Training images shown, all epochs together."""
+    train_seconds: Measured = None
+    """Wall clock of training, validation between epochs included."""
+    total_seconds: Measured = None
+    """Wall clock from command to result."""
+    parameters: int | None = None
+    """Numbers in the network that training may change, and those it may not."""
+    trials: int | None = None
+    """Settings that were tried on validation data before these were chosen."""
+
+
+class Environment(Part):
+    """Where a run ran. Empty or None where it is not known."""
+
+    python: str = ""
+    packages: dict[str, str] = Field(default_factory=dict)
+    """Version of each distribution that can move a number: detbench, torch, torchvision, numpy, ..."""
+    platform: str = ""
+    """Operating system and architecture."""
+    device: str = ""
+    """What computed: cpu, or the accelerator's name."""
+    cpu: str = ""
+    threads: int | None = None
+    commit: str | None = None
+    """Commit of the checkout that ran; None outside one."""
+    dirty: bool | None = None
+    """Whether that checkout had changes that are in no commit."""
+
+
+class RunResult(Stored):
+    """A run: what it was, what it scored, and its cause.
+
+    Frozen, closed to unknown keys. In JSON every number is finite; null says "not defined" or "not known".
+    """
+
+    KIND: ClassVar = "run's result"
+    MEND: ClassVar = "run again"
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: str = Field(min_length=1)
+    """Names the run; no two runs of a comparison share it. The folder's name."""
+    variant: str = Field(min_length=1)
+    """The detector's name, or what the user calls detections that were made elsewhere."""
+    variant_source: str = ""
+    """Its paper, or where its detections come from."""
+    data: DataFacts
+    seed: int | None = None
+    """None where there was none, or nobody knows it."""
+    config: Settings = Field(default_factory=dict)
+    """Every setting after defaults, presets, files and ``--set``: a tree whose dotted paths ``--set`` takes."""
+    budget: Budget = Budget()
+    headline: dict[str, Measured] = Field(default_factory=dict)
+    """COCO's twelve numbers by short name (ap, ap50, ..., ar_large), as fractions."""
+    environment: Environment = Environment()
+    command: str = ""
+    """What would make this run again."""
+    warnings: tuple[str, ...] = ()
+    started: AwareDatetime | None = None
+    finished: AwareDatetime | None = None
+    status: Literal["complete", "partial"] = "complete"
+
+
+class RunFolder:
+    """A run on disk. Opening reads `result.json`; the tables are read when they are first asked for.
+
+    Attributes:
+        path: the folder.
+        result: what it says of itself.
+    """
+
+    RESULT = "result.json"
+    TRUTH = "truth.parquet"
+    FOUND = "detections.parquet"
+    HISTORY = "history.csv"
+
+    def __init__(self, path: Path, result: RunResult) -> None:
+        self.path = path
+        self.result = result
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """The run in the folder `path`, or in the folder of the `result.json` that `path` is.
+
+        Raises:
+            InputError: there is no finished run, or its result cannot be read.
+        """
+        absent = ", so no run was finished here; run the same command again and it goes on where it stopped"
+        folder = folder_holding(path, cls.RESULT, "a run", absent)
+        return cls(folder, RunResult.load(folder / cls.RESULT))
+
+    @cached_property
+    def truth(self) -> AnnotationTable:
+        """What is there, in the split that was evaluated."""
+        return AnnotationTable.load(self._file(self.TRUTH))
+
+    @cached_property
+    def found(self) -> DetectionTable:
+        """What was found there."""
+        return DetectionTable.load(self._file(self.FOUND))
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """One row per epoch: ``epoch`` (epochs done, from 1), ``loss``, its terms, ``lr``, ``val_ap``, ``val_ap50``.
+
+        No rows and no columns where nothing was trained.
+        """
+        import pandas as pd
+
+        file = self.path / self.HISTORY
+        if not file.is_file():
+            return pd.DataFrame()
+        try:
+            return pd.read_csv(file)
+        except (ValueError, OSError) as error:
+            raise InputError(
+                f"{file}: cannot be read as a table ({error}); delete it or run again"
+            ) from error
+
+    def _file(self, name: str) -> Path:
+        file = self.path / name
+        if not file.is_file():
+            raise InputError(f"{self.path}: holds no {name}; run again, or evaluate its detections anew")
+        return file
+
+
+def save_result(
+    folder: str | Path,
+    result: RunResult,
+    truth: AnnotationTable | None = None,
+    found: DetectionTable | None = None,
+    history: pd.DataFrame | None = None,
+) -> RunFolder:
+    """Write a run into `folder` (made where missing) and open it.
+
+    Each file is whole or absent, and `result.json` comes last: where it stands, the run is finished. A table that is
+    None is not written; one that stands there already is kept.
+    """
+    folder = Path(folder)
+    if truth is not None:
+        write_whole_by(folder / RunFolder.TRUTH, truth.save)
+    if found is not None:
+        write_whole_by(folder / RunFolder.FOUND, found.save)
+    if history is not None:
+        write_whole(folder / RunFolder.HISTORY, history.to_csv(index=False, lineterminator="\n"))
+    write_whole(folder / RunFolder.RESULT, result.to_json())
+    return RunFolder.open(folder)
