@@ -18,7 +18,7 @@ BIAS_ASKS = 0.1
 """A bias of more than this part of the standard error asks for BCa.
 
 The textbook's quarter is too patient for average precision: its envelope is a running maximum, so it is too high on few
-images, by three times what resamples of those images show (`tests/benchmarks/coverage.py`). With a tenth the intervals of
+images, by three times what resamples of those images show (`tests/benchmarks/interval_coverage.py`). With a tenth the intervals of
 values are BCa's in most cases, and those of differences, from which the bias cancels, stay percentiles.
 """
 

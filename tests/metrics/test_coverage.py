@@ -1,10 +1,10 @@
-"""Intervals hold the truth about 95 times in 100; `tests/benchmarks/coverage.py` says so of many more test sets."""
+"""Intervals hold the truth about 95 times in 100; `tests/benchmarks/interval_coverage.py` says so of many more test sets."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from benchmarks.coverage import Simulated, Skill, held, simulate
+from benchmarks.interval_coverage import Simulated, Skill, held, simulate
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Do 95 % intervals hold the truth 95 times in 100? Draw many test sets from one world whose truth is known.
 
-    python -m tests.benchmarks.coverage --sets 1000 --images 100
+    python -m tests.benchmarks.interval_coverage --sets 1000 --images 100
 
 Prints, for each measure, how often the interval of a difference holds the difference in the world (a test set so large
 that it stands for it), how often that of a value holds the mean over test sets of the same size, and how often the value
