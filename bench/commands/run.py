@@ -98,7 +98,7 @@ def _run(
     from bench.process.progress import Progress
     from bench.runs.provenance import command_line
     from bench.runs.report import compare_runs, comparison_folder
-    from bench.runs.run import Circumstances, images_of, open_configured, run
+    from bench.runs.run import RunContext, images_of, open_configured, run
     from bench.settings.config import RunConfig, resolve_entry
 
     # Every variant's settings are checked before the first is trained.
@@ -115,7 +115,7 @@ def _run(
         else:
             references.append(first)
     cells = references + trained  # what takes minutes, and may lack its weights, before what takes hours
-    around = Circumstances(
+    context = RunContext(
         progress=progress,
         stop=STOP,
         fresh=fresh,
@@ -127,7 +127,7 @@ def _run(
         which = f" ({number} of {len(cells)})" if len(cells) > 1 else ""
         seed = f"seed {cell.seed}" if isinstance(cell, RunConfig) else "trained elsewhere"
         progress.say(f"{cell.variant}, {seed}, on {dataset.name}{which}")
-        runs.append(run(cell, out, dataset, around))
+        runs.append(run(cell, out, dataset, context))
     if not distributed.leads():
         return
     if len(runs) == 1:

@@ -60,8 +60,8 @@ _SPARE_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
-    """What surrounds a run and changes no number of it.
+class RunContext:
+    """Where a run reports to and how it behaves; nothing here changes a number.
 
     Attributes:
         progress: where to show how far it is.
@@ -84,7 +84,7 @@ def run(
     config: EntryConfig,
     out: str | Path = "runs",
     dataset: Dataset | None = None,
-    circumstances: Circumstances | None = None,
+    context: RunContext | None = None,
 ) -> RunFolder:
     """Do a run, go on with one that was broken off, or find that it is done.
 
@@ -97,7 +97,7 @@ def run(
         config: all settings.
         out: the folder of run folders.
         dataset: that of `config`, where it is open already.
-        circumstances: what changes no number.
+        context: what changes no number.
 
     Raises:
         InputError: something given cannot be used.
@@ -105,20 +105,20 @@ def run(
         LossNotFinite: training diverged.
         Stopped: a signal asked for it; the same call goes on from there.
     """
-    around = circumstances or Circumstances()
+    context = context or RunContext()
     distributed.join(cpu=pick_device(config.device).type == "cpu")
     dataset = dataset or open_configured(config)
     out = Path(out)
     folder = out / run_name(config, dataset)
-    if around.fresh and distributed.leads():
+    if context.fresh and distributed.leads():
         remove(folder)
     distributed.wait()
     if is_done(folder):
-        around.progress.say(f"{folder.name}: already done, reused")
+        context.progress.say(f"{folder.name}: already done, reused")
         return RunFolder.open(folder)
     place = whole(folder) if distributed.leads() else nullcontext(partial_of(folder))
     with place as partial, remembered_warnings() as told:
-        _Work(config, dataset, partial, folder.name, around, told).run()
+        _Work(config, dataset, partial, folder.name, context, told).run()
     distributed.wait()
     return RunFolder.open(folder)
 
@@ -237,14 +237,14 @@ class _Work:
         dataset: Dataset,
         folder: Path,
         name: str,
-        around: Circumstances,
+        context: RunContext,
         told: Sequence[str],
     ) -> None:
         self.config = config
         self.dataset = dataset
         self.folder = folder
         self.name = name
-        self.around = around
+        self.context = context
         self.told = told
         self.log = Log(folder / "log.jsonl" if distributed.leads() else None)
         self.device = pick_device(config.device)
@@ -274,9 +274,9 @@ class _Work:
             splits["val"],
             config,
             self.folder / "checkpoint",
-            progress=self.around.progress,
+            progress=self.context.progress,
             log=self.log,
-            stop=self.around.stop,
+            stop=self.context.stop,
         )
         found = predict(
             wrapped(cast(Predictor, detector), config.evaluate),
@@ -287,7 +287,7 @@ class _Work:
             device=self.device,
             candidates=self.folder / "candidates.parquet" if config.evaluate.save_candidates else None,
             candidates_per_image=config.evaluate.candidates,
-            progress=self.around.progress,
+            progress=self.context.progress,
         )
         return _Done(cast(Predictor, detector), found, trained)
 
@@ -297,12 +297,12 @@ class _Work:
         if isinstance(predictor, nn.Module):
             predictor.to(self.device)
         looking = wrapped(predictor, self.config.evaluate)
-        found = predict(looking, split, None, device=self.device, progress=self.around.progress)
+        found = predict(looking, split, None, device=self.device, progress=self.context.progress)
         return _Done(predictor, found)
 
     def _splits(self) -> dict[str, Split]:
         """All splits; a data set that is drawn is drawn here."""
-        with self.around.progress.stage(f"data {self.dataset.name}", len(self.dataset.splits)) as stage:
+        with self.context.progress.stage(f"data {self.dataset.name}", len(self.dataset.splits)) as stage:
             splits = {}
             for name in self.dataset.splits:
                 splits[name] = self.dataset.splits[name]
@@ -310,7 +310,7 @@ class _Work:
         return splits
 
     def _finish(self, done: _Done, split: Split) -> None:
-        with self.around.progress.stage("evaluating", 1) as stage:
+        with self.context.progress.stage("evaluating", 1) as stage:
             settings = self.config.evaluate
             rule = MatchRule(max_dets=settings.max_dets)
             headline = evaluate(split.truth, done.found, measures=settings.measures, rule=rule).headline
@@ -321,9 +321,9 @@ class _Work:
             history = pd.DataFrame(done.training.history) if done.training.history else None
         result = self._result(done, split, headline)
         saved = save_result(self.folder, result, split.truth, done.found, history)
-        if self.around.page:
-            with self.around.progress.stage("report", 1) as stage:
-                write_report([saved], self.folder, images_of(split), show_paths=self.around.show_paths)
+        if self.context.page:
+            with self.context.progress.stage("report", 1) as stage:
+                write_report([saved], self.folder, images_of(split), show_paths=self.context.show_paths)
                 stage.advance()
         if isinstance(self.config, RunConfig) and not self.config.train.keep_checkpoint:
             shutil.rmtree(self.folder / "checkpoint", ignore_errors=True)
@@ -349,11 +349,11 @@ class _Work:
                 notes=tuple(dict.fromkeys([*dataset.notes, *(done.training.notes if done.training else ())])),
             ),
             seed=config.seed if isinstance(config, RunConfig) else None,
-            config=tree if self.around.show_paths else settings_without_place(tree),
+            config=tree if self.context.show_paths else settings_without_place(tree),
             budget=self._budget(done),
             headline=dict(headline),
             environment=environment(str(self.device)),
-            command=self.around.command,
+            command=self.context.command,
             warnings=tuple(self.told),
             started=self.started,
             finished=datetime.now(UTC),

@@ -17,7 +17,7 @@ from bench.pipeline.predict import predict
 from bench.process.interrupts import StopRequest
 from bench.process.progress import Progress
 from bench.runs.folders import Busy
-from bench.runs.run import Circumstances, build_detector, open_configured, run
+from bench.runs.run import RunContext, build_detector, open_configured, run
 from bench.settings.config import RunConfig, resolve
 from bench.training.checkpoint import load_weights
 from bench.training.loop import pick_device
@@ -159,11 +159,11 @@ class Task:
         """
         training = {path: value for path, value in values.items() if not path.startswith("nms.")}
         config = configured(self.config, {**training, "evaluate.split": "val"}).with_seed(seed)
-        around = Circumstances(progress=self.progress, stop=self.stop, page=False)
+        context = RunContext(progress=self.progress, stop=self.stop, page=False)
         told = False
         while True:
             try:
-                return run(config, self.plan.out / "runs", self.dataset, around).path / WEIGHTS
+                return run(config, self.plan.out / "runs", self.dataset, context).path / WEIGHTS
             except Busy as busy:
                 if not told:
                     self.progress.say(f"waiting: {busy}")

@@ -8,7 +8,7 @@ from tiny_runs import tiny_config
 
 from bench.cli import main
 from bench.runs.ensemble import fuse_runs
-from bench.runs.run import Circumstances, run
+from bench.runs.run import RunContext, run
 from metrics.errors import InputError
 from reports.records.run import RunFolder
 
@@ -16,11 +16,9 @@ from reports.records.run import RunFolder
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Two untrained detectors with many detections, on the same images."""
-    out, around = tmp_path_factory.mktemp("runs"), Circumstances(page=False)
+    out, context = tmp_path_factory.mktemp("runs"), RunContext(page=False)
     sets = ["nms.score=0", "nms.max_dets=20"]
-    return [
-        run(tiny_config(name, sets, train__epochs=0), out, circumstances=around) for name in ("ssd", "fcos")
-    ]
+    return [run(tiny_config(name, sets, train__epochs=0), out, context=context) for name in ("ssd", "fcos")]
 
 
 def test_a_run_fused_with_itself_keeps_what_does_not_overlap(runs):
@@ -63,6 +61,6 @@ def test_one_run_is_no_ensemble(runs, capsys):
 
 
 def test_runs_of_other_images_are_told(runs, tmp_path):
-    other = run(tiny_config(train__epochs=0, data__test=3), tmp_path, circumstances=Circumstances(page=False))
+    other = run(tiny_config(train__epochs=0, data__test=3), tmp_path, context=RunContext(page=False))
     with pytest.raises(InputError, match="measured against another truth than"):
         fuse_runs([runs[0], other])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny_runs import tiny_config, tiny_sets
 
-from bench.runs.run import Circumstances, run
+from bench.runs.run import RunContext, run
 from reports.records.run import RunFolder
 
 
@@ -31,7 +31,7 @@ def test_two_processes_train_and_predict_each_image_once(tmp_path):
     assert made.result.budget.images_seen == 24
     assert len(made.history) == 2
     untrained = tiny_config(data__test=5, train__epochs=0)
-    alone = run(untrained, tmp_path / "alone", circumstances=Circumstances(page=False))
+    alone = run(untrained, tmp_path / "alone", context=RunContext(page=False))
     shared = by_two_processes(tmp_path / "shared", *tiny_sets(data__test=5, train__epochs=0))
     assert shared.path.name == alone.path.name
     assert shared.found.image.tolist() == alone.found.image.tolist()

@@ -16,7 +16,7 @@ from torchvision.models import detection, get_model_weights
 
 from bench.cli import main
 from bench.pipeline.predict import predict
-from bench.runs.run import Circumstances, open_configured, predictor_of, run, run_name
+from bench.runs.run import RunContext, open_configured, predictor_of, run, run_name
 from bench.settings import toml
 from bench.settings.config import ReferenceConfig, RunConfig, resolve, resolve_entry
 from detectors.config import Config
@@ -63,8 +63,8 @@ def sets(file: Path, **more: str) -> list[str]:
 @pytest.fixture(scope="module")
 def done(weights, data, tmp_path_factory) -> RunFolder:
     config = resolve_entry(LITE, data=str(data), sets=sets(weights))
-    around = Circumstances(command="python -m bench run", page=False)  # the page is looked at in `mixed`
-    return run(config, tmp_path_factory.mktemp("runs"), circumstances=around)
+    context = RunContext(command="python -m bench run", page=False)  # the page is looked at in `mixed`
+    return run(config, tmp_path_factory.mktemp("runs"), context=context)
 
 
 def test_it_finds_what_torchvision_finds_on_the_images_as_they_are(done, theirs, data):
@@ -222,7 +222,7 @@ def test_classes_can_be_mapped_by_a_table_in_a_file(tmp_path, data):
 def test_classes_that_are_never_found_are_told_and_kept(weights, data, tmp_path):
     config = resolve_entry(LITE, data=str(data), sets=[f"weights={weights}", "device=cpu"])
     with pytest.warns(InputWarning, match="know 1 of 2 classes and never find rbc"):
-        made = run(config, tmp_path, circumstances=Circumstances(page=False))
+        made = run(config, tmp_path, context=RunContext(page=False))
     assert any("never find rbc" in text for text in made.result.warnings)
 
 

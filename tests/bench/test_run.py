@@ -25,7 +25,7 @@ from bench.runs import run as run_module
 from bench.runs.folders import digest, slug, whole
 from bench.runs.report import images_of_runs
 from bench.runs.run import (
-    Circumstances,
+    RunContext,
     build_detector,
     evaluated_split,
     open_configured,
@@ -45,9 +45,7 @@ from reports.records.run import RunFolder
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     config = tiny_config(evaluate__save_candidates=True)
-    return run(
-        config, tmp_path_factory.mktemp("runs"), circumstances=Circumstances(command="python -m bench run")
-    )
+    return run(config, tmp_path_factory.mktemp("runs"), context=RunContext(command="python -m bench run"))
 
 
 def test_a_run_leaves_all_its_files(done):
@@ -85,7 +83,7 @@ def test_the_result_says_what_the_files_say(done):
 
 def test_what_was_not_trained_on_is_told(tmp_path):
     hidden = tiny_config(data__min_visible=1.0, train__epochs=1)  # all that is covered anywhere is ignored
-    notes = run(hidden, tmp_path, circumstances=Circumstances(page=False)).result.data.notes
+    notes = run(hidden, tmp_path, context=RunContext(page=False)).result.data.notes
     assert any("objects not trained on" in note and "ignored" in note for note in notes)
 
 
@@ -107,7 +105,7 @@ def test_the_pictures_of_a_finished_run_are_found_again(tmp_path):
     write_coco(tmp_path / "mine.json", pictures)
     own = [name for name in tiny_sets(train__epochs=1) if not name.startswith("data.")]
     config = resolve("ssd", data=str(tmp_path / "mine.json"), sets=own)
-    done = run(config, tmp_path / "runs", circumstances=Circumstances(page=False))
+    done = run(config, tmp_path / "runs", context=RunContext(page=False))
     images = images_of_runs([done])
     assert images is not None
     for image, name in zip(done.truth.catalog.image_ids, done.truth.catalog.file_names, strict=True):
@@ -125,7 +123,7 @@ def test_a_compiled_run_finds_the_same_and_is_timed_compiled(done, tmp_path, mon
 
     monkeypatch.setattr(torch.nn.Module, "compile", compile_quickly)
     config = tiny_config(evaluate__compile=True)
-    again = run(config, tmp_path, circumstances=Circumstances(page=False))
+    again = run(config, tmp_path, context=RunContext(page=False))
     assert len(compiled) == 1
     assert again.path.name != done.path.name
     assert again.result.headline == done.result.headline
@@ -135,10 +133,10 @@ def test_a_compiled_run_finds_the_same_and_is_timed_compiled(done, tmp_path, mon
 
 def test_a_fresh_run_gives_the_same_numbers(done, tmp_path):
     config = tiny_config(evaluate__save_candidates=True)
-    again = run(config, tmp_path, circumstances=Circumstances(page=False))
+    again = run(config, tmp_path, context=RunContext(page=False))
     marker = again.path / "marker"
     marker.write_text("old")
-    fresh = run(config, tmp_path, circumstances=Circumstances(fresh=True, page=False))
+    fresh = run(config, tmp_path, context=RunContext(fresh=True, page=False))
     assert not marker.exists()
     assert fresh.result.headline == done.result.headline
     assert (fresh.path / "detections.parquet").read_bytes() == (done.path / "detections.parquet").read_bytes()

@@ -14,7 +14,7 @@ from tiny_runs import tiny_config
 
 from bench.cli import main
 from bench.commands.profile import show_timings
-from bench.runs.run import Circumstances, run
+from bench.runs.run import RunContext, run
 from bench.timing import conditions, warmup
 from bench.timing.process import Job, Killed, _do, launch
 from bench.timing.profiler import profile
@@ -30,8 +30,8 @@ QUICK = Protocol(processes=2, rounds=2, seconds=0.02, batches=(1, 2))
 def finished(tmp_path_factory):
     """Two finished runs."""
     out = tmp_path_factory.mktemp("runs")
-    around = Circumstances(page=False)
-    return [run(tiny_config(name, train__epochs=1), out, circumstances=around) for name in ("ssd", "fcos")]
+    context = RunContext(page=False)
+    return [run(tiny_config(name, train__epochs=1), out, context=context) for name in ("ssd", "fcos")]
 
 
 @pytest.fixture
@@ -156,8 +156,8 @@ def test_what_is_timed_is_what_was_evaluated_and_everything_is_left_in_the_runs_
 
 
 def test_a_run_that_was_evaluated_with_mirror_images_is_timed_with_them(tmp_path):
-    around = Circumstances(page=False)
-    mirrored = run(tiny_config("ssd", train__epochs=1, evaluate__flip=True), tmp_path, circumstances=around)
+    context = RunContext(page=False)
+    mirrored = run(tiny_config("ssd", train__epochs=1, evaluate__flip=True), tmp_path, context=context)
     (timing,) = quietly([mirrored], Protocol(1, 2, 0.02, (1,)), start=here)
     assert timing.subject.agreement == 1.0
     assert timing.stage("predict").median_ms > 0

@@ -12,7 +12,7 @@ from rich.console import Console
 from tiny_runs import tiny_sets
 
 from bench import cli
-from bench.runs.run import Circumstances, open_configured, run, run_name
+from bench.runs.run import RunContext, open_configured, run, run_name
 from bench.settings.config import resolve
 from bench.settings.sections import TunedConfig
 from bench.tune import tuner
@@ -138,7 +138,7 @@ def test_a_run_of_the_winner_says_how_many_settings_were_tried(staged, tmp_path)
     file = tmp_path / "mine.toml"
     file.write_text(text.replace('trials = "none"', "trials = 3"))
     config = resolve("ssd", file=file)
-    done = run(config, tmp_path, circumstances=Circumstances(page=False))
+    done = run(config, tmp_path, context=RunContext(page=False))
     assert done.result.budget.trials == 3
     assert resolve("ssd", file=done.path / "config.toml").tuned == config.tuned
     by_hand = config.model_copy(update={"tuned": TunedConfig()})

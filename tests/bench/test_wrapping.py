@@ -9,7 +9,7 @@ from tiny_runs import tiny_config, tiny_sets
 
 from bench.pipeline.inference import wrapped
 from bench.pipeline.predict import predict
-from bench.runs.run import Circumstances, open_configured, predictor_of, run
+from bench.runs.run import RunContext, open_configured, predictor_of, run
 from bench.settings.config import resolve
 from bench.settings.sections import EvaluateConfig
 from detectors.types import Detections
@@ -62,10 +62,10 @@ def test_a_wrapped_network_moves_and_changes_mode_with_its_wrapper():
 
 @pytest.mark.parametrize("sets", [["evaluate.flip=true"], ["evaluate.tile=48,48"]])
 def test_a_run_predicts_as_it_is_told_and_so_does_its_predictor(tmp_path, sets):
-    around = Circumstances(page=False)
+    context = RunContext(page=False)
     config = tiny_config(sets=[*sets, "nms.score=0"], train__epochs=0)
-    plain = run(tiny_config(sets=["nms.score=0"], train__epochs=0), tmp_path, circumstances=around)
-    done = run(config, tmp_path, circumstances=around)
+    plain = run(tiny_config(sets=["nms.score=0"], train__epochs=0), tmp_path, context=context)
+    done = run(config, tmp_path, context=context)
     assert done.path != plain.path
     assert len(done.found) != len(plain.found) or not np.array_equal(done.found.score, plain.found.score)
     split = open_configured(config).splits["test"]
