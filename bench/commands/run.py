@@ -126,7 +126,7 @@ def _run(
     for number, cell in enumerate(cells, 1):
         which = f" ({number} of {len(cells)})" if len(cells) > 1 else ""
         seed = f"seed {cell.seed}" if isinstance(cell, RunConfig) else "trained elsewhere"
-        progress.say(f"{cell.variant}, {seed}, on {dataset.name}{which}")
+        progress.message(f"{cell.variant}, {seed}, on {dataset.name}{which}")
         runs.append(run(cell, out, dataset, context))
     if not distributed.leads():
         return

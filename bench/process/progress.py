@@ -56,7 +56,7 @@ class Progress:
         console = console or Console(stderr=True)
         return cls("nothing" if quiet else "bars" if console.is_terminal else "lines", console)
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         """A line of text, above the bars."""
         if self.how != "nothing":
             self.console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -113,7 +113,7 @@ class _Lines(Stage):
         self._done = 0
         self._facts: dict[str, Facts] = {}
         self._started = self._told = time.monotonic()
-        progress.say(f"{name} ...")
+        progress.message(f"{name} ...")
 
     def advance(self, steps: int = 1, **facts: Facts) -> None:
         self._done += steps
@@ -122,14 +122,14 @@ class _Lines(Stage):
         if now - self._told >= self._progress.every:
             self._told = now
             of = f"/{self._total}" if self._total is not None else ""
-            self._progress.say(f"{self._name}: {self._done}{of}  {_said(self._facts)}".rstrip())
+            self._progress.message(f"{self._name}: {self._done}{of}  {_said(self._facts)}".rstrip())
 
     def resume(self, done: int) -> None:
         self._done = done
 
     def end(self) -> None:
         seconds = time.monotonic() - self._started
-        self._progress.say(f"{self._name}: done in {seconds:.1f} s  {_said(self._facts)}".rstrip())
+        self._progress.message(f"{self._name}: done in {seconds:.1f} s  {_said(self._facts)}".rstrip())
 
 
 def _said(facts: dict[str, Facts]) -> str:

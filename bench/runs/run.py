@@ -114,7 +114,7 @@ def run(
         remove(folder)
     distributed.wait()
     if is_done(folder):
-        context.progress.say(f"{folder.name}: already done, reused")
+        context.progress.message(f"{folder.name}: already done, reused")
         return RunFolder.open(folder)
     place = whole(folder) if distributed.leads() else nullcontext(partial_of(folder))
     with place as partial, remembered_warnings() as told:

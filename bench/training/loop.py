@@ -392,7 +392,7 @@ class _Training:
         if self.accelerator.scaler is not None and states["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(states["scaler"])
         self.log.write("resumed", epoch=position.epoch, batch=position.batch)
-        self.progress.say(f"going on after epoch {position.epoch}, batch {position.batch}")
+        self.progress.message(f"going on after epoch {position.epoch}, batch {position.batch}")
         return position
 
 

@@ -166,7 +166,7 @@ class Task:
                 return run(config, self.plan.out / "runs", self.dataset, context).path / WEIGHTS
             except Busy as busy:
                 if not told:
-                    self.progress.say(f"waiting: {busy}")
+                    self.progress.message(f"waiting: {busy}")
                 told = True
                 time.sleep(_WAIT_SECONDS)
 

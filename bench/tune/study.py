@@ -190,7 +190,7 @@ class Study:
             stage.resume(done)
             while self._next(trials, stop):
                 if not self._one(lambda trial: self._evaluate(objective, trial, trials)):
-                    progress.say(
+                    progress.message(
                         f"trial {self._in_hand}: this worker was silent for too long; another goes on with it"
                     )
                 now = self._done()

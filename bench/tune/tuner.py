@@ -60,7 +60,7 @@ class _Tuning:
         studies: dict[Stage, Study] = {}
         for stage in stages:
             if stage == "nms" and weights is None:
-                task.progress.say("training once with what is fixed; its candidates are kept")
+                task.progress.message("training once with what is fixed; its candidates are kept")
                 weights = task.trained(fixed, task.config.seed)
             with self._others(stage, fixed, weights):
                 study = studies[stage] = self.work(stage, fixed, weights)

@@ -16,7 +16,7 @@ def shown(how, **settings) -> str:
         stage.resume(1)
         stage.advance(1, loss=1.23456)
         stage.advance(1, loss=0.5, ap=0.25)
-    progress.say("[done] /tmp/x")
+    progress.message("[done] /tmp/x")
     return out.getvalue()
 
 
