@@ -18,7 +18,7 @@ import typer
 
 from bench.commands import anchors, compare, config, ensemble, evaluate, listing, profile, run, tune
 from bench.process.interrupts import Stopped, listening
-from bench.process.invocation import typed
+from bench.process.invocation import record_arguments
 from metrics.errors import DetbenchError, InputError, InputWarning
 
 GATE = "--fail-on-regression"
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     _prepare_matplotlib()
     try:
-        with typed(words), _signals(), _warnings(strict="--strict" in words):
+        with record_arguments(words), _signals(), _warnings(strict="--strict" in words):
             code = app(args=each_with_its_option(words), standalone_mode=False, prog_name="python -m bench")
         return code if isinstance(code, int) else 0
     except BaseException as error:

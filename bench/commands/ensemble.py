@@ -48,7 +48,7 @@ def command(
     Nothing is predicted again: a cluster of detections has the mean of their boxes by score, and a score that falls
     with every run that did not find it.
     """
-    from bench.process.invocation import typed_words
+    from bench.process.invocation import command_arguments
     from bench.process.log import remembered_warnings
     from bench.runs.ensemble import fuse_runs
     from bench.runs.external_run import save_external
@@ -70,7 +70,7 @@ def command(
         out,
         data=opened[0].result.data.name,
         source=f"weighted boxes fusion at IoU {iou:g} of {', '.join(run.result.name for run in opened)}",
-        command=command_line(typed_words(), show_paths),
+        command=command_line(command_arguments(), show_paths),
         warnings=tuple(told),
         show_paths=show_paths,
     )

@@ -60,7 +60,7 @@ def command(
 
     Exit code 1 says that --verify found a difference.
     """
-    from bench.process.invocation import typed_words
+    from bench.process.invocation import command_arguments
     from bench.process.log import remembered_warnings
     from bench.runs.external_run import save_external
     from bench.runs.provenance import command_line
@@ -79,7 +79,7 @@ def command(
         out,
         data=truth.stem,
         source=found.name,
-        command=command_line(typed_words(), show_paths),
+        command=command_line(command_arguments(), show_paths),
         warnings=tuple(told),
         show_paths=show_paths,
     )

@@ -94,7 +94,7 @@ def _run(
 ) -> None:
     from bench.commands.results_table import show_results
     from bench.process import distributed
-    from bench.process.invocation import typed_words
+    from bench.process.invocation import command_arguments
     from bench.process.progress import Progress
     from bench.runs.provenance import command_line
     from bench.runs.report import compare_runs, comparison_folder
@@ -119,7 +119,7 @@ def _run(
         progress=progress,
         stop=STOP,
         fresh=fresh,
-        command=command_line(typed_words(), show_paths),
+        command=command_line(command_arguments(), show_paths),
         show_paths=show_paths,
     )
     runs = []

@@ -112,7 +112,7 @@ def command(
     Priors are fitted without training, and post-processing is tried on candidates that are predicted once. At the end the best few and the untuned settings are
     run again with fresh seeds, one is chosen on validation, and test is looked at once.
     """
-    from bench.process.invocation import typed_words
+    from bench.process.invocation import command_arguments
     from bench.process.progress import Progress
     from bench.runs.provenance import command_line
     from bench.settings.config import variants_of
@@ -152,6 +152,6 @@ def command(
         storage=storage,
         study=study,
         pruning=pruner,
-        command=command_line(typed_words()),
+        command=command_line(command_arguments()),
     )
     tune(plan, Progress.fitting(quiet), run.STOP).show()

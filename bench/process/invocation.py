@@ -1,4 +1,4 @@
-"""What the user typed, for the results of the command that it started."""
+"""Arguments of the running command, which its results record."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_WORDS: ContextVar[tuple[str, ...]] = ContextVar("words", default=())
+_ARGUMENTS: ContextVar[tuple[str, ...]] = ContextVar("arguments", default=())
 
 
 @contextmanager
-def typed(words: Sequence[str]) -> Iterator[None]:
-    """Within this, `typed_words` gives `words`."""
-    token = _WORDS.set(tuple(words))
+def record_arguments(arguments: Sequence[str]) -> Iterator[None]:
+    """Make `command_arguments` return `arguments` inside the block."""
+    token = _ARGUMENTS.set(tuple(arguments))
     try:
         yield
     finally:
-        _WORDS.reset(token)
+        _ARGUMENTS.reset(token)
 
 
-def typed_words() -> tuple[str, ...]:
-    """The words that followed the program's name; none outside of a command."""
-    return _WORDS.get()
+def command_arguments() -> tuple[str, ...]:
+    """Arguments after the program's name; empty outside a command."""
+    return _ARGUMENTS.get()
