@@ -49,14 +49,14 @@ def command(
     with every run that did not find it.
     """
     from bench.process.invocation import command_arguments
-    from bench.process.log import remembered_warnings
+    from bench.process.log import collect_warnings
     from bench.runs.ensemble import fuse_runs
     from bench.runs.external_run import save_external
     from bench.runs.provenance import command_line
     from bench.runs.report import open_runs
     from metrics.evaluate import evaluate
 
-    with remembered_warnings() as told:
+    with collect_warnings() as messages:
         opened = [run for of_path in open_runs(runs) for run in of_path]
         found = fuse_runs(opened, iou)
     truth = opened[0].truth
@@ -71,7 +71,7 @@ def command(
         data=opened[0].result.data.name,
         source=f"weighted boxes fusion at IoU {iou:g} of {', '.join(run.result.name for run in opened)}",
         command=command_line(command_arguments(), show_paths),
-        warnings=tuple(told),
+        warnings=tuple(messages),
         show_paths=show_paths,
     )
     print(f"\nreport: {made.path / 'report.html'}")

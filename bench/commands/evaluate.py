@@ -61,14 +61,14 @@ def command(
     Exit code 1 says that --verify found a difference.
     """
     from bench.process.invocation import command_arguments
-    from bench.process.log import remembered_warnings
+    from bench.process.log import collect_warnings
     from bench.runs.external_run import save_external
     from bench.runs.provenance import command_line
     from metrics.command_line import score_files
     from metrics.formats.identity import parse_class_map
 
     rule = None if class_map is None else parse_class_map(class_map)
-    with remembered_warnings() as told:
+    with collect_warnings() as messages:
         evaluation = score_files(truth, found, class_map=rule, split=split)
     print(evaluation)
     run = save_external(
@@ -80,7 +80,7 @@ def command(
         data=truth.stem,
         source=found.name,
         command=command_line(command_arguments(), show_paths),
-        warnings=tuple(told),
+        warnings=tuple(messages),
         show_paths=show_paths,
     )
     print(f"\nreport: {run.path / 'report.html'}")

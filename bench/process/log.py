@@ -35,7 +35,7 @@ class Log:
 
 
 @contextmanager
-def remembered_warnings() -> Iterator[list[str]]:
+def collect_warnings() -> Iterator[list[str]]:
     """The texts of all `InputWarning` of the block, which are shown as before."""
     told: list[str] = []
     with warnings.catch_warnings():

@@ -26,7 +26,7 @@ from bench.settings.values import with_nones
 from bench.data.opening import find_format, open_dataset
 from bench.data.types import DATASETS, Dataset, Split
 from bench.runs.folders import digest, is_done, partial_of, remove, require_space, slug, whole
-from bench.process.log import Log, remembered_warnings
+from bench.process.log import Log, collect_warnings
 from bench.pipeline.predict import predict
 from bench.process.progress import Progress
 from bench.runs.provenance import (
@@ -117,8 +117,8 @@ def run(
         context.progress.message(f"{folder.name}: already done, reused")
         return RunFolder.open(folder)
     place = whole(folder) if distributed.leads() else nullcontext(partial_of(folder))
-    with place as partial, remembered_warnings() as told:
-        _Work(config, dataset, partial, folder.name, context, told).run()
+    with place as partial, collect_warnings() as messages:
+        _Work(config, dataset, partial, folder.name, context, messages).run()
     distributed.wait()
     return RunFolder.open(folder)
 
@@ -238,14 +238,14 @@ class _Work:
         folder: Path,
         name: str,
         context: RunContext,
-        told: Sequence[str],
+        messages: Sequence[str],
     ) -> None:
         self.config = config
         self.dataset = dataset
         self.folder = folder
         self.name = name
         self.context = context
-        self.told = told
+        self.messages = messages
         self.log = Log(folder / "log.jsonl" if distributed.leads() else None)
         self.device = pick_device(config.device)
         self.started = datetime.now(UTC)
@@ -354,7 +354,7 @@ class _Work:
             headline=dict(headline),
             environment=environment(str(self.device)),
             command=self.context.command,
-            warnings=tuple(self.told),
+            warnings=tuple(self.messages),
             started=self.started,
             finished=datetime.now(UTC),
         )
