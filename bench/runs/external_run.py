@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.runs.folders import digest, slug, whole
+from bench.runs.folders import digest, slug, create_run_folder
 from bench.runs.provenance import environment
 from metrics.evaluation import Evaluation
 from metrics.tables import AnnotationTable, DetectionTable
@@ -49,7 +49,7 @@ def save_external(
         "found": found.fingerprint,
     }
     folder = out / f"{slug(name)}-{slug(data)}-{digest(cause)}"
-    with whole(folder) as partial:
+    with create_run_folder(folder) as partial:
         result = RunResult(
             name=folder.name,
             variant=name,

@@ -39,7 +39,7 @@ def is_done(folder: Path) -> bool:
     return (folder / RunFolder.RESULT).is_file()
 
 
-def partial_of(folder: Path) -> Path:
+def partial_folder(folder: Path) -> Path:
     """Where the run that will be `folder` is worked on."""
     return folder.with_name(f"{folder.name}.partial")
 
@@ -47,11 +47,11 @@ def partial_of(folder: Path) -> Path:
 def remove(folder: Path) -> None:
     """Remove a run, done or begun."""
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.rmtree(partial_of(folder), ignore_errors=True)
+    shutil.rmtree(partial_folder(folder), ignore_errors=True)
 
 
 @contextmanager
-def whole(folder: Path) -> Iterator[Path]:
+def create_run_folder(folder: Path) -> Iterator[Path]:
     """Work on a run: the block gets a folder beside `folder`, which takes its name when the block is done.
 
     What a block that failed has left is there for the next one. A folder of that name without a result is replaced.
@@ -60,7 +60,7 @@ def whole(folder: Path) -> Iterator[Path]:
         MachineError: the folder cannot be written to.
         Busy: another process works on this run.
     """
-    partial = partial_of(folder)
+    partial = partial_folder(folder)
     _make(partial)
     with _alone(partial):
         yield partial

@@ -25,7 +25,7 @@ from bench.settings.config import EntryConfig, RunConfig, entry, own_settings
 from bench.settings.values import with_nones
 from bench.data.opening import find_format, open_dataset
 from bench.data.types import DATASETS, Dataset, Split
-from bench.runs.folders import digest, is_done, partial_of, remove, require_space, slug, whole
+from bench.runs.folders import digest, is_done, partial_folder, remove, require_space, slug, create_run_folder
 from bench.process.log import Log, collect_warnings
 from bench.pipeline.predict import predict
 from bench.process.progress import Progress
@@ -116,7 +116,7 @@ def run(
     if is_done(folder):
         context.progress.message(f"{folder.name}: already done, reused")
         return RunFolder.open(folder)
-    place = whole(folder) if distributed.leads() else nullcontext(partial_of(folder))
+    place = create_run_folder(folder) if distributed.leads() else nullcontext(partial_folder(folder))
     with place as partial, collect_warnings() as messages:
         _Work(config, dataset, partial, folder.name, context, messages).run()
     distributed.wait()

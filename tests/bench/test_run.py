@@ -22,7 +22,7 @@ from tiny_runs import tiny_config, tiny_sets
 from bench.pipeline.predict import predict
 from bench.runs import folders
 from bench.runs import run as run_module
-from bench.runs.folders import digest, slug, whole
+from bench.runs.folders import create_run_folder, digest, slug
 from bench.runs.report import images_of_runs
 from bench.runs.run import (
     RunContext,
@@ -270,9 +270,9 @@ def test_row_45_a_disk_that_fills_up_leaves_no_half_run_and_the_last_state(tmp_p
 
 def test_two_processes_do_not_work_on_one_run(tmp_path):
     with (
-        whole(tmp_path / "one"),
+        create_run_folder(tmp_path / "one"),
         pytest.raises(MachineError, match="another process is working on this run"),
-        whole(tmp_path / "one"),
+        create_run_folder(tmp_path / "one"),
     ):
         pass
     assert (tmp_path / "one").is_dir()
@@ -280,14 +280,14 @@ def test_two_processes_do_not_work_on_one_run(tmp_path):
 
 def test_a_block_that_fails_leaves_its_work_for_the_next(tmp_path):
     def fail() -> None:
-        with whole(tmp_path / "one") as folder:
+        with create_run_folder(tmp_path / "one") as folder:
             (folder / "work").write_text("half")
             raise KeyError
 
     with pytest.raises(KeyError):
         fail()
     assert not (tmp_path / "one").exists()
-    with whole(tmp_path / "one") as folder:
+    with create_run_folder(tmp_path / "one") as folder:
         assert (folder / "work").read_text() == "half"
     assert (tmp_path / "one" / "work").read_text() == "half"
 
