@@ -104,7 +104,7 @@ def _run(
     # Every variant's settings are checked before the first is trained.
     for name in names:
         resolve_entry(name, **sources)
-    progress = Progress.fitting(quiet or not distributed.leads())
+    progress = Progress.fitting(quiet or not distributed.is_main_process())
     dataset = open_configured(resolve_entry(names[0], **sources))
     references: list[EntryConfig] = []
     trained: list[EntryConfig] = []
@@ -128,7 +128,7 @@ def _run(
         seed = f"seed {cell.seed}" if isinstance(cell, RunConfig) else "trained elsewhere"
         progress.message(f"{cell.variant}, {seed}, on {dataset.name}{which}")
         runs.append(run(cell, out, dataset, context))
-    if not distributed.leads():
+    if not distributed.is_main_process():
         return
     if len(runs) == 1:
         page = runs[0].path / "report.html"

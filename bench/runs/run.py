@@ -106,20 +106,20 @@ def run(
         Stopped: a signal asked for it; the same call goes on from there.
     """
     context = context or RunContext()
-    distributed.join(cpu=pick_device(config.device).type == "cpu")
+    distributed.initialize(cpu=pick_device(config.device).type == "cpu")
     dataset = dataset or open_configured(config)
     out = Path(out)
     folder = out / run_name(config, dataset)
-    if context.fresh and distributed.leads():
+    if context.fresh and distributed.is_main_process():
         remove(folder)
-    distributed.wait()
+    distributed.wait_for_everyone()
     if is_done(folder):
         context.progress.message(f"{folder.name}: already done, reused")
         return RunFolder.open(folder)
-    place = create_run_folder(folder) if distributed.leads() else nullcontext(partial_folder(folder))
+    place = create_run_folder(folder) if distributed.is_main_process() else nullcontext(partial_folder(folder))
     with place as partial, collect_warnings() as messages:
         _Work(config, dataset, partial, folder.name, context, messages).run()
-    distributed.wait()
+    distributed.wait_for_everyone()
     return RunFolder.open(folder)
 
 
@@ -246,14 +246,14 @@ class _Work:
         self.name = name
         self.context = context
         self.messages = messages
-        self.log = Log(folder / "log.jsonl" if distributed.leads() else None)
+        self.log = Log(folder / "log.jsonl" if distributed.is_main_process() else None)
         self.device = pick_device(config.device)
         self.started = datetime.now(UTC)
         self.began = time.monotonic()
 
     def run(self) -> None:
         _set_up_torch(self.config)
-        if distributed.leads():
+        if distributed.is_main_process():
             write_whole(self.folder / "config.toml", self.config.toml())
         self.log.write("started", name=self.name, device=str(self.device))
         splits = self._splits()
@@ -261,12 +261,12 @@ class _Work:
             done = self._train(self.config, splits)
         else:
             done = self._enter(splits[self.config.evaluate.split])
-        if distributed.leads():
+        if distributed.is_main_process():
             self._finish(done, splits[self.config.evaluate.split])
 
     def _train(self, config: RunConfig, splits: Mapping[str, Split]) -> _Done:
         detector = build_detector(config, len(self.dataset.classes))
-        if distributed.leads():
+        if distributed.is_main_process():
             self._require_space(detector)
         trained = train(
             detector,

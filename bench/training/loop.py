@@ -123,7 +123,7 @@ def pick_device(name: str) -> torch.device:
         name = torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"  # type: ignore[union-attr]
     try:
         device = torch.device(name)
-        if distributed.count() == 1:  # several would all take memory of the first device
+        if distributed.num_processes() == 1:  # several would all take memory of the first device
             torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         here = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
@@ -408,7 +408,7 @@ def _weigh_classes(detector: nn.Module, split: Split) -> None:
 def _accelerator(config: RunConfig) -> Accelerator:
     """Accelerate for this run; runs of one process, one after the other, may differ in device and precision."""
     device = pick_device(config.device)
-    if distributed.count() == 1:
+    if distributed.num_processes() == 1:
         AcceleratorState._reset_state(reset_partial_state=True)
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
