@@ -11,7 +11,7 @@ from detectors.wrappers.tiled import Tiled
 from metrics.errors import InputError
 
 
-def wrapped(predictor: Predictor, settings: EvaluateConfig) -> Predictor:
+def wrap_predictor(predictor: Predictor, settings: EvaluateConfig) -> Predictor:
     """The predictor that looks at images as `settings` say; itself where they say nothing.
 
     In tiles first, and what all tiles of an image gave is then fused with what those of its mirror image gave.

@@ -38,7 +38,7 @@ from bench.runs.provenance import (
 from bench.settings.sections import EvaluateConfig
 from bench.process.interrupts import StopRequest
 from bench.training.loop import TrainingResult, pick_device, seed_batch, train
-from bench.pipeline.inference import wrapped
+from bench.pipeline.inference import wrap_predictor
 from detectors.external.registry import predictor_names, reference
 from detectors.registry import VARIANTS
 from detectors.types import Predictor
@@ -179,11 +179,11 @@ def predictor_of(run: RunFolder) -> Predictor:
             own_settings(_as_built(run.result.config), known.config), run.result.data.classes
         )
         load_weights(detector, file)
-        return wrapped(cast(Predictor, detector.eval()), looks)
+        return wrap_predictor(cast(Predictor, detector.eval()), looks)
     if name in predictor_names():
         theirs = reference(name)
         settings = own_settings(toml.read(run.path / "config.toml"), theirs.config)
-        return wrapped(theirs.build(settings, run.truth.catalog.classes), looks)
+        return wrap_predictor(theirs.build(settings, run.truth.catalog.classes), looks)
     raise InputError(
         f"{run.path}: holds no {file.name}, so nothing can be predicted anew; give the folder of a run "
         "that was trained here"
@@ -279,7 +279,7 @@ class _Work:
             stop=self.context.stop,
         )
         found = predict(
-            wrapped(cast(Predictor, detector), config.evaluate),
+            wrap_predictor(cast(Predictor, detector), config.evaluate),
             splits[config.evaluate.split],
             config.image,
             batch=config.evaluate.batch,
@@ -296,7 +296,7 @@ class _Work:
         predictor = reference(self.config.variant).build(self.config.own, self.dataset.classes)
         if isinstance(predictor, nn.Module):
             predictor.to(self.device)
-        looking = wrapped(predictor, self.config.evaluate)
+        looking = wrap_predictor(predictor, self.config.evaluate)
         found = predict(looking, split, None, device=self.device, progress=self.context.progress)
         return _Done(predictor, found)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_runs import tiny_config, tiny_sets
 
-from bench.pipeline.inference import wrapped
+from bench.pipeline.inference import wrap_predictor
 from bench.pipeline.predict import predict
 from bench.runs.run import RunContext, open_configured, predictor_of, run
 from bench.settings.config import resolve
@@ -33,12 +33,12 @@ class Still(torch.nn.Module):
 
 def test_without_such_settings_the_predictor_is_itself():
     still = Still()
-    assert wrapped(still, EvaluateConfig()) is still
+    assert wrap_predictor(still, EvaluateConfig()) is still
 
 
 def test_tiles_and_mirror_image_go_together():
     still = Still()
-    looking = wrapped(still, EvaluateConfig(flip=True, tile=(40, 50), tile_overlap=0.0))
+    looking = wrap_predictor(still, EvaluateConfig(flip=True, tile=(40, 50), tile_overlap=0.0))
     assert isinstance(looking, Flipped)
     assert isinstance(looking.predictor, Tiled)
     looking.predict(torch.zeros(2, 3, 80, 100))
@@ -49,12 +49,12 @@ def test_tiles_and_mirror_image_go_together():
 
 def test_only_a_variants_network_can_be_compiled():
     with pytest.raises(InputError, match="only a variant's network"):
-        wrapped(Still(), EvaluateConfig(compile=True))
+        wrap_predictor(Still(), EvaluateConfig(compile=True))
 
 
 def test_a_wrapped_network_moves_and_changes_mode_with_its_wrapper():
     still = Still()
-    looking = wrapped(still, EvaluateConfig(flip=True, tile=(8, 8)))
+    looking = wrap_predictor(still, EvaluateConfig(flip=True, tile=(8, 8)))
     assert still in set(looking.modules())
     looking.eval()
     assert not still.training
