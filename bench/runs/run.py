@@ -161,7 +161,7 @@ def build_detector(config: RunConfig, classes: int) -> nn.Module:
     return VARIANTS[config.variant].build(config.detector, classes)
 
 
-def predictor_of(run: RunFolder) -> Predictor:
+def load_predictor(run: RunFolder) -> Predictor:
     """The predictor whose detections a finished run holds, as it was after training, on the CPU, in evaluation mode.
 
     Of a run that was trained here nothing but the folder is needed: neither the data set nor the weights that training

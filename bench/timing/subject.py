@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bench.data.types import Split
 from bench.pipeline.loader import ImageConfig
-from bench.runs.run import evaluated_split, predictor_of
+from bench.runs.run import evaluated_split, load_predictor
 from detectors.types import Predictor
 from reports.records.run import RunFolder
 
@@ -54,7 +54,7 @@ def make_ready(run: RunFolder, device: torch.device) -> Timed:
     Raises:
         InputError: the run holds no weights, or its data set is gone or has changed.
     """
-    predictor = predictor_of(run)
+    predictor = load_predictor(run)
     if isinstance(predictor, nn.Module):
         predictor.to(device).eval()
     settings = run.result.config

@@ -16,7 +16,7 @@ from torchvision.models import detection, get_model_weights
 
 from bench.cli import main
 from bench.pipeline.predict import predict
-from bench.runs.run import RunContext, open_configured, predictor_of, run, run_name
+from bench.runs.run import RunContext, load_predictor, open_configured, run, run_name
 from bench.settings import toml
 from bench.settings.config import ReferenceConfig, RunConfig, resolve, resolve_entry
 from detectors.config import Config
@@ -100,7 +100,7 @@ def test_its_result_says_that_it_was_not_trained_here(done, theirs):
 
 def test_its_folder_gives_the_predictor_again(done, data):
     split = open_configured(resolve_entry(LITE, data=str(data))).splits["test"]
-    again = predict(predictor_of(done), split, None)
+    again = predict(load_predictor(done), split, None)
     np.testing.assert_array_equal(again.score, done.found.score)
     np.testing.assert_array_equal(again.xywh, done.found.xywh)
 
@@ -278,7 +278,7 @@ def test_another_package_s_predictor_is_entered_with_its_own_settings(data, tmp_
     np.testing.assert_allclose(made.found.xywh[:, 2:], 8)
     np.testing.assert_allclose(made.found.xywh[:, :2] + 4, sizes[:, ::-1] / 2)
     assert made.found.label.max() == 0
-    assert isinstance(predictor_of(made), Still)
+    assert isinstance(load_predictor(made), Still)
     assert "report: " in capsys.readouterr().out
 
 

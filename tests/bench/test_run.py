@@ -28,8 +28,8 @@ from bench.runs.run import (
     RunContext,
     build_detector,
     evaluated_split,
+    load_predictor,
     open_configured,
-    predictor_of,
     run,
     run_name,
 )
@@ -127,7 +127,7 @@ def test_a_compiled_run_finds_the_same_and_is_timed_compiled(done, tmp_path, mon
     assert len(compiled) == 1
     assert again.path.name != done.path.name
     assert again.result.headline == done.result.headline
-    predictor = predictor_of(again)
+    predictor = load_predictor(again)
     assert compiled[1:] == [predictor]
 
 
@@ -327,7 +327,7 @@ def test_absolute_paths_stay_out_of_the_result(tmp_path, monkeypatch):
 def test_a_run_s_predictor_finds_again_what_the_run_found(done):
     config = resolve("ssd", file=done.path / "config.toml")
     split = open_configured(config).splits["test"]
-    found = predict(predictor_of(done), split, config.image, batch=config.evaluate.batch)
+    found = predict(load_predictor(done), split, config.image, batch=config.evaluate.batch)
     np.testing.assert_array_equal(found.score, done.found.score)
     np.testing.assert_array_equal(found.xywh, done.found.xywh)
     np.testing.assert_array_equal(found.label, done.found.label)
@@ -340,7 +340,7 @@ def test_a_run_s_predictor_needs_neither_the_data_nor_the_weights_that_training_
     made = run(tiny_config(train__epochs=0, backbone__weights=began_with), tmp_path / "runs")
     began_with.unlink()
     (made.path / "config.toml").unlink()
-    state = predictor_of(made).state_dict()
+    state = load_predictor(made).state_dict()
     saved = load_file(made.path / "weights.safetensors")
     assert all(tensor.equal(saved[name]) for name, tensor in state.items())
 
@@ -349,7 +349,7 @@ def test_a_run_without_weights_has_no_predictor(done, tmp_path):
     shutil.copytree(done.path, tmp_path / "run")
     (tmp_path / "run" / "weights.safetensors").unlink()
     with pytest.raises(InputError, match=r"holds no weights\.safetensors, so nothing can be predicted anew"):
-        predictor_of(RunFolder.open(tmp_path / "run"))
+        load_predictor(RunFolder.open(tmp_path / "run"))
     (tmp_path / "run" / "config.toml").unlink()
     with pytest.raises(InputError, match=r"holds no config\.toml: its detections were made elsewhere"):
         evaluated_split(RunFolder.open(tmp_path / "run"))

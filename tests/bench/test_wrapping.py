@@ -9,7 +9,7 @@ from tiny_runs import tiny_config, tiny_sets
 
 from bench.pipeline.inference import wrap_predictor
 from bench.pipeline.predict import predict
-from bench.runs.run import RunContext, open_configured, predictor_of, run
+from bench.runs.run import RunContext, load_predictor, open_configured, run
 from bench.settings.config import resolve
 from bench.settings.sections import EvaluateConfig
 from detectors.types import Detections
@@ -69,7 +69,7 @@ def test_a_run_predicts_as_it_is_told_and_so_does_its_predictor(tmp_path, sets):
     assert done.path != plain.path
     assert len(done.found) != len(plain.found) or not np.array_equal(done.found.score, plain.found.score)
     split = open_configured(config).splits["test"]
-    again = predict(predictor_of(done), split, config.image, batch=config.evaluate.batch)
+    again = predict(load_predictor(done), split, config.image, batch=config.evaluate.batch)
     np.testing.assert_array_equal(again.score, done.found.score)
     np.testing.assert_array_equal(again.xywh, done.found.xywh)
 
