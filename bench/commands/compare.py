@@ -99,7 +99,7 @@ def command(
         chosen_groups,
         compare_on_terms,
         comparison_folder,
-        images_of_runs,
+        find_image_loader,
         open_runs,
     )
     from metrics.compare import parse_limit
@@ -119,7 +119,7 @@ def command(
         old=frozenset(run.result.name for run in by_path[0]),
     )
     folder = out or comparison_folder(opened, Path(runs[0]).parent)
-    pictures = images_of_runs(opened)
+    pictures = find_image_loader(opened)
     page, comparison = compare_on_terms(
         opened, folder, terms, pictures, Progress.fitting(quiet), show_paths, studies
     )

@@ -98,7 +98,7 @@ def _run(
     from bench.process.progress import Progress
     from bench.runs.provenance import command_line
     from bench.runs.report import compare_runs, comparison_folder
-    from bench.runs.run import RunContext, images_of, open_configured, run
+    from bench.runs.run import RunContext, image_loader, open_configured, run
     from bench.settings.config import RunConfig, resolve_entry
 
     # Every variant's settings are checked before the first is trained.
@@ -134,5 +134,5 @@ def _run(
         page = runs[0].path / "report.html"
     else:
         split = dataset.splits[cells[0].evaluate.split]
-        page = compare_runs(runs, comparison_folder(runs, out), images_of(split), progress, show_paths)
+        page = compare_runs(runs, comparison_folder(runs, out), image_loader(split), progress, show_paths)
     show_results(runs, page)

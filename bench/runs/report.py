@@ -123,15 +123,15 @@ def require_same_truth(runs: Sequence[RunFolder]) -> None:
     )
 
 
-def images_of_runs(runs: Sequence[RunFolder]) -> Images | None:
+def find_image_loader(runs: Sequence[RunFolder]) -> Images | None:
     """Pictures from the data set that one of the runs was made on, where it can still be opened and is the same."""
-    from bench.runs.run import evaluated_split, images_of
+    from bench.runs.run import evaluated_split, image_loader
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InputWarning)  # the run told them
         for run in runs:
             try:
-                return images_of(evaluated_split(run))
+                return image_loader(evaluated_split(run))
             except (InputError, KeyError, TypeError, OSError):
                 continue
     return None

@@ -215,7 +215,7 @@ def evaluated_split(run: RunFolder) -> Split:
     return split
 
 
-def images_of(split: Split) -> Callable[[Any], NDArray[np.uint8]]:
+def image_loader(split: Split) -> Callable[[Any], NDArray[np.uint8]]:
     """From an image's id to its pixels, (H, W, 3) uint8 RGB."""
     places = {image_id: index for index, image_id in enumerate(split.truth.catalog.image_ids)}
     return lambda image_id: split.load(places[image_id])
@@ -323,7 +323,7 @@ class _Work:
         saved = save_result(self.folder, result, split.truth, done.found, history)
         if self.context.page:
             with self.context.progress.stage("report", 1) as stage:
-                write_report([saved], self.folder, images_of(split), show_paths=self.context.show_paths)
+                write_report([saved], self.folder, image_loader(split), show_paths=self.context.show_paths)
                 stage.advance()
         if isinstance(self.config, RunConfig) and not self.config.train.keep_checkpoint:
             shutil.rmtree(self.folder / "checkpoint", ignore_errors=True)

@@ -23,7 +23,7 @@ from bench.pipeline.predict import predict
 from bench.runs import folders
 from bench.runs import run as run_module
 from bench.runs.folders import create_run_folder, digest, slug
-from bench.runs.report import images_of_runs
+from bench.runs.report import find_image_loader
 from bench.runs.run import (
     RunContext,
     build_detector,
@@ -106,7 +106,7 @@ def test_the_pictures_of_a_finished_run_are_found_again(tmp_path):
     own = [name for name in tiny_sets(train__epochs=1) if not name.startswith("data.")]
     config = resolve("ssd", data=str(tmp_path / "mine.json"), sets=own)
     done = run(config, tmp_path / "runs", context=RunContext(page=False))
-    images = images_of_runs([done])
+    images = find_image_loader([done])
     assert images is not None
     for image, name in zip(done.truth.catalog.image_ids, done.truth.catalog.file_names, strict=True):
         (picture,) = [p for p in pictures if p.name == Path(name).stem]
