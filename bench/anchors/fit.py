@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bench.data.types import Dataset, Split
 from bench.pipeline.loader import ImageConfig, place, trainable
 from bench.process.progress import Progress
-from bench.runs.run import build_detector
+from bench.runs.detector import build_detector
 from bench.settings.config import RunConfig
 from bench.settings.toml import Tree, leaves, merge, nest
 from detectors.anchor_fit import Fit, Grids, by_level, cluster, grids_of, refine, search, sides_of

@@ -95,13 +95,8 @@ def command(
     """
     from bench.commands.results_table import show_results
     from bench.process.progress import Progress
-    from bench.runs.report import (
-        chosen_groups,
-        compare_on_terms,
-        comparison_folder,
-        find_image_loader,
-        open_runs,
-    )
+    from bench.runs.finished_run import find_image_loader
+    from bench.runs.report import chosen_groups, compare_on_terms, comparison_folder, open_runs
     from metrics.compare import parse_limit
     from reports.analysis.report_data import Terms
     from reports.elements.formatting import literal

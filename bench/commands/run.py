@@ -96,9 +96,11 @@ def _run(
     from bench.process import distributed
     from bench.process.invocation import command_arguments
     from bench.process.progress import Progress
+    from bench.runs.context import RunContext
+    from bench.runs.finished_run import image_loader
     from bench.runs.provenance import command_line
     from bench.runs.report import compare_runs, comparison_folder
-    from bench.runs.run import RunContext, image_loader, open_configured, run
+    from bench.runs.run import open_configured, run
     from bench.settings.config import RunConfig, resolve_entry
 
     # Every variant's settings are checked before the first is trained.

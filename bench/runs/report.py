@@ -123,20 +123,6 @@ def require_same_truth(runs: Sequence[RunFolder]) -> None:
     )
 
 
-def find_image_loader(runs: Sequence[RunFolder]) -> Images | None:
-    """Pictures from the data set that one of the runs was made on, where it can still be opened and is the same."""
-    from bench.runs.run import evaluated_split, image_loader
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", InputWarning)  # the run told them
-        for run in runs:
-            try:
-                return image_loader(evaluated_split(run))
-            except (InputError, KeyError, TypeError, OSError):
-                continue
-    return None
-
-
 def _named_apart(opened: Mapping[Path, RunFolder]) -> dict[Path, RunFolder]:
     """The runs, those of one name with as many folders before it as tell them apart."""
     names = {folder: run.result.name for folder, run in opened.items()}

@@ -25,6 +25,10 @@ from bench.settings.config import EntryConfig, RunConfig, entry, own_settings
 from bench.settings.values import with_nones
 from bench.data.opening import find_format, open_dataset
 from bench.data.types import DATASETS, Dataset, Split
+from bench.runs.context import RunContext
+from bench.runs.detector import build_detector
+from bench.runs.finished_run import image_loader
+from bench.runs.naming import run_name
 from bench.runs.folders import digest, is_done, partial_folder, remove, require_space, slug, create_run_folder
 from bench.process.log import Log, collect_warnings
 from bench.pipeline.predict import predict
@@ -51,33 +55,7 @@ from reports.records.atomic_files import write_whole
 from reports.html import write_report
 from reports.records.run import SCHEMA_VERSION, Budget, DataFacts, RunFolder, RunResult, save_result
 
-_WITHOUT_EFFECT = ("workers", "train.log_every", "train.checkpoint_minutes", "train.keep_checkpoint")
-"""Settings that change no number of a result."""
-
-_WITHOUT_EFFECT_ON_REFERENCES = ("evaluate.batch", "evaluate.save_candidates", "evaluate.candidates")
-
 _SPARE_BYTES = 64 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class RunContext:
-    """Where a run reports to and how it behaves; nothing here changes a number.
-
-    Attributes:
-        progress: where to show how far it is.
-        stop: where to look whether somebody wants it to stop.
-        fresh: begin anew, and remove what an earlier run of the same cause left.
-        command: what was typed.
-        show_paths: leave absolute paths in the result, which may hold a user's name.
-        page: write ``report.html`` of this run alone.
-    """
-
-    progress: Progress = field(default_factory=Progress)
-    stop: StopRequest = field(default_factory=StopRequest)
-    fresh: bool = False
-    command: str = ""
-    show_paths: bool = False
-    page: bool = True
 
 
 def run(
@@ -126,99 +104,6 @@ def run(
 def open_configured(config: EntryConfig) -> Dataset:
     """The data set that a configuration names."""
     return open_dataset(config.data.path, config.data.format, **config.data_options)
-
-
-def run_name(config: EntryConfig, dataset: Dataset) -> str:
-    """``<variant>-<data>-<seed>-<digest of the cause>``: the same cause has the same name on every machine.
-
-    A predictor that was trained elsewhere has no seed; its version is part of the cause.
-    """
-    tree = config.tree()
-    del tree["data"]  # its fingerprint says all
-    if not any(tree.get("tuned", {}).values()):
-        tree.pop("tuned", None)
-    for path in _WITHOUT_EFFECT if isinstance(config, RunConfig) else _WITHOUT_EFFECT_ON_REFERENCES:
-        *sections, last = path.split(".")
-        section: Any = tree
-        for part in sections:
-            section = section[part]
-        del section[last]
-    cause = {
-        "schema": SCHEMA_VERSION,
-        "version": package_versions().get("detbench"),
-        "data": dataset.fingerprint,
-        "settings": settings_by_content(tree),
-    }
-    name = f"{slug(config.variant)}-{slug(dataset.name)}"
-    if isinstance(config, RunConfig):
-        return f"{name}-{config.seed}-{digest(cause)}"
-    return f"{name}-{digest(cause | {'source': entry(config.variant).source})}"
-
-
-def build_detector(config: RunConfig, classes: int) -> nn.Module:
-    """The variant's network for so many classes, its random weights decided by the seed."""
-    seed_batch(config.seed, 0, 0, 2**31)  # a stream that no batch uses
-    return VARIANTS[config.variant].build(config.detector, classes)
-
-
-def load_predictor(run: RunFolder) -> Predictor:
-    """The predictor whose detections a finished run holds, as it was after training, on the CPU, in evaluation mode.
-
-    Of a run that was trained here nothing but the folder is needed: neither the data set nor the weights that training
-    began with. A predictor that was trained elsewhere is made anew from its settings, and its own weights must be
-    where they were.
-
-    Raises:
-        InputError: the run holds no weights (its detections were made elsewhere), or they are not its variant's.
-    """
-    name, file = run.result.variant, run.path / "weights.safetensors"
-    looks = EvaluateConfig.model_validate(run.result.config.get("evaluate", {}))
-    if file.is_file():
-        known = VARIANTS[name]
-        detector = known.build(
-            own_settings(_as_built(run.result.config), known.config), run.result.data.classes
-        )
-        load_weights(detector, file)
-        return wrap_predictor(cast(Predictor, detector.eval()), looks)
-    if name in predictor_names():
-        theirs = reference(name)
-        settings = own_settings(toml.read(run.path / "config.toml"), theirs.config)
-        return wrap_predictor(theirs.build(settings, run.truth.catalog.classes), looks)
-    raise InputError(
-        f"{run.path}: holds no {file.name}, so nothing can be predicted anew; give the folder of a run "
-        "that was trained here"
-    )
-
-
-def evaluated_split(run: RunFolder) -> Split:
-    """The images that a finished run was evaluated on, and their truth.
-
-    Raises:
-        InputError: they cannot be found, or they or their truth have changed since, or the run's detections were made
-            elsewhere.
-    """
-    settings = run.path / "config.toml"
-    if not settings.is_file():
-        raise InputError(
-            f"{run.path}: holds no {settings.name}: its detections were made elsewhere, so where its images are is not "
-            "known; give the folder of a run that was made here"
-        )
-    data = dict(toml.read(settings)["data"])
-    path, format = data.pop("path"), data.pop("format")
-    options = with_nones(data, DATASETS[find_format(path, format)].options.model_fields)
-    split = open_dataset(path, format, **options).splits[run.result.data.split]
-    if split.truth.fingerprint != run.result.data.fingerprint:
-        raise InputError(
-            f"{run.path}: its {run.result.data.split} images have changed since the run "
-            f"({split.truth.fingerprint[:10]} now, {run.result.data.fingerprint[:10]} then); run again"
-        )
-    return split
-
-
-def image_loader(split: Split) -> Callable[[Any], NDArray[np.uint8]]:
-    """From an image's id to its pixels, (H, W, 3) uint8 RGB."""
-    places = {image_id: index for index, image_id in enumerate(split.truth.catalog.image_ids)}
-    return lambda image_id: split.load(places[image_id])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -381,18 +266,6 @@ class _Work:
         weights = sum(parameter.numel() * parameter.element_size() for parameter in detector.parameters())
         # Two states (the old stays until the new is written) of weights, average and two moments; best; final.
         require_space(self.folder, (2 * 4 + 2) * weights + _SPARE_BYTES)
-
-
-def _as_built(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a network that is to be filled with its own weights: files that training began with are not read."""
-    return {
-        name: None
-        if name == "weights" and isinstance(value, str)
-        else _as_built(value)
-        if isinstance(value, Mapping)
-        else value
-        for name, value in settings.items()
-    }
 
 
 def _set_up_torch(config: EntryConfig) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bench.data.types import Split
 from bench.pipeline.loader import ImageConfig
-from bench.runs.run import evaluated_split, load_predictor
+from bench.runs.finished_run import evaluated_split, load_predictor
 from detectors.types import Predictor
 from reports.records.run import RunFolder
 

@@ -10,7 +10,7 @@ from optuna.trial import Trial
 
 from bench.anchors.fit import boxes_seen, drawn_from, fit_anchors, reach_of, rule_of, variants_to_fit
 from bench.data.types import Dataset
-from bench.runs.run import build_detector
+from bench.runs.detector import build_detector
 from bench.settings.config import RunConfig, settings
 from bench.tune.objectives import Objective, Objectives
 from bench.tune.spaces import Mark, as_text, configured, marks

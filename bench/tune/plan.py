@@ -16,8 +16,10 @@ from bench.data.types import Dataset, require_objects
 from bench.pipeline.predict import predict
 from bench.process.interrupts import StopRequest
 from bench.process.progress import Progress
+from bench.runs.context import RunContext
+from bench.runs.detector import build_detector
 from bench.runs.folders import Busy
-from bench.runs.run import RunContext, build_detector, open_configured, run
+from bench.runs.run import open_configured, run
 from bench.settings.config import RunConfig, resolve
 from bench.training.checkpoint import load_weights
 from bench.training.loop import pick_device

@@ -16,7 +16,7 @@ from bench.data.types import Dataset
 from bench.pipeline.predict import predict
 from bench.process.interrupts import StopRequest
 from bench.process.log import Log
-from bench.runs.run import build_detector
+from bench.runs.detector import build_detector
 from bench.settings.config import RunConfig
 from bench.training.checkpoint import save_weights
 from bench.training.loop import pick_device, train

@@ -21,7 +21,8 @@ from bench.cli import main
 from bench.commands import anchors
 from bench.data.types import Dataset, Split
 from bench.pipeline.loader import ImageConfig, make_loader
-from bench.runs.run import build_detector, open_configured
+from bench.runs.detector import build_detector
+from bench.runs.run import open_configured
 from bench.settings import toml
 from bench.settings.config import resolve
 from detectors.anchor_fit import measure_fit, priors_of

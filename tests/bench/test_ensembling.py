@@ -7,8 +7,9 @@ import pytest
 from tiny_runs import tiny_config
 
 from bench.cli import main
+from bench.runs.context import RunContext
 from bench.runs.ensemble import fuse_runs
-from bench.runs.run import RunContext, run
+from bench.runs.run import run
 from metrics.errors import InputError
 from reports.records.run import RunFolder
 

@@ -15,7 +15,8 @@ from bench.data.types import Split
 from bench.pipeline.candidates import Candidates
 from bench.pipeline.loader import ImageConfig
 from bench.pipeline.predict import predict
-from bench.runs.run import build_detector, open_configured
+from bench.runs.detector import build_detector
+from bench.runs.run import open_configured
 from detectors.nms import NMS, NMSConfig
 from detectors.registry import VARIANTS
 from detectors.types import Detections

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from tiny_runs import tiny_config, tiny_sets
 
-from bench.runs.run import RunContext, run
+from bench.runs.context import RunContext
+from bench.runs.run import run
 from reports.records.run import RunFolder
 
 

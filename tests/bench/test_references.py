@@ -16,7 +16,10 @@ from torchvision.models import detection, get_model_weights
 
 from bench.cli import main
 from bench.pipeline.predict import predict
-from bench.runs.run import RunContext, load_predictor, open_configured, run, run_name
+from bench.runs.context import RunContext
+from bench.runs.finished_run import load_predictor
+from bench.runs.naming import run_name
+from bench.runs.run import open_configured, run
 from bench.settings import toml
 from bench.settings.config import ReferenceConfig, RunConfig, resolve, resolve_entry
 from detectors.config import Config

@@ -19,7 +19,8 @@ from tiny_runs import tiny_config, tiny_sets
 from bench.cli import main
 from bench.process.interrupts import Stopped, StopRequest
 from bench.process.log import Log
-from bench.runs.run import build_detector, open_configured
+from bench.runs.detector import build_detector
+from bench.runs.run import open_configured
 from bench.training import loop as train_module
 from bench.training.checkpoint import STATE, load_state
 from bench.training.loop import TrainingResult, train

@@ -22,17 +22,12 @@ from tiny_runs import tiny_config, tiny_sets
 from bench.pipeline.predict import predict
 from bench.runs import folders
 from bench.runs import run as run_module
+from bench.runs.context import RunContext
+from bench.runs.detector import build_detector
+from bench.runs.finished_run import evaluated_split, find_image_loader, load_predictor
 from bench.runs.folders import create_run_folder, digest, slug
-from bench.runs.report import find_image_loader
-from bench.runs.run import (
-    RunContext,
-    build_detector,
-    evaluated_split,
-    load_predictor,
-    open_configured,
-    run,
-    run_name,
-)
+from bench.runs.naming import run_name
+from bench.runs.run import open_configured, run
 from bench.settings import toml
 from bench.settings.config import resolve
 from bench.training.checkpoint import save_weights

@@ -14,7 +14,8 @@ from tiny_runs import tiny_config
 
 from bench.cli import main
 from bench.commands.profile import show_timings
-from bench.runs.run import RunContext, run
+from bench.runs.context import RunContext
+from bench.runs.run import run
 from bench.timing import conditions, warmup
 from bench.timing.process import Job, Killed, _do, launch
 from bench.timing.profiler import profile

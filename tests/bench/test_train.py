@@ -12,7 +12,8 @@ from tiny_runs import tiny_config
 from torch import nn
 
 from bench.process.log import Log
-from bench.runs.run import build_detector, open_configured
+from bench.runs.detector import build_detector
+from bench.runs.run import open_configured
 from bench.settings.config import RunConfig
 from bench.training import loop as train_module
 from bench.training.checkpoint import load_state, load_weights, save_weights

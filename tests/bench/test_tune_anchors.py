@@ -9,7 +9,8 @@ import pytest
 from tiny_runs import tiny_config
 
 from bench.anchors.fit import boxes_seen, variants_to_fit
-from bench.runs.run import build_detector, open_configured
+from bench.runs.detector import build_detector
+from bench.runs.run import open_configured
 from bench.tune.anchors import Anchors
 from bench.tune.spaces import configured, space_of
 from detectors.anchor_fit import measure_fit, priors_of

@@ -12,7 +12,9 @@ from rich.console import Console
 from tiny_runs import tiny_sets
 
 from bench import cli
-from bench.runs.run import RunContext, open_configured, run, run_name
+from bench.runs.context import RunContext
+from bench.runs.naming import run_name
+from bench.runs.run import open_configured, run
 from bench.settings.config import resolve
 from bench.settings.sections import TunedConfig
 from bench.tune import tuner

@@ -7,7 +7,8 @@ import pytest
 import torch
 from tiny_runs import tiny_config
 
-from bench.runs.run import build_detector, open_configured
+from bench.runs.detector import build_detector
+from bench.runs.run import open_configured
 from bench.tune import limits as limits_module
 from bench.tune.limits import Limit, Limits, parse_limits
 from bench.tune.objectives import Objective, Objectives

@@ -11,7 +11,8 @@ from tiny_runs import tiny_config
 
 from bench.pipeline.candidates import Candidates
 from bench.pipeline.predict import predict
-from bench.runs.run import build_detector, open_configured
+from bench.runs.detector import build_detector
+from bench.runs.run import open_configured
 from bench.tune import suppression
 from bench.tune.postprocessing import PostProcessing, save_candidates
 from bench.tune.spaces import configured, space_of

@@ -9,7 +9,9 @@ from tiny_runs import tiny_config, tiny_sets
 
 from bench.pipeline.inference import wrap_predictor
 from bench.pipeline.predict import predict
-from bench.runs.run import RunContext, load_predictor, open_configured, run
+from bench.runs.context import RunContext
+from bench.runs.finished_run import load_predictor
+from bench.runs.run import open_configured, run
 from bench.settings.config import resolve
 from bench.settings.sections import EvaluateConfig
 from detectors.types import Detections

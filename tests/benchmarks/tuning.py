@@ -22,7 +22,8 @@ import optuna
 from bench.anchors.fit import variants_to_fit
 from bench.data.types import Dataset
 from bench.pipeline.predict import predict
-from bench.runs.run import build_detector, open_configured
+from bench.runs.detector import build_detector
+from bench.runs.run import open_configured
 from bench.settings.config import RunConfig, resolve
 from bench.tune.anchors import Anchors
 from bench.tune.objectives import parse_objectives
