@@ -1,0 +1,1 @@
+"""Runs: their folders, provenance, external runs, ensembles and reports."""
