@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.runs.folders import digest, slug, create_run_folder
+from bench.runs.folders import create_run_folder, digest, slug
 from bench.runs.provenance import environment
 from metrics.evaluation import Evaluation
 from metrics.tables import AnnotationTable, DetectionTable

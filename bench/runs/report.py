@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.runs.folders import digest
 from bench.process.progress import Progress
+from bench.runs.folders import digest
 from metrics.compare import groups_from_csv
-from metrics.errors import InputError, InputWarning
+from metrics.errors import InputError
 from reports.analysis.report_data import Comparison, Terms
 from reports.html import write_comparison
 from reports.records.run import RunFolder

@@ -5,55 +5,43 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
+from bench.data.opening import open_dataset
+from bench.data.types import Dataset, Split
+from bench.pipeline.inference import wrap_predictor
+from bench.pipeline.predict import predict
 from bench.process import distributed
-from bench.settings import toml
-from bench.training.checkpoint import save_weights
-from bench.settings.config import EntryConfig, RunConfig, entry, own_settings
-from bench.settings.values import with_nones
-from bench.data.opening import find_format, open_dataset
-from bench.data.types import DATASETS, Dataset, Split
+from bench.process.log import Log, collect_warnings
 from bench.runs.context import RunContext
 from bench.runs.detector import build_detector
 from bench.runs.finished_run import image_loader
+from bench.runs.folders import create_run_folder, is_done, partial_folder, remove, require_space
 from bench.runs.naming import run_name
-from bench.runs.folders import digest, is_done, partial_folder, remove, require_space, slug, create_run_folder
-from bench.process.log import Log, collect_warnings
-from bench.pipeline.predict import predict
-from bench.process.progress import Progress
 from bench.runs.provenance import (
     environment,
-    package_versions,
-    settings_by_content,
     settings_without_place,
 )
-from bench.settings.sections import EvaluateConfig
-from bench.process.interrupts import StopRequest
-from bench.training.loop import TrainingResult, pick_device, seed_batch, train
-from bench.pipeline.inference import wrap_predictor
-from detectors.external.registry import predictor_names, reference
-from detectors.registry import VARIANTS
+from bench.settings.config import EntryConfig, RunConfig, entry
+from bench.training.checkpoint import save_weights
+from bench.training.loop import TrainingResult, pick_device, train
+from detectors.external.registry import reference
 from detectors.types import Predictor
-from detectors.weights import load_weights
-from metrics.errors import InputError
 from metrics.evaluate import evaluate
 from metrics.matching import MatchRule
 from metrics.tables import DetectionTable
-from reports.records.atomic_files import write_whole
 from reports.html import write_report
-from reports.records.run import SCHEMA_VERSION, Budget, DataFacts, RunFolder, RunResult, save_result
+from reports.records.atomic_files import write_whole
+from reports.records.run import Budget, DataFacts, RunFolder, RunResult, save_result
 
 _SPARE_BYTES = 64 * 2**20
 
@@ -94,7 +82,9 @@ def run(
     if is_done(folder):
         context.progress.message(f"{folder.name}: already done, reused")
         return RunFolder.open(folder)
-    place = create_run_folder(folder) if distributed.is_main_process() else nullcontext(partial_folder(folder))
+    place = (
+        create_run_folder(folder) if distributed.is_main_process() else nullcontext(partial_folder(folder))
+    )
     with place as partial, collect_warnings() as messages:
         _Work(config, dataset, partial, folder.name, context, messages).run()
     distributed.wait_for_everyone()
