@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from metrics.compare import Band
-from reports import html
 from reports.analysis.gallery_images import text_size
 from reports.analysis.leaderboard import tables_of
 from reports.analysis.report_data import Comparison
@@ -17,7 +16,8 @@ from reports.analysis.scored_run import IOU
 from reports.analysis.speed import Speed, speed_of
 from reports.elements import formatting
 from reports.elements.page import Badge, Section
-from reports.elements.palette import DARK, DARK_PAGE, LIGHT, LIGHT_PAGE, PHOTO, mark
+from reports.elements.page_template import json_block, page_rules, render
+from reports.elements.palette import mark
 from reports.figures.pr_curves import RECALLS
 from reports.records.csv import to_csv
 from reports.records.study import StudyFolder
@@ -52,7 +52,7 @@ class Document:
 def compose(
     comparison: Comparison, *, title: str, max_bytes: int, studies: Sequence[StudyFolder] = ()
 ) -> Document:
-    """The report of a comparison; arguments as in `reports.html.write_comparison`."""
+    """The report of a comparison; arguments as in `reports.pages.write_comparison`."""
     sliced, speed = slices.slices_of(comparison), speed_of(comparison)
     before = [
         verdict.section(comparison, speed),
@@ -92,11 +92,11 @@ def _page(comparison: Comparison, speed: Speed, title: str, sections: Sequence[S
         "badges": _badges(comparison, speed),
         "models": [_legend(number, label) for number, label in enumerate(comparison.labels)],
         "sections": sections,
-        "payload": html.json_block({"thresholds": thresholds.payload(comparison)}),
+        "payload": json_block({"thresholds": thresholds.payload(comparison)}),
         "rules": page_rules(len(comparison.models)),
         "text_size": text_size,
     }
-    return html.render(context)
+    return render(context)
 
 
 def _files(
@@ -231,26 +231,6 @@ def _legend(number: int, label: str) -> dict[str, Any]:
         "dash": its.dash or "none",
         "marker": its.path,
     }
-
-
-def page_rules(models: int) -> str:
-    """The part of the style sheet that depends on the models: their colours, and what hides each."""
-    light, dark = _theme("light", LIGHT_PAGE, LIGHT), _theme("dark", DARK_PAGE, DARK)
-    photo = "".join(f".k{at}{{--k:{colour}}}" for at, colour in enumerate(PHOTO))
-    hide = "\n".join(
-        f'body:has(#show-{number}:not(:checked)) [data-series="{number}"]{{display:none}}'
-        for number in range(models)
-    )
-    return (
-        f":root{{{light}}}\n"
-        f"@media screen and (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{dark}}}}}\n"
-        f"@media screen{{:root[data-theme=dark]{{{dark}}}}}\n{photo}\n{hide}\n"
-    )
-
-
-def _theme(scheme: str, page: Mapping[str, str], series: Sequence[str]) -> str:
-    named = {**page, **{f"s{at}": colour for at, colour in enumerate(series)}}
-    return f"color-scheme:{scheme};" + ";".join(f"--{name}:{colour}" for name, colour in named.items())
 
 
 def _facts(comparison: Comparison) -> list[str]:

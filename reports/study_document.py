@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from reports import html
 from reports.analysis.gallery_images import text_size
-from reports.document import Document, page_rules
+from reports.document import Document
 from reports.elements import formatting
 from reports.elements.page import Badge, Section
+from reports.elements.page_template import page_rules, render
 from reports.records.csv import to_csv
 from reports.records.study import StudyFolder, StudyResult
 from reports.sections import study_history, study_space, study_trials, tuning
@@ -18,7 +18,7 @@ _STAGES = {"anchors": "anchors", "train": "training", "nms": "post-processing"}
 
 
 def compose_study(folder: StudyFolder, *, title: str = "", show_paths: bool = False) -> Document:
-    """The page of a study; arguments as in `reports.records.study.write_study_page`."""
+    """The page of a study; arguments as in `reports.pages.write_study_page`."""
     stages, last = folder.stages, folder.result
     sections = [tuning.verdict(folder)]
     for at, stage in enumerate(stages):
@@ -45,7 +45,7 @@ def compose_study(folder: StudyFolder, *, title: str = "", show_paths: bool = Fa
         for figure in section.figures:
             files[f"figures/{figure.slug}.svg"] = figure.svg
             files[f"figures/{figure.slug}.png"] = figure.png
-    return Document(html.render(context), files)
+    return Document(render(context), files)
 
 
 def _of_stage(stage: StudyResult, at: int, many: bool, show_paths: bool) -> list[Section]:

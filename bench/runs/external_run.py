@@ -10,7 +10,7 @@ from bench.runs.folders import create_run_folder, digest, slug
 from bench.runs.provenance import environment
 from metrics.evaluation import Evaluation
 from metrics.tables import AnnotationTable, DetectionTable
-from reports.html import write_report
+from reports.pages import write_report
 from reports.records.run import SCHEMA_VERSION, Budget, DataFacts, RunFolder, RunResult, save_result
 
 

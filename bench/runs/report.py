@@ -15,7 +15,7 @@ from bench.runs.folders import digest
 from metrics.compare import groups_from_csv
 from metrics.errors import InputError
 from reports.analysis.report_data import Comparison, Terms
-from reports.html import write_comparison
+from reports.pages import write_comparison
 from reports.records.run import RunFolder
 from reports.records.study import StudyFolder
 

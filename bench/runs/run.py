@@ -39,7 +39,7 @@ from detectors.types import Predictor
 from metrics.evaluate import evaluate
 from metrics.matching import MatchRule
 from metrics.tables import DetectionTable
-from reports.html import write_report
+from reports.pages import write_report
 from reports.records.atomic_files import write_whole
 from reports.records.run import Budget, DataFacts, RunFolder, RunResult, save_result
 

@@ -26,8 +26,9 @@ from bench.tune.study import Cause, Objective, Study
 from bench.tune.training import WEIGHTS, Training, make_pruner
 from detectors.nms import NMS
 from metrics.errors import DetbenchError
+from reports.pages import write_study_page
 from reports.records.atomic_files import write_whole
-from reports.records.study import Limit, StudyFolder, save_study, write_study_page
+from reports.records.study import Limit, StudyFolder, save_study
 
 
 def tune(plan: Plan, progress: Progress | None = None, stop: StopRequest | None = None) -> Outcome:

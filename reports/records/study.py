@@ -381,35 +381,6 @@ def save_study(folder: str | Path, result: StudyResult) -> StudyFolder:
     return StudyFolder.open(folder)
 
 
-def write_study_page(
-    folder: StudyFolder, out: str | Path | None = None, *, title: str = "", show_paths: bool = False
-) -> Path:
-    """Write the page about a study, and beside it its figures, its table of trials and its facts.
-
-    The same study gives the same bytes.
-
-    Args:
-        folder: of the last stage; earlier ones are shown where their folders are still beside it.
-        out: the page, or a folder, in which it is then called ``report.html``; the study's own folder by default.
-        title: the page's heading; made from variant and data set if empty.
-        show_paths: show absolute paths, which may hold a user's name, in full.
-
-    Returns:
-        The path of the page.
-
-    Raises:
-        MachineError: the files cannot be written; what stood there stands there still.
-    """
-    from reports.study_document import compose_study
-
-    out = folder.path if out is None else Path(out)
-    page = out if out.suffix.lower() in (".html", ".htm") else out / StudyFolder.PAGE
-    document = compose_study(folder, title=title, show_paths=show_paths)
-    for name, content in document.files.items():
-        write_whole(page.parent / name, content)
-    return write_whole(page, document.html)
-
-
 def changed_settings(result: StudyResult, values: Mapping[str, Scalar]) -> dict[str, tuple[Scalar, Scalar]]:
     """The settings of the space whose value is not the untuned one: (untuned, value) by path, in the space's order."""
     return {

@@ -8,7 +8,7 @@ import pytest
 from synthetic_runs import comparison_in, picture
 
 from reports.elements import matplotlib_figure
-from reports.html import write_report
+from reports.pages import write_report
 from reports.records.run import RunFolder
 
 

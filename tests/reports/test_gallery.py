@@ -16,7 +16,7 @@ from metrics.tables import AnnotationTable, Catalog, DetectionTable
 from reports.analysis import gallery_images
 from reports.analysis.report_data import Comparison, Terms
 from reports.analysis.scored_run import Scored
-from reports.html import write_report
+from reports.pages import write_report
 
 pytestmark = pytest.mark.usefixtures("no_drawing")
 

@@ -16,7 +16,8 @@ from synthetic_runs import found_in, picture, run_in, truth_of
 from metrics.compare import Limit
 from metrics.tables import DetectionTable
 from reports.analysis.report_data import Terms
-from reports.html import json_block, write_report
+from reports.elements.page_template import json_block
+from reports.pages import write_report
 from reports.records.run import Environment, save_result
 
 HOSTILE = (
@@ -105,7 +106,7 @@ def test_the_policy_allows_this_very_script_and_nothing_else(page):
 
 
 def test_the_script_stays_small():
-    from reports.html import template_text
+    from reports.elements.page_template import template_text
 
     assert len(template_text("report.js").encode()) < 20_000
 

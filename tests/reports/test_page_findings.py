@@ -14,7 +14,7 @@ from synthetic_runs import found_in, run_in, truth_of
 
 from metrics.tables import DetectionTable
 from reports.analysis.report_data import Terms
-from reports.html import write_report
+from reports.pages import write_report
 from reports.records.run import Budget, Environment
 
 

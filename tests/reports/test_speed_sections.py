@@ -16,7 +16,7 @@ from metrics.errors import InputError
 from reports.analysis.leaderboard import leaderboard
 from reports.analysis.report_data import Comparison, Terms
 from reports.analysis.speed import COMMAND, sentence, slower_and_no_better, speed_of
-from reports.html import write_report
+from reports.pages import write_report
 from reports.records.run import RunFolder
 from reports.records.timing import FILE
 from reports.sections import latency, speed_accuracy, verdict

@@ -18,8 +18,8 @@ from test_page import HOSTILE
 
 from reports.analysis.optuna_study import optuna_study
 from reports.analysis.report_data import Comparison
-from reports.html import write_comparison
-from reports.records.study import Setting, StudyFolder, save_study, write_study_page
+from reports.pages import write_comparison, write_study_page
+from reports.records.study import Setting, StudyFolder, save_study
 from reports.sections.study_space import front_of
 from reports.sections.tuning import where_text
 

@@ -1,23 +1,16 @@
-"""One self-contained page about one or more runs: no network, no code but ours, readable without it."""
+"""Pages: the only module that writes them. A page is one file; the tables and figures it links to lie beside it."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Sequence
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-import jinja2
-from markupsafe import Markup
 
 from reports.analysis.report_data import Comparison, Images, Terms
+from reports.document import compose
 from reports.records.atomic_files import write_whole
 from reports.records.run import RunFolder
 from reports.records.study import StudyFolder
+from reports.study_document import compose_study
 
 
 def write_report(
@@ -76,8 +69,6 @@ def write_comparison(
         InputError: limits that cannot be held against these runs.
         MachineError: the files cannot be written; what stood there stands there still.
     """
-    from reports.document import compose
-
     out = Path(out)
     page = out if out.suffix.lower() in (".html", ".htm") else out / "report.html"
     document = compose(comparison, title=title, max_bytes=int(max_mb * 1e6), studies=studies)
@@ -86,66 +77,28 @@ def write_comparison(
     return write_whole(page, document.html)
 
 
-def render(context: dict[str, Any]) -> str:
-    """The page as text; `context` is what `templates/report.html` asks for, less style, script and policy."""
-    script = template_text("report.js").strip()
-    assert "</script" not in script.lower()
-    assert "<!--" not in script
-    return (
-        environment()
-        .get_template("report.html")
-        .render(
-            **context,
-            style=Markup(template_text("report.css").strip() + "\n" + context.get("rules", "")),
-            script=Markup(script),
-            policy=content_policy(script),
-            version=program_version(),
-        )
-    )
+def write_study_page(
+    folder: StudyFolder, out: str | Path | None = None, *, title: str = "", show_paths: bool = False
+) -> Path:
+    """Write the page about a study, and beside it its figures, its table of trials and its facts.
 
+    The same study gives the same bytes.
 
-def content_policy(script: str) -> str:
-    """What a browser may load and run for the page: pictures within it, its styles, and this very script."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    )
+    Args:
+        folder: of the last stage; earlier ones are shown where their folders are still beside it.
+        out: the page, or a folder, in which it is then called ``report.html``; the study's own folder by default.
+        title: the page's heading; made from variant and data set if empty.
+        show_paths: show absolute paths, which may hold a user's name, in full.
 
+    Returns:
+        The path of the page.
 
-def json_block(value: Any) -> Markup:
-    """JSON that can stand in a ``<script type="application/json">``: no ``<``, ``>``, ``&`` or line separators."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
-    for char in "<>&\u2028\u2029":
-        text = text.replace(char, f"\\u{ord(char):04x}")
-    return Markup(text)
-
-
-@cache
-def environment() -> jinja2.Environment:
-    """Where templates are found and how: all is escaped that is not marked as markup, nothing may be undefined."""
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-@cache
-def template_text(name: str) -> str:
-    """A file of `templates` as it stands."""
-    return (_FOLDER / name).read_text(encoding="utf-8")
-
-
-@cache
-def program_version() -> str:
-    """Of the installed distribution, or ``unknown`` in a checkout that is not installed."""
-    try:
-        return version("detbench")
-    except PackageNotFoundError:
-        return "unknown"
-
-
-_FOLDER = Path(__file__).parent / "templates"
+    Raises:
+        MachineError: the files cannot be written; what stood there stands there still.
+    """
+    out = folder.path if out is None else Path(out)
+    page = out if out.suffix.lower() in (".html", ".htm") else out / StudyFolder.PAGE
+    document = compose_study(folder, title=title, show_paths=show_paths)
+    for name, content in document.files.items():
+        write_whole(page.parent / name, content)
+    return write_whole(page, document.html)
