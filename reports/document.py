@@ -11,7 +11,7 @@ import pandas as pd
 from metrics.compare import Band
 from reports.analysis.gallery_images import text_size
 from reports.analysis.leaderboard import tables_of
-from reports.analysis.report_data import Comparison
+from reports.analysis.report_data import ReportData
 from reports.analysis.scored_run import IOU
 from reports.analysis.speed import Speed, speed_of
 from reports.elements import formatting
@@ -50,81 +50,81 @@ class Document:
 
 
 def compose(
-    comparison: Comparison, *, title: str, max_bytes: int, studies: Sequence[StudyFolder] = ()
+    report: ReportData, *, title: str, max_bytes: int, studies: Sequence[StudyFolder] = ()
 ) -> Document:
     """The report of a comparison; arguments as in `reports.pages.write_comparison`."""
-    sliced, speed = slices.slices_of(comparison), speed_of(comparison)
+    sliced, speed = slices.slices_of(report), speed_of(report)
     before = [
-        verdict.section(comparison, speed),
-        pairs.section(comparison),
-        speed_accuracy.section(comparison, speed),
-        curves.section(comparison),
-        thresholds.section(comparison),
-        classes.section(comparison),
-        slices.section(comparison, sliced),
-        errors.section(comparison),
-        calibration.section(comparison),
+        verdict.section(report, speed),
+        pairs.section(report),
+        speed_accuracy.section(report, speed),
+        curves.section(report),
+        thresholds.section(report),
+        classes.section(report),
+        slices.section(report, sliced),
+        errors.section(report),
+        calibration.section(report),
     ]
     after = [
         tuning.section(studies),
-        training.section(comparison),
-        latency.section(comparison, speed),
-        data.section(comparison),
-        budget.section(comparison),
-        reproducibility.section(comparison),
+        training.section(report),
+        latency.section(report, speed),
+        data.section(report),
+        budget.section(report),
+        reproducibility.section(report),
     ]
     # The gallery gets what the rest leaves, less a little for what its own headings and method take.
-    bare = _page(comparison, speed, title, _kept([*before, *after]))
+    bare = _page(report, speed, title, _kept([*before, *after]))
     room = max_bytes - len(bare.encode()) - 20_000
-    sections = _kept([*before, gallery.section(comparison, room), *after])
-    files = dict(_files(comparison, sections, sliced, speed))
-    return Document(_page(comparison, speed, title, sections), files)
+    sections = _kept([*before, gallery.section(report, room), *after])
+    files = dict(_files(report, sections, sliced, speed))
+    return Document(_page(report, speed, title, sections), files)
 
 
 def _kept(sections: Sequence[Section | None]) -> list[Section]:
     return [section for section in sections if section is not None]
 
 
-def _page(comparison: Comparison, speed: Speed, title: str, sections: Sequence[Section]) -> str:
+def _page(report: ReportData, speed: Speed, title: str, sections: Sequence[Section]) -> str:
     context: dict[str, Any] = {
-        "title": formatting.literal(title) or f"Detectors on {formatting.literal(comparison.data.name)}",
-        "facts": _facts(comparison),
-        "badges": _badges(comparison, speed),
-        "models": [_legend(number, label) for number, label in enumerate(comparison.labels)],
+        "title": formatting.literal(title) or f"Detectors on {formatting.literal(report.data.name)}",
+        "facts": _facts(report),
+        "badges": _badges(report, speed),
+        "models": [_legend(number, label) for number, label in enumerate(report.labels)],
         "sections": sections,
-        "payload": json_block({"thresholds": thresholds.payload(comparison)}),
-        "rules": page_rules(len(comparison.models)),
+        "payload": json_block({"thresholds": thresholds.payload(report)}),
+        "rules": page_rules(len(report.models)),
         "text_size": text_size,
     }
     return render(context)
 
 
 def _files(
-    comparison: Comparison, sections: Sequence[Section], sliced: slices.Slices, speed: Speed
+    report: ReportData, sections: Sequence[Section], sliced: slices.Slices, speed: Speed
 ) -> Iterator[tuple[str, bytes | str]]:
-    scored = comparison.runs
+    scored = report.runs
     folders, evaluations = [each.run for each in scored], [each.evaluation for each in scored]
-    yield from tables_of(folders, evaluations, comparison.statistics).items()
-    if comparison.statistics is not None:
-        yield "standings.csv", to_csv(comparison.statistics.to_frame())
-        if len(comparison.models) > 1:
-            yield "pairwise.csv", to_csv(comparison.statistics.pairwise_to_frame())
-    if comparison.influence is not None:
-        yield "influence.csv", to_csv(comparison.influence.to_frame())
-    yield "curves.csv", to_csv(_curves(comparison))
-    if comparison.bands is not None:
-        yield "bands.csv", to_csv(_bands(comparison))
-    yield "thresholds.csv", to_csv(_thresholds(comparison))
-    yield "confusion.csv", to_csv(errors.confusion_rows(comparison))
-    yield "slices.csv", to_csv(slices.rows(comparison, sliced))
-    bins = _reliability(comparison)
+    yield from tables_of(folders, evaluations, report.statistics).items()
+    if report.statistics is not None:
+        yield "standings.csv", to_csv(report.statistics.to_frame())
+        if len(report.models) > 1:
+            yield "pairwise.csv", to_csv(report.statistics.pairwise_to_frame())
+    if report.influence is not None:
+        yield "influence.csv", to_csv(report.influence.to_frame())
+    yield "curves.csv", to_csv(_curves(report))
+    if report.bands is not None:
+        yield "bands.csv", to_csv(_bands(report))
+    yield "thresholds.csv", to_csv(_thresholds(report))
+    yield "confusion.csv", to_csv(errors.confusion_rows(report))
+    yield "slices.csv", to_csv(slices.rows(report, sliced))
+    bins = _reliability(report)
     if len(bins):
         yield "reliability.csv", to_csv(bins)
-    yield "images.csv", to_csv(_images(comparison))
+    yield "images.csv", to_csv(_images(report))
     if speed.known:
-        yield "timings.csv", to_csv(latency.rows(comparison, speed))
-        yield "pareto.csv", to_csv(speed_accuracy.rows(comparison, speed))
-    histories = training.history_csv(comparison)
+        yield "timings.csv", to_csv(latency.rows(report, speed))
+        yield "pareto.csv", to_csv(speed_accuracy.rows(report, speed))
+    histories = training.history_csv(report)
     if histories:
         yield "training.csv", histories
     for section in sections:
@@ -133,22 +133,22 @@ def _files(
             yield f"figures/{figure.slug}.png", figure.png
 
 
-def _curves(comparison: Comparison) -> pd.DataFrame:
+def _curves(report: ReportData) -> pd.DataFrame:
     """Precision at COCO's recalls by run, IoU threshold and class: one row a class, one column a recall."""
     frames = []
-    for scored in comparison.runs:
+    for scored in report.runs:
         for iou in curves.THRESHOLDS:
             frame = pd.DataFrame(
                 scored.class_precision(iou), columns=[f"p{recall:.2f}" for recall in RECALLS]
             )
-            frame.insert(0, "class_name", comparison.truth.catalog.classes)
+            frame.insert(0, "class_name", report.truth.catalog.classes)
             frame.insert(0, "iou", iou)
             frame.insert(0, "run_id", scored.run.result.name)
             frames.append(frame.dropna(subset=["p0.00"]))
     return pd.concat(frames, ignore_index=True)
 
 
-def _bands(comparison: Comparison) -> pd.DataFrame:
+def _bands(report: ReportData) -> pd.DataFrame:
     """The shades around the curves: precision over recall at each IoU, and precision, recall and F1 over score."""
     parts = []
 
@@ -156,20 +156,20 @@ def _bands(comparison: Comparison) -> pd.DataFrame:
         named = {"model_id": model, "measure": measure, "over": over, "iou": iou, "at": at.round(6)}
         parts.append(pd.DataFrame(named | {"value": band.value, "low": band.low, "high": band.high}))
 
-    over_score = thresholds.bands_of(comparison)
+    over_score = thresholds.bands_of(report)
     for iou in curves.THRESHOLDS:
-        for model, band in zip(comparison.models, curves.bands_of(comparison, iou), strict=True):
+        for model, band in zip(report.models, curves.bands_of(report, iou), strict=True):
             add(model.label, "precision", "recall", iou, RECALLS, band)
-    for model, of in zip(comparison.models, over_score, strict=True):
+    for model, of in zip(report.models, over_score, strict=True):
         for name, band in of.items():
-            add(model.label, name, "score", IOU, thresholds.grid(comparison), band)
+            add(model.label, name, "score", IOU, thresholds.grid(report), band)
     return pd.concat(parts, ignore_index=True)
 
 
-def _thresholds(comparison: Comparison) -> pd.DataFrame:
+def _thresholds(report: ReportData) -> pd.DataFrame:
     """Right, false and missed at each of the slider's scores, by run; by class too unless there are very many."""
-    scores, names, frames = thresholds.grid(comparison), comparison.truth.catalog.classes, []
-    for scored in comparison.runs:
+    scores, names, frames = thresholds.grid(report), report.truth.catalog.classes, []
+    for scored in report.runs:
         right, false = scored.class_counts(scores)
         asked = scored.outcome.positives
         rows: list[tuple[str, Any, Any, Any]] = [("", right.sum(0), false.sum(0), asked.sum())]
@@ -191,20 +191,20 @@ def _thresholds(comparison: Comparison) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _reliability(comparison: Comparison) -> pd.DataFrame:
+def _reliability(report: ReportData) -> pd.DataFrame:
     """The bins of the reliability diagram, by run."""
     frames = []
-    for scored, bins in calibration.rows(comparison):
+    for scored, bins in calibration.rows(report):
         frame = bins.to_frame()
         frame.insert(0, "run_id", scored.run.result.name)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def _images(comparison: Comparison) -> pd.DataFrame:
+def _images(report: ReportData) -> pd.DataFrame:
     """What happened in every image, by run, at the run's own best F1."""
-    catalog, frames = comparison.truth.catalog, []
-    for scored in comparison.runs:
+    catalog, frames = report.truth.catalog, []
+    for scored in report.runs:
         counts = scored.images
         frames.append(
             pd.DataFrame(
@@ -233,11 +233,11 @@ def _legend(number: int, label: str) -> dict[str, Any]:
     }
 
 
-def _facts(comparison: Comparison) -> list[str]:
-    data_ = comparison.data
-    finished = [result.finished for result in comparison.results if result.finished is not None]
+def _facts(report: ReportData) -> list[str]:
+    data_ = report.data
+    finished = [result.finished for result in report.results if result.finished is not None]
     devices = sorted(
-        {result.environment.device or result.environment.cpu for result in comparison.results} - {""}
+        {result.environment.device or result.environment.cpu for result in report.results} - {""}
     )
     return [
         f"{formatting.literal(data_.name)}, {formatting.literal(data_.split)} split",
@@ -250,19 +250,19 @@ def _facts(comparison: Comparison) -> list[str]:
     ]
 
 
-def _badges(comparison: Comparison, speed: Speed) -> list[Badge]:
-    results = comparison.results
+def _badges(report: ReportData, speed: Speed) -> list[Badge]:
+    results = report.results
     machines = {(result.environment.device, result.environment.cpu) for result in results}
     badges = []
-    if any(len(model.runs) == 1 for model in comparison.models):
+    if any(len(model.runs) == 1 for model in report.models):
         badges.append(Badge("1 seed", "seed variance not measured", "warn"))
     else:
-        badges.append(Badge(f"{min(len(model.runs) for model in comparison.models)} seeds", "a dot each"))
+        badges.append(Badge(f"{min(len(model.runs) for model in report.models)} seeds", "a dot each"))
     if any(result.status == "partial" for result in results):
         badges.append(Badge("partial run", "stopped before its budget was spent", "warn"))
     if any(result.environment.dirty for result in results):
         badges.append(Badge("dirty git", "made by code that is in no commit", "warn"))
-    if comparison.terms.images == "intersection" and comparison.notes:
+    if report.terms.images == "intersection" and report.notes:
         badges.append(Badge("part of the images", "those whose truth all runs share", "warn"))
     if len(machines) > 1 or len(speed.machines) > 1:
         badges.append(Badge("mixed hardware", "times cannot be compared", "warn"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports.analysis.report_data import Comparison, Images, Terms
+from reports.analysis.report_data import Images, ReportData, Terms
 from reports.document import compose
 from reports.records.atomic_files import write_whole
 from reports.records.run import RunFolder
@@ -45,11 +45,13 @@ def write_report(
         InputError: no run, two of the same name, or runs on different truth.
         MachineError: the files cannot be written; what stood there stands there still.
     """
-    return write_comparison(Comparison.of(runs, images, show_paths, terms), out, title=title, max_mb=max_mb)
+    return write_comparison(
+        ReportData.from_runs(runs, images, show_paths, terms), out, title=title, max_mb=max_mb
+    )
 
 
 def write_comparison(
-    comparison: Comparison,
+    report: ReportData,
     out: str | Path,
     *,
     title: str = "",
@@ -59,7 +61,7 @@ def write_comparison(
     """Write the page about a comparison, and what lies beside it; arguments as in `write_report`.
 
     Args:
-        comparison: the runs.
+        report: the runs, read and scored.
         out: the page, or its folder.
         title: the page's heading.
         max_mb: the page stays below this.
@@ -71,7 +73,7 @@ def write_comparison(
     """
     out = Path(out)
     page = out if out.suffix.lower() in (".html", ".htm") else out / "report.html"
-    document = compose(comparison, title=title, max_bytes=int(max_mb * 1e6), studies=studies)
+    document = compose(report, title=title, max_bytes=int(max_mb * 1e6), studies=studies)
     for name, content in document.files.items():
         write_whole(page.parent / name, content)
     return write_whole(page, document.html)

@@ -14,7 +14,7 @@ from bench.process.progress import Progress
 from bench.runs.folders import digest
 from metrics.compare import groups_from_csv
 from metrics.errors import InputError
-from reports.analysis.report_data import Comparison, Terms
+from reports.analysis.report_data import ReportData, Terms
 from reports.pages import write_comparison
 from reports.records.run import RunFolder
 from reports.records.study import StudyFolder
@@ -48,7 +48,7 @@ def compare_on_terms(
     progress: Progress | None = None,
     show_paths: bool = False,
     studies: Sequence[StudyFolder] = (),
-) -> tuple[Path, Comparison]:
+) -> tuple[Path, ReportData]:
     """Like `compare_runs`, on terms that a user set; the page, and the comparison that it is about.
 
     Studies in which settings of these runs were found get a section of the page.
@@ -60,7 +60,7 @@ def compare_on_terms(
     if terms.images == "same":
         require_same_truth(runs)
     with (progress or Progress()).stage("comparison", 1) as stage:
-        comparison = Comparison.of(runs, images, show_paths, terms)
+        comparison = ReportData.from_runs(runs, images, show_paths, terms)
         page = write_comparison(comparison, folder, studies=studies)
         stage.advance()
     return page, comparison

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from metrics.iou import box_iou
-from reports.analysis.report_data import Comparison
+from reports.analysis.report_data import ReportData
 from reports.analysis.scored_run import IOU, Scored
 from reports.elements import formatting
 
@@ -124,19 +124,19 @@ class Unreadable:
     reason: str
 
 
-def choose(comparison: Comparison) -> list[Choice]:
+def choose(report: ReportData) -> list[Choice]:
     """The images to show, the most worthwhile first: each group's first, then each group's second, and so on.
 
     An image's errors are the false detections and missed objects of each model's first run at its own best F1. Equal
     ones go by image order; each image is chosen once.
     """
-    first = [runs[0] for runs in comparison.scored]
+    first = [runs[0] for runs in report.scored]
     errors = np.stack([run.images.errors for run in first])
     right = np.stack([run.images.right for run in first]).sum(0)
     total, spread = errors.sum(0), np.ptp(errors, axis=0)
     middle = float(np.median(total)) if total.size else 0.0
-    moved = comparison.influence
-    place = {image: at for at, image in enumerate(comparison.truth.catalog.image_ids)}
+    moved = report.influence
+    place = {image: at for at, image in enumerate(report.truth.catalog.image_ids)}
     unfound, unlabelled = agreed(first) if len(first) > 1 else np.zeros((2, errors.shape[1]), np.int64)
     orders: dict[str, list[int]] = {
         "differ": _falling(spread) if len(first) > 1 else [],
@@ -156,13 +156,13 @@ def choose(comparison: Comparison) -> list[Choice]:
             image = next((at for at in orders[name] if at not in taken), None)
             if step < most and image is not None:
                 taken.add(image)
-                why = _why(name, errors[:, image], comparison.labels)
+                why = _why(name, errors[:, image], report.labels)
                 if name in reasons:
                     why = f"{formatting.plural(int(reasons[name][image]), *_REASONS[name])}"
                 elif name == "decides" and moved is not None:
                     gain = abs(float(moved.of_images[image]))
                     which = "it" if len(moved.influence) == len(moved.unit) else "its group"
-                    why = f"without {which} {comparison.labels[0]}'s lead is {formatting.points(gain, 2)} points smaller"
+                    why = f"without {which} {report.labels[0]}'s lead is {formatting.points(gain, 2)} points smaller"
                 choices.append(Choice(image, name, why))
     return choices
 
@@ -210,21 +210,21 @@ def _why(group: str, errors: NDArray[np.int64], labels: Sequence[str]) -> str:
     return formatting.plural(total, "error") + (" over all models" if len(errors) > 1 else "")
 
 
-def shoot(comparison: Comparison, choice: Choice) -> Shot | Unreadable:
+def shoot(report: ReportData, choice: Choice) -> Shot | Unreadable:
     """The image of a choice with all boxes; `Unreadable` where its pixels cannot be had."""
-    catalog = comparison.truth.catalog
+    catalog = report.truth.catalog
     image_id = catalog.image_ids[choice.image]
     name = formatting.literal(catalog.file_names[choice.image] or str(image_id))
-    assert comparison.images is not None
+    assert report.images is not None
     try:
-        pixels = comparison.images(image_id)
+        pixels = report.images(image_id)
         picture, size = embed(pixels)
     except Exception as error:  # whatever a user's reader raises: the page says so and goes on
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        return Unreadable(name, formatting.short(comparison.private(reason), 160))
+        return Unreadable(name, formatting.short(report.private(reason), 160))
     tiles = tuple(
-        _tile(number, runs[0], choice.image, size, comparison.classes)
-        for number, runs in enumerate(comparison.scored)
+        _tile(number, runs[0], choice.image, size, report.classes)
+        for number, runs in enumerate(report.scored)
     )
     slug = f"shot-{choice.image}"
     return Shot(slug, name, choice.why, size[1], size[0], picture, tiles)

@@ -76,7 +76,7 @@ class Terms:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class ReportData:
     """Models on the same truth, the best first.
 
     Attributes:
@@ -96,13 +96,13 @@ class Comparison:
     terms: Terms = field(default_factory=Terms)
 
     @classmethod
-    def of(
+    def from_runs(
         cls,
         runs: Sequence[RunFolder],
         images: Images | None = None,
         show_paths: bool = False,
         terms: Terms | None = None,
-    ) -> Comparison:
+    ) -> ReportData:
         """Match and evaluate `runs`.
 
         Raises:

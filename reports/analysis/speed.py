@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.analysis.report_data import Comparison
+from reports.analysis.report_data import ReportData
 from reports.analysis.timing_statistics import RESAMPLES, Blocks, interval, replicates
 from reports.elements import formatting
 from reports.records.timing import (
@@ -118,7 +118,7 @@ class Speed:
         return Ratio(value, *interval(second.medians_ms / first.medians_ms))
 
 
-def speed_of(comparison: Comparison) -> Speed:
+def speed_of(report: ReportData) -> Speed:
     """Read the timings that lie in the folders of a comparison's runs.
 
     Raises:
@@ -126,8 +126,8 @@ def speed_of(comparison: Comparison) -> Speed:
     """
     models: list[Timed | None] = []
     left_out: list[str] = []
-    for model in comparison.models:
-        label = comparison.labels[model.number]
+    for model in report.models:
+        label = report.labels[model.number]
         counting, reasons = None, []
         for run in model.runs:
             timing = load_timing(run.path)
@@ -137,7 +137,7 @@ def speed_of(comparison: Comparison) -> Speed:
             if reason:
                 reasons.append(f"{label}: its timing does not count: {formatting.literal(reason)}.")
             else:
-                counting = _timed(model.number, timing, run.path, comparison.terms.resamples or RESAMPLES)
+                counting = _timed(model.number, timing, run.path, report.terms.resamples or RESAMPLES)
         models.append(counting)
         left_out += reasons if counting is None else []
     groups: dict[str, list[Timed]] = {}
@@ -155,13 +155,13 @@ def best_rate(timed: Timed) -> BatchRun | None:
     return max(measured, key=lambda run: run.images_per_second or 0.0, default=None)
 
 
-def sentence(comparison: Comparison, speed: Speed) -> str:
+def sentence(report: ReportData, speed: Speed) -> str:
     """How fast the best model that was timed is, and the others on the same machine beside it; empty without timings."""
     if not speed.known:
         return ""
     best = speed.known[0]
     machine = best.timing.machine
-    names = comparison.labels
+    names = report.labels
     said = [
         f"{names[best.model]} takes {formatting.milliseconds(best.median_ms)} an image on {formatting.literal(machine.name)}, "
         "from file to detections"
@@ -183,21 +183,21 @@ def times(ratio: Ratio | None) -> str:
     return f"{_two(ratio.value)}×{ends}"
 
 
-def slower_and_no_better(comparison: Comparison, speed: Speed, model: int) -> list[int]:
+def slower_and_no_better(report: ReportData, speed: Speed, model: int) -> list[int]:
     """Models on the same machine that are surely faster than `model`, and that it does not surely beat by AP.
 
     Surely faster: the interval of the ratio of their speeds lies above 1. Without statistics no difference of AP is
     sure, and nothing is said: the list is empty.
     """
-    statistics = comparison.statistics
+    statistics = report.statistics
     if statistics is None:
         return []
     found = []
-    for other in range(len(comparison.models)):
+    for other in range(len(report.models)):
         ratio = speed.ratio(other, model) if other != model else None
         if ratio is None or ratio.low is None or ratio.low <= 1:
             continue
-        mine, theirs = comparison.models[model].label, comparison.models[other].label
+        mine, theirs = report.models[model].label, report.models[other].label
         row = statistics.difference(mine, theirs)
         lead = row.delta if row.model_a == mine else -row.delta
         if not (row.decisive and lead > 0):
@@ -205,13 +205,13 @@ def slower_and_no_better(comparison: Comparison, speed: Speed, model: int) -> li
     return found
 
 
-def quality_replicates(comparison: Comparison, models: Sequence[int]) -> Floats:
+def quality_replicates(report: ReportData, models: Sequence[int]) -> Floats:
     """(B, M) AP of models on resamples of the images, the same for all; where there are none, their AP once."""
-    statistics = comparison.statistics
+    statistics = report.statistics
     if statistics is None:
-        return np.array([[float(np.mean(comparison.headline("ap")[model])) for model in models]])
+        return np.array([[float(np.mean(report.headline("ap")[model])) for model in models]])
     columns = statistics.replicates[statistics.measure]
-    return np.stack([columns[comparison.models[model].label] for model in models], axis=1)
+    return np.stack([columns[report.models[model].label] for model in models], axis=1)
 
 
 def latency_replicates(speed: Speed, models: Sequence[int], resamples: int) -> Floats:

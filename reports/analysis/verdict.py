@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from reports.analysis.report_data import Comparison, mean
+from reports.analysis.report_data import ReportData, mean
 from reports.elements import formatting
 
 NEXT_TO_NOTHING = 0.01
@@ -16,53 +16,53 @@ UNTESTED = (
 )
 
 
-def verdict(comparison: Comparison) -> str:
+def verdict(report: ReportData) -> str:
     """Who has the highest AP, the differences to the others, and how sure that is.
 
     Where resampling measured it, its own words (`metrics.compare`); else the differences alone, which claim no
     significance.
     """
-    statistics = comparison.statistics
+    statistics = report.statistics
     if statistics is None:
-        return _unmeasured(comparison)
+        return _unmeasured(report)
     known = statistics.measure
     said = formatting.literal(statistics.verdict)
     # The short name, as a user types it, is the only thing in that sentence that a page writes otherwise.
     for before in (f" the highest {known},", f" has {known} "):
         said = said.replace(before, before.replace(known, known.upper()), 1)
-    data = comparison.data
+    data = report.data
     where = f"{formatting.plural(data.images, 'image')} with {formatting.plural(data.objects, 'object')}"
-    if len(comparison.models) == 1:
+    if len(report.models) == 1:
         return f"{said.rstrip('.')} on {where}. There is nothing on this page to compare it with."
-    if mean(comparison.headline("ap")[0]) < NEXT_TO_NOTHING:
+    if mean(report.headline("ap")[0]) < NEXT_TO_NOTHING:
         return f"{said} All models find next to nothing, so their order means nothing."
     return said
 
 
-def _unmeasured(comparison: Comparison) -> str:
-    data, labels = comparison.data, comparison.labels
-    means = [mean(seeds) for seeds in comparison.headline("ap")]
+def _unmeasured(report: ReportData) -> str:
+    data, labels = report.data, report.labels
+    means = [mean(seeds) for seeds in report.headline("ap")]
     where = f"{formatting.plural(data.images, 'image')} with {formatting.plural(data.objects, 'object')}"
     if math.isnan(means[0]):
         return f"AP is not defined here: the {data.split} split, {where}, has no object to be found."
-    ap50 = mean(comparison.headline("ap50")[0])
+    ap50 = mean(report.headline("ap50")[0])
     if len(labels) == 1:
         return (
             f"{labels[0]} reaches AP {formatting.points(means[0])} and AP50 {formatting.points(ap50)} on {where}"
-            f"{_seeds(comparison)}. There is nothing on this page to compare it with, and how far the number would "
+            f"{_seeds(report)}. There is nothing on this page to compare it with, and how far the number would "
             "move on other images was not measured."
         )
     if means[0] == 0:
         return f"No model found anything: AP is 0 for all {len(labels)} on {where}."
     if means[0] < NEXT_TO_NOTHING:
-        return f"{brief(comparison)} All of them find next to nothing, so their order means nothing."
-    return f"{brief(comparison)} {_seeds_overlap(comparison)}{UNTESTED}"
+        return f"{brief(report)} All of them find next to nothing, so their order means nothing."
+    return f"{brief(report)} {_seeds_overlap(report)}{UNTESTED}"
 
 
-def brief(comparison: Comparison) -> str:
+def brief(report: ReportData) -> str:
     """The order and the differences in one sentence."""
-    labels = comparison.labels
-    means = [mean(seeds) for seeds in comparison.headline("ap")]
+    labels = report.labels
+    means = [mean(seeds) for seeds in report.headline("ap")]
     best = formatting.points(means[0])
     if len(labels) == 1 or math.isnan(means[0]):
         return f"{labels[0]} reaches AP {best}."
@@ -74,8 +74,8 @@ def brief(comparison: Comparison) -> str:
     ]
     ahead = f", {formatting.listed(behind, 4)}" if behind else ""
     if len(equal) > 1:
-        return f"{formatting.listed(equal)} share the highest AP, {best}{ahead}{_seeds(comparison)}."
-    return f"{labels[0]} has the highest AP, {best}{ahead}{_seeds(comparison)}."
+        return f"{formatting.listed(equal)} share the highest AP, {best}{ahead}{_seeds(report)}."
+    return f"{labels[0]} has the highest AP, {best}{ahead}{_seeds(report)}."
 
 
 def _lead(difference: float) -> str:
@@ -83,19 +83,19 @@ def _lead(difference: float) -> str:
     return formatting.points(difference) if difference >= 0.0005 else "less than 0.1"
 
 
-def _seeds(comparison: Comparison) -> str:
-    counts = {len(model.runs) for model in comparison.models}
+def _seeds(report: ReportData) -> str:
+    counts = {len(model.runs) for model in report.models}
     if counts == {1}:
         return ""
     number = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
     return f" (means of {number} seeds)"
 
 
-def _seeds_overlap(comparison: Comparison) -> str:
+def _seeds_overlap(report: ReportData) -> str:
     """Whether the best model's seeds all lie above the next one's: plain to see, and no test."""
-    first, second = comparison.headline("ap")[:2]
+    first, second = report.headline("ap")[:2]
     if min(len(first), len(second)) < 2:
         return ""
     parted = first.min() > second.max()
-    names = f"{comparison.labels[0]} and {comparison.labels[1]}"
+    names = f"{report.labels[0]} and {report.labels[1]}"
     return f"The seeds of {names} {'do not overlap' if parted else 'overlap'}. "

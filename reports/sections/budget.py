@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from reports.analysis.models import Model, flat
-from reports.analysis.report_data import Comparison, mean
+from reports.analysis.report_data import ReportData, mean
 from reports.elements import formatting
 from reports.elements.page import Cell, Column, Link, Row, Section, Table
 from reports.records.run import Budget
@@ -20,23 +20,21 @@ _WARNED: tuple[tuple[str, Callable[[Budget], float | None], Callable[[float], st
 )
 
 
-def section(comparison: Comparison) -> Section:
+def section(report: ReportData) -> Section:
     """Epochs, images, seconds and parameters beside the score."""
-    warnings = _warnings(comparison)
-    if len(comparison.models) == 1:
-        finding = f"{comparison.labels[0]} {_spent(comparison.models[0])}."
+    warnings = _warnings(report)
+    if len(report.models) == 1:
+        finding = f"{report.labels[0]} {_spent(report.models[0])}."
     elif warnings:
         finding = "The models were not given the same budget; a difference in AP may be one of budget."
-    elif any(_mean(model, lambda budget: budget.images_seen) is None for model in comparison.models):
+    elif any(_mean(model, lambda budget: budget.images_seen) is None for model in report.models):
         finding = "What some models were given is not known: they were trained elsewhere."
     else:
-        finding = (
-            f"All models were given the same budget: each {_spent(comparison.models[0], with_time=False)}."
-        )
+        finding = f"All models were given the same budget: each {_spent(report.models[0], with_time=False)}."
     rows = []
-    for number, (model, values) in enumerate(zip(comparison.models, comparison.headline("ap"), strict=True)):
+    for number, (model, values) in enumerate(zip(report.models, report.headline("ap"), strict=True)):
         ap = mean(values)
-        cells = [Cell(comparison.labels[number]), Cell(formatting.points(ap), ap)]
+        cells = [Cell(report.labels[number]), Cell(formatting.points(ap), ap)]
         for read, say in (
             (lambda budget: budget.epochs, lambda value: f"{value:g}"),
             (lambda budget: budget.images_seen, formatting.count),
@@ -47,7 +45,7 @@ def section(comparison: Comparison) -> Section:
         ):
             value = _mean(model, read)
             cells.append(Cell(formatting.MISSING if value is None else say(value), value))
-        start = comparison.private(_weights(model) or formatting.MISSING)
+        start = report.private(_weights(model) or formatting.MISSING)
         cells += [
             Cell(start),
             Cell(formatting.literal(model.results[0].environment.device) or formatting.MISSING),
@@ -101,21 +99,19 @@ def _spent(model: Model, with_time: bool = True) -> str:
     return f"had {formatting.listed(said)}"
 
 
-def _warnings(comparison: Comparison) -> list[str]:
+def _warnings(report: ReportData) -> list[str]:
     said = []
     for name, read, say in _WARNED:
-        values = [_mean(model, read) for model in comparison.models]
+        values = [_mean(model, read) for model in report.models]
         known = [value for value in values if value is not None]
         if len(known) > 1 and max(known) - min(known) > SAME * max(known):
             each = [
                 f"{label} {say(value)}"
-                for label, value in zip(comparison.labels, values, strict=True)
+                for label, value in zip(report.labels, values, strict=True)
                 if value is not None
             ]
             said.append(f"Budgets differ in {name}: {formatting.listed(each)}.")
-    starts = {
-        label: _weights(model) for label, model in zip(comparison.labels, comparison.models, strict=True)
-    }
+    starts = {label: _weights(model) for label, model in zip(report.labels, report.models, strict=True)}
     if len({bool(start) and start != "random weights" for start in starts.values() if start}) > 1:
         pretrained = [label for label, start in starts.items() if start and start != "random weights"]
         said.append(f"Only some start from pretrained weights: {formatting.listed(pretrained)}.")

@@ -8,7 +8,7 @@ import numpy as np
 
 from metrics.measures.calibration import detection_calibration_error
 from metrics.reliability import Reliability, out_of_range, reliability
-from reports.analysis.report_data import Comparison
+from reports.analysis.report_data import ReportData
 from reports.analysis.scored_run import IOU, Scored
 from reports.elements import formatting
 from reports.elements.page import Cell, Column, Link, Row, Section, Table
@@ -22,34 +22,34 @@ ABOUT_RIGHT = 0.02
 """Mean distance of score and precision that is not worth a word."""
 
 
-def section(comparison: Comparison) -> Section:
+def section(report: ReportData) -> Section:
     """A reliability diagram, and the calibration error of each model, all above one score."""
     title = "Calibration"
     wrong = [
         f"{label}: {said}"
-        for label, runs in zip(comparison.labels, comparison.scored, strict=True)
+        for label, runs in zip(report.labels, report.scored, strict=True)
         if (said := next((text for run in runs if (text := out_of_range(run.matches))), ""))
     ]
     if wrong:
         return Section(
             "calibration", title, f"Not measured, because scores are no probabilities ({wrong[0]})."
         )
-    lowest = floor(comparison)
-    curves = [reliability(runs[0].matches, IOU, floor=lowest) for runs in comparison.scored]
+    lowest = floor(report)
+    curves = [reliability(runs[0].matches, IOU, floor=lowest) for runs in report.scored]
     if not any(curve.count.sum() for curve in curves):
         return Section("calibration", title, "There are no detections, so there is nothing to calibrate.")
-    errors = [np.array([_error(run, lowest) for run in runs]) for runs in comparison.scored]
-    finding = _finding(comparison, curves, errors)
+    errors = [np.array([_error(run, lowest) for run in runs]) for runs in report.scored]
+    finding = _finding(report, curves, errors)
     diagram = reliability_diagram(
-        "reliability", "Precision of detections by their score", finding, comparison.labels, curves
+        "reliability", "Precision of detections by their score", finding, report.labels, curves
     )
-    first = " of its first run" if comparison.seeds > 1 else ""
+    first = " of its first run" if report.seeds > 1 else ""
     return Section(
         "calibration",
         title,
         finding,
         figures=(replace(diagram, caption="On the dotted line scores mean what they say."),),
-        tables=(_table(comparison, curves, errors, lowest), *_tables(comparison, curves)),
+        tables=(_table(report, curves, errors, lowest), *_tables(report, curves)),
         method=(
             f"Detections scored {lowest:.3g} or more, the same for all models, are put into ten bins of about equally "
             f"many{first}; right means IoU of at least 0.5 with an object of its class, ignored detections are left out. "
@@ -63,27 +63,27 @@ def section(comparison: Comparison) -> Section:
     )
 
 
-def floor(comparison: Comparison) -> float:
+def floor(report: ReportData) -> float:
     """The score above which all runs report detections, and at least `LOWEST`."""
-    lowest = [float(run.outcome.score.min()) for run in comparison.runs if len(run.outcome.score)]
+    lowest = [float(run.outcome.score.min()) for run in report.runs if len(run.outcome.score)]
     return max([LOWEST, *lowest])
 
 
-def rows(comparison: Comparison) -> list[tuple[Scored, Reliability]]:
+def rows(report: ReportData) -> list[tuple[Scored, Reliability]]:
     """Each run with its bins; none where scores are no probabilities."""
-    if any(out_of_range(run.matches) for run in comparison.runs):
+    if any(out_of_range(run.matches) for run in report.runs):
         return []
-    lowest = floor(comparison)
-    return [(run, reliability(run.matches, IOU, floor=lowest)) for run in comparison.runs]
+    lowest = floor(report)
+    return [(run, reliability(run.matches, IOU, floor=lowest)) for run in report.runs]
 
 
 def _error(run: Scored, lowest: float) -> float:
     return detection_calibration_error(run.matches, iou=IOU, floor=lowest)
 
 
-def _finding(comparison: Comparison, curves: list[Reliability], errors: list[np.ndarray]) -> str:
+def _finding(report: ReportData, curves: list[Reliability], errors: list[np.ndarray]) -> str:
     said = []
-    for label, curve, error in zip(comparison.labels, curves, errors, strict=True):
+    for label, curve, error in zip(report.labels, curves, errors, strict=True):
         total = curve.count.sum()
         if not total or np.isnan(error).all():
             continue
@@ -94,9 +94,7 @@ def _finding(comparison: Comparison, curves: list[Reliability], errors: list[np.
     return f"On the whole {formatting.listed(said)}."
 
 
-def _table(
-    comparison: Comparison, curves: list[Reliability], errors: list[np.ndarray], lowest: float
-) -> Table:
+def _table(report: ReportData, curves: list[Reliability], errors: list[np.ndarray], lowest: float) -> Table:
     made = []
     for number, (curve, error) in enumerate(zip(curves, errors, strict=True)):
         total = int(curve.count.sum())
@@ -104,7 +102,7 @@ def _table(
         precision = float(curve.true.sum() / total) if total else np.nan
         mean = float(error.mean())
         cells = (
-            Cell(comparison.labels[number]),
+            Cell(report.labels[number]),
             Cell(formatting.points(mean), mean),
             Cell("–" if np.isnan(score) else f"{score:.3f}", score),
             Cell("–" if np.isnan(precision) else f"{precision:.3f}", precision),
@@ -119,12 +117,12 @@ def _table(
     )  # fmt: skip
 
 
-def _tables(comparison: Comparison, curves: list[Reliability]) -> list[Table]:
+def _tables(report: ReportData, curves: list[Reliability]) -> list[Table]:
     """The bins behind each line of the diagram."""
     tables = []
     titles = ("Mean score", "Precision", "Low", "High", "Detections")
     columns = (Column("Scores above"), *(Column(title, numeric=True) for title in titles))
-    for number, (label, curve) in enumerate(zip(comparison.labels, curves, strict=True)):
+    for number, (label, curve) in enumerate(zip(report.labels, curves, strict=True)):
         made = []
         for at in range(len(curve.count)):
             values = (curve.score, curve.precision, curve.precision_low, curve.precision_high)

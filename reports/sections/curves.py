@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from metrics.compare import Band
-from reports.analysis.report_data import Comparison, Floats
+from reports.analysis.report_data import Floats, ReportData
 from reports.elements import formatting
 from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
 from reports.figures.pr_curves import RECALLS, pr_curves
@@ -17,51 +17,50 @@ from reports.figures.pr_curves import RECALLS, pr_curves
 THRESHOLDS = (0.5, 0.75)
 
 
-def section(comparison: Comparison) -> Section:
+def section(report: ReportData) -> Section:
     """Precision over recall at a forgiving and at a strict IoU threshold."""
     figures, tables, findings = [], [], []
     for iou in THRESHOLDS:
         curves = [
-            np.stack([_mean_over_classes(run.class_precision(iou)) for run in runs])
-            for runs in comparison.scored
+            np.stack([_mean_over_classes(run.class_precision(iou)) for run in runs]) for runs in report.scored
         ]
-        finding = _finding(comparison, curves, iou)
-        bands = bands_of(comparison, iou)
+        finding = _finding(report, curves, iou)
+        bands = bands_of(report, iou)
         findings.append(finding)
-        figures.append(_figure(comparison, curves, iou, finding, bands))
-        tables.append(_table(comparison, curves, iou, bands))
+        figures.append(_figure(report, curves, iou, finding, bands))
+        tables.append(_table(report, curves, iou, bands))
     return Section(
         "curves",
         "Precision and recall",
         findings[0],
-        figures=(replace(figures[0], caption=comparison.bands_said), *figures[1:]),
+        figures=(replace(figures[0], caption=report.bands_said), *figures[1:]),
         tables=tables,
         method=(
             "Precision is the share of detections that are right, recall the share of objects that are found, as the "
             "score that a detection must reach falls. Each curve is the mean over the classes that have objects, of "
             "the best precision at that recall or beyond; a class that does not reach a recall counts with 0 there. "
             "The area under the curve is the AP at that IoU threshold.",
-            *_how_sure(comparison),
+            *_how_sure(report),
         ),
         links=(
             Link("curves.csv", "precision at 101 recalls, by run and class"),
-            *([Link("bands.csv", "the shades, by model")] if comparison.bands is not None else []),
+            *([Link("bands.csv", "the shades, by model")] if report.bands is not None else []),
         ),
     )
 
 
-def bands_of(comparison: Comparison, iou: float) -> list[Band]:
+def bands_of(report: ReportData, iou: float) -> list[Band]:
     """Each model's band of mean precision over recall; none where nothing was resampled."""
-    if comparison.bands is None:
+    if report.bands is None:
         return []
-    found = comparison.bands.precision(iou)
-    return [found[model.label] for model in comparison.models]
+    found = report.bands.precision(iou)
+    return [found[model.label] for model in report.models]
 
 
-def _how_sure(comparison: Comparison) -> tuple[str, ...]:
-    if comparison.statistics is None:
+def _how_sure(report: ReportData) -> tuple[str, ...]:
+    if report.statistics is None:
         return ()
-    method = comparison.statistics.method
+    method = report.statistics.method
     return (
         f"Shades are {method.confidence:.0%} intervals of the mean curve, from the same {method.resamples:,} resamples of the "
         f"{method.unit}s as everywhere on this page, each recall for itself: that a whole curve lies within its shade is "
@@ -76,20 +75,18 @@ def _mean_over_classes(precision: Floats) -> Floats:
         return np.asarray(np.nanmean(precision, axis=0), np.float64)
 
 
-def _figure(
-    comparison: Comparison, curves: list[Floats], iou: float, finding: str, bands: list[Band]
-) -> Figure:
+def _figure(report: ReportData, curves: list[Floats], iou: float, finding: str, bands: list[Band]) -> Figure:
     title = f"Precision over recall at IoU {iou:.2f}, mean over classes"
     shades = [(band.low, band.high) for band in bands]
-    return pr_curves(f"pr-{round(100 * iou)}", title, finding, comparison.labels, curves, shades)
+    return pr_curves(f"pr-{round(100 * iou)}", title, finding, report.labels, curves, shades)
 
 
-def _finding(comparison: Comparison, curves: list[Floats], iou: float) -> str:
+def _finding(report: ReportData, curves: list[Floats], iou: float) -> str:
     """How far each gets before less than half of the detections are right."""
     if not np.isfinite(curves[0]).any():
         return "There is no object to be found, so there is no curve."
     reach = []
-    for label, rows in zip(comparison.labels, curves, strict=True):
+    for label, rows in zip(report.labels, curves, strict=True):
         good = np.flatnonzero(rows.mean(0) >= 0.5)
         reach.append((RECALLS[good[-1]] if len(good) else 0.0, label))
     if not any(recall for recall, _ in reach):
@@ -98,8 +95,8 @@ def _finding(comparison: Comparison, curves: list[Floats], iou: float) -> str:
     return f"At IoU {iou:.2f} precision stays above one half for {formatting.listed(said)}."
 
 
-def _table(comparison: Comparison, curves: list[Floats], iou: float, bands: list[Band]) -> Table:
-    columns = (Column("Recall", numeric=True), *(Column(label, numeric=True) for label in comparison.labels))
+def _table(report: ReportData, curves: list[Floats], iou: float, bands: list[Band]) -> Table:
+    columns = (Column("Recall", numeric=True), *(Column(label, numeric=True) for label in report.labels))
     rows = []
     for at in range(0, 101, 10):
         values = [float(rows_.mean(0)[at]) for rows_ in curves]
@@ -111,5 +108,5 @@ def _table(comparison: Comparison, curves: list[Floats], iou: float, bands: list
         rows.append(Row((Cell(f"{RECALLS[at]:.1f}", RECALLS[at]), *cells)))
     return Table(
         f"pr-{round(100 * iou)}-table", f"Precision at recall, IoU {iou:.2f}, mean over classes", columns, tuple(rows),
-        column_series=(None, *range(len(comparison.models))), folded=True,
+        column_series=(None, *range(len(report.models))), folded=True,
     )  # fmt: skip

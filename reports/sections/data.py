@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from metrics.matching import COCO_AREAS
-from reports.analysis.report_data import Comparison
+from reports.analysis.report_data import ReportData
 from reports.elements import formatting
 from reports.elements.page import Cell, Column, Row, Section, Table
 
 
-def section(comparison: Comparison) -> Section:
+def section(report: ReportData) -> Section:
     """Counts by class and size, empty images, and the readers' notes."""
-    truth, data = comparison.truth, comparison.data
+    truth, data = report.truth, report.data
     images = len(truth.catalog.image_ids)
     empty = images - len(np.unique(truth.image))
     crowds, ignored = int(truth.crowd.sum()), int((truth.ignored & ~truth.crowd).sum())
@@ -20,19 +20,19 @@ def section(comparison: Comparison) -> Section:
     typical = f"{np.median(each):g} in the median image, {each.max()} at most" if images else "none"
     finding = (
         f"{formatting.plural(images, 'image')} with {formatting.plural(len(truth), 'object')} ({typical}) of "
-        f"{formatting.plural(len(comparison.classes), 'class', 'classes')}."
+        f"{formatting.plural(len(report.classes), 'class', 'classes')}."
     )
     said = [
         (empty, f"{formatting.plural(empty, 'image')} without an object: detections there are all false."),
         (crowds, f"{formatting.plural(crowds, 'crowd')}: any number of detections may lie within one, none is held against a model."),
         (ignored, f"{formatting.plural(ignored, 'ignored object')}: neither asked for nor held against a model."),
     ]  # fmt: skip
-    notes = sorted({comparison.private(note) for result in comparison.results for note in result.data.notes})
+    notes = sorted({report.private(note) for result in report.results for note in result.data.notes})
     return Section(
         "data",
         "Data",
         finding,
-        tables=(_table(comparison),),
+        tables=(_table(report),),
         template="facts.html",
         extra={"facts": [text for number, text in said if number] + notes},
         method=(
@@ -43,9 +43,9 @@ def section(comparison: Comparison) -> Section:
     )
 
 
-def _table(comparison: Comparison) -> Table:
-    truth = comparison.truth
-    width = len(comparison.classes)
+def _table(report: ReportData) -> Table:
+    truth = report.truth
+    width = len(report.classes)
     total = np.bincount(truth.label, minlength=width)
     pairs = np.unique(np.c_[truth.label, truth.image], axis=0)[:, 0] if len(truth) else np.zeros(0, np.int64)
     within = np.bincount(pairs, minlength=width)
@@ -56,7 +56,7 @@ def _table(comparison: Comparison) -> Table:
         sizes.append(np.bincount(truth.label[(truth.area >= least) & (truth.area <= most)], minlength=width))
     high = int(total.max(initial=1)) or 1
     rows = []
-    for at, name in enumerate(comparison.classes):
+    for at, name in enumerate(report.classes):
         counts = (total[at], within[at], *(size[at] for size in sizes), aside[at])
         cells = [Cell(formatting.count(int(number)), int(number)) for number in counts]
         cells[0] = Cell(cells[0].text, cells[0].value, bar=total[at] / high)
@@ -66,6 +66,6 @@ def _table(comparison: Comparison) -> Table:
     titles = ("Id", "Objects", "Images", "Small", "Medium", "Large", "Crowd or ignored")
     columns = (Column("Class"), *(Column(title, numeric=True) for title in titles))
     return Table(
-        "data-table", f"Objects of the {formatting.literal(comparison.data.split)} split by class and size", columns,
+        "data-table", f"Objects of the {formatting.literal(report.data.split)} split by class and size", columns,
         tuple(rows), searchable=len(rows) > 10,
     )  # fmt: skip

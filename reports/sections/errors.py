@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from metrics.measures.error_types import KINDS as KINDS_OF_ERROR
-from reports.analysis.report_data import Comparison, Floats
+from reports.analysis.report_data import Floats, ReportData
 from reports.analysis.scored_run import Scored
 from reports.elements import formatting
 from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
@@ -41,26 +41,26 @@ MOST_CLASSES = 12
 """With more classes than that a matrix cannot be read, and only the list is given."""
 
 
-def section(comparison: Comparison) -> Section:
+def section(report: ReportData) -> Section:
     """Shares of each kind of error at each model's own best score, the confusions, and optimal LRP."""
-    values = [np.stack([_shares(run) for run in runs], axis=1) for runs in comparison.scored]
+    values = [np.stack([_shares(run) for run in runs], axis=1) for runs in report.scored]
     figure = dot_plot(
-        "errors", "Kinds of error, each model at its own best F1", _finding(comparison, values),
-        [label for _, label in KINDS], comparison.labels, values, "points of 100; lower is better",
+        "errors", "Kinds of error, each model at its own best F1", _finding(report, values),
+        [label for _, label in KINDS], report.labels, values, "points of 100; lower is better",
     )  # fmt: skip
-    costs = _costs(comparison)
-    tables = [_table(comparison, values), _cost_table(comparison)]
-    if len(comparison.classes) > 1:
-        tables += [_pairs(comparison)]
-    if 1 < len(comparison.classes) <= MOST_CLASSES:
-        tables += [_matrix(comparison, number) for number in range(len(comparison.models))]
+    costs = _costs(report)
+    tables = [_table(report, values), _cost_table(report)]
+    if len(report.classes) > 1:
+        tables += [_pairs(report)]
+    if 1 < len(report.classes) <= MOST_CLASSES:
+        tables += [_matrix(report, number) for number in range(len(report.models))]
     return Section(
         "errors",
         "Errors",
-        _finding(comparison, values),
+        _finding(report, values),
         figures=(
-            replace(figure, caption=comparison.dots_said),
-            replace(costs, caption=f"{costs.finding} {comparison.marks_said}".strip()),
+            replace(figure, caption=report.dots_said),
+            replace(costs, caption=f"{costs.finding} {report.marks_said}".strip()),
         ),
         tables=tables,
         method=(
@@ -81,14 +81,14 @@ def section(comparison: Comparison) -> Section:
     )
 
 
-def _costs(comparison: Comparison) -> Figure:
+def _costs(report: ReportData) -> Figure:
     """What AP50 would gain by mending each kind."""
     values = [
         np.stack([[run.error_types[f"cost_{kind}"] for run in runs] for kind in TYPES])
-        for runs in comparison.scored
+        for runs in report.scored
     ]
     said = []
-    for label, seeds in zip(comparison.labels, values, strict=True):
+    for label, seeds in zip(report.labels, values, strict=True):
         means = seeds.mean(1)
         if np.isfinite(means).all():
             worst = int(np.argmax(means))
@@ -101,16 +101,16 @@ def _costs(comparison: Comparison) -> Figure:
         else "There is no object, so there is no cost."
     )
     return dot_plot(
-        "error-costs", "What each kind of error costs in AP50", finding, TYPES, comparison.labels, values,
-        "AP50 (points of 100) that mending would bring", intervals=comparison.intervals([f"cost_{kind}" for kind in TYPES]), zero=True,
-        pale=[np.full(len(TYPES), comparison.too_few)] * len(comparison.models),
+        "error-costs", "What each kind of error costs in AP50", finding, TYPES, report.labels, values,
+        "AP50 (points of 100) that mending would bring", intervals=report.intervals([f"cost_{kind}" for kind in TYPES]), zero=True,
+        pale=[np.full(len(TYPES), report.too_few)] * len(report.models),
     )  # fmt: skip
 
 
-def _cost_table(comparison: Comparison) -> Table:
-    rows, sure = [], comparison.intervals([f"cost_{kind}" for kind in TYPES])
-    for number, runs in enumerate(comparison.scored):
-        cells = [Cell(comparison.labels[number])]
+def _cost_table(report: ReportData) -> Table:
+    rows, sure = [], report.intervals([f"cost_{kind}" for kind in TYPES])
+    for number, runs in enumerate(report.scored):
+        cells = [Cell(report.labels[number])]
         for at, kind in enumerate(TYPES):
             cost = float(np.mean([run.error_types[f"cost_{kind}"] for run in runs]))
             count = float(np.mean([run.error_types[f"errors_{kind}"] for run in runs]))
@@ -125,10 +125,10 @@ def _cost_table(comparison: Comparison) -> Table:
     )  # fmt: skip
 
 
-def confusion_rows(comparison: Comparison) -> pd.DataFrame:
+def confusion_rows(report: ReportData) -> pd.DataFrame:
     """Every cell of every run's matrix that is not 0."""
     frames = []
-    for scored in comparison.runs:
+    for scored in report.runs:
         frame = scored.confusion.to_frame()
         frame.insert(0, "run_id", scored.run.result.name)
         frames.append(frame)
@@ -155,14 +155,14 @@ def _shares(run: Scored) -> Floats:
     )
 
 
-def _finding(comparison: Comparison, values: Sequence[Floats]) -> str:
+def _finding(report: ReportData, values: Sequence[Floats]) -> str:
     if np.isnan(values[0][0]).all():
         return "There is no object to be found, so nothing can be missed or confused."
     said = []
-    for label, seeds in zip(comparison.labels, values, strict=True):
+    for label, seeds in zip(report.labels, values, strict=True):
         missed, confused, invented, _ = _means(seeds)
         text = f"{label} misses {_percent(missed)} of the objects"
-        text += f" and confuses {_percent(confused)}" if len(comparison.classes) > 1 else ""
+        text += f" and confuses {_percent(confused)}" if len(report.classes) > 1 else ""
         said.append(
             text + (f"; {_percent(invented)} of what it finds is nothing" if np.isfinite(invented) else "")
         )
@@ -179,13 +179,13 @@ def _means(seeds: Floats) -> Floats:
         return np.asarray(np.nanmean(seeds, axis=1), np.float64)
 
 
-def _table(comparison: Comparison, values: Sequence[Floats]) -> Table:
+def _table(report: ReportData, values: Sequence[Floats]) -> Table:
     rows = []
-    for number, (runs, seeds) in enumerate(zip(comparison.scored, values, strict=True)):
-        cells = [Cell(comparison.labels[number])]
+    for number, (runs, seeds) in enumerate(zip(report.scored, values, strict=True)):
+        cells = [Cell(report.labels[number])]
         cells += [Cell(formatting.points(value), float(value)) for value in _means(seeds)]
         error = _means(np.array([[_mean_error(run) for run in runs]]))[0]
-        of = comparison.standings("olrp")[number] if comparison.statistics is not None else None
+        of = report.standings("olrp")[number] if report.statistics is not None else None
         note = formatting.fractions(of.ci_low, of.ci_high) if of else ""
         cells.append(Cell("–" if np.isnan(error) else f"{error:.3f}", float(error), note=note))
         rows.append(Row(tuple(cells), series=number))
@@ -202,16 +202,16 @@ def _mean_error(run: Scored) -> float:
     return float(known.mean()) if len(known) else np.nan
 
 
-def _pairs(comparison: Comparison) -> Table:
+def _pairs(report: ReportData) -> Table:
     """The most frequent confusions of class with class, with every model's count."""
-    classes, many = comparison.classes, len(comparison.classes)
+    classes, many = report.classes, len(report.classes)
     counts: dict[tuple[int, int], list[float]] = {}
-    for number, runs in enumerate(comparison.scored):
+    for number, runs in enumerate(report.scored):
         for run in runs:
             its = run.confusion
             for true, predicted, count in zip(its.true, its.predicted, its.count, strict=True):
                 if true != predicted and true < many and predicted < many:
-                    row = counts.setdefault((int(true), int(predicted)), [0.0] * len(comparison.models))
+                    row = counts.setdefault((int(true), int(predicted)), [0.0] * len(report.models))
                     row[number] += count / len(runs)
     order = sorted(counts, key=lambda pair: (-sum(counts[pair]), pair))[:MOST_PAIRS]
     rows = []
@@ -223,18 +223,18 @@ def _pairs(comparison: Comparison) -> Table:
     more = f"; {left} rarer ones are in confusion.csv" if left else ""
     none = "; there is none" if not counts else ""
     columns = (
-        Column("Object"), Column("taken for"), *(Column(label, numeric=True) for label in comparison.labels),
+        Column("Object"), Column("taken for"), *(Column(label, numeric=True) for label in report.labels),
     )  # fmt: skip
     return Table(
         "confusions-table", f"Most frequent confusions of one class with another, counts{more}{none}", columns,
-        tuple(rows), column_series=(None, None, *range(len(comparison.models))),
+        tuple(rows), column_series=(None, None, *range(len(report.models))),
     )  # fmt: skip
 
 
-def _matrix(comparison: Comparison, number: int) -> Table:
+def _matrix(report: ReportData, number: int) -> Table:
     """A model's first run: rows what is there, columns what is said."""
-    matrix = comparison.scored[number][0].confusion
-    names = (*comparison.classes, "nothing")
+    matrix = report.scored[number][0].confusion
+    names = (*report.classes, "nothing")
     sums = np.maximum(matrix.counts.sum(1, keepdims=True), 1)
     rows = []
     for true, name in enumerate(names):
@@ -247,8 +247,8 @@ def _matrix(comparison: Comparison, number: int) -> Table:
                 cells.append(Cell(formatting.count(int(count)), int(count), heat=heat if count else None))
         rows.append(Row(tuple(cells)))
     columns = (Column("There is"), *(Column(name, numeric=True) for name in names))
-    label = comparison.labels[number]
-    first = ", first run" if comparison.seeds > 1 else ""
+    label = report.labels[number]
+    first = ", first run" if report.seeds > 1 else ""
     return Table(
         f"confusion-{number}", f"Confusion matrix of {label}{first}: rows what is there, columns what is said", columns,
         tuple(rows), folded=True, series=number,

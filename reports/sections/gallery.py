@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from reports.analysis import gallery_images
 from reports.analysis.gallery_images import GROUPS, Choice, Shot, Unreadable
-from reports.analysis.report_data import Comparison
+from reports.analysis.report_data import ReportData
 from reports.elements import formatting
 from reports.elements.page import Link, Section
 
 
-def section(comparison: Comparison, most_bytes: int) -> Section:
+def section(report: ReportData, most_bytes: int) -> Section:
     """As many of the chosen images as fit into `most_bytes`, the most worthwhile first."""
     title = "Gallery"
-    if comparison.images is None:
+    if report.images is None:
         return Section("gallery", title, "No images were given with these runs, so none are shown.")
-    choices = gallery_images.choose(comparison)
+    choices = gallery_images.choose(report)
     shots: list[tuple[Choice, Shot]] = []
     broken: list[Unreadable] = []
     left_out, spent = 0, 0
     for choice in choices:
-        shot = gallery_images.shoot(comparison, choice)
+        shot = gallery_images.shoot(report, choice)
         if isinstance(shot, Unreadable):
             broken.append(shot)
         elif spent + gallery_images.weight(shot) > most_bytes:
@@ -46,32 +46,32 @@ def section(comparison: Comparison, most_bytes: int) -> Section:
     return Section(
         "gallery",
         title,
-        _finding(comparison, [shot for _, shot in shots], len(broken)),
+        _finding(report, [shot for _, shot in shots], len(broken)),
         warnings=warnings,
         template="gallery.html",
-        extra={"groups": groups, "many": len(comparison.models) > 1},
-        method=(_method(comparison),),
+        extra={"groups": groups, "many": len(report.models) > 1},
+        method=(_method(report),),
         links=(Link("images.csv", "right, false and missed in every image, by run"),),
     )
 
 
-def _finding(comparison: Comparison, shots: list[Shot], broken: int) -> str:
-    images = len(comparison.truth.catalog.image_ids)
+def _finding(report: ReportData, shots: list[Shot], broken: int) -> str:
+    images = len(report.truth.catalog.image_ids)
     if not shots:
         return "No image could be shown." if broken else "There is no image to show."
     said = f"{len(shots)} of {formatting.plural(images, 'image')}"
-    if len(comparison.models) == 1:
+    if len(report.models) == 1:
         return f"{said}, chosen by the number of errors."
     apart = sum(1 for shot in shots if len({tile.false + tile.missed for tile in shot.tiles}) > 1)
     return f"{said}, each under all models; in {apart} of them the models do not make equally many errors."
 
 
-def _method(comparison: Comparison) -> str:
+def _method(report: ReportData) -> str:
     points = [
         f"{label} {runs[0].best.score:.3f}" if runs[0].best.right else f"{label} none"
-        for label, runs in zip(comparison.labels, comparison.scored, strict=True)
+        for label, runs in zip(report.labels, report.scored, strict=True)
     ]
-    which = "each model's first run" if comparison.seeds > 1 else "each model"
+    which = "each model's first run" if report.seeds > 1 else "each model"
     return (
         f"Shown are the detections of {which} above the score at which its own F1 over all classes is highest on these "
         f"very images ({', '.join(points)}), so the counts are a little flattering to all. Right: finds an object of "

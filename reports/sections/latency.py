@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from reports.analysis.report_data import Comparison
+from reports.analysis.report_data import ReportData
 from reports.analysis.speed import COMMAND, Speed, Timed, best_rate
 from reports.elements import formatting
 from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
@@ -31,7 +31,7 @@ NAMES = {
 ABSENT = f"No run was timed; `{COMMAND}` adds latency, images a second and memory to this page."
 
 
-def section(comparison: Comparison, speed: Speed) -> Section:
+def section(report: ReportData, speed: Speed) -> Section:
     """Latency by stage, throughput by batch size and memory; a sentence where nothing was timed."""
     if not speed.known:
         finding = ABSENT if not speed.left_out else f"No timing counts; `{COMMAND}` makes them anew."
@@ -42,25 +42,25 @@ def section(comparison: Comparison, speed: Speed) -> Section:
         timed = [one for one in speed.known if one.model in models]
         mark = "" if at == 0 else f"-{at + 1}"
         where = f" on {formatting.literal(machine.name)}" if several else ""
-        figures += _figures(comparison, timed, mark, where)
+        figures += _figures(report, timed, mark, where)
     tables = [
-        _stages_table(comparison, speed),
-        _batches_table(comparison, speed),
-        _subjects_table(comparison, speed),
+        _stages_table(report, speed),
+        _batches_table(report, speed),
+        _subjects_table(report, speed),
     ]
     return Section(
         "latency",
         "Latency",
-        _finding(comparison, speed),
+        _finding(report, speed),
         figures=figures,
         tables=tables,
-        warnings=_warnings(comparison, speed),
+        warnings=_warnings(report, speed),
         method=_method(speed),
         links=(Link("timings.csv", "every stage, mode and batch size"),),
     )
 
 
-def rows(comparison: Comparison, speed: Speed) -> pd.DataFrame:
+def rows(report: ReportData, speed: Speed) -> pd.DataFrame:
     """Every timed stage, mode and batch size: one row each; no rows where nothing was timed."""
     made = []
     for timed in speed.known:
@@ -68,7 +68,7 @@ def rows(comparison: Comparison, speed: Speed) -> pd.DataFrame:
         for times in timed.timing.stages:
             row = {
                 "run_id": timed.timing.run,
-                "model_id": comparison.models[timed.model].label,
+                "model_id": report.models[timed.model].label,
                 "hardware": timed.timing.machine.fingerprint,
                 "mode": times.mode,
                 "batch": times.batch,
@@ -96,19 +96,19 @@ def rows(comparison: Comparison, speed: Speed) -> pd.DataFrame:
     return pd.DataFrame(made)
 
 
-def _finding(comparison: Comparison, speed: Speed) -> str:
+def _finding(report: ReportData, speed: Speed) -> str:
     said = []
     for machine, models in speed.machines:
         timed = sorted((one for one in speed.known if one.model in models), key=lambda one: one.median_ms)
-        each = [f"{comparison.labels[one.model]} {formatting.milliseconds(one.median_ms)}" for one in timed]
+        each = [f"{report.labels[one.model]} {formatting.milliseconds(one.median_ms)}" for one in timed]
         said.append(
             f"On {formatting.literal(machine.name)} one image takes, from file to detections: {formatting.listed(each)}."
         )
     return " ".join(said)
 
 
-def _figures(comparison: Comparison, timed: Sequence[Timed], mark: str, where: str) -> list[Figure]:
-    labels = comparison.labels
+def _figures(report: ReportData, timed: Sequence[Timed], mark: str, where: str) -> list[Figure]:
+    labels = report.labels
     by_model = {one.model: one for one in timed}
     curves: list[list[Curve]] = [
         [_ecdf(by_model[number].samples_ms)] if number in by_model else [] for number in range(len(labels))
@@ -129,7 +129,7 @@ def _figures(comparison: Comparison, timed: Sequence[Timed], mark: str, where: s
         for number in range(len(labels))
     ]
     by_stage = boxes(
-        f"latency-stages{mark}", f"Time by stage, single images{where}", _stages_finding(comparison, timed),
+        f"latency-stages{mark}", f"Time by stage, single images{where}", _stages_finding(report, timed),
         [NAMES[stage] for stage in stages], labels, values, "ms",
     )  # fmt: skip
     drawn = [
@@ -145,7 +145,7 @@ def _figures(comparison: Comparison, timed: Sequence[Timed], mark: str, where: s
         ]
         sizes = tuple(float(run.batch) for run in timed[0].timing.batches)
         named = Axes("images of a batch", "images a second", log_x=True, ticks=sizes)
-        title, finding = f"Images a second by batch size{where}", _rates_finding(comparison, timed)
+        title, finding = f"Images a second by batch size{where}", _rates_finding(report, timed)
         drawn.append(lines(f"throughput{mark}", title, finding, labels, throughput, named))
     return drawn
 
@@ -166,7 +166,7 @@ def _box(times: StageTimes | None) -> Box | None:
     return times.whisker_low_ms, low, times.median_ms, high, times.whisker_high_ms
 
 
-def _stages_finding(comparison: Comparison, timed: Sequence[Timed]) -> str:
+def _stages_finding(report: ReportData, timed: Sequence[Timed]) -> str:
     said = []
     for one in timed:
         medians = {
@@ -177,7 +177,7 @@ def _stages_finding(comparison: Comparison, timed: Sequence[Timed]) -> str:
         if medians:
             longest = max(medians, key=lambda stage: medians[stage])
             share = medians[longest] / sum(medians.values())
-            said.append(f"{comparison.labels[one.model]}: {NAMES[longest]} ({share:.0%})")
+            said.append(f"{report.labels[one.model]}: {NAMES[longest]} ({share:.0%})")
     return f"What takes longest: {formatting.listed(said)}."
 
 
@@ -189,19 +189,19 @@ def _rates(timed: Timed) -> Curve:
     )
 
 
-def _rates_finding(comparison: Comparison, timed: Sequence[Timed]) -> str:
+def _rates_finding(report: ReportData, timed: Sequence[Timed]) -> str:
     said = []
     for one in timed:
         run = best_rate(one)
         if run is not None and run.images_per_second is not None:
             rate = formatting.significant(run.images_per_second)
-            said.append(f"{comparison.labels[one.model]} {rate} (in batches of {run.batch})")
+            said.append(f"{report.labels[one.model]} {rate} (in batches of {run.batch})")
     return f"Most images a second: {formatting.listed(said)}."
 
 
-def _warnings(comparison: Comparison, speed: Speed) -> list[str]:
+def _warnings(report: ReportData, speed: Speed) -> list[str]:
     said = [*speed.left_out]
-    names = comparison.labels
+    names = report.labels
     noisy = [
         f"{names[one.model]} ({same.spread:.0%})"
         for one in speed.known
@@ -221,7 +221,7 @@ def _warnings(comparison: Comparison, speed: Speed) -> list[str]:
     return said
 
 
-def _stages_table(comparison: Comparison, speed: Speed) -> Table:
+def _stages_table(report: ReportData, speed: Speed) -> Table:
     made = []
     for timed in speed.known:
         for times in timed.timing.stages:
@@ -234,7 +234,7 @@ def _stages_table(comparison: Comparison, speed: Speed) -> Table:
             )
             middle = percentile_cell(times, 0.5)
             cells = (
-                Cell(comparison.labels[timed.model]),
+                Cell(report.labels[timed.model]),
                 Cell(name),
                 replace(middle, note=span) if times.median_ms is not None else middle,
                 percentile_cell(times, 0.9),
@@ -257,13 +257,13 @@ def _outliers(times: StageTimes) -> str:
     return formatting.plural(times.outliers, "outlier") if times.outliers else ""
 
 
-def _batches_table(comparison: Comparison, speed: Speed) -> Table:
+def _batches_table(report: ReportData, speed: Speed) -> Table:
     made = []
     for timed in speed.known:
         for run in timed.timing.batches:
             if run.status != "measured":
                 cells = (
-                    Cell(comparison.labels[timed.model]), Cell(str(run.batch), run.batch), Cell(run.status),
+                    Cell(report.labels[timed.model]), Cell(str(run.batch), run.batch), Cell(run.status),
                     Cell(formatting.MISSING), Cell(formatting.MISSING),
                 )  # fmt: skip
             else:
@@ -274,7 +274,7 @@ def _batches_table(comparison: Comparison, speed: Speed) -> Table:
                 )
                 kept = f"{formatting.size(run.reserved_bytes)} kept by torch" if run.reserved_bytes else ""
                 cells = (
-                    Cell(comparison.labels[timed.model]),
+                    Cell(report.labels[timed.model]),
                     Cell(str(run.batch), run.batch),
                     Cell(formatting.significant(run.images_per_second), run.images_per_second, note=span),
                     Cell(
@@ -291,7 +291,7 @@ def _batches_table(comparison: Comparison, speed: Speed) -> Table:
     return Table("throughput-table", caption, columns, tuple(made))
 
 
-def _subjects_table(comparison: Comparison, speed: Speed) -> Table:
+def _subjects_table(report: ReportData, speed: Speed) -> Table:
     made = []
     for timed in speed.known:
         its, machine, processes = timed.timing.subject, timed.timing.machine, timed.timing.processes
@@ -301,7 +301,7 @@ def _subjects_table(comparison: Comparison, speed: Speed) -> Table:
         size = "as it is" if its.input_size is None else f"{its.input_size[0]} × {its.input_size[1]}"
         layout = ", channels last" * its.channels_last + ", compiled" * its.compiled
         cells = (
-            Cell(comparison.labels[timed.model]),
+            Cell(report.labels[timed.model]),
             Cell(formatting.literal(machine.name), note=formatting.literal(_machine_note(timed))),
             Cell(size, note=its.resize),
             Cell(dtype + layout),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from metrics.compare import Difference
-from reports.analysis.report_data import Comparison
+from reports.analysis.report_data import ReportData
 from reports.elements import formatting
 from reports.elements.page import Cell, Column, Link, Row, Section, Table
 from reports.figures.forest import forest
@@ -21,10 +21,10 @@ DRAWN = 15
 """Pairs that the figure shows, the closest to the leader first; the table has all."""
 
 
-def section(comparison: Comparison) -> Section | None:
+def section(report: ReportData) -> Section | None:
     """Differences of AP with intervals, corrected p-values and what this test set can resolve; None for one model."""
-    statistics = comparison.statistics
-    if statistics is None or len(comparison.models) < 2:
+    statistics = report.statistics
+    if statistics is None or len(report.models) < 2:
         return None
     rows = [
         row for row in statistics.pairwise if row.metric == statistics.measure and row.test == "bootstrap"
@@ -32,8 +32,8 @@ def section(comparison: Comparison) -> Section | None:
     swaps = {
         frozenset((row.model_a, row.model_b)): row for row in statistics.pairwise if row.test != "bootstrap"
     }
-    names = dict(zip((model.label for model in comparison.models), comparison.labels, strict=True))
-    finding = " ".join(filter(None, (_finding(rows, names), _hangs_on(comparison))))
+    names = dict(zip((model.label for model in report.models), report.labels, strict=True))
+    finding = " ".join(filter(None, (_finding(rows, names), _hangs_on(report))))
     drawing = forest(
         "pairs", "Differences of AP, first model less second", finding,
         [f"{names[row.model_a]} − {names[row.model_b]}" for row in rows[:DRAWN]],
@@ -41,8 +41,8 @@ def section(comparison: Comparison) -> Section | None:
         [row.decisive for row in rows[:DRAWN]],
     )  # fmt: skip
     tables = [_table(rows, swaps, names)]
-    if len(comparison.models) > 2:
-        tables.append(_matrix(comparison, rows))
+    if len(report.models) > 2:
+        tables.append(_matrix(report, rows))
     method = statistics.method
     return Section(
         "pairs",
@@ -81,14 +81,14 @@ def _finding(rows: Sequence[Difference], names: dict[str, str]) -> str:
     return f"{parted}; {formatting.listed(tied, 4)} cannot be told apart."
 
 
-def _hangs_on(comparison: Comparison) -> str:
+def _hangs_on(report: ReportData) -> str:
     """How many images the lead of the best model over the next one rests on."""
-    moved = comparison.influence
+    moved = report.influence
     if moved is None or not moved.undone_by:
         return ""
-    first, second = comparison.labels[:2]
-    assert comparison.statistics is not None
-    images = formatting.plural(moved.undone_by, comparison.statistics.method.unit)
+    first, second = report.labels[:2]
+    assert report.statistics is not None
+    images = formatting.plural(moved.undone_by, report.statistics.method.unit)
     return f"Leaving out the {images} that speak most for {first} would end its lead over {second}."
 
 
@@ -144,13 +144,13 @@ def _table(
     )  # fmt: skip
 
 
-def _matrix(comparison: Comparison, rows: Sequence[Difference]) -> Table:
+def _matrix(report: ReportData, rows: Sequence[Difference]) -> Table:
     """Every model against every other, as seen from the row."""
     by_pair = {(row.model_a, row.model_b): row for row in rows}
-    labels = [model.label for model in comparison.models]
+    labels = [model.label for model in report.models]
     made = []
     for at, one in enumerate(labels):
-        cells = [Cell(comparison.labels[at])]
+        cells = [Cell(report.labels[at])]
         for other in labels:
             row = by_pair.get((one, other)) or by_pair.get((other, one))
             if one == other or row is None:
@@ -168,7 +168,7 @@ def _matrix(comparison: Comparison, rows: Sequence[Difference]) -> Table:
                 )
             )
         made.append(Row(tuple(cells), series=at))
-    columns = (Column("Row less column"), *(Column(label, numeric=True) for label in comparison.labels))
+    columns = (Column("Row less column"), *(Column(label, numeric=True) for label in report.labels))
     return Table(
         "pairs-matrix", "Differences of AP, row less column; bold: more than chance", columns, tuple(made),
         column_series=(None, *range(len(labels))), folded=True,

@@ -6,33 +6,31 @@ import json
 from typing import Any
 
 from reports.analysis.models import differences, flat, settings_of
-from reports.analysis.report_data import Comparison
+from reports.analysis.report_data import ReportData
 from reports.elements import formatting
 from reports.elements.page import Cell, Column, Row, Section, Table
 from reports.records.run import RunResult
 
 
-def section(comparison: Comparison) -> Section:
+def section(report: ReportData) -> Section:
     """The cause of every run."""
-    results = comparison.results
-    told = differences([settings_of(model.results[0]) for model in comparison.models])
-    tables = [_runs(comparison)]
+    results = report.results
+    told = differences([settings_of(model.results[0]) for model in report.models])
+    tables = [_runs(report)]
     if told:
-        tables.append(_settings(comparison, told))
-    tables.append(_environments(comparison))
+        tables.append(_settings(report, told))
+    tables.append(_environments(report))
     warned = [
-        f"{formatting.literal(result.name)}: {comparison.private(text)}"
+        f"{formatting.literal(result.name)}: {report.private(text)}"
         for result in results
         for text in result.warnings
     ]
     machines = {(result.environment.device, result.environment.cpu) for result in results}
-    finding = (
-        f"{formatting.plural(len(results), 'run')} of {formatting.plural(len(comparison.models), 'model')}"
-    )
+    finding = f"{formatting.plural(len(results), 'run')} of {formatting.plural(len(report.models), 'model')}"
     finding += (
         ", all on the same hardware" if len(machines) == 1 else ", on different hardware: compare no times"
     )
-    if len(comparison.models) > 1:
+    if len(report.models) > 1:
         finding += (
             f"; {formatting.plural(len(told), 'setting')} in which the models differ"
             if told
@@ -47,11 +45,11 @@ def section(comparison: Comparison) -> Section:
         extra={
             "warnings": warned,
             "settings": [
-                (label, "\n".join(_lines(comparison, model.results[0])))
-                for label, model in zip(comparison.labels, comparison.models, strict=True)
+                (label, "\n".join(_lines(report, model.results[0])))
+                for label, model in zip(report.labels, report.models, strict=True)
                 if model.results[0].config
             ],
-            "commands": _commands(comparison),
+            "commands": _commands(report),
         },
         method=(
             "Settings are what was in force after defaults, presets, files and the command line, by the dotted path "
@@ -61,14 +59,14 @@ def section(comparison: Comparison) -> Section:
     )
 
 
-def _runs(comparison: Comparison) -> Table:
+def _runs(report: ReportData) -> Table:
     rows = []
-    for number, model in enumerate(comparison.models):
+    for number, model in enumerate(report.models):
         for result in model.results:
             rows.append(
                 Row(
                     (
-                        Cell(formatting.literal(result.name), note=comparison.private(result.variant_source)),
+                        Cell(formatting.literal(result.name), note=report.private(result.variant_source)),
                         Cell(formatting.MISSING if result.seed is None else str(result.seed), result.seed),
                         Cell(formatting.moment(result.started)),
                         Cell(formatting.moment(result.finished)),
@@ -93,33 +91,31 @@ def _commit(result: RunResult) -> str:
     )
 
 
-def _settings(comparison: Comparison, told: dict[str, list[Any]]) -> Table:
+def _settings(report: ReportData, told: dict[str, list[Any]]) -> Table:
     rows = [
-        Row((Cell(formatting.literal(path)), *(Cell(_value(comparison, value)) for value in values)))
+        Row((Cell(formatting.literal(path)), *(Cell(_value(report, value)) for value in values)))
         for path, values in told.items()
     ]
-    columns = (Column("Setting"), *(Column(label) for label in comparison.labels))
+    columns = (Column("Setting"), *(Column(label) for label in report.labels))
     return Table(
         "settings-table", "Settings in which the models differ", columns, tuple(rows),
-        column_series=(None, *range(len(comparison.models))), searchable=len(rows) > 12,
+        column_series=(None, *range(len(report.models))), searchable=len(rows) > 12,
     )  # fmt: skip
 
 
-def _environments(comparison: Comparison) -> Table:
-    packages = sorted({name for result in comparison.results for name in result.environment.packages})
+def _environments(report: ReportData) -> Table:
+    packages = sorted({name for result in report.results for name in result.environment.packages})
     rows = []
     for label in ("python", *packages, "platform", "device", "cpu", "threads"):
         values = []
-        for model in comparison.models:
+        for model in report.models:
             each = sorted({_environment(result, label) for result in model.results})
-            values.append(
-                formatting.listed([comparison.private(value) or formatting.MISSING for value in each])
-            )
+            values.append(formatting.listed([report.private(value) or formatting.MISSING for value in each]))
         rows.append(Row((Cell(formatting.literal(label)), *(Cell(value) for value in values))))
-    columns = (Column("What"), *(Column(label) for label in comparison.labels))
+    columns = (Column("What"), *(Column(label) for label in report.labels))
     return Table(
         "environment-table", "Versions and machines", columns, tuple(rows),
-        column_series=(None, *range(len(comparison.models))),
+        column_series=(None, *range(len(report.models))),
     )  # fmt: skip
 
 
@@ -131,20 +127,18 @@ def _environment(result: RunResult, name: str) -> str:
     return known[name] if name in known else its.packages.get(name, "")
 
 
-def _value(comparison: Comparison, value: Any) -> str:
+def _value(report: ReportData, value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return formatting.MISSING if value is None else comparison.private(text)
+    return formatting.MISSING if value is None else report.private(text)
 
 
-def _lines(comparison: Comparison, result: RunResult) -> list[str]:
+def _lines(report: ReportData, result: RunResult) -> list[str]:
     return [
-        f"{formatting.literal(path)} = {comparison.private(json.dumps(value, ensure_ascii=False))}"
+        f"{formatting.literal(path)} = {report.private(json.dumps(value, ensure_ascii=False))}"
         for path, value in sorted(flat(result.config).items())
     ]
 
 
-def _commands(comparison: Comparison) -> list[str]:
+def _commands(report: ReportData) -> list[str]:
     """Each command once, in the order of the runs."""
-    return list(
-        dict.fromkeys(comparison.private(result.command) for result in comparison.results if result.command)
-    )
+    return list(dict.fromkeys(report.private(result.command) for result in report.results if result.command))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from metrics.slices import AXES, SliceTable, axis_of, sliced
-from reports.analysis.report_data import Comparison, Floats
+from reports.analysis.report_data import Floats, ReportData
 from reports.elements import formatting
 from reports.elements.page import Cell, Column, Link, Row, Section, Table
 from reports.figures.dot_plot import dot_plot
@@ -26,13 +26,13 @@ Keys = list[tuple[str, str]]
 """Way of slicing and slice."""
 
 
-def slices_of(comparison: Comparison) -> Slices:
+def slices_of(report: ReportData) -> Slices:
     """Every run by every way of slicing."""
-    axes = [axis_of(name, comparison.truth) for name in SHOWN]
-    return [[sliced(run.matches, axes, measures=()) for run in runs] for runs in comparison.scored]
+    axes = [axis_of(name, report.truth) for name in SHOWN]
+    return [[sliced(run.matches, axes, measures=()) for run in runs] for runs in report.scored]
 
 
-def section(comparison: Comparison, slices: Slices) -> Section | None:
+def section(report: ReportData, slices: Slices) -> Section | None:
     """Normalised AP by slice; None where there is no object to slice."""
     keys = [(row.axis, row.value) for row in slices[0][0].rows]
     counts = {(row.axis, row.value): row.objects for row in slices[0][0].rows}
@@ -49,16 +49,16 @@ def section(comparison: Comparison, slices: Slices) -> Section | None:
         if len(places) > 1:
             figures.append(
                 dot_plot(
-                    f"slices-{axis}", title, _spread(comparison, keys, values, axis), [keys[at][1] for at in places],
-                    comparison.labels, [found[places] for found in values], "normalised AP50 (points of 100)",
+                    f"slices-{axis}", title, _spread(report, keys, values, axis), [keys[at][1] for at in places],
+                    report.labels, [found[places] for found in values], "normalised AP50 (points of 100)",
                 )
             )  # fmt: skip
     return Section(
         "slices",
         "Kinds of object",
-        _finding(comparison, keys, values),
+        _finding(report, keys, values),
         figures=figures,
-        tables=(_table(comparison, slices, keys, counts, values),),
+        tables=(_table(report, slices, keys, counts, values),),
         method=(
             "Only the objects of a slice are asked for; detections that find other objects are ignored, and every false "
             "detection counts in every slice. As precision would then be low in a small slice only because it is small, "
@@ -70,10 +70,10 @@ def section(comparison: Comparison, slices: Slices) -> Section | None:
     )
 
 
-def rows(comparison: Comparison, slices: Slices) -> pd.DataFrame:
+def rows(report: ReportData, slices: Slices) -> pd.DataFrame:
     """All slices of all runs below each other, with the run's name."""
     frames = []
-    for runs, tables in zip(comparison.scored, slices, strict=True):
+    for runs, tables in zip(report.scored, slices, strict=True):
         for run, table in zip(runs, tables, strict=True):
             frame = table.to_frame()
             frame = frame[frame["class"] == ""].drop(columns=["class"])
@@ -94,9 +94,9 @@ def _ends(keys: Keys, found: Floats, axis: str) -> tuple[tuple[float, str], tupl
     return (min(known), max(known)) if len(known) > 1 else None
 
 
-def _spread(comparison: Comparison, keys: Keys, values: list[Floats], axis: str) -> str:
+def _spread(report: ReportData, keys: Keys, values: list[Floats], axis: str) -> str:
     said = []
-    for label, found in zip(comparison.labels, values, strict=True):
+    for label, found in zip(report.labels, values, strict=True):
         ends = _ends(keys, found, axis)
         if ends:
             (low, worst), (high, best) = ends
@@ -106,10 +106,10 @@ def _spread(comparison: Comparison, keys: Keys, values: list[Floats], axis: str)
     return f"{formatting.listed(said)}." if said else "Fewer than two slices have an AP."
 
 
-def _finding(comparison: Comparison, keys: Keys, values: list[Floats]) -> str:
+def _finding(report: ReportData, keys: Keys, values: list[Floats]) -> str:
     """The way of slicing on which each model depends most."""
     most: dict[str, list[str]] = {}
-    for label, found in zip(comparison.labels, values, strict=True):
+    for label, found in zip(report.labels, values, strict=True):
         spread = {axis: ends[1][0] - ends[0][0] for axis in SHOWN if (ends := _ends(keys, found, axis))}
         if spread:
             most.setdefault(max(spread, key=spread.__getitem__), []).append(label)
@@ -117,8 +117,8 @@ def _finding(comparison: Comparison, keys: Keys, values: list[Floats]) -> str:
         return "No way of slicing parts the objects."
     said = []
     for axis, labels in most.items():
-        who = "all models" if len(labels) == len(comparison.labels) > 1 else formatting.listed(labels)
-        chosen = [found for label, found in zip(comparison.labels, values, strict=True) if label in labels]
+        who = "all models" if len(labels) == len(report.labels) > 1 else formatting.listed(labels)
+        chosen = [found for label, found in zip(report.labels, values, strict=True) if label in labels]
         ends = _ends(keys, np.concatenate(chosen, axis=1), axis)
         assert ends is not None
         (low, worst), (high, best) = ends
@@ -129,7 +129,7 @@ def _finding(comparison: Comparison, keys: Keys, values: list[Floats]) -> str:
 
 
 def _table(
-    comparison: Comparison,
+    report: ReportData,
     slices: Slices,
     keys: Keys,
     counts: dict[tuple[str, str], int],
@@ -150,7 +150,7 @@ def _table(
         float(np.mean([next(row.value for row in table.whole if row.name == "ap_n") for table in tables]))
         for tables in slices
     ]
-    asked = int(comparison.scored[0][0].outcome.asked.sum())
+    asked = int(report.scored[0][0].outcome.asked.sum())
     made.append(
         Row(
             (
@@ -163,9 +163,9 @@ def _table(
     )
     columns = (
         Column("Slice"), Column("By"), Column("Objects", numeric=True),
-        *(Column(label, numeric=True) for label in comparison.labels),
+        *(Column(label, numeric=True) for label in report.labels),
     )  # fmt: skip
     return Table(
         "slices-table", "Normalised AP50 by slice, in points of 100", columns, tuple(made),
-        column_series=(None, None, None, *range(len(comparison.models))),
+        column_series=(None, None, None, *range(len(report.models))),
     )  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.pareto_front import front, hypervolume, on_front, reference_point
-from reports.analysis.report_data import Comparison, mean
+from reports.analysis.report_data import ReportData, mean
 from reports.analysis.speed import (
     Speed,
     Timed,
@@ -45,13 +45,13 @@ class _Group:
     area: float
 
 
-def section(comparison: Comparison, speed: Speed) -> Section | None:
+def section(report: ReportData, speed: Speed) -> Section | None:
     """AP against latency, a figure for each machine; None for one model, where none was timed, or AP is not defined."""
-    if len(comparison.models) < 2 or not speed.known or math.isnan(mean(comparison.headline("ap")[0])):
+    if len(report.models) < 2 or not speed.known or math.isnan(mean(report.headline("ap")[0])):
         return None
-    groups = _groups(comparison, speed)
-    finding = " ".join(_finding(comparison, group, len(groups) > 1) for group in groups)
-    missing = [comparison.labels[at] for at, timed in enumerate(speed.models) if timed is None]
+    groups = _groups(report, speed)
+    finding = " ".join(_finding(report, group, len(groups) > 1) for group in groups)
+    missing = [report.labels[at] for at, timed in enumerate(speed.models) if timed is None]
     warnings = [*speed.left_out]
     if len(groups) > 1:
         warnings.append(
@@ -60,15 +60,15 @@ def section(comparison: Comparison, speed: Speed) -> Section | None:
         )
     if missing:
         warnings.append(f"Without a timing that counts, and so not shown: {formatting.listed(missing)}.")
-    figures = [_figure(comparison, group, at) for at, group in enumerate(groups)]
+    figures = [_figure(report, group, at) for at, group in enumerate(groups)]
     return Section(
         "pareto",
         "Speed against AP",
         finding,
         figures=figures,
-        tables=(_table(comparison, speed, groups),),
+        tables=(_table(report, speed, groups),),
         warnings=warnings,
-        method=_method(comparison, groups),
+        method=_method(report, groups),
         links=(
             Link("pareto.csv", "one row a model"),
             Link("timings.csv", "every stage, mode and batch size"),
@@ -76,14 +76,14 @@ def section(comparison: Comparison, speed: Speed) -> Section | None:
     )
 
 
-def rows(comparison: Comparison, speed: Speed) -> pd.DataFrame:
+def rows(report: ReportData, speed: Speed) -> pd.DataFrame:
     """What the figures show, one row a model; no rows where none was timed."""
     made = []
-    for group in _groups(comparison, speed):
+    for group in _groups(report, speed):
         for place in group.places:
             made.append(
                 {
-                    "model_id": comparison.models[place.timed.model].label,
+                    "model_id": report.models[place.timed.model].label,
                     "hardware": group.machine.fingerprint,
                     "hardware_name": group.machine.name,
                     "latency_p50_ms": place.timed.median_ms,
@@ -95,7 +95,7 @@ def rows(comparison: Comparison, speed: Speed) -> pd.DataFrame:
                     "on_front": place.is_on,
                     "p_on_front": place.chance,
                     "slower_and_no_better_than": "; ".join(
-                        comparison.models[other].label for other in place.beaten_by
+                        report.models[other].label for other in place.beaten_by
                     ),
                     "hypervolume": group.area,
                     "reference_ms": group.reference[0],
@@ -105,33 +105,33 @@ def rows(comparison: Comparison, speed: Speed) -> pd.DataFrame:
     return pd.DataFrame(made)
 
 
-def _groups(comparison: Comparison, speed: Speed) -> list[_Group]:
+def _groups(report: ReportData, speed: Speed) -> list[_Group]:
     made = []
     for machine, models in speed.machines:
         timed = [one for one in speed.known if one.model in models]
         latency = np.array([one.median_ms for one in timed])
-        quality = np.array([mean(comparison.headline("ap")[one.model]) for one in timed])
-        qualities = quality_replicates(comparison, models)
+        quality = np.array([mean(report.headline("ap")[one.model]) for one in timed])
+        qualities = quality_replicates(report, models)
         chances = (
             on_front(latency_replicates(speed, models, len(qualities)), qualities)
-            if comparison.statistics is not None and all(one.rounds > 1 for one in timed)
+            if report.statistics is not None and all(one.rounds > 1 for one in timed)
             else np.full(len(timed), np.nan)
         )
         reference = reference_point(latency)
         places = []
         for at, (one, is_on) in enumerate(zip(timed, front(latency, quality), strict=True)):
             ends = (math.nan, math.nan)
-            if comparison.statistics is not None:
-                standing = comparison.standings("ap")[one.model]
+            if report.statistics is not None:
+                standing = report.standings("ap")[one.model]
                 ends = standing.ci_low, standing.ci_high
-            beaten_by = slower_and_no_better(comparison, speed, one.model)
+            beaten_by = slower_and_no_better(report, speed, one.model)
             places.append(_Place(one, float(quality[at]), ends, bool(is_on), float(chances[at]), beaten_by))
         made.append(_Group(machine, places, reference, hypervolume(latency, quality, reference)))
     return made
 
 
-def _finding(comparison: Comparison, group: _Group, several: bool) -> str:
-    names = comparison.labels
+def _finding(report: ReportData, group: _Group, several: bool) -> str:
+    names = report.labels
     where = f"On {formatting.literal(group.machine.name)}: " if several else ""
     on = [names[place.timed.model] for place in group.places if place.is_on]
     said = [
@@ -148,11 +148,11 @@ def _finding(comparison: Comparison, group: _Group, several: bool) -> str:
     )
 
 
-def _figure(comparison: Comparison, group: _Group, at: int) -> Figure:
+def _figure(report: ReportData, group: _Group, at: int) -> Figure:
     points = [
         Point(
             number=place.timed.model,
-            label=comparison.labels[place.timed.model],
+            label=report.labels[place.timed.model],
             latency_ms=place.timed.median_ms,
             latency=place.timed.ends_ms,
             quality=place.quality,
@@ -164,11 +164,9 @@ def _figure(comparison: Comparison, group: _Group, at: int) -> Figure:
     ]
     slug = "pareto" if at == 0 else f"pareto-{at + 1}"
     title = f"Speed against AP on {formatting.literal(group.machine.name)}"
-    drawn = pareto(slug, title, _finding(comparison, group, several=False), points)
+    drawn = pareto(slug, title, _finding(report, group, several=False), points)
     bars = (
-        " Bars are 95% intervals."
-        if comparison.statistics is not None
-        else " Bars are 95% intervals of latency."
+        " Bars are 95% intervals." if report.statistics is not None else " Bars are 95% intervals of latency."
     )
     return replace(
         drawn,
@@ -177,7 +175,7 @@ def _figure(comparison: Comparison, group: _Group, at: int) -> Figure:
     )
 
 
-def _table(comparison: Comparison, speed: Speed, groups: Sequence[_Group]) -> Table:
+def _table(report: ReportData, speed: Speed, groups: Sequence[_Group]) -> Table:
     made = []
     several = len(groups) > 1
     for group in groups:
@@ -187,11 +185,9 @@ def _table(comparison: Comparison, speed: Speed, groups: Sequence[_Group]) -> Ta
             ratio = speed.ratio(model, fastest.timed.model)
             word = "on the front" if place.is_on else "beaten in both, not surely"
             if place.beaten_by:
-                word = f"slower than {formatting.listed([comparison.labels[o] for o in place.beaten_by], 3)}, not surely better"
+                word = f"slower than {formatting.listed([report.labels[o] for o in place.beaten_by], 3)}, not surely better"
             cells = [
-                Cell(
-                    comparison.labels[model], note=formatting.literal(group.machine.name) if several else ""
-                ),
+                Cell(report.labels[model], note=formatting.literal(group.machine.name) if several else ""),
                 Cell(
                     formatting.significant(place.timed.median_ms),
                     place.timed.median_ms,
@@ -221,7 +217,7 @@ def _table(comparison: Comparison, speed: Speed, groups: Sequence[_Group]) -> Ta
     return Table("pareto-table", caption, columns, tuple(made))
 
 
-def _method(comparison: Comparison, groups: Sequence[_Group]) -> tuple[str, ...]:
+def _method(report: ReportData, groups: Sequence[_Group]) -> tuple[str, ...]:
     areas = [
         f"{group.area:.3f} up to ({formatting.milliseconds(group.reference[0])}, AP {formatting.points(group.reference[1])})"
         + (f" on {formatting.literal(group.machine.name)}" if len(groups) > 1 else "")
@@ -232,7 +228,7 @@ def _method(comparison: Comparison, groups: Sequence[_Group]) -> tuple[str, ...]
         "on the front where no other is as fast and as good, and faster or better. The area between the front and a "
         f"reference point (hypervolume; latency by its natural logarithm, AP as a fraction) is {formatting.listed(areas)}.",
     ]
-    if comparison.statistics is not None:
+    if report.statistics is not None:
         paragraphs.append(
             "P(on front) is the share of joint resamples in which a model is on the front: AP on resampled images, the "
             "same for all models, and the median latency on resampled processes and rounds, the same for all models "

@@ -8,7 +8,7 @@ import numpy as np
 
 from metrics.compare import Band
 from metrics.measures.operating_point import ScoreCurve
-from reports.analysis.report_data import Comparison
+from reports.analysis.report_data import ReportData
 from reports.analysis.scored_run import OperatingPoint, Scored
 from reports.elements import formatting
 from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
@@ -24,19 +24,19 @@ MOST_CLASSES = 100
 """With more classes the slider only knows all of them together, so that the page stays small."""
 
 
-def section(comparison: Comparison) -> Section:
+def section(report: ReportData) -> Section:
     """Each model at its own best score, and what any other score would give."""
-    points = [runs[0].best for runs in comparison.scored]
-    bands = bands_of(comparison)
+    points = [runs[0].best for runs in report.scored]
+    bands = bands_of(report)
     return Section(
         "thresholds",
         "Score threshold",
-        _finding(comparison, points),
+        _finding(report, points),
         figures=[
-            *(_figure(comparison, name, bands) for name in ("F1", "precision", "recall")),
-            _false_alarms(comparison),
+            *(_figure(report, name, bands) for name in ("F1", "precision", "recall")),
+            _false_alarms(report),
         ],
-        tables=(_table(comparison),),
+        tables=(_table(report),),
         template="thresholds.html",
         method=(
             "Detections below the threshold are dropped; the rest are right (find an object of their class with IoU of "
@@ -46,7 +46,7 @@ def section(comparison: Comparison) -> Section:
             "lines mark it.",
             "The best score was chosen on these very images, so precision, recall and F1 there are a little flattering "
             "to all models; for use, choose it on validation images.",
-            *_how_sure(comparison),
+            *_how_sure(report),
         ),
         links=(
             Link("thresholds.csv", "counts at 201 scores, by run and class"),
@@ -55,18 +55,18 @@ def section(comparison: Comparison) -> Section:
     )
 
 
-def bands_of(comparison: Comparison) -> list[dict[str, Band]]:
+def bands_of(report: ReportData) -> list[dict[str, Band]]:
     """Each model's precision, recall and f1 at the scores of `grid`; none where nothing was resampled."""
-    if comparison.bands is None:
+    if report.bands is None:
         return []
-    found = comparison.bands.over_score(grid(comparison))
-    return [found[model.label] for model in comparison.models]
+    found = report.bands.over_score(grid(report))
+    return [found[model.label] for model in report.models]
 
 
-def _how_sure(comparison: Comparison) -> tuple[str, ...]:
-    if comparison.statistics is None:
+def _how_sure(report: ReportData) -> tuple[str, ...]:
+    if report.statistics is None:
         return ()
-    method = comparison.statistics.method
+    method = report.statistics.method
     return (
         f"Shades and brackets are {method.confidence:.0%} intervals of the mean over a model's runs, from the same "
         f"{method.resamples:,} resamples of the {method.unit}s as everywhere on this page; the score stays as it is, so they "
@@ -74,20 +74,20 @@ def _how_sure(comparison: Comparison) -> tuple[str, ...]:
     )
 
 
-def grid(comparison: Comparison) -> np.ndarray:
+def grid(report: ReportData) -> np.ndarray:
     """(STEPS,) rising scores from 0 to 1, or to what the scores of these runs ask for."""
-    scores = [run.outcome.score for run in comparison.runs if len(run.outcome.score)]
+    scores = [run.outcome.score for run in report.runs if len(run.outcome.score)]
     low = min([0.0, *(float(score.min()) for score in scores)])
     high = max([1.0, *(float(score.max()) for score in scores)])
     return np.linspace(low, high, STEPS)
 
 
-def payload(comparison: Comparison) -> dict[str, Any]:
+def payload(report: ReportData) -> dict[str, Any]:
     """What the slider needs: right and false detections at each score, by model and class, summed over seeds."""
-    thresholds = grid(comparison)
-    classes = list(comparison.classes) if len(comparison.classes) <= MOST_CLASSES else []
+    thresholds = grid(report)
+    classes = list(report.classes) if len(report.classes) <= MOST_CLASSES else []
     models = []
-    for runs in comparison.scored:
+    for runs in report.scored:
         counts = [run.class_counts(thresholds) for run in runs]
         right = np.sum([each[0] for each in counts], axis=0)
         false = np.sum([each[1] for each in counts], axis=0)
@@ -99,7 +99,7 @@ def payload(comparison: Comparison) -> dict[str, Any]:
                 "false": [false.sum(0).tolist(), *(false.tolist() if classes else [])],
             }
         )
-    asked = comparison.scored[0][0].outcome.positives
+    asked = report.scored[0][0].outcome.positives
     return {
         "thresholds": [round(float(value), 6) for value in thresholds],
         "classes": classes,
@@ -112,10 +112,10 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _finding(comparison: Comparison, points: list[OperatingPoint]) -> str:
+def _finding(report: ReportData, points: list[OperatingPoint]) -> str:
     said = [
         f"{label} at {point.score:.2f} (F1 {formatting.points(point.f1)})"
-        for label, point in zip(comparison.labels, points, strict=True)
+        for label, point in zip(report.labels, points, strict=True)
         if point.right
     ]
     if not said:
@@ -141,11 +141,11 @@ def _thinned(run: Scored) -> ScoreCurve:
     return ScoreCurve(sweep.score[kept], sweep.true[kept], sweep.false[kept], sweep.positives)
 
 
-def _false_alarms(comparison: Comparison) -> Figure:
+def _false_alarms(report: ReportData) -> Figure:
     """Recall against false detections per image: what each find costs whoever looks at the detections."""
-    images = len(comparison.truth.catalog.image_ids)
+    images = len(report.truth.catalog.image_ids)
     curves, points, said = [], [], []
-    for label, runs in zip(comparison.labels, comparison.scored, strict=True):
+    for label, runs in zip(report.labels, report.scored, strict=True):
         swept = [_thinned(run) for run in runs]
         curves.append([(curve.false / images, 100 * curve.recall) for curve in swept])
         best = [run.best for run in runs if run.best.right]
@@ -153,26 +153,24 @@ def _false_alarms(comparison: Comparison) -> Figure:
         said.append(f"{label} {runs[0].best.false / images:.2g}")
     return lines(
         "false-alarms", "Recall against false detections per image",
-        f"False detections per image at each model's own best F1: {formatting.listed(said)}.", comparison.labels, curves,
+        f"False detections per image at each model's own best F1: {formatting.listed(said)}.", report.labels, curves,
         Axes("false detections per image", "recall (points of 100)", y_limits=(0, 102), log_x=True), points=points,
     )  # fmt: skip
 
 
-def _figure(comparison: Comparison, name: str, bands: list[dict[str, Band]]) -> Figure:
-    curves = [[_curve(run, name) for run in runs] for runs in comparison.scored]
+def _figure(report: ReportData, name: str, bands: list[dict[str, Band]]) -> Figure:
+    curves = [[_curve(run, name) for run in runs] for runs in report.scored]
     points = []
-    for runs in comparison.scored:
+    for runs in report.scored:
         reached = [run.best for run in runs if run.best.right]
         points.append([(each.score, 100 * getattr(each, name.lower())) for each in reached])
-    values = [getattr(runs[0].best, name.lower()) for runs in comparison.scored]
-    said = [
-        f"{label} {formatting.points(value)}" for label, value in zip(comparison.labels, values, strict=True)
-    ]
-    thresholds = grid(comparison)
+    values = [getattr(runs[0].best, name.lower()) for runs in report.scored]
+    said = [f"{label} {formatting.points(value)}" for label, value in zip(report.labels, values, strict=True)]
+    thresholds = grid(report)
     shades = [(thresholds, 100 * of[name.lower()].low, 100 * of[name.lower()].high) for of in bands]
     return lines(
         f"score-{name.lower()}", f"{name[0].upper()}{name[1:]} against score", f"At each model's own best F1: {formatting.listed(said)}.",
-        comparison.labels, curves,
+        report.labels, curves,
         Axes(
             "score that a detection must reach", f"{name} (points of 100)",
             x_limits=(float(thresholds[0]), float(thresholds[-1])), y_limits=(0, 102), cursor=True,
@@ -181,24 +179,24 @@ def _figure(comparison: Comparison, name: str, bands: list[dict[str, Band]]) -> 
     )  # fmt: skip
 
 
-def _own_best(comparison: Comparison) -> list[dict[str, Band]]:
+def _own_best(report: ReportData) -> list[dict[str, Band]]:
     """Each model's precision, recall and f1 at its runs' own best scores; none where nothing was resampled."""
-    if comparison.bands is None:
+    if report.bands is None:
         return []
     scores = {
         model.label: [np.array([run.best.score]) for run in runs]
-        for model, runs in zip(comparison.models, comparison.scored, strict=True)
+        for model, runs in zip(report.models, report.scored, strict=True)
     }
-    found = comparison.bands.at_own_scores(scores)
-    return [found[model.label] for model in comparison.models]
+    found = report.bands.at_own_scores(scores)
+    return [found[model.label] for model in report.models]
 
 
-def _table(comparison: Comparison) -> Table:
-    rows, sure = [], _own_best(comparison)
-    for number, runs in enumerate(comparison.scored):
+def _table(report: ReportData) -> Table:
+    rows, sure = [], _own_best(report)
+    for number, runs in enumerate(report.scored):
         best = [run.best for run in runs]
         scores = [point.score for point in best if point.right]
-        cells = [Cell(comparison.labels[number])]
+        cells = [Cell(report.labels[number])]
         score = float(np.mean(scores)) if scores else None
         cells.append(Cell(formatting.MISSING if score is None else f"{score:.3f}", score))
         for name in ("precision", "recall", "f1"):
@@ -212,7 +210,7 @@ def _table(comparison: Comparison) -> Table:
         rows.append(Row(tuple(cells), series=number))
     titles = ("Score", "Precision", "Recall", "F1", "Right", "False", "Missed")
     columns = (Column("Model"), *(Column(title, numeric=True) for title in titles))
-    seeds = ", means over its seeds" if comparison.seeds > 1 else ""
+    seeds = ", means over its seeds" if report.seeds > 1 else ""
     return Table(
         "thresholds-table", f"Each model at the score where its F1 is highest{seeds}; all classes, IoU 0.50",
         columns, tuple(rows),

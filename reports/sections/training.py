@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from reports.analysis.report_data import Comparison
+from reports.analysis.report_data import ReportData
 from reports.elements import formatting
 from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
 from reports.figures.lines import Axes, Curve, lines
@@ -18,9 +18,9 @@ STILL_RISING = 0.01
 """A gain of AP in the last tenth of training above which it had not come to rest."""
 
 
-def section(comparison: Comparison) -> Section | None:
+def section(report: ReportData) -> Section | None:
     """Loss and validation AP by epoch; None where no run was trained by us."""
-    tables = [[run.run.history for run in runs] for runs in comparison.scored]
+    tables = [[run.run.history for run in runs] for runs in report.scored]
     if not any("epoch" in table and len(table) for model in tables for table in model):
         return None
     drawn: list[Figure] = []
@@ -31,19 +31,15 @@ def section(comparison: Comparison) -> Section | None:
         scale = 100.0 if column == "val_ap" else 1.0
         curves = [[_curve(table, column, scale) for table in model] for model in tables]
         if any(len(epochs) for model in curves for epochs, _ in model):
-            finding = (
-                _loss_finding(comparison, curves) if column == "loss" else _ap_finding(comparison, curves)
-            )
-            drawn.append(
-                lines(slug, title, finding, comparison.labels, curves, Axes("epoch", axis, whole=True))
-            )
+            finding = _loss_finding(report, curves) if column == "loss" else _ap_finding(report, curves)
+            drawn.append(lines(slug, title, finding, report.labels, curves, Axes("epoch", axis, whole=True)))
     return Section(
         "training",
         "Training",
         drawn[-1].finding if drawn else "No run kept a history of its training.",
         figures=[*drawn[:-1], *(replace(figure, caption="") for figure in drawn[-1:])],
-        tables=(_table(comparison, tables),),
-        warnings=_warnings(comparison, tables),
+        tables=(_table(report, tables),),
+        warnings=_warnings(report, tables),
         method=(
             "Loss is the mean over the epoch's training images of the sum of its terms; models with different losses "
             "cannot be compared by it. AP is measured on the validation images, which no training saw; the weights "
@@ -53,10 +49,10 @@ def section(comparison: Comparison) -> Section | None:
     )
 
 
-def history_csv(comparison: Comparison) -> str:
+def history_csv(report: ReportData) -> str:
     """All runs' histories below each other, with the run's and the model's name."""
     frames = []
-    for scored in comparison.runs:
+    for scored in report.runs:
         table = scored.run.history.copy()
         if "epoch" in table:
             table.insert(0, "run_id", scored.run.result.name)
@@ -74,9 +70,9 @@ def _curve(table: pd.DataFrame, column: str, scale: float = 1.0) -> Curve:
     return numbers[known, 0], numbers[known, 1] * scale
 
 
-def _loss_finding(comparison: Comparison, curves: Sequence[Sequence[Curve]]) -> str:
+def _loss_finding(report: ReportData, curves: Sequence[Sequence[Curve]]) -> str:
     said = []
-    for label, runs in zip(comparison.labels, curves, strict=True):
+    for label, runs in zip(report.labels, curves, strict=True):
         ends = [(values[0], values[-1]) for _, values in runs if len(values)]
         if ends:
             first, last = np.mean(ends, axis=0)
@@ -84,9 +80,9 @@ def _loss_finding(comparison: Comparison, curves: Sequence[Sequence[Curve]]) -> 
     return f"The loss went: {formatting.listed(said)}."
 
 
-def _ap_finding(comparison: Comparison, curves: Sequence[Sequence[Curve]]) -> str:
+def _ap_finding(report: ReportData, curves: Sequence[Sequence[Curve]]) -> str:
     said = []
-    for label, runs in zip(comparison.labels, curves, strict=True):
+    for label, runs in zip(report.labels, curves, strict=True):
         best = [
             (float(values.max()), int(epochs[np.argmax(values)])) for epochs, values in runs if len(values)
         ]
@@ -96,9 +92,9 @@ def _ap_finding(comparison: Comparison, curves: Sequence[Sequence[Curve]]) -> st
     return f"Highest AP on the validation images: {formatting.listed(said)}."
 
 
-def _warnings(comparison: Comparison, tables: Sequence[Sequence[pd.DataFrame]]) -> list[str]:
+def _warnings(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> list[str]:
     rising, broken = [], []
-    for label, model in zip(comparison.labels, tables, strict=True):
+    for label, model in zip(report.labels, tables, strict=True):
         gains = []
         for table in model:
             epochs, values = _curve(table, "val_ap")
@@ -120,10 +116,10 @@ def _warnings(comparison: Comparison, tables: Sequence[Sequence[pd.DataFrame]]) 
     return said
 
 
-def _table(comparison: Comparison, tables: Sequence[Sequence[pd.DataFrame]]) -> Table:
+def _table(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> Table:
     rows = []
     for number, model in enumerate(tables):
-        for scored, table in zip(comparison.scored[number], model, strict=True):
+        for scored, table in zip(report.scored[number], model, strict=True):
             epochs, loss = _curve(table, "loss")
             at, ap = _curve(table, "val_ap")
             best = int(np.argmax(ap)) if len(ap) else 0
@@ -131,7 +127,7 @@ def _table(comparison: Comparison, tables: Sequence[Sequence[pd.DataFrame]]) -> 
             rows.append(
                 Row(
                     (
-                        Cell(comparison.labels[number], note="" if seed is None else f"seed {seed}"),
+                        Cell(report.labels[number], note="" if seed is None else f"seed {seed}"),
                         _number(epochs[-1] if len(epochs) else None, "{:.0f}"),
                         _number(loss[0] if len(loss) else None, "{:.3g}"),
                         _number(loss[-1] if len(loss) else None, "{:.3g}"),

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from reports.analysis.report_data import Comparison, mean
+from reports.analysis.report_data import ReportData, mean
 from reports.analysis.speed import Speed, sentence
 from reports.analysis.verdict import brief, verdict
 from reports.elements import formatting
@@ -28,33 +28,33 @@ COLUMNS = (
 """Short names and headings of the leaderboard; oLRP, of which less is better, is in the section on errors."""
 
 
-def section(comparison: Comparison, speed: Speed) -> Section:
+def section(report: ReportData, speed: Speed) -> Section:
     """The verdict and the leaderboard."""
-    values = comparison.headline("ap")
-    rows = comparison.labels
-    ranked = np.full((len(rows), len(rows), comparison.seeds), np.nan)
+    values = report.headline("ap")
+    rows = report.labels
+    ranked = np.full((len(rows), len(rows), report.seeds), np.nan)
     for at, seeds in enumerate(values):
         ranked[at, at, : len(seeds)] = seeds
     bars = None
-    if comparison.statistics is not None:
+    if report.statistics is not None:
         bars = [np.full((len(rows), 2), np.nan) for _ in rows]
-        for at, standing in enumerate(comparison.standings("ap")):
+        for at, standing in enumerate(report.standings("ap")):
             bars[at][at] = standing.ci_low, standing.ci_high
     figure = dot_plot(
-        "ap", f"AP on the {formatting.literal(comparison.data.split)} images", brief(comparison), rows, rows, list(ranked),
+        "ap", f"AP on the {formatting.literal(report.data.split)} images", brief(report), rows, rows, list(ranked),
         "AP (points of 100)", said=True, intervals=bars,
-        pale=[np.full(len(rows), comparison.too_few)] * len(rows),
+        pale=[np.full(len(rows), report.too_few)] * len(rows),
     )  # fmt: skip
-    warnings = _warnings(comparison)
+    warnings = _warnings(report)
     return Section(
         "verdict",
         "Verdict" if len(rows) > 1 else "Result",
-        " ".join(filter(None, (verdict(comparison), sentence(comparison, speed)))),
-        figures=(replace(figure, caption=comparison.marks_said), _by_iou(comparison)),
-        tables=(_leaderboard(comparison, speed),),
+        " ".join(filter(None, (verdict(report), sentence(report, speed)))),
+        figures=(replace(figure, caption=report.marks_said), _by_iou(report)),
+        tables=(_leaderboard(report, speed),),
         warnings=warnings,
         template="facts.html",
-        extra={"facts": [note for note in _notes(comparison) if note not in warnings]},
+        extra={"facts": [note for note in _notes(report) if note not in warnings]},
         method=(
             "AP is COCO's: the area under the envelope of precision over recall, read at 101 recalls, mean over IoU "
             "thresholds 0.50 to 0.95 in steps of 0.05 and over the classes that have objects; at most 100 detections "
@@ -63,26 +63,26 @@ def section(comparison: Comparison, speed: Speed) -> Section:
             "not defined, for instance because no object has that size.",
             "All numbers are measured anew from the runs' detections. Models are ordered by AP; runs that differ in "
             "nothing but their seed are one model, and its numbers are the mean over its seeds.",
-            *_how_sure(comparison),
+            *_how_sure(report),
         ),
         links=(
             Link("leaderboard.csv", "one row a run"),
             Link("metrics.csv", "one row a value"),
             *(
                 [Link("standings.csv", "one row a model and measure, with intervals")]
-                if comparison.statistics
+                if report.statistics
                 else []
             ),
         ),
     )
 
 
-def _how_sure(comparison: Comparison) -> tuple[str, ...]:
+def _how_sure(report: ReportData) -> tuple[str, ...]:
     """What the intervals, letters and ranks mean; nothing where they were not measured."""
-    if comparison.statistics is None:
+    if report.statistics is None:
         return ()
-    method = comparison.statistics.method
-    over = "images and seeds" if comparison.statistics.compared == "training recipes" else "images"
+    method = report.statistics.method
+    over = "images and seeds" if report.statistics.compared == "training recipes" else "images"
     return (
         f"Brackets hold {method.confidence:.0%} intervals over {over}, from {method.resamples:,} resamples of the "
         f"{method.unit}s that are the same for all models (seed {method.seed}), each an exact evaluation. Two models "
@@ -92,33 +92,33 @@ def _how_sure(comparison: Comparison) -> tuple[str, ...]:
     )
 
 
-def _by_iou(comparison: Comparison) -> Figure:
+def _by_iou(report: ReportData) -> Figure:
     """AP at each IoU threshold: whether a lead comes from finding objects or from placing boxes well."""
-    thresholds = np.array(comparison.scored[0][0].rule.iou_thresholds)
-    curves = [[(thresholds, 100 * run.ap_by_iou) for run in runs] for runs in comparison.scored]
-    loose = [float(np.mean([run.ap_by_iou[0] for run in runs])) for runs in comparison.scored]
-    strict = [float(np.mean([run.ap_by_iou[-1] for run in runs])) for runs in comparison.scored]
+    thresholds = np.array(report.scored[0][0].rule.iou_thresholds)
+    curves = [[(thresholds, 100 * run.ap_by_iou) for run in runs] for runs in report.scored]
+    loose = [float(np.mean([run.ap_by_iou[0] for run in runs])) for runs in report.scored]
+    strict = [float(np.mean([run.ap_by_iou[-1] for run in runs])) for runs in report.scored]
     if math.isnan(loose[0]):
         finding = "There is no object to be found."
     elif len(loose) == 1:
         finding = f"AP falls from {formatting.points(loose[0])} at IoU 0.50 to {formatting.points(strict[0])} at 0.95."
     else:
-        first, last = comparison.labels[int(np.argmax(loose))], comparison.labels[int(np.argmax(strict))]
+        first, last = report.labels[int(np.argmax(loose))], report.labels[int(np.argmax(strict))]
         finding = (
             f"{first} is highest at IoU 0.50, where finding an object is enough ({formatting.points(max(loose))}); {last} at "
             f"0.95, where its box must fit ({formatting.points(max(strict))})."
         )
     return lines(
-        "ap-iou", "AP at each IoU threshold", finding, comparison.labels, curves,
+        "ap-iou", "AP at each IoU threshold", finding, report.labels, curves,
         Axes("IoU that a detection must reach", "AP (points of 100)"),
     )  # fmt: skip
 
 
-def _warnings(comparison: Comparison) -> list[str]:
-    said = [formatting.literal(note) for note in comparison.notes]
-    said += [f"Gate: {formatting.literal(str(one))}." for one in comparison.rulings if one.state != "held"]
-    said += [f"{formatting.literal(note[0].upper() + note[1:])}." for note in comparison.unused_columns]
-    for scored in comparison.runs:
+def _warnings(report: ReportData) -> list[str]:
+    said = [formatting.literal(note) for note in report.notes]
+    said += [f"Gate: {formatting.literal(str(one))}." for one in report.rulings if one.state != "held"]
+    said += [f"{formatting.literal(note[0].upper() + note[1:])}." for note in report.unused_columns]
+    for scored in report.runs:
         result = scored.run.result
         wrong = [
             name
@@ -130,20 +130,20 @@ def _warnings(comparison: Comparison) -> list[str]:
                 f"{formatting.literal(result.name)}: result.json has another {formatting.listed(wrong)} than its detections "
                 "give; this page shows what the detections give."
             )
-    if comparison.statistics is not None:
-        said += [note for note in _notes(comparison) if " are too few to say anything of others" in note]
-    elif (images := comparison.data.images) < 50:
+    if report.statistics is not None:
+        said += [note for note in _notes(report) if " are too few to say anything of others" in note]
+    elif (images := report.data.images) < 50:
         said.append(f"{formatting.plural(images, 'image')} cannot part models that are near each other.")
     return said
 
 
-def _notes(comparison: Comparison) -> list[str]:
+def _notes(report: ReportData) -> list[str]:
     """What the statistics ask a reader to know."""
-    if comparison.statistics is None:
+    if report.statistics is None:
         return []
-    gate = [f"gate: {one}" for one in comparison.rulings if one.state == "held"]
+    gate = [f"gate: {one}" for one in report.rulings if one.state == "held"]
     return [
-        f"{formatting.literal(note[0].upper() + note[1:])}." for note in (*gate, *comparison.statistics.notes)
+        f"{formatting.literal(note[0].upper() + note[1:])}." for note in (*gate, *report.statistics.notes)
     ]
 
 
@@ -153,16 +153,16 @@ def _same(written: float | None, measured: float) -> bool:
     return abs(written - measured) < 1e-6
 
 
-def _leaderboard(comparison: Comparison, speed: Speed) -> Table:
-    headline = {name: comparison.headline(name) for name, _ in COLUMNS}
+def _leaderboard(report: ReportData, speed: Speed) -> Table:
+    headline = {name: report.headline(name) for name, _ in COLUMNS}
     best = {
         name: max((mean(seeds) for seeds in values), default=math.nan) for name, values in headline.items()
     }
     rows = []
-    for at, model in enumerate(comparison.models):
-        cells = [Cell(comparison.labels[at], note=_note(comparison, at))]
-        standing = comparison.standings("ap")[at] if comparison.statistics is not None else None
-        if standing is not None and len(comparison.models) > 1:
+    for at, model in enumerate(report.models):
+        cells = [Cell(report.labels[at], note=_note(report, at))]
+        standing = report.standings("ap")[at] if report.statistics is not None else None
+        if standing is not None and len(report.models) > 1:
             ranks = (
                 f"{standing.rank_low} to {standing.rank_high}"
                 if standing.rank_low < standing.rank_high
@@ -184,7 +184,7 @@ def _leaderboard(comparison: Comparison, speed: Speed) -> Table:
                 Cell(
                     formatting.points(value),
                     value,
-                    strong=len(comparison.models) > 1 and value == best[name],
+                    strong=len(report.models) > 1 and value == best[name],
                     note=spread if name == "ap" and not math.isnan(value) else "",
                     bar=value if name == "ap" and not math.isnan(value) else None,
                 )
@@ -197,7 +197,7 @@ def _leaderboard(comparison: Comparison, speed: Speed) -> Table:
         cells.append(Cell(formatting.big(budget.parameters), budget.parameters))
         cells.append(Cell(formatting.duration(seconds), seconds))
         rows.append(Row(tuple(cells), series=at))
-    sure = comparison.statistics is not None
+    sure = report.statistics is not None
     standing_columns = (Column("Rank", numeric=True), Column("Tie")) if sure and len(rows) > 1 else ()
     columns = (
         Column("Model"),
@@ -207,7 +207,7 @@ def _leaderboard(comparison: Comparison, speed: Speed) -> Table:
         Column("Parameters", numeric=True),
         Column("Training", numeric=True),
     )
-    spread = " The range below AP is that of the seeds." if comparison.seeds > 1 else ""
+    spread = " The range below AP is that of the seeds." if report.seeds > 1 else ""
     if sure:
         spread = (
             " Below AP its 95% interval; models that share a letter are tied."
@@ -218,11 +218,11 @@ def _leaderboard(comparison: Comparison, speed: Speed) -> Table:
     return Table("leaderboard", f"AP and AR in points of 100.{strong}{spread}", columns, tuple(rows))
 
 
-def _note(comparison: Comparison, at: int) -> str:
-    model = comparison.models[at]
+def _note(report: ReportData, at: int) -> str:
+    model = report.models[at]
     seeds = ""
-    if comparison.seeds > 1:
-        values = [formatting.points(float(value)) for value in comparison.headline("ap")[at]]
+    if report.seeds > 1:
+        values = [formatting.points(float(value)) for value in report.headline("ap")[at]]
         seeds = f"{formatting.plural(len(model.runs), 'seed')}: {', '.join(values)}"
     partial = "partial" if any(result.status == "partial" for result in model.results) else ""
     return ", ".join(word for word in (seeds, partial) if word)

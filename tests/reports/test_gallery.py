@@ -14,7 +14,7 @@ from synthetic_runs import InMemory, picture
 
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 from reports.analysis import gallery_images
-from reports.analysis.report_data import Comparison, Terms
+from reports.analysis.report_data import ReportData, Terms
 from reports.analysis.scored_run import Scored
 from reports.pages import write_report
 
@@ -22,15 +22,15 @@ pytestmark = pytest.mark.usefixtures("no_drawing")
 
 
 @pytest.fixture
-def comparison(runs):
-    return Comparison.of(runs, lambda image: picture(runs[0].truth, image), terms=Terms(resamples=100))
+def report(runs):
+    return ReportData.from_runs(runs, lambda image: picture(runs[0].truth, image), terms=Terms(resamples=100))
 
 
-def test_images_are_chosen_once_and_those_where_models_differ_most_first(comparison):
-    choices = gallery_images.choose(comparison)
+def test_images_are_chosen_once_and_those_where_models_differ_most_first(report):
+    choices = gallery_images.choose(report)
     images = [choice.image for choice in choices]
     assert 10 < len(images) == len(set(images))
-    errors = np.stack([model[0].images.errors for model in comparison.scored])
+    errors = np.stack([model[0].images.errors for model in report.scored])
     assert choices[0].group == "differ"
     assert np.ptp(errors, axis=0)[choices[0].image] == np.ptp(errors, axis=0).max()
     worst = [choice.image for choice in choices if choice.group == "worst"]
@@ -57,10 +57,10 @@ def test_what_all_models_miss_or_find_unannotated_is_counted_by_image():
     assert gallery_images.agreed([scored(other), scored(found)]).tolist() == [[1, 1, 0], [0, 0, 1]]
 
 
-def test_boxes_are_drawn_as_they_were_counted(comparison):
-    for choice in gallery_images.choose(comparison):
-        shot = gallery_images.shoot(comparison, choice)
-        for tile, model in zip(shot.tiles, comparison.scored, strict=True):
+def test_boxes_are_drawn_as_they_were_counted(report):
+    for choice in gallery_images.choose(report):
+        shot = gallery_images.shoot(report, choice)
+        for tile, model in zip(shot.tiles, report.scored, strict=True):
             kinds = [box.kind for box in tile.boxes]
             counts = model[0].images
             assert kinds.count("right") == tile.right == counts.right[choice.image]
@@ -69,10 +69,10 @@ def test_boxes_are_drawn_as_they_were_counted(comparison):
             assert kinds.count("truth") == tile.right
 
 
-def test_of_too_many_boxes_the_errors_are_drawn_and_the_rest_is_said(comparison, monkeypatch):
+def test_of_too_many_boxes_the_errors_are_drawn_and_the_rest_is_said(report, monkeypatch):
     monkeypatch.setattr(gallery_images, "DRAWN", 2)
-    choice = gallery_images.choose(comparison)[0]
-    for tile in gallery_images.shoot(comparison, choice).tiles:
+    choice = gallery_images.choose(report)[0]
+    for tile in gallery_images.shoot(report, choice).tiles:
         assert len(tile.boxes) == 2
         assert tile.undrawn == 2 * tile.right + tile.false + tile.missed - 2
         errors = min(2, tile.false + tile.missed)
@@ -96,8 +96,8 @@ def test_what_is_no_picture_is_refused(pixels):
         gallery_images.embed(pixels)
 
 
-def test_an_image_that_cannot_be_read_is_said_and_the_others_are_shown(runs, tmp_path, comparison):
-    chosen = [choice.image for choice in gallery_images.choose(comparison)]
+def test_an_image_that_cannot_be_read_is_said_and_the_others_are_shown(runs, tmp_path, report):
+    chosen = [choice.image for choice in gallery_images.choose(report)]
     broken = set(chosen[:4])
 
     def images(image):
@@ -116,7 +116,7 @@ def test_without_images_the_page_says_so(runs, tmp_path):
 
 
 def test_fault_row_57_a_page_over_its_limit_thins_the_gallery_and_says_by_how_many(
-    runs, tmp_path, comparison, no_drawing
+    runs, tmp_path, report, no_drawing
 ):
     def noise(image):
         return np.random.default_rng(image).integers(0, 256, (400, 600, 3), np.uint8)
@@ -125,7 +125,7 @@ def test_fault_row_57_a_page_over_its_limit_thins_the_gallery_and_says_by_how_ma
     assert page.stat().st_size < 1.2e6
     section = part(parsed(page), "gallery")
     kept = len(every(section, "article"))
-    chosen = len(gallery_images.choose(comparison))
+    chosen = len(gallery_images.choose(report))
     assert 0 < kept < chosen
     assert f"{chosen - kept} chosen images left out to keep the page small" in words(section)
     # The same images are left out each time.

@@ -22,7 +22,7 @@ from metrics.evaluate import evaluate
 from metrics.evaluation import COCO_NAMES
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 from reports.analysis.leaderboard import leaderboard
-from reports.analysis.report_data import Comparison, Terms
+from reports.analysis.report_data import ReportData, Terms
 from reports.records.csv import to_csv
 from reports.records.run import DataFacts, RunFolder, RunResult, save_result
 
@@ -89,14 +89,14 @@ def tables() -> dict[str, str]:
                 finished=datetime(2026, 1, 1, tzinfo=UTC),
             )  # fmt: skip
             runs.append(save_result(Path(folder) / name, result, objects, detections))
-        comparison = Comparison.of(runs, terms=Terms(resamples=200))
-        assert comparison.statistics is not None
-        pairs = comparison.statistics.pairwise_to_frame()
+        report = ReportData.from_runs(runs, terms=Terms(resamples=200))
+        assert report.statistics is not None
+        pairs = report.statistics.pairwise_to_frame()
         return {
             "leaderboard.csv": to_csv(
                 leaderboard(runs)[["rank", "run_id", "model_id", "split", *COCO_NAMES]]
             ),
-            "standings.csv": to_csv(comparison.statistics.to_frame()),
+            "standings.csv": to_csv(report.statistics.to_frame()),
             "pairwise.csv": to_csv(pairs[~pairs["metric"].str.startswith("cost_")]),
         }
 

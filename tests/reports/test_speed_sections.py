@@ -14,7 +14,7 @@ from synthetic_timings import MACHINE, SHARES, samples_of, timing_in
 
 from metrics.errors import InputError
 from reports.analysis.leaderboard import leaderboard
-from reports.analysis.report_data import Comparison, Terms
+from reports.analysis.report_data import ReportData, Terms
 from reports.analysis.speed import COMMAND, sentence, slower_and_no_better, speed_of
 from reports.pages import write_report
 from reports.records.run import RunFolder
@@ -42,9 +42,9 @@ def runs(made, tmp_path):
 
 def compared(runs):
     """The comparison, whose numbers are 0: good, 1: middling, 2: poor."""
-    comparison = Comparison.of(list(runs.values()), terms=TERMS)
-    assert [model.label for model in comparison.models] == list(SKILLS)
-    return comparison, speed_of(comparison)
+    report = ReportData.from_runs(list(runs.values()), terms=TERMS)
+    assert [model.label for model in report.models] == list(SKILLS)
+    return report, speed_of(report)
 
 
 def text_of(section):
@@ -63,31 +63,31 @@ def table_of(section, slug):
 
 
 def test_where_nothing_was_timed_the_page_says_how_and_all_else_is_as_before(runs, no_drawing):
-    comparison, speed = compared(runs)
-    assert speed_accuracy.section(comparison, speed) is None
-    assert sentence(comparison, speed) == ""
-    section = latency.section(comparison, speed)
+    report, speed = compared(runs)
+    assert speed_accuracy.section(report, speed) is None
+    assert sentence(report, speed) == ""
+    section = latency.section(report, speed)
     assert COMMAND in section.finding
     assert (section.figures, section.tables) == ((), ())
-    _, titles = table_of(verdict.section(comparison, speed), "leaderboard")
+    _, titles = table_of(verdict.section(report, speed), "leaderboard")
     assert not {"p50, ms", "Memory"} & set(titles)
     frame = leaderboard([*runs.values()])
     assert frame[["latency_p50_ms", "images_per_second", "peak_memory_bytes", "timing"]].isna().all(axis=None)
-    assert len(latency.rows(comparison, speed)) == len(speed_accuracy.rows(comparison, speed)) == 0
+    assert len(latency.rows(report, speed)) == len(speed_accuracy.rows(report, speed)) == 0
 
 
 def test_one_round_says_nothing_of_others(runs):
     for name, ms in (("good", 40.0), ("poor", 10.0), ("middling", 80.0)):
         timing_in(runs[name], ms, samples=samples_of(ms, processes=1, rounds=1))
-    comparison, speed = compared(runs)
+    report, speed = compared(runs)
     assert speed.ratio(2, 1)[1:] == (None, None)
-    assert "poor runs at 4.0× its speed" in sentence(comparison, speed).replace("3.9×", "4.0×")
-    assert "[" not in sentence(comparison, speed)
+    assert "poor runs at 4.0× its speed" in sentence(report, speed).replace("3.9×", "4.0×")
+    assert "[" not in sentence(report, speed)
     # Much slower than the poor one, and yet not surely: there is no interval.
-    assert slower_and_no_better(comparison, speed, 1) == []
-    rows, titles = table_of(speed_accuracy.section(comparison, speed), "pareto-table")
+    assert slower_and_no_better(report, speed, 1) == []
+    rows, titles = table_of(speed_accuracy.section(report, speed), "pareto-table")
     assert {row[titles.index("P(on front)")] for row in rows} == {"–"}
-    table = speed_accuracy.section(comparison, speed).tables[0]
+    table = speed_accuracy.section(report, speed).tables[0]
     assert {row.cells[titles.index("Median, ms")].note for row in table.rows} == {""}
 
 
@@ -128,8 +128,8 @@ def test_what_slows_a_round_down_for_all_does_not_blur_their_ratio(runs):
 def test_the_front_and_who_is_slower_and_no_better(runs, no_drawing):
     for name, ms in (("good", 40.0), ("middling", 60.0), ("poor", 10.0)):
         timing_in(runs[name], ms)
-    comparison, speed = compared(runs)
-    section = speed_accuracy.section(comparison, speed)
+    report, speed = compared(runs)
+    section = speed_accuracy.section(report, speed)
     assert section.finding == (
         "good and poor are on the front of speed against AP; middling is slower than good and not surely better."
     )
@@ -140,10 +140,10 @@ def test_the_front_and_who_is_slower_and_no_better(runs, no_drawing):
         "on the front",
     ]
     assert [row[-2] for row in rows] == ["1.00", "0.00", "1.00"]
-    frame = speed_accuracy.rows(comparison, speed).set_index("model_id")
+    frame = speed_accuracy.rows(report, speed).set_index("model_id")
     assert frame["on_front"].tolist() == [True, False, True]
     assert frame.loc["middling", "slower_and_no_better_than"] == "good"
-    ap = [float(np.mean(seeds)) for seeds in comparison.headline("ap")]
+    ap = [float(np.mean(seeds)) for seeds in report.headline("ap")]
     ms = frame["latency_p50_ms"]
     area = np.log(ms["good"] / ms["poor"]) * ap[2] + np.log(100 / ms["good"]) * ap[0]
     assert frame["hypervolume"].tolist() == pytest.approx([area] * 3)
@@ -155,12 +155,12 @@ def test_a_better_model_is_not_grey_for_being_slower_nor_one_whose_times_overlap
     timing_in(runs["good"], 40.0, samples=exactly(40.0, drift))
     timing_in(runs["middling"], 41.0, samples=exactly(41.0, drift[::-1]))
     timing_in(runs["poor"], 10.0)
-    comparison, speed = compared(runs)
+    report, speed = compared(runs)
     overlapping = speed.ratio(0, 1)
     assert overlapping.low < 1 < overlapping.value
-    assert slower_and_no_better(comparison, speed, 0) == []
-    assert slower_and_no_better(comparison, speed, 1) == []
-    untested = Comparison.of(list(runs.values()), terms=Terms(resamples=0))
+    assert slower_and_no_better(report, speed, 0) == []
+    assert slower_and_no_better(report, speed, 1) == []
+    untested = ReportData.from_runs(list(runs.values()), terms=Terms(resamples=0))
     timing_in(runs["poor"], 90.0)
     assert slower_and_no_better(untested, speed_of(untested), 2) == []
 
@@ -168,8 +168,8 @@ def test_a_better_model_is_not_grey_for_being_slower_nor_one_whose_times_overlap
 def test_without_resamples_the_front_is_shown_and_no_chance_is_claimed(runs, no_drawing):
     for name in SKILLS:
         timing_in(runs[name], 40.0)
-    comparison = Comparison.of(list(runs.values()), terms=Terms(resamples=0))
-    section = speed_accuracy.section(comparison, speed_of(comparison))
+    report = ReportData.from_runs(list(runs.values()), terms=Terms(resamples=0))
+    section = speed_accuracy.section(report, speed_of(report))
     assert [row[4] for row in table_of(section, "pareto-table")[0]] == ["–"] * 3
     assert "P(on front) is" not in text_of(section)
 
@@ -181,32 +181,32 @@ def test_times_of_two_machines_are_never_on_one_figure_nor_in_one_ratio(runs, no
     timing_in(runs["good"], 40.0)
     timing_in(runs["middling"], 20.0, machine=OTHER)
     timing_in(runs["poor"], 10.0)
-    comparison, speed = compared(runs)
+    report, speed = compared(runs)
     assert [models for _, models in speed.machines] == [(0, 2), (1,)]
     assert speed.ratio(0, 1) is None
-    assert "middling" not in sentence(comparison, speed)
-    section = speed_accuracy.section(comparison, speed)
+    assert "middling" not in sentence(report, speed)
+    section = speed_accuracy.section(report, speed)
     assert [figure.slug for figure in section.figures] == ["pareto", "pareto-2"]
     assert any("machines that differ" in warning for warning in section.warnings)
-    frame = speed_accuracy.rows(comparison, speed).set_index("model_id")
+    frame = speed_accuracy.rows(report, speed).set_index("model_id")
     assert frame.loc["middling", "hardware"] != frame.loc["good", "hardware"]
     assert frame.loc["middling", "on_front"]
-    _, titles = table_of(verdict.section(comparison, speed), "leaderboard")
+    _, titles = table_of(verdict.section(report, speed), "leaderboard")
     assert "Timed on" in titles
-    slugs = [figure.slug for figure in latency.section(comparison, speed).figures]
+    slugs = [figure.slug for figure in latency.section(report, speed).figures]
     assert len(set(slugs)) == len(slugs) == 6
 
 
 def test_an_invalid_timing_is_left_out_with_its_reason(runs, no_drawing):
     timing_in(runs["good"], 40.0)
     timing_in(runs["middling"], 20.0, invalid=("the machine slept for 5.0 s meanwhile",))
-    comparison, speed = compared(runs)
+    report, speed = compared(runs)
     reason = "middling: its timing does not count: the machine slept for 5.0 s meanwhile."
     assert speed.left_out == (reason,)
-    assert reason in latency.section(comparison, speed).warnings
-    section = speed_accuracy.section(comparison, speed)
+    assert reason in latency.section(report, speed).warnings
+    section = speed_accuracy.section(report, speed)
     assert any("not shown: middling and poor" in warning for warning in section.warnings)
-    rows, titles = table_of(verdict.section(comparison, speed), "leaderboard")
+    rows, titles = table_of(verdict.section(report, speed), "leaderboard")
     at = titles.index("p50, ms")
     assert [row[at : at + 4] == ["–"] * 4 for row in rows] == [False, True, True]
     frame = leaderboard([*runs.values()]).set_index("variant")
@@ -216,11 +216,11 @@ def test_an_invalid_timing_is_left_out_with_its_reason(runs, no_drawing):
 
 def test_where_no_timing_counts_the_reasons_are_all_there_is(runs):
     timing_in(runs["good"], 40.0, invalid=("timed side by side with other work",))
-    comparison, speed = compared(runs)
-    section = latency.section(comparison, speed)
+    report, speed = compared(runs)
+    section = latency.section(report, speed)
     assert section.finding.startswith("No timing counts")
     assert len(section.warnings) == 1
-    assert speed_accuracy.section(comparison, speed) is None
+    assert speed_accuracy.section(report, speed) is None
 
 
 def test_the_timing_of_another_run_is_not_taken(runs):
@@ -243,8 +243,8 @@ def test_of_several_seeds_the_first_timing_that_counts_speaks_for_the_model(tmp_
     timing_in(first, 10.0, invalid=("it slept",))
     timing_in(second, 20.0, samples=exactly(20.0))
     timing_in(third, 30.0)
-    comparison = Comparison.of([first, second, third], terms=Terms(resamples=0))
-    speed = speed_of(comparison)
+    report = ReportData.from_runs([first, second, third], terms=Terms(resamples=0))
+    speed = speed_of(report)
     (timed,) = speed.known
     assert timed.median_ms == 20.0
     assert speed.left_out == ()
@@ -252,11 +252,11 @@ def test_of_several_seeds_the_first_timing_that_counts_speaks_for_the_model(tmp_
 
 def test_percentiles_beyond_the_samples_are_said_not_to_be_estimable(runs, no_drawing):
     timing_in(runs["good"], 40.0, samples=samples_of(40.0, iterations=4))
-    comparison, speed = compared(runs)
-    said = text_of(latency.section(comparison, speed))
+    report, speed = compared(runs)
+    said = text_of(latency.section(report, speed))
     assert "n=48 < 368: not estimable" in said
     assert "n=48 < 36:" not in said
-    assert "n=48 < 368" in text_of(verdict.section(comparison, speed))
+    assert "n=48 < 368" in text_of(verdict.section(report, speed))
 
 
 def test_batches_that_do_not_fit_are_marked(runs, no_drawing):

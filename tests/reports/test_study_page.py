@@ -17,7 +17,7 @@ from synthetic_studies import SPACE, ended, study_of, trial, trials_of
 from test_page import HOSTILE
 
 from reports.analysis.optuna_study import optuna_study
-from reports.analysis.report_data import Comparison
+from reports.analysis.report_data import ReportData
 from reports.pages import write_comparison, write_study_page
 from reports.records.study import Setting, StudyFolder, save_study
 from reports.sections.study_space import front_of
@@ -343,7 +343,7 @@ def test_a_comparison_tells_of_the_studies_behind_its_runs(runs, tmp_path, no_st
     first = save_study(tmp_path / "a", ended(study_of(trials_of(12))))
     second = save_study(tmp_path / "b", study_of(trials_of(3), variant="fcos"))
     alone, both = (
-        parsed(write_comparison(Comparison.of(runs[:1]), tmp_path / name, studies=studies))
+        parsed(write_comparison(ReportData.from_runs(runs[:1]), tmp_path / name, studies=studies))
         for name, studies in (("one", [first]), ("two", [first, second]))
     )
     assert words(part(alone, "tuning")).startswith("Tuning Tuning helped: on test, ap is 0.450")
@@ -351,5 +351,5 @@ def test_a_comparison_tells_of_the_studies_behind_its_runs(runs, tmp_path, no_st
     said = words(part(both, "tuning"))
     assert "ssd (nms): Tuning helped" in said
     assert "fcos (nms): The study has not ended. So far the best of 3 complete trials, number " in said
-    without = parsed(write_comparison(Comparison.of(runs[:1]), tmp_path / "none"))
+    without = parsed(write_comparison(ReportData.from_runs(runs[:1]), tmp_path / "none"))
     assert "tuning" not in {section.get("id") for section in every(without, "section")}
