@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reports.analysis.report_data import Images, ReportData, Terms
 from reports.document import compose
-from reports.records.atomic_files import write_whole
+from reports.records.atomic_files import atomic_write
 from reports.records.run import RunFolder
 from reports.records.study import StudyFolder
 from reports.study_document import compose_study
@@ -75,8 +75,8 @@ def write_comparison(
     page = out if out.suffix.lower() in (".html", ".htm") else out / "report.html"
     document = compose(report, title=title, max_bytes=int(max_mb * 1e6), studies=studies)
     for name, content in document.files.items():
-        write_whole(page.parent / name, content)
-    return write_whole(page, document.html)
+        atomic_write(page.parent / name, content)
+    return atomic_write(page, document.html)
 
 
 def write_study_page(
@@ -102,5 +102,5 @@ def write_study_page(
     page = out if out.suffix.lower() in (".html", ".htm") else out / StudyFolder.PAGE
     document = compose_study(folder, title=title, show_paths=show_paths)
     for name, content in document.files.items():
-        write_whole(page.parent / name, content)
-    return write_whole(page, document.html)
+        atomic_write(page.parent / name, content)
+    return atomic_write(page, document.html)

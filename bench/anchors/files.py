@@ -14,7 +14,7 @@ from bench.settings import toml
 from detectors.anchor_fit import Fit
 from reports.elements.page import Figure
 from reports.figures.anchor_fit import Curve, anchor_figure, recall_by_size
-from reports.records.atomic_files import write_whole
+from reports.records.atomic_files import atomic_write
 from reports.records.csv import to_csv
 
 _DRAWN = 3000
@@ -41,13 +41,13 @@ def save_fit(fit: AnchorFit, data: str, out: Path) -> Path:
     folder = out / f"{slug(config.variant)}-{slug(data)}-{digest(cause)}"
     remarks = [fit.summary(), "Take it with: python -m bench run --config FILE"]
     head = "".join(f"# {line}\n" for text in remarks for line in text.split("\n"))
-    write_whole(folder / "priors.toml", head + toml.write(fit.settings()))
-    write_whole(folder / "fit.csv", to_csv(pd.DataFrame(rows(fit))))
+    atomic_write(folder / "priors.toml", head + toml.write(fit.settings()))
+    atomic_write(folder / "fit.csv", to_csv(pd.DataFrame(rows(fit))))
     columns = ["split", "image", "class", "x", "y", "width", "height", "iou_now", "iou_found"]
-    write_whole(folder / "unreached.csv", to_csv(pd.DataFrame(unreached(fit), columns=columns)))
+    atomic_write(folder / "unreached.csv", to_csv(pd.DataFrame(unreached(fit), columns=columns)))
     figure = _figure(fit, data)
-    write_whole(folder / "priors.svg", figure.svg)
-    write_whole(folder / "priors.png", figure.png)
+    atomic_write(folder / "priors.svg", figure.svg)
+    atomic_write(folder / "priors.png", figure.png)
     return folder
 
 

@@ -14,7 +14,7 @@ from bench.pipeline.loader import Placement
 from detectors.types import Detections
 from metrics.errors import InputError
 from metrics.tables import Catalog
-from reports.records.atomic_files import write_whole_by
+from reports.records.atomic_files import atomic_write_by
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +77,7 @@ class Candidates:
         columns = {"image": self.image, "label": self.label, "score": self.score}
         columns |= {name: self.boxes[:, k] for k, name in enumerate(_CORNERS)}
         table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about).encode()})
-        write_whole_by(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+        atomic_write_by(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
 
     @classmethod
     def load(cls, path: Path) -> Candidates:

@@ -40,7 +40,7 @@ from metrics.evaluate import evaluate
 from metrics.matching import MatchRule
 from metrics.tables import DetectionTable
 from reports.pages import write_report
-from reports.records.atomic_files import write_whole
+from reports.records.atomic_files import atomic_write
 from reports.records.run import Budget, DataFacts, RunFolder, RunResult, save_result
 
 _SPARE_BYTES = 64 * 2**20
@@ -129,7 +129,7 @@ class _Work:
     def run(self) -> None:
         _set_up_torch(self.config)
         if distributed.is_main_process():
-            write_whole(self.folder / "config.toml", self.config.toml())
+            atomic_write(self.folder / "config.toml", self.config.toml())
         self.log.write("started", name=self.name, device=str(self.device))
         splits = self._splits()
         if isinstance(self.config, RunConfig):

@@ -26,7 +26,7 @@ from bench.training.loop import pick_device
 from metrics.errors import InputError, InputWarning
 from reports.analysis.timing_statistics import batch_run, stage_times
 from reports.elements import formatting
-from reports.records.atomic_files import write_whole
+from reports.records.atomic_files import atomic_write
 from reports.records.run import RunFolder
 from reports.records.timing import (
     COLUMNS,
@@ -188,7 +188,7 @@ class _Session:
                     "subject": one.subject.model_dump(mode="json"),
                     "batches": [batch.model_dump(mode="json") for batch in one.batches],
                 }
-                write_whole(file, json.dumps(document))
+                atomic_write(file, json.dumps(document))
                 found.append(one)
         return found
 
@@ -238,7 +238,7 @@ class _Session:
                     }
                 )
                 one = self._sample(job, lambda: stage.advance(1))
-                write_whole(file, json.dumps(_document(one)))
+                atomic_write(file, json.dumps(_document(one)))
                 gathered.append(one)
         return gathered
 

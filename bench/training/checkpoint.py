@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from metrics.errors import InputError
-from reports.records.atomic_files import write_whole_by
+from reports.records.atomic_files import atomic_write_by
 
 STATE = "state.pt"
 VERSION = 1
@@ -60,7 +60,7 @@ def save_state(folder: Path, position: Position, states: dict[str, Any]) -> None
         states: ``state_dict()`` of whatever has one: detector, average, optimizer, scaler.
     """
     whole = {"version": VERSION, "position": asdict(position), "states": states}
-    write_whole_by(folder / STATE, lambda path: torch.save(whole, path))
+    atomic_write_by(folder / STATE, lambda path: torch.save(whole, path))
 
 
 def load_state(folder: Path) -> tuple[Position, dict[str, Any]] | None:
@@ -99,7 +99,7 @@ _MEND = "begin this run anew with --fresh"
 def save_weights(path: Path, module: nn.Module) -> None:
     """Write a module's state as safetensors, whole or not at all."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    write_whole_by(path, lambda temporary: save_file(state, temporary))
+    atomic_write_by(path, lambda temporary: save_file(state, temporary))
 
 
 def load_weights(path: Path, module: nn.Module) -> None:

@@ -16,7 +16,7 @@ from bench.tune.anchors import Fitted
 from bench.tune.spaces import Scalar
 from metrics.compare import Comparison
 from metrics.errors import PartialError
-from reports.records.atomic_files import write_whole
+from reports.records.atomic_files import atomic_write
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class Outcome:
     def save(self) -> None:
         """Write ``outcome.json``."""
         document = asdict(self) | {"folder": self.folder.name}
-        write_whole(
+        atomic_write(
             self.folder / "outcome.json", json.dumps(_plain(document), indent=2, sort_keys=True) + "\n"
         )
 

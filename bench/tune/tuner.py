@@ -27,7 +27,7 @@ from bench.tune.training import WEIGHTS, Training, make_pruner
 from detectors.nms import NMS
 from metrics.errors import DetbenchError
 from reports.pages import write_study_page
-from reports.records.atomic_files import write_whole
+from reports.records.atomic_files import atomic_write
 from reports.records.study import Limit, StudyFolder, save_study
 
 
@@ -85,7 +85,7 @@ class _Tuning:
                 "tuned.trials": _tried(studies) + (self.task.config.tuned.trials or 0),
                 "tuned.objective": outcome.objective,
             }
-        write_whole(outcome.folder / StudyFolder.WINNER, configured(self.task.config, chosen).toml())
+        atomic_write(outcome.folder / StudyFolder.WINNER, configured(self.task.config, chosen).toml())
         self._record(studies, fixed, outcome)
 
     def _record(self, studies: Mapping[Stage, Study], fixed: Values, outcome: Outcome | None = None) -> None:

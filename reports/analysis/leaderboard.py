@@ -11,7 +11,7 @@ from metrics.compare import Comparison
 from metrics.evaluate import evaluate
 from metrics.evaluation import COCO_NAMES, Evaluation
 from reports.analysis.models import group_models
-from reports.records.atomic_files import write_whole
+from reports.records.atomic_files import atomic_write
 from reports.records.csv import to_csv
 from reports.records.run import RunFolder
 from reports.records.timing import Timing, load_timing
@@ -196,5 +196,5 @@ def write_tables(
     if evaluations is None:
         evaluations = [evaluate(run.truth, run.found) for run in runs]
     tables = tables_of(runs, evaluations)
-    leader, metrics = (write_whole(Path(folder) / name, text) for name, text in tables.items())
+    leader, metrics = (atomic_write(Path(folder) / name, text) for name, text in tables.items())
     return leader, metrics

@@ -10,7 +10,7 @@ from pathlib import Path
 from metrics.errors import MachineError
 
 
-def write_whole(path: Path, content: bytes | str) -> Path:
+def atomic_write(path: Path, content: bytes | str) -> Path:
     r"""Write `content` to `path` so that no reader ever meets half of it.
 
     The bytes go to a temporary file beside `path`, are forced to the disk, and take its name in one step. Text is
@@ -24,11 +24,11 @@ def write_whole(path: Path, content: bytes | str) -> Path:
     def write(temporary: Path) -> None:
         temporary.write_bytes(data)
 
-    return write_whole_by(path, write)
+    return atomic_write_by(path, write)
 
 
-def write_whole_by(path: Path, write: Callable[[Path], object]) -> Path:
-    """Like `write_whole`, for a library that wants to write the file itself.
+def atomic_write_by(path: Path, write: Callable[[Path], object]) -> Path:
+    """Like `atomic_write`, for a library that wants to write the file itself.
 
     Args:
         path: where the file shall stand.

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, Field
 
 from metrics.errors import InputError
 from metrics.tables import AnnotationTable, DetectionTable
-from reports.records.atomic_files import write_whole, write_whole_by
+from reports.records.atomic_files import atomic_write, atomic_write_by
 from reports.records.json_record import Measured, Part, Settings, Stored, folder_holding
 
 if TYPE_CHECKING:
@@ -190,10 +190,10 @@ def save_result(
     """
     folder = Path(folder)
     if truth is not None:
-        write_whole_by(folder / RunFolder.TRUTH, truth.save)
+        atomic_write_by(folder / RunFolder.TRUTH, truth.save)
     if found is not None:
-        write_whole_by(folder / RunFolder.FOUND, found.save)
+        atomic_write_by(folder / RunFolder.FOUND, found.save)
     if history is not None:
-        write_whole(folder / RunFolder.HISTORY, history.to_csv(index=False, lineterminator="\n"))
-    write_whole(folder / RunFolder.RESULT, result.to_json())
+        atomic_write(folder / RunFolder.HISTORY, history.to_csv(index=False, lineterminator="\n"))
+    atomic_write(folder / RunFolder.RESULT, result.to_json())
     return RunFolder.open(folder)

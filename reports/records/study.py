@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from reports.records.atomic_files import write_whole
+from reports.records.atomic_files import atomic_write
 from reports.records.csv import to_csv
 from reports.records.json_record import Measured, Part, Settings, Stored, folder_holding
 from reports.records.run import Environment
@@ -376,8 +376,8 @@ class StudyFolder:
 def save_study(folder: str | Path, result: StudyResult) -> StudyFolder:
     """Write `study.json` and `trials.csv` into `folder` (made where missing) and open it; each is whole or absent."""
     folder = Path(folder)
-    write_whole(folder / StudyFolder.TRIALS, to_csv(result.to_frame()))
-    write_whole(folder / StudyFolder.RESULT, result.to_json())
+    atomic_write(folder / StudyFolder.TRIALS, to_csv(result.to_frame()))
+    atomic_write(folder / StudyFolder.RESULT, result.to_json())
     return StudyFolder.open(folder)
 
 

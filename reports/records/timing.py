@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import AwareDatetime, Field
 
 from metrics.errors import InputError
-from reports.records.atomic_files import write_whole
+from reports.records.atomic_files import atomic_write
 from reports.records.csv import to_csv
 from reports.records.json_record import Measured, Part, Settings, Stored
 
@@ -250,8 +250,8 @@ class Timing(Stored):
 
 def save_timing(folder: Path, timing: Timing, samples: pd.DataFrame) -> None:
     """Write both files into a run's folder, the summary last: where it stands, the samples do, too."""
-    write_whole(folder / SAMPLES, to_csv(samples[list(COLUMNS)]))
-    write_whole(folder / FILE, timing.to_json())
+    atomic_write(folder / SAMPLES, to_csv(samples[list(COLUMNS)]))
+    atomic_write(folder / FILE, timing.to_json())
 
 
 def load_timing(folder: Path | None) -> Timing | None:

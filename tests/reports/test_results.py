@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics.errors import InputError, MachineError
-from reports.records.atomic_files import write_whole, write_whole_by
+from reports.records.atomic_files import atomic_write, atomic_write_by
 from reports.records.json_record import migrate
 from reports.records.run import SCHEMA_VERSION, DataFacts, RunFolder, RunResult, save_result
 
@@ -127,20 +127,20 @@ def test_a_folder_without_a_finished_run_says_what_to_do(tmp_path):
 
 
 def test_fault_row_43_a_write_that_breaks_off_leaves_the_last_good_file(tmp_path):
-    file = write_whole(tmp_path / "a.txt", "good")
+    file = atomic_write(tmp_path / "a.txt", "good")
 
     def breaks_off(path: Path) -> None:
         path.write_text("ha")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_whole_by(file, breaks_off)
+        atomic_write_by(file, breaks_off)
     assert file.read_text() == "good"
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_fault_row_45_a_full_disk_is_a_machine_error_and_leaves_the_last_good_file(tmp_path):
-    file = write_whole(tmp_path / "a.txt", "good")
+    file = atomic_write(tmp_path / "a.txt", "good")
 
     def full(path: Path) -> None:
         path.write_text("ha")
@@ -149,11 +149,11 @@ def test_fault_row_45_a_full_disk_is_a_machine_error_and_leaves_the_last_good_fi
     with pytest.raises(
         MachineError, match=r"a\.txt: could not be written \(No space left on device\)"
     ) as error:
-        write_whole_by(file, full)
+        atomic_write_by(file, full)
     assert error.value.exit_code == 3
     assert file.read_text() == "good"
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_text_is_written_with_plain_line_ends(tmp_path):
-    assert write_whole(tmp_path / "a", "ä\nb\n").read_bytes() == b"\xc3\xa4\nb\n"
+    assert atomic_write(tmp_path / "a", "ä\nb\n").read_bytes() == b"\xc3\xa4\nb\n"
