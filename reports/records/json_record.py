@@ -34,19 +34,19 @@ def _plain(value: Any) -> Any:
     return _nan_to_none(value)
 
 
-Measured = Annotated[float | None, BeforeValidator(_nan_to_none)]
+FiniteOrNone = Annotated[float | None, BeforeValidator(_nan_to_none)]
 """A number, or None where it is not defined or not known; NaN and infinities become None."""
 
 Settings = Annotated[dict[str, Any], BeforeValidator(_plain), PlainSerializer(_plain)]
 
 
-class Part(BaseModel):
+class FrozenModel(BaseModel):
     """Plain facts: frozen, closed to unknown keys, every number finite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
-class Stored(Part):
+class Record(FrozenModel):
     """Facts that are a file of their own; subclasses have a field ``schema_version``, whose default is the current one.
 
     In JSON every number is finite; null says "not defined" or "not known".
@@ -54,7 +54,7 @@ class Stored(Part):
 
     KIND: ClassVar[str]
     """How an error calls it: ``run's result``."""
-    MEND: ClassVar[str]
+    REMEDY: ClassVar[str]
     """What a user does about a damaged one: ``run again``."""
     MIGRATIONS: ClassVar[Mapping[int, Migration]] = {}
     """From each older version to the next: ``MIGRATIONS[1]`` turns a document of version 1 into one of version 2."""
@@ -75,15 +75,17 @@ class Stored(Part):
         Raises:
             InputError: not JSON, of a newer version, or something else; the message names the place.
         """
-        document = _parse(text, where, cls.KIND, cls.MEND)
+        document = _parse(text, where, cls.KIND, cls.REMEDY)
         version = cls.model_fields["schema_version"].default
         try:
-            return cls.model_validate(migrate(document, cls.MIGRATIONS, version, where, cls.MEND))
+            return cls.model_validate(migrate(document, cls.MIGRATIONS, version, where, cls.REMEDY))
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(step) for step in first["loc"])
             more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-            message = f"{where}: {place}: {first['msg']}{more}; the file is damaged or was edited: {cls.MEND}"
+            message = (
+                f"{where}: {place}: {first['msg']}{more}; the file is damaged or was edited: {cls.REMEDY}"
+            )
             raise InputError(message) from error
 
     @classmethod
@@ -106,7 +108,7 @@ def migrate(
     migrations: Mapping[int, Migration],
     to: int,
     where: str,
-    mend: str = "make it again",
+    remedy: str = "make it again",
 ) -> Document:
     """A document of an older schema as one of version `to`; `document` is left as it was.
 
@@ -121,14 +123,14 @@ def migrate(
     if version > to:
         raise InputError(
             f"{where}: has schema version {version}, and this detbench reads up to version {to}; "
-            f"upgrade detbench, or {mend} with this one"
+            f"upgrade detbench, or {remedy} with this one"
         )
     oldest = to
     while oldest - 1 in migrations:
         oldest -= 1
     if version < oldest:
         raise InputError(
-            f"{where}: has schema version {version}, and this detbench reads versions {oldest} to {to}; {mend}"
+            f"{where}: has schema version {version}, and this detbench reads versions {oldest} to {to}; {remedy}"
         )
     current = dict(document)
     for step in range(version, to):
@@ -136,13 +138,13 @@ def migrate(
     return current
 
 
-def _parse(text: str | bytes, where: str, kind: str, mend: str) -> Document:
+def _parse(text: str | bytes, where: str, kind: str, remedy: str) -> Document:
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
         raise InputError(f"{where}: is nested too deeply to be a {kind}") from None
     except ValueError as error:
-        raise InputError(f"{where}: is not JSON ({error}); the file is damaged: {mend}") from error
+        raise InputError(f"{where}: is not JSON ({error}); the file is damaged: {remedy}") from error
     if not isinstance(document, dict):
         raise InputError(
             f"{where}: expected an object, got {type(document).__name__}; was it made by detbench?"
@@ -154,7 +156,7 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON number; a value that is not defined is null")
 
 
-def folder_holding(path: str | Path, name: str, what: str, absent: str) -> Path:
+def find_folder(path: str | Path, name: str, what: str, absent: str) -> Path:
     """The folder `path`, or that of the file `path`, in which there is a file of a name.
 
     Args:

@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, Field
 from metrics.errors import InputError
 from metrics.tables import AnnotationTable, DetectionTable
 from reports.records.atomic_files import atomic_write, atomic_write_by
-from reports.records.json_record import Measured, Part, Settings, Stored, folder_holding
+from reports.records.json_record import FiniteOrNone, FrozenModel, Record, Settings, find_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ SCHEMA_VERSION: Literal[1] = 1
 """The version that `RunResult` describes; a change in the meaning of any field raises it."""
 
 
-class DataFacts(Part):
+class DataFacts(FrozenModel):
     """The images that a run was evaluated on."""
 
     name: str
@@ -42,16 +42,16 @@ class DataFacts(Part):
     """What was dropped, clipped or odd, with counts."""
 
 
-class Budget(Part):
+class Budget(FrozenModel):
     """What a run was given. None where it is not known: detections that were made elsewhere."""
 
-    epochs: Measured = None
+    epochs: FiniteOrNone = None
     """Passes over the training images."""
     images_seen: int | None = None
     """Training images shown, all epochs together."""
-    train_seconds: Measured = None
+    train_seconds: FiniteOrNone = None
     """Wall clock of training, validation between epochs included."""
-    total_seconds: Measured = None
+    total_seconds: FiniteOrNone = None
     """Wall clock from command to result."""
     parameters: int | None = None
     """Numbers in the network that training may change, and those it may not."""
@@ -59,7 +59,7 @@ class Budget(Part):
     """Settings that were tried on validation data before these were chosen."""
 
 
-class Environment(Part):
+class Environment(FrozenModel):
     """Where a run ran. Empty or None where it is not known."""
 
     python: str = ""
@@ -77,14 +77,14 @@ class Environment(Part):
     """Whether that checkout had changes that are in no commit."""
 
 
-class RunResult(Stored):
+class RunResult(Record):
     """A run: what it was, what it scored, and its cause.
 
     Frozen, closed to unknown keys. In JSON every number is finite; null says "not defined" or "not known".
     """
 
     KIND: ClassVar = "run's result"
-    MEND: ClassVar = "run again"
+    REMEDY: ClassVar = "run again"
 
     schema_version: Literal[1] = SCHEMA_VERSION
     name: str = Field(min_length=1)
@@ -99,7 +99,7 @@ class RunResult(Stored):
     config: Settings = Field(default_factory=dict)
     """Every setting after defaults, presets, files and ``--set``: a tree whose dotted paths ``--set`` takes."""
     budget: Budget = Budget()
-    headline: dict[str, Measured] = Field(default_factory=dict)
+    headline: dict[str, FiniteOrNone] = Field(default_factory=dict)
     """COCO's twelve numbers by short name (ap, ap50, ..., ar_large), as fractions."""
     environment: Environment = Environment()
     command: str = ""
@@ -138,7 +138,7 @@ class RunFolder:
             InputError: there is no finished run, or its result cannot be read.
         """
         absent = ", so no run was finished here; run the same command again and it goes on where it stopped"
-        folder = folder_holding(path, cls.RESULT, "a run", absent)
+        folder = find_folder(path, cls.RESULT, "a run", absent)
         return cls(folder, RunResult.load(folder / cls.RESULT))
 
     @cached_property

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from reports.records.atomic_files import atomic_write
 from reports.records.csv import to_csv
-from reports.records.json_record import Measured, Part, Settings, Stored, folder_holding
+from reports.records.json_record import FiniteOrNone, FrozenModel, Record, Settings, find_folder
 from reports.records.run import Environment
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ State = Literal["complete", "pruned", "fail", "running", "waiting"]
 """Of a trial: it has values; others did better early on; it has none, and says why; in hand; queued."""
 
 
-class Setting(Part):
+class Setting(FrozenModel):
     """One dimension of the space.
 
     A number has `low` and `high`, both included; anything else has `options`.
@@ -67,7 +67,7 @@ class Setting(Part):
         return self.low <= value <= self.high
 
 
-class Goal(Part):
+class Goal(FrozenModel):
     """An objective."""
 
     text: str = Field(min_length=1)
@@ -76,7 +76,7 @@ class Goal(Part):
     """Whether more is better."""
 
 
-class Limit(Part):
+class Limit(FrozenModel):
     """What a trial must keep to be feasible, whatever its values."""
 
     name: str = Field(min_length=1)
@@ -86,20 +86,20 @@ class Limit(Part):
     """Whether `bound` is the most that is allowed; else the least."""
 
 
-class TrialFacts(Part):
+class TrialFacts(FrozenModel):
     """One trial."""
 
     number: int = Field(ge=0)
     state: State
-    values: tuple[Measured, ...] = ()
+    values: tuple[FiniteOrNone, ...] = ()
     """Of each objective on the validation images; none unless the trial is complete."""
     params: dict[str, Scalar] = Field(default_factory=dict)
     """By dotted path; some or all may be missing where a trial ended before it was given them."""
     reason: str = ""
     """Why it has no value."""
-    steps: dict[int, Measured] = Field(default_factory=dict)
+    steps: dict[int, FiniteOrNone] = Field(default_factory=dict)
     """The (first) objective between epochs, by images seen."""
-    limited: dict[str, Measured] = Field(default_factory=dict)
+    limited: dict[str, FiniteOrNone] = Field(default_factory=dict)
     """What was measured of each limited quantity, by the limit's name."""
     feasible: bool | None = None
     """Whether it keeps all limits; None where there are none, or they were not measured."""
@@ -126,18 +126,18 @@ class TrialFacts(Part):
         return math.nan if self.start is None or self.end is None else (self.end - self.start).total_seconds()
 
 
-class Finalist(Part):
+class Finalist(FrozenModel):
     """Settings that reached the ending."""
 
     name: str = Field(min_length=1)
     """``default``, or ``trial 17``."""
     values: dict[str, Scalar] = Field(default_factory=dict)
     """The tuned settings by dotted path; empty for the untuned ones."""
-    tuned: Measured = None
+    tuned: FiniteOrNone = None
     """The (first) objective in the study, on validation."""
-    again: tuple[Measured, ...] = ()
+    again: tuple[FiniteOrNone, ...] = ()
     """On validation, one value for each fresh seed."""
-    test: tuple[Measured, ...] = ()
+    test: tuple[FiniteOrNone, ...] = ()
     """On test, one value for each set of weights; empty unless it is the chosen one or the untuned one."""
     test_interval: tuple[float, float] | None = None
     """95%, over test images (and seeds, where there are several), of the mean of `test`."""
@@ -158,7 +158,7 @@ class Finalist(Part):
         return math.nan if self.tuned is None else self.tuned - self.mean_again
 
 
-class Ending(Part):
+class Ending(FrozenModel):
     """What the best settings were worth when they were run again."""
 
     finalists: tuple[Finalist, ...] = Field(min_length=1)
@@ -195,11 +195,11 @@ class Ending(Part):
         return math.nan if self.default is None else self.winner.mean_test - self.default.mean_test
 
 
-class StudyResult(Stored):
+class StudyResult(Record):
     """A study of one stage: what was sought where, every trial, and how it ended."""
 
     KIND: ClassVar = "study"
-    MEND: ClassVar = "run the same `bench tune` again"
+    REMEDY: ClassVar = "run the same `bench tune` again"
 
     schema_version: Literal[1] = SCHEMA_VERSION
     name: str = Field(min_length=1)
@@ -353,7 +353,7 @@ class StudyFolder:
             InputError: there is none, or it cannot be read.
         """
         absent = "; give the folder of a study, or go on with its `bench tune`"
-        folder = folder_holding(path, cls.RESULT, "a study", absent)
+        folder = find_folder(path, cls.RESULT, "a study", absent)
         return cls(folder, StudyResult.load(folder / cls.RESULT))
 
     @cached_property
@@ -390,7 +390,7 @@ def changed_settings(result: StudyResult, values: Mapping[str, Scalar]) -> dict[
     }
 
 
-def _mean(values: tuple[Measured, ...]) -> float:
+def _mean(values: tuple[FiniteOrNone, ...]) -> float:
     known = [value for value in values if value is not None]
     return fmean(known) if known and len(known) == len(values) else math.nan
 

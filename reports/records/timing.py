@@ -17,7 +17,7 @@ from pydantic import AwareDatetime, Field
 from metrics.errors import InputError
 from reports.records.atomic_files import atomic_write
 from reports.records.csv import to_csv
-from reports.records.json_record import Measured, Part, Settings, Stored
+from reports.records.json_record import FiniteOrNone, FrozenModel, Record, Settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +48,7 @@ Mode = Literal["real", "fixed"]
 StageName = Literal["decode", "preprocess", "forward", "postprocess", "predict", "end_to_end"]
 
 
-class Machine(Part):
+class Machine(FrozenModel):
     """What decides how fast things run: times of two machines that differ in any of it are not compared."""
 
     cpu: str
@@ -82,7 +82,7 @@ class Machine(Part):
         return f"{self.cpu}, {threads}" if self.device == "cpu" else self.device
 
 
-class Subject(Part):
+class Subject(FrozenModel):
     """What was timed."""
 
     dtype: str
@@ -110,20 +110,20 @@ class Subject(Part):
     """Of one image through the network; a multiplication and an addition are two."""
     flop_counter: str = ""
     """Which counted, and what it leaves out."""
-    agreement: Measured = None
+    agreement: FiniteOrNone = None
     """Share of the run's stored detections on the timed images, and of those found while timing, that have a partner
     among the others: 1 where what was timed is what was evaluated."""
 
 
-class Process(Part):
+class Process(FrozenModel):
     """One fresh process in which models were timed in turn, and what went on around it."""
 
     number: int = Field(ge=0)
     started: AwareDatetime
-    load_before: Measured = None
+    load_before: FiniteOrNone = None
     """Load average over one minute before the process began."""
-    load_after: Measured = None
-    other_cores: Measured = None
+    load_after: FiniteOrNone = None
+    other_cores: FiniteOrNone = None
     """Processors that others used on average meanwhile."""
     suspended_seconds: float = Field(default=0.0, ge=0)
     """How long the machine slept meanwhile."""
@@ -138,19 +138,19 @@ class Process(Part):
     warm_up_stable: bool = True
 
 
-class Percentile(Part):
+class Percentile(FrozenModel):
     """A percentile by order statistics; None where there are too few samples to know it."""
 
     p: float = Field(gt=0, lt=1)
-    value_ms: Measured = None
-    low_ms: Measured = None
+    value_ms: FiniteOrNone = None
+    low_ms: FiniteOrNone = None
     """95 % interval, free of any distribution, for samples that do not depend on each other."""
-    high_ms: Measured = None
+    high_ms: FiniteOrNone = None
     least: int = Field(ge=1)
     """Samples that it needs."""
 
 
-class StageTimes(Part):
+class StageTimes(FrozenModel):
     """All samples of one stage in one mode and batch size; milliseconds of the whole batch."""
 
     mode: Mode
@@ -159,9 +159,9 @@ class StageTimes(Part):
     samples: int = Field(ge=1)
     mean_ms: float
     percentiles: tuple[Percentile, ...]
-    median_low_ms: Measured = None
+    median_low_ms: FiniteOrNone = None
     """95 % interval of the median from resampled processes and rounds: samples of one round resemble each other."""
-    median_high_ms: Measured = None
+    median_high_ms: FiniteOrNone = None
     quartile_low_ms: float
     quartile_high_ms: float
     whisker_low_ms: float
@@ -186,18 +186,18 @@ class StageTimes(Part):
         return (self.quartile_high_ms - self.quartile_low_ms) / middle if middle else 0.0
 
 
-class BatchRun(Part):
+class BatchRun(FrozenModel):
     """Batches of one size: how many images a second, and how much memory."""
 
     batch: int = Field(ge=1)
     status: Literal["measured", "out of memory", "one at a time"] = "measured"
     """The last: the predictor takes images in their own sizes, which do not stack."""
-    images_per_second: Measured = None
+    images_per_second: FiniteOrNone = None
     """From image files to detections, one batch after another in one process."""
-    low: Measured = None
+    low: FiniteOrNone = None
     """95 % interval from resampled processes and rounds."""
-    high: Measured = None
-    detector_images_per_second: Measured = None
+    high: FiniteOrNone = None
+    detector_images_per_second: FiniteOrNone = None
     """Of network and post-processing alone, images ready on the device."""
     memory_bytes: int | None = None
     """Peak: allocated on the accelerator; of a process on the CPU all that is resident, Python and torch included."""
@@ -205,11 +205,11 @@ class BatchRun(Part):
     """Peak that torch kept on the accelerator."""
 
 
-class Timing(Stored):
+class Timing(Record):
     """How fast a run's detector is, as it was evaluated, and how sure that is."""
 
     KIND: ClassVar[str] = "run's timing"
-    MEND: ClassVar[str] = "time the run again with python -m bench profile"
+    REMEDY: ClassVar[str] = "time the run again with python -m bench profile"
 
     schema_version: Literal[1] = SCHEMA_VERSION
     run: str = Field(min_length=1)
@@ -278,10 +278,10 @@ def load_samples(folder: Path) -> pd.DataFrame:
     try:
         samples = pd.read_csv(file, dtype={**kinds, "mode": str, "stage": str, "image": str})
     except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot be read as samples ({error}); {Timing.MEND}") from error
+        raise InputError(f"{file}: cannot be read as samples ({error}); {Timing.REMEDY}") from error
     missing = [name for name in COLUMNS if name not in samples]
     if missing:
-        raise InputError(f"{file}: has no column {', '.join(missing)}; {Timing.MEND}")
+        raise InputError(f"{file}: has no column {', '.join(missing)}; {Timing.REMEDY}")
     if (samples["ns"] <= 0).any():
-        raise InputError(f"{file}: a time is not above 0; {Timing.MEND}")
+        raise InputError(f"{file}: a time is not above 0; {Timing.REMEDY}")
     return samples[list(COLUMNS)]
