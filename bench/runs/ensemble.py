@@ -36,7 +36,7 @@ def fuse_runs(runs: Sequence[RunFolder], iou: float = 0.55) -> DetectionTable:
                 "other images or objects; give runs of one data set and split"
             )
     catalog = first.truth.catalog
-    of_images = zip(*(_by_image(run.found, len(catalog.image_ids)) for run in runs), strict=True)
+    of_images = zip(*(_by_image(run.detections, len(catalog.image_ids)) for run in runs), strict=True)
     fused = [fuse(of_image, iou) for of_image in of_images]
     return DetectionTable.from_images(
         catalog, [f.boxes for f in fused], [f.scores for f in fused], [f.labels for f in fused]

@@ -88,7 +88,7 @@ def agreement(passes: Passes, images: Sequence[int], told: Callable[[], None] = 
 
     None where there are none at all.
     """
-    stored = passes.timed.run.found
+    stored = passes.timed.run.detections
     agreed = total = 0
     for image in images:
         (found,) = passes([image]).found

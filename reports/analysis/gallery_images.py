@@ -178,10 +178,10 @@ def agreed(runs: Sequence[Scored]) -> NDArray[np.int64]:
     unfound = np.bincount(truth.image[np.all([run.missed for run in runs], axis=0)], minlength=size)
     rows = [run.false_rows for run in runs]
     alike = np.ones(len(rows[0]), np.bool_)
-    mine = runs[0].run.found
+    mine = runs[0].run.detections
     boxes = mine.boxes[rows[0]]
     for run, theirs in zip(runs[1:], rows[1:], strict=True):
-        other = run.run.found
+        other = run.run.detections
         by_image = _by_image(other.image[theirs], size)
         other_boxes, other_label = other.boxes[theirs], other.label[theirs]
         for at in np.flatnonzero(alike):
@@ -252,7 +252,7 @@ def embed(pixels: Any) -> tuple[str, tuple[int, int]]:
 
 
 def _tile(number: int, run: Scored, image: int, size: tuple[int, int], classes: Sequence[str]) -> Tile:
-    truth, found, outcome = run.run.truth, run.run.found, run.outcome
+    truth, found, outcome = run.run.truth, run.run.detections, run.outcome
     boxes: list[Box] = []
     objects = np.flatnonzero((truth.image == image) & outcome.asked)
     for row in objects:

@@ -99,7 +99,7 @@ def metrics_rows(run: RunFolder, evaluation: Evaluation, model: str = "") -> pd.
         evaluation: what was measured.
         model: what tables call the model; the variant's name if empty.
     """
-    result, truth, found = run.result, run.truth, run.found
+    result, truth, found = run.result, run.truth, run.detections
     catalog = truth.catalog
     rows = evaluation.to_frame()
     named = rows["class"].notna() & (rows["class"] != "")
@@ -194,7 +194,7 @@ def write_tables(
         The paths of both files.
     """
     if evaluations is None:
-        evaluations = [evaluate(run.truth, run.found) for run in runs]
+        evaluations = [evaluate(run.truth, run.detections) for run in runs]
     tables = tables_of(runs, evaluations)
     leader, metrics = (atomic_write(Path(folder) / name, text) for name, text in tables.items())
     return leader, metrics

@@ -79,7 +79,7 @@ class Scored:
     def __init__(self, run: RunFolder, rule: MatchRule | None = None) -> None:
         self.run = run
         self.rule = rule or MatchRule()
-        self.matches: Matches = match(run.truth, run.found, self.rule)
+        self.matches: Matches = match(run.truth, run.detections, self.rule)
 
     @cached_property
     def evaluation(self) -> Evaluation:

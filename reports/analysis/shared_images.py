@@ -32,7 +32,7 @@ class CutRun(RunFolder):
         headline = dict(evaluate(truth, found).headline)
         result: RunResult = run.result.model_copy(update={"data": data, "headline": headline})
         super().__init__(run.path, result)
-        self.truth, self.found = truth, found
+        self.truth, self.detections = truth, found
 
 
 def on_shared_images(runs: Sequence[RunFolder]) -> tuple[list[RunFolder], tuple[str, ...]]:
@@ -49,7 +49,7 @@ def on_shared_images(runs: Sequence[RunFolder]) -> tuple[list[RunFolder], tuple[
     if not any(count > len(kept) for count in counts):
         return list(runs), ()
     truth = runs[0].truth.select(kept)
-    cut: list[RunFolder] = [CutRun(run, truth, found_on(truth, run.found)) for run in runs]
+    cut: list[RunFolder] = [CutRun(run, truth, found_on(truth, run.detections)) for run in runs]
     left = [
         f"{count - len(kept):,} of {count:,} of {run.result.name}"
         for run, count in zip(runs, counts, strict=True)

@@ -120,7 +120,7 @@ class RunFolder:
 
     RESULT = "result.json"
     TRUTH = "truth.parquet"
-    FOUND = "detections.parquet"
+    DETECTIONS = "detections.parquet"
     HISTORY = "history.csv"
 
     def __init__(self, path: Path, result: RunResult) -> None:
@@ -147,9 +147,9 @@ class RunFolder:
         return AnnotationTable.load(self._file(self.TRUTH))
 
     @cached_property
-    def found(self) -> DetectionTable:
-        """What was found there."""
-        return DetectionTable.load(self._file(self.FOUND))
+    def detections(self) -> DetectionTable:
+        """The detections in these images."""
+        return DetectionTable.load(self._file(self.DETECTIONS))
 
     @cached_property
     def history(self) -> pd.DataFrame:
@@ -180,7 +180,7 @@ def save_result(
     folder: str | Path,
     result: RunResult,
     truth: AnnotationTable | None = None,
-    found: DetectionTable | None = None,
+    detections: DetectionTable | None = None,
     history: pd.DataFrame | None = None,
 ) -> RunFolder:
     """Write a run into `folder` (made where missing) and open it.
@@ -191,8 +191,8 @@ def save_result(
     folder = Path(folder)
     if truth is not None:
         atomic_write_by(folder / RunFolder.TRUTH, truth.save)
-    if found is not None:
-        atomic_write_by(folder / RunFolder.FOUND, found.save)
+    if detections is not None:
+        atomic_write_by(folder / RunFolder.DETECTIONS, detections.save)
     if history is not None:
         atomic_write(folder / RunFolder.HISTORY, history.to_csv(index=False, lineterminator="\n"))
     atomic_write(folder / RunFolder.RESULT, result.to_json())

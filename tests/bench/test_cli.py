@@ -239,7 +239,7 @@ def test_detections_made_elsewhere_enter_the_comparison(three, tmp_path, monkeyp
     monkeypatch.setattr("bench.runs.external_run.write_report", _no_page)
     ours = RunFolder.open(runs_in(three)[0])
     theirs = tmp_path / "dets.parquet"
-    ours.found.save(theirs)
+    ours.detections.save(theirs)
     words = ["eval", "--truth", str(ours.path / "truth.parquet"), "--found", str(theirs)]
     assert main([*words, "--name", "<b>yolo</b>", "--out", str(tmp_path)]) == 0
     (made,) = runs_in(tmp_path)
@@ -257,7 +257,7 @@ def test_numbers_of_detections_made_elsewhere_are_the_reference_s(three, tmp_pat
     monkeypatch.setattr("bench.runs.external_run.write_report", _no_page)
     ours = RunFolder.open(runs_in(three)[0])
     write_truth(ours.truth, tmp_path / "gt.json")
-    write_detections(ours.found, tmp_path / "dets.json")
+    write_detections(ours.detections, tmp_path / "dets.json")
     words = ["eval", "--truth", str(tmp_path / "gt.json"), "--found", str(tmp_path / "dets.json")]
     assert main([*words, "--verify", "--out", str(tmp_path / "verified")]) == 0
     assert "the same numbers" in capsys.readouterr().out

@@ -24,7 +24,7 @@ def runs(tmp_path_factory):
 
 def test_a_run_fused_with_itself_keeps_what_does_not_overlap(runs):
     """Of twins each cluster has both, so that scores stay; suppression at IoU 0.45 left no two to be fused at 0.55."""
-    fused, alone = fuse_runs([runs[0], runs[0]]), runs[0].found
+    fused, alone = fuse_runs([runs[0], runs[0]]), runs[0].detections
     assert len(fused) == len(alone)
     for image in range(len(alone.catalog.image_ids)):
         ours, theirs = fused.image == image, alone.image == image
@@ -36,9 +36,9 @@ def test_a_run_fused_with_itself_keeps_what_does_not_overlap(runs):
 
 def test_fused_detections_are_fewer_than_all_and_no_surer_than_the_surest(runs):
     fused = fuse_runs(runs)
-    assert 0 < len(fused) <= sum(len(each.found) for each in runs)
+    assert 0 < len(fused) <= sum(len(each.detections) for each in runs)
     assert fused.catalog == runs[0].truth.catalog
-    assert fused.score.max() <= max(each.found.score.max() for each in runs)
+    assert fused.score.max() <= max(each.detections.score.max() for each in runs)
 
 
 def test_the_command_leaves_a_run_that_can_be_compared(runs, tmp_path, capsys):
@@ -48,7 +48,7 @@ def test_the_command_leaves_a_run_that_can_be_compared(runs, tmp_path, capsys):
     (made,) = [RunFolder.open(path) for path in tmp_path.iterdir()]
     assert made.result.variant == "ensemble-ssd-fcos"
     assert made.result.variant_source.startswith("weighted boxes fusion at IoU 0.55 of ssd-shapes-0-")
-    assert len(made.found) == len(fuse_runs(runs))
+    assert len(made.detections) == len(fuse_runs(runs))
     page = tmp_path / "page"
     assert main(["compare", *folders, str(made.path), "--out", str(page), "--resamples", "20"]) == 0
     assert "ensemble-ssd-fcos" in (page / "leaderboard.csv").read_text()

@@ -35,6 +35,6 @@ def test_two_processes_train_and_predict_each_image_once(tmp_path):
     alone = run(untrained, tmp_path / "alone", context=RunContext(page=False))
     shared = by_two_processes(tmp_path / "shared", *tiny_sets(data__test=5, train__epochs=0))
     assert shared.path.name == alone.path.name
-    assert shared.found.image.tolist() == alone.found.image.tolist()
-    np.testing.assert_allclose(shared.found.score, alone.found.score, rtol=1e-5)
-    np.testing.assert_allclose(shared.found.xywh, alone.found.xywh, atol=1e-3)
+    assert shared.detections.image.tolist() == alone.detections.image.tolist()
+    np.testing.assert_allclose(shared.detections.score, alone.detections.score, rtol=1e-5)
+    np.testing.assert_allclose(shared.detections.xywh, alone.detections.xywh, atol=1e-3)

@@ -73,17 +73,19 @@ def done(weights, data, tmp_path_factory) -> RunFolder:
 def test_it_finds_what_torchvision_finds_on_the_images_as_they_are(done, theirs, data):
     split = open_configured(resolve_entry(LITE, data=str(data))).splits["test"]
     assert len({split.load(k).shape for k in range(len(split))}) > 1
-    assert len(done.found) > 0
+    assert len(done.detections) > 0
     label = {COCO.index("dog"): 0, COCO.index("person"): 1}
     for k in range(len(split)):
         pixels = torch.tensor(split.load(k)).permute(2, 0, 1) / 255
         with torch.no_grad():
             (expected,) = theirs([pixels])
         known = [n for n, name in enumerate(expected["labels"].tolist()) if name in label]
-        of_image = done.found.image == k
-        assert done.found.score[of_image] == pytest.approx(expected["scores"][known].numpy())
-        assert done.found.label[of_image].tolist() == [label[expected["labels"][n].item()] for n in known]
-        np.testing.assert_allclose(done.found.boxes[of_image], expected["boxes"][known], atol=1e-3)
+        of_image = done.detections.image == k
+        assert done.detections.score[of_image] == pytest.approx(expected["scores"][known].numpy())
+        assert done.detections.label[of_image].tolist() == [
+            label[expected["labels"][n].item()] for n in known
+        ]
+        np.testing.assert_allclose(done.detections.boxes[of_image], expected["boxes"][known], atol=1e-3)
 
 
 def test_its_result_says_that_it_was_not_trained_here(done, theirs):
@@ -104,8 +106,8 @@ def test_its_result_says_that_it_was_not_trained_here(done, theirs):
 def test_its_folder_gives_the_predictor_again(done, data):
     split = open_configured(resolve_entry(LITE, data=str(data))).splits["test"]
     again = predict(load_predictor(done), split, None)
-    np.testing.assert_array_equal(again.score, done.found.score)
-    np.testing.assert_array_equal(again.xywh, done.found.xywh)
+    np.testing.assert_array_equal(again.score, done.detections.score)
+    np.testing.assert_array_equal(again.xywh, done.detections.xywh)
 
 
 def test_its_settings_beside_the_result_are_the_same_run(done):
@@ -277,10 +279,10 @@ def test_another_package_s_predictor_is_entered_with_its_own_settings(data, tmp_
     result = json.loads(file.read_text())
     assert result["variant_source"] == "acme 3; Acme 2020; not trained here"
     made = RunFolder.open(file)
-    sizes = made.truth.catalog.sizes[made.found.image]
-    np.testing.assert_allclose(made.found.xywh[:, 2:], 8)
-    np.testing.assert_allclose(made.found.xywh[:, :2] + 4, sizes[:, ::-1] / 2)
-    assert made.found.label.max() == 0
+    sizes = made.truth.catalog.sizes[made.detections.image]
+    np.testing.assert_allclose(made.detections.xywh[:, 2:], 8)
+    np.testing.assert_allclose(made.detections.xywh[:, :2] + 4, sizes[:, ::-1] / 2)
+    assert made.detections.label.max() == 0
     assert isinstance(load_predictor(made), Still)
     assert "report: " in capsys.readouterr().out
 

@@ -65,7 +65,7 @@ def test_a_run_leaves_all_its_files(done):
 def test_the_result_says_what_the_files_say(done):
     result = done.result
     assert result.headline["ap"] == pytest.approx(
-        evaluate(done.truth, done.found).headline["ap"], nan_ok=True
+        evaluate(done.truth, done.detections).headline["ap"], nan_ok=True
     )
     assert (result.data.images, result.data.split, result.data.classes) == (6, "test", 5)
     assert result.data.fingerprint == done.truth.fingerprint
@@ -323,9 +323,9 @@ def test_a_run_s_predictor_finds_again_what_the_run_found(done):
     config = resolve("ssd", file=done.path / "config.toml")
     split = open_configured(config).splits["test"]
     found = predict(load_predictor(done), split, config.image, batch=config.evaluate.batch)
-    np.testing.assert_array_equal(found.score, done.found.score)
-    np.testing.assert_array_equal(found.xywh, done.found.xywh)
-    np.testing.assert_array_equal(found.label, done.found.label)
+    np.testing.assert_array_equal(found.score, done.detections.score)
+    np.testing.assert_array_equal(found.xywh, done.detections.xywh)
+    np.testing.assert_array_equal(found.label, done.detections.label)
 
 
 def test_a_run_s_predictor_needs_neither_the_data_nor_the_weights_that_training_began_with(tmp_path):

@@ -69,11 +69,13 @@ def test_a_run_predicts_as_it_is_told_and_so_does_its_predictor(tmp_path, sets):
     plain = run(tiny_config(sets=["nms.score=0"], train__epochs=0), tmp_path, context=context)
     done = run(config, tmp_path, context=context)
     assert done.path != plain.path
-    assert len(done.found) != len(plain.found) or not np.array_equal(done.found.score, plain.found.score)
+    assert len(done.detections) != len(plain.detections) or not np.array_equal(
+        done.detections.score, plain.detections.score
+    )
     split = open_configured(config).splits["test"]
     again = predict(load_predictor(done), split, config.image, batch=config.evaluate.batch)
-    np.testing.assert_array_equal(again.score, done.found.score)
-    np.testing.assert_array_equal(again.xywh, done.found.xywh)
+    np.testing.assert_array_equal(again.score, done.detections.score)
+    np.testing.assert_array_equal(again.xywh, done.detections.xywh)
 
 
 def test_candidates_cannot_be_kept_of_what_is_joined_after_suppression():

@@ -26,7 +26,7 @@ class InMemory(RunFolder):
     def __init__(self, truth: AnnotationTable, found: DetectionTable) -> None:
         facts = DataFacts(name="d", format="f", split="test", fingerprint="", images=1, objects=1, classes=1)
         self.path, self.result = None, RunResult(name="r", variant="v", data=facts)
-        self.truth, self.found = truth, found
+        self.truth, self.detections = truth, found
 
 
 def truth_of(images: int, classes: Sequence[str], seed: int = 0, most: int = 9) -> AnnotationTable:

@@ -149,7 +149,7 @@ def test_fault_row_26_every_name_is_shown_literally_and_nothing_else_happens(tmp
     for at, name in enumerate((HOSTILE[0], HOSTILE[1], HOSTILE[4])):
         run = run_in(tmp_path, truth, name, 0.7, at, **changes | {"name": f"run {at} {name}"})
         data = run.result.data.model_copy(update={"name": HOSTILE[2], "format": HOSTILE[3], "notes": HOSTILE})
-        found = run.found
+        found = run.detections
         result = run.result.model_copy(update={"data": data})
         runs.append(save_result(run.path, result, truth, found, run.history))
     terms = Terms(limits=(Limit("ap", 0.0),), old=frozenset({runs[0].result.name}))

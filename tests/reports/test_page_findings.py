@@ -124,7 +124,7 @@ def test_fault_row_15_scores_that_are_no_probabilities_are_said_and_the_rest_sta
     runs, tmp_path, no_drawing
 ):
     truth = runs[0].truth
-    found = runs[0].found
+    found = runs[0].detections
     logits = DetectionTable(found.catalog, found.image, found.label, found.xywh, 10 * found.score - 3)
     page = write_report([run_in(tmp_path, truth, "logits", 0.7, found=logits)], tmp_path / "out")
     tree = parsed(page)

@@ -88,7 +88,7 @@ def test_counts_of_images_and_classes_add_up_to_those_of_all(scored):
 @settings(max_examples=40, deadline=None)
 @given(scenes())
 def test_ap_by_class_and_by_iou_average_to_ap(scored):
-    ap = evaluate(scored.run.truth, scored.run.found).headline["ap"]
+    ap = evaluate(scored.run.truth, scored.run.detections).headline["ap"]
     known = scored.class_ap[~np.isnan(scored.class_ap)]
     assert (known.mean() if len(known) else np.nan) == pytest.approx(ap, abs=1e-12, nan_ok=True)
     assert scored.ap_by_iou.mean() == pytest.approx(ap, abs=1e-12, nan_ok=True)

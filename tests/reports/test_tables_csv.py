@@ -60,7 +60,7 @@ def test_metrics_are_tidy_and_hold_every_class(runs, tmp_path):
     asked = (truth.label == 1) & ~truth.ignored
     assert set(one["class_id"]) == {1}
     assert set(one["n_gt"]) == {int(asked.sum())}
-    assert set(one["n_det"]) == {int((runs[0].found.label == 1).sum())}
+    assert set(one["n_det"]) == {int((runs[0].detections.label == 1).sum())}
 
 
 def test_the_same_runs_in_another_order_give_the_same_bytes(runs, tmp_path):
