@@ -44,7 +44,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """A column's heading; `help` is shown in the table's method, not on hovering only."""
 
     title: str
@@ -53,7 +53,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """A row; its first cell is its heading.
 
     Attributes:
@@ -66,7 +66,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class PageTable:
     """A table that sorts, copies, and reads aloud.
 
     Attributes:
@@ -82,8 +82,8 @@ class Table:
 
     slug: str
     caption: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    columns: tuple[TableColumn, ...]
+    rows: tuple[TableRow, ...]
     column_series: tuple[int | None, ...] = ()
     searchable: bool = False
     folded: bool = False
@@ -149,7 +149,7 @@ class Section:
     title: str
     finding: str
     figures: Sequence[Figure] = ()
-    tables: Sequence[Table] = ()
+    tables: Sequence[PageTable] = ()
     warnings: Sequence[str] = ()
     method: Sequence[str] = ()
     links: Sequence[Link] = ()

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from reports.analysis.speed import Speed, best_rate
 from reports.elements import formatting
-from reports.elements.page import Cell, Column
+from reports.elements.page import Cell, TableColumn
 from reports.records.timing import StageTimes
 
 
-def leaderboard_columns(speed: Speed) -> tuple[Column, ...]:
+def leaderboard_columns(speed: Speed) -> tuple[TableColumn, ...]:
     """Headings of what `leaderboard_cells` gives; none where no model's timing counts."""
     if not speed.known:
         return ()
     titles = ("p50, ms", "p99, ms", "Images/s", "Memory")
-    machine = (Column("Timed on"),) if len(speed.machines) > 1 else ()
-    return (*(Column(title, numeric=True) for title in titles), *machine)
+    machine = (TableColumn("Timed on"),) if len(speed.machines) > 1 else ()
+    return (*(TableColumn(title, numeric=True) for title in titles), *machine)
 
 
 def leaderboard_cells(speed: Speed, model: int) -> list[Cell]:

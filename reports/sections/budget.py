@@ -7,7 +7,7 @@ from collections.abc import Callable
 from reports.analysis.models import Model, flat
 from reports.analysis.report_data import ReportData, mean
 from reports.elements import formatting
-from reports.elements.page import Cell, Column, Link, Row, Section, Table
+from reports.elements.page import Cell, Link, PageTable, Section, TableColumn, TableRow
 from reports.records.run import Budget
 
 SAME = 0.05
@@ -50,17 +50,19 @@ def section(report: ReportData) -> Section:
             Cell(start),
             Cell(formatting.literal(model.results[0].environment.device) or formatting.MISSING),
         ]
-        rows.append(Row(tuple(cells), series=number))
+        rows.append(TableRow(tuple(cells), series=number))
     titles = ("AP", "Epochs", "Images seen", "Training", "In all", "Parameters", "Settings tried")
     columns = (
-        Column("Model"), *(Column(title, numeric=True) for title in titles), Column("Starts from"), Column("Device"),
+        TableColumn("Model"), *(TableColumn(title, numeric=True) for title in titles), TableColumn("Starts from"), TableColumn("Device"),
     )  # fmt: skip
     return Section(
         "budget",
         "Budget",
         finding,
         tables=(
-            Table("budget-table", "What each model was given, means over its seeds", columns, tuple(rows)),
+            PageTable(
+                "budget-table", "What each model was given, means over its seeds", columns, tuple(rows)
+            ),
         ),
         warnings=warnings,
         method=(

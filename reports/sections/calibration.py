@@ -11,7 +11,7 @@ from metrics.reliability import Reliability, out_of_range, reliability
 from reports.analysis.report_data import ReportData
 from reports.analysis.scored_run import IOU, Scored
 from reports.elements import formatting
-from reports.elements.page import Cell, Column, Link, Row, Section, Table
+from reports.elements.page import Cell, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.reliability import reliability_diagram
 
 LOWEST = 0.05
@@ -94,7 +94,9 @@ def _finding(report: ReportData, curves: list[Reliability], errors: list[np.ndar
     return f"On the whole {formatting.listed(said)}."
 
 
-def _table(report: ReportData, curves: list[Reliability], errors: list[np.ndarray], lowest: float) -> Table:
+def _table(
+    report: ReportData, curves: list[Reliability], errors: list[np.ndarray], lowest: float
+) -> PageTable:
     made = []
     for number, (curve, error) in enumerate(zip(curves, errors, strict=True)):
         total = int(curve.count.sum())
@@ -108,20 +110,20 @@ def _table(report: ReportData, curves: list[Reliability], errors: list[np.ndarra
             Cell("–" if np.isnan(precision) else f"{precision:.3f}", precision),
             Cell(formatting.count(total), total),
         )
-        made.append(Row(cells, series=number))
+        made.append(TableRow(cells, series=number))
     titles = ("D-ECE", "Mean score", "Precision", "Detections")
-    columns = (Column("Model"), *(Column(title, numeric=True) for title in titles))
-    return Table(
+    columns = (TableColumn("Model"), *(TableColumn(title, numeric=True) for title in titles))
+    return PageTable(
         "calibration-table", f"Calibration of detections scored {lowest:.3g} or more; D-ECE in points of 100, lower is "
         "better", columns, tuple(made),
     )  # fmt: skip
 
 
-def _tables(report: ReportData, curves: list[Reliability]) -> list[Table]:
+def _tables(report: ReportData, curves: list[Reliability]) -> list[PageTable]:
     """The bins behind each line of the diagram."""
     tables = []
     titles = ("Mean score", "Precision", "Low", "High", "Detections")
-    columns = (Column("Scores above"), *(Column(title, numeric=True) for title in titles))
+    columns = (TableColumn("Scores above"), *(TableColumn(title, numeric=True) for title in titles))
     for number, (label, curve) in enumerate(zip(report.labels, curves, strict=True)):
         made = []
         for at in range(len(curve.count)):
@@ -130,10 +132,10 @@ def _tables(report: ReportData, curves: list[Reliability]) -> list[Table]:
                 Cell("–" if np.isnan(value[at]) else f"{value[at]:.3f}", float(value[at])) for value in values
             ]
             count = Cell(formatting.count(int(curve.count[at])), int(curve.count[at]))
-            made.append(Row((Cell(f"{curve.low[at]:.3f}", float(curve.low[at])), *cells, count)))
+            made.append(TableRow((Cell(f"{curve.low[at]:.3f}", float(curve.low[at])), *cells, count)))
         if made:
             tables.append(
-                Table(
+                PageTable(
                     f"reliability-{number}",
                     f"Reliability of {label}",
                     columns,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from reports.analysis.report_data import Floats, ReportData, mean
 from reports.elements import formatting
-from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.dot_plot import dot_plot
 
 DRAWN = 24
@@ -151,15 +151,15 @@ def _finding(report: ReportData, values: list[Floats], present: np.ndarray) -> s
     return f"{said}; the models differ most on {report.classes[most]}, by {formatting.points(spread.max())} points."
 
 
-def _table(report: ReportData, values: list[Floats], asked: np.ndarray, objects: np.ndarray) -> Table:
+def _table(report: ReportData, values: list[Floats], asked: np.ndarray, objects: np.ndarray) -> PageTable:
     many = len(report.models) > 1
-    columns = [Column("Class"), Column("Objects", numeric=True)]
-    columns += [Column(label, numeric=True) for label in report.labels]
-    columns += [Column("Spread", numeric=True)] if many else []
+    columns = [TableColumn("Class"), TableColumn("Objects", numeric=True)]
+    columns += [TableColumn(label, numeric=True) for label in report.labels]
+    columns += [TableColumn("Spread", numeric=True)] if many else []
     sure = report.statistics
     decided = _decided(report)
     if many and sure is not None:
-        columns.append(Column("More than chance"))
+        columns.append(TableColumn("More than chance"))
     notes = {
         (row.model, row.class_name): formatting.interval(row.ci_low, row.ci_high)
         for row in (sure.class_values if sure else ())
@@ -188,11 +188,11 @@ def _table(report: ReportData, values: list[Floats], asked: np.ndarray, objects:
         cells += [Cell(formatting.points(spread), spread)] if many else []
         if many and sure is not None:
             cells.append(Cell("too few to say" if name in few else decided.get(name, "tied")))
-        rows.append(Row(tuple(cells)))
+        rows.append(TableRow(tuple(cells)))
     after = len(columns) - 2 - len(report.models)
     series = (None, None, *range(len(report.models)), *((None,) * after))
     strong = " Bold: the highest of its row, however small its lead." if many else ""
-    return Table(
+    return PageTable(
         "classes-table", f"AP by class, in points of 100.{strong}", tuple(columns), tuple(rows), column_series=series,
         searchable=len(rows) > 10,
     )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 from metrics.compare import Band
 from reports.analysis.report_data import Floats, ReportData
 from reports.elements import formatting
-from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.pr_curves import RECALLS, pr_curves
 
 THRESHOLDS = (0.5, 0.75)
@@ -95,8 +95,11 @@ def _finding(report: ReportData, curves: list[Floats], iou: float) -> str:
     return f"At IoU {iou:.2f} precision stays above one half for {formatting.listed(said)}."
 
 
-def _table(report: ReportData, curves: list[Floats], iou: float, bands: list[Band]) -> Table:
-    columns = (Column("Recall", numeric=True), *(Column(label, numeric=True) for label in report.labels))
+def _table(report: ReportData, curves: list[Floats], iou: float, bands: list[Band]) -> PageTable:
+    columns = (
+        TableColumn("Recall", numeric=True),
+        *(TableColumn(label, numeric=True) for label in report.labels),
+    )
     rows = []
     for at in range(0, 101, 10):
         values = [float(rows_.mean(0)[at]) for rows_ in curves]
@@ -105,8 +108,8 @@ def _table(report: ReportData, curves: list[Floats], iou: float, bands: list[Ban
             Cell("–" if math.isnan(value) else f"{value:.3f}", value, note=note)
             for value, note in zip(values, notes, strict=True)
         ]
-        rows.append(Row((Cell(f"{RECALLS[at]:.1f}", RECALLS[at]), *cells)))
-    return Table(
+        rows.append(TableRow((Cell(f"{RECALLS[at]:.1f}", RECALLS[at]), *cells)))
+    return PageTable(
         f"pr-{round(100 * iou)}-table", f"Precision at recall, IoU {iou:.2f}, mean over classes", columns, tuple(rows),
         column_series=(None, *range(len(report.models))), folded=True,
     )  # fmt: skip

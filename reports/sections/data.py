@@ -7,7 +7,7 @@ import numpy as np
 from metrics.matching import COCO_AREAS
 from reports.analysis.report_data import ReportData
 from reports.elements import formatting
-from reports.elements.page import Cell, Column, Row, Section, Table
+from reports.elements.page import Cell, PageTable, Section, TableColumn, TableRow
 
 
 def section(report: ReportData) -> Section:
@@ -43,7 +43,7 @@ def section(report: ReportData) -> Section:
     )
 
 
-def _table(report: ReportData) -> Table:
+def _table(report: ReportData) -> PageTable:
     truth = report.truth
     width = len(report.classes)
     total = np.bincount(truth.label, minlength=width)
@@ -61,11 +61,13 @@ def _table(report: ReportData) -> Table:
         cells = [Cell(formatting.count(int(number)), int(number)) for number in counts]
         cells[0] = Cell(cells[0].text, cells[0].value, bar=total[at] / high)
         rows.append(
-            Row((Cell(name), Cell(str(truth.catalog.class_ids[at]), truth.catalog.class_ids[at]), *cells))
+            TableRow(
+                (Cell(name), Cell(str(truth.catalog.class_ids[at]), truth.catalog.class_ids[at]), *cells)
+            )
         )
     titles = ("Id", "Objects", "Images", "Small", "Medium", "Large", "Crowd or ignored")
-    columns = (Column("Class"), *(Column(title, numeric=True) for title in titles))
-    return Table(
+    columns = (TableColumn("Class"), *(TableColumn(title, numeric=True) for title in titles))
+    return PageTable(
         "data-table", f"Objects of the {formatting.literal(report.data.split)} split by class and size", columns,
         tuple(rows), searchable=len(rows) > 10,
     )  # fmt: skip

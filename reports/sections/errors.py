@@ -13,7 +13,7 @@ from metrics.measures.error_types import KINDS as KINDS_OF_ERROR
 from reports.analysis.report_data import Floats, ReportData
 from reports.analysis.scored_run import Scored
 from reports.elements import formatting
-from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.dot_plot import dot_plot
 
 KINDS = (
@@ -107,7 +107,7 @@ def _costs(report: ReportData) -> Figure:
     )  # fmt: skip
 
 
-def _cost_table(report: ReportData) -> Table:
+def _cost_table(report: ReportData) -> PageTable:
     rows, sure = [], report.intervals([f"cost_{kind}" for kind in TYPES])
     for number, runs in enumerate(report.scored):
         cells = [Cell(report.labels[number])]
@@ -117,9 +117,12 @@ def _cost_table(report: ReportData) -> Table:
             spread = formatting.interval(*sure[number][at]) if sure else ""
             note = f"{spread} {formatting.count(count)} ×".strip() if np.isfinite(count) else spread
             cells.append(Cell(formatting.signed_points(cost), cost, note=note))
-        rows.append(Row(tuple(cells), series=number))
-    columns = (Column("Model"), *(Column(kind[0].upper() + kind[1:], numeric=True) for kind in TYPES))
-    return Table(
+        rows.append(TableRow(tuple(cells), series=number))
+    columns = (
+        TableColumn("Model"),
+        *(TableColumn(kind[0].upper() + kind[1:], numeric=True) for kind in TYPES),
+    )
+    return PageTable(
         "costs-table", f"Points of AP50 that mending each kind would bring; below it {'its 95% interval and ' * bool(sure)}"
         "how often (×) such an error is made at any score", columns, tuple(rows),
     )  # fmt: skip
@@ -179,7 +182,7 @@ def _means(seeds: Floats) -> Floats:
         return np.asarray(np.nanmean(seeds, axis=1), np.float64)
 
 
-def _table(report: ReportData, values: Sequence[Floats]) -> Table:
+def _table(report: ReportData, values: Sequence[Floats]) -> PageTable:
     rows = []
     for number, (runs, seeds) in enumerate(zip(report.scored, values, strict=True)):
         cells = [Cell(report.labels[number])]
@@ -188,13 +191,13 @@ def _table(report: ReportData, values: Sequence[Floats]) -> Table:
         of = report.standings("olrp")[number] if report.statistics is not None else None
         note = formatting.fractions(of.ci_low, of.ci_high) if of else ""
         cells.append(Cell("–" if np.isnan(error) else f"{error:.3f}", float(error), note=note))
-        rows.append(Row(tuple(cells), series=number))
+        rows.append(TableRow(tuple(cells), series=number))
     columns = (
-        Column("Model"),
-        *(Column(label[0].upper() + label[1:], numeric=True) for _, label in KINDS),
-        Column("oLRP", numeric=True),
+        TableColumn("Model"),
+        *(TableColumn(label[0].upper() + label[1:], numeric=True) for _, label in KINDS),
+        TableColumn("oLRP", numeric=True),
     )
-    return Table("errors-table", "Kinds of error in points of 100; lower is better", columns, tuple(rows))
+    return PageTable("errors-table", "Kinds of error in points of 100; lower is better", columns, tuple(rows))
 
 
 def _mean_error(run: Scored) -> float:
@@ -202,7 +205,7 @@ def _mean_error(run: Scored) -> float:
     return float(known.mean()) if len(known) else np.nan
 
 
-def _pairs(report: ReportData) -> Table:
+def _pairs(report: ReportData) -> PageTable:
     """The most frequent confusions of class with class, with every model's count."""
     classes, many = report.classes, len(report.classes)
     counts: dict[tuple[int, int], list[float]] = {}
@@ -218,20 +221,20 @@ def _pairs(report: ReportData) -> Table:
     for true, predicted in order:
         cells = [Cell(classes[true]), Cell(classes[predicted])]
         cells += [Cell(_count(number), number) for number in counts[true, predicted]]
-        rows.append(Row(tuple(cells)))
+        rows.append(TableRow(tuple(cells)))
     left = len(counts) - len(order)
     more = f"; {left} rarer ones are in confusion.csv" if left else ""
     none = "; there is none" if not counts else ""
     columns = (
-        Column("Object"), Column("taken for"), *(Column(label, numeric=True) for label in report.labels),
+        TableColumn("Object"), TableColumn("taken for"), *(TableColumn(label, numeric=True) for label in report.labels),
     )  # fmt: skip
-    return Table(
+    return PageTable(
         "confusions-table", f"Most frequent confusions of one class with another, counts{more}{none}", columns,
         tuple(rows), column_series=(None, None, *range(len(report.models))),
     )  # fmt: skip
 
 
-def _matrix(report: ReportData, number: int) -> Table:
+def _matrix(report: ReportData, number: int) -> PageTable:
     """A model's first run: rows what is there, columns what is said."""
     matrix = report.scored[number][0].confusion
     names = (*report.classes, "nothing")
@@ -245,11 +248,11 @@ def _matrix(report: ReportData, number: int) -> Table:
             else:
                 heat = float(count / sums[true, 0])
                 cells.append(Cell(formatting.count(int(count)), int(count), heat=heat if count else None))
-        rows.append(Row(tuple(cells)))
-    columns = (Column("There is"), *(Column(name, numeric=True) for name in names))
+        rows.append(TableRow(tuple(cells)))
+    columns = (TableColumn("There is"), *(TableColumn(name, numeric=True) for name in names))
     label = report.labels[number]
     first = ", first run" if report.seeds > 1 else ""
-    return Table(
+    return PageTable(
         f"confusion-{number}", f"Confusion matrix of {label}{first}: rows what is there, columns what is said", columns,
         tuple(rows), folded=True, series=number,
     )  # fmt: skip

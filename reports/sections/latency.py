@@ -12,7 +12,7 @@ import pandas as pd
 from reports.analysis.report_data import ReportData
 from reports.analysis.speed import COMMAND, Speed, Timed, best_rate
 from reports.elements import formatting
-from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.elements.speed_cells import percentile_cell
 from reports.figures.box_plot import Box, boxes
 from reports.figures.lines import Axes, Curve, lines
@@ -221,7 +221,7 @@ def _warnings(report: ReportData, speed: Speed) -> list[str]:
     return said
 
 
-def _stages_table(report: ReportData, speed: Speed) -> Table:
+def _stages_table(report: ReportData, speed: Speed) -> PageTable:
     made = []
     for timed in speed.known:
         for times in timed.timing.stages:
@@ -242,22 +242,22 @@ def _stages_table(report: ReportData, speed: Speed) -> Table:
                 Cell(f"{times.spread:.0%}", times.spread),
                 Cell(formatting.count(times.samples), times.samples, note=_outliers(times)),
             )
-            made.append(Row(cells, series=timed.model))
+            made.append(TableRow(cells, series=timed.model))
     columns = (
-        Column("Model"), Column("Stage"), Column("p50", numeric=True), Column("p90", numeric=True),
-        Column("p99", numeric=True), Column("Spread", numeric=True), Column("Samples", numeric=True),
+        TableColumn("Model"), TableColumn("Stage"), TableColumn("p50", numeric=True), TableColumn("p90", numeric=True),
+        TableColumn("p99", numeric=True), TableColumn("Spread", numeric=True), TableColumn("Samples", numeric=True),
     )  # fmt: skip
     caption = (
         "Milliseconds of single images by stage, with 95% intervals; spread is the middle half by the median"
     )
-    return Table("latency-table", caption, columns, tuple(made), searchable=len(made) > 24)
+    return PageTable("latency-table", caption, columns, tuple(made), searchable=len(made) > 24)
 
 
 def _outliers(times: StageTimes) -> str:
     return formatting.plural(times.outliers, "outlier") if times.outliers else ""
 
 
-def _batches_table(report: ReportData, speed: Speed) -> Table:
+def _batches_table(report: ReportData, speed: Speed) -> PageTable:
     made = []
     for timed in speed.known:
         for run in timed.timing.batches:
@@ -282,16 +282,16 @@ def _batches_table(report: ReportData, speed: Speed) -> Table:
                     ),
                     Cell(formatting.size(run.memory_bytes), run.memory_bytes, note=kept),
                 )
-            made.append(Row(cells, series=timed.model))
+            made.append(TableRow(cells, series=timed.model))
     columns = (
-        Column("Model"), Column("Batch", numeric=True), Column("Images a second", numeric=True),
-        Column("without reading and fitting", numeric=True), Column("Memory at most", numeric=True),
+        TableColumn("Model"), TableColumn("Batch", numeric=True), TableColumn("Images a second", numeric=True),
+        TableColumn("without reading and fitting", numeric=True), TableColumn("Memory at most", numeric=True),
     )  # fmt: skip
     caption = "Throughput and memory by batch size; in brackets 95% intervals"
-    return Table("throughput-table", caption, columns, tuple(made))
+    return PageTable("throughput-table", caption, columns, tuple(made))
 
 
-def _subjects_table(report: ReportData, speed: Speed) -> Table:
+def _subjects_table(report: ReportData, speed: Speed) -> PageTable:
     made = []
     for timed in speed.known:
         its, machine, processes = timed.timing.subject, timed.timing.machine, timed.timing.processes
@@ -312,13 +312,13 @@ def _subjects_table(report: ReportData, speed: Speed) -> Table:
             Cell(f"{max(others):.2f}" if others else formatting.MISSING, max(others, default=math.nan)),
             Cell("" if its.agreement is None else f"{its.agreement:.1%}", its.agreement),
         )
-        made.append(Row(cells, series=timed.model))
+        made.append(TableRow(cells, series=timed.model))
     columns = (
-        Column("Model"), Column("Machine"), Column("Input"), Column("Numbers"), Column("Suppression"),
-        Column("Parameters", numeric=True), Column("FLOPs", numeric=True), Column("First call, ms", numeric=True),
-        Column("Others' load", numeric=True), Column("Same detections", numeric=True),
+        TableColumn("Model"), TableColumn("Machine"), TableColumn("Input"), TableColumn("Numbers"), TableColumn("Suppression"),
+        TableColumn("Parameters", numeric=True), TableColumn("FLOPs", numeric=True), TableColumn("First call, ms", numeric=True),
+        TableColumn("Others' load", numeric=True), TableColumn("Same detections", numeric=True),
     )  # fmt: skip
-    return Table("timed-table", "What was timed, and on what", columns, tuple(made), folded=True)
+    return PageTable("timed-table", "What was timed, and on what", columns, tuple(made), folded=True)
 
 
 def _machine_note(timed: Timed) -> str:

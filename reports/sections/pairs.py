@@ -10,7 +10,7 @@ import numpy as np
 from metrics.compare import Difference
 from reports.analysis.report_data import ReportData
 from reports.elements import formatting
-from reports.elements.page import Cell, Column, Link, Row, Section, Table
+from reports.elements.page import Cell, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.forest import forest
 
 _MARKS = (
@@ -94,7 +94,7 @@ def _hangs_on(report: ReportData) -> str:
 
 def _table(
     rows: Sequence[Difference], swaps: dict[frozenset[str], Difference], names: dict[str, str]
-) -> Table:
+) -> PageTable:
     made = []
     for row in rows:
         swap = swaps.get(frozenset((row.model_a, row.model_b)))
@@ -102,7 +102,7 @@ def _table(
         if row.decisive:
             word = f"{names[row.model_a if row.delta > 0 else row.model_b]} is better"
         made.append(
-            Row(
+            TableRow(
                 (
                     Cell(f"{names[row.model_a]} − {names[row.model_b]}"),
                     Cell(
@@ -134,17 +134,17 @@ def _table(
         ("Resolves", True),
     )
     columns = (
-        Column("Pair"),
-        *(Column(title, numeric=numeric) for title, numeric in titles),
-        Column("Verdict"),
+        TableColumn("Pair"),
+        *(TableColumn(title, numeric=numeric) for title, numeric in titles),
+        TableColumn("Verdict"),
     )
-    return Table(
+    return PageTable(
         "pairs-table", "Differences of AP in points of 100, with 95% intervals", columns, tuple(made),
         searchable=len(made) > 12,
     )  # fmt: skip
 
 
-def _matrix(report: ReportData, rows: Sequence[Difference]) -> Table:
+def _matrix(report: ReportData, rows: Sequence[Difference]) -> PageTable:
     """Every model against every other, as seen from the row."""
     by_pair = {(row.model_a, row.model_b): row for row in rows}
     labels = [model.label for model in report.models]
@@ -167,9 +167,9 @@ def _matrix(report: ReportData, rows: Sequence[Difference]) -> Table:
                     note=formatting.interval(*ends),
                 )
             )
-        made.append(Row(tuple(cells), series=at))
-    columns = (Column("Row less column"), *(Column(label, numeric=True) for label in report.labels))
-    return Table(
+        made.append(TableRow(tuple(cells), series=at))
+    columns = (TableColumn("Row less column"), *(TableColumn(label, numeric=True) for label in report.labels))
+    return PageTable(
         "pairs-matrix", "Differences of AP, row less column; bold: more than chance", columns, tuple(made),
         column_series=(None, *range(len(labels))), folded=True,
     )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 from reports.analysis.models import differences, flat, settings_of
 from reports.analysis.report_data import ReportData
 from reports.elements import formatting
-from reports.elements.page import Cell, Column, Row, Section, Table
+from reports.elements.page import Cell, PageTable, Section, TableColumn, TableRow
 from reports.records.run import RunResult
 
 
@@ -59,12 +59,12 @@ def section(report: ReportData) -> Section:
     )
 
 
-def _runs(report: ReportData) -> Table:
+def _runs(report: ReportData) -> PageTable:
     rows = []
     for number, model in enumerate(report.models):
         for result in model.results:
             rows.append(
-                Row(
+                TableRow(
                     (
                         Cell(formatting.literal(result.name), note=report.private(result.variant_source)),
                         Cell(formatting.MISSING if result.seed is None else str(result.seed), result.seed),
@@ -77,9 +77,9 @@ def _runs(report: ReportData) -> Table:
                 )
             )
     columns = (
-        Column("Run"), Column("Seed", numeric=True), Column("Started"), Column("Finished"), Column("Status"), Column("Commit"),
+        TableColumn("Run"), TableColumn("Seed", numeric=True), TableColumn("Started"), TableColumn("Finished"), TableColumn("Status"), TableColumn("Commit"),
     )  # fmt: skip
-    return Table("runs-table", "The runs on this page", columns, tuple(rows), searchable=len(rows) > 12)
+    return PageTable("runs-table", "The runs on this page", columns, tuple(rows), searchable=len(rows) > 12)
 
 
 def _commit(result: RunResult) -> str:
@@ -91,19 +91,19 @@ def _commit(result: RunResult) -> str:
     )
 
 
-def _settings(report: ReportData, told: dict[str, list[Any]]) -> Table:
+def _settings(report: ReportData, told: dict[str, list[Any]]) -> PageTable:
     rows = [
-        Row((Cell(formatting.literal(path)), *(Cell(_value(report, value)) for value in values)))
+        TableRow((Cell(formatting.literal(path)), *(Cell(_value(report, value)) for value in values)))
         for path, values in told.items()
     ]
-    columns = (Column("Setting"), *(Column(label) for label in report.labels))
-    return Table(
+    columns = (TableColumn("Setting"), *(TableColumn(label) for label in report.labels))
+    return PageTable(
         "settings-table", "Settings in which the models differ", columns, tuple(rows),
         column_series=(None, *range(len(report.models))), searchable=len(rows) > 12,
     )  # fmt: skip
 
 
-def _environments(report: ReportData) -> Table:
+def _environments(report: ReportData) -> PageTable:
     packages = sorted({name for result in report.results for name in result.environment.packages})
     rows = []
     for label in ("python", *packages, "platform", "device", "cpu", "threads"):
@@ -111,9 +111,9 @@ def _environments(report: ReportData) -> Table:
         for model in report.models:
             each = sorted({_environment(result, label) for result in model.results})
             values.append(formatting.listed([report.private(value) or formatting.MISSING for value in each]))
-        rows.append(Row((Cell(formatting.literal(label)), *(Cell(value) for value in values))))
-    columns = (Column("What"), *(Column(label) for label in report.labels))
-    return Table(
+        rows.append(TableRow((Cell(formatting.literal(label)), *(Cell(value) for value in values))))
+    columns = (TableColumn("What"), *(TableColumn(label) for label in report.labels))
+    return PageTable(
         "environment-table", "Versions and machines", columns, tuple(rows),
         column_series=(None, *range(len(report.models))),
     )  # fmt: skip

@@ -8,7 +8,7 @@ import pandas as pd
 from metrics.slices import AXES, SliceTable, axis_of, sliced
 from reports.analysis.report_data import Floats, ReportData
 from reports.elements import formatting
-from reports.elements.page import Cell, Column, Link, Row, Section, Table
+from reports.elements.page import Cell, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.dot_plot import dot_plot
 
 SHOWN = {
@@ -134,7 +134,7 @@ def _table(
     keys: Keys,
     counts: dict[tuple[str, str], int],
     values: list[Floats],
-) -> Table:
+) -> PageTable:
     made = []
     for at, (axis, value) in enumerate(keys):
         cells = [
@@ -145,14 +145,14 @@ def _table(
         cells += [
             Cell(formatting.points(float(found[at].mean())), float(found[at].mean())) for found in values
         ]
-        made.append(Row(tuple(cells)))
+        made.append(TableRow(tuple(cells)))
     whole = [
         float(np.mean([next(row.value for row in table.whole if row.name == "ap_n") for table in tables]))
         for tables in slices
     ]
     asked = int(report.scored[0][0].outcome.asked.sum())
     made.append(
-        Row(
+        TableRow(
             (
                 Cell("all objects"),
                 Cell("–"),
@@ -162,10 +162,10 @@ def _table(
         )
     )
     columns = (
-        Column("Slice"), Column("By"), Column("Objects", numeric=True),
-        *(Column(label, numeric=True) for label in report.labels),
+        TableColumn("Slice"), TableColumn("By"), TableColumn("Objects", numeric=True),
+        *(TableColumn(label, numeric=True) for label in report.labels),
     )  # fmt: skip
-    return Table(
+    return PageTable(
         "slices-table", "Normalised AP50 by slice, in points of 100", columns, tuple(made),
         column_series=(None, None, None, *range(len(report.models))),
     )  # fmt: skip

@@ -20,7 +20,7 @@ from reports.analysis.speed import (
     times,
 )
 from reports.elements import formatting
-from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.speed_scatter import Point, pareto
 from reports.records.timing import Machine
 
@@ -175,7 +175,7 @@ def _figure(report: ReportData, group: _Group, at: int) -> Figure:
     )
 
 
-def _table(report: ReportData, speed: Speed, groups: Sequence[_Group]) -> Table:
+def _table(report: ReportData, speed: Speed, groups: Sequence[_Group]) -> PageTable:
     made = []
     several = len(groups) > 1
     for group in groups:
@@ -204,17 +204,17 @@ def _table(report: ReportData, speed: Speed, groups: Sequence[_Group]) -> Table:
                 ),
                 Cell(word),
             ]
-            made.append(Row(tuple(cells), series=model))
+            made.append(TableRow(tuple(cells), series=model))
     columns = (
-        Column("Model"),
-        Column("Median, ms", numeric=True),
-        Column("AP", numeric=True),
-        Column("Speed, fastest is 1", numeric=True),
-        Column("P(on front)", numeric=True),
-        Column("Place"),
+        TableColumn("Model"),
+        TableColumn("Median, ms", numeric=True),
+        TableColumn("AP", numeric=True),
+        TableColumn("Speed, fastest is 1", numeric=True),
+        TableColumn("P(on front)", numeric=True),
+        TableColumn("Place"),
     )
     caption = "Milliseconds of one image from file to detections, and AP in points of 100; in brackets 95% intervals"
-    return Table("pareto-table", caption, columns, tuple(made))
+    return PageTable("pareto-table", caption, columns, tuple(made))
 
 
 def _method(report: ReportData, groups: Sequence[_Group]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from reports.analysis.optuna_study import goal_names, optuna_study, setting_names
 from reports.elements import formatting
-from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures import study_plots
 from reports.records.study import StudyResult, TrialFacts
 from reports.sections.tuning import number, number_cell, setting_text, signed, where_text
@@ -139,7 +139,7 @@ def _between_epochs(result: StudyResult, slug: str) -> Figure:
     )
 
 
-def _table(result: StudyResult, improved: list[TrialFacts], slug: str) -> Table:
+def _table(result: StudyResult, improved: list[TrialFacts], slug: str) -> PageTable:
     rows, last = [], math.nan
     for trial in improved:
         changed = [
@@ -149,7 +149,7 @@ def _table(result: StudyResult, improved: list[TrialFacts], slug: str) -> Table:
         ]
         gain = trial.value - last
         rows.append(
-            Row(
+            TableRow(
                 (
                     Cell(f"trial {trial.number}"),
                     number_cell(trial.value, strong=trial is improved[-1]),
@@ -160,17 +160,17 @@ def _table(result: StudyResult, improved: list[TrialFacts], slug: str) -> Table:
         )
         last = trial.value
     columns = (
-        Column("Trial"),
-        Column("Value", numeric=True),
-        Column("Better by", numeric=True),
-        Column("Settings other than untuned"),
+        TableColumn("Trial"),
+        TableColumn("Value", numeric=True),
+        TableColumn("Better by", numeric=True),
+        TableColumn("Settings other than untuned"),
     )
-    return Table(
+    return PageTable(
         f"{slug}-best", "Trials that were the best when they came", columns, tuple(rows), folded=len(rows) > 8
     )
 
 
-def _importance_table(result: StudyResult, ranked: list[str], slug: str) -> Table:
+def _importance_table(result: StudyResult, ranked: list[str], slug: str) -> PageTable:
     known = {setting.path: setting for setting in result.space}
     best = result.complete[0] if result.complete else None
     rows = []
@@ -179,7 +179,7 @@ def _importance_table(result: StudyResult, ranked: list[str], slug: str) -> Tabl
         share = result.importances[path]
         taken = best is not None and path in best.params
         rows.append(
-            Row(
+            TableRow(
                 (
                     Cell(formatting.literal(path)),
                     Cell(f"{share:.2f}", share, bar=min(max(share, 0.0), 1.0)),
@@ -192,9 +192,9 @@ def _importance_table(result: StudyResult, ranked: list[str], slug: str) -> Tabl
             )
         )
     columns = (
-        Column("Setting"), Column("Importance", numeric=True), Column("Sought in"), Column("Untuned"), Column("Best trial"),
+        TableColumn("Setting"), TableColumn("Importance", numeric=True), TableColumn("Sought in"), TableColumn("Untuned"), TableColumn("Best trial"),
     )  # fmt: skip
-    return Table(f"{slug}-table", "Settings by importance", columns, tuple(rows))
+    return PageTable(f"{slug}-table", "Settings by importance", columns, tuple(rows))
 
 
 def _why_not(result: StudyResult) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from reports.analysis.optuna_study import goal_names, optuna_study, setting_names
 from reports.elements import formatting
-from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures import study_plots
 from reports.records.study import StudyResult, TrialFacts
 from reports.sections.tuning import number, number_cell, setting_text
@@ -174,19 +174,19 @@ def _against(result: StudyResult, paths: list[str]) -> str:
     )
 
 
-def _best_table(result: StudyResult, slug: str) -> Table:
+def _best_table(result: StudyResult, slug: str) -> PageTable:
     best = list(result.complete[:BEST])
     rest = result.default is not None and result.default not in best
     rows = tuple(
         _row(result, trial) for trial in [*best, *([result.default] if rest and result.default else [])]
     )
     caption = f"The best {len(best)} trials" + (" and the untuned settings" if rest else "")
-    return Table(f"{slug}-trials", caption, _columns(result), rows, folded=len(result.space) > 6)
+    return PageTable(f"{slug}-trials", caption, _columns(result), rows, folded=len(result.space) > 6)
 
 
-def _front_table(result: StudyResult, best: list[TrialFacts], slug: str) -> Table:
+def _front_table(result: StudyResult, best: list[TrialFacts], slug: str) -> PageTable:
     rows = tuple(_row(result, trial) for trial in best)
-    return Table(
+    return PageTable(
         f"{slug}-table",
         "Trials that none surpasses in all",
         _columns(result),
@@ -195,16 +195,19 @@ def _front_table(result: StudyResult, best: list[TrialFacts], slug: str) -> Tabl
     )
 
 
-def _columns(result: StudyResult) -> tuple[Column, ...]:
+def _columns(result: StudyResult) -> tuple[TableColumn, ...]:
     return (
-        Column("Trial"),
-        *(Column(formatting.literal(goal.text), numeric=True) for goal in result.goals),
-        *(Column(formatting.literal(limit.name), numeric=True) for limit in result.limits),
-        *(Column(formatting.literal(setting.path), numeric=not setting.options) for setting in result.space),
+        TableColumn("Trial"),
+        *(TableColumn(formatting.literal(goal.text), numeric=True) for goal in result.goals),
+        *(TableColumn(formatting.literal(limit.name), numeric=True) for limit in result.limits),
+        *(
+            TableColumn(formatting.literal(setting.path), numeric=not setting.options)
+            for setting in result.space
+        ),
     )
 
 
-def _row(result: StudyResult, trial: TrialFacts) -> Row:
+def _row(result: StudyResult, trial: TrialFacts) -> TableRow:
     note = "untuned" if trial.default else "breaks a limit" if trial.feasible is False else ""
     cells = [Cell(f"trial {trial.number}", note=note)]
     cells += [number_cell(value) for value in trial.values]
@@ -216,4 +219,4 @@ def _row(result: StudyResult, trial: TrialFacts) -> Row:
         value = trial.params[setting.path]
         plain = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         cells.append(Cell(setting_text(value), float(value) if plain else None))  # type: ignore[arg-type]
-    return Row(tuple(cells))
+    return TableRow(tuple(cells))

@@ -9,7 +9,7 @@ from statistics import median
 
 from reports.analysis.optuna_study import optuna_study
 from reports.elements import formatting
-from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures import study_plots
 from reports.records.study import StudyFolder, StudyResult
 from reports.sections.tuning import WORDS, number_cell, setting_text, where_text
@@ -133,7 +133,7 @@ def _warnings(result: StudyResult) -> list[str]:
     return said
 
 
-def _states(result: StudyResult, slug: str) -> Table:
+def _states(result: StudyResult, slug: str) -> PageTable:
     rows = []
     for state in WORDS:
         members = [trial for trial in result.counted if trial.state == state]
@@ -142,7 +142,7 @@ def _states(result: StudyResult, slug: str) -> Table:
         times = [trial.seconds for trial in members if math.isfinite(trial.seconds)]
         middle = median(times) if times else None
         rows.append(
-            Row(
+            TableRow(
                 (
                     Cell(state.upper()),
                     Cell(formatting.count(len(members)), len(members)),
@@ -156,13 +156,13 @@ def _states(result: StudyResult, slug: str) -> Table:
             )
         )
     columns = (
-        Column("State"), Column("Trials", numeric=True), Column("Median time", numeric=True), Column("Together", numeric=True),
-        Column("Means"),
+        TableColumn("State"), TableColumn("Trials", numeric=True), TableColumn("Median time", numeric=True), TableColumn("Together", numeric=True),
+        TableColumn("Means"),
     )  # fmt: skip
-    return Table(f"{slug}-states", "Trials by how they ended", columns, tuple(rows))
+    return PageTable(f"{slug}-states", "Trials by how they ended", columns, tuple(rows))
 
 
-def _reasons(result: StudyResult, slug: str, show_paths: bool) -> Table | None:
+def _reasons(result: StudyResult, slug: str, show_paths: bool) -> PageTable | None:
     counts = Counter(
         formatting.short(trial.reason if show_paths else formatting.without_paths(trial.reason), 300)
         for trial in result.counted
@@ -171,19 +171,19 @@ def _reasons(result: StudyResult, slug: str, show_paths: bool) -> Table | None:
     if not counts:
         return None
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_ROWS]
-    rows = tuple(Row((Cell(reason), Cell(formatting.count(count), count))) for reason, count in ranked)
-    columns = (Column("Reason"), Column("Trials", numeric=True))
-    return Table(f"{slug}-reasons", "Why trials have no value", columns, rows, folded=len(rows) > 8)
+    rows = tuple(TableRow((Cell(reason), Cell(formatting.count(count), count))) for reason, count in ranked)
+    columns = (TableColumn("Reason"), TableColumn("Trials", numeric=True))
+    return PageTable(f"{slug}-reasons", "Why trials have no value", columns, rows, folded=len(rows) > 8)
 
 
-def _limits(result: StudyResult, slug: str) -> Table:
+def _limits(result: StudyResult, slug: str) -> PageTable:
     rows = []
     for limit in result.limits:
         values = [trial.limited.get(limit.name) for trial in result.counted]
         known = [value for value in values if value is not None]
         kept = sum(value <= limit.bound if limit.at_most else value >= limit.bound for value in known)
         rows.append(
-            Row(
+            TableRow(
                 (
                     Cell(formatting.literal(limit.name)),
                     Cell(f"at {'most' if limit.at_most else 'least'} {limit.bound:g}", limit.bound),
@@ -195,8 +195,8 @@ def _limits(result: StudyResult, slug: str) -> Table:
             )
         )
     titles = ("Limit", "Kept by", "Broken by", "Least measured", "Most measured")
-    columns = (Column("What"), *(Column(title, numeric=True) for title in titles))
-    return Table(f"{slug}-limits", "Limits, and how many trials kept them", columns, tuple(rows))
+    columns = (TableColumn("What"), *(TableColumn(title, numeric=True) for title in titles))
+    return PageTable(f"{slug}-limits", "Limits, and how many trials kept them", columns, tuple(rows))
 
 
 def _timeline(result: StudyResult, slug: str) -> list[Figure]:
@@ -213,7 +213,7 @@ def _timeline(result: StudyResult, slug: str) -> list[Figure]:
     return [study_plots.timeline(slug, "When each trial ran", finding, optuna_study(result))]
 
 
-def _all(result: StudyResult, slug: str, show_paths: bool) -> Table:
+def _all(result: StudyResult, slug: str, show_paths: bool) -> PageTable:
     listed = result.trials[:MOST_ROWS]
     rows = []
     for trial in listed:
@@ -221,7 +221,7 @@ def _all(result: StudyResult, slug: str, show_paths: bool) -> Table:
         told = [f"{formatting.literal(path)}={setting_text(value)}" for path, value in trial.params.items()]
         seconds = trial.seconds
         rows.append(
-            Row(
+            TableRow(
                 (
                     Cell(f"trial {trial.number}", note=_place(trial.default, trial.retry_of, trial.counts)),
                     Cell(trial.state.upper() + (", breaks a limit" if trial.feasible is False else "")),
@@ -234,13 +234,13 @@ def _all(result: StudyResult, slug: str, show_paths: bool) -> Table:
     left = len(result.trials) - len(listed)
     caption = "All trials" if not left else f"The first {len(listed)} trials; {left} more are in trials.csv"
     columns = (
-        Column("Trial"),
-        Column("State"),
-        Column("Value", numeric=True),
-        Column("Time", numeric=True),
-        Column("Settings"),
+        TableColumn("Trial"),
+        TableColumn("State"),
+        TableColumn("Value", numeric=True),
+        TableColumn("Time", numeric=True),
+        TableColumn("Settings"),
     )
-    return Table(f"{slug}-all", caption, columns, tuple(rows), searchable=len(rows) > 12, folded=True)
+    return PageTable(f"{slug}-all", caption, columns, tuple(rows), searchable=len(rows) > 12, folded=True)
 
 
 def _place(default: bool, retry_of: int | None, counts: bool) -> str:
@@ -251,7 +251,7 @@ def _place(default: bool, retry_of: int | None, counts: bool) -> str:
     return "" if counts else "does not count"
 
 
-def _facts(stages: Sequence[StudyResult]) -> Table:
+def _facts(stages: Sequence[StudyResult]) -> PageTable:
     facts: list[tuple[str, list[str]]] = [
         ("Study", [formatting.literal(stage.name) for stage in stages]),
         (
@@ -270,9 +270,9 @@ def _facts(stages: Sequence[StudyResult]) -> Table:
         ("Commit", [_commit(stage) for stage in stages]),
         ("Versions", [_versions(stage) for stage in stages]),
     ]
-    rows = tuple(Row((Cell(name), *(Cell(text) for text in texts))) for name, texts in facts)
-    columns = (Column("What"), *(Column(formatting.literal(stage.stage)) for stage in stages))
-    return Table("facts", "What the study was made with", columns, rows)
+    rows = tuple(TableRow((Cell(name), *(Cell(text) for text in texts))) for name, texts in facts)
+    columns = (TableColumn("What"), *(TableColumn(formatting.literal(stage.stage)) for stage in stages))
+    return PageTable("facts", "What the study was made with", columns, rows)
 
 
 def _goal(text: str, higher: bool) -> str:
@@ -304,9 +304,9 @@ def _versions(stage: StudyResult) -> str:
     return formatting.literal(", ".join(told)) or formatting.MISSING
 
 
-def _space(stage: StudyResult, slug: str) -> Table:
+def _space(stage: StudyResult, slug: str) -> PageTable:
     rows = tuple(
-        Row(
+        TableRow(
             (
                 Cell(formatting.literal(each.path)),
                 Cell(setting_text(each.default)),
@@ -316,8 +316,8 @@ def _space(stage: StudyResult, slug: str) -> Table:
         )
         for each in stage.space
     )
-    columns = (Column("Setting"), Column("Untuned"), Column("Sought in"), Column("Kind"))
-    return Table(slug, f"The space of {formatting.literal(stage.stage)}", columns, rows, folded=True)
+    columns = (TableColumn("Setting"), TableColumn("Untuned"), TableColumn("Sought in"), TableColumn("Kind"))
+    return PageTable(slug, f"The space of {formatting.literal(stage.stage)}", columns, rows, folded=True)
 
 
 def _kind(options: Sequence[object], whole: bool) -> str:

@@ -11,7 +11,7 @@ from metrics.measures.operating_point import ScoreCurve
 from reports.analysis.report_data import ReportData
 from reports.analysis.scored_run import OperatingPoint, Scored
 from reports.elements import formatting
-from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.lines import Axes, Curve, lines
 
 STEPS = 201
@@ -191,7 +191,7 @@ def _own_best(report: ReportData) -> list[dict[str, Band]]:
     return [found[model.label] for model in report.models]
 
 
-def _table(report: ReportData) -> Table:
+def _table(report: ReportData) -> PageTable:
     rows, sure = [], _own_best(report)
     for number, runs in enumerate(report.scored):
         best = [run.best for run in runs]
@@ -207,11 +207,11 @@ def _table(report: ReportData) -> Table:
         for name in ("right", "false", "missed"):
             value = float(np.mean([getattr(point, name) for point in best]))
             cells.append(Cell(formatting.count(value), value))
-        rows.append(Row(tuple(cells), series=number))
+        rows.append(TableRow(tuple(cells), series=number))
     titles = ("Score", "Precision", "Recall", "F1", "Right", "False", "Missed")
-    columns = (Column("Model"), *(Column(title, numeric=True) for title in titles))
+    columns = (TableColumn("Model"), *(TableColumn(title, numeric=True) for title in titles))
     seeds = ", means over its seeds" if report.seeds > 1 else ""
-    return Table(
+    return PageTable(
         "thresholds-table", f"Each model at the score where its F1 is highest{seeds}; all classes, IoU 0.50",
         columns, tuple(rows),
     )  # fmt: skip

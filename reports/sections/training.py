@@ -10,7 +10,7 @@ import pandas as pd
 
 from reports.analysis.report_data import ReportData
 from reports.elements import formatting
-from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.lines import Axes, Curve, lines
 from reports.records.csv import to_csv
 
@@ -116,7 +116,7 @@ def _warnings(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> l
     return said
 
 
-def _table(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> Table:
+def _table(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> PageTable:
     rows = []
     for number, model in enumerate(tables):
         for scored, table in zip(report.scored[number], model, strict=True):
@@ -125,7 +125,7 @@ def _table(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> Tabl
             best = int(np.argmax(ap)) if len(ap) else 0
             seed = scored.run.result.seed
             rows.append(
-                Row(
+                TableRow(
                     (
                         Cell(report.labels[number], note="" if seed is None else f"seed {seed}"),
                         _number(epochs[-1] if len(epochs) else None, "{:.0f}"),
@@ -139,8 +139,8 @@ def _table(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> Tabl
                 )
             )
     titles = ("Epochs", "First loss", "Last loss", "Best validation AP", "in epoch", "Last validation AP")
-    columns = (Column("Run"), *(Column(title, numeric=True) for title in titles))
-    return Table("training-table", "Training by run; AP in points of 100", columns, tuple(rows))
+    columns = (TableColumn("Run"), *(TableColumn(title, numeric=True) for title in titles))
+    return PageTable("training-table", "Training by run; AP in points of 100", columns, tuple(rows))
 
 
 def _number(value: float | None, form: str) -> Cell:

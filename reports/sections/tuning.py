@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from reports.analysis.optuna_study import option_text
 from reports.elements import formatting
-from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.final_evaluation import ending_plot
 from reports.records.study import (
     Ending,
@@ -41,7 +41,7 @@ def section(folders: Sequence[StudyFolder]) -> Section | None:
     if not folders:
         return None
     figures: list[Figure] = []
-    tables: list[Table] = []
+    tables: list[PageTable] = []
     for at, folder in enumerate(folders):
         label = f"{formatting.short(folder.result.variant, 24)}, {folder.result.stage}"
         several = len(folders) > 1
@@ -256,13 +256,13 @@ def _figures(result: StudyResult, slug: str) -> list[Figure]:
     ]
 
 
-def _endings(result: StudyResult, slug: str) -> list[Table]:
+def _endings(result: StudyResult, slug: str) -> list[PageTable]:
     if result.ending is None:
         return []
     rows = []
     for each in result.ending.finalists:
         rows.append(
-            Row(
+            TableRow(
                 (
                     Cell(formatting.literal(each.name), strong=each.name == result.ending.chosen,
                          note="chosen" if each.name == result.ending.chosen else ""),
@@ -274,12 +274,12 @@ def _endings(result: StudyResult, slug: str) -> list[Table]:
             )
         )  # fmt: skip
     columns = (
-        Column("Settings"),
-        *(Column(title, numeric=True) for title in ("In the study", "Run again", "Optimism", "Test")),
+        TableColumn("Settings"),
+        *(TableColumn(title, numeric=True) for title in ("In the study", "Run again", "Optimism", "Test")),
     )
     goal = formatting.literal(result.ending_goal.text)
     return [
-        Table(
+        PageTable(
             slug,
             f"The best settings and the untuned ones; {goal}, on validation but for the last column",
             columns,
@@ -298,7 +298,7 @@ def _interval(finalist: Finalist) -> str:
     return "" if ends is None else f"[{number(ends[0])}, {number(ends[1])}]"
 
 
-def _changes(stages: Sequence[StudyResult], slug: str) -> list[Table]:
+def _changes(stages: Sequence[StudyResult], slug: str) -> list[PageTable]:
     """The settings that the winner, or the best trial so far, has and the untuned ones have not."""
     last = stages[-1]
     if last.ending is not None:
@@ -313,7 +313,7 @@ def _changes(stages: Sequence[StudyResult], slug: str) -> list[Table]:
             setting = next(each for each in stage.space if each.path == path)
             share = stage.importances.get(path)
             rows.append(
-                Row(
+                TableRow(
                     (
                         Cell(formatting.literal(path)),
                         Cell(setting_text(before)),
@@ -326,14 +326,14 @@ def _changes(stages: Sequence[StudyResult], slug: str) -> list[Table]:
     if not rows:
         return []
     columns = (
-        Column("Setting"),
-        Column("Untuned"),
-        Column("Tuned"),
-        Column("Sought in"),
-        Column("Importance", numeric=True),
+        TableColumn("Setting"),
+        TableColumn("Untuned"),
+        TableColumn("Tuned"),
+        TableColumn("Sought in"),
+        TableColumn("Importance", numeric=True),
     )
     return [
-        Table(
+        PageTable(
             slug,
             f"Settings in which {formatting.literal(name)} differs from the untuned ones",
             columns,

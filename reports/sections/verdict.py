@@ -11,7 +11,7 @@ from reports.analysis.report_data import ReportData, mean
 from reports.analysis.speed import Speed, sentence
 from reports.analysis.verdict import brief, verdict
 from reports.elements import formatting
-from reports.elements.page import Cell, Column, Figure, Link, Row, Section, Table
+from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.elements.speed_cells import leaderboard_cells, leaderboard_columns
 from reports.figures.dot_plot import dot_plot
 from reports.figures.lines import Axes, lines
@@ -153,7 +153,7 @@ def _same(written: float | None, measured: float) -> bool:
     return abs(written - measured) < 1e-6
 
 
-def _leaderboard(report: ReportData, speed: Speed) -> Table:
+def _leaderboard(report: ReportData, speed: Speed) -> PageTable:
     headline = {name: report.headline(name) for name, _ in COLUMNS}
     best = {
         name: max((mean(seeds) for seeds in values), default=math.nan) for name, values in headline.items()
@@ -196,16 +196,18 @@ def _leaderboard(report: ReportData, speed: Speed) -> Table:
         cells += leaderboard_cells(speed, at)
         cells.append(Cell(formatting.big(budget.parameters), budget.parameters))
         cells.append(Cell(formatting.duration(seconds), seconds))
-        rows.append(Row(tuple(cells), series=at))
+        rows.append(TableRow(tuple(cells), series=at))
     sure = report.statistics is not None
-    standing_columns = (Column("Rank", numeric=True), Column("Tie")) if sure and len(rows) > 1 else ()
+    standing_columns = (
+        (TableColumn("Rank", numeric=True), TableColumn("Tie")) if sure and len(rows) > 1 else ()
+    )
     columns = (
-        Column("Model"),
+        TableColumn("Model"),
         *standing_columns,
-        *(Column(title, numeric=True) for _, title in COLUMNS),
+        *(TableColumn(title, numeric=True) for _, title in COLUMNS),
         *leaderboard_columns(speed),
-        Column("Parameters", numeric=True),
-        Column("Training", numeric=True),
+        TableColumn("Parameters", numeric=True),
+        TableColumn("Training", numeric=True),
     )
     spread = " The range below AP is that of the seeds." if report.seeds > 1 else ""
     if sure:
@@ -215,7 +217,7 @@ def _leaderboard(report: ReportData, speed: Speed) -> Table:
             else " Below AP its 95% interval."
         )
     strong = " Bold: the highest of its column, however small its lead." if len(rows) > 1 else ""
-    return Table("leaderboard", f"AP and AR in points of 100.{strong}{spread}", columns, tuple(rows))
+    return PageTable("leaderboard", f"AP and AR in points of 100.{strong}{spread}", columns, tuple(rows))
 
 
 def _note(report: ReportData, at: int) -> str:
