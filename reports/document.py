@@ -17,7 +17,7 @@ from reports.analysis.speed import Speed, speed_of
 from reports.elements import formatting
 from reports.elements.page import Badge, Section
 from reports.elements.page_template import json_block, page_rules, render
-from reports.elements.palette import mark
+from reports.elements.palette import series_style
 from reports.figures.pr_curves import RECALLS
 from reports.records.csv import to_csv
 from reports.records.study import StudyFolder
@@ -223,7 +223,7 @@ def _images(report: ReportData) -> pd.DataFrame:
 
 
 def _legend(number: int, label: str) -> dict[str, Any]:
-    its = mark(number)
+    its = series_style(number)
     return {
         "number": number,
         "label": label,

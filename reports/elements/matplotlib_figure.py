@@ -19,7 +19,7 @@ from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
 from reports.elements.page import Figure
-from reports.elements.palette import DASHES, LIGHT, LIGHT_PAGE, mark
+from reports.elements.palette import DASHES, LIGHT, LIGHT_PAGE, series_style
 
 WIDTH = 380.0
 """Width of a figure in pixels of the page; narrow enough to be read on a telephone."""
@@ -140,14 +140,14 @@ def hook(name: str) -> str:
 
 def dashes(number: int) -> str | tuple[float, tuple[float, ...]]:
     """Matplotlib's line style for the model of that number."""
-    pattern = mark(number).dash
+    pattern = series_style(number).dash
     assert pattern in DASHES
     return (0, tuple(float(step) / 2 for step in pattern.split())) if pattern else "-"
 
 
 def colour(number: int) -> str:
     """The colour of the model of that number."""
-    return LIGHT[mark(number).colour]
+    return LIGHT[series_style(number).colour]
 
 
 def _drawn(slug: str, width: float, height: float, draw: Draw) -> tuple[str, bytes]:

@@ -44,8 +44,8 @@ _PATHS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """What stands for one model.
+class SeriesStyle:
+    """How one model is drawn.
 
     Attributes:
         colour: index into `LIGHT` and `DARK`; the style sheet's ``--s<colour>``.
@@ -60,7 +60,9 @@ class Mark:
     path: str
 
 
-def mark(number: int) -> Mark:
-    """The mark of the model of that number; the first 168 numbers differ, the first eight in colour already."""
+def series_style(number: int) -> SeriesStyle:
+    """The style of the model with that number; the first 168 numbers differ, the first eight in colour already."""
     shape = MARKERS[number % len(MARKERS)]
-    return Mark(number % COLOURS, DASHES[(number + number // COLOURS) % len(DASHES)], shape, _PATHS[shape])
+    return SeriesStyle(
+        number % COLOURS, DASHES[(number + number // COLOURS) % len(DASHES)], shape, _PATHS[shape]
+    )

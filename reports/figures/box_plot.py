@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from reports.elements.formatting import short
 from reports.elements.matplotlib_figure import INK, PAPER, RULE, axes, colour, figure, legend
 from reports.elements.page import Figure
-from reports.elements.palette import mark
+from reports.elements.palette import series_style
 
 Box = tuple[float, float, float, float, float]
 """Five positive values, rising: where the whisker begins, lower quartile, median, upper quartile, the whisker's end."""
@@ -57,7 +57,7 @@ def boxes(
                 ax.hlines(y, begin, end, color=its, linewidth=1.2, gid=series)
                 ax.hlines(y, first, third, color=its, linewidth=6, gid=series)
                 ax.plot(
-                    middle, y, mark(number).shape, color=its, markersize=6, markeredgecolor=PAPER,
+                    middle, y, series_style(number).shape, color=its, markersize=6, markeredgecolor=PAPER,
                     markeredgewidth=1.0, label=None if named else short(labels[number], 24), gid=series,
                 )  # fmt: skip
                 named = True

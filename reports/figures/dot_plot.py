@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from reports.elements.formatting import points, short
 from reports.elements.matplotlib_figure import INK, PAPER, RULE, axes, colour, figure, legend
 from reports.elements.page import Figure
-from reports.elements.palette import mark
+from reports.elements.palette import series_style
 
 
 def dot_plot(
@@ -78,7 +78,7 @@ def dot_plot(
                 warnings.simplefilter("ignore", RuntimeWarning)
                 means = np.nanmean(seeds, axis=1)
             ax.plot(
-                means, at, mark(number).shape, color=its, markersize=7, markeredgecolor=PAPER,
+                means, at, series_style(number).shape, color=its, markersize=7, markeredgecolor=PAPER,
                 markeredgewidth=0.8, label=short(label, 24), gid=f"series-{number}",
             )  # fmt: skip
             if said:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from reports.elements.formatting import short
 from reports.elements.matplotlib_figure import INK, PAPER, axes, colour, dashes, figure, hook, legend, shade
 from reports.elements.page import Figure
-from reports.elements.palette import mark
+from reports.elements.palette import series_style
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Where and how much, of the same length."""
@@ -68,7 +68,7 @@ def lines(
     def draw(canvas: Canvas) -> None:
         (ax,) = axes(canvas)
         for number, (label, runs) in enumerate(zip(labels, curves, strict=True)):
-            its, shape = colour(number), mark(number).shape
+            its, shape = colour(number), series_style(number).shape
             if bands:
                 shade(ax, number, *bands[number])
             for at, (x, y) in enumerate(runs):

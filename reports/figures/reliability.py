@@ -11,7 +11,7 @@ from metrics.reliability import Reliability
 from reports.elements.formatting import short
 from reports.elements.matplotlib_figure import MUTED, PAPER, axes, colour, dashes, figure, legend
 from reports.elements.page import Figure
-from reports.elements.palette import mark
+from reports.elements.palette import series_style
 
 
 def reliability_diagram(
@@ -39,7 +39,7 @@ def reliability_diagram(
                 x, curve.precision_low[known], curve.precision_high[known], color=its, linewidth=1, gid=gid
             )
             ax.plot(
-                x, y, color=its, linestyle=dashes(number), linewidth=1.6, marker=mark(number).shape, markersize=6,
+                x, y, color=its, linestyle=dashes(number), linewidth=1.6, marker=series_style(number).shape, markersize=6,
                 markeredgecolor=PAPER, markeredgewidth=0.7, label=short(label, 28), gid=gid,
             )  # fmt: skip
         ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="mean score", ylabel="precision")

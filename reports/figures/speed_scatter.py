@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from reports.elements.formatting import short
 from reports.elements.matplotlib_figure import INK, MUTED, PAPER, axes, colour, figure
 from reports.elements.page import Figure
-from reports.elements.palette import mark
+from reports.elements.palette import series_style
 
 Interval = tuple[float, float]
 
@@ -72,7 +72,7 @@ def pareto(slug: str, title: str, finding: str, points: Sequence[Point]) -> Figu
                 low, high = (100 * end for end in point.qualities)
                 ax.vlines(point.latency_ms, low, high, color=its, linewidth=1.8, gid=series)
             ax.plot(
-                point.latency_ms, middle, mark(point.number).shape, color=its, markersize=8,
+                point.latency_ms, middle, series_style(point.number).shape, color=its, markersize=8,
                 markerfacecolor=PAPER if point.grey else its, markeredgecolor=its if point.grey else PAPER,
                 markeredgewidth=1.4 if point.grey else 0.8, gid=series,
             )  # fmt: skip

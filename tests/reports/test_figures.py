@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from reports.elements.palette import COLOURS, DARK, DARK_PAGE, LIGHT, LIGHT_PAGE, PHOTO, mark
+from reports.elements.palette import COLOURS, DARK, DARK_PAGE, LIGHT, LIGHT_PAGE, PHOTO, series_style
 from reports.figures.dot_plot import dot_plot
 from reports.figures.lines import Axes, lines
 from reports.figures.pr_curves import RECALLS, pr_curves
@@ -96,7 +96,7 @@ def test_class_colours_stand_out_from_the_dark_edge_that_they_are_drawn_on():
 
 
 def test_marks_of_the_first_models_differ_in_colour_shape_and_dash():
-    first = [mark(number) for number in range(6)]
+    first = [series_style(number) for number in range(6)]
     for part in ("colour", "shape", "dash"):
         assert len({getattr(one, part) for one in first}) == 6
-    assert len({(one.colour, one.shape, one.dash) for one in map(mark, range(100))}) == 100
+    assert len({(one.colour, one.shape, one.dash) for one in map(series_style, range(100))}) == 100
