@@ -87,7 +87,7 @@ def _kept(sections: Sequence[Section | None]) -> list[Section]:
 
 def _page(report: ReportData, speed: Speed, title: str, sections: Sequence[Section]) -> str:
     context: dict[str, Any] = {
-        "title": formatting.literal(title) or f"Detectors on {formatting.literal(report.data.name)}",
+        "title": formatting.printable(title) or f"Detectors on {formatting.printable(report.data.name)}",
         "facts": _facts(report),
         "badges": _badges(report, speed),
         "models": [_legend(number, label) for number, label in enumerate(report.labels)],
@@ -240,13 +240,13 @@ def _facts(report: ReportData) -> list[str]:
         {result.environment.device or result.environment.cpu for result in report.results} - {""}
     )
     return [
-        f"{formatting.literal(data_.name)}, {formatting.literal(data_.split)} split",
+        f"{formatting.printable(data_.name)}, {formatting.printable(data_.split)} split",
         formatting.plural(data_.images, "image"),
         formatting.plural(data_.objects, "object"),
         formatting.plural(data_.classes, "class", "classes"),
         f"truth {data_.fingerprint[:12]}",
-        *([formatting.moment(max(finished))] if finished else []),
-        *[formatting.literal(device) for device in devices[:2]],
+        *([formatting.timestamp(max(finished))] if finished else []),
+        *[formatting.printable(device) for device in devices[:2]],
     ]
 
 

@@ -24,9 +24,9 @@ def compose_study(folder: StudyFolder, *, title: str = "", show_paths: bool = Fa
     for at, stage in enumerate(stages):
         sections += _of_stage(stage, at, many=len(stages) > 1, show_paths=show_paths)
     sections.append(study_trials.going_on(folder, show_paths))
-    named = f"Tuning {formatting.literal(last.variant)} on {formatting.literal(last.data)}"
+    named = f"Tuning {formatting.printable(last.variant)} on {formatting.printable(last.data)}"
     context: dict[str, Any] = {
-        "title": formatting.literal(title) or named,
+        "title": formatting.printable(title) or named,
         "facts": _facts(stages),
         "badges": _badges(folder),
         "models": [],
@@ -50,7 +50,7 @@ def compose_study(folder: StudyFolder, *, title: str = "", show_paths: bool = Fa
 
 def _of_stage(stage: StudyResult, at: int, many: bool, show_paths: bool) -> list[Section]:
     tail = f"-{at}" if many else ""
-    named = f", {_STAGES.get(stage.stage, formatting.literal(stage.stage))}" if many else ""
+    named = f", {_STAGES.get(stage.stage, formatting.printable(stage.stage))}" if many else ""
     made = [
         study_history.history(stage, f"history{tail}", f"History{named}"),
         study_history.importances(stage, f"importances{tail}", f"What mattered{named}"),
@@ -63,16 +63,18 @@ def _of_stage(stage: StudyResult, at: int, many: bool, show_paths: bool) -> list
 
 def _facts(stages: Sequence[StudyResult]) -> list[str]:
     last = stages[-1]
-    kinds = formatting.listed([_STAGES.get(stage.stage, formatting.literal(stage.stage)) for stage in stages])
+    kinds = formatting.join_words(
+        [_STAGES.get(stage.stage, formatting.printable(stage.stage)) for stage in stages]
+    )
     ended = [trial.end for stage in stages for trial in stage.trials if trial.end is not None]
     device = last.environment.device or last.environment.cpu
     return [
         kinds,
         formatting.plural(sum(len(stage.counted) for stage in stages), "trial"),
         *([formatting.plural(last.images, "validation image")] if last.images is not None else []),
-        f"objective {formatting.literal(', '.join(goal.text for goal in last.goals))}",
-        *([formatting.moment(max(ended))] if ended else []),
-        *([formatting.literal(device)] if device else []),
+        f"objective {formatting.printable(', '.join(goal.text for goal in last.goals))}",
+        *([formatting.timestamp(max(ended))] if ended else []),
+        *([formatting.printable(device)] if device else []),
     ]
 
 

@@ -90,14 +90,14 @@ def _show(fit: AnchorFit) -> None:
     from rich.console import Console
 
     from bench.anchors.files import unreached
-    from reports.elements.formatting import literal
+    from reports.elements.formatting import printable
 
     print(fit.summary())
     Console(width=max(Console().width, _WIDTH)).print(_table(fit))
     missed = [row for row in unreached(fit) if row["iou_found"] < fit.after["train"].threshold]
     for row in missed[:_WORST]:
         print(
-            f"  not reached: {row['split']} image {literal(row['image'])}, {literal(row['class'])}, box "
+            f"  not reached: {row['split']} image {printable(row['image'])}, {printable(row['class'])}, box "
             f"{row['x']:g},{row['y']:g} {row['width']:g}x{row['height']:g}: best IoU {row['iou_now']:.2f} -> {row['iou_found']:.2f}"
         )
     if len(missed) > _WORST:

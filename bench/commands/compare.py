@@ -99,7 +99,7 @@ def command(
     from bench.runs.report import chosen_groups, compare_on_terms, comparison_folder, open_runs
     from metrics.compare import parse_limit
     from reports.analysis.report_data import Terms
-    from reports.elements.formatting import literal
+    from reports.elements.formatting import printable
     from reports.records.study import StudyFolder
 
     studies = [StudyFolder.open(path) for path in study or ()]
@@ -120,7 +120,7 @@ def command(
     )
     show_results(comparison.folders, page)
     for note in comparison.notes:
-        print(f"note: {literal(note)}")
+        print(f"note: {printable(note)}")
     for unused in comparison.unused_columns:
         warnings.warn(unused, InputWarning, stacklevel=1)
     judge(comparison.rulings, strict)
@@ -139,10 +139,10 @@ def judge(rulings: list[Ruling], strict: bool) -> None:
     Raises:
         RegressionError: a model is worse than is allowed.
     """
-    from reports.elements.formatting import literal
+    from reports.elements.formatting import printable
 
     for ruling in rulings:
-        print(literal(str(ruling)))
+        print(printable(str(ruling)))
     regressed = [str(ruling.limit) for ruling in rulings if ruling.state == "regressed"]
     if regressed:
         named = ", ".join(dict.fromkeys(regressed))

@@ -113,8 +113,8 @@ def show_timings(
             *(_percentile(whole, p) for p in (0.5, 0.9, 0.99)),
             *(_percentile(timing.stage(stage), 0.5) for stage in ("forward", "postprocess")),
             formatting.MISSING if rate is None else f"{rate:.1f} (by {batch})",
-            formatting.big(memory[0] if memory else None) + "B" * bool(memory and memory[0]),
-            formatting.big(timing.subject.parameters),
+            formatting.large_number(memory[0] if memory else None) + "B" * bool(memory and memory[0]),
+            formatting.large_number(timing.subject.parameters),
             " ".join(["invalid"] * bool(timing.invalid) + ["noisy"] * timing.noisy),
         )
     console.print(table)

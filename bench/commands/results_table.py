@@ -50,7 +50,7 @@ def show_results(runs: Sequence[RunFolder], page: Path | None = None, console: C
 
 def as_it_is(name: str) -> Text:
     """A name that somebody chose, shown literally: ``[/b]`` is no markup, and a line break upsets no table."""
-    return Text(formatting.literal(name))
+    return Text(formatting.printable(name))
 
 
 def _number(value: float | None) -> str:

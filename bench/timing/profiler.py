@@ -306,7 +306,7 @@ def _invalid(
     said = []
     beside = sorted({name for one in gathered for name in one.beside})
     if beside:
-        said.append(f"timed side by side with the training of {formatting.listed(beside)}")
+        said.append(f"timed side by side with the training of {formatting.join_words(beside)}")
     if crowd:
         said.append(
             f"timed side by side with {formatting.plural(crowd, 'other process', 'other processes')} on the GPU"
@@ -345,7 +345,7 @@ def _notes(processes: Sequence[Process], subject: Subject, too_large: Sequence[i
     if subject.images_in_memory:
         said.append("images are drawn in memory: there is no file to read and decode")
     if too_large:
-        sizes = formatting.listed([str(size) for size in too_large])
+        sizes = formatting.join_words([str(size) for size in too_large])
         said.append(f"batches of {sizes} fit into memory alone, but not beside the other models")
     return said
 

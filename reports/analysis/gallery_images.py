@@ -214,14 +214,14 @@ def shoot(report: ReportData, choice: Choice) -> Shot | Unreadable:
     """The image of a choice with all boxes; `Unreadable` where its pixels cannot be had."""
     catalog = report.truth.catalog
     image_id = catalog.image_ids[choice.image]
-    name = formatting.literal(catalog.file_names[choice.image] or str(image_id))
+    name = formatting.printable(catalog.file_names[choice.image] or str(image_id))
     assert report.images is not None
     try:
         pixels = report.images(image_id)
         picture, size = embed(pixels)
     except Exception as error:  # whatever a user's reader raises: the page says so and goes on
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        return Unreadable(name, formatting.short(report.private(reason), 160))
+        return Unreadable(name, formatting.truncate(report.private(reason), 160))
     tiles = tuple(
         _tile(number, runs[0], choice.image, size, report.classes)
         for number, runs in enumerate(report.scored)
@@ -288,7 +288,7 @@ def _box(
     size: tuple[int, int],
 ) -> Box:
     x, y, w, h = (round(float(number), 1) for number in xywh)
-    name = formatting.short(classes[label], 24)
+    name = formatting.truncate(classes[label], 24)
     text = f"{name} {score:.2f}" if score is not None else f"missed {name}" if kind == "missed" else name
     height, width = size
     right = x + w / 2 > 0.6 * width

@@ -63,22 +63,22 @@ def setting_names(result: StudyResult) -> dict[str, str]:
 
 def goal_names(result: StudyResult) -> list[str]:
     """How a figure calls each objective."""
-    return [formatting.short(goal.text, LONGEST_NAME) for goal in result.goals]
+    return [formatting.truncate(goal.text, LONGEST_NAME) for goal in result.goals]
 
 
 def option_text(value: Scalar) -> str:
     """An option as TOML would say it: ``true``, ``none``, ``hard``; a list without members is ``empty``."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
-    return (formatting.literal(value) or "empty") if isinstance(value, str) else f"{value:g}"
+    return (formatting.printable(value) or "empty") if isinstance(value, str) else f"{value:g}"
 
 
 def _unlike(paths: list[str]) -> dict[str, str]:
     names: dict[str, str] = {}
     for path in paths:
-        name = formatting.short(path, LONGEST_NAME)
+        name = formatting.truncate(path, LONGEST_NAME)
         if name in names.values():
-            name = f"{formatting.short(path, LONGEST_NAME - 4)} ({len(names)})"
+            name = f"{formatting.truncate(path, LONGEST_NAME - 4)} ({len(names)})"
         names[path] = name
     return names
 
@@ -100,7 +100,7 @@ def _distribution(setting: Setting, taken: list[Scalar]) -> tuple[BaseDistributi
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in options):
         return CategoricalDistribution(tuple(dict.fromkeys(options))), None
     texts = [option_text(value) for value in options]
-    whole = {text: formatting.short(text, LONGEST_OPTION) for text in dict.fromkeys(texts)}
+    whole = {text: formatting.truncate(text, LONGEST_OPTION) for text in dict.fromkeys(texts)}
     if len(set(whole.values())) < len(whole):
         whole = {text: f"{at}: {short[:-3]}" for at, (text, short) in enumerate(whole.items())}
     return CategoricalDistribution(tuple(whole.values())), whole

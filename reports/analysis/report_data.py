@@ -216,7 +216,7 @@ class ReportData:
         new = [model for model, of in zip(self.models, names, strict=True) if not of & self.terms.old]
         if len(old) > 1 and not new:
             raise InputError(
-                f"limits: {formatting.listed([one.label for one in old])} are all of the first path, and so all old; give the "
+                f"limits: {formatting.join_words([one.label for one in old])} are all of the first path, and so all old; give the "
                 "new ones in a path of their own"
             )
         if not old or not new:
@@ -228,7 +228,7 @@ class ReportData:
         for model in new:
             like = old if len(old) == 1 else [one for one in old if _variant(one) == _variant(model)]
             if len(like) != 1:
-                said = formatting.listed([one.label for one in old])
+                said = formatting.join_words([one.label for one in old])
                 raise InputError(f"limits: which of {said} is the old {model.label}? compare the two alone")
             pairs.append((like[0].label, model.label))
         return rule_on(self.statistics, pairs, self.terms.limits)
@@ -261,12 +261,12 @@ class ReportData:
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """What the models are called, as it may be shown."""
-        return tuple(formatting.literal(model.label) for model in self.models)
+        return tuple(formatting.printable(model.label) for model in self.models)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """What the classes are called, as it may be shown."""
-        return tuple(formatting.literal(name) for name in self.truth.catalog.classes)
+        return tuple(formatting.printable(name) for name in self.truth.catalog.classes)
 
     @cached_property
     def results(self) -> tuple[RunResult, ...]:
@@ -326,7 +326,7 @@ class ReportData:
 
     def private(self, text: str) -> str:
         """`text` as it may be shown: literally, and without the paths that a reader need not know."""
-        return formatting.literal(text if self.show_paths else formatting.without_paths(text))
+        return formatting.printable(text if self.show_paths else formatting.hide_paths(text))
 
 
 def _variant(model: Model) -> str:

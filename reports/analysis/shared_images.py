@@ -57,5 +57,5 @@ def on_shared_images(runs: Sequence[RunFolder]) -> tuple[list[RunFolder], tuple[
     ]
     images = formatting.plural(len(kept), "image")
     return cut, (
-        f"Compared is only on the {images} whose truth all runs share. Left out: {formatting.listed(left, 12)}.",
+        f"Compared is only on the {images} whose truth all runs share. Left out: {formatting.join_words(left, 12)}.",
     )

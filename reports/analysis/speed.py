@@ -83,7 +83,7 @@ class Timed:
         low, high = self.whole.median_low_ms, self.whole.median_high_ms
         if low is None or high is None:
             return ""
-        return f"[{formatting.significant(low)}, {formatting.significant(high)}]"
+        return f"[{formatting.three_digits(low)}, {formatting.three_digits(high)}]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +135,7 @@ def speed_of(report: ReportData) -> Speed:
                 continue
             reason = _why_not(timing, run.result.name)
             if reason:
-                reasons.append(f"{label}: its timing does not count: {formatting.literal(reason)}.")
+                reasons.append(f"{label}: its timing does not count: {formatting.printable(reason)}.")
             else:
                 counting = _timed(model.number, timing, run.path, report.terms.resamples or RESAMPLES)
         models.append(counting)
@@ -163,7 +163,7 @@ def sentence(report: ReportData, speed: Speed) -> str:
     machine = best.timing.machine
     names = report.labels
     said = [
-        f"{names[best.model]} takes {formatting.milliseconds(best.median_ms)} an image on {formatting.literal(machine.name)}, "
+        f"{names[best.model]} takes {formatting.milliseconds(best.median_ms)} an image on {formatting.printable(machine.name)}, "
         "from file to detections"
     ]
     others = [
@@ -171,7 +171,7 @@ def sentence(report: ReportData, speed: Speed) -> str:
     ]
     told = [f"{names[model]} runs at {times(speed.ratio(model, best.model))} its speed" for model in others]
     if told:
-        said.append(formatting.listed(told, 5))
+        said.append(formatting.join_words(told, 5))
     return f"{'; '.join(said)}."
 
 

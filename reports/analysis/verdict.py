@@ -26,7 +26,7 @@ def verdict(report: ReportData) -> str:
     if statistics is None:
         return _unmeasured(report)
     known = statistics.measure
-    said = formatting.literal(statistics.verdict)
+    said = formatting.printable(statistics.verdict)
     # The short name, as a user types it, is the only thing in that sentence that a page writes otherwise.
     for before in (f" the highest {known},", f" has {known} "):
         said = said.replace(before, before.replace(known, known.upper()), 1)
@@ -72,9 +72,9 @@ def brief(report: ReportData) -> str:
         for label, value in zip(labels, means, strict=True)
         if value < means[0]
     ]
-    ahead = f", {formatting.listed(behind, 4)}" if behind else ""
+    ahead = f", {formatting.join_words(behind, 4)}" if behind else ""
     if len(equal) > 1:
-        return f"{formatting.listed(equal)} share the highest AP, {best}{ahead}{_seeds(report)}."
+        return f"{formatting.join_words(equal)} share the highest AP, {best}{ahead}{_seeds(report)}."
     return f"{labels[0]} has the highest AP, {best}{ahead}{_seeds(report)}."
 
 

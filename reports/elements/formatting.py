@@ -12,7 +12,7 @@ MISSING = "–"
 """What stands where there is no number."""
 
 
-def literal(text: str) -> str:
+def printable(text: str) -> str:
     """`text` in which what cannot be seen, or would upset a page, is replaced by a sign for it.
 
     Control characters become their pictures (a line break is ``␊``), lone surrogates and noncharacters ``�``, and
@@ -37,9 +37,9 @@ def _sign(char: str) -> str:
 _DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
 
 
-def short(text: str, most: int) -> str:
-    """`literal(text)`, cut to `most` characters with an ellipsis."""
-    seen = literal(text)
+def truncate(text: str, most: int) -> str:
+    """`printable(text)`, cut to `most` characters with an ellipsis."""
+    seen = printable(text)
     return seen if len(seen) <= most else seen[: most - 1] + "…"
 
 
@@ -72,17 +72,17 @@ def signed_points(value: float | None, digits: int = 1) -> str:
     return ("0" + text[2:] if float(text) == 0 else text).replace("-", "−")
 
 
-def interval(low: float, high: float) -> str:
+def points_interval(low: float, high: float) -> str:
     """An interval of a fraction, in points: ``[36.6, 45.8]``; empty where it is not known."""
     return f"[{points(low)}, {points(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
 
 
-def fractions(low: float, high: float) -> str:
+def fraction_interval(low: float, high: float) -> str:
     """An interval of a fraction as it is: ``[0.366, 0.458]``; empty where it is not known."""
     return f"[{low:.3f}, {high:.3f}]" if math.isfinite(low) and math.isfinite(high) else ""
 
 
-def chance(p: float) -> str:
+def p_value(p: float) -> str:
     """A p-value: ``< .001``, ``.034``."""
     if not math.isfinite(p):
         return MISSING
@@ -96,7 +96,7 @@ def count(value: float | None) -> str:
     return f"{round(value):,}".replace(",", "\u202f")
 
 
-def big(value: float | None) -> str:
+def large_number(value: float | None) -> str:
     """A large number in three digits: ``3.07 M``."""
     if value is None or not math.isfinite(value):
         return MISSING
@@ -126,10 +126,10 @@ def milliseconds(value: float | None) -> str:
     """Three digits that count, and their unit: ``0.82 ms``, ``16.2 ms``, ``1 240 ms``."""
     if value is None or not math.isfinite(value):
         return MISSING
-    return f"{significant(value)} ms"
+    return f"{three_digits(value)} ms"
 
 
-def significant(value: float | None) -> str:
+def three_digits(value: float | None) -> str:
     """Three digits that count before and after the point: ``0.82``, ``16.2``, ``1 240``."""
     if value is None or not math.isfinite(value):
         return MISSING
@@ -138,17 +138,17 @@ def significant(value: float | None) -> str:
     return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
 
 
-def size(bytes_: float | None) -> str:
+def byte_size(bytes_: float | None) -> str:
     """``918 MB``; a megabyte is 10**6 bytes."""
-    return MISSING if bytes_ is None or not math.isfinite(bytes_) else f"{big(bytes_)}B"
+    return MISSING if bytes_ is None or not math.isfinite(bytes_) else f"{large_number(bytes_)}B"
 
 
-def moment(when: datetime | None) -> str:
+def timestamp(when: datetime | None) -> str:
     """``2026-03-01 14:05 UTC``."""
     return MISSING if when is None else when.strftime("%Y-%m-%d %H:%M UTC")
 
 
-def listed(words: list[str], most: int = 6) -> str:
+def join_words(words: list[str], most: int = 6) -> str:
     """``a``, ``a and b``, ``a, b and c``; past `most`, ``a, b, ... and 4 more``."""
     if len(words) > most:
         return ", ".join(words[:most]) + f" and {len(words) - most} more"
@@ -167,7 +167,7 @@ _PATH = re.compile(r"""(?<![\w./\\:-])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'",;:]+[/\\
 _WHOLE = re.compile(r"(?:~|[A-Za-z]:)?[/\\][^\n]*[/\\]([^/\\\n]*)")
 
 
-def without_paths(text: str) -> str:
+def hide_paths(text: str) -> str:
     """`text` in which an absolute path, which may hold a user's name, is only its last part: ``…/coco.json``.
 
     A path with spaces is known as one where it is the whole text or stands in quotes.

@@ -29,21 +29,22 @@ def leaderboard_cells(speed: Speed, model: int) -> list[Cell]:
     last = percentile_cell(timed.whole, 0.99, brief=True)
     cells = [
         Cell(
-            formatting.significant(timed.median_ms),
+            formatting.three_digits(timed.median_ms),
             timed.median_ms,
             note=", ".join(filter(None, [timed.interval_text, "noisy" * timed.timing.noisy])),
         ),
         last,
         Cell(
-            formatting.significant(rate.images_per_second if rate else None),
+            formatting.three_digits(rate.images_per_second if rate else None),
             rate.images_per_second if rate else None,
             note=f"in batches of {rate.batch}" if rate else "",
         ),
         Cell(
-            formatting.size(single.memory_bytes if single else None), single.memory_bytes if single else None
+            formatting.byte_size(single.memory_bytes if single else None),
+            single.memory_bytes if single else None,
         ),
     ]
-    return [*cells, Cell(formatting.literal(timed.timing.machine.name))] if several else cells
+    return [*cells, Cell(formatting.printable(timed.timing.machine.name))] if several else cells
 
 
 def percentile_cell(times: StageTimes | None, p: float, brief: bool = False) -> Cell:
@@ -55,5 +56,7 @@ def percentile_cell(times: StageTimes | None, p: float, brief: bool = False) -> 
         return Cell(
             formatting.MISSING, note=f"n={times.samples} < {one.least}" + ": not estimable" * (not brief)
         )
-    low, high = (formatting.significant(end) if end is not None else "?" for end in (one.low_ms, one.high_ms))
-    return Cell(formatting.significant(one.value_ms), one.value_ms, note=f"[{low}, {high}]")
+    low, high = (
+        formatting.three_digits(end) if end is not None else "?" for end in (one.low_ms, one.high_ms)
+    )
+    return Cell(formatting.three_digits(one.value_ms), one.value_ms, note=f"[{low}, {high}]")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from reports.elements.formatting import short
+from reports.elements.formatting import truncate
 from reports.elements.matplotlib_figure import INK, PAPER, RULE, axes, colour, figure, legend
 from reports.elements.page import Figure
 from reports.elements.palette import series_style
@@ -58,10 +58,10 @@ def boxes(
                 ax.hlines(y, first, third, color=its, linewidth=6, gid=series)
                 ax.plot(
                     middle, y, series_style(number).shape, color=its, markersize=6, markeredgecolor=PAPER,
-                    markeredgewidth=1.0, label=None if named else short(labels[number], 24), gid=series,
+                    markeredgewidth=1.0, label=None if named else truncate(labels[number], 24), gid=series,
                 )  # fmt: skip
                 named = True
-        ax.set_yticks(range(len(rows)), [short(row, 22) for row in rows])
+        ax.set_yticks(range(len(rows)), [truncate(row, 22) for row in rows])
         ax.set_ylim(len(rows) - 0.45, -0.55)
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

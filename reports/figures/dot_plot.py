@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
-from reports.elements.formatting import points, short
+from reports.elements.formatting import points, truncate
 from reports.elements.matplotlib_figure import INK, PAPER, RULE, axes, colour, figure, legend
 from reports.elements.page import Figure
 from reports.elements.palette import series_style
@@ -47,7 +47,7 @@ def dot_plot(
     single = models == 1
     step = 0.0 if single or said else min(0.18, 0.7 / models)
     high = 34 if said or single else max(26, 9 * models + 8)
-    across = max(1, min(models, int(52 // (max(len(short(label, 24)) for label in labels) + 6))))
+    across = max(1, min(models, int(52 // (max(len(truncate(label, 24)) for label in labels) + 6))))
     head = 0 if said or single else 22 * -(-models // across)
 
     def draw(canvas: Canvas) -> None:
@@ -79,7 +79,7 @@ def dot_plot(
                 means = np.nanmean(seeds, axis=1)
             ax.plot(
                 means, at, series_style(number).shape, color=its, markersize=7, markeredgecolor=PAPER,
-                markeredgewidth=0.8, label=short(label, 24), gid=f"series-{number}",
+                markeredgewidth=0.8, label=truncate(label, 24), gid=f"series-{number}",
             )  # fmt: skip
             if said:
                 for mean, y in zip(means, at, strict=True):
@@ -88,7 +88,7 @@ def dot_plot(
                             points(mean / 100), (mean, y), (0, 7), textcoords="offset points", ha="center",
                             color=INK, fontsize=11, fontweight="bold", gid=f"series-{number}",
                         )  # fmt: skip
-        ax.set_yticks(range(len(rows)), [short(row, 22) for row in rows])
+        ax.set_yticks(range(len(rows)), [truncate(row, 22) for row in rows])
         ax.set_ylim(len(rows) - 0.45, -0.65 if said else -0.55)
         ax.set_xlim(*_limits([*values, *(intervals or [])]))
         ax.set_xlabel(axis)

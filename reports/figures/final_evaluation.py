@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from reports.elements.formatting import short
+from reports.elements.formatting import truncate
 from reports.elements.matplotlib_figure import INK, PAPER, RULE, axes, figure, legend
 from reports.elements.page import Figure
 from reports.elements.palette import LIGHT
@@ -37,10 +37,10 @@ def ending_plot(slug: str, title: str, finding: str, finalists: Sequence[Finalis
             _dots(ax, row + 0.2, each.test, "s", LIGHT[2], "test", named)
             if each.test_interval is not None:
                 ax.hlines(row + 0.2, *each.test_interval, color=LIGHT[2], linewidth=2.2, alpha=0.75)
-        ax.set_yticks(range(len(finalists)), [short(each.name, 22) for each in finalists])
+        ax.set_yticks(range(len(finalists)), [truncate(each.name, 22) for each in finalists])
         ax.set_ylim(len(finalists) - 0.45, -0.55)
         ax.margins(x=0.08)
-        ax.set_xlabel(short(axis, 40))
+        ax.set_xlabel(truncate(axis, 40))
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
         legend(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
-from reports.elements.formatting import short
+from reports.elements.formatting import truncate
 from reports.elements.matplotlib_figure import INK, MUTED, PAPER, RULE, axes, figure
 from reports.elements.page import Figure
 
@@ -52,7 +52,7 @@ def forest(
                 markerfacecolor=INK if sure else PAPER,
                 markeredgewidth=1.4,
             )
-        ax.set_yticks(at, [short(row, 30) for row in rows])
+        ax.set_yticks(at, [truncate(row, 30) for row in rows])
         ax.set_ylim(len(rows) - 0.45, -0.55)
         ax.set_xlabel("difference of AP (points of 100)")
         ax.tick_params(axis="y", length=0)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
-from reports.elements.formatting import short
+from reports.elements.formatting import truncate
 from reports.elements.matplotlib_figure import INK, PAPER, axes, colour, dashes, figure, hook, legend, shade
 from reports.elements.page import Figure
 from reports.elements.palette import series_style
@@ -75,7 +75,7 @@ def lines(
                 ax.plot(
                     x, y, color=its, linestyle=dashes(number), linewidth=1.8 if len(runs) == 1 else 1.2,
                     marker=None if points else shape, markersize=4.5, markevery=max(1, -(-len(x) // 10)),
-                    label=None if at else short(label, 28), gid=f"series-{number}",
+                    label=None if at else truncate(label, 28), gid=f"series-{number}",
                 )  # fmt: skip
             for x_, y_ in points[number] if points else ():
                 ax.plot(

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
-from reports.elements.formatting import short
+from reports.elements.formatting import truncate
 from reports.elements.matplotlib_figure import axes, colour, dashes, figure, legend, shade
 from reports.elements.page import Figure
 
@@ -46,7 +46,7 @@ def pr_curves(
                     ax.plot(RECALLS, row, color=its, linewidth=0.8, alpha=0.35, gid=f"series-{number}")
             mean = rows.mean(0)
             ax.plot(
-                RECALLS, mean, color=its, linewidth=1.8, linestyle=dashes(number), label=short(label, 28),
+                RECALLS, mean, color=its, linewidth=1.8, linestyle=dashes(number), label=truncate(label, 28),
                 gid=f"series-{number}",
             )  # fmt: skip
         ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")

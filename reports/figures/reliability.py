@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 
 from metrics.reliability import Reliability
-from reports.elements.formatting import short
+from reports.elements.formatting import truncate
 from reports.elements.matplotlib_figure import MUTED, PAPER, axes, colour, dashes, figure, legend
 from reports.elements.page import Figure
 from reports.elements.palette import series_style
@@ -40,7 +40,7 @@ def reliability_diagram(
             )
             ax.plot(
                 x, y, color=its, linestyle=dashes(number), linewidth=1.6, marker=series_style(number).shape, markersize=6,
-                markeredgecolor=PAPER, markeredgewidth=0.7, label=short(label, 28), gid=gid,
+                markeredgecolor=PAPER, markeredgewidth=0.7, label=truncate(label, 28), gid=gid,
             )  # fmt: skip
         ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="mean score", ylabel="precision")
         ax.set_xticks(np.linspace(0, 1, 6))

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from reports.elements.formatting import short
+from reports.elements.formatting import truncate
 from reports.elements.matplotlib_figure import INK, MUTED, PAPER, axes, colour, figure
 from reports.elements.page import Figure
 from reports.elements.palette import series_style
@@ -77,7 +77,7 @@ def pareto(slug: str, title: str, finding: str, points: Sequence[Point]) -> Figu
                 markeredgewidth=1.4 if point.grey else 0.8, gid=series,
             )  # fmt: skip
             ax.annotate(
-                short(point.label, 20), (point.latency_ms, middle), (7, 6), textcoords="offset points",
+                truncate(point.label, 20), (point.latency_ms, middle), (7, 6), textcoords="offset points",
                 color=MUTED if point.grey else INK, fontsize=11, gid=series,
             )  # fmt: skip
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

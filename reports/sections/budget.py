@@ -40,7 +40,7 @@ def section(report: ReportData) -> Section:
             (lambda budget: budget.images_seen, formatting.count),
             (lambda budget: budget.train_seconds, formatting.duration),
             (lambda budget: budget.total_seconds, formatting.duration),
-            (lambda budget: budget.parameters, formatting.big),
+            (lambda budget: budget.parameters, formatting.large_number),
             (lambda budget: budget.trials, formatting.count),
         ):
             value = _mean(model, read)
@@ -48,7 +48,7 @@ def section(report: ReportData) -> Section:
         start = report.private(_weights(model) or formatting.MISSING)
         cells += [
             Cell(start),
-            Cell(formatting.literal(model.results[0].environment.device) or formatting.MISSING),
+            Cell(formatting.printable(model.results[0].environment.device) or formatting.MISSING),
         ]
         rows.append(TableRow(tuple(cells), series=number))
     titles = ("AP", "Epochs", "Images seen", "Training", "In all", "Parameters", "Settings tried")
@@ -98,7 +98,7 @@ def _spent(model: Model, with_time: bool = True) -> str:
         said.append(formatting.plural(round(images), "training image") + " seen")
     if seconds is not None and with_time:
         said.append(formatting.duration(seconds) + " of training")
-    return f"had {formatting.listed(said)}"
+    return f"had {formatting.join_words(said)}"
 
 
 def _warnings(report: ReportData) -> list[str]:
@@ -112,9 +112,9 @@ def _warnings(report: ReportData) -> list[str]:
                 for label, value in zip(report.labels, values, strict=True)
                 if value is not None
             ]
-            said.append(f"Budgets differ in {name}: {formatting.listed(each)}.")
+            said.append(f"Budgets differ in {name}: {formatting.join_words(each)}.")
     starts = {label: _weights(model) for label, model in zip(report.labels, report.models, strict=True)}
     if len({bool(start) and start != "random weights" for start in starts.values() if start}) > 1:
         pretrained = [label for label, start in starts.items() if start and start != "random weights"]
-        said.append(f"Only some start from pretrained weights: {formatting.listed(pretrained)}.")
+        said.append(f"Only some start from pretrained weights: {formatting.join_words(pretrained)}.")
     return said

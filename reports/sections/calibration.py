@@ -91,7 +91,7 @@ def _finding(report: ReportData, curves: list[Reliability], errors: list[np.ndar
         where = f"its scores lie {formatting.points(abs(gap))} points {'above' if gap > 0 else 'below'} its precision"
         word = "about right" if abs(gap) < ABOUT_RIGHT else "too sure" if gap > 0 else "not sure enough"
         said.append(f"{label} is {word} ({where})")
-    return f"On the whole {formatting.listed(said)}."
+    return f"On the whole {formatting.join_words(said)}."
 
 
 def _table(

@@ -30,10 +30,10 @@ def section(report: ReportData) -> Section:
     few = [report.classes[at] for at in present if asked[at] < FEW]
     warned = []
     if absent:
-        said = f"{formatting.plural(len(absent), 'class', 'classes')} without an object here: {formatting.listed(absent)}."
+        said = f"{formatting.plural(len(absent), 'class', 'classes')} without an object here: {formatting.join_words(absent)}."
         warned.append(f"{said} They are left out of every mean and of this section, and not counted as 0.")
     if few:
-        warned.append(f"Fewer than {FEW} objects, too few to say much: {formatting.listed(few)}.")
+        warned.append(f"Fewer than {FEW} objects, too few to say much: {formatting.join_words(few)}.")
     figures = [_class_figure(report, values, present)] if len(present) else []
     sizes = _size_figure(report)
     return Section(
@@ -87,11 +87,11 @@ def _size_figure(report: ReportData) -> Figure | None:
     for at in known:
         means = [float(rows[at].mean()) for rows in values]
         parts.append(f"{formatting.points(min(means))} to {formatting.points(max(means))} on {names[at]}")
-    spread = f"AP is {formatting.listed(parts)} objects."
+    spread = f"AP is {formatting.join_words(parts)} objects."
     if len(report.models) == 1:
         means = [float(values[0][at].mean()) for at in known]
         said = [f"{formatting.points(value)} on {names[at]}" for value, at in zip(means, known, strict=True)]
-        spread = f"AP is {formatting.listed(said)} objects."
+        spread = f"AP is {formatting.join_words(said)} objects."
     drawing = dot_plot(
         "sizes-ap", "AP by size of object", spread, [names[at] for at in known], report.labels,
         [rows[known] for rows in values], "AP (points of 100)",
@@ -129,7 +129,7 @@ def _decided(report: ReportData) -> dict[str, str]:
         if row.decisive:
             better, worse = (row.model_a, row.model_b) if row.delta > 0 else (row.model_b, row.model_a)
             said.setdefault(row.scope, []).append(f"{labels[better]} > {labels[worse]}")
-    return {name: formatting.listed(pairs, 3) for name, pairs in said.items()}
+    return {name: formatting.join_words(pairs, 3) for name, pairs in said.items()}
 
 
 def _finding(report: ReportData, values: list[Floats], present: np.ndarray) -> str:
@@ -161,7 +161,7 @@ def _table(report: ReportData, values: list[Floats], asked: np.ndarray, objects:
     if many and sure is not None:
         columns.append(TableColumn("More than chance"))
     notes = {
-        (row.model, row.class_name): formatting.interval(row.ci_low, row.ci_high)
+        (row.model, row.class_name): formatting.points_interval(row.ci_low, row.ci_high)
         for row in (sure.class_values if sure else ())
     }
     few = {row.class_name for row in (sure.class_values if sure else ()) if row.too_few}

@@ -92,7 +92,7 @@ def _finding(report: ReportData, curves: list[Floats], iou: float) -> str:
     if not any(recall for recall, _ in reach):
         return f"At IoU {iou:.2f} more than half of the detections are false at every recall."
     said = [f"{label} up to recall {recall:.2f}" for recall, label in reach]
-    return f"At IoU {iou:.2f} precision stays above one half for {formatting.listed(said)}."
+    return f"At IoU {iou:.2f} precision stays above one half for {formatting.join_words(said)}."
 
 
 def _table(report: ReportData, curves: list[Floats], iou: float, bands: list[Band]) -> PageTable:
@@ -103,7 +103,9 @@ def _table(report: ReportData, curves: list[Floats], iou: float, bands: list[Ban
     rows = []
     for at in range(0, 101, 10):
         values = [float(rows_.mean(0)[at]) for rows_ in curves]
-        notes = [formatting.fractions(band.low[at], band.high[at]) for band in bands] or [""] * len(values)
+        notes = [formatting.fraction_interval(band.low[at], band.high[at]) for band in bands] or [""] * len(
+            values
+        )
         cells = [
             Cell("–" if math.isnan(value) else f"{value:.3f}", value, note=note)
             for value, note in zip(values, notes, strict=True)

@@ -36,7 +36,7 @@ def section(report: ReportData) -> Section:
         template="facts.html",
         extra={"facts": [text for number, text in said if number] + notes},
         method=(
-            f"Format {formatting.literal(data.format)}; fingerprint of the truth {data.fingerprint}. Runs stand on one page "
+            f"Format {formatting.printable(data.format)}; fingerprint of the truth {data.fingerprint}. Runs stand on one page "
             "only where it is the same. Sizes by area as annotated: small up to 32 x 32, medium up to 96 x 96 pixels; "
             "an area exactly on a limit counts on both sides of it.",
         ),
@@ -68,6 +68,6 @@ def _table(report: ReportData) -> PageTable:
     titles = ("Id", "Objects", "Images", "Small", "Medium", "Large", "Crowd or ignored")
     columns = (TableColumn("Class"), *(TableColumn(title, numeric=True) for title in titles))
     return PageTable(
-        "data-table", f"Objects of the {formatting.literal(report.data.split)} split by class and size", columns,
+        "data-table", f"Objects of the {formatting.printable(report.data.split)} split by class and size", columns,
         tuple(rows), searchable=len(rows) > 10,
     )  # fmt: skip

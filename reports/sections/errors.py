@@ -96,7 +96,7 @@ def _costs(report: ReportData) -> Figure:
                 f"{label} by mending {PLAIN[worst]} ({formatting.signed_points(float(means[worst]))})"
             )
     finding = (
-        f"AP50 would rise most for {formatting.listed(said)}."
+        f"AP50 would rise most for {formatting.join_words(said)}."
         if said
         else "There is no object, so there is no cost."
     )
@@ -114,7 +114,7 @@ def _cost_table(report: ReportData) -> PageTable:
         for at, kind in enumerate(TYPES):
             cost = float(np.mean([run.error_types[f"cost_{kind}"] for run in runs]))
             count = float(np.mean([run.error_types[f"errors_{kind}"] for run in runs]))
-            spread = formatting.interval(*sure[number][at]) if sure else ""
+            spread = formatting.points_interval(*sure[number][at]) if sure else ""
             note = f"{spread} {formatting.count(count)} ×".strip() if np.isfinite(count) else spread
             cells.append(Cell(formatting.signed_points(cost), cost, note=note))
         rows.append(TableRow(tuple(cells), series=number))
@@ -189,7 +189,7 @@ def _table(report: ReportData, values: Sequence[Floats]) -> PageTable:
         cells += [Cell(formatting.points(value), float(value)) for value in _means(seeds)]
         error = _means(np.array([[_mean_error(run) for run in runs]]))[0]
         of = report.standings("olrp")[number] if report.statistics is not None else None
-        note = formatting.fractions(of.ci_low, of.ci_high) if of else ""
+        note = formatting.fraction_interval(of.ci_low, of.ci_high) if of else ""
         cells.append(Cell("–" if np.isnan(error) else f"{error:.3f}", float(error), note=note))
         rows.append(TableRow(tuple(cells), series=number))
     columns = (

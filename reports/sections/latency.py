@@ -41,7 +41,7 @@ def section(report: ReportData, speed: Speed) -> Section:
     for at, (machine, models) in enumerate(speed.machines):
         timed = [one for one in speed.known if one.model in models]
         mark = "" if at == 0 else f"-{at + 1}"
-        where = f" on {formatting.literal(machine.name)}" if several else ""
+        where = f" on {formatting.printable(machine.name)}" if several else ""
         figures += _figures(report, timed, mark, where)
     tables = [
         _stages_table(report, speed),
@@ -102,7 +102,7 @@ def _finding(report: ReportData, speed: Speed) -> str:
         timed = sorted((one for one in speed.known if one.model in models), key=lambda one: one.median_ms)
         each = [f"{report.labels[one.model]} {formatting.milliseconds(one.median_ms)}" for one in timed]
         said.append(
-            f"On {formatting.literal(machine.name)} one image takes, from file to detections: {formatting.listed(each)}."
+            f"On {formatting.printable(machine.name)} one image takes, from file to detections: {formatting.join_words(each)}."
         )
     return " ".join(said)
 
@@ -118,7 +118,7 @@ def _figures(report: ReportData, timed: Sequence[Timed], mark: str, where: str) 
         for one in timed
     ]
     ecdf = lines(
-        f"latency-ecdf{mark}", f"Share of images done within a time{where}", f"Half of the images are done: {formatting.listed(medians)}.",
+        f"latency-ecdf{mark}", f"Share of images done within a time{where}", f"Half of the images are done: {formatting.join_words(medians)}.",
         labels, curves, Axes("ms from file to detections", "share of images", y_limits=(0, 1), log_x=True),
     )  # fmt: skip
     stages = [stage for stage in STAGES if any(one.timing.stage(stage) for one in timed)]
@@ -178,7 +178,7 @@ def _stages_finding(report: ReportData, timed: Sequence[Timed]) -> str:
             longest = max(medians, key=lambda stage: medians[stage])
             share = medians[longest] / sum(medians.values())
             said.append(f"{report.labels[one.model]}: {NAMES[longest]} ({share:.0%})")
-    return f"What takes longest: {formatting.listed(said)}."
+    return f"What takes longest: {formatting.join_words(said)}."
 
 
 def _rates(timed: Timed) -> Curve:
@@ -194,9 +194,9 @@ def _rates_finding(report: ReportData, timed: Sequence[Timed]) -> str:
     for one in timed:
         run = best_rate(one)
         if run is not None and run.images_per_second is not None:
-            rate = formatting.significant(run.images_per_second)
+            rate = formatting.three_digits(run.images_per_second)
             said.append(f"{report.labels[one.model]} {rate} (in batches of {run.batch})")
-    return f"Most images a second: {formatting.listed(said)}."
+    return f"Most images a second: {formatting.join_words(said)}."
 
 
 def _warnings(report: ReportData, speed: Speed) -> list[str]:
@@ -210,10 +210,10 @@ def _warnings(report: ReportData, speed: Speed) -> list[str]:
     if noisy:
         said.append(
             f"Noisy: the same image took times whose middle half spans more than {NOISY:.0%} of their median: "
-            f"{formatting.listed(noisy)}. Time again when the machine is at rest."
+            f"{formatting.join_words(noisy)}. Time again when the machine is at rest."
         )
     for one in speed.known:
-        said += [f"{names[one.model]}: {formatting.literal(note)}." for note in one.timing.notes]
+        said += [f"{names[one.model]}: {formatting.printable(note)}." for note in one.timing.notes]
     if len(speed.machines) > 1:
         said.append(
             "The models were timed on machines that differ: times of one and the other cannot be compared."
@@ -230,7 +230,9 @@ def _stages_table(report: ReportData, speed: Speed) -> PageTable:
             name = NAMES[times.stage] + (", the same image each time" if times.mode == "fixed" else "")
             low, high = times.median_low_ms, times.median_high_ms
             span = (
-                f"[{formatting.significant(low)}, {formatting.significant(high)}]" if low is not None else ""
+                f"[{formatting.three_digits(low)}, {formatting.three_digits(high)}]"
+                if low is not None
+                else ""
             )
             middle = percentile_cell(times, 0.5)
             cells = (
@@ -268,19 +270,22 @@ def _batches_table(report: ReportData, speed: Speed) -> PageTable:
                 )  # fmt: skip
             else:
                 span = (
-                    f"[{formatting.significant(run.low)}, {formatting.significant(run.high)}]"
+                    f"[{formatting.three_digits(run.low)}, {formatting.three_digits(run.high)}]"
                     if run.low is not None
                     else ""
                 )
-                kept = f"{formatting.size(run.reserved_bytes)} kept by torch" if run.reserved_bytes else ""
+                kept = (
+                    f"{formatting.byte_size(run.reserved_bytes)} kept by torch" if run.reserved_bytes else ""
+                )
                 cells = (
                     Cell(report.labels[timed.model]),
                     Cell(str(run.batch), run.batch),
-                    Cell(formatting.significant(run.images_per_second), run.images_per_second, note=span),
+                    Cell(formatting.three_digits(run.images_per_second), run.images_per_second, note=span),
                     Cell(
-                        formatting.significant(run.detector_images_per_second), run.detector_images_per_second
+                        formatting.three_digits(run.detector_images_per_second),
+                        run.detector_images_per_second,
                     ),
-                    Cell(formatting.size(run.memory_bytes), run.memory_bytes, note=kept),
+                    Cell(formatting.byte_size(run.memory_bytes), run.memory_bytes, note=kept),
                 )
             made.append(TableRow(cells, series=timed.model))
     columns = (
@@ -302,13 +307,17 @@ def _subjects_table(report: ReportData, speed: Speed) -> PageTable:
         layout = ", channels last" * its.channels_last + ", compiled" * its.compiled
         cells = (
             Cell(report.labels[timed.model]),
-            Cell(formatting.literal(machine.name), note=formatting.literal(_machine_note(timed))),
+            Cell(formatting.printable(machine.name), note=formatting.printable(_machine_note(timed))),
             Cell(size, note=its.resize),
             Cell(dtype + layout),
-            Cell(formatting.literal(_settings(its.nms)) or formatting.MISSING),
-            Cell(formatting.big(its.parameters), its.parameters, note=formatting.size(its.weights_bytes)),
-            Cell(formatting.big(its.flops), its.flops),
-            Cell(formatting.significant(first), first),
+            Cell(formatting.printable(_settings(its.nms)) or formatting.MISSING),
+            Cell(
+                formatting.large_number(its.parameters),
+                its.parameters,
+                note=formatting.byte_size(its.weights_bytes),
+            ),
+            Cell(formatting.large_number(its.flops), its.flops),
+            Cell(formatting.three_digits(first), first),
             Cell(f"{max(others):.2f}" if others else formatting.MISSING, max(others, default=math.nan)),
             Cell("" if its.agreement is None else f"{its.agreement:.1%}", its.agreement),
         )

@@ -78,7 +78,7 @@ def _finding(rows: Sequence[Difference], names: dict[str, str]) -> str:
         return f"{which} more than chance on these images."
     tied = [f"{names[row.model_a]} and {names[row.model_b]}" for row in rows if not row.decisive]
     parted = f"{len(decisive)} of {len(rows)} differences are more than chance on these images"
-    return f"{parted}; {formatting.listed(tied, 4)} cannot be told apart."
+    return f"{parted}; {formatting.join_words(tied, 4)} cannot be told apart."
 
 
 def _hangs_on(report: ReportData) -> str:
@@ -108,12 +108,12 @@ def _table(
                     Cell(
                         formatting.signed_points(row.delta),
                         row.delta,
-                        note=formatting.interval(row.ci_low, row.ci_high),
+                        note=formatting.points_interval(row.ci_low, row.ci_high),
                     ),
-                    Cell(formatting.interval(row.sim_low, row.sim_high) or formatting.MISSING),
-                    Cell(formatting.chance(row.p_adj), row.p_adj),
+                    Cell(formatting.points_interval(row.sim_low, row.sim_high) or formatting.MISSING),
+                    Cell(formatting.p_value(row.p_adj), row.p_adj),
                     Cell(
-                        formatting.chance(swap.p_adj) if swap else formatting.MISSING,
+                        formatting.p_value(swap.p_adj) if swap else formatting.MISSING,
                         swap.p_adj if swap else None,
                     ),
                     Cell(
@@ -164,7 +164,7 @@ def _matrix(report: ReportData, rows: Sequence[Difference]) -> PageTable:
                     formatting.signed_points(delta),
                     delta,
                     strong=row.decisive,
-                    note=formatting.interval(*ends),
+                    note=formatting.points_interval(*ends),
                 )
             )
         made.append(TableRow(tuple(cells), series=at))

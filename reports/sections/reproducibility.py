@@ -21,7 +21,7 @@ def section(report: ReportData) -> Section:
         tables.append(_settings(report, told))
     tables.append(_environments(report))
     warned = [
-        f"{formatting.literal(result.name)}: {report.private(text)}"
+        f"{formatting.printable(result.name)}: {report.private(text)}"
         for result in results
         for text in result.warnings
     ]
@@ -66,10 +66,10 @@ def _runs(report: ReportData) -> PageTable:
             rows.append(
                 TableRow(
                     (
-                        Cell(formatting.literal(result.name), note=report.private(result.variant_source)),
+                        Cell(formatting.printable(result.name), note=report.private(result.variant_source)),
                         Cell(formatting.MISSING if result.seed is None else str(result.seed), result.seed),
-                        Cell(formatting.moment(result.started)),
-                        Cell(formatting.moment(result.finished)),
+                        Cell(formatting.timestamp(result.started)),
+                        Cell(formatting.timestamp(result.finished)),
                         Cell(result.status),
                         Cell(_commit(result)),
                     ),
@@ -93,7 +93,7 @@ def _commit(result: RunResult) -> str:
 
 def _settings(report: ReportData, told: dict[str, list[Any]]) -> PageTable:
     rows = [
-        TableRow((Cell(formatting.literal(path)), *(Cell(_value(report, value)) for value in values)))
+        TableRow((Cell(formatting.printable(path)), *(Cell(_value(report, value)) for value in values)))
         for path, values in told.items()
     ]
     columns = (TableColumn("Setting"), *(TableColumn(label) for label in report.labels))
@@ -110,8 +110,10 @@ def _environments(report: ReportData) -> PageTable:
         values = []
         for model in report.models:
             each = sorted({_environment(result, label) for result in model.results})
-            values.append(formatting.listed([report.private(value) or formatting.MISSING for value in each]))
-        rows.append(TableRow((Cell(formatting.literal(label)), *(Cell(value) for value in values))))
+            values.append(
+                formatting.join_words([report.private(value) or formatting.MISSING for value in each])
+            )
+        rows.append(TableRow((Cell(formatting.printable(label)), *(Cell(value) for value in values))))
     columns = (TableColumn("What"), *(TableColumn(label) for label in report.labels))
     return PageTable(
         "environment-table", "Versions and machines", columns, tuple(rows),
@@ -134,7 +136,7 @@ def _value(report: ReportData, value: Any) -> str:
 
 def _lines(report: ReportData, result: RunResult) -> list[str]:
     return [
-        f"{formatting.literal(path)} = {report.private(json.dumps(value, ensure_ascii=False))}"
+        f"{formatting.printable(path)} = {report.private(json.dumps(value, ensure_ascii=False))}"
         for path, value in sorted(flat(result.config).items())
     ]
 

@@ -103,7 +103,7 @@ def _spread(report: ReportData, keys: Keys, values: list[Floats], axis: str) -> 
             said.append(
                 f"{label} from {formatting.points(low)} ({worst}) to {formatting.points(high)} ({best})"
             )
-    return f"{formatting.listed(said)}." if said else "Fewer than two slices have an AP."
+    return f"{formatting.join_words(said)}." if said else "Fewer than two slices have an AP."
 
 
 def _finding(report: ReportData, keys: Keys, values: list[Floats]) -> str:
@@ -117,7 +117,7 @@ def _finding(report: ReportData, keys: Keys, values: list[Floats]) -> str:
         return "No way of slicing parts the objects."
     said = []
     for axis, labels in most.items():
-        who = "all models" if len(labels) == len(report.labels) > 1 else formatting.listed(labels)
+        who = "all models" if len(labels) == len(report.labels) > 1 else formatting.join_words(labels)
         chosen = [found for label, found in zip(report.labels, values, strict=True) if label in labels]
         ends = _ends(keys, np.concatenate(chosen, axis=1), axis)
         assert ends is not None

@@ -59,7 +59,7 @@ def section(report: ReportData, speed: Speed) -> Section | None:
             "time them all on one machine."
         )
     if missing:
-        warnings.append(f"Without a timing that counts, and so not shown: {formatting.listed(missing)}.")
+        warnings.append(f"Without a timing that counts, and so not shown: {formatting.join_words(missing)}.")
     figures = [_figure(report, group, at) for at, group in enumerate(groups)]
     return Section(
         "pareto",
@@ -132,14 +132,14 @@ def _groups(report: ReportData, speed: Speed) -> list[_Group]:
 
 def _finding(report: ReportData, group: _Group, several: bool) -> str:
     names = report.labels
-    where = f"On {formatting.literal(group.machine.name)}: " if several else ""
+    where = f"On {formatting.printable(group.machine.name)}: " if several else ""
     on = [names[place.timed.model] for place in group.places if place.is_on]
     said = [
-        f"{where}{formatting.listed(on)} {'is' if len(on) == 1 else 'are'} on the front of speed against AP"
+        f"{where}{formatting.join_words(on)} {'is' if len(on) == 1 else 'are'} on the front of speed against AP"
     ]
     for place in group.places:
         if place.beaten_by:
-            others = formatting.listed([names[other] for other in place.beaten_by], 3)
+            others = formatting.join_words([names[other] for other in place.beaten_by], 3)
             said.append(f"{names[place.timed.model]} is slower than {others} and not surely better")
     return (
         f"{'; '.join(said)}."
@@ -163,7 +163,7 @@ def _figure(report: ReportData, group: _Group, at: int) -> Figure:
         for place in group.places
     ]
     slug = "pareto" if at == 0 else f"pareto-{at + 1}"
-    title = f"Speed against AP on {formatting.literal(group.machine.name)}"
+    title = f"Speed against AP on {formatting.printable(group.machine.name)}"
     drawn = pareto(slug, title, _finding(report, group, several=False), points)
     bars = (
         " Bars are 95% intervals." if report.statistics is not None else " Bars are 95% intervals of latency."
@@ -185,18 +185,18 @@ def _table(report: ReportData, speed: Speed, groups: Sequence[_Group]) -> PageTa
             ratio = speed.ratio(model, fastest.timed.model)
             word = "on the front" if place.is_on else "beaten in both, not surely"
             if place.beaten_by:
-                word = f"slower than {formatting.listed([report.labels[o] for o in place.beaten_by], 3)}, not surely better"
+                word = f"slower than {formatting.join_words([report.labels[o] for o in place.beaten_by], 3)}, not surely better"
             cells = [
-                Cell(report.labels[model], note=formatting.literal(group.machine.name) if several else ""),
+                Cell(report.labels[model], note=formatting.printable(group.machine.name) if several else ""),
                 Cell(
-                    formatting.significant(place.timed.median_ms),
+                    formatting.three_digits(place.timed.median_ms),
                     place.timed.median_ms,
                     note=place.timed.interval_text,
                 ),
                 Cell(
                     formatting.points(place.quality),
                     place.quality,
-                    note=formatting.interval(*place.qualities),
+                    note=formatting.points_interval(*place.qualities),
                 ),
                 Cell(times(ratio) if place is not fastest else "1", ratio.value if ratio else None),
                 Cell(
@@ -220,13 +220,13 @@ def _table(report: ReportData, speed: Speed, groups: Sequence[_Group]) -> PageTa
 def _method(report: ReportData, groups: Sequence[_Group]) -> tuple[str, ...]:
     areas = [
         f"{group.area:.3f} up to ({formatting.milliseconds(group.reference[0])}, AP {formatting.points(group.reference[1])})"
-        + (f" on {formatting.literal(group.machine.name)}" if len(groups) > 1 else "")
+        + (f" on {formatting.printable(group.machine.name)}" if len(groups) > 1 else "")
         for group in groups
     ]
     paragraphs = [
         "Latency is the median of one image at a time, from its file to detections, suppression included. A model is "
         "on the front where no other is as fast and as good, and faster or better. The area between the front and a "
-        f"reference point (hypervolume; latency by its natural logarithm, AP as a fraction) is {formatting.listed(areas)}.",
+        f"reference point (hypervolume; latency by its natural logarithm, AP as a fraction) is {formatting.join_words(areas)}.",
     ]
     if report.statistics is not None:
         paragraphs.append(

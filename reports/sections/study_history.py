@@ -64,8 +64,12 @@ def importances(result: StudyResult, slug: str, heading: str) -> Section:
     ranked = sorted(shares, key=lambda path: (-shares[path], path))
     first = ranked[0]
     finding = (
-        f"{formatting.literal(first)} mattered most, with {shares[first]:.2f} of 1"
-        + (f", then {formatting.literal(ranked[1])} with {shares[ranked[1]]:.2f}" if len(ranked) > 1 else "")
+        f"{formatting.printable(first)} mattered most, with {shares[first]:.2f} of 1"
+        + (
+            f", then {formatting.printable(ranked[1])} with {shares[ranked[1]]:.2f}"
+            if len(ranked) > 1
+            else ""
+        )
         + f" ({result.evaluator}, {formatting.plural(complete, 'complete trial')})."
     )
     names = setting_names(result)
@@ -106,7 +110,7 @@ def _improvements(result: StudyResult) -> list[TrialFacts]:
 
 
 def _finding(result: StudyResult, improved: list[TrialFacts]) -> str:
-    complete, goal = result.complete, formatting.literal(result.goals[0].text)
+    complete, goal = result.complete, formatting.printable(result.goals[0].text)
     best = improved[-1]
     if len(complete) == 1:
         return f"One trial has a value: {goal} {number(best.value)}. There is nothing to compare it with."
@@ -143,7 +147,7 @@ def _table(result: StudyResult, improved: list[TrialFacts], slug: str) -> PageTa
     rows, last = [], math.nan
     for trial in improved:
         changed = [
-            f"{formatting.literal(setting.path)}={setting_text(trial.params[setting.path])}"
+            f"{formatting.printable(setting.path)}={setting_text(trial.params[setting.path])}"
             for setting in result.space
             if setting.path in trial.params and trial.params[setting.path] != setting.default
         ]
@@ -181,7 +185,7 @@ def _importance_table(result: StudyResult, ranked: list[str], slug: str) -> Page
         rows.append(
             TableRow(
                 (
-                    Cell(formatting.literal(path)),
+                    Cell(formatting.printable(path)),
                     Cell(f"{share:.2f}", share, bar=min(max(share, 0.0), 1.0)),
                     Cell(where_text(setting) if setting else formatting.MISSING),
                     Cell(setting_text(setting.default) if setting else formatting.MISSING),

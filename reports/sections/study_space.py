@@ -45,7 +45,7 @@ def landscape(result: StudyResult, slug: str, heading: str) -> Section:
     figures: list[Figure] = [
         study_plots.slices(
             f"{slug}-slice",
-            f"{goal} against {formatting.listed(strongest)}",
+            f"{goal} against {formatting.join_words(strongest)}",
             _against(result, moved[:2]),
             study,
             strongest,
@@ -54,7 +54,12 @@ def landscape(result: StudyResult, slug: str, heading: str) -> Section:
     ]
     if len(moved) > 1 and len(complete) > 3:
         drawn = study_plots.contour(
-            f"{slug}-contour", f"{goal} over {formatting.listed(strongest)}", finding, study, strongest, goal
+            f"{slug}-contour",
+            f"{goal} over {formatting.join_words(strongest)}",
+            finding,
+            study,
+            strongest,
+            goal,
         )
         figures.append(replace(drawn, caption="Dots are trials; between them the colour is interpolated."))
     if len(moved) > 1:
@@ -92,10 +97,10 @@ def front(result: StudyResult, slug: str, heading: str) -> Section | None:
     best = front_of(result)
     if not best:
         return Section(slug, heading, "There is no front: no trial has a value for each objective.")
-    goals = [formatting.literal(goal.text) for goal in result.goals]
+    goals = [formatting.printable(goal.text) for goal in result.goals]
     finding = (
         f"{formatting.plural(len(best), 'trial')} of {len(result.complete)} with values "
-        f"{'is' if len(best) == 1 else 'are'} surpassed by none in all of {formatting.listed(goals)}."
+        f"{'is' if len(best) == 1 else 'are'} surpassed by none in all of {formatting.join_words(goals)}."
     )
     names, figures = goal_names(result), []
     if len(result.complete) > 1:
@@ -158,19 +163,19 @@ def _finding(result: StudyResult, moved: list[str]) -> str:
         ]
         if values and len(numbers) == len(values):
             low, high = f"{min(numbers):.3g}", f"{max(numbers):.3g}"
-            said.append(f"{formatting.literal(path)} {low}" + (f" to {high}" if low != high else ""))
+            said.append(f"{formatting.printable(path)} {low}" + (f" to {high}" if low != high else ""))
         elif values:
             options = list(dict.fromkeys(setting_text(value) for value in values))
-            said.append(f"{formatting.literal(path)} {' or '.join(options[:4])}")
-    return f"The best {len(few)} trials have {formatting.listed(said)}."
+            said.append(f"{formatting.printable(path)} {' or '.join(options[:4])}")
+    return f"The best {len(few)} trials have {formatting.join_words(said)}."
 
 
 def _against(result: StudyResult, paths: list[str]) -> str:
-    goal = formatting.literal(result.goals[0].text)
+    goal = formatting.printable(result.goals[0].text)
     values = [trial.value for trial in result.complete]
     return (
         f"A dot is a trial, the later the stronger its colour; {goal} goes from {number(min(values))} to {number(max(values))} over "
-        f"{formatting.listed([formatting.literal(path) for path in paths])}."
+        f"{formatting.join_words([formatting.printable(path) for path in paths])}."
     )
 
 
@@ -198,10 +203,10 @@ def _front_table(result: StudyResult, best: list[TrialFacts], slug: str) -> Page
 def _columns(result: StudyResult) -> tuple[TableColumn, ...]:
     return (
         TableColumn("Trial"),
-        *(TableColumn(formatting.literal(goal.text), numeric=True) for goal in result.goals),
-        *(TableColumn(formatting.literal(limit.name), numeric=True) for limit in result.limits),
+        *(TableColumn(formatting.printable(goal.text), numeric=True) for goal in result.goals),
+        *(TableColumn(formatting.printable(limit.name), numeric=True) for limit in result.limits),
         *(
-            TableColumn(formatting.literal(setting.path), numeric=not setting.options)
+            TableColumn(formatting.printable(setting.path), numeric=not setting.options)
             for setting in result.space
         ),
     )

@@ -88,7 +88,7 @@ def going_on(folder: StudyFolder, show_paths: bool = False) -> Section:
 def _private(text: str, show_paths: bool) -> str:
     lines = text.split("\n")
     return "\n".join(
-        formatting.literal(line if show_paths else formatting.without_paths(line)) for line in lines
+        formatting.printable(line if show_paths else formatting.hide_paths(line)) for line in lines
     )
 
 
@@ -98,7 +98,7 @@ def _finding(result: StudyResult) -> str:
     said = (
         f"all {told[0][1]}"
         if len(told) == 1
-        else formatting.listed([f"{formatting.count(n)} {word}" for n, word in told])
+        else formatting.join_words([f"{formatting.count(n)} {word}" for n, word in told])
     )
     text = f"{formatting.plural(len(counted), 'trial')}: {said}" if counted else "No trial counts"
     if result.asked is not None and result.asked != len(counted):
@@ -164,7 +164,7 @@ def _states(result: StudyResult, slug: str) -> PageTable:
 
 def _reasons(result: StudyResult, slug: str, show_paths: bool) -> PageTable | None:
     counts = Counter(
-        formatting.short(trial.reason if show_paths else formatting.without_paths(trial.reason), 300)
+        formatting.truncate(trial.reason if show_paths else formatting.hide_paths(trial.reason), 300)
         for trial in result.counted
         if trial.reason and trial.state in ("fail", "pruned")
     )
@@ -185,7 +185,7 @@ def _limits(result: StudyResult, slug: str) -> PageTable:
         rows.append(
             TableRow(
                 (
-                    Cell(formatting.literal(limit.name)),
+                    Cell(formatting.printable(limit.name)),
                     Cell(f"at {'most' if limit.at_most else 'least'} {limit.bound:g}", limit.bound),
                     Cell(formatting.count(kept), kept),
                     Cell(formatting.count(len(known) - kept), len(known) - kept),
@@ -217,8 +217,8 @@ def _all(result: StudyResult, slug: str, show_paths: bool) -> PageTable:
     listed = result.trials[:MOST_ROWS]
     rows = []
     for trial in listed:
-        reason = trial.reason if show_paths else formatting.without_paths(trial.reason)
-        told = [f"{formatting.literal(path)}={setting_text(value)}" for path, value in trial.params.items()]
+        reason = trial.reason if show_paths else formatting.hide_paths(trial.reason)
+        told = [f"{formatting.printable(path)}={setting_text(value)}" for path, value in trial.params.items()]
         seconds = trial.seconds
         rows.append(
             TableRow(
@@ -227,7 +227,7 @@ def _all(result: StudyResult, slug: str, show_paths: bool) -> PageTable:
                     Cell(trial.state.upper() + (", breaks a limit" if trial.feasible is False else "")),
                     number_cell(trial.value),
                     Cell(formatting.duration(seconds), seconds if math.isfinite(seconds) else None),
-                    Cell(", ".join(told) or formatting.MISSING, note=formatting.short(reason, 200)),
+                    Cell(", ".join(told) or formatting.MISSING, note=formatting.truncate(reason, 200)),
                 )
             )
         )
@@ -253,17 +253,20 @@ def _place(default: bool, retry_of: int | None, counts: bool) -> str:
 
 def _facts(stages: Sequence[StudyResult]) -> PageTable:
     facts: list[tuple[str, list[str]]] = [
-        ("Study", [formatting.literal(stage.name) for stage in stages]),
+        ("Study", [formatting.printable(stage.name) for stage in stages]),
         (
             "Objectives",
-            [formatting.listed([_goal(goal.text, goal.higher) for goal in stage.goals]) for stage in stages],
+            [
+                formatting.join_words([_goal(goal.text, goal.higher) for goal in stage.goals])
+                for stage in stages
+            ],
         ),
         ("Trials asked for", [formatting.count(stage.asked) for stage in stages]),
         ("Sampler", [_told(stage.sampler) for stage in stages]),
         ("Seed", [formatting.MISSING if stage.seed is None else str(stage.seed) for stage in stages]),
         ("Gives up early", [_told(stage.pruner, "nobody") for stage in stages]),
         ("Storage", [_told(stage.storage) for stage in stages]),
-        ("Data", [f"{formatting.literal(stage.data)} {stage.fingerprint[:12]}" for stage in stages]),
+        ("Data", [f"{formatting.printable(stage.data)} {stage.fingerprint[:12]}" for stage in stages]),
         ("Validation images", [formatting.count(stage.images) for stage in stages]),
         ("Settled before", [_fixed(stage) for stage in stages]),
         ("Device", [_told(stage.environment.device or stage.environment.cpu) for stage in stages]),
@@ -271,21 +274,23 @@ def _facts(stages: Sequence[StudyResult]) -> PageTable:
         ("Versions", [_versions(stage) for stage in stages]),
     ]
     rows = tuple(TableRow((Cell(name), *(Cell(text) for text in texts))) for name, texts in facts)
-    columns = (TableColumn("What"), *(TableColumn(formatting.literal(stage.stage)) for stage in stages))
+    columns = (TableColumn("What"), *(TableColumn(formatting.printable(stage.stage)) for stage in stages))
     return PageTable("facts", "What the study was made with", columns, rows)
 
 
 def _goal(text: str, higher: bool) -> str:
-    return f"{formatting.literal(text)} ({'more' if higher else 'less'} is better)"
+    return f"{formatting.printable(text)} ({'more' if higher else 'less'} is better)"
 
 
 def _told(text: str, otherwise: str = formatting.MISSING) -> str:
-    return formatting.literal(text) or otherwise
+    return formatting.printable(text) or otherwise
 
 
 def _fixed(stage: StudyResult) -> str:
     return (
-        ", ".join(f"{formatting.literal(path)}={setting_text(value)}" for path, value in stage.fixed.items())
+        ", ".join(
+            f"{formatting.printable(path)}={setting_text(value)}" for path, value in stage.fixed.items()
+        )
         or "nothing"
     )
 
@@ -301,14 +306,14 @@ def _commit(stage: StudyResult) -> str:
 
 def _versions(stage: StudyResult) -> str:
     told = [f"{name} {version}" for name, version in sorted(stage.environment.packages.items())]
-    return formatting.literal(", ".join(told)) or formatting.MISSING
+    return formatting.printable(", ".join(told)) or formatting.MISSING
 
 
 def _space(stage: StudyResult, slug: str) -> PageTable:
     rows = tuple(
         TableRow(
             (
-                Cell(formatting.literal(each.path)),
+                Cell(formatting.printable(each.path)),
                 Cell(setting_text(each.default)),
                 Cell(where_text(each)),
                 Cell(_kind(each.options, each.whole)),
@@ -317,7 +322,7 @@ def _space(stage: StudyResult, slug: str) -> PageTable:
         for each in stage.space
     )
     columns = (TableColumn("Setting"), TableColumn("Untuned"), TableColumn("Sought in"), TableColumn("Kind"))
-    return PageTable(slug, f"The space of {formatting.literal(stage.stage)}", columns, rows, folded=True)
+    return PageTable(slug, f"The space of {formatting.printable(stage.stage)}", columns, rows, folded=True)
 
 
 def _kind(options: Sequence[object], whole: bool) -> str:

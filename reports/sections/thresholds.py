@@ -120,7 +120,7 @@ def _finding(report: ReportData, points: list[OperatingPoint]) -> str:
     ]
     if not said:
         return "No detection is right at IoU 0.50, so no threshold is better than another."
-    return f"F1 over all classes is highest for {formatting.listed(said)}."
+    return f"F1 over all classes is highest for {formatting.join_words(said)}."
 
 
 def _curve(run: Scored, name: str) -> Curve:
@@ -153,7 +153,7 @@ def _false_alarms(report: ReportData) -> Figure:
         said.append(f"{label} {runs[0].best.false / images:.2g}")
     return lines(
         "false-alarms", "Recall against false detections per image",
-        f"False detections per image at each model's own best F1: {formatting.listed(said)}.", report.labels, curves,
+        f"False detections per image at each model's own best F1: {formatting.join_words(said)}.", report.labels, curves,
         Axes("false detections per image", "recall (points of 100)", y_limits=(0, 102), log_x=True), points=points,
     )  # fmt: skip
 
@@ -169,7 +169,7 @@ def _figure(report: ReportData, name: str, bands: list[dict[str, Band]]) -> Figu
     thresholds = grid(report)
     shades = [(thresholds, 100 * of[name.lower()].low, 100 * of[name.lower()].high) for of in bands]
     return lines(
-        f"score-{name.lower()}", f"{name[0].upper()}{name[1:]} against score", f"At each model's own best F1: {formatting.listed(said)}.",
+        f"score-{name.lower()}", f"{name[0].upper()}{name[1:]} against score", f"At each model's own best F1: {formatting.join_words(said)}.",
         report.labels, curves,
         Axes(
             "score that a detection must reach", f"{name} (points of 100)",
@@ -202,7 +202,7 @@ def _table(report: ReportData) -> PageTable:
         for name in ("precision", "recall", "f1"):
             value = float(np.mean([getattr(point, name) for point in best]))
             band = sure[number][name] if sure else None
-            note = formatting.interval(band.low[0], band.high[0]) if band else ""
+            note = formatting.points_interval(band.low[0], band.high[0]) if band else ""
             cells.append(Cell(formatting.points(value), value, note=note))
         for name in ("right", "false", "missed"):
             value = float(np.mean([getattr(point, name) for point in best]))

@@ -77,7 +77,7 @@ def _loss_finding(report: ReportData, curves: Sequence[Sequence[Curve]]) -> str:
         if ends:
             first, last = np.mean(ends, axis=0)
             said.append(f"{label} from {first:.3g} to {last:.3g}")
-    return f"The loss went: {formatting.listed(said)}."
+    return f"The loss went: {formatting.join_words(said)}."
 
 
 def _ap_finding(report: ReportData, curves: Sequence[Sequence[Curve]]) -> str:
@@ -89,7 +89,7 @@ def _ap_finding(report: ReportData, curves: Sequence[Sequence[Curve]]) -> str:
         if best:
             value, epoch = max(best)
             said.append(f"{label} {value:.1f} (epoch {epoch})")
-    return f"Highest AP on the validation images: {formatting.listed(said)}."
+    return f"Highest AP on the validation images: {formatting.join_words(said)}."
 
 
 def _warnings(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> list[str]:
@@ -109,10 +109,10 @@ def _warnings(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> l
     said = []
     if rising:
         said.append(
-            f"AP was still rising when training ended: {formatting.listed(rising)}. More epochs may change the order."
+            f"AP was still rising when training ended: {formatting.join_words(rising)}. More epochs may change the order."
         )
     if broken:
-        said.append(f"The loss was not a number at times: {formatting.listed(sorted(set(broken)))}.")
+        said.append(f"The loss was not a number at times: {formatting.join_words(sorted(set(broken)))}.")
     return said
 
 

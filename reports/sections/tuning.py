@@ -43,7 +43,7 @@ def section(folders: Sequence[StudyFolder]) -> Section | None:
     figures: list[Figure] = []
     tables: list[PageTable] = []
     for at, folder in enumerate(folders):
-        label = f"{formatting.short(folder.result.variant, 24)}, {folder.result.stage}"
+        label = f"{formatting.truncate(folder.result.variant, 24)}, {folder.result.stage}"
         several = len(folders) > 1
         for table in (*_endings(folder.result, f"tuning-{at}"), *_changes(folder.stages, f"tuned-{at}")):
             tables.append(replace(table, caption=f"{label}: {table.caption}") if several else table)
@@ -51,7 +51,7 @@ def section(folders: Sequence[StudyFolder]) -> Section | None:
     said = [finding(folder.result) for folder in folders]
     if len(folders) > 1:
         said = [
-            f"{formatting.literal(folder.result.variant)} ({folder.result.stage}): {text}"
+            f"{formatting.printable(folder.result.variant)} ({folder.result.stage}): {text}"
             for folder, text in zip(folders, said, strict=True)
         ]
     return Section(
@@ -81,15 +81,15 @@ def finding(result: StudyResult) -> str:
         return _nothing(result)
     if result.ending is None:
         return _so_far(result)
-    ending, goal = result.ending, formatting.literal(result.ending_goal.text)
+    ending, goal = result.ending, formatting.printable(result.ending_goal.text)
     winner, default = ending.winner, ending.default
     tested = f" On test, {goal} is {_with_interval(winner)}." if math.isfinite(winner.mean_test) else ""
     if winner is default:
         return f"Tuning did not help: the untuned settings did best on validation.{tested} {_hope(result)}"
     if not math.isfinite(ending.gain):
-        return f"The settings of {formatting.literal(winner.name)} did best on validation.{tested} {_hope(result)}"
+        return f"The settings of {formatting.printable(winner.name)} did best on validation.{tested} {_hope(result)}"
     told = (
-        f"on test, {goal} is {_with_interval(winner)} with the settings of {formatting.literal(winner.name)} and "
+        f"on test, {goal} is {_with_interval(winner)} with the settings of {formatting.printable(winner.name)} and "
         f"{number(default.mean_test if default else None)} untuned: {_gain(ending)}."
     )
     return f"{_judged(result, ending)}: {told} {_hope(result)}"
@@ -110,13 +110,15 @@ def number_cell(value: float | None, note: str = "", strong: bool = False) -> Ce
 
 def setting_text(value: Scalar) -> str:
     """A setting's value in four digits, or as TOML says it."""
-    return f"{value:.4g}" if isinstance(value, float) else formatting.short(option_text(value), 60)
+    return f"{value:.4g}" if isinstance(value, float) else formatting.truncate(option_text(value), 60)
 
 
 def where_text(setting: Setting) -> str:
     """Where a setting was sought: ``0.1 to 0.9``, ``hard, linear``."""
     if setting.options:
-        return formatting.listed([formatting.short(option_text(option), 30) for option in setting.options], 8)
+        return formatting.join_words(
+            [formatting.truncate(option_text(option), 30) for option in setting.options], 8
+        )
     return f"{setting.low:g} to {setting.high:g}{', by factors' if setting.log else ''}"
 
 
@@ -124,12 +126,12 @@ def _nothing(result: StudyResult) -> str:
     states = result.states
     if not states:
         return "The study has no trial yet."
-    said = formatting.listed(
+    said = formatting.join_words(
         [f"{formatting.count(count)} {WORDS[state]}" for state, count in sorted(states.items())]
     )
     reasons = [trial.reason for trial in result.counted if trial.reason]
     last = (
-        f" The last reason: {formatting.short(formatting.without_paths(reasons[-1]), 300)}."
+        f" The last reason: {formatting.truncate(formatting.hide_paths(reasons[-1]), 300)}."
         if reasons
         else ""
     )
@@ -147,7 +149,7 @@ WORDS = {
 
 
 def _so_far(result: StudyResult) -> str:
-    best, default, goal = result.complete[0], result.default, formatting.literal(result.goals[0].text)
+    best, default, goal = result.complete[0], result.default, formatting.printable(result.goals[0].text)
     told = (
         f"The study has not ended. So far the best of {formatting.plural(len(result.complete), 'complete trial')}, "
         f"number {best.number}, has {goal} {number(best.value)} on validation"
@@ -168,7 +170,7 @@ def _judged(result: StudyResult, ending: Ending) -> str:
     if low <= 0 <= high:
         return "It is open whether tuning helped"
     if ending.doubt:
-        return f"It is open whether tuning helped ({formatting.literal(ending.doubt)})"
+        return f"It is open whether tuning helped ({formatting.printable(ending.doubt)})"
     return "Tuning helped" if low > 0 else "Tuning did harm"
 
 
@@ -199,7 +201,7 @@ def _hope(result: StudyResult) -> str:
     tuned, again = number(winner.tuned), number(winner.mean_again)
     if winner.again and winner.tuned is None and result.ending.goal is not None:
         return (
-            f"The study sought {formatting.literal(result.goals[0].text)}, which says nothing of the detector: the choice was "
+            f"The study sought {formatting.printable(result.goals[0].text)}, which says nothing of the detector: the choice was "
             f"made by {formatting.plural(len(winner.again), 'fresh seed')} alone."
         )
     if not winner.again or winner.tuned is None:
@@ -264,7 +266,7 @@ def _endings(result: StudyResult, slug: str) -> list[PageTable]:
         rows.append(
             TableRow(
                 (
-                    Cell(formatting.literal(each.name), strong=each.name == result.ending.chosen,
+                    Cell(formatting.printable(each.name), strong=each.name == result.ending.chosen,
                          note="chosen" if each.name == result.ending.chosen else ""),
                     number_cell(each.tuned),
                     number_cell(each.mean_again, _spread(each.again)),
@@ -277,7 +279,7 @@ def _endings(result: StudyResult, slug: str) -> list[PageTable]:
         TableColumn("Settings"),
         *(TableColumn(title, numeric=True) for title in ("In the study", "Run again", "Optimism", "Test")),
     )
-    goal = formatting.literal(result.ending_goal.text)
+    goal = formatting.printable(result.ending_goal.text)
     return [
         PageTable(
             slug,
@@ -315,7 +317,7 @@ def _changes(stages: Sequence[StudyResult], slug: str) -> list[PageTable]:
             rows.append(
                 TableRow(
                     (
-                        Cell(formatting.literal(path)),
+                        Cell(formatting.printable(path)),
                         Cell(setting_text(before)),
                         Cell(setting_text(after), strong=True),
                         Cell(where_text(setting)),
@@ -335,7 +337,7 @@ def _changes(stages: Sequence[StudyResult], slug: str) -> list[PageTable]:
     return [
         PageTable(
             slug,
-            f"Settings in which {formatting.literal(name)} differs from the untuned ones",
+            f"Settings in which {formatting.printable(name)} differs from the untuned ones",
             columns,
             tuple(rows),
         )

@@ -41,7 +41,7 @@ def section(report: ReportData, speed: Speed) -> Section:
         for at, standing in enumerate(report.standings("ap")):
             bars[at][at] = standing.ci_low, standing.ci_high
     figure = dot_plot(
-        "ap", f"AP on the {formatting.literal(report.data.split)} images", brief(report), rows, rows, list(ranked),
+        "ap", f"AP on the {formatting.printable(report.data.split)} images", brief(report), rows, rows, list(ranked),
         "AP (points of 100)", said=True, intervals=bars,
         pale=[np.full(len(rows), report.too_few)] * len(rows),
     )  # fmt: skip
@@ -115,9 +115,9 @@ def _by_iou(report: ReportData) -> Figure:
 
 
 def _warnings(report: ReportData) -> list[str]:
-    said = [formatting.literal(note) for note in report.notes]
-    said += [f"Gate: {formatting.literal(str(one))}." for one in report.rulings if one.state != "held"]
-    said += [f"{formatting.literal(note[0].upper() + note[1:])}." for note in report.unused_columns]
+    said = [formatting.printable(note) for note in report.notes]
+    said += [f"Gate: {formatting.printable(str(one))}." for one in report.rulings if one.state != "held"]
+    said += [f"{formatting.printable(note[0].upper() + note[1:])}." for note in report.unused_columns]
     for scored in report.runs:
         result = scored.run.result
         wrong = [
@@ -127,7 +127,7 @@ def _warnings(report: ReportData) -> list[str]:
         ]
         if wrong:
             said.append(
-                f"{formatting.literal(result.name)}: result.json has another {formatting.listed(wrong)} than its detections "
+                f"{formatting.printable(result.name)}: result.json has another {formatting.join_words(wrong)} than its detections "
                 "give; this page shows what the detections give."
             )
     if report.statistics is not None:
@@ -143,7 +143,7 @@ def _notes(report: ReportData) -> list[str]:
         return []
     gate = [f"gate: {one}" for one in report.rulings if one.state == "held"]
     return [
-        f"{formatting.literal(note[0].upper() + note[1:])}." for note in (*gate, *report.statistics.notes)
+        f"{formatting.printable(note[0].upper() + note[1:])}." for note in (*gate, *report.statistics.notes)
     ]
 
 
@@ -179,7 +179,7 @@ def _leaderboard(report: ReportData, speed: Speed) -> PageTable:
                 else ""
             )
             if standing is not None:
-                spread = formatting.interval(standing.ci_low, standing.ci_high)
+                spread = formatting.points_interval(standing.ci_low, standing.ci_high)
             cells.append(
                 Cell(
                     formatting.points(value),
@@ -194,7 +194,7 @@ def _leaderboard(report: ReportData, speed: Speed) -> PageTable:
         known = [seconds for seconds in trained if seconds is not None]
         seconds = sum(known) / len(known) if known else None
         cells += leaderboard_cells(speed, at)
-        cells.append(Cell(formatting.big(budget.parameters), budget.parameters))
+        cells.append(Cell(formatting.large_number(budget.parameters), budget.parameters))
         cells.append(Cell(formatting.duration(seconds), seconds))
         rows.append(TableRow(tuple(cells), series=at))
     sure = report.statistics is not None

@@ -14,7 +14,7 @@ from reports.elements import formatting
 
 @given(st.text(st.characters()))
 def test_what_is_shown_can_stand_in_html_and_svg(text):
-    seen = formatting.literal(text)
+    seen = formatting.printable(text)
     assert not any(
         ord(char) < 32 or 0xD800 <= ord(char) < 0xE000 or ord(char) in (0xFFFE, 0xFFFF) for char in seen
     )
@@ -22,8 +22,8 @@ def test_what_is_shown_can_stand_in_html_and_svg(text):
 
 
 def test_signs_stand_for_what_cannot_be_seen():
-    assert formatting.literal("a\nb\x00\u202ec\ud800") == "a␊b␀[U+202E]c�"
-    assert formatting.literal("<b> 日本 🙂 ß") == "<b> 日本 🙂 ß"
+    assert formatting.printable("a\nb\x00\u202ec\ud800") == "a␊b␀[U+202E]c�"
+    assert formatting.printable("<b> 日本 🙂 ß") == "<b> 日本 🙂 ß"
 
 
 @given(st.text(), st.text())
@@ -49,7 +49,7 @@ def test_slugs_are_file_names_and_no_two_names_share_one(one, other):
     ],
 )
 def test_absolute_paths_lose_all_but_their_end(text, seen):
-    assert formatting.without_paths(text) == seen
+    assert formatting.hide_paths(text) == seen
 
 
 def test_numbers():
@@ -59,8 +59,13 @@ def test_numbers():
     assert formatting.signed_points(-0.068) == "−6.8"
     assert formatting.signed_points(-0.0001) == "0.0"
     assert formatting.count(1234567) == "1\u202f234\u202f567"
-    assert [formatting.big(number) for number in (950, 1234, 3.07e6)] == ["950", "1.23 k", "3.07 M"]
-    assert [formatting.big(number) for number in (0, 999.6, 999_600, 2.5e12)] == ["0", "1 k", "1 M", "2500 G"]
+    assert [formatting.large_number(number) for number in (950, 1234, 3.07e6)] == ["950", "1.23 k", "3.07 M"]
+    assert [formatting.large_number(number) for number in (0, 999.6, 999_600, 2.5e12)] == [
+        "0",
+        "1 k",
+        "1 M",
+        "2500 G",
+    ]
     assert [formatting.duration(number) for number in (1.23, 48.2, 725, 12000)] == [
         "1.2 s",
         "48 s",
@@ -75,11 +80,11 @@ def test_numbers():
         "1\u202f240 ms",
         "–",
     ]
-    assert [formatting.size(number) for number in (918e6, None)] == ["918 MB", "–"]
-    assert formatting.listed(["a", "b", "c"]) == "a, b and c"
-    assert formatting.listed(list("abcdefgh"), most=2) == "a, b and 6 more"
+    assert [formatting.byte_size(number) for number in (918e6, None)] == ["918 MB", "–"]
+    assert formatting.join_words(["a", "b", "c"]) == "a, b and c"
+    assert formatting.join_words(list("abcdefgh"), most=2) == "a, b and 6 more"
     assert (
         formatting.plural(1, "class", "classes") + formatting.plural(2, "class", "classes")
         == "1 class2 classes"
     )
-    assert formatting.moment(datetime(2026, 3, 1, 14, 5, tzinfo=UTC)) == "2026-03-01 14:05 UTC"
+    assert formatting.timestamp(datetime(2026, 3, 1, 14, 5, tzinfo=UTC)) == "2026-03-01 14:05 UTC"
