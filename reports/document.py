@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from metrics.compare import Band
+from reports.analysis.evaluated_run import IOU
 from reports.analysis.gallery_images import text_size
 from reports.analysis.leaderboard import tables_of
 from reports.analysis.report_data import ReportData
-from reports.analysis.scored_run import IOU
 from reports.analysis.speed import Speed, speed_of
 from reports.elements import formatting
 from reports.elements.page import Badge, Section

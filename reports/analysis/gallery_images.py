@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from metrics.iou import box_iou
+from reports.analysis.evaluated_run import IOU, EvaluatedRun
 from reports.analysis.report_data import ReportData
-from reports.analysis.scored_run import IOU, Scored
 from reports.elements import formatting
 
 GROUPS = (
@@ -44,7 +44,7 @@ Outcome = Literal["right", "false", "missed", "truth"]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class GalleryChoice:
     """An image worth a look.
 
     Attributes:
@@ -124,7 +124,7 @@ class Unreadable:
     reason: str
 
 
-def choose(report: ReportData) -> list[Choice]:
+def choose(report: ReportData) -> list[GalleryChoice]:
     """The images to show, the most worthwhile first: each group's first, then each group's second, and so on.
 
     An image's errors are the false detections and missed objects of each model's first run at its own best F1. Equal
@@ -163,11 +163,11 @@ def choose(report: ReportData) -> list[Choice]:
                     gain = abs(float(moved.of_images[image]))
                     which = "it" if len(moved.influence) == len(moved.unit) else "its group"
                     why = f"without {which} {report.labels[0]}'s lead is {formatting.points(gain, 2)} points smaller"
-                choices.append(Choice(image, name, why))
+                choices.append(GalleryChoice(image, name, why))
     return choices
 
 
-def agreed(runs: Sequence[Scored]) -> NDArray[np.int64]:
+def agreed(runs: Sequence[EvaluatedRun]) -> NDArray[np.int64]:
     """(2, I) objects that no run found, and false detections that every run has; each at its own operating point.
 
     Two detections are the same where they have one class and an IoU of at least 0.5. Both are often errors of the
@@ -210,7 +210,7 @@ def _why(group: str, errors: NDArray[np.int64], labels: Sequence[str]) -> str:
     return formatting.plural(total, "error") + (" over all models" if len(errors) > 1 else "")
 
 
-def shoot(report: ReportData, choice: Choice) -> Shot | Unreadable:
+def shoot(report: ReportData, choice: GalleryChoice) -> Shot | Unreadable:
     """The image of a choice with all boxes; `Unreadable` where its pixels cannot be had."""
     catalog = report.truth.catalog
     image_id = catalog.image_ids[choice.image]
@@ -251,7 +251,7 @@ def embed(pixels: Any) -> tuple[str, tuple[int, int]]:
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}", (height, width)
 
 
-def _tile(number: int, run: Scored, image: int, size: tuple[int, int], classes: Sequence[str]) -> Tile:
+def _tile(number: int, run: EvaluatedRun, image: int, size: tuple[int, int], classes: Sequence[str]) -> Tile:
     truth, found, outcome = run.run.truth, run.run.detections, run.outcome
     boxes: list[Box] = []
     objects = np.flatnonzero((truth.image == image) & outcome.asked)

@@ -31,8 +31,8 @@ from metrics.errors import InputError, InputWarning
 from metrics.matching import MatchRule
 from metrics.measures.error_types import KINDS
 from metrics.tables import AnnotationTable
+from reports.analysis.evaluated_run import EvaluatedRun
 from reports.analysis.models import Model, group_models
-from reports.analysis.scored_run import Scored
 from reports.analysis.shared_images import on_shared_images
 from reports.elements import formatting
 from reports.records.run import DataFacts, RunFolder, RunResult
@@ -89,7 +89,7 @@ class ReportData:
     """
 
     models: tuple[Model, ...]
-    scored: tuple[tuple[Scored, ...], ...]
+    scored: tuple[tuple[EvaluatedRun, ...], ...]
     images: Images | None = None
     show_paths: bool = False
     notes: tuple[str, ...] = ()
@@ -114,7 +114,7 @@ class ReportData:
             runs, left_out = on_shared_images(runs)
         models = group_models(runs)
         rule, notes = _rule([run.result for model in models for run in model.runs])
-        pairs = [(model, tuple(Scored(run, rule) for run in model.runs)) for model in models]
+        pairs = [(model, tuple(EvaluatedRun(run, rule) for run in model.runs)) for model in models]
         # By what the detections give, should a result.json say otherwise.
         pairs.sort(key=lambda pair: _best_first([one.evaluation.headline["ap"] for one in pair[1]]))
         models = tuple(replace(model, number=number) for number, (model, _) in enumerate(pairs))
@@ -274,7 +274,7 @@ class ReportData:
         return tuple(result for model in self.models for result in model.results)
 
     @property
-    def runs(self) -> list[Scored]:
+    def runs(self) -> list[EvaluatedRun]:
         """All runs, model by model."""
         return [scored for model in self.scored for scored in model]
 

@@ -41,7 +41,7 @@ class Ratio(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Timed:
+class TimedModel:
     """A model whose timing counts.
 
     Attributes:
@@ -96,12 +96,12 @@ class Speed:
         left_out: why a model's timing does not count, a sentence each; nothing of models that were never timed.
     """
 
-    models: tuple[Timed | None, ...]
+    models: tuple[TimedModel | None, ...]
     machines: tuple[tuple[Machine, tuple[int, ...]], ...]
     left_out: tuple[str, ...]
 
     @property
-    def known(self) -> list[Timed]:
+    def known(self) -> list[TimedModel]:
         """Those that count, in the models' order."""
         return [timed for timed in self.models if timed is not None]
 
@@ -124,7 +124,7 @@ def speed_of(report: ReportData) -> Speed:
     Raises:
         InputError: one of them is damaged or of a newer version.
     """
-    models: list[Timed | None] = []
+    models: list[TimedModel | None] = []
     left_out: list[str] = []
     for model in report.models:
         label = report.labels[model.number]
@@ -140,7 +140,7 @@ def speed_of(report: ReportData) -> Speed:
                 counting = _timed(model.number, timing, run.path, report.terms.resamples or RESAMPLES)
         models.append(counting)
         left_out += reasons if counting is None else []
-    groups: dict[str, list[Timed]] = {}
+    groups: dict[str, list[TimedModel]] = {}
     for timed in models:
         if timed is not None:
             groups.setdefault(timed.timing.machine.fingerprint, []).append(timed)
@@ -149,7 +149,7 @@ def speed_of(report: ReportData) -> Speed:
     return Speed(tuple(models), machines, tuple(left_out))
 
 
-def best_rate(timed: Timed) -> BatchRun | None:
+def best_rate(timed: TimedModel) -> BatchRun | None:
     """The batch size that brings the most images a second."""
     measured = [run for run in timed.timing.batches if run.images_per_second is not None]
     return max(measured, key=lambda run: run.images_per_second or 0.0, default=None)
@@ -236,14 +236,14 @@ def _why_not(timing: Timing, name: str) -> str:
     return ""
 
 
-def _timed(model: int, timing: Timing, folder: Path, resamples: int) -> Timed:
+def _timed(model: int, timing: Timing, folder: Path, resamples: int) -> TimedModel:
     samples = load_samples(folder)
     real = samples[(samples["mode"] == "real") & (samples["batch"] == 1) & (samples["stage"] == END_TO_END)]
     ms = real["ns"].to_numpy(np.float64) / 1e6
     blocks = Blocks.by(real)
     # Models that were timed in turn share their draws: what slowed a round down slowed it down for all.
     weights = blocks.weights(resamples, [int.from_bytes(timing.session.encode(), "big")])
-    return Timed(model, timing, ms, replicates(ms, blocks, weights), len(blocks.processes))
+    return TimedModel(model, timing, ms, replicates(ms, blocks, weights), len(blocks.processes))
 
 
 def _two(value: float) -> str:

@@ -20,7 +20,7 @@ Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
-class Axes:
+class LineAxes:
     """How the two axes are named and bounded.
 
     Attributes:
@@ -48,7 +48,7 @@ def lines(
     finding: str,
     labels: Sequence[str],
     curves: Sequence[Sequence[Curve]],
-    named: Axes,
+    named: LineAxes,
     points: Sequence[Sequence[tuple[float, float]]] = (),
     bands: Sequence[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]] = (),
 ) -> Figure:

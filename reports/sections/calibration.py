@@ -8,8 +8,8 @@ import numpy as np
 
 from metrics.measures.calibration import detection_calibration_error
 from metrics.reliability import Reliability, out_of_range, reliability
+from reports.analysis.evaluated_run import IOU, EvaluatedRun
 from reports.analysis.report_data import ReportData
-from reports.analysis.scored_run import IOU, Scored
 from reports.elements import formatting
 from reports.elements.page import Cell, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.reliability import reliability_diagram
@@ -69,7 +69,7 @@ def floor(report: ReportData) -> float:
     return max([LOWEST, *lowest])
 
 
-def rows(report: ReportData) -> list[tuple[Scored, Reliability]]:
+def rows(report: ReportData) -> list[tuple[EvaluatedRun, Reliability]]:
     """Each run with its bins; none where scores are no probabilities."""
     if any(out_of_range(run.matches) for run in report.runs):
         return []
@@ -77,7 +77,7 @@ def rows(report: ReportData) -> list[tuple[Scored, Reliability]]:
     return [(run, reliability(run.matches, IOU, floor=lowest)) for run in report.runs]
 
 
-def _error(run: Scored, lowest: float) -> float:
+def _error(run: EvaluatedRun, lowest: float) -> float:
     return detection_calibration_error(run.matches, iou=IOU, floor=lowest)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from metrics.measures.error_types import KINDS as KINDS_OF_ERROR
+from reports.analysis.evaluated_run import EvaluatedRun
 from reports.analysis.report_data import Floats, ReportData
-from reports.analysis.scored_run import Scored
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.dot_plot import dot_plot
@@ -138,7 +138,7 @@ def confusion_rows(report: ReportData) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _shares(run: Scored) -> Floats:
+def _shares(run: EvaluatedRun) -> Floats:
     """Missed and confused of all objects, invented of all detections, and the looseness of right boxes."""
     matrix = run.confusion
     background = len(matrix.classes)
@@ -200,7 +200,7 @@ def _table(report: ReportData, values: Sequence[Floats]) -> PageTable:
     return PageTable("errors-table", "Kinds of error in points of 100; lower is better", columns, tuple(rows))
 
 
-def _mean_error(run: Scored) -> float:
+def _mean_error(run: EvaluatedRun) -> float:
     known = run.lrp.error[~np.isnan(run.lrp.error)]
     return float(known.mean()) if len(known) else np.nan
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports.analysis import gallery_images
-from reports.analysis.gallery_images import GROUPS, Choice, Shot, Unreadable
+from reports.analysis.gallery_images import GROUPS, GalleryChoice, Shot, Unreadable
 from reports.analysis.report_data import ReportData
 from reports.elements import formatting
 from reports.elements.page import Link, Section
@@ -15,7 +15,7 @@ def section(report: ReportData, most_bytes: int) -> Section:
     if report.images is None:
         return Section("gallery", title, "No images were given with these runs, so none are shown.")
     choices = gallery_images.choose(report)
-    shots: list[tuple[Choice, Shot]] = []
+    shots: list[tuple[GalleryChoice, Shot]] = []
     broken: list[Unreadable] = []
     left_out, spent = 0, 0
     for choice in choices:

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.report_data import ReportData
-from reports.analysis.speed import COMMAND, Speed, Timed, best_rate
+from reports.analysis.speed import COMMAND, Speed, TimedModel, best_rate
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.elements.speed_cells import percentile_cell
 from reports.figures.box_plot import Box, boxes
-from reports.figures.lines import Axes, Curve, lines
+from reports.figures.lines import Curve, LineAxes, lines
 from reports.records.timing import END_TO_END, NOISY, STAGES, StageTimes
 
 NAMES = {
@@ -107,7 +107,7 @@ def _finding(report: ReportData, speed: Speed) -> str:
     return " ".join(said)
 
 
-def _figures(report: ReportData, timed: Sequence[Timed], mark: str, where: str) -> list[Figure]:
+def _figures(report: ReportData, timed: Sequence[TimedModel], mark: str, where: str) -> list[Figure]:
     labels = report.labels
     by_model = {one.model: one for one in timed}
     curves: list[list[Curve]] = [
@@ -119,7 +119,7 @@ def _figures(report: ReportData, timed: Sequence[Timed], mark: str, where: str) 
     ]
     ecdf = lines(
         f"latency-ecdf{mark}", f"Share of images done within a time{where}", f"Half of the images are done: {formatting.join_words(medians)}.",
-        labels, curves, Axes("ms from file to detections", "share of images", y_limits=(0, 1), log_x=True),
+        labels, curves, LineAxes("ms from file to detections", "share of images", y_limits=(0, 1), log_x=True),
     )  # fmt: skip
     stages = [stage for stage in STAGES if any(one.timing.stage(stage) for one in timed)]
     values = [
@@ -144,7 +144,7 @@ def _figures(report: ReportData, timed: Sequence[Timed], mark: str, where: str) 
             [_rates(by_model[number])] if number in by_model else [] for number in range(len(labels))
         ]
         sizes = tuple(float(run.batch) for run in timed[0].timing.batches)
-        named = Axes("images of a batch", "images a second", log_x=True, ticks=sizes)
+        named = LineAxes("images of a batch", "images a second", log_x=True, ticks=sizes)
         title, finding = f"Images a second by batch size{where}", _rates_finding(report, timed)
         drawn.append(lines(f"throughput{mark}", title, finding, labels, throughput, named))
     return drawn
@@ -166,7 +166,7 @@ def _box(times: StageTimes | None) -> Box | None:
     return times.whisker_low_ms, low, times.median_ms, high, times.whisker_high_ms
 
 
-def _stages_finding(report: ReportData, timed: Sequence[Timed]) -> str:
+def _stages_finding(report: ReportData, timed: Sequence[TimedModel]) -> str:
     said = []
     for one in timed:
         medians = {
@@ -181,7 +181,7 @@ def _stages_finding(report: ReportData, timed: Sequence[Timed]) -> str:
     return f"What takes longest: {formatting.join_words(said)}."
 
 
-def _rates(timed: Timed) -> Curve:
+def _rates(timed: TimedModel) -> Curve:
     measured = [run for run in timed.timing.batches if run.images_per_second is not None]
     return (
         np.array([float(run.batch) for run in measured]),
@@ -189,7 +189,7 @@ def _rates(timed: Timed) -> Curve:
     )
 
 
-def _rates_finding(report: ReportData, timed: Sequence[Timed]) -> str:
+def _rates_finding(report: ReportData, timed: Sequence[TimedModel]) -> str:
     said = []
     for one in timed:
         run = best_rate(one)
@@ -330,7 +330,7 @@ def _subjects_table(report: ReportData, speed: Speed) -> PageTable:
     return PageTable("timed-table", "What was timed, and on what", columns, tuple(made), folded=True)
 
 
-def _machine_note(timed: Timed) -> str:
+def _machine_note(timed: TimedModel) -> str:
     machine = timed.timing.machine
     words = [
         f"{formatting.plural(machine.cores, 'processor')}",

@@ -13,7 +13,7 @@ from reports.analysis.pareto_front import front, hypervolume, on_front, referenc
 from reports.analysis.report_data import ReportData, mean
 from reports.analysis.speed import (
     Speed,
-    Timed,
+    TimedModel,
     latency_replicates,
     quality_replicates,
     slower_and_no_better,
@@ -29,7 +29,7 @@ from reports.records.timing import Machine
 class _Place:
     """Where a model stands among those that were timed on the same machine."""
 
-    timed: Timed
+    timed: TimedModel
     quality: float
     qualities: tuple[float, float]
     is_on: bool

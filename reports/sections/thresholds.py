@@ -8,11 +8,11 @@ import numpy as np
 
 from metrics.compare import Band
 from metrics.measures.operating_point import ScoreCurve
+from reports.analysis.evaluated_run import EvaluatedRun, OperatingPoint
 from reports.analysis.report_data import ReportData
-from reports.analysis.scored_run import OperatingPoint, Scored
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
-from reports.figures.lines import Axes, Curve, lines
+from reports.figures.lines import Curve, LineAxes, lines
 
 STEPS = 201
 """Thresholds that the page's slider can stand at."""
@@ -123,14 +123,14 @@ def _finding(report: ReportData, points: list[OperatingPoint]) -> str:
     return f"F1 over all classes is highest for {formatting.join_words(said)}."
 
 
-def _curve(run: Scored, name: str) -> Curve:
+def _curve(run: EvaluatedRun, name: str) -> Curve:
     """The measure against score, at every distinct score, thinned to what a figure can show."""
     curve = _thinned(run)
     values = {"precision": curve.precision, "recall": curve.recall, "F1": curve.f()}[name]
     return curve.score[::-1], 100 * values[::-1]
 
 
-def _thinned(run: Scored) -> ScoreCurve:
+def _thinned(run: EvaluatedRun) -> ScoreCurve:
     """The run's sweep at no more scores than a figure can show, its best one among them."""
     sweep = run.sweep
     count = len(sweep.score)
@@ -154,7 +154,7 @@ def _false_alarms(report: ReportData) -> Figure:
     return lines(
         "false-alarms", "Recall against false detections per image",
         f"False detections per image at each model's own best F1: {formatting.join_words(said)}.", report.labels, curves,
-        Axes("false detections per image", "recall (points of 100)", y_limits=(0, 102), log_x=True), points=points,
+        LineAxes("false detections per image", "recall (points of 100)", y_limits=(0, 102), log_x=True), points=points,
     )  # fmt: skip
 
 
@@ -171,7 +171,7 @@ def _figure(report: ReportData, name: str, bands: list[dict[str, Band]]) -> Figu
     return lines(
         f"score-{name.lower()}", f"{name[0].upper()}{name[1:]} against score", f"At each model's own best F1: {formatting.join_words(said)}.",
         report.labels, curves,
-        Axes(
+        LineAxes(
             "score that a detection must reach", f"{name} (points of 100)",
             x_limits=(float(thresholds[0]), float(thresholds[-1])), y_limits=(0, 102), cursor=True,
         ),

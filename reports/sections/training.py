@@ -11,7 +11,7 @@ import pandas as pd
 from reports.analysis.report_data import ReportData
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
-from reports.figures.lines import Axes, Curve, lines
+from reports.figures.lines import Curve, LineAxes, lines
 from reports.records.csv import to_csv
 
 STILL_RISING = 0.01
@@ -32,7 +32,9 @@ def section(report: ReportData) -> Section | None:
         curves = [[_curve(table, column, scale) for table in model] for model in tables]
         if any(len(epochs) for model in curves for epochs, _ in model):
             finding = _loss_finding(report, curves) if column == "loss" else _ap_finding(report, curves)
-            drawn.append(lines(slug, title, finding, report.labels, curves, Axes("epoch", axis, whole=True)))
+            drawn.append(
+                lines(slug, title, finding, report.labels, curves, LineAxes("epoch", axis, whole=True))
+            )
     return Section(
         "training",
         "Training",

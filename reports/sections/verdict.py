@@ -14,7 +14,7 @@ from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.elements.speed_cells import leaderboard_cells, leaderboard_columns
 from reports.figures.dot_plot import dot_plot
-from reports.figures.lines import Axes, lines
+from reports.figures.lines import LineAxes, lines
 
 COLUMNS = (
     ("ap", "AP"),
@@ -110,7 +110,7 @@ def _by_iou(report: ReportData) -> Figure:
         )
     return lines(
         "ap-iou", "AP at each IoU threshold", finding, report.labels, curves,
-        Axes("IoU that a detection must reach", "AP (points of 100)"),
+        LineAxes("IoU that a detection must reach", "AP (points of 100)"),
     )  # fmt: skip
 
 

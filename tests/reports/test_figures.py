@@ -10,7 +10,7 @@ import pytest
 
 from reports.elements.palette import COLOURS, DARK, DARK_PAGE, LIGHT, LIGHT_PAGE, PHOTO, series_style
 from reports.figures.dot_plot import dot_plot
-from reports.figures.lines import Axes, lines
+from reports.figures.lines import LineAxes, lines
 from reports.figures.pr_curves import RECALLS, pr_curves
 
 LABELS = [f"model {number}" for number in range(COLOURS)]
@@ -24,7 +24,7 @@ KINDS = {
     "dots": lambda slug: dot_plot(slug, *NAMED, ["a", "b", "c"], LABELS, [ROWS] * COLOURS, "AP"),
     "ranking": lambda slug: dot_plot(slug, *NAMED, LABELS[:3], LABELS[:3], [ROWS] * 3, "AP", said=True),
     "lines": lambda slug: lines(
-        slug, *NAMED, LABELS, [[CURVE, CURVE]] * COLOURS, Axes("x", "y", log_x=True, cursor=True),
+        slug, *NAMED, LABELS, [[CURVE, CURVE]] * COLOURS, LineAxes("x", "y", log_x=True, cursor=True),
         points=[[(1.0, 2.0)]] * COLOURS,
     ),
 }  # fmt: skip

@@ -14,8 +14,8 @@ from synthetic_runs import InMemory, picture
 
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 from reports.analysis import gallery_images
+from reports.analysis.evaluated_run import EvaluatedRun
 from reports.analysis.report_data import ReportData, Terms
-from reports.analysis.scored_run import Scored
 from reports.pages import write_report
 
 pytestmark = pytest.mark.usefixtures("no_drawing")
@@ -49,7 +49,7 @@ def test_what_all_models_miss_or_find_unannotated_is_counted_by_image():
 
     def scored(rows):
         image, label, xywh = (np.array(column) for column in zip(*rows, strict=True))
-        return Scored(
+        return EvaluatedRun(
             InMemory(truth, DetectionTable(catalog, image, label, xywh.astype(float), np.full(3, 0.9)))
         )
 

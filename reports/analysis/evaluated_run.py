@@ -68,7 +68,7 @@ class ImageCounts:
         return self.false + self.missed
 
 
-class Scored:
+class EvaluatedRun:
     """A run, evaluated from its detections: what `result.json` says is not taken on trust.
 
     Attributes:

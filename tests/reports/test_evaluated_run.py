@@ -10,14 +10,14 @@ from synthetic_runs import InMemory
 
 from metrics.evaluate import evaluate
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
-from reports.analysis.scored_run import Scored
+from reports.analysis.evaluated_run import EvaluatedRun
 from reports.sections.errors import _shares
 
 grid = st.integers(0, 3).map(lambda number: 10.0 * number)
 
 
 @st.composite
-def scenes(draw: st.DrawFn) -> Scored:
+def scenes(draw: st.DrawFn) -> EvaluatedRun:
     """Few images, classes, places and scores, so that ties, duplicates and empty images are common."""
     catalog = Catalog.of(range(3), ["a", "b"])
     row = st.tuples(st.integers(0, 2), st.integers(0, 1), grid, grid)
@@ -41,10 +41,10 @@ def scenes(draw: st.DrawFn) -> Scored:
         catalog, np.array(image, np.int32), np.array(label, np.int32),
         np.array(xywh, np.float64).reshape(-1, 4), np.array([score for _, score in found], np.float64),
     )  # fmt: skip
-    return Scored(InMemory(truth, table))
+    return EvaluatedRun(InMemory(truth, table))
 
 
-def counted(scored: Scored, score: float) -> tuple[int, int, int]:
+def counted(scored: EvaluatedRun, score: float) -> tuple[int, int, int]:
     """Right, false and missed at a score, one by one."""
     outcome = scored.outcome
     right = false = 0
@@ -103,7 +103,7 @@ def test_kinds_of_error_are_counted_once_each():
     detections = DetectionTable(
         catalog, np.array([0, 0, 1], np.int32), np.array([0, 1, 0], np.int32), np.array(found), np.array([0.9, 0.9, 0.9])
     )  # fmt: skip
-    missed, confused, invented, loose = _shares(Scored(InMemory(truth, detections)))
+    missed, confused, invented, loose = _shares(EvaluatedRun(InMemory(truth, detections)))
     assert (missed, confused, invented, loose) == pytest.approx((2 / 4, 1 / 4, 1 / 3, 1 / 2))
 
 
@@ -111,4 +111,4 @@ def test_without_a_right_detection_no_detection_is_kept():
     catalog = Catalog.of([0], ["a"])
     truth = AnnotationTable.of(catalog, [0], [0], [[0.0, 0, 10, 10]])
     empty = DetectionTable.builder(catalog).build()
-    assert _shares(Scored(InMemory(truth, empty)))[:2] == pytest.approx([1, 0])
+    assert _shares(EvaluatedRun(InMemory(truth, empty)))[:2] == pytest.approx([1, 0])
