@@ -262,7 +262,7 @@ def _badges(report: ReportData, speed: Speed) -> list[Badge]:
         badges.append(Badge("partial run", "stopped before its budget was spent", "warn"))
     if any(result.environment.dirty for result in results):
         badges.append(Badge("dirty git", "made by code that is in no commit", "warn"))
-    if report.terms.images == "intersection" and report.notes:
+    if report.options.images == "intersection" and report.notes:
         badges.append(Badge("part of the images", "those whose truth all runs share", "warn"))
     if len(machines) > 1 or len(speed.machines) > 1:
         badges.append(Badge("mixed hardware", "times cannot be compared", "warn"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports.analysis.report_data import Images, ReportData, Terms
+from reports.analysis.report_data import ComparisonOptions, Images, ReportData
 from reports.document import compose
 from reports.records.atomic_files import atomic_write
 from reports.records.run import RunFolder
@@ -21,7 +21,7 @@ def write_report(
     title: str = "",
     max_mb: float = 8.0,
     show_paths: bool = False,
-    terms: Terms | None = None,
+    options: ComparisonOptions | None = None,
 ) -> Path:
     """Write the page `out`, and beside it the tables and figures that it is made of.
 
@@ -36,7 +36,7 @@ def write_report(
         title: the page's heading; made from the data set's name if empty.
         max_mb: the page stays below this many megabytes (10**6 bytes): the gallery is thinned, and says by how many.
         show_paths: show absolute paths, which may hold a user's name, in full.
-        terms: on which the runs are compared: resamples, groups of images, limits.
+        options: how the runs are compared: resamples, groups of images, limits.
 
     Returns:
         The path of the page.
@@ -46,7 +46,7 @@ def write_report(
         MachineError: the files cannot be written; what stood there stands there still.
     """
     return write_comparison(
-        ReportData.from_runs(runs, images, show_paths, terms), out, title=title, max_mb=max_mb
+        ReportData.from_runs(runs, images, show_paths, options), out, title=title, max_mb=max_mb
     )
 
 

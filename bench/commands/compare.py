@@ -98,7 +98,7 @@ def command(
     from bench.runs.finished_run import find_image_loader
     from bench.runs.report import chosen_groups, compare_on_terms, comparison_folder, open_runs
     from metrics.compare import parse_limit
-    from reports.analysis.report_data import Terms
+    from reports.analysis.report_data import ComparisonOptions
     from reports.elements.formatting import printable
     from reports.records.study import StudyFolder
 
@@ -106,17 +106,17 @@ def command(
     limits = tuple(parse_limit(text) for text in fail_on_regression or ())
     by_path = open_runs(runs)
     opened = [run for of_path in by_path for run in of_path]
-    terms = Terms(
+    how = ComparisonOptions(
         resamples=resamples,
         groups=chosen_groups(groups, opened),
         images=images.value,
         limits=limits,
-        old=frozenset(run.result.name for run in by_path[0]),
+        baseline=frozenset(run.result.name for run in by_path[0]),
     )
     folder = out or comparison_folder(opened, Path(runs[0]).parent)
     pictures = find_image_loader(opened)
     page, comparison = compare_on_terms(
-        opened, folder, terms, pictures, Progress.fitting(quiet), show_paths, studies
+        opened, folder, how, pictures, Progress.fitting(quiet), show_paths, studies
     )
     show_results(comparison.folders, page)
     for note in comparison.notes:

@@ -14,7 +14,7 @@ from bench.process.progress import Progress
 from bench.runs.folders import digest
 from metrics.compare import groups_from_csv
 from metrics.errors import InputError
-from reports.analysis.report_data import ReportData, Terms
+from reports.analysis.report_data import ComparisonOptions, ReportData
 from reports.pages import write_comparison
 from reports.records.run import RunFolder
 from reports.records.study import StudyFolder
@@ -37,13 +37,13 @@ def compare_runs(
     Raises:
         InputError: the runs were measured on different truth, or two have one name.
     """
-    return compare_on_terms(runs, folder, Terms(), images, progress, show_paths)[0]
+    return compare_on_terms(runs, folder, ComparisonOptions(), images, progress, show_paths)[0]
 
 
 def compare_on_terms(
     runs: Sequence[RunFolder],
     folder: Path,
-    terms: Terms,
+    options: ComparisonOptions,
     images: Images | None = None,
     progress: Progress | None = None,
     show_paths: bool = False,
@@ -57,10 +57,10 @@ def compare_on_terms(
         InputError: the runs were measured on different truth and the terms do not cut them to what they share, two have
             one name, or the terms do not fit them.
     """
-    if terms.images == "same":
+    if options.images == "same":
         require_same_truth(runs)
     with (progress or Progress()).stage("comparison", 1) as stage:
-        comparison = ReportData.from_runs(runs, images, show_paths, terms)
+        comparison = ReportData.from_runs(runs, images, show_paths, options)
         page = write_comparison(comparison, folder, studies=studies)
         stage.advance()
     return page, comparison

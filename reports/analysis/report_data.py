@@ -56,8 +56,8 @@ ALSO = (
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """On what terms runs are compared.
+class ComparisonOptions:
+    """How runs are compared.
 
     Attributes:
         resamples: how often the images are resampled for intervals; 0 for none.
@@ -65,14 +65,14 @@ class Terms:
             `image_columns`, or ``folder``, that of each image's file.
         images: ``same`` refuses runs on different truth; ``intersection`` compares on the images whose truth all share.
         limits: how much worse the other models may be than the old ones.
-        old: names of the runs whose models the limits are held against.
+        baseline: names of the runs whose models the limits are held against.
     """
 
     resamples: int = 1000
     groups: str | Mapping[object, object] | None = None
     images: ImageChoice = "same"
     limits: tuple[Limit, ...] = ()
-    old: frozenset[str] = frozenset()
+    baseline: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ class ReportData:
         images: where pictures come from; None where nobody knows.
         show_paths: whether absolute paths are shown in full.
         notes: what had to be decided to put them on one page.
-        terms: on which they are compared.
+        options: how they are compared.
     """
 
     models: tuple[Model, ...]
@@ -93,7 +93,7 @@ class ReportData:
     images: Images | None = None
     show_paths: bool = False
     notes: tuple[str, ...] = ()
-    terms: Terms = field(default_factory=Terms)
+    options: ComparisonOptions = field(default_factory=ComparisonOptions)
 
     @classmethod
     def from_runs(
@@ -101,16 +101,16 @@ class ReportData:
         runs: Sequence[RunFolder],
         images: Images | None = None,
         show_paths: bool = False,
-        terms: Terms | None = None,
+        options: ComparisonOptions | None = None,
     ) -> ReportData:
         """Match and evaluate `runs`.
 
         Raises:
-            InputError: no run, two of one name, or runs on different truth where that is not among the terms.
+            InputError: no run, two of one name, or runs on different truth while `options.images` is "same".
         """
-        terms = terms or Terms()
+        options = options or ComparisonOptions()
         left_out: tuple[str, ...] = ()
-        if terms.images == "intersection":
+        if options.images == "intersection":
             runs, left_out = on_shared_images(runs)
         models = group_models(runs)
         rule, notes = _rule([run.result for model in models for run in model.runs])
@@ -118,14 +118,16 @@ class ReportData:
         # By what the detections give, should a result.json say otherwise.
         pairs.sort(key=lambda pair: _best_first([one.evaluation.headline["ap"] for one in pair[1]]))
         models = tuple(replace(model, number=number) for number, (model, _) in enumerate(pairs))
-        return cls(models, tuple(scored for _, scored in pairs), images, show_paths, left_out + notes, terms)
+        return cls(
+            models, tuple(scored for _, scored in pairs), images, show_paths, left_out + notes, options
+        )
 
     @cached_property
     def statistics(self) -> Statistics | None:
         """Intervals, and differences of pairs on the same resamples; None where none were asked for or nothing is
         there to be found.
         """
-        if not self.terms.resamples or not self.scored[0][0].outcome.asked.any():
+        if not self.options.resamples or not self.scored[0][0].outcome.asked.any():
             return None
         runs = {
             model.label: [one.matches for one in scored]
@@ -133,15 +135,15 @@ class ReportData:
         }
         rule = self.scored[0][0].rule
         also = [name.replace("ar_100", f"ar_{rule.max_dets[-1]}") for name in ALSO]
-        also += [limit.measure for limit in self.terms.limits]
+        also += [limit.measure for limit in self.options.limits]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InputWarning)  # it says again what the notes say
             return compare(
                 runs,
                 "ap",
                 also=also,
-                resamples=self.terms.resamples,
-                groups=self.terms.groups,
+                resamples=self.options.resamples,
+                groups=self.options.groups,
                 image_columns=self.image_columns,
             )
 
@@ -161,7 +163,7 @@ class ReportData:
                 self.models[0].label,
                 self.models[1].label,
                 "ap",
-                groups=self.terms.groups,
+                groups=self.options.groups,
                 image_columns=self.image_columns,
             )
 
@@ -178,8 +180,8 @@ class ReportData:
             warnings.simplefilter("ignore", InputWarning)
             return curve_bands(
                 runs,
-                resamples=self.terms.resamples,
-                groups=self.terms.groups,
+                resamples=self.options.resamples,
+                groups=self.options.groups,
                 image_columns=self.image_columns,
             )
 
@@ -192,7 +194,7 @@ class ReportData:
     @property
     def unused_columns(self) -> list[str]:
         """A sentence for each column that says which images are alike, while none is used for that."""
-        if self.terms.groups is not None:
+        if self.options.groups is not None:
             return []
         return unused_columns(self.image_columns, np.arange(len(self.truth.catalog.image_ids)))
 
@@ -205,15 +207,15 @@ class ReportData:
         Raises:
             InputError: there is no old or no new model, it is not plain which is which, or nothing can be measured.
         """
-        if not self.terms.limits:
+        if not self.options.limits:
             return []
         if self.statistics is None:
             raise InputError(
                 "limits: nothing was resampled here, so no difference has an interval; see the page"
             )
         names = [{result.name for result in model.results} for model in self.models]
-        old = [model for model, of in zip(self.models, names, strict=True) if of & self.terms.old]
-        new = [model for model, of in zip(self.models, names, strict=True) if not of & self.terms.old]
+        old = [model for model, of in zip(self.models, names, strict=True) if of & self.options.baseline]
+        new = [model for model, of in zip(self.models, names, strict=True) if not of & self.options.baseline]
         if len(old) > 1 and not new:
             raise InputError(
                 f"limits: {formatting.join_words([one.label for one in old])} are all of the first path, and so all old; give the "
@@ -231,7 +233,7 @@ class ReportData:
                 said = formatting.join_words([one.label for one in old])
                 raise InputError(f"limits: which of {said} is the old {model.label}? compare the two alone")
             pairs.append((like[0].label, model.label))
-        return rule_on(self.statistics, pairs, self.terms.limits)
+        return rule_on(self.statistics, pairs, self.options.limits)
 
     def standings(self, measure: str) -> list[Standing]:
         """Each model's value and interval by a measure, in the models' order; only where there are statistics."""
@@ -281,7 +283,7 @@ class ReportData:
     @property
     def resamples(self) -> int:
         """How often the images are resampled; 0 for not at all."""
-        return self.terms.resamples
+        return self.options.resamples
 
     @property
     def folders(self) -> list[RunFolder]:

@@ -137,7 +137,7 @@ def speed_of(report: ReportData) -> Speed:
             if reason:
                 reasons.append(f"{label}: its timing does not count: {formatting.printable(reason)}.")
             else:
-                counting = _timed(model.number, timing, run.path, report.terms.resamples or RESAMPLES)
+                counting = _timed(model.number, timing, run.path, report.options.resamples or RESAMPLES)
         models.append(counting)
         left_out += reasons if counting is None else []
     groups: dict[str, list[TimedModel]] = {}

@@ -15,7 +15,7 @@ from synthetic_runs import InMemory, picture
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 from reports.analysis import gallery_images
 from reports.analysis.evaluated_run import EvaluatedRun
-from reports.analysis.report_data import ReportData, Terms
+from reports.analysis.report_data import ComparisonOptions, ReportData
 from reports.pages import write_report
 
 pytestmark = pytest.mark.usefixtures("no_drawing")
@@ -23,7 +23,9 @@ pytestmark = pytest.mark.usefixtures("no_drawing")
 
 @pytest.fixture
 def report(runs):
-    return ReportData.from_runs(runs, lambda image: picture(runs[0].truth, image), terms=Terms(resamples=100))
+    return ReportData.from_runs(
+        runs, lambda image: picture(runs[0].truth, image), options=ComparisonOptions(resamples=100)
+    )
 
 
 def test_images_are_chosen_once_and_those_where_models_differ_most_first(report):

@@ -22,7 +22,7 @@ from metrics.evaluate import evaluate
 from metrics.evaluation import COCO_NAMES
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 from reports.analysis.leaderboard import leaderboard
-from reports.analysis.report_data import ReportData, Terms
+from reports.analysis.report_data import ComparisonOptions, ReportData
 from reports.records.csv import to_csv
 from reports.records.run import DataFacts, RunFolder, RunResult, save_result
 
@@ -89,7 +89,7 @@ def tables() -> dict[str, str]:
                 finished=datetime(2026, 1, 1, tzinfo=UTC),
             )  # fmt: skip
             runs.append(save_result(Path(folder) / name, result, objects, detections))
-        report = ReportData.from_runs(runs, terms=Terms(resamples=200))
+        report = ReportData.from_runs(runs, options=ComparisonOptions(resamples=200))
         assert report.statistics is not None
         pairs = report.statistics.pairwise_to_frame()
         return {

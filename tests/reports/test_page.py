@@ -15,7 +15,7 @@ from synthetic_runs import found_in, picture, run_in, truth_of
 
 from metrics.compare import Limit
 from metrics.tables import DetectionTable
-from reports.analysis.report_data import Terms
+from reports.analysis.report_data import ComparisonOptions
 from reports.elements.page_template import json_block
 from reports.pages import write_report
 from reports.records.run import Environment, save_result
@@ -152,9 +152,9 @@ def test_fault_row_26_every_name_is_shown_literally_and_nothing_else_happens(tmp
         found = run.detections
         result = run.result.model_copy(update={"data": data})
         runs.append(save_result(run.path, result, truth, found, run.history))
-    terms = Terms(limits=(Limit("ap", 0.0),), old=frozenset({runs[0].result.name}))
+    options = ComparisonOptions(limits=(Limit("ap", 0.0),), baseline=frozenset({runs[0].result.name}))
     page = write_report(
-        runs, tmp_path / "out", lambda image: picture(truth, image), title=HOSTILE[1], terms=terms
+        runs, tmp_path / "out", lambda image: picture(truth, image), title=HOSTILE[1], options=options
     )
     text = page.read_text(encoding="utf-8")
     tree = parsed(text)

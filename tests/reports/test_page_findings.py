@@ -13,7 +13,7 @@ from scene_runs import PAIRWISE_COLUMNS
 from synthetic_runs import found_in, run_in, truth_of
 
 from metrics.tables import DetectionTable
-from reports.analysis.report_data import Terms
+from reports.analysis.report_data import ComparisonOptions
 from reports.pages import write_report
 from reports.records.run import Budget, Environment
 
@@ -29,7 +29,7 @@ def means_of(runs):
 def test_without_resamples_the_verdict_says_the_differences_and_claims_no_significance(
     runs, tmp_path, no_drawing
 ):
-    page = write_report(runs, tmp_path, terms=Terms(resamples=0))
+    page = write_report(runs, tmp_path, options=ComparisonOptions(resamples=0))
     said = words(part(parsed(page), "verdict"))
     (best, name), *others = means_of(runs)
     assert f"{name} has the highest AP, {100 * best:.1f}, " in said
@@ -53,7 +53,7 @@ def test_of_few_images_the_verdict_decides_nothing(runs, page):
 
 def test_groups_are_a_fact_and_too_few_of_them_a_warning(runs, tmp_path, no_drawing):
     groups = {image: image % 8 for image in runs[0].truth.catalog.image_ids}
-    tree = parsed(write_report(runs[:2], tmp_path, terms=Terms(groups=groups, resamples=50)))
+    tree = parsed(write_report(runs[:2], tmp_path, options=ComparisonOptions(groups=groups, resamples=50)))
     verdict = part(tree, "verdict")
     warned = [words(each) for each in every(verdict, "p") if each.get("class") == "warning"]
     facts = [words(each) for each in every(verdict, "li")]
@@ -143,7 +143,7 @@ def test_fault_row_36_two_equal_models_share_the_lead(tmp_path, no_drawing):
     assert "nothing can be decided" in said
     assert [row[1:3] for row in cells(tree, "leaderboard")] == [["1 1 to 2", "a"], ["1 1 to 2", "a"]]
     assert cells(tree, "pairs-table")[0][1].startswith("0.0")
-    page = write_report(runs, tmp_path / "unmeasured", terms=Terms(resamples=0))
+    page = write_report(runs, tmp_path / "unmeasured", options=ComparisonOptions(resamples=0))
     assert "one and two share the highest AP" in words(part(parsed(page), "verdict"))
 
 

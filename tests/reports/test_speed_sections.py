@@ -14,14 +14,14 @@ from synthetic_timings import MACHINE, SHARES, samples_of, timing_in
 
 from metrics.errors import InputError
 from reports.analysis.leaderboard import leaderboard
-from reports.analysis.report_data import ReportData, Terms
+from reports.analysis.report_data import ComparisonOptions, ReportData
 from reports.analysis.speed import COMMAND, sentence, slower_and_no_better, speed_of
 from reports.pages import write_report
 from reports.records.run import RunFolder
 from reports.records.timing import FILE
 from reports.sections import latency, speed_accuracy, verdict
 
-TERMS = Terms(resamples=200)
+TERMS = ComparisonOptions(resamples=200)
 SKILLS = {"good": 0.9, "middling": 0.6, "poor": 0.3}
 
 
@@ -42,7 +42,7 @@ def runs(made, tmp_path):
 
 def compared(runs):
     """The comparison, whose numbers are 0: good, 1: middling, 2: poor."""
-    report = ReportData.from_runs(list(runs.values()), terms=TERMS)
+    report = ReportData.from_runs(list(runs.values()), options=TERMS)
     assert [model.label for model in report.models] == list(SKILLS)
     return report, speed_of(report)
 
@@ -160,7 +160,7 @@ def test_a_better_model_is_not_grey_for_being_slower_nor_one_whose_times_overlap
     assert overlapping.low < 1 < overlapping.value
     assert slower_and_no_better(report, speed, 0) == []
     assert slower_and_no_better(report, speed, 1) == []
-    untested = ReportData.from_runs(list(runs.values()), terms=Terms(resamples=0))
+    untested = ReportData.from_runs(list(runs.values()), options=ComparisonOptions(resamples=0))
     timing_in(runs["poor"], 90.0)
     assert slower_and_no_better(untested, speed_of(untested), 2) == []
 
@@ -168,7 +168,7 @@ def test_a_better_model_is_not_grey_for_being_slower_nor_one_whose_times_overlap
 def test_without_resamples_the_front_is_shown_and_no_chance_is_claimed(runs, no_drawing):
     for name in SKILLS:
         timing_in(runs[name], 40.0)
-    report = ReportData.from_runs(list(runs.values()), terms=Terms(resamples=0))
+    report = ReportData.from_runs(list(runs.values()), options=ComparisonOptions(resamples=0))
     section = speed_accuracy.section(report, speed_of(report))
     assert [row[4] for row in table_of(section, "pareto-table")[0]] == ["–"] * 3
     assert "P(on front) is" not in text_of(section)
@@ -243,7 +243,7 @@ def test_of_several_seeds_the_first_timing_that_counts_speaks_for_the_model(tmp_
     timing_in(first, 10.0, invalid=("it slept",))
     timing_in(second, 20.0, samples=exactly(20.0))
     timing_in(third, 30.0)
-    report = ReportData.from_runs([first, second, third], terms=Terms(resamples=0))
+    report = ReportData.from_runs([first, second, third], options=ComparisonOptions(resamples=0))
     speed = speed_of(report)
     (timed,) = speed.known
     assert timed.median_ms == 20.0
@@ -288,7 +288,7 @@ def test_the_whole_page_is_valid_with_timings_and_its_files_lie_beside_it(runs, 
     timing_in(runs["good"], 40.0, samples=samples_of(40.0, noise=0.4))
     timing_in(runs["middling"], 60.0, machine=OTHER)
     timing_in(runs["poor"], 10.0)
-    page = write_report([*runs.values()], tmp_path / "page", terms=TERMS)
+    page = write_report([*runs.values()], tmp_path / "page", options=TERMS)
     tree = parsed(page)
     ids = Counter(element.get("id") for element in tree.iter() if element.get("id"))
     assert [name for name, count in ids.items() if count > 1] == []
