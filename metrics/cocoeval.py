@@ -272,7 +272,7 @@ def _per_image(matches: Matches, params: Params, found_ids: NDArray[np.int64]) -
                 if not len(detections) and not len(objects):
                     listed[label].append(None)
                     continue
-                objects = objects[np.argsort(~outcomes[0].asked[objects], kind="stable")]
+                objects = objects[np.argsort(~outcomes[0].valid[objects], kind="stable")]
                 listed[label].append(
                     {
                         "image_id": catalog.image_ids[image],
@@ -284,7 +284,7 @@ def _per_image(matches: Matches, params: Params, found_ids: NDArray[np.int64]) -
                         "dtMatches": matched_id[:, detections],
                         "gtMatches": found_by[:, objects].astype(np.float64),
                         "dtScores": matches.score[detections].tolist(),
-                        "gtIgnore": (~outcomes[0].asked[objects]).astype(np.int64),
+                        "gtIgnore": (~outcomes[0].valid[objects]).astype(np.int64),
                         "dtIgnore": ignored[:, detections],
                     }
                 )

@@ -129,7 +129,7 @@ class Outcome:
             its own area is out of range.
         object: (D,) int32 index in `Matches.truth` of the object that it found, asked for or ignored; -1 for none.
         iou: (D,) float64 IoU with that object (the covered part of the detection, for a crowd); NaN for none.
-        asked: (G,) bool, by row of `Matches.truth`: not a crowd, not ignored, its area in range.
+        valid: (G,) bool, by row of `Matches.truth`: not a crowd, not ignored, its area in range.
         found_by: (G,) int32 row in `Matches.found` of the detection that found each object; -1 for none. Of a
             crowd's many the surest.
         positives: (K,) int64 how many objects of each class are asked for.
@@ -144,7 +144,7 @@ class Outcome:
     ignored: NDArray[np.bool_]
     object: NDArray[np.int32]
     iou: NDArray[np.float64]
-    asked: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
     found_by: NDArray[np.int32]
     positives: NDArray[np.int64]
 
@@ -191,7 +191,7 @@ class Matches:
         truth, found: the tables. A detection's *row* is its index in `found`, an object's its index in `truth`.
         start: (K + 1,) int64: class k's detections are ``row[start[k]:start[k + 1]]``.
         row: (D,) int32 the walk.
-        asked: (G,) uint16 words, by row of `truth`: bit a says that the object is asked for in area range a.
+        valid: (G,) uint16 words, by row of `truth`: bit a says that the object is asked for in area range a.
         inside: (N,) uint16 words, by row of `found`: bit a says that the detection's own area is in range a.
         pair_row: (P,) int32 row of the detection; the pairs of a detection lie side by side.
         pair_object: (P,) int32 row of the object.
@@ -205,7 +205,7 @@ class Matches:
     found: DetectionTable
     start: NDArray[np.int64]
     row: NDArray[np.int32]
-    asked: NDArray[np.uint16]
+    valid: NDArray[np.uint16]
     inside: NDArray[np.uint16]
     pair_row: NDArray[np.int32]
     pair_object: NDArray[np.int32]
@@ -265,7 +265,7 @@ class Matches:
         count = len(self.classes)
         return np.stack(
             [
-                np.bincount(self.object_label[(self.asked >> area) & 1 == 1], minlength=count)
+                np.bincount(self.object_label[(self.valid >> area) & 1 == 1], minlength=count)
                 for area in range(len(self.rule.areas))
             ]
         )
@@ -300,9 +300,9 @@ class Matches:
         kept = slice(None) if most == self.rule.max_dets[-1] else self.rank < most
         row, label = self.row[kept], self.label[kept]
         objects = object_of[row]
-        asked = (self.asked >> index) & 1 == 1
+        valid = (self.valid >> index) & 1 == 1
         inside = (self.inside[row] >> index) & 1 == 1
-        true = (objects >= 0) & np.append(asked, False)[objects]
+        true = (objects >= 0) & np.append(valid, False)[objects]
         found_by = np.full(len(self.truth), -1, np.int32)
         walked = row[::-1][objects[::-1] >= 0]  # from behind, so that of a crowd's many the surest stays
         found_by[object_of[walked]] = walked
@@ -316,7 +316,7 @@ class Matches:
             ignored=np.where(objects >= 0, ~true, ~inside),
             object=objects,
             iou=iou_of[row],
-            asked=asked,
+            valid=valid,
             found_by=found_by,
             positives=self.positives[index],
         )

@@ -148,6 +148,6 @@ def assert_is_the_reference(matches: Matches, reference: Reference) -> None:
             assert_array_equal(found[:, here] + 1, theirs["dtMatches"])
             assert_array_equal(ignored[:, here], theirs["dtIgnore"])
             objects = np.array(theirs["gtIds"], int) - 1
-            assert_array_equal(of_area[0].asked[objects], theirs["gtIgnore"] == 0)
+            assert_array_equal(of_area[0].valid[objects], theirs["gtIgnore"] == 0)
             once = ~matches.truth.crowd[objects]  # of a crowd the reference keeps the last, we the surest
             assert_array_equal(found_by[:, objects[once]] + 1, theirs["gtMatches"][:, once])

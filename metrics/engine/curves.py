@@ -26,14 +26,14 @@ def meet_pairs(
     inside: NDArray[np.uint16],
     pair_first: NDArray[np.int32],
     pair_row: NDArray[np.int32],
-    pair_asked: NDArray[np.uint16],
+    pair_valid: NDArray[np.uint16],
     pair_bits: NDArray[np.uint64],
     passed: NDArray[np.int32],
     step_start: NDArray[np.int64],
     step_end: NDArray[np.int64],
     step_position: NDArray[np.int32],
     step_inside: NDArray[np.uint16],
-    step_asked: NDArray[np.uint16],
+    step_valid: NDArray[np.uint16],
     step_before: NDArray[np.int32],
     step_bits: NDArray[np.uint64],
 ) -> int:
@@ -48,14 +48,14 @@ def meet_pairs(
         inside: (N,) words whose bit a says that the detection's own area is in area range a.
         pair_first: (N,) each detection's first pair, or -1; its others follow.
         pair_row: (P,) the detection of each pair.
-        pair_asked: (P,) words whose bit a says that the object is asked for in area range a.
+        pair_valid: (P,) words whose bit a says that the object is asked for in area range a.
         pair_bits: (P, A) words of the thresholds at which the detection found the object.
         passed: (A,) scratch.
         step_start: (K,) where each class begins in what follows.
         step_end: (K,) becomes where it ends.
         step_position: (P,) becomes the pair's place in the walk.
         step_inside: (P,) becomes the word of its detection.
-        step_asked: (P,) becomes the word of its object.
+        step_valid: (P,) becomes the word of its object.
         step_before: (A, P) becomes how many detections within each area range stand up to it, itself included.
         step_bits: (A, P) becomes the pair's words.
     """
@@ -74,7 +74,7 @@ def meet_pairs(
             while 0 <= pair < pair_row.size and pair_row[pair] == detection:
                 step_position[step] = position
                 step_inside[step] = inside[detection]
-                step_asked[step] = pair_asked[pair]
+                step_valid[step] = pair_valid[pair]
                 for area in range(areas):
                     step_before[area, step] = passed[area]
                     step_bits[area, step] = pair_bits[pair, area]
@@ -97,7 +97,7 @@ def draw_curves(
     step_end: NDArray[np.int64],
     step_position: NDArray[np.int32],
     step_inside: NDArray[np.uint16],
-    step_asked: NDArray[np.uint16],
+    step_valid: NDArray[np.uint16],
     step_before: NDArray[np.int32],
     step_bits: NDArray[np.uint64],
     true_precision: NDArray[np.float64],
@@ -120,7 +120,7 @@ def draw_curves(
         step_end: end of the classes.
         step_position: place in the walk.
         step_inside: words of the detections.
-        step_asked: words of the objects.
+        step_valid: words of the objects.
         step_before: detections up to there.
         step_bits: words of the pairs.
         true_precision: scratch as long as the longest class's steps and one more.
@@ -146,12 +146,12 @@ def draw_curves(
                 # Without branches: a pair that is none at this threshold changes nothing, and what it writes is
                 # written over.
                 paired = int(step_bits[area, step] >> bit) & 1
-                asked = (int(step_asked[step]) >> area) & 1
+                valid = (int(step_valid[step]) >> area) & 1
                 own = (int(step_inside[step]) >> area) & 1
-                correction += paired * (asked - own)
+                correction += paired * (valid - own)
                 true_precision[true] = (true + 1) / (step_before[area, step] + correction + EPSILON)
                 true_position[true] = step_position[step]
-                true += paired & asked
+                true += paired & valid
             recall[area, label, threshold] = true / wanted
             for index in range(true - 1, 0, -1):
                 true_precision[index - 1] = max(true_precision[index - 1], true_precision[index])
@@ -179,7 +179,7 @@ def draw_curves(
 def count_true(
     pair_label: NDArray[np.int32],
     pair_cut: NDArray[np.int64],
-    pair_asked: NDArray[np.uint16],
+    pair_valid: NDArray[np.uint16],
     pair_bits: NDArray[np.uint64],
     count: NDArray[np.int64],
 ) -> int:
@@ -188,16 +188,16 @@ def count_true(
     Args:
         pair_label: (P,) class.
         pair_cut: (P,) the first of the cuts below which the detection's rank lies.
-        pair_asked: as in `meet_pairs`.
+        pair_valid: as in `meet_pairs`.
         pair_bits: likewise.
         count: (M, A, K, T), zeros; becomes how many are found by detections of that cut and none before.
     """
     for pair in range(pair_label.size):
         for area in range(pair_bits.shape[1]):
-            asked = (int(pair_asked[pair]) >> area) & 1
+            valid = (int(pair_valid[pair]) >> area) & 1
             word = pair_bits[pair, area]
             for threshold in range(count.shape[3]):
-                count[pair_cut[pair], area, pair_label[pair], threshold] += asked & int(
+                count[pair_cut[pair], area, pair_label[pair], threshold] += valid & int(
                     word >> np.uint64(threshold)
                 )
     return pair_label.size

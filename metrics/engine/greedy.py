@@ -31,7 +31,7 @@ def match_images(
     obj_label: NDArray[np.int32],
     objects: NDArray[np.float64],
     crowd: NDArray[np.bool_],
-    asked: NDArray[np.uint16],
+    valid: NDArray[np.uint16],
     thresholds: NDArray[np.float64],
     ranges: NDArray[np.float64],
     label_count: NDArray[np.int32],
@@ -75,7 +75,7 @@ def match_images(
         obj_label: (G,).
         objects: (G, 5) x1, y1, x2, y2, area.
         crowd: (G,).
-        asked: (G,) words whose bit a says that the object is asked for in area range a.
+        valid: (G,) words whose bit a says that the object is asked for in area range a.
         thresholds: (T,) rising.
         ranges: (A, 2) least and most area.
         label_count: (C,) scratch, zeros; left as zeros.
@@ -178,7 +178,7 @@ def match_images(
                     if full:
                         break
                     take_objects(
-                        near, near_iou, found, obj_first, asked, crowd, thresholds, reached, free, taken
+                        near, near_iou, found, obj_first, valid, crowd, thresholds, reached, free, taken
                     )
                     for candidate in range(found):
                         pair = pairs[0]
@@ -209,7 +209,7 @@ def take_objects(
     near_iou: NDArray[np.float64],
     found: int,
     obj_first: int,
-    asked: NDArray[np.uint16],
+    valid: NDArray[np.uint16],
     crowd: NDArray[np.bool_],
     thresholds: NDArray[np.float64],
     reached: NDArray[np.uint64],
@@ -223,7 +223,7 @@ def take_objects(
         near_iou: (found,) at least; all reach the first threshold.
         found: how many there are.
         obj_first: the object to which the first row of `free` belongs.
-        asked: (G,) words whose bit a says that the object is asked for in area range a.
+        valid: (G,) words whose bit a says that the object is asked for in area range a.
         crowd: (G,).
         thresholds: (T,) rising.
         reached: (found,) at least, scratch.
@@ -243,7 +243,7 @@ def take_objects(
         for ignored in range(2):  # those asked for go first, whatever their IoU
             for candidate in range(found):
                 index = near[candidate]
-                if (int(asked[index]) >> area) & 1 != ignored:
+                if (int(valid[index]) >> area) & 1 != ignored:
                     take = wanted & reached[candidate] & free[index - obj_first, area]
                     taken[candidate, area] = take
                     wanted &= ~take

@@ -31,7 +31,7 @@ def match_tables(truth: AnnotationTable, found: DetectionTable, rule: MatchRule)
     det_rows = None if rule.by_class else _count_sort(found.label, None, classes)[0]
     det_rows, det_start = _count_sort(found.image, det_rows, images)
     ranges = np.array(list(rule.area_ranges.values()), np.float64)
-    asked = _asked(truth, ranges)
+    valid = _valid(truth, ranges)
     task = _Matching(
         classes=classes if rule.by_class else 1,
         most=rule.max_dets[-1],
@@ -47,7 +47,7 @@ def match_tables(truth: AnnotationTable, found: DetectionTable, rule: MatchRule)
             truth.label[obj_rows] if rule.by_class else np.zeros_like(truth.label),
             _corners(truth.xywh[obj_rows]),
             truth.crowd[obj_rows],
-            asked[obj_rows],
+            valid[obj_rows],
         ),
         thresholds=np.minimum(np.array(rule.iou_thresholds), NEARLY_ONE),
         ranges=ranges,
@@ -58,7 +58,7 @@ def match_tables(truth: AnnotationTable, found: DetectionTable, rule: MatchRule)
     row, position, rank, iou, bits = (np.concatenate(same) for same in zip(*parts, strict=True))
     start, walk = _walk(task)
     return Matches(
-        rule, truth, found, start, walk, asked, task.inside, row, obj_rows[position], rank, iou, bits
+        rule, truth, found, start, walk, valid, task.inside, row, obj_rows[position], rank, iou, bits
     )
 
 
@@ -154,7 +154,7 @@ class Steps(NamedTuple):
         end: (K,) where it ends: before the next begins, where some of its pairs are beyond max_dets.
         position: (P,) place in the walk.
         inside: (P,) word of the detection.
-        asked: (P,) word of the object.
+        valid: (P,) word of the object.
         before: (A, P) detections in each area range up to there.
         bits: (A, P) words of the pair.
     """
@@ -163,7 +163,7 @@ class Steps(NamedTuple):
     end: NDArray[np.int64]
     position: NDArray[np.int32]
     inside: NDArray[np.uint16]
-    asked: NDArray[np.uint16]
+    valid: NDArray[np.uint16]
     before: NDArray[np.int32]
     bits: NDArray[np.uint64]
 
@@ -173,14 +173,14 @@ def meet_pairs(matches: Matches, most: int) -> Steps:
     areas, classes, pairs = len(matches.rule.areas), len(matches.classes), len(matches.pair_row)
     pair_first = np.full(len(matches.found), -1, np.int32)
     pair_first[matches.pair_row[::-1]] = np.arange(pairs - 1, -1, -1, dtype=np.int32)
-    pair_asked = matches.asked[matches.pair_object]
+    pair_valid = matches.valid[matches.pair_object]
     rank = np.empty(0, np.int32) if most == matches.rule.max_dets[-1] else matches.rank
     steps = Steps(
         start=np.r_[0, np.cumsum(np.bincount(matches.object_label[matches.pair_object], minlength=classes))],
         end=np.empty(classes, np.int64),
         position=np.empty(pairs, np.int32),
         inside=np.empty(pairs, np.uint16),
-        asked=np.empty(pairs, np.uint16),
+        valid=np.empty(pairs, np.uint16),
         before=np.empty((areas, pairs), np.int32),
         bits=np.empty((areas, pairs), np.uint64),
     )
@@ -195,7 +195,7 @@ def meet_pairs(matches: Matches, most: int) -> Steps:
             matches.inside,
             pair_first,
             matches.pair_row,
-            pair_asked,
+            pair_valid,
             matches.pair_bits,
             np.empty(areas, np.int32),
             *steps,
@@ -261,7 +261,7 @@ def count_true(matches: Matches) -> NDArray[np.int64]:
     curves.count_true(
         matches.object_label[matches.pair_object],
         np.searchsorted(np.array(rule.max_dets), matches.pair_rank, side="right"),
-        matches.asked[matches.pair_object],
+        matches.valid[matches.pair_object],
         matches.pair_bits,
         count,
     )
@@ -310,11 +310,11 @@ def _corners(xywh: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([x, y, width + x, height + y, width * height], axis=1)
 
 
-def _asked(truth: AnnotationTable, ranges: NDArray[np.float64]) -> NDArray[np.uint16]:
+def _valid(truth: AnnotationTable, ranges: NDArray[np.float64]) -> NDArray[np.uint16]:
     """(G,) words whose bit a says that the object is asked for in area range a."""
     area = truth.area[:, None]
     within = (area >= ranges[:, 0]) & (area <= ranges[:, 1]) & ~(truth.crowd | truth.ignored)[:, None]
-    asked = np.zeros(len(truth), np.uint16)
+    valid = np.zeros(len(truth), np.uint16)
     for index in range(len(ranges)):
-        asked |= within[:, index].astype(np.uint16) << index
-    return asked
+        valid |= within[:, index].astype(np.uint16) << index
+    return valid

@@ -240,19 +240,19 @@ def _two_passes(matches: Matches, score: float, iou: float, area: str) -> _Paire
     counts = ~outcome.ignored & (outcome.score >= score)
     row, true = outcome.row[counts], outcome.true[counts]
     first = Neighbours(row[true], outcome.object[counts][true], outcome.iou[counts][true])
-    free = outcome.asked.copy()
+    free = outcome.valid.copy()
     free[first.object] = False
     left = neighbours(matches.truth, matches.found, free, row[~true], min(iou, 1 - 1e-10))
     order = np.lexsort((left.object, left.row, -matches.found.score[left.row], -left.iou))
     second = _each_once(matches, left.select(order))
-    return outcome.asked, row, first.and_also(second)
+    return outcome.valid, row, first.and_also(second)
 
 
 def _one_pass(matches: Matches, score: float, iou: float, area: str, convention: Convention) -> _Paired:
     """Likewise, as another program pairs them."""
     found, truth = matches.found, matches.truth
     index = matches.rule.area_index(area)
-    objects = matches.asked >> index & 1 == 1
+    objects = matches.valid >> index & 1 == 1
     kept = found.score >= score if convention == "supervision" else found.score > score
     rows = np.flatnonzero(kept)
     near = neighbours(truth, found, objects, rows, max(iou, np.finfo(np.float64).tiny))

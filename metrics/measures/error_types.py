@@ -86,9 +86,9 @@ class ErrorTypes:
             raise InputError(f"kind: unknown {kind!r}; known: {', '.join(MENDED)}")
         if kind in ("missed", "false_negatives"):
             gone = self.missed if kind == "missed" else outcome.found_by < 0
-            asked = outcome.asked & ~gone
+            asked = outcome.valid & ~gone
             positives = np.bincount(self.object_label[asked], minlength=len(outcome.positives))
-            return replace(outcome, asked=asked, positives=positives)
+            return replace(outcome, valid=asked, positives=positives)
         if kind == "false_positives":
             return self._walk(~(self.kind >= 0))
         of_kind = self.kind == KINDS.index(kind)
@@ -229,7 +229,7 @@ def classify_errors(
     enough = min(iou, 1 - 1e-10)
     false = np.flatnonzero(~outcome.true & ~outcome.ignored)
     pairs = neighbours(
-        matches.truth, matches.found, outcome.asked, outcome.row[false], min(background, enough)
+        matches.truth, matches.found, outcome.valid, outcome.row[false], min(background, enough)
     )
     place = np.full(len(matches.found), -1)
     place[outcome.row] = np.arange(len(outcome.row))
@@ -264,7 +264,7 @@ def classify_errors(
     within_reach, first = np.unique(about[candidates], return_index=True)
     mends = np.zeros(len(kind), np.bool_)
     mends[candidates[first]] = True
-    missed = outcome.asked & (outcome.found_by < 0)
+    missed = outcome.valid & (outcome.found_by < 0)
     missed[within_reach] = False
     return ErrorTypes(outcome, matches.object_label, kind, about, overlap, mends, missed, iou, background)
 

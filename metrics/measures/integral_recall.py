@@ -30,7 +30,7 @@ def integral_recall(matches: Matches, area: str | None = None, max_dets: int | N
     most = matches.rule.max_dets_or_largest(max_dets)
     where = area or matches.rule.areas[0]
     index = matches.rule.area_index(where)
-    asked = (matches.asked >> index) & 1 == 1
+    asked = (matches.valid >> index) & 1 == 1
     kept = matches.row if most == matches.rule.max_dets[-1] else matches.row[matches.rank < most]
     pairs = neighbours(matches.truth, matches.found, asked, kept, least=0.5)
     if matches.rule.by_class:

@@ -88,7 +88,7 @@ def localized(matches: Matches, area: str | None = None) -> Localized:
     truth, found = matches.truth, matches.found
     images = len(truth.catalog.image_ids)
     index = matches.rule.area_index(area or matches.rule.areas[0])
-    asked = matches.asked >> index & 1 == 1
+    asked = matches.valid >> index & 1 == 1
     single = asked & (np.bincount(truth.image[asked], minlength=images) == 1)[truth.image]
     objects = np.flatnonzero(single).astype(np.int32)
 

@@ -74,7 +74,7 @@ def presence_table(matches: Matches, score: float = 0.5, area: str | None = None
     """
     images, classes = len(matches.truth.catalog.image_ids), len(matches.classes)
     index = matches.rule.area_index(area or matches.rule.areas[0])
-    asked = matches.asked >> index & 1 == 1
+    asked = matches.valid >> index & 1 == 1
     place = matches.truth.image.astype(np.int64) * classes + matches.object_label
     has = np.unique(place[asked])
     unclear = np.setdiff1d(place[~asked], has)

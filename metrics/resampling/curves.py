@@ -92,7 +92,7 @@ def counts_over_score(matches: Matches, weights: Weights, scores: Floats, iou: f
         at_least = table[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:].astype(np.float32)
         return np.asarray(often @ at_least, np.float64)
 
-    objects = np.bincount(matches.truth.image[outcome.asked], minlength=images).astype(np.float32)
+    objects = np.bincount(matches.truth.image[outcome.valid], minlength=images).astype(np.float32)
     false = ~outcome.true & ~outcome.ignored
     return ScoreCounts(
         weighed(outcome.true), weighed(false), np.asarray(often @ objects[:, None], np.float64)

@@ -209,7 +209,7 @@ def ranked(matches: Matches, area: str | None = None, max_dets: int | None = Non
     """
     rule = matches.rule
     index, most = rule.area_index(area or rule.areas[0]), rule.max_dets_or_largest(max_dets)
-    asked = (matches.asked >> np.uint64(index)) & np.uint64(1) == 1
+    asked = (matches.valid >> np.uint64(index)) & np.uint64(1) == 1
     found_asked = asked[matches.pair_object]
     true, ignored = np.zeros((2, len(matches.found)), np.uint64)
     for word, part in ((true, found_asked), (ignored, ~found_asked)):
@@ -244,7 +244,7 @@ def track_of(outcome: Outcome, matches: Matches) -> Track:
         outcome: of ``matches.at``.
         matches: of one run.
     """
-    asked = np.flatnonzero(outcome.asked)
+    asked = np.flatnonzero(outcome.valid)
     asked = asked[np.argsort(matches.object_label[asked], kind="stable")]
     return Track(
         len(matches.truth.catalog.image_ids),

@@ -34,7 +34,7 @@ def select_images(matches: Matches, images: ArrayLike) -> Matches:
         found=matches.found.select(chosen),
         start=before[matches.start],
         row=new_row[matches.row[walked]],
-        asked=matches.asked[objects],
+        valid=matches.valid[objects],
         inside=matches.inside[rows],
         pair_row=new_row[matches.pair_row[paired]],
         pair_object=new_object[matches.pair_object[paired]],
@@ -62,7 +62,7 @@ def select_objects(matches: Matches, objects: ArrayLike) -> Matches:
         raise InputError(
             f"objects: expected a mask of shape ({len(matches.truth)},), got {mask.dtype} {mask.shape}"
         )
-    return replace(matches, asked=matches.asked * mask.astype(matches.asked.dtype))
+    return replace(matches, valid=matches.valid * mask.astype(matches.valid.dtype))
 
 
 def _renumbered(kept: NDArray[np.bool_]) -> NDArray[np.int32]:

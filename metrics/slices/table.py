@@ -181,7 +181,7 @@ def sliced(
         for number, name in enumerate(axis.values):
             chosen = axis.index == number
             part = select_images(matches, chosen) if axis.of == "image" else select_objects(matches, chosen)
-            asked = part.asked & 1 == 1
+            asked = part.valid & 1 == 1
             images = int(chosen.sum()) if axis.of == "image" else len(np.unique(part.truth.image[asked]))
             values = measured(part, measures, settings).rows
             if axis.of == "object":

@@ -164,9 +164,9 @@ class EvaluatedRun:
     def missed(self) -> NDArray[np.bool_]:
         """(G,) objects asked for that no detection of at least the operating point's score found."""
         outcome = self.outcome
-        found = np.zeros(len(outcome.asked), np.bool_)
+        found = np.zeros(len(outcome.valid), np.bool_)
         found[outcome.object[self.kept & outcome.true]] = True
-        return outcome.asked & ~found
+        return outcome.valid & ~found
 
     @property
     def false_rows(self) -> NDArray[np.int32]:

@@ -254,7 +254,7 @@ def embed(pixels: Any) -> tuple[str, tuple[int, int]]:
 def _tile(number: int, run: EvaluatedRun, image: int, size: tuple[int, int], classes: Sequence[str]) -> Tile:
     truth, found, outcome = run.run.truth, run.run.detections, run.outcome
     boxes: list[Box] = []
-    objects = np.flatnonzero((truth.image == image) & outcome.asked)
+    objects = np.flatnonzero((truth.image == image) & outcome.valid)
     for row in objects:
         kind: Outcome = "missed" if run.missed[row] else "truth"
         boxes.append(_box(kind, truth.xywh[row], int(truth.label[row]), classes, None, size))

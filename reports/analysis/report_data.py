@@ -127,7 +127,7 @@ class ReportData:
         """Intervals, and differences of pairs on the same resamples; None where none were asked for or nothing is
         there to be found.
         """
-        if not self.options.resamples or not self.scored[0][0].outcome.asked.any():
+        if not self.options.resamples or not self.scored[0][0].outcome.valid.any():
             return None
         runs = {
             model.label: [one.matches for one in scored]

@@ -150,7 +150,7 @@ def _table(
         float(np.mean([next(row.value for row in table.whole if row.name == "ap_n") for table in tables]))
         for tables in slices
     ]
-    asked = int(report.scored[0][0].outcome.asked.sum())
+    asked = int(report.scored[0][0].outcome.valid.sum())
     made.append(
         TableRow(
             (

@@ -30,7 +30,7 @@ def test_recall_is_the_share_of_objects_that_were_found(scene: Scene) -> None:
     matches = match(scene.truth, scene.found)
     outcome = matches.at(0.5)
     for label in range(len(matches.classes)):
-        asked = outcome.asked & (scene.truth.label == label)
+        asked = outcome.valid & (scene.truth.label == label)
         recall = recalls(matches)[-1, 0, 0, label]
         if not asked.any():
             assert math.isnan(recall)

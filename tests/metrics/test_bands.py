@@ -58,7 +58,7 @@ def test_counts_over_score_are_those_of_physical_copies(scene: Scene, data: st.D
         kept = outcome.score >= score
         true = np.count_nonzero(kept & outcome.true)
         false = np.count_nonzero(kept & ~outcome.true & ~outcome.ignored)
-        asked = np.count_nonzero(outcome.asked)
+        asked = np.count_nonzero(outcome.valid)
         assert (found.true[0, at], found.false[0, at], found.asked[0, 0]) == (true, false, asked)
         assert_array_equal(found.precision[0, at], true / (true + false) if true + false else np.nan)
         assert_array_equal(found.recall[0, at], true / asked if asked else np.nan)

@@ -173,7 +173,7 @@ def test_every_false_positive_is_of_one_kind_and_every_lost_object_is_missed_or_
     outcome = errors.outcome
     assert_array_equal(errors.kind >= 0, ~outcome.true & ~outcome.ignored)
     assert not (errors.kind == KINDS.index("missed")).any()
-    lost = outcome.asked & (outcome.found_by < 0)
+    lost = outcome.valid & (outcome.found_by < 0)
     within_reach = np.zeros(len(lost), bool)
     within_reach[errors.object[errors.mends]] = True
     assert_array_equal(lost, errors.missed ^ within_reach)

@@ -89,9 +89,9 @@ def test_neither_the_truth_nor_the_detections_are_changed(name: str) -> None:
     scene = without_ties()
     before = scene.truth.fingerprint, scene.found.xywh.tobytes(), scene.found.score.tobytes()
     matches = match(scene.truth, scene.found)
-    bits = matches.asked.tobytes(), matches.pair_bits.tobytes(), matches.pair_iou.tobytes()
+    bits = matches.valid.tobytes(), matches.pair_bits.tobytes(), matches.pair_iou.tobytes()
     MEASURES[name](matches)
-    assert bits == (matches.asked.tobytes(), matches.pair_bits.tobytes(), matches.pair_iou.tobytes())
+    assert bits == (matches.valid.tobytes(), matches.pair_bits.tobytes(), matches.pair_iou.tobytes())
     assert before == (scene.truth.fingerprint, scene.found.xywh.tobytes(), scene.found.score.tobytes())
 
 

@@ -44,7 +44,7 @@ def test_matches_are_the_references_on_larger_scenes(rule: MatchRule, shape: dic
 def test_an_ignored_object_is_taken_once_and_held_against_nobody(scene: Scene) -> None:
     outcome = match(scene.truth, scene.found).at(0.5)
     ignored = np.flatnonzero(scene.truth.ignored & ~scene.truth.crowd)
-    assert not outcome.asked[ignored].any()
+    assert not outcome.valid[ignored].any()
     taken = outcome.object[np.isin(outcome.object, ignored)]
     assert len(np.unique(taken)) == len(taken)
     assert outcome.ignored[np.isin(outcome.object, ignored)].all()

@@ -69,7 +69,7 @@ def by_the_rule(scene: Scene, inside: NDArray[np.bool_], label: int, objects: fl
     """Average precision of a class by the rule of object slices, from each detection's fate, in plain Python."""
     outcome = match(scene.truth, scene.found).at(0.5)
     wanted = sum(
-        bool(outcome.asked[g] and inside[g] and scene.truth.label[g] == label)
+        bool(outcome.valid[g] and inside[g] and scene.truth.label[g] == label)
         for g in range(len(scene.truth))
     )
     if not wanted:

@@ -51,7 +51,7 @@ def counted(scored: EvaluatedRun, score: float) -> tuple[int, int, int]:
     for at in range(len(outcome.score)):
         if outcome.score[at] >= score and not outcome.ignored[at]:
             right, false = right + bool(outcome.true[at]), false + (not outcome.true[at])
-    return right, false, int(outcome.asked.sum()) - right
+    return right, false, int(outcome.valid.sum()) - right
 
 
 @settings(max_examples=60, deadline=None)
