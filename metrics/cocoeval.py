@@ -259,8 +259,8 @@ def _per_image(matches: Matches, params: Params, found_ids: NDArray[np.int64]) -
         outcomes = [matches.at(matches.rule.iou_thresholds[which], area) for which in place]
         found = np.stack([outcome.object for outcome in outcomes])
         ignored = np.stack([outcome.ignored for outcome in outcomes])
-        found_by = np.zeros((len(place), len(truth)), np.int64)
-        for by, outcome in zip(found_by, outcomes, strict=True):  # of a crowd's many the last stays
+        matched_by = np.zeros((len(place), len(truth)), np.int64)
+        for by, outcome in zip(matched_by, outcomes, strict=True):  # of a crowd's many the last stays
             took = outcome.object >= 0
             by[outcome.object[took]] = found_ids[outcome.row[took]]
         matched_id = np.where(found >= 0, np.append(truth.object_id, 0)[found], 0).astype(np.float64)
@@ -282,7 +282,7 @@ def _per_image(matches: Matches, params: Params, found_ids: NDArray[np.int64]) -
                         "dtIds": found_ids[matches.row[detections]].tolist(),
                         "gtIds": truth.object_id[objects].tolist(),
                         "dtMatches": matched_id[:, detections],
-                        "gtMatches": found_by[:, objects].astype(np.float64),
+                        "gtMatches": matched_by[:, objects].astype(np.float64),
                         "dtScores": matches.score[detections].tolist(),
                         "gtIgnore": (~outcomes[0].valid[objects]).astype(np.int64),
                         "dtIgnore": ignored[:, detections],

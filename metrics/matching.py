@@ -115,7 +115,7 @@ class Outcome:
     """What became of each detection and each object at one IoU threshold, in one area range, up to one max_dets.
 
     Detections stand in the order of the walk: class by class, in a class by falling score, at equal score by image
-    and then in the order in which they were given. A detection that is neither true nor ignored is a false positive;
+    and then in the order in which they were given. A detection that is neither `tp` nor ignored is a false positive;
     an object that is asked for and not found is a miss.
 
     Attributes:
@@ -124,13 +124,13 @@ class Outcome:
         image: (D,) int32 image index.
         label: (D,) int32 class in [0, K).
         score: (D,) float64.
-        true: (D,) bool: found an object that is asked for.
+        tp: (D,) bool: found an object that is asked for.
         ignored: (D,) bool: counts neither for nor against: it found an object that is ignored, or it found nothing and
             its own area is out of range.
         object: (D,) int32 index in `Matches.truth` of the object that it found, asked for or ignored; -1 for none.
         iou: (D,) float64 IoU with that object (the covered part of the detection, for a crowd); NaN for none.
         valid: (G,) bool, by row of `Matches.truth`: not a crowd, not ignored, its area in range.
-        found_by: (G,) int32 row in `Matches.found` of the detection that found each object; -1 for none. Of a
+        matched_by: (G,) int32 row in `Matches.found` of the detection that found each object; -1 for none. Of a
             crowd's many the surest.
         positives: (K,) int64 how many objects of each class are asked for.
     """
@@ -140,12 +140,12 @@ class Outcome:
     image: NDArray[np.int32]
     label: NDArray[np.int32]
     score: NDArray[np.float64]
-    true: NDArray[np.bool_]
+    tp: NDArray[np.bool_]
     ignored: NDArray[np.bool_]
     object: NDArray[np.int32]
     iou: NDArray[np.float64]
     valid: NDArray[np.bool_]
-    found_by: NDArray[np.int32]
+    matched_by: NDArray[np.int32]
     positives: NDArray[np.int64]
 
 
@@ -271,7 +271,7 @@ class Matches:
         )
 
     @cached_property
-    def true_count(self) -> NDArray[np.int64]:
+    def tp_count(self) -> NDArray[np.int64]:
         """(M, A, T, K) true positives up to each of the rule's max_dets: objects asked for that were found."""
         from metrics.engine.run import count_true
 
@@ -302,22 +302,22 @@ class Matches:
         objects = object_of[row]
         valid = (self.valid >> index) & 1 == 1
         inside = (self.inside[row] >> index) & 1 == 1
-        true = (objects >= 0) & np.append(valid, False)[objects]
-        found_by = np.full(len(self.truth), -1, np.int32)
+        tp = (objects >= 0) & np.append(valid, False)[objects]
+        matched_by = np.full(len(self.truth), -1, np.int32)
         walked = row[::-1][objects[::-1] >= 0]  # from behind, so that of a crowd's many the surest stays
-        found_by[object_of[walked]] = walked
+        matched_by[object_of[walked]] = walked
         return Outcome(
             start=np.searchsorted(label, np.arange(len(self.classes) + 1)),
             row=row,
             image=self.image[kept],
             label=label,
             score=self.score[kept],
-            true=true,
-            ignored=np.where(objects >= 0, ~true, ~inside),
+            tp=tp,
+            ignored=np.where(objects >= 0, ~tp, ~inside),
             object=objects,
             iou=iou_of[row],
             valid=valid,
-            found_by=found_by,
+            matched_by=matched_by,
             positives=self.positives[index],
         )
 

@@ -30,7 +30,7 @@ def average_precision(outcome: Outcome, objects: float | None = None) -> NDArray
     counted = np.cumsum(~outcome.ignored)
     for label in np.flatnonzero(outcome.positives):
         first, last = outcome.start[label], outcome.start[label + 1]
-        hits = first + np.flatnonzero(outcome.true[first:last])
+        hits = first + np.flatnonzero(outcome.tp[first:last])
         if not len(hits):
             values[label] = 0.0
             continue

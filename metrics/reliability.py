@@ -159,8 +159,8 @@ def scored(
         outcome.row[kept],
         outcome.label[kept],
         outcome.score[kept],
-        outcome.true[kept],
-        np.where(outcome.true, np.minimum(outcome.iou, 1.0), 0.0)[kept],
+        outcome.tp[kept],
+        np.where(outcome.tp, np.minimum(outcome.iou, 1.0), 0.0)[kept],
     )
 
 

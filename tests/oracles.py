@@ -124,7 +124,7 @@ def assert_is_the_reference(matches: Matches, reference: Reference) -> None:
         ):
             assert_array_equal(np.nan_to_num(ours, nan=-1.0), theirs[..., index])
         with np.errstate(invalid="ignore"):
-            recall = matches.true_count[index] / matches.positives[:, None]
+            recall = matches.tp_count[index] / matches.positives[:, None]
         assert_array_equal(np.nan_to_num(recall, nan=-1.0), np.moveaxis(reference.recall[..., index], 2, 0))
 
     rule, images = matches.rule, len(matches.truth.catalog.image_ids)
@@ -135,7 +135,7 @@ def assert_is_the_reference(matches: Matches, reference: Reference) -> None:
     for area, of_area in enumerate(outcomes):
         found = np.stack([outcome.object for outcome in of_area])
         ignored = np.stack([outcome.ignored for outcome in of_area])
-        found_by = np.stack([outcome.found_by for outcome in of_area])
+        matched_by = np.stack([outcome.matched_by for outcome in of_area])
         for number in range(len(matches.classes) * images):
             label, image = divmod(number, images)
             theirs = reference.images[(label * len(outcomes) + area) * images + image]
@@ -150,4 +150,4 @@ def assert_is_the_reference(matches: Matches, reference: Reference) -> None:
             objects = np.array(theirs["gtIds"], int) - 1
             assert_array_equal(of_area[0].valid[objects], theirs["gtIgnore"] == 0)
             once = ~matches.truth.crowd[objects]  # of a crowd the reference keeps the last, we the surest
-            assert_array_equal(found_by[:, objects[once]] + 1, theirs["gtMatches"][:, once])
+            assert_array_equal(matched_by[:, objects[once]] + 1, theirs["gtMatches"][:, once])

@@ -253,7 +253,7 @@ def _draw(
 
 
 def count_true(matches: Matches) -> NDArray[np.int64]:
-    """What `Matches.true_count` promises."""
+    """What `Matches.tp_count` promises."""
     rule = matches.rule
     count = np.zeros(
         (len(rule.max_dets), len(rule.areas), len(matches.classes), len(rule.iou_thresholds)), np.int64

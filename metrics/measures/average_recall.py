@@ -51,7 +51,7 @@ def recalls(matches: Matches) -> NDArray[np.float64]:
     """
     positives = matches.positives[:, None].astype(np.float64)
     positives[positives == 0] = np.nan
-    return np.asarray(matches.true_count / positives)
+    return np.asarray(matches.tp_count / positives)
 
 
 def _mean(recall: NDArray[np.float64]) -> float:

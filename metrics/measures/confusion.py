@@ -238,7 +238,7 @@ def _two_passes(matches: Matches, score: float, iou: float, area: str) -> _Paire
     """Objects (a mask) and detections (rows) that count, and their pairs."""
     outcome = matches.at(iou, area)
     counts = ~outcome.ignored & (outcome.score >= score)
-    row, true = outcome.row[counts], outcome.true[counts]
+    row, true = outcome.row[counts], outcome.tp[counts]
     first = Neighbours(row[true], outcome.object[counts][true], outcome.iou[counts][true])
     free = outcome.valid.copy()
     free[first.object] = False

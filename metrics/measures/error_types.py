@@ -85,7 +85,7 @@ class ErrorTypes:
         if kind not in MENDED:
             raise InputError(f"kind: unknown {kind!r}; known: {', '.join(MENDED)}")
         if kind in ("missed", "false_negatives"):
-            gone = self.missed if kind == "missed" else outcome.found_by < 0
+            gone = self.missed if kind == "missed" else outcome.matched_by < 0
             asked = outcome.valid & ~gone
             positives = np.bincount(self.object_label[asked], minlength=len(outcome.positives))
             return replace(outcome, valid=asked, positives=positives)
@@ -116,8 +116,8 @@ class ErrorTypes:
         outcome = self.outcome
         right = np.zeros(len(kept), np.bool_) if right is None else right
         label = np.where(right, np.append(self.object_label, -1)[self.object], outcome.label).astype(np.int32)
-        found_by = outcome.found_by.copy()
-        found_by[self.object[right]] = outcome.row[right]
+        matched_by = outcome.matched_by.copy()
+        matched_by[self.object[right]] = outcome.row[right]
         order = np.flatnonzero(kept)
         if (label != outcome.label).any():
             order = order[
@@ -130,11 +130,11 @@ class ErrorTypes:
             image=outcome.image[order],
             label=label[order],
             score=outcome.score[order],
-            true=(outcome.true | right)[order],
+            tp=(outcome.tp | right)[order],
             ignored=outcome.ignored[order],
             object=np.where(right, self.object, outcome.object)[order],
             iou=np.where(right, 1.0 if box else self.overlap, outcome.iou)[order],
-            found_by=found_by,
+            matched_by=matched_by,
         )
 
 
@@ -227,7 +227,7 @@ def classify_errors(
         raise InputError(f"background: expected a number in (0, {iou:g}], up to the IoU, got {background}")
     outcome = matches.at(iou, area or matches.rule.areas[0], max_dets)
     enough = min(iou, 1 - 1e-10)
-    false = np.flatnonzero(~outcome.true & ~outcome.ignored)
+    false = np.flatnonzero(~outcome.tp & ~outcome.ignored)
     pairs = neighbours(
         matches.truth, matches.found, outcome.valid, outcome.row[false], min(background, enough)
     )
@@ -257,14 +257,14 @@ def classify_errors(
             about[chosen], overlap[chosen] = objects[chosen], overlaps[chosen]
 
     mendable = np.isin(kind, (KINDS.index("localization"), KINDS.index("classification")))
-    candidates = np.flatnonzero(mendable & (np.append(outcome.found_by, 0)[about] < 0))
+    candidates = np.flatnonzero(mendable & (np.append(outcome.matched_by, 0)[about] < 0))
     candidates = candidates[
         np.lexsort((outcome.row[candidates], -outcome.score[candidates], about[candidates]))
     ]
     within_reach, first = np.unique(about[candidates], return_index=True)
     mends = np.zeros(len(kind), np.bool_)
     mends[candidates[first]] = True
-    missed = outcome.valid & (outcome.found_by < 0)
+    missed = outcome.valid & (outcome.matched_by < 0)
     missed[within_reach] = False
     return ErrorTypes(outcome, matches.object_label, kind, about, overlap, mends, missed, iou, background)
 

@@ -217,7 +217,7 @@ def _outcome(matches: Matches, iou: float, area: str | None, max_dets: int | Non
 def _curve(outcome: Outcome, label: int, iou: float) -> LRPCurve:
     part = slice(outcome.start[label], outcome.start[label + 1])
     counts = ~outcome.ignored[part]
-    score, hit = outcome.score[part][counts], outcome.true[part][counts]
+    score, hit = outcome.score[part][counts], outcome.tp[part][counts]
     ends = np.flatnonzero(np.append(score[1:] != score[:-1], len(score) > 0))
     true = np.cumsum(hit, dtype=np.int64)[ends]
     false = ends + 1 - true

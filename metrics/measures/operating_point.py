@@ -138,7 +138,7 @@ def score_curve(outcome: Outcome, label: int | None = None) -> ScoreCurve:
     """
     part = slice(None) if label is None else slice(outcome.start[label], outcome.start[label + 1])
     counts = ~outcome.ignored[part]
-    score, true = outcome.score[part][counts], outcome.true[part][counts]
+    score, true = outcome.score[part][counts], outcome.tp[part][counts]
     if label is None:  # a class's part of the walk falls already
         order = np.argsort(-score, kind="stable")
         score, true = score[order], true[order]

@@ -39,7 +39,7 @@ def voc_average_precision(matches: Matches, iou: float = 0.5, area: str | None =
     under_all = np.full(len(matches.classes), math.nan)
     for label in range(len(matches.classes)):
         part = slice(outcome.start[label], outcome.start[label + 1])
-        true = outcome.true[part][~outcome.ignored[part]]
+        true = outcome.tp[part][~outcome.ignored[part]]
         if outcome.positives[label]:
             precision = np.cumsum(true) / np.arange(1, len(true) + 1)
             envelope = np.maximum.accumulate(precision[::-1])[::-1]

@@ -93,10 +93,8 @@ def counts_over_score(matches: Matches, weights: Weights, scores: Floats, iou: f
         return np.asarray(often @ at_least, np.float64)
 
     objects = np.bincount(matches.truth.image[outcome.valid], minlength=images).astype(np.float32)
-    false = ~outcome.true & ~outcome.ignored
-    return ScoreCounts(
-        weighed(outcome.true), weighed(false), np.asarray(often @ objects[:, None], np.float64)
-    )
+    false = ~outcome.tp & ~outcome.ignored
+    return ScoreCounts(weighed(outcome.tp), weighed(false), np.asarray(often @ objects[:, None], np.float64))
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:

@@ -252,9 +252,9 @@ def track_of(outcome: Outcome, matches: Matches) -> Track:
         outcome.start,
         outcome.image,
         outcome.score,
-        outcome.true.astype(np.uint64),
+        outcome.tp.astype(np.uint64),
         outcome.ignored.astype(np.uint64),
-        np.where(outcome.true, outcome.iou, np.nan),
+        np.where(outcome.tp, outcome.iou, np.nan),
         np.searchsorted(matches.object_label[asked], np.arange(len(matches.classes) + 1)),
         matches.truth.image[asked],
     )

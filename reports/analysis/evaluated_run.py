@@ -148,7 +148,7 @@ class EvaluatedRun:
         """Right and false detections of at least each score: two (C, S), for S rising `thresholds`."""
         outcome, shape = self.outcome, (len(self.matches.classes), len(thresholds))
         counts = []
-        for kept in (outcome.true, ~outcome.true & ~outcome.ignored):
+        for kept in (outcome.tp, ~outcome.tp & ~outcome.ignored):
             reached = np.searchsorted(thresholds, outcome.score[kept], side="right")
             table = np.zeros((shape[0], shape[1] + 1), np.int64)
             np.add.at(table, (outcome.label[kept], reached), 1)
@@ -165,21 +165,21 @@ class EvaluatedRun:
         """(G,) objects asked for that no detection of at least the operating point's score found."""
         outcome = self.outcome
         found = np.zeros(len(outcome.valid), np.bool_)
-        found[outcome.object[self.kept & outcome.true]] = True
+        found[outcome.object[self.kept & outcome.tp]] = True
         return outcome.valid & ~found
 
     @property
     def false_rows(self) -> NDArray[np.int32]:
         """Rows of the false detections that reach the operating point."""
-        return self.outcome.row[self.kept & ~self.outcome.true & ~self.outcome.ignored]
+        return self.outcome.row[self.kept & ~self.outcome.tp & ~self.outcome.ignored]
 
     @cached_property
     def images(self) -> ImageCounts:
         """What happened in each image at the operating point."""
         outcome, size = self.outcome, len(self.run.truth.catalog.image_ids)
-        false = self.kept & ~outcome.true & ~outcome.ignored
+        false = self.kept & ~outcome.tp & ~outcome.ignored
         return ImageCounts(
-            np.bincount(outcome.image[self.kept & outcome.true], minlength=size),
+            np.bincount(outcome.image[self.kept & outcome.tp], minlength=size),
             np.bincount(outcome.image[false], minlength=size),
             np.bincount(self.run.truth.image[self.missed], minlength=size),
         )

@@ -261,7 +261,7 @@ def _tile(number: int, run: EvaluatedRun, image: int, size: tuple[int, int], cla
     walked = np.flatnonzero((outcome.image == image) & run.kept & ~outcome.ignored)
     for at in walked[np.argsort(-outcome.score[walked], kind="stable")]:
         row = outcome.row[at]
-        kind = "right" if outcome.true[at] else "false"
+        kind = "right" if outcome.tp[at] else "false"
         boxes.append(
             _box(kind, found.xywh[row], int(found.label[row]), classes, float(outcome.score[at]), size)
         )

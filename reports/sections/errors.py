@@ -146,7 +146,7 @@ def _shares(run: EvaluatedRun) -> Floats:
     missed = int(matrix.count[matrix.predicted == background].sum())
     invented = int(matrix.count[matrix.true == background].sum())
     confused = objects - missed - int(matrix.right.sum())
-    right = run.kept & run.outcome.true
+    right = run.kept & run.outcome.tp
     loose = float((1 - run.outcome.iou[right]).mean()) if right.any() else np.nan
     return np.array(
         [

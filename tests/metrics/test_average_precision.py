@@ -114,7 +114,7 @@ def test_a_worse_false_positive_never_raises_average_precision(scene: Scene) -> 
 @given(scenes(most_detections=12), st.data())
 def test_removing_a_false_positive_never_lowers_average_precision(scene: Scene, data: st.DataObject) -> None:
     outcome = match(scene.truth, scene.found).at(0.5)
-    false = outcome.row[~outcome.true & ~outcome.ignored]
+    false = outcome.row[~outcome.tp & ~outcome.ignored]
     assume(len(false) > 0)
     removed = data.draw(st.sampled_from(false.tolist()))
     rows = np.delete(np.arange(len(scene.found)), removed)

@@ -35,7 +35,7 @@ def test_recall_is_the_share_of_objects_that_were_found(scene: Scene) -> None:
         if not asked.any():
             assert math.isnan(recall)
         else:
-            assert recall == pytest.approx(np.mean(outcome.found_by[asked] >= 0))
+            assert recall == pytest.approx(np.mean(outcome.matched_by[asked] >= 0))
 
 
 def nearest(scene: Scene, label: int) -> np.ndarray:

@@ -56,8 +56,8 @@ def test_counts_over_score_are_those_of_physical_copies(scene: Scene, data: st.D
     outcome = match(*(lambda s: (s.truth, s.found))(physically_resampled(scene, counts))).at(0.5)
     for at, score in enumerate(scores):
         kept = outcome.score >= score
-        true = np.count_nonzero(kept & outcome.true)
-        false = np.count_nonzero(kept & ~outcome.true & ~outcome.ignored)
+        true = np.count_nonzero(kept & outcome.tp)
+        false = np.count_nonzero(kept & ~outcome.tp & ~outcome.ignored)
         asked = np.count_nonzero(outcome.valid)
         assert (found.true[0, at], found.false[0, at], found.asked[0, 0]) == (true, false, asked)
         assert_array_equal(found.precision[0, at], true / (true + false) if true + false else np.nan)

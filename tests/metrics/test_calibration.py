@@ -27,7 +27,7 @@ def counted(matches: Matches, iou: float, floor: float = 0.0) -> list[tuple[int,
     """Label, score and IoU (0 for a false positive) of each detection that counts, one after the other."""
     outcome = matches.at(iou)
     return [
-        (int(outcome.label[i]), float(outcome.score[i]), float(outcome.iou[i]) if outcome.true[i] else 0.0)
+        (int(outcome.label[i]), float(outcome.score[i]), float(outcome.iou[i]) if outcome.tp[i] else 0.0)
         for i in range(len(outcome.row))
         if not outcome.ignored[i] and outcome.score[i] >= floor
     ]
@@ -201,7 +201,7 @@ def test_each_box_goes_to_the_bins_of_its_centre_width_and_height() -> None:
         x, y, w, h = scene.found.xywh[outcome.row[i]]
         coordinates = (outcome.score[i], (x + w / 2) / 250, (y + h / 2) / 180, w / 250, h / 180)
         key = tuple(min(max(math.ceil(4 * c) - 1, 0), 3) for c in coordinates)
-        bins.setdefault(key, []).append((bool(outcome.true[i]), float(outcome.score[i])))
+        bins.setdefault(key, []).append((bool(outcome.tp[i]), float(outcome.score[i])))
     expected = sum(abs(sum(t - s for t, s in inside)) for inside in bins.values()) / len(kept)
     ours = detection_calibration_error(matches, ("score", "cx", "cy", "w", "h"), bins=4)
     assert ours == pytest.approx(expected, abs=1e-12)

@@ -181,7 +181,7 @@ def test_rows_add_up_to_objects_and_columns_to_detections(scene: Scene, score: f
 def test_the_diagonal_is_cocos_true_positives(scene: Scene, score: float) -> None:
     matches = match(scene.truth, scene.found)
     outcome = matches.at(0.5)
-    true = outcome.label[outcome.true & (outcome.score >= score)]
+    true = outcome.label[outcome.tp & (outcome.score >= score)]
     assert_array_equal(
         confusion_matrix(matches, score).right, np.bincount(true, minlength=len(matches.classes))
     )

@@ -35,10 +35,10 @@ class PlainTIDE:
         truth, found = scene.truth, scene.found
         asked = ~truth.crowd & (truth.area <= 1e10)
         outcome = match(truth, found, RULE).at(iou)  # equal to pycocotools': tests/metrics/test_matching.py
-        self.found_by = outcome.found_by
+        self.matched_by = outcome.matched_by
         self.kind: dict[int, Kind] = {}
         self.object: dict[int, int] = {}
-        for row in outcome.row[~outcome.true & ~outcome.ignored].tolist():
+        for row in outcome.row[~outcome.tp & ~outcome.ignored].tolist():
             here = np.flatnonzero(asked & (truth.image == found.image[row]))
             overlaps = {g: self.overlap(row, g) for g in here.tolist()}
             own = {g: value for g, value in overlaps.items() if truth.label[g] == found.label[row]}
@@ -50,7 +50,7 @@ class PlainTIDE:
             elif best_other is not None and others[best_other] >= iou:
                 self.kind[row], self.object[row] = "classification", best_other
             elif best_own is not None and own[best_own] >= iou:
-                assert self.found_by[best_own] != FREE
+                assert self.matched_by[best_own] != FREE
                 self.kind[row] = "duplicate"
             elif max(overlaps.values(), default=0) <= background:
                 self.kind[row] = "background"
@@ -58,11 +58,11 @@ class PlainTIDE:
                 self.kind[row] = "both"
         surest: dict[int, int] = {}
         for row in sorted(self.object, key=lambda row: (-found.score[row], row)):
-            if self.found_by[self.object[row]] == FREE:
+            if self.matched_by[self.object[row]] == FREE:
                 surest.setdefault(self.object[row], row)
         self.mends = {row: g for g, row in surest.items()}
         self.missed = {
-            g for g in np.flatnonzero(asked).tolist() if self.found_by[g] == FREE and g not in surest
+            g for g in np.flatnonzero(asked).tolist() if self.matched_by[g] == FREE and g not in surest
         }
 
     def overlap(self, row: int, g: int) -> float:
@@ -86,7 +86,7 @@ class PlainTIDE:
         if mended == "missed":
             remains[list(self.missed)] = False
         if mended == "false_negatives":
-            remains &= (self.found_by != FREE) | truth.crowd
+            remains &= (self.matched_by != FREE) | truth.crowd
         there = AnnotationTable.of(
             truth.catalog, truth.image[remains], truth.label[remains], truth.xywh[remains],
             area=truth.area[remains], crowd=truth.crowd[remains],
@@ -171,9 +171,9 @@ def test_every_false_positive_is_of_one_kind_and_every_lost_object_is_missed_or_
 ) -> None:
     errors = classify_errors(match(scene.truth, scene.found))
     outcome = errors.outcome
-    assert_array_equal(errors.kind >= 0, ~outcome.true & ~outcome.ignored)
+    assert_array_equal(errors.kind >= 0, ~outcome.tp & ~outcome.ignored)
     assert not (errors.kind == KINDS.index("missed")).any()
-    lost = outcome.valid & (outcome.found_by < 0)
+    lost = outcome.valid & (outcome.matched_by < 0)
     within_reach = np.zeros(len(lost), bool)
     within_reach[errors.object[errors.mends]] = True
     assert_array_equal(lost, errors.missed ^ within_reach)
@@ -197,7 +197,7 @@ def test_mending_never_costs_and_without_false_positives_precision_is_recall(sce
     asked = outcome.positives > 0
     for kind in MENDED:
         assert (errors.cost(kind)[asked] >= -1e-12).all()
-    recall = np.bincount(outcome.label[outcome.true], minlength=len(asked))[asked] / outcome.positives[asked]
+    recall = np.bincount(outcome.label[outcome.tp], minlength=len(asked))[asked] / outcome.positives[asked]
     reached = [np.mean(np.linspace(0, 1, 101) <= value) if value > 0 else 0.0 for value in recall]
     assert_allclose(errors.average_precision("false_positives")[asked], reached, atol=1e-12)
 

@@ -229,5 +229,5 @@ def test_a_data_set_twice_over_has_the_same_average_precision(scene: Scene, seed
     moved = replace(truth.catalog, image_ids=ids)
     second.add(replace(truth, catalog=moved), replace(again, catalog=moved))
     both = second.compute().matches
-    assert_array_equal(both.true_count, 2 * one.true_count)
+    assert_array_equal(both.tp_count, 2 * one.tp_count)
     assert_array_equal(both.positives, 2 * one.positives)

@@ -25,8 +25,8 @@ def by_definition(scene: Scene, label: int, score: float, iou: float, area: str 
     kept = with_found(scene, np.flatnonzero(scene.found.score >= score))
     outcome = match(kept.truth, kept.found).at(iou, area)
     of_class = outcome.label == label
-    errors = [1 - outcome.iou[place] for place in np.flatnonzero(of_class & outcome.true)]
-    true, false = len(errors), int((of_class & ~outcome.true & ~outcome.ignored).sum())
+    errors = [1 - outcome.iou[place] for place in np.flatnonzero(of_class & outcome.tp)]
+    true, false = len(errors), int((of_class & ~outcome.tp & ~outcome.ignored).sum())
     missed = int(outcome.positives[label]) - true
     if outcome.positives[label] == 0:
         return (math.nan,) * 4

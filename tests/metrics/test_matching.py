@@ -58,7 +58,7 @@ def test_the_order_of_detections_does_not_matter_without_ties(scene: Scene, rand
     random.shuffle(rows)  # type: ignore[attr-defined]
     one, other = match(scene.truth, scene.found), match(scene.truth, with_found(scene, rows).found)
     assert_array_equal(one.curves().precision, other.curves().precision)
-    assert_array_equal(one.true_count, other.true_count)
+    assert_array_equal(one.tp_count, other.tp_count)
 
 
 def test_no_detections_find_nothing_and_no_objects_are_not_defined() -> None:

@@ -25,8 +25,8 @@ def test_counts_at_a_score_are_those_of_the_detections_kept(scene: Scene, score:
     for label in [None, *range(len(matches.classes))]:
         mine = kept if label is None else kept & (outcome.label == label)
         true, false = score_curve(outcome, label).at(score)
-        assert true == (outcome.true & mine).sum()
-        assert false == (~outcome.true & ~outcome.ignored & mine).sum()
+        assert true == (outcome.tp & mine).sum()
+        assert false == (~outcome.tp & ~outcome.ignored & mine).sum()
         values = operating_point(matches, score)
         name = "" if label is None else matches.classes[label]
         precision, recall, f1, *_ = (value.value for value in values if value.class_name == name)

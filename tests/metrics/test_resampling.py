@@ -270,5 +270,5 @@ def test_a_track_of_a_run_is_what_at_says() -> None:
         outcome = matches.at(iou, "small", 10)
         assert_array_equal(track.start, outcome.start)
         assert_array_equal(track.image, outcome.image)
-        assert_array_equal((track.true >> np.uint64(bit)) & np.uint64(1) == 1, outcome.true)
+        assert_array_equal((track.true >> np.uint64(bit)) & np.uint64(1) == 1, outcome.tp)
         assert_array_equal((track.ignored >> np.uint64(bit)) & np.uint64(1) == 1, outcome.ignored)

@@ -35,7 +35,7 @@ def test_a_slice_of_images_is_what_matching_them_alone_gives(scene: Scene, data:
         assert_array_equal(getattr(part, name), getattr(alone, name))
     assert_array_equal(pairs(part), pairs(alone))
     assert_array_equal(part.curves().precision, alone.curves().precision)
-    assert_array_equal(part.true_count, alone.true_count)
+    assert_array_equal(part.tp_count, alone.tp_count)
 
 
 def pairs(matches: Matches) -> NDArray[np.float64]:
@@ -77,9 +77,9 @@ def by_the_rule(scene: Scene, inside: NDArray[np.bool_], label: int, objects: fl
     true = false = 0
     points = []
     for place in np.flatnonzero(outcome.label == label):
-        if outcome.true[place] and inside[outcome.object[place]]:
+        if outcome.tp[place] and inside[outcome.object[place]]:
             true += 1
-        elif not outcome.true[place] and not outcome.ignored[place]:
+        elif not outcome.tp[place] and not outcome.ignored[place]:
             false += 1
         weight = true if objects is None else true / wanted * objects
         points.append((true / wanted, weight / (weight + false) if weight else 0.0))
@@ -106,9 +106,9 @@ def test_a_slice_of_objects_ignores_what_found_others_and_keeps_all_false_positi
         )
     others = select_objects(whole, ~inside)
     outcomes = [matches.at(0.5) for matches in (whole, part, others)]
-    found = [int(outcome.true.sum()) for outcome in outcomes]
+    found = [int(outcome.tp.sum()) for outcome in outcomes]
     assert found[0] == found[1] + found[2]
-    false = [(~outcome.true & ~outcome.ignored) for outcome in outcomes]
+    false = [(~outcome.tp & ~outcome.ignored) for outcome in outcomes]
     assert_array_equal(false[0], false[1])
     assert_array_equal(false[0], false[2])
 

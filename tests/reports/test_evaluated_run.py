@@ -50,7 +50,7 @@ def counted(scored: EvaluatedRun, score: float) -> tuple[int, int, int]:
     right = false = 0
     for at in range(len(outcome.score)):
         if outcome.score[at] >= score and not outcome.ignored[at]:
-            right, false = right + bool(outcome.true[at]), false + (not outcome.true[at])
+            right, false = right + bool(outcome.tp[at]), false + (not outcome.tp[at])
     return right, false, int(outcome.valid.sum()) - right
 
 
