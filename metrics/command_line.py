@@ -28,7 +28,7 @@ FAILED = 1
 
 def score_files(
     truth: str | Path,
-    found: str | Path,
+    detections: str | Path,
     *,
     measures: Sequence[str] | None = None,
     rule: MatchRule | None = None,
@@ -40,7 +40,7 @@ def score_files(
 
     Args:
         truth: whatever `metrics.formats.discovery.read_truth` reads.
-        found: COCO's results, or a table as Parquet or CSV.
+        detections: COCO's results, or a table as Parquet or CSV.
         measures: names of registered measures; by default COCO's.
         rule: when a detection has found an object; COCO's by default.
         class_map: how class ids of the results become the truth's.
@@ -53,7 +53,7 @@ def score_files(
     from metrics.evaluate import COCO_MEASURES, evaluate
 
     table = read_truth(truth, split, pixels)
-    return evaluate(table, read_detections(found, table, class_map), measures or COCO_MEASURES, rule)
+    return evaluate(table, read_detections(detections, table, class_map), measures or COCO_MEASURES, rule)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

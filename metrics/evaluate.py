@@ -15,7 +15,7 @@ from metrics.matching import Matches, MatchRule, match
 from metrics.measures import MEASURES
 from metrics.tables import AnnotationTable, Catalog, DetectionTable, ImageId
 
-__all__ = ["COCO_MEASURES", "Evaluation", "Evaluator", "evaluate", "measured"]
+__all__ = ["COCO_MEASURES", "Evaluation", "Evaluator", "evaluate", "evaluate_matches"]
 
 COCO_MEASURES = ("average_precision", "average_recall")
 
@@ -24,7 +24,7 @@ Settings = Mapping[str, Mapping[str, Any]]
 
 def evaluate(
     truth: AnnotationTable,
-    found: DetectionTable,
+    detections: DetectionTable,
     measures: Sequence[str] = COCO_MEASURES,
     rule: MatchRule | None = None,
     settings: Settings | None = None,
@@ -33,7 +33,7 @@ def evaluate(
 
     Args:
         truth: the objects.
-        found: the detections, on the same catalog; may be empty.
+        detections: on the same catalog; may be empty.
         measures: names of registered measures.
         rule: when a detection has found an object; COCO's by default.
         settings: of measures that take some: ``{"operating_point": {"score": 0.3}}``.
@@ -41,10 +41,10 @@ def evaluate(
     Raises:
         InputError: the tables have different catalogs, or a measure is not known.
     """
-    return measured(match(truth, found, rule), measures, settings)
+    return evaluate_matches(match(truth, detections, rule), measures, settings)
 
 
-def measured(
+def evaluate_matches(
     matches: Matches, measures: Sequence[str] = COCO_MEASURES, settings: Settings | None = None
 ) -> Evaluation:
     """`evaluate`, where the matches are there already.
@@ -166,25 +166,25 @@ class Evaluator:
             crowd=by_id(crowd),
             ignored=by_id(ignored),
         )
-        found = DetectionTable.from_images(
+        detections = DetectionTable.from_images(
             catalog, by_id(boxes) or [], by_id(scores) or [], by_id(labels) or [], layout=layout
         )
-        self.add(truth, found)
+        self.add(truth, detections)
 
-    def add(self, truth: AnnotationTable, found: DetectionTable) -> None:
+    def add(self, truth: AnnotationTable, detections: DetectionTable) -> None:
         """Take in the images of two tables.
 
         Args:
             truth: the objects.
-            found: the detections, on the same catalog.
+            detections: on the same catalog.
 
         Raises:
             InputError: an image was given before, or the classes or catalogs differ.
         """
-        if truth.catalog != found.catalog:
+        if truth.catalog != detections.catalog:
             raise InputError("truth and detections have different images or classes")
         self._check(truth.catalog.classes, truth.catalog.image_ids)
-        self._parts.append((truth, found))
+        self._parts.append((truth, detections))
         self._seen.update(truth.catalog.image_ids)
 
     def merge(self, other: Evaluator) -> Self:
@@ -212,8 +212,8 @@ class Evaluator:
         Raises:
             InputError: nothing was taken in.
         """
-        truth, found = self.tables()
-        return evaluate(truth, found, self.measures, self.rule)
+        truth, detections = self.tables()
+        return evaluate(truth, detections, self.measures, self.rule)
 
     def tables(self) -> tuple[AnnotationTable, DetectionTable]:
         """What was taken in so far, by image.
@@ -237,12 +237,14 @@ class Evaluator:
             catalogs[0].classes,
         )
         offset = np.cumsum([0, *(len(part.image_ids) for part in catalogs)])
-        truths, founds = zip(*self._parts, strict=True)
+        annotations, detections = zip(*self._parts, strict=True)
         truth = AnnotationTable(
             catalog,
-            **_joined(truths, place, offset, ("label", "xywh", "area", "crowd", "ignored", "object_id")),
+            **_joined(annotations, place, offset, ("label", "xywh", "area", "crowd", "ignored", "object_id")),
         )
-        return truth, DetectionTable(catalog, **_joined(founds, place, offset, ("label", "xywh", "score")))
+        return truth, DetectionTable(
+            catalog, **_joined(detections, place, offset, ("label", "xywh", "score"))
+        )
 
     def _check(self, classes: tuple[str, ...], image_ids: Iterable[ImageId]) -> None:
         if classes != self.classes:

@@ -209,7 +209,7 @@ class Evaluation:
         numbers = ", ".join(f"{row.name}={_shown(row.value)}" for row in first)
         catalog = self.matches.truth.catalog
         return (
-            f"Evaluation({numbers}; {len(self.rows)} numbers of {len(self.matches.found)} detections in"
+            f"Evaluation({numbers}; {len(self.rows)} numbers of {len(self.matches.detections)} detections in"
             f" {len(catalog.image_ids)} images, {len(self.matches.classes)} classes)"
         )
 

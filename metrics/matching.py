@@ -16,7 +16,7 @@ from metrics.registry import did_you_mean
 from metrics.tables import AnnotationTable, DetectionTable
 
 if TYPE_CHECKING:
-    from metrics.engine.run import Steps
+    from metrics.engine.run import CurveSteps
 
 COCO_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 """0.5, 0.55 ... 0.95, to the bit those of the reference."""
@@ -111,7 +111,7 @@ class MatchRule:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class MatchOutcome:
     """What became of each detection and each object at one IoU threshold, in one area range, up to one max_dets.
 
     Detections stand in the order of the walk: class by class, in a class by falling score, at equal score by image
@@ -120,7 +120,7 @@ class Outcome:
 
     Attributes:
         start: (K + 1,) int64: class k's detections are ``start[k]:start[k + 1]``.
-        row: (D,) int32 index of each detection in `Matches.found`.
+        row: (D,) int32 index of each detection in `Matches.detections`.
         image: (D,) int32 image index.
         label: (D,) int32 class in [0, K).
         score: (D,) float64.
@@ -130,7 +130,7 @@ class Outcome:
         object: (D,) int32 index in `Matches.truth` of the object that it found, asked for or ignored; -1 for none.
         iou: (D,) float64 IoU with that object (the covered part of the detection, for a crowd); NaN for none.
         valid: (G,) bool, by row of `Matches.truth`: not a crowd, not ignored, its area in range.
-        matched_by: (G,) int32 row in `Matches.found` of the detection that found each object; -1 for none. Of a
+        matched_by: (G,) int32 row in `Matches.detections` of the detection that found each object; -1 for none. Of a
             crowd's many the surest.
         positives: (K,) int64 how many objects of each class are asked for.
     """
@@ -170,9 +170,9 @@ class Curves:
     @cached_property
     def score(self) -> NDArray[np.float64]:
         """(T, R, K, A) score at which the recall is first reached; 0 where it is not."""
-        from metrics.engine.run import draw_scores
+        from metrics.engine.run import collect_scores
 
-        return draw_scores(self)
+        return collect_scores(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,11 +188,11 @@ class Matches:
 
     Attributes:
         rule: under which they were matched.
-        truth, found: the tables. A detection's *row* is its index in `found`, an object's its index in `truth`.
+        truth, detections: the tables. A detection's *row* is its index in `detections`, an object's its index in `truth`.
         start: (K + 1,) int64: class k's detections are ``row[start[k]:start[k + 1]]``.
         row: (D,) int32 the walk.
         valid: (G,) uint16 words, by row of `truth`: bit a says that the object is asked for in area range a.
-        inside: (N,) uint16 words, by row of `found`: bit a says that the detection's own area is in range a.
+        inside: (N,) uint16 words, by row of `detections`: bit a says that the detection's own area is in range a.
         pair_row: (P,) int32 row of the detection; the pairs of a detection lie side by side.
         pair_object: (P,) int32 row of the object.
         pair_rank: (P,) int32 the detection's place, from 0, among those of its image and class by score.
@@ -202,7 +202,7 @@ class Matches:
 
     rule: MatchRule
     truth: AnnotationTable
-    found: DetectionTable
+    detections: DetectionTable
     start: NDArray[np.int64]
     row: NDArray[np.int32]
     valid: NDArray[np.uint16]
@@ -215,7 +215,7 @@ class Matches:
 
     def __repr__(self) -> str:
         return (
-            f"Matches({len(self.row)} detections of {len(self.found)}, {len(self.truth)} objects,"
+            f"Matches({len(self.row)} detections of {len(self.detections)}, {len(self.truth)} objects,"
             f" {len(self.classes)} classes, {len(self.pair_row)} pairs)"
         )
 
@@ -227,12 +227,12 @@ class Matches:
     @cached_property
     def image(self) -> NDArray[np.int32]:
         """(D,) image index of each detection of the walk."""
-        return self.found.image[self.row]
+        return self.detections.image[self.row]
 
     @cached_property
     def score(self) -> NDArray[np.float64]:
         """(D,) score of each detection of the walk."""
-        return self.found.score[self.row]
+        return self.detections.score[self.row]
 
     @cached_property
     def label(self) -> NDArray[np.int32]:
@@ -273,11 +273,11 @@ class Matches:
     @cached_property
     def tp_count(self) -> NDArray[np.int64]:
         """(M, A, T, K) true positives up to each of the rule's max_dets: objects asked for that were found."""
-        from metrics.engine.run import count_true
+        from metrics.engine.run import count_tp
 
-        return count_true(self)
+        return count_tp(self)
 
-    def at(self, iou: float, area: str | None = None, max_dets: int | None = None) -> Outcome:
+    def at(self, iou: float, area: str | None = None, max_dets: int | None = None) -> MatchOutcome:
         """What became of each detection and object at one of the rule's IoU thresholds.
 
         Args:
@@ -291,8 +291,8 @@ class Matches:
         bit = np.uint64(self.rule.threshold_index(iou))
         index = self.rule.area_index(area or self.rule.areas[0])
         most = self.rule.max_dets_or_largest(max_dets)
-        object_of = np.full(len(self.found), -1, np.int32)
-        iou_of = np.full(len(self.found), np.nan)
+        object_of = np.full(len(self.detections), -1, np.int32)
+        iou_of = np.full(len(self.detections), np.nan)
         pairs = np.flatnonzero((self.pair_bits[:, index] >> bit) & np.uint64(1))
         object_of[self.pair_row[pairs]] = self.pair_object[pairs]
         iou_of[self.pair_row[pairs]] = self.pair_iou[pairs]
@@ -306,7 +306,7 @@ class Matches:
         matched_by = np.full(len(self.truth), -1, np.int32)
         walked = row[::-1][objects[::-1] >= 0]  # from behind, so that of a crowd's many the surest stays
         matched_by[object_of[walked]] = walked
-        return Outcome(
+        return MatchOutcome(
             start=np.searchsorted(label, np.arange(len(self.classes) + 1)),
             row=row,
             image=self.image[kept],
@@ -331,25 +331,25 @@ class Matches:
         Raises:
             InputError: the rule's largest max_dets is smaller.
         """
-        from metrics.engine.run import draw_curves
+        from metrics.engine.run import compute_curves
 
         most = self.rule.max_dets_or_largest(max_dets)
         if levels is not None:
-            return draw_curves(self, most, np.ascontiguousarray(levels, np.float64))
+            return compute_curves(self, most, np.ascontiguousarray(levels, np.float64))
         if most not in self._curves:
-            self._curves[most] = draw_curves(self, most, np.linspace(0.0, 1.0, 101))
+            self._curves[most] = compute_curves(self, most, np.linspace(0.0, 1.0, 101))
         return self._curves[most]
 
-    def steps(self, max_dets: int) -> Steps:
+    def steps(self, max_dets: int) -> CurveSteps:
         """The pairs in the order of the walk, of so many detections of each image and class: for kernels.
 
         Args:
             max_dets: any number up to the rule's largest.
         """
-        from metrics.engine.run import meet_pairs
+        from metrics.engine.run import collect_steps
 
         if max_dets not in self._steps:
-            self._steps[max_dets] = meet_pairs(self, max_dets)
+            self._steps[max_dets] = collect_steps(self, max_dets)
         return self._steps[max_dets]
 
     @cached_property
@@ -357,11 +357,11 @@ class Matches:
         return {}
 
     @cached_property
-    def _steps(self) -> dict[int, Steps]:
+    def _steps(self) -> dict[int, CurveSteps]:
         return {}
 
 
-def match(truth: AnnotationTable, found: DetectionTable, rule: MatchRule | None = None) -> Matches:
+def match(truth: AnnotationTable, detections: DetectionTable, rule: MatchRule | None = None) -> Matches:
     """Match detections with objects, image by image and class by class, by the reference's greedy rule.
 
     Detections go by falling score; each takes, of the objects that no other has taken and whose IoU reaches the
@@ -371,7 +371,7 @@ def match(truth: AnnotationTable, found: DetectionTable, rule: MatchRule | None 
 
     Args:
         truth: the objects. Any image or class may have none.
-        found: the detections, on the same catalog; may be empty.
+        detections: on the same catalog; may be empty.
         rule: COCO's by default.
 
     Raises:
@@ -381,11 +381,11 @@ def match(truth: AnnotationTable, found: DetectionTable, rule: MatchRule | None 
     """
     from metrics.engine.run import match_tables
 
-    if truth.catalog != found.catalog:
+    if truth.catalog != detections.catalog:
         raise InputError(
             "match: truth and detections have different images or classes; build the detections on truth.catalog"
         )
-    return match_tables(truth, found, rule or MatchRule())
+    return match_tables(truth, detections, rule or MatchRule())
 
 
 def _rising(values: tuple[float, ...]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.matching import Outcome
+from metrics.matching import MatchOutcome
 
 LEVELS = np.linspace(0.0, 1.0, 101)
 """COCO's recall levels."""
@@ -14,7 +14,7 @@ EPSILON = np.spacing(1.0)
 """What the reference adds to a count before it divides by it."""
 
 
-def average_precision(outcome: Outcome, objects: float | None = None) -> NDArray[np.float64]:
+def average_precision(outcome: MatchOutcome, objects: float | None = None) -> NDArray[np.float64]:
     """Average precision of each class at the outcome's one IoU threshold.
 
     Args:

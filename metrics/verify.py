@@ -127,7 +127,7 @@ def _from_files(read: Any, truth: Path, found: Path) -> tuple[Any, Any]:
 
 def _from_tables(make: Any, evaluation: Evaluation) -> tuple[Any, Any]:
     """The reference's objects of our tables; ids are places counted from 1."""
-    truth, found = evaluation.matches.truth, evaluation.matches.found
+    truth, found = evaluation.matches.truth, evaluation.matches.detections
     known = make()
     known.dataset = {
         "info": {},

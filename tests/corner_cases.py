@@ -45,7 +45,7 @@ class Case:
     Attributes:
         name: of the row.
         truth: the COCO file.
-        found: the results file.
+        detections: the results file.
         expected: twelve numbers, -1 for what is not defined; None for the reference's own.
         rule: when a detection has found an object.
         error: what our error says, where the input is refused.
@@ -56,7 +56,7 @@ class Case:
 
     name: str
     truth: Document
-    found: Results
+    detections: Results
     expected: list[float] | None = None
     rule: MatchRule = field(default_factory=MatchRule)
     error: str | None = None
@@ -98,7 +98,7 @@ def many(true: list[bool], objects: int) -> Case:
 
 
 def case_of(name: str, other: Case) -> Case:
-    return Case(name, other.truth, other.found)
+    return Case(name, other.truth, other.detections)
 
 
 CROWD = obj(FAR, iscrowd=1)

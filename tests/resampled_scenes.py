@@ -21,7 +21,7 @@ def physically_resampled(scene: Scene, counts: NDArray[np.uint8]) -> Scene:
         place = np.repeat(np.arange(len(copies)), [len(part) for part in rows])
         return np.concatenate([np.zeros(0, np.intp), *rows]).astype(np.intp), place
 
-    truth, found = scene.truth, scene.found
+    truth, found = scene.truth, scene.detections
     rows, image = rows_of(truth.image)
     annotations = AnnotationTable(
         new,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from strategies import Scene, random_scene, with_found
+from strategies import Scene, random_scene, with_detections
 
 from metrics.tables import AnnotationTable, DetectionTable
 
@@ -36,5 +36,5 @@ def scene_of(images: int = 60) -> Scene:
 
 def run(scene: Scene, kept: float = 1.0, seed: int = 0) -> Tables:
     """The scene with a part of its detections."""
-    rows = np.flatnonzero(np.random.default_rng(seed).random(len(scene.found)) < kept)
-    return scene.truth, with_found(scene, rows).found
+    rows = np.flatnonzero(np.random.default_rng(seed).random(len(scene.detections)) < kept)
+    return scene.truth, with_detections(scene, rows).detections

@@ -32,10 +32,10 @@ class Scene:
     """A small data set with detections on it."""
 
     truth: AnnotationTable
-    found: DetectionTable
+    detections: DetectionTable
 
     def __repr__(self) -> str:
-        truth, found = self.truth, self.found
+        truth, found = self.truth, self.detections
         ids, classes = truth.catalog.image_ids, truth.catalog.class_ids
         lines = [f"Scene(images={ids}, classes={classes}"]
         for row in range(len(truth)):
@@ -158,12 +158,12 @@ def random_scene(
     return Scene(truth, found)
 
 
-def with_found(scene: Scene, rows: NDArray[np.intp]) -> Scene:
+def with_detections(scene: Scene, rows: NDArray[np.intp]) -> Scene:
     """The same scene with these rows of its detections, in this order."""
-    found = scene.found
+    found = scene.detections
     return replace(
         scene,
-        found=DetectionTable(
+        detections=DetectionTable(
             found.catalog, found.image[rows], found.label[rows], found.xywh[rows], found.score[rows]
         ),
     )

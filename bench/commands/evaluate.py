@@ -74,7 +74,7 @@ def command(
     run = save_external(
         name or found.stem,
         evaluation.matches.truth,
-        evaluation.matches.found,
+        evaluation.matches.detections,
         evaluation,
         out,
         data=truth.stem,

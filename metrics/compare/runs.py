@@ -155,7 +155,7 @@ def _as_list(model: str, given: Run | Sequence[Run]) -> list[Run]:
 
 
 def _tables(run: Run) -> tuple[AnnotationTable, DetectionTable]:
-    return (run.truth, run.found) if isinstance(run, Matches) else run
+    return (run.truth, run.detections) if isinstance(run, Matches) else run
 
 
 def _same_rule(one: MatchRule, other: MatchRule) -> bool:

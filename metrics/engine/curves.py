@@ -17,7 +17,7 @@ EPSILON = np.spacing(1.0)
 
 
 @kernel
-def meet_pairs(
+def collect_steps(
     classes: NDArray[np.int32],
     start: NDArray[np.int64],
     row: NDArray[np.int32],
@@ -85,7 +85,7 @@ def meet_pairs(
 
 
 @kernel
-def draw_curves(
+def compute_curves(
     area: int,
     classes: NDArray[np.int32],
     start: NDArray[np.int64],
@@ -111,7 +111,7 @@ def draw_curves(
     Args:
         area: index of the range.
         classes: those to draw; the others may be drawn by another thread meanwhile.
-        start: as in `meet_pairs`, as are all whose names begin with `step`.
+        start: as in `collect_steps`, as are all whose names begin with `step`.
         row: likewise.
         score: (N,).
         positives: (A, K) how many objects are asked for.
@@ -176,7 +176,7 @@ def draw_curves(
 
 
 @kernel
-def count_true(
+def count_tp(
     pair_label: NDArray[np.int32],
     pair_cut: NDArray[np.int64],
     pair_valid: NDArray[np.uint16],
@@ -188,7 +188,7 @@ def count_true(
     Args:
         pair_label: (P,) class.
         pair_cut: (P,) the first of the cuts below which the detection's rank lies.
-        pair_valid: as in `meet_pairs`.
+        pair_valid: as in `collect_steps`.
         pair_bits: likewise.
         count: (M, A, K, T), zeros; becomes how many are found by detections of that cut and none before.
     """

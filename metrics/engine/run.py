@@ -146,8 +146,8 @@ def _walk(task: _Matching) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     return start, walk
 
 
-class Steps(NamedTuple):
-    """The pairs in the order of the walk, class by class; see `curves.meet_pairs`.
+class CurveSteps(NamedTuple):
+    """The pairs in the order of the walk, class by class; see `curves.collect_steps`.
 
     Attributes:
         start: (K + 1,) where each class begins.
@@ -168,14 +168,14 @@ class Steps(NamedTuple):
     bits: NDArray[np.uint64]
 
 
-def meet_pairs(matches: Matches, most: int) -> Steps:
+def collect_steps(matches: Matches, most: int) -> CurveSteps:
     """Walk the `most` surest detections of each image and class."""
     areas, classes, pairs = len(matches.rule.areas), len(matches.classes), len(matches.pair_row)
-    pair_first = np.full(len(matches.found), -1, np.int32)
+    pair_first = np.full(len(matches.detections), -1, np.int32)
     pair_first[matches.pair_row[::-1]] = np.arange(pairs - 1, -1, -1, dtype=np.int32)
     pair_valid = matches.valid[matches.pair_object]
     rank = np.empty(0, np.int32) if most == matches.rule.max_dets[-1] else matches.rank
-    steps = Steps(
+    steps = CurveSteps(
         start=np.r_[0, np.cumsum(np.bincount(matches.object_label[matches.pair_object], minlength=classes))],
         end=np.empty(classes, np.int64),
         position=np.empty(pairs, np.int32),
@@ -186,7 +186,7 @@ def meet_pairs(matches: Matches, most: int) -> Steps:
     )
 
     def meet(part: NDArray[np.int32]) -> None:
-        curves.meet_pairs(
+        curves.collect_steps(
             part,
             matches.start,
             matches.row,
@@ -205,13 +205,13 @@ def meet_pairs(matches: Matches, most: int) -> Steps:
     return steps
 
 
-def draw_curves(matches: Matches, most: int, levels: NDArray[np.float64]) -> Curves:
+def compute_curves(matches: Matches, most: int, levels: NDArray[np.float64]) -> Curves:
     """What `Matches.curves` promises."""
     precision, _, recall = _draw(matches, most, levels, with_scores=False)
     return Curves(matches, most, levels, precision.transpose(2, 3, 1, 0), recall.transpose(2, 1, 0))
 
 
-def draw_scores(drawn: Curves) -> NDArray[np.float64]:
+def collect_scores(drawn: Curves) -> NDArray[np.float64]:
     """What `Curves.score` promises."""
     _, scores, _ = _draw(drawn.matches, drawn.max_dets, drawn.levels, with_scores=True)
     return scores.transpose(2, 3, 1, 0)
@@ -231,12 +231,12 @@ def _draw(
 
     def draw(task: tuple[int, NDArray[np.int32]]) -> None:
         area, classes = task
-        curves.draw_curves(
+        curves.compute_curves(
             area,
             classes,
             matches.start,
             matches.row,
-            matches.found.score,
+            matches.detections.score,
             matches.positives,
             levels,
             *steps,
@@ -252,13 +252,13 @@ def _draw(
     return precision, scores, recall
 
 
-def count_true(matches: Matches) -> NDArray[np.int64]:
+def count_tp(matches: Matches) -> NDArray[np.int64]:
     """What `Matches.tp_count` promises."""
     rule = matches.rule
     count = np.zeros(
         (len(rule.max_dets), len(rule.areas), len(matches.classes), len(rule.iou_thresholds)), np.int64
     )
-    curves.count_true(
+    curves.count_tp(
         matches.object_label[matches.pair_object],
         np.searchsorted(np.array(rule.max_dets), matches.pair_rank, side="right"),
         matches.valid[matches.pair_object],

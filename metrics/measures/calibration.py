@@ -164,12 +164,12 @@ def _binned_error(
 def _along(matches: Matches, at: Scored, axis: Axis) -> NDArray[np.float64]:
     if axis == "score":
         return at.score
-    image = matches.found.image[at.row]
+    image = matches.detections.image[at.row]
     sizes = matches.truth.catalog.sizes[image]
     if (sizes <= 0).any():
         unknown = matches.truth.catalog.image_ids[image[np.argmin(sizes.min(1))]]
         raise InputError(f"over: {axis!r} needs image sizes, and that of image {unknown!r} is not known")
-    x, y, width, height = matches.found.xywh[at.row].T
+    x, y, width, height = matches.detections.xywh[at.row].T
     part, whole = {"cx": (x + width / 2, 1), "cy": (y + height / 2, 0), "w": (width, 1), "h": (height, 0)}[
         axis
     ]
@@ -186,7 +186,7 @@ def _at_zero(matches: Matches) -> Matches:
     """The same detections matched at IoU 0: as the rule's thresholds are above, once more."""
     if matches.rule.iou_thresholds[0] <= TOUCH:
         return matches
-    return match(matches.truth, matches.found, replace(matches.rule, iou_thresholds=(TOUCH,)))
+    return match(matches.truth, matches.detections, replace(matches.rule, iou_thresholds=(TOUCH,)))
 
 
 def _floors(matches: Matches, floor: float, thresholds: Scores | None) -> NDArray[np.float64]:

@@ -242,15 +242,15 @@ def _two_passes(matches: Matches, score: float, iou: float, area: str) -> _Paire
     first = Neighbours(row[true], outcome.object[counts][true], outcome.iou[counts][true])
     free = outcome.valid.copy()
     free[first.object] = False
-    left = neighbours(matches.truth, matches.found, free, row[~true], min(iou, 1 - 1e-10))
-    order = np.lexsort((left.object, left.row, -matches.found.score[left.row], -left.iou))
+    left = neighbours(matches.truth, matches.detections, free, row[~true], min(iou, 1 - 1e-10))
+    order = np.lexsort((left.object, left.row, -matches.detections.score[left.row], -left.iou))
     second = _each_once(matches, left.select(order))
     return outcome.valid, row, first.and_also(second)
 
 
 def _one_pass(matches: Matches, score: float, iou: float, area: str, convention: Convention) -> _Paired:
     """Likewise, as another program pairs them."""
-    found, truth = matches.found, matches.truth
+    found, truth = matches.detections, matches.truth
     index = matches.rule.area_index(area)
     objects = matches.valid >> index & 1 == 1
     kept = found.score >= score if convention == "supervision" else found.score > score
@@ -275,12 +275,12 @@ def _best_of_each(pairs: Neighbours, side: NDArray[np.int32]) -> Neighbours:
 
 
 def _each_once(matches: Matches, pairs: Neighbours) -> Neighbours:
-    return pairs.select(take_in_turn(pairs.row, pairs.object, len(matches.found), len(matches.truth)))
+    return pairs.select(take_in_turn(pairs.row, pairs.object, len(matches.detections), len(matches.truth)))
 
 
 def _labels(matches: Matches) -> NDArray[np.int32]:
     """(N,) class in [0, K) of each detection of the table."""
-    return matches.found.label if matches.rule.by_class else np.zeros_like(matches.found.label)
+    return matches.detections.label if matches.rule.by_class else np.zeros_like(matches.detections.label)
 
 
 def _count(
@@ -295,7 +295,7 @@ def _count(
     object_label, label = matches.object_label.astype(np.int64), _labels(matches).astype(np.int64)
     missed = objects.copy()
     missed[pairs.object] = False
-    on_nothing = np.zeros(len(matches.found), np.bool_)
+    on_nothing = np.zeros(len(matches.detections), np.bool_)
     on_nothing[rows] = True
     on_nothing[pairs.row] = False
     lost, invented = object_label[missed], label[on_nothing]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from metrics import outcomes
 from metrics.engine.neighbours import Neighbours, neighbours
 from metrics.errors import InputError
-from metrics.matching import Matches, Outcome
+from metrics.matching import Matches, MatchOutcome
 from metrics.measures import Value, iou_text, measure
 
 SOURCE = "Bolya et al. 2020, TIDE: A general toolbox for identifying object detection errors, section 2"
@@ -51,7 +51,7 @@ class ErrorTypes:
         background: IoU up to which a detection is on nothing.
     """
 
-    outcome: Outcome
+    outcome: MatchOutcome
     object_label: NDArray[np.int32]
     kind: NDArray[np.int8]
     object: NDArray[np.int32]
@@ -70,7 +70,7 @@ class ErrorTypes:
         table[:, KINDS.index("missed")] = np.bincount(self.object_label[self.missed], minlength=classes)
         return table
 
-    def mended(self, kind: Mended) -> Outcome:
+    def mended(self, kind: Mended) -> MatchOutcome:
         """The outcome if all errors of a kind were mended, and nothing else changed.
 
         - ``classification``: a detection that mends takes its object's class and finds it; the others go.
@@ -111,7 +111,7 @@ class ErrorTypes:
 
     def _walk(
         self, kept: NDArray[np.bool_], right: NDArray[np.bool_] | None = None, box: bool = False
-    ) -> Outcome:
+    ) -> MatchOutcome:
         """The walk of the detections that are kept, those of `right` having found their object."""
         outcome = self.outcome
         right = np.zeros(len(kept), np.bool_) if right is None else right
@@ -229,9 +229,9 @@ def classify_errors(
     enough = min(iou, 1 - 1e-10)
     false = np.flatnonzero(~outcome.tp & ~outcome.ignored)
     pairs = neighbours(
-        matches.truth, matches.found, outcome.valid, outcome.row[false], min(background, enough)
+        matches.truth, matches.detections, outcome.valid, outcome.row[false], min(background, enough)
     )
-    place = np.full(len(matches.found), -1)
+    place = np.full(len(matches.detections), -1)
     place[outcome.row] = np.arange(len(outcome.row))
     own_class = matches.object_label[pairs.object] == outcome.label[place[pairs.row]]
     own, own_object = _best(pairs.select(own_class), place)

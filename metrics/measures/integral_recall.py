@@ -32,9 +32,9 @@ def integral_recall(matches: Matches, area: str | None = None, max_dets: int | N
     index = matches.rule.area_index(where)
     asked = (matches.valid >> index) & 1 == 1
     kept = matches.row if most == matches.rule.max_dets[-1] else matches.row[matches.rank < most]
-    pairs = neighbours(matches.truth, matches.found, asked, kept, least=0.5)
+    pairs = neighbours(matches.truth, matches.detections, asked, kept, least=0.5)
     if matches.rule.by_class:
-        same = matches.found.label[pairs.row] == matches.truth.label[pairs.object]
+        same = matches.detections.label[pairs.row] == matches.truth.label[pairs.object]
         pairs = pairs.select(same)
     nearest = np.zeros(len(matches.truth))
     np.maximum.at(nearest, pairs.object, np.minimum(pairs.iou, 1.0))

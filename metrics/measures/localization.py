@@ -85,7 +85,7 @@ def localized(matches: Matches, area: str | None = None) -> Localized:
         matches: detections and what they found; only their tables are read.
         area: one of the rule's area ranges, the first where None: only objects asked for there count.
     """
-    truth, found = matches.truth, matches.found
+    truth, found = matches.truth, matches.detections
     images = len(truth.catalog.image_ids)
     index = matches.rule.area_index(area or matches.rule.areas[0])
     asked = matches.valid >> index & 1 == 1

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.errors import InputError
-from metrics.matching import Matches, Outcome
+from metrics.matching import Matches, MatchOutcome
 from metrics.measures import Value, iou_text, measure
 
 SOURCE = "Oksuz et al. 2022, One metric to measure them all (TPAMI 44(12), arXiv:2011.10772)"
@@ -208,13 +208,13 @@ def lrp_curve(
     return _curve(_outcome(matches, iou, area, max_dets), label, iou)
 
 
-def _outcome(matches: Matches, iou: float, area: str | None, max_dets: int | None) -> Outcome:
+def _outcome(matches: Matches, iou: float, area: str | None, max_dets: int | None) -> MatchOutcome:
     if iou >= 1:
         raise InputError("iou: LRP divides by 1 - iou; use a threshold below 1")
     return matches.at(iou, area or matches.rule.areas[0], max_dets)
 
 
-def _curve(outcome: Outcome, label: int, iou: float) -> LRPCurve:
+def _curve(outcome: MatchOutcome, label: int, iou: float) -> LRPCurve:
     part = slice(outcome.start[label], outcome.start[label + 1])
     counts = ~outcome.ignored[part]
     score, hit = outcome.score[part][counts], outcome.tp[part][counts]

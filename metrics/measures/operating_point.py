@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.errors import InputError
-from metrics.matching import Matches, Outcome
+from metrics.matching import Matches, MatchOutcome
 from metrics.measures import Value, iou_text, measure
 
 
@@ -126,7 +126,7 @@ def operating_point(
     return values
 
 
-def score_curve(outcome: Outcome, label: int | None = None) -> ScoreCurve:
+def score_curve(outcome: MatchOutcome, label: int | None = None) -> ScoreCurve:
     """Counts at every score that occurs, of a class or of all classes pooled.
 
     Args:

@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metrics.matching import Matches, Outcome
+from metrics.matching import Matches, MatchOutcome
 
 
 class Steps(NamedTuple):
@@ -211,7 +211,7 @@ def ranked(matches: Matches, area: str | None = None, max_dets: int | None = Non
     index, most = rule.area_index(area or rule.areas[0]), rule.max_dets_or_largest(max_dets)
     asked = (matches.valid >> np.uint64(index)) & np.uint64(1) == 1
     found_asked = asked[matches.pair_object]
-    true, ignored = np.zeros((2, len(matches.found)), np.uint64)
+    true, ignored = np.zeros((2, len(matches.detections)), np.uint64)
     for word, part in ((true, found_asked), (ignored, ~found_asked)):
         np.bitwise_or.at(word, matches.pair_row[part], matches.pair_bits[part, index])
     every = np.uint64((1 << len(rule.iou_thresholds)) - 1)
@@ -227,8 +227,8 @@ def ranked(matches: Matches, area: str | None = None, max_dets: int | None = Non
         len(matches.truth.catalog.image_ids),
         len(rule.iou_thresholds),
         np.searchsorted(label, edges),
-        matches.found.image[row],
-        matches.found.score[row],
+        matches.detections.image[row],
+        matches.detections.score[row],
         true[row],
         ignored[row],
         np.zeros(0),
@@ -237,7 +237,7 @@ def ranked(matches: Matches, area: str | None = None, max_dets: int | None = Non
     )
 
 
-def track_of(outcome: Outcome, matches: Matches) -> Track:
+def track_of(outcome: MatchOutcome, matches: Matches) -> Track:
     """The track of one threshold, with the IoU of what was found.
 
     Args:

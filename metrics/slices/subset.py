@@ -24,14 +24,14 @@ def select_images(matches: Matches, images: ArrayLike) -> Matches:
     catalog = matches.truth.catalog
     chosen = np.zeros(len(catalog.image_ids), np.bool_)
     chosen[catalog.image_indices(images)] = True
-    objects, rows = chosen[matches.truth.image], chosen[matches.found.image]
+    objects, rows = chosen[matches.truth.image], chosen[matches.detections.image]
     new_object, new_row = _renumbered(objects), _renumbered(rows)
     walked, paired = rows[matches.row], rows[matches.pair_row]
     before = np.append(0, np.cumsum(walked))
     return replace(
         matches,
         truth=matches.truth.select(chosen),
-        found=matches.found.select(chosen),
+        detections=matches.detections.select(chosen),
         start=before[matches.start],
         row=new_row[matches.row[walked]],
         valid=matches.valid[objects],

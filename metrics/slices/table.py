@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from metrics import outcomes
 from metrics.errors import InputError
-from metrics.evaluate import COCO_MEASURES, measured
+from metrics.evaluate import COCO_MEASURES, evaluate_matches
 from metrics.evaluation import COLUMNS, Row
 from metrics.matching import Matches
 from metrics.measures import iou_text
@@ -164,7 +164,7 @@ def sliced(
     Raises:
         InputError: an axis of another number of images or objects, or a measure that is not known.
     """
-    overall = measured(matches, measures, settings).rows
+    overall = evaluate_matches(matches, measures, settings).rows
     average = _objects_per_class(matches)
     whole = (
         (*overall, *_normalized(matches, average)) if any(axis.of == "object" for axis in axes) else overall
@@ -183,7 +183,7 @@ def sliced(
             part = select_images(matches, chosen) if axis.of == "image" else select_objects(matches, chosen)
             asked = part.valid & 1 == 1
             images = int(chosen.sum()) if axis.of == "image" else len(np.unique(part.truth.image[asked]))
-            values = measured(part, measures, settings).rows
+            values = evaluate_matches(part, measures, settings).rows
             if axis.of == "object":
                 values = (*values, *_normalized(part, average))
             for row in values:

@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.evaluate import measured
+from metrics.evaluate import evaluate_matches
 from metrics.evaluation import Evaluation
-from metrics.matching import Matches, MatchRule, Outcome, match
+from metrics.matching import Matches, MatchOutcome, MatchRule, match
 from metrics.measures.confusion import ConfusionMatrix, confusion_matrix
 from metrics.measures.error_types import error_types
 from metrics.measures.localization_recall_precision import LRP, optimal_lrp
@@ -84,10 +84,10 @@ class EvaluatedRun:
     @cached_property
     def evaluation(self) -> Evaluation:
         """AP and AR of COCO, per class and size."""
-        return measured(self.matches)
+        return evaluate_matches(self.matches)
 
     @cached_property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> MatchOutcome:
         """What became of each detection and object at IoU 0.5, whatever their size."""
         return self.matches.at(IOU)
 

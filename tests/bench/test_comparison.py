@@ -183,7 +183,7 @@ def test_row_37_other_images_are_refused_and_the_shared_ones_compared_only_when_
     assert f'<p class="warning"><b>Note.</b> {note}</p>' in page
     assert "<b>part of the images</b>" in page
     board = pd.read_csv(tmp_path / "page" / "leaderboard.csv").set_index("run_id")
-    for name, table in (("a-scene-0", scene.found), ("b-scene-0", found)):
+    for name, table in (("a-scene-0", scene.detections), ("b-scene-0", found)):
         expected = evaluate(scene.truth.select(part), table.select(part)).headline["ap"]
         assert board.loc[name, "ap"] == pytest.approx(expected, abs=1e-14)
     # The runs themselves are as they were.

@@ -36,12 +36,12 @@ def scene_of(number: int) -> Scene:
         crowds=float(rng.choice([0, 0.05, 0.4])),
     )
     grid = float(rng.choice([0.1, 4, 16]))
-    for table in (scene.truth, scene.found):
+    for table in (scene.truth, scene.detections):
         table.xywh[:] = np.round(table.xywh / grid) * grid
     on_edge = rng.random(len(scene.truth)) < 0.2
     scene.truth.area[on_edge] = rng.choice([0.0, 1024.0, 9216.0, 1e10, 2e10], np.count_nonzero(on_edge))
     if rng.random() < 0.3:
-        scene.found.score[:] = np.round(scene.found.score, 1)
+        scene.detections.score[:] = np.round(scene.detections.score, 1)
     return scene
 
 
@@ -56,9 +56,9 @@ def main() -> None:
     begin, pairs = time.perf_counter(), 0
     for number in range(given.first, given.first + given.scenes):
         scene = scene_of(number)
-        matches = match(scene.truth, scene.found, RULES[number % len(RULES)])
+        matches = match(scene.truth, scene.detections, RULES[number % len(RULES)])
         try:
-            assert_is_the_reference(matches, coco_reference(scene.truth, scene.found, matches.rule))
+            assert_is_the_reference(matches, coco_reference(scene.truth, scene.detections, matches.rule))
         except AssertionError as error:
             sys.exit(f"scene {number}, rule {number % len(RULES)}: differs\n{error}\n{scene}")
         pairs += len(matches.pair_row)

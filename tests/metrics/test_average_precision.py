@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from strategies import Scene, random_scene, scenes, with_found
+from strategies import Scene, random_scene, scenes, with_detections
 
 from metrics.errors import InputError
 from metrics.evaluate import evaluate
@@ -54,7 +54,7 @@ def by_definition(truths: int, pattern: str) -> tuple[float, float, float]:
 def test_average_precision_is_what_its_definitions_say(truths: int, pattern: str) -> None:
     assume(pattern.count("T") <= truths)
     scene = row_of(truths, pattern)
-    evaluation = evaluate(scene.truth, scene.found, ("average_precision", "voc_average_precision"))
+    evaluation = evaluate(scene.truth, scene.detections, ("average_precision", "voc_average_precision"))
     coco, voc07, voc10 = by_definition(truths, pattern)
     for name, expected in (("ap", coco), ("ap50", coco), ("voc07_ap", voc07), ("voc10_ap", voc10)):
         assert evaluation.value(name) == pytest.approx(expected, abs=1e-12)
@@ -65,7 +65,7 @@ def test_a_difficult_object_is_neither_asked_for_nor_held_against_a_detection() 
     # fault 22
     scene = row_of(3, "TTFT")
     scene.truth.ignored[1] = True
-    evaluation = evaluate(scene.truth, scene.found, ("voc_average_precision",))
+    evaluation = evaluate(scene.truth, scene.detections, ("voc_average_precision",))
     assert evaluation.value("voc10_ap") == pytest.approx((1 + 2 / 3) / 2)
 
 
@@ -81,7 +81,7 @@ def test_truth_as_detections_is_perfect(scene: Scene) -> None:
 
 @given(scenes(), st.integers(0, 2**32 - 1))
 def test_only_the_order_of_scores_matters(scene: Scene, seed: int) -> None:
-    found = scene.found
+    found = scene.detections
     gaps = np.random.default_rng(seed).random(8) + 0.1
     levels, place = np.unique(found.score, return_inverse=True)
     moved = DetectionTable(
@@ -93,13 +93,13 @@ def test_only_the_order_of_scores_matters(scene: Scene, seed: int) -> None:
 
 @given(scenes())
 def test_average_precision_lies_between_0_and_1(scene: Scene) -> None:
-    values = np.array([row.value for row in evaluate(scene.truth, scene.found).rows])
+    values = np.array([row.value for row in evaluate(scene.truth, scene.detections).rows])
     assert ((values >= 0) & (values <= 1) | np.isnan(values)).all()
 
 
 @given(scenes(most_detections=12))
 def test_a_worse_false_positive_never_raises_average_precision(scene: Scene) -> None:
-    found = scene.found
+    found = scene.detections
     more = DetectionTable(
         found.catalog,
         np.append(found.image, 0).astype(np.int32),
@@ -113,37 +113,39 @@ def test_a_worse_false_positive_never_raises_average_precision(scene: Scene) -> 
 
 @given(scenes(most_detections=12), st.data())
 def test_removing_a_false_positive_never_lowers_average_precision(scene: Scene, data: st.DataObject) -> None:
-    outcome = match(scene.truth, scene.found).at(0.5)
+    outcome = match(scene.truth, scene.detections).at(0.5)
     false = outcome.row[~outcome.tp & ~outcome.ignored]
     assume(len(false) > 0)
     removed = data.draw(st.sampled_from(false.tolist()))
-    rows = np.delete(np.arange(len(scene.found)), removed)
+    rows = np.delete(np.arange(len(scene.detections)), removed)
     rule = MatchRule(iou_thresholds=(0.5,))
-    before = match(scene.truth, scene.found, rule).curves().precision[..., 0]
-    after = match(scene.truth, with_found(scene, rows).found, rule).curves().precision[..., 0]
+    before = match(scene.truth, scene.detections, rule).curves().precision[..., 0]
+    after = match(scene.truth, with_detections(scene, rows).detections, rule).curves().precision[..., 0]
     assert not (after < before).any()
 
 
 @given(scenes(), st.booleans())
 def test_a_mirror_image_has_the_same_average_precision(scene: Scene, down: bool) -> None:
     flipped = []
-    for table in (scene.truth, scene.found):
+    for table in (scene.truth, scene.detections):
         box = np.round(table.xywh * 8)  # whole numbers, so that mirroring is exact
         table.xywh[:] = box
         axis = int(down)
         mirrored = box.copy()
         mirrored[:, axis] = 4096 - box[:, axis] - box[:, axis + 2]
         flipped.append(mirrored)
-    one = match(scene.truth, scene.found).curves().precision
-    scene.truth.xywh[:], scene.found.xywh[:] = flipped
-    assert_array_equal(match(scene.truth, scene.found).curves().precision, one)
+    one = match(scene.truth, scene.detections).curves().precision
+    scene.truth.xywh[:], scene.detections.xywh[:] = flipped
+    assert_array_equal(match(scene.truth, scene.detections).curves().precision, one)
 
 
 def test_the_curve_of_a_class_and_the_mean_curve() -> None:
     scene = random_scene(5)
-    matches = match(scene.truth, scene.found)
+    matches = match(scene.truth, scene.detections)
     recall, precision, score = precision_recall(matches, 0.5, label=1)
-    assert_allclose(precision.mean(), evaluate(scene.truth, scene.found).value("ap50", "class 1"), atol=1e-12)
+    assert_allclose(
+        precision.mean(), evaluate(scene.truth, scene.detections).value("ap50", "class 1"), atol=1e-12
+    )
     reached = ~np.isnan(score)
     assert (np.diff(score[reached]) <= 0).all()
     assert (precision[~reached] == 0).all()
@@ -158,14 +160,14 @@ def test_the_curve_of_a_class_and_the_mean_curve() -> None:
 def test_a_class_without_objects_has_no_curve() -> None:
     scene = random_scene(5)
     empty = AnnotationTable.of(scene.truth.catalog, [], [], [])
-    matches = match(empty, scene.found)
+    matches = match(empty, scene.detections)
     assert np.isnan(precision_recall(matches).precision).all()
     assert np.isnan(precision_recall(matches, label=0).precision).all()
 
 
 def test_classes_are_grouped_by_how_many_images_have_them() -> None:
     scene = random_scene(6, classes=5, images=40)
-    evaluation = evaluate(scene.truth, scene.found, ("average_precision", "frequency_groups"))
+    evaluation = evaluate(scene.truth, scene.detections, ("average_precision", "frequency_groups"))
     of_class = [evaluation.value("ap", f"class {label}") for label in range(5)]
     images = [len(np.unique(scene.truth.image[scene.truth.label == label])) for label in range(5)]
     assert all(11 <= count <= 100 for count in images)

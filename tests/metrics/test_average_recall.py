@@ -19,7 +19,7 @@ from metrics.measures.integral_recall import integral_recall
 
 def test_recall_rises_with_max_dets_and_falls_with_iou() -> None:
     scene = random_scene(7)
-    recall = recalls(match(scene.truth, scene.found, MatchRule(max_dets=(1, 2, 5, 100))))
+    recall = recalls(match(scene.truth, scene.detections, MatchRule(max_dets=(1, 2, 5, 100))))
     assert recall.shape == (4, 4, 10, 4)
     assert not (np.diff(recall, axis=0) < 0).any()
     assert not (np.diff(recall[:, 0], axis=1) > 0).any()
@@ -27,7 +27,7 @@ def test_recall_rises_with_max_dets_and_falls_with_iou() -> None:
 
 @given(scenes())
 def test_recall_is_the_share_of_objects_that_were_found(scene: Scene) -> None:
-    matches = match(scene.truth, scene.found)
+    matches = match(scene.truth, scene.detections)
     outcome = matches.at(0.5)
     for label in range(len(matches.classes)):
         asked = outcome.valid & (scene.truth.label == label)
@@ -40,7 +40,7 @@ def test_recall_is_the_share_of_objects_that_were_found(scene: Scene) -> None:
 
 def nearest(scene: Scene, label: int) -> np.ndarray:
     """By brute force: for each object of a class the IoU of the nearest detection of that class."""
-    truth, found = scene.truth, scene.found
+    truth, found = scene.truth, scene.detections
     best = []
     for row in np.flatnonzero((truth.label == label) & ~truth.crowd & (truth.area <= 1e10)):
         near = (found.image == truth.image[row]) & (found.label == label)
@@ -51,7 +51,7 @@ def nearest(scene: Scene, label: int) -> np.ndarray:
 
 @given(scenes())
 def test_the_integral_is_the_limit_of_a_fine_sum(scene: Scene) -> None:
-    matches = match(scene.truth, scene.found)
+    matches = match(scene.truth, scene.detections)
     total, *of_classes = (value.value for value in integral_recall(matches))
     steps = np.linspace(0.5, 1, 20001)[1:] - 0.5 / 40000  # midpoints
     expected = [
@@ -67,10 +67,10 @@ def test_the_integral_is_the_limit_of_a_fine_sum(scene: Scene) -> None:
 
 def test_the_integral_knows_max_dets_and_pooled_classes() -> None:
     scene = random_scene(8)
-    matches = match(scene.truth, scene.found)
+    matches = match(scene.truth, scene.detections)
     few, many = (integral_recall(matches, max_dets=most)[0].value for most in (1, 100))
     assert few < many
-    pooled = match(scene.truth, scene.found, MatchRule(by_class=False))
+    pooled = match(scene.truth, scene.detections, MatchRule(by_class=False))
     names = [value.class_name for value in integral_recall(pooled)]
     assert names == ["", "all"]
-    assert evaluate(scene.truth, scene.found, ("integral_recall",)).value("integral_recall") == many
+    assert evaluate(scene.truth, scene.detections, ("integral_recall",)).value("integral_recall") == many

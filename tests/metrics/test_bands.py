@@ -23,7 +23,7 @@ def scene() -> Scene:
 
 
 def mean_over_classes(scene: Scene, iou: float) -> np.ndarray:
-    matches = match(scene.truth, scene.found)
+    matches = match(scene.truth, scene.detections)
     precision = matches.curves().precision[matches.rule.threshold_index(iou), :, :, 0]
     defined = ~np.isnan(precision[0])
     return precision[:, defined].mean(axis=1) if defined.any() else np.full(101, np.nan)
@@ -34,14 +34,14 @@ def test_precision_over_recall_is_that_of_physical_copies(
     scene: Scene, iou: float, data: st.DataObject
 ) -> None:
     counts = drawn_counts(scene, data)
-    found = precision_over_recall(Tracks(match(scene.truth, scene.found)), counts[None], iou, "all", 100)
+    found = precision_over_recall(Tracks(match(scene.truth, scene.detections)), counts[None], iou, "all", 100)
     assert_allclose(found[0], mean_over_classes(physically_resampled(scene, counts), iou), rtol=0, atol=1e-12)
 
 
 def test_precision_over_recall_is_that_of_physical_copies_in_every_lane() -> None:
     scene = random_scene(3, images=20, classes=3, objects=80, detections=300, crowds=0.05)
     weights = image_weights(20, 70, seed=1)  # more than one block
-    found = precision_over_recall(Tracks(match(scene.truth, scene.found)), weights, 0.5, "all", 100)
+    found = precision_over_recall(Tracks(match(scene.truth, scene.detections)), weights, 0.5, "all", 100)
     assert found.shape == (70, 101)
     for row in (0, 1, 63, 64, 69):
         expected = mean_over_classes(physically_resampled(scene, weights[row]), 0.5)
@@ -52,8 +52,8 @@ def test_precision_over_recall_is_that_of_physical_copies_in_every_lane() -> Non
 def test_counts_over_score_are_those_of_physical_copies(scene: Scene, data: st.DataObject) -> None:
     counts = drawn_counts(scene, data)
     scores = np.array([0.0, 0.25, 0.5, 0.500001, 1.0])
-    found = counts_over_score(match(scene.truth, scene.found), counts[None], scores, 0.5)
-    outcome = match(*(lambda s: (s.truth, s.found))(physically_resampled(scene, counts))).at(0.5)
+    found = counts_over_score(match(scene.truth, scene.detections), counts[None], scores, 0.5)
+    outcome = match(*(lambda s: (s.truth, s.detections))(physically_resampled(scene, counts))).at(0.5)
     for at, score in enumerate(scores):
         kept = outcome.score >= score
         true = np.count_nonzero(kept & outcome.tp)
@@ -105,6 +105,6 @@ def test_groups_widen_a_band_and_one_image_says_nothing_of_others(scene: Scene) 
     assert grouped.replicated.units == 10
     assert band.value == alone.value
     assert band.low != alone.low
-    one = scene.truth.select([0]), scene.found.select([0])
+    one = scene.truth.select([0]), scene.detections.select([0])
     single = curve_bands({"a": one}, resamples=20).precision(0.5)["a"]
     assert np.isnan(single.low).all()

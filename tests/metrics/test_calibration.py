@@ -56,8 +56,8 @@ def overall(matches: Matches, **settings: object) -> dict[str, float]:
 
 @given(scenes(ignored=True), st.sampled_from((0.0, 0.25)), st.sampled_from((1, 4, 10)))
 def test_errors_are_their_sums_over_bins(scene: Scene, floor: float, bins: int) -> None:
-    matches = match(scene.truth, scene.found)
-    touching = match(scene.truth, scene.found, MatchRule(iou_thresholds=(1e-12,)))
+    matches = match(scene.truth, scene.detections)
+    touching = match(scene.truth, scene.detections, MatchRule(iou_thresholds=(1e-12,)))
     values = overall(matches, floor=floor, bins=bins, localization_bins=bins)
     half, touch = counted(matches, 0.5, floor), counted(touching, 1e-12, floor)
     classes = range(len(matches.classes))
@@ -82,7 +82,7 @@ def nan_mean(values: list[float]) -> float:
 @pytest.mark.parametrize("binning", ["quantile", "equal_width"])
 @given(scene=scenes(ignored=True), bins=st.sampled_from((1, 3, 10)))
 def test_a_reliability_table_counts_each_detection_once(scene: Scene, binning: str, bins: int) -> None:
-    matches = match(scene.truth, scene.found)
+    matches = match(scene.truth, scene.detections)
     table = reliability(matches, bins=bins, binning=binning)  # type: ignore[arg-type]
     detections = counted(matches, 0.5)
     assert table.count.sum() == len(detections)
@@ -109,8 +109,8 @@ def test_a_reliability_table_counts_each_detection_once(scene: Scene, binning: s
 
 def test_quantile_bins_hold_about_equally_many() -> None:
     scene = random_scene(2, detections=1000)
-    scene.found.score[:] = np.random.default_rng(0).permutation(1000) / 1000
-    table = reliability(match(scene.truth, scene.found, MatchRule(max_dets=(1000,))), bins=8)
+    scene.detections.score[:] = np.random.default_rng(0).permutation(1000) / 1000
+    table = reliability(match(scene.truth, scene.detections, MatchRule(max_dets=(1000,))), bins=8)
     assert len(table.count) == 8
     assert table.count.max() - table.count.min() <= 2
     assert table.low[0] == min(table.low)
@@ -172,7 +172,7 @@ def test_below_the_thresholds_of_another_split_nothing_counts() -> None:
 def test_ignored_detections_do_not_count() -> None:
     matches = shapes([0.2, 0.9], [1.0, 1.0])
     matches.truth.ignored[0] = True
-    again = match(matches.truth, matches.found)
+    again = match(matches.truth, matches.detections)
     assert overall(again)["d_ece"] == pytest.approx(0.1)
     assert reliability(again).count.sum() == 1
 
@@ -186,19 +186,19 @@ def test_over_place_and_size_bins_are_finer() -> None:
 
 @given(scenes())
 def test_over_scores_alone_it_is_d_ece(scene: Scene) -> None:
-    matches = match(scene.truth, scene.found)
+    matches = match(scene.truth, scene.detections)
     assert_allclose(detection_calibration_error(matches), overall(matches)["d_ece"], atol=1e-12)
 
 
 def test_each_box_goes_to_the_bins_of_its_centre_width_and_height() -> None:
     scene = random_scene(6, images=5, objects=40, detections=200, side=200.0)
     scene.truth.catalog.sizes[:] = (180, 250)
-    matches = match(scene.truth, scene.found, MatchRule(max_dets=(1000,)))
+    matches = match(scene.truth, scene.detections, MatchRule(max_dets=(1000,)))
     outcome = matches.at(0.5)
     bins: dict[tuple[int, ...], list[tuple[bool, float]]] = {}
     kept = np.flatnonzero(~outcome.ignored)
     for i in kept:
-        x, y, w, h = scene.found.xywh[outcome.row[i]]
+        x, y, w, h = scene.detections.xywh[outcome.row[i]]
         coordinates = (outcome.score[i], (x + w / 2) / 250, (y + h / 2) / 180, w / 250, h / 180)
         key = tuple(min(max(math.ceil(4 * c) - 1, 0), 3) for c in coordinates)
         bins.setdefault(key, []).append((bool(outcome.tp[i]), float(outcome.score[i])))
@@ -210,9 +210,9 @@ def test_each_box_goes_to_the_bins_of_its_centre_width_and_height() -> None:
 def test_iou_of_touching_is_the_highest_that_is_free() -> None:
     """At IoU 0 any overlap is true: the target is the IoU with the object that is taken."""
     scene = random_scene(9, images=1, classes=1, objects=1, detections=1, side=10.0, crowds=0.0)
-    iou = float(box_iou(scene.found.boxes, scene.truth.boxes)[0, 0])
-    value = overall(match(scene.truth, scene.found))["la_ace0"]
-    assert value == pytest.approx(abs(float(scene.found.score[0]) - iou))
+    iou = float(box_iou(scene.detections.boxes, scene.truth.boxes)[0, 0])
+    value = overall(match(scene.truth, scene.detections))["la_ace0"]
+    assert value == pytest.approx(abs(float(scene.detections.score[0]) - iou))
 
 
 def test_scores_that_are_no_probabilities_are_not_measured() -> None:
@@ -225,7 +225,7 @@ def test_scores_that_are_no_probabilities_are_not_measured() -> None:
 
 def test_without_detections_nothing_is_measured() -> None:
     scene = random_scene(1, detections=0)
-    matches = match(scene.truth, scene.found)
+    matches = match(scene.truth, scene.detections)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert all(math.isnan(value) for value in overall(matches).values())
@@ -238,7 +238,7 @@ def test_without_detections_nothing_is_measured() -> None:
 
 def test_rows_name_the_threshold_that_they_stand_for() -> None:
     scene = random_scene(1)
-    evaluation = evaluate(scene.truth, scene.found, ["calibration"])
+    evaluation = evaluate(scene.truth, scene.detections, ["calibration"])
     assert {row.name: row.iou for row in evaluation.rows} == {
         "d_ece": "0.50",
         "la_ece": "0.50",
@@ -278,4 +278,4 @@ def test_tables_that_make_no_sense_are_refused() -> None:
         detection_calibration_error(matches, ["x"])  # type: ignore[list-item]
     unknown = random_scene(1)
     with pytest.raises(InputError, match="size"):
-        detection_calibration_error(match(unknown.truth, unknown.found), ["cx"])
+        detection_calibration_error(match(unknown.truth, unknown.detections), ["cx"])

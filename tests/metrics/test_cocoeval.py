@@ -21,7 +21,7 @@ from metrics.errors import InputError
 
 def run(kind: type, scene: Scene, **settings: object) -> tuple[object, str]:
     """Evaluate with the reference's class or with ours; what it printed last comes too."""
-    truth, found = coco_objects(scene.truth, scene.found)
+    truth, found = coco_objects(scene.truth, scene.detections)
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = kind(truth, found, "bbox")
         for name, value in settings.items():
@@ -46,7 +46,7 @@ SETTINGS: tuple[dict[str, object], ...] = (
 
 @given(scenes(), st.sampled_from(SETTINGS))
 def test_everything_is_as_in_the_reference(scene: Scene, settings: dict[str, object]) -> None:
-    assume(len(scene.found) > 0)
+    assume(len(scene.detections) > 0)
     (theirs, their_lines), (ours, our_lines) = (
         run(kind, scene, **settings) for kind in (Reference, COCOeval)
     )
@@ -155,7 +155,7 @@ def test_misuse_is_told() -> None:
 
 def test_dicts_of_coco_are_enough() -> None:
     scene = random_scene(4)
-    document, results = coco_dicts(scene.truth, scene.found)
+    document, results = coco_dicts(scene.truth, scene.detections)
     evaluation = COCOeval(document, results)
     evaluation.evaluate()
     evaluation.accumulate()

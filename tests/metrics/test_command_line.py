@@ -72,8 +72,8 @@ def test_verify_runs_the_reference_and_says_that_it_agrees(
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=30)
 @given(scenes())
 def test_our_tables_given_to_the_reference_give_the_same_numbers(scene: Scene) -> None:
-    if len(scene.found):
-        verdict = verify(evaluate(scene.truth, scene.found))
+    if len(scene.detections):
+        verdict = verify(evaluate(scene.truth, scene.detections))
         assert verdict.agrees, verdict
 
 

@@ -173,7 +173,7 @@ def test_row_34_one_image_one_class_one_object() -> None:
 def test_nothing_asked_for_is_not_defined() -> None:
     scene = scene_of(4)
     empty = AnnotationTable.of(scene.truth.catalog, [], [], [])
-    found = compare({"a": (empty, scene.found), "b": (empty, scene.found)}, resamples=20)
+    found = compare({"a": (empty, scene.detections), "b": (empty, scene.detections)}, resamples=20)
     assert found.verdict == "ap is not defined on these images: nothing is asked for."
     assert np.isnan([row.value for row in found.leaderboard]).all()
     assert not any(row.decisive for row in found.pairwise)

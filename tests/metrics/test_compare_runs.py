@@ -23,7 +23,7 @@ def scene() -> Scene:
 
 
 def test_row_37_other_images_are_refused_and_the_intersection_is_offered(scene: Scene) -> None:
-    fewer = (scene.truth.select(np.arange(10, 60)), scene.found.select(np.arange(10, 60)))
+    fewer = (scene.truth.select(np.arange(10, 60)), scene.detections.select(np.arange(10, 60)))
     runs = {"ssd": run(scene), "fcos": fewer}
     with pytest.raises(
         InputError, match=r"ssd and fcos were evaluated on different images \(60 and 50, 50 in both\)"
@@ -46,8 +46,8 @@ def test_row_37_other_objects_in_an_image_are_refused(scene: Scene) -> None:
     with pytest.raises(
         InputError, match=rf"different objects in 1 of 60 images, first in image {image}; evaluate both"
     ):
-        compare({"a": run(scene), "b": (other, scene.found)})
-    found = compare({"a": run(scene), "b": (other, scene.found)}, images="intersection", resamples=20)
+        compare({"a": run(scene), "b": (other, scene.detections)})
+    found = compare({"a": run(scene), "b": (other, scene.detections)}, images="intersection", resamples=20)
     assert found.method.images == 59
 
 
@@ -57,7 +57,7 @@ def test_the_order_of_objects_and_names_of_files_do_not_make_another_truth(scene
     named_files = replace(truth.catalog, file_names=[f"{k}.jpg" for k in truth.catalog.image_ids])
     columns = (getattr(truth, name)[rows] for name in ["image", "label", "xywh", "area", "crowd", "ignored"])
     other = AnnotationTable(named_files, *columns, np.arange(len(truth)))
-    found = scene.found
+    found = scene.detections
     table = DetectionTable(named_files, found.image, found.label, found.xywh, found.score)
     result = compare({"a": run(scene), "b": (other, table)}, resamples=20)
     assert result.difference("a", "b").delta == pytest.approx(0, abs=1e-14)
@@ -69,10 +69,10 @@ def test_the_order_of_objects_and_names_of_files_do_not_make_another_truth(scene
         (lambda s: {}, "no runs were given"),
         (lambda s: {"a": []}, "a has no run; leave it out"),
         (
-            lambda s: {"a": [s.truth, s.found, s.found]},
+            lambda s: {"a": [s.truth, s.detections, s.detections]},
             r"a: expected Matches or \(truth, found\) for each seed",
         ),
-        (lambda s: {"a": (s.truth.select([]), s.found.select([]))}, "a was evaluated on no images"),
+        (lambda s: {"a": (s.truth.select([]), s.detections.select([]))}, "a was evaluated on no images"),
         (
             lambda s: {"a": match(*run(s)), "b": match(*run(s), MatchRule(max_dets=(1, 5)))},
             "b was matched under another rule than a; match both under the same MatchRule",
@@ -92,7 +92,7 @@ def test_runs_that_cannot_be_compared_are_refused(
 
 def _renamed(scene: Scene) -> Tables:
     catalog = replace(scene.truth.catalog, classes=("other", "class 1", "class 2"))
-    return replace(scene.truth, catalog=catalog), replace(scene.found, catalog=catalog)
+    return replace(scene.truth, catalog=catalog), replace(scene.detections, catalog=catalog)
 
 
 @pytest.mark.parametrize(

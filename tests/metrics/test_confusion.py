@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
-from strategies import SCORES, Scene, random_scene, scenes, with_found
+from strategies import SCORES, Scene, random_scene, scenes, with_detections
 
 from metrics.errors import InputError
 from metrics.evaluate import evaluate
@@ -46,12 +46,12 @@ def scene(objects: list[tuple[int, list[float]]], found: list[tuple[int, list[fl
 
 
 def matrix_of(scene: Scene, **settings: object) -> ConfusionMatrix:
-    return confusion_matrix(match(scene.truth, scene.found), **settings)  # type: ignore[arg-type]
+    return confusion_matrix(match(scene.truth, scene.detections), **settings)  # type: ignore[arg-type]
 
 
 def brute_force(scene: Scene, convention: str, score: float, iou: float) -> NDArray[np.int64]:
     """Each convention as a loop over images, objects and detections; no crowds, no ignored objects."""
-    truth, found = scene.truth, scene.found
+    truth, found = scene.truth, scene.detections
     background = len(truth.catalog.classes)
     matrix = np.zeros((background + 1, background + 1), np.int64)
     for image in range(len(truth.catalog.image_ids)):
@@ -141,15 +141,15 @@ def test_each_convention_is_what_a_plain_walk_gives(
 ) -> None:
     scene = without_crowds(scene)
     rule = MatchRule(iou_thresholds=(0.3, 0.5, 0.7), area_ranges={"all": (0, 1e11)})
-    ours = confusion_matrix(match(scene.truth, scene.found, rule), score, iou, convention=convention)
+    ours = confusion_matrix(match(scene.truth, scene.detections, rule), score, iou, convention=convention)
     assert_array_equal(ours.counts, brute_force(scene, convention, score, iou))
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
 def test_each_convention_is_what_a_plain_walk_gives_on_a_crowded_scene(convention: Convention) -> None:
     scene = random_scene(7, images=4, classes=6, objects=150, detections=900, side=40.0, crowds=0.0)
-    scene.found.label[:] = np.random.default_rng(7).integers(0, 6, 900)
-    matches = match(scene.truth, scene.found, MatchRule(iou_thresholds=(0.2,)))
+    scene.detections.label[:] = np.random.default_rng(7).integers(0, 6, 900)
+    matches = match(scene.truth, scene.detections, MatchRule(iou_thresholds=(0.2,)))
     ours = confusion_matrix(matches, 0.3, 0.2, convention=convention)
     assert_array_equal(ours.counts, brute_force(scene, convention, 0.3, 0.2))
 
@@ -163,7 +163,7 @@ def test_an_iou_of_exactly_the_threshold_is_enough_for_us_only(convention: Conve
 
 @given(scenes(ignored=True), st.sampled_from(SCORES))
 def test_rows_add_up_to_objects_and_columns_to_detections(scene: Scene, score: float) -> None:
-    matches = match(scene.truth, scene.found)
+    matches = match(scene.truth, scene.detections)
     outcome = matches.at(0.5)
     matrix = confusion_matrix(matches, score)
     counts = ~outcome.ignored & (outcome.score >= score)
@@ -179,7 +179,7 @@ def test_rows_add_up_to_objects_and_columns_to_detections(scene: Scene, score: f
 
 @given(scenes(ignored=True), st.sampled_from(SCORES))
 def test_the_diagonal_is_cocos_true_positives(scene: Scene, score: float) -> None:
-    matches = match(scene.truth, scene.found)
+    matches = match(scene.truth, scene.detections)
     outcome = matches.at(0.5)
     true = outcome.label[outcome.tp & (outcome.score >= score)]
     assert_array_equal(
@@ -189,11 +189,11 @@ def test_the_diagonal_is_cocos_true_positives(scene: Scene, score: float) -> Non
 
 @given(scenes(), st.randoms(use_true_random=False))
 def test_the_order_of_detections_does_not_matter_without_ties(scene: Scene, random: object) -> None:
-    scene.found.score[:] = np.linspace(0.9, 0.1, len(scene.found))
-    rows = np.arange(len(scene.found))
+    scene.detections.score[:] = np.linspace(0.9, 0.1, len(scene.detections))
+    rows = np.arange(len(scene.detections))
     random.shuffle(rows)  # type: ignore[attr-defined]
     assert_array_equal(
-        matrix_of(scene, score=0.2).counts, matrix_of(with_found(scene, rows), score=0.2).counts
+        matrix_of(scene, score=0.2).counts, matrix_of(with_detections(scene, rows), score=0.2).counts
     )
 
 
@@ -237,7 +237,7 @@ def test_rates_are_shares_of_what_they_name() -> None:
     objects = [(0, box[0]), (0, box[1]), (0, box[2]), (1, box[3])]
     found = [(0, box[0], 0.9), (1, box[1], 0.9), (1, box[4], 0.9), (1, box[5], 0.9)]
     one = scene(objects, found)
-    evaluation = evaluate(one.truth, one.found, ["confusion"])
+    evaluation = evaluate(one.truth, one.detections, ["confusion"])
     assert evaluation.value("class_accuracy") == 1 / 2
     assert evaluation.value("missed") == 2 / 4
     assert evaluation.value("invented") == 2 / 4
@@ -260,12 +260,12 @@ def test_without_objects_and_detections_nothing_is_measured() -> None:
 
 def _empty() -> tuple[AnnotationTable, DetectionTable]:
     nothing = scene([], [])
-    return nothing.truth, nothing.found
+    return nothing.truth, nothing.detections
 
 
 def test_without_classes_there_is_one() -> None:
     one = scene([(0, [0, 0, 10, 10])], [(1, [0, 0, 10, 10], 0.9), (2, [50, 0, 10, 10], 0.6)])
-    matches = match(one.truth, one.found, MatchRule(by_class=False))
+    matches = match(one.truth, one.detections, MatchRule(by_class=False))
     for convention in CONVENTIONS:
         assert confusion_matrix(matches, convention=convention).counts.tolist() == [[1, 0], [1, 0]]
 

@@ -32,7 +32,7 @@ from metrics.tables import DetectionTable
 def ours(case: Case, folder: Path) -> list[float]:
     """The twelve numbers by our readers and our engine."""
     (folder / "gt.json").write_text(json.dumps(case.truth))
-    (folder / "dt.json").write_text(json.dumps(case.found))
+    (folder / "dt.json").write_text(json.dumps(case.detections))
     table = read_truth(folder / "gt.json")
     evaluation = evaluate(table, read_detections(folder / "dt.json", table, **case.reader), rule=case.rule)
     numbers = evaluation.headline
@@ -49,7 +49,7 @@ def references(case: Case) -> list[float]:
         coco = COCO()
         coco.dataset = copy.deepcopy(case.truth)
         coco.createIndex()
-        evaluation = Reference(coco, coco.loadRes(copy.deepcopy(case.found)), "bbox")
+        evaluation = Reference(coco, coco.loadRes(copy.deepcopy(case.detections)), "bbox")
         evaluation.params.maxDets = list(case.rule.max_dets)
         evaluation.params.useCats = int(case.rule.by_class)
         evaluation.evaluate()

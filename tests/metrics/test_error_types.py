@@ -32,7 +32,7 @@ class PlainTIDE:
 
     def __init__(self, scene: Scene, iou: float, background: float) -> None:
         self.scene, self.iou = scene, iou
-        truth, found = scene.truth, scene.found
+        truth, found = scene.truth, scene.detections
         asked = ~truth.crowd & (truth.area <= 1e10)
         outcome = match(truth, found, RULE).at(iou)  # equal to pycocotools': tests/metrics/test_matching.py
         self.matched_by = outcome.matched_by
@@ -66,12 +66,12 @@ class PlainTIDE:
         }
 
     def overlap(self, row: int, g: int) -> float:
-        boxes = self.scene.found.xywh[row : row + 1], self.scene.truth.xywh[g : g + 1]
+        boxes = self.scene.detections.xywh[row : row + 1], self.scene.truth.xywh[g : g + 1]
         return float(mask.iou(*boxes, [0])[0, 0])
 
     def average_precision(self, mended: Mended | None) -> list[float]:
         """Change the tables themselves, and have pycocotools evaluate them anew."""
-        truth, found = self.scene.truth, self.scene.found
+        truth, found = self.scene.truth, self.scene.detections
         label, xywh = found.label.copy(), found.xywh.copy()
         stays, remains = np.ones(len(found), bool), np.ones(len(truth), bool)
         for row, kind in self.kind.items():
@@ -110,7 +110,7 @@ THRESHOLDS = st.sampled_from(((0.5, 0.1), (0.75, 0.5), (0.5, 0.5)))
 
 @given(scenes(), THRESHOLDS)
 def test_each_error_is_of_the_kind_that_the_rules_say(scene: Scene, thresholds: tuple[float, float]) -> None:
-    errors = classify_errors(match(scene.truth, scene.found, RULE), *thresholds)
+    errors = classify_errors(match(scene.truth, scene.detections, RULE), *thresholds)
     plain = PlainTIDE(scene, *thresholds)
     rows = errors.outcome.row
     assert {int(r): KINDS[k] for r, k in zip(rows, errors.kind, strict=True) if k >= 0} == plain.kind
@@ -124,7 +124,7 @@ def test_each_error_is_of_the_kind_that_the_rules_say(scene: Scene, thresholds: 
 def test_mended_errors_give_the_references_average_precision(
     scene: Scene, thresholds: tuple[float, float], mended: Mended | None
 ) -> None:
-    errors = classify_errors(match(scene.truth, scene.found, RULE), *thresholds)
+    errors = classify_errors(match(scene.truth, scene.detections, RULE), *thresholds)
     expected = PlainTIDE(scene, *thresholds).average_precision(mended)
     assert_allclose(errors.average_precision(mended), expected, atol=1e-12)
 
@@ -135,7 +135,7 @@ def test_mended_errors_give_the_references_average_precision_on_a_larger_scene(
     mended: Mended | None, thresholds: tuple[float, float]
 ) -> None:
     scene = larger_scene()
-    errors = classify_errors(match(scene.truth, scene.found, RULE), *thresholds)
+    errors = classify_errors(match(scene.truth, scene.detections, RULE), *thresholds)
     assert (errors.counts().sum(0) > 0).all()
     plain = PlainTIDE(scene, *thresholds)
     assert_allclose(errors.average_precision(mended), plain.average_precision(mended), atol=1e-12)
@@ -149,7 +149,7 @@ def larger_scene() -> Scene:
     """All kinds of errors occur: a third of the detections has another class than the object that they lie on."""
     scene = random_scene(8, images=12, classes=4, objects=90, detections=400, side=120.0)
     wrong = np.random.default_rng(8).random(400) < 1 / 3
-    scene.found.label[wrong] = (scene.found.label[wrong] + 1) % 4
+    scene.detections.label[wrong] = (scene.detections.label[wrong] + 1) % 4
     return scene
 
 
@@ -169,7 +169,7 @@ def test_mended_errors_on_cocos_published_results(shared_data: Path) -> None:
 def test_every_false_positive_is_of_one_kind_and_every_lost_object_is_missed_or_within_reach(
     scene: Scene,
 ) -> None:
-    errors = classify_errors(match(scene.truth, scene.found))
+    errors = classify_errors(match(scene.truth, scene.detections))
     outcome = errors.outcome
     assert_array_equal(errors.kind >= 0, ~outcome.tp & ~outcome.ignored)
     assert not (errors.kind == KINDS.index("missed")).any()
@@ -185,14 +185,14 @@ def test_every_false_positive_is_of_one_kind_and_every_lost_object_is_missed_or_
 
 @given(scenes(ignored=True))
 def test_of_one_class_nothing_is_taken_for_another(scene: Scene) -> None:
-    matches = match(scene.truth, scene.found, MatchRule(by_class=False))
+    matches = match(scene.truth, scene.detections, MatchRule(by_class=False))
     table = classify_errors(matches).counts().sum(0)
     assert table[KINDS.index("classification")] == table[KINDS.index("both")] == 0
 
 
 @given(scenes(ignored=True))
 def test_mending_never_costs_and_without_false_positives_precision_is_recall(scene: Scene) -> None:
-    errors = classify_errors(match(scene.truth, scene.found))
+    errors = classify_errors(match(scene.truth, scene.detections))
     outcome = errors.outcome
     asked = outcome.positives > 0
     for kind in MENDED:
@@ -204,7 +204,7 @@ def test_mending_never_costs_and_without_false_positives_precision_is_recall(sce
 
 @given(scenes())
 def test_the_base_is_cocos_average_precision(scene: Scene) -> None:
-    matches = match(scene.truth, scene.found)
+    matches = match(scene.truth, scene.detections)
     for index, iou in ((0, 0.5), (5, 0.75)):
         assert_allclose(
             classify_errors(matches, iou).average_precision(),
@@ -248,7 +248,7 @@ HERE, HALF, LOOSE, AWAY = [0, 0, 10, 10], [0, 0, 10, 5], [0, 0, 10, 4], [50, 50,
 )
 def test_each_kind_by_example(found: list[tuple[int, list[float], float]], kind: str) -> None:
     scene = one_image([(0, HERE)], found)
-    errors = classify_errors(match(scene.truth, scene.found))
+    errors = classify_errors(match(scene.truth, scene.detections))
     assert [KINDS[k] for k in errors.kind if k >= 0] == [kind]
     within_reach = kind in ("localization", "classification", "duplicate")
     assert errors.missed.tolist() == [not within_reach]
@@ -256,7 +256,7 @@ def test_each_kind_by_example(found: list[tuple[int, list[float], float]], kind:
 
 def test_of_several_within_reach_only_the_surest_is_mended() -> None:
     scene = one_image([(0, HERE)], [(1, HERE, 0.9), (0, LOOSE, 0.8), (0, LOOSE, 0.7)])
-    errors = classify_errors(match(scene.truth, scene.found))
+    errors = classify_errors(match(scene.truth, scene.detections))
     assert errors.outcome.score[errors.mends].tolist() == [0.9]
     # The loose ones go when localization is mended, but do not find the object: the surer one would.
     assert errors.cost("classification")[0] == pytest.approx(1.0)
@@ -266,14 +266,14 @@ def test_of_several_within_reach_only_the_surest_is_mended() -> None:
 def test_a_detection_of_another_class_on_an_object_that_is_found_only_goes() -> None:
     near = [1, 0, 10, 10]
     scene = one_image([(0, HERE), (1, AWAY)], [(0, HERE, 0.5), (1, near, 0.9), (1, AWAY, 0.8)])
-    errors = classify_errors(match(scene.truth, scene.found))
+    errors = classify_errors(match(scene.truth, scene.detections))
     assert not errors.mends.any()
     assert errors.cost("classification").tolist() == pytest.approx([0.0, 0.5])
 
 
 def test_rows_are_means_over_classes_and_counts_are_sums() -> None:
     scene = larger_scene()
-    evaluation = evaluate(scene.truth, scene.found, ["error_types"], RULE)
+    evaluation = evaluate(scene.truth, scene.detections, ["error_types"], RULE)
     errors = classify_errors(evaluation.matches)
     for kind in MENDED:
         assert_allclose(evaluation.value(f"cost_{kind}"), errors.cost(kind).mean(), atol=1e-15)
@@ -281,7 +281,7 @@ def test_rows_are_means_over_classes_and_counts_are_sums() -> None:
         assert evaluation.value(f"errors_{name}") == errors.counts()[:, index].sum()
         assert evaluation.value(f"errors_{name}", "class 2") == errors.counts()[2, index]
     settings = {"error_types": {"iou": "all"}}
-    mean = evaluate(scene.truth, scene.found, ["error_types"], RULE, settings=settings)
+    mean = evaluate(scene.truth, scene.detections, ["error_types"], RULE, settings=settings)
     each = [classify_errors(evaluation.matches, iou).cost("missed").mean() for iou in RULE.iou_thresholds]
     assert_allclose(mean.value("cost_missed"), np.mean(each), atol=1e-15)
     assert mean.rows[0].iou == "0.50:0.95"
@@ -289,16 +289,16 @@ def test_rows_are_means_over_classes_and_counts_are_sums() -> None:
 
 def test_without_objects_costs_are_not_defined() -> None:
     scene = one_image([], [(0, HERE, 0.9)])
-    evaluation = evaluate(scene.truth, scene.found, ["error_types"])
+    evaluation = evaluate(scene.truth, scene.detections, ["error_types"])
     assert math.isnan(evaluation.value("cost_background"))
     assert evaluation.value("errors_background") == 1
     nothing = one_image([], [])
-    assert math.isnan(evaluate(nothing.truth, nothing.found, ["error_types"]).value("cost_missed"))
+    assert math.isnan(evaluate(nothing.truth, nothing.detections, ["error_types"]).value("cost_missed"))
 
 
 def test_a_class_of_which_all_is_missed_keeps_its_zero() -> None:
     scene = one_image([(0, HERE)], [])
-    errors = classify_errors(match(scene.truth, scene.found))
+    errors = classify_errors(match(scene.truth, scene.detections))
     assert errors.missed.all()
     assert_array_equal(errors.average_precision("missed"), [0.0, math.nan])
 
@@ -306,6 +306,6 @@ def test_a_class_of_which_all_is_missed_keeps_its_zero() -> None:
 def test_what_makes_no_sense_is_refused() -> None:
     scene = one_image([], [])
     with pytest.raises(InputError, match=r"expected a number in \(0, 0.5\]"):
-        classify_errors(match(scene.truth, scene.found), 0.5, 0.6)
+        classify_errors(match(scene.truth, scene.detections), 0.5, 0.6)
     with pytest.raises(InputError, match="unknown 'misses'; known: classification"):
-        classify_errors(match(scene.truth, scene.found)).mended("misses")  # type: ignore[arg-type]
+        classify_errors(match(scene.truth, scene.detections)).mended("misses")  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from pycocotools.cocoeval import COCOeval
 from strategies import Scene, random_scene, scenes
 
 from metrics.errors import InputError
-from metrics.evaluate import Evaluator, evaluate, measured
+from metrics.evaluate import Evaluator, evaluate, evaluate_matches
 from metrics.evaluation import COCO_NAMES, COLUMNS, Evaluation
 from metrics.formats.coco import read_detections, read_truth
 from metrics.matching import MatchRule, match
@@ -31,11 +31,11 @@ from metrics.tables import AnnotationTable, DetectionTable
 
 @given(scenes())
 def test_the_twelve_numbers_are_the_references(scene: Scene) -> None:
-    assume(len(scene.found) > 0)
-    ours = evaluate(scene.truth, scene.found).headline
+    assume(len(scene.detections) > 0)
+    ours = evaluate(scene.truth, scene.detections).headline
     assert tuple(ours) == COCO_NAMES
     assert_array_equal(
-        np.nan_to_num(list(ours.values()), nan=-1.0), coco_reference(scene.truth, scene.found).stats
+        np.nan_to_num(list(ours.values()), nan=-1.0), coco_reference(scene.truth, scene.detections).stats
     )
 
 
@@ -58,14 +58,14 @@ def test_no_detections_are_zero_and_no_objects_are_not_defined() -> None:
     empty = DetectionTable(catalog, *(np.zeros(0, int),) * 2, np.zeros((0, 4)), np.zeros(0))  # type: ignore[arg-type]
     headline = evaluate(scene.truth, empty).headline
     assert headline["ap"] == headline["ar_100"] == 0.0
-    headline = evaluate(AnnotationTable.of(catalog, [], [], []), scene.found).headline
+    headline = evaluate(AnnotationTable.of(catalog, [], [], []), scene.detections).headline
     assert all(math.isnan(value) for value in headline.values())
 
 
 def test_a_class_without_objects_is_left_out_and_one_without_detections_is_zero() -> None:
     # faults 3 and 4
     scene = random_scene(2, classes=3)
-    truth, found = scene.truth, scene.found
+    truth, found = scene.truth, scene.detections
     truth.label[truth.label == 2] = 1  # class 2 is annotated nowhere
     found.label[found.label == 1] = 0  # class 1 is found nowhere
     evaluation = evaluate(truth, found)
@@ -77,7 +77,7 @@ def test_a_class_without_objects_is_left_out_and_one_without_detections_is_zero(
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
     scene = random_scene(2)
-    return evaluate(scene.truth, scene.found, ("average_precision", "average_recall", "operating_point"))
+    return evaluate(scene.truth, scene.detections, ("average_precision", "average_recall", "operating_point"))
 
 
 def test_rows_as_a_table_as_csv_and_as_json_say_the_same(evaluation: Evaluation, tmp_path: Path) -> None:
@@ -106,16 +106,16 @@ def test_a_number_that_is_not_there_is_named_with_its_neighbour(evaluation: Eval
     with pytest.raises(InputError, match="did you mean 'class 1'"):
         evaluation.value("ap", "clas 1")
     with pytest.raises(UnknownName, match="did you mean 'average_precision'"):
-        measured(evaluation.matches, ("averge_precision",))
+        evaluate_matches(evaluation.matches, ("averge_precision",))
     with pytest.raises(InputError, match="'operating_point' is not among the measures"):
-        measured(evaluation.matches, settings={"operating_point": {"score": 0.1}})
+        evaluate_matches(evaluation.matches, settings={"operating_point": {"score": 0.1}})
 
 
 def test_the_summary_is_what_the_reference_prints(
     evaluation: Evaluation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scene = random_scene(2)
-    reference = COCOeval(*coco_objects(scene.truth, scene.found), "bbox")
+    reference = COCOeval(*coco_objects(scene.truth, scene.detections), "bbox")
     reference.evaluate()
     reference.accumulate()
     capsys.readouterr()
@@ -130,7 +130,7 @@ def test_the_summary_is_what_the_reference_prints(
 def test_other_max_dets_have_names_of_their_own() -> None:
     scene = random_scene(2)
     rule = MatchRule(max_dets=(1, 10, 500))
-    evaluation = evaluate(scene.truth, scene.found, rule=rule)
+    evaluation = evaluate(scene.truth, scene.detections, rule=rule)
     assert math.isnan(evaluation.headline["ar_100"])
     assert evaluation.value("ar_500") > 0
     assert evaluation.value("ap") > 0  # of the largest, where the reference's summary has -1
@@ -139,7 +139,7 @@ def test_other_max_dets_have_names_of_their_own() -> None:
 
 def shards(scene: Scene, count: int, order: list[int]) -> list[Evaluator]:
     """The scene's images in an order, dealt to evaluators."""
-    truth, found = scene.truth, scene.found
+    truth, found = scene.truth, scene.detections
     evaluators = [Evaluator(truth.catalog.classes) for _ in range(count)]
     for turn, image in enumerate(order):
         objects, detections = truth.image == image, found.image == image
@@ -164,7 +164,7 @@ def test_any_sharding_gives_the_same_bits(count: int, scene: Scene, random: obje
     order = list(range(len(scene.truth.catalog.image_ids)))
     random.shuffle(order)  # type: ignore[attr-defined]
     parts = [pickle.loads(pickle.dumps(part)) for part in shards(scene, count, order)]
-    whole = evaluate(scene.truth, scene.found)
+    whole = evaluate(scene.truth, scene.detections)
     streamed = reduce(Evaluator.merge, parts).compute()
     values = [row.value for row in whole.rows]
     assert_array_equal([row.value for row in streamed.rows], values)
@@ -210,7 +210,7 @@ def test_an_evaluator_refuses_what_would_count_twice_or_does_not_fit() -> None:
     with pytest.raises(InputError, match="different rules"):
         one.merge(Evaluator(scene.truth.catalog.classes, MatchRule(max_dets=(5,))))
     with pytest.raises(InputError, match="expected the evaluator's 1 classes"):
-        Evaluator(["a"]).add(scene.truth, scene.found)
+        Evaluator(["a"]).add(scene.truth, scene.detections)
     with pytest.raises(InputError, match="expected one entry per image, 1, got 2"):
         other.update([1], boxes=[[], []], scores=[[]], labels=[[]], true_boxes=[[]], true_labels=[[]])
 
@@ -218,7 +218,7 @@ def test_an_evaluator_refuses_what_would_count_twice_or_does_not_fit() -> None:
 @given(scenes(), st.integers(1, 3))
 def test_a_data_set_twice_over_has_the_same_average_precision(scene: Scene, seed: int) -> None:
     """A law of AP without ties and max_dets: each step of the curve becomes two of the same precision or better."""
-    found = scene.found
+    found = scene.detections
     found.score[:] = np.random.default_rng(seed).permutation(len(found)) / 100
     one = match(scene.truth, found)
     twice = shards(scene, 1, list(range(len(scene.truth.catalog.image_ids))))[0]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import Scene, random_scene, scenes, with_found
+from strategies import Scene, random_scene, scenes, with_detections
 
-from metrics.evaluate import measured
+from metrics.evaluate import evaluate_matches
 from metrics.matching import MatchRule, match
 from metrics.measures import MEASURES, Value
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
@@ -41,7 +41,7 @@ def test_a_measure_says_what_it_is(name: str) -> None:
 def test_values_for_all_come_first_and_those_of_a_class_bear_their_names(
     scene: Scene, rule: MatchRule
 ) -> None:
-    matches = match(scene.truth, scene.found, rule)
+    matches = match(scene.truth, scene.detections, rule)
     for name in MEASURES.names():
         values = MEASURES[name](matches)
         assert values, name
@@ -56,19 +56,19 @@ def test_values_for_all_come_first_and_those_of_a_class_bear_their_names(
 
 def without_ties() -> Scene:
     scene = random_scene(11, images=9, classes=3, objects=80, detections=300, side=120.0)
-    scene.found.score[:] = np.random.default_rng(11).permutation(300) / 300
+    scene.detections.score[:] = np.random.default_rng(11).permutation(300) / 300
     scene.truth.ignored[::9] = True
     return scene
 
 
 def numbers(scene: Scene, name: str) -> dict[tuple[str, str], float]:
-    matches = match(scene.truth, scene.found)
+    matches = match(scene.truth, scene.detections)
     return {(value.name, value.class_name): value.value for value in MEASURES[name](matches)}
 
 
 def test_the_order_of_detections_does_not_matter_without_ties(name: str) -> None:
     scene = without_ties()
-    shuffled = with_found(scene, np.random.default_rng(0).permutation(300))
+    shuffled = with_detections(scene, np.random.default_rng(0).permutation(300))
     assert numbers(shuffled, name) == pytest.approx(numbers(scene, name), abs=1e-12, nan_ok=True)
 
 
@@ -78,7 +78,7 @@ def test_the_order_of_images_and_classes_does_not_matter_without_ties(name: str)
     catalog = Catalog.of(range(images), scene.truth.catalog.classes[::-1])
     truth, found = (
         replace(table, catalog=catalog, image=images - 1 - table.image, label=classes - 1 - table.label)
-        for table in (scene.truth, scene.found)
+        for table in (scene.truth, scene.detections)
     )
     assert isinstance(truth, AnnotationTable)
     assert isinstance(found, DetectionTable)
@@ -87,17 +87,21 @@ def test_the_order_of_images_and_classes_does_not_matter_without_ties(name: str)
 
 def test_neither_the_truth_nor_the_detections_are_changed(name: str) -> None:
     scene = without_ties()
-    before = scene.truth.fingerprint, scene.found.xywh.tobytes(), scene.found.score.tobytes()
-    matches = match(scene.truth, scene.found)
+    before = scene.truth.fingerprint, scene.detections.xywh.tobytes(), scene.detections.score.tobytes()
+    matches = match(scene.truth, scene.detections)
     bits = matches.valid.tobytes(), matches.pair_bits.tobytes(), matches.pair_iou.tobytes()
     MEASURES[name](matches)
     assert bits == (matches.valid.tobytes(), matches.pair_bits.tobytes(), matches.pair_iou.tobytes())
-    assert before == (scene.truth.fingerprint, scene.found.xywh.tobytes(), scene.found.score.tobytes())
+    assert before == (
+        scene.truth.fingerprint,
+        scene.detections.xywh.tobytes(),
+        scene.detections.score.tobytes(),
+    )
 
 
 def test_of_nothing_there_is_nothing_to_measure(name: str) -> None:
     scene = random_scene(0)
-    nothing = measured(match(scene.truth.select([]), scene.found.select([])), [name])
+    nothing = evaluate_matches(match(scene.truth.select([]), scene.detections.select([])), [name])
     for row in nothing.rows:
         assert math.isnan(row.value) or (row.value == 0 and row.name.startswith(("errors_", "loc_images"))), (
             row
@@ -108,7 +112,7 @@ def test_one_class_more_that_does_not_occur_changes_no_mean(name: str) -> None:
     """It has no objects and no detections; only answers about whole images can be right about it."""
     scene = without_ties()
     catalog = Catalog.of(scene.truth.catalog.image_ids, [*scene.truth.catalog.classes, "unicorn"])
-    wider = Scene(replace(scene.truth, catalog=catalog), replace(scene.found, catalog=catalog))
+    wider = Scene(replace(scene.truth, catalog=catalog), replace(scene.detections, catalog=catalog))
     before, after = numbers(scene, name), numbers(wider, name)
     if name != "presence":
         shared = {key: value for key, value in after.items() if key[1] != "unicorn"}

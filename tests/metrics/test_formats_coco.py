@@ -65,10 +65,10 @@ def test_detections_keep_the_files_order(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::metrics.errors.InputWarning")
 def test_tables_come_back_from_files_to_the_bit(tmp_path: Path, scene: Scene) -> None:
     coco.write_truth(scene.truth, tmp_path / "gt.json")
-    coco.write_detections(scene.found, tmp_path / "dt.json")
+    coco.write_detections(scene.detections, tmp_path / "dt.json")
     truth = coco.read_truth(tmp_path / "gt.json")
     assert truth.fingerprint == scene.truth.fingerprint
-    assert coco.read_detections(tmp_path / "dt.json", truth).fingerprint == scene.found.fingerprint
+    assert coco.read_detections(tmp_path / "dt.json", truth).fingerprint == scene.detections.fingerprint
 
 
 def test_string_image_ids_and_awkward_names_come_back(tmp_path: Path) -> None:

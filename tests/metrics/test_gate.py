@@ -53,7 +53,7 @@ def test_the_answer_is_where_the_interval_lies_against_the_limit(found: Comparis
 def test_the_very_same_is_held_and_too_few_images_cannot_tell(scene: Scene, found: Comparison) -> None:
     (ruling,) = rule_on(found, [("old", "same")], [Limit("ap", 0.0)])
     assert (ruling.state, ruling.delta, ruling.low, ruling.high) == ("held", 0.0, 0.0, 0.0)
-    few = scene.truth.select(np.arange(8)), scene.found.select(np.arange(8))
+    few = scene.truth.select(np.arange(8)), scene.detections.select(np.arange(8))
     less = scene.truth.select(np.arange(8)), run(scene, 0.2)[1].select(np.arange(8))
     small = compare({"old": few, "new": less, "same": few}, resamples=100, permutations=0)
     rulings = rule_on(small, [("old", "new"), ("old", "same")], [Limit("ap", 0.0)])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scene_runs import run, scene_of
-from strategies import Scene, random_scene, with_found
+from strategies import Scene, random_scene, with_detections
 
 from metrics.compare import compare, groups_by_folder, groups_from_csv
 from metrics.errors import InputError, InputWarning
@@ -23,7 +23,7 @@ def scene() -> Scene:
 def copied(scene: Scene, times: int) -> Scene:
     """Each image several times, as frames of a still video are."""
     catalog = Catalog.of(range(times * len(scene.truth.catalog.image_ids)), scene.truth.catalog.classes)
-    truth, found = scene.truth, scene.found
+    truth, found = scene.truth, scene.detections
     rows, places = np.repeat(np.arange(len(truth)), times), np.tile(np.arange(times), len(truth))
     many = AnnotationTable.of(
         catalog,
@@ -48,11 +48,14 @@ def copied(scene: Scene, times: int) -> Scene:
 def test_copies_in_groups_say_no_more_than_the_images_alone() -> None:
     once = random_scene(11, images=60, classes=2, objects=240, detections=600, crowds=0)
     several = copied(once, 4)
-    runs = {"a": run(several), "b": (several.truth, several.found.select(np.arange(0)))}
-    runs["b"] = (several.truth, with_found(several, np.arange(0, len(several.found) // 2)).found)
+    runs = {"a": run(several), "b": (several.truth, several.detections.select(np.arange(0)))}
+    runs["b"] = (
+        several.truth,
+        with_detections(several, np.arange(0, len(several.detections) // 2)).detections,
+    )
     groups = np.repeat(np.arange(60), 4).tolist()
     grouped = compare(runs, groups=groups, resamples=300, permutations=0)
-    alone = compare({"a": (once.truth, once.found), "b": (once.truth, with_found(once, np.arange(300)).found)},
+    alone = compare({"a": (once.truth, once.detections), "b": (once.truth, with_detections(once, np.arange(300)).detections)},
                     resamples=300, permutations=0)  # fmt: skip
     assert grouped.standing("a").se == pytest.approx(
         alone.standing("a").se, rel=0.01
@@ -90,7 +93,7 @@ def test_few_groups_are_too_few_however_many_images(scene: Scene) -> None:
 
 
 def test_groups_go_with_their_images_into_an_intersection(scene: Scene) -> None:
-    fewer = (scene.truth.select(np.arange(10, 60)), scene.found.select(np.arange(10, 60)))
+    fewer = (scene.truth.select(np.arange(10, 60)), scene.detections.select(np.arange(10, 60)))
     groups = [min(k // 10, 3) for k in range(60)]  # groups 1, 2 and 3 are left
     found = compare({"a": run(scene), "b": fewer}, groups=groups, images="intersection", resamples=20)
     assert found.method.units == 3

@@ -19,7 +19,7 @@ from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
 def one_by_one(scene: Scene) -> list[tuple[int, float, bool]]:
     """Of each image with one object: its class, the IoU of the surest detection, and whether that has the class."""
-    truth, found = scene.truth, scene.found
+    truth, found = scene.truth, scene.detections
     judged = []
     for image in range(len(truth.catalog.image_ids)):
         objects = np.flatnonzero((truth.image == image) & ~truth.crowd & ~truth.ignored)
@@ -39,7 +39,7 @@ def one_by_one(scene: Scene) -> list[tuple[int, float, bool]]:
 
 @given(scenes(most_objects=4, ignored=True), st.sampled_from((0.4, 0.6)))
 def test_each_image_is_judged_by_its_surest_detection(scene: Scene, iou: float) -> None:
-    matches = match(scene.truth, scene.found, MatchRule(area_ranges={"any": (-np.inf, np.inf)}))
+    matches = match(scene.truth, scene.detections, MatchRule(area_ranges={"any": (-np.inf, np.inf)}))
     values = {(v.name, v.class_name): v.value for v in localization(matches, iou)}
     judged = one_by_one(scene)
     for label, name in [(None, ""), *enumerate(matches.classes)]:
@@ -78,7 +78,7 @@ def test_an_image_without_a_detection_is_wrong_and_one_with_two_objects_does_not
 
 def test_without_classes_the_class_is_always_right() -> None:
     scene = random_scene(3, images=40, objects=40, detections=400, crowds=0.0)
-    matches = match(scene.truth, scene.found, MatchRule(by_class=False))
+    matches = match(scene.truth, scene.detections, MatchRule(by_class=False))
     values = {value.name: value.value for value in localization(matches)}
     assert values["loc_class_accuracy"] == 1
     assert values["loc_accuracy"] == values["loc_iou_accuracy"]
@@ -86,6 +86,6 @@ def test_without_classes_the_class_is_always_right() -> None:
 
 def test_without_such_images_nothing_is_measured() -> None:
     scene = random_scene(3, images=1, objects=5, crowds=0.0)
-    values = {value.name: value.value for value in localization(match(scene.truth, scene.found))}
+    values = {value.name: value.value for value in localization(match(scene.truth, scene.detections))}
     assert values.pop("loc_images") == 0
     assert all(math.isnan(value) for value in values.values())

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from strategies import SCORES, Scene, random_scene, scenes, with_found
+from strategies import SCORES, Scene, random_scene, scenes, with_detections
 
 from metrics.errors import InputError
 from metrics.evaluate import evaluate
@@ -22,8 +22,8 @@ Numbers = tuple[float, float, float, float]
 
 def by_definition(scene: Scene, label: int, score: float, iou: float, area: str = "all") -> Numbers:
     """LRP and its parts, from the matches that are left when the detections below `score` are taken out first."""
-    kept = with_found(scene, np.flatnonzero(scene.found.score >= score))
-    outcome = match(kept.truth, kept.found).at(iou, area)
+    kept = with_detections(scene, np.flatnonzero(scene.detections.score >= score))
+    outcome = match(kept.truth, kept.detections).at(iou, area)
     of_class = outcome.label == label
     errors = [1 - outcome.iou[place] for place in np.flatnonzero(of_class & outcome.tp)]
     true, false = len(errors), int((of_class & ~outcome.tp & ~outcome.ignored).sum())
@@ -52,14 +52,14 @@ def parts(lrp: LRP, label: int) -> Numbers:
     st.sampled_from(("all", "medium")),
 )
 def test_lrp_at_a_score_is_its_definition(scene: Scene, score: float, iou: float, area: str) -> None:
-    lrp = lrp_at(match(scene.truth, scene.found), score, iou, area)
+    lrp = lrp_at(match(scene.truth, scene.detections), score, iou, area)
     for label in range(len(lrp.error)):
         assert_allclose(parts(lrp, label), by_definition(scene, label, score, iou, area), atol=1e-12)
 
 
 @given(scenes(ignored=True), st.sampled_from((0.5, 0.75)))
 def test_optimal_lrp_is_the_least_of_all_scores(scene: Scene, iou: float) -> None:
-    best = optimal_lrp(match(scene.truth, scene.found), iou)
+    best = optimal_lrp(match(scene.truth, scene.detections), iou)
     for label in range(len(best.error)):
         tried = [by_definition(scene, label, score, iou)[0] for score in (*SCORES, 2.0)]
         assert_allclose(best.error[label], min(tried), atol=1e-12)
@@ -71,9 +71,9 @@ def test_optimal_lrp_is_the_least_of_all_scores(scene: Scene, iou: float) -> Non
 
 def test_optimal_lrp_is_the_least_of_all_scores_on_a_larger_scene() -> None:
     scene = random_scene(4, images=10, classes=2, objects=80, detections=300)
-    best = optimal_lrp(match(scene.truth, scene.found))
+    best = optimal_lrp(match(scene.truth, scene.detections))
     for label in range(2):
-        tried = {s: by_definition(scene, label, s, 0.5)[0] for s in np.unique(scene.found.score)}
+        tried = {s: by_definition(scene, label, s, 0.5)[0] for s in np.unique(scene.detections.score)}
         assert_allclose(best.error[label], min(tried.values()), atol=1e-12)
         assert best.score[label] == max(
             s for s, error in tried.items() if error <= min(tried.values()) + 1e-12
@@ -82,7 +82,7 @@ def test_optimal_lrp_is_the_least_of_all_scores_on_a_larger_scene() -> None:
 
 @given(scenes())
 def test_lrp_lies_between_zero_and_one_and_its_parts_make_it(scene: Scene) -> None:
-    best = optimal_lrp(match(scene.truth, scene.found))
+    best = optimal_lrp(match(scene.truth, scene.detections))
     defined = ~np.isnan(best.error)
     assert ((best.error[defined] >= 0) & (best.error[defined] <= 1 + 1e-12)).all()
     for label in np.flatnonzero(~np.isnan(best.score)):
@@ -147,7 +147,7 @@ def test_without_a_true_positive_all_is_missed() -> None:
 
 def test_rows_are_means_over_classes_that_have_objects() -> None:
     scene = random_scene(3, images=10, classes=3, objects=60, detections=200)
-    evaluation = evaluate(scene.truth, scene.found, ["localization_recall_precision"])
+    evaluation = evaluate(scene.truth, scene.detections, ["localization_recall_precision"])
     best = optimal_lrp(evaluation.matches)
     assert evaluation.value("olrp") == best.error.mean()
     assert evaluation.value("olrp_localization") == best.localization.mean()

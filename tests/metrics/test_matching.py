@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from oracles import RULES, assert_is_the_reference, coco_reference
-from strategies import Scene, random_scene, scenes, with_found
+from strategies import Scene, random_scene, scenes, with_detections
 
 from metrics.errors import InputError
 from metrics.matching import MatchRule, match
@@ -18,9 +18,9 @@ from metrics.matching import MatchRule, match
 
 @given(scenes(), st.sampled_from(RULES))
 def test_matches_are_the_references(scene: Scene, rule: MatchRule) -> None:
-    assume(len(scene.found) > 0)
-    reference = coco_reference(scene.truth, scene.found, rule)
-    assert_is_the_reference(match(scene.truth, scene.found, rule), reference)
+    assume(len(scene.detections) > 0)
+    reference = coco_reference(scene.truth, scene.detections, rule)
+    assert_is_the_reference(match(scene.truth, scene.detections, rule), reference)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -36,13 +36,13 @@ def test_matches_are_the_references(scene: Scene, rule: MatchRule) -> None:
 def test_matches_are_the_references_on_larger_scenes(rule: MatchRule, shape: dict[str, float]) -> None:
     scene = random_scene(3, **shape)  # type: ignore[arg-type]
     assert_is_the_reference(
-        match(scene.truth, scene.found, rule), coco_reference(scene.truth, scene.found, rule)
+        match(scene.truth, scene.detections, rule), coco_reference(scene.truth, scene.detections, rule)
     )
 
 
 @given(scenes(ignored=True))
 def test_an_ignored_object_is_taken_once_and_held_against_nobody(scene: Scene) -> None:
-    outcome = match(scene.truth, scene.found).at(0.5)
+    outcome = match(scene.truth, scene.detections).at(0.5)
     ignored = np.flatnonzero(scene.truth.ignored & ~scene.truth.crowd)
     assert not outcome.valid[ignored].any()
     taken = outcome.object[np.isin(outcome.object, ignored)]
@@ -53,28 +53,31 @@ def test_an_ignored_object_is_taken_once_and_held_against_nobody(scene: Scene) -
 
 @given(scenes(ignored=True), st.randoms(use_true_random=False))
 def test_the_order_of_detections_does_not_matter_without_ties(scene: Scene, random: object) -> None:
-    scene.found.score[:] = np.linspace(0.9, 0.1, len(scene.found))
-    rows = np.arange(len(scene.found))
+    scene.detections.score[:] = np.linspace(0.9, 0.1, len(scene.detections))
+    rows = np.arange(len(scene.detections))
     random.shuffle(rows)  # type: ignore[attr-defined]
-    one, other = match(scene.truth, scene.found), match(scene.truth, with_found(scene, rows).found)
+    one, other = (
+        match(scene.truth, scene.detections),
+        match(scene.truth, with_detections(scene, rows).detections),
+    )
     assert_array_equal(one.curves().precision, other.curves().precision)
     assert_array_equal(one.tp_count, other.tp_count)
 
 
 def test_no_detections_find_nothing_and_no_objects_are_not_defined() -> None:
     scene = random_scene(0)
-    nothing = with_found(scene, np.arange(0))
-    curves = match(nothing.truth, nothing.found).curves()
-    asked = match(nothing.truth, nothing.found).positives > 0
+    nothing = with_detections(scene, np.arange(0))
+    curves = match(nothing.truth, nothing.detections).curves()
+    asked = match(nothing.truth, nothing.detections).positives > 0
     assert (curves.recall[:, asked.T] == 0).all()
     assert np.isnan(curves.recall[:, ~asked.T]).all()
     without = nothing.truth.select([])
-    assert np.isnan(match(without, nothing.found.select([])).curves().precision).all()
+    assert np.isnan(match(without, nothing.detections.select([])).curves().precision).all()
 
 
 def test_matches_can_be_pickled() -> None:
     scene = random_scene(1)
-    matches = match(scene.truth, scene.found)
+    matches = match(scene.truth, scene.detections)
     again = pickle.loads(pickle.dumps(matches))
     assert_array_equal(again.curves().precision, matches.curves().precision)
 
@@ -97,7 +100,7 @@ def test_a_rule_that_makes_no_sense_is_refused(setting: dict[str, object], messa
 
 def test_what_the_rule_does_not_have_is_named() -> None:
     scene = random_scene(1)
-    matches = match(scene.truth, scene.found)
+    matches = match(scene.truth, scene.detections)
     with pytest.raises(InputError, match=r"0\.66 is not among the rule's thresholds"):
         matches.at(0.66)
     with pytest.raises(InputError, match="did you mean 'small'"):
@@ -109,4 +112,4 @@ def test_what_the_rule_does_not_have_is_named() -> None:
 def test_tables_of_different_catalogs_are_refused() -> None:
     scene, other = random_scene(1), random_scene(1, images=21)
     with pytest.raises(InputError, match=r"truth\.catalog"):
-        match(scene.truth, other.found)
+        match(scene.truth, other.detections)

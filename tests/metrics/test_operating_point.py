@@ -19,7 +19,7 @@ from metrics.tables import AnnotationTable
 
 @given(scenes(ignored=True), st.sampled_from(SCORES))
 def test_counts_at_a_score_are_those_of_the_detections_kept(scene: Scene, score: float) -> None:
-    matches = match(scene.truth, scene.found)
+    matches = match(scene.truth, scene.detections)
     outcome = matches.at(0.5)
     kept = outcome.score >= score
     for label in [None, *range(len(matches.classes))]:
@@ -41,7 +41,7 @@ def test_counts_at_a_score_are_those_of_the_detections_kept(scene: Scene, score:
 
 @given(scenes(), st.sampled_from((0.5, 1.0, 2.0)))
 def test_the_best_score_is_best_among_all(scene: Scene, beta: float) -> None:
-    outcome = match(scene.truth, scene.found).at(0.5)
+    outcome = match(scene.truth, scene.detections).at(0.5)
     curve = score_curve(outcome)
     best_score, best = curve.best(beta)
     if curve.positives == 0 or len(curve.score) == 0:
@@ -61,9 +61,11 @@ def test_the_best_score_is_best_among_all(scene: Scene, beta: float) -> None:
 
 def test_detections_of_equal_score_stand_or_fall_together() -> None:
     scene = random_scene(9)
-    curve = score_curve(match(scene.truth, scene.found).at(0.5))
+    curve = score_curve(match(scene.truth, scene.detections).at(0.5))
     assert (np.diff(curve.score) < 0).all()
-    assert len(curve.score) == len(np.unique(scene.found.score[match(scene.truth, scene.found).at(0.5).row]))
+    assert len(curve.score) == len(
+        np.unique(scene.detections.score[match(scene.truth, scene.detections).at(0.5).row])
+    )
     assert (np.diff(curve.recall) >= 0).all()
     assert curve.precision[-1] == curve.true[-1] / (curve.true[-1] + curve.false[-1])
 
@@ -73,14 +75,14 @@ def test_nothing_to_measure_is_not_a_number() -> None:
     empty = AnnotationTable.of(scene.truth.catalog, [], [], [])
     values = {
         value.name: value.value
-        for value in operating_point(match(empty, scene.found), 0.5)
+        for value in operating_point(match(empty, scene.detections), 0.5)
         if not value.class_name
     }
     assert values["precision"] == 0
     assert all(math.isnan(values[name]) for name in ("recall", "f1", "best_f1", "best_score"))
     high = {
         value.name: value.value
-        for value in operating_point(match(scene.truth, scene.found), 2.0)
+        for value in operating_point(match(scene.truth, scene.detections), 2.0)
         if not value.class_name
     }
     assert math.isnan(high["precision"])
@@ -90,7 +92,7 @@ def test_nothing_to_measure_is_not_a_number() -> None:
 def test_names_say_which_f_and_a_row_says_that_a_score_is_no_better_when_higher() -> None:
     scene = random_scene(9)
     settings = {"operating_point": {"score": 0.3, "iou": 0.75, "beta": 0.5}}
-    evaluation = evaluate(scene.truth, scene.found, ("operating_point",), settings=settings)
+    evaluation = evaluate(scene.truth, scene.detections, ("operating_point",), settings=settings)
     assert evaluation.value("f0_5") <= evaluation.value("best_f0_5")
     ways = {row.name: row.higher_is_better for row in evaluation.rows}
     assert ways["precision"] is True

@@ -16,7 +16,7 @@ from metrics.measures.presence import presence, presence_table
 
 def plain_count(scene: Scene, score: float) -> list[list[int]]:
     """For each class true positives, false positives, false negatives, true negatives."""
-    truth, found = scene.truth, scene.found
+    truth, found = scene.truth, scene.detections
     table = []
     for label in range(len(truth.catalog.classes)):
         cells = [0, 0, 0, 0]
@@ -37,13 +37,13 @@ def plain_count(scene: Scene, score: float) -> list[list[int]]:
 
 @given(scenes(ignored=True), st.sampled_from(SCORES))
 def test_images_are_counted_as_a_loop_counts_them(scene: Scene, score: float) -> None:
-    matches = match(scene.truth, scene.found, MatchRule(area_ranges={"any": (-np.inf, np.inf)}))
+    matches = match(scene.truth, scene.detections, MatchRule(area_ranges={"any": (-np.inf, np.inf)}))
     assert np.transpose(presence_table(matches, score)).tolist() == plain_count(scene, score)
 
 
 def test_shares_are_of_images_and_the_mean_is_over_classes() -> None:
     scene = random_scene(5, images=12, classes=3, objects=20, detections=30, crowds=0.0)
-    rows = evaluate(scene.truth, scene.found, ["presence"], settings={"presence": {"score": 0.4}})
+    rows = evaluate(scene.truth, scene.detections, ["presence"], settings={"presence": {"score": 0.4}})
     per_class = []
     for name, (tp, fp, fn, tn) in zip(scene.truth.catalog.classes, plain_count(scene, 0.4), strict=True):
         assert rows.value("image_accuracy", name) == (tp + tn) / 12
@@ -55,12 +55,12 @@ def test_shares_are_of_images_and_the_mean_is_over_classes() -> None:
 
 def test_where_no_image_lacks_the_class_specificity_is_not_defined() -> None:
     scene = random_scene(5, images=1, classes=1, objects=3, detections=3, crowds=0.0)
-    values = {value.name: value.value for value in presence(match(scene.truth, scene.found))}
+    values = {value.name: value.value for value in presence(match(scene.truth, scene.detections))}
     assert math.isnan(values["image_specificity"])
     assert values["image_sensitivity"] in (0.0, 1.0)
 
 
 def test_without_images_nothing_is_measured() -> None:
     scene = random_scene(5)
-    nothing = match(scene.truth.select([]), scene.found.select([]))
+    nothing = match(scene.truth.select([]), scene.detections.select([]))
     assert all(math.isnan(value.value) for value in presence(nothing))

@@ -32,7 +32,7 @@ RULES = (
 
 def evaluated(scene: Scene, rule: MatchRule) -> tuple[dict[str, float], dict[tuple[str, str], float]]:
     """Every number of the measures by name, for all classes together and for each class."""
-    matches = match(scene.truth, scene.found, rule)
+    matches = match(scene.truth, scene.detections, rule)
     values = [
         *MEASURES["average_precision"](matches),
         *MEASURES["average_recall"](matches),
@@ -55,7 +55,7 @@ def names_of(rule: MatchRule) -> list[str]:
 
 
 def replicated(scene: Scene, weights: NDArray[np.uint8], rule: MatchRule) -> list[Replicates]:
-    tracks = Tracks(match(scene.truth, scene.found, rule))
+    tracks = Tracks(match(scene.truth, scene.detections, rule))
     return replicate(tracks, weights, [named(name, rule) for name in names_of(rule)])
 
 
@@ -78,9 +78,9 @@ def test_weights_are_physical_copies_for_both_kinds_of_voc(scene: Scene, data: s
     rule = MatchRule()
     counts = drawn_counts(scene, data)
     copied = physically_resampled(scene, counts)
-    values = MEASURES["voc_average_precision"](match(copied.truth, copied.found, rule))
+    values = MEASURES["voc_average_precision"](match(copied.truth, copied.detections, rule))
     expected = {value.name: value.value for value in values if not value.class_name}
-    tracks = Tracks(match(scene.truth, scene.found, rule))
+    tracks = Tracks(match(scene.truth, scene.detections, rule))
     for found in replicate(tracks, counts[None], [named("voc07_ap", rule), named("voc10_ap", rule)]):
         # Ours divides by the count and the reference's epsilon, as COCO does.
         assert_allclose(found.values, expected[found.statistic.name], rtol=0, atol=1e-12)
@@ -124,7 +124,10 @@ def test_recall_that_is_a_level_in_arithmetic_reaches_it_where_the_reference_see
 
 def physically_swapped(one: Scene, other: Scene, stays: NDArray[np.bool_]) -> Scene:
     """The detections of `one` in the images that stay, those of `other` in the rest."""
-    parts = [(one.found, stays[one.found.image]), (other.found, ~stays[other.found.image])]
+    parts = [
+        (one.detections, stays[one.detections.image]),
+        (other.detections, ~stays[other.detections.image]),
+    ]
     columns = (
         np.concatenate([getattr(table, name)[rows] for table, rows in parts])
         for name in ("image", "label", "xywh", "score")
@@ -134,8 +137,8 @@ def physically_swapped(one: Scene, other: Scene, stays: NDArray[np.bool_]) -> Sc
 
 @given(scenes(), st.data())
 def test_swap_weights_are_detections_taken_from_the_other_run(scene: Scene, data: st.DataObject) -> None:
-    rows = np.arange(len(scene.found))
-    found, images = scene.found, len(scene.truth.catalog.image_ids)
+    rows = np.arange(len(scene.detections))
+    found, images = scene.detections, len(scene.truth.catalog.image_ids)
     other = Scene(
         scene.truth,
         DetectionTable(
@@ -144,7 +147,7 @@ def test_swap_weights_are_detections_taken_from_the_other_run(scene: Scene, data
     )
     stays = np.array(data.draw(st.lists(st.booleans(), min_size=images, max_size=images)), bool)
     rule = MatchRule()
-    both = SwappedTracks(*(Tracks(match(each.truth, each.found, rule)) for each in (scene, other)))
+    both = SwappedTracks(*(Tracks(match(each.truth, each.detections, rule)) for each in (scene, other)))
     weights = np.concatenate([stays, ~stays])[None].astype(np.uint8)
     names = names_of(rule)
     expected, _ = evaluated(physically_swapped(scene, other, stays), rule)
@@ -169,12 +172,12 @@ def test_of_equal_scores_of_two_runs_those_of_the_earlier_image_go_first() -> No
 
 def test_leaving_out_an_image_is_evaluating_without_it() -> None:
     scene = random_scene(5, images=9, objects=50, detections=200)
-    matches = match(scene.truth, scene.found)
+    matches = match(scene.truth, scene.detections)
     statistics = [named(name, matches.rule) for name in ("ap", "f1", "olrp")]
     found = leave_out(Tracks(matches), np.arange(9), statistics)
     for image in range(9):
         rest = np.delete(np.arange(9), image)
-        expected, _ = evaluated(Scene(scene.truth.select(rest), scene.found.select(rest)), matches.rule)
+        expected, _ = evaluated(Scene(scene.truth.select(rest), scene.detections.select(rest)), matches.rule)
         for statistic, (values, _) in zip(statistics, found, strict=True):
             assert values[image] == pytest.approx(expected[statistic.name], abs=1e-12)
 
@@ -237,7 +240,7 @@ def test_what_cannot_be_drawn_or_named_is_refused(make: Callable[[], object], me
 
 def test_weights_of_another_data_set_are_refused() -> None:
     scene = random_scene(1)
-    tracks = Tracks(match(scene.truth, scene.found))
+    tracks = Tracks(match(scene.truth, scene.detections))
     with pytest.raises(InputError, match=r"expected shape \(B, 20\), one column per image, got \(10, 7\)"):
         replicate(tracks, image_weights(7, 10), [named("ap", tracks.rule)])
 
@@ -264,7 +267,7 @@ def test_a_track_needs_no_detector() -> None:
 
 def test_a_track_of_a_run_is_what_at_says() -> None:
     scene = random_scene(2)
-    matches = match(scene.truth, scene.found)
+    matches = match(scene.truth, scene.detections)
     track = ranked(matches, "small", 10)
     for bit, iou in enumerate(matches.rule.iou_thresholds):
         outcome = matches.at(iou, "small", 10)

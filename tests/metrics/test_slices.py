@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from strategies import Scene, random_scene, scenes
 
 from metrics.errors import InputError
-from metrics.evaluate import evaluate, measured
+from metrics.evaluate import evaluate, evaluate_matches
 from metrics.evaluation import Evaluation
 from metrics.matching import Matches, MatchRule, match
 from metrics.measures import MEASURES
@@ -28,8 +28,8 @@ def test_a_slice_of_images_is_what_matching_them_alone_gives(scene: Scene, data:
     count = len(scene.truth.catalog.image_ids)
     mask = np.array(data.draw(st.lists(st.booleans(), min_size=count, max_size=count)), bool)
     rule = MatchRule(max_dets=(1, 2, 3))
-    part = select_images(match(scene.truth, scene.found, rule), mask)
-    alone = match(scene.truth.select(mask), scene.found.select(mask), rule)
+    part = select_images(match(scene.truth, scene.detections, rule), mask)
+    alone = match(scene.truth.select(mask), scene.detections.select(mask), rule)
     assert part.truth.catalog == alone.truth.catalog
     for name in ("start", "row", "asked", "inside"):
         assert_array_equal(getattr(part, name), getattr(alone, name))
@@ -54,10 +54,10 @@ def pairs(matches: Matches) -> NDArray[np.float64]:
 def test_every_measure_of_a_slice_of_images_is_that_of_the_images_alone() -> None:
     scene = random_scene(5, images=12, objects=80, detections=300)
     axis = Axis.of_words("half", "image", ["a", "b"] * 6)
-    table = sliced(match(scene.truth, scene.found), [axis], MEASURES.names(), classes=True)
+    table = sliced(match(scene.truth, scene.detections), [axis], MEASURES.names(), classes=True)
     for number, name in enumerate(("a", "b")):
         mask = axis.index == number
-        alone = evaluate(scene.truth.select(mask), scene.found.select(mask), MEASURES.names())
+        alone = evaluate(scene.truth.select(mask), scene.detections.select(mask), MEASURES.names())
         here = [row for row in table.rows if row.value == name]
         assert [row.row.record()[:6] for row in here] == [row.record()[:6] for row in alone.rows]
         assert_array_equal([row.row.value for row in here], [row.value for row in alone.rows])
@@ -67,7 +67,7 @@ def test_every_measure_of_a_slice_of_images_is_that_of_the_images_alone() -> Non
 
 def by_the_rule(scene: Scene, inside: NDArray[np.bool_], label: int, objects: float | None) -> float:
     """Average precision of a class by the rule of object slices, from each detection's fate, in plain Python."""
-    outcome = match(scene.truth, scene.found).at(0.5)
+    outcome = match(scene.truth, scene.detections).at(0.5)
     wanted = sum(
         bool(outcome.valid[g] and inside[g] and scene.truth.label[g] == label)
         for g in range(len(scene.truth))
@@ -96,7 +96,7 @@ def test_a_slice_of_objects_ignores_what_found_others_and_keeps_all_false_positi
     count = len(scene.truth)
     inside = np.array(data.draw(st.lists(st.booleans(), min_size=count, max_size=count)), bool)
     scene.truth.area[:] = np.minimum(scene.truth.area, 9e9)
-    whole = match(scene.truth, scene.found)
+    whole = match(scene.truth, scene.detections)
     part = select_objects(whole, inside)
     for label in range(len(whole.classes)):
         expected = by_the_rule(scene, inside, label, None)
@@ -115,7 +115,7 @@ def test_a_slice_of_objects_ignores_what_found_others_and_keeps_all_false_positi
 
 @given(scenes())
 def test_with_as_many_objects_as_there_are_normalized_precision_is_precision(scene: Scene) -> None:
-    outcome = match(scene.truth, scene.found).at(0.5)
+    outcome = match(scene.truth, scene.detections).at(0.5)
     for label, objects in enumerate(outcome.positives.tolist()):
         if objects:
             assert_allclose(
@@ -131,10 +131,10 @@ def halves(scene: Scene) -> Axis:
 
 def test_a_table_of_slices_says_how_each_differs_from_the_whole() -> None:
     scene = random_scene(6, objects=100, detections=500)
-    matches = match(scene.truth, scene.found)
+    matches = match(scene.truth, scene.detections)
     table = sliced(matches, [halves(scene)], QUICK)
-    whole = measured(matches, QUICK)
-    low = measured(select_objects(matches, np.arange(100) <= 50), QUICK)
+    whole = evaluate_matches(matches, QUICK)
+    low = evaluate_matches(select_objects(matches, np.arange(100) <= 50), QUICK)
     assert isinstance(low, Evaluation)
     for row in table.rows:
         if row.value == "low" and row.row.name != "ap_n":
@@ -165,16 +165,18 @@ def test_a_slice_without_anything_is_there_with_nan() -> None:
         Axis("weather", "image", ("rain", "sun"), np.zeros(20, np.int32)),
         Axis("size", "object", ("small", "large"), np.zeros(120, np.int32)),
     ]
-    table = sliced(match(scene.truth, scene.found), axes)
+    table = sliced(match(scene.truth, scene.detections), axes)
     assert math.isnan(table.value("ap", "weather", "sun"))
     assert math.isnan(table.value("ap_n", "size", "large"))
-    assert table.value("ap", "weather", "rain") == measured(match(scene.truth, scene.found)).value("ap")
+    assert table.value("ap", "weather", "rain") == evaluate_matches(
+        match(scene.truth, scene.detections)
+    ).value("ap")
     assert table.sensitivity("size")[0] == 0
 
 
 def test_what_makes_no_sense_is_refused() -> None:
     scene = random_scene(6)
-    matches = match(scene.truth, scene.found)
+    matches = match(scene.truth, scene.detections)
     with pytest.raises(InputError, match="axis 'x' is of 3 images, the matches have 20"):
         sliced(matches, [Axis("x", "image", ("a",), np.zeros(3, int))])
     with pytest.raises(InputError, match=r"expected a mask of shape \(120,\), got int64"):

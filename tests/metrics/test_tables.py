@@ -138,18 +138,20 @@ def test_a_wrong_selection_is_told(chosen: list[Any], message: str) -> None:
 def test_selecting_all_images_changes_nothing(scene: Scene) -> None:
     everything = np.ones(len(scene.truth.catalog.image_ids), np.bool_)
     assert_equal(scene.truth.select(everything), scene.truth)
-    assert_equal(scene.found.select(everything), scene.found)
+    assert_equal(scene.detections.select(everything), scene.detections)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(scenes(ignored=True))
 def test_a_table_comes_back_from_parquet_frame_and_pickle(tmp_path: Path, scene: Scene) -> None:
-    for table in (scene.truth, scene.found):
+    for table in (scene.truth, scene.detections):
         table.save(tmp_path / "table.parquet")
         assert_equal(type(table).load(tmp_path / "table.parquet"), table)
         assert_equal(pickle.loads(pickle.dumps(table)), table)
     assert_equal(AnnotationTable.from_frame(scene.truth.to_frame(), scene.truth.catalog), scene.truth)
-    assert_equal(DetectionTable.from_frame(scene.found.to_frame(), scene.found.catalog), scene.found)
+    assert_equal(
+        DetectionTable.from_frame(scene.detections.to_frame(), scene.detections.catalog), scene.detections
+    )
     assert not list(tmp_path.glob(".*")), "an unfinished file was left behind"
 
 
