@@ -11,15 +11,13 @@ A name is imported when it is first used, so that ``import metrics`` costs nothi
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from metrics.errors import InputError, InputWarning
-    from metrics.evaluate import Evaluator, evaluate
     from metrics.evaluation import Evaluation
+    from metrics.evaluator import Evaluator, evaluate
     from metrics.formats.discovery import read_detections, read_truth
     from metrics.matching import Matches, MatchRule, match
     from metrics.tables import AnnotationTable, Catalog, DetectionTable
@@ -45,12 +43,12 @@ _HOMES = {
     "Catalog": "tables",
     "DetectionTable": "tables",
     "Evaluation": "evaluation",
-    "Evaluator": "evaluate",
+    "Evaluator": "evaluator",
     "InputError": "errors",
     "InputWarning": "errors",
     "MatchRule": "matching",
     "Matches": "matching",
-    "evaluate": "evaluate",
+    "evaluate": "evaluator",
     "match": "matching",
     "read_detections": "formats.discovery",
     "read_truth": "formats.discovery",
@@ -65,13 +63,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """Keeps the function `evaluate` in its place, where importing the module of that name would put the module."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        super().__setattr__(name, getattr(value, name) if name == "evaluate" else value)
-
-
-sys.modules[__name__].__class__ = _Package

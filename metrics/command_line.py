@@ -50,7 +50,7 @@ def score_files(
     Raises:
         InputError: a file cannot be used as it is, or a measure is not known.
     """
-    from metrics.evaluate import COCO_MEASURES, evaluate
+    from metrics.evaluator import COCO_MEASURES, evaluate
 
     table = read_truth(truth, split, pixels)
     return evaluate(table, read_detections(detections, table, class_map), measures or COCO_MEASURES, rule)

@@ -54,7 +54,7 @@ def command(
     from bench.runs.external_run import save_external
     from bench.runs.provenance import command_line
     from bench.runs.report import open_runs
-    from metrics.evaluate import evaluate
+    from metrics.evaluator import evaluate
 
     with collect_warnings() as messages:
         opened = [run for of_path in open_runs(runs) for run in of_path]

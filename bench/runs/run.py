@@ -36,7 +36,7 @@ from bench.training.checkpoint import save_weights
 from bench.training.loop import TrainingResult, pick_device, train
 from detectors.external.registry import reference
 from detectors.types import Predictor
-from metrics.evaluate import evaluate
+from metrics.evaluator import evaluate
 from metrics.matching import MatchRule
 from metrics.tables import DetectionTable
 from reports.pages import write_report

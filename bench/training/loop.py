@@ -37,7 +37,7 @@ from bench.training.checkpoint import (
 from bench.training.optimizer import learning_rate_factor, make_average, make_optimizer
 from bench.training.step import Stepper
 from metrics.errors import MachineError
-from metrics.evaluate import evaluate
+from metrics.evaluator import evaluate
 
 Row = dict[str, float | None]
 Report = Callable[[int, Mapping[str, float]], None]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metrics.errors import InputError
-from metrics.evaluate import COCO_MEASURES, Evaluation, evaluate
+from metrics.evaluator import COCO_MEASURES, Evaluation, evaluate
 from metrics.matching import MatchRule
 from metrics.measures import MEASURES
 from metrics.registry import did_you_mean

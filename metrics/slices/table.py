@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from metrics import outcomes
 from metrics.errors import InputError
-from metrics.evaluate import COCO_MEASURES, evaluate_matches
 from metrics.evaluation import COLUMNS, Row
+from metrics.evaluator import COCO_MEASURES, evaluate_matches
 from metrics.matching import Matches
 from metrics.measures import iou_text
 from metrics.registry import did_you_mean

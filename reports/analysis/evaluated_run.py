@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.evaluate import evaluate_matches
 from metrics.evaluation import Evaluation
+from metrics.evaluator import evaluate_matches
 from metrics.matching import Matches, MatchOutcome, MatchRule, match
 from metrics.measures.confusion import ConfusionMatrix, confusion_matrix
 from metrics.measures.error_types import error_types

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from metrics.compare import Comparison
-from metrics.evaluate import evaluate
 from metrics.evaluation import COCO_NAMES, Evaluation
+from metrics.evaluator import evaluate
 from reports.analysis.models import group_models
 from reports.records.atomic_files import atomic_write
 from reports.records.csv import to_csv

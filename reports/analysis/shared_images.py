@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from metrics.compare.runs import common_images, found_on
-from metrics.evaluate import evaluate
+from metrics.evaluator import evaluate
 from metrics.tables import AnnotationTable, DetectionTable
 from reports.elements import formatting
 from reports.records.run import RunFolder, RunResult

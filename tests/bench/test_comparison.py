@@ -16,7 +16,7 @@ from bench.cli import main
 from bench.runs.external_run import save_external
 from bench.runs.report import open_runs
 from metrics.errors import InputError
-from metrics.evaluate import evaluate
+from metrics.evaluator import evaluate
 from metrics.tables import AnnotationTable, DetectionTable
 from reports.analysis.models import group_models
 from reports.elements import matplotlib_figure

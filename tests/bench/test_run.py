@@ -33,7 +33,7 @@ from bench.settings.config import resolve
 from bench.training.checkpoint import save_weights
 from detectors.registry import VARIANTS
 from metrics.errors import InputError, MachineError
-from metrics.evaluate import evaluate
+from metrics.evaluator import evaluate
 from reports.records.run import RunFolder
 
 

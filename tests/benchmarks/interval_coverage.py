@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from metrics.compare import compare
-from metrics.evaluate import evaluate
+from metrics.evaluator import evaluate
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
 CLASSES = ("common", "middling", "rare")

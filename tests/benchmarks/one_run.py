@@ -72,7 +72,7 @@ def document(data: Any) -> dict[str, Any]:
 def detbench() -> list[float]:
     import numpy as np
 
-    from metrics.evaluate import evaluate
+    from metrics.evaluator import evaluate
     from metrics.formats.coco import read_detections, read_truth
     from metrics.formats.identity import positions
     from metrics.matching import MatchRule

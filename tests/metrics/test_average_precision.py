@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import Scene, random_scene, scenes, with_detections
 
 from metrics.errors import InputError
-from metrics.evaluate import evaluate
+from metrics.evaluator import evaluate
 from metrics.matching import MatchRule, match
 from metrics.measures.average_precision import precision_recall
 from metrics.measures.frequency_groups import frequency_groups

@@ -10,7 +10,7 @@ from hypothesis import given
 from strategies import Scene, random_scene, scenes
 
 from metrics.boxes import convert
-from metrics.evaluate import evaluate
+from metrics.evaluator import evaluate
 from metrics.iou import box_iou
 from metrics.matching import MatchRule, match
 from metrics.measures.average_recall import recalls

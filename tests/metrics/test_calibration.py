@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 from strategies import Scene, random_scene, scenes
 
 from metrics.errors import InputError, InputWarning
-from metrics.evaluate import evaluate
+from metrics.evaluator import evaluate
 from metrics.iou import box_iou
 from metrics.matching import Matches, MatchRule, match
 from metrics.measures.calibration import calibration, detection_calibration_error

@@ -15,7 +15,7 @@ from strategies import Scene
 
 from metrics.compare import Comparison, compare, influence
 from metrics.errors import InputError
-from metrics.evaluate import evaluate
+from metrics.evaluator import evaluate
 from metrics.matching import MatchRule, match
 from metrics.resampling import Tracks, image_weights, named, replicate
 from metrics.resampling.intervals import bca_tails

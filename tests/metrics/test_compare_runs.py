@@ -12,7 +12,7 @@ from strategies import Scene
 
 from metrics.compare import compare
 from metrics.errors import InputError
-from metrics.evaluate import evaluate
+from metrics.evaluator import evaluate
 from metrics.matching import MatchRule, match
 from metrics.tables import AnnotationTable, DetectionTable
 

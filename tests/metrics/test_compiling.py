@@ -148,7 +148,7 @@ def test_metrics_and_evaluation_do_without_torch_and_heavy_libraries() -> None:
     code = """
 import sys
 import metrics.cocoeval, metrics.formats.coco
-from metrics.evaluate import evaluate
+from metrics.evaluator import evaluate
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 catalog = Catalog.of([1], ["a"])
 truth = AnnotationTable.of(catalog, [0], [0], [[0, 0, 9, 9]])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from strategies import SCORES, Scene, random_scene, scenes, with_detections
 
 from metrics.errors import InputError
-from metrics.evaluate import evaluate
+from metrics.evaluator import evaluate
 from metrics.iou import box_iou
 from metrics.matching import MatchRule, match
 from metrics.measures.confusion import (

@@ -22,8 +22,8 @@ from pycocotools.cocoeval import COCOeval as Reference
 
 from metrics.cocoeval import COCOeval
 from metrics.errors import InputError, InputWarning
-from metrics.evaluate import evaluate
 from metrics.evaluation import COCO_NAMES
+from metrics.evaluator import evaluate
 from metrics.formats.coco import read_detections, read_truth
 from metrics.matching import MatchRule
 from metrics.tables import DetectionTable

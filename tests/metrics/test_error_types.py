@@ -15,7 +15,7 @@ from pycocotools import mask
 from strategies import Scene, random_scene, scenes
 
 from metrics.errors import InputError
-from metrics.evaluate import evaluate
+from metrics.evaluator import evaluate
 from metrics.formats.coco import read_detections, read_truth
 from metrics.matching import MatchRule, match
 from metrics.measures.error_types import KINDS, MENDED, Kind, Mended, classify_errors

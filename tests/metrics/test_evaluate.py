@@ -21,8 +21,8 @@ from pycocotools.cocoeval import COCOeval
 from strategies import Scene, random_scene, scenes
 
 from metrics.errors import InputError
-from metrics.evaluate import Evaluator, evaluate, evaluate_matches
 from metrics.evaluation import COCO_NAMES, COLUMNS, Evaluation
+from metrics.evaluator import Evaluator, evaluate, evaluate_matches
 from metrics.formats.coco import read_detections, read_truth
 from metrics.matching import MatchRule, match
 from metrics.registry import UnknownName

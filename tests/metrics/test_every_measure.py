@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import Scene, random_scene, scenes, with_detections
 
-from metrics.evaluate import evaluate_matches
+from metrics.evaluator import evaluate_matches
 from metrics.matching import MatchRule, match
 from metrics.measures import MEASURES, Value
 from metrics.tables import AnnotationTable, Catalog, DetectionTable

@@ -12,7 +12,7 @@ import pytest
 from coco_files import CATEGORIES, IMAGES, OBJECT, RESULT, found, truth, write
 
 from metrics.errors import InputError, InputWarning
-from metrics.evaluate import evaluate
+from metrics.evaluator import evaluate
 from metrics.formats import coco, voc, yolo
 
 OBJECT_XML = "<annotation><object><name>cat</name>{}</object></annotation>"

@@ -11,7 +11,7 @@ from strategies import Scene
 
 from metrics.compare import influence
 from metrics.compare.influence import _undone_by
-from metrics.evaluate import evaluate
+from metrics.evaluator import evaluate
 from metrics.registry import UnknownName
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import Scene, random_scene, scenes
 
-from metrics.evaluate import evaluate
+from metrics.evaluator import evaluate
 from metrics.iou import box_iou
 from metrics.matching import MatchRule, match
 from metrics.measures.localization import localization

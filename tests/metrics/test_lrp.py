@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import SCORES, Scene, random_scene, scenes, with_detections
 
 from metrics.errors import InputError
-from metrics.evaluate import evaluate
+from metrics.evaluator import evaluate
 from metrics.matching import MatchRule, match
 from metrics.measures.localization_recall_precision import LRP, lrp_at, lrp_curve, optimal_lrp
 from metrics.tables import AnnotationTable, Catalog, DetectionTable

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from strategies import SCORES, Scene, random_scene, scenes
 
 from metrics.errors import InputError
-from metrics.evaluate import evaluate
+from metrics.evaluator import evaluate
 from metrics.matching import match
 from metrics.measures.operating_point import operating_point, score_curve
 from metrics.tables import AnnotationTable

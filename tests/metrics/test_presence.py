@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import SCORES, Scene, random_scene, scenes
 
-from metrics.evaluate import evaluate
+from metrics.evaluator import evaluate
 from metrics.matching import MatchRule, match
 from metrics.measures.presence import presence, presence_table
 

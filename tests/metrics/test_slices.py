@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from strategies import Scene, random_scene, scenes
 
 from metrics.errors import InputError
-from metrics.evaluate import evaluate, evaluate_matches
 from metrics.evaluation import Evaluation
+from metrics.evaluator import evaluate, evaluate_matches
 from metrics.matching import Matches, MatchRule, match
 from metrics.measures import MEASURES
 from metrics.outcomes import average_precision
@@ -31,7 +31,7 @@ def test_a_slice_of_images_is_what_matching_them_alone_gives(scene: Scene, data:
     part = select_images(match(scene.truth, scene.detections, rule), mask)
     alone = match(scene.truth.select(mask), scene.detections.select(mask), rule)
     assert part.truth.catalog == alone.truth.catalog
-    for name in ("start", "row", "asked", "inside"):
+    for name in ("start", "row", "valid", "inside"):
         assert_array_equal(getattr(part, name), getattr(alone, name))
     assert_array_equal(pairs(part), pairs(alone))
     assert_array_equal(part.curves().precision, alone.curves().precision)

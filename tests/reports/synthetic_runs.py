@@ -118,7 +118,7 @@ def run_in(
     **changes: Any,
 ) -> RunFolder:
     """A whole run folder of such detections; `changes` go to its `RunResult`."""
-    from metrics.evaluate import evaluate
+    from metrics.evaluator import evaluate
 
     found = found_in(truth, skill, seed) if found is None else found
     epochs = 20

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_runs import InMemory
 
-from metrics.evaluate import evaluate
+from metrics.evaluator import evaluate
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 from reports.analysis.evaluated_run import EvaluatedRun
 from reports.sections.errors import _shares

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metrics.evaluate import evaluate
 from metrics.evaluation import COCO_NAMES
+from metrics.evaluator import evaluate
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 from reports.analysis.leaderboard import leaderboard
 from reports.analysis.report_data import ComparisonOptions, ReportData
