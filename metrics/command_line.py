@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metrics.errors import DetbenchError, InputError, InputWarning, MachineError
+from metrics.errors import DetbenchError, InputError, InputWarning, exit_code
 from metrics.formats.discovery import KNOWN, read_detections, read_truth
 from metrics.formats.identity import ClassMap, parse_class_map
 from metrics.formats.voc import Pixels
@@ -63,11 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     be used. 3: the machine lacks something. 4: some of the work was done.
     """
     options = _parser().parse_args(arguments)
-    return exit_code(lambda: _run(options), strict=options.strict, debug=options.debug)
+    return run_command(lambda: _run(options), strict=options.strict, debug=options.debug)
 
 
-def exit_code(work: Callable[[], int], *, strict: bool = False, debug: bool = False) -> int:
-    """Do `work`, telling warnings and errors in one line each on standard error.
+def run_command(work: Callable[[], int], *, strict: bool = False, debug: bool = False) -> int:
+    """Call `work`; report warnings and errors in one line each on standard error.
 
     Args:
         work: returns an exit code.
@@ -75,29 +75,30 @@ def exit_code(work: Callable[[], int], *, strict: bool = False, debug: bool = Fa
         debug: whether errors come with a traceback.
 
     Returns:
-        What `work` returns, or the exit code of the error that it raised; see `main`.
+        The exit code of `work`, or `metrics.errors.exit_code` of the error that it raised.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error" if strict else "always", InputWarning)
-        warnings.showwarning = _tell
+        warnings.showwarning = _print_warning
         try:
             return work()
-        except DetbenchError as error:
-            raised: BaseException = error
-            code, line = error.exit_code, f"error: {error}"
-        except InputWarning as error:
-            raised, code, line = error, InputError.exit_code, f"error (--strict): {error}"
-        except KeyboardInterrupt as error:
-            raised, code, line = error, 130, "interrupted"
-        except MemoryError as error:
-            raised, code, line = error, MachineError.exit_code, "error: not enough memory for this input"
-        except Exception as error:
-            raised, code = error, DetbenchError.exit_code
-            line = f"error: {type(error).__name__}: {error} (a bug: --debug shows where)"
-        if debug:
-            traceback.print_exception(raised)
-        print(line, file=sys.stderr)
-        return code
+        except (Exception, KeyboardInterrupt) as error:
+            if debug:
+                traceback.print_exception(error)
+            print(_message(error), file=sys.stderr)
+            return exit_code(error)
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, DetbenchError):
+        return f"error: {error}"
+    if isinstance(error, InputWarning):
+        return f"error (--strict): {error}"
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, MemoryError):
+        return "error: not enough memory for this input"
+    return f"error: {type(error).__name__}: {error} (a bug: --debug shows the traceback)"
 
 
 def parse_thresholds(text: str) -> tuple[float, ...]:
@@ -237,5 +238,5 @@ def _verify(evaluation: Evaluation, options: argparse.Namespace, class_map: Clas
     return 0 if verdict.agrees else FAILED
 
 
-def _tell(message: Warning | str, *_: object, **__: object) -> None:
+def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
     print(f"warning: {message}", file=sys.stderr)

@@ -1,37 +1,69 @@
-"""What can go wrong that is not our fault: each kind of error, and the exit code it ends a command with."""
+"""Errors and warnings that are not bugs, and the exit code with which each of them ends a command."""
 
 from __future__ import annotations
 
+import errno
+
 
 class DetbenchError(Exception):
-    """An error to be told in one line: where, what was wrong, and the mend."""
+    """Base of the errors that a command reports in one line: where, what was wrong, and how to fix it."""
 
     exit_code = 1
 
 
 class InputError(DetbenchError, ValueError):
-    """Something that was given (a file, a setting, an argument) cannot be used as it is."""
+    """An input (a file, a setting, an argument) is invalid."""
 
     exit_code = 2
 
 
 class MachineError(DetbenchError, RuntimeError):
-    """The machine lacks what was asked for: a device, disk space, permission, memory."""
+    """The machine lacks something that is needed: a device, disk space, a permission, memory."""
 
     exit_code = 3
 
 
 class PartialError(DetbenchError, RuntimeError):
-    """Some of the work was done and saved; the rest was not."""
+    """Part of the work was completed and saved; the rest failed."""
 
     exit_code = 4
 
 
 class RegressionError(DetbenchError, RuntimeError):
-    """A gate was asked for, and what it guards became worse."""
+    """A quality gate failed: a measure became worse than its limit allows."""
 
     exit_code = 5
 
 
 class InputWarning(UserWarning):
-    """Something given looks wrong but can be used; `--strict` makes it an `InputError`."""
+    """An input looks wrong but can be used; `--strict` makes it an error."""
+
+
+_MACHINE = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE,
+)  # fmt: skip
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code of a command that ended with `error`.
+
+    - an error with an integer attribute `exit_code` (`DetbenchError`, usage errors of Typer): that code
+    - `InputWarning` raised by `--strict`: 2
+    - `MemoryError`, and `OSError` caused by the disk or by permissions: 3
+    - Ctrl-C: 130; closed output pipe: 141 (128 + the signal, as in a shell)
+    - anything else is a bug: 1
+    """
+    code = getattr(error, "exit_code", None)
+    if isinstance(code, int):
+        return code
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    if isinstance(error, InputWarning):
+        return InputError.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    if isinstance(error, BrokenPipeError):
+        return 141
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MACHINE):
+        return MachineError.exit_code
+    return DetbenchError.exit_code

@@ -14,22 +14,35 @@ T = TypeVar("T")
 
 
 class UnknownName(InputError, KeyError):
-    """A name that is not registered; the message has the nearest one that is."""
+    """A name that is not registered.
+
+    Attributes:
+        name: the unknown name.
+        known: the registered names, sorted.
+        nearest: the registered name that is spelled most similarly, or None.
+    """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        known = sorted(known)
         self.name = name
-        self.message = f"unknown {kind} {name!r}{did_you_mean(name, known) or '; known: ' + ', '.join(known)}"
+        self.known = tuple(sorted(known))
+        self.nearest = nearest_name(name, self.known)
+        hint = did_you_mean(name, self.known) or "; known: " + ", ".join(self.known)
+        self.message = f"unknown {kind} {name!r}{hint}"
         super().__init__(self.message)
 
     def __str__(self) -> str:
         return self.message
 
 
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is spelled most similarly to `name`; None where none is similar."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'retinanet'?"``, or nothing where no known name is near."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    """``"; did you mean 'retinanet'?"``, or an empty string where no known name is similar."""
+    nearest = nearest_name(name, known)
+    return f"; did you mean {nearest!r}?" if nearest else ""
 
 
 class Registry(Mapping[str, T], Generic[T]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -11,12 +12,13 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
+import typer
 from hypothesis import HealthCheck, given, settings
 from strategies import Scene, scenes
 
 from metrics import evaluate
-from metrics.command_line import exit_code, main, parse_areas, parse_limit, parse_thresholds, score_files
-from metrics.errors import InputError, InputWarning, MachineError, PartialError
+from metrics.command_line import main, parse_areas, parse_limit, parse_thresholds, run_command, score_files
+from metrics.errors import InputError, InputWarning, MachineError, PartialError, RegressionError, exit_code
 from metrics.formats import coco
 from metrics.matching import COCO_AREAS, COCO_THRESHOLDS, MatchRule
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
@@ -200,7 +202,7 @@ def test_warnings_are_told_and_strict_makes_them_errors(
         (MachineError("no device"), 3, "error: no device"),
         (PartialError("half"), 4, "error: half"),
         (MemoryError(), 3, "error: not enough memory for this input"),
-        (ZeroDivisionError("x"), 1, "error: ZeroDivisionError: x (a bug: --debug shows where)"),
+        (ZeroDivisionError("x"), 1, "error: ZeroDivisionError: x (a bug: --debug shows the traceback)"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )
@@ -210,10 +212,28 @@ def test_each_kind_of_error_has_its_code_and_one_line(
     def work() -> int:
         raise error
 
-    assert exit_code(work) == code
+    assert run_command(work) == code
     assert capsys.readouterr().err == f"{line}\n"
-    assert exit_code(work, debug=True) == code
+    assert run_command(work, debug=True) == code
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RegressionError("worse"), 5),
+        (InputWarning("--strict"), 2),
+        (OSError(errno.ENOSPC, "no space left on device"), 3),
+        (OSError(errno.ENOENT, "no such file"), 1),
+        (BrokenPipeError(), 141),
+        (SystemExit(7), 7),
+        (SystemExit("text"), 1),
+        (SystemExit(), 0),
+        (typer.BadParameter("no such option"), 2),
+    ],
+)
+def test_an_error_of_any_origin_has_an_exit_code(error: BaseException, code: int) -> None:
+    assert exit_code(error) == code
 
 
 def test_filters_of_warnings_are_as_they_were_afterwards(files: list[str]) -> None:

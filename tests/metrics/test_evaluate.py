@@ -25,6 +25,7 @@ from metrics.evaluation import COCO_NAMES, COLUMNS, Evaluation
 from metrics.evaluator import Evaluator, evaluate, evaluate_matches
 from metrics.formats.coco import read_detections, read_truth
 from metrics.matching import MatchRule, match
+from metrics.measures import MEASURES
 from metrics.registry import UnknownName
 from metrics.tables import AnnotationTable, DetectionTable
 
@@ -105,8 +106,10 @@ def test_a_number_that_is_not_there_is_named_with_its_neighbour(evaluation: Eval
         evaluation.value("ap_50")
     with pytest.raises(InputError, match="did you mean 'class 1'"):
         evaluation.value("ap", "clas 1")
-    with pytest.raises(UnknownName, match="did you mean 'average_precision'"):
+    with pytest.raises(UnknownName, match="did you mean 'average_precision'") as raised:
         evaluate_matches(evaluation.matches, ("averge_precision",))
+    assert (raised.value.name, raised.value.nearest) == ("averge_precision", "average_precision")
+    assert raised.value.known == tuple(MEASURES)
     with pytest.raises(InputError, match="'operating_point' is not among the measures"):
         evaluate_matches(evaluation.matches, settings={"operating_point": {"score": 0.1}})
 
