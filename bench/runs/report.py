@@ -136,6 +136,6 @@ def _named_apart(opened: Mapping[Path, RunFolder]) -> dict[Path, RunFolder]:
     return {
         folder: run
         if names[folder] == run.result.name
-        else RunFolder(run.path, run.result.model_copy(update={"name": names[folder]}))
+        else run.replace(result=run.result.model_copy(update={"name": names[folder]}))
         for folder, run in opened.items()
     }

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metrics.evaluation import Evaluation
 from metrics.evaluator import evaluate_matches
-from metrics.matching import Matches, MatchOutcome, MatchRule, match
+from metrics.matching import Matches, MatchOutcome, MatchRule
 from metrics.measures.confusion import ConfusionMatrix, confusion_matrix
 from metrics.measures.error_types import error_types
 from metrics.measures.localization_recall_precision import LRP, optimal_lrp
@@ -79,7 +79,7 @@ class EvaluatedRun:
     def __init__(self, run: RunFolder, rule: MatchRule | None = None) -> None:
         self.run = run
         self.rule = rule or MatchRule()
-        self.matches: Matches = match(run.truth, run.detections, self.rule)
+        self.matches: Matches = run.matches(self.rule)
 
     @cached_property
     def evaluation(self) -> Evaluation:

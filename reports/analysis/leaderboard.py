@@ -9,7 +9,7 @@ import pandas as pd
 
 from metrics.compare import Comparison
 from metrics.evaluation import COCO_NAMES, Evaluation
-from metrics.evaluator import evaluate
+from metrics.evaluator import evaluate_matches
 from reports.analysis.models import group_models
 from reports.records.atomic_files import atomic_write
 from reports.records.csv import to_csv
@@ -194,7 +194,7 @@ def write_tables(
         The paths of both files.
     """
     if evaluations is None:
-        evaluations = [evaluate(run.truth, run.detections) for run in runs]
+        evaluations = [evaluate_matches(run.matches()) for run in runs]
     tables = tables_of(runs, evaluations)
     leader, metrics = (atomic_write(Path(folder) / name, text) for name, text in tables.items())
     return leader, metrics

@@ -5,34 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from metrics.compare.runs import common_images, found_on
-from metrics.evaluator import evaluate
-from metrics.tables import AnnotationTable, DetectionTable
+from metrics.evaluator import evaluate_matches
+from metrics.matching import match
+from metrics.tables import AnnotationTable
 from reports.elements import formatting
-from reports.records.run import RunFolder, RunResult
-
-
-class CutRun(RunFolder):
-    """A run on a part of its images; the folder is left as it is.
-
-    Args:
-        run: the whole run.
-        truth: the part's objects.
-        found: what the run found in the part.
-    """
-
-    def __init__(self, run: RunFolder, truth: AnnotationTable, found: DetectionTable) -> None:
-        data = run.result.data.model_copy(
-            update={
-                "fingerprint": truth.fingerprint,
-                "images": len(truth.catalog.image_ids),
-                "objects": len(truth),
-                "classes": len(truth.catalog.classes),
-            }
-        )
-        headline = dict(evaluate(truth, found).headline)
-        result: RunResult = run.result.model_copy(update={"data": data, "headline": headline})
-        super().__init__(run.path, result)
-        self.truth, self.detections = truth, found
+from reports.records.run import RunFolder
 
 
 def on_shared_images(runs: Sequence[RunFolder]) -> tuple[list[RunFolder], tuple[str, ...]]:
@@ -49,7 +26,7 @@ def on_shared_images(runs: Sequence[RunFolder]) -> tuple[list[RunFolder], tuple[
     if not any(count > len(kept) for count in counts):
         return list(runs), ()
     truth = runs[0].truth.select(kept)
-    cut: list[RunFolder] = [CutRun(run, truth, found_on(truth, run.detections)) for run in runs]
+    cut = [_cut(run, truth) for run in runs]
     left = [
         f"{count - len(kept):,} of {count:,} of {run.result.name}"
         for run, count in zip(runs, counts, strict=True)
@@ -59,3 +36,20 @@ def on_shared_images(runs: Sequence[RunFolder]) -> tuple[list[RunFolder], tuple[
     return cut, (
         f"Compared is only on the {images} whose truth all runs share. Left out: {formatting.join_words(left, 12)}.",
     )
+
+
+def _cut(run: RunFolder, truth: AnnotationTable) -> RunFolder:
+    """The run on the images of `truth`; its folder is left as it is."""
+    detections = found_on(truth, run.detections)
+    matches = match(truth, detections)
+    data = run.result.data.model_copy(
+        update={
+            "fingerprint": truth.fingerprint,
+            "images": len(truth.catalog.image_ids),
+            "objects": len(truth),
+            "classes": len(truth.catalog.classes),
+        }
+    )
+    headline = dict(evaluate_matches(matches).headline)
+    result = run.result.model_copy(update={"data": data, "headline": headline})
+    return RunFolder(run.path, result, truth, detections, matches)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import AwareDatetime, Field
 
 from metrics.errors import InputError
+from metrics.matching import Matches, MatchRule, match
 from metrics.tables import AnnotationTable, DetectionTable
 from reports.records.atomic_files import atomic_write, atomic_write_by
 from reports.records.json_record import FiniteOrNone, FrozenModel, Record, Settings, find_folder
@@ -111,11 +112,14 @@ class RunResult(Record):
 
 
 class RunFolder:
-    """A run on disk. Opening reads `result.json`; the tables are read when they are first asked for.
+    """A run on disk. `result` is read when it is opened, the tables when they are first used.
 
-    Attributes:
+    Args:
         path: the folder.
-        result: what it says of itself.
+        result: the contents of `result.json`.
+        truth: the table of objects, where it is in memory already.
+        detections: the table of detections, likewise.
+        matches: `detections` matched with `truth`, likewise.
     """
 
     RESULT = "result.json"
@@ -123,16 +127,28 @@ class RunFolder:
     DETECTIONS = "detections.parquet"
     HISTORY = "history.csv"
 
-    def __init__(self, path: Path, result: RunResult) -> None:
+    def __init__(
+        self,
+        path: Path,
+        result: RunResult,
+        truth: AnnotationTable | None = None,
+        detections: DetectionTable | None = None,
+        matches: Matches | None = None,
+    ) -> None:
         self.path = path
         self.result = result
+        self._matches = matches
+        if truth is not None:
+            self.truth = truth
+        if detections is not None:
+            self.detections = detections
 
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
-        """The run in the folder `path`, or in the folder of the `result.json` that `path` is.
+        """Open the run in the folder `path`, or in the folder of the `result.json` that `path` is.
 
         Raises:
             InputError: there is no finished run, or its result cannot be read.
@@ -141,9 +157,27 @@ class RunFolder:
         folder = find_folder(path, cls.RESULT, "a run", absent)
         return cls(folder, RunResult.load(folder / cls.RESULT))
 
+    def replace(self, path: Path | None = None, result: RunResult | None = None) -> RunFolder:
+        """Return the run with another path or result; tables and matches that are in memory are kept."""
+        known = {
+            name: table for name in ("truth", "detections") if (table := self.__dict__.get(name)) is not None
+        }
+        return RunFolder(path or self.path, result or self.result, matches=self._matches, **known)
+
+    def matches(self, rule: MatchRule | None = None) -> Matches:
+        """Match the detections with the truth; the matches under the last rule are kept.
+
+        Args:
+            rule: COCO's by default.
+        """
+        rule = rule or MatchRule()
+        if self._matches is None or self._matches.rule != rule:
+            self._matches = match(self.truth, self.detections, rule)
+        return self._matches
+
     @cached_property
     def truth(self) -> AnnotationTable:
-        """What is there, in the split that was evaluated."""
+        """The objects of the split that was evaluated."""
         return AnnotationTable.load(self._file(self.TRUTH))
 
     @cached_property
@@ -182,11 +216,13 @@ def save_result(
     truth: AnnotationTable | None = None,
     detections: DetectionTable | None = None,
     history: pd.DataFrame | None = None,
+    matches: Matches | None = None,
 ) -> RunFolder:
     """Write a run into `folder` (made where missing) and open it.
 
-    Each file is whole or absent, and `result.json` comes last: where it stands, the run is finished. A table that is
-    None is not written; one that stands there already is kept.
+    Each file is whole or absent, and `result.json` comes last: a folder with one holds a finished run. A table that is
+    None is not written, and one that is there already is kept. The run that is returned holds the tables and matches
+    that were given, so that a report on it neither reads them again nor matches them again.
     """
     folder = Path(folder)
     if truth is not None:
@@ -196,4 +232,4 @@ def save_result(
     if history is not None:
         atomic_write(folder / RunFolder.HISTORY, history.to_csv(index=False, lineterminator="\n"))
     atomic_write(folder / RunFolder.RESULT, result.to_json())
-    return RunFolder.open(folder)
+    return RunFolder(folder, result, truth, detections, matches)

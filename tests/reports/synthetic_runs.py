@@ -20,13 +20,10 @@ COLOURS = np.array(
 )
 
 
-class InMemory(RunFolder):
-    """A run that never was on a disk."""
-
-    def __init__(self, truth: AnnotationTable, found: DetectionTable) -> None:
-        facts = DataFacts(name="d", format="f", split="test", fingerprint="", images=1, objects=1, classes=1)
-        self.path, self.result = None, RunResult(name="r", variant="v", data=facts)
-        self.truth, self.detections = truth, found
+def run_in_memory(truth: AnnotationTable, detections: DetectionTable) -> RunFolder:
+    """A run that is not on disk."""
+    facts = DataFacts(name="d", format="f", split="test", fingerprint="", images=1, objects=1, classes=1)
+    return RunFolder(Path(), RunResult(name="r", variant="v", data=facts), truth, detections)
 
 
 def truth_of(images: int, classes: Sequence[str], seed: int = 0, most: int = 9) -> AnnotationTable:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic_runs import InMemory
+from synthetic_runs import run_in_memory
 
 from metrics.evaluator import evaluate
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
@@ -41,7 +41,7 @@ def scenes(draw: st.DrawFn) -> EvaluatedRun:
         catalog, np.array(image, np.int32), np.array(label, np.int32),
         np.array(xywh, np.float64).reshape(-1, 4), np.array([score for _, score in found], np.float64),
     )  # fmt: skip
-    return EvaluatedRun(InMemory(truth, table))
+    return EvaluatedRun(run_in_memory(truth, table))
 
 
 def counted(scored: EvaluatedRun, score: float) -> tuple[int, int, int]:
@@ -103,7 +103,7 @@ def test_kinds_of_error_are_counted_once_each():
     detections = DetectionTable(
         catalog, np.array([0, 0, 1], np.int32), np.array([0, 1, 0], np.int32), np.array(found), np.array([0.9, 0.9, 0.9])
     )  # fmt: skip
-    missed, confused, invented, loose = _shares(EvaluatedRun(InMemory(truth, detections)))
+    missed, confused, invented, loose = _shares(EvaluatedRun(run_in_memory(truth, detections)))
     assert (missed, confused, invented, loose) == pytest.approx((2 / 4, 1 / 4, 1 / 3, 1 / 2))
 
 
@@ -111,4 +111,4 @@ def test_without_a_right_detection_no_detection_is_kept():
     catalog = Catalog.of([0], ["a"])
     truth = AnnotationTable.of(catalog, [0], [0], [[0.0, 0, 10, 10]])
     empty = DetectionTable.builder(catalog).build()
-    assert _shares(EvaluatedRun(InMemory(truth, empty)))[:2] == pytest.approx([1, 0])
+    assert _shares(EvaluatedRun(run_in_memory(truth, empty)))[:2] == pytest.approx([1, 0])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pages import every, parsed, part, words
 from PIL import Image
-from synthetic_runs import InMemory, picture
+from synthetic_runs import picture, run_in_memory
 
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 from reports.analysis import gallery_images
@@ -52,7 +52,7 @@ def test_what_all_models_miss_or_find_unannotated_is_counted_by_image():
     def scored(rows):
         image, label, xywh = (np.array(column) for column in zip(*rows, strict=True))
         return EvaluatedRun(
-            InMemory(truth, DetectionTable(catalog, image, label, xywh.astype(float), np.full(3, 0.9)))
+            run_in_memory(truth, DetectionTable(catalog, image, label, xywh.astype(float), np.full(3, 0.9)))
         )
 
     assert gallery_images.agreed([scored(found), scored(other)]).tolist() == [[1, 1, 0], [0, 0, 1]]

@@ -14,11 +14,13 @@ from pages import every, parsed, words
 from synthetic_runs import found_in, picture, run_in, truth_of
 
 from metrics.compare import Limit
+from metrics.evaluator import evaluate
 from metrics.tables import DetectionTable
 from reports.analysis.report_data import ComparisonOptions
 from reports.elements.page_template import json_block
 from reports.pages import write_report
-from reports.records.run import Environment, save_result
+from reports.records import run as run_record
+from reports.records.run import Environment, RunFolder, save_result
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -119,6 +121,20 @@ def test_the_same_runs_in_any_order_give_the_same_bytes(runs, page, tmp_path):
     assert [
         name for name in names if (again.parent / name).read_bytes() != (page.parent / name).read_bytes()
     ] == []
+
+
+def test_a_run_in_memory_is_matched_once_and_has_the_page_of_the_run_on_disk(
+    tmp_path, monkeypatch, no_drawing
+):
+    truth = truth_of(8, ["round", "long"])
+    evaluation = evaluate(truth, found_in(truth, 0.6, seed=1))
+    saved = run_in(tmp_path / "run", truth, "ssd", 0.6, found=evaluation.matches.detections)
+    opened = write_report([RunFolder.open(saved.path)], tmp_path / "opened")
+    made = RunFolder(saved.path, saved.result, truth, evaluation.matches.detections, evaluation.matches)
+    monkeypatch.setattr(run_record, "match", None)
+    kept = write_report([made], tmp_path / "kept")
+    for file in opened.parent.rglob("*.*"):
+        assert (kept.parent / file.relative_to(opened.parent)).read_bytes() == file.read_bytes(), file.name
 
 
 def test_fault_row_59_all_is_there_with_scripts_off(page):
