@@ -167,7 +167,7 @@ def fit_anchors(
         for name in ("train", "val")
     }
     now = rule.make({}, strides)
-    threshold = reach_of(detector)
+    threshold = positive_iou(detector)
 
     def held(boxes: Floats) -> Grids:
         return Grids(boxes, now, grids, size, threshold)
@@ -267,7 +267,7 @@ def variants_to_fit() -> list[str]:
     return [name for name in VARIANTS.names() if rule_of(name) is not None]
 
 
-def reach_of(detector: Any) -> float:
+def positive_iou(detector: Any) -> float:
     """IoU from which on a detector's assigner gives a prior to an object; 0.5 where it has none."""
     return float(getattr(detector.assigner, "positive", 0.5))
 

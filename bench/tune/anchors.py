@@ -8,7 +8,7 @@ from typing import Any
 
 from optuna.trial import Trial
 
-from bench.anchors.fit import boxes_seen, drawn_from, fit_anchors, reach_of, rule_of, variants_to_fit
+from bench.anchors.fit import boxes_seen, drawn_from, fit_anchors, positive_iou, rule_of, variants_to_fit
 from bench.data.types import Dataset
 from bench.runs.detector import build_detector
 from bench.settings.config import RunConfig, settings
@@ -89,7 +89,7 @@ class Anchors:
         detector: Any = build_detector(config, len(dataset.classes))
         self._strides: tuple[int, ...] = tuple(detector.neck.strides)
         self._grids = grids_of(detector, config.image.size)
-        self.threshold = reach_of(detector)
+        self.threshold = positive_iou(detector)
         boxes = {name: boxes_seen(dataset.splits[name], config.image).boxes for name in ("train", "val")}
         train = boxes["train"]
         if not len(train):
