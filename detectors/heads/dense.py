@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from detectors.norm import BatchNorm
 
 Norm = Literal["none", "group", "batch"]
-Predictor = Literal["conv", "separable", "light"]
+HeadConv = Literal["conv", "separable", "light"]
 
 
 class HeadOutput(NamedTuple):
@@ -115,7 +115,7 @@ class LevelHead(nn.Module):
         class_channels: per prior.
         code_channels: per prior.
         class_bias: what the class branch starts at.
-        predictor: one 3 x 3 ``conv`` (SSD); ``separable``: a depthwise 3 x 3 convolution, BatchNorm, ReLU6 and a
+        conv: one 3 x 3 ``conv`` (SSD); ``separable``: a depthwise 3 x 3 convolution, BatchNorm, ReLU6 and a
             pointwise one (SSDLite, Sandler et al. 2018, section 6.2); ``light``: those two with a ReLU between, but
             at the coarsest level a full one (the mb_tiny family).
     """
@@ -127,13 +127,13 @@ class LevelHead(nn.Module):
         class_channels: int,
         code_channels: int,
         class_bias: float = 0.0,
-        predictor: Predictor = "conv",
+        conv: HeadConv = "conv",
     ) -> None:
         super().__init__()
         self.class_channels = class_channels
         self.code_channels = code_channels
-        makes = [{"conv": _plain, "separable": _separable, "light": _light}[predictor]] * len(channels_in)
-        if predictor == "light":
+        makes = [{"conv": _plain, "separable": _separable, "light": _light}[conv]] * len(channels_in)
+        if conv == "light":
             makes[-1] = _plain
         self.class_outs = _outs(makes, channels_in, priors, class_channels, class_bias)
         self.box_outs = _outs(makes, channels_in, priors, code_channels, 0.0)

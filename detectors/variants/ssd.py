@@ -13,7 +13,7 @@ from detectors.backbones import make_backbone
 from detectors.candidates import CandidatesConfig
 from detectors.coders import DeltaCoder
 from detectors.dense import DenseConfig, DenseDetector
-from detectors.heads.dense import LevelHead, Predictor
+from detectors.heads.dense import HeadConv, LevelHead
 from detectors.losses.box import BoxLossName, box_loss
 from detectors.losses.classification import CrossEntropyLoss
 from detectors.necks.fpn import FPN
@@ -55,7 +55,7 @@ class SSDConfig(DenseConfig):
     """Pixels between the cells of each level; none given: the image over its cells."""
     stretch: bool = False
     """Default boxes stretch with an image that is not square; off: their ratios hold in pixels."""
-    predictor: Predictor = "conv"
+    head_conv: HeadConv = "conv"
     """What says class and box at each level: a 3 x 3 `conv`; a depthwise-`separable` one, as in SSDLite; or a `light`
     one without normalisation, as in the mb_tiny face detectors."""
     assigner: Annotated[
@@ -111,7 +111,7 @@ def build(config: SSDConfig, num_classes: int) -> DenseDetector:
         class_loss.channels(num_classes),
         coder.channels,
         class_loss.bias(),
-        config.predictor,
+        config.head_conv,
     )
     return DenseDetector(
         config,
