@@ -17,13 +17,13 @@ def command(strict: options.Strict = False, debug: options.Debug = False) -> Non
 
     from bench.data.types import DATASETS
     from bench.settings.config import presets
-    from detectors.external.registry import predictor_names
+    from detectors.external.registry import external_model_names
     from detectors.registry import VARIANTS
     from metrics.measures import MEASURES
 
     console = Console()
     _table(console, "variants", ((v.name, v.summary, v.source) for v in VARIANTS.values()))
-    _table(console, "trained elsewhere", map(_predictor, predictor_names()))
+    _table(console, "trained elsewhere", map(_predictor, external_model_names()))
     _table(console, "data sets", ((d.name, d.summary, d.source) for d in DATASETS.values()))
     _table(console, "measures", ((m.name, m.summary, m.source) for m in MEASURES.values()))
     _table(console, "presets", ((name, text, "") for name, text in presets().items()))
@@ -31,10 +31,10 @@ def command(strict: options.Strict = False, debug: options.Debug = False) -> Non
 
 def _predictor(name: str) -> tuple[str, str, str]:
     """A package whose predictor cannot be loaded does not keep the others from being shown."""
-    from detectors.external.registry import reference
+    from detectors.external.registry import external_model
 
     try:
-        known = reference(name)
+        known = external_model(name)
     except InputError as error:
         return name, str(error).removeprefix(f"{name}: "), ""
     return name, known.summary, known.source

@@ -16,7 +16,7 @@ from bench.settings import toml
 from bench.settings.config import own_settings
 from bench.settings.sections import EvaluateConfig
 from bench.settings.values import with_nones
-from detectors.external.registry import predictor_names, reference
+from detectors.external.registry import external_model, external_model_names
 from detectors.registry import VARIANTS
 from detectors.types import Predictor
 from detectors.weights import load_weights
@@ -45,8 +45,8 @@ def load_predictor(run: RunFolder) -> Predictor:
         )
         load_weights(detector, file)
         return wrap_predictor(cast(Predictor, detector.eval()), looks)
-    if name in predictor_names():
-        theirs = reference(name)
+    if name in external_model_names():
+        theirs = external_model(name)
         settings = own_settings(toml.read(run.path / "config.toml"), theirs.config)
         return wrap_predictor(theirs.build(settings, run.truth.catalog.classes), looks)
     raise InputError(

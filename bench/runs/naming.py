@@ -13,7 +13,7 @@ from reports.records.run import SCHEMA_VERSION
 _WITHOUT_EFFECT = ("workers", "train.log_every", "train.checkpoint_minutes", "train.keep_checkpoint")
 """Settings that change no number of a result."""
 
-_WITHOUT_EFFECT_ON_REFERENCES = ("evaluate.batch", "evaluate.save_candidates", "evaluate.candidates")
+_WITHOUT_EFFECT_ON_EXTERNAL = ("evaluate.batch", "evaluate.save_candidates", "evaluate.candidates")
 
 
 def run_name(config: EntryConfig, dataset: Dataset) -> str:
@@ -25,7 +25,7 @@ def run_name(config: EntryConfig, dataset: Dataset) -> str:
     del tree["data"]  # its fingerprint says all
     if not any(tree.get("tuned", {}).values()):
         tree.pop("tuned", None)
-    for path in _WITHOUT_EFFECT if isinstance(config, RunConfig) else _WITHOUT_EFFECT_ON_REFERENCES:
+    for path in _WITHOUT_EFFECT if isinstance(config, RunConfig) else _WITHOUT_EFFECT_ON_EXTERNAL:
         *sections, last = path.split(".")
         section: Any = tree
         for part in sections:

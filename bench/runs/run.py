@@ -34,7 +34,7 @@ from bench.runs.provenance import (
 from bench.settings.config import EntryConfig, RunConfig, entry
 from bench.training.checkpoint import save_weights
 from bench.training.loop import TrainingResult, pick_device, train
-from detectors.external.registry import reference
+from detectors.external.registry import external_model
 from detectors.types import Predictor
 from metrics.evaluator import evaluate
 from metrics.matching import MatchRule
@@ -168,7 +168,7 @@ class _Work:
 
     def _enter(self, split: Split) -> _Done:
         """A predictor that was trained elsewhere: its own preparation of images is part of it, so it gets them whole."""
-        predictor = reference(self.config.variant).build(self.config.own, self.dataset.classes)
+        predictor = external_model(self.config.variant).build(self.config.own, self.dataset.classes)
         if isinstance(predictor, nn.Module):
             predictor.to(self.device)
         looking = wrap_predictor(predictor, self.config.evaluate)

@@ -20,7 +20,7 @@ from bench.settings.sections import DataConfig, EvaluateConfig, TrainConfig, Tun
 from bench.settings.toml import Tree
 from bench.settings.values import as_typed, other_kind, with_nones
 from detectors.config import Config
-from detectors.external.registry import Reference, predictor_names, reference
+from detectors.external.registry import ExternalModel, external_model, external_model_names
 from detectors.registry import VARIANTS, Variant
 from metrics.errors import InputError
 from metrics.registry import UnknownName, did_you_mean
@@ -86,7 +86,7 @@ class EntryConfig(Config):
         return value
 
 
-class ReferenceConfig(EntryConfig):
+class ExternalConfig(EntryConfig):
     """Settings of a predictor that was trained elsewhere: it has no training, and sees each image as it is."""
 
 
@@ -144,7 +144,7 @@ def resolve(
     Raises:
         InputError: also for the name of a predictor that was trained elsewhere.
     """
-    if variant not in VARIANTS and variant in predictor_names():
+    if variant not in VARIANTS and variant in external_model_names():
         raise InputError(
             f"{variant}: was trained elsewhere, so nothing of it is sought or trained here; "
             f"`bench run --variant {variant}` measures it, and `bench list` shows the variants"
@@ -182,7 +182,7 @@ def resolve_entry(
             known without opening it.
 
     Returns:
-        A `RunConfig` for a variant, else a `ReferenceConfig`.
+        A `RunConfig` for a variant, else an `ExternalConfig`.
 
     Raises:
         InputError: an unknown name, preset, file or setting, or a value of the wrong kind; every mistake is
@@ -208,7 +208,7 @@ def resolve_entry(
     return config
 
 
-def entry(name: str) -> Variant | Reference:
+def entry(name: str) -> Variant | ExternalModel:
     """The variant, or the predictor that was trained elsewhere, of that name.
 
     Raises:
@@ -216,9 +216,9 @@ def entry(name: str) -> Variant | Reference:
     """
     if name in VARIANTS:
         return VARIANTS[name]
-    if name in predictor_names():
-        return reference(name)
-    raise UnknownName("variant", name, [*VARIANTS.names(), *predictor_names()])
+    if name in external_model_names():
+        return external_model(name)
+    raise UnknownName("variant", name, [*VARIANTS.names(), *external_model_names()])
 
 
 def own_settings(tree: Tree, config: type[C]) -> C:
@@ -286,7 +286,7 @@ def _given(
     sets: Sequence[str],
     options: Mapping[str, Any],
 ) -> Iterator[Layer]:
-    names = {*VARIANTS.names(), *predictor_names()}
+    names = {*VARIANTS.names(), *external_model_names()}
     if preset is not None:
         values = _for_variant(_read_preset(preset), variant, variants, names, f"preset {preset}")
         yield Layer(f"preset {preset}", values, {})
@@ -347,7 +347,7 @@ def _for_variant(
 
 def _without_training(layer: Layer, name: str, own: type[Config], alone: bool) -> Layer:
     """What a source says to a predictor that was trained elsewhere."""
-    void = set(RunConfig.model_fields) - set(ReferenceConfig.model_fields) - set(own.model_fields)
+    void = set(RunConfig.model_fields) - set(ExternalConfig.model_fields) - set(own.model_fields)
     if alone and (said := sorted((void - _HARMLESS) & set(layer.values))):
         path = next(toml.leaves({said[0]: layer.values[said[0]]}))[0]
         raise InputError(f"{path}: {name} was trained elsewhere and sees images as they are; take it out")
@@ -376,7 +376,7 @@ def _model(variant: str, path: str, format: str) -> _Model:
     found = DATASETS[find_format(path, format)]
     data = _join(f"DataConfig[{found.name}]", DataConfig, found.options, f"data set {found.name!r}")
     known = entry(variant)
-    base = RunConfig if isinstance(known, Variant) else ReferenceConfig
+    base = RunConfig if isinstance(known, Variant) else ExternalConfig
     config = _join(
         f"{base.__name__}[{variant}]", base, known.config, f"variant {variant!r}", data=(data, data())
     )

@@ -20,12 +20,12 @@ from detectors.types import Predictor
 from metrics.errors import InputError
 from metrics.registry import UnknownName
 
-GROUP = "detbench.predictors"
-"""Entry points of this group name a `Reference`, or a function from the data set's class names to a `Predictor`."""
+GROUP = "detbench.external_models"
+"""Entry points of this group name an `ExternalModel`, or a function from the data set's class names to a `Predictor`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class ExternalModel:
     """A predictor that was trained elsewhere, and how it is made ready for a data set.
 
     Attributes:
@@ -42,12 +42,12 @@ class Reference:
     summary: str = ""
 
 
-def predictor_names() -> list[str]:
-    """All names that `reference` takes, in alphabetical order; nothing is loaded or built."""
+def external_model_names() -> list[str]:
+    """All names that `external_model` takes, in alphabetical order; nothing is loaded or built."""
     return sorted([*(f"torchvision/{name}" for name in model_names()), *_others()])
 
 
-def reference(name: str) -> Reference:
+def external_model(name: str) -> ExternalModel:
     """The predictor of that name.
 
     Args:
@@ -61,32 +61,32 @@ def reference(name: str) -> Reference:
         return _of_entry(name, others[name])
     kind, _, model = name.partition("/")
     if kind != "torchvision" or model not in model_names():
-        raise UnknownName("predictor", name, predictor_names())
-    return Reference(TorchvisionConfig, partial(torchvision_predictor, model), VERSION, summary(model))
+        raise UnknownName("external model", name, external_model_names())
+    return ExternalModel(TorchvisionConfig, partial(torchvision_predictor, model), VERSION, summary(model))
 
 
 def _others() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
-def _of_entry(name: str, entry: EntryPoint) -> Reference:
+def _of_entry(name: str, entry: EntryPoint) -> ExternalModel:
     try:
         thing = entry.load()
     except Exception as error:  # whatever a package does when it is imported
         raise InputError(f"{name}: cannot be loaded ({type(error).__name__}: {error})") from error
     package = "" if entry.dist is None else f"{entry.dist.name} {entry.dist.version}"
-    if isinstance(thing, Reference):
+    if isinstance(thing, ExternalModel):
         source = f"{package}; {thing.source}" if package and thing.source else package or thing.source
-        return Reference(thing.config, partial(_built, name, thing.build), source, thing.summary)
+        return ExternalModel(thing.config, partial(_built, name, thing.build), source, thing.summary)
     if not callable(thing):
-        raise InputError(f"{name}: expected a Reference or a function of class names, got {thing!r}")
+        raise InputError(f"{name}: expected an ExternalModel or a function of class names, got {thing!r}")
     first = (thing.__doc__ or "").strip().split("\n")[0].rstrip(".")
 
     def build(_: Config, classes: Sequence[str]) -> Predictor:
         made: Predictor = thing(list(classes))
         return made
 
-    return Reference(Config, partial(_built, name, build), package, first)
+    return ExternalModel(Config, partial(_built, name, build), package, first)
 
 
 def _built(

@@ -21,10 +21,10 @@ from bench.runs.finished_run import load_predictor
 from bench.runs.naming import run_name
 from bench.runs.run import open_configured, run
 from bench.settings import toml
-from bench.settings.config import ReferenceConfig, RunConfig, resolve, resolve_entry
+from bench.settings.config import ExternalConfig, RunConfig, resolve, resolve_entry
 from detectors.config import Config
 from detectors.external import registry
-from detectors.external.registry import Reference
+from detectors.external.registry import ExternalModel
 from detectors.types import Detections
 from metrics.errors import InputError, InputWarning
 from reports.records.run import RunFolder
@@ -112,7 +112,7 @@ def test_its_folder_gives_the_predictor_again(done, data):
 
 def test_its_settings_beside_the_result_are_the_same_run(done):
     again = resolve_entry(LITE, file=done.path / "config.toml")
-    assert isinstance(again, ReferenceConfig)
+    assert isinstance(again, ExternalConfig)
     assert run_name(again, open_configured(again)) == done.path.name
 
 
@@ -260,7 +260,9 @@ class StillConfig(Config):
 
 @pytest.fixture
 def acme(monkeypatch):
-    known = Reference(StillConfig, lambda config, classes: Still(classes, config.side), "Acme 2020", "Still")
+    known = ExternalModel(
+        StillConfig, lambda config, classes: Still(classes, config.side), "Acme 2020", "Still"
+    )
     entry = SimpleNamespace(
         name="acme/still", dist=SimpleNamespace(name="acme", version="3"), load=lambda: known
     )

@@ -12,7 +12,7 @@ from torchvision.models import detection, get_model_weights
 
 from detectors.config import Config
 from detectors.external import registry
-from detectors.external.registry import Reference, predictor_names, reference
+from detectors.external.registry import ExternalModel, external_model, external_model_names
 from detectors.types import Detections
 from metrics.errors import InputError, InputWarning, MachineError
 
@@ -21,7 +21,7 @@ COCO = get_model_weights("ssdlite320_mobilenet_v3_large").DEFAULT.meta["categori
 
 
 def make(name, known_classes, **settings):
-    known = reference(name)
+    known = external_model(name)
     return known.build(known.config.model_validate(settings), known_classes)
 
 
@@ -165,7 +165,7 @@ def test_without_network_the_mend_is_a_file(monkeypatch):
 @pytest.mark.parametrize("name", ["torchvision/ssd300_vg16", "ssd300_vgg16", "torchvsion/ssd300_vgg16"])
 def test_an_unknown_name_has_the_nearest(name):
     with pytest.raises(InputError, match="did you mean 'torchvision/ssd300_vgg16'"):
-        reference(name)
+        external_model(name)
 
 
 def test_an_unknown_name_of_weights_lists_the_known():
@@ -177,7 +177,7 @@ def test_the_models_of_issue_and_paper_are_there():
     assert {
         f"torchvision/{name}"
         for name in ("ssd300_vgg16", "retinanet_resnet50_fpn", "fasterrcnn_resnet50_fpn")
-    } <= {*predictor_names()}
+    } <= {*external_model_names()}
 
 
 class Entry:
@@ -220,7 +220,7 @@ def others(monkeypatch):
 
     entries = [
         Entry("acme/blind", Blind),
-        Entry("acme/set", Reference(AcmeConfig, build, "Acme 2020", "Finds nothing, deeply")),
+        Entry("acme/set", ExternalModel(AcmeConfig, build, "Acme 2020", "Finds nothing, deeply")),
         Entry("acme/broken", lambda classes: 7),
         Entry("acme/absent", ImportError("no module named acme_cuda")),
         Entry("acme/odd", 7),
@@ -233,15 +233,15 @@ def test_another_packages_predictor_is_entered_by_its_entry_point():
     found = make("acme/blind", ("cat", "dog"))
     assert found.classes == ["cat", "dog"]
     assert len(found.predict(torch.rand(2, 3, 8, 8))) == 2
-    assert "acme/blind" in predictor_names()
-    known = reference("acme/blind")
+    assert "acme/blind" in external_model_names()
+    known = external_model("acme/blind")
     assert (known.source, known.summary) == ("acme 1.2", "A predictor that finds nothing")
 
 
 @pytest.mark.usefixtures("others")
 def test_another_packages_predictor_can_have_settings():
     assert make("acme/set", ["cat"], depth=5).classes == ["cat", 5]
-    known = reference("acme/set")
+    known = external_model("acme/set")
     assert (known.source, known.summary) == ("acme 1.2; Acme 2020", "Finds nothing, deeply")
 
 
@@ -251,7 +251,7 @@ def test_another_packages_predictor_can_have_settings():
     [
         ("acme/broken", "acme/broken: gave a int, which has no method `predict`"),
         ("acme/absent", "acme/absent: cannot be loaded .ImportError: no module named acme_cuda"),
-        ("acme/odd", "acme/odd: expected a Reference or a function of class names, got 7"),
+        ("acme/odd", "acme/odd: expected an ExternalModel or a function of class names, got 7"),
     ],
 )
 def test_another_packages_mistakes_are_told_with_its_name(name, says):
