@@ -292,7 +292,7 @@ def test_the_module_runs_and_explains_itself(files: list[str]) -> None:
 def test_importing_the_package_imports_nothing_and_gives_every_name() -> None:
     code = (
         "import metrics, sys; assert not {'numpy', 'numba'} & set(sys.modules); "
-        "import metrics.evaluate; from metrics import evaluate, Evaluator; assert callable(evaluate); "
+        "import metrics.evaluator; from metrics import evaluate, Evaluator; assert callable(evaluate); "
         "assert all(hasattr(metrics, name) for name in metrics.__all__)"
     )
     done = python("-c", code)
