@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.errors import InputError
+from metrics.errors import InputError, InputWarning
+from metrics.formats import coco
 from metrics.formats.identity import ClassMap, find_images
+from metrics.formats.layouts import find_layouts, voc_folder
+from metrics.formats.untrusted import read_text
 from metrics.formats.voc import Pixels
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
 KNOWN = (
-    "COCO's .json (also .json.gz), a YOLO data set's .yaml or folder, a folder of Pascal VOC's .xml files, "
+    "COCO's .json (also .json.gz), a YOLO data set's .yaml, a folder with one of these or with Pascal VOC's .xml files, "
     "or a table as .parquet or .csv"
 )
 
@@ -35,10 +39,7 @@ def read_truth(path: str | Path, split: str | None = None, pixels: Pixels = "inc
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     if path.is_dir():
-        described = [
-            path / name for name in ("data.yaml", "data.yml", "dataset.yaml") if (path / name).exists()
-        ]
-        return _read_yolo(described[0], split) if described else _read_voc(path, split, pixels)
+        return _read_folder(path, split, pixels)
     kind = _suffix(path)
     if kind in (".yaml", ".yml"):
         return _read_yolo(path, split)
@@ -53,8 +54,6 @@ def read_truth(path: str | Path, split: str | None = None, pixels: Pixels = "inc
 
         return AnnotationTable.from_frame(pandas.read_csv(path))
     if kind == ".json":
-        from metrics.formats import coco
-
         return coco.read_truth(path)
     raise InputError(f"{path}: unknown kind of file; expected {KNOWN}")
 
@@ -81,8 +80,6 @@ def read_detections(
 
         return DetectionTable.from_frame(pandas.read_csv(path), truth.catalog)
     if kind == ".json":
-        from metrics.formats import coco
-
         return coco.read_detections(path, truth, class_map)
     raise InputError(f"{path}: unknown kind of file; expected COCO's results as .json, or .parquet or .csv")
 
@@ -91,9 +88,36 @@ def _suffix(path: Path) -> str:
     return Path(path.name.removesuffix(".gz")).suffix.lower()
 
 
+def _read_folder(path: Path, split: str | None, pixels: Pixels) -> AnnotationTable:
+    layouts = find_layouts(path)
+    if not layouts:
+        raise InputError(f"{path}: no annotations found; expected {KNOWN}")
+    layout, *others = layouts
+    files = layout.files(path)
+    if others:
+        names = " and ".join(other.name for other in others)
+        warnings.warn(
+            f"{path}: read as {layout.name}; it also holds {names}: give the path of its files to read them",
+            InputWarning,
+            stacklevel=3,
+        )
+    if layout.name == "voc":
+        return _read_voc(voc_folder(path), files, split, pixels)
+    if layout.name == "yolo":
+        return _read_yolo(files[0], split)
+    if len(files) > 1 or split is not None:
+        names = ", ".join(str(file.relative_to(path)) for file in files)
+        raise InputError(f"{path}: a folder of COCO files; give the path of one of {names}")
+    return coco.read_truth(files[0])
+
+
 def _read_yolo(path: Path, split: str | None) -> AnnotationTable:
     from metrics.formats import yolo
 
+    if path.suffix.lower() not in (".yaml", ".yml"):  # a list of class names, beside images and labels
+        names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+        images = yolo.images_beside(path.parent)
+        return yolo.read_truth(images, _sizes(images), names)
     description = yolo.read_yaml(path)
     name = split or next(name for name in ("val", "test", "train") if name in description.splits)
     if name not in description.splits:
@@ -102,23 +126,21 @@ def _read_yolo(path: Path, split: str | None) -> AnnotationTable:
     return yolo.read_truth(images, _sizes(images), description.names)
 
 
-def _read_voc(path: Path, split: str | None, pixels: Pixels) -> AnnotationTable:
+def _read_voc(root: Path, files: Sequence[Path], split: str | None, pixels: Pixels) -> AnnotationTable:
     from metrics.formats import voc
 
-    folder = path / "Annotations" if (path / "Annotations").is_dir() else path
-    files = sorted(folder.glob("*.xml"))
-    if not files:
-        raise InputError(f"{path}: no annotations found; expected {KNOWN}")
     if split is None:
         return voc.read_truth(files, pixels=pixels)
-    listed = path / "ImageSets" / "Main" / f"{split}.txt"
+    listed = root / "ImageSets" / "Main" / f"{split}.txt"
     if not listed.exists():
         known = sorted(file.stem for file in listed.parent.glob("*.txt"))
         raise InputError(f"{listed}: no such split; there are {', '.join(known) or 'none'}")
     stems = {line.split()[0] for line in listed.read_text().splitlines() if line.strip()}
     missing = stems - {file.stem for file in files}
     if missing:
-        raise InputError(f"{listed}: {len(missing)} images have no annotation in {folder}: {min(missing)}")
+        raise InputError(
+            f"{listed}: {len(missing)} images have no annotation in {files[0].parent}: {min(missing)}"
+        )
     # classes of the whole data set: a rare one may not occur in a split
     whole = voc.read_truth(files, pixels=pixels)
     return whole.select(np.isin(np.array(whole.catalog.image_ids), sorted(stems)))

@@ -80,6 +80,19 @@ def label_path(image: Path) -> Path:
     return Path(*parts).with_suffix(".txt")
 
 
+def images_beside(folder: Path) -> list[Path]:
+    """Images of a data set without a YAML file: in ``images``, ``obj_train_data``, or the folder; sorted.
+
+    Raises:
+        InputError: there are none.
+    """
+    for place in (folder / "images", folder / "obj_train_data", folder):
+        images = sorted(file for file in place.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+        if images:
+            return images
+    raise InputError(f"{folder}: no images in images, obj_train_data or the folder itself")
+
+
 def read_truth(
     image_paths: Iterable[str | Path],
     sizes: ArrayLike,

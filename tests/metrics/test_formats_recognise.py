@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from metrics import read_detections, read_truth
-from metrics.errors import InputError
+from metrics.errors import InputError, InputWarning
 from metrics.formats import coco, voc
+from metrics.formats.layouts import LAYOUTS, find_layouts, voc_folder
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
 CATALOG = Catalog.of([1, 2], ["cat", "dog"], sizes=[(40, 60), (40, 60)])
@@ -78,6 +79,48 @@ def test_a_voc_folder_is_read_whole_or_by_split(shared_data: Path) -> None:
     )
     with pytest.raises(InputError, match=r"minival.txt: no such split; there are test, train, trainval, val"):
         read_truth(folder, split="minival")
+
+
+def test_a_folder_of_one_coco_file_is_read_and_of_several_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "annotations").mkdir()
+    coco.write_truth(TRUTH, tmp_path / "annotations" / "instances_val.json")
+    coco.write_truth(TRUTH, tmp_path / "annotations" / "captions_val.json")
+    assert read_truth(tmp_path).fingerprint == TRUTH.fingerprint
+    coco.write_truth(TRUTH, tmp_path / "annotations" / "instances_train.json")
+    with pytest.raises(InputError, match=r"give the path of one of annotations/instances_train.json, annot"):
+        read_truth(tmp_path)
+
+
+def test_yolo_without_yaml_has_its_images_beside_the_list_of_names(tmp_path: Path) -> None:
+    (tmp_path / "obj_train_data").mkdir()
+    Image.new("RGB", (60, 40)).save(tmp_path / "obj_train_data" / "a.png")
+    (tmp_path / "obj_train_data" / "a.txt").write_text("1 0.5 0.5 0.5 0.5\n")
+    (tmp_path / "obj.names").write_text("cat\ndog\n")
+    table = read_truth(tmp_path)
+    assert (table.catalog.classes, table.label.tolist()) == (("cat", "dog"), [1])
+    assert table.xywh.tolist() == [[15, 10, 30, 20]]
+
+
+def test_a_folder_of_two_formats_is_read_as_the_first_with_a_warning(tmp_path: Path) -> None:
+    coco.write_truth(TRUTH, tmp_path / "gt.json")
+    (tmp_path / "a.xml").write_text("<annotation></annotation>")
+    (tmp_path / "data.yaml").write_text("train: images\nnames: [cat]\n")
+    assert [layout.name for layout in find_layouts(tmp_path)] == ["coco", "voc", "yolo"]
+    with pytest.warns(InputWarning, match=r"read as coco; it also holds voc and yolo"):
+        assert read_truth(tmp_path).fingerprint == TRUTH.fingerprint
+
+
+def test_several_descriptions_or_devkits_are_refused(tmp_path: Path) -> None:
+    for name in ("one.yaml", "two.yml"):
+        (tmp_path / name).write_text("train: images\nnames: [cat]\n")
+    with pytest.raises(InputError, match=r"several descriptions: one.yaml, two.yml; give the path of one"):
+        find_layouts(tmp_path)
+    (tmp_path / "data.yaml").write_text("train: images\nnames: [cat]\n")
+    assert LAYOUTS["yolo"].files(tmp_path) == [tmp_path / "data.yaml"]
+    for year in ("VOC2007", "VOC2012"):
+        (tmp_path / "VOCdevkit" / year / "Annotations").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"several data sets: VOC2007, VOC2012"):
+        voc_folder(tmp_path)
 
 
 def test_what_is_not_known_says_what_is(tmp_path: Path) -> None:

@@ -1,0 +1,143 @@
+"""Which data set format a path holds: for each format the files that it is recognised by."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from metrics.errors import InputError
+
+_YAML_SUFFIXES = (".yaml", ".yml")
+_LARGEST_YAML = 1 << 20
+_COCO_KEYS = (b'"images"', b'"annotations"', b'"categories"')
+
+
+@dataclass(frozen=True, slots=True)
+class DataLayout:
+    """How a format lies on disk.
+
+    Attributes:
+        name: ``coco``, ``voc`` or ``yolo``.
+        looks_for: the files that the format is recognised by, as a phrase for error messages.
+        files: return these files below a path, sorted; an empty list where the path does not hold the format.
+    """
+
+    name: str
+    looks_for: str
+    files: Callable[[Path], list[Path]]
+
+
+def find_layouts(path: str | Path) -> list[DataLayout]:
+    """All formats that a file or folder holds, in the order in which they are preferred.
+
+    Raises:
+        InputError: the path holds several data sets of one format.
+    """
+    return [layout for layout in LAYOUTS.values() if layout.files(Path(path))]
+
+
+def coco_files(path: Path) -> list[Path]:
+    """Annotation files of COCO: `path`, or those in the folder, in ``annotations``, or one folder down.
+
+    Files of captions or keypoints are left out where there are ``instances_*.json`` of the same images.
+    """
+    if path.is_file():
+        return [path] if path.suffix.lower() == ".json" and _has_coco_keys(path) else []
+    for pattern in ("*.json", "annotations/*.json", "*/*.json"):
+        files = [file for file in sorted(path.glob(pattern)) if file.is_file() and _has_coco_keys(file)]
+        if files:
+            return [file for file in files if file.stem.startswith("instances")] or files
+    return []
+
+
+def voc_folder(path: Path) -> Path:
+    """The folder of a VOC data set: `path`, or the one like ``VOCdevkit/VOC2012`` below it.
+
+    Raises:
+        InputError: there are several.
+    """
+    if (path / "Annotations").is_dir():
+        return path
+    inner = sorted(path.glob("**/VOC[0-9]*/Annotations")) if path.is_dir() else []
+    if len(inner) > 1:
+        names = ", ".join(folder.parent.name for folder in inner)
+        raise InputError(f"{path}: several data sets: {names}; give the path of one")
+    return inner[0].parent if inner else path
+
+
+def voc_files(path: Path) -> list[Path]:
+    """Annotation files of VOC: in ``Annotations``, in the folder, or one folder down."""
+    root = voc_folder(path)
+    if not root.is_dir():
+        return []
+    for pattern in ("Annotations/*.xml", "*.xml", "*/*.xml"):
+        files = sorted(root.glob(pattern))
+        if files:
+            return files if b"<annotation" in _head(files[0], 4096) else []
+    return []
+
+
+def yolo_files(path: Path) -> list[Path]:
+    """The YAML file that describes a YOLO data set; without one, the list of class names in the folder.
+
+    Raises:
+        InputError: several YAML files describe data sets, and none is called ``data`` or ``dataset``.
+    """
+    if path.is_file():
+        return [path] if path.suffix.lower() in _YAML_SUFFIXES and _describes_yolo(path) else []
+    found = [
+        file
+        for file in sorted(path.glob("*.y*ml"))
+        if file.suffix.lower() in _YAML_SUFFIXES and _describes_yolo(file)
+    ]
+    found = [file for file in found if file.stem in ("data", "dataset")] or found
+    if len(found) > 1:
+        names = ", ".join(file.name for file in found)
+        raise InputError(f"{path}: several descriptions: {names}; give the path of one")
+    names_files = [path / "classes.txt", path / "obj.names", *sorted(path.glob("*.names"))]
+    return found or [file for file in names_files if file.is_file()][:1]
+
+
+LAYOUTS = {
+    layout.name: layout
+    for layout in (
+        DataLayout(
+            "coco",
+            "a JSON file with images, annotations and categories, in the folder, in annotations/ or one folder down",
+            coco_files,
+        ),
+        DataLayout(
+            "voc", "XML files of <annotation> in Annotations/, in the folder or one folder down", voc_files
+        ),
+        DataLayout(
+            "yolo",
+            "a YAML file with names, and with train, val or test; or classes.txt or *.names beside images and labels",
+            yolo_files,
+        ),
+    )
+}
+"""The formats by name, in the order in which they are preferred where a folder holds several."""
+
+
+def _has_coco_keys(file: Path) -> bool:
+    """Whether the keys of COCO's annotations occur in a file; it is not parsed."""
+    try:
+        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as text:
+            return text[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and all(
+                text.find(key) >= 0 for key in _COCO_KEYS
+            )
+    except (OSError, ValueError):  # empty, or not readable
+        return False
+
+
+def _describes_yolo(file: Path) -> bool:
+    """Whether the keys of a data set's description begin some lines of a file; it is not parsed."""
+    keys = {line.split(b":")[0].strip() for line in _head(file, _LARGEST_YAML).splitlines() if b":" in line}
+    return bool(keys & {b"names", b"nc"}) and bool(keys & {b"train", b"val", b"test"})
+
+
+def _head(file: Path, size: int) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(size)
