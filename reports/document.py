@@ -11,7 +11,7 @@ import pandas as pd
 from metrics.compare import Band
 from reports.analysis.evaluated_run import IOU
 from reports.analysis.gallery_images import text_size
-from reports.analysis.leaderboard import tables_of
+from reports.analysis.leaderboard import run_tables
 from reports.analysis.report_data import ReportData
 from reports.analysis.speed import Speed, speed_of
 from reports.elements import formatting
@@ -104,7 +104,7 @@ def _files(
 ) -> Iterator[tuple[str, bytes | str]]:
     scored = report.runs
     folders, evaluations = [each.run for each in scored], [each.evaluation for each in scored]
-    yield from tables_of(folders, evaluations, report.statistics).items()
+    yield from run_tables(folders, evaluations, report.statistics).items()
     if report.statistics is not None:
         yield "standings.csv", to_csv(report.statistics.to_frame())
         if len(report.models) > 1:

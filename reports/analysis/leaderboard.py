@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
 from metrics.compare import Comparison
 from metrics.evaluation import COCO_NAMES, Evaluation
-from metrics.evaluator import evaluate_matches
-from reports.analysis.models import group_models
-from reports.records.atomic_files import atomic_write
+from reports.analysis.models import model_labels
 from reports.records.csv import to_csv
 from reports.records.run import RunFolder
 from reports.records.timing import Timing, load_timing
@@ -30,7 +27,7 @@ def leaderboard(runs: Sequence[RunFolder]) -> pd.DataFrame:
     Sorted by ``ap``, best first, NaN last, ties by name; ``rank`` says so aloud. Numbers are fractions, and NaN where
     a measure is not defined (no object of that size).
     """
-    labels = {run.result.name: model.label for model in group_models(runs) for run in model.runs}
+    labels = model_labels(runs)
     rows = []
     for run in runs:
         result = run.result
@@ -156,17 +153,17 @@ def with_intervals(rows: pd.DataFrame, statistics: Comparison) -> pd.DataFrame:
     return rows.assign(**{name: list(values) for name, values in columns.items()}) if found else rows
 
 
-def tables_of(
+def run_tables(
     runs: Sequence[RunFolder], evaluations: Sequence[Evaluation], statistics: Comparison | None = None
 ) -> dict[str, str]:
-    """``leaderboard.csv`` (a row per run) and ``metrics.csv`` (a row per value) as text, by file name.
+    """Return ``leaderboard.csv`` (a row per run) and ``metrics.csv`` (a row per value) as text, by file name.
 
     Args:
         runs: all evaluated on the same truth.
         evaluations: of each run.
         statistics: of their models, where they were measured.
     """
-    labels = {run.result.name: model.label for model in group_models(runs) for run in model.runs}
+    labels = model_labels(runs)
     rows = [
         metrics_rows(run, evaluation, labels[run.result.name])
         for run, evaluation in sorted(
@@ -178,23 +175,3 @@ def tables_of(
         "leaderboard.csv": to_csv(leaderboard(runs)),
         "metrics.csv": to_csv(tidy if statistics is None else with_intervals(tidy, statistics)),
     }
-
-
-def write_tables(
-    runs: Sequence[RunFolder], folder: str | Path, evaluations: Sequence[Evaluation] | None = None
-) -> tuple[Path, Path]:
-    """Write ``leaderboard.csv`` and ``metrics.csv`` into `folder`; the same runs give the same bytes.
-
-    Args:
-        runs: all evaluated on the same truth.
-        folder: made where it is missing.
-        evaluations: of each run, where the caller has them; measured here otherwise.
-
-    Returns:
-        The paths of both files.
-    """
-    if evaluations is None:
-        evaluations = [evaluate_matches(run.matches()) for run in runs]
-    tables = tables_of(runs, evaluations)
-    leader, metrics = (atomic_write(Path(folder) / name, text) for name, text in tables.items())
-    return leader, metrics

@@ -1,4 +1,4 @@
-"""Which runs are the same model under other seeds, and what each model is called in tables and legends."""
+"""Models: runs that differ only in their seed, and the name that each model has in tables and legends."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import numpy as np
 from metrics.errors import InputError
 from reports.records.run import RunFolder, RunResult
 
-NO_PART_OF_A_MODEL = frozenset({"seed", "device", "threads", "workers"})
+MAY_DIFFER = frozenset({"seed", "device", "threads", "workers"})
 """Settings in which two runs of one model may differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Runs that differ in nothing but their seed.
+    """Runs that differ only in their seed.
 
     Attributes:
-        label: what tables and legends call it; no two models of a report share it.
-        number: its place when models are ordered by AP, from 0; its colour, marker and dash follow from it.
-        runs: by seed.
+        label: its name in tables and legends, unique in a report.
+        number: its rank by AP, from 0; determines colour, marker and dash.
+        runs: ordered by seed.
     """
 
     label: str
@@ -38,29 +38,30 @@ class Model:
 
 
 def group_models(runs: Sequence[RunFolder]) -> tuple[Model, ...]:
-    """The models among `runs`, the one of highest mean AP first, NaN last, ties by label.
+    """Group runs into models, the highest mean AP first, NaN last, ties by label.
 
-    Runs that differ in nothing but their seed are one model. Where a seed comes twice the program itself was another, so
-    those in one folder are one model, and those in another folder another.
+    Runs that differ only in their seed are one model. If a seed occurs twice, the program itself must have changed:
+    then the runs in one folder are one model, and the runs in another folder another.
 
     Raises:
         InputError: there is no run, two have the same name, or they were not evaluated on the same truth.
     """
     check_comparable(runs)
-    groups: dict[str, list[RunFolder]] = defaultdict(list)
-    for run in runs:
-        groups[_cause(run.result)].append(run)
-    members = [tuple(sorted(part, key=_by_seed)) for group in groups.values() for part in _versions(group)]
-    labels = _labels([group[0].result for group in members])
-    order = sorted(range(len(members)), key=lambda at: (*_best_first(members[at]), labels[at]))
-    return tuple(Model(labels[at], number, members[at]) for number, at in enumerate(order))
+    groups = _group(runs)
+    groups.sort(key=lambda group: (*_best_first(group[1]), group[0]))
+    return tuple(Model(label, number, members) for number, (label, members) in enumerate(groups))
+
+
+def model_labels(runs: Sequence[RunFolder]) -> dict[str, str]:
+    """Return the label of each run's model by the run's name: the same on the page, in tables and on the terminal."""
+    return {run.result.name: label for label, members in _group(runs) for run in members}
 
 
 def check_comparable(runs: Sequence[RunFolder]) -> None:
-    """Refuse runs that cannot stand in one table.
+    """Refuse runs that cannot be compared in one table.
 
     Raises:
-        InputError: no run at all, a name that occurs twice, or truths that differ; the runs are named.
+        InputError: no run, a name that occurs twice, or different truth.
     """
     if not runs:
         raise InputError("no run to report on; give at least one folder of a finished run")
@@ -76,14 +77,14 @@ def check_comparable(runs: Sequence[RunFolder]) -> None:
     for run in runs[1:]:
         if run.result.data.fingerprint != first.data.fingerprint:
             raise InputError(
-                f"{run.result.name} and {first.name}: evaluated on different truth ({_where(run.result)}, "
-                f"{_where(first)}), so their numbers cannot be compared; evaluate both on the same split of the "
+                f"{run.result.name} and {first.name}: evaluated on different truth ({_describe_truth(run.result)}, "
+                f"{_describe_truth(first)}), so their numbers cannot be compared; evaluate both on the same split of the "
                 "same data"
             )
 
 
 def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """A tree of settings by dotted path: ``{"nms": {"iou": 0.5}}`` to ``{"nms.iou": 0.5}``; lists stay whole."""
+    """Flatten a tree of settings: ``{"nms": {"iou": 0.5}}`` becomes ``{"nms.iou": 0.5}``; lists stay whole."""
     leaves: dict[str, Any] = {}
     for key, value in settings.items():
         path = f"{above}.{key}" if above else str(key)
@@ -95,32 +96,43 @@ def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 
 def differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Dotted paths of the settings in which the trees differ, each with every tree's value (None where absent)."""
+    """Return the settings that differ between trees: by dotted path the value in each tree, None if absent."""
     leaves = [flat(config) for config in configs]
     paths = sorted({path for tree in leaves for path in tree})
     rows = {path: [tree.get(path) for tree in leaves] for path in paths}
     return {path: values for path, values in rows.items() if any(value != values[0] for value in values)}
 
 
-def settings_of(result: RunResult) -> dict[str, Any]:
-    """The settings that make a run's model what it is."""
-    return {key: value for key, value in result.config.items() if key not in NO_PART_OF_A_MODEL}
+def model_settings(result: RunResult) -> dict[str, Any]:
+    """Return the settings that tell one model from another."""
+    return {key: value for key, value in result.config.items() if key not in MAY_DIFFER}
 
 
-def _where(result: RunResult) -> str:
+def _group(runs: Sequence[RunFolder]) -> list[tuple[str, tuple[RunFolder, ...]]]:
+    """The label and the runs of each model."""
+    groups: dict[str, list[RunFolder]] = defaultdict(list)
+    for run in runs:
+        groups[_identity(run.result)].append(run)
+    members = [
+        tuple(sorted(version, key=_seed_first)) for group in groups.values() for version in _versions(group)
+    ]
+    return list(zip(_labels([group[0].result for group in members]), members, strict=True))
+
+
+def _describe_truth(result: RunResult) -> str:
     return f"{result.data.name} {result.data.split} {result.data.fingerprint[:8]}"
 
 
-def _cause(result: RunResult) -> str:
-    """All that makes two runs different models; the seed does not."""
-    settings = settings_of(result)
-    # Without settings or a seed there is no telling that two runs are one model twice: detections made elsewhere.
+def _identity(result: RunResult) -> str:
+    """Everything that makes two runs different models, which the seed does not."""
+    settings = model_settings(result)
+    # Runs without settings and seed hold detections made elsewhere: each is a model.
     alone = result.name if not settings and result.seed is None else ""
     return json.dumps([result.variant, settings, alone], sort_keys=True, default=str)
 
 
 def _versions(group: Sequence[RunFolder]) -> list[list[RunFolder]]:
-    """Runs of equal settings by the folder they lie in, where a seed comes twice; else all together."""
+    """Runs of equal settings: all together, or by their folder if a seed occurs twice."""
     if len({run.result.seed for run in group}) == len(group):
         return [list(group)]
     versions: dict[object, list[RunFolder]] = defaultdict(list)
@@ -129,36 +141,30 @@ def _versions(group: Sequence[RunFolder]) -> list[list[RunFolder]]:
     return list(versions.values())
 
 
-def _by_seed(run: RunFolder) -> tuple[float, str]:
+def _seed_first(run: RunFolder) -> tuple[float, str]:
     seed = run.result.seed
     return (-1.0 if seed is None else float(seed), run.result.name)
 
 
 def _best_first(group: Sequence[RunFolder]) -> tuple[bool, float]:
-    values = [run.result.headline.get("ap") for run in group]
-    known = [value for value in values if value is not None]
+    known = [value for run in group if (value := run.result.headline.get("ap")) is not None]
     mean = float(np.mean(known)) if known else math.nan
     return (math.isnan(mean), -mean if known else 0.0)
 
 
 def _labels(results: Sequence[RunResult]) -> list[str]:
-    """The variant's name; where it occurs twice, also the settings that tell the two apart; at last the run's name.
+    """The variant's name; if it is not unique, with the settings that differ; else the run's name.
 
-    Of a name that begins with a folder (``old/ssd-shapes-0-...``) the folder is enough.
+    For a name that begins with a folder (``old/ssd-shapes-0-...``) the folder is enough.
     """
     labels = [result.variant for result in results]
     for variant in {label for label in labels if labels.count(label) > 1}:
         same = [at for at, result in enumerate(results) if result.variant == variant]
-        configs = [settings_of(results[at]) for at in same]
-        told = differences(configs)
-        paths = list(told)[:3]
+        differing = differences([model_settings(results[at]) for at in same])
         for place, at in enumerate(same):
-            said = ", ".join(f"{path}={_brief(told[path][place])}" for path in paths)
-            labels[at] = (
-                f"{variant} ({said})"
-                if said
-                else f"{variant} ({results[at].name.rpartition('/')[0] or results[at].name})"
-            )
+            settings = [f"{path}={_brief(values[place])}" for path, values in list(differing.items())[:3]]
+            name = results[at].name.rpartition("/")[0] or results[at].name
+            labels[at] = f"{variant} ({', '.join(settings) or name})"
     for at, result in enumerate(results):
         if labels.count(labels[at]) > 1:
             labels[at] = result.name
@@ -166,11 +172,7 @@ def _labels(results: Sequence[RunResult]) -> list[str]:
 
 
 def _brief(value: Any) -> str:
-    text = (
-        "none"
-        if value is None
-        else value
-        if isinstance(value, str)
-        else json.dumps(value, ensure_ascii=False)
-    )
+    if value is None:
+        return "none"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 24 else text[:23] + "…"

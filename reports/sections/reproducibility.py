@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from reports.analysis.models import differences, flat, settings_of
+from reports.analysis.models import differences, flat, model_settings
 from reports.analysis.report_data import ReportData
 from reports.elements import formatting
 from reports.elements.page import Cell, PageTable, Section, TableColumn, TableRow
@@ -15,7 +15,7 @@ from reports.records.run import RunResult
 def section(report: ReportData) -> Section:
     """The cause of every run."""
     results = report.results
-    told = differences([settings_of(model.results[0]) for model in report.models])
+    told = differences([model_settings(model.results[0]) for model in report.models])
     tables = [_runs(report)]
     if told:
         tables.append(_settings(report, told))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metrics.errors import InputError
-from reports.analysis.models import differences, flat, group_models
+from reports.analysis.models import differences, flat, group_models, model_labels
 from reports.records.run import DataFacts, RunFolder, RunResult
 
 DATA = DataFacts(name="d", format="coco", split="test", fingerprint="a" * 64, images=1, objects=1, classes=1)
@@ -29,6 +29,7 @@ def test_runs_that_differ_only_in_seed_and_machine_are_one_model():
 def test_models_of_one_variant_are_told_apart_by_the_settings_that_differ():
     runs = [run(name, config={"nms": {"iou": iou, "score": 0.1}}) for name, iou in (("a", 0.4), ("b", 0.6))]
     assert [model.label for model in group_models(runs)] == ["ssd (nms.iou=0.4)", "ssd (nms.iou=0.6)"]
+    assert model_labels(runs) == {"a": "ssd (nms.iou=0.4)", "b": "ssd (nms.iou=0.6)"}
 
 
 def test_detections_made_elsewhere_are_told_apart_by_the_name_of_the_run():
