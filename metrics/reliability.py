@@ -64,7 +64,7 @@ class Reliability:
         return pandas.DataFrame({name: getattr(self, name) for name in columns})
 
 
-class Scored(NamedTuple):
+class ScoredDetections(NamedTuple):
     """Detections that count, with what they should have been scored.
 
     Attributes:
@@ -115,9 +115,9 @@ def reliability(
         raise InputError(f"confidence: expected a number in (0, 1), got {confidence}")
     if label is not None and not 0 <= label < len(matches.classes):
         raise InputError(f"label: expected a class index in [0, {len(matches.classes)}), got {label}")
-    if wrong := out_of_range(matches):
+    if wrong := describe_out_of_range(matches):
         raise InputError(f"scores: {wrong}; scores that are no probabilities are not calibrated")
-    at = scored(matches, matches.rule.iou_thresholds[0] if iou is None else iou, area, floor)
+    at = scored_detections(matches, matches.rule.iou_thresholds[0] if iou is None else iou, area, floor)
     chosen = np.ones(len(at.row), np.bool_) if label is None else at.label == label
     score, true, overlap = at.score[chosen], at.true[chosen], at.iou[chosen]
     edges = equal_edges(bins)
@@ -141,9 +141,9 @@ def reliability(
     )
 
 
-def scored(
+def scored_detections(
     matches: Matches, iou: float, area: str | None = None, floor: float | NDArray[np.float64] = 0.0
-) -> Scored:
+) -> ScoredDetections:
     """The detections that count, with the IoU of what they found.
 
     Args:
@@ -155,7 +155,7 @@ def scored(
     outcome = matches.at(iou, area or matches.rule.areas[0])
     floors = np.broadcast_to(floor, len(matches.classes))
     kept = ~outcome.ignored & (outcome.score >= floors[outcome.label])
-    return Scored(
+    return ScoredDetections(
         outcome.row[kept],
         outcome.label[kept],
         outcome.score[kept],
@@ -203,7 +203,7 @@ def equal_edges(bins: int) -> NDArray[np.float64]:
     return np.arange(bins + 1) / bins
 
 
-def out_of_range(matches: Matches) -> str:
+def describe_out_of_range(matches: Matches) -> str:
     """How many scores are not in [0, 1], in words; empty where all are."""
     outside = (matches.score < 0) | (matches.score > 1)
     if not outside.any():

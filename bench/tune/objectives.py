@@ -14,7 +14,7 @@ from metrics.evaluator import COCO_MEASURES, Evaluation, evaluate
 from metrics.matching import MatchRule
 from metrics.measures import MEASURES
 from metrics.registry import did_you_mean
-from metrics.resampling import Statistic, named
+from metrics.resampling import Statistic, named_statistic
 from metrics.resampling.blocks import Block, Lanes
 from metrics.tables import AnnotationTable, DetectionTable
 
@@ -49,7 +49,7 @@ class Objective:
         Raises:
             InputError: of a term no resamples can be made; it is named.
         """
-        parts = [(weight, named(name, rule)) for name, weight in self.terms]
+        parts = [(weight, named_statistic(name, rule)) for name, weight in self.terms]
 
         def of_classes(block: Block) -> Lanes:
             return np.asarray(sum(weight * part.of_classes(block) for weight, part in parts))

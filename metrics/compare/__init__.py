@@ -8,7 +8,7 @@ Example:
 """
 
 from metrics.compare.bands import Band, Bands, curve_bands
-from metrics.compare.comparison import ClassValue, Comparison, Difference, Method, Standing
+from metrics.compare.comparison import ClassValue, Comparison, Method, PairDifference, Standing
 from metrics.compare.gate import Limit, Ruling, parse_limit, rule_on
 from metrics.compare.groups import groups_by_folder, groups_from_csv
 from metrics.compare.influence import Influence, influence
@@ -19,7 +19,7 @@ __all__ = [
     "Bands",
     "ClassValue",
     "Comparison",
-    "Difference",
+    "PairDifference",
     "Influence",
     "Limit",
     "Method",

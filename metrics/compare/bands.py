@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.compare.groups import chosen_groups
-from metrics.compare.replicated import Replicated
-from metrics.compare.runs import Runs, pair_runs
-from metrics.compare.seeds import two_levels
+from metrics.compare.groups import resolve_groups
+from metrics.compare.paired_runs import Runs, pair_runs
+from metrics.compare.run_replicates import RunReplicates
+from metrics.compare.seeds import combine_seeds
 from metrics.resampling.curves import counts_over_score, precision_over_recall
-from metrics.resampling.intervals import check_confidence, interval
+from metrics.resampling.intervals import bootstrap_interval, check_confidence
 
 Floats = NDArray[np.float64]
 
@@ -38,11 +38,11 @@ class Bands:
     """Curves of models on the same resamples; each is measured when it is first asked for, and then kept.
 
     Attributes:
-        replicated: the runs, and how images are drawn.
+        replicates: the runs, and how images are drawn.
         confidence: of the intervals.
     """
 
-    replicated: Replicated
+    replicates: RunReplicates
     confidence: float
     _precision: dict[float, dict[str, Band]] = field(default_factory=dict, repr=False)
     _over_score: dict[tuple[bytes, float], dict[str, dict[str, Band]]] = field(
@@ -53,13 +53,13 @@ class Bands:
         """By model: precision at COCO's 101 recalls, mean over classes; at one of the rule's IoU thresholds."""
         if iou in self._precision:
             return self._precision[iou]
-        rule = self.replicated.paired.rule
+        rule = self.replicates.paired.rule
         area, most = rule.areas[0], rule.max_dets[-1]
         self._precision[iou] = {
             model: self._band(
-                model, [precision_over_recall(tracks, self._rows, iou, area, most) for tracks in of]
+                model, [precision_over_recall(rankings, self._rows, iou, area, most) for rankings in of]
             )
-            for model, of in self.replicated.tracks.items()
+            for model, of in self.replicates.rankings.items()
         }
         return self._precision[iou]
 
@@ -72,7 +72,7 @@ class Bands:
         """
         key = (scores.tobytes(), iou)
         if key not in self._over_score:
-            every = {model: [scores] * len(of) for model, of in self.replicated.paired.matches.items()}
+            every = {model: [scores] * len(of) for model, of in self.replicates.paired.matches.items()}
             self._over_score[key] = self.at_own_scores(every, iou)
         return self._over_score[key]
 
@@ -86,7 +86,7 @@ class Bands:
             iou: one of the rule's thresholds.
         """
         found = {}
-        for model, of in self.replicated.paired.matches.items():
+        for model, of in self.replicates.paired.matches.items():
             counts = [
                 counts_over_score(matches, self._rows, at, iou)
                 for matches, at in zip(of, scores[model], strict=True)
@@ -100,17 +100,19 @@ class Bands:
     @property
     def _rows(self) -> NDArray[np.uint8]:
         """(1 + B, I): all images once, and then the resamples."""
-        weights = self.replicated.weights
+        weights = self.replicates.weights
         return np.concatenate([np.ones((1, weights.shape[1]), np.uint8), weights])
 
     def _band(self, model: str, of_seeds: Sequence[Floats]) -> Band:
         """Of (1 + B, P) for each seed."""
         table = np.stack(of_seeds, axis=2)
-        draws, units = self.replicated.draws[model], self.replicated.units
+        draws, units = self.replicates.draws[model], self.replicates.units
         points = np.full((3, table.shape[1]), np.nan)
         for at in range(table.shape[1]):
-            level = two_levels(table[0, at], table[1:, at], draws)
-            of = interval(level.estimate, level.stretched(self.confidence), self.confidence, units=units)
+            level = combine_seeds(table[0, at], table[1:, at], draws)
+            of = bootstrap_interval(
+                level.estimate, level.stretched(self.confidence), self.confidence, units=units
+            )
             points[:, at] = of.estimate, of.low, of.high
         return Band(*np.clip(points, 0.0, 1.0))
 
@@ -143,5 +145,5 @@ def curve_bands(
     """
     check_confidence(confidence)
     paired = pair_runs(runs)
-    unit, units, _ = chosen_groups(groups, image_columns, paired.image_ids, paired.kept)
-    return Bands(Replicated(paired, (), unit, units, resamples, seed), confidence)
+    unit, units, _ = resolve_groups(groups, image_columns, paired.image_ids, paired.kept)
+    return Bands(RunReplicates(paired, (), unit, units, resamples, seed), confidence)

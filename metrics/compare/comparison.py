@@ -63,7 +63,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class PairDifference:
     """Two models by one measure. Numbers are fractions; NaN: not defined, or not known.
 
     Attributes:
@@ -206,9 +206,9 @@ class Comparison:
     badges: tuple[str, ...]
     compared: Literal["checkpoints", "training recipes"]
     leaderboard: tuple[Standing, ...]
-    pairwise: tuple[Difference, ...]
+    pairwise: tuple[PairDifference, ...]
     class_values: tuple[ClassValue, ...]
-    class_pairs: tuple[Difference, ...]
+    class_pairs: tuple[PairDifference, ...]
     method: Method
     replicates: Mapping[str, Mapping[str, NDArray[np.float64]]]
 
@@ -226,7 +226,9 @@ class Comparison:
         wanted = (model, measure or self.measure)
         return next(row for row in self.leaderboard if (row.model, row.measure) == wanted)
 
-    def difference(self, one: str, other: str, measure: str | None = None, scope: str = ALL) -> Difference:
+    def difference(
+        self, one: str, other: str, measure: str | None = None, scope: str = ALL
+    ) -> PairDifference:
         """The row of a pair, in whichever order they are named.
 
         Args:
@@ -251,8 +253,8 @@ class Comparison:
         return _frame(Standing, self.leaderboard)
 
     def pairwise_to_frame(self) -> pandas.DataFrame:
-        """All pairs, all classes together and then class by class: the columns of `Difference`."""
-        return _frame(Difference, (*self.pairwise, *self.class_pairs))
+        """All pairs, all classes together and then class by class: the columns of `PairDifference`."""
+        return _frame(PairDifference, (*self.pairwise, *self.class_pairs))
 
     def classes_to_frame(self) -> pandas.DataFrame:
         """Each model on each class: the columns of `ClassValue`; `seeds` as text."""

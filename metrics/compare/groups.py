@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 from metrics.errors import InputError, InputWarning
 from metrics.registry import did_you_mean
-from metrics.resampling.weights import units_of
+from metrics.resampling.weights import unit_index
 from metrics.tables import Catalog, ImageId
 
 ALIKE = re.compile(
-    r"(^|[_\W])(video|clip|sequence|seq|scene|patient|subject|case|session|group|camera|slide|site|track)(s|_?ids?)?($|[_\W])",
+    r"(^|[_\W])(video|clip|sequence|seq|scene|patient|subject|case|session|group|camera|slide|site|ranking)(s|_?ids?)?($|[_\W])",
     re.IGNORECASE,
 )
 """Names of columns that tell which images are alike."""
 
 
-def chosen_groups(
+def resolve_groups(
     groups: str | Sequence[object] | Mapping[object, object] | None,
     image_columns: Mapping[str, Sequence[object]] | None,
     ids: Sequence[ImageId],
@@ -45,10 +45,10 @@ def chosen_groups(
     """
     columns = dict(image_columns or {})
     if groups is None:
-        unused = unused_columns(columns, kept)
+        unused = unused_group_columns(columns, kept)
         for said in unused:
             warnings.warn(f"groups: {said}", InputWarning, stacklevel=3)
-        return *units_of(None, len(ids)), unused
+        return *unit_index(None, len(ids)), unused
     name = ""
     if isinstance(groups, str):
         if groups not in columns:
@@ -117,11 +117,11 @@ def groups_from_csv(path: str | Path, catalog: Catalog) -> dict[object, str]:
 
 
 def _told(given: list[object], name: str) -> tuple[NDArray[np.intp], int, list[str]]:
-    unit, units = units_of(given, len(given))
+    unit, units = unit_index(given, len(given))
     return unit, units, [f"{len(given):,} images were drawn in {units:,} groups{name}"]
 
 
-def unused_columns(columns: Mapping[str, Sequence[object]], kept: NDArray[np.intp]) -> list[str]:
+def unused_group_columns(columns: Mapping[str, Sequence[object]], kept: NDArray[np.intp]) -> list[str]:
     """A sentence for each column that names videos, patients or scenes, of which some have several images.
 
     Args:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.compare.groups import chosen_groups
-from metrics.compare.runs import Run, pair_runs
+from metrics.compare.groups import resolve_groups
+from metrics.compare.paired_runs import Run, pair_runs
 from metrics.matching import MatchRule
 from metrics.registry import UnknownName
-from metrics.resampling.blocks import Statistic, Tracks, leave_out, weigh
-from metrics.resampling.statistics import named
+from metrics.resampling.blocks import RunRankings, Statistic, leave_out, weigh
+from metrics.resampling.statistics import named_statistic
 from metrics.tables import ImageId
 
 if TYPE_CHECKING:
@@ -114,18 +114,22 @@ def influence(
         if model not in runs:
             raise UnknownName("model", model, runs)
     paired = pair_runs({model_a: runs[model_a], model_b: runs[model_b]}, rule)
-    unit, _, _ = chosen_groups(groups, image_columns, paired.image_ids, paired.kept)
-    statistic = measure if isinstance(measure, Statistic) else named(measure, paired.rule, score)
-    tracks = {model: [Tracks(one) for one in of] for model, of in paired.matches.items()}
+    unit, _, _ = resolve_groups(groups, image_columns, paired.image_ids, paired.kept)
+    statistic = measure if isinstance(measure, Statistic) else named_statistic(measure, paired.rule, score)
+    rankings = {model: [RunRankings(one) for one in of] for model, of in paired.matches.items()}
 
     def mean_of(model: str, weights: NDArray[np.uint8]) -> Floats:
-        return np.asarray(np.mean([weigh(one, weights, [statistic])[0][0] for one in tracks[model]], axis=0))
+        return np.asarray(
+            np.mean([weigh(one, weights, [statistic])[0][0] for one in rankings[model]], axis=0)
+        )
 
     def difference(weights: NDArray[np.uint8]) -> Floats:
         return mean_of(model_a, weights) - mean_of(model_b, weights)
 
     def without_each(model: str) -> Floats:
-        return np.asarray(np.mean([leave_out(one, unit, [statistic])[0][0] for one in tracks[model]], axis=0))
+        return np.asarray(
+            np.mean([leave_out(one, unit, [statistic])[0][0] for one in rankings[model]], axis=0)
+        )
 
     delta = float(difference(np.ones((1, len(unit)), np.uint8))[0])
     without = without_each(model_a) - without_each(model_b)

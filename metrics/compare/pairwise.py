@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
 
-from metrics.compare.comparison import Comparison, Difference, Method
-from metrics.compare.groups import chosen_groups
-from metrics.compare.replicated import Replicated
-from metrics.compare.rows import FEW_OBJECTS, Rows
-from metrics.compare.runs import ImageChoice, Runs, pair_runs
-from metrics.compare.swaps import label_swaps
+from metrics.compare.comparison import Comparison, Method, PairDifference
+from metrics.compare.comparison_rows import FEW_OBJECTS, ComparisonRows
+from metrics.compare.groups import resolve_groups
+from metrics.compare.paired_runs import ImageChoice, Runs, pair_runs
+from metrics.compare.permutation_test import permutation_tests
+from metrics.compare.run_replicates import RunReplicates
 from metrics.compare.verdict import say_notes, say_verdict
 from metrics.matching import MatchRule
 from metrics.resampling.blocks import Statistic
 from metrics.resampling.intervals import check_confidence
-from metrics.resampling.statistics import named
+from metrics.resampling.statistics import named_statistic
 
 FEW_IMAGES = 50
 """Fewer are too few to say anything of other images."""
@@ -48,7 +48,7 @@ def compare(
     Args:
         runs: by model: `Matches` or (truth, detections); a list of them, one for each seed.
         measure: what decides: ``ap``, ``ap50``, ``ap_small``, ``ar_100``, ``f1``, ``olrp``, ``cost_background`` ...
-            (see `metrics.resampling.named`), or a `Statistic`.
+            (see `metrics.resampling.named_statistic`), or a `Statistic`.
         also: further measures, for the leaderboard and for pairs.
         resamples: B.
         seed: of all draws: the same seed gives the same comparison.
@@ -71,14 +71,14 @@ def compare(
     """
     check_confidence(confidence)
     paired = pair_runs(runs, rule, images)
-    unit, units, notes = chosen_groups(groups, image_columns, paired.image_ids, paired.kept)
+    unit, units, notes = resolve_groups(groups, image_columns, paired.image_ids, paired.kept)
     asked: dict[str, Statistic] = {}
     for which in (measure, *also):
-        statistic = which if isinstance(which, Statistic) else named(which, paired.rule, score)
+        statistic = which if isinstance(which, Statistic) else named_statistic(which, paired.rule, score)
         asked.setdefault(statistic.name, statistic)
     statistics = tuple(asked.values())
-    replicated = Replicated(paired, statistics, unit, units, resamples, seed)
-    models = replicated.order(statistics[0])
+    replicates = RunReplicates(paired, statistics, unit, units, resamples, seed)
+    models = replicates.order(statistics[0])
     method = Method(
         resamples=resamples,
         seed=seed,
@@ -93,15 +93,15 @@ def compare(
         or bool(paired.first.positives[0].sum() < FEW_OBJECTS)
         or (groups is not None and units < FEW_GROUPS)
     )
-    rows = Rows(replicated, models, confidence, too_few)
+    rows = ComparisonRows(replicates, models, confidence, too_few)
     differences = {statistic.name: rows.differences(statistic) for statistic in statistics}
     standings = {
         statistic.name: rows.standings(statistic, differences[statistic.name]) for statistic in statistics
     }
     class_values, class_pairs = rows.class_rows(statistics[0])
-    swaps: list[Difference] = []
+    swaps: list[PairDifference] = []
     if permutations and len(models) > 1:
-        swaps, said = label_swaps(replicated.tracks, models, statistics[0], unit, permutations, seed)
+        swaps, said = permutation_tests(replicates.rankings, models, statistics[0], unit, permutations, seed)
         notes += said
     several_seeds = all(len(of) > 1 for of in paired.matches.values())
     compared: Literal["checkpoints", "training recipes"] = (
@@ -124,7 +124,7 @@ def compare(
         replicates=MappingProxyType(
             {
                 statistic.name: MappingProxyType(
-                    {m: replicated.level(m, statistic).replicates for m in models}
+                    {m: replicates.level(m, statistic).replicates for m in models}
                 )
                 for statistic in statistics
             }

@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Level:
+class SeededEstimate:
     """A number of a model, or a difference of two, with both levels of chance.
 
     Attributes:
@@ -31,8 +31,8 @@ class Level:
     seed_variance: tuple[float, ...]
     freedom: tuple[int, ...]
 
-    def __sub__(self, other: Level) -> Level:
-        return Level(
+    def __sub__(self, other: SeededEstimate) -> SeededEstimate:
+        return SeededEstimate(
             self.estimate - other.estimate,
             self.replicates - other.replicates,
             self.seed_variance + other.seed_variance,
@@ -77,7 +77,7 @@ def seed_draws(model: str, seeds: int, resamples: int, seed: int) -> Floats:
     return np.asarray(drawn / seeds)
 
 
-def two_levels(estimates: Floats, values: Floats, draws: Floats) -> Level:
+def combine_seeds(estimates: Floats, values: Floats, draws: Floats) -> SeededEstimate:
     """A model's number with both levels of chance.
 
     In each resample all seeds see the same images, and the seeds themselves are drawn with replacement. Their spread is
@@ -95,7 +95,7 @@ def two_levels(estimates: Floats, values: Floats, draws: Floats) -> Level:
     """
     seeds = len(estimates)
     if seeds == 1:
-        return Level(float(estimates[0]), values[:, 0], (0.0,), (0,))
+        return SeededEstimate(float(estimates[0]), values[:, 0], (0.0,), (0,))
     mean = values.mean(axis=1)
     known = ~np.isnan(mean)
     variance = float(estimates.var(ddof=1))
@@ -105,4 +105,4 @@ def two_levels(estimates: Floats, values: Floats, draws: Floats) -> Level:
     learned = max(variance - suited, 0.0)
     scale = np.sqrt(seeds / (seeds - 1) * learned / variance) if variance > 0 else 0.0
     moved = scale * (draws @ estimates - estimates.mean())
-    return Level(float(estimates.mean()), mean + moved, (variance / seeds,), (seeds - 1,))
+    return SeededEstimate(float(estimates.mean()), mean + moved, (variance / seeds,), (seeds - 1,))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from metrics.compare.comparison import ClassValue, Difference, Method, Standing
-from metrics.compare.runs import PairedRuns
+from metrics.compare.comparison import ClassValue, Method, PairDifference, Standing
+from metrics.compare.paired_runs import PairedRuns
 
 SHOWN = 5
 """So many models or classes are named; the rest are counted."""
@@ -14,7 +14,7 @@ SHOWN = 5
 
 def say_verdict(
     standings: Sequence[Standing],
-    differences: Sequence[Difference],
+    differences: Sequence[PairDifference],
     method: Method,
     too_few: bool,
     compared: str,
@@ -123,12 +123,12 @@ def _with_interval(row: Standing) -> str:
     return f"{_points(row.value)} [{_points(row.ci_low)}, {_points(row.ci_high)}]"
 
 
-def _margin(row: Difference) -> str:
+def _margin(row: PairDifference) -> str:
     sizes = sorted((abs(row.sim_low), abs(row.sim_high)))
     return f"{row.model_b} by {_points(abs(row.delta))} [{_points(sizes[0])}, {_points(sizes[1])}] ({_chance(row.p_adj)})"
 
 
-def _behind(row: Difference) -> str:
+def _behind(row: PairDifference) -> str:
     sign = 1.0 if row.delta >= 0 else -1.0
     low, high = sorted((sign * row.sim_low, sign * row.sim_high))
     if math.isnan(low):

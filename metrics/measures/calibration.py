@@ -20,7 +20,14 @@ from metrics.errors import InputError, InputWarning
 from metrics.matching import Matches, match
 from metrics.measures import Value, iou_text, measure
 from metrics.registry import did_you_mean
-from metrics.reliability import Scored, bin_of, equal_edges, out_of_range, ratio, scored
+from metrics.reliability import (
+    ScoredDetections,
+    bin_of,
+    describe_out_of_range,
+    equal_edges,
+    ratio,
+    scored_detections,
+)
 
 SOURCE = (
     "Küppers et al. 2020 (arXiv:2004.13546), D-ECE; Oksuz et al. 2023 (arXiv:2307.00934), LaECE;"
@@ -75,10 +82,12 @@ def calibration(
     threshold = matches.rule.iou_thresholds[0] if iou is None else iou
     where, classes = area or matches.rule.areas[0], len(matches.classes)
     columns: dict[str, tuple[float, NDArray[np.float64], str]] = {}
-    wrong = out_of_range(matches)
+    wrong = describe_out_of_range(matches)
     if not wrong:
-        at = scored(matches, threshold, where, floor)
-        touching = scored(_at_zero(matches), _lowest(matches), where, _floors(matches, floor, thresholds))
+        at = scored_detections(matches, threshold, where, floor)
+        touching = scored_detections(
+            _at_zero(matches), _lowest(matches), where, _floors(matches, floor, thresholds)
+        )
         by_class = _binned_error(at, at.true, at.label, classes, bins)
         pooled = _binned_error(at, at.true, np.zeros_like(at.label), 1, bins)
         columns["d_ece"] = (float(pooled[0]), by_class, iou_text([threshold]))
@@ -138,9 +147,9 @@ def detection_calibration_error(
     for axis in over:
         if axis not in get_args(Axis):
             raise InputError(f"over: unknown {axis!r}; known: {', '.join(get_args(Axis))}")
-    if wrong := out_of_range(matches):
+    if wrong := describe_out_of_range(matches):
         raise InputError(f"scores: {wrong}; scores that are no probabilities are not calibrated")
-    at = scored(matches, matches.rule.iou_thresholds[0] if iou is None else iou, area, floor)
+    at = scored_detections(matches, matches.rule.iou_thresholds[0] if iou is None else iou, area, floor)
     key = np.zeros(len(at.row), np.int64)
     for axis in over:
         key = key * bins + bin_of(_along(matches, at, axis), edges)
@@ -150,7 +159,7 @@ def detection_calibration_error(
 
 
 def _binned_error(
-    at: Scored, worth: NDArray[np.generic], group: NDArray[np.int32], groups: int, bins: int
+    at: ScoredDetections, worth: NDArray[np.generic], group: NDArray[np.int32], groups: int, bins: int
 ) -> NDArray[np.float64]:
     """For each group the mean over equally wide bins of |mean worth - mean score|, weighed by detections.
 
@@ -161,7 +170,7 @@ def _binned_error(
     return ratio(np.abs(gaps).reshape(groups, bins).sum(1), np.bincount(group, minlength=groups))
 
 
-def _along(matches: Matches, at: Scored, axis: Axis) -> NDArray[np.float64]:
+def _along(matches: Matches, at: ScoredDetections, axis: Axis) -> NDArray[np.float64]:
     if axis == "score":
         return at.score
     image = matches.detections.image[at.row]

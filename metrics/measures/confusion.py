@@ -94,7 +94,7 @@ class ConfusionMatrix:
         return self._sum(self.predicted)
 
     @property
-    def right(self) -> NDArray[np.int64]:
+    def correct(self) -> NDArray[np.int64]:
         """(K,) the diagonal: objects found as what they are."""
         right = np.zeros(len(self.classes), np.int64)
         diagonal = self.true == self.predicted
@@ -167,7 +167,7 @@ def confusion(
         in_row, in_column = int(objects[part].sum()), int(detections[part].sum())
         misses, on_nothing = int(missed[part].sum()), int(invented[part].sum())
         place = (name, where, iou_text([matrix.iou]))
-        right = int(matrix.right[part].sum())
+        right = int(matrix.correct[part].sum())
         values += [
             Value("class_accuracy", _share(right, in_row - misses), *place),
             Value("missed", _share(misses, in_row), *place, better="lower"),

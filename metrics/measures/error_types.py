@@ -27,10 +27,10 @@ Kind = Literal["classification", "localization", "both", "duplicate", "backgroun
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-Mended = Kind | Literal["false_positives", "false_negatives"]
+Fixable = Kind | Literal["false_positives", "false_negatives"]
 """What can be mended: all errors of a kind, all false positives, or all objects that were not found."""
 
-MENDED: tuple[Mended, ...] = (*KINDS, "false_positives", "false_negatives")
+FIXABLE: tuple[Fixable, ...] = (*KINDS, "false_positives", "false_negatives")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class ErrorTypes:
         object: (D,) int32 the object that a false positive is about: for classification the one of another class that
             it overlaps most, for localization and duplicates the one of its own class; -1 for the other kinds.
         overlap: (D,) float64 IoU with that object; NaN for none.
-        mends: (D,) whether the detection would find its object if its class or place were right: nothing else finds
+        fixes: (D,) whether the detection would find its object if its class or place were right: nothing else finds
             that object, and of such detections of classification and localization this one is the surest.
         missed: (G,) objects asked for that are not found, and that no detection would find so.
         iou: the threshold.
@@ -56,7 +56,7 @@ class ErrorTypes:
     kind: NDArray[np.int8]
     object: NDArray[np.int32]
     overlap: NDArray[np.float64]
-    mends: NDArray[np.bool_]
+    fixes: NDArray[np.bool_]
     missed: NDArray[np.bool_]
     iou: float
     background: float
@@ -70,7 +70,7 @@ class ErrorTypes:
         table[:, KINDS.index("missed")] = np.bincount(self.object_label[self.missed], minlength=classes)
         return table
 
-    def mended(self, kind: Mended) -> MatchOutcome:
+    def fixed(self, kind: Fixable) -> MatchOutcome:
         """The outcome if all errors of a kind were mended, and nothing else changed.
 
         - ``classification``: a detection that mends takes its object's class and finds it; the others go.
@@ -82,8 +82,8 @@ class ErrorTypes:
             InputError: no such kind.
         """
         outcome = self.outcome
-        if kind not in MENDED:
-            raise InputError(f"kind: unknown {kind!r}; known: {', '.join(MENDED)}")
+        if kind not in FIXABLE:
+            raise InputError(f"kind: unknown {kind!r}; known: {', '.join(FIXABLE)}")
         if kind in ("missed", "false_negatives"):
             gone = self.missed if kind == "missed" else outcome.matched_by < 0
             asked = outcome.valid & ~gone
@@ -94,18 +94,18 @@ class ErrorTypes:
         of_kind = self.kind == KINDS.index(kind)
         if kind not in ("classification", "localization"):
             return self._walk(~of_kind)
-        return self._walk(~of_kind | self.mends, of_kind & self.mends, box=kind == "localization")
+        return self._walk(~of_kind | self.fixes, of_kind & self.fixes, box=kind == "localization")
 
-    def average_precision(self, kind: Mended | None = None) -> NDArray[np.float64]:
+    def average_precision(self, kind: Fixable | None = None) -> NDArray[np.float64]:
         """(K,) average precision at the threshold, of the detections as they are or with a kind of error mended.
 
         NaN for a class of which nothing was asked for to begin with. One that has nothing left to ask for because all
         of its objects were missed keeps its 0.
         """
-        values = outcomes.average_precision(self.outcome if kind is None else self.mended(kind))
+        values = outcomes.average_precision(self.outcome if kind is None else self.fixed(kind))
         return np.where(self.outcome.positives > 0, np.nan_to_num(values), np.nan)
 
-    def cost(self, kind: Mended) -> NDArray[np.float64]:
+    def cost(self, kind: Fixable) -> NDArray[np.float64]:
         """(K,) how much average precision would rise; but for rounding it cannot fall. NaN as `average_precision`."""
         return self.average_precision(kind) - self.average_precision()
 
@@ -172,7 +172,7 @@ def error_types(
     base = [errors.average_precision() for errors in found]
     place = (where, iou_text(thresholds), most)
     columns: dict[str, NDArray[np.float64]] = {}
-    for kind in MENDED:
+    for kind in FIXABLE:
         costs = [errors.average_precision(kind) - ap for errors, ap in zip(found, base, strict=True)]
         columns[f"cost_{kind}"] = np.mean(costs, axis=0)
     values = [Value(name, _mean(costs), "", *place) for name, costs in columns.items()]

@@ -44,15 +44,15 @@ class LRPCurve(NamedTuple):
         score: (S,) falling.
         error: (S,) LRP.
         localization: (S,) sum of 1 - IoU over the true positives.
-        true: (S,) int64 true positives.
-        false: (S,) int64 false positives.
+        tp: (S,) int64 true positives.
+        fp: (S,) int64 false positives.
     """
 
     score: NDArray[np.float64]
     error: NDArray[np.float64]
     localization: NDArray[np.float64]
-    true: NDArray[np.int64]
-    false: NDArray[np.int64]
+    tp: NDArray[np.int64]
+    fp: NDArray[np.int64]
 
 
 @measure("localization_recall_precision", better="lower", source=SOURCE)
@@ -122,7 +122,7 @@ def optimal_lrp(
         if not positives:
             continue
         curve = _curve(outcome, label, iou)
-        hits = np.flatnonzero(curve.true)
+        hits = np.flatnonzero(curve.tp)
         if not len(hits):
             rows[label] = (1.0, math.nan, math.nan, 1.0, math.nan)
             continue
@@ -130,8 +130,8 @@ def optimal_lrp(
         rows[label] = _parts(
             curve.error[at],
             curve.localization[at],
-            curve.true[at],
-            curve.false[at],
+            curve.tp[at],
+            curve.fp[at],
             positives,
             curve.score[at],
         )
@@ -174,8 +174,8 @@ def lrp_at(
                 _parts(
                     curve.error[at],
                     curve.localization[at],
-                    curve.true[at],
-                    curve.false[at],
+                    curve.tp[at],
+                    curve.fp[at],
                     positives,
                     scores[label],
                 )

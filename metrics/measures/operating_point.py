@@ -20,25 +20,25 @@ class ScoreCurve(NamedTuple):
 
     Attributes:
         score: (S,) falling.
-        true: (S,) int64 true positives at this score or above.
-        false: (S,) int64 false positives.
+        tp: (S,) int64 true positives at this score or above.
+        fp: (S,) int64 false positives.
         positives: objects that are asked for.
     """
 
     score: NDArray[np.float64]
-    true: NDArray[np.int64]
-    false: NDArray[np.int64]
+    tp: NDArray[np.int64]
+    fp: NDArray[np.int64]
     positives: int
 
     @property
     def precision(self) -> NDArray[np.float64]:
         """(S,) true / (true + false); NaN where all so far is ignored."""
-        return _ratio(self.true, self.true + self.false)
+        return _ratio(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> NDArray[np.float64]:
         """(S,) true / positives; NaN where nothing is asked for."""
-        return _ratio(self.true, np.full(len(self.true), self.positives))
+        return _ratio(self.tp, np.full(len(self.tp), self.positives))
 
     def f(self, beta: float = 1.0) -> NDArray[np.float64]:
         """(S,) weighted harmonic mean of precision and recall; NaN where nothing is asked for.
@@ -49,9 +49,9 @@ class ScoreCurve(NamedTuple):
             beta: how many times recall weighs as much as precision.
         """
         if self.positives == 0:
-            return np.full(len(self.true), math.nan)
+            return np.full(len(self.tp), math.nan)
         square = beta * beta
-        return _ratio((1 + square) * self.true, self.true + self.false + square * self.positives)
+        return _ratio((1 + square) * self.tp, self.tp + self.fp + square * self.positives)
 
     def best(self, beta: float = 1.0) -> tuple[float, float]:
         """The score at which F is highest, and that F; the highest such score, and NaN, NaN where there is none.
@@ -72,7 +72,7 @@ class ScoreCurve(NamedTuple):
             score: any number; a detection of exactly this score is kept.
         """
         count = int(np.searchsorted(-self.score, -score, side="right"))
-        return (int(self.true[count - 1]), int(self.false[count - 1])) if count else (0, 0)
+        return (int(self.tp[count - 1]), int(self.fp[count - 1])) if count else (0, 0)
 
 
 @measure("operating_point", better="higher", source="van Rijsbergen 1979, Information Retrieval, chapter 7")

@@ -1,21 +1,21 @@
 """Any measure of finished matches under resampled images: detections are matched once, and images only weighed.
 
 `weights` says how often each image counts, `statistics` names what can be measured so, `blocks` measures it for many
-resamples at once (`kernels`, on the ranked detections of `tracks`), and `intervals` and `several` say what follows.
+resamples at once (`kernels`, on the ranked detections of `rankings`), and `intervals` and `multiple_comparisons` say what follows.
 """
 
-from metrics.resampling.blocks import Replicates, Statistic, Tracks, leave_out, replicate
-from metrics.resampling.statistics import named
-from metrics.resampling.weights import image_weights, unit_weights, units_of
+from metrics.resampling.blocks import Replicates, RunRankings, Statistic, leave_out, replicate
+from metrics.resampling.statistics import named_statistic
+from metrics.resampling.weights import image_weights, unit_index, unit_weights
 
 __all__ = [
     "Replicates",
     "Statistic",
-    "Tracks",
+    "RunRankings",
     "image_weights",
     "leave_out",
-    "named",
+    "named_statistic",
     "replicate",
     "unit_weights",
-    "units_of",
+    "unit_index",
 ]

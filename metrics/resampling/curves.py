@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.matching import Matches
-from metrics.resampling.blocks import Block, Tracks, block_by_block, class_mean
+from metrics.resampling.blocks import Block, RunRankings, block_by_block, class_mean
 from metrics.resampling.weights import Weights
 
 Floats = NDArray[np.float64]
@@ -18,12 +18,12 @@ LEVELS = 101
 
 
 def precision_over_recall(
-    tracks: Tracks, weights: Weights, iou: float, area: str, max_dets: int
+    rankings: RunRankings, weights: Weights, iou: float, area: str, max_dets: int
 ) -> NDArray[np.float64]:
     """(B, 101) precision at COCO's recalls under each row of weights, mean over the classes that have objects.
 
     Args:
-        tracks: of the run.
+        rankings: of the run.
         weights: (B, I).
         iou: one of the rule's thresholds.
         area: one of its area ranges.
@@ -34,11 +34,11 @@ def precision_over_recall(
     """
 
     def measure(block: Block, lanes: int) -> Floats:
-        envelope = block.envelope(block.tracks.at(iou, area, max_dets), LEVELS)
+        envelope = block.envelope(block.rankings.at(iou, area, max_dets), LEVELS)
         # Classes are few and recalls many: the mean of each recall over classes, lane by lane.
         return class_mean(envelope.reshape(len(envelope), -1)).reshape(LEVELS, -1)[:, :lanes].T
 
-    return np.concatenate(block_by_block(tracks, weights, measure))
+    return np.concatenate(block_by_block(rankings, weights, measure))
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,30 +46,30 @@ class ScoreCounts:
     """What is right and false at each of some scores or above, all classes together, under each row of weights.
 
     Attributes:
-        true: (B, S) true positives.
-        false: (B, S) false positives.
-        asked: (B, 1) objects that are asked for.
+        tp: (B, S) true positives.
+        fp: (B, S) false positives.
+        positives: (B, 1) objects that are asked for.
     """
 
-    true: Floats
-    false: Floats
-    asked: Floats
+    tp: Floats
+    fp: Floats
+    positives: Floats
 
     @property
     def precision(self) -> Floats:
         """(B, S) NaN where nothing is left."""
-        return _ratio(self.true, self.true + self.false)
+        return _ratio(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> Floats:
         """(B, S) NaN where nothing is asked for."""
-        return _ratio(self.true, np.broadcast_to(self.asked, self.true.shape))
+        return _ratio(self.tp, np.broadcast_to(self.positives, self.tp.shape))
 
     @property
     def f1(self) -> Floats:
         """(B, S) ``2 true / (true + false + asked)``; NaN where nothing is asked for."""
-        whole = np.where(self.asked > 0, self.true + self.false + self.asked, 0.0)
-        return _ratio(2 * self.true, whole)
+        whole = np.where(self.positives > 0, self.tp + self.fp + self.positives, 0.0)
+        return _ratio(2 * self.tp, whole)
 
 
 def counts_over_score(matches: Matches, weights: Weights, scores: Floats, iou: float) -> ScoreCounts:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from metrics.errors import InputError
 
 Floats = NDArray[np.float64]
-Method = Literal["percentile", "bca", "none"]
+IntervalMethod = Literal["percentile", "bca", "none"]
 
-BIAS_ASKS = 0.1
+BCA_BIAS = 0.1
 """A bias of more than this part of the standard error asks for BCa.
 
 The textbook's quarter is too patient for average precision: its envelope is a running maximum, so it is too high on few
@@ -22,7 +22,7 @@ images, by three times what resamples of those images show (`tests/benchmarks/in
 values are BCa's in most cases, and those of differences, from which the bias cancels, stay percentiles.
 """
 
-RESOLVED = 2.8
+MDD_STANDARD_ERRORS = 2.8
 """Standard errors of a difference that is found 4 times out of 5 at the 5 % level: 1.96 + 0.84."""
 
 
@@ -44,11 +44,11 @@ class Interval:
     high: float
     se: float
     bias: float
-    method: Method
+    method: IntervalMethod
     resamples: int
 
 
-def interval(
+def bootstrap_interval(
     estimate: float,
     replicates: Floats,
     confidence: float = 0.95,
@@ -78,8 +78,8 @@ def interval(
     se = float(values.std(ddof=1))
     bias = float(values.mean() - estimate)
     tails = _tails(confidence, units)
-    method: Method = "percentile"
-    if jackknife is not None and abs(bias) > BIAS_ASKS * se and se > 0:
+    method: IntervalMethod = "percentile"
+    if jackknife is not None and abs(bias) > BCA_BIAS * se and se > 0:
         corrected = bca_tails(estimate, values, jackknife(), tails)
         if np.isfinite(corrected).all():
             tails, method = corrected, "bca"
@@ -125,7 +125,7 @@ def bca_tails(estimate: float, replicates: Floats, jackknife: Floats, tails: Flo
     return np.where(acceleration * shifted < 1, corrected, np.nan)
 
 
-def p_value(estimate: float, replicates: Floats) -> float:
+def bootstrap_p_value(estimate: float, replicates: Floats) -> float:
     """How often resamples stray from a difference as far as the difference is from none; both sides, never 0.
 
     Args:
@@ -145,14 +145,14 @@ def p_value(estimate: float, replicates: Floats) -> float:
     return float((1 + reached.sum()) / (1 + len(values)))
 
 
-def share_above(replicates: Floats) -> float:
+def probability_above_zero(replicates: Floats) -> float:
     """The share of resamples in which a difference is above 0; of those in which it is 0, half."""
     values = replicates[~np.isnan(replicates)]
     values = np.where(np.abs(values) < 1e-12, 0.0, values)
     return float(np.mean((values > 0) + 0.5 * (values == 0))) if len(values) else float("nan")
 
 
-def mean_interval(values: Floats, confidence: float = 0.95) -> tuple[float, float]:
+def t_interval(values: Floats, confidence: float = 0.95) -> tuple[float, float]:
     """Student's interval of the mean of a few independent numbers, such as one for each seed.
 
     Args:

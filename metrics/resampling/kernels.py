@@ -84,10 +84,10 @@ def weigh_detections(
         weights: (I, LANES).
         first: (K,) where each class's detections that are asked about begin,
         last: (K,) and where they end.
-        image: (D,) as in `Track`.
+        image: (D,) as in `Ranking`.
         true: (D,) likewise.
         ignored: (D,) likewise.
-        threshold: which of the track's.
+        threshold: which of the ranking's.
         found: (K, LANES) true positives; written.
         false: (K, LANES) false positives; written.
     """
@@ -132,7 +132,7 @@ def weigh_curves(
     Args:
         weights: (I, LANES).
         positives: (K, LANES) of `weigh_objects`.
-        start: (K + 1,) see `metrics.resampling.tracks.Steps`, also for those up to `step_last`.
+        start: (K + 1,) see `metrics.resampling.rankings.RankingSteps`, also for those up to `step_last`.
         image: (E,).
         true: (E,).
         ignored: (E,).
@@ -261,7 +261,7 @@ def weigh_precision(
     Args:
         weights: (I, LANES).
         positives: (K, LANES) of `weigh_objects`.
-        start: (K + 1,) see `metrics.resampling.tracks.Steps` of a track of one threshold, also for those up to `step_last`.
+        start: (K + 1,) see `metrics.resampling.rankings.RankingSteps` of a ranking of one threshold, also for those up to `step_last`.
         image: (E,).
         true: (E,).
         step_start: (K + 1,).
@@ -332,7 +332,7 @@ def weigh_thresholds(
     Args:
         weights: (I, LANES).
         positives: (K, LANES) of `weigh_objects`.
-        start: (K + 1,) of a `Track` of one threshold, as are those up to `ignored`.
+        start: (K + 1,) of a `Ranking` of one threshold, as are those up to `ignored`.
         image: (D,).
         true: (D,).
         ignored: (D,).

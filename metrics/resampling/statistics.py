@@ -14,7 +14,7 @@ from metrics.registry import did_you_mean
 from metrics.resampling.blocks import Block, Lanes, Statistic
 
 if TYPE_CHECKING:
-    from metrics.measures.error_types import Mended
+    from metrics.measures.error_types import Fixable
 
 COCO_LEVELS = 101
 VOC07_LEVELS = 11
@@ -50,7 +50,7 @@ def average_precision(
         raise InputError(f"levels: expected 101, 11 or 0 (all recalls), got {levels}")
 
     def of_classes(block: Block) -> Lanes:
-        precision, _ = block.curves(block.tracks.ranked(where, most), levels)
+        precision, _ = block.curves(block.rankings.over_thresholds(where, most), levels)
         return np.asarray(precision[:, bits].mean(axis=1))
 
     return Statistic(name, "higher", of_classes, area=where)
@@ -79,7 +79,7 @@ def average_recall(
     most = rule.max_dets_or_largest(max_dets)
 
     def of_classes(block: Block) -> Lanes:
-        _, recall = block.curves(block.tracks.ranked(where, most), COCO_LEVELS)
+        _, recall = block.curves(block.rankings.over_thresholds(where, most), COCO_LEVELS)
         return np.asarray(recall[:, bits].mean(axis=1))
 
     return Statistic(name, "higher", of_classes, area=where)
@@ -119,8 +119,8 @@ def operating_point(
     where, most = _area(rule, area), rule.max_dets_or_largest(max_dets)
 
     def counts(block: Block) -> tuple[Lanes, Lanes, Lanes]:
-        track = block.tracks.ranked(where, most)
-        return *block.counts(track, bit, score), block.positives(track)
+        ranking = block.rankings.over_thresholds(where, most)
+        return *block.counts(ranking, bit, score), block.positives(ranking)
 
     def of_classes(block: Block) -> Lanes:
         with np.errstate(invalid="ignore"):
@@ -150,10 +150,10 @@ def best_f1(
     threshold, where, most = _one_threshold(rule, iou), _area(rule, area), rule.max_dets_or_largest(max_dets)
 
     def of_classes(block: Block) -> Lanes:
-        return block.best(block.tracks.at(threshold, where, most), threshold)[1]
+        return block.best(block.rankings.at(threshold, where, most), threshold)[1]
 
     def of_all(block: Block) -> Lanes:
-        return np.asarray(block.best(block.tracks.at(threshold, where, most).pooled, threshold)[1][0])
+        return np.asarray(block.best(block.rankings.at(threshold, where, most).pooled, threshold)[1][0])
 
     return Statistic("best_f1", "higher", of_classes, of_all, where)
 
@@ -184,14 +184,14 @@ def optimal_lrp(
         raise InputError("iou: optimal LRP weighs how far above the threshold an IoU is; give one below 1")
 
     def of_classes(block: Block) -> Lanes:
-        return block.best(block.tracks.at(threshold, where, most), threshold)[0]
+        return block.best(block.rankings.at(threshold, where, most), threshold)[0]
 
     return Statistic(name, "lower", of_classes, area=where)
 
 
 def error_cost(
     rule: MatchRule,
-    kind: Mended,
+    kind: Fixable,
     iou: float | None = None,
     background: float = 0.1,
     area: str | None = None,
@@ -204,7 +204,7 @@ def error_cost(
 
     Args:
         rule: under which the runs were matched.
-        kind: see `metrics.measures.error_types.MENDED`.
+        kind: see `metrics.measures.error_types.FIXABLE`.
         iou: one of its thresholds; by default the first.
         background: see `metrics.measures.error_types.classify_errors`.
         area: one of its area ranges; by default the first.
@@ -213,23 +213,23 @@ def error_cost(
     Raises:
         InputError: the rule has no such threshold, range or max_dets, or there is no such kind.
     """
-    from metrics.measures.error_types import MENDED
+    from metrics.measures.error_types import FIXABLE
 
     threshold, where, most = _one_threshold(rule, iou), _area(rule, area), rule.max_dets_or_largest(max_dets)
-    if kind not in MENDED:
-        raise InputError(f"kind: no error {kind!r}{did_you_mean(kind, MENDED)}")
+    if kind not in FIXABLE:
+        raise InputError(f"kind: no error {kind!r}{did_you_mean(kind, FIXABLE)}")
 
     def of_classes(block: Block) -> Lanes:
-        tracks = block.tracks
-        base, _ = block.curves(tracks.at(threshold, where, most), COCO_LEVELS)
-        mended, _ = block.curves(tracks.mended(kind, threshold, background, where, most), COCO_LEVELS)
+        rankings = block.rankings
+        base, _ = block.curves(rankings.at(threshold, where, most), COCO_LEVELS)
+        mended, _ = block.curves(rankings.fixed(kind, threshold, background, where, most), COCO_LEVELS)
         # A class whose objects were all missed has nothing left to find once they are not asked for: nothing is gained.
         return np.asarray(np.where(np.isnan(base), np.nan, np.nan_to_num(mended) - base)[:, 0])
 
     return Statistic(f"cost_{kind}", "lower", of_classes, area=where)
 
 
-def named(name: str, rule: MatchRule, score: float = 0.5) -> Statistic:
+def named_statistic(name: str, rule: MatchRule, score: float = 0.5) -> Statistic:
     """The statistic of a short name.
 
     Args:
@@ -242,7 +242,7 @@ def named(name: str, rule: MatchRule, score: float = 0.5) -> Statistic:
     Raises:
         InputError: there is no such name under this rule; the message has the nearest that there is.
     """
-    from metrics.measures.error_types import MENDED
+    from metrics.measures.error_types import FIXABLE
 
     known: dict[str, Callable[[], Statistic]] = {"ap": partial(average_precision, rule)}
     for iou in rule.iou_thresholds:
@@ -260,7 +260,7 @@ def named(name: str, rule: MatchRule, score: float = 0.5) -> Statistic:
     if any(abs(iou - 0.5) < 1e-9 for iou in rule.iou_thresholds):
         known["voc07_ap"] = partial(average_precision, rule, 0.5, levels=VOC07_LEVELS, name="voc07_ap")
         known["voc10_ap"] = partial(average_precision, rule, 0.5, levels=ALL_RECALLS, name="voc10_ap")
-    for kind in MENDED:
+    for kind in FIXABLE:
         known[f"cost_{kind}"] = partial(error_cost, rule, kind)
     if name not in known:
         raise InputError(f"measure: no number {name!r} can be resampled{did_you_mean(name, known)}")

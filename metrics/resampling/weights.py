@@ -37,7 +37,7 @@ def unit_weights(unit: ArrayLike, resamples: int, seed: int = 0) -> Weights:
     """Each row is a draw of as many units (videos, patients, scenes) as there are, with all their images.
 
     Args:
-        unit: (I,) index in [0, U) of each image's unit, as `units_of` gives it.
+        unit: (I,) index in [0, U) of each image's unit, as `unit_index` gives it.
         resamples: B.
         seed: see `image_weights`.
 
@@ -61,7 +61,7 @@ def unit_weights(unit: ArrayLike, resamples: int, seed: int = 0) -> Weights:
     return weights
 
 
-def weights_without(unit: NDArray[np.intp], first: int, last: int) -> Weights:
+def leave_one_out_weights(unit: NDArray[np.intp], first: int, last: int) -> Weights:
     """(last - first, I): row r counts all images once but those of unit ``first + r``."""
     return np.not_equal(unit[None, :], np.arange(first, last)[:, None]).astype(np.uint8)
 
@@ -80,7 +80,7 @@ def swap_weights(unit: NDArray[np.intp], permutations: int, seed: int = 0) -> We
     return np.concatenate([stays, 1 - stays], axis=1)
 
 
-def units_of(groups: Sequence[object] | None, images: int) -> tuple[NDArray[np.intp], int]:
+def unit_index(groups: Sequence[object] | None, images: int) -> tuple[NDArray[np.intp], int]:
     """Which unit each image belongs to, and how many units there are.
 
     Args:

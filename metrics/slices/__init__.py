@@ -4,11 +4,11 @@
 reads the user's own, `cutting` makes the matches of a slice, and `table` measures them.
 """
 
-from metrics.slices.attributes import AXES, axis_of
+from metrics.slices.attributes import AXES, make_axis
 from metrics.slices.axes import UNASSIGNED, Axis
 from metrics.slices.manifest import read_manifest
 from metrics.slices.subset import select_images, select_objects
-from metrics.slices.table import SliceRow, SliceTable, sliced
+from metrics.slices.table import SliceRow, SliceTable, measure_slices
 
 __all__ = [
     "AXES",
@@ -16,9 +16,9 @@ __all__ = [
     "Axis",
     "SliceRow",
     "SliceTable",
-    "axis_of",
+    "make_axis",
     "read_manifest",
     "select_images",
     "select_objects",
-    "sliced",
+    "measure_slices",
 ]

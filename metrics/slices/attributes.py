@@ -96,7 +96,7 @@ def class_frequency(truth: AnnotationTable) -> NDArray[np.int64]:
 
 
 def pixel_statistics(image: NDArray[np.uint8]) -> dict[str, float]:
-    """How an image looks: for axes of images by `Axis.of_shares` or `Axis.of_numbers`.
+    """How an image looks: for axes of images by `Axis.from_quantiles` or `Axis.from_bins`.
 
     Args:
         image: (H, W, 3) uint8 RGB, or (H, W) grey.
@@ -117,47 +117,47 @@ def pixel_statistics(image: NDArray[np.uint8]) -> dict[str, float]:
 
 def _area_axis(truth: AnnotationTable) -> Axis:
     """Area in pixels, by COCO's limits; exactly 32 x 32 is small, exactly 96 x 96 medium."""
-    return Axis.of_numbers("area", "object", truth.area, [1024.0, 9216.0], ["small", "medium", "large"])
+    return Axis.from_bins("area", "object", truth.area, [1024.0, 9216.0], ["small", "medium", "large"])
 
 
 def _size_axis(truth: AnnotationTable) -> Axis:
     """Area, by rank within the class: the smallest tenth, the next fifth, two fifths, a fifth, a tenth."""
-    return Axis.of_shares("size", "object", truth.area, groups=truth.label)
+    return Axis.from_quantiles("size", "object", truth.area, groups=truth.label)
 
 
 def _relative_area_axis(truth: AnnotationTable) -> Axis:
     """Area as a part of the image's."""
     names = ["up to 0.1 %", "0.1 to 1 %", "1 to 10 %", "above 10 %"]
-    return Axis.of_numbers("relative_area", "object", relative_area(truth), [0.001, 0.01, 0.1], names)
+    return Axis.from_bins("relative_area", "object", relative_area(truth), [0.001, 0.01, 0.1], names)
 
 
 def _aspect_axis(truth: AnnotationTable) -> Axis:
     """Width over height, by rank within the class: the tallest tenth, the next fifth, and so on to the widest."""
     shares = {"very tall": 0.1, "tall": 0.3, "medium": 0.7, "wide": 0.9, "very wide": 1.0}
-    return Axis.of_shares("aspect", "object", aspect(truth), shares, truth.label)
+    return Axis.from_quantiles("aspect", "object", aspect(truth), shares, truth.label)
 
 
 def _border_axis(truth: AnnotationTable) -> Axis:
     """Whether the object touches the image's border, to 2 pixels, and so may be cut off."""
     names = ["at the border", "inside"]
-    return Axis.of_numbers("border", "object", border_distance(truth), [BORDER], names)
+    return Axis.from_bins("border", "object", border_distance(truth), [BORDER], names)
 
 
 def _crowding_axis(truth: AnnotationTable) -> Axis:
     """The highest IoU with another object."""
     names = ["alone", "up to 0.1", "0.1 to 0.3", "0.3 to 0.5", "above 0.5"]
-    return Axis.of_numbers("crowding", "object", crowding(truth), [0.0, 0.1, 0.3, 0.5], names)
+    return Axis.from_bins("crowding", "object", crowding(truth), [0.0, 0.1, 0.3, 0.5], names)
 
 
 def _covered_axis(truth: AnnotationTable) -> Axis:
     """The greatest part of the box that another object's box covers."""
     names = ["nothing", "up to a quarter", "up to a half", "more than half"]
-    return Axis.of_numbers("covered", "object", covered(truth), [0.0, 0.25, 0.5], names)
+    return Axis.from_bins("covered", "object", covered(truth), [0.0, 0.25, 0.5], names)
 
 
 def _neighbours_axis(truth: AnnotationTable) -> Axis:
     """How many other objects have their centre in the box made 1.5 times as large."""
-    return Axis.of_numbers(
+    return Axis.from_bins(
         "neighbours", "object", neighbour_count(truth), [0, 1, 3], ["0", "1", "2 or 3", "4 or more"]
     )
 
@@ -173,19 +173,19 @@ def _place_axis(truth: AnnotationTable) -> Axis:
     )
     names = [f"{line} {part}" for line in ("top", "middle", "bottom") for part in ("left", "centre", "right")]
     numbers = np.where(unknown, np.nan, 3 * row + column)
-    return Axis.of_numbers("place", "object", numbers, np.arange(8.0).tolist(), names)
+    return Axis.from_bins("place", "object", numbers, np.arange(8.0).tolist(), names)
 
 
 def _object_count_axis(truth: AnnotationTable) -> Axis:
     """How many objects an image has."""
     names = ["none", "1", "2 to 5", "6 to 15", "16 or more"]
-    return Axis.of_numbers("object_count", "image", object_count(truth), [0, 1, 5, 15], names)
+    return Axis.from_bins("object_count", "image", object_count(truth), [0, 1, 5, 15], names)
 
 
 def _class_frequency_axis(truth: AnnotationTable) -> Axis:
     """On how many images the object's class occurs, by LVIS's limits."""
     names = ["rare (up to 10)", "common (11 to 100)", "frequent (above 100)"]
-    return Axis.of_numbers("class_frequency", "object", class_frequency(truth), [10, 100], names)
+    return Axis.from_bins("class_frequency", "object", class_frequency(truth), [10, 100], names)
 
 
 AXES: Mapping[str, Callable[[AnnotationTable], Axis]] = {
@@ -204,7 +204,7 @@ AXES: Mapping[str, Callable[[AnnotationTable], Axis]] = {
 """Axes by name; the first line of each function's docstring says what it is."""
 
 
-def axis_of(name: str, truth: AnnotationTable) -> Axis:
+def make_axis(name: str, truth: AnnotationTable) -> Axis:
     """The axis of this name, of the objects or images of `truth`.
 
     Raises:

@@ -14,7 +14,7 @@ from metrics.errors import InputError
 UNASSIGNED = "__unassigned__"
 """The slice of what an axis says nothing of."""
 
-Of = Literal["image", "object"]
+Target = Literal["image", "object"]
 
 HOIEM = {"XS": 0.1, "S": 0.3, "M": 0.7, "L": 0.9, "XL": 1.0}
 """Names, and up to which share of a class's objects: the smallest tenth, the next fifth, and so on (Hoiem et al. 2012)."""
@@ -32,7 +32,7 @@ class Axis:
     """
 
     name: str
-    of: Of
+    target: Target
     values: tuple[str, ...]
     index: NDArray[np.int32]
 
@@ -42,14 +42,14 @@ class Axis:
         index = np.asarray(self.index)
         if index.ndim != 1 or not np.issubdtype(index.dtype, np.integer):
             raise InputError(
-                f"Axis {self.name!r}: index: expected one integer per {self.of}, got {index.dtype}"
+                f"Axis {self.name!r}: index: expected one integer per {self.target}, got {index.dtype}"
             )
         if len(index) and not -1 <= index.min() <= index.max() < len(self.values):
             raise InputError(f"Axis {self.name!r}: index: expected numbers in [-1, {len(self.values)})")
         object.__setattr__(self, "index", index.astype(np.int32))
 
     @classmethod
-    def of_words(cls, name: str, of: Of, words: Sequence[str | None]) -> Self:
+    def from_names(cls, name: str, of: Target, words: Sequence[str | None]) -> Self:
         """Slices by name, in alphabetical order; what has none (None or empty) is `UNASSIGNED`, and comes last.
 
         Args:
@@ -64,8 +64,8 @@ class Axis:
         return cls(name, of, values, index)
 
     @classmethod
-    def of_numbers(
-        cls, name: str, of: Of, numbers: ArrayLike, upper: Sequence[float], values: Sequence[str]
+    def from_bins(
+        cls, name: str, of: Target, numbers: ArrayLike, upper: Sequence[float], values: Sequence[str]
     ) -> Self:
         """Slices by edges: slice m holds numbers above ``upper[m - 1]``, up to ``upper[m]``.
 
@@ -89,10 +89,10 @@ class Axis:
         return cls._with_unassigned(name, of, tuple(values), np.searchsorted(edges, column), np.isnan(column))
 
     @classmethod
-    def of_shares(
+    def from_quantiles(
         cls,
         name: str,
-        of: Of,
+        of: Target,
         numbers: ArrayLike,
         shares: dict[str, float] | None = None,
         groups: ArrayLike | None = None,
@@ -141,10 +141,10 @@ class Axis:
         Raises:
             InputError: one is of images, the other of objects.
         """
-        if self.of != other.of or len(self.index) != len(other.index):
+        if self.target != other.target or len(self.index) != len(other.index):
             raise InputError(
-                f"cannot cross {self.name!r}, of {len(self.index)} {self.of}s, with {other.name!r}, of"
-                f" {len(other.index)} {other.of}s; cross axes of the same"
+                f"cannot cross {self.name!r}, of {len(self.index)} {self.target}s, with {other.name!r}, of"
+                f" {len(other.index)} {other.target}s; cross axes of the same"
             )
         both = self.index.astype(np.int64) * len(other.values) + other.index
         none = (self.index < 0) | (other.index < 0)
@@ -155,11 +155,16 @@ class Axis:
             f"{self.values[p // len(other.values)]} & {other.values[p % len(other.values)]}"
             for p in pairs.tolist()
         ]
-        return Axis(f"{self.name} & {other.name}", self.of, tuple(names), full)
+        return Axis(f"{self.name} & {other.name}", self.target, tuple(names), full)
 
     @classmethod
     def _with_unassigned(
-        cls, name: str, of: Of, values: tuple[str, ...], index: NDArray[np.int64], unknown: NDArray[np.bool_]
+        cls,
+        name: str,
+        of: Target,
+        values: tuple[str, ...],
+        index: NDArray[np.int64],
+        unknown: NDArray[np.bool_],
     ) -> Self:
         if unknown.any():
             return cls(

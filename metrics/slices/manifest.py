@@ -68,7 +68,7 @@ def read_manifest(path: str | Path, catalog: Catalog) -> list[Axis]:
                 column[image] = cell.strip()
     except csv.Error as error:
         raise InputError(f"{path}:{lines.line_num}: is not CSV: {error}") from error
-    axes = [Axis.of_words(name, "image", column) for name, column in zip(header[1:], words, strict=True)]
+    axes = [Axis.from_names(name, "image", column) for name, column in zip(header[1:], words, strict=True)]
     _warn(path, unknown, axes)
     return axes
 

@@ -17,13 +17,13 @@ from metrics.evaluator import COCO_MEASURES, evaluate_matches
 from metrics.matching import Matches
 from metrics.measures import iou_text
 from metrics.registry import did_you_mean
-from metrics.slices.axes import Axis, Of
+from metrics.slices.axes import Axis, Target
 from metrics.slices.subset import select_images, select_objects
 
 if TYPE_CHECKING:
     import pandas
 
-OWNERSHIP: Mapping[Of, str] = {
+OWNERSHIP: Mapping[Target, str] = {
     "image": "exact: all objects and all detections of the slice's images, and no others",
     "object": (
         "the slice's objects are asked for; detections that found other objects are ignored; false positives count in"
@@ -62,7 +62,7 @@ class SliceRow:
 
     axis: str
     value: str
-    of: Of
+    target: Target
     images: int
     objects: int
     row: Row
@@ -70,8 +70,8 @@ class SliceRow:
 
     def record(self) -> tuple[Any, ...]:
         """The row in the order of `SLICE_COLUMNS`."""
-        place = (self.axis, self.value, self.of, self.images, self.objects)
-        return (*place, *self.row.record(), self.difference, OWNERSHIP[self.of])
+        place = (self.axis, self.value, self.target, self.images, self.objects)
+        return (*place, *self.row.record(), self.difference, OWNERSHIP[self.target])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -137,7 +137,7 @@ class SliceTable:
         return pandas.DataFrame([row.record() for row in self.rows], columns=list(SLICE_COLUMNS))
 
 
-def sliced(
+def measure_slices(
     matches: Matches,
     axes: Sequence[Axis],
     measures: Sequence[str] = COCO_MEASURES,
@@ -156,7 +156,7 @@ def sliced(
 
     Args:
         matches: of the whole.
-        axes: see `axis_of` and `read_manifest`.
+        axes: see `make_axis` and `read_manifest`.
         measures: names of registered measures.
         settings: of measures that take some.
         classes: whether to give the numbers of each class, too.
@@ -167,29 +167,35 @@ def sliced(
     overall = evaluate_matches(matches, measures, settings).rows
     average = _objects_per_class(matches)
     whole = (
-        (*overall, *_normalized(matches, average)) if any(axis.of == "object" for axis in axes) else overall
+        (*overall, *_normalized(matches, average))
+        if any(axis.target == "object" for axis in axes)
+        else overall
     )
     known = {(row.measure, row.name, row.class_name): row.value for row in whole}
     rows: list[SliceRow] = []
     for axis in axes:
-        expected = len(matches.truth.catalog.image_ids) if axis.of == "image" else len(matches.truth)
+        expected = len(matches.truth.catalog.image_ids) if axis.target == "image" else len(matches.truth)
         if len(axis.index) != expected:
             raise InputError(
-                f"axis {axis.name!r} is of {len(axis.index)} {axis.of}s, the matches have {expected}; make it from"
+                f"axis {axis.name!r} is of {len(axis.index)} {axis.target}s, the matches have {expected}; make it from"
                 " their truth"
             )
         for number, name in enumerate(axis.values):
             chosen = axis.index == number
-            part = select_images(matches, chosen) if axis.of == "image" else select_objects(matches, chosen)
+            part = (
+                select_images(matches, chosen) if axis.target == "image" else select_objects(matches, chosen)
+            )
             asked = part.valid & 1 == 1
-            images = int(chosen.sum()) if axis.of == "image" else len(np.unique(part.truth.image[asked]))
+            images = int(chosen.sum()) if axis.target == "image" else len(np.unique(part.truth.image[asked]))
             values = evaluate_matches(part, measures, settings).rows
-            if axis.of == "object":
+            if axis.target == "object":
                 values = (*values, *_normalized(part, average))
             for row in values:
                 if classes or not row.class_name:
                     difference = row.value - known.get((row.measure, row.name, row.class_name), math.nan)
-                    rows.append(SliceRow(axis.name, name, axis.of, images, int(asked.sum()), row, difference))
+                    rows.append(
+                        SliceRow(axis.name, name, axis.target, images, int(asked.sum()), row, difference)
+                    )
     return SliceTable(whole, tuple(rows))
 
 

@@ -117,7 +117,7 @@ class EvaluatedRun:
         Of equally good scores the highest. Without a right detection nothing is kept.
         """
         curve = self.sweep
-        if not curve.true.any():
+        if not curve.tp.any():
             return OperatingPoint(np.inf, 0, 0, curve.positives)
         score, _ = curve.best()
         right, false = curve.at(score)

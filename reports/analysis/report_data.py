@@ -25,8 +25,8 @@ from metrics.compare import (
     rule_on,
 )
 from metrics.compare import Comparison as Statistics
-from metrics.compare.groups import unused_columns
-from metrics.compare.runs import ImageChoice
+from metrics.compare.groups import unused_group_columns
+from metrics.compare.paired_runs import ImageChoice
 from metrics.errors import InputError, InputWarning
 from metrics.matching import MatchRule
 from metrics.measures.error_types import KINDS
@@ -196,7 +196,7 @@ class ReportData:
         """A sentence for each column that says which images are alike, while none is used for that."""
         if self.options.groups is not None:
             return []
-        return unused_columns(self.image_columns, np.arange(len(self.truth.catalog.image_ids)))
+        return unused_group_columns(self.image_columns, np.arange(len(self.truth.catalog.image_ids)))
 
     @cached_property
     def rulings(self) -> list[Ruling]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from metrics.measures.calibration import detection_calibration_error
-from metrics.reliability import Reliability, out_of_range, reliability
+from metrics.reliability import Reliability, describe_out_of_range, reliability
 from reports.analysis.evaluated_run import IOU, EvaluatedRun
 from reports.analysis.report_data import ReportData
 from reports.elements import formatting
@@ -28,7 +28,7 @@ def section(report: ReportData) -> Section:
     wrong = [
         f"{label}: {said}"
         for label, runs in zip(report.labels, report.scored, strict=True)
-        if (said := next((text for run in runs if (text := out_of_range(run.matches))), ""))
+        if (said := next((text for run in runs if (text := describe_out_of_range(run.matches))), ""))
     ]
     if wrong:
         return Section(
@@ -71,7 +71,7 @@ def floor(report: ReportData) -> float:
 
 def rows(report: ReportData) -> list[tuple[EvaluatedRun, Reliability]]:
     """Each run with its bins; none where scores are no probabilities."""
-    if any(out_of_range(run.matches) for run in report.runs):
+    if any(describe_out_of_range(run.matches) for run in report.runs):
         return []
     lowest = floor(report)
     return [(run, reliability(run.matches, IOU, floor=lowest)) for run in report.runs]

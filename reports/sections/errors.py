@@ -145,7 +145,7 @@ def _shares(run: EvaluatedRun) -> Floats:
     objects, detections = int(matrix.objects[:-1].sum()), int(matrix.detections[:-1].sum())
     missed = int(matrix.count[matrix.predicted == background].sum())
     invented = int(matrix.count[matrix.true == background].sum())
-    confused = objects - missed - int(matrix.right.sum())
+    confused = objects - missed - int(matrix.correct.sum())
     right = run.kept & run.outcome.tp
     loose = float((1 - run.outcome.iou[right]).mean()) if right.any() else np.nan
     return np.array(

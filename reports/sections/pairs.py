@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from metrics.compare import Difference
+from metrics.compare import PairDifference
 from reports.analysis.report_data import ReportData
 from reports.elements import formatting
 from reports.elements.page import Cell, Link, PageTable, Section, TableColumn, TableRow
@@ -67,7 +67,7 @@ def section(report: ReportData) -> Section | None:
     )
 
 
-def _finding(rows: Sequence[Difference], names: dict[str, str]) -> str:
+def _finding(rows: Sequence[PairDifference], names: dict[str, str]) -> str:
     decisive = [row for row in rows if row.decisive]
     if rows[0].too_few:
         return "There are too few images to call any difference more than chance."
@@ -93,7 +93,7 @@ def _hangs_on(report: ReportData) -> str:
 
 
 def _table(
-    rows: Sequence[Difference], swaps: dict[frozenset[str], Difference], names: dict[str, str]
+    rows: Sequence[PairDifference], swaps: dict[frozenset[str], PairDifference], names: dict[str, str]
 ) -> PageTable:
     made = []
     for row in rows:
@@ -126,7 +126,7 @@ def _table(
             )
         )
     titles = (
-        ("Difference", True),
+        ("PairDifference", True),
         ("for all pairs", False),
         ("p", True),
         ("p, swap", True),
@@ -144,7 +144,7 @@ def _table(
     )  # fmt: skip
 
 
-def _matrix(report: ReportData, rows: Sequence[Difference]) -> PageTable:
+def _matrix(report: ReportData, rows: Sequence[PairDifference]) -> PageTable:
     """Every model against every other, as seen from the row."""
     by_pair = {(row.model_a, row.model_b): row for row in rows}
     labels = [model.label for model in report.models]

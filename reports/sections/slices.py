@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from metrics.slices import AXES, SliceTable, axis_of, sliced
+from metrics.slices import AXES, SliceTable, make_axis, measure_slices
 from reports.analysis.report_data import Floats, ReportData
 from reports.elements import formatting
 from reports.elements.page import Cell, Link, PageTable, Section, TableColumn, TableRow
@@ -28,8 +28,8 @@ Keys = list[tuple[str, str]]
 
 def slices_of(report: ReportData) -> Slices:
     """Every run by every way of slicing."""
-    axes = [axis_of(name, report.truth) for name in SHOWN]
-    return [[sliced(run.matches, axes, measures=()) for run in runs] for runs in report.scored]
+    axes = [make_axis(name, report.truth) for name in SHOWN]
+    return [[measure_slices(run.matches, axes, measures=()) for run in runs] for runs in report.scored]
 
 
 def section(report: ReportData, slices: Slices) -> Section | None:

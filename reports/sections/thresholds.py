@@ -138,7 +138,7 @@ def _thinned(run: EvaluatedRun) -> ScoreCurve:
         return sweep
     best = min(int(np.searchsorted(-sweep.score, -run.best.score)), count - 1)
     kept = np.unique(np.r_[np.linspace(0, count - 1, MOST_POINTS).astype(np.intp), best])
-    return ScoreCurve(sweep.score[kept], sweep.true[kept], sweep.false[kept], sweep.positives)
+    return ScoreCurve(sweep.score[kept], sweep.tp[kept], sweep.fp[kept], sweep.positives)
 
 
 def _false_alarms(report: ReportData) -> Figure:
@@ -147,7 +147,7 @@ def _false_alarms(report: ReportData) -> Figure:
     curves, points, said = [], [], []
     for label, runs in zip(report.labels, report.scored, strict=True):
         swept = [_thinned(run) for run in runs]
-        curves.append([(curve.false / images, 100 * curve.recall) for curve in swept])
+        curves.append([(curve.fp / images, 100 * curve.recall) for curve in swept])
         best = [run.best for run in runs if run.best.right]
         points.append([(each.false / images, 100 * each.recall) for each in best if each.false])
         said.append(f"{label} {runs[0].best.false / images:.2g}")

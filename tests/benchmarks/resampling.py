@@ -28,17 +28,17 @@ sys.path.insert(0, sys.argv[4])
 from metrics.compare import compare
 from metrics.formats.coco import read_detections, read_truth
 from metrics.matching import match
-from metrics.resampling import Tracks, image_weights, named, replicate
+from metrics.resampling import RunRankings, image_weights, named_statistic, replicate
 what, folder, resamples = sys.argv[1], sys.argv[2], int(sys.argv[3])
 truth = read_truth(f"{folder}/truth.json")
 runs = {name: (truth, read_detections(f"{folder}/{file}.json", truth)) for name, file in (("a", "found"), ("b", "other"))}
 matches = {name: match(*run) for name, run in runs.items()}
-statistic = named("ap", matches["a"].rule)
-replicate(Tracks(matches["a"]), image_weights(len(truth.catalog.image_ids), 1), [statistic])
+statistic = named_statistic("ap", matches["a"].rule)
+replicate(RunRankings(matches["a"]), image_weights(len(truth.catalog.image_ids), 1), [statistic])
 wall, busy, said = time.perf_counter(), time.process_time(), {}
 if what == "resamples":
     weights = image_weights(len(truth.catalog.image_ids), resamples)
-    a, b = (replicate(Tracks(of), weights, [statistic])[0].values for of in matches.values())
+    a, b = (replicate(RunRankings(of), weights, [statistic])[0].values for of in matches.values())
     said = {"low": float(sorted(a - b)[int(0.025 * resamples)]), "high": float(sorted(a - b)[int(0.975 * resamples)])}
 else:
     row = compare(runs, resamples=resamples).difference("a", "b")

@@ -13,7 +13,7 @@ from strategies import Scene, random_scene, scenes
 
 from metrics.compare import compare, curve_bands
 from metrics.matching import match
-from metrics.resampling import Tracks, image_weights
+from metrics.resampling import RunRankings, image_weights
 from metrics.resampling.curves import counts_over_score, precision_over_recall
 
 
@@ -34,14 +34,16 @@ def test_precision_over_recall_is_that_of_physical_copies(
     scene: Scene, iou: float, data: st.DataObject
 ) -> None:
     counts = drawn_counts(scene, data)
-    found = precision_over_recall(Tracks(match(scene.truth, scene.detections)), counts[None], iou, "all", 100)
+    found = precision_over_recall(
+        RunRankings(match(scene.truth, scene.detections)), counts[None], iou, "all", 100
+    )
     assert_allclose(found[0], mean_over_classes(physically_resampled(scene, counts), iou), rtol=0, atol=1e-12)
 
 
 def test_precision_over_recall_is_that_of_physical_copies_in_every_lane() -> None:
     scene = random_scene(3, images=20, classes=3, objects=80, detections=300, crowds=0.05)
     weights = image_weights(20, 70, seed=1)  # more than one block
-    found = precision_over_recall(Tracks(match(scene.truth, scene.detections)), weights, 0.5, "all", 100)
+    found = precision_over_recall(RunRankings(match(scene.truth, scene.detections)), weights, 0.5, "all", 100)
     assert found.shape == (70, 101)
     for row in (0, 1, 63, 64, 69):
         expected = mean_over_classes(physically_resampled(scene, weights[row]), 0.5)
@@ -59,7 +61,7 @@ def test_counts_over_score_are_those_of_physical_copies(scene: Scene, data: st.D
         true = np.count_nonzero(kept & outcome.tp)
         false = np.count_nonzero(kept & ~outcome.tp & ~outcome.ignored)
         asked = np.count_nonzero(outcome.valid)
-        assert (found.true[0, at], found.false[0, at], found.asked[0, 0]) == (true, false, asked)
+        assert (found.tp[0, at], found.fp[0, at], found.positives[0, 0]) == (true, false, asked)
         assert_array_equal(found.precision[0, at], true / (true + false) if true + false else np.nan)
         assert_array_equal(found.recall[0, at], true / asked if asked else np.nan)
         assert_array_equal(found.f1[0, at], 2 * true / (true + false + asked) if asked else np.nan)
@@ -102,7 +104,7 @@ def test_groups_widen_a_band_and_one_image_says_nothing_of_others(scene: Scene) 
     alone = curve_bands({"a": run(scene)}, resamples=300).over_score(np.array([0.5]))["a"]["recall"]
     grouped = curve_bands({"a": run(scene)}, resamples=300, groups="video", image_columns=videos)
     band = grouped.over_score(np.array([0.5]))["a"]["recall"]
-    assert grouped.replicated.units == 10
+    assert grouped.replicates.units == 10
     assert band.value == alone.value
     assert band.low != alone.low
     one = scene.truth.select([0]), scene.detections.select([0])

@@ -17,7 +17,7 @@ from metrics.compare import Comparison, compare, influence
 from metrics.errors import InputError
 from metrics.evaluator import evaluate
 from metrics.matching import MatchRule, match
-from metrics.resampling import Tracks, image_weights, named, replicate
+from metrics.resampling import RunRankings, image_weights, named_statistic, replicate
 from metrics.resampling.intervals import bca_tails
 from metrics.resampling.statistics import average_precision
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
@@ -52,7 +52,9 @@ def test_intervals_of_differences_are_quantiles_of_paired_resamples(scene: Scene
     found = compare({"a": run(scene), "b": run(scene, 0.8)}, resamples=300, seed=5, permutations=0)
     weights = image_weights(60, 300, seed=5)
     values = [
-        replicate(Tracks(match(*run(scene, kept))), weights, [named("ap", MatchRule())])[0].values
+        replicate(RunRankings(match(*run(scene, kept))), weights, [named_statistic("ap", MatchRule())])[
+            0
+        ].values
         for kept in (1.0, 0.8)
     ]
     row = found.difference("a", "b")
@@ -195,7 +197,7 @@ def test_bias_of_average_precision_asks_for_bca(scene: Scene) -> None:
 
 
 def test_bca_of_a_difference_leaves_images_out_of_both(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metrics.resampling.intervals.BIAS_ASKS", -1.0)  # BCa whatever the bias
+    monkeypatch.setattr("metrics.resampling.intervals.BCA_BIAS", -1.0)  # BCa whatever the bias
     found = compare({"a": run(scene), "b": run(scene, 0.8)}, resamples=300, permutations=0)
     row = found.difference("a", "b")
     values = found.replicates["ap"]["a"] - found.replicates["ap"]["b"]

@@ -10,9 +10,9 @@ from scipy import stats
 from strategies import Scene
 
 from metrics.compare import compare
-from metrics.compare.seeds import Level, seed_draws, two_levels
+from metrics.compare.seeds import SeededEstimate, combine_seeds, seed_draws
 from metrics.matching import MatchRule, match
-from metrics.resampling import Tracks, image_weights, named, replicate
+from metrics.resampling import RunRankings, image_weights, named_statistic, replicate
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_seeds_widen_the_interval_and_make_it_a_recipes(scene: Scene) -> None:
     assert single.compared == "checkpoints"
     assert sorted(single.badges) == ["seed variance not measured: a", "seed variance not measured: b"]
     assert np.isnan(single.standing("a").seed_low)
-    images_only = np.mean([replicate(Tracks(match(*of)), image_weights(60, 500), [named("ap", MatchRule())])[0].values
+    images_only = np.mean([replicate(RunRankings(match(*of)), image_weights(60, 500), [named_statistic("ap", MatchRule())])[0].values
                            for of in runs["a"]], axis=0)  # fmt: skip
     assert row.se > images_only.std(ddof=1)
 
@@ -52,7 +52,7 @@ def test_two_levels_of_variance_add_up() -> None:
     assert_allclose(draws.sum(axis=1), 1.0)
     estimates = rng.normal(0, 2, 5)
     shared = rng.normal(0, 0.5, (200_000, 1))  # the same images for all seeds
-    level = two_levels(estimates, estimates + shared, draws)
+    level = combine_seeds(estimates, estimates + shared, draws)
     expected = 0.5**2 + estimates.var(ddof=1) / 5
     assert level.replicates.var() == pytest.approx(expected, rel=0.02)
     assert level.seed_variance == pytest.approx((estimates.var(ddof=1) / 5,))
@@ -61,12 +61,12 @@ def test_two_levels_of_variance_add_up() -> None:
 def test_few_seeds_stretch_as_students_t_does() -> None:
     rng = np.random.default_rng(0)
     replicates = rng.normal(0, 1, 100_000)
-    seeds_alone = Level(0.0, replicates, (1.0,), (2,))  # all spread is that of three seeds
+    seeds_alone = SeededEstimate(0.0, replicates, (1.0,), (2,))  # all spread is that of three seeds
     assert np.quantile(seeds_alone.stretched(0.95), 0.975) == pytest.approx(stats.t.ppf(0.975, 2), rel=0.02)
-    images_alone = Level(0.0, replicates, (0.0,), (0,))
+    images_alone = SeededEstimate(0.0, replicates, (0.0,), (0,))
     assert_array_equal(images_alone.stretched(0.95), replicates)
     # Welch: (1 + 1)^2 / (1 / 2 + 1 / 4) degrees of freedom for two models of three and five seeds.
-    both = Level(0.0, np.sqrt(2) * replicates, (1.0, 1.0), (2, 4))
+    both = SeededEstimate(0.0, np.sqrt(2) * replicates, (1.0, 1.0), (2, 4))
     freedom = 4 / (1 / 2 + 1 / 4)
     expected = np.sqrt(2) * stats.t.ppf(0.975, freedom)
     assert np.quantile(both.stretched(0.95), 0.975) == pytest.approx(expected, rel=0.02)
@@ -77,7 +77,7 @@ def test_what_suits_a_seed_in_these_images_is_not_counted_twice() -> None:
     images = rng.multinomial(100, np.full(100, 0.01), 4000) / 100
     of_image = rng.normal(0, 1, 100) + rng.normal(0, 2, (4, 100))  # four seeds that learned equally well
     estimates, values = of_image.mean(axis=1), images @ of_image.T
-    level = two_levels(estimates, values, seed_draws("m", 4, 4000, 0))
+    level = combine_seeds(estimates, values, seed_draws("m", 4, 4000, 0))
     assert level.replicates.var() == pytest.approx(values.mean(axis=1).var(), rel=0.25)
     assert (values * seed_draws("m", 4, 4000, 0)).sum(axis=1).var() > 1.5 * level.replicates.var()
 
@@ -90,7 +90,7 @@ def test_intervals_of_three_seeds_hold_where_those_of_images_do_not(own: float) 
         shown = rng.multinomial(50, np.full(50, 0.02), 300) / 50
         of_image = rng.normal(0, 0.1, (3, 1)) + rng.normal(0, 1, 50) + rng.normal(0, own, (3, 50))
         estimates, values = of_image.mean(axis=1), shown @ of_image.T
-        level = two_levels(estimates, values, seed_draws("m", 3, 300, number))
+        level = combine_seeds(estimates, values, seed_draws("m", 3, 300, number))
         for of, replicates in ((held, level.stretched(0.95)), (plain, values[:, 0])):
             low, high = np.quantile(replicates, [0.025, 0.975])
             of.append(low <= 0 <= high)

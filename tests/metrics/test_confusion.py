@@ -183,7 +183,7 @@ def test_the_diagonal_is_cocos_true_positives(scene: Scene, score: float) -> Non
     outcome = matches.at(0.5)
     true = outcome.label[outcome.tp & (outcome.score >= score)]
     assert_array_equal(
-        confusion_matrix(matches, score).right, np.bincount(true, minlength=len(matches.classes))
+        confusion_matrix(matches, score).correct, np.bincount(true, minlength=len(matches.classes))
     )
 
 

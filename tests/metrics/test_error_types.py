@@ -18,7 +18,7 @@ from metrics.errors import InputError
 from metrics.evaluator import evaluate
 from metrics.formats.coco import read_detections, read_truth
 from metrics.matching import MatchRule, match
-from metrics.measures.error_types import KINDS, MENDED, Kind, Mended, classify_errors
+from metrics.measures.error_types import FIXABLE, KINDS, Fixable, Kind, classify_errors
 from metrics.outcomes import average_precision
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
@@ -60,7 +60,7 @@ class PlainTIDE:
         for row in sorted(self.object, key=lambda row: (-found.score[row], row)):
             if self.matched_by[self.object[row]] == FREE:
                 surest.setdefault(self.object[row], row)
-        self.mends = {row: g for g, row in surest.items()}
+        self.fixes = {row: g for g, row in surest.items()}
         self.missed = {
             g for g in np.flatnonzero(asked).tolist() if self.matched_by[g] == FREE and g not in surest
         }
@@ -69,7 +69,7 @@ class PlainTIDE:
         boxes = self.scene.detections.xywh[row : row + 1], self.scene.truth.xywh[g : g + 1]
         return float(mask.iou(*boxes, [0])[0, 0])
 
-    def average_precision(self, mended: Mended | None) -> list[float]:
+    def average_precision(self, mended: Fixable | None) -> list[float]:
         """Change the tables themselves, and have pycocotools evaluate them anew."""
         truth, found = self.scene.truth, self.scene.detections
         label, xywh = found.label.copy(), found.xywh.copy()
@@ -77,10 +77,10 @@ class PlainTIDE:
         for row, kind in self.kind.items():
             if mended == "false_positives":
                 stays[row] = False
-            elif kind == mended and row in self.mends:
-                label[row] = truth.label[self.mends[row]]
+            elif kind == mended and row in self.fixes:
+                label[row] = truth.label[self.fixes[row]]
                 if kind == "localization":
-                    xywh[row] = truth.xywh[self.mends[row]]
+                    xywh[row] = truth.xywh[self.fixes[row]]
             elif kind == mended:
                 stays[row] = False
         if mended == "missed":
@@ -115,24 +115,24 @@ def test_each_error_is_of_the_kind_that_the_rules_say(scene: Scene, thresholds: 
     rows = errors.outcome.row
     assert {int(r): KINDS[k] for r, k in zip(rows, errors.kind, strict=True) if k >= 0} == plain.kind
     assert {
-        int(r): int(g) for r, g in zip(rows[errors.mends], errors.object[errors.mends], strict=True)
-    } == plain.mends
+        int(r): int(g) for r, g in zip(rows[errors.fixes], errors.object[errors.fixes], strict=True)
+    } == plain.fixes
     assert set(np.flatnonzero(errors.missed).tolist()) == plain.missed
 
 
-@given(scenes(), THRESHOLDS, st.sampled_from((None, *MENDED)))
+@given(scenes(), THRESHOLDS, st.sampled_from((None, *FIXABLE)))
 def test_mended_errors_give_the_references_average_precision(
-    scene: Scene, thresholds: tuple[float, float], mended: Mended | None
+    scene: Scene, thresholds: tuple[float, float], mended: Fixable | None
 ) -> None:
     errors = classify_errors(match(scene.truth, scene.detections, RULE), *thresholds)
     expected = PlainTIDE(scene, *thresholds).average_precision(mended)
     assert_allclose(errors.average_precision(mended), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("mended", [None, *MENDED])
+@pytest.mark.parametrize("mended", [None, *FIXABLE])
 @pytest.mark.parametrize("thresholds", [(0.5, 0.1), (0.75, 0.25)])
 def test_mended_errors_give_the_references_average_precision_on_a_larger_scene(
-    mended: Mended | None, thresholds: tuple[float, float]
+    mended: Fixable | None, thresholds: tuple[float, float]
 ) -> None:
     scene = larger_scene()
     errors = classify_errors(match(scene.truth, scene.detections, RULE), *thresholds)
@@ -161,7 +161,7 @@ def test_mended_errors_on_cocos_published_results(shared_data: Path) -> None:
     errors = classify_errors(match(truth, found, RULE))
     assert round(float(np.nanmean(errors.average_precision())), 3) == 0.697  # AP50, as published
     plain = PlainTIDE(scene, 0.5, 0.1)
-    for mended in MENDED:
+    for mended in FIXABLE:
         assert_allclose(errors.average_precision(mended), plain.average_precision(mended), atol=1e-12)
 
 
@@ -175,7 +175,7 @@ def test_every_false_positive_is_of_one_kind_and_every_lost_object_is_missed_or_
     assert not (errors.kind == KINDS.index("missed")).any()
     lost = outcome.valid & (outcome.matched_by < 0)
     within_reach = np.zeros(len(lost), bool)
-    within_reach[errors.object[errors.mends]] = True
+    within_reach[errors.object[errors.fixes]] = True
     assert_array_equal(lost, errors.missed ^ within_reach)
     assert not (errors.missed & within_reach).any()
     table = errors.counts()
@@ -195,7 +195,7 @@ def test_mending_never_costs_and_without_false_positives_precision_is_recall(sce
     errors = classify_errors(match(scene.truth, scene.detections))
     outcome = errors.outcome
     asked = outcome.positives > 0
-    for kind in MENDED:
+    for kind in FIXABLE:
         assert (errors.cost(kind)[asked] >= -1e-12).all()
     recall = np.bincount(outcome.label[outcome.tp], minlength=len(asked))[asked] / outcome.positives[asked]
     reached = [np.mean(np.linspace(0, 1, 101) <= value) if value > 0 else 0.0 for value in recall]
@@ -257,7 +257,7 @@ def test_each_kind_by_example(found: list[tuple[int, list[float], float]], kind:
 def test_of_several_within_reach_only_the_surest_is_mended() -> None:
     scene = one_image([(0, HERE)], [(1, HERE, 0.9), (0, LOOSE, 0.8), (0, LOOSE, 0.7)])
     errors = classify_errors(match(scene.truth, scene.detections))
-    assert errors.outcome.score[errors.mends].tolist() == [0.9]
+    assert errors.outcome.score[errors.fixes].tolist() == [0.9]
     # The loose ones go when localization is mended, but do not find the object: the surer one would.
     assert errors.cost("classification")[0] == pytest.approx(1.0)
     assert errors.cost("localization")[0] == 0.0
@@ -267,7 +267,7 @@ def test_a_detection_of_another_class_on_an_object_that_is_found_only_goes() -> 
     near = [1, 0, 10, 10]
     scene = one_image([(0, HERE), (1, AWAY)], [(0, HERE, 0.5), (1, near, 0.9), (1, AWAY, 0.8)])
     errors = classify_errors(match(scene.truth, scene.detections))
-    assert not errors.mends.any()
+    assert not errors.fixes.any()
     assert errors.cost("classification").tolist() == pytest.approx([0.0, 0.5])
 
 
@@ -275,7 +275,7 @@ def test_rows_are_means_over_classes_and_counts_are_sums() -> None:
     scene = larger_scene()
     evaluation = evaluate(scene.truth, scene.detections, ["error_types"], RULE)
     errors = classify_errors(evaluation.matches)
-    for kind in MENDED:
+    for kind in FIXABLE:
         assert_allclose(evaluation.value(f"cost_{kind}"), errors.cost(kind).mean(), atol=1e-15)
     for index, name in enumerate(KINDS):
         assert evaluation.value(f"errors_{name}") == errors.counts()[:, index].sum()
@@ -308,4 +308,4 @@ def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(InputError, match=r"expected a number in \(0, 0.5\]"):
         classify_errors(match(scene.truth, scene.detections), 0.5, 0.6)
     with pytest.raises(InputError, match="unknown 'misses'; known: classification"):
-        classify_errors(match(scene.truth, scene.detections)).mended("misses")  # type: ignore[arg-type]
+        classify_errors(match(scene.truth, scene.detections)).fixed("misses")  # type: ignore[arg-type]

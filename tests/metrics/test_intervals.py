@@ -14,14 +14,20 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from metrics.errors import InputError
-from metrics.resampling.intervals import bca_tails, interval, mean_interval, p_value, share_above
-from metrics.resampling.several import (
+from metrics.resampling.intervals import (
+    bca_tails,
+    bootstrap_interval,
+    bootstrap_p_value,
+    probability_above_zero,
+    t_interval,
+)
+from metrics.resampling.multiple_comparisons import (
     benjamini_hochberg,
-    greatest_deviation,
+    compact_letters,
     holm,
-    letters,
+    max_deviation,
     rank_intervals,
-    simultaneous,
+    simultaneous_intervals,
 )
 
 P_VALUES = st.lists(st.floats(0.001, 1), min_size=1, max_size=12)
@@ -34,7 +40,7 @@ def resampled_means(sample: np.ndarray[Any, Any], count: int, seed: int = 0) -> 
 
 def test_percentile_interval_of_a_normal_mean_is_the_textbooks() -> None:
     sample = np.random.default_rng(1).normal(5, 2, 400)
-    found = interval(sample.mean(), resampled_means(sample, 20_000))
+    found = bootstrap_interval(sample.mean(), resampled_means(sample, 20_000))
     se = sample.std() / 20
     assert found.method == "percentile"
     assert found.se == pytest.approx(se, rel=0.02)
@@ -47,14 +53,14 @@ def test_percentile_interval_of_a_normal_mean_is_the_textbooks() -> None:
 
 def test_of_few_units_the_interval_of_a_mean_is_students() -> None:
     sample = stats.norm.ppf((np.arange(12) + 0.5) / 12)
-    found = interval(sample.mean(), resampled_means(sample, 200_000), units=12)
-    assert (found.low, found.high) == pytest.approx(mean_interval(sample), rel=0.03)
-    plain = interval(sample.mean(), resampled_means(sample, 200_000))
+    found = bootstrap_interval(sample.mean(), resampled_means(sample, 200_000), units=12)
+    assert (found.low, found.high) == pytest.approx(t_interval(sample), rel=0.03)
+    plain = bootstrap_interval(sample.mean(), resampled_means(sample, 200_000))
     assert found.high - found.low > 1.15 * (plain.high - plain.low)
 
 
 def test_one_unit_says_nothing_of_others() -> None:
-    assert interval(0.4, np.full(100, 0.4), units=1).method == "none"
+    assert bootstrap_interval(0.4, np.full(100, 0.4), units=1).method == "none"
 
 
 @given(st.integers(0, 1000), st.sampled_from((0.8, 0.95, 0.99)))
@@ -85,10 +91,10 @@ def test_a_bias_of_more_than_a_tenth_of_the_standard_error_asks_for_bca() -> Non
         return np.array([0.1, 0.2, 0.4])
 
     replicates = np.random.default_rng(0).normal(0, 1, 5000)
-    assert interval(0.07, replicates, jackknife=jackknife).method == "percentile"
+    assert bootstrap_interval(0.07, replicates, jackknife=jackknife).method == "percentile"
     assert not asked  # leaving out costs as much as resampling: only where it is needed
-    assert interval(0.13, replicates, jackknife=lambda: np.array([0.1, 0.2, 0.4])).method == "bca"
-    corrected = interval(0.3, replicates, jackknife=jackknife)
+    assert bootstrap_interval(0.13, replicates, jackknife=lambda: np.array([0.1, 0.2, 0.4])).method == "bca"
+    corrected = bootstrap_interval(0.3, replicates, jackknife=jackknife)
     assert (corrected.method, len(asked)) == ("bca", 1)
     assert corrected.bias == pytest.approx(-0.3, abs=0.05)
     assert corrected.low > np.quantile(replicates, 0.025)  # moved against the bias
@@ -96,15 +102,15 @@ def test_a_bias_of_more_than_a_tenth_of_the_standard_error_asks_for_bca() -> Non
 
 def test_where_bca_runs_away_the_percentiles_stay() -> None:
     replicates = np.linspace(1, 2, 100)
-    assert interval(0.5, replicates, jackknife=lambda: np.array([0.1, 0.2])).method == "percentile"
+    assert bootstrap_interval(0.5, replicates, jackknife=lambda: np.array([0.1, 0.2])).method == "percentile"
     assert np.isnan(bca_tails(0.5, replicates, np.array([0.1, 0.2]), np.array([0.025]))).all()
 
 
 def test_there_is_no_interval_of_nothing() -> None:
     for found in (
-        interval(float("nan"), np.zeros(9)),
-        interval(1.0, np.full(9, np.nan)),
-        interval(1.0, np.zeros(1)),
+        bootstrap_interval(float("nan"), np.zeros(9)),
+        bootstrap_interval(1.0, np.full(9, np.nan)),
+        bootstrap_interval(1.0, np.zeros(1)),
     ):
         assert found.method == "none"
         assert np.isnan([found.low, found.high, found.se]).all()
@@ -112,35 +118,35 @@ def test_there_is_no_interval_of_nothing() -> None:
 
 def test_resamples_without_a_number_are_left_out() -> None:
     values = np.append(np.random.default_rng(0).normal(size=500), [np.nan] * 20)
-    assert interval(0.0, values) == interval(0.0, values[:500])
+    assert bootstrap_interval(0.0, values) == bootstrap_interval(0.0, values[:500])
 
 
 def test_p_value_counts_both_sides_and_itself() -> None:
     # Around a difference of 2, those at -0.5, 4 and 0 stray by at least 2.
-    assert p_value(2.0, np.array([-0.5, 4.0, 0.0, 1.0, 2.5])) == pytest.approx(4 / 6)
-    assert p_value(0.0, np.zeros(99)) == 1.0
-    assert p_value(5.0, np.full(99, 5.0)) == 1 / 100  # never 0
-    assert np.isnan(p_value(float("nan"), np.zeros(9)))
+    assert bootstrap_p_value(2.0, np.array([-0.5, 4.0, 0.0, 1.0, 2.5])) == pytest.approx(4 / 6)
+    assert bootstrap_p_value(0.0, np.zeros(99)) == 1.0
+    assert bootstrap_p_value(5.0, np.full(99, 5.0)) == 1 / 100  # never 0
+    assert np.isnan(bootstrap_p_value(float("nan"), np.zeros(9)))
 
 
 def test_p_value_of_a_normal_difference_is_the_z_tests() -> None:
     estimate = 1.7
     replicates = np.random.default_rng(0).normal(estimate, 1, 50_000)
-    assert p_value(estimate, replicates) == pytest.approx(2 * stats.norm.sf(1.7), abs=0.005)
-    assert share_above(replicates) == pytest.approx(stats.norm.cdf(1.7), abs=0.005)
+    assert bootstrap_p_value(estimate, replicates) == pytest.approx(2 * stats.norm.sf(1.7), abs=0.005)
+    assert probability_above_zero(replicates) == pytest.approx(stats.norm.cdf(1.7), abs=0.005)
 
 
 def test_the_share_above_counts_ties_half() -> None:
-    assert share_above(np.array([1.0, 0.0, -1.0, 1e-17])) == 0.5
-    assert share_above(np.zeros(5)) == 0.5
-    assert np.isnan(share_above(np.array([np.nan])))
+    assert probability_above_zero(np.array([1.0, 0.0, -1.0, 1e-17])) == 0.5
+    assert probability_above_zero(np.zeros(5)) == 0.5
+    assert np.isnan(probability_above_zero(np.array([np.nan])))
 
 
 def test_students_interval_is_scipys() -> None:
     values = np.array([0.341, 0.352, 0.338])
     theirs = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))
-    assert mean_interval(values) == pytest.approx(theirs, rel=1e-12)
-    assert np.isnan(mean_interval(values[:1])).all()
+    assert t_interval(values) == pytest.approx(theirs, rel=1e-12)
+    assert np.isnan(t_interval(values[:1])).all()
 
 
 def test_holm_by_hand() -> None:
@@ -172,7 +178,7 @@ def test_benjamini_hochberg_is_scipys(p_values: list[float]) -> None:
 
 def test_simultaneous_intervals_of_independent_differences_are_sidaks() -> None:
     replicates = np.random.default_rng(0).normal(0, [1, 2, 5, 1], (60_000, 4))
-    low, high, _ = simultaneous(np.zeros(4), replicates, replicates.std(axis=0))
+    low, high, _ = simultaneous_intervals(np.zeros(4), replicates, replicates.std(axis=0))
     quantile = stats.norm.ppf((1 + 0.95**0.25) / 2)
     assert_allclose(high, quantile * np.array([1, 2, 5, 1]), rtol=0.02)
     assert_allclose(low, -high)
@@ -180,19 +186,19 @@ def test_simultaneous_intervals_of_independent_differences_are_sidaks() -> None:
 
 def test_simultaneous_intervals_of_equal_differences_are_those_of_one() -> None:
     replicates = np.repeat(np.random.default_rng(0).normal(0.3, 1, (20_000, 1)), 6, axis=1)
-    _, high, p = simultaneous(np.full(6, 0.3), replicates, replicates.std(axis=0))
+    _, high, p = simultaneous_intervals(np.full(6, 0.3), replicates, replicates.std(axis=0))
     assert_allclose(high, 0.3 + 1.96, atol=0.04)
-    assert_allclose(p, p_value(0.3, replicates[:, 0]), atol=0.002)
+    assert_allclose(p, bootstrap_p_value(0.3, replicates[:, 0]), atol=0.002)
 
 
 def test_a_difference_that_never_moves_takes_no_part() -> None:
     moving = np.random.default_rng(0).normal(size=(500, 1))
     both = np.concatenate([moving, np.zeros((500, 1))], axis=1)
     estimates, spread = np.zeros(2), np.array([1.0, 0.0])
-    assert_array_equal(greatest_deviation(estimates, both, spread), np.abs(moving[:, 0]))
-    low, high, p = simultaneous(estimates, both, spread)
+    assert_array_equal(max_deviation(estimates, both, spread), np.abs(moving[:, 0]))
+    low, high, p = simultaneous_intervals(estimates, both, spread)
     assert (low[1], high[1], p[1]) == (0, 0, 1)
-    assert_array_equal(greatest_deviation(estimates, both, np.zeros(2)), np.zeros(500))
+    assert_array_equal(max_deviation(estimates, both, np.zeros(2)), np.zeros(500))
 
 
 def test_ranks_span_what_resamples_give() -> None:
@@ -213,7 +219,7 @@ def test_two_models_share_a_letter_exactly_where_they_do_not_differ(count: int, 
     names = [f"m{k}" for k in range(count)]
     pairs = list(combinations(names, 2))
     differ = data.draw(st.lists(st.sampled_from(pairs), unique=True))
-    found = letters(names, differ)
+    found = compact_letters(names, differ)
     for one, other in pairs:
         assert bool({*found[one]} & {*found[other]}) == ((one, other) not in differ)
     assert all(found.values())
@@ -222,19 +228,19 @@ def test_two_models_share_a_letter_exactly_where_they_do_not_differ(count: int, 
 
 def test_letters_by_hand() -> None:
     names = ["fcos", "retinanet", "ssd"]
-    assert letters(names, []) == {"fcos": "a", "retinanet": "a", "ssd": "a"}
-    assert letters(names, [("fcos", "ssd")]) == {"fcos": "a", "retinanet": "ab", "ssd": "b"}
-    assert letters(names, list(combinations(names, 2))) == {"fcos": "a", "retinanet": "b", "ssd": "c"}
+    assert compact_letters(names, []) == {"fcos": "a", "retinanet": "a", "ssd": "a"}
+    assert compact_letters(names, [("fcos", "ssd")]) == {"fcos": "a", "retinanet": "ab", "ssd": "b"}
+    assert compact_letters(names, list(combinations(names, 2))) == {"fcos": "a", "retinanet": "b", "ssd": "c"}
 
 
 def test_letters_go_on_after_z() -> None:
     names = [str(k) for k in range(30)]
-    found = letters(names, list(combinations(names, 2)))
+    found = compact_letters(names, list(combinations(names, 2)))
     assert (found["25"], found["26"], found["29"]) == ("z", "(aa)", "(ad)")
 
 
 @pytest.mark.parametrize(
-    "call", [lambda: interval(0, np.zeros(9), 95), lambda: mean_interval(np.zeros(3), 0)]
+    "call", [lambda: bootstrap_interval(0, np.zeros(9), 95), lambda: t_interval(np.zeros(3), 0)]
 )
 def test_a_confidence_in_percent_is_refused(call: Callable[[], object]) -> None:
     with pytest.raises(InputError, match="confidence: expected a number between 0 and 1, got"):

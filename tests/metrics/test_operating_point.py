@@ -67,7 +67,7 @@ def test_detections_of_equal_score_stand_or_fall_together() -> None:
         np.unique(scene.detections.score[match(scene.truth, scene.detections).at(0.5).row])
     )
     assert (np.diff(curve.recall) >= 0).all()
-    assert curve.precision[-1] == curve.true[-1] / (curve.true[-1] + curve.false[-1])
+    assert curve.precision[-1] == curve.tp[-1] / (curve.tp[-1] + curve.fp[-1])
 
 
 def test_nothing_to_measure_is_not_a_number() -> None:

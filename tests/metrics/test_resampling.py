@@ -16,11 +16,25 @@ from strategies import Scene, random_scene, scenes
 from metrics.errors import InputError
 from metrics.matching import MatchRule, match
 from metrics.measures import MEASURES
-from metrics.measures.error_types import MENDED
-from metrics.resampling.blocks import Block, Replicates, SwappedTracks, Tracks, leave_out, replicate, weigh
-from metrics.resampling.statistics import average_precision, average_recall, named, operating_point
-from metrics.resampling.tracks import Track, ranked
-from metrics.resampling.weights import image_weights, swap_weights, unit_weights, units_of, weights_without
+from metrics.measures.error_types import FIXABLE
+from metrics.resampling.blocks import (
+    Block,
+    Replicates,
+    RunRankings,
+    SwappedRankings,
+    leave_out,
+    replicate,
+    weigh,
+)
+from metrics.resampling.rankings import Ranking, rank_detections
+from metrics.resampling.statistics import average_precision, average_recall, named_statistic, operating_point
+from metrics.resampling.weights import (
+    image_weights,
+    leave_one_out_weights,
+    swap_weights,
+    unit_index,
+    unit_weights,
+)
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
 RULES = (
@@ -49,14 +63,14 @@ def evaluated(scene: Scene, rule: MatchRule) -> tuple[dict[str, float], dict[tup
 def names_of(rule: MatchRule) -> list[str]:
     points = [f"ap{iou * 100:.6g}" for iou in rule.iou_thresholds]
     sizes = [f"{kind}_{area}" for kind in ("ap", "ar", "olrp") for area in rule.areas[1:]]
-    costs = [f"cost_{kind}" for kind in MENDED]
+    costs = [f"cost_{kind}" for kind in FIXABLE]
     cuts = [f"ar_{cut}" for cut in rule.max_dets]
     return ["ap", "precision", "recall", "f1", "best_f1", "olrp", *points, *sizes, *costs, *cuts]
 
 
 def replicated(scene: Scene, weights: NDArray[np.uint8], rule: MatchRule) -> list[Replicates]:
-    tracks = Tracks(match(scene.truth, scene.detections, rule))
-    return replicate(tracks, weights, [named(name, rule) for name in names_of(rule)])
+    rankings = RunRankings(match(scene.truth, scene.detections, rule))
+    return replicate(rankings, weights, [named_statistic(name, rule) for name in names_of(rule)])
 
 
 @given(scenes(ignored=True), st.sampled_from(RULES), st.data())
@@ -80,8 +94,10 @@ def test_weights_are_physical_copies_for_both_kinds_of_voc(scene: Scene, data: s
     copied = physically_resampled(scene, counts)
     values = MEASURES["voc_average_precision"](match(copied.truth, copied.detections, rule))
     expected = {value.name: value.value for value in values if not value.class_name}
-    tracks = Tracks(match(scene.truth, scene.detections, rule))
-    for found in replicate(tracks, counts[None], [named("voc07_ap", rule), named("voc10_ap", rule)]):
+    rankings = RunRankings(match(scene.truth, scene.detections, rule))
+    for found in replicate(
+        rankings, counts[None], [named_statistic("voc07_ap", rule), named_statistic("voc10_ap", rule)]
+    ):
         # Ours divides by the count and the reference's epsilon, as COCO does.
         assert_allclose(found.values, expected[found.statistic.name], rtol=0, atol=1e-12)
 
@@ -116,7 +132,7 @@ def test_recall_that_is_a_level_in_arithmetic_reaches_it_where_the_reference_see
             catalog, np.zeros(count, int), np.zeros(count, int), boxes[:count], np.linspace(0.9, 0.1, count)
         )
         matches = match(truth, table, rule)
-        [found] = replicate(Tracks(matches), np.full((1, 1), 3, np.uint8), [named("ap", rule)])
+        [found] = replicate(RunRankings(matches), np.full((1, 1), 3, np.uint8), [named_statistic("ap", rule)])
         expected = np.mean(matches.curves().precision[..., 0])
         assert found.estimate == pytest.approx(expected, abs=1e-14)
         assert found.values[0] == pytest.approx(expected, abs=1e-14)  # 3 k of 300 is the same recall
@@ -147,12 +163,14 @@ def test_swap_weights_are_detections_taken_from_the_other_run(scene: Scene, data
     )
     stays = np.array(data.draw(st.lists(st.booleans(), min_size=images, max_size=images)), bool)
     rule = MatchRule()
-    both = SwappedTracks(*(Tracks(match(each.truth, each.detections, rule)) for each in (scene, other)))
+    both = SwappedRankings(
+        *(RunRankings(match(each.truth, each.detections, rule)) for each in (scene, other))
+    )
     weights = np.concatenate([stays, ~stays])[None].astype(np.uint8)
     names = names_of(rule)
     expected, _ = evaluated(physically_swapped(scene, other, stays), rule)
     for name, (values, _) in zip(
-        names, weigh(both, weights, [named(name, rule) for name in names]), strict=True
+        names, weigh(both, weights, [named_statistic(name, rule) for name in names]), strict=True
     ):
         assert_allclose(values, expected[name], rtol=0, atol=1e-12, err_msg=name)
 
@@ -164,17 +182,17 @@ def test_of_equal_scores_of_two_runs_those_of_the_earlier_image_go_first() -> No
     miss = DetectionTable(
         catalog, np.array([0]), np.array([0]), np.array([[50.0, 50, 10, 10]]), np.array([0.5])
     )
-    tracks = SwappedTracks(Tracks(match(truth, hit)), Tracks(match(truth, miss)))
+    rankings = SwappedRankings(RunRankings(match(truth, hit)), RunRankings(match(truth, miss)))
     weights = np.array([[0, 1, 1, 0]], np.uint8)  # image 1 of the second run, image 2 of the first
-    [(values, _)] = weigh(tracks, weights, [named("ap50", tracks.rule)])
+    [(values, _)] = weigh(rankings, weights, [named_statistic("ap50", rankings.rule)])
     assert values[0] == pytest.approx(1 / 2)
 
 
 def test_leaving_out_an_image_is_evaluating_without_it() -> None:
     scene = random_scene(5, images=9, objects=50, detections=200)
     matches = match(scene.truth, scene.detections)
-    statistics = [named(name, matches.rule) for name in ("ap", "f1", "olrp")]
-    found = leave_out(Tracks(matches), np.arange(9), statistics)
+    statistics = [named_statistic(name, matches.rule) for name in ("ap", "f1", "olrp")]
+    found = leave_out(RunRankings(matches), np.arange(9), statistics)
     for image in range(9):
         rest = np.delete(np.arange(9), image)
         expected, _ = evaluated(Scene(scene.truth.select(rest), scene.detections.select(rest)), matches.rule)
@@ -202,13 +220,13 @@ def test_the_same_seed_gives_the_same_rows_and_fewer_resamples_their_beginning()
 
 def test_images_of_a_unit_count_equally_often() -> None:
     groups = ["a", "b", "a", "c", "c", "c"]
-    unit, units = units_of(groups, 6)
+    unit, units = unit_index(groups, 6)
     assert (unit.tolist(), units) == ([0, 1, 0, 2, 2, 2], 3)
     weights = unit_weights(unit, 200)
     assert (weights[:, 0] == weights[:, 2]).all()
     assert (weights[:, 3] == weights[:, 5]).all()
     assert (weights[:, [0, 1, 3]].sum(axis=1) == 3).all()
-    assert weights_without(unit, 1, 3).tolist() == [[1, 0, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]]
+    assert leave_one_out_weights(unit, 1, 3).tolist() == [[1, 0, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]]
 
 
 def test_in_a_swap_each_image_is_seen_by_one_run() -> None:
@@ -224,13 +242,13 @@ def test_in_a_swap_each_image_is_seen_by_one_run() -> None:
         (lambda: image_weights(0, 10), "images: expected at least 1, got 0"),
         (lambda: image_weights(10, 0), "resamples: expected at least 1, got 0"),
         (lambda: image_weights(10, 10, -1), "seed: expected a whole number of at least 0, got -1"),
-        (lambda: units_of(["a"], 2), "groups: expected one for each of 2 images, got 1"),
-        (lambda: units_of(["a", None], 2), "groups: image 1 has none"),
-        (lambda: named("ap5", MatchRule()), "'ap5' can be resampled; did you mean 'ap[59]"),
+        (lambda: unit_index(["a"], 2), "groups: expected one for each of 2 images, got 1"),
+        (lambda: unit_index(["a", None], 2), "groups: image 1 has none"),
+        (lambda: named_statistic("ap5", MatchRule()), "'ap5' can be resampled; did you mean 'ap[59]"),
         (lambda: average_precision(MatchRule(), levels=12), "101, 11 or 0"),
         (lambda: average_recall(MatchRule(), iou=0.51), "not among the rule's thresholds"),
         (lambda: operating_point(MatchRule(), "f2"), "no number 'f2'"),
-        (lambda: named("olrp", MatchRule(iou_thresholds=(1.0,))), "below 1"),
+        (lambda: named_statistic("olrp", MatchRule(iou_thresholds=(1.0,))), "below 1"),
     ],
 )
 def test_what_cannot_be_drawn_or_named_is_refused(make: Callable[[], object], message: str) -> None:
@@ -240,14 +258,14 @@ def test_what_cannot_be_drawn_or_named_is_refused(make: Callable[[], object], me
 
 def test_weights_of_another_data_set_are_refused() -> None:
     scene = random_scene(1)
-    tracks = Tracks(match(scene.truth, scene.detections))
+    rankings = RunRankings(match(scene.truth, scene.detections))
     with pytest.raises(InputError, match=r"expected shape \(B, 20\), one column per image, got \(10, 7\)"):
-        replicate(tracks, image_weights(7, 10), [named("ap", tracks.rule)])
+        replicate(rankings, image_weights(7, 10), [named_statistic("ap", rankings.rule)])
 
 
 def test_a_track_needs_no_detector() -> None:
     # Found surely, then a false alarm, then found: precision 1, 1/2, 2/3 over recall 1/2, 1/2, 1.
-    track = Track.of(
+    ranking = Ranking.of(
         2,
         1,
         label=[0, 0, 0],
@@ -259,7 +277,7 @@ def test_a_track_needs_no_detector() -> None:
     )
     table = np.zeros((2, 64), np.uint8)
     table[:, 0], table[:, 1], table[:, 2] = (1, 1), (1, 0), (0, 2)
-    precision, recall = Block(Tracks.__new__(Tracks), table).curves(track, 0)
+    precision, recall = Block(RunRankings.__new__(RunRankings), table).curves(ranking, 0)
     assert_allclose(precision[0, 0, :3], [0.5 + 0.5 * 2 / 3, 1.0, 0.5])
     assert_array_equal(recall[0, 0, :3], 1.0)
     assert np.isnan(precision[0, 0, 3])  # no image, no object
@@ -268,10 +286,10 @@ def test_a_track_needs_no_detector() -> None:
 def test_a_track_of_a_run_is_what_at_says() -> None:
     scene = random_scene(2)
     matches = match(scene.truth, scene.detections)
-    track = ranked(matches, "small", 10)
+    ranking = rank_detections(matches, "small", 10)
     for bit, iou in enumerate(matches.rule.iou_thresholds):
         outcome = matches.at(iou, "small", 10)
-        assert_array_equal(track.start, outcome.start)
-        assert_array_equal(track.image, outcome.image)
-        assert_array_equal((track.true >> np.uint64(bit)) & np.uint64(1) == 1, outcome.tp)
-        assert_array_equal((track.ignored >> np.uint64(bit)) & np.uint64(1) == 1, outcome.ignored)
+        assert_array_equal(ranking.start, outcome.start)
+        assert_array_equal(ranking.image, outcome.image)
+        assert_array_equal((ranking.true >> np.uint64(bit)) & np.uint64(1) == 1, outcome.tp)
+        assert_array_equal((ranking.ignored >> np.uint64(bit)) & np.uint64(1) == 1, outcome.ignored)

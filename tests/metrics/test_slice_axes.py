@@ -15,7 +15,7 @@ from strategies import Scene, random_scene, scenes
 from metrics.errors import InputError, InputWarning
 from metrics.iou import box_ioa, box_iou
 from metrics.registry import UnknownName
-from metrics.slices import AXES, UNASSIGNED, Axis, axis_of, read_manifest
+from metrics.slices import AXES, UNASSIGNED, Axis, make_axis, read_manifest
 from metrics.slices.attributes import (
     aspect,
     border_distance,
@@ -75,8 +75,8 @@ def test_every_axis_puts_everything_into_one_slice(scene: Scene, known: bool) ->
     if known:
         scene.truth.catalog.sizes[:] = (100, 120)
     for name in AXES:
-        axis = axis_of(name, scene.truth)
-        expected = len(scene.truth) if axis.of == "object" else len(scene.truth.catalog.image_ids)
+        axis = make_axis(name, scene.truth)
+        expected = len(scene.truth) if axis.target == "object" else len(scene.truth.catalog.image_ids)
         assert len(axis.index) == expected
         assert (axis.index >= 0).all()
         if known and name != "aspect":
@@ -89,39 +89,39 @@ def test_axes_by_example() -> None:
     catalog = Catalog.of([1, 2], ["cat"], [(100, 200), (0, 0)])
     boxes = [[1, 30, 32, 32], [60, 30, 10, 10], [160, 80, 30, 19], [62, 30, 10, 10], [0, 0, 5, 5]]
     truth = AnnotationTable.of(catalog, [0, 0, 0, 0, 1], [0] * 5, boxes)
-    assert words(axis_of("area", truth)) == ["small"] * 5
-    assert words(axis_of("border", truth)) == [
+    assert words(make_axis("area", truth)) == ["small"] * 5
+    assert words(make_axis("border", truth)) == [
         "at the border",
         "inside",
         "at the border",
         "inside",
         UNASSIGNED,
     ]
-    assert words(axis_of("crowding", truth)) == ["alone", "above 0.5", "alone", "above 0.5", "alone"]
-    assert words(axis_of("covered", truth)) == [
+    assert words(make_axis("crowding", truth)) == ["alone", "above 0.5", "alone", "above 0.5", "alone"]
+    assert words(make_axis("covered", truth)) == [
         "nothing",
         "more than half",
         "nothing",
         "more than half",
         "nothing",
     ]
-    assert words(axis_of("neighbours", truth)) == ["0", "1", "0", "1", "0"]
-    assert words(axis_of("place", truth))[:4] == [
+    assert words(make_axis("neighbours", truth)) == ["0", "1", "0", "1", "0"]
+    assert words(make_axis("place", truth))[:4] == [
         "middle left",
         "middle left",
         "bottom right",
         "middle centre",
     ]
-    assert words(axis_of("place", truth))[4] == UNASSIGNED
-    assert words(axis_of("relative_area", truth))[0] == "1 to 10 %"
-    assert words(axis_of("object_count", truth)) == ["2 to 5", "1"]
-    assert words(axis_of("class_frequency", truth)) == ["rare (up to 10)"] * 5
+    assert words(make_axis("place", truth))[4] == UNASSIGNED
+    assert words(make_axis("relative_area", truth))[0] == "1 to 10 %"
+    assert words(make_axis("object_count", truth)) == ["2 to 5", "1"]
+    assert words(make_axis("class_frequency", truth)) == ["rare (up to 10)"] * 5
 
 
 def test_hoiems_slices_hold_their_share_of_each_class() -> None:
     scene = random_scene(3, objects=400, classes=2)
     scene.truth.area[:] = np.random.default_rng(0).permutation(400)
-    axis = axis_of("size", scene.truth)
+    axis = make_axis("size", scene.truth)
     assert axis.values == ("XS", "S", "M", "L", "XL")
     for label in range(2):
         of_class = scene.truth.label == label
@@ -132,23 +132,23 @@ def test_hoiems_slices_hold_their_share_of_each_class() -> None:
 
 
 def test_equal_numbers_are_in_one_slice() -> None:
-    axis = Axis.of_shares("x", "image", [5, 5, 5, 5, 1, 9, math.nan])
+    axis = Axis.from_quantiles("x", "image", [5, 5, 5, 5, 1, 9, math.nan])
     assert words(axis) == ["M", "M", "M", "M", "XS", "XL", UNASSIGNED]
 
 
 def test_an_edge_belongs_to_the_slice_below_it() -> None:
-    axis = Axis.of_numbers("x", "image", [-9, 0, 0.5, 1, 2, math.nan], [0, 1], ["low", "middle", "high"])
+    axis = Axis.from_bins("x", "image", [-9, 0, 0.5, 1, 2, math.nan], [0, 1], ["low", "middle", "high"])
     assert words(axis) == ["low", "low", "middle", "middle", "high", UNASSIGNED]
 
 
 def test_crossed_slices_are_the_pairs_that_occur() -> None:
-    weather = Axis.of_words("weather", "image", ["rain", "sun", "sun", None])
-    time = Axis.of_words("time", "image", ["day", "day", "night", "day"])
+    weather = Axis.from_names("weather", "image", ["rain", "sun", "sun", None])
+    time = Axis.from_names("time", "image", ["day", "day", "night", "day"])
     both = weather.crossed(time)
     assert both.name == "weather & time"
     assert words(both) == ["rain & day", "sun & day", "sun & night", f"{UNASSIGNED} & day"]
     with pytest.raises(InputError, match="cannot cross"):
-        weather.crossed(Axis.of_words("x", "object", ["a"]))
+        weather.crossed(Axis.from_names("x", "object", ["a"]))
 
 
 def test_pixels_of_flat_and_of_chequered_images() -> None:
@@ -173,7 +173,7 @@ def manifest(folder: Path, text: str) -> Path:
 def test_a_manifest_names_images_by_id_or_file(tmp_path: Path) -> None:
     path = manifest(tmp_path, '\ufeffkey,weather,time\n8,"heavy, rain",day\na.jpg,sun,\n\n')
     weather, time = read_manifest(path, catalog())
-    assert (weather.name, weather.of, weather.values) == (
+    assert (weather.name, weather.target, weather.values) == (
         "weather",
         "image",
         ("heavy, rain", "sun", UNASSIGNED),
@@ -228,9 +228,9 @@ def test_a_manifest_that_is_not_there_is_refused(tmp_path: Path) -> None:
         (lambda: Axis("x", "image", ("a", "a"), np.zeros(2, int)), "two slices have the same name"),
         (lambda: Axis("x", "image", ("a",), np.ones(2, int)), r"expected numbers in \[-1, 1\)"),
         (lambda: Axis("x", "image", ("a",), np.ones(2)), "one integer per image, got float64"),
-        (lambda: Axis.of_numbers("x", "image", [1], [1, 1], ["a", "b", "c"]), "rising edges"),
-        (lambda: Axis.of_numbers("x", "image", [1], [1], ["a"]), "1 edges make 2 slices, not 1"),
-        (lambda: Axis.of_shares("x", "image", [1], {"a": 0.5}), "shares that rise to 1"),
+        (lambda: Axis.from_bins("x", "image", [1], [1, 1], ["a", "b", "c"]), "rising edges"),
+        (lambda: Axis.from_bins("x", "image", [1], [1], ["a"]), "1 edges make 2 slices, not 1"),
+        (lambda: Axis.from_quantiles("x", "image", [1], {"a": 0.5}), "shares that rise to 1"),
     ],
 )
 def test_an_axis_that_makes_no_sense_is_refused(make: object, message: str) -> None:
@@ -240,4 +240,4 @@ def test_an_axis_that_makes_no_sense_is_refused(make: object, message: str) -> N
 
 def test_an_axis_that_is_not_known_is_named() -> None:
     with pytest.raises(UnknownName, match="did you mean 'border'"):
-        axis_of("boarder", random_scene(0).truth)
+        make_axis("boarder", random_scene(0).truth)

@@ -18,7 +18,7 @@ from metrics.evaluator import evaluate, evaluate_matches
 from metrics.matching import Matches, MatchRule, match
 from metrics.measures import MEASURES
 from metrics.outcomes import average_precision
-from metrics.slices import Axis, select_images, select_objects, sliced
+from metrics.slices import Axis, measure_slices, select_images, select_objects
 
 QUICK = ("average_precision", "average_recall", "operating_point", "confusion")
 
@@ -53,8 +53,8 @@ def pairs(matches: Matches) -> NDArray[np.float64]:
 
 def test_every_measure_of_a_slice_of_images_is_that_of_the_images_alone() -> None:
     scene = random_scene(5, images=12, objects=80, detections=300)
-    axis = Axis.of_words("half", "image", ["a", "b"] * 6)
-    table = sliced(match(scene.truth, scene.detections), [axis], MEASURES.names(), classes=True)
+    axis = Axis.from_names("half", "image", ["a", "b"] * 6)
+    table = measure_slices(match(scene.truth, scene.detections), [axis], MEASURES.names(), classes=True)
     for number, name in enumerate(("a", "b")):
         mask = axis.index == number
         alone = evaluate(scene.truth.select(mask), scene.detections.select(mask), MEASURES.names())
@@ -124,7 +124,7 @@ def test_with_as_many_objects_as_there_are_normalized_precision_is_precision(sce
 
 
 def halves(scene: Scene) -> Axis:
-    return Axis.of_numbers(
+    return Axis.from_bins(
         "row", "object", np.arange(len(scene.truth)), [len(scene.truth) / 2], ["low", "high"]
     )
 
@@ -132,7 +132,7 @@ def halves(scene: Scene) -> Axis:
 def test_a_table_of_slices_says_how_each_differs_from_the_whole() -> None:
     scene = random_scene(6, objects=100, detections=500)
     matches = match(scene.truth, scene.detections)
-    table = sliced(matches, [halves(scene)], QUICK)
+    table = measure_slices(matches, [halves(scene)], QUICK)
     whole = evaluate_matches(matches, QUICK)
     low = evaluate_matches(select_objects(matches, np.arange(100) <= 50), QUICK)
     assert isinstance(low, Evaluation)
@@ -165,7 +165,7 @@ def test_a_slice_without_anything_is_there_with_nan() -> None:
         Axis("weather", "image", ("rain", "sun"), np.zeros(20, np.int32)),
         Axis("size", "object", ("small", "large"), np.zeros(120, np.int32)),
     ]
-    table = sliced(match(scene.truth, scene.detections), axes)
+    table = measure_slices(match(scene.truth, scene.detections), axes)
     assert math.isnan(table.value("ap", "weather", "sun"))
     assert math.isnan(table.value("ap_n", "size", "large"))
     assert table.value("ap", "weather", "rain") == evaluate_matches(
@@ -178,12 +178,12 @@ def test_what_makes_no_sense_is_refused() -> None:
     scene = random_scene(6)
     matches = match(scene.truth, scene.detections)
     with pytest.raises(InputError, match="axis 'x' is of 3 images, the matches have 20"):
-        sliced(matches, [Axis("x", "image", ("a",), np.zeros(3, int))])
+        measure_slices(matches, [Axis("x", "image", ("a",), np.zeros(3, int))])
     with pytest.raises(InputError, match=r"expected a mask of shape \(120,\), got int64"):
         select_objects(matches, np.zeros(120, int))
     with pytest.raises(InputError, match=r"expected a mask of shape \(20,\)"):
         select_images(matches, np.zeros(3, bool))
-    table = sliced(matches, [Axis("weather", "image", ("rain",), np.zeros(20, int))])
+    table = measure_slices(matches, [Axis("weather", "image", ("rain",), np.zeros(20, int))])
     with pytest.raises(InputError, match="no axis 'wether'; did you mean 'weather'"):
         table.value("ap", "wether", "rain")
     with pytest.raises(InputError, match="no slice 'rian'; did you mean 'rain'"):

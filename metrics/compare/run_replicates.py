@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.compare.runs import PairedRuns
-from metrics.compare.seeds import Level, seed_draws, two_levels
-from metrics.resampling.blocks import Replicates, Statistic, Tracks, leave_out, replicate
+from metrics.compare.paired_runs import PairedRuns
+from metrics.compare.seeds import SeededEstimate, combine_seeds, seed_draws
+from metrics.resampling.blocks import Replicates, RunRankings, Statistic, leave_out, replicate
 from metrics.resampling.weights import unit_weights
 
 Floats = NDArray[np.float64]
@@ -20,7 +20,7 @@ COARSEST = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class Replicated:
+class RunReplicates:
     """Runs, what is measured of them, and how images are drawn.
 
     Attributes:
@@ -40,9 +40,9 @@ class Replicated:
     seed: int
 
     @cached_property
-    def tracks(self) -> dict[str, list[Tracks]]:
+    def rankings(self) -> dict[str, list[RunRankings]]:
         """Of each model, one for each of its seeds."""
-        return {model: [Tracks(one) for one in of] for model, of in self.paired.matches.items()}
+        return {model: [RunRankings(one) for one in of] for model, of in self.paired.matches.items()}
 
     @cached_property
     def weights(self) -> NDArray[np.uint8]:
@@ -53,8 +53,8 @@ class Replicated:
     def replicates(self) -> dict[str, list[list[Replicates]]]:
         """Of each model, for each of its seeds, for each statistic; under the same weights for all."""
         return {
-            model: [replicate(tracks, self.weights, self.statistics) for tracks in of]
-            for model, of in self.tracks.items()
+            model: [replicate(rankings, self.weights, self.statistics) for rankings in of]
+            for model, of in self.rankings.items()
         }
 
     @cached_property
@@ -64,9 +64,11 @@ class Replicated:
         return {
             model: [
                 np.asarray(np.mean([values for values, _ in of_seeds], axis=0))
-                for of_seeds in zip(*(leave_out(tracks, unit, self.statistics) for tracks in of), strict=True)
+                for of_seeds in zip(
+                    *(leave_out(rankings, unit, self.statistics) for rankings in of), strict=True
+                )
             ]
-            for model, of in self.tracks.items()
+            for model, of in self.rankings.items()
         }
 
     def index(self, statistic: Statistic) -> int:
@@ -78,12 +80,12 @@ class Replicated:
         runs = [of[self.index(statistic)] for of in self.replicates[model]]
         return tuple(float(run.estimate if label is None else run.class_estimate[label]) for run in runs)
 
-    def level(self, model: str, statistic: Statistic, label: int | None = None) -> Level:
+    def level(self, model: str, statistic: Statistic, label: int | None = None) -> SeededEstimate:
         """A model's number with both levels of chance, of all classes together or of one."""
         runs = [of[self.index(statistic)] for of in self.replicates[model]]
         values = [run.values if label is None else run.class_values[:, label] for run in runs]
         estimates = np.array(self.seed_values(model, statistic, label))
-        return two_levels(estimates, np.stack(values, axis=1), self.draws[model])
+        return combine_seeds(estimates, np.stack(values, axis=1), self.draws[model])
 
     def order(self, statistic: Statistic) -> list[str]:
         """Models, best first; NaN last, ties by name."""

@@ -92,7 +92,7 @@ def pair_runs(runs: Runs, rule: MatchRule | None = None, images: ImageChoice = "
     for model, run in every:
         if cut or not isinstance(run, Matches):
             found = _tables(run)[1]
-            matches[model].append(match(common, found_on(common, found), rule))
+            matches[model].append(match(common, detections_on(common, found), rule))
         elif _same_rule(run.rule, rule):
             matches[model].append(run)
         else:
@@ -128,7 +128,7 @@ def common_images(
     return np.flatnonzero(shared)
 
 
-def found_on(truth: AnnotationTable, found: DetectionTable) -> DetectionTable:
+def detections_on(truth: AnnotationTable, found: DetectionTable) -> DetectionTable:
     """The detections in the images of `truth`, on its catalog."""
     if found.catalog == truth.catalog:
         return found

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 
-def greatest_deviation(estimates: Floats, replicates: Floats, spread: Floats) -> Floats:
+def max_deviation(estimates: Floats, replicates: Floats, spread: Floats) -> Floats:
     """(B,) in each resample, how many standard errors the most deviating of several differences deviates.
 
     Args:
@@ -27,13 +27,13 @@ def greatest_deviation(estimates: Floats, replicates: Floats, spread: Floats) ->
     return np.asarray(np.nanmax(np.abs(replicates[:, moves] - estimates[moves]) / spread[moves], axis=1))
 
 
-def simultaneous(
+def simultaneous_intervals(
     estimates: Floats, replicates: Floats, spread: Floats, confidence: float = 0.95
 ) -> tuple[Floats, Floats, Floats]:
     """Intervals that hold all true differences at once, and p-values corrected alike.
 
     Args:
-        estimates: (P,) see `greatest_deviation`.
+        estimates: (P,) see `max_deviation`.
         replicates: (B, P) likewise.
         spread: (P,) likewise.
         confidence: that all intervals hold.
@@ -42,7 +42,7 @@ def simultaneous(
         (P,) low, (P,) high, (P,) p-values: ``estimate -+ q * se`` with q the quantile of the greatest deviation, and
         how often it reaches each difference's own.
     """
-    greatest = greatest_deviation(estimates, replicates, spread)
+    greatest = max_deviation(estimates, replicates, spread)
     half = np.quantile(greatest, confidence) * spread
     with np.errstate(divide="ignore", invalid="ignore"):
         own = np.where(spread > 0, np.abs(estimates) / spread, 0.0)
@@ -104,7 +104,7 @@ def rank_intervals(
     return best.astype(np.int64), worst.astype(np.int64)
 
 
-def letters(names: Sequence[str], differ: Sequence[tuple[str, str]]) -> dict[str, str]:
+def compact_letters(names: Sequence[str], differ: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Letters for models, so that two share one exactly where they do not differ.
 
     Args:

@@ -1,7 +1,7 @@
 """What a measure depends on, and no more: the ranked detections of each class, what they are, and whose image.
 
-`Matches` become a track for each area range and max_dets; a counterfactual ("no detection were in the wrong class")
-is a track of its own. Once they are tracks, all are resampled by the same kernels.
+`Matches` become a ranking for each area range and max_dets; a counterfactual ("no detection were in the wrong class")
+is a ranking of its own. Once they are rankings, all are resampled by the same kernels.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from metrics.matching import Matches, MatchOutcome
 
 
-class Steps(NamedTuple):
-    """A track as `kernels.weigh_curves` walks it, without what moves no curve.
+class RankingSteps(NamedTuple):
+    """A ranking as `kernels.weigh_curves` walks it, without what moves no curve.
 
     Detections that are ignored at all thresholds are left out, and so are those after a class's last true positive. A
     step is a detection that does more than raise the count of all thresholds: one found to be true, or ignored, at some
@@ -42,7 +42,7 @@ class Steps(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Track:
+class Ranking:
     """Ranked detections of each class, and the objects that are asked for.
 
     Detections stand class by class, in a class by falling score, at equal score by image and then as they were given.
@@ -89,7 +89,7 @@ class Track:
         thresholds: int = 1,
         tie: ArrayLike | None = None,
     ) -> Self:
-        """A track of columns in any order; of equal label, score and image, the first given goes first.
+        """A ranking of columns in any order; of equal label, score and image, the first given goes first.
 
         Args:
             images: I.
@@ -101,7 +101,7 @@ class Track:
             object_label: (G,) of each object that is asked for.
             object_image: (G,) likewise.
             ignored: (D,) words or flags; by default nothing is ignored.
-            iou: (D,) of each true detection; see `Track`.
+            iou: (D,) of each true detection; see `Ranking`.
             thresholds: T.
             tie: (D,) of equal scores, the smaller goes first; by default the image.
         """
@@ -130,9 +130,9 @@ class Track:
         return np.repeat(np.arange(len(self.start) - 1), np.diff(self.start))
 
     @cached_property
-    def pooled(self) -> Track:
+    def pooled(self) -> Ranking:
         """The same as one class of all."""
-        return Track.of(
+        return Ranking.of(
             self.images,
             1,
             label=np.zeros(len(self.image), np.int64),
@@ -158,8 +158,8 @@ class Track:
         return last
 
     @cached_property
-    def steps(self) -> Steps:
-        """The track as the kernel walks it."""
+    def steps(self) -> RankingSteps:
+        """The ranking as the kernel walks it."""
         every = np.uint64((1 << self.thresholds) - 1)
         counts = self.ignored != every
         columns = (self.label, self.image, self.score, self.true, self.ignored)
@@ -185,7 +185,7 @@ class Track:
         kept = np.arange(len(image)) < end[label]
         place = np.cumsum(kept) - 1
         step_first, step_last = place[step_first], place[step_last - 1] + 1
-        return Steps(
+        return RankingSteps(
             np.searchsorted(label[kept], np.arange(classes + 1)),
             image[kept],
             true[kept],
@@ -196,8 +196,8 @@ class Track:
         )
 
 
-def ranked(matches: Matches, area: str | None = None, max_dets: int | None = None) -> Track:
-    """The track of all of a rule's thresholds, in one area range, up to one max_dets.
+def rank_detections(matches: Matches, area: str | None = None, max_dets: int | None = None) -> Ranking:
+    """The ranking of all of a rule's thresholds, in one area range, up to one max_dets.
 
     Args:
         matches: of one run.
@@ -223,7 +223,7 @@ def ranked(matches: Matches, area: str | None = None, max_dets: int | None = Non
     objects = np.flatnonzero(asked)
     objects = objects[np.argsort(matches.object_label[objects], kind="stable")]
     edges = np.arange(len(matches.classes) + 1)
-    return Track(
+    return Ranking(
         len(matches.truth.catalog.image_ids),
         len(rule.iou_thresholds),
         np.searchsorted(label, edges),
@@ -237,7 +237,7 @@ def ranked(matches: Matches, area: str | None = None, max_dets: int | None = Non
     )
 
 
-def track_of(outcome: MatchOutcome, matches: Matches) -> Track:
+def rank_outcome(outcome: MatchOutcome, matches: Matches) -> Ranking:
     """The track of one threshold, with the IoU of what was found.
 
     Args:
@@ -246,7 +246,7 @@ def track_of(outcome: MatchOutcome, matches: Matches) -> Track:
     """
     asked = np.flatnonzero(outcome.valid)
     asked = asked[np.argsort(matches.object_label[asked], kind="stable")]
-    return Track(
+    return Ranking(
         len(matches.truth.catalog.image_ids),
         1,
         outcome.start,
@@ -260,12 +260,12 @@ def track_of(outcome: MatchOutcome, matches: Matches) -> Track:
     )
 
 
-def merged(one: Track, other: Track) -> Track:
-    """Both tracks as one of twice the images: those of `one`, and then the same images with the detections of `other`.
+def merge_rankings(one: Ranking, other: Ranking) -> Ranking:
+    """Both rankings as one of twice the images: those of `one`, and then the same images with the detections of `other`.
 
     A weight of 1 for image i and 0 for image I + i takes the image as `one` sees it, and the other way round.
     """
-    return Track.of(
+    return Ranking.of(
         one.images + other.images,
         len(one.start) - 1,
         label=np.concatenate([one.label, other.label]),
@@ -281,5 +281,5 @@ def merged(one: Track, other: Track) -> Track:
     )
 
 
-def _object_label(track: Track) -> NDArray[np.int64]:
-    return np.repeat(np.arange(len(track.object_start) - 1), np.diff(track.object_start))
+def _object_label(ranking: Ranking) -> NDArray[np.int64]:
+    return np.repeat(np.arange(len(ranking.object_start) - 1), np.diff(ranking.object_start))

@@ -9,12 +9,25 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.compare.comparison import ALL, ClassValue, Difference, Standing
-from metrics.compare.replicated import Replicated
-from metrics.compare.seeds import Level
+from metrics.compare.comparison import ALL, ClassValue, PairDifference, Standing
+from metrics.compare.run_replicates import RunReplicates
+from metrics.compare.seeds import SeededEstimate
 from metrics.resampling.blocks import Statistic
-from metrics.resampling.intervals import RESOLVED, Interval, interval, mean_interval, p_value, share_above
-from metrics.resampling.several import benjamini_hochberg, holm, letters, rank_intervals, simultaneous
+from metrics.resampling.intervals import (
+    MDD_STANDARD_ERRORS,
+    Interval,
+    bootstrap_interval,
+    bootstrap_p_value,
+    probability_above_zero,
+    t_interval,
+)
+from metrics.resampling.multiple_comparisons import (
+    benjamini_hochberg,
+    compact_letters,
+    holm,
+    rank_intervals,
+    simultaneous_intervals,
+)
 
 FEW_OBJECTS = 20
 """Fewer of a class are too few to say anything of the class."""
@@ -23,7 +36,7 @@ NAN = float("nan")
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class ComparisonRows:
     """Makes rows from replicates.
 
     Attributes:
@@ -33,12 +46,12 @@ class Rows:
         too_few: whether there are too few images, groups or objects to say anything of other images.
     """
 
-    runs: Replicated
+    runs: RunReplicates
     models: Sequence[str]
     confidence: float
     too_few: bool
 
-    def standings(self, statistic: Statistic, differences: Sequence[Difference]) -> list[Standing]:
+    def standings(self, statistic: Statistic, differences: Sequence[PairDifference]) -> list[Standing]:
         """Each model by one statistic, all classes together.
 
         Args:
@@ -48,7 +61,7 @@ class Rows:
         beaten = {frozenset((row.model_a, row.model_b)) for row in differences if row.decisive}
         order = self.runs.order(statistic)
         apart = [pair for pair in combinations(order, 2) if frozenset(pair) in beaten]
-        letter = letters(order, apart)
+        letter = compact_letters(order, apart)
         higher = statistic.better == "higher"
         levels = [self.runs.level(model, statistic) for model in self.models]
         ranks = self._ranks([level.replicates for level in levels], higher)
@@ -57,7 +70,7 @@ class Rows:
         for model, level, (rank_low, rank_high) in zip(self.models, levels, ranks, strict=True):
             of = self._interval(level, statistic, (model,))
             seeds = self.runs.seed_values(model, statistic)
-            seed_low, seed_high = mean_interval(np.array(seeds), self.confidence)
+            seed_low, seed_high = t_interval(np.array(seeds), self.confidence)
             ahead = values > level.estimate if higher else values < level.estimate
             rows.append(
                 Standing(
@@ -83,7 +96,7 @@ class Rows:
             )
         return rows
 
-    def differences(self, statistic: Statistic) -> list[Difference]:
+    def differences(self, statistic: Statistic) -> list[PairDifference]:
         """All pairs by one statistic, all classes together."""
         pairs = list(combinations(self.models, 2))
         if not pairs:
@@ -112,7 +125,7 @@ class Rows:
             )
         ]
 
-    def class_rows(self, statistic: Statistic) -> tuple[list[ClassValue], list[Difference]]:
+    def class_rows(self, statistic: Statistic) -> tuple[list[ClassValue], list[PairDifference]]:
         """Each model, and each pair, by one statistic on each class."""
         first = self.runs.paired.first
         area = 0 if statistic.area is None else first.rule.area_index(statistic.area)
@@ -170,7 +183,7 @@ class Rows:
         pair: tuple[str, str],
         statistic: Statistic,
         scope: str,
-        level: Level,
+        level: SeededEstimate,
         of: Interval,
         *,
         p_raw: float,
@@ -178,7 +191,7 @@ class Rows:
         adjust: str,
         simultaneous: tuple[float, float] | None,
         too_few: bool,
-    ) -> Difference:
+    ) -> PairDifference:
         sim_low, sim_high = simultaneous or (NAN, NAN)
         speaks = [(of.low, of.high), *([] if simultaneous is None else [simultaneous])]
         decisive = (
@@ -188,7 +201,7 @@ class Rows:
             and p_adj < 1 - self.confidence
         )
         better = level.replicates if statistic.better == "higher" else -level.replicates
-        return Difference(
+        return PairDifference(
             model_a=pair[0],
             model_b=pair[1],
             metric=statistic.name,
@@ -201,8 +214,8 @@ class Rows:
             p_raw=p_raw,
             p_adj=p_adj,
             adjust=adjust,
-            p_a_gt_b=share_above(better),
-            mdd=RESOLVED * of.se,
+            p_a_gt_b=probability_above_zero(better),
+            mdd=MDD_STANDARD_ERRORS * of.se,
             test="bootstrap",
             B=of.resamples,
             ci_method=of.method,
@@ -212,25 +225,25 @@ class Rows:
         )
 
     def _interval(
-        self, level: Level, statistic: Statistic | None = None, models: tuple[str, ...] = ()
+        self, level: SeededEstimate, statistic: Statistic | None = None, models: tuple[str, ...] = ()
     ) -> Interval:
         """Of a model or a difference; where a statistic is named, BCa may ask to leave images out."""
         stretched = level.stretched(self.confidence)
         if statistic is None:
-            return interval(level.estimate, stretched, self.confidence, units=self.runs.units)
+            return bootstrap_interval(level.estimate, stretched, self.confidence, units=self.runs.units)
         at = self.runs.index(statistic)
 
         def without() -> NDArray[np.float64]:
             value, *taken = [self.runs.without[model][at] for model in models]
             return value - taken[0] if taken else value
 
-        return interval(level.estimate, stretched, self.confidence, without, self.runs.units)
+        return bootstrap_interval(level.estimate, stretched, self.confidence, without, self.runs.units)
 
-    def _p_value(self, level: Level) -> float:
-        return p_value(level.estimate, level.stretched(self.confidence))
+    def _p_value(self, level: SeededEstimate) -> float:
+        return bootstrap_p_value(level.estimate, level.stretched(self.confidence))
 
     def _simultaneous(
-        self, found: Sequence[Level], intervals: Sequence[Interval]
+        self, found: Sequence[SeededEstimate], intervals: Sequence[Interval]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         replicates = np.stack([level.stretched(self.confidence) for level in found], axis=1)
         known = replicates[~np.isnan(replicates).any(axis=1)]
@@ -238,7 +251,7 @@ class Rows:
         if len(known) < 2 or np.isnan(estimates).any():
             return np.full(len(found), NAN), np.full(len(found), NAN)
         spread = np.array([of.se for of in intervals])
-        low, high, _ = simultaneous(estimates, known, spread, self.confidence)
+        low, high, _ = simultaneous_intervals(estimates, known, spread, self.confidence)
         return low, high
 
     def _ranks(self, replicates: Sequence[NDArray[np.float64]], higher: bool) -> list[tuple[int, int]]:

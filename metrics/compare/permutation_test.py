@@ -7,20 +7,20 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.compare.comparison import ALL, Difference
-from metrics.resampling.blocks import Statistic, SwappedTracks, Tracks, weigh
-from metrics.resampling.several import holm
+from metrics.compare.comparison import ALL, PairDifference
+from metrics.resampling.blocks import RunRankings, Statistic, SwappedRankings, weigh
+from metrics.resampling.multiple_comparisons import holm
 from metrics.resampling.weights import swap_weights
 
 
-def label_swaps(
-    tracks: Mapping[str, Sequence[Tracks]],
+def permutation_tests(
+    rankings: Mapping[str, Sequence[RunRankings]],
     models: Sequence[str],
     statistic: Statistic,
     unit: NDArray[np.intp],
     permutations: int,
     seed: int,
-) -> tuple[list[Difference], list[str]]:
+) -> tuple[list[PairDifference], list[str]]:
     """The leader against each other model, under swaps of whole images; all classes together.
 
     This tests whether the two could have exchanged their detections, image by image, which is more than having the same
@@ -28,7 +28,7 @@ def label_swaps(
     does not decide.
 
     Args:
-        tracks: model to one for each seed; the first seed of one is swapped with the first of the other, and so on.
+        rankings: model to one for each seed; the first seed of one is swapped with the first of the other, and so on.
         models: best first.
         statistic: what is compared.
         unit: (I,) each image's unit; a unit's images are swapped together.
@@ -45,12 +45,12 @@ def label_swaps(
     leader, *others = models
     pairs, left_out = [], []
     for model in others:
-        if len(tracks[leader]) != len(tracks[model]):
+        if len(rankings[leader]) != len(rankings[model]):
             left_out.append(f"no label swap of {leader} and {model}: they have different numbers of seeds")
             continue
         swapped, whole = [], []
-        for one, other in zip(tracks[leader], tracks[model], strict=True):
-            taken = SwappedTracks(one, other)
+        for one, other in zip(rankings[leader], rankings[model], strict=True):
+            taken = SwappedRankings(one, other)
             [(values, _)] = weigh(taken, both, [statistic])
             swapped.append(values[:permutations] - values[permutations:])
             all_of = np.zeros((2, 2 * half), np.uint8)
@@ -60,7 +60,7 @@ def label_swaps(
         pairs.append((model, float(np.mean(whole)), np.mean(swapped, axis=0)))
     raw = [_p_value(delta, swaps) for _, delta, swaps in pairs]
     rows = [
-        Difference(
+        PairDifference(
             model_a=leader,
             model_b=model,
             metric=statistic.name,
