@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from metrics.compare.runs import common_images, found_on
+from metrics.compare.paired_runs import common_images, detections_on
 from metrics.evaluator import evaluate_matches
 from metrics.matching import match
 from metrics.tables import AnnotationTable
@@ -40,7 +40,7 @@ def on_shared_images(runs: Sequence[RunFolder]) -> tuple[list[RunFolder], tuple[
 
 def _cut(run: RunFolder, truth: AnnotationTable) -> RunFolder:
     """The run on the images of `truth`; its folder is left as it is."""
-    detections = found_on(truth, run.detections)
+    detections = detections_on(truth, run.detections)
     matches = match(truth, detections)
     data = run.result.data.model_copy(
         update={
