@@ -16,6 +16,7 @@ from bench.pipeline.augmentation import AugmentConfig
 from bench.pipeline.loader import ImageConfig
 from bench.settings import toml
 from bench.settings.errors import explain, unknown_setting
+from bench.settings.presets import read_preset
 from bench.settings.sections import DataConfig, EvaluateConfig, TrainConfig, TunedConfig
 from bench.settings.toml import Tree
 from bench.settings.values import as_typed, other_kind, with_nones
@@ -23,7 +24,7 @@ from detectors.config import Config
 from detectors.external.registry import ExternalModel, external_model, external_model_names
 from detectors.registry import VARIANTS, Variant
 from metrics.errors import InputError
-from metrics.registry import UnknownName, did_you_mean
+from metrics.registry import UnknownName
 
 C = TypeVar("C", bound=Config)
 
@@ -232,21 +233,6 @@ def own_settings(tree: Tree, config: type[C]) -> C:
     )
 
 
-def variants_of(preset: str | None = None, file: str | Path | None = None) -> list[str]:
-    """The variant that a file of settings, or else a preset, was made for; empty where neither says.
-
-    Raises:
-        InputError: an unknown preset, or a file that cannot be read.
-    """
-    for values in (
-        {} if file is None else toml.read(Path(file)),
-        {} if preset is None else _read_preset(preset),
-    ):
-        if "variant" in values:
-            return [str(values["variant"])]
-    return []
-
-
 def settings(model: type[BaseModel], prefix: str = "") -> dict[str, FieldInfo]:
     """Every setting of a configuration class by dotted path, sections left out."""
     found: dict[str, FieldInfo] = {}
@@ -257,17 +243,6 @@ def settings(model: type[BaseModel], prefix: str = "") -> dict[str, FieldInfo]:
         else:
             found |= settings(section, f"{prefix}{name}.")
     return found
-
-
-def presets() -> dict[str, str]:
-    """The name of every preset, and what it is for: the comment on its first line."""
-    return {
-        path.stem: path.read_text(encoding="utf-8").split("\n", 1)[0].lstrip("# ").strip()
-        for path in sorted(_PRESETS.glob("*.toml"))
-    }
-
-
-_PRESETS = Path(__file__).parent.parent / "presets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +263,7 @@ def _given(
 ) -> Iterator[Layer]:
     names = {*VARIANTS.names(), *external_model_names()}
     if preset is not None:
-        values = _for_variant(_read_preset(preset), variant, variants, names, f"preset {preset}")
+        values = _for_variant(read_preset(preset), variant, variants, names, f"preset {preset}")
         yield Layer(f"preset {preset}", values, {})
     if file is not None:
         values = _for_variant(toml.read(Path(file)), variant, variants, names, str(file))
@@ -308,13 +283,6 @@ def _given(
                 continue
             parts = parts[1:]
         yield Layer("--set", toml.nest(parts, value), {".".join(parts): typed})
-
-
-def _read_preset(name: str) -> Tree:
-    if name not in presets():
-        near = did_you_mean(name, presets()) or f"; known: {', '.join(presets()) or 'none'}"
-        raise InputError(f"unknown preset {name!r}{near}")
-    return toml.read(_PRESETS / f"{name}.toml")
 
 
 def _layer(origin: str, paths: Mapping[str, Any]) -> Layer:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from bench.settings import config as config_module
-from bench.settings.config import RunConfig, presets, resolve, settings
+from bench.settings import presets as presets_module
+from bench.settings.config import RunConfig, resolve, settings
+from bench.settings.presets import presets
 from detectors.config import Config
 from detectors.registry import VARIANTS, Variant
 from metrics.errors import InputError
@@ -75,7 +76,7 @@ def test_row_55_a_mistake_in_a_file_names_the_file(tmp_path: Path):
 def test_row_55_conflicting_sources_are_resolved_in_their_order(tmp_path: Path, monkeypatch):
     shelf = tmp_path / "presets"
     shelf.mkdir()
-    monkeypatch.setattr(config_module, "_PRESETS", shelf)
+    monkeypatch.setattr(presets_module, "_FOLDER", shelf)
     (shelf / "calm.toml").write_text("# Slow and calm\n[train]\nlr = 0.1\nepochs = 3\nbatch = 2\nclip = 1\n")
     file = tmp_path / "file.toml"
     file.write_text("[train]\nlr = 0.2\nepochs = 4\nbatch = 4\n")
