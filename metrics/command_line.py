@@ -21,6 +21,7 @@ from metrics.formats.voc import Pixels
 if TYPE_CHECKING:
     from metrics.evaluation import Evaluation
     from metrics.matching import MatchRule
+    from metrics.verify import Verdict
 
 FAILED = 1
 """Exit code where a number is below its limit or `--verify` finds a difference."""
@@ -54,6 +55,16 @@ def score_files(
 
     table = read_truth(truth, split, pixels)
     return evaluate(table, read_detections(detections, table, class_map), measures or COCO_MEASURES, rule)
+
+
+def verify_files(
+    evaluation: Evaluation, truth: Path, found: Path, class_map: ClassMap | None = None
+) -> Verdict:
+    """Compare an evaluation of `score_files` with pycocotools, which reads the files itself if they are COCO's."""
+    from metrics.verify import verify
+
+    plain = truth.suffix == found.suffix == ".json" and class_map is None
+    return verify(evaluation, (truth, found) if plain else None)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -209,7 +220,9 @@ def _run(options: argparse.Namespace) -> int:
             print(f"{name} {state}, the limit is {limit:g}", file=sys.stderr)
             code = FAILED
     if options.verify:
-        code = max(code, _verify(evaluation, options, class_map))
+        verdict = verify_files(evaluation, options.truth, options.found, class_map)
+        print(f"\n{verdict}")
+        code = code if verdict.agrees else FAILED
     return code
 
 
@@ -227,15 +240,6 @@ def _rule(options: argparse.Namespace) -> MatchRule:
         except ValueError as error:
             raise InputError(f"--max-dets {options.max_dets!r}: expected numbers like 1,10,100") from error
     return MatchRule(**chosen)  # type: ignore[arg-type]  # each has the type of its parser
-
-
-def _verify(evaluation: Evaluation, options: argparse.Namespace, class_map: ClassMap | None) -> int:
-    from metrics.verify import verify
-
-    plain = options.truth.suffix == options.found.suffix == ".json" and class_map is None
-    verdict = verify(evaluation, (options.truth, options.found) if plain else None)
-    print(f"\n{verdict}")
-    return 0 if verdict.agrees else FAILED
 
 
 def _print_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C and `kill`, answered politely: once finishes and saves, twice stops now."""
+"""SIGINT (Ctrl-C) and SIGTERM: the first signal saves and stops, the second stops at once."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
 
 
 class Stopped(BaseException):
-    """The work was stopped by a signal, and what had been done is saved.
+    """A signal stopped the work; finished steps are saved.
 
-    A BaseException, like KeyboardInterrupt: nothing that mends errors may swallow it.
+    A BaseException, like KeyboardInterrupt, so that code that recovers from errors does not swallow it.
     """
 
     def __init__(self, signum: int, saved: str = "") -> None:
@@ -23,55 +24,67 @@ class Stopped(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """What a shell expects: 130 after SIGINT, 143 after SIGTERM."""
+        """The exit code that shells expect: 130 after SIGINT, 143 after SIGTERM."""
         return 128 + self.signum
 
 
 class StopRequest:
-    """Whether somebody asked to stop. Long loops look at `signum` after each step, save, and call `obey`."""
+    """Signal received so far. Long loops check `signum` after each step, save, and call `raise_if_stopped`."""
 
     def __init__(self) -> None:
         self.signum: int | None = None
-        self._patient = 0
+        self._deferred = 0
         self._process = os.getpid()
 
     @contextmanager
-    def patience(self) -> Iterator[None]:
-        """A stretch that looks at `signum` itself; anywhere else a signal stops at once, by raising `Stopped`."""
-        self._patient += 1
+    def deferred(self) -> Iterator[None]:
+        """Block that checks `signum` itself; outside such blocks a signal raises `Stopped` at once."""
+        self._deferred += 1
         try:
             yield
         finally:
-            self._patient -= 1
-        self.obey()
+            self._deferred -= 1
+        self.raise_if_stopped()
 
-    def obey(self, saved: str = "") -> None:
-        """Raise `Stopped` if a signal has come."""
+    def raise_if_stopped(self, saved: str = "") -> None:
+        """Raise `Stopped` if a signal was received."""
         if self.signum is not None:
             raise Stopped(self.signum, saved)
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:
-            return  # a worker that reads images has inherited this handler; its parent ends it
+            return  # a data loader's worker inherited this handler; its parent ends it
         if self.signum is not None:
-            # Second request: no saving, no cleaning; the files written so far are whole.
+            # Second signal: neither save nor clean up; files written so far are complete.
             sys.stderr.write("\x1b[?25h\n" if sys.stderr.isatty() else "\n")
             sys.stderr.flush()
             os._exit(128 + signum)
         self.signum = signum
-        if not self._patient:
+        if not self._deferred:
             raise Stopped(signum)
-        sys.stderr.write("stopping after this step; again to stop now\n")
+        sys.stderr.write("stopping after this step; a second signal stops at once\n")
         sys.stderr.flush()
 
 
+_CURRENT: ContextVar[StopRequest | None] = ContextVar("stop_request", default=None)
+
+
 @contextmanager
-def listening() -> Iterator[StopRequest]:
-    """Answer SIGINT and SIGTERM with a `StopRequest` while the block runs. In the main thread only."""
+def handle_signals() -> Iterator[StopRequest]:
+    """Turn SIGINT and SIGTERM into a `StopRequest` inside the block. For the main thread only."""
     request = StopRequest()
-    old = {signum: signal.signal(signum, request._on_signal) for signum in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {
+        signum: signal.signal(signum, request._on_signal) for signum in (signal.SIGINT, signal.SIGTERM)
+    }
+    token = _CURRENT.set(request)
     try:
         yield request
     finally:
-        for signum, handler in old.items():
+        _CURRENT.reset(token)
+        for signum, handler in handlers.items():
             signal.signal(signum, handler)
+
+
+def stop_request() -> StopRequest:
+    """The request of the enclosing `handle_signals` block, or one that never receives a signal."""
+    return _CURRENT.get() or StopRequest()

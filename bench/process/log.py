@@ -1,9 +1,8 @@
-"""What happened in a run and when, one JSON object a line: `log.jsonl`; and what it was warned of."""
+"""Events of a run, one JSON object per line (`log.jsonl`), and the warnings issued during it."""
 
 from __future__ import annotations
 
 import json
-import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,50 +10,41 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.process.json_value import json_value
 from metrics.errors import InputWarning
 
 
 class Log:
-    """Appends events to a file; a process that dies leaves every line but perhaps its last.
+    """Event log, appended to line by line; a killed process loses at most the last line.
 
     Args:
-        path: the file, made with its folder at the first event; None keeps nothing.
+        path: file, created with its folder at the first event; None disables the log.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
 
     def write(self, event: str, **facts: Any) -> None:
-        """One line: the time (UTC), the event's name, and facts that JSON can say (NaN becomes null)."""
+        """Append one line: time (UTC), event name and facts as JSON (NaN becomes null)."""
         if self.path is None:
             return
         line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line | _plain(facts), ensure_ascii=False) + "\n")
+            file.write(json.dumps(line | json_value(facts), ensure_ascii=False) + "\n")
 
 
 @contextmanager
 def collect_warnings() -> Iterator[list[str]]:
-    """The texts of all `InputWarning` of the block, which are shown as before."""
-    told: list[str] = []
+    """Collect the texts of all `InputWarning` of the block, without duplicates; they are shown as usual."""
+    messages: list[str] = []
     with warnings.catch_warnings():
         show = warnings.showwarning
 
-        def keep(message: Warning | str, category: type[Warning], *place: Any, **further: Any) -> None:
-            if issubclass(category, InputWarning) and str(message) not in told:
-                told.append(str(message))
-            show(message, category, *place, **further)
+        def collect(message: Warning | str, category: type[Warning], *position: Any, **options: Any) -> None:
+            if issubclass(category, InputWarning) and str(message) not in messages:
+                messages.append(str(message))
+            show(message, category, *position, **options)
 
-        warnings.showwarning = keep
-        yield told
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, (str, int, float, type(None))) else str(value)
+        warnings.showwarning = collect
+        yield messages

@@ -1,4 +1,4 @@
-"""How far each stage of the work is: bars on a terminal, plain lines elsewhere, or nothing."""
+"""Progress of each stage of the work: bars on a terminal, plain lines elsewhere, or no output."""
 
 from __future__ import annotations
 
@@ -22,52 +22,52 @@ Facts = float | int | str
 
 
 class Stage:
-    """One stage of the work, counted in its own steps."""
+    """One stage of the work, counted in steps. This base class shows no progress."""
 
     def advance(self, steps: int = 1, **facts: Facts) -> None:
-        """`steps` more are done; `facts` (``loss=1.2``) are shown beside, the last of each name."""
+        """Count `steps` more; the latest value of each fact (``loss=1.2``) is shown."""
 
     def resume(self, done: int) -> None:
-        """`done` steps were done in an earlier process."""
+        """Start from `done` steps of an earlier process."""
 
 
 class Progress:
-    """Shows stages while they run.
+    """Progress display.
 
     Args:
-        how: ``bars``, ``lines`` (one at a stage's start, each `every` seconds, and at its end) or ``nothing``.
-        console: where to; standard error where None, so that results can be piped.
-        every: seconds between two lines.
+        style: ``bars``, ``lines`` (at the start and end of a stage, and every `interval` seconds) or ``off``.
+        console: output; standard error if None, so that standard output can be piped.
+        interval: seconds between two lines.
     """
 
     def __init__(
         self,
-        how: Literal["bars", "lines", "nothing"] = "nothing",
+        style: Literal["bars", "lines", "off"] = "off",
         console: Console | None = None,
-        every: float = 10.0,
+        interval: float = 10.0,
     ) -> None:
-        self.how = how
+        self.style = style
         self.console = console or Console(stderr=True)
-        self.every = every
+        self.interval = interval
 
     @classmethod
-    def fitting(cls, quiet: bool = False, console: Console | None = None) -> Progress:
-        """Bars where a person looks at a terminal, else lines; nothing if `quiet`."""
+    def auto(cls, quiet: bool = False, console: Console | None = None) -> Progress:
+        """Bars on a terminal, otherwise lines; off if `quiet`."""
         console = console or Console(stderr=True)
-        return cls("nothing" if quiet else "bars" if console.is_terminal else "lines", console)
+        return cls("off" if quiet else "bars" if console.is_terminal else "lines", console)
 
     def message(self, text: str) -> None:
-        """A line of text, above the bars."""
-        if self.how != "nothing":
+        """Print a line of text above the bars."""
+        if self.style != "off":
             self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[Stage]:
-        """A stage called `name` of `total` steps (None: nobody knows)."""
-        if self.how == "bars":
+        """Show a stage of `total` steps (None: unknown) while the block runs."""
+        if self.style == "bars":
             with _bars(self.console) as bars:
                 yield _Bar(bars, bars.add_task(name, total=total, facts=""))
-        elif self.how == "lines":
+        elif self.style == "lines":
             lines = _Lines(self, name, total)
             yield lines
             lines.end()
@@ -97,7 +97,7 @@ class _Bar(Stage):
     def advance(self, steps: int = 1, **facts: Facts) -> None:
         if facts:
             self._facts |= facts
-            self._bars.update(self._task, advance=steps, facts=_said(self._facts))
+            self._bars.update(self._task, advance=steps, facts=_format(self._facts))
         else:
             self._bars.advance(self._task, steps)
 
@@ -112,27 +112,27 @@ class _Lines(Stage):
         self._total = total
         self._done = 0
         self._facts: dict[str, Facts] = {}
-        self._started = self._told = time.monotonic()
+        self._started = self._printed = time.monotonic()
         progress.message(f"{name} ...")
 
     def advance(self, steps: int = 1, **facts: Facts) -> None:
         self._done += steps
         self._facts |= facts
         now = time.monotonic()
-        if now - self._told >= self._progress.every:
-            self._told = now
+        if now - self._printed >= self._progress.interval:
+            self._printed = now
             of = f"/{self._total}" if self._total is not None else ""
-            self._progress.message(f"{self._name}: {self._done}{of}  {_said(self._facts)}".rstrip())
+            self._progress.message(f"{self._name}: {self._done}{of}  {_format(self._facts)}".rstrip())
 
     def resume(self, done: int) -> None:
         self._done = done
 
     def end(self) -> None:
         seconds = time.monotonic() - self._started
-        self._progress.message(f"{self._name}: done in {seconds:.1f} s  {_said(self._facts)}".rstrip())
+        self._progress.message(f"{self._name}: done in {seconds:.1f} s  {_format(self._facts)}".rstrip())
 
 
-def _said(facts: dict[str, Facts]) -> str:
+def _format(facts: dict[str, Facts]) -> str:
     texts = (
         f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in facts.items()

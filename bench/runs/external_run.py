@@ -1,4 +1,4 @@
-"""Detections that were made elsewhere, as a run that can be compared with ours."""
+"""Detections of other programs as a run that can be compared."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from pathlib import Path
 from bench.runs.folders import create_run_folder, digest, slug
 from bench.runs.provenance import environment
 from metrics.evaluation import Evaluation
-from metrics.tables import AnnotationTable, DetectionTable
 from reports.pages import write_report
 from reports.records.run import SCHEMA_VERSION, Budget, DataFacts, RunFolder, RunResult, save_result
 
 
 def save_external(
     name: str,
-    truth: AnnotationTable,
-    found: DetectionTable,
     evaluation: Evaluation,
     out: Path,
     *,
@@ -27,26 +24,25 @@ def save_external(
     warnings: tuple[str, ...] = (),
     show_paths: bool = False,
 ) -> RunFolder:
-    """Write the folder of a run whose detections somebody else made; it has no training, weights or seed.
+    """Write the run folder of detections from another program; it has no training, weights or seed.
 
     Args:
-        name: what tables call the detector.
-        truth: what it was measured against.
-        found: what it found.
-        evaluation: the numbers.
-        out: the folder of run folders.
-        data: what tables call the data.
-        source: where the detections come from.
-        command: what was typed.
-        warnings: what was odd about the files.
-        show_paths: leave absolute paths on the page.
+        name: name of the detector in tables.
+        evaluation: the detections, matched and evaluated.
+        out: parent folder.
+        data: name of the data set in tables.
+        source: origin of the detections.
+        command: command line to record.
+        warnings: warnings about the files.
+        show_paths: keep absolute paths in the report.
     """
+    truth, detections = evaluation.matches.truth, evaluation.matches.detections
     started, began = datetime.now(UTC), time.monotonic()
     cause = {
         "schema": SCHEMA_VERSION,
         "name": name,
         "truth": truth.fingerprint,
-        "found": found.fingerprint,
+        "found": detections.fingerprint,
     }
     folder = out / f"{slug(name)}-{slug(data)}-{digest(cause)}"
     with create_run_folder(folder) as partial:
@@ -71,6 +67,6 @@ def save_external(
             started=started,
             finished=datetime.now(UTC),
         )
-        saved = save_result(partial, result, truth, found)
+        saved = save_result(partial, result, truth, detections)
         write_report([saved], partial, show_paths=show_paths)
     return RunFolder.open(folder)

@@ -208,7 +208,7 @@ class _Training:
         position = self.position
         with (
             self.progress.stage("training", self.settings.epochs * len(self.loader)) as stage,
-            self.stop.patience(),
+            self.stop.deferred(),
         ):
             stage.resume(position.epoch * len(self.loader) + position.batch)
             while position.epoch < self.settings.epochs:
@@ -270,7 +270,7 @@ class _Training:
         if self._asked_to_stop():
             self._save()
             self.accelerator.wait_for_everyone()
-            self.stop.obey("training is saved; the same command goes on from here")
+            self.stop.raise_if_stopped("training is saved; the same command goes on from here")
         if time.monotonic() - self.saved > 60 * self.settings.checkpoint_minutes:
             self._save()
 

@@ -184,7 +184,7 @@ class Study:
         with (
             progress.stage(f"tuning {self.name}"[:40], trials) as stage,
             self.lease.held(),
-            stop.patience(),
+            stop.deferred(),
         ):
             done = self._done()
             stage.resume(done)

@@ -11,7 +11,7 @@ from typing import Any
 
 from optuna.trial import Trial
 
-from bench.process.interrupts import Stopped, StopRequest, listening
+from bench.process.interrupts import Stopped, StopRequest, handle_signals
 from bench.process.progress import Progress
 from bench.runs.provenance import environment, file_digest, settings_by_content
 from bench.settings.sections import EvaluateConfig
@@ -239,5 +239,5 @@ def _tried(studies: Mapping[Stage, Study]) -> int:
 
 def _work(plan: Plan, stage: Stage, fixed: Values, weights: Path | None) -> None:
     """A further worker, in a process of its own; what it cannot do the first one says."""
-    with listening() as stop, suppress(Stopped, DetbenchError):
+    with handle_signals() as stop, suppress(Stopped, DetbenchError):
         _Tuning(Task(plan, Progress(), stop)).work(stage, fixed, weights)

@@ -13,8 +13,8 @@ from scene_runs import run, scene_of
 from strategies import Scene
 
 from bench.cli import main
+from bench.runs.comparison import open_runs
 from bench.runs.external_run import save_external
-from bench.runs.report import open_runs
 from metrics.errors import InputError
 from metrics.evaluator import evaluate
 from metrics.tables import AnnotationTable, DetectionTable
@@ -71,7 +71,10 @@ def test_the_gate_fails_with_5_where_the_new_one_is_worse_and_says_by_how_much(s
     assert [line.split(":")[0] for line in lines] == ["ap", "olrp"]
     assert lines[0].startswith("ap: ssd (new) less ssd (old) -")
     assert all(line.endswith(" worse is allowed: REGRESSED") for line in lines)
-    assert err == "error: worse than is allowed: ap, olrp; the lines above say by how much\n"
+    assert (
+        err
+        == "error: worse than the limit allows: ap, olrp; gate.json next to the report has the intervals\n"
+    )
     # The page is written all the same, and says the same.
     page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
     assert f"Gate: {lines[0]}." in page
@@ -95,7 +98,7 @@ def test_detections_made_elsewhere_pass_the_same_gate(scene, tmp_path, capsys):
     for folder, kept in (("old", 1.0), ("new", 0.5)):
         truth, found = run(scene, kept)
         saved = save_external(
-            "yolo", truth, found, evaluate(truth, found), tmp_path / folder, data="scene", source="dets.json"
+            "yolo", evaluate(truth, found), tmp_path / folder, data="scene", source="dets.json"
         )
         runs.append(saved.path)
     assert gate(tmp_path, *runs, "--fail-on-regression", "ap50=1") == 5
@@ -175,7 +178,7 @@ def test_row_37_other_images_are_refused_and_the_shared_ones_compared_only_when_
         made(tmp_path, (truth.select(part), found.select(part)), "b"),
     )
     assert gate(tmp_path, whole, fewer) == 2
-    assert "or compare on the images that they share with --images intersection" in capsys.readouterr().err
+    assert "or use --images intersection to compare on the images they share" in capsys.readouterr().err
     assert gate(tmp_path, whole, fewer, "--images", "intersection") == 0
     note = "Compared is only on the 56 images whose truth all runs share. Left out: 4 of 60 of a-scene-0."
     assert f"note: {note}" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""How far the work is: bars, lines or nothing, on a console of the test's own."""
+"""Progress: bars, lines or no output, on a console in memory."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from rich.console import Console
 from bench.process.progress import Progress
 
 
-def shown(how, **settings) -> str:
+def render(style, **settings) -> str:
     out = io.StringIO()
-    progress = Progress(how, Console(file=out, force_terminal=how == "bars", width=120), **settings)
+    progress = Progress(style, Console(file=out, force_terminal=style == "bars", width=120), **settings)
     with progress.stage("training", 3) as stage:
         stage.resume(1)
         stage.advance(1, loss=1.23456)
@@ -21,7 +21,7 @@ def shown(how, **settings) -> str:
 
 
 def test_lines_name_the_stage_its_steps_and_its_last_facts():
-    lines = shown("lines", every=0.0).splitlines()
+    lines = render("lines", interval=0.0).splitlines()
     assert lines[0] == "training ..."
     assert lines[1] == "training: 2/3  loss 1.23"
     assert lines[2] == "training: 3/3  loss 0.5  ap 0.25"
@@ -30,17 +30,17 @@ def test_lines_name_the_stage_its_steps_and_its_last_facts():
 
 
 def test_bars_end_with_all_steps_done():
-    text = shown("bars")
+    text = render("bars")
     assert "3/3" in text
     assert "loss 0.5  ap 0.25" in text
 
 
-def test_nothing_is_nothing():
-    assert shown("nothing") == ""
+def test_off_prints_no_output():
+    assert render("off") == ""
 
 
-def test_what_fits_depends_on_where_it_is_shown():
+def test_auto_chooses_the_style_for_the_console():
     terminal, pipe = Console(file=io.StringIO(), force_terminal=True), Console(file=io.StringIO())
-    assert Progress.fitting(console=terminal).how == "bars"
-    assert Progress.fitting(console=pipe).how == "lines"
-    assert Progress.fitting(quiet=True, console=terminal).how == "nothing"
+    assert Progress.auto(console=terminal).style == "bars"
+    assert Progress.auto(console=pipe).style == "lines"
+    assert Progress.auto(quiet=True, console=terminal).style == "off"

@@ -1,7 +1,8 @@
-"""Several runs on one page: which may be compared, where the page goes, and where its pictures come from."""
+"""Comparison of several runs: which runs may be compared, the report, and the answers of the gate."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.process.json_value import json_value
 from bench.process.progress import Progress
 from bench.runs.folders import digest
 from metrics.compare import groups_from_csv
 from metrics.errors import InputError
 from reports.analysis.report_data import ComparisonOptions, ReportData
 from reports.pages import write_comparison
+from reports.records.atomic_files import atomic_write
 from reports.records.run import RunFolder
 from reports.records.study import StudyFolder
 
@@ -25,105 +28,100 @@ Images = Callable[[Any], NDArray[np.uint8]]
 def compare_runs(
     runs: Sequence[RunFolder],
     folder: Path,
-    images: Images | None = None,
-    progress: Progress | None = None,
-    show_paths: bool = False,
-) -> Path:
-    """Write ``report.html`` and what lies beside it about all runs into `folder`.
-
-    Returns:
-        The path of the page.
-
-    Raises:
-        InputError: the runs were measured on different truth, or two have one name.
-    """
-    return compare_on_terms(runs, folder, ComparisonOptions(), images, progress, show_paths)[0]
-
-
-def compare_on_terms(
-    runs: Sequence[RunFolder],
-    folder: Path,
-    options: ComparisonOptions,
+    options: ComparisonOptions | None = None,
     images: Images | None = None,
     progress: Progress | None = None,
     show_paths: bool = False,
     studies: Sequence[StudyFolder] = (),
 ) -> tuple[Path, ReportData]:
-    """Like `compare_runs`, on terms that a user set; the page, and the comparison that it is about.
+    """Write ``report.html`` about all runs and its tables into `folder`; with limits, also ``gate.json``.
 
-    Studies in which settings of these runs were found get a section of the page.
+    Args:
+        runs: evaluated on the same truth, unless `options` restrict them to the images they share.
+        folder: output folder.
+        options: how runs are compared.
+        images: loads the gallery's images.
+        progress: progress display.
+        show_paths: keep absolute paths in the report.
+        studies: studies that found settings of these runs; they get a section of the report.
+
+    Returns:
+        The path of the page, and what it reports.
 
     Raises:
-        InputError: the runs were measured on different truth and the terms do not cut them to what they share, two have
-            one name, or the terms do not fit them.
+        InputError: the runs were evaluated on different truth, two have the same name, or `options` do not fit them.
     """
+    options = options or ComparisonOptions()
     if options.images == "same":
         require_same_truth(runs)
     with (progress or Progress()).stage("comparison", 1) as stage:
-        comparison = ReportData.from_runs(runs, images, show_paths, options)
-        page = write_comparison(comparison, folder, studies=studies)
+        data = ReportData.from_runs(runs, images, show_paths, options)
+        page = write_comparison(data, folder, studies=studies)
+        if options.limits:
+            gate = json.dumps({"rulings": json_value(data.rulings)}, indent=2, ensure_ascii=False)
+            atomic_write(folder / "gate.json", f"{gate}\n")
         stage.advance()
-    return page, comparison
+    return page, data
 
 
 def open_runs(paths: Sequence[Path]) -> list[list[RunFolder]]:
-    """For each path the run in it, or the runs in its folders; no run twice.
+    """For each path, the run in it or the runs in its subfolders; a run that several paths lead to is opened once.
 
-    Runs of one name in different folders (the same settings, made by two versions of a program) are named by folder, too:
-    ``old/ssd-shapes-0-1a2b3c4d5e``.
+    Runs with equal names in different folders (the same settings under two versions of the program) get the folder as a
+    prefix of their name: ``old/ssd-shapes-0-1a2b3c4d5e``.
 
     Raises:
         InputError: there is no finished run, or its result cannot be read.
     """
-    found: dict[Path, Path] = {}  # the run's folder: the path that it was found by
+    found: dict[Path, Path] = {}  # run folder -> the path that led to it
     for path in dict.fromkeys(path.resolve() for path in paths):
         inside = sorted(file.parent for file in path.glob(f"*/{RunFolder.RESULT}")) if path.is_dir() else []
         alone = not inside or (path / RunFolder.RESULT).is_file()
         for folder in [path] if alone else inside:
             found.setdefault(folder, path)
     opened = {folder: RunFolder.open(folder) for folder in found}
-    named = _named_apart(opened)
-    places = dict.fromkeys(found.values())
-    return [[named[folder] for folder in found if found[folder] == place] for place in places]
+    named = _with_unique_names(opened)
+    given = dict.fromkeys(found.values())
+    return [[named[folder] for folder in found if found[folder] == path] for path in given]
 
 
 def chosen_groups(given: str | None, runs: Sequence[RunFolder]) -> str | Mapping[object, object] | None:
-    """What ``--groups`` says: a table's groups by image, where it names a CSV file; else a column's name."""
+    """The value of ``--groups``: groups by image if it names a CSV file, otherwise the name of a column."""
     if given is None or not given.lower().endswith(".csv"):
         return given
     return groups_from_csv(given, runs[0].truth.catalog)
 
 
 def comparison_folder(runs: Sequence[RunFolder], out: Path) -> Path:
-    """Where a comparison of these runs goes: the same runs in any order have the same folder."""
+    """Default folder of a comparison; it does not depend on the order of the runs."""
     return out / f"comparison-{digest(sorted(run.result.name for run in runs))}"
 
 
 def require_same_truth(runs: Sequence[RunFolder]) -> None:
-    """Refuse runs that were measured on different images or objects.
+    """Check that all runs were evaluated on the same images and objects.
 
     Raises:
-        InputError: the runs fall into groups by what they were measured on; each is named.
+        InputError: they were not; the message names the runs of each data set.
     """
     groups: dict[str, list[RunFolder]] = {}
     for run in runs:
         groups.setdefault(run.result.data.fingerprint, []).append(run)
     if len(groups) < 2:
         return
-    told = []
+    lists = []
     for fingerprint, members in groups.items():
         facts = members[0].result.data
         names = ", ".join(run.result.name for run in members)
-        told.append(f"{facts.name} {facts.split} ({facts.images} images, {fingerprint[:10]}): {names}")
+        lists.append(f"{facts.name} {facts.split} ({facts.images} images, {fingerprint[:10]}): {names}")
     raise InputError(
-        f"these runs were measured on different truth and cannot be compared: {'; '.join(told)}; "
-        "compare those of one group, run the others again on the same --data, or compare on the images that they share "
-        "with --images intersection"
+        f"these runs were evaluated on different ground truth and cannot be compared: {'; '.join(lists)}; "
+        "compare the runs of one data set, run the others again on the same --data, or use --images intersection to "
+        "compare on the images they share"
     )
 
 
-def _named_apart(opened: Mapping[Path, RunFolder]) -> dict[Path, RunFolder]:
-    """The runs, those of one name with as many folders before it as tell them apart."""
+def _with_unique_names(opened: Mapping[Path, RunFolder]) -> dict[Path, RunFolder]:
+    """The runs; where names clash, prefixed by as many parent folders as make them differ."""
     names = {folder: run.result.name for folder, run in opened.items()}
     for depth in range(1, max((len(folder.parts) for folder in opened), default=0)):
         count = Counter(names.values())
