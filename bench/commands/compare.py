@@ -1,8 +1,9 @@
-"""``bench compare``: one page about runs that are done, and a gate that a new one has to pass."""
+"""``bench compare``: a report about finished runs, and a regression gate for continuous integration."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.commands import options
+from bench.commands.command import SEVERAL
 from metrics.errors import InputWarning, RegressionError
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ python -m bench compare old/ new/ --fail-on-regression ap=0.5 ap50=1
 
 
 class ImageChoice(StrEnum):
-    """Which images runs are compared on."""
+    """Images that runs are compared on."""
 
     same = "same"
     intersection = "intersection"
@@ -39,8 +41,8 @@ def command(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN...",
-            help="Folders of runs, or folders that hold some; the first is the old one of a gate.",
+            metavar="RUN",
+            help="Run folders, or folders of run folders; for a gate, the baseline comes first.",
             show_default=False,
         ),
     ],
@@ -48,9 +50,9 @@ def command(
         list[str] | None,
         typer.Option(
             "--fail-on-regression",
-            metavar="MEASURE=POINTS ...",
-            help="Exit with 5 where a new model is worse than the old one by more points of 100, and its interval says "
-            "so; ap=0.5 lets AP fall from 34.1 to 33.6, ap:car=2 is for one class.",
+            metavar=f"MEASURE=POINTS{SEVERAL}",
+            help="Exit with code 5 if a model is worse than the baseline by more than this many percentage points, over "
+            "its whole confidence interval: ap=0.5 allows AP to drop from 34.1 to 33.6, ap:car=2 is for one class.",
             show_default=False,
         ),
     ] = None,
@@ -58,45 +60,50 @@ def command(
         str | None,
         typer.Option(
             metavar="COLUMN|FILE",
-            help="Images that are alike (of one video, patient, scene) are drawn together: a key of COCO's images, "
-            "folder, or a CSV of image,group.",
+            help="Resample related images (of one video, patient or scene) together: a key of COCO's images, "
+            "'folder', or a CSV file with columns image,group.",
             show_default=False,
         ),
     ] = None,
     images: Annotated[
         ImageChoice,
-        typer.Option(help="Refuse runs on different images, or compare on those that they share."),
+        typer.Option(help="Require the same images in all runs, or compare on the images they share."),
     ] = ImageChoice.same,
     resamples: Annotated[
-        int, typer.Option(metavar="N", min=0, help="How often images are resampled for intervals.")
+        int,
+        typer.Option(metavar="N", min=0, help="Bootstrap resamples for intervals; 0 turns intervals off."),
     ] = 1000,
     study: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FOLDER", help="A study of bench tune, for a section of the page.", show_default=False
+            metavar="FOLDER",
+            help="Study of `bench tune` to include in the report; may be repeated.",
+            show_default=False,
         ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", help="Where the page goes; by default beside the runs.", show_default=False
+            metavar="FOLDER", help="Folder of the report; by default next to the runs.", show_default=False
         ),
     ] = None,
     show_paths: options.ShowPaths = False,
+    json: options.Json = False,
     quiet: options.Quiet = False,
     strict: options.Strict = False,
     debug: options.Debug = False,
 ) -> None:
-    """Compare runs that are done: report.html, and every number of it as CSV beside it.
+    """Compare finished runs: writes report.html and all of its numbers as CSV.
 
-    All must have been measured on the same images and objects. With --fail-on-regression the others are held against
-    the first: exit code 5 says that one is worse. Where the images cannot tell, that is a warning, and with --strict a
-    failure, too.
+    All runs must be evaluated on the same images and objects. With --fail-on-regression, the exit code is 5 if a model
+    is worse than the baseline; the answers are also in gate.json. If there are too few images to tell, that is a
+    warning, and with --strict a failure.
     """
-    from bench.commands.results_table import show_results
+    from bench.commands.results_table import results_json, show_results
+    from bench.process.json_value import json_value, print_json
     from bench.process.progress import Progress
+    from bench.runs.comparison import chosen_groups, compare_runs, comparison_folder, open_runs
     from bench.runs.finished_run import find_image_loader
-    from bench.runs.report import chosen_groups, compare_on_terms, comparison_folder, open_runs
     from metrics.compare import parse_limit
     from reports.analysis.report_data import ComparisonOptions
     from reports.elements.formatting import printable
@@ -106,49 +113,54 @@ def command(
     limits = tuple(parse_limit(text) for text in fail_on_regression or ())
     by_path = open_runs(runs)
     opened = [run for of_path in by_path for run in of_path]
-    how = ComparisonOptions(
+    comparison = ComparisonOptions(
         resamples=resamples,
         groups=chosen_groups(groups, opened),
         images=images.value,
         limits=limits,
         baseline=frozenset(run.result.name for run in by_path[0]),
     )
-    folder = out or comparison_folder(opened, Path(runs[0]).parent)
-    pictures = find_image_loader(opened)
-    page, comparison = compare_on_terms(
-        opened, folder, how, pictures, Progress.fitting(quiet), show_paths, studies
+    page, data = compare_runs(
+        opened,
+        out or comparison_folder(opened, Path(runs[0]).parent),
+        comparison,
+        find_image_loader(opened),
+        Progress.auto(quiet),
+        show_paths,
+        studies,
     )
-    show_results(comparison.folders, page)
-    for note in comparison.notes:
-        print(f"note: {printable(note)}")
-    for unused in comparison.unused_columns:
+    if json:
+        gate = json_value(data.rulings)
+        print_json(results_json(data.folders, page) | {"notes": data.notes, "gate": gate})
+    else:
+        show_results(data.folders, page)
+        for line in [*(f"note: {note}" for note in data.notes), *map(str, data.rulings)]:
+            print(printable(line))
+    for unused in data.unused_columns:
         warnings.warn(unused, InputWarning, stacklevel=1)
-    judge(comparison.rulings, strict)
+    check_gate(data.rulings, strict)
 
 
-def judge(rulings: list[Ruling], strict: bool) -> None:
-    """Print what the gate says, a line each, and fail where it was not passed.
+def check_gate(rulings: Sequence[Ruling], strict: bool) -> None:
+    """Fail if a model is worse than the limits allow.
 
     Args:
         rulings: of all models and limits.
-        strict: fail, too, where the images cannot tell.
+        strict: fail also if there are too few images to tell.
 
     Warns:
-        InputWarning: the images cannot tell.
+        InputWarning: there are too few images to tell.
 
     Raises:
-        RegressionError: a model is worse than is allowed.
+        RegressionError: a model is worse than a limit allows.
     """
-    from reports.elements.formatting import printable
-
-    for ruling in rulings:
-        print(printable(str(ruling)))
-    regressed = [str(ruling.limit) for ruling in rulings if ruling.state == "regressed"]
+    regressed = dict.fromkeys(str(ruling.limit) for ruling in rulings if ruling.state == "regressed")
     if regressed:
-        named = ", ".join(dict.fromkeys(regressed))
-        raise RegressionError(f"worse than is allowed: {named}; the lines above say by how much")
-    open_ = [ruling.why_open for ruling in rulings if ruling.state == "open"]
-    if open_ and strict:
-        raise RegressionError(f"{open_[0]} (--strict)")
-    for why in open_:
-        warnings.warn(why, InputWarning, stacklevel=1)
+        raise RegressionError(
+            f"worse than the limit allows: {', '.join(regressed)}; gate.json next to the report has the intervals"
+        )
+    undecided = [ruling.why_open for ruling in rulings if ruling.state == "open"]
+    if undecided and strict:
+        raise RegressionError(f"{undecided[0]} (--strict)")
+    for reason in undecided:
+        warnings.warn(reason, InputWarning, stacklevel=1)

@@ -20,7 +20,7 @@ def command(
     variant: options.Variants = None,
     data: options.Data = None,
     format: options.Format = None,
-    preset: options.Preset = None,
+    preset: options.Presets = None,
     config: options.ConfigFile = None,
     set_: options.Sets = None,
     strict: options.Strict = False,
@@ -30,25 +30,26 @@ def command(
 
     Sources, each above those before it: the program, the data set, the variant, the preset, the file, the command.
     """
-    names = options.chosen_variants(variant, preset, config)
+    entries = options.chosen_entries(variant, preset, config)
     sources: dict[str, Any] = {
         "data": data,
-        "preset": preset,
         "file": config,
         "sets": set_ or [],
         "options": {"data.format": format} if format is not None else {},
-        "variants": names,
+        "variants": list(dict.fromkeys(entry.variant for entry in entries)),
     }
-    show(names, sources)
+    show(entries, sources)
 
 
-def show(names: Sequence[str], sources: dict[str, Any]) -> None:
-    """Print the settings of each variant."""
+def show(entries: Sequence[options.Entry], sources: dict[str, Any]) -> None:
+    """Print the settings of each entry."""
     from bench.runs.run import open_configured
     from bench.settings.config import resolve_entry
 
-    dataset = open_configured(resolve_entry(names[0], **sources))
+    first, *_ = entries
+    dataset = open_configured(resolve_entry(first.variant, preset=first.preset, **sources))
     texts = [
-        resolve_entry(name, **sources, data_defaults=dataset.defaults).toml(origins=True) for name in names
+        resolve_entry(name, preset=preset, **sources, data_defaults=dataset.defaults).toml(origins=True)
+        for name, preset in entries
     ]
     print("\n\n".join(texts), end="")

@@ -1,4 +1,4 @@
-"""``bench ensemble``: fuse what finished runs found, and keep it as a run."""
+"""``bench ensemble``: fuse the detections of finished runs into a new run."""
 
 from __future__ import annotations
 
@@ -22,50 +22,50 @@ def command(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN...",
-            help="Folders of runs on the same images, or folders that hold some; two or more.",
+            metavar="RUN",
+            help="Two or more run folders, or folders of run folders, all evaluated on the same images.",
             show_default=False,
         ),
     ],
     iou: Annotated[
-        float, typer.Option(metavar="IOU", min=0, max=1, help="Above it two runs have found the same object.")
+        float,
+        typer.Option(metavar="IOU", min=0, max=1, help="IoU above which detections are fused."),
     ] = 0.55,
     name: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What tables call it; by default ensemble and the variants.",
+            help="Name in tables; by default 'ensemble' and the variants.",
             show_default=False,
         ),
     ] = None,
     out: options.Out = Path("runs"),
     show_paths: options.ShowPaths = False,
+    json: options.Json = False,
     strict: options.Strict = False,
     debug: options.Debug = False,
 ) -> None:
-    """Fuse what runs found in the same images (weighted boxes fusion), as a run that `compare` takes.
+    """Fuse the detections of several runs (weighted boxes fusion) into a run that `compare` accepts.
 
-    Nothing is predicted again: a cluster of detections has the mean of their boxes by score, and a score that falls
-    with every run that did not find it.
+    No image is predicted again. A fused box is the mean of its boxes weighted by score; its score decreases with every
+    run that did not detect it.
     """
+    from bench.commands.results_table import results_json
     from bench.process.invocation import command_arguments
+    from bench.process.json_value import print_json
     from bench.process.log import collect_warnings
+    from bench.runs.comparison import open_runs
     from bench.runs.ensemble import fuse_runs
     from bench.runs.external_run import save_external
     from bench.runs.provenance import command_line
-    from bench.runs.report import open_runs
     from metrics.evaluator import evaluate
 
     with collect_warnings() as messages:
         opened = [run for of_path in open_runs(runs) for run in of_path]
-        found = fuse_runs(opened, iou)
-    truth = opened[0].truth
-    evaluation = evaluate(truth, found)
-    print(evaluation)
-    made = save_external(
+        detections = fuse_runs(opened, iou)
+    evaluation = evaluate(opened[0].truth, detections)
+    run = save_external(
         name or "-".join(["ensemble", *dict.fromkeys(run.result.variant for run in opened)]),
-        truth,
-        found,
         evaluation,
         out,
         data=opened[0].result.data.name,
@@ -74,4 +74,8 @@ def command(
         warnings=tuple(messages),
         show_paths=show_paths,
     )
-    print(f"\nreport: {made.path / 'report.html'}")
+    page = run.path / "report.html"
+    if json:
+        print_json(results_json([run], page))
+    else:
+        print(f"{evaluation}\n\nreport: {page}")

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
+from bench.commands.command import SEVERAL
 from metrics.errors import InputError
+
+FLAG = " "
+"""Metavar of an option without a value."""
+
+
+def _variant_names(incomplete: str) -> list[str]:
+    from detectors.external.registry import external_model_names
+    from detectors.registry import VARIANTS
+
+    return [name for name in [*VARIANTS.names(), *external_model_names()] if name.startswith(incomplete)]
+
+
+def _preset_names(incomplete: str) -> list[str]:
+    from bench.settings.presets import presets
+
+    return [name for name in presets() if name.startswith(incomplete)]
+
 
 Variants = Annotated[
     list[str] | None,
     typer.Option(
         "--variant",
-        metavar="NAME ...",
-        help="Detectors, by the names that `list` shows; several after one option, or with commas. "
-        "A preset or file that is made for one says it, too.",
+        metavar=f"NAME{SEVERAL}",
+        help="Detectors to use, see `bench list`. Not needed if a preset or file names one.",
+        autocompletion=_variant_names,
         show_default=False,
     ),
 ]
@@ -23,68 +42,117 @@ Data = Annotated[
     str | None,
     typer.Option(
         metavar="NAME|PATH",
-        help="A data set: shapes (drawn, the default), or a folder or file in COCO, VOC or YOLO format.",
+        help="Data set: shapes (synthetic, the default), or a folder or file in COCO, VOC or YOLO format.",
         show_default=False,
     ),
 ]
 Format = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME", help="The data set's format, if it is not to be guessed.", show_default=False
-    ),
+    typer.Option(metavar="NAME", help="Format of the data set; detected by default.", show_default=False),
 ]
-Preset = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Settings that come with the program; see `list`.", show_default=False),
+Presets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--preset",
+        metavar=f"NAME{SEVERAL}",
+        help="Bundled settings, see `bench list presets`; each names its variant.",
+        autocompletion=_preset_names,
+        show_default=False,
+    ),
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="A TOML file of settings.", show_default=False),
+    typer.Option("--config", metavar="FILE", help="TOML file of settings.", show_default=False),
 ]
 Sets = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        metavar="NAME=VALUE ...",
-        help="Settings by dotted name, as in nms.iou=0.5; ssd.nms.iou=0.5 is for ssd alone.",
+        metavar=f"NAME=VALUE{SEVERAL}",
+        help="Settings by dotted name: nms.iou=0.5, or ssd.nms.iou=0.5 for ssd only.",
         show_default=False,
     ),
 ]
-Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of the run.", show_default=False)]
+Seed = Annotated[int | None, typer.Option(metavar="N", help="Random seed.", show_default=False)]
 Epochs = Annotated[
     int | None, typer.Option(metavar="N", help="Passes over the training images.", show_default=False)
 ]
 Device = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="cpu, cuda, cuda:1, mps; by default an accelerator if any.", show_default=False
+        metavar="NAME",
+        help="cpu, cuda, cuda:1 or mps; an accelerator by default, if there is one.",
+        show_default=False,
     ),
 ]
 Workers = Annotated[
-    int | None, typer.Option(metavar="N", help="Processes that read images.", show_default=False)
+    int | None, typer.Option(metavar="N", help="Processes that load images.", show_default=False)
 ]
-Out = Annotated[Path, typer.Option(metavar="FOLDER", help="Where folders of runs are.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Take warnings for errors.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show where in the program an error arose.")]
+Out = Annotated[Path, typer.Option(metavar="FOLDER", help="Parent folder of the run folders.")]
+Json = Annotated[
+    bool, typer.Option("--json", metavar=FLAG, help="Print the result as one JSON object on standard output.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", metavar=FLAG, help="Hide progress.")]
+Strict = Annotated[bool, typer.Option("--strict", metavar=FLAG, help="Treat warnings as errors.")]
+Debug = Annotated[bool, typer.Option("--debug", metavar=FLAG, help="Print the traceback of an error.")]
 ShowPaths = Annotated[
-    bool, typer.Option("--show-paths", help="Leave absolute paths in results; they may hold your name.")
+    bool,
+    typer.Option(
+        "--show-paths", metavar=FLAG, help="Keep absolute paths in results; they may contain your user name."
+    ),
 ]
 
 
-def chosen_variants(words: list[str] | None, preset: str | None, file: Path | None) -> list[str]:
-    """The variants that ``["ssd", "fcos,retinanet"]`` names, each once; else that of the file or the preset.
+class Entry(NamedTuple):
+    """A model to run: a variant or external model, and the preset that it takes its settings from."""
+
+    variant: str
+    preset: str | None = None
+
+
+def chosen_entries(
+    variants: Sequence[str] | None, presets: Sequence[str] | None, file: Path | None
+) -> list[Entry]:
+    """Entries that ``--variant``, ``--preset`` and ``--config`` name, without duplicates.
+
+    A preset goes with its own variant, or with every variant if it names none; two presets of one variant are two
+    entries. Names of variants may also be separated by commas.
 
     Raises:
-        InputError: nothing says which.
+        InputError: no variant is named, or a preset is unknown.
     """
-    names = dict.fromkeys(name.strip() for word in words or [] for name in word.split(",") if name.strip())
-    if not names:
-        from bench.settings.config import variants_of
+    from bench.settings.presets import variants_of
 
-        names = dict.fromkeys(variants_of(preset, file))
+    owners = {preset: variants_of(preset) for preset in presets or ()}
+    names = dict.fromkeys(name.strip() for word in variants or () for name in word.split(",") if name.strip())
     if not names:
-        raise InputError(
-            "no variant is named; say which, as in --variant ssd (`python -m bench list` shows all)"
+        names = dict.fromkeys(
+            variants_of(None, file) or [name for owner in owners.values() for name in owner]
         )
-    return list(names)
+    if not names:
+        raise InputError("no variant: name one with --variant ssd; `python -m bench list` shows all variants")
+    entries = []
+    for name in names:
+        own = [preset for preset, owner in owners.items() if owner in ([], [name])]
+        entries += [Entry(name, preset) for preset in own] or [Entry(name)]
+    unused = set(owners) - {entry.preset for entry in entries}
+    if unused:
+        preset = sorted(unused)[0]
+        raise InputError(
+            f"preset {preset}: made for variant {owners[preset][0]!r}, not for {', '.join(names)}; "
+            f"add --variant {owners[preset][0]}, or leave the preset out"
+        )
+    return entries
+
+
+def chosen_entry(variants: Sequence[str] | None, presets: Sequence[str] | None, file: Path | None) -> Entry:
+    """The single entry of a command that takes one variant; see `chosen_entries`.
+
+    Raises:
+        InputError: no variant is named, or several entries.
+    """
+    entry, *others = chosen_entries(variants, presets, file)
+    if others:
+        names = ", ".join(preset or name for name, preset in [entry, *others])
+        raise InputError(f"--variant, --preset: expected one variant, got {names}")
+    return entry

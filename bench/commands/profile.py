@@ -1,4 +1,4 @@
-"""``bench profile``: how fast the detectors of finished runs are, as they were evaluated."""
+"""``bench profile``: measure the speed of finished runs' detectors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.commands import options
+from bench.commands.command import SEVERAL
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,93 +28,98 @@ python -m bench profile runs/*-mydata-0-* --batch 1 4 16 --seconds 60 --device c
 
 def command(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.", show_default=False)
+        list[Path],
+        typer.Argument(metavar="RUN", help="Run folders, or folders of run folders.", show_default=False),
     ],
     batch: Annotated[
         list[int] | None,
         typer.Option(
             "--batch",
-            metavar="N ...",
-            help="Images at a time, and always 1: 1 2 4 8 by default.",
+            metavar=f"N{SEVERAL}",
+            help="Batch sizes, 1 is always included; 1 2 4 8 by default.",
             show_default=False,
         ),
     ] = None,
-    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Turns of each model in each process.")] = 6,
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds per process.")] = 6,
     processes: Annotated[
         int, typer.Option(metavar="N", min=1, help="Fresh processes, one after another.")
     ] = 3,
     seconds: Annotated[
         float,
-        typer.Option(metavar="S", help="For single images of each model; each other batch gets a quarter."),
+        typer.Option(
+            metavar="S",
+            help="Seconds for single images of each model; every other batch size gets a quarter of it.",
+        ),
     ] = 30.0,
     device: options.Device = None,
     threads: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, help="CPU threads of torch; its own choice by default.", show_default=False
+            metavar="N", min=1, help="CPU threads of torch; torch decides by default.", show_default=False
         ),
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Throw away what a profile that was broken off has measured.")
+        bool,
+        typer.Option(
+            "--fresh", metavar=options.FLAG, help="Discard the measurements of an interrupted profile."
+        ),
     ] = False,
+    json: options.Json = False,
     quiet: options.Quiet = False,
     strict: options.Strict = False,
     debug: options.Debug = False,
 ) -> None:
-    """Time runs that are done: latency by stage, images a second by batch, memory.
+    """Time finished runs: latency by stage, throughput by batch size, and memory.
 
-    From image file to detections, suppression included, in turn and in fresh processes. Leaves latency.json and
-    latency.csv in each run's folder; `compare` then shows them. Nothing else should run meanwhile.
+    A pass goes from image file to detections, including NMS. Models take turns in fresh processes; keep the machine idle
+    meanwhile. Writes latency.json and latency.csv into each run's folder, which `compare` includes in its report.
     """
+    from bench.process.json_value import print_json
     from bench.process.progress import Progress
+    from bench.runs.comparison import open_runs
     from bench.timing.profiler import profile
     from bench.timing.schedule import Protocol
-    from reports.records.run import RunFolder
 
-    opened = [RunFolder.open(path) for path in dict.fromkeys(path.resolve() for path in runs)]
-    protocol = Protocol(
-        processes, rounds, seconds, tuple(sorted({1, *batch})) if batch else Protocol().batches
-    )
+    opened = [run for of_path in open_runs(runs) for run in of_path]
+    batches = tuple(sorted({1, *batch})) if batch else Protocol().batches
     timings = profile(
         opened,
-        protocol,
+        Protocol(processes, rounds, seconds, batches),
         device=device or "auto",
         threads=threads or 0,
-        progress=Progress.fitting(quiet),
+        progress=Progress.auto(quiet),
         fresh=fresh,
     )
-    show_timings(opened, timings)
+    if json:
+        print_json({"timings": timings})
+    else:
+        show_timings(opened, timings)
 
 
 def show_timings(
     runs: Sequence[RunFolder], timings: Sequence[Timing], console: Console | None = None
 ) -> None:
-    """Print one row a run: latency of a single image, images a second at the best batch size, memory and size."""
+    """Print a row per run: latency of single images, best throughput, memory and number of weights."""
     from rich.console import Console
-    from rich.table import Table
 
-    from bench.commands.results_table import as_it_is
+    from bench.commands.results_table import model_cells, results_table
+    from reports.analysis.models import model_labels
     from reports.elements import formatting
 
     console = console or Console()
-    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("run", overflow="fold", min_width=9)
-    table.add_column("seed", justify="right")
-    for title in ("p50 ms", "p90 ms", "p99 ms", "network", "boxes", "images/s", "memory", "weights"):
-        table.add_column(title, justify="right", overflow="fold")
-    table.add_column("")
+    labels = model_labels(runs)
+    columns = ("p50 ms", "p90 ms", "p99 ms", "network", "boxes", "images/s", "memory", "weights", "")
+    table = results_table("model", *columns, wrap=True)
     for run, timing in zip(runs, timings, strict=True):
         rates = [(of.images_per_second, of.batch) for of in timing.batches if of.images_per_second]
         rate, batch = max(rates, default=(None, 1))
-        memory = [of.memory_bytes for of in timing.batches if of.batch == 1]
-        whole = timing.headline
+        memory = next((of.memory_bytes for of in timing.batches if of.batch == 1), None)
         table.add_row(
-            as_it_is(run.result.variant),
-            formatting.MISSING if run.result.seed is None else str(run.result.seed),
-            *(_percentile(whole, p) for p in (0.5, 0.9, 0.99)),
+            *model_cells(run, labels),
+            *(_percentile(timing.headline, p) for p in (0.5, 0.9, 0.99)),
             *(_percentile(timing.stage(stage), 0.5) for stage in ("forward", "postprocess")),
-            formatting.MISSING if rate is None else f"{rate:.1f} (by {batch})",
-            formatting.large_number(memory[0] if memory else None) + "B" * bool(memory and memory[0]),
+            formatting.MISSING if rate is None else f"{rate:.1f} (batch {batch})",
+            formatting.byte_size(memory),
             formatting.large_number(timing.subject.parameters),
             " ".join(["invalid"] * bool(timing.invalid) + ["noisy"] * timing.noisy),
         )
@@ -121,14 +127,14 @@ def show_timings(
     machine = timings[0].machine
     console.print(f"on {machine.name} ({machine.fingerprint})", markup=False, highlight=False)
     console.print(
-        "latency.json and latency.csv lie in each run's folder; `python -m bench compare` shows them"
+        "latency.json and latency.csv are in each run's folder; `python -m bench compare` includes them"
     )
 
 
 def _percentile(times: StageTimes | None, p: float) -> str:
     if times is None:
         return "–"
-    found = times.percentile(p)
-    if found.value_ms is None:
-        return f"n={times.samples} < {found.least}"
-    return f"{found.value_ms:.1f}"
+    percentile = times.percentile(p)
+    if percentile.value_ms is None:
+        return f"n={times.samples} < {percentile.least}"
+    return f"{percentile.value_ms:.1f}"

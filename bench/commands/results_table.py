@@ -1,14 +1,16 @@
-"""Results on the terminal: one row a run, and where the page is."""
+"""Results of runs on the terminal: a table with one row per run, or JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from reports.analysis.models import model_labels
 from reports.elements import formatting
 from reports.records.run import RunFolder
 
@@ -24,34 +26,64 @@ _COLUMNS = {
 
 
 def show_results(runs: Sequence[RunFolder], page: Path | None = None, console: Console | None = None) -> None:
-    """Print the runs, best AP first, and the path of the page; numbers are fractions, – is "not defined"."""
+    """Print the runs, best AP first, and the path of the page. Numbers are fractions; – means not defined."""
     console = console or Console()
-    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("run", overflow="fold", min_width=9)
-    table.add_column("seed", justify="right")
-    for title in _COLUMNS.values():
-        table.add_column(title, justify="right")
-    table.add_column("trained", justify="right")
-    table.add_column("weights", justify="right")
+    labels = model_labels(runs)
+    table = results_table("model", *_COLUMNS.values(), "trained", "weights")
     for run in sorted(runs, key=lambda run: -(run.result.headline.get("ap") or 0.0)):
-        result = run.result
-        seconds, parameters = result.budget.train_seconds, result.budget.parameters
+        seconds, parameters = run.result.budget.train_seconds, run.result.budget.parameters
         table.add_row(
-            as_it_is(result.variant),
-            "–" if result.seed is None else str(result.seed),
-            *(_number(result.headline.get(name)) for name in _COLUMNS),
-            "–" if seconds is None else f"{seconds:.0f} s",
-            "–" if parameters is None else f"{parameters / 1e6:.2f} M",
+            *model_cells(run, labels),
+            *(_number(run.result.headline.get(name)) for name in _COLUMNS),
+            formatting.MISSING if seconds is None else f"{seconds:.0f} s",
+            formatting.MISSING if parameters is None else f"{parameters / 1e6:.2f} M",
         )
     console.print(table)
     if page is not None:
         console.print(f"report: {page}", markup=False, highlight=False, soft_wrap=True)
 
 
-def as_it_is(name: str) -> Text:
-    """A name that somebody chose, shown literally: ``[/b]`` is no markup, and a line break upsets no table."""
+def results_json(runs: Sequence[RunFolder], page: Path | None = None) -> dict[str, Any]:
+    """The runs, best AP first, and the path of the page as a JSON object."""
+    labels = model_labels(runs)
+    ordered = sorted(runs, key=lambda run: -(run.result.headline.get("ap") or 0.0))
+    return {
+        "runs": [
+            {
+                "name": run.result.name,
+                "model": labels[run.result.name],
+                "variant": run.result.variant,
+                "seed": run.result.seed,
+                "folder": run.path,
+                "headline": run.result.headline,
+                "train_seconds": run.result.budget.train_seconds,
+                "parameters": run.result.budget.parameters,
+            }
+            for run in ordered
+        ],
+        "report": page,
+    }
+
+
+def results_table(first: str, *columns: str, wrap: bool = False) -> Table:
+    """An empty table: a column of names, one of seeds, and right-aligned columns, whose cells may `wrap`."""
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(first, overflow="fold", min_width=9)
+    for title in ("seed", *columns):
+        table.add_column(title, justify="right", overflow="fold", no_wrap=not wrap)
+    return table
+
+
+def model_cells(run: RunFolder, labels: Mapping[str, str]) -> tuple[Text, str]:
+    """The first two cells of a run's row: its model and seed."""
+    seed = run.result.seed
+    return literal_text(labels[run.result.name]), formatting.MISSING if seed is None else str(seed)
+
+
+def literal_text(name: str) -> Text:
+    """A name from outside as plain text: ``[/b]`` is no markup, and a line break does not break a table."""
     return Text(formatting.printable(name))
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    return formatting.MISSING if value is None else f"{value:.3f}"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.commands import options
-from bench.process.interrupts import StopRequest
 
 if TYPE_CHECKING:
     from bench.settings.config import EntryConfig
@@ -23,41 +22,50 @@ python -m bench run --variant ssd retinanet fcos --data my_images/ --seeds 3
 
 python -m bench run --variant ssd --set train.epochs=30 nms.iou=0.4
 
+python -m bench run --preset ssd-squeezenet fcos-squeezenet --data my_images/
+
 python -m bench run --variant ssd torchvision/retinanet_resnet50_fpn_v2 --data my_images/
 """
-
-STOP = StopRequest()
-"""Whether this process was asked to stop; `bench.cli` puts the one that hears signals here."""
 
 
 def command(
     variant: options.Variants = None,
     data: options.Data = None,
     format: options.Format = None,
-    preset: options.Preset = None,
+    preset: options.Presets = None,
     config: options.ConfigFile = None,
     set_: options.Sets = None,
     seed: options.Seed = None,
     seeds: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Runs of each variant, with seeds that differ.")
+        int, typer.Option(metavar="N", min=1, help="Runs per variant, each with another seed.")
     ] = 1,
     epochs: options.Epochs = None,
     device: options.Device = None,
     workers: options.Workers = None,
     out: options.Out = Path("runs"),
     fresh: Annotated[
-        bool, typer.Option("--fresh", "--overwrite", help="Begin anew what is done or begun.")
+        bool,
+        typer.Option(
+            "--fresh",
+            "--overwrite",
+            metavar=options.FLAG,
+            help="Repeat runs that are finished or interrupted.",
+        ),
     ] = False,
-    show_config: Annotated[bool, typer.Option("--show-config", help="Print all settings and stop.")] = False,
+    show_config: Annotated[
+        bool,
+        typer.Option("--show-config", metavar=options.FLAG, help="Print all settings instead of running."),
+    ] = False,
     show_paths: options.ShowPaths = False,
+    json: options.Json = False,
     quiet: options.Quiet = False,
     strict: options.Strict = False,
     debug: options.Debug = False,
 ) -> None:
-    """Train, predict, evaluate and compare variants, and write a report.
+    """Train variants, evaluate them on the test split, compare them and write a report.
 
-    Beside them may stand predictors that were trained elsewhere, such as torchvision/ssd300_vgg16: they only predict.
-    What is done already is not done again; what was broken off goes on where it stopped.
+    External models, such as torchvision/ssd300_vgg16, are evaluated without training. Finished runs are reused;
+    interrupted runs continue where they stopped.
     """
     given = {
         "data.format": format,
@@ -66,75 +74,80 @@ def command(
         "device": device,
         "workers": workers,
     }
-    names = options.chosen_variants(variant, preset, config)
+    entries = options.chosen_entries(variant, preset, config)
     sources: dict[str, Any] = {
         "data": data,
-        "preset": preset,
         "file": config,
         "sets": set_ or [],
         "options": {path: value for path, value in given.items() if value is not None},
-        "variants": names,
+        "variants": list(dict.fromkeys(entry.variant for entry in entries)),
     }
     if show_config:
         from bench.commands.config import show
 
-        show(names, sources)
+        show(entries, sources)
         return
-    _run(names, sources, seeds, out, fresh=fresh, show_paths=show_paths, quiet=quiet)
+    _run(entries, sources, seeds, out, fresh=fresh, show_paths=show_paths, json=json, quiet=quiet)
 
 
 def _run(
-    names: Sequence[str],
+    entries: Sequence[options.Entry],
     sources: dict[str, Any],
     seeds: int,
     out: Path,
     fresh: bool,
     show_paths: bool,
+    json: bool,
     quiet: bool,
 ) -> None:
-    from bench.commands.results_table import show_results
+    from bench.commands.results_table import results_json, show_results
     from bench.process import distributed
+    from bench.process.interrupts import stop_request
     from bench.process.invocation import command_arguments
+    from bench.process.json_value import print_json
     from bench.process.progress import Progress
+    from bench.runs.comparison import compare_runs, comparison_folder
     from bench.runs.context import RunContext
     from bench.runs.finished_run import image_loader
     from bench.runs.provenance import command_line
-    from bench.runs.report import compare_runs, comparison_folder
     from bench.runs.run import open_configured, run
     from bench.settings.config import RunConfig, resolve_entry
 
-    # Every variant's settings are checked before the first is trained.
-    for name in names:
-        resolve_entry(name, **sources)
-    progress = Progress.fitting(quiet or not distributed.is_main_process())
-    dataset = open_configured(resolve_entry(names[0], **sources))
-    references: list[EntryConfig] = []
+    # The settings of every entry are checked before the first is trained.
+    first, *_ = [resolve_entry(name, preset=preset, **sources) for name, preset in entries]
+    progress = Progress.auto(quiet or not distributed.is_main_process())
+    dataset = open_configured(first)
+    external: list[EntryConfig] = []
     trained: list[EntryConfig] = []
-    for name in names:
-        first = resolve_entry(name, **sources, data_defaults=dataset.defaults)
-        if isinstance(first, RunConfig):
-            trained += [first.with_seed(first.seed + k) for k in range(seeds)]
+    for name, preset in entries:
+        config = resolve_entry(name, preset=preset, **sources, data_defaults=dataset.defaults)
+        if isinstance(config, RunConfig):
+            trained += [config.with_seed(config.seed + k) for k in range(seeds)]
         else:
-            references.append(first)
-    cells = references + trained  # what takes minutes, and may lack its weights, before what takes hours
+            external.append(config)
+    configs = external + trained  # external models first: they take minutes and may lack their weights
     context = RunContext(
         progress=progress,
-        stop=STOP,
+        stop=stop_request(),
         fresh=fresh,
         command=command_line(command_arguments(), show_paths),
         show_paths=show_paths,
     )
     runs = []
-    for number, cell in enumerate(cells, 1):
-        which = f" ({number} of {len(cells)})" if len(cells) > 1 else ""
-        seed = f"seed {cell.seed}" if isinstance(cell, RunConfig) else "trained elsewhere"
-        progress.message(f"{cell.variant}, {seed}, on {dataset.name}{which}")
-        runs.append(run(cell, out, dataset, context))
+    for number, config in enumerate(configs, 1):
+        seed = f"seed {config.seed}" if isinstance(config, RunConfig) else "external model"
+        count = f" ({number} of {len(configs)})" if len(configs) > 1 else ""
+        progress.message(f"{config.variant}, {seed}, on {dataset.name}{count}")
+        runs.append(run(config, out, dataset, context))
     if not distributed.is_main_process():
         return
     if len(runs) == 1:
         page = runs[0].path / "report.html"
     else:
-        split = dataset.splits[cells[0].evaluate.split]
-        page = compare_runs(runs, comparison_folder(runs, out), image_loader(split), progress, show_paths)
-    show_results(runs, page)
+        split = dataset.splits[configs[0].evaluate.split]
+        folder = comparison_folder(runs, out)
+        page, _ = compare_runs(runs, folder, None, image_loader(split), progress, show_paths)
+    if json:
+        print_json(results_json(runs, page))
+    else:
+        show_results(runs, page)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from bench.commands import options, run
+from bench.commands import options
 from metrics.errors import InputError
 
 NAME = "tune"
@@ -37,7 +37,7 @@ def command(
     variant: options.Variants = None,
     data: options.Data = None,
     format: options.Format = None,
-    preset: options.Preset = None,
+    preset: options.Presets = None,
     config: options.ConfigFile = None,
     set_: options.Sets = None,
     trials: Annotated[
@@ -112,10 +112,11 @@ def command(
     Priors are fitted without training, and post-processing is tried on candidates that are predicted once. At the end the best few and the untuned settings are
     run again with fresh seeds, one is chosen on validation, and test is looked at once.
     """
+    from bench.process.interrupts import stop_request
     from bench.process.invocation import command_arguments
     from bench.process.progress import Progress
     from bench.runs.provenance import command_line
-    from bench.settings.config import variants_of
+    from bench.settings.presets import variants_of
     from bench.tune.plan import Plan
     from bench.tune.tuner import tune
 
@@ -126,18 +127,16 @@ def command(
     file = run_ / "config.toml" if run_ is not None else config
     if run_ is not None and config is not None:
         raise InputError("--run and --config: a run brings its own settings; give one of the two")
-    names = options.chosen_variants(variant, preset, file)
-    if len(names) > 1:
-        raise InputError(f"--variant: one variant a study; got {', '.join(names)}")
-    if run_ is not None and variants_of(None, file) not in ([], names):
-        raise InputError(f"--run {run_}: is of variant {variants_of(None, file)[0]!r}, not {names[0]!r}")
+    name, preset_ = options.chosen_entry(variant, preset, file)
+    if run_ is not None and variants_of(None, file) not in ([], [name]):
+        raise InputError(f"--run {run_}: is of variant {variants_of(None, file)[0]!r}, not {name!r}")
     given = {"data.format": format, "seed": seed, "train.epochs": epochs, "device": device}
     plan = Plan(
-        variant=names[0],
+        variant=name,
         space=tuple(space),
         sources={
             "data": data,
-            "preset": preset,
+            "preset": preset_,
             "file": config,
             "sets": set_ or [],
             "options": {path: value for path, value in given.items() if value is not None},
@@ -154,4 +153,4 @@ def command(
         pruning=pruner,
         command=command_line(command_arguments()),
     )
-    tune(plan, Progress.fitting(quiet), run.STOP).show()
+    tune(plan, Progress.auto(quiet), stop_request()).show()

@@ -15,9 +15,9 @@ import pandas as pd
 import torch
 
 from bench.process.progress import Progress
+from bench.runs.comparison import require_same_truth
 from bench.runs.finished_run import evaluated_split
 from bench.runs.folders import digest
-from bench.runs.report import require_same_truth
 from bench.timing import conditions
 from bench.timing.process import Event, Job, Killed, launch
 from bench.timing.schedule import Protocol

@@ -186,7 +186,7 @@ def test_the_command_prints_the_table_and_its_file_is_a_run_s(tmp_path, capsys):
             "error: fcos: has points, or priors of one shape, so there is nothing to fit; variants",
         ),
         ("--variant gfl", "error: gfl: has points"),
-        ("--variant ssd fcos", "error: --variant: one variant at a time; got ssd, fcos"),
+        ("--variant ssd fcos", "error: --variant, --preset: expected one variant, got ssd, fcos"),
         ("--variant torchvision/ssd300_vgg16", "error: torchvision/ssd300_vgg16: was trained elsewhere"),
         ("--variant ssd --seek best", "error: Invalid value for '--seek'"),
         (
@@ -259,7 +259,7 @@ def test_names_from_a_data_set_are_shown_and_not_obeyed(tmp_path: Path, capsys):
     folder = save_fit(found, "<script>", tmp_path)
     assert "'=cmd()" in (folder / "unreached.csv").read_text()
     assert "<script>" not in (folder / "priors.svg").read_text()
-    anchors._show(found)
+    anchors.show_fit(found)
     assert "class [/b]:x:" in capsys.readouterr().out
 
 

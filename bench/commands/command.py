@@ -1,0 +1,93 @@
+"""Command of `bench`: options that take several words, and the flags that every command has."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+from bench.process.interrupts import handle_signals
+from metrics.errors import InputWarning
+
+SEVERAL = " ..."
+"""End of the metavar of an option that takes all following words, as help shows it: ``--variant NAME ...``."""
+
+
+class Command(TyperCommand):
+    """A command whose options may take several words: ``--variant ssd fcos`` means ``--variant ssd --variant fcos``.
+
+    ``--strict`` turns every `InputWarning` into an error, ``--debug`` prints tracebacks.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, self.repeat_options(args))
+
+    def repeat_options(self, words: Sequence[str]) -> list[str]:
+        """`words` with the option's name in front of each of its values.
+
+        In a command with positional arguments, the first word that cannot be a value ends the list: one without ``=``
+        after an option of ``NAME=VALUE``, one that is no number after an option of numbers.
+        """
+        several = {name: option for option in self.params if _takes_several(option) for name in option.opts}
+        positional = any(parameter.param_type_name == "argument" for parameter in self.params)
+        current: str | None = None
+        has_value = False
+        repeated = []
+        for word in words:
+            if word.startswith("-") and word != "-":
+                name, equals, _ = word.partition("=")
+                current, has_value = (name if name in several else None), bool(equals)
+                if current is None or equals:
+                    repeated.append(word)
+            elif current is None or (positional and has_value and not _accepts(several[current], word)):
+                current = None
+                repeated.append(word)
+            else:
+                repeated += [current, word]
+                has_value = True
+        return repeated
+
+    def invoke(self, ctx: Any) -> Any:
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        try:
+            with handle_signals() if in_main_thread else nullcontext(), _warnings(ctx.params["strict"]):
+                return super().invoke(ctx)
+        except typer.Exit:
+            raise
+        except BaseException:
+            if ctx.params["debug"]:
+                traceback.print_exc()
+            raise
+
+
+def _takes_several(option: Any) -> bool:
+    return str(option.metavar or "").endswith(SEVERAL) and option.param_type_name == "option"
+
+
+def _accepts(option: Any, word: str) -> bool:
+    return "=" in word if "=" in option.metavar else option.metavar != f"N{SEVERAL}" or word.isdigit()
+
+
+@contextmanager
+def _warnings(strict: bool) -> Iterator[None]:
+    """Print each `InputWarning` once, as one line; if `strict`, raise it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error" if strict else "default", InputWarning)
+        show = warnings.showwarning
+
+        def show_line(
+            message: Warning | str, category: type[Warning], *position: Any, **options: Any
+        ) -> None:
+            if issubclass(category, InputWarning):
+                typer.echo(f"warning: {message}", err=True)
+            else:
+                show(message, category, *position, **options)
+
+        warnings.showwarning = show_line
+        yield

@@ -1,0 +1,131 @@
+"""``bench list``: the variants, external models, data sets, measures and presets that can be named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated, NamedTuple
+
+import typer
+
+from bench.commands import options
+from metrics.errors import InputError
+
+NAME = "list"
+EXAMPLES = """Examples:
+
+python -m bench list
+
+python -m bench list presets
+"""
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    variants = "variants"
+    external = "external"
+    datasets = "datasets"
+    measures = "measures"
+    presets = "presets"
+
+
+TITLES = {
+    Kind.variants: "variants (--variant)",
+    Kind.external: "external models, trained elsewhere (--variant)",
+    Kind.datasets: "data sets (--data, --format)",
+    Kind.measures: "measures",
+    Kind.presets: "presets (--preset)",
+}
+
+
+class Item(NamedTuple):
+    """Something with a name.
+
+    Attributes:
+        name: as typed on the command line.
+        summary: one line.
+        source: paper or package; may be empty.
+    """
+
+    name: str
+    summary: str
+    source: str = ""
+
+
+def command(
+    kind: Annotated[
+        Kind | None, typer.Argument(help="What to list; everything by default.", show_default=False)
+    ] = None,
+    json: options.Json = False,
+    strict: options.Strict = False,
+    debug: options.Debug = False,
+) -> None:
+    """List variants, external models, data sets, measures and presets.
+
+    One line each; with a kind, full descriptions with their sources.
+    """
+    kinds = [kind] if kind else [*Kind]
+    if json:
+        from bench.process.json_value import print_json
+
+        print_json({of.value: [item._asdict() for item in items(of)] for of in kinds})
+        return
+    for of in kinds:
+        _print(TITLES[of], list(items(of)), full=kind is not None)
+
+
+def items(kind: Kind) -> Iterable[Item]:
+    """Everything of a kind, by name. Neither torch nor a model is loaded."""
+    if kind is Kind.variants:
+        from detectors.registry import VARIANTS
+
+        return (Item(of.name, of.summary, of.source) for of in VARIANTS.values())
+    if kind is Kind.external:
+        from detectors.external.registry import external_model_names
+
+        return map(_external, external_model_names())
+    if kind is Kind.datasets:
+        from bench.data.types import DATASETS
+
+        return (Item(of.name, of.summary, of.source) for of in DATASETS.values())
+    if kind is Kind.measures:
+        from metrics.measures import MEASURES
+
+        return (Item(of.name, of.summary, of.source) for of in MEASURES.values())
+    from bench.settings.presets import presets
+
+    return (Item(name, summary) for name, summary in presets().items())
+
+
+def _external(name: str) -> Item:
+    """An external model; one that cannot be loaded has the reason as its summary."""
+    from detectors.external.registry import external_model
+
+    try:
+        known = external_model(name)
+    except InputError as error:
+        return Item(name, str(error).removeprefix(f"{name}: "))
+    return Item(name, known.summary, known.source)
+
+
+def _print(title: str, listed: list[Item], full: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from bench.commands.results_table import literal_text
+
+    if not listed:
+        return
+    table = Table(
+        title=title, title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False
+    )
+    table.add_column(no_wrap=True, min_width=max(len(item.name) for item in listed), style="cyan")
+    table.add_column(no_wrap=not full, overflow="fold" if full else "ellipsis")
+    for item in listed:
+        table.add_row(literal_text(item.name), literal_text(item.summary))
+        if full and item.source:
+            table.add_row("", literal_text(item.source), style="dim")
+    console = Console()
+    console.print(table)
+    console.print()
