@@ -28,7 +28,7 @@ def open_dataset(path: str | Path, format: str = "auto", seed: int = 0, **option
         InputError: there is nothing at that path, no format recognises it, an option is unknown or wrong, or what
             was found cannot be trained on and measured.
     """
-    name = find_format(path, format)
+    name = detect_format(path, format)
     known = DATASETS[name]
     checked = _checked(known, {"seed": seed, **options})
     drawn = known.recognises is None
@@ -45,7 +45,7 @@ def open_dataset(path: str | Path, format: str = "auto", seed: int = 0, **option
     return replace(dataset, notes=[*dataset.notes, *notes])
 
 
-def find_format(path: str | Path, format: str = "auto") -> str:
+def detect_format(path: str | Path, format: str = "auto") -> str:
     """The name of the format that `path` is in; what is given as `format` overrules what it looks like.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.opening import find_format, open_dataset
+from bench.data.opening import detect_format, open_dataset
 from bench.data.types import DATASETS, Split
 from bench.pipeline.inference import wrap_predictor
 from bench.settings import toml
@@ -70,7 +70,7 @@ def evaluated_split(run: RunFolder) -> Split:
         )
     data = dict(toml.read(settings)["data"])
     path, format = data.pop("path"), data.pop("format")
-    options = with_nones(data, DATASETS[find_format(path, format)].options.model_fields)
+    options = with_nones(data, DATASETS[detect_format(path, format)].options.model_fields)
     split = open_dataset(path, format, **options).splits[run.result.data.split]
     if split.truth.fingerprint != run.result.data.fingerprint:
         raise InputError(

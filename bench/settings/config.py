@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar, get_args
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
-from bench.data.opening import find_format
+from bench.data.opening import detect_format
 from bench.data.types import DATASETS
 from bench.pipeline.augmentation import AugmentConfig
 from bench.pipeline.loader import ImageConfig
@@ -341,7 +341,7 @@ def _data_of(layers: Sequence[Layer]) -> tuple[str, str]:
 
 def _model(variant: str, path: str, format: str) -> _Model:
     """The class of all settings: sections of the run, the data format's options, the variant's own."""
-    found = DATASETS[find_format(path, format)]
+    found = DATASETS[detect_format(path, format)]
     data = _join(f"DataConfig[{found.name}]", DataConfig, found.options, f"data set {found.name!r}")
     known = entry(variant)
     base = RunConfig if isinstance(known, Variant) else ExternalConfig

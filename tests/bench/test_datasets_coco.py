@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny_data import pictures, write_coco
 
-from bench.datasets import find_format, open_dataset
+from bench.datasets import detect_format, open_dataset
 from metrics.errors import InputError
 
 
@@ -27,7 +27,7 @@ def test_the_layout_of_coco_itself_is_found(tmp_path):
         )
     without = {"images": [{"id": 1, "file_name": "x.jpg", "width": 1, "height": 1}], "categories": []}
     (tmp_path / "annotations" / "image_info_test2017.json").write_text(json.dumps(without))
-    assert find_format(tmp_path) == "coco"
+    assert detect_format(tmp_path) == "coco"
     found = sizes(tmp_path)
     assert found["train"] == 8
     assert found["val"] + found["test"] == 6

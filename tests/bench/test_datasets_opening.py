@@ -12,7 +12,7 @@ from PIL import Image
 from tiny_data import Picture, pictures, write_coco, write_voc, write_yolo
 
 from bench.data.types import SPLITS, Dataset, require_objects
-from bench.datasets import DATASETS, find_format, open_dataset
+from bench.datasets import DATASETS, detect_format, open_dataset
 from bench.pipeline.loader import ImageConfig, make_loader
 from metrics.errors import InputError, InputWarning
 from metrics.registry import UnknownName
@@ -38,7 +38,7 @@ WRITERS = {
 @pytest.mark.parametrize("format", WRITERS)
 def test_a_folder_is_recognised_by_what_is_in_it(tmp_path, format):
     WRITERS[format](tmp_path)
-    assert find_format(tmp_path) == format
+    assert detect_format(tmp_path) == format
     data = open_dataset(tmp_path)
     assert data.format == format
     assert data.path == tmp_path
