@@ -13,7 +13,7 @@ from bench.data.opening import detect_format, open_dataset
 from bench.data.types import DATASETS, Split
 from bench.pipeline.inference import wrap_predictor
 from bench.settings import toml
-from bench.settings.config import own_settings
+from bench.settings.config import read_model_settings
 from bench.settings.sections import EvaluateConfig
 from bench.settings.values import with_nones
 from detectors.external.registry import external_model, external_model_names
@@ -41,13 +41,13 @@ def load_predictor(run: RunFolder) -> Predictor:
     if file.is_file():
         known = VARIANTS[name]
         detector = known.build(
-            own_settings(_as_built(run.result.config), known.config), run.result.data.classes
+            read_model_settings(_as_built(run.result.config), known.config), run.result.data.classes
         )
         load_weights(detector, file)
         return wrap_predictor(cast(Predictor, detector.eval()), looks)
     if name in external_model_names():
         theirs = external_model(name)
-        settings = own_settings(toml.read(run.path / "config.toml"), theirs.config)
+        settings = read_model_settings(toml.read(run.path / "config.toml"), theirs.config)
         return wrap_predictor(theirs.build(settings, run.truth.catalog.classes), looks)
     raise InputError(
         f"{run.path}: holds no {file.name}, so nothing can be predicted anew; give the folder of a run "

@@ -168,7 +168,9 @@ class _Work:
 
     def _enter(self, split: Split) -> _Done:
         """A predictor that was trained elsewhere: its own preparation of images is part of it, so it gets them whole."""
-        predictor = external_model(self.config.variant).build(self.config.own, self.dataset.classes)
+        predictor = external_model(self.config.variant).build(
+            self.config.model_settings, self.dataset.classes
+        )
         if isinstance(predictor, nn.Module):
             predictor.to(self.device)
         looking = wrap_predictor(predictor, self.config.evaluate)

@@ -46,7 +46,7 @@ class EntryConfig(Config):
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @property
-    def own(self) -> Any:
+    def model_settings(self) -> Any:
         """The own settings of the variant or predictor, as its `build` takes them."""
         config = entry(self.variant).config
         return config.model_validate({name: getattr(self, name) for name in config.model_fields})
@@ -108,7 +108,7 @@ class RunConfig(EntryConfig):
     @property
     def detector(self) -> Any:
         """The variant's own settings, as its `build` takes them."""
-        return self.own
+        return self.model_settings
 
     def with_seed(self, seed: int) -> RunConfig:
         """The same settings with another seed."""
@@ -222,7 +222,7 @@ def entry(name: str) -> Variant | ExternalModel:
     raise UnknownName("variant", name, [*VARIANTS.names(), *external_model_names()])
 
 
-def own_settings(tree: Tree, config: type[C]) -> C:
+def read_model_settings(tree: Tree, config: type[C]) -> C:
     """The own settings of a variant or predictor, out of the tree that `EntryConfig.tree` gave or `toml` wrote."""
     return config.model_validate(
         {

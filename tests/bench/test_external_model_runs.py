@@ -218,7 +218,7 @@ def test_classes_can_be_mapped_by_a_table_in_a_file(tmp_path, data):
     file.write_text(f'["{LITE}".classes]\n"traffic light" = "rbc"\n')
     for variants in ((LITE,), ("ssd", LITE)):
         config = resolve_entry(LITE, data=str(data), file=file, variants=variants)
-        assert config.own.classes == {"traffic light": "rbc"}
+        assert config.model_settings.classes == {"traffic light": "rbc"}
     assert toml.read(file) == {LITE: {"classes": {"traffic light": "rbc"}}}
     (tmp_path / "again.toml").write_text(config.toml())
     assert resolve_entry(LITE, file=tmp_path / "again.toml").tree() == config.tree()
