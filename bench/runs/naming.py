@@ -7,7 +7,7 @@ from typing import Any
 from bench.data.types import Dataset
 from bench.runs.folders import digest, slug
 from bench.runs.provenance import package_versions, settings_by_content
-from bench.settings.config import EntryConfig, RunConfig, entry
+from bench.settings.config import EntryConfig, RunConfig, find_model
 from reports.records.run import SCHEMA_VERSION
 
 _WITHOUT_EFFECT = ("workers", "train.log_every", "train.checkpoint_minutes", "train.keep_checkpoint")
@@ -40,4 +40,4 @@ def run_name(config: EntryConfig, dataset: Dataset) -> str:
     name = f"{slug(config.variant)}-{slug(dataset.name)}"
     if isinstance(config, RunConfig):
         return f"{name}-{config.seed}-{digest(cause)}"
-    return f"{name}-{digest(cause | {'source': entry(config.variant).source})}"
+    return f"{name}-{digest(cause | {'source': find_model(config.variant).source})}"

@@ -31,7 +31,7 @@ from bench.runs.provenance import (
     environment,
     settings_without_place,
 )
-from bench.settings.config import EntryConfig, RunConfig, entry
+from bench.settings.config import EntryConfig, RunConfig, find_model
 from bench.training.checkpoint import save_weights
 from bench.training.loop import TrainingResult, pick_device, train
 from detectors.external.registry import external_model
@@ -209,7 +209,7 @@ class _Work:
     def _result(self, done: _Done, split: Split, headline: dict[str, float]) -> RunResult:
         config, dataset = self.config, self.dataset
         tree = config.tree()
-        source = entry(config.variant).source
+        source = find_model(config.variant).source
         trained_here = isinstance(config, RunConfig)
         return RunResult(
             name=self.name,

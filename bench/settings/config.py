@@ -48,7 +48,7 @@ class EntryConfig(Config):
     @property
     def model_settings(self) -> Any:
         """The own settings of the variant or predictor, as its `build` takes them."""
-        config = entry(self.variant).config
+        config = find_model(self.variant).config
         return config.model_validate({name: getattr(self, name) for name in config.model_fields})
 
     @property
@@ -190,7 +190,7 @@ def resolve_entry(
             told, one a line, with the setting's dotted path.
     """
     variants = tuple(variants) or (name,)
-    known = entry(name)
+    known = find_model(name)
     given = list(_given(name, variants, data, preset, file, sets, options or {}))
     model = _model(name, *_data_of(given))
     layers = [Layer("default", _defaults(model.config), {})]
@@ -209,7 +209,7 @@ def resolve_entry(
     return config
 
 
-def entry(name: str) -> Variant | ExternalModel:
+def find_model(name: str) -> Variant | ExternalModel:
     """The variant, or the predictor that was trained elsewhere, of that name.
 
     Raises:
@@ -343,7 +343,7 @@ def _model(variant: str, path: str, format: str) -> _Model:
     """The class of all settings: sections of the run, the data format's options, the variant's own."""
     found = DATASETS[detect_format(path, format)]
     data = _join(f"DataConfig[{found.name}]", DataConfig, found.options, f"data set {found.name!r}")
-    known = entry(variant)
+    known = find_model(variant)
     base = RunConfig if isinstance(known, Variant) else ExternalConfig
     config = _join(
         f"{base.__name__}[{variant}]", base, known.config, f"variant {variant!r}", data=(data, data())
