@@ -82,7 +82,7 @@ class EntryConfig(Config):
         value: Any = self
         for depth, part in enumerate(path.split(".")):
             if not isinstance(value, BaseModel) or part not in type(value).model_fields:
-                raise InputError(unknown_setting(path, list(settings(type(self))), depth))
+                raise InputError(unknown_setting(path, list(setting_fields(type(self))), depth))
             value = getattr(value, part)
         return value
 
@@ -227,13 +227,13 @@ def read_model_settings(tree: Tree, config: type[C]) -> C:
     return config.model_validate(
         {
             name: value
-            for name, value in with_nones(tree, settings(config)).items()
+            for name, value in with_nones(tree, setting_fields(config)).items()
             if name in config.model_fields
         }
     )
 
 
-def settings(model: type[BaseModel], prefix: str = "") -> dict[str, FieldInfo]:
+def setting_fields(model: type[BaseModel], prefix: str = "") -> dict[str, FieldInfo]:
     """Every setting of a configuration class by dotted path, sections left out."""
     found: dict[str, FieldInfo] = {}
     for name, field in model.model_fields.items():
@@ -241,7 +241,7 @@ def settings(model: type[BaseModel], prefix: str = "") -> dict[str, FieldInfo]:
         if section is None:
             found[prefix + name] = field
         else:
-            found |= settings(section, f"{prefix}{name}.")
+            found |= setting_fields(section, f"{prefix}{name}.")
     return found
 
 
@@ -376,7 +376,7 @@ def _validate(model: type[EntryConfig], variant: str, layers: Sequence[Layer], s
     for layer in layers:
         values = toml.merge(values, layer.values)
         texts |= layer.texts
-    known = settings(model)
+    known = setting_fields(model)
     values = with_nones(values | {"variant": variant}, known)
     try:
         config = as_typed(model, values, texts)

@@ -11,7 +11,7 @@ from optuna.trial import Trial
 from bench.anchors.fit import boxes_seen, drawn_from, fit_anchors, positive_iou, rule_of, variants_to_fit
 from bench.data.types import Dataset
 from bench.runs.detector import build_detector
-from bench.settings.config import RunConfig, settings
+from bench.settings.config import RunConfig, setting_fields
 from bench.tune.objectives import Objective, Objectives
 from bench.tune.spaces import Mark, as_text, configured, marks
 from detectors.anchor_fit import SIZES, Fit, Grids, grids_of, sides_of
@@ -132,7 +132,7 @@ class Anchors:
         training boxes and refined, as many as the rule gives.
         """
         read = _read_by(self._make, self.config.detector, self._strides)
-        known, marked = settings(type(self.config)), marks(self.config)
+        known, marked = setting_fields(type(self.config)), marks(self.config)
         found: dict[str, Mark | None] = {
             path: marked.get(path) for path in known if path in read and path not in _STRUCTURE
         }

@@ -11,7 +11,7 @@ from optuna.trial import Trial
 from pydantic import BaseModel, ValidationError
 
 from bench.settings import toml
-from bench.settings.config import RunConfig, settings
+from bench.settings.config import RunConfig, setting_fields
 from bench.settings.errors import explain
 from detectors.search_range import Choice, Range
 from metrics.errors import InputError
@@ -161,7 +161,7 @@ def space_of(
     Raises:
         InputError: a word names nothing, a range is empty, or a value is not one that the setting takes.
     """
-    known = settings(type(config))
+    known = setting_fields(type(config))
     fitted = dict(priors or {}) if "anchors" in words else {}
     found: dict[str, Mark] = {}
     for word in words:
@@ -192,7 +192,7 @@ def configured(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
     try:
         return type(config).model_validate(tree)
     except ValidationError as error:
-        raise InputError("\n".join(explain(error, tree, list(settings(type(config))), {}))) from None
+        raise InputError("\n".join(explain(error, tree, list(setting_fields(type(config))), {}))) from None
 
 
 def as_text(values: Sequence[Any]) -> str:
@@ -202,7 +202,7 @@ def as_text(values: Sequence[Any]) -> str:
 
 def marks(config: RunConfig) -> dict[str, Mark]:
     """Where each setting may go that its author marked, by dotted path."""
-    known = settings(type(config))
+    known = setting_fields(type(config))
     marked = {
         path: mark
         for path, field in known.items()

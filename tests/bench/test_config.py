@@ -8,7 +8,7 @@ import pytest
 from pydantic import Field
 
 from bench.settings import presets as presets_module
-from bench.settings.config import RunConfig, resolve, settings
+from bench.settings.config import RunConfig, resolve, setting_fields
 from bench.settings.presets import presets
 from detectors.config import Config
 from detectors.registry import VARIANTS, Variant
@@ -197,7 +197,7 @@ def test_a_variant_may_not_take_the_name_of_a_section(monkeypatch):
 
 
 def test_settings_lists_every_leaf_by_its_path():
-    known = settings(type(resolve("ssd")))
+    known = setting_fields(type(resolve("ssd")))
     assert {"seed", "nms.iou", "train.lr", "image.size", "data.occlusion", "backbone.weights"} <= set(known)
     assert "nms" not in known
 

@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 import torch
 
-from bench.settings.config import resolve, settings
+from bench.settings.config import resolve, setting_fields
 from detectors.losses.box import BoxLossName
 from detectors.registry import VARIANTS
 from detectors.types import Targets
@@ -69,7 +69,7 @@ def test_every_variant_and_every_setting_that_the_page_names_is_there():
     names = re.search(r"\| \| (`.*`) \|\n", PAGE)
     assert names is not None
     assert sorted(re.findall(r"`(\w+)`", names[1])) == VARIANTS.names()
-    known = {name: set(settings(VARIANTS[name].config)) for name in VARIANTS.names()}
+    known = {name: set(setting_fields(VARIANTS[name].config)) for name in VARIANTS.names()}
     everywhere = set.union(*known.values()) | {"evaluate.flip", "evaluate.tile"}
     sections = {path.rpartition(".")[0] for path in everywhere}
     for path in re.findall(r"`([a-z_]+\.[a-z_.]+)`", PAGE):
