@@ -43,11 +43,10 @@ def command(
 
 def show(entries: Sequence[options.Entry], sources: dict[str, Any]) -> None:
     """Print the settings of each entry."""
-    from bench.runs.run import open_configured
-    from bench.settings.config import resolve_entry
+    from bench.settings.resolution import open_run_data, resolve_entry
 
     first, *_ = entries
-    dataset = open_configured(resolve_entry(first.variant, preset=first.preset, **sources))
+    dataset = open_run_data(resolve_entry(first.variant, preset=first.preset, **sources))
     texts = [
         resolve_entry(name, preset=preset, **sources, data_defaults=dataset.defaults).toml(origins=True)
         for name, preset in entries

@@ -110,13 +110,14 @@ def _run(
     from bench.runs.context import RunContext
     from bench.runs.finished_run import image_loader
     from bench.runs.provenance import command_line
-    from bench.runs.run import open_configured, run
-    from bench.settings.config import RunConfig, resolve_entry
+    from bench.runs.run import run
+    from bench.settings.config import RunConfig
+    from bench.settings.resolution import open_run_data, resolve_entry
 
     # The settings of every entry are checked before the first is trained.
     first, *_ = [resolve_entry(name, preset=preset, **sources) for name, preset in entries]
     progress = Progress.auto(quiet or not distributed.is_main_process())
-    dataset = open_configured(first)
+    dataset = open_run_data(first)
     external: list[EntryConfig] = []
     trained: list[EntryConfig] = []
     for name, preset in entries:

@@ -16,7 +16,6 @@ import pandas as pd
 import torch
 from torch import nn
 
-from bench.data.opening import open_dataset
 from bench.data.types import Dataset, Split
 from bench.pipeline.inference import wrap_predictor
 from bench.pipeline.predict import predict
@@ -32,6 +31,7 @@ from bench.runs.provenance import (
     settings_without_place,
 )
 from bench.settings.config import EntryConfig, RunConfig, find_model
+from bench.settings.resolution import open_run_data
 from bench.training.checkpoint import save_weights
 from bench.training.loop import TrainingResult, pick_device, train
 from detectors.external.registry import external_model
@@ -73,7 +73,7 @@ def run(
     """
     context = context or RunContext()
     distributed.initialize(cpu=pick_device(config.device).type == "cpu")
-    dataset = dataset or open_configured(config)
+    dataset = dataset or open_run_data(config)
     out = Path(out)
     folder = out / run_name(config, dataset)
     if context.fresh and distributed.is_main_process():
@@ -89,11 +89,6 @@ def run(
         _Work(config, dataset, partial, folder.name, context, messages).run()
     distributed.wait_for_everyone()
     return RunFolder.open(folder)
-
-
-def open_configured(config: EntryConfig) -> Dataset:
-    """The data set that a configuration names."""
-    return open_dataset(config.data.path, config.data.format, **config.data_options)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,8 +19,9 @@ from bench.process.progress import Progress
 from bench.runs.context import RunContext
 from bench.runs.detector import build_detector
 from bench.runs.folders import Busy
-from bench.runs.run import open_configured, run
-from bench.settings.config import RunConfig, resolve
+from bench.runs.run import run
+from bench.settings.config import RunConfig
+from bench.settings.resolution import open_run_data, resolve
 from bench.training.checkpoint import load_weights
 from bench.training.loop import pick_device
 from bench.tune.anchors import Anchors
@@ -46,7 +47,7 @@ class Plan:
     Attributes:
         variant: the detector.
         space: words of `bench.tune.spaces.space_of`.
-        sources: what `bench.settings.config.resolve` takes beside the variant.
+        sources: what `bench.settings.resolution.resolve` takes beside the variant.
         objectives: words of `parse_objectives`.
         limits: words of `parse_limits`.
         trials: of each stage, over all workers, those of earlier calls included.
@@ -110,7 +111,7 @@ class Task:
                 raise InputError(f"--run {plan.run}: holds no {WEIGHTS}; give the folder of a finished run")
             sources["file"] = plan.run / "config.toml"
         limits = parse_limits(plan.limits)
-        self.dataset: Dataset = open_configured(resolve(plan.variant, **sources))
+        self.dataset: Dataset = open_run_data(resolve(plan.variant, **sources))
         self.config: RunConfig = resolve(plan.variant, **sources, data_defaults=self.dataset.defaults)
         looks = self.config.evaluate
         if looks.flip or looks.tile is not None:

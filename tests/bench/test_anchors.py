@@ -22,9 +22,8 @@ from bench.commands import anchors
 from bench.data.types import Dataset, Split
 from bench.pipeline.loader import ImageConfig, make_loader
 from bench.runs.detector import build_detector
-from bench.runs.run import open_configured
 from bench.settings import toml
-from bench.settings.config import resolve
+from bench.settings.resolution import open_run_data, resolve
 from detectors.anchor_fit import measure_fit, priors_of
 from detectors.registry import VARIANTS
 from metrics.errors import InputError
@@ -35,7 +34,7 @@ SETS = ("image.size=128,160", "data.train=60", "data.val=20", "data.test=2", "da
 
 def configured(variant: str, *sets: str):
     config = resolve(variant, sets=[*SETS, *sets])
-    return config, open_configured(config)
+    return config, open_run_data(config)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +118,7 @@ def test_the_file_builds_exactly_these_priors(variant, seek, sets, tmp_path):
 
 def test_the_file_says_the_size_of_the_input_also_where_the_data_set_decided_it():
     sources = {"sets": ["data.train=40", "data.val=5", "data.test=2", "data.size=96,64", "data.scale=8,30"]}
-    dataset = open_configured(resolve("ssd", **sources))
+    dataset = open_run_data(resolve("ssd", **sources))
     config = resolve("ssd", **sources, data_defaults=dataset.defaults)
     settings = fit_anchors(config, dataset, "rule", steps=2).settings()
     assert settings["image"]["size"] == [96, 64]
@@ -134,7 +133,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_another(fit, tmp_path):
 
     once = left(fit, "once")
     assert set(once) == {"priors.toml", "priors.png", "priors.svg", "fit.csv", "unreached.csv"}
-    dataset = open_configured(fit.config)
+    dataset = open_run_data(fit.config)
     assert left(fit_anchors(fit.config, dataset, steps=60), "again") == once
     other = fit_anchors(fit.config.with_seed(1), dataset, steps=60)
     assert left(other, "other")["priors.toml"] != once["priors.toml"]
@@ -204,7 +203,7 @@ def test_row_55_what_cannot_be_sought_is_one_line(words, line, capsys, tmp_path)
 
 def test_shapes_are_sought_only_for_a_variant_that_takes_them(fit, monkeypatch):
     monkeypatch.setattr(anchor_fit._Rule, "takes_shapes", False)
-    dataset = open_configured(fit.config)
+    dataset = open_run_data(fit.config)
     with pytest.raises(InputError, match="--seek shapes: ssd takes no shapes of priors; use --seek rule"):
         fit_anchors(fit.config, dataset, "shapes")
     assert set(fit_anchors(fit.config, dataset, steps=5).found) == {"scale_min", "scale_max"}
@@ -254,7 +253,7 @@ def test_names_from_a_data_set_are_shown_and_not_obeyed(tmp_path: Path, capsys):
     made = [Picture(f"img{k:02d}", objects=[(k % 2, (2, 3, 8 + k, 30 - k))]) for k in range(16)]
     file = write_coco(tmp_path / "all.json", made, classes=(name, "<b>", "[/b]:x:"))
     config = resolve("ssd", data=str(file), sets=["levels=1", "ratios=[[]]", "scale_min=0.3"])
-    dataset = open_configured(config)
+    dataset = open_run_data(config)
     found = fit_anchors(config, dataset, steps=3)
     folder = save_fit(found, "<script>", tmp_path)
     assert "'=cmd()" in (folder / "unreached.csv").read_text()

@@ -8,8 +8,9 @@ import pytest
 from pydantic import Field
 
 from bench.settings import presets as presets_module
-from bench.settings.config import RunConfig, resolve, setting_fields
+from bench.settings.config import RunConfig, setting_fields
 from bench.settings.presets import presets
+from bench.settings.resolution import resolve
 from detectors.config import Config
 from detectors.registry import VARIANTS, Variant
 from metrics.errors import InputError

@@ -19,9 +19,10 @@ from bench.pipeline.predict import predict
 from bench.runs.context import RunContext
 from bench.runs.finished_run import load_predictor
 from bench.runs.naming import run_name
-from bench.runs.run import open_configured, run
+from bench.runs.run import run
 from bench.settings import toml
-from bench.settings.config import ExternalConfig, RunConfig, resolve, resolve_entry
+from bench.settings.config import ExternalConfig, RunConfig
+from bench.settings.resolution import open_run_data, resolve, resolve_entry
 from detectors.config import Config
 from detectors.external import registry
 from detectors.external.registry import ExternalModel
@@ -71,7 +72,7 @@ def done(weights, data, tmp_path_factory) -> RunFolder:
 
 
 def test_it_finds_what_torchvision_finds_on_the_images_as_they_are(done, theirs, data):
-    split = open_configured(resolve_entry(LITE, data=str(data))).splits["test"]
+    split = open_run_data(resolve_entry(LITE, data=str(data))).splits["test"]
     assert len({split.load(k).shape for k in range(len(split))}) > 1
     assert len(done.detections) > 0
     label = {COCO.index("dog"): 0, COCO.index("person"): 1}
@@ -104,7 +105,7 @@ def test_its_result_says_that_it_was_not_trained_here(done, theirs):
 
 
 def test_its_folder_gives_the_predictor_again(done, data):
-    split = open_configured(resolve_entry(LITE, data=str(data))).splits["test"]
+    split = open_run_data(resolve_entry(LITE, data=str(data))).splits["test"]
     again = predict(load_predictor(done), split, None)
     np.testing.assert_array_equal(again.score, done.detections.score)
     np.testing.assert_array_equal(again.xywh, done.detections.xywh)
@@ -113,13 +114,13 @@ def test_its_folder_gives_the_predictor_again(done, data):
 def test_its_settings_beside_the_result_are_the_same_run(done):
     again = resolve_entry(LITE, file=done.path / "config.toml")
     assert isinstance(again, ExternalConfig)
-    assert run_name(again, open_configured(again)) == done.path.name
+    assert run_name(again, open_run_data(again)) == done.path.name
 
 
 def test_its_cause_is_the_bytes_of_its_weights_its_settings_and_its_version(done, data, weights, monkeypatch):
     def name(**more):
         config = resolve_entry(LITE, data=str(data), sets=sets(weights, **more))
-        return run_name(config, open_configured(config))
+        return run_name(config, open_run_data(config))
 
     assert name() == done.path.name
     assert name(**{"evaluate.batch": "3", "evaluate.save_candidates": "true"}) == name()

@@ -11,8 +11,8 @@ from bench.pipeline.inference import wrap_predictor
 from bench.pipeline.predict import predict
 from bench.runs.context import RunContext
 from bench.runs.finished_run import load_predictor
-from bench.runs.run import open_configured, run
-from bench.settings.config import resolve
+from bench.runs.run import run
+from bench.settings.resolution import open_run_data, resolve
 from bench.settings.sections import EvaluateConfig
 from detectors.types import Detections
 from detectors.wrappers.flipped import Flipped
@@ -72,7 +72,7 @@ def test_a_run_predicts_as_it_is_told_and_so_does_its_predictor(tmp_path, sets):
     assert len(done.detections) != len(plain.detections) or not np.array_equal(
         done.detections.score, plain.detections.score
     )
-    split = open_configured(config).splits["test"]
+    split = open_run_data(config).splits["test"]
     again = predict(load_predictor(done), split, config.image, batch=config.evaluate.batch)
     np.testing.assert_array_equal(again.score, done.detections.score)
     np.testing.assert_array_equal(again.xywh, done.detections.xywh)

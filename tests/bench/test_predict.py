@@ -16,7 +16,7 @@ from bench.pipeline.candidates import Candidates
 from bench.pipeline.loader import ImageConfig
 from bench.pipeline.predict import predict
 from bench.runs.detector import build_detector
-from bench.runs.run import open_configured
+from bench.settings.resolution import open_run_data
 from detectors.nms import NMS, NMSConfig
 from detectors.registry import VARIANTS
 from detectors.types import Detections
@@ -84,7 +84,7 @@ def test_row_14_a_detection_that_is_not_finite_names_the_image(broken):
 @pytest.mark.parametrize("variant", VARIANTS.names())
 def test_candidates_suppressed_again_are_the_detections(variant, tmp_path: Path):
     config = tiny_config(variant)
-    data = open_configured(config).splits["test"]
+    data = open_run_data(config).splits["test"]
     detector = build_detector(config, 5).eval()
     file = tmp_path / "candidates.parquet"
     found = predict(detector, data, config.image, candidates=file, candidates_per_image=10_000)
@@ -102,7 +102,7 @@ def test_candidates_suppressed_again_are_the_detections(variant, tmp_path: Path)
 
 def test_only_the_surest_candidates_are_kept(tmp_path: Path):
     config = tiny_config("fcos")
-    data = open_configured(config).splits["test"]
+    data = open_run_data(config).splits["test"]
     detector = build_detector(config, 5).eval()
     predict(detector, data, config.image, candidates=tmp_path / "all.parquet", candidates_per_image=10_000)
     predict(detector, data, config.image, candidates=tmp_path / "some.parquet", candidates_per_image=7)

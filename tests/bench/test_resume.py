@@ -20,7 +20,7 @@ from bench.cli import main
 from bench.process.interrupts import Stopped, StopRequest
 from bench.process.log import Log
 from bench.runs.detector import build_detector
-from bench.runs.run import open_configured
+from bench.settings.resolution import open_run_data
 from bench.training import loop as train_module
 from bench.training.checkpoint import STATE, load_state
 from bench.training.loop import TrainingResult, train
@@ -48,7 +48,7 @@ class KillingLog(Log):
 def trained(folder: Path, log: Log | None = None, stop: StopRequest | None = None, **settings: Any):
     """Result and final weights; one second of training is not enough to save by time, so each step saves."""
     config = tiny_config(**({"train__checkpoint_minutes": 1e-9, "train__validate_every": 1} | settings))
-    dataset = open_configured(config)
+    dataset = open_run_data(config)
     detector = build_detector(config, len(dataset.classes))
     result = train(
         detector, dataset.splits["train"], dataset.splits["val"], config, folder, log=log, stop=stop

@@ -27,9 +27,9 @@ from bench.runs.detector import build_detector
 from bench.runs.finished_run import evaluated_split, find_image_loader, load_predictor
 from bench.runs.folders import create_run_folder, digest, slug
 from bench.runs.naming import run_name
-from bench.runs.run import open_configured, run
+from bench.runs.run import run
 from bench.settings import toml
-from bench.settings.config import resolve
+from bench.settings.resolution import open_run_data, resolve
 from bench.training.checkpoint import save_weights
 from detectors.registry import VARIANTS
 from metrics.errors import InputError, MachineError
@@ -84,7 +84,7 @@ def test_what_was_not_trained_on_is_told(tmp_path):
 
 def test_the_settings_beside_the_result_give_the_same_run(done):
     again = resolve("ssd", file=done.path / "config.toml")
-    assert run_name(again, open_configured(again)) == done.path.name
+    assert run_name(again, open_run_data(again)) == done.path.name
     assert again.tree() == done.result.config
 
 
@@ -139,7 +139,7 @@ def test_a_fresh_run_gives_the_same_numbers(done, tmp_path):
 
 def name_of(**settings) -> str:
     config = tiny_config(**settings)
-    return run_name(config, open_configured(config))
+    return run_name(config, open_run_data(config))
 
 
 def test_the_name_tells_variant_data_seed_and_cause():
@@ -321,7 +321,7 @@ def test_absolute_paths_stay_out_of_the_result(tmp_path, monkeypatch):
 
 def test_a_run_s_predictor_finds_again_what_the_run_found(done):
     config = resolve("ssd", file=done.path / "config.toml")
-    split = open_configured(config).splits["test"]
+    split = open_run_data(config).splits["test"]
     found = predict(load_predictor(done), split, config.image, batch=config.evaluate.batch)
     np.testing.assert_array_equal(found.score, done.detections.score)
     np.testing.assert_array_equal(found.xywh, done.detections.xywh)

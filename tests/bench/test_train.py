@@ -13,8 +13,8 @@ from torch import nn
 
 from bench.process.log import Log
 from bench.runs.detector import build_detector
-from bench.runs.run import open_configured
 from bench.settings.config import RunConfig
+from bench.settings.resolution import open_run_data
 from bench.training import loop as train_module
 from bench.training.checkpoint import load_state, load_weights, save_weights
 from bench.training.loop import pick_device, seed_batch, train
@@ -36,7 +36,7 @@ class Remembering(Log):
 
 
 def trained(config: RunConfig, folder: Path, change=lambda detector: None, **more: Any):
-    dataset = open_configured(config)
+    dataset = open_run_data(config)
     detector = build_detector(config, len(dataset.classes))
     change(detector)
     result = train(detector, dataset.splits["train"], dataset.splits["val"], config, folder, **more)
@@ -54,7 +54,7 @@ def test_every_variant_lowers_its_loss(variant, tmp_path):
 def test_classes_are_weighed_by_the_objects_of_the_training_split(tmp_path):
     config = tiny_config(class_weights__rule="inverse", train__epochs=0)
     _, detector = trained(config, tmp_path)
-    truth = open_configured(config).splits["train"].truth
+    truth = open_run_data(config).splits["train"].truth
     counts = [(truth.label == label).sum() for label in range(len(truth.catalog.classes))]
     weights = detector.class_loss.weights.tolist()
     assert len(set(counts)) > 1
@@ -160,7 +160,7 @@ def plain(**more: Any) -> RunConfig:
 
 
 def sums(config: RunConfig, ids: list[str]) -> set[float]:
-    split = open_configured(config).splits["train"]
+    split = open_run_data(config).splits["train"]
     places = [split.truth.catalog.image_ids.index(name) for name in ids]
     return {
         round(float((torch.from_numpy(split.load(i).copy()).float() / 255).double().sum()), 3) for i in places

@@ -10,7 +10,7 @@ from tiny_runs import tiny_config
 
 from bench.anchors.fit import boxes_seen, variants_to_fit
 from bench.runs.detector import build_detector
-from bench.runs.run import open_configured
+from bench.settings.resolution import open_run_data
 from bench.tune.anchors import Anchors
 from bench.tune.spaces import configured, space_of
 from detectors.anchor_fit import measure_fit, priors_of
@@ -22,7 +22,7 @@ from metrics.tables import AnnotationTable
 def anchors(request):
     """The stage of every variant whose priors have shapes, on tiny images."""
     config = tiny_config(request.param, image__size="64,96", data__train=40)
-    dataset = open_configured(config)
+    dataset = open_run_data(config)
     return Anchors(config, dataset), dataset
 
 
@@ -73,12 +73,12 @@ def test_settings_of_priors_belong_to_the_stage_where_it_is_asked_for_and_else_t
 def test_a_variant_without_shapes_says_who_has_them():
     config = tiny_config("fcos")
     with pytest.raises(InputError, match=r"variant 'fcos' has no shapes of priors to fit; .* retinanet, ssd"):
-        Anchors(config, open_configured(config))
+        Anchors(config, open_run_data(config))
 
 
 def test_no_box_to_fit_is_said():
     config = tiny_config("ssd")
-    dataset = open_configured(config)
+    dataset = open_run_data(config)
     train = dataset.splits["train"]
     bare = replace(train, truth=AnnotationTable.of(train.truth.catalog, [], [], np.zeros((0, 4))))
     with pytest.raises(InputError, match="no box to fit priors to"):

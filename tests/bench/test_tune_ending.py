@@ -14,8 +14,8 @@ from tiny_runs import tiny_sets
 from bench import cli
 from bench.runs.context import RunContext
 from bench.runs.naming import run_name
-from bench.runs.run import open_configured, run
-from bench.settings.config import resolve
+from bench.runs.run import run
+from bench.settings.resolution import open_run_data, resolve
 from bench.settings.sections import TunedConfig
 from bench.tune import tuner
 from bench.tune.objectives import parse_objectives
@@ -144,7 +144,7 @@ def test_a_run_of_the_winner_says_how_many_settings_were_tried(staged, tmp_path)
     assert done.result.budget.trials == 3
     assert resolve("ssd", file=done.path / "config.toml").tuned == config.tuned
     by_hand = config.model_copy(update={"tuned": TunedConfig()})
-    assert run_name(by_hand, open_configured(by_hand)) != done.result.name
+    assert run_name(by_hand, open_run_data(by_hand)) != done.result.name
 
 
 def test_settings_of_another_variant_are_refused(tmp_path, capsys, staged):

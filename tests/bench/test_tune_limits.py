@@ -8,7 +8,7 @@ import torch
 from tiny_runs import tiny_config
 
 from bench.runs.detector import build_detector
-from bench.runs.run import open_configured
+from bench.settings.resolution import open_run_data
 from bench.tune import limits as limits_module
 from bench.tune.limits import Limit, Limits, parse_limits
 from bench.tune.objectives import Objective, Objectives
@@ -47,7 +47,7 @@ def test_a_limit_that_cannot_be_says_why(word, text):
 def measured():
     """A tiny detector, and what its size limits say of it."""
     config = tiny_config("ssd")
-    split = open_configured(config).splits["val"]
+    split = open_run_data(config).splits["val"]
     wanted = parse_limits(["parameters=1e9", "weights_mb=1e3", "latency_ms=1e6"])
     return build_detector(config, 3), Limits(wanted, split, config.image, torch.device("cpu"))
 

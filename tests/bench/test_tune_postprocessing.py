@@ -12,7 +12,7 @@ from tiny_runs import tiny_config
 from bench.pipeline.candidates import Candidates
 from bench.pipeline.predict import predict
 from bench.runs.detector import build_detector
-from bench.runs.run import open_configured
+from bench.settings.resolution import open_run_data
 from bench.tune import suppression
 from bench.tune.postprocessing import PostProcessing, save_candidates
 from bench.tune.spaces import configured, space_of
@@ -138,7 +138,7 @@ def test_what_fades_to_the_floor_itself_is_out():
 def predicted(tmp_path_factory):
     """A tiny detector of random weights, its validation split, and its candidates for the whole space."""
     config = tiny_config("ssd", image__size="96,64", data__val=6)  # letterboxed: boxes must be placed back
-    split = open_configured(config).splits["val"]
+    split = open_run_data(config).splits["val"]
     detector = build_detector(config, 3).eval()
     path = tmp_path_factory.mktemp("tune") / "candidates.parquet"
     space = space_of(config, ["nms"])

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from test_tune_studies import hill, study
 from tiny_runs import tiny_config
 
-from bench.runs.run import open_configured
+from bench.settings.resolution import open_run_data
 from bench.tune.objectives import parse_objectives
 from bench.tune.spaces import space_of
 from bench.tune.storage import Patience, StorageGone, patient
@@ -129,7 +129,7 @@ def test_a_mistake_is_no_failure_of_the_storage():
 
 def test_a_training_goes_on_from_its_checkpoint_when_the_storage_is_back(tmp_path, monkeypatch):
     config = tiny_config("ssd", train__epochs=2, train__validate_every=1)
-    dataset = open_configured(config)
+    dataset = open_run_data(config)
     objectives = parse_objectives(["ap"], dataset.splits["val"].truth)
     storage = Failing("set_trial_intermediate_value", 0, 10**9)
     kept(monkeypatch, storage)

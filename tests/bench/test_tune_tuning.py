@@ -9,8 +9,7 @@ from tiny_runs import tiny_config, tiny_sets
 
 from bench import cli
 from bench.process.interrupts import Stopped, StopRequest
-from bench.runs.run import open_configured
-from bench.settings.config import resolve
+from bench.settings.resolution import open_run_data, resolve
 from bench.training import loop
 from bench.tune import tuner
 from bench.tune.objectives import parse_objectives
@@ -107,7 +106,7 @@ def test_the_weights_of_a_run_are_not_for_a_space_that_trains(tuned, capsys):
 def training():
     """What a study of a tiny training needs: configuration, data set, objectives."""
     config = tiny_config("ssd", train__epochs=2, train__validate_every=1)
-    dataset = open_configured(config)
+    dataset = open_run_data(config)
     return config, dataset, parse_objectives(["ap"], dataset.splits["val"].truth)
 
 

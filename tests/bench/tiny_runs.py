@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.settings.config import RunConfig, resolve
+from bench.settings.config import RunConfig
+from bench.settings.resolution import resolve
 
 TINY: Mapping[str, Any] = {
     "data.train": 12,

@@ -23,8 +23,8 @@ from bench.anchors.fit import variants_to_fit
 from bench.data.types import Dataset
 from bench.pipeline.predict import predict
 from bench.runs.detector import build_detector
-from bench.runs.run import open_configured
-from bench.settings.config import RunConfig, resolve
+from bench.settings.config import RunConfig
+from bench.settings.resolution import open_run_data, resolve
 from bench.tune.anchors import Anchors
 from bench.tune.objectives import parse_objectives
 from bench.tune.postprocessing import PostProcessing, save_candidates
@@ -46,7 +46,7 @@ def main() -> None:
     given = parser.parse_args()
     file = given.run / "config.toml" if given.run else None
     config = resolve(given.variant, data=given.data, file=file, sets=given.set)
-    dataset = open_configured(config)
+    dataset = open_run_data(config)
     config = resolve(
         given.variant, data=given.data, file=file, sets=given.set, data_defaults=dataset.defaults
     )

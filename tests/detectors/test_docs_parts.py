@@ -12,7 +12,8 @@ from typing import get_args
 import pytest
 import torch
 
-from bench.settings.config import resolve, setting_fields
+from bench.settings.config import setting_fields
+from bench.settings.resolution import resolve
 from detectors.losses.box import BoxLossName
 from detectors.registry import VARIANTS
 from detectors.types import Targets
