@@ -17,7 +17,7 @@ MAY_IMPORT = {
 }
 """Of the four packages those that each may know."""
 
-OF_METRICS_FOR_DETECTORS = {"boxes", "columns", "errors", "iou", "registry", "tables"}
+OF_METRICS_FOR_DETECTORS = {"boxes", "errors", "iou", "registry", "tables"}
 """What a detector may know of measuring: boxes, tables and names, not evaluation."""
 
 TORCH = {"torch", "torchvision", "accelerate", "safetensors"}

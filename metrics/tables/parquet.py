@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.errors import InputError, MachineError
-from metrics.tables import Catalog, Table
+from metrics.tables.table import Catalog, Table
 
 Kind = TypeVar("Kind", bound=Table)
 

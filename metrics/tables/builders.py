@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metrics.boxes import Layout, convert
 from metrics.errors import InputError
-from metrics.tables import AnnotationTable, Catalog, DetectionTable, ImageId
+from metrics.tables.table import AnnotationTable, Catalog, DetectionTable, ImageId
 
 
 class AnnotationBuilder:

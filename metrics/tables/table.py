@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metrics.columns import check_count, check_ids, flags, floats, integers, name_of, put
 from metrics.errors import InputError
+from metrics.tables.columns import check_count, check_ids, flags, floats, integers, name_of, put
 
 if TYPE_CHECKING:
     from typing import Self
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pandas
 
     from metrics.boxes import Layout
-    from metrics.building import AnnotationBuilder, DetectionBuilder
+    from metrics.tables.builders import AnnotationBuilder, DetectionBuilder
 
 ImageId = int | str
 
@@ -243,7 +243,7 @@ class Table:
 
     def save(self, path: str | Path) -> None:
         """Write the table as Parquet, with its catalog in the file's metadata; whole or not at all."""
-        from metrics.formats.parquet import write_table
+        from metrics.tables.parquet import write_table
 
         write_table(self, Path(path))
 
@@ -254,13 +254,13 @@ class Table:
         Raises:
             InputError: not such a file, the other kind of table, or one of a newer version.
         """
-        from metrics.formats.parquet import read_table
+        from metrics.tables.parquet import read_table
 
         return read_table(cls, Path(path))
 
     def to_frame(self) -> pandas.DataFrame:
         """One row per box, in words: image_id, class_id, class, x, y, w, h and the table's further columns."""
-        from metrics.formats.frame import to_frame
+        from metrics.tables.frame import to_frame
 
         return to_frame(self)
 
@@ -324,8 +324,8 @@ class AnnotationTable(Table):
 
     @classmethod
     def builder(cls, catalog: Catalog) -> AnnotationBuilder:
-        """Something to append to, image by image: see `metrics.building`."""
-        from metrics.building import AnnotationBuilder
+        """Something to append to, image by image: see `metrics.tables.builders`."""
+        from metrics.tables.builders import AnnotationBuilder
 
         return AnnotationBuilder(catalog)
 
@@ -354,7 +354,7 @@ class AnnotationTable(Table):
             crowd: for each image (G,) flags; by default none.
             ignored: likewise.
         """
-        from metrics.building import annotations_from_images
+        from metrics.tables.builders import annotations_from_images
 
         return annotations_from_images(
             boxes, labels, catalog, classes, layout, area=area, crowd=crowd, ignored=ignored
@@ -369,7 +369,7 @@ class AnnotationTable(Table):
                 area, crowd, ignored, object_id.
             catalog: the images and classes; by default those that occur in `frame`.
         """
-        from metrics.formats.frame import annotations_from_frame
+        from metrics.tables.frame import annotations_from_frame
 
         return annotations_from_frame(frame, catalog)
 
@@ -396,8 +396,8 @@ class DetectionTable(Table):
 
     @classmethod
     def builder(cls, catalog: Catalog) -> DetectionBuilder:
-        """Something to append to, image by image: see `metrics.building`."""
-        from metrics.building import DetectionBuilder
+        """Something to append to, image by image: see `metrics.tables.builders`."""
+        from metrics.tables.builders import DetectionBuilder
 
         return DetectionBuilder(catalog)
 
@@ -419,7 +419,7 @@ class DetectionTable(Table):
             labels: for each image (N,) class indices.
             layout: of `boxes`.
         """
-        from metrics.building import detections_from_images
+        from metrics.tables.builders import detections_from_images
 
         return detections_from_images(catalog, boxes, scores, labels, layout)
 
@@ -431,6 +431,6 @@ class DetectionTable(Table):
             frame: columns image_id; class or class_id; x, y and w, h (or x1, y1, x2, y2); score.
             catalog: that of the truth. An image or class that it does not have is an error.
         """
-        from metrics.formats.frame import detections_from_frame
+        from metrics.tables.frame import detections_from_frame
 
         return detections_from_frame(frame, catalog)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metrics.boxes import convert
 from metrics.errors import InputError
-from metrics.tables import AnnotationTable, Catalog, DetectionTable, Table
+from metrics.tables.table import AnnotationTable, Catalog, DetectionTable, Table
 
 if TYPE_CHECKING:
     import pandas
