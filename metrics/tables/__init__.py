@@ -1,5 +1,6 @@
-"""Ground truth and detections as columns: the tables that evaluation reads, their builders and their storage."""
+"""Ground truth and detections as tables of columns, with their builders and their storage."""
 
-from metrics.tables.table import AnnotationTable, Catalog, DetectionTable, ImageId, ImageValue, Table
+from metrics.tables.catalog import Catalog, ImageId, ImageValue
+from metrics.tables.table import AnnotationTable, DetectionTable, Table
 
 __all__ = ["AnnotationTable", "Catalog", "DetectionTable", "ImageId", "ImageValue", "Table"]

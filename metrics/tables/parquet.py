@@ -1,42 +1,56 @@
-"""Tables as Parquet files: one column per field, the catalog in the file's metadata."""
+"""Storage of columns as a Parquet file: one column per field, and the catalog in the file's metadata.
+
+For other tools there are two more columns, ``image_id`` and ``class_name``; they are not read.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metrics.errors import InputError, MachineError
-from metrics.tables.table import Catalog, Table
-
-Kind = TypeVar("Kind", bound=Table)
+from metrics.tables.catalog import Catalog
 
 _VERSION = 1
 _KEY = b"detbench"
 _SIDES = ("x", "y", "w", "h")
 
 
-def write_table(table: Table, path: Path) -> None:
-    """Write `table`; see `metrics.tables`. A file of that name is replaced only when the new one is whole."""
+def write_columns(path: Path, kind: str, catalog: Catalog, columns: Mapping[str, NDArray[Any]]) -> None:
+    """Write the columns of a table. An existing file is replaced only when the new one is complete.
+
+    Args:
+        path: the file.
+        kind: ``annotations`` or ``detections``.
+        catalog: of the table.
+        columns: by the names of the table's fields.
+
+    Raises:
+        MachineError: the file cannot be written.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns: dict[str, NDArray[Any]] = {}
-    for field in fields(table)[1:]:
-        column = getattr(table, field.name)
-        if field.name == "xywh":
-            columns |= {side: np.ascontiguousarray(column[:, i]) for i, side in enumerate(_SIDES)}
+    values: dict[str, Any] = {
+        "image_id": pa.array(catalog.image_ids, None if catalog.image_ids else pa.int64()).take(
+            pa.array(columns["image"])
+        ),
+        "class_name": pa.array(catalog.classes, pa.string()).take(pa.array(columns["label"])),
+    }
+    for name, column in columns.items():
+        if name == "xywh":
+            values |= {side: np.ascontiguousarray(column[:, i]) for i, side in enumerate(_SIDES)}
         else:
-            columns[field.name] = column
-    catalog = table.catalog
-    about: dict[str, Any] = {
+            values[name] = column
+    metadata: dict[str, Any] = {
         "version": _VERSION,
-        "kind": table.kind,
+        "kind": kind,
         "image_ids": catalog.image_ids,
         "sizes": catalog.sizes.tolist(),
         "file_names": catalog.file_names,
@@ -44,11 +58,11 @@ def write_table(table: Table, path: Path) -> None:
         "classes": catalog.classes,
     }
     if catalog.image_columns:
-        about["image_columns"] = catalog.image_columns
-    rows = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about).encode()})
+        metadata["image_columns"] = catalog.image_columns
+    table = pa.table(values).replace_schema_metadata({_KEY: json.dumps(metadata).encode()})
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        pq.write_table(rows, unfinished, compression="zstd")
+        pq.write_table(table, unfinished, compression="zstd")
         unfinished.replace(path)
     except OSError as error:
         raise MachineError(f"{path}: cannot be written: {error}") from error
@@ -56,53 +70,63 @@ def write_table(table: Table, path: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def read_table(kind: type[Kind], path: Path) -> Kind:
-    """Read what `write_table` wrote, as a table of class `kind`."""
+def read_columns(path: Path, kind: str, names: Sequence[str]) -> tuple[Catalog, dict[str, NDArray[Any]]]:
+    """Read a file that `write_columns` wrote.
+
+    Args:
+        path: the file.
+        kind: ``annotations`` or ``detections``.
+        names: of the table's fields.
+
+    Raises:
+        InputError: not such a file, another kind of table, or a newer version.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        rows = pq.read_table(path)
+        table = pq.read_table(path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read as Parquet: {error}") from error
-    about = _about(rows.schema.metadata or {}, kind, path)
+    metadata = _read_metadata(table.schema.metadata or {}, kind, path)
     try:
         catalog = Catalog(
-            tuple(about["image_ids"]),
-            np.array(about["sizes"], np.int32).reshape(-1, 2),
-            tuple(about["file_names"]),
-            tuple(about["class_ids"]),
-            tuple(about["classes"]),
-            {str(name): tuple(column) for name, column in about.get("image_columns", {}).items()},
+            tuple(metadata["image_ids"]),
+            np.array(metadata["sizes"], np.int32).reshape(-1, 2),
+            tuple(metadata["file_names"]),
+            tuple(metadata["class_ids"]),
+            tuple(metadata["classes"]),
+            {str(name): tuple(column) for name, column in metadata.get("image_columns", {}).items()},
         )
         columns = {
-            field.name: np.stack([rows[side].to_numpy() for side in _SIDES], axis=1)
-            if field.name == "xywh"
-            else rows[field.name].to_numpy()
-            for field in fields(kind)[1:]
+            name: np.stack([table[side].to_numpy() for side in _SIDES], axis=1)
+            if name == "xywh"
+            else table[name].to_numpy()
+            for name in names
         }
     except (AttributeError, KeyError, TypeError, OverflowError) as error:
         raise InputError(f"{path}: the file is damaged: {error}") from error
-    return kind(catalog, **columns)
+    return catalog, columns
 
 
-def _about(metadata: dict[bytes, bytes], kind: type[Table], path: Path) -> dict[str, Any]:
+def _read_metadata(metadata: dict[bytes, bytes], kind: str, path: Path) -> dict[str, Any]:
     if _KEY not in metadata:
+        table = {"annotations": "AnnotationTable", "detections": "DetectionTable"}[kind]
         raise InputError(
             f"{path}: has no catalog of images and classes, so another program wrote it; "
-            f"read it with pandas and use {kind.__name__}.from_frame"
+            f"read it with pandas and use {table}.from_frame"
         )
     try:
-        about: dict[str, Any] = json.loads(metadata[_KEY])
-        version, found = about["version"], about["kind"]
+        values: dict[str, Any] = json.loads(metadata[_KEY])
+        version, stored = values["version"], values["kind"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: the file's catalog is damaged: {error}") from error
     if version != _VERSION:
         raise InputError(
             f"{path}: has version {version} of the table format, this program reads {_VERSION}; update it"
         )
-    if found != kind.kind:
-        raise InputError(f"{path}: holds {found}, expected {kind.kind}")
-    return about
+    if stored != kind:
+        raise InputError(f"{path}: holds {stored}, expected {kind}")
+    return values

@@ -1,180 +1,39 @@
-"""A data set's truth, or a detector's output on it, as columns: the form in which evaluation reads both.
+"""Ground truth and detections as tables of columns, the form in which evaluation reads them.
 
-Boxes are kept as xywh, the layout of COCO's files. The reference computes with w and h as they stand in the
-file, and ``(x + w) - x`` is not always ``w`` in floating point: a table of corners could not give its numbers to
-the last bit. `AnnotationTable.boxes` and `DetectionTable.boxes` are the corners.
+Boxes are stored as xywh, the layout of COCO files: pycocotools computes with w and h as they are in the file, and
+``(x + w) - x`` is not always ``w`` in floating point, so that a table of corners could not reproduce its numbers to the
+last bit. `Table.boxes` are the corners.
 
-A table checks itself once, when it is made, and is not to be written into afterwards: nobody downstream checks
-again. Tables come from files (`metrics.formats`), from pandas (`from_frame`), from lists of arrays or tensors
-(`from_images`), or are built image by image (`builder`).
+A table validates itself once, at construction, and must not be modified afterwards.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from metrics.boxes import Layout
 from metrics.errors import InputError
-from metrics.tables.columns import check_count, check_ids, flags, floats, integers, name_of, put
+from metrics.tables.builders import AnnotationBuilder, DetectionBuilder, check_lists, number_of_classes
+from metrics.tables.catalog import Catalog, ImageId
+from metrics.tables.columns import field_name, flags, floats, integers, set_field
 
 if TYPE_CHECKING:
     from typing import Self
 
     import pandas
 
-    from metrics.boxes import Layout
-    from metrics.tables.builders import AnnotationBuilder, DetectionBuilder
-
-ImageId = int | str
-
-ImageValue = int | str | None
-"""What a column of images says of one: a whole number, text, or nothing."""
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Catalog:
-    """The images and classes that a table's rows point into.
-
-    Two catalogs are equal when all their columns are. What `image_columns` says of images changes no measure, so equality
-    and fingerprint pass over it.
-
-    Attributes:
-        image_ids: I ids, all integers or all strings, strictly increasing. Ties between scores are broken by
-            image order, and the reference's is that of sorted ids.
-        sizes: (I, 2) int32 (height, width) in pixels; 0 where it is not known.
-        file_names: I names, relative to the data set's folder; empty where an image has none.
-        class_ids: C ids as they stand in the user's files, strictly increasing.
-        classes: C names, in the order of `class_ids`. A label is an index into both.
-        image_columns: what else is known of images, by name I values: of which video, patient or scene each is.
-    """
-
-    image_ids: tuple[int, ...] | tuple[str, ...]
-    sizes: NDArray[np.int32]
-    file_names: tuple[str, ...]
-    class_ids: tuple[int, ...]
-    classes: tuple[str, ...]
-    image_columns: Mapping[str, tuple[ImageValue, ...]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in ("image_ids", "file_names", "class_ids", "classes"):
-            put(self, name, tuple(getattr(self, name)))
-        put(self, "sizes", integers(self, "sizes", self.sizes, np.int32, (len(self.image_ids), 2)))
-        check_ids(self, "image_ids", self.image_ids, (int, str))
-        check_ids(self, "class_ids", self.class_ids, (int,))
-        check_count(self, "file_names", len(self.file_names), len(self.image_ids), "image")
-        check_count(self, "classes", len(self.classes), len(self.class_ids), "class id")
-        put(self, "image_columns", {name: tuple(column) for name, column in self.image_columns.items()})
-        for name, column in self.image_columns.items():
-            check_count(self, f"image_columns[{name!r}]", len(column), len(self.image_ids), "image")
-        if len(self.sizes) and self.sizes.min() < 0:
-            row = int(np.argmin(self.sizes.min(1)))
-            raise InputError(
-                f"Catalog.sizes: image {self.image_ids[row]!r} has size {self.sizes[row].tolist()}"
-            )
-
-    @classmethod
-    def of(
-        cls,
-        image_ids: Iterable[ImageId],
-        classes: Sequence[str],
-        sizes: ArrayLike | None = None,
-        file_names: Sequence[str] | None = None,
-        class_ids: Sequence[int] | None = None,
-        image_columns: Mapping[str, Sequence[ImageValue]] | None = None,
-    ) -> Self:
-        """A catalog of what is known; the rest is filled in.
-
-        Args:
-            image_ids: all integers or all strings; increasing.
-            classes: C names.
-            sizes: (I, 2) (height, width) in pixels; by default unknown.
-            file_names: by default none.
-            class_ids: by default 0 .. C - 1.
-            image_columns: by default none.
-        """
-        ids = tuple(image_ids)
-        return cls(
-            ids,  # type: ignore[arg-type]  # all of one type: checked at birth
-            np.zeros((len(ids), 2), np.int32) if sizes is None else np.asarray(sizes),
-            ("",) * len(ids) if file_names is None else tuple(file_names),
-            tuple(range(len(classes))) if class_ids is None else tuple(class_ids),
-            tuple(classes),
-            {name: tuple(column) for name, column in (image_columns or {}).items()},
-        )
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Catalog):
-            return NotImplemented
-        return self is other or (
-            self.image_ids == other.image_ids
-            and self.class_ids == other.class_ids
-            and self.classes == other.classes
-            and self.file_names == other.file_names
-            and np.array_equal(self.sizes, other.sizes)
-        )
-
-    def __hash__(self) -> int:
-        return hash((self.image_ids, self.class_ids))
-
-    def __repr__(self) -> str:
-        return f"Catalog({len(self.image_ids)} images, {len(self.classes)} classes)"
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of what can be measured, in hexadecimal: the same on every machine."""
-        names = [self.image_ids, self.file_names, self.class_ids, self.classes]
-        digest = hashlib.sha256(json.dumps(names).encode())
-        digest.update(self.sizes.astype("<i4").tobytes())
-        return digest.hexdigest()
-
-    def select(self, images: ArrayLike) -> Self:
-        """Only these images: a (I,) mask, or indices in any order (the catalog's order is kept)."""
-        kept = self.image_indices(images)
-        return type(self)(
-            tuple(self.image_ids[i] for i in kept),
-            self.sizes[kept],
-            tuple(self.file_names[i] for i in kept),
-            self.class_ids,
-            self.classes,
-            {name: tuple(column[i] for i in kept) for name, column in self.image_columns.items()},
-        )
-
-    def image_indices(self, images: ArrayLike) -> NDArray[np.intp]:
-        """Increasing indices of the images that a (I,) mask or indices name.
-
-        Raises:
-            InputError: a mask of another length, an index out of range, or the same image twice.
-        """
-        chosen = np.asarray(images)
-        count = len(self.image_ids)
-        if chosen.dtype == np.bool_:
-            if chosen.shape != (count,):
-                raise InputError(f"images: expected a mask of shape ({count},), got {chosen.shape}")
-            return np.flatnonzero(chosen)
-        if chosen.ndim != 1 or (chosen.size and not np.issubdtype(chosen.dtype, np.integer)):
-            raise InputError("images: expected a mask or a list of indices of images")
-        indices = np.sort(chosen.astype(np.intp))
-        if len(indices) and (indices[0] < 0 or indices[-1] >= count):
-            wrong = indices[0] if indices[0] < 0 else indices[-1]
-            raise InputError(f"images: index {wrong} is not in [0, {count})")
-        if (np.diff(indices) == 0).any():
-            twice = indices[:-1][np.diff(indices) == 0][0]
-            raise InputError(
-                f"images: {self.image_ids[twice]!r} is selected twice; a table holds an image once"
-            )
-        return indices
-
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Table:
-    """What both kinds of table share: rows of (image, label, box), in the order in which they were given."""
+    """Base of both kinds of table: rows of (image, label, box), in the order in which they were given."""
 
     kind: ClassVar[Literal["annotations", "detections"]]
 
@@ -193,91 +52,97 @@ class Table:
             if count and (column.min() < 0 or column.max() >= limit):
                 row = int(np.flatnonzero((column < 0) | (column >= limit))[0])
                 raise InputError(
-                    f"{name_of(self)}.{name}: row {row} is {column[row]}, but the catalog has {limit} {of}: "
+                    f"{field_name(self, name)}: row {row} is {column[row]}, but the catalog has {limit} {of}: "
                     f"expected an index in [0, {limit})"
                 )
-            put(self, name, column)
-        put(self, "xywh", floats(self, "xywh", self.xywh, (count, 4)))
+            set_field(self, name, column)
+        set_field(self, "xywh", floats(self, "xywh", self.xywh, (count, 4)))
 
     def __len__(self) -> int:
         return len(self.image)
 
     def __repr__(self) -> str:
-        return f"{name_of(self)}({len(self)} boxes, {self.catalog!r})"
+        return f"{type(self).__name__}({len(self)} boxes, {self.catalog!r})"
+
+    def _repr_html_(self) -> str:
+        """The first rows, for notebooks."""
+        rows = self.to_frame().head(5).to_html(index=False, border=0)
+        return f"<p>{escape(repr(self))}</p>{rows}"
 
     @property
     def boxes(self) -> NDArray[np.float64]:
-        """(N, 4) xyxy in pixels: the corners, a new array."""
+        """(N, 4) xyxy in pixels; a new array."""
         corners = self.xywh.copy()
         corners[:, 2:] += corners[:, :2]
         return corners
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of catalog and rows, in hexadecimal: the same on every machine. The order of rows counts."""
+        """SHA-256 in hexadecimal of catalog and rows, in their order; the same on every machine."""
         digest = hashlib.sha256(self.catalog.fingerprint.encode())
-        for each in fields(self)[1:]:
-            column = getattr(self, each.name)
-            digest.update(each.name.encode())
+        for name, column in self.columns().items():
+            digest.update(name.encode())
             if column.dtype.kind == "f":
-                column = column + 0.0  # so that -0.0 is 0.0
+                column = column + 0.0  # -0.0 becomes 0.0
             digest.update(np.ascontiguousarray(column, column.dtype.newbyteorder("<")).data)
         return digest.hexdigest()
 
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """All columns by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)[1:]}
+
     def select(self, images: ArrayLike) -> Self:
-        """The same table of fewer images, and of their rows in the same order.
+        """The table of some images: their rows in the same order, and a catalog of those images and all classes.
 
         Args:
             images: (I,) mask over `catalog.image_ids`, or indices into it.
-
-        Returns:
-            A table with a catalog of those images only (all classes remain).
         """
         kept = self.catalog.image_indices(images)
-        place = np.full(len(self.catalog.image_ids), -1, np.int32)
-        place[kept] = np.arange(len(kept), dtype=np.int32)
-        rows = place[self.image] >= 0
-        columns = {field.name: getattr(self, field.name)[rows] for field in fields(self)[1:]}
-        columns["image"] = place[columns["image"]]
+        new_index = np.full(len(self.catalog.image_ids), -1, np.int32)
+        new_index[kept] = np.arange(len(kept), dtype=np.int32)
+        rows = new_index[self.image] >= 0
+        columns = {name: column[rows] for name, column in self.columns().items()}
+        columns["image"] = new_index[columns["image"]]
         return type(self)(self.catalog.select(kept), **columns)
 
     def save(self, path: str | Path) -> None:
-        """Write the table as Parquet, with its catalog in the file's metadata; whole or not at all."""
-        from metrics.tables.parquet import write_table
+        """Write the table as Parquet, with its catalog in the file's metadata; see `metrics.tables.parquet`."""
+        from metrics.tables.parquet import write_columns
 
-        write_table(self, Path(path))
+        write_columns(Path(path), self.kind, self.catalog, self.columns())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises:
-            InputError: not such a file, the other kind of table, or one of a newer version.
+            InputError: not such a file, the other kind of table, or a newer version.
         """
-        from metrics.tables.parquet import read_table
+        from metrics.tables.parquet import read_columns
 
-        return read_table(cls, Path(path))
+        catalog, columns = read_columns(Path(path), cls.kind, [field.name for field in fields(cls)[1:]])
+        return cls(catalog, **columns)
 
     def to_frame(self) -> pandas.DataFrame:
-        """One row per box, in words: image_id, class_id, class, x, y, w, h and the table's further columns."""
-        from metrics.tables.frame import to_frame
+        """One row per box: image_id, class_id, class, x, y, w, h and the table's further columns."""
+        from metrics.tables.frame import frame_of
 
-        return to_frame(self)
+        return frame_of(self.catalog, self.columns())
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class AnnotationTable(Table):
-    """What is there: every annotated object of a data set.
+    """Ground truth: every annotated object of a data set.
 
     Attributes:
-        catalog: the images and classes, also those without an object.
+        catalog: the images and classes, including those without objects.
         image: (N,) int32 index of the image in `catalog.image_ids`.
         label: (N,) int32 in [0, C).
         xywh: (N, 4) float64 pixels; finite.
-        area: (N,) float64 square pixels, as annotated (a mask's area in COCO), else w * h.
-        crowd: (N,) bool: a region of many objects, in which any number of detections may lie.
-        ignored: (N,) bool: neither asked for nor held against a detector (VOC's ``difficult``).
-        object_id: (N,) int64 ids as they stand in the user's files.
+        area: (N,) float64 square pixels, as annotated (in COCO the area of the mask), else w * h.
+        crowd: (N,) bool: a region of many objects, which any number of detections may match.
+        ignored: (N,) bool: counts neither as missed nor as found (VOC's ``difficult``).
+        object_id: (N,) int64 ids as in the user's files.
     """
 
     kind: ClassVar[Literal["annotations", "detections"]] = "annotations"
@@ -290,10 +155,10 @@ class AnnotationTable(Table):
     def __post_init__(self) -> None:
         Table.__post_init__(self)
         count = (len(self.image),)
-        put(self, "area", floats(self, "area", self.area, count))
+        set_field(self, "area", floats(self, "area", self.area, count))
         for name in ("crowd", "ignored"):
-            put(self, name, flags(self, name, getattr(self, name), count))
-        put(self, "object_id", integers(self, "object_id", self.object_id, np.int64, count))
+            set_field(self, name, flags(self, name, getattr(self, name), count))
+        set_field(self, "object_id", integers(self, "object_id", self.object_id, np.int64, count))
 
     @classmethod
     def of(
@@ -308,7 +173,7 @@ class AnnotationTable(Table):
         ignored: ArrayLike | None = None,
         object_id: ArrayLike | None = None,
     ) -> Self:
-        """A table of what is known: by default area is w * h, nothing is crowd or ignored, ids are 1 .. N."""
+        """Make a table with defaults: area is w * h, no object is crowd or ignored, ids are 1 .. N."""
         boxes = np.asarray(xywh, np.float64).reshape(-1, 4)
         count = len(boxes)
         return cls(
@@ -323,11 +188,9 @@ class AnnotationTable(Table):
         )
 
     @classmethod
-    def builder(cls, catalog: Catalog) -> AnnotationBuilder:
-        """Something to append to, image by image: see `metrics.tables.builders`."""
-        from metrics.tables.builders import AnnotationBuilder
-
-        return AnnotationBuilder(catalog)
+    def builder(cls, catalog: Catalog) -> AnnotationBuilder[Self]:
+        """A builder of such a table, image by image."""
+        return AnnotationBuilder(catalog, cls)
 
     @classmethod
     def from_images(
@@ -341,49 +204,69 @@ class AnnotationTable(Table):
         area: Sequence[Any] | None = None,
         crowd: Sequence[Any] | None = None,
         ignored: Sequence[Any] | None = None,
-    ) -> AnnotationTable:
-        """A table of per-image arrays or tensors, as a data loader gives them.
+    ) -> Self:
+        """Make a table of per-image arrays or tensors, as a data loader returns them.
 
         Args:
             boxes: for each image (G, 4) in `layout`, pixels; arrays, tensors on any device, or lists.
             labels: for each image (G,) class indices.
             catalog: images, in the order of the lists, and classes. By default images 0, 1, 2, ...
-            classes: names, where there is no catalog; by default the labels themselves.
+            classes: names, where there is no catalog; by default the labels.
             layout: of `boxes`.
             area: for each image (G,) square pixels; by default w * h.
             crowd: for each image (G,) flags; by default none.
-            ignored: likewise.
-        """
-        from metrics.tables.builders import annotations_from_images
+            ignored: for each image (G,) flags; by default none.
 
-        return annotations_from_images(
-            boxes, labels, catalog, classes, layout, area=area, crowd=crowd, ignored=ignored
-        )
+        Raises:
+            InputError: lists of different lengths, or columns that do not fit together.
+        """
+        if catalog is None:
+            names = [str(label) for label in range(number_of_classes(labels))] if classes is None else classes
+            catalog = Catalog.of(range(len(boxes)), names)
+        optional = {"area": area, "crowd": crowd, "ignored": ignored}
+        check_lists(catalog, {"boxes": boxes, "labels": labels, **optional})
+        builder = cls.builder(catalog)
+        ids: Sequence[ImageId] = catalog.image_ids
+        for index, image_id in enumerate(ids):
+            given = {name: None if column is None else column[index] for name, column in optional.items()}
+            builder.add(image_id, boxes[index], labels[index], layout=layout, **given)
+        return builder.build()
 
     @classmethod
-    def from_frame(cls, frame: pandas.DataFrame, catalog: Catalog | None = None) -> AnnotationTable:
-        """The table of a DataFrame with one row per object; the inverse of `to_frame`.
+    def from_frame(cls, frame: pandas.DataFrame, catalog: Catalog | None = None) -> Self:
+        """Make a table of a DataFrame with one row per object; the inverse of `to_frame`.
 
         Args:
-            frame: columns image_id; class or class_id; x, y and w, h (or x1, y1, x2, y2); and where known
-                area, crowd, ignored, object_id.
-            catalog: the images and classes; by default those that occur in `frame`.
-        """
-        from metrics.tables.frame import annotations_from_frame
+            frame: columns image_id; class or class_id; x, y and w, h (or x1, y1, x2, y2); optionally area, crowd,
+                ignored, object_id, file_name.
+            catalog: the images and classes; by default those that occur in `frame`. The file name of an image is then
+                its ``file_name``, or its id where ids are strings.
 
-        return annotations_from_frame(frame, catalog)
+        Raises:
+            InputError: a column is missing or invalid, or the catalog lacks an image or class.
+        """
+        from metrics.tables.frame import catalog_of, check_frame, columns_of
+
+        check_frame(frame, cls.__name__)
+        catalog = catalog_of(frame) if catalog is None else catalog
+        optional = {
+            name: frame[name].to_numpy()
+            for name in ("area", "crowd", "ignored", "object_id")
+            if name in frame
+        }
+        return cls.of(catalog, **columns_of(frame, catalog), **optional)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DetectionTable(Table):
-    """What was found: every detection on a data set, in the order in which it was given (which breaks ties).
+    """Every detection on a data set, in the order in which it was given (which breaks ties).
 
     Attributes:
-        catalog: the images and classes of the truth that the detections answer to.
+        catalog: that of the ground truth.
         image: (N,) int32 index of the image in `catalog.image_ids`.
         label: (N,) int32 in [0, C).
         xywh: (N, 4) float64 pixels of the original image; finite.
-        score: (N,) float64, finite; higher is surer.
+        score: (N,) float64, finite; higher is more confident.
     """
 
     kind: ClassVar[Literal["annotations", "detections"]] = "detections"
@@ -392,14 +275,12 @@ class DetectionTable(Table):
 
     def __post_init__(self) -> None:
         Table.__post_init__(self)
-        put(self, "score", floats(self, "score", self.score, (len(self.image),)))
+        set_field(self, "score", floats(self, "score", self.score, (len(self.image),)))
 
     @classmethod
-    def builder(cls, catalog: Catalog) -> DetectionBuilder:
-        """Something to append to, image by image: see `metrics.tables.builders`."""
-        from metrics.tables.builders import DetectionBuilder
-
-        return DetectionBuilder(catalog)
+    def builder(cls, catalog: Catalog) -> DetectionBuilder[Self]:
+        """A builder of such a table, image by image."""
+        return DetectionBuilder(catalog, cls)
 
     @classmethod
     def from_images(
@@ -409,28 +290,39 @@ class DetectionTable(Table):
         scores: Sequence[Any],
         labels: Sequence[Any],
         layout: Layout = "xyxy",
-    ) -> DetectionTable:
-        """A table of per-image arrays or tensors, as a detector gives them.
+    ) -> Self:
+        """Make a table of per-image arrays or tensors, as a detector returns them.
 
         Args:
-            catalog: that of the truth; its images are in the order of the lists.
+            catalog: that of the ground truth; its images are in the order of the lists.
             boxes: for each image (N, 4) in `layout`, pixels; arrays, tensors on any device, or lists.
             scores: for each image (N,).
             labels: for each image (N,) class indices.
             layout: of `boxes`.
-        """
-        from metrics.tables.builders import detections_from_images
 
-        return detections_from_images(catalog, boxes, scores, labels, layout)
+        Raises:
+            InputError: lists of different lengths, or columns that do not fit together.
+        """
+        check_lists(catalog, {"boxes": boxes, "scores": scores, "labels": labels})
+        builder = cls.builder(catalog)
+        ids: Sequence[ImageId] = catalog.image_ids
+        for image_id, *columns in zip(ids, boxes, scores, labels, strict=True):
+            builder.add(image_id, *columns, layout=layout)
+        return builder.build()
 
     @classmethod
-    def from_frame(cls, frame: pandas.DataFrame, catalog: Catalog) -> DetectionTable:
-        """The table of a DataFrame with one row per detection; the inverse of `to_frame`.
+    def from_frame(cls, frame: pandas.DataFrame, catalog: Catalog) -> Self:
+        """Make a table of a DataFrame with one row per detection; the inverse of `to_frame`.
 
         Args:
             frame: columns image_id; class or class_id; x, y and w, h (or x1, y1, x2, y2); score.
-            catalog: that of the truth. An image or class that it does not have is an error.
-        """
-        from metrics.tables.frame import detections_from_frame
+            catalog: that of the ground truth.
 
-        return detections_from_frame(frame, catalog)
+        Raises:
+            InputError: a column is missing or invalid, or the catalog lacks an image or class.
+        """
+        from metrics.tables.frame import check_frame, columns_of
+
+        check_frame(frame, cls.__name__, "score")
+        score = np.asarray(frame["score"].to_numpy(), np.float64)
+        return cls(catalog, **columns_of(frame, catalog), score=score)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas
+import pyarrow.parquet
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -203,9 +204,27 @@ def test_a_parquet_file_of_another_kind_or_version_is_told(tmp_path: Path) -> No
         detections().save(tmp_path / "absent" / "t.parquet")
 
 
-def test_a_newer_file_names_both_versions(tmp_path: Path) -> None:
-    import pyarrow.parquet
+def test_a_parquet_file_has_ids_and_names_for_other_tools(tmp_path: Path) -> None:
+    detections().save(tmp_path / "d.parquet")
+    frame = pandas.read_parquet(tmp_path / "d.parquet")
+    assert frame["image_id"].tolist() == [3, 9, 9]
+    assert frame["class_name"].tolist() == ["cat", "dog", "cat"]
+    old = frame.drop(columns=["image_id", "class_name"])
+    table = pyarrow.parquet.read_table(tmp_path / "d.parquet").select(list(old))
+    pyarrow.parquet.write_table(table, tmp_path / "old.parquet")
+    assert_equal(DetectionTable.load(tmp_path / "old.parquet"), detections())
+    empty = DetectionTable.builder(Catalog.of([], [])).build()
+    empty.save(tmp_path / "empty.parquet")
+    assert_equal(DetectionTable.load(tmp_path / "empty.parquet"), empty)
 
+
+def test_a_table_shows_its_first_rows_in_a_notebook() -> None:
+    html = detections()._repr_html_()
+    assert html.count("<tr") == 4
+    assert "DetectionTable(3 boxes" in html
+
+
+def test_a_newer_file_names_both_versions(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     detections().save(path)
     table = pyarrow.parquet.read_table(path)
@@ -232,6 +251,17 @@ def test_a_frame_may_have_corners_and_names() -> None:
     np.testing.assert_array_equal(table.image, [1, 0])
     np.testing.assert_array_equal(table.label, [1, 0])
     np.testing.assert_array_equal(table.xywh, [[1, 1, 4, 6], [2, 2, 4, 6]])
+
+
+def test_a_frame_names_the_files_of_its_images() -> None:
+    frame = pandas.DataFrame({"image_id": [1, 1], "class": ["a", "a"]} | {key: [1, 1] for key in "xywh"})
+    assert AnnotationTable.from_frame(frame).catalog.file_names == ("",)
+    named = frame.assign(file_name="street/1.jpg")
+    assert AnnotationTable.from_frame(named).catalog.file_names == ("street/1.jpg",)
+    by_file = frame.assign(image_id="1.jpg")
+    assert AnnotationTable.from_frame(by_file).catalog.file_names == ("1.jpg",)
+    with pytest.raises(InputError, match=r"image 1 has the files 'a.jpg' and 'b.jpg'"):
+        AnnotationTable.from_frame(frame.assign(file_name=["a.jpg", "b.jpg"]))
 
 
 @pytest.mark.parametrize(
