@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
+
+from reports.analysis.gallery_images import text_size
+from reports.analysis.leaderboard import run_tables
 from reports.analysis.report_data import ComparisonOptions, Images, ReportData
-from reports.document import compose
+from reports.analysis.speed import Speed, speed_of
+from reports.elements import formatting
+from reports.elements.page import Badge, Document, Section
+from reports.elements.page_template import json_block, page_rules, render
+from reports.elements.palette import series_style
 from reports.records.atomic_files import atomic_write
+from reports.records.csv import to_csv
 from reports.records.run import RunFolder
 from reports.records.study import StudyFolder
+from reports.sections import (
+    budget,
+    calibration,
+    classes,
+    curves,
+    data,
+    errors,
+    gallery,
+    latency,
+    pairs,
+    reproducibility,
+    slices,
+    speed_accuracy,
+    thresholds,
+    training,
+    tuning,
+    verdict,
+)
 from reports.study_document import compose_study
 
 
@@ -73,7 +101,7 @@ def write_comparison(
     """
     out = Path(out)
     page = out if out.suffix.lower() in (".html", ".htm") else out / "report.html"
-    document = compose(report, title=title, max_bytes=int(max_mb * 1e6), studies=studies)
+    document = _compose(report, title=title, max_bytes=int(max_mb * 1e6), studies=studies)
     for name, content in document.files.items():
         atomic_write(page.parent / name, content)
     return atomic_write(page, document.html)
@@ -104,3 +132,141 @@ def write_study_page(
     for name, content in document.files.items():
         atomic_write(page.parent / name, content)
     return atomic_write(page, document.html)
+
+
+def _compose(
+    report: ReportData, *, title: str, max_bytes: int, studies: Sequence[StudyFolder] = ()
+) -> Document:
+    """The report of a comparison."""
+    sliced, speed = slices.slices_of(report), speed_of(report)
+    before = [
+        verdict.section(report, speed),
+        pairs.section(report),
+        speed_accuracy.section(report, speed),
+        curves.section(report),
+        thresholds.section(report),
+        classes.section(report),
+        slices.section(report, sliced),
+        errors.section(report),
+        calibration.section(report),
+    ]
+    after = [
+        tuning.section(studies),
+        training.section(report),
+        latency.section(report, speed),
+        data.section(report),
+        budget.section(report),
+        reproducibility.section(report),
+    ]
+    # The gallery gets what the rest leaves, less a little for what its own headings and method take.
+    bare = _page(report, speed, title, _kept([*before, *after]))
+    room = max_bytes - len(bare.encode()) - 20_000
+    sections = _kept([*before, gallery.section(report, room), *after])
+    files = dict(_files(report, sections, sliced, speed))
+    return Document(_page(report, speed, title, sections), files)
+
+
+def _kept(sections: Sequence[Section | None]) -> list[Section]:
+    return [section for section in sections if section is not None]
+
+
+def _page(report: ReportData, speed: Speed, title: str, sections: Sequence[Section]) -> str:
+    context: dict[str, Any] = {
+        "title": formatting.printable(title) or f"Detectors on {formatting.printable(report.data.name)}",
+        "facts": _facts(report),
+        "badges": _badges(report, speed),
+        "models": [_legend(number, label) for number, label in enumerate(report.labels)],
+        "sections": sections,
+        "payload": json_block({"thresholds": thresholds.payload(report)}),
+        "rules": page_rules(len(report.models)),
+        "text_size": text_size,
+    }
+    return render(context)
+
+
+def _files(
+    report: ReportData, sections: Sequence[Section], sliced: slices.Slices, speed: Speed
+) -> Iterator[tuple[str, bytes | str]]:
+    scored = report.runs
+    folders, evaluations = [each.run for each in scored], [each.evaluation for each in scored]
+    yield from run_tables(folders, evaluations, report.statistics).items()
+    if report.statistics is not None:
+        yield "standings.csv", to_csv(report.statistics.to_frame())
+        if len(report.models) > 1:
+            yield "pairwise.csv", to_csv(report.statistics.pairwise_to_frame())
+    if report.influence is not None:
+        yield "influence.csv", to_csv(report.influence.to_frame())
+    yield "curves.csv", to_csv(curves.rows(report))
+    if report.bands is not None:
+        yield (
+            "bands.csv",
+            to_csv(pd.concat([curves.band_rows(report), thresholds.band_rows(report)], ignore_index=True)),
+        )
+    yield "thresholds.csv", to_csv(thresholds.rows(report))
+    yield "confusion.csv", to_csv(errors.confusion_rows(report))
+    yield "slices.csv", to_csv(slices.rows(report, sliced))
+    bins = calibration.rows(report)
+    if len(bins):
+        yield "reliability.csv", to_csv(bins)
+    yield "images.csv", to_csv(gallery.rows(report))
+    if speed.known:
+        yield "timings.csv", to_csv(latency.rows(report, speed))
+        yield "pareto.csv", to_csv(speed_accuracy.rows(report, speed))
+    histories = training.history_csv(report)
+    if histories:
+        yield "training.csv", histories
+    for section in sections:
+        for figure in section.figures:
+            yield f"figures/{figure.slug}.svg", figure.svg
+            yield f"figures/{figure.slug}.png", figure.png
+
+
+def _legend(number: int, label: str) -> dict[str, Any]:
+    its = series_style(number)
+    return {
+        "number": number,
+        "label": label,
+        "colour": its.colour,
+        "dash": its.dash or "none",
+        "marker": its.path,
+    }
+
+
+def _facts(report: ReportData) -> list[str]:
+    data_ = report.data
+    finished = [result.finished for result in report.results if result.finished is not None]
+    devices = sorted(
+        {result.environment.device or result.environment.cpu for result in report.results} - {""}
+    )
+    return [
+        f"{formatting.printable(data_.name)}, {formatting.printable(data_.split)} split",
+        formatting.plural(data_.images, "image"),
+        formatting.plural(data_.objects, "object"),
+        formatting.plural(data_.classes, "class", "classes"),
+        f"truth {data_.fingerprint[:12]}",
+        *([formatting.timestamp(max(finished))] if finished else []),
+        *[formatting.printable(device) for device in devices[:2]],
+    ]
+
+
+def _badges(report: ReportData, speed: Speed) -> list[Badge]:
+    results = report.results
+    machines = {(result.environment.device, result.environment.cpu) for result in results}
+    badges = []
+    if any(len(model.runs) == 1 for model in report.models):
+        badges.append(Badge("1 seed", "seed variance not measured", "warn"))
+    else:
+        badges.append(Badge(f"{min(len(model.runs) for model in report.models)} seeds", "a dot each"))
+    if any(result.status == "partial" for result in results):
+        badges.append(Badge("partial run", "stopped before its budget was spent", "warn"))
+    if any(result.environment.dirty for result in results):
+        badges.append(Badge("dirty git", "made by code that is in no commit", "warn"))
+    if report.options.images == "intersection" and report.notes:
+        badges.append(Badge("part of the images", "those whose truth all runs share", "warn"))
+    if len(machines) > 1 or len(speed.machines) > 1:
+        badges.append(Badge("mixed hardware", "times cannot be compared", "warn"))
+    if any(timed.timing.noisy for timed in speed.known):
+        badges.append(Badge("noisy", "the same image took times that differ much", "warn"))
+    if speed.left_out:
+        badges.append(Badge("invalid timing", "left out, with the reason", "warn"))
+    return badges

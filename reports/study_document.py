@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from reports.analysis.gallery_images import text_size
-from reports.document import Document
 from reports.elements import formatting
-from reports.elements.page import Badge, Section
+from reports.elements.page import Badge, Document, Section
 from reports.elements.page_template import page_rules, render
 from reports.records.csv import to_csv
 from reports.records.study import StudyFolder, StudyResult

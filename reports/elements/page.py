@@ -164,3 +164,11 @@ class Badge:
     word: str
     meaning: str
     tone: Literal["plain", "warn"] = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A page, and the files it links to by their path from its folder."""
+
+    html: str
+    files: dict[str, bytes | str]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
 from metrics.measures.calibration import detection_calibration_error
 from metrics.reliability import Reliability, describe_out_of_range, reliability
@@ -69,7 +70,17 @@ def floor(report: ReportData) -> float:
     return max([LOWEST, *lowest])
 
 
-def rows(report: ReportData) -> list[tuple[EvaluatedRun, Reliability]]:
+def rows(report: ReportData) -> pd.DataFrame:
+    """The bins of the reliability diagram, by run."""
+    frames = []
+    for scored, bins in _bins(report):
+        frame = bins.to_frame()
+        frame.insert(0, "run_id", scored.run.result.name)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _bins(report: ReportData) -> list[tuple[EvaluatedRun, Reliability]]:
     """Each run with its bins; none where scores are no probabilities."""
     if any(describe_out_of_range(run.matches) for run in report.runs):
         return []

@@ -7,6 +7,7 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
 from metrics.compare import Band
 from reports.analysis.report_data import Floats, ReportData
@@ -47,6 +48,39 @@ def section(report: ReportData) -> Section:
             *([Link("bands.csv", "the shades, by model")] if report.bands is not None else []),
         ),
     )
+
+
+def rows(report: ReportData) -> pd.DataFrame:
+    """Precision at COCO's recalls by run, IoU threshold and class: one row a class, one column a recall."""
+    frames = []
+    for scored in report.runs:
+        for iou in THRESHOLDS:
+            frame = pd.DataFrame(
+                scored.class_precision(iou), columns=[f"p{recall:.2f}" for recall in RECALLS]
+            )
+            frame.insert(0, "class_name", report.truth.catalog.classes)
+            frame.insert(0, "iou", iou)
+            frame.insert(0, "run_id", scored.run.result.name)
+            frames.append(frame.dropna(subset=["p0.00"]))
+    return pd.concat(frames, ignore_index=True)
+
+
+def band_rows(report: ReportData) -> pd.DataFrame:
+    """The bands of precision over recall, by IoU threshold and model."""
+    return pd.concat(
+        [
+            band_frame(model.label, "precision", "recall", iou, RECALLS, band)
+            for iou in THRESHOLDS
+            for model, band in zip(report.models, bands_of(report, iou), strict=True)
+        ],
+        ignore_index=True,
+    )
+
+
+def band_frame(model: str, measure: str, over: str, iou: float, at: Floats, band: Band) -> pd.DataFrame:
+    """A band as rows of ``bands.csv``."""
+    named = {"model_id": model, "measure": measure, "over": over, "iou": iou, "at": at.round(6)}
+    return pd.DataFrame(named | {"value": band.value, "low": band.low, "high": band.high})
 
 
 def bands_of(report: ReportData, iou: float) -> list[Band]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from reports.analysis import gallery_images
 from reports.analysis.gallery_images import GROUPS, GalleryChoice, Shot, Unreadable
 from reports.analysis.report_data import ReportData
@@ -53,6 +55,27 @@ def section(report: ReportData, most_bytes: int) -> Section:
         method=(_method(report),),
         links=(Link("images.csv", "right, false and missed in every image, by run"),),
     )
+
+
+def rows(report: ReportData) -> pd.DataFrame:
+    """What happened in every image, by run, at the run's own best F1."""
+    catalog, frames = report.truth.catalog, []
+    for scored in report.runs:
+        counts = scored.images
+        frames.append(
+            pd.DataFrame(
+                {
+                    "run_id": scored.run.result.name,
+                    "image_id": list(catalog.image_ids),
+                    "file_name": list(catalog.file_names),
+                    "score": scored.best.score,
+                    "right": counts.right,
+                    "false": counts.false,
+                    "missed": counts.missed,
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
 
 
 def _finding(report: ReportData, shots: list[Shot], broken: int) -> str:

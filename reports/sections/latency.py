@@ -13,10 +13,10 @@ from reports.analysis.report_data import ReportData
 from reports.analysis.speed import COMMAND, Speed, TimedModel, best_rate
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
-from reports.elements.speed_cells import percentile_cell
 from reports.figures.box_plot import Box, boxes
 from reports.figures.lines import Curve, LineAxes, lines
 from reports.records.timing import END_TO_END, NOISY, STAGES, StageTimes
+from reports.sections.speed_cells import percentile_cell
 
 NAMES = {
     "decode": "read and decode",

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from metrics.compare import Band
 from metrics.measures.operating_point import ScoreCurve
-from reports.analysis.evaluated_run import EvaluatedRun, OperatingPoint
+from reports.analysis.evaluated_run import IOU, EvaluatedRun, OperatingPoint
 from reports.analysis.report_data import ReportData
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.lines import Curve, LineAxes, lines
+from reports.sections.curves import band_frame
 
 STEPS = 201
 """Thresholds that the page's slider can stand at."""
@@ -52,6 +54,44 @@ def section(report: ReportData) -> Section:
             Link("thresholds.csv", "counts at 201 scores, by run and class"),
             *([Link("bands.csv", "the shades, by model")] if bands else []),
         ),
+    )
+
+
+def rows(report: ReportData) -> pd.DataFrame:
+    """Right, false and missed at each of the slider's scores, by run; by class too unless there are very many."""
+    scores, names, frames = grid(report), report.truth.catalog.classes, []
+    for scored in report.runs:
+        right, false = scored.class_counts(scores)
+        asked = scored.outcome.positives
+        rows: list[tuple[str, Any, Any, Any]] = [("", right.sum(0), false.sum(0), asked.sum())]
+        if len(names) <= MOST_CLASSES:
+            rows += zip(names, right, false, asked, strict=True)
+        for name, found, wrong, wanted in rows:
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "run_id": scored.run.result.name,
+                        "class_name": name,
+                        "score": scores.round(6),
+                        "right": found,
+                        "false": wrong,
+                        "missed": wanted - found,
+                    }
+                )
+            )
+    return pd.concat(frames, ignore_index=True)
+
+
+def band_rows(report: ReportData) -> pd.DataFrame:
+    """The bands of precision, recall and F1 over score, by model."""
+    scores = grid(report)
+    return pd.concat(
+        [
+            band_frame(model.label, name, "score", IOU, scores, band)
+            for model, bands in zip(report.models, bands_of(report), strict=True)
+            for name, band in bands.items()
+        ],
+        ignore_index=True,
     )
 
 

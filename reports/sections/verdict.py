@@ -12,9 +12,9 @@ from reports.analysis.speed import Speed, sentence
 from reports.analysis.verdict import brief, verdict
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
-from reports.elements.speed_cells import leaderboard_cells, leaderboard_columns
 from reports.figures.dot_plot import dot_plot
 from reports.figures.lines import LineAxes, lines
+from reports.sections.speed_cells import leaderboard_cells, leaderboard_columns
 
 COLUMNS = (
     ("ap", "AP"),
