@@ -17,7 +17,6 @@ from bench.runs.folders import digest
 from metrics.compare import groups_from_csv
 from metrics.errors import InputError
 from reports.analysis.report_data import ComparisonOptions, ReportData
-from reports.pages import write_comparison
 from reports.records.atomic_files import atomic_write
 from reports.records.run import RunFolder
 from reports.records.study import StudyFolder
@@ -56,6 +55,8 @@ def compare_runs(
         require_same_truth(runs)
     with (progress or Progress()).stage("comparison", 1) as stage:
         data = ReportData.from_runs(runs, images, show_paths, options)
+        from reports.pages import write_comparison  # imports Matplotlib
+
         page = write_comparison(data, folder, studies=studies)
         if options.limits:
             gate = json.dumps({"rulings": json_value(data.rulings)}, indent=2, ensure_ascii=False)

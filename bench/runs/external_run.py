@@ -9,7 +9,6 @@ from pathlib import Path
 from bench.runs.folders import create_run_folder, digest, slug
 from bench.runs.provenance import environment
 from metrics.evaluation import Evaluation
-from reports.pages import write_report
 from reports.records.run import SCHEMA_VERSION, Budget, DataFacts, RunFolder, RunResult, save_result
 
 
@@ -68,5 +67,7 @@ def save_external(
             finished=datetime.now(UTC),
         )
         saved = save_result(partial, result, truth, detections)
+        from reports.pages import write_report  # imports Matplotlib
+
         write_report([saved], partial, show_paths=show_paths)
     return RunFolder.open(folder)

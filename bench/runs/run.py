@@ -39,7 +39,6 @@ from detectors.types import Predictor
 from metrics.evaluator import evaluate
 from metrics.matching import MatchRule
 from metrics.tables import DetectionTable
-from reports.pages import write_report
 from reports.records.atomic_files import atomic_write
 from reports.records.run import Budget, DataFacts, RunFolder, RunResult, save_result
 
@@ -195,6 +194,8 @@ class _Work:
         saved = save_result(self.folder, result, split.truth, done.found, history)
         if self.context.page:
             with self.context.progress.stage("report", 1) as stage:
+                from reports.pages import write_report  # imports Matplotlib
+
                 write_report([saved], self.folder, image_loader(split), show_paths=self.context.show_paths)
                 stage.advance()
         if isinstance(self.config, RunConfig) and not self.config.train.keep_checkpoint:

@@ -203,7 +203,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sets = [f"{name}={value}" for name, value in TINY.items()] + narrow
     words = ["run", "--variant", "ssd", "retinanet,fcos", "--out", str(out), "--quiet", "--set", *sets]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.runs.run.write_report", _no_page)
+        patch.setattr("reports.pages.write_report", _no_page)
         assert main(words) == 0
     return out
 
@@ -233,7 +233,7 @@ def test_runs_that_are_done_can_be_compared_again(three, tmp_path, capsys):
 
 
 def test_row_37_runs_on_different_truth_are_not_compared(three, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("bench.runs.run.write_report", _no_page)
+    monkeypatch.setattr("reports.pages.write_report", _no_page)
     words = ["run", "--variant", "ssd", "--out", str(tmp_path), "--quiet"]
     assert main([*words, "--set", *tiny_sets(data__test=5, train__epochs=0)]) == 0
     capsys.readouterr()
@@ -247,7 +247,7 @@ def test_row_37_runs_on_different_truth_are_not_compared(three, tmp_path, monkey
 
 
 def test_detections_made_elsewhere_enter_the_comparison(three, tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.runs.external_run.write_report", _no_page)
+    monkeypatch.setattr("reports.pages.write_report", _no_page)
     ours = RunFolder.open(runs_in(three)[0])
     theirs = tmp_path / "dets.parquet"
     ours.detections.save(theirs)
@@ -265,7 +265,7 @@ def test_detections_made_elsewhere_enter_the_comparison(three, tmp_path, monkeyp
 def test_numbers_of_detections_made_elsewhere_are_the_reference_s(three, tmp_path, monkeypatch, capsys):
     from metrics.formats.coco import write_detections, write_truth
 
-    monkeypatch.setattr("bench.runs.external_run.write_report", _no_page)
+    monkeypatch.setattr("reports.pages.write_report", _no_page)
     ours = RunFolder.open(runs_in(three)[0])
     write_truth(ours.truth, tmp_path / "gt.json")
     write_detections(ours.detections, tmp_path / "dets.json")
@@ -287,10 +287,8 @@ def test_row_1_somebody_who_found_nothing_is_scored(three, tmp_path, capsys):
 
 
 def test_seeds_are_runs_of_their_own_on_the_same_images(tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.runs.run.write_report", _no_page)
-    monkeypatch.setattr(
-        "bench.runs.comparison.write_comparison", lambda comparison, folder, **settings: folder
-    )
+    monkeypatch.setattr("reports.pages.write_report", _no_page)
+    monkeypatch.setattr("reports.pages.write_comparison", lambda comparison, folder, **settings: folder)
     words = ["run", "--variant", "ssd", "--seeds", "2", "--seed", "5", "--out", str(tmp_path), "--quiet"]
     assert main([*words, "--set", *tiny_sets(train__epochs=1)]) == 0
     results = [RunFolder.open(path).result for path in runs_in(tmp_path)]

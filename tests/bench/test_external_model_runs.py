@@ -155,7 +155,7 @@ def mixed(weights, data, tmp_path_factory) -> Path:
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "bench.runs.run.write_report", lambda *args, **settings: None
+            "reports.pages.write_report", lambda *args, **settings: None
         )  # pages of single runs take seconds
         assert main([*words, "--set", *trained, *narrow, *own]) == 0
     return out
@@ -275,7 +275,7 @@ def acme(monkeypatch):
 
 @pytest.mark.usefixtures("acme")
 def test_another_package_s_predictor_is_entered_with_its_own_settings(data, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("bench.runs.run.write_report", lambda *args, **settings: None)
+    monkeypatch.setattr("reports.pages.write_report", lambda *args, **settings: None)
     words = ["run", "--variant", "acme/still", "--data", str(data), "--out", str(tmp_path), "--quiet"]
     assert main([*words, "--set", "side=4", "device=cpu"]) == 0
     (file,) = tmp_path.glob("*/result.json")
