@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from bench.process.json_value import json_value
 from bench.process.progress import Progress
 from bench.runs.folders import digest
 from metrics.compare import groups_from_csv
 from metrics.errors import InputError
-from reports.analysis.report_data import ComparisonOptions, ReportData
+from reports.analysis.report_data import ComparisonOptions, Images, ReportData
 from reports.records.atomic_files import atomic_write
 from reports.records.run import RunFolder
 from reports.records.study import StudyFolder
-
-Images = Callable[[Any], NDArray[np.uint8]]
 
 
 def compare_runs(

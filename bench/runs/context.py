@@ -1,4 +1,4 @@
-"""Run context: where a run reports to, and how it behaves."""
+"""Run context: everything around a run that does not change its result."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from bench.process.progress import Progress
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """Where a run reports to and how it behaves; nothing here changes a number.
+    """Options of a run that do not change its result.
 
     Attributes:
-        progress: where to show how far it is.
-        stop: where to look whether somebody wants it to stop.
-        fresh: begin anew, and remove what an earlier run of the same cause left.
-        command: what was typed.
-        show_paths: leave absolute paths in the result, which may hold a user's name.
-        page: write ``report.html`` of this run alone.
+        progress: progress display.
+        stop: request to stop, checked between steps.
+        fresh: remove an earlier run of the same name and repeat it.
+        command: command line to record.
+        show_paths: keep absolute paths in the result; they may contain a user's name.
+        page: write ``report.html`` about this run alone.
     """
 
     progress: Progress = field(default_factory=Progress)

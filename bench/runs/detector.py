@@ -1,4 +1,4 @@
-"""The network of a run before training."""
+"""Network of a run before training."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from detectors.registry import VARIANTS
 
 
 def build_detector(config: RunConfig, classes: int) -> nn.Module:
-    """The variant's network for so many classes, its random weights decided by the seed."""
-    seed_batch(config.seed, 0, 0, 2**31)  # a stream that no batch uses
+    """The variant's network for `classes` classes, initialised by the run's seed."""
+    seed_batch(config.seed, 0, 0, 2**31)  # a random stream that no batch uses
     return VARIANTS[config.variant].build(config.detector, classes)

@@ -1,4 +1,4 @@
-"""What several finished runs found in the same images, fused: an ensemble that costs no further prediction."""
+"""Ensemble of finished runs: their detections fused, without predicting again."""
 
 from __future__ import annotations
 
@@ -15,42 +15,41 @@ from reports.records.run import RunFolder
 
 
 def fuse_runs(runs: Sequence[RunFolder], iou: float = 0.55) -> DetectionTable:
-    """The fused detections of all runs, image by image: see `detectors.fusion.fuse`.
+    """Fuse the detections of all runs, image by image; see `detectors.fusion.fuse`.
 
     Args:
-        runs: at least two, measured against the same truth.
-        iou: above which two runs have found the same object.
+        runs: at least two, evaluated on the same ground truth.
+        iou: IoU above which detections are fused.
 
     Raises:
-        InputError: fewer than two, or runs of other images or objects; the first that differs is named.
+        InputError: fewer than two runs, or different ground truth; the message names the first run that differs.
     """
     if len(runs) < 2:
         raise InputError(
-            f"ensemble: {len(runs)} run given; give two or more that were measured on the same images"
+            f"ensemble: got {len(runs)} run; give two or more that were evaluated on the same images"
         )
     first, *others = runs
     for other in others:
         if other.truth.fingerprint != first.truth.fingerprint:
             raise InputError(
-                f"{other.path}: measured against another truth than {first.path}, so that its detections answer to "
-                "other images or objects; give runs of one data set and split"
+                f"{other.path}: evaluated on other ground truth than {first.path}; give runs of one data set and split"
             )
     catalog = first.truth.catalog
-    of_images = zip(*(_by_image(run.detections, len(catalog.image_ids)) for run in runs), strict=True)
-    fused = [fuse(of_image, iou) for of_image in of_images]
+    by_image = zip(*(_by_image(run.detections, len(catalog.image_ids)) for run in runs), strict=True)
+    fused = [fuse(detections, iou) for detections in by_image]
     return DetectionTable.from_images(
         catalog, [f.boxes for f in fused], [f.scores for f in fused], [f.labels for f in fused]
     )
 
 
-def _by_image(found: DetectionTable, images: int) -> Iterator[Detections]:
-    """The detections of each image, in their order."""
-    order = np.argsort(found.image, kind="stable")
-    ends = np.searchsorted(found.image[order], np.arange(1, images))
-    corners = np.concatenate([found.xywh[:, :2], found.xywh[:, :2] + found.xywh[:, 2:]], axis=1)
+def _by_image(detections: DetectionTable, images: int) -> Iterator[Detections]:
+    """Detections of each image, in the order of the images."""
+    order = np.argsort(detections.image, kind="stable")
+    ends = np.searchsorted(detections.image[order], np.arange(1, images))
+    boxes = detections.boxes
     for rows in np.split(order, ends):
         yield Detections(
-            torch.from_numpy(corners[rows]),
-            torch.from_numpy(found.score[rows]),
-            torch.from_numpy(found.label[rows].astype(np.int64)),
+            torch.from_numpy(boxes[rows]),
+            torch.from_numpy(detections.score[rows]),
+            torch.from_numpy(detections.label[rows].astype(np.int64)),
         )

@@ -66,8 +66,8 @@ def save_external(
             started=started,
             finished=datetime.now(UTC),
         )
-        saved = save_result(partial, result, truth, detections)
+        saved = save_result(partial, result, truth, detections, matches=evaluation.matches)
         from reports.pages import write_report  # imports Matplotlib
 
         write_report([saved], partial, show_paths=show_paths)
-    return RunFolder.open(folder)
+    return saved.replace(path=folder)

@@ -1,13 +1,10 @@
-"""A finished run, opened again: its predictor, and the images that it was evaluated on."""
+"""Predictor and images of a finished run."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
-
-import numpy as np
-from numpy.typing import NDArray
 
 from bench.data.opening import detect_format, open_dataset
 from bench.data.types import DATASETS, Split
@@ -21,52 +18,47 @@ from detectors.registry import VARIANTS
 from detectors.types import Predictor
 from detectors.weights import load_weights
 from metrics.errors import InputError, InputWarning
+from reports.analysis.report_data import Images
 from reports.records.run import RunFolder
-
-Images = Callable[[Any], NDArray[np.uint8]]
 
 
 def load_predictor(run: RunFolder) -> Predictor:
-    """The predictor whose detections a finished run holds, as it was after training, on the CPU, in evaluation mode.
+    """The predictor of a finished run as it was evaluated, on the CPU and in evaluation mode.
 
-    Of a run that was trained here nothing but the folder is needed: neither the data set nor the weights that training
-    began with. A predictor that was trained elsewhere is made anew from its settings, and its own weights must be
-    where they were.
+    A trained variant needs only the run folder, neither the data set nor pretrained weights. An external model is built
+    from its settings again and needs its own weights.
 
     Raises:
-        InputError: the run holds no weights (its detections were made elsewhere), or they are not its variant's.
+        InputError: the run has no weights (its detections come from another program), or they do not fit the variant.
     """
     name, file = run.result.variant, run.path / "weights.safetensors"
-    looks = EvaluateConfig.model_validate(run.result.config.get("evaluate", {}))
+    settings = EvaluateConfig.model_validate(run.result.config.get("evaluate", {}))
     if file.is_file():
-        known = VARIANTS[name]
-        detector = known.build(
-            read_model_settings(_as_built(run.result.config), known.config), run.result.data.classes
-        )
+        variant = VARIANTS[name]
+        own = read_model_settings(_without_pretrained(run.result.config), variant.config)
+        detector = variant.build(own, run.result.data.classes)
         load_weights(detector, file)
-        return wrap_predictor(cast(Predictor, detector.eval()), looks)
+        return wrap_predictor(cast(Predictor, detector.eval()), settings)
     if name in external_model_names():
-        theirs = external_model(name)
-        settings = read_model_settings(toml.read(run.path / "config.toml"), theirs.config)
-        return wrap_predictor(theirs.build(settings, run.truth.catalog.classes), looks)
+        model = external_model(name)
+        own = read_model_settings(toml.read(run.path / "config.toml"), model.config)
+        return wrap_predictor(model.build(own, run.truth.catalog.classes), settings)
     raise InputError(
-        f"{run.path}: holds no {file.name}, so nothing can be predicted anew; give the folder of a run "
-        "that was trained here"
+        f"{run.path}: holds no {file.name}, so it cannot predict; give the folder of a run that was trained here"
     )
 
 
 def evaluated_split(run: RunFolder) -> Split:
-    """The images that a finished run was evaluated on, and their truth.
+    """Images and ground truth that a finished run was evaluated on.
 
     Raises:
-        InputError: they cannot be found, or they or their truth have changed since, or the run's detections were made
-            elsewhere.
+        InputError: they are missing or have changed, or the run's detections come from another program.
     """
     settings = run.path / "config.toml"
     if not settings.is_file():
         raise InputError(
-            f"{run.path}: holds no {settings.name}: its detections were made elsewhere, so where its images are is not "
-            "known; give the folder of a run that was made here"
+            f"{run.path}: holds no {settings.name}, because its detections come from another program: the location of its images "
+            "is unknown; give the folder of a run that was made here"
         )
     data = dict(toml.read(settings)["data"])
     path, format = data.pop("path"), data.pop("format")
@@ -80,16 +72,16 @@ def evaluated_split(run: RunFolder) -> Split:
     return split
 
 
-def image_loader(split: Split) -> Callable[[Any], NDArray[np.uint8]]:
-    """From an image's id to its pixels, (H, W, 3) uint8 RGB."""
-    places = {image_id: index for index, image_id in enumerate(split.truth.catalog.image_ids)}
-    return lambda image_id: split.load(places[image_id])
+def image_loader(split: Split) -> Images:
+    """A function that loads the images of a split by id."""
+    index_of = {image_id: index for index, image_id in enumerate(split.truth.catalog.image_ids)}
+    return lambda image_id: split.load(index_of[image_id])
 
 
 def find_image_loader(runs: Sequence[RunFolder]) -> Images | None:
-    """Pictures from the data set that one of the runs was made on, where it can still be opened and is the same."""
+    """Image loader from the first run whose data set can still be opened and has not changed; None if there is none."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", InputWarning)  # the run told them
+        warnings.simplefilter("ignore", InputWarning)  # the run has shown them
         for run in runs:
             try:
                 return image_loader(evaluated_split(run))
@@ -98,12 +90,12 @@ def find_image_loader(runs: Sequence[RunFolder]) -> Images | None:
     return None
 
 
-def _as_built(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a network that is to be filled with its own weights: files that training began with are not read."""
+def _without_pretrained(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without the files of pretrained weights."""
     return {
         name: None
         if name == "weights" and isinstance(value, str)
-        else _as_built(value)
+        else _without_pretrained(value)
         if isinstance(value, Mapping)
         else value
         for name, value in settings.items()

@@ -1,4 +1,4 @@
-"""Folders of runs: named by their cause, worked on by one process at a time, whole or absent."""
+"""Run folders: created atomically, used by one process at a time."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from reports.records.run import RunFolder
 
 
 class Busy(MachineError):
-    """Another process works on this run."""
+    """Another process is working on this run."""
 
 
 def slug(text: str) -> str:
-    """`text` as part of a file's name: small letters, digits, ``.`` and ``_``; with a digest where it lost something."""
+    """`text` as part of a file name: lower-case letters, digits, ``.`` and ``_``, with a digest if characters were lost."""
     plain = re.sub(r"[^a-z0-9._]+", "-", text.lower()).strip("-.")[:40].rstrip("-.")
     if plain == text != "":
         return plain
@@ -30,39 +30,39 @@ def slug(text: str) -> str:
 
 
 def digest(cause: Any) -> str:
-    """Ten hex digits that say what a result comes from; `cause` is plain nested values."""
+    """Ten hex digits that identify nested plain values, in any order of keys."""
     return hashlib.sha256(json.dumps(cause, sort_keys=True).encode()).hexdigest()[:10]
 
 
 def is_done(folder: Path) -> bool:
-    """Whether a whole run is in `folder`."""
+    """Whether `folder` holds a finished run."""
     return (folder / RunFolder.RESULT).is_file()
 
 
 def partial_folder(folder: Path) -> Path:
-    """Where the run that will be `folder` is worked on."""
+    """Folder of a run in progress that will become `folder`."""
     return folder.with_name(f"{folder.name}.partial")
 
 
 def remove(folder: Path) -> None:
-    """Remove a run, done or begun."""
+    """Remove a run, finished or in progress."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree(partial_folder(folder), ignore_errors=True)
 
 
 @contextmanager
 def create_run_folder(folder: Path) -> Iterator[Path]:
-    """Work on a run: the block gets a folder beside `folder`, which takes its name when the block is done.
+    """Create a run folder: yield a partial folder, which is renamed to `folder` when the block ends without error.
 
-    What a block that failed has left is there for the next one. A folder of that name without a result is replaced.
+    A partial folder of an earlier, failed block is used again. A folder of that name without a result is replaced.
 
     Raises:
-        MachineError: the folder cannot be written to.
-        Busy: another process works on this run.
+        MachineError: the folder is not writable.
+        Busy: another process is working on this run.
     """
     partial = partial_folder(folder)
-    _make(partial)
-    with _alone(partial):
+    _make_writable(partial)
+    with _locked(partial):
         yield partial
     if folder.exists():
         shutil.rmtree(folder)
@@ -70,14 +70,14 @@ def create_run_folder(folder: Path) -> Iterator[Path]:
 
 
 def require_space(folder: Path, needed: int) -> None:
-    """Refuse before the work what could not be written after it.
+    """Check the free disk space before the work starts.
 
     Args:
-        folder: where it would be written.
+        folder: output folder.
         needed: bytes.
 
     Raises:
-        MachineError: there is less.
+        MachineError: less is free.
     """
     free = shutil.disk_usage(folder).free
     if free < needed:
@@ -87,7 +87,7 @@ def require_space(folder: Path, needed: int) -> None:
         )
 
 
-def _make(folder: Path) -> None:
+def _make_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".probe"
@@ -100,11 +100,11 @@ def _make(folder: Path) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     lock = folder / ".lock"
     try:
         import fcntl
-    except ImportError:  # Windows: two processes of one cause are not kept apart
+    except ImportError:  # Windows: without a lock
         yield
         return
     with lock.open("w") as file:

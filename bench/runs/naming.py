@@ -1,4 +1,4 @@
-"""Names of run folders: the same cause has the same name on every machine."""
+"""Names of run folders, which identify what a run depends on."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from bench.settings.config import EntryConfig, RunConfig, find_model
 from reports.records.run import SCHEMA_VERSION
 
 _WITHOUT_EFFECT = ("workers", "train.log_every", "train.checkpoint_minutes", "train.keep_checkpoint")
-"""Settings that change no number of a result."""
+"""Settings that do not change a result."""
 
 _WITHOUT_EFFECT_ON_EXTERNAL = ("evaluate.batch", "evaluate.save_candidates", "evaluate.candidates")
+"""The same for external models."""
 
 
 def run_name(config: EntryConfig, dataset: Dataset) -> str:
-    """``<variant>-<data>-<seed>-<digest of the cause>``: the same cause has the same name on every machine.
+    """``<variant>-<data>-<seed>-<digest>``: equal settings, data and versions give the same name on every machine.
 
-    A predictor that was trained elsewhere has no seed; its version is part of the cause.
+    An external model has no seed; its version is part of the digest.
     """
     tree = config.tree()
-    del tree["data"]  # its fingerprint says all
+    del tree["data"]  # the fingerprint stands for it
     if not any(tree.get("tuned", {}).values()):
         tree.pop("tuned", None)
     for path in _WITHOUT_EFFECT if isinstance(config, RunConfig) else _WITHOUT_EFFECT_ON_EXTERNAL:

@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, commit, device, threads, fingerprints, and the command that made it."""
+"""Provenance of a result: versions, commit, device, threads, file digests and the command."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _PACKAGES = (
 
 
 def environment(device: str | None = None) -> Environment:
-    """Versions, machine and commit, as they are now.
+    """Current versions, machine and commit.
 
     Args:
-        device: what computed, as torch names it: ``cpu``, ``cuda:0``; None where torch had no part in it.
+        device: torch's name of the device used, ``cpu`` or ``cuda:0``; None if torch was not used.
     """
     commit, dirty = checkout(Path.cwd())
     return Environment(
@@ -54,26 +54,26 @@ def _threads() -> int:
 
 
 def package_versions() -> dict[str, str]:
-    """Version of each distribution that can move a number, those that are not installed left out."""
-    found = {}
+    """Versions of the installed distributions that can affect a result."""
+    versions = {}
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def checkout(folder: Path) -> tuple[str | None, bool | None]:
-    """Commit of the git checkout around `folder`, and whether files that it tracks are changed.
+    """Commit of the git checkout that contains `folder`, and whether tracked files are modified.
 
     Returns:
-        None twice where there is no checkout, no commit, or no git.
+        (None, None) without a checkout, a commit or git.
     """
 
-    def git(*words: str) -> str:
+    def git(*arguments: str) -> str:
         done = subprocess.run(
-            ("git", "-C", str(folder), *words), capture_output=True, text=True, timeout=10, check=True
+            ("git", "-C", str(folder), *arguments), capture_output=True, text=True, timeout=10, check=True
         )
         return done.stdout.strip()
 
@@ -84,7 +84,7 @@ def checkout(folder: Path) -> tuple[str | None, bool | None]:
 
 
 def cpu_name() -> str:
-    """The processor's model, or its architecture where the system does not say."""
+    """Model of the processor, or its architecture if the system does not report it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.lower().startswith(("model name", "hardware")):
@@ -95,7 +95,7 @@ def cpu_name() -> str:
 
 
 def device_name(device: str) -> str:
-    """``cpu``, or the accelerator's own name."""
+    """``cpu``, or the model of the accelerator."""
     import torch
 
     if torch.device(device).type == "cuda":
@@ -104,7 +104,7 @@ def device_name(device: str) -> str:
 
 
 def file_digest(path: str | Path) -> str:
-    """sha256 hex of a file's bytes.
+    """SHA-256 of a file as hex digits.
 
     Raises:
         InputError: it cannot be read.
@@ -117,24 +117,24 @@ def file_digest(path: str | Path) -> str:
 
 
 def command_line(arguments: Sequence[str], show_paths: bool = False) -> str:
-    """The command as one could type it again, without what tells of this machine or its user.
+    """The command as a shell line, without paths that identify this machine or its user.
 
     Args:
-        arguments: what followed the program's name.
-        show_paths: leave absolute paths as they are.
+        arguments: arguments after the program's name.
+        show_paths: keep absolute paths.
     """
-    shown = [word if show_paths else without_place(word) for word in arguments]
-    return " ".join(["python -m bench", *(shlex.quote(word) for word in shown)])
+    words = arguments if show_paths else [shorten_path(word) for word in arguments]
+    return " ".join(["python -m bench", *(shlex.quote(word) for word in words)])
 
 
-def without_place(text: str, folder: Path | None = None) -> str:
-    """`text` with absolute paths made relative to `folder` (the current one), or cut to their last name.
+def shorten_path(text: str, folder: Path | None = None) -> str:
+    """`text` with an absolute path made relative to `folder` (the current one), or reduced to its last component.
 
-    Also where the path follows ``=``, as in ``--set backbone.weights=/home/me/resnet.pth``.
+    The path may follow ``=``, as in ``--set backbone.weights=/home/me/resnet.pth``.
     """
     name, equals, value = text.rpartition("=")
     if equals and not name.startswith(("/", "~")):
-        return f"{name}={without_place(value, folder)}"
+        return f"{name}={shorten_path(value, folder)}"
     if not (text.startswith("~") or os.path.isabs(text)):
         return text
     path = Path(os.path.normpath(os.path.expanduser(text)))
@@ -142,21 +142,20 @@ def without_place(text: str, folder: Path | None = None) -> str:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 
-def settings_without_place(value: Any) -> Any:
-    """A tree of settings with the absolute paths in it shortened as by `without_place`."""
+def shorten_paths(value: Any) -> Any:
+    """A tree of settings with absolute paths shortened by `shorten_path`."""
     if isinstance(value, Mapping):
-        return {key: settings_without_place(inner) for key, inner in value.items()}
+        return {key: shorten_paths(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [settings_without_place(inner) for inner in value]
-    return (
-        without_place(value) if isinstance(value, str) and os.path.isabs(os.path.expanduser(value)) else value
-    )
+        return [shorten_paths(inner) for inner in value]
+    is_path = isinstance(value, str) and os.path.isabs(os.path.expanduser(value))
+    return shorten_path(value) if is_path else value
 
 
 def settings_by_content(value: Any) -> Any:
-    """A tree of settings in which each absolute or relative path of a file stands for that file's bytes.
+    """A tree of settings with every path of an existing file replaced by a digest of the file.
 
-    What decides a result is what is in the file: a copy elsewhere is the same cause, an edited file another.
+    A result depends on the contents: a copy in another place is equal, an edited file is not.
     """
     if isinstance(value, Mapping):
         return {key: settings_by_content(inner) for key, inner in value.items()}

@@ -1,4 +1,4 @@
-"""One run, from settings to a folder: train, predict, evaluate, and leave the result with its cause."""
+"""One run, from settings to run folder: train, predict, evaluate, save."""
 
 from __future__ import annotations
 
@@ -26,10 +26,7 @@ from bench.runs.detector import build_detector
 from bench.runs.finished_run import image_loader
 from bench.runs.folders import create_run_folder, is_done, partial_folder, remove, require_space
 from bench.runs.naming import run_name
-from bench.runs.provenance import (
-    environment,
-    settings_without_place,
-)
+from bench.runs.provenance import environment, shorten_paths
 from bench.settings.config import EntryConfig, RunConfig, find_model
 from bench.settings.resolution import open_run_data
 from bench.training.checkpoint import save_weights
@@ -51,24 +48,27 @@ def run(
     dataset: Dataset | None = None,
     context: RunContext | None = None,
 ) -> RunFolder:
-    """Do a run, go on with one that was broken off, or find that it is done.
+    """Do a run, continue an interrupted one, or reuse a finished one.
 
-    A predictor that was trained elsewhere only predicts: its folder holds no weights and no history.
+    An external model is evaluated without training; its folder has no weights and no history.
 
-    The folder's name ends in a digest of the run's cause: settings that change numbers, bytes of data and weights,
-    versions of the result. While the run lasts the name ends in ``.partial``.
+    The folder's name ends in a digest of everything that changes the result: settings, contents of data and weights,
+    versions. It has the suffix ``.partial`` until the run is finished.
 
     Args:
         config: all settings.
-        out: the folder of run folders.
-        dataset: that of `config`, where it is open already.
-        context: what changes no number.
+        out: parent folder of run folders.
+        dataset: data set of `config`, if it is open already.
+        context: progress, interruption and output options.
+
+    Returns:
+        The run; tables and matches of a run that was just made are in memory.
 
     Raises:
-        InputError: something given cannot be used.
-        MachineError: the disk, the device or the memory does not suffice, or another process has this run in hand.
+        InputError: settings or data are invalid.
+        MachineError: disk, device or memory is insufficient, or another process works on the run.
         LossNotFinite: training diverged.
-        Stopped: a signal asked for it; the same call goes on from there.
+        Stopped: stopped by a signal; the same call continues the run.
     """
     context = context or RunContext()
     distributed.initialize(cpu=pick_device(config.device).type == "cpu")
@@ -79,27 +79,26 @@ def run(
         remove(folder)
     distributed.wait_for_everyone()
     if is_done(folder):
-        context.progress.message(f"{folder.name}: already done, reused")
+        context.progress.message(f"{folder.name}: reusing the finished run")
         return RunFolder.open(folder)
-    place = (
-        create_run_folder(folder) if distributed.is_main_process() else nullcontext(partial_folder(folder))
-    )
-    with place as partial, collect_warnings() as messages:
-        _Work(config, dataset, partial, folder.name, context, messages).run()
+    is_main = distributed.is_main_process()
+    working = create_run_folder(folder) if is_main else nullcontext(partial_folder(folder))
+    with working as partial, collect_warnings() as messages:
+        saved = _Execution(config, dataset, partial, folder.name, context, messages).run()
     distributed.wait_for_everyone()
-    return RunFolder.open(folder)
+    return saved.replace(path=folder) if saved else RunFolder.open(folder)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Done:
-    """What there is to evaluate and to save. `training` is None of a predictor that was trained elsewhere."""
+class _Predicted:
+    """Detections of the evaluated split, and what made them; `training` is None for an external model."""
 
     predictor: Predictor
-    found: DetectionTable
+    detections: DetectionTable
     training: TrainingResult | None = None
 
 
-class _Work:
+class _Execution:
     def __init__(
         self,
         config: EntryConfig,
@@ -120,24 +119,26 @@ class _Work:
         self.started = datetime.now(UTC)
         self.began = time.monotonic()
 
-    def run(self) -> None:
-        _set_up_torch(self.config)
+    def run(self) -> RunFolder | None:
+        """Train, predict and save; the run in the main process, None in the others."""
+        _configure_torch(self.config)
         if distributed.is_main_process():
             atomic_write(self.folder / "config.toml", self.config.toml())
         self.log.write("started", name=self.name, device=str(self.device))
         splits = self._splits()
-        if isinstance(self.config, RunConfig):
-            done = self._train(self.config, splits)
-        else:
-            done = self._enter(splits[self.config.evaluate.split])
-        if distributed.is_main_process():
-            self._finish(done, splits[self.config.evaluate.split])
+        split = splits[self.config.evaluate.split]
+        predicted = (
+            self._train(self.config, splits)
+            if isinstance(self.config, RunConfig)
+            else self._predict_external(split)
+        )
+        return self._save(predicted, split) if distributed.is_main_process() else None
 
-    def _train(self, config: RunConfig, splits: Mapping[str, Split]) -> _Done:
+    def _train(self, config: RunConfig, splits: Mapping[str, Split]) -> _Predicted:
         detector = build_detector(config, len(self.dataset.classes))
         if distributed.is_main_process():
             self._require_space(detector)
-        trained = train(
+        training = train(
             detector,
             splits["train"],
             splits["val"],
@@ -147,7 +148,7 @@ class _Work:
             log=self.log,
             stop=self.context.stop,
         )
-        found = predict(
+        detections = predict(
             wrap_predictor(cast(Predictor, detector), config.evaluate),
             splits[config.evaluate.split],
             config.image,
@@ -158,21 +159,21 @@ class _Work:
             candidates_per_image=config.evaluate.candidates,
             progress=self.context.progress,
         )
-        return _Done(cast(Predictor, detector), found, trained)
+        return _Predicted(cast(Predictor, detector), detections, training)
 
-    def _enter(self, split: Split) -> _Done:
-        """A predictor that was trained elsewhere: its own preparation of images is part of it, so it gets them whole."""
+    def _predict_external(self, split: Split) -> _Predicted:
+        """Predict with an external model, which gets images in their own size and prepares them itself."""
         predictor = external_model(self.config.variant).build(
             self.config.model_settings, self.dataset.classes
         )
         if isinstance(predictor, nn.Module):
             predictor.to(self.device)
-        looking = wrap_predictor(predictor, self.config.evaluate)
-        found = predict(looking, split, None, device=self.device, progress=self.context.progress)
-        return _Done(predictor, found)
+        wrapped = wrap_predictor(predictor, self.config.evaluate)
+        detections = predict(wrapped, split, None, device=self.device, progress=self.context.progress)
+        return _Predicted(predictor, detections)
 
     def _splits(self) -> dict[str, Split]:
-        """All splits; a data set that is drawn is drawn here."""
+        """All splits; a synthetic data set is rendered here."""
         with self.context.progress.stage(f"data {self.dataset.name}", len(self.dataset.splits)) as stage:
             splits = {}
             for name in self.dataset.splits:
@@ -180,18 +181,22 @@ class _Work:
                 stage.advance()
         return splits
 
-    def _finish(self, done: _Done, split: Split) -> None:
+    def _save(self, predicted: _Predicted, split: Split) -> RunFolder:
+        """Evaluate, and write all files of the run."""
         with self.context.progress.stage("evaluating", 1) as stage:
             settings = self.config.evaluate
             rule = MatchRule(max_dets=settings.max_dets)
-            headline = evaluate(split.truth, done.found, measures=settings.measures, rule=rule).headline
+            evaluation = evaluate(split.truth, predicted.detections, settings.measures, rule)
+            headline = evaluation.headline
             stage.advance(ap=headline["ap"])
         history = None
-        if done.training is not None:
-            save_weights(self.folder / "weights.safetensors", cast(nn.Module, done.predictor))
-            history = pd.DataFrame(done.training.history) if done.training.history else None
-        result = self._result(done, split, headline)
-        saved = save_result(self.folder, result, split.truth, done.found, history)
+        if predicted.training is not None:
+            save_weights(self.folder / "weights.safetensors", cast(nn.Module, predicted.predictor))
+            history = pd.DataFrame(predicted.training.history) if predicted.training.history else None
+        result = self._result(predicted, split, headline)
+        saved = save_result(
+            self.folder, result, split.truth, predicted.detections, history, evaluation.matches
+        )
         if self.context.page:
             with self.context.progress.stage("report", 1) as stage:
                 from reports.pages import write_report  # imports Matplotlib
@@ -201,8 +206,9 @@ class _Work:
         if isinstance(self.config, RunConfig) and not self.config.train.keep_checkpoint:
             shutil.rmtree(self.folder / "checkpoint", ignore_errors=True)
         self.log.write("finished", **headline)
+        return saved
 
-    def _result(self, done: _Done, split: Split, headline: dict[str, float]) -> RunResult:
+    def _result(self, predicted: _Predicted, split: Split, headline: dict[str, float]) -> RunResult:
         config, dataset = self.config, self.dataset
         tree = config.tree()
         source = find_model(config.variant).source
@@ -219,11 +225,13 @@ class _Work:
                 images=len(split),
                 objects=len(split.truth),
                 classes=len(dataset.classes),
-                notes=tuple(dict.fromkeys([*dataset.notes, *(done.training.notes if done.training else ())])),
+                notes=tuple(
+                    dict.fromkeys([*dataset.notes, *(predicted.training.notes if predicted.training else ())])
+                ),
             ),
             seed=config.seed if isinstance(config, RunConfig) else None,
-            config=tree if self.context.show_paths else settings_without_place(tree),
-            budget=self._budget(done),
+            config=tree if self.context.show_paths else shorten_paths(tree),
+            budget=self._budget(predicted),
             headline=dict(headline),
             environment=environment(str(self.device)),
             command=self.context.command,
@@ -232,19 +240,19 @@ class _Work:
             finished=datetime.now(UTC),
         )
 
-    def _budget(self, done: _Done) -> Budget:
-        """Of a predictor that was trained elsewhere only its size and the time it took here are known."""
+    def _budget(self, predicted: _Predicted) -> Budget:
+        """Training, time and size; of an external model only its size and the time of evaluation are known."""
         parameters = None
-        if isinstance(done.predictor, nn.Module):
-            parameters = sum(parameter.numel() for parameter in done.predictor.parameters())
+        if isinstance(predicted.predictor, nn.Module):
+            parameters = sum(parameter.numel() for parameter in predicted.predictor.parameters())
         seconds = time.monotonic() - self.began
-        if not isinstance(self.config, RunConfig) or done.training is None:
+        if not isinstance(self.config, RunConfig) or predicted.training is None:
             return Budget(total_seconds=round(seconds, 3), parameters=parameters)
-        earlier = max(done.training.seconds - seconds, 0.0)
+        earlier = max(predicted.training.seconds - seconds, 0.0)
         return Budget(
             epochs=self.config.train.epochs,
-            images_seen=done.training.images_seen,
-            train_seconds=round(done.training.seconds, 3),
+            images_seen=predicted.training.images_seen,
+            train_seconds=round(predicted.training.seconds, 3),
             total_seconds=round(seconds + earlier, 3),
             parameters=parameters,
             trials=self.config.tuned.trials,
@@ -252,11 +260,12 @@ class _Work:
 
     def _require_space(self, detector: nn.Module) -> None:
         weights = sum(parameter.numel() * parameter.element_size() for parameter in detector.parameters())
-        # Two states (the old stays until the new is written) of weights, average and two moments; best; final.
+        # Two checkpoints (the old one stays until the new one is written) of weights, their average and two moments each;
+        # best weights; final weights.
         require_space(self.folder, (2 * 4 + 2) * weights + _SPARE_BYTES)
 
 
-def _set_up_torch(config: EntryConfig) -> None:
+def _configure_torch(config: EntryConfig) -> None:
     if config.threads:
         torch.set_num_threads(config.threads)
     deterministic = isinstance(config, RunConfig) and config.deterministic
@@ -264,5 +273,5 @@ def _set_up_torch(config: EntryConfig) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
     torch.backends.cudnn.deterministic = deterministic
-    # Seeking the fastest convolution pays where all images have one size.
+    # Searching for the fastest convolution pays off if all images have the same size.
     torch.backends.cudnn.benchmark = isinstance(config, RunConfig) and not deterministic

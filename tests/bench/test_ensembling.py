@@ -22,8 +22,8 @@ def runs(tmp_path_factory):
     return [run(tiny_config(name, sets, train__epochs=0), out, context=context) for name in ("ssd", "fcos")]
 
 
-def test_a_run_fused_with_itself_keeps_what_does_not_overlap(runs):
-    """Of twins each cluster has both, so that scores stay; suppression at IoU 0.45 left no two to be fused at 0.55."""
+def test_a_run_fused_with_itself_keeps_its_detections(runs):
+    """Each cluster contains both copies of a box, so scores stay; NMS at IoU 0.45 left no two boxes to fuse at 0.55."""
     fused, alone = fuse_runs([runs[0], runs[0]]), runs[0].detections
     assert len(fused) == len(alone)
     for image in range(len(alone.catalog.image_ids)):
@@ -34,14 +34,14 @@ def test_a_run_fused_with_itself_keeps_what_does_not_overlap(runs):
         )
 
 
-def test_fused_detections_are_fewer_than_all_and_no_surer_than_the_surest(runs):
+def test_fused_detections_are_fewer_than_all_and_score_no_higher(runs):
     fused = fuse_runs(runs)
     assert 0 < len(fused) <= sum(len(each.detections) for each in runs)
     assert fused.catalog == runs[0].truth.catalog
     assert fused.score.max() <= max(each.detections.score.max() for each in runs)
 
 
-def test_the_command_leaves_a_run_that_can_be_compared(runs, tmp_path, capsys):
+def test_the_command_writes_a_run_that_can_be_compared(runs, tmp_path, capsys):
     folders = [str(each.path) for each in runs]
     assert main(["ensemble", *folders, "--out", str(tmp_path)]) == 0
     assert "report:" in capsys.readouterr().out
@@ -54,14 +54,14 @@ def test_the_command_leaves_a_run_that_can_be_compared(runs, tmp_path, capsys):
     assert "ensemble-ssd-fcos" in (page / "leaderboard.csv").read_text()
 
 
-def test_one_run_is_no_ensemble(runs, capsys):
-    with pytest.raises(InputError, match="ensemble: 1 run given; give two or more"):
+def test_a_single_run_is_refused(runs, capsys):
+    with pytest.raises(InputError, match="ensemble: got 1 run; give two or more"):
         fuse_runs(runs[:1])
     assert main(["ensemble", str(runs[0].path)]) == 2
-    assert "error: ensemble: 1 run given" in capsys.readouterr().err
+    assert "error: ensemble: got 1 run" in capsys.readouterr().err
 
 
-def test_runs_of_other_images_are_told(runs, tmp_path):
+def test_runs_on_other_images_are_refused(runs, tmp_path):
     other = run(tiny_config(train__epochs=0, data__test=3), tmp_path, context=RunContext(page=False))
-    with pytest.raises(InputError, match="measured against another truth than"):
+    with pytest.raises(InputError, match="evaluated on other ground truth than"):
         fuse_runs([runs[0], other])

@@ -16,8 +16,8 @@ from bench.runs.provenance import (
     environment,
     file_digest,
     settings_by_content,
-    settings_without_place,
-    without_place,
+    shorten_path,
+    shorten_paths,
 )
 from metrics.errors import InputError
 
@@ -68,7 +68,7 @@ def test_a_checkout_is_clean_until_a_file_changes(tmp_path: Path):
     ],
 )
 def test_paths_lose_what_tells_of_the_machine(text, shown):
-    assert without_place(text, Path("/home/ada/project")) == shown
+    assert shorten_path(text, Path("/home/ada/project")) == shown
 
 
 def test_the_command_can_be_typed_again():
@@ -79,7 +79,7 @@ def test_the_command_can_be_typed_again():
 
 def test_settings_keep_their_shape_when_paths_are_shortened():
     tree = {"a": {"weights": "/home/ada/w.pth"}, "b": [1, "/x/y"], "c": None, "d": "plain"}
-    assert settings_without_place(tree) == {"a": {"weights": "w.pth"}, "b": [1, "y"], "c": None, "d": "plain"}
+    assert shorten_paths(tree) == {"a": {"weights": "w.pth"}, "b": [1, "y"], "c": None, "d": "plain"}
 
 
 def test_a_file_in_the_settings_stands_for_its_bytes(tmp_path: Path):

@@ -343,8 +343,10 @@ def test_a_run_s_predictor_needs_neither_the_data_nor_the_weights_that_training_
 def test_a_run_without_weights_has_no_predictor(done, tmp_path):
     shutil.copytree(done.path, tmp_path / "run")
     (tmp_path / "run" / "weights.safetensors").unlink()
-    with pytest.raises(InputError, match=r"holds no weights\.safetensors, so nothing can be predicted anew"):
+    with pytest.raises(InputError, match=r"holds no weights\.safetensors, so it cannot predict"):
         load_predictor(RunFolder.open(tmp_path / "run"))
     (tmp_path / "run" / "config.toml").unlink()
-    with pytest.raises(InputError, match=r"holds no config\.toml: its detections were made elsewhere"):
+    with pytest.raises(
+        InputError, match=r"holds no config\.toml, because its detections come from another program"
+    ):
         evaluated_split(RunFolder.open(tmp_path / "run"))
