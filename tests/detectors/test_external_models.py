@@ -8,6 +8,7 @@ from urllib.error import URLError
 
 import pytest
 import torch
+from agreement import assert_same_detections
 from torchvision.models import detection, get_model_weights
 
 from detectors.config import Config
@@ -51,9 +52,8 @@ def test_it_finds_what_torchvision_finds_under_our_labels(published):
         predictor = make(LITE, classes, weights=published)
     for found, theirs in zip(predictor.predict(images), expected, strict=True):
         known = [k for k, label in enumerate(theirs["labels"].tolist()) if label in wanted]
-        assert found.scores.tolist() == theirs["scores"][known].tolist()
-        assert found.labels.tolist() == [wanted[label] for label in theirs["labels"][known].tolist()]
-        assert found.boxes.equal(theirs["boxes"][known])
+        labels = torch.tensor([wanted[label] for label in theirs["labels"][known].tolist()])
+        assert_same_detections(found, Detections(theirs["boxes"][known], theirs["scores"][known], labels))
 
 
 def test_weights_of_ones_own_classes_keep_their_order(tmp_path):
@@ -62,8 +62,7 @@ def test_weights_of_ones_own_classes_keep_their_order(tmp_path):
     with torch.no_grad():
         (theirs,) = model(4)(list(images))
     (found,) = make(LITE, ["a", "b", "c"], weights=str(tmp_path / "own.pth")).predict(images)
-    assert found.labels.tolist() == (theirs["labels"] - 1).tolist()
-    assert found.scores.equal(theirs["scores"])
+    assert_same_detections(found, Detections(theirs["boxes"], theirs["scores"], theirs["labels"] - 1))
     with pytest.raises(InputError, match="classes: these weights have the data set's own classes"):
         make(LITE, ["a", "b", "c"], weights=str(tmp_path / "own.pth"), classes={"person": "a"})
 
@@ -101,7 +100,9 @@ def test_several_of_the_weights_classes_can_be_one_of_the_data_sets(published):
     )
     (found,) = predictor.predict(images)
     wanted = {COCO.index("car"): 0, COCO.index("truck"): 0, COCO.index("dog"): 1}
-    assert found.labels.tolist() == [wanted[n] for n in theirs["labels"].tolist() if n in wanted]
+    known = [k for k, n in enumerate(theirs["labels"].tolist()) if n in wanted]
+    labels = torch.tensor([wanted[n] for n in theirs["labels"][known].tolist()])
+    assert_same_detections(found, Detections(theirs["boxes"][known], theirs["scores"][known], labels))
 
 
 def test_classes_that_the_weights_do_not_know_are_told_with_those_they_know(published):

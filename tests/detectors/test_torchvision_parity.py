@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from agreement import assert_same_detections
 from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import detection
@@ -15,7 +16,7 @@ from torchvision.models import detection
 from detectors.nms import NMS
 from detectors.pretrained import from_published, load_detector
 from detectors.registry import VARIANTS
-from detectors.types import Targets
+from detectors.types import Detections, Targets
 from detectors.weights import load_state
 from metrics.errors import InputError
 
@@ -138,25 +139,8 @@ def test_the_same_weights_find_the_same_objects_as_in_torchvision(preset, size):
         expected = theirs(list(images))
     for found, reference in zip(ours.predict(images), expected, strict=True):
         assert len(found.scores) == len(reference["scores"]) >= 10
-        torch.testing.assert_close(found.scores, reference["scores"], rtol=1e-4, atol=1e-4)
-        # Where two scores agree to the last digits their order may differ: compare as sets, by score.
-        assert_same_rows(found, reference, shift)
-
-
-def assert_same_rows(found, reference, shift) -> None:
-    unmatched = set(range(len(found.scores)))
-    for box, label, score in zip(
-        reference["boxes"], reference["labels"].tolist(), reference["scores"].tolist(), strict=True
-    ):
-        near = [
-            k
-            for k in unmatched
-            if found.labels[k] == label - shift
-            and abs(found.scores[k] - score) < 1e-4
-            and (found.boxes[k] - box).abs().max() < 1e-4 * max(1.0, box.abs().max().item())
-        ]
-        assert near, (box, label, score)
-        unmatched.remove(near[0])
+        labels = reference["labels"] - shift
+        assert_same_detections(found, Detections(reference["boxes"], reference["scores"], labels))
 
 
 @pytest.mark.parametrize(("preset", "size"), CASES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from agreement import assert_same_detections
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -163,17 +164,31 @@ def test_an_ensemble_of_one_three_times_over_is_that_one():
         Ensemble([])
 
 
+def every_wrapper(predictor):
+    return [
+        Flipped(predictor),
+        Ensemble([predictor, predictor]),
+        Tiled(predictor, (64, 64), overlap=0.5),
+        Flipped(Tiled(Ensemble([predictor]), (64, 48), overlap=0.5)),
+    ]
+
+
+@given(first=apart(), second=apart())
+def test_wrappers_treat_each_image_of_a_batch_alone(first, second):
+    images = torch.cat([painted((96, 128), first), painted((96, 128), second)])
+    for predictor in every_wrapper(Painted()):
+        together = predictor.predict(images)
+        for k, found in enumerate(together):
+            assert_same_detections(found, predictor.predict(images[k : k + 1])[0])
+
+
 def test_wrappers_are_predictors_around_any_detector():
     ssd = VARIANTS["ssd"]
     detector = ssd.build(ssd.config.model_validate({"backbone": {"base_channel": 4}}), 3).eval()
-    wrapped: list[Predictor] = [Flipped(detector), Ensemble([detector, detector]), Tiled(detector, (64, 64))]
-    wrapped.append(Flipped(Tiled(Ensemble([detector]), (64, 48))))
-    images = torch.rand(2, 3, 96, 80)
+    wrapped: list[Predictor] = every_wrapper(detector)
     for predictor in wrapped:
-        together = predictor.predict(images)
-        alone = [predictor.predict(images[k : k + 1])[0] for k in range(2)]
-        for found, same in zip(together, alone, strict=True):
-            torch.testing.assert_close(found.scores, same.scores, rtol=1e-4, atol=1e-5)
-            assert found.boxes.shape == same.boxes.shape
-            assert len(found.scores) == 0 or (found.boxes.min() >= 0 and found.boxes[:, 2].max() <= 80)
-            assert found.labels.tolist() == same.labels.tolist()
+        for found in predictor.predict(torch.rand(2, 3, 96, 80)):
+            assert len(found.scores) > 0
+            assert found.boxes.min() >= 0
+            assert found.boxes[:, 2].max() <= 80
+            assert found.boxes[:, 3].max() <= 96
