@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from agreement import assert_same_detections, assert_same_tables
 from tiny_data import Picture, write_coco
 from tiny_runs import tiny_sets
 from torchvision.models import detection, get_model_weights
@@ -81,12 +82,15 @@ def test_it_finds_what_torchvision_finds_on_the_images_as_they_are(done, theirs,
         with torch.no_grad():
             (expected,) = theirs([pixels])
         known = [n for n, name in enumerate(expected["labels"].tolist()) if name in label]
-        of_image = done.detections.image == k
-        assert done.detections.score[of_image] == pytest.approx(expected["scores"][known].numpy())
-        assert done.detections.label[of_image].tolist() == [
-            label[expected["labels"][n].item()] for n in known
-        ]
-        np.testing.assert_allclose(done.detections.boxes[of_image], expected["boxes"][known], atol=1e-3)
+        labels = torch.tensor([label[name] for name in expected["labels"][known].tolist()])
+        rows = done.detections.image == k
+        ours = (
+            torch.from_numpy(column[rows])
+            for column in (done.detections.boxes, done.detections.score, done.detections.label)
+        )
+        assert_same_detections(
+            Detections(*ours), Detections(expected["boxes"][known], expected["scores"][known], labels)
+        )
 
 
 def test_its_result_says_that_it_was_not_trained_here(done, theirs):
@@ -107,8 +111,7 @@ def test_its_result_says_that_it_was_not_trained_here(done, theirs):
 def test_its_folder_gives_the_predictor_again(done, data):
     split = open_run_data(resolve_entry(LITE, data=str(data))).splits["test"]
     again = predict(load_predictor(done), split, None)
-    np.testing.assert_array_equal(again.score, done.detections.score)
-    np.testing.assert_array_equal(again.xywh, done.detections.xywh)
+    assert_same_tables(again, done.detections)
 
 
 def test_its_settings_beside_the_result_are_the_same_run(done):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from agreement import assert_same_tables
 from tiny_runs import tiny_config, tiny_sets
 
 from bench.pipeline.inference import wrap_predictor
@@ -74,8 +75,7 @@ def test_a_run_predicts_as_it_is_told_and_so_does_its_predictor(tmp_path, sets):
     )
     split = open_run_data(config).splits["test"]
     again = predict(load_predictor(done), split, config.image, batch=config.evaluate.batch)
-    np.testing.assert_array_equal(again.score, done.detections.score)
-    np.testing.assert_array_equal(again.xywh, done.detections.xywh)
+    assert_same_tables(again, done.detections)
 
 
 def test_candidates_cannot_be_kept_of_what_is_joined_after_suppression():

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
+from agreement import assert_same_tables
 from tiny_runs import tiny_config, tiny_sets
 
 from bench.runs.context import RunContext
@@ -35,6 +35,7 @@ def test_two_processes_train_and_predict_each_image_once(tmp_path):
     alone = run(untrained, tmp_path / "alone", context=RunContext(page=False))
     shared = by_two_processes(tmp_path / "shared", *tiny_sets(data__test=5, train__epochs=0))
     assert shared.path.name == alone.path.name
-    assert shared.detections.image.tolist() == alone.detections.image.tolist()
-    np.testing.assert_allclose(shared.detections.score, alone.detections.score, rtol=1e-5)
-    np.testing.assert_allclose(shared.detections.xywh, alone.detections.xywh, atol=1e-3)
+    assert len(alone.detections) > 0
+    assert_same_tables(
+        shared.detections, alone.detections
+    )  # each process has smaller batches, which round otherwise
