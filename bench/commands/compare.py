@@ -15,7 +15,7 @@ from bench.commands.command import SEVERAL
 from metrics.errors import InputWarning, RegressionError
 
 if TYPE_CHECKING:
-    from metrics.compare import Ruling
+    from metrics.compare import GateResult
 
 NAME = "compare"
 EXAMPLES = """Examples:
@@ -100,7 +100,7 @@ def command(
     warning, and with --strict a failure.
     """
     from bench.commands.results_table import results_json, show_results
-    from bench.process.json_value import json_value, print_json
+    from bench.process.json_value import print_json
     from bench.process.progress import Progress
     from bench.runs.comparison import chosen_groups, compare_runs, comparison_folder, open_runs
     from bench.runs.finished_run import find_image_loader
@@ -130,22 +130,22 @@ def command(
         studies,
     )
     if json:
-        gate = json_value(data.rulings)
+        gate = [result.as_dict() for result in data.gate_results]
         print_json(results_json(data.folders, page) | {"notes": data.notes, "gate": gate})
     else:
         show_results(data.folders, page)
-        for line in [*(f"note: {note}" for note in data.notes), *map(str, data.rulings)]:
+        for line in [*(f"note: {note}" for note in data.notes), *map(str, data.gate_results)]:
             print(printable(line))
     for unused in data.unused_columns:
-        warnings.warn(unused, InputWarning, stacklevel=1)
-    check_gate(data.rulings, strict)
+        warnings.warn(unused.text, InputWarning, stacklevel=1)
+    check_gate(data.gate_results, strict)
 
 
-def check_gate(rulings: Sequence[Ruling], strict: bool) -> None:
+def check_gate(results: Sequence[GateResult], strict: bool) -> None:
     """Fail if a model is worse than the limits allow.
 
     Args:
-        rulings: of all models and limits.
+        results: of all models and limits.
         strict: fail also if there are too few images to tell.
 
     Warns:
@@ -154,12 +154,12 @@ def check_gate(rulings: Sequence[Ruling], strict: bool) -> None:
     Raises:
         RegressionError: a model is worse than a limit allows.
     """
-    regressed = dict.fromkeys(str(ruling.limit) for ruling in rulings if ruling.state == "regressed")
+    regressed = dict.fromkeys(str(result.limit) for result in results if result.state == "regressed")
     if regressed:
         raise RegressionError(
             f"worse than the limit allows: {', '.join(regressed)}; gate.json next to the report has the intervals"
         )
-    undecided = [ruling.why_open for ruling in rulings if ruling.state == "open"]
+    undecided = [result.explanation for result in results if result.state == "inconclusive"]
     if undecided and strict:
         raise RegressionError(f"{undecided[0]} (--strict)")
     for reason in undecided:

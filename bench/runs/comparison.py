@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.process.json_value import json_value
 from bench.process.progress import Progress
 from bench.runs.folders import digest
-from metrics.compare import groups_from_csv
+from metrics.compare import gate_json, groups_from_csv
 from metrics.errors import InputError
 from reports.analysis.report_data import ComparisonOptions, Images, ReportData
 from reports.records.atomic_files import atomic_write
@@ -53,8 +51,7 @@ def compare_runs(
 
         page = write_comparison(data, folder, studies=studies)
         if options.limits:
-            gate = json.dumps({"rulings": json_value(data.rulings)}, indent=2, ensure_ascii=False)
-            atomic_write(folder / "gate.json", f"{gate}\n")
+            atomic_write(folder / "gate.json", gate_json(data.gate_results))
         stage.advance()
     return page, data
 

@@ -1,4 +1,4 @@
-"""Two or more models on the same images: differences, their intervals, and a verdict. No detector is needed.
+"""Comparison of two or more models on the same images: differences, confidence intervals and a verdict.
 
 Example:
     >>> from metrics.compare import compare
@@ -8,28 +8,34 @@ Example:
 """
 
 from metrics.compare.bands import Band, Bands, curve_bands
-from metrics.compare.comparison import ClassValue, Comparison, Method, PairDifference, Standing
-from metrics.compare.gate import Limit, Ruling, parse_limit, rule_on
+from metrics.compare.comparison import Comparison
+from metrics.compare.gate import GateResult, apply_gate, gate_json
 from metrics.compare.groups import groups_by_folder, groups_from_csv
 from metrics.compare.influence import Influence, influence
 from metrics.compare.pairwise import compare
+from metrics.compare.rows import ClassValue, Method, PairDifference, Standing
+from metrics.compare.verdict import Verdict, verdict_text
+from metrics.limits import MeasureLimit, parse_limit
 
 __all__ = [
     "Band",
     "Bands",
     "ClassValue",
     "Comparison",
-    "PairDifference",
+    "GateResult",
     "Influence",
-    "Limit",
+    "MeasureLimit",
     "Method",
-    "Ruling",
+    "PairDifference",
     "Standing",
+    "Verdict",
+    "apply_gate",
     "compare",
     "curve_bands",
+    "gate_json",
     "groups_by_folder",
     "groups_from_csv",
     "influence",
     "parse_limit",
-    "rule_on",
+    "verdict_text",
 ]

@@ -1,170 +1,183 @@
-"""A gate for continuous integration: whether a new model is worse than an old one by more than is allowed."""
+"""Regression gate for continuous integration: whether a new model is worse than an old one by more than allowed."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from metrics.compare.comparison import ALL, Comparison
+from metrics.compare.comparison import Comparison
+from metrics.compare.rows import ALL
 from metrics.errors import InputError
+from metrics.limits import MeasureLimit
 from metrics.registry import did_you_mean
 
-State = Literal["held", "regressed", "open"]
+GateState = Literal["passed", "regressed", "inconclusive"]
+GateReason = Literal["", "undefined", "too_few", "interval_contains_limit"]
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
-    """How much worse a new model may be.
+class GateResult:
+    """Outcome of the gate for one pair of models and one limit. Numbers are points of 100; NaN where undefined or unknown.
 
     Attributes:
-        measure: short name: ``ap50``.
-        points: of 100, at least 0: ``0.5`` allows AP 34.1 to become 33.6.
-        scope: ``all`` classes together, or one class.
-    """
-
-    measure: str
-    points: float
-    scope: str = ALL
-
-    def __str__(self) -> str:
-        return self.measure if self.scope == ALL else f"{self.measure} on {self.scope}"
-
-
-@dataclass(frozen=True, slots=True)
-class Ruling:
-    """What a gate says of one measure. Numbers are points of 100; NaN: not defined, or not known.
-
-    Attributes:
-        limit: what is allowed.
+        limit: how much worse the new model may be.
         old: name of the old model.
-        new: name of the new one.
-        delta: value of the new model less that of the old one.
-        low, high: interval of the difference.
-        resolves: the least difference that the images would show 4 times out of 5.
-        confidence: of the interval.
-        state: ``regressed`` where the whole interval is worse than the limit allows; ``held`` where the whole interval is
-            within it; ``open`` where the data cannot tell.
-        too_few: whether that is because there are too few images, groups or objects, whatever the interval.
+        new: name of the new model.
+        delta: value of the new model minus value of the old model.
+        low, high: confidence interval of the difference.
+        resolution: minimum detectable difference at 80% power.
+        confidence: level of the interval.
+        state: ``regressed`` where the whole interval is beyond the limit, ``passed`` where the whole interval is within it,
+            otherwise ``inconclusive``.
+        too_few: whether there are too few images, groups or objects for a decision.
     """
 
-    limit: Limit
+    limit: MeasureLimit
     old: str
     new: str
     delta: float
     low: float
     high: float
-    resolves: float
+    resolution: float
     confidence: float
-    state: State
+    state: GateState
     too_few: bool = False
 
-    def __str__(self) -> str:
-        """One line: the measure, who against whom, the difference with its interval, and what follows."""
-        said = {
-            "held": "held",
-            "regressed": "REGRESSED",
-            "open": "cannot tell",
-        }[self.state]
-        spread = "" if math.isnan(self.low) else f" [{self.low:+.2f}, {self.high:+.2f}]"
-        delta = "not defined" if math.isnan(self.delta) else f"{self.delta:+.2f}"
-        return (
-            f"{self.limit}: {self.new} less {self.old} {delta}{spread}, "
-            f"{self.limit.points:g} worse is allowed: {said}"
-        )
+    @property
+    def reason(self) -> GateReason:
+        """Why the result is inconclusive; empty otherwise."""
+        if self.state != "inconclusive":
+            return ""
+        if math.isnan(self.delta):
+            return "undefined"
+        return "too_few" if self.too_few else "interval_contains_limit"
 
     @property
-    def why_open(self) -> str:
-        """Why the data cannot tell, and what would help."""
-        if math.isnan(self.delta):
-            return f"{self.limit} is not defined on these images; gate another measure"
-        if self.too_few:
-            return (
-                f"{self.limit}: too few images, groups or objects to say whether {self.new} is worse than {self.old}; use "
-                "more of them"
-            )
+    def explanation(self) -> str:
+        """`reason` as a sentence, with a remedy; empty unless the result is inconclusive."""
         resolves = (
             ""
-            if math.isnan(self.resolves)
-            else f" shows differences of {self.resolves:.2f} points or more, but"
+            if math.isnan(self.resolution)
+            else f" resolves differences of {self.resolution:.2f} points, but"
         )
-        return (
-            f"{self.limit}: this test set{resolves} cannot say whether {self.new} is more than {self.limit.points:g} "
-            f"points worse than {self.old}; use more images or seeds, or allow more"
-        )
+        return {
+            "": "",
+            "undefined": f"{self.limit} is not defined on these images; use another measure",
+            "too_few": (
+                f"{self.limit}: too few images, groups or objects to decide whether {self.new} is worse than {self.old}; use"
+                " more"
+            ),
+            "interval_contains_limit": (
+                f"{self.limit}: this test set{resolves} cannot show whether {self.new} is more than {self.limit.points:g} points"
+                f" worse than {self.old}; use more images or seeds, or a larger limit"
+            ),
+        }[self.reason]
+
+    def __str__(self) -> str:
+        """One line: measure, models, difference with interval, limit and outcome."""
+        delta = "not defined" if math.isnan(self.delta) else f"{self.delta:+.2f}"
+        interval = "" if math.isnan(self.low) else f" [{self.low:+.2f}, {self.high:+.2f}]"
+        state = self.state.upper() if self.state == "regressed" else self.state
+        return f"{self.limit}: {self.new} vs {self.old} {delta}{interval}, allowed loss {self.limit.points:g}: {state}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as JSON types; None for NaN, and the class is empty for all classes."""
+        return {
+            "measure": self.limit.measure,
+            "class": self.limit.class_name,
+            "allowed_loss": self.limit.points,
+            "old": self.old,
+            "new": self.new,
+            "delta": _null(self.delta),
+            "interval": [_null(self.low), _null(self.high)],
+            "confidence": self.confidence,
+            "resolution": _null(self.resolution),
+            "unit": "points of 100",
+            "answer": self.state,
+            "reason": self.reason,
+        }
+
+    def _repr_html_(self) -> str:
+        """The line of `__str__`, for notebooks."""
+        import html
+
+        return f"<code>{html.escape(str(self))}</code>"
 
 
-def parse_limit(text: str) -> Limit:
-    """``ap=0.5`` or, for one class, ``ap:car=2``: a measure, and how many points of 100 it may lose.
+def apply_gate(
+    comparison: Comparison, pairs: Sequence[tuple[str, str]], limits: Sequence[MeasureLimit]
+) -> list[GateResult]:
+    """Decide for each pair and limit whether the new model has regressed.
 
-    Raises:
-        InputError: not of this form, or not a number of at least 0.
-    """
-    name, equals, number = text.rpartition("=")
-    measure, colon, scope = name.partition(":")
-    if not equals or not measure or (colon and not scope):
-        raise InputError(
-            f"{text!r}: expected a measure and the points of 100 that it may lose, as in ap=0.5, or ap:car=2 for one class"
-        )
-    try:
-        points = float(number)
-    except ValueError:
-        points = math.nan
-    if not 0 <= points < math.inf:
-        raise InputError(f"{text!r}: expected a number of at least 0 after =, got {number!r}")
-    return Limit(measure, points, scope if colon else ALL)
-
-
-def rule_on(
-    comparison: Comparison, pairs: Sequence[tuple[str, str]], limits: Sequence[Limit]
-) -> list[Ruling]:
-    """What the gate says of each pair and limit.
-
-    Each measure is held against its own interval, so of a new model that is worse by exactly the limit, each has a chance
-    of (1 - confidence) / 2 to be called regressed. Too few images, groups or objects cannot tell, unless both models
-    found the very same.
+    Each measure is tested against its own confidence interval, so a new model that is worse by exactly the limit is called
+    regressed with probability (1 - confidence) / 2 per measure. With too few images, groups or objects the result is
+    inconclusive unless both models give identical detections.
 
     Args:
         comparison: of these models, with these measures.
-        pairs: old and new model.
-        limits: what is allowed.
+        pairs: (old, new) names of models.
+        limits: how much worse the new models may be.
 
     Raises:
-        InputError: a limit's measure was not compared, or its class does not exist.
+        InputError: a limit's measure was not compared, its class has no objects, or the limit is negative.
     """
-    return [_rule_on(comparison, old, new, limit) for old, new in pairs for limit in limits]
+    return [_apply(comparison, old, new, limit) for old, new in pairs for limit in limits]
 
 
-def _rule_on(comparison: Comparison, old: str, new: str, limit: Limit) -> Ruling:
-    if limit.scope != ALL:
-        _check_scope(comparison, limit)
-    row = comparison.difference(old, new, limit.measure, limit.scope)
-    flip = -1.0 if row.model_a == old else 1.0
-    delta = 100 * flip * row.delta
-    low, high = sorted((100 * flip * row.ci_low, 100 * flip * row.ci_high))
+def gate_json(results: Sequence[GateResult]) -> str:
+    """Return the results as a JSON document: ``{"passed": bool, "results": [...]}`` with `GateResult.as_dict` entries.
+
+    ``passed`` is false only if a model has regressed.
+    """
+    passed = all(result.state != "regressed" for result in results)
+    document = {"passed": passed, "results": [result.as_dict() for result in results]}
+    return json.dumps(document, indent=1, allow_nan=False) + "\n"
+
+
+def _apply(comparison: Comparison, old: str, new: str, limit: MeasureLimit) -> GateResult:
+    if limit.number < 0:
+        raise InputError(f"{limit}: expected a limit of at least 0, got {limit.number:g}")
+    if limit.class_name:
+        _check_class(comparison, limit)
+    row = comparison.difference(old, new, limit.measure, limit.class_name or ALL)
+    sign = -1.0 if row.model_a == old else 1.0
+    delta = 100 * sign * row.delta
+    low, high = sorted((100 * sign * row.ci_low, 100 * sign * row.ci_high))
     higher = comparison.standing(old, limit.measure).higher_is_better
-    least, most = (-high, -low) if higher else (low, high)  # how much worse the new one is
-    state: State = "open"
+    least_loss, greatest_loss = (-high, -low) if higher else (low, high)
+    state: GateState = "inconclusive"
     if delta == 0 and not row.se > 0:
-        state = "held"
-    elif not row.too_few and least > limit.points:
+        state = "passed"
+    elif not row.too_few and least_loss > limit.points:
         state = "regressed"
-    elif not row.too_few and most <= limit.points:
-        state = "held"
-    confidence = comparison.method.confidence
-    return Ruling(
-        limit, old, new, delta + 0.0, low + 0.0, high + 0.0, 100 * row.mdd, confidence, state, row.too_few
+    elif not row.too_few and greatest_loss <= limit.points:
+        state = "passed"
+    return GateResult(
+        limit=limit,
+        old=old,
+        new=new,
+        delta=delta + 0.0,  # no minus zero
+        low=low + 0.0,
+        high=high + 0.0,
+        resolution=100 * row.mdd,
+        confidence=comparison.method.confidence,
+        state=state,
+        too_few=row.too_few,
     )
 
 
-def _check_scope(comparison: Comparison, limit: Limit) -> None:
+def _check_class(comparison: Comparison, limit: MeasureLimit) -> None:
+    name = f"{limit.measure}:{limit.class_name}"
     if limit.measure != comparison.measure:
-        raise InputError(
-            f"{limit.measure}:{limit.scope}: of single classes only {comparison.measure} is measured"
-        )
+        raise InputError(f"{name}: single classes are compared by {comparison.measure} only")
     known = list(dict.fromkeys(row.class_name for row in comparison.class_values if row.objects))
-    if limit.scope not in known:
-        raise InputError(
-            f"{limit.measure}:{limit.scope}: no class {limit.scope!r} has an object{did_you_mean(limit.scope, known)}"
-        )
+    if limit.class_name not in known:
+        near = did_you_mean(limit.class_name, known)
+        raise InputError(f"{name}: no class {limit.class_name!r} with objects{near}")
+
+
+def _null(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,4 +1,4 @@
-"""The images that decide: how the difference of two models changes when each is left out."""
+"""Leave-one-out influence: how the difference of two models changes when each image is left out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.compare.groups import resolve_groups
+from metrics.compare.groups import Groups, resolve_groups
 from metrics.compare.paired_runs import Run, pair_runs
 from metrics.matching import MatchRule
 from metrics.registry import UnknownName
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 GRID = 64
-"""So many choices of what to leave out are measured at once."""
+"""Number of subsets that `_reversal_size` evaluates at once: one block of resamples."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Influence:
-    """What each image, or group of images, does to a difference.
+    """Leave-one-out influence of each image, or group of images, on a difference.
 
     Attributes:
         model_a: a model.
-        model_b: another.
+        model_b: another model.
         measure: short name.
-        delta: value of a less value of b, on all images.
+        delta: value of a minus value of b on all images.
         image_ids: (I,) ids.
-        unit: (I,) each image's unit.
-        without: (U,) the difference without each unit; NaN where nothing is left.
-        influence: (U,) ``delta - without``: above 0 where the unit speaks for a (for b where less is better).
-        undone_by: so many units, those that speak most for the difference, need to be left out for it to be gone or
-            turned round; 0 where there is none to begin with, None where leaving out all of those does not do it.
-            Fewer may suffice, for units are taken by what each does alone.
+        unit: (I,) resampling unit of each image.
+        without: (U,) the difference with each unit left out; NaN where undefined.
+        influence: (U,) ``delta - without``: positive where the unit raises the difference.
+        undone_by: number of units to leave out, most influential first, until the difference is 0 or has the other sign; 0
+            if it is 0 already, None if leaving out all units that support it does not suffice. A smaller set may
+            suffice, because units are ranked by their individual influence.
     """
 
     model_a: str
@@ -54,23 +54,29 @@ class Influence:
     influence: Floats
     undone_by: int | None
 
+    def __repr__(self) -> str:
+        return (
+            f"Influence({self.model_a} - {self.model_b}: {self.measure} {self.delta:+.4f}; {len(self.image_ids)} images,"
+            f" undone by {self.undone_by})"
+        )
+
     @property
     def of_images(self) -> Floats:
-        """(I,) influence of each image's unit."""
+        """(I,) influence of the unit of each image."""
         return self.influence[self.unit]
 
     def top(self, count: int = 20) -> tuple[ImageId, ...]:
-        """The images whose units speak most for the sign of the difference, strongest first; ties by place.
+        """Return the images whose units support the sign of the difference, most influential first; ties by order.
 
         Args:
-            count: at most so many; images that speak against it, or not at all, are left out.
+            count: maximum number; images that oppose the sign or have no influence are left out.
         """
         strength = np.nan_to_num(self.of_images) * (1.0 if self.delta >= 0 else -1.0)
         order = np.argsort(-strength, kind="stable")[:count]
         return tuple(self.image_ids[image] for image in order if strength[image] > 0)
 
     def to_frame(self) -> pandas.DataFrame:
-        """A row for each image: image_id, unit, influence, delta_without; strongest for a first."""
+        """Return a row per image: image_id, unit, influence, delta_without; highest influence first."""
         import pandas
 
         frame = pandas.DataFrame(
@@ -90,25 +96,25 @@ def influence(
     model_b: str,
     measure: str | Statistic = "ap",
     *,
-    groups: str | Sequence[object] | Mapping[object, object] | None = None,
+    groups: Groups = None,
     image_columns: Mapping[str, Sequence[object]] | None = None,
     rule: MatchRule | None = None,
     score: float = 0.5,
 ) -> Influence:
-    """Leave each image out in turn and measure two models again, without matching again.
+    """Compute the leave-one-out influence of each image on the difference of two models, without matching again.
 
     Args:
-        runs: as `metrics.compare.compare` takes them; of these only the two models' are read.
+        runs: as for `metrics.compare.compare`; only the runs of the two models are used.
         model_a: a model.
-        model_b: another.
+        model_b: another model.
         measure: short name, or a `Statistic`.
-        groups: leave out whole groups: see `metrics.compare.compare`.
-        image_columns: likewise.
-        rule: for runs that are not matched yet.
-        score: at which precision, recall and F1 are read.
+        groups: leave out whole groups; see `metrics.compare.compare`.
+        image_columns: attributes of the images.
+        rule: match rule for runs given as tables.
+        score: score threshold of precision, recall and F1.
 
     Raises:
-        InputError: a model is not among the runs, or they cannot be compared.
+        InputError: a model is not among the runs, or the runs cannot be compared.
     """
     for model in (model_a, model_b):
         if model not in runs:
@@ -116,24 +122,24 @@ def influence(
     paired = pair_runs({model_a: runs[model_a], model_b: runs[model_b]}, rule)
     unit, _, _ = resolve_groups(groups, image_columns, paired.image_ids, paired.kept)
     statistic = measure if isinstance(measure, Statistic) else named_statistic(measure, paired.rule, score)
-    rankings = {model: [RunRankings(one) for one in of] for model, of in paired.matches.items()}
+    rankings = {model: [RunRankings(one) for one in runs] for model, runs in paired.matches.items()}
 
-    def mean_of(model: str, weights: NDArray[np.uint8]) -> Floats:
+    def mean_value(model: str, weights: NDArray[np.uint8]) -> Floats:
         return np.asarray(
             np.mean([weigh(one, weights, [statistic])[0][0] for one in rankings[model]], axis=0)
         )
 
     def difference(weights: NDArray[np.uint8]) -> Floats:
-        return mean_of(model_a, weights) - mean_of(model_b, weights)
+        return mean_value(model_a, weights) - mean_value(model_b, weights)
 
-    def without_each(model: str) -> Floats:
+    def leave_each_out(model: str) -> Floats:
         return np.asarray(
             np.mean([leave_out(one, unit, [statistic])[0][0] for one in rankings[model]], axis=0)
         )
 
     delta = float(difference(np.ones((1, len(unit)), np.uint8))[0])
-    without = without_each(model_a) - without_each(model_b)
-    moved = delta - without
+    without = leave_each_out(model_a) - leave_each_out(model_b)
+    influences = delta - without
     return Influence(
         model_a,
         model_b,
@@ -142,22 +148,25 @@ def influence(
         paired.image_ids,
         unit,
         without,
-        moved,
-        _undone_by(delta, moved, unit, difference),
+        influences,
+        _reversal_size(delta, influences, unit, difference),
     )
 
 
-def _undone_by(
-    delta: float, moved: Floats, unit: NDArray[np.intp], difference: Callable[[NDArray[np.uint8]], Floats]
+def _reversal_size(
+    delta: float,
+    influences: Floats,
+    unit: NDArray[np.intp],
+    difference: Callable[[NDArray[np.uint8]], Floats],
 ) -> int | None:
-    """See `Influence.undone_by`: leave out the strongest k units, for a grid of k that grows finer."""
+    """Compute `Influence.undone_by`: leave out the k most influential units, refining a grid of k."""
     if not delta > 0 and not delta < 0:
         return 0
     sign = 1.0 if delta > 0 else -1.0
-    order = np.argsort(-np.nan_to_num(sign * moved), kind="stable")
+    order = np.argsort(-np.nan_to_num(sign * influences), kind="stable")
     rank = np.empty(len(order), np.intp)
     rank[order] = np.arange(len(order))
-    low, high = 0, int(np.count_nonzero(np.nan_to_num(sign * moved) > 0))
+    low, high = 0, int(np.count_nonzero(np.nan_to_num(sign * influences) > 0))
     reached: int | None = None
     while high > low:
         counts = np.unique(np.linspace(low + 1, high, min(GRID, high - low)).astype(np.intp))

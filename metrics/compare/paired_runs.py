@@ -1,4 +1,4 @@
-"""The runs that are compared: matched, and sure to answer to the same truth."""
+"""Runs to compare: matched, and verified to use the same ground truth."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from metrics.errors import InputError
 from metrics.matching import Matches, MatchRule, match
+from metrics.notes import Note
 from metrics.tables import AnnotationTable, DetectionTable, ImageId
 
 Run = Matches | tuple[AnnotationTable, DetectionTable]
-"""One run: its matches, or truth and detections to be matched."""
+"""One run: its matches, or ground truth and detections that are still to be matched."""
 
 Runs = Mapping[str, Run | Sequence[Run]]
-"""By model: a run, or one for each seed with which it was trained."""
+"""By model: one run, or one run per training seed."""
 
 ImageChoice = Literal["same", "intersection"]
 
@@ -28,28 +29,28 @@ class PairedRuns:
     """Runs on the same images.
 
     Attributes:
-        matches: of each model, one or more, in the order in which they were given; all of one rule.
-        kept: (I,) index of each image among those of the first run as it was given.
-        notes: what was left out.
+        matches: of each model one or more, in the order given; all under one rule.
+        kept: (I,) indices of the compared images among those of the first run.
+        notes: which images were left out.
     """
 
     matches: dict[str, tuple[Matches, ...]]
     kept: NDArray[np.intp]
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
     @property
     def first(self) -> Matches:
-        """The first run, whose truth is everyone's."""
+        """The first run."""
         return next(iter(self.matches.values()))[0]
 
     @property
     def rule(self) -> MatchRule:
-        """Under which all are matched."""
+        """Match rule of all runs."""
         return self.first.rule
 
     @property
     def truth(self) -> AnnotationTable:
-        """Everyone's."""
+        """Ground truth of all runs."""
         return self.first.truth
 
     @property
@@ -59,45 +60,46 @@ class PairedRuns:
 
 
 def pair_runs(runs: Runs, rule: MatchRule | None = None, images: ImageChoice = "same") -> PairedRuns:
-    """Match what is not matched yet, and see that all answer to the same truth.
+    """Match the runs that are not matched yet and check that all have the same ground truth.
 
     Args:
         runs: by model.
-        rule: for runs that are given as tables; by default that of the first matches, or COCO's.
-        images: ``same`` refuses runs with different truth; ``intersection`` compares on the images whose truth all
-            runs share, and says how many it left out.
+        rule: for runs given as tables; by default the rule of the first matches, or COCO's.
+        images: ``same`` rejects runs with different ground truth; ``intersection`` compares on the images whose ground truth
+            is the same in all runs, and adds a note with their number.
 
     Raises:
-        InputError: no runs, no images, different rules, different classes, or different truth.
+        InputError: no runs, no images, or different rules, classes or ground truth.
     """
-    listed = {model: _as_list(model, given) for model, given in runs.items()}
-    if not listed:
+    by_model = {model: _as_list(model, given) for model, given in runs.items()}
+    if not by_model:
         raise InputError("compare: no runs were given; give at least one model")
     if images not in ("same", "intersection"):
         raise InputError(f"images: expected 'same' or 'intersection', got {images!r}")
-    every = [(model, run) for model, given in listed.items() for run in given]
-    rule = rule or next((run.rule for _, run in every if isinstance(run, Matches)), MatchRule())
-    first_model, first_run = every[0]
-    truth = _tables(first_run)[0]
-    truths = [(model, _tables(run)[0]) for model, run in every]
+    pairs = [(model, run) for model, given in by_model.items() for run in given]
+    rule = rule or next((run.rule for _, run in pairs if isinstance(run, Matches)), MatchRule())
+    first_model = pairs[0][0]
+    truths = [(model, _tables(run)[0]) for model, run in pairs]
     kept = common_images(truths, images)
-    cut = any(len(other.catalog.image_ids) > len(kept) for _, other in truths)
+    sizes = sorted({len(truth.catalog.image_ids) for _, truth in truths})
+    subset = sizes[-1] > len(kept)
     notes = []
-    if cut:
-        counts = sorted({len(other.catalog.image_ids) for _, other in truths})
-        of = " and ".join(f"{count:,}" for count in counts)
-        notes.append(f"compared on the {len(kept):,} images whose truth all runs share (they have {of})")
-    common = truth.select(kept) if cut else truth
-    matches: dict[str, list[Matches]] = {model: [] for model in listed}
-    for model, run in every:
-        if cut or not isinstance(run, Matches):
-            found = _tables(run)[1]
-            matches[model].append(match(common, detections_on(common, found), rule))
-        elif _same_rule(run.rule, rule):
+    if subset:
+        listed = " and ".join(f"{size:,}" for size in sizes)
+        text = (
+            f"compared on the {len(kept):,} images whose ground truth all runs share (the runs have {listed})"
+        )
+        notes.append(Note("shared_images", text, values={"shared": len(kept), "most": sizes[-1]}))
+    truth = truths[0][1].select(kept) if subset else truths[0][1]
+    matches: dict[str, list[Matches]] = {model: [] for model in by_model}
+    for model, run in pairs:
+        if subset or not isinstance(run, Matches):
+            matches[model].append(match(truth, detections_on(truth, _tables(run)[1]), rule))
+        elif run.rule == rule:
             matches[model].append(run)
         else:
             raise InputError(
-                f"compare: {model} was matched under another rule than {first_model}; match both under the same MatchRule"
+                f"compare: {model} and {first_model} were matched under different rules; use the same MatchRule for both"
             )
     return PairedRuns({model: tuple(given) for model, given in matches.items()}, kept, tuple(notes))
 
@@ -105,14 +107,14 @@ def pair_runs(runs: Runs, rule: MatchRule | None = None, images: ImageChoice = "
 def common_images(
     truths: Sequence[tuple[str, AnnotationTable]], images: ImageChoice = "intersection"
 ) -> NDArray[np.intp]:
-    """Places, among the images of the first truth, of those that have the same objects in all.
+    """Return the indices, in the first table, of the images that have the same objects in all tables.
 
     Args:
-        truths: each with the name of its model.
-        images: ``same`` refuses truths that differ.
+        truths: ground truth, each with the name of its model.
+        images: ``same`` rejects tables that differ.
 
     Raises:
-        InputError: no images, different classes, different truth where it must be the same, or no image in common.
+        InputError: no images, different classes, no common image, or different ground truth where it must be the same.
     """
     first_model, truth = truths[0]
     if not truth.catalog.image_ids:
@@ -124,16 +126,20 @@ def common_images(
         if images == "same":
             _check_truth(first_model, truth, model, other)
     if not shared.any():
-        raise InputError("compare: no image has the same truth in all runs; evaluate them on the same split")
+        raise InputError(
+            "compare: no image has the same ground truth in all runs; evaluate them on the same split"
+        )
     return np.flatnonzero(shared)
 
 
-def detections_on(truth: AnnotationTable, found: DetectionTable) -> DetectionTable:
-    """The detections in the images of `truth`, on its catalog."""
-    if found.catalog == truth.catalog:
-        return found
-    wanted = set(truth.catalog.image_ids)
-    part = found.select([index for index, image in enumerate(found.catalog.image_ids) if image in wanted])
+def detections_on(truth: AnnotationTable, detections: DetectionTable) -> DetectionTable:
+    """Return the detections on the images of `truth`, with its catalog."""
+    if detections.catalog == truth.catalog:
+        return detections
+    ids = set(truth.catalog.image_ids)
+    part = detections.select(
+        [index for index, image in enumerate(detections.catalog.image_ids) if image in ids]
+    )
     return DetectionTable(truth.catalog, part.image, part.label, part.xywh, part.score)
 
 
@@ -147,10 +153,10 @@ def _as_list(model: str, given: Run | Sequence[Run]) -> list[Run]:
         is_pair = isinstance(run, tuple) and len(run) == 2 and isinstance(run[1], DetectionTable)
         if not (isinstance(run, Matches) or is_pair):
             raise InputError(
-                f"compare: {model}: expected Matches or (truth, found) for each seed, got {type(run).__name__}"
+                f"compare: {model}: expected Matches or (truth, detections) for each seed, got {type(run).__name__}"
             )
     if not runs:
-        raise InputError(f"compare: {model} has no run; leave it out")
+        raise InputError(f"compare: {model} has no runs; remove it")
     return runs
 
 
@@ -158,22 +164,13 @@ def _tables(run: Run) -> tuple[AnnotationTable, DetectionTable]:
     return (run.truth, run.detections) if isinstance(run, Matches) else run
 
 
-def _same_rule(one: MatchRule, other: MatchRule) -> bool:
-    return (
-        one.iou_thresholds == other.iou_thresholds
-        and dict(one.area_ranges) == dict(other.area_ranges)
-        and one.max_dets == other.max_dets
-        and one.by_class == other.by_class
-    )
-
-
 def _check_classes(first: str, truth: AnnotationTable, model: str, other: AnnotationTable) -> None:
     if truth.catalog.classes == other.catalog.classes:
         return
     ours, theirs = set(truth.catalog.classes), set(other.catalog.classes)
-    only = ", ".join(map(repr, sorted(ours ^ theirs)[:5])) or "in another order"
+    difference = ", ".join(map(repr, sorted(ours ^ theirs)[:5])) or "in another order"
     raise InputError(
-        f"compare: {first} and {model} were evaluated on different classes ({only}); evaluate both on the same data set"
+        f"compare: {first} and {model} were evaluated on different classes ({difference}); evaluate both on the same data set"
     )
 
 
@@ -184,25 +181,25 @@ def _check_truth(first: str, truth: AnnotationTable, model: str, other: Annotati
         return
     both = len({*ours} & {*theirs})
     if both < max(len(ours), len(theirs)):
-        what = f"different images ({len(ours):,} and {len(theirs):,}, {both:,} in both)"
+        detail = f"different images ({len(ours):,} and {len(theirs):,}, {both:,} in both)"
     else:
         image = ours[int(np.argmin(shared))]
-        what = f"different objects in {np.count_nonzero(~shared):,} of {len(ours):,} images, first in image {image!r}"
+        detail = f"different objects in {np.count_nonzero(~shared):,} of {len(ours):,} images, first in image {image!r}"
     raise InputError(
-        f"compare: {first} and {model} were evaluated on {what}; evaluate both on the same split, or pass"
-        f" images='intersection' to compare on the {np.count_nonzero(shared):,} images whose truth they share"
+        f"compare: {first} and {model} were evaluated on {detail}; evaluate both on the same split, or pass"
+        f" images='intersection' to compare on the {np.count_nonzero(shared):,} images whose ground truth they share"
     )
 
 
 def _shared(truth: AnnotationTable, other: AnnotationTable) -> NDArray[np.bool_]:
-    """(I,) whether each image of `truth` has the same objects in `other`, in whatever order."""
+    """(I,) whether each image of `truth` has the same objects in `other`, in any order."""
     if truth is other or truth.fingerprint == other.fingerprint:
         return np.ones(len(truth.catalog.image_ids), np.bool_)
     ours, theirs = _contents(truth), _contents(other)
-    place = {image: index for index, image in enumerate(other.catalog.image_ids)}
+    index_in_other = {image: index for index, image in enumerate(other.catalog.image_ids)}
     return np.array(
         [
-            image in place and ours[index] == theirs[place[image]]
+            image in index_in_other and ours[index] == theirs[index_in_other[image]]
             for index, image in enumerate(truth.catalog.image_ids)
         ],
         np.bool_,
@@ -210,7 +207,7 @@ def _shared(truth: AnnotationTable, other: AnnotationTable) -> NDArray[np.bool_]
 
 
 def _contents(truth: AnnotationTable) -> list[bytes]:
-    """What each image's objects are, whatever their order and ids."""
+    """The objects of each image as bytes, independent of their order and ids."""
     columns = (
         np.column_stack([truth.image, truth.label, truth.xywh, truth.area, truth.crowd, truth.ignored]) + 0.0
     )

@@ -1,28 +1,29 @@
-"""From runs to a comparison: resamples that all runs share, and what follows for models, pairs and classes."""
+"""Compare models on shared bootstrap resamples of the images: standings, pairwise differences and a verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal
 
-from metrics.compare.comparison import Comparison, Method, PairDifference
-from metrics.compare.comparison_rows import FEW_OBJECTS, ComparisonRows
-from metrics.compare.groups import resolve_groups
+from metrics.compare.comparison import Comparison
+from metrics.compare.groups import Groups, resolve_groups
+from metrics.compare.inference import FEW_OBJECTS, ComparisonRows
 from metrics.compare.paired_runs import ImageChoice, Runs, pair_runs
 from metrics.compare.permutation_test import permutation_tests
+from metrics.compare.rows import Method, PairDifference, Subject
 from metrics.compare.run_replicates import RunReplicates
-from metrics.compare.verdict import say_notes, say_verdict
+from metrics.compare.verdict import Verdict, reliability_notes
 from metrics.matching import MatchRule
 from metrics.resampling.blocks import Statistic
 from metrics.resampling.intervals import check_confidence
 from metrics.resampling.statistics import named_statistic
 
 FEW_IMAGES = 50
-"""Fewer are too few to say anything of other images."""
+"""With fewer images no difference is decisive."""
 
 FEW_GROUPS = 20
-"""Fewer groups likewise (Cameron, Gelbach and Miller 2008: intervals from 5 to 30 clusters are too narrow)."""
+"""With fewer groups no difference is decisive: intervals from 5 to 30 clusters are too narrow (Cameron, Gelbach and Miller
+2008)."""
 
 
 def compare(
@@ -32,7 +33,7 @@ def compare(
     also: Sequence[str | Statistic] = (),
     resamples: int = 1000,
     seed: int = 0,
-    groups: str | Sequence[object] | Mapping[object, object] | None = None,
+    groups: Groups = None,
     image_columns: Mapping[str, Sequence[object]] | None = None,
     images: ImageChoice = "same",
     rule: MatchRule | None = None,
@@ -40,30 +41,33 @@ def compare(
     confidence: float = 0.95,
     permutations: int = 1000,
 ) -> Comparison:
-    """Which of several models is better on these images, by how much, and whether that is more than chance.
+    """Compare models on the same images: which is better, by how much, and with what confidence.
 
-    All runs are measured on the same resamples of the images, so their differences are paired. A model with several
+    All runs are evaluated on the same bootstrap resamples of the images, so differences are paired. A model with several
     runs (seeds) is a training recipe: its seeds are resampled too.
 
     Args:
-        runs: by model: `Matches` or (truth, detections); a list of them, one for each seed.
-        measure: what decides: ``ap``, ``ap50``, ``ap_small``, ``ar_100``, ``f1``, ``olrp``, ``cost_background`` ...
+        runs: by model: `Matches` or (truth, detections), or a list of them with one entry per seed.
+        measure: the deciding measure: ``ap``, ``ap50``, ``ap_small``, ``ar_100``, ``f1``, ``olrp``, ``cost_background`` ...
             (see `metrics.resampling.named_statistic`), or a `Statistic`.
-        also: further measures, for the leaderboard and for pairs.
-        resamples: B.
-        seed: of all draws: the same seed gives the same comparison.
-        groups: images that are alike (frames of a video, slices of a patient) are drawn together: for each image its
-            group, a mapping from image id to group, or the name of one of `image_columns`.
-        image_columns: what is known of each image. A column that names videos, patients or scenes and is not used as
-            `groups` is warned of.
-        images: ``same`` refuses runs with different truth; ``intersection`` compares on what they share.
-        rule: for runs that are not matched yet; COCO's by default.
-        score: at which precision, recall and F1 are read.
-        confidence: of all intervals.
-        permutations: label swaps between the leader and each other model, a second opinion; 0 for none.
+        also: additional measures for the leaderboard and the pairs.
+        resamples: number of bootstrap replicates B.
+        seed: of the random number generator; the same seed gives the same comparison.
+        groups: resample groups of dependent images (frames of a video, slices of a patient) as a whole: one group per
+            image, a mapping from image id to group, or the name of one of `image_columns`.
+        image_columns: attributes of the images, one value per image.
+        images: ``same`` rejects runs with different ground truth; ``intersection`` compares on the images whose ground truth
+            is the same in all runs.
+        rule: match rule for runs given as tables; COCO's by default.
+        score: score threshold of precision, recall and F1.
+        confidence: level of all intervals.
+        permutations: number of permutations in the tests of the leader against each other model; 0 for no tests.
 
     Raises:
         InputError: runs that cannot be compared, an unknown measure, or groups that do not fit the images.
+
+    Warns:
+        InputWarning: one of `image_columns` seems to group dependent images, but `groups` is not given.
 
     Example:
         >>> comparison = compare({"ssd": [(truth, ssd)], "fcos": [(truth, fcos)]}, "ap", also=["ap50"])
@@ -71,14 +75,15 @@ def compare(
     """
     check_confidence(confidence)
     paired = pair_runs(runs, rule, images)
-    unit, units, notes = resolve_groups(groups, image_columns, paired.image_ids, paired.kept)
-    asked: dict[str, Statistic] = {}
-    for which in (measure, *also):
-        statistic = which if isinstance(which, Statistic) else named_statistic(which, paired.rule, score)
-        asked.setdefault(statistic.name, statistic)
-    statistics = tuple(asked.values())
+    unit, units, group_notes = resolve_groups(groups, image_columns, paired.image_ids, paired.kept)
+    by_name: dict[str, Statistic] = {}
+    for given in (measure, *also):
+        statistic = given if isinstance(given, Statistic) else named_statistic(given, paired.rule, score)
+        by_name.setdefault(statistic.name, statistic)
+    statistics = tuple(by_name.values())
+    deciding = statistics[0]
     replicates = RunReplicates(paired, statistics, unit, units, resamples, seed)
-    models = replicates.order(statistics[0])
+    models = replicates.order(deciding)
     method = Method(
         resamples=resamples,
         seed=seed,
@@ -88,43 +93,38 @@ def compare(
         unit="image" if groups is None else "group",
         permutations=permutations,
     )
-    too_few = (
-        len(unit) < FEW_IMAGES
-        or bool(paired.first.positives[0].sum() < FEW_OBJECTS)
-        or (groups is not None and units < FEW_GROUPS)
-    )
+    objects = int(paired.first.positives[0].sum())
+    too_few = len(unit) < FEW_IMAGES or objects < FEW_OBJECTS or (groups is not None and units < FEW_GROUPS)
     rows = ComparisonRows(replicates, models, confidence, too_few)
     differences = {statistic.name: rows.differences(statistic) for statistic in statistics}
     standings = {
         statistic.name: rows.standings(statistic, differences[statistic.name]) for statistic in statistics
     }
-    class_values, class_pairs = rows.class_rows(statistics[0])
-    swaps: list[PairDifference] = []
+    class_values, class_pairs = rows.class_rows(deciding)
+    tests: list[PairDifference] = []
+    notes = [*paired.notes, *group_notes]
     if permutations and len(models) > 1:
-        swaps, said = permutation_tests(replicates.rankings, models, statistics[0], unit, permutations, seed)
-        notes += said
-    several_seeds = all(len(of) > 1 for of in paired.matches.values())
-    compared: Literal["checkpoints", "training recipes"] = (
-        "training recipes" if several_seeds else "checkpoints"
-    )
-    deciding = statistics[0].name
+        tests, test_notes = permutation_tests(replicates.rankings, models, deciding, unit, permutations, seed)
+        notes += test_notes
+    seeds = {model: len(matches) for model, matches in paired.matches.items()}
+    notes += reliability_notes(seeds, objects, method, too_few, class_values)
+    compared: Subject = "training recipes" if min(seeds.values()) > 1 else "checkpoints"
     return Comparison(
         models=tuple(models),
-        measure=deciding,
-        measures=tuple(statistic.name for statistic in statistics),
-        verdict=say_verdict(standings[deciding], differences[deciding], method, too_few, compared),
-        notes=(*paired.notes, *notes, *say_notes(paired, method, too_few, compared, class_values)),
-        badges=tuple(f"seed variance not measured: {m}" for m in models if len(paired.matches[m]) == 1),
+        measure=deciding.name,
+        measures=tuple(by_name),
+        verdict=Verdict.of(standings[deciding.name], differences[deciding.name], method, too_few, compared),
+        notes=tuple(notes),
         compared=compared,
-        leaderboard=tuple(row for of in standings.values() for row in of),
-        pairwise=(*(row for of in differences.values() for row in of), *swaps),
+        leaderboard=tuple(row for rows in standings.values() for row in rows),
+        pairwise=(*(row for rows in differences.values() for row in rows), *tests),
         class_values=tuple(class_values),
         class_pairs=tuple(class_pairs),
         method=method,
         replicates=MappingProxyType(
             {
                 statistic.name: MappingProxyType(
-                    {m: replicates.level(m, statistic).replicates for m in models}
+                    {model: replicates.estimate(model, statistic).replicates for model in models}
                 )
                 for statistic in statistics
             }

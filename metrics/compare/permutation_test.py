@@ -1,4 +1,4 @@
-"""A second opinion: if two models were interchangeable, a coin could say whose detections each image bears."""
+"""Permutation test of two models: swap their detections on randomly chosen images."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.compare.comparison import ALL, PairDifference
+from metrics.compare.rows import ALL, PERMUTATION_TEST, PairDifference
+from metrics.notes import Note
 from metrics.resampling.blocks import RunRankings, Statistic, SwappedRankings, weigh
+from metrics.resampling.intervals import permutation_p_value
 from metrics.resampling.multiple_comparisons import holm
 from metrics.resampling.weights import swap_weights
 
@@ -20,46 +22,44 @@ def permutation_tests(
     unit: NDArray[np.intp],
     permutations: int,
     seed: int,
-) -> tuple[list[PairDifference], list[str]]:
-    """The leader against each other model, under swaps of whole images; all classes together.
+) -> tuple[list[PairDifference], list[Note]]:
+    """Test the leader against each other model over all classes.
 
-    This tests whether the two could have exchanged their detections, image by image, which is more than having the same
-    value: models whose scores do not mean the same are told apart a little too rarely. So it seconds the bootstrap and
-    does not decide.
+    The null hypothesis is that the two models' detections are exchangeable image by image, which is stronger than equal
+    values: the test is slightly conservative for models whose scores are on different scales. It supplements the bootstrap
+    and is never decisive by itself.
 
     Args:
-        rankings: model to one for each seed; the first seed of one is swapped with the first of the other, and so on.
+        rankings: by model, one per seed; seeds are paired in order.
         models: best first.
-        statistic: what is compared.
-        unit: (I,) each image's unit; a unit's images are swapped together.
+        statistic: the statistic to compare.
+        unit: (I,) resampling unit of each image; images of one unit are swapped together.
         permutations: P.
-        seed: of the coin.
+        seed: of the random number generator.
 
     Returns:
-        A row for each pair, p-values corrected after Holm; and what had to be left out.
+        A row per pair with Holm-adjusted p-values, and a note of kind ``no_permutation_test`` for each pair left out.
     """
     weights = swap_weights(unit, permutations, seed)
-    half = weights.shape[1] // 2
-    other_half = np.concatenate([weights[:, half:], weights[:, :half]], axis=1)
-    both = np.concatenate([weights, other_half])
+    images = weights.shape[1] // 2
+    swapped_weights = np.concatenate([weights[:, images:], weights[:, :images]], axis=1)
+    each_alone = np.repeat(np.eye(2, dtype=np.uint8), images, axis=1)
+    rows = np.concatenate([weights, swapped_weights, each_alone])
     leader, *others = models
-    pairs, left_out = [], []
+    pairs, notes = [], []
     for model in others:
         if len(rankings[leader]) != len(rankings[model]):
-            left_out.append(f"no label swap of {leader} and {model}: they have different numbers of seeds")
+            text = f"no permutation test of {leader} and {model}: they have different numbers of seeds"
+            notes.append(Note("no_permutation_test", text, model))
             continue
-        swapped, whole = [], []
+        permuted, observed = [], []
         for one, other in zip(rankings[leader], rankings[model], strict=True):
-            taken = SwappedRankings(one, other)
-            [(values, _)] = weigh(taken, both, [statistic])
-            swapped.append(values[:permutations] - values[permutations:])
-            all_of = np.zeros((2, 2 * half), np.uint8)
-            all_of[0, :half] = all_of[1, half:] = 1
-            [(sides, _)] = weigh(taken, all_of, [statistic])
-            whole.append(float(sides[0] - sides[1]))
-        pairs.append((model, float(np.mean(whole)), np.mean(swapped, axis=0)))
-    raw = [_p_value(delta, swaps) for _, delta, swaps in pairs]
-    rows = [
+            [(values, _)] = weigh(SwappedRankings(one, other), rows, [statistic])
+            permuted.append(values[:permutations] - values[permutations : 2 * permutations])
+            observed.append(float(values[-2] - values[-1]))
+        pairs.append((model, float(np.mean(observed)), np.mean(permuted, axis=0)))
+    raw = [permutation_p_value(delta, permuted) for _, delta, permuted in pairs]
+    tests = [
         PairDifference(
             model_a=leader,
             model_b=model,
@@ -75,21 +75,13 @@ def permutation_tests(
             adjust="holm",
             p_a_gt_b=np.nan,
             mdd=np.nan,
-            test="label swap",
-            B=int(np.count_nonzero(~np.isnan(swaps))),
+            test=PERMUTATION_TEST,
+            B=int(np.count_nonzero(~np.isnan(permuted))),
             ci_method="none",
             se=np.nan,
             decisive=False,
             too_few=False,
         )
-        for (model, delta, swaps), p, p_adj in zip(pairs, raw, holm(raw), strict=True)
+        for (model, delta, permuted), p, p_adj in zip(pairs, raw, holm(raw), strict=True)
     ]
-    return rows, left_out
-
-
-def _p_value(delta: float, swapped: NDArray[np.float64]) -> float:
-    """``(1 + #{|d'| >= |d|}) / (P + 1)``."""
-    values = swapped[~np.isnan(swapped)]
-    if np.isnan(delta) or not len(values):
-        return float("nan")
-    return float((1 + np.count_nonzero(np.abs(values) >= abs(delta) - 1e-12)) / (1 + len(values)))
+    return tests, notes

@@ -1,120 +1,226 @@
-"""A comparison in words. Every word follows from a row; where nothing is decisive, that is said."""
+"""The verdict of a comparison as data, the sentences made from it, and the notes on its reliability."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from metrics.compare.comparison import ClassValue, Method, PairDifference, Standing
-from metrics.compare.paired_runs import PairedRuns
+from metrics.compare.rows import ClassValue, Method, PairDifference, Standing, Subject
+from metrics.notes import Note
 
-SHOWN = 5
-"""So many models or classes are named; the rest are counted."""
+MAX_NAMES = 5
+"""Number of models or classes that a note lists by name."""
+
+VerdictKind = Literal["undefined", "single_model", "too_few", "decisive", "not_decisive"]
 
 
-def say_verdict(
-    standings: Sequence[Standing],
-    differences: Sequence[PairDifference],
-    method: Method,
-    too_few: bool,
-    compared: str,
-) -> str:
-    """The sentences at the head of a report.
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Which model leads by the deciding measure, and how certain that is.
 
-    Args:
-        standings: by the deciding measure, best first.
-        differences: of all pairs by it.
-        method: what they rest on.
-        too_few: whether there are too few images or groups to say anything.
+    Attributes:
+        kind: ``undefined``: the measure has no value on these images; ``single_model``: there is no other model;
+            ``too_few``: too few images, groups or objects for a decision; ``decisive``: the leader beats at least one
+            other model; ``not_decisive``: it beats none.
+        best: the leader's standing.
+        equal: models whose value equals the leader's.
+        beaten: differences from the leader that are decisive.
+        tied: the other differences from the leader.
+        resolution: largest minimum detectable difference of these pairs; NaN if unknown.
+        unit: resampling unit, ``image`` or ``group``.
+        units: number of resampling units.
         compared: checkpoints or training recipes.
+        seeds: numbers of seeds per model that occur, in ascending order.
     """
-    best, *others = standings
-    name = best.measure
-    if math.isnan(best.value):
-        return f"{name} is not defined on these images: nothing is asked for."
-    if not others:
-        return f"{best.model} has {name} {_with_interval(best)}. {_compared(standings, compared)}"
-    rows = [row for row in differences if row.model_a == best.model]
-    equal = [row for row in rows if row.delta == 0]
-    beaten = [row for row in rows if row.decisive]
-    tied = [row for row in rows if not row.decisive and row.delta != 0]
-    leaders = _list([best.model, *(row.model_b for row in equal)])
-    superlative = "highest" if best.higher_is_better else "lowest"
-    said = [f"{leaders} {'have' if equal else 'has'} the {superlative} {name}, {_with_interval(best)}."]
-    units = _counted(method.units, method.unit)
-    if too_few:
-        said.append(f"With {units} nothing can be decided.")
-    elif beaten:
-        said.append(f"{'They beat' if equal else 'It beats'} {_list([_margin(row) for row in beaten])}.")
-    else:
-        said.append("No difference is decisive." if equal else "No difference from it is decisive.")
-    if tied and not too_few:
-        said.append(
-            f"{_list([_behind(row) for row in tied])} {'is' if len(tied) == 1 else 'are'} tied with it."
+
+    kind: VerdictKind
+    best: Standing
+    equal: tuple[str, ...]
+    beaten: tuple[PairDifference, ...]
+    tied: tuple[PairDifference, ...]
+    resolution: float
+    unit: Literal["image", "group"]
+    units: int
+    compared: Subject
+    seeds: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls,
+        standings: Sequence[Standing],
+        differences: Sequence[PairDifference],
+        method: Method,
+        too_few: bool,
+        compared: Subject,
+    ) -> Verdict:
+        """Derive the verdict from the rows.
+
+        Args:
+            standings: by the deciding measure, best first.
+            differences: of all pairs by that measure.
+            method: how they were computed.
+            too_few: whether there are too few images or groups for a decision.
+            compared: checkpoints or training recipes.
+        """
+        best = standings[0]
+        rows = [row for row in differences if row.model_a == best.model]
+        beaten = tuple(row for row in rows if row.decisive)
+        kind: VerdictKind = "decisive" if beaten else "not_decisive"
+        if math.isnan(best.value):
+            kind = "undefined"
+        elif len(standings) == 1:
+            kind = "single_model"
+        elif too_few:
+            kind = "too_few"
+        return cls(
+            kind=kind,
+            best=best,
+            equal=tuple(row.model_b for row in rows if row.delta == 0),
+            beaten=beaten,
+            tied=tuple(row for row in rows if not row.decisive and row.delta != 0),
+            resolution=max((row.mdd for row in rows if row.mdd == row.mdd), default=math.nan),
+            unit=method.unit,
+            units=method.units,
+            compared=compared,
+            seeds=tuple(sorted({len(row.seeds) for row in standings})),
         )
-    least = max((row.mdd for row in rows if row.mdd == row.mdd), default=math.nan)
-    if least > 0:
-        said.append(f"This test set ({units}) can resolve differences of {_points(least)} or more.")
-    said.append(_compared(standings, compared))
-    return " ".join(said)
+
+    def __str__(self) -> str:
+        return verdict_text(self)
 
 
-def say_notes(
-    paired: PairedRuns,
-    method: Method,
-    too_few: bool,
-    compared: str,
-    class_values: Sequence[ClassValue],
-) -> list[str]:
-    """What a reader must know beside the numbers.
+def verdict_text(
+    verdict: Verdict, measure: str = "", where: str = "", name: Callable[[str], str] = str
+) -> str:
+    """Write a verdict as sentences.
 
     Args:
-        paired: the runs.
-        method: what the comparison rests on.
-        too_few: whether there are too few images or groups.
-        compared: checkpoints or training recipes.
-        class_values: of the deciding measure.
+        verdict: the verdict.
+        measure: heading to use instead of the measure's short name: ``AP``.
+        where: the data, for a single model: ``on 67 images with 143 objects``.
+        name: converts the name of a model into the text to show.
+    """
+    best, measure = verdict.best, measure or verdict.best.measure
+    if verdict.kind == "undefined":
+        return f"{measure} is not defined on these images: there are no valid ground-truth objects."
+    if verdict.kind == "single_model":
+        value = " ".join(filter(None, (_with_interval(best), where)))
+        return f"{name(best.model)} has {measure} {value}. {_seeds_text(verdict)}"
+    several = bool(verdict.equal)
+    leaders = _list([name(model) for model in (best.model, *verdict.equal)])
+    superlative = "highest" if best.higher_is_better else "lowest"
+    parts = [f"{leaders} {'have' if several else 'has'} the {superlative} {measure}, {_with_interval(best)}."]
+    units = _counted(verdict.units, verdict.unit)
+    if verdict.kind == "too_few":
+        parts.append(f"There are too few images, groups or objects for a decision ({units}).")
+    elif verdict.beaten:
+        beaten = _list([_margin(row, name) for row in verdict.beaten])
+        parts.append(f"{'They beat' if several else 'It beats'} {beaten}.")
+    else:
+        parts.append("No difference is decisive." if several else "No difference from it is decisive.")
+    if verdict.tied and verdict.kind != "too_few":
+        tied = _list([_behind(row, name) for row in verdict.tied])
+        parts.append(f"{tied} {'is' if len(verdict.tied) == 1 else 'are'} tied with it.")
+    if verdict.resolution > 0:
+        parts.append(
+            f"This test set ({units}) can resolve differences of {_points(verdict.resolution)} or more."
+        )
+    parts.append(_seeds_text(verdict))
+    return " ".join(parts)
+
+
+def reliability_notes(
+    seeds: dict[str, int],
+    objects: int,
+    method: Method,
+    too_few: bool,
+    class_values: Sequence[ClassValue],
+) -> list[Note]:
+    """List what limits the reliability of a comparison.
+
+    Args:
+        seeds: number of seeds of each model.
+        objects: number of valid ground-truth objects.
+        method: how the comparison was computed.
+        too_few: whether there are too few images, groups or objects.
+        class_values: by the deciding measure.
+
+    Returns:
+        Notes of the kinds ``too_few``, ``few_objects``, ``no_objects``, ``recipes``, ``checkpoints``, ``few_resamples`` and
+        ``coarse_p_values``.
     """
     notes = []
     if too_few:
-        objects = int(paired.first.positives[0].sum())
+        units = _counted(method.units, method.unit)
         notes.append(
-            f"{_counted(method.units, method.unit)} with {_counted(objects, 'object')} are too few to say anything of"
-            " others: intervals are a hint at most"
+            Note(
+                "too_few",
+                f"{units} with {_counted(objects, 'object')} {'is' if method.units == 1 else 'are'} too few to generalize to other images: treat intervals as"
+                " a rough guide",
+                values={"units": method.units, "objects": objects},
+            )
         )
     counts = {row.class_name: row.objects for row in class_values}
-    few = [f"{name} ({count})" for name, count in counts.items() if 0 < count < 20]
+    few = {name: count for name, count in counts.items() if 0 < count < 20}
     if few:
-        notes.append(f"too few objects (under 20) to say anything of a class: {_some(few)}")
-    none = [name for name, count in counts.items() if count == 0]
-    if none:
-        notes.append(f"classes without an object take no part: {_some(none)}")
-    seeds = {model: len(of) for model, of in paired.matches.items()}
+        listed = _some([f"{name} ({count})" for name, count in few.items()])
+        notes.append(
+            Note(
+                "few_objects",
+                f"too few objects (under 20) for a decision on these classes: {listed}",
+                values=few,
+            )
+        )
+    empty = [name for name, count in counts.items() if count == 0]
+    if empty:
+        notes.append(
+            Note(
+                "no_objects",
+                f"classes without objects are left out: {_some(empty)}",
+                values=dict.fromkeys(empty, 0),
+            )
+        )
     single = [model for model, count in seeds.items() if count == 1]
-    if compared == "training recipes":
-        told = _list([f"{model} {count}" for model, count in seeds.items()])
-        notes.append(f"training recipes were compared (seeds: {told}): intervals are over images and seeds")
+    if not single:
+        listed = _list([f"{model} {count}" for model, count in seeds.items()])
+        notes.append(
+            Note(
+                "recipes",
+                f"training recipes were compared (number of seeds: {listed}): intervals cover images and seeds",
+                values=seeds,
+            )
+        )
     else:
         notes.append(
-            f"checkpoints were compared, not training recipes: seed variance was not measured for {_some(single)};"
-            " another seed could change the order"
+            Note(
+                "checkpoints",
+                f"checkpoints were compared, not training recipes: seed variance was not measured for {_some(single)};"
+                " another seed could change the order",
+                values=seeds,
+            )
         )
     pairs = len(seeds) * (len(seeds) - 1) // 2
     needed = math.ceil(pairs / (1 - method.confidence))
+    values = {"pairs": pairs, "resamples": method.resamples, "needed": needed}
     if method.resamples < needed:
-        notes.append(f"{pairs} pairs need at least {needed:,} resamples before any can be called decisive")
+        text = f"{pairs} pairs need at least {needed:,} resamples before a difference can be decisive"
+        notes.append(Note("few_resamples", text, values=values))
     elif pairs > 10 and method.resamples < 2000:
-        notes.append(
-            f"p-values of {pairs} pairs are coarse with {method.resamples:,} resamples; use 2,000 or more"
-        )
+        text = f"p-values of {pairs} pairs are coarse with {method.resamples:,} resamples; use 2,000 or more"
+        notes.append(Note("coarse_p_values", text, values=values))
     return notes
 
 
-def _compared(standings: Sequence[Standing], compared: str) -> str:
-    counts = sorted({len(row.seeds) for row in standings})
-    seeds = f"{_list([str(count) for count in counts])} seed{'s' * (counts[-1] > 1)} each"
-    unsaid = "; seed variance was not measured" if counts[0] == 1 else ""
-    return f"{'Compared were' if len(standings) > 1 else 'Measured were'} {compared} ({seeds}){unsaid}."
+def _seeds_text(verdict: Verdict) -> str:
+    counts = verdict.seeds
+    unmeasured = "; seed variance was not measured" if counts[0] == 1 else ""
+    if verdict.kind == "single_model":
+        seeds = "one seed" if counts == (1,) else f"{counts[0]} seeds"
+        return f"One {verdict.compared.removesuffix('s')} was measured ({seeds}){unmeasured}."
+    seeds = "one seed" if counts == (1,) else f"{_list([str(count) for count in counts])} seeds"
+    return f"{verdict.compared.capitalize()} were compared ({seeds} per model){unmeasured}."
 
 
 def _with_interval(row: Standing) -> str:
@@ -123,31 +229,34 @@ def _with_interval(row: Standing) -> str:
     return f"{_points(row.value)} [{_points(row.ci_low)}, {_points(row.ci_high)}]"
 
 
-def _margin(row: PairDifference) -> str:
-    sizes = sorted((abs(row.sim_low), abs(row.sim_high)))
-    return f"{row.model_b} by {_points(abs(row.delta))} [{_points(sizes[0])}, {_points(sizes[1])}] ({_chance(row.p_adj)})"
+def _margin(row: PairDifference, name: Callable[[str], str]) -> str:
+    low, high = sorted((abs(row.sim_low), abs(row.sim_high)))
+    return f"{name(row.model_b)} by {_points(abs(row.delta))} [{_points(low)}, {_points(high)}] ({_p_text(row.p_adj)})"
 
 
-def _behind(row: PairDifference) -> str:
+def _behind(row: PairDifference, name: Callable[[str], str]) -> str:
     sign = 1.0 if row.delta >= 0 else -1.0
     low, high = sorted((sign * row.sim_low, sign * row.sim_high))
-    if math.isnan(low):
-        return f"{row.model_b} ({_points(abs(row.delta))} behind)"
-    return f"{row.model_b} ({_points(abs(row.delta))} behind [{_points(low)}, {_points(high)}], {_chance(row.p_adj)})"
+    behind = f"{name(row.model_b)} ({_points(abs(row.delta))} behind"
+    return (
+        f"{behind})"
+        if math.isnan(low)
+        else f"{behind} [{_points(low)}, {_points(high)}], {_p_text(row.p_adj)})"
+    )
 
 
-def _chance(p: float) -> str:
+def _p_text(p: float) -> str:
     return "Holm p < .001" if p < 0.001 else f"Holm p = {p:.3f}".replace("0.", ".")
 
 
 def _points(value: float) -> str:
-    """A fraction in points of a hundred, with one decimal; a minus where there is one."""
+    """A fraction in points of 100 with one decimal and a typographic minus; never minus zero."""
     text = f"{100 * value:.1f}"
     return ("0.0" if text == "-0.0" else text).replace("-", "−")
 
 
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}" + "s" * (count != 1)
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + "s" * (count != 1)
 
 
 def _list(words: Sequence[str]) -> str:
@@ -155,5 +264,5 @@ def _list(words: Sequence[str]) -> str:
 
 
 def _some(words: Sequence[str]) -> str:
-    more = len(words) - SHOWN
-    return ", ".join(words[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+    more = len(words) - MAX_NAMES
+    return ", ".join(words[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")

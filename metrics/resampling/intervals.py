@@ -126,23 +126,35 @@ def bca_tails(estimate: float, replicates: Floats, jackknife: Floats, tails: Flo
 
 
 def bootstrap_p_value(estimate: float, replicates: Floats) -> float:
-    """How often resamples stray from a difference as far as the difference is from none; both sides, never 0.
+    """Two-sided p-value of a difference: how often replicates deviate from it by at least its size.
 
     Args:
-        estimate: a difference, on the data as they are.
-        replicates: (B,) on resamples; NaN is left out.
+        estimate: the difference on the original data.
+        replicates: (B,) bootstrap replicates; NaN is left out.
 
     Returns:
-        ``(1 + #{|d* - d| >= |d|}) / (B + 1)``: 1 for no difference; NaN where there is none to speak of.
+        ``(1 + #{|d* - d| >= |d|}) / (B + 1)``: 1 for no difference, never 0; NaN if undefined.
 
     Source: Davison and Hinkley 1997, Bootstrap Methods and their Application, equation 4.11 (the added ones).
     """
-    values = replicates[~np.isnan(replicates)]
-    if np.isnan(estimate) or not len(values):
+    return permutation_p_value(estimate, replicates - estimate)
+
+
+def permutation_p_value(delta: float, permuted: Floats) -> float:
+    """Two-sided p-value of a difference from its distribution under the null hypothesis.
+
+    Args:
+        delta: the observed difference.
+        permuted: (P,) differences under permutation; NaN is left out.
+
+    Returns:
+        ``(1 + #{|d'| >= |d|}) / (P + 1)``; NaN if undefined.
+    """
+    values = permuted[~np.isnan(permuted)]
+    if np.isnan(delta) or not len(values):
         return float("nan")
-    # A difference of 0 in arithmetic can be 1e-17 after two sums: so near counts as reached.
-    reached = np.abs(values - estimate) >= abs(estimate) - 1e-12
-    return float((1 + reached.sum()) / (1 + len(values)))
+    # Differences that are equal in exact arithmetic may differ by 1e-17 after two sums.
+    return float((1 + np.count_nonzero(np.abs(values) >= abs(delta) - 1e-12)) / (1 + len(values)))
 
 
 def probability_above_zero(replicates: Floats) -> float:

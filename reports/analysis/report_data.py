@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from metrics.compare import (
     Bands,
+    GateResult,
     Influence,
-    Limit,
-    Ruling,
+    MeasureLimit,
     Standing,
+    apply_gate,
     compare,
     curve_bands,
     groups_by_folder,
     influence,
-    rule_on,
 )
 from metrics.compare import Comparison as Statistics
 from metrics.compare.groups import unused_group_columns
@@ -30,6 +30,7 @@ from metrics.compare.paired_runs import ImageChoice
 from metrics.errors import InputError, InputWarning
 from metrics.matching import MatchRule
 from metrics.measures.error_types import KINDS
+from metrics.notes import Note
 from metrics.tables import AnnotationTable
 from reports.analysis.evaluated_run import EvaluatedRun
 from reports.analysis.models import Model, group_models
@@ -71,7 +72,7 @@ class ComparisonOptions:
     resamples: int = 1000
     groups: str | Mapping[object, object] | None = None
     images: ImageChoice = "same"
-    limits: tuple[Limit, ...] = ()
+    limits: tuple[MeasureLimit, ...] = ()
     baseline: frozenset[str] = frozenset()
 
 
@@ -192,14 +193,14 @@ class ReportData:
         return {"folder": groups_by_folder(catalog), **catalog.image_columns}
 
     @property
-    def unused_columns(self) -> list[str]:
-        """A sentence for each column that says which images are alike, while none is used for that."""
+    def unused_columns(self) -> list[Note]:
+        """A note for each column that groups dependent images, where no grouping is used."""
         if self.options.groups is not None:
             return []
         return unused_group_columns(self.image_columns, np.arange(len(self.truth.catalog.image_ids)))
 
     @cached_property
-    def rulings(self) -> list[Ruling]:
+    def gate_results(self) -> list[GateResult]:
         """What the gate says of each new model, by each limit; none where no limit was set.
 
         A new model is held against the old one, or, of several old ones, against that of its variant.
@@ -233,7 +234,7 @@ class ReportData:
                 said = formatting.join_words([one.label for one in old])
                 raise InputError(f"limits: which of {said} is the old {model.label}? compare the two alone")
             pairs.append((like[0].label, model.label))
-        return rule_on(self.statistics, pairs, self.options.limits)
+        return apply_gate(self.statistics, pairs, self.options.limits)
 
     def standings(self, measure: str) -> list[Standing]:
         """Each model's value and interval by a measure, in the models' order; only where there are statistics."""

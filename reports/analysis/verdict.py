@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from metrics.compare import verdict_text
 from reports.analysis.report_data import ReportData, mean
 from reports.elements import formatting
 
@@ -25,15 +26,11 @@ def verdict(report: ReportData) -> str:
     statistics = report.statistics
     if statistics is None:
         return _unmeasured(report)
-    known = statistics.measure
-    said = formatting.printable(statistics.verdict)
-    # The short name, as a user types it, is the only thing in that sentence that a page writes otherwise.
-    for before in (f" the highest {known},", f" has {known} "):
-        said = said.replace(before, before.replace(known, known.upper()), 1)
     data = report.data
-    where = f"{formatting.plural(data.images, 'image')} with {formatting.plural(data.objects, 'object')}"
+    where = f"on {formatting.plural(data.images, 'image')} with {formatting.plural(data.objects, 'object')}"
+    said = formatting.printable(verdict_text(statistics.verdict, statistics.measure.upper(), where))
     if len(report.models) == 1:
-        return f"{said.rstrip('.')} on {where}. There is nothing on this page to compare it with."
+        return f"{said} There is no other model on this page to compare it with."
     if mean(report.headline("ap")[0]) < NEXT_TO_NOTHING:
         return f"{said} All models find next to nothing, so their order means nothing."
     return said

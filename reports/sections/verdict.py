@@ -116,8 +116,10 @@ def _by_iou(report: ReportData) -> Figure:
 
 def _warnings(report: ReportData) -> list[str]:
     said = [formatting.printable(note) for note in report.notes]
-    said += [f"Gate: {formatting.printable(str(one))}." for one in report.rulings if one.state != "held"]
-    said += [f"{formatting.printable(note[0].upper() + note[1:])}." for note in report.unused_columns]
+    said += [
+        f"Gate: {formatting.printable(str(one))}." for one in report.gate_results if one.state != "passed"
+    ]
+    said += [_sentence(note.text) for note in report.unused_columns]
     for scored in report.runs:
         result = scored.run.result
         wrong = [
@@ -131,7 +133,7 @@ def _warnings(report: ReportData) -> list[str]:
                 "give; this page shows what the detections give."
             )
     if report.statistics is not None:
-        said += [note for note in _notes(report) if " are too few to say anything of others" in note]
+        said += [_sentence(note.text) for note in report.statistics.notes if note.kind == "too_few"]
     elif (images := report.data.images) < 50:
         said.append(f"{formatting.plural(images, 'image')} cannot part models that are near each other.")
     return said
@@ -141,10 +143,12 @@ def _notes(report: ReportData) -> list[str]:
     """What the statistics ask a reader to know."""
     if report.statistics is None:
         return []
-    gate = [f"gate: {one}" for one in report.rulings if one.state == "held"]
-    return [
-        f"{formatting.printable(note[0].upper() + note[1:])}." for note in (*gate, *report.statistics.notes)
-    ]
+    gate = [f"gate: {one}" for one in report.gate_results if one.state == "passed"]
+    return [_sentence(text) for text in (*gate, *(note.text for note in report.statistics.notes))]
+
+
+def _sentence(text: str) -> str:
+    return f"{formatting.printable(text[0].upper() + text[1:])}."
 
 
 def _same(written: float | None, measured: float) -> bool:

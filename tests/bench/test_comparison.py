@@ -67,10 +67,10 @@ def test_the_gate_fails_with_5_where_the_new_one_is_worse_and_says_by_how_much(s
     old, new = made(tmp_path / "old", run(scene)), made(tmp_path / "new", run(scene, 0.5))
     assert gate(tmp_path, old, new, "--fail-on-regression", "ap=0.5", "olrp=0") == 5
     out, err = capsys.readouterr()
-    lines = [line for line in out.splitlines() if " worse is allowed: " in line]
+    lines = [line for line in out.splitlines() if ", allowed loss " in line]
     assert [line.split(":")[0] for line in lines] == ["ap", "olrp"]
-    assert lines[0].startswith("ap: ssd (new) less ssd (old) -")
-    assert all(line.endswith(" worse is allowed: REGRESSED") for line in lines)
+    assert lines[0].startswith("ap: ssd (new) vs ssd (old) -")
+    assert all(line.endswith(": REGRESSED") for line in lines)
     assert (
         err
         == "error: worse than the limit allows: ap, olrp; gate.json next to the report has the intervals\n"
@@ -80,17 +80,17 @@ def test_the_gate_fails_with_5_where_the_new_one_is_worse_and_says_by_how_much(s
     assert f"Gate: {lines[0]}." in page
     # The other way round nothing is lost.
     assert gate(tmp_path, new, old, "--fail-on-regression", "ap=0.5") == 0
-    assert "allowed: held" in capsys.readouterr().out
+    assert "allowed loss 0.5: passed" in capsys.readouterr().out
 
 
 def test_where_the_images_cannot_tell_the_gate_warns_and_fails_only_if_strict(scene, tmp_path, capsys):
     old, new = made(tmp_path, run(scene), "a"), made(tmp_path, run(scene, 0.97), "b")
     assert gate(tmp_path, old, new, "--fail-on-regression", "ap=0.5") == 0
     out, err = capsys.readouterr()
-    assert "allowed: cannot tell" in out
-    assert err.startswith("warning: ap: this test set shows differences of ")
+    assert "allowed loss 0.5: inconclusive" in out
+    assert err.startswith("warning: ap: this test set resolves differences of ")
     assert gate(tmp_path, old, new, "--fail-on-regression", "ap=0.5", "--strict") == 5
-    assert capsys.readouterr().err.endswith("or allow more (--strict)\n")
+    assert capsys.readouterr().err.endswith("or a larger limit (--strict)\n")
 
 
 def test_detections_made_elsewhere_pass_the_same_gate(scene, tmp_path, capsys):
@@ -103,15 +103,15 @@ def test_detections_made_elsewhere_pass_the_same_gate(scene, tmp_path, capsys):
         runs.append(saved.path)
     assert gate(tmp_path, *runs, "--fail-on-regression", "ap50=1") == 5
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("ap50: "))
-    assert f"yolo ({runs[1].name}) less yolo ({runs[0].name})" in line
+    assert f"yolo ({runs[1].name}) vs yolo ({runs[0].name})" in line
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["app=1"], "measure: no number 'app' can be resampled; did you mean 'ap'?"),
-        (["ap"], "'ap': expected a measure and the points of 100"),
-        (["ap:clas 1=1"], "ap:clas 1: no class 'clas 1' has an object; did you mean 'class 1'?"),
+        (["ap"], "'ap': expected a measure and a number, such as ap=0.5"),
+        (["ap:clas 1=1"], "ap:clas 1: no class 'clas 1' with objects; did you mean 'class 1'?"),
     ],
 )
 def test_a_limit_that_cannot_be_held_is_a_mistake_and_no_regression(scene, tmp_path, capsys, words, message):
@@ -153,10 +153,10 @@ def test_folders_of_runs_are_two_versions_of_each_variant(scene, tmp_path, capsy
         f"{variant} ({folder})": 2 for variant in ("ssd", "fcos") for folder in ("old", "new")
     }
     assert gate(tmp_path, tmp_path / "old", tmp_path / "new", "--fail-on-regression", "ap=1") == 5
-    lines = [line for line in capsys.readouterr().out.splitlines() if "allowed: REGRESSED" in line]
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.endswith(": REGRESSED")]
     assert {line.split("ap: ")[1].split(" -")[0] for line in lines} == {
-        "fcos (new) less fcos (old)",
-        "ssd (new) less ssd (old)",
+        "fcos (new) vs fcos (old)",
+        "ssd (new) vs ssd (old)",
     }
 
 
@@ -218,12 +218,14 @@ def test_groups_widen_intervals_by_column_by_table_or_by_folder(scene, tmp_path,
 
     alone = errors()
     err = capsys.readouterr().err
-    assert "warning: images have a column 'video_id' (30 values for 60 images) that is not used" in err
+    assert "warning: the image column 'video_id' (30 values for 60 images) is not used" in err
     assert "(--groups video_id)" in err
     assert "video_id" in (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
     by_column = errors("--groups", "video_id")
     assert "warning" not in capsys.readouterr().err
-    assert "60 images were drawn in 30 groups by" in (tmp_path / "page" / "report.html").read_text("utf-8")
+    assert "60 images were resampled in 30 groups by" in (tmp_path / "page" / "report.html").read_text(
+        "utf-8"
+    )
     assert not np.allclose(alone, by_column)
     for other in (table, "folder"):
         pd.testing.assert_series_equal(errors("--groups", other), by_column)

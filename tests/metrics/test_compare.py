@@ -13,7 +13,7 @@ from scene_runs import PAIRWISE_COLUMNS, run, scene_of
 from scipy import stats
 from strategies import Scene
 
-from metrics.compare import Comparison, compare, influence
+from metrics.compare import Comparison, compare, influence, verdict_text
 from metrics.errors import InputError
 from metrics.evaluator import evaluate
 from metrics.matching import MatchRule, match
@@ -95,31 +95,35 @@ def test_what_is_not_decisive_says_why(three: Comparison, scene: Scene) -> None:
     assert row.decisive
     assert row.doubt == ""
     for changes, said in (
-        ({"too_few": True}, "too few images, groups or objects to say so"),
-        ({"ci_low": -0.01}, "its interval holds 0"),
-        ({"sim_low": -0.01}, "the interval that holds for all pairs at once, by standard errors, holds 0"),
+        ({"too_few": True}, "too few images, groups or objects"),
+        ({"ci_low": -0.01}, "its confidence interval contains 0"),
+        ({"sim_low": -0.01}, "its simultaneous confidence interval over all pairs contains 0"),
         ({"p_raw": 0.061, "p_adj": 0.061}, "p = .061"),
-        ({"p_raw": 0.061, "p_adj": 0.183}, "corrected p = .183"),
-        ({"ci_low": np.nan, "ci_high": np.nan}, "nothing is known of other images"),
+        ({"p_raw": 0.061, "p_adj": 0.183}, "adjusted p = .183"),
+        ({"ci_low": np.nan, "ci_high": np.nan}, "no confidence interval"),
     ):
         assert replace(row, decisive=False, **changes).doubt == said
     few = compare({"a": run(scene_of(8)), "b": run(scene_of(8), 0.3)}, resamples=100, permutations=0)
     same = compare({"a": run(scene), "b": run(scene)}, resamples=100, permutations=0)
-    assert same.pairwise[0].doubt == "its interval holds 0"
-    assert few.pairwise[0].doubt == "too few images, groups or objects to say so"
+    assert same.pairwise[0].doubt == "its confidence interval contains 0"
+    assert few.pairwise[0].doubt == "too few images, groups or objects"
 
 
 def test_verdict_says_what_the_rows_say(three: Comparison) -> None:
     best, row = three.standing(three.models[0]), three.difference(three.models[0], "low")
-    assert three.verdict.startswith(f"{best.model} has the highest ap, {100 * best.value:.1f} [")
+    text = str(three.verdict)
+    assert text.startswith(f"{best.model} has the highest ap, {100 * best.value:.1f} [")
     assert (
-        f"It beats low by {100 * row.delta:.1f} [{100 * row.sim_low:.1f}, {100 * row.sim_high:.1f}]"
-        in three.verdict
+        f"It beats low by {100 * row.delta:.1f} [{100 * row.sim_low:.1f}, {100 * row.sim_high:.1f}]" in text
     )
-    assert f"{three.models[1]} (" in three.verdict
-    assert "is tied with it. This test set (60 images) can resolve differences of" in three.verdict
-    assert three.verdict.endswith("Compared were checkpoints (1 seed each); seed variance was not measured.")
-    assert str(three).splitlines()[0] == three.verdict
+    assert f"{three.models[1]} (" in text
+    assert "is tied with it. This test set (60 images) can resolve differences of" in text
+    assert text.endswith("Checkpoints were compared (one seed per model); seed variance was not measured.")
+    assert str(three).splitlines()[0] == text
+    assert verdict_text(three.verdict, "AP").startswith(f"{best.model} has the highest AP, ")
+    assert (three.verdict.kind, three.verdict.best) == ("decisive", best)
+    assert [row.model_b for row in three.verdict.beaten] == ["low"]
+    assert [row.model_b for row in three.verdict.tied] == [three.models[1]]
 
 
 def test_where_less_is_better_the_least_leads(scene: Scene) -> None:
@@ -129,7 +133,7 @@ def test_where_less_is_better_the_least_leads(scene: Scene) -> None:
     row = found.pairwise[0]
     assert row.delta <= 0
     assert row.p_a_gt_b > 0.5
-    assert "has the lowest olrp" in found.verdict
+    assert "has the lowest olrp" in str(found.verdict)
 
 
 def test_the_label_swap_agrees_and_decides_nothing(three: Comparison) -> None:
@@ -150,8 +154,9 @@ def test_row_36_identical_runs_are_tied_without_a_star(scene: Scene) -> None:
         assert (place.rank, place.rank_low, place.rank_high) == (1, 1, 2)
         assert (place.letters, place.tied_with_best) == ("a", True)
     assert next(row for row in found.pairwise if row.test == "label swap").p_raw == 1
-    assert found.verdict.startswith("a and b have the highest ap")
-    assert "No difference is decisive." in found.verdict
+    assert str(found.verdict).startswith("a and b have the highest ap")
+    assert "No difference is decisive." in str(found.verdict)
+    assert (found.verdict.kind, found.verdict.equal) == ("not_decisive", ("b",))
 
 
 def test_row_34_one_image_one_class_one_object() -> None:
@@ -164,9 +169,12 @@ def test_row_34_one_image_one_class_one_object() -> None:
     assert row.delta == pytest.approx(1.0)
     assert (row.decisive, row.too_few) == (False, True)  # however small the p-value of one image is
     assert np.isnan([row.ci_low, row.ci_high, row.se, row.sim_low]).all()
-    assert found.verdict.startswith("finds has the highest ap, 100.0")
-    assert "With 1 image nothing can be decided." in found.verdict
-    assert any("1 image with 1 object are too few" in note for note in found.notes)
+    assert str(found.verdict).startswith("finds has the highest ap, 100.0")
+    assert "There are too few images, groups or objects for a decision (1 image)." in str(found.verdict)
+    assert found.verdict.kind == "too_few"
+    few = next(note for note in found.notes if note.kind == "too_few")
+    assert few.values == {"units": 1, "objects": 1}
+    assert few.text.startswith("1 image with 1 object is too few")
     assert np.isnan(found.standing("blind", "precision").value)
     assert found.class_values[0].too_few
     assert influence({"finds": (truth, hit), "blind": (truth, none)}, "finds", "blind").undone_by is None
@@ -176,7 +184,9 @@ def test_nothing_asked_for_is_not_defined() -> None:
     scene = scene_of(4)
     empty = AnnotationTable.of(scene.truth.catalog, [], [], [])
     found = compare({"a": (empty, scene.detections), "b": (empty, scene.detections)}, resamples=20)
-    assert found.verdict == "ap is not defined on these images: nothing is asked for."
+    assert str(found.verdict) == (
+        "ap is not defined on these images: there are no valid ground-truth objects."
+    )
     assert np.isnan([row.value for row in found.leaderboard]).all()
     assert not any(row.decisive for row in found.pairwise)
     assert not found.class_pairs
@@ -187,7 +197,10 @@ def test_a_model_alone_has_an_interval_and_no_pairs(scene: Scene) -> None:
     assert found.pairwise == ()
     row = found.standing("alone")
     assert row.ci_low < row.value < row.ci_high
-    assert found.verdict.startswith(f"alone has ap {100 * row.value:.1f} [")
+    assert str(found.verdict).startswith(f"alone has ap {100 * row.value:.1f} [")
+    assert str(found.verdict).endswith(
+        "One checkpoint was measured (one seed); seed variance was not measured."
+    )
 
 
 def test_bias_of_average_precision_asks_for_bca(scene: Scene) -> None:
@@ -228,7 +241,11 @@ def test_classes_with_few_objects_are_greyed_and_do_not_cost_the_others(scene: S
     raw = sorted(by_class[name].p_raw for name in ("class 0", "class 1"))
     expected = sorted([min(2 * raw[0], raw[1]), raw[1]])  # Benjamini and Hochberg over the two that count
     assert_allclose(sorted(by_class[name].p_adj for name in ("class 0", "class 1")), expected)
-    assert any("too few objects (under 20)" in note and "class 2 (" in note for note in found.notes)
+    note = next(note for note in found.notes if note.kind == "few_objects")
+    assert note.values == {
+        "class 2": next(r.objects for r in found.class_values if r.class_name == "class 2")
+    }
+    assert "class 2 (" in note.text
 
 
 def test_each_class_is_measured_as_if_alone(scene: Scene, three: Comparison) -> None:
@@ -299,5 +316,5 @@ def test_what_is_not_in_a_comparison_is_named(three: Comparison) -> None:
         three.standing("lo")
     with pytest.raises(InputError, match="no measure 'ap5'; did you mean 'ap50'"):
         three.standing("low", "ap5")
-    with pytest.raises(InputError, match="no row of 'low' and 'high' in scope 'class 9'"):
+    with pytest.raises(InputError, match="no row for 'low' and 'high' in scope 'class 9'"):
         three.difference("low", "high", scope="class 9")

@@ -32,7 +32,9 @@ def test_row_37_other_images_are_refused_and_the_intersection_is_offered(scene: 
     assert "images='intersection' to compare on the 50 images" in str(e.value)
     found = compare(runs, images="intersection", resamples=20)
     assert found.method.images == 50
-    assert found.notes[0] == "compared on the 50 images whose truth all runs share (they have 50 and 60)"
+    assert str(found.notes[0]) == (
+        "compared on the 50 images whose ground truth all runs share (the runs have 50 and 60)"
+    )
     expected = evaluate(*fewer).headline["ap"]
     assert found.standing("ssd").value == pytest.approx(expected, abs=1e-14)
     assert found.standing("fcos").value == pytest.approx(expected, abs=1e-14)
@@ -67,15 +69,15 @@ def test_the_order_of_objects_and_names_of_files_do_not_make_another_truth(scene
     ("change", "message"),
     [
         (lambda s: {}, "no runs were given"),
-        (lambda s: {"a": []}, "a has no run; leave it out"),
+        (lambda s: {"a": []}, "a has no runs; remove it"),
         (
             lambda s: {"a": [s.truth, s.detections, s.detections]},
-            r"a: expected Matches or \(truth, found\) for each seed",
+            r"a: expected Matches or \(truth, detections\) for each seed",
         ),
         (lambda s: {"a": (s.truth.select([]), s.detections.select([]))}, "a was evaluated on no images"),
         (
             lambda s: {"a": match(*run(s)), "b": match(*run(s), MatchRule(max_dets=(1, 5)))},
-            "b was matched under another rule than a; match both under the same MatchRule",
+            "b and a were matched under different rules; use the same MatchRule for both",
         ),
         (
             lambda s: {"a": run(s), "b": _renamed(s)},
@@ -102,9 +104,9 @@ def _renamed(scene: Scene) -> Tables:
         ({"images": "union"}, "images: expected 'same' or 'intersection'"),
         ({"confidence": 95}, "confidence: expected a number between 0 and 1"),
         ({"resamples": 0}, "resamples: expected at least 1"),
-        ({"groups": [1, 2]}, "groups: expected one for each of 60 images, got 2"),
-        ({"groups": "video"}, "groups: no column 'video' of images"),
-        ({"groups": {10: "a"}}, "groups: 59 images have none, first 13"),
+        ({"groups": [1, 2]}, "groups: expected one group for each of 60 images, got 2"),
+        ({"groups": "video"}, "groups: no image column 'video'"),
+        ({"groups": {10: "a"}}, "groups: 59 images have no group, the first is 13"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(

@@ -10,7 +10,7 @@ from scipy import stats
 from strategies import Scene
 
 from metrics.compare import compare
-from metrics.compare.seeds import SeededEstimate, combine_seeds, seed_draws
+from metrics.compare.seeds import SeededEstimate, combine_seeds, seed_weights
 from metrics.matching import MatchRule, match
 from metrics.resampling import RunRankings, image_weights, named_statistic, replicate
 
@@ -24,14 +24,14 @@ def test_seeds_widen_the_interval_and_make_it_a_recipes(scene: Scene) -> None:
     runs = {"a": [run(scene, 0.8, k) for k in range(4)], "b": [run(scene, 0.5, k) for k in range(4)]}
     found = compare(runs, resamples=500)
     assert found.compared == "training recipes"
-    assert found.badges == ()
-    assert "Compared were training recipes (4 seeds each)." in found.verdict
+    assert next(note for note in found.notes if note.kind == "recipes").values == {"a": 4, "b": 4}
+    assert "Training recipes were compared (4 seeds per model)." in str(found.verdict)
     row = found.standing("a")
     assert row.value == pytest.approx(np.mean(row.seeds))
     assert row.seed_low < row.value < row.seed_high
     single = compare({model: of[:1] for model, of in runs.items()}, resamples=500)
     assert single.compared == "checkpoints"
-    assert sorted(single.badges) == ["seed variance not measured: a", "seed variance not measured: b"]
+    assert next(note for note in single.notes if note.kind == "checkpoints").values == {"a": 1, "b": 1}
     assert np.isnan(single.standing("a").seed_low)
     images_only = np.mean([replicate(RunRankings(match(*of)), image_weights(60, 500), [named_statistic("ap", MatchRule())])[0].values
                            for of in runs["a"]], axis=0)  # fmt: skip
@@ -41,14 +41,15 @@ def test_seeds_widen_the_interval_and_make_it_a_recipes(scene: Scene) -> None:
 def test_different_numbers_of_seeds_are_checkpoints(scene: Scene) -> None:
     found = compare({"a": [run(scene, 0.8, k) for k in range(3)], "b": run(scene, 0.5)}, resamples=100)
     assert found.compared == "checkpoints"
-    assert found.badges == ("seed variance not measured: b",)
-    assert "(1 and 3 seeds each); seed variance was not measured." in found.verdict
-    assert any("no label swap of a and b" in note for note in found.notes)
+    note = next(note for note in found.notes if note.kind == "checkpoints")
+    assert "seed variance was not measured for b;" in note.text
+    assert "(1 and 3 seeds per model); seed variance was not measured." in str(found.verdict)
+    assert any(note.kind == "no_permutation_test" for note in found.notes)
 
 
 def test_two_levels_of_variance_add_up() -> None:
     rng = np.random.default_rng(0)
-    draws = seed_draws("model", 5, 200_000, 0)
+    draws = seed_weights("model", 5, 200_000, 0)
     assert_allclose(draws.sum(axis=1), 1.0)
     estimates = rng.normal(0, 2, 5)
     shared = rng.normal(0, 0.5, (200_000, 1))  # the same images for all seeds
@@ -77,9 +78,9 @@ def test_what_suits_a_seed_in_these_images_is_not_counted_twice() -> None:
     images = rng.multinomial(100, np.full(100, 0.01), 4000) / 100
     of_image = rng.normal(0, 1, 100) + rng.normal(0, 2, (4, 100))  # four seeds that learned equally well
     estimates, values = of_image.mean(axis=1), images @ of_image.T
-    level = combine_seeds(estimates, values, seed_draws("m", 4, 4000, 0))
+    level = combine_seeds(estimates, values, seed_weights("m", 4, 4000, 0))
     assert level.replicates.var() == pytest.approx(values.mean(axis=1).var(), rel=0.25)
-    assert (values * seed_draws("m", 4, 4000, 0)).sum(axis=1).var() > 1.5 * level.replicates.var()
+    assert (values * seed_weights("m", 4, 4000, 0)).sum(axis=1).var() > 1.5 * level.replicates.var()
 
 
 @pytest.mark.parametrize("own", [0.1, 0.5], ids=["alike", "of their own"])
@@ -90,7 +91,7 @@ def test_intervals_of_three_seeds_hold_where_those_of_images_do_not(own: float) 
         shown = rng.multinomial(50, np.full(50, 0.02), 300) / 50
         of_image = rng.normal(0, 0.1, (3, 1)) + rng.normal(0, 1, 50) + rng.normal(0, own, (3, 50))
         estimates, values = of_image.mean(axis=1), shown @ of_image.T
-        level = combine_seeds(estimates, values, seed_draws("m", 3, 300, number))
+        level = combine_seeds(estimates, values, seed_weights("m", 3, 300, number))
         for of, replicates in ((held, level.stretched(0.95)), (plain, values[:, 0])):
             low, high = np.quantile(replicates, [0.025, 0.975])
             of.append(low <= 0 <= high)

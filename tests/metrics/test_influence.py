@@ -10,7 +10,7 @@ from scene_runs import run, scene_of
 from strategies import Scene
 
 from metrics.compare import influence
-from metrics.compare.influence import _undone_by
+from metrics.compare.influence import _reversal_size
 from metrics.evaluator import evaluate
 from metrics.registry import UnknownName
 
@@ -104,7 +104,7 @@ def test_the_least_number_that_undoes_is_found_to_the_unit_whatever_it_is() -> N
         delta = (
             float(falling[count - 1]) - 0.5
         )  # gone when the strongest `count` are left out, and not before
-        assert _undone_by(delta, moved, np.arange(units), difference) == count
+        assert _reversal_size(delta, moved, np.arange(units), difference) == count
     assert len(calls) <= 3 * 12
     delta = float(falling[-1]) + 1
-    assert _undone_by(delta, moved, np.arange(units), difference) is None
+    assert _reversal_size(delta, moved, np.arange(units), difference) is None

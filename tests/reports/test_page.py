@@ -13,7 +13,7 @@ import pytest
 from pages import every, parsed, words
 from synthetic_runs import found_in, picture, run_in, truth_of
 
-from metrics.compare import Limit
+from metrics.compare import MeasureLimit
 from metrics.evaluator import evaluate
 from metrics.tables import DetectionTable
 from reports.analysis.report_data import ComparisonOptions
@@ -168,7 +168,7 @@ def test_fault_row_26_every_name_is_shown_literally_and_nothing_else_happens(tmp
         found = run.detections
         result = run.result.model_copy(update={"data": data})
         runs.append(save_result(run.path, result, truth, found, run.history))
-    options = ComparisonOptions(limits=(Limit("ap", 0.0),), baseline=frozenset({runs[0].result.name}))
+    options = ComparisonOptions(limits=(MeasureLimit("ap", 0.0),), baseline=frozenset({runs[0].result.name}))
     page = write_report(
         runs, tmp_path / "out", lambda image: picture(truth, image), title=HOSTILE[1], options=options
     )
@@ -179,8 +179,8 @@ def test_fault_row_26_every_name_is_shown_literally_and_nothing_else_happens(tmp
     assert not any(name.startswith("on") for element in tree.iter() for name, _ in element.items())
     assert not re.search(r"[\u202a-\u202e\u2066-\u2069]", text)
     seen = words(tree)
-    assert "have a column 'video <img src=x onerror=alert(1)>" in seen
-    assert re.search(r"Gate: ap: .* less <script>alert\(1\)</script> ", seen)
+    assert "image column 'video <img src=x onerror=alert(1)>" in seen
+    assert re.search(r"Gate: ap: .* vs <script>alert\(1\)</script> ", seen)
     for name in (
         *HOSTILE[:4],
         "🙂 $x^2$ ![a](javascript:b)",

@@ -45,7 +45,7 @@ def test_of_few_images_the_verdict_decides_nothing(runs, page):
     (best, name), *_ = means_of(runs)
     said = words(part(tree, "verdict"))
     assert re.search(rf"{name} has the highest AP, {100 * best:.1f} \[\d+\.\d, \d+\.\d\]\.", said)
-    assert "With 16 images nothing can be decided." in said
+    assert "There are too few images, groups or objects for a decision (16 images)." in said
     assert "too few images to call any difference more than chance" in words(part(tree, "pairs"))
     assert {row[-1] for row in cells(tree, "pairs-table")} == {"too few images"}
     assert {row[2] for row in cells(tree, "leaderboard")} == {"a"}
@@ -57,8 +57,8 @@ def test_groups_are_a_fact_and_too_few_of_them_a_warning(runs, tmp_path, no_draw
     verdict = part(tree, "verdict")
     warned = [words(each) for each in every(verdict, "p") if each.get("class") == "warning"]
     facts = [words(each) for each in every(verdict, "li")]
-    assert "16 images were drawn in 8 groups." in facts
-    (few,) = [said for said in warned if "drawn" in said or "too few" in said]
+    assert "16 images were resampled in 8 groups." in facts
+    (few,) = [said for said in warned if "resampled" in said or "too few" in said]
     assert few.startswith("Note. 8 groups with ")
 
 
@@ -140,7 +140,7 @@ def test_fault_row_36_two_equal_models_share_the_lead(tmp_path, no_drawing):
     runs = [run_in(tmp_path, truth, name, 0.7, found=found) for name in ("one", "two")]
     tree = parsed(write_report(runs, tmp_path / "out"))
     said = words(part(tree, "verdict"))
-    assert "nothing can be decided" in said
+    assert "too few images, groups or objects for a decision" in said
     assert [row[1:3] for row in cells(tree, "leaderboard")] == [["1 1 to 2", "a"], ["1 1 to 2", "a"]]
     assert cells(tree, "pairs-table")[0][1].startswith("0.0")
     page = write_report(runs, tmp_path / "unmeasured", options=ComparisonOptions(resamples=0))
