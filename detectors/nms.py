@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -18,6 +18,8 @@ from metrics.iou import box_iou, distance_box_iou
 
 class NMSConfig(Config):
     """How candidates become detections."""
+
+    post_processing: ClassVar[bool] = True
 
     score: Annotated[float, Field(ge=0, le=1), Range(0.001, 0.3, log=True)] = 0.05
     """Candidates that score no more than this are dropped."""

@@ -63,7 +63,7 @@ def command(
     from bench.anchors.fit import fit_anchors
     from bench.process.json_value import print_json
     from bench.process.progress import Progress
-    from bench.settings.resolution import open_run_data, resolve
+    from bench.settings.resolution import open_run
 
     entry = options.chosen_entry(variant, preset, config)
     given = {"data.format": format, "seed": seed}
@@ -74,8 +74,7 @@ def command(
         "sets": set_ or [],
         "options": {path: value for path, value in given.items() if value is not None},
     }
-    dataset = open_run_data(resolve(entry.variant, **sources))
-    settings = resolve(entry.variant, **sources, data_defaults=dataset.defaults)
+    dataset, settings = open_run(entry.variant, sources)
     fit = fit_anchors(settings, dataset, seek, steps, Progress.auto(quiet))
     folder = save_fit(fit, dataset.name, out)
     if json:

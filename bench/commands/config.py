@@ -36,19 +36,13 @@ def command(
         "file": config,
         "sets": set_ or [],
         "options": {"data.format": format} if format is not None else {},
-        "variants": list(dict.fromkeys(entry.variant for entry in entries)),
     }
     show(entries, sources)
 
 
 def show(entries: Sequence[options.Entry], sources: dict[str, Any]) -> None:
     """Print the settings of each entry."""
-    from bench.settings.resolution import open_run_data, resolve_entry
+    from bench.settings.resolution import open_entries
 
-    first, *_ = entries
-    dataset = open_run_data(resolve_entry(first.variant, preset=first.preset, **sources))
-    texts = [
-        resolve_entry(name, preset=preset, **sources, data_defaults=dataset.defaults).toml(origins=True)
-        for name, preset in entries
-    ]
-    print("\n\n".join(texts), end="")
+    _, configs = open_entries(entries, sources)
+    print("\n\n".join(config.toml(origins=True) for config in configs), end="")

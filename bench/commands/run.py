@@ -80,7 +80,6 @@ def command(
         "file": config,
         "sets": set_ or [],
         "options": {path: value for path, value in given.items() if value is not None},
-        "variants": list(dict.fromkeys(entry.variant for entry in entries)),
     }
     if show_config:
         from bench.commands.config import show
@@ -112,16 +111,13 @@ def _run(
     from bench.runs.provenance import command_line
     from bench.runs.run import run
     from bench.settings.config import RunConfig
-    from bench.settings.resolution import open_run_data, resolve_entry
+    from bench.settings.resolution import open_entries
 
-    # The settings of every entry are checked before the first is trained.
-    first, *_ = [resolve_entry(name, preset=preset, **sources) for name, preset in entries]
     progress = Progress.auto(quiet or not distributed.is_main_process())
-    dataset = open_run_data(first)
+    dataset, entry_configs = open_entries(entries, sources)
     external: list[EntryConfig] = []
     trained: list[EntryConfig] = []
-    for name, preset in entries:
-        config = resolve_entry(name, preset=preset, **sources, data_defaults=dataset.defaults)
+    for config in entry_configs:
         if isinstance(config, RunConfig):
             trained += [config.with_seed(config.seed + k) for k in range(seeds)]
         else:

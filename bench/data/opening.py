@@ -1,9 +1,10 @@
-"""Opening a data set by its name or its path: which format it is in, and its options checked."""
+"""Opening a data set by name or path: format detection, then options validated once."""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +15,74 @@ from metrics.errors import InputError, InputWarning
 from metrics.registry import UnknownName, did_you_mean
 
 
+@dataclass(frozen=True, slots=True)
+class DataLocation:
+    """A data set that was found but not opened.
+
+    Attributes:
+        format: its format.
+        path: the folder or file; None for images that are drawn.
+        annotations: annotation files of that format, sorted.
+        other_formats: further formats that the path can be read in; empty if the format was given.
+    """
+
+    format: DatasetFormat
+    path: Path | None
+    annotations: tuple[Path, ...] = ()
+    other_formats: tuple[str, ...] = ()
+
+
 def open_dataset(path: str | Path, format: str = "auto", seed: int = 0, **options: Any) -> Dataset:
-    """A data set with splits train, val and test.
+    """Open a data set with splits train, val and test.
 
     Args:
-        path: the name of a data set that is drawn (``shapes``), or a folder or file.
-        format: a name in `DATASETS`; ``auto`` looks at what the path holds.
-        seed: decides what is drawn, or which images fall into which split where the data set does not say. It is
-            not a run's seed: runs with different seeds are tested on the same images.
-        **options: settings of the format, as its `DatasetFormat.options` has them.
+        path: name of a data set that is drawn (``shapes``), or a folder or file.
+        format: a name in `DATASETS`; ``auto`` detects the format.
+        seed: seed of drawn images, and of the splits if the data set has none. It is independent of a run's seed, so
+            that runs with different seeds are tested on the same images.
+        **options: settings of the format; see `DatasetFormat.options`.
 
     Raises:
-        InputError: there is nothing at that path, no format recognises it, an option is unknown or wrong, or what
-            was found cannot be trained on and measured.
+        InputError: the path does not exist, its format is unknown, an option is unknown or invalid, or the data cannot
+            be used for training and evaluation.
     """
-    name = detect_format(path, format)
-    known = DATASETS[name]
-    checked = _checked(known, {"seed": seed, **options})
-    drawn = known.recognises is None
-    notes = [] if drawn or format != "auto" else _also(Path(path), name)
+    return open_located(locate_data(path, format), {"seed": seed, **options})
+
+
+def locate_data(path: str | Path, format: str = "auto") -> DataLocation:
+    """Find a data set's format and annotation files. Each format is tested at most once, and no file is parsed.
+
+    Raises:
+        InputError: the format is unknown, the path does not exist, or it holds no data set of the format; with
+            ``auto``, of any format: the message lists what each format looks for and what is there.
+    """
+    if format == "auto" and _is_drawn(str(path)):
+        format = str(path)
+    if format == "auto":
+        return _detect(_existing(Path(path)))
+    if format not in DATASETS:
+        raise UnknownName("format", format, DATASETS.names())
+    chosen = DATASETS[format]
+    if chosen.layout is None:
+        return DataLocation(chosen, None)
+    files = chosen.layout.files(_existing(Path(path)))
+    if not files:
+        raise InputError(f"{path}: no {format} data set; looked for {chosen.layout.looks_for}")
+    return DataLocation(chosen, Path(path), tuple(files))
+
+
+def open_located(location: DataLocation, options: Mapping[str, Any]) -> Dataset:
+    """Open a data set that `locate_data` found; arguments and errors as those of `open_dataset`."""
+    checked = _validated(location.format, options)
+    notes = []
+    if location.other_formats:
+        others = " or ".join(location.other_formats)
+        notes.append(f"read as {location.format.name}; use --format {others} to read it as such")
     caught: list[warnings.WarningMessage] = []
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            dataset = known.open(None if drawn else Path(path), checked)
+            dataset = location.format.open(location.path, location.annotations, checked)
     finally:
         for warning in caught:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
@@ -45,59 +90,51 @@ def open_dataset(path: str | Path, format: str = "auto", seed: int = 0, **option
     return replace(dataset, notes=[*dataset.notes, *notes])
 
 
-def detect_format(path: str | Path, format: str = "auto") -> str:
-    """The name of the format that `path` is in; what is given as `format` overrules what it looks like.
-
-    Raises:
-        InputError: an unknown format, nothing at `path`, or no format recognises it: then the message has what
-            each looked for and what is there.
-    """
-    if format != "auto":
-        chosen = DATASETS[format]
-        if chosen.recognises is not None:
-            _require(Path(path))
-        return format
-    if str(path) in DATASETS and DATASETS[str(path)].recognises is None:
-        return str(path)
-    _require(Path(path))
-    for name, known in DATASETS.items():
-        if known.recognises is not None and known.recognises(Path(path)):
-            return name
-    looked = "; ".join(f"{name}: {known.looks_for}" for name, known in DATASETS.items() if known.looks_for)
-    raise InputError(
-        f"{path}: no known format of data set; looked for {looked}; found {_contents(Path(path))}; "
-        f"if it is one of these all the same, say which with --format"
-    )
+def _is_drawn(name: str) -> bool:
+    return name in DATASETS and DATASETS[name].layout is None
 
 
-def _also(path: Path, chosen: str) -> list[str]:
-    """A note where other formats recognise the path too."""
-    others = [
-        name
-        for name, known in DATASETS.items()
-        if name != chosen and known.recognises and known.recognises(path)
-    ]
-    return [f"read as {chosen}; it can also be read with --format {' or '.join(others)}"] if others else []
+def _detect(path: Path) -> DataLocation:
+    layouts = {name: known.layout for name, known in DATASETS.items() if known.layout is not None}
+    found: dict[str, list[Path]] = {}
+    for name, layout in layouts.items():
+        try:
+            files = layout.files(path)
+        except InputError:
+            if not found:
+                raise
+            continue  # several data sets of another format do not matter
+        if files:
+            found[name] = files
+    if not found:
+        looked_for = "; ".join(f"{name}: {layout.looks_for}" for name, layout in layouts.items())
+        raise InputError(
+            f"{path}: unknown data set format; looked for {looked_for}; found {_contents(path)}; "
+            f"set the format with --format if it is one of these"
+        )
+    name, *others = found
+    return DataLocation(DATASETS[name], path, tuple(found[name]), tuple(others))
 
 
-def _require(path: Path) -> None:
+def _existing(path: Path) -> Path:
+    """The path itself, or an `InputError` that suggests the nearest name."""
     if path.exists():
-        return
-    if path.name == str(path) and path.name in DATASETS:
-        raise InputError(f"{path}: the name of a format; give the folder of a data set, and --format {path}")
-    drawn = [name for name, known in DATASETS.items() if known.recognises is None]
-    if path.name == str(path):
-        raise UnknownName("dataset", str(path), drawn)
-    parent = next((p for p in path.parents if p.exists()), Path())
-    names = [entry.name for entry in parent.iterdir()] if parent.is_dir() else []
+        return path
+    if str(path) in DATASETS:
+        raise InputError(
+            f"{path}: a format, not a data set; give a folder, as in --data FOLDER --format {path}"
+        )
+    parent = next((folder for folder in path.parents if folder.exists()), Path())
     missing = path.relative_to(parent).parts[0] if parent in path.parents else path.name
-    raise InputError(
-        f"{path}: no such folder or file; {parent} has no {missing!r}{did_you_mean(missing, names)}"
-    )
+    names = [entry.name for entry in parent.iterdir()] if parent.is_dir() else []
+    if parent == Path():
+        names += [name for name in DATASETS if _is_drawn(name)]
+    inside = "" if parent == path.parent else f"; {parent} has no {missing!r}"
+    raise InputError(f"{path}: no such folder or file{inside}{did_you_mean(missing, names)}")
 
 
 def _contents(path: Path) -> str:
-    """The first few names in a folder, to show what was looked at."""
+    """The first names in a folder, or a file's suffix and size."""
     if path.is_file():
         return f"a file {path.suffix or 'without suffix'} of {path.stat().st_size:,} bytes"
     names = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
@@ -107,9 +144,9 @@ def _contents(path: Path) -> str:
     return ", ".join(names[:8]) + more
 
 
-def _checked(known: DatasetFormat, options: dict[str, Any]) -> DataOptions:
+def _validated(known: DatasetFormat, options: Mapping[str, Any]) -> DataOptions:
     try:
-        return known.options.model_validate(options)
+        return known.options.model_validate(dict(options))
     except ValidationError as error:
         lines = []
         for mistake in error.errors():

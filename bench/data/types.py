@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from pydantic import Field
 
 from detectors.config import Config
 from metrics.errors import InputError
+from metrics.formats.layouts import DataLayout
 from metrics.registry import Registry
 from metrics.tables import AnnotationTable
 
@@ -86,17 +87,15 @@ class DataOptions(Config):
 
 @dataclass(frozen=True, slots=True)
 class DatasetFormat:
-    """A kind of data set that a user can name, and how one is recognised and opened.
+    """A data set format that a user can name: its settings, detection and opening.
 
     Attributes:
         name: what is typed; the name of its file in `bench.datasets`.
         summary: one line for `bench list`.
         source: the paper or page that describes the format.
         options: its settings; their names are the keyword arguments of `open_dataset`.
-        recognises: whether a path holds such a data set; None where there is nothing to open because the images
-            are drawn. It looks at names, and at the head of at most one file.
-        looks_for: what `recognises` looks for, to be told when no format recognises a folder.
-        open: path and settings to a data set.
+        open: open a data set from its path, its annotation files (what `layout` found) and the settings.
+        layout: the files that the format is detected by; None if the images are drawn and there are no files.
         defaults: as `Dataset.defaults`, known before anything is opened.
     """
 
@@ -104,9 +103,8 @@ class DatasetFormat:
     summary: str
     source: str
     options: type[DataOptions]
-    open: Callable[[Path | None, Any], Dataset]
-    recognises: Callable[[Path], bool] | None = None
-    looks_for: str = ""
+    open: Callable[[Path | None, Sequence[Path], Any], Dataset]
+    layout: DataLayout | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
 

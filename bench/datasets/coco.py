@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,33 +13,17 @@ from bench.data.splits import purpose
 from bench.data.types import DATASETS, Dataset, DatasetFormat
 from metrics.errors import InputError
 from metrics.formats import coco
+from metrics.formats.layouts import LAYOUTS
 from metrics.formats.untrusted import read_json
 from metrics.tables import AnnotationTable
-
-LOOKS_FOR = (
-    "a JSON file with images, annotations and categories, in the folder, in annotations/ or one folder down"
-)
-
-_KEYS = (b'"images"', b'"annotations"', b'"categories"')
 
 
 class CocoOptions(FolderOptions):
     """Settings of a COCO data set."""
 
 
-def recognises(path: Path) -> bool:
-    """Whether the path is such a file, or a folder with one in the usual places."""
-    return next(_annotation_files(path), None) is not None
-
-
-def _open(path: Path | None, options: CocoOptions) -> Dataset:
+def _open(path: Path | None, files: Sequence[Path], options: CocoOptions) -> Dataset:
     assert path is not None
-    files = list(_annotation_files(path))
-    if not files:
-        raise InputError(f"{path}: no COCO annotations; looked for {LOOKS_FOR}")
-    # Captions and keypoints lie beside the instances of the same images.
-    instances = [file for file in files if file.stem.startswith("instances")]
-    files = instances or files
     sources: list[Source] = []
     notes: list[str] = []
     for file in files:
@@ -52,30 +36,6 @@ def _open(path: Path | None, options: CocoOptions) -> Dataset:
         names = ", ".join(file.name for file in files)
         raise InputError(f"{path}: cannot tell which of {names} is for what; name them train, val and test")
     return assemble("coco", path, sources, options, notes)
-
-
-def _annotation_files(path: Path) -> Iterator[Path]:
-    """In the folder, in ``annotations``, or in folders of any name, whichever comes first has them."""
-    if path.is_file():
-        if path.suffix.lower() == ".json" and _is_coco(path):
-            yield path
-        return
-    for pattern in ("*.json", "annotations/*.json", "*/*.json"):
-        found = [file for file in sorted(path.glob(pattern)) if file.is_file() and _is_coco(file)]
-        if found:
-            yield from found
-            return
-
-
-def _is_coco(file: Path) -> bool:
-    """Whether the keys of COCO's annotations occur in a file; it is not parsed."""
-    try:
-        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as text:
-            return text[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and all(
-                text.find(key) >= 0 for key in _KEYS
-            )
-    except (OSError, ValueError):  # empty, or not to be read
-        return False
 
 
 def _purpose(path: Path, file: Path) -> str | None:
@@ -99,8 +59,10 @@ def _with_images(
 
 def _parts(source: Source, file: Path) -> list[Source]:
     """The splits that a single file gives its images in a field ``split``; the source itself where there is none."""
+    if source.purpose is not None:
+        return [source]
     with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as text:
-        if source.purpose is not None or text.find(b'"split"') < 0:
+        if text.find(b'"split"') < 0:
             return [source]
     given = {image["id"]: purpose(str(image.get("split", ""))) for image in read_json(file)["images"]}
     of_image = [given[image_id] for image_id in source.truth.catalog.image_ids]
@@ -124,7 +86,6 @@ DATASETS.register(
         source="Lin et al. 2014, arXiv:1405.0312; cocodataset.org/#format-data",
         options=CocoOptions,
         open=_open,
-        recognises=recognises,
-        looks_for=LOOKS_FOR,
+        layout=LAYOUTS["coco"],
     ),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -362,7 +362,7 @@ def _fingerprint(config: ShapesConfig, what: str) -> str:
     return hashlib.sha256(cause.encode()).hexdigest()
 
 
-def _open(path: Path | None, options: ShapesConfig) -> Dataset:
+def _open(path: Path | None, files: Sequence[Path], options: ShapesConfig) -> Dataset:
     shares = f"{options.train} train, {options.val} val and {options.test} test images"
     return Dataset(
         name="shapes",

@@ -12,12 +12,10 @@ from bench.data.files import find_images, image_files
 from bench.data.folder import FolderOptions, Source, assemble, only, refuse_or_leave_out
 from bench.data.splits import purpose
 from bench.data.types import DATASETS, Dataset, DatasetFormat
-from metrics.errors import InputError
 from metrics.formats import voc
+from metrics.formats.layouts import LAYOUTS, voc_folder
 from metrics.formats.voc import Pixels
 from metrics.tables import AnnotationTable
-
-LOOKS_FOR = "XML files of <annotation> in Annotations/, in the folder or one folder down"
 
 _LISTS = ("train", "val", "test", "trainval")
 
@@ -44,23 +42,11 @@ class _Listed:
     files: list[Path]
 
 
-def recognises(path: Path) -> bool:
-    """Whether the path is a folder with VOC's XML files in the usual places."""
-    root = _root(path)
-    for pattern in ("Annotations/*.xml", "*.xml", "*/*.xml"):
-        first = next(iter(sorted(root.glob(pattern))), None) if root.is_dir() else None
-        if first is not None:
-            return b"<annotation" in _head(first)
-    return False
-
-
-def _open(path: Path | None, options: VocOptions) -> Dataset:
+def _open(path: Path | None, files: Sequence[Path], options: VocOptions) -> Dataset:
     assert path is not None
-    root = _root(path)
+    root = voc_folder(path)
     notes: list[str] = []
-    listed = _listed(root, options, notes)
-    if not listed:
-        raise InputError(f"{path}: no Pascal VOC annotations; looked for {LOOKS_FOR}")
+    listed = _listed(root, files, options, notes)
     sources = [
         _with_images(root, part, truth, options)
         for part, truth in zip(listed, _read(listed, options.pixels), strict=True)
@@ -71,23 +57,12 @@ def _open(path: Path | None, options: VocOptions) -> Dataset:
     return assemble("voc", path, sources, options, notes)
 
 
-def _root(path: Path) -> Path:
-    """The folder that has ``Annotations``, where it lies in one like ``VOCdevkit/VOC2012``."""
-    if (path / "Annotations").is_dir():
-        return path
-    inner = sorted(path.glob("**/VOC[0-9]*/Annotations")) if path.is_dir() else []
-    if len(inner) > 1:
-        names = ", ".join(folder.parent.name for folder in inner)
-        raise InputError(f"{path}: several data sets: {names}; give the path of one")
-    return inner[0].parent if inner else path
-
-
-def _listed(root: Path, options: VocOptions, notes: list[str]) -> list[_Listed]:
-    annotations = root / "Annotations" if (root / "Annotations").is_dir() else root
-    files = {file.stem: file for file in sorted(annotations.glob("*.xml"))}
-    if not files:
-        folders = [(purpose(folder.name), sorted(folder.glob("*.xml"))) for folder in sorted(root.iterdir())]
-        return [_Listed(name, inside) for name, inside in folders if inside]
+def _listed(root: Path, annotations: Sequence[Path], options: VocOptions, notes: list[str]) -> list[_Listed]:
+    folders = list(dict.fromkeys(file.parent for file in annotations))
+    if not set(folders) <= {root, root / "Annotations"}:
+        by_folder = {folder: [file for file in annotations if file.parent == folder] for folder in folders}
+        return [_Listed(purpose(folder.name), inside) for folder, inside in by_folder.items()]
+    files = {file.stem: file for file in annotations}
     lists = [root / "ImageSets" / "Main" / f"{name}.txt" for name in _LISTS]
     lists = [file for file in lists if file.is_file()]
     if any(file.stem == "train" for file in lists):
@@ -99,7 +74,7 @@ def _listed(root: Path, options: VocOptions, notes: list[str]) -> list[_Listed]:
             notes.append(f"{file.name}: none of its {len(names)} images is annotated; it is left aside")
             continue
         problems = {
-            k: f"{file.name} names {name!r}, but {annotations.name} has no {name}.xml"
+            k: f"{file.name} names {name!r}, but {folders[0].name} has no {name}.xml"
             for k, name in enumerate(names)
             if name not in files
         }
@@ -162,11 +137,6 @@ def _image_names(folder: Path, truth: AnnotationTable) -> list[str | None]:
     ]
 
 
-def _head(file: Path) -> bytes:
-    with file.open("rb") as opened:
-        return opened.read(4096)
-
-
 DATASETS.register(
     "voc",
     DatasetFormat(
@@ -175,7 +145,6 @@ DATASETS.register(
         source="Everingham et al. 2010, IJCV 88(2)",
         options=VocOptions,
         open=_open,
-        recognises=recognises,
-        looks_for=LOOKS_FOR,
+        layout=LAYOUTS["voc"],
     ),
 )

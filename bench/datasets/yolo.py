@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.data.files import image_files
@@ -12,14 +12,9 @@ from bench.data.images import Header
 from bench.data.types import DATASETS, Dataset, DatasetFormat
 from metrics.errors import InputError
 from metrics.formats import yolo
+from metrics.formats.layouts import LAYOUTS, YAML_SUFFIXES
 from metrics.formats.untrusted import read_text
 from metrics.tables import AnnotationTable
-
-LOOKS_FOR = (
-    "a YAML file with names, and with train, val or test; or classes.txt or *.names beside images and labels"
-)
-
-_LARGEST_YAML = 1 << 20
 
 
 class YoloOptions(FolderOptions):
@@ -29,60 +24,21 @@ class YoloOptions(FolderOptions):
     """The folder of the text files, where it is neither ``labels`` for ``images`` nor that of the images."""
 
 
-def recognises(path: Path) -> bool:
-    """Whether the path is such a YAML file, or a folder with one or with a list of class names."""
-    return _description(path) is not None or (path.is_dir() and _names_file(path) is not None)
-
-
-def _open(path: Path | None, options: YoloOptions) -> Dataset:
+def _open(path: Path | None, files: Sequence[Path], options: YoloOptions) -> Dataset:
     assert path is not None
-    file = _description(path)
-    if file is not None:
+    (file,) = files
+    if file.suffix.lower() in YAML_SUFFIXES:
         if options.images is not None:
             raise InputError(f"{file}: says where its images are; correct it there, not by data.images")
         description = yolo.read_yaml(file)
         parts: list[tuple[str | None, list[Path]]] = list(description.splits.items())
         names: Sequence[str] = description.names
     else:
-        names_file = _names_file(path) if path.is_dir() else None
-        if names_file is None:
-            raise InputError(f"{path}: no YOLO data set; looked for {LOOKS_FOR}")
-        names = [line.strip() for line in read_text(names_file).splitlines() if line.strip()]
+        names = [line.strip() for line in read_text(file).splitlines() if line.strip()]
         parts = [(None, _images_beside(path, options))]
     sources = [_source(purpose, images, names, path, options) for purpose, images in parts]
     notes = [f"{s.purpose or 'all'}: {len(s.paths)} images, {len(s.truth)} objects" for s in sources]
     return assemble("yolo", path, sources, options, notes)
-
-
-def _description(path: Path) -> Path | None:
-    """The YAML file that describes the data set: the path itself, or the one in the folder."""
-    if path.is_file():
-        return path if path.suffix.lower() in {".yaml", ".yml"} and _describes(path) else None
-    found = [file for file in _yaml_files(path) if _describes(file)]
-    best = [file for file in found if file.stem in {"data", "dataset"}] or found
-    if len(best) > 1:
-        raise InputError(
-            f"{path}: several descriptions: {', '.join(f.name for f in best)}; give the path of one"
-        )
-    return best[0] if best else None
-
-
-def _yaml_files(folder: Path) -> Iterator[Path]:
-    return (file for file in sorted(folder.glob("*.y*ml")) if file.suffix.lower() in {".yaml", ".yml"})
-
-
-def _describes(file: Path) -> bool:
-    """Whether the keys of a description begin some of its lines; the file is not parsed."""
-    with file.open("rb") as opened:
-        keys = {
-            line.split(b":")[0].strip() for line in opened.read(_LARGEST_YAML).splitlines() if b":" in line
-        }
-    return bool(keys & {b"names", b"nc"}) and bool(keys & {b"train", b"val", b"test"})
-
-
-def _names_file(folder: Path) -> Path | None:
-    candidates = [folder / "classes.txt", folder / "obj.names", *sorted(folder.glob("*.names"))]
-    return next((file for file in candidates if file.is_file()), None)
 
 
 def _images_beside(path: Path, options: YoloOptions) -> list[Path]:
@@ -145,7 +101,6 @@ DATASETS.register(
         source="docs.ultralytics.com/datasets/detect",
         options=YoloOptions,
         open=_open,
-        recognises=recognises,
-        looks_for=LOOKS_FOR,
+        layout=LAYOUTS["yolo"],
     ),
 )

@@ -6,8 +6,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from bench.data.opening import detect_format, open_dataset
-from bench.data.types import DATASETS, Split
+from bench.data.opening import locate_data, open_dataset
+from bench.data.types import Split
 from bench.pipeline.inference import wrap_predictor
 from bench.settings import toml
 from bench.settings.config import read_model_settings
@@ -62,7 +62,7 @@ def evaluated_split(run: RunFolder) -> Split:
         )
     data = dict(toml.read(settings)["data"])
     path, format = data.pop("path"), data.pop("format")
-    options = with_nones(data, DATASETS[detect_format(path, format)].options.model_fields)
+    options = with_nones(data, locate_data(path, format).format.options.model_fields)
     split = open_dataset(path, format, **options).splits[run.result.data.split]
     if split.truth.fingerprint != run.result.data.fingerprint:
         raise InputError(

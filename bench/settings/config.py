@@ -67,6 +67,20 @@ class EntryConfig(Config):
         remarks = {path: self.origin(path) for path, _ in toml.leaves(self.tree())} if origins else {}
         return toml.write(self.tree(), {path: text for path, text in remarks.items() if text != "default"})
 
+    @classmethod
+    def is_post_processing(cls, path: str) -> bool:
+        """Whether a setting only affects how candidates become detections: no training and no new prediction."""
+        model: type[BaseModel] = cls
+        for name in path.split("."):
+            field = model.model_fields.get(name)
+            section = _section(field.annotation) if field else None
+            if section is None:
+                return False
+            if issubclass(section, Config) and section.post_processing:
+                return True
+            model = section
+        return False
+
     def get(self, path: str) -> Any:
         """The setting at a dotted path.
 

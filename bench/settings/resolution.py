@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError, create_model
 
-from bench.data.opening import detect_format, open_dataset
-from bench.data.types import DATASETS, Dataset
+from bench.data.opening import locate_data, open_dataset, open_located
+from bench.data.types import Dataset, DatasetFormat
 from bench.settings import toml
 from bench.settings.config import EntryConfig, ExternalConfig, RunConfig, find_model, setting_fields
 from bench.settings.errors import explain
@@ -24,27 +24,67 @@ from detectors.registry import VARIANTS, Variant
 from metrics.errors import InputError
 
 
-def resolve(
-    variant: str,
-    data: str | None = None,
-    preset: str | None = None,
-    file: str | Path | None = None,
-    sets: Sequence[str] = (),
-    options: Mapping[str, Any] | None = None,
-    variants: Sequence[str] = (),
-    data_defaults: Mapping[str, Any] | None = None,
-) -> RunConfig:
-    """All settings of one variant's run, checked; arguments and errors as those of `resolve_entry`.
+def open_entries(
+    entries: Sequence[tuple[str, str | None]], sources: Mapping[str, Any]
+) -> tuple[Dataset, list[EntryConfig]]:
+    """Open the data set of a command once, and resolve the settings of each entry on it.
+
+    The settings of every entry are validated before the data set is opened.
+
+    Args:
+        entries: name of the variant or external model, and name of its preset or None.
+        sources: ``data``, ``file``, ``sets`` and ``options`` of `resolve_entry`, which apply to every entry.
+
+    Returns:
+        The data set, and the settings of each entry in order; with the defaults of the opened data set.
 
     Raises:
-        InputError: also for the name of a predictor that was trained elsewhere.
+        InputError: as `resolve_entry` and `open_dataset`; or two entries name different data.
     """
-    if variant not in VARIANTS and variant in external_model_names():
-        raise InputError(
-            f"{variant}: was trained elsewhere, so nothing of it is sought or trained here; "
-            f"`bench run --variant {variant}` measures it, and `bench list` shows the variants"
-        )
-    config = resolve_entry(variant, data, preset, file, sets, options, variants, data_defaults)
+    variants = tuple(dict.fromkeys(name for name, _ in entries))
+    pending = [_read_entry(name, variants, **{**sources, "preset": preset}) for name, preset in entries]
+    names = {entry.data for entry in pending}
+    if len(names) > 1:
+        paths = ", ".join(f"{entry.name}: {entry.data[0]}" for entry in pending)
+        raise InputError(f"data.path: entries are compared on one data set, got {paths}")
+    location = locate_data(*pending[0].data)
+    first, *others = [_resolve(entry, location.format) for entry in pending]
+    for other in others:
+        if other.data.model_dump() != first.data.model_dump():
+            raise InputError(
+                f"data: settings of {first.variant} and {other.variant} differ; entries are compared on one data set"
+            )
+    dataset = open_located(location, first.data_options)
+    return dataset, [_resolve(entry, location.format, dataset.defaults) for entry in pending]
+
+
+def open_run(variant: str, sources: Mapping[str, Any]) -> tuple[Dataset, RunConfig]:
+    """Open the data set of one variant's run, and resolve the run's settings on it.
+
+    Arguments and errors are those of `open_entries`; `sources` may also have a ``preset``.
+
+    Raises:
+        InputError: also for the name of an external model.
+    """
+    _require_variant(variant)
+    dataset, (config,) = open_entries([(variant, sources.get("preset"))], sources)
+    assert isinstance(config, RunConfig)
+    return dataset, config
+
+
+def open_run_data(config: EntryConfig) -> Dataset:
+    """Open the data set of a run's settings."""
+    return open_dataset(config.data.path, config.data.format, **config.data_options)
+
+
+def resolve(variant: str, **sources: Any) -> RunConfig:
+    """Settings of one variant's run, validated; arguments and errors as those of `resolve_entry`.
+
+    Raises:
+        InputError: also for the name of an external model.
+    """
+    _require_variant(variant)
+    config = resolve_entry(variant, **sources)
     assert isinstance(config, RunConfig)
     return config
 
@@ -59,72 +99,99 @@ def resolve_entry(
     variants: Sequence[str] = (),
     data_defaults: Mapping[str, Any] | None = None,
 ) -> EntryConfig:
-    """All settings of one entry of a comparison, checked.
+    """Settings of one entry of a comparison, validated. No file of the data set is parsed.
 
-    Each source overrules those before it: defaults, the data set's defaults, the variant's, the preset, the
-    file, `data` and `options`, `sets` (of these the last). Of sources that speak to variants too, a predictor that
-    was trained elsewhere passes over what is said of training and of the network's input.
+    Order of precedence, lowest first: defaults, the data set's defaults, the variant's, the preset, the file, `data`
+    and `options`, `sets` (the last one wins). Settings of training and of the network's input do not apply to an
+    external model; they are ignored if the sources also apply to a variant.
 
     Args:
-        name: a variant's name, or that of a predictor that was trained elsewhere.
-        data: a data set's name or path; ``data.path``.
-        preset: a file of `bench/presets`, by its name.
+        name: name of a variant or external model.
+        data: name or path of a data set; ``data.path``.
+        preset: name of a file in `bench/presets`.
         file: a TOML file.
-        sets: texts ``a.b=value``; where the first part is one of `variants`, for that entry alone.
-        options: other settings by dotted path, from the command line's own options (``{"train.epochs": 5}``).
-        variants: all names that the same sources are resolved for; `name` where empty.
-        data_defaults: those of the opened data set, by dotted path; where None, those of its format, which are
-            known without opening it.
+        sets: texts ``a.b=value``; if the first part is one of `variants`, for that entry only.
+        options: other settings by dotted path, from options of the command (``{"train.epochs": 5}``).
+        variants: all names that the same sources are resolved for; only `name` if empty.
+        data_defaults: defaults of the opened data set by dotted path; None for those of its format, which are known
+            before it is opened.
 
     Returns:
-        A `RunConfig` for a variant, else an `ExternalConfig`.
+        A `RunConfig` for a variant, an `ExternalConfig` for an external model.
 
     Raises:
-        InputError: an unknown name, preset, file or setting, or a value of the wrong kind; every mistake is
-            told, one a line, with the setting's dotted path.
+        InputError: an unknown name, preset, file or setting, or an invalid value. The message has one line per
+            mistake, each with the setting's dotted path.
     """
-    variants = tuple(variants) or (name,)
+    entry = _read_entry(name, tuple(variants) or (name,), data, preset, file, sets, options)
+    return _resolve(entry, locate_data(*entry.data).format, data_defaults)
+
+
+@dataclass(frozen=True, slots=True)
+class _PendingEntry:
+    """Sources of an entry that were read but not merged; `data` is the data set's path and format."""
+
+    name: str
+    variants: tuple[str, ...]
+    layers: list[SettingsLayer]
+    data: tuple[str, str]
+
+
+def _require_variant(name: str) -> None:
+    if name not in VARIANTS and name in external_model_names():
+        raise InputError(
+            f"{name}: an external model, which is neither trained nor tuned here; evaluate it with "
+            f"`bench run --variant {name}`, or choose a variant (`bench list`)"
+        )
+
+
+def _read_entry(
+    name: str,
+    variants: tuple[str, ...],
+    data: str | None = None,
+    preset: str | None = None,
+    file: str | Path | None = None,
+    sets: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+) -> _PendingEntry:
+    find_model(name)  # an unknown name is reported before anything else
+    layers = list(read_layers(name, variants, data, preset, file, sets, options or {}))
+    return _PendingEntry(name, variants, layers, data_location(layers))
+
+
+def _resolve(
+    entry: _PendingEntry, data_format: DatasetFormat, data_defaults: Mapping[str, Any] | None = None
+) -> EntryConfig:
+    name = entry.name
     known = find_model(name)
-    given = list(read_layers(name, variants, data, preset, file, sets, options or {}))
-    model = _model(name, *data_location(given))
-    layers = [SettingsLayer("default", _defaults(model.config), {})]
+    model = _model(name, data_format)
+    layers = [SettingsLayer("default", _defaults(model), {})]
     if isinstance(known, Variant):
-        of_data = model.data_defaults if data_defaults is None else data_defaults
+        of_data = data_format.defaults if data_defaults is None else data_defaults
         layers += [
-            make_layer(f"data set {model.data_format}", of_data),
+            make_layer(f"data set {data_format.name}", of_data),
             make_layer(f"variant {name}", known.defaults),
-            *given,
+            *entry.layers,
         ]
     else:
-        alone = not any(other in VARIANTS for other in variants)
-        layers += [without_training(layer, name, known.config, alone) for layer in given]
-    config = _validate(model.config, name, layers, several=len(variants) > 1)
+        alone = not any(other in VARIANTS for other in entry.variants)
+        layers += [without_training(layer, name, known.config, alone) for layer in entry.layers]
+    config = _validate(model, name, layers, several=len(entry.variants) > 1)
     config._origins.update(_origins(layers))
     return config
 
 
-def open_run_data(config: EntryConfig) -> Dataset:
-    """Open the data set of a run's settings."""
-    return open_dataset(config.data.path, config.data.format, **config.data_options)
-
-
-@dataclass(frozen=True, slots=True)
-class _Model:
-    config: type[EntryConfig]
-    data_format: str
-    data_defaults: Mapping[str, Any]
-
-
-def _model(variant: str, path: str, format: str) -> _Model:
-    """The class of all settings: sections of the run, the data format's options, the variant's own."""
-    found = DATASETS[detect_format(path, format)]
-    data = _join(f"DataConfig[{found.name}]", DataConfig, found.options, f"data set {found.name!r}")
-    known = find_model(variant)
-    base = RunConfig if isinstance(known, Variant) else ExternalConfig
-    config = _join(
-        f"{base.__name__}[{variant}]", base, known.config, f"variant {variant!r}", data=(data, data())
+def _model(name: str, data_format: DatasetFormat) -> type[EntryConfig]:
+    """The class of all settings: sections of the run, the data format's options, the model's own settings."""
+    data = _join(
+        f"DataConfig[{data_format.name}]", DataConfig, data_format.options, f"data set {data_format.name!r}"
     )
-    return _Model(config, found.name, found.defaults)
+    known = find_model(name)
+    base = RunConfig if isinstance(known, Variant) else ExternalConfig
+    config: type[EntryConfig] = _join(
+        f"{base.__name__}[{name}]", base, known.config, f"variant {name!r}", data=(data, data())
+    )
+    return config
 
 
 def _join(name: str, ours: type[Config], theirs: type[Config], owner: str, **fields: Any) -> Any:

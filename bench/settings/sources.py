@@ -110,7 +110,9 @@ def without_training(layer: SettingsLayer, name: str, own: type[Config], alone: 
     void = set(RunConfig.model_fields) - set(ExternalConfig.model_fields) - set(own.model_fields)
     if alone and (said := sorted((void - _HARMLESS) & set(layer.values))):
         path = next(toml.leaves({said[0]: layer.values[said[0]]}))[0]
-        raise InputError(f"{path}: {name} was trained elsewhere and sees images as they are; take it out")
+        raise InputError(
+            f"{path}: {name} is an external model, which has no settings of training or network input; remove it"
+        )
     return SettingsLayer(
         layer.origin, {key: value for key, value in layer.values.items() if key not in void}, layer.texts
     )

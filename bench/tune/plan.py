@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.data.types import Dataset, require_objects
+from bench.data.types import require_objects
 from bench.pipeline.predict import predict
 from bench.process.interrupts import StopRequest
 from bench.process.progress import Progress
@@ -20,8 +20,7 @@ from bench.runs.context import RunContext
 from bench.runs.detector import build_detector
 from bench.runs.folders import Busy
 from bench.runs.run import run
-from bench.settings.config import RunConfig
-from bench.settings.resolution import open_run_data, resolve
+from bench.settings.resolution import open_run
 from bench.training.checkpoint import load_weights
 from bench.training.loop import pick_device
 from bench.tune.anchors import Anchors
@@ -111,8 +110,7 @@ class Task:
                 raise InputError(f"--run {plan.run}: holds no {WEIGHTS}; give the folder of a finished run")
             sources["file"] = plan.run / "config.toml"
         limits = parse_limits(plan.limits)
-        self.dataset: Dataset = open_run_data(resolve(plan.variant, **sources))
-        self.config: RunConfig = resolve(plan.variant, **sources, data_defaults=self.dataset.defaults)
+        self.dataset, self.config = open_run(plan.variant, sources)
         looks = self.config.evaluate
         if looks.flip or looks.tile is not None:
             raise InputError(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from metrics.errors import InputError
 
-_YAML_SUFFIXES = (".yaml", ".yml")
+YAML_SUFFIXES = (".yaml", ".yml")
 _LARGEST_YAML = 1 << 20
 _COCO_KEYS = (b'"images"', b'"annotations"', b'"categories"')
 
@@ -86,11 +86,11 @@ def yolo_files(path: Path) -> list[Path]:
         InputError: several YAML files describe data sets, and none is called ``data`` or ``dataset``.
     """
     if path.is_file():
-        return [path] if path.suffix.lower() in _YAML_SUFFIXES and _describes_yolo(path) else []
+        return [path] if path.suffix.lower() in YAML_SUFFIXES and _describes_yolo(path) else []
     found = [
         file
         for file in sorted(path.glob("*.y*ml"))
-        if file.suffix.lower() in _YAML_SUFFIXES and _describes_yolo(file)
+        if file.suffix.lower() in YAML_SUFFIXES and _describes_yolo(file)
     ]
     found = [file for file in found if file.stem in ("data", "dataset")] or found
     if len(found) > 1:

@@ -186,7 +186,7 @@ def test_the_command_prints_the_table_and_its_file_is_a_run_s(tmp_path, capsys):
         ),
         ("--variant gfl", "error: gfl: has points"),
         ("--variant ssd fcos", "error: --variant, --preset: expected one variant, got ssd, fcos"),
-        ("--variant torchvision/ssd300_vgg16", "error: torchvision/ssd300_vgg16: was trained elsewhere"),
+        ("--variant torchvision/ssd300_vgg16", "error: torchvision/ssd300_vgg16: an external model"),
         ("--variant ssd --seek best", "error: Invalid value for '--seek'"),
         (
             "--variant ssd --seek rule --set shapes=[[[9,9]],[[9,9]],[[9,9]],[[9,9]]] data.train=9",

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from pydantic import Field
+from tiny_data import pictures, write_coco
 
 from bench.settings import presets as presets_module
 from bench.settings.config import RunConfig, setting_fields
 from bench.settings.presets import presets
-from bench.settings.resolution import resolve
+from bench.settings.resolution import open_entries, resolve
 from detectors.config import Config
 from detectors.registry import VARIANTS, Variant
 from metrics.errors import InputError
+from metrics.formats import coco, layouts
 
 
 def mistake(*sets: str, variant: str = "ssd", **more) -> str:
@@ -213,3 +216,50 @@ def test_another_seed_changes_nothing_else():
     other = made.with_seed(7)
     assert other.tree() == made.tree() | {"seed": 7}
     assert other.origin("nms.iou") == "--set"
+
+
+def test_entries_open_each_annotation_file_once(tmp_path: Path, monkeypatch):
+    for name, start in (("train", 0), ("val", 10), ("test", 20)):
+        write_coco(tmp_path / f"instances_{name}.json", pictures(10, start))
+    parsed, detected, opened = Counter[str](), Counter[str](), Counter[str]()
+
+    def count(owner: object, name: str, counter: Counter[str]) -> None:
+        original = getattr(owner, name)
+
+        def counting(file: Path, *args, **more):
+            counter[file.name] += 1
+            return original(file, *args, **more)
+
+        monkeypatch.setattr(owner, name, counting)
+
+    count(coco, "read_truth", parsed)
+    count(layouts, "_has_coco_keys", detected)
+    count(Path, "open", opened)
+    dataset, configs = open_entries(
+        [("ssd", None), ("retinanet", None), ("fcos", None)], {"data": str(tmp_path)}
+    )
+    files = {f"instances_{name}.json": 1 for name in ("train", "val", "test")}
+    assert parsed == detected == files
+    assert {name: opened[name] for name in files} == dict.fromkeys(files, 2)  # to detect, and to parse
+    assert [config.variant for config in configs] == ["ssd", "retinanet", "fcos"]
+    assert {len(split) for split in dataset.splits.values()} == {10}
+
+
+@pytest.mark.parametrize("sets", [["fcos.data.path=x"], ["fcos.data.train=5"]])
+def test_entries_with_different_data_are_refused(sets):
+    with pytest.raises(InputError, match="entries are compared on one data set"):
+        open_entries([("ssd", None), ("fcos", None)], {"sets": sets})
+
+
+def test_presets_of_one_variant_are_entries_of_one_command():
+    dataset, configs = open_entries([("ssd", None), ("ssd", "ssd-face-320")], {"sets": ["data.train=4"]})
+    assert dataset.format == "shapes"
+    assert [config.image.size for config in configs] == [(128, 128), (240, 320)]
+    assert configs[1].origin("image.size") == "preset ssd-face-320"
+
+
+def test_post_processing_settings_are_declared_by_their_section():
+    config = resolve("ssd")
+    assert config.is_post_processing("nms.iou")
+    assert config.is_post_processing("nms")
+    assert not any(map(config.is_post_processing, ("train.lr", "positive", "image.size", "nope.iou")))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny_data import pictures, write_coco
 
-from bench.datasets import detect_format, open_dataset
+from bench.datasets import locate_data, open_dataset
 from metrics.errors import InputError
 
 
@@ -27,7 +27,7 @@ def test_the_layout_of_coco_itself_is_found(tmp_path):
         )
     without = {"images": [{"id": 1, "file_name": "x.jpg", "width": 1, "height": 1}], "categories": []}
     (tmp_path / "annotations" / "image_info_test2017.json").write_text(json.dumps(without))
-    assert detect_format(tmp_path) == "coco"
+    assert locate_data(tmp_path).format.name == "coco"
     found = sizes(tmp_path)
     assert found["train"] == 8
     assert found["val"] + found["test"] == 6
@@ -98,9 +98,9 @@ def test_files_that_are_for_the_same_or_for_nothing_known_are_refused(tmp_path):
 )
 def test_json_that_is_something_else_is_not_recognised(tmp_path, content):
     (tmp_path / "a.json").write_text(content)
-    with pytest.raises(InputError, match="no known format"):
+    with pytest.raises(InputError, match="unknown data set format"):
         open_dataset(tmp_path)
-    with pytest.raises(InputError, match="no COCO annotations; looked for"):
+    with pytest.raises(InputError, match="no coco data set; looked for"):
         open_dataset(tmp_path, format="coco")
 
 

@@ -12,9 +12,10 @@ from PIL import Image
 from tiny_data import Picture, pictures, write_coco, write_voc, write_yolo
 
 from bench.data.types import SPLITS, Dataset, require_objects
-from bench.datasets import DATASETS, detect_format, open_dataset
+from bench.datasets import locate_data, open_dataset
 from bench.pipeline.loader import ImageConfig, make_loader
 from metrics.errors import InputError, InputWarning
+from metrics.formats.layouts import LAYOUTS
 from metrics.registry import UnknownName
 
 
@@ -38,7 +39,7 @@ WRITERS = {
 @pytest.mark.parametrize("format", WRITERS)
 def test_a_folder_is_recognised_by_what_is_in_it(tmp_path, format):
     WRITERS[format](tmp_path)
-    assert detect_format(tmp_path) == format
+    assert locate_data(tmp_path).format.name == format
     data = open_dataset(tmp_path)
     assert data.format == format
     assert data.path == tmp_path
@@ -84,7 +85,7 @@ def test_format_overrules_what_a_folder_looks_like(tmp_path):
     (tmp_path / "data.yaml").write_text("train: images/all\nnames: [cat, dog]\n")
     data = open_dataset(tmp_path, images=str(tmp_path / "images" / "all"))
     assert data.format == "coco"
-    assert "read as coco; it can also be read with --format yolo" in data.notes
+    assert "read as coco; use --format yolo to read it as such" in data.notes
     assert open_dataset(tmp_path, format="yolo").format == "yolo"
 
 
@@ -95,8 +96,8 @@ def test_a_folder_that_no_format_recognises_says_what_was_looked_for_and_found(t
         open_dataset(tmp_path)
     message = str(caught.value)
     for name in ("coco", "voc", "yolo"):
-        assert f"{name}: {DATASETS[name].looks_for}" in message
-    assert "found notes.md, photos/; if it is one of these all the same, say which with --format" in message
+        assert f"{name}: {LAYOUTS[name].looks_for}" in message
+    assert "found notes.md, photos/; set the format with --format if it is one of these" in message
 
 
 @pytest.mark.parametrize("format", WRITERS)
@@ -106,12 +107,12 @@ def test_a_folder_that_is_not_what_format_says_is_told_so(tmp_path, format):
 
 
 def test_fault_55_mistyped_names_and_paths_have_the_nearest_right_one(tmp_path):
-    with pytest.raises(UnknownName, match="unknown dataset 'shaeps'; did you mean 'shapes'"):
+    with pytest.raises(InputError, match=r"^shaeps: no such folder or file; did you mean 'shapes'\?$"):
         open_dataset("shaeps")
-    with pytest.raises(UnknownName, match="unknown dataset 'coc'"):
+    with pytest.raises(UnknownName, match="unknown format 'coc'"):
         open_dataset(tmp_path, format="coc")
     with pytest.raises(
-        InputError, match="coco: the name of a format; give the folder of a data set, and --format"
+        InputError, match="coco: a format, not a data set; give a folder, as in --data FOLDER --format coco"
     ):
         open_dataset("coco")
     (tmp_path / "bccd").mkdir()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny_data import Picture, pictures, write_voc
 
-from bench.datasets import detect_format, open_dataset
+from bench.datasets import locate_data, open_dataset
 from bench.pipeline.loader import ImageConfig, make_loader
 from metrics.errors import InputError, InputWarning
 
@@ -122,7 +122,7 @@ def test_xml_beside_images_is_found_without_lists(tmp_path):
         *(tmp_path / "made" / "JPEGImages").iterdir(),
     ]:
         file.rename(flat / file.name)
-    assert detect_format(flat) == "voc"
+    assert locate_data(flat).format.name == "voc"
     assert sum(sizes(flat).values()) == 10
 
 
@@ -132,7 +132,7 @@ def test_folders_are_splits(tmp_path):
         (tmp_path / "set" / name).mkdir(parents=True)
         for file in (tmp_path / "made" / name).rglob("*.*"):
             file.rename(tmp_path / "set" / name / file.name)
-    assert detect_format(tmp_path / "set") == "voc"
+    assert locate_data(tmp_path / "set").format.name == "voc"
     assert sizes(tmp_path / "set") == {"train": 5, "val": 4, "test": 3}
 
 
@@ -183,7 +183,7 @@ def test_fault_22_a_size_that_is_not_given_is_the_files(tmp_path):
 @pytest.mark.parametrize("content", ["<html/>", "<annotations><image/></annotations>", ""])
 def test_other_xml_is_not_recognised(tmp_path, content):
     (tmp_path / "a.xml").write_text(content.replace("annotations", "cvat"))
-    with pytest.raises(InputError, match="no known format"):
+    with pytest.raises(InputError, match="unknown data set format"):
         open_dataset(tmp_path)
 
 

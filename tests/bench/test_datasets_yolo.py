@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from tiny_data import CLASSES, Picture, pictures, write_yolo
 
-from bench.datasets import detect_format, open_dataset
+from bench.datasets import locate_data, open_dataset
 from metrics.errors import InputError, InputWarning
 
 
@@ -22,7 +22,7 @@ def test_the_yaml_file_and_its_folder_are_the_same_data_set(tmp_path, folder):
     file = write_yolo(
         tmp_path, {"train": pictures(5), "val": pictures(4, 5), "test": pictures(3, 9)}, folder=folder
     )
-    assert detect_format(tmp_path) == detect_format(file) == "yolo"
+    assert locate_data(tmp_path).format.name == locate_data(file).format.name == "yolo"
     assert sizes(tmp_path) == sizes(file) == {"train": 5, "val": 4, "test": 3}
     assert open_dataset(tmp_path).fingerprint == open_dataset(file).fingerprint
     assert open_dataset(file).name == tmp_path.name
@@ -112,7 +112,7 @@ def test_a_folder_without_yaml_is_opened_by_its_list_of_names(tmp_path, names, l
     shutil.copytree(made / "images" / "train", images)
     shutil.copytree(made / "labels" / "train", labels, dirs_exist_ok=True)
     (root / names).write_text("\n".join(CLASSES) + "\n")
-    assert detect_format(root) == "yolo"
+    assert locate_data(root).format.name == "yolo"
     data = open_dataset(root)
     assert data.classes == CLASSES
     assert sum(len(split) for split in data.splits.values()) == 30
@@ -153,7 +153,7 @@ def test_images_are_set_in_the_yaml_file(tmp_path):
 )
 def test_other_yaml_is_not_recognised(tmp_path, content):
     (tmp_path / "config.yaml").write_text(content)
-    with pytest.raises(InputError, match="no known format"):
+    with pytest.raises(InputError, match="unknown data set format"):
         open_dataset(tmp_path)
 
 

@@ -197,9 +197,9 @@ def test_what_is_said_of_training_is_for_those_that_are_trained(data):
     [
         (
             ["train.epochs=3"],
-            "train.epochs: torchvision/.* was trained elsewhere and sees images as they are",
+            "train.epochs: torchvision/.* is an external model",
         ),
-        (["image.size=64,64"], r"image\.size: torchvision/.* was trained elsewhere"),
+        (["image.size=64,64"], r"image\.size: torchvision/.* is an external model"),
         (["weihgts=a.pth"], "weihgts: no such setting; did you mean 'weights'"),
         (["nms.score=2"], "nms.score: expected at most 1"),
         (["classes=3"], r"classes: expected a table, as in \{name = 1\}, got 3"),
@@ -211,7 +211,7 @@ def test_row_55_a_setting_that_it_does_not_have_is_told(given, says):
 
 
 def test_only_variants_can_be_trained_or_tuned(capsys):
-    with pytest.raises(InputError, match="was trained elsewhere, so nothing of it is sought or trained here"):
+    with pytest.raises(InputError, match="an external model, which is neither trained nor tuned here"):
         resolve(LITE)
     assert main(["tune", "--variant", LITE, "--space", "nms"]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -315,7 +315,7 @@ def _seed_of_an_empty_image() -> int:
 def test_the_registered_defaults_are_those_of_the_data_set():
     known = DATASETS["shapes"]
     assert known.defaults["image.size"] == ShapesConfig().size
-    assert known.recognises is None
+    assert known.layout is None
 
 
 def test_drawing_takes_about_a_millisecond():
