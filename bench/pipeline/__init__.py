@@ -1,1 +1,1 @@
-"""From images to detections: loading, augmentation, prediction and stored candidates."""
+"""From images to detections: loading, augmentation, prediction, stored candidates."""

@@ -1,4 +1,4 @@
-"""What a detector found before suppression, kept so that it can be suppressed again with other settings."""
+"""Candidates of a split before NMS, stored so that NMS can be repeated with other settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.pipeline.loader import Placement
+from bench.pipeline.placement import Placement
 from detectors.types import Detections
 from metrics.errors import InputError
 from metrics.tables import Catalog
@@ -19,10 +19,10 @@ from reports.records.atomic_files import atomic_write_by
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """What a detector found in each image before suppression, the surest first.
+    """Candidates of each image before NMS, by decreasing score.
 
-    Boxes are in pixels of the network's input, where suppression takes place; stretching an image changes the
-    overlap of its boxes. `placement` brings what is left back to the original images.
+    Boxes are in pixels of the network's input, as NMS needs them, because stretching an image changes the IoU of its
+    boxes. `placement` transforms boxes to the original images.
 
     Attributes:
         catalog: the images and classes.
@@ -30,7 +30,7 @@ class Candidates:
         label: (N,) int32.
         score: (N,) float32.
         boxes: (N, 4) float32 xyxy.
-        scale, offset: (I, 2) float64, as in `bench.pipeline.loader.Placement`, for each image of the catalog.
+        scale, offset: (I, 2) float64, see `bench.pipeline.placement.Placement`, for each image of the catalog.
         sizes: (I, 2) int64 (height, width) of each image.
     """
 
@@ -45,7 +45,7 @@ class Candidates:
 
     @property
     def placement(self) -> Placement:
-        """From the network's input to the original, for all images of the catalog."""
+        """Position of every image of the catalog in the network's input."""
         return Placement(*(torch.from_numpy(array) for array in (self.scale, self.offset, self.sizes)))
 
     def of(self, index: int) -> Detections:
@@ -58,12 +58,12 @@ class Candidates:
         )
 
     def save(self, path: Path) -> None:
-        """Write them as Parquet; catalog and placement are in the file's metadata."""
+        """Write a Parquet file; catalog and placement are in its metadata."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         catalog = self.catalog
-        about = {
+        metadata = {
             "candidates": 1,
             "image_ids": catalog.image_ids,
             "file_names": catalog.file_names,
@@ -76,33 +76,33 @@ class Candidates:
         }
         columns = {"image": self.image, "label": self.label, "score": self.score}
         columns |= {name: self.boxes[:, k] for k, name in enumerate(_CORNERS)}
-        table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about).encode()})
+        table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(metadata).encode()})
         atomic_write_by(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
 
     @classmethod
     def load(cls, path: Path) -> Candidates:
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises:
-            InputError: not such a file.
+            InputError: missing, damaged, or not a file of candidates.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
             table = pq.read_table(path)
-            about = json.loads((table.schema.metadata or {})[_KEY])
+            metadata = json.loads((table.schema.metadata or {})[_KEY])
             column = {name: table[name].to_numpy().copy() for name in ("image", "label", "score", *_CORNERS)}
         except (KeyError, OSError, ValueError, pa.ArrowException) as error:
             raise InputError(
-                f"{path}: no file of candidates ({error}); evaluate again with candidates saved"
+                f"{path}: not a readable file of candidates ({error}); evaluate again with --set evaluate.save_candidates=true"
             ) from None
         catalog = Catalog(
-            tuple(about["image_ids"]),
-            np.array(about["catalog_sizes"], dtype=np.int32).reshape(-1, 2),
-            tuple(about["file_names"]),
-            tuple(about["class_ids"]),
-            tuple(about["classes"]),
+            tuple(metadata["image_ids"]),
+            np.array(metadata["catalog_sizes"], dtype=np.int32).reshape(-1, 2),
+            tuple(metadata["file_names"]),
+            tuple(metadata["class_ids"]),
+            tuple(metadata["classes"]),
         )
         return cls(
             catalog,
@@ -110,9 +110,9 @@ class Candidates:
             column["label"],
             column["score"],
             np.stack([column[name] for name in _CORNERS], axis=1),
-            np.array(about["scale"], dtype=np.float64).reshape(-1, 2),
-            np.array(about["offset"], dtype=np.float64).reshape(-1, 2),
-            np.array(about["sizes"], dtype=np.int64).reshape(-1, 2),
+            np.array(metadata["scale"], dtype=np.float64).reshape(-1, 2),
+            np.array(metadata["offset"], dtype=np.float64).reshape(-1, 2),
+            np.array(metadata["sizes"], dtype=np.int64).reshape(-1, 2),
         )
 
 

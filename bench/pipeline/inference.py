@@ -1,4 +1,4 @@
-"""A predictor as it is evaluated: compiled, in tiles, with the mirror image, as the settings say."""
+"""The predictor that is evaluated: compiled, on tiles, with horizontal flips, as the settings say."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from metrics.errors import InputError
 
 
 def wrap_predictor(predictor: Predictor, settings: EvaluateConfig) -> Predictor:
-    """The predictor that looks at images as `settings` say; itself where they say nothing.
+    """Apply the settings `compile`, `tile` and `flip` to a predictor; without them, return it unchanged.
 
-    In tiles first, and what all tiles of an image gave is then fused with what those of its mirror image gave.
-    A network that is to be compiled is so in its place: `predict` calls the compiled forward pass from now on.
+    The detections of all tiles are merged first, then fused with those of the mirror image. A network is compiled in
+    place.
 
     Raises:
-        InputError: what is to be compiled is no variant's network.
+        InputError: `compile` is set for an external model.
     """
     if settings.compile:
         if not isinstance(predictor, nn.Module) or not hasattr(predictor, "decode"):
             raise InputError(
-                "evaluate.compile: only a variant's network can be compiled; set it for that alone"
+                "evaluate.compile: only a variant's network can be compiled; set it for that variant alone"
             )
         predictor.compile()
     if settings.tile is not None:

@@ -7,8 +7,7 @@ from typing import Annotated, Any, TypeVar, get_args
 from pydantic import BaseModel, Field, PrivateAttr
 from pydantic.fields import FieldInfo
 
-from bench.pipeline.augmentation import AugmentConfig
-from bench.pipeline.loader import ImageConfig
+from bench.pipeline.input_settings import AugmentConfig, ImageConfig
 from bench.settings import toml
 from bench.settings.errors import unknown_setting
 from bench.settings.sections import DataConfig, EvaluateConfig, TrainConfig, TunedConfig

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bench.pipeline.loader import ImageConfig, fit_images
+from bench.pipeline.input_settings import ImageConfig
+from bench.pipeline.placement import fit_images
 from bench.pipeline.predict import on_cpu
 from bench.timing.clock import Clock
 from bench.timing.subject import Timed

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.types import Split
-from bench.pipeline.loader import ImageConfig
+from bench.pipeline.input_settings import ImageConfig
 from bench.runs.finished_run import evaluated_split, load_predictor
 from detectors.types import Predictor
 from reports.records.run import RunFolder

@@ -14,7 +14,8 @@ from optuna.trial import Trial
 from torch import Tensor, nn
 
 from bench.data.types import Split
-from bench.pipeline.loader import ImageConfig, make_loader
+from bench.pipeline.input_settings import ImageConfig
+from bench.pipeline.loader import make_loader
 from metrics.errors import InputError
 from metrics.registry import did_you_mean
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
-from bench.pipeline.augmentation import AugmentConfig, make_augment, randomness_of
+from bench.pipeline.augmentation import make_augment, randomness_of
+from bench.pipeline.input_settings import AugmentConfig
 
 NOTHING = {"flip": 0, "flip_vertical": 0, "zoom_out": 0, "iou_crop": 0, "photometric": 0}
 SETTINGS = {

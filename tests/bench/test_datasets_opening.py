@@ -13,7 +13,8 @@ from tiny_data import Picture, pictures, write_coco, write_voc, write_yolo
 
 from bench.data.types import SPLITS, Dataset, require_objects
 from bench.datasets import locate_data, open_dataset
-from bench.pipeline.loader import ImageConfig, make_loader
+from bench.pipeline.input_settings import ImageConfig
+from bench.pipeline.loader import make_loader
 from metrics.errors import InputError, InputWarning
 from metrics.formats.layouts import LAYOUTS
 from metrics.registry import UnknownName

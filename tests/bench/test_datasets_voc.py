@@ -7,7 +7,8 @@ import pytest
 from tiny_data import Picture, pictures, write_voc
 
 from bench.datasets import locate_data, open_dataset
-from bench.pipeline.loader import ImageConfig, make_loader
+from bench.pipeline.input_settings import ImageConfig
+from bench.pipeline.loader import make_loader
 from metrics.errors import InputError, InputWarning
 
 

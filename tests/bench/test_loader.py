@@ -14,17 +14,9 @@ from tiny_data import split_of
 
 from bench.data.types import Split
 from bench.datasets import open_dataset
-from bench.pipeline.augmentation import AugmentConfig
-from bench.pipeline.loader import (
-    Batch,
-    ImageConfig,
-    Loader,
-    LoaderState,
-    Placement,
-    fit_images,
-    make_loader,
-    place,
-)
+from bench.pipeline.input_settings import AugmentConfig, ImageConfig
+from bench.pipeline.loader import Batch, Loader, LoaderState, make_loader
+from bench.pipeline.placement import Placement, fit_images, place
 from metrics.errors import InputError
 
 SMALL = ImageConfig(size=(32, 48))
@@ -216,7 +208,7 @@ def test_after_the_last_batch_the_state_names_the_next_epoch_already_while_it_is
 def test_a_state_of_another_batch_size_is_refused(shapes):
     loader = make_loader(shapes, SMALL, batch_size=22)
     with pytest.raises(
-        InputError, match="epoch 0, batch 7: an epoch has batches 0 to 0; resume with the batch size"
+        InputError, match="epoch 0, batch 7: an epoch has batches 0 to 0; resume with the same batch size"
     ):
         loader.state = LoaderState(0, 7)
 
@@ -265,7 +257,7 @@ def test_fault_12_boxes_beyond_the_image_are_cut_off_for_training_and_counted():
     assert batch.targets[0].boxes.tolist() == [[0, 0, 10, 10], [15, 5, 20, 20], [1, 1, 3, 3]]
     assert loader.notes == [
         "train: of 4 objects not trained on: 1 outside their image",
-        "train: 2 boxes reach beyond their image and are cut off for training",
+        "train: 2 boxes extend beyond their image and are clipped for training",
     ]
     assert split.truth.boxes[0].tolist() == [-5, -5, 10, 10], "what is evaluated stays as it is"
 

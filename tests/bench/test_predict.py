@@ -13,7 +13,7 @@ from torch import nn
 
 from bench.data.types import Split
 from bench.pipeline.candidates import Candidates
-from bench.pipeline.loader import ImageConfig
+from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.predict import predict
 from bench.runs.detector import build_detector
 from bench.settings.resolution import open_run_data
@@ -131,5 +131,5 @@ def test_candidates_keep_stretched_placement(tmp_path: Path):
 
 def test_a_file_of_something_else_is_no_candidates(tmp_path: Path):
     (tmp_path / "x.parquet").write_bytes(b"nothing")
-    with pytest.raises(InputError, match="no file of candidates"):
+    with pytest.raises(InputError, match="not a readable file of candidates"):
         Candidates.load(tmp_path / "x.parquet")

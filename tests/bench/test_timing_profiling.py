@@ -181,7 +181,7 @@ def test_a_network_that_is_compiled_is_said_to_be(runs):
 
 def test_flops_are_those_of_the_convolutions(runs):
     # A network of one convolution: 2 x 3 x 3 x 3 x 8 operations at each of 16 x 16 places.
-    from bench.pipeline.loader import ImageConfig
+    from bench.pipeline.input_settings import ImageConfig
     from bench.timing.inspection import count_flops
     from bench.timing.subject import Timed
 

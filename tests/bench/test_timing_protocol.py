@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tiny_data import split_of
 from torch import Tensor, nn
 
-from bench.pipeline.loader import ImageConfig
+from bench.pipeline.input_settings import ImageConfig
 from bench.timing import Clock, conditions
 from bench.timing.conditions import Readings, between, too_crowded
 from bench.timing.inspection import measure_memory, partners

@@ -244,7 +244,8 @@ def test_row_41_after_three_halvings_it_gives_up_and_says_what_to_lower(tmp_path
 def test_a_divided_batch_has_the_gradient_of_the_whole_one_where_losses_are_means_over_images():
     from accelerate import Accelerator
 
-    from bench.pipeline.loader import Batch, Placement
+    from bench.pipeline.loader import Batch
+    from bench.pipeline.placement import Placement
     from bench.training.step import Stepper
 
     class Mean(nn.Module):

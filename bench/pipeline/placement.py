@@ -1,0 +1,170 @@
+"""Resizing of images to the network's input, and the way back for boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.transforms.v2 import functional
+
+from bench.pipeline.input_settings import ImageConfig
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placement:
+    """Position of each of B images in the network's input: x' = x * scale + offset.
+
+    Attributes:
+        scale: (B, 2) float64, of x and y.
+        offset: (B, 2) float64, of x and y, in pixels of the network's input.
+        sizes: (B, 2) int64 (height, width) of the original images; of augmented images, after cropping and zooming.
+    """
+
+    scale: Tensor
+    offset: Tensor
+    sizes: Tensor
+
+    def to_original(self, boxes: Tensor, image: int | Tensor, clip: bool = True) -> Tensor:
+        """Boxes in pixels of the original images, from boxes in pixels of the network's input.
+
+        Args:
+            boxes: (N, 4) xyxy.
+            image: index in the batch of the image of all boxes, or (N,) of each.
+            clip: clip boxes to their image.
+
+        Returns:
+            (N, 4) float64 xyxy on the device of `boxes`: the inverse of `to_input` up to rounding.
+        """
+        scale, offset = self._of(image, boxes.device)
+        original = (boxes.to(torch.float64) - offset) / scale
+        if not clip:
+            return original
+        limit = _twice(self.sizes[image].flip(-1)).to(original)
+        return original.clamp(min=0).minimum(limit)
+
+    def to_input(self, boxes: Tensor, image: int | Tensor) -> Tensor:
+        """Boxes in pixels of the network's input; arguments and result as those of `to_original`."""
+        scale, offset = self._of(image, boxes.device)
+        return boxes.to(torch.float64) * scale + offset
+
+    def _of(self, image: int | Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+        return _twice(self.scale[image]).to(device), _twice(self.offset[image]).to(device)
+
+
+class Sample(NamedTuple):
+    """One image as the network's input, with its targets and its position.
+
+    Attributes:
+        pixels: (3, height, width) uint8.
+        boxes: (G, 4) float32 xyxy in pixels of the network's input.
+        labels: (G,) int64.
+        image: index in the split.
+        scale, offset, size: see `Placement`.
+    """
+
+    pixels: Tensor
+    boxes: Tensor
+    labels: Tensor
+    image: int
+    scale: tuple[float, float]
+    offset: tuple[int, int]
+    size: tuple[int, int]
+
+
+class Samples(NamedTuple):
+    """A batch of `Sample`; uint8 pixels, because float32 would make four times as much data for workers to send."""
+
+    pixels: Tensor
+    boxes: list[Tensor]
+    labels: list[Tensor]
+    images: Tensor
+    placement: Placement
+
+
+def place(size: tuple[int, int], image: ImageConfig) -> tuple[tuple[int, int], tuple[int, int]]:
+    """New (height, width) of an image of `size`, and the (top, left) of its corner in the network's input.
+
+    Letterboxing fits the longer side and centres the shorter side, which is at least one pixel.
+    """
+    height, width = image.size
+    if image.resize == "stretch":
+        return (height, width), (0, 0)
+    ratio = min(height / size[0], width / size[1])
+    new_height = min(max(round(size[0] * ratio), 1), height)
+    new_width = min(max(round(size[1] * ratio), 1), width)
+    return (new_height, new_width), ((height - new_height) // 2, (width - new_width) // 2)
+
+
+def place_all(sizes: NDArray[np.int64], image: ImageConfig) -> Placement:
+    """Placement of images of (height, width) `sizes`, (I, 2)."""
+    different, which = np.unique(sizes, axis=0, return_inverse=True)
+    scale, offset = np.empty((len(different), 2)), np.empty((len(different), 2))
+    for row, (height, width) in enumerate(different.tolist()):
+        (new_height, new_width), (top, left) = place((height, width), image)
+        scale[row] = new_width / width, new_height / height
+        offset[row] = left, top
+    which = which.reshape(-1)
+    return Placement(*map(torch.from_numpy, (scale[which], offset[which], sizes)))
+
+
+def fit_images(pixels: Sequence[NDArray[np.uint8]], image: ImageConfig) -> tuple[Tensor, Placement]:
+    """Images as the network's input, exactly as a loader without augmentation makes them.
+
+    Args:
+        pixels: (H, W, 3) RGB of each of B images.
+        image: settings of the network's input.
+
+    Returns:
+        (B, 3, height, width) float32 in [0, 1], and their placement.
+    """
+    boxes, labels = torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
+    samples = [fit_image(image, index, to_tensor(one), boxes, labels) for index, one in enumerate(pixels)]
+    batch = collate(samples)
+    return batch.pixels.to(torch.float32).div_(255), batch.placement
+
+
+def fit_image(image: ImageConfig, index: int, pixels: Tensor, boxes: Tensor, labels: Tensor) -> Sample:
+    """Resize and pad image `index`, (3, H, W) uint8, and transform its boxes, (G, 4) float32 xyxy."""
+    height, width = pixels.shape[-2:]
+    (new_height, new_width), (top, left) = place((height, width), image)
+    if (new_height, new_width) != (height, width):
+        pixels = functional.resize_image(pixels, [new_height, new_width], antialias=True)
+    scale_x, scale_y = new_width / width, new_height / height
+    if (new_height, new_width) != image.size:
+        canvas = torch.full((3, *image.size), image.fill, dtype=torch.uint8)
+        canvas[:, top : top + new_height, left : left + new_width] = pixels
+        pixels = canvas
+    if (scale_x, scale_y, top, left) != (1, 1, 0, 0):
+        scale = torch.tensor([scale_x, scale_y, scale_x, scale_y])
+        boxes = boxes * scale + torch.tensor([left, top, left, top])
+    return Sample(pixels, boxes, labels, index, (scale_x, scale_y), (left, top), (height, width))
+
+
+def collate(samples: Sequence[Sample]) -> Samples:
+    """Stack samples into a batch."""
+    return Samples(
+        torch.stack([s.pixels for s in samples]),
+        [s.boxes for s in samples],
+        [s.labels for s in samples],
+        torch.tensor([s.image for s in samples], dtype=torch.int64),
+        Placement(
+            torch.tensor([s.scale for s in samples], dtype=torch.float64),
+            torch.tensor([s.offset for s in samples], dtype=torch.float64),
+            torch.tensor([s.size for s in samples], dtype=torch.int64),
+        ),
+    )
+
+
+def to_tensor(image: NDArray[np.uint8]) -> Tensor:
+    """(3, H, W) view of an (H, W, 3) image; a copy if it is read-only, because torch warns of those."""
+    return torch.from_numpy(image if image.flags.writeable else image.copy()).permute(2, 0, 1)
+
+
+def _twice(columns: Tensor) -> Tensor:
+    """(x, y) as (x, y, x, y), in the last dimension."""
+    return torch.cat([columns, columns], dim=-1)
