@@ -1,4 +1,4 @@
-"""Predictors that were trained elsewhere and can be entered by name: torchvision's models, other packages' own."""
+"""Registry of external models: torchvision's, and those of other packages. Importing it does not import torch."""
 
 from __future__ import annotations
 
@@ -6,33 +6,31 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from detectors.config import Config
-from detectors.external.torchvision import (
-    VERSION,
-    TorchvisionConfig,
-    model_names,
-    summary,
-    torchvision_predictor,
-)
-from detectors.types import Predictor
+from detectors.external.torchvision_models import MODELS, VERSION, TorchvisionConfig, summary
 from metrics.errors import InputError
 from metrics.registry import UnknownName
 
+if TYPE_CHECKING:
+    from detectors.types import Predictor
+
 GROUP = "detbench.external_models"
-"""Entry points of this group name an `ExternalModel`, or a function from the data set's class names to a `Predictor`."""
+"""Entry points of this group name an `ExternalModel`, or a function that takes the names of the data set's classes and
+returns a `Predictor`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExternalModel:
-    """A predictor that was trained elsewhere, and how it is made ready for a data set.
+    """A model that was not trained here, and how to build it for a data set.
 
     Attributes:
-        config: its settings; their dotted paths are what `--set` takes.
-        build: from settings and the names of the data set's classes, in the order of their labels, to a `Predictor`
-            in evaluation mode. Where it cannot find some of the classes it says so by an `InputWarning`.
-        source: where it comes from, with the version: part of what decides a result.
+        config: class of its settings; their dotted paths are the names for `--set`.
+        build: makes a `Predictor` in evaluation mode from settings and the names of the data set's classes. The label of
+            a class is its index in this list, counted from 0; there is no label for background. If the model does not
+            know some of the classes, it issues an `InputWarning`.
+        source: origin and version, which are part of the cause of a result.
         summary: one line for `bench list`.
     """
 
@@ -43,56 +41,62 @@ class ExternalModel:
 
 
 def external_model_names() -> list[str]:
-    """All names that `external_model` takes, in alphabetical order; nothing is loaded or built."""
-    return sorted([*(f"torchvision/{name}" for name in model_names()), *_others()])
+    """All names that `external_model` accepts, in alphabetical order; no model is imported."""
+    return sorted([*(f"torchvision/{name}" for name in MODELS), *_entry_points()])
 
 
 def external_model(name: str) -> ExternalModel:
-    """The predictor of that name.
+    """The external model of that name.
 
     Args:
-        name: ``torchvision/`` and a model's name, or the name of another package's entry point.
+        name: ``torchvision/`` and the name of a model, or the name of another package's entry point.
 
     Raises:
-        InputError: an unknown name (with the nearest), or an entry point that cannot be loaded.
+        InputError: an unknown name, or an entry point that cannot be loaded.
     """
-    others = _others()
+    others = _entry_points()
     if name in others:
-        return _of_entry(name, others[name])
+        return _load(name, others[name])
     kind, _, model = name.partition("/")
-    if kind != "torchvision" or model not in model_names():
+    if kind != "torchvision" or model not in MODELS:
         raise UnknownName("external model", name, external_model_names())
-    return ExternalModel(TorchvisionConfig, partial(torchvision_predictor, model), VERSION, summary(model))
+    return ExternalModel(TorchvisionConfig, partial(_build_torchvision, model), VERSION, summary(model))
 
 
-def _others() -> dict[str, EntryPoint]:
+def _build_torchvision(name: str, config: TorchvisionConfig, classes: Sequence[str]) -> Predictor:
+    from detectors.external.torchvision import torchvision_predictor
+
+    return torchvision_predictor(name, config, classes)
+
+
+def _entry_points() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
-def _of_entry(name: str, entry: EntryPoint) -> ExternalModel:
+def _load(name: str, entry: EntryPoint) -> ExternalModel:
     try:
-        thing = entry.load()
-    except Exception as error:  # whatever a package does when it is imported
+        target = entry.load()
+    except Exception as error:  # importing another package can raise anything
         raise InputError(f"{name}: cannot be loaded ({type(error).__name__}: {error})") from error
     package = "" if entry.dist is None else f"{entry.dist.name} {entry.dist.version}"
-    if isinstance(thing, ExternalModel):
-        source = f"{package}; {thing.source}" if package and thing.source else package or thing.source
-        return ExternalModel(thing.config, partial(_built, name, thing.build), source, thing.summary)
-    if not callable(thing):
-        raise InputError(f"{name}: expected an ExternalModel or a function of class names, got {thing!r}")
-    first = (thing.__doc__ or "").strip().split("\n")[0].rstrip(".")
+    if isinstance(target, ExternalModel):
+        source = f"{package}; {target.source}" if package and target.source else package or target.source
+        return ExternalModel(target.config, partial(_build, name, target.build), source, target.summary)
+    if not callable(target):
+        raise InputError(f"{name}: expected an ExternalModel or a function of class names, got {target!r}")
+    first_line = (target.__doc__ or "").strip().split("\n")[0].rstrip(".")
 
     def build(_: Config, classes: Sequence[str]) -> Predictor:
-        made: Predictor = thing(list(classes))
-        return made
+        predictor: Predictor = target(list(classes))
+        return predictor
 
-    return ExternalModel(Config, partial(_built, name, build), package, first)
+    return ExternalModel(Config, partial(_build, name, build), package, first_line)
 
 
-def _built(
+def _build(
     name: str, build: Callable[[Any, Sequence[str]], Predictor], config: Config, classes: Sequence[str]
 ) -> Predictor:
     predictor = build(config, classes)
     if not callable(getattr(predictor, "predict", None)):
-        raise InputError(f"{name}: gave a {type(predictor).__name__}, which has no method `predict`")
+        raise InputError(f"{name}: returned a {type(predictor).__name__}, which has no method `predict`")
     return predictor

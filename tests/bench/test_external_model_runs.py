@@ -230,9 +230,9 @@ def test_classes_can_be_mapped_by_a_table_in_a_file(tmp_path, data):
 
 def test_classes_that_are_never_found_are_told_and_kept(weights, data, tmp_path):
     config = resolve_entry(LITE, data=str(data), sets=[f"weights={weights}", "device=cpu"])
-    with pytest.warns(InputWarning, match="know 1 of 2 classes and never find rbc"):
+    with pytest.warns(InputWarning, match="know 1 of 2 classes and cannot detect rbc"):
         made = run(config, tmp_path, context=RunContext(page=False))
-    assert any("never find rbc" in text for text in made.result.warnings)
+    assert any("cannot detect rbc" in text for text in made.result.warnings)
 
 
 def test_weights_that_cannot_be_had_end_the_command_before_anything_is_trained(data, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Other people's detectors, entered by name."""
+"""External models by name: torchvision's, and those of other packages."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from urllib.error import URLError
 import pytest
 import torch
 from agreement import assert_same_detections
+from torchvision import models
 from torchvision.models import detection, get_model_weights
 
 from detectors.config import Config
 from detectors.external import registry
 from detectors.external.registry import ExternalModel, external_model, external_model_names
+from detectors.external.torchvision_models import MODELS
 from detectors.types import Detections
 from metrics.errors import InputError, InputWarning, MachineError
 
@@ -47,7 +49,7 @@ def test_it_finds_what_torchvision_finds_under_our_labels(published):
         expected = model(91)(list(images))
     wanted = {COCO.index("dog"): 0, COCO.index("person"): 2}
     with pytest.warns(
-        InputWarning, match="know 2 of 3 classes and never find unicorn; .* classes.person=unicorn"
+        InputWarning, match="know 2 of 3 classes and cannot detect unicorn; .* classes.person=unicorn"
     ):
         predictor = make(LITE, classes, weights=published)
     for found, theirs in zip(predictor.predict(images), expected, strict=True):
@@ -63,7 +65,7 @@ def test_weights_of_ones_own_classes_keep_their_order(tmp_path):
         (theirs,) = model(4)(list(images))
     (found,) = make(LITE, ["a", "b", "c"], weights=str(tmp_path / "own.pth")).predict(images)
     assert_same_detections(found, Detections(theirs["boxes"], theirs["scores"], theirs["labels"] - 1))
-    with pytest.raises(InputError, match="classes: these weights have the data set's own classes"):
+    with pytest.raises(InputError, match="classes: these weights were trained on as many classes"):
         make(LITE, ["a", "b", "c"], weights=str(tmp_path / "own.pth"), classes={"person": "a"})
 
 
@@ -250,7 +252,7 @@ def test_another_packages_predictor_can_have_settings():
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("acme/broken", "acme/broken: gave a int, which has no method `predict`"),
+        ("acme/broken", "acme/broken: returned a int, which has no method `predict`"),
         ("acme/absent", "acme/absent: cannot be loaded .ImportError: no module named acme_cuda"),
         ("acme/odd", "acme/odd: expected an ExternalModel or a function of class names, got 7"),
     ],
@@ -258,3 +260,11 @@ def test_another_packages_predictor_can_have_settings():
 def test_another_packages_mistakes_are_told_with_its_name(name, says):
     with pytest.raises(InputError, match=says):
         make(name, ["cat"])
+
+
+def test_the_static_table_is_what_torchvision_publishes():
+    names = models.list_models(module=models.detection)
+    assert sorted(MODELS) == sorted(names), "update detectors/external/torchvision_models.py"
+    for name in names:
+        known = models.get_model_weights(name).DEFAULT.meta
+        assert MODELS[name] == (known["_metrics"]["COCO-val2017"]["box_map"], known["num_params"])
