@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
@@ -58,10 +58,13 @@ class PyramidConfig(DenseConfig):
     head: HeadConfig = HeadConfig()
 
 
+P = TypeVar("P", bound=PyramidConfig)
+
+
 def pyramid_detector(
-    config: PyramidConfig,
+    config: P,
     num_classes: int,
-    make_priors: Callable[[Sequence[int]], GridPriors],
+    make_priors: Callable[[P, Sequence[int]], GridPriors],
     *,
     assigner: Assigner,
     coder: BoxCoder,
@@ -74,9 +77,9 @@ def pyramid_detector(
     """The detector of these parts, with the backbone, the pyramid and the head that the settings describe.
 
     Args:
-        config: its settings.
+        config: settings.
         num_classes: C.
-        make_priors: priors for levels of given strides.
+        make_priors: makes the priors from the settings and the strides of the levels.
         assigner: this and all that follow: see `DenseDetector`.
         coder: how boxes are written.
         class_loss: what a wrong class costs.
@@ -91,7 +94,7 @@ def pyramid_detector(
     backbone = make_backbone(config.backbone)
     of = config.head
     neck = pyramid(of.neck, backbone.channels, backbone.strides, of.channels, config.levels, of.coarser)
-    priors = make_priors(neck.strides)
+    priors = make_priors(config, neck.strides)
     if of.towers == "shared" and len(set(priors.per_cell)) > 1:
         raise InputError(
             f"shapes: {', '.join(map(str, priors.per_cell))} priors at the levels, whose head is shared; "

@@ -1,4 +1,4 @@
-"""Where the tuner may look: written beside a setting's default, in the variant's own file."""
+"""Search ranges of settings, written in the annotation beside the default, in the file of the variant."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Any number from `low` to `high`, both included; on a logarithmic scale if `log`."""
+    """Numbers from `low` to `high`, both included; sampled on a logarithmic scale if `log`."""
 
     low: float
     high: float
@@ -30,3 +30,11 @@ class Choice:
         if len(set(options)) < 2:
             raise ValueError(f"Choice{options}: needs two different options")
         object.__setattr__(self, "options", options)
+
+
+@dataclass(frozen=True, slots=True)
+class PriorSetting:
+    """Mark of a setting that changes the priors and nothing else of the network.
+
+    Such settings are fitted to a data set without training (`bench anchors`, `bench tune --space anchors`).
+    """

@@ -70,7 +70,11 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def names(self) -> list[str]:
         """All names in alphabetical order, without importing a module."""
-        return sorted({*self._modules(), *self._things})
+        return sorted({*self.modules(), *self._things})
+
+    def modules(self) -> dict[str, str]:
+        """Dotted name of the module of each name, without importing it."""
+        return self._theirs() | self._ours()
 
     def __getitem__(self, name: str) -> T:
         if name not in self._things:
@@ -89,9 +93,6 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __contains__(self, name: object) -> bool:
         return name in self.names()
-
-    def _modules(self) -> dict[str, str]:
-        return self._theirs() | self._ours()
 
     def _ours(self) -> dict[str, str]:
         folder = importlib.import_module(self.package)

@@ -1,1 +1,1 @@
-"""Priors held against the boxes of a data set: how well they fit, and which fit better."""
+"""Fit of a variant's priors to the boxes of a data set, and search for better priors."""

@@ -1,4 +1,4 @@
-"""What a fit of priors leaves on disk: settings for a run, a picture, and tables."""
+"""Files of a search for priors: settings for a run, a figure, and tables."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _DRAWN = 3000
 
 
 def save_fit(fit: AnchorFit, data: str, out: Path) -> Path:
-    """Write ``priors.toml``, ``priors.png``, ``priors.svg``, ``fit.csv`` and ``unreached.csv``; the same fit, the same bytes.
+    """Write ``priors.toml``, ``priors.png``, ``priors.svg``, ``fit.csv`` and ``unreached.csv``, deterministically.
 
     Args:
-        fit: what was found.
-        data: what tables call the data set.
-        out: the folder of such folders.
+        fit: result of the search.
+        data: name of the data set.
+        out: parent folder.
 
     Returns:
-        The folder: ``<variant>-<data>-<digest of what was asked and found>`` in `out`.
+        The folder ``<variant>-<data>-<digest of data and settings>`` in `out`.
     """
     import pandas as pd
 
@@ -39,7 +39,7 @@ def save_fit(fit: AnchorFit, data: str, out: Path) -> Path:
         "settings": settings_by_content(fit.settings()),
     }
     folder = out / f"{slug(config.variant)}-{slug(data)}-{digest(cause)}"
-    remarks = [fit.summary(), "Take it with: python -m bench run --config FILE"]
+    remarks = [fit.summary(), "Use it with: python -m bench run --config FILE"]
     head = "".join(f"# {line}\n" for text in remarks for line in text.split("\n"))
     atomic_write(folder / "priors.toml", head + toml.write(fit.settings()))
     atomic_write(folder / "fit.csv", to_csv(pd.DataFrame(rows(fit))))
@@ -52,52 +52,52 @@ def save_fit(fit: AnchorFit, data: str, out: Path) -> Path:
 
 
 def rows(fit: AnchorFit) -> list[dict[str, Any]]:
-    """``split``, ``priors`` (now, found), ``group`` (all, sizes, levels, classes), ``objects``, ``mean_iou``, ``recall``."""
-    told = []
-    for name, (split, seen) in fit.splits.items():
+    """Rows with ``split``, ``priors`` (now, found), ``group`` (all, sizes, levels, classes), ``objects``, ``mean_iou``, ``recall``."""
+    table = []
+    for name, (split, inputs) in fit.splits.items():
         for priors, fits in (("now", fit.before), ("found", fit.after)):
-            of = fits[name]
-            told += [{"split": name, "priors": priors, **row} for row in of.rows()]
-            for label, known in enumerate(split.truth.catalog.classes):
-                best = of.best_iou[seen.labels == label]
-                told.append(
+            measured = fits[name]
+            table += [{"split": name, "priors": priors, **row} for row in measured.rows()]
+            for label, class_name in enumerate(split.truth.catalog.classes):
+                best = measured.best_iou[inputs.labels == label]
+                table.append(
                     {
                         "split": name,
                         "priors": priors,
-                        "group": f"class {known}",
+                        "group": f"class {class_name}",
                         "objects": len(best),
                         "mean_iou": float(best.mean()) if len(best) else float("nan"),
-                        "recall": float((best >= of.threshold).mean()) if len(best) else float("nan"),
+                        "recall": float((best >= measured.threshold).mean()) if len(best) else float("nan"),
                     }
                 )
-    return told
+    return table
 
 
 def unreached(fit: AnchorFit) -> list[dict[str, Any]]:
-    """The objects that no prior overlaps at the threshold, now or with those found; of each split the worst found first.
+    """Objects whose best IoU is below the threshold with the current or the new priors; worst first in each split.
 
-    ``iou_now`` and ``iou_found`` are those of the best prior; ``x``, ``y``, ``width``, ``height`` the box as
-    annotated, in pixels of the image.
+    ``iou_now`` and ``iou_found`` are the best IoU with the current and the new priors; ``x``, ``y``, ``width``,
+    ``height`` are the annotated box, in pixels of the image.
     """
-    told = []
-    for name, (split, seen) in fit.splits.items():
-        now, found, truth = fit.before[name], fit.after[name], split.truth
-        missed = np.flatnonzero(np.minimum(now.best_iou, found.best_iou) < found.threshold)
-        for place in missed[np.argsort(found.best_iou[missed], kind="stable")]:
-            row = seen.rows[place]
+    table = []
+    for name, (split, inputs) in fit.splits.items():
+        before, after, truth = fit.before[name], fit.after[name], split.truth
+        missed = np.flatnonzero(np.minimum(before.best_iou, after.best_iou) < after.threshold)
+        for index in missed[np.argsort(after.best_iou[missed], kind="stable")]:
+            row = inputs.rows[index]
             image = truth.image[row]
             box = dict(zip(("x", "y", "width", "height"), truth.xywh[row].tolist(), strict=True))
-            told.append(
+            table.append(
                 {
                     "split": name,
                     "image": truth.catalog.file_names[image] or str(truth.catalog.image_ids[image]),
                     "class": truth.catalog.classes[truth.label[row]],
                     **box,
-                    "iou_now": float(now.best_iou[place]),
-                    "iou_found": float(found.best_iou[place]),
+                    "iou_now": float(before.best_iou[index]),
+                    "iou_found": float(after.best_iou[index]),
                 }
             )
-    return told
+    return table
 
 
 def _figure(fit: AnchorFit, data: str) -> Figure:
@@ -105,16 +105,16 @@ def _figure(fit: AnchorFit, data: str) -> Figure:
     sides = train.boxes[:, 2:] - train.boxes[:, :2]
     if len(sides) > _DRAWN:
         sides = sides[np.random.default_rng(fit.config.seed).choice(len(sides), _DRAWN, replace=False)]
-    sizes = np.sqrt(np.concatenate([of.area for of in fit.before.values()]))
-    least, most = float(sizes.min()), float(sizes.max()) * (1 + 1e-9)
-    if most < 1.1 * least:  # all of one size
-        least, most = least / 1.1, most * 1.1
+    sizes = np.sqrt(np.concatenate([measured.area for measured in fit.before.values()]))
+    low, high = float(sizes.min()), float(sizes.max()) * (1 + 1e-9)
+    if high < 1.1 * low:  # all of one size
+        low, high = low / 1.1, high * 1.1
 
-    def curve(of: Fit) -> Curve:
-        return recall_by_size(of.area, of.best_iou >= of.threshold, least, most)
+    def curve(measured: Fit) -> Curve:
+        return recall_by_size(measured.area, measured.best_iou >= measured.threshold, low, high)
 
     curves = {name: (curve(fit.before[name]), curve(fit.after[name])) for name in fit.splits}
     height, width = fit.config.image.size
     title = f"{fit.config.variant} on {data}, input {width}x{height}"
     threshold = fit.before["train"].threshold
-    return anchor_figure(title, fit.summary(), sides, fit.sides_before, fit.sides_after, curves, threshold)
+    return anchor_figure(title, fit.summary(), sides, fit.sizes_before, fit.sizes_after, curves, threshold)

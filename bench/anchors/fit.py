@@ -1,131 +1,248 @@
-"""How well a variant's priors fit the boxes of a data set, as the network sees them, and priors that fit better."""
+"""Search for priors that fit the training boxes of a data set better than a variant's current ones."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from torch import nn
 
+from bench.anchors.boxes import Floats, InputBoxes, input_boxes, sample_boxes
 from bench.data.types import Dataset, Split
-from bench.pipeline.loader import ImageConfig, place, trainable
 from bench.process.progress import Progress
 from bench.runs.detector import build_detector
 from bench.settings.config import RunConfig
 from bench.settings.toml import Tree, leaves, merge, nest
-from detectors.anchor_fit import Fit, Grids, by_level, cluster, grids_of, refine, search, sides_of
+from detectors.anchor_fit import Fit, ShapeFit, feature_grids, prior_sizes
+from detectors.assigners.overlap import OverlapAssigner
+from detectors.config import Config
+from detectors.prior_search import cluster, refine, search_rule, split_by_level
 from detectors.priors import GridPriors
 from detectors.registry import VARIANTS
 from detectors.search_range import Choice, Range
 from metrics.errors import InputError
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Seek = Literal["shapes", "rule"]
+Target = Literal["shapes", "rule"]
 
-MOST = 5000
-"""The search looks at so many objects, drawn at random; what is told is measured on all."""
+MAX_BOXES = 5000
+"""The search uses a random sample of this many training boxes; the reported fit is measured on all."""
 
 STEPS = 1000
-"""Changes of shapes that are tried, or settings of a rule."""
+"""Default number of changed shapes, or of settings of a rule, that are tried."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SeenBoxes:
-    """The objects of a split that training uses, as the network sees them without augmentation.
+class PriorFitter:
+    """Fit of a variant's priors, under any settings, to the boxes of a data set.
+
+    Built once for many settings: the feature maps and the boxes do not depend on the priors.
 
     Attributes:
-        boxes: (G, 4) xyxy in pixels of the network's input.
-        labels: (G,) class indices.
-        rows: (G,) where each is in the split's truth.
+        config: settings of the run.
+        threshold: smallest IoU of a positive prior, see `positive_iou`.
+        splits: train and val, with their boxes in the network's input.
+        sizes: of each level (S, 2) width and height of the current priors, in pixels of the network's input.
+
+    Raises:
+        InputError: the variant's priors have no shapes to choose.
     """
 
-    boxes: Floats
-    labels: Integers
-    rows: Integers
+    def __init__(self, config: RunConfig, dataset: Dataset) -> None:
+        variant = VARIANTS[config.variant]
+        if variant.priors is None or not variant.prior_settings:
+            raise InputError(
+                f"{config.variant}: its priors have no shapes to fit (points); "
+                f"variants that have: {', '.join(variants_with_shapes())}"
+            )
+        self.config = config
+        self._make = variant.priors
+        self._prior_settings = variant.prior_settings
+        detector: Any = build_detector(config, len(dataset.classes))
+        self._grids = feature_grids(detector, config.image.size)
+        self._strides: tuple[int, ...] = tuple(detector.neck.strides)
+        self.threshold = positive_iou(detector)
+        self.splits = {
+            name: (dataset.splits[name], input_boxes(dataset.splits[name], config.image))
+            for name in ("train", "val")
+        }
+        self._priors = self.priors(config.detector)
+        self.sizes = self.sizes_of(config.detector)
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    def priors(self, settings: Config) -> GridPriors:
+        """Priors under these settings of the variant."""
+        return self._make(settings, self._strides)
 
+    def sizes_of(self, settings: Config) -> list[Floats]:
+        """Of each level (S, 2) width and height of the priors under these settings of the variant."""
+        return prior_sizes(self.priors(settings), self._grids, self.config.image.size)
 
-def boxes_seen(split: Split, image: ImageConfig) -> SeenBoxes:
-    """A split's objects after its images were brought to the size of the network's input.
+    def changed(self, values: Mapping[str, Any]) -> Config:
+        """The settings of the variant with some values replaced."""
+        current: Config = self.config.detector
+        return type(current).model_validate(current.model_dump() | dict(values))
 
-    An image whose size the annotations do not tell is read.
-    """
-    objects, _ = trainable(split)
-    truth = split.truth
-    of = truth.image[objects.rows]
-    sizes = truth.catalog.sizes.astype(np.int64).copy()
-    shown = np.bincount(of, minlength=len(split)) > 0
-    for index in np.flatnonzero(shown & (sizes == 0).any(axis=1)):
-        sizes[index] = split.load(int(index)).shape[:2]
-    sizes[~shown] = 1  # may be unknown, and no object asks
-    different, which = np.unique(sizes, axis=0, return_inverse=True)
-    scale, offset = np.empty((len(different), 4)), np.empty((len(different), 4))
-    for row, (height, width) in enumerate(different.tolist()):
-        (new_height, new_width), (top, left) = place((height, width), image)
-        scale[row] = [new_width / width, new_height / height] * 2
-        offset[row] = [left, top] * 2
-    which = which.reshape(-1)[of]
-    boxes = objects.boxes.astype(np.float64) * scale[which] + offset[which]
-    return SeenBoxes(boxes, objects.labels, objects.rows)
+    def on(self, boxes: Floats) -> ShapeFit:
+        """Fit of priors of any shapes to (G, 4) boxes in the network's input."""
+        return ShapeFit(boxes, self._priors, self._grids, self.config.image.size, self.threshold)
+
+    @cached_property
+    def fits(self) -> dict[str, ShapeFit]:
+        """Fit of priors of any shapes to all boxes of each split."""
+        return {name: self.on(inputs.boxes) for name, (_, inputs) in self.splits.items()}
+
+    @property
+    def takes_shapes(self) -> bool:
+        """Whether the variant has a setting for explicit shapes."""
+        return "shapes" in self._prior_settings
+
+    def search(self, target: Target, steps: int, report: Callable[[Fit], None] | None = None) -> Tree:
+        """Settings whose priors fit the training boxes better than the current ones, with as many priors.
+
+        Args:
+            target: `shapes` searches explicit shapes: clusters of the boxes or the current priors, whichever fit better,
+                then refined. `rule` searches the other settings of the priors within their search ranges.
+            steps: number of changed shapes, or of settings, that are tried.
+            report: called with every fit.
+
+        Raises:
+            InputError: the variant does not support the target, or there are fewer different boxes than priors.
+        """
+        if target == "shapes" and not self.takes_shapes:
+            raise InputError(
+                f"--seek shapes: {self.config.variant} has no setting for explicit shapes; use --seek rule"
+            )
+        boxes = self.sample
+        self._require_enough(boxes)
+        measure = self.on(boxes)
+
+        def objective(sizes: Sequence[Floats]) -> float:
+            fit = measure(sizes)
+            if report is not None:
+                report(fit)
+            return fit.objective
+
+        if target == "shapes":
+            return self._search_shapes(boxes[:, 2:] - boxes[:, :2], measure, objective, steps)
+        space = self._rule_space()
+        current = {name: getattr(self.config, name) for name in space}
+        best, _ = search_rule(
+            lambda values: objective(self.sizes_of(self.changed(values))),
+            space,
+            current,
+            steps,
+            self.config.seed,
+        )
+        return {name: float(f"{v:.4g}") if isinstance(v, float) else v for name, v in best.items()}
+
+    @property
+    def sample(self) -> Floats:
+        """The training boxes on which `search` measures the fit."""
+        return sample_boxes(self.splits["train"][1].boxes, MAX_BOXES, self.config.seed)
+
+    def _search_shapes(
+        self,
+        shapes: Floats,
+        measure: ShapeFit,
+        objective: Callable[[Sequence[Floats]], float],
+        steps: int,
+    ) -> Tree:
+        counts = self._priors.per_cell
+
+        def by_level(priors: Floats) -> list[list[tuple[float, float]]]:
+            return split_by_level(priors, self._strides, self.config.image.size, counts)
+
+        def arrays(priors: Floats) -> list[Floats]:
+            return [np.array(level) for level in by_level(priors)]
+
+        seed = self.config.seed
+        starts = (np.concatenate(self.sizes), cluster(shapes, sum(counts), seed))
+        start = max(starts, key=lambda priors: measure(arrays(priors)).objective)
+        best = refine(lambda priors: objective(arrays(priors)), start, shapes, seed, steps)
+        return {"shapes": [[list(shape) for shape in level] for level in by_level(best)]}
+
+    def _rule_space(self) -> dict[str, Range | Choice]:
+        """Settings with a search range that change the priors but not their number."""
+        space = {}
+        for name in self._prior_settings:
+            metadata = type(self.config.detector).model_fields[name].metadata
+            mark = next((mark for mark in metadata if isinstance(mark, Range | Choice)), None)
+            if mark is None:
+                continue
+            values = mark.options if isinstance(mark, Choice) else (mark.low, mark.high)
+            priors = [self.priors(self.changed({name: value})) for value in values]
+            same_number = all(other.per_cell == self._priors.per_cell for other in priors)
+            if same_number and any(other.shapes != self._priors.shapes for other in priors):
+                space[name] = mark
+        if not space:
+            shapes = " (its shapes are given; use --seek shapes, or remove them)" if self.takes_shapes else ""
+            raise InputError(
+                f"--seek rule: no setting of {self.config.variant} with a search range changes its priors{shapes}"
+            )
+        return space
+
+    def _require_enough(self, boxes: Floats) -> None:
+        different = len(np.unique((boxes[:, 2:] - boxes[:, :2]).round(3), axis=0))
+        needed = sum(self._priors.per_cell)
+        if different < needed:
+            raise InputError(
+                f"train: {len(boxes)} objects of {different} different shapes, and {self.config.variant} has {needed} "
+                "priors to fit; annotate more, or use fewer levels or ratios"
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnchorFit:
-    """What was found.
+    """Result of a search for priors.
 
     Attributes:
-        config: the settings that the search began with.
+        config: settings at the start of the search.
         found: settings of the variant that make the better priors, by name.
-        splits: train and val, with their boxes as the network sees them.
-        before, after: of each split, how the priors of `config` and those of `found` fit.
-        sides_before, sides_after: of each level (S, 2) width and height of the priors, in pixels of the network's
-            input.
-        sought_on: so many training objects, drawn at random, the search looked at.
+        splits: train and val, with their boxes in the network's input.
+        before, after: fit of the priors of `config` and of `found`, by split.
+        sizes_before, sizes_after: of each level (S, 2) width and height of the priors, in pixels of the network's input.
+        num_sampled: number of training boxes in the random sample that the search used.
     """
 
     config: RunConfig
     found: Tree
-    splits: Mapping[str, tuple[Split, SeenBoxes]]
+    splits: Mapping[str, tuple[Split, InputBoxes]]
     before: Mapping[str, Fit]
     after: Mapping[str, Fit]
-    sides_before: Sequence[Floats]
-    sides_after: Sequence[Floats]
-    sought_on: int
+    sizes_before: Sequence[Floats]
+    sizes_after: Sequence[Floats]
+    num_sampled: int
 
     def summary(self) -> str:
-        """The finding, a line for each split; the first also says how many priors there are, and on what they were sought."""
-        told = []
-        for name, (_, seen) in self.splits.items():
-            now, found = self.before[name], self.after[name]
-            missed = f"{len(now.unreached):,} -> {len(found.unreached):,}"
-            told.append(
-                f"{name}: mean best IoU {now.mean:.3f} -> {found.mean:.3f}, recall at IoU {now.threshold:g} "
-                f"{now.recall:.3f} -> {found.recall:.3f}; no prior reaches {missed} of {len(seen):,} objects"
+        """One line per split, with the number of priors and of sampled boxes in the first."""
+        lines = []
+        for name, (_, inputs) in self.splits.items():
+            before, after = self.before[name], self.after[name]
+            missed = f"{len(before.unreached):,} -> {len(after.unreached):,}"
+            lines.append(
+                f"{name}: mean best IoU {before.mean:.3f} -> {after.mean:.3f}, recall at IoU {before.threshold:g} "
+                f"{before.recall:.3f} -> {after.recall:.3f}; no prior reaches {missed} of {len(inputs):,} objects"
             )
-        each = ", ".join(str(len(level)) for level in self.sides_after)
-        drawn = "" if self.sought_on == len(self.splits["train"][1]) else " drawn at random"
-        told[0] += (
-            f" ({self.config.variant}, {each} priors a cell by level; sought on {self.sought_on:,}{drawn})"
+        per_cell = ", ".join(str(len(level)) for level in self.sizes_after)
+        sampled = "" if self.num_sampled == len(self.splits["train"][1]) else " drawn at random"
+        lines[0] += (
+            f" ({self.config.variant}, {per_cell} priors per cell by level; searched on {self.num_sampled:,} boxes"
+            f"{sampled})"
         )
-        told[1] += " (not fitted to these)"
-        if self.after["val"].worth < self.before["val"].worth:
-            told.append(
-                "val: the found priors fit worse than those of now; the training boxes are no guide to these"
+        lines[1] += " (not used for the search)"
+        if self.after["val"].objective < self.before["val"].objective:
+            lines.append(
+                "val: the new priors fit worse than the current ones; the training boxes do not represent these"
             )
-        return "\n".join(told)
+        return "\n".join(lines)
 
     def settings(self) -> Tree:
-        """What a file for ``run --config`` has to say: the variant, all that was given, the input's size, the priors."""
+        """Settings for `run --config`: the variant, all settings that were given, the input size, and the priors."""
         tree: Tree = {"variant": self.config.variant}
         for path, value in leaves(self.config.tree()):
             given = not self.config.origin(path).startswith(("default", "variant ", "data set "))
-            if given or path.startswith("image."):  # sizes in pixels are those of this input
+            if given or path.startswith("image."):  # sizes in pixels hold for this input size
                 tree = merge(tree, nest(path.split("."), value))
         return merge(tree, self.found)
 
@@ -133,180 +250,46 @@ class AnchorFit:
 def fit_anchors(
     config: RunConfig,
     dataset: Dataset,
-    seek: Seek | None = None,
+    target: Target | None = None,
     steps: int = STEPS,
     progress: Progress | None = None,
 ) -> AnchorFit:
-    """Measure a variant's priors on training and validation boxes, and seek better ones on training boxes alone.
-
-    As many priors are sought as there are. Shapes: k-means of the training boxes by IoU, shared out over the levels by
-    size, or the priors of now, whichever fits better; then small changes of all sides, each kept if the priors fit no
-    worse where they stand. Rule: the variant's marked settings that move its priors without changing their number.
+    """Search better priors on training boxes, and measure both on all training and validation boxes.
 
     Args:
-        config: of a variant with priors of several shapes; ``seed`` decides draws and changes.
-        dataset: that of `config`.
-        seek: ``shapes`` for each level, or settings of the variant's ``rule``; None: shapes where it takes them.
-        steps: how many changes, or settings of the rule, are tried.
-        progress: where to show how far it is.
+        config: settings of a variant whose priors have shapes; `seed` determines the result.
+        dataset: the data set of `config`.
+        target: see `PriorFitter.search`; None: `shapes` if the variant has that setting.
+        steps: number of changed shapes, or of settings, that are tried.
+        progress: display of the progress.
 
     Raises:
-        InputError: the variant's priors have no shape or cannot be sought so, or fewer different boxes than priors.
+        InputError: the priors have no shapes, the variant does not support the target, or there are fewer different
+            boxes than priors.
     """
-    rule = _Rule(config)
-    seek = seek or ("shapes" if rule.takes_shapes else "rule")
-    if seek == "shapes" and not rule.takes_shapes:
-        raise InputError(f"--seek shapes: {config.variant} takes no shapes of priors; use --seek rule")
-    detector = build_detector(config, len(dataset.classes))
-    size = config.image.size
-    grids = grids_of(detector, size)
-    network: Any = detector
-    strides: tuple[int, ...] = network.neck.strides
-    splits = {
-        name: (dataset.splits[name], boxes_seen(dataset.splits[name], config.image))
-        for name in ("train", "val")
-    }
-    now = rule.make({}, strides)
-    threshold = positive_iou(detector)
-
-    def held(boxes: Floats) -> Grids:
-        return Grids(boxes, now, grids, size, threshold)
-
-    train = splits["train"][1]
-    drawn = drawn_from(train.boxes, MOST, config.seed)
-    _require_enough(drawn, sum(now.per_cell), config.variant)
-    measure = held(drawn)
-    sides_before = sides_of(now, grids, size)
-    with (progress or Progress()).stage(f"seeking priors of {config.variant}", steps) as stage:
-
-        def tell(fit: Fit) -> float:
-            stage.advance(recall=fit.recall, mean_iou=fit.mean)
-            return fit.worth
-
-        if seek == "shapes":
-            sought = _Shapes(measure, strides, size, now.per_cell)
-            found = sought.seek(drawn, np.concatenate(sides_before), config.seed, steps, tell)
-        else:
-            space = rule.space(strides)
-            best, _ = search(
-                lambda given: tell(measure(sides_of(rule.make(given, strides), grids, size))),
-                space,
-                {name: getattr(config, name) for name in space},
-                steps,
-                config.seed,
-            )
-            found = {name: float(f"{v:.4g}") if isinstance(v, float) else v for name, v in best.items()}
-    sides_after = sides_of(rule.make(found, strides), grids, size)
-    fits = {name: held(seen.boxes) for name, (_, seen) in splits.items()}
+    fitter = PriorFitter(config, dataset)
+    target = target or ("shapes" if fitter.takes_shapes else "rule")
+    with (progress or Progress()).stage(f"fitting priors of {config.variant}", steps) as stage:
+        found = fitter.search(target, steps, lambda fit: stage.advance(recall=fit.recall, mean_iou=fit.mean))
+    after = fitter.sizes_of(fitter.changed(found))
     return AnchorFit(
         config,
         found,
-        splits,
-        {name: fit(sides_before) for name, fit in fits.items()},
-        {name: fit(sides_after) for name, fit in fits.items()},
-        sides_before,
-        sides_after,
-        len(drawn),
+        fitter.splits,
+        {name: fit(fitter.sizes) for name, fit in fitter.fits.items()},
+        {name: fit(after) for name, fit in fitter.fits.items()},
+        fitter.sizes,
+        after,
+        len(fitter.sample),
     )
 
 
-class _Rule:
-    """A variant's ``make_priors(config, strides)``, which its file has where its priors have shapes to choose."""
-
-    def __init__(self, config: RunConfig) -> None:
-        self._config = config
-        make = rule_of(config.variant)
-        if make is None:
-            raise InputError(
-                f"{config.variant}: has points, or priors of one shape, so there is nothing to fit; "
-                f"variants with priors to fit: {', '.join(variants_to_fit())}"
-            )
-        self._make = make
-        self._own = config.detector
-
-    def make(self, given: Mapping[str, Any], strides: Sequence[int]) -> GridPriors:
-        """The priors under these settings instead of the configuration's own."""
-        settings = self._own.model_dump() | given
-        return self._make(type(self._own).model_validate(settings), strides)
-
-    @property
-    def takes_shapes(self) -> bool:
-        """Whether the variant has a setting for explicit shapes."""
-        return "shapes" in type(self._own).model_fields
-
-    def space(self, strides: Sequence[int]) -> dict[str, Range | Choice]:
-        """The marked settings that move the priors and leave their number."""
-        now = self.make({}, strides)
-        found = {}
-        for name, field in type(self._own).model_fields.items():
-            mark = next((mark for mark in field.metadata if isinstance(mark, Range | Choice)), None)
-            if mark is None:
-                continue
-            others = mark.options if isinstance(mark, Choice) else (mark.low, mark.high)
-            made = [self.make({name: value}, strides) for value in others]
-            if all(m.per_cell == now.per_cell for m in made) and any(m.shapes != now.shapes for m in made):
-                found[name] = mark
-        if not found:
-            shapes = " (its shapes are given; seek shapes, or take them out)" if self.takes_shapes else ""
-            raise InputError(
-                f"--seek rule: no marked setting of {self._config.variant} moves its priors{shapes}"
-            )
-        return found
-
-
-def rule_of(variant: str) -> Callable[[Any, Sequence[int]], GridPriors] | None:
-    """The ``make_priors(config, strides)`` of a variant's file; None where its priors have no shapes to choose."""
-    make: Callable[[Any, Sequence[int]], GridPriors] | None = getattr(
-        sys.modules[VARIANTS[variant].build.__module__], "make_priors", None
-    )
-    return make
-
-
-def variants_to_fit() -> list[str]:
+def variants_with_shapes() -> list[str]:
     """Names of the variants whose priors have shapes to choose."""
-    return [name for name in VARIANTS.names() if rule_of(name) is not None]
+    return [name for name in VARIANTS.names() if VARIANTS[name].prior_settings]
 
 
-def positive_iou(detector: Any) -> float:
-    """IoU from which on a detector's assigner gives a prior to an object; 0.5 where it has none."""
-    return float(getattr(detector.assigner, "positive", 0.5))
-
-
-def drawn_from(boxes: Floats, most: int, seed: int) -> Floats:
-    """(G, 4) boxes, or where there are more than `most` so many of them, drawn at random, in their order."""
-    if len(boxes) <= most:
-        return boxes
-    return boxes[np.sort(np.random.default_rng(seed).choice(len(boxes), most, replace=False))]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Shapes:
-    """Explicit shapes, judged where they stand: the smallest belong to the finest level."""
-
-    measure: Grids
-    strides: Sequence[int]
-    image_size: tuple[int, int]
-    each: Sequence[int]
-
-    def seek(self, boxes: Floats, now: Floats, seed: int, steps: int, tell: Callable[[Fit], float]) -> Tree:
-        sides = boxes[:, 2:] - boxes[:, :2]
-        clusters = cluster(sides, sum(self.each), seed)
-        start = max((now, clusters), key=lambda shapes: self._fit(shapes).worth)
-        best = refine(lambda shapes: tell(self._fit(shapes)), start, sides, seed, steps)
-        return {"shapes": [[list(shape) for shape in level] for level in self._by_level(best)]}
-
-    def _fit(self, shapes: Floats) -> Fit:
-        return self.measure([np.array(level) for level in self._by_level(shapes)])
-
-    def _by_level(self, shapes: Floats) -> list[list[tuple[float, float]]]:
-        ordered = shapes[np.argsort(shapes.prod(axis=1), kind="stable")]
-        return by_level(ordered, self.strides, self.image_size, self.each)
-
-
-def _require_enough(boxes: Floats, priors: int, variant: str) -> None:
-    different = len(np.unique((boxes[:, 2:] - boxes[:, :2]).round(3), axis=0))
-    if different < priors:
-        raise InputError(
-            f"train: {len(boxes)} objects of {different} different shapes, and {variant} has {priors} priors to fit; "
-            "annotate more, or give it fewer levels or ratios"
-        )
+def positive_iou(detector: nn.Module) -> float:
+    """Smallest IoU of a positive prior in a detector's assigner; 0.5 if the assigner has no such threshold."""
+    assigner = getattr(detector, "assigner", None)
+    return assigner.positive if isinstance(assigner, OverlapAssigner) else 0.5

@@ -78,9 +78,9 @@ def command(
 def items(kind: Kind) -> Iterable[Item]:
     """Everything of a kind, by name. Neither torch nor a model is loaded."""
     if kind is Kind.variants:
-        from detectors.registry import VARIANTS
+        from detectors.registry import variant_summaries
 
-        return (Item(of.name, of.summary, of.source) for of in VARIANTS.values())
+        return (Item(*summary) for summary in variant_summaries())
     if kind is Kind.external:
         from detectors.external.registry import external_model_names
 

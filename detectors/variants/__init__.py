@@ -1,1 +1,1 @@
-"""Variants: one file each; the name of the file is the name that a user types."""
+"""Variants, one file each; the file name is the name that a user types."""

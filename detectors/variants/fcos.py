@@ -20,49 +20,52 @@ from detectors.search_range import Choice, Range
 
 
 class FCOSConfig(PyramidConfig):
-    """Settings of FCOS. The paper's own network is the preset `fcos-r50-fpn`; these suit small images."""
+    """Settings of FCOS. The preset `fcos-r50-fpn` is the paper's network; these defaults suit small images."""
 
     focal: FocalConfig = FocalConfig()
     assigner: Annotated[Literal["center", "task_aligned", "hungarian"], Choice("center", "task_aligned")] = (
         "center"
     )
-    """Which points must find an object: those near its centre (the paper), or another idea."""
+    """Which points are positive: `center`, those near the object's centre (the paper); `task_aligned` (TOOD);
+    `hungarian`, one per object."""
     radius: Annotated[float, Range(0.5, 3.0)] = 1.5
-    """center: how far a point may be from the centre of its object, in strides."""
+    """center: largest distance of a positive point from the object's centre, in strides."""
     reach: Annotated[float, Range(2, 16, log=True)] = 4.0
-    """center: at each level the farthest side is reach / 2 to reach strides from the point; 8 in the paper."""
+    """center: a level is responsible for objects whose farthest side is reach / 2 to reach strides from the point; 8
+    in the paper."""
     grid: Literal["middle", "corner"] = "middle"
-    """Where a cell's point is: in its middle, or at its upper left corner, as in torchvision's model."""
+    """Position of a cell's point: its `middle`, or its upper left `corner`, as in torchvision's model."""
     link: Literal["exp", "relu"] = "exp"
-    """From the network's number to a distance."""
+    """Function that maps the network's output to a distance."""
     box_loss: Annotated[BoxLossName, Choice("iou", "giou", "ciou")] = "giou"
-    """What a misplaced box costs."""
+    """Box regression loss."""
     quality: Annotated[Quality, Choice("centerness", "iou")] = "centerness"
-    """What a further branch says and the score is multiplied by: how near its object's middle a point lies (the
-    paper), or the IoU of its box."""
+    """Output of the quality branch, which is multiplied into the score: `centerness` (the paper), or the `iou` of the
+    predicted box; `none`: no such branch."""
     nms: NMSConfig = NMSConfig(score=0.05, iou=0.6, max_dets=100)
+
+
+def make_points(config: FCOSConfig, strides: Sequence[int]) -> GridPriors:
+    """Points for levels of these strides."""
+    if config.grid == "corner":
+        return GridPriors(points(len(strides)), strides, "stride", "floor", 0.0)
+    return GridPriors(points(len(strides)), strides, "stride")
 
 
 @variant(
     "fcos",
     config=FCOSConfig,
+    priors=make_points,
     source="Tian et al. 2022, arXiv:2006.09214",
     defaults={"train.lr": 0.005, "train.batch": 8},
 )
 def build(config: FCOSConfig, num_classes: int) -> DenseDetector:
-    """FCOS: no anchors, each point near an object's centre says how far its sides are."""
+    """FCOS: no anchors; points near an object's centre predict the distances to its sides."""
     center = CenterAssigner(config.radius, config.reach)
-
-    def priors(strides: Sequence[int]) -> GridPriors:
-        shapes = points(config.levels)
-        if config.grid == "corner":
-            return GridPriors(shapes, strides, "stride", "floor", 0.0)
-        return GridPriors(shapes, strides, "stride")
-
     return pyramid_detector(
         config,
         num_classes,
-        priors,
+        make_points,
         assigner=center if config.assigner == "center" else adaptive(config.assigner),
         coder=DistanceCoder(config.link),
         class_loss=FocalLoss(config.focal.alpha, config.focal.gamma),

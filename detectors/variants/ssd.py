@@ -1,4 +1,4 @@
-"""SSD: default boxes on the backbone's own features, softmax with hard negatives, smooth L1 on codes."""
+"""SSD: default boxes on the backbone's own features, softmax with hard negatives, smooth L1 loss on the box codes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from detectors.assigners import adaptive
-from detectors.assigners.overlap import Forced, OverlapAssigner
+from detectors.assigners import AnchorAssigner, anchor_assigner
+from detectors.assigners.overlap import Forced
 from detectors.backbones import make_backbone
 from detectors.candidates import CandidatesConfig
 from detectors.coders import DeltaCoder
@@ -22,65 +22,74 @@ from detectors.necks.ssd_extras import Block, SSDExtras
 from detectors.nms import NMSConfig
 from detectors.priors import GridPriors, Sizes, Spacing, default_boxes
 from detectors.registry import variant
-from detectors.search_range import Choice, Range
+from detectors.search_range import Choice, PriorSetting, Range
 
 
 class SSDConfig(DenseConfig):
-    """Settings of SSD. The paper's own network is the preset `ssd300-vgg16`; these suit small images."""
+    """Settings of SSD. The preset `ssd300-vgg16` is the paper's network; these defaults suit small images."""
 
     levels: int = Field(default=4, ge=1, le=8)
-    """Feature levels; beyond the backbone's they are made by extra layers."""
+    """Number of feature levels; extra layers make those that the backbone does not have."""
     neck: Annotated[Literal["extras", "fpn", "pan"], Choice("extras", "fpn")] = "extras"
-    """`extras`: the backbone's features as they are (the paper); `fpn`, `pan`: a feature pyramid over them."""
+    """`extras`: the backbone's features unchanged, then extra layers (the paper); `fpn`, `pan`: a feature pyramid."""
     neck_channels: tuple[int, ...] = (128,)
-    """Channels of extra levels, one for all or one for each; of the pyramid, the first."""
+    """Channels of the extra levels, one number for all or one per level; a pyramid uses the first."""
     neck_middle: tuple[int, ...] = ()
-    """What extra levels narrow to before their 3 x 3 convolution; none given: half of `neck_channels`."""
+    """Channels before the 3 x 3 convolution of each extra level; empty: half of `neck_channels`."""
     neck_block: Block = "batch"
-    """Extra levels: convolutions with `batch` normalisation, `plain` (the paper), or `separable` (SSDLite)."""
+    """Convolutions of the extra levels: with `batch` normalisation, `plain` (the paper), or `separable` (SSDLite)."""
     unpadded: int = Field(default=0, ge=0)
-    """So many of the last extra levels cut off the border instead of taking every other cell (SSD300: 2)."""
-    scale_min: Annotated[float, Range(0.05, 0.3)] = 0.1
-    """Scale of the finest level's default boxes, as a share of the image."""
-    scale_max: Annotated[float, Range(0.5, 0.95)] = 0.7
-    """Scale of the coarsest level's default boxes."""
-    scales: tuple[float, ...] = ()
-    """Scales instead of that rule: one for each level and one more."""
-    ratios: tuple[tuple[float, ...], ...] = ((2.0, 3.0),)
-    """Widths over heights beside 1, for all levels or for each; each stands for its inverse, too."""
-    shapes: Sizes = ()
-    """Widths and heights in pixels of each level's default boxes, instead of scales and ratios: for example what
-    `bench anchors` finds."""
-    steps: tuple[int, ...] = ()
-    """Pixels between the cells of each level; none given: the image over its cells."""
-    stretch: bool = False
-    """Default boxes stretch with an image that is not square; off: their ratios hold in pixels."""
+    """Number of last extra levels that use unpadded convolutions instead of stride 2 (SSD300: 2)."""
+    scale_min: Annotated[float, Range(0.05, 0.3), PriorSetting()] = 0.1
+    """Scale of the finest level's default boxes, as a fraction of the image's side."""
+    scale_max: Annotated[float, Range(0.5, 0.95), PriorSetting()] = 0.7
+    """Scale of the coarsest level's default boxes, as a fraction of the image's side."""
+    scales: Annotated[tuple[float, ...], PriorSetting()] = ()
+    """Scales of all levels and one more, which replace `scale_min` and `scale_max`."""
+    ratios: Annotated[tuple[tuple[float, ...], ...], PriorSetting()] = ((2.0, 3.0),)
+    """Aspect ratios (width / height) besides 1, one list for all levels or one per level; each also adds its inverse."""
+    shapes: Annotated[Sizes, PriorSetting()] = ()
+    """(width, height) in pixels of each level's default boxes; replaces scales and ratios. `bench anchors` finds such
+    shapes."""
+    steps: Annotated[tuple[int, ...], PriorSetting()] = ()
+    """Distance in pixels between the cells of each level; empty: the image's side divided by the number of cells."""
+    stretch: Annotated[bool, PriorSetting()] = False
+    """Stretch default boxes with an image that is not square; otherwise their ratios hold in pixels."""
     head_conv: HeadConv = "conv"
-    """What says class and box at each level: a 3 x 3 `conv`; a depthwise-`separable` one, as in SSDLite; or a `light`
-    one without normalisation, as in the mb_tiny face detectors."""
-    assigner: Annotated[
-        Literal["overlap", "atss", "task_aligned", "hungarian"], Choice("overlap", "atss", "task_aligned")
-    ] = "overlap"
-    """Which default boxes must find an object: those that overlap it enough (the paper), or another idea."""
+    """Convolution that predicts classes and boxes at each level: a 3 x 3 `conv`; a depthwise `separable` one (SSDLite);
+    or a `light` one, separable without normalisation (the mb_tiny face detectors)."""
+    assigner: Annotated[AnchorAssigner, Choice("overlap", "atss", "task_aligned")] = "overlap"
+    """Which default boxes are positive: `overlap`, those with enough IoU (the paper); `atss`, `task_aligned` (TOOD) or
+    `hungarian`, which have no settings here."""
     positive: Annotated[float, Range(0.3, 0.7)] = 0.5
-    """overlap: IoU with an object from which on a prior must find it."""
+    """overlap: smallest IoU of a positive default box."""
     band: Annotated[float, Field(ge=0, le=0.5), Range(0.0, 0.3)] = 0.0
-    """overlap: priors whose IoU is at most so much below `positive` do not count; those below are background."""
+    """overlap: boxes with an IoU of `positive` - `band` to `positive` are ignored; below, they are background."""
     forced: Annotated[Forced, Choice("own", "none")] = "own"
-    """overlap: which priors an object gets however poorly they overlap it: `own`, its best,
-    taken from any other object (the paper); `tied`, all its equally best, each for the object that it overlaps most
-    itself; `none`."""
+    """overlap: boxes that are positive at any IoU: `own`, the best one of each object, even if another object has it
+    (the paper); `tied`, all that are equally best, each for the object with which its own IoU is highest; `none`."""
     negatives: Annotated[float, Range(1, 10)] = 3.0
     """Hard negatives per positive."""
     box_loss: Annotated[BoxLossName, Choice("smooth_l1", "giou", "ciou")] = "smooth_l1"
-    """What a misplaced box costs."""
+    """Box regression loss."""
     candidates: CandidatesConfig = CandidatesConfig(score=0.01, top_k=400, per="class")
     nms: NMSConfig = NMSConfig(score=0.01, iou=0.45, max_dets=200)
+
+
+def make_default_boxes(config: SSDConfig, strides: Sequence[int]) -> GridPriors:
+    """Default boxes for levels of these strides."""
+    spacing: Spacing = "stride" if config.steps else "fit"
+    strides = config.steps or strides
+    if config.shapes:
+        return GridPriors(config.shapes, strides, "pixel", spacing)
+    shapes = default_boxes(config.levels, config.scale_min, config.scale_max, config.ratios, config.scales)
+    return GridPriors(shapes, strides, "sides" if config.stretch else "image", spacing)
 
 
 @variant(
     "ssd",
     config=SSDConfig,
+    priors=make_default_boxes,
     source="Liu et al. 2016, arXiv:1512.02325",
     defaults={"train.lr": 0.005, "train.batch": 8},
 )
@@ -88,10 +97,7 @@ def build(config: SSDConfig, num_classes: int) -> DenseDetector:
     """SSD: default boxes at several scales, softmax with hard negative mining."""
     backbone = make_backbone(config.backbone)
     neck: FPN | PAN | SSDExtras
-    if config.neck != "extras":
-        channels = config.neck_channels[0]
-        neck = pyramid(config.neck, backbone.channels, backbone.strides, channels, config.levels)
-    else:
+    if config.neck == "extras":
         neck = SSDExtras(
             backbone.channels,
             backbone.strides,
@@ -101,9 +107,10 @@ def build(config: SSDConfig, num_classes: int) -> DenseDetector:
             config.neck_block,
             config.unpadded,
         )
-    priors = make_priors(config, neck.strides)
-    overlap = OverlapAssigner(config.positive, config.positive - config.band, config.forced)
-    assigner = overlap if config.assigner == "overlap" else adaptive(config.assigner)
+    else:
+        channels = config.neck_channels[0]
+        neck = pyramid(config.neck, backbone.channels, backbone.strides, channels, config.levels)
+    priors = make_default_boxes(config, neck.strides)
     coder, class_loss = DeltaCoder(centre=0.1, size=0.2), CrossEntropyLoss(config.negatives)
     head = LevelHead(
         neck.channels,
@@ -120,18 +127,8 @@ def build(config: SSDConfig, num_classes: int) -> DenseDetector:
         neck=neck,
         head=head,
         priors=priors,
-        assigner=assigner,
+        assigner=anchor_assigner(config.assigner, config.positive, config.band, config.forced),
         coder=coder,
         class_loss=class_loss,
         box_loss=box_loss(config.box_loss),
     )
-
-
-def make_priors(config: SSDConfig, strides: Sequence[int]) -> GridPriors:
-    """The default boxes that the settings describe, for levels of these strides."""
-    spacing: Spacing = "stride" if config.steps else "fit"
-    strides = config.steps or strides
-    if config.shapes:
-        return GridPriors(config.shapes, strides, "pixel", spacing)
-    shapes = default_boxes(config.levels, config.scale_min, config.scale_max, config.ratios, config.scales)
-    return GridPriors(shapes, strides, "sides" if config.stretch else "image", spacing)

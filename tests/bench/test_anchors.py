@@ -14,17 +14,18 @@ import torch
 from tiny_data import Picture, split_of, write_coco
 
 from bench.anchors import files
-from bench.anchors import fit as anchor_fit
+from bench.anchors.boxes import input_boxes
 from bench.anchors.files import rows, save_fit, unreached
-from bench.anchors.fit import AnchorFit, boxes_seen, fit_anchors
+from bench.anchors.fit import MAX_BOXES, AnchorFit, PriorFitter, fit_anchors
 from bench.cli import main
 from bench.commands import anchors
 from bench.data.types import Dataset, Split
-from bench.pipeline.loader import ImageConfig, make_loader
+from bench.pipeline.input_settings import ImageConfig
+from bench.pipeline.loader import make_loader
 from bench.runs.detector import build_detector
 from bench.settings import toml
 from bench.settings.resolution import open_run_data, resolve
-from detectors.anchor_fit import measure_fit, priors_of
+from detectors.anchor_fit import detector_priors, measure_fit
 from detectors.registry import VARIANTS
 from metrics.errors import InputError
 from metrics.tables import AnnotationTable, Catalog
@@ -50,7 +51,7 @@ def test_boxes_are_seen_as_the_loader_gives_them():
     split = split_of(images, objects)
     for resize in ("letterbox", "stretch"):
         image = ImageConfig(size=(96, 80), resize=resize)
-        seen = boxes_seen(split, image)
+        seen = input_boxes(split, image)
         (batch,) = make_loader(split, image, batch_size=3)
         np.testing.assert_allclose(seen.boxes, torch.cat([t.boxes for t in batch.targets]), atol=1e-4)
         assert seen.labels.tolist() == [0, 1, 1]
@@ -65,7 +66,7 @@ def test_an_image_of_unknown_size_is_read():
         "train", AnnotationTable.of(catalog, truth.image, truth.label, truth.xywh), known.load, ""
     )
     image = ImageConfig(size=(96, 96))
-    np.testing.assert_allclose(boxes_seen(unknown, image).boxes, boxes_seen(known, image).boxes)
+    np.testing.assert_allclose(input_boxes(unknown, image).boxes, input_boxes(known, image).boxes)
 
 
 def test_what_is_told_is_what_every_prior_tells(fit):
@@ -73,17 +74,17 @@ def test_what_is_told_is_what_every_prior_tells(fit):
     for settings, told in (({}, fit.before), (fit.found, fit.after)):
         config = fit.config
         own = type(config.detector).model_validate(config.detector.model_dump() | settings)
-        priors, levels = priors_of(VARIANTS["ssd"].build(own, 5), config.image.size)
+        priors, levels = detector_priors(VARIANTS["ssd"].build(own, 5), config.image.size)
         for name in ("train", "val"):
-            boxes = boxes_seen(fit.splits[name][0], config.image).boxes
+            boxes = input_boxes(fit.splits[name][0], config.image).boxes
             whole = measure_fit(boxes, priors, levels, 0.5)
             np.testing.assert_allclose(told[name].best_iou, whole.best_iou, atol=1e-4)
             assert told[name].levels == whole.levels
 
 
 def test_shapes_fit_the_training_boxes_better_and_are_as_many(fit):
-    assert fit.after["train"].worth > fit.before["train"].worth + 0.05
-    assert [len(level) for level in fit.sides_after] == [len(level) for level in fit.sides_before]
+    assert fit.after["train"].objective > fit.before["train"].objective + 0.05
+    assert [len(level) for level in fit.sizes_after] == [len(level) for level in fit.sizes_before]
     assert len(fit.after["val"].area) == len(fit.before["val"].area) > 0
 
 
@@ -108,12 +109,14 @@ def test_the_file_builds_exactly_these_priors(variant, seek, sets, tmp_path):
     assert again.image.size == (128, 160)
     assert again.get("backbone.base_channel") == 4
     detector = build_detector(again, 5)
-    priors, levels = priors_of(detector, again.image.size)
+    priors, levels = detector_priors(detector, again.image.size)
     sides, start = (priors[:, 2:] - priors[:, :2]).numpy(), 0
-    for count, shapes in zip(levels, found.sides_after, strict=True):
+    for count, shapes in zip(levels, found.sizes_after, strict=True):
         np.testing.assert_allclose(sides[start : start + len(shapes)], shapes, rtol=1e-4)
         start += count
-    assert found.after["train"].worth >= found.before["train"].worth - 1e-3  # shapes are rounded to 0.1 px
+    assert (
+        found.after["train"].objective >= found.before["train"].objective - 1e-3
+    )  # shapes are rounded to 0.1 px
 
 
 def test_the_file_says_the_size_of_the_input_also_where_the_data_set_decided_it():
@@ -161,7 +164,13 @@ def test_the_command_prints_the_table_and_its_file_is_a_run_s(tmp_path, capsys):
     words = ["anchors", "--variant", "ssd", "--steps", "30", "--seed", "3", "--out", str(tmp_path)]
     assert main([*words, "--quiet", "--set", *SETS, "levels=3"]) == 0
     out = capsys.readouterr().out
-    for text in ("train: mean best IoU 0.", "(not fitted to these)", "level 2", "class disk", "priors.toml"):
+    for text in (
+        "train: mean best IoU 0.",
+        "(not used for the search)",
+        "level 2",
+        "class disk",
+        "priors.toml",
+    ):
         assert text in out
     (folder,) = tmp_path.iterdir()
     settings = tomllib.loads((folder / "priors.toml").read_text())
@@ -182,15 +191,15 @@ def test_the_command_prints_the_table_and_its_file_is_a_run_s(tmp_path, capsys):
     [
         (
             "--variant fcos",
-            "error: fcos: has points, or priors of one shape, so there is nothing to fit; variants",
+            "error: fcos: its priors have no shapes to fit (points); variants that have: atss, retinanet, ssd",
         ),
-        ("--variant gfl", "error: gfl: has points"),
+        ("--variant gfl", "error: gfl: its priors have no shapes to fit"),
         ("--variant ssd fcos", "error: --variant, --preset: expected one variant, got ssd, fcos"),
         ("--variant torchvision/ssd300_vgg16", "error: torchvision/ssd300_vgg16: an external model"),
         ("--variant ssd --seek best", "error: Invalid value for '--seek'"),
         (
             "--variant ssd --seek rule --set shapes=[[[9,9]],[[9,9]],[[9,9]],[[9,9]]] data.train=9",
-            "error: --seek rule: no marked setting of ssd moves its priors (its shapes are given; ",
+            "error: --seek rule: no setting of ssd with a search range changes its priors (its shapes are given; ",
         ),
     ],
 )
@@ -202,9 +211,11 @@ def test_row_55_what_cannot_be_sought_is_one_line(words, line, capsys, tmp_path)
 
 
 def test_shapes_are_sought_only_for_a_variant_that_takes_them(fit, monkeypatch):
-    monkeypatch.setattr(anchor_fit._Rule, "takes_shapes", False)
+    monkeypatch.setattr(PriorFitter, "takes_shapes", False)
     dataset = open_run_data(fit.config)
-    with pytest.raises(InputError, match="--seek shapes: ssd takes no shapes of priors; use --seek rule"):
+    with pytest.raises(
+        InputError, match="--seek shapes: ssd has no setting for explicit shapes; use --seek rule"
+    ):
         fit_anchors(fit.config, dataset, "shapes")
     assert set(fit_anchors(fit.config, dataset, steps=5).found) == {"scale_min", "scale_max"}
 
@@ -243,9 +254,9 @@ def test_row_33_as_many_boxes_as_coco_has_take_seconds():
     began = time.perf_counter()
     found = fit_anchors(config, dataset, steps=5)
     assert time.perf_counter() - began < 20  # 2 on an idle core
-    assert found.sought_on == anchor_fit.MOST
+    assert found.num_sampled == MAX_BOXES
     assert len(found.after["train"].area) == objects
-    assert "sought on 5,000 drawn at random" in found.summary()
+    assert "searched on 5,000 boxes drawn at random" in found.summary()
 
 
 def test_names_from_a_data_set_are_shown_and_not_obeyed(tmp_path: Path, capsys):

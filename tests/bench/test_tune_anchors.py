@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 from tiny_runs import tiny_config
 
-from bench.anchors.fit import boxes_seen, variants_to_fit
+from bench.anchors.boxes import input_boxes
+from bench.anchors.fit import variants_with_shapes
 from bench.runs.detector import build_detector
 from bench.settings.resolution import open_run_data
 from bench.tune.anchors import Anchors
 from bench.tune.spaces import configured, space_of
-from detectors.anchor_fit import measure_fit, priors_of
+from detectors.anchor_fit import detector_priors, measure_fit
 from metrics.errors import InputError
 from metrics.tables import AnnotationTable
 
 
-@pytest.fixture(scope="module", params=variants_to_fit())
+@pytest.fixture(scope="module", params=variants_with_shapes())
 def anchors(request):
     """The stage of every variant whose priors have shapes, on tiny images."""
     config = tiny_config(request.param, image__size="64,96", data__train=40)
@@ -29,13 +30,13 @@ def anchors(request):
 def test_a_trial_measures_what_the_network_has(anchors):
     stage, dataset = anchors
     space = space_of(stage.config, ["anchors"], stage.settings())
-    boxes = boxes_seen(dataset.splits["train"], stage.config.image).boxes
+    boxes = input_boxes(dataset.splits["train"], stage.config.image).boxes
     tried = [space.defaults] + [
         {**space.defaults, d.path: option} for d in space for option in (d.options or (d.low, d.high))
     ]
     for values in tried:
         detector = build_detector(configured(stage.config, values), len(dataset.classes))
-        fit = measure_fit(boxes, *priors_of(detector, stage.config.image.size), stage.threshold)
+        fit = measure_fit(boxes, *detector_priors(detector, stage.config.image.size), stage.fitter.threshold)
         rows = {(row.split, row.group): row for row in stage.fitted("x", values)}
         row = rows["train", "all"]
         assert (row.objects, row.recall) == (len(boxes), pytest.approx(fit.recall))
@@ -72,7 +73,9 @@ def test_settings_of_priors_belong_to_the_stage_where_it_is_asked_for_and_else_t
 
 def test_a_variant_without_shapes_says_who_has_them():
     config = tiny_config("fcos")
-    with pytest.raises(InputError, match=r"variant 'fcos' has no shapes of priors to fit; .* retinanet, ssd"):
+    with pytest.raises(
+        InputError, match=r"--space anchors: fcos: its priors have no shapes .* retinanet, ssd"
+    ):
         Anchors(config, open_run_data(config))
 
 
@@ -81,5 +84,5 @@ def test_no_box_to_fit_is_said():
     dataset = open_run_data(config)
     train = dataset.splits["train"]
     bare = replace(train, truth=AnnotationTable.of(train.truth.catalog, [], [], np.zeros((0, 4))))
-    with pytest.raises(InputError, match="no box to fit priors to"):
+    with pytest.raises(InputError, match="no boxes to fit priors to"):
         Anchors(config, replace(dataset, splits={**dataset.splits, "train": bare}))

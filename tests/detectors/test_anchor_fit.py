@@ -11,22 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.ops import box_iou
 
-from detectors.anchor_fit import (
-    Grids,
-    by_level,
-    cluster,
-    grids_of,
-    measure_fit,
-    priors_of,
-    refine,
-    search,
-    shape_iou,
-    sides_of,
-)
+from detectors.anchor_fit import ShapeFit, detector_priors, feature_grids, measure_fit, prior_sizes
+from detectors.prior_search import cluster, refine, search_rule, shape_iou, split_by_level
 from detectors.priors import GridPriors
 from detectors.registry import VARIANTS
 from detectors.search_range import Choice, Range
-from detectors.variants.retinanet import make_priors
 from metrics.errors import InputError
 
 
@@ -39,7 +28,7 @@ def test_the_fit_is_the_best_overlap_of_each_object():
     low = rng.uniform(0, 80, (25, 2))
     boxes = np.concatenate([low, low + rng.uniform(5, 50, (25, 2))], axis=1)
     detector = VARIANTS["ssd"].build(VARIANTS["ssd"].config(), 2)
-    priors, levels = priors_of(detector, (128, 128))
+    priors, levels = detector_priors(detector, (128, 128))
     fit = measure_fit(boxes, priors, levels, threshold=0.5)
     iou = box_iou(torch.from_numpy(boxes), priors.double())
     np.testing.assert_allclose(fit.best_iou, iou.max(dim=1).values, atol=1e-5)
@@ -65,7 +54,7 @@ def test_only_the_nearest_cell_of_each_shape_has_to_be_looked_at(seed, size, spa
     boxes = np.concatenate([low, low + np.exp(draw.normal(2.5, 1.0, (30, 2)))], axis=1)
     counts = [rows * columns * len(level) for (rows, columns), level in zip(grids, shapes, strict=True)]
     whole = measure_fit(boxes, priors(grids, size), counts, threshold=0.3)
-    quick = Grids(boxes, priors, grids, size, threshold=0.3)(sides_of(priors, grids, size))
+    quick = ShapeFit(boxes, priors, grids, size, threshold=0.3)(prior_sizes(priors, grids, size))
     np.testing.assert_allclose(quick.best_iou, whole.best_iou, atol=1e-5)
     assert quick.levels == whole.levels
     np.testing.assert_allclose(quick.area, whole.area)
@@ -84,19 +73,19 @@ def test_only_the_nearest_cell_of_each_shape_has_to_be_looked_at(seed, size, spa
 def test_grids_are_those_of_the_detector(name):
     detector = VARIANTS[name].build(VARIANTS[name].config(), 2)
     size = (72, 136)
-    grids = grids_of(detector, size)
-    priors, levels = priors_of(detector, size)
+    grids = feature_grids(detector, size)
+    priors, levels = detector_priors(detector, size)
     assert detector.training
     assert tuple(r * c * n for (r, c), n in zip(grids, detector.priors.per_cell, strict=True)) == levels
     sides = priors[:, 2:] - priors[:, :2]
     np.testing.assert_allclose(
-        sides_of(detector.priors, grids, size)[0], sides[: detector.priors.per_cell[0]]
+        prior_sizes(detector.priors, grids, size)[0], sides[: detector.priors.per_cell[0]]
     )
 
 
 def test_what_is_no_dense_detector_has_no_grids():
     with pytest.raises(InputError, match="Linear: not a dense detector, so it has no priors"):
-        grids_of(torch.nn.Linear(1, 1), (64, 64))
+        feature_grids(torch.nn.Linear(1, 1), (64, 64))
 
 
 def test_rows_add_up_over_sizes_and_over_levels():
@@ -184,7 +173,7 @@ def test_a_prior_that_no_object_needs_is_brought_back():
 
 
 def test_too_many_clusters_and_flat_shapes_are_told():
-    with pytest.raises(InputError, match="3 clusters of 2 different shapes; ask for at most 2"):
+    with pytest.raises(InputError, match="3 clusters of 2 different shapes; use at most 2"):
         cluster(np.array([[1.0, 2], [1, 2], [2, 3]]), 3)
     with pytest.raises(InputError, match="must be above 0"):
         cluster(np.array([[1.0, 0]]), 1)
@@ -192,21 +181,24 @@ def test_too_many_clusters_and_flat_shapes_are_told():
 
 def test_shapes_are_shared_out_small_ones_to_fine_levels_and_no_larger_than_the_image():
     shapes = np.array([[4.0, 4], [8.04, 6], [40, 30], [300, 90]])
-    assert by_level(shapes, [8, 16], (100, 200)) == [[(4, 4), (8, 6)], [(40, 30), (200, 90)]]
-    assert by_level(shapes, [8, 16], (100, 200), each=[3, 1]) == [[(4, 4), (8, 6), (40, 30)], [(200, 90)]]
-    assert by_level(np.array([[0.01, 3.0]]), [8], (100, 200)) == [[(0.1, 3)]]
-    with pytest.raises(InputError, match="4 shapes for 3 levels; ask for a multiple, such as 3"):
-        by_level(shapes, [8, 16, 32], (100, 200))
+    assert split_by_level(shapes, [8, 16], (100, 200)) == [[(4, 4), (8, 6)], [(40, 30), (200, 90)]]
+    assert split_by_level(shapes, [8, 16], (100, 200), counts=[3, 1]) == [
+        [(4, 4), (8, 6), (40, 30)],
+        [(200, 90)],
+    ]
+    assert split_by_level(np.array([[0.01, 3.0]]), [8], (100, 200)) == [[(0.1, 3)]]
+    with pytest.raises(InputError, match="4 shapes for 3 levels; use a multiple, such as 3"):
+        split_by_level(shapes, [8, 16, 32], (100, 200))
 
 
 @pytest.mark.parametrize("name", ["ssd", "retinanet"])
 def test_found_shapes_become_the_detectors_priors(name):
     variant = VARIANTS[name]
     levels = 4
-    shapes = by_level(cluster(some_shapes(0), 2 * levels), [8, 16, 32, 64], (128, 128))
+    shapes = split_by_level(cluster(some_shapes(0), 2 * levels), [8, 16, 32, 64], (128, 128))
     config = variant.config.model_validate({"levels": levels, "shapes": shapes})
     detector = variant.build(config, 2)
-    priors, counts = priors_of(detector, (128, 128))
+    priors, counts = detector_priors(detector, (128, 128))
     sides = priors[:, 2:] - priors[:, :2]
     assert counts[0] == 2 * 16 * 16
     np.testing.assert_allclose(sides[:2], shapes[0], rtol=1e-4)
@@ -219,16 +211,16 @@ def test_a_rules_settings_are_sought_and_never_get_worse():
     grids, strides = [(16, 16), (8, 8)], (8, 16)
 
     def worth(settings):
-        priors = make_priors(variant.config.model_validate({"levels": 2, **settings}), strides)
+        priors = variant.priors(variant.config.model_validate({"levels": 2, **settings}), strides)
         return measure_fit(
             small, priors(grids, (128, 128)), [r * c * priors.per_cell[0] for r, c in grids]
         ).mean
 
     start = {"anchor_scale": 4.0, "octaves": 3}
     space = {"anchor_scale": Range(1, 8, log=True), "octaves": Choice(1, 2, 3)}
-    best, value = search(worth, space, start, trials=40)
+    best, value = search_rule(worth, space, start, trials=40)
     assert value > worth(start) + 0.1
     assert value == worth(best)
     assert 1 <= best["anchor_scale"] < 4
-    assert search(worth, space, start, trials=40) == (best, value)
-    assert search(worth, space, start, trials=1) == (start, worth(start))
+    assert search_rule(worth, space, start, trials=40) == (best, value)
+    assert search_rule(worth, space, start, trials=1) == (start, worth(start))
