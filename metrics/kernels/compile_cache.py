@@ -1,9 +1,10 @@
-"""How a kernel becomes machine code: compiled by Numba once per installation, afterwards loaded without it.
+"""Kernels: functions that Numba compiles once per installation; afterwards their machine code is loaded without it.
 
-Importing Numba and letting it read its own cache takes half a second and 90 MB: more than evaluating on all of COCO.
-So the machine code of a kernel is kept, and handed to LLVM's loader; that takes milliseconds. Numba is imported only
-to compile what is not there yet. Code is kept beside the package, or, where that cannot be written, in the user's cache
-folder; ``NUMBA_CACHE_DIR`` names another, and ``NUMBA_DISABLE_JIT=1`` runs the kernels as Python, for a debugger.
+Importing Numba and reading its own cache takes half a second and 90 MB: more than evaluating on all of COCO. So the
+machine code of a kernel is stored and given to LLVM's loader, which takes milliseconds; Numba is imported only to
+compile missing code. Code is stored beside the package or, where that is not writable, in the user's cache folder;
+``NUMBA_CACHE_DIR`` names another folder, and ``NUMBA_DISABLE_JIT=1`` runs the kernels as Python, for a debugger. Where
+loading fails (another version of Numba or LLVM), kernels are compiled by plain ``numba.njit`` in each process.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ import numpy as np
 R = TypeVar("R", int, float)
 
 SYMBOL = "kernel"
-"""What the function is called in every file of machine code."""
+"""Name of the function in every file of machine code."""
 
 FORMAT = 1
-"""Raised when the files change in layout, or the way in which their functions are called."""
+"""Increased when the layout of the files or the calling convention of their functions changes."""
 
 _lock = threading.RLock()
 
@@ -36,10 +37,10 @@ def kernel(function: Callable[..., R]) -> Kernel[R]:
     """Compile the function below when it is first called.
 
     Args:
-        function: takes contiguous arrays, integers and floats by place, and returns an integer or a float, as it is
-            annotated. It allocates nothing and raises nothing; that one array is copied into a part of another counts
-            as allocation, so write the loop. It may call other kernels and use numbers of its module. It runs without
-            the interpreter's lock; divisions follow IEEE 754 (x / 0 is infinite or NaN).
+        function: takes contiguous arrays, integers, floats and NamedTuples of these by position, and returns an integer
+            or a float, as annotated. It must not allocate or raise; copying one array into a part of another counts as
+            allocation, so write the loop. It may call other kernels and use numbers of its module. It runs without the
+            interpreter's lock; divisions follow IEEE 754 (x / 0 is infinite or NaN).
     """
     return Kernel(function)
 
@@ -50,114 +51,155 @@ class Kernel(Generic[R]):
     def __init__(self, function: Callable[..., R]) -> None:
         self.function = cast(FunctionType, function)
         self.__doc__ = function.__doc__
-        self._entries: dict[str, Any] = {}
+        self._entries: dict[str, Callable[..., R]] = {}
 
     def __call__(self, *values: Any) -> R:
-        """Call it with arguments by place; the first call with arguments of such types loads or compiles it."""
+        """Call it with positional arguments; the first call for their types loads or compiles it."""
         if os.environ.get("NUMBA_DISABLE_JIT") == "1":
             return cast(R, self.function(*values))
         kinds = " ".join(map(_kind, values))
         entry = self._entries.get(kinds)
         if entry is None:
             with _lock:
-                entry = self._entries.get(kinds) or self._load(kinds)
+                entry = self._entries.get(kinds) or self._entry(kinds, values)
                 self._entries[kinds] = entry
-        result = (ctypes.c_double if self._returns_float else ctypes.c_int64)()
-        raised = ctypes.c_void_p()
-        entry(
-            ctypes.byref(result), ctypes.byref(raised), *(part for value in values for part in _parts(value))
-        )
-        return cast(R, result.value)
+        return entry(*values)
 
-    @property
-    def _returns_float(self) -> bool:
-        return self.function.__annotations__["return"] in ("float", float)
+    def _entry(self, kinds: str, values: tuple[Any, ...]) -> Callable[..., R]:
+        """The function for arguments of these kinds: stored machine code, or Numba's where that fails."""
+        try:
+            return self._load(kinds, values)
+        except KernelError:
+            raise
+        except Exception as error:  # changed internals of Numba or LLVM may raise anything
+            _report_failure(error)
+            return cast(Callable[..., R], self.plain)
 
-    def _load(self, kinds: str) -> Any:
-        """The entry point for arguments of these kinds, from kept code or from code that is compiled and kept."""
+    def _load(self, kinds: str, values: tuple[Any, ...]) -> Callable[..., R]:
+        """Stored machine code for arguments of these kinds, compiled first where it is missing."""
         import llvmlite.binding as llvm
 
         cause = "\n".join((_machine(), kinds, *_source(self)))
         name = f"{self.function.__name__}-{hashlib.sha256(cause.encode()).hexdigest()[:24]}.kernel"
         code = _read(name)
         if code is None:
-            code = self._compile(kinds)
+            code = self._compile(values)
             _write(name, code)
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
-        types = [part for kind in kinds.split() for part in _part_types(kind)]
-        entry = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *types)(
+        parts = [part for value in values for part in _part_types(value)]
+        entry = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *parts)(
             engine.get_function_address(SYMBOL)
         )
-        entry.engine = engine  # type: ignore[attr-defined]  # which frees the code when it goes
-        return entry
+        returns_float = self.function.__annotations__["return"] in ("float", float)
+        result_type = ctypes.c_double if returns_float else ctypes.c_int64
 
-    def _compile(self, kinds: str) -> bytes:
-        """Machine code for this processor: an object file that has the function as `SYMBOL`."""
+        def call(*values: Any) -> R:
+            result, raised = result_type(), ctypes.c_void_p()
+            entry(
+                ctypes.byref(result),
+                ctypes.byref(raised),
+                *(part for value in values for part in _parts(value)),
+            )
+            return cast(R, result.value)
+
+        call.engine = engine  # type: ignore[attr-defined]  # owns the code, and frees it with the function
+        return call
+
+    def _compile(self, values: tuple[Any, ...]) -> bytes:
+        """Machine code for this processor: an object file with the function as `SYMBOL`."""
         import llvmlite.binding as llvm
-        from numba import types
         from numba.core.errors import NumbaError
-        from numba.np.numpy_support import from_dtype
 
-        _tell_once()
-        by_kind = {"f": types.float64, "i": types.int64}
-        signature = tuple(
-            by_kind[kind]
-            if kind in by_kind
-            else types.Array(from_dtype(np.dtype(kind[:-1])), int(kind[-1]), "C")
-            for kind in kinds.split()
-        )
+        _report_compiling()
+        signature = tuple(map(_numba_type, values))
         dispatcher = self.dispatcher
         try:
             dispatcher.compile(signature)
         except NumbaError as error:
-            raise TypeError(f"kernel {self.function.__name__}: is refused; does it allocate?") from error
+            raise KernelError(
+                f"kernel {self.function.__name__}: cannot be compiled; does it allocate?"
+            ) from error
         module = llvm.parse_assembly(dispatcher.inspect_llvm(signature))
         module.get_function(dispatcher.overloads[signature].fndesc.llvm_func_name).name = SYMBOL
         return cast(bytes, _target().emit_object(module))
 
     @cached_property
     def dispatcher(self) -> Any:
-        """Numba's view of the function, in which the kernels that it calls are Numba's too."""
+        """Numba's dispatcher of the function, without a memory manager or Python wrappers."""
+        return self._dispatcher(
+            lambda inner: inner.dispatcher, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True
+        )
+
+    @cached_property
+    def plain(self) -> Any:
+        """``numba.njit`` of the function, uncached: Numba's cache does not notice changes of kernels that it calls."""
+        return self._dispatcher(lambda inner: inner.plain)
+
+    def _dispatcher(self, inner: Callable[[Kernel[Any]], Any], **options: Any) -> Any:
+        """Numba's dispatcher of the function, in which the kernels that it calls are replaced by `inner`."""
         from numba import njit
 
-        within = {
-            name: thing.dispatcher if isinstance(thing, Kernel) else thing
-            for name, thing in self.function.__globals__.items()
-            if name in self.function.__code__.co_names
+        called = {
+            name: inner(value)
+            for name, value in self.function.__globals__.items()
+            if name in self.function.__code__.co_names and isinstance(value, Kernel)
         }
-        copy = FunctionType(self.function.__code__, {**self.function.__globals__, **within})
-        options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-        options |= {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-        return njit(**options)(copy)
+        copy = FunctionType(self.function.__code__, {**self.function.__globals__, **called})
+        return njit(nogil=True, error_model="numpy", **options)(copy)
+
+
+class KernelError(TypeError):
+    """A kernel that breaks the rules of `kernel`."""
 
 
 def _kind(value: Any) -> str:
-    """What matters of an argument to the machine code: ``<f82`` for a matrix of doubles; ``f`` and ``i`` for numbers."""
+    """The type of an argument, as far as machine code depends on it: ``<f82`` for a matrix of doubles; ``f``, ``i``."""
     if isinstance(value, np.ndarray):
         assert value.flags.c_contiguous, "a kernel takes contiguous arrays"
         return f"{value.dtype.str}{value.ndim}"
+    if isinstance(value, tuple):
+        fields = getattr(value, "_fields", ())
+        return f"({','.join(f'{name}:{_kind(part)}' for name, part in zip(fields, value, strict=True))})"
     return "f" if isinstance(value, (float, np.floating)) else "i"
 
 
 def _parts(value: Any) -> Iterator[Any]:
-    """An argument as Numba's functions take it: an array as its owner (none), counts, address, shape and strides."""
+    """An argument in Numba's calling convention: an array as owner (none), counts, address, shape and strides."""
     if isinstance(value, np.ndarray):
         yield from (None, None, value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides)
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _parts(part)
     else:
         yield float(value) if isinstance(value, (float, np.floating)) else int(value)
 
 
-def _part_types(kind: str) -> list[Any]:
-    if kind in ("f", "i"):
-        return [ctypes.c_double if kind == "f" else ctypes.c_int64]
-    number = ctypes.c_int64
-    return [ctypes.c_void_p, ctypes.c_void_p, number, number, ctypes.c_void_p, *[number] * 2 * int(kind[-1])]
+def _part_types(value: Any) -> list[Any]:
+    """The C types of `_parts`."""
+    if isinstance(value, np.ndarray):
+        number = ctypes.c_int64
+        return [ctypes.c_void_p, ctypes.c_void_p, number, number, ctypes.c_void_p, *[number] * 2 * value.ndim]
+    if isinstance(value, tuple):
+        return [part for member in value for part in _part_types(member)]
+    return [ctypes.c_double if isinstance(value, (float, np.floating)) else ctypes.c_int64]
+
+
+def _numba_type(value: Any) -> Any:
+    from numba import types
+    from numba.np.numpy_support import from_dtype
+
+    if isinstance(value, np.ndarray):
+        return types.Array(from_dtype(value.dtype), value.ndim, "C")
+    if isinstance(value, tuple):
+        from_types: Any = types.BaseTuple.from_types
+        return from_types(list(map(_numba_type, value)), type(value))
+    return types.float64 if isinstance(value, (float, np.floating)) else types.int64
 
 
 def _target() -> Any:
-    """The machine that LLVM is to write code for: this one, as Numba describes it to LLVM. Who uses it, owns it."""
+    """This machine as LLVM's target, with Numba's options. The caller owns it."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
@@ -185,7 +227,7 @@ def _machine() -> str:
 
 
 def _source(thing: Kernel[Any]) -> Iterator[str]:
-    """All that the machine code is made from: byte code and numbers, also those of the kernels that it calls."""
+    """All that the machine code depends on: byte code and numbers, including those of the kernels that it calls."""
     code: CodeType = thing.function.__code__
     constants = [constant for constant in code.co_consts if not isinstance(constant, (str, CodeType))]
     yield f"{code.co_code.hex()} {constants} {code.co_names}"
@@ -198,7 +240,7 @@ def _source(thing: Kernel[Any]) -> Iterator[str]:
 
 
 def _folders() -> list[Path]:
-    """Where code may be kept, first choice first."""
+    """Folders for code, in order of preference."""
     named = os.environ.get("NUMBA_CACHE_DIR")
     if named:
         return [Path(named) / "metrics"]
@@ -207,7 +249,7 @@ def _folders() -> list[Path]:
 
 
 def _read(name: str) -> bytes | None:
-    """Code that was kept; nothing where there is none, or where its digest says that it is not what was written."""
+    """Stored code; None where there is none, or where its digest shows that the file is damaged."""
     for folder in _folders():
         try:
             content = (folder / name).read_bytes()
@@ -219,7 +261,7 @@ def _read(name: str) -> bytes | None:
 
 
 def _write(name: str, code: bytes) -> None:
-    """Keep code in the first folder that can be written, whole or not at all; in none, it is compiled each time."""
+    """Store code in the first writable folder, atomically; without one it is compiled in each process."""
     for folder in _folders():
         part = folder / f"{name}.{os.getpid()}.part"
         try:
@@ -231,10 +273,21 @@ def _write(name: str, code: bytes) -> None:
         return
 
 
-@cache
-def _tell_once() -> None:
-    print(
-        "metrics: compiling kernels for this machine, once (about ten seconds) ...",
-        file=sys.stderr,
-        flush=True,
+def _report_compiling() -> None:
+    _report_once("compiling", "compiling kernels for this machine, once (about ten seconds) ...")
+
+
+def _report_failure(error: Exception) -> None:
+    _report_once(
+        "failure",
+        f"kernels cannot be loaded ({type(error).__name__}: {error}); numba.njit compiles them in each process",
     )
+
+
+_reported: set[str] = set()
+
+
+def _report_once(kind: str, text: str) -> None:
+    if kind not in _reported:
+        _reported.add(kind)
+        print(f"metrics: {text}", file=sys.stderr, flush=True)

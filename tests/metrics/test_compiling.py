@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from metrics.kernels import compile_cache
 from metrics.kernels.compile_cache import Kernel, kernel
@@ -47,6 +49,63 @@ def test_the_first_use_says_what_it_waits_for_and_the_second_does_not_wait(tmp_p
     files = [path.name for path in (tmp_path / "metrics").iterdir()]
     assert len(files) == 1
     assert files[0].startswith("count_sort-")
+
+
+class Span(NamedTuple):
+    """Arguments of a kernel: arrays of two types, a number and a NamedTuple of arrays."""
+
+    first: NDArray[np.float64]
+    second: NDArray[np.int64]
+    scale: float
+    pair: Pair
+
+
+class Pair(NamedTuple):
+    left: NDArray[np.float64]
+    right: NDArray[np.float64]
+
+
+def test_named_tuples_are_taken_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+
+    @kernel
+    def weighted(span: Span, offset: int) -> float:
+        total = 0.0
+        for index in range(span.first.size):
+            total += span.first[index] * span.second[index] * span.scale
+            span.pair.right[index] = span.pair.left[index] + offset
+        return total
+
+    pair = Pair(np.array([1.0, 2.0]), np.zeros(2))
+    span = Span(np.array([1.0, 2.0]), np.array([3, 4]), 0.5, pair)
+    assert weighted(span, 7) == 5.5
+    assert pair.right.tolist() == [8, 9]
+    assert Kernel(weighted.function)(span, 7) == 5.5, "loaded from its file"
+    assert len(list((tmp_path / "metrics").iterdir())) == 1
+    assert weighted.plain(span, 7) == weighted.function(span, 7) == 5.5
+
+
+@pytest.mark.parametrize("broken", ["_target", "_read", "_numba_type", "_part_types"])
+def test_where_the_loader_fails_numba_compiles_in_the_process(
+    broken: str,
+    double: Kernel[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> None:
+        raise AttributeError("no such thing in this version")
+
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(compile_cache, broken, fail)
+    monkeypatch.setattr(compile_cache, "_reported", set())
+
+    values = np.ones(3)
+    assert double(values, 4, 0.5) == 3
+    assert values.tolist() == [3, 3, 3]
+    failures = [line for line in capsys.readouterr().err.splitlines() if "cannot be loaded" in line]
+    assert len(failures) == 1
+    assert "AttributeError: no such thing in this version" in failures[0]
 
 
 @pytest.fixture
@@ -128,14 +187,14 @@ def test_code_is_found_again_only_while_it_is_the_same(
     assert len(list((tmp_path / "metrics").iterdir())) == 2
 
 
-def test_a_kernel_that_allocates_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_that_allocates_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
 
     @kernel
     def wasteful(count: int) -> int:
         return int(np.zeros(count).size)
 
-    with pytest.raises(TypeError, match="kernel wasteful: is refused; does it allocate"):
+    with pytest.raises(TypeError, match="kernel wasteful: cannot be compiled; does it allocate"):
         wasteful(3)
 
 
