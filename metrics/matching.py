@@ -6,17 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.engine.curves import (
+    CurveSteps,
+    RankedDetections,
+    collect_scores,
+    collect_steps,
+    compute_curves,
+    count_tp,
+)
+from metrics.engine.greedy import GreedySettings, MatchArrays, match_columns
 from metrics.errors import InputError
 from metrics.registry import did_you_mean
 from metrics.tables import AnnotationTable, DetectionTable
-
-if TYPE_CHECKING:
-    from metrics.engine.run import CurveSteps
 
 COCO_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 """0.5, 0.55 ... 0.95, to the bit those of the reference."""
@@ -170,9 +175,8 @@ class Curves:
     @cached_property
     def score(self) -> NDArray[np.float64]:
         """(T, R, K, A) score at which the recall is first reached; 0 where it is not."""
-        from metrics.engine.run import collect_scores
-
-        return collect_scores(self)
+        scores = collect_scores(*self.matches._curve_inputs(self.max_dets, self.levels))
+        return scores.transpose(2, 3, 1, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,9 +277,8 @@ class Matches:
     @cached_property
     def tp_count(self) -> NDArray[np.int64]:
         """(M, A, T, K) true positives up to each of the rule's max_dets: objects asked for that were found."""
-        from metrics.engine.run import count_tp
-
-        return count_tp(self)
+        rule = self.rule
+        return count_tp(self._arrays, self._pair_label, np.array(rule.max_dets), len(rule.iou_thresholds))
 
     def at(self, iou: float, area: str | None = None, max_dets: int | None = None) -> MatchOutcome:
         """What became of each detection and object at one of the rule's IoU thresholds.
@@ -331,13 +334,11 @@ class Matches:
         Raises:
             InputError: the rule's largest max_dets is smaller.
         """
-        from metrics.engine.run import compute_curves
-
         most = self.rule.max_dets_or_largest(max_dets)
         if levels is not None:
-            return compute_curves(self, most, np.ascontiguousarray(levels, np.float64))
+            return self._compute_curves(most, np.ascontiguousarray(levels, np.float64))
         if most not in self._curves:
-            self._curves[most] = compute_curves(self, most, np.linspace(0.0, 1.0, 101))
+            self._curves[most] = self._compute_curves(most, np.linspace(0.0, 1.0, 101))
         return self._curves[most]
 
     def steps(self, max_dets: int) -> CurveSteps:
@@ -346,11 +347,28 @@ class Matches:
         Args:
             max_dets: any number up to the rule's largest.
         """
-        from metrics.engine.run import collect_steps
-
         if max_dets not in self._steps:
-            self._steps[max_dets] = collect_steps(self, max_dets)
+            rank = np.empty(0, np.int32) if max_dets == self.rule.max_dets[-1] else self.rank
+            self._steps[max_dets] = collect_steps(self._arrays, self._pair_label, rank, max_dets)
         return self._steps[max_dets]
+
+    def _curve_inputs(
+        self, max_dets: int, levels: NDArray[np.float64]
+    ) -> tuple[CurveSteps, RankedDetections, NDArray[np.int64], NDArray[np.float64], int]:
+        ranked = RankedDetections(self.start, self.row, self.detections.score)
+        return self.steps(max_dets), ranked, self.positives, levels, len(self.rule.iou_thresholds)
+
+    def _compute_curves(self, max_dets: int, levels: NDArray[np.float64]) -> Curves:
+        precision, _, recall = compute_curves(*self._curve_inputs(max_dets, levels), with_scores=False)
+        return Curves(self, max_dets, levels, precision.transpose(2, 3, 1, 0), recall.transpose(2, 1, 0))
+
+    @property
+    def _arrays(self) -> MatchArrays:
+        return MatchArrays(*(getattr(self, name) for name in MatchArrays._fields))
+
+    @cached_property
+    def _pair_label(self) -> NDArray[np.int32]:
+        return self.object_label[self.pair_object]
 
     @cached_property
     def _curves(self) -> dict[int, Curves]:
@@ -379,13 +397,20 @@ def match(truth: AnnotationTable, detections: DetectionTable, rule: MatchRule | 
 
     Source: pycocotools 2.0.11, `COCOeval.evaluateImg`.
     """
-    from metrics.engine.run import match_tables
-
     if truth.catalog != detections.catalog:
         raise InputError(
             "match: truth and detections have different images or classes; build the detections on truth.catalog"
         )
-    return match_tables(truth, detections, rule or MatchRule())
+    rule = rule or MatchRule()
+    settings = GreedySettings(
+        len(truth.catalog.image_ids),
+        len(truth.catalog.classes),
+        rule.by_class,
+        rule.max_dets[-1],
+        np.array(rule.iou_thresholds),
+        np.array(list(rule.area_ranges.values()), np.float64),
+    )
+    return Matches(rule, truth, detections, *match_columns(truth, detections, settings))
 
 
 def _rising(values: tuple[float, ...]) -> bool:

@@ -1,1 +1,1 @@
-"""The compiled engine: sorting, matching and curves as Numba kernels that allocate nothing."""
+"""Matching, curves and overlapping pairs by compiled kernels: arrays in, arrays out."""

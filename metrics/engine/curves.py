@@ -1,138 +1,267 @@
-"""Kernels that walk a class's detections by falling score: precision over recall, and what was found.
+"""Precision-recall curves and counts of true positives, from matched pairs.
 
-A curve changes only at true positives. Up to a match, the detections that count are those whose own area is within
-the range, corrected by the matched ones: a true positive counts whatever its area, and one that took an ignored
+A curve changes only at true positives. Up to a match, the detections that count are those whose own area is in the
+range, corrected by the matched ones: a true positive counts whatever its area, and a detection that matched an ignored
 object does not. So one count serves all thresholds, and a plain false positive costs one addition for all of them.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.engine.greedy import MatchArrays
 from metrics.kernels.compile_cache import kernel
+from metrics.kernels.threads import WORTH_SHARING, deal, for_each
 
 EPSILON = np.spacing(1.0)
-"""What the reference adds to a count before it divides by it."""
+"""Added to the denominator of precision, as in pycocotools."""
+
+
+class CurveSteps(NamedTuple):
+    """The pairs of each class by falling score of their detections.
+
+    Attributes:
+        start: (K + 1,) where each class begins.
+        end: (K,) where it ends: before the next begins, where some of its pairs are beyond max_dets.
+        position: (P,) position of the detection in the ranked order.
+        inside: (P,) word whose bit a tells whether the detection's own area is in area range a.
+        valid: (P,) word whose bit a tells whether the object is valid in area range a.
+        before: (A, P) number of detections in each area range up to this one, inclusive.
+        bits: (A, P) words of the thresholds at which they match.
+    """
+
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    position: NDArray[np.int32]
+    inside: NDArray[np.uint16]
+    valid: NDArray[np.uint16]
+    before: NDArray[np.int32]
+    bits: NDArray[np.uint64]
+
+
+class RankedDetections(NamedTuple):
+    """Detections by class and falling score.
+
+    Attributes:
+        start: (K + 1,) where each class begins in `row`.
+        row: (D,) rows of the detections.
+        score: (N,) by row.
+    """
+
+    start: NDArray[np.int64]
+    row: NDArray[np.int32]
+    score: NDArray[np.float64]
+
+
+class CurveArrays(NamedTuple):
+    """Curves of all classes.
+
+    Attributes:
+        precision: (A, K, T, R) best precision at each recall level or beyond; NaN where no object is valid.
+        scores: (A, K, T, R) score at which each recall level is first reached; empty where not requested.
+        recall: (A, K, T) recall of all detections.
+    """
+
+    precision: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    recall: NDArray[np.float64]
+
+
+def collect_steps(
+    arrays: MatchArrays, pair_label: NDArray[np.int32], rank: NDArray[np.int32], max_dets: int
+) -> CurveSteps:
+    """Put the pairs of the `max_dets` highest-scoring detections of each image and class in ranked order.
+
+    Args:
+        arrays: of `metrics.engine.greedy.match_columns`.
+        pair_label: (P,) class of each pair.
+        rank: (D,) rank of each ranked detection in its image and class; empty where none is beyond `max_dets`.
+        max_dets: detections of this rank or beyond are left out.
+    """
+    classes, (pairs, areas) = len(arrays.start) - 1, arrays.pair_bits.shape
+    pair_first = np.full(len(arrays.inside), -1, np.int32)
+    pair_first[arrays.pair_row[::-1]] = np.arange(pairs - 1, -1, -1, dtype=np.int32)
+    pair_valid = arrays.valid[arrays.pair_object]
+    steps = CurveSteps(
+        start=np.r_[0, np.cumsum(np.bincount(pair_label, minlength=classes))],
+        end=np.empty(classes, np.int64),
+        position=np.empty(pairs, np.int32),
+        inside=np.empty(pairs, np.uint16),
+        valid=np.empty(pairs, np.uint16),
+        before=np.empty((areas, pairs), np.int32),
+        bits=np.empty((areas, pairs), np.uint64),
+    )
+
+    def collect(share: NDArray[np.int32]) -> None:
+        _collect_steps(
+            share, arrays, rank, max_dets, pair_first, pair_valid, np.empty(areas, np.int32), steps
+        )
+
+    for_each(collect, deal(np.diff(arrays.start)))
+    return steps
+
+
+def compute_curves(
+    steps: CurveSteps,
+    detections: RankedDetections,
+    positives: NDArray[np.int64],
+    levels: NDArray[np.float64],
+    num_thresholds: int,
+    with_scores: bool,
+) -> CurveArrays:
+    """Compute precision over recall as pycocotools does.
+
+    Args:
+        steps: of `collect_steps`.
+        detections: in ranked order.
+        positives: (A, K) number of valid objects.
+        levels: (R,) rising recall levels.
+        num_thresholds: T.
+        with_scores: whether to compute the scores.
+    """
+    shape = (*positives.shape, num_thresholds)
+    curves = CurveArrays(
+        np.empty((*shape, len(levels))),
+        np.empty((*shape, len(levels)) if with_scores else (0, 0, 0, 0)),
+        np.empty(shape),
+    )
+    sizes = np.diff(steps.start)
+    longest = int(sizes.max(initial=0)) + 1
+
+    def compute(task: tuple[int, NDArray[np.int32]]) -> None:
+        area, share = task
+        scratch = _TruePositives(np.empty(longest), np.empty(longest, np.int32))
+        _compute_curves(area, share, steps, detections, positives, levels, scratch, curves)
+
+    tasks = [(area, share) for area in range(len(positives)) for share in deal(sizes)]
+    for_each(compute, tasks, threads=1 if sizes.sum() < WORTH_SHARING else None)
+    return curves
+
+
+def collect_scores(
+    steps: CurveSteps,
+    detections: RankedDetections,
+    positives: NDArray[np.int64],
+    levels: NDArray[np.float64],
+    num_thresholds: int,
+) -> NDArray[np.float64]:
+    """The scores of `compute_curves` alone."""
+    return compute_curves(steps, detections, positives, levels, num_thresholds, with_scores=True).scores
+
+
+def count_tp(
+    arrays: MatchArrays, pair_label: NDArray[np.int32], max_dets: NDArray[np.int64], num_thresholds: int
+) -> NDArray[np.int64]:
+    """Count the true positives up to each of `max_dets`.
+
+    Args:
+        arrays: of `metrics.engine.greedy.match_columns`.
+        pair_label: (P,) class of each pair.
+        max_dets: (M,) rising.
+        num_thresholds: T.
+
+    Returns:
+        (M, A, T, K).
+    """
+    areas, classes = arrays.pair_bits.shape[1], len(arrays.start) - 1
+    count = np.zeros((len(max_dets), areas, classes, num_thresholds), np.int64)
+    _count_tp(
+        pair_label,
+        np.searchsorted(max_dets, arrays.pair_rank, side="right"),
+        arrays.valid[arrays.pair_object],
+        arrays.pair_bits,
+        count,
+    )
+    return np.cumsum(count, axis=0).swapaxes(2, 3)
+
+
+class _TruePositives(NamedTuple):
+    """Memory for the true positives of a class, and one more: precision at each, and its ranked position."""
+
+    precision: NDArray[np.float64]
+    position: NDArray[np.int32]
 
 
 @kernel
-def collect_steps(
+def _collect_steps(
     classes: NDArray[np.int32],
-    start: NDArray[np.int64],
-    row: NDArray[np.int32],
+    arrays: MatchArrays,
     rank: NDArray[np.int32],
-    most: int,
-    inside: NDArray[np.uint16],
+    max_dets: int,
     pair_first: NDArray[np.int32],
-    pair_row: NDArray[np.int32],
     pair_valid: NDArray[np.uint16],
-    pair_bits: NDArray[np.uint64],
     passed: NDArray[np.int32],
-    step_start: NDArray[np.int64],
-    step_end: NDArray[np.int64],
-    step_position: NDArray[np.int32],
-    step_inside: NDArray[np.uint16],
-    step_valid: NDArray[np.uint16],
-    step_before: NDArray[np.int32],
-    step_bits: NDArray[np.uint64],
+    steps: CurveSteps,
 ) -> int:
-    """Walk the detections of some classes: where pairs stand, and how many detections there are up to them.
+    """Write the steps of some classes.
 
     Args:
-        classes: those to walk; the others may be walked by another thread meanwhile.
-        start: (K + 1,) where each class begins in the walk.
-        row: (D,) the walk.
-        rank: (D,) place in image and class; those at `most` or beyond are passed over. Empty: none is.
-        most: see `rank`.
-        inside: (N,) words whose bit a says that the detection's own area is in area range a.
+        classes: those to write; other threads may write the others at the same time.
+        arrays: see `collect_steps`, like `rank` and `max_dets`.
+        rank: (D,) or empty.
+        max_dets: of an image and class.
         pair_first: (N,) each detection's first pair, or -1; its others follow.
-        pair_row: (P,) the detection of each pair.
-        pair_valid: (P,) words whose bit a says that the object is asked for in area range a.
-        pair_bits: (P, A) words of the thresholds at which the detection found the object.
+        pair_valid: (P,) word of each pair's object.
         passed: (A,) scratch.
-        step_start: (K,) where each class begins in what follows.
-        step_end: (K,) becomes where it ends.
-        step_position: (P,) becomes the pair's place in the walk.
-        step_inside: (P,) becomes the word of its detection.
-        step_valid: (P,) becomes the word of its object.
-        step_before: (A, P) becomes how many detections within each area range stand up to it, itself included.
-        step_bits: (A, P) becomes the pair's words.
+        steps: `start` is read, the others are written.
     """
-    areas = step_before.shape[0]
+    areas = steps.before.shape[0]
     for label in classes:
-        step = int(step_start[label])
+        step = int(steps.start[label])
         passed[:] = 0
-        for position in range(start[label], start[label + 1]):
-            if rank.size > 0 and rank[position] >= most:
+        for position in range(arrays.start[label], arrays.start[label + 1]):
+            if rank.size > 0 and rank[position] >= max_dets:
                 continue
-            detection = row[position]
-            word = int(inside[detection])
+            detection = arrays.row[position]
+            word = int(arrays.inside[detection])
             for area in range(areas):
                 passed[area] += (word >> area) & 1
             pair = pair_first[detection]
-            while 0 <= pair < pair_row.size and pair_row[pair] == detection:
-                step_position[step] = position
-                step_inside[step] = inside[detection]
-                step_valid[step] = pair_valid[pair]
+            while 0 <= pair < arrays.pair_row.size and arrays.pair_row[pair] == detection:
+                steps.position[step] = position
+                steps.inside[step] = arrays.inside[detection]
+                steps.valid[step] = pair_valid[pair]
                 for area in range(areas):
-                    step_before[area, step] = passed[area]
-                    step_bits[area, step] = pair_bits[pair, area]
+                    steps.before[area, step] = passed[area]
+                    steps.bits[area, step] = arrays.pair_bits[pair, area]
                 step += 1
                 pair += 1
-        step_end[label] = step
+        steps.end[label] = step
     return len(classes)
 
 
 @kernel
-def compute_curves(
+def _compute_curves(
     area: int,
     classes: NDArray[np.int32],
-    start: NDArray[np.int64],
-    row: NDArray[np.int32],
-    score: NDArray[np.float64],
+    steps: CurveSteps,
+    detections: RankedDetections,
     positives: NDArray[np.int64],
     levels: NDArray[np.float64],
-    step_start: NDArray[np.int64],
-    step_end: NDArray[np.int64],
-    step_position: NDArray[np.int32],
-    step_inside: NDArray[np.uint16],
-    step_valid: NDArray[np.uint16],
-    step_before: NDArray[np.int32],
-    step_bits: NDArray[np.uint64],
-    true_precision: NDArray[np.float64],
-    true_position: NDArray[np.int32],
-    precision: NDArray[np.float64],
-    scores: NDArray[np.float64],
-    recall: NDArray[np.float64],
+    tp: _TruePositives,
+    curves: CurveArrays,
 ) -> int:
-    """Interpolated precision at recall levels, the scores there, and final recall, of some classes in an area range.
+    """Write the curves of some classes in an area range.
 
     Args:
         area: index of the range.
-        classes: those to draw; the others may be drawn by another thread meanwhile.
-        start: as in `collect_steps`, as are all whose names begin with `step`.
-        row: likewise.
-        score: (N,).
-        positives: (A, K) how many objects are asked for.
-        levels: (R,) rising, from 0.
-        step_start: begin of the classes.
-        step_end: end of the classes.
-        step_position: place in the walk.
-        step_inside: words of the detections.
-        step_valid: words of the objects.
-        step_before: detections up to there.
-        step_bits: words of the pairs.
-        true_precision: scratch as long as the longest class's steps and one more.
-        true_position: likewise.
-        precision: (A, K, T, R); ``[area, label]`` is written here and below. NaN where nothing is asked for.
-        scores: (A, K, T, R), or empty, where they are not wanted.
-        recall: (A, K, T).
+        classes: those to write; other threads may write the others at the same time.
+        steps: see `compute_curves`, like all up to `levels`.
+        detections: in ranked order.
+        positives: (A, K).
+        levels: (R,).
+        tp: scratch for the class with most steps.
+        curves: ``[area, label]`` of each array is written.
     """
+    start, row = detections.start, detections.row
+    precision, scores, recall = curves.precision, curves.scores, curves.recall
     thresholds = recall.shape[2]
     for label in classes:
-        wanted = positives[area, label]
-        if wanted == 0:
+        valid_objects = positives[area, label]
+        if valid_objects == 0:
             precision[area, label] = np.nan
             if scores.size > 0:
                 scores[area, label] = np.nan
@@ -140,34 +269,36 @@ def compute_curves(
             continue
         for threshold in range(thresholds):
             bit = np.uint64(threshold)
-            true = 0
+            count = 0
             correction = 0
-            for step in range(step_start[label], step_end[label]):
-                # Without branches: a pair that is none at this threshold changes nothing, and what it writes is
-                # written over.
-                paired = int(step_bits[area, step] >> bit) & 1
-                valid = (int(step_valid[step]) >> area) & 1
-                own = (int(step_inside[step]) >> area) & 1
+            for step in range(steps.start[label], steps.end[label]):
+                # without branches: a pair that does not match at this threshold changes nothing, and what it writes
+                # is overwritten
+                paired = int(steps.bits[area, step] >> bit) & 1
+                valid = (int(steps.valid[step]) >> area) & 1
+                own = (int(steps.inside[step]) >> area) & 1
                 correction += paired * (valid - own)
-                true_precision[true] = (true + 1) / (step_before[area, step] + correction + EPSILON)
-                true_position[true] = step_position[step]
-                true += paired & valid
-            recall[area, label, threshold] = true / wanted
-            for index in range(true - 1, 0, -1):
-                true_precision[index - 1] = max(true_precision[index - 1], true_precision[index])
+                tp.precision[count] = (count + 1) / (steps.before[area, step] + correction + EPSILON)
+                tp.position[count] = steps.position[step]
+                count += paired & valid
+            recall[area, label, threshold] = count / valid_objects
+            for index in range(count - 1, 0, -1):
+                tp.precision[index - 1] = max(tp.precision[index - 1], tp.precision[index])
             level = 0
-            while level < levels.size and levels[level] <= 0:  # reached before anything is found
-                precision[area, label, threshold, level] = true_precision[0] if true > 0 else 0.0
+            while level < levels.size and levels[level] <= 0:  # reached without any detection
+                precision[area, label, threshold, level] = tp.precision[0] if count > 0 else 0.0
                 if scores.size > 0:
-                    any_found = start[label + 1] > start[label]
-                    scores[area, label, threshold, level] = score[row[start[label]]] if any_found else 0.0
+                    is_empty = start[label + 1] == start[label]
+                    scores[area, label, threshold, level] = (
+                        0.0 if is_empty else detections.score[row[start[label]]]
+                    )
                 level += 1
-            for index in range(true):
-                reached = (index + 1) / wanted
+            for index in range(count):
+                reached = (index + 1) / valid_objects
                 while level < levels.size and levels[level] <= reached:
-                    precision[area, label, threshold, level] = true_precision[index]
+                    precision[area, label, threshold, level] = tp.precision[index]
                     if scores.size > 0:
-                        scores[area, label, threshold, level] = score[row[true_position[index]]]
+                        scores[area, label, threshold, level] = detections.score[row[tp.position[index]]]
                     level += 1
             precision[area, label, threshold, level:] = 0.0
             if scores.size > 0:
@@ -176,21 +307,21 @@ def compute_curves(
 
 
 @kernel
-def count_tp(
+def _count_tp(
     pair_label: NDArray[np.int32],
     pair_cut: NDArray[np.int64],
     pair_valid: NDArray[np.uint16],
     pair_bits: NDArray[np.uint64],
     count: NDArray[np.int64],
 ) -> int:
-    """Add up the objects found.
+    """Count the true positives of each cut.
 
     Args:
         pair_label: (P,) class.
-        pair_cut: (P,) the first of the cuts below which the detection's rank lies.
-        pair_valid: as in `collect_steps`.
-        pair_bits: likewise.
-        count: (M, A, K, T), zeros; becomes how many are found by detections of that cut and none before.
+        pair_cut: (P,) index of the first of `max_dets` that is above the detection's rank.
+        pair_valid: (P,) word of each pair's object.
+        pair_bits: (P, A).
+        count: (M, A, K, T), zeros; becomes the number of true positives of that cut and none before.
     """
     for pair in range(pair_label.size):
         for area in range(pair_bits.shape[1]):

@@ -1,23 +1,41 @@
-"""Pairs of a detection and an object of one image that overlap, whatever their classes: for confusion and error types.
+"""Overlapping pairs of a detection and an object of one image, whatever their classes: for confusion and error types.
 
-Matching looks only at pairs of one class. Here all classes of an image meet, and the same kernels find the pairs
-without computing those that do not overlap: the IoU of a pair is that of matching, to the last bit.
+Matching compares only pairs of one class. Here all classes of an image are compared, by the same kernels: the IoU of a
+pair is that of matching, to the last bit.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.engine.overlap import FRAME, find_objects, lay_grid
+from metrics.engine.overlap import (
+    Candidates,
+    Grid,
+    Objects,
+    build_grid,
+    find_candidates,
+    make_candidates,
+    make_grid,
+    make_objects,
+)
 from metrics.kernels.compile_cache import kernel
-from metrics.tables import AnnotationTable, Table
+
+
+class BoxColumns(Protocol):
+    """Columns of boxes: (N,) index of the image and (N, 4) xywh."""
+
+    @property
+    def image(self) -> NDArray[np.int32]: ...
+    @property
+    def xywh(self) -> NDArray[np.float64]: ...
 
 
 class Neighbours(NamedTuple):
-    """Pairs, those of a detection side by side: the highest IoU first, of equal ones the later object.
+    """Pairs; those of a detection are contiguous, with the highest IoU first and of equal ones the later object.
 
     Attributes:
         row: (P,) int32 row of the detection in its table.
@@ -31,20 +49,16 @@ class Neighbours(NamedTuple):
 
     def select(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Neighbours:
         """These pairs, by mask or by index."""
-        return Neighbours(self.row[chosen], self.object[chosen], self.iou[chosen])
+        return Neighbours._make(column[chosen] for column in self)
 
     def and_also(self, others: Neighbours) -> Neighbours:
         """These pairs, then the others."""
-        return Neighbours(
-            np.concatenate([self.row, others.row]),
-            np.concatenate([self.object, others.object]),
-            np.concatenate([self.iou, others.iou]),
-        )
+        return _joined([self, others])
 
 
 def neighbours(
-    truth: AnnotationTable,
-    found: Table,
+    truth: BoxColumns,
+    detections: BoxColumns,
     objects: NDArray[np.bool_],
     rows: NDArray[np.integer],
     least: float,
@@ -53,51 +67,45 @@ def neighbours(
 
     Args:
         truth: the objects.
-        found: the detections, on the same catalog; or other objects of it.
-        objects: (G,) mask of the objects that are looked at; a crowd is compared by IoU like any other.
+        detections: on the same images; or other objects.
+        objects: (G,) mask of the objects to compare; a crowd is compared by IoU like any other.
         rows: (D,) rows of the detections; no row twice.
         least: above 0.
     """
-    images = len(truth.catalog.image_ids)
     chosen = np.flatnonzero(objects).astype(np.int32)
-    obj_order, obj_start = _by_image(truth.image, chosen, images)
-    det_order, det_start = _by_image(found.image, rows.astype(np.int32), images)
-    x, y, width, height = truth.xywh[obj_order].T
-    boxes = np.stack([x, y, width + x, height + y, width * height], axis=1)
-    most = int(np.diff(obj_start).max(initial=0))
-    looked_at = (np.zeros(len(boxes), np.bool_), np.empty(FRAME, np.float64))
-    scratch = tuple(np.empty(size, np.int32) for size in (most + 2, most, most, most))
-    xywh = np.ascontiguousarray(found.xywh)
-    parts = [(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float64))]
-    place, room = 0, 2 * len(boxes) + most
-    while place < len(det_order):
-        pairs = np.zeros(1, np.int64)
-        image = int(np.searchsorted(det_start, place, side="right")) - 1
-        columns = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.float64)
-        place = _fill(
-            place, image, det_start, det_order, xywh, obj_start, boxes, least,
-            looked_at[0], looked_at[1], scratch[0], scratch[1], scratch[2], scratch[3],
-            np.empty(most, np.float64), columns[0], columns[1], columns[2], pairs,
-        )  # fmt: skip
-        parts.append((columns[0][: pairs[0]], columns[1][: pairs[0]], columns[2][: pairs[0]]))
+    images = 1 + max(int(truth.image[chosen].max(initial=-1)), int(detections.image[rows].max(initial=-1)))
+    object_order, object_start = _by_image(truth.image, chosen, images)
+    order, start = _by_image(detections.image, rows.astype(np.int32), images)
+    by_image = make_objects(truth.xywh[object_order], np.zeros(len(object_order), np.bool_))
+    detection_columns = _Detections(start, order, np.ascontiguousarray(detections.xywh))
+    most = int(np.diff(object_start).max(initial=0))
+    grid, candidates = make_grid(most), make_candidates(most)
+    parts = [_make_pairs(0)]
+    position, room = 0, 2 * len(chosen) + most
+    while position < len(order):
+        count, pairs = np.zeros(1, np.int64), _make_pairs(room)
+        position = _find_pairs(
+            position, detection_columns, object_start, by_image, least, grid, candidates, pairs, count
+        )
+        parts.append(Neighbours._make(column[: count[0]] for column in pairs))
         room *= 2
-    row, position, iou = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Neighbours(row, obj_order[position], iou)
+    pairs = _joined(parts)
+    return pairs._replace(object=object_order[pairs.object])
 
 
 def take_in_turn(
     first: NDArray[np.integer], second: NDArray[np.integer], first_count: int, second_count: int
 ) -> NDArray[np.bool_]:
-    """Which pairs are taken when, in the order given, each takes its two members if both are still free.
+    """Assign one-to-one, greedily: each pair, in the order given, is taken if both of its members are still free.
 
     Args:
         first: (P,) one member of each pair, in [0, first_count).
         second: (P,) the other, in [0, second_count).
-        first_count: how many there are of the one kind.
-        second_count: and of the other.
+        first_count: number of the first kind.
+        second_count: number of the second kind.
 
     Returns:
-        (P,) one-to-one: no member is in two pairs that are taken.
+        (P,) whether the pair is taken.
     """
     taken = np.zeros(len(first), np.bool_)
     _take(
@@ -108,6 +116,23 @@ def take_in_turn(
         taken,
     )
     return taken
+
+
+class _Detections(NamedTuple):
+    """Detections by image: image i has rows ``order[start[i]:start[i + 1]]`` of `xywh`."""
+
+    start: NDArray[np.int64]
+    order: NDArray[np.int32]
+    xywh: NDArray[np.float64]
+
+
+def _make_pairs(size: int) -> Neighbours:
+    return Neighbours(np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size))
+
+
+def _joined(parts: Sequence[Neighbours]) -> Neighbours:
+    columns: Iterator[Any] = zip(*parts, strict=True)
+    return Neighbours._make(map(np.concatenate, columns))
 
 
 def _by_image(
@@ -121,58 +146,58 @@ def _by_image(
 
 
 @kernel
-def _fill(
-    place: int,
-    image: int,
-    det_start: NDArray[np.int64],
-    det_order: NDArray[np.int32],
-    det_box: NDArray[np.float64],
-    obj_start: NDArray[np.int64],
-    objects: NDArray[np.float64],
-    least: float,
-    crowd: NDArray[np.bool_],
-    frame: NDArray[np.float64],
-    bucket_start: NDArray[np.int32],
-    items: NDArray[np.int32],
-    others: NDArray[np.int32],
-    near: NDArray[np.int32],
-    near_iou: NDArray[np.float64],
-    pair_row: NDArray[np.int32],
-    pair_position: NDArray[np.int32],
-    pair_iou: NDArray[np.float64],
-    pairs: NDArray[np.int64],
+def _find_pairs(
+    position: int,
+    detections: _Detections,
+    object_start: NDArray[np.int64],
+    objects: Objects,
+    min_iou: float,
+    grid: Grid,
+    candidates: Candidates,
+    pairs: Neighbours,
+    number: NDArray[np.int64],
 ) -> int:
-    """Write the pairs of the detections from `place` (of `image`) on, as long as another detection has room.
+    """Find the pairs of the detections from `position` on, as long as another detection has room in `pairs`.
 
-    `pair_row`, `pair_position` and `pair_iou` become the detection, the place of the object in `objects` and their
-    IoU; ``pairs[0]`` how many there are. `crowd` is (G,), all False; it and `frame` to `near_iou` are what `lay_grid`
-    and `find_objects` work with. Returns the place of the detection that comes next.
+    Args:
+        position: in ``detections.order``.
+        detections: by image.
+        object_start: (I + 1,) where the objects of each image begin.
+        objects: by image.
+        min_iou: above 0.
+        grid: scratch.
+        candidates: scratch.
+        pairs: is overwritten; its objects are indices into `objects`.
+        number: (1,) becomes the number of pairs.
+
+    Returns:
+        Position of the next detection.
     """
     count = 0
-    for current in range(image, len(det_start) - 1):
-        first, last = obj_start[current], obj_start[current + 1]
+    image = 0
+    while detections.start[image + 1] <= position:
+        image += 1
+    for current in range(image, len(detections.start) - 1):
+        first, last = object_start[current], object_start[current + 1]
         if last == first:
-            place = det_start[current + 1]
+            position = detections.start[current + 1]
             continue
-        if place < det_start[current + 1]:
-            lay_grid(objects, crowd, first, last, frame, bucket_start, items, others)
-        while place < det_start[current + 1]:
-            if count + last - first > len(pair_row):
-                pairs[0] = count
-                return int(place)
-            row = det_order[place]
-            found = find_objects(
-                det_box[row], least, objects, crowd, first, last,
-                frame, bucket_start, items, others, near, near_iou,
-            )  # fmt: skip
+        if position < detections.start[current + 1]:
+            build_grid(objects, first, last, grid)
+        while position < detections.start[current + 1]:
+            if count + last - first > len(pairs.row):
+                number[0] = count
+                return int(position)
+            row = detections.order[position]
+            found = find_candidates(detections.xywh[row], min_iou, objects, first, last, grid, candidates)
             for index in range(found):
-                pair_row[count] = row
-                pair_position[count] = near[index]
-                pair_iou[count] = near_iou[index]
+                pairs.row[count] = row
+                pairs.object[count] = candidates.object[index]
+                pairs.iou[count] = candidates.iou[index]
                 count += 1
-            place += 1
-    pairs[0] = count
-    return int(place)
+            position += 1
+    number[0] = count
+    return int(position)
 
 
 @kernel

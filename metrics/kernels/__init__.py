@@ -1,1 +1,1 @@
-"""The ground floor of compiled code: the kernel cache, threads, sorting and JSON scanning."""
+"""Compiled code that everything else builds on: the kernel cache, threads, sorting and scanning of JSON."""

@@ -51,35 +51,35 @@ class Kernel(Generic[R]):
     def __init__(self, function: Callable[..., R]) -> None:
         self.function = cast(FunctionType, function)
         self.__doc__ = function.__doc__
-        self._entries: dict[str, Callable[..., R]] = {}
+        self._entries: dict[Any, Callable[..., R]] = {}
 
     def __call__(self, *values: Any) -> R:
         """Call it with positional arguments; the first call for their types loads or compiles it."""
         if os.environ.get("NUMBA_DISABLE_JIT") == "1":
             return cast(R, self.function(*values))
-        kinds = " ".join(map(_kind, values))
-        entry = self._entries.get(kinds)
+        key = _key(values)
+        entry = self._entries.get(key)
         if entry is None:
             with _lock:
-                entry = self._entries.get(kinds) or self._entry(kinds, values)
-                self._entries[kinds] = entry
+                entry = self._entries.get(key) or self._entry(values)
+                self._entries[key] = entry
         return entry(*values)
 
-    def _entry(self, kinds: str, values: tuple[Any, ...]) -> Callable[..., R]:
-        """The function for arguments of these kinds: stored machine code, or Numba's where that fails."""
+    def _entry(self, values: tuple[Any, ...]) -> Callable[..., R]:
+        """The function for arguments of these types: stored machine code, or Numba's where that fails."""
         try:
-            return self._load(kinds, values)
+            return self._load(values)
         except KernelError:
             raise
         except Exception as error:  # changed internals of Numba or LLVM may raise anything
             _report_failure(error)
             return cast(Callable[..., R], self.plain)
 
-    def _load(self, kinds: str, values: tuple[Any, ...]) -> Callable[..., R]:
-        """Stored machine code for arguments of these kinds, compiled first where it is missing."""
+    def _load(self, values: tuple[Any, ...]) -> Callable[..., R]:
+        """Stored machine code for arguments of these types, compiled first where it is missing."""
         import llvmlite.binding as llvm
 
-        cause = "\n".join((_machine(), kinds, *_source(self)))
+        cause = "\n".join((_machine(), " ".join(map(_kind, values)), *_source(self)))
         name = f"{self.function.__name__}-{hashlib.sha256(cause.encode()).hexdigest()[:24]}.kernel"
         code = _read(name)
         if code is None:
@@ -97,11 +97,9 @@ class Kernel(Generic[R]):
 
         def call(*values: Any) -> R:
             result, raised = result_type(), ctypes.c_void_p()
-            entry(
-                ctypes.byref(result),
-                ctypes.byref(raised),
-                *(part for value in values for part in _parts(value)),
-            )
+            parts: list[Any] = []
+            _add_parts(values, parts)
+            entry(ctypes.byref(result), ctypes.byref(raised), *parts)
             return cast(R, result.value)
 
         call.engine = engine  # type: ignore[attr-defined]  # owns the code, and frees it with the function
@@ -154,10 +152,23 @@ class KernelError(TypeError):
     """A kernel that breaks the rules of `kernel`."""
 
 
+def _key(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The types of arguments, as far as machine code depends on them."""
+    key: list[Any] = []
+    for value in values:
+        if isinstance(value, np.ndarray):
+            assert value.flags.c_contiguous, "a kernel takes contiguous arrays"
+            key += (value.dtype, value.ndim)
+        elif isinstance(value, tuple):
+            key += (type(value), _key(value))
+        else:
+            key.append(isinstance(value, (float, np.floating)))
+    return tuple(key)
+
+
 def _kind(value: Any) -> str:
-    """The type of an argument, as far as machine code depends on it: ``<f82`` for a matrix of doubles; ``f``, ``i``."""
+    """The type of an argument in the name of its file: ``<f82`` for a matrix of doubles; ``f`` and ``i``."""
     if isinstance(value, np.ndarray):
-        assert value.flags.c_contiguous, "a kernel takes contiguous arrays"
         return f"{value.dtype.str}{value.ndim}"
     if isinstance(value, tuple):
         fields = getattr(value, "_fields", ())
@@ -165,19 +176,19 @@ def _kind(value: Any) -> str:
     return "f" if isinstance(value, (float, np.floating)) else "i"
 
 
-def _parts(value: Any) -> Iterator[Any]:
-    """An argument in Numba's calling convention: an array as owner (none), counts, address, shape and strides."""
-    if isinstance(value, np.ndarray):
-        yield from (None, None, value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides)
-    elif isinstance(value, tuple):
-        for part in value:
-            yield from _parts(part)
-    else:
-        yield float(value) if isinstance(value, (float, np.floating)) else int(value)
+def _add_parts(values: tuple[Any, ...], parts: list[Any]) -> None:
+    """Arguments in Numba's calling convention: an array as owner (none), counts, address, shape and strides."""
+    for value in values:
+        if isinstance(value, np.ndarray):
+            parts += (None, None, value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides)
+        elif isinstance(value, tuple):
+            _add_parts(value, parts)
+        else:
+            parts.append(float(value) if isinstance(value, (float, np.floating)) else int(value))
 
 
 def _part_types(value: Any) -> list[Any]:
-    """The C types of `_parts`."""
+    """The C types of an argument."""
     if isinstance(value, np.ndarray):
         number = ctypes.c_int64
         return [ctypes.c_void_p, ctypes.c_void_p, number, number, ctypes.c_void_p, *[number] * 2 * value.ndim]
@@ -199,7 +210,7 @@ def _numba_type(value: Any) -> Any:
 
 
 def _target() -> Any:
-    """This machine as LLVM's target, with Numba's options. The caller owns it."""
+    """LLVM's target for this machine, with Numba's options. The caller owns it."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from metrics.engine.overlap import FEW, FRAME, find_objects, lay_grid
+from metrics.engine.overlap import (
+    FEW,
+    build_grid,
+    find_candidates,
+    make_candidates,
+    make_grid,
+    make_objects,
+)
 
 Floats = NDArray[np.float64]
 
@@ -18,13 +25,11 @@ def candidates(
 ) -> list[tuple[int, float]]:
     """What the kernels find among xywh objects, best first."""
     count = len(objects)
-    corners = np.c_[objects[:, :2], objects[:, 2:] + objects[:, :2], objects[:, 2] * objects[:, 3]]
-    frame = np.empty(FRAME)
-    start, items, others, near = (np.empty(count + 2, np.int32) for _ in range(4))
-    iou = np.empty(count)
-    lay_grid(corners, crowd, 0, count, frame, start, items, others)
-    found = find_objects(box, least, corners, crowd, 0, count, frame, start, items, others, near, iou)
-    return list(zip(near[:found].tolist(), iou[:found].tolist(), strict=True))
+    grid, near = make_grid(count), make_candidates(count)
+    made = make_objects(objects, crowd)
+    build_grid(made, 0, count, grid)
+    found = find_candidates(box, least, made, 0, count, grid, near)
+    return list(zip(near.object[:found].tolist(), near.iou[:found].tolist(), strict=True))
 
 
 def by_looking_at_all(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
-from metrics.kernels.sorting import DIGIT, SMALL, count_sort, sort_falling
+from metrics.kernels.sorting import SMALL, count_sort, make_scratch, sort_falling
 
 SCORES = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
@@ -22,11 +22,7 @@ def check(score: NDArray[np.float64], rows: NDArray[np.int32], first: int = 0) -
     expected = rows.copy()
     expected[first:] = rows[first:][np.argsort(-score[rows[first:]], kind="stable")]
     size = len(rows) - first
-    keys, other_keys = np.empty(size, np.uint64), np.empty(size, np.uint64)
-    digits = np.empty(1 << DIGIT, np.int32)
-    sort_falling(
-        score.view(np.uint64), rows, first, len(rows), keys, other_keys, np.empty(size, np.int32), digits
-    )
+    sort_falling(score.view(np.uint64), rows, first, len(rows), make_scratch(size))
     assert_array_equal(rows, expected)
 
 
