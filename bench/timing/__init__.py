@@ -1,4 +1,4 @@
-"""Honest speed: what a detector takes from an image file to detections, by the protocol of ``docs/latency.md``."""
+"""Speed from image file to detections, measured by the protocol of ``docs/latency.md``."""
 
 from bench.timing.clock import Clock, clock_of
 from bench.timing.quick import quick_latency

@@ -1,4 +1,4 @@
-"""The clock that times: monotonic, in nanoseconds, read only when the device has done what it was told."""
+"""Monotonic clock in nanoseconds that waits for the device before it is read."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """When it is, and how to wait for a device.
+    """A clock and the device it waits for.
 
     Attributes:
-        read: nanoseconds since some moment; never goes back, and stands still while the machine is suspended.
-        synchronize: returns when the device has finished all that it was given.
-        asynchronous: whether the device works while Python goes on, so that `synchronize` waits for anything at all.
+        read: nanoseconds since an arbitrary start; monotonic, does not advance while the machine is suspended.
+        synchronize: blocks until the device has finished all queued work.
+        asynchronous: whether the device works in parallel to Python, so that `synchronize` has an effect.
     """
 
     read: Callable[[], int] = time.perf_counter_ns
@@ -24,13 +24,13 @@ class Clock:
     asynchronous: bool = False
 
     def now(self) -> int:
-        """Nanoseconds, when all that was begun is done."""
+        """Nanoseconds after all queued work has finished."""
         self.synchronize()
         return self.read()
 
 
 def clock_of(device: torch.device | str) -> Clock:
-    """The clock for work on `device`."""
+    """Clock for work on `device`."""
     device = torch.device(device)
     if device.type == "cuda":
         return Clock(synchronize=lambda: torch.cuda.synchronize(device), asynchronous=True)

@@ -1,4 +1,4 @@
-"""What goes on around a timing: the machine it runs on, what others do on it, and whether its clocks can be believed."""
+"""Conditions of a timing: the machine, other work on it, sleep, and clock changes."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from bench.runs.provenance import cpu_name, device_name, package_versions
 from metrics.errors import MachineError
 from reports.records.timing import Machine
 
-JUMP = 0.5
-"""Seconds by which the wall clock may go astray from the others before somebody must have moved it."""
+CLOCK_JUMP = 0.5
+"""Deviation in seconds of the wall clock from the timer above which the wall clock was changed."""
 
-SLEPT = 0.05
-"""Seconds that the clock which counts sleep may be ahead before the machine must have slept."""
+SUSPENSION = 0.05
+"""Deviation in seconds of the clock that counts sleep above which the machine was suspended."""
 
 CROWDED = 0.1
-"""Part of our own processors that others may use before they are in the way."""
+"""Share of our processors that other processes may use without invalidating a timing."""
 
 _PACKAGES = ("torch", "torchvision", "numpy", "pillow")
 
 
 def machine_of(device: torch.device, threads: int) -> Machine:
-    """The machine as it is now, for work with so many threads of torch."""
+    """The machine in its current state, for work with `threads` threads of torch."""
     versions = package_versions()
     packages = {"python": platform.python_version()} | {n: versions[n] for n in _PACKAGES if n in versions}
     driver = power = ""
     numerics = {"float32 matmul": torch.get_float32_matmul_precision()}
     if device.type == "cuda":
-        driver, power = [*ask_gpu(device, "driver_version", "power.limit"), "", ""][:2]
+        driver, power = [*query_gpu(device, "driver_version", "power.limit"), "", ""][:2]
         packages |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}  # type: ignore[no-untyped-call]
         numerics["cudnn TF32"] = str(torch.backends.cudnn.allow_tf32)
     return Machine(
@@ -58,47 +58,47 @@ def machine_of(device: torch.device, threads: int) -> Machine:
 
 
 def governor(root: Path = Path("/sys/devices/system/cpu")) -> str:
-    """How the system sets the processors' clock: ``performance``; several with commas; empty where it does not say."""
-    found = set()
+    """CPU frequency governors, such as ``performance``, separated by commas; empty if the system does not report them."""
+    names = set()
     for file in root.glob("cpu[0-9]*/cpufreq/scaling_governor"):
         try:
-            found.add(file.read_text().strip())
+            names.add(file.read_text().strip())
         except OSError:
             continue
-    return ", ".join(sorted(found))
+    return ", ".join(sorted(names))
 
 
-def ask_gpu(device: torch.device, *fields: str) -> list[str]:
-    """What ``nvidia-smi`` says of a device; nothing where it is absent or does not answer."""
-    which = torch.cuda.get_device_properties(device).uuid
-    return _nvidia_smi(f"--id=GPU-{which}", f"--query-gpu={','.join(fields)}")
+def query_gpu(device: torch.device, *fields: str) -> list[str]:
+    """Fields of a device that ``nvidia-smi`` reports; empty if it is missing or fails."""
+    uuid = torch.cuda.get_device_properties(device).uuid
+    return _nvidia_smi(f"--id=GPU-{uuid}", f"--query-gpu={','.join(fields)}")
 
 
-def users_of_gpu(device: torch.device) -> int:
-    """How many other processes compute on a device; 0 where nobody can say."""
-    which = torch.cuda.get_device_properties(device).uuid
-    found = _nvidia_smi(f"--id=GPU-{which}", "--query-compute-apps=pid")
-    return len(set(found) - {str(os.getpid())})
+def other_gpu_processes(device: torch.device) -> int:
+    """Number of other processes that compute on a device; 0 if unknown."""
+    uuid = torch.cuda.get_device_properties(device).uuid
+    pids = _nvidia_smi(f"--id=GPU-{uuid}", "--query-compute-apps=pid")
+    return len(set(pids) - {str(os.getpid())})
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory did not suffice; torch has no type of its own for that on the CPU."""
+    """Whether an error is caused by insufficient memory; on the CPU, torch raises a plain RuntimeError."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
         isinstance(error, RuntimeError) and "allocate memory" in str(error)
     )
 
 
 def state_of(device: torch.device) -> str:
-    """Clocks and temperature of an accelerator now; empty for the CPU, or where nothing can be read."""
+    """Current clock rates and temperature of an accelerator; empty for the CPU or if unknown."""
     if device.type != "cuda":
         return ""
-    return ", ".join(ask_gpu(device, "clocks.sm", "clocks.mem", "temperature.gpu"))
+    return ", ".join(query_gpu(device, "clocks.sm", "clocks.mem", "temperature.gpu"))
 
 
-def _nvidia_smi(*words: str) -> list[str]:
+def _nvidia_smi(*arguments: str) -> list[str]:
     try:
         done = subprocess.run(
-            ("nvidia-smi", *words, "--format=csv,noheader"),
+            ("nvidia-smi", *arguments, "--format=csv,noheader"),
             capture_output=True,
             text=True,
             timeout=10,
@@ -109,32 +109,32 @@ def _nvidia_smi(*words: str) -> list[str]:
     return [part.strip() for part in done.stdout.replace("\n", ",").split(",") if part.strip()]
 
 
-class Readings(NamedTuple):
+class ClockReadings(NamedTuple):
     """All clocks at one moment, in seconds.
 
     Attributes:
-        timer: the one that times; stands still while the machine sleeps.
-        awake_or_not: one that goes on then.
-        wall: the one that people see, and may move.
-        busy: processors' work by all processes, on the processors that this one may use.
-        own: processors' work by this process.
+        timer: clock used for timing; does not advance while the machine is suspended.
+        boot: clock that advances during suspension.
+        wall: wall clock, which can be changed.
+        busy: processor time of all processes, on the processors available to this one.
+        own: processor time of this process.
     """
 
     timer: float
-    awake_or_not: float
+    boot: float
     wall: float
     busy: float
     own: float
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
-    """What happened between two readings.
+class Disturbances:
+    """Disturbances between two readings.
 
     Attributes:
-        suspended_seconds: how long the machine slept.
-        clock_jump_seconds: by how much the wall clock was moved, forward or back; 0 for less than half a second.
-        other_cores: processors that others used on average; None where nothing can be said.
+        suspended_seconds: time of suspension.
+        clock_jump_seconds: change of the wall clock, forward or back; 0 below half a second.
+        other_cores: average number of processors that other processes used; None if unknown.
     """
 
     suspended_seconds: float
@@ -142,8 +142,8 @@ class Around:
     other_cores: float | None
 
 
-def readings() -> Readings:
-    """All clocks now."""
+def read_clocks() -> ClockReadings:
+    """Read all clocks."""
     boot = time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.perf_counter()
     times = psutil.cpu_times(percpu=True)
     busy = sum(
@@ -151,39 +151,39 @@ def readings() -> Readings:
         for at, of in enumerate(times)
         if at in _processors()
     )  # fmt: skip
-    return Readings(time.perf_counter(), boot, time.time(), busy, time.process_time())
+    return ClockReadings(time.perf_counter(), boot, time.time(), busy, time.process_time())
 
 
-def between(before: Readings, after: Readings) -> Around:
-    """What happened from `before` to `after`."""
-    passed = after.timer - before.timer
-    really = after.awake_or_not - before.awake_or_not
-    slept = really - passed
-    jump = (after.wall - before.wall) - really
+def disturbances(before: ClockReadings, after: ClockReadings) -> Disturbances:
+    """Disturbances from `before` to `after`."""
+    timed = after.timer - before.timer
+    elapsed = after.boot - before.boot
+    suspended = elapsed - timed
+    jump = (after.wall - before.wall) - elapsed
     others = (after.busy - before.busy) - (after.own - before.own)
-    return Around(
-        slept if slept > SLEPT else 0.0,
-        jump if abs(jump) > JUMP else 0.0,
-        max(others, 0.0) / passed if passed > 0 else None,
+    return Disturbances(
+        suspended if suspended > SUSPENSION else 0.0,
+        jump if abs(jump) > CLOCK_JUMP else 0.0,
+        max(others, 0.0) / timed if timed > 0 else None,
     )
 
 
-def too_crowded(cores: int, threads: int, other_cores: float) -> bool:
-    """Whether others used more processors than we left them, by more than a tenth of ours."""
+def is_crowded(cores: int, threads: int, other_cores: float) -> bool:
+    """Whether other processes used more than the free processors, by more than a tenth of ours."""
     return other_cores > max(cores - threads, 0) + CROWDED * min(threads, cores)
 
 
 @contextmanager
-def alone_on_machine(folder: Path | None = None) -> Iterator[None]:
-    """No other process may be in such a block at the same time: it would time us, and we it.
+def exclusive_timing(folder: Path | None = None) -> Iterator[None]:
+    """Block that only one process of this machine can be in at a time.
 
     Args:
-        folder: where the lock is; by default the machine's folder for temporary files.
+        folder: folder of the lock; the folder for temporary files by default.
 
     Raises:
-        MachineError: another one is.
+        MachineError: another process is in such a block.
     """
-    if sys.platform == "win32":  # without such locks; the processors' load is looked at all the same
+    if sys.platform == "win32":  # without file locks; the load of the processors is still checked
         yield
         return
     import fcntl
@@ -194,39 +194,39 @@ def alone_on_machine(folder: Path | None = None) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise MachineError(
-                "another `bench profile` is timing on this machine, and both would be wrong; wait for it to end"
+                "another `bench profile` is running on this machine, and each would distort the other; wait for it to end"
             ) from None
         yield
 
 
-def at_work(folders: Sequence[Path]) -> list[str]:
-    """Names of the runs in `folders` that some process is training right now, by the locks that they hold."""
+def active_runs(folders: Sequence[Path]) -> list[str]:
+    """Names of the runs in `folders` that are in progress, according to their locks."""
     if sys.platform == "win32":
         return []
     import fcntl
 
-    working = []
+    active = []
     for folder in dict.fromkeys(folders):
         for lock in sorted(folder.glob("*.partial/.lock")):
             try:
                 with lock.open("r") as file:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                working.append(lock.parent.name.removesuffix(".partial"))
-            except OSError:  # it ended while we looked
+                active.append(lock.parent.name.removesuffix(".partial"))
+            except OSError:  # it ended meanwhile
                 continue
-    return working
+    return active
 
 
 def load() -> float | None:
-    """Load average over one minute; None where the system keeps none."""
+    """Load average over one minute; None if the system has none."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def peak_memory(read: Callable[[], str] = lambda: Path("/proc/self/status").read_text()) -> int:
-    """Bytes of the most memory that this process ever had at once.
+    """Peak resident memory of this process in bytes.
 
-    The kernel's mark of this program alone: what `resource` says would count the parent's memory before it began.
+    Read from the kernel, because `resource` also counts the parent's memory before the fork.
     """
     try:
         for line in read().splitlines():

@@ -1,4 +1,4 @@
-"""One model alone in a fresh process: is it what was evaluated, how large is it, and how much memory does it take?"""
+"""Inspection of one model in a fresh process: agreement with its evaluation, size, FLOPs and memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.timing import conditions
 from bench.timing.passes import Passes
-from bench.timing.subject import Timed, batch_at, weights_of
+from bench.timing.timed_run import TimedRun, batch_at, weights_of
 from detectors.types import Detections
 from metrics.iou import box_iou
 from metrics.tables import DetectionTable
@@ -20,25 +20,25 @@ from reports.records.timing import BatchRun, Subject
 
 FLOP_COUNTER = (
     f"torch.utils.flop_counter of torch {torch.__version__.split('+')[0]}: convolutions, matrix products and "
-    "attention; not activations, normalisation, resizing, decoding of boxes and suppression"
+    "attention; without activations, normalisation, resizing, box decoding and NMS"
 )
 
 SAME_IOU = 0.99
 SAME_SCORE = 0.005
-"""Two detections are the same where they have one label, this IoU, and scores this near: other batch sizes and devices
-add in another order."""
+"""Detections are equal if they have the same label, at least this IoU, and scores that differ by at most this: the order
+of additions depends on batch size and device."""
 
 
 def describe(
-    passes: Passes, images: Sequence[int], resting_bytes: int, told: Callable[[], None] = lambda: None
+    passes: Passes, images: Sequence[int], resting_bytes: int, on_image: Callable[[], None] = lambda: None
 ) -> Subject:
-    """What is timed, and how far its detections are those that the run was evaluated by.
+    """Describe the timed model, and compare its detections with those of the run's evaluation.
 
     Args:
-        passes: of the model.
-        images: which images of the split are timed.
+        passes: passes of the model.
+        images: indices of the timed images.
         resting_bytes: memory of the process before the first pass.
-        told: called after each image.
+        on_image: called after each image.
     """
     timed = passes.timed
     tensors = weights_of(timed.predictor)
@@ -62,14 +62,14 @@ def describe(
         resting_bytes=resting_bytes,
         flops=flops,
         flop_counter=FLOP_COUNTER if flops is not None else "",
-        agreement=agreement(passes, images, told),
+        agreement=agreement(passes, images, on_image),
     )
 
 
-def count_flops(timed: Timed) -> int | None:
-    """Operations of one image through the network, two for a multiplication with its addition.
+def count_flops(timed: TimedRun) -> int | None:
+    """FLOPs of one image through the network; a multiply-add counts as two.
 
-    None for what is no network, or has no input of a fixed size.
+    None if the predictor is not a network, or its input has no fixed size.
     """
     if not isinstance(timed.predictor, nn.Module) or timed.image is None:
         return None
@@ -83,58 +83,60 @@ def count_flops(timed: Timed) -> int | None:
     return int(counter.get_total_flops())
 
 
-def agreement(passes: Passes, images: Sequence[int], told: Callable[[], None] = lambda: None) -> float | None:
-    """Share of the stored detections on these images, and of those found now, that have a partner among the others.
+def agreement(
+    passes: Passes, images: Sequence[int], on_image: Callable[[], None] = lambda: None
+) -> float | None:
+    """Share of all detections on these images, stored and new ones, that have an equal one in the other set.
 
-    None where there are none at all.
+    None if there are no detections.
     """
     stored = passes.timed.run.detections
     agreed = total = 0
     for image in images:
-        (found,) = passes([image]).found
-        mine, others = partners(found, stored, image)
-        agreed += int(mine.sum() + others.sum())
-        total += len(mine) + len(others)
-        told()
+        (detections,) = passes([image]).detections
+        new, old = equal_detections(detections, stored, image)
+        agreed += int(new.sum() + old.sum())
+        total += len(new) + len(old)
+        on_image()
     return agreed / total if total else None
 
 
-def partners(
-    found: Detections, stored: DetectionTable, image: int
+def equal_detections(
+    new: Detections, stored: DetectionTable, image: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Of each detection found in an image, and of each stored of it: whether the same is among the others."""
+    """Whether each new detection of an image has an equal stored one, and each stored one an equal new one."""
     rows = np.flatnonzero(stored.image == image)
     boxes, scores = stored.boxes[rows], stored.score[rows]
     same = (
-        (box_iou(found.boxes.double().numpy(), boxes) >= SAME_IOU)
-        & (np.abs(found.scores.double().numpy()[:, None] - scores) <= SAME_SCORE)
-        & (found.labels.numpy()[:, None] == stored.label[rows])
+        (box_iou(new.boxes.double().numpy(), boxes) >= SAME_IOU)
+        & (np.abs(new.scores.double().numpy()[:, None] - scores) <= SAME_SCORE)
+        & (new.labels.numpy()[:, None] == stored.label[rows])
     )
     return same.any(axis=1), same.any(axis=0)
 
 
 def measure_memory(
-    passes: Passes, images: Sequence[int], batches: Sequence[int], told: Callable[[BatchRun], None]
+    passes: Passes, images: Sequence[int], batches: Sequence[int], on_result: Callable[[BatchRun], None]
 ) -> None:
-    """Peak memory at each batch size, smallest first; one that does not fit is marked, and so are all larger ones.
+    """Measure peak memory at each batch size, in ascending order; all sizes from the first that does not fit are marked.
 
     Args:
-        passes: of the model, the only one of this process.
-        images: which images of the split, in order.
-        batches: sizes.
-        told: given each result as it is known; a process that is killed for its memory has told the others.
+        passes: passes of the only model of this process.
+        images: indices of the images, in order.
+        batches: batch sizes.
+        on_result: called with each result at once, because the process may be killed at the next size.
     """
     device = passes.timed.device
     fits = True
     for batch in sorted(batches):
         if batch > 1 and passes.timed.image is None:
-            told(BatchRun(batch=batch, status="one at a time"))
+            on_result(BatchRun(batch=batch, status="one at a time"))
             continue
         fits = fits and _fits(passes, batch_at(images, 0, batch), device)
         if not fits:
-            told(BatchRun(batch=batch, status="out of memory"))
+            on_result(BatchRun(batch=batch, status="out of memory"))
         elif device.type == "cuda":
-            told(
+            on_result(
                 BatchRun(
                     batch=batch,
                     memory_bytes=torch.cuda.max_memory_allocated(device),
@@ -142,7 +144,7 @@ def measure_memory(
                 )
             )
         else:
-            told(BatchRun(batch=batch, memory_bytes=conditions.peak_memory()))
+            on_result(BatchRun(batch=batch, memory_bytes=conditions.peak_memory()))
 
 
 def _fits(passes: Passes, images: Sequence[int], device: torch.device) -> bool:
@@ -160,7 +162,7 @@ def _fits(passes: Passes, images: Sequence[int], device: torch.device) -> bool:
 
 
 def _is_compiled(module: nn.Module) -> bool:
-    """Whether ``torch.compile`` made it, or it was compiled in its place."""
+    """Whether a module is compiled by ``torch.compile`` or in place."""
     return hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
 
 

@@ -1,4 +1,4 @@
-"""A fresh process that inspects or samples: a job comes in on standard input, what happens goes out line by line."""
+"""Fresh process that inspects or samples models: reads a job from standard input and writes events as JSON lines."""
 
 from __future__ import annotations
 
@@ -19,53 +19,48 @@ Event = dict[str, Any]
 
 
 class Job(Config):
-    """What a process shall do.
-
-    `inspect` does it to the one run of `runs`; `sample` times all of them in turn.
-    """
+    """Work of a process: `inspect` the single run of `runs`, or `sample` all of them in turn."""
 
     task: Literal["inspect", "sample"]
     runs: tuple[str, ...]
-    """Folders."""
+    """Run folders."""
     device: str
     threads: int
     processes: int
     rounds: int
     seconds: float
     batches: tuple[tuple[int, ...], ...]
-    """For each run the sizes to go through."""
+    """Batch sizes of each run."""
     number: int = 0
-    """Of this process."""
+    """Number of this process."""
 
 
 class Killed(MachineError):
-    """The process was ended from outside: by the system, most likely, when memory ran out."""
+    """The process was killed, most likely by the system because memory ran out."""
 
 
-def launch(job: Job, told: Callable[[Event], None]) -> None:
-    """Do a job in a process of its own, and hand on what it tells.
-
-    Whatever ends this function early, an interrupt for one, ends the process, too.
+def launch(job: Job, on_event: Callable[[Event], None]) -> None:
+    """Do a job in a separate process. The process ends with this function, also on an interrupt.
 
     Args:
-        job: what to do.
-        told: given each event, a mapping whose ``event`` says what it is.
+        job: the work.
+        on_event: called with each event, a mapping with its kind under ``event``.
 
     Raises:
-        Killed: the process was ended from outside.
-        DetbenchError: what the job itself raised.
+        Killed: the process was killed.
+        DetbenchError: raised by the job.
     """
     root = str(Path(__file__).parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    with tempfile.TemporaryFile("w+") as complaints:
+    with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "bench.timing.process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=complaints,
+            stderr=errors,
             text=True,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-            start_new_session=True,  # an interrupt from the keyboard is ours to pass on
+            start_new_session=True,  # Ctrl-C goes to this process only
         )
         assert process.stdin is not None
         assert process.stdout is not None
@@ -78,7 +73,7 @@ def launch(job: Job, told: Callable[[Event], None]) -> None:
                 if event["event"] == "error":
                     failure = event
                 else:
-                    told(event)
+                    on_event(event)
             code = process.wait()
         finally:
             process.kill()
@@ -90,33 +85,33 @@ def launch(job: Job, told: Callable[[Event], None]) -> None:
         if code < 0:
             name = signal.Signals(-code).name
             raise Killed(
-                f"a process that was timing was ended by {name}; if memory ran out, leave out the largest --batch"
+                f"a timing process was ended by {name}; if memory ran out, leave out the largest --batch"
             )
         if code:
-            complaints.seek(0)
-            last = (complaints.read().strip() or f"exit code {code}").splitlines()[-1]
-            raise RuntimeError(f"a process that was timing failed: {last}")
+            errors.seek(0)
+            last = (errors.read().strip() or f"exit code {code}").splitlines()[-1]
+            raise RuntimeError(f"a timing process failed: {last}")
 
 
 def main() -> int:
-    """Do the job that standard input describes."""
-    # What libraries print must not come between the events.
+    """Do the job on standard input."""
+    # Output of libraries must not mix with events.
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
-    def tell(**event: Any) -> None:
+    def send(**event: Any) -> None:
         events.write(json.dumps(event) + "\n")
         events.flush()
 
     try:
-        _do(Job.model_validate_json(sys.stdin.read()), tell)
+        run_job(Job.model_validate_json(sys.stdin.read()), send)
     except DetbenchError as error:
-        tell(event="error", code=error.exit_code, text=str(error))
+        send(event="error", code=error.exit_code, text=str(error))
         return error.exit_code
     return 0
 
 
-def _do(job: Job, tell: Callable[..., None]) -> None:
+def run_job(job: Job, send: Callable[..., None]) -> None:
     import torch
 
     from bench.timing import conditions
@@ -125,13 +120,13 @@ def _do(job: Job, tell: Callable[..., None]) -> None:
     from bench.timing.passes import Passes
     from bench.timing.sampling import sample
     from bench.timing.schedule import Protocol
-    from bench.timing.subject import chosen_images, make_ready
+    from bench.timing.timed_run import chosen_images, prepare_run
     from reports.records.run import RunFolder
 
     device = torch.device(job.device)
     torch.set_num_threads(job.threads)
-    models = [Passes(make_ready(RunFolder.open(folder), device), clock_of(device)) for folder in job.runs]
-    # As in evaluation: seeking the fastest algorithm pays where all images have one size.
+    models = [Passes(prepare_run(RunFolder.open(folder), device), clock_of(device)) for folder in job.runs]
+    # As in evaluation: searching for the fastest algorithm pays off if all images have the same size.
     torch.backends.cudnn.benchmark = all(
         model.timed.image is not None and not model.timed.run.result.config.get("deterministic")
         for model in models
@@ -144,22 +139,22 @@ def _do(job: Job, tell: Callable[..., None]) -> None:
             models[0],
             images,
             job.batches[0],
-            lambda run: tell(event="batch", run=run.model_dump(mode="json")),
+            lambda run: send(event="batch", run=run.model_dump(mode="json")),
         )
-        subject = describe(models[0], images, resting, lambda: tell(event="image"))
-        tell(event="subject", subject=subject.model_dump(mode="json"))
+        subject = describe(models[0], images, resting, lambda: send(event="image"))
+        send(event="subject", subject=subject.model_dump(mode="json"))
         return
-    sampled = sample(
+    samples = sample(
         models,
         images,
         [str(name) for name in split.truth.catalog.image_ids],
         Protocol(job.processes, job.rounds, job.seconds),
         job.number,
         job.batches,
-        lambda round, model: tell(event="turn", round=round, model=model),
+        lambda round, model: send(event="turn", round=round, model=model),
     )
-    for at, of in enumerate(sampled):
-        tell(
+    for at, of in enumerate(samples):
+        send(
             event="sampled",
             model=at,
             process=of.process.model_dump(mode="json"),

@@ -1,4 +1,4 @@
-"""One number in a few seconds: for a tuner that keeps within a limit, not for a report."""
+"""Latency estimate in a few seconds, for limits in tuning; reports use `bench profile`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from bench.timing.warmup import warm_up
 from detectors.types import Predictor
 from metrics.errors import InputError
 
-LEAST = 10
-"""Iterations that are timed however long each takes."""
+MIN_ITERATIONS = 10
+"""Iterations that are timed even if they take longer than the given time."""
 
 
 def quick_latency(
@@ -19,21 +19,21 @@ def quick_latency(
 ) -> float:
     """Median milliseconds of ``predictor.predict(images)``: from pixels on the device to detections.
 
-    Warmed up until the times stand still, but no longer than `seconds`; then timed for as long again, at least ten
-    times. Each call is synchronised with the device before and after. `bench profile` says how sure such a number
-    is and what else belongs to it (reading and resizing images); this does not.
+    Warms up until the times are stable, for at most `seconds`, then times for `seconds`, at least ten calls. The device is
+    synchronised before and after each call. Unlike `bench profile`, this excludes reading and resizing of images and has no
+    confidence interval.
 
     Args:
-        predictor: a module is set to evaluation mode, and back to its own when timing is done.
-        images: (B, 3, H, W) float32 RGB in [0, 1], on the device of the predictor.
-        seconds: to time for, above 0.
-        clock: of that device; by default its own.
+        predictor: a module is in evaluation mode while it is timed.
+        images: (B, 3, H, W) float32 RGB in [0, 1], on the predictor's device.
+        seconds: time to measure, above 0.
+        clock: clock of the device; chosen by default.
 
     Returns:
-        The middle one of the times (of an even number the lower), of the whole batch.
+        Median over the calls (the lower one of an even number), for the whole batch.
 
     Raises:
-        InputError: `images` is no batch, or `seconds` not above 0.
+        InputError: `images` is not a batch, or `seconds` is not above 0.
     """
     if images.ndim != 4 or images.shape[1] != 3 or not len(images):
         raise InputError(f"quick_latency: images: expected shape (B, 3, H, W), got {tuple(images.shape)}")
@@ -52,10 +52,10 @@ def quick_latency(
     try:
         with torch.inference_mode():
             end = timer.read() + seconds * 1e9
-            warm_up(step, enough=lambda: timer.read() >= end)
+            warm_up(step, is_over=lambda: timer.read() >= end)
             end = timer.read() + seconds * 1e9
             times: list[int] = []
-            while len(times) < LEAST or timer.read() < end:
+            while len(times) < MIN_ITERATIONS or timer.read() < end:
                 times.append(step())
     finally:
         if was_training and isinstance(predictor, nn.Module):

@@ -1,4 +1,4 @@
-"""In which order models take their turns: A B B A, so that whatever drifts does not always strike the same one."""
+"""Order in which models are timed: A B B A, so that drift affects all models equally."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import NamedTuple
 from reports.records.timing import Mode
 
 SHARE = 0.25
-"""Of the time of single real images, what the same image and every other batch size get."""
+"""Time for the fixed image and for each larger batch size, as a share of the time for single real images."""
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How much is timed.
+    """Amount of timing.
 
     Attributes:
-        processes: fresh ones, one after another.
+        processes: fresh processes, one after another.
         rounds: turns of each model in each process.
-        seconds: for single images of each model, over all processes and rounds.
-        batches: sizes, rising, 1 among them.
+        seconds: time for single images of each model, over all processes and rounds.
+        batches: batch sizes in ascending order, including 1.
     """
 
     processes: int = 3
@@ -30,43 +30,43 @@ class Protocol:
 
 
 class Turn(NamedTuple):
-    """One model's turn in a round: it times all kinds of passes, one kind after another."""
+    """A model's turn in a round, in which it makes all kinds of passes."""
 
     round: int
     model: int
 
 
-class Kind(NamedTuple):
-    """A kind of pass, and what a turn gives it.
+class PassKind(NamedTuple):
+    """A kind of pass and its share of a turn.
 
     Attributes:
-        mode: real images, or one again and again.
-        batch: images of a pass.
-        seconds: to go on for.
-        least: passes that are timed however long they take.
+        mode: real images, or the same image repeatedly.
+        batch: images per pass.
+        seconds: time per turn.
+        min_passes: passes per turn even if they take longer.
     """
 
     mode: Mode
     batch: int
     seconds: float
-    least: int
+    min_passes: int
 
 
 def turns(models: int, rounds: int) -> Iterator[Turn]:
-    """Every round all models, in the opposite order of the round before: A B C, C B A, A B C, ..."""
+    """All models in every round, in the reverse order of the round before: A B C, C B A, A B C, ..."""
     for number in range(rounds):
         order = range(models) if number % 2 == 0 else reversed(range(models))
         yield from (Turn(number, model) for model in order)
 
 
-def kinds(protocol: Protocol, batches: Sequence[int] | None = None) -> list[Kind]:
-    """The kinds of passes of each turn.
+def pass_kinds(protocol: Protocol, batches: Sequence[int] | None = None) -> list[PassKind]:
+    """Kinds of passes in each turn.
 
     Args:
-        protocol: how much is timed.
-        batches: sizes that fit into memory; by default all.
+        protocol: amount of timing.
+        batches: batch sizes that fit into memory; all by default.
     """
     seconds = protocol.seconds / (protocol.processes * protocol.rounds)
-    made = [Kind("real", 1, seconds, 5), Kind("fixed", 1, SHARE * seconds, 3)]
+    single = [PassKind("real", 1, seconds, 5), PassKind("fixed", 1, SHARE * seconds, 3)]
     larger = [batch for batch in (protocol.batches if batches is None else batches) if batch > 1]
-    return made + [Kind("real", batch, SHARE * seconds, 2) for batch in larger]
+    return single + [PassKind("real", batch, SHARE * seconds, 2) for batch in larger]

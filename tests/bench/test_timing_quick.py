@@ -1,4 +1,4 @@
-"""The clock, the warm-up and the quick number, on a clock that the test moves."""
+"""Clock, warm-up and quick latency, on a clock that the test advances."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from metrics.errors import InputError
 IMAGES = torch.zeros(2, 3, 8, 8)
 
 
-class Hand:
-    """A clock that stands still until somebody moves it."""
+class ManualClock:
+    """A clock that advances only by hand."""
 
     def __init__(self) -> None:
         self.ns = 0
@@ -30,66 +30,66 @@ class Hand:
 
 
 class Sleeper(nn.Module):
-    """Takes the times that it is given, one after another, the last for ever."""
+    """A predictor that takes the given times, one after another, then always the last."""
 
-    def __init__(self, hand: Hand, times_ms: list[float]) -> None:
+    def __init__(self, manual: ManualClock, times_ms: list[float]) -> None:
         super().__init__()
-        self.hand = hand
+        self.manual = manual
         self.times = iter(times_ms)
         self.last = 0.0
         self.seen: list[tuple[bool, bool]] = []
 
     def predict(self, images: Tensor) -> list[Detections]:
         self.last = next(self.times, self.last)
-        self.hand.ns += round(self.last * 1e6)
+        self.manual.ns += round(self.last * 1e6)
         self.seen.append((self.training, torch.is_inference_mode_enabled()))
         empty = torch.zeros(0)
         return [Detections(torch.zeros(0, 4), empty, empty.long()) for _ in images]
 
 
 def test_a_predictor_of_known_time_is_timed_exactly():
-    hand = Hand()
-    assert quick_latency(Sleeper(hand, [7.25]), IMAGES, clock=hand.clock()) == 7.25
+    manual = ManualClock()
+    assert quick_latency(Sleeper(manual, [7.25]), IMAGES, clock=manual.clock()) == 7.25
 
 
-def test_what_the_first_calls_cost_is_not_in_the_number():
-    hand = Hand()
+def test_the_first_calls_are_excluded():
+    manual = ManualClock()
     slow_start = [900.0, 80.0, 40.0] + [10.0] * 7
-    assert quick_latency(Sleeper(hand, slow_start), IMAGES, clock=hand.clock()) == 10.0
+    assert quick_latency(Sleeper(manual, slow_start), IMAGES, clock=manual.clock()) == 10.0
 
 
-def test_the_number_is_the_middle_one_of_the_times():
-    hand = Hand()
-    # Ten equal ones end the warm-up; of what follows, two seconds hold 1000 + 10 + 990 ms and eight more are due.
+def test_the_result_is_the_median():
+    manual = ManualClock()
+    # Ten equal times end the warm-up; then 1000 + 10 + 990 ms fill two seconds, and seven more make ten.
     timed = [1000.0, 10.0, 990.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0]
-    assert quick_latency(Sleeper(hand, [5.0] * 10 + timed), IMAGES, clock=hand.clock()) == 50.0
+    assert quick_latency(Sleeper(manual, [5.0] * 10 + timed), IMAGES, clock=manual.clock()) == 50.0
 
 
-def test_time_to_warm_up_is_bounded():
-    hand = Hand()
-    rising = Sleeper(hand, [float(100 * 2**k) for k in range(60)])
-    quick_latency(rising, IMAGES, seconds=1.0, clock=hand.clock())
+def test_the_warm_up_time_is_bounded():
+    manual = ManualClock()
+    rising = Sleeper(manual, [float(100 * 2**k) for k in range(60)])
+    quick_latency(rising, IMAGES, seconds=1.0, clock=manual.clock())
     assert len(rising.seen) == 20
 
 
-def test_the_device_is_waited_for_before_and_after_each_call():
-    hand = Hand()
-    sleeper = Sleeper(hand, [1000.0])
-    quick_latency(sleeper, IMAGES, clock=hand.clock())
-    assert hand.waited == 2 * len(sleeper.seen)
+def test_the_device_is_synchronised_before_and_after_each_call():
+    manual = ManualClock()
+    sleeper = Sleeper(manual, [1000.0])
+    quick_latency(sleeper, IMAGES, clock=manual.clock())
+    assert manual.waited == 2 * len(sleeper.seen)
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_evaluation_mode_holds_while_timing_and_only_then(training):
-    hand = Hand()
-    sleeper = Sleeper(hand, [1000.0]).train(training)
-    quick_latency(sleeper, IMAGES, clock=hand.clock())
+def test_evaluation_mode_is_set_only_while_timing(training):
+    manual = ManualClock()
+    sleeper = Sleeper(manual, [1000.0]).train(training)
+    quick_latency(sleeper, IMAGES, clock=manual.clock())
     assert set(sleeper.seen) == {(False, True)}
     assert sleeper.training is training
 
 
 @pytest.mark.parametrize(
-    ("images", "seconds", "said"),
+    ("images", "seconds", "message"),
     [
         (torch.zeros(3, 8, 8), 2.0, r"expected shape \(B, 3, H, W\), got \(3, 8, 8\)"),
         (torch.zeros(0, 3, 8, 8), 2.0, "expected shape"),
@@ -97,12 +97,12 @@ def test_evaluation_mode_holds_while_timing_and_only_then(training):
         (IMAGES, float("nan"), "expected more than 0, got nan"),
     ],
 )
-def test_what_cannot_be_timed_is_refused(images, seconds, said):
-    with pytest.raises(InputError, match=said):
-        quick_latency(Sleeper(Hand(), [1.0]), images, seconds)
+def test_invalid_arguments_are_refused(images, seconds, message):
+    with pytest.raises(InputError, match=message):
+        quick_latency(Sleeper(ManualClock(), [1.0]), images, seconds)
 
 
-def test_the_processors_clock_rises_and_needs_no_waiting():
+def test_the_cpu_clock_is_monotonic_and_synchronous():
     clock = clock_of("cpu")
     assert not clock.asynchronous
     readings = [clock.now() for _ in range(100)]
@@ -110,9 +110,9 @@ def test_the_processors_clock_rises_and_needs_no_waiting():
 
 
 def steps(times: list[float]) -> Callable[[], int]:
-    """One time after another, in units large enough for two per cent to be whole numbers."""
-    left: Iterator[float] = iter(times)
-    return lambda: round(next(left) * 1e6)
+    """The times one after another, in units large enough for two per cent to be an integer."""
+    remaining: Iterator[float] = iter(times)
+    return lambda: round(next(remaining) * 1e6)
 
 
 @pytest.mark.parametrize(
@@ -120,21 +120,21 @@ def steps(times: list[float]) -> Callable[[], int]:
     [
         ([1.0] * 200, 10, True),
         ([1.0] * 5 + [1.019] * 5, 10, True),
-        # Of 17, the halves are 1 to 8 and 9 to 16, counted from 0: four of the early eight are still of the old kind.
+        # Of 17, the halves are 1 to 8 and 9 to 16, counted from 0: four of the first eight still have the old time.
         ([1.0] * 5 + [1.02] * 195, 17, True),
-        # Of 19, the halves are 1 to 9 and 10 to 18: only now the new kind has the majority in both.
+        # Of 19, the halves are 1 to 9 and 10 to 18: only now the new time has the majority in both.
         ([3.0] * 5 + [1.0] * 195, 19, True),
         ([1.03**k for k in range(200)], 200, False),  # ten iterations apart: a third more each time
         ([1.001**k for k in range(200)], 10, True),  # 0.5 % between the halves
     ],
 )
-def test_warming_up_ends_when_the_halves_of_the_window_agree(times, iterations, stable):
+def test_the_warm_up_ends_when_the_halves_of_the_window_agree(times, iterations, stable):
     done = warm_up(steps(times))
     assert done.stable is stable
     assert done.first_ns == round(times[0] * 1e6)
     assert done.iterations == iterations
 
 
-def test_warming_up_ends_where_somebody_has_seen_enough_but_not_before_ten():
+def test_the_caller_can_end_the_warm_up_after_ten_iterations():
     rising = [2.0**k for k in range(40)]
-    assert warm_up(steps(rising), enough=lambda: True).iterations == 10
+    assert warm_up(steps(rising), is_over=lambda: True).iterations == 10
