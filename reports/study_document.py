@@ -1,8 +1,8 @@
-"""A study's page as text and files, nothing written yet: did tuning help, then each stage, then how to go on."""
+"""A study's page and its files, not yet written: the final evaluation, then each stage, then how to continue."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.analysis.gallery_images import text_size
@@ -11,21 +11,22 @@ from reports.elements.page import Badge, Document, Section
 from reports.elements.page_template import page_rules, render
 from reports.records.csv import to_csv
 from reports.records.study import StudyFolder, StudyResult
+from reports.records.trial import Stage
 from reports.sections import study_history, study_space, study_trials, tuning
 
-_STAGES = {"anchors": "anchors", "train": "training", "nms": "post-processing"}
+_STAGE_NAMES: Mapping[Stage, str] = {"anchors": "anchors", "train": "training", "nms": "post-processing"}
 
 
 def compose_study(folder: StudyFolder, *, title: str = "", show_paths: bool = False) -> Document:
     """The page of a study; arguments as in `reports.pages.write_study_page`."""
     stages, last = folder.stages, folder.result
-    sections = [tuning.verdict(folder)]
+    sections = [tuning.final_evaluation(folder)]
     for at, stage in enumerate(stages):
-        sections += _of_stage(stage, at, many=len(stages) > 1, show_paths=show_paths)
-    sections.append(study_trials.going_on(folder, show_paths))
-    named = f"Tuning {formatting.printable(last.variant)} on {formatting.printable(last.data)}"
+        sections += _stage_sections(stage, at, many=len(stages) > 1, show_paths=show_paths)
+    sections.append(study_trials.continuation(folder, show_paths))
+    default_title = f"Tuning {formatting.printable(last.variant)} on {formatting.printable(last.data)}"
     context: dict[str, Any] = {
-        "title": formatting.printable(title) or named,
+        "title": formatting.printable(title) or default_title,
         "facts": _facts(stages),
         "badges": _badges(folder),
         "models": [],
@@ -47,47 +48,45 @@ def compose_study(folder: StudyFolder, *, title: str = "", show_paths: bool = Fa
     return Document(render(context), files)
 
 
-def _of_stage(stage: StudyResult, at: int, many: bool, show_paths: bool) -> list[Section]:
-    tail = f"-{at}" if many else ""
-    named = f", {_STAGES.get(stage.stage, formatting.printable(stage.stage))}" if many else ""
-    made = [
-        study_history.history(stage, f"history{tail}", f"History{named}"),
-        study_history.importances(stage, f"importances{tail}", f"What mattered{named}"),
-        study_space.landscape(stage, f"space{tail}", f"Where good settings lie{named}"),
-        study_space.front(stage, f"front{tail}", f"Front{named}"),
-        study_trials.trials(stage, f"trials{tail}", f"Trials{named}", show_paths),
+def _stage_sections(stage: StudyResult, at: int, many: bool, show_paths: bool) -> list[Section]:
+    suffix = f"-{at}" if many else ""
+    stage_name = f", {_STAGE_NAMES[stage.stage]}" if many else ""
+    sections = [
+        study_history.history(stage, f"history{suffix}", f"Optimization history{stage_name}"),
+        study_history.importances(stage, f"importances{suffix}", f"Hyperparameter importance{stage_name}"),
+        study_space.landscape(stage, f"space{suffix}", f"Values over the search space{stage_name}"),
+        study_space.front(stage, f"front{suffix}", f"Pareto front{stage_name}"),
+        study_trials.trials(stage, f"trials{suffix}", f"Trials{stage_name}", show_paths),
     ]
-    return [section for section in made if section is not None]
+    return [section for section in sections if section is not None]
 
 
 def _facts(stages: Sequence[StudyResult]) -> list[str]:
     last = stages[-1]
-    kinds = formatting.join_words(
-        [_STAGES.get(stage.stage, formatting.printable(stage.stage)) for stage in stages]
-    )
-    ended = [trial.end for stage in stages for trial in stage.trials if trial.end is not None]
+    finished = [trial.finished for stage in stages for trial in stage.trials if trial.finished is not None]
     device = last.environment.device or last.environment.cpu
     return [
-        kinds,
+        formatting.join_words([_STAGE_NAMES[stage.stage] for stage in stages]),
         formatting.plural(sum(len(stage.counted) for stage in stages), "trial"),
         *([formatting.plural(last.images, "validation image")] if last.images is not None else []),
-        f"objective {formatting.printable(', '.join(goal.text for goal in last.goals))}",
-        *([formatting.timestamp(max(ended))] if ended else []),
+        f"objective {formatting.printable(', '.join(objective.text for objective in last.objectives))}",
+        *([formatting.timestamp(max(finished))] if finished else []),
         *([formatting.printable(device)] if device else []),
     ]
 
 
 def _badges(folder: StudyFolder) -> list[Badge]:
     result, badges = folder.result, []
-    if result.ending is None:
-        badges.append(Badge("not ended", "nothing was run again, nothing was tested", "warn"))
-    elif not result.ending.winner.again:
-        badges.append(Badge("no fresh seeds", "the tuned value is too good", "warn"))
+    evaluation = result.final_evaluation
+    if evaluation is None:
+        badges.append(Badge("not finished", "no final evaluation yet", "warn"))
+    elif not evaluation.winner.retrained:
+        badges.append(Badge("no fresh seeds", "the value in the study is optimistic", "warn"))
     else:
-        badges.append(Badge(f"{len(result.ending.winner.again)} fresh seeds", "for the ending"))
-    missing = len(result.earlier) - (len(folder.stages) - 1)
-    if missing:
-        badges.append(Badge("stages missing", "folders of earlier stages are gone", "warn"))
+        seeds = formatting.plural(len(evaluation.winner.retrained), "fresh seed")
+        badges.append(Badge(seeds, "in the final evaluation"))
+    if len(folder.stages) - 1 < len(result.earlier):
+        badges.append(Badge("stages missing", "folders of earlier stages do not exist any more", "warn"))
     if result.environment.dirty:
-        badges.append(Badge("dirty git", "made by code that is in no commit", "warn"))
+        badges.append(Badge("dirty git", "made by uncommitted code", "warn"))
     return badges

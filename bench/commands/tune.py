@@ -1,21 +1,32 @@
-"""``bench tune``: seek better settings, and say honestly what they are worth."""
+"""``bench tune``: search for better settings, and evaluate them on the test split."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from statistics import fmean
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from bench.commands import options
 from metrics.errors import InputError
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from reports.records.final_evaluation import FinalEvaluation, Finalist, Gain
+    from reports.records.study import StudyFolder
+    from reports.records.trial import Scalar
+
 NAME = "tune"
 EXAMPLES = """Examples:
 
 python -m bench tune --variant ssd --space nms --run runs/ssd-shapes-0-1234567890
 
-python -m bench tune --variant ssd --space train.lr focal nms --trials 30
+python -m bench tune --variant retinanet --space train.lr focal nms --trials 30
 
 python -m bench tune --variant ssd --data my_coco/ --space anchors train nms --limit latency_ms=30
 
@@ -29,7 +40,7 @@ def command(
         typer.Option(
             "--space",
             metavar="WORD ...",
-            help="What to tune: anchors, train and nms (all marked settings), a section or setting, "
+            help="What to tune: anchors, train, nms (all settings with declared ranges), a section or setting, "
             "a range path=low:high[:log], or options path=a|b|c.",
             show_default=False,
         ),
@@ -42,16 +53,14 @@ def command(
     set_: options.Sets = None,
     trials: Annotated[
         int,
-        typer.Option(
-            metavar="N", min=1, help="Trials of each stage, over all workers, earlier ones included."
-        ),
+        typer.Option(metavar="N", min=1, help="Trials per stage, over all workers and earlier calls."),
     ] = 50,
     objective: Annotated[
         list[str] | None,
         typer.Option(
             "--objective",
             metavar="WORD ...",
-            help='A measure (ap, ap50, ...), a sum ("0.7*ap + 0.3*ap_small"), or several for a Pareto front.',
+            help='A measure (ap, ap50, ...), a weighted sum ("0.7*ap + 0.3*ap_small"), or several of them.',
             show_default="ap",
         ),
     ] = None,
@@ -59,8 +68,8 @@ def command(
         list[str] | None,
         typer.Option(
             "--limit",
-            metavar="NAME=MOST ...",
-            help="What a trial must keep, measured before it is trained: latency_ms=30, parameters=2e6, weights_mb=8.",
+            metavar="NAME=MAX ...",
+            help="Upper bounds, measured before a trial is trained: latency_ms=30, parameters=2e6, weights_mb=8.",
             show_default=False,
         ),
     ] = None,
@@ -70,29 +79,31 @@ def command(
             "--run", metavar="FOLDER", help="Tune post-processing for this run's weights.", show_default=False
         ),
     ] = None,
-    again: Annotated[
+    fresh_seeds: Annotated[
         int | None,
         typer.Option(
+            "--fresh-seeds",
+            "--again",
             metavar="N",
             min=0,
-            help="Fresh seeds with which the best and the default are run again; 2, or 0 with --run.",
+            help="Seeds to retrain the best and the default settings with, at the end; 2, or 0 with --run.",
             show_default=False,
         ),
     ] = None,
     pruner: Annotated[
-        Literal["hyperband", "asha", "none"], typer.Option(help="Who gives up trainings that go badly.")
+        Literal["hyperband", "asha", "none"], typer.Option(help="Pruner that stops unpromising trials early.")
     ] = "hyperband",
     study: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="The study's name; by default one that its cause gives.", show_default=False
+            metavar="NAME", help="The study's name; derived from its settings by default.", show_default=False
         ),
     ] = None,
     storage: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
-            help="A database that several machines share; by default a file in --out.",
+            help="Database shared by several machines; by default a file in --out.",
             show_default=False,
         ),
     ] = None,
@@ -100,38 +111,36 @@ def command(
     seed: options.Seed = None,
     epochs: options.Epochs = None,
     device: options.Device = None,
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where folders of studies are.")] = Path(
-        "studies"
-    ),
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the studies.")] = Path("studies"),
     quiet: options.Quiet = False,
     strict: options.Strict = False,
     debug: options.Debug = False,
 ) -> None:
-    """Tune settings on the validation split; the same command goes on with a study that was stopped.
+    """Tune settings on the validation split; run the same command again to continue a study.
 
-    Priors are fitted without training, and post-processing is tried on candidates that are predicted once. At the end the best few and the untuned settings are
-    run again with fresh seeds, one is chosen on validation, and test is looked at once.
+    Anchor priors are fitted without training, and post-processing is tuned on stored candidates. At the end, the best
+    and the default settings are retrained with fresh seeds, one is chosen on the validation split, and both are tested once.
     """
     from bench.process.interrupts import stop_request
     from bench.process.invocation import command_arguments
     from bench.process.progress import Progress
     from bench.runs.provenance import command_line
     from bench.settings.presets import variants_of
-    from bench.tune.plan import Plan
+    from bench.tune.plan import TuningPlan
     from bench.tune.tuner import tune
 
     if not space:
         raise InputError(
-            "--space: say what to tune, as in --space nms train.lr (`python -m bench tune --help`)"
+            "--space: name what to tune, as in --space nms train.lr (`python -m bench tune --help`)"
         )
     file = run_ / "config.toml" if run_ is not None else config
     if run_ is not None and config is not None:
-        raise InputError("--run and --config: a run brings its own settings; give one of the two")
+        raise InputError("--run and --config: a run has its own settings; give one of the two")
     name, preset_ = options.chosen_entry(variant, preset, file)
     if run_ is not None and variants_of(None, file) not in ([], [name]):
         raise InputError(f"--run {run_}: is of variant {variants_of(None, file)[0]!r}, not {name!r}")
     given = {"data.format": format, "seed": seed, "train.epochs": epochs, "device": device}
-    plan = Plan(
+    plan = TuningPlan(
         variant=name,
         space=tuple(space),
         sources={
@@ -146,11 +155,137 @@ def command(
         trials=trials,
         out=out,
         run=run_,
-        again=again,
+        fresh_seeds=fresh_seeds,
         workers=workers,
         storage=storage,
         study=study,
-        pruning=pruner,
+        pruner=pruner,
         command=command_line(command_arguments()),
     )
-    tune(plan, Progress.auto(quiet), stop_request()).show()
+    print_study(tune(plan, Progress.auto(quiet), stop_request()))
+
+
+def print_study(folder: StudyFolder, console: Console | None = None) -> None:
+    """Print the fit of anchor priors, the finalists, trials, importances, the gain, and paths."""
+    from rich.console import Console
+
+    console = console or Console()
+    evaluation = folder.result.final_evaluation
+    assert evaluation is not None
+    if evaluation.anchor_fit:
+        console.print(_anchor_table(evaluation))
+    console.print(_finalist_table(evaluation))
+    for line in _lines(folder, evaluation):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _anchor_table(evaluation: FinalEvaluation) -> Table:
+    from reports.records.final_evaluation import finalist_name
+
+    table = _empty_table(
+        "Fit of anchor priors", ("settings", "split", "size"), ("objects", "recall", "mean IoU")
+    )
+    for row in evaluation.anchor_fit:
+        if row.objects:
+            counts = (f"{row.objects:,}", _number(row.recall), _number(row.mean_iou))
+            table.add_row(finalist_name(row.trial), row.split, row.group, *counts)
+    return table
+
+
+def _finalist_table(evaluation: FinalEvaluation) -> Table:
+    limited = tuple(evaluation.finalists[0].measured)
+    numbers = ("study", "retrained", "optimism", "test", *limited)
+    table = _empty_table(f"Final evaluation ({evaluation.objective.text})", ("settings",), numbers)
+    for each in evaluation.finalists:
+        note = (
+            " (chosen)" if each.trial == evaluation.chosen else " (over the limit)" if each.exceeded else ""
+        )
+        table.add_row(
+            each.name + note,
+            _number(each.tuned),
+            _mean_and_range(each.retrained),
+            _number(each.optimism),
+            _test(each),
+            *(f"{each.measured[name]:.4g}" for name in limited),
+        )
+    return table
+
+
+def _empty_table(title: str, texts: Sequence[str], numbers: Sequence[str]) -> Table:
+    from rich.table import Table
+
+    table = Table(header_style="bold", box=None, pad_edge=False, title=title, title_justify="left")
+    for name in texts:
+        table.add_column(name, overflow="fold")
+    for name in numbers:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _lines(folder: StudyFolder, evaluation: FinalEvaluation) -> Iterator[str]:
+    for stage in folder.stages:
+        states = ", ".join(f"{count} {state}" for state, count in sorted(stage.states.items()))
+        yield f"{stage.stage} trials: {states}"
+    for stage in folder.stages:
+        if stage.importances:
+            shares = ", ".join(f"{path} {share:.2f}" for path, share in list(stage.importances.items())[:5])
+            yield f"importances in {stage.stage} ({stage.importance_evaluator}): {shares}"
+    if evaluation.gain is not None:
+        split = f"{evaluation.gain.images} test images" if evaluation.gain.images else "the test split"
+        yield f"gain on {split}, chosen minus default: {gain_text(evaluation.gain)}"
+        if evaluation.gain.seeds == 1 and evaluation.gain.interval is not None:
+            yield "one set of weights each: the difference may have another sign with other seeds"
+    if evaluation.note:
+        yield evaluation.note
+    winner = evaluation.winner
+    if not winner.retrained and not winner.test:
+        yield "nothing was trained: priors that fit better do not guarantee a better detector"
+    elif not winner.retrained:
+        yield "not retrained with fresh seeds: the study's value is the best of many, and optimistic"
+    changed = ", ".join(f"{path}={_setting(value)}" for path, value in winner.values.items())
+    yield f"chosen settings: {changed or 'the defaults'}"
+    yield f"configuration: {folder.path / folder.WINNER}"
+    yield f"report: {folder.path / folder.PAGE}"
+
+
+def gain_text(gain: Gain) -> str:
+    """``+0.035 [+0.001, +0.070], better in 96% of bootstrap replicates (decisive)``."""
+    text = f"{gain.delta:+.3f}"
+    if gain.interval is not None:
+        text += f" [{gain.interval[0]:+.3f}, {gain.interval[1]:+.3f}]"
+    if gain.p_better is not None:
+        text += f", better in {_percentage(gain.p_better)} of bootstrap replicates"
+    return f"{text} ({f'not decisive: {gain.doubt}' if gain.doubt else 'decisive'})"
+
+
+def _percentage(share: float) -> str:
+    """``83%``; 0% and 100% only where they are exact."""
+    if 0 < share < 0.005:
+        return "under 1%"
+    return "over 99%" if 0.995 <= share < 1 else f"{share:.0%}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def _mean_and_range(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    spread = f" ({min(known):.3f} to {max(known):.3f})" if len(known) > 1 else ""
+    return f"{fmean(known):.3f}{spread}"
+
+
+def _test(finalist: Finalist) -> str:
+    if finalist.test_interval is None:
+        return _mean_and_range(finalist.test)
+    low, high = finalist.test_interval
+    return f"{finalist.mean_test:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _setting(value: Scalar) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from optuna.trial import Trial
@@ -13,13 +12,14 @@ from bench.anchors.fit import PriorFitter
 from bench.data.types import Dataset
 from bench.settings.config import RunConfig, setting_fields
 from bench.tune.objectives import Objective, Objectives
-from bench.tune.spaces import Mark, as_text, configured, marks
+from bench.tune.search_space import SearchRange, as_text, declared_ranges, with_values
 from detectors.anchor_fit import SIZES
 from detectors.priors import GridPriors
 from detectors.registry import VARIANTS
 from detectors.search_range import Choice
 from metrics.errors import InputError
 from metrics.matching import MatchRule
+from reports.records.final_evaluation import AnchorFit
 
 FIT = Objectives(
     (Objective("recall + mean_iou", (("recall", 1.0), ("mean_iou", 1.0)), True),), (), MatchRule()
@@ -34,27 +34,6 @@ _STEPS = 300
 
 _POWERS = (0.6, 0.8, 1.25, 1.6)
 """Exponents of all aspect ratios: narrower and wider sets with the same number of priors."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """Fit of the priors of some settings to the boxes of a split.
-
-    Attributes:
-        name: of the settings: ``default``, ``trial 17``.
-        split: name of the split.
-        group: ``all``, or an object size in the network's input; see `detectors.anchor_fit.SIZES`.
-        objects: number of objects.
-        recall: fraction of objects whose best IoU reaches the assigner's threshold; NaN without objects.
-        mean_iou: mean of the best IoU; NaN without objects.
-    """
-
-    name: str
-    split: str
-    group: str
-    objects: int
-    recall: float
-    mean_iou: float
 
 
 class Anchors:
@@ -98,25 +77,32 @@ class Anchors:
         except ValueError as error:
             raise InputError(str(error)) from None
 
-    def fitted(self, name: str, values: Mapping[str, Any]) -> list[Fitted]:
-        """Fit of some settings on every split, for all objects and by size."""
+    def measure(self, trial: int | None, values: Mapping[str, Any]) -> list[AnchorFit]:
+        """Fit of a trial's settings (None: the default settings) on every split, for all objects and by size."""
         sizes = self.fitter.sizes_of(self._detector(values))
         return [
-            Fitted(name, split, row["group"], row["objects"], row["recall"], row["mean_iou"])
+            AnchorFit(
+                trial=trial,
+                split=split,
+                group=row["group"],
+                objects=row["objects"],
+                recall=row["recall"],
+                mean_iou=row["mean_iou"],
+            )
             for split, fit in self.fitter.fits.items()
             for row in fit(sizes).rows()
             if row["group"] in {"all", *SIZES}
         ]
 
-    def settings(self) -> dict[str, Mark | None]:
-        """Search ranges of the settings of the priors by dotted path, for `bench.tune.spaces.space_of`.
+    def ranges(self) -> dict[str, SearchRange | None]:
+        """Search ranges of the settings of the priors by dotted path, for `bench.tune.search_space.parse_space`.
 
         Besides the ranges in the variant's file: aspect ratios that are narrower or wider together, and explicit shapes
         that were fitted to the training boxes, as many as the variant's rule gives.
         """
-        known, marked = setting_fields(type(self.config)), marks(self.config)
+        known, declared = setting_fields(type(self.config)), declared_ranges(self.config)
         names = VARIANTS[self.config.variant].prior_settings
-        found: dict[str, Mark | None] = {path: marked.get(path) for path in known if path in names}
+        found: dict[str, SearchRange | None] = {path: declared.get(path) for path in known if path in names}
         if "ratios" in found and found["ratios"] is None:
             options = [as_text(self.config.get("ratios"))]
             options += [as_text(_raised(self.config.get("ratios"), power)) for power in _POWERS]
@@ -126,7 +112,7 @@ class Anchors:
         return found
 
     def _detector(self, values: Mapping[str, Any]) -> Any:
-        return configured(self.config, values).detector
+        return with_values(self.config, values).detector
 
     def _shapes(self) -> str:
         """Explicit shapes that fit the training boxes; empty if there are too few boxes."""

@@ -1,10 +1,9 @@
-"""Limits that the settings of a trial must keep, measured before anything is trained."""
+"""Upper bounds on size and latency that a trial must not exceed, measured before it is trained."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -16,67 +15,49 @@ from torch import Tensor, nn
 from bench.data.types import Split
 from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.loader import make_loader
+from bench.tune.trial_attributes import MEASURED
 from metrics.errors import InputError
 from metrics.registry import did_you_mean
+from reports.records.trial import Limit
 
-KNOWN: Mapping[str, str] = {
-    "parameters": "numbers in the network",
-    "weights_mb": "what its weights take, in millions of bytes",
-    "latency_ms": "median time of one image from pixels to detections, suppression included, on this machine",
+QUANTITIES: Mapping[str, str] = {
+    "parameters": "number of parameters of the network",
+    "weights_mb": "size of its weights in 10^6 bytes",
+    "latency_ms": "median time from one image's pixels to its detections, with suppression, on this machine",
 }
-"""What can be limited; what costs least to measure comes first."""
-
-
-LIMITED = "limited"
-"""User attribute of a trial: what was measured of each limited quantity, by name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """The most of something that a trial may have.
-
-    Attributes:
-        name: one of `KNOWN`.
-        most: above 0.
-    """
-
-    name: str
-    most: float
-
-    def __str__(self) -> str:
-        return f"{self.name}={self.most:g}"
+"""What can be limited; the cheapest to measure first."""
 
 
 def parse_limits(words: Sequence[str]) -> tuple[Limit, ...]:
-    """The limits that the words after ``--limit`` name: ``latency_ms=30``; a later word overrules an earlier one.
+    """The limits that the words after ``--limit`` describe: ``latency_ms=30``; a later word overrides an earlier one.
 
     Raises:
-        InputError: no limit of that name, or no number above 0.
+        InputError: an unknown quantity, or not a number above 0.
     """
     found = {}
     for word in words:
         name, equals, text = (part.strip() for part in word.partition("="))
-        if name not in KNOWN:
-            hint = did_you_mean(name, KNOWN) or f"; known: {', '.join(KNOWN)}"
-            raise InputError(f"--limit {word}: nothing called {name!r} can be limited{hint}")
+        if name not in QUANTITIES:
+            hint = did_you_mean(name, QUANTITIES) or f"; known: {', '.join(QUANTITIES)}"
+            raise InputError(f"--limit {word}: unknown quantity {name!r}{hint}")
         try:
-            most = float(text)
+            bound = float(text)
         except ValueError:
-            most = math.nan
-        if not equals or not 0 < most < math.inf:
+            bound = math.nan
+        if not equals or not 0 < bound < math.inf:
             raise InputError(f"--limit {word}: expected a number above 0, as in {name}=30")
-        found[name] = Limit(name, most)
-    return tuple(found[name] for name in KNOWN if name in found)
+        found[name] = Limit(name=name, bound=bound)
+    return tuple(found[name] for name in QUANTITIES if name in found)
 
 
-class Limits:
-    """Holds trials to some limits.
+class LimitCheck:
+    """Measures the limited quantities of networks, and prunes trials that exceed a limit.
 
     Args:
-        limits: what must be kept; may be none.
-        split: images, of which the first is predicted again and again for the latency.
+        limits: to check; may be empty.
+        split: images, the first of which is predicted repeatedly to measure latency.
         image: the network's input where a trial does not change it.
-        device: where to measure.
+        device: on which to measure.
     """
 
     def __init__(
@@ -87,66 +68,67 @@ class Limits:
         self._image = image
         self._device = device
 
-    def __bool__(self) -> bool:
-        return bool(self.limits)
+    def check(
+        self, trial: Trial, detector: Callable[[], nn.Module], image: ImageConfig | None = None
+    ) -> None:
+        """Measure a trial's network, and prune the trial where it exceeds a limit.
 
-    def hold(self, trial: Trial, detector: Callable[[], nn.Module], image: ImageConfig | None = None) -> None:
-        """Measure a trial's network and end the trial where it does not keep the limits.
-
-        What was measured stays on the trial, as user attribute and as constraint, from which the sampler learns. What an
-        earlier worker measured for the same trial is not measured again.
+        Measurements become a user attribute of the trial, and constraints, from which the sampler learns. What was
+        measured before the trial was interrupted is not measured again.
 
         Args:
-            trial: it.
-            detector: gives its network; only called where something has to be measured.
+            trial: to check.
+            detector: builds its network; called only where something has to be measured.
             image: the trial's input.
 
         Raises:
-            TrialPruned: a limit is not kept; the reason has the number.
+            TrialPruned: a limit is exceeded; the reason has the measured value.
         """
-        known: dict[str, float] = dict(trial.user_attrs.get(LIMITED, {}))
+        measured: dict[str, float] = dict(trial.user_attrs.get(MEASURED, {}))
         network = None
         for limit in self.limits:
-            if limit.name not in known:
+            if limit.name not in measured:
                 network = network or detector().to(self._device).eval()
-                known[limit.name] = self._measured(limit.name, network, image or self._image)
-                trial.set_user_attr(LIMITED, known)
+                measured[limit.name] = self._measure_one(limit.name, network, image or self._image)
+                trial.set_user_attr(MEASURED, measured)
             if limit.name not in trial.constraints:
-                trial.set_constraint(limit.name, known[limit.name] / limit.most - 1)
-            if known[limit.name] > limit.most:  # then the dearer ones need not be measured
-                raise optuna.TrialPruned(f"over the limit: {said([limit], known)}")
+                trial.set_constraint(limit.name, measured[limit.name] / limit.bound - 1)
+            if (
+                measured[limit.name] > limit.bound
+            ):  # the remaining quantities, which cost more, are not measured
+                raise optuna.TrialPruned(f"over the limit: {describe([limit], measured)}")
 
-    def measured(self, detector: nn.Module, image: ImageConfig | None = None) -> dict[str, float]:
-        """Everything that is limited, of one network, by name."""
+    def measure(self, detector: nn.Module, image: ImageConfig | None = None) -> dict[str, float]:
+        """All limited quantities of a network, by name."""
         network = detector.to(self._device).eval()
         return {
-            limit.name: self._measured(limit.name, network, image or self._image) for limit in self.limits
+            limit.name: self._measure_one(limit.name, network, image or self._image) for limit in self.limits
         }
 
-    def over(self, measured: Mapping[str, float]) -> str:
-        """What is above its limit, in words; empty where all are kept."""
-        return said([limit for limit in self.limits if measured.get(limit.name, 0) > limit.most], measured)
+    def exceeded(self, measured: Mapping[str, float]) -> tuple[Limit, ...]:
+        """The limits that measured quantities exceed."""
+        return tuple(limit for limit in self.limits if measured.get(limit.name, 0) > limit.bound)
 
-    def _measured(self, name: str, network: Any, image: ImageConfig) -> float:
+    def _measure_one(self, name: str, network: Any, image: ImageConfig) -> float:
         if name == "parameters":
             return float(sum(parameter.numel() for parameter in network.parameters()))
         if name == "weights_mb":
             return float(sum(part.nbytes for part in network.state_dict().values())) / 1e6
         from bench.timing import quick_latency
 
-        pixels = self._pixels if image == self._image else _first(self._split, image)
+        pixels = self._pixels if image == self._image else _first_image(self._split, image)
         return quick_latency(network, pixels.to(self._device))
 
     @cached_property
     def _pixels(self) -> Tensor:
-        return _first(self._split, self._image)
+        return _first_image(self._split, self._image)
 
 
-def said(limits: Sequence[Limit], measured: Mapping[str, float]) -> str:
+def describe(limits: Sequence[Limit], measured: Mapping[str, float]) -> str:
     """``latency_ms 41.2 of 30, parameters 3e+06 of 2e+06``."""
-    return ", ".join(f"{limit.name} {measured[limit.name]:.4g} of {limit.most:g}" for limit in limits)
+    return ", ".join(f"{limit.name} {measured[limit.name]:.4g} of {limit.bound:g}" for limit in limits)
 
 
-def _first(split: Split, image: ImageConfig) -> Tensor:
-    """(1, 3, H, W), the split's first image as the network sees it."""
+def _first_image(split: Split, image: ImageConfig) -> Tensor:
+    """(1, 3, H, W), the split's first image as the network's input."""
     return next(iter(make_loader(split, image, batch_size=1, workers=0))).images

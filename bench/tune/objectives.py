@@ -1,4 +1,4 @@
-"""What a study seeks: a measure, a weighted sum of measures, or several of these at once."""
+"""Objectives of a study: a measure, a weighted sum of measures, or several of these."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _TERM = re.compile(r"\s*([+-]?)\s*(?:(\d+(?:\.\d*)?|\.\d+)\s*\*\s*)?([A-Za-z_]\w
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """One number to be made as good as can be.
+    """One number to optimize.
 
     Attributes:
-        text: as it was typed: ``ap``, ``0.7*ap + 0.3*ap_small``.
-        terms: (short name of a measure, weight).
-        higher: whether more is better.
+        text: as it was given: ``ap``, ``0.7*ap + 0.3*ap_small``.
+        terms: (short name of a measure, weight) pairs.
+        higher: whether higher values are better.
     """
 
     text: str
@@ -36,18 +36,18 @@ class Objective:
     higher: bool
 
     def __call__(self, numbers: Mapping[str, float]) -> float:
-        """The weighted sum; NaN where a term is not defined.
+        """The weighted sum; NaN where a term is undefined.
 
         Args:
-            numbers: at least those of the terms, by short name.
+            numbers: measures by short name; at least those of the terms.
         """
         return sum(weight * numbers[name] for name, weight in self.terms)
 
     def statistic(self, rule: MatchRule) -> Statistic:
-        """The same number as one that can be resampled.
+        """The same number as a statistic that can be bootstrapped.
 
         Raises:
-            InputError: of a term no resamples can be made; it is named.
+            InputError: a term, which is named, cannot be resampled.
         """
         parts = [(weight, named_statistic(name, rule)) for name, weight in self.terms]
 
@@ -67,12 +67,12 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Objectives:
-    """One or several objectives, and what must be measured for them.
+    """One or several objectives, and what has to be measured for them.
 
     Attributes:
-        each: at least one. Of several the first decides where one trial has to be chosen.
+        each: at least one; the first one decides where a single trial has to be chosen.
         measures: names of registered measures.
-        rule: when a detection has found an object.
+        rule: by which detections are matched.
     """
 
     each: tuple[Objective, ...]
@@ -84,89 +84,90 @@ class Objectives:
         """Short names of all terms, each once."""
         return tuple(dict.fromkeys(name for objective in self.each for name in objective.names))
 
-    def numbers(self, truth: AnnotationTable, found: DetectionTable) -> dict[str, float]:
-        """What detections score, by short name."""
-        evaluation = evaluate(truth, found, self.measures, self.rule)
+    def numbers(self, truth: AnnotationTable, detections: DetectionTable) -> dict[str, float]:
+        """Measures of detections, by short name."""
+        evaluation = evaluate(truth, detections, self.measures, self.rule)
         return {name: evaluation.value(name) for name in self.names}
 
     def values(self, numbers: Mapping[str, float]) -> tuple[float, ...]:
-        """Of each objective.
+        """Value of each objective.
 
         Raises:
-            InputError: one is not defined.
+            InputError: a value is undefined.
         """
         values = tuple(objective(numbers) for objective in self.each)
         for objective, value in zip(self.each, values, strict=True):
             if math.isnan(value):
-                nothing = ", ".join(name for name in objective.names if math.isnan(numbers[name]))
-                raise InputError(f"{nothing}: not defined (NaN): there is nothing to measure")
+                undefined = ", ".join(name for name in objective.names if math.isnan(numbers[name]))
+                raise InputError(f"{undefined}: undefined (NaN): the split has no objects for it")
         return values
 
 
 def parse_objectives(
     texts: Sequence[str], truth: AnnotationTable, rule: MatchRule | None = None
 ) -> Objectives:
-    """The objectives that the words after ``--objective`` name.
+    """The objectives that the words after ``--objective`` describe.
 
     Args:
-        texts: each a measure's short name, or a weighted sum of some: ``ap + 0.5*ap_small``, ``ap - 0.1*olrp``.
-        truth: of the split that is measured. Which numbers there are may depend on its classes.
-        rule: when a detection has found an object; COCO's by default.
+        texts: each a measure's short name, or a weighted sum of measures: ``ap + 0.5*ap_small``, ``ap - 0.1*olrp``.
+        truth: of the evaluated split; some measures depend on its classes.
+        rule: by which detections are matched; COCO's by default.
 
     Raises:
-        InputError: no number of that name, a sum that cannot be read, or one whose terms pull in opposite directions.
+        InputError: an unknown measure, an invalid sum, or one whose terms have opposite directions.
     """
     rule = rule or MatchRule()
-    nothing = DetectionTable.builder(truth.catalog).build()
-    ways: dict[str, tuple[str, bool | None]] = {}
+    no_detections = DetectionTable.builder(truth.catalog).build()
+    known: dict[str, tuple[str, bool | None]] = {}
     sums = [(text, _terms(text)) for text in texts]
     wanted = {name for _, terms in sums for name, _ in terms}
     for measure in (*COCO_MEASURES, *(name for name in MEASURES.names() if name not in COCO_MEASURES)):
-        if wanted <= ways.keys():
+        if wanted <= known.keys():
             break
-        _remember(ways, measure, evaluate(truth, nothing, (measure,), rule))
-    for name in sorted(wanted - ways.keys()):
-        hint = did_you_mean(name, ways) or f"; known: {', '.join(ways)}"
-        raise InputError(f"--objective: no number {name!r}{hint}")
-    measures = tuple(dict.fromkeys(ways[name][0] for _, terms in sums for name, _ in terms))
-    return Objectives(tuple(_objective(text, terms, ways) for text, terms in sums), measures, rule)
+        _add_measures(known, measure, evaluate(truth, no_detections, (measure,), rule))
+    for name in sorted(wanted - known.keys()):
+        hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
+        raise InputError(f"--objective: unknown measure {name!r}{hint}")
+    measures = tuple(dict.fromkeys(known[name][0] for _, terms in sums for name, _ in terms))
+    return Objectives(tuple(_objective(text, terms, known) for text, terms in sums), measures, rule)
 
 
-def _remember(ways: dict[str, tuple[str, bool | None]], measure: str, evaluation: Evaluation) -> None:
+def _add_measures(known: dict[str, tuple[str, bool | None]], measure: str, evaluation: Evaluation) -> None:
+    """Add (registered measure, direction) of each number in an evaluation, by short name."""
     for row in evaluation.rows:
         if not row.class_name:
-            ways.setdefault(row.name, (measure, row.higher_is_better))
+            known.setdefault(row.name, (measure, row.higher_is_better))
 
 
 def _objective(
-    text: str, terms: tuple[tuple[str, float], ...], ways: Mapping[str, tuple[str, bool | None]]
+    text: str, terms: tuple[tuple[str, float], ...], known: Mapping[str, tuple[str, bool | None]]
 ) -> Objective:
     directions = set()
     for name, weight in terms:
-        higher = ways[name][1]
+        higher = known[name][1]
         if higher is None:
-            raise InputError(f"--objective {text}: of {name} neither more nor less is better")
+            raise InputError(f"--objective {text}: {name} has no direction that is better")
         directions.add(higher == (weight > 0))
     if len(directions) > 1:
         raise InputError(
-            f"--objective {text}: its terms pull in opposite directions; a measure of which less is better is "
-            "subtracted from one of which more is"
+            f"--objective {text}: its terms have opposite directions; subtract a measure of which lower values are "
+            "better from one of which higher values are"
         )
     return Objective(text, terms, directions.pop())
 
 
 def _terms(text: str) -> tuple[tuple[str, float], ...]:
     terms: list[tuple[str, float]] = []
-    place = 0
-    while place < len(text):
-        term = _TERM.match(text, place)
+    position = 0
+    while position < len(text):
+        term = _TERM.match(text, position)
         if term is None or (terms and not term[1]):
             break
         weight = float(term[2] or 1) * (-1 if term[1] == "-" else 1)
         if weight:
             terms.append((term[3], weight))
-        place = term.end()
-    if place < len(text) or not terms:
+        position = term.end()
+    if position < len(text) or not terms:
         raise InputError(
             f"--objective {text}: expected a measure or a sum, as in ap or 0.7*ap + 0.3*ap_small"
         )

@@ -1,4 +1,4 @@
-"""What a tuning is asked to do, and what that comes to: settings, data, space, and runs with chosen settings."""
+"""A tuning to carry out: its plan, and the plan applied to data, with the trainings and predictions it needs."""
 
 from __future__ import annotations
 
@@ -24,42 +24,43 @@ from bench.settings.resolution import open_run
 from bench.training.checkpoint import load_weights
 from bench.training.loop import pick_device
 from bench.tune.anchors import Anchors
-from bench.tune.limits import Limits, parse_limits
+from bench.tune.limits import LimitCheck, parse_limits
 from bench.tune.objectives import Objectives, parse_objectives
-from bench.tune.spaces import Scalar, Space, configured, space_of
-from bench.tune.storage import PATIENCE, Patience
-from bench.tune.training import WEIGHTS, Pruning
+from bench.tune.search_space import Space, is_postprocessing, parse_space, with_values
+from bench.tune.storage import TIMEOUTS, Timeouts
+from bench.tune.training_trials import WEIGHTS, Pruner
 from metrics.errors import InputError
 from metrics.matching import MatchRule
 from metrics.tables import DetectionTable
+from reports.records.trial import Scalar
 
-_WAIT_SECONDS = 2.0
+_POLL_SECONDS = 2.0
 
 Values = Mapping[str, Scalar]
 """Settings by dotted path."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What a tuning is asked to do; plain values, so that other processes can be given it.
+class TuningPlan:
+    """What to tune and how; plain values, which can be sent to other processes.
 
     Attributes:
         variant: the detector.
-        space: words of `bench.tune.spaces.space_of`.
-        sources: what `bench.settings.resolution.resolve` takes beside the variant.
+        space: words of `bench.tune.search_space.parse_space`.
+        sources: arguments of `bench.settings.resolution.resolve` besides the variant.
         objectives: words of `parse_objectives`.
         limits: words of `parse_limits`.
-        trials: of each stage, over all workers, those of earlier calls included.
+        trials: of each stage, over all workers and calls.
         out: the folder of studies.
-        run: the folder of a finished run whose weights post-processing is tuned for; None trains one, or takes the
-            best of the training stage.
-        again: fresh seeds of the ending; None for two, or for none where `run` is given and nothing is trained.
+        run: the folder of a finished run for whose weights post-processing is tuned; None uses those of the best trial of
+            the training stage, or trains once.
+        fresh_seeds: number of seeds of the final evaluation; None for two, or for none where `run` is given.
         workers: processes on this machine.
         storage: a database's URL; None for a journal file in the study's folder.
-        study: the study's name; None for one by its cause.
-        pruning: who gives up trials of the training stage.
-        command: what was typed.
-        patience: with storage and other workers.
+        study: the study's name; None derives it from the study's key.
+        pruner: of the training stage.
+        command: the command line, for the record.
+        timeouts: of storage and workers.
     """
 
     variant: str
@@ -70,67 +71,67 @@ class Plan:
     trials: int = 50
     out: Path = Path("studies")
     run: Path | None = None
-    again: int | None = None
+    fresh_seeds: int | None = None
     workers: int = 1
     storage: str | None = None
     study: str | None = None
-    pruning: Pruning = "hyperband"
+    pruner: Pruner = "hyperband"
     command: str = ""
-    patience: Patience = PATIENCE
+    timeouts: Timeouts = TIMEOUTS
 
 
-class Task:
-    """A plan on its data.
+class TuningTask:
+    """A plan applied to its data.
 
     Args:
-        plan: what is asked for.
-        progress: where to show how far it is.
-        stop: looked at by everything that takes long.
+        plan: what to tune.
+        progress: display.
+        stop: checked by everything that takes long.
 
     Attributes:
         config: the settings that tuning starts from.
         dataset: images.
-        space: of all stages.
-        objectives: what is sought.
-        limits: what a trial must keep.
-        device: where networks are.
+        space: settings of all stages.
+        objectives: what to optimize.
+        limits: what a trial must not exceed.
+        device: of the networks.
 
     Raises:
-        InputError: a space, an objective, a limit or a run that does not fit.
-        MachineError: the device is not there.
+        InputError: an invalid space, objective, limit or run.
+        MachineError: the device does not exist.
     """
 
-    def __init__(self, plan: Plan, progress: Progress, stop: StopRequest) -> None:
+    def __init__(self, plan: TuningPlan, progress: Progress, stop: StopRequest) -> None:
         self.plan = plan
         self.progress = progress
         self.stop = stop
         sources = dict(plan.sources)
         if plan.run is not None:
             if not (plan.run / WEIGHTS).is_file():
-                raise InputError(f"--run {plan.run}: holds no {WEIGHTS}; give the folder of a finished run")
+                raise InputError(f"--run {plan.run}: has no {WEIGHTS}; give the folder of a finished run")
             sources["file"] = plan.run / "config.toml"
         limits = parse_limits(plan.limits)
         self.dataset, self.config = open_run(plan.variant, sources)
-        looks = self.config.evaluate
-        if looks.flip or looks.tile is not None:
+        if self.config.evaluate.flip or self.config.evaluate.tile is not None:
             raise InputError(
-                "evaluate.flip, evaluate.tile: a study looks at each image once and as a whole; give "
+                "evaluate.flip, evaluate.tile: not supported by tuning, which predicts each image once and as a whole; use "
                 "--set evaluate.flip=false evaluate.tile=none here, and set them again for `bench run --config winner.toml`"
             )
-        self.space: Space = space_of(self.config, plan.space, self._priors())
+        priors = self.anchors.ranges() if "anchors" in plan.space else {}
+        self.space: Space = parse_space(self.config, plan.space, priors)
         trained = [stage for stage in ("anchors", "train") if self.space.of(stage)]
         if trained and plan.run is not None:
             raise InputError(
-                f"--run: its weights are for post-processing, and --space has settings of {trained[0]}; "
-                "leave --run out, or name only --space nms"
+                f"--run: tunes post-processing for fixed weights, but --space has settings of {trained[0]}; "
+                "omit --run, or name only --space nms"
             )
         if self.space.of("train") and self.config.train.validate_every == 0:
-            self.config = configured(self.config, {"train.validate_every": 1})
+            self.config = with_values(self.config, {"train.validate_every": 1})
         val = require_objects(self.dataset.splits["val"])
         rule = MatchRule(max_dets=self.config.evaluate.max_dets)
         self.objectives: Objectives = parse_objectives(plan.objectives, val.truth, rule)
         self.device = pick_device(self.config.device)
-        self.limits = Limits(limits, val, self.config.image, self.device)
+        self.limits = LimitCheck(limits, val, self.config.image, self.device)
         threads = self.config.threads or (
             max(torch.get_num_threads() // plan.workers, 1) if plan.workers > 1 else 0
         )
@@ -139,41 +140,38 @@ class Task:
 
     @cached_property
     def anchors(self) -> Anchors:
-        """The variant's priors against the boxes of training and validation."""
+        """The variant's anchor priors and the boxes of the training and validation splits."""
         return Anchors(self.config, self.dataset)
 
-    def _priors(self) -> dict[str, Any]:
-        return self.anchors.settings() if "anchors" in self.plan.space else {}
-
     def detector(self, values: Values, weights: Path | None = None) -> nn.Module:
-        """The network under some settings, on its device, in evaluation mode; its weights random, or those of a file."""
-        config = configured(self.config, values)
+        """The network with some settings, on its device, in evaluation mode; with random weights, or those of a file."""
+        config = with_values(self.config, values)
         detector = build_detector(config, len(self.dataset.classes)).to(self.device).eval()
         if weights is not None:
             load_weights(weights, detector)
         return detector
 
-    def trained(self, values: Values, seed: int) -> Path:
-        """Weights of a run with some settings, those of post-processing left as they are; a run that is done is reused.
+    def train(self, values: Values, seed: int) -> Path:
+        """Weights of a run with some settings; post-processing ones are ignored. A finished run is reused.
 
-        Where another worker is at the same run, it is waited for.
+        Where another worker is training this run, wait for it.
         """
-        training = {path: value for path, value in values.items() if not path.startswith("nms.")}
-        config = configured(self.config, {**training, "evaluate.split": "val"}).with_seed(seed)
+        trained = {path: value for path, value in values.items() if not is_postprocessing(self.config, path)}
+        config = with_values(self.config, {**trained, "evaluate.split": "val"}).with_seed(seed)
         context = RunContext(progress=self.progress, stop=self.stop, page=False)
-        told = False
+        waiting = False
         while True:
             try:
                 return run(config, self.plan.out / "runs", self.dataset, context).path / WEIGHTS
             except Busy as busy:
-                if not told:
+                if not waiting:
                     self.progress.message(f"waiting: {busy}")
-                told = True
-                time.sleep(_WAIT_SECONDS)
+                waiting = True
+                time.sleep(_POLL_SECONDS)
 
-    def found(self, values: Values, weights: Path, split: str) -> DetectionTable:
-        """What a network with these weights finds in a split."""
-        config = configured(self.config, values)
+    def predict(self, values: Values, weights: Path, split: str) -> DetectionTable:
+        """Detections in a split with some settings and weights."""
+        config = with_values(self.config, values)
         return predict(
             self.detector(values, weights),
             self.dataset.splits[split],
@@ -184,7 +182,7 @@ class Task:
             progress=self.progress,
         )
 
-    def value(self, found: DetectionTable, split: str) -> float:
-        """The (first) objective of what was found in a split."""
+    def value(self, detections: DetectionTable, split: str) -> float:
+        """The (first) objective of detections in a split."""
         truth = self.dataset.splits[split].truth
-        return self.objectives.each[0](self.objectives.numbers(truth, found))
+        return self.objectives.each[0](self.objectives.numbers(truth, detections))

@@ -1,4 +1,4 @@
-"""The post-processing stage: candidates are predicted once, a trial only suppresses and matches."""
+"""The post-processing stage: candidates are predicted once; a trial only runs suppression and evaluates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.pipeline.candidates import Candidates
 from bench.pipeline.predict import predict
 from bench.process.progress import Progress
 from bench.settings.config import RunConfig
-from bench.tune.spaces import Space, configured
+from bench.tune.search_space import Space, with_values
 from bench.tune.suppression import is_compiled, suppress
 from detectors.nms import NMS, NMSConfig
 from metrics.tables import AnnotationTable, DetectionTable
@@ -30,26 +30,23 @@ def save_candidates(
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> Candidates:
-    """Predict a split and keep what any settings of the space could let through; `path` is reused if it is there.
+    """Predict a split and store every candidate that some settings of the space may keep; an existing file is reused.
 
     Args:
-        detector: a `detectors.types.Detector` on `device`, in evaluation mode; its ``nms`` is left as it was.
+        detector: a `detectors.types.Detector` on `device`, in evaluation mode; its ``nms`` is restored afterwards.
         split: images.
         config: the settings that tuning starts from.
         space: post-processing settings.
-        path: the file of candidates; its name must tell detectors and spaces apart.
-        device: where the detector is.
-        progress: where to show how far it is.
+        path: the file of candidates; must differ between detectors and spaces.
+        device: of the detector.
+        progress: display.
     """
     if not path.is_file():
-        floor = min(
-            (d.low for d in space if d.path == "nms.score" and d.low is not None),
-            default=config.get("nms.score"),
-        )
-        most = int(space.highest("nms.top_k", config.get("nms.top_k")))
+        lowest_score, _ = space.bounds("nms.score", config.get("nms.score"))
+        _, top_k = space.bounds("nms.top_k", config.get("nms.top_k"))
         suppression = detector.nms
-        # `decode` gives what exceeds suppression's floor: it must be the lowest that a trial may ask for.
-        detector.nms = NMS(configured(config, {"nms.score": floor}).detector.nms)
+        # `decode` returns what exceeds the score threshold of suppression: it must be the lowest of all trials.
+        detector.nms = NMS(with_values(config, {"nms.score": lowest_score}).detector.nms)
         try:
             predict(
                 detector,
@@ -59,7 +56,7 @@ def save_candidates(
                 workers=config.workers,
                 device=device,
                 candidates=path,
-                candidates_per_image=most,
+                candidates_per_image=int(top_k),
                 progress=progress,
             )
         finally:
@@ -68,14 +65,14 @@ def save_candidates(
 
 
 class PostProcessing:
-    """Suppresses the same candidates again and again with other settings.
+    """Runs suppression on the same candidates with different settings.
 
-    For equal settings the detections are, to the last bit, those of predicting again on the CPU.
+    With equal settings the detections are bit for bit those of predicting again on the CPU.
 
     Args:
         candidates: of `save_candidates`.
         truth: of the same split.
-        config: suppression's settings where a trial says nothing else.
+        config: settings of suppression that a trial changes.
     """
 
     def __init__(self, candidates: Candidates, truth: AnnotationTable, config: NMSConfig) -> None:
@@ -85,14 +82,10 @@ class PostProcessing:
         corners = _to_original(candidates)
         self._xywh = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
 
-    def found(self, values: Mapping[str, Any]) -> DetectionTable:
-        """The detections under some settings.
-
-        Args:
-            values: settings by dotted path, ``{"nms.iou": 0.4}``.
-        """
-        given = {path.removeprefix("nms."): value for path, value in values.items()}
-        config = type(self.config).model_validate({**self.config.model_dump(), **given})
+    def detections(self, values: Mapping[str, Any]) -> DetectionTable:
+        """The detections with some settings, given by dotted path: ``{"nms.iou": 0.4}``."""
+        changed = {path.rpartition(".")[2]: value for path, value in values.items()}
+        config = type(self.config).model_validate({**self.config.model_dump(), **changed})
         candidates = self.candidates
         if not is_compiled(config):
             return self._one_by_one(config)
@@ -117,7 +110,7 @@ class PostProcessing:
 
 
 def _to_original(candidates: Candidates) -> NDArray[np.float64]:
-    """(N, 4) xyxy in pixels of the original images, cut off at their borders; as `Placement.to_original`."""
+    """(N, 4) xyxy in pixels of the original images, clipped to them; as `Placement.to_original`."""
     twice = [0, 1, 0, 1]
     image = candidates.image
     boxes = candidates.boxes.astype(np.float64)

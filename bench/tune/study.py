@@ -1,95 +1,71 @@
-"""Studies: named by their cause, shared by workers, stopped and gone on with at will."""
+"""Studies: trials that workers share, that can be stopped and continued, and of which each is finished once."""
 
 from __future__ import annotations
 
-import json
-import math
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, NopPruner
-from optuna.samplers import TPESampler
-from optuna.study import Study as OptunaStudy
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from bench.process.interrupts import Stopped, StopRequest
 from bench.process.progress import Progress
-from bench.runs.folders import digest, slug
+from bench.runs.folders import slug
 from bench.tune.objectives import Objectives
-from bench.tune.spaces import Scalar, Space
-from bench.tune.storage import (
-    PATIENCE,
-    Lease,
-    Orphans,
-    Patience,
-    StorageGone,
-    is_retry,
-    open_storage,
-    reclaim,
-    release,
+from bench.tune.retries import Orphans, WorkerLock, requeue, requeue_abandoned
+from bench.tune.sampler import TPE
+from bench.tune.search_space import Space
+from bench.tune.storage import TIMEOUTS, StorageUnavailable, Timeouts, open_storage
+from bench.tune.study_key import Direction, StudyKey, check_key
+from bench.tune.trial_attributes import (
+    DEFAULT,
+    FOLDER,
+    REASON,
+    RETRY_OF,
+    SUPERSEDED,
+    SURPLUS,
+    WORKER,
+    counted,
 )
-from metrics.errors import InputError, PartialError
+from metrics.errors import PartialError
+from reports.records.trial import Scalar
 
-Objective = Callable[[Trial, Mapping[str, Scalar], Path], tuple[float, ...]]
-"""From a trial, its settings by dotted path and a folder of its own to the value of each objective."""
+ObjectiveFunction = Callable[[Trial, Mapping[str, Scalar], Path], tuple[float, ...]]
+"""(trial, its settings by dotted path, its folder) -> value of each objective."""
 
-_SURPLUS = "surplus"
-_WAIT_SECONDS = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """What makes two studies one.
-
-    Attributes:
-        variant: the detector's name.
-        data: name of the data set.
-        stage: ``train`` or ``nms``.
-        facts: plain values whose change makes another study: space, fingerprint of the data, settings, objectives.
-    """
-
-    variant: str
-    data: str
-    stage: str
-    facts: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        """``<variant>-<data>-<stage>-<digest>``."""
-        return f"{slug(self.variant)}-{slug(self.data)}-{self.stage}-{digest(dict(self.facts))}"
+_POLL_SECONDS = 0.5
+_REASON_LENGTH = 500
+_FEWEST_FOR_IMPORTANCES = 8
 
 
 class Study:
-    """Trials of one space on one data set.
+    """The trials of one search space on one data set, in an Optuna study.
 
     Args:
-        cause: what the study is of; names it where `name` does not.
-        space: settings to be tuned.
-        objectives: what is sought.
-        out: the folder of studies; the study has one of its own in it.
-        storage: a database's URL; None keeps a journal file in the study's folder.
-        name: of the study; a study of that name with another cause is refused.
-        seed: of the sampler. One worker draws the same trials with the same seed, also when it was stopped in between;
-            of several each draws its own, because each trial's number is handed out once.
-        pruner: of trials that go badly; without effect where there are several objectives.
-        first: settings to be tried right after the untuned ones.
-        patience: with storage and other workers.
+        key: what the study depends on; names it unless `name` does.
+        space: settings to tune.
+        objectives: what to optimize.
+        out: folder of all studies; this one gets a folder in it.
+        storage: a database's URL; None for a journal file in the study's folder.
+        name: of the study.
+        seed: of the sampler.
+        pruner: stops unpromising trials early; ignored where there are several objectives.
+        first: settings to try right after the default ones.
+        timeouts: of storage and workers.
 
     Raises:
-        InputError: a study of this name has another cause; what differs is named. Or it was not made by `bench tune`.
-        MachineError: the storage does not answer.
+        InputError: a study of this name has another key, or was not created by this version of `bench tune`.
+        MachineError: the storage does not respond.
     """
 
     def __init__(
         self,
-        cause: Cause,
+        key: StudyKey,
         space: Space,
         objectives: Objectives,
         out: Path,
@@ -98,192 +74,166 @@ class Study:
         seed: int = 0,
         pruner: BasePruner | None = None,
         first: Sequence[Mapping[str, Scalar]] = (),
-        patience: Patience = PATIENCE,
+        timeouts: Timeouts = TIMEOUTS,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.space = space
         self.objectives = objectives
-        self.name = name or cause.name
+        self.name = name or key.name
         self.folder = out / slug(self.name)
-        self.storage = open_storage(self.folder, storage, patience)
+        self.storage = open_storage(self.folder, storage, timeouts)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.lease = Lease(self.folder)
-        self._orphans = Orphans(patience.grace)
-        self._in_hand = -1
-        several = len(objectives.each) > 1
+        self.lock = WorkerLock(self.folder)
+        self._orphans = Orphans(timeouts.grace)
+        self._current = -1
+        directions: list[Direction] = [
+            "maximize" if objective.higher else "minimize" for objective in objectives.each
+        ]
         self.study = optuna.create_study(
             storage=self.storage,
             sampler=TPE(seed),
-            pruner=NopPruner() if several or pruner is None else pruner,
+            pruner=NopPruner() if len(directions) > 1 or pruner is None else pruner,
             study_name=self.name,
-            directions=["maximize" if objective.higher else "minimize" for objective in objectives.each],
+            directions=directions,
             load_if_exists=True,
         )
-        self._check(cause)
-        self.study.enqueue_trial(space.defaults, user_attrs={"default": True}, skip_if_exists=True)
+        if check_key(self.study, self.name, key, directions):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                self.study.set_metric_names([objective.text for objective in objectives.each])
+        self.study.enqueue_trial(space.defaults, user_attrs={DEFAULT: True}, skip_if_exists=True)
         for values in first:
             self.study.enqueue_trial({**space.defaults, **values}, skip_if_exists=True)
 
-    def _check(self, cause: Cause) -> None:
-        begun = self.study.get_trials(deepcopy=False)  # before the cause, which stands there before any trial
-        known = self.study.user_attrs.get("cause")
-        mine = json.loads(json.dumps({"variant": cause.variant, "stage": cause.stage, **cause.facts}))
-        was = [direction.name.lower() for direction in self.study.directions]
-        wanted = ["maximize" if objective.higher else "minimize" for objective in self.objectives.each]
-        if known is None and was != wanted:
-            raise InputError(
-                f"study {self.name!r}: was made to {' and '.join(was)}, and this one has to {' and '.join(wanted)}; "
-                "give this one another name with --study"
-            )
-        if known is None:
-            if begun:
-                raise InputError(
-                    f"study {self.name!r}: has trials, and was not made by bench tune; "
-                    "give this one another name with --study"
-                )
-            self.study.set_user_attr("cause", mine)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                self.study.set_metric_names([objective.text for objective in self.objectives.each])
-            return
-        for fact in sorted({*known, *mine}):
-            if known.get(fact) != mine.get(fact):
-                theirs, ours = known.get(fact), mine.get(fact)
-                if isinstance(theirs, dict) and isinstance(ours, dict):
-                    key = min(key for key in {*theirs, *ours} if theirs.get(key) != ours.get(key))
-                    fact, theirs, ours = f"{fact}, {key}", theirs.get(key), ours.get(key)
-                raise InputError(
-                    f"study {self.name!r}: was made with another {fact}: {_brief(theirs)} there, {_brief(ours)} here; "
-                    "give this one another name with --study, or none"
-                )
-
     def optimize(
         self,
-        objective: Objective,
+        objective: ObjectiveFunction,
         trials: int,
         progress: Progress | None = None,
         stop: StopRequest | None = None,
     ) -> None:
-        """Work on the study until `trials` trials were begun by whatever workers, and all of them are finished.
+        """Run trials until `trials` have been started by all workers together, and all of them are finished.
 
-        A trial that raises, or whose value is not a number, is FAIL, with its reason as user attribute ``reason``, and
-        the study goes on. A trial of a worker that is gone is done again, from where it stopped.
+        A trial that raises, or whose value is not a number, fails with its reason as user attribute, and the study
+        continues. A trial whose worker died is retried from its checkpoint.
 
         Args:
-            objective: the value of a trial.
-            trials: how many there shall be in all, those of earlier calls counted.
-            progress: where to show how far it is.
-            stop: looked at after each trial, and by those that look at it themselves.
+            objective: evaluates a trial.
+            trials: number of trials in total, including those of earlier calls.
+            progress: display.
+            stop: checked between trials, and by objectives that check it themselves.
 
         Raises:
-            Stopped: `stop` was asked for; all finished trials are kept, and a training that was broken off goes on
-                with the next call.
-            MachineError: the storage is gone for good.
+            Stopped: `stop` was requested; finished trials are saved, and the next call continues an interrupted training.
+            MachineError: the storage became unavailable.
         """
         stop, progress = stop or StopRequest(), progress or Progress()
         with (
             progress.stage(f"tuning {self.name}"[:40], trials) as stage,
-            self.lease.held(),
+            self.lock.hold(),
             stop.deferred(),
         ):
-            done = self._done()
+            done = self._num_finished()
             stage.resume(done)
-            while self._next(trials, stop):
-                if not self._one(lambda trial: self._evaluate(objective, trial, trials)):
+            while self._has_next(trials, stop):
+                if not self._run_one(lambda trial: self._evaluate(objective, trial, trials)):
                     progress.message(
-                        f"trial {self._in_hand}: this worker was silent for too long; another goes on with it"
+                        f"trial {self._current}: this worker did not respond for too long; another one continues it"
                     )
-                now = self._done()
-                stage.advance(now - done, **self._best())
-                done = now
+                finished = self._num_finished()
+                stage.advance(finished - done, **self._best_value())
+                done = finished
 
-    def _one(self, evaluate: Callable[[Trial], tuple[float, ...]]) -> bool:
-        """Do one trial; False where others went on with it meanwhile."""
+    def _run_one(self, evaluate: Callable[[Trial], tuple[float, ...]]) -> bool:
+        """Run one trial; False where another worker has taken it over in the meantime."""
         try:
-            self.study.optimize(evaluate, n_trials=1, catch=(_Failed,))
+            self.study.optimize(evaluate, n_trials=1, catch=(_TrialFailed,))
         except Exception as error:
-            # Where the storage fails in the end, too, Optuna stumbles over a variable of its own.
+            # Where storing the trial's state fails too, Optuna raises an UnboundLocalError of its own.
             cause: BaseException | None = error
-            while cause is not None and not isinstance(cause, StorageGone):
+            while cause is not None and not isinstance(cause, StorageUnavailable):
                 cause = cause.__context__
-            if cause is None and self._taken_over():
+            if cause is None and self._was_taken_over():
                 return False
             raise cause or error from None
         return True
 
-    def _taken_over(self) -> bool:
-        """Whether others have taken this worker for dead, and its trial with it: it failed, and we have not said why."""
-        trial = self.study.get_trials(deepcopy=False)[self._in_hand]
-        return trial.state == TrialState.FAIL and "reason" not in trial.user_attrs
+    def _was_taken_over(self) -> bool:
+        """Whether another worker has failed the current trial: we would have given a reason."""
+        trial = self.study.get_trials(deepcopy=False)[self._current]
+        attributes = trial.user_attrs
+        return trial.state == TrialState.FAIL and (SUPERSEDED in attributes or REASON not in attributes)
 
-    def _next(self, trials: int, stop: StopRequest) -> bool:
-        """Whether there is a trial to begin; waits while other workers have the last ones in hand."""
+    def _has_next(self, trials: int, stop: StopRequest) -> bool:
+        """Whether there is a trial to start; waits while other workers are running the last ones."""
         while stop.signum is None:
-            reclaim(self.study, self.storage, self.lease, self._orphans)
+            requeue_abandoned(self.study, self.storage, self.storage.has_heartbeats, self.lock, self._orphans)
             known = self.study.get_trials(deepcopy=False)
-            if any(trial.state == TrialState.WAITING for trial in known) or len(_slots(known)) < trials:
+            if any(trial.state == TrialState.WAITING for trial in known) or len(_originals(known)) < trials:
                 return True
             if not any(trial.state == TrialState.RUNNING for trial in known):
                 return False
-            time.sleep(_WAIT_SECONDS)
+            time.sleep(_POLL_SECONDS)
         return False
 
-    def _evaluate(self, objective: Objective, trial: Trial, trials: int) -> tuple[float, ...]:
-        self._in_hand = trial.number
-        trial.set_user_attr("worker", self.lease.name)
-        *earlier, mine = self.study.get_trials(deepcopy=False)[: trial.number + 1]
-        before = _slots(earlier)
-        if not is_retry(mine) and (len(before) >= trials or _is_queued_twice(mine, before)):
-            # Two workers began, or queued the untuned settings, at the same moment: one of the trials is not asked for.
-            trial.set_user_attr(_SURPLUS, True)
-            trial.set_user_attr("reason", "surplus: another worker was there first")
-            raise _Failed("surplus")
-        folder = trial.user_attrs.get("folder") or f"{trial.number:05d}"
-        trial.set_user_attr("folder", folder)
+    def _evaluate(self, objective: ObjectiveFunction, trial: Trial, trials: int) -> tuple[float, ...]:
+        self._current = trial.number
+        trial.set_user_attr(WORKER, self.lock.name)
+        *earlier, frozen = self.study.get_trials(deepcopy=False)[: trial.number + 1]
+        originals = _originals(earlier)
+        if RETRY_OF not in frozen.user_attrs and (
+            len(originals) >= trials or _is_queued_twice(frozen, originals)
+        ):
+            # Two workers started the last trial, or queued the default settings, at the same time.
+            trial.set_user_attr(SURPLUS, True)
+            trial.set_user_attr(REASON, "surplus: another worker started this trial first")
+            raise _TrialFailed("surplus")
+        folder = frozen.user_attrs.get(FOLDER) or f"{trial.number:05d}"
+        trial.set_user_attr(FOLDER, folder)
         try:
             values = self.space.suggest(trial)
             return objective(trial, values, self.folder / "trials" / folder)
         except optuna.TrialPruned as pruned:
             if str(pruned):
-                trial.set_user_attr("reason", str(pruned)[:500])
+                trial.set_user_attr(REASON, str(pruned)[:_REASON_LENGTH])
             raise
-        except StorageGone:
+        except StorageUnavailable:
             raise
-        except Stopped as stopped:
-            release(self.study, self.study.get_trials(deepcopy=False)[trial.number], "stopped")
-            raise stopped
+        except Stopped:
+            current = self.study.get_trials(deepcopy=False)[trial.number]
+            requeue(self.study, self.storage, current, "stopped")
+            raise
         except Exception as error:
-            trial.set_user_attr("reason", f"{type(error).__name__}: {error}"[:500])
-            raise _Failed from error
+            trial.set_user_attr(REASON, f"{type(error).__name__}: {error}"[:_REASON_LENGTH])
+            raise _TrialFailed from error
 
-    def finished(self) -> list[FrozenTrial]:
-        """Trials that have a value and keep all limits, the best first; of several objectives by the first."""
-        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    def complete(self) -> list[FrozenTrial]:
+        """Feasible trials with a value, best first by the first objective."""
+        trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         sign = -1 if self.objectives.each[0].higher else 1
-        feasible = [trial for trial in complete if is_feasible(trial)]
-        return sorted(feasible, key=lambda trial: (sign * trial.values[0], trial.number))
+        return sorted(filter(is_feasible, trials), key=lambda trial: (sign * trial.values[0], trial.number))
 
     def default(self) -> FrozenTrial | None:
-        """The trial of the untuned settings; None where it has no value."""
+        """The trial with the default settings; None where it has no value."""
         return next(
-            (t for t in self.finished() if t.user_attrs.get("default") or t.params == self.space.defaults),
+            (t for t in self.complete() if t.user_attrs.get(DEFAULT) or t.params == self.space.defaults),
             None,
         )
 
     def best(self, count: int = 1) -> list[FrozenTrial]:
-        """The best trials, of different settings; of several objectives those that no other surpasses in all.
+        """The best trials with different settings; with several objectives, those on the Pareto front.
 
         Raises:
-            PartialError: none has a value, or none keeps the limits; the last reason, or the nearest trial, is told.
+            PartialError: no trial has a value, or none is feasible; with the last reason, or the trial closest to the limits.
         """
-        finished = self.finished()
-        if not finished:
+        trials = self.complete()
+        if not trials:
             raise PartialError(f"study {self.name!r}: {self._why_none()}")
         if len(self.objectives.each) > 1:
             front = {trial.number for trial in self.study.best_trials}
-            finished = [trial for trial in finished if trial.number in front]
+            trials = [trial for trial in trials if trial.number in front]
         different: list[FrozenTrial] = []
-        for trial in finished:
+        for trial in trials:
             if all(trial.params != other.params for other in different):
                 different.append(trial)
         return different[:count]
@@ -293,97 +243,65 @@ class Study:
         over = [trial for trial in known if trial.state.is_finished() and not is_feasible(trial)]
         if over:
             nearest = min(over, key=lambda t: (sum(max(v, 0.0) for v in t.constraints.values()), t.number))
-            counted = f"{len(over)} trials were measured" if len(over) > 1 else "one trial was measured"
+            measured = f"{len(over)} trials were measured" if len(over) > 1 else "one trial was measured"
             return (
-                f"no trial keeps the limits; {counted}, and the nearest is trial {nearest.number}: "
-                f"{nearest.user_attrs.get('reason', '')}; raise the limit, or widen --space"
+                f"no trial is within the limits; {measured}, and the closest is trial {nearest.number}: "
+                f"{nearest.user_attrs.get(REASON, '')}; raise the limit, or widen --space"
             )
-        reasons = [trial.user_attrs.get("reason") for trial in known if trial.state == TrialState.FAIL]
-        last = next((reason for reason in reversed(reasons) if reason), "all were pruned")
+        reasons = [trial.user_attrs.get(REASON) for trial in known if trial.state == TrialState.FAIL]
+        last = next((reason for reason in reversed(reasons) if reason), "all trials were pruned")
         return f"no trial has a value; the last reason: {last}"
 
     def states(self) -> dict[str, int]:
-        """How many trials ended how; what was put back into the queue and surplus are left out."""
-        counts: dict[str, int] = {}
-        known = self.study.get_trials(deepcopy=False)
-        replaced = {number for trial in known for number in trial.system_attrs.get("retry_history", [])}
-        for trial in known:
-            if not trial.user_attrs.get(_SURPLUS) and not _given_up(trial) and trial.number not in replaced:
-                counts[trial.state.name.lower()] = counts.get(trial.state.name.lower(), 0) + 1
-        return counts
+        """How many of the requested trials are in each state, by its name in lower case."""
+        known = counted(self.study.get_trials(deepcopy=False))
+        return dict(Counter(trial.state.name.lower() for trial in known))
 
     def importances(self) -> dict[str, float]:
-        """How much each setting matters, by PED-ANOVA (Watanabe et al. 2023), for the first objective; they sum to 1.
+        """Importance of each setting for the first objective by PED-ANOVA (Watanabe et al. 2023); they sum to 1.
 
-        Empty where there are too few trials to say, or nothing made a difference.
+        Empty where there are too few trials, or all have the same value.
         """
-        complete = self.finished()
-        if len(complete) < 8 or len({trial.values[0] for trial in complete}) < 2 or len(self.space) < 2:
+        trials = self.complete()
+        if len(trials) < _FEWEST_FOR_IMPORTANCES or len({trial.values[0] for trial in trials}) < 2:
             return {}
+        if len(self.space) < 2:
+            return {}
+        sign = -1 if self.objectives.each[0].higher else 1
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # that the target must be low; it is
+                warnings.simplefilter("ignore", UserWarning)  # that low values must be better; they are
                 return optuna.importance.get_param_importances(
                     self.study,
                     evaluator=optuna.importance.PedAnovaImportanceEvaluator(),
-                    target=lambda trial: trial.values[0] * (-1 if self.objectives.each[0].higher else 1),
+                    target=lambda trial: sign * trial.values[0],
                 )
         except (ValueError, RuntimeError):
             return {}
 
-    def _done(self) -> int:
-        states = self.states()
-        return sum(count for state, count in states.items() if state not in {"running", "waiting"})
+    def _num_finished(self) -> int:
+        return sum(count for state, count in self.states().items() if state not in {"running", "waiting"})
 
-    def _best(self) -> dict[str, float]:
-        finished = self.finished()
-        return {"best": finished[0].values[0]} if finished else {}
-
-
-class _Failed(Exception):
-    """A trial has no value; its reason is told. Anything else that is raised ends the worker."""
+    def _best_value(self) -> dict[str, float]:
+        trials = self.complete()
+        return {"best": trials[0].values[0]} if trials else {}
 
 
-class TPE(TPESampler):
-    """TPE whose draws for a trial depend on the seed and the trial's number, and on nothing that went before.
-
-    The storage hands out each number once. So workers with the same seed draw differently, on however many machines, and
-    a study that was stopped goes on with the draws that it would have made.
-    """
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed=seed)
-        self._seed = seed
-
-    def before_trial(self, study: OptunaStudy, trial: FrozenTrial) -> None:
-        one, other = np.random.SeedSequence([self._seed, trial.number]).generate_state(2)
-        self._rng.rng.seed(one)
-        self._random_sampler._rng.rng.seed(other)
-        super().before_trial(study, trial)
+class _TrialFailed(Exception):
+    """A trial has no value; its reason is stored. Any other exception ends the worker."""
 
 
 def is_feasible(trial: FrozenTrial) -> bool:
-    """Whether a trial keeps all limits that were measured."""
+    """Whether a trial is within all limits that were measured."""
     return all(value <= 0 for value in trial.constraints.values())
 
 
-def _slots(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Trials that were asked for: one that stands in for another takes no place of its own."""
-    return [trial for trial in trials if not is_retry(trial) and not trial.user_attrs.get(_SURPLUS)]
+def _originals(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Trials without retries and surplus ones: each started trial once."""
+    return [t for t in trials if RETRY_OF not in t.user_attrs and not t.user_attrs.get(SURPLUS)]
 
 
-def _is_queued_twice(trial: FrozenTrial, before: Sequence[FrozenTrial]) -> bool:
-    """Whether the very settings that were queued for a trial were queued for an earlier one, too."""
+def _is_queued_twice(trial: FrozenTrial, earlier: Sequence[FrozenTrial]) -> bool:
+    """Whether the same settings were queued for an earlier trial, too."""
     queued = trial.system_attrs.get("fixed_params")
-    return queued is not None and any(other.system_attrs.get("fixed_params") == queued for other in before)
-
-
-def _given_up(trial: FrozenTrial) -> bool:
-    return str(trial.user_attrs.get("reason", "")).endswith("another trial goes on with it")
-
-
-def _brief(value: Any) -> str:
-    text = str(value)
-    if isinstance(value, float) and math.isfinite(value):
-        text = f"{value:g}"
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return queued is not None and any(other.system_attrs.get("fixed_params") == queued for other in earlier)

@@ -1,4 +1,4 @@
-"""One tuning from command to winner: the stages in turn, by one or several workers, then the honest ending."""
+"""One tuning: all stages in turn, by one or several workers, then the final evaluation."""
 
 from __future__ import annotations
 
@@ -16,142 +16,113 @@ from bench.process.progress import Progress
 from bench.runs.provenance import environment, file_digest, settings_by_content
 from bench.settings.sections import EvaluateConfig
 from bench.tune.anchors import FIT
-from bench.tune.final_evaluation import Ending, weights_of
-from bench.tune.outcome import Outcome
-from bench.tune.plan import Plan, Task, Values
+from bench.tune.final_evaluation import Finals, trial_weights
+from bench.tune.plan import TuningPlan, TuningTask, Values
 from bench.tune.postprocessing import PostProcessing, save_candidates
-from bench.tune.record import ending_of, record
-from bench.tune.spaces import STAGES, Stage, configured
-from bench.tune.study import Cause, Objective, Study
-from bench.tune.training import WEIGHTS, Training, make_pruner
+from bench.tune.search_space import with_values
+from bench.tune.study import ObjectiveFunction, Study
+from bench.tune.study_key import StudyKey
+from bench.tune.study_record import study_result
+from bench.tune.training_trials import WEIGHTS, TrainingTrials, make_pruner
 from detectors.nms import NMS
 from metrics.errors import DetbenchError
 from reports.pages import write_study_page
 from reports.records.atomic_files import atomic_write
-from reports.records.study import Limit, StudyFolder, save_study
+from reports.records.final_evaluation import FinalEvaluation
+from reports.records.study import StudyFolder
+from reports.records.trial import STAGES, Stage
+
+_WITHOUT_EFFECT = ("data", "device", "threads", "workers", "evaluate", "tuned")
+"""Settings that do not change a trial's value; of `data`, the fingerprint is part of the study's key."""
 
 
-def tune(plan: Plan, progress: Progress | None = None, stop: StopRequest | None = None) -> Outcome:
-    """Do all stages of a plan, go on with what was broken off, and end it honestly.
+def tune(plan: TuningPlan, progress: Progress | None = None, stop: StopRequest | None = None) -> StudyFolder:
+    """Carry out all stages of a plan, continue what was interrupted, and evaluate the best settings.
 
-    Priors are fitted first, then trained with; post-processing comes last, on the weights of the best trial. What is best
-    in a stage is fixed for the next. The test split is looked at once, by the settings that were chosen on validation and
-    by the untuned ones.
+    Anchor priors are fitted first, then trained with; post-processing is tuned last, on the weights of the best trial. The
+    best settings of a stage are fixed for the next ones. Only the settings chosen on the validation split, and the default
+    ones, are tested, once.
+
+    Returns:
+        The study of the last stage, with the final evaluation.
 
     Raises:
-        InputError: a space, an objective, a limit, a study or a run that does not fit.
-        MachineError: storage, disk or device do not suffice.
-        PartialError: no trial of a stage has a value, or none keeps the limits.
-        Stopped: a signal asked for it; the same call goes on.
+        InputError: an invalid space, objective, limit, study or run.
+        MachineError: storage, disk or device are unavailable or too small.
+        PartialError: no trial of a stage has a value, or none is within the limits.
+        Stopped: a signal requested it; the same call continues.
     """
-    return _Tuning(Task(plan, progress or Progress(), stop or StopRequest())).run()
+    return _Tuning(TuningTask(plan, progress or Progress(), stop or StopRequest())).run()
 
 
 class _Tuning:
     """The stages of a task."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: TuningTask) -> None:
         self.task = task
         self.plan = task.plan
 
-    def run(self) -> Outcome:
+    def run(self) -> StudyFolder:
         task, stages = self.task, [stage for stage in STAGES if self.task.space.of(stage)]
         fixed: Values = {}
         weights = None if self.plan.run is None else self.plan.run / WEIGHTS
         studies: dict[Stage, Study] = {}
         for stage in stages:
             if stage == "nms" and weights is None:
-                task.progress.message("training once with what is fixed; its candidates are kept")
-                weights = task.trained(fixed, task.config.seed)
-            with self._others(stage, fixed, weights):
+                task.progress.message("training once with the fixed settings, to predict candidates")
+                weights = task.train(fixed, task.config.seed)
+            with self._other_workers(stage, fixed, weights):
                 study = studies[stage] = self.work(stage, fixed, weights)
             self._record(studies, fixed)
             best = study.best()[0]
             if stage == "train":
-                weights = weights_of(study, best)
+                weights = trial_weights(study, best)
             if stage != stages[-1]:
                 fixed = {**fixed, **best.params}
-        outcome = Ending(task, studies, fixed, weights).run()
-        self._leave(outcome, studies, fixed)
-        return outcome
-
-    def _leave(self, outcome: Outcome, studies: Mapping[Stage, Study], fixed: Values) -> None:
-        """Write what the tuning came to into the folder of the last study."""
-        outcome.save()
-        chosen = dict(outcome.winner.values)
-        if chosen:
-            chosen |= {
-                "tuned.study": list(studies.values())[-1].name,
-                "tuned.trials": _tried(studies) + (self.task.config.tuned.trials or 0),
-                "tuned.objective": outcome.objective,
-            }
-        atomic_write(outcome.folder / StudyFolder.WINNER, configured(self.task.config, chosen).toml())
-        self._record(studies, fixed, outcome)
-
-    def _record(self, studies: Mapping[Stage, Study], fixed: Values, outcome: Outcome | None = None) -> None:
-        """Leave the facts of the last study, and with an outcome its page."""
-        task, plan = self.task, self.plan
-        *earlier, (stage, study) = studies.items()
-        ending = None
-        if outcome is not None:
-            intervals = {e.name: e.test_interval for e in outcome.entries if e.test_interval is not None}
-            sought = study.objectives.each[0].text
-            ending = ending_of(outcome, sought, intervals, outcome.gain.interval if outcome.gain else None)
-        result = record(
-            study,
-            plan.variant,
-            stage,
-            task.dataset,
-            asked=plan.trials,
-            limits=[Limit(name=limit.name, bound=limit.most) for limit in task.limits.limits],
-            fixed=fixed,
-            pruner=plan.pruning if stage == "train" and plan.pruning != "none" else "",
-            seed=task.config.seed,
-            storage=plan.storage,
-            command=plan.command,
-            environment=environment(str(task.device)),
-            earlier=[other.folder.name for _, other in earlier],
-            ending=ending,
-        )
-        saved = save_study(study.folder, result)
-        if outcome is not None:
-            with task.progress.stage("report", 1) as shown:
-                write_study_page(saved)
-                shown.advance()
+        evaluation = Finals(task, studies, fixed, weights).run()
+        self._write_winner(evaluation, studies)
+        folder = self._record(studies, fixed, evaluation)
+        with task.progress.stage("report", 1) as stage_progress:
+            write_study_page(folder)
+            stage_progress.advance()
+        return folder
 
     def work(self, stage: Stage, fixed: Values, weights: Path | None) -> Study:
-        """One worker's part of a stage; ends when all trials are finished, whoever did them."""
-        study = self._study(stage, fixed, weights)
-        trial_of = {"anchors": self._anchors, "train": self._training, "nms": self._postprocessing}[stage]
-        study.optimize(trial_of(study, fixed, weights), self.plan.trials, self.task.progress, self.task.stop)
+        """One worker's part of a stage; returns when all trials are finished, by any worker."""
+        study = self._open_study(stage, fixed, weights)
+        if stage == "anchors":
+            objective = self._anchor_trials()
+        elif stage == "train":
+            objective = self._training_trials(fixed)
+        else:
+            assert weights is not None
+            objective = self._postprocessing_trials(study, fixed, weights)
+        study.optimize(objective, self.plan.trials, self.task.progress, self.task.stop)
         return study
 
-    def _anchors(self, study: Study, fixed: Values, weights: Path | None) -> Objective:
+    def _anchor_trials(self) -> ObjectiveFunction:
         task = self.task
 
         def objective(trial: Trial, values: Values, folder: Path) -> tuple[float, ...]:
-            if task.limits:
-                task.limits.hold(trial, lambda: task.detector(values))
+            task.limits.check(trial, lambda: task.detector(values))
             return task.anchors(trial, values)
 
         return objective
 
-    def _training(self, study: Study, fixed: Values, weights: Path | None) -> Objective:
+    def _training_trials(self, fixed: Values) -> ObjectiveFunction:
         task = self.task
-        training = Training(configured(task.config, fixed), task.dataset, task.objectives, task.stop)
+        training = TrainingTrials(with_values(task.config, fixed), task.dataset, task.objectives, task.stop)
 
         def objective(trial: Trial, values: Values, folder: Path) -> tuple[float, ...]:
-            if task.limits:
-                chosen = {**fixed, **values}
-                image = configured(task.config, chosen).image
-                task.limits.hold(trial, lambda: task.detector(chosen), image)
+            chosen = {**fixed, **values}
+            image = with_values(task.config, chosen).image
+            task.limits.check(trial, lambda: task.detector(chosen), image)
             return training(trial, values, folder)
 
         return objective
 
-    def _postprocessing(self, study: Study, fixed: Values, weights: Path | None) -> Objective:
-        task, config = self.task, configured(self.task.config, fixed)
-        assert weights is not None
+    def _postprocessing_trials(self, study: Study, fixed: Values, weights: Path) -> ObjectiveFunction:
+        task, config = self.task, with_values(self.task.config, fixed)
         detector: Any = task.detector(fixed, weights)
         val = task.dataset.splits["val"]
         path = study.folder / "candidates.parquet"
@@ -159,16 +130,16 @@ class _Tuning:
         post = PostProcessing(candidates, val.truth, config.detector.nms)
 
         def objective(trial: Trial, values: Values, folder: Path) -> tuple[float, ...]:
-            if task.limits:
-                detector.nms = NMS(configured(config, values).detector.nms)
-                task.limits.hold(trial, lambda: detector, config.image)
-            return task.objectives.values(task.objectives.numbers(val.truth, post.found(values)))
+            if task.limits.limits:
+                detector.nms = NMS(with_values(config, values).detector.nms)
+                task.limits.check(trial, lambda: detector, config.image)
+            return task.objectives.values(task.objectives.numbers(val.truth, post.detections(values)))
 
         return objective
 
-    def _study(self, stage: Stage, fixed: Values, weights: Path | None) -> Study:
+    def _open_study(self, stage: Stage, fixed: Values, weights: Path | None) -> Study:
         task, plan = self.task, self.plan
-        config, space = configured(task.config, fixed), task.space.of(stage)
+        config, space = with_values(task.config, fixed), task.space.of(stage)
         objectives = FIT if stage == "anchors" else task.objectives
         tree = settings_by_content({k: v for k, v in config.tree().items() if k not in _WITHOUT_EFFECT})
         facts: dict[str, Any] = {
@@ -179,37 +150,72 @@ class _Tuning:
         }
         if task.config.evaluate.max_dets != EvaluateConfig().max_dets:
             facts["max_dets"] = list(task.config.evaluate.max_dets)
-        if task.limits:
+        if task.limits.limits:
             facts["limits"] = [str(limit) for limit in task.limits.limits]
         if weights is not None:
             facts["weights"] = file_digest(weights)
-        name = None if plan.study is None else f"{plan.study}-{stage}"
-        pruner = (
-            make_pruner(plan.pruning, config, len(task.dataset.splits["train"])) if stage == "train" else None
-        )
         shapes = next((d.options for d in space if d.path == "shapes"), ())
         return Study(
-            Cause(plan.variant, task.dataset.name, stage, facts),
+            StudyKey(plan.variant, task.dataset.name, stage, facts),
             space,
             objectives,
             plan.out,
             plan.storage,
-            name,
-            config.seed,
-            pruner,
-            [{"shapes": option} for option in shapes if option] if stage == "anchors" else [],
-            plan.patience,
+            name=None if plan.study is None else f"{plan.study}-{stage}",
+            seed=config.seed,
+            pruner=make_pruner(plan.pruner, config, len(task.dataset.splits["train"]))
+            if stage == "train"
+            else None,
+            first=[{"shapes": option} for option in shapes if option] if stage == "anchors" else [],
+            timeouts=plan.timeouts,
         )
 
+    def _write_winner(self, evaluation: FinalEvaluation, studies: Mapping[Stage, Study]) -> None:
+        study = list(studies.values())[-1]
+        values = dict(evaluation.winner.values)
+        if values:
+            values |= {
+                "tuned.study": study.name,
+                "tuned.trials": _num_validated(studies) + (self.task.config.tuned.trials or 0),
+                "tuned.objective": evaluation.objective.text,
+            }
+        atomic_write(study.folder / StudyFolder.WINNER, with_values(self.task.config, values).toml())
+
+    def _record(
+        self, studies: Mapping[Stage, Study], fixed: Values, evaluation: FinalEvaluation | None = None
+    ) -> StudyFolder:
+        """Write the record of the last study."""
+        task, plan = self.task, self.plan
+        *earlier, (stage, study) = studies.items()
+        result = study_result(
+            study,
+            plan.storage,
+            plan.command,
+            variant=plan.variant,
+            stage=stage,
+            data=task.dataset.name,
+            fingerprint=task.dataset.fingerprint,
+            images=len(task.dataset.splits["val"]),
+            limits=task.limits.limits,
+            fixed=dict(fixed),
+            requested=plan.trials,
+            pruner=plan.pruner if stage == "train" and plan.pruner != "none" else "",
+            seed=task.config.seed,
+            environment=environment(str(task.device)),
+            earlier=tuple(other.folder.name for _, other in earlier),
+            final_evaluation=evaluation,
+        )
+        return StudyFolder.save(study.folder, result)
+
     @contextmanager
-    def _others(self, stage: Stage, fixed: Values, weights: Path | None) -> Iterator[None]:
-        """The other workers of this machine, for as long as the block runs."""
+    def _other_workers(self, stage: Stage, fixed: Values, weights: Path | None) -> Iterator[None]:
+        """The other workers on this machine, while the block runs."""
         context = multiprocessing.get_context("spawn")
-        single = replace(self.plan, sources=dict(self.plan.sources))
+        plan = replace(self.plan, sources=dict(self.plan.sources))
         if self.plan.workers > 1:
-            self._study(stage, fixed, weights)  # it is there before anybody else asks for it
+            self._open_study(stage, fixed, weights)  # creates it before the others open it
         others = [
-            context.Process(target=_work, args=(single, stage, dict(fixed), weights))
+            context.Process(target=_work, args=(plan, stage, dict(fixed), weights))
             for _ in range(1, self.plan.workers)
         ]
         for process in others:
@@ -223,11 +229,8 @@ class _Tuning:
                 process.join()
 
 
-_WITHOUT_EFFECT = ("data", "device", "threads", "workers", "evaluate", "tuned")
-
-
-def _tried(studies: Mapping[Stage, Study]) -> int:
-    """How many settings were tried on validation images: what the chosen ones have cost beside their training."""
+def _num_validated(studies: Mapping[Stage, Study]) -> int:
+    """How many settings were evaluated on validation images."""
     return sum(
         count
         for stage, study in studies.items()
@@ -237,7 +240,7 @@ def _tried(studies: Mapping[Stage, Study]) -> int:
     )
 
 
-def _work(plan: Plan, stage: Stage, fixed: Values, weights: Path | None) -> None:
-    """A further worker, in a process of its own; what it cannot do the first one says."""
+def _work(plan: TuningPlan, stage: Stage, fixed: Values, weights: Path | None) -> None:
+    """Another worker, in its own process; the first one reports errors."""
     with handle_signals() as stop, suppress(Stopped, DetbenchError):
-        _Tuning(Task(plan, Progress(), stop)).work(stage, fixed, weights)
+        _Tuning(TuningTask(plan, Progress(), stop)).work(stage, fixed, weights)

@@ -79,25 +79,6 @@ def figure(slug: str, title: str, finding: str, height: float, draw: Draw, width
     )
 
 
-def adopted(
-    slug: str, title: str, finding: str, height: float, make: Callable[[], Canvas], width: float = WIDTH
-) -> Figure:
-    """Like `figure`, for a drawing that a library makes on a canvas of its own.
-
-    Args:
-        slug: unique on the page; part of every id within the drawing.
-        title: what the figure shows.
-        finding: what is to be seen in it.
-        height: in pixels of the page.
-        make: gives the canvas, brought into the colours of this module; called with its settings in force.
-        width: in pixels of the page.
-    """
-    raw, png = _drawn_elsewhere(slug, width, height, make)
-    return Figure(
-        slug, title, finding, _inline(raw, f"fig-{slug}", title, finding), _standalone(raw), png, finding
-    )
-
-
 def axes(canvas: Canvas, rows: int = 1, columns: int = 1) -> list[Axes]:
     """Empty axes in the page's colours, with a light grid, row by row."""
     made: list[Axes] = []
@@ -156,22 +137,9 @@ def _drawn(slug: str, width: float, height: float, draw: Draw) -> tuple[str, byt
         canvas = Canvas(figsize=(width / 72, height / 72), layout="constrained", facecolor="none")
         FigureCanvasAgg(canvas)
         draw(canvas)
-        return _both(canvas)
-
-
-def _drawn_elsewhere(slug: str, width: float, height: float, make: Callable[[], Canvas]) -> tuple[str, bytes]:
-    """SVG and PNG of what `make` gives."""
-    with _settings(slug):
-        canvas = make()
-        canvas.set_size_inches(width / 72, height / 72)
-        canvas.set_facecolor("none")
-        return _both(canvas)
-
-
-def _both(canvas: Canvas) -> tuple[str, bytes]:
-    canvas.draw_without_rendering()
-    canvas.set_layout_engine("none")  # once for both files
-    return _svg(canvas), _png(canvas)
+        canvas.draw_without_rendering()
+        canvas.set_layout_engine("none")  # once for both files
+        return _svg(canvas), _png(canvas)
 
 
 def _svg(canvas: Canvas) -> str:

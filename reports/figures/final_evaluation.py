@@ -1,4 +1,4 @@
-"""What the best settings were worth: in the study, run again with fresh seeds, and on test."""
+"""Values of finalists in the study, retrained with fresh seeds, and on the test split."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from reports.elements.formatting import truncate
 from reports.elements.matplotlib_figure import INK, PAPER, RULE, axes, figure, legend
 from reports.elements.page import Figure
 from reports.elements.palette import LIGHT
-from reports.records.study import Finalist
+from reports.records.final_evaluation import Finalist
 
 
-def ending_plot(slug: str, title: str, finding: str, finalists: Sequence[Finalist], axis: str) -> Figure:
-    """A row for each finalist: a mark for the study's value, small dots for fresh runs, a bar for test's interval.
+def final_evaluation_plot(
+    slug: str, title: str, finding: str, finalists: Sequence[Finalist], axis: str
+) -> Figure:
+    """A row per finalist: a diamond for the value in the study, dots for fresh seeds, squares and a bar for the test.
 
     Args:
         slug: unique on the page.
         title: what it shows.
-        finding: what is to be seen in it.
+        finding: what can be seen in it.
         finalists: from top to bottom; at least one.
         axis: the objective.
     """
@@ -33,7 +35,7 @@ def ending_plot(slug: str, title: str, finding: str, finalists: Sequence[Finalis
         for row, each in enumerate(finalists):
             ax.axhline(row, color=RULE, linewidth=0.8, zorder=0)
             _dots(ax, row - 0.2, [each.tuned], "D", LIGHT[1], "in the study", named)
-            _dots(ax, row, each.again, "o", LIGHT[0], "run again, validation", named)
+            _dots(ax, row, each.retrained, "o", LIGHT[0], "retrained, validation", named)
             _dots(ax, row + 0.2, each.test, "s", LIGHT[2], "test", named)
             if each.test_interval is not None:
                 ax.hlines(row + 0.2, *each.test_interval, color=LIGHT[2], linewidth=2.2, alpha=0.75)

@@ -1,396 +1,307 @@
-"""Optuna's own figures of a study, in the page's colours, type and size."""
+"""Figures of a study: history, intermediate values, importances, settings, Pareto front and timeline."""
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import Collection, LineCollection, PathCollection, QuadMesh
-from matplotlib.colors import ListedColormap, to_hex, to_rgba
-from matplotlib.contour import ContourSet
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure as Canvas
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.text import Text
-from matplotlib.ticker import AutoLocator, FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, NullFormatter
 
-from reports.elements.matplotlib_figure import INK, MUTED, PAPER, RULE, adopted
+from reports.analysis.search_axis import SearchAxis, objective_names
+from reports.elements.matplotlib_figure import INK, MUTED, PAPER, axes, figure, legend
 from reports.elements.page import Figure
 from reports.elements.palette import LIGHT
+from reports.records.study import StudyResult
+from reports.records.trial import TrialRecord
 
-if TYPE_CHECKING:
-    import optuna
+BLUE, ORANGE, GREEN, YELLOW = LIGHT[0], LIGHT[1], LIGHT[2], LIGHT[4]
 
-BLUE, ORANGE, GREEN = LIGHT[0], LIGHT[1], LIGHT[2]
-
-# What Optuna draws with, and what stands for it here.
-_COLOURS = {
-    "#1f77b4": BLUE,  # tab:blue: a trial
-    "#3182bd": BLUE,  # of tab20c: a bar
-    "#d62728": ORANGE,  # tab:red: the best, or failed
-    "#ff7f0e": LIGHT[4],  # tab:orange: pruned
-    "#2ca02c": GREEN,  # tab:green: running
-    "#7f7f7f": MUTED,  # tab:gray: waiting
-    "#cccccc": MUTED,  # not feasible
-    "#000000": INK,
-    "#555555": MUTED,  # ticks
-    "#808080": PAPER,  # the edge of a dot
-    "#2f3b52": INK,
-}
-
-_DEEP = 12
-"""Steps of the scale of colours: one hue, from faint to full, so that it holds on dark paper too."""
-
-_SAID = {
-    "Best Value": "best so far",
-    "Best Trial": "not surpassed in all",
-    "Trial": "other trials",
-    "Feasible Trial": "other trials",
-    "Infeasible Trial": "breaks a limit",
-    "Feasible": "keeps the limits",
-    "Infeasible": "breaks a limit",
-    "COMPLETE": "complete",
-    "FAIL": "failed",
-    "PRUNED": "pruned",
-    "INFEASIBLE": "breaks a limit",
-    "WAITING": "waiting",
-}
-"""Optuna's words, and ours."""
+_SHADES = 12
+"""Steps of a colour scale: one hue, from faint to full, which works on dark paper too."""
 
 
-def history(slug: str, title: str, finding: str, study: optuna.Study, value: str) -> Figure:
-    """Each trial's value and the best so far; `study` has one objective and a trial that is complete.
+def history(slug: str, title: str, finding: str, result: StudyResult) -> Figure:
+    """The value of each complete trial, and the best value so far; infeasible trials in grey.
 
     Args:
         slug: unique on the page.
         title: what it shows.
-        finding: what is to be seen in it.
-        study: of `reports.analysis.optuna_study`.
-        value: what the objective is called.
+        finding: what can be seen in it.
+        result: a study with complete trials.
     """
 
-    def plot(plots: Any) -> Axes:
-        ax: Axes = plots.plot_optimization_history(study, target_name=value)
+    def draw(canvas: Canvas) -> None:
+        (ax,) = axes(canvas)
+        feasible, infeasible = _by_number(result, True), _by_number(result, False)
+        _dots(ax, [t.number for t in feasible], [t.value for t in feasible], BLUE, "trial")
+        _dots(ax, [t.number for t in infeasible], [t.value for t in infeasible], MUTED, "over a limit")
+        best = np.maximum.accumulate if result.objectives[0].higher else np.minimum.accumulate
+        if feasible:
+            numbers, values = [t.number for t in feasible], best([t.value for t in feasible])
+            ax.plot(numbers, values, color=ORANGE, linewidth=1.8, drawstyle="steps-post", label="best so far")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.set_xlabel("trial")
-        legend = ax.get_legend()
-        if legend is not None:
-            legend.get_texts()[0].set_text("a trial")
-        for line in ax.lines:
-            line.set(linewidth=1.8, alpha=1, drawstyle="steps-post")
-        return ax
+        ax.set(xlabel="trial", ylabel=objective_names(result)[0])
+        _legend(ax)
 
-    return _figure(slug, title, finding, 280, plot)
+    return figure(slug, title, finding, 280, draw)
 
 
-def intermediate(slug: str, title: str, finding: str, study: optuna.Study, value: str) -> Figure:
-    """The objective between epochs, a line a trial; arguments as in `history`."""
+def intermediate_values(slug: str, title: str, finding: str, result: StudyResult) -> Figure:
+    """The objective over training images seen, a line per trial, the best one in orange; arguments as in `history`."""
 
-    def plot(plots: Any) -> Axes:
-        ax: Axes = plots.plot_intermediate_values(study)
-        best = study.best_trial.number if study.best_trials else None
-        for line in ax.lines:
-            first = line.get_label() == f"Trial{best}"
-            line.set(
-                color=ORANGE if first else BLUE,
-                alpha=1 if first else 0.35,
-                linewidth=2 if first else 1,
-                zorder=3 if first else 2,
+    def draw(canvas: Canvas) -> None:
+        (ax,) = axes(canvas)
+        best = result.complete[0] if result.complete else None
+        for trial in result.counted:
+            steps = [(seen, v) for seen, v in sorted(trial.intermediate_values.items()) if v is not None]
+            if steps:
+                x, y = zip(*steps, strict=True)
+                first = trial is best
+                ax.plot(
+                    x, y, ".-", color=ORANGE if first else BLUE, alpha=1 if first else 0.35,
+                    linewidth=2 if first else 1, zorder=3 if first else 2,
+                )  # fmt: skip
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        ax.set(xlabel="training images seen", ylabel=objective_names(result)[0])
+
+    return figure(slug, title, finding, 280, draw)
+
+
+def importances(slug: str, title: str, finding: str, shares: Mapping[str, float]) -> Figure:
+    """A bar per setting, from top to bottom; `shares` by the setting's name, at least one."""
+
+    def draw(canvas: Canvas) -> None:
+        (ax,) = axes(canvas)
+        ax.barh(list(shares), list(shares.values()), color=BLUE, height=0.7)
+        for row, share in enumerate(shares.values()):
+            ax.annotate(
+                f"{share:.2f}", (share, row), (4, 0), textcoords="offset points", va="center", color=INK
             )
-        ax.set(xlabel="training images seen", ylabel=value)
-        return ax
-
-    return _figure(slug, title, finding, 280, plot, keep_legend=False)
-
-
-def importances(slug: str, title: str, finding: str, study: optuna.Study, shares: dict[str, float]) -> Figure:
-    """A bar a setting; `shares` by the setting's name in `study`, more than none."""
-    from optuna.importance import PedAnovaImportanceEvaluator
-
-    class Known(PedAnovaImportanceEvaluator):
-        """The shares that the study itself was told: the figure is of the same numbers as the table."""
-
-        def evaluate(self, *arguments: Any, **named: Any) -> dict[str, float]:
-            return dict(shares)
-
-    def plot(plots: Any) -> Axes:
-        ax: Axes = plots.plot_param_importances(study, evaluator=Known())
-        ax.set(xlabel="share of importance", ylabel="")
-        ax.set_xlim(0, 1.18 * max(max(shares.values()), 0.01))
+        ax.invert_yaxis()
+        ax.set_xlim(0, 1.18 * max(*shares.values(), 0.01))
+        ax.set_xlabel("importance")
         ax.grid(False, axis="y")
         ax.tick_params(axis="y", length=0)
-        return ax
 
-    return _figure(slug, title, finding, 62 + 30 * len(shares), plot, keep_legend=False)
-
-
-def parallel_coordinates(
-    slug: str, title: str, finding: str, study: optuna.Study, params: Sequence[str], value: str
-) -> Figure:
-    """A line a trial across the objective and some settings, the stronger the better; arguments as in `history`."""
-
-    def plot(plots: Any) -> Axes:
-        ax: Axes = plots.plot_parallel_coordinate(study, params=list(params), target_name=value)
-        for lines in ax.collections:
-            if isinstance(lines, LineCollection):
-                lines.set_linewidth(1.2)
-        _lean(ax, range(len(params) + 1), [label.get_text() for label in ax.get_xticklabels()])
-        for other in _canvas(ax).axes:
-            other.grid(False)
-            if isinstance(other.yaxis.get_major_locator(), AutoLocator):
-                other.yaxis.set_major_locator(MaxNLocator(4))
-            if other is not ax and other.get_label() != "<colorbar>":
-                other.tick_params(axis="y", labelsize=9, pad=1)
-                for label in other.get_yticklabels():  # they stand among the lines
-                    label.set_bbox({"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 0.6})
-        return ax
-
-    return _figure(slug, title, finding, 340, plot)
+    return figure(slug, title, finding, 62 + 30 * len(shares), draw)
 
 
 def slices(
-    slug: str, title: str, finding: str, study: optuna.Study, params: Sequence[str], value: str
+    slug: str, title: str, finding: str, result: StudyResult, settings: Sequence[SearchAxis]
 ) -> Figure:
-    """The objective against one or two settings, a dot a trial; arguments as in `history`."""
+    """The objective against each of one or two settings, darker for later trials; arguments as in `history`."""
 
-    def plot(plots: Any) -> Axes:
-        made = plots.plot_slice(study, params=list(params), target_name=value)
-        every: list[Axes] = list(made) if isinstance(made, np.ndarray) else [made]
-        for ax in every:
-            ax.set_ylabel(value if ax is every[0] else "")
-            if isinstance(ax.xaxis.get_major_locator(), AutoLocator):
-                ax.xaxis.set_major_locator(MaxNLocator(3 if len(every) > 1 else 5))
-            elif ax.get_xscale() == "linear":
-                options = [label.get_text() for label in ax.get_xticklabels()]
-                _lean(ax, range(len(options)), [option.strip("'") for option in options])
-        _canvas(every[0]).axes[-1].set_ylabel("trial")
-        return every[0]
+    def draw(canvas: Canvas) -> None:
+        panels = axes(canvas, columns=len(settings))
+        for ax, setting in zip(panels, settings, strict=True):
+            trials = [trial for trial in _by_number(result) if setting.path in trial.params]
+            shades = [trial.number / max(len(result.trials) - 1, 1) for trial in trials]
+            x = [setting.position(trial.params[setting.path]) for trial in trials]
+            _shaded(ax, x, [trial.value for trial in trials], shades)
+            _set_axis(ax, setting, ticks=3 if len(settings) > 1 else 5)
+            ax.sharey(panels[0])
+        panels[0].set_ylabel(objective_names(result)[0])
+        for ax in panels[1:]:
+            ax.tick_params(labelleft=False)
 
-    return _figure(slug, title, finding, 280, plot)
+    return figure(slug, title, finding, 280, draw)
 
 
-def contour(
-    slug: str, title: str, finding: str, study: optuna.Study, params: Sequence[str], value: str
+def interaction(
+    slug: str, title: str, finding: str, result: StudyResult, settings: tuple[SearchAxis, SearchAxis]
 ) -> Figure:
-    """The objective over two settings, interpolated between trials; arguments as in `history`."""
+    """Trials over two settings, darker for better values, the best and the default marked; arguments as in `history`."""
+    across, up = settings
 
-    def plot(plots: Any) -> Axes:
-        ax: Axes = plots.plot_contour(study, params=list(params), target_name=value)
-        for drawn in ax.collections:
-            if isinstance(drawn, PathCollection):
-                drawn.set(sizes=[16], linewidths=0.6)
-        if isinstance(ax.xaxis.get_major_locator(), AutoLocator):
-            ax.xaxis.set_major_locator(MaxNLocator(5))
-        return ax
+    def position(trial: TrialRecord) -> tuple[float, float]:
+        return across.position(trial.params[across.path]), up.position(trial.params[up.path])
 
-    return _figure(slug, title, finding, 300, plot)
+    def draw(canvas: Canvas) -> None:
+        (ax,) = axes(canvas)
+        drawn = [t for t in reversed(result.complete) if across.path in t.params and up.path in t.params]
+        x, y = zip(*map(position, drawn), strict=True) if drawn else ((), ())
+        _shaded(ax, x, y, _ranks(drawn))
+        for trial, marker, size, label in (
+            (result.default, "D", 9, "default settings"),
+            (result.complete[0], "*", 14, "best trial"),
+        ):
+            if trial in drawn:
+                ax.plot(
+                    *position(trial), marker, markersize=size, markerfacecolor="none", markeredgecolor=ORANGE,
+                    markeredgewidth=1.6, label=label,
+                )  # fmt: skip
+        _set_axis(ax, across, ticks=5)
+        _set_axis(ax, up, ticks=5, vertical=True)
+        _legend(ax)
+
+    return figure(slug, title, finding, 300, draw)
 
 
-def timeline(slug: str, title: str, finding: str, study: optuna.Study) -> Figure:
-    """When each trial ran, a bar a trial, coloured by how it ended."""
+def parallel_coordinates(
+    slug: str, title: str, finding: str, result: StudyResult, settings: Sequence[SearchAxis]
+) -> Figure:
+    """A line per complete trial across the objective and some settings, darker for better values; as in `history`."""
 
-    def plot(plots: Any) -> Axes:
-        ax: Axes = plots.plot_timeline(study)
-        ax.set(xlabel="time since the first trial began", ylabel="trial")
-        places = _steps(ax.get_xlim())
-        ax.set_xticks(places, [_passed(place) for place in places], rotation=0, ha="center")
+    def draw(canvas: Canvas) -> None:
+        (ax,) = axes(canvas)
+        ax.grid(False)
+        drawn = list(reversed(result.complete))
+        values = [trial.value for trial in drawn]
+        objective = SearchAxis("", objective_names(result)[0], min(values), max(values))
+        columns = [objective, *settings]
+        for trial, shade in zip(drawn, _ranks(drawn), strict=True):
+            heights = [objective.relative(trial.value)]
+            heights += [
+                setting.relative(trial.params[setting.path]) if setting.path in trial.params else np.nan
+                for setting in settings
+            ]
+            ax.plot(heights, color=BLUE, alpha=_alpha(shade), linewidth=1.2)
+        for at, column in enumerate(columns):
+            ax.axvline(at, color=MUTED, linewidth=0.8, zorder=1)
+            ends = ((0.0, f"{column.low:.3g}"), (1.0, f"{column.high:.3g}"))
+            count = max(len(column.labels) - 1, 1)
+            ticks = [(k / count, text) for k, text in enumerate(column.labels)] if column.labels else ends
+            for height, text in ticks:
+                ax.annotate(
+                    text, (at, height), (3, 0), textcoords="offset points", va="center", color=INK, fontsize=9,
+                    bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 0.6},
+                )  # fmt: skip
+        ax.set_xlim(-0.1, len(columns) - 0.4)
+        ax.set_yticks([])
+        for spine in ax.spines.values():
+            spine.set_visible(False)
+        _slanted(ax, [column.name for column in columns])
+
+    return figure(slug, title, finding, 340, draw)
+
+
+def pareto_front(slug: str, title: str, finding: str, result: StudyResult, pair: tuple[int, int]) -> Figure:
+    """Two of several objectives, given by index, against each other, the Pareto front in orange; as in `history`."""
+
+    def draw(canvas: Canvas) -> None:
+        (ax,) = axes(canvas)
+        front = set(map(id, result.pareto_front))
+        drawn = [trial for trial in result.complete if all(trial.values[at] is not None for at in pair)]
+        groups = {
+            "over a limit": (MUTED, [t for t in drawn if t.feasible is False]),
+            "other trials": (BLUE, [t for t in drawn if t.feasible is not False and id(t) not in front]),
+            "Pareto front": (ORANGE, [t for t in drawn if id(t) in front]),
+        }
+        for label, (colour, trials) in groups.items():
+            x, y = ([trial.values[at] for trial in trials] for at in pair)
+            _dots(ax, x, y, colour, label)
+        names = objective_names(result)
+        ax.set(xlabel=names[pair[0]], ylabel=names[pair[1]])
+        _legend(ax)
+
+    return figure(slug, title, finding, 280, draw)
+
+
+def timeline(slug: str, title: str, finding: str, result: StudyResult) -> Figure:
+    """When each trial ran, a bar per trial, coloured by its state; arguments as in `history`."""
+
+    def draw(canvas: Canvas) -> None:
+        (ax,) = axes(canvas)
+        timed = [trial for trial in result.trials if trial.started and trial.finished]
+        first = min(trial.started for trial in timed if trial.started)
+        groups = {
+            "complete": (BLUE, [t for t in timed if t.state == "complete" and t.feasible is not False]),
+            "over a limit": (MUTED, [t for t in timed if t.feasible is False]),
+            "pruned": (YELLOW, [t for t in timed if t.state == "pruned" and t.feasible is not False]),
+            "failed": (ORANGE, [t for t in timed if t.state == "fail" and t.feasible is not False]),
+        }
+        for label, (colour, trials) in groups.items():
+            if trials:
+                left = [(t.started - first).total_seconds() for t in trials if t.started]
+                width = [max(t.seconds, 0.0) for t in trials]
+                ax.barh([t.number for t in trials], width, left=left, height=0.8, color=colour, label=label)
+        ax.xaxis.set_major_locator(MultipleLocator(_time_step(ax.get_xlim())))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: _clock(seconds)))
+        ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.set(xlabel="time since the first trial started", ylabel="trial")
         ax.invert_yaxis()
-        return ax
+        _legend(ax)
 
-    return _figure(slug, title, finding, 280, plot)
+    return figure(slug, title, finding, 280, draw)
 
 
-def front(
-    slug: str, title: str, finding: str, study: optuna.Study, pair: tuple[int, int], names: Sequence[str]
-) -> Figure:
-    """Two of several objectives against each other; the trials that none surpasses in all are marked.
+def _by_number(result: StudyResult, feasible: bool | None = None) -> list[TrialRecord]:
+    """Complete trials by number; those that are feasible or not only, unless `feasible` is None."""
+    trials = [t for t in result.complete if feasible is None or (t.feasible is not False) == feasible]
+    return sorted(trials, key=lambda trial: trial.number)
 
-    Args:
-        slug: unique on the page.
-        title: what it shows.
-        finding: what is to be seen in it.
-        study: of `reports.analysis.optuna_study`, with all its objectives.
-        pair: which two.
-        names: of the objectives.
-    """
 
-    def plot(plots: Any) -> Axes:
-        ax: Axes = plots.plot_pareto_front(
-            study,
-            targets=lambda trial: tuple(trial.values[at] for at in pair),
-            target_names=[names[at] for at in pair],
+def _ranks(trials: Sequence[TrialRecord]) -> list[float]:
+    """0 for the first to 1 for the last of trials; equal values get equal ranks."""
+    places = {trial.value: at for at, trial in enumerate(trials)}
+    return [places[trial.value] / max(len(trials) - 1, 1) for trial in trials]
+
+
+def _alpha(shade: float) -> float:
+    """Opacity of a shade in [0, 1], in steps, so that the file stays small."""
+    return 0.2 + 0.8 * round(shade * (_SHADES - 1)) / (_SHADES - 1)
+
+
+def _dots(ax: Axes, x: Sequence[float | None], y: Sequence[float | None], colour: str, label: str) -> None:
+    if len(x):
+        at = np.asarray([x, y], np.float64)
+        ax.plot(
+            *at, "o", color=colour, markersize=5.5, markeredgecolor=PAPER, markeredgewidth=0.6, label=label
         )
-        return ax
-
-    return _figure(slug, title, finding, 280, plot)
 
 
-def _figure(
-    slug: str,
-    title: str,
-    finding: str,
-    height: float,
-    plot: Callable[[Any], Axes],
-    keep_legend: bool = True,
-) -> Figure:
-    def make() -> Canvas:
-        import optuna.visualization.matplotlib as plots
-
-        with _quietly():
-            canvas = _canvas(plot(plots))
-            canvas.set_layout_engine("constrained")
-            _restyle(canvas, keep_legend)
-        return canvas
-
-    with _pyplot_without_windows():
-        return adopted(slug, title, finding, height, make)
+def _shaded(ax: Axes, x: Sequence[float], y: Sequence[float], shades: Sequence[float]) -> None:
+    colours = [to_rgba(BLUE, _alpha(shade)) for shade in shades]
+    ax.scatter(x, y, s=26, c=colours or BLUE, edgecolors=PAPER, linewidths=0.6, zorder=2)
 
 
-@contextmanager
-def _pyplot_without_windows() -> Iterator[None]:
-    """Optuna draws by pyplot, which would open windows where a user works with them; its figures are closed after."""
-    from matplotlib import pyplot
-
-    before, known = matplotlib.get_backend(auto_select=False), set(pyplot.get_fignums())
-    pyplot.switch_backend("agg")
-    try:
-        yield
-    finally:
-        for number in set(pyplot.get_fignums()) - known:
-            pyplot.close(number)
-        if before is not None and before.lower() != "agg":
-            pyplot.switch_backend(before)
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Optuna's style is for it alone, and what it says of experiments and layouts is not for our users."""
-    with warnings.catch_warnings(), matplotlib.rc_context({"figure.constrained_layout.use": True}):
-        warnings.simplefilter("ignore")
-        yield
+def _set_axis(ax: Axes, setting: SearchAxis, ticks: int, vertical: bool = False) -> None:
+    """Name, scale and ticks of a setting's axis."""
+    axis = ax.yaxis if vertical else ax.xaxis
+    axis.set_label_text(setting.name)
+    if setting.options and vertical:
+        ax.set_yticks(range(len(setting.labels)), setting.labels)
+        ax.set_ylim(-0.4, len(setting.labels) - 0.6)
+    elif setting.options:
+        _slanted(ax, setting.labels)
+        ax.set_xlim(-0.4, len(setting.labels) - 0.6)
+    elif setting.log:
+        (ax.set_yscale if vertical else ax.set_xscale)("log")
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    else:
+        axis.set_major_locator(MaxNLocator(ticks))
 
 
-def _canvas(ax: Axes) -> Canvas:
-    canvas = ax.get_figure()
-    assert isinstance(canvas, Canvas)
-    return canvas
+def _slanted(ax: Axes, names: Sequence[str]) -> None:
+    """Names below an axis at 0, 1, ..., slanted so that long ones do not overlap."""
+    ax.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
 
 
-def _restyle(canvas: Canvas, keep_legend: bool) -> None:
-    """The page's colours, grid and type, and Optuna's words in ours."""
-    canvas.suptitle("")
-    for mapped in canvas.findobj(_is_mapped):
-        _ramp(mapped)
-    for artist in canvas.findobj():
-        _recolour(artist)
-    for ax in canvas.axes:
-        ax.set_title("")
-        ax.set_facecolor("none")
-        ax.set_axisbelow(True)
-        ax.tick_params(which="both", colors=MUTED, labelcolor=INK, length=3)
-        ax.tick_params(which="minor", length=0)
-        for axis in (ax.xaxis, ax.yaxis):
-            axis.label.set(color=INK, fontsize=11.5)
-            if axis.get_scale() == "log":
-                axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-                axis.set_minor_formatter(NullFormatter())
-            for label in axis.get_ticklabels():
-                label.set_fontsize(min(label.get_fontsize(), 11))
-        for line in (*ax.xaxis.get_gridlines(), *ax.yaxis.get_gridlines()):
-            line.set(color=RULE, linewidth=0.8, linestyle="-")
-        for side, spine in ax.spines.items():
-            spine.set(color=MUTED, linewidth=0.8)
-            if ax.get_label() != "<colorbar>":
-                spine.set_visible(side in ("left", "bottom") or (spine.get_visible() and side == "right"))
-    _legend(canvas, keep_legend)
+def _legend(ax: Axes) -> None:
+    """A legend above the axes, where there is more than one label; and offset texts in ink."""
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.get_offset_text().set_color(INK)
+    if len(ax.get_legend_handles_labels()[1]) > 1:
+        legend(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
 
 
-def _is_mapped(artist: Any) -> bool:
-    return (
-        isinstance(artist, Collection) and artist.get_array() is not None and not isinstance(artist, QuadMesh)
-    )
-
-
-def _ramp(mapped: Any) -> None:
-    """A scale of one hue instead of Optuna's; it rises where Optuna's does."""
-    if isinstance(mapped, ContourSet) and not mapped.filled:
-        mapped.set_cmap(ListedColormap([to_rgba(INK, 0.35)]))
-        return
-    faintest = 0.25 if isinstance(mapped, PathCollection) else 0.08
-    ramp = ListedColormap([to_rgba(BLUE, deep) for deep in np.linspace(faintest, 1, _DEEP)])
-    mapped.set_cmap(ramp.reversed() if mapped.get_cmap().name.count("_r") % 2 else ramp)
-
-
-def _recolour(artist: Any) -> None:
-    if isinstance(artist, Line2D):
-        artist.set_color(_ours(artist.get_color()))
-        artist.set_markerfacecolor(_ours(artist.get_markerfacecolor()))
-        artist.set_markeredgecolor(_ours(artist.get_markeredgecolor()))
-    elif isinstance(artist, Text):
-        artist.set_color(INK)
-    elif isinstance(artist, Patch):
-        face, edge = artist.get_facecolor(), artist.get_edgecolor()
-        artist.set_facecolor(_ours(face))
-        artist.set_edgecolor(_ours(edge))
-    elif isinstance(artist, Collection) and not isinstance(artist, QuadMesh):
-        edges = [_ours(each) for each in artist.get_edgecolor()]
-        if artist.get_array() is None:
-            artist.set_facecolor([_ours(each) for each in artist.get_facecolor()])
-        if not isinstance(artist, ContourSet | LineCollection):
-            artist.set_edgecolor(edges)
-
-
-def _ours(given: Any) -> Any:
-    """A colour of this page for one of Optuna's; what is transparent stays so."""
-    red, green, blue, alpha = to_rgba(given)
-    return to_rgba(_COLOURS.get(to_hex((red, green, blue)), to_hex((red, green, blue))), alpha)
-
-
-def _legend(canvas: Canvas, keep: bool) -> None:
-    """One legend above the axes, in ink, its words ours."""
-    for ax in canvas.axes:
-        legend = ax.get_legend()
-        if legend is None:
-            continue
-        handles = [handle for handle in legend.legend_handles if handle is not None]
-        labels = [text.get_text() for text in legend.get_texts()]
-        legend.remove()
-        if keep and len(labels) > 1:
-            said = [_SAID.get(label, label) for label in labels]
-            ax.legend(
-                handles, said, loc="lower left", bbox_to_anchor=(0, 1), ncols=2 if max(map(len, said)) > 10 else 4,
-                labelcolor=INK, frameon=False, fontsize=11, borderaxespad=0.2, columnspacing=1.2, handlelength=1.4,
-            )  # fmt: skip
-
-
-def _lean(ax: Axes, places: Sequence[int], names: Sequence[str]) -> None:
-    """Names below an axis, leaning so that long ones do not meet."""
-    ax.set_xticks(list(places), names, rotation=40, ha="right", rotation_mode="anchor")
-
-
-def _steps(ends: tuple[float, float]) -> list[float]:
-    """Three to six round times between two of matplotlib's days since 1970."""
-    span = (ends[1] - ends[0]) * 86400
-    step = next((step for step in _ROUND if span / step <= 6), 86400 * max(round(span / 86400 / 4), 1))
-    return [
-        at * step / 86400 for at in range(math.ceil(ends[0] * 86400 / step), int(ends[1] * 86400 / step) + 1)
-    ]
-
-
-_ROUND = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600,
-          7200, 3 * 3600, 6 * 3600, 12 * 3600, 86400)  # fmt: skip
+_STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600,
+          7200, 3 * 3600, 6 * 3600, 12 * 3600)  # fmt: skip
 """Seconds."""
 
 
-def _passed(days: float) -> str:
-    """Matplotlib's days since 1970 as ``0.5 s``, ``1:30`` (minutes) or ``2:00:00``."""
-    seconds = days * 86400
+def _time_step(limits: tuple[float, float]) -> float:
+    """Seconds between ticks, a round number, so that there are at most six."""
+    span = limits[1] - limits[0]
+    return next((step for step in _STEPS if span / step <= 6), 86400 * max(round(span / 86400 / 4), 1))
+
+
+def _clock(seconds: float) -> str:
+    """``0.5 s``, ``1:30`` (minutes) or ``2:00:00``."""
     if 0 < abs(seconds) < 10:
         return f"{seconds:g} s"
     whole = round(seconds)

@@ -1,218 +1,198 @@
-"""How a study went, and which settings mattered: the best value trial by trial, and importances."""
+"""Optimization history and hyperparameter importance of a study."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 
-from reports.analysis.optuna_study import goal_names, optuna_study, setting_names
+from reports.analysis.search_axis import objective_names, search_axes
+from reports.analysis.study_values import number, number_cell, range_text, setting_text, signed
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures import study_plots
-from reports.records.study import StudyResult, TrialFacts
-from reports.sections.tuning import number, number_cell, setting_text, signed, where_text
+from reports.records.study import StudyResult
+from reports.records.trial import TrialRecord
 
-STILL_RISING = 0.1
-"""A best value that came within this last share of the trials: more might bring better ones."""
+STILL_IMPROVING = 0.1
+"""If the best value came within this last fraction of the trials, more trials may improve it."""
+
+FEW_TRIALS = 30
+"""With fewer complete trials, importances are unreliable."""
 
 
 def history(result: StudyResult, slug: str, heading: str) -> Section:
-    """Values by trial, the best so far, and the objective between epochs where trials trained.
+    """Values by trial with the best so far, and intermediate values of trials that trained.
 
     Args:
         result: any study.
-        slug: the section's; unique on the page.
-        heading: its title.
+        slug: of the section; unique on the page.
+        heading: title of the section.
     """
-    improved = _improvements(result)
-    if not improved:
-        return Section(slug, heading, "There is no history: no trial has a value.")
-    study, goal = optuna_study(result), goal_names(result)[0]
-    finding, figures = _finding(result, improved), []
+    improvements = _improvements(result)
+    if not improvements:
+        why = "all trials with a value are over a limit" if result.complete else "no trial has a value"
+        return Section(slug, heading, f"There is no history: {why}.")
+    finding, figures, name = _finding(result, improvements), [], objective_names(result)[0]
     if len(result.complete) > 1:
-        drawn = study_plots.history(slug, f"{goal} by trial", finding, study, goal)
-        figures.append(replace(drawn, caption="Trials without a value are left out."))
-        if any(len(trial.steps) > 1 for trial in result.counted):
-            figures.append(_between_epochs(result, slug))
+        figure = study_plots.history(slug, f"{name} by trial", finding, result)
+        figures.append(replace(figure, caption="Trials without a value are omitted."))
+        if any(len(trial.intermediate_values) > 1 for trial in result.counted):
+            figures.append(_intermediate_values(result, slug))
     warnings = []
-    if len(result.counted) >= 10 and improved[-1].number >= (1 - STILL_RISING) * len(result.trials):
+    if len(result.counted) >= 10 and improvements[-1].number >= (1 - STILL_IMPROVING) * len(result.trials):
         warnings.append(
-            "The best value still improved in the last tenth of the trials: more trials may find better settings."
+            "The best value improved within the last tenth of the trials: more trials may find better settings."
         )
+    method = "All values are measured on the validation images."
+    if result.limits:
+        method += " Trials over a limit are drawn, but are never the best."
     return Section(
         slug,
         heading,
         finding,
         figures=figures,
-        tables=[_table(result, improved, slug)] if len(result.complete) > 1 else [],
+        tables=[_improvement_table(result, improvements, slug)] if len(result.complete) > 1 else [],
         warnings=warnings,
-        method=(
-            "Every value is measured on the validation images. Trials that break a limit are drawn, and are never the best."
-            if result.limits
-            else "Every value is measured on the validation images.",
-        ),
-        links=(Link("trials.csv", "every trial"),),
+        method=(method,),
+        links=(Link("trials.csv", "all trials"),),
     )
 
 
 def importances(result: StudyResult, slug: str, heading: str) -> Section:
-    """How much each setting mattered for the first objective; arguments as in `history`."""
+    """Importance of each setting for the first objective; arguments as in `history`."""
     complete = len(result.complete)
     shares = {path: share for path, share in result.importances.items() if math.isfinite(share)}
     if not shares or not any(shares.values()):
-        return Section(slug, heading, f"What mattered cannot be told: {_why_not(result)}.")
+        return Section(slug, heading, f"Importances are unknown: {_why_unknown(result)}.")
     ranked = sorted(shares, key=lambda path: (-shares[path], path))
-    first = ranked[0]
     finding = (
-        f"{formatting.printable(first)} mattered most, with {shares[first]:.2f} of 1"
-        + (
-            f", then {formatting.printable(ranked[1])} with {shares[ranked[1]]:.2f}"
-            if len(ranked) > 1
-            else ""
-        )
-        + f" ({result.evaluator}, {formatting.plural(complete, 'complete trial')})."
+        f"{formatting.printable(ranked[0])} is the most important setting, with {shares[ranked[0]]:.2f} of 1"
     )
-    names = setting_names(result)
+    if len(ranked) > 1:
+        finding += f", followed by {formatting.printable(ranked[1])} with {shares[ranked[1]]:.2f}"
+    finding += f" ({result.importance_evaluator}, {formatting.plural(complete, 'complete trial')})."
     figures: list[Figure] = []
     if complete > 1 and len(shares) > 1:
-        known = {names[path]: shares[path] for path in ranked if path in names}
-        study = optuna_study(result)
-        drawn = study_plots.importances(slug, "Importance of each setting", finding, study, known)
-        figures.append(replace(drawn, caption="Shares add up to 1."))
+        axes = search_axes(result)
+        named = {axes[path].name: shares[path] for path in ranked if path in axes}
+        figure = study_plots.importances(slug, "Importance of each setting", finding, named)
+        figures.append(replace(figure, caption="Importances sum to 1."))
+    few = f"Importances from {complete} trials are unreliable; about 50 make them stable."
     return Section(
         slug,
         heading,
         finding,
         figures=figures,
         tables=[_importance_table(result, ranked, slug)],
-        warnings=(
-            [f"Of {complete} trials importances are rough; some fifty make them steady."]
-            if complete < 30
-            else []
-        ),
+        warnings=[few] if complete < FEW_TRIALS else [],
         method=(
-            f"{result.evaluator} (Watanabe et al. 2023) asks of each setting how much the best tenth of the trials differ "
-            "in it from all trials; shares add up to 1. It speaks of the ranges that were searched, and of the first "
-            "objective: a setting that matters little here may matter much elsewhere.",
+            f"{result.importance_evaluator} (Watanabe et al. 2023) measures how much the distribution of a setting among "
+            "the best tenth of the trials differs from its distribution among all trials. Importances refer to the first "
+            "objective and to the ranges that were searched: a setting may matter more in other ranges.",
         ),
     )
 
 
-def _improvements(result: StudyResult) -> list[TrialFacts]:
-    """The trials that were the best when they came, in order; those that break a limit are passed over."""
-    sign = 1.0 if result.goals[0].higher else -1.0
-    best: list[TrialFacts] = []
+def _improvements(result: StudyResult) -> list[TrialRecord]:
+    """Feasible trials that were the best when they finished, by number."""
+    sign = 1.0 if result.objectives[0].higher else -1.0
+    improvements: list[TrialRecord] = []
     for trial in result.counted:
         known = math.isfinite(trial.value) and trial.feasible is not False
-        if known and (not best or sign * trial.value > sign * best[-1].value):
-            best.append(trial)
-    return best
+        if known and (not improvements or sign * trial.value > sign * improvements[-1].value):
+            improvements.append(trial)
+    return improvements
 
 
-def _finding(result: StudyResult, improved: list[TrialFacts]) -> str:
-    complete, goal = result.complete, formatting.printable(result.goals[0].text)
-    best = improved[-1]
+def _finding(result: StudyResult, improvements: list[TrialRecord]) -> str:
+    complete, name = result.complete, formatting.printable(result.objectives[0].text)
+    best, default = improvements[-1], result.default
     if len(complete) == 1:
-        return f"One trial has a value: {goal} {number(best.value)}. There is nothing to compare it with."
+        return f"Only one trial has a value: {name} {number(best.value)}."
     if len({trial.value for trial in complete}) == 1:
         return (
-            f"All {len(complete)} complete trials have the same {goal}, {number(best.value)}: nothing in this space makes a "
-            "difference on these images."
+            f"All {len(complete)} complete trials have the same {name}, {number(best.value)}: no setting in this search space "
+            "makes a difference on these images."
         )
-    said = f"The best {goal}, {number(best.value)}, came with trial {best.number} of {len(result.trials)} (the first is 0)"
-    default = result.default
+    text = f"The best {name}, {number(best.value)}, was reached by trial {best.number} of {len(result.trials)} (counted from 0)"
     if default is best:
-        return said + ": it is that of the untuned settings."
+        return f"{text}, which has the default settings."
     if default is not None:
-        return said + f", {signed(best.value - default.value)} against the untuned settings."
-    return said + "; the untuned settings have none."
+        return f"{text}, {signed(best.value - default.value)} compared with the default settings."
+    return f"{text}; the default settings have no value."
 
 
-def _between_epochs(result: StudyResult, slug: str) -> Figure:
-    pruned = [trial for trial in result.counted if trial.state == "pruned" and trial.steps]
-    finding = "The best trial is the strong line."
+def _intermediate_values(result: StudyResult, slug: str) -> Figure:
+    pruned = [trial for trial in result.counted if trial.state == "pruned" and trial.intermediate_values]
+    finding = "The best trial is drawn in orange."
     if pruned:
-        least = min(max(trial.steps) for trial in pruned)
+        first = min(max(trial.intermediate_values) for trial in pruned)
         finding = (
-            f"{formatting.plural(len(pruned), 'trial')} did badly and were given up, the first after {formatting.count(least)} images. "
-            + finding
+            f"{formatting.plural(len(pruned), 'trial')} {'was' if len(pruned) == 1 else 'were'} pruned, the first after "
+            f"{formatting.count(first)} images. {finding}"
         )
-    goal = goal_names(result)[0]
-    return study_plots.intermediate(
-        f"{slug}-steps", f"{goal} by training images seen", finding, optuna_study(result), goal
-    )
+    title = f"{objective_names(result)[0]} by training images seen"
+    return study_plots.intermediate_values(f"{slug}-steps", title, finding, result)
 
 
-def _table(result: StudyResult, improved: list[TrialFacts], slug: str) -> PageTable:
-    rows, last = [], math.nan
-    for trial in improved:
+def _improvement_table(result: StudyResult, improvements: list[TrialRecord], slug: str) -> PageTable:
+    rows, previous = [], math.nan
+    for trial in improvements:
         changed = [
-            f"{formatting.printable(setting.path)}={setting_text(trial.params[setting.path])}"
-            for setting in result.space
-            if setting.path in trial.params and trial.params[setting.path] != setting.default
+            f"{formatting.printable(dimension.path)}={setting_text(trial.params[dimension.path])}"
+            for dimension in result.space
+            if dimension.path in trial.params and trial.params[dimension.path] != dimension.default
         ]
-        gain = trial.value - last
-        rows.append(
-            TableRow(
-                (
-                    Cell(f"trial {trial.number}"),
-                    number_cell(trial.value, strong=trial is improved[-1]),
-                    Cell(signed(gain), gain) if math.isfinite(gain) else Cell(formatting.MISSING),
-                    Cell(", ".join(changed) or "untuned"),
-                )
-            )
+        gain = trial.value - previous
+        cells = (
+            Cell(f"trial {trial.number}"),
+            number_cell(trial.value, strong=trial is improvements[-1]),
+            Cell(signed(gain), gain) if math.isfinite(gain) else Cell(formatting.MISSING),
+            Cell(", ".join(changed) or "none"),
         )
-        last = trial.value
+        rows.append(TableRow(cells))
+        previous = trial.value
     columns = (
         TableColumn("Trial"),
         TableColumn("Value", numeric=True),
-        TableColumn("Better by", numeric=True),
-        TableColumn("Settings other than untuned"),
+        TableColumn("Improvement", numeric=True),
+        TableColumn("Settings other than the defaults"),
     )
     return PageTable(
-        f"{slug}-best", "Trials that were the best when they came", columns, tuple(rows), folded=len(rows) > 8
+        f"{slug}-best", "Trials that improved the best value", columns, tuple(rows), folded=len(rows) > 8
     )
 
 
 def _importance_table(result: StudyResult, ranked: list[str], slug: str) -> PageTable:
-    known = {setting.path: setting for setting in result.space}
-    best = result.complete[0] if result.complete else None
+    space = {dimension.path: dimension for dimension in result.space}
+    best = result.complete[0].params if result.complete else {}
     rows = []
     for path in ranked:
-        setting = known.get(path)
-        share = result.importances[path]
-        taken = best is not None and path in best.params
-        rows.append(
-            TableRow(
-                (
-                    Cell(formatting.printable(path)),
-                    Cell(f"{share:.2f}", share, bar=min(max(share, 0.0), 1.0)),
-                    Cell(where_text(setting) if setting else formatting.MISSING),
-                    Cell(setting_text(setting.default) if setting else formatting.MISSING),
-                    Cell(
-                        setting_text(best.params[path]) if best is not None and taken else formatting.MISSING
-                    ),
-                )
-            )
+        dimension, share = space.get(path), result.importances[path]
+        cells = (
+            Cell(formatting.printable(path)),
+            Cell(f"{share:.2f}", share, bar=min(max(share, 0.0), 1.0)),
+            Cell(range_text(dimension) if dimension else formatting.MISSING),
+            Cell(setting_text(dimension.default) if dimension else formatting.MISSING),
+            Cell(setting_text(best[path]) if path in best else formatting.MISSING),
         )
+        rows.append(TableRow(cells))
     columns = (
-        TableColumn("Setting"), TableColumn("Importance", numeric=True), TableColumn("Sought in"), TableColumn("Untuned"), TableColumn("Best trial"),
-    )  # fmt: skip
+        TableColumn("Setting"),
+        TableColumn("Importance", numeric=True),
+        *(TableColumn(title) for title in ("Range", "Default", "Best trial")),
+    )
     return PageTable(f"{slug}-table", "Settings by importance", columns, tuple(rows))
 
 
-def _why_not(result: StudyResult) -> str:
+def _why_unknown(result: StudyResult) -> str:
     complete = result.complete
     if len(result.space) < 2:
         return "only one setting was tuned"
     if not complete:
         return "no trial has a value"
+    if len(complete) == 1:
+        return "only one trial has a value"
     if len({trial.value for trial in complete}) == 1:
-        return (
-            "all complete trials have the same value" if len(complete) > 1 else "only one trial has a value"
-        )
-    return (
-        f"{formatting.plural(len(complete), 'complete trial')} are too few"
-        if len(complete) > 1
-        else "only one trial has a value"
-    )
+        return "all complete trials have the same value"
+    return f"{formatting.plural(len(complete), 'complete trial')} are too few"

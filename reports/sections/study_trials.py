@@ -1,4 +1,4 @@
-"""What became of the trials: how they ended and why, when they ran, which limits they kept, and how to go on."""
+"""Trials of a study: states, reasons, limits and times; and how to continue the study."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from reports.analysis.optuna_study import optuna_study
+from reports.analysis.study_values import STATE_WORDS, number_cell, range_text, setting_text
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures import study_plots
 from reports.records.study import StudyFolder, StudyResult
-from reports.sections.tuning import WORDS, number_cell, setting_text, where_text
+from reports.records.trial import Dimension, TrialRecord
 
 MOST_ROWS = 300
 """Trials that the page lists; the file beside it has all."""
 
-_MEANS = {
+_STATE_MEANINGS = {
     "complete": "has a value",
-    "pruned": "others did better after as many images",
-    "fail": "has no value, and says why",
-    "running": "was in hand when this page was made",
+    "pruned": "stopped early, or over a limit",
+    "fail": "has no value, for the reason given",
+    "running": "was running when this page was written",
     "waiting": "queued",
 }
 
@@ -31,19 +31,19 @@ def trials(result: StudyResult, slug: str, heading: str, show_paths: bool = Fals
 
     Args:
         result: any study.
-        slug: the section's; unique on the page.
-        heading: its title.
+        slug: of the section; unique on the page.
+        heading: title of the section.
         show_paths: show absolute paths in reasons in full.
     """
     if not result.trials:
-        return Section(slug, heading, "There is no trial.")
-    tables = [_states(result, slug)]
-    reasons = _reasons(result, slug, show_paths)
+        return Section(slug, heading, "There are no trials.")
+    tables = [_state_table(result, slug)]
+    reasons = _reason_table(result, slug, show_paths)
     if reasons:
         tables.append(reasons)
     if result.limits:
-        tables.append(_limits(result, slug))
-    tables.append(_all(result, slug, show_paths))
+        tables.append(_limit_table(result, slug))
+    tables.append(_trial_table(result, slug, show_paths))
     return Section(
         slug,
         heading,
@@ -52,40 +52,40 @@ def trials(result: StudyResult, slug: str, heading: str, show_paths: bool = Fals
         tables=tables,
         warnings=_warnings(result),
         method=(
-            "A trial whose worker died is failed, and another with the same settings goes on from its checkpoint: it takes "
-            "no place of its own, and is counted once. Times are wall clock, and on a machine with several workers they "
-            "share it.",
+            "A trial whose worker died is marked as failed, and another trial with the same settings continues from its "
+            "checkpoint; together they count once. Times are wall-clock times; several workers on a machine share it.",
         ),
-        links=(Link("trials.csv", "every trial"),),
+        links=(Link("trials.csv", "all trials"),),
     )
 
 
-def going_on(folder: StudyFolder, show_paths: bool = False) -> Section:
-    """How to go on with a study, how to use its winner, and what it was made with."""
+def continuation(folder: StudyFolder, show_paths: bool = False) -> Section:
+    """How to continue a study, how to use its winner, and what it was made with."""
     stages, last = folder.stages, folder.result
-    commands = [_private(last.command, show_paths)] if last.command else []
+    commands = [_without_paths(last.command, show_paths)] if last.command else []
     if folder.winner:
         commands.append(f"python -m bench run --config {StudyFolder.WINNER}")
-    finding = (
-        "The same command goes on with the study; a larger --trials extends it."
-        if last.command
-        else ("How the study was begun is not recorded.")
-    )
+    finding = "The command that started the study is not recorded."
+    if last.command:
+        finding = "The same command continues the study; a larger --trials extends it."
     settings = []
     if folder.winner:
-        settings.append(("the winner (winner.toml)", _private(folder.winner, show_paths)))
+        settings.append(("the winner (winner.toml)", _without_paths(folder.winner, show_paths)))
     return Section(
-        "going-on",
-        "How to go on",
+        "continuation",
+        "Continuing the study",
         finding,
-        tables=[_facts(stages), *(_space(stage, f"space-{at}") for at, stage in enumerate(stages))],
+        tables=[
+            _fact_table(stages),
+            *(_space_table(stage, f"space-{at}") for at, stage in enumerate(stages)),
+        ],
         template="reproducibility.html",
         extra={"commands": commands, "warnings": [], "settings": settings},
-        links=(Link("study.json", "all of the study"),),
+        links=(Link("study.json", "the whole study"),),
     )
 
 
-def _private(text: str, show_paths: bool) -> str:
+def _without_paths(text: str, show_paths: bool) -> str:
     lines = text.split("\n")
     return "\n".join(
         formatting.printable(line if show_paths else formatting.hide_paths(line)) for line in lines
@@ -94,77 +94,72 @@ def _private(text: str, show_paths: bool) -> str:
 
 def _finding(result: StudyResult) -> str:
     counted, states = result.counted, result.states
-    told = [(states[state], word) for state, word in WORDS.items() if state in states]
-    said = (
-        f"all {told[0][1]}"
-        if len(told) == 1
-        else formatting.join_words([f"{formatting.count(n)} {word}" for n, word in told])
-    )
-    text = f"{formatting.plural(len(counted), 'trial')}: {said}" if counted else "No trial counts"
-    if result.asked is not None and result.asked != len(counted):
-        text += f"; {formatting.count(result.asked)} were asked for"
+    present = [state for state in STATE_WORDS if state in states]
+    if len(present) == 1:
+        words = f"all {STATE_WORDS[present[0]]}"
+    else:
+        words = formatting.join_words([f"{formatting.count(states[s])} {STATE_WORDS[s]}" for s in present])
+    text = f"{formatting.plural(len(counted), 'trial')}: {words}" if counted else "No trial counts"
+    if result.requested is not None and result.requested != len(counted):
+        text += f"; {formatting.count(result.requested)} were requested"
     workers = len({trial.worker for trial in result.trials if trial.worker})
     if workers > 1:
-        text += f", by {workers} workers"
-    begun = [trial.start for trial in result.trials if trial.start is not None]
-    ended = [trial.end for trial in result.trials if trial.end is not None]
-    if begun and ended:
-        text += f", within {formatting.duration((max(ended) - min(begun)).total_seconds())}"
+        text += f"; {workers} workers"
+    started = [trial.started for trial in result.trials if trial.started is not None]
+    finished = [trial.finished for trial in result.trials if trial.finished is not None]
+    if started and finished:
+        text += f"; {formatting.duration((max(finished) - min(started)).total_seconds())} from start to end"
     return text + "."
 
 
 def _warnings(result: StudyResult) -> list[str]:
-    said, states = [], result.states
-    failed = states.get("fail", 0)
+    warnings = []
+    failed = result.states.get("fail", 0)
     if failed and failed >= 0.2 * len(result.counted):
-        said.append(
-            f"{formatting.plural(failed, 'trial')} failed: the search avoids what fails, and may have missed good settings."
+        warnings.append(
+            f"{formatting.plural(failed, 'trial')} failed: the sampler avoids failing settings, and may miss good ones nearby."
         )
-    again = sum(trial.retry_of is not None for trial in result.trials)
-    if again:
-        said.append(
-            f"{formatting.plural(again, 'trial')} went on in the place of another whose worker was gone or was stopped."
+    retries = sum(trial.retry_of is not None for trial in result.trials)
+    if retries:
+        warnings.append(
+            f"{formatting.plural(retries, 'trial')} {'continues' if retries == 1 else 'continue'} another one whose worker died "
+            "or was stopped."
         )
-    broken = sum(trial.feasible is False for trial in result.counted)
-    if broken:
-        said.append(
-            f"{formatting.plural(broken, 'trial')} of {len(result.counted)} {'breaks' if broken == 1 else 'break'} a limit."
+    over = sum(trial.feasible is False for trial in result.counted)
+    if over:
+        warnings.append(
+            f"{over} of {formatting.plural(len(result.counted), 'trial')} {'is' if over == 1 else 'are'} over a limit."
         )
-    return said
+    return warnings
 
 
-def _states(result: StudyResult, slug: str) -> PageTable:
+def _state_table(result: StudyResult, slug: str) -> PageTable:
     rows = []
-    for state in WORDS:
+    for state in STATE_WORDS:
         members = [trial for trial in result.counted if trial.state == state]
         if not members:
             continue
         times = [trial.seconds for trial in members if math.isfinite(trial.seconds)]
-        middle = median(times) if times else None
-        rows.append(
-            TableRow(
-                (
-                    Cell(state.upper()),
-                    Cell(formatting.count(len(members)), len(members)),
-                    Cell(formatting.duration(middle), middle),
-                    Cell(
-                        formatting.duration(sum(times)) if times else formatting.MISSING,
-                        sum(times) if times else None,
-                    ),
-                    Cell(_MEANS[state]),
-                )
-            )
+        middle, total = (median(times), sum(times)) if times else (None, None)
+        cells = (
+            Cell(state.upper()),
+            Cell(formatting.count(len(members)), len(members)),
+            Cell(formatting.duration(middle), middle),
+            Cell(formatting.duration(total), total),
+            Cell(_STATE_MEANINGS[state]),
         )
+        rows.append(TableRow(cells))
     columns = (
-        TableColumn("State"), TableColumn("Trials", numeric=True), TableColumn("Median time", numeric=True), TableColumn("Together", numeric=True),
-        TableColumn("Means"),
-    )  # fmt: skip
-    return PageTable(f"{slug}-states", "Trials by how they ended", columns, tuple(rows))
+        TableColumn("State"),
+        *(TableColumn(title, numeric=True) for title in ("Trials", "Median time", "Total time")),
+        TableColumn("Meaning"),
+    )
+    return PageTable(f"{slug}-states", "Trials by state", columns, tuple(rows))
 
 
-def _reasons(result: StudyResult, slug: str, show_paths: bool) -> PageTable | None:
+def _reason_table(result: StudyResult, slug: str, show_paths: bool) -> PageTable | None:
     counts = Counter(
-        formatting.truncate(trial.reason if show_paths else formatting.hide_paths(trial.reason), 300)
+        formatting.truncate(_reason(trial, show_paths), 300)
         for trial in result.counted
         if trial.reason and trial.state in ("fail", "pruned")
     )
@@ -176,63 +171,64 @@ def _reasons(result: StudyResult, slug: str, show_paths: bool) -> PageTable | No
     return PageTable(f"{slug}-reasons", "Why trials have no value", columns, rows, folded=len(rows) > 8)
 
 
-def _limits(result: StudyResult, slug: str) -> PageTable:
+def _reason(trial: TrialRecord, show_paths: bool) -> str:
+    return trial.reason if show_paths else formatting.hide_paths(trial.reason)
+
+
+def _limit_table(result: StudyResult, slug: str) -> PageTable:
     rows = []
     for limit in result.limits:
-        values = [trial.limited.get(limit.name) for trial in result.counted]
-        known = [value for value in values if value is not None]
-        kept = sum(value <= limit.bound if limit.at_most else value >= limit.bound for value in known)
-        rows.append(
-            TableRow(
-                (
-                    Cell(formatting.printable(limit.name)),
-                    Cell(f"at {'most' if limit.at_most else 'least'} {limit.bound:g}", limit.bound),
-                    Cell(formatting.count(kept), kept),
-                    Cell(formatting.count(len(known) - kept), len(known) - kept),
-                    number_cell(min(known, default=None)),
-                    number_cell(max(known, default=None)),
-                )
-            )
+        measured = [trial.measured.get(limit.name) for trial in result.counted]
+        known = [value for value in measured if value is not None]
+        within = sum(value <= limit.bound for value in known)
+        cells = (
+            Cell(formatting.printable(limit.name)),
+            Cell(f"{limit.bound:g}", limit.bound),
+            Cell(formatting.count(within), within),
+            Cell(formatting.count(len(known) - within), len(known) - within),
+            number_cell(min(known, default=None)),
+            number_cell(max(known, default=None)),
         )
-    titles = ("Limit", "Kept by", "Broken by", "Least measured", "Most measured")
-    columns = (TableColumn("What"), *(TableColumn(title, numeric=True) for title in titles))
-    return PageTable(f"{slug}-limits", "Limits, and how many trials kept them", columns, tuple(rows))
+        rows.append(TableRow(cells))
+    titles = ("Limit", "Within", "Over", "Lowest measured", "Highest measured")
+    columns = (TableColumn("Quantity"), *(TableColumn(title, numeric=True) for title in titles))
+    return PageTable(f"{slug}-limits", "Limits and the number of trials within them", columns, tuple(rows))
 
 
 def _timeline(result: StudyResult, slug: str) -> list[Figure]:
-    timed = [trial for trial in result.trials if trial.start is not None and trial.end is not None]
-    if len(timed) < 2 or len(timed) < sum(
-        trial.state not in ("waiting", "running") for trial in result.trials
-    ):
+    timed = [trial for trial in result.trials if trial.started is not None and trial.finished is not None]
+    ended = sum(trial.state not in ("waiting", "running") for trial in result.trials)
+    if len(timed) < 2 or len(timed) < ended:
         return []
     times = [trial.seconds for trial in timed]
     finding = (
-        f"A bar is a trial; they took {formatting.duration(min(times))} to {formatting.duration(max(times))}, "
-        f"in the middle {formatting.duration(median(times))}."
+        f"A bar is a trial; trials took {formatting.duration(min(times))} to {formatting.duration(max(times))}, with a median of "
+        f"{formatting.duration(median(times))}."
     )
-    return [study_plots.timeline(slug, "When each trial ran", finding, optuna_study(result))]
+    return [study_plots.timeline(slug, "When each trial ran", finding, result)]
 
 
-def _all(result: StudyResult, slug: str, show_paths: bool) -> PageTable:
+def _trial_table(result: StudyResult, slug: str, show_paths: bool) -> PageTable:
     listed = result.trials[:MOST_ROWS]
     rows = []
     for trial in listed:
-        reason = trial.reason if show_paths else formatting.hide_paths(trial.reason)
-        told = [f"{formatting.printable(path)}={setting_text(value)}" for path, value in trial.params.items()]
+        params = [
+            f"{formatting.printable(path)}={setting_text(value)}" for path, value in trial.params.items()
+        ]
         seconds = trial.seconds
-        rows.append(
-            TableRow(
-                (
-                    Cell(f"trial {trial.number}", note=_place(trial.default, trial.retry_of, trial.counts)),
-                    Cell(trial.state.upper() + (", breaks a limit" if trial.feasible is False else "")),
-                    number_cell(trial.value),
-                    Cell(formatting.duration(seconds), seconds if math.isfinite(seconds) else None),
-                    Cell(", ".join(told) or formatting.MISSING, note=formatting.truncate(reason, 200)),
-                )
-            )
+        cells = (
+            Cell(f"trial {trial.number}", note=_note(trial)),
+            Cell(trial.state.upper() + (", over a limit" if trial.feasible is False else "")),
+            number_cell(trial.value),
+            Cell(formatting.duration(seconds), seconds if math.isfinite(seconds) else None),
+            Cell(
+                ", ".join(params) or formatting.MISSING,
+                note=formatting.truncate(_reason(trial, show_paths), 200),
+            ),
         )
+        rows.append(TableRow(cells))
     left = len(result.trials) - len(listed)
-    caption = "All trials" if not left else f"The first {len(listed)} trials; {left} more are in trials.csv"
+    caption = f"The first {len(listed)} trials; {left} more are in trials.csv" if left else "All trials"
     columns = (
         TableColumn("Trial"),
         TableColumn("State"),
@@ -243,87 +239,82 @@ def _all(result: StudyResult, slug: str, show_paths: bool) -> PageTable:
     return PageTable(f"{slug}-all", caption, columns, tuple(rows), searchable=len(rows) > 12, folded=True)
 
 
-def _place(default: bool, retry_of: int | None, counts: bool) -> str:
-    if default:
-        return "untuned"
-    if retry_of is not None:
-        return f"goes on with trial {retry_of}"
-    return "" if counts else "does not count"
+def _note(trial: TrialRecord) -> str:
+    if trial.superseded:
+        return "superseded"
+    if trial.surplus:
+        return "surplus"
+    if trial.default:
+        return "default"
+    return "" if trial.retry_of is None else f"continues trial {trial.retry_of}"
 
 
-def _facts(stages: Sequence[StudyResult]) -> PageTable:
+def _fact_table(stages: Sequence[StudyResult]) -> PageTable:
     facts: list[tuple[str, list[str]]] = [
         ("Study", [formatting.printable(stage.name) for stage in stages]),
-        (
-            "Objectives",
-            [
-                formatting.join_words([_goal(goal.text, goal.higher) for goal in stage.goals])
-                for stage in stages
-            ],
-        ),
-        ("Trials asked for", [formatting.count(stage.asked) for stage in stages]),
-        ("Sampler", [_told(stage.sampler) for stage in stages]),
+        ("Objectives", [_objectives(stage) for stage in stages]),
+        ("Requested trials", [formatting.count(stage.requested) for stage in stages]),
+        ("Sampler", [_text(stage.sampler) for stage in stages]),
         ("Seed", [formatting.MISSING if stage.seed is None else str(stage.seed) for stage in stages]),
-        ("Gives up early", [_told(stage.pruner, "nobody") for stage in stages]),
-        ("Storage", [_told(stage.storage) for stage in stages]),
+        ("Pruner", [_text(stage.pruner, "none") for stage in stages]),
+        ("Storage", [_text(stage.storage) for stage in stages]),
         ("Data", [f"{formatting.printable(stage.data)} {stage.fingerprint[:12]}" for stage in stages]),
         ("Validation images", [formatting.count(stage.images) for stage in stages]),
-        ("Settled before", [_fixed(stage) for stage in stages]),
-        ("Device", [_told(stage.environment.device or stage.environment.cpu) for stage in stages]),
+        ("Settings of earlier stages", [_fixed(stage) for stage in stages]),
+        ("Device", [_text(stage.environment.device or stage.environment.cpu) for stage in stages]),
         ("Commit", [_commit(stage) for stage in stages]),
         ("Versions", [_versions(stage) for stage in stages]),
     ]
     rows = tuple(TableRow((Cell(name), *(Cell(text) for text in texts))) for name, texts in facts)
-    columns = (TableColumn("What"), *(TableColumn(formatting.printable(stage.stage)) for stage in stages))
+    columns = (TableColumn("Fact"), *(TableColumn(stage.stage) for stage in stages))
     return PageTable("facts", "What the study was made with", columns, rows)
 
 
-def _goal(text: str, higher: bool) -> str:
-    return f"{formatting.printable(text)} ({'more' if higher else 'less'} is better)"
+def _objectives(stage: StudyResult) -> str:
+    return formatting.join_words(
+        [
+            f"{formatting.printable(each.text)} ({'higher' if each.higher else 'lower'} is better)"
+            for each in stage.objectives
+        ]
+    )
 
 
-def _told(text: str, otherwise: str = formatting.MISSING) -> str:
+def _text(text: str, otherwise: str = formatting.MISSING) -> str:
     return formatting.printable(text) or otherwise
 
 
 def _fixed(stage: StudyResult) -> str:
-    return (
-        ", ".join(
-            f"{formatting.printable(path)}={setting_text(value)}" for path, value in stage.fixed.items()
-        )
-        or "nothing"
-    )
+    settings = [f"{formatting.printable(path)}={setting_text(value)}" for path, value in stage.fixed.items()]
+    return ", ".join(settings) or "none"
 
 
 def _commit(stage: StudyResult) -> str:
-    commit = stage.environment.commit
-    return (
-        formatting.MISSING
-        if commit is None
-        else commit[:12] + (", with changes" if stage.environment.dirty else "")
-    )
+    if stage.environment.commit is None:
+        return formatting.MISSING
+    return stage.environment.commit[:12] + (", with changes" if stage.environment.dirty else "")
 
 
 def _versions(stage: StudyResult) -> str:
-    told = [f"{name} {version}" for name, version in sorted(stage.environment.packages.items())]
-    return formatting.printable(", ".join(told)) or formatting.MISSING
+    return _text(
+        ", ".join(f"{name} {version}" for name, version in sorted(stage.environment.packages.items()))
+    )
 
 
-def _space(stage: StudyResult, slug: str) -> PageTable:
+def _space_table(stage: StudyResult, slug: str) -> PageTable:
     rows = tuple(
         TableRow(
             (
                 Cell(formatting.printable(each.path)),
                 Cell(setting_text(each.default)),
-                Cell(where_text(each)),
-                Cell(_kind(each.options, each.whole)),
+                Cell(range_text(each)),
+                Cell(_kind(each)),
             )
         )
         for each in stage.space
     )
-    columns = (TableColumn("Setting"), TableColumn("Untuned"), TableColumn("Sought in"), TableColumn("Kind"))
-    return PageTable(slug, f"The space of {formatting.printable(stage.stage)}", columns, rows, folded=True)
+    columns = tuple(TableColumn(title) for title in ("Setting", "Default", "Range", "Kind"))
+    return PageTable(slug, f"Search space of {stage.stage}", columns, rows, folded=True)
 
 
-def _kind(options: Sequence[object], whole: bool) -> str:
-    return "option" if options else "whole number" if whole else "number"
+def _kind(dimension: Dimension) -> str:
+    return "option" if dimension.options else "whole number" if dimension.whole else "number"

@@ -1,6 +1,6 @@
-"""Many machines, one study: workers that die, sleep or lose their database, and every trial finished exactly once.
+"""Many machines, one study: workers die, hang or lose the database, and every trial is finished exactly once.
 
-The machines are processes here; what they share, a PostgreSQL and a folder, is real.
+The machines are processes here; the PostgreSQL server and the folder that they share are real.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from contextlib import contextmanager
 import optuna
 import pytest
 from postgres_server import Server, programs
-from test_tune_studies import AP, SPACE, cause
+from test_tune_studies import AP, SPACE, key
 from tiny_runs import tiny_sets
 
-from bench.tune.plan import Plan
-from bench.tune.storage import Patience
+from bench.tune.plan import TuningPlan
+from bench.tune.storage import Timeouts
 from bench.tune.study import Study
-from bench.tune.training import Training
+from bench.tune.training_trials import TrainingTrials
 from bench.tune.tuner import tune
 from metrics.errors import DetbenchError
 from reports.records.study import StudyFolder
 
-SHORT = Patience(heartbeat=1, grace=3, waits=(0.2, 0.4, 0.8, 1.6, 1.6))
+SHORT = Timeouts(heartbeat=1, grace=3, waits=(0.2, 0.4, 0.8, 1.6, 1.6))
 
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(["bench.tune.tuner"])
@@ -36,7 +36,7 @@ context.set_forkserver_preload(["bench.tune.tuner"])
 
 @pytest.fixture(scope="module")
 def server():
-    """An own PostgreSQL, running."""
+    """A running PostgreSQL server of these tests."""
     pytest.importorskip("psycopg", reason="psycopg is absent: pip install detbench[postgresql]")
     where = programs()
     if where is None:
@@ -44,7 +44,7 @@ def server():
             "PostgreSQL is absent: no initdb on the path or in /usr/lib/postgresql (Debian: postgresql)"
         )
     if sys.platform == "win32":
-        pytest.skip("Unix sockets and SIGKILL are asked for")
+        pytest.skip("needs Unix sockets and SIGKILL")
     own = Server(where)
     try:
         own.start()
@@ -55,7 +55,7 @@ def server():
 
 @pytest.fixture
 def url(server, request):
-    """A database of the test's own."""
+    """A new database for one test."""
     import psycopg
 
     name = f"t{abs(hash(request.node.name)) % 10**9}"
@@ -66,11 +66,11 @@ def url(server, request):
 
 def study_at(out, url):
     """What every machine opens: the same study, in the same database and folder."""
-    return Study(cause(), SPACE, AP, out, storage=url, patience=SHORT)
+    return Study(key(), SPACE, AP, out, storage=url, timeouts=SHORT)
 
 
 def work(out, url, trials, seconds, hangs_in=None):
-    """A machine: trials of `seconds`; in trial number `hangs_in` it says so and hangs until it is killed."""
+    """A machine: trials of `seconds`; in trial number `hangs_in` it reports and hangs until it is killed."""
 
     def hill(trial, values, folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,9 +92,9 @@ def work(out, url, trials, seconds, hangs_in=None):
 
 @contextmanager
 def _as_a_command(out):
-    """A user's fault or the machine's is a line and an exit code, as in `bench.cli`; nothing else may be said."""
-    with (out / f"said-{os.getpid()}").open("w") as said:
-        os.dup2(said.fileno(), 2)
+    """Turn errors into a line and an exit code, as `bench.cli` does; standard error goes to a file."""
+    with (out / f"stderr-{os.getpid()}").open("w") as file:
+        os.dup2(file.fileno(), 2)
     try:
         yield
     except DetbenchError as error:
@@ -102,9 +102,9 @@ def _as_a_command(out):
         sys.exit(error.exit_code)
 
 
-def said(out):
-    """The lines that machines wrote to standard error, but for those of a first use."""
-    lines = [line for file in sorted(out.glob("said-*")) for line in file.read_text().splitlines()]
+def error_lines(out):
+    """The lines that machines wrote to standard error, without those about compiling kernels."""
+    lines = [line for file in sorted(out.glob("stderr-*")) for line in file.read_text().splitlines()]
     return [line for line in lines if not line.startswith("metrics: compiling kernels")]
 
 
@@ -117,7 +117,7 @@ def started(*machines):
 
 
 def wait_for(happened, seconds=120):
-    """Until it has happened, or the test fails."""
+    """Wait until `happened()`, or fail."""
     end = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < end, "did not happen"
@@ -125,57 +125,56 @@ def wait_for(happened, seconds=120):
 
 
 def finish(processes, seconds=180):
-    """Their exit codes, once all have ended."""
+    """Exit codes, once all processes have ended."""
     for process in processes:
         process.join(seconds)
     return [process.exitcode for process in processes]
 
 
 def done(out):
-    """The trials that an objective has returned a value for, in that order."""
+    """Trials for which the objective returned a value, in that order."""
     log = out / "log"
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
-def told(out, url):
-    """All trials as the database has them, and how many of those that count are in which state."""
+def stored(out, url):
+    """All trials in the database, and the number of counted trials by state."""
     study = study_at(out, url)
     try:
         return study.study.get_trials(deepcopy=False), study.states()
     finally:
-        study.storage.remove_session()
-        study.storage.engine.dispose()
+        study.storage.close()
 
 
-def assert_each_is_finished_once(out, url, asked):
-    """`asked` trials were begun and have a value, whoever did them; no number and no place twice."""
-    trials, states = told(out, url)
+def assert_each_is_finished_once(out, url, requested):
+    """`requested` trials have a value; no number and no folder occurs twice."""
+    trials, states = stored(out, url)
     assert [trial.number for trial in trials] == list(range(len(trials)))
-    assert states == {"complete": asked}
+    assert states == {"complete": requested}
     complete = [trial for trial in trials if trial.state == optuna.trial.TrialState.COMPLETE]
-    assert len({trial.user_attrs["folder"] for trial in complete}) == asked
+    assert len({trial.user_attrs["folder"] for trial in complete}) == requested
     assert Counter(trial.params == SPACE.defaults for trial in complete)[True] >= 1
 
 
-def test_workers_share_a_budget_to_the_last_trial(url, tmp_path):
+def test_workers_share_the_trials_to_the_last_one(url, tmp_path):
     assert finish(started(*[(tmp_path, url, 12, 0.02)] * 3)) == [0] * 3
     assert_each_is_finished_once(tmp_path, url, 12)
     assert len(done(tmp_path)) == 12
-    workers = {trial.user_attrs["worker"] for trial in told(tmp_path, url)[0]}
+    workers = {trial.user_attrs["worker"] for trial in stored(tmp_path, url)[0]}
     assert len(workers) > 1
-    # Each number is handed out once, and settings follow from it: no two machines try the same.
+    # Each number is assigned once and determines the settings: no two machines try the same.
     assert len({line["nms.iou"] for line in done(tmp_path)}) == 12
 
 
-def test_a_trial_of_a_killed_machine_is_finished_by_another_in_its_folder(url, tmp_path):
+def test_a_trial_of_a_killed_machine_is_finished_by_another_one_in_its_folder(url, tmp_path):
     victim, *others = started((tmp_path, url, 7, 0.05, 3), (tmp_path, url, 7, 0.05, 3))
-    # Whichever of both draws trial 3 hangs in it and is killed.
+    # The one that gets trial 3 hangs in it and is killed.
     wait_for((tmp_path / "hangs").exists)
     time.sleep(0.2)
     os.kill(int((tmp_path / "hangs").read_text()), signal.SIGKILL)
     assert sorted(finish([victim, *others])) == [-9, 0]
     assert_each_is_finished_once(tmp_path, url, 7)
-    killed = told(tmp_path, url)[0][3]
+    killed = stored(tmp_path, url)[0][3]
     assert killed.state == optuna.trial.TrialState.FAIL
     (again,) = [line for line in done(tmp_path) if line["folder"] == "00003"]
     assert again["before"]
@@ -183,18 +182,18 @@ def test_a_trial_of_a_killed_machine_is_finished_by_another_in_its_folder(url, t
     assert {path: again[path] for path in killed.params} == killed.params
 
 
-def test_a_machine_that_slept_too_long_finds_its_trial_taken_over_and_goes_on(url, tmp_path):
+def test_a_machine_that_was_suspended_too_long_loses_its_trial_and_continues(url, tmp_path):
     (slow,) = started((tmp_path, url, 4, 1.0))
-    wait_for(lambda: len(told(tmp_path, url)[0]) > 1)
+    wait_for(lambda: len(stored(tmp_path, url)[0]) > 1)
     os.kill(slow.pid, signal.SIGSTOP)
     (quick,) = started((tmp_path, url, 4, 0.05))
-    wait_for(lambda: len(told(tmp_path, url)[0]) > 4)  # one stands in for that of the machine that sleeps
+    wait_for(lambda: len(stored(tmp_path, url)[0]) > 4)  # one replaces that of the suspended machine
     os.kill(slow.pid, signal.SIGCONT)
     assert finish([slow, quick]) == [0, 0]
     assert_each_is_finished_once(tmp_path, url, 4)
 
 
-def test_a_database_that_comes_back_loses_nothing(server, url, tmp_path):
+def test_a_database_that_comes_back_loses_no_trial(server, url, tmp_path):
     machines = started(*[(tmp_path, url, 8, 0.15)] * 2)
     wait_for(lambda: len(done(tmp_path)) >= 3)
     server.stop()
@@ -204,7 +203,7 @@ def test_a_database_that_comes_back_loses_nothing(server, url, tmp_path):
     assert_each_is_finished_once(tmp_path, url, 8)
 
 
-def test_a_database_that_stays_away_ends_the_command_with_exit_code_3_and_what_was_finished_is_kept(
+def test_an_unavailable_database_ends_the_command_with_exit_code_3_and_finished_trials_are_kept(
     server, url, tmp_path
 ):
     machines = started(*[(tmp_path, url, 30, 0.1)] * 2)
@@ -214,37 +213,37 @@ def test_a_database_that_stays_away_ends_the_command_with_exit_code_3_and_what_w
         assert finish(machines) == [3, 3]
     finally:
         server.start()
-    lines = said(tmp_path)
+    lines = error_lines(tmp_path)
     assert len(lines) == 2, lines
-    assert all(line.startswith("error: the study's storage is gone (") for line in lines)
-    assert all("the same command goes on when it is back" in line for line in lines)
-    kept = [trial for trial in told(tmp_path, url)[0] if trial.state == optuna.trial.TrialState.COMPLETE]
+    assert all(line.startswith("error: the study's storage does not respond (") for line in lines)
+    assert all("run the same command again when it is back" in line for line in lines)
+    kept = [trial for trial in stored(tmp_path, url)[0] if trial.state == optuna.trial.TrialState.COMPLETE]
     before = len(done(tmp_path))
-    assert before - 2 <= len(kept) <= before  # a value that could not be told any more is found again
+    assert before - 2 <= len(kept) <= before  # trials whose value could not be written are run again
     time.sleep(SHORT.grace)
     assert finish(started((tmp_path, url, 6, 0.01))) == [0]
     assert_each_is_finished_once(tmp_path, url, 6)
 
 
 def tune_whole(out, url, hangs):
-    """A machine that does all of `bench tune`; one that hangs does so in its first trial, after an epoch was saved."""
+    """A machine that runs all of `bench tune`; with `hangs`, it hangs in its first trial, after the first checkpoint."""
     if hangs:
 
         def hang(training, measures):
             (out / "hangs").write_text(str(os.getpid()))
             time.sleep(3600)
 
-        Training._reported = hang
+        TrainingTrials._intermediate_value = hang
     sets = tiny_sets("ssd", train__epochs=2, train__validate_every=1)
-    plan = Plan(
-        "ssd", ("train.lr",), {"sets": sets}, trials=3, out=out, storage=url, again=1, study="mine", pruning="none",
-        patience=SHORT,
+    plan = TuningPlan(
+        "ssd", ("train.lr",), {"sets": sets}, trials=3, out=out, storage=url, fresh_seeds=1, study="mine", pruner="none",
+        timeouts=SHORT,
     )  # fmt: skip
     with _as_a_command(out):
         tune(plan)
 
 
-def test_a_training_whose_machine_was_killed_goes_on_from_its_checkpoint_on_another(url, tmp_path):
+def test_a_training_whose_machine_was_killed_continues_from_its_checkpoint_on_another_one(url, tmp_path):
     victim = context.Process(target=tune_whole, args=(tmp_path, url, True))
     victim.start()
     wait_for((tmp_path / "hangs").exists)
@@ -255,12 +254,12 @@ def test_a_training_whose_machine_was_killed_goes_on_from_its_checkpoint_on_anot
     for process in others:
         process.start()
     assert finish([victim, *others]) == [-9, 0, 0]
-    assert said(tmp_path) == []
+    assert error_lines(tmp_path) == []
     study = StudyFolder.open(folder).result
     assert study.states == {"complete": 3}
     (again,) = [trial for trial in study.trials if trial.retry_of == 0]
     assert (again.state, again.params) == ("complete", study.trials[0].params)
-    assert not study.trials[0].counts
+    assert study.trials[0].superseded
     log = (folder / "trials" / "00000" / "log.jsonl").read_text()
     assert "resumed" in log
     folders = list((folder / "trials").iterdir())

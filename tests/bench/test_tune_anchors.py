@@ -13,7 +13,7 @@ from bench.anchors.fit import variants_with_shapes
 from bench.runs.detector import build_detector
 from bench.settings.resolution import open_run_data
 from bench.tune.anchors import Anchors
-from bench.tune.spaces import configured, space_of
+from bench.tune.search_space import parse_space, with_values
 from detectors.anchor_fit import detector_priors, measure_fit
 from metrics.errors import InputError
 from metrics.tables import AnnotationTable
@@ -29,15 +29,15 @@ def anchors(request):
 
 def test_a_trial_measures_what_the_network_has(anchors):
     stage, dataset = anchors
-    space = space_of(stage.config, ["anchors"], stage.settings())
+    space = parse_space(stage.config, ["anchors"], stage.ranges())
     boxes = input_boxes(dataset.splits["train"], stage.config.image).boxes
     tried = [space.defaults] + [
         {**space.defaults, d.path: option} for d in space for option in (d.options or (d.low, d.high))
     ]
     for values in tried:
-        detector = build_detector(configured(stage.config, values), len(dataset.classes))
+        detector = build_detector(with_values(stage.config, values), len(dataset.classes))
         fit = measure_fit(boxes, *detector_priors(detector, stage.config.image.size), stage.fitter.threshold)
-        rows = {(row.split, row.group): row for row in stage.fitted("x", values)}
+        rows = {(row.split, row.group): row for row in stage.measure(None, values)}
         row = rows["train", "all"]
         assert (row.objects, row.recall) == (len(boxes), pytest.approx(fit.recall))
         assert row.mean_iou == pytest.approx(fit.mean, abs=1e-5)
@@ -47,12 +47,14 @@ def test_a_trial_measures_what_the_network_has(anchors):
 
 def test_explicit_shapes_fit_better_than_the_rule_and_are_as_many(anchors):
     stage, _ = anchors
-    space = {dimension.path: dimension for dimension in space_of(stage.config, ["anchors"], stage.settings())}
+    space = {
+        dimension.path: dimension for dimension in parse_space(stage.config, ["anchors"], stage.ranges())
+    }
     rule, *explicit = space["shapes"].options
     assert rule == space["shapes"].default == ""
     worth = {
-        option: stage.fitted("x", {"shapes": option})[0].recall
-        + stage.fitted("x", {"shapes": option})[0].mean_iou
+        option: stage.measure(None, {"shapes": option})[0].recall
+        + stage.measure(None, {"shapes": option})[0].mean_iou
         for option in space["shapes"].options
     }
     assert max(worth[option] for option in explicit) > worth[rule]
@@ -61,13 +63,13 @@ def test_explicit_shapes_fit_better_than_the_rule_and_are_as_many(anchors):
 
 def test_settings_of_priors_belong_to_the_stage_where_it_is_asked_for_and_else_to_training(anchors):
     stage, _ = anchors
-    own = {path for path, mark in stage.settings().items() if mark is not None}
-    both = space_of(stage.config, ["anchors", "train"], stage.settings())
+    own = {path for path, mark in stage.ranges().items() if mark is not None}
+    both = parse_space(stage.config, ["anchors", "train"], stage.ranges())
     assert {d.path for d in both.of("anchors")} == own
     assert not own & {d.path for d in both.of("train")}
     marked = own - {"ratios", "shapes"}
-    assert marked <= {d.path for d in space_of(stage.config, ["train"]).of("train")}
-    typed = space_of(stage.config, ["anchors", f"{min(marked)}=1:2"], stage.settings())
+    assert marked <= {d.path for d in parse_space(stage.config, ["train"]).of("train")}
+    typed = parse_space(stage.config, ["anchors", f"{min(marked)}=1:2"], stage.ranges())
     assert next(d for d in typed if d.path == min(marked)).stage == "anchors"
 
 

@@ -1,4 +1,4 @@
-"""Objectives: measures, sums of measures, and which way is better."""
+"""Objectives: measures, weighted sums of measures, and their directions."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ def test_several_objectives_have_a_direction_each(truth):
     assert len(objectives.measures) == 2
 
 
-def test_what_cannot_be_measured_is_told_and_not_zero(truth):
+def test_an_undefined_value_is_an_error_and_not_zero(truth):
     objectives = parse_objectives(["ap"], truth)
-    with pytest.raises(InputError, match=r"ap: not defined \(NaN\)"):
+    with pytest.raises(InputError, match=r"ap: undefined \(NaN\)"):
         objectives.values({"ap": math.nan})
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("app", r"no number 'app'; did you mean 'ap'"),
-        ("ap + olrp", "pull in opposite directions"),
+        ("app", r"unknown measure 'app'; did you mean 'ap'"),
+        ("ap + olrp", "have opposite directions"),
         ("ap +", "expected a measure or a sum"),
         ("ap ap50", "expected a measure or a sum"),
         ("0*ap", "expected a measure or a sum"),
         ("", "expected a measure or a sum"),
     ],
 )
-def test_an_objective_that_cannot_be_says_why(truth, text, message):
+def test_an_invalid_objective_is_refused_with_the_reason(truth, text, message):
     with pytest.raises(InputError, match=message):
         parse_objectives([text], truth)

@@ -15,7 +15,7 @@ from bench.runs.detector import build_detector
 from bench.settings.resolution import open_run_data
 from bench.tune import suppression
 from bench.tune.postprocessing import PostProcessing, save_candidates
-from bench.tune.spaces import configured, space_of
+from bench.tune.search_space import parse_space, with_values
 from detectors.nms import NMS, NMSConfig
 from metrics.tables import AnnotationTable, Catalog
 
@@ -141,7 +141,7 @@ def predicted(tmp_path_factory):
     split = open_run_data(config).splits["val"]
     detector = build_detector(config, 3).eval()
     path = tmp_path_factory.mktemp("tune") / "candidates.parquet"
-    space = space_of(config, ["nms"])
+    space = parse_space(config, ["nms"])
     return config, detector, split, save_candidates(detector, split, config, space, path), path
 
 
@@ -162,9 +162,9 @@ def predicted(tmp_path_factory):
 )
 def test_a_trial_finds_what_predicting_again_finds(predicted, values):
     config, _, split, candidates, _ = predicted
-    again = configured(config, values)
+    again = with_values(config, values)
     expected = predict(build_detector(again, 3).eval(), split, config.image)
-    found = PostProcessing(candidates, split.truth, config.detector.nms).found(values)
+    found = PostProcessing(candidates, split.truth, config.detector.nms).detections(values)
     assert len(expected) or values.get("nms.score") == 0.3
     for column in ("image", "label", "score", "xywh"):
         np.testing.assert_array_equal(getattr(found, column), getattr(expected, column))
@@ -173,16 +173,16 @@ def test_a_trial_finds_what_predicting_again_finds(predicted, values):
 def test_settings_that_are_not_compiled_go_through_nms_itself(predicted, monkeypatch):
     config, _, split, candidates, _ = predicted
     stage = PostProcessing(candidates, split.truth, config.detector.nms)
-    fast = stage.found({"nms.iou": 0.4})
+    fast = stage.detections({"nms.iou": 0.4})
     monkeypatch.setattr(suppression, "_COMPILED", set())
-    slow = stage.found({"nms.iou": 0.4})
+    slow = stage.detections({"nms.iou": 0.4})
     for column in ("image", "label", "score", "xywh"):
         np.testing.assert_array_equal(getattr(fast, column), getattr(slow, column))
 
 
 def test_candidates_that_are_there_are_not_predicted_again(predicted):
     config, _, split, candidates, path = predicted
-    again = save_candidates(None, split, config, space_of(config, ["nms"]), path)
+    again = save_candidates(None, split, config, parse_space(config, ["nms"]), path)
     np.testing.assert_array_equal(again.boxes, candidates.boxes)
 
 
@@ -194,4 +194,4 @@ def test_the_detector_keeps_its_own_suppression(predicted):
 def test_an_image_without_candidates_is_no_trouble():
     candidates = candidates_of([[], []])
     truth = AnnotationTable.of(candidates.catalog, [0], [0], [[1, 1, 8, 8]])
-    assert len(PostProcessing(candidates, truth, NMSConfig()).found({})) == 0
+    assert len(PostProcessing(candidates, truth, NMSConfig()).detections({})) == 0

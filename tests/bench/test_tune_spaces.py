@@ -1,11 +1,11 @@
-"""Spaces: what is marked, what is typed, and what cannot be tuned."""
+"""Search spaces: declared ranges, ranges on the command line, and what cannot be tuned."""
 
 from __future__ import annotations
 
 import pytest
 from tiny_runs import tiny_config
 
-from bench.tune.spaces import configured, space_of
+from bench.tune.search_space import is_postprocessing, parse_space, with_values
 from metrics.errors import InputError
 
 
@@ -15,10 +15,10 @@ def config():
 
 
 def by_path(config, *words):
-    return {dimension.path: dimension for dimension in space_of(config, words)}
+    return {dimension.path: dimension for dimension in parse_space(config, words)}
 
 
-def test_the_two_groups_hold_every_mark_once(config):
+def test_the_two_groups_hold_every_declared_range_once(config):
     nms, train = by_path(config, "nms"), by_path(config, "train")
     assert {"nms.iou", "nms.score", "nms.agnostic"} <= nms.keys()
     assert {"train.lr", "negatives", "box_loss", "train.batch"} <= train.keys()
@@ -26,12 +26,12 @@ def test_the_two_groups_hold_every_mark_once(config):
     assert by_path(config, "nms", "train").keys() == nms.keys() | train.keys()
 
 
-def test_a_mark_stands_beside_the_default(config):
+def test_a_declared_range_includes_the_default(config):
     dimension = by_path(config, "negatives")["negatives"]
     assert (dimension.low, dimension.high, dimension.log, dimension.default) == (1.0, 10.0, False, 3.0)
 
 
-def test_a_typed_range_overrules_a_mark_and_options_keep_their_kind(config):
+def test_a_given_range_overrides_a_declared_one_and_options_keep_their_type(config):
     space = by_path(config, "train.lr", "train.lr=1e-3:1e-2:log", "train.optimizer=sgd|adamw", "levels=2:6")
     assert (space["train.lr"].low, space["train.lr"].high, space["train.lr"].log) == (1e-3, 1e-2, True)
     assert space["train.optimizer"].options == ("sgd", "adamw")
@@ -45,9 +45,9 @@ def test_the_default_is_always_in_the_space(config):
 
 
 def test_a_list_is_an_option(config):
-    space = space_of(config, ["image.size=64,64|96,96"])
+    space = parse_space(config, ["image.size=64,64|96,96"])
     assert space.dimensions[0].options == ("64,64", "96,96")
-    assert configured(config, {"image.size": "96,96"}).image.size == (96, 96)
+    assert with_values(config, {"image.size": "96,96"}).image.size == (96, 96)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_list_is_an_option(config):
     [
         (
             "anchor",
-            "--space anchor: no group and no setting of that name; groups: anchors, train, nms; or a range",
+            "--space anchor: no group or setting of that name; groups: anchors, train, nms; or a range",
         ),
         ("nms.iuo=0.3:0.7", "nms.iuo: no such setting; did you mean 'iou'?"),
         ("nms.iuo", "nms.iuo: no such setting; did you mean 'iou'?"),
@@ -63,26 +63,32 @@ def test_a_list_is_an_option(config):
         ("nms.iou=0.5:0.5", "the range is empty"),
         ("nms.iou=:0.5", "expected numbers on both sides"),
         ("nms.iou=0.5", "expected nms.iou=low:high"),
-        ("nms.iou=0:0.5:log", "a logarithmic range starts above 0"),
+        ("nms.iou=0:0.5:log", "a logarithmic range must start above 0"),
         ("train.optimizer=sgd|adam", "train.optimizer: expected one of 'adamw' or 'sgd', got 'adam'"),
-        ("train.batch=1.5:8", "takes whole numbers, and 1.5 is none"),
+        ("train.batch=1.5:8", "takes whole numbers only, got 1.5"),
         ("train.batch=-4:8", "train.batch: expected at least 1, got -4"),
-        ("train.optimizer=1:2", "which is in no range; give options"),
+        ("train.optimizer=1:2", "is not a number; give options"),
         ("nms=1:2", "nms is a section; name a setting in it"),
-        ("seed=1:5", "seed says what is asked"),
-        ("data.val=1:5", "says what is asked"),
+        ("seed=1:5", "seed defines the task and cannot be tuned"),
+        ("data.val=1:5", "defines the task and cannot be tuned"),
         ("nms.iou=0.5|0.5", "two or more different options"),
-        ("image", "--space image: is not marked with a range; give one, as in image.size=low:high"),
-        ("train.clip", "is not marked with a range; give one, as in train.clip=low:high"),
+        ("image", "--space image: declares no range; give one, as in image.size=low:high"),
+        ("train.clip", "declares no range; give one, as in train.clip=low:high"),
     ],
 )
-def test_a_space_that_cannot_be_says_why(config, word, text):
+def test_an_invalid_space_is_refused_with_the_reason(config, word, text):
     with pytest.raises(InputError) as error:
-        space_of(config, [word])
+        parse_space(config, [word])
     assert text in str(error.value)
 
 
-def test_changed_settings_are_checked_like_given_ones(config):
-    assert configured(config, {"nms.iou": 0.7}).nms.iou == 0.7
+def test_changed_settings_are_validated(config):
+    assert with_values(config, {"nms.iou": 0.7}).nms.iou == 0.7
     with pytest.raises(InputError, match=r"nms\.iou: expected a number, got 'high'"):
-        configured(config, {"nms.iou": "high"})
+        with_values(config, {"nms.iou": "high"})
+
+
+def test_a_section_declares_whether_it_is_post_processing(config):
+    assert is_postprocessing(config, "nms.iou")
+    assert not is_postprocessing(config, "train.lr")
+    assert not is_postprocessing(config, "levels")

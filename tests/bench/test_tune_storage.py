@@ -1,4 +1,4 @@
-"""Storage that fails: at a call, for a while, for good."""
+"""Storage that fails: for one call, for a while, permanently."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ from tiny_runs import tiny_config
 
 from bench.settings.resolution import open_run_data
 from bench.tune.objectives import parse_objectives
-from bench.tune.spaces import space_of
-from bench.tune.storage import Patience, StorageGone, patient
-from bench.tune.study import Cause, Study
-from bench.tune.training import Training
+from bench.tune.search_space import parse_space
+from bench.tune.storage import RetryingStorage, StorageUnavailable, Timeouts
+from bench.tune.study import Study
+from bench.tune.study_key import StudyKey
+from bench.tune.training_trials import TrainingTrials
 from metrics.errors import InputError, MachineError
 
 NOW = (0.0, 0.0, 0.0)
 
 
 class Failing(InMemoryStorage):
-    """Answers so many calls of a method, then fails so many times."""
+    """Answers `after` calls of a method, then fails `times` times."""
 
     def __init__(self, method, after, times, error=None):
         super().__init__()
         self._method = method
         self.left, self.times, self.error = after, times, error or StorageInternalError("no connection")
-        honest = getattr(self, method)
+        working = getattr(self, method)
 
         def fails(*args, **kwargs):
             self.left -= 1
             if self.left < 0 and self.times > 0:
                 self.times -= 1
                 raise self.error
-            return honest(*args, **kwargs)
+            return working(*args, **kwargs)
 
         setattr(self, method, fails)
 
@@ -52,16 +53,14 @@ METHODS = [
 ]
 
 
-def kept(monkeypatch, storage):
-    """Whatever opens storage gets this one."""
-    monkeypatch.setattr("bench.tune.study.open_storage", lambda *more: patient(storage, NOW))
+def use(monkeypatch, storage):
+    """Let studies open this storage."""
+    monkeypatch.setattr("bench.tune.study.open_storage", lambda *more: RetryingStorage(storage, NOW))
 
 
-def back(monkeypatch, storage):
-    """The same storage answers again, to another process."""
-    for name in [name for name, value in vars(storage).items() if callable(value)]:
-        delattr(storage, name)
-    kept(monkeypatch, storage)
+def repair(storage):
+    """Let the storage work again."""
+    storage.times = 0
 
 
 def reporting(trial, values, folder):
@@ -71,53 +70,53 @@ def reporting(trial, values, folder):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("error", [StorageInternalError("gone"), OSError("no space left on device")])
-def test_a_call_that_fails_for_a_while_is_made_again_and_nothing_is_lost(
-    tmp_path, monkeypatch, method, error
-):
-    kept(monkeypatch, Failing(method, 4, 3, error))
+def test_a_call_that_fails_for_a_while_is_retried_and_no_trial_is_lost(tmp_path, monkeypatch, method, error):
+    use(monkeypatch, Failing(method, 4, 3, error))
     tuned = study(tmp_path)
     tuned.optimize(reporting, 6)
     assert tuned.states() == {"complete": 6}
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_storage_that_is_gone_for_good_ends_the_work_and_the_same_command_goes_on(
+def test_permanently_unavailable_storage_ends_the_work_and_the_same_command_continues(
     tmp_path, monkeypatch, method
 ):
     storage = Failing(method, 6, 10**9)
-    kept(monkeypatch, storage)
+    use(monkeypatch, storage)
 
     def work():
         study(tmp_path).optimize(reporting, 9)
 
-    with pytest.raises(MachineError, match=r"storage is gone \(no connection\); what was finished is saved"):
+    with pytest.raises(
+        MachineError, match=r"storage does not respond \(no connection\); finished trials are saved"
+    ):
         work()
-    back(monkeypatch, storage)
-    again = study(tmp_path, patience=Patience(grace=0))
+    repair(storage)
+    again = study(tmp_path, timeouts=Timeouts(grace=0))
     again.optimize(reporting, 9)
     assert again.states() == {"complete": 9}
 
 
-def test_an_answer_that_was_lost_counts_as_given():
+def test_a_call_whose_answer_was_lost_counts_as_made():
     storage = InMemoryStorage()
-    honest = storage.set_trial_state_values
+    working = storage.set_trial_state_values
     calls = []
 
-    def told_but_not_heard(*args, **kwargs):
-        calls.append(honest(*args, **kwargs))
+    def answer_is_lost(*args, **kwargs):
+        calls.append(working(*args, **kwargs))
         if len(calls) == 1:
             raise StorageInternalError("no answer")
         return calls[-1]
 
-    storage.set_trial_state_values = told_but_not_heard
-    optuna_study = optuna.create_study(storage=patient(storage, NOW))
+    storage.set_trial_state_values = answer_is_lost
+    optuna_study = optuna.create_study(storage=RetryingStorage(storage, NOW))
     trial = optuna_study.ask()
     optuna_study.tell(trial, 0.5)
     assert [t.state for t in optuna_study.trials] == [TrialState.COMPLETE]
 
 
-def test_a_mistake_is_no_failure_of_the_storage():
-    storage = patient(InMemoryStorage(), NOW)
+def test_errors_of_the_caller_are_not_retried():
+    storage = RetryingStorage(InMemoryStorage(), NOW)
     optuna_study = optuna.create_study(storage=storage)
     trial = optuna_study.ask()
     optuna_study.tell(trial, 0.5)
@@ -127,43 +126,43 @@ def test_a_mistake_is_no_failure_of_the_storage():
         storage.get_trial(99)
 
 
-def test_a_training_goes_on_from_its_checkpoint_when_the_storage_is_back(tmp_path, monkeypatch):
+def test_a_training_continues_from_its_checkpoint_when_the_storage_is_back(tmp_path, monkeypatch):
     config = tiny_config("ssd", train__epochs=2, train__validate_every=1)
     dataset = open_run_data(config)
     objectives = parse_objectives(["ap"], dataset.splits["val"].truth)
     storage = Failing("set_trial_intermediate_value", 0, 10**9)
-    kept(monkeypatch, storage)
+    use(monkeypatch, storage)
 
     def a_study():
         return Study(
-            Cause("ssd", "shapes", "train", {}), space_of(config, ["train.lr"]), objectives, tmp_path
+            StudyKey("ssd", "shapes", "train", {}), parse_space(config, ["train.lr"]), objectives, tmp_path
         )
 
     tuned = a_study()
-    with pytest.raises(StorageGone):
-        tuned.optimize(Training(config, dataset, objectives), 1)
+    with pytest.raises(StorageUnavailable):
+        tuned.optimize(TrainingTrials(config, dataset, objectives), 1)
     assert (tuned.folder / "trials" / "00000" / "checkpoint").is_dir()
-    back(monkeypatch, storage)
+    repair(storage)
     again = a_study()
-    again.optimize(Training(config, dataset, objectives), 1)
+    again.optimize(TrainingTrials(config, dataset, objectives), 1)
     assert again.states() == {"complete": 1}
     log = (again.folder / "trials" / "00000" / "log.jsonl").read_text()
     assert any(json.loads(line)["event"] == "resumed" for line in log.splitlines())
 
 
-def test_a_study_of_somebody_else_is_not_taken_over(tmp_path, monkeypatch):
+def test_a_study_of_another_program_is_refused(tmp_path, monkeypatch):
     storage = InMemoryStorage()
     optuna.create_study(storage=storage, study_name="mine", direction="maximize").optimize(
         lambda trial: trial.suggest_float("x", 0, 1), n_trials=1
     )
-    kept(monkeypatch, storage)
-    with pytest.raises(InputError, match="study 'mine': has trials, and was not made by bench tune"):
+    use(monkeypatch, storage)
+    with pytest.raises(InputError, match="study 'mine': was not created by this version of bench tune"):
         study(tmp_path, name="mine")
 
 
-def test_a_study_that_sought_the_other_direction_is_refused(tmp_path, monkeypatch):
+def test_a_study_with_other_directions_is_refused(tmp_path, monkeypatch):
     storage = InMemoryStorage()
     optuna.create_study(storage=storage, study_name="mine", direction="minimize")
-    kept(monkeypatch, storage)
-    with pytest.raises(InputError, match=r"was made to minimize, and this one has to maximize"):
+    use(monkeypatch, storage)
+    with pytest.raises(InputError, match=r"its objectives are to minimize, but these are to maximize"):
         study(tmp_path, name="mine")

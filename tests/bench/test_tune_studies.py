@@ -1,4 +1,4 @@
-"""Studies: whole trials, whatever fails, stops or dies in between."""
+"""Studies: every requested trial is finished once, even if trials fail and workers stop or die."""
 
 from __future__ import annotations
 
@@ -13,23 +13,27 @@ from optuna.trial import TrialState
 
 from bench.process.interrupts import Stopped, StopRequest
 from bench.tune.objectives import Objective, Objectives
-from bench.tune.spaces import Dimension, Space
-from bench.tune.storage import Lease, Orphans, Patience, reclaim
-from bench.tune.study import Cause, Study, _Failed
+from bench.tune.retries import Orphans, WorkerLock, requeue_abandoned
+from bench.tune.search_space import Space
+from bench.tune.storage import Timeouts
+from bench.tune.study import Study, _TrialFailed
+from bench.tune.study_key import StudyKey
 from metrics.errors import InputError, MachineError, PartialError
 from metrics.matching import MatchRule
+from reports.records.trial import Dimension
 
-SPACE = Space((Dimension("nms.iou", 0.5, 0.1, 0.9), Dimension("nms.agnostic", False, options=(False, True))))
+IOU = Dimension(path="nms.iou", stage="nms", default=0.5, low=0.1, high=0.9)
+SPACE = Space((IOU, Dimension(path="nms.agnostic", stage="nms", default=False, options=(False, True))))
 AP = Objectives((Objective("ap", (("ap", 1.0),), True),), ("average_precision",), MatchRule())
 BOTH = Objectives((*AP.each, Objective("olrp", (("olrp", 1.0),), False)), ("average_precision",), MatchRule())
 
 
-def cause(**facts):
-    return Cause("ssd", "shapes", "nms", {"data": "abc", "space": SPACE.tree(), **facts})
+def key(**facts):
+    return StudyKey("ssd", "shapes", "nms", {"data": "abc", "space": SPACE.tree(), **facts})
 
 
 def study(out, objectives=AP, seed=0, space=SPACE, **more):
-    return Study(cause(), space, objectives, out, seed=seed, **more)
+    return Study(key(), space, objectives, out, seed=seed, **more)
 
 
 def hill(trial, values, folder):
@@ -37,7 +41,7 @@ def hill(trial, values, folder):
     return (1 - (values["nms.iou"] - 0.7) ** 2,)
 
 
-def test_trial_0_is_the_default_and_tuning_surpasses_it(tmp_path):
+def test_trial_0_has_the_defaults_and_tuning_improves_on_it(tmp_path):
     tuned = study(tmp_path)
     tuned.optimize(hill, 15)
     trials = tuned.study.trials
@@ -50,17 +54,17 @@ def test_trial_0_is_the_default_and_tuning_surpasses_it(tmp_path):
 
 
 def test_the_same_seed_is_the_same_study_and_another_is_not(tmp_path):
-    def asked(out, seed):
+    def params(out, seed):
         tuned = study(out, seed=seed)
         tuned.optimize(hill, 12)
         return [trial.params for trial in tuned.study.trials]
 
-    first = asked(tmp_path / "a", 0)
-    assert asked(tmp_path / "b", 0) == first
-    assert asked(tmp_path / "c", 1) != first
+    first = params(tmp_path / "a", 0)
+    assert params(tmp_path / "b", 0) == first
+    assert params(tmp_path / "c", 1) != first
 
 
-def test_a_study_is_gone_on_with_and_extended(tmp_path):
+def test_a_study_is_continued_and_extended(tmp_path):
     study(tmp_path).optimize(hill, 3)
     again = study(tmp_path)
     again.optimize(hill, 3)
@@ -79,11 +83,11 @@ def test_row_49_failed_and_nan_trials_have_a_reason_and_the_study_goes_on(tmp_pa
     tuned.optimize(fragile, 5)
     assert tuned.states() == {"complete": 3, "fail": 2}
     assert tuned.study.trials[1].user_attrs["reason"] == "MemoryError: no room"
-    assert "not defined (NaN)" in tuned.study.trials[2].user_attrs["reason"]
-    assert tuned.importances() == {}  # of a constant nothing is important
+    assert "undefined (NaN)" in tuned.study.trials[2].user_attrs["reason"]
+    assert tuned.importances() == {}  # all values are equal
 
 
-def test_row_49_a_study_without_a_value_says_the_last_reason(tmp_path):
+def test_row_49_a_study_without_a_value_states_the_last_reason(tmp_path):
     def broken(trial, values, folder):
         raise InputError("positive: must be above negative")
 
@@ -95,7 +99,7 @@ def test_row_49_a_study_without_a_value_says_the_last_reason(tmp_path):
         tuned.best()
 
 
-def test_row_49_a_study_in_which_all_were_pruned_says_so(tmp_path):
+def test_row_49_a_study_in_which_all_trials_were_pruned_is_an_error(tmp_path):
     def hopeless(trial, values, folder):
         raise optuna.TrialPruned
 
@@ -104,11 +108,11 @@ def test_row_49_a_study_in_which_all_were_pruned_says_so(tmp_path):
     assert tuned.states() == {"pruned": 3}
     assert tuned.default() is None
     assert tuned.importances() == {}
-    with pytest.raises(PartialError, match="no trial has a value; the last reason: all were pruned"):
+    with pytest.raises(PartialError, match="no trial has a value; the last reason: all trials were pruned"):
         tuned.best()
 
 
-def test_row_49_one_trial_is_the_default_and_the_best(tmp_path):
+def test_row_49_a_single_trial_is_the_default_and_the_best(tmp_path):
     tuned = study(tmp_path)
     tuned.optimize(hill, 1)
     assert tuned.best(3) == [tuned.default()]
@@ -116,7 +120,7 @@ def test_row_49_one_trial_is_the_default_and_the_best(tmp_path):
 
 
 def test_row_49_none_may_be_an_option(tmp_path):
-    space = Space((Dimension("weights", None, options=(None, "coco")), *SPACE))
+    space = Space((Dimension(path="weights", default=None, options=(None, "coco")), *SPACE))
     tuned = study(tmp_path, space=space)
     tuned.optimize(lambda trial, values, folder: (0.5 + (values["weights"] is None) * values["nms.iou"],), 12)
     assert tuned.study.trials[0].params["weights"] is None
@@ -124,12 +128,12 @@ def test_row_49_none_may_be_an_option(tmp_path):
     assert sum(tuned.importances().values()) == pytest.approx(1)
 
 
-def test_a_study_that_was_stopped_draws_what_it_would_have_drawn(tmp_path):
-    whole, parted = study(tmp_path / "a"), study(tmp_path / "b")
+def test_a_study_that_was_stopped_continues_with_the_same_draws(tmp_path):
+    whole, stopped = study(tmp_path / "a"), study(tmp_path / "b")
     whole.optimize(hill, 6)
-    parted.optimize(hill, 2)
+    stopped.optimize(hill, 2)
     study(tmp_path / "b").optimize(hill, 6)
-    drawn = [[trial.params for trial in tuned.study.trials] for tuned in (whole, parted)]
+    drawn = [[trial.params for trial in tuned.study.trials] for tuned in (whole, stopped)]
     assert drawn[0] == drawn[1]
     assert len({tuple(params.items()) for params in drawn[0]}) == 6
 
@@ -138,22 +142,22 @@ def test_two_machines_with_the_same_seed_draw_differently(tmp_path):
     url = f"sqlite:///{tmp_path / 'study.db'}"
     machines = [study(tmp_path / name, storage=url) for name in ("a", "b")]
     machines[0].optimize(hill, 1)
-    for asked in (2, 3, 4, 5):
-        machines[asked % 2].optimize(hill, asked)
+    for requested in (2, 3, 4, 5):
+        machines[requested % 2].optimize(hill, requested)
     trials = machines[0].study.trials
     assert len({trial.user_attrs["worker"] for trial in trials}) == 2
     assert len({trial.params["nms.iou"] for trial in trials}) == 5
 
 
-def test_another_cause_under_the_same_name_is_refused_and_the_difference_named(tmp_path):
+def test_a_study_with_another_key_is_refused_and_the_difference_named(tmp_path):
     study(tmp_path, name="mine")
-    other = Cause("ssd", "shapes", "nms", {"data": "xyz", "space": SPACE.tree()})
-    with pytest.raises(InputError, match=r"study 'mine': was made with another data: abc there, xyz here"):
+    other = StudyKey("ssd", "shapes", "nms", {"data": "xyz", "space": SPACE.tree()})
+    with pytest.raises(InputError, match=r"study 'mine': was created with another data: abc there, xyz here"):
         Study(other, SPACE, AP, tmp_path, name="mine")
-    narrow = Space((Dimension("nms.iou", 0.5, 0.4, 0.6),))
+    narrow = Space((Dimension(path="nms.iou", default=0.5, low=0.4, high=0.6),))
     with pytest.raises(InputError, match=r"another space, nms\.agnostic"):
         Study(
-            Cause("ssd", "shapes", "nms", {"data": "abc", "space": narrow.tree()}),
+            StudyKey("ssd", "shapes", "nms", {"data": "abc", "space": narrow.tree()}),
             narrow,
             AP,
             tmp_path,
@@ -161,23 +165,23 @@ def test_another_cause_under_the_same_name_is_refused_and_the_difference_named(t
         )
 
 
-def test_a_request_to_stop_lets_the_trial_finish_and_the_next_call_goes_on(tmp_path):
+def test_a_stop_request_lets_the_trial_finish_and_the_next_call_continues(tmp_path):
     stop = StopRequest()
 
-    def asks(trial, values, folder):
+    def requests_stop(trial, values, folder):
         if trial.number == 2:
             stop.signum = 2
         return (0.5,)
 
     tuned = study(tmp_path)
     with pytest.raises(Stopped):
-        tuned.optimize(asks, 10, stop=stop)
+        tuned.optimize(requests_stop, 10, stop=stop)
     assert tuned.states() == {"complete": 3}
     study(tmp_path).optimize(hill, 4)
     assert study(tmp_path).states() == {"complete": 4}
 
 
-def test_a_trial_that_was_stopped_goes_on_in_its_folder_with_its_settings(tmp_path):
+def test_a_stopped_trial_is_continued_in_its_folder_with_its_settings(tmp_path):
     folders = []
 
     def stopped(trial, values, folder):
@@ -187,20 +191,18 @@ def test_a_trial_that_was_stopped_goes_on_in_its_folder_with_its_settings(tmp_pa
     with pytest.raises(Stopped):
         study(tmp_path).optimize(stopped, 2)
 
-    def goes_on(trial, values, folder):
+    def continues(trial, values, folder):
         folders.append((folder, values))
         return (0.5,)
 
     again = study(tmp_path)
-    again.optimize(goes_on, 2)
+    again.optimize(continues, 2)
     assert folders[0] == folders[1] != folders[2]
     assert again.states() == {"complete": 2}
 
 
-@pytest.mark.filterwarnings(
-    "ignore:.*fork:DeprecationWarning"
-)  # the child has one thread, and dies of its own hand
-def test_row_48_a_trial_of_a_killed_worker_is_finished_by_another_exactly_once(tmp_path):
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the child has one thread, and kills itself
+def test_row_48_a_trial_of_a_killed_worker_is_finished_by_another_one_exactly_once(tmp_path):
     def dies(trial, values, folder):
         folder.mkdir(parents=True)
         (folder / "half").write_text("")
@@ -213,33 +215,34 @@ def test_row_48_a_trial_of_a_killed_worker_is_finished_by_another_exactly_once(t
     assert worker.exitcode == -signal.SIGKILL
     seen = []
 
-    def goes_on(trial, values, folder):
+    def continues(trial, values, folder):
         seen.append((folder / "half").exists())
         return (0.5,)
 
     tuned = study(tmp_path)
     assert tuned.study.trials[0].state == TrialState.RUNNING
-    tuned.optimize(goes_on, 3)
+    tuned.optimize(continues, 3)
     assert sorted(seen) == [False, False, True]
     assert tuned.states() == {"complete": 3}
-    assert "its worker is gone" in tuned.study.trials[0].user_attrs["reason"]
+    assert tuned.study.trials[0].user_attrs["superseded"]
+    assert "its worker died" in tuned.study.trials[0].user_attrs["reason"]
 
 
 def test_a_living_worker_keeps_its_trial(tmp_path):
     mine, theirs = study(tmp_path), study(tmp_path)
-    with theirs.lease.held():
+    with theirs.lock.hold():
         trial = theirs.study.ask()
-        trial.set_user_attr("worker", theirs.lease.name)
-        assert reclaim(mine.study, mine.storage, mine.lease, Orphans(0)) == []
-    assert reclaim(mine.study, mine.storage, mine.lease, Orphans(0)) == [trial.number]
+        trial.set_user_attr("worker", theirs.lock.name)
+        assert requeue_abandoned(mine.study, mine.storage, False, mine.lock, Orphans(0)) == []
+    assert requeue_abandoned(mine.study, mine.storage, False, mine.lock, Orphans(0)) == [trial.number]
 
 
-def test_of_two_workers_that_begin_the_last_trial_one_finds_it_is_not_asked_for(tmp_path):
+def test_of_two_workers_that_start_the_last_trial_one_is_surplus(tmp_path):
     mine, theirs = study(tmp_path), study(tmp_path)
-    with theirs.lease.held():
+    with theirs.lock.hold():
         theirs.study.ask()  # the default
         late = mine.study.ask()
-        with pytest.raises(_Failed, match="surplus"):
+        with pytest.raises(_TrialFailed, match="surplus"):
             mine._evaluate(hill, late, 1)
     mine.study.tell(late, state=TrialState.FAIL)
     assert mine.states() == {"running": 1}
@@ -247,9 +250,7 @@ def test_of_two_workers_that_begin_the_last_trial_one_finds_it_is_not_asked_for(
 
 def test_several_objectives_give_a_front_and_nothing_is_pruned(tmp_path):
     def trade(trial, values, folder):
-        return values["nms.iou"], values[
-            "nms.iou"
-        ] ** 2  # more of the one is more of the other, which is worse
+        return values["nms.iou"], values["nms.iou"] ** 2  # the second one is minimized
 
     tuned = study(tmp_path, BOTH, pruner=optuna.pruners.HyperbandPruner())
     tuned.optimize(trade, 6)
@@ -258,7 +259,7 @@ def test_several_objectives_give_a_front_and_nothing_is_pruned(tmp_path):
     assert tuned.best()[0].values[0] == max(trial.values[0] for trial in tuned.study.trials)
 
 
-def test_a_database_works_like_the_file(tmp_path):
+def test_a_database_works_like_a_journal_file(tmp_path):
     url = f"sqlite:///{tmp_path / 'study.db'}"
     tuned = study(tmp_path / "a", storage=url)
     tuned.optimize(hill, 3)
@@ -270,17 +271,17 @@ def test_a_database_works_like_the_file(tmp_path):
     [
         ("nonsense", InputError, "--storage: cannot be used"),
         ("nosuch://host/db", InputError, "--storage: cannot be used"),
-        ("sqlite:////no/such/folder/study.db", MachineError, "--storage: the database does not answer"),
+        ("sqlite:////no/such/folder/study.db", MachineError, "--storage: the database does not respond"),
     ],
 )
-def test_storage_that_is_not_there_is_one_line(tmp_path, url, kind, text):
+def test_unavailable_storage_is_one_line(tmp_path, url, kind, text):
     with pytest.raises(kind, match=text) as error:
-        study(tmp_path, storage=url, patience=Patience(waits=()))
+        study(tmp_path, storage=url, timeouts=Timeouts(waits=()))
     assert "\n" not in str(error.value)
 
 
-def test_a_lease_ends_with_its_block(tmp_path):
-    one, other = Lease(tmp_path), Lease(tmp_path)
-    with one.held():
+def test_a_worker_lock_ends_with_its_block(tmp_path):
+    one, other = WorkerLock(tmp_path), WorkerLock(tmp_path)
+    with one.hold():
         assert other.is_held(one.name)
     assert not other.is_held(one.name)

@@ -28,7 +28,7 @@ from bench.settings.resolution import open_run_data, resolve
 from bench.tune.anchors import Anchors
 from bench.tune.objectives import parse_objectives
 from bench.tune.postprocessing import PostProcessing, save_candidates
-from bench.tune.spaces import configured, space_of
+from bench.tune.search_space import parse_space, with_values
 from detectors.nms import NMS
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ def main() -> None:
         from bench.training.checkpoint import load_weights
 
         load_weights(given.run / "weights.safetensors", detector)
-    space = space_of(config, ["nms"])
+    space = parse_space(config, ["nms"])
     objectives = parse_objectives(["ap"], split.truth)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -64,7 +64,7 @@ def main() -> None:
         candidates = save_candidates(detector, split, config, space, Path(folder) / "candidates.parquet")
     stage = PostProcessing(candidates, split.truth, config.detector.nms)
     for method in ("hard", "soft_linear"):  # compiles
-        objectives.numbers(split.truth, stage.found({"nms.method": method}))
+        objectives.numbers(split.truth, stage.detections({"nms.method": method}))
 
     own, tried = [], []
     began = time.perf_counter()
@@ -72,7 +72,7 @@ def main() -> None:
         trial = study.ask()
         values = space.suggest(trial)
         start = time.perf_counter()
-        found = stage.found(values)
+        found = stage.detections(values)
         numbers = objectives.numbers(split.truth, found)
         own.append(time.perf_counter() - start)
         study.tell(trial, numbers["ap"])
@@ -81,7 +81,7 @@ def main() -> None:
 
     again = []
     for values, found, numbers in _spread(tried, given.again):
-        detector.nms = NMS(configured(config, values).detector.nms)
+        detector.nms = NMS(with_values(config, values).detector.nms)
         start = time.perf_counter()
         expected = predict(detector, split, config.image, batch=config.evaluate.batch)
         same = objectives.numbers(split.truth, expected)
@@ -110,7 +110,7 @@ def _anchors(config: RunConfig, dataset: Dataset, trials: int) -> None:
     """Trials of priors per minute, and how many boxes they look at."""
     start = time.perf_counter()
     stage = Anchors(config, dataset)
-    space = space_of(config, ["anchors"], stage.settings())
+    space = parse_space(config, ["anchors"], stage.ranges())
     made = time.perf_counter() - start
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
     own = []
@@ -123,7 +123,7 @@ def _anchors(config: RunConfig, dataset: Dataset, trials: int) -> None:
         own.append(time.perf_counter() - start)
         study.tell(trial, value[0])
     one, whole = float(np.mean(own)), (time.perf_counter() - began) / trials
-    boxes = stage.fitted("default", {})[0].objects
+    boxes = stage.measure(None, {})[0].objects
     print(f"priors against {boxes} boxes, set up in {made:.1f} s")
     print(f"on kept boxes       {60 / one:8.0f} trials a minute  ({1e3 * one:.1f} ms)")
     print(f"  with Optuna       {60 / whole:8.0f} trials a minute  ({1e3 * whole:.1f} ms)")

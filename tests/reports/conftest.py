@@ -36,10 +36,3 @@ def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures whose axes are empty, for tests that look at the rest of the page."""
     empty = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 380 280"/>'
     monkeypatch.setattr(matplotlib_figure, "_drawn", lambda slug, width, height, draw: (empty, b""))
-
-
-@pytest.fixture
-def no_study_drawing(no_drawing: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same for Optuna's figures of studies."""
-    empty = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 380 280"/>'
-    monkeypatch.setattr(matplotlib_figure, "_drawn_elsewhere", lambda slug, width, height, make: (empty, b""))

@@ -1,4 +1,4 @@
-"""Studies as `bench tune` would record them, drawn from a seed; every trial and range can be given instead."""
+"""Studies as `bench tune` records them, drawn from a seed; trials and ranges can be given instead."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SPACE = (
 )
 
 
-def drawn(number, rng, space=SPACE):
-    """A value for each setting; trial 0 has the untuned ones."""
+def sample(number, rng, space=SPACE):
+    """A value for each setting; trial 0 has the defaults."""
     if number == 0:
         return {each["path"]: each["default"] for each in space}
     return {each["path"]: _value(each, rng) for each in space}
@@ -36,15 +36,15 @@ def _value(setting, rng):
 
 
 def trial(number, value=None, state="complete", **more):
-    """One trial of two seconds; a value makes it complete."""
+    """One trial of two seconds."""
     start = START + timedelta(seconds=2 * number)
     values = value if isinstance(value, tuple | list) else (value,)
     return {
         "number": number,
         "state": state,
         "values": values if state == "complete" else (),
-        "start": start,
-        "end": start + timedelta(seconds=2),
+        "started": start,
+        "finished": start + timedelta(seconds=2),
         "default": number == 0,
         **more,
     }
@@ -55,7 +55,7 @@ def trials_of(count, seed=0, space=SPACE, value=None):
     rng = random.Random(seed)
     made = []
     for number in range(count):
-        params = drawn(number, rng, space)
+        params = sample(number, rng, space)
         hill = 0.5 - (params.get("nms.iou", 0.5) - 0.7) ** 2 if value is None else value(params)
         made.append(trial(number, hill, params=params))
     return made
@@ -71,10 +71,10 @@ def study_of(trials, **changes):
             "data": "shapes",
             "fingerprint": "0123456789abcdef",
             "images": 40,
-            "goals": [{"text": "ap"}],
+            "objectives": [{"text": "ap"}],
             "space": SPACE,
             "trials": trials,
-            "asked": len(trials),
+            "requested": len(trials),
             "sampler": "TPE",
             "seed": 0,
             "storage": "journal file",
@@ -84,22 +84,28 @@ def study_of(trials, **changes):
     )
 
 
-def ended(result, **changes):
-    """The same with an ending: untuned 0.40 -> 0.38 on test, the chosen trial 0.50 -> 0.46 again -> 0.45 on test."""
-    ending = {
+def finished(result, **changes):
+    """The same with a final evaluation: default 0.40, 0.38 on test; trial 3 0.50, retrained 0.46, 0.45 on test."""
+    evaluation = {
+        "objective": result.objectives[0].model_dump(),
         "finalists": [
-            {"name": "default", "tuned": 0.4, "again": [0.39, 0.41], "test": [0.37, 0.39]},
+            {"tuned": 0.4, "retrained": [0.39, 0.41], "test": [0.37, 0.39]},
             {
-                "name": "trial 3",
+                "trial": 3,
                 "values": {"nms.iou": 0.7, "nms.method": "diou"},
                 "tuned": 0.5,
-                "again": [0.45, 0.47],
+                "retrained": [0.45, 0.47],
                 "test": [0.44, 0.46],
                 "test_interval": [0.4, 0.5],
             },
         ],
-        "chosen": "trial 3",
-        "gain_interval": [0.02, 0.12],
+        "chosen": 3,
+        "gain": gain(),
         **changes,
     }
-    return StudyResult.model_validate(result.model_dump() | {"ending": ending})
+    return StudyResult.model_validate(result.model_dump() | {"final_evaluation": evaluation})
+
+
+def gain(*interval, **more):
+    """The gain of trial 3, by default with the interval [0.02, 0.12]."""
+    return {"delta": 0.07, "interval": interval or (0.02, 0.12), "seeds": 2, **more}

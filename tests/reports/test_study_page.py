@@ -1,4 +1,4 @@
-"""A study's page: whatever became of the study, each section says so; numbers are those of the study."""
+"""The page of a study: every section holds for any state of a study, and shows the numbers of the record."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pages import cells, every, parsed, part, words
-from synthetic_studies import SPACE, ended, study_of, trial, trials_of
+from synthetic_studies import SPACE, finished, gain, study_of, trial, trials_of
 from test_page import HOSTILE
 
-from reports.analysis.optuna_study import optuna_study
 from reports.analysis.report_data import ReportData
+from reports.analysis.search_axis import search_axes
+from reports.analysis.study_values import range_text
 from reports.pages import write_comparison, write_study_page
-from reports.records.study import Setting, StudyFolder, save_study
-from reports.sections.study_space import front_of
-from reports.sections.tuning import where_text
+from reports.records.study import StudyFolder
+from reports.records.trial import Dimension
 
 LIMITED = {"limits": [{"name": "latency_ms", "bound": 30}]}
-TWO = {"goals": [{"text": "ap"}, {"text": "olrp", "higher": False}]}
+TWO = {"objectives": [{"text": "ap"}, {"text": "olrp", "higher": False}]}
 THREE = {
-    "goals": [{"text": "ap"}, {"text": "olrp", "higher": False}, {"text": "latency_ms", "higher": False}]
+    "objectives": [{"text": "ap"}, {"text": "olrp", "higher": False}, {"text": "latency_ms", "higher": False}]
 }
 
 
 def page_of(folder, result, **how):
     """The page of a study that is saved in `folder`."""
-    return write_study_page(save_study(folder, result), **how)
+    return write_study_page(StudyFolder.save(folder, result), **how)
 
 
 def mixed():
@@ -40,18 +40,18 @@ def mixed():
     made = trials_of(24)
     for each in made:
         each["worker"] = f"w{each['number'] % 3}"
-        each["steps"] = {100 * k: 0.1 * k for k in range(1, 4)}
+        each["intermediate_values"] = {100 * k: 0.1 * k for k in range(1, 4)}
     made[5] |= {"state": "fail", "values": (), "reason": "MemoryError: no room"}
     made[6] |= {
         "state": "fail",
         "values": (),
-        "reason": "its worker is gone; another trial goes on with it",
-        "counts": False,
+        "reason": "its worker died; another trial continues it",
+        "superseded": True,
     }
     made[7] |= {"retry_of": 6}
-    made[8] |= {"state": "pruned", "values": (), "steps": {100: 0.05}}
-    made[22] |= {"state": "running", "values": (), "end": None}
-    made[23] |= {"state": "waiting", "values": (), "start": None, "end": None}
+    made[8] |= {"state": "pruned", "values": (), "intermediate_values": {100: 0.05}}
+    made[22] |= {"state": "running", "values": (), "finished": None}
+    made[23] |= {"state": "waiting", "values": (), "started": None, "finished": None}
     return made
 
 
@@ -66,8 +66,8 @@ NONE_AND_TRUE = ({"path": "a", "default": None, "options": (None, True, False, 1
 ROW_49 = {
     "no trial": study_of([]),
     "all failed": study_of([trial(n, state="fail", reason="ValueError: /home/ann/x.png is bad") for n in range(4)]),
-    "all pruned": study_of([trial(n, state="pruned", steps={100: 0.1, 200: None}) for n in range(4)]),
-    "all in hand": study_of([trial(0, state="running", end=None), trial(1, state="waiting", start=None, end=None)]),
+    "all pruned": study_of([trial(n, state="pruned", intermediate_values={100: 0.1, 200: None}) for n in range(4)]),
+    "all running": study_of([trial(0, state="running", finished=None), trial(1, state="waiting", started=None, finished=None)]),
     "one trial": study_of(trials_of(1)),
     "one of many": study_of([*trials_of(1), *(trial(n, state="fail") for n in range(1, 5))]),
     "two trials": study_of(trials_of(2)),
@@ -89,29 +89,29 @@ ROW_49 = {
         [trial(n, 0.1 * n, params={"b": (8, 16, 4.5)[n % 3]}) for n in range(9)],
         space=[{"path": "b", "default": 8, "options": (8, 16, 4.5)}],
     ),
-    "less is better": study_of(trials_of(12), goals=[{"text": "olrp", "higher": False}]),
+    "less is better": study_of(trials_of(12), objectives=[{"text": "olrp", "higher": False}]),
     "two objectives": study_of(trials_of(12, value=lambda p: (p["nms.iou"], p["nms.iou"] ** 2)), **TWO),
     "two equal objectives": study_of(trials_of(12, value=lambda p: (0.5, 0.5)), **TWO),
     "three objectives": study_of(trials_of(12, value=lambda p: (p["nms.iou"], p["nms.score"], 1.0)), **THREE),
     "none keeps the limit": study_of(
-        [each | {"feasible": False, "limited": {"latency_ms": 31.0}} for each in trials_of(8)], **LIMITED
+        [each | {"feasible": False, "measured": {"latency_ms": 31.0}} for each in trials_of(8)], **LIMITED
     ),
     "some keep the limit": study_of(
-        [each | {"feasible": each["number"] % 2 == 0, "limited": {"latency_ms": 29.0 + each["number"] % 2 * 2}} for each in trials_of(8)],
+        [each | {"feasible": each["number"] % 2 == 0, "measured": {"latency_ms": 29.0 + each["number"] % 2 * 2}} for each in trials_of(8)],
         **LIMITED,
     ),
-    "limits unmeasured": study_of([each | {"limited": {"latency_ms": None}} for each in trials_of(8)], **LIMITED),
-    "no times": study_of([each | {"start": None, "end": None} for each in trials_of(8)]),
-    "times run backwards": study_of([each | {"start": each["end"], "end": each["start"]} for each in trials_of(8)]),
+    "limits unmeasured": study_of([each | {"measured": {"latency_ms": None}} for each in trials_of(8)], **LIMITED),
+    "no times": study_of([each | {"started": None, "finished": None} for each in trials_of(8)]),
+    "times run backwards": study_of([each | {"started": each["finished"], "finished": each["started"]} for each in trials_of(8)]),
     "direction mismatch": study_of(trials_of(12, value=lambda p: -p["nms.iou"])),
     "mixed": study_of(mixed()),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", ROW_49)
-def test_row_49_whatever_became_of_a_study_each_section_says_so(kind, tmp_path, no_pixels):
+def test_row_49_every_section_has_a_finding_for_any_state_of_a_study(kind, tmp_path, no_pixels):
     tree = parsed(page_of(tmp_path, ROW_49[kind]))
-    for slug in ("verdict", "history", "importances", "space", "trials", "going-on"):
+    for slug in ("verdict", "history", "importances", "space", "trials", "continuation"):
         finding = next(p for p in every(part(tree, slug), "p") if p.get("class") == "finding")
         assert re.fullmatch(r".*[^.]\.", words(finding)), words(finding)
     assert "nan" not in words(next(iter(every(tree, "main")))).lower().split()
@@ -129,81 +129,83 @@ def test_row_49_whatever_became_of_a_study_each_section_says_so(kind, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("kind", "slug", "said"),
+    ("kind", "slug", "text"),
     [
-        ("no trial", "verdict", "The study has no trial yet."),
+        ("no trial", "verdict", "The study has no trials yet."),
         ("all failed", "verdict", "No trial has a value: 4 failed. The last reason: ValueError: …/x.png is bad."),
-        ("all pruned", "verdict", "No trial has a value: 4 given up early."),
+        ("all pruned", "verdict", "No trial has a value: 4 pruned."),
         ("all failed", "history", "There is no history: no trial has a value."),
-        ("all failed", "space", "Where good settings lie cannot be told: no trial has a value."),
-        ("one trial", "history", "One trial has a value: ap 0.460. There is nothing to compare it with."),
-        ("one trial", "importances", "What mattered cannot be told: only one trial has a value."),
-        ("one setting", "importances", "What mattered cannot be told: only one setting was tuned."),
-        ("constant", "history", "All 12 complete trials have the same ap, 0.500: nothing in this space makes"),
-        ("constant", "importances", "What mattered cannot be told: all complete trials have the same value."),
+        ("all failed", "space", "Values over the search space are unknown: no trial has a value."),
+        ("one trial", "history", "Only one trial has a value: ap 0.460."),
+        ("one trial", "importances", "Importances are unknown: only one trial has a value."),
+        ("one setting", "importances", "Importances are unknown: only one setting was tuned."),
+        ("constant", "history", "All 12 complete trials have the same ap, 0.500: no setting in this search space makes"),
+        ("constant", "importances", "Importances are unknown: all complete trials have the same value."),
         ("same settings", "space", "all complete trials have the same settings."),
-        ("changed space", "verdict", "1 trial lies outside of the space"),
-        ("none keeps the limit", "trials", "8 trials of 8 break a limit."),
-        ("mixed", "trials", "23 trials: 19 complete, 1 given up early, 1 failed, 1 in hand and 1 waiting"),
-        ("mixed", "trials", "1 trial went on in the place of another whose worker was gone or was stopped."),
-        ("two objectives", "front", "12 trials of 12 with values are surpassed by none in all of ap and olrp."),
-        ("two equal objectives", "front", "12 trials of 12"),
+        ("changed space", "verdict", "1 trial is outside the search space"),
+        ("none keeps the limit", "trials", "8 of 8 trials are over a limit."),
+        ("mixed", "trials", "23 trials: 19 complete, 1 pruned, 1 failed, 1 running and 1 waiting"),
+        ("mixed", "trials", "1 trial continues another one whose worker died or was stopped."),
+        ("two objectives", "front", "12 of 12 complete trials are on the Pareto front of ap and olrp."),
+        ("two equal objectives", "front", "12 of 12 complete trials"),
     ],
 )  # fmt: skip
-def test_row_49_what_cannot_be_told_is_said_in_a_sentence(kind, slug, said, tmp_path, no_study_drawing):
-    assert said in words(part(parsed(page_of(tmp_path, ROW_49[kind])), slug))
+def test_row_49_what_is_unknown_is_stated_in_a_sentence(kind, slug, text, tmp_path, no_drawing):
+    assert text in words(part(parsed(page_of(tmp_path, ROW_49[kind])), slug))
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "text"),
     [
-        ({}, "Tuning helped: on test, ap is 0.450 [0.400, 0.500] with the settings of trial 3 and 0.380 untuned: "
-             "a difference of +0.070 [+0.020, +0.120]. On validation, 0.500 in the study became 0.460 with 2 fresh seeds: "
-             "the search was too hopeful by 0.040."),
-        ({"gain_interval": [-0.02, 0.12]}, "It is open whether tuning helped: on test,"),
-        ({"gain_interval": [-0.12, -0.02]}, "Tuning did harm: on test,"),
-        ({"doubt": "too few images"}, "It is open whether tuning helped (too few images): on test,"),
-        ({"gain_interval": None}, "Whether tuning helped is not known for sure, without an interval: on test,"),
-        ({"chosen": "default", "gain_interval": None}, "Tuning did not help: the untuned settings did best on validation. "
-             "On test, ap is 0.380."),
-        ({"finalists": [{"name": "trial 3", "tuned": 0.5}], "gain_interval": None},
-         "The settings of trial 3 did best on validation. Nothing was run again with fresh seeds: the study's own 0.500 on "
-         "validation is the best of 12 trials, and too good."),
+        ({}, "Tuning helped: on the test split, ap is 0.450 [0.400, 0.500] with the settings of trial 3 and 0.380 with the "
+             "default settings, a difference of +0.070 [+0.020, +0.120]. On the validation split, 0.500 in the study became "
+             "0.460 with 2 fresh seeds: the study was too optimistic by 0.040."),
+        ({"gain": gain(-0.02, 0.12)}, "Whether tuning helped is uncertain: on the test split,"),
+        ({"gain": gain(-0.12, -0.02)}, "Tuning made it worse: on the test split,"),
+        ({"gain": gain(doubt="too few images")}, "Whether tuning helped is uncertain (too few images): on the test split,"),
+        ({"gain": gain() | {"interval": None}}, "Whether tuning helped is uncertain without a confidence interval: on the test split,"),
+        ({"chosen": None, "gain": None}, "Tuning did not help: the default settings did best on the validation split. "
+             "On the test split, ap is 0.380."),
+        ({"finalists": [{"trial": 3, "tuned": 0.5}], "gain": None},
+         "The settings of trial 3 did best on the validation split. The settings were not retrained with fresh seeds: the "
+         "value 0.500 on the validation split is the best of 12 trials and therefore optimistic."),
     ],
 )  # fmt: skip
-def test_the_verdict_says_what_the_ending_found(changes, said, tmp_path, no_study_drawing):
-    tree = parsed(page_of(tmp_path, ended(study_of(trials_of(12)), **changes)))
-    assert said in words(part(tree, "verdict"))
+def test_the_first_section_states_the_result_of_the_final_evaluation(changes, text, tmp_path, no_drawing):
+    tree = parsed(page_of(tmp_path, finished(study_of(trials_of(12)), **changes)))
+    assert text in words(part(tree, "verdict"))
 
 
-def test_where_less_is_better_a_fall_is_help(tmp_path, no_study_drawing):
-    result = study_of(trials_of(12), goals=[{"text": "olrp", "higher": False}])
-    tree = parsed(page_of(tmp_path, ended(result, gain_interval=[-0.12, -0.02])))
+def test_where_lower_is_better_a_negative_gain_helps(tmp_path, no_drawing):
+    result = study_of(trials_of(12), objectives=[{"text": "olrp", "higher": False}])
+    tree = parsed(page_of(tmp_path, finished(result, gain=gain(-0.12, -0.02))))
     assert "Tuning helped:" in words(part(tree, "verdict"))
-    assert "the search was not too hopeful" in words(part(tree, "verdict"))
+    assert "the study was not too optimistic" in words(part(tree, "verdict"))
 
 
-def test_an_ending_is_told_in_what_it_was_judged_by(tmp_path, no_study_drawing):
-    fitted = study_of(trials_of(12), stage="anchors", goals=[{"text": "fit", "higher": True}])
+def test_a_final_evaluation_names_its_own_objective(tmp_path, no_drawing):
+    fitted = study_of(trials_of(12), stage="anchors", objectives=[{"text": "fit", "higher": True}])
     tree = parsed(
-        page_of(tmp_path, ended(fitted, goal={"text": "olrp", "higher": False}, gain_interval=[-0.12, -0.02]))
+        page_of(
+            tmp_path, finished(fitted, objective={"text": "olrp", "higher": False}, gain=gain(-0.12, -0.02))
+        )
     )
-    said = words(part(tree, "verdict"))
-    assert "Tuning helped: on test, olrp is 0.450" in said
-    assert "olrp, on validation but for the last column" in said
+    text = words(part(tree, "verdict"))
+    assert "Tuning helped: on the test split, olrp is 0.450" in text
+    assert "tuned settings: olrp on the validation split" in text
     assert "The best fit, " in words(part(tree, "history"))
 
 
-def test_options_that_are_nothing_have_a_word():
-    where = Setting(path="image.scales", default=None, options=(None, "", True, "64,64"))
-    assert where_text(where) == "none, empty, true and 64,64"
+def test_empty_options_are_named():
+    dimension = Dimension(path="image.scales", default=None, options=(None, "", True, "64,64"))
+    assert range_text(dimension) == "none, empty, true and 64,64"
 
 
-def test_the_tables_are_those_of_the_study(tmp_path, no_study_drawing):
-    result = ended(study_of(mixed(), importances={"nms.iou": 0.75, "nms.score": 0.25}))
+def test_the_tables_are_those_of_the_study(tmp_path, no_drawing):
+    result = finished(study_of(mixed(), importances={"nms.iou": 0.75, "nms.score": 0.25}))
     page = page_of(tmp_path, result)
     tree = parsed(page)
-    assert [row[:5] for row in cells(tree, "ending")] == [
+    assert [row[:5] for row in cells(tree, "finalists")] == [
         ["default", "0.400", "0.400 0.390 to 0.410", "0.000", "0.380 0.370 to 0.390"],
         ["trial 3 chosen", "0.500", "0.460 0.450 to 0.470", "0.040", "0.450 [0.400, 0.500]"],
     ]
@@ -222,13 +224,13 @@ def test_the_tables_are_those_of_the_study(tmp_path, no_study_drawing):
     assert len(cells(tree, "trials-all")) == 24
     best = [row[0] for row in cells(tree, "space-trials")]
     assert best[0] == f"trial {result.complete[0].number}"
-    assert best[-1] == "trial 0 untuned"
+    assert best[-1] == "trial 0 default"
     assert "PED-ANOVA, 19 complete trials" in words(part(tree, "importances"))
     table = pd.read_csv(page.parent / "trials.csv")
     assert list(table["number"]) == list(range(24))
 
 
-def test_the_table_of_bests_is_the_running_maximum(tmp_path, no_study_drawing):
+def test_the_table_of_improvements_is_the_running_maximum(tmp_path, no_drawing):
     result = study_of(trials_of(30, seed=3))
     tree = parsed(page_of(tmp_path, result))
     running = [
@@ -237,7 +239,7 @@ def test_the_table_of_bests_is_the_running_maximum(tmp_path, no_study_drawing):
     assert [row[0] for row in cells(tree, "history-best")] == [f"trial {number}" for number in running]
 
 
-def test_names_a_user_gives_are_shown_literally_and_run_nothing(tmp_path, no_pixels):
+def test_user_given_names_are_shown_literally_and_run_nothing(tmp_path, no_pixels):
     rng = random.Random(0)
     space = [{"path": HOSTILE[at], "default": HOSTILE[0], "options": HOSTILE} for at in range(4)]
     trials = [
@@ -252,25 +254,25 @@ def test_names_a_user_gives_are_shown_literally_and_run_nothing(tmp_path, no_pix
     trials[3] |= {"state": "fail", "values": ()}
     given = study_of(
         trials, space=space, variant=HOSTILE[0], data=HOSTILE[1], name=HOSTILE[2], command=HOSTILE[3],
-        goals=[{"text": HOSTILE[5]}, {"text": HOSTILE[8]}][:1], importances={HOSTILE[1]: 0.6, HOSTILE[2]: 0.4},
+        objectives=[{"text": HOSTILE[5]}, {"text": HOSTILE[8]}][:1], importances={HOSTILE[1]: 0.6, HOSTILE[2]: 0.4},
     )  # fmt: skip
     finalists = [
-        {"name": HOSTILE[2], "values": {HOSTILE[0]: HOSTILE[6]}, "tuned": 0.5, "again": [0.4], "test": [0.3]}
+        {"trial": 3, "values": {HOSTILE[0]: HOSTILE[6]}, "tuned": 0.5, "retrained": [0.4], "test": [0.3]}
     ]
-    result = ended(given, finalists=finalists, chosen=HOSTILE[2], gain_interval=None)
+    result = finished(given, finalists=finalists, gain={"delta": 0.1, "doubt": HOSTILE[4]}, note=HOSTILE[7])
     page = page_of(tmp_path, result)
     tree = parsed(page)
     assert len(every(tree, "script")) == 1
     assert every(tree, "img") == []
     assert not any(name.startswith("on") for element in tree.iter() for name, _ in element.items())
     assert "<script>alert(1)</script>" in words(next(iter(every(tree, "h1"))))
-    assert "{{7*7}}{% raw %}" in words(part(tree, "going-on"))
+    assert "{{7*7}}{% raw %}" in words(part(tree, "continuation"))
     for svg in (page.parent / "figures").glob("*.svg"):
         assert "<script" not in svg.read_text()
 
 
 def test_the_same_study_is_the_same_bytes(tmp_path):
-    result = ended(study_of(mixed(), importances={"nms.iou": 0.75, "nms.score": 0.25}))
+    result = finished(study_of(mixed(), importances={"nms.iou": 0.75, "nms.score": 0.25}))
     first, again = (page_of(tmp_path / name, result).parent for name in ("a", "b"))
     names = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
     assert len(names) > 12
@@ -278,7 +280,9 @@ def test_the_same_study_is_the_same_bytes(tmp_path):
     assert [name for name in names if (first / name).read_bytes() != (again / name).read_bytes()] == []
     text = (first / "report.html").read_text()
     drawings = re.findall(r"<svg viewBox.*?</svg>", text, re.S)
-    assert len(drawings) == 8  # ending, history, steps, importances, slices, contour, lines, timeline
+    assert (
+        len(drawings) == 8
+    )  # final evaluation, history, steps, importances, slices, interaction, lines, timeline
     # A colour that is not the style sheet's would stay as it is when the page turns dark.
     assert [drawing[:200] for drawing in drawings if re.search(r"#[0-9a-f]{6}\b", drawing)] == []
     assert not re.findall(r"(?:https?:)?//[\w.-]+\.\w+", text)
@@ -289,27 +293,27 @@ def test_the_same_study_is_the_same_bytes(tmp_path):
         assert finding.endswith(".")
 
 
-def test_both_stages_are_on_the_page_of_the_last(tmp_path, no_study_drawing):
-    save_study(tmp_path / "first", study_of(trials_of(6), stage="train"))
+def test_both_stages_are_on_the_page_of_the_last(tmp_path, no_drawing):
+    StudyFolder.save(tmp_path / "first", study_of(trials_of(6), stage="train"))
     page = page_of(
-        tmp_path / "last", ended(study_of(trials_of(6), earlier=("first",), fixed={"train.lr": 0.01}))
+        tmp_path / "last", finished(study_of(trials_of(6), earlier=("first",), fixed={"train.lr": 0.01}))
     )
     tree = parsed(page)
-    assert "History, training" in words(part(tree, "history-0"))
-    assert "History, post-processing" in words(part(tree, "history-1"))
-    assert "train.lr=0.01" in words(part(tree, "going-on"))
+    assert "Optimization history, training" in words(part(tree, "history-0"))
+    assert "Optimization history, post-processing" in words(part(tree, "history-1"))
+    assert "train.lr=0.01" in words(part(tree, "continuation"))
     gone = page_of(tmp_path / "alone", study_of(trials_of(2), earlier=("nowhere",)))
     assert "stages missing" in words(parsed(gone))
 
 
-def test_paths_are_shown_only_on_request(tmp_path, no_study_drawing):
+def test_paths_are_shown_only_on_request(tmp_path, no_drawing):
     result = study_of(trials_of(3), command="python -m bench tune --data /home/ann/cells --space nms")
     assert "/home/ann" not in page_of(tmp_path / "a", result).read_text()
     assert "/home/ann/cells" in page_of(tmp_path / "b", result, show_paths=True).read_text()
 
 
-def test_the_page_goes_where_it_is_wanted_with_what_it_links_to(tmp_path, no_study_drawing):
-    folder = save_study(tmp_path / "s", ended(study_of(trials_of(4))))
+def test_the_page_and_the_files_that_it_links_to_can_go_elsewhere(tmp_path, no_drawing):
+    folder = StudyFolder.save(tmp_path / "s", finished(study_of(trials_of(4))))
     (folder.path / "winner.toml").write_text('variant = "ssd"\n')
     page = write_study_page(StudyFolder.open(folder.path), tmp_path / "out" / "tuning.html", title="Mine")
     tree = parsed(page)
@@ -320,36 +324,40 @@ def test_the_page_goes_where_it_is_wanted_with_what_it_links_to(tmp_path, no_stu
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.booleans()), min_size=1, max_size=12))
-def test_the_front_is_optunas(drawn):
+def test_the_pareto_front_is_optunas(drawn):
     trials = [trial(n, (a / 4, b / 4), feasible=kept) for n, (a, b, kept) in enumerate(drawn)]
-    result = study_of(trials, space=SPACE, **TWO)
-    reference = {each.number for each in optuna_study(result, 2).best_trials}
-    assert {each.number for each in front_of(result)} == reference
+    reference = optuna.create_study(directions=["maximize", "minimize"])
+    reference.add_trials(
+        [
+            optuna.create_trial(values=(a / 4, b / 4), constraints={"limit": 0.0 if kept else 1.0})
+            for a, b, kept in drawn
+        ]
+    )
+    front = study_of(trials, space=SPACE, **TWO).pareto_front
+    assert {each.number for each in front} == {each.number for each in reference.best_trials}
 
 
-def test_optuna_knows_the_same_trials_under_the_same_numbers():
-    result, verbosity = study_of(mixed()), optuna.logging.get_verbosity()
-    study = optuna_study(result)
-    assert [each.number for each in study.trials] == [each.number for each in result.trials]
-    assert study.best_trial.number == result.complete[0].number
-    states = Counter(each.state for each in study.trials)
-    assert states[optuna.trial.TrialState.COMPLETE] == len(result.complete) == 19
-    assert study.trials[3].params["nms.iou"] == result.trials[3].params["nms.iou"]
-    assert study.trials[3].duration.total_seconds() == pytest.approx(2.0)
-    assert optuna.logging.get_verbosity() == verbosity
+def test_an_axis_holds_all_values_of_a_setting():
+    axes = search_axes(ROW_49["changed space"])
+    assert (axes["nms.iou"].low, axes["nms.iou"].high) == (0.1, 3.0)
+    assert axes["nms.iou"].relative(3.0) == 1
+    assert axes["nms.method"].options == ("hard", "linear", "diou", "soft")
+    assert axes["nms.method"].position("soft") == 3
+    assert axes["nms.score"].log
+    assert axes["nms.score"].relative((0.001 * 0.5) ** 0.5) == pytest.approx(0.5)
 
 
-def test_a_comparison_tells_of_the_studies_behind_its_runs(runs, tmp_path, no_study_drawing):
-    first = save_study(tmp_path / "a", ended(study_of(trials_of(12))))
-    second = save_study(tmp_path / "b", study_of(trials_of(3), variant="fcos"))
+def test_a_comparison_has_a_section_about_the_studies_behind_its_runs(runs, tmp_path, no_drawing):
+    first = StudyFolder.save(tmp_path / "a", finished(study_of(trials_of(12))))
+    second = StudyFolder.save(tmp_path / "b", study_of(trials_of(3), variant="fcos"))
     alone, both = (
         parsed(write_comparison(ReportData.from_runs(runs[:1]), tmp_path / name, studies=studies))
         for name, studies in (("one", [first]), ("two", [first, second]))
     )
-    assert words(part(alone, "tuning")).startswith("Tuning Tuning helped: on test, ap is 0.450")
+    assert words(part(alone, "tuning")).startswith("Tuning Tuning helped: on the test split, ap is 0.450")
     assert cells(alone, "tuning-0")[1][0] == "trial 3 chosen"
-    said = words(part(both, "tuning"))
-    assert "ssd (nms): Tuning helped" in said
-    assert "fcos (nms): The study has not ended. So far the best of 3 complete trials, number " in said
+    text = words(part(both, "tuning"))
+    assert "ssd (nms): Tuning helped" in text
+    assert "fcos (nms): The study is not finished. The best of 3 complete trials so far is trial " in text
     without = parsed(write_comparison(ReportData.from_runs(runs[:1]), tmp_path / "none"))
     assert "tuning" not in {section.get("id") for section in every(without, "section")}

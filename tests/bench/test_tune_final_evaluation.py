@@ -1,10 +1,8 @@
-"""The honest ending: fixed stages, fresh runs, intervals on test, and what a winner has cost."""
+"""The final evaluation: settings of earlier stages, fresh seeds, test intervals, and the number of trials."""
 
 from __future__ import annotations
 
 import io
-import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,35 +10,37 @@ from rich.console import Console
 from tiny_runs import tiny_sets
 
 from bench import cli
+from bench.commands.tune import gain_text, print_study
 from bench.runs.context import RunContext
 from bench.runs.naming import run_name
 from bench.runs.run import run
 from bench.settings.resolution import open_run_data, resolve
 from bench.settings.sections import TunedConfig
 from bench.tune import tuner
+from bench.tune.final_evaluation import choose, gain_of
 from bench.tune.objectives import parse_objectives
-from bench.tune.outcome import Entry, Gain, Outcome, choose
 from metrics.compare import compare
 from metrics.errors import InputError, PartialError
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
-from reports.records.study import StudyFolder
+from reports.records.final_evaluation import FinalEvaluation, Finalist, Gain
+from reports.records.study import StudyFolder, StudyResult
 from reports.sections.tuning import finding
 
-SETS = tiny_sets("ssd", train__epochs=1, data__train=30)  # as many objects as priors have shapes
+SETS = tiny_sets("ssd", train__epochs=1, data__train=30)  # enough objects for the shapes of the priors
 
 
 def tune(out, *words):
     return cli.main(["tune", "--variant", "ssd", "--out", str(out), "--quiet", *words, "--set", *SETS])
 
 
-def the(out, pattern):
+def only(out, pattern):
     [path] = out.glob(pattern)
     return path
 
 
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory):
-    """Studies of priors and training, the ending without fresh seeds."""
+    """Studies of anchor priors and training, without fresh seeds."""
     out = tmp_path_factory.mktemp("studies")
     assert tune(out, "--space", "anchors", "train.lr", "--trials", "3", "--again", "0") == 0
     return out
@@ -48,82 +48,81 @@ def staged(tmp_path_factory):
 
 @pytest.fixture
 def no_page(monkeypatch):
-    """Do without the page, which takes longer than all the rest."""
+    """Skip the page, which takes longer than the tuning."""
     monkeypatch.setattr(tuner, "write_study_page", lambda folder: None)
 
 
-def test_what_fits_best_is_fixed_for_the_stages_that_follow(staged):
-    anchors = StudyFolder.open(the(staged, "ssd-shapes-anchors-*")).result
-    last = StudyFolder.open(the(staged, "ssd-shapes-train-*"))
+def test_the_best_fit_is_fixed_for_later_stages(staged):
+    anchors = StudyFolder.open(only(staged, "ssd-shapes-anchors-*")).result
+    last = StudyFolder.open(only(staged, "ssd-shapes-train-*"))
     best = anchors.complete[0]
     assert last.result.fixed == best.params
-    assert last.result.earlier == (the(staged, "ssd-shapes-anchors-*").name,)
-    assert anchors.ending is None
+    assert last.result.earlier == (only(staged, "ssd-shapes-anchors-*").name,)
+    assert anchors.final_evaluation is None
     assert anchors.default.number == last.result.default.number == 0
     assert [trial.params["shapes"] != "" for trial in anchors.trials[:2]] == [False, True]
     chosen = resolve("ssd", file=last.path / "winner.toml")
-    values = last.result.ending.winner.values
+    values = last.result.final_evaluation.winner.values
     if values:
         assert set(best.params) < set(values)
         assert chosen.train.lr == values["train.lr"]
     assert (last.path / "report.html").is_file()
 
 
-def test_fit_is_told_by_size_on_training_and_on_validation_boxes(staged):
-    outcome = json.loads((the(staged, "ssd-shapes-train-*") / "outcome.json").read_text())
-    told = {(row["name"], row["split"], row["group"]) for row in outcome["fit"]}
-    names = {row["name"] for row in outcome["fit"]}
-    assert "default" in names
-    assert told == {
-        (n, s, g) for n in names for s in ("train", "val") for g in ("all", "small", "medium", "large")
+def test_the_anchor_fit_is_recorded_by_size_for_training_and_validation_boxes(staged):
+    fit = StudyFolder.open(only(staged, "ssd-shapes-train-*")).result.final_evaluation.anchor_fit
+    trials = {row.trial for row in fit}
+    assert None in trials
+    assert {(row.trial, row.split, row.group) for row in fit} == {
+        (t, s, g) for t in trials for s in ("train", "val") for g in ("all", "small", "medium", "large")
     }
 
 
 def test_without_fresh_seeds_the_weights_of_the_trials_are_measured(staged):
-    ending = StudyFolder.open(the(staged, "ssd-shapes-train-*")).result.ending
-    measured = [finalist for finalist in ending.finalists if finalist.test]
-    assert {finalist.name for finalist in measured} == {"default", ending.chosen}
+    evaluation = StudyFolder.open(only(staged, "ssd-shapes-train-*")).result.final_evaluation
+    measured = [finalist for finalist in evaluation.finalists if finalist.test]
+    assert {finalist.trial for finalist in measured} == {None, evaluation.chosen}
     for finalist in measured:
         low, high = finalist.test_interval
         assert low <= finalist.mean_test <= high or finalist.mean_test == 0
-    # The trials were trained with the fitted priors, so the untuned settings need a run of their own.
+    # The trials were trained with the fitted priors, so the default settings need a separate run.
     assert len(list((staged / "runs").glob("*"))) == 1
 
 
-def test_a_fit_alone_says_nothing_of_a_detector_and_trains_none(tmp_path, capsys, no_page):
+def test_fitting_priors_alone_trains_no_detector_and_says_so(tmp_path, capsys, no_page):
     assert tune(tmp_path, "--space", "anchors", "--trials", "3", "--again", "0") == 0
-    said = capsys.readouterr().out
-    assert "nothing was trained: priors that fit better need not make a better detector" in said
+    output = capsys.readouterr().out
+    assert "nothing was trained: priors that fit better do not guarantee a better detector" in output
     assert not (tmp_path / "runs").exists()
-    folder = the(tmp_path, "ssd-shapes-anchors-*")
+    folder = only(tmp_path, "ssd-shapes-anchors-*")
     result = StudyFolder.open(folder).result
-    assert result.goals[0].text == "recall + mean_iou"
-    assert result.ending.winner.tuned == result.complete[0].value
+    assert result.objectives[0].text == "recall + mean_iou"
+    assert result.final_evaluation.winner.tuned == result.complete[0].value
     assert resolve("ssd", file=folder / "winner.toml").tuned.trials == 0
 
 
-def test_a_fit_alone_is_judged_by_training_with_fresh_seeds(tmp_path, no_page):
+def test_priors_alone_are_compared_by_training_with_fresh_seeds(tmp_path, no_page):
     assert tune(tmp_path, "--space", "anchors", "--trials", "2", "--again", "1") == 0
-    result = StudyFolder.open(the(tmp_path, "ssd-shapes-anchors-*")).result
-    ending = result.ending
-    assert (result.goals[0].text, result.ending_goal.text) == ("recall + mean_iou", "ap")
-    assert "sought recall + mean_iou, which says nothing of the detector" in finding(result)
-    assert [len(finalist.again) for finalist in ending.finalists] == [1, 1]
-    assert [finalist.tuned for finalist in ending.finalists] == [None, None]
+    result = StudyFolder.open(only(tmp_path, "ssd-shapes-anchors-*")).result
+    evaluation = result.final_evaluation
+    assert (result.objectives[0].text, evaluation.objective.text) == ("recall + mean_iou", "ap")
+    assert "optimized recall + mean_iou, which does not measure the detector" in finding(result)
+    assert [len(finalist.retrained) for finalist in evaluation.finalists] == [1, 1]
+    assert [finalist.tuned for finalist in evaluation.finalists] == [None, None]
     assert len(list((tmp_path / "runs").glob("ssd-shapes-1000-*"))) == 2
 
 
-def test_limits_that_nothing_keeps_end_before_anything_is_trained(tmp_path, capsys):
+def test_limits_that_no_trial_is_within_end_before_any_training(tmp_path, capsys):
     assert (
         tune(tmp_path, "--space", "train.lr", "negatives", "--trials", "3", "--limit", "parameters=10") == 4
     )
-    told = capsys.readouterr().err
+    error = capsys.readouterr().err
     assert (
-        "no trial keeps the limits; 3 trials were measured, and the nearest is trial 0: over the limit"
-        in told
+        "no trial is within the limits; 3 trials were measured, and the closest is trial 0: over the limit"
+        in error
     )
     assert not list(tmp_path.glob("*/trials/*"))
-    states = [t.state for t in StudyFolder.open(the(tmp_path, "ssd-shapes-train-*")).result.trials]
+    states = [t.state for t in StudyFolder.open(only(tmp_path, "ssd-shapes-train-*")).result.trials]
     assert states == ["pruned"] * 3
 
 
@@ -132,8 +131,8 @@ def test_an_unknown_limit_is_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_run_of_the_winner_says_how_many_settings_were_tried(staged, tmp_path):
-    winner = the(staged, "ssd-shapes-train-*") / "winner.toml"
+def test_a_run_of_the_winner_records_how_many_settings_were_tried(staged, tmp_path):
+    winner = only(staged, "ssd-shapes-train-*") / "winner.toml"
     text = winner.read_text()
     if "[tuned]" not in text:
         pytest.fail("winner.toml has no section [tuned]")
@@ -148,34 +147,34 @@ def test_a_run_of_the_winner_says_how_many_settings_were_tried(staged, tmp_path)
 
 
 def test_settings_of_another_variant_are_refused(tmp_path, capsys, staged):
-    winner = the(staged, "ssd-shapes-train-*") / "winner.toml"
+    winner = only(staged, "ssd-shapes-train-*") / "winner.toml"
     words = ["tune", "--variant", "fcos", "--config", str(winner), "--space", "nms", "--out", str(tmp_path)]
     assert cli.main(words) == 2
     assert "made for variant 'ssd', not for fcos" in capsys.readouterr().err
 
 
 def scene(images=60, seed=0):
-    """Truth with one object an image, and detections whose sureness and place are worse the larger `noise` is."""
+    """Truth with one object per image, and detections with box offsets of standard deviation `noise`."""
     random = np.random.default_rng(seed)
     catalog = Catalog.of(range(images), ("a", "b"), [(100, 100)] * images)
     label, corner = random.integers(0, 2, images), random.uniform(0, 60, (images, 2))
     xywh = np.concatenate([corner, np.full((images, 2), 30.0)], axis=1)
     truth = AnnotationTable.of(catalog, range(images), label, xywh)
 
-    def found(noise):
+    def detect(noise):
         moved = xywh + random.normal(size=xywh.shape) * [noise, noise, 0, 0]
         image, score = np.arange(images, dtype=np.int32), random.uniform(0.3, 1, images)
         return DetectionTable(catalog, image, label.astype(np.int32), moved, score)
 
-    return truth, found
+    return truth, detect
 
 
 @pytest.mark.parametrize("text", ["ap", "ap50", "0.7*ap + 0.3*ap50", "ap - 0.5*olrp", "olrp"])
 def test_a_resampled_objective_is_the_objective(text):
-    truth, found = scene()
+    truth, detect = scene()
     objectives = parse_objectives([text], truth)
     [objective] = objectives.each
-    table = found(4)
+    table = detect(4)
     comparison = compare(
         {"x": [(truth, table)]}, objective.statistic(objectives.rule), resamples=20, permutations=0
     )
@@ -185,11 +184,11 @@ def test_a_resampled_objective_is_the_objective(text):
 
 
 @pytest.mark.parametrize("text", ["ap", "olrp"])
-def test_a_gain_is_the_chosen_less_the_untuned_whoever_leads(text):
-    truth, found = scene()
+def test_a_gain_is_chosen_minus_default_whichever_is_better(text):
+    truth, detect = scene()
     objectives = parse_objectives([text], truth)
     [objective] = objectives.each
-    good, bad = found(1), found(9)
+    good, bad = detect(1), detect(9)
     value = {n: objective(objectives.numbers(truth, t)) for n, t in (("good", good), ("bad", bad))}
     for chosen, default, better in (("good", "bad", 1.0), ("bad", "good", 0.0)):
         tables = {"trial 3": good, "default": bad} if chosen == "good" else {"trial 3": bad, "default": good}
@@ -199,54 +198,78 @@ def test_a_gain_is_the_chosen_less_the_untuned_whoever_leads(text):
             resamples=200,
             permutations=0,
         )
-        gain = Gain.of(value[chosen] - value[default], comparison, "trial 3", 1)
+        gain = gain_of(value[chosen] - value[default], comparison, 3, 1)
         assert gain.p_better == pytest.approx(better)
         low, high = gain.interval
         assert low <= gain.delta <= high
         assert (gain.delta > 0) == ((chosen == "good") == objective.higher)
         assert not gain.doubt
-        assert str(gain).endswith("(decisive)")
+        assert gain_text(gain).endswith("(decisive)")
 
 
 @pytest.mark.parametrize(
-    ("share", "said"), [(1.0, "100%"), (0.997, "over 99%"), (0.5, "50%"), (0.001, "under 1%"), (0.0, "0%")]
+    ("share", "text"), [(1.0, "100%"), (0.997, "over 99%"), (0.5, "50%"), (0.001, "under 1%"), (0.0, "0%")]
 )
-def test_a_share_of_resamples_is_all_only_where_it_is_all(share, said):
-    gain = Gain(0.035, (0.001, 0.07), share, 72, 2, "p = .061")
-    assert str(gain).endswith(f"better in {said} of resamples (not decisive: p = .061)")
+def test_a_percentage_of_replicates_is_0_or_100_only_where_it_is_exact(share, text):
+    gain = Gain(delta=0.035, interval=(0.001, 0.07), p_better=share, images=72, seeds=2, doubt="p = .061")
+    assert gain_text(gain).endswith(f"better in {text} of bootstrap replicates (not decisive: p = .061)")
 
 
-def test_an_objective_that_cannot_be_resampled_says_so():
+def test_an_objective_that_cannot_be_resampled_is_named():
     truth, _ = scene()
     objectives = parse_objectives(["integral_recall"], truth)
     with pytest.raises(InputError, match="no number 'integral_recall' can be resampled"):
         objectives.each[0].statistic(objectives.rule)
 
 
-DEFAULT = Entry("default", {}, 0.5, (0.5,), (0.4,), (0.3, 0.5), {"latency_ms": 41.0}, "latency_ms 41 of 30")
-OTHER = Entry("trial 3", {"nms.iou": 0.6}, 0.4, (0.3,), (0.35,), (0.2, 0.5), {"latency_ms": 21.0})
+DEFAULT = Finalist(
+    tuned=0.5,
+    retrained=(0.5,),
+    test=(0.4,),
+    test_interval=(0.3, 0.5),
+    measured={"latency_ms": 41.0},
+    exceeded=("latency_ms",),
+)
+OTHER = Finalist(
+    trial=3,
+    values={"nms.iou": 0.6},
+    tuned=0.4,
+    retrained=(0.3,),
+    test=(0.35,),
+    test_interval=(0.2, 0.5),
+    measured={"latency_ms": 21.0},
+)
 
 
-def test_settings_over_a_limit_are_not_chosen_however_good():
+def test_settings_over_a_limit_are_never_chosen():
     assert choose([DEFAULT, OTHER], higher=True) is OTHER
-    with pytest.raises(PartialError, match="no settings keep the limits: latency_ms 41 of 30"):
-        choose([DEFAULT, replace(OTHER, over="latency_ms 31 of 30")], higher=True)
+    with pytest.raises(PartialError, match="no settings are within the limits"):
+        choose([DEFAULT, OTHER.model_copy(update={"exceeded": ("latency_ms",)})], higher=True)
 
 
-def test_the_ending_is_told_in_words_and_numbers(tmp_path):
-    gain = Gain(-0.05, (-0.12, 0.02), 0.08, 72, 1, "its interval holds 0")
-    outcome = Outcome("ap", True, (DEFAULT, OTHER), "trial 3", tmp_path, {"nms": {"complete": 4}}, {}, gain)
-    console = Console(width=160, record=True, file=io.StringIO())
-    outcome.show(console)
-    said = console.export_text()
-    assert "default (over the limit)" in said
-    assert "0.350 [0.200, 0.500]" in said
-    assert (
-        "gain on 72 test images, chosen less default: -0.050 [-0.120, +0.020], better in 8% of resamples "
-        "(not decisive: its interval holds 0)" in said
+def test_the_final_evaluation_is_printed(tmp_path):
+    evaluation = FinalEvaluation(
+        objective={"text": "ap"},
+        finalists=(DEFAULT, OTHER),
+        chosen=3,
+        gain=Gain(
+            delta=-0.05, interval=(-0.12, 0.02), p_better=0.08, images=72, doubt="its interval holds 0"
+        ),
     )
-    assert "one set of weights each: another seed could turn the difference round" in said
-    outcome.save()
-    saved = json.loads((tmp_path / "outcome.json").read_text())
-    assert saved["gain"]["interval"] == [-0.12, 0.02]
-    assert saved["entries"][0]["over"] == "latency_ms 41 of 30"
+    space = [{"path": "nms.iou", "stage": "nms", "default": 0.5, "low": 0.1, "high": 0.9}]
+    trials = [{"number": n, "state": "complete", "values": [0.1]} for n in range(4)]
+    result = StudyResult(
+        name="s", variant="ssd", stage="nms", data="d", objectives=[{"text": "ap"}], space=space, trials=trials,
+        final_evaluation=evaluation,
+    )  # fmt: skip
+    console = Console(width=160, record=True, file=io.StringIO())
+    print_study(StudyFolder(tmp_path, result), console)
+    output = console.export_text()
+    assert "default (over the limit)" in output
+    assert "0.350 [0.200, 0.500]" in output
+    assert "nms trials: 4 complete" in output
+    assert (
+        "gain on 72 test images, chosen minus default: -0.050 [-0.120, +0.020], better in 8% of bootstrap replicates "
+        "(not decisive: its interval holds 0)" in output
+    )
+    assert "one set of weights each: the difference may have another sign with other seeds" in output

@@ -1,4 +1,4 @@
-"""The training stage: each trial trains, tells how it goes at images seen, and can be given up early."""
+"""The training stage: each trial trains a detector, reports intermediate values and can be pruned."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ from bench.settings.config import RunConfig
 from bench.training.checkpoint import save_weights
 from bench.training.loop import pick_device, train
 from bench.tune.objectives import Objectives
-from bench.tune.spaces import configured
-from bench.tune.storage import StorageGone
+from bench.tune.search_space import with_values
+from bench.tune.storage import StorageUnavailable
 
-Pruning = Literal["hyperband", "asha", "none"]
+Pruner = Literal["hyperband", "asha", "none"]
 
 WEIGHTS = "weights.safetensors"
-_REPORTED = {"ap", "ap50"}
+
+_INTERMEDIATE_MEASURES = {"ap", "ap50"}
 """What `bench.training.loop` measures between epochs."""
 
 
-def make_pruner(kind: Pruning, config: RunConfig, images: int) -> BasePruner:
-    """Who gives up trials that go badly; resources are training images seen.
+def make_pruner(kind: Pruner, config: RunConfig, images: int) -> BasePruner:
+    """Pruner that stops unpromising trials early; its resource is the number of training images seen.
 
     Args:
         kind: ``hyperband`` (Li et al. 2018), ``asha``, asynchronous successive halving (Li et al. 2020), or ``none``.
         config: settings of a trial.
-        images: of the training split.
+        images: number of images of the training split.
     """
     least = max(images * max(config.train.validate_every, 1), 1)
     if kind == "hyperband":
@@ -48,16 +49,16 @@ def make_pruner(kind: Pruning, config: RunConfig, images: int) -> BasePruner:
     return NopPruner()
 
 
-class Training:
-    """The value of a trial that trains.
+class TrainingTrials:
+    """Objective function that trains a detector.
 
-    A trial goes on from the checkpoint in its folder, where there is one. Its best weights stay there.
+    A trial continues from the checkpoint in its folder, where there is one, and leaves its best weights there.
 
     Args:
-        config: the settings that a trial changes; validated after every epoch unless they say otherwise.
+        config: the settings that a trial changes.
         dataset: images.
-        objectives: what is sought, on the validation split.
-        stop: ends a training after the step in hand, saved.
+        objectives: to evaluate on the validation split.
+        stop: ends a training after the current step, with a checkpoint.
     """
 
     def __init__(
@@ -69,24 +70,24 @@ class Training:
         self.stop = stop or StopRequest()
 
     def __call__(self, trial: Trial, values: Mapping[str, Any], folder: Path) -> tuple[float, ...]:
-        """Train with some settings and measure; see `bench.tune.study.Objective`.
+        """Train with some settings and evaluate; see `bench.tune.study.ObjectiveFunction`.
 
         Raises:
-            TrialPruned: others did better after as many images.
-            Stopped: somebody asked for it; the state is saved.
+            TrialPruned: other trials had better values after as many images.
+            Stopped: it was requested; a checkpoint is saved.
         """
-        config = configured(self.config, values)
+        config = with_values(self.config, values)
         detector = build_detector(config, len(self.dataset.classes))
         splits = self.dataset.splits
         total = config.train.epochs * len(splits["train"])
 
         def report(images_seen: int, measures: Mapping[str, float]) -> None:
-            value = self._reported(measures)
+            value = self._intermediate_value(measures)
             if math.isnan(value) or images_seen >= total:
                 return
             trial.report(value, images_seen)
             if trial.should_prune():
-                raise optuna.TrialPruned(f"others did better after {images_seen} images")
+                raise optuna.TrialPruned(f"other trials were better after {images_seen} images")
 
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint = folder / "checkpoint"
@@ -101,12 +102,12 @@ class Training:
                 stop=self.stop,
                 report=report,
             )
-        except StorageGone:  # it goes on from its checkpoint when the storage is back
+        except StorageUnavailable:  # continued from the checkpoint when the storage is back
             raise
-        except Exception:  # given up or failed; what is stopped is no Exception, and keeps its checkpoint
+        except Exception:  # pruned or failed; `Stopped` is no Exception and keeps the checkpoint
             shutil.rmtree(checkpoint, ignore_errors=True)
             raise
-        found = predict(
+        detections = predict(
             detector,
             splits["val"],
             config.image,
@@ -114,14 +115,14 @@ class Training:
             workers=config.workers,
             device=pick_device(config.device),
         )
-        values_found = self.objectives.values(self.objectives.numbers(splits["val"].truth, found))
+        result = self.objectives.values(self.objectives.numbers(splits["val"].truth, detections))
         save_weights(folder / WEIGHTS, detector)
         shutil.rmtree(checkpoint, ignore_errors=True)
-        return values_found
+        return result
 
-    def _reported(self, measures: Mapping[str, float]) -> float:
-        """The objective between epochs; NaN where it is not known then, or there are several."""
+    def _intermediate_value(self, measures: Mapping[str, float]) -> float:
+        """The objective between epochs; NaN where it is not measured then, or there are several objectives."""
         first, *others = self.objectives.each
-        if others or not set(first.names) <= _REPORTED:
+        if others or not set(first.names) <= _INTERMEDIATE_MEASURES:
             return math.nan
         return first(measures)

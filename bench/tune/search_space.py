@@ -1,0 +1,285 @@
+"""Search spaces: ranges declared beside settings, and what `--space` adds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.trial import Trial
+from pydantic import BaseModel, ValidationError
+
+from bench.settings import toml
+from bench.settings.config import RunConfig, setting_fields
+from bench.settings.errors import explain
+from detectors.search_range import Choice, Range
+from metrics.errors import InputError
+from reports.records.trial import Dimension, Scalar, Stage, is_number
+
+SearchRange = Range | Choice
+
+GROUPS: Mapping[str, str] = {
+    "anchors": "shapes of anchor priors, fitted to the training boxes without training",
+    "train": "every declared setting that needs training",
+    "nms": "post-processing, on stored candidates",
+}
+"""Words that `--space` takes beside dotted paths."""
+
+# More is slower and seldom worse, so authors of variants declare no range for these; one would take precedence.
+_DEFAULT_RANGES: Mapping[str, SearchRange] = {
+    "nms.top_k": Range(100, 5000, log=True),
+    "nms.max_dets": Range(20, 300, log=True),
+}
+
+_NOT_TUNABLE = frozenset(
+    (
+        "variant",
+        "seed",
+        "device",
+        "threads",
+        "workers",
+        "deterministic",
+        "weights",
+        "data",
+        "evaluate",
+        "tuned",
+    )
+)
+"""Sections and settings that define the task rather than its solution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Settings to tune, in the order of the configuration; each path once."""
+
+    dimensions: tuple[Dimension, ...]
+
+    def __iter__(self) -> Iterator[Dimension]:
+        return iter(self.dimensions)
+
+    def __len__(self) -> int:
+        return len(self.dimensions)
+
+    @property
+    def defaults(self) -> dict[str, Scalar]:
+        """Default value of each setting, by dotted path."""
+        return {dimension.path: dimension.default for dimension in self}
+
+    def of(self, stage: Stage) -> Space:
+        """The settings of one stage; may be empty."""
+        return Space(tuple(dimension for dimension in self if dimension.stage == stage))
+
+    def suggest(self, trial: Trial) -> dict[str, Scalar]:
+        """A value for each setting, by dotted path."""
+        return {dimension.path: suggest(dimension, trial) for dimension in self}
+
+    def bounds(self, path: str, default: float) -> tuple[float, float]:
+        """Lowest and highest value that a setting may take; both are `default` where it is not tuned."""
+        for dimension in self:
+            if dimension.path == path:
+                values = [v for v in (dimension.low, dimension.high, *dimension.options) if is_number(v)]
+                return min(values), max(values)  # type: ignore[type-var, return-value]
+        return default, default
+
+    def tree(self) -> dict[str, Any]:
+        """Plain nested values by dotted path, for a digest."""
+        return {dimension.path: dimension.model_dump(mode="json", exclude={"path"}) for dimension in self}
+
+
+def suggest(dimension: Dimension, trial: Trial) -> Scalar:
+    """The trial's value of one setting."""
+    if dimension.options:
+        value: Scalar = trial.suggest_categorical(dimension.path, list(dimension.options))
+        return value
+    assert dimension.low is not None
+    assert dimension.high is not None
+    if dimension.whole:
+        return trial.suggest_int(dimension.path, int(dimension.low), int(dimension.high), log=dimension.log)
+    return trial.suggest_float(dimension.path, dimension.low, dimension.high, log=dimension.log)
+
+
+def parse_space(
+    config: RunConfig, words: Sequence[str], priors: Mapping[str, SearchRange | None] | None = None
+) -> Space:
+    """The search space that the words after ``--space`` describe; a later word overrides an earlier one.
+
+    A default outside its range or options extends them, so that the default settings are in the space.
+
+    Args:
+        config: the settings that tuning starts from.
+        words: each a group of `GROUPS`, a section or setting with declared ranges (``focal``, ``train.lr``), a range
+            ``path=low:high`` or ``path=low:high:log``, or options ``path=a|b|c``.
+        priors: settings of anchor priors by dotted path, with their ranges; see `bench.tune.anchors`. Where ``anchors`` is
+            among the words they are tuned in that stage, otherwise by training.
+
+    Raises:
+        InputError: an unknown word, an empty range, or a value that the setting does not take.
+    """
+    known = setting_fields(type(config))
+    fitted = dict(priors or {}) if "anchors" in words else {}
+    found: dict[str, SearchRange] = {}
+    for word in words:
+        if word == "anchors":
+            found |= {path: declared for path, declared in fitted.items() if declared is not None}
+        elif "=" in word:
+            found |= _parse_range(config, word)
+        else:
+            found |= {path: declared for path, declared in _named(config, word).items() if path not in fitted}
+    if not found:
+        raise InputError("--space: no setting to tune; name groups or settings, as in --space nms train.lr")
+    return Space(
+        tuple(
+            _dimension(config, path, found[path], "anchors" if path in fitted else _stage(config, path))
+            for path in known
+            if path in found
+        )
+    )
+
+
+def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+    """`config` with the settings at some dotted paths replaced.
+
+    Raises:
+        InputError: a setting does not take its value.
+    """
+    tree = config.tree()
+    for path, value in values.items():
+        if isinstance(value, str) and isinstance(config.get(path), tuple):
+            value = toml.parse_value(f"[{value}]")
+        tree = toml.merge(tree, toml.nest(path.split("."), value))
+    try:
+        return type(config).model_validate(tree)
+    except ValidationError as error:
+        raise InputError("\n".join(explain(error, tree, list(setting_fields(type(config))), {}))) from None
+
+
+def as_text(values: Sequence[Any]) -> str:
+    """A list as one value of a trial, as `with_values` reads it: ``96,96``; ``[8.0,8.0],[12.0,20.0]``."""
+    return json.dumps(values, separators=(",", ":"))[1:-1]
+
+
+def declared_ranges(config: RunConfig) -> dict[str, SearchRange]:
+    """Range or options of each setting that declares them, by dotted path."""
+    known = setting_fields(type(config))
+    declared = {
+        path: annotation
+        for path, field in known.items()
+        for annotation in field.metadata
+        if isinstance(annotation, Range | Choice)
+    }
+    return {path: default for path, default in _DEFAULT_RANGES.items() if path in known} | declared
+
+
+def is_postprocessing(config: RunConfig, path: str) -> bool:
+    """Whether the section of a setting declares itself as post-processing."""
+    section = path.rpartition(".")[0]
+    return bool(section) and bool(config.get(section).post_processing)
+
+
+def _stage(config: RunConfig, path: str) -> Stage:
+    return "nms" if is_postprocessing(config, path) else "train"
+
+
+def _named(config: RunConfig, word: str) -> dict[str, SearchRange]:
+    """Declared ranges of a group, a section or a setting."""
+    declared = declared_ranges(config)
+    if word in GROUPS:
+        chosen = {path: found for path, found in declared.items() if _stage(config, path) == word}
+    else:
+        chosen = {p: found for p, found in declared.items() if p == word or p.startswith(f"{word}.")}
+    if chosen:
+        return chosen
+    if word in GROUPS:
+        raise InputError(f"--space {word}: variant {config.variant!r} has no such settings to tune")
+    if "." not in word and word not in type(config).model_fields:
+        raise InputError(
+            f"--space {word}: no group or setting of that name; groups: {', '.join(GROUPS)}; "
+            "or a range, as in nms.iou=0.3:0.7"
+        )
+    value = config.get(word)  # raises with the nearest name where there is none
+    example = word if not isinstance(value, BaseModel) else f"{word}.{next(iter(type(value).model_fields))}"
+    raise InputError(f"--space {word}: declares no range; give one, as in {example}=low:high")
+
+
+def _parse_range(config: RunConfig, word: str) -> dict[str, SearchRange]:
+    path, _, text = word.partition("=")
+    path, text = path.strip(), text.strip()
+    if isinstance(config.get(path), BaseModel):
+        raise InputError(f"--space {word}: {path} is a section; name a setting in it")
+    if path in _NOT_TUNABLE or path.split(".")[0] in _NOT_TUNABLE:
+        raise InputError(f"--space {word}: {path} defines the task and cannot be tuned")
+    if "|" in text:
+        options = [_parse_option(config, path, part.strip()) for part in text.split("|") if part.strip()]
+        if len(set(options)) < 2:
+            raise InputError(f"--space {word}: expected two or more different options, as in {path}=a|b")
+        return {path: Choice(*options)}  # type: ignore[arg-type]
+    parts = [part.strip() for part in text.split(":")]
+    if len(parts) not in {2, 3} or (len(parts) == 3 and parts[2] != "log"):
+        raise InputError(f"--space {word}: expected {path}=low:high, {path}=low:high:log or {path}=a|b|c")
+    low, high = _parse_number(parts[0]), _parse_number(parts[1])
+    if low is None or high is None:
+        raise InputError(f"--space {word}: expected numbers on both sides of ':', or options {path}=a|b|c")
+    if not low < high:
+        raise InputError(
+            f"--space {word}: the range is empty: {low:g} is not below {high:g}; swap or widen them"
+        )
+    try:
+        return {path: Range(low, high, log=len(parts) == 3)}
+    except ValueError:
+        raise InputError(f"--space {word}: a logarithmic range must start above 0") from None
+
+
+def _parse_number(text: str) -> float | None:
+    """The number that `text` is; None where it is none."""
+    value = toml.parse_value(text) if text else None
+    return value if is_number(value) else None
+
+
+def _parse_option(config: RunConfig, path: str, text: str) -> Scalar:
+    current = config.get(path)
+    if isinstance(current, tuple):
+        depth, value = _depth(current), toml.parse_value(f"[{text}]")
+        while _depth(value) > depth and len(value) == 1:  # given in its own brackets
+            value = value[0]
+        return as_text(with_values(config, {path: as_text(value)}).get(path))
+    value = toml.parse_value(text)
+    if isinstance(current, str) or not (value is None or isinstance(value, str | int | float | bool)):
+        return text
+    return value
+
+
+def _depth(value: Any) -> int:
+    """Nesting depth: 0 of a number, 1 of a list of numbers; 1 of an empty list."""
+    return 1 + max((_depth(inner) for inner in value), default=0) if isinstance(value, tuple | list) else 0
+
+
+def _dimension(config: RunConfig, path: str, declared: SearchRange, stage: Stage) -> Dimension:
+    value = config.get(path)
+    default: Scalar = as_text(value) if isinstance(value, tuple) else value
+    if isinstance(declared, Choice):
+        included = any(
+            default == o and isinstance(default, bool) == isinstance(o, bool) for o in declared.options
+        )
+        options = declared.options if included else (default, *declared.options)
+        for option in options:
+            with_values(config, {path: option})
+        return Dimension(path=path, stage=stage, default=default, options=options)
+    if not is_number(default):
+        raise InputError(
+            f"--space {path}: its default {default!r} is not a number; give options, {path}=a|b|c"
+        )
+    assert isinstance(default, int | float)
+    if declared.log and default <= 0:
+        raise InputError(
+            f"--space {path}: its default {default:g} cannot be in a logarithmic range; omit ':log'"
+        )
+    whole = isinstance(default, int)
+    for end in (declared.low, declared.high):
+        if whole and end != int(end):
+            raise InputError(f"--space {path}: takes whole numbers only, got {end:g}")
+        with_values(config, {path: int(end) if whole else float(end)})
+    low, high = min(declared.low, default), max(declared.high, default)
+    return Dimension(
+        path=path, stage=stage, default=default, low=low, high=high, log=declared.log, whole=whole
+    )
