@@ -16,8 +16,8 @@ from bench.pipeline.predict import predict
 from bench.process.progress import Progress
 from bench.settings.config import RunConfig
 from bench.tune.search_space import Space, with_values
-from bench.tune.suppression import is_compiled, suppress
 from detectors.nms import NMS, NMSConfig
+from detectors.suppression import is_compiled, suppress
 from metrics.tables import AnnotationTable, DetectionTable
 
 

@@ -13,7 +13,7 @@ from bench.pipeline.candidates import Candidates
 from bench.pipeline.predict import predict
 from bench.runs.detector import build_detector
 from bench.settings.resolution import open_run_data
-from bench.tune import suppression
+from detectors import suppression
 from bench.tune.postprocessing import PostProcessing, save_candidates
 from bench.tune.search_space import parse_space, with_values
 from detectors.nms import NMS, NMSConfig
