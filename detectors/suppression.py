@@ -1,204 +1,236 @@
-"""Suppression of a whole split at once, compiled: to the last bit what `detectors.nms` finds image by image."""
+"""NMS of a whole split at once, compiled: bit-identical to `detectors.nms` image by image on the CPU."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.pipeline.candidates import Candidates
 from detectors.nms import NMSConfig
 from metrics.kernels.compile_cache import kernel
 from metrics.kernels.threads import for_each, thread_count
 
 _COMPILED = {"score", "iou", "agnostic", "top_k", "max_dets", "method", "sigma"}
-"""The settings that the kernels know."""
+"""Names of the settings that the kernels support."""
 
 _TAKEN = 2
 _BLOCK = 64
 _TINY = float(np.finfo(np.float32).smallest_normal)
 
 
+class CandidateRows(NamedTuple):
+    """N candidates of a split, image by image, and by decreasing score in each.
+
+    Attributes:
+        image: (N,) int32 index of the image.
+        label: (N,) int32.
+        score: (N,) float32.
+        boxes: (N, 4) float32 xyxy in pixels of the network's input.
+        images: number of images.
+    """
+
+    image: NDArray[np.int32]
+    label: NDArray[np.int32]
+    score: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    images: int
+
+
 def is_compiled(config: NMSConfig) -> bool:
-    """Whether `suppress` can do what this configuration asks for: it has no setting that is unknown here."""
+    """Whether `suppress` supports every setting of this configuration."""
     return set(type(config).model_fields) <= _COMPILED
 
 
-def suppress(candidates: Candidates, config: NMSConfig) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Rows of the candidates that are detections, image by image, each by falling score; and their scores.
+def suppress(candidates: CandidateRows, config: NMSConfig) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Rows of the candidates that are detections, image by image and by decreasing score, and their scores.
 
-    Works in about 60 bytes of memory a candidate, whatever the settings.
+    Uses about 60 bytes per candidate.
 
     Args:
-        candidates: of a split, as `bench.pipeline.predict` saved them.
-        config: suppression's settings; `is_compiled` holds.
+        candidates: of a split.
+        config: settings for which `is_compiled` is true.
     """
-    start = np.searchsorted(candidates.image, np.arange(len(candidates.sizes) + 1)).astype(np.int64)
-    state = np.zeros(len(candidates.score), np.uint8)
+    start = np.searchsorted(candidates.image, np.arange(candidates.images + 1)).astype(np.int64)
     label = np.ascontiguousarray(candidates.label, np.int32)
     score = np.array(candidates.score, np.float32)
     boxes = np.ascontiguousarray(candidates.boxes, np.float32)
-    # torch compares float32 with the float32 next to a number; only `torchvision.ops.nms` takes the number itself.
-    floor = float(np.float32(config.score))
-    given = (state, floor, int(config.agnostic), config.top_k, config.max_dets)
-    if config.method.startswith("soft"):
-        # Those with a threshold have no sigma, and the other way round.
-        iou, sigma = (
-            (float(np.float32(config.iou)), 0.0) if config.method == "soft_linear" else (0.0, config.sigma)
-        )
-        known = (start, label, score, np.ascontiguousarray(boxes.T), *given, iou, sigma)
+    rows = _Rows(start, label, score, boxes, np.zeros(len(score), np.uint8))
+    soft, diou = config.method.startswith("soft"), config.method == "diou"
+    gaussian = config.method == "soft_gaussian"
+    limits = _Limits(
+        # torch compares float32 values with a threshold rounded to float32; `torchvision.ops.nms` does not round.
+        float(np.float32(config.score)),
+        float(np.float32(config.iou)) if soft or diou else config.iou,
+        config.sigma if gaussian else 0.0,
+        int(config.agnostic),
+        int(diou),
+        config.top_k,
+        config.max_dets,
+    )
+    if soft:
+        rows = rows._replace(boxes=np.ascontiguousarray(boxes.T))
         rest = score.copy()
-        room = [np.empty(len(score), kind) for kind in (np.int32, np.float32, np.int32)]
-        _in_parts(lambda a, b: _fade_images(a, b, *known, rest, rest.view(np.int32), *room), len(start) - 1)
-        rows = np.flatnonzero(state == _TAKEN)
-        rows = rows[np.lexsort((-score[rows], candidates.image[rows]))]
+        scratch = _Scratch(
+            rest,
+            rest.view(np.int32),
+            np.empty(len(score), np.int32),
+            np.empty(len(score), np.float32),
+            np.empty(len(score), np.int32),
+        )
+        _in_parts(lambda first, last: _soft_nms(first, last, rows, limits, scratch), candidates.images)
+        taken = np.flatnonzero(rows.state == _TAKEN)
+        taken = taken[np.lexsort((-score[taken], candidates.image[taken]))]
     else:
-        diou = config.method == "diou"
-        iou = float(np.float32(config.iou)) if diou else config.iou
-        known = (start, label, score, boxes, *given, iou, int(diou))
-        _in_parts(lambda a, b: _strike_images(a, b, *known), len(start) - 1)
-        rows = np.flatnonzero(state == _TAKEN)
-    return rows, score[rows]
+        _in_parts(lambda first, last: _hard_nms(first, last, rows, limits), candidates.images)
+        taken = np.flatnonzero(rows.state == _TAKEN)
+    return taken, score[taken]
+
+
+class _Rows(NamedTuple):
+    """Candidates as the kernels need them.
+
+    Attributes:
+        start: first row of each image, and the number of rows.
+        label: of each row.
+        score: of each row, decreasing within an image; `_soft_nms` writes to it.
+        boxes: (rows, 4) xyxy; for `_soft_nms` (4, rows).
+        state: 0 for each row; 2 is written where a row is a detection.
+    """
+
+    start: NDArray[np.int64]
+    label: NDArray[np.int32]
+    score: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    state: NDArray[np.uint8]
+
+
+class _Limits(NamedTuple):
+    """Settings as numbers.
+
+    Attributes:
+        floor: rows with this score or less are dropped.
+        iou: threshold, without effect if `sigma` is above 0.
+        sigma: above 0: width of the Gaussian by which scores decay with any IoU.
+        agnostic: 1 to suppress across classes.
+        diou: 1 to use DIoU instead of IoU.
+        top_k: largest number of rows of an image that enter.
+        max_dets: largest number of detections of an image.
+    """
+
+    floor: float
+    iou: float
+    sigma: float
+    agnostic: int
+    diou: int
+    top_k: int
+    max_dets: int
+
+
+class _Scratch(NamedTuple):
+    """Memory of `_soft_nms`, one element per row.
+
+    Attributes:
+        rest: copy of the scores, which decay; 0 when a row is taken or dropped.
+        bits: the memory of `rest` as integers: non-negative floats are ordered like their bits, and integers compare
+            faster.
+        taken: rows that were taken, from the first row of each image on.
+        overlap: IoU of rows with one that was taken.
+        touching: rows with a positive IoU.
+    """
+
+    rest: NDArray[np.float32]
+    bits: NDArray[np.int32]
+    taken: NDArray[np.int32]
+    overlap: NDArray[np.float32]
+    touching: NDArray[np.int32]
 
 
 def _in_parts(work: Callable[[int, int], int], images: int) -> None:
-    """Call `work` with first and last image of parts that together are all images, on all cores."""
+    """Call `work` on all cores with the first and the last image (excluded) of parts of the split."""
     edges = np.linspace(0, images, min(4 * thread_count(), max(images, 1)) + 1).astype(int).tolist()
     for_each(lambda part: work(*part), [part for part in itertools.pairwise(edges) if part[1] > part[0]])
 
 
 @kernel
-def _strike_images(
-    first: int,
-    last: int,
-    start: NDArray[np.int64],
-    label: NDArray[np.int32],
-    score: NDArray[np.float32],
-    boxes: NDArray[np.float32],
-    state: NDArray[np.uint8],
-    floor: float,
-    agnostic: int,
-    top_k: int,
-    max_dets: int,
-    iou: float,
-    diou: int,
-) -> int:
-    """Set `state` to 2 where a candidate is taken; a better one that overlaps it too much strikes it out.
+def _hard_nms(first: int, last: int, rows: _Rows, limits: _Limits) -> int:
+    """Take rows by decreasing score; a taken row suppresses later ones that overlap it too much.
 
-    All is computed in float32, as `torchvision.ops.nms` and `metrics.iou` do.
+    All numbers are float32, as in `torchvision.ops.nms` and `metrics.iou`. Returns the number of detections.
     """
-    taken = 0
+    label, boxes, state = rows.label, rows.boxes, rows.state
+    total = 0
     for image in range(first, last):
-        begin = start[image]
-        end = _entering(score, begin, min(start[image + 1], begin + top_k), floor)
+        begin = rows.start[image]
+        end = _entering(rows.score, begin, min(rows.start[image + 1], begin + limits.top_k), limits.floor)
         state[begin:end] = 1
-        found = 0
+        detections = 0
         for row in range(begin, end):
             if state[row] != 1:
                 continue
-            if found == max_dets:
+            if detections == limits.max_dets:
                 state[row] = 0
                 continue
             state[row] = 2
-            found += 1
+            detections += 1
             x1, y1, x2, y2 = boxes[row]
             area = (x2 - x1) * (y2 - y1)
             for other in range(row + 1, end):
-                if state[other] != 1 or (agnostic == 0 and label[other] != label[row]):
+                if state[other] != 1 or (limits.agnostic == 0 and label[other] != label[row]):
                     continue
-                if diou == 1:
-                    if _iou(boxes, row, other) - _distance(boxes, row, other) > iou:
+                if limits.diou == 1:
+                    if _iou(boxes, row, other) - _distance(boxes, row, other) > limits.iou:
                         state[other] = 0
                     continue
                 u1, v1, u2, v2 = boxes[other]
                 width = max(np.float32(0), min(x2, u2) - max(x1, u1))
                 height = max(np.float32(0), min(y2, v2) - max(y1, v1))
                 common = width * height
-                if common / (area + (u2 - u1) * (v2 - v1) - common) > iou:
+                if common / (area + (u2 - u1) * (v2 - v1) - common) > limits.iou:
                     state[other] = 0
-        taken += found
-    return taken
+        total += detections
+    return total
 
 
 @kernel
-def _fade_images(
-    first: int,
-    last: int,
-    start: NDArray[np.int64],
-    label: NDArray[np.int32],
-    score: NDArray[np.float32],
-    corners: NDArray[np.float32],
-    state: NDArray[np.uint8],
-    floor: float,
-    agnostic: int,
-    top_k: int,
-    max_dets: int,
-    iou: float,
-    sigma: float,
-    rest: NDArray[np.float32],
-    bits: NDArray[np.int32],
-    gone: NDArray[np.int32],
-    overlap: NDArray[np.float32],
-    touching: NDArray[np.int32],
-) -> int:
-    """Set `state` to 2 where a candidate is taken, and `score` to what it has faded to by then.
+def _soft_nms(first: int, last: int, rows: _Rows, limits: _Limits, scratch: _Scratch) -> int:
+    """Take the row with the highest score, of any class, and let the scores of overlapping rows decay; repeat.
 
-    Scores are float32 and never rise: so the best of all is taken, of whatever class, and the first `max_dets` of an
-    image are the result. Candidates wait with their first scores, and join `_BLOCK` at a time when one of them may be
-    the best.
-
-    Args:
-        first: image.
-        last: image, not included.
-        start: first row of each image.
-        label: of each row.
-        score: of each row, falling within an image; written to.
-        corners: (4, rows) x1, y1, x2 and y2 of the boxes.
-        state: 0 for each row; written to.
-        floor: what scores no more is out.
-        agnostic: 1 to fade across classes.
-        top_k: so many rows of an image enter.
-        max_dets: so many rows of an image are taken.
-        iou: above it an overlap fades linearly; without effect where there is a `sigma`.
-        sigma: above 0, any overlap fades as a Gaussian of this width.
-        rest: a copy of `score`; 0 once a row is taken or out.
-        bits: the memory of `rest`: floats from 0 on are in the order of their bits, and integers are compared faster.
-        gone: room for as many rows.
-        overlap: room, likewise.
-        touching: room, likewise.
+    Scores are float32 and never increase, so the first `max_dets` rows taken are the result. Rows wait with their
+    initial scores and join `_BLOCK` at a time when one of them can be the highest. Returns the number of detections.
     """
-    given = (label, corners, floor, agnostic, iou, sigma, rest, overlap, touching)  # to `_fade`
-    taken = 0
+    score, rest, taken = rows.score, scratch.rest, scratch.taken
+    total = 0
     for image in range(first, last):
-        begin = start[image]
-        end = _entering(score, begin, min(start[image + 1], begin + top_k), floor)
-        joined, found = begin, 0
-        while found < max_dets:
-            best = _best(bits, begin, joined)
+        begin = rows.start[image]
+        end = _entering(score, begin, min(rows.start[image + 1], begin + limits.top_k), limits.floor)
+        joined, detections = begin, 0
+        while detections < limits.max_dets:
+            best = _highest(scratch.bits, begin, joined)
             if joined < end and (best < 0 or score[joined] > rest[best]):
                 until = min(joined + _BLOCK, end)
-                for k in range(found):
-                    _fade(gone[begin + k], joined, until, *given)
+                for k in range(detections):
+                    _decay(taken[begin + k], joined, until, rows, limits, scratch)
                 joined = until
                 continue
             if best < 0:
                 break
-            state[best] = 2
+            rows.state[best] = 2
             score[best] = rest[best]
             rest[best] = 0
-            gone[begin + found] = best
-            found += 1
-            _fade(best, begin, joined, *given)
-        taken += found
-    return taken
+            taken[begin + detections] = best
+            detections += 1
+            _decay(best, begin, joined, rows, limits, scratch)
+        total += detections
+    return total
 
 
 @kernel
 def _entering(score: NDArray[np.float32], first: int, last: int, floor: float) -> int:
-    """The row after those from `first` on, of falling score, that score more than the floor."""
+    """End of the rows from `first` on, by decreasing score, whose score is above the floor."""
     end = first
     while end < last and score[end] > floor:
         end += 1
@@ -206,66 +238,54 @@ def _entering(score: NDArray[np.float32], first: int, last: int, floor: float) -
 
 
 @kernel
-def _best(bits: NDArray[np.int32], first: int, last: int) -> int:
-    """The row with the highest score, the first of equal ones; -1 if none is above 0."""
-    most, found = np.int32(0), -1
+def _highest(bits: NDArray[np.int32], first: int, last: int) -> int:
+    """Row with the highest score, the first of equal ones; -1 if none is above 0."""
+    highest, row = np.int32(0), -1
     for begin in range(first, last, _BLOCK):
         block = bits[begin : min(begin + _BLOCK, last)]
-        highest = np.int32(0)
+        of_block = np.int32(0)
         for k in range(len(block)):
-            highest = max(highest, block[k])
-        if highest > most:
-            most, found = highest, begin
-    if found >= 0:
-        while bits[found] != most:
-            found += 1
-    return found
+            of_block = max(of_block, block[k])
+        if of_block > highest:
+            highest, row = of_block, begin
+    if row >= 0:
+        while bits[row] != highest:
+            row += 1
+    return row
 
 
 @kernel
-def _fade(
-    by: int,
-    first: int,
-    last: int,
-    label: NDArray[np.int32],
-    corners: NDArray[np.float32],
-    floor: float,
-    agnostic: int,
-    iou: float,
-    sigma: float,
-    rest: NDArray[np.float32],
-    overlap: NDArray[np.float32],
-    touching: NDArray[np.int32],
-) -> int:
-    """Lower the scores of a range of rows for their overlap with one that was taken; how many are touched.
+def _decay(by: int, first: int, last: int, rows: _Rows, limits: _Limits, scratch: _Scratch) -> int:
+    """Lower the scores of a range of rows by their IoU with row `by`; return the number of rows that it touches.
 
-    Few are: their overlaps, `metrics.iou.box_iou` in float32, are found for many rows at once in a loop that has no
-    branch (and therefore has each corner in an array of its own), and only those that are touched are looked at again.
+    Few rows are touched: the IoU, `metrics.iou.box_iou` in float32, is computed for many rows in a loop without
+    branches (which is why each corner has an array of its own), and only touched rows are processed further.
     """
-    x1, y1, x2, y2 = corners[0, by], corners[1, by], corners[2, by], corners[3, by]
-    own, across, zero = label[by], agnostic == 1, np.float32(0)
+    boxes = rows.boxes
+    x1, y1, x2, y2 = boxes[0, by], boxes[1, by], boxes[2, by], boxes[3, by]
+    own, across, zero = rows.label[by], limits.agnostic == 1, np.float32(0)
     area = max(zero, x2 - x1) * max(zero, y2 - y1)
-    u1, v1 = corners[0, first:last], corners[1, first:last]
-    u2, v2 = corners[2, first:last], corners[3, first:last]
-    labels, scores = label[first:last], rest[first:last]
-    overlaps, rows = overlap[first:last], touching[first:last]
+    u1, v1 = boxes[0, first:last], boxes[1, first:last]
+    u2, v2 = boxes[2, first:last], boxes[3, first:last]
+    labels, scores = rows.label[first:last], scratch.rest[first:last]
+    overlaps, touching = scratch.overlap[first:last], scratch.touching[first:last]
     for k in range(last - first):
         width = max(zero, min(x2, u2[k]) - max(x1, u1[k]))
         height = max(zero, min(y2, v2[k]) - max(y1, v1[k]))
         common = width * height
         union = area + max(zero, u2[k] - u1[k]) * max(zero, v2[k] - v1[k]) - common
-        concerned = (union >= _TINY) & (scores[k] > zero) & ((labels[k] == own) | across)
-        overlaps[k] = common / union if concerned else zero
+        affected = (union >= _TINY) & (scores[k] > zero) & ((labels[k] == own) | across)
+        overlaps[k] = common / union if affected else zero
     count = 0
     for k in range(last - first):
-        rows[count] = k
+        touching[count] = k
         count += overlaps[k] > zero
-    for k in rows[:count]:
-        if sigma > 0:
-            scores[k] *= np.float32(math.exp(-(np.float64(overlaps[k]) * overlaps[k]) / sigma))
-        elif overlaps[k] > iou:
+    for k in touching[:count]:
+        if limits.sigma > 0:
+            scores[k] *= np.float32(math.exp(-(np.float64(overlaps[k]) * overlaps[k]) / limits.sigma))
+        elif overlaps[k] > limits.iou:
             scores[k] *= np.float32(1) - overlaps[k]
-        if scores[k] <= floor:
+        if scores[k] <= limits.floor:
             scores[k] = zero
     return count
 
@@ -280,12 +300,12 @@ def _iou(boxes: NDArray[np.float32], one: int, other: int) -> float:
     height = max(zero, min(y2, v2) - max(y1, v1))
     common = width * height
     union = max(zero, x2 - x1) * max(zero, y2 - y1) + max(zero, u2 - u1) * max(zero, v2 - v1) - common
-    return zero if union < _TINY else common / union  # type: ignore[return-value]  # float32 all along
+    return zero if union < _TINY else common / union  # type: ignore[return-value]  # float32 throughout
 
 
 @kernel
 def _distance(boxes: NDArray[np.float32], one: int, other: int) -> float:
-    """Squared distance of the centres of two rows over the squared diagonal of their hull, in float32."""
+    """Squared distance of two centres divided by the squared diagonal of the boxes' hull, in float32."""
     x1, y1, x2, y2 = boxes[one]
     u1, v1, u2, v2 = boxes[other]
     two = np.float32(2)

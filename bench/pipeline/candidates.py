@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench.pipeline.placement import Placement
+from detectors.suppression import CandidateRows
 from detectors.types import Detections
 from metrics.errors import InputError
 from metrics.tables import Catalog
@@ -47,6 +48,11 @@ class Candidates:
     def placement(self) -> Placement:
         """Position of every image of the catalog in the network's input."""
         return Placement(*(torch.from_numpy(array) for array in (self.scale, self.offset, self.sizes)))
+
+    @property
+    def rows(self) -> CandidateRows:
+        """The candidates as `detectors.suppression.suppress` takes them."""
+        return CandidateRows(self.image, self.label, self.score, self.boxes, len(self.sizes))
 
     def of(self, index: int) -> Detections:
         """The candidates of one image."""

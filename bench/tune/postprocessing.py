@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from bench.data.types import Split
 from bench.pipeline.candidates import Candidates
@@ -79,7 +78,8 @@ class PostProcessing:
         self.candidates = candidates
         self.truth = truth
         self.config = config
-        corners = _to_original(candidates)
+        image = torch.from_numpy(candidates.image).long()
+        corners = candidates.placement.to_original(torch.from_numpy(candidates.boxes), image).numpy()
         self._xywh = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
 
     def detections(self, values: Mapping[str, Any]) -> DetectionTable:
@@ -89,7 +89,7 @@ class PostProcessing:
         candidates = self.candidates
         if not is_compiled(config):
             return self._one_by_one(config)
-        rows, score = suppress(candidates, config)
+        rows, score = suppress(candidates.rows, config)
         return DetectionTable(
             self.truth.catalog,
             candidates.image[rows],
@@ -107,14 +107,3 @@ class PostProcessing:
             boxes = placement.to_original(kept.boxes, index)
             builder.add(image_id, boxes.numpy(), kept.scores.numpy(), kept.labels.numpy())
         return builder.build()
-
-
-def _to_original(candidates: Candidates) -> NDArray[np.float64]:
-    """(N, 4) xyxy in pixels of the original images, clipped to them; as `Placement.to_original`."""
-    twice = [0, 1, 0, 1]
-    image = candidates.image
-    boxes = candidates.boxes.astype(np.float64)
-    original = (boxes - candidates.offset[image][:, twice]) / candidates.scale[image][:, twice]
-    limit = candidates.sizes[image].astype(np.float64)[:, [1, 0, 1, 0]]
-    inside: NDArray[np.float64] = np.minimum(original.clip(min=0), limit)
-    return inside

@@ -13,9 +13,9 @@ from bench.pipeline.candidates import Candidates
 from bench.pipeline.predict import predict
 from bench.runs.detector import build_detector
 from bench.settings.resolution import open_run_data
-from detectors import suppression
 from bench.tune.postprocessing import PostProcessing, save_candidates
 from bench.tune.search_space import parse_space, with_values
+from detectors import suppression
 from detectors.nms import NMS, NMSConfig
 from metrics.tables import AnnotationTable, Catalog
 
@@ -54,7 +54,7 @@ def one_by_one(candidates, config):
 
 
 def assert_same(candidates, config):
-    rows, found = suppression.suppress(candidates, config)
+    rows, found = suppression.suppress(candidates.rows, config)
     boxes, scores, labels = one_by_one(candidates, config)
     np.testing.assert_array_equal(candidates.boxes[rows], boxes)
     np.testing.assert_array_equal(found, scores)
@@ -130,7 +130,7 @@ def test_what_joins_late_has_faded_by_all_that_was_taken(method, agnostic, max_d
 def test_what_fades_to_the_floor_itself_is_out():
     image = [((0, 0, 8, 8), 0.9, 0), ((0, 0, 8, 4), 0.6, 0)]  # IoU 1/2
     config = NMSConfig(method="soft_linear", iou=0.4, score=0.3)
-    assert suppression.suppress(candidates_of([image]), config)[0].tolist() == [0]
+    assert suppression.suppress(candidates_of([image]).rows, config)[0].tolist() == [0]
     assert_same(candidates_of([image]), config)
 
 
