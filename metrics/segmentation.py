@@ -1,7 +1,7 @@
-"""How well label maps and masks agree: IoU, Dice and pixel accuracy over a whole data set, image by image.
+"""Segmentation measures: IoU, Dice and pixel accuracy of label maps and masks, accumulated image by image.
 
-Not boxes but pixels: so these read arrays, not `Matches`. Areas are added up over all images before anything is
-divided, because the mean of per-image ratios depends on how a scene is cut into images.
+These read arrays of pixels, not `Matches`. Areas are summed over all images before dividing, because the mean of per-image
+ratios depends on how a scene is divided into images.
 """
 
 from __future__ import annotations
@@ -16,87 +16,96 @@ from numpy.typing import ArrayLike, NDArray
 
 from metrics.errors import InputError
 from metrics.evaluation import COLUMNS, Row
-from metrics.reliability import ratio
+from metrics.ratios import mean_defined, ratio
 
 if TYPE_CHECKING:
     import pandas
 
+__all__ = ["LabelMaps", "Masks", "Overlap", "mask_dice", "mask_iou"]
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Overlap:
-    """Areas of each class over a whole data set, in pixels, and what they say.
+    """Areas of each class over a data set, in pixels, and the measures computed from them.
 
     Attributes:
         classes: K names.
-        both: (K,) int64 pixels that truth and found give to the class.
-        truth: (K,) int64 pixels of the class in truth.
-        found: (K,) int64 pixels of the class in what was found.
-        pixels: all that were compared.
-        exclusive: whether a pixel has one class, as in label maps; masks may lie on each other.
+        intersection: (K,) int64 pixels of the class in truth and prediction.
+        truth: (K,) int64 pixels of the class in the truth.
+        predicted: (K,) int64 pixels of the class in the prediction.
+        pixels: number of compared pixels.
+        exclusive: whether a pixel has one class, as in label maps; masks may overlap.
     """
 
     classes: tuple[str, ...]
-    both: NDArray[np.int64]
+    intersection: NDArray[np.int64]
     truth: NDArray[np.int64]
-    found: NDArray[np.int64]
+    predicted: NDArray[np.int64]
     pixels: int
     exclusive: bool
 
+    def __repr__(self) -> str:
+        return f"Overlap({len(self.classes)} classes, {self.pixels} pixels; mean IoU {self.mean_iou:.4f})"
+
+    def _repr_html_(self) -> str:
+        """The table of `to_frame`, for notebooks."""
+        return self.to_frame()[["name", "class", "value"]].round(4).to_html(index=False)
+
     @property
     def iou(self) -> NDArray[np.float64]:
-        """(K,) area of the intersection over that of the union (Jaccard); NaN where neither has a pixel."""
-        return ratio(self.both, self.truth + self.found - self.both)
+        """(K,) intersection over union (Jaccard); NaN where neither truth nor prediction has the class."""
+        return ratio(self.intersection, self.truth + self.predicted - self.intersection)
 
     @property
     def dice(self) -> NDArray[np.float64]:
-        """(K,) twice the intersection over the sum of both areas, the F1 of pixels; NaN where neither has a pixel."""
-        return ratio(2 * self.both, self.truth + self.found)
+        """(K,) twice the intersection over the sum of both areas, the F1 of pixels; NaN where neither has the class."""
+        return ratio(2 * self.intersection, self.truth + self.predicted)
 
     @property
     def precision(self) -> NDArray[np.float64]:
-        """(K,) of the pixels found, the share that is true; NaN where none is found."""
-        return ratio(self.both, self.found)
+        """(K,) share of predicted pixels that are correct; NaN without predicted pixels."""
+        return ratio(self.intersection, self.predicted)
 
     @property
     def recall(self) -> NDArray[np.float64]:
-        """(K,) of the true pixels, the share that is found; NaN where there is none."""
-        return ratio(self.both, self.truth)
+        """(K,) share of the class's pixels that are predicted; NaN without such pixels."""
+        return ratio(self.intersection, self.truth)
 
     @property
     def specificity(self) -> NDArray[np.float64]:
-        """(K,) of the pixels without the class, the share that is not said to have it; NaN where all have it."""
+        """(K,) share of the other pixels that are not predicted to have the class; NaN where all pixels have it."""
         others = self.pixels - self.truth
-        return ratio(others - (self.found - self.both), others)
+        return ratio(others - (self.predicted - self.intersection), others)
 
     @property
     def accuracy(self) -> NDArray[np.float64]:
-        """(K,) of all pixels, the share of which it is said rightly whether they have the class; NaN without pixels."""
-        wrong = self.truth + self.found - 2 * self.both
+        """(K,) share of pixels for which the presence of the class is predicted correctly; NaN without pixels."""
+        wrong = self.truth + self.predicted - 2 * self.intersection
         return ratio(self.pixels - wrong, np.full(len(wrong), self.pixels))
 
     @property
     def mean_iou(self) -> float:
-        """Mean of `iou` over the classes that have one (mIoU); NaN where none has."""
-        return _mean(self.iou)
+        """Mean of `iou` over the classes for which it is defined (mIoU)."""
+        return mean_defined(self.iou)
 
     @property
     def mean_dice(self) -> float:
-        """Mean of `dice` over the classes that have one; NaN where none has."""
-        return _mean(self.dice)
+        """Mean of `dice` over the classes for which it is defined."""
+        return mean_defined(self.dice)
 
     @property
     def pixel_accuracy(self) -> float:
-        """Share of pixels that have their true class; NaN without pixels, and for masks, whose pixels may have many."""
-        return int(self.both.sum()) / self.pixels if self.pixels and self.exclusive else math.nan
+        """Share of pixels with the correct class; NaN without pixels, and for masks, whose pixels may have several."""
+        return int(self.intersection.sum()) / self.pixels if self.pixels and self.exclusive else math.nan
 
     def rows(self) -> list[Row]:
-        """The numbers as rows of an `Evaluation`, of a measure called ``overlap``.
+        """Return the values as rows of an `Evaluation`, of a measure called ``overlap``.
 
-        ``miou``, ``mdice`` and ``pixel_specificity``: first the mean over classes, then each class's own; and for
-        label maps ``pixel_accuracy``.
+        ``miou``, ``mdice`` and ``pixel_specificity``, first over all classes (mean), then per class; and ``pixel_accuracy`` for
+        label maps.
         """
         columns = {"miou": self.iou, "mdice": self.dice, "pixel_specificity": self.specificity}
-        rows = [_row(name, "", _mean(column)) for name, column in columns.items()]
+        rows = [_row(name, "", mean_defined(column)) for name, column in columns.items()]
         if self.exclusive:
             rows.append(_row("pixel_accuracy", "", self.pixel_accuracy))
         for label, class_name in enumerate(self.classes):
@@ -104,25 +113,25 @@ class Overlap:
         return rows
 
     def to_frame(self) -> pandas.DataFrame:
-        """`rows` as a table with the columns of an evaluation."""
+        """Return `rows` as a table with the columns of an evaluation."""
         import pandas
 
         return pandas.DataFrame([row.record() for row in self.rows()], columns=list(COLUMNS))
 
 
 class LabelMaps:
-    """Adds up how label maps agree: each pixel has one class.
+    """Accumulates the overlap of label maps, in which each pixel has one class.
 
     Args:
-        classes: names, or how many there are.
-        ignore: a label in truth that stands for "do not compare", 255 in many data sets; None: there is none. Where
-            it is what was *found*, the pixel counts as given to no class.
+        classes: names, or their number.
+        ignore: label of pixels in the truth to leave out, 255 in many data sets; None for none. A *predicted* pixel with this
+            label counts as a prediction of no class.
 
     ::
 
         overlap = LabelMaps(["road", "car"])
-        for truth, found in pairs:
-            overlap.update(truth, found)
+        for truth, predicted in pairs:
+            overlap.update(truth, predicted)
         print(overlap.compute().mean_iou)
     """
 
@@ -134,52 +143,54 @@ class LabelMaps:
                 f"ignore: {ignore} is the label of class {self.classes[ignore]!r}; use another number"
             )
         self.counts = np.zeros((len(self.classes), len(self.classes) + 1), np.int64)
-        """(K, K + 1) pixels by true class and by found class; last, found as none."""
+        """(K, K + 1) pixels by true and predicted class; the last column is no class."""
 
-    def update(self, truth: ArrayLike, found: ArrayLike) -> Self:
-        """Add an image, or several.
+    def update(self, truth: ArrayLike, predicted: ArrayLike) -> Self:
+        """Add one image or several.
 
         Args:
             truth: integers of any shape; labels in [0, K), or `ignore`.
-            found: of the same shape.
+            predicted: of the same shape.
 
         Raises:
-            InputError: shapes differ, labels are no integers, or one is neither a class nor `ignore`.
+            InputError: different shapes, labels that are not integers, or a label that is neither a class nor `ignore`.
         """
-        there, said = np.asarray(truth), np.asarray(found)
-        if there.shape != said.shape:
+        true, other = np.asarray(truth), np.asarray(predicted)
+        if true.shape != other.shape:
             raise InputError(
-                f"LabelMaps.update: truth has shape {there.shape}, found {said.shape}; resize one"
+                f"LabelMaps.update: truth has shape {true.shape}, predicted {other.shape}; resize one"
             )
-        for name, labels in (("truth", there), ("found", said)):
+        for name, labels in (("truth", true), ("predicted", other)):
             if not np.issubdtype(labels.dtype, np.integer):
                 raise InputError(f"LabelMaps.update: {name} has {labels.dtype}; expected integer labels")
-        kinds = len(self.classes)
+        true, other = true.ravel(), other.ravel()
+        unlabelled = np.zeros(other.shape, np.bool_)
         if self.ignore is not None:
-            compared = there != self.ignore
-            there, said = there[compared], said[compared]
-            nothing = said == self.ignore
-        else:
-            nothing = np.zeros(said.shape, np.bool_)
-        there, said = there.astype(np.int64).ravel(), np.where(nothing, kinds, said.astype(np.int64)).ravel()
-        nothing = nothing.ravel()
-        for name, labels, exempt in (("truth", there, np.zeros_like(nothing)), ("found", said, nothing)):
-            strange = ((labels < 0) | (labels >= kinds)) & ~exempt
-            if strange.any():
-                example = int(labels[strange][0])
+            compared = true != self.ignore
+            true, other = true[compared], other[compared]
+            unlabelled = other == self.ignore
+        classes = len(self.classes)
+        true, other = true.astype(np.int64), np.where(unlabelled, classes, other.astype(np.int64))
+        for name, labels, exempt in (
+            ("truth", true, np.zeros_like(unlabelled)),
+            ("predicted", other, unlabelled),
+        ):
+            invalid = ((labels < 0) | (labels >= classes)) & ~exempt
+            if invalid.any():
+                ignored = "" if self.ignore is None else f", and {self.ignore} is ignored"
                 raise InputError(
-                    f"LabelMaps.update: {name} has label {example} in {int(strange.sum())} pixels; there are {kinds}"
-                    f" classes{'' if self.ignore is None else f', and {self.ignore} is ignored'}"
+                    f"LabelMaps.update: {name} has label {int(labels[invalid][0])} in {int(invalid.sum())} pixels; there are"
+                    f" {classes} classes{ignored}"
                 )
-        size = (kinds, kinds + 1)
-        self.counts += np.bincount(there * (kinds + 1) + said, minlength=size[0] * size[1]).reshape(size)
+        cells = np.bincount(true * (classes + 1) + other, minlength=self.counts.size)
+        self.counts += cells.reshape(self.counts.shape)
         return self
 
     def merge(self, other: LabelMaps) -> Self:
-        """Add what another has added up, over other images.
+        """Add the counts of another accumulator, over other images.
 
         Raises:
-            InputError: it has other classes, or ignores another label.
+            InputError: different classes or ignored labels.
         """
         if (self.classes, self.ignore) != (other.classes, other.ignore):
             raise InputError("LabelMaps.merge: the two have different classes or ignored labels")
@@ -187,7 +198,7 @@ class LabelMaps:
         return self
 
     def compute(self) -> Overlap:
-        """What all images so far say together."""
+        """Return the overlap over all images so far."""
         square = self.counts[:, :-1]
         return Overlap(
             self.classes,
@@ -200,51 +211,53 @@ class LabelMaps:
 
 
 class Masks:
-    """Adds up how masks agree: one mask for each class, which may lie on each other.
+    """Accumulates the overlap of masks, one mask per class; masks may overlap.
 
     Args:
-        classes: names, or how many there are.
+        classes: names, or their number.
     """
 
     def __init__(self, classes: Sequence[str] | int = 1) -> None:
         self.classes = _names(classes)
         self.areas = np.zeros((3, len(self.classes)), np.int64)
-        """(3, K) pixels of both, truth and found."""
+        """(3, K) pixels of the intersection, the truth and the prediction."""
         self.pixels = 0
 
-    def update(self, truth: ArrayLike, found: ArrayLike, compared: ArrayLike | None = None) -> Self:
-        """Add an image.
+    def update(self, truth: ArrayLike, predicted: ArrayLike, compared: ArrayLike | None = None) -> Self:
+        """Add one image.
 
         Args:
-            truth: (K, H, W) bool, or integers 0 and 1; (H, W) where there is one class.
-            found: of the same shape.
-            compared: (H, W) bool: only these pixels are compared; all where None.
+            truth: (K, H, W) bool, or integers 0 and 1; (H, W) for one class.
+            predicted: of the same shape.
+            compared: (H, W) bool mask of the pixels to compare; by default all.
 
         Raises:
-            InputError: shapes differ or are not those of the classes, or values are neither 0 nor 1.
+            InputError: different shapes, shapes that do not fit the classes, or values other than 0 and 1.
         """
-        there, said = self._masks("truth", truth), self._masks("found", found)
-        if there.shape != said.shape:
-            raise InputError(f"Masks.update: truth has shape {there.shape}, found {said.shape}; resize one")
+        true, other = self._masks("truth", truth), self._masks("predicted", predicted)
+        if true.shape != other.shape:
+            raise InputError(
+                f"Masks.update: truth has shape {true.shape}, predicted {other.shape}; resize one"
+            )
         if compared is None:
-            pixels = there[0].size if len(there) else 0
+            pixels = true[0].size if len(true) else 0
         else:
             where = np.asarray(compared)
-            if where.dtype != np.bool_ or where.shape != there.shape[1:]:
+            if where.dtype != np.bool_ or where.shape != true.shape[1:]:
                 raise InputError(
-                    f"Masks.update: compared is {where.dtype} {where.shape}; expected bool {there.shape[1:]}"
+                    f"Masks.update: compared is {where.dtype} {where.shape}; expected bool {true.shape[1:]}"
                 )
-            there, said, pixels = there & where, said & where, int(where.sum())
-        for place, mask in enumerate((there & said, there, said)):
-            self.areas[place] += mask.reshape(len(mask), -1).sum(1)
+            true, other, pixels = true & where, other & where, int(where.sum())
+        for index, mask in enumerate((true & other, true, other)):
+            self.areas[index] += mask.reshape(len(mask), -1).sum(1)
         self.pixels += pixels
         return self
 
     def merge(self, other: Masks) -> Self:
-        """Add what another has added up, over other images.
+        """Add the counts of another accumulator, over other images.
 
         Raises:
-            InputError: it has other classes.
+            InputError: different classes.
         """
         if self.classes != other.classes:
             raise InputError("Masks.merge: the two have different classes")
@@ -253,9 +266,9 @@ class Masks:
         return self
 
     def compute(self) -> Overlap:
-        """What all images so far say together."""
-        both, truth, found = self.areas.copy()
-        return Overlap(self.classes, both, truth, found, self.pixels, exclusive=False)
+        """Return the overlap over all images so far."""
+        intersection, truth, predicted = self.areas.copy()
+        return Overlap(self.classes, intersection, truth, predicted, self.pixels, exclusive=False)
 
     def _masks(self, name: str, given: ArrayLike) -> NDArray[np.bool_]:
         masks = np.asarray(given)
@@ -273,43 +286,43 @@ class Masks:
 
 
 def mask_iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
-    """Intersection over union of every mask of `a` with every mask of `b`.
+    """Intersection over union of every mask in `a` with every mask in `b`.
 
     Args:
         a: (N, H, W) bool.
         b: (M, H, W) bool.
 
     Returns:
-        (N, M) in [0, 1]. A pair whose union is empty has IoU 0, not NaN.
+        (N, M) in [0, 1]. IoU is 0, not NaN, where the union is empty.
 
     Raises:
         InputError: masks of different sizes, or not (N, H, W).
     """
-    both, a_area, b_area = _mask_areas(a, b)
-    union = a_area[:, None] + b_area - both
-    return np.divide(both, union, out=np.zeros(both.shape), where=union > 0)
+    intersection, a_area, b_area = _mask_areas(a, b)
+    union = a_area[:, None] + b_area - intersection
+    return np.divide(intersection, union, out=np.zeros(intersection.shape), where=union > 0)
 
 
 def mask_dice(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
-    """Twice the intersection over the sum of areas of every mask of `a` with every mask of `b` (Dice 1945).
+    """Twice the intersection over the sum of areas of every mask in `a` with every mask in `b` (Dice 1945).
 
     Args:
         a: (N, H, W) bool.
         b: (M, H, W) bool.
 
     Returns:
-        (N, M) in [0, 1]. A pair of empty masks has 0, not NaN.
+        (N, M) in [0, 1]; 0, not NaN, for two empty masks.
 
     Raises:
         InputError: masks of different sizes, or not (N, H, W).
     """
-    both, a_area, b_area = _mask_areas(a, b)
+    intersection, a_area, b_area = _mask_areas(a, b)
     total = a_area[:, None] + b_area
-    return np.divide(2 * both, total, out=np.zeros(both.shape), where=total > 0)
+    return np.divide(2 * intersection, total, out=np.zeros(intersection.shape), where=total > 0)
 
 
 def _mask_areas(a: ArrayLike, b: ArrayLike) -> tuple[NDArray[np.float64], ...]:
-    """(N, M) common areas, and the areas (N,) and (M,) of each; floats, exact below 2**53 pixels."""
+    """(N, M) intersections and the areas (N,) and (M,); floats, exact below 2**53 pixels."""
     one, other = (np.asarray(masks) for masks in (a, b))
     for name, masks in (("a", one), ("b", other)):
         if masks.ndim != 3 or masks.dtype != np.bool_:
@@ -331,8 +344,3 @@ def _names(classes: Sequence[str] | int) -> tuple[str, ...]:
 
 def _row(name: str, class_name: str, value: float) -> Row:
     return Row("overlap", name, class_name, "all", "", 0, value, True)
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else math.nan

@@ -1,8 +1,7 @@
-"""Measures: one file each; the name of the file is the name that a user types.
+"""Measures: one file each, named as the user names the measure.
 
-A measure is a function of `Matches` (and of settings with defaults) that returns a list of `Value`; `@measure` makes
-it known under its file's name. What a file offers beyond single numbers (curves, tables of counts) are functions of
-`Matches` with results of their own type.
+A measure is a function of `Matches`, and of settings with defaults, that returns a list of `Value`; `@measure` registers it
+under the name of its file. Curves and tables of counts are further functions of `Matches` in the same file.
 """
 
 from __future__ import annotations
@@ -14,22 +13,24 @@ from typing import Any, Literal
 from metrics.matching import Matches
 from metrics.registry import Registry
 
+__all__ = ["MEASURES", "Better", "Measure", "Value", "iou_text", "measure"]
+
 Better = Literal["higher", "lower", "neither"]
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One number that a measure gives.
+    """One number computed by a measure.
 
     Attributes:
-        name: short and lower case, as a user types it: ``ap50``. The values of one measure for all classes together
-            have different names; those of a single class bear the name of the value for all.
-        value: NaN where there is nothing to measure.
-        class_name: the class; empty for all together.
+        name: short name in lower case: ``ap50``. Names are unique among the values of a measure over all classes; a value
+            of a single class has the name of the corresponding value over all classes.
+        value: NaN where undefined.
+        class_name: the class; empty for all classes.
         area: name of the area range.
-        iou: the threshold; for several ``0.50:0.95``; empty where the measure does not know one.
-        max_dets: how many detections of an image and class count; 0 where it does not matter.
-        better: which way is better, where it is not the measure's own.
+        iou: the IoU threshold, ``0.50:0.95`` for several, empty where there is none.
+        max_dets: number of detections per image and class that count; 0 where it has no effect.
+        better: direction, where it differs from the measure's.
     """
 
     name: str
@@ -43,13 +44,13 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A measure that a user can name.
+    """A registered measure.
 
     Attributes:
-        name: that of its file.
-        function: takes `Matches`, and settings that all have defaults.
-        better: which way is better; ``neither`` for a description (a threshold, a count).
-        source: where it is defined.
+        name: the name of its file.
+        function: takes `Matches` and settings, which all have defaults.
+        better: direction; ``neither`` for descriptive values (a threshold, a count).
+        source: paper or program that defines it.
         summary: one line.
     """
 
@@ -60,7 +61,7 @@ class Measure:
     summary: str
 
     def __call__(self, matches: Matches, **settings: Any) -> list[Value]:
-        """The measure's values; those for all classes come first."""
+        """Compute the measure's values, first those over all classes."""
         return list(self.function(matches, **settings))
 
 
@@ -70,12 +71,12 @@ MEASURES: Registry[Measure] = Registry("measure", __name__)
 def measure(
     name: str, better: Better, source: str
 ) -> Callable[[Callable[..., Sequence[Value]]], Callable[..., Sequence[Value]]]:
-    """Register the function below as the measure `name`; the first line of its docstring is the summary.
+    """Register the decorated function as the measure `name`; the first line of its docstring is the summary.
 
     Args:
-        name: that of the file.
+        name: the name of the file.
         better: ``higher``, ``lower`` or ``neither``.
-        source: paper and equation, or the program whose numbers these are.
+        source: paper and equation, or the reference program.
     """
 
     def register(function: Callable[..., Sequence[Value]]) -> Callable[..., Sequence[Value]]:
@@ -87,6 +88,6 @@ def measure(
 
 
 def iou_text(thresholds: Sequence[float]) -> str:
-    """``0.50`` for one threshold, ``0.50:0.95`` for several: as the column `iou` has it."""
+    """Format IoU thresholds for `Value.iou`: ``0.50`` for one, ``0.50:0.95`` for several."""
     first, last = thresholds[0], thresholds[-1]
     return f"{first:.2f}" if len(thresholds) == 1 else f"{first:.2f}:{last:.2f}"

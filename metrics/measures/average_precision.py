@@ -1,4 +1,4 @@
-"""Average precision: COCO's, of each class and size of object, and the two of Pascal VOC."""
+"""COCO's average precision by class, IoU threshold and area range, and precision-recall curves."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from numpy.typing import NDArray
 from metrics.errors import InputError
 from metrics.matching import Matches
 from metrics.measures import Value, iou_text, measure
-
-VOC07_LEVELS = np.linspace(0.0, 1.0, 11)
+from metrics.ratios import mean_defined
 
 
 class PrecisionRecall(NamedTuple):
-    """A precision-recall curve, one point for each level of recall.
+    """A precision-recall curve.
 
     Attributes:
-        recall: (R,) rising.
-        precision: (R,) the best precision at that recall or beyond; 0 where the recall is not reached.
-        score: (R,) the score at which the recall is first reached; NaN where it is not.
+        recall: (R,) recall levels, ascending.
+        precision: (R,) highest precision at this recall or above; 0 where the recall is not reached.
+        score: (R,) score threshold at which the recall is first reached; NaN where it is not.
     """
 
     recall: NDArray[np.float64]
@@ -32,31 +31,31 @@ class PrecisionRecall(NamedTuple):
 def average_precision(matches: Matches, max_dets: int | None = None) -> list[Value]:
     """Mean precision over recall 0, 0.01 ... 1, classes and IoU thresholds (COCO's AP).
 
-    ``ap`` is the mean over all thresholds in the rule's first area range, ``ap_<area>`` that in each other range, and
-    ``ap50``, ``ap75`` ... that at each single threshold. Classes without an object that is asked for do not count;
-    where there is no other, the value is NaN.
+    ``ap`` is the mean over all thresholds in the rule's first area range, ``ap_<area>`` the mean in each other range, and
+    ``ap50``, ``ap75`` ... the value at each single threshold. Classes without valid ground truth are left out; if there are
+    no other classes, the value is NaN.
 
     Args:
-        matches: detections and what they found.
-        max_dets: any number up to the rule's largest, which is the default.
+        matches: the matched detections.
+        max_dets: at most the rule's largest, which is the default.
     """
     rule = matches.rule
     most = rule.max_dets_or_largest(max_dets)
     precision = matches.curves(most).precision
     all_iou = iou_text(rule.iou_thresholds)
     first, *others = rule.areas
-    values = [Value("ap", _mean(precision[..., 0]), "", first, all_iou, most)]
+    values = [Value("ap", mean_defined(precision[..., 0]), "", first, all_iou, most)]
     for index, iou in enumerate(rule.iou_thresholds):
         name = f"ap{iou * 100:.6g}".replace(".", "_")
-        values.append(Value(name, _mean(precision[index, :, :, 0]), "", first, iou_text([iou]), most))
+        values.append(Value(name, mean_defined(precision[index, :, :, 0]), "", first, iou_text([iou]), most))
     for index, area in enumerate(others, start=1):
-        values.append(Value(f"ap_{area}", _mean(precision[..., index]), "", area, all_iou, most))
-    per_class = precision.mean(axis=1)  # (T, K, A); NaN for a class that has nothing asked for
+        values.append(Value(f"ap_{area}", mean_defined(precision[..., index]), "", area, all_iou, most))
+    per_class = precision.mean(axis=1)  # (T, K, A); NaN for a class without valid ground truth
     columns = [("ap", per_class[..., 0].mean(axis=0), first, all_iou)]
     for iou in (0.5, 0.75):
         if iou in rule.iou_thresholds:
-            at_one = per_class[rule.threshold_index(iou), :, 0]
-            columns.append((f"ap{iou * 100:.6g}", at_one, first, iou_text([iou])))
+            at_threshold = per_class[rule.threshold_index(iou), :, 0]
+            columns.append((f"ap{iou * 100:.6g}", at_threshold, first, iou_text([iou])))
     for index, area in enumerate(others, start=1):
         columns.append((f"ap_{area}", per_class[..., index].mean(axis=0), area, all_iou))
     for name, numbers, area, iou_span in columns:
@@ -72,28 +71,26 @@ def precision_recall(
     area: str | None = None,
     max_dets: int | None = None,
 ) -> PrecisionRecall:
-    """The curve whose mean is average precision, at one IoU threshold: for figures.
+    """Return the precision-recall curve at one IoU threshold; its mean is average precision.
 
     Args:
-        matches: detections and what they found.
+        matches: the matched detections.
         iou: one of the rule's thresholds.
-        label: class index; by default the mean of the curves of all classes that have objects, and no scores.
-        area: one of the rule's area ranges, the first where None.
-        max_dets: any number up to the rule's largest, which is the default.
+        label: class index; by default the mean curve of all classes with objects, without scores.
+        area: one of the rule's area ranges, by default the first.
+        max_dets: at most the rule's largest, which is the default.
 
     Returns:
-        101 points. Precision is NaN where the class (or every class) has no object that is asked for.
+        101 points. Precision is NaN where the class (or every class) has no valid ground truth.
 
     Raises:
-        InputError: the rule does not have the threshold or range, or the label is no class.
+        InputError: the rule does not have the threshold or area range, or there is no such class.
     """
     if label is not None and not 0 <= label < len(matches.classes):
         raise InputError(f"label: expected a class index in [0, {len(matches.classes)}), got {label}")
     curves = matches.curves(max_dets)
-    threshold, index = (
-        matches.rule.threshold_index(iou),
-        matches.rule.area_index(area or matches.rule.areas[0]),
-    )
+    threshold = matches.rule.threshold_index(iou)
+    index = matches.rule.area_index(area or matches.rule.areas[0])
     precision = curves.precision[threshold, :, :, index]
     if label is None:
         defined = ~np.isnan(precision[0])
@@ -102,9 +99,3 @@ def precision_recall(
     reached = curves.levels <= curves.recall[threshold, label, index]
     score = np.where(reached, curves.score[threshold, :, label, index], np.nan)
     return PrecisionRecall(curves.levels, precision[:, label].copy(), score)
-
-
-def _mean(precision: NDArray[np.float64]) -> float:
-    """Mean over what is defined, summed in the reference's order, which settles the last bit."""
-    defined = precision[~np.isnan(precision)]
-    return float(np.mean(defined)) if len(defined) else float("nan")

@@ -1,8 +1,8 @@
-"""Do scores mean what they say? Calibration errors of detections, and reliability tables.
+"""Calibration errors of detection scores.
 
-A score is calibrated if of the detections scored 0.7 seven in ten are right (D-ECE), or if it tells how well the box
-fits (LaECE, LaACE). Detectors differ here by how they are trained: softmax and sigmoid scores of equal worth are not
-equal, which is why one threshold for all detectors is unfair. Compare each at its own.
+A score is calibrated if it equals the precision of detections with that score (D-ECE), or if it predicts the quality of the
+box (LaECE, LaACE). Scores of detectors trained with different losses are not comparable, so one score threshold for all
+detectors is unfair: compare each at its best threshold.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from metrics.errors import InputError, InputWarning
 from metrics.matching import Matches, match
 from metrics.measures import Value, iou_text, measure
+from metrics.ratios import mean_defined, ratio
 from metrics.registry import did_you_mean
 from metrics.reliability import (
     ScoredDetections,
-    bin_of,
+    bin_index,
+    check_scores,
     describe_out_of_range,
     equal_edges,
-    ratio,
     scored_detections,
 )
 
@@ -34,13 +35,13 @@ SOURCE = (
     " Kuzucu et al. 2024 (arXiv:2405.20459), LaECE0 and LaACE0"
 )
 
-Axis = Literal["score", "cx", "cy", "w", "h"]
-"""What detections are binned by: score, centre, width and height, these as parts of the image's."""
+BinAxis = Literal["score", "cx", "cy", "w", "h"]
+"""Quantity to bin detections by: score, or centre, width and height relative to the image."""
 
-Scores = float | Sequence[float] | NDArray[np.float64] | Mapping[str, float]
+ScoreThresholds = float | Sequence[float] | NDArray[np.float64] | Mapping[str, float]
 
-TOUCH = 1e-300
-"""An IoU threshold that all boxes reach which overlap at all."""
+ANY_OVERLAP = 1e-300
+"""IoU threshold that every pair of overlapping boxes reaches."""
 
 
 @measure("calibration", better="lower", source=SOURCE)
@@ -48,158 +49,163 @@ def calibration(
     matches: Matches,
     iou: float | None = None,
     floor: float = 0.0,
-    thresholds: Scores | None = None,
+    thresholds: ScoreThresholds | None = None,
     bins: int = 10,
     localization_bins: int = 25,
     area: str | None = None,
 ) -> list[Value]:
-    """Calibration errors: D-ECE of scores as precision, LaECE and LaACE of scores as fit of the box.
+    """Calibration errors: D-ECE of scores against precision, LaECE and LaACE of scores against box quality.
 
-    - ``d_ece``: over equally wide bins of score the mean of |precision - mean score|, weighed by detections. For all
-      classes together detections are pooled.
-    - ``la_ece``: likewise |precision * mean IoU of true positives - mean score|, mean over classes.
-    - ``la_ece0``, ``la_ace0``: true is what overlaps an object of its class at all (one detection each), and the score
-      should be the IoU: binned as above, or detection by detection, without bins. Mean over classes. Their authors
-      keep only detections at or above the score at which LRP is least on another split: give those as `thresholds`,
-      as `optimal_lrp` of that split gives them. Without, the many detections of low scores decide the number.
+    - ``d_ece``: mean of |precision - mean score| over bins of equal width, weighted by detections. Over all classes,
+      detections are pooled.
+    - ``la_ece``: mean of |precision * mean IoU of true positives - mean score| in the same way, then over classes.
+    - ``la_ece0``, ``la_ace0``: every detection that overlaps an object of its class is a true positive (one per object), and
+      the score should equal the IoU; over bins, and per detection without bins. Mean over classes. The authors keep only
+      detections at or above the LRP-optimal score of another split: pass these as `thresholds` (from `optimal_lrp` on that
+      split). Without them, the many low-scoring detections dominate the value.
 
-    Ignored detections are left out. Classes that have no detection left do not count.
+    Ignored detections are left out, and so are classes without remaining detections.
 
     Args:
-        matches: detections and what they found.
-        iou: one of the rule's thresholds, the first where None: for ``d_ece`` and ``la_ece``.
-        floor: detections below this score are left out. A detector that reports fewer of those looks better
-            calibrated: compare detectors at one floor, and print it.
-        thresholds: for ``la_ece0`` and ``la_ace0``, see there: one score, or one for each class in their order or by
-            name; a class whose score is NaN keeps nothing.
-        bins: of ``d_ece``.
-        localization_bins: of ``la_ece`` and ``la_ece0``.
-        area: one of the rule's area ranges, the first where None.
+        matches: the matched detections.
+        iou: one of the rule's thresholds for ``d_ece`` and ``la_ece``, by default the first.
+        floor: detections below this score are left out. A detector that reports fewer of them looks better calibrated:
+            compare detectors at the same floor, and state it.
+        thresholds: score thresholds for ``la_ece0`` and ``la_ace0``: one number, one per class in order, or by class name;
+            NaN leaves out all detections of a class.
+        bins: number of bins of ``d_ece``.
+        localization_bins: number of bins of ``la_ece`` and ``la_ece0``.
+        area: one of the rule's area ranges, by default the first.
 
     Returns:
-        NaN where there are no detections, and, with a warning, where scores are not in [0, 1].
+        NaN without detections, and if scores are outside [0, 1].
+
+    Warns:
+        InputWarning: scores are outside [0, 1].
     """
-    threshold = matches.rule.iou_thresholds[0] if iou is None else iou
-    where, classes = area or matches.rule.areas[0], len(matches.classes)
-    columns: dict[str, tuple[float, NDArray[np.float64], str]] = {}
-    wrong = describe_out_of_range(matches)
-    if not wrong:
-        at = scored_detections(matches, threshold, where, floor)
-        touching = scored_detections(
-            _at_zero(matches), _lowest(matches), where, _floors(matches, floor, thresholds)
-        )
-        by_class = _binned_error(at, at.true, at.label, classes, bins)
-        pooled = _binned_error(at, at.true, np.zeros_like(at.label), 1, bins)
-        columns["d_ece"] = (float(pooled[0]), by_class, iou_text([threshold]))
-        for name, detections, text in (("la_ece", at, iou_text([threshold])), ("la_ece0", touching, "0.00")):
-            fit = _binned_error(detections, detections.iou, detections.label, classes, localization_bins)
-            columns[name] = (_mean(fit), fit, text)
-        distance = np.abs(touching.score - touching.iou)
-        count = np.bincount(touching.label, minlength=classes)
-        alone = ratio(np.bincount(touching.label, distance, classes), count)
-        columns["la_ace0"] = (_mean(alone), alone, "0.00")
-    else:
-        message = f"calibration: {wrong}; it is not measured. Give probabilities in [0, 1]"
+    iou = matches.rule.iou_thresholds[0] if iou is None else iou
+    area, classes = area or matches.rule.areas[0], len(matches.classes)
+    undefined = (math.nan, np.full(classes, math.nan))
+    columns = dict.fromkeys(("d_ece", "la_ece", "la_ece0", "la_ace0"), undefined)
+    if problem := describe_out_of_range(matches):
+        message = f"calibration: {problem}; the value is undefined. Scores must be probabilities in [0, 1]"
         warnings.warn(message, InputWarning, stacklevel=3)
-        nothing = np.full(classes, math.nan)
-        for name in ("d_ece", "la_ece", "la_ece0", "la_ace0"):
-            columns[name] = (math.nan, nothing, "0.00" if name.endswith("0") else iou_text([threshold]))
-    most = matches.rule.max_dets[-1]
-    values = [Value(name, total, "", where, text, most) for name, (total, _, text) in columns.items()]
+    else:
+        at = scored_detections(matches, iou, area, floor)
+        overlapping = scored_detections(
+            _match_any_overlap(matches),
+            min(matches.rule.iou_thresholds[0], ANY_OVERLAP),
+            area,
+            _floors(matches, floor, thresholds),
+        )
+        by_class = _binned_error(at, at.tp, at.label, classes, bins)
+        pooled = _binned_error(at, at.tp, np.zeros_like(at.label), 1, bins)
+        columns["d_ece"] = (float(pooled[0]), by_class)
+        for name, scored in (("la_ece", at), ("la_ece0", overlapping)):
+            by_class = _binned_error(scored, scored.iou, scored.label, classes, localization_bins)
+            columns[name] = (mean_defined(by_class), by_class)
+        gap = np.abs(overlapping.score - overlapping.iou)
+        count = np.bincount(overlapping.label, minlength=classes)
+        by_class = ratio(np.bincount(overlapping.label, gap, classes), count)
+        columns["la_ace0"] = (mean_defined(by_class), by_class)
+    texts = {"d_ece": iou_text([iou]), "la_ece": iou_text([iou]), "la_ece0": "0.00", "la_ace0": "0.00"}
+    max_dets = matches.rule.max_dets[-1]
+    values = [Value(name, overall, "", area, texts[name], max_dets) for name, (overall, _) in columns.items()]
     for label, class_name in enumerate(matches.classes):
         values += [
-            Value(name, float(each[label]), class_name, where, text, most)
-            for name, (_, each, text) in columns.items()
+            Value(name, float(by_class[label]), class_name, area, texts[name], max_dets)
+            for name, (_, by_class) in columns.items()
         ]
     return values
 
 
 def detection_calibration_error(
     matches: Matches,
-    over: Sequence[Axis] = ("score",),
+    over: Sequence[BinAxis] = ("score",),
     iou: float | None = None,
     bins: int = 10,
     floor: float = 0.0,
     area: str | None = None,
 ) -> float:
-    """D-ECE over bins of score, and where asked for also of where and how large the box is; all classes pooled.
+    """Compute D-ECE over bins of score and, optionally, of position and size of the box; all classes pooled.
 
-    Each axis has as many bins of equal width in [0, 1], the lowest closed at both ends, the others above their lower
-    end and up to their upper one. What lies beyond the image counts to the bin at its border.
+    Each axis has bins of equal width in [0, 1]; the lowest includes both ends, the others exclude their lower end. Values
+    outside the image belong to the bin at its border.
 
     Args:
-        matches: detections and what they found.
-        over: by what detections are binned.
-        iou: one of the rule's thresholds, the first where None.
-        bins: of each axis.
+        matches: the matched detections.
+        over: axes to bin detections by.
+        iou: one of the rule's thresholds, by default the first.
+        bins: number of bins of each axis.
         floor: detections below this score are left out.
-        area: one of the rule's area ranges, the first where None.
+        area: one of the rule's area ranges, by default the first.
 
     Returns:
         In [0, 1]; NaN without detections.
 
     Raises:
-        InputError: an axis that is none, an image whose size is not known, or scores that are not in [0, 1].
+        InputError: an unknown axis, an image of unknown size, or scores outside [0, 1].
 
     Source: Küppers et al. 2020, Multivariate confidence calibration for object detection, section 3.
     """
     edges = equal_edges(bins)
     for axis in over:
-        if axis not in get_args(Axis):
-            raise InputError(f"over: unknown {axis!r}; known: {', '.join(get_args(Axis))}")
-    if wrong := describe_out_of_range(matches):
-        raise InputError(f"scores: {wrong}; scores that are no probabilities are not calibrated")
-    at = scored_detections(matches, matches.rule.iou_thresholds[0] if iou is None else iou, area, floor)
-    key = np.zeros(len(at.row), np.int64)
+        if axis not in get_args(BinAxis):
+            raise InputError(f"over: unknown {axis!r}; known: {', '.join(get_args(BinAxis))}")
+    check_scores(matches)
+    scored = scored_detections(matches, matches.rule.iou_thresholds[0] if iou is None else iou, area, floor)
+    cell = np.zeros(len(scored.row), np.int64)
     for axis in over:
-        key = key * bins + bin_of(_along(matches, at, axis), edges)
-    place = np.unique(key, return_inverse=True)[1].astype(np.int64)
-    gaps = np.abs(np.bincount(place, at.true) - np.bincount(place, at.score))
-    return float(gaps.sum() / len(key)) if len(key) else math.nan
+        cell = cell * bins + bin_index(_along(matches, scored, axis), edges)
+    cell = np.unique(cell, return_inverse=True)[1].astype(np.int64)
+    gaps = np.abs(np.bincount(cell, scored.tp) - np.bincount(cell, scored.score))
+    return float(gaps.sum() / len(cell)) if len(cell) else math.nan
 
 
 def _binned_error(
-    at: ScoredDetections, worth: NDArray[np.generic], group: NDArray[np.int32], groups: int, bins: int
+    scored: ScoredDetections,
+    target: NDArray[np.generic],
+    group: NDArray[np.int32],
+    groups: int,
+    bins: int,
 ) -> NDArray[np.float64]:
-    """For each group the mean over equally wide bins of |mean worth - mean score|, weighed by detections.
+    """Mean of |mean target - mean score| over bins of equal width, weighted by detections, for each group.
 
-    With S the sum of scores and W that of what they should be, a bin of n detections adds n / N * |W / n - S / n|.
+    With S the sum of scores and W the sum of targets, a bin of n detections contributes n / N * |W / n - S / n|.
     """
-    place = group.astype(np.int64) * bins + bin_of(at.score, equal_edges(bins))
-    gaps = np.bincount(place, worth, groups * bins) - np.bincount(place, at.score, groups * bins)
+    cell = group.astype(np.int64) * bins + bin_index(scored.score, equal_edges(bins))
+    gaps = np.bincount(cell, target, groups * bins) - np.bincount(cell, scored.score, groups * bins)
     return ratio(np.abs(gaps).reshape(groups, bins).sum(1), np.bincount(group, minlength=groups))
 
 
-def _along(matches: Matches, at: ScoredDetections, axis: Axis) -> NDArray[np.float64]:
+def _along(matches: Matches, scored: ScoredDetections, axis: BinAxis) -> NDArray[np.float64]:
+    """(D,) coordinate of each detection along an axis, relative to the image."""
     if axis == "score":
-        return at.score
-    image = matches.detections.image[at.row]
+        return scored.score
+    image = matches.detections.image[scored.row]
     sizes = matches.truth.catalog.sizes[image]
     if (sizes <= 0).any():
         unknown = matches.truth.catalog.image_ids[image[np.argmin(sizes.min(1))]]
-        raise InputError(f"over: {axis!r} needs image sizes, and that of image {unknown!r} is not known")
-    x, y, width, height = matches.detections.xywh[at.row].T
-    part, whole = {"cx": (x + width / 2, 1), "cy": (y + height / 2, 0), "w": (width, 1), "h": (height, 0)}[
-        axis
-    ]
-    return np.asarray(part / sizes[:, whole])
+        raise InputError(f"over: {axis!r} needs image sizes, but the size of image {unknown!r} is unknown")
+    x, y, width, height = matches.detections.xywh[scored.row].T
+    value, side = {
+        "cx": (x + width / 2, 1),
+        "cy": (y + height / 2, 0),
+        "w": (width, 1),
+        "h": (height, 0),
+    }[axis]
+    return np.asarray(value / sizes[:, side])
 
 
-def _lowest(matches: Matches) -> float:
-    """The rule's threshold that is as good as 0, or the one that is."""
-    first = matches.rule.iou_thresholds[0]
-    return first if first <= TOUCH else TOUCH
-
-
-def _at_zero(matches: Matches) -> Matches:
-    """The same detections matched at IoU 0: as the rule's thresholds are above, once more."""
-    if matches.rule.iou_thresholds[0] <= TOUCH:
+def _match_any_overlap(matches: Matches) -> Matches:
+    """The same detections matched at an IoU threshold of practically 0."""
+    if matches.rule.iou_thresholds[0] <= ANY_OVERLAP:
         return matches
-    return match(matches.truth, matches.detections, replace(matches.rule, iou_thresholds=(TOUCH,)))
+    return match(matches.truth, matches.detections, replace(matches.rule, iou_thresholds=(ANY_OVERLAP,)))
 
 
-def _floors(matches: Matches, floor: float, thresholds: Scores | None) -> NDArray[np.float64]:
-    """(K,) below which detections of each class are left out."""
+def _floors(matches: Matches, floor: float, thresholds: ScoreThresholds | None) -> NDArray[np.float64]:
+    """(K,) score threshold of each class, at least `floor`."""
     classes = matches.classes
     if thresholds is None:
         return np.full(len(classes), float(floor))
@@ -210,7 +216,7 @@ def _floors(matches: Matches, floor: float, thresholds: Scores | None) -> NDArra
         missing = [name for name in classes if name not in thresholds]
         if missing:
             raise InputError(
-                f"thresholds: none for class {missing[0]!r}; give one for each of {len(classes)}"
+                f"thresholds: class {missing[0]!r} has none; give one for each of {len(classes)} classes"
             )
         thresholds = [thresholds[name] for name in classes]
     given = np.asarray(thresholds, np.float64)
@@ -219,8 +225,3 @@ def _floors(matches: Matches, floor: float, thresholds: Scores | None) -> NDArra
             f"thresholds: expected a number or {len(classes)}, one per class, got shape {given.shape}"
         )
     return np.maximum(np.broadcast_to(given, len(classes)), floor)
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else math.nan

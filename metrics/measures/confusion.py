@@ -1,11 +1,11 @@
-"""Which class is taken for which: a confusion matrix of detections, with a row and a column for background."""
+"""Confusion matrix of detections, with a row and a column for background."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import astuple, dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Convention = Literal["two_pass", "ultralytics", "supervision", "yolov5"]
 
 BACKGROUND = "(background)"
-"""What stands for "nothing there" and "nothing said" among the names of classes."""
+"""Name of the row of detections without object and of the column of objects without detection."""
 
 DEFAULTS: dict[Convention, tuple[float, float | None]] = {
     "two_pass": (0.5, None),
@@ -30,18 +30,18 @@ DEFAULTS: dict[Convention, tuple[float, float | None]] = {
     "supervision": (0.3, 0.5),
     "yolov5": (0.25, 0.45),
 }
-"""Score and IoU that each convention takes where none is given; None is the rule's first threshold."""
+"""Default score and IoU threshold of each convention; None is the rule's first threshold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """How often one class was taken for another.
+    """One cell of a confusion matrix.
 
     Attributes:
         true: class of the object, or `BACKGROUND`.
         predicted: class of the detection, or `BACKGROUND`.
-        count: how often.
-        share: of the true class's objects (for background: of all detections on nothing).
+        count: number of pairs.
+        share: of the true class's objects (for background: of all detections without object).
     """
 
     true: str
@@ -50,22 +50,22 @@ class Confusion:
     share: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ConfusionMatrix:
-    """What became of each object and each detection, by class. Only cells that are not 0 are kept.
+    """Counts of objects and detections by true and predicted class, as the non-zero cells.
 
-    Every object that is asked for stands in one cell of its class's row, and every detection that counts in one cell
-    of its class's column: so the rows add up to objects, the columns to detections.
+    Every valid object is in one cell of its class's row and every detection that counts in one cell of its class's column,
+    so row sums are numbers of objects and column sums numbers of detections.
 
     Attributes:
-        classes: K names. Label K is background: an object with predicted K was missed, a detection with true K lies
-            on nothing. No cell has both, for nothing found where nothing is cannot be counted.
-        true: (P,) rising labels in [0, K].
+        classes: K names. Label K is background: an object with predicted class K is missed, a detection with true class K
+            has no object. No cell has both.
+        true: (P,) labels in [0, K], ascending.
         predicted: (P,) labels in [0, K].
-        count: (P,) above 0.
-        score: below which detections were left out.
-        iou: that a detection and an object must share.
-        convention: by which they were paired.
+        count: (P,) positive.
+        score: score threshold.
+        iou: IoU threshold of pairs.
+        convention: how pairs are formed.
     """
 
     classes: tuple[str, ...]
@@ -76,37 +76,49 @@ class ConfusionMatrix:
     iou: float
     convention: Convention
 
+    def __repr__(self) -> str:
+        return (
+            f"ConfusionMatrix({len(self.classes)} classes, {int(self.objects[:-1].sum())} objects,"
+            f" {int(self.detections[:-1].sum())} detections; {self.convention})"
+        )
+
+    def _repr_html_(self) -> str:
+        """The most frequent confusions, for notebooks."""
+        import pandas
+
+        return pandas.DataFrame(self.top(background=True)).to_html(index=False)
+
     @cached_property
     def counts(self) -> NDArray[np.int64]:
-        """(K + 1, K + 1) the whole matrix: rows true, columns predicted, background last."""
+        """(K + 1, K + 1) the dense matrix: rows true, columns predicted, background last."""
         matrix = np.zeros((len(self.classes) + 1,) * 2, np.int64)
         matrix[self.true, self.predicted] = self.count
         return matrix
 
     @cached_property
     def objects(self) -> NDArray[np.int64]:
-        """(K + 1,) sums of the rows: objects of each class, and last the detections on nothing."""
+        """(K + 1,) row sums: objects of each class, and last the detections without object."""
         return self._sum(self.true)
 
     @cached_property
     def detections(self) -> NDArray[np.int64]:
-        """(K + 1,) sums of the columns: detections of each class, and last the objects that were missed."""
+        """(K + 1,) column sums: detections of each class, and last the missed objects."""
         return self._sum(self.predicted)
 
     @property
     def correct(self) -> NDArray[np.int64]:
-        """(K,) the diagonal: objects found as what they are."""
-        right = np.zeros(len(self.classes), np.int64)
+        """(K,) the diagonal: objects detected with the correct class."""
+        correct = np.zeros(len(self.classes), np.int64)
         diagonal = self.true == self.predicted
-        right[self.true[diagonal]] = self.count[diagonal]
-        return right
+        correct[self.true[diagonal]] = self.count[diagonal]
+        return correct
 
     def top(self, most: int = 20, background: bool = False) -> list[Confusion]:
-        """The most frequent confusions, at equal counts in the order of the classes.
+        """Return the most frequent confusions; equal counts in the order of the classes.
 
         Args:
-            most: how many at most.
-            background: whether misses, and detections on nothing, are listed too.
+            most: maximum number.
+            background: whether to include missed objects and detections without object.
         """
         wrong = self.true != self.predicted
         if not background:
@@ -116,7 +128,7 @@ class ConfusionMatrix:
         return [self._confusion(cell) for cell in cells[:most]]
 
     def to_frame(self) -> pandas.DataFrame:
-        """One row for each cell that is not 0, with columns true, predicted, count and share: the whole as a CSV."""
+        """Return one row per non-zero cell, with columns true, predicted, count and share."""
         import pandas
 
         cells = [astuple(self._confusion(cell)) for cell in range(len(self.count))]
@@ -131,7 +143,7 @@ class ConfusionMatrix:
         return np.bincount(labels, self.count, len(self.classes) + 1).astype(np.int64)
 
 
-@measure("confusion", better="higher", source="two passes, as `confusion_matrix` defines them")
+@measure("confusion", better="higher", source="two passes, defined by `confusion_matrix`")
 def confusion(
     matches: Matches,
     score: float | None = None,
@@ -139,39 +151,40 @@ def confusion(
     area: str | None = None,
     convention: Convention = "two_pass",
 ) -> list[Value]:
-    """Of the objects that some detection lies on, the share whose class it names.
+    """Share of paired objects with the correct class, of missed objects, and of detections without object.
 
-    ``class_accuracy`` is that; ``missed`` is the share of objects that no detection lies on, and ``invented`` the
-    share of detections that lie on nothing. For all classes together objects and detections are pooled.
+    ``class_accuracy`` is the share of objects in a pair that have the detection's class, ``missed`` the share of objects
+    without a detection, ``invented`` the share of detections without an object. Over all classes, objects and detections are
+    pooled.
 
     Args:
-        matches: detections and what they found.
+        matches: the matched detections.
         score: see `confusion_matrix`, as for the other arguments.
-        iou: likewise.
-        area: likewise.
-        convention: likewise.
+        iou: IoU threshold.
+        area: area range.
+        convention: how pairs are formed.
 
     Returns:
-        NaN where there is no object, or no detection, to take a share of.
+        NaN where there are no such objects or detections.
     """
     matrix = confusion_matrix(matches, score, iou, area, convention)
-    where = area or matches.rule.areas[0]
+    area = area or matches.rule.areas[0]
     objects, detections = matrix.objects[:-1], matrix.detections[:-1]
     missed, invented = np.zeros_like(objects), np.zeros_like(detections)
-    lost, made_up = matrix.predicted == len(matrix.classes), matrix.true == len(matrix.classes)
-    missed[matrix.true[lost]] = matrix.count[lost]
-    invented[matrix.predicted[made_up]] = matrix.count[made_up]
+    no_detection, no_object = matrix.predicted == len(matrix.classes), matrix.true == len(matrix.classes)
+    missed[matrix.true[no_detection]] = matrix.count[no_detection]
+    invented[matrix.predicted[no_object]] = matrix.count[no_object]
     parts = [("", slice(None)), *((name, slice(k, k + 1)) for k, name in enumerate(matches.classes))]
     values = []
     for name, part in parts:
-        in_row, in_column = int(objects[part].sum()), int(detections[part].sum())
-        misses, on_nothing = int(missed[part].sum()), int(invented[part].sum())
-        place = (name, where, iou_text([matrix.iou]))
-        right = int(matrix.correct[part].sum())
+        object_count, detection_count = int(objects[part].sum()), int(detections[part].sum())
+        misses, without_object = int(missed[part].sum()), int(invented[part].sum())
+        fields = (name, area, iou_text([matrix.iou]))
+        correct = int(matrix.correct[part].sum())
         values += [
-            Value("class_accuracy", _share(right, in_row - misses), *place),
-            Value("missed", _share(misses, in_row), *place, better="lower"),
-            Value("invented", _share(on_nothing, in_column), *place, better="lower"),
+            Value("class_accuracy", _share(correct, object_count - misses), *fields),
+            Value("missed", _share(misses, object_count), *fields, better="lower"),
+            Value("invented", _share(without_object, detection_count), *fields, better="lower"),
         ]
     return values
 
@@ -183,34 +196,33 @@ def confusion_matrix(
     area: str | None = None,
     convention: Convention = "two_pass",
 ) -> ConfusionMatrix:
-    """Pair detections with objects of any class, each with at most one, and count the classes of the pairs.
+    """Pair detections with objects of any class one to one, and count the classes of the pairs.
 
-    Ours, ``two_pass``: first the matches within each class, which are COCO's; then what is left over on both sides is
-    paired across classes, the highest IoU first (of equal ones the surer detection, then input order). So no
-    detection of a wrong class takes an object from one that names it rightly, and the diagonal over the row sums is
-    recall at this score. Detections that COCO ignores, because they lie in a crowd or on an ignored object or
-    because of their own area, are left out, and so are those beyond the rule's max_dets.
+    The default, ``two_pass``, first takes COCO's matches within each class, then pairs the remaining detections and objects
+    across classes by falling IoU (then by falling score, then input order). So a detection of a wrong class never takes an
+    object from one of the correct class, and the diagonal divided by the row sums is recall at this score. Detections that
+    COCO ignores (in a crowd, on an ignored object, or by their own area) and those beyond the rule's max_dets are left out.
 
-    The others give the matrices of other programs, all detections of the table taking part:
+    The other conventions reproduce other programs, using all detections of the table:
 
-    - ``ultralytics`` (8.4.190): by falling score each detection takes the free object of any class of the highest IoU.
-    - ``supervision`` (0.31.2): pairs of one class first, then others, each time by falling IoU.
-    - ``yolov5``, and both of these in earlier years: each detection chooses its best object of any class, then each
-      object the best of those that chose it; who is left over is not asked again.
+    - ``ultralytics`` (8.4.190): by falling score each detection takes the free object of any class with the highest IoU.
+    - ``supervision`` (0.31.2): first pairs of one class, then others, each by falling IoU.
+    - ``yolov5``, and earlier versions of both: each detection selects its best object of any class, then each object the best
+      of the detections that selected it; the remaining detections are not considered again.
 
-    These compute in single precision, so a pair within rounding of a threshold may differ. Where ultralytics and
-    yolov5 print rows for predicted and columns for true classes, ours is the transpose.
+    These programs compute in single precision, so a pair within rounding of a threshold may differ. Ultralytics and yolov5
+    print the transpose.
 
     Args:
-        matches: detections and what they found.
-        score: detections below it are left out (for ultralytics and yolov5 also those at it). Where None, what
-            `DEFAULTS` says: 0.5, and for others what they take. Compare detectors each at its own operating point.
-        iou: that a pair must reach (for the others: exceed). For ``two_pass`` one of the rule's thresholds.
-        area: one of the rule's area ranges, the first where None: only objects asked for there are rows.
-        convention: how pairs are made.
+        matches: the matched detections.
+        score: score threshold (for ultralytics and yolov5 exclusive); by default that of `DEFAULTS`. Compare detectors each
+            at its own operating point.
+        iou: IoU threshold of pairs (exclusive except for ``two_pass``). For ``two_pass`` one of the rule's thresholds.
+        area: one of the rule's area ranges, by default the first; rows have only its valid objects.
+        convention: how pairs are formed.
 
     Raises:
-        InputError: no such convention, threshold or range; an IoU that is not in [0, 1].
+        InputError: no such convention, threshold or area range, or an IoU outside [0, 1].
     """
     if convention not in get_args(Convention):
         known = get_args(Convention)
@@ -225,56 +237,61 @@ def confusion_matrix(
         raise InputError(f"iou: expected a number in [0, 1], got {iou}")
     area = area or matches.rule.areas[0]
     if convention == "two_pass":
-        objects, rows, pairs = _two_passes(matches, score, iou, area)
+        pairing = _two_passes(matches, score, iou, area)
     else:
-        objects, rows, pairs = _one_pass(matches, score, iou, area, convention)
-    return _count(matches, objects, rows, pairs, (score, iou, convention))
+        pairing = _one_pass(matches, score, iou, area, convention)
+    return ConfusionMatrix(matches.classes, *_count(matches, pairing), score, iou, convention)
 
 
-_Paired = tuple[NDArray[np.bool_], NDArray[np.integer], Neighbours]
+class _Pairing(NamedTuple):
+    """Valid objects (a mask), detections that count (rows), and their pairs."""
+
+    objects: NDArray[np.bool_]
+    rows: NDArray[np.integer]
+    pairs: Neighbours
 
 
-def _two_passes(matches: Matches, score: float, iou: float, area: str) -> _Paired:
-    """Objects (a mask) and detections (rows) that count, and their pairs."""
+def _two_passes(matches: Matches, score: float, iou: float, area: str) -> _Pairing:
+    """Pair within classes as COCO does, then across classes."""
     outcome = matches.at(iou, area)
     counts = ~outcome.ignored & (outcome.score >= score)
-    row, true = outcome.row[counts], outcome.tp[counts]
-    first = Neighbours(row[true], outcome.object[counts][true], outcome.iou[counts][true])
+    row, tp = outcome.row[counts], outcome.tp[counts]
+    within = Neighbours(row[tp], outcome.object[counts][tp], outcome.iou[counts][tp])
     free = outcome.valid.copy()
-    free[first.object] = False
-    left = neighbours(matches.truth, matches.detections, free, row[~true], min(iou, 1 - 1e-10))
-    order = np.lexsort((left.object, left.row, -matches.detections.score[left.row], -left.iou))
-    second = _each_once(matches, left.select(order))
-    return outcome.valid, row, first.and_also(second)
+    free[within.object] = False
+    near = neighbours(matches.truth, matches.detections, free, row[~tp], min(iou, 1 - 1e-10))
+    order = np.lexsort((near.object, near.row, -matches.detections.score[near.row], -near.iou))
+    across = _take_once(matches, near.select(order))
+    return _Pairing(outcome.valid, row, within.and_also(across))
 
 
-def _one_pass(matches: Matches, score: float, iou: float, area: str, convention: Convention) -> _Paired:
-    """Likewise, as another program pairs them."""
-    found, truth = matches.detections, matches.truth
-    index = matches.rule.area_index(area)
-    objects = matches.valid >> index & 1 == 1
-    kept = found.score >= score if convention == "supervision" else found.score > score
+def _one_pass(matches: Matches, score: float, iou: float, area: str, convention: Convention) -> _Pairing:
+    """Pair as another program does."""
+    detections, truth = matches.detections, matches.truth
+    objects = matches.valid >> matches.rule.area_index(area) & 1 == 1
+    kept = detections.score >= score if convention == "supervision" else detections.score > score
     rows = np.flatnonzero(kept)
-    near = neighbours(truth, found, objects, rows, max(iou, np.finfo(np.float64).tiny))
+    near = neighbours(truth, detections, objects, rows, max(iou, np.finfo(np.float64).tiny))
     near = near.select(near.iou > iou)
     if convention == "yolov5":
-        near = _best_of_each(near, near.row)
-        return objects, rows, _best_of_each(near, near.object)
+        near = _select_best(near, near.row)
+        return _Pairing(objects, rows, _select_best(near, near.object))
     if convention == "ultralytics":
-        order = np.lexsort((near.object, -near.iou, near.row, -found.score[near.row]))
+        order = np.lexsort((near.object, -near.iou, near.row, -detections.score[near.row]))
     else:
         other = matches.object_label[near.object] != _labels(matches)[near.row]
         order = np.lexsort((near.row, near.object, -near.iou, other))
-    return objects, rows, _each_once(matches, near.select(order))
+    return _Pairing(objects, rows, _take_once(matches, near.select(order)))
 
 
-def _best_of_each(pairs: Neighbours, side: NDArray[np.int32]) -> Neighbours:
-    """Of the pairs of each member of one side the one of the highest IoU; of equal ones the first in input order."""
+def _select_best(pairs: Neighbours, side: NDArray[np.int32]) -> Neighbours:
+    """Select the pair with the highest IoU of each member of one side; ties in input order."""
     order = np.lexsort((pairs.object, pairs.row, -pairs.iou, side))
     return pairs.select(order[np.unique(side[order], return_index=True)[1]])
 
 
-def _each_once(matches: Matches, pairs: Neighbours) -> Neighbours:
+def _take_once(matches: Matches, pairs: Neighbours) -> Neighbours:
+    """Take pairs in order, each detection and each object once."""
     return pairs.select(take_in_turn(pairs.row, pairs.object, len(matches.detections), len(matches.truth)))
 
 
@@ -284,27 +301,24 @@ def _labels(matches: Matches) -> NDArray[np.int32]:
 
 
 def _count(
-    matches: Matches,
-    objects: NDArray[np.bool_],
-    rows: NDArray[np.integer],
-    pairs: Neighbours,
-    settings: tuple[float, float, Convention],
-) -> ConfusionMatrix:
-    """Count pairs, objects in none, and detections in none, by class."""
+    matches: Matches, pairing: _Pairing
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """True and predicted labels of the non-zero cells, and their counts."""
     background = len(matches.classes)
     object_label, label = matches.object_label.astype(np.int64), _labels(matches).astype(np.int64)
-    missed = objects.copy()
+    pairs = pairing.pairs
+    missed = pairing.objects.copy()
     missed[pairs.object] = False
-    on_nothing = np.zeros(len(matches.detections), np.bool_)
-    on_nothing[rows] = True
-    on_nothing[pairs.row] = False
-    lost, invented = object_label[missed], label[on_nothing]
-    true = np.concatenate([object_label[pairs.object], lost, np.full(len(invented), background)])
-    predicted = np.concatenate([label[pairs.row], np.full(len(lost), background), invented])
-    cells, count = np.unique(true * (background + 1) + predicted, return_counts=True)
-    return ConfusionMatrix(
-        matches.classes, cells // (background + 1), cells % (background + 1), count, *settings
+    unpaired = np.zeros(len(matches.detections), np.bool_)
+    unpaired[pairing.rows] = True
+    unpaired[pairs.row] = False
+    missed_label, invented_label = object_label[missed], label[unpaired]
+    true = np.concatenate(
+        [object_label[pairs.object], missed_label, np.full(len(invented_label), background)]
     )
+    predicted = np.concatenate([label[pairs.row], np.full(len(missed_label), background), invented_label])
+    cells, count = np.unique(true * (background + 1) + predicted, return_counts=True)
+    return cells // (background + 1), cells % (background + 1), count
 
 
 def _share(part: int, whole: int) -> float:

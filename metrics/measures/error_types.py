@@ -1,13 +1,12 @@
-"""What kinds of error a detector makes, and what each kind costs in average precision (TIDE).
+"""Types of detection errors and their cost in average precision (TIDE).
 
-Each false positive is of one kind, by what would have made it right; each object that was not found is missed unless
-some detection only had its class or its place wrong. The cost of a kind is how much average precision would rise if
-all errors of that kind were mended and nothing else were.
+Each false positive has one error type, depending on what would have made it a true positive; each undetected object is
+missed unless a detection has only a wrong class or box. The cost of a type is the gain in average precision if all errors
+of that type were fixed and nothing else changed.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -19,36 +18,37 @@ from metrics.engine.neighbours import Neighbours, neighbours
 from metrics.errors import InputError
 from metrics.matching import Matches, MatchOutcome
 from metrics.measures import Value, iou_text, measure
+from metrics.ratios import mean_defined
 
 SOURCE = "Bolya et al. 2020, TIDE: A general toolbox for identifying object detection errors, section 2"
 
 Kind = Literal["classification", "localization", "both", "duplicate", "background", "missed"]
-"""The kinds of error; all but the last are kinds of false positives."""
+"""Error types; all but the last are types of false positives."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Fixable = Kind | Literal["false_positives", "false_negatives"]
-"""What can be mended: all errors of a kind, all false positives, or all objects that were not found."""
+"""Errors that can be fixed together: those of one type, all false positives, or all false negatives."""
 
 FIXABLE: tuple[Fixable, ...] = (*KINDS, "false_positives", "false_negatives")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ErrorTypes:
-    """The kind of each error.
+    """The type of each error.
 
     Attributes:
-        outcome: what the detections are, in the order of the walk.
+        outcome: outcome of the detections, in ranked order.
         object_label: (G,) class of each object.
-        kind: (D,) int8 index into `KINDS` of each false positive; -1 for what is none.
-        object: (D,) int32 the object that a false positive is about: for classification the one of another class that
-            it overlaps most, for localization and duplicates the one of its own class; -1 for the other kinds.
-        overlap: (D,) float64 IoU with that object; NaN for none.
-        fixes: (D,) whether the detection would find its object if its class or place were right: nothing else finds
-            that object, and of such detections of classification and localization this one is the surest.
-        missed: (G,) objects asked for that are not found, and that no detection would find so.
-        iou: the threshold.
-        background: IoU up to which a detection is on nothing.
+        kind: (D,) int8 index into `KINDS` of each false positive; -1 for other detections.
+        object: (D,) int32 object concerned: for classification the object of another class with the highest IoU, for
+            localization and duplicate the one of the same class; otherwise -1.
+        overlap: (D,) float64 IoU with that object; NaN without one.
+        fixes: (D,) whether the detection becomes a true positive when its type is fixed: its object is undetected, and it is
+            the highest-scoring detection with a classification or localization error on it.
+        missed: (G,) valid objects that are undetected and that no detection fixes.
+        iou: IoU threshold.
+        background: IoU up to which a detection is on background.
     """
 
     outcome: MatchOutcome
@@ -61,8 +61,12 @@ class ErrorTypes:
     iou: float
     background: float
 
+    def __repr__(self) -> str:
+        counts = dict(zip(KINDS, self.counts().sum(0).tolist(), strict=True))
+        return f"ErrorTypes({', '.join(f'{kind}: {count}' for kind, count in counts.items())})"
+
     def counts(self) -> NDArray[np.int64]:
-        """(K, 6) how many errors of each class and kind: a detection counts for its own class, a miss for the object's."""
+        """Return (K, 6) numbers of errors by class and type: of the detection's class, for misses of the object's."""
         classes = len(self.outcome.positives)
         table = np.zeros((classes, len(KINDS)), np.int64)
         errors = self.kind >= 0
@@ -71,58 +75,56 @@ class ErrorTypes:
         return table
 
     def fixed(self, kind: Fixable) -> MatchOutcome:
-        """The outcome if all errors of a kind were mended, and nothing else changed.
+        """Return the outcome with all errors of a type fixed and nothing else changed.
 
-        - ``classification``: a detection that mends takes its object's class and finds it; the others go.
-        - ``localization``: likewise, in its own class; its box becomes the object's.
-        - ``both``, ``duplicate``, ``background``, ``false_positives``: they go.
-        - ``missed``, ``false_negatives``: the objects that were missed, or not found at all, are not asked for.
+        - ``classification``: detections of `fixes` get their object's class and become true positives; the others are removed.
+        - ``localization``: the same in their own class, with the object's box.
+        - ``both``, ``duplicate``, ``background``, ``false_positives``: the detections are removed.
+        - ``missed``, ``false_negatives``: the missed, or all undetected, objects are removed from the ground truth.
 
         Raises:
-            InputError: no such kind.
+            InputError: no such type.
         """
         outcome = self.outcome
         if kind not in FIXABLE:
             raise InputError(f"kind: unknown {kind!r}; known: {', '.join(FIXABLE)}")
         if kind in ("missed", "false_negatives"):
-            gone = self.missed if kind == "missed" else outcome.matched_by < 0
-            asked = outcome.valid & ~gone
-            positives = np.bincount(self.object_label[asked], minlength=len(outcome.positives))
-            return replace(outcome, valid=asked, positives=positives)
+            removed = self.missed if kind == "missed" else outcome.matched_by < 0
+            valid = outcome.valid & ~removed
+            positives = np.bincount(self.object_label[valid], minlength=len(outcome.positives))
+            return replace(outcome, valid=valid, positives=positives)
         if kind == "false_positives":
-            return self._walk(~(self.kind >= 0))
+            return self._with(~(self.kind >= 0))
         of_kind = self.kind == KINDS.index(kind)
         if kind not in ("classification", "localization"):
-            return self._walk(~of_kind)
-        return self._walk(~of_kind | self.fixes, of_kind & self.fixes, box=kind == "localization")
+            return self._with(~of_kind)
+        return self._with(~of_kind | self.fixes, of_kind & self.fixes, box=kind == "localization")
 
     def average_precision(self, kind: Fixable | None = None) -> NDArray[np.float64]:
-        """(K,) average precision at the threshold, of the detections as they are or with a kind of error mended.
+        """Return (K,) average precision at the threshold, as is or with a type of error fixed.
 
-        NaN for a class of which nothing was asked for to begin with. One that has nothing left to ask for because all
-        of its objects were missed keeps its 0.
+        NaN for a class without valid ground truth. A class whose objects were all missed keeps its 0 when misses are fixed.
         """
         values = outcomes.average_precision(self.outcome if kind is None else self.fixed(kind))
         return np.where(self.outcome.positives > 0, np.nan_to_num(values), np.nan)
 
     def cost(self, kind: Fixable) -> NDArray[np.float64]:
-        """(K,) how much average precision would rise; but for rounding it cannot fall. NaN as `average_precision`."""
+        """Return (K,) the gain in average precision; not negative except for rounding. NaN as in `average_precision`."""
         return self.average_precision(kind) - self.average_precision()
 
-    def _walk(
-        self, kept: NDArray[np.bool_], right: NDArray[np.bool_] | None = None, box: bool = False
+    def _with(
+        self, kept: NDArray[np.bool_], fixed: NDArray[np.bool_] | None = None, box: bool = False
     ) -> MatchOutcome:
-        """The walk of the detections that are kept, those of `right` having found their object."""
+        """Outcome of the detections that are kept, with those of `fixed` as true positives."""
         outcome = self.outcome
-        right = np.zeros(len(kept), np.bool_) if right is None else right
-        label = np.where(right, np.append(self.object_label, -1)[self.object], outcome.label).astype(np.int32)
+        fixed = np.zeros(len(kept), np.bool_) if fixed is None else fixed
+        label = np.where(fixed, np.append(self.object_label, -1)[self.object], outcome.label).astype(np.int32)
         matched_by = outcome.matched_by.copy()
-        matched_by[self.object[right]] = outcome.row[right]
+        matched_by[self.object[fixed]] = outcome.row[fixed]
         order = np.flatnonzero(kept)
         if (label != outcome.label).any():
-            order = order[
-                np.lexsort((outcome.row[order], outcome.image[order], -outcome.score[order], label[order]))
-            ]
+            keys = (outcome.row[order], outcome.image[order], -outcome.score[order], label[order])
+            order = order[np.lexsort(keys)]
         return replace(
             outcome,
             start=np.searchsorted(label[order], np.arange(len(outcome.start))),
@@ -130,10 +132,10 @@ class ErrorTypes:
             image=outcome.image[order],
             label=label[order],
             score=outcome.score[order],
-            tp=(outcome.tp | right)[order],
+            tp=(outcome.tp | fixed)[order],
             ignored=outcome.ignored[order],
-            object=np.where(right, self.object, outcome.object)[order],
-            iou=np.where(right, 1.0 if box else self.overlap, outcome.iou)[order],
+            object=np.where(fixed, self.object, outcome.object)[order],
+            iou=np.where(fixed, 1.0 if box else self.overlap, outcome.iou)[order],
             matched_by=matched_by,
         )
 
@@ -146,49 +148,45 @@ def error_types(
     area: str | None = None,
     max_dets: int | None = None,
 ) -> list[Value]:
-    """What each kind of error costs in average precision, and how many errors there are of each kind.
+    """Number of errors of each type and their cost in average precision.
 
-    ``cost_<kind>`` is the average precision that there would be more if all errors of the kind were mended, mean over
-    the classes that have an object asked for; ``errors_<kind>`` is how many there are. The kinds are classification,
-    localization, both, duplicate, background and missed, and for costs also false_positives and false_negatives, all
-    of either. Costs do not add up to what average precision lacks, for errors stand in each other's way; and the authors'
-    program takes the mean over all classes that occur, where here, as in COCO, it is over those that have objects.
+    ``cost_<kind>`` is the gain in average precision if all errors of the type were fixed, mean over the classes with valid
+    ground truth; ``errors_<kind>`` is their number. The types are classification, localization, both, duplicate, background
+    and missed; costs also include false_positives and false_negatives, all of either. Costs do not add up to 1 - AP, because
+    errors interact. The authors' program averages over all classes that occur; here, as in COCO, the mean is over classes
+    with objects.
 
     Args:
-        matches: detections and what they found.
-        iou: one of the rule's thresholds, the first where None. ``all``: costs are means over the rule's thresholds,
-            counts are left out.
+        matches: the matched detections.
+        iou: one of the rule's thresholds, by default the first. ``all``: costs are means over the rule's thresholds, and
+            there are no counts.
         background: see `classify_errors`.
-        area: one of the rule's area ranges, the first where None.
-        max_dets: any number up to the rule's largest, which is the default.
+        area: one of the rule's area ranges, by default the first.
+        max_dets: at most the rule's largest, which is the default.
 
     Returns:
-        NaN for costs where no object is asked for.
+        NaN for costs without valid ground truth.
     """
     rule = matches.rule
     thresholds = rule.iou_thresholds if iou == "all" else (rule.iou_thresholds[0] if iou is None else iou,)
-    where, most = area or rule.areas[0], rule.max_dets_or_largest(max_dets)
-    found = [classify_errors(matches, threshold, background, where, most) for threshold in thresholds]
-    base = [errors.average_precision() for errors in found]
-    place = (where, iou_text(thresholds), most)
+    area, max_dets = area or rule.areas[0], rule.max_dets_or_largest(max_dets)
+    by_threshold = [
+        classify_errors(matches, threshold, background, area, max_dets) for threshold in thresholds
+    ]
+    base = [errors.average_precision() for errors in by_threshold]
+    fields = (area, iou_text(thresholds), max_dets)
     columns: dict[str, NDArray[np.float64]] = {}
     for kind in FIXABLE:
-        costs = [errors.average_precision(kind) - ap for errors, ap in zip(found, base, strict=True)]
+        costs = [errors.average_precision(kind) - ap for errors, ap in zip(by_threshold, base, strict=True)]
         columns[f"cost_{kind}"] = np.mean(costs, axis=0)
-    values = [Value(name, _mean(costs), "", *place) for name, costs in columns.items()]
-    counts = found[0].counts()
-    if len(found) == 1:
-        values += [
-            Value(f"errors_{kind}", float(count), "", *place)
-            for kind, count in zip(KINDS, counts.sum(0), strict=True)
-        ]
+    counts = by_threshold[0].counts() if len(by_threshold) == 1 else None
+    values = [Value(name, mean_defined(costs), "", *fields) for name, costs in columns.items()]
+    if counts is not None:
+        values += _count_values(counts.sum(0), "", fields)
     for label, class_name in enumerate(matches.classes):
-        values += [Value(name, float(costs[label]), class_name, *place) for name, costs in columns.items()]
-        if len(found) == 1:
-            values += [
-                Value(f"errors_{kind}", float(count), class_name, *place)
-                for kind, count in zip(KINDS, counts[label], strict=True)
-            ]
+        values += [Value(name, float(costs[label]), class_name, *fields) for name, costs in columns.items()]
+        if counts is not None:
+            values += _count_values(counts[label], class_name, fields)
     return values
 
 
@@ -199,43 +197,43 @@ def classify_errors(
     area: str | None = None,
     max_dets: int | None = None,
 ) -> ErrorTypes:
-    """Say of each false positive and of each object that was not found what kind of error it is.
+    """Determine the error type of each false positive, and which undetected objects are missed.
 
-    With overlap meaning IoU with objects that are asked for, a false positive is, in this order,
+    With overlap meaning IoU with valid objects, a false positive has the first type that applies:
 
-    1. ``localization`` if its highest overlap with its own class is at least `background` and below `iou`;
-    2. ``classification`` if its highest overlap with another class is at least `iou`;
-    3. ``duplicate`` if it overlaps its own class by at least `iou`: that object was found already;
-    4. ``background`` if it overlaps nothing by more than `background`;
-    5. ``both`` (place and class are wrong) otherwise.
+    1. ``localization``: its highest overlap with its own class is at least `background` and below `iou`;
+    2. ``classification``: its highest overlap with another class is at least `iou`;
+    3. ``duplicate``: it overlaps its own class by at least `iou`, with an object that is detected already;
+    4. ``background``: no overlap exceeds `background`;
+    5. ``both`` (box and class are wrong) otherwise.
 
-    This is the order of the authors' program (tidecv 1.0.1). Where we differ from it: matches are COCO's; a detection
-    that overlaps its own class by exactly `iou` is never a localization error, for so much is enough to find; and
-    detections that are ignored are no errors and mend none.
+    This is the order of the authors' program (tidecv 1.0.1). Differences from it: matches are COCO's; a detection that
+    overlaps its own class by exactly `iou` is never a localization error, because this IoU suffices for a match; and ignored
+    detections are neither errors nor fixes.
 
     Args:
-        matches: detections and what they found.
+        matches: the matched detections.
         iou: one of the rule's thresholds.
-        background: in (0, iou]: up to this IoU a detection is on nothing.
-        area: one of the rule's area ranges, the first where None.
-        max_dets: any number up to the rule's largest, which is the default.
+        background: in (0, iou]: IoU up to which a detection is on background.
+        area: one of the rule's area ranges, by default the first.
+        max_dets: at most the rule's largest, which is the default.
 
     Raises:
-        InputError: the rule does not have the threshold or range, or `background` is not in (0, iou].
+        InputError: the rule does not have the threshold or area range, or `background` is not in (0, iou].
     """
     if not 0 < background <= iou:
-        raise InputError(f"background: expected a number in (0, {iou:g}], up to the IoU, got {background}")
+        raise InputError(f"background: expected a number in (0, {iou:g}], at most the IoU, got {background}")
     outcome = matches.at(iou, area or matches.rule.areas[0], max_dets)
     enough = min(iou, 1 - 1e-10)
-    false = np.flatnonzero(~outcome.tp & ~outcome.ignored)
+    fp = np.flatnonzero(~outcome.tp & ~outcome.ignored)
     pairs = neighbours(
-        matches.truth, matches.detections, outcome.valid, outcome.row[false], min(background, enough)
+        matches.truth, matches.detections, outcome.valid, outcome.row[fp], min(background, enough)
     )
-    place = np.full(len(matches.detections), -1)
-    place[outcome.row] = np.arange(len(outcome.row))
-    own_class = matches.object_label[pairs.object] == outcome.label[place[pairs.row]]
-    own, own_object = _best(pairs.select(own_class), place)
-    other, other_object = _best(pairs.select(~own_class), place)
+    position = np.full(len(matches.detections), -1)
+    position[outcome.row] = np.arange(len(outcome.row))
+    same_class = matches.object_label[pairs.object] == outcome.label[position[pairs.row]]
+    own, own_object = _best(pairs.select(same_class), position)
+    other, other_object = _best(pairs.select(~same_class), position)
 
     kind = np.full(len(outcome.row), -1, np.int8)
     tests: tuple[tuple[Kind, NDArray[np.bool_]], ...] = (
@@ -247,7 +245,7 @@ def classify_errors(
     )
     about, overlap = np.full(len(kind), -1, np.int32), np.full(len(kind), np.nan)
     undecided = np.zeros(len(kind), np.bool_)
-    undecided[false] = True
+    undecided[fp] = True
     for name, holds in tests:
         chosen = undecided & holds
         undecided &= ~holds
@@ -256,31 +254,30 @@ def classify_errors(
             objects, overlaps = (other_object, other) if name == "classification" else (own_object, own)
             about[chosen], overlap[chosen] = objects[chosen], overlaps[chosen]
 
-    mendable = np.isin(kind, (KINDS.index("localization"), KINDS.index("classification")))
-    candidates = np.flatnonzero(mendable & (np.append(outcome.matched_by, 0)[about] < 0))
-    candidates = candidates[
-        np.lexsort((outcome.row[candidates], -outcome.score[candidates], about[candidates]))
-    ]
-    within_reach, first = np.unique(about[candidates], return_index=True)
-    mends = np.zeros(len(kind), np.bool_)
-    mends[candidates[first]] = True
+    fixable = np.isin(kind, (KINDS.index("localization"), KINDS.index("classification")))
+    candidates = np.flatnonzero(fixable & (np.append(outcome.matched_by, 0)[about] < 0))
+    keys = (outcome.row[candidates], -outcome.score[candidates], about[candidates])
+    candidates = candidates[np.lexsort(keys)]
+    fixed_objects, first = np.unique(about[candidates], return_index=True)
+    fixes = np.zeros(len(kind), np.bool_)
+    fixes[candidates[first]] = True
     missed = outcome.valid & (outcome.matched_by < 0)
-    missed[within_reach] = False
-    return ErrorTypes(outcome, matches.object_label, kind, about, overlap, mends, missed, iou, background)
+    missed[fixed_objects] = False
+    return ErrorTypes(outcome, matches.object_label, kind, about, overlap, fixes, missed, iou, background)
 
 
-def _best(pairs: Neighbours, place: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """For each place of the walk the highest IoU, and the object; 0 and -1 where there is no pair."""
-    overlap, about = (
-        np.zeros(int(place.max(initial=-1)) + 1),
-        np.full(int(place.max(initial=-1)) + 1, -1, np.int32),
-    )
-    # A detection's best pair stands before its others: written last, it stays.
-    overlap[place[pairs.row[::-1]]] = pairs.iou[::-1]
-    about[place[pairs.row[::-1]]] = pairs.object[::-1]
+def _count_values(counts: NDArray[np.int64], class_name: str, fields: tuple[str, str, int]) -> list[Value]:
+    return [
+        Value(f"errors_{kind}", float(count), class_name, *fields)
+        for kind, count in zip(KINDS, counts, strict=True)
+    ]
+
+
+def _best(pairs: Neighbours, position: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Highest IoU and its object for each position of the ranked order; 0 and -1 without pairs."""
+    size = int(position.max(initial=-1)) + 1
+    overlap, about = np.zeros(size), np.full(size, -1, np.int32)
+    # The best pair of a detection comes first: assigning in reverse order keeps it.
+    overlap[position[pairs.row[::-1]]] = pairs.iou[::-1]
+    about[position[pairs.row[::-1]]] = pairs.object[::-1]
     return overlap, about
-
-
-def _mean(column: NDArray[np.float64]) -> float:
-    defined = column[~np.isnan(column)]
-    return float(defined.mean()) if len(defined) else math.nan

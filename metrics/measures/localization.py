@@ -1,4 +1,4 @@
-"""One object in each image: is the one box right, and the class?"""
+"""Single-object localization: for images with one object, whether the best detection has its box and class."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from metrics.engine.neighbours import neighbours
 from metrics.matching import Matches
 from metrics.measures import Value, iou_text, measure
 
-ANY = 1e-300
-"""An IoU that all boxes reach which overlap at all."""
+ANY_OVERLAP = 1e-300
+"""IoU threshold that every pair of overlapping boxes reaches."""
 
 
-class Localized(NamedTuple):
-    """The one object of each image that has exactly one, and the surest detection there.
+class SingleObjects(NamedTuple):
+    """The object and the highest-scoring detection of each image with exactly one valid object.
 
     Attributes:
-        object: (I,) int32 row of the object in its table; one for each image that counts.
-        row: (I,) int32 row of the detection; -1 where the image has none.
-        iou: (I,) of the two, whatever their classes; 0 where there is no detection.
-        right: (I,) whether the detection has the object's class.
+        object: (I,) int32 row of the object.
+        row: (I,) int32 row of the detection; -1 if the image has none.
+        iou: (I,) IoU of the two, regardless of class; 0 without a detection.
+        correct: (I,) whether the detection has the object's class.
     """
 
     object: NDArray[np.int32]
     row: NDArray[np.int32]
     iou: NDArray[np.float64]
-    right: NDArray[np.bool_]
+    correct: NDArray[np.bool_]
 
 
 @measure(
@@ -38,69 +38,68 @@ class Localized(NamedTuple):
     source="Russakovsky et al. 2015 (arXiv:1409.0575), section 4.2, with one guess",
 )
 def localization(matches: Matches, iou: float | None = None, area: str | None = None) -> list[Value]:
-    """Of images with one object, how many surest detections have its place, its class, and both.
+    """Accuracy of box and class of the best detection in images with exactly one object.
 
-    Of each image with exactly one object that is asked for, the one detection of the highest score is judged, of
-    whatever class (of equal ones the first given); an image without a detection is judged wrong, with IoU 0.
-    ``loc_iou`` is the mean IoU, ``loc_iou_accuracy`` the share of IoU at or above the threshold,
-    ``loc_class_accuracy`` that of the right class, ``loc_accuracy`` that of both; ``loc_images`` says how many images
-    there are. All is over images; for a class over the images with an object of it.
+    In each image with exactly one valid object the highest-scoring detection of any class counts (the first of equal
+    scores); an image without detections counts as wrong, with IoU 0. ``loc_iou`` is the mean IoU, ``loc_iou_accuracy`` the
+    share with an IoU at or above the threshold, ``loc_class_accuracy`` the share with the correct class, ``loc_accuracy``
+    the share with both, and ``loc_images`` the number of images. A class has the images with an object of it.
 
     Args:
-        matches: detections and what they found; only their tables are read, and max_dets does not matter.
-        iou: any threshold in [0, 1]; the rule's first where None.
-        area: one of the rule's area ranges, the first where None: only objects asked for there count.
+        matches: the matched detections; only the tables are used, and max_dets has no effect.
+        iou: any threshold in [0, 1]; by default the rule's first.
+        area: one of the rule's area ranges, by default the first; only objects in it are valid.
 
     Returns:
-        NaN where no image has exactly one object.
+        NaN if no image has exactly one valid object.
     """
-    threshold = matches.rule.iou_thresholds[0] if iou is None else iou
-    where = area or matches.rule.areas[0]
-    at = localized(matches, where)
-    near = at.iou >= min(threshold, 1 - 1e-10)
-    label = matches.object_label[at.object]
+    iou = matches.rule.iou_thresholds[0] if iou is None else iou
+    area = area or matches.rule.areas[0]
+    single = single_objects(matches, area)
+    reached = single.iou >= min(iou, 1 - 1e-10)
+    label = matches.object_label[single.object]
     columns = {
-        "loc_iou": at.iou,
-        "loc_iou_accuracy": near & (at.row >= 0),
-        "loc_class_accuracy": at.right,
-        "loc_accuracy": near & at.right,
+        "loc_iou": (single.iou, ""),
+        "loc_iou_accuracy": (reached & (single.row >= 0), iou_text([iou])),
+        "loc_class_accuracy": (single.correct, ""),
+        "loc_accuracy": (reached & single.correct, iou_text([iou])),
     }
     values = []
-    for class_name, chosen in [
+    parts = [
         ("", np.ones(len(label), np.bool_)),
         *((name, label == k) for k, name in enumerate(matches.classes)),
-    ]:
-        for name, column in columns.items():
+    ]
+    for class_name, chosen in parts:
+        for name, (column, text) in columns.items():
             mean = float(column[chosen].mean()) if chosen.any() else math.nan
-            text = iou_text([threshold]) if name in ("loc_iou_accuracy", "loc_accuracy") else ""
-            values.append(Value(name, mean, class_name, where, text))
-        values.append(Value("loc_images", float(chosen.sum()), class_name, where, better="neither"))
+            values.append(Value(name, mean, class_name, area, text))
+        values.append(Value("loc_images", float(chosen.sum()), class_name, area, better="neither"))
     return values
 
 
-def localized(matches: Matches, area: str | None = None) -> Localized:
-    """The object and the surest detection of each image that has exactly one object.
+def single_objects(matches: Matches, area: str | None = None) -> SingleObjects:
+    """Return the object and the highest-scoring detection of each image with exactly one valid object.
 
     Args:
-        matches: detections and what they found; only their tables are read.
-        area: one of the rule's area ranges, the first where None: only objects asked for there count.
+        matches: the matched detections; only the tables are used.
+        area: one of the rule's area ranges, by default the first.
     """
-    truth, found = matches.truth, matches.detections
+    truth, detections = matches.truth, matches.detections
     images = len(truth.catalog.image_ids)
     index = matches.rule.area_index(area or matches.rule.areas[0])
-    asked = matches.valid >> index & 1 == 1
-    single = asked & (np.bincount(truth.image[asked], minlength=images) == 1)[truth.image]
+    valid = matches.valid >> index & 1 == 1
+    single = valid & (np.bincount(truth.image[valid], minlength=images) == 1)[truth.image]
     objects = np.flatnonzero(single).astype(np.int32)
 
-    order = np.lexsort((np.arange(len(found)), -found.score, found.image))
-    first = order[np.unique(found.image[order], return_index=True)[1]].astype(np.int32)
-    surest = np.full(images, -1, np.int32)
-    surest[found.image[first]] = first
-    rows = surest[truth.image[objects]]
+    order = np.lexsort((np.arange(len(detections)), -detections.score, detections.image))
+    first = order[np.unique(detections.image[order], return_index=True)[1]].astype(np.int32)
+    best = np.full(images, -1, np.int32)
+    best[detections.image[first]] = first
+    rows = best[truth.image[objects]]
 
-    overlap = np.zeros(len(found) + 1)  # the last place stands for no detection
-    pairs = neighbours(truth, found, single, rows[rows >= 0], ANY)
-    overlap[pairs.row] = np.minimum(pairs.iou, 1.0)  # a rounding error above 1 is 1
-    label = found.label if matches.rule.by_class else np.zeros_like(found.label)
-    right = np.append(label, -1)[rows] == matches.object_label[objects]
-    return Localized(objects, rows, overlap[rows], right)
+    iou = np.zeros(len(detections) + 1)  # the last entry is for images without detections
+    pairs = neighbours(truth, detections, single, rows[rows >= 0], ANY_OVERLAP)
+    iou[pairs.row] = np.minimum(pairs.iou, 1.0)  # rounding can give an IoU above 1
+    label = detections.label if matches.rule.by_class else np.zeros_like(detections.label)
+    correct = np.append(label, -1)[rows] == matches.object_label[objects]
+    return SingleObjects(objects, rows, iou[rows], correct)

@@ -1,4 +1,4 @@
-"""Precision, recall and F1 at a score, and the score that is best: exact curves over all scores."""
+"""Precision, recall and F1 at a score threshold, and the threshold with the best F1, over all scores."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 from metrics.errors import InputError
 from metrics.matching import Matches, MatchOutcome
 from metrics.measures import Value, iou_text, measure
+from metrics.ratios import ratio
 
 
 class ScoreCurve(NamedTuple):
-    """What is found when detections below a score are dropped: one point for each score that occurs.
+    """True and false positives over the score threshold, one point per distinct score.
 
-    Between two points nothing changes, and detections of equal score stand or fall together.
+    Nothing changes between two points; detections with equal scores are kept or dropped together.
 
     Attributes:
-        score: (S,) falling.
-        tp: (S,) int64 true positives at this score or above.
+        score: (S,) descending thresholds.
+        tp: (S,) int64 true positives with this score or a higher one.
         fp: (S,) int64 false positives.
-        positives: objects that are asked for.
+        positives: number of valid ground-truth objects.
     """
 
     score: NDArray[np.float64]
@@ -30,31 +31,34 @@ class ScoreCurve(NamedTuple):
     fp: NDArray[np.int64]
     positives: int
 
+    def __repr__(self) -> str:
+        return f"ScoreCurve({len(self.score)} scores; {self.positives} objects)"
+
     @property
     def precision(self) -> NDArray[np.float64]:
-        """(S,) true / (true + false); NaN where all so far is ignored."""
-        return _ratio(self.tp, self.tp + self.fp)
+        """(S,) tp / (tp + fp); NaN where all detections so far are ignored."""
+        return ratio(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> NDArray[np.float64]:
-        """(S,) true / positives; NaN where nothing is asked for."""
-        return _ratio(self.tp, np.full(len(self.tp), self.positives))
+        """(S,) tp / positives; NaN without valid ground truth."""
+        return ratio(self.tp, np.full(len(self.tp), self.positives))
 
     def f(self, beta: float = 1.0) -> NDArray[np.float64]:
-        """(S,) weighted harmonic mean of precision and recall; NaN where nothing is asked for.
+        """Return (S,) the weighted harmonic mean of precision and recall; NaN without valid ground truth.
 
-        Written with counts, so that it is 0 and not NaN where nothing true was found.
+        Computed from counts, so it is 0, not NaN, where there are no true positives.
 
         Args:
-            beta: how many times recall weighs as much as precision.
+            beta: weight of recall relative to precision.
         """
         if self.positives == 0:
             return np.full(len(self.tp), math.nan)
         square = beta * beta
-        return _ratio((1 + square) * self.tp, self.tp + self.fp + square * self.positives)
+        return ratio((1 + square) * self.tp, self.tp + self.fp + square * self.positives)
 
     def best(self, beta: float = 1.0) -> tuple[float, float]:
-        """The score at which F is highest, and that F; the highest such score, and NaN, NaN where there is none.
+        """Return the score threshold with the highest F, and that F; the highest such score, or NaN, NaN.
 
         Args:
             beta: see `f`.
@@ -66,10 +70,10 @@ class ScoreCurve(NamedTuple):
         return float(self.score[index]), float(values[index])
 
     def at(self, score: float) -> tuple[int, int]:
-        """True and false positives when detections below `score` are dropped.
+        """Return the numbers of true and false positives at a score threshold.
 
         Args:
-            score: any number; a detection of exactly this score is kept.
+            score: any number; detections with exactly this score are kept.
         """
         count = int(np.searchsorted(-self.score, -score, side="right"))
         return (int(self.tp[count - 1]), int(self.fp[count - 1])) if count else (0, 0)
@@ -84,70 +88,68 @@ def operating_point(
     max_dets: int | None = None,
     beta: float = 1.0,
 ) -> list[Value]:
-    """Precision, recall and F1 of the detections at a score or above, and the score at which F1 is best.
+    """Precision, recall and F1 at a score threshold, and the score threshold with the best F1.
 
-    ``precision``, ``recall`` and ``f1`` pool the detections of all classes; ``best_score`` is where ``best_f1`` is
-    reached, the higher of several such. A best score chosen on the data that it is judged on flatters: choose it on
-    the validation split. With another `beta` the names are ``f2``, ``f0_5`` and so on.
+    ``precision``, ``recall`` and ``f1`` over all classes pool their detections; ``best_score`` is the highest threshold that
+    reaches ``best_f1``. A threshold chosen on the evaluation data is optimistic: choose it on the validation split. With
+    another `beta` the names are ``f2``, ``f0_5`` and so on.
 
     Args:
-        matches: detections and what they found.
-        score: detections below it are dropped; one of exactly this score is kept.
-        iou: one of the rule's thresholds; the first by default.
-        area: one of the rule's area ranges, the first where None.
-        max_dets: any number up to the rule's largest, which is the default.
-        beta: how many times recall weighs as much as precision in F.
+        matches: the matched detections.
+        score: score threshold; detections with exactly this score are kept.
+        iou: one of the rule's thresholds, by default the first.
+        area: one of the rule's area ranges, by default the first.
+        max_dets: at most the rule's largest, which is the default.
+        beta: weight of recall relative to precision in F.
 
     Returns:
-        NaN for precision where nothing is kept that counts, for recall and F where nothing is asked for.
+        NaN for precision if no detection counts, and for recall and F without valid ground truth.
+
+    Raises:
+        InputError: `beta` is not a positive number, or the rule lacks the threshold, area range or max_dets.
     """
     if not (beta > 0 and math.isfinite(beta)):
         raise InputError(f"beta: expected a number above 0, got {beta}")
-    threshold = matches.rule.iou_thresholds[0] if iou is None else iou
-    where = area or matches.rule.areas[0]
-    outcome = matches.at(threshold, where, max_dets)
-    place = (where, iou_text([threshold]), matches.rule.max_dets_or_largest(max_dets))
+    iou = matches.rule.iou_thresholds[0] if iou is None else iou
+    area = area or matches.rule.areas[0]
+    outcome = matches.at(iou, area, max_dets)
+    fields = (area, iou_text([iou]), matches.rule.max_dets_or_largest(max_dets))
     f_name = f"f{beta:g}".replace(".", "_")
     values = []
     for label, name in [(None, ""), *enumerate(matches.classes)]:
         curve = score_curve(outcome, label)
-        true, false = curve.at(score)
+        tp, fp = curve.at(score)
         best_score, best_f = curve.best(beta)
         f = math.nan
         if curve.positives:
-            f = (1 + beta**2) * true / (true + false + beta**2 * curve.positives)
+            f = (1 + beta**2) * tp / (tp + fp + beta**2 * curve.positives)
         values += [
-            Value("precision", true / (true + false) if true + false else math.nan, name, *place),
-            Value("recall", true / curve.positives if curve.positives else math.nan, name, *place),
-            Value(f_name, f, name, *place),
-            Value(f"best_{f_name}", best_f, name, *place),
-            Value("best_score", best_score, name, *place, better="neither"),
+            Value("precision", tp / (tp + fp) if tp + fp else math.nan, name, *fields),
+            Value("recall", tp / curve.positives if curve.positives else math.nan, name, *fields),
+            Value(f_name, f, name, *fields),
+            Value(f"best_{f_name}", best_f, name, *fields),
+            Value("best_score", best_score, name, *fields, better="neither"),
         ]
     return values
 
 
 def score_curve(outcome: MatchOutcome, label: int | None = None) -> ScoreCurve:
-    """Counts at every score that occurs, of a class or of all classes pooled.
+    """Count true and false positives at every distinct score, for one class or pooled over all classes.
 
     Args:
-        outcome: of `Matches.at`.
+        outcome: from `Matches.at`.
         label: class index; by default all classes.
 
     Returns:
-        No points where there are no detections that count.
+        A curve without points if no detection counts.
     """
     part = slice(None) if label is None else slice(outcome.start[label], outcome.start[label + 1])
     counts = ~outcome.ignored[part]
-    score, true = outcome.score[part][counts], outcome.tp[part][counts]
-    if label is None:  # a class's part of the walk falls already
+    score, tp = outcome.score[part][counts], outcome.tp[part][counts]
+    if label is None:  # within a class, detections are sorted already
         order = np.argsort(-score, kind="stable")
-        score, true = score[order], true[order]
+        score, tp = score[order], tp[order]
     last_of_tie = np.flatnonzero(np.append(score[1:] != score[:-1], len(score) > 0))
-    found = np.cumsum(true, dtype=np.int64)[last_of_tie]
+    tp_count = np.cumsum(tp, dtype=np.int64)[last_of_tie]
     positives = outcome.positives.sum() if label is None else outcome.positives[label]
-    return ScoreCurve(score[last_of_tie], found, last_of_tie + 1 - found, int(positives))
-
-
-def _ratio(above: NDArray[np.generic], below: NDArray[np.generic]) -> NDArray[np.float64]:
-    with np.errstate(invalid="ignore"):
-        return np.asarray(above / below, np.float64)  # type: ignore[operator]
+    return ScoreCurve(score[last_of_tie], tp_count, last_of_tie + 1 - tp_count, int(positives))

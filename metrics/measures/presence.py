@@ -1,7 +1,7 @@
-"""Is there one in the image? Accuracy, sensitivity and specificity of detections as answers about whole images.
+"""Image-level classification: accuracy, sensitivity and specificity of the presence of each class.
 
-For boxes a true negative does not exist: nobody can count the places where nothing was and nothing was found. An image
-without a class, and without a detection of it, is one.
+For boxes there are no true negatives, because the places without object and detection cannot be counted. An image without
+a class and without a detection of it is a true negative.
 """
 
 from __future__ import annotations
@@ -13,89 +13,80 @@ from numpy.typing import NDArray
 
 from metrics.matching import Matches
 from metrics.measures import Value, measure
+from metrics.ratios import mean_defined, ratio
 
 
 class Presence(NamedTuple):
-    """Images by what is in them and what is said of them, for each class.
+    """Number of images by presence of each class, in the ground truth and in the detections.
 
     Attributes:
-        true_positives: (K,) images with an object of the class, and a detection of it.
-        false_positives: (K,) images without, and a detection.
-        false_negatives: (K,) images with, and no detection.
-        true_negatives: (K,) images without, and no detection.
+        tp: (K,) images with an object of the class and a detection of it.
+        fp: (K,) images with a detection but no object.
+        fn: (K,) images with an object but no detection.
+        tn: (K,) images with neither.
     """
 
-    true_positives: NDArray[np.int64]
-    false_positives: NDArray[np.int64]
-    false_negatives: NDArray[np.int64]
-    true_negatives: NDArray[np.int64]
+    tp: NDArray[np.int64]
+    fp: NDArray[np.int64]
+    fn: NDArray[np.int64]
+    tn: NDArray[np.int64]
 
 
 @measure("presence", better="higher", source="Fawcett 2006, An introduction to ROC analysis, section 2")
 def presence(matches: Matches, score: float = 0.5, area: str | None = None) -> list[Value]:
-    """Whether an image has a class: accuracy, sensitivity and specificity over images.
+    """Image-level accuracy, sensitivity and specificity of the presence of each class.
 
-    ``image_accuracy`` is the share of images of which it is said rightly, ``image_sensitivity`` that among the images
-    with the class, ``image_specificity`` that among those without. For all classes together each is the mean over
-    the classes that have one.
+    ``image_accuracy`` is the share of images classified correctly, ``image_sensitivity`` that share among images with the
+    class, and ``image_specificity`` among images without it. Values over all classes are means over the classes for which
+    they are defined.
 
     Args:
-        matches: detections and what they found; where they lie does not matter here.
-        score: an image has the class, so says the detector, if a detection of it has this score or a higher one.
-        area: one of the rule's area ranges, the first where None: objects of other areas are as if ignored.
+        matches: the matched detections; their positions have no effect.
+        score: score threshold; an image is predicted to contain a class if it has a detection of it at this score or above.
+        area: one of the rule's area ranges, by default the first; objects outside it are ignored.
 
     Returns:
-        NaN where there is no image to take a share of.
+        NaN where there are no such images.
     """
     table = presence_table(matches, score, area)
-    yes, no = table.true_positives + table.false_negatives, table.true_negatives + table.false_positives
-    shares = {
-        "image_accuracy": _shares(table.true_positives + table.true_negatives, yes + no),
-        "image_sensitivity": _shares(table.true_positives, yes),
-        "image_specificity": _shares(table.true_negatives, no),
+    with_class, without = table.tp + table.fn, table.tn + table.fp
+    columns = {
+        "image_accuracy": ratio(table.tp + table.tn, with_class + without),
+        "image_sensitivity": ratio(table.tp, with_class),
+        "image_specificity": ratio(table.tn, without),
     }
-    where = area or matches.rule.areas[0]
-    values = [Value(name, _mean(share), "", where) for name, share in shares.items()]
+    area = area or matches.rule.areas[0]
+    values = [Value(name, mean_defined(by_class), "", area) for name, by_class in columns.items()]
     for label, class_name in enumerate(matches.classes):
-        values += [Value(name, float(share[label]), class_name, where) for name, share in shares.items()]
+        values += [
+            Value(name, float(by_class[label]), class_name, area) for name, by_class in columns.items()
+        ]
     return values
 
 
 def presence_table(matches: Matches, score: float = 0.5, area: str | None = None) -> Presence:
-    """Count images with and without each class, by what the detector says of them.
+    """Count the images with and without each class, in the ground truth and in the detections.
 
-    An image whose only objects of a class are not asked for (crowds, ignored ones, those of another area) neither has
-    the class nor lacks it, and is not counted for that class.
+    An image is left out for a class if it contains only ignored objects of it (crowds, ignored ones, other areas).
 
     Args:
-        matches: detections and what they found.
-        score: an image has the class, so says the detector, if a detection of it has this score or a higher one.
-        area: one of the rule's area ranges, the first where None.
+        matches: the matched detections.
+        score: score threshold; see `presence`.
+        area: one of the rule's area ranges, by default the first.
     """
     images, classes = len(matches.truth.catalog.image_ids), len(matches.classes)
     index = matches.rule.area_index(area or matches.rule.areas[0])
-    asked = matches.valid >> index & 1 == 1
-    place = matches.truth.image.astype(np.int64) * classes + matches.object_label
-    has = np.unique(place[asked])
-    unclear = np.setdiff1d(place[~asked], has)
+    valid = matches.valid >> index & 1 == 1
+    cell = matches.truth.image.astype(np.int64) * classes + matches.object_label
+    present = np.unique(cell[valid])
+    left_out = np.setdiff1d(cell[~valid], present)
     kept = matches.score >= score
-    said = np.unique(matches.image[kept].astype(np.int64) * classes + matches.label[kept])
-    said = np.setdiff1d(said, unclear, assume_unique=True)
-    right = np.intersect1d(has, said, assume_unique=True)
-    positives, positive_answers, hits, left_out = (
-        np.bincount(places % classes if classes else places, minlength=classes)
-        for places in (has, said, right, unclear)
+    predicted = np.unique(matches.image[kept].astype(np.int64) * classes + matches.label[kept])
+    predicted = np.setdiff1d(predicted, left_out, assume_unique=True)
+    both = np.intersect1d(present, predicted, assume_unique=True)
+    with_class, detected, tp, unclear = (
+        np.bincount(cells % classes if classes else cells, minlength=classes)
+        for cells in (present, predicted, both, left_out)
     )
-    false = positive_answers - hits
-    return Presence(hits, false, positives - hits, images - left_out - positives - false)
-
-
-def _shares(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
-    shares = np.full(len(part), np.nan)
-    np.divide(part, whole, out=shares, where=whole > 0)
-    return shares
-
-
-def _mean(shares: NDArray[np.float64]) -> float:
-    defined = shares[~np.isnan(shares)]
-    return float(defined.mean()) if len(defined) else float("nan")
+    fp = detected - tp
+    return Presence(tp, fp, with_class - tp, images - unclear - with_class - fp)

@@ -112,7 +112,7 @@ def _table(
     for number, (curve, error) in enumerate(zip(curves, errors, strict=True)):
         total = int(curve.count.sum())
         score = float(np.nansum(curve.count * curve.score) / total) if total else np.nan
-        precision = float(curve.true.sum() / total) if total else np.nan
+        precision = float(curve.tp.sum() / total) if total else np.nan
         mean = float(error.mean())
         cells = (
             Cell(report.labels[number]),

@@ -181,5 +181,5 @@ def test_classes_are_grouped_by_how_many_images_have_them() -> None:
     )
     with pytest.raises(InputError, match="one number for each of 5 classes"):
         frequency_groups(evaluation.matches, [1, 2])
-    with pytest.raises(InputError, match="rising numbers"):
+    with pytest.raises(InputError, match="ascending numbers"):
         frequency_groups(evaluation.matches, groups={"many": 9, "few": 1})

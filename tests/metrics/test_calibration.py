@@ -98,7 +98,7 @@ def test_a_reliability_table_counts_each_detection_once(scene: Scene, binning: s
             assert np.isnan([table.score[m], table.precision[m], table.precision_low[m], table.iou[m]]).all()
             continue
         hits = [iou for _, iou in inside if iou > 0]
-        assert table.true[m] == len(hits)
+        assert table.tp[m] == len(hits)
         assert table.score[m] == pytest.approx(np.mean([s for s, _ in inside]))
         assert table.precision[m] == len(hits) / len(inside)
         assert_allclose(table.iou[m], np.mean(hits) if hits else math.nan)
@@ -219,7 +219,7 @@ def test_scores_that_are_no_probabilities_are_not_measured() -> None:
     matches = shapes([0.5, 1.5], [1.0, 1.0])
     with pytest.warns(InputWarning, match=r"1 of 2 scores are not in \[0, 1\], the first is 1.5"):
         assert all(math.isnan(value) for value in overall(matches).values())
-    with pytest.raises(InputError, match="scores that are no probabilities"):
+    with pytest.raises(InputError, match="scores that are probabilities"):
         reliability(matches)
 
 
@@ -256,7 +256,7 @@ def test_rows_name_the_threshold_that_they_stand_for() -> None:
     ("settings", "message"),
     [
         ({"thresholds": {"cat": 0.5, "dgo": 0.5}}, "no class 'dgo'"),
-        ({"thresholds": {}}, "none for class 'cat'"),
+        ({"thresholds": {}}, "class 'cat' has none"),
         ({"thresholds": [0.1, 0.2, 0.3]}, "expected a number or 1"),
         ({"bins": 0}, "at least 1"),
     ],

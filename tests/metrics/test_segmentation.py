@@ -93,7 +93,7 @@ def test_masks_are_compared_class_by_class(given_masks: tuple[NDArray[np.bool_],
     overlap = Masks(2).update(truth, found, compared).compute()
     for label in range(2):
         true, said = truth[label][compared], found[label][compared]
-        assert overlap.both[label] == (true & said).sum()
+        assert overlap.intersection[label] == (true & said).sum()
         union = int((true | said).sum())
         assert_allclose(overlap.iou[label], (true & said).sum() / union if union else math.nan)
         assert_allclose(overlap.accuracy[label], (true == said).mean() if len(true) else math.nan)
@@ -164,15 +164,15 @@ def test_rows_are_those_of_an_evaluation() -> None:
 
 def test_what_makes_no_sense_is_refused() -> None:
     labels = np.zeros((2, 2), int)
-    with pytest.raises(InputError, match=r"truth has shape \(2, 2\), found \(2,\); resize"):
+    with pytest.raises(InputError, match=r"truth has shape \(2, 2\), predicted \(2,\); resize"):
         LabelMaps(2).update(labels, labels[0])
-    with pytest.raises(InputError, match="found has float64; expected integer labels"):
+    with pytest.raises(InputError, match="predicted has float64; expected integer labels"):
         LabelMaps(2).update(labels, labels + 0.5)
     with pytest.raises(
         InputError, match="truth has label 7 in 4 pixels; there are 2 classes, and 255 is ignored"
     ):
         LabelMaps(2).update(labels + 7, labels)
-    with pytest.raises(InputError, match=r"found has label -1 in 4 pixels; there are 2 classes$"):
+    with pytest.raises(InputError, match=r"predicted has label -1 in 4 pixels; there are 2 classes$"):
         LabelMaps(2, ignore=None).update(labels, labels - 1)
     with pytest.raises(InputError, match="0 is the label of class 'road'"):
         LabelMaps(["road"], ignore=0)
