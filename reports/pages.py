@@ -38,7 +38,7 @@ from reports.sections import (
     tuning,
     verdict,
 )
-from reports.study_document import compose_study
+from reports.sections.study_page import compose_study
 
 
 def write_report(

@@ -161,7 +161,7 @@ def parallel_coordinates(
             ax.plot(heights, color=BLUE, alpha=_alpha(shade), linewidth=1.2)
         for at, column in enumerate(columns):
             ax.axvline(at, color=MUTED, linewidth=0.8, zorder=1)
-            ends = ((0.0, f"{column.low:.3g}"), (1.0, f"{column.high:.3g}"))
+            ends = ((0.0, f"{column.low:.4g}"), (1.0, f"{column.high:.4g}"))
             count = max(len(column.labels) - 1, 1)
             ticks = [(k / count, text) for k, text in enumerate(column.labels)] if column.labels else ends
             for height, text in ticks:

@@ -201,10 +201,8 @@ def _timeline(result: StudyResult, slug: str) -> list[Figure]:
     if len(timed) < 2 or len(timed) < ended:
         return []
     times = [trial.seconds for trial in timed]
-    finding = (
-        f"A bar is a trial; trials took {formatting.duration(min(times))} to {formatting.duration(max(times))}, with a median of "
-        f"{formatting.duration(median(times))}."
-    )
+    least, middle, most = (formatting.duration(f(times)) for f in (min, median, max))
+    finding = f"A bar is a trial; the median duration is {middle} (from {least} to {most})."
     return [study_plots.timeline(slug, "When each trial ran", finding, result)]
 
 
