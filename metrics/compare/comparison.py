@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -88,7 +89,7 @@ class Comparison:
         raise InputError(f"comparison: no row for {one!r} and {other!r} in scope {scope!r}")
 
     def to_frame(self) -> pandas.DataFrame:
-        """Return the leaderboard with the columns of `Standing`; `seeds` is text, values separated by spaces."""
+        """Return the leaderboard with the columns of `Standing`; `seeds` is their number, `seed_values` text."""
         return _frame(Standing, self.leaderboard)
 
     def pairwise_to_frame(self) -> pandas.DataFrame:
@@ -96,7 +97,7 @@ class Comparison:
         return _frame(PairDifference, (*self.pairwise, *self.class_pairs))
 
     def classes_to_frame(self) -> pandas.DataFrame:
-        """Return each model on each class with the columns of `ClassValue`; `seeds` is text."""
+        """Return each model on each class with the columns of `ClassValue`; `seeds` is their number, `seed_values` text."""
         return _frame(ClassValue, self.class_values)
 
     def __str__(self) -> str:
@@ -125,8 +126,12 @@ class Comparison:
 def _frame(row_type: type[Any], rows: Sequence[Any]) -> pandas.DataFrame:
     import pandas
 
+    columns = [field.name for field in fields(row_type)]
     records = [asdict(row) for row in rows]
-    for record in records:
-        if "seeds" in record:
-            record["seeds"] = " ".join(repr(float(value)) for value in record["seeds"])
-    return pandas.DataFrame(records, columns=[field.name for field in fields(row_type)])
+    if "seeds" in columns:
+        columns.insert(columns.index("seeds") + 1, "seed_values")
+        for record in records:
+            values = record["seeds"]
+            record["seeds"] = len(values)
+            record["seed_values"] = " ".join(repr(float(value)) for value in values if math.isfinite(value))
+    return pandas.DataFrame(records, columns=columns)

@@ -47,6 +47,15 @@ def test_different_numbers_of_seeds_are_checkpoints(scene: Scene) -> None:
     assert any(note.kind == "no_permutation_test" for note in found.notes)
 
 
+def test_tables_have_the_number_of_seeds_and_their_finite_values(scene: Scene) -> None:
+    found = compare({"a": [run(scene, 0.8, k) for k in range(3)], "b": run(scene, 0.5)}, resamples=50)
+    table = found.to_frame()
+    row = table[(table["model"] == "a") & (table["measure"] == "ap")].iloc[0]
+    assert row["seeds"] == 3
+    assert [float(text) for text in row["seed_values"].split()] == list(found.standing("a").seeds)
+    assert not table["seed_values"].str.contains("nan").any()
+
+
 def test_two_levels_of_variance_add_up() -> None:
     rng = np.random.default_rng(0)
     draws = seed_weights("model", 5, 200_000, 0)
