@@ -23,6 +23,7 @@ def command(
     preset: options.Presets = None,
     config: options.ConfigFile = None,
     set_: options.Sets = None,
+    json: options.Json = False,
     strict: options.Strict = False,
     debug: options.Debug = False,
 ) -> None:
@@ -37,12 +38,16 @@ def command(
         "sets": set_ or [],
         "options": {"data.format": format} if format is not None else {},
     }
-    show(entries, sources)
+    show(entries, sources, json)
 
 
-def show(entries: Sequence[options.Entry], sources: dict[str, Any]) -> None:
-    """Print the settings of each entry."""
+def show(entries: Sequence[options.Entry], sources: dict[str, Any], json: bool = False) -> None:
+    """Print the settings of each entry, as TOML or as a JSON object."""
+    from bench.process.json_value import print_json
     from bench.settings.resolution import open_entries
 
     _, configs = open_entries(entries, sources)
+    if json:
+        print_json({"entries": [config.tree() for config in configs]})
+        return
     print("\n\n".join(config.toml(origins=True) for config in configs), end="")

@@ -84,7 +84,7 @@ def command(
     if show_config:
         from bench.commands.config import show
 
-        show(entries, sources)
+        show(entries, sources, json)
         return
     _run(entries, sources, seeds, out, fresh=fresh, show_paths=show_paths, json=json, quiet=quiet)
 

@@ -1,4 +1,4 @@
-"""The command line: help, several values, exit codes, one line for a mistake, and the whole main job."""
+"""The command line: help, lists of words, exit codes, one line per mistake, and a complete run."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ import subprocess
 import sys
 import time
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from tiny_runs import TINY, tiny_sets
 
 from bench import cli
 from bench.cli import app, main
 from bench.commands import run as run_command
+from bench.commands.options import chosen_entries
+from bench.commands.results_table import show_results
 from bench.process.interrupts import Stopped
 from detectors.registry import VARIANTS
 from metrics.errors import InputError, InputWarning, MachineError, PartialError
@@ -26,7 +30,7 @@ from reports.records.run import RunFolder
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"),
+    ("words", "repeated"),
     [
         ("run --variant ssd fcos --seed 1", "run --variant ssd --variant fcos --seed 1"),
         ("run --variant ssd --variant fcos", "run --variant ssd --variant fcos"),
@@ -45,8 +49,8 @@ from reports.records.run import RunFolder
         ("config --preset p q --seed 1", "config --preset p --preset q --seed 1"),
     ],
 )
-def test_options_take_several_values(typed, meant):
-    assert repeat_options(typed.split()) == meant.split()
+def test_options_take_several_values(words, repeated):
+    assert repeat_options(words.split()) == repeated.split()
 
 
 @given(st.lists(st.sampled_from(["--variant", "--set", "--out", "x", "a=1", "--quiet"]), max_size=8))
@@ -60,7 +64,7 @@ def repeat_options(words: list[str]) -> list[str]:
     return [name, *typer.main.get_command(app).commands[name].repeat_options(rest)]
 
 
-def test_help_is_quick_and_says_what_there_is():
+def test_help_lists_the_commands_quickly():
     began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "bench", "--help"], capture_output=True, text=True, check=True
@@ -68,9 +72,14 @@ def test_help_is_quick_and_says_what_there_is():
     seconds = time.perf_counter() - began
     for name in ("run", "compare", "eval", "list", "config"):
         assert f" {name} " in done.stdout
-    code = "import sys; from bench.cli import main; main(['--help']); print('torch' in sys.modules, file=sys.stderr)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr == "False\n"
     assert seconds < 5  # 0.3 on an idle machine; without torch it cannot be much more
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["list"], ["list", "variants"]])
+def test_help_and_list_do_not_import_torch(words):
+    code = "import sys; from bench.cli import main; main(sys.argv[1:]); print('torch' in sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert done.stderr == "False\n"
 
 
 @pytest.mark.parametrize("command", ["run", "compare", "eval", "list", "config"])
@@ -79,11 +88,65 @@ def test_each_command_has_help(command, capsys):
     assert f"python -m bench {command}" in capsys.readouterr().out
 
 
-def test_list_shows_all_that_has_a_name(capsys):
+def test_list_shows_everything_with_a_name(capsys):
     assert main(["list"]) == 0
     out = capsys.readouterr().out
     for name in [*VARIANTS.names(), "shapes", "coco", "voc", "yolo", "average_precision"]:
         assert name in out
+
+
+def test_list_has_one_line_per_name_at_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["list", "--json"]) == 0
+    names = [item["name"] for items in json.loads(capsys.readouterr().out).values() for item in items]
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    titles = 5
+    assert len([line for line in lines if line.strip()]) == len(names) + titles
+    for name in names:
+        assert any(line.startswith(f"{name} ") for line in lines), name
+
+
+@pytest.mark.parametrize("kind", ["variants", "external", "datasets", "measures", "presets"])
+def test_list_of_one_kind_has_full_descriptions(kind, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["list", kind, "--json"]) == 0
+    items = json.loads(capsys.readouterr().out)[kind]
+    assert main(["list", kind]) == 0
+    out = capsys.readouterr().out
+    assert "…" not in out
+    for item in items:
+        assert item["name"] in out
+        assert "".join(item["summary"].split()) in "".join(out.split())
+
+
+def test_the_version_is_that_of_the_installed_distribution(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"detbench {version('detbench')}\n"
+
+
+@pytest.mark.parametrize(
+    ("variants", "presets", "entries"),
+    [
+        (["ssd", "fcos"], [], [("ssd", None), ("fcos", None)]),
+        (["ssd,fcos", "ssd"], [], [("ssd", None), ("fcos", None)]),
+        ([], ["ssd-squeezenet", "fcos-r50-fpn"], [("ssd", "ssd-squeezenet"), ("fcos", "fcos-r50-fpn")]),
+        ([], ["fcos-squeezenet", "fcos-r50-fpn"], [("fcos", "fcos-squeezenet"), ("fcos", "fcos-r50-fpn")]),
+        (["gfl", "fcos"], ["fcos-squeezenet"], [("gfl", None), ("fcos", "fcos-squeezenet")]),
+    ],
+)
+def test_variants_and_presets_give_entries(variants, presets, entries):
+    assert chosen_entries(variants, presets, None) == entries
+
+
+def test_several_presets_are_printed_in_one_command(capsys):
+    assert main(["config", "--preset", "ssd-squeezenet", "fcos-squeezenet"]) == 0
+    out = capsys.readouterr().out
+    variants = [line for line in out.splitlines() if line.startswith("variant = ")]
+    assert variants == ['variant = "ssd"', 'variant = "fcos"']
+    assert out.count("# preset ssd-squeezenet")
+    assert out.count("# preset fcos-squeezenet")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +181,7 @@ def test_row_42_a_device_that_is_absent_is_exit_code_3(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("error: device 'cuda:77' cannot be used")
 
 
-def played(monkeypatch, error: BaseException) -> None:
+def fail_with(monkeypatch, error: BaseException) -> None:
     def fail(*args, **settings):
         raise error
 
@@ -146,21 +209,21 @@ def played(monkeypatch, error: BaseException) -> None:
         ),
     ],
 )
-def test_each_kind_of_end_has_its_exit_code(error, code, line, monkeypatch, capsys):
-    played(monkeypatch, error)
+def test_each_error_has_its_exit_code_and_message(error, code, line, monkeypatch, capsys):
+    fail_with(monkeypatch, error)
     assert main(["run", "--variant", "ssd"]) == code
     assert capsys.readouterr().err == line
 
 
-def test_debug_shows_where(monkeypatch, capsys):
-    played(monkeypatch, InputError("x: wrong"))
+def test_debug_prints_the_traceback(monkeypatch, capsys):
+    fail_with(monkeypatch, InputError("x: wrong"))
     assert main(["run", "--variant", "ssd", "--debug"]) == 2
     err = capsys.readouterr().err
     assert "Traceback" in err
     assert err.endswith("error: x: wrong\n")
 
 
-def test_a_warning_is_a_line_and_with_strict_an_error(monkeypatch, capsys):
+def test_a_warning_is_one_line_and_with_strict_an_error(monkeypatch, capsys):
     monkeypatch.setattr(
         run_command, "_run", lambda *args, **settings: warnings.warn(InputWarning("odd"), stacklevel=1)
     )
@@ -181,12 +244,12 @@ def test_row_55_the_resolved_settings_are_printed_with_their_origins(capsys, tmp
     assert "iou = 0.4  # again.toml" in capsys.readouterr().out
 
 
-def test_a_size_of_the_drawn_images_is_the_network_s_input_unless_it_is_set(capsys):
+def test_the_size_of_synthetic_images_is_the_default_input_size(capsys):
     assert main(["config", "--variant", "ssd", "--set", "data.size=64,96", "data.scale=8,32"]) == 0
     assert "[image]\nsize = [64, 96]" in capsys.readouterr().out
 
 
-def test_a_preset_or_a_file_can_say_the_variant(capsys, tmp_path, monkeypatch):
+def test_a_preset_or_a_file_can_name_the_variant(capsys, tmp_path, monkeypatch):
     (tmp_path / "mine.toml").write_text('# Mine\nvariant = "fcos"\nradius = 2.0\n')
     assert main(["config", "--config", str(tmp_path / "mine.toml")]) == 0
     assert "radius = 2.0  # mine.toml" in capsys.readouterr().out
@@ -197,7 +260,7 @@ def test_a_preset_or_a_file_can_say_the_variant(capsys, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The main job: three variants, one comparison."""
+    """Three variants and their comparison."""
     out = tmp_path_factory.mktemp("runs")
     narrow = ["ssd.neck_channels=8", "retinanet.head.channels=8", "fcos.head.channels=8"]
     sets = [f"{name}={value}" for name, value in TINY.items()] + narrow
@@ -209,14 +272,14 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _no_page(*args, **settings) -> None:
-    """A page takes seconds; `test_run` looks at that of a single run."""
+    """A page takes seconds; `test_run` checks that of a single run."""
 
 
 def runs_in(out: Path) -> list[Path]:
     return sorted(path.parent for path in out.glob("*/result.json"))
 
 
-def test_several_variants_are_run_and_compared_on_one_page(three):
+def test_several_variants_are_compared_in_one_report(three):
     assert [path.name.split("-")[0] for path in runs_in(three)] == ["fcos", "retinanet", "ssd"]
     (comparison,) = three.glob("comparison-*")
     assert {"report.html", "leaderboard.csv", "metrics.csv"} <= {path.name for path in comparison.iterdir()}
@@ -225,11 +288,40 @@ def test_several_variants_are_run_and_compared_on_one_page(three):
     assert RunFolder.open(runs_in(three)[0]).result.command.startswith("python -m bench ")
 
 
-def test_runs_that_are_done_can_be_compared_again(three, tmp_path, capsys):
+def test_finished_runs_can_be_compared_again(three, tmp_path, capsys):
     one, two, _ = map(str, runs_in(three))
     assert main(["compare", one, two, "--out", str(tmp_path / "page"), "--quiet"]) == 0
     assert f"report: {tmp_path / 'page' / 'report.html'}" in capsys.readouterr().out
     assert (tmp_path / "page" / "leaderboard.csv").is_file()
+
+
+def test_json_prints_one_object_and_nothing_else(three, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("reports.pages.write_report", _no_page)
+    one, two, _ = map(str, runs_in(three))
+    detections = str(Path(one) / "detections.parquet")
+    for words in (
+        ["compare", one, two, "--out", str(tmp_path / "page"), "--resamples", "0"],
+        ["eval", "--truth", f"{one}/truth.parquet", "--detections", detections, "--out", str(tmp_path)],
+        ["ensemble", one, two, "--out", str(tmp_path)],
+    ):
+        assert main([*words, "--json"]) == 0
+        printed = json.loads(capsys.readouterr().out)
+        assert Path(printed["report"]).name == "report.html"
+        for run in printed["runs"]:
+            assert run["headline"] == RunFolder.open(run["folder"]).result.headline
+    assert main(["config", "--variant", "ssd", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["entries"][0]["variant"] == "ssd"
+
+
+def test_the_table_names_models_as_the_report_does(three, capsys):
+    first = RunFolder.open(runs_in(three)[0])
+    config = first.result.config | {"nms": first.result.config["nms"] | {"iou": 0.35}}
+    other = first.replace(result=first.result.model_copy(update={"name": "other", "config": config}))
+    show_results([first, other], console=Console(width=120))
+    iou = first.result.config["nms"]["iou"]
+    out = capsys.readouterr().out
+    assert f"fcos (nms.iou={iou})" in out
+    assert "fcos (nms.iou=0.35)" in out
 
 
 def test_row_37_runs_on_different_truth_are_not_compared(three, tmp_path, monkeypatch, capsys):
@@ -246,7 +338,7 @@ def test_row_37_runs_on_different_truth_are_not_compared(three, tmp_path, monkey
     assert err.count("\n") == 1
 
 
-def test_detections_made_elsewhere_enter_the_comparison(three, tmp_path, monkeypatch):
+def test_detections_of_another_program_enter_the_comparison(three, tmp_path, monkeypatch):
     monkeypatch.setattr("reports.pages.write_report", _no_page)
     ours = RunFolder.open(runs_in(three)[0])
     theirs = tmp_path / "dets.parquet"
@@ -262,7 +354,7 @@ def test_detections_made_elsewhere_enter_the_comparison(three, tmp_path, monkeyp
     assert "<b>yolo</b>" not in (tmp_path / "page" / "report.html").read_text()
 
 
-def test_numbers_of_detections_made_elsewhere_are_the_reference_s(three, tmp_path, monkeypatch, capsys):
+def test_numbers_of_another_program_s_detections_equal_the_reference(three, tmp_path, monkeypatch, capsys):
     from metrics.formats.coco import write_detections, write_truth
 
     monkeypatch.setattr("reports.pages.write_report", _no_page)
@@ -274,7 +366,7 @@ def test_numbers_of_detections_made_elsewhere_are_the_reference_s(three, tmp_pat
     assert "the same numbers" in capsys.readouterr().out
 
 
-def test_row_1_somebody_who_found_nothing_is_scored(three, tmp_path, capsys):
+def test_row_1_an_empty_list_of_detections_is_evaluated(three, tmp_path, capsys):
     from metrics.formats.coco import write_truth
 
     write_truth(RunFolder.open(runs_in(three)[0]).truth, tmp_path / "gt.json")
@@ -286,7 +378,7 @@ def test_row_1_somebody_who_found_nothing_is_scored(three, tmp_path, capsys):
     assert (made / "report.html").is_file()
 
 
-def test_seeds_are_runs_of_their_own_on_the_same_images(tmp_path, monkeypatch):
+def test_seeds_are_separate_runs_on_the_same_images(tmp_path, monkeypatch):
     monkeypatch.setattr("reports.pages.write_report", _no_page)
     monkeypatch.setattr("reports.pages.write_comparison", lambda comparison, folder, **settings: folder)
     words = ["run", "--variant", "ssd", "--seeds", "2", "--seed", "5", "--out", str(tmp_path), "--quiet"]
@@ -299,7 +391,7 @@ def test_seeds_are_runs_of_their_own_on_the_same_images(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_row_53_no_display_no_home_and_no_fonts_cache(tmp_path):
     closed = tmp_path / "home"
-    closed.write_text("a file, where a home would be")
+    closed.write_text("a file in place of the home folder")
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("MPL", "XDG", "DISPLAY"))
     }

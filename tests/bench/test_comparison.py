@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,12 @@ def test_the_gate_fails_with_5_where_the_new_one_is_worse_and_says_by_how_much(s
         err
         == "error: worse than the limit allows: ap, olrp; gate.json next to the report has the intervals\n"
     )
+    written = json.loads((tmp_path / "page" / "gate.json").read_text(encoding="utf-8"))
+    assert written["passed"] is False
+    assert [result["measure"] for result in written["results"]] == ["ap", "olrp"]
+    assert all(result["answer"] == "regressed" for result in written["results"])
+    low, high = written["results"][0]["interval"]
+    assert low < written["results"][0]["delta"] < high < -written["results"][0]["allowed_loss"] == -0.5
     # The page is written all the same, and says the same.
     page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
     assert f"Gate: {lines[0]}." in page
