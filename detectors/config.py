@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 
 class Config(BaseModel):
@@ -16,3 +16,13 @@ class Config(BaseModel):
 
     post_processing: ClassVar[bool] = False
     """Whether the section only affects how candidates become detections, so that saved candidates can be reused."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _none_of_text(cls, value: Any, info: ValidationInfo) -> Any:
+        """Read the text "none" as None where the setting may be None: TOML has no null."""
+        if isinstance(value, str) and value.lower() in ("none", "null"):
+            assert info.field_name is not None
+            if type(None) in get_args(cls.model_fields[info.field_name].annotation):
+                return None
+        return value

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench.data.types import DATASETS, DataOptions, Dataset, DatasetFormat
+from bench.settings.errors import settings_error
 from metrics.errors import InputError, InputWarning
 from metrics.registry import UnknownName, did_you_mean
 
@@ -148,14 +149,7 @@ def _validated(known: DatasetFormat, options: Mapping[str, Any]) -> DataOptions:
     try:
         return known.options.model_validate(dict(options))
     except ValidationError as error:
-        lines = []
-        for mistake in error.errors():
-            where = ".".join(["data", *(str(part) for part in mistake["loc"])])
-            if mistake["type"] == "extra_forbidden":
-                near = did_you_mean(str(mistake["loc"][-1]), known.options.model_fields)
-                lines.append(f"{where}: no such setting of {known.name}{near}")
-            elif "error" in mistake.get("ctx", {}):
-                lines.append(f"{where}: {mistake['ctx']['error']}")
-            else:
-                lines.append(f"{where}: {mistake['msg'].lower()}, got {mistake['input']!r}")
-        raise InputError("\n".join(lines)) from None
+        fields = {f"data.{name}": field for name, field in known.options.model_fields.items()}
+        raise settings_error(
+            error, {"data": options}, fields, owner=f"of {known.name}", section="data"
+        ) from None

@@ -6,13 +6,12 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from bench.data.opening import locate_data, open_dataset
+from bench.data.opening import open_dataset
 from bench.data.types import Split
 from bench.pipeline.inference import wrap_predictor
 from bench.settings import toml
 from bench.settings.config import read_model_settings
 from bench.settings.sections import EvaluateConfig
-from bench.settings.values import with_nones
 from detectors.external.registry import external_model, external_model_names
 from detectors.registry import VARIANTS
 from detectors.types import Predictor
@@ -62,8 +61,7 @@ def evaluated_split(run: RunFolder) -> Split:
         )
     data = dict(toml.read(settings)["data"])
     path, format = data.pop("path"), data.pop("format")
-    options = with_nones(data, locate_data(path, format).format.options.model_fields)
-    split = open_dataset(path, format, **options).splits[run.result.data.split]
+    split = open_dataset(path, format, **data).splits[run.result.data.split]
     if split.truth.fingerprint != run.result.data.fingerprint:
         raise InputError(
             f"{run.path}: its {run.result.data.split} images have changed since the run "

@@ -9,14 +9,12 @@ from pydantic.fields import FieldInfo
 
 from bench.pipeline.input_settings import AugmentConfig, ImageConfig
 from bench.settings import toml
-from bench.settings.errors import unknown_setting
+from bench.settings.errors import SettingsError, unknown_setting
 from bench.settings.sections import DataConfig, EvaluateConfig, TrainConfig, TunedConfig
 from bench.settings.toml import Tree
-from bench.settings.values import with_nones
 from detectors.config import Config
 from detectors.external.registry import ExternalModel, external_model, external_model_names
 from detectors.registry import VARIANTS, Variant
-from metrics.errors import InputError
 from metrics.registry import UnknownName
 
 C = TypeVar("C", bound=Config)
@@ -89,7 +87,7 @@ class EntryConfig(Config):
         value: Any = self
         for depth, part in enumerate(path.split(".")):
             if not isinstance(value, BaseModel) or part not in type(value).model_fields:
-                raise InputError(unknown_setting(path, list(setting_fields(type(self))), depth))
+                raise SettingsError([unknown_setting(path, depth, setting_fields(type(self)))])
             value = getattr(value, part)
         return value
 
@@ -137,13 +135,7 @@ def find_model(name: str) -> Variant | ExternalModel:
 
 def read_model_settings(tree: Tree, config: type[C]) -> C:
     """The own settings of a variant or predictor, out of the tree that `EntryConfig.tree` gave or `toml` wrote."""
-    return config.model_validate(
-        {
-            name: value
-            for name, value in with_nones(tree, setting_fields(config)).items()
-            if name in config.model_fields
-        }
-    )
+    return config.model_validate({name: value for name, value in tree.items() if name in config.model_fields})
 
 
 def setting_fields(model: type[BaseModel], prefix: str = "") -> dict[str, FieldInfo]:

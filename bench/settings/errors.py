@@ -1,14 +1,17 @@
-"""A wrong setting told in one line: its dotted path, what was expected, what was given, the nearest right name."""
+"""Invalid settings as data: path, what was expected and given, and the nearest valid name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from metrics.registry import did_you_mean
+from metrics.errors import InputError
+from metrics.registry import nearest_name
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -32,116 +35,187 @@ _EXPECTED = {
     "string_too_short": "text of at least {min_length} letters",
     "literal_error": "one of {expected}",
 }
+_TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number"}
 
 
-def explain(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingMistake:
+    """One invalid setting; `str` makes the sentence.
+
+    Attributes:
+        path: dotted path; empty for a mistake that concerns several settings.
+        expected: what the setting takes, as a phrase; empty for an unknown setting.
+        given: the value that was given.
+        nearest: the valid name or value that is spelled most similarly, or None.
+        known: valid names where `path` goes wrong, for an unknown setting.
+        message: a sentence from a validator, which stands in place of `expected` and `given`.
+        origin: the file or preset that the value came from; empty for the command line.
+        owner: whose setting it is, after "no such setting": ``of variant 'ssd'``.
+    """
+
+    path: str
+    expected: str = ""
+    given: Any = None
+    nearest: str | None = None
+    known: tuple[str, ...] = ()
+    message: str = ""
+    origin: str = ""
+    owner: str = ""
+
+    def __str__(self) -> str:
+        hint = f"; did you mean {self.nearest!r}?" if self.nearest else ""
+        if self.message:
+            text = self.message
+        elif self.expected:
+            text = f"expected {self.expected}, got {self.given!r}{hint}"
+        else:
+            section = self.path.rpartition(".")[0]
+            known = f"; known{f' in {section}' if section else ''}: {', '.join(self.known)}"
+            text = f"no such setting{f' {self.owner}' if self.owner else ''}{hint or known}"
+        return ": ".join(part for part in (self.origin, self.path, text) if part)
+
+
+class SettingsError(InputError):
+    """Invalid settings, one line each.
+
+    Attributes:
+        mistakes: in the order of the settings, each once.
+    """
+
+    def __init__(self, mistakes: Sequence[SettingMistake]) -> None:
+        lines = {str(mistake): mistake for mistake in mistakes}
+        self.mistakes = tuple(lines.values())
+        super().__init__("\n".join(lines))
+
+
+def settings_error(
     error: ValidationError,
     given: Mapping[str, Any],
-    known: Sequence[str],
-    origins: Mapping[str, str],
+    fields: Mapping[str, FieldInfo],
+    origins: Mapping[str, str] | None = None,
     owner: str = "",
-) -> list[str]:
-    """One line for each mistake, in the order of the settings.
+    section: str = "",
+) -> SettingsError:
+    """The mistakes that pydantic found.
 
     Args:
-        error: what pydantic found.
-        given: the settings that it checked, nested.
-        known: the dotted path of every setting.
-        origins: where a setting came from, by dotted path; a file is named before the path.
-        owner: said after "no such setting": `` of variant 'ssd'``.
+        error: raised by pydantic.
+        given: the settings that were validated, nested.
+        fields: every setting by dotted path.
+        origins: where each setting came from, by dotted path.
+        owner: see `SettingMistake.owner`.
+        section: dotted path of the section that was validated, if it is not the whole tree.
     """
-    lines: dict[str, None] = {}
-    for mistake in error.errors():
-        path, depth = _place(mistake, known)
-        origin = _origin(path, origins)
-        where = "" if origin.startswith("--") or origin in {"", "default"} else f"{origin}: "
-        lines[where + _line(mistake, path, depth, given, known, owner)] = None
-    return list(lines)
+    mistakes = []
+    for details in error.errors():
+        parts = [*([section] if section else []), *(str(part) for part in details["loc"])]
+        path = _setting_path(parts, fields)
+        origin = _file_origin(path, origins or {})
+        if details["type"] == "extra_forbidden":
+            mistakes.append(unknown_setting(".".join(parts), len(parts) - 1, fields, origin, owner))
+        else:
+            mistakes.append(_invalid_setting(details, path, given, fields, origin))
+    return SettingsError(mistakes)
 
 
-def unknown_setting(path: str, known: Sequence[str], depth: int, owner: str = "") -> str:
-    """``nms.iuo: no such setting; did you mean 'iou'?``
+def unknown_setting(
+    path: str, depth: int, fields: Mapping[str, FieldInfo], origin: str = "", owner: str = ""
+) -> SettingMistake:
+    """A setting that does not exist, with the nearest name: in its section, or else anywhere.
 
     Args:
-        path: what was asked for.
-        known: the dotted path of every setting.
-        depth: how many parts of `path` are right.
-        owner: said after "no such setting".
+        path: the unknown setting's path.
+        depth: number of leading parts of `path` that exist.
+        fields: every setting by dotted path.
+        origin: see `SettingMistake.origin`.
+        owner: see `SettingMistake.owner`.
     """
     parts = path.split(".")
     wrong = parts[min(depth, len(parts) - 1)]
-    inside = ".".join(parts[:depth])
-    siblings = _siblings(inside, known)
-    elsewhere = {name.rpartition(".")[2]: name for name in reversed(known)}
-    hint = did_you_mean(wrong, siblings)
-    if not hint and wrong in elsewhere and elsewhere[wrong] != path:
-        hint = f"; did you mean {elsewhere[wrong]!r}?"
-    if not hint:
-        near = did_you_mean(wrong, elsewhere)
-        hint = f"; did you mean {elsewhere[near.split(chr(39))[1]]!r}?" if near else ""
-    if not hint:
-        hint = f"; known{f' in {inside}' if inside else ''}: {', '.join(siblings)}"
-    return f"{path}: no such setting{owner}{hint}"
+    siblings = _names_in(".".join(parts[:depth]), fields)
+    nearest = nearest_name(wrong, siblings)
+    if nearest is None:
+        elsewhere = {name.rpartition(".")[2]: name for name in reversed(list(fields))}
+        similar = wrong if wrong in elsewhere and elsewhere[wrong] != path else nearest_name(wrong, elsewhere)
+        nearest = elsewhere[similar] if similar else None
+    return SettingMistake(path=path, nearest=nearest, known=tuple(siblings), origin=origin, owner=owner)
 
 
-def _place(mistake: ErrorDetails, known: Sequence[str]) -> tuple[str, int]:
-    """The setting's path, without the parts that name a list's item or a union's member; and its depth."""
-    parts = [str(part) for part in mistake["loc"]]
-    if mistake["type"] == "extra_forbidden":
-        return ".".join(parts), len(parts) - 1
-    for end in range(len(parts), 0, -1):
-        if ".".join(parts[:end]) in known:
-            return ".".join(parts[:end]), end
-    return ".".join(parts), len(parts)
+def find_type_mismatches(
+    config: BaseModel, given: Mapping[str, Any], origins: Mapping[str, str]
+) -> Iterator[SettingMistake]:
+    """Values that pydantic converts but that look like another type: true for 1, '3' for 3, 1 for true.
+
+    Args:
+        config: the validated settings.
+        given: the values that were given, by dotted path.
+        origins: where each setting came from, by dotted path.
+    """
+    for path, raw in given.items():
+        value: Any = config
+        for part in path.split("."):
+            value = getattr(value, part, None)
+        expected = type(value)
+        if expected not in _TYPE_NAMES or type(raw) is expected:
+            continue
+        if type(raw) in (bool, str) or (expected is bool and type(raw) in (int, float)):
+            origin = _file_origin(path, origins)
+            yield SettingMistake(path=path, expected=_TYPE_NAMES[expected], given=raw, origin=origin)
 
 
-def _line(
-    mistake: ErrorDetails,
-    path: str,
-    depth: int,
-    given: Mapping[str, Any],
-    known: Sequence[str],
-    owner: str,
-) -> str:
-    kind = mistake["type"]
-    if kind == "extra_forbidden":
-        return unknown_setting(path, known, depth, owner)
+def _setting_path(parts: Sequence[str], fields: Mapping[str, FieldInfo]) -> str:
+    """Path of the setting, without the parts that name an item of a list or a member of a union."""
+    paths = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
+    return next((path for path in paths if path in fields), ".".join(parts))
+
+
+def _invalid_setting(
+    details: ErrorDetails, path: str, given: Mapping[str, Any], fields: Mapping[str, FieldInfo], origin: str
+) -> SettingMistake:
+    kind = details["type"]
     if kind in {"value_error", "assertion_error"}:
-        return f"{path}: {mistake['ctx']['error']}" if path else str(mistake["ctx"]["error"])
+        return SettingMistake(path=path, message=str(details["ctx"]["error"]), origin=origin)
     if kind in {"model_type", "model_attributes_type"}:
-        inner = _siblings(path, known)
-        return (
-            f"{path}: a section, not a value; set what is in it, as in {path}.{inner[0]}={mistake['input']}"
-        )
-    value = _value(path, given, mistake["input"])
+        example = f"{path}.{_names_in(path, fields)[0]}={details['input']}"
+        message = f"a section, not a value; set what is in it, as in {example}"
+        return SettingMistake(path=path, message=message, origin=origin)
     if kind == "missing":
-        return f"{path}: must be given, as in --set {path}=..."
-    if kind in _EXPECTED:
-        expected = _EXPECTED[kind].format(**mistake.get("ctx", {}))
-        near = ""
-        if kind == "literal_error" and isinstance(value, str):
-            options = expected.replace("one of ", "").replace(" or ", ", ").split(", ")
-            near = did_you_mean(value, [option.strip("'") for option in options])
-        return f"{path}: expected {expected}, got {value!r}{near}"
-    return f"{path}: {mistake['msg'][:1].lower()}{mistake['msg'][1:]}, got {value!r}"
+        return SettingMistake(path=path, message=f"must be given, as in --set {path}=...", origin=origin)
+    value = _value_at(path, given, details["input"])
+    if kind not in _EXPECTED:
+        message = f"{details['msg'][:1].lower()}{details['msg'][1:]}, got {value!r}"
+        return SettingMistake(path=path, message=message, given=value, origin=origin)
+    expected = _EXPECTED[kind].format(**details.get("ctx", {}))
+    options = _literals(fields[path].annotation) if kind == "literal_error" and path in fields else []
+    nearest = nearest_name(value, options) if isinstance(value, str) else None
+    return SettingMistake(path=path, expected=expected, given=value, nearest=nearest, origin=origin)
 
 
-def _value(path: str, given: Mapping[str, Any], otherwise: Any) -> Any:
+def _literals(annotation: Any) -> list[str]:
+    """Texts of the `Literal` in a type, also within a union or a list."""
+    arguments = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return [option for option in arguments if isinstance(option, str)]
+    return [option for argument in arguments for option in _literals(argument)]
+
+
+def _value_at(path: str, given: Mapping[str, Any], default: Any) -> Any:
     value: Any = given
     for part in path.split("."):
         if not isinstance(value, Mapping) or part not in value:
-            return otherwise
+            return default
         value = value[part]
     return value
 
 
-def _siblings(inside: str, known: Sequence[str]) -> list[str]:
-    prefix = f"{inside}." if inside else ""
-    names = [path[len(prefix) :].split(".")[0] for path in known if path.startswith(prefix)]
+def _names_in(section: str, fields: Mapping[str, FieldInfo]) -> list[str]:
+    prefix = f"{section}." if section else ""
+    names = [path[len(prefix) :].split(".")[0] for path in fields if path.startswith(prefix)]
     return list(dict.fromkeys(names))
 
 
-def _origin(path: str, origins: Mapping[str, str]) -> str:
-    if path in origins:
-        return origins[path]
-    return next((origin for known, origin in origins.items() if known.startswith(f"{path}.")), "")
+def _file_origin(path: str, origins: Mapping[str, str]) -> str:
+    """The file or preset that a setting, or a setting in that section, came from; empty for all other sources."""
+    inside = (origin for known, origin in origins.items() if known.startswith(f"{path}."))
+    origin = origins.get(path) or next(inside, "")
+    return "" if origin.startswith("--") or origin == "default" else origin

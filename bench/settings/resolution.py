@@ -13,11 +13,10 @@ from bench.data.opening import locate_data, open_dataset, open_located
 from bench.data.types import Dataset, DatasetFormat
 from bench.settings import toml
 from bench.settings.config import EntryConfig, ExternalConfig, RunConfig, find_model, setting_fields
-from bench.settings.errors import explain
+from bench.settings.errors import SettingsError, find_type_mismatches, settings_error
 from bench.settings.sections import DataConfig
 from bench.settings.sources import SettingsLayer, data_location, make_layer, read_layers, without_training
 from bench.settings.toml import Tree
-from bench.settings.values import as_typed, other_kind, with_nones
 from detectors.config import Config
 from detectors.external.registry import external_model_names
 from detectors.registry import VARIANTS, Variant
@@ -165,7 +164,7 @@ def _resolve(
     name = entry.name
     known = find_model(name)
     model = _model(name, data_format)
-    layers = [SettingsLayer("default", _defaults(model), {})]
+    layers = [SettingsLayer("default", _defaults(model))]
     if isinstance(known, Variant):
         of_data = data_format.defaults if data_defaults is None else data_defaults
         layers += [
@@ -176,9 +175,7 @@ def _resolve(
     else:
         alone = not any(other in VARIANTS for other in entry.variants)
         layers += [without_training(layer, name, known.config, alone) for layer in entry.layers]
-    config = _validate(model, name, layers, several=len(entry.variants) > 1)
-    config._origins.update(_origins(layers))
-    return config
+    return _validate(model, name, layers, several=len(entry.variants) > 1)
 
 
 def _model(name: str, data_format: DatasetFormat) -> type[EntryConfig]:
@@ -216,24 +213,20 @@ def _defaults(model: type[EntryConfig]) -> Tree:
 def _validate(
     model: type[EntryConfig], variant: str, layers: Sequence[SettingsLayer], several: bool
 ) -> EntryConfig:
+    fields = setting_fields(model)
+    layers = [layer.typed(fields) for layer in layers]
     values: Tree = {}
-    texts: dict[str, str] = {}
     for layer in layers:
         values = toml.merge(values, layer.values)
-        texts |= layer.texts
-    known = setting_fields(model)
-    values = with_nones(values | {"variant": variant}, known)
+    values["variant"] = variant
+    origins = {path: layer.origin for layer in layers for path, _ in toml.leaves(layer.values)}
     try:
-        config = as_typed(model, values, texts)
+        config = model.model_validate(values)
     except ValidationError as error:
-        owner = f" of variant {variant!r}" if several else ""
-        lines = explain(error, values, list(known), _origins(layers), owner)
-        raise InputError("\n".join(lines)) from None
-    mistaken = [line for path, value in toml.leaves(values) for line in other_kind(config, path, value)]
-    if mistaken:
-        raise InputError("\n".join(mistaken))
+        owner = f"of variant {variant!r}" if several else ""
+        raise settings_error(error, values, fields, origins, owner) from None
+    mismatches = list(find_type_mismatches(config, dict(toml.leaves(values)), origins))
+    if mismatches:
+        raise SettingsError(mismatches)
+    config._origins.update(origins)
     return config
-
-
-def _origins(layers: Sequence[SettingsLayer]) -> dict[str, str]:
-    return {path: layer.origin for layer in layers for path, _ in toml.leaves(layer.values)}

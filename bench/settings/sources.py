@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic.fields import FieldInfo
 
 from bench.settings import toml
 from bench.settings.config import ExternalConfig, RunConfig
 from bench.settings.presets import read_preset
 from bench.settings.sections import DataConfig
 from bench.settings.toml import Tree
+from bench.settings.values import CommandLineText, parse_text
 from detectors.config import Config
 from detectors.external.registry import external_model_names
 from detectors.registry import VARIANTS
@@ -24,13 +27,20 @@ class SettingsLayer:
 
     Attributes:
         origin: what the source is called: ``preset quick``, ``my.toml``, ``--set``.
-        values: the settings, nested.
-        texts: what was typed for a value, by dotted path, where it was typed on the command line.
+        values: the settings, nested; `CommandLineText` where a value was typed.
     """
 
     origin: str
     values: Tree
-    texts: Mapping[str, str]
+
+    def typed(self, fields: Mapping[str, FieldInfo]) -> SettingsLayer:
+        """The same settings, with text from the command line read as the types of `fields` require."""
+        values = self.values
+        for path, value in toml.leaves(self.values):
+            if isinstance(value, CommandLineText):
+                annotation = fields[path].annotation if path in fields else Any
+                values = toml.merge(values, toml.nest(path.split("."), parse_text(value, annotation)))
+        return SettingsLayer(self.origin, values)
 
 
 def read_layers(
@@ -42,35 +52,43 @@ def read_layers(
     sets: Sequence[str],
     options: Mapping[str, Any],
 ) -> Iterator[SettingsLayer]:
-    names = {*VARIANTS.names(), *external_model_names()}
+    """Layers of one entry, lowest precedence first; arguments as those of `bench.settings.resolution.resolve_entry`.
+
+    Raises:
+        InputError: the preset is unknown, the file cannot be read, or a source is for a variant that does not run.
+    """
     if preset is not None:
-        values = _for_variant(read_preset(preset), variant, variants, names, f"preset {preset}")
-        yield SettingsLayer(f"preset {preset}", values, {})
+        origin = f"preset {preset}"
+        yield SettingsLayer(origin, _settings_for(variant, variants, read_preset(preset), origin))
     if file is not None:
-        values = _for_variant(toml.read(Path(file)), variant, variants, names, str(file))
-        yield SettingsLayer(Path(file).name, values, {})
+        yield SettingsLayer(
+            Path(file).name, _settings_for(variant, variants, toml.read(Path(file)), str(file))
+        )
     if data is not None:
         yield make_layer("--data", {"data.path": data})
     for path, value in options.items():
         yield make_layer(f"--{path.rpartition('.')[2]}", {path: value})
+    names = {*VARIANTS.names(), *external_model_names()}
     for text in sets:
-        parts, value, typed = toml.parse_set(text)
+        parts, value = toml.parse_set(text)
         if parts[0] in names and len(parts) > 1:
             if parts[0] not in variants:
                 raise InputError(
-                    f"--set {text}: this run has no variant {parts[0]!r}, only {', '.join(variants)}"
+                    f"--set {text}: {parts[0]!r} is not part of this command, only {', '.join(variants)}; "
+                    f"add --variant {parts[0]}, or remove the setting"
                 )
             if parts[0] != variant:
                 continue
             parts = parts[1:]
-        yield SettingsLayer("--set", toml.nest(parts, value), {".".join(parts): typed})
+        yield SettingsLayer("--set", toml.nest(parts, CommandLineText(value)))
 
 
 def data_location(layers: Sequence[SettingsLayer]) -> tuple[str, str]:
-    """Path and format of the data set, which must be known before its format's own settings can be."""
-    section: Tree = {"path": DataConfig().path, "format": DataConfig().format}
+    """Path and format of the data set, which decide which other settings the section ``data`` has."""
+    fields = {f"data.{name}": field for name, field in DataConfig.model_fields.items()}
+    section: Tree = {name: field.default for name, field in DataConfig.model_fields.items()}
     for layer in layers:
-        values = layer.values.get("data", {})
+        values = layer.typed(fields).values.get("data", {})
         if not isinstance(values, Mapping):
             raise InputError(f"{layer.origin}: data: expected a section, as in data.path={values}")
         section = toml.merge(section, values)
@@ -78,24 +96,50 @@ def data_location(layers: Sequence[SettingsLayer]) -> tuple[str, str]:
 
 
 def make_layer(origin: str, paths: Mapping[str, Any]) -> SettingsLayer:
+    """A layer of settings by dotted path."""
     values: Tree = {}
     for path, value in paths.items():
         values = toml.merge(values, toml.nest(path.split("."), value))
-    return SettingsLayer(origin, values, {})
+    return SettingsLayer(origin, values)
 
 
-def _for_variant(
-    values: Tree, variant: str, variants: Sequence[str], names: Collection[str], origin: str
-) -> Tree:
-    """What a file says to one variant: its general settings, then those in a table of the variant's name."""
+def without_training(layer: SettingsLayer, name: str, config: type[Config], alone: bool) -> SettingsLayer:
+    """The settings of a layer that apply to an external model.
+
+    Args:
+        layer: settings of a source.
+        name: the external model.
+        config: its settings.
+        alone: no variant is resolved from the same sources, so that a setting of training is a mistake.
+
+    Raises:
+        InputError: `alone`, and the layer has a setting of training or of the network's input.
+    """
+    void = set(RunConfig.model_fields) - set(ExternalConfig.model_fields) - set(config.model_fields)
+    mistakes = sorted((void - _HARMLESS) & set(layer.values))
+    if alone and mistakes:
+        path, _ = next(toml.leaves({mistakes[0]: layer.values[mistakes[0]]}))
+        raise InputError(
+            f"{path}: {name} is an external model, which has no settings of training or network input; remove it"
+        )
+    return SettingsLayer(layer.origin, {key: value for key, value in layer.values.items() if key not in void})
+
+
+_HARMLESS = {"seed", "workers", "deterministic"}
+"""Settings of a run that may be given for an external model, because they would not change its results."""
+
+
+def _settings_for(variant: str, variants: Sequence[str], values: Tree, origin: str) -> Tree:
+    """Settings of a file that apply to one variant: the general ones, then those in a table of the variant's name."""
     owner = values.get("variant", variant)
     if owner not in variants:
         raise InputError(
             f"{origin}: made for variant {owner!r}, not for {', '.join(variants)}; "
-            f"run it with --variant {owner}, or take the line 'variant = ...' out"
+            f"run it with --variant {owner}, or remove the line 'variant = ...'"
         )
     if owner != variant:
         return {}
+    names = {*VARIANTS.names(), *external_model_names()}
     own = values.get(variant)
     general = {
         key: value
@@ -103,20 +147,3 @@ def _for_variant(
         if key != "variant" and not (key in names and isinstance(value, Mapping))
     }
     return toml.merge(general, own) if isinstance(own, Mapping) else general
-
-
-def without_training(layer: SettingsLayer, name: str, own: type[Config], alone: bool) -> SettingsLayer:
-    """What a source says to a predictor that was trained elsewhere."""
-    void = set(RunConfig.model_fields) - set(ExternalConfig.model_fields) - set(own.model_fields)
-    if alone and (said := sorted((void - _HARMLESS) & set(layer.values))):
-        path = next(toml.leaves({said[0]: layer.values[said[0]]}))[0]
-        raise InputError(
-            f"{path}: {name} is an external model, which has no settings of training or network input; remove it"
-        )
-    return SettingsLayer(
-        layer.origin, {key: value for key, value in layer.values.items() if key not in void}, layer.texts
-    )
-
-
-_HARMLESS = {"seed", "workers", "deterministic"}
-"""What has no effect on a predictor that was trained elsewhere and promises none."""

@@ -16,7 +16,6 @@ Tree = dict[str, Any]
 """Settings as nested dicts: ``{"nms": {"iou": 0.5}}``."""
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-_WORDS = {"true": True, "false": False, "none": None, "null": None}
 
 
 def read(path: Path) -> Tree:
@@ -39,11 +38,8 @@ def read(path: Path) -> Tree:
         raise InputError(f"{path}: not TOML: {error}") from None
 
 
-def parse_set(text: str) -> tuple[tuple[str, ...], Any, str]:
-    """Path, value and the value's own text of one ``a.b=value``, as `--set` takes it.
-
-    The value is TOML (numbers, booleans, lists, quoted text); beyond TOML ``.5`` and ``5.`` are numbers,
-    ``none`` is no value, and what is none of these is text: ``backbone.name=resnet18`` needs no quotes.
+def parse_set(text: str) -> tuple[tuple[str, ...], str]:
+    """Path and text of the value of one ``a.b=value``, as `--set` takes it.
 
     Raises:
         InputError: no ``=``, an empty path or an empty value.
@@ -56,29 +52,19 @@ def parse_set(text: str) -> tuple[tuple[str, ...], Any, str]:
         raise InputError(f"--set {text}: expected a dotted name before '=', for example train.epochs")
     if not value.strip():
         raise InputError(f'{name.strip()}: empty value; write {name.strip()}="" for an empty text')
-    return path, parse_value(value.strip()), value.strip()
+    return path, value.strip()
 
 
-def parse_value(text: str) -> Any:
-    """The value that `text` stands for; see `parse_set`."""
-    if text.lower() in _WORDS:
-        return _WORDS[text.lower()]
-    try:
-        value = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
-        return _beyond_toml(text)
-    if set(value) != {"value"} or isinstance(value["value"], (date, datetime, time)):
-        return text
-    return value["value"]
+def read_value(text: str) -> Any:
+    """The value that a line ``name = text`` of a TOML file has.
 
-
-def _beyond_toml(text: str) -> Any:
-    if text.startswith("[") and text.endswith("]"):
-        return [parse_value(part.strip()) for part in text[1:-1].split(",") if part.strip()]
-    try:
-        return float(text) if any(c.isdigit() for c in text) and "_" not in text else text
-    except ValueError:
-        return text
+    Raises:
+        ValueError: `text` is not one TOML value, or it is a date or time, which no setting takes.
+    """
+    document = tomllib.loads(f"value = {text}")
+    if set(document) != {"value"} or isinstance(document["value"], (date, datetime, time)):
+        raise ValueError(f"{text!r}: not a TOML value")
+    return document["value"]
 
 
 def nest(path: Sequence[str], value: Any) -> Tree:
@@ -110,7 +96,7 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 def write(tree: Mapping[str, Any], remarks: Mapping[str, str] | None = None) -> str:
     """The tree as TOML, plain values first, then each section under its dotted name.
 
-    TOML has no null: None is written as ``"none"``, which `bench.settings.config` reads back as None.
+    TOML has no null: None is written as ``"none"``, which `detectors.config.Config` reads as None.
 
     Args:
         tree: values are None, bool, int, float, str, or lists and mappings of these.

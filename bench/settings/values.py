@@ -1,93 +1,54 @@
-"""From what a file or the command line says to values of the types that settings have, and what cannot be taken so."""
+"""Text from the command line, read as the type of its setting requires."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar, get_args
+import json
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+from pydantic import TypeAdapter, ValidationError
 
 from bench.settings import toml
-from bench.settings.toml import Tree
-
-M = TypeVar("M", bound=BaseModel)
 
 
-def as_typed(model: type[M], values: Tree, texts: Mapping[str, str]) -> M:
-    """Validate; what was typed as ``a.b=320`` where text is wanted is text, and ``3,4`` for a list is a list.
+class CommandLineText(str):
+    """A value that was typed and is not yet read: its meaning depends on the setting's type."""
 
-    Args:
-        model: the class of the settings.
-        values: nested.
-        texts: what was typed for a value, by dotted path, where it was typed on the command line.
 
-    Raises:
-        ValidationError: pydantic's; of a value that cannot be taken so, as it is.
+def parse_text(text: str, annotation: Any) -> Any:
+    """Value of `text` for a setting of the type `annotation`.
+
+    Text is read as TOML if the type takes that value: numbers, true and false, lists, tables, quoted text. Otherwise it
+    is read as the type's own text: ``resnet18`` and ``123`` where text is expected, ``.5`` for a number, ``64,96`` or
+    ``[disk, ring]`` for a list.
+
+    Returns:
+        The value; if the type takes none of these, the TOML value or else `text`, which validation then refuses.
     """
+    adapter = TypeAdapter(annotation)
+    value, values_in_list = _toml_value(text), _toml_value(f"[{text}]")
+    for candidate in (value, text, values_in_list):
+        if candidate is not None and _is_valid(adapter, candidate):
+            return candidate
+    items = [item.strip() for item in text.removeprefix("[").removesuffix("]").split(",") if item.strip()]
+    for candidate in (items, text) if value is None else (items,):
+        try:
+            return adapter.validate_python(candidate)
+        except ValidationError:
+            continue
+    return text if value is None else value
+
+
+def _toml_value(text: str) -> Any:
     try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        taken = dict(_taken_otherwise(error, texts))
+        return toml.read_value(text)
+    except ValueError:
+        return None
+
+
+def _is_valid(adapter: TypeAdapter[Any], value: Any) -> bool:
+    """Whether a value has the type already: JSON's strict rules, by which a list is a tuple but no text is a number."""
     try:
-        return model.model_validate(_with(values, taken))
-    except ValidationError as error:
-        wrong = [_path(mistake) for mistake in error.errors()]
-    fitting = {
-        path: value
-        for path, value in taken.items()
-        if not any(f"{other}.".startswith(f"{path}.") for other in wrong)
-    }
-    return model.model_validate(_with(values, fitting))
-
-
-def _taken_otherwise(error: ValidationError, texts: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
-    """Of what was typed and is of the wrong kind, by dotted path: the value that may have been meant."""
-    for mistake in error.errors():
-        path = _path(mistake)
-        if path in texts and mistake["type"] == "string_type":
-            yield path, texts[path]
-        if path in texts and mistake["type"] in {"tuple_type", "list_type"}:
-            yield path, toml.parse_value(f"[{texts[path]}]")
-
-
-def _path(mistake: ErrorDetails) -> str:
-    return ".".join(str(part) for part in mistake["loc"])
-
-
-def _with(values: Tree, changes: Mapping[str, Any]) -> Tree:
-    for path, value in changes.items():
-        values = toml.merge(values, toml.nest(path.split("."), value))
-    return values
-
-
-def with_nones(values: Tree, known: Mapping[str, FieldInfo]) -> Tree:
-    """The tree with None for ``"none"``, which is how a TOML file says it, where None is allowed.
-
-    Args:
-        values: nested.
-        known: every setting by dotted path.
-    """
-    for path, value in list(toml.leaves(values)):
-        if value == "none" and path in known and type(None) in get_args(known[path].annotation):
-            values = toml.merge(values, toml.nest(path.split("."), None))
-    return values
-
-
-def other_kind(config: BaseModel, path: str, given: Any) -> Iterator[str]:
-    """Pydantic reads True as 1 and '3' as 3; a setting of another kind than it looks is a mistake to tell.
-
-    Args:
-        config: what pydantic made of it.
-        path: the setting's dotted path.
-        given: what was given for it.
-    """
-    value: Any = config
-    for part in path.split("."):
-        value = getattr(value, part, None)
-    names = {bool: "true or false", int: "a whole number", float: "a number"}
-    if type(value) in names and type(given) in {bool, str} and type(given) is not type(value):
-        yield f"{path}: expected {names[type(value)]}, got {given!r}"
-    elif type(value) is bool and type(given) in {int, float}:
-        yield f"{path}: expected true or false, got {given!r}"
+        adapter.validate_json(json.dumps(value), strict=True)
+    except ValidationError:
+        return False
+    return True

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from bench.settings import toml
 from bench.settings.config import RunConfig, setting_fields
-from bench.settings.errors import explain
+from bench.settings.errors import settings_error
+from bench.settings.values import parse_text
 from detectors.search_range import Choice, Range
 from metrics.errors import InputError
 from reports.records.trial import Dimension, Scalar, Stage, is_number
@@ -143,15 +144,15 @@ def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
     Raises:
         InputError: a setting does not take its value.
     """
-    tree = config.tree()
+    tree, fields = config.tree(), setting_fields(type(config))
     for path, value in values.items():
         if isinstance(value, str) and isinstance(config.get(path), tuple):
-            value = toml.parse_value(f"[{value}]")
+            value = parse_text(value, fields[path].annotation)
         tree = toml.merge(tree, toml.nest(path.split("."), value))
     try:
         return type(config).model_validate(tree)
     except ValidationError as error:
-        raise InputError("\n".join(explain(error, tree, list(setting_fields(type(config))), {}))) from None
+        raise settings_error(error, tree, fields) from None
 
 
 def as_text(values: Sequence[Any]) -> str:
@@ -232,26 +233,15 @@ def _parse_range(config: RunConfig, word: str) -> dict[str, SearchRange]:
 
 def _parse_number(text: str) -> float | None:
     """The number that `text` is; None where it is none."""
-    value = toml.parse_value(text) if text else None
+    value = parse_text(text, float)
     return value if is_number(value) else None
 
 
 def _parse_option(config: RunConfig, path: str, text: str) -> Scalar:
-    current = config.get(path)
-    if isinstance(current, tuple):
-        depth, value = _depth(current), toml.parse_value(f"[{text}]")
-        while _depth(value) > depth and len(value) == 1:  # given in its own brackets
-            value = value[0]
-        return as_text(with_values(config, {path: as_text(value)}).get(path))
-    value = toml.parse_value(text)
-    if isinstance(current, str) or not (value is None or isinstance(value, str | int | float | bool)):
-        return text
-    return value
-
-
-def _depth(value: Any) -> int:
-    """Nesting depth: 0 of a number, 1 of a list of numbers; 1 of an empty list."""
-    return 1 + max((_depth(inner) for inner in value), default=0) if isinstance(value, tuple | list) else 0
+    value = parse_text(text, setting_fields(type(config))[path].annotation)
+    valid = with_values(config, {path: value}).get(path)
+    option: Scalar = as_text(valid) if isinstance(valid, tuple) else valid
+    return option
 
 
 def _dimension(config: RunConfig, path: str, declared: SearchRange, stage: Stage) -> Dimension:

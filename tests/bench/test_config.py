@@ -11,6 +11,7 @@ from tiny_data import pictures, write_coco
 
 from bench.settings import presets as presets_module
 from bench.settings.config import RunConfig, setting_fields
+from bench.settings.errors import SettingsError
 from bench.settings.presets import presets
 from bench.settings.resolution import open_entries, resolve
 from detectors.config import Config
@@ -153,7 +154,9 @@ def test_a_setting_that_one_of_several_variants_lacks_names_that_variant():
 
 
 def test_a_setting_for_a_variant_that_does_not_run_is_refused():
-    assert mistake("fcos.nms.iou=1") == "--set fcos.nms.iou=1: this run has no variant 'fcos', only ssd"
+    assert mistake("fcos.nms.iou=1") == (
+        "--set fcos.nms.iou=1: 'fcos' is not part of this command, only ssd; add --variant fcos, or remove the setting"
+    )
 
 
 def test_unknown_names_come_with_the_nearest():
@@ -263,3 +266,26 @@ def test_post_processing_settings_are_declared_by_their_section():
     assert config.is_post_processing("nms.iou")
     assert config.is_post_processing("nms")
     assert not any(map(config.is_post_processing, ("train.lr", "positive", "image.size", "nope.iou")))
+
+
+def test_mistakes_carry_their_facts_as_fields():
+    with pytest.raises(SettingsError) as caught:
+        resolve("ssd", sets=["nms.iuo=0.5", "train.optimizer=adam", "train.epochs=-1"])
+    facts = {m.path: (m.expected, m.given, m.nearest) for m in caught.value.mistakes}
+    assert facts == {
+        "nms.iuo": ("", None, "iou"),
+        "train.optimizer": ("one of 'adamw' or 'sgd'", "adam", "adamw"),
+        "train.epochs": ("at least 0", -1, None),
+    }
+
+
+@pytest.mark.parametrize("text", ["none", "None", '"none"', "null"])
+def test_none_is_no_value_where_a_setting_may_have_none(text):
+    assert resolve("ssd", sets=[f"evaluate.tile={text}"]).evaluate.tile is None
+    assert resolve("ssd", sets=[f"backbone.weights={text}"]).get("backbone.weights") is None
+    assert mistake(f"train.lr={text}") == f"train.lr: expected a number, got {text.strip(chr(34))!r}"
+
+
+def test_an_inline_table_of_the_command_line_keeps_the_section_s_other_values():
+    default = resolve("ssd").get("nms")
+    assert resolve("ssd", sets=["nms={iou=0.3}"]).get("nms") == default.model_copy(update={"iou": 0.3})

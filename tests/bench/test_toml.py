@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.settings import toml
+from bench.settings.values import parse_text
 from metrics.errors import InputError
 
 names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8)
@@ -35,32 +37,54 @@ def test_none_is_written_as_text_because_toml_has_none():
     assert toml.write({"backbone": {"weights": None}}) == '[backbone]\nweights = "none"\n'
 
 
+Literals = Literal["adamw", "sgd"]
+
+
 @pytest.mark.parametrize(
-    ("text", "value"),
+    ("text", "annotation", "value"),
     [
-        ("1", 1),
-        ("1.5", 1.5),
-        ("1e-3", 1e-3),
-        (".5", 0.5),
-        ("5.", 5.0),
-        ("true", True),
-        ("False", False),
-        ("none", None),
-        ("[1, 2]", [1, 2]),
-        ("[disk, square]", ["disk", "square"]),
-        ('"0.5"', "0.5"),
-        ("resnet18", "resnet18"),
-        ("2024-01-01", "2024-01-01"),
-        ("weights/a=b.pth", "weights/a=b.pth"),
-        ("1_x", "1_x"),
-        ("inf.", "inf."),
-        ("a\nb = 1", "a\nb = 1"),
+        ("1", int, 1),
+        ("1.5", float, 1.5),
+        ("1e-3", float, 1e-3),
+        (".5", float, 0.5),
+        ("5.", float, 5.0),
+        ("true", bool, True),
+        ("False", bool, False),
+        ("[1, 2]", tuple[int, ...], [1, 2]),
+        ("[disk, square]", tuple[str, ...], ("disk", "square")),
+        ('["disk", "square"]', tuple[str, ...], ["disk", "square"]),
+        ("64,96", tuple[int, int], [64, 96]),
+        ("64", tuple[int, ...], [64]),
+        ("[8,8],[12,20]", tuple[tuple[float, float], ...], [[8, 8], [12, 20]]),
+        ("[[8,8],[12,20]]", tuple[tuple[float, float], ...], [[8, 8], [12, 20]]),
+        ("64,96", tuple[int, int] | None, [64, 96]),
+        ('"0.5"', str, "0.5"),
+        ("0.5", str, "0.5"),
+        ("true", str, "true"),
+        ("resnet18", str, "resnet18"),
+        ("sgd", Literals, "sgd"),
+        ("2024-01-01", str, "2024-01-01"),
+        ("weights/a=b.pth", str | None, "weights/a=b.pth"),
+        ("1_x", str, "1_x"),
+        ("inf.", str, "inf."),
+        ("a\nb = 1", str, "a\nb = 1"),
+        ("{cat = 2}", dict[str, float], {"cat": 2}),
+        ("1_x", float, "1_x"),
+        ('"0.5"', float, "0.5"),
+        ("1", bool, 1),
+        ("3", tuple[int, int], 3),
+        ("resnet18", Any, "resnet18"),
+        ("2.5", Any, 2.5),
     ],
 )
-def test_a_value_on_the_command_line_means_what_it_looks_like(text, value):
-    path, parsed, typed = toml.parse_set(f"some.name={text}")
-    assert (path, parsed, typed) == (("some", "name"), value, text)
+def test_text_of_the_command_line_is_read_as_the_type_of_its_setting(text, annotation, value):
+    parsed = parse_text(text, annotation)
+    assert parsed == value
     assert type(parsed) is type(value)
+
+
+def test_a_setting_of_the_command_line_has_a_path_and_a_text():
+    assert toml.parse_set(" nms.iou = .5 ") == (("nms", "iou"), ".5")
 
 
 @pytest.mark.parametrize(
