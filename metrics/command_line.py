@@ -1,13 +1,15 @@
-"""``python -m metrics``: score somebody's detections from files, and gate on the numbers."""
+"""``python -m metrics``: evaluate detections from files, and fail where a measure is below a limit."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,14 +19,15 @@ from metrics.errors import DetbenchError, InputError, InputWarning, exit_code
 from metrics.formats.discovery import KNOWN, read_detections, read_truth
 from metrics.formats.identity import ClassMap, parse_class_map
 from metrics.formats.voc import Pixels
+from metrics.limits import MeasureLimit, parse_limit
 
 if TYPE_CHECKING:
     from metrics.evaluation import Evaluation
     from metrics.matching import MatchRule
-    from metrics.verify import Verdict
+    from metrics.reference.verify import Verification
 
 FAILED = 1
-"""Exit code where a number is below its limit or `--verify` finds a difference."""
+"""Exit code where a measure is below its limit or `--verify` finds a difference."""
 
 
 def score_files(
@@ -37,19 +40,19 @@ def score_files(
     split: str | None = None,
     pixels: Pixels = "inclusive",
 ) -> Evaluation:
-    """Read truth and detections, and evaluate.
+    """Read ground truth and detections, and evaluate.
 
     Args:
-        truth: whatever `metrics.formats.discovery.read_truth` reads.
-        detections: COCO's results, or a table as Parquet or CSV.
+        truth: see `metrics.formats.discovery.read_truth`.
+        detections: COCO results, or a table as Parquet or CSV.
         measures: names of registered measures; by default COCO's.
-        rule: when a detection has found an object; COCO's by default.
-        class_map: how class ids of the results become the truth's.
-        split: of a truth that has splits.
-        pixels: how VOC's coordinates are meant.
+        rule: of matching; COCO's by default.
+        class_map: from class ids of the results to those of the ground truth.
+        split: of a ground truth with splits.
+        pixels: convention of VOC coordinates.
 
     Raises:
-        InputError: a file cannot be used as it is, or a measure is not known.
+        InputError: a file is invalid, or a measure is unknown.
     """
     from metrics.evaluator import COCO_MEASURES, evaluate
 
@@ -58,20 +61,20 @@ def score_files(
 
 
 def verify_files(
-    evaluation: Evaluation, truth: Path, found: Path, class_map: ClassMap | None = None
-) -> Verdict:
-    """Compare an evaluation of `score_files` with pycocotools, which reads the files itself if they are COCO's."""
-    from metrics.verify import verify
+    evaluation: Evaluation, truth: Path, detections: Path, class_map: ClassMap | None = None
+) -> Verification:
+    """Compare an evaluation of `score_files` with pycocotools, which reads the files itself if they are COCO files."""
+    from metrics.reference.verify import verify
 
-    plain = truth.suffix == found.suffix == ".json" and class_map is None
-    return verify(evaluation, (truth, found) if plain else None)
+    readable = truth.suffix == detections.suffix == ".json" and class_map is None
+    return verify(evaluation, (truth, detections) if readable else None)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code.
+    """Run the command and return its exit code.
 
-    0: all is well. 1: a number is below `--fail-below`, `--verify` differs, or a bug of ours. 2: the input cannot
-    be used. 3: the machine lacks something. 4: some of the work was done.
+    0: success. 1: a measure is below `--fail-below`, `--verify` found a difference, or a bug. Others: see
+    `metrics.errors.exit_code`.
     """
     options = _parser().parse_args(arguments)
     return run_command(lambda: _run(options), strict=options.strict, debug=options.debug)
@@ -113,18 +116,18 @@ def _message(error: BaseException) -> str:
 
 
 def parse_thresholds(text: str) -> tuple[float, ...]:
-    """IoU thresholds as a user types them: ``0.5``, ``0.5,0.75``, or ``0.5:0.95:0.05``, both ends included."""
+    """Parse IoU thresholds: ``0.5``, ``0.5,0.75``, or ``0.5:0.95:0.05``, both ends included."""
     try:
         if ":" not in text:
             return tuple(float(word) for word in text.split(","))
         first, last, step = map(float, text.split(":"))
         return tuple(np.linspace(first, last, round((last - first) / step) + 1).tolist())
     except (ValueError, ZeroDivisionError) as error:
-        raise InputError(f"--iou {text!r}: expected numbers like 0.5,0.75 or 0.5:0.95:0.05") from error
+        raise InputError(f"--iou {text!r}: expected numbers such as 0.5,0.75 or 0.5:0.95:0.05") from error
 
 
 def parse_areas(text: str) -> dict[str, tuple[float, float]]:
-    """Area ranges as a user types them: ``small=0:1024,large=1024:inf``; ``all`` is there without being named."""
+    """Parse area ranges, in addition to ``all``: ``small=0:1024,large=1024:inf``."""
     ranges = {"all": (0.0, 1e10)}
     try:
         for word in text.split(","):
@@ -133,97 +136,126 @@ def parse_areas(text: str) -> dict[str, tuple[float, float]]:
             ranges[name.strip()] = (float(least), min(float(most), 1e10))
     except ValueError as error:
         raise InputError(
-            f"--areas {text!r}: expected square pixels like small=0:1024,large=1024:inf"
+            f"--areas {text!r}: expected square pixels such as small=0:1024,large=1024:inf"
         ) from error
     return ranges
-
-
-def parse_limit(text: str) -> tuple[str, float]:
-    """A gate as a user types it: ``ap=0.40``."""
-    name, _, limit = text.partition("=")
-    try:
-        return name.strip(), float(limit)
-    except ValueError as error:
-        raise InputError(f"--fail-below {text!r}: expected a number and its limit, like ap=0.40") from error
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m metrics",
-        description="Score detections against the truth: COCO's twelve numbers, equal to pycocotools, and more.",
-        epilog="Exit codes: 0 all is well; 1 below --fail-below, or --verify differs; 2 the input cannot be used; "
-        "3 the machine lacks something; 4 some of the work was done.",
+        description="Evaluate detections: COCO's twelve numbers, equal to pycocotools, and further measures.",
+        epilog="Exit codes: 0 success; 1 a measure below --fail-below, or a difference found by --verify; 2 invalid "
+        "input; 3 a problem of the machine; 4 part of the work failed.",
     )
-    parser.add_argument("truth", type=Path, help=KNOWN)
+    parser.add_argument("truth", type=Path, metavar="TRUTH", help=f"ground truth: {KNOWN}")
     parser.add_argument(
-        "found", type=Path, help="COCO's results as .json (also .json.gz), or a table as .parquet or .csv"
+        "detections",
+        type=Path,
+        metavar="DETECTIONS",
+        help="COCO results as .json or .json.gz, or a table as .parquet or .csv",
     )
-    parser.add_argument("--split", help="of a YOLO or VOC data set")
+    parser.add_argument("--split", help="split of a YOLO or VOC data set")
     parser.add_argument(
         "--pixels",
         choices=("inclusive", "edges"),
         default="inclusive",
-        help="VOC's coordinates: pixels counted from 1, the last one included (the devkit's; default), or edges",
+        help="VOC coordinates: inclusive (pixels counted from 1, the last one included, as in the devkit; default) or "
+        "edges",
     )
     parser.add_argument(
         "--class-map",
         metavar="RULE",
-        help="class ids of the results: from-0 or from-1 (they count the classes), drop (leave out unknown ones), "
-        'or a .json file with {"id in the results": id in the truth}',
+        help="map class ids of the results to the ground truth: from-0 or from-1 (class indices), drop (ignore unknown "
+        'ids), or a .json file with {"id in the results": id in the ground truth}',
     )
     parser.add_argument("--measures", metavar="NAMES", help="separated by commas; default: COCO's")
-    parser.add_argument("--iou", metavar="NUMBERS", help="thresholds: 0.5,0.75 or 0.5:0.95:0.05 (default)")
-    parser.add_argument("--max-dets", metavar="NUMBERS", help="per image and class; default 1,10,100")
     parser.add_argument(
-        "--areas", metavar="RANGES", help="square pixels: small=0:1024,large=1024:inf; default: COCO's"
+        "--iou", metavar="NUMBERS", help="IoU thresholds: 0.5,0.75 or 0.5:0.95:0.05 (default)"
     )
+    parser.add_argument("--max-dets", metavar="NUMBERS", help="per image and class; default: 1,10,100")
     parser.add_argument(
-        "--no-classes", action="store_true", help="a detection may find an object of any class"
+        "--areas", metavar="RANGES", help="in square pixels: small=0:1024,large=1024:inf; default: COCO's"
     )
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write all numbers as a table")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers as JSON")
+    parser.add_argument("--no-classes", action="store_true", help="match objects of any class")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write all values as a table")
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="write all values as JSON; without FILE, print one JSON object instead of the table",
+    )
     parser.add_argument(
         "--fail-below",
         action="append",
         default=[],
-        metavar="NAME=LIMIT",
-        help="exit with 1 where a number is lower, or not defined: ap=0.40; may be repeated",
+        metavar="MEASURE[:CLASS]=NUMBER",
+        help="exit with 1 if a measure is lower or undefined: ap=0.40, ap=40pt (points of 100), or ap:car=0.40 for one "
+        "class; may be repeated",
     )
-    parser.add_argument("--verify", action="store_true", help="run pycocotools too, and compare")
-    parser.add_argument("--strict", action="store_true", help="a warning about the input is an error")
-    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    parser.add_argument("--verify", action="store_true", help="also run pycocotools and compare the numbers")
+    parser.add_argument("--strict", action="store_true", help="treat warnings as errors")
+    parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
+    parser.add_argument("--version", action="version", version=f"detbench {_version()}")
     return parser
 
 
+def _version() -> str:
+    try:
+        return version("detbench")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
 def _run(options: argparse.Namespace) -> int:
-    limits = [parse_limit(text) for text in options.fail_below]
+    limits = [_parse_limit(text) for text in options.fail_below]
     class_map = None if options.class_map is None else parse_class_map(options.class_map)
     evaluation = score_files(
         options.truth,
-        options.found,
+        options.detections,
         measures=options.measures.split(",") if options.measures else None,
         rule=_rule(options),
         class_map=class_map,
         split=options.split,
         pixels=options.pixels,
     )
-    print(evaluation)
+    as_json = options.json == "-"
+    if not as_json:
+        print(evaluation)
     if options.csv:
         evaluation.to_csv(options.csv)
-    if options.json:
+    if options.json and not as_json:
         evaluation.to_json(options.json)
-    code = 0
-    for name, limit in limits:
-        value = evaluation.value(name)
-        if math.isnan(value) or value < limit:
-            state = "is not defined" if math.isnan(value) else f"is {value:.6g}"
-            print(f"{name} {state}, the limit is {limit:g}", file=sys.stderr)
-            code = FAILED
-    if options.verify:
-        verdict = verify_files(evaluation, options.truth, options.found, class_map)
-        print(f"\n{verdict}")
-        code = code if verdict.agrees else FAILED
-    return code
+    failures = [failure for limit in limits if (failure := _failure(evaluation, limit))]
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    verification = (
+        verify_files(evaluation, options.truth, options.detections, class_map) if options.verify else None
+    )
+    if as_json:
+        agrees = None if verification is None else verification.agrees
+        document = evaluation.document() | {"equal_to_pycocotools": agrees, "failures": failures}
+        print(json.dumps(document, indent=1, allow_nan=False))
+    elif verification is not None:
+        print(f"\n{verification}")
+    return FAILED if failures or (verification is not None and not verification.agrees) else 0
+
+
+def _parse_limit(text: str) -> MeasureLimit:
+    try:
+        return parse_limit(text, unit="value", minimum=-math.inf)
+    except InputError as error:
+        raise InputError(f"--fail-below {error}") from error
+
+
+def _failure(evaluation: Evaluation, limit: MeasureLimit) -> str:
+    """Why a limit is not met; empty where it is."""
+    value = evaluation.value(limit.measure, limit.class_name)
+    if value >= limit.value:
+        return ""
+    state = "is undefined" if math.isnan(value) else f"is {value:.6g}"
+    return f"{limit} {state}, the limit is {limit.value:g}"
 
 
 def _rule(options: argparse.Namespace) -> MatchRule:
@@ -238,7 +270,7 @@ def _rule(options: argparse.Namespace) -> MatchRule:
         try:
             chosen["max_dets"] = tuple(int(word) for word in options.max_dets.split(","))
         except ValueError as error:
-            raise InputError(f"--max-dets {options.max_dets!r}: expected numbers like 1,10,100") from error
+            raise InputError(f"--max-dets {options.max_dets!r}: expected numbers such as 1,10,100") from error
     return MatchRule(**chosen)  # type: ignore[arg-type]  # each has the type of its parser
 
 

@@ -1,4 +1,4 @@
-"""The numbers of one detector on one data set: tidy rows, and COCO's twelve in front."""
+"""The results of evaluating one detector on one data set: tidy rows, with COCO's twelve numbers first."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from metrics.errors import InputError
+from metrics.formats.untrusted import write_bytes
 from metrics.matching import Matches
 from metrics.registry import did_you_mean
 
@@ -34,28 +37,37 @@ COCO_NAMES = (
     "ar_medium",
     "ar_large",
 )
-"""COCO's twelve, in its order."""
+"""COCO's twelve numbers, in its order."""
 
 COLUMNS = ("measure", "name", "class", "area", "iou", "max_dets", "value", "higher_is_better")
-"""Columns of `Evaluation` as a table; what they hold is told by `Row`."""
+"""The attributes of a `Row`, as `Row.record` and `Evaluation.to_json` have them."""
 
-SHOWN_CLASSES = 20
-"""So many classes are printed; all are in the table."""
+TABLE_COLUMNS = (
+    "run_id", "model_id", "seed", "dataset", "split", "domain", "slice_axis", "slice_value", "class_id", "class_name",
+    "metric", "iou", "area", "max_dets", "threshold", "value", "ci_low", "ci_high", "ci_method", "se",
+    "n_img", "n_gt", "n_det", "unit", "higher_is_better",
+)  # fmt: skip
+"""Columns of `Evaluation.to_frame`, of `Evaluation.to_csv` and of a run's ``metrics.csv``; empty where not applicable."""
+
+_INTEGERS = ("seed", "class_id", "max_dets", "n_gt", "n_det")
+
+PRINTED_CLASSES = 20
+"""Number of classes that are printed; all are in the table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One number of an evaluation.
+    """One value of an evaluation.
 
     Attributes:
-        measure: the registered measure that gave it.
-        name: short name, as a user types it: ``ap50``.
-        class_name: the class; empty for all together.
+        measure: the registered measure that computed it.
+        name: short name, as on the command line: ``ap50``.
+        class_name: the class; empty for all classes.
         area: name of the area range.
-        iou: the threshold, or ``0.50:0.95`` for several, or empty.
-        max_dets: how many detections of an image and class counted; 0 where it does not matter.
-        value: NaN where there is nothing to measure.
-        higher_is_better: None where neither way is.
+        iou: the IoU threshold, or ``0.50:0.95`` for several, or empty.
+        max_dets: limit on the detections of an image and class; 0 where it does not apply.
+        value: NaN where undefined.
+        higher_is_better: None where neither direction is better.
     """
 
     measure: str
@@ -68,7 +80,7 @@ class Row:
     higher_is_better: bool | None
 
     def record(self) -> tuple[str, str, str, str, str, int, float, bool | None]:
-        """The row in the order of `COLUMNS`."""
+        """The attributes in the order of `COLUMNS`."""
         return (
             self.measure,
             self.name,
@@ -83,11 +95,11 @@ class Row:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
-    """The numbers of one detector on one data set.
+    """The results of one detector on one data set.
 
     Attributes:
-        rows: all numbers; within a measure those for all classes together come first.
-        matches: what they were computed from: for curves and further measures.
+        rows: all values; within a measure those of all classes together come first.
+        matches: from which they were computed; for curves and further measures.
     """
 
     rows: tuple[Row, ...]
@@ -97,21 +109,21 @@ class Evaluation:
     def headline(self) -> dict[str, float]:
         """COCO's twelve numbers by short name.
 
-        NaN where the reference prints -1, and where there is no such number because another rule or other measures
-        were asked for: with max_dets of 1, 10 and 500 there is an ``ar_500`` among the rows, and no ``ar_100``.
+        NaN where pycocotools prints -1, and where the rule or the measures have no such number: with max_dets of 1, 10
+        and 500 the rows have ``ar_500`` and not ``ar_100``.
         """
         known = {row.name: row.value for row in self.rows if not row.class_name}
         return {name: known.get(name, math.nan) for name in COCO_NAMES}
 
     def value(self, name: str, class_name: str = "") -> float:
-        """The number of a short name.
+        """The value with this short name.
 
         Args:
-            name: as in the column `name`.
-            class_name: the class; empty for all together.
+            name: ``ap50``; see `Row.name`.
+            class_name: the class; empty for all classes.
 
         Raises:
-            InputError: there is no such number; the message has the nearest name that there is.
+            InputError: no such value or class; the message has the most similar name.
         """
         for row in self.rows:
             if row.name == name and row.class_name == class_name:
@@ -119,35 +131,81 @@ class Evaluation:
         if class_name and class_name not in self.matches.classes:
             raise InputError(f"no class {class_name!r}{did_you_mean(class_name, self.matches.classes)}")
         names = list(dict.fromkeys(row.name for row in self.rows if row.class_name == class_name))
-        raise InputError(f"no number {name!r}{did_you_mean(name, names) or '; known: ' + ', '.join(names)}")
+        raise InputError(f"no measure {name!r}{did_you_mean(name, names) or '; known: ' + ', '.join(names)}")
+
+    def table_rows(self) -> list[dict[str, Any]]:
+        """One dict per value, with those of `TABLE_COLUMNS` that an evaluation has.
+
+        ``n_gt`` and ``n_det`` count the objects (neither crowd nor ignored) and detections of the class.
+        """
+        truth, detections = self.matches.truth, self.matches.detections
+        classes = truth.catalog.classes
+        label = {name: index for index, name in enumerate(classes)}
+        counted = ~(truth.crowd | truth.ignored)
+        objects = np.bincount(truth.label[counted], minlength=len(classes)).tolist()
+        found = np.bincount(detections.label, minlength=len(classes)).tolist()
+        total = {"class_id": None, "n_gt": sum(objects), "n_det": sum(found)}
+        unknown = {"class_id": None, "n_gt": 0, "n_det": 0}  # without classes, ``all``
+        by_class = {
+            name: {"class_id": truth.catalog.class_ids[k], "n_gt": objects[k], "n_det": found[k]}
+            for name, k in label.items()
+        } | {"": total}
+        return [
+            {
+                "class_name": row.class_name or None,
+                "metric": row.name,
+                "iou": row.iou,
+                "area": row.area,
+                "max_dets": row.max_dets or None,
+                "value": row.value,
+                "n_img": len(truth.catalog.image_ids),
+                "unit": "fraction",
+                "higher_is_better": row.higher_is_better,
+                **by_class.get(row.class_name, unknown),
+            }
+            for row in self.rows
+        ]
 
     def to_frame(self) -> pandas.DataFrame:
-        """The rows as a table with the columns `COLUMNS`."""
+        """One row per value, with the columns `TABLE_COLUMNS`."""
         import pandas
 
-        return pandas.DataFrame([row.record() for row in self.rows], columns=list(COLUMNS))
+        frame = pandas.DataFrame(self.table_rows()).reindex(columns=list(TABLE_COLUMNS))
+        return frame.astype(dict.fromkeys(_INTEGERS, "Int64"))
 
     def to_csv(self, path: str | Path | None = None) -> str:
-        """The rows as CSV, with a line of `COLUMNS` first; numbers to the last digit, empty for NaN and None.
+        """One line per value, with a header of `TABLE_COLUMNS`: the columns of a run's ``metrics.csv``.
 
         Args:
-            path: where to write it too; the file is whole or absent.
+            path: file to write; it is replaced only when the new one is complete.
+
+        Returns:
+            The text. Numbers have all digits; NaN and None are empty.
         """
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in self.rows:
-            writer.writerow(["" if cell is None or cell != cell else cell for cell in row.record()])
-        return _written(text.getvalue(), path)
+        writer = csv.DictWriter(text, TABLE_COLUMNS, restval="", lineterminator="\n")
+        writer.writeheader()
+        for row in self.table_rows():
+            writer.writerow(
+                {name: "" if cell is None or cell != cell else cell for name, cell in row.items()}
+            )
+        return _write_text(text.getvalue(), path)
 
     def to_json(self, path: str | Path | None = None) -> str:
-        """Headline, rule and rows as one JSON object; null for NaN.
+        """Headline, rule and rows as one JSON object; NaN is null.
 
         Args:
-            path: where to write it too; the file is whole or absent.
+            path: file to write; it is replaced only when the new one is complete.
+
+        Returns:
+            The text.
         """
+        return _write_text(json.dumps(self.document(), indent=1, allow_nan=False) + "\n", path)
+
+    def document(self) -> dict[str, Any]:
+        """Headline, rule and rows as JSON values."""
         rule = self.matches.rule
-        document = {
+        return {
             "headline": {name: _null(value) for name, value in self.headline.items()},
             "rule": {
                 "iou_thresholds": list(rule.iou_thresholds),
@@ -157,10 +215,9 @@ class Evaluation:
             },
             "rows": [dict(zip(COLUMNS, map(_null, row.record()), strict=True)) for row in self.rows],
         }
-        return _written(json.dumps(document, indent=1, allow_nan=False) + "\n", path)
 
     def summary(self) -> str:
-        """COCO's twelve lines as the reference prints them: -1 for what is not defined."""
+        """COCO's twelve lines as pycocotools prints them, with -1 for undefined numbers."""
         rule = self.matches.rule
         first, last = rule.max_dets[0], rule.max_dets[-1]
         cuts = {"ar_1": first, "ar_10": rule.max_dets[1] if len(rule.max_dets) == 3 else last}
@@ -173,45 +230,56 @@ class Evaluation:
             area = name[3:] if name.endswith(("small", "medium", "large")) else "all"
             most = cuts.get(name, last)
             value = known.get(f"ar_{most}" if name in ("ar_1", "ar_10", "ar_100") else name, math.nan)
-            shown = -1.0 if math.isnan(value) else value
-            lines.append(f" {title} @[ IoU={iou:<9} | area={area:>6s} | maxDets={most:>3d} ] = {shown:0.3f}")
+            number = -1.0 if math.isnan(value) else value
+            lines.append(f" {title} @[ IoU={iou:<9} | area={area:>6s} | maxDets={most:>3d} ] = {number:0.3f}")
         return "\n".join(lines)
 
     def __str__(self) -> str:
-        """The headline, what else was measured, and a line for each class."""
+        """The headline, the other measures, and a line for each class."""
         parts = [self.summary()] if any(row.name in COCO_NAMES for row in self.rows) else []
         others = [row for row in self.rows if not row.class_name and row.measure not in _COCO_MEASURES]
         if others:
-            cells = [[row.measure, row.name, row.iou, row.area, _shown(row.value)] for row in others]
+            cells = [[row.measure, row.name, row.iou, row.area, _format(row.value)] for row in others]
             parts.append(_table(["measure", "name", "IoU", "area", "value"], cells))
         names = list(dict.fromkeys(row.name for row in self.rows if row.class_name))
         names = [name for name in ("ap", "ap50", "ar_100") if name in names] or names[:4]
         if names and len(self.matches.classes) > 1:
             values = {(row.class_name, row.name): row.value for row in self.rows if row.class_name}
             objects = self.matches.positives[0]
-            shown = sorted(range(len(objects)), key=lambda label: -objects[label])[:SHOWN_CLASSES]
+            printed = sorted(range(len(objects)), key=lambda label: -objects[label])[:PRINTED_CLASSES]
             classes = self.matches.classes
             cells = [
                 [
                     classes[k],
                     str(objects[k]),
-                    *(_shown(values.get((classes[k], name), math.nan)) for name in names),
+                    *(_format(values.get((classes[k], name), math.nan)) for name in names),
                 ]
-                for k in shown
+                for k in printed
             ]
             parts.append(_table(["class", "objects", *names], cells))
-            if len(classes) > len(shown):
-                parts[-1] += f"\n({len(classes) - len(shown)} rarer classes: see to_frame())"
+            if len(classes) > len(printed):
+                parts[-1] += f"\n({len(classes) - len(printed)} rarer classes: see to_frame())"
         return "\n\n".join(parts)
 
     def __repr__(self) -> str:
         first = [row for row in self.rows if not row.class_name][:3]
-        numbers = ", ".join(f"{row.name}={_shown(row.value)}" for row in first)
+        numbers = ", ".join(f"{row.name}={_format(row.value)}" for row in first)
         catalog = self.matches.truth.catalog
         return (
-            f"Evaluation({numbers}; {len(self.rows)} numbers of {len(self.matches.detections)} detections in"
-            f" {len(catalog.image_ids)} images, {len(self.matches.classes)} classes)"
+            f"Evaluation({numbers}; {len(self.rows)} values, {len(self.matches.detections)} detections, "
+            f"{len(catalog.image_ids)} images, {len(self.matches.classes)} classes)"
         )
+
+    def _repr_html_(self) -> str:
+        """The values of all classes together, for notebooks."""
+        rows = "".join(
+            f"<tr><td>{escape(row.name)}</td><td>{escape(row.iou)}</td><td>{escape(row.area)}</td>"
+            f"<td>{row.max_dets or ''}</td><td>{_format(row.value)}</td></tr>"
+            for row in self.rows
+            if not row.class_name
+        )
+        heads = "".join(f"<th>{name}</th>" for name in ("measure", "IoU", "area", "max_dets", "value"))
+        return f"<p>{escape(repr(self))}</p><table><tr>{heads}</tr>{rows}</table>"
 
 
 _COCO_MEASURES = ("average_precision", "average_recall")
@@ -221,12 +289,12 @@ def _null(value: Any) -> Any:
     return None if value != value else value
 
 
-def _shown(value: float) -> str:
+def _format(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns side by side; words to the left, and what follows the first number to the right."""
+    """Columns side by side: text aligned to the left, numbers to the right."""
     widths = [max(len(line[index]) for line in (heads, *rows)) for index in range(len(heads))]
     is_number = [all(row[index].strip("-.0123456789") == "" for row in rows) for index in range(len(heads))]
     return "\n".join(
@@ -238,13 +306,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _written(text: str, path: str | Path | None) -> str:
+def _write_text(text: str, path: str | Path | None) -> str:
     if path is not None:
-        whole = Path(path)
-        part = whole.with_name(f".{whole.name}.{os.getpid()}.part")
-        try:
-            part.write_text(text, encoding="utf-8", newline="")
-            part.replace(whole)
-        finally:
-            part.unlink(missing_ok=True)
+        write_bytes(path, text.encode())
     return text

@@ -1,4 +1,4 @@
-"""From tables to numbers: match once, then measure; all at once, or image by image as they come."""
+"""Evaluation: match once, then compute measures; of whole tables, or of images as they arrive."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def evaluate(
     rule: MatchRule | None = None,
     settings: Settings | None = None,
 ) -> Evaluation:
-    """Match detections with objects once, and measure.
+    """Match detections with objects once, and compute measures.
 
     Args:
-        truth: the objects.
+        truth: ground truth.
         detections: on the same catalog; may be empty.
         measures: names of registered measures.
-        rule: when a detection has found an object; COCO's by default.
-        settings: of measures that take some: ``{"operating_point": {"score": 0.3}}``.
+        rule: of matching; COCO's by default.
+        settings: of measures that have settings: ``{"operating_point": {"score": 0.3}}``.
 
     Raises:
-        InputError: the tables have different catalogs, or a measure is not known.
+        InputError: the tables have different catalogs, or a measure is unknown.
     """
     return evaluate_matches(match(truth, detections, rule), measures, settings)
 
@@ -47,45 +47,45 @@ def evaluate(
 def evaluate_matches(
     matches: Matches, measures: Sequence[str] = COCO_MEASURES, settings: Settings | None = None
 ) -> Evaluation:
-    """`evaluate`, where the matches are there already.
+    """Compute measures of existing matches.
 
     Args:
         matches: of `metrics.matching.match`.
         measures: names of registered measures.
-        settings: of measures that take some.
+        settings: of measures that have settings.
 
     Raises:
-        InputError: a measure is not known, or `settings` are of a measure that is not asked for.
+        InputError: a measure is unknown, or `settings` contains a measure that is not in `measures`.
     """
     given = settings or {}
     for name in given:
         if name not in measures:
             raise InputError(f"settings: {name!r} is not among the measures {', '.join(measures)}")
-    ways = {"higher": True, "lower": False, "neither": None}
+    directions = {"higher": True, "lower": False, "neither": None}
     rows = []
     for measure in [MEASURES[name] for name in measures]:
         for value in measure(matches, **given.get(measure.name, {})):
-            way = ways[value.better or measure.better]
-            place = (value.class_name, value.area, value.iou, value.max_dets)
-            rows.append(Row(measure.name, value.name, *place, float(value.value), way))
+            higher_is_better = directions[value.better or measure.better]
+            subject = (value.class_name, value.area, value.iou, value.max_dets)
+            rows.append(Row(measure.name, value.name, *subject, float(value.value), higher_is_better))
     return Evaluation(tuple(rows), matches)
 
 
 class Evaluator:
-    """Collects truth and detections as they come, and measures at the end.
+    """Collect ground truth and detections in batches, and evaluate at the end.
 
-    Images may come in any order and any grouping, through any number of evaluators that are merged, also of other
-    processes (an evaluator can be pickled): the result is the same to the last bit as that of `evaluate` on the whole.
+    Images may arrive in any order and grouping, through any number of evaluators that are merged, including those of
+    other processes (an evaluator can be pickled): the result equals that of `evaluate` to the last bit.
 
     Example:
         >>> evaluator = Evaluator(["cat", "dog"])
         >>> for ids, images, truth in loader:
-        ...     found = detector.predict(images)
+        ...     outputs = detector.predict(images)
         ...     evaluator.update(
         ...         ids,
-        ...         boxes=[f.boxes for f in found],
-        ...         scores=[f.scores for f in found],
-        ...         labels=[f.labels for f in found],
+        ...         boxes=[output.boxes for output in outputs],
+        ...         scores=[output.scores for output in outputs],
+        ...         labels=[output.labels for output in outputs],
         ...         true_boxes=[t.boxes for t in truth],
         ...         true_labels=[t.labels for t in truth],
         ...     )
@@ -93,7 +93,7 @@ class Evaluator:
 
     Args:
         classes: names; a label is an index into them.
-        rule: when a detection has found an object; COCO's by default.
+        rule: of matching; COCO's by default.
         measures: names of registered measures.
     """
 
@@ -107,7 +107,7 @@ class Evaluator:
         self._seen: set[ImageId] = set()
 
     def __len__(self) -> int:
-        """How many images were given so far."""
+        """Number of images so far."""
         return len(self._seen)
 
     def update(
@@ -125,14 +125,14 @@ class Evaluator:
         sizes: ArrayLike | None = None,
         layout: Layout = "xyxy",
     ) -> None:
-        """Take in a batch of images: each argument has one entry per image, an array, tensor or list.
+        """Add a batch of images: each argument has one entry per image, an array, tensor or list.
 
         Args:
-            image_ids: B ids, all integers or all strings; equal scores go by the order of ids.
-            boxes: (N, 4) each, in `layout`, pixels of the original image; what was found.
+            image_ids: B ids, all integers or all strings; ties between scores are broken by their order.
+            boxes: (N, 4) each, detections in `layout`, pixels of the original image.
             scores: (N,) each.
             labels: (N,) each, class indices.
-            true_boxes: (G, 4) each, in `layout`.
+            true_boxes: (G, 4) each, ground truth in `layout`.
             true_labels: (G,) each.
             area: (G,) each, square pixels; by default w * h.
             crowd: (G,) flags each; by default none.
@@ -141,7 +141,7 @@ class Evaluator:
             layout: of all boxes.
 
         Raises:
-            InputError: an image was given before, or the arrays do not fit together.
+            InputError: an image was added before, or the arrays do not fit together.
         """
         order = sorted(range(len(image_ids)), key=image_ids.__getitem__)
 
@@ -172,14 +172,14 @@ class Evaluator:
         self.add(truth, detections)
 
     def add(self, truth: AnnotationTable, detections: DetectionTable) -> None:
-        """Take in the images of two tables.
+        """Add the images of two tables.
 
         Args:
-            truth: the objects.
+            truth: ground truth.
             detections: on the same catalog.
 
         Raises:
-            InputError: an image was given before, or the classes or catalogs differ.
+            InputError: an image was added before, or the classes or catalogs differ.
         """
         if truth.catalog != detections.catalog:
             raise InputError("truth and detections have different images or classes")
@@ -188,10 +188,10 @@ class Evaluator:
         self._seen.update(truth.catalog.image_ids)
 
     def merge(self, other: Evaluator) -> Self:
-        """Take in the images of another evaluator, which is left as it was.
+        """Add the images of another evaluator, which is not modified.
 
         Args:
-            other: of the same classes and rule, and of other images.
+            other: with the same classes and rule, and with other images.
 
         Returns:
             This evaluator, for ``functools.reduce(Evaluator.merge, evaluators)``.
@@ -207,27 +207,27 @@ class Evaluator:
         return self
 
     def compute(self) -> Evaluation:
-        """Measure what was taken in so far; more may follow.
+        """Evaluate the images so far; more may be added afterwards.
 
         Raises:
-            InputError: nothing was taken in.
+            InputError: there are no images.
         """
         truth, detections = self.tables()
         return evaluate(truth, detections, self.measures, self.rule)
 
     def tables(self) -> tuple[AnnotationTable, DetectionTable]:
-        """What was taken in so far, by image.
+        """Ground truth and detections so far, by image.
 
         Raises:
-            InputError: nothing was.
+            InputError: there are no images.
         """
         if not self._parts:
-            raise InputError("Evaluator: no image was given; call update first")
+            raise InputError("Evaluator: there are no images; call update first")
         catalogs = [truth.catalog for truth, _ in self._parts]
         ids = [identity for catalog in catalogs for identity in catalog.image_ids]
         order = sorted(range(len(ids)), key=ids.__getitem__)
-        place = np.empty(len(ids), np.int32)
-        place[order] = np.arange(len(ids), dtype=np.int32)
+        new_index = np.empty(len(ids), np.int32)
+        new_index[order] = np.arange(len(ids), dtype=np.int32)
         names = [name for catalog in catalogs for name in catalog.file_names]
         catalog = Catalog(
             tuple(ids[index] for index in order),  # type: ignore[arg-type]
@@ -240,30 +240,32 @@ class Evaluator:
         annotations, detections = zip(*self._parts, strict=True)
         truth = AnnotationTable(
             catalog,
-            **_joined(annotations, place, offset, ("label", "xywh", "area", "crowd", "ignored", "object_id")),
+            **_concatenate(
+                annotations, new_index, offset, ("label", "xywh", "area", "crowd", "ignored", "object_id")
+            ),
         )
         return truth, DetectionTable(
-            catalog, **_joined(detections, place, offset, ("label", "xywh", "score"))
+            catalog, **_concatenate(detections, new_index, offset, ("label", "xywh", "score"))
         )
 
     def _check(self, classes: tuple[str, ...], image_ids: Iterable[ImageId]) -> None:
         if classes != self.classes:
             raise InputError(f"expected the evaluator's {len(self.classes)} classes, got {classes}")
-        again = self._seen.intersection(image_ids)
-        if again:
+        repeated = self._seen.intersection(image_ids)
+        if repeated:
             raise InputError(
-                f"image {min(again)!r}: given before, and {len(again)} such in all; give each image once"
+                f"image {min(repeated)!r} was added before ({len(repeated)} such images); add each image once"
             )
 
 
-def _joined(
+def _concatenate(
     parts: Sequence[AnnotationTable] | Sequence[DetectionTable],
-    place: NDArray[np.int32],
+    new_index: NDArray[np.int32],
     offset: NDArray[np.int64],
     columns: Sequence[str],
 ) -> dict[str, NDArray[Any]]:
-    """The columns of tables one after another, by image; within an image in their order."""
-    image = np.concatenate([place[part.image + offset[index]] for index, part in enumerate(parts)])
+    """The columns of all tables, by image; within an image in their order."""
+    image = np.concatenate([new_index[part.image + offset[index]] for index, part in enumerate(parts)])
     order = np.argsort(image, kind="stable")
     joined = {name: np.concatenate([getattr(part, name) for part in parts])[order] for name in columns}
     return {"image": image[order], **joined}

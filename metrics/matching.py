@@ -1,18 +1,21 @@
-"""Detections are matched with objects once; every measure reads the matches."""
+"""Matching of detections with objects: done once, and read by every measure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metrics.engine.curves import (
+    RECALL_LEVELS,
     CurveSteps,
     RankedDetections,
+    average_precisions,
     collect_scores,
     collect_steps,
     compute_curves,
@@ -24,7 +27,7 @@ from metrics.registry import did_you_mean
 from metrics.tables import AnnotationTable, DetectionTable
 
 COCO_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
-"""0.5, 0.55 ... 0.95, to the bit those of the reference."""
+"""0.5, 0.55 ... 0.95, bit for bit those of pycocotools."""
 
 COCO_AREAS: Mapping[str, tuple[float, float]] = {
     "all": (0.0, 1e10),
@@ -37,17 +40,16 @@ COCO_AREAS: Mapping[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class MatchRule:
-    """When a detection has found an object. The defaults are COCO's.
+    """When a detection matches an object. The defaults are COCO's.
 
     Attributes:
-        iou_thresholds: T rising numbers in (0, 1], at most 64. A threshold of 1 asks for 1 - 1e-10, as in the reference.
-        area_ranges: A names and (least, most) square pixels, both ends included, at most 16. In a range only objects
-            of such an area are asked for; the others, and detections that find them, are ignored, and so are
-            detections of another area that find nothing.
-        max_dets: rising numbers. Of each image and class only so many detections count, by score. Matching goes up to
-            the largest, and that is what average precision reads, whatever it is (the reference's own summary looks
-            for 100, and prints -1 where it is not among them); recall is given for each.
-        by_class: whether a detection must have the object's class. If not, there is one class, of all.
+        iou_thresholds: T rising numbers in (0, 1], at most 64. A threshold of 1 means 1 - 1e-10, as in pycocotools.
+        area_ranges: A names and (min, max) in square pixels, both ends included, at most 16. In a range only objects
+            of such an area are valid. The others are ignored, and so are detections that match them, and unmatched
+            detections of another area.
+        max_dets: rising limits on the detections of each image and class, by score. Matching and average precision use
+            the largest (the summary of pycocotools looks for 100, and prints -1 without it); recall is computed for each.
+        by_class: whether a detection must have the object's class. If not, all classes are one.
     """
 
     iou_thresholds: tuple[float, ...] = COCO_THRESHOLDS
@@ -66,7 +68,7 @@ class MatchRule:
         for name, (least, most) in self.area_ranges.items():
             if not least <= most:
                 raise InputError(
-                    f"MatchRule.area_ranges: {name!r} goes from {least} down to {most}; swap them"
+                    f"MatchRule.area_ranges: {name!r} has minimum {least} above maximum {most}; swap them"
                 )
         if not (cuts and cuts[0] >= 1 and _rising(cuts)):
             raise InputError(f"MatchRule.max_dets: expected rising numbers of at least 1, got {cuts}")
@@ -77,34 +79,34 @@ class MatchRule:
         return tuple(self.area_ranges)
 
     def threshold_index(self, iou: float) -> int:
-        """Which of the thresholds is `iou`, to nine decimals.
+        """Index of the threshold that equals `iou` to nine decimals.
 
         Raises:
-            InputError: none is; the message names those that are.
+            InputError: there is none.
         """
-        near = [index for index, known in enumerate(self.iou_thresholds) if abs(known - iou) < 1e-9]
-        if not near:
-            known = ", ".join(f"{value:g}" for value in self.iou_thresholds)
-            raise InputError(
-                f"iou: {iou:g} is not among the rule's thresholds ({known}); add it to iou_thresholds"
-            )
-        return near[0]
+        for index, threshold in enumerate(self.iou_thresholds):
+            if abs(threshold - iou) < 1e-9:
+                return index
+        thresholds = ", ".join(f"{value:g}" for value in self.iou_thresholds)
+        raise InputError(
+            f"iou: {iou:g} is not among the rule's thresholds ({thresholds}); add it to iou_thresholds"
+        )
 
     def area_index(self, area: str) -> int:
-        """Which of the area ranges has this name.
+        """Index of the area range with this name.
 
         Raises:
-            InputError: none has.
+            InputError: there is none.
         """
         if area not in self.area_ranges:
-            raise InputError(f"area: no range is called {area!r}{did_you_mean(area, self.areas)}")
+            raise InputError(f"area: no area range {area!r}{did_you_mean(area, self.areas)}")
         return self.areas.index(area)
 
     def max_dets_or_largest(self, max_dets: int | None) -> int:
         """`max_dets`, or the rule's largest where it is None.
 
         Raises:
-            InputError: it is below 1, or above the largest: what was not matched cannot be counted.
+            InputError: it is below 1, or above the largest: detections beyond that were not matched.
         """
         if max_dets is None:
             return self.max_dets[-1]
@@ -117,27 +119,26 @@ class MatchRule:
 
 @dataclass(frozen=True, eq=False)
 class MatchOutcome:
-    """What became of each detection and each object at one IoU threshold, in one area range, up to one max_dets.
+    """Matches at one IoU threshold, in one area range, up to one max_dets.
 
-    Detections stand in the order of the walk: class by class, in a class by falling score, at equal score by image
-    and then in the order in which they were given. A detection that is neither `tp` nor ignored is a false positive;
-    an object that is asked for and not found is a miss.
+    Detections are in ranked order: by class, falling score, image, and the order in which they were given. A detection
+    that is neither `tp` nor `ignored` is a false positive; a valid object that is not matched is a false negative.
 
     Attributes:
-        start: (K + 1,) int64: class k's detections are ``start[k]:start[k + 1]``.
+        start: (K + 1,) int64: the detections of class k are ``start[k]:start[k + 1]``.
         row: (D,) int32 index of each detection in `Matches.detections`.
         image: (D,) int32 image index.
         label: (D,) int32 class in [0, K).
         score: (D,) float64.
-        tp: (D,) bool: found an object that is asked for.
-        ignored: (D,) bool: counts neither for nor against: it found an object that is ignored, or it found nothing and
-            its own area is out of range.
-        object: (D,) int32 index in `Matches.truth` of the object that it found, asked for or ignored; -1 for none.
-        iou: (D,) float64 IoU with that object (the covered part of the detection, for a crowd); NaN for none.
+        tp: (D,) bool: matches a valid object.
+        ignored: (D,) bool: neither a true nor a false positive: matches an ignored object, or is unmatched with its own
+            area out of range.
+        object: (D,) int32 row in `Matches.truth` of the matched object, valid or ignored; -1 for none.
+        iou: (D,) float64 IoU with that object (for a crowd, the covered part of the detection); NaN for none.
         valid: (G,) bool, by row of `Matches.truth`: not a crowd, not ignored, its area in range.
-        matched_by: (G,) int32 row in `Matches.detections` of the detection that found each object; -1 for none. Of a
-            crowd's many the surest.
-        positives: (K,) int64 how many objects of each class are asked for.
+        matched_by: (G,) int32 row in `Matches.detections` of the detection that matches each object; -1 for none. Of
+            several on a crowd, the highest-scoring.
+        positives: (K,) int64 number of valid objects of each class.
     """
 
     start: NDArray[np.int64]
@@ -153,17 +154,25 @@ class MatchOutcome:
     matched_by: NDArray[np.int32]
     positives: NDArray[np.int64]
 
+    def average_precision(self, objects: float | None = None) -> NDArray[np.float64]:
+        """(K,) average precision of each class; NaN where no object is valid, 0 where none is found.
+
+        Args:
+            objects: number of objects per class, for Hoiem's normalized average precision; by default `positives`.
+        """
+        return average_precisions(self.start, self.tp, self.ignored, self.positives, objects)
+
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Precision over recall of every class, threshold and area range, at one max_dets. NaN where nothing is asked for.
+    """Precision-recall curves of every class, threshold and area range, at one max_dets; NaN where no object is valid.
 
     Attributes:
-        matches: what they are drawn from.
-        max_dets: so many detections of an image and class count.
+        matches: from which they are computed.
+        max_dets: limit on the detections of each image and class.
         levels: (R,) recall levels.
-        precision: (T, R, K, A) the best precision at that recall or beyond; 0 where the recall is not reached.
-        recall: (T, K, A) recall over all detections.
+        precision: (T, R, K, A) best precision at each recall level or beyond; 0 where the level is not reached.
+        recall: (T, K, A) recall of all detections.
     """
 
     matches: Matches
@@ -172,36 +181,43 @@ class Curves:
     precision: NDArray[np.float64]
     recall: NDArray[np.float64]
 
+    def __repr__(self) -> str:
+        thresholds, levels, classes, areas = self.precision.shape
+        return (
+            f"Curves({classes} classes, {thresholds} IoU thresholds, {levels} recall levels, {areas} area ranges, "
+            f"max_dets={self.max_dets})"
+        )
+
     @cached_property
     def score(self) -> NDArray[np.float64]:
-        """(T, R, K, A) score at which the recall is first reached; 0 where it is not."""
+        """(T, R, K, A) score at which each recall level is first reached; 0 where it is not."""
         scores = collect_scores(*self.matches._curve_inputs(self.max_dets, self.levels))
         return scores.transpose(2, 3, 1, 0)
 
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """Which detections found which objects, at every threshold and in every area range of a rule.
+    """Matches of detections with objects, at every threshold and in every area range of a rule.
 
-    A *pair* is a detection and an object that it found under at least one threshold and range: its word for a range
-    says under which. Nearly all detections are in no pair, and nearly all others in one, so a list of pairs is small
-    where tables of thresholds x detections are not. `at` unfolds one threshold and range.
+    A *pair* is a detection and an object that it matches at one threshold and range or more. Nearly all detections
+    are in no pair, and nearly all others in one, so a list of pairs is much smaller than tables of thresholds x
+    detections. `at` expands one threshold and range.
 
-    The *walk* is the order in which measures meet detections: class by class, in a class by falling score, at equal
-    score by image and then in the order in which they were given. Those beyond the largest max_dets are not in it.
+    The *ranked order* of detections is by class, falling score, image, and the order in which they were given;
+    detections beyond the largest max_dets are left out.
 
     Attributes:
         rule: under which they were matched.
-        truth, detections: the tables. A detection's *row* is its index in `detections`, an object's its index in `truth`.
-        start: (K + 1,) int64: class k's detections are ``row[start[k]:start[k + 1]]``.
-        row: (D,) int32 the walk.
-        valid: (G,) uint16 words, by row of `truth`: bit a says that the object is asked for in area range a.
-        inside: (N,) uint16 words, by row of `detections`: bit a says that the detection's own area is in range a.
-        pair_row: (P,) int32 row of the detection; the pairs of a detection lie side by side.
+        truth, detections: the tables. *Rows* of detections and objects are indices into these.
+        start: (K + 1,) int64: the detections of class k are ``row[start[k]:start[k + 1]]``.
+        row: (D,) int32 rows of detections in ranked order.
+        valid: (G,) uint16 words, by row of `truth`: bit a tells whether the object is valid in area range a.
+        inside: (N,) uint16 words, by row of `detections`: bit a tells whether the detection's own area is in range a.
+        pair_row: (P,) int32 row of the detection; the pairs of a detection are contiguous.
         pair_object: (P,) int32 row of the object.
-        pair_rank: (P,) int32 the detection's place, from 0, among those of its image and class by score.
-        pair_iou: (P,) float64 IoU (for a crowd the covered part of the detection).
-        pair_bits: (P, A) uint64 words: bit t says that at threshold t, in range a, the detection found the object.
+        pair_rank: (P,) int32 rank of the detection by score in its image and class, from 0.
+        pair_iou: (P,) float64 IoU (for a crowd, the covered part of the detection).
+        pair_bits: (P, A) uint64 words: bit t tells whether they match at threshold t in range a.
     """
 
     rule: MatchRule
@@ -219,33 +235,44 @@ class Matches:
 
     def __repr__(self) -> str:
         return (
-            f"Matches({len(self.row)} detections of {len(self.detections)}, {len(self.truth)} objects,"
-            f" {len(self.classes)} classes, {len(self.pair_row)} pairs)"
+            f"Matches({len(self.row)} of {len(self.detections)} detections, {len(self.truth)} objects, "
+            f"{len(self.classes)} classes, {len(self.pair_row)} pairs)"
         )
+
+    def _repr_html_(self) -> str:
+        """Counts at each IoU threshold in the first area range, for notebooks."""
+        lines = []
+        for iou in self.rule.iou_thresholds:
+            outcome = self.at(iou)
+            tp = int(outcome.tp.sum())
+            fp, fn = int((~outcome.tp & ~outcome.ignored).sum()), int(outcome.positives.sum()) - tp
+            lines.append(f"<tr><td>{iou:g}</td><td>{tp}</td><td>{fp}</td><td>{fn}</td></tr>")
+        heads = "<tr><th>IoU</th><th>tp</th><th>fp</th><th>fn</th></tr>"
+        return f"<p>{escape(repr(self))}</p><table>{heads}{''.join(lines)}</table>"
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """K names: the catalog's, or ``all`` where the rule does not go by class."""
+        """K names: those of the catalog, or ``all`` for a rule without classes."""
         return self.truth.catalog.classes if self.rule.by_class else ("all",)
 
     @cached_property
     def image(self) -> NDArray[np.int32]:
-        """(D,) image index of each detection of the walk."""
+        """(D,) image index of each ranked detection."""
         return self.detections.image[self.row]
 
     @cached_property
     def score(self) -> NDArray[np.float64]:
-        """(D,) score of each detection of the walk."""
+        """(D,) score of each ranked detection."""
         return self.detections.score[self.row]
 
     @cached_property
     def label(self) -> NDArray[np.int32]:
-        """(D,) class in [0, K) of each detection of the walk."""
+        """(D,) class in [0, K) of each ranked detection."""
         return np.repeat(np.arange(len(self.classes), dtype=np.int32), np.diff(self.start))
 
     @cached_property
     def rank(self) -> NDArray[np.int32]:
-        """(D,) place of each detection of the walk, from 0, among those of its image and class by score."""
+        """(D,) rank of each ranked detection by score in its image and class, from 0."""
         group = self.label.astype(np.int64) * len(self.truth.catalog.image_ids) + self.image
         order = np.argsort(group, kind="stable")
         ordered = group[order]
@@ -265,7 +292,7 @@ class Matches:
 
     @cached_property
     def positives(self) -> NDArray[np.int64]:
-        """(A, K) how many objects of each class are asked for in each area range."""
+        """(A, K) number of valid objects of each class in each area range."""
         count = len(self.classes)
         return np.stack(
             [
@@ -276,16 +303,16 @@ class Matches:
 
     @cached_property
     def tp_count(self) -> NDArray[np.int64]:
-        """(M, A, T, K) true positives up to each of the rule's max_dets: objects asked for that were found."""
+        """(M, A, T, K) number of true positives up to each of the rule's max_dets."""
         rule = self.rule
         return count_tp(self._arrays, self._pair_label, np.array(rule.max_dets), len(rule.iou_thresholds))
 
     def at(self, iou: float, area: str | None = None, max_dets: int | None = None) -> MatchOutcome:
-        """What became of each detection and object at one of the rule's IoU thresholds.
+        """The matches at one of the rule's IoU thresholds.
 
         Args:
             iou: one of ``rule.iou_thresholds``.
-            area: one of ``rule.areas``, the first where None.
+            area: one of ``rule.areas``; by default the first.
             max_dets: any number up to the rule's largest, which is the default.
 
         Raises:
@@ -307,8 +334,8 @@ class Matches:
         inside = (self.inside[row] >> index) & 1 == 1
         tp = (objects >= 0) & np.append(valid, False)[objects]
         matched_by = np.full(len(self.truth), -1, np.int32)
-        walked = row[::-1][objects[::-1] >= 0]  # from behind, so that of a crowd's many the surest stays
-        matched_by[object_of[walked]] = walked
+        matched = row[::-1][objects[::-1] >= 0]  # reversed: of several on a crowd the highest-scoring remains
+        matched_by[object_of[matched]] = matched
         return MatchOutcome(
             start=np.searchsorted(label, np.arange(len(self.classes) + 1)),
             row=row,
@@ -325,7 +352,7 @@ class Matches:
         )
 
     def curves(self, max_dets: int | None = None, levels: NDArray[np.float64] | None = None) -> Curves:
-        """Precision over recall, as the reference computes it.
+        """Precision-recall curves, as pycocotools computes them.
 
         Args:
             max_dets: any number up to the rule's largest, which is the default.
@@ -338,11 +365,11 @@ class Matches:
         if levels is not None:
             return self._compute_curves(most, np.ascontiguousarray(levels, np.float64))
         if most not in self._curves:
-            self._curves[most] = self._compute_curves(most, np.linspace(0.0, 1.0, 101))
+            self._curves[most] = self._compute_curves(most, RECALL_LEVELS)
         return self._curves[most]
 
     def steps(self, max_dets: int) -> CurveSteps:
-        """The pairs in the order of the walk, of so many detections of each image and class: for kernels.
+        """The pairs of the `max_dets` highest-scoring detections of each image and class in ranked order, for kernels.
 
         Args:
             max_dets: any number up to the rule's largest.
@@ -380,20 +407,20 @@ class Matches:
 
 
 def match(truth: AnnotationTable, detections: DetectionTable, rule: MatchRule | None = None) -> Matches:
-    """Match detections with objects, image by image and class by class, by the reference's greedy rule.
+    """Match detections with objects, image by image and class by class, by the greedy rule of pycocotools.
 
-    Detections go by falling score; each takes, of the objects that no other has taken and whose IoU reaches the
-    threshold, the one of the highest IoU, and of equal ones the last; objects that are asked for before those that are
-    ignored. A crowd is never taken up, and its IoU with a detection is the part of the detection that it covers; an
-    object that is `ignored` for another reason (VOC's ``difficult``, or an area out of range) can be taken once.
+    In order of falling score, each detection takes the unmatched object of the highest IoU that reaches the threshold,
+    of equal ones the last; valid objects before ignored ones. A crowd can be matched any number of times, and its IoU
+    with a detection is the covered part of the detection; an object that is ignored for another reason (VOC's
+    ``difficult``, or an area out of range) can be matched once.
 
     Args:
-        truth: the objects. Any image or class may have none.
+        truth: ground truth. Any image or class may have no objects.
         detections: on the same catalog; may be empty.
         rule: COCO's by default.
 
     Raises:
-        InputError: the tables do not have the same catalog.
+        InputError: the tables have different catalogs.
 
     Source: pycocotools 2.0.11, `COCOeval.evaluateImg`.
     """

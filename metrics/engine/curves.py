@@ -16,6 +16,9 @@ from metrics.engine.greedy import MatchArrays
 from metrics.kernels.compile_cache import kernel
 from metrics.kernels.threads import WORTH_SHARING, deal, for_each
 
+RECALL_LEVELS = np.linspace(0.0, 1.0, 101)
+"""COCO's recall levels."""
+
 EPSILON = np.spacing(1.0)
 """Added to the denominator of precision, as in pycocotools."""
 
@@ -176,6 +179,46 @@ def count_tp(
         count,
     )
     return np.cumsum(count, axis=0).swapaxes(2, 3)
+
+
+def average_precisions(
+    start: NDArray[np.int64],
+    tp: NDArray[np.bool_],
+    ignored: NDArray[np.bool_],
+    positives: NDArray[np.int64],
+    objects: float | None = None,
+) -> NDArray[np.float64]:
+    """Average precision of each class at one IoU threshold.
+
+    Args:
+        start: (K + 1,) where each class begins.
+        tp: (D,) whether each detection is a true positive, in ranked order.
+        ignored: (D,) whether it is ignored.
+        positives: (K,) number of valid objects.
+        objects: number of objects per class for Hoiem's normalized precision, R N / (R N + F) with recall R and F false
+            positives (Hoiem et al. 2012, Diagnosing error in object detectors, section 2.2); by default `positives`,
+            which is COCO's average precision.
+
+    Returns:
+        (K,) NaN where no object is valid, 0 where none is found.
+    """
+    values = np.full(len(positives), np.nan)
+    counted = np.cumsum(~ignored)
+    for label in np.flatnonzero(positives):
+        first, last = start[label], start[label + 1]
+        hits = first + np.flatnonzero(tp[first:last])
+        if not len(hits):
+            values[label] = 0.0
+            continue
+        before = counted[first - 1] if first else 0
+        num_tp = np.arange(1, len(hits) + 1)
+        num_fp = counted[hits] - before - num_tp
+        recall = num_tp / positives[label]
+        weighted = num_tp if objects is None else recall * objects
+        precision = np.maximum.accumulate((weighted / (weighted + num_fp + EPSILON))[::-1])[::-1]
+        reached = np.searchsorted(recall, RECALL_LEVELS, side="left")
+        values[label] = np.append(precision, 0.0)[reached].mean()
+    return values
 
 
 class _TruePositives(NamedTuple):

@@ -13,7 +13,6 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics import outcomes
 from metrics.engine.neighbours import Neighbours, neighbours
 from metrics.errors import InputError
 from metrics.matching import Matches, MatchOutcome
@@ -105,7 +104,7 @@ class ErrorTypes:
 
         NaN for a class without valid ground truth. A class whose objects were all missed keeps its 0 when misses are fixed.
         """
-        values = outcomes.average_precision(self.outcome if kind is None else self.fixed(kind))
+        values = (self.outcome if kind is None else self.fixed(kind)).average_precision()
         return np.where(self.outcome.positives > 0, np.nan_to_num(values), np.nan)
 
     def cost(self, kind: Fixable) -> NDArray[np.float64]:

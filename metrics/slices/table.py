@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics import outcomes
 from metrics.errors import InputError
 from metrics.evaluation import COLUMNS, Row
 from metrics.evaluator import COCO_MEASURES, evaluate_matches
@@ -209,7 +208,7 @@ def _objects_per_class(matches: Matches) -> float:
 def _normalized(matches: Matches, objects: float) -> list[Row]:
     """``ap_n``: the mean over classes, and each class's own."""
     iou, area = matches.rule.iou_thresholds[0], matches.rule.areas[0]
-    each: NDArray[np.float64] = outcomes.average_precision(matches.at(iou, area), objects)
+    each: NDArray[np.float64] = matches.at(iou, area).average_precision(objects)
     some = each[~np.isnan(each)]
     mean = float(some.mean()) if len(some) else math.nan
     values = [("", mean), *zip(matches.classes, each.tolist(), strict=True)]

@@ -13,13 +13,6 @@ from reports.records.csv import to_csv
 from reports.records.run import RunFolder
 from reports.records.timing import Timing, load_timing
 
-METRICS_COLUMNS = (
-    "run_id", "model_id", "seed", "dataset", "split", "domain", "slice_axis", "slice_value", "class_id", "class_name",
-    "metric", "iou", "area", "max_dets", "threshold", "value", "ci_low", "ci_high", "ci_method", "se",
-    "n_img", "n_gt", "n_det", "unit", "higher_is_better",
-)  # fmt: skip
-"""Columns of `metrics.csv`. Empty: not said of this row, or not measured."""
-
 
 def leaderboard(runs: Sequence[RunFolder]) -> pd.DataFrame:
     """One row per run: who it is, COCO's twelve numbers, what it cost, and how fast it is where it was timed.
@@ -89,45 +82,21 @@ def _speed(timing: Timing | None) -> dict[str, float | str | None]:
 
 
 def metrics_rows(run: RunFolder, evaluation: Evaluation, model: str = "") -> pd.DataFrame:
-    """Every value of an evaluation of `run` as a tidy row, in the columns `METRICS_COLUMNS`.
+    """Every value of an evaluation of `run` as a tidy row, with the columns `metrics.evaluation.TABLE_COLUMNS`.
 
     Args:
         run: whose truth and detections were evaluated.
         evaluation: what was measured.
         model: what tables call the model; the variant's name if empty.
     """
-    result, truth, found = run.result, run.truth, run.detections
-    catalog = truth.catalog
-    rows = evaluation.to_frame()
-    named = rows["class"].notna() & (rows["class"] != "")
-    ids = dict(zip(catalog.classes, catalog.class_ids, strict=True))
-    asked_for = ~(truth.crowd | truth.ignored)
-    objects = pd.Series(truth.label[asked_for]).value_counts()
-    detections = pd.Series(found.label).value_counts()
-    label = {name: at for at, name in enumerate(catalog.classes)}
-    labels = rows["class"].where(named).map(label)
-    tidy = pd.DataFrame(
-        {
-            "run_id": result.name,
-            "model_id": model or result.variant,
-            "seed": pd.array([result.seed] * len(rows), dtype="Int64"),
-            "dataset": result.data.name,
-            "split": result.data.split,
-            "class_id": rows["class"].where(named).map(ids).astype("Int64"),
-            "class_name": rows["class"].where(named),
-            "metric": rows["name"],
-            "iou": rows["iou"],
-            "area": rows["area"],
-            "max_dets": rows["max_dets"].where(rows["max_dets"] > 0).astype("Int64"),
-            "value": rows["value"],
-            "n_img": len(catalog.image_ids),
-            "n_gt": labels.map(objects).fillna(0).where(named, int(asked_for.sum())).astype("Int64"),
-            "n_det": labels.map(detections).fillna(0).where(named, len(found)).astype("Int64"),
-            "unit": "fraction",
-            "higher_is_better": rows["higher_is_better"],
-        }
+    result = run.result
+    rows = evaluation.to_frame().assign(
+        run_id=result.name,
+        model_id=model or result.variant,
+        dataset=result.data.name,
+        split=result.data.split,
     )
-    return tidy.reindex(columns=list(METRICS_COLUMNS))
+    return rows.assign(seed=pd.array([result.seed] * len(rows), dtype="Int64"))
 
 
 def with_intervals(rows: pd.DataFrame, statistics: Comparison) -> pd.DataFrame:

@@ -149,7 +149,7 @@ def test_misuse_is_told() -> None:
         evaluation.summarize()
     evaluation.evaluate()
     evaluation.params.recThrs = np.array([1.0, 0.0])
-    with pytest.raises(InputError, match="rising levels"):
+    with pytest.raises(InputError, match="rising recall levels"):
         evaluation.accumulate()
 
 

@@ -19,7 +19,6 @@ from metrics.evaluator import evaluate
 from metrics.formats.coco import read_detections, read_truth
 from metrics.matching import MatchRule, match
 from metrics.measures.error_types import FIXABLE, KINDS, Fixable, Kind, classify_errors
-from metrics.outcomes import average_precision
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
 RULE = MatchRule(max_dets=(1000,), area_ranges={"all": (0, 1e10)})
@@ -212,7 +211,7 @@ def test_the_base_is_cocos_average_precision(scene: Scene) -> None:
             atol=1e-15,
         )
         assert_array_equal(
-            average_precision(matches.at(iou, "small")),
+            matches.at(iou, "small").average_precision(),
             matches.curves().precision[index, :, :, 1].mean(0),
         )
 

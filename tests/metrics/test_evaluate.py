@@ -21,7 +21,7 @@ from pycocotools.cocoeval import COCOeval
 from strategies import Scene, random_scene, scenes
 
 from metrics.errors import InputError
-from metrics.evaluation import COCO_NAMES, COLUMNS, Evaluation
+from metrics.evaluation import COCO_NAMES, COLUMNS, TABLE_COLUMNS, Evaluation
 from metrics.evaluator import Evaluator, evaluate, evaluate_matches
 from metrics.formats.coco import read_detections, read_truth
 from metrics.matching import MatchRule, match
@@ -81,24 +81,31 @@ def evaluation() -> Evaluation:
     return evaluate(scene.truth, scene.detections, ("average_precision", "average_recall", "operating_point"))
 
 
-def test_rows_as_a_table_as_csv_and_as_json_say_the_same(evaluation: Evaluation, tmp_path: Path) -> None:
+def test_table_csv_and_json_have_the_same_values(evaluation: Evaluation, tmp_path: Path) -> None:
     frame = evaluation.to_frame()
-    assert tuple(frame.columns) == COLUMNS
+    assert tuple(frame.columns) == TABLE_COLUMNS
     assert len(frame) == len(evaluation.rows)
+    assert [str(frame[name].dtype) for name in ("class_id", "max_dets", "n_gt", "n_det")] == ["Int64"] * 4
     text = evaluation.to_csv(tmp_path / "metrics.csv")
-    assert (tmp_path / "metrics.csv").read_text() == text
+    assert (tmp_path / "metrics.csv").read_text() == text == frame.to_csv(index=False, lineterminator="\n")
     lines = list(csv.DictReader(io.StringIO(text)))
     document = json.loads(evaluation.to_json(tmp_path / "metrics.json"))
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["metrics.csv", "metrics.json"]
     for row, line, item in zip(evaluation.rows, lines, document["rows"], strict=True):
-        assert (row.name, row.class_name, row.area) == (line["name"], line["class"], line["area"])
+        assert (row.name, row.class_name, row.area) == (line["metric"], line["class_name"], line["area"])
         if math.isnan(row.value):
             assert line["value"] == ""
             assert item["value"] is None
         else:
             assert row.value == float(line["value"]) == item["value"]  # to the last digit
+    assert tuple(document["rows"][0]) == COLUMNS
     assert document["headline"]["ap_large"] is None
     assert document["headline"]["ap"] == evaluation.value("ap")
+
+
+def test_an_evaluation_shows_its_overall_values_in_a_notebook(evaluation: Evaluation) -> None:
+    overall = [row for row in evaluation.rows if not row.class_name]
+    assert evaluation._repr_html_().count("<tr>") == 1 + len(overall)
 
 
 def test_a_number_that_is_not_there_is_named_with_its_neighbour(evaluation: Evaluation) -> None:
@@ -206,9 +213,9 @@ def test_an_evaluator_takes_batches_of_tensors_without_knowing_torch() -> None:
 def test_an_evaluator_refuses_what_would_count_twice_or_does_not_fit() -> None:
     scene = random_scene(1)
     one, other = shards(scene, 2, list(range(20)))
-    with pytest.raises(InputError, match="no image was given"):
+    with pytest.raises(InputError, match="there are no images; call update first"):
         Evaluator(["a"]).compute()
-    with pytest.raises(InputError, match="image 10: given before, and 10 such in all"):
+    with pytest.raises(InputError, match=r"image 10 was added before \(10 such images\)"):
         one.merge(one)
     with pytest.raises(InputError, match="different rules"):
         one.merge(Evaluator(scene.truth.catalog.classes, MatchRule(max_dets=(5,))))

@@ -88,7 +88,7 @@ def test_matches_can_be_pickled() -> None:
         ({"iou_thresholds": ()}, "1 to 64"),
         ({"iou_thresholds": (0.75, 0.5)}, "rising"),
         ({"iou_thresholds": (0.0, 0.5)}, r"\(0, 1\]"),
-        ({"area_ranges": {"small": (9, 1)}}, "'small' goes from 9 down to 1"),
+        ({"area_ranges": {"small": (9, 1)}}, "'small' has minimum 9 above maximum 1"),
         ({"max_dets": (10, 10)}, "rising"),
         ({"max_dets": ()}, "rising"),
     ],

@@ -17,7 +17,6 @@ from metrics.evaluation import Evaluation
 from metrics.evaluator import evaluate, evaluate_matches
 from metrics.matching import Matches, MatchRule, match
 from metrics.measures import MEASURES
-from metrics.outcomes import average_precision
 from metrics.slices import Axis, measure_slices, select_images, select_objects
 
 QUICK = ("average_precision", "average_recall", "operating_point", "confusion")
@@ -102,7 +101,7 @@ def test_a_slice_of_objects_ignores_what_found_others_and_keeps_all_false_positi
         expected = by_the_rule(scene, inside, label, None)
         assert_allclose(part.curves().precision[0, :, label, 0].mean(), expected, atol=1e-12)
         assert_allclose(
-            average_precision(part.at(0.5), 7.5)[label], by_the_rule(scene, inside, label, 7.5), atol=1e-12
+            part.at(0.5).average_precision(7.5)[label], by_the_rule(scene, inside, label, 7.5), atol=1e-12
         )
     others = select_objects(whole, ~inside)
     outcomes = [matches.at(0.5) for matches in (whole, part, others)]
@@ -119,7 +118,7 @@ def test_with_as_many_objects_as_there_are_normalized_precision_is_precision(sce
     for label, objects in enumerate(outcome.positives.tolist()):
         if objects:
             assert_allclose(
-                average_precision(outcome, objects)[label], average_precision(outcome)[label], atol=1e-12
+                outcome.average_precision(objects)[label], outcome.average_precision()[label], atol=1e-12
             )
 
 
@@ -142,13 +141,13 @@ def test_a_table_of_slices_says_how_each_differs_from_the_whole() -> None:
             assert_allclose(row.difference, low.value(row.row.name) - whole.value(row.row.name))
     assert {row.value for row in table.rows} == {"low", "high"}
     per_class = matches.positives[0].mean()
-    expected = average_precision(select_objects(matches, np.arange(100) <= 50).at(0.5), per_class).mean()
+    expected = select_objects(matches, np.arange(100) <= 50).at(0.5).average_precision(per_class).mean()
     assert table.value("ap_n", "row", "low") == pytest.approx(expected)
     assert table.value("ap50", "row", "low") < table.value(
         "ap_n", "row", "low"
     )  # half the objects, all false positives
     values = [table.value("ap_n", "row", name) for name in ("low", "high")]
-    overall = average_precision(matches.at(0.5), per_class).mean()
+    overall = matches.at(0.5).average_precision(per_class).mean()
     assert table.sensitivity("row") == pytest.approx((max(values) - min(values), max(values) - overall))
     frame = table.to_frame()
     assert set(frame["ownership"]) == {

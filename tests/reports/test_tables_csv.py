@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metrics.evaluation import TABLE_COLUMNS
 from metrics.evaluator import evaluate_matches
-from reports.analysis.leaderboard import METRICS_COLUMNS, leaderboard, run_tables
+from reports.analysis.leaderboard import leaderboard, run_tables
 from reports.records.csv import guarded, to_csv
 from reports.records.run import RunFolder
 
@@ -55,7 +56,7 @@ def tables(runs: Sequence[RunFolder]) -> dict[str, str]:
 
 def test_metrics_are_tidy_and_hold_every_class(runs):
     table = pd.read_csv(io.StringIO(tables(runs)["metrics.csv"]))
-    assert tuple(table.columns) == METRICS_COLUMNS
+    assert tuple(table.columns) == TABLE_COLUMNS
     assert not table.duplicated(["run_id", "metric", "class_name", "iou", "area", "max_dets"]).any()
     whole = table[table["class_name"].isna()].set_index(["run_id", "metric"])["value"]
     for run in runs:

@@ -1,0 +1,1 @@
+"""pycocotools, the reference: comparison with its numbers, and its interface."""
