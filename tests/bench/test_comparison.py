@@ -1,4 +1,4 @@
-"""``bench compare``: which runs are opened, on what terms they are compared, and the gate's exit codes."""
+"""``bench compare``: runs that are opened, options of the comparison, and the exit codes of the gate."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def gate(tmp_path: Path, *words: Any) -> int:
     )
 
 
-def test_the_gate_fails_with_5_where_the_new_one_is_worse_and_says_by_how_much(scene, tmp_path, capsys):
+def test_the_gate_exits_with_5_if_the_new_model_is_worse_and_prints_the_difference(scene, tmp_path, capsys):
     old, new = made(tmp_path / "old", run(scene)), made(tmp_path / "new", run(scene, 0.5))
     assert gate(tmp_path, old, new, "--fail-on-regression", "ap=0.5", "olrp=0") == 5
     out, err = capsys.readouterr()
@@ -82,15 +82,15 @@ def test_the_gate_fails_with_5_where_the_new_one_is_worse_and_says_by_how_much(s
     assert all(result["answer"] == "regressed" for result in written["results"])
     low, high = written["results"][0]["interval"]
     assert low < written["results"][0]["delta"] < high < -written["results"][0]["allowed_loss"] == -0.5
-    # The page is written all the same, and says the same.
+    # The page is written nevertheless, with the same answer.
     page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
     assert f"Gate: {lines[0]}." in page
-    # The other way round nothing is lost.
+    # In the reverse direction there is no loss.
     assert gate(tmp_path, new, old, "--fail-on-regression", "ap=0.5") == 0
     assert "allowed loss 0.5: passed" in capsys.readouterr().out
 
 
-def test_where_the_images_cannot_tell_the_gate_warns_and_fails_only_if_strict(scene, tmp_path, capsys):
+def test_an_inconclusive_gate_warns_and_fails_only_if_strict(scene, tmp_path, capsys):
     old, new = made(tmp_path, run(scene), "a"), made(tmp_path, run(scene, 0.97), "b")
     assert gate(tmp_path, old, new, "--fail-on-regression", "ap=0.5") == 0
     out, err = capsys.readouterr()
@@ -100,7 +100,7 @@ def test_where_the_images_cannot_tell_the_gate_warns_and_fails_only_if_strict(sc
     assert capsys.readouterr().err.endswith("or a larger limit (--strict)\n")
 
 
-def test_detections_made_elsewhere_pass_the_same_gate(scene, tmp_path, capsys):
+def test_detections_of_another_program_are_gated_as_well(scene, tmp_path, capsys):
     runs = []
     for folder, kept in (("old", 1.0), ("new", 0.5)):
         truth, found = run(scene, kept)
@@ -121,19 +121,19 @@ def test_detections_made_elsewhere_pass_the_same_gate(scene, tmp_path, capsys):
         (["ap:clas 1=1"], "ap:clas 1: no class 'clas 1' with objects; did you mean 'class 1'?"),
     ],
 )
-def test_a_limit_that_cannot_be_held_is_a_mistake_and_no_regression(scene, tmp_path, capsys, words, message):
+def test_an_invalid_limit_is_an_input_error_and_not_a_regression(scene, tmp_path, capsys, words, message):
     old, new = made(tmp_path / "old", run(scene)), made(tmp_path / "new", run(scene, 0.5))
     assert gate(tmp_path, old, new, "--fail-on-regression", *words) == 2
     assert f"error: {message}" in capsys.readouterr().err
 
 
-def test_names_are_shown_and_not_obeyed(scene, tmp_path, capsys):
+def test_names_are_printed_literally(scene, tmp_path, capsys):
     made(tmp_path, run(scene), "x[/b]:star:", name="a")
     assert main(["compare", str(tmp_path / "a"), "--resamples", "0", "--out", str(tmp_path), "--quiet"]) == 0
     assert "x[/b]:star:" in capsys.readouterr().out.replace("\n", "").replace(" ", "")
 
 
-def test_seeds_of_one_model_are_no_old_and_new(scene, tmp_path, capsys):
+def test_seeds_of_one_model_are_not_old_and_new(scene, tmp_path, capsys):
     runs = [made(tmp_path, run(scene, 0.9, seed), seed=seed) for seed in range(2)]
     assert gate(tmp_path, *runs, "--fail-on-regression", "ap=1") == 2
     assert (
@@ -141,7 +141,7 @@ def test_seeds_of_one_model_are_no_old_and_new(scene, tmp_path, capsys):
     )
 
 
-def test_models_of_one_path_are_all_old(scene, tmp_path, capsys):
+def test_all_models_of_the_first_path_are_old(scene, tmp_path, capsys):
     for variant, kept in (("ssd", 1.0), ("fcos", 0.5)):
         made(tmp_path / "runs", run(scene, kept), variant)
     assert gate(tmp_path, tmp_path / "runs", "--fail-on-regression", "ap=1") == 2
@@ -167,7 +167,7 @@ def test_folders_of_runs_are_two_versions_of_each_variant(scene, tmp_path, capsy
     }
 
 
-def test_runs_are_opened_once_and_named_apart_by_as_many_folders_as_it_takes(scene, tmp_path):
+def test_runs_are_opened_once_and_clashing_names_get_their_folders(scene, tmp_path):
     paths = [made(tmp_path / folder, run(scene), name="r") for folder in ("x/same", "y/same", "z")]
     (one,), (two,), (three,) = open_runs([*paths, paths[0]])
     assert [each.result.name for each in (one, two, three)] == ["x/same/r", "y/same/r", "z/r"]
@@ -175,9 +175,7 @@ def test_runs_are_opened_once_and_named_apart_by_as_many_folders_as_it_takes(sce
         open_runs([tmp_path / "x"])
 
 
-def test_row_37_other_images_are_refused_and_the_shared_ones_compared_only_when_asked(
-    scene, tmp_path, capsys
-):
+def test_row_37_different_images_are_refused_unless_intersection_is_chosen(scene, tmp_path, capsys):
     part = np.arange(4, 60)
     truth, found = run(scene, 0.5)
     whole, fewer = (
@@ -196,13 +194,13 @@ def test_row_37_other_images_are_refused_and_the_shared_ones_compared_only_when_
     for name, table in (("a-scene-0", scene.detections), ("b-scene-0", found)):
         expected = evaluate(scene.truth.select(part), table.select(part)).headline["ap"]
         assert board.loc[name, "ap"] == pytest.approx(expected, abs=1e-14)
-    # The runs themselves are as they were.
+    # The runs themselves are unchanged.
     assert (
         RunFolder.open(whole).result.data.images == len(RunFolder.open(whole).truth.catalog.image_ids) == 60
     )
 
 
-def test_groups_widen_intervals_by_column_by_table_or_by_folder(scene, tmp_path, capsys):
+def test_groups_by_column_table_or_folder_change_the_intervals(scene, tmp_path, capsys):
     videos = [f"v{at // 2}" for at in range(60)]
     files = [f"{video}/{at}.jpg" for at, video in enumerate(videos)]
 

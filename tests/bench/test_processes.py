@@ -1,4 +1,4 @@
-"""Two processes on one run give one folder, and every image is predicted once."""
+"""Two processes create one run folder and predict every image once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.runs.run import run
 from reports.records.run import RunFolder
 
 
-def by_two_processes(out: Path, *sets: str) -> RunFolder:
+def run_in_two_processes(out: Path, *sets: str) -> RunFolder:
     words = ["run", "--variant", "ssd", "--quiet", "--out", str(out), "--set", *sets]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run([*launcher, "-m", "bench", *words], capture_output=True, text=True)
@@ -27,13 +27,13 @@ def by_two_processes(out: Path, *sets: str) -> RunFolder:
 
 @pytest.mark.slow
 def test_two_processes_train_and_predict_each_image_once(tmp_path):
-    # Five test images for two processes: filling up would show one twice.
-    made = by_two_processes(tmp_path / "two", *tiny_sets(data__test=5, train__validate_every=1))
+    # Five test images for two processes: padding would predict one twice.
+    made = run_in_two_processes(tmp_path / "two", *tiny_sets(data__test=5, train__validate_every=1))
     assert made.result.budget.images_seen == 24
     assert len(made.history) == 2
     untrained = tiny_config(data__test=5, train__epochs=0)
     alone = run(untrained, tmp_path / "alone", context=RunContext(page=False))
-    shared = by_two_processes(tmp_path / "shared", *tiny_sets(data__test=5, train__epochs=0))
+    shared = run_in_two_processes(tmp_path / "shared", *tiny_sets(data__test=5, train__epochs=0))
     assert shared.path.name == alone.path.name
     assert len(alone.detections) > 0
     assert_same_tables(

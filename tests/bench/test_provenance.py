@@ -1,4 +1,4 @@
-"""Where a result comes from, without telling who and where."""
+"""Provenance of a result, without the user's name and folders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_environment_has_versions_device_and_threads():
     assert found.cpu == cpu_name() != ""
 
 
-def test_detections_made_elsewhere_have_no_device():
+def test_detections_of_another_program_have_no_device():
     found = environment()
     assert (found.device, found.threads) == ("", None)
 
@@ -67,22 +67,22 @@ def test_a_checkout_is_clean_until_a_file_changes(tmp_path: Path):
         ("--out=/home/ada/runs", "--out=runs"),
     ],
 )
-def test_paths_lose_what_tells_of_the_machine(text, shown):
+def test_absolute_paths_are_shortened(text, shown):
     assert shorten_path(text, Path("/home/ada/project")) == shown
 
 
-def test_the_command_can_be_typed_again():
+def test_the_command_is_a_valid_shell_line():
     words = ["run", "--variant", "ssd", "--set", "a.b=x y"]
     assert command_line(words) == "python -m bench run --variant ssd --set 'a.b=x y'"
     assert command_line(["/abs/x"], show_paths=True) == "python -m bench /abs/x"
 
 
-def test_settings_keep_their_shape_when_paths_are_shortened():
+def test_settings_keep_their_structure_when_paths_are_shortened():
     tree = {"a": {"weights": "/home/ada/w.pth"}, "b": [1, "/x/y"], "c": None, "d": "plain"}
     assert shorten_paths(tree) == {"a": {"weights": "w.pth"}, "b": [1, "y"], "c": None, "d": "plain"}
 
 
-def test_a_file_in_the_settings_stands_for_its_bytes(tmp_path: Path):
+def test_a_file_in_the_settings_is_replaced_by_its_digest(tmp_path: Path):
     one, same, other = (tmp_path / name for name in ("one.pth", "same.pth", "other.pth"))
     one.write_bytes(b"abc")
     same.write_bytes(b"abc")
@@ -94,6 +94,6 @@ def test_a_file_in_the_settings_stands_for_its_bytes(tmp_path: Path):
     assert settings_by_content({"w": "IMAGENET1K_V1", "n": 3}) == {"w": "IMAGENET1K_V1", "n": 3}
 
 
-def test_a_file_that_is_gone_is_named(tmp_path: Path):
+def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(InputError, match=r"gone\.pth: cannot be read"):
         file_digest(tmp_path / "gone.pth")

@@ -1,4 +1,4 @@
-"""A run folder: whole or absent, named by its cause, with all that its result came from."""
+"""Run folders: complete or absent, named by what they depend on, with all files of the run."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return run(config, tmp_path_factory.mktemp("runs"), context=RunContext(command="python -m bench run"))
 
 
-def test_a_run_leaves_all_its_files(done):
+def test_a_run_writes_all_files(done):
     names = {path.name for path in done.path.iterdir()}
     assert names >= {
         "config.toml",
@@ -63,7 +63,7 @@ def test_a_run_leaves_all_its_files(done):
     assert not list(done.path.parent.glob("*.partial"))
 
 
-def test_the_result_says_what_the_files_say(done):
+def test_the_result_agrees_with_the_files(done):
     result = done.result
     assert result.headline["ap"] == pytest.approx(
         evaluate(done.truth, done.detections).headline["ap"], nan_ok=True
@@ -77,7 +77,7 @@ def test_the_result_says_what_the_files_say(done):
     assert result.command == "python -m bench run"
 
 
-def test_what_was_not_trained_on_is_told(tmp_path):
+def test_objects_not_trained_on_are_noted(tmp_path):
     hidden = tiny_config(data__min_visible=1.0, train__epochs=1)  # all that is covered anywhere is ignored
     notes = run(hidden, tmp_path, context=RunContext(page=False)).result.data.notes
     assert any("objects not trained on" in note and "ignored" in note for note in notes)
@@ -89,14 +89,14 @@ def test_the_settings_beside_the_result_give_the_same_run(done):
     assert again.tree() == done.result.config
 
 
-def test_the_same_cause_is_not_done_twice(done):
+def test_a_finished_run_is_reused(done):
     before = (done.path / "result.json").stat().st_mtime_ns
     again = run(tiny_config(evaluate__save_candidates=True), done.path.parent)
     assert again.path == done.path
     assert (again.path / "result.json").stat().st_mtime_ns == before
 
 
-def test_the_pictures_of_a_finished_run_are_found_again(tmp_path):
+def test_the_images_of_a_finished_run_are_loaded(tmp_path):
     pictures = [Picture(f"p{k}") for k in range(12)]
     write_coco(tmp_path / "mine.json", pictures)
     own = [name for name in tiny_sets(train__epochs=1) if not name.startswith("data.")]
@@ -109,7 +109,7 @@ def test_the_pictures_of_a_finished_run_are_found_again(tmp_path):
         assert np.array_equal(images(image), picture.pixels())
 
 
-def test_a_compiled_run_finds_the_same_and_is_timed_compiled(done, tmp_path, monkeypatch):
+def test_a_compiled_run_has_the_same_detections_and_is_loaded_compiled(done, tmp_path, monkeypatch):
     compiled = []
     own = torch.nn.Module.compile
 
@@ -144,23 +144,23 @@ def name_of(**settings) -> str:
     return run_name(config, open_run_data(config))
 
 
-def test_the_name_tells_variant_data_seed_and_cause():
+def test_the_name_contains_variant_data_seed_and_digest():
     assert re.fullmatch(r"ssd-shapes-3-[0-9a-f]{10}", name_of(seed=3))
 
 
 @pytest.mark.parametrize(
     "other", [{"train__lr": 0.5}, {"nms__iou": 0.3}, {"data__seed": 1}, {"data__test": 7}, {"seed": 1}]
 )
-def test_another_cause_has_another_name(other):
+def test_a_setting_that_affects_the_result_changes_the_name(other):
     assert name_of(**other) != name_of()
 
 
 @pytest.mark.parametrize("other", [{"workers": 2}, {"train__log_every": 3}, {"train__checkpoint_minutes": 1}])
-def test_what_changes_no_number_changes_no_name(other):
+def test_a_setting_without_effect_on_the_result_keeps_the_name(other):
     assert name_of(**other) == name_of()
 
 
-def test_the_name_depends_on_the_bytes_of_the_weights_and_not_on_where_they_are(tmp_path):
+def test_the_name_depends_on_the_contents_of_the_weights_and_not_on_their_path(tmp_path):
     (tmp_path / "a.safetensors").write_bytes(b"1")
     shutil.copy(tmp_path / "a.safetensors", tmp_path / "b.safetensors")
     (tmp_path / "c.safetensors").write_bytes(b"2")
@@ -178,7 +178,7 @@ def test_row_34_one_image_of_each_split_and_one_class_is_enough(tmp_path):
 
 
 def test_row_2_no_object_to_measure_ends_before_training(tmp_path):
-    # A chance of nothing is drawn away: an image without an object is the only one of its split.
+    # A seed for which the only test image has no object.
     seeds = (seed for seed in range(200) if _empty_test_split(seed))
     config = tiny_config(data__test=1, data__objects="0,1", data__seed=next(seeds))
     with pytest.raises(InputError):
@@ -195,22 +195,22 @@ def _empty_test_split(seed: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "LFS"),
         (b"\x08\x00\x00\x00\x00\x00\x00\x00{}", "w.safetensors"),
         (b"", "w.safetensors"),
     ],
 )
-def test_row_38_weights_that_cannot_be_used_end_before_training(tmp_path, content, says):
+def test_row_38_weights_that_cannot_be_used_end_before_training(tmp_path, content, message):
     file = tmp_path / "w.safetensors"
     file.write_bytes(content)
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=message):
         run(tiny_config(backbone__weights=file), tmp_path / "runs")
     assert not list((tmp_path / "runs").glob("*/result.json"))
 
 
-def test_row_38_weights_with_code_in_them_run_nothing(tmp_path):
+def test_row_38_code_in_weights_is_not_executed(tmp_path):
     class Payload:
         def __reduce__(self):
             return os.system, (f"touch {tmp_path / 'ran'}",)
@@ -222,7 +222,7 @@ def test_row_38_weights_with_code_in_them_run_nothing(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_row_38_weights_of_another_network_are_told_by_their_keys(tmp_path):
+def test_row_38_weights_of_another_network_are_reported_by_their_keys(tmp_path):
     from safetensors.torch import save_file
 
     file = tmp_path / "w.safetensors"
@@ -231,7 +231,7 @@ def test_row_38_weights_of_another_network_are_told_by_their_keys(tmp_path):
         run(tiny_config(backbone__weights=file), tmp_path / "runs")
 
 
-def test_row_45_a_disk_that_is_too_small_is_refused_before_the_work(tmp_path, monkeypatch):
+def test_row_45_too_little_disk_space_is_refused_before_the_work(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(folders.shutil, "disk_usage", lambda path: usage(10**9, 10**9 - 1000, 1000))
     with pytest.raises(MachineError) as caught:
@@ -243,13 +243,13 @@ def test_row_45_a_disk_that_is_too_small_is_refused_before_the_work(tmp_path, mo
     )
 
 
-def test_row_45_a_folder_that_cannot_be_written_to_is_refused(tmp_path):
+def test_row_45_a_folder_that_is_not_writable_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(MachineError, match=r"cannot be written to \(.*\); choose another folder with --out"):
         run(tiny_config(), tmp_path / "file" / "runs")
 
 
-def test_row_45_a_disk_that_fills_up_leaves_no_half_run_and_the_last_state(tmp_path, monkeypatch):
+def test_row_45_a_full_disk_leaves_no_incomplete_run_but_the_last_checkpoint(tmp_path, monkeypatch):
     def full(*args, **settings):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -265,7 +265,7 @@ def test_row_45_a_disk_that_fills_up_leaves_no_half_run_and_the_last_state(tmp_p
     assert [path.name for path in tmp_path.iterdir()] == [finished.path.name]
 
 
-def test_two_processes_do_not_work_on_one_run(tmp_path):
+def test_two_processes_cannot_work_on_one_run(tmp_path):
     with (
         create_run_folder(tmp_path / "one"),
         pytest.raises(MachineError, match="another process is working on this run"),
@@ -275,7 +275,7 @@ def test_two_processes_do_not_work_on_one_run(tmp_path):
     assert (tmp_path / "one").is_dir()
 
 
-def test_a_block_that_fails_leaves_its_work_for_the_next(tmp_path):
+def test_a_failed_block_leaves_its_work_for_the_next(tmp_path):
     def fail() -> None:
         with create_run_folder(tmp_path / "one") as folder:
             (folder / "work").write_text("half")
@@ -310,7 +310,7 @@ def test_a_digest_does_not_depend_on_the_order_of_settings():
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 1, "b": 3})
 
 
-def test_absolute_paths_stay_out_of_the_result(tmp_path, monkeypatch):
+def test_the_result_has_no_absolute_paths(tmp_path, monkeypatch):
     config = tiny_config(train__epochs=0)
     weights = tmp_path / "w.safetensors"
     save_weights(weights, build_detector(config, 5).backbone.body)
@@ -321,19 +321,19 @@ def test_absolute_paths_stay_out_of_the_result(tmp_path, monkeypatch):
     assert toml.read(made.path / "config.toml")["backbone"]["weights"] == str(weights)
 
 
-def test_a_run_s_predictor_finds_again_what_the_run_found(done):
+def test_the_predictor_of_a_run_reproduces_its_detections(done):
     config = resolve("ssd", file=done.path / "config.toml")
     split = open_run_data(config).splits["test"]
     found = predict(load_predictor(done), split, config.image, batch=config.evaluate.batch)
     assert_same_tables(found, done.detections)
 
 
-def test_a_run_s_predictor_needs_neither_the_data_nor_the_weights_that_training_began_with(tmp_path):
+def test_the_predictor_of_a_run_needs_neither_data_nor_pretrained_weights(tmp_path):
     config = tiny_config(train__epochs=0)
-    began_with = tmp_path / "w.safetensors"
-    save_weights(began_with, build_detector(config.with_seed(5), 5).backbone.body)
-    made = run(tiny_config(train__epochs=0, backbone__weights=began_with), tmp_path / "runs")
-    began_with.unlink()
+    pretrained = tmp_path / "w.safetensors"
+    save_weights(pretrained, build_detector(config.with_seed(5), 5).backbone.body)
+    made = run(tiny_config(train__epochs=0, backbone__weights=pretrained), tmp_path / "runs")
+    pretrained.unlink()
     (made.path / "config.toml").unlink()
     state = load_predictor(made).state_dict()
     saved = load_file(made.path / "weights.safetensors")

@@ -1,4 +1,4 @@
-"""The smallest run there is: a handful of drawn images, a narrow network, an epoch or two."""
+"""The smallest runs: a few synthetic images, a narrow network, one or two epochs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NARROW: Mapping[str, Mapping[str, Any]] = {
 
 
 def tiny_sets(variant: str = "ssd", **more: Any) -> list[str]:
-    """What follows ``--set``; in `more`, ``__`` stands for the dot: ``train__epochs=1``."""
+    """Values for ``--set``; in `more`, ``__`` stands for a dot: ``train__epochs=1``."""
     given = {**TINY, **NARROW.get(variant, {})} | {name.replace("__", "."): v for name, v in more.items()}
     return [
         f"{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in given.items()
@@ -39,5 +39,5 @@ def tiny_sets(variant: str = "ssd", **more: Any) -> list[str]:
 
 
 def tiny_config(variant: str = "ssd", sets: Sequence[str] = (), **more: Any) -> RunConfig:
-    """The settings of a tiny run."""
+    """Settings of a tiny run."""
     return resolve(variant, sets=[*tiny_sets(variant, **more), *sets])
