@@ -96,7 +96,7 @@ def command(
     """Compare finished runs: writes report.html and all of its numbers as CSV.
 
     All runs must be evaluated on the same images and objects. With --fail-on-regression, the exit code is 5 if a model
-    is worse than the baseline; the answers are also in gate.json. If there are too few images to tell, that is a
+    is worse than the baseline; the answers are also in gate.json. If there are too few images to decide, that is a
     warning, and with --strict a failure.
     """
     from bench.commands.results_table import results_json, show_results
@@ -146,10 +146,10 @@ def check_gate(results: Sequence[GateResult], strict: bool) -> None:
 
     Args:
         results: of all models and limits.
-        strict: fail also if there are too few images to tell.
+        strict: fail also if there are too few images to decide.
 
     Warns:
-        InputWarning: there are too few images to tell.
+        InputWarning: there are too few images to decide.
 
     Raises:
         RegressionError: a model is worse than a limit allows.
