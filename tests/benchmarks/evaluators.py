@@ -59,7 +59,7 @@ def interpreter(peer: str, home: Path) -> Path | None:
 
 
 SCALES = ("S", "M/2", "M", "2M", "4M", "L", "L/10", "dense", "dense/10")
-"""See `drawing.py`."""
+"""See `synthetic_data.py`."""
 
 
 def data(scale: str, home: Path) -> Path:
@@ -68,7 +68,7 @@ def data(scale: str, home: Path) -> Path:
     if not (folder / "ready").exists():
         print(f"drawing {scale} ...", flush=True)
         # In a process of its own: the peak memory of a process counts from that of the one that began it.
-        subprocess.run([sys.executable, str(HERE / "drawing.py"), scale, str(folder)], check=True)
+        subprocess.run([sys.executable, str(HERE / "synthetic_data.py"), scale, str(folder)], check=True)
         (folder / "ready").touch()
     return folder
 
@@ -89,7 +89,7 @@ def run_once(peer: str, python: Path, mode: str, scale: str, folder: Path) -> di
         result = Path(scratch) / "result.json"
         command = [
             str(python),
-            str(HERE / "one_run.py"),
+            str(HERE / "evaluator_run.py"),
             peer,
             mode,
             str(folder),

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from drawing import SCALES, draw, write
+from synthetic_data import SCALES, draw, write
 from evaluators import interpreter
 
 HERE = Path(__file__).resolve().parent

@@ -1,6 +1,6 @@
 """One evaluator, one data set, one process: run by `evaluators.py` with the evaluator's own interpreter.
 
-    python one_run.py EVALUATOR json|array FOLDER 1,10,100 RESULT.json
+    python evaluator_run.py EVALUATOR json|array FOLDER 1,10,100 RESULT.json
 
 Phases, in seconds: ``import``; ``truth`` and ``found``, from files or columns to the evaluator's own objects;
 ``evaluate``, until the twelve numbers are there. The columns are read before the clock runs. Nothing but NumPy and the

@@ -5,7 +5,7 @@ objects, images without either; detections of objects with noise that differs fr
 the wrong class, on nothing; ties of scores within and across images. Ids have gaps, objects stand in the file in any
 order, detections image by image by falling score.
 
-    python drawing.py SCALE FOLDER
+    python synthetic_data.py SCALE FOLDER
 """
 
 from __future__ import annotations
