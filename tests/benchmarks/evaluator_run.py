@@ -1,75 +1,92 @@
-"""One evaluator, one data set, one process: run by `evaluators.py` with the evaluator's own interpreter.
+"""Run one evaluator on one data set; `evaluators.py` starts it with the Python of the evaluator's environment.
 
-    python evaluator_run.py EVALUATOR json|array FOLDER 1,10,100 RESULT.json
+    python tests/benchmarks/evaluator_run.py EVALUATOR {json,array} FOLDER 1,10,100 RESULT.json
 
-Phases, in seconds: ``import``; ``truth`` and ``found``, from files or columns to the evaluator's own objects;
-``evaluate``, until the twelve numbers are there. The columns are read before the clock runs. Nothing but NumPy and the
-evaluator is imported.
+The result has the seconds of each phase and the twelve numbers. Phases: `import`; `truth` and `detections`, from files
+or columns to the evaluator's own objects; `evaluate`, up to the twelve numbers. In array mode `columns` is the time
+until the arrays are in memory. Imports only NumPy and the evaluator.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
-import sys
+import math
 import time
 from typing import Any
 
-EVALUATOR, MODE, FOLDER, MAX_DETS, RESULT = sys.argv[1:6]
-CUTS = [int(cut) for cut in MAX_DETS.split(",")]
-TRUTH, FOUND = f"{FOLDER}/truth.json", f"{FOLDER}/found.json"
-phases: dict[str, float] = {}
-now = time.perf_counter()
+
+class Task:
+    """What to evaluate, and a clock.
+
+    Attributes:
+        evaluator: name of the evaluator.
+        from_files: read JSON files rather than arrays.
+        folder: folder of a synthetic data set.
+        max_dets: three numbers of detections per image and class.
+        phases: seconds of each phase.
+    """
+
+    def __init__(self, evaluator: str, mode: str, folder: str, max_dets: str) -> None:
+        self.evaluator = evaluator
+        self.from_files = mode == "json"
+        self.folder = folder
+        self.truth_file, self.detections_file = f"{folder}/truth.json", f"{folder}/detections.json"
+        self.max_dets = [int(limit) for limit in max_dets.split(",")]
+        self.phases: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        """Add the time since the last call to a phase."""
+        last, self._last = self._last, time.perf_counter()
+        self.phases[phase] = self.phases.get(phase, 0.0) + self._last - last
+
+    def columns(self) -> Any:
+        """Arrays by name, as a user has them in memory."""
+        import numpy as np
+
+        file = np.load(f"{self.folder}/arrays.npz")
+        arrays = {name: file[name] for name in file.files}
+        self.lap("columns")
+        return arrays
+
+    def detection_rows(self, data: Any) -> Any:
+        """Detections as (N, 7): image, xywh, score, class; the form in which other evaluators take arrays."""
+        import numpy as np
+
+        names = ("image", "box", "score", "class")
+        rows = np.column_stack([data[f"detection_{name}"] for name in names])
+        self.lap("columns")
+        return rows
 
 
-def lap(phase: str) -> None:
-    """Book the time since the last lap."""
-    global now
-    before, now = now, time.perf_counter()
-    phases[phase] = phases.get(phase, 0.0) + now - before
-
-
-def columns() -> Any:
-    """The arrays, as a user has them in memory."""
-    import numpy as np
-
-    loaded = np.load(f"{FOLDER}/arrays.npz")
-    kept = {name: loaded[name] for name in loaded.files}
-    lap("columns")
-    return kept
-
-
-def table(data: Any) -> Any:
-    """Detections as (N, 7): image, xywh, score, class; the form in which the others take arrays."""
-    import numpy as np
-
-    seven = np.column_stack(
-        [data["found_image"], data["found_box"], data["found_score"], data["found_class"]]
-    )
-    lap("columns")
-    return seven
-
-
-def document(data: Any) -> dict[str, Any]:
-    """Truth as the dict of a COCO file."""
-    plain = {name: column.tolist() for name, column in data.items() if not name.startswith("found")}
-    names = ("image", "class", "box", "area", "crowd")
+def coco_dict(data: Any) -> dict[str, Any]:
+    """Ground truth as the content of a COCO file."""
+    plain = {name: column.tolist() for name, column in data.items() if not name.startswith("detection")}
+    objects = (plain[f"object_{name}"] for name in ("image", "class", "box", "area", "crowd"))
     return {
         "info": {},
-        "images": [
-            {"id": i, "width": side, "height": side}
-            for i, side in zip(plain["image_id"], plain["side"])  # noqa: B905
-        ],
-        "categories": [{"id": k, "name": str(k)} for k in plain["class_id"]],
+        "images": _images(data),
+        "categories": _categories(data),
         "annotations": [
             {"id": row, "image_id": i, "category_id": k, "bbox": b, "area": a, "iscrowd": c}
-            for row, (i, k, b, a, c) in enumerate(zip(*(plain[f"object_{name}"] for name in names)), start=1)  # noqa: B905
+            for row, (i, k, b, a, c) in enumerate(zip(*objects, strict=True), start=1)
         ],
     }
 
 
-def detbench() -> list[float]:
+def _images(data: Any) -> list[dict[str, Any]]:
+    sides = zip(data["image_id"].tolist(), data["side"].tolist(), strict=True)
+    return [{"id": i, "width": side, "height": side} for i, side in sides]
+
+
+def _categories(data: Any) -> list[dict[str, Any]]:
+    return [{"id": k, "name": str(k)} for k in data["class_id"].tolist()]
+
+
+def detbench(task: Task) -> list[float]:
     import numpy as np
 
     from metrics.evaluator import evaluate
@@ -78,14 +95,13 @@ def detbench() -> list[float]:
     from metrics.matching import MatchRule
     from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
-    lap("import")
-    if MODE == "json":
-        truth = read_truth(TRUTH)
-        lap("truth")
-        found = read_detections(FOUND, truth)
-        lap("found")
+    task.lap("import")
+    if task.from_files:
+        truth = read_truth(task.truth_file)
+        task.lap("truth")
+        detections = read_detections(task.detections_file, truth)
     else:
-        data = columns()
+        data = task.columns()
         class_ids = data["class_id"].tolist()
         sides = np.stack([data["side"]] * 2, axis=1)
         catalog = Catalog.of(
@@ -99,122 +115,117 @@ def detbench() -> list[float]:
             area=data["object_area"],
             crowd=data["object_crowd"],
         )
-        lap("truth")
-        found = DetectionTable(
+        task.lap("truth")
+        detections = DetectionTable(
             catalog,
-            positions(data["found_image"], catalog.image_ids),
-            positions(data["found_class"], catalog.class_ids),
-            data["found_box"],
-            data["found_score"],
+            positions(data["detection_image"], catalog.image_ids),
+            positions(data["detection_class"], catalog.class_ids),
+            data["detection_box"],
+            data["detection_score"],
         )
-        lap("found")
-    evaluation = evaluate(truth, found, rule=MatchRule(max_dets=tuple(CUTS)))
-    numbers = [evaluation.value(name) for name in NAMES]
-    lap("evaluate")
-    return numbers
+    task.lap("detections")
+    evaluation = evaluate(truth, detections, rule=MatchRule(max_dets=tuple(task.max_dets)))
+    names = ["ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"]
+    names += [*(f"ar_{limit}" for limit in task.max_dets), "ar_small", "ar_medium", "ar_large"]
+    stats = [evaluation.value(name) for name in names]
+    task.lap("evaluate")
+    return stats
 
 
-NAMES = ["ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", *(f"ar_{cut}" for cut in CUTS)]
-NAMES += ["ar_small", "ar_medium", "ar_large"]
-
-
-def like_pycocotools(coco: Any, evaluation: Any) -> list[float]:
-    """Evaluators with pycocotools' interface."""
-    if MODE == "json":
-        truth = coco(TRUTH)
-        lap("truth")
-        found = truth.loadRes(FOUND)
+def with_pycocotools_interface(task: Task, coco: Any, coco_eval: Any) -> list[float]:
+    """Evaluators with the classes and methods of pycocotools."""
+    detections: Any = task.detections_file
+    if task.from_files:
+        truth = coco(task.truth_file)
     else:
-        data = columns()
-        seven = table(data)
-        if EVALUATOR == "pycocotools":
+        data = task.columns()
+        detections = task.detection_rows(data)
+        if task.evaluator == "pycocotools":
             truth = coco()
-            truth.dataset = document(data)
+            truth.dataset = coco_dict(data)
             truth.createIndex()
         else:
-            truth = coco(document(data))
-        lap("truth")
-        found = truth.loadRes(seven)
-    lap("found")
-    run = evaluation(truth, found, "bbox")
-    run.params.maxDets = CUTS
+            truth = coco(coco_dict(data))
+    task.lap("truth")
+    results = truth.loadRes(detections)
+    task.lap("detections")
+    run = coco_eval(truth, results, "bbox")
+    run.params.maxDets = task.max_dets
+    return _summary(task, run)
+
+
+def _summary(task: Task, run: Any) -> list[float]:
     run.evaluate()
     run.accumulate()
     run.summarize()
-    lap("evaluate")
+    task.lap("evaluate")
     return [float(number) for number in run.stats[:12]]
 
 
-def pycocotools() -> list[float]:
+def pycocotools(task: Task) -> list[float]:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    lap("import")
-    return like_pycocotools(COCO, COCOeval)
+    task.lap("import")
+    return with_pycocotools_interface(task, COCO, COCOeval)
 
 
-def faster_coco_eval() -> list[float]:
+def faster_coco_eval(task: Task) -> list[float]:
     from faster_coco_eval import COCO, COCOeval_faster
 
-    lap("import")
-    return like_pycocotools(COCO, COCOeval_faster)
+    task.lap("import")
+    return with_pycocotools_interface(task, COCO, COCOeval_faster)
 
 
-def ultrafast() -> list[float]:
+def ultrafast(task: Task) -> list[float]:
     from ultrafast_pycocotools import COCO, COCOeval
 
-    lap("import")
-    return like_pycocotools(COCO, COCOeval)
+    task.lap("import")
+    return with_pycocotools_interface(task, COCO, COCOeval)
 
 
-def hotcoco() -> list[float]:
-    import numpy  # noqa: F401  # which all need in array mode
+def hotcoco(task: Task) -> list[float]:
+    import numpy  # noqa: F401  # every evaluator needs it in array mode
     from hotcoco import COCO, COCOeval
 
-    lap("import")
-    if MODE == "json":
-        truth = COCO(TRUTH)
-        lap("truth")
-        found = truth.load_res(FOUND)
+    task.lap("import")
+    detections: Any = task.detections_file
+    if task.from_files:
+        truth = COCO(task.truth_file)
     else:
-        data = columns()
-        seven = table(data)
-        sides = zip(data["image_id"].tolist(), data["side"].tolist())  # noqa: B905
+        data = task.columns()
+        detections = task.detection_rows(data)
         truth = COCO.from_arrays(
-            [{"id": i, "width": side, "height": side} for i, side in sides],
-            [{"id": k, "name": str(k)} for k in data["class_id"].tolist()],
+            _images(data),
+            _categories(data),
             data["object_image"],
             data["object_class"],
             data["object_box"],
             area=data["object_area"],
             iscrowd=data["object_crowd"],
         )
-        lap("truth")
-        found = truth.load_res(seven)
-    lap("found")
-    run = COCOeval(truth, found, "bbox")
-    run.params.max_dets = CUTS
-    run.evaluate()
-    run.accumulate()
-    run.summarize()
-    lap("evaluate")
-    return [float(number) for number in run.stats[:12]]
+    task.lap("truth")
+    results = truth.load_res(detections)
+    task.lap("detections")
+    run = COCOeval(truth, results, "bbox")
+    run.params.max_dets = task.max_dets
+    return _summary(task, run)
 
 
-def vernier() -> list[float]:
+def vernier(task: Task) -> list[float]:
     import numpy as np
     from vernier.instance import Bbox, CocoDataset, Evaluator
 
-    lap("import")
-    if MODE == "json":
-        with open(TRUTH, "rb") as file:
+    task.lap("import")
+    if task.from_files:
+        with open(task.truth_file, "rb") as file:
             truth = CocoDataset.from_json(file.read())
-        lap("truth")
-        with open(FOUND, "rb") as file:  # which is read within evaluate
-            found: Any = file.read()
+        task.lap("truth")
+        with open(task.detections_file, "rb") as file:  # parsed in `evaluate`
+            detections: Any = file.read()
     else:
-        data = columns()
-        found = table(data)
+        data = task.columns()
+        detections = task.detection_rows(data)
         truth = CocoDataset.from_arrays(
             {"id": data["image_id"], "width": data["side"], "height": data["side"]},
             {
@@ -225,14 +236,14 @@ def vernier() -> list[float]:
                 "area": data["object_area"],
                 "iscrowd": data["object_crowd"],
             },
-            [{"id": k, "name": str(k)} for k in data["class_id"].tolist()],
+            _categories(data),
         )
-        lap("truth")
-    lap("found")
-    run = Evaluator(iou=Bbox(), parity_mode="strict", max_dets=tuple(CUTS))
-    numbers = run.evaluate(truth, found, num_threads=2).stats
-    lap("evaluate")
-    return [float(number) for number in numbers[:12]]
+        task.lap("truth")
+    task.lap("detections")
+    run = Evaluator(iou=Bbox(), parity_mode="strict", max_dets=tuple(task.max_dets))
+    stats = run.evaluate(truth, detections, num_threads=2).stats
+    task.lap("evaluate")
+    return [float(number) for number in stats[:12]]
 
 
 EVALUATORS = {
@@ -244,10 +255,26 @@ EVALUATORS = {
     "vernier": vernier,
 }
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Read the command line, evaluate, write the result."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("evaluator", choices=EVALUATORS)
+    parser.add_argument("mode", choices=["json", "array"])
+    parser.add_argument("folder", help="folder of a synthetic data set")
+    parser.add_argument("max_dets", help="three limits of detections per image, as 1,10,100")
+    parser.add_argument("result", help="JSON file to write")
+    args = parser.parse_args()
+    task = Task(args.evaluator, args.mode, args.folder, args.max_dets)
     with contextlib.redirect_stdout(io.StringIO()):
-        stats = EVALUATORS[EVALUATOR]()
-    with open(RESULT, "w") as file:
+        stats = EVALUATORS[args.evaluator](task)
+    with open(args.result, "w") as file:
         json.dump(
-            {"phases": phases, "stats": [-1.0 if number != number else number for number in stats]}, file
+            {"phases": task.phases, "stats": [-1 if math.isnan(value) else value for value in stats]}, file
         )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,12 +1,11 @@
-"""Our presets beside torchvision's models of the same architecture: training step, prediction, post-processing.
+"""Compare the speed of our presets with torchvision's models of the same architecture.
 
-    python -m tests.benchmarks.models [--models ssd300-vgg16 ...] [--device cpu|cuda] [--batch 1 16]
-        [--train-batch 16] [--rounds 5] [--threads 1] [--compile] [--skip-post]
+    python -m tests.benchmarks.models --models ssd300-vgg16 --batch 1 --train-batch 4 --rounds 3
 
-Both have random weights and the same images, at the network's own size, so that neither resizes; they take turns in
-the order A B B A, in one process. Printed are medians and theirs over ours: above 1 we are faster. On the CPU the time
-is the process's own, which other load on the machine does not lengthen; on a GPU it is the wall's, with the device
-waited for. `--compile` compiles our forward pass, for prediction.
+Measures a training step, prediction and post-processing. Both models have random weights and get the same images, at
+the size of the network, so that neither resizes. They run in one process, in the order A B B A. Prints medians and
+torchvision's time divided by ours: above 1 we are faster. On the CPU times are processor time, which other programs
+hardly affect; on a GPU they are wall time until the device is done.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models import detection
 
 from detectors.dense import DenseDetector
@@ -30,45 +29,46 @@ from detectors.types import DenseOutput, Targets
 PRESETS = Path(__file__).resolve().parents[2] / "bench" / "presets"
 CLASSES = 80
 
-# preset: torchvision's model, whether it counts background, and the (height, width) to measure at
 MODELS: dict[str, tuple[Callable[..., nn.Module], bool, tuple[int, int]]] = {
     "ssd300-vgg16": (detection.ssd300_vgg16, True, (300, 300)),
     "ssdlite320-mobilenet": (detection.ssdlite320_mobilenet_v3_large, True, (320, 320)),
     "retinanet-r50-fpn": (detection.retinanet_resnet50_fpn, False, (320, 320)),
     "fcos-r50-fpn": (detection.fcos_resnet50_fpn, False, (320, 320)),
 }
+"""Preset to torchvision's model, whether its classes include background, and the (height, width) of the images."""
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--models", nargs="*", default=list(MODELS), choices=list(MODELS))
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--batch", nargs="*", type=int, default=[1, 16])
-    parser.add_argument("--train-batch", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--skip-post", action="store_true")
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    torch.manual_seed(0)
-    print(
-        f"torch {torch.__version__}, {given.device}, {given.threads} threads; seconds, medians of {2 * given.rounds}"
+    """Read the command line, measure, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for preset in given.models:
-        theirs, ours, size = pair(preset, given.device)
-        if given.train_batch:
-            train(preset, theirs, ours, size, given)
-        for batch in given.batch:
-            predict(preset, theirs, ours, size, batch, given)
-    if not given.skip_post:
-        post_processing("ssd300-vgg16", 8732, given)
-        post_processing("retinanet-r50-fpn", 100_000, given)
+    parser.add_argument("--models", nargs="*", default=list(MODELS), choices=list(MODELS), help="presets")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--batch", nargs="*", type=int, default=[1, 16], help="batch sizes of prediction")
+    parser.add_argument("--train-batch", type=int, default=16, help="batch size of training; 0 skips it")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of two measurements of each model")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch")
+    parser.add_argument("--compile", action="store_true", help="compile our forward pass for prediction")
+    parser.add_argument("--skip-post", action="store_true", help="do not measure post-processing alone")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    measured = f"seconds, medians of {2 * args.rounds}"
+    print(f"torch {torch.__version__}, {args.device}, {args.threads} threads; {measured}")
+    for preset in args.models:
+        theirs, ours, size = build_pair(preset, args.device)
+        if args.train_batch:
+            measure_training(preset, theirs, ours, size, args)
+        for batch in args.batch:
+            measure_prediction(preset, theirs, ours, size, batch, args)
+    if not args.skip_post:
+        measure_post_processing("ssd300-vgg16", 8732, args)
+        measure_post_processing("retinanet-r50-fpn", 100_000, args)
 
 
-def pair(preset: str, device: str) -> tuple[Any, DenseDetector, tuple[int, int]]:
-    """Torchvision's model and ours, and the image size at which neither resizes."""
+def build_pair(preset: str, device: str) -> tuple[Any, DenseDetector, tuple[int, int]]:
+    """Return torchvision's model, ours, and the image size at which neither resizes."""
     make, background, size = MODELS[preset]
     theirs: Any = make(weights=None, weights_backbone=None, num_classes=CLASSES + background)
     if theirs.transform.fixed_size is None:
@@ -81,117 +81,123 @@ def pair(preset: str, device: str) -> tuple[Any, DenseDetector, tuple[int, int]]
     return theirs.to(device), ours.to(device), size
 
 
-def train(
-    preset: str, theirs: Any, ours: DenseDetector, size: tuple[int, int], given: argparse.Namespace
+def measure_training(
+    preset: str, theirs: Any, ours: DenseDetector, size: tuple[int, int], args: argparse.Namespace
 ) -> None:
-    """One step: forward, losses, backward, update; seven objects an image."""
-    batch, device = given.train_batch, given.device
+    """Measure a training step: forward, losses, backward, update."""
+    batch, device = args.train_batch, args.device
     images = torch.rand(batch, 3, *size, device=device)
-    boxes, labels = objects(batch, size)
+    targets = draw_targets(batch, size)
     shift = int(MODELS[preset][1])
-    dicts = [
-        {"boxes": b.to(device), "labels": (c + shift).to(device)} for b, c in zip(boxes, labels, strict=True)
+    their_targets = [
+        {"boxes": target.boxes.to(device), "labels": (target.labels + shift).to(device)} for target in targets
     ]
-    targets = [Targets(b, c) for b, c in zip(boxes, labels, strict=True)]
-    updates = [torch.optim.SGD(model.parameters(), lr=1e-6) for model in (theirs, ours)]
+    their_optimizer, our_optimizer = (
+        torch.optim.SGD(model.parameters(), lr=1e-6) for model in (theirs, ours)
+    )
     theirs.train(), ours.train()
 
     def step_theirs() -> None:
-        updates[0].zero_grad()
-        sum(theirs(list(images), dicts).values()).backward()
-        updates[0].step()
+        their_optimizer.zero_grad()
+        sum(theirs(list(images), their_targets).values()).backward()
+        their_optimizer.step()
 
     def step_ours() -> None:
-        updates[1].zero_grad()
+        our_optimizer.zero_grad()
         total = torch.stack(list(ours.losses(ours(images), targets).values())).sum()
         total.backward()  # type: ignore[no-untyped-call]
-        updates[1].step()
+        our_optimizer.step()
 
-    show(f"{preset} train step, batch {batch}", *in_turn(step_theirs, step_ours, given))
+    compare(f"{preset} training step, batch {batch}", step_theirs, step_ours, args)
 
 
-def predict(
+def measure_prediction(
     preset: str,
     theirs: Any,
     ours: DenseDetector,
     size: tuple[int, int],
     batch: int,
-    given: argparse.Namespace,
+    args: argparse.Namespace,
 ) -> None:
-    """Images in, detections out."""
-    images = torch.rand(batch, 3, *size, device=given.device)
+    """Measure prediction, from images to detections."""
+    images = torch.rand(batch, 3, *size, device=args.device)
     theirs.eval(), ours.eval()
-    if given.compile:
+    if args.compile:
         ours.forward = torch.compile(ours.forward)  # type: ignore[method-assign]
 
     @torch.inference_mode()
     def predict_theirs() -> None:
         theirs(list(images))
 
-    show(f"{preset} predict, batch {batch}", *in_turn(predict_theirs, lambda: ours.predict(images), given))
+    compare(f"{preset} prediction, batch {batch}", predict_theirs, lambda: ours.predict(images), args)
 
 
-def post_processing(preset: str, priors: int, given: argparse.Namespace) -> None:
-    """Raw output in, detections out, of one image: mostly background, as after training."""
-    theirs, ours, size = pair(preset, given.device)
-    device = given.device
+def measure_post_processing(preset: str, priors: int, args: argparse.Namespace) -> None:
+    """Measure post-processing of one image whose raw output is mostly background, as after training."""
+    theirs, ours, size = build_pair(preset, args.device)
+    device = args.device
     background = int(MODELS[preset][1])
-    draw = torch.Generator().manual_seed(0)
-    centre, half = (
-        torch.rand(priors, 2, generator=draw) * size[0],
-        5 + torch.rand(priors, 2, generator=draw) * 60,
-    )
-    boxes = torch.cat([centre - half, centre + half], dim=1).to(device)
-    logits = torch.randn(1, priors, CLASSES + background, generator=draw).to(device) * 1.5
+    generator = torch.Generator().manual_seed(0)
+    center = torch.rand(priors, 2, generator=generator) * size[0]
+    half = 5 + torch.rand(priors, 2, generator=generator) * 60
+    boxes = torch.cat([center - half, center + half], dim=1).to(device)
+    logits = torch.randn(1, priors, CLASSES + background, generator=generator).to(device) * 1.5
     if background:
         logits[..., 0] += 8.0
     else:
         logits -= 6.0
-    codes = (torch.randn(1, priors, 4, generator=draw) * 0.3).to(device)
-    whole = {"cls_logits": logits, "bbox_regression": codes}
-    levels = (priors,)
+    codes = (torch.randn(1, priors, 4, generator=generator) * 0.3).to(device)
+    their_output = {"cls_logits": logits, "bbox_regression": codes}
+    our_output = DenseOutput(logits, codes, None, boxes, size, levels=(priors,))
 
     @torch.inference_mode()
-    def post_theirs() -> None:
+    def post_process_theirs() -> None:
         if background:
-            theirs.postprocess_detections(whole, [boxes], [size])
+            theirs.postprocess_detections(their_output, [boxes], [size])
         else:
-            theirs.postprocess_detections({key: [value] for key, value in whole.items()}, [[boxes]], [size])
+            levels = {key: [value] for key, value in their_output.items()}
+            theirs.postprocess_detections(levels, [[boxes]], [size])
 
     @torch.inference_mode()
-    def post_ours() -> None:
-        output = DenseOutput(logits, codes, None, boxes, size, levels)
-        [ours.nms(candidates) for candidates in ours.decode(output)]
+    def post_process_ours() -> None:
+        for candidates in ours.decode(our_output):
+            ours.nms(candidates)
 
-    show(f"post-processing, {priors} priors x {CLASSES}", *in_turn(post_theirs, post_ours, given))
+    name = f"post-processing, {priors} priors x {CLASSES}"
+    compare(name, post_process_theirs, post_process_ours, args)
 
 
-def objects(batch: int, size: tuple[int, int]) -> tuple[list[Tensor], list[Tensor]]:
-    """Seven boxes an image, as COCO has on average."""
-    draw = torch.Generator().manual_seed(1)
-    boxes, labels = [], []
+def draw_targets(batch: int, size: tuple[int, int]) -> list[Targets]:
+    """Draw seven objects per image, the mean of COCO."""
+    generator = torch.Generator().manual_seed(1)
+    targets = []
     for _ in range(batch):
-        low = torch.rand(7, 2, generator=draw) * size[0] * 0.7
-        boxes.append(torch.cat([low, low + 10 + torch.rand(7, 2, generator=draw) * size[0] * 0.25], dim=1))
-        labels.append(torch.randint(0, CLASSES, (7,), generator=draw))
-    return boxes, labels
+        corner = torch.rand(7, 2, generator=generator) * size[0] * 0.7
+        sides = 10 + torch.rand(7, 2, generator=generator) * size[0] * 0.25
+        boxes = torch.cat([corner, corner + sides], dim=1)
+        targets.append(Targets(boxes, torch.randint(0, CLASSES, (7,), generator=generator)))
+    return targets
 
 
-def in_turn(
-    a: Callable[[], object], b: Callable[[], object], given: argparse.Namespace
-) -> tuple[float, float]:
-    """Median seconds of each, after one round that does not count."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for turn in range(given.rounds + 1):
-        for which, call in ((0, a), (1, b), (1, b), (0, a)):
-            seconds = timed(call, given.device)
-            if turn:
-                times[which].append(seconds)
-    return statistics.median(times[0]), statistics.median(times[1])
+def compare(
+    name: str, theirs: Callable[[], object], ours: Callable[[], object], args: argparse.Namespace
+) -> None:
+    """Call both in turns, after one round to warm up, and print a row with their median times."""
+    times: dict[Callable[[], object], list[float]] = {theirs: [], ours: []}
+    for number in range(args.rounds + 1):
+        for call in (theirs, ours, ours, theirs):
+            seconds = measure_seconds(call, args.device)
+            if number:
+                times[call].append(seconds)
+    their_median, our_median = statistics.median(times[theirs]), statistics.median(times[ours])
+    ratio = their_median / our_median
+    print(
+        f"{name:45s} torchvision {their_median:8.4f}  ours {our_median:8.4f}  ratio {ratio:5.2f}", flush=True
+    )
 
 
-def timed(call: Callable[[], object], device: str) -> float:
-    """Seconds that a call takes: the process's own on the CPU, the wall's on a device."""
+def measure_seconds(call: Callable[[], object], device: str) -> float:
+    """Processor time of a call on the CPU, wall time on a GPU."""
     if device == "cpu":
         start = time.process_time()
         call()
@@ -201,11 +207,6 @@ def timed(call: Callable[[], object], device: str) -> float:
     call()
     torch.cuda.synchronize()
     return time.perf_counter() - start
-
-
-def show(what: str, theirs: float, ours: float) -> None:
-    """One row."""
-    print(f"{what:45s} torchvision {theirs:8.4f}  ours {ours:8.4f}  ratio {theirs / ours:5.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Compare the engine with pycocotools, to the last bit, on as many scenes as one likes.
+"""Compare the matching engine with pycocotools, bit by bit, on any number of random scenes.
 
     python tests/benchmarks/parity.py --scenes 5000
 
-Of every scene the precision, recall and scores arrays at each max_dets, and of every image, class, area range and
-threshold which detection found which object. Scenes are drawn from their number: small and crowded, with ties of
-scores, equal boxes, crowds, empty images and classes, areas on a boundary.
+Compares the precision, recall and score arrays of each scene at each max_dets, and which detection matches which object
+for each image, class, area range and IoU threshold. Each scene is generated from its number; scenes are small and
+crowded, with tied scores, identical boxes, crowd regions, empty images and classes, and areas on a boundary.
 """
 
 from __future__ import annotations
@@ -14,17 +14,39 @@ import sys
 import time
 from pathlib import Path
 
-sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents[1:3]]
+import numpy as np
 
-import numpy as np  # noqa: E402
-from oracles import RULES, assert_is_the_reference, coco_reference  # noqa: E402
-from strategies import Scene, random_scene  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for a call by path
 
-from metrics.matching import match  # noqa: E402
+from metrics.matching import match
+from tests.oracles import RULES, assert_is_the_reference, coco_reference
+from tests.strategies import Scene, random_scene
 
 
-def scene_of(number: int) -> Scene:
-    """One of infinitely many scenes."""
+def main() -> None:
+    """Read the command line and compare."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--scenes", type=int, default=5000, help="number of scenes")
+    parser.add_argument("--first", type=int, default=0, help="number of the first scene")
+    args = parser.parse_args()
+    start, pairs = time.perf_counter(), 0
+    for number in range(args.first, args.first + args.scenes):
+        scene = make_scene(number)
+        matches = match(scene.truth, scene.detections, RULES[number % len(RULES)])
+        try:
+            assert_is_the_reference(matches, coco_reference(scene.truth, scene.detections, matches.rule))
+        except AssertionError as error:
+            sys.exit(f"scene {number}, rule {number % len(RULES)}: results differ\n{error}\n{scene}")
+        pairs += len(matches.pair_row)
+        if (number + 1) % 500 == 0:
+            print(f"{number + 1 - args.first} scenes, {time.perf_counter() - start:.0f} s", flush=True)
+    print(f"{args.scenes} scenes with {pairs} pairs: all results equal to the bit")
+
+
+def make_scene(number: int) -> Scene:
+    """Return the scene of a number."""
     rng = np.random.default_rng(number)
     scene = random_scene(
         number,
@@ -43,28 +65,6 @@ def scene_of(number: int) -> Scene:
     if rng.random() < 0.3:
         scene.detections.score[:] = np.round(scene.detections.score, 1)
     return scene
-
-
-def main() -> None:
-    """Read the command line and compare."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--scenes", type=int, default=5000)
-    parser.add_argument("--first", type=int, default=0, help="number of the first scene")
-    given = parser.parse_args()
-    begin, pairs = time.perf_counter(), 0
-    for number in range(given.first, given.first + given.scenes):
-        scene = scene_of(number)
-        matches = match(scene.truth, scene.detections, RULES[number % len(RULES)])
-        try:
-            assert_is_the_reference(matches, coco_reference(scene.truth, scene.detections, matches.rule))
-        except AssertionError as error:
-            sys.exit(f"scene {number}, rule {number % len(RULES)}: differs\n{error}\n{scene}")
-        pairs += len(matches.pair_row)
-        if (number + 1) % 500 == 0:
-            print(f"{number + 1 - given.first} scenes, {time.perf_counter() - begin:.0f} s", flush=True)
-    print(f"{given.scenes} scenes with {pairs} pairs: all equal to the last bit")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Trials per minute of tuning: post-processing on kept candidates against predicting again, and priors against boxes.
+"""Measure the speed of tuning trials: post-processing of stored candidates, predicting again, and anchor priors.
 
-    python -m tests.benchmarks.tuning [--variant ssd] [--data shapes] [--run FOLDER] [--trials 50] [--again 6]
+    python -m tests.benchmarks.tuning --variant ssd --data shapes --trials 50 --again 6
 
-Without a run's folder the weights are random, which makes more candidates than trained ones do. Post-processing trials
-are those of a study of the default space, all methods mixed: both ways are given the same settings in turn and must find
-the same detections. Predicting again reads the images anew each time, as a user would who changes a setting and
-evaluates. Means over all trials are told, and medians by method; the stage's own time, and with Optuna's.
+Weights are those of --run, or random, which gives more candidates than trained ones. Post-processing trials come from a
+study of the default search space with all methods. Some of them are repeated by predicting again, which reads the images
+and must give the same detections. Prints means over all trials, of a trial alone and with Optuna, and medians by
+method. For variants whose anchors can be fitted, trials of anchor priors are measured, too.
 """
 
 from __future__ import annotations
@@ -13,125 +13,142 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
 
-from bench.anchors.fit import variants_to_fit
+from bench.anchors.fit import variants_with_shapes
 from bench.data.types import Dataset
 from bench.pipeline.predict import predict
 from bench.runs.detector import build_detector
 from bench.settings.config import RunConfig
 from bench.settings.resolution import open_run_data, resolve
+from bench.training.checkpoint import load_weights
 from bench.tune.anchors import Anchors
 from bench.tune.objectives import parse_objectives
 from bench.tune.postprocessing import PostProcessing, save_candidates
-from bench.tune.search_space import parse_space, with_values
+from bench.tune.search_space import Space, parse_space, with_values
 from detectors.nms import NMS
+from metrics.tables import DetectionTable
 
-T = TypeVar("T")
+
+class TrialTime(NamedTuple):
+    """One trial: its settings, its objective and more, and the seconds that it took without Optuna."""
+
+    values: dict[str, Any]
+    result: tuple[Any, ...]
+    seconds: float
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--variant", default="ssd")
-    parser.add_argument("--data", default="shapes")
-    parser.add_argument("--run", type=Path)
-    parser.add_argument("--trials", type=int, default=50)
-    parser.add_argument("--again", type=int, default=6)
-    parser.add_argument("--set", nargs="*", default=[])
-    given = parser.parse_args()
-    file = given.run / "config.toml" if given.run else None
-    config = resolve(given.variant, data=given.data, file=file, sets=given.set)
-    dataset = open_run_data(config)
-    config = resolve(
-        given.variant, data=given.data, file=file, sets=given.set, data_defaults=dataset.defaults
+    """Read the command line, measure, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--variant", default="ssd", help="detector variant")
+    parser.add_argument("--data", default="shapes", help="data set")
+    parser.add_argument("--run", type=Path, help="run folder with settings and weights")
+    parser.add_argument("--trials", type=int, default=50, help="number of trials")
+    parser.add_argument("--again", type=int, default=6, help="number of trials repeated by predicting again")
+    parser.add_argument("--set", nargs="*", default=[], help="settings of the run, as name=value")
+    args = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    file = args.run / "config.toml" if args.run else None
+    config = resolve(args.variant, data=args.data, file=file, sets=args.set)
+    dataset = open_run_data(config)
+    config = resolve(args.variant, data=args.data, file=file, sets=args.set, data_defaults=dataset.defaults)
+    measure_post_processing(config, dataset, args)
+    if args.variant in variants_with_shapes():
+        measure_anchors(config, dataset, args.trials)
+
+
+def measure_post_processing(config: RunConfig, dataset: Dataset, args: argparse.Namespace) -> None:
+    """Print trials per minute on stored candidates and by predicting again.
+
+    Raises:
+        AssertionError: both ways give different detections.
+    """
     split = dataset.splits["val"]
     detector = build_detector(config, len(dataset.classes)).eval()
-    if given.run:
-        from bench.training.checkpoint import load_weights
-
-        load_weights(given.run / "weights.safetensors", detector)
+    if args.run:
+        load_weights(args.run / "weights.safetensors", detector)
     space = parse_space(config, ["nms"])
     objectives = parse_objectives(["ap"], split.truth)
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         candidates = save_candidates(detector, split, config, space, Path(folder) / "candidates.parquet")
     stage = PostProcessing(candidates, split.truth, config.detector.nms)
-    for method in ("hard", "soft_linear"):  # compiles
+
+    def suppress(_: optuna.Trial, values: dict[str, Any]) -> tuple[float, DetectionTable]:
+        detections = stage.detections(values)
+        return objectives.numbers(split.truth, detections)["ap"], detections
+
+    for method in ("hard", "soft_linear"):  # compiles the kernels
         objectives.numbers(split.truth, stage.detections({"nms.method": method}))
-
-    own, tried = [], []
-    began = time.perf_counter()
-    for _ in range(given.trials):
-        trial = study.ask()
-        values = space.suggest(trial)
-        start = time.perf_counter()
-        found = stage.detections(values)
-        numbers = objectives.numbers(split.truth, found)
-        own.append(time.perf_counter() - start)
-        study.tell(trial, numbers["ap"])
-        tried.append((values, found, numbers))
-    whole = (time.perf_counter() - began) / given.trials
-
-    again = []
-    for values, found, numbers in _spread(tried, given.again):
-        detector.nms = NMS(with_values(config, values).detector.nms)
+    trials, with_optuna = run_trials(space, suppress, args.trials)
+    repeated = []
+    for index in np.unique(np.linspace(0, len(trials) - 1, args.again).round().astype(int)):
+        detector.nms = NMS(with_values(config, trials[index].values).detector.nms)
         start = time.perf_counter()
         expected = predict(detector, split, config.image, batch=config.evaluate.batch)
-        same = objectives.numbers(split.truth, expected)
-        again.append(time.perf_counter() - start)
-        assert same == numbers, "other measures"
-        assert np.array_equal(found.xywh, expected.xywh), "other detections"
-        assert np.array_equal(found.score, expected.score), "other scores"
+        expected_ap = objectives.numbers(split.truth, expected)["ap"]
+        repeated.append(time.perf_counter() - start)
+        ap, detections = trials[index].result
+        assert ap == expected_ap, "AP differs"
+        assert np.array_equal(detections.xywh, expected.xywh), "boxes differ"
+        assert np.array_equal(detections.score, expected.score), "scores differ"
 
-    one, other = float(np.mean(own)), float(np.mean(again))
-    print(f"{given.variant}, {dataset.name}: {len(split)} images, {len(candidates.score)} candidates")
-    print(f"on kept candidates  {60 / one:8.0f} trials a minute  ({1e3 * one:.1f} ms)")
-    print(f"  with Optuna       {60 / whole:8.0f} trials a minute  ({1e3 * whole:.1f} ms)")
-    for method in sorted({values["nms.method"] for values, *_ in tried}):
-        times = [t for t, (values, *_) in zip(own, tried, strict=True) if values["nms.method"] == method]
-        print(
-            f"  {method:<16}  {60 / np.median(times):8.0f} trials a minute  ({1e3 * np.median(times):.1f} ms)"
-        )
-    print(f"predicting again    {60 / other:8.1f} trials a minute  ({1e3 * other:.0f} ms)")
-    print(f"ratio               {other / one:8.0f}   with Optuna {other / whole:.0f}")
-    print(f"identical detections in {len(again)} of {len(again)}")
-    if given.variant in variants_to_fit():
-        _anchors(config, dataset, given.trials)
+    alone, again = float(np.mean([trial.seconds for trial in trials])), float(np.mean(repeated))
+    print(f"{args.variant}, {dataset.name}: {len(split)} images, {len(candidates.score)} candidates")
+    print_rate("on stored candidates", alone)
+    print_rate("  with Optuna", with_optuna)
+    for method in sorted({trial.values["nms.method"] for trial in trials}):
+        seconds = [trial.seconds for trial in trials if trial.values["nms.method"] == method]
+        print_rate(f"  {method}", float(np.median(seconds)))
+    print_rate("predicting again", again)
+    print(f"{'speed-up':<20}  {again / alone:8.1f}, with Optuna {again / with_optuna:.1f}")
+    print(f"identical detections in all {len(repeated)} repeated trials")
 
 
-def _anchors(config: RunConfig, dataset: Dataset, trials: int) -> None:
-    """Trials of priors per minute, and how many boxes they look at."""
+def measure_anchors(config: RunConfig, dataset: Dataset, count: int) -> None:
+    """Print trials per minute of anchor priors."""
     start = time.perf_counter()
     stage = Anchors(config, dataset)
     space = parse_space(config, ["anchors"], stage.ranges())
-    made = time.perf_counter() - start
+    setup = time.perf_counter() - start
+    trials, with_optuna = run_trials(space, stage, count)
+    boxes = stage.measure(None, {})[0].objects
+    print(f"anchor priors on {boxes} boxes, set up in {setup:.1f} s")
+    print_rate("on stored boxes", float(np.mean([trial.seconds for trial in trials])))
+    print_rate("  with Optuna", with_optuna)
+
+
+def run_trials(
+    space: Space, evaluate: Callable[[optuna.Trial, dict[str, Any]], tuple[Any, ...]], count: int
+) -> tuple[list[TrialTime], float]:
+    """Run a study with TPE; what `evaluate` returns starts with the objective.
+
+    Returns:
+        The trials, and the mean seconds of a trial with Optuna.
+    """
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
-    own = []
-    began = time.perf_counter()
-    for _ in range(trials):
+    trials = []
+    start = time.perf_counter()
+    for _ in range(count):
         trial = study.ask()
         values = space.suggest(trial)
-        start = time.perf_counter()
-        value = stage(trial, values)
-        own.append(time.perf_counter() - start)
-        study.tell(trial, value[0])
-    one, whole = float(np.mean(own)), (time.perf_counter() - began) / trials
-    boxes = stage.measure(None, {})[0].objects
-    print(f"priors against {boxes} boxes, set up in {made:.1f} s")
-    print(f"on kept boxes       {60 / one:8.0f} trials a minute  ({1e3 * one:.1f} ms)")
-    print(f"  with Optuna       {60 / whole:8.0f} trials a minute  ({1e3 * whole:.1f} ms)")
+        trial_start = time.perf_counter()
+        result = evaluate(trial, values)
+        trials.append(TrialTime(values, result, time.perf_counter() - trial_start))
+        study.tell(trial, result[0])
+    return trials, (time.perf_counter() - start) / count
 
 
-def _spread(tried: list[T], count: int) -> list[T]:
-    """So many of the trials, evenly from first to last: all methods among them, and what TPE has settled on."""
-    return [tried[k] for k in np.unique(np.linspace(0, len(tried) - 1, count).round().astype(int))]
+def print_rate(name: str, seconds: float) -> None:
+    """Print a row with trials per minute and milliseconds per trial."""
+    print(f"{name:<20}  {60 / seconds:8.1f} trials per minute  ({1e3 * seconds:.1f} ms)", flush=True)
 
 
 if __name__ == "__main__":
