@@ -1,1 +1,1 @@
-"""Results of runs, and the tables and pages made of them; no torch."""
+"""Results of runs, and the tables and pages made from them; no torch."""

@@ -1,4 +1,7 @@
-"""Pages: the only module that writes them. A page is one file; the tables and figures it links to lie beside it."""
+"""Write pages: reports on runs and on studies, each with the tables and figures that it links to.
+
+No other module writes pages.
+"""
 
 from __future__ import annotations
 
@@ -51,27 +54,26 @@ def write_report(
     show_paths: bool = False,
     options: ComparisonOptions | None = None,
 ) -> Path:
-    """Write the page `out`, and beside it the tables and figures that it is made of.
+    """Write a report on runs: a page, and its tables and figures in the same folder.
 
-    Beside `out`: every table as CSV (``leaderboard.csv``, ``metrics.csv``, ``standings.csv``, ``pairwise.csv`` and more,
-    each named where the page uses it) and every figure as ``figures/*.svg`` and ``*.png``. The same runs and images
-    give the same bytes.
+    The tables are CSV files (``leaderboard.csv``, ``metrics.csv``, ``standings.csv``, ``pairwise.csv`` and others that the
+    page links to), the figures ``figures/*.svg`` and ``*.png``. The same runs and images give the same bytes.
 
     Args:
         runs: all evaluated on the same truth; runs that differ only in their seed are one model.
-        out: the page, or a folder, in which it is then called ``report.html``.
-        images: where the gallery's pictures come from; without it, or where it raises, the page says so.
-        title: the page's heading; made from the data set's name if empty.
-        max_mb: the page stays below this many megabytes (10**6 bytes): the gallery is thinned, and says by how many.
-        show_paths: show absolute paths, which may hold a user's name, in full.
-        options: how the runs are compared: resamples, groups of images, limits.
+        out: the page, or a folder, in which the page is ``report.html``.
+        images: loads the images of the gallery; the page reports images that cannot be loaded.
+        title: heading of the page; by default from the name of the data set.
+        max_mb: maximum size of the page in megabytes (10**6 bytes); images beyond it are left out of the gallery.
+        show_paths: show absolute paths, which may contain a user's name, in full.
+        options: resamples, groups of images, limstyle.
 
     Returns:
         The path of the page.
 
     Raises:
         InputError: no run, two of the same name, or runs on different truth.
-        MachineError: the files cannot be written; what stood there stands there still.
+        MachineError: the files cannot be written; existing files are kept.
     """
     return write_comparison(
         ReportData.from_runs(runs, images, show_paths, options), out, title=title, max_mb=max_mb
@@ -86,58 +88,56 @@ def write_comparison(
     max_mb: float = 8.0,
     studies: Sequence[StudyFolder] = (),
 ) -> Path:
-    """Write the page about a comparison, and what lies beside it; arguments as in `write_report`.
+    """Write a report on runs that have been evaluated; the other arguments are those of `write_report`.
 
     Args:
-        report: the runs, read and scored.
-        out: the page, or its folder.
-        title: the page's heading.
-        max_mb: the page stays below this.
-        studies: in which settings of these runs were found; they get a section.
+        report: the runs.
+        out: the page or its folder.
+        title: heading of the page.
+        max_mb: maximum size of the page.
+        studies: studies of the settings of these runs, which get a section.
 
     Raises:
-        InputError: limits that cannot be held against these runs.
-        MachineError: the files cannot be written; what stood there stands there still.
+        InputError: the limits do not apply to these runs.
+        MachineError: the files cannot be written; existing files are kept.
     """
-    out = Path(out)
-    page = out if out.suffix.lower() in (".html", ".htm") else out / "report.html"
-    document = _compose(report, title=title, max_bytes=int(max_mb * 1e6), studies=studies)
-    for name, content in document.files.items():
-        atomic_write(page.parent / name, content)
-    return atomic_write(page, document.html)
+    return _write(_compose_report(report, title, int(max_mb * 1e6), studies), Path(out))
 
 
 def write_study_page(
     folder: StudyFolder, out: str | Path | None = None, *, title: str = "", show_paths: bool = False
 ) -> Path:
-    """Write the page about a study, and beside it its figures, its table of trials and its facts.
+    """Write a report on a study: a page, and its figures, trials and result in the same folder.
 
     The same study gives the same bytes.
 
     Args:
-        folder: of the last stage; earlier ones are shown where their folders are still beside it.
-        out: the page, or a folder, in which it is then called ``report.html``; the study's own folder by default.
-        title: the page's heading; made from variant and data set if empty.
-        show_paths: show absolute paths, which may hold a user's name, in full.
+        folder: of the last stage; earlier stages are included if their folders still exist next to it.
+        out: the page, or a folder, in which the page is ``report.html``; by default the folder of the study.
+        title: heading of the page; by default from variant and data set.
+        show_paths: show absolute paths, which may contain a user's name, in full.
 
     Returns:
         The path of the page.
 
     Raises:
-        MachineError: the files cannot be written; what stood there stands there still.
+        MachineError: the files cannot be written; existing files are kept.
     """
     out = folder.path if out is None else Path(out)
-    page = out if out.suffix.lower() in (".html", ".htm") else out / StudyFolder.PAGE
-    document = compose_study(folder, title=title, show_paths=show_paths)
+    return _write(compose_study(folder, title=title, show_paths=show_paths), out)
+
+
+def _write(document: Document, out: Path) -> Path:
+    """Write the files of a document and then its page, `out` or ``report.html`` in the folder `out`."""
+    page = out if out.suffix.lower() in (".html", ".htm") else out / "report.html"
     for name, content in document.files.items():
         atomic_write(page.parent / name, content)
     return atomic_write(page, document.html)
 
 
-def _compose(
-    report: ReportData, *, title: str, max_bytes: int, studies: Sequence[StudyFolder] = ()
+def _compose_report(
+    report: ReportData, title: str, max_bytes: int, studies: Sequence[StudyFolder]
 ) -> Document:
-    """The report of a comparison."""
     sliced, speed = slices.slices_of(report), speed_of(report)
     before = [
         verdict.section(report, speed),
@@ -158,19 +158,19 @@ def _compose(
         budget.section(report),
         reproducibility.section(report),
     ]
-    # The gallery gets what the rest leaves, less a little for what its own headings and method take.
-    bare = _page(report, speed, title, _kept([*before, *after]))
-    room = max_bytes - len(bare.encode()) - 20_000
-    sections = _kept([*before, gallery.section(report, room), *after])
+    # The gallery gets the remaining bytes, minus a margin for its headings and method.
+    others = _render(report, speed, title, _present([*before, *after]))
+    remaining = max_bytes - len(others.encode()) - 20_000
+    sections = _present([*before, gallery.section(report, remaining), *after])
     files = dict(_files(report, sections, sliced, speed))
-    return Document(_page(report, speed, title, sections), files)
+    return Document(_render(report, speed, title, sections), files)
 
 
-def _kept(sections: Sequence[Section | None]) -> list[Section]:
+def _present(sections: Sequence[Section | None]) -> list[Section]:
     return [section for section in sections if section is not None]
 
 
-def _page(report: ReportData, speed: Speed, title: str, sections: Sequence[Section]) -> str:
+def _render(report: ReportData, speed: Speed, title: str, sections: Sequence[Section]) -> str:
     context: dict[str, Any] = {
         "title": formatting.printable(title) or f"Detectors on {formatting.printable(report.data.name)}",
         "facts": _facts(report),
@@ -187,9 +187,8 @@ def _page(report: ReportData, speed: Speed, title: str, sections: Sequence[Secti
 def _files(
     report: ReportData, sections: Sequence[Section], sliced: slices.Slices, speed: Speed
 ) -> Iterator[tuple[str, bytes | str]]:
-    scored = report.runs
-    folders, evaluations = [each.run for each in scored], [each.evaluation for each in scored]
-    yield from run_tables(folders, evaluations, report.statistics).items()
+    evaluations = [run.evaluation for run in report.runs]
+    yield from run_tables(report.folders, evaluations, report.statistics).items()
     if report.statistics is not None:
         yield "standings.csv", to_csv(report.statistics.to_frame())
         if len(report.models) > 1:
@@ -222,28 +221,28 @@ def _files(
 
 
 def _legend(number: int, label: str) -> dict[str, Any]:
-    its = series_style(number)
+    style = series_style(number)
     return {
         "number": number,
         "label": label,
-        "colour": its.colour,
-        "dash": its.dash or "none",
-        "marker": its.path,
+        "colour": style.colour,
+        "dash": style.dash or "none",
+        "marker": style.path,
     }
 
 
 def _facts(report: ReportData) -> list[str]:
-    data_ = report.data
+    facts = report.data
     finished = [result.finished for result in report.results if result.finished is not None]
     devices = sorted(
         {result.environment.device or result.environment.cpu for result in report.results} - {""}
     )
     return [
-        f"{formatting.printable(data_.name)}, {formatting.printable(data_.split)} split",
-        formatting.plural(data_.images, "image"),
-        formatting.plural(data_.objects, "object"),
-        formatting.plural(data_.classes, "class", "classes"),
-        f"truth {data_.fingerprint[:12]}",
+        f"{formatting.printable(facts.name)}, {formatting.printable(facts.split)} split",
+        formatting.plural(facts.images, "image"),
+        formatting.plural(facts.objects, "object"),
+        formatting.plural(facts.classes, "class", "classes"),
+        f"truth {facts.fingerprint[:12]}",
         *([formatting.timestamp(max(finished))] if finished else []),
         *[formatting.printable(device) for device in devices[:2]],
     ]
@@ -254,19 +253,19 @@ def _badges(report: ReportData, speed: Speed) -> list[Badge]:
     machines = {(result.environment.device, result.environment.cpu) for result in results}
     badges = []
     if any(len(model.runs) == 1 for model in report.models):
-        badges.append(Badge("1 seed", "seed variance not measured", "warn"))
+        badges.append(Badge("1 seed", "seed variance was not measured", "warn"))
     else:
-        badges.append(Badge(f"{min(len(model.runs) for model in report.models)} seeds", "a dot each"))
+        badges.append(Badge(f"{min(len(model.runs) for model in report.models)} seeds", "per model"))
     if any(result.status == "partial" for result in results):
-        badges.append(Badge("partial run", "stopped before its budget was spent", "warn"))
+        badges.append(Badge("partial run", "training stopped before the end of its budget", "warn"))
     if any(result.environment.dirty for result in results):
-        badges.append(Badge("dirty git", "made by code that is in no commit", "warn"))
+        badges.append(Badge("dirty git", "made with uncommitted code", "warn"))
     if report.options.images == "intersection" and report.notes:
-        badges.append(Badge("part of the images", "those whose truth all runs share", "warn"))
+        badges.append(Badge("subset of images", "only images with the same truth in all runs", "warn"))
     if len(machines) > 1 or len(speed.machines) > 1:
-        badges.append(Badge("mixed hardware", "times cannot be compared", "warn"))
+        badges.append(Badge("mixed hardware", "times are not comparable", "warn"))
     if any(timed.timing.noisy for timed in speed.known):
-        badges.append(Badge("noisy", "the same image took times that differ much", "warn"))
+        badges.append(Badge("noisy timing", "repeated passes on the same image vary", "warn"))
     if speed.left_out:
-        badges.append(Badge("invalid timing", "left out, with the reason", "warn"))
+        badges.append(Badge("invalid timing", "excluded; the section on latency has the reasons", "warn"))
     return badges

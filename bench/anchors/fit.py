@@ -241,9 +241,8 @@ class AnchorFit:
         """Settings for `run --config`: the variant, all settings that were given, the input size, and the priors."""
         tree: Tree = {"variant": self.config.variant}
         for path, value in leaves(self.config.tree()):
-            if self.config.is_given(path) or path.startswith(
-                "image."
-            ):  # sizes in pixels hold for this input size
+            given = not self.config.origin(path).startswith(("default", "variant ", "data set "))
+            if given or path.startswith("image."):  # sizes in pixels hold for this input size
                 tree = merge(tree, nest(path.split("."), value))
         return merge(tree, self.found)
 

@@ -112,7 +112,6 @@ def command(
     epochs: options.Epochs = None,
     device: options.Device = None,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the studies.")] = Path("studies"),
-    json: options.Json = False,
     quiet: options.Quiet = False,
     strict: options.Strict = False,
     debug: options.Debug = False,
@@ -124,7 +123,6 @@ def command(
     """
     from bench.process.interrupts import stop_request
     from bench.process.invocation import command_arguments
-    from bench.process.json_value import print_json
     from bench.process.progress import Progress
     from bench.runs.provenance import command_line
     from bench.settings.presets import variants_of
@@ -164,12 +162,7 @@ def command(
         pruner=pruner,
         command=command_line(command_arguments()),
     )
-    folder = tune(plan, Progress.auto(quiet), stop_request())
-    if json:
-        paths = {"folder": folder.path, "report": folder.path / folder.PAGE}
-        print_json(paths | {"study": folder.result})
-    else:
-        print_study(folder)
+    print_study(tune(plan, Progress.auto(quiet), stop_request()))
 
 
 def print_study(folder: StudyFolder, console: Console | None = None) -> None:

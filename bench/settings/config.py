@@ -35,7 +35,6 @@ class EntryConfig(Config):
     evaluate: EvaluateConfig = EvaluateConfig()
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
-    _given: set[str] = PrivateAttr(default_factory=set)
 
     @property
     def model_settings(self) -> Any:
@@ -59,10 +58,6 @@ class EntryConfig(Config):
     def origin(self, path: str) -> str:
         """Where the setting at a dotted path got its value: ``default``, ``--set``, a file's name, ..."""
         return self._origins.get(path, "default")
-
-    def is_given(self, path: str) -> bool:
-        """Whether the user set the setting at a dotted path, by a preset, a file or on the command line."""
-        return path in self._given
 
     def toml(self, origins: bool = False) -> str:
         """All settings as a TOML file that gives this configuration again; with `origins` as comments."""

@@ -1,1 +1,1 @@
-"""Training: loop, step, optimizer, schedules, validation, checkpoints."""
+"""Training: the loop, one step, the optimizer and checkpoints."""

@@ -1,1 +1,1 @@
-"""From records to the tables that sections show."""
+"""Tables and statistics computed from records."""

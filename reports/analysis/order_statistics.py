@@ -1,4 +1,4 @@
-"""Percentiles without a distribution: a measured value for each, an interval where there are enough of them, else none."""
+"""Percentiles as order statistics, with distribution-free confidence intervals."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from metrics.errors import InputError
 
 
 class Ranks(NamedTuple):
-    """Which of n sorted values bound a percentile; counted from 1, None where there is no such value."""
+    """Ranks, from 1, of the order statistics that bound a percentile; None if there is no such value."""
 
     low: int | None
     high: int | None
 
 
 def quantile(values: NDArray[np.float64], p: float) -> float:
-    """The smallest of `values` that at least a share `p` of them does not exceed; NaN of none.
+    """Return the smallest of `values` that at least a share `p` of them does not exceed; NaN without values.
 
     Args:
         values: (n,) in any order.
@@ -33,18 +33,18 @@ def quantile(values: NDArray[np.float64], p: float) -> float:
 
 
 def interval_ranks(n: int, p: float, confidence: float = 0.95) -> Ranks:
-    """Ranks l and u such that the p-quantile lies between the l-th and the u-th of n independent values.
+    """Return ranks l and u such that the p-quantile lies between the l-th and u-th of n independent values.
 
-    However they are distributed, it does so with at least `confidence`: l is the binomial quantile (n, p) of half the
-    rest, u one more than that of the other half (David and Nagaraja 2003, Order Statistics, section 7.1).
+    The coverage is at least `confidence` for every distribution: l is the (1 - confidence) / 2 quantile of the binomial
+    distribution (n, p), u the upper one plus 1 (David and Nagaraja 2003, Order Statistics, section 7.1).
 
     Args:
-        n: values.
+        n: number of values.
         p: in (0, 1).
         confidence: in (0, 1).
 
     Returns:
-        A bound is None where not even the smallest or largest of so few values will do.
+        A rank is None if n is too small for it.
     """
     _check(p, confidence)
     rest = (1 - confidence) / 2
@@ -53,13 +53,15 @@ def interval_ranks(n: int, p: float, confidence: float = 0.95) -> Ranks:
 
 
 def least_count(p: float, confidence: float = 0.95) -> int:
-    """The fewest values whose largest bounds the p-quantile from above: 6 for 0.5, 36 for 0.9, 368 for 0.99."""
+    """Return the least n for which the p-quantile has an upper rank: 6 for 0.5, 36 for 0.9, 368 for 0.99."""
     _check(p, confidence)
     estimate = math.ceil(math.log((1 - confidence) / 2) / math.log(p))
-    # The logarithms may be off by an ulp where the answer is a whole number.
+    # Rounding of the logarithms can shift the estimate by one.
     return next(n for n in range(max(estimate - 1, 1), estimate + 2) if interval_ranks(n, p, confidence).high)
 
 
 def _check(p: float, confidence: float) -> None:
     if not (0 < p < 1 and 0 < confidence < 1):
-        raise InputError(f"a percentile and a confidence lie between 0 and 1, got {p:g} and {confidence:g}")
+        raise InputError(
+            f"percentile and confidence: expected numbers between 0 and 1, got {p:g} and {confidence:g}"
+        )

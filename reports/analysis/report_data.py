@@ -1,4 +1,4 @@
-"""The runs of a report, read and scored once: what every section looks at."""
+"""The data of a report: its runs, evaluated once and grouped into models, and the statistics of their comparison."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from metrics.compare import Comparison as Statistics
 from metrics.compare.groups import unused_group_columns
 from metrics.compare.paired_runs import ImageChoice
 from metrics.errors import InputError, InputWarning
-from metrics.matching import MatchRule
+from metrics.matching import Matches, MatchRule
 from metrics.measures.error_types import KINDS
 from metrics.notes import Note
 from metrics.tables import AnnotationTable
@@ -40,10 +40,9 @@ from reports.records.run import DataFacts, RunFolder, RunResult
 
 Floats = NDArray[np.float64]
 Images = Callable[[Any], NDArray[np.uint8]]
-"""From an image's id in the truth to its pixels: (H, W, 3) uint8 RGB. May raise where the image is gone."""
+"""Loads an image by its id in the truth: (H, W, 3) uint8 RGB. May raise if the image is missing."""
 
-
-ALSO = (
+MEASURES = (
     "ap50",
     "ap75",
     "ap_small",
@@ -53,7 +52,7 @@ ALSO = (
     "olrp",
     *(f"cost_{kind}" for kind in KINDS),
 )
-"""Measures that get an interval beside AP."""
+"""Measures that have confidence intervals, besides AP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +60,12 @@ class ComparisonOptions:
     """How runs are compared.
 
     Attributes:
-        resamples: how often the images are resampled for intervals; 0 for none.
-        groups: images that are alike are drawn together: a group by image id, the name of one of the truth's
-            `image_columns`, or ``folder``, that of each image's file.
-        images: ``same`` refuses runs on different truth; ``intersection`` compares on the images whose truth all share.
-        limits: how much worse the other models may be than the old ones.
-        baseline: names of the runs whose models the limits are held against.
+        resamples: number of bootstrap resamples of the images; 0 for no statistics.
+        groups: groups of dependent images, which are resampled together: a mapping from image id to group, one of the
+            truth's `image_columns`, or ``folder`` for the folder of each image's file.
+        images: ``same`` refuses runs on different truth; ``intersection`` uses the images with the same truth in all runs.
+        limits: how much worse the new models may be than the baseline.
+        baseline: names of the runs of the baseline models.
     """
 
     resamples: int = 1000
@@ -82,18 +81,18 @@ class ReportData:
 
     Attributes:
         models: at least one.
-        scored: for each model its runs, in the model's order.
-        images: where pictures come from; None where nobody knows.
-        show_paths: whether absolute paths are shown in full.
-        notes: what had to be decided to put them on one page.
+        evaluated: the runs of each model.
+        images: loads the images of the gallery; None if they are not available.
+        show_paths: whether to show absolute paths in full.
+        notes: remarks on how the runs were made comparable.
         options: how they are compared.
     """
 
     models: tuple[Model, ...]
-    scored: tuple[tuple[EvaluatedRun, ...], ...]
+    evaluated: tuple[tuple[EvaluatedRun, ...], ...]
     images: Images | None = None
     show_paths: bool = False
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     options: ComparisonOptions = field(default_factory=ComparisonOptions)
 
     @classmethod
@@ -110,37 +109,31 @@ class ReportData:
             InputError: no run, two of one name, or runs on different truth while `options.images` is "same".
         """
         options = options or ComparisonOptions()
-        left_out: tuple[str, ...] = ()
+        image_notes: tuple[Note, ...] = ()
         if options.images == "intersection":
-            runs, left_out = on_shared_images(runs)
+            runs, image_notes = on_shared_images(runs)
         models = group_models(runs)
-        rule, notes = _rule([run.result for model in models for run in model.runs])
+        rule, rule_notes = _rule([run.result for model in models for run in model.runs])
         pairs = [(model, tuple(EvaluatedRun(run, rule) for run in model.runs)) for model in models]
-        # By what the detections give, should a result.json say otherwise.
-        pairs.sort(key=lambda pair: _best_first([one.evaluation.headline["ap"] for one in pair[1]]))
+        # The order follows the detections, even if a result.json has other numbers.
+        pairs.sort(key=lambda pair: _best_first([run.evaluation.headline["ap"] for run in pair[1]]))
         models = tuple(replace(model, number=number) for number, (model, _) in enumerate(pairs))
         return cls(
-            models, tuple(scored for _, scored in pairs), images, show_paths, left_out + notes, options
+            models, tuple(runs for _, runs in pairs), images, show_paths, image_notes + rule_notes, options
         )
 
     @cached_property
     def statistics(self) -> Statistics | None:
-        """Intervals, and differences of pairs on the same resamples; None where none were asked for or nothing is
-        there to be found.
-        """
-        if not self.options.resamples or not self.scored[0][0].outcome.valid.any():
+        """Intervals and pairwise differences on shared resamples; None without resampling or valid ground truth."""
+        if not self.options.resamples or not self.evaluated[0][0].outcome.valid.any():
             return None
-        runs = {
-            model.label: [one.matches for one in scored]
-            for model, scored in zip(self.models, self.scored, strict=True)
-        }
-        rule = self.scored[0][0].rule
-        also = [name.replace("ar_100", f"ar_{rule.max_dets[-1]}") for name in ALSO]
+        rule = self.evaluated[0][0].rule
+        also = [name.replace("ar_100", f"ar_{rule.max_dets[-1]}") for name in MEASURES]
         also += [limit.measure for limit in self.options.limits]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", InputWarning)  # it says again what the notes say
+            warnings.simplefilter("ignore", InputWarning)  # the notes have the same text
             return compare(
-                runs,
+                self._matches(),
                 "ap",
                 also=also,
                 resamples=self.options.resamples,
@@ -150,17 +143,13 @@ class ReportData:
 
     @cached_property
     def influence(self) -> Influence | None:
-        """What each image does to the difference of the two best models; None where there are no statistics on two."""
+        """The influence of each image on the difference between the two best models; None without statistics on two."""
         if self.statistics is None or len(self.models) < 2:
             return None
-        runs = {
-            model.label: [one.matches for one in scored]
-            for model, scored in zip(self.models[:2], self.scored[:2], strict=True)
-        }
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InputWarning)
             return influence(
-                runs,
+                self._matches(2),
                 self.models[0].label,
                 self.models[1].label,
                 "ap",
@@ -170,17 +159,13 @@ class ReportData:
 
     @cached_property
     def bands(self) -> Bands | None:
-        """Bands of curves from the resamples of `statistics`; None where there are none."""
+        """Confidence bands of curves from the resamples of `statistics`; None without statistics."""
         if self.statistics is None:
             return None
-        runs = {
-            model.label: [one.matches for one in scored]
-            for model, scored in zip(self.models, self.scored, strict=True)
-        }
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InputWarning)
             return curve_bands(
-                runs,
+                self._matches(),
                 resamples=self.options.resamples,
                 groups=self.options.groups,
                 image_columns=self.image_columns,
@@ -188,7 +173,7 @@ class ReportData:
 
     @property
     def image_columns(self) -> dict[str, Sequence[object]]:
-        """What is known of each image, and the folder that its file is in."""
+        """The attributes of each image, and the folder of its file."""
         catalog = self.truth.catalog
         return {"folder": groups_by_folder(catalog), **catalog.image_columns}
 
@@ -201,48 +186,51 @@ class ReportData:
 
     @cached_property
     def gate_results(self) -> list[GateResult]:
-        """What the gate says of each new model, by each limit; none where no limit was set.
+        """The results of the gate for each new model and limit; empty without limits.
 
-        A new model is held against the old one, or, of several old ones, against that of its variant.
+        A new model is compared with the baseline model, or, of several, with that of the same variant.
 
         Raises:
-            InputError: there is no old or no new model, it is not plain which is which, or nothing can be measured.
+            InputError: there is no baseline or no new model, the pairs are ambiguous, or there are no statistics.
         """
         if not self.options.limits:
             return []
         if self.statistics is None:
             raise InputError(
-                "limits: nothing was resampled here, so no difference has an interval; see the page"
+                "limits: there are no confidence intervals, because there is no valid ground truth or resampling is off; use "
+                "--resamples above 0"
             )
         names = [{result.name for result in model.results} for model in self.models]
         old = [model for model, of in zip(self.models, names, strict=True) if of & self.options.baseline]
         new = [model for model, of in zip(self.models, names, strict=True) if not of & self.options.baseline]
         if len(old) > 1 and not new:
             raise InputError(
-                f"limits: {formatting.join_words([one.label for one in old])} are all of the first path, and so all old; give the "
-                "new ones in a path of their own"
+                f"limits: all models are in the first path, which is the baseline: {formatting.join_words([model.label for model in old])}; give "
+                "the new ones in a separate path"
             )
         if not old or not new:
             raise InputError(
-                "limits: there must be an old model and a new one, but these runs are all of one; runs that differ in"
-                " nothing but their seed are one model, unless they lie in different folders"
+                "limits: expected a baseline model and a new model, but all runs are of one model; runs that differ only in their "
+                "seed are one model, unless they are in different folders"
             )
         pairs = []
         for model in new:
-            like = old if len(old) == 1 else [one for one in old if _variant(one) == _variant(model)]
-            if len(like) != 1:
-                said = formatting.join_words([one.label for one in old])
-                raise InputError(f"limits: which of {said} is the old {model.label}? compare the two alone")
-            pairs.append((like[0].label, model.label))
+            baseline = old if len(old) == 1 else [one for one in old if _variant(one) == _variant(model)]
+            if len(baseline) != 1:
+                labels = formatting.join_words([one.label for one in old])
+                raise InputError(
+                    f"limits: cannot tell which of {labels} is the baseline of {model.label}; compare the two alone"
+                )
+            pairs.append((baseline[0].label, model.label))
         return apply_gate(self.statistics, pairs, self.options.limits)
 
     def standings(self, measure: str) -> list[Standing]:
-        """Each model's value and interval by a measure, in the models' order; only where there are statistics."""
+        """Value and interval of each model by a measure; requires statistics."""
         assert self.statistics is not None
         return [self.statistics.standing(model.label, measure) for model in self.models]
 
     def intervals(self, measures: Sequence[str]) -> list[Floats] | None:
-        """For each model (R, 2), its interval by each of these measures; None where there are no statistics."""
+        """(R, 2) intervals of each model by these measures; None without statistics."""
         if self.statistics is None:
             return None
         rows = [self.standings(measure) for measure in measures]
@@ -253,83 +241,88 @@ class ReportData:
 
     @property
     def truth(self) -> AnnotationTable:
-        """What is there: the same for all."""
+        """The ground truth, the same for all runs."""
         return self.models[0].runs[0].truth
 
     @property
     def data(self) -> DataFacts:
-        """The images that all were evaluated on."""
+        """Facts about the data set, the same for all runs."""
         return self.models[0].runs[0].result.data
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """What the models are called, as it may be shown."""
+        """Labels of the models as printable text."""
         return tuple(formatting.printable(model.label) for model in self.models)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """What the classes are called, as it may be shown."""
+        """Names of the classes as printable text."""
         return tuple(formatting.printable(name) for name in self.truth.catalog.classes)
 
     @cached_property
     def results(self) -> tuple[RunResult, ...]:
-        """Of all runs, model by model."""
+        """Results of all runs, model by model."""
         return tuple(result for model in self.models for result in model.results)
 
     @property
     def runs(self) -> list[EvaluatedRun]:
         """All runs, model by model."""
-        return [scored for model in self.scored for scored in model]
-
-    @property
-    def resamples(self) -> int:
-        """How often the images are resampled; 0 for not at all."""
-        return self.options.resamples
+        return [run for model in self.evaluated for run in model]
 
     @property
     def folders(self) -> list[RunFolder]:
-        """Of all runs, model by model; cut to the images that are compared."""
-        return [scored.run for scored in self.runs]
+        """The run folders, model by model, reduced to the images that are compared."""
+        return [run.run for run in self.runs]
 
     @property
     def seeds(self) -> int:
-        """The most runs that a model has."""
+        """The largest number of runs of a model."""
         return max(len(model.runs) for model in self.models)
 
     @property
-    def marks_said(self) -> str:
-        """What a figure's small dots and bars are."""
+    def markers_caption(self) -> str:
+        """Explanation of a figure's bars and small dots."""
         if self.statistics is None:
-            return self.dots_said
-        bars = f"Bars are {self.statistics.method.confidence:.0%} intervals."
+            return self.seeds_caption
+        bars = f"Bars are {self.statistics.method.confidence:.0%} confidence intervals."
         few = self.too_few or any(row.too_few for row in self.statistics.class_values)
-        pale = " Pale ones are a hint at most: too few images or objects." * few
-        return f"{bars}{pale} {self.dots_said}".strip()
+        pale = "Pale bars rest on too few images or objects." if few else ""
+        return " ".join(filter(None, (bars, pale, self.seeds_caption)))
 
     @property
     def too_few(self) -> bool:
-        """Whether there are too few images, groups or objects to say anything of other images."""
+        """Whether there are too few images, groups or objects to generalize to other images."""
         return self.statistics is not None and any(row.too_few for row in self.statistics.leaderboard)
 
     @property
-    def bands_said(self) -> str:
-        """What the shade around a figure's lines is; empty where it has none."""
+    def bands_caption(self) -> str:
+        """Explanation of the shaded areas; empty without statistics."""
         if self.statistics is None:
             return ""
-        return f"Shades are {self.statistics.method.confidence:.0%} intervals, each point for itself{', of too few images: a hint at most' * self.too_few}."
+        few = "; they rest on too few images" if self.too_few else ""
+        return (
+            f"Shaded areas are pointwise {self.statistics.method.confidence:.0%} confidence intervals{few}."
+        )
 
     @property
-    def dots_said(self) -> str:
-        """What a figure's small dots are; empty where it has none."""
-        return "The small dots are single seeds." if self.seeds > 1 else ""
+    def seeds_caption(self) -> str:
+        """Explanation of a figure's small dots; empty with one seed."""
+        return "Small dots are single seeds." if self.seeds > 1 else ""
 
     def headline(self, name: str) -> list[Floats]:
-        """For each model (S,): one of the twelve numbers of each of its runs, as a fraction; NaN: not defined."""
-        return [np.array([scored.evaluation.headline[name] for scored in model]) for model in self.scored]
+        """One of COCO's twelve numbers for each run of each model, (S,) fractions; NaN if not defined."""
+        return [np.array([run.evaluation.headline[name] for run in model]) for model in self.evaluated]
 
     def private(self, text: str) -> str:
-        """`text` as it may be shown: literally, and without the paths that a reader need not know."""
+        """Convert `text` to printable text, without absolute paths unless `show_paths`."""
         return formatting.printable(text if self.show_paths else formatting.hide_paths(text))
+
+    def _matches(self, count: int | None = None) -> dict[str, list[Matches]]:
+        """The matches of each run of the first `count` models, by label."""
+        return {
+            model.label: [run.matches for run in runs]
+            for model, runs in list(zip(self.models, self.evaluated, strict=True))[:count]
+        }
 
 
 def _variant(model: Model) -> str:
@@ -337,24 +330,23 @@ def _variant(model: Model) -> str:
 
 
 def _best_first(values: Sequence[float]) -> tuple[bool, float]:
-    middle = float(np.mean(values))
-    return math.isnan(middle), 0.0 if math.isnan(middle) else -middle
+    ap = float(np.mean(values))
+    return math.isnan(ap), 0.0 if math.isnan(ap) else -ap
 
 
-def _rule(results: Sequence[RunResult]) -> tuple[MatchRule, tuple[str, ...]]:
-    """The rule that the runs were evaluated under, or COCO's where they do not agree on one."""
-    given = [result.config.get("evaluate", {}) for result in results]
-    cuts = [section.get("max_dets") if isinstance(section, dict) else None for section in given]
-    usual = list(MatchRule().max_dets)
+def _rule(results: Sequence[RunResult]) -> tuple[MatchRule, tuple[Note, ...]]:
+    """The matching rule of the runs, or COCO's if they differ."""
+    sections = [result.config.get("evaluate", {}) for result in results]
+    cuts = [section.get("max_dets") if isinstance(section, dict) else None for section in sections]
+    default = list(MatchRule().max_dets)
     if all(cut is None or cut == cuts[0] for cut in cuts) and isinstance(cuts[0], list) and len(cuts[0]) == 3:
         return MatchRule(max_dets=tuple(cuts[0])), ()
-    if any(cut not in (None, usual) for cut in cuts):
-        return MatchRule(), (
-            f"The runs were evaluated with different evaluate.max_dets; this page uses {usual} for all of them.",
-        )
+    if any(cut not in (None, default) for cut in cuts):
+        text = f"the runs were evaluated with different evaluate.max_dets; this page uses {default} for all of them"
+        return MatchRule(), (Note("max_dets", text),)
     return MatchRule(), ()
 
 
 def mean(values: Floats) -> float:
-    """The mean of the seeds; NaN where one of them is not defined."""
+    """Return the mean over seeds; NaN if any value is not defined."""
     return float(values.mean()) if len(values) else math.nan

@@ -1,4 +1,4 @@
-"""Runs that were measured on different images, cut to those that they share: only where that was asked for."""
+"""Runs evaluated on different images, reduced to the images that all of them share."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from collections.abc import Sequence
 from metrics.compare.paired_runs import common_images, detections_on
 from metrics.evaluator import evaluate_matches
 from metrics.matching import match
+from metrics.notes import Note
 from metrics.tables import AnnotationTable
 from reports.elements import formatting
 from reports.records.run import RunFolder
 
 
-def on_shared_images(runs: Sequence[RunFolder]) -> tuple[list[RunFolder], tuple[str, ...]]:
-    """The runs on the images whose truth all of them share, and what was left out; nothing where all is shared.
+def on_shared_images(runs: Sequence[RunFolder]) -> tuple[list[RunFolder], tuple[Note, ...]]:
+    """Reduce the runs to the images with the same truth in all of them.
 
     Args:
-        runs: of the same classes.
+        runs: with the same classes.
+
+    Returns:
+        The runs, and a note for what was left out, if anything was.
 
     Raises:
         InputError: no image in common, or different classes.
@@ -26,20 +30,19 @@ def on_shared_images(runs: Sequence[RunFolder]) -> tuple[list[RunFolder], tuple[
     if not any(count > len(kept) for count in counts):
         return list(runs), ()
     truth = runs[0].truth.select(kept)
-    cut = [_cut(run, truth) for run in runs]
-    left = [
-        f"{count - len(kept):,} of {count:,} of {run.result.name}"
+    reduced = [_reduce(run, truth) for run in runs]
+    left_out = [
+        f"{count - len(kept):,} of {count:,} images of {run.result.name}"
         for run, count in zip(runs, counts, strict=True)
         if count > len(kept)
     ]
-    images = formatting.plural(len(kept), "image")
-    return cut, (
-        f"Compared is only on the {images} whose truth all runs share. Left out: {formatting.join_words(left, 12)}.",
-    )
+    shared = formatting.plural(len(kept), "image")
+    text = f"only the {shared} with the same truth in all runs are compared; left out: {formatting.join_words(left_out, 12)}"
+    return reduced, (Note("shared_images", text, values={"shared": len(kept), "most": max(counts)}),)
 
 
-def _cut(run: RunFolder, truth: AnnotationTable) -> RunFolder:
-    """The run on the images of `truth`; its folder is left as it is."""
+def _reduce(run: RunFolder, truth: AnnotationTable) -> RunFolder:
+    """The run on the images of `truth`."""
     detections = detections_on(truth, run.detections)
     matches = match(truth, detections)
     data = run.result.data.model_copy(

@@ -1,4 +1,4 @@
-"""The timings of a comparison's models: which count, on which machine, and what they say of one model against another."""
+"""Speed of the models of a report: valid timings by machine, and ratios between models."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from reports.records.timing import (
 Floats = NDArray[np.float64]
 
 COMMAND = "python -m bench profile RUN..."
-"""What adds timings."""
+"""The command that times runs."""
 
 
 class Ratio(NamedTuple):
-    """How many times as fast one model is as another, with a 95 % interval over processes and rounds.
+    """Speed of one model divided by that of another, with a 95% interval over processes and rounds.
 
-    Without ends where one round is all there is of a model: it says nothing of others.
+    The limits are None if a model has a single round.
     """
 
     value: float
@@ -42,14 +42,14 @@ class Ratio(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class TimedModel:
-    """A model whose timing counts.
+    """A model with a valid timing.
 
     Attributes:
         model: its number.
-        timing: of one of its runs; its seeds are the same network with other weights.
-        samples_ms: (n,) of one real image from file to detections, in the order in which they were taken.
-        medians_ms: (B,) their median on resamples of processes and rounds, which models timed in turn share.
-        rounds: of all processes.
+        timing: of one of its runs; the other seeds are the same network with other weights.
+        samples_ms: (n,) end-to-end times of single test images, in measurement order.
+        medians_ms: (B,) median on resamples of processes and rounds, which models timed in turn share.
+        rounds: number of rounds of all processes.
     """
 
     model: int
@@ -60,26 +60,26 @@ class TimedModel:
 
     @property
     def whole(self) -> StageTimes:
-        """Times of one real image, from file to detections."""
+        """End-to-end times of single test images."""
         whole = self.timing.headline
         assert whole is not None
         return whole
 
     @property
     def median_ms(self) -> float:
-        """Their median."""
+        """Median end-to-end time."""
         assert self.whole.median_ms is not None
         return self.whole.median_ms
 
     @property
     def ends_ms(self) -> tuple[float, float]:
-        """The median's interval; the median itself twice where one round is all there is."""
+        """The interval of the median; the median twice with a single round."""
         low, high = self.whole.median_low_ms, self.whole.median_high_ms
         return (self.median_ms, self.median_ms) if low is None or high is None else (low, high)
 
     @property
     def interval_text(self) -> str:
-        """``[16.1, 16.4]``; empty where nothing is known of other rounds."""
+        """``[16.1, 16.4]``; empty with a single round."""
         low, high = self.whole.median_low_ms, self.whole.median_high_ms
         if low is None or high is None:
             return ""
@@ -88,12 +88,12 @@ class TimedModel:
 
 @dataclass(frozen=True, eq=False)
 class Speed:
-    """What is known of the models' speed.
+    """Timings of the models of a report.
 
     Attributes:
-        models: for each model its timing, or None where none counts.
-        machines: the machines, and the numbers of the models timed there; the most models first.
-        left_out: why a model's timing does not count, a sentence each; nothing of models that were never timed.
+        models: the timing of each model, or None without a valid one.
+        machines: the machines with the numbers of the models timed there, those with the most models first.
+        left_out: a sentence for each timing that is not valid.
     """
 
     models: tuple[TimedModel | None, ...]
@@ -102,11 +102,11 @@ class Speed:
 
     @property
     def known(self) -> list[TimedModel]:
-        """Those that count, in the models' order."""
+        """The models with a valid timing."""
         return [timed for timed in self.models if timed is not None]
 
     def ratio(self, one: int, other: int) -> Ratio | None:
-        """Speed of model `one` by that of `other`: above 1 where it is faster; None unless one machine timed both."""
+        """Divide the speed of model `one` by that of `other`; None unless both were timed on the same machine."""
         first, second = self.models[one], self.models[other]
         if first is None or second is None:
             return None
@@ -119,27 +119,27 @@ class Speed:
 
 
 def speed_of(report: ReportData) -> Speed:
-    """Read the timings that lie in the folders of a comparison's runs.
+    """Read the timings in the folders of the runs.
 
     Raises:
-        InputError: one of them is damaged or of a newer version.
+        InputError: a timing is damaged or of a newer version.
     """
     models: list[TimedModel | None] = []
     left_out: list[str] = []
     for model in report.models:
         label = report.labels[model.number]
-        counting, reasons = None, []
+        valid, reasons = None, []
         for run in model.runs:
             timing = load_timing(run.path)
-            if timing is None or counting is not None:
+            if timing is None or valid is not None:
                 continue
-            reason = _why_not(timing, run.result.name)
+            reason = _invalid_reason(timing, run.result.name)
             if reason:
-                reasons.append(f"{label}: its timing does not count: {formatting.printable(reason)}.")
+                reasons.append(f"The timing of {label} is not valid: {formatting.printable(reason)}.")
             else:
-                counting = _timed(model.number, timing, run.path, report.options.resamples or RESAMPLES)
-        models.append(counting)
-        left_out += reasons if counting is None else []
+                valid = _timed(model.number, timing, run.path, report.options.resamples or RESAMPLES)
+        models.append(valid)
+        left_out += reasons if valid is None else []
     groups: dict[str, list[TimedModel]] = {}
     for timed in models:
         if timed is not None:
@@ -150,63 +150,60 @@ def speed_of(report: ReportData) -> Speed:
 
 
 def best_rate(timed: TimedModel) -> BatchRun | None:
-    """The batch size that brings the most images a second."""
+    """Return the batch size with the highest throughput."""
     measured = [run for run in timed.timing.batches if run.images_per_second is not None]
     return max(measured, key=lambda run: run.images_per_second or 0.0, default=None)
 
 
-def sentence(report: ReportData, speed: Speed) -> str:
-    """How fast the best model that was timed is, and the others on the same machine beside it; empty without timings."""
+def speed_finding(report: ReportData, speed: Speed) -> str:
+    """Describe the latency of the best timed model and the relative speed of the others; empty without timings."""
     if not speed.known:
         return ""
     best = speed.known[0]
     machine = best.timing.machine
     names = report.labels
-    said = [
-        f"{names[best.model]} takes {formatting.milliseconds(best.median_ms)} an image on {formatting.printable(machine.name)}, "
+    latency = (
+        f"{names[best.model]} takes {formatting.milliseconds(best.median_ms)} per image on {formatting.printable(machine.name)}, "
         "from file to detections"
-    ]
+    )
     others = [
         timed.model for timed in speed.known[1:] if timed.timing.machine.fingerprint == machine.fingerprint
     ]
-    told = [f"{names[model]} runs at {times(speed.ratio(model, best.model))} its speed" for model in others]
-    if told:
-        said.append(formatting.join_words(told, 5))
-    return f"{'; '.join(said)}."
+    ratios = [f"{names[model]} has {times(speed.ratio(model, best.model))} its speed" for model in others]
+    return f"{'; '.join(filter(None, (latency, formatting.join_words(ratios, 5))))}."
 
 
 def times(ratio: Ratio | None) -> str:
-    """``1.4× [1.3, 1.5]``; ``1.4×`` where nothing is known of other rounds."""
+    """Format a ratio: ``1.4× [1.3, 1.5]``, or ``1.4×`` without limits."""
     if ratio is None:
         return formatting.MISSING
     ends = "" if ratio.low is None or ratio.high is None else f" [{_two(ratio.low)}, {_two(ratio.high)}]"
     return f"{_two(ratio.value)}×{ends}"
 
 
-def slower_and_no_better(report: ReportData, speed: Speed, model: int) -> list[int]:
-    """Models on the same machine that are surely faster than `model`, and that it does not surely beat by AP.
+def faster_and_not_worse(report: ReportData, speed: Speed, model: int) -> list[int]:
+    """Find models on the same machine that are faster than `model`, and over which it has no decisive lead in AP.
 
-    Surely faster: the interval of the ratio of their speeds lies above 1. Without statistics no difference of AP is
-    sure, and nothing is said: the list is empty.
+    Faster means that the interval of the ratio of the speeds lies above 1. Empty without statistics.
     """
     statistics = report.statistics
     if statistics is None:
         return []
-    found = []
+    faster = []
     for other in range(len(report.models)):
         ratio = speed.ratio(other, model) if other != model else None
         if ratio is None or ratio.low is None or ratio.low <= 1:
             continue
-        mine, theirs = report.models[model].label, report.models[other].label
-        row = statistics.difference(mine, theirs)
-        lead = row.delta if row.model_a == mine else -row.delta
+        label = report.models[model].label
+        row = statistics.difference(label, report.models[other].label)
+        lead = row.delta if row.model_a == label else -row.delta
         if not (row.decisive and lead > 0):
-            found.append(other)
-    return found
+            faster.append(other)
+    return faster
 
 
 def quality_replicates(report: ReportData, models: Sequence[int]) -> Floats:
-    """(B, M) AP of models on resamples of the images, the same for all; where there are none, their AP once."""
+    """Return (B, M) AP of models on shared resamples of the images; without statistics, (1, M) AP."""
     statistics = report.statistics
     if statistics is None:
         return np.array([[float(np.mean(report.headline("ap")[model])) for model in models]])
@@ -215,7 +212,7 @@ def quality_replicates(report: ReportData, models: Sequence[int]) -> Floats:
 
 
 def latency_replicates(speed: Speed, models: Sequence[int], resamples: int) -> Floats:
-    """(B, M) median latency of timed models on resamples of processes and rounds, in ms; as many as `resamples`."""
+    """Return (B, M) median latency in ms of timed models on `resamples` resamples of processes and rounds."""
     columns = []
     for model in models:
         timed = speed.models[model]
@@ -224,15 +221,15 @@ def latency_replicates(speed: Speed, models: Sequence[int], resamples: int) -> F
     return np.stack(columns, axis=1)
 
 
-def _why_not(timing: Timing, name: str) -> str:
+def _invalid_reason(timing: Timing, name: str) -> str:
     if timing.run != name:
-        return f"it is that of another run, {timing.run}"
+        return f"it belongs to another run, {timing.run}"
     if timing.invalid:
         return "; ".join(timing.invalid)
     whole = timing.headline
     if whole is None or whole.median_ms is None:
         count = 0 if whole is None else whole.samples
-        return f"{formatting.plural(count, 'sample')} of it are too few"
+        return f"it has too few samples ({count})"
     return ""
 
 
@@ -241,11 +238,11 @@ def _timed(model: int, timing: Timing, folder: Path, resamples: int) -> TimedMod
     real = samples[(samples["mode"] == "real") & (samples["batch"] == 1) & (samples["stage"] == END_TO_END)]
     ms = real["ns"].to_numpy(np.float64) / 1e6
     blocks = Blocks.by(real)
-    # Models that were timed in turn share their draws: what slowed a round down slowed it down for all.
+    # Models timed in turn share their resamples, because a slow round is slow for all of them.
     weights = blocks.weights(resamples, [int.from_bytes(timing.session.encode(), "big")])
     return TimedModel(model, timing, ms, replicates(ms, blocks, weights), len(blocks.processes))
 
 
 def _two(value: float) -> str:
-    """Two digits that count: ``0.47``, ``1.4``, ``12``."""
+    """Format with two significant digits: ``0.47``, ``1.4``, ``12``."""
     return f"{value:.2f}" if value < 0.995 else f"{value:.1f}" if value < 10 else f"{value:.0f}"

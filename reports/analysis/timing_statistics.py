@@ -1,4 +1,4 @@
-"""What samples of time say: medians whose intervals know that samples of one round resemble each other, and rates."""
+"""Statistics of timing samples: percentiles, medians with intervals over processes and rounds, and throughput."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ PERCENTILES = (0.5, 0.9, 0.99)
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 
-_AT_ONCE = 2**22
-"""Weights held in memory at a time."""
+_MAX_WEIGHTS = 2**22
+"""Number of weights held in memory at a time."""
 
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Samples in the order in which they were taken, by the round of a process that each belongs to.
+    """Samples in measurement order, grouped into blocks: the rounds of each process.
 
     Attributes:
-        of: (n,) number of each sample's block.
-        processes: (K,) number of each block's process, from 0.
+        of: (n,) block of each sample.
+        processes: (K,) process of each block, from 0.
     """
 
     of: NDArray[np.intp]
@@ -39,15 +39,15 @@ class Blocks:
 
     @classmethod
     def by(cls, samples: pd.DataFrame) -> Blocks:
-        """Of a table with columns ``process`` and ``round``."""
+        """Group a table by its columns ``process`` and ``round``."""
         pairs = samples[["process", "round"]].to_numpy(np.int64)
         blocks, of = np.unique(pairs, axis=0, return_inverse=True)
         return cls(of.reshape(-1), np.unique(blocks[:, 0], return_inverse=True)[1])
 
     def weights(self, resamples: int, seed: Sequence[int] = (0,)) -> NDArray[np.int64]:
-        """(B, K) how often each block is drawn: processes with replacement, then rounds of each that was drawn.
+        """Draw (B, K) counts of each block: processes with replacement, then rounds within each drawn process.
 
-        Models that were timed in turn, in the same processes and rounds, get the same draws from the same seed.
+        Models timed in turn, in the same processes and rounds, have the same draws for the same seed.
         """
         rng = np.random.default_rng(list(seed))
         members = [np.flatnonzero(self.processes == process) for process in range(self.processes.max() + 1)]
@@ -65,32 +65,32 @@ class Blocks:
 
 
 def replicates(values: Floats, blocks: Blocks, weights: NDArray[np.int64], p: float = 0.5) -> Floats:
-    """(B,) the p-quantile of every resample: just what `quantile` gives of the samples, each as often as its block.
+    """Compute the p-quantile of every resample, as `quantile` of the samples repeated by their block's count: (B,).
 
     Args:
         values: (n,) samples.
-        blocks: of the samples.
+        blocks: blocks of the samples.
         weights: (B, K).
         p: in (0, 1].
     """
     order = np.argsort(values, kind="stable")
     ordered, of = values[order], blocks.of[order]
-    found = np.empty(len(weights))
-    step = max(1, _AT_ONCE // max(len(values), 1))
+    quantiles = np.empty(len(weights))
+    step = max(1, _MAX_WEIGHTS // max(len(values), 1))
     for start in range(0, len(weights), step):
         reached = np.cumsum(weights[start : start + step][:, of], axis=1)
-        wanted = np.ceil(np.round(reached[:, -1:] * p, 9))
-        found[start : start + step] = ordered[np.argmax(reached >= wanted, axis=1)]
-    return found
+        rank = np.ceil(np.round(reached[:, -1:] * p, 9))
+        quantiles[start : start + step] = ordered[np.argmax(reached >= rank, axis=1)]
+    return quantiles
 
 
 def rate_replicates(images: Floats, seconds: Floats, blocks: Blocks, weights: NDArray[np.int64]) -> Floats:
-    """(B,) images per second of every resample: all images by all the time they took.
+    """Compute the throughput of every resample, total images divided by total time: (B,).
 
     Args:
         images: (n,) of each sample.
         seconds: (n,) of each sample.
-        blocks: of the samples.
+        blocks: blocks of the samples.
         weights: (B, K).
     """
     count = len(blocks.processes)
@@ -101,14 +101,14 @@ def rate_replicates(images: Floats, seconds: Floats, blocks: Blocks, weights: ND
 
 
 def interval(replicated: Floats, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """The middle `confidence` of replicates (percentile bootstrap)."""
+    """Return the percentile bootstrap interval of replicates."""
     rest = (1 - confidence) / 2
     low, high = np.quantile(replicated, [rest, 1 - rest])
     return float(low), float(high)
 
 
 def stage_times(samples: pd.DataFrame) -> tuple[StageTimes, ...]:
-    """A summary of every mode, batch size and stage in `samples` (`reports.records.timing.COLUMNS`), in reading order."""
+    """Summarise every mode, batch size and stage in `samples` (`reports.records.timing.COLUMNS`)."""
     made = []
     kinds = {(str(row.mode), int(row.batch), str(row.stage)) for row in samples.itertuples()}  # type: ignore[arg-type]
     for mode, batch, stage in sorted(kinds, key=lambda k: (MODES.index(k[0]), k[1], STAGES.index(k[2]))):
@@ -137,7 +137,7 @@ def stage_times(samples: pd.DataFrame) -> tuple[StageTimes, ...]:
 
 
 def batch_run(samples: pd.DataFrame, batch: int) -> BatchRun:
-    """Images per second at one batch size, from the real images among `samples`; memory is not known here."""
+    """Compute the throughput at one batch size from the test images among `samples`; memory is left empty."""
     real = samples[(samples["mode"] == "real") & (samples["batch"] == batch)]
     whole = real[real["stage"] == END_TO_END]
     own = real[real["stage"].isin(["forward", "postprocess", "predict"])]

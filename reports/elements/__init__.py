@@ -1,1 +1,1 @@
-"""What pages are built from: formatting, palette, figures, tables and the page skeleton."""
+"""Building blocks of pages: formatting, palette, figures, tables and the page skeleton."""

@@ -1,4 +1,4 @@
-"""How names and numbers are shown: whatever a user may call a thing, a reader sees it, literally, and no more."""
+"""Names and numbers as text: names literally, whatever characters they hold; numbers with the digits that matter."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import unicodedata
 from datetime import datetime
 
 MISSING = "–"
-"""What stands where there is no number."""
+"""Text for a number that is not defined or not known."""
 
 
 def printable(text: str) -> str:
-    """`text` in which what cannot be seen, or would upset a page, is replaced by a sign for it.
+    """Replace characters that are invisible or would break a page by visible symbols.
 
     Control characters become their pictures (a line break is ``␊``), lone surrogates and noncharacters ``�``, and
-    marks that turn the direction of writing around their code point. Letters of every script stay as they are.
+    marks that change the writing direction their code point. Letters of all scripts are kept.
     """
-    return "".join(map(_sign, text))
+    return "".join(map(_visible, text))
 
 
-def _sign(char: str) -> str:
+def _visible(char: str) -> str:
     code = ord(char)
     if code < 0x20:
         return chr(0x2400 + code)
@@ -38,15 +38,15 @@ _DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\
 
 
 def truncate(text: str, most: int) -> str:
-    """`printable(text)`, cut to `most` characters with an ellipsis."""
-    seen = printable(text)
-    return seen if len(seen) <= most else seen[: most - 1] + "…"
+    """Return `printable(text)`, cut to `most` characters with an ellipsis."""
+    text = printable(text)
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def slug(text: str) -> str:
-    """A name for files and addresses: lower-case ASCII, digits and hyphens, at most 40 characters.
+    """Convert a name for use in file names and URLs: lower-case ASCII, digits and hyphens, at most 40 characters.
 
-    A name that had to be changed gets eight digits of its hash, so that no two names share a slug.
+    A name that had to be changed ends with eight digits of its hash, so that different names have different slugs.
     """
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     plain = re.sub(r"[^a-z0-9]+", "-", ascii_text.lower()).strip("-")[:40].strip("-")
@@ -57,7 +57,7 @@ def slug(text: str) -> str:
 
 
 def points(value: float | None, digits: int = 1) -> str:
-    """A fraction in points of a hundred: 0.341 is ``34.1``."""
+    """Format a fraction in points of 100: 0.341 is ``34.1``."""
     if value is None or not math.isfinite(value):
         return MISSING
     text = f"{100 * value:.{digits}f}"
@@ -65,7 +65,7 @@ def points(value: float | None, digits: int = 1) -> str:
 
 
 def signed_points(value: float | None, digits: int = 1) -> str:
-    """Like `points`, with a sign: ``+0.3``, ``−6.8``."""
+    """Format like `points`, with a sign: ``+0.3``, ``−6.8``."""
     if value is None or not math.isfinite(value):
         return MISSING
     text = f"{100 * value:+.{digits}f}"
@@ -73,31 +73,31 @@ def signed_points(value: float | None, digits: int = 1) -> str:
 
 
 def points_interval(low: float, high: float) -> str:
-    """An interval of a fraction, in points: ``[36.6, 45.8]``; empty where it is not known."""
+    """Format an interval of fractions in points: ``[36.6, 45.8]``; empty if it is not known."""
     return f"[{points(low)}, {points(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
 
 
 def fraction_interval(low: float, high: float) -> str:
-    """An interval of a fraction as it is: ``[0.366, 0.458]``; empty where it is not known."""
+    """Format an interval of fractions: ``[0.366, 0.458]``; empty if it is not known."""
     return f"[{low:.3f}, {high:.3f}]" if math.isfinite(low) and math.isfinite(high) else ""
 
 
 def p_value(p: float) -> str:
-    """A p-value: ``< .001``, ``.034``."""
+    """Format a p-value: ``< .001``, ``.034``."""
     if not math.isfinite(p):
         return MISSING
     return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
 def count(value: float | None) -> str:
-    """A whole number in groups of three, parted by a thin space: ``1 234 567``."""
+    """Format an integer with a thin space every three digits: ``1 234 567``."""
     if value is None or not math.isfinite(value):
         return MISSING
     return f"{round(value):,}".replace(",", "\u202f")
 
 
 def large_number(value: float | None) -> str:
-    """A large number in three digits: ``3.07 M``."""
+    """Format a large number with three significant digits: ``3.07 M``."""
     if value is None or not math.isfinite(value):
         return MISSING
     if value:  # rounded first: 999.6 is 1 k
@@ -109,7 +109,7 @@ def large_number(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """``48 s``, ``12 min 5 s``, ``3 h 20 min``."""
+    """Format a duration: ``48 s``, ``12 min 5 s``, ``3 h 20 min``."""
     if seconds is None or not math.isfinite(seconds):
         return MISSING
     if seconds < 10:
@@ -123,14 +123,14 @@ def duration(seconds: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """Three digits that count, and their unit: ``0.82 ms``, ``16.2 ms``, ``1 240 ms``."""
+    """Format a time with three significant digits: ``0.82 ms``, ``16.2 ms``, ``1 240 ms``."""
     if value is None or not math.isfinite(value):
         return MISSING
     return f"{three_digits(value)} ms"
 
 
 def three_digits(value: float | None) -> str:
-    """Three digits that count before and after the point: ``0.82``, ``16.2``, ``1 240``."""
+    """Format with three significant digits, at most two decimals: ``0.82``, ``16.2``, ``1 240``."""
     if value is None or not math.isfinite(value):
         return MISSING
     if value >= 99.95:
@@ -139,17 +139,17 @@ def three_digits(value: float | None) -> str:
 
 
 def byte_size(bytes_: float | None) -> str:
-    """``918 MB``; a megabyte is 10**6 bytes."""
+    """Format a size: ``918 MB``; a megabyte is 10**6 bytes."""
     return MISSING if bytes_ is None or not math.isfinite(bytes_) else f"{large_number(bytes_)}B"
 
 
 def timestamp(when: datetime | None) -> str:
-    """``2026-03-01 14:05 UTC``."""
+    """Format a time: ``2026-03-01 14:05 UTC``."""
     return MISSING if when is None else when.strftime("%Y-%m-%d %H:%M UTC")
 
 
 def join_words(words: list[str], most: int = 6) -> str:
-    """``a``, ``a and b``, ``a, b and c``; past `most`, ``a, b, ... and 4 more``."""
+    """Join words: ``a``, ``a and b``, ``a, b and c``; more than `most` as ``a, b, ... and 4 more``."""
     if len(words) > most:
         return ", ".join(words[:most]) + f" and {len(words) - most} more"
     if len(words) < 2:
@@ -158,7 +158,7 @@ def join_words(words: list[str], most: int = 6) -> str:
 
 
 def plural(number: int, one: str, many: str = "") -> str:
-    """``1 image``, ``2 images``; `many` where an s is not enough."""
+    """Format a count: ``1 image``, ``2 images``; `many` is the plural if it is not `one` + s."""
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
 
 
@@ -168,9 +168,9 @@ _WHOLE = re.compile(r"(?:~|[A-Za-z]:)?[/\\][^\n]*[/\\]([^/\\\n]*)")
 
 
 def hide_paths(text: str) -> str:
-    """`text` in which an absolute path, which may hold a user's name, is only its last part: ``…/coco.json``.
+    """Shorten absolute paths, which may contain a user's name, to their last part: ``…/coco.json``.
 
-    A path with spaces is known as one where it is the whole text or stands in quotes.
+    A path with spaces is recognised only if it is the whole text or quoted.
     """
     whole = _WHOLE.fullmatch(text)
     if whole and " -" not in text:

@@ -1,4 +1,4 @@
-"""From a drawing in matplotlib to a figure: inline for the page, in its colours; SVG and PNG for a paper."""
+"""Figures from Matplotlib drawings: inline SVG in the colours of the page; standalone SVG and PNG for papers."""
 
 from __future__ import annotations
 
@@ -22,21 +22,20 @@ from reports.elements.page import Figure
 from reports.elements.palette import DASHES, LIGHT, LIGHT_PAGE, series_style
 
 WIDTH = 380.0
-"""Width of a figure in pixels of the page; narrow enough to be read on a telephone."""
-
+"""Default width in CSS pixels; fits on a phone."""
 
 INK, MUTED, RULE, PAPER = (LIGHT_PAGE[name] for name in ("ink", "muted", "rule", "paper"))
-"""Text and axes; ticks and notes; grid; what lies behind."""
+"""Text and axes; ticks and annotations; grid; background."""
 
-# A drawing is made once, in print's colours, and these are what the page has in their place. Nobody may draw with a
-# colour that is not among them: it would stay as it is when the page turns dark.
+# Drawings use the colours of print, which the page replaces by CSS variables. Any other colour would stay the same in the
+# dark theme, so none may be used.
 _VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", RULE: "var(--rule)", PAPER: "var(--paper)"} | {
     colour: f"var(--s{at})" for at, colour in enumerate(LIGHT)
 }
 
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
-    "text.parse_math": False,  # a class may be called $x$
+    "text.parse_math": False,  # a class may be named $x$
     "font.family": ["DejaVu Sans"],
     "font.size": 11.5,
     "axes.spines.top": False,
@@ -56,22 +55,22 @@ _SETTINGS: dict[Any, Any] = {
 }
 
 Draw = Callable[[Canvas], None]
-"""Draws on an empty canvas, with the colours of this module."""
+"""Draws on an empty canvas with the colours of this module."""
 
 
 def figure(slug: str, title: str, finding: str, height: float, draw: Draw, width: float = WIDTH) -> Figure:
-    """Draw for the page, for a paper and in pixels; the same drawing gives the same bytes.
+    """Draw a figure; the same drawing gives the same bytes.
 
-    An artist whose gid is ``series-<n>`` belongs to model n: on the page it is hidden with it. One whose gid is
-    `hook` of a name can be found by the page's script.
+    An artist whose gid is ``series-<n>`` belongs to model n and is hidden with it on the page. The page's script finds
+    an artist whose gid is ``hook(name)``.
 
     Args:
-        slug: unique on the page; part of every id within the drawing.
-        title: what the figure shows.
-        finding: what is to be seen in it.
-        height: in pixels of the page.
-        draw: given an empty canvas.
-        width: in pixels of the page.
+        slug: unique on the page; prefix of every id within the drawing.
+        title: a phrase.
+        finding: one sentence on what the figure shows.
+        height: in CSS pixels.
+        draw: draws on an empty canvas.
+        width: in CSS pixels.
     """
     raw, png = _drawn(slug, width, height, draw)
     return Figure(
@@ -80,7 +79,7 @@ def figure(slug: str, title: str, finding: str, height: float, draw: Draw, width
 
 
 def axes(canvas: Canvas, rows: int = 1, columns: int = 1) -> list[Axes]:
-    """Empty axes in the page's colours, with a light grid, row by row."""
+    """Add empty axes in the page's colours with a light grid; returned row by row."""
     made: list[Axes] = []
     for at in range(rows * columns):
         ax = canvas.add_subplot(rows, columns, at + 1)
@@ -97,7 +96,7 @@ def axes(canvas: Canvas, rows: int = 1, columns: int = 1) -> list[Axes]:
 
 
 def legend(ax: Axes, **where: Any) -> None:
-    """A legend of the labelled artists, in ink; nothing where none has a label."""
+    """Add a legend of the labelled artists, if there are any."""
     handles, labels = ax.get_legend_handles_labels()
     if handles:
         ax.legend(handles, labels, labelcolor=INK, **where)
@@ -106,7 +105,7 @@ def legend(ax: Axes, **where: Any) -> None:
 def shade(
     ax: Axes, number: int, x: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
 ) -> None:
-    """A light band between two curves in the colour of the model of that number; where either is NaN, none."""
+    """Fill the area between two curves in a light shade of a model's colour, except where either is NaN."""
     known = np.isfinite(low) & np.isfinite(high)
     if known.any():
         ax.fill_between(
@@ -115,24 +114,23 @@ def shade(
 
 
 def hook(name: str) -> str:
-    """The gid of an artist that the page's script moves; found there by ``data-hook``."""
+    """Return the gid of an artist that the page's script finds by ``data-hook``."""
     return f"hook-{name}"
 
 
 def dashes(number: int) -> str | tuple[float, tuple[float, ...]]:
-    """Matplotlib's line style for the model of that number."""
+    """Return the Matplotlib line style of a model."""
     pattern = series_style(number).dash
     assert pattern in DASHES
     return (0, tuple(float(step) / 2 for step in pattern.split())) if pattern else "-"
 
 
 def colour(number: int) -> str:
-    """The colour of the model of that number."""
+    """Return the colour of a model."""
     return LIGHT[series_style(number).colour]
 
 
 def _drawn(slug: str, width: float, height: float, draw: Draw) -> tuple[str, bytes]:
-    """SVG and PNG of one drawing."""
     with _settings(slug):
         canvas = Canvas(figsize=(width / 72, height / 72), layout="constrained", facecolor="none")
         FigureCanvasAgg(canvas)
@@ -156,7 +154,7 @@ def _png(canvas: Canvas) -> bytes:
 
 @contextmanager
 def _settings(slug: str) -> Iterator[None]:
-    """Matplotlib's settings for one drawing, whatever the user's own; no word on glyphs that a browser will have."""
+    """Set Matplotlib's defaults and ours for one drawing; silence warnings about glyphs that browsers have."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", matplotlib.MatplotlibDeprecationWarning)
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
@@ -173,13 +171,13 @@ _LONG = re.compile(r"-?\d+\.\d{3,}(?:e-?\d+)?")
 
 
 def _inline(raw: str, slug: str, title: str, finding: str) -> Markup:
-    """The drawing as an element of a page: named, its ids its own, its colours the style sheet's."""
+    """Convert the drawing to an element of the page: with title and description, unique ids and CSS colours."""
     root = _tree(raw, _VARIABLES, "var(--sans)")
     for element in root.iter():
-        _own_ids(element, slug)
+        _prefix_ids(element, slug)
         if _LINK in element.attrib:
             element.attrib["href"] = element.attrib.pop(_LINK)
-    _drop(root, "style")  # it would hold for the whole page; the page's own says the same
+    _drop(root, "style")  # would apply to the whole page, whose style sheet has the same rule
     box = root.attrib["viewBox"]
     width = float(box.split()[2])
     root.attrib.clear()
@@ -195,12 +193,12 @@ def _inline(raw: str, slug: str, title: str, finding: str) -> Markup:
         named = ElementTree.Element(tag, {"id": f"{slug}-{tag}"})
         named.text = text
         root.insert(at, named)
-    # Markup because it was serialised from a tree, in which every text is text.
+    # Markup is safe: the serialiser has escaped all text.
     return Markup(ElementTree.tostring(root, encoding="unicode", short_empty_elements=False))
 
 
 def _standalone(raw: str) -> str:
-    """The drawing as a file for a paper, in print's colours."""
+    """Convert the drawing to a standalone file in the colours of print."""
     root = _tree(raw, {}, "'DejaVu Sans', sans-serif")
     root.attrib["xmlns"] = "http://www.w3.org/2000/svg"
     root.attrib["xmlns:xlink"] = "http://www.w3.org/1999/xlink"
@@ -211,8 +209,8 @@ def _standalone(raw: str) -> str:
 
 
 def _tree(raw: str, colours: Mapping[str, str], font: str) -> ElementTree.Element:
-    """Matplotlib's SVG without namespaces, metadata and needless digits, in other colours."""
-    root = ElementTree.fromstring(raw)  # our own drawing, just made: no foreign XML is read here
+    """Parse Matplotlib's SVG; drop namespaces, metadata and excess digits, and replace colours."""
+    root = ElementTree.fromstring(raw)  # drawn above: no untrusted XML
     _drop(root, f"{_SVG}metadata")
     for element in root.iter():
         element.tag = element.tag.removeprefix(_SVG)
@@ -238,8 +236,8 @@ def _drop(root: ElementTree.Element, tag: str) -> None:
             parent.remove(child)
 
 
-def _own_ids(element: ElementTree.Element, slug: str) -> None:
-    """Ids and references get the figure's name before them; a model's artists get a hook; other groups need none."""
+def _prefix_ids(element: ElementTree.Element, slug: str) -> None:
+    """Prefix ids and references with the slug; mark the artists of models and hooks; drop ids of other groups."""
     name = element.attrib.pop("id", None)
     series = re.fullmatch(r"series-(\d+)(?:-.*)?", name or "")
     if series:

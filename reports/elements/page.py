@@ -1,4 +1,4 @@
-"""What a page is made of: sections of a finding, figures, tables, a method, and links to the files beside it."""
+"""Parts of a page: a section has a finding, figures, tables, a method, and links to the files beside the page."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ class Cell:
     """One cell of a table.
 
     Attributes:
-        text: what is shown.
-        value: what it is sorted by and copied as: a number, or None for "missing", which sorts last. Text cells are
-            sorted by their text.
-        strong: the best of its column; says nothing about how sure that is.
-        note: small print below.
+        text: the visible text.
+        value: number for sorting and copying; None is missing and sorts last. Text columns are sorted by text.
+        strong: whether it is the best of its column or row, significant or not.
+        note: small print below the text.
         bar: length of a bar below the number, in [0, 1].
-        heat: depth of the cell's ground, in [0, 1].
+        heat: intensity of the background, in [0, 1].
     """
 
     text: str
@@ -33,23 +32,22 @@ class Cell:
 
     @property
     def style(self) -> str:
-        """What the style sheet needs to know of the cell."""
+        """Inline style: the CSS variable of the bar or the background."""
         bar = "" if self.bar is None else f"--bar:{100 * self.bar:.1f}%"
         return bar if self.heat is None else f"--heat:{100 * self.heat:.0f}%"
 
     @property
     def sort_key(self) -> str:
-        """What a script sorts by: the shortest text of the number, empty where there is none."""
+        """The number as text for the page's script; empty if missing."""
         return "" if self.value is None or not math.isfinite(self.value) else repr(float(self.value))
 
 
 @dataclass(frozen=True, slots=True)
 class TableColumn:
-    """A column's heading; `help` is shown in the table's method, not on hovering only."""
+    """A column's heading, and whether its cells are numbers."""
 
     title: str
     numeric: bool = False
-    help: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +55,8 @@ class TableRow:
     """A row; its first cell is its heading.
 
     Attributes:
-        cells: as many as the table has columns.
-        series: the number of the model that the row is about: it gets that model's mark, and hides with it.
+        cells: one per column.
+        series: number of the row's model: the row shows that model's mark and is hidden with it.
     """
 
     cells: tuple[Cell, ...]
@@ -67,17 +65,17 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True)
 class PageTable:
-    """A table that sorts, copies, and reads aloud.
+    """A table that can be sorted and copied.
 
     Attributes:
         slug: unique on the page.
-        caption: what it holds and in which unit.
-        columns: the first heads the rows.
-        rows: in the order in which a page without scripts shows them.
-        column_series: for each column the model that it is about, where it is about one.
-        searchable: whether a field filters its rows.
-        folded: whether it is folded away: a long one that only a few want.
-        series: the model that all of it is about: it hides with that model.
+        caption: contents and unit.
+        columns: the first column holds the row headings.
+        rows: in the initial order.
+        column_series: number of each column's model, or None.
+        searchable: whether a search field filters the rows.
+        folded: whether the table is collapsed at first.
+        series: number of the table's model, with which it is hidden.
     """
 
     slug: str
@@ -103,12 +101,12 @@ class Figure:
 
     Attributes:
         slug: unique on the page; its files are ``figures/<slug>.svg`` and ``.png``.
-        title: what it shows.
-        finding: what is to be seen in it, in one sentence: its description for who cannot see it.
-        inline: an ``<svg>`` element for the page, its colours the page's, its ids its own.
-        svg: a standalone file for a paper.
-        png: the same in pixels.
-        caption: what is written below it after the title: the finding, unless the section has just said it.
+        title: a phrase.
+        finding: one sentence on what the figure shows; also the description for screen readers.
+        inline: an ``<svg>`` element in the page's colours, with ids that are unique on the page.
+        svg: a standalone file.
+        png: the same as pixels.
+        caption: text below the figure after the title: the finding, unless the section begins with it.
     """
 
     slug: str
@@ -122,7 +120,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A file beside the page: where a number leads back to."""
+    """A file beside the page that holds the numbers of a section."""
 
     file: str
     what: str
@@ -130,19 +128,19 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One question of a reader, and its answer.
+    """One question and its answer.
 
     Attributes:
         slug: its anchor.
-        title: a few words, for the table of contents too.
+        title: a few words; also in the table of contents.
         finding: the answer in one or two sentences.
         figures: in reading order.
-        tables: the figures' numbers.
-        warnings: what a reader must know before she believes the finding.
-        method: paragraphs on how it was computed, folded away.
+        tables: the numbers of the figures.
+        warnings: limitations of the finding.
+        method: paragraphs on the computation, collapsed at first.
         links: files beside the page.
-        template: a template for what figures and tables cannot say, given `extra`; comes before the tables.
-        extra: what that template needs.
+        template: name of a template for further content before the tables.
+        extra: variables of that template.
     """
 
     slug: str
@@ -159,7 +157,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Badge:
-    """A word in the header with its meaning; `tone` is how loud it is."""
+    """A short label in the header with its meaning."""
 
     word: str
     meaning: str

@@ -1,4 +1,4 @@
-"""The page skeleton: templates, style sheet, script and content policy; no network, readable without scripts."""
+"""The page skeleton: templates, style sheet, script and content security policy. Pages load nothing from a network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reports.elements.palette import DARK, DARK_PAGE, LIGHT, LIGHT_PAGE, PHOTO
 
 
 def render(context: dict[str, Any]) -> str:
-    """The page as text; `context` is what `templates/report.html` asks for, less style, script and policy."""
+    """Render `templates/report.html`; `context` holds its variables except style, script and policy."""
     script = template_text("report.js").strip()
     assert "</script" not in script.lower()
     assert "<!--" not in script
@@ -36,7 +36,7 @@ def render(context: dict[str, Any]) -> str:
 
 
 def page_rules(models: int) -> str:
-    """The part of the style sheet that depends on the models: their colours, and what hides each."""
+    """Return the CSS rules that depend on the number of models: series colours, and hiding of deselected models."""
     light, dark = _theme("light", LIGHT_PAGE, LIGHT), _theme("dark", DARK_PAGE, DARK)
     photo = "".join(f".k{at}{{--k:{colour}}}" for at, colour in enumerate(PHOTO))
     hide = "\n".join(
@@ -56,7 +56,7 @@ def _theme(scheme: str, page: Mapping[str, str], series: Sequence[str]) -> str:
 
 
 def content_policy(script: str) -> str:
-    """What a browser may load and run for the page: pictures within it, its styles, and this very script."""
+    """Return the content security policy: only embedded images, inline styles and this script are allowed."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
@@ -65,7 +65,7 @@ def content_policy(script: str) -> str:
 
 
 def json_block(value: Any) -> Markup:
-    """JSON that can stand in a ``<script type="application/json">``: no ``<``, ``>``, ``&`` or line separators."""
+    """Serialise for a ``<script type="application/json">``: ``<``, ``>``, ``&`` and line separators are escaped."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
     for char in "<>&\u2028\u2029":
         text = text.replace(char, f"\\u{ord(char):04x}")
@@ -74,7 +74,7 @@ def json_block(value: Any) -> Markup:
 
 @cache
 def environment() -> jinja2.Environment:
-    """Where templates are found and how: all is escaped that is not marked as markup, nothing may be undefined."""
+    """Return the Jinja environment: everything but Markup is escaped, and undefined variables are errors."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -86,13 +86,13 @@ def environment() -> jinja2.Environment:
 
 @cache
 def template_text(name: str) -> str:
-    """A file of `templates` as it stands."""
+    """Return the text of a file in `templates`."""
     return (_FOLDER / name).read_text(encoding="utf-8")
 
 
 @cache
 def program_version() -> str:
-    """Of the installed distribution, or ``unknown`` in a checkout that is not installed."""
+    """Return the version of the installed distribution, or ``unknown`` in a checkout that is not installed."""
     try:
         return version("detbench")
     except PackageNotFoundError:

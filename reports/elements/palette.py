@@ -1,11 +1,11 @@
-"""How models are told apart in figures and tables: colour, marker and dash, so that none of them is needed alone."""
+"""Colour, marker and dash of each model in figures and tables; each of the three is enough to tell models apart."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Hues of Okabe and Ito (2008), "Color Universal Design", darkened for a light page and lightened for a dark one until
-# each stands out by 3:1 from its paper; a test holds that.
+# Hues of Okabe and Ito (2008), "Color Universal Design", darkened for the light page and lightened for the dark one to a
+# contrast of at least 3:1 with the background (tested).
 LIGHT = ("#0072b2", "#c95200", "#00855f", "#b0568a", "#9a6a00", "#2b86b8", "#7d7400", "#4a4f57")
 DARK = ("#5aaee6", "#f0884a", "#2fc596", "#e39cc3", "#e6b23c", "#8ecdf2", "#e8de5a", "#c3c9d2")
 
@@ -13,7 +13,7 @@ LIGHT_PAGE = {
     "paper": "#ffffff", "raised": "#f6f7f9", "ink": "#1b1f24", "muted": "#57606a", "rule": "#dfe3e8", "edge": "#848d99",
     "accent": "#3b4cc0", "wash": "#e9ecfa", "warn": "#854300", "warnwash": "#fff4e0",
 }  # fmt: skip
-"""The page's own colours by their names in the style sheet: text is ink or muted, on paper, raised or wash."""
+"""Colours of the page by their name in the style sheet: text is ink or muted, on paper, raised or wash."""
 
 DARK_PAGE = {
     "paper": "#14171c", "raised": "#1d2128", "ink": "#e8ebef", "muted": "#a3acb8", "rule": "#2e343d", "edge": "#76808d",
@@ -21,7 +21,7 @@ DARK_PAGE = {
 }  # fmt: skip
 
 PHOTO = ("#4fd8ff", "#ff8a5c", "#5cf2b8", "#ffa6dc", "#ffd23f", "#9fc2ff", "#f6ff7a", "#ffffff")
-"""For classes, over photographs: light, and drawn on a dark edge."""
+"""Colours of classes on photographs: light, drawn on a dark outline."""
 
 COLOURS = len(LIGHT)
 
@@ -29,9 +29,9 @@ DASHES = ("", "7 3", "2 2.5", "9 3 2 3", "12 3", "5 2 1 2 1 2")
 """SVG dash patterns in pixels; the first is solid."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-"""matplotlib's names."""
+"""Matplotlib's names."""
 
-# The same markers as paths around (17, 7), for legends and table rows.
+# The same markers as SVG paths around (17, 7), for legends and table rows.
 _PATHS = {
     "o": "M21 7a4 4 0 1 1-8 0a4 4 0 1 1 8 0Z",
     "s": "M13.4 3.4h7.2v7.2h-7.2Z",
@@ -50,7 +50,7 @@ class SeriesStyle:
     Attributes:
         colour: index into `LIGHT` and `DARK`; the style sheet's ``--s<colour>``.
         dash: SVG dash pattern.
-        shape: matplotlib's name of the marker.
+        shape: Matplotlib's name of the marker.
         path: the marker as an SVG path around (17, 7).
     """
 
@@ -61,7 +61,7 @@ class SeriesStyle:
 
 
 def series_style(number: int) -> SeriesStyle:
-    """The style of the model with that number; the first 168 numbers differ, the first eight in colour already."""
+    """Return the style of a model by its number; the first 168 differ, the first eight by colour alone."""
     shape = MARKERS[number % len(MARKERS)]
     return SeriesStyle(
         number % COLOURS, DASHES[(number + number // COLOURS) % len(DASHES)], shape, _PATHS[shape]

@@ -1,1 +1,1 @@
-"""One figure a file."""
+"""Figures, one kind per file."""

@@ -1,4 +1,4 @@
-"""Priors over the boxes that they have to find, and how many boxes of each size they reach, before and after."""
+"""Anchor priors and ground-truth boxes, and the share of boxes that priors cover by size, before and after a fit."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from reports.elements.page import Figure
 
 Floats = NDArray[np.float64]
 Curve = tuple[Floats, Floats]
-"""Sizes in pixels, and the share of boxes of about that size that some prior reaches."""
+"""Sizes in pixels, and the share of boxes of about that size that a prior covers."""
 
 _BINS = 12
 
 
 def recall_by_size(area: Floats, reached: NDArray[np.bool_], least: float, most: float) -> Curve:
-    """The share of boxes that are reached, in bins of equal ratio of size.
+    """Compute the share of covered boxes in logarithmic bins of size.
 
     Args:
         area: (G,) of the boxes.
-        reached: (G,) whether some prior overlaps each enough.
-        least: where the first bin begins, as a side: the square root of an area.
-        most: where the last one ends; above `least`.
+        reached: (G,) whether a prior reaches the IoU threshold with the box.
+        least: start of the first bin, as the square root of an area.
+        most: end of the last bin, above `least`.
 
     Returns:
-        The middle of each bin, and its share; NaN where it holds no box, or less than one in 200 of all.
+        The centre of each bin and its share; NaN for a bin with no box, or with fewer than one in 200 of all.
     """
     edges = np.geomspace(least, most, _BINS + 1)
     bins = np.searchsorted(edges[1:-1], np.sqrt(area), side="right")
@@ -50,16 +50,16 @@ def anchor_figure(
     curves: Mapping[str, tuple[Curve, Curve]],
     threshold: float,
 ) -> Figure:
-    """Two panels: widths and heights of boxes with the priors over them, and recall by size.
+    """Draw two panels: widths and heights of boxes and priors, and coverage by size.
 
     Args:
-        title: what it shows.
-        finding: what is to be seen in it.
-        boxes: (N, 2) width and height in pixels of the network's input; as many as shall be drawn.
-        before: of each level (S, 2), the same of the priors of now.
-        after: and of those found.
-        curves: by the name of a split, recall by size before and after; the first is drawn solid.
-        threshold: IoU from which on a prior reaches a box.
+        title: a phrase.
+        finding: one sentence on what the figure shows.
+        boxes: (N, 2) width and height in pixels of the network's input.
+        before: of each level, (S, 2) width and height of the current priors.
+        after: the same of the fitted priors.
+        curves: by split, coverage by size before and after; the first split is drawn solid.
+        threshold: IoU at which a prior covers a box.
     """
 
     def draw(canvas: Canvas) -> None:
@@ -68,15 +68,15 @@ def anchor_figure(
         (left, low), (right, high) = every.min(axis=0) / 1.3, every.max(axis=0) * 1.3
         shapes.set(xscale="log", yscale="log", xlim=(left, right), ylim=(low, high))
         shapes.plot(*boxes.T, "o", color=MUTED, markersize=2, alpha=0.35, markeredgewidth=0, rasterized=True)
-        for number, (name, levels) in enumerate({"priors now": before, "priors found": after}.items()):
+        for number, (name, levels) in enumerate({"current priors": before, "fitted priors": after}.items()):
             sides = np.concatenate(list(levels)).T
             face = PAPER if number == 0 else colour(number)
             shapes.plot(
                 *sides, "s" if number == 0 else "o", color=colour(number), markersize=6, markerfacecolor=face,
                 markeredgewidth=1.3, markeredgecolor=colour(number) if number == 0 else PAPER, label=name,
             )  # fmt: skip
-        shapes.set(title="Boxes and priors", xlabel="width, pixels of the input", ylabel="height")
-        for number, state in enumerate(("now", "found")):
+        shapes.set(title="Boxes and priors", xlabel="width (input pixels)", ylabel="height (input pixels)")
+        for number, state in enumerate(("current", "fitted")):
             for style, (split, pair) in enumerate(curves.items()):
                 sizes, share = pair[number]
                 known = np.isfinite(share)
@@ -85,7 +85,9 @@ def anchor_figure(
                     linewidth=1.8, marker="o", markersize=3, label=f"{state}, {split}",
                 )  # fmt: skip
         recall.set(
-            title=f"Boxes reached at IoU {threshold:g}", xlabel="size, square root of area", xscale="log"
+            title=f"Boxes covered at IoU {threshold:g}",
+            xlabel="square root of area (input pixels)",
+            xscale="log",
         )
         recall.set_ylabel("%", rotation=0)
         recall.set_ylim(-3, 103)
@@ -98,7 +100,7 @@ def anchor_figure(
 
 
 def _plain_ticks(ax: Axes) -> None:
-    """10 and 100, not powers of ten; between them where there is only one."""
+    """Label ticks 10 and 100 rather than as powers; add minor labels on short axes."""
     for axis in (ax.xaxis, ax.yaxis):
         if axis.get_scale() == "log":
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

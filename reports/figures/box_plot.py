@@ -1,4 +1,4 @@
-"""Boxes in rows: the middle half of many times, their median, and how far the rest reaches."""
+"""Box plots in rows, on a logarithmic axis."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reports.elements.page import Figure
 from reports.elements.palette import series_style
 
 Box = tuple[float, float, float, float, float]
-"""Five positive values, rising: where the whisker begins, lower quartile, median, upper quartile, the whisker's end."""
+"""Five positive values in ascending order: whisker, lower quartile, median, upper quartile, whisker."""
 
 
 def boxes(
@@ -25,16 +25,16 @@ def boxes(
     values: Sequence[Sequence[Box | None]],
     axis: str,
 ) -> Figure:
-    """A row of boxes for each name, one box a model, on an axis that rises by factors.
+    """Draw one row per name with one box per model.
 
     Args:
         slug: unique on the page.
-        title: what it shows.
-        finding: what is to be seen in it.
+        title: a phrase.
+        finding: one sentence on what the figure shows.
         rows: R names, from top to bottom.
-        labels: of the models, in the order of their numbers.
-        values: for each model R boxes; None is not drawn.
-        axis: what is on the axis.
+        labels: of the models.
+        values: of each model R boxes; None is not drawn.
+        axis: label of the axis.
     """
     drawn = [number for number, of in enumerate(values) if any(of)]
     step = min(0.26, 0.8 / max(len(drawn), 1))

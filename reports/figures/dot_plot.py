@@ -1,4 +1,4 @@
-"""Dots in rows: one row a class, a size or a model; one dot a model's mean, a small one each of its seeds."""
+"""Dot plots: one row per class, size or model; a dot for each model's mean and small dots for its seeds."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ def dot_plot(
     labels: Sequence[str],
     values: Sequence[NDArray[np.float64]],
     axis: str,
-    said: bool = False,
+    show_means: bool = False,
     intervals: Sequence[NDArray[np.float64]] | None = None,
     pale: Sequence[NDArray[np.bool_]] | None = None,
     zero: bool = False,
 ) -> Figure:
-    """Values of several models in rows, from a common axis in points.
+    """Draw the values of several models in rows.
 
     Args:
         slug: unique on the page.
-        title: what it shows.
-        finding: what is to be seen in it.
+        title: a phrase.
+        finding: one sentence on what the figure shows.
         rows: R names, from top to bottom.
-        labels: of the models, in the order of their numbers; a legend names them unless they are the rows.
-        values: for each model (R, S) fractions, a column a seed; NaN is not drawn.
-        axis: what is on the axis.
-        said: write each mean beside its dot; for one dot a row.
-        intervals: for each model (R, 2) low and high, drawn as bars; NaN is not drawn.
-        pale: for each model (R,) whether an interval is but a hint, and drawn so.
-        zero: draw the line of no difference.
+        labels: of the models, shown in a legend unless they are the rows.
+        values: of each model (R, S) fractions, one column per seed; NaN is not drawn.
+        axis: label of the axis.
+        show_means: write each mean above its dot; for one dot per row.
+        intervals: of each model (R, 2) limits, drawn as bars; NaN is not drawn.
+        pale: of each model (R,) whether an interval rests on too few data and is drawn pale.
+        zero: whether to draw the line at 0.
     """
     models = len(labels)
     single = models == 1
-    step = 0.0 if single or said else min(0.18, 0.7 / models)
-    high = 34 if said or single else max(26, 9 * models + 8)
+    step = 0.0 if single or show_means else min(0.18, 0.7 / models)
+    high = 34 if show_means or single else max(26, 9 * models + 8)
     across = max(1, min(models, int(52 // (max(len(truncate(label, 24)) for label in labels) + 6))))
-    head = 0 if said or single else 22 * -(-models // across)
+    head = 0 if show_means or single else 22 * -(-models // across)
 
     def draw(canvas: Canvas) -> None:
         (ax,) = axes(canvas)
@@ -81,7 +81,7 @@ def dot_plot(
                 means, at, series_style(number).shape, color=its, markersize=7, markeredgecolor=PAPER,
                 markeredgewidth=0.8, label=truncate(label, 24), gid=f"series-{number}",
             )  # fmt: skip
-            if said:
+            if show_means:
                 for mean, y in zip(means, at, strict=True):
                     if np.isfinite(mean):
                         ax.annotate(
@@ -89,19 +89,19 @@ def dot_plot(
                             color=INK, fontsize=11, fontweight="bold", gid=f"series-{number}",
                         )  # fmt: skip
         ax.set_yticks(range(len(rows)), [truncate(row, 22) for row in rows])
-        ax.set_ylim(len(rows) - 0.45, -0.65 if said else -0.55)
+        ax.set_ylim(len(rows) - 0.45, -0.65 if show_means else -0.55)
         ax.set_xlim(*_limits([*values, *(intervals or [])]))
         ax.set_xlabel(axis)
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
-        if not (said or single):
+        if not (show_means or single):
             legend(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=across, borderaxespad=0.2)
 
     return figure(slug, title, finding, 62 + head + high * len(rows), draw)
 
 
 def _limits(values: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
-    """From 0 where the dots allow it to be read, else around them; never an empty range."""
+    """Limits of the axis: from 0 if the dots stay distinguishable, else around them; never empty."""
     known = 100 * np.concatenate([value.ravel() for value in values])
     known = known[np.isfinite(known)]
     if not len(known):

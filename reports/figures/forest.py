@@ -1,4 +1,4 @@
-"""Differences with their intervals: what lies clear of the line of no difference is more than chance."""
+"""Forest plot: differences with their confidence intervals and the line of no difference."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def forest(
     values: NDArray[np.float64],
     decisive: Sequence[bool],
 ) -> Figure:
-    """One row a difference: a filled diamond where it is decisive, an open one where it is not.
+    """Draw one row per difference: a filled diamond if it is decisive, else an open one.
 
     Args:
         slug: unique on the page.
-        title: what it shows.
-        finding: what is to be seen in it.
+        title: a phrase.
+        finding: one sentence on what the figure shows.
         rows: R names, from top to bottom.
-        values: (R, 5) fractions: difference; low and high of its own interval; low and high of the one for all pairs.
-        decisive: of each.
+        values: (R, 5) fractions: difference, limits of its interval, limits of the simultaneous interval.
+        decisive: whether each difference is decisive.
     """
 
     def draw(canvas: Canvas) -> None:
@@ -54,7 +54,7 @@ def forest(
             )
         ax.set_yticks(at, [truncate(row, 30) for row in rows])
         ax.set_ylim(len(rows) - 0.45, -0.55)
-        ax.set_xlabel("difference of AP (points of 100)")
+        ax.set_xlabel("difference in AP (points of 100)")
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
 

@@ -1,4 +1,4 @@
-"""A line a run against something that rises: epochs, IoU thresholds, scores."""
+"""Line plots, one line per run, over epochs, IoU thresholds, scores, batch sizes or times."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from reports.elements.page import Figure
 from reports.elements.palette import series_style
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Where and how much, of the same length."""
+"""x and y, of equal length."""
 
 
 @dataclass(frozen=True, slots=True)
 class LineAxes:
-    """How the two axes are named and bounded.
+    """Labels, limits and scales of the axes.
 
     Attributes:
-        x, y: what is on them.
-        whole: whether x counts whole things.
-        x_limits, y_limits: None leaves them to the data; y from 0 then.
-        log_x: whether x rises by factors; what is not above 0 is not drawn then.
-        ticks: the only places on x that are named, where they are known beforehand.
-        cursor: whether the page moves an upright line along x.
+        x, y: labels.
+        integer_x: whether x has integer ticks only.
+        x_limits, y_limits: None fits the data, with y from 0.
+        log_x: whether x is logarithmic; values of 0 and below are not drawn.
+        ticks: ticks on x; automatic if empty.
+        cursor: whether to add a vertical line that the page's script moves along x.
     """
 
     x: str
     y: str
-    whole: bool = False
+    integer_x: bool = False
     x_limits: tuple[float, float] | None = None
     y_limits: tuple[float, float] | None = None
     log_x: bool = False
@@ -48,21 +48,21 @@ def lines(
     finding: str,
     labels: Sequence[str],
     curves: Sequence[Sequence[Curve]],
-    named: LineAxes,
+    line_axes: LineAxes,
     points: Sequence[Sequence[tuple[float, float]]] = (),
     bands: Sequence[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]] = (),
 ) -> Figure:
-    """One line a run, in its model's colour and dash; values that are not finite break the line.
+    """Draw one line per run in the colour and dash of its model; values that are not finite interrupt the line.
 
     Args:
         slug: unique on the page.
-        title: what it shows.
-        finding: what is to be seen in it.
-        labels: of the models, in the order of their numbers.
-        curves: for each model its runs' curves.
-        named: the axes.
-        points: for each model points to mark; without them a marker stands at some places of every line.
-        bands: for each model where, low and high of the mean of its curves, shaded.
+        title: a phrase.
+        finding: one sentence on what the figure shows.
+        labels: of the models.
+        curves: of each model, one per run.
+        line_axes: labels, limits and scales.
+        points: of each model, drawn as markers; without them, markers are spaced along each line.
+        bands: of each model, x, lower and upper limit of a shaded band.
     """
 
     def draw(canvas: Canvas) -> None:
@@ -82,29 +82,29 @@ def lines(
                     x_, y_, shape, color=its, markersize=7, markeredgecolor=PAPER, markeredgewidth=0.8,
                     gid=f"series-{number}",
                 )  # fmt: skip
-        ax.set(xlabel=named.x, ylabel=named.y)
-        if named.log_x:
+        ax.set(xlabel=line_axes.x, ylabel=line_axes.y)
+        if line_axes.log_x:
             ax.set_xscale("log")
             low, high = ax.get_xlim()
-            if high < 30 * low:  # powers of ten alone would leave next to nothing to read
+            if high < 30 * low:  # powers of ten alone would give one or two ticks
                 ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
             ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             ax.xaxis.set_minor_formatter(NullFormatter())
-        if named.whole:
+        if line_axes.integer_x:
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if named.ticks:
-            ax.xaxis.set_major_locator(FixedLocator(named.ticks))
+        if line_axes.ticks:
+            ax.xaxis.set_major_locator(FixedLocator(line_axes.ticks))
             ax.xaxis.set_minor_locator(NullLocator())
-        if named.x_limits:
-            ax.set_xlim(*named.x_limits)
-        if named.y_limits:
-            ax.set_ylim(*named.y_limits)
+        if line_axes.x_limits:
+            ax.set_xlim(*line_axes.x_limits)
+        if line_axes.y_limits:
+            ax.set_ylim(*line_axes.y_limits)
         else:
             ax.set_ylim(bottom=0)
         if len(labels) > 1:
             legend(ax, loc="best")
-        if named.cursor:
-            # The page's script reads from these two where the axis begins and ends, and moves the first between them.
+        if line_axes.cursor:
+            # The page's script reads the ends of the axis from these two lines and moves the first one.
             for at, x_ in enumerate(ax.get_xlim()):
                 ax.axvline(x_, color=INK, linewidth=1.2, alpha=0.0, gid=hook(f"cursor-{at}"))
 

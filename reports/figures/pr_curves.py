@@ -1,4 +1,4 @@
-"""Precision against recall: where along the score a model gives up precision for recall, and how far recall goes."""
+"""Precision over recall, one step curve per model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reports.elements.matplotlib_figure import axes, colour, dashes, figure, leg
 from reports.elements.page import Figure
 
 RECALLS = np.linspace(0, 1, 101)
-"""The recalls at which COCO reads precision."""
+"""The recall levels at which COCO samples precision."""
 
 
 def pr_curves(
@@ -24,15 +24,15 @@ def pr_curves(
     curves: Sequence[NDArray[np.float64]],
     bands: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]] = (),
 ) -> Figure:
-    """One step curve a model.
+    """Draw one curve per model.
 
     Args:
         slug: unique on the page.
-        title: what it shows.
-        finding: what is to be seen in it.
-        labels: of the models, in the order of their numbers.
-        curves: for each model (S, 101), a row a seed: precision at `RECALLS`, mean over classes; NaN is not drawn.
-        bands: for each model (101,) low and high of its mean, shaded.
+        title: a phrase.
+        finding: one sentence on what the figure shows.
+        labels: of the models.
+        curves: of each model (S, 101), one row per seed: precision at `RECALLS`, mean over classes; NaN is not drawn.
+        bands: of each model (101,) lower and upper limit of a shaded band.
     """
 
     def draw(canvas: Canvas) -> None:

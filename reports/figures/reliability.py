@@ -1,4 +1,4 @@
-"""Reliability: how many detections of a score are right, beside how many should be."""
+"""Reliability diagram: precision over mean score, with the diagonal of perfect calibration."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from reports.elements.palette import series_style
 def reliability_diagram(
     slug: str, title: str, finding: str, labels: Sequence[str], curves: Sequence[Reliability]
 ) -> Figure:
-    """Precision over mean score of each bin, with its interval, and the line on which a score means what it says.
+    """Draw the precision of each bin over its mean score, with confidence intervals and the diagonal.
 
     Args:
         slug: unique on the page.
-        title: what it shows.
-        finding: what is to be seen in it.
-        labels: of the models, in the order of their numbers.
+        title: a phrase.
+        finding: one sentence on what the figure shows.
+        labels: of the models.
         curves: of each model; empty bins are left out.
     """
 
@@ -34,7 +34,7 @@ def reliability_diagram(
             known = curve.count > 0
             x, y = curve.score[known], curve.precision[known]
             its, gid = colour(number), f"series-{number}"
-            # The first and the last bin have no width to be seen beside the others: no caps, thin bars.
+            # The first and last bins are narrow: thin bars without caps.
             ax.vlines(
                 x, curve.precision_low[known], curve.precision_high[known], color=its, linewidth=1, gid=gid
             )

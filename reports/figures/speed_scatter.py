@@ -1,4 +1,4 @@
-"""Speed against quality: a mark a model with both its intervals, and the line of those that nothing beats in both."""
+"""Latency against AP: one marker per model with both intervals, and the Pareto front."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Point:
     """One model.
 
     Attributes:
-        number: of the model: its colour and marker.
-        label: what it is called.
-        latency_ms, latency: median, and its interval.
-        quality, qualities: AP as a fraction, and its interval; NaN where it was not measured.
-        on_front: whether nothing beats it in both.
-        grey: slower than another and not surely better.
+        number: of the model.
+        label: of the model.
+        latency_ms, latency: median and its interval.
+        quality, qualities: AP as a fraction and its interval; NaN if not known.
+        on_front: whether it is on the Pareto front.
+        grey: whether it is slower than another model without a decisively higher AP.
     """
 
     number: int
@@ -41,12 +41,12 @@ class Point:
 
 
 def pareto(slug: str, title: str, finding: str, points: Sequence[Point]) -> Figure:
-    """Latency, by factors, against AP; up and to the left is better.
+    """Draw latency, on a logarithmic axis, against AP; up and to the left is better.
 
     Args:
         slug: unique on the page.
-        title: what it shows.
-        finding: what is to be seen in it.
+        title: a phrase.
+        finding: one sentence on what the figure shows.
         points: at least one.
     """
 
@@ -84,6 +84,6 @@ def pareto(slug: str, title: str, finding: str, points: Sequence[Point]) -> Figu
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.margins(y=0.18)
-        ax.set(xlabel="ms an image, median (less is better)", ylabel="AP (points of 100)")
+        ax.set(xlabel="median latency (ms per image; lower is better)", ylabel="AP (points of 100)")
 
     return figure(slug, title, finding, 300, draw)

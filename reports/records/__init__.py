@@ -1,1 +1,1 @@
-"""What is on disk: one schema per record, with its reader and writer."""
+"""Records on disk: one schema each, with its reader and writer."""

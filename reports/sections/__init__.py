@@ -1,1 +1,1 @@
-"""The page's sections in reading order: one question a file."""
+"""Sections of the page, one question per file."""

@@ -1,4 +1,4 @@
-"""Whether scores mean what they say: of the detections scored 0.7, are seven in ten right?"""
+"""Calibration: whether the share of true positives among detections equals their score."""
 
 from __future__ import annotations
 
@@ -15,98 +15,101 @@ from reports.elements import formatting
 from reports.elements.page import Cell, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.reliability import reliability_diagram
 
-LOWEST = 0.05
-"""Detections of lower scores are many and say little; how many a model reports is a matter of its settings."""
+MIN_SCORE = 0.05
+"""Detections of lower scores are left out: their number depends on the model's settings."""
 
 
-ABOUT_RIGHT = 0.02
-"""Mean distance of score and precision that is not worth a word."""
+SMALL_GAP = 0.02
+"""Difference between mean score and precision up to which a model is called well calibrated."""
 
 
 def section(report: ReportData) -> Section:
-    """A reliability diagram, and the calibration error of each model, all above one score."""
+    """A reliability diagram and the calibration error of each model, all above the same minimum score."""
     title = "Calibration"
-    wrong = [
-        f"{label}: {said}"
-        for label, runs in zip(report.labels, report.scored, strict=True)
-        if (said := next((text for run in runs if (text := describe_out_of_range(run.matches))), ""))
+    out_of_range = [
+        f"{label}: {text}"
+        for label, runs in zip(report.labels, report.evaluated, strict=True)
+        if (text := next((text for run in runs if (text := describe_out_of_range(run.matches))), ""))
     ]
-    if wrong:
-        return Section(
-            "calibration", title, f"Not measured, because scores are no probabilities ({wrong[0]})."
+    if out_of_range:
+        finding = (
+            f"Calibration was not measured because some scores are not probabilities ({out_of_range[0]})."
         )
-    lowest = floor(report)
-    curves = [reliability(runs[0].matches, IOU, floor=lowest) for runs in report.scored]
+        return Section("calibration", title, finding)
+    min_score = minimum_score(report)
+    curves = [reliability(runs[0].matches, IOU, floor=min_score) for runs in report.evaluated]
     if not any(curve.count.sum() for curve in curves):
-        return Section("calibration", title, "There are no detections, so there is nothing to calibrate.")
-    errors = [np.array([_error(run, lowest) for run in runs]) for runs in report.scored]
+        return Section("calibration", title, "There are no detections, so calibration is not defined.")
+    errors = [np.array([_error(run, min_score) for run in runs]) for runs in report.evaluated]
     finding = _finding(report, curves, errors)
-    diagram = reliability_diagram(
-        "reliability", "Precision of detections by their score", finding, report.labels, curves
-    )
-    first = " of its first run" if report.seeds > 1 else ""
+    diagram = reliability_diagram("reliability", "Precision over score", finding, report.labels, curves)
+    first = " of each model's first run" if report.seeds > 1 else ""
     return Section(
         "calibration",
         title,
         finding,
-        figures=(replace(diagram, caption="On the dotted line scores mean what they say."),),
-        tables=(_table(report, curves, errors, lowest), *_tables(report, curves)),
+        figures=(replace(diagram, caption="On the dotted line, precision equals score."),),
+        tables=(_table(report, curves, errors, min_score), *_tables(report, curves)),
         method=(
-            f"Detections scored {lowest:.3g} or more, the same for all models, are put into ten bins of about equally "
-            f"many{first}; right means IoU of at least 0.5 with an object of its class, ignored detections are left out. "
-            "On the dotted line a score is the share of detections that are right. Bars are Wilson's 95% intervals, if "
-            "detections were independent; detections of one image are not quite. D-ECE (Küppers et al. 2020) is the "
-            "mean distance from the line over ten bins of equal width, weighed by detections.",
-            "Scores of models that were trained with different losses mean different things, which is why each model is "
-            "compared at its own best score elsewhere on this page.",
+            f"Detections{first} with a score of at least {min_score:.3g}, the same minimum for all models, are divided into ten "
+            "bins of about equal size. True positives match an object of their class with an IoU of at least 0.5; ignored "
+            "detections are left out. For a perfectly calibrated model, precision equals score (dotted line). Bars are "
+            "Wilson's 95% intervals; they assume independent detections, which detections in the same image are not. D-ECE "
+            "(Küppers et al. 2020) is the mean distance from the dotted line over ten bins of equal width, weighted by the "
+            "number of detections.",
+            "Scores of models trained with different losses are not comparable, so elsewhere on this page each model is "
+            "shown at the score threshold of its own highest F1.",
         ),
-        links=(Link("reliability.csv", "the bins, by run"),),
+        links=(Link("reliability.csv", "bins, by run"),),
     )
 
 
-def floor(report: ReportData) -> float:
-    """The score above which all runs report detections, and at least `LOWEST`."""
-    lowest = [float(run.outcome.score.min()) for run in report.runs if len(run.outcome.score)]
-    return max([LOWEST, *lowest])
+def minimum_score(report: ReportData) -> float:
+    """Return the score above which all runs report detections, at least `MIN_SCORE`."""
+    return max(
+        [MIN_SCORE, *(float(run.outcome.score.min()) for run in report.runs if len(run.outcome.score))]
+    )
 
 
 def rows(report: ReportData) -> pd.DataFrame:
-    """The bins of the reliability diagram, by run."""
+    """The bins of the reliability diagram, by run: ``reliability.csv``."""
     frames = []
-    for scored, bins in _bins(report):
+    for run, bins in _bins(report):
         frame = bins.to_frame()
-        frame.insert(0, "run_id", scored.run.result.name)
+        frame.insert(0, "run_id", run.run.result.name)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def _bins(report: ReportData) -> list[tuple[EvaluatedRun, Reliability]]:
-    """Each run with its bins; none where scores are no probabilities."""
+    """Each run with its bins; empty if any score is not a probability."""
     if any(describe_out_of_range(run.matches) for run in report.runs):
         return []
-    lowest = floor(report)
-    return [(run, reliability(run.matches, IOU, floor=lowest)) for run in report.runs]
+    min_score = minimum_score(report)
+    return [(run, reliability(run.matches, IOU, floor=min_score)) for run in report.runs]
 
 
-def _error(run: EvaluatedRun, lowest: float) -> float:
-    return detection_calibration_error(run.matches, iou=IOU, floor=lowest)
+def _error(run: EvaluatedRun, min_score: float) -> float:
+    return detection_calibration_error(run.matches, iou=IOU, floor=min_score)
 
 
 def _finding(report: ReportData, curves: list[Reliability], errors: list[np.ndarray]) -> str:
-    said = []
+    parts = []
     for label, curve, error in zip(report.labels, curves, errors, strict=True):
         total = curve.count.sum()
         if not total or np.isnan(error).all():
             continue
         gap = float(np.nansum(curve.count * (curve.score - curve.precision)) / total)
-        where = f"its scores lie {formatting.points(abs(gap))} points {'above' if gap > 0 else 'below'} its precision"
-        word = "about right" if abs(gap) < ABOUT_RIGHT else "too sure" if gap > 0 else "not sure enough"
-        said.append(f"{label} is {word} ({where})")
-    return f"On the whole {formatting.join_words(said)}."
+        difference = (
+            f"mean score {formatting.points(abs(gap))} points {'above' if gap > 0 else 'below'} precision"
+        )
+        word = "well calibrated" if abs(gap) < SMALL_GAP else "overconfident" if gap > 0 else "underconfident"
+        parts.append(f"{label} is {word} ({difference})")
+    return f"On average, {formatting.join_words(parts)}."
 
 
 def _table(
-    report: ReportData, curves: list[Reliability], errors: list[np.ndarray], lowest: float
+    report: ReportData, curves: list[Reliability], errors: list[np.ndarray], min_score: float
 ) -> PageTable:
     made = []
     for number, (curve, error) in enumerate(zip(curves, errors, strict=True)):
@@ -125,16 +128,16 @@ def _table(
     titles = ("D-ECE", "Mean score", "Precision", "Detections")
     columns = (TableColumn("Model"), *(TableColumn(title, numeric=True) for title in titles))
     return PageTable(
-        "calibration-table", f"Calibration of detections scored {lowest:.3g} or more; D-ECE in points of 100, lower is "
-        "better", columns, tuple(made),
+        "calibration-table", f"Calibration of detections with a score of at least {min_score:.3g}; D-ECE in points of 100, "
+        "lower is better", columns, tuple(made),
     )  # fmt: skip
 
 
 def _tables(report: ReportData, curves: list[Reliability]) -> list[PageTable]:
-    """The bins behind each line of the diagram."""
+    """The bins of each model's curve."""
     tables = []
-    titles = ("Mean score", "Precision", "Low", "High", "Detections")
-    columns = (TableColumn("Scores above"), *(TableColumn(title, numeric=True) for title in titles))
+    titles = ("Mean score", "Precision", "Lower limit", "Upper limit", "Detections")
+    columns = (TableColumn("Score from"), *(TableColumn(title, numeric=True) for title in titles))
     for number, (label, curve) in enumerate(zip(report.labels, curves, strict=True)):
         made = []
         for at in range(len(curve.count)):
@@ -148,7 +151,7 @@ def _tables(report: ReportData, curves: list[Reliability]) -> list[PageTable]:
             tables.append(
                 PageTable(
                     f"reliability-{number}",
-                    f"Reliability of {label}",
+                    f"Reliability bins of {label}",
                     columns,
                     tuple(made),
                     folded=True,

@@ -1,4 +1,4 @@
-"""How much precision each model gives up for recall."""
+"""Precision-recall curves at a loose and at a strict IoU threshold."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ THRESHOLDS = (0.5, 0.75)
 
 
 def section(report: ReportData) -> Section:
-    """Precision over recall at a forgiving and at a strict IoU threshold."""
+    """Precision over recall at each IoU threshold of `THRESHOLDS`."""
     figures, tables, findings = [], [], []
     for iou in THRESHOLDS:
         curves = [
-            np.stack([_mean_over_classes(run.class_precision(iou)) for run in runs]) for runs in report.scored
+            np.stack([_mean_over_classes(run.class_precision(iou)) for run in runs])
+            for runs in report.evaluated
         ]
         finding = _finding(report, curves, iou)
         bands = bands_of(report, iou)
@@ -34,39 +35,37 @@ def section(report: ReportData) -> Section:
         "curves",
         "Precision and recall",
         findings[0],
-        figures=(replace(figures[0], caption=report.bands_said), *figures[1:]),
+        figures=(replace(figures[0], caption=report.bands_caption), *figures[1:]),
         tables=tables,
         method=(
-            "Precision is the share of detections that are right, recall the share of objects that are found, as the "
-            "score that a detection must reach falls. Each curve is the mean over the classes that have objects, of "
-            "the best precision at that recall or beyond; a class that does not reach a recall counts with 0 there. "
+            "Precision is the share of true positives among detections, recall the share of valid objects that are detected; "
+            "both vary with the score threshold. At each recall the curve shows the highest precision at that recall or "
+            "above, as a mean over the classes with valid objects; where a class does not reach a recall, its precision is 0. "
             "The area under the curve is the AP at that IoU threshold.",
-            *_how_sure(report),
+            *_intervals_method(report),
         ),
         links=(
             Link("curves.csv", "precision at 101 recalls, by run and class"),
-            *([Link("bands.csv", "the shades, by model")] if report.bands is not None else []),
+            *([Link("bands.csv", "the intervals, by model")] if report.bands is not None else []),
         ),
     )
 
 
 def rows(report: ReportData) -> pd.DataFrame:
-    """Precision at COCO's recalls by run, IoU threshold and class: one row a class, one column a recall."""
+    """Precision by run, IoU threshold and class, one column per recall: ``curves.csv``."""
     frames = []
-    for scored in report.runs:
+    for run in report.runs:
         for iou in THRESHOLDS:
-            frame = pd.DataFrame(
-                scored.class_precision(iou), columns=[f"p{recall:.2f}" for recall in RECALLS]
-            )
+            frame = pd.DataFrame(run.class_precision(iou), columns=[f"p{recall:.2f}" for recall in RECALLS])
             frame.insert(0, "class_name", report.truth.catalog.classes)
             frame.insert(0, "iou", iou)
-            frame.insert(0, "run_id", scored.run.result.name)
+            frame.insert(0, "run_id", run.run.result.name)
             frames.append(frame.dropna(subset=["p0.00"]))
     return pd.concat(frames, ignore_index=True)
 
 
 def band_rows(report: ReportData) -> pd.DataFrame:
-    """The bands of precision over recall, by IoU threshold and model."""
+    """The intervals of precision over recall, by IoU threshold and model."""
     return pd.concat(
         [
             band_frame(model.label, "precision", "recall", iou, RECALLS, band)
@@ -78,28 +77,28 @@ def band_rows(report: ReportData) -> pd.DataFrame:
 
 
 def band_frame(model: str, measure: str, over: str, iou: float, at: Floats, band: Band) -> pd.DataFrame:
-    """A band as rows of ``bands.csv``."""
+    """Convert a band to rows of ``bands.csv``."""
     named = {"model_id": model, "measure": measure, "over": over, "iou": iou, "at": at.round(6)}
     return pd.DataFrame(named | {"value": band.value, "low": band.low, "high": band.high})
 
 
 def bands_of(report: ReportData, iou: float) -> list[Band]:
-    """Each model's band of mean precision over recall; none where nothing was resampled."""
+    """Each model's band of mean precision over recall; empty without resampling."""
     if report.bands is None:
         return []
-    found = report.bands.precision(iou)
-    return [found[model.label] for model in report.models]
+    bands = report.bands.precision(iou)
+    return [bands[model.label] for model in report.models]
 
 
-def _how_sure(report: ReportData) -> tuple[str, ...]:
+def _intervals_method(report: ReportData) -> tuple[str, ...]:
     if report.statistics is None:
         return ()
     method = report.statistics.method
     return (
-        f"Shades are {method.confidence:.0%} intervals of the mean curve, from the same {method.resamples:,} resamples of the "
-        f"{method.unit}s as everywhere on this page, each recall for itself: that a whole curve lies within its shade is "
-        "less sure. Models are compared on the same images, so shades that overlap do not say that two models are tied: "
-        "the differences do, above.",
+        f"Shaded areas are pointwise {method.confidence:.0%} confidence intervals of the mean curve, from the same "
+        f"{method.resamples:,} resamples of the {method.unit}s as all intervals on this page; they cover the whole curve with a "
+        "lower probability. Models are compared on the same images, so overlapping areas do not mean that two models are "
+        "tied: see the pairwise differences.",
     )
 
 
@@ -110,23 +109,23 @@ def _mean_over_classes(precision: Floats) -> Floats:
 
 
 def _figure(report: ReportData, curves: list[Floats], iou: float, finding: str, bands: list[Band]) -> Figure:
-    title = f"Precision over recall at IoU {iou:.2f}, mean over classes"
+    title = f"Precision over recall at IoU threshold {iou:.2f}, mean over classes"
     shades = [(band.low, band.high) for band in bands]
     return pr_curves(f"pr-{round(100 * iou)}", title, finding, report.labels, curves, shades)
 
 
 def _finding(report: ReportData, curves: list[Floats], iou: float) -> str:
-    """How far each gets before less than half of the detections are right."""
+    """The recall up to which precision is at least one half."""
     if not np.isfinite(curves[0]).any():
-        return "There is no object to be found, so there is no curve."
+        return "There are no valid objects, so precision and recall are not defined."
     reach = []
     for label, rows in zip(report.labels, curves, strict=True):
         good = np.flatnonzero(rows.mean(0) >= 0.5)
         reach.append((RECALLS[good[-1]] if len(good) else 0.0, label))
     if not any(recall for recall, _ in reach):
-        return f"At IoU {iou:.2f} more than half of the detections are false at every recall."
-    said = [f"{label} up to recall {recall:.2f}" for recall, label in reach]
-    return f"At IoU {iou:.2f} precision stays above one half for {formatting.join_words(said)}."
+        return f"At IoU threshold {iou:.2f}, precision is below one half at every recall for all models."
+    parts = [f"{label} up to recall {recall:.2f}" for recall, label in reach]
+    return f"At IoU threshold {iou:.2f}, precision is at least one half for {formatting.join_words(parts)}."
 
 
 def _table(report: ReportData, curves: list[Floats], iou: float, bands: list[Band]) -> PageTable:
@@ -146,6 +145,6 @@ def _table(report: ReportData, curves: list[Floats], iou: float, bands: list[Ban
         ]
         rows.append(TableRow((Cell(f"{RECALLS[at]:.1f}", RECALLS[at]), *cells)))
     return PageTable(
-        f"pr-{round(100 * iou)}-table", f"Precision at recall, IoU {iou:.2f}, mean over classes", columns, tuple(rows),
+        f"pr-{round(100 * iou)}-table", f"Precision by recall at IoU threshold {iou:.2f}, mean over classes", columns, tuple(rows),
         column_series=(None, *range(len(report.models))), folded=True,
     )  # fmt: skip

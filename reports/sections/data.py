@@ -1,4 +1,4 @@
-"""What the models were evaluated on: images, objects, classes, and what is odd about them."""
+"""Data: the images, objects and classes that the models were evaluated on."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ from reports.elements.page import Cell, PageTable, Section, TableColumn, TableRo
 
 
 def section(report: ReportData) -> Section:
-    """Counts by class and size, empty images, and the readers' notes."""
+    """Counts by class and size, empty images, and notes on the data set."""
     truth, data = report.truth, report.data
     images = len(truth.catalog.image_ids)
     empty = images - len(np.unique(truth.image))
     crowds, ignored = int(truth.crowd.sum()), int((truth.ignored & ~truth.crowd).sum())
     each = np.bincount(truth.image, minlength=images)
-    typical = f"{np.median(each):g} in the median image, {each.max()} at most" if images else "none"
-    finding = (
-        f"{formatting.plural(images, 'image')} with {formatting.plural(len(truth), 'object')} ({typical}) of "
-        f"{formatting.plural(len(report.classes), 'class', 'classes')}."
+    per_image = (
+        f", with a median of {np.median(each):g} and a maximum of {each.max()} objects per image"
+        if images
+        else ""
     )
-    said = [
-        (empty, f"{formatting.plural(empty, 'image')} without an object: detections there are all false."),
-        (crowds, f"{formatting.plural(crowds, 'crowd')}: any number of detections may lie within one, none is held against a model."),
-        (ignored, f"{formatting.plural(ignored, 'ignored object')}: neither asked for nor held against a model."),
+    finding = (
+        f"{formatting.plural(images, 'image')} with {formatting.plural(len(truth), 'object')} of "
+        f"{formatting.plural(len(report.classes), 'class', 'classes')}{per_image}."
+    )
+    counts = [
+        (empty, f"{formatting.plural(empty, 'image has', 'images have')} no objects: all detections there are false positives."),
+        (crowds, f"{formatting.plural(crowds, 'crowd region')}: any number of detections may match one; these detections are ignored."),
+        (ignored, f"{formatting.plural(ignored, 'ignored object')}: not valid ground truth; detections matched to them are ignored."),
     ]  # fmt: skip
     notes = sorted({report.private(note) for result in report.results for note in result.data.notes})
     return Section(
@@ -34,11 +38,11 @@ def section(report: ReportData) -> Section:
         finding,
         tables=(_table(report),),
         template="facts.html",
-        extra={"facts": [text for number, text in said if number] + notes},
+        extra={"facts": [text for number, text in counts if number] + notes},
         method=(
-            f"Format {formatting.printable(data.format)}; fingerprint of the truth {data.fingerprint}. Runs stand on one page "
-            "only where it is the same. Sizes by area as annotated: small up to 32 x 32, medium up to 96 x 96 pixels; "
-            "an area exactly on a limit counts on both sides of it.",
+            f"The format is {formatting.printable(data.format)}; the fingerprint of the ground truth is {data.fingerprint}. Only runs "
+            "with the same fingerprint are compared. Sizes are by annotated area: small up to 32 x 32 pixels, medium up to 96 x 96 "
+            "pixels, large above; an area equal to a limit belongs to both sizes.",
         ),
     )
 

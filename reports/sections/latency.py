@@ -1,4 +1,4 @@
-"""How long an image takes and where the time goes; how much larger batches bring; what was timed, and on what."""
+"""Latency by stage, throughput by batch size, and what was timed on which machine."""
 
 from __future__ import annotations
 
@@ -19,30 +19,32 @@ from reports.records.timing import END_TO_END, NOISY, STAGES, StageTimes
 from reports.sections.speed_cells import percentile_cell
 
 NAMES = {
-    "decode": "read and decode",
-    "preprocess": "fit to the input",
+    "decode": "reading and decoding",
+    "preprocess": "preprocessing",
     "forward": "network",
-    "postprocess": "boxes and suppression",
-    "predict": "network and suppression",
-    END_TO_END: "file to detections",
+    "postprocess": "decoding and NMS",
+    "predict": "network and NMS",
+    END_TO_END: "end to end",
 }
-"""What a reader calls the stages."""
+"""Names of the stages."""
 
-ABSENT = f"No run was timed; `{COMMAND}` adds latency, images a second and memory to this page."
+NOT_TIMED = f"No run was timed. `{COMMAND}` adds latency, throughput and memory to this page."
 
 
 def section(report: ReportData, speed: Speed) -> Section:
-    """Latency by stage, throughput by batch size and memory; a sentence where nothing was timed."""
+    """Latency by stage, throughput and memory by batch size; a sentence if no run was timed."""
     if not speed.known:
-        finding = ABSENT if not speed.left_out else f"No timing counts; `{COMMAND}` makes them anew."
+        finding = (
+            NOT_TIMED if not speed.left_out else f"There is no valid timing. `{COMMAND}` repeats the timing."
+        )
         return Section("latency", "Latency", finding, warnings=speed.left_out)
     several = len(speed.machines) > 1
     figures: list[Figure] = []
     for at, (machine, models) in enumerate(speed.machines):
         timed = [one for one in speed.known if one.model in models]
-        mark = "" if at == 0 else f"-{at + 1}"
+        suffix = "" if at == 0 else f"-{at + 1}"
         where = f" on {formatting.printable(machine.name)}" if several else ""
-        figures += _figures(report, timed, mark, where)
+        figures += _figures(report, timed, suffix, where)
     tables = [
         _stages_table(report, speed),
         _batches_table(report, speed),
@@ -56,12 +58,12 @@ def section(report: ReportData, speed: Speed) -> Section:
         tables=tables,
         warnings=_warnings(report, speed),
         method=_method(speed),
-        links=(Link("timings.csv", "every stage, mode and batch size"),),
+        links=(Link("timings.csv", "all stages, modes and batch sizes"),),
     )
 
 
 def rows(report: ReportData, speed: Speed) -> pd.DataFrame:
-    """Every timed stage, mode and batch size: one row each; no rows where nothing was timed."""
+    """One row per model, mode, batch size and stage: ``timings.csv``."""
     made = []
     for timed in speed.known:
         rates = {run.batch: run for run in timed.timing.batches}
@@ -97,29 +99,27 @@ def rows(report: ReportData, speed: Speed) -> pd.DataFrame:
 
 
 def _finding(report: ReportData, speed: Speed) -> str:
-    said = []
+    parts = []
     for machine, models in speed.machines:
         timed = sorted((one for one in speed.known if one.model in models), key=lambda one: one.median_ms)
         each = [f"{report.labels[one.model]} {formatting.milliseconds(one.median_ms)}" for one in timed]
-        said.append(
-            f"On {formatting.printable(machine.name)} one image takes, from file to detections: {formatting.join_words(each)}."
+        parts.append(
+            f"Median latency of one image from file to detections on {formatting.printable(machine.name)}: "
+            f"{formatting.join_words(each)}."
         )
-    return " ".join(said)
+    return " ".join(parts)
 
 
-def _figures(report: ReportData, timed: Sequence[TimedModel], mark: str, where: str) -> list[Figure]:
+def _figures(report: ReportData, timed: Sequence[TimedModel], suffix: str, where: str) -> list[Figure]:
     labels = report.labels
     by_model = {one.model: one for one in timed}
     curves: list[list[Curve]] = [
         [_ecdf(by_model[number].samples_ms)] if number in by_model else [] for number in range(len(labels))
     ]
-    medians = [
-        f"half of {labels[one.model]}'s images within {formatting.milliseconds(one.median_ms)}"
-        for one in timed
-    ]
+    medians = [f"{labels[one.model]} {formatting.milliseconds(one.median_ms)}" for one in timed]
     ecdf = lines(
-        f"latency-ecdf{mark}", f"Share of images done within a time{where}", f"Half of the images are done: {formatting.join_words(medians)}.",
-        labels, curves, LineAxes("ms from file to detections", "share of images", y_limits=(0, 1), log_x=True),
+        f"latency-ecdf{suffix}", f"Cumulative distribution of latency{where}", f"Median latency: {formatting.join_words(medians)}.",
+        labels, curves, LineAxes("latency from file to detections (ms)", "share of images", y_limits=(0, 1), log_x=True),
     )  # fmt: skip
     stages = [stage for stage in STAGES if any(one.timing.stage(stage) for one in timed)]
     values = [
@@ -129,14 +129,14 @@ def _figures(report: ReportData, timed: Sequence[TimedModel], mark: str, where: 
         for number in range(len(labels))
     ]
     by_stage = boxes(
-        f"latency-stages{mark}", f"Time by stage, single images{where}", _stages_finding(report, timed),
-        [NAMES[stage] for stage in stages], labels, values, "ms",
+        f"latency-stages{suffix}", f"Latency by stage, single images{where}", _stages_finding(report, timed),
+        [NAMES[stage] for stage in stages], labels, values, "latency (ms)",
     )  # fmt: skip
     drawn = [
         ecdf,
         replace(
             by_stage,
-            caption=f"{by_stage.finding} Thick bars hold the middle half, thin ones 98% of the times.",
+            caption=f"{by_stage.finding} Markers are medians; thick bars span the quartiles, thin bars the 1st to 99th percentile.",
         ),
     ]
     if any(len(_rates(one)[0]) > 1 for one in timed):
@@ -144,14 +144,14 @@ def _figures(report: ReportData, timed: Sequence[TimedModel], mark: str, where: 
             [_rates(by_model[number])] if number in by_model else [] for number in range(len(labels))
         ]
         sizes = tuple(float(run.batch) for run in timed[0].timing.batches)
-        named = LineAxes("images of a batch", "images a second", log_x=True, ticks=sizes)
-        title, finding = f"Images a second by batch size{where}", _rates_finding(report, timed)
-        drawn.append(lines(f"throughput{mark}", title, finding, labels, throughput, named))
+        named = LineAxes("batch size", "images per second", log_x=True, ticks=sizes)
+        title, finding = f"Throughput by batch size{where}", _rates_finding(report, timed)
+        drawn.append(lines(f"throughput{suffix}", title, finding, labels, throughput, named))
     return drawn
 
 
 def _ecdf(ms: np.ndarray) -> Curve:
-    """Steps of the share of times that a time is not exceeded by, thinned where there are very many."""
+    """The empirical cumulative distribution, thinned to 200 points."""
     ordered = np.sort(ms)
     shares = np.arange(1, len(ordered) + 1) / len(ordered)
     kept = np.unique(np.linspace(0, len(ordered) - 1, 200).round().astype(int))
@@ -159,7 +159,7 @@ def _ecdf(ms: np.ndarray) -> Curve:
 
 
 def _box(times: StageTimes | None) -> Box | None:
-    """None where the stage has too few samples."""
+    """None if the stage has too few samples."""
     if times is None or times.median_ms is None:
         return None
     low, high = times.quartile_low_ms, times.quartile_high_ms
@@ -167,7 +167,7 @@ def _box(times: StageTimes | None) -> Box | None:
 
 
 def _stages_finding(report: ReportData, timed: Sequence[TimedModel]) -> str:
-    said = []
+    parts = []
     for one in timed:
         medians = {
             stage: times.median_ms
@@ -177,8 +177,8 @@ def _stages_finding(report: ReportData, timed: Sequence[TimedModel]) -> str:
         if medians:
             longest = max(medians, key=lambda stage: medians[stage])
             share = medians[longest] / sum(medians.values())
-            said.append(f"{report.labels[one.model]}: {NAMES[longest]} ({share:.0%})")
-    return f"What takes longest: {formatting.join_words(said)}."
+            parts.append(f"{report.labels[one.model]} {NAMES[longest]} ({share:.0%})")
+    return f"The slowest stage: {formatting.join_words(parts)}."
 
 
 def _rates(timed: TimedModel) -> Curve:
@@ -190,17 +190,17 @@ def _rates(timed: TimedModel) -> Curve:
 
 
 def _rates_finding(report: ReportData, timed: Sequence[TimedModel]) -> str:
-    said = []
+    parts = []
     for one in timed:
         run = best_rate(one)
         if run is not None and run.images_per_second is not None:
             rate = formatting.three_digits(run.images_per_second)
-            said.append(f"{report.labels[one.model]} {rate} (in batches of {run.batch})")
-    return f"Most images a second: {formatting.join_words(said)}."
+            parts.append(f"{report.labels[one.model]} {rate} images/s (batch size {run.batch})")
+    return f"Highest throughput: {formatting.join_words(parts)}."
 
 
 def _warnings(report: ReportData, speed: Speed) -> list[str]:
-    said = [*speed.left_out]
+    warnings = [*speed.left_out]
     names = report.labels
     noisy = [
         f"{names[one.model]} ({same.spread:.0%})"
@@ -208,17 +208,15 @@ def _warnings(report: ReportData, speed: Speed) -> list[str]:
         if one.timing.noisy and (same := one.timing.stage(mode="fixed"))
     ]
     if noisy:
-        said.append(
-            f"Noisy: the same image took times whose middle half spans more than {NOISY:.0%} of their median: "
-            f"{formatting.join_words(noisy)}. Time again when the machine is at rest."
+        warnings.append(
+            f"Noisy timing: for repeated passes on the same image, the interquartile range exceeds {NOISY:.0%} of the median for "
+            f"{formatting.join_words(noisy)}. Repeat the timing on an idle machine."
         )
     for one in speed.known:
-        said += [f"{names[one.model]}: {formatting.printable(note)}." for note in one.timing.notes]
+        warnings += [f"{names[one.model]}: {formatting.printable(note)}." for note in one.timing.notes]
     if len(speed.machines) > 1:
-        said.append(
-            "The models were timed on machines that differ: times of one and the other cannot be compared."
-        )
-    return said
+        warnings.append("The models were timed on different machines, so their times cannot be compared.")
+    return warnings
 
 
 def _stages_table(report: ReportData, speed: Speed) -> PageTable:
@@ -227,7 +225,7 @@ def _stages_table(report: ReportData, speed: Speed) -> PageTable:
         for times in timed.timing.stages:
             if times.batch > 1 or (times.mode == "fixed" and times.stage != END_TO_END):
                 continue
-            name = NAMES[times.stage] + (", the same image each time" if times.mode == "fixed" else "")
+            name = NAMES[times.stage] + (", same image" if times.mode == "fixed" else "")
             low, high = times.median_low_ms, times.median_high_ms
             span = (
                 f"[{formatting.three_digits(low)}, {formatting.three_digits(high)}]"
@@ -247,11 +245,9 @@ def _stages_table(report: ReportData, speed: Speed) -> PageTable:
             made.append(TableRow(cells, series=timed.model))
     columns = (
         TableColumn("Model"), TableColumn("Stage"), TableColumn("p50", numeric=True), TableColumn("p90", numeric=True),
-        TableColumn("p99", numeric=True), TableColumn("Spread", numeric=True), TableColumn("Samples", numeric=True),
+        TableColumn("p99", numeric=True), TableColumn("IQR / median", numeric=True), TableColumn("Samples", numeric=True),
     )  # fmt: skip
-    caption = (
-        "Milliseconds of single images by stage, with 95% intervals; spread is the middle half by the median"
-    )
+    caption = "Latency of single images by stage in milliseconds, with 95% confidence intervals"
     return PageTable("latency-table", caption, columns, tuple(made), searchable=len(made) > 24)
 
 
@@ -275,7 +271,9 @@ def _batches_table(report: ReportData, speed: Speed) -> PageTable:
                     else ""
                 )
                 kept = (
-                    f"{formatting.byte_size(run.reserved_bytes)} kept by torch" if run.reserved_bytes else ""
+                    f"{formatting.byte_size(run.reserved_bytes)} reserved by torch"
+                    if run.reserved_bytes
+                    else ""
                 )
                 cells = (
                     Cell(report.labels[timed.model]),
@@ -289,50 +287,54 @@ def _batches_table(report: ReportData, speed: Speed) -> PageTable:
                 )
             made.append(TableRow(cells, series=timed.model))
     columns = (
-        TableColumn("Model"), TableColumn("Batch", numeric=True), TableColumn("Images a second", numeric=True),
-        TableColumn("without reading and fitting", numeric=True), TableColumn("Memory at most", numeric=True),
+        TableColumn("Model"), TableColumn("Batch size", numeric=True), TableColumn("Images/s", numeric=True),
+        TableColumn("Images/s, network and NMS", numeric=True), TableColumn("Peak memory", numeric=True),
     )  # fmt: skip
-    caption = "Throughput and memory by batch size; in brackets 95% intervals"
+    caption = "Throughput and memory by batch size, with 95% confidence intervals"
     return PageTable("throughput-table", caption, columns, tuple(made))
 
 
 def _subjects_table(report: ReportData, speed: Speed) -> PageTable:
     made = []
     for timed in speed.known:
-        its, machine, processes = timed.timing.subject, timed.timing.machine, timed.timing.processes
+        subject, machine, processes = timed.timing.subject, timed.timing.machine, timed.timing.processes
         first = float(np.median([process.first_call_ms for process in processes])) if processes else math.nan
         others = [process.other_cores for process in processes if process.other_cores is not None]
-        dtype = f"{its.dtype}{f', {its.autocast} in the network' * bool(its.autocast)}"
-        size = "as it is" if its.input_size is None else f"{its.input_size[0]} × {its.input_size[1]}"
-        layout = ", channels last" * its.channels_last + ", compiled" * its.compiled
+        dtype = f"{subject.dtype}{f', {subject.autocast} autocast' * bool(subject.autocast)}"
+        size = (
+            "original size"
+            if subject.input_size is None
+            else f"{subject.input_size[0]} × {subject.input_size[1]}"
+        )
+        layout = ", channels last" * subject.channels_last + ", compiled" * subject.compiled
         cells = (
             Cell(report.labels[timed.model]),
             Cell(formatting.printable(machine.name), note=formatting.printable(_machine_note(timed))),
-            Cell(size, note=its.resize),
+            Cell(size, note=subject.resize),
             Cell(dtype + layout),
-            Cell(formatting.printable(_settings(its.nms)) or formatting.MISSING),
+            Cell(formatting.printable(_settings(subject.nms)) or formatting.MISSING),
             Cell(
-                formatting.large_number(its.parameters),
-                its.parameters,
-                note=formatting.byte_size(its.weights_bytes),
+                formatting.large_number(subject.parameters),
+                subject.parameters,
+                note=formatting.byte_size(subject.weights_bytes),
             ),
-            Cell(formatting.large_number(its.flops), its.flops),
+            Cell(formatting.large_number(subject.flops), subject.flops),
             Cell(formatting.three_digits(first), first),
             Cell(f"{max(others):.2f}" if others else formatting.MISSING, max(others, default=math.nan)),
-            Cell("" if its.agreement is None else f"{its.agreement:.1%}", its.agreement),
+            Cell("" if subject.agreement is None else f"{subject.agreement:.1%}", subject.agreement),
         )
         made.append(TableRow(cells, series=timed.model))
     columns = (
-        TableColumn("Model"), TableColumn("Machine"), TableColumn("Input"), TableColumn("Numbers"), TableColumn("Suppression"),
-        TableColumn("Parameters", numeric=True), TableColumn("FLOPs", numeric=True), TableColumn("First call, ms", numeric=True),
-        TableColumn("Others' load", numeric=True), TableColumn("Same detections", numeric=True),
+        TableColumn("Model"), TableColumn("Machine"), TableColumn("Input"), TableColumn("Precision"), TableColumn("NMS"),
+        TableColumn("Parameters", numeric=True), TableColumn("FLOPs", numeric=True), TableColumn("First pass (ms)", numeric=True),
+        TableColumn("Load of other processes (cores)", numeric=True), TableColumn("Detection agreement", numeric=True),
     )  # fmt: skip
-    return PageTable("timed-table", "What was timed, and on what", columns, tuple(made), folded=True)
+    return PageTable("timed-table", "Timed models and machines", columns, tuple(made), folded=True)
 
 
 def _machine_note(timed: TimedModel) -> str:
     machine = timed.timing.machine
-    words = [
+    parts = [
         f"{formatting.plural(machine.cores, 'processor')}",
         f"governor {machine.governor}" * bool(machine.governor),
         f"driver {machine.driver}" * bool(machine.driver),
@@ -344,7 +346,7 @@ def _machine_note(timed: TimedModel) -> str:
         ),
         machine.fingerprint,
     ]
-    return ", ".join(word for word in words if word)
+    return ", ".join(part for part in parts if part)
 
 
 def _settings(nms: dict[str, object]) -> str:
@@ -355,20 +357,18 @@ def _method(speed: Speed) -> tuple[str, ...]:
     settings = speed.known[0].timing.settings
     counters = sorted({one.timing.subject.flop_counter for one in speed.known} - {""})
     paragraphs = [
-        "Real test images, one after another, from the file to detections in its own pixels, suppression included, in "
-        "evaluation mode, the network in the precision in which the run was evaluated. Models take turns (A B B A) in "
-        f"{settings.get('rounds', 'several')} rounds of {settings.get('processes', 'several')} fresh processes, each "
-        "warmed up until the median of its times stands still. Files were read before, so that the disk plays no part.",
-        "p50, p90 and p99 are measured values. The interval of p90 and p99 is free of any distribution and holds for "
-        "samples that do not depend on each other; a percentile that so few samples cannot know is not shown. Samples "
-        "of one round resemble each other, so the interval of p50 and of images a second comes from resampled "
-        "processes and rounds instead; from three processes it is rough.",
-        "Images a second are all images by all the time that their batches took, one batch after another in one "
-        "process: not one by the latency. Memory on a CPU is all of the process at its highest, Python and torch "
-        "included; on an accelerator what torch allocated.",
+        "Latency is measured on test images, one after another, from the file to detections in the pixels of the original image, "
+        "NMS included, in evaluation mode and at the precision of the evaluation. The models take turns (A B B A) in "
+        f"{settings.get('rounds', 'several')} rounds of {settings.get('processes', 'several')} fresh processes, each warmed up until "
+        "the median time is stable. Files are in the disk cache.",
+        "p50, p90 and p99 are order statistics. The intervals of p90 and p99 are distribution-free and assume independent "
+        "samples; percentiles that need more samples are not shown. Samples of the same round are correlated, so the "
+        "intervals of p50 and of the throughput come from resampled processes and rounds; with three processes they are "
+        "approximate.",
+        "Throughput is the number of images divided by the total time of their batches, one batch after another in one "
+        "process; it is not the reciprocal of the latency. On a CPU, memory is the peak resident memory of the process, Python "
+        "and torch included; on an accelerator, the peak memory allocated by torch.",
     ]
     if counters:
-        paragraphs.append(
-            f"FLOPs of one image, two for a multiplication with its addition, by {'; '.join(counters)}."
-        )
+        paragraphs.append(f"FLOPs of one image, two per multiply-add, counted by {'; '.join(counters)}.")
     return tuple(paragraphs)

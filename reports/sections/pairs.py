@@ -1,4 +1,4 @@
-"""Which differences are more than chance: every pair of models on the same resamples of the images."""
+"""Pairwise differences between models, on the same resamples of the images."""
 
 from __future__ import annotations
 
@@ -13,56 +13,57 @@ from reports.elements import formatting
 from reports.elements.page import Cell, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.forest import forest
 
-_MARKS = (
-    "Thick bars are 95% intervals, thin ones hold for all pairs at once; filled marks are more than chance."
-)
-
-DRAWN = 15
-"""Pairs that the figure shows, the closest to the leader first; the table has all."""
+MAX_PAIRS = 15
+"""Number of pairs in the figure, those with the best model first; the table has all."""
 
 
 def section(report: ReportData) -> Section | None:
-    """Differences of AP with intervals, corrected p-values and what this test set can resolve; None for one model."""
+    """Differences in AP with intervals, corrected p-values and the resolution of the test set; None for one model."""
     statistics = report.statistics
     if statistics is None or len(report.models) < 2:
         return None
     rows = [
         row for row in statistics.pairwise if row.metric == statistics.measure and row.test == "bootstrap"
     ]
-    swaps = {
+    swap_tests = {
         frozenset((row.model_a, row.model_b)): row for row in statistics.pairwise if row.test != "bootstrap"
     }
     names = dict(zip((model.label for model in report.models), report.labels, strict=True))
-    finding = " ".join(filter(None, (_finding(rows, names), _hangs_on(report))))
+    finding = " ".join(filter(None, (_finding(rows, names), _influence_finding(report))))
     drawing = forest(
-        "pairs", "Differences of AP, first model less second", finding,
-        [f"{names[row.model_a]} − {names[row.model_b]}" for row in rows[:DRAWN]],
-        np.array([[row.delta, row.ci_low, row.ci_high, row.sim_low, row.sim_high] for row in rows[:DRAWN]]),
-        [row.decisive for row in rows[:DRAWN]],
+        "pairs", "Differences in AP, first model minus second", finding,
+        [f"{names[row.model_a]} − {names[row.model_b]}" for row in rows[:MAX_PAIRS]],
+        np.array([[row.delta, row.ci_low, row.ci_high, row.sim_low, row.sim_high] for row in rows[:MAX_PAIRS]]),
+        [row.decisive for row in rows[:MAX_PAIRS]],
     )  # fmt: skip
-    tables = [_table(rows, swaps, names)]
+    caption = (
+        f"Thick bars are {statistics.method.confidence:.0%} confidence intervals, thin bars simultaneous intervals for all pairs; filled "
+        "markers are decisive differences."
+    )
+    tables = [_table(rows, swap_tests, names)]
     if len(report.models) > 2:
         tables.append(_matrix(report, rows))
     method = statistics.method
     return Section(
         "pairs",
-        "Differences",
+        "Pairwise differences",
         finding,
-        figures=(replace(drawing, caption=_MARKS),),
+        figures=(replace(drawing, caption=caption),),
         tables=tables,
         method=(
-            f"All models are evaluated on the same {method.resamples:,} resamples of the {method.unit}s, so a "
-            "difference is measured on equal images, hard ones and easy ones alike. Thick bars are the difference's own "
-            f"{method.confidence:.0%} interval; thin ones hold for all pairs at once (Westfall and Young's max-T). "
-            "p is the share of resamples that stray as far from the difference as it is from none, after Holm's "
-            "correction for the number of pairs. P is the share of resamples in which the first model is better.",
-            "Resolves is the least difference that this test set would find four times out of five (2.8 standard "
-            "errors): a smaller one may be real and not be seen here. Swap is a second opinion: the p-value when it is "
-            "drawn by a coin, image by image, which of both models a set of detections belongs to.",
+            f"All models are evaluated on the same {method.resamples:,} resamples of the {method.unit}s, so the differences are "
+            f"paired. Each difference has a {method.confidence:.0%} confidence interval and a simultaneous interval that holds for all "
+            "pairs together (Westfall and Young's max-T). The p-value is the share of resamples that deviate from the observed "
+            "difference by at least the size of that difference, with Holm's correction for the number of pairs. P(A > B) is "
+            "the share of resamples in which the first model is better. A difference is decisive if both intervals exclude 0 "
+            "and the corrected p-value is significant.",
+            "The minimum detectable difference (MDD) is 2.8 standard errors: a difference of this size is detected on such a "
+            "test set with a probability of 80%. The permutation test is a second test: its p-value comes from swapping the "
+            "detections of the two models at random, image by image.",
         ),
         links=(
             Link("pairwise.csv", "all pairs, measures and classes"),
-            Link("influence.csv", "what each image does to the lead"),
+            Link("influence.csv", "influence of each image on the lead"),
         ),
     )
 
@@ -70,34 +71,36 @@ def section(report: ReportData) -> Section | None:
 def _finding(rows: Sequence[PairDifference], names: dict[str, str]) -> str:
     decisive = [row for row in rows if row.decisive]
     if rows[0].too_few:
-        return "There are too few images to call any difference more than chance."
+        return "There are too few images for any difference to be decisive."
     if not decisive:
-        return "No difference between two models is more than chance on these images."
+        return "No difference between two models is decisive on these images."
     if len(decisive) == len(rows):
-        which = "The difference is" if len(rows) == 1 else f"All {len(rows)} differences are"
-        return f"{which} more than chance on these images."
-    tied = [f"{names[row.model_a]} and {names[row.model_b]}" for row in rows if not row.decisive]
-    parted = f"{len(decisive)} of {len(rows)} differences are more than chance on these images"
-    return f"{parted}; {formatting.join_words(tied, 4)} cannot be told apart."
+        subject = "The difference is" if len(rows) == 1 else f"All {len(rows)} differences are"
+        return f"{subject} decisive on these images."
+    tied = [f"{names[row.model_a]} − {names[row.model_b]}" for row in rows if not row.decisive]
+    verb = "is" if len(decisive) == 1 else "are"
+    count = f"{len(decisive)} of {len(rows)} differences {verb} decisive on these images"
+    return f"{count}; these pairs are tied: {formatting.join_words(tied, 4)}."
 
 
-def _hangs_on(report: ReportData) -> str:
-    """How many images the lead of the best model over the next one rests on."""
-    moved = report.influence
-    if moved is None or not moved.undone_by:
+def _influence_finding(report: ReportData) -> str:
+    """The number of images on which the lead of the best model over the second depends."""
+    influence = report.influence
+    if influence is None or not influence.undone_by:
         return ""
     first, second = report.labels[:2]
     assert report.statistics is not None
-    images = formatting.plural(moved.undone_by, report.statistics.method.unit)
-    return f"Leaving out the {images} that speak most for {first} would end its lead over {second}."
+    unit = report.statistics.method.unit
+    count = unit if influence.undone_by == 1 else f"{influence.undone_by} {unit}s"
+    return f"Without the {count} with the largest influence on it, {first} would no longer lead {second}."
 
 
 def _table(
-    rows: Sequence[PairDifference], swaps: dict[frozenset[str], PairDifference], names: dict[str, str]
+    rows: Sequence[PairDifference], swap_tests: dict[frozenset[str], PairDifference], names: dict[str, str]
 ) -> PageTable:
     made = []
     for row in rows:
-        swap = swaps.get(frozenset((row.model_a, row.model_b)))
+        swap = swap_tests.get(frozenset((row.model_a, row.model_b)))
         word = "too few images" if row.too_few else "tied"
         if row.decisive:
             word = f"{names[row.model_a if row.delta > 0 else row.model_b]} is better"
@@ -126,12 +129,12 @@ def _table(
             )
         )
     titles = (
-        ("PairDifference", True),
-        ("for all pairs", False),
-        ("p", True),
-        ("p, swap", True),
-        ("P", True),
-        ("Resolves", True),
+        ("Difference", True),
+        ("Simultaneous interval", False),
+        ("p (Holm)", True),
+        ("p (permutation)", True),
+        ("P(A > B)", True),
+        ("MDD", True),
     )
     columns = (
         TableColumn("Pair"),
@@ -139,13 +142,13 @@ def _table(
         TableColumn("Verdict"),
     )
     return PageTable(
-        "pairs-table", "Differences of AP in points of 100, with 95% intervals", columns, tuple(made),
+        "pairs-table", "Differences in AP in points of 100, with 95% confidence intervals", columns, tuple(made),
         searchable=len(made) > 12,
     )  # fmt: skip
 
 
 def _matrix(report: ReportData, rows: Sequence[PairDifference]) -> PageTable:
-    """Every model against every other, as seen from the row."""
+    """Each model against each other, row minus column."""
     by_pair = {(row.model_a, row.model_b): row for row in rows}
     labels = [model.label for model in report.models]
     made = []
@@ -168,8 +171,11 @@ def _matrix(report: ReportData, rows: Sequence[PairDifference]) -> PageTable:
                 )
             )
         made.append(TableRow(tuple(cells), series=at))
-    columns = (TableColumn("Row less column"), *(TableColumn(label, numeric=True) for label in report.labels))
+    columns = (
+        TableColumn("Row minus column"),
+        *(TableColumn(label, numeric=True) for label in report.labels),
+    )
     return PageTable(
-        "pairs-matrix", "Differences of AP, row less column; bold: more than chance", columns, tuple(made),
+        "pairs-matrix", "Differences in AP, row minus column; bold: decisive", columns, tuple(made),
         column_series=(None, *range(len(labels))), folded=True,
     )  # fmt: skip

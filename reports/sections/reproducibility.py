@@ -1,4 +1,4 @@
-"""How to make these numbers again: commands, settings and where they differ, versions, machines, warnings."""
+"""Reproducibility: commands, settings, versions, machines and warnings of all runs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from reports.records.run import RunResult
 
 
 def section(report: ReportData) -> Section:
-    """The cause of every run."""
+    """What determined every run."""
     results = report.results
-    told = differences([model_settings(model.results[0]) for model in report.models])
+    differing = differences([model_settings(model.results[0]) for model in report.models])
     tables = [_runs(report)]
-    if told:
-        tables.append(_settings(report, told))
+    if differing:
+        tables.append(_settings(report, differing))
     tables.append(_environments(report))
-    warned = [
+    warnings = [
         f"{formatting.printable(result.name)}: {report.private(text)}"
         for result in results
         for text in result.warnings
@@ -28,13 +28,15 @@ def section(report: ReportData) -> Section:
     machines = {(result.environment.device, result.environment.cpu) for result in results}
     finding = f"{formatting.plural(len(results), 'run')} of {formatting.plural(len(report.models), 'model')}"
     finding += (
-        ", all on the same hardware" if len(machines) == 1 else ", on different hardware: compare no times"
+        ", all on the same hardware"
+        if len(machines) == 1
+        else ", on different hardware, so times are not comparable"
     )
     if len(report.models) > 1:
         finding += (
-            f"; {formatting.plural(len(told), 'setting')} in which the models differ"
-            if told
-            else "; equal settings"
+            f"; the models differ in {formatting.plural(len(differing), 'setting')}"
+            if differing
+            else "; all models have the same settings"
         )
     return Section(
         "reproducibility",
@@ -43,7 +45,7 @@ def section(report: ReportData) -> Section:
         tables=tables,
         template="reproducibility.html",
         extra={
-            "warnings": warned,
+            "warnings": warnings,
             "settings": [
                 (label, "\n".join(_lines(report, model.results[0])))
                 for label, model in zip(report.labels, report.models, strict=True)
@@ -52,9 +54,9 @@ def section(report: ReportData) -> Section:
             "commands": _commands(report),
         },
         method=(
-            "Settings are what was in force after defaults, presets, files and the command line, by the dotted path "
-            "that --set takes. The same command, versions and device make the same numbers up to the order of "
-            "floating-point sums; on some accelerators that order is not fixed.",
+            "Settings are the effective values after defaults, presets, files and command line, by the dotted path that --set "
+            "accepts. The same command, versions and device reproduce the numbers up to the order of floating-point sums, which "
+            "is not deterministic on some accelerators.",
         ),
     )
 
@@ -79,7 +81,7 @@ def _runs(report: ReportData) -> PageTable:
     columns = (
         TableColumn("Run"), TableColumn("Seed", numeric=True), TableColumn("Started"), TableColumn("Finished"), TableColumn("Status"), TableColumn("Commit"),
     )  # fmt: skip
-    return PageTable("runs-table", "The runs on this page", columns, tuple(rows), searchable=len(rows) > 12)
+    return PageTable("runs-table", "Runs on this page", columns, tuple(rows), searchable=len(rows) > 12)
 
 
 def _commit(result: RunResult) -> str:
@@ -87,18 +89,18 @@ def _commit(result: RunResult) -> str:
     return (
         formatting.MISSING
         if commit is None
-        else commit[:12] + (" with changes" if result.environment.dirty else "")
+        else commit[:12] + (" (modified)" if result.environment.dirty else "")
     )
 
 
-def _settings(report: ReportData, told: dict[str, list[Any]]) -> PageTable:
+def _settings(report: ReportData, differing: dict[str, list[Any]]) -> PageTable:
     rows = [
         TableRow((Cell(formatting.printable(path)), *(Cell(_value(report, value)) for value in values)))
-        for path, values in told.items()
+        for path, values in differing.items()
     ]
     columns = (TableColumn("Setting"), *(TableColumn(label) for label in report.labels))
     return PageTable(
-        "settings-table", "Settings in which the models differ", columns, tuple(rows),
+        "settings-table", "Settings that differ between models", columns, tuple(rows),
         column_series=(None, *range(len(report.models))), searchable=len(rows) > 12,
     )  # fmt: skip
 
@@ -114,7 +116,7 @@ def _environments(report: ReportData) -> PageTable:
                 formatting.join_words([report.private(value) or formatting.MISSING for value in each])
             )
         rows.append(TableRow((Cell(formatting.printable(label)), *(Cell(value) for value in values))))
-    columns = (TableColumn("What"), *(TableColumn(label) for label in report.labels))
+    columns = (TableColumn("Component"), *(TableColumn(label) for label in report.labels))
     return PageTable(
         "environment-table", "Versions and machines", columns, tuple(rows),
         column_series=(None, *range(len(report.models))),
@@ -122,11 +124,10 @@ def _environments(report: ReportData) -> PageTable:
 
 
 def _environment(result: RunResult, name: str) -> str:
-    its = result.environment
-    if name == "threads":
-        return str(its.threads or "")
-    known = {"python": its.python, "platform": its.platform, "device": its.device, "cpu": its.cpu}
-    return known[name] if name in known else its.packages.get(name, "")
+    environment = result.environment
+    if name in ("python", "platform", "device", "cpu", "threads"):
+        return str(getattr(environment, name) or "")
+    return environment.packages.get(name, "")
 
 
 def _value(report: ReportData, value: Any) -> str:
@@ -142,5 +143,5 @@ def _lines(report: ReportData, result: RunResult) -> list[str]:
 
 
 def _commands(report: ReportData) -> list[str]:
-    """Each command once, in the order of the runs."""
+    """The distinct commands in the order of the runs."""
     return list(dict.fromkeys(report.private(result.command) for result in report.results if result.command))

@@ -1,39 +1,46 @@
-"""On which kinds of object each model is good, and on which not: by size, shape, cover and place."""
+"""Slices: AP by size, aspect ratio, occlusion and position of the objects."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from metrics.slices import AXES, SliceTable, make_axis, measure_slices
+from metrics.slices import SliceTable, make_axis, measure_slices
 from reports.analysis.report_data import Floats, ReportData
 from reports.elements import formatting
 from reports.elements.page import Cell, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.dot_plot import dot_plot
 
-SHOWN = {
+TITLES = {
     "size": "Size within the class",
-    "aspect": "Shape within the class",
-    "covered": "How much of the box another one covers",
-    "border": "Nearness to the border",
+    "aspect": "Aspect ratio within the class",
+    "covered": "Overlap with other boxes",
+    "border": "Contact with the image border",
 }
-"""Ways of slicing that need no further labels, and what the page calls them."""
+"""Headings of the axes, which need no annotations beyond boxes."""
+
+_DESCRIPTIONS = {
+    "size": "rank of the area within the class: the smallest tenth, the next fifth, two fifths, a fifth, and the largest tenth",
+    "aspect": "rank of width over height within the class: the tallest tenth, the next fifth, and so on to the widest tenth",
+    "covered": "the largest share of the box that the box of another object covers",
+    "border": "whether the box is within 2 pixels of the image border, so that the object may be truncated",
+}
 
 Slices = list[list[SliceTable]]
-"""For each model its runs'."""
+"""The slices of each run of each model."""
 
 Keys = list[tuple[str, str]]
-"""Way of slicing and slice."""
+"""Axis and slice."""
 
 
 def slices_of(report: ReportData) -> Slices:
-    """Every run by every way of slicing."""
-    axes = [make_axis(name, report.truth) for name in SHOWN]
-    return [[measure_slices(run.matches, axes, measures=()) for run in runs] for runs in report.scored]
+    """Measure all runs on all axes."""
+    axes = [make_axis(name, report.truth) for name in TITLES]
+    return [[measure_slices(run.matches, axes, measures=()) for run in runs] for runs in report.evaluated]
 
 
 def section(report: ReportData, slices: Slices) -> Section | None:
-    """Normalised AP by slice; None where there is no object to slice."""
+    """Normalized AP by slice; None without valid objects."""
     keys = [(row.axis, row.value) for row in slices[0][0].rows]
     counts = {(row.axis, row.value): row.objects for row in slices[0][0].rows}
     keys = [key for key in keys if counts[key]]
@@ -44,36 +51,36 @@ def section(report: ReportData, slices: Slices) -> Section | None:
         for tables in slices
     ]
     figures = []
-    for axis, title in SHOWN.items():
-        places = [at for at, key in enumerate(keys) if key[0] == axis]
-        if len(places) > 1:
+    for axis, title in TITLES.items():
+        indices = [at for at, key in enumerate(keys) if key[0] == axis]
+        if len(indices) > 1:
             figures.append(
                 dot_plot(
-                    f"slices-{axis}", title, _spread(report, keys, values, axis), [keys[at][1] for at in places],
-                    report.labels, [found[places] for found in values], "normalised AP50 (points of 100)",
+                    f"slices-{axis}", title, _spread(report, keys, values, axis), [keys[at][1] for at in indices],
+                    report.labels, [each[indices] for each in values], "normalized AP50 (points of 100)",
                 )
             )  # fmt: skip
     return Section(
         "slices",
-        "Kinds of object",
+        "Slices of objects",
         _finding(report, keys, values),
         figures=figures,
         tables=(_table(report, slices, keys, counts, values),),
         method=(
-            "Only the objects of a slice are asked for; detections that find other objects are ignored, and every false "
-            "detection counts in every slice. As precision would then be low in a small slice only because it is small, "
-            "AP is normalised (Hoiem et al. 2012): as if each class had equally many objects in every slice. It is at "
-            "IoU 0.50, mean over classes.",
-            *(f"{title}: {_summary(name)}" for name, title in SHOWN.items()),
+            "In a slice only its own objects are valid. Detections matched to other objects are ignored, and all false positives "
+            "count in every slice. Precision would therefore be low in small slices, so AP is normalized as if each class had "
+            "the same number of objects in every slice (Hoiem et al. 2012). The IoU threshold is 0.50; values are means over "
+            "classes.",
+            *(f"{title}: {_DESCRIPTIONS[name]}." for name, title in TITLES.items()),
         ),
-        links=(Link("slices.csv", "the same by run"),),
+        links=(Link("slices.csv", "values by run"),),
     )
 
 
 def rows(report: ReportData, slices: Slices) -> pd.DataFrame:
-    """All slices of all runs below each other, with the run's name."""
+    """All slices of all runs: ``slices.csv``."""
     frames = []
-    for runs, tables in zip(report.scored, slices, strict=True):
+    for runs, tables in zip(report.evaluated, slices, strict=True):
         for run, table in zip(runs, tables, strict=True):
             frame = table.to_frame()
             frame = frame[frame["class"] == ""].drop(columns=["class"])
@@ -82,50 +89,54 @@ def rows(report: ReportData, slices: Slices) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _summary(name: str) -> str:
-    text = (AXES[name].__doc__ or "").strip().split("\n")[0]
-    return text[0].lower() + text[1:]
-
-
-def _ends(keys: Keys, found: Floats, axis: str) -> tuple[tuple[float, str], tuple[float, str]] | None:
-    """The worst and the best slice of a way of slicing, for one model; None where fewer than two have an AP."""
-    means = [(float(found[at].mean()), value) for at, (name, value) in enumerate(keys) if name == axis]
+def _extremes(keys: Keys, values: Floats, axis: str) -> tuple[tuple[float, str], tuple[float, str]] | None:
+    """The lowest and the highest slice of an axis for one model; None if fewer than two have an AP."""
+    means = [(float(values[at].mean()), value) for at, (name, value) in enumerate(keys) if name == axis]
     known = [(number, value) for number, value in means if np.isfinite(number)]
     return (min(known), max(known)) if len(known) > 1 else None
 
 
 def _spread(report: ReportData, keys: Keys, values: list[Floats], axis: str) -> str:
-    said = []
-    for label, found in zip(report.labels, values, strict=True):
-        ends = _ends(keys, found, axis)
-        if ends:
-            (low, worst), (high, best) = ends
-            said.append(
-                f"{label} from {formatting.points(low)} ({worst}) to {formatting.points(high)} ({best})"
+    parts = []
+    for label, of_model in zip(report.labels, values, strict=True):
+        extremes = _extremes(keys, of_model, axis)
+        if extremes:
+            (low, worst), (high, best) = extremes
+            parts.append(
+                f"{formatting.points(low)} ({worst}) to {formatting.points(high)} ({best}) for {label}"
             )
-    return f"{formatting.join_words(said)}." if said else "Fewer than two slices have an AP."
+    return (
+        f"Normalized AP50 ranges from {formatting.join_words(parts)}."
+        if parts
+        else "Fewer than two slices have an AP."
+    )
 
 
 def _finding(report: ReportData, keys: Keys, values: list[Floats]) -> str:
-    """The way of slicing on which each model depends most."""
+    """The axis with the largest spread for each model."""
     most: dict[str, list[str]] = {}
-    for label, found in zip(report.labels, values, strict=True):
-        spread = {axis: ends[1][0] - ends[0][0] for axis in SHOWN if (ends := _ends(keys, found, axis))}
+    for label, of_model in zip(report.labels, values, strict=True):
+        spread = {
+            axis: extremes[1][0] - extremes[0][0]
+            for axis in TITLES
+            if (extremes := _extremes(keys, of_model, axis))
+        }
         if spread:
             most.setdefault(max(spread, key=spread.__getitem__), []).append(label)
     if not most:
-        return "No way of slicing parts the objects."
-    said = []
+        return "No axis has two slices with an AP."
+    parts = []
     for axis, labels in most.items():
-        who = "all models" if len(labels) == len(report.labels) > 1 else formatting.join_words(labels)
-        chosen = [found for label, found in zip(report.labels, values, strict=True) if label in labels]
-        ends = _ends(keys, np.concatenate(chosen, axis=1), axis)
-        assert ends is not None
-        (low, worst), (high, best) = ends
-        said.append(
-            f"{SHOWN[axis]} matters most for {who} ({worst} {formatting.points(low)}, {best} {formatting.points(high)})"
+        models = "all models" if len(labels) == len(report.labels) > 1 else formatting.join_words(labels)
+        chosen = [of_model for label, of_model in zip(report.labels, values, strict=True) if label in labels]
+        extremes = _extremes(keys, np.concatenate(chosen, axis=1), axis)
+        assert extremes is not None
+        (low, worst), (high, best) = extremes
+        parts.append(
+            f"{TITLES[axis]} makes the largest difference for {models}: normalized AP50 is {formatting.points(low)} ({worst}) to "
+            f"{formatting.points(high)} ({best})."
         )
-    return f"{'. '.join(said)}."
+    return " ".join(parts)
 
 
 def _table(
@@ -139,33 +150,31 @@ def _table(
     for at, (axis, value) in enumerate(keys):
         cells = [
             Cell(value),
-            Cell(SHOWN[axis]),
+            Cell(TITLES[axis]),
             Cell(formatting.count(counts[axis, value]), counts[axis, value]),
         ]
-        cells += [
-            Cell(formatting.points(float(found[at].mean())), float(found[at].mean())) for found in values
-        ]
+        cells += [Cell(formatting.points(mean), mean) for mean in (float(each[at].mean()) for each in values)]
         made.append(TableRow(tuple(cells)))
     whole = [
         float(np.mean([next(row.value for row in table.whole if row.name == "ap_n") for table in tables]))
         for tables in slices
     ]
-    asked = int(report.scored[0][0].outcome.valid.sum())
+    valid = int(report.evaluated[0][0].outcome.valid.sum())
     made.append(
         TableRow(
             (
                 Cell("all objects"),
                 Cell("–"),
-                Cell(formatting.count(asked), asked),
+                Cell(formatting.count(valid), valid),
                 *(Cell(formatting.points(value), value) for value in whole),
             )
         )
     )
     columns = (
-        TableColumn("Slice"), TableColumn("By"), TableColumn("Objects", numeric=True),
+        TableColumn("Slice"), TableColumn("Axis"), TableColumn("Objects", numeric=True),
         *(TableColumn(label, numeric=True) for label in report.labels),
     )  # fmt: skip
     return PageTable(
-        "slices-table", "Normalised AP50 by slice, in points of 100", columns, tuple(made),
+        "slices-table", "Normalized AP50 by slice, in points of 100", columns, tuple(made),
         column_series=(None, None, None, *range(len(report.models))),
     )  # fmt: skip

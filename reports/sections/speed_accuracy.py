@@ -1,4 +1,4 @@
-"""Speed against AP: which models are worth their time, and how sure that is."""
+"""Speed and accuracy: the Pareto front of latency and AP, and its uncertainty."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from reports.analysis.pareto_front import front, hypervolume, on_front, reference_point
+from reports.analysis.pareto_front import hypervolume, pareto_front, reference_point, share_on_front
 from reports.analysis.report_data import ReportData, mean
 from reports.analysis.speed import (
     Speed,
     TimedModel,
+    faster_and_not_worse,
     latency_replicates,
     quality_replicates,
-    slower_and_no_better,
     times,
 )
 from reports.elements import formatting
@@ -26,27 +26,35 @@ from reports.records.timing import Machine
 
 
 @dataclass(frozen=True, eq=False)
-class _Place:
-    """Where a model stands among those that were timed on the same machine."""
+class _Candidate:
+    """A model among those timed on the same machine.
+
+    Attributes:
+        timed: its timing.
+        ap, ap_interval: AP as a fraction and its interval.
+        on_front: whether it is on the Pareto front.
+        p_on_front: share of resamples in which it is.
+        faster: numbers of models that are faster and not decisively worse.
+    """
 
     timed: TimedModel
-    quality: float
-    qualities: tuple[float, float]
-    is_on: bool
-    chance: float
-    beaten_by: list[int]
+    ap: float
+    ap_interval: tuple[float, float]
+    on_front: bool
+    p_on_front: float
+    faster: list[int]
 
 
 @dataclass(frozen=True, eq=False)
 class _Group:
     machine: Machine
-    places: list[_Place]
+    candidates: list[_Candidate]
     reference: tuple[float, float]
     area: float
 
 
 def section(report: ReportData, speed: Speed) -> Section | None:
-    """AP against latency, a figure for each machine; None for one model, where none was timed, or AP is not defined."""
+    """AP over latency, one figure per machine; None for one model, without timings, or if AP is not defined."""
     if len(report.models) < 2 or not speed.known or math.isnan(mean(report.headline("ap")[0])):
         return None
     groups = _groups(report, speed)
@@ -55,47 +63,47 @@ def section(report: ReportData, speed: Speed) -> Section | None:
     warnings = [*speed.left_out]
     if len(groups) > 1:
         warnings.append(
-            "The models were timed on machines that differ, so there is a figure for each, and no front over all: "
-            "time them all on one machine."
+            "The models were timed on different machines, so each machine has its own figure and Pareto front. Time all models "
+            "on one machine to compare them."
         )
     if missing:
-        warnings.append(f"Without a timing that counts, and so not shown: {formatting.join_words(missing)}.")
+        warnings.append(f"Not shown, because there is no valid timing: {formatting.join_words(missing)}.")
     figures = [_figure(report, group, at) for at, group in enumerate(groups)]
     return Section(
         "pareto",
-        "Speed against AP",
+        "Speed and accuracy",
         finding,
         figures=figures,
         tables=(_table(report, speed, groups),),
         warnings=warnings,
         method=_method(report, groups),
         links=(
-            Link("pareto.csv", "one row a model"),
-            Link("timings.csv", "every stage, mode and batch size"),
+            Link("pareto.csv", "one row per model"),
+            Link("timings.csv", "all stages, modes and batch sizes"),
         ),
     )
 
 
 def rows(report: ReportData, speed: Speed) -> pd.DataFrame:
-    """What the figures show, one row a model; no rows where none was timed."""
+    """The data of the figures, one row per model: ``pareto.csv``."""
     made = []
     for group in _groups(report, speed):
-        for place in group.places:
+        for candidate in group.candidates:
             made.append(
                 {
-                    "model_id": report.models[place.timed.model].label,
+                    "model_id": report.models[candidate.timed.model].label,
                     "hardware": group.machine.fingerprint,
                     "hardware_name": group.machine.name,
-                    "latency_p50_ms": place.timed.median_ms,
-                    "latency_low_ms": place.timed.whole.median_low_ms,
-                    "latency_high_ms": place.timed.whole.median_high_ms,
-                    "ap": place.quality,
-                    "ap_low": place.qualities[0],
-                    "ap_high": place.qualities[1],
-                    "on_front": place.is_on,
-                    "p_on_front": place.chance,
+                    "latency_p50_ms": candidate.timed.median_ms,
+                    "latency_low_ms": candidate.timed.whole.median_low_ms,
+                    "latency_high_ms": candidate.timed.whole.median_high_ms,
+                    "ap": candidate.ap,
+                    "ap_low": candidate.ap_interval[0],
+                    "ap_high": candidate.ap_interval[1],
+                    "on_front": candidate.on_front,
+                    "p_on_front": candidate.p_on_front,
                     "slower_and_no_better_than": "; ".join(
-                        report.models[other].label for other in place.beaten_by
+                        report.models[other].label for other in candidate.faster
                     ),
                     "hypervolume": group.area,
                     "reference_ms": group.reference[0],
@@ -113,107 +121,110 @@ def _groups(report: ReportData, speed: Speed) -> list[_Group]:
         quality = np.array([mean(report.headline("ap")[one.model]) for one in timed])
         qualities = quality_replicates(report, models)
         chances = (
-            on_front(latency_replicates(speed, models, len(qualities)), qualities)
+            share_on_front(latency_replicates(speed, models, len(qualities)), qualities)
             if report.statistics is not None and all(one.rounds > 1 for one in timed)
             else np.full(len(timed), np.nan)
         )
         reference = reference_point(latency)
-        places = []
-        for at, (one, is_on) in enumerate(zip(timed, front(latency, quality), strict=True)):
-            ends = (math.nan, math.nan)
+        candidates = []
+        for at, (one, is_on) in enumerate(zip(timed, pareto_front(latency, quality), strict=True)):
+            interval = (math.nan, math.nan)
             if report.statistics is not None:
                 standing = report.standings("ap")[one.model]
-                ends = standing.ci_low, standing.ci_high
-            beaten_by = slower_and_no_better(report, speed, one.model)
-            places.append(_Place(one, float(quality[at]), ends, bool(is_on), float(chances[at]), beaten_by))
-        made.append(_Group(machine, places, reference, hypervolume(latency, quality, reference)))
+                interval = standing.ci_low, standing.ci_high
+            faster = faster_and_not_worse(report, speed, one.model)
+            candidates.append(
+                _Candidate(one, float(quality[at]), interval, bool(is_on), float(chances[at]), faster)
+            )
+        made.append(_Group(machine, candidates, reference, hypervolume(latency, quality, reference)))
     return made
 
 
 def _finding(report: ReportData, group: _Group, several: bool) -> str:
     names = report.labels
-    where = f"On {formatting.printable(group.machine.name)}: " if several else ""
-    on = [names[place.timed.model] for place in group.places if place.is_on]
-    said = [
-        f"{where}{formatting.join_words(on)} {'is' if len(on) == 1 else 'are'} on the front of speed against AP"
-    ]
-    for place in group.places:
-        if place.beaten_by:
-            others = formatting.join_words([names[other] for other in place.beaten_by], 3)
-            said.append(f"{names[place.timed.model]} is slower than {others} and not surely better")
-    return (
-        f"{'; '.join(said)}."
-        if len(group.places) > 1
-        else f"{where}only {on[0] if on else 'one model'} was timed."
-    )
+    where = f"On {formatting.printable(group.machine.name)}, " if several else ""
+    front = [names[candidate.timed.model] for candidate in group.candidates if candidate.on_front]
+    if len(group.candidates) < 2:
+        return f"{where or 'Only '}{'only ' * several}{front[0] if front else 'one model'} was timed."
+    verb = "is" if len(front) == 1 else "are"
+    parts = [f"{where}{formatting.join_words(front)} {verb} on the Pareto front of speed and AP"]
+    for candidate in group.candidates:
+        if candidate.faster:
+            others = formatting.join_words([names[other] for other in candidate.faster], 3)
+            parts.append(
+                f"{names[candidate.timed.model]} is slower than {others} without a decisively higher AP"
+            )
+    return f"{'; '.join(parts)}."
 
 
 def _figure(report: ReportData, group: _Group, at: int) -> Figure:
     points = [
         Point(
-            number=place.timed.model,
-            label=report.labels[place.timed.model],
-            latency_ms=place.timed.median_ms,
-            latency=place.timed.ends_ms,
-            quality=place.quality,
-            qualities=place.qualities,
-            on_front=place.is_on,
-            grey=bool(place.beaten_by),
+            number=candidate.timed.model,
+            label=report.labels[candidate.timed.model],
+            latency_ms=candidate.timed.median_ms,
+            latency=candidate.timed.ends_ms,
+            quality=candidate.ap,
+            qualities=candidate.ap_interval,
+            on_front=candidate.on_front,
+            grey=bool(candidate.faster),
         )
-        for place in group.places
+        for candidate in group.candidates
     ]
     slug = "pareto" if at == 0 else f"pareto-{at + 1}"
-    title = f"Speed against AP on {formatting.printable(group.machine.name)}"
+    title = f"AP over latency on {formatting.printable(group.machine.name)}"
     drawn = pareto(slug, title, _finding(report, group, several=False), points)
-    bars = (
-        " Bars are 95% intervals." if report.statistics is not None else " Bars are 95% intervals of latency."
+    bars = "Bars are 95% confidence intervals" + (" of latency" if report.statistics is None else "")
+    caption = (
+        "Up and to the left is better. The dashed line is the Pareto front; open grey markers are models that are slower than "
+        f"another without a decisively higher AP. {bars}."
     )
-    return replace(
-        drawn,
-        caption=f"Up and to the left is better; the dashed line is the front, open grey marks are slower and not "
-        f"surely better.{bars}",
-    )
+    return replace(drawn, caption=caption)
 
 
 def _table(report: ReportData, speed: Speed, groups: Sequence[_Group]) -> PageTable:
     made = []
     several = len(groups) > 1
     for group in groups:
-        fastest = min(group.places, key=lambda place: place.timed.median_ms)
-        for place in group.places:
-            model = place.timed.model
+        fastest = min(group.candidates, key=lambda candidate: candidate.timed.median_ms)
+        for candidate in group.candidates:
+            model = candidate.timed.model
             ratio = speed.ratio(model, fastest.timed.model)
-            word = "on the front" if place.is_on else "beaten in both, not surely"
-            if place.beaten_by:
-                word = f"slower than {formatting.join_words([report.labels[o] for o in place.beaten_by], 3)}, not surely better"
+            word = "on the front" if candidate.on_front else "behind the front, not decisively"
+            if candidate.faster:
+                others = formatting.join_words([report.labels[other] for other in candidate.faster], 3)
+                word = f"slower than {others} without a decisively higher AP"
             cells = [
                 Cell(report.labels[model], note=formatting.printable(group.machine.name) if several else ""),
                 Cell(
-                    formatting.three_digits(place.timed.median_ms),
-                    place.timed.median_ms,
-                    note=place.timed.interval_text,
+                    formatting.three_digits(candidate.timed.median_ms),
+                    candidate.timed.median_ms,
+                    note=candidate.timed.interval_text,
                 ),
                 Cell(
-                    formatting.points(place.quality),
-                    place.quality,
-                    note=formatting.points_interval(*place.qualities),
+                    formatting.points(candidate.ap),
+                    candidate.ap,
+                    note=formatting.points_interval(*candidate.ap_interval),
                 ),
-                Cell(times(ratio) if place is not fastest else "1", ratio.value if ratio else None),
+                Cell(times(ratio) if candidate is not fastest else "1", ratio.value if ratio else None),
                 Cell(
-                    f"{place.chance:.2f}" if math.isfinite(place.chance) else formatting.MISSING, place.chance
+                    f"{candidate.p_on_front:.2f}"
+                    if math.isfinite(candidate.p_on_front)
+                    else formatting.MISSING,
+                    candidate.p_on_front,
                 ),
                 Cell(word),
             ]
             made.append(TableRow(tuple(cells), series=model))
     columns = (
         TableColumn("Model"),
-        TableColumn("Median, ms", numeric=True),
+        TableColumn("Median (ms)", numeric=True),
         TableColumn("AP", numeric=True),
-        TableColumn("Speed, fastest is 1", numeric=True),
+        TableColumn("Relative speed", numeric=True),
         TableColumn("P(on front)", numeric=True),
-        TableColumn("Place"),
+        TableColumn("Position"),
     )
-    caption = "Milliseconds of one image from file to detections, and AP in points of 100; in brackets 95% intervals"
+    caption = "Latency of one image from file to detections, speed relative to the fastest model, and AP in points of 100, with 95% confidence intervals"
     return PageTable("pareto-table", caption, columns, tuple(made))
 
 
@@ -224,16 +235,16 @@ def _method(report: ReportData, groups: Sequence[_Group]) -> tuple[str, ...]:
         for group in groups
     ]
     paragraphs = [
-        "Latency is the median of one image at a time, from its file to detections, suppression included. A model is "
-        "on the front where no other is as fast and as good, and faster or better. The area between the front and a "
-        f"reference point (hypervolume; latency by its natural logarithm, AP as a fraction) is {formatting.join_words(areas)}.",
+        "Latency is the median over single images, from the file to the final detections, NMS included. A model is on the "
+        "Pareto front if no other model is at least as fast and as accurate, and better in one of the two. The hypervolume, the "
+        "area between the front and a reference point with the natural logarithm of latency and AP as a fraction, is "
+        f"{formatting.join_words(areas)}.",
     ]
     if report.statistics is not None:
         paragraphs.append(
-            "P(on front) is the share of joint resamples in which a model is on the front: AP on resampled images, the "
-            "same for all models, and the median latency on resampled processes and rounds, the same for all models "
-            "that were timed in turn. A model is slower and not surely better than another where the interval of "
-            "the ratio of their speeds lies above 1 and its own lead in AP, if it has one, is not more than chance: "
-            "then there is no sure reason to wait for it."
+            "P(on front) is the share of joint resamples in which a model is on the front, with AP from resampled images (the "
+            "same for all models) and median latency from resampled processes and rounds (the same for all models timed "
+            "in turn). A model is marked as slower without a decisively higher AP if the interval of the ratio of the speeds "
+            "is above 1 and its lead in AP, if any, is not decisive."
         )
     return tuple(paragraphs)

@@ -1,4 +1,4 @@
-"""Speed as cells of tables: of the leaderboard, and percentiles wherever they stand."""
+"""Table cells of latency, throughput and memory."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from reports.records.timing import StageTimes
 
 
 def leaderboard_columns(speed: Speed) -> tuple[TableColumn, ...]:
-    """Headings of what `leaderboard_cells` gives; none where no model's timing counts."""
+    """Headings of `leaderboard_cells`; none without a valid timing."""
     if not speed.known:
         return ()
-    titles = ("p50, ms", "p99, ms", "Images/s", "Memory")
+    titles = ("p50 (ms)", "p99 (ms)", "Images/s", "Memory")
     machine = (TableColumn("Timed on"),) if len(speed.machines) > 1 else ()
     return (*(TableColumn(title, numeric=True) for title in titles), *machine)
 
 
 def leaderboard_cells(speed: Speed, model: int) -> list[Cell]:
-    """Latency of single images, the most images a second, and memory for single images, of one model."""
+    """Latency of single images, highest throughput and memory of one model."""
     if not speed.known:
         return []
     timed, several = speed.models[model], len(speed.machines) > 1
@@ -37,7 +37,7 @@ def leaderboard_cells(speed: Speed, model: int) -> list[Cell]:
         Cell(
             formatting.three_digits(rate.images_per_second if rate else None),
             rate.images_per_second if rate else None,
-            note=f"in batches of {rate.batch}" if rate else "",
+            note=f"batch size {rate.batch}" if rate else "",
         ),
         Cell(
             formatting.byte_size(single.memory_bytes if single else None),
@@ -48,13 +48,13 @@ def leaderboard_cells(speed: Speed, model: int) -> list[Cell]:
 
 
 def percentile_cell(times: StageTimes | None, p: float, brief: bool = False) -> Cell:
-    """A percentile with its distribution-free interval, or that there are too few samples to know it."""
+    """A percentile with its distribution-free interval, or a note that there are too few samples."""
     if times is None:
         return Cell(formatting.MISSING)
     one = times.percentile(p)
     if one.value_ms is None:
         return Cell(
-            formatting.MISSING, note=f"n={times.samples} < {one.least}" + ": not estimable" * (not brief)
+            formatting.MISSING, note=f"n={times.samples} < {one.least}" + ": too few samples" * (not brief)
         )
     low, high = (
         formatting.three_digits(end) if end is not None else "?" for end in (one.low_ms, one.high_ms)

@@ -1,4 +1,4 @@
-"""What a score threshold does: precision, recall and F1 as the score that a detection must reach rises."""
+"""Score threshold: precision, recall and F1 at each threshold, and the threshold of the highest F1."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from reports.figures.lines import Curve, LineAxes, lines
 from reports.sections.curves import band_frame
 
 STEPS = 201
-"""Thresholds that the page's slider can stand at."""
+"""Number of positions of the page's slider."""
 
-MOST_POINTS = 400
-"""Points of a line beyond which nobody sees a difference."""
+MAX_POINTS = 400
+"""Number of points of a line; more make no visible difference."""
 
-MOST_CLASSES = 100
-"""With more classes the slider only knows all of them together, so that the page stays small."""
+MAX_CLASSES = 100
+"""With more classes the slider has the counts over all classes only, which limits the size of the page."""
 
 
 def section(report: ReportData) -> Section:
-    """Each model at its own best score, and what any other score would give."""
-    points = [runs[0].best for runs in report.scored]
+    """Each model at its highest F1, and the measures at all other thresholds."""
+    points = [runs[0].best_point for runs in report.evaluated]
     bands = bands_of(report)
     return Section(
         "thresholds",
@@ -36,46 +36,46 @@ def section(report: ReportData) -> Section:
         _finding(report, points),
         figures=[
             *(_figure(report, name, bands) for name in ("F1", "precision", "recall")),
-            _false_alarms(report),
+            _false_positives_figure(report),
         ],
         tables=(_table(report),),
         template="thresholds.html",
         method=(
-            "Detections below the threshold are dropped; the rest are right (find an object of their class with IoU of "
-            "at least 0.5), false, or ignored. Counts are over all classes together. F1 is the harmonic mean of "
-            "precision and recall, 2 right / (2 right + false + missed). Scores of different models do not mean the "
-            "same, so a threshold that suits one may be wrong for another: the table shows each at its own best, and "
-            "lines mark it.",
-            "The best score was chosen on these very images, so precision, recall and F1 there are a little flattering "
-            "to all models; for use, choose it on validation images.",
-            *_how_sure(report),
+            "Detections with a score below the threshold are dropped. The others are true positives if they match an object "
+            "of their class with an IoU of at least 0.5, and otherwise false positives, unless they are ignored. Counts are "
+            "over all classes. F1 is the harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN). The scores of "
+            "different models are not comparable, so one threshold does not suit all: the table and the markers show each "
+            "model at its own highest F1.",
+            "These thresholds were chosen on the same images, so precision, recall and F1 are slightly optimistic for all "
+            "models. Choose the threshold for use on validation images.",
+            *_intervals_method(report),
         ),
         links=(
-            Link("thresholds.csv", "counts at 201 scores, by run and class"),
-            *([Link("bands.csv", "the shades, by model")] if bands else []),
+            Link("thresholds.csv", f"counts at {STEPS} thresholds, by run and class"),
+            *([Link("bands.csv", "the intervals, by model")] if bands else []),
         ),
     )
 
 
 def rows(report: ReportData) -> pd.DataFrame:
-    """Right, false and missed at each of the slider's scores, by run; by class too unless there are very many."""
-    scores, names, frames = grid(report), report.truth.catalog.classes, []
-    for scored in report.runs:
-        right, false = scored.class_counts(scores)
-        asked = scored.outcome.positives
-        rows: list[tuple[str, Any, Any, Any]] = [("", right.sum(0), false.sum(0), asked.sum())]
-        if len(names) <= MOST_CLASSES:
-            rows += zip(names, right, false, asked, strict=True)
-        for name, found, wrong, wanted in rows:
+    """Counts at each position of the slider, by run, and by class unless there are too many: ``thresholds.csv``."""
+    scores, names, frames = score_grid(report), report.truth.catalog.classes, []
+    for run in report.runs:
+        tp, fp = run.class_counts(scores)
+        positives = run.outcome.positives
+        counts: list[tuple[str, Any, Any, Any]] = [("", tp.sum(0), fp.sum(0), positives.sum())]
+        if len(names) <= MAX_CLASSES:
+            counts += zip(names, tp, fp, positives, strict=True)
+        for name, class_tp, class_fp, class_positives in counts:
             frames.append(
                 pd.DataFrame(
                     {
-                        "run_id": scored.run.result.name,
+                        "run_id": run.run.result.name,
                         "class_name": name,
                         "score": scores.round(6),
-                        "right": found,
-                        "false": wrong,
-                        "missed": wanted - found,
+                        "right": class_tp,
+                        "false": class_fp,
+                        "missed": class_positives - class_tp,
                     }
                 )
             )
@@ -83,8 +83,8 @@ def rows(report: ReportData) -> pd.DataFrame:
 
 
 def band_rows(report: ReportData) -> pd.DataFrame:
-    """The bands of precision, recall and F1 over score, by model."""
-    scores = grid(report)
+    """The intervals of precision, recall and F1 over score, by model."""
+    scores = score_grid(report)
     return pd.concat(
         [
             band_frame(model.label, name, "score", IOU, scores, band)
@@ -96,26 +96,26 @@ def band_rows(report: ReportData) -> pd.DataFrame:
 
 
 def bands_of(report: ReportData) -> list[dict[str, Band]]:
-    """Each model's precision, recall and f1 at the scores of `grid`; none where nothing was resampled."""
+    """Each model's precision, recall and F1 at the scores of `score_grid`; empty without resampling."""
     if report.bands is None:
         return []
-    found = report.bands.over_score(grid(report))
-    return [found[model.label] for model in report.models]
+    bands = report.bands.over_score(score_grid(report))
+    return [bands[model.label] for model in report.models]
 
 
-def _how_sure(report: ReportData) -> tuple[str, ...]:
+def _intervals_method(report: ReportData) -> tuple[str, ...]:
     if report.statistics is None:
         return ()
     method = report.statistics.method
     return (
-        f"Shades and brackets are {method.confidence:.0%} intervals of the mean over a model's runs, from the same "
-        f"{method.resamples:,} resamples of the {method.unit}s as everywhere on this page; the score stays as it is, so they "
-        "do not tell how far another choice of it would move.",
+        f"Shaded areas and brackets are {method.confidence:.0%} confidence intervals of the mean over a model's runs, from "
+        f"the same {method.resamples:,} resamples of the {method.unit}s as all intervals on this page. The threshold is kept "
+        "fixed: the intervals do not include the uncertainty of its choice.",
     )
 
 
-def grid(report: ReportData) -> np.ndarray:
-    """(STEPS,) rising scores from 0 to 1, or to what the scores of these runs ask for."""
+def score_grid(report: ReportData) -> np.ndarray:
+    """(STEPS,) ascending scores from 0 to 1, or further if the scores of these runs require it."""
     scores = [run.outcome.score for run in report.runs if len(run.outcome.score)]
     low = min([0.0, *(float(score.min()) for score in scores)])
     high = max([1.0, *(float(score.max()) for score in scores)])
@@ -123,27 +123,27 @@ def grid(report: ReportData) -> np.ndarray:
 
 
 def payload(report: ReportData) -> dict[str, Any]:
-    """What the slider needs: right and false detections at each score, by model and class, summed over seeds."""
-    thresholds = grid(report)
-    classes = list(report.classes) if len(report.classes) <= MOST_CLASSES else []
+    """The slider's data: true and false positives at each threshold, by model and class, summed over seeds."""
+    scores = score_grid(report)
+    classes = list(report.classes) if len(report.classes) <= MAX_CLASSES else []
     models = []
-    for runs in report.scored:
-        counts = [run.class_counts(thresholds) for run in runs]
-        right = np.sum([each[0] for each in counts], axis=0)
-        false = np.sum([each[1] for each in counts], axis=0)
+    for runs in report.evaluated:
+        counts = [run.class_counts(scores) for run in runs]
+        tp = np.sum([each[0] for each in counts], axis=0)
+        fp = np.sum([each[1] for each in counts], axis=0)
         models.append(
             {
                 "runs": len(runs),
-                "best": [_finite(run.best.score) for run in runs],
-                "right": [right.sum(0).tolist(), *(right.tolist() if classes else [])],
-                "false": [false.sum(0).tolist(), *(false.tolist() if classes else [])],
+                "best": [_finite(run.best_point.score) for run in runs],
+                "tp": [tp.sum(0).tolist(), *(tp.tolist() if classes else [])],
+                "fp": [fp.sum(0).tolist(), *(fp.tolist() if classes else [])],
             }
         )
-    asked = report.scored[0][0].outcome.positives
+    positives = report.evaluated[0][0].outcome.positives
     return {
-        "thresholds": [round(float(value), 6) for value in thresholds],
+        "scores": [round(float(value), 6) for value in scores],
         "classes": classes,
-        "asked": [int(asked.sum()), *(asked.tolist() if classes else [])],
+        "positives": [int(positives.sum()), *(positives.tolist() if classes else [])],
         "models": models,
     }
 
@@ -153,105 +153,107 @@ def _finite(value: float) -> float | None:
 
 
 def _finding(report: ReportData, points: list[OperatingPoint]) -> str:
-    said = [
+    best = [
         f"{label} at {point.score:.2f} (F1 {formatting.points(point.f1)})"
         for label, point in zip(report.labels, points, strict=True)
-        if point.right
+        if point.tp
     ]
-    if not said:
-        return "No detection is right at IoU 0.50, so no threshold is better than another."
-    return f"F1 over all classes is highest for {formatting.join_words(said)}."
+    if not best:
+        return "There are no true positives at IoU 0.50, so no threshold is better than another."
+    return f"F1 over all classes is highest at these score thresholds: {formatting.join_words(best)}."
 
 
 def _curve(run: EvaluatedRun, name: str) -> Curve:
-    """The measure against score, at every distinct score, thinned to what a figure can show."""
-    curve = _thinned(run)
+    """The measure over score, at every score that occurs, thinned for the figure."""
+    curve = _thin(run)
     values = {"precision": curve.precision, "recall": curve.recall, "F1": curve.f()}[name]
     return curve.score[::-1], 100 * values[::-1]
 
 
-def _thinned(run: EvaluatedRun) -> ScoreCurve:
-    """The run's sweep at no more scores than a figure can show, its best one among them."""
-    sweep = run.sweep
-    count = len(sweep.score)
-    if count <= MOST_POINTS:
-        return sweep
-    best = min(int(np.searchsorted(-sweep.score, -run.best.score)), count - 1)
-    kept = np.unique(np.r_[np.linspace(0, count - 1, MOST_POINTS).astype(np.intp), best])
-    return ScoreCurve(sweep.score[kept], sweep.tp[kept], sweep.fp[kept], sweep.positives)
+def _thin(run: EvaluatedRun) -> ScoreCurve:
+    """The run's score curve with at most about `MAX_POINTS` scores, including the one of the highest F1."""
+    curve = run.score_curve
+    count = len(curve.score)
+    if count <= MAX_POINTS:
+        return curve
+    best = min(int(np.searchsorted(-curve.score, -run.best_point.score)), count - 1)
+    kept = np.unique(np.r_[np.linspace(0, count - 1, MAX_POINTS).astype(np.intp), best])
+    return ScoreCurve(curve.score[kept], curve.tp[kept], curve.fp[kept], curve.positives)
 
 
-def _false_alarms(report: ReportData) -> Figure:
-    """Recall against false detections per image: what each find costs whoever looks at the detections."""
+def _false_positives_figure(report: ReportData) -> Figure:
     images = len(report.truth.catalog.image_ids)
-    curves, points, said = [], [], []
-    for label, runs in zip(report.labels, report.scored, strict=True):
-        swept = [_thinned(run) for run in runs]
-        curves.append([(curve.fp / images, 100 * curve.recall) for curve in swept])
-        best = [run.best for run in runs if run.best.right]
-        points.append([(each.false / images, 100 * each.recall) for each in best if each.false])
-        said.append(f"{label} {runs[0].best.false / images:.2g}")
+    curves, points, counts = [], [], []
+    for label, runs in zip(report.labels, report.evaluated, strict=True):
+        thinned = [_thin(run) for run in runs]
+        curves.append([(curve.fp / images, 100 * curve.recall) for curve in thinned])
+        best = [run.best_point for run in runs if run.best_point.tp]
+        points.append([(each.fp / images, 100 * each.recall) for each in best if each.fp])
+        counts.append(f"{label} {runs[0].best_point.fp / images:.2g}")
     return lines(
-        "false-alarms", "Recall against false detections per image",
-        f"False detections per image at each model's own best F1: {formatting.join_words(said)}.", report.labels, curves,
-        LineAxes("false detections per image", "recall (points of 100)", y_limits=(0, 102), log_x=True), points=points,
+        "false-positives", "Recall over false positives per image",
+        f"False positives per image at each model's highest F1: {formatting.join_words(counts)}.", report.labels, curves,
+        LineAxes("false positives per image", "recall (points of 100)", y_limits=(0, 102), log_x=True), points=points,
     )  # fmt: skip
 
 
 def _figure(report: ReportData, name: str, bands: list[dict[str, Band]]) -> Figure:
-    curves = [[_curve(run, name) for run in runs] for runs in report.scored]
+    curves = [[_curve(run, name) for run in runs] for runs in report.evaluated]
     points = []
-    for runs in report.scored:
-        reached = [run.best for run in runs if run.best.right]
-        points.append([(each.score, 100 * getattr(each, name.lower())) for each in reached])
-    values = [getattr(runs[0].best, name.lower()) for runs in report.scored]
-    said = [f"{label} {formatting.points(value)}" for label, value in zip(report.labels, values, strict=True)]
-    thresholds = grid(report)
-    shades = [(thresholds, 100 * of[name.lower()].low, 100 * of[name.lower()].high) for of in bands]
+    for runs in report.evaluated:
+        best = [run.best_point for run in runs if run.best_point.tp]
+        points.append([(each.score, 100 * getattr(each, name.lower())) for each in best])
+    values = [
+        f"{label} {formatting.points(getattr(runs[0].best_point, name.lower()))}"
+        for label, runs in zip(report.labels, report.evaluated, strict=True)
+    ]
+    scores = score_grid(report)
+    shades = [(scores, 100 * of[name.lower()].low, 100 * of[name.lower()].high) for of in bands]
+    title = {"F1": "F1", "precision": "Precision", "recall": "Recall"}[name]
     return lines(
-        f"score-{name.lower()}", f"{name[0].upper()}{name[1:]} against score", f"At each model's own best F1: {formatting.join_words(said)}.",
-        report.labels, curves,
+        f"score-{name.lower()}", f"{title} over score threshold",
+        f"{title} at each model's highest F1: {formatting.join_words(values)}.", report.labels, curves,
         LineAxes(
-            "score that a detection must reach", f"{name} (points of 100)",
-            x_limits=(float(thresholds[0]), float(thresholds[-1])), y_limits=(0, 102), cursor=True,
+            "score threshold", f"{name} (points of 100)",
+            x_limits=(float(scores[0]), float(scores[-1])), y_limits=(0, 102), cursor=True,
         ),
         points=points, bands=shades,
     )  # fmt: skip
 
 
-def _own_best(report: ReportData) -> list[dict[str, Band]]:
-    """Each model's precision, recall and f1 at its runs' own best scores; none where nothing was resampled."""
+def _bands_at_best(report: ReportData) -> list[dict[str, Band]]:
+    """Each model's precision, recall and F1 at the best scores of its runs; empty without resampling."""
     if report.bands is None:
         return []
     scores = {
-        model.label: [np.array([run.best.score]) for run in runs]
-        for model, runs in zip(report.models, report.scored, strict=True)
+        model.label: [np.array([run.best_point.score]) for run in runs]
+        for model, runs in zip(report.models, report.evaluated, strict=True)
     }
-    found = report.bands.at_own_scores(scores)
-    return [found[model.label] for model in report.models]
+    bands = report.bands.at_own_scores(scores)
+    return [bands[model.label] for model in report.models]
 
 
 def _table(report: ReportData) -> PageTable:
-    rows, sure = [], _own_best(report)
-    for number, runs in enumerate(report.scored):
-        best = [run.best for run in runs]
-        scores = [point.score for point in best if point.right]
+    rows, bands = [], _bands_at_best(report)
+    for number, runs in enumerate(report.evaluated):
+        best = [run.best_point for run in runs]
+        scores = [point.score for point in best if point.tp]
         cells = [Cell(report.labels[number])]
         score = float(np.mean(scores)) if scores else None
         cells.append(Cell(formatting.MISSING if score is None else f"{score:.3f}", score))
         for name in ("precision", "recall", "f1"):
             value = float(np.mean([getattr(point, name) for point in best]))
-            band = sure[number][name] if sure else None
+            band = bands[number][name] if bands else None
             note = formatting.points_interval(band.low[0], band.high[0]) if band else ""
             cells.append(Cell(formatting.points(value), value, note=note))
-        for name in ("right", "false", "missed"):
+        for name in ("tp", "fp", "fn"):
             value = float(np.mean([getattr(point, name) for point in best]))
             cells.append(Cell(formatting.count(value), value))
         rows.append(TableRow(tuple(cells), series=number))
-    titles = ("Score", "Precision", "Recall", "F1", "Right", "False", "Missed")
+    titles = ("Threshold", "Precision", "Recall", "F1", "TP", "FP", "FN")
     columns = (TableColumn("Model"), *(TableColumn(title, numeric=True) for title in titles))
-    seeds = ", means over its seeds" if report.seeds > 1 else ""
+    seeds = ", means over seeds" if report.seeds > 1 else ""
     return PageTable(
-        "thresholds-table", f"Each model at the score where its F1 is highest{seeds}; all classes, IoU 0.50",
+        "thresholds-table", f"Each model at the score threshold of its highest F1{seeds}; all classes, IoU 0.50",
         columns, tuple(rows),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""How training went: whether the loss still fell, and whether the validation images agree."""
+"""Training: loss and validation AP by epoch."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from reports.figures.lines import Curve, LineAxes, lines
 from reports.records.csv import to_csv
 
 STILL_RISING = 0.01
-"""A gain of AP in the last tenth of training above which it had not come to rest."""
+"""Gain in validation AP in the last tenth of training above which training had not converged."""
 
 
 def section(report: ReportData) -> Section | None:
-    """Loss and validation AP by epoch; None where no run was trained by us."""
-    tables = [[run.run.history for run in runs] for runs in report.scored]
+    """Loss and validation AP by epoch; None if no run was trained here."""
+    tables = [[run.run.history for run in runs] for runs in report.evaluated]
     if not any("epoch" in table and len(table) for model in tables for table in model):
         return None
     drawn: list[Figure] = []
@@ -33,31 +33,31 @@ def section(report: ReportData) -> Section | None:
         if any(len(epochs) for model in curves for epochs, _ in model):
             finding = _loss_finding(report, curves) if column == "loss" else _ap_finding(report, curves)
             drawn.append(
-                lines(slug, title, finding, report.labels, curves, LineAxes("epoch", axis, whole=True))
+                lines(slug, title, finding, report.labels, curves, LineAxes("epoch", axis, integer_x=True))
             )
     return Section(
         "training",
         "Training",
-        drawn[-1].finding if drawn else "No run kept a history of its training.",
+        drawn[-1].finding if drawn else "No run has a training history.",
         figures=[*drawn[:-1], *(replace(figure, caption="") for figure in drawn[-1:])],
         tables=(_table(report, tables),),
         warnings=_warnings(report, tables),
         method=(
-            "Loss is the mean over the epoch's training images of the sum of its terms; models with different losses "
-            "cannot be compared by it. AP is measured on the validation images, which no training saw; the weights "
-            "that are evaluated are those of the highest.",
+            "The loss is the sum of its terms, averaged over the training images of the epoch; different loss functions are "
+            "not comparable. AP is measured on the validation images, which are not used for training. The weights with the "
+            "highest validation AP are evaluated.",
         ),
-        links=(Link("training.csv", "one row an epoch"),),
+        links=(Link("training.csv", "one row per run and epoch"),),
     )
 
 
 def history_csv(report: ReportData) -> str:
-    """All runs' histories below each other, with the run's and the model's name."""
+    """The training histories of all runs: ``training.csv``; empty if there are none."""
     frames = []
-    for scored in report.runs:
-        table = scored.run.history.copy()
+    for run in report.runs:
+        table = run.run.history.copy()
         if "epoch" in table:
-            table.insert(0, "run_id", scored.run.result.name)
+            table.insert(0, "run_id", run.run.result.name)
             frames.append(table)
     return to_csv(pd.concat(frames, ignore_index=True)) if frames else ""
 
@@ -67,31 +67,31 @@ def _curve(table: pd.DataFrame, column: str, scale: float = 1.0) -> Curve:
         return np.zeros(0), np.zeros(0)
     numbers = table[["epoch", column]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
     known = np.isfinite(numbers[:, 0])
-    if column == "val_ap":  # not every epoch is validated: the line goes on to the next that was
+    if column == "val_ap":  # epochs without validation are skipped
         known &= np.isfinite(numbers[:, 1])
     return numbers[known, 0], numbers[known, 1] * scale
 
 
 def _loss_finding(report: ReportData, curves: Sequence[Sequence[Curve]]) -> str:
-    said = []
+    parts = []
     for label, runs in zip(report.labels, curves, strict=True):
         ends = [(values[0], values[-1]) for _, values in runs if len(values)]
         if ends:
             first, last = np.mean(ends, axis=0)
-            said.append(f"{label} from {first:.3g} to {last:.3g}")
-    return f"The loss went: {formatting.join_words(said)}."
+            parts.append(f"{label} from {first:.3g} to {last:.3g}")
+    return f"Training loss from the first to the last epoch: {formatting.join_words(parts)}."
 
 
 def _ap_finding(report: ReportData, curves: Sequence[Sequence[Curve]]) -> str:
-    said = []
+    parts = []
     for label, runs in zip(report.labels, curves, strict=True):
         best = [
             (float(values.max()), int(epochs[np.argmax(values)])) for epochs, values in runs if len(values)
         ]
         if best:
             value, epoch = max(best)
-            said.append(f"{label} {value:.1f} (epoch {epoch})")
-    return f"Highest AP on the validation images: {formatting.join_words(said)}."
+            parts.append(f"{label} {value:.1f} (epoch {epoch})")
+    return f"Highest AP on the validation images: {formatting.join_words(parts)}."
 
 
 def _warnings(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> list[str]:
@@ -108,24 +108,27 @@ def _warnings(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> l
                 broken.append(label)
         if gains and np.mean(gains) > STILL_RISING:
             rising.append(label)
-    said = []
+    warnings = []
     if rising:
-        said.append(
-            f"AP was still rising when training ended: {formatting.join_words(rising)}. More epochs may change the order."
+        warnings.append(
+            f"Validation AP was still increasing at the end of training for {formatting.join_words(rising)}: more epochs may change "
+            "the order of the models."
         )
     if broken:
-        said.append(f"The loss was not a number at times: {formatting.join_words(sorted(set(broken)))}.")
-    return said
+        warnings.append(
+            f"The loss was not finite in some epochs of {formatting.join_words(sorted(set(broken)))}."
+        )
+    return warnings
 
 
 def _table(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> PageTable:
     rows = []
     for number, model in enumerate(tables):
-        for scored, table in zip(report.scored[number], model, strict=True):
+        for run, table in zip(report.evaluated[number], model, strict=True):
             epochs, loss = _curve(table, "loss")
             at, ap = _curve(table, "val_ap")
             best = int(np.argmax(ap)) if len(ap) else 0
-            seed = scored.run.result.seed
+            seed = run.run.result.seed
             rows.append(
                 TableRow(
                     (
@@ -140,7 +143,7 @@ def _table(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> Page
                     series=number,
                 )
             )
-    titles = ("Epochs", "First loss", "Last loss", "Best validation AP", "in epoch", "Last validation AP")
+    titles = ("Epochs", "First loss", "Last loss", "Best validation AP", "Best epoch", "Last validation AP")
     columns = (TableColumn("Run"), *(TableColumn(title, numeric=True) for title in titles))
     return PageTable("training-table", "Training by run; AP in points of 100", columns, tuple(rows))
 

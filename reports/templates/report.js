@@ -2,40 +2,40 @@
 (() => {
   const all = (selector, from = document) => [...from.querySelectorAll(selector)];
   const status = document.getElementById("status");
-  const say = (text) => { status.textContent = text; };
+  const announce = (text) => { status.textContent = text; };
   const make = (tag, text, attributes = {}) => {
     const element = document.createElement(tag);
     element.textContent = text;
     for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
     return element;
   };
-  const remembered = (key, value) => {
+  const storage = (key, value) => {
     try {
       if (value === undefined) return localStorage.getItem(key);
       localStorage.setItem(key, value);
-    } catch { /* a page opened from a file may keep nothing */ }
+    } catch { /* pages opened from a file may have no storage */ }
     return null;
   };
 
-  // Theme: the system's until the reader chooses.
+  // Theme: the system's until the reader chooses one.
   const theme = document.getElementById("theme");
   const dark = () => {
     const chosen = document.documentElement.dataset.theme;
     return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   };
-  const name = () => { theme.textContent = dark() ? "Light" : "Dark"; theme.setAttribute("aria-label", `Switch to the ${dark() ? "light" : "dark"} theme`); };
-  const kept = remembered("detbench-theme");
-  if (kept === "dark" || kept === "light") document.documentElement.dataset.theme = kept;
+  const labelTheme = () => { theme.textContent = dark() ? "Light" : "Dark"; theme.setAttribute("aria-label", `Switch to the ${dark() ? "light" : "dark"} theme`); };
+  const stored = storage("detbench-theme");
+  if (stored === "dark" || stored === "light") document.documentElement.dataset.theme = stored;
   theme.hidden = false;
-  name();
+  labelTheme();
   theme.addEventListener("click", () => {
     document.documentElement.dataset.theme = dark() ? "light" : "dark";
-    remembered("detbench-theme", document.documentElement.dataset.theme);
-    name();
+    storage("detbench-theme", document.documentElement.dataset.theme);
+    labelTheme();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", name);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", labelTheme);
 
-  // Models: the style sheet hides what is not checked; the address keeps what is hidden.
+  // Models: the style sheet hides deselected models; the URL's hash stores them.
   const boxes = all(".models input");
   const hidden = /(?:^#|&)hide=([\d,]+)/.exec(location.hash);
   if (hidden) for (const number of hidden[1].split(",")) {
@@ -44,14 +44,14 @@
   }
   for (const box of boxes) box.addEventListener("change", () => {
     const numbers = boxes.filter((other) => !other.checked).map((other) => other.id.slice(5));
-    try { history.replaceState(null, "", numbers.length ? `#hide=${numbers.join(",")}` : "#"); } catch { /* as above */ }
-    say(`${boxes.length - numbers.length} of ${boxes.length} models shown`);
+    try { history.replaceState(null, "", numbers.length ? `#hide=${numbers.join(",")}` : "#"); } catch { /* not allowed for some file URLs */ }
+    announce(`${boxes.length - numbers.length} of ${boxes.length} models shown`);
   });
 
   // Tables: sort, search, copy.
   const text = (cell) => (cell.querySelector("bdi") || cell).textContent.trim().replace(/\s+/g, " ");
   const value = (cell) => cell.dataset.value;
-  const noted = (cell) => [text(cell), ...all("small", cell).map((note) => note.textContent.trim().replace(/\s+/g, " "))].join(" ");
+  const textWithNotes = (cell) => [text(cell), ...all("small", cell).map((note) => note.textContent.trim().replace(/\s+/g, " "))].join(" ");
   const compare = (a, b, down) => {
     if (value(a) === undefined && value(b) === undefined) return text(a).localeCompare(text(b), undefined, { numeric: true }) * (down ? -1 : 1);
     const [x, y] = [a, b].map((cell) => value(cell) ? Number(value(cell)) : NaN);
@@ -74,31 +74,31 @@
         if (next !== "none") head.setAttribute("aria-sort", next);
         const rows = next === "none" ? first : [...first].sort((a, b) => compare(a.cells[at], b.cells[at], next === "descending"));
         body.append(...rows);
-        say(next === "none" ? "Original order" : `Sorted by ${text(head)}, ${next}`);
+        announce(next === "none" ? "Original order" : `Sorted by ${text(head)}, ${next}`);
       });
     });
   };
-  const shown = (element) => element.getClientRects().length > 0;
-  const grid = (table) => [table.tHead.rows[0], ...table.tBodies[0].rows]
-    .filter((row) => !row.hidden && shown(row))
-    .map((row) => [...row.cells].filter(shown).map((cell) => value(cell) || text(cell)));
-  const seen = (table) => [table.tHead.rows[0], ...table.tBodies[0].rows]
-    .filter((row) => !row.hidden && shown(row))
-    .map((row) => [...row.cells].filter(shown).map(noted));
-  const csv = (table) => grid(table).map((row) => row.map((cell) => {
+  const isVisible = (element) => element.getClientRects().length > 0;
+  const values = (table) => [table.tHead.rows[0], ...table.tBodies[0].rows]
+    .filter((row) => !row.hidden && isVisible(row))
+    .map((row) => [...row.cells].filter(isVisible).map((cell) => value(cell) || text(cell)));
+  const texts = (table) => [table.tHead.rows[0], ...table.tBodies[0].rows]
+    .filter((row) => !row.hidden && isVisible(row))
+    .map((row) => [...row.cells].filter(isVisible).map(textWithNotes));
+  const csv = (table) => values(table).map((row) => row.map((cell) => {
     const safe = /^[=+\-@\t\r\n]/.test(cell) && Number.isNaN(Number(cell)) ? `'${cell}` : cell;
     return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   }).join(",")).join("\n") + "\n";
   const markdown = (table) => {
-    const [head, ...rows] = seen(table).map((row) => row.map((cell) => cell.replace(/[\\|`*_<>[\]]/g, "\\$&")));
+    const [head, ...rows] = texts(table).map((row) => row.map((cell) => cell.replace(/[\\|`*_<>[\]]/g, "\\$&")));
     const rule = head.map((_, at) => at ? "---:" : "---");
     return [head, rule, ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n") + "\n";
   };
   const latex = (table) => {
     const signs = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "−": "$-$", "–": "--", "\u202f": "\\,", "±": "$\\pm$" };
     const safe = (cell) => cell.replace(/[\\~^−–±\u202f&%$#_{}]/g, (sign) => signs[sign] || `\\${sign}`);
-    const [head, ...rows] = seen(table).map((row) => `${row.map(safe).join(" & ")} \\\\`);
-    const columns = `l${"r".repeat(seen(table)[0].length - 1)}`;
+    const [head, ...rows] = texts(table).map((row) => `${row.map(safe).join(" & ")} \\\\`);
+    const columns = `l${"r".repeat(texts(table)[0].length - 1)}`;
     return `\\begin{tabular}{${columns}}\n\\toprule\n${head}\n\\midrule\n${rows.join("\n")}\n\\bottomrule\n\\end{tabular}\n`;
   };
   const copy = async (content, what) => {
@@ -111,7 +111,7 @@
       document.execCommand("copy");
       area.remove();
     }
-    say(`Table copied as ${what}`);
+    announce(`Table copied as ${what}`);
   };
   for (const holder of all(".table")) {
     const table = holder.querySelector("table");
@@ -121,10 +121,10 @@
       const field = make("input", "", { type: "search" });
       label.append(field);
       field.addEventListener("input", () => {
-        const wanted = field.value.trim().toLocaleLowerCase();
+        const query = field.value.trim().toLocaleLowerCase();
         const rows = [...table.tBodies[0].rows];
-        for (const row of rows) row.hidden = !row.textContent.toLocaleLowerCase().includes(wanted);
-        say(`${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`);
+        for (const row of rows) row.hidden = !row.textContent.toLocaleLowerCase().includes(query);
+        announce(`${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`);
       });
       holder.prepend(label);
     }
@@ -140,10 +140,10 @@
     sortable(table);
   }
 
-  // Gallery: an image in full size, under all models; arrows go on, Esc closes.
+  // Gallery: an image at full size under all models; arrow keys move, Esc closes.
   const shots = all(".shot");
   if (shots.length && window.HTMLDialogElement) {
-    const dialog = make("dialog", "", { "aria-label": "Image in full size" });
+    const dialog = make("dialog", "", { "aria-label": "Image at full size" });
     const steps = make("div", "", { class: "steps" });
     const place = make("span", "", { role: "status" });
     const content = make("div", "");
@@ -175,11 +175,11 @@
     });
   }
 
-  // Threshold: counts at 201 scores are on the page; the table and the figures' cursors follow the slider.
+  // Score threshold: the table and the cursors of the figures follow the slider; the page holds the counts.
   const payload = JSON.parse(document.getElementById("payload")?.textContent || "{}");
   const slider = document.getElementById("slider");
   if (slider && payload.thresholds) {
-    const { thresholds, classes, asked, models } = payload.thresholds;
+    const { scores, classes, positives, models } = payload.thresholds;
     const table = document.getElementById("thresholds-table");
     const caption = table.querySelector("caption span");
     const before = { caption: caption.textContent, cells: new Map(all("tbody td", table).map((cell) => [cell, [[...cell.childNodes], cell.dataset.value]])) };
@@ -206,30 +206,30 @@
     const update = () => {
       const at = Number(range.value);
       const label = Number(choice.value);
-      const score = thresholds[at];
+      const score = scores[at];
       for (const row of table.tBodies[0].rows) {
-        const { runs, right, false: wrong } = models[Number(row.dataset.series)];
-        const r = right[label][at] / runs;
-        const f = wrong[label][at] / runs;
-        const n = asked[label];
-        const values = [score, 100 * r / (r + f), 100 * r / n, 200 * r / (r + f + n), r, f, n - r];
+        const { runs, tp, fp } = models[Number(row.dataset.series)];
+        const t = tp[label][at] / runs;
+        const f = fp[label][at] / runs;
+        const n = positives[label];
+        const values = [score, 100 * t / (t + f), 100 * t / n, 200 * t / (t + f + n), t, f, n - t];
         const digits = [3, 1, 1, 1, ...Array(3).fill(runs > 1 ? 1 : 0)];
         values.forEach((value, cell) => set(row.cells[cell + 1], value, digits[cell], cell > 0 && cell < 4 ? 100 : 1));
       }
       output.textContent = score.toFixed(3);
       range.setAttribute("aria-valuetext", score.toFixed(3));
-      caption.textContent = `All models at score ${score.toFixed(3)}, ${label ? classes[label - 1] : "all classes"}, IoU 0.50`;
-      move(at / (thresholds.length - 1));
+      caption.textContent = `All models at score threshold ${score.toFixed(3)}, ${label ? classes[label - 1] : "all classes"}, IoU 0.50`;
+      move(at / (scores.length - 1));
     };
     const reset = () => {
       for (const [cell, [content, number]] of before.cells) { cell.replaceChildren(...content); cell.dataset.value = number; }
       caption.textContent = before.caption;
-      output.textContent = "each its own";
+      output.textContent = "highest F1";
       choice.value = 0;
       move(null);
     };
     const best = models[0].best[0] ?? 0.5;
-    range.value = thresholds.findLastIndex((score) => score <= best);
+    range.value = scores.findLastIndex((score) => score <= best);
     range.addEventListener("input", update);
     choice.addEventListener("change", update);
     document.getElementById("slider-best").addEventListener("click", reset);
@@ -237,25 +237,25 @@
     slider.hidden = false;
   }
 
-  // All that the page holds, as a file: every table, and the counts behind the slider.
-  const whole = () => {
+  // Download: all tables, and the counts of the slider.
+  const contents = () => {
     const table = (each) => ({
       caption: text(each.caption),
       columns: [...each.tHead.rows[0].cells].map(text),
-      rows: [...each.tBodies[0].rows].map((row) => [...row.cells].map((cell) => value(cell) ? { value: Number(value(cell)), text: noted(cell) } : noted(cell))),
+      rows: [...each.tBodies[0].rows].map((row) => [...row.cells].map((cell) => value(cell) ? { value: Number(value(cell)), text: textWithNotes(cell) } : textWithNotes(cell))),
     });
     return { title: document.title, tables: Object.fromEntries(all(".table table").map((each) => [each.id, table(each)])), ...payload };
   };
   const save = make("button", "Download all tables as JSON", { type: "button" });
   save.addEventListener("click", () => {
-    const address = URL.createObjectURL(new Blob([JSON.stringify(whole())], { type: "application/json" }));
+    const address = URL.createObjectURL(new Blob([JSON.stringify(contents())], { type: "application/json" }));
     make("a", "", { href: address, download: "report.json" }).click();
     setTimeout(() => URL.revokeObjectURL(address), 10000);
-    say("Tables saved as report.json");
+    announce("Tables saved as report.json");
   });
   document.querySelector("footer").append(save);
 
-  // Print everything: what is folded away is opened, and folded again.
+  // Print: open all collapsed parts, and close them afterwards.
   let opened = [];
   addEventListener("beforeprint", () => { opened = all("details:not([open])"); for (const one of opened) one.open = true; });
   addEventListener("afterprint", () => { for (const one of opened) one.open = false; });

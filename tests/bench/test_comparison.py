@@ -116,7 +116,7 @@ def test_detections_of_another_program_are_gated_as_well(scene, tmp_path, capsys
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["app=1"], "measure: no value 'app' can be resampled; did you mean 'ap'?"),
+        (["app=1"], "measure: no number 'app' can be resampled; did you mean 'ap'?"),
         (["ap"], "'ap': expected a measure and a number, such as ap=0.5"),
         (["ap:clas 1=1"], "ap:clas 1: no class 'clas 1' with objects; did you mean 'class 1'?"),
     ],
@@ -137,7 +137,7 @@ def test_seeds_of_one_model_are_not_old_and_new(scene, tmp_path, capsys):
     runs = [made(tmp_path, run(scene, 0.9, seed), seed=seed) for seed in range(2)]
     assert gate(tmp_path, *runs, "--fail-on-regression", "ap=1") == 2
     assert (
-        "there must be an old model and a new one, but these runs are all of one" in capsys.readouterr().err
+        "expected a baseline model and a new model, but all runs are of one model" in capsys.readouterr().err
     )
 
 
@@ -145,7 +145,10 @@ def test_all_models_of_the_first_path_are_old(scene, tmp_path, capsys):
     for variant, kept in (("ssd", 1.0), ("fcos", 0.5)):
         made(tmp_path / "runs", run(scene, kept), variant)
     assert gate(tmp_path, tmp_path / "runs", "--fail-on-regression", "ap=1") == 2
-    assert "limits: ssd and fcos are all of the first path, and so all old" in capsys.readouterr().err
+    assert (
+        "limits: all models are in the first path, which is the baseline: ssd and fcos"
+        in capsys.readouterr().err
+    )
 
 
 def test_folders_of_runs_are_two_versions_of_each_variant(scene, tmp_path, capsys):
@@ -185,11 +188,11 @@ def test_row_37_different_images_are_refused_unless_intersection_is_chosen(scene
     assert gate(tmp_path, whole, fewer) == 2
     assert "or use --images intersection to compare on the images they share" in capsys.readouterr().err
     assert gate(tmp_path, whole, fewer, "--images", "intersection") == 0
-    note = "Compared is only on the 56 images whose truth all runs share. Left out: 4 of 60 of a-scene-0."
-    assert f"note: {note}" in capsys.readouterr().out
+    note = "nly the 56 images with the same truth in all runs are compared; left out: 4 of 60 images of a-scene-0"
+    assert f"note: o{note}" in capsys.readouterr().out
     page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
-    assert f'<p class="warning"><b>Note.</b> {note}</p>' in page
-    assert "<b>part of the images</b>" in page
+    assert f'<p class="warning"><b>Note.</b> O{note}.</p>' in page
+    assert "<b>subset of images</b>" in page
     board = pd.read_csv(tmp_path / "page" / "leaderboard.csv").set_index("run_id")
     for name, table in (("a-scene-0", scene.detections), ("b-scene-0", found)):
         expected = evaluate(scene.truth.select(part), table.select(part)).headline["ap"]
@@ -235,4 +238,4 @@ def test_groups_by_column_table_or_folder_change_the_intervals(scene, tmp_path, 
     for other in (table, "folder"):
         pd.testing.assert_series_equal(errors("--groups", other), by_column)
     assert gate(tmp_path, *paths, "--groups", "video") == 2
-    assert "groups: no column 'video' of images; did you mean 'video_id'?" in capsys.readouterr().err
+    assert "groups: no image column 'video'; did you mean 'video_id'?" in capsys.readouterr().err

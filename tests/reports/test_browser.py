@@ -88,7 +88,7 @@ def test_tables_sort_and_copy_models_hide_the_slider_counts_and_the_gallery_open
     assert said["rising"] == [first[::-1], "ascending"]
     assert said["last"] == [first, None]
     table, markdown, latex = said["copied"]
-    assert table.splitlines()[0].startswith("Model,Rank,Tie,AP,AP50,")
+    assert table.splitlines()[0].startswith("Model,Rank,Group,AP,AP50,")
     assert [line.split(",")[0] for line in table.splitlines()[1:]] == first
     assert 0 < float(table.splitlines()[1].split(",")[3]) < 1
     assert markdown.splitlines()[1].startswith("| --- | ---: |")

@@ -11,7 +11,7 @@ from synthetic_runs import run_in_memory
 from metrics.evaluator import evaluate
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 from reports.analysis.evaluated_run import EvaluatedRun
-from reports.sections.errors import _shares
+from reports.sections.errors import _error_rates
 
 grid = st.integers(0, 3).map(lambda number: 10.0 * number)
 
@@ -44,27 +44,27 @@ def scenes(draw: st.DrawFn) -> EvaluatedRun:
     return EvaluatedRun(run_in_memory(truth, table))
 
 
-def counted(scored: EvaluatedRun, score: float) -> tuple[int, int, int]:
-    """Right, false and missed at a score, one by one."""
-    outcome = scored.outcome
-    right = false = 0
+def counted(run: EvaluatedRun, score: float) -> tuple[int, int, int]:
+    """True positives, false positives and false negatives at a score, counted one by one."""
+    outcome = run.outcome
+    tp = fp = 0
     for at in range(len(outcome.score)):
         if outcome.score[at] >= score and not outcome.ignored[at]:
-            right, false = right + bool(outcome.tp[at]), false + (not outcome.tp[at])
-    return right, false, int(outcome.valid.sum()) - right
+            tp, fp = tp + bool(outcome.tp[at]), fp + (not outcome.tp[at])
+    return tp, fp, int(outcome.valid.sum()) - tp
 
 
 @settings(max_examples=60, deadline=None)
 @given(scenes())
-def test_the_best_score_has_the_highest_f1_of_all_scores(scored):
-    best = scored.best
-    tried = {score: counted(scored, score) for score in np.unique(scored.outcome.score)}
+def test_the_best_score_has_the_highest_f1_of_all_scores(run):
+    best = run.best_point
+    tried = {score: counted(run, score) for score in np.unique(run.outcome.score)}
     f1 = {score: 2 * r / (2 * r + f + m) if r + f + m else 0.0 for score, (r, f, m) in tried.items()}
-    if not best.right:
-        assert all(right == 0 for right, _, _ in tried.values())
+    if not best.tp:
+        assert all(tp == 0 for tp, _, _ in tried.values())
         assert best.score == np.inf
         return
-    assert (best.right, best.false, best.missed) == tried[best.score]
+    assert (best.tp, best.fp, best.fn) == tried[best.score]
     assert f1[best.score] == pytest.approx(max(f1.values()))
     assert best.f1 == pytest.approx(f1[best.score])
     assert not any(score > best.score and value > best.f1 - 1e-12 for score, value in f1.items())
@@ -72,43 +72,43 @@ def test_the_best_score_has_the_highest_f1_of_all_scores(scored):
 
 @settings(max_examples=60, deadline=None)
 @given(scenes())
-def test_counts_of_images_and_classes_add_up_to_those_of_all(scored):
-    best, images = scored.best, scored.images
-    assert (images.right.sum(), images.false.sum(), images.missed.sum()) == (
-        best.right,
-        best.false,
-        best.missed,
+def test_counts_of_images_and_classes_add_up_to_those_of_all(run):
+    best, images = run.best_point, run.image_counts
+    assert (images.tp.sum(), images.fp.sum(), images.fn.sum()) == (
+        best.tp,
+        best.fp,
+        best.fn,
     )
     thresholds = np.array([0.0, 0.1, 0.3, 0.4, 0.9, 1.0])
-    right, false = scored.class_counts(thresholds)
+    tp, fp = run.class_counts(thresholds)
     for at, score in enumerate(thresholds):
-        assert (right[:, at].sum(), false[:, at].sum()) == counted(scored, score)[:2]
+        assert (tp[:, at].sum(), fp[:, at].sum()) == counted(run, score)[:2]
 
 
 @settings(max_examples=40, deadline=None)
 @given(scenes())
-def test_ap_by_class_and_by_iou_average_to_ap(scored):
-    ap = evaluate(scored.run.truth, scored.run.detections).headline["ap"]
-    known = scored.class_ap[~np.isnan(scored.class_ap)]
+def test_ap_by_class_and_by_iou_average_to_ap(run):
+    ap = evaluate(run.run.truth, run.run.detections).headline["ap"]
+    known = run.class_ap[~np.isnan(run.class_ap)]
     assert (known.mean() if len(known) else np.nan) == pytest.approx(ap, abs=1e-12, nan_ok=True)
-    assert scored.ap_by_iou.mean() == pytest.approx(ap, abs=1e-12, nan_ok=True)
+    assert run.ap_by_iou.mean() == pytest.approx(ap, abs=1e-12, nan_ok=True)
 
 
 def test_kinds_of_error_are_counted_once_each():
     catalog = Catalog.of([0, 1], ["a", "b"])
     place = [[0.0, 0, 10, 10], [20.0, 0, 10, 10], [40.0, 0, 10, 10], [60.0, 0, 10, 10]]
     truth = AnnotationTable.of(catalog, [0, 0, 0, 0], [0, 0, 0, 1], place)
-    # Found with half of the box to spare, taken for b, missed, missed; and one detection on nothing.
+    # Detected with IoU 0.5, confused with b, missed, missed; and one false positive on background.
     found = [[0.0, 0, 10, 20], [20.0, 0, 10, 10], [0.0, 0, 9, 9]]
     detections = DetectionTable(
         catalog, np.array([0, 0, 1], np.int32), np.array([0, 1, 0], np.int32), np.array(found), np.array([0.9, 0.9, 0.9])
     )  # fmt: skip
-    missed, confused, invented, loose = _shares(EvaluatedRun(run_in_memory(truth, detections)))
-    assert (missed, confused, invented, loose) == pytest.approx((2 / 4, 1 / 4, 1 / 3, 1 / 2))
+    missed, confused, unmatched, localization = _error_rates(EvaluatedRun(run_in_memory(truth, detections)))
+    assert (missed, confused, unmatched, localization) == pytest.approx((2 / 4, 1 / 4, 1 / 3, 1 / 2))
 
 
 def test_without_a_right_detection_no_detection_is_kept():
     catalog = Catalog.of([0], ["a"])
     truth = AnnotationTable.of(catalog, [0], [0], [[0.0, 0, 10, 10]])
     empty = DetectionTable.builder(catalog).build()
-    assert _shares(EvaluatedRun(run_in_memory(truth, empty)))[:2] == pytest.approx([1, 0])
+    assert _error_rates(EvaluatedRun(run_in_memory(truth, empty)))[:2] == pytest.approx([1, 0])

@@ -22,7 +22,7 @@ NAMED = ("Title", "A finding.")
 KINDS = {
     "curves": lambda slug: pr_curves(slug, *NAMED, LABELS, [np.stack([1 - RECALLS, 1 - RECALLS**2])] * COLOURS),
     "dots": lambda slug: dot_plot(slug, *NAMED, ["a", "b", "c"], LABELS, [ROWS] * COLOURS, "AP"),
-    "ranking": lambda slug: dot_plot(slug, *NAMED, LABELS[:3], LABELS[:3], [ROWS] * 3, "AP", said=True),
+    "ranking": lambda slug: dot_plot(slug, *NAMED, LABELS[:3], LABELS[:3], [ROWS] * 3, "AP", show_means=True),
     "lines": lambda slug: lines(
         slug, *NAMED, LABELS, [[CURVE, CURVE]] * COLOURS, LineAxes("x", "y", log_x=True, cursor=True),
         points=[[(1.0, 2.0)]] * COLOURS,

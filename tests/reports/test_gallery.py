@@ -1,4 +1,4 @@
-"""The gallery: worthwhile images, drawn as they were counted, as many as the page has room for."""
+"""The gallery: informative images, boxes that agree with the counts, and the size limit of the page."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def report(runs):
     )
 
 
-def test_images_are_chosen_once_and_those_where_models_differ_most_first(report):
+def test_images_are_chosen_once_with_the_largest_difference_first(report):
     choices = gallery_images.choose(report)
     images = [choice.image for choice in choices]
     assert 10 < len(images) == len(set(images))
-    errors = np.stack([model[0].images.errors for model in report.scored])
+    errors = np.stack([model[0].image_counts.errors for model in report.evaluated])
     assert choices[0].group == "differ"
     assert np.ptp(errors, axis=0)[choices[0].image] == np.ptp(errors, axis=0).max()
     worst = [choice.image for choice in choices if choice.group == "worst"]
@@ -40,65 +40,71 @@ def test_images_are_chosen_once_and_those_where_models_differ_most_first(report)
     assert worst[0] == rest[0]
 
 
-def test_what_all_models_miss_or_find_unannotated_is_counted_by_image():
+def test_errors_shared_by_all_models_are_counted_per_image():
     catalog = Catalog.of([0, 1, 2], ["a", "b"])
     truth = AnnotationTable.of(
         catalog, [0, 0, 1], [0, 0, 0], [[0.0, 0, 10, 10], [50, 0, 10, 10], [0, 0, 10, 10]]
     )
-    # Both find the first object and not the other two. In image 2 both find an a; in image 1 an a and a b.
+    # Both detect the first object only. In image 2 both have a false positive a; in image 1 an a and a b.
     found = [(0, 0, [0, 0, 10, 10]), (2, 0, [30, 0, 20, 20]), (1, 0, [30, 0, 20, 20])]
     other = [(0, 0, [0, 0, 10, 10]), (2, 0, [31, 0, 20, 20]), (1, 1, [30, 0, 20, 20])]
 
-    def scored(rows):
+    def evaluated(rows):
         image, label, xywh = (np.array(column) for column in zip(*rows, strict=True))
         return EvaluatedRun(
             run_in_memory(truth, DetectionTable(catalog, image, label, xywh.astype(float), np.full(3, 0.9)))
         )
 
-    assert gallery_images.agreed([scored(found), scored(other)]).tolist() == [[1, 1, 0], [0, 0, 1]]
-    assert gallery_images.agreed([scored(other), scored(found)]).tolist() == [[1, 1, 0], [0, 0, 1]]
+    assert gallery_images.shared_errors([evaluated(found), evaluated(other)]).tolist() == [
+        [1, 1, 0],
+        [0, 0, 1],
+    ]
+    assert gallery_images.shared_errors([evaluated(other), evaluated(found)]).tolist() == [
+        [1, 1, 0],
+        [0, 0, 1],
+    ]
 
 
-def test_boxes_are_drawn_as_they_were_counted(report):
+def test_boxes_agree_with_the_counts(report):
     for choice in gallery_images.choose(report):
-        shot = gallery_images.shoot(report, choice)
-        for tile, model in zip(shot.tiles, report.scored, strict=True):
+        image = gallery_images.load_image(report, choice)
+        for tile, model in zip(image.tiles, report.evaluated, strict=True):
             kinds = [box.kind for box in tile.boxes]
-            counts = model[0].images
-            assert kinds.count("right") == tile.right == counts.right[choice.image]
-            assert kinds.count("false") == tile.false == counts.false[choice.image]
-            assert kinds.count("missed") == tile.missed == counts.missed[choice.image]
-            assert kinds.count("truth") == tile.right
+            counts = model[0].image_counts
+            assert kinds.count("tp") == tile.tp == counts.tp[choice.image]
+            assert kinds.count("fp") == tile.fp == counts.fp[choice.image]
+            assert kinds.count("fn") == tile.fn == counts.fn[choice.image]
+            assert kinds.count("truth") == tile.tp
 
 
-def test_of_too_many_boxes_the_errors_are_drawn_and_the_rest_is_said(report, monkeypatch):
-    monkeypatch.setattr(gallery_images, "DRAWN", 2)
+def test_of_too_many_boxes_the_errors_are_drawn_and_the_others_counted(report, monkeypatch):
+    monkeypatch.setattr(gallery_images, "MAX_BOXES", 2)
     choice = gallery_images.choose(report)[0]
-    for tile in gallery_images.shoot(report, choice).tiles:
+    for tile in gallery_images.load_image(report, choice).tiles:
         assert len(tile.boxes) == 2
-        assert tile.undrawn == 2 * tile.right + tile.false + tile.missed - 2
-        errors = min(2, tile.false + tile.missed)
-        assert sum(box.kind in ("false", "missed") for box in tile.boxes) == errors
+        assert tile.undrawn == 2 * tile.tp + tile.fp + tile.fn - 2
+        errors = min(2, tile.fp + tile.fn)
+        assert sum(box.kind in ("fp", "fn") for box in tile.boxes) == errors
 
 
-def test_a_picture_is_embedded_no_larger_than_it_is_shown():
+def test_a_large_picture_is_scaled_down():
     pixels = np.zeros((100, 3000, 3), np.uint8)
     address, size = gallery_images.embed(pixels)
     assert size == (100, 3000)
     kind, data = re.fullmatch(r"data:image/(\w+);base64,(.*)", address).groups()
     with Image.open(io.BytesIO(base64.b64decode(data))) as image:
-        assert (image.format.lower(), image.size) == (kind, (gallery_images.SIDE, 24))
+        assert (image.format.lower(), image.size) == (kind, (gallery_images.MAX_SIDE, 24))
 
 
 @pytest.mark.parametrize(
     "pixels", [None, np.zeros((3, 4)), np.zeros((3, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
 )
-def test_what_is_no_picture_is_refused(pixels):
+def test_arrays_that_are_not_images_are_refused(pixels):
     with pytest.raises(ValueError, match="expected an"):
         gallery_images.embed(pixels)
 
 
-def test_an_image_that_cannot_be_read_is_said_and_the_others_are_shown(runs, tmp_path, report):
+def test_unreadable_images_are_reported_and_the_others_shown(runs, tmp_path, report):
     chosen = [choice.image for choice in gallery_images.choose(report)]
     broken = set(chosen[:4])
 
@@ -113,11 +119,11 @@ def test_an_image_that_cannot_be_read_is_said_and_the_others_are_shown(runs, tmp
     assert len(every(section, "article")) == len(chosen) - 4
 
 
-def test_without_images_the_page_says_so(runs, tmp_path):
+def test_a_page_without_images_has_no_gallery(runs, tmp_path):
     assert "No images were given" in words(part(parsed(write_report(runs, tmp_path)), "gallery"))
 
 
-def test_fault_row_57_a_page_over_its_limit_thins_the_gallery_and_says_by_how_many(
+def test_fault_row_57_a_page_over_its_limit_leaves_out_images_and_reports_how_many(
     runs, tmp_path, report, no_drawing
 ):
     def noise(image):
@@ -129,8 +135,8 @@ def test_fault_row_57_a_page_over_its_limit_thins_the_gallery_and_says_by_how_ma
     kept = len(every(section, "article"))
     chosen = len(gallery_images.choose(report))
     assert 0 < kept < chosen
-    assert f"{chosen - kept} chosen images left out to keep the page small" in words(section)
+    assert f"{chosen - kept} chosen images were left out to limit the size of this page" in words(section)
     # The same images are left out each time.
     assert write_report(runs, tmp_path / "again", noise, max_mb=1.2).read_bytes() == page.read_bytes()
-    # Thinned, not cut off: the most worthwhile of every group are still there.
+    # Every group still has its first image.
     assert {article.get("data-group") for article in every(section, "article")} >= {"differ", "worst"}

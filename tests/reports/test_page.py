@@ -206,12 +206,17 @@ def test_json_in_the_page_cannot_end_its_block_and_comes_back():
 
 
 def degenerate():
-    """Scenes at the edge: what they hold, and a sentence that the page must say of them."""
+    """Edge cases, each with a sentence of its page."""
     one = truth_of(1, ["only"], seed=1)
-    yield "fault_row_34_one_image_one_class_one_run", one, found_in(one, 0.7, 0), "There is one class, only."
+    yield (
+        "fault_row_34_one_image_one_class_one_run",
+        one,
+        found_in(one, 0.7, 0),
+        "The data set has one class with valid objects, only.",
+    )
     several = truth_of(8, ["a", "b"], seed=2)
     empty = DetectionTable.builder(several.catalog).build()
-    yield "fault_row_1_no_detections", several, empty, "No detection is right at IoU 0.50"
+    yield "fault_row_1_no_detections", several, empty, "There are no true positives at IoU 0.50"
     kept = several.label == 0
     rows = {
         name: getattr(several, name)[kept] for name in ("image", "label", "xywh", "area", "crowd", "ignored")
@@ -221,13 +226,18 @@ def degenerate():
         "fault_row_4_a_class_without_objects",
         lacking,
         found_in(several, 0.7, 0),
-        "1 class without an object here: b.",
+        "1 class has no valid objects on these images and is left out",
     )
     none = type(several)(
         several.catalog, *(getattr(several, name)[:0] for name in ("image", "label", "xywh", "area", "crowd", "ignored")),
         several.object_id[:0],
     )  # fmt: skip
-    yield "fault_row_2_no_objects_at_all", none, found_in(several, 0.7, 0), "AP is not defined here"
+    yield (
+        "fault_row_2_no_objects_at_all",
+        none,
+        found_in(several, 0.7, 0),
+        "AP is not defined: the test split",
+    )
 
 
 CASES = list(degenerate())

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics.errors import InputError
-from reports.analysis.pareto_front import front, hypervolume, on_front, reference_point
+from reports.analysis.pareto_front import hypervolume, pareto_front, reference_point, share_on_front
 
 POINTS = st.lists(st.tuples(st.integers(1, 8), st.integers(0, 8)), min_size=1, max_size=8)
 
@@ -26,7 +26,7 @@ def test_the_front_is_what_no_other_beats(points):
         not any(a <= latency and q >= quality and (a, q) != (latency, quality) for a, q in points)
         for latency, quality in points
     ]
-    assert front(*arrays(points)).tolist() == wanted
+    assert pareto_front(*arrays(points)).tolist() == wanted
 
 
 @given(POINTS)
@@ -37,14 +37,14 @@ def test_the_front_holds_the_records_of_quality_in_order_of_latency(points):
         if q > best:
             best = q
             records.add((l, q))
-    on = front(latency, quality)
+    on = pareto_front(latency, quality)
     assert {point for point, is_on in zip(points, on, strict=True) if is_on} == records
 
 
 def test_what_is_not_known_is_not_on_the_front_and_keeps_nobody_off():
     latency = np.array([10.0, math.nan, 5.0])
     quality = np.array([0.3, 0.9, math.nan])
-    assert front(latency, quality).tolist() == [True, False, False]
+    assert pareto_front(latency, quality).tolist() == [True, False, False]
 
 
 @given(POINTS, st.integers(2, 9), st.integers(0, 7))
@@ -75,14 +75,14 @@ def test_the_chance_to_be_on_the_front_is_that_of_the_replicates():
     # B is slower; it is on the front in the quarter of replicates in which it is also better.
     latency = np.array([[1.0, 2.0]] * 4)
     quality = np.array([[0.5, 0.6], [0.5, 0.4], [0.5, 0.45], [0.5, 0.1]])
-    assert on_front(latency, quality).tolist() == [1.0, 0.25]
+    assert share_on_front(latency, quality).tolist() == [1.0, 0.25]
 
 
 def test_two_equal_models_change_places_by_chance():
     rng = np.random.default_rng(0)
     latency, quality = rng.normal(10, 1, (4000, 2)), rng.normal(0.5, 0.01, (4000, 2))
     # One keeps the other off with chance 1/2 * 1/2.
-    assert on_front(latency, quality) == pytest.approx([0.75, 0.75], abs=0.03)
+    assert share_on_front(latency, quality) == pytest.approx([0.75, 0.75], abs=0.03)
 
 
 @pytest.mark.parametrize(

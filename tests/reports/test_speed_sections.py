@@ -15,7 +15,7 @@ from synthetic_timings import MACHINE, SHARES, samples_of, timing_in
 from metrics.errors import InputError
 from reports.analysis.leaderboard import leaderboard
 from reports.analysis.report_data import ComparisonOptions, ReportData
-from reports.analysis.speed import COMMAND, sentence, slower_and_no_better, speed_of
+from reports.analysis.speed import COMMAND, faster_and_not_worse, speed_finding, speed_of
 from reports.pages import write_report
 from reports.records.run import RunFolder
 from reports.records.timing import FILE
@@ -65,12 +65,12 @@ def table_of(section, slug):
 def test_where_nothing_was_timed_the_page_says_how_and_all_else_is_as_before(runs, no_drawing):
     report, speed = compared(runs)
     assert speed_accuracy.section(report, speed) is None
-    assert sentence(report, speed) == ""
+    assert speed_finding(report, speed) == ""
     section = latency.section(report, speed)
     assert COMMAND in section.finding
     assert (section.figures, section.tables) == ((), ())
     _, titles = table_of(verdict.section(report, speed), "leaderboard")
-    assert not {"p50, ms", "Memory"} & set(titles)
+    assert not {"p50 (ms)", "Memory"} & set(titles)
     frame = leaderboard([*runs.values()])
     assert frame[["latency_p50_ms", "images_per_second", "peak_memory_bytes", "timing"]].isna().all(axis=None)
     assert len(latency.rows(report, speed)) == len(speed_accuracy.rows(report, speed)) == 0
@@ -81,23 +81,23 @@ def test_one_round_says_nothing_of_others(runs):
         timing_in(runs[name], ms, samples=samples_of(ms, processes=1, rounds=1))
     report, speed = compared(runs)
     assert speed.ratio(2, 1)[1:] == (None, None)
-    assert "poor runs at 4.0× its speed" in sentence(report, speed).replace("3.9×", "4.0×")
-    assert "[" not in sentence(report, speed)
+    assert "poor has 4.0× its speed" in speed_finding(report, speed).replace("3.9×", "4.0×")
+    assert "[" not in speed_finding(report, speed)
     # Much slower than the poor one, and yet not surely: there is no interval.
-    assert slower_and_no_better(report, speed, 1) == []
+    assert faster_and_not_worse(report, speed, 1) == []
     rows, titles = table_of(speed_accuracy.section(report, speed), "pareto-table")
     assert {row[titles.index("P(on front)")] for row in rows} == {"–"}
     table = speed_accuracy.section(report, speed).tables[0]
-    assert {row.cells[titles.index("Median, ms")].note for row in table.rows} == {""}
+    assert {row.cells[titles.index("Median (ms)")].note for row in table.rows} == {""}
 
 
 def test_the_verdict_says_how_many_times_as_fast_the_others_are_as_the_best(runs):
     for name, ms in (("good", 40.0), ("middling", 20.0), ("poor", 80.0)):
         timing_in(runs[name], ms, samples=exactly(ms))
-    said = sentence(*compared(runs))
+    said = speed_finding(*compared(runs))
     assert said == (
-        "good takes 40.0 ms an image on Example CPU 3000, 4 threads, from file to detections; "
-        "middling runs at 2.0× [2.0, 2.0] its speed and poor runs at 0.50× [0.50, 0.50] its speed."
+        "good takes 40.0 ms per image on Example CPU 3000, 4 threads, from file to detections; "
+        "middling has 2.0× [2.0, 2.0] its speed and poor has 0.50× [0.50, 0.50] its speed."
     )
 
 
@@ -125,18 +125,18 @@ def test_what_slows_a_round_down_for_all_does_not_blur_their_ratio(runs):
     assert speed.ratio(0, 1).value == pytest.approx(0.5)
 
 
-def test_the_front_and_who_is_slower_and_no_better(runs, no_drawing):
+def test_the_front_and_who_is_faster_and_not_worse(runs, no_drawing):
     for name, ms in (("good", 40.0), ("middling", 60.0), ("poor", 10.0)):
         timing_in(runs[name], ms)
     report, speed = compared(runs)
     section = speed_accuracy.section(report, speed)
     assert section.finding == (
-        "good and poor are on the front of speed against AP; middling is slower than good and not surely better."
+        "good and poor are on the Pareto front of speed and AP; middling is slower than good without a decisively higher AP."
     )
     rows, _ = table_of(section, "pareto-table")
     assert [row[-1] for row in rows] == [
         "on the front",
-        "slower than good, not surely better",
+        "slower than good without a decisively higher AP",
         "on the front",
     ]
     assert [row[-2] for row in rows] == ["1.00", "0.00", "1.00"]
@@ -158,11 +158,11 @@ def test_a_better_model_is_not_grey_for_being_slower_nor_one_whose_times_overlap
     report, speed = compared(runs)
     overlapping = speed.ratio(0, 1)
     assert overlapping.low < 1 < overlapping.value
-    assert slower_and_no_better(report, speed, 0) == []
-    assert slower_and_no_better(report, speed, 1) == []
+    assert faster_and_not_worse(report, speed, 0) == []
+    assert faster_and_not_worse(report, speed, 1) == []
     untested = ReportData.from_runs(list(runs.values()), options=ComparisonOptions(resamples=0))
     timing_in(runs["poor"], 90.0)
-    assert slower_and_no_better(untested, speed_of(untested), 2) == []
+    assert faster_and_not_worse(untested, speed_of(untested), 2) == []
 
 
 def test_without_resamples_the_front_is_shown_and_no_chance_is_claimed(runs, no_drawing):
@@ -184,10 +184,10 @@ def test_times_of_two_machines_are_never_on_one_figure_nor_in_one_ratio(runs, no
     report, speed = compared(runs)
     assert [models for _, models in speed.machines] == [(0, 2), (1,)]
     assert speed.ratio(0, 1) is None
-    assert "middling" not in sentence(report, speed)
+    assert "middling" not in speed_finding(report, speed)
     section = speed_accuracy.section(report, speed)
     assert [figure.slug for figure in section.figures] == ["pareto", "pareto-2"]
-    assert any("machines that differ" in warning for warning in section.warnings)
+    assert any("different machines" in warning for warning in section.warnings)
     frame = speed_accuracy.rows(report, speed).set_index("model_id")
     assert frame.loc["middling", "hardware"] != frame.loc["good", "hardware"]
     assert frame.loc["middling", "on_front"]
@@ -201,13 +201,13 @@ def test_an_invalid_timing_is_left_out_with_its_reason(runs, no_drawing):
     timing_in(runs["good"], 40.0)
     timing_in(runs["middling"], 20.0, invalid=("the machine slept for 5.0 s meanwhile",))
     report, speed = compared(runs)
-    reason = "middling: its timing does not count: the machine slept for 5.0 s meanwhile."
+    reason = "The timing of middling is not valid: the machine slept for 5.0 s meanwhile."
     assert speed.left_out == (reason,)
     assert reason in latency.section(report, speed).warnings
     section = speed_accuracy.section(report, speed)
-    assert any("not shown: middling and poor" in warning for warning in section.warnings)
+    assert any("there is no valid timing: middling and poor" in warning for warning in section.warnings)
     rows, titles = table_of(verdict.section(report, speed), "leaderboard")
-    at = titles.index("p50, ms")
+    at = titles.index("p50 (ms)")
     assert [row[at : at + 4] == ["–"] * 4 for row in rows] == [False, True, True]
     frame = leaderboard([*runs.values()]).set_index("variant")
     assert frame["timing"].fillna("").to_dict() == {"good": "valid", "middling": "invalid", "poor": ""}
@@ -218,7 +218,7 @@ def test_where_no_timing_counts_the_reasons_are_all_there_is(runs):
     timing_in(runs["good"], 40.0, invalid=("timed side by side with other work",))
     report, speed = compared(runs)
     section = latency.section(report, speed)
-    assert section.finding.startswith("No timing counts")
+    assert section.finding.startswith("There is no valid timing.")
     assert len(section.warnings) == 1
     assert speed_accuracy.section(report, speed) is None
 
@@ -226,7 +226,7 @@ def test_where_no_timing_counts_the_reasons_are_all_there_is(runs):
 def test_the_timing_of_another_run_is_not_taken(runs):
     timing_in(runs["good"], 40.0, run="somebody-else")
     _, speed = compared(runs)
-    assert "it is that of another run, somebody-else" in speed.left_out[0]
+    assert "it belongs to another run, somebody-else" in speed.left_out[0]
 
 
 def test_a_timing_of_a_newer_schema_is_refused(runs):
@@ -254,7 +254,7 @@ def test_percentiles_beyond_the_samples_are_said_not_to_be_estimable(runs, no_dr
     timing_in(runs["good"], 40.0, samples=samples_of(40.0, iterations=4))
     report, speed = compared(runs)
     said = text_of(latency.section(report, speed))
-    assert "n=48 < 368: not estimable" in said
+    assert "n=48 < 368: too few samples" in said
     assert "n=48 < 36:" not in said
     assert "n=48 < 368" in text_of(verdict.section(report, speed))
 
@@ -269,7 +269,7 @@ def test_batches_that_do_not_fit_are_marked(runs, no_drawing):
 def test_noise_and_notes_are_warned_of(runs, no_drawing):
     timing_in(runs["good"], 40.0, samples=samples_of(40.0, noise=0.4), notes=("timed in 2 processes",))
     section = latency.section(*compared(runs))
-    assert any(warning.startswith("Noisy: ") and "good (" in warning for warning in section.warnings)
+    assert any(warning.startswith("Noisy timing: ") and "good (" in warning for warning in section.warnings)
     assert "good: timed in 2 processes." in section.warnings
 
 
