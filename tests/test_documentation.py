@@ -1,0 +1,360 @@
+"""Documentation: every code block runs, every command is accepted, every link and every cited row exists."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from safetensors.torch import save_file
+
+from bench.cli import main
+from bench.data.types import DATASETS
+from detectors.registry import VARIANTS
+from metrics.measures import MEASURES
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")])
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+SMALL = {
+    "run": "train.epochs=1 image.size=64,64 workers=0 threads=1",
+    "tune": "train.epochs=1 image.size=64,64 workers=0 threads=1",
+    "anchors": "image.size=64,64 workers=0",
+}
+"""Settings that make a documented command short."""
+
+OPTIONS = {
+    "run": "--seeds 1 --quiet",
+    "tune": "--trials 2 --again 1 --quiet",
+    "anchors": "--steps 20 --quiet",
+    "profile": "--rounds 2 --processes 1 --seconds 0.2 --batch 1 --quiet",
+    "compare": "--quiet",
+}
+"""Options that make a documented command short; the last of an option counts."""
+
+FIT = "anchors --variant ssd --data my_images --steps 5 --out fits --quiet --set image.size=64,64"
+
+OWN_PACKAGES = ("aligned", "acme")
+"""Names of packages that pages show how to write; tests of their own install and run them."""
+
+LIGHTER = {"torchvision/retinanet_resnet50_fpn_v2": "torchvision/ssdlite320_mobilenet_v3_large"}
+"""Models that stand in for heavier ones of the same kind."""
+
+SHAPES = "data.train=12 data.val=8 data.test=8"
+
+DIGEST = re.compile(
+    r"^(?P<folder>\w+)/(?P<variant>ssd|fcos)-(?P<data>shapes|my_images|cells)-0-[0-9a-f]{10}$"
+)
+"""A run folder as documentation names one."""
+
+
+def page_id(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def python_blocks(page: Path) -> list[str]:
+    return [
+        code for language, code in BLOCK.findall(page.read_text(encoding="utf-8")) if language == "python"
+    ]
+
+
+def documented_commands() -> list[tuple[str, str]]:
+    """Every command line of this project in the documentation, with the first page on which it stands."""
+    commands: dict[str, str] = {}
+    for page in PAGES:
+        if page.name == "CHANGELOG.md":
+            continue
+        text = page.read_text(encoding="utf-8")
+        lines = [
+            line
+            for language, block in BLOCK.findall(text)
+            if language in ("", "sh", "bash", "shell", "console")
+            for line in block.replace("\\\n", " ").splitlines()
+        ]
+        lines += re.findall(r"`([^`\n]+)`", BLOCK.sub("", text))
+        for line in lines:
+            command = re.search(r"python -m (bench \w|metrics [\w-]|tests\.)[^#|>&]*", line)
+            if command and not any(name in line for name in OWN_PACKAGES):
+                commands.setdefault(" ".join(command[0].split()), page_id(page))
+    return [(page, command) for command, page in commands.items()]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with everything that documented commands and code name."""
+    folder = tmp_path_factory.mktemp("workspace")
+    write_images(folder / "my_images")
+    (folder / "D").symlink_to("my_images")
+    write_voc(folder / "my_images", folder / "my_data")
+    write_table(folder / "my_images", folder / "my_boxes")
+    (folder / "shared").mkdir()
+    (folder / "shared" / "cells").symlink_to("../my_images")
+    truth = folder / "my_images" / "annotations.json"
+    for name in ("instances_val2017.json", "gt.json", "truth.json"):
+        shutil.copy(truth, folder / name)
+    results = json.dumps(perturbed(json.loads(truth.read_text())))
+    for name in ("results.json", "dets.json", "detections.json"):
+        (folder / name).write_text(results)
+    weights = {
+        key: value.contiguous() for key, value in torchvision.models.squeezenet1_1().state_dict().items()
+    }
+    save_file(weights, folder / "squeezenet1_1.safetensors")
+    torch.save(weights, folder / "squeezenet1_1.pth")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("OMP_NUM_THREADS", "1")
+        for data in ("shapes", "my_images"):
+            sets = f"{SMALL['run']} {SHAPES if data == 'shapes' else ''}"
+            run = f"run --variant ssd fcos --data {data} --out made --quiet --set {sets}"
+            assert main(run.split()) == 0
+    return folder
+
+
+@pytest.fixture
+def inside(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working directory of the test's own with links to the workspace's files and folders."""
+    for item in workspace.iterdir():
+        if item.name not in ("made", "comparison"):
+            (tmp_path / item.name).symlink_to(item)
+    for folder, pattern in {"runs": "*", "old": "ssd-shapes-*", "new": "fcos-shapes-*"}.items():
+        for run in (workspace / "made").glob(pattern):
+            if (run / "result.json").is_file():
+                shutil.copytree(run, tmp_path / folder / run.name)
+    for name, variant in (("a", "ssd"), ("b", "fcos")):
+        (made,) = (workspace / "made").glob(f"{variant}-shapes-*")
+        shutil.copytree(made, tmp_path / "runs" / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    registered = [(registry, dict(registry._things)) for registry in (VARIANTS, MEASURES, DATASETS)]
+    yield tmp_path
+    for registry, things in registered:
+        for name in set(registry._things) - set(things):
+            if name not in registry.modules():
+                del registry._things[name]
+
+
+def write_images(folder: Path) -> None:
+    """24 images with one to three bright rectangles, as a COCO data set with the classes cat and dog."""
+    rng = np.random.default_rng(0)
+    (folder / "images").mkdir(parents=True)
+    images, annotations = [], []
+    for image_id in range(1, 25):
+        pixels = rng.integers(0, 60, (48, 64, 3), dtype=np.uint8)
+        for _ in range(rng.integers(1, 4)):
+            x, y, width, height = (int(v) for v in (*rng.integers(0, (40, 28)), *rng.integers(10, 20, 2)))
+            label = int(rng.integers(2))
+            pixels[y : y + height, x : x + width, label] = 220
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": label + 1,
+                    "bbox": [x, y, width, height],
+                    "area": width * height,
+                    "iscrowd": 0,
+                }
+            )
+        name = f"{image_id:06}.png"
+        Image.fromarray(pixels).save(folder / "images" / name)
+        images.append({"id": image_id, "file_name": name, "width": 64, "height": 48})
+    categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    document = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / "annotations.json").write_text(json.dumps(document))
+
+
+def write_voc(coco: Path, folder: Path) -> None:
+    """The same images and boxes in Pascal VOC's layout."""
+    document = json.loads((coco / "annotations.json").read_text())
+    shutil.copytree(coco / "images", folder / "JPEGImages")
+    (folder / "Annotations").mkdir()
+    for image in document["images"]:
+        objects = ""
+        for row in document["annotations"]:
+            if row["image_id"] == image["id"]:
+                x, y, width, height = row["bbox"]
+                corners = {"xmin": x + 1, "ymin": y + 1, "xmax": x + width, "ymax": y + height}
+                box = "".join(f"<{key}>{value}</{key}>" for key, value in corners.items())
+                name = document["categories"][row["category_id"] - 1]["name"]
+                objects += f"<object><name>{name}</name><bndbox>{box}</bndbox></object>"
+        size = (
+            f"<size><width>{image['width']}</width><height>{image['height']}</height><depth>3</depth></size>"
+        )
+        name = f"<filename>{image['file_name']}</filename>"
+        xml = f"<annotation>{name}{size}{objects}</annotation>"
+        (folder / "Annotations" / Path(image["file_name"]).with_suffix(".xml").name).write_text(xml)
+
+
+def write_table(coco: Path, folder: Path) -> None:
+    """The same images and boxes as a CSV file of boxes beside the images."""
+    document = json.loads((coco / "annotations.json").read_text())
+    shutil.copytree(coco / "images", folder)
+    names = {image["id"]: image["file_name"] for image in document["images"]}
+    classes = {category["id"]: category["name"] for category in document["categories"]}
+    lines = ["image_id,class,x,y,w,h"]
+    for row in document["annotations"]:
+        lines.append(",".join(map(str, (names[row["image_id"]], classes[row["category_id"]], *row["bbox"]))))
+    (folder / "boxes.csv").write_text("\n".join(lines))
+
+
+def perturbed(truth: dict) -> list[dict]:
+    """Detections near the ground truth, with distinct scores."""
+    rng = np.random.default_rng(1)
+    rows = truth["annotations"]
+    return [
+        {
+            "image_id": row["image_id"],
+            "category_id": row["category_id"],
+            "bbox": [
+                float(value + shift) for value, shift in zip(row["bbox"], rng.normal(0, 1, 4), strict=True)
+            ],
+            "score": float(score),
+        }
+        for row, score in zip(rows, rng.permutation(len(rows)) / len(rows), strict=True)
+    ]
+
+
+def arguments(command: str, folder: Path) -> list[str]:
+    """The arguments of a documented command: placeholders filled in, wildcards expanded, made short."""
+    words = shlex.split(command.removeprefix("python -m "))
+    package, words = words[0], words[1:]
+    if package == "metrics":
+        return [
+            {"TRUTH": "gt.json", "DETECTIONS": "dets.json", "FOUND": "dets.json"}.get(word, word)
+            for word in words
+        ]
+    known = {
+        "RUN...": "runs/*-shapes-*",
+        "RUN": "runs/ssd-shapes-*",
+        "FOLDER": "my_images",
+        "FILE": "priors.toml",
+    }
+    filled: list[str] = []
+    for word in words:
+        word = {**known, **LIGHTER}.get(word, word).replace("/shared/", "shared/")
+        named = DIGEST.match(word)
+        if named:
+            data = named["data"].replace("cells", "my_images")
+            word = f"runs/{named['variant']}-{data}-*"
+        word = re.sub(r"^anchors/.*priors\.toml$", "priors.toml", word)
+        found = (
+            sorted(path.relative_to(folder).as_posix() for path in folder.glob(word)) if "*" in word else []
+        )
+        filled += found or [word]
+    if "--storage" in filled:
+        del filled[filled.index("--storage") :][:2]
+    verb = filled[0]
+    if verb in ("run", "tune", "anchors") and not only_external(filled):
+        shapes = "" if {"--data", "--run", "--config"} & set(filled) else SHAPES
+        filled += ["--set", *SMALL[verb].split(), *shapes.split()]
+    return filled + OPTIONS.get(verb, "").split()
+
+
+def only_external(words: list[str]) -> bool:
+    """Whether a command runs nothing but external models, which have no settings of training."""
+    if "--variant" not in words:
+        return False
+    names = []
+    for word in words[words.index("--variant") + 1 :]:
+        if word.startswith("-"):
+            break
+        names.append(word)
+    return all("/" in name for name in names)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if python_blocks(page)], ids=page_id)
+def test_code_blocks_run(page: Path, inside: Path) -> None:
+    namespace = ModuleType("__documentation__").__dict__
+    for number, code in enumerate(python_blocks(page), start=1):
+        exec(compile(code, f"{page_id(page)}, block {number}", "exec"), namespace)
+
+
+@pytest.mark.parametrize(("page", "command"), documented_commands(), ids=lambda value: value)
+def test_commands_are_accepted(
+    page: str, command: str, inside: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if command.startswith("python -m tests."):
+        accepts_options(command)
+        return
+    if len(command.split()) == 4 and command != "python -m bench list":  # the name of a command
+        assert main([command.split()[-1], "--help"]) == 0
+        return
+    monkeypatch.setattr(torchvision.models._api.WeightsEnum, "get_state_dict", random_weights)
+    words = arguments(command, inside)
+    if "priors.toml" in words:
+        assert main(FIT.split()) == 0
+        (priors,) = inside.glob("fits/*/priors.toml")
+        shutil.copy(priors, "priors.toml")
+    if command.startswith("python -m metrics"):
+        from metrics.command_line import main as score
+
+        code = score(words)
+        allowed = {0, 1} if "--fail-below" in words else {0}
+    else:
+        code = main(words)
+        allowed = {0, 5} if "--fail-on-regression" in words else {0}
+    assert code in allowed, f"{page}: {command}\n{words}\n{capfd.readouterr().err}"
+
+
+def accepts_options(command: str) -> None:
+    """Check that a benchmark knows the options with which it is documented, without running it."""
+    words = shlex.split(command.removeprefix("python "))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, *words[:2], "--help"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for option in (word for word in words[2:] if word.startswith("--")):
+        assert option in done.stdout, f"{command}: {option}"
+
+
+def random_weights(
+    weights: torchvision.models.WeightsEnum, *args: object, **kwargs: object
+) -> dict[str, torch.Tensor]:
+    """Stand-in for a download: random weights of the same network."""
+    name = type(weights).__name__.removesuffix("_Weights").lower()
+    without = (
+        {"weights_backbone": None}
+        if name in torchvision.models.list_models(torchvision.models.detection)
+        else {}
+    )
+    return torchvision.models.get_model(name, weights=None, **without).state_dict()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if target.startswith(("http://", "https://", "mailto:")):
+            continue
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), f"{page_id(page)}: {target}"
+        if anchor and file.suffix == ".md":
+            headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in slugs, f"{page_id(page)}: {target}"
+
+
+def test_cited_rows_of_faults_exist() -> None:
+    rows = set(
+        re.findall(r"^\| (\d+) \|", (ROOT / "docs" / "faults.md").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    for file in (ROOT / "tests").rglob("test_*.py"):
+        for number in re.findall(r"def test_fault_(\d+)", file.read_text(encoding="utf-8")):
+            assert number.lstrip("0") in rows, f"{file.name}: row {number} is not in docs/faults.md"
