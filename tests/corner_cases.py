@@ -117,14 +117,14 @@ CASES = [
         "detection for unknown image id",
         truth(obj(BOX)),
         [det(BOX), det(BOX, image=77)],
-        error="1 of 2 detections are on 1 images that the truth does not have: 77",
+        error="1 of 2 detections are on 1 images that the ground truth does not have: 77",
         reference_fails=AssertionError,
     ),
     Case(
         "detection for unknown category: told, with the way out",
         truth(obj(BOX)),
         [det(BOX), det(FAR, 0.95, category=9)],
-        error="1 of 2 detections are of 1 classes that the truth does not have",
+        error="1 of 2 detections are of 1 classes that the ground truth does not have",
     ),
     Case(
         "detection for unknown category, left out when asked to",
@@ -177,7 +177,7 @@ CASES = [
         "`ignore`:1 in GT without iscrowd",
         truth(obj(BOX), obj(FAR, ignore=1)),
         [det(BOX)],
-        warning="have ignore set but not iscrowd; they count, as in the reference",
+        warning="have ignore set but not iscrowd; they count, as in pycocotools",
     ),
     Case(
         "`iscrowd` missing in GT",
@@ -191,7 +191,7 @@ CASES = [
         truth(obj(BOX, area=None)),
         [det(BOX)],
         PERFECT,
-        warning="have no area; it is computed as w * h",
+        warning="have no area; w * h is used",
         reference_fails=KeyError,
     ),
     Case(
@@ -378,14 +378,14 @@ CASES = [
         truth(obj(BOX, 1, id=5), obj(FAR, 2, id=5)),
         [det(BOX), det(FAR, 0.8, image=2)],
         PERFECT,
-        warning="have an id that came before; each is an object of its own",
+        warning="have an id that is repeated; each is a separate object",
     ),
     Case(
         "duplicate image entries",
         truth(obj(BOX), images=(1, 1, 2)),
         [det(BOX)],
         PERFECT,
-        warning="images have an id that comes again",
+        warning="images have an id that is repeated",
     ),
     Case(
         "image id 0 and category id 0",

@@ -1,1 +1,1 @@
-"""Truth and detections in files of other programs, to and from tables: one format a file."""
+"""Reading and writing of ground truth and detections in the formats of other programs."""

@@ -1,7 +1,7 @@
-"""COCO's files: annotations (``instances_*.json``) and results, to tables and back.
+"""COCO files: annotations (``instances_*.json``) and results, to and from tables.
 
-What a field means is the reference's doing (pycocotools), also where it surprises; what the reference passes over
-in silence is told as an `InputWarning` with the count.
+Fields are interpreted as by pycocotools, the reference; what it ignores silently is reported as an `InputWarning` with
+the count.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import numpy as np
 from metrics.errors import InputError
 from metrics.formats.coco_columns import (
     Classes,
-    Found,
     Images,
     Objects,
+    Results,
     read_classes,
-    read_found,
     read_images,
     read_objects,
+    read_results,
 )
-from metrics.formats.coco_scan import scan_found, scan_truth
-from metrics.formats.identity import ClassMap, find_classes, find_images, plain, positions
-from metrics.formats.plausibility import check_annotations, check_detections, tell
+from metrics.formats.coco_scan import scan_results, scan_truth
+from metrics.formats.identity import ClassMap, find_classes, find_images, positions, to_python
+from metrics.formats.plausibility import check_annotations, check_detections, warn_rows
 from metrics.formats.records import Record, records
 from metrics.formats.untrusted import parse_json, read_bytes, write_bytes
 from metrics.registry import did_you_mean
@@ -33,20 +33,19 @@ from metrics.tables import AnnotationTable, Catalog, DetectionTable, ImageId
 
 
 def read_truth(path: str | Path) -> AnnotationTable:
-    """The annotations of a COCO file, in the file's order; images and classes sorted by id.
+    """Read the annotations of a COCO file, in the order of the file; images and classes are sorted by id.
 
-    ``bbox`` and ``category_id`` count, masks and keypoints are passed over. ``iscrowd`` is a flag (missing: 0;
-    anything but 0 is a crowd), ``area`` is the object's size as annotated (missing: w * h), ``ignore`` is passed
-    over, as by the reference. Keys of images that the format does not have and that put some images together (``video_id``,
-    ``patient``) become ``catalog.image_columns``. Annotations on images or of categories that the file does not list are left out
-    and counted. Image ids are whole numbers or, for all images, strings.
+    ``bbox`` and ``category_id`` are read; masks and keypoints are ignored. ``iscrowd`` is a flag (missing: 0; any other
+    value is a crowd), ``area`` is the size of the object as annotated (missing: w * h), ``ignore`` is not read, as in
+    pycocotools. Custom keys of images that group them (``video_id``, ``patient``) become ``catalog.image_columns``.
+    Annotations on images or of categories that the file does not list are left out, with a warning. Image ids are
+    integers or, for all images, strings.
 
     Args:
         path: a JSON file in UTF-8, plain or gzip.
 
     Raises:
-        InputError: not such a file, and what it looks like instead; or a value that cannot be used, with its
-            place and ids.
+        InputError: another kind of file, or an invalid value; the message has its location and ids.
     """
     where = str(path)
     data = read_bytes(path)
@@ -69,31 +68,31 @@ def read_truth(path: str | Path) -> AnnotationTable:
 def read_detections(
     path: str | Path, truth: AnnotationTable, class_map: ClassMap | None = None
 ) -> DetectionTable:
-    """The detections of a COCO results file, in the file's order.
+    """Read the detections of a COCO results file, in the order of the file.
 
     A results file is a list of ``{"image_id", "category_id", "bbox": [x, y, w, h], "score"}``; further fields are
-    passed over, as by the reference. A file that brings images and categories of its own (a dict like that of
-    annotations, each with a score) is matched by file name and by class name.
+    ignored, as in pycocotools. In a file with its own images and categories (a dict like that of annotations, each with
+    a score) images are identified by file name and classes by name.
 
     Args:
         path: a JSON file in UTF-8, plain or gzip.
-        truth: what the detections answer to.
-        class_map: how class ids become the truth's, where they are not; see `metrics.formats.identity`.
+        truth: ground truth of the same data set.
+        class_map: from class ids of the results to those of the ground truth; see `metrics.formats.identity`.
 
     Raises:
-        InputError: not such a file; an image or class that the truth does not have; a value that cannot be used.
+        InputError: another kind of file, an image or class that the ground truth does not have, or an invalid value.
     """
     where = str(path)
-    found = scan_found(Path(path)) or _parse_found(path, truth.catalog, by_name=class_map is None)
-    table = _detection_table(truth.catalog, found, where, class_map)
+    results = scan_results(Path(path)) or _parse_results(path, truth.catalog, by_name=class_map is None)
+    table = _detection_table(truth.catalog, results, where, class_map)
     check_detections(table, truth, where)
     return table
 
 
 def write_truth(table: AnnotationTable, path: str | Path) -> None:
-    """Write annotations as a COCO file, whole or not at all.
+    """Write annotations as a COCO file, atomically.
 
-    Ignored objects get ``"ignore": 1``, which the reference does not read: COCO has no such thing.
+    Ignored objects get ``"ignore": 1``, which pycocotools does not read: COCO has no such objects.
     """
     import orjson
 
@@ -101,8 +100,8 @@ def write_truth(table: AnnotationTable, path: str | Path) -> None:
     ids: Sequence[ImageId] = catalog.image_ids
     images = [
         {"id": identity, "file_name": name, "width": width, "height": height}
-        | {key: column[at] for key, column in catalog.image_columns.items()}
-        for at, (identity, name, (height, width)) in enumerate(
+        | {key: column[index] for key, column in catalog.image_columns.items()}
+        for index, (identity, name, (height, width)) in enumerate(
             zip(ids, catalog.file_names, catalog.sizes.tolist(), strict=True)
         )
     ]
@@ -132,7 +131,7 @@ def write_truth(table: AnnotationTable, path: str | Path) -> None:
 
 
 def write_detections(table: DetectionTable, path: str | Path) -> None:
-    """Write detections as a COCO results file, whole or not at all; numbers read back as the same doubles."""
+    """Write detections as a COCO results file, atomically; numbers read back as the same doubles."""
     import orjson
 
     catalog = table.catalog
@@ -162,20 +161,20 @@ def _parse_truth(data: bytes, where: str) -> tuple[Images, Classes, Objects]:
     )
 
 
-def _parse_found(path: str | Path, catalog: Catalog, by_name: bool) -> Found:
+def _parse_results(path: str | Path, catalog: Catalog, by_name: bool) -> Results:
     where = str(path)
     document = parse_json(read_bytes(path), where)
     if isinstance(document, dict):
-        return _with_own_catalog(document, catalog, where, by_name)
-    return read_found(records(document, where), where)
+        return _map_own_ids(document, catalog, where, by_name)
+    return read_results(records(document, where), where)
 
 
 def _check_truth(document: Any, where: str) -> None:
     if isinstance(document, list):
         first = document[0] if document else None
-        looks = "; it looks like results (detections)" if isinstance(first, dict) and "score" in first else ""
+        hint = "; it looks like results (detections)" if isinstance(first, dict) and "score" in first else ""
         raise InputError(
-            f"{where}: is a list{looks}; expected annotations: an object with images, annotations and categories"
+            f"{where}: is a list{hint}; expected annotations: an object with images, annotations and categories"
         )
     if not isinstance(document, dict):
         raise InputError(f"{where}: expected an object with images, annotations and categories")
@@ -183,39 +182,41 @@ def _check_truth(document: Any, where: str) -> None:
         if document.get(key) is None:
             state = "null" if key in document else "missing"
             keys = ", ".join(list(document)[:8]) or "nothing"
-            hint = "; images alone, as published of a test set, are nothing to compare with"
+            hint = "; a list of images without annotations, as published for test sets, cannot be evaluated"
             raise InputError(f"{where}: {key} is {state}; the file has {keys}{hint * (key == 'annotations')}")
 
 
-def _with_own_catalog(document: Record, catalog: Catalog, where: str, by_name: bool) -> Found:
-    """Results that bring images and categories of their own, with ids turned into the truth's.
+def _map_own_ids(document: Record, catalog: Catalog, where: str, by_name: bool) -> Results:
+    """Results with their own images and categories, their ids mapped to those of the ground truth.
 
-    Images are matched by file name, and classes, where `by_name` says so, by name.
+    Images are identified by file name, and classes by name if `by_name`.
     """
     rows = document.get("annotations")
     scored = isinstance(rows, list) and rows and isinstance(rows[0], dict) and "score" in rows[0]
     if not scored:
-        looks = "; it looks like annotations (truth)" if "annotations" in document else ""
+        hint = "; it looks like annotations (ground truth)" if "annotations" in document else ""
         raise InputError(
-            f'{where}: is an object{looks}; expected results: a list of {{"image_id", "category_id", "bbox", "score"}}'
+            f'{where}: is an object{hint}; expected results: a list of {{"image_id", "category_id", "bbox", "score"}}'
         )
-    found = read_found(records(rows, f"{where}: annotations"), f"{where}: annotations")
-    image_ids, class_ids = found.image_ids, found.class_ids
+    results = read_results(records(rows, f"{where}: annotations"), f"{where}: annotations")
+    image_ids, class_ids = results.image_ids, results.class_ids
     if document.get("images"):
         own = read_images(records(document["images"], f"{where}: images"), f"{where}: images")
-        named = {i: name or i for i, name in zip(own.ids, own.file_names, strict=True)}
-        image_ids = [named.get(identity, identity) for identity in plain(image_ids)]
+        file_names = {i: name or i for i, name in zip(own.ids, own.file_names, strict=True)}
+        image_ids = [file_names.get(identity, identity) for identity in to_python(image_ids)]
     if by_name and document.get("categories"):
-        place = f"{where}: categories"
-        names = dict(zip(*read_classes(records(document["categories"], place), place), strict=True))
+        location = f"{where}: categories"
+        names = dict(zip(*read_classes(records(document["categories"], location), location), strict=True))
         known = dict(zip(catalog.classes, catalog.class_ids, strict=True))
         for identity in np.unique(class_ids).tolist():
             name = names.get(identity, "")
             if name not in known:
-                mend = did_you_mean(name, known) or "; pass --class-map (class_map=...) to say which it is"
-                raise InputError(f"{place}: category_id {identity}, {name!r}, is no class of the truth{mend}")
+                hint = did_you_mean(name, known) or "; pass --class-map (class_map=...) to map it"
+                raise InputError(
+                    f"{location}: category_id {identity}, {name!r}, is not a class of the ground truth{hint}"
+                )
         class_ids = np.array([known[names[identity]] for identity in class_ids.tolist()], np.int64)
-    return Found(image_ids, class_ids, found.xywh, found.score)
+    return Results(image_ids, class_ids, results.xywh, results.score)
 
 
 def _annotation_table(catalog: Catalog, objects: Objects, where: str) -> AnnotationTable:
@@ -223,30 +224,32 @@ def _annotation_table(catalog: Catalog, objects: Objects, where: str) -> Annotat
     label = positions(objects.class_ids, catalog.class_ids)
     if len(image) and (image < 0).all():
         raise InputError(
-            f"{where}: no annotation is on an image that the file lists: their image_id is like "
-            f"{plain(objects.image_ids)[0]!r}, the images' ids like {list(catalog.image_ids[:3])}"
+            f"{where}: all annotations are on images that the file does not list: their image_id is like "
+            f"{to_python(objects.image_ids)[0]!r}, the ids of images are like {list(catalog.image_ids[:3])}"
         )
-    tell(where, image < 0, "annotations are on images that the file does not list; they are left out")
-    tell(where, label < 0, "annotations are of categories that the file does not list; they are left out")
+    warn_rows(where, image < 0, "annotations are on images that the file does not list; they are left out")
+    warn_rows(
+        where, label < 0, "annotations are of categories that the file does not list; they are left out"
+    )
     crowd = np.nan_to_num(objects.crowd)
-    tell(where, (crowd != 0) & (crowd != 1), "annotations have iscrowd neither 0 nor 1; they count as crowds")
-    tell(
+    warn_rows(where, (crowd != 0) & (crowd != 1), "annotations have iscrowd neither 0 nor 1; they are crowds")
+    warn_rows(
         where,
         (np.nan_to_num(objects.ignore) != 0) & (crowd == 0),
-        "annotations have ignore set but not iscrowd; they count, as in the reference, which reads iscrowd alone",
+        "annotations have ignore set but not iscrowd; they count, as in pycocotools, which reads only iscrowd",
     )
-    square = objects.xywh[:, 2] * objects.xywh[:, 3]
-    tell(where, np.isnan(objects.area), "annotations have no area; it is computed as w * h")
-    area = np.where(np.isnan(objects.area), square, objects.area)
-    tell(
+    box_area = objects.xywh[:, 2] * objects.xywh[:, 3]
+    warn_rows(where, np.isnan(objects.area), "annotations have no area; w * h is used")
+    area = np.where(np.isnan(objects.area), box_area, objects.area)
+    warn_rows(
         where,
-        area > 1.01 * np.abs(square) + 1,
-        "annotations have an area larger than their box; it is kept as it is",
+        area > 1.01 * np.abs(box_area) + 1,
+        "annotations have an area larger than their box; it is used as it is",
     )
     ids = np.arange(1, len(area) + 1) if objects.object_ids is None else objects.object_ids
-    twice = np.zeros(len(ids), np.bool_)
-    twice[np.unique(ids, return_index=True)[1]] = True
-    tell(where, ~twice, "annotations have an id that came before; each is an object of its own")
+    first = np.zeros(len(ids), np.bool_)
+    first[np.unique(ids, return_index=True)[1]] = True
+    warn_rows(where, ~first, "annotations have an id that is repeated; each is a separate object")
     kept = (image >= 0) & (label >= 0)
     rows = slice(None) if kept.all() else kept
     return AnnotationTable(
@@ -262,10 +265,10 @@ def _annotation_table(catalog: Catalog, objects: Objects, where: str) -> Annotat
 
 
 def _detection_table(
-    catalog: Catalog, found: Found, where: str, class_map: ClassMap | None
+    catalog: Catalog, results: Results, where: str, class_map: ClassMap | None
 ) -> DetectionTable:
-    label = find_classes(found.class_ids, catalog, where, class_map)
-    image = find_images(found.image_ids, catalog, where)
+    label = find_classes(results.class_ids, catalog, where, class_map)
+    image = find_images(results.image_ids, catalog, where)
     kept = label >= 0
     rows = slice(None) if kept.all() else kept
-    return DetectionTable(catalog, image[rows], label[rows], found.xywh[rows], found.score[rows])
+    return DetectionTable(catalog, image[rows], label[rows], results.xywh[rows], results.score[rows])

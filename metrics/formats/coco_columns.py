@@ -1,4 +1,4 @@
-"""The columns of COCO's lists, as they stand in a file: ids not yet looked up, missing numbers NaN."""
+"""The columns of COCO's lists as in the file: ids are not looked up, missing numbers are NaN."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.errors import InputError
-from metrics.formats.identity import plain
-from metrics.formats.plausibility import tell
+from metrics.formats.identity import to_python
+from metrics.formats.plausibility import warn_rows
 from metrics.formats.records import Record, boxes, integers, numbers, strings
 from metrics.tables import ImageId, ImageValue
 
 ImageIds = NDArray[np.int64] | Sequence[ImageId]
-"""Whole numbers as an array; otherwise a list."""
+"""Integers as an array; strings as a list."""
 
-OF_EVERY_IMAGE = frozenset(
+STANDARD_KEYS = frozenset(
     ("id", "width", "height", "file_name", "license", "flickr_url", "coco_url", "date_captured", "split")
 )
-"""Keys of an image that the format itself has, and `split`: none says which images are alike."""
+"""Keys of an image that the format defines, and `split`; they do not group images."""
 
 Classes = tuple[tuple[int, ...], tuple[str, ...]]
-"""Ids, sorted, and names."""
+"""Sorted ids, and names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """A file's images; of those with the same id the last, which is the reference's choice."""
+    """Images of a file; of several with the same id the last, as in pycocotools."""
 
     ids: Sequence[ImageId]
     sizes: NDArray[np.int64]
@@ -38,7 +38,7 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """Annotations as they stand in a file; NaN where a number is missing."""
+    """Annotations as in the file; missing numbers are NaN."""
 
     image_ids: ImageIds
     class_ids: NDArray[np.int64]
@@ -50,8 +50,8 @@ class Objects:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Results as they stand in a file."""
+class Results:
+    """Results as in the file."""
 
     image_ids: ImageIds
     class_ids: NDArray[np.int64]
@@ -60,37 +60,37 @@ class Found:
 
 
 def read_images(rows: list[Record], where: str) -> Images:
-    """Images of parsed JSON; a missing size is 0, a missing file name empty."""
+    """Images of parsed JSON; missing sizes are 0, missing file names empty."""
     names = strings(rows, "file_name", where, default="")
     sizes = np.stack([integers(rows, key, where, default=0) for key in ("height", "width")], axis=1)
-    return last_images(_image_ids(rows, "id", where), sizes, names, where, _grouping(rows))
+    return keep_last(_image_ids(rows, "id", where), sizes, names, where, _grouping(rows))
 
 
-def further_keys(keys: Iterable[str]) -> list[str]:
-    """Those of an image's keys that are somebody's own."""
-    return [key for key in keys if key not in OF_EVERY_IMAGE]
+def custom_keys(keys: Iterable[str]) -> list[str]:
+    """The keys of an image that the format does not define."""
+    return [key for key in keys if key not in STANDARD_KEYS]
 
 
-def last_images(
+def keep_last(
     ids: ImageIds,
     sizes: NDArray[np.int64],
     names: Sequence[str],
     where: str,
     columns: Mapping[str, Sequence[ImageValue]] | None = None,
 ) -> Images:
-    """Images, of those with the same id the last."""
-    last = {identity: row for row, identity in enumerate(plain(ids))}
+    """Images; of several with the same id the last."""
+    last = {identity: row for row, identity in enumerate(to_python(ids))}
     if len(last) < len(names):
         twice = np.ones(len(names), np.bool_)
         twice[list(last.values())] = False
-        tell(where, twice, "images have an id that comes again; the last one counts")
+        warn_rows(where, twice, "images have an id that is repeated; the last image is used")
     kept = list(last.values())
-    of_kept = {key: [column[row] for row in kept] for key, column in (columns or {}).items()}
-    return Images(list(last), sizes[kept], [names[row] for row in kept], of_kept)
+    kept_columns = {key: [column[row] for row in kept] for key, column in (columns or {}).items()}
+    return Images(list(last), sizes[kept], [names[row] for row in kept], kept_columns)
 
 
 def read_objects(rows: list[Record], where: str) -> Objects:
-    """Annotations of parsed JSON. Nothing needs their ids: where one is missing or no number, there are none."""
+    """Annotations of parsed JSON. Their ids are optional: if one is missing or not an integer, there are none."""
     numbered = all(type(row.get("id")) is int and -(2**63) <= row["id"] < 2**63 for row in rows)
     return Objects(
         _image_ids(rows, "image_id", where),
@@ -104,25 +104,23 @@ def read_objects(rows: list[Record], where: str) -> Objects:
 
 
 def read_classes(rows: list[Record], where: str) -> Classes:
-    """Ids, sorted, and names of categories; one without a name is called by its id."""
+    """Sorted ids, and names of categories; a missing name is the id."""
     names = strings(rows, "name", where, default="")
     ids = integers(rows, "id", where).tolist()
     named = {identity: name or str(identity) for identity, name in zip(ids, names, strict=True)}
     if len(named) < len(rows):
         twice = np.array([identity in ids[:row] for row, identity in enumerate(ids)])
-        tell(where, twice, "categories have an id that came before; the last name counts")
+        warn_rows(where, twice, "categories have an id that is repeated; the last name is used")
     return tuple(sorted(named)), tuple(named[identity] for identity in sorted(named))
 
 
-def read_found(rows: list[Record], where: str) -> Found:
+def read_results(rows: list[Record], where: str) -> Results:
     """Results of parsed JSON."""
     if rows and "bbox" not in rows[0] and {"segmentation", "keypoints"} & set(rows[0]):
-        raise InputError(f"{where}: results of masks or keypoints, without bbox; boxes are compared here")
+        raise InputError(f"{where}: results of masks or keypoints without bbox; only boxes are supported")
     if rows and "bbox" in rows[0] and "score" not in rows[0] and "area" in rows[0]:
-        raise InputError(
-            f"{where}[0]: has area but no score, so these look like annotations; expected results"
-        )
-    return Found(
+        raise InputError(f"{where}[0]: has area but no score, as annotations do; expected results")
+    return Results(
         _image_ids(rows, "image_id", where),
         integers(rows, "category_id", where),
         boxes(rows, "bbox", where),
@@ -131,12 +129,12 @@ def read_found(rows: list[Record], where: str) -> Found:
 
 
 def _grouping(rows: list[Record]) -> dict[str, list[ImageValue]]:
-    """The first image's further keys whose values put some images together and others apart.
+    """The custom keys of the first image whose values group images: neither all equal nor all different.
 
-    Values are whole numbers or text; an image without the key has None.
+    Values are integers or strings; None for an image without the key.
     """
     columns = {}
-    for key in further_keys(rows[0] if rows else ()):
+    for key in custom_keys(rows[0] if rows else ()):
         column = [row.get(key) for row in rows]
         if set(map(type, column)) <= {int, str, type(None)} and 1 < len(set(column)) < len(column):
             columns[key] = column
@@ -144,7 +142,7 @@ def _grouping(rows: list[Record]) -> dict[str, list[ImageValue]]:
 
 
 def _image_ids(rows: list[Record], key: str, where: str) -> NDArray[np.int64] | list[ImageId]:
-    """Whole numbers as an array; strings, where all are, as a list."""
+    """Integers as an array; if all are strings, a list."""
     if rows and isinstance(rows[0].get(key), str):
         names: list[ImageId] = [*strings(rows, key, where)]
         return names
@@ -152,6 +150,6 @@ def _image_ids(rows: list[Record], key: str, where: str) -> NDArray[np.int64] | 
 
 
 def _flag_numbers(rows: list[Record], key: str, where: str) -> NDArray[np.float64]:
-    """Flags are 0 and 1, or true and false; NaN where missing."""
+    """Flags 0 and 1, or true and false; NaN where missing."""
     flags = [{key: int(row[key]) if row.get(key) in (True, False) else row.get(key)} for row in rows]
     return numbers(flags, key, where, default=np.nan)

@@ -1,4 +1,4 @@
-"""COCO's columns the fast way, where the files are large and regular; see `metrics.kernels.json_columns`."""
+"""Fast reading of COCO's columns from large, regular files; see `metrics.kernels.json_columns`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from metrics.formats.coco_columns import (
     Classes,
-    Found,
     Images,
     Objects,
-    further_keys,
-    last_images,
+    Results,
+    custom_keys,
+    keep_last,
     read_classes,
     read_images,
     read_objects,
@@ -42,7 +42,7 @@ _ANNOTATIONS = (
     Column("ignore", "number", required=False),
 )
 _LONGEST_IMAGE = 2**16
-"""Bytes of an image's record that are looked at for further keys."""
+"""Bytes of an image's record that are searched for custom keys."""
 
 _IMAGES = (
     Column("id", "integer"),
@@ -52,28 +52,28 @@ _IMAGES = (
 )
 
 
-def scan_found(path: Path) -> Found | None:
-    """The columns of a results file; None where it must be parsed."""
+def scan_results(path: Path) -> Results | None:
+    """The columns of a results file; None if it must be parsed."""
     if not path.is_file() or path.stat().st_size < SMALLEST:
         return None
     columns = scan_file(path, _RESULTS)
     if columns is None:
         return None
-    return Found(columns["image_id"], columns["category_id"], columns["bbox"], columns["score"])
+    return Results(columns["image_id"], columns["category_id"], columns["bbox"], columns["score"])
 
 
 def scan_truth(data: bytes, where: str) -> tuple[Images, Classes, Objects] | None:
-    """The columns of a file of annotations; None where it must be parsed.
+    """The columns of an annotation file; None if it must be parsed.
 
     Args:
         data: its text.
-        where: the file, as errors call it.
+        where: the file, for error messages.
     """
     if len(data) < SMALLEST:
         return None
     text = np.frombuffer(data + b"\0", np.uint8)
     lists: dict[str, Sequence[Column]] = {"annotations": _ANNOTATIONS} | (
-        {} if _images_say_more(data) else {"images": _IMAGES}
+        {} if _has_custom_keys(data) else {"images": _IMAGES}
     )
     values = top_level(text, lists)
     if values is None or not {"images", "annotations", "categories"} <= set(values):
@@ -103,8 +103,8 @@ def scan_truth(data: bytes, where: str) -> tuple[Images, Classes, Objects] | Non
     return read, read_classes(category_rows, f"{where}: categories"), columns
 
 
-def _images_say_more(data: bytes) -> bool:
-    """Whether the first image has keys of somebody's own: then images are parsed in full, to keep what groups them."""
+def _has_custom_keys(data: bytes) -> bool:
+    """Whether the first image has custom keys, so that images are parsed in full to keep them."""
     begin = re.compile(rb'"images"\s*:\s*\[\s*(?=\{)').match(data, max(data.find(b'"images"'), 0))
     if begin is None:
         return False
@@ -113,7 +113,7 @@ def _images_say_more(data: bytes) -> bool:
         first, _ = json.JSONDecoder().raw_decode(head)
     except (ValueError, RecursionError):
         return False
-    return bool(further_keys(first))
+    return bool(custom_keys(first))
 
 
 def _images(columns: Columns, text: NDArray[np.uint8], where: str) -> Images:
@@ -123,7 +123,7 @@ def _images(columns: Columns, text: NDArray[np.uint8], where: str) -> Images:
     spans = columns["file_name"].tolist()
     names = [orjson.loads(whole[first:last]) for first, last in spans]
     sizes = np.stack([columns["height"], columns["width"]], axis=1)
-    return last_images(columns["id"], sizes, names, where)
+    return keep_last(columns["id"], sizes, names, where)
 
 
 def _objects(columns: Columns) -> Objects:

@@ -1,4 +1,4 @@
-"""Truth and detections from a path, whatever is there: COCO, Pascal VOC, YOLO, Parquet or CSV."""
+"""Reading of ground truth and detections from a path in any known format."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from metrics.formats.voc import Pixels
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
 KNOWN = (
-    "COCO's .json (also .json.gz), a YOLO data set's .yaml, a folder with one of these or with Pascal VOC's .xml files, "
+    "COCO's .json or .json.gz, YOLO's .yaml, a folder with one of these or with Pascal VOC's .xml files, "
     "or a table as .parquet or .csv"
 )
 
 
 def read_truth(path: str | Path, split: str | None = None, pixels: Pixels = "inclusive") -> AnnotationTable:
-    """The truth at `path`, read by the module of `metrics.formats` that knows its layout.
+    """Read ground truth.
 
     Args:
-        path: a file or a folder.
-        split: of a YOLO data set (by default val, else test, else train), or of a VOC data set's
-            ``ImageSets/Main`` (by default all images); other layouts have none.
-        pixels: how VOC's coordinates are meant.
+        path: a file or a folder of COCO, Pascal VOC or YOLO, or a table as Parquet or CSV.
+        split: of a YOLO data set (by default val, else test, else train), or of ``ImageSets/Main`` of a VOC data set (by
+            default all images); other formats have none.
+        pixels: convention of VOC coordinates.
 
     Raises:
-        InputError: nothing there, an unknown layout, no such split, or what the layout's own reader says.
+        InputError: no such path, unknown format, no such split, or an error of the format's reader.
     """
     path = Path(path)
     if not path.exists():
@@ -61,27 +61,27 @@ def read_truth(path: str | Path, split: str | None = None, pixels: Pixels = "inc
 def read_detections(
     path: str | Path, truth: AnnotationTable, class_map: ClassMap | None = None
 ) -> DetectionTable:
-    """The detections at `path`: COCO's results, or a table as Parquet or CSV.
+    """Read detections: COCO results, or a table as Parquet or CSV.
 
     Args:
         path: a file.
-        truth: what the detections answer to.
-        class_map: how class ids of COCO's results become the truth's; see `metrics.formats.identity`.
+        truth: ground truth of the same data set.
+        class_map: from class ids of COCO results to those of the ground truth; see `metrics.formats.identity`.
 
     Raises:
-        InputError: no such file, an unknown kind, or what its own reader says.
+        InputError: no such file, unknown format, or an error of the format's reader.
     """
     path = Path(path)
     kind = _suffix(path)
     if kind == ".parquet":
-        return _onto(DetectionTable.load(path), truth.catalog, str(path))
+        return _on_catalog(DetectionTable.load(path), truth.catalog, str(path))
     if kind == ".csv":
         import pandas
 
         return DetectionTable.from_frame(pandas.read_csv(path), truth.catalog)
     if kind == ".json":
         return coco.read_detections(path, truth, class_map)
-    raise InputError(f"{path}: unknown kind of file; expected COCO's results as .json, or .parquet or .csv")
+    raise InputError(f"{path}: unknown kind of file; expected COCO results as .json, or .parquet or .csv")
 
 
 def _suffix(path: Path) -> str:
@@ -141,21 +141,21 @@ def _read_voc(root: Path, files: Sequence[Path], split: str | None, pixels: Pixe
         raise InputError(
             f"{listed}: {len(missing)} images have no annotation in {files[0].parent}: {min(missing)}"
         )
-    # classes of the whole data set: a rare one may not occur in a split
+    # classes of the whole data set: a rare class may be absent from a split
     whole = voc.read_truth(files, pixels=pixels)
     return whole.select(np.isin(np.array(whole.catalog.image_ids), sorted(stems)))
 
 
 def _sizes(images: Sequence[Path]) -> NDArray[np.int64]:
-    """(I, 2) (height, width), from the head of each file."""
+    """(I, 2) (height, width), from the header of each file."""
     from PIL import Image, UnidentifiedImageError
 
     sizes = []
     for path in images:
         try:
             with Image.open(path) as image:
-                turned = image.getexif().get(0x0112, 1) >= 5  # the camera lay on its side
-                sizes.append(image.size if turned else image.size[::-1])
+                rotated = image.getexif().get(0x0112, 1) >= 5  # rotated by 90 degrees
+                sizes.append(image.size if rotated else image.size[::-1])
         except FileNotFoundError as error:
             raise InputError(f"{path}: no such image") from error
         except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
@@ -163,13 +163,15 @@ def _sizes(images: Sequence[Path]) -> NDArray[np.int64]:
     return np.array(sizes, np.int64).reshape(-1, 2)
 
 
-def _onto(table: DetectionTable, catalog: Catalog, where: str) -> DetectionTable:
-    """The same detections on the truth's catalog, by image id and class name."""
+def _on_catalog(table: DetectionTable, catalog: Catalog, where: str) -> DetectionTable:
+    """The same detections on the catalog of the ground truth, by image id and class name."""
     if table.catalog == catalog:
         return table
     unknown = sorted(set(table.catalog.classes) - set(catalog.classes))
     if unknown:
-        raise InputError(f"{where}: {len(unknown)} classes are not the truth's: {', '.join(unknown[:5])}")
+        raise InputError(
+            f"{where}: {len(unknown)} classes are not in the ground truth: {', '.join(unknown[:5])}"
+        )
     ids = [table.catalog.image_ids[i] for i in table.image.tolist()]
     label = np.array([catalog.classes.index(name) for name in table.catalog.classes], np.int32)
     return DetectionTable(

@@ -1,4 +1,4 @@
-"""Columns of a list of JSON objects: each value checked, an error naming the object and its ids."""
+"""Columns of a list of JSON objects; every value is checked, and errors name the object and its ids."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ Record = dict[str, Any]
 
 
 def records(value: Any, where: str) -> list[Record]:
-    """`value`, if it is a list of objects.
+    """Return `value` if it is a list of objects.
 
     Args:
         value: parsed JSON.
-        where: the file and the place in it, as errors call it: ``gt.json: annotations``.
+        where: file and location in it for error messages: ``gt.json: annotations``.
     """
     if not isinstance(value, list):
-        raise InputError(f"{where}: expected a list [...], got {_kind(value)}")
+        raise InputError(f"{where}: expected a list [...], got {_describe(value)}")
     if not set(map(type, value)) <= {dict}:
         row = next(i for i, record in enumerate(value) if type(record) is not dict)
-        raise InputError(f"{where}[{row}]: expected an object {{...}}, got {_kind(value[row])}")
+        raise InputError(f"{where}[{row}]: expected an object {{...}}, got {_describe(value[row])}")
     return value
 
 
 def integers(rows: Sequence[Record], key: str, where: str, default: int | None = None) -> NDArray[np.int64]:
-    """(N,) whole numbers; 42.0 is one. A missing or null value is `default`, where there is one."""
+    """(N,) integers, among them 42.0. A missing or null value becomes `default`, if there is one."""
     values = _values(rows, key, default)
     if not set(map(type, values)) <= {int}:
         for row, value in enumerate(values):
@@ -39,28 +39,30 @@ def integers(rows: Sequence[Record], key: str, where: str, default: int | None =
                 values[row] = int(value)
             elif type(value) is not int:
                 raise InputError(
-                    f"{_place(rows, row, where)}: {key}: {_wanted('a whole number', rows[row], key)}"
+                    f"{_location(rows, row, where)}: {key}: {_expected('a whole number', rows[row], key)}"
                 )
     try:
         return np.array(values, np.int64)
     except OverflowError as error:
         row = [-(2**63) <= value < 2**63 for value in values].index(False)
-        raise InputError(f"{_place(rows, row, where)}: {key}: does not fit into 64 bits") from error
+        raise InputError(f"{_location(rows, row, where)}: {key}: does not fit into 64 bits") from error
 
 
 def numbers(
     rows: Sequence[Record], key: str, where: str, default: float | None = None
 ) -> NDArray[np.float64]:
-    """(N,) finite numbers. A missing or null value is `default` (NaN is allowed there), where there is one."""
+    """(N,) finite numbers. A missing or null value becomes `default` (which may be NaN), if there is one."""
     values = _values(rows, key, default)
     if not set(map(type, values)) <= {int, float}:
         row = next(i for i, value in enumerate(values) if type(value) not in (int, float))
-        raise InputError(f"{_place(rows, row, where)}: {key}: {_wanted('a number', rows[row], key)}")
+        raise InputError(f"{_location(rows, row, where)}: {key}: {_expected('a number', rows[row], key)}")
     column = _floats(values)
-    strange: list[int] = np.flatnonzero(~np.isfinite(column)).tolist()
-    for row in strange:
+    invalid: list[int] = np.flatnonzero(~np.isfinite(column)).tolist()
+    for row in invalid:
         if rows[row].get(key) is not None:
-            raise InputError(f"{_place(rows, row, where)}: {key} is {column[row]}; expected a finite number")
+            raise InputError(
+                f"{_location(rows, row, where)}: {key} is {column[row]}; expected a finite number"
+            )
     return column
 
 
@@ -70,28 +72,28 @@ def boxes(rows: Sequence[Record], key: str, where: str) -> NDArray[np.float64]:
     for row, value in enumerate(values):
         if type(value) is not list or len(value) != 4:
             raise InputError(
-                f"{_place(rows, row, where)}: {key}: {_wanted('four numbers [x, y, w, h]', rows[row], key)}"
+                f"{_location(rows, row, where)}: {key}: {_expected('four numbers [x, y, w, h]', rows[row], key)}"
             )
     sides = list(chain.from_iterable(values))
     if not set(map(type, sides)) <= {int, float}:
         row = next(i for i, side in enumerate(sides) if type(side) not in (int, float)) // 4
         raise InputError(
-            f"{_place(rows, row, where)}: {key}: {_wanted('four numbers [x, y, w, h]', rows[row], key)}"
+            f"{_location(rows, row, where)}: {key}: {_expected('four numbers [x, y, w, h]', rows[row], key)}"
         )
     column = _floats(sides).reshape(-1, 4)
     finite = np.isfinite(column).all(1)
     if not finite.all():
         row = int(np.argmin(finite))
-        raise InputError(f"{_place(rows, row, where)}: {key} is {values[row]}; expected finite numbers")
+        raise InputError(f"{_location(rows, row, where)}: {key} is {values[row]}; expected finite numbers")
     return column
 
 
 def strings(rows: Sequence[Record], key: str, where: str, default: str | None = None) -> list[str]:
-    """N strings. A missing or null value is `default`, where there is one."""
+    """N strings. A missing or null value becomes `default`, if there is one."""
     values = _values(rows, key, default)
     if not set(map(type, values)) <= {str}:
         row = next(i for i, value in enumerate(values) if type(value) is not str)
-        raise InputError(f"{_place(rows, row, where)}: {key}: {_wanted('a string', rows[row], key)}")
+        raise InputError(f"{_location(rows, row, where)}: {key}: {_expected('a string', rows[row], key)}")
     return values
 
 
@@ -105,13 +107,13 @@ def _values(rows: Sequence[Record], key: str, default: Any) -> list[Any]:
 def _floats(values: list[Any]) -> NDArray[np.float64]:
     try:
         return np.array(values, np.float64)
-    except OverflowError:  # a whole number of more than 308 digits: infinite, and refused as such
+    except OverflowError:  # an integer of more than 308 digits becomes infinite, and is refused
         return np.array(
             [value if abs(value) < 2**1023 else math.copysign(math.inf, value) for value in values]
         )
 
 
-def _place(rows: Sequence[Record], row: int, where: str) -> str:
+def _location(rows: Sequence[Record], row: int, where: str) -> str:
     """``dets.json: [17] (image_id 42)``."""
     known = [
         f"{key} {rows[row][key]!r}" for key in ("id", "image_id") if type(rows[row].get(key)) in (int, str)
@@ -119,14 +121,14 @@ def _place(rows: Sequence[Record], row: int, where: str) -> str:
     return f"{where}[{row}]" + (f" ({', '.join(known)})" if known else "")
 
 
-def _wanted(wanted: str, record: Record, key: str) -> str:
+def _expected(expected: str, record: Record, key: str) -> str:
     if key not in record:
-        return f"missing; expected {wanted}"
-    return f"expected {wanted}, got {_kind(record[key])}"
+        return f"missing; expected {expected}"
+    return f"expected {expected}, got {_describe(record[key])}"
 
 
-def _kind(value: Any) -> str:
-    """A JSON value in words: ``the string '95%'``, ``null``, ``a list of 3``."""
+def _describe(value: Any) -> str:
+    """A JSON value for error messages: ``the string '95%'``, ``null``, ``a list of 3``."""
     if value is None:
         return "null"
     if isinstance(value, bool):

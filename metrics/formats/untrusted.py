@@ -1,4 +1,4 @@
-"""Files that somebody else made: read within limits, refused with a reason, never trusted with a path."""
+"""Reading of untrusted files: within limits, never outside a given folder, and refused with a reason."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 from metrics.errors import InputError, MachineError
 
 LARGEST = 4 * 2**30
-"""Bytes of a file, or of what a gzip file unpacks to, that are read at most."""
+"""Largest size of a file in bytes, before and after unpacking gzip."""
 
 _LARGEST_RATIO = 200
-_ALWAYS_UNPACKED = 64 * 2**20  # a small file may be as repetitive as it likes
+_ALWAYS_UNPACKED = 64 * 2**20  # below this size any compression ratio is accepted
 _DEEPEST = 1024
 
 _SIGNATURES = {
@@ -26,21 +26,20 @@ _SIGNATURES = {
     b"BZh": "a bzip2 file; unpack it first",
     b"\xfd7zXZ": "an xz file; unpack it first",
     b"\x28\xb5\x2f\xfd": "a zstd file; unpack it first",
-    b"\x80\x04": "a Python pickle, which could run code and is never read",
+    b"\x80\x04": "a Python pickle, which could run code; it is not read",
     b"version https://git-lfs": "a Git LFS pointer, not the file itself; run `git lfs pull`",
 }
 
 
 def read_bytes(path: str | Path, largest: int = LARGEST) -> bytes:
-    """The content of a file, unpacked where it is gzip.
+    """The content of a file, unpacked if it is gzip.
 
     Args:
         path: the file.
-        largest: bytes that are read at most, packed or unpacked.
+        largest: maximum number of bytes, packed or unpacked.
 
     Raises:
-        InputError: no such file, a folder, too large, a gzip bomb (more than 200 times its size), or another
-            kind of file than text.
+        InputError: no such file, a folder, too large, a gzip bomb (more than 200 times its size), or a binary file.
         MachineError: the file exists but cannot be read.
     """
     path = Path(path)
@@ -50,8 +49,8 @@ def read_bytes(path: str | Path, largest: int = LARGEST) -> bytes:
             raise InputError(f"{path}: is a folder, expected a file")
         if size > largest:
             raise InputError(
-                f"{path}: has {size / 2**30:.1f} GiB, more than the {largest / 2**30:.1f} GiB that are read; "
-                "give it as Parquet (DetectionTable.save), or build the table image by image"
+                f"{path}: has {size / 2**30:.1f} GiB, more than the limit of {largest / 2**30:.1f} GiB; "
+                "convert it to Parquet (DetectionTable.save), or build the table image by image"
             )
         data = path.read_bytes()
     except FileNotFoundError as error:
@@ -63,7 +62,7 @@ def read_bytes(path: str | Path, largest: int = LARGEST) -> bytes:
     for signature, meaning in _SIGNATURES.items():
         if data.startswith(signature):
             raise InputError(f"{path}: is {meaning}")
-    return data.removeprefix(b"\xef\xbb\xbf")  # the byte order mark that some editors put before UTF-8
+    return data.removeprefix(b"\xef\xbb\xbf")  # the byte order mark that some editors add
 
 
 def read_text(path: str | Path, largest: int = 16 * 2**20) -> str:
@@ -78,8 +77,8 @@ def read_text(path: str | Path, largest: int = 16 * 2**20) -> str:
 def parse_json(data: bytes | memoryview, path: str | Path) -> Any:
     """The value of JSON text in UTF-8.
 
-    ``NaN`` and ``Infinity``, which are not JSON but which Python and others write, come back as floats: who
-    reads a number finds them and can name the record.
+    ``NaN`` and ``Infinity``, which are not JSON but written by Python and others, are returned as floats, so that the
+    reader of a number can name the record.
 
     Raises:
         InputError: not JSON (with line and column), or nested deeper than 1,024 levels.
@@ -94,7 +93,7 @@ def parse_json(data: bytes | memoryview, path: str | Path) -> Any:
             raise InputError(f"{path}: the file is empty; an empty list of detections is []") from error
         if "depth" in str(error).lower():
             raise InputError(
-                f"{path}: is nested deeper than {_DEEPEST} levels; this is no COCO file"
+                f"{path}: is nested deeper than {_DEEPEST} levels; this is not a COCO file"
             ) from error
         if re.search(rb"[:,\[]\s*-?(NaN|Infinity)\b", text):
             return _parse_with_constants(text, path)
@@ -107,39 +106,37 @@ def read_json(path: str | Path) -> Any:
 
 
 def resolve_under(root: str | Path, name: str) -> Path:
-    """The file that a data set's annotations call `name`, if it lies within the data set's folder.
+    """The file called `name` in the annotations of a data set, if it is inside the folder of the data set.
 
-    A backslash separates folders, as files made on Windows have it. Nothing is opened.
+    A backslash separates folders, as on Windows. The file is not opened.
 
     Args:
-        root: the data set's folder.
-        name: a relative path, as it stands in somebody's annotations.
+        root: folder of the data set.
+        name: a relative path, as in the annotations.
 
     Returns:
         An absolute path under `root`, with symbolic links followed.
 
     Raises:
-        InputError: an absolute path, a URL, a path or a link that leads out of `root`, or no file name at all.
+        InputError: an absolute path, a URL, a path or link that leads outside `root`, or an empty name.
     """
-    shown = name if len(name) <= 80 else f"{name[:77]}..."
+    short = name if len(name) <= 80 else f"{name[:77]}..."
     relative = PurePosixPath(name.replace("\\", "/"))
     if not name.strip() or "\0" in name:
-        raise InputError(f"{shown!r}: is no file name")
+        raise InputError(f"{short!r}: is not a file name")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", name):
-        raise InputError(
-            f"{shown!r}: is a URL; images are read from the data set's folder, never from a network"
-        )
+        raise InputError(f"{short!r}: is a URL; images are read only from the folder of the data set")
     if relative.is_absolute() or re.match(r"[A-Za-z]:", name):
-        raise InputError(f"{shown!r}: is an absolute path; expected one relative to {root}")
+        raise InputError(f"{short!r}: is an absolute path; expected a path relative to {root}")
     if any(len(part.encode("utf-8", "surrogatepass")) > 255 for part in relative.parts):
-        raise InputError(f"{shown!r}: is longer than a file's name can be (255 bytes)")
+        raise InputError(f"{short!r}: is longer than a file name can be (255 bytes)")
     folder = Path(root).resolve()
     try:
         resolved = (folder / relative).resolve()
     except (OSError, RuntimeError, UnicodeError) as error:
-        raise InputError(f"{shown!r}: is no path: {error}") from error
+        raise InputError(f"{short!r}: is not a path: {error}") from error
     if not resolved.is_relative_to(folder):
-        raise InputError(f"{shown!r}: leads out of the data set's folder {root} to {resolved}")
+        raise InputError(f"{short!r}: leads outside the folder {root} of the data set, to {resolved}")
     return resolved
 
 
@@ -152,11 +149,11 @@ def _unpacked(data: bytes, path: Path, largest: int) -> bytes:
             unpacked += stream.decompress(data, most + 1 - len(unpacked))
             if len(unpacked) > most:
                 raise InputError(
-                    f"{path}: unpacks to more than {most / 2**20:.0f} MiB; if that is right, unpack it yourself"
+                    f"{path}: unpacks to more than {most / 2**20:.0f} MiB; if that is correct, unpack it first"
                 )
             if not stream.eof:
-                raise InputError(f"{path}: the gzip file ends too early; copy or download it again")
-            data = stream.unused_data.lstrip(b"\0")  # gzip allows members one after another, then zeros
+                raise InputError(f"{path}: the gzip file is incomplete; copy or download it again")
+            data = stream.unused_data.lstrip(b"\0")  # gzip files may have several members, then zeros
     except zlib.error as error:
         raise InputError(f"{path}: the gzip file is damaged: {error}") from error
     return bytes(unpacked)
@@ -166,7 +163,7 @@ def _parse_with_constants(text: bytes, path: str | Path) -> Any:
     try:
         return json.loads(text)
     except RecursionError as error:
-        raise InputError(f"{path}: is nested too deep; this is no COCO file") from error
+        raise InputError(f"{path}: is nested too deeply; this is not a COCO file") from error
     except ValueError as error:
         raise InputError(f"{path}: is not JSON: {_where(error)}") from error
 
@@ -178,7 +175,7 @@ def _where(error: ValueError) -> str:
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write a file, whole or not at all: what stood there before is replaced only when the new one is complete."""
+    """Write a file atomically: an existing file is replaced only when the new one is complete."""
     path = Path(path)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -1,9 +1,9 @@
-"""Pascal VOC's annotations: one XML file per image, to a table.
+"""Pascal VOC annotations: one XML file per image.
 
-The devkit numbers pixels from 1 and a box includes its last pixel, so xmin = 1, xmax = 3 are three pixels wide:
-in our corners, counted from 0 at the image's edge, that is x from ``xmin - 1`` to ``xmax``. Many tools write the
-same XML with coordinates of edges instead, in which xmax - xmin is the width. A file does not say which; `Pixels`
-is the choice, and the difference is one pixel at the left and at the top.
+The devkit counts pixels from 1 and a box includes its last pixel, so that xmin = 1, xmax = 3 is three pixels wide: in
+our corners, counted from 0 at the image's edge, x from ``xmin - 1`` to ``xmax``. Many tools write the same XML with
+coordinates of edges, where xmax - xmin is the width. A file does not tell which; `Pixels` is the choice, and the
+difference is one pixel at the left and at the top.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ _LARGEST = 16 * 2**20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VOCAnnotation:
-    """What one XML file says of one image.
+    """The annotation of one image.
 
     Attributes:
-        file_name: as it stands in the file; empty where it does not say. It may be wrong: the devkit finds the
-            image by the name of the XML file.
-        size: (height, width) in pixels, (0, 0) where the file does not say.
-        names: the class of each of N objects.
+        file_name: as in the file; empty if missing. It may be wrong: the devkit finds the image by the name of the XML
+            file.
+        size: (height, width) in pixels; (0, 0) if missing.
+        names: class of each of N objects.
         boxes: (N, 4) xyxy, pixels counted from 0 at the image's edge.
-        difficult: (N,) bool: not to be counted, neither when found nor when missed.
-        truncated: (N,) bool: reaches out of the image. Such objects count like all others.
+        difficult: (N,) bool: counts neither as found nor as missed.
+        truncated: (N,) bool: extends beyond the image. Such objects count like all others.
     """
 
     file_name: str
@@ -55,17 +55,17 @@ class VOCAnnotation:
 
 
 def read_annotation(path: str | Path, pixels: Pixels = "inclusive") -> VOCAnnotation:
-    """One image's annotation.
+    """Read the annotation of one image.
 
-    Coordinates may be fractions. Corners that coincide, or stand in the wrong order, are nobody's object of one
-    pixel but dirt: the box keeps them and has no width or height, so that it is counted as such.
+    Coordinates may be fractions. Corners that coincide or are in the wrong order are an annotation error, not an object
+    of one pixel: the box has no width or height, so that it is reported as such.
 
     Args:
-        path: an XML file. One with a document type or entities is refused: they can read files and exhaust memory.
-        pixels: how coordinates are meant.
+        path: an XML file. A document type or entities are refused: they can read files and exhaust memory.
+        pixels: convention of the coordinates.
 
     Raises:
-        InputError: not such a file, or an object without name, without ``bndbox``, or without four numbers in it.
+        InputError: another kind of file, or an object without name, ``bndbox``, or four numbers in it.
     """
     if pixels not in get_args(Pixels):
         raise InputError(f"unknown pixels {pixels!r}; known: {', '.join(get_args(Pixels))}")
@@ -73,16 +73,16 @@ def read_annotation(path: str | Path, pixels: Pixels = "inclusive") -> VOCAnnota
     root = _parse(path, where)
     objects = root.findall("object")
     places = [f"{where}: object {number}" for number in range(1, len(objects) + 1)]
-    names = [_text(thing, "name", place) for thing, place in zip(objects, places, strict=True)]
+    names = [_text(element, "name", place) for element, place in zip(objects, places, strict=True)]
     corners = np.array(
         [
-            _corners(thing, f"{place} ({name})")
-            for thing, name, place in zip(objects, names, places, strict=True)
+            _corners(element, f"{place} ({name})")
+            for element, name, place in zip(objects, names, places, strict=True)
         ]
     ).reshape(-1, 4)
     if pixels == "inclusive":
         corners[:, :2] -= 1
-        # where the first pixel is not before the last, both ends move: no width rather than one pixel
+        # unless the first pixel is before the last, both ends move: no width rather than one pixel
         corners[:, 2:] -= corners[:, 2:] <= corners[:, :2] + 1
     height, width = (
         _number(root.findtext(f"size/{side}") or "0", f"{where}: size/{side}") for side in ("height", "width")
@@ -100,17 +100,17 @@ def read_annotation(path: str | Path, pixels: Pixels = "inclusive") -> VOCAnnota
 def read_truth(
     xml_paths: Iterable[str | Path], classes: Sequence[str] | None = None, pixels: Pixels = "inclusive"
 ) -> AnnotationTable:
-    """The table of many XML files: image ids are the files' names without suffix, sorted.
+    """Read XML files; image ids are the file names without suffix, sorted.
 
-    Difficult objects are ignored in the sense of `AnnotationTable`; truncated ones count.
+    Difficult objects are `ignored` in the table; truncated ones count.
 
     Args:
         xml_paths: one file per image.
-        classes: names in the order of labels; by default those that occur, sorted.
-        pixels: how coordinates are meant; see `Pixels`.
+        classes: names, in the order of labels; by default those that occur, sorted.
+        pixels: convention of the coordinates.
 
     Raises:
-        InputError: as `read_annotation`; the same image twice; a class that `classes` does not have.
+        InputError: see `read_annotation`; a repeated image; a class that is not in `classes`.
     """
     paths = sorted(map(Path, xml_paths), key=lambda path: path.stem)
     annotations = [read_annotation(path, pixels) for path in paths]
@@ -150,27 +150,29 @@ def _parse(path: str | Path, where: str) -> Element:
         root: Element = fromstring(read_bytes(path, _LARGEST), forbid_dtd=True)
     except DefusedXmlException as error:
         raise InputError(
-            f"{where}: has a document type or entities, which an annotation does not need; refused, because they "
-            "can read files and exhaust memory. Remove the <!DOCTYPE ...>"
+            f"{where}: has a document type or entities, which can read files and exhaust memory, and are refused; "
+            "remove the <!DOCTYPE ...>"
         ) from error
     except (ParseError, ValueError, LookupError) as error:
         raise InputError(f"{where}: is not XML: {error}") from error
     if root.tag != "annotation":
-        raise InputError(f"{where}: is not Pascal VOC's: expected <annotation>, got <{root.tag[:40]}>")
+        raise InputError(
+            f"{where}: is not a Pascal VOC annotation: expected <annotation>, got <{root.tag[:40]}>"
+        )
     return root
 
 
-def _text(thing: Element, tag: str, where: str) -> str:
-    text = (thing.findtext(tag) or "").strip()
+def _text(element: Element, tag: str, where: str) -> str:
+    text = (element.findtext(tag) or "").strip()
     if not text:
         raise InputError(f"{where}: has no <{tag}>")
     return text
 
 
-def _corners(thing: Element, where: str) -> list[float]:
-    box = thing.find("bndbox")  # a direct child: parts of a person have boxes of their own further down
+def _corners(element: Element, where: str) -> list[float]:
+    box = element.find("bndbox")  # a direct child: parts of a person have their own boxes further down
     if box is None:
-        raise InputError(f"{where}: has no <bndbox>; give it one, or remove the object")
+        raise InputError(f"{where}: has no <bndbox>; add it, or remove the object")
     return [
         _number(_text(box, tag, f"{where}: bndbox"), f"{where}: {tag}")
         for tag in ("xmin", "ymin", "xmax", "ymax")
@@ -188,5 +190,5 @@ def _number(text: str, where: str) -> float:
 
 
 def _flags(objects: list[Element], tag: str) -> NDArray[np.bool_]:
-    words = [(thing.findtext(tag) or "").strip().lower() for thing in objects]
+    words = [(element.findtext(tag) or "").strip().lower() for element in objects]
     return np.array([word in ("1", "true", "yes") for word in words], np.bool_)

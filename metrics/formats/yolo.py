@@ -1,8 +1,8 @@
-"""YOLO's data sets: a YAML file with folders and names, one text file of boxes beside each image.
+"""YOLO data sets: a YAML file with folders and class names, and a text file of boxes for each image.
 
-A line of such a file is ``class cx cy w h``, or ``class x1 y1 x2 y2 x3 y3 ...``: a polygon, which counts as the
-box around it. All coordinates are relative to the image's width and height. An image without a text file, or with
-an empty one, has no objects: it is background.
+A line of such a file is ``class cx cy w h``, or ``class x1 y1 x2 y2 x3 y3 ...`` for a polygon, of which the bounding
+box is used. Coordinates are relative to the image's width and height. An image without a text file, or with an empty
+one, has no objects.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metrics.errors import InputError, InputWarning
-from metrics.formats.plausibility import check_annotations, tell
+from metrics.formats.plausibility import check_annotations, warn_rows
 from metrics.formats.untrusted import read_text, resolve_under
 from metrics.tables import AnnotationTable, Catalog
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""Files that are images, in lower case."""
+"""Suffixes of image files, in lower case."""
 
-_LARGEST_RELATIVE = 1.5  # rounding and boxes over the edge reach a little beyond 1; pixels reach far beyond
+_LARGEST_RELATIVE = 1.5  # boxes beyond the border are a little above 1, pixel coordinates far above
 
 
 @dataclass(frozen=True, slots=True)
 class YOLODescription:
-    """What a data set's YAML file says.
+    """The contents of a data set's YAML file.
 
     Attributes:
         root: the data set's folder, absolute.
         names: C class names; a label is an index into them.
-        splits: of ``train``, ``val``, ``test`` those that the file has, each with its images: absolute paths, sorted.
+        splits: the images of ``train``, ``val`` and ``test``, where the file has them: sorted absolute paths.
     """
 
     root: Path
@@ -44,14 +44,14 @@ class YOLODescription:
 
 
 def read_yaml(path: str | Path) -> YOLODescription:
-    """The description of a data set. Nothing in it is run: a ``download:`` is passed over, tags are refused.
+    """Read the description of a data set. No code in it is run: ``download:`` is ignored, and tags are refused.
 
-    ``path`` is the data set's folder, absolute or relative to the YAML file's; without it, or where it does not
-    exist, it is the folder of the YAML file. A split is a folder, a text file with one image per line, or a list
-    of these, all under the data set's folder. ``names`` is a list, or a dict that counts from 0.
+    ``path`` is the folder of the data set, absolute or relative to that of the YAML file; without it, or if it does not
+    exist, it is the folder of the YAML file. A split is a folder, a text file with one image per line, or a list of
+    these, all below the folder of the data set. ``names`` is a list, or a dict with keys 0, 1, ...
 
     Raises:
-        InputError: not such a file; names missing or with gaps; a split that is not there or lies elsewhere.
+        InputError: another kind of file, missing names or gaps in them, or a split that does not exist or is elsewhere.
     """
     path = Path(path)
     document = _load(path)
@@ -68,12 +68,12 @@ def read_yaml(path: str | Path) -> YOLODescription:
             raise InputError(f"{path}: {split}: no images in {', '.join(map(str, entries))}")
         splits[split] = sorted(set(images))
     if not splits:
-        raise InputError(f"{path}: has none of train, val and test; expected folders of images")
+        raise InputError(f"{path}: has no train, val or test; expected folders of images")
     return YOLODescription(root, names, splits)
 
 
 def label_path(image: Path) -> Path:
-    """Where an image's boxes are: the last folder ``images`` on its path is ``labels``, else beside the image."""
+    """The text file of an image: the last folder ``images`` in its path becomes ``labels``, else beside the image."""
     parts = list(image.parts)
     if "images" in parts[:-1]:
         parts[len(parts) - 2 - parts[-2::-1].index("images")] = "labels"
@@ -99,17 +99,17 @@ def read_truth(
     names: Sequence[str],
     labels: str | Path | None = None,
 ) -> AnnotationTable:
-    """The table of images and the text files of their boxes.
+    """Read the boxes of images from their text files.
 
     Args:
-        image_paths: I images. Their ids are the names without suffix, or the paths below their common folder
-            without suffix where two have the same name.
+        image_paths: I images. Their ids are the file names without suffix or, if two are equal, the paths below their
+            common folder without suffix.
         sizes: (I, 2) (height, width) in pixels, in the order of `image_paths`.
         names: C class names.
-        labels: the folder of the text files, where it is not the one of `label_path`.
+        labels: the folder of the text files; by default see `label_path`.
 
     Raises:
-        InputError: a line that is no box, a class beyond `names`, coordinates in pixels; with file and line.
+        InputError: an invalid line, a class beyond `names`, or coordinates in pixels; with file and line.
     """
     paths = [Path(path) for path in image_paths]
     extents = np.asarray(sizes, np.int64).reshape(-1, 2)
@@ -119,14 +119,14 @@ def read_truth(
     order = sorted(range(len(paths)), key=ids.__getitem__)
     image: list[int] = []
     rows: list[list[float]] = []
-    for place, i in enumerate(order):
+    for index, i in enumerate(order):
         file = label_path(paths[i]) if labels is None else Path(labels) / f"{paths[i].stem}.txt"
-        found = _boxes(file, len(names)) if file.exists() else []
-        rows += found
-        image += [place] * len(found)
+        boxes = _read_boxes(file, len(names)) if file.exists() else []
+        rows += boxes
+        image += [index] * len(boxes)
     if paths and not rows:
         file = label_path(paths[0]) if labels is None else Path(labels)
-        tell("YOLO labels", np.ones(len(paths), np.bool_), f"images have no boxes (looked at {file})")
+        warn_rows("YOLO labels", np.ones(len(paths), np.bool_), f"images have no boxes (looked for {file})")
     catalog = Catalog.of([ids[i] for i in order], names, extents[order], [file_names[i] for i in order])
     columns = np.array(rows, np.float64).reshape(-1, 5)
     table = AnnotationTable.of(
@@ -142,11 +142,11 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         document = yaml.safe_load(read_text(path))
     except yaml.constructor.ConstructorError as error:
-        raise InputError(f"{path}: {error.problem}; only plain values are read") from error
+        raise InputError(f"{path}: {error.problem}; only plain values are allowed") from error
     except yaml.YAMLError as error:
         raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:
-        raise InputError(f"{path}: is nested too deep") from error
+        raise InputError(f"{path}: is nested too deeply") from error
     if not isinstance(document, dict):
         raise InputError(f"{path}: expected train, val and names, got {type(document).__name__}")
     return document
@@ -163,32 +163,34 @@ def _names(document: dict[str, Any], path: Path) -> tuple[str, ...]:
             )
         names = [names[label] for label in range(len(names))]
     if not isinstance(names, list) or not names:
-        raise InputError(f"{path}: names: expected a list of class names, or a dict that counts from 0")
+        raise InputError(f"{path}: names: expected a list of class names, or a dict with keys 0, 1, ...")
     if count is not None and count != len(names):
         raise InputError(f"{path}: nc is {count}, but there are {len(names)} names")
     return tuple(map(str, names))
 
 
 def _root(document: dict[str, Any], path: Path) -> Path:
-    beside = path.parent.resolve()
+    parent = path.parent.resolve()
     given = document.get("path")
     if given is None:
-        return beside
-    root = (beside / str(given)).resolve()
+        return parent
+    root = (parent / str(given)).resolve()
     if not root.is_dir():
         warnings.warn(
-            f"{path}: path: no folder {root}; {beside} is taken instead", InputWarning, stacklevel=3
+            f"{path}: path: folder {root} does not exist; {parent} is used instead",
+            InputWarning,
+            stacklevel=3,
         )
-        return beside
+        return parent
     return root
 
 
 def _images(entry: Any, root: Path, where: str) -> list[Path]:
-    """The images of one entry of a split: a folder's, or those that a list names."""
+    """The images of one entry of a split: those in a folder, or those in a list."""
     if not isinstance(entry, str):
         raise InputError(f"{where}: expected a folder or a text file, got {entry!r}")
     inside = str(Path(entry).relative_to(root)) if Path(entry).is_relative_to(root) else entry
-    # exports often say ../train/images, from the folder of a program that nobody has
+    # exports often have ../train/images, relative to a folder of the exporting program
     while inside.startswith("../") and not (root / inside).resolve().is_relative_to(root):
         inside = inside[3:]
     try:
@@ -197,7 +199,7 @@ def _images(entry: Any, root: Path, where: str) -> list[Path]:
         raise InputError(f"{where}: {error}") from error
     if place.is_dir():
         images = sorted(file for file in place.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
-        _tell_of_orphans(images, where)
+        _warn_about_orphans(images, where)
         return images
     if not place.is_file():
         raise InputError(f"{where}: {place}: no such folder or list of images")
@@ -212,22 +214,22 @@ def _images(entry: Any, root: Path, where: str) -> list[Path]:
 
 
 def _listed(line: str, folder: Path, root: Path) -> Path:
-    """An image of a list: relative to the data set's folder, or with ``./`` to the list's."""
+    """An image in a list: relative to the folder of the data set, or with ``./`` to that of the list."""
     if Path(line).is_absolute() and Path(line).is_relative_to(root):
         return resolve_under(root, str(Path(line).relative_to(root)))
     image = resolve_under(root, os.path.relpath(folder / line, root) if line.startswith("./") else line)
     if image.suffix.lower() not in IMAGE_SUFFIXES:
-        raise InputError(f"{line!r}: is no image; known are {', '.join(sorted(IMAGE_SUFFIXES))}")
+        raise InputError(f"{line!r}: is not an image; known suffixes are {', '.join(sorted(IMAGE_SUFFIXES))}")
     return image
 
 
-def _tell_of_orphans(images: list[Path], where: str) -> None:
-    """Warn of label files without an image, in folders that hold labels alone."""
+def _warn_about_orphans(images: list[Path], where: str) -> None:
+    """Warn about label files without an image, in folders that contain only labels."""
     labels = {label_path(image) for image in images}
     folders = {label.parent for label in labels} - {image.parent for image in images}
     files = [file for folder in folders for file in folder.glob("*.txt")]
-    alone = np.array([file not in labels for file in files], np.bool_)
-    tell(where, alone, "label files have no image; they are left out")
+    orphans = np.array([file not in labels for file in files], np.bool_)
+    warn_rows(where, orphans, "label files have no image; they are left out")
 
 
 def _identities(paths: list[Path]) -> tuple[list[str], list[str]]:
@@ -242,7 +244,7 @@ def _identities(paths: list[Path]) -> tuple[list[str], list[str]]:
     return ids, [path.as_posix() for path in relative]
 
 
-def _boxes(file: Path, count: int) -> list[list[float]]:
+def _read_boxes(file: Path, count: int) -> list[list[float]]:
     """``[class, cx, cy, w, h]`` of each line."""
     rows = []
     for number, line in enumerate(read_text(file).splitlines(), 1):
@@ -259,7 +261,7 @@ def _box(words: list[str], count: int, where: str) -> list[float]:
         raise InputError(f"{where}: expected numbers, got {' '.join(words)[:60]!r}") from error
     if len(numbers) == 5:
         raise InputError(
-            f"{where}: has six numbers; a label has five, so is the last a score? These look like detections"
+            f"{where}: has six numbers, but a label has five; is the last one a score? These look like detections"
         )
     if len(numbers) < 4 or len(numbers) % 2:
         raise InputError(
@@ -271,7 +273,7 @@ def _box(words: list[str], count: int, where: str) -> list[float]:
         raise InputError(f"{where}: class {words[0]}, but there are {count} names: expected 0 .. {count - 1}")
     if max(map(abs, numbers)) > _LARGEST_RELATIVE:
         raise InputError(
-            f"{where}: {max(numbers, key=abs):g} is no relative coordinate; divide by the image's size"
+            f"{where}: {max(numbers, key=abs):g} is not a relative coordinate; divide by the image's size"
         )
     if len(numbers) > 4:
         x, y = numbers[::2], numbers[1::2]

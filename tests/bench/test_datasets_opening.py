@@ -331,7 +331,7 @@ def test_fault_25_a_name_too_long_is_refused_and_windows_separators_work(tmp_pat
     )
     document["images"][0]["file_name"] = "x" * 300 + ".png"
     file.write_text(json.dumps(document))
-    with pytest.raises(InputError, match="longer than a file's name can be"):
+    with pytest.raises(InputError, match="longer than a file name can be"):
         open_dataset(tmp_path, images=str(tmp_path / "images"))
 
 

@@ -206,7 +206,7 @@ def test_class_ids_are_mapped_from_the_command_line(
     assert main([*files, "--class-map", str(tmp_path / "map.json")]) == 2
     assert main([*files, "--class-map", "from-2"]) == 2
     told = capsys.readouterr().err.splitlines()
-    assert 'expected pairs of class ids like {"0": 1, "1": 2}' in told[0]
+    assert 'expected pairs of class ids such as {"0": 1, "1": 2}' in told[0]
     assert "expected from-0, from-1, drop, or the name of a .json file" in told[1]
 
 

@@ -55,7 +55,7 @@ def test_fault_05_detections_on_unknown_images_are_counted_with_the_first_five_i
     with pytest.raises(InputError) as told:
         found(tmp_path, RESULT, *strangers)
     assert str(told.value).startswith(
-        f"{tmp_path}/dt.json: 7 of 8 detections are on 6 images that the truth does not have"
+        f"{tmp_path}/dt.json: 7 of 8 detections are on 6 images that the ground truth does not have"
     )
     assert ": 99, 98, 97, 96, 95, ...; its image ids are like 1, 2, 3, ..." in str(told.value)
 
@@ -76,14 +76,15 @@ def test_fault_06_unknown_classes_suggest_the_mapping_which_then_works(
 def test_fault_06_unknown_classes_can_be_named_or_dropped(tmp_path: Path) -> None:
     results = [RESULT, RESULT | {"category_id": 70}]
     with pytest.raises(
-        InputError, match=r"1 of 2 detections are of 1 classes .*: category_id 70; the truth has 1, 2, 4"
+        InputError,
+        match=r"1 of 2 detections are of 1 classes .*: category_id 70; the ground truth has 1, 2, 4",
     ):
         found(tmp_path, *results)
     assert found(tmp_path, *results, class_map={1: 4, 70: 2}).label.tolist() == [2, 1]
     with pytest.warns(InputWarning, match=r"category_id 70; they are left out"):
         assert found(tmp_path, *results, class_map="drop").label.tolist() == [0]
     with pytest.raises(
-        InputError, match=r"the class map leads to category_id 5, which the truth does not have"
+        InputError, match=r"the class map contains category_id 5, which the ground truth does not have"
     ):
         found(tmp_path, *results, class_map={70: 5})
 
@@ -125,14 +126,16 @@ def test_fault_11_corners_given_as_xywh_are_suspected(tmp_path: Path) -> None:
         RESULT | {"bbox": [x, y, x + 90, y + 90]} for x, y in ((10, 10), (400, 300), (500, 380), (450, 50))
     ]
     with pytest.warns(
-        InputWarning, match=r"3 of 4 detections reach over their image's edge; .*are these corners\?"
+        InputWarning,
+        match=r"3 of 4 detections extend beyond the border of their image; .*are these corners\?",
     ):
         found(tmp_path, *corners)
 
 
 def test_fault_12_boxes_over_the_edge_are_left_as_they_are_and_counted(tmp_path: Path) -> None:
     with pytest.warns(
-        InputWarning, match=r"1 of 2 detections reach over their image's edge; they are evaluated as they are"
+        InputWarning,
+        match=r"1 of 2 detections extend beyond the border of their image; they are evaluated as they are",
     ):
         table = found(tmp_path, RESULT, RESULT | {"bbox": [600, 10, 100, 10]})
     assert table.xywh[1].tolist() == [600, 10, 100, 10]
@@ -151,7 +154,7 @@ def test_fault_13_relative_coordinates_are_refused(tmp_path: Path) -> None:
 def test_fault_13_pixels_where_relative_coordinates_belong_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n0 320 240 100 100\n")
     with pytest.raises(
-        InputError, match=r"a.txt:2: 320 is no relative coordinate; divide by the image's size"
+        InputError, match=r"a.txt:2: 320 is not a relative coordinate; divide by the image's size"
     ):
         yolo.read_truth([tmp_path / "a.jpg"], [(480, 640)], ["x"])
 
@@ -200,12 +203,11 @@ def test_fault_19_truth_and_results_that_were_swapped_say_what_they_look_like(tm
         coco.read_truth(write(tmp_path / "x.json", [RESULT]))
     truth(tmp_path)
     with pytest.raises(
-        InputError, match=r"gt.json: is an object; it looks like annotations \(truth\); expected results"
+        InputError,
+        match=r"gt.json: is an object; it looks like annotations \(ground truth\); expected results",
     ):
         coco.read_detections(tmp_path / "gt.json", truth(tmp_path))
-    with pytest.raises(
-        InputError, match=r"dt.json\[0\]: has area but no score, so these look like annotations"
-    ):
+    with pytest.raises(InputError, match=r"dt.json\[0\]: has area but no score, as annotations do"):
         found(tmp_path, OBJECT)
 
 
@@ -214,7 +216,7 @@ def test_fault_19_truth_and_results_that_were_swapped_say_what_they_look_like(tm
     [
         (
             {"annotations": None},
-            "annotations is null; the file has images, annotations, categories; images alone",
+            "annotations is null; the file has images, annotations, categories; a list of images without annotations",
         ),
         ({"categories": None}, "categories is null"),
         ({"images": {}}, r"images: expected a list \[\.\.\.\], got an object"),
@@ -234,7 +236,7 @@ def test_fault_19_a_part_that_is_missing_is_named(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (OBJECT_XML.format(""), r"object 1 \(cat\): has no <bndbox>; give it one, or remove the object"),
+        (OBJECT_XML.format(""), r"object 1 \(cat\): has no <bndbox>; add it, or remove the object"),
         (OBJECT_XML.format("<bndbox><xmin>1</xmin></bndbox>"), r"object 1 \(cat\): bndbox: has no <ymin>"),
         (OBJECT_XML.format(CORNERS.format("x")), r"object 1 \(cat\): xmax: expected a number, got 'x'"),
         (
@@ -242,7 +244,10 @@ def test_fault_19_a_part_that_is_missing_is_named(
             r"object 1 \(cat\): xmax: expected a finite number, got 'inf'",
         ),
         ("<annotation><object/></annotation>", r"object 1: has no <name>"),
-        ("<html><body>404</body></html>", r"is not Pascal VOC's: expected <annotation>, got <html>"),
+        (
+            "<html><body>404</body></html>",
+            r"is not a Pascal VOC annotation: expected <annotation>, got <html>",
+        ),
         ("<annotation>", r"is not XML: no element found"),
         ("", r"is not XML"),
     ],
@@ -271,7 +276,7 @@ def test_fault_22_fractions_and_difficult_are_read_and_the_choice_of_pixels_is_c
         ("2 0.5 0.5 0.1 0.1", "class 2, but there are 2 names: expected 0 .. 1"),
         ("-1 0.5 0.5 0.1 0.1", "class -1, but there are 2 names"),
         ("0.5 0.5 0.5 0.1 0.1", "class 0.5, but there are 2 names"),
-        ("0 0.5 0.5 0.1 0.1 0.9", "has six numbers; a label has five, so is the last a score"),
+        ("0 0.5 0.5 0.1 0.1 0.9", "has six numbers, but a label has five; is the last one a score"),
         ("0 0.5 0.5", "expected class cx cy w h, or class and a polygon of x y pairs, got 3 numbers"),
         ("0 0.5 0.5 0.1 0.1 0.1 0.1 0.1", "expected class cx cy w h, or class and a polygon"),
         ("cat 0.5 0.5 0.1 0.1", "expected numbers, got 'cat 0.5 0.5 0.1 0.1'"),
@@ -308,23 +313,23 @@ def test_fault_31_malformed_masks_are_never_looked_at(tmp_path: Path, mask: Any)
     assert len(found(tmp_path, RESULT | {"segmentation": mask})) == 1
     only_mask = {key: value for key, value in RESULT.items() if key != "bbox"} | {"segmentation": mask}
     with pytest.raises(
-        InputError, match=r"results of masks or keypoints, without bbox; boxes are compared here"
+        InputError, match=r"results of masks or keypoints without bbox; only boxes are supported"
     ):
         found(tmp_path, only_mask)
 
 
 def test_fault_32_crowd_and_area_follow_a_printed_rule(tmp_path: Path) -> None:
     nameless = {key: value for key, value in OBJECT.items() if key not in ("area", "iscrowd")}
-    with pytest.warns(InputWarning, match=r"1 of 1 annotations have no area; it is computed as w \* h"):
+    with pytest.warns(InputWarning, match=r"1 of 1 annotations have no area; w \* h is used"):
         table = truth(tmp_path, nameless)
     assert table.area.tolist() == [10000]
     assert not table.crowd.any()
     with pytest.warns(
-        InputWarning, match=r"1 of 1 annotations have iscrowd neither 0 nor 1; they count as crowds"
+        InputWarning, match=r"1 of 1 annotations have iscrowd neither 0 nor 1; they are crowds"
     ):
         assert truth(tmp_path, OBJECT | {"iscrowd": 2}).crowd.tolist() == [True]
     with pytest.warns(
-        InputWarning, match=r"1 of 1 annotations have an area larger than their box; it is kept"
+        InputWarning, match=r"1 of 1 annotations have an area larger than their box; it is used"
     ):
         assert truth(tmp_path, OBJECT | {"area": 20000}).area.tolist() == [20000]
     assert truth(tmp_path, OBJECT | {"iscrowd": True}).crowd.tolist() == [True]

@@ -96,7 +96,7 @@ def test_ignored_objects_are_written_as_such_but_not_read(tmp_path: Path) -> Non
             "1 of 2 annotations are on images that the file does not list",
         ),
         ([OBJECT | {"category_id": 2}], "1 of 1 annotations are of categories that the file does not list"),
-        ([OBJECT, OBJECT], "1 of 2 annotations have an id that came before"),
+        ([OBJECT, OBJECT], "1 of 2 annotations have an id that is repeated"),
     ],
 )
 def test_what_the_reference_passes_over_is_counted(
@@ -108,7 +108,9 @@ def test_what_the_reference_passes_over_is_counted(
 
 def test_an_image_listed_twice_counts_as_it_stands_last(tmp_path: Path) -> None:
     again = {"id": 9, "file_name": "c.jpg", "width": 8, "height": 6}
-    with pytest.warns(InputWarning, match=r"1 of 3 images have an id that comes again; the last one counts"):
+    with pytest.warns(
+        InputWarning, match=r"1 of 3 images have an id that is repeated; the last image is used"
+    ):
         table = coco.read_truth(truth_file(tmp_path, images=[*IMAGES, again]))
     assert table.catalog.file_names == ("a.jpg", "c.jpg")
 
@@ -155,7 +157,7 @@ def test_results_with_a_class_of_their_own_name_suggest_the_truths(tmp_path: Pat
     path = tmp_path / "own.json"
     path.write_text(json.dumps(own))
     with pytest.raises(
-        InputError, match=r"category_id 0, 'dogs', is no class of the truth; did you mean 'dog'\?"
+        InputError, match=r"category_id 0, 'dogs', is not a class of the ground truth; did you mean 'dog'\?"
     ):
         coco.read_detections(path, truth)
     assert coco.read_detections(path, truth, class_map={0: 18}).label.tolist() == [1]
@@ -199,7 +201,7 @@ def test_an_object_that_the_file_gets_wrong_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"images\[0\] \(id 9\): width: expected a whole number, got 640.5"):
         coco.read_truth(truth_file(tmp_path, images=[IMAGES[0] | {"width": 640.5}]))
     with pytest.raises(
-        InputError, match=r"no annotation is on an image that the file lists: .* like 'b.jpg'"
+        InputError, match=r"all annotations are on images that the file does not list: .* like 'b.jpg'"
     ):
         coco.read_truth(truth_file(tmp_path, OBJECT | {"image_id": "b.jpg"}))
 

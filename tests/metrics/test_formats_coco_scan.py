@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from metrics.formats import coco_scan
-from metrics.formats.coco_columns import read_found, read_images, read_objects
+from metrics.formats.coco_columns import read_images, read_objects, read_results
 from metrics.kernels import json_columns, json_numbers
 from metrics.kernels.json_columns import Column, scan_list, top_level
 
@@ -158,9 +158,9 @@ def test_results_scan_to_what_they_parse_to(
     text = data.draw(WHITE) + data.draw(json_text(rows)) + data.draw(WHITE)
     path = tmp_path / "results.json"
     path.write_text(text, encoding="utf-8")
-    scanned = coco_scan.scan_found(path)
+    scanned = coco_scan.scan_results(path)
     if scanned is not None:
-        assert_same(scanned, read_found(json.loads(text), ""))
+        assert_same(scanned, read_results(json.loads(text), ""))
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
@@ -202,9 +202,9 @@ def test_a_regular_file_is_read_the_fast_way(tmp_path: Path, tiny_blocks: None, 
     rows = results(300)
     path = tmp_path / "results.json"
     path.write_text(json.dumps(rows, indent=indent))
-    scanned = coco_scan.scan_found(path)
+    scanned = coco_scan.scan_results(path)
     assert scanned is not None
-    assert_same(scanned, read_found(rows, ""))
+    assert_same(scanned, read_results(rows, ""))
 
 
 def test_objects_that_grow_shorter_further_down_still_find_room(tmp_path: Path, tiny_blocks: None) -> None:
@@ -212,9 +212,9 @@ def test_objects_that_grow_shorter_further_down_still_find_room(tmp_path: Path, 
     rows = long + [{"image_id": 1, "category_id": 1, "bbox": [1, 1, 1, 1], "score": 1}] * 5000
     path = tmp_path / "results.json"
     path.write_text(json.dumps(rows, separators=(",", ":")))
-    scanned = coco_scan.scan_found(path)
+    scanned = coco_scan.scan_results(path)
     assert scanned is not None
-    assert_same(scanned, read_found(rows, ""))
+    assert_same(scanned, read_results(rows, ""))
 
 
 GOOD = '{"image_id": 1, "category_id": 2, "bbox": [1, 2, 3, 4], "score": 0.5}'
@@ -257,7 +257,7 @@ GOOD = '{"image_id": 1, "category_id": 2, "bbox": [1, 2, 3, 4], "score": 0.5}'
 def test_anything_irregular_is_left_to_the_full_parser(tmp_path: Path, tiny_blocks: None, text: str) -> None:
     path = tmp_path / "results.json"
     path.write_text(text)
-    assert coco_scan.scan_found(path) is None
+    assert coco_scan.scan_results(path) is None
 
 
 def test_a_part_that_seems_to_begin_within_a_string_is_found_out(tmp_path: Path, tiny_blocks: None) -> None:
@@ -265,15 +265,15 @@ def test_a_part_that_seems_to_begin_within_a_string_is_found_out(tmp_path: Path,
     rows = [dict(results(1)[0], note=f"{trap}, {trap}, {trap}") for _ in range(40)]
     path = tmp_path / "results.json"
     path.write_text(json.dumps(rows))
-    scanned = coco_scan.scan_found(path)
+    scanned = coco_scan.scan_results(path)
     if scanned is not None:
-        assert_same(scanned, read_found(rows, ""))
+        assert_same(scanned, read_results(rows, ""))
 
 
 def test_two_lists_in_one_file_are_left_to_the_full_parser(tmp_path: Path, tiny_blocks: None) -> None:
     path = tmp_path / "results.json"
     path.write_text(json.dumps(results(3)) + json.dumps(results(300)))
-    assert coco_scan.scan_found(path) is None
+    assert coco_scan.scan_results(path) is None
 
 
 def test_columns_may_be_missing_only_where_they_may() -> None:

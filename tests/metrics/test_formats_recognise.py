@@ -40,7 +40,7 @@ def test_a_table_of_the_same_images_in_another_catalog_is_brought_over(tmp_path:
     moved = read_detections(tmp_path / "dt.parquet", AnnotationTable.of(wider, [], [], []))
     assert moved.image.tolist() == [1, 2]
     assert moved.label.tolist() == [1, 2]
-    with pytest.raises(InputError, match=r"1 classes are not the truth's: dog"):
+    with pytest.raises(InputError, match=r"1 classes are not in the ground truth: dog"):
         read_detections(tmp_path / "dt.parquet", AnnotationTable.of(Catalog.of([1, 2], ["cat"]), [], [], []))
 
 
@@ -131,7 +131,7 @@ def test_what_is_not_known_says_what_is(tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
     with pytest.raises(InputError, match=r"a.txt: unknown kind of file; expected COCO's .json"):
         read_truth(tmp_path / "a.txt")
-    with pytest.raises(InputError, match=r"a.txt: unknown kind of file; expected COCO's results"):
+    with pytest.raises(InputError, match=r"a.txt: unknown kind of file; expected COCO results"):
         read_detections(tmp_path / "a.txt", TRUTH)
     with pytest.raises(InputError, match=r"a single file has no splits; leave out 'val'"):
         read_truth(tmp_path / "a.txt", split="val")

@@ -53,7 +53,7 @@ def test_a_folder_that_another_program_expected_elsewhere_is_found(tmp_path: Pat
     path = dataset(tmp_path, "train: ../train/images\nnames: [x]\n", "train/images/1.jpg")
     assert yolo.read_yaml(path).splits["train"] == [tmp_path / "train/images/1.jpg"]
     path.write_text("path: /absent/coco8\ntrain: train/images\nnames: [x]\n")
-    with pytest.warns(InputWarning, match=r"path: no folder /absent/coco8; .* is taken instead"):
+    with pytest.warns(InputWarning, match=r"path: folder /absent/coco8 does not exist; .* is used instead"):
         assert yolo.read_yaml(path).root == tmp_path
 
 
@@ -64,7 +64,7 @@ def test_a_folder_that_another_program_expected_elsewhere_is_found(tmp_path: Pat
         ("train: images", "names: expected a list of class names"),
         ("train: images\nnames: {0: a, 2: b}", r"names: expected classes 0 .. 1 without a gap, got \[0, 2\]"),
         ("train: images\nnames: [a]\nnc: 3", "nc is 3, but there are 1 names"),
-        ("names: [a]", "has none of train, val and test"),
+        ("names: [a]", "has no train, val or test"),
         ("train: absent\nnames: [a]", "train: .*absent: no such folder or list of images"),
         ("train: 3\nnames: [a]", "train: expected a folder or a text file, got 3"),
         ("train: empty\nnames: [a]", "train: no images in empty"),
@@ -106,7 +106,7 @@ def test_images_of_the_same_name_are_told_apart_by_their_folders(tmp_path: Path)
 
 
 def test_images_without_any_label_file_are_told(tmp_path: Path) -> None:
-    with pytest.warns(InputWarning, match=r"1 of 1 images have no boxes \(looked at .*labels/a.txt\)"):
+    with pytest.warns(InputWarning, match=r"1 of 1 images have no boxes \(looked for .*labels/a.txt\)"):
         assert len(yolo.read_truth([tmp_path / "images" / "a.jpg"], [(9, 9)], ["x"])) == 0
     with pytest.raises(InputError, match=r"sizes: expected one per image, 1, got 2"):
         yolo.read_truth([tmp_path / "a.jpg"], [(9, 9), (9, 9)], ["x"])
