@@ -1,7 +1,7 @@
-"""Where is a detector good, and where not? Any measure over slices of the images or of the objects.
+"""Measures over slices of the images or of the objects.
 
-`axes` says how images or objects fall into slices, `attributes` which ways there are without further labels, `manifest`
-reads the user's own, `cutting` makes the matches of a slice, and `table` measures them.
+`axes` assigns images or objects to slices, `attributes` has axes that need no further labels, `manifest` reads axes from a
+file, `subset` makes the matches of a slice, and `table` measures them.
 """
 
 from metrics.slices.attributes import AXES, make_axis

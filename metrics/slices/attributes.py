@@ -1,7 +1,7 @@
-"""Axes that need no labels: how large an object is, how it is shaped, where it lies, what is around it.
+"""Axes that need no further labels: size, shape, position and surroundings of objects.
 
-Where a catalog does not know the size of an image, what depends on it is unassigned. All objects take part, also
-those that are not asked for; a crowd is an object beside others.
+Attributes that depend on the size of the image are unassigned where it is unknown. All objects take part, including those
+that are not valid ground truth; a crowd is one object.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from metrics.tables import AnnotationTable
 Floats = NDArray[np.float64]
 
 BORDER = 2.0
-"""Pixels from the border of the image within which an object is taken to be cut off."""
+"""Distance in pixels from the border of the image up to which an object may be truncated."""
 
-ANY = 1e-300
-"""An IoU that all boxes reach which overlap at all."""
+ANY_OVERLAP = 1e-300
+"""IoU threshold that every pair of overlapping boxes reaches."""
 
 
 def relative_area(truth: AnnotationTable) -> Floats:
-    """(G,) area as a part of the image's; NaN where its size is not known."""
+    """(G,) area relative to the image; NaN where the size of the image is unknown."""
     height, width = _sizes(truth)
     return np.asarray(truth.area / (height * width), np.float64)
 
 
 def aspect(truth: AnnotationTable) -> Floats:
-    """(G,) width over height; NaN for a box without height."""
+    """(G,) width over height; NaN for a box of height 0."""
     _, _, width, height = truth.xywh.T
     ratio: Floats = np.divide(width, height, out=np.full(len(width), np.nan), where=height > 0)
     return ratio
 
 
 def border_distance(truth: AnnotationTable) -> Floats:
-    """(G,) pixels from the nearest border, negative beyond it; NaN where the image's size is not known."""
+    """(G,) pixels from the nearest border, negative outside; NaN where the size of the image is unknown."""
     x, y, width, height = truth.xywh.T
     image_height, image_width = _sizes(truth)
     right, bottom = image_width - (x + width), image_height - (y + height)
@@ -48,7 +48,7 @@ def border_distance(truth: AnnotationTable) -> Floats:
 
 
 def crowding(truth: AnnotationTable) -> Floats:
-    """(G,) the highest IoU with another object of the image, whatever its class; 0 where there is none."""
+    """(G,) highest IoU with another object of any class in the image; 0 without one."""
     pairs = _overlapping(truth, truth)
     highest = np.zeros(len(truth))
     np.maximum.at(highest, pairs.row, pairs.iou)
@@ -56,54 +56,54 @@ def crowding(truth: AnnotationTable) -> Floats:
 
 
 def covered(truth: AnnotationTable) -> Floats:
-    """(G,) the greatest part of the object's box that the box of another object covers; 0 where there is none."""
+    """(G,) largest share of the object's box covered by the box of another object; 0 without one."""
     pairs = _overlapping(truth, truth)
     size = truth.xywh[:, 2] * truth.xywh[:, 3]
-    both = pairs.iou * (size[pairs.row] + size[pairs.object]) / (1 + pairs.iou)
-    most = np.zeros(len(truth))
-    np.maximum.at(most, pairs.row, both / size[pairs.row])
-    return np.minimum(most, 1.0)
+    intersection = pairs.iou * (size[pairs.row] + size[pairs.object]) / (1 + pairs.iou)
+    largest = np.zeros(len(truth))
+    np.maximum.at(largest, pairs.row, intersection / size[pairs.row])
+    return np.minimum(largest, 1.0)
 
 
 def neighbour_count(truth: AnnotationTable, scale: float = 1.5) -> NDArray[np.int64]:
-    """(G,) how many other objects have their centre in the object's box, made larger about its own centre.
+    """(G,) number of other objects with their centre in the object's box, enlarged about its centre.
 
     Args:
-        truth: the objects; those without area are nobody's neighbours.
-        scale: how many times as wide and high.
+        truth: the objects; those without area are not counted.
+        scale: factor of width and height.
     """
     x, y, width, height = truth.xywh.T
-    around = np.stack(
+    enlarged = np.stack(
         [x - width * (scale - 1) / 2, y - height * (scale - 1) / 2, width * scale, height * scale], axis=1
     )
-    pairs = _overlapping(truth, replace(truth, xywh=around))
+    pairs = _overlapping(truth, replace(truth, xywh=enlarged))
     centre = truth.xywh[:, :2] + truth.xywh[:, 2:] / 2
-    low, high = around[:, :2], around[:, :2] + around[:, 2:]
+    low, high = enlarged[:, :2], enlarged[:, :2] + enlarged[:, 2:]
     within = (centre[pairs.object] >= low[pairs.row]) & (centre[pairs.object] <= high[pairs.row])
     return np.bincount(pairs.row[within.all(1)], minlength=len(truth))
 
 
 def object_count(truth: AnnotationTable) -> NDArray[np.int64]:
-    """(I,) objects in each image; a crowd counts as one."""
+    """(I,) number of objects in each image; a crowd counts as one."""
     return np.bincount(truth.image, minlength=len(truth.catalog.image_ids))
 
 
 def class_frequency(truth: AnnotationTable) -> NDArray[np.int64]:
-    """(G,) on how many images there is an object of the same class."""
+    """(G,) number of images with an object of the same class."""
     classes = len(truth.catalog.classes)
-    places = np.unique(truth.image.astype(np.int64) * classes + truth.label)
-    return np.bincount(places % max(classes, 1), minlength=classes)[truth.label]
+    cells = np.unique(truth.image.astype(np.int64) * classes + truth.label)
+    return np.bincount(cells % max(classes, 1), minlength=classes)[truth.label]
 
 
 def pixel_statistics(image: NDArray[np.uint8]) -> dict[str, float]:
-    """How an image looks: for axes of images by `Axis.from_quantiles` or `Axis.from_bins`.
+    """Compute statistics of an image's pixels, for axes made by `Axis.from_quantiles` or `Axis.from_bins`.
 
     Args:
         image: (H, W, 3) uint8 RGB, or (H, W) grey.
 
     Returns:
         ``brightness``: mean luma (ITU-R BT.601), in [0, 1]. ``contrast``: its standard deviation. ``sharpness``: variance of
-        its Laplacian over the four neighbours, low for a blurred image. NaN for an image too small to have it.
+        its 4-neighbour Laplacian, low for a blurred image. NaN for an image that is too small.
     """
     luma = image @ np.array([0.299, 0.587, 0.114]) / 255 if image.ndim == 3 else image / 255
     inner = luma[1:-1, 1:-1]
@@ -116,54 +116,54 @@ def pixel_statistics(image: NDArray[np.uint8]) -> dict[str, float]:
 
 
 def _area_axis(truth: AnnotationTable) -> Axis:
-    """Area in pixels, by COCO's limits; exactly 32 x 32 is small, exactly 96 x 96 medium."""
+    """Area in pixels, with COCO's limits; exactly 32 x 32 is small, exactly 96 x 96 medium."""
     return Axis.from_bins("area", "object", truth.area, [1024.0, 9216.0], ["small", "medium", "large"])
 
 
 def _size_axis(truth: AnnotationTable) -> Axis:
-    """Area, by rank within the class: the smallest tenth, the next fifth, two fifths, a fifth, a tenth."""
+    """Area by rank within the class: the smallest 10%, then 20%, 40%, 20% and 10%."""
     return Axis.from_quantiles("size", "object", truth.area, groups=truth.label)
 
 
 def _relative_area_axis(truth: AnnotationTable) -> Axis:
-    """Area as a part of the image's."""
+    """Area relative to the image."""
     names = ["up to 0.1 %", "0.1 to 1 %", "1 to 10 %", "above 10 %"]
     return Axis.from_bins("relative_area", "object", relative_area(truth), [0.001, 0.01, 0.1], names)
 
 
 def _aspect_axis(truth: AnnotationTable) -> Axis:
-    """Width over height, by rank within the class: the tallest tenth, the next fifth, and so on to the widest."""
+    """Width over height by rank within the class: the tallest 10%, then 20%, 40%, 20% and the widest 10%."""
     shares = {"very tall": 0.1, "tall": 0.3, "medium": 0.7, "wide": 0.9, "very wide": 1.0}
     return Axis.from_quantiles("aspect", "object", aspect(truth), shares, truth.label)
 
 
 def _border_axis(truth: AnnotationTable) -> Axis:
-    """Whether the object touches the image's border, to 2 pixels, and so may be cut off."""
+    """Whether the object is within 2 pixels of the image's border and may be truncated."""
     names = ["at the border", "inside"]
     return Axis.from_bins("border", "object", border_distance(truth), [BORDER], names)
 
 
 def _crowding_axis(truth: AnnotationTable) -> Axis:
-    """The highest IoU with another object."""
+    """Highest IoU with another object."""
     names = ["alone", "up to 0.1", "0.1 to 0.3", "0.3 to 0.5", "above 0.5"]
     return Axis.from_bins("crowding", "object", crowding(truth), [0.0, 0.1, 0.3, 0.5], names)
 
 
 def _covered_axis(truth: AnnotationTable) -> Axis:
-    """The greatest part of the box that another object's box covers."""
+    """Largest share of the box that the box of another object covers."""
     names = ["nothing", "up to a quarter", "up to a half", "more than half"]
     return Axis.from_bins("covered", "object", covered(truth), [0.0, 0.25, 0.5], names)
 
 
 def _neighbours_axis(truth: AnnotationTable) -> Axis:
-    """How many other objects have their centre in the box made 1.5 times as large."""
+    """Number of other objects with their centre in the box enlarged 1.5 times."""
     return Axis.from_bins(
         "neighbours", "object", neighbour_count(truth), [0, 1, 3], ["0", "1", "2 or 3", "4 or more"]
     )
 
 
 def _place_axis(truth: AnnotationTable) -> Axis:
-    """In which ninth of the image the object's centre lies."""
+    """Position of the object's centre in a 3 x 3 grid of the image."""
     height, width = _sizes(truth)
     centre_x, centre_y = (truth.xywh[:, :2] + truth.xywh[:, 2:] / 2).T
     unknown = np.isnan(height)
@@ -171,19 +171,19 @@ def _place_axis(truth: AnnotationTable) -> Axis:
         np.clip(np.nan_to_num(np.floor(3 * centre / side)), 0, 2).astype(np.int64)
         for centre, side in ((centre_y, height), (centre_x, width))
     )
-    names = [f"{line} {part}" for line in ("top", "middle", "bottom") for part in ("left", "centre", "right")]
+    names = [f"{y} {x}" for y in ("top", "middle", "bottom") for x in ("left", "centre", "right")]
     numbers = np.where(unknown, np.nan, 3 * row + column)
     return Axis.from_bins("place", "object", numbers, np.arange(8.0).tolist(), names)
 
 
 def _object_count_axis(truth: AnnotationTable) -> Axis:
-    """How many objects an image has."""
+    """Number of objects in the image."""
     names = ["none", "1", "2 to 5", "6 to 15", "16 or more"]
     return Axis.from_bins("object_count", "image", object_count(truth), [0, 1, 5, 15], names)
 
 
 def _class_frequency_axis(truth: AnnotationTable) -> Axis:
-    """On how many images the object's class occurs, by LVIS's limits."""
+    """Number of images with the object's class, with LVIS's limits."""
     names = ["rare (up to 10)", "common (11 to 100)", "frequent (above 100)"]
     return Axis.from_bins("class_frequency", "object", class_frequency(truth), [10, 100], names)
 
@@ -201,14 +201,18 @@ AXES: Mapping[str, Callable[[AnnotationTable], Axis]] = {
     "relative_area": _relative_area_axis,
     "size": _size_axis,
 }
-"""Axes by name; the first line of each function's docstring says what it is."""
+"""Axes by name; the first line of each function's docstring describes the axis."""
 
 
 def make_axis(name: str, truth: AnnotationTable) -> Axis:
-    """The axis of this name, of the objects or images of `truth`.
+    """Assign the objects or images of `truth` to the slices of a named axis.
+
+    Args:
+        name: one of `AXES`.
+        truth: the ground truth.
 
     Raises:
-        UnknownName: there is none; the message has the nearest name.
+        UnknownName: no such axis; the message suggests the closest name.
     """
     if name not in AXES:
         raise UnknownName("axis", name, AXES)
@@ -216,14 +220,14 @@ def make_axis(name: str, truth: AnnotationTable) -> Axis:
 
 
 def _sizes(truth: AnnotationTable) -> tuple[Floats, Floats]:
-    """Height and width of each object's image; NaN where they are not known."""
+    """Height and width of each object's image; NaN where unknown."""
     height, width = truth.catalog.sizes[truth.image].T.astype(np.float64)
     known = (height > 0) & (width > 0)
     return np.where(known, height, np.nan), np.where(known, width, np.nan)
 
 
 def _overlapping(truth: AnnotationTable, others: AnnotationTable) -> Neighbours:
-    """Pairs of a row of `others` and another row of `truth` that overlap."""
+    """Overlapping pairs of a row of `others` and a different row of `truth`."""
     rows = np.arange(len(truth))
-    pairs = neighbours(truth, others, np.ones(len(truth), np.bool_), rows, ANY)
+    pairs = neighbours(truth, others, np.ones(len(truth), np.bool_), rows, ANY_OVERLAP)
     return pairs.select(pairs.row != pairs.object)

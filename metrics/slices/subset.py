@@ -1,4 +1,4 @@
-"""The matches of a slice, made from those of the whole: nothing is matched again."""
+"""Matches of a subset of images or objects, without matching again."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from metrics.matching import Matches
 
 
 def select_images(matches: Matches, images: ArrayLike) -> Matches:
-    """The matches of some images: what matching their tables alone gives, for images do not know each other.
+    """Return the matches of some images; equal to matching their tables alone, because images are independent.
 
     Args:
-        matches: of the whole.
+        matches: of all images.
         images: (I,) mask over the catalog's images, or indices into them.
 
     Raises:
-        InputError: a mask of another length, an index that is none or is there twice.
+        InputError: a mask of the wrong length, or an index that is out of range or repeated.
     """
     catalog = matches.truth.catalog
     chosen = np.zeros(len(catalog.image_ids), np.bool_)
@@ -45,13 +45,13 @@ def select_images(matches: Matches, images: ArrayLike) -> Matches:
 
 
 def select_objects(matches: Matches, objects: ArrayLike) -> Matches:
-    """The matches in which only some objects are asked for.
+    """Return the matches in which only some objects are valid ground truth.
 
-    Detections that found another object are ignored. Those that found none count wherever they are: nothing says which
-    slice a detection on nothing belongs to, so all false positives count in every slice (Hoiem et al. 2012).
+    Detections that match another object are ignored. False positives belong to no object, so all of them count in every
+    slice (Hoiem et al. 2012).
 
     Args:
-        matches: of the whole.
+        matches: of all objects.
         objects: (G,) mask over the rows of the truth.
 
     Raises:
@@ -66,5 +66,5 @@ def select_objects(matches: Matches, objects: ArrayLike) -> Matches:
 
 
 def _renumbered(kept: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """The new row of each old one that is kept."""
+    """New index of each row that is kept."""
     return (np.cumsum(kept) - 1).astype(np.int32)

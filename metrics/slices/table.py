@@ -1,4 +1,4 @@
-"""Measures over slices, as tidy rows: how each slice compares with the whole."""
+"""Measures over slices as tidy rows, with the difference from the whole data set."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from metrics.evaluation import COLUMNS, Row
 from metrics.evaluator import COCO_MEASURES, evaluate_matches
 from metrics.matching import Matches
 from metrics.measures import iou_text
+from metrics.ratios import mean_defined
 from metrics.registry import did_you_mean
 from metrics.slices.axes import Axis, Target
 from metrics.slices.subset import select_images, select_objects
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
     import pandas
 
 OWNERSHIP: Mapping[Target, str] = {
-    "image": "exact: all objects and all detections of the slice's images, and no others",
+    "image": "exact: all objects and detections of the slice's images, and no others",
     "object": (
-        "the slice's objects are asked for; detections that found other objects are ignored; false positives count in"
-        " every slice"
+        "only the slice's objects are valid; detections that match other objects are ignored; false positives count in every"
+        " slice"
     ),
 }
-"""Whose a false positive is, for slices of images and of objects: to be printed beside the numbers."""
+"""How objects and false positives are assigned to slices of images and of objects."""
 
 NORMALIZED = "normalized_average_precision"
 
@@ -47,16 +48,16 @@ SLICE_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class SliceRow:
-    """One number of one slice.
+    """One value of one slice.
 
     Attributes:
         axis: name of the axis.
         value: name of the slice.
-        of: whether images or objects fall into slices.
-        images: of the slice; for objects the images that have one of them that is asked for.
-        objects: of the slice that are asked for, in the rule's first area range.
-        row: the number.
-        difference: from the same number of the whole; NaN where either is not defined.
+        target: whether the axis is of images or objects.
+        images: number of images; for objects the images with a valid object of the slice.
+        objects: number of valid objects, in the rule's first area range.
+        row: the value.
+        difference: from the same value of the whole data set; NaN where either is undefined.
     """
 
     axis: str
@@ -68,54 +69,75 @@ class SliceRow:
     difference: float
 
     def record(self) -> tuple[Any, ...]:
-        """The row in the order of `SLICE_COLUMNS`."""
-        place = (self.axis, self.value, self.target, self.images, self.objects)
-        return (*place, *self.row.record(), self.difference, OWNERSHIP[self.target])
+        """Return the row in the order of `SLICE_COLUMNS`."""
+        columns = (self.axis, self.value, self.target, self.images, self.objects)
+        return (*columns, *self.row.record(), self.difference, OWNERSHIP[self.target])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SliceTable:
-    """The numbers of the whole and of its slices.
+    """Values of the whole data set and of its slices.
 
     Attributes:
-        whole: rows of the whole.
-        rows: of the slices, in the order of axes and of their slices.
+        whole: rows of the whole data set.
+        rows: rows of the slices, in the order of the axes and their slices.
     """
 
     whole: tuple[Row, ...]
     rows: tuple[SliceRow, ...]
 
+    def __repr__(self) -> str:
+        axes = list(dict.fromkeys(row.axis for row in self.rows))
+        slices = len({(row.axis, row.value) for row in self.rows})
+        return f"SliceTable({', '.join(axes)}; {slices} slices, {len(self.rows)} values)"
+
+    def _repr_html_(self) -> str:
+        """The values over all classes, one row per slice, for notebooks."""
+        frame = self.to_frame()
+        frame = frame[frame["class"] == ""]
+        index = ["slice_axis", "slice_value", "images", "objects"]
+        table = frame.pivot_table(
+            index=index, columns="name", values="value", sort=False, dropna=False, observed=True
+        )
+        return table.round(4).to_html()
+
     def value(self, name: str, axis: str, slice_value: str, class_name: str = "") -> float:
-        """The number of this short name in a slice.
-
-        Raises:
-            InputError: there is no such axis, slice or number; the message has the nearest that there is.
-        """
-        found = [row for row in self.rows if row.axis == axis]
-        if not found:
-            raise InputError(f"no axis {axis!r}{did_you_mean(axis, [row.axis for row in self.rows])}")
-        here = [row for row in found if row.value == slice_value]
-        if not here:
-            known = [row.value for row in found]
-            raise InputError(f"axis {axis!r} has no slice {slice_value!r}{did_you_mean(slice_value, known)}")
-        for row in here:
-            if row.row.name == name and row.row.class_name == class_name:
-                return row.row.value
-        raise InputError(f"no number {name!r}{did_you_mean(name, [row.row.name for row in here])}")
-
-    def sensitivity(self, axis: str, name: str = "ap_n") -> tuple[float, float]:
-        """How much a number depends on an axis, and how much could be won by doing everywhere as well as at best.
+        """Return a value of a slice.
 
         Args:
-            axis: its name.
-            name: short name of the number; ``ap_n`` is there for axes of objects only.
-
-        Returns:
-            The greatest less the least value of the slices, and the greatest less that of the whole (Hoiem et al. 2012,
-            section 3); NaN where no slice has a value.
+            name: short name of the value.
+            axis: name of the axis.
+            slice_value: name of the slice.
+            class_name: the class; empty for all classes.
 
         Raises:
-            InputError: there is no such axis or number.
+            InputError: no such axis, slice or value; the message suggests the closest name.
+        """
+        of_axis = [row for row in self.rows if row.axis == axis]
+        if not of_axis:
+            raise InputError(f"no axis {axis!r}{did_you_mean(axis, [row.axis for row in self.rows])}")
+        of_slice = [row for row in of_axis if row.value == slice_value]
+        if not of_slice:
+            known = [row.value for row in of_axis]
+            raise InputError(f"axis {axis!r} has no slice {slice_value!r}{did_you_mean(slice_value, known)}")
+        for row in of_slice:
+            if row.row.name == name and row.row.class_name == class_name:
+                return row.row.value
+        raise InputError(f"no value {name!r}{did_you_mean(name, [row.row.name for row in of_slice])}")
+
+    def sensitivity(self, axis: str, name: str = "ap_n") -> tuple[float, float]:
+        """Return the sensitivity of a value to an axis, and the potential impact of the axis.
+
+        Args:
+            axis: name of the axis.
+            name: short name of the value; ``ap_n`` exists only for axes of objects.
+
+        Returns:
+            Highest minus lowest value of the slices, and highest minus the value of the whole data set (Hoiem et al. 2012,
+            section 3); NaN if no slice has a value.
+
+        Raises:
+            InputError: no such axis or value.
         """
         values = [
             row for row in self.rows if row.axis == axis and row.row.name == name and not row.row.class_name
@@ -130,7 +152,7 @@ class SliceTable:
         return max(numbers) - min(numbers), max(numbers) - whole
 
     def to_frame(self) -> pandas.DataFrame:
-        """The rows of the slices as a table with the columns `SLICE_COLUMNS`."""
+        """Return the rows of the slices as a table with the columns `SLICE_COLUMNS`."""
         import pandas
 
         return pandas.DataFrame([row.record() for row in self.rows], columns=list(SLICE_COLUMNS))
@@ -143,25 +165,24 @@ def measure_slices(
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     classes: bool = False,
 ) -> SliceTable:
-    """Any measures over slices, one axis after the other.
+    """Compute measures over slices, one axis after the other.
 
-    Slices of images are exact: what evaluating those images alone gives. In slices of objects, only the slice's objects are
-    asked for, and every false positive counts in each slice: so a slice of few objects has low precision
-    because it is small. For those there is also ``ap_n``, average precision with Hoiem's normalised precision, at the rule's
-    first IoU threshold: as if each class had, in each slice, as many objects as a class has on average in
-    the whole. Compare slices by that.
+    Slices of images are exact: they equal the evaluation of these images alone. In slices of objects only the slice's objects
+    are valid and every false positive counts in each slice, so a small slice has low precision only because it is small.
+    These slices also have ``ap_n``, average precision with Hoiem's normalised precision at the rule's first IoU threshold: as
+    if each class had, in each slice, the mean number of objects per class of the whole data set. Use it to compare slices.
 
-    Slices without images or objects are there, with NaN.
+    Slices without images or objects have NaN.
 
     Args:
-        matches: of the whole.
-        axes: see `make_axis` and `read_manifest`.
+        matches: of the whole data set.
+        axes: from `make_axis` or `read_manifest`.
         measures: names of registered measures.
-        settings: of measures that take some.
-        classes: whether to give the numbers of each class, too.
+        settings: settings by measure.
+        classes: whether to include the values of each class.
 
     Raises:
-        InputError: an axis of another number of images or objects, or a measure that is not known.
+        InputError: an axis with the wrong number of images or objects, or an unknown measure.
     """
     overall = evaluate_matches(matches, measures, settings).rows
     average = _objects_per_class(matches)
@@ -176,7 +197,7 @@ def measure_slices(
         expected = len(matches.truth.catalog.image_ids) if axis.target == "image" else len(matches.truth)
         if len(axis.index) != expected:
             raise InputError(
-                f"axis {axis.name!r} is of {len(axis.index)} {axis.target}s, the matches have {expected}; make it from"
+                f"axis {axis.name!r} is of {len(axis.index)} {axis.target}s, but the matches have {expected}; make it from"
                 " their truth"
             )
         for number, name in enumerate(axis.values):
@@ -184,8 +205,8 @@ def measure_slices(
             part = (
                 select_images(matches, chosen) if axis.target == "image" else select_objects(matches, chosen)
             )
-            asked = part.valid & 1 == 1
-            images = int(chosen.sum()) if axis.target == "image" else len(np.unique(part.truth.image[asked]))
+            valid = part.valid & 1 == 1
+            images = int(chosen.sum()) if axis.target == "image" else len(np.unique(part.truth.image[valid]))
             values = evaluate_matches(part, measures, settings).rows
             if axis.target == "object":
                 values = (*values, *_normalized(part, average))
@@ -193,24 +214,23 @@ def measure_slices(
                 if classes or not row.class_name:
                     difference = row.value - known.get((row.measure, row.name, row.class_name), math.nan)
                     rows.append(
-                        SliceRow(axis.name, name, axis.target, images, int(asked.sum()), row, difference)
+                        SliceRow(axis.name, name, axis.target, images, int(valid.sum()), row, difference)
                     )
     return SliceTable(whole, tuple(rows))
 
 
 def _objects_per_class(matches: Matches) -> float:
-    """Mean number of objects asked for, of the classes that have any."""
+    """Mean number of valid objects over the classes with any."""
     positives = matches.positives[0]
-    some = positives[positives > 0]
-    return float(some.mean()) if len(some) else math.nan
+    return mean_defined(np.where(positives > 0, positives, math.nan))
 
 
 def _normalized(matches: Matches, objects: float) -> list[Row]:
-    """``ap_n``: the mean over classes, and each class's own."""
+    """``ap_n`` over all classes (mean) and of each class."""
     iou, area = matches.rule.iou_thresholds[0], matches.rule.areas[0]
     each: NDArray[np.float64] = matches.at(iou, area).average_precision(objects)
-    some = each[~np.isnan(each)]
-    mean = float(some.mean()) if len(some) else math.nan
-    values = [("", mean), *zip(matches.classes, each.tolist(), strict=True)]
-    most = matches.rule.max_dets[-1]
-    return [Row(NORMALIZED, "ap_n", name, area, iou_text([iou]), most, value, True) for name, value in values]
+    values = [("", mean_defined(each)), *zip(matches.classes, each.tolist(), strict=True)]
+    max_dets = matches.rule.max_dets[-1]
+    return [
+        Row(NORMALIZED, "ap_n", name, area, iou_text([iou]), max_dets, value, True) for name, value in values
+    ]

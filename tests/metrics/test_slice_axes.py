@@ -185,7 +185,7 @@ def test_a_manifest_names_images_by_id_or_file(tmp_path: Path) -> None:
 def test_keys_that_are_no_image_are_counted(tmp_path: Path) -> None:
     path = manifest(tmp_path, "key,weather\n7,sun\n" + "".join(f"{n},rain\n" for n in range(100, 107)))
     with pytest.warns(
-        InputWarning, match="7 keys are neither id nor file name of an image: '100', .*'104', ..."
+        InputWarning, match="7 keys are neither the id nor the file name of an image: '100', .*'104', ..."
     ):
         axis = read_manifest(path, catalog())[0]
     assert axis.values == ("sun", UNASSIGNED)
@@ -201,14 +201,14 @@ def test_numbers_that_should_be_binned_are_warned_of(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "slices.csv:1: expected a first line like key,weather,time, found an empty file"),
-        ("image,weather\n", "found 'image'"),
-        ("key\n7\n", "no axis beside the key"),
+        ("", "slices.csv:1: expected a first line like key,weather,time, got an empty file"),
+        ("image,weather\n", "got 'image'"),
+        ("key\n7\n", "no axis besides the key"),
         ("key,a,a\n", "column 3 is 'a'"),
         ("key,a,\n", "column 3 is ''"),
         ("key,a\n7,x,y\n", "slices.csv:2: has 3 cells, expected 2: key, a"),
-        ("key,a\n7,x\n8,y\na.jpg,z\n", "slices.csv:4: image 'a.jpg' is there already, in line 2"),
-        ('key,a\n7,"x\n', "is not CSV"),
+        ("key,a\n7,x\n8,y\na.jpg,z\n", "slices.csv:4: image 'a.jpg' already has line 2"),
+        ('key,a\n7,"x\n', "is not valid CSV"),
     ],
 )
 def test_a_manifest_that_cannot_be_used_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -226,11 +226,11 @@ def test_a_manifest_that_is_not_there_is_refused(tmp_path: Path) -> None:
     ("make", "message"),
     [
         (lambda: Axis("x", "image", ("a", "a"), np.zeros(2, int)), "two slices have the same name"),
-        (lambda: Axis("x", "image", ("a",), np.ones(2, int)), r"expected numbers in \[-1, 1\)"),
+        (lambda: Axis("x", "image", ("a",), np.ones(2, int)), r"expected values in \[-1, 1\)"),
         (lambda: Axis("x", "image", ("a",), np.ones(2)), "one integer per image, got float64"),
-        (lambda: Axis.from_bins("x", "image", [1], [1, 1], ["a", "b", "c"]), "rising edges"),
+        (lambda: Axis.from_bins("x", "image", [1], [1, 1], ["a", "b", "c"]), "ascending edges"),
         (lambda: Axis.from_bins("x", "image", [1], [1], ["a"]), "1 edges make 2 slices, not 1"),
-        (lambda: Axis.from_quantiles("x", "image", [1], {"a": 0.5}), "shares that rise to 1"),
+        (lambda: Axis.from_quantiles("x", "image", [1], {"a": 0.5}), "shares that ascend to 1"),
     ],
 )
 def test_an_axis_that_makes_no_sense_is_refused(make: object, message: str) -> None:

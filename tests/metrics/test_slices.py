@@ -151,8 +151,8 @@ def test_a_table_of_slices_says_how_each_differs_from_the_whole() -> None:
     assert table.sensitivity("row") == pytest.approx((max(values) - min(values), max(values) - overall))
     frame = table.to_frame()
     assert set(frame["ownership"]) == {
-        "the slice's objects are asked for; detections that found other objects are ignored; false positives count in"
-        " every slice"
+        "only the slice's objects are valid; detections that match other objects are ignored; false positives count"
+        " in every slice"
     }
     assert list(frame.columns[:5]) == ["slice_axis", "slice_value", "slice_of", "images", "objects"]
     assert not frame["class"].any()
@@ -176,7 +176,7 @@ def test_a_slice_without_anything_is_there_with_nan() -> None:
 def test_what_makes_no_sense_is_refused() -> None:
     scene = random_scene(6)
     matches = match(scene.truth, scene.detections)
-    with pytest.raises(InputError, match="axis 'x' is of 3 images, the matches have 20"):
+    with pytest.raises(InputError, match="axis 'x' is of 3 images, but the matches have 20"):
         measure_slices(matches, [Axis("x", "image", ("a",), np.zeros(3, int))])
     with pytest.raises(InputError, match=r"expected a mask of shape \(120,\), got int64"):
         select_objects(matches, np.zeros(120, int))
@@ -187,7 +187,7 @@ def test_what_makes_no_sense_is_refused() -> None:
         table.value("ap", "wether", "rain")
     with pytest.raises(InputError, match="no slice 'rian'; did you mean 'rain'"):
         table.value("ap", "weather", "rian")
-    with pytest.raises(InputError, match="no number 'app'"):
+    with pytest.raises(InputError, match="no value 'app'"):
         table.value("app", "weather", "rain")
     with pytest.raises(InputError, match="axis 'weather' has no 'ap_n'"):
         table.sensitivity("weather")
