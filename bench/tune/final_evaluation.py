@@ -14,7 +14,6 @@ from bench.tune.anchors import FIT
 from bench.tune.limits import describe
 from bench.tune.objectives import Objective
 from bench.tune.plan import TuningTask, Values
-from bench.tune.search_space import is_postprocessing
 from bench.tune.study import Study
 from bench.tune.training_trials import WEIGHTS
 from bench.tune.trial_attributes import FOLDER
@@ -174,7 +173,7 @@ class Finals:
                 if all(
                     values[path] == value
                     for path, value in tried.items()
-                    if not is_postprocessing(self.task.config, path)
+                    if not self.task.config.is_post_processing(path)
                 ):
                     return trial_weights(study, trial)
         if self.weights is None or list(self.studies) != ["nms"]:

@@ -26,7 +26,7 @@ from bench.training.loop import pick_device
 from bench.tune.anchors import Anchors
 from bench.tune.limits import LimitCheck, parse_limits
 from bench.tune.objectives import Objectives, parse_objectives
-from bench.tune.search_space import Space, is_postprocessing, parse_space, with_values
+from bench.tune.search_space import Space, parse_space, with_values
 from bench.tune.storage import TIMEOUTS, Timeouts
 from bench.tune.training_trials import WEIGHTS, Pruner
 from metrics.errors import InputError
@@ -156,7 +156,7 @@ class TuningTask:
 
         Where another worker is training this run, wait for it.
         """
-        trained = {path: value for path, value in values.items() if not is_postprocessing(self.config, path)}
+        trained = {path: value for path, value in values.items() if not self.config.is_post_processing(path)}
         config = with_values(self.config, {**trained, "evaluate.split": "val"}).with_seed(seed)
         context = RunContext(progress=self.progress, stop=self.stop, page=False)
         waiting = False

@@ -172,14 +172,8 @@ def declared_ranges(config: RunConfig) -> dict[str, SearchRange]:
     return {path: default for path, default in _DEFAULT_RANGES.items() if path in known} | declared
 
 
-def is_postprocessing(config: RunConfig, path: str) -> bool:
-    """Whether the section of a setting declares itself as post-processing."""
-    section = path.rpartition(".")[0]
-    return bool(section) and bool(config.get(section).post_processing)
-
-
 def _stage(config: RunConfig, path: str) -> Stage:
-    return "nms" if is_postprocessing(config, path) else "train"
+    return "nms" if config.is_post_processing(path) else "train"
 
 
 def _named(config: RunConfig, word: str) -> dict[str, SearchRange]:

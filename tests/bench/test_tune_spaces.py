@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tiny_runs import tiny_config
 
-from bench.tune.search_space import is_postprocessing, parse_space, with_values
+from bench.tune.search_space import parse_space, with_values
 from metrics.errors import InputError
 
 
@@ -86,9 +86,3 @@ def test_changed_settings_are_validated(config):
     assert with_values(config, {"nms.iou": 0.7}).nms.iou == 0.7
     with pytest.raises(InputError, match=r"nms\.iou: expected a number, got 'high'"):
         with_values(config, {"nms.iou": "high"})
-
-
-def test_a_section_declares_whether_it_is_post_processing(config):
-    assert is_postprocessing(config, "nms.iou")
-    assert not is_postprocessing(config, "train.lr")
-    assert not is_postprocessing(config, "levels")
