@@ -1,4 +1,4 @@
-"""``bench config``: all settings of a run, and where each comes from."""
+"""``bench config``: all settings of a run, with meaning, range and origin of each."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ EXAMPLES = """Examples:
 python -m bench config --variant ssd
 
 python -m bench config --variant ssd --set nms.iou=0.4 > mine.toml
+
+python -m bench config --preset ssd300-vgg16
 """
 
 
@@ -27,9 +29,9 @@ def command(
     strict: options.Strict = False,
     debug: options.Debug = False,
 ) -> None:
-    """Print all settings of a run as a TOML file, with where each value comes from.
+    """Print all settings of a run as a TOML file: value, meaning, range and origin of each.
 
-    Sources, each above those before it: the program, the data set, the variant, the preset, the file, the command.
+    Order of precedence, lowest first: defaults, data set, variant, preset, file, command line.
     """
     entries = options.chosen_entries(variant, preset, config)
     sources: dict[str, Any] = {
@@ -42,7 +44,7 @@ def command(
 
 
 def show(entries: Sequence[options.Entry], sources: dict[str, Any], json: bool = False) -> None:
-    """Print the settings of each entry, as TOML or as a JSON object."""
+    """Print the settings of each entry, as a described TOML file each or as one JSON object."""
     from bench.process.json_value import print_json
     from bench.settings.resolution import open_entries
 
@@ -50,4 +52,7 @@ def show(entries: Sequence[options.Entry], sources: dict[str, Any], json: bool =
     if json:
         print_json({"entries": [config.tree() for config in configs]})
         return
-    print("\n\n".join(config.toml(origins=True) for config in configs), end="")
+    for number, ((_, preset), config) in enumerate(zip(entries, configs, strict=True)):
+        if len(entries) > 1:
+            print("\n\n" * (number > 0) + f"# Settings of {preset or config.variant}\n")
+        print(config.toml(described=True), end="")

@@ -1,4 +1,4 @@
-"""The settings of a run: one tree of dotted paths, each value with where it came from."""
+"""Settings of a run: one tree of dotted paths, each value with its origin."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 
 from bench.pipeline.input_settings import AugmentConfig, ImageConfig
 from bench.settings import toml
+from bench.settings.descriptions import describe_fields
 from bench.settings.errors import SettingsError, unknown_setting
 from bench.settings.sections import DataConfig, EvaluateConfig, TrainConfig, TunedConfig
 from bench.settings.toml import Tree
@@ -21,30 +22,33 @@ C = TypeVar("C", bound=Config)
 
 
 class EntryConfig(Config):
-    """Every setting of an entry of a comparison: a run of a variant, or a predictor that was trained elsewhere.
+    """All settings of an entry of a comparison: a run of a variant, or an external model.
 
-    The own settings of the variant or predictor are fields beside these sections: see `resolve_entry`.
+    Subclasses add the settings of the variant or external model as further fields; see
+    `bench.settings.resolution.resolve_entry`.
     """
 
     variant: str
+    """Name of the variant or external model (`bench list`)."""
     device: str = "auto"
-    """cpu, cuda, cuda:1, mps; auto takes an accelerator where there is one."""
+    """Device: cpu, cuda, cuda:1, mps; auto uses an accelerator if there is one."""
     threads: Annotated[int, Field(ge=0)] = 0
-    """CPU threads of torch; 0 leaves it to torch."""
+    """CPU threads of torch; 0 for torch's default."""
     data: DataConfig = DataConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+    _given: set[str] = PrivateAttr(default_factory=set)
 
     @property
     def model_settings(self) -> Any:
-        """The own settings of the variant or predictor, as its `build` takes them."""
+        """Settings of the variant or external model, for its `build`."""
         config = find_model(self.variant).config
         return config.model_validate({name: getattr(self, name) for name in config.model_fields})
 
     @property
     def data_options(self) -> dict[str, Any]:
-        """The options of the data set's format."""
+        """Options of the data set's format."""
         return {
             name: getattr(self.data, name)
             for name in type(self.data).model_fields
@@ -56,13 +60,23 @@ class EntryConfig(Config):
         return self.model_dump(mode="json")
 
     def origin(self, path: str) -> str:
-        """Where the setting at a dotted path got its value: ``default``, ``--set``, a file's name, ..."""
+        """Source of the value at a dotted path: ``default``, ``--set``, a file's name, ..."""
         return self._origins.get(path, "default")
 
-    def toml(self, origins: bool = False) -> str:
-        """All settings as a TOML file that gives this configuration again; with `origins` as comments."""
-        remarks = {path: self.origin(path) for path, _ in toml.leaves(self.tree())} if origins else {}
-        return toml.write(self.tree(), {path: text for path, text in remarks.items() if text != "default"})
+    def is_given(self, path: str) -> bool:
+        """Whether the user set the setting at a dotted path, by a preset, a file or on the command line."""
+        return path in self._given
+
+    def toml(self, described: bool = False) -> str:
+        """All settings as a TOML file that gives this configuration again.
+
+        Args:
+            described: add comments: each setting's meaning and range above it, and its origin after it unless that is
+                the default.
+        """
+        if not described:
+            return toml.write(self.tree())
+        return toml.write(self.tree(), dict(describe_fields(self)), self._origins)
 
     @classmethod
     def is_post_processing(cls, path: str) -> bool:
@@ -79,10 +93,10 @@ class EntryConfig(Config):
         return False
 
     def get(self, path: str) -> Any:
-        """The setting at a dotted path.
+        """Value at a dotted path.
 
         Raises:
-            InputError: there is no such setting; the nearest is named.
+            SettingsError: there is no such setting.
         """
         value: Any = self
         for depth, part in enumerate(path.split(".")):
@@ -93,18 +107,18 @@ class EntryConfig(Config):
 
 
 class ExternalConfig(EntryConfig):
-    """Settings of a predictor that was trained elsewhere: it has no training, and sees each image as it is."""
+    """All settings of an external model, which is not trained and does its own preprocessing."""
 
 
 class RunConfig(EntryConfig):
-    """Every setting of a variant's run."""
+    """All settings of a variant's run."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Of the weights, the order of images and the augmentation; a data set has its own."""
+    """Seed of initial weights, order of images and augmentation; `data.seed` is independent."""
     workers: Annotated[int, Field(ge=-1)] = -1
-    """Processes that read images; 0 reads in the main one; -1 decides by data set and machine."""
+    """Processes that load images; 0 loads in the main process; -1 chooses by data set and machine."""
     deterministic: bool = False
-    """Only algorithms that give the same bits each time, where a GPU has them; slower."""
+    """Use deterministic algorithms only, where a GPU has them; slower."""
     image: ImageConfig = ImageConfig()
     augment: AugmentConfig = AugmentConfig()
     train: TrainConfig = TrainConfig()
@@ -112,7 +126,7 @@ class RunConfig(EntryConfig):
 
     @property
     def detector(self) -> Any:
-        """The variant's own settings, as its `build` takes them."""
+        """Settings of the variant, for its `build`."""
         return self.model_settings
 
     def with_seed(self, seed: int) -> RunConfig:
@@ -121,10 +135,10 @@ class RunConfig(EntryConfig):
 
 
 def find_model(name: str) -> Variant | ExternalModel:
-    """The variant, or the predictor that was trained elsewhere, of that name.
+    """The variant or external model of that name.
 
     Raises:
-        InputError: there is none; the nearest name is told.
+        UnknownName: there is none.
     """
     if name in VARIANTS:
         return VARIANTS[name]
@@ -134,20 +148,20 @@ def find_model(name: str) -> Variant | ExternalModel:
 
 
 def read_model_settings(tree: Tree, config: type[C]) -> C:
-    """The own settings of a variant or predictor, out of the tree that `EntryConfig.tree` gave or `toml` wrote."""
+    """Settings of a variant or external model from a tree of all settings, as `EntryConfig.tree` returns it."""
     return config.model_validate({name: value for name, value in tree.items() if name in config.model_fields})
 
 
 def setting_fields(model: type[BaseModel], prefix: str = "") -> dict[str, FieldInfo]:
-    """Every setting of a configuration class by dotted path, sections left out."""
-    found: dict[str, FieldInfo] = {}
+    """Every setting of a configuration class by dotted path, without the sections themselves."""
+    fields: dict[str, FieldInfo] = {}
     for name, field in model.model_fields.items():
         section = _section(field.annotation)
         if section is None:
-            found[prefix + name] = field
+            fields[prefix + name] = field
         else:
-            found |= setting_fields(section, f"{prefix}{name}.")
-    return found
+            fields |= setting_fields(section, f"{prefix}{name}.")
+    return fields
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:

@@ -92,7 +92,7 @@ def settings_error(
     error: ValidationError,
     given: Mapping[str, Any],
     fields: Mapping[str, FieldInfo],
-    origins: Mapping[str, str] | None = None,
+    files: Mapping[str, str] | None = None,
     owner: str = "",
     section: str = "",
 ) -> SettingsError:
@@ -102,7 +102,7 @@ def settings_error(
         error: raised by pydantic.
         given: the settings that were validated, nested.
         fields: every setting by dotted path.
-        origins: where each setting came from, by dotted path.
+        files: name of the file or preset of each setting that came from one, by dotted path.
         owner: see `SettingMistake.owner`.
         section: dotted path of the section that was validated, if it is not the whole tree.
     """
@@ -110,7 +110,7 @@ def settings_error(
     for details in error.errors():
         parts = [*([section] if section else []), *(str(part) for part in details["loc"])]
         path = _setting_path(parts, fields)
-        origin = _file_origin(path, origins or {})
+        origin = _origin(path, files or {})
         if details["type"] == "extra_forbidden":
             mistakes.append(unknown_setting(".".join(parts), len(parts) - 1, fields, origin, owner))
         else:
@@ -142,14 +142,14 @@ def unknown_setting(
 
 
 def find_type_mismatches(
-    config: BaseModel, given: Mapping[str, Any], origins: Mapping[str, str]
+    config: BaseModel, given: Mapping[str, Any], files: Mapping[str, str]
 ) -> Iterator[SettingMistake]:
     """Values that pydantic converts but that look like another type: true for 1, '3' for 3, 1 for true.
 
     Args:
         config: the validated settings.
         given: the values that were given, by dotted path.
-        origins: where each setting came from, by dotted path.
+        files: as for `settings_error`.
     """
     for path, raw in given.items():
         value: Any = config
@@ -159,7 +159,7 @@ def find_type_mismatches(
         if expected not in _TYPE_NAMES or type(raw) is expected:
             continue
         if type(raw) in (bool, str) or (expected is bool and type(raw) in (int, float)):
-            origin = _file_origin(path, origins)
+            origin = _origin(path, files)
             yield SettingMistake(path=path, expected=_TYPE_NAMES[expected], given=raw, origin=origin)
 
 
@@ -214,8 +214,7 @@ def _names_in(section: str, fields: Mapping[str, FieldInfo]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _file_origin(path: str, origins: Mapping[str, str]) -> str:
-    """The file or preset that a setting, or a setting in that section, came from; empty for all other sources."""
-    inside = (origin for known, origin in origins.items() if known.startswith(f"{path}."))
-    origin = origins.get(path) or next(inside, "")
-    return "" if origin.startswith("--") or origin == "default" else origin
+def _origin(path: str, files: Mapping[str, str]) -> str:
+    """The file that a setting, or a setting in that section, came from; empty if it came from no file."""
+    inside = (origin for known, origin in files.items() if known.startswith(f"{path}."))
+    return files.get(path) or next(inside, "")

@@ -164,12 +164,12 @@ def _resolve(
     name = entry.name
     known = find_model(name)
     model = _model(name, data_format)
-    layers = [SettingsLayer("default", _defaults(model))]
+    layers = [SettingsLayer("default", _defaults(model), "default")]
     if isinstance(known, Variant):
         of_data = data_format.defaults if data_defaults is None else data_defaults
         layers += [
-            make_layer(f"data set {data_format.name}", of_data),
-            make_layer(f"variant {name}", known.defaults),
+            make_layer(f"data set {data_format.name}", of_data, "default"),
+            make_layer(f"variant {name}", known.defaults, "default"),
             *entry.layers,
         ]
     else:
@@ -192,14 +192,17 @@ def _model(name: str, data_format: DatasetFormat) -> type[EntryConfig]:
 
 
 def _join(name: str, ours: type[Config], theirs: type[Config], owner: str, **fields: Any) -> Any:
-    both = sorted(set(ours.model_fields) & set(theirs.model_fields))
-    if both:
-        raise InputError(f"{owner}: its setting {both[0]!r} has the name of one of the run's; rename it")
+    """A configuration class with the fields of both, which must differ in name."""
+    shared = sorted(set(ours.model_fields) & set(theirs.model_fields))
+    if shared:
+        raise InputError(
+            f"{owner}: setting {shared[0]!r} has the name of one of the run's settings; rename it"
+        )
     return create_model(name, __base__=(theirs, ours), __doc__=ours.__doc__, **fields)
 
 
 def _defaults(model: type[EntryConfig]) -> Tree:
-    """The sections as they are by default: a variant's may differ from those of the section's own class."""
+    """Default sections; a variant's defaults may differ from those of the section's class."""
     defaults = {
         name: field.get_default(call_default_factory=True) for name, field in model.model_fields.items()
     }
@@ -219,14 +222,18 @@ def _validate(
     for layer in layers:
         values = toml.merge(values, layer.values)
     values["variant"] = variant
-    origins = {path: layer.origin for layer in layers for path, _ in toml.leaves(layer.values)}
+    sources = {path: layer for layer in layers for path, _ in toml.leaves(layer.values)}
+    files = {path: layer.origin for path, layer in sources.items() if layer.kind == "file"}
     try:
         config = model.model_validate(values)
     except ValidationError as error:
         owner = f"of variant {variant!r}" if several else ""
-        raise settings_error(error, values, fields, origins, owner) from None
-    mismatches = list(find_type_mismatches(config, dict(toml.leaves(values)), origins))
+        raise settings_error(error, values, fields, files, owner) from None
+    mismatches = list(find_type_mismatches(config, dict(toml.leaves(values)), files))
     if mismatches:
         raise SettingsError(mismatches)
-    config._origins.update(origins)
+    config._origins.update(
+        {path: layer.origin for path, layer in sources.items() if layer.origin != layers[0].origin}
+    )
+    config._given.update(path for path, layer in sources.items() if layer.kind != "default")
     return config

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic.fields import FieldInfo
 
@@ -23,15 +23,17 @@ from metrics.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class SettingsLayer:
-    """Settings of one source; a later layer overrules an earlier one.
+    """Settings of one source; a later layer takes precedence.
 
     Attributes:
-        origin: what the source is called: ``preset quick``, ``my.toml``, ``--set``.
-        values: the settings, nested; `CommandLineText` where a value was typed.
+        origin: name of the source: ``preset ssd300-vgg16``, ``my.toml``, ``--set``.
+        values: nested settings; a `CommandLineText` for each value of ``--set``.
+        kind: whether the values are defaults, or come from a preset or file, or from options of the command.
     """
 
     origin: str
     values: Tree
+    kind: Literal["default", "file", "option"] = "option"
 
     def typed(self, fields: Mapping[str, FieldInfo]) -> SettingsLayer:
         """The same settings, with text from the command line read as the types of `fields` require."""
@@ -40,7 +42,7 @@ class SettingsLayer:
             if isinstance(value, CommandLineText):
                 annotation = fields[path].annotation if path in fields else Any
                 values = toml.merge(values, toml.nest(path.split("."), parse_text(value, annotation)))
-        return SettingsLayer(self.origin, values)
+        return replace(self, values=values)
 
 
 def read_layers(
@@ -59,11 +61,10 @@ def read_layers(
     """
     if preset is not None:
         origin = f"preset {preset}"
-        yield SettingsLayer(origin, _settings_for(variant, variants, read_preset(preset), origin))
+        yield SettingsLayer(origin, _settings_for(variant, variants, read_preset(preset), origin), "file")
     if file is not None:
-        yield SettingsLayer(
-            Path(file).name, _settings_for(variant, variants, toml.read(Path(file)), str(file))
-        )
+        values = _settings_for(variant, variants, toml.read(Path(file)), str(file))
+        yield SettingsLayer(Path(file).name, values, "file")
     if data is not None:
         yield make_layer("--data", {"data.path": data})
     for path, value in options.items():
@@ -95,12 +96,14 @@ def data_location(layers: Sequence[SettingsLayer]) -> tuple[str, str]:
     return str(section["path"]), str(section["format"])
 
 
-def make_layer(origin: str, paths: Mapping[str, Any]) -> SettingsLayer:
+def make_layer(
+    origin: str, paths: Mapping[str, Any], kind: Literal["default", "file", "option"] = "option"
+) -> SettingsLayer:
     """A layer of settings by dotted path."""
     values: Tree = {}
     for path, value in paths.items():
         values = toml.merge(values, toml.nest(path.split("."), value))
-    return SettingsLayer(origin, values)
+    return SettingsLayer(origin, values, kind)
 
 
 def without_training(layer: SettingsLayer, name: str, config: type[Config], alone: bool) -> SettingsLayer:
@@ -122,7 +125,7 @@ def without_training(layer: SettingsLayer, name: str, config: type[Config], alon
         raise InputError(
             f"{path}: {name} is an external model, which has no settings of training or network input; remove it"
         )
-    return SettingsLayer(layer.origin, {key: value for key, value in layer.values.items() if key not in void})
+    return replace(layer, values={key: value for key, value in layer.values.items() if key not in void})
 
 
 _HARMLESS = {"seed", "workers", "deterministic"}

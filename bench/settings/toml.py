@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time
@@ -93,29 +94,46 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{key}", value
 
 
-def write(tree: Mapping[str, Any], remarks: Mapping[str, str] | None = None) -> str:
+def write(
+    tree: Mapping[str, Any],
+    descriptions: Mapping[str, str] | None = None,
+    origins: Mapping[str, str] | None = None,
+) -> str:
     """The tree as TOML, plain values first, then each section under its dotted name.
 
     TOML has no null: None is written as ``"none"``, which `detectors.config.Config` reads as None.
 
     Args:
         tree: values are None, bool, int, float, str, or lists and mappings of these.
-        remarks: a comment to be put behind a leaf, by its dotted path.
+        descriptions: comments above a setting or the header of a section, by dotted path.
+        origins: comments after a value, by dotted path.
     """
-    return "\n".join(_section(tree, (), remarks or {})).strip() + "\n"
+    return "\n".join(_section(tree, (), descriptions or {}, origins or {})).strip() + "\n"
 
 
-def _section(tree: Mapping[str, Any], path: tuple[str, ...], remarks: Mapping[str, str]) -> Iterator[str]:
+def _section(
+    tree: Mapping[str, Any],
+    path: tuple[str, ...],
+    descriptions: Mapping[str, str],
+    origins: Mapping[str, str],
+) -> Iterator[str]:
     plain = {key: value for key, value in tree.items() if not isinstance(value, Mapping) or not value}
     if path and plain:
         yield ""
+        yield from comment(descriptions.get(".".join(path), ""))
         yield f"[{'.'.join(_key(part) for part in path)}]"
     for key, value in plain.items():
-        remark = remarks.get(".".join((*path, key)))
-        yield f"{_key(key)} = {_value(value)}" + (f"  # {remark}" if remark else "")
+        dotted = ".".join((*path, key))
+        yield from comment(descriptions.get(dotted, ""))
+        yield f"{_key(key)} = {_value(value)}" + (f"  # {origins[dotted]}" if dotted in origins else "")
     for key, value in tree.items():
         if key not in plain:
-            yield from _section(value, (*path, key), remarks)
+            yield from _section(value, (*path, key), descriptions, origins)
+
+
+def comment(text: str) -> list[str]:
+    """Lines of a comment, at most 80 columns wide; none for an empty text."""
+    return textwrap.wrap(text, 80, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
 
 
 def _key(key: str) -> str:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections import Counter
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import Field, create_model
 from tiny_data import pictures, write_coco
 
+from bench.cli import main
 from bench.settings import presets as presets_module
 from bench.settings.config import RunConfig, setting_fields
+from bench.settings.descriptions import describe
 from bench.settings.errors import SettingsError
 from bench.settings.presets import presets
 from bench.settings.resolution import open_entries, resolve
 from detectors.config import Config
 from detectors.registry import VARIANTS, Variant
+from detectors.search_range import Choice, Range
 from metrics.errors import InputError
 from metrics.formats import coco, layouts
 
@@ -120,7 +125,7 @@ def test_setting_one_value_of_a_section_leaves_the_variant_s_other_defaults():
 def test_what_is_printed_gives_the_same_settings_again(variant: str, tmp_path: Path):
     made = resolve(variant, sets=["nms.iou=0.4", "backbone.weights=none", "data.classes=[disk,ring]"])
     file = tmp_path / "printed.toml"
-    file.write_text(made.toml(origins=True))
+    file.write_text(made.toml(described=True))
     again = resolve(variant, file=file)
     assert again.tree() == made.tree()
     assert again.toml() == made.toml()
@@ -200,7 +205,9 @@ def test_a_variant_may_not_take_the_name_of_a_section(monkeypatch):
     monkeypatch.setitem(
         VARIANTS._things, "clashing", Variant("clashing", Clashing, lambda config, classes: None, "", "")
     )
-    assert "setting 'train' has the name of one of the run's; rename it" in mistake(variant="clashing")
+    assert "setting 'train' has the name of one of the run's settings; rename it" in mistake(
+        variant="clashing"
+    )
 
 
 def test_settings_lists_every_leaf_by_its_path():
@@ -289,3 +296,50 @@ def test_none_is_no_value_where_a_setting_may_have_none(text):
 def test_an_inline_table_of_the_command_line_keeps_the_section_s_other_values():
     default = resolve("ssd").get("nms")
     assert resolve("ssd", sets=["nms={iou=0.3}"]).get("nms") == default.model_copy(update={"iou": 0.3})
+
+
+def test_printed_settings_have_their_meaning_range_and_origin(capsys):
+    assert main(["config", "--variant", "ssd", "--set", "nms.iou=0.4", "image.size=64,96"]) == 0
+    printed = capsys.readouterr().out
+    lines = printed.splitlines()
+    assert "iou = 0.4  # --set" in lines
+    assert "size = [64, 96]  # --set" in lines
+    above = lines[lines.index("lr = 0.005  # variant ssd") - 1]
+    assert above.endswith("[above 0; searched from 0.0001 to 0.01, log scale]")
+    assert max(len(line) for line in lines if line.startswith("#")) <= 80
+    assert tomllib.loads(printed)["nms"]["iou"] == 0.4
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text"),
+    [
+        (Annotated[int, Field(ge=1, le=8)], "1 to 8"),
+        (Annotated[int, Field(ge=0, lt=2**31)], "at least 0 and below 2147483648"),
+        (
+            Annotated[float, Field(gt=0), Range(1e-4, 1e-2, log=True)],
+            "above 0; searched from 0.0001 to 0.01, log scale",
+        ),
+        (Literal["a", "b"], "one of a, b"),
+        (Annotated[Literal["a", "b"], Choice("a", "b")], "one of a, b; searched"),
+        (Annotated[Literal["a", "b", "c"], Choice("a", "b")], "one of a, b, c; searched among a, b"),
+        (tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]], "each at least 8"),
+        (tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1, le=9)]], "(at least 0), (1 to 9)"),
+        (Annotated[tuple[int, ...], Field(min_length=1)], "1 or more items"),
+        (Annotated[int, Field(ge=0)] | None, "at least 0; may be none"),
+    ],
+)
+def test_a_description_names_what_a_setting_allows(annotation, text):
+    model = create_model("Model", x=(annotation, Field(description="Meaning.")))
+    assert describe(model.model_fields["x"]) == f"Meaning. [{text}]"
+
+
+def test_every_setting_of_a_run_has_a_docstring():
+    fields = setting_fields(RunConfig)
+    assert [path for path, field in fields.items() if not field.description] == []
+
+
+def test_several_presets_are_printed_in_one_command(capsys):
+    assert main(["config", "--preset", "ssd300-vgg16", "fcos-r50-fpn", "--set", "data.train=4"]) == 0
+    first, second = capsys.readouterr().out.split("# Settings of fcos-r50-fpn\n")
+    assert tomllib.loads(first)["variant"] == "ssd"
+    assert tomllib.loads(second)["variant"] == "fcos"

@@ -79,5 +79,5 @@ def test_a_run_predicts_as_it_is_told_and_so_does_its_predictor(tmp_path, sets):
 
 
 def test_candidates_cannot_be_kept_of_what_is_joined_after_suppression():
-    with pytest.raises(InputError, match="evaluate: save_candidates keeps what was found before suppression"):
+    with pytest.raises(InputError, match="evaluate: save_candidates saves candidates before suppression"):
         resolve("ssd", sets=[*tiny_sets(), "evaluate.save_candidates=true", "evaluate.flip=true"])
