@@ -112,6 +112,7 @@ def command(
     epochs: options.Epochs = None,
     device: options.Device = None,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the studies.")] = Path("studies"),
+    json: options.Json = False,
     quiet: options.Quiet = False,
     strict: options.Strict = False,
     debug: options.Debug = False,
@@ -123,6 +124,7 @@ def command(
     """
     from bench.process.interrupts import stop_request
     from bench.process.invocation import command_arguments
+    from bench.process.json_value import print_json
     from bench.process.progress import Progress
     from bench.runs.provenance import command_line
     from bench.settings.presets import variants_of
@@ -162,7 +164,11 @@ def command(
         pruner=pruner,
         command=command_line(command_arguments()),
     )
-    print_study(tune(plan, Progress.auto(quiet), stop_request()))
+    folder = tune(plan, Progress.auto(quiet), stop_request())
+    if json:
+        print_json({"folder": folder.path, "study": folder.result})
+    else:
+        print_study(folder)
 
 
 def print_study(folder: StudyFolder, console: Console | None = None) -> None:

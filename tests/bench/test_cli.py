@@ -10,6 +10,7 @@ import time
 import warnings
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -311,6 +312,20 @@ def test_json_prints_one_object_and_nothing_else(three, tmp_path, monkeypatch, c
             assert run["headline"] == RunFolder.open(run["folder"]).result.headline
     assert main(["config", "--variant", "ssd", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["entries"][0]["variant"] == "ssd"
+
+
+def test_json_of_a_study_is_its_record(monkeypatch, capsys, tmp_path):
+    study = SimpleNamespace(path=tmp_path, result={"name": "s", "values": [0.5, float("nan")]})
+    monkeypatch.setattr("bench.tune.tuner.tune", lambda plan, progress, stop: study)
+    assert main(["tune", "--variant", "ssd", "--space", "nms", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == {"folder": str(tmp_path), "study": {"name": "s", "values": [0.5, None]}}
+
+
+@pytest.mark.parametrize("name", list(typer.main.get_command(app).commands))
+def test_every_command_has_json(name):
+    command = typer.main.get_command(app).commands[name]
+    assert {"--json", "--strict", "--debug"} <= {option for each in command.params for option in each.opts}
 
 
 def test_the_table_names_models_as_the_report_does(three, capsys):
