@@ -1,4 +1,4 @@
-"""The tables that a report is made of, for people and for programs: `leaderboard.csv` and `metrics.csv`."""
+"""Tables of runs: ``leaderboard.csv``, one row per run, and ``metrics.csv``, one row per value."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from reports.records.timing import Timing, load_timing
 
 
 def leaderboard(runs: Sequence[RunFolder]) -> pd.DataFrame:
-    """One row per run: who it is, COCO's twelve numbers, what it cost, and how fast it is where it was timed.
+    """Tabulate runs, one row each: COCO's twelve numbers, the budget, and the speed of timed runs.
 
-    Sorted by ``ap``, best first, NaN last, ties by name; ``rank`` says so aloud. Numbers are fractions, and NaN where
-    a measure is not defined (no object of that size).
+    Rows are sorted by ``ap``, best first, NaN last, ties by name, and numbered by ``rank``. Measures are fractions; NaN if
+    not defined (no object of that size).
     """
     labels = model_labels(runs)
     rows = []
@@ -45,7 +45,7 @@ def leaderboard(runs: Sequence[RunFolder]) -> pd.DataFrame:
             }
         )
     frame = pd.DataFrame(rows)
-    whole = ("seed", "images_seen", "parameters", "trials", "peak_memory_bytes", "flops")
+    integers = ("seed", "images_seen", "parameters", "trials", "peak_memory_bytes", "flops")
     times = (
         "latency_p50_ms",
         "latency_p50_low_ms",
@@ -53,8 +53,8 @@ def leaderboard(runs: Sequence[RunFolder]) -> pd.DataFrame:
         "latency_p99_ms",
         "images_per_second",
     )
-    measured = (*COCO_NAMES, "epochs", "train_seconds", "total_seconds", *times)
-    frame = frame.astype(dict.fromkeys(whole, "Int64") | dict.fromkeys(measured, "float64"))
+    floats = (*COCO_NAMES, "epochs", "train_seconds", "total_seconds", *times)
+    frame = frame.astype(dict.fromkeys(integers, "Int64") | dict.fromkeys(floats, "float64"))
     frame = frame.sort_values("run_id", kind="stable")
     frame = frame.sort_values("ap", ascending=False, na_position="last", kind="stable", ignore_index=True)
     frame.insert(0, "rank", range(1, len(frame) + 1))
@@ -62,10 +62,10 @@ def leaderboard(runs: Sequence[RunFolder]) -> pd.DataFrame:
 
 
 def _speed(timing: Timing | None) -> dict[str, float | str | None]:
-    """Single images from file to detections, the most images a second, memory; all empty where nothing counts."""
-    counts = timing is not None and not timing.invalid
-    whole = timing.headline if timing is not None and counts else None
-    batches = timing.batches if timing is not None and counts else ()
+    """Latency of single images, highest throughput and memory; empty without a valid timing."""
+    valid = timing is not None and not timing.invalid
+    whole = timing.headline if timing is not None and valid else None
+    batches = timing.batches if timing is not None and valid else ()
     rates = [run.images_per_second for run in batches if run.images_per_second is not None]
     memory = [run.memory_bytes for run in batches if run.batch == 1]
     return {
@@ -77,17 +77,17 @@ def _speed(timing: Timing | None) -> dict[str, float | str | None]:
         "peak_memory_bytes": memory[0] if memory else None,
         "flops": timing.subject.flops if timing is not None else None,
         "hardware": timing.machine.fingerprint if timing is not None else None,
-        "timing": None if timing is None else "valid" if counts else "invalid",
+        "timing": None if timing is None else "valid" if valid else "invalid",
     }
 
 
 def metrics_rows(run: RunFolder, evaluation: Evaluation, model: str = "") -> pd.DataFrame:
-    """Every value of an evaluation of `run` as a tidy row, with the columns `metrics.evaluation.TABLE_COLUMNS`.
+    """Tabulate an evaluation, one row per value, with the columns `metrics.evaluation.TABLE_COLUMNS`.
 
     Args:
-        run: whose truth and detections were evaluated.
-        evaluation: what was measured.
-        model: what tables call the model; the variant's name if empty.
+        run: the run that was evaluated.
+        evaluation: its values.
+        model: label of the model; by default the name of the variant.
     """
     result = run.result
     rows = evaluation.to_frame().assign(
@@ -100,37 +100,37 @@ def metrics_rows(run: RunFolder, evaluation: Evaluation, model: str = "") -> pd.
 
 
 def with_intervals(rows: pd.DataFrame, statistics: Comparison) -> pd.DataFrame:
-    """`metrics_rows` with the intervals of the models that have one run: there the model's interval is the run's.
+    """Add the confidence intervals of models with a single run, which are those of the run.
 
     Args:
-        rows: of any runs; ``model_id`` is the model's name in `statistics`.
+        rows: of `metrics_rows`; ``model_id`` is the name of the model in `statistics`.
         statistics: of the models.
     """
-    alone = {row.model for row in statistics.leaderboard if len(row.seeds) == 1}
+    single = {row.model for row in statistics.leaderboard if len(row.seeds) == 1}
     known: dict[tuple[str, str, str], tuple[float, float, str, float]] = {}
     for row in statistics.leaderboard:
-        if row.model in alone:
+        if row.model in single:
             known[row.model, row.measure, ""] = (row.ci_low, row.ci_high, row.ci_method, row.se)
     for of_class in statistics.class_values:
-        if of_class.model in alone:
-            place = (of_class.model, of_class.measure, of_class.class_name)
-            known[place] = (of_class.ci_low, of_class.ci_high, "percentile", of_class.se)
+        if of_class.model in single:
+            key = (of_class.model, of_class.measure, of_class.class_name)
+            known[key] = (of_class.ci_low, of_class.ci_high, "percentile", of_class.se)
     keys = zip(rows["model_id"], rows["metric"], rows["class_name"].fillna(""), strict=True)
-    nothing = (float("nan"), float("nan"), None, float("nan"))
-    found = [known.get(key, nothing) for key in keys]
-    columns = dict(zip(("ci_low", "ci_high", "ci_method", "se"), zip(*found, strict=True), strict=True))
-    return rows.assign(**{name: list(values) for name, values in columns.items()}) if found else rows
+    unknown = (float("nan"), float("nan"), None, float("nan"))
+    intervals = [known.get(key, unknown) for key in keys]
+    columns = dict(zip(("ci_low", "ci_high", "ci_method", "se"), zip(*intervals, strict=True), strict=True))
+    return rows.assign(**{name: list(values) for name, values in columns.items()}) if intervals else rows
 
 
 def run_tables(
     runs: Sequence[RunFolder], evaluations: Sequence[Evaluation], statistics: Comparison | None = None
 ) -> dict[str, str]:
-    """Return ``leaderboard.csv`` (a row per run) and ``metrics.csv`` (a row per value) as text, by file name.
+    """Return the text of ``leaderboard.csv`` and ``metrics.csv`` by file name.
 
     Args:
         runs: all evaluated on the same truth.
         evaluations: of each run.
-        statistics: of their models, where they were measured.
+        statistics: of their models, for intervals.
     """
     labels = model_labels(runs)
     rows = [
@@ -139,8 +139,8 @@ def run_tables(
             zip(runs, evaluations, strict=True), key=lambda pair: pair[0].result.name
         )
     ]
-    tidy = pd.concat(rows, ignore_index=True)
+    metrics = pd.concat(rows, ignore_index=True)
     return {
         "leaderboard.csv": to_csv(leaderboard(runs)),
-        "metrics.csv": to_csv(tidy if statistics is None else with_intervals(tidy, statistics)),
+        "metrics.csv": to_csv(metrics if statistics is None else with_intervals(metrics, statistics)),
     }

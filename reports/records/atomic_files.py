@@ -1,4 +1,4 @@
-"""Files that are whole or absent: whoever is stopped half-way leaves the last good one, or none."""
+"""Atomic writing of files: an interrupted write leaves the previous file, or none."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from metrics.errors import MachineError
 
 
 def atomic_write(path: Path, content: bytes | str) -> Path:
-    r"""Write `content` to `path` so that no reader ever meets half of it.
+    r"""Write `content` to `path` atomically.
 
-    The bytes go to a temporary file beside `path`, are forced to the disk, and take its name in one step. Text is
-    UTF-8 with ``\n`` on every system. The folder is made where it is missing.
+    The content goes to a temporary file in the same folder, which is synced to disk and then renamed. Text is UTF-8 with
+    line ends ``\n`` on every system. The folder is created if missing.
 
     Raises:
-        MachineError: the disk is full, or may not be written to; what stood at `path` stands there still.
+        MachineError: the disk is full or not writable; an existing file is kept.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
 
@@ -28,11 +28,11 @@ def atomic_write(path: Path, content: bytes | str) -> Path:
 
 
 def atomic_write_by(path: Path, write: Callable[[Path], object]) -> Path:
-    """Like `atomic_write`, for a library that wants to write the file itself.
+    """Write a file atomically with a function that writes to a given path; see `atomic_write`.
 
     Args:
-        path: where the file shall stand.
-        write: given a path in the same folder and with the same ending, writes the file there.
+        path: of the file.
+        write: writes the file to a temporary path in the same folder with the same suffix.
     """
     path = Path(path)
     temporary: Path | None = None
@@ -60,14 +60,14 @@ def atomic_write_by(path: Path, write: Callable[[Path], object]) -> Path:
 
 
 def _umask() -> int:
-    # The mask can only be read by setting it.
+    # The umask can only be read by setting it.
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
 
 
 def _sync_folder(folder: Path) -> None:
-    # A new name is on the disk only when its folder is; Windows has no way to say so and needs none.
+    # The new name is durable only after the folder is synced, which Windows neither supports nor needs.
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)

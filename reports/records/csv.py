@@ -1,28 +1,28 @@
-r"""Tables as CSV for people, papers and spreadsheets: UTF-8, ``\n``, ``.`` for decimals, empty where missing."""
+r"""CSV files: UTF-8, line ends ``\n``, decimal points, empty cells for missing values, no formulas."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-# Cells are quoted where they hold a character of the line's end, and a lone carriage return must be quoted too.
+# pandas quotes cells that contain a character of the line end; a lone carriage return must be quoted, too.
 _ROW_END = "\r\x1e\n"
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    """The table without its index; the same table is the same text.
+    """Convert a table to CSV without its index; the same table gives the same text.
 
-    Numbers are written with as many digits as bring them back exactly. NaN, None and infinities are empty cells. A
-    *text* cell that a spreadsheet would take for a formula gets a ``'`` before it (`guarded`); numbers never do.
+    Numbers have all digits, so that they are read back exactly. NaN, None and infinities are empty cells. *Text* cells that
+    a spreadsheet would take for a formula are escaped (`escape_formula`); numbers never are.
     """
-    plain = pd.DataFrame({guarded(str(name)): _column(frame[name]) for name in frame.columns})
+    plain = pd.DataFrame({escape_formula(str(name)): _column(frame[name]) for name in frame.columns})
     return str(plain.to_csv(index=False, lineterminator=_ROW_END)).replace(_ROW_END, "\n")
 
 
-def guarded(text: str) -> str:
-    """`text` with a ``'`` before it where it starts like a formula: with ``= + - @``, a tab or a line break."""
+def escape_formula(text: str) -> str:
+    """Prefix `text` with ``'`` if it starts like a formula: with ``= + - @``, a tab or a line break."""
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
@@ -31,4 +31,4 @@ def _column(values: pd.Series) -> pd.Series:
         return values.where(np.isfinite(values.astype("float64")))
     if pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_bool_dtype(values.dtype):
         return values
-    return values.map(lambda cell: guarded(cell) if isinstance(cell, str) else cell)
+    return values.map(lambda cell: escape_formula(cell) if isinstance(cell, str) else cell)

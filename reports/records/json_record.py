@@ -1,6 +1,6 @@
-"""What lies on disk as one JSON file: checked when it is read, the same bytes for the same facts, versions named.
+"""Records in JSON files: validated when read, with a schema version; the same record gives the same bytes.
 
-Nothing here runs code that a file brings along.
+Reading executes no code from files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _nan_to_none(value: object) -> object:
 
 
 def _plain(value: Any) -> Any:
-    """Settings as JSON can say them: tuples are lists, paths are text, what is not a finite number is null."""
+    """Convert settings to JSON types: tuples to lists, paths to text, non-finite numbers to null."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
@@ -35,45 +35,42 @@ def _plain(value: Any) -> Any:
 
 
 FiniteOrNone = Annotated[float | None, BeforeValidator(_nan_to_none)]
-"""A number, or None where it is not defined or not known; NaN and infinities become None."""
+"""A number, or None if not defined or not known; NaN and infinities become None."""
 
 Settings = Annotated[dict[str, Any], BeforeValidator(_plain), PlainSerializer(_plain)]
 
 
 class FrozenModel(BaseModel):
-    """Plain facts: frozen, closed to unknown keys, every number finite."""
+    """A frozen model without unknown keys and non-finite numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Record(FrozenModel):
-    """Facts that are a file of their own; subclasses have a field ``schema_version``, whose default is the current one.
-
-    In JSON every number is finite; null says "not defined" or "not known".
-    """
+    """A model that is stored as a file; subclasses have a field ``schema_version`` whose default is the current version."""
 
     KIND: ClassVar[str]
-    """How an error calls it: ``run's result``."""
+    """Its name in errors: ``run's result``."""
     REMEDY: ClassVar[str]
-    """What a user does about a damaged one: ``run again``."""
+    """What to do about a damaged file: ``run again``."""
     MIGRATIONS: ClassVar[Mapping[int, Migration]] = {}
-    """From each older version to the next: ``MIGRATIONS[1]`` turns a document of version 1 into one of version 2."""
+    """Conversions from each older version to the next: ``MIGRATIONS[1]`` converts version 1 to 2."""
 
     def to_json(self) -> str:
-        """Sorted, indented, UTF-8, one final newline: the same facts are the same bytes."""
+        """Serialise as sorted, indented JSON with a final newline."""
         document = self.model_dump(mode="json")
         return json.dumps(document, ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str) -> Self:
-        """Read what `to_json` wrote, by this version of the program or an older one.
+        """Parse the JSON of this version or an older one.
 
         Args:
             text: the document.
-            where: how an error names it.
+            where: its name in errors.
 
         Raises:
-            InputError: not JSON, of a newer version, or something else; the message names the place.
+            InputError: not JSON, of a newer version, or not valid.
         """
         document = _parse(text, where, cls.KIND, cls.REMEDY)
         version = cls.model_fields["schema_version"].default
@@ -90,16 +87,18 @@ class Record(FrozenModel):
 
     @classmethod
     def load(cls, file: Path) -> Self:
-        """What stands in `file`.
+        """Read a file.
 
         Raises:
-            InputError: as in `from_json`, or the file is far too large.
+            InputError: as in `from_json`, or the file is too large.
         """
-        # Such a file has some kilobytes; whatever is far larger is something else and would only fill the memory.
+        # Records have a few kilobytes; a far larger file is something else and would exhaust memory.
         limit = 64 * 2**20
         size = file.stat().st_size
         if size > limit:
-            raise InputError(f"{file}: {size} bytes is no {cls.KIND} (at most {limit}); give another folder")
+            raise InputError(
+                f"{file}: {size} bytes is too large for a {cls.KIND} (at most {limit}); give another folder"
+            )
         return cls.from_json(file.read_bytes(), str(file))
 
 
@@ -110,10 +109,10 @@ def migrate(
     where: str,
     remedy: str = "make it again",
 ) -> Document:
-    """A document of an older schema as one of version `to`; `document` is left as it was.
+    """Convert a document of an older schema to version `to`; `document` is not changed.
 
     Raises:
-        InputError: its version is missing, newer than `to`, or too old for any migration; the versions are named.
+        InputError: its version is missing, newer than `to`, or older than all migrations.
     """
     version = document.get("schema_version")
     if not isinstance(version, int) or isinstance(version, bool):
@@ -142,7 +141,7 @@ def _parse(text: str | bytes, where: str, kind: str, remedy: str) -> Document:
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
-        raise InputError(f"{where}: is nested too deeply to be a {kind}") from None
+        raise InputError(f"{where}: nested too deeply for a {kind}") from None
     except ValueError as error:
         raise InputError(f"{where}: is not JSON ({error}); the file is damaged: {remedy}") from error
     if not isinstance(document, dict):
@@ -153,20 +152,20 @@ def _parse(text: str | bytes, where: str, kind: str, remedy: str) -> Document:
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number; a value that is not defined is null")
+    raise ValueError(f"{name} is not a JSON number; undefined values are null")
 
 
 def find_folder(path: str | Path, name: str, what: str, absent: str) -> Path:
-    """The folder `path`, or that of the file `path`, in which there is a file of a name.
+    """Return the folder of a record.
 
     Args:
-        path: what a user gave: the folder, or the file in it.
-        name: the file's.
-        what: whose folder it should be, for the error: ``a run``.
-        absent: what else to say where the folder has no such file.
+        path: the folder, or the record's file in it.
+        name: name of the file.
+        what: what the folder is of, for errors: ``a run``.
+        absent: end of the error if the folder has no such file.
 
     Raises:
-        InputError: there is no such folder, or not this file in it.
+        InputError: there is no such folder, or no such file in it.
     """
     path = Path(path)
     folder = path.parent if path.name == name else path

@@ -1,11 +1,12 @@
-"""What a finished run leaves: `RunResult`, its schema, and `RunFolder`, where it lies beside truth and detections.
+"""The record of a run: `RunResult`, its schema, and `RunFolder`, which has it with truth and detections on disk.
 
-Nothing here runs code that a file brings along: JSON, CSV and Parquet are read, and checked, and nothing else.
+Reading executes no code from files: JSON, CSV and Parquet are parsed and validated.
 """
 
 from __future__ import annotations
 
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -21,67 +22,67 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION: Literal[1] = 1
-"""The version that `RunResult` describes; a change in the meaning of any field raises it."""
+"""Version of `RunResult`; incremented when the meaning of a field changes."""
 
 
 class DataFacts(FrozenModel):
-    """The images that a run was evaluated on."""
+    """The images on which a run was evaluated."""
 
     name: str
-    """What the user calls the data set."""
+    """The user's name of the data set."""
     format: str
-    """The reader's name: shapes, coco, voc, yolo, ..."""
+    """Name of the reader: shapes, coco, voc, yolo, ..."""
     split: str
     """train, val or test."""
     fingerprint: str
-    """Hex digest of the split's truth: two runs can be compared where it is the same."""
+    """Hex digest of the split's truth; runs with the same fingerprint can be compared."""
     images: int = Field(ge=0)
     objects: int = Field(ge=0)
-    """Annotated objects, crowds and ignored ones included."""
+    """Number of annotated objects, including crowds and ignored objects."""
     classes: int = Field(ge=0)
     notes: tuple[str, ...] = ()
-    """What was dropped, clipped or odd, with counts."""
+    """What was dropped, clipped or unusual, with counts."""
 
 
 class Budget(FrozenModel):
-    """What a run was given. None where it is not known: detections that were made elsewhere."""
+    """Training effort of a run. None if not known, as for detections made elsewhere."""
 
     epochs: FiniteOrNone = None
     """Passes over the training images."""
     images_seen: int | None = None
-    """Training images shown, all epochs together."""
+    """Training images used, over all epochs."""
     train_seconds: FiniteOrNone = None
-    """Wall clock of training, validation between epochs included."""
+    """Wall-clock time of training, including validation between epochs."""
     total_seconds: FiniteOrNone = None
-    """Wall clock from command to result."""
+    """Wall-clock time from command to result."""
     parameters: int | None = None
-    """Numbers in the network that training may change, and those it may not."""
+    """Number of parameters of the network, trainable or not."""
     trials: int | None = None
-    """Settings that were tried on validation data before these were chosen."""
+    """Number of settings tried on validation data before these were chosen."""
 
 
 class Environment(FrozenModel):
-    """Where a run ran. Empty or None where it is not known."""
+    """Software and hardware of a run. Empty or None if not known."""
 
     python: str = ""
     packages: dict[str, str] = Field(default_factory=dict)
-    """Version of each distribution that can move a number: detbench, torch, torchvision, numpy, ..."""
+    """Version of each package that can affect numbers: detbench, torch, torchvision, numpy, ..."""
     platform: str = ""
     """Operating system and architecture."""
     device: str = ""
-    """What computed: cpu, or the accelerator's name."""
+    """cpu, or the name of the accelerator."""
     cpu: str = ""
     threads: int | None = None
     commit: str | None = None
-    """Commit of the checkout that ran; None outside one."""
+    """Commit of the checkout; None outside a checkout."""
     dirty: bool | None = None
-    """Whether that checkout had changes that are in no commit."""
+    """Whether the checkout had uncommitted changes."""
 
 
 class RunResult(Record):
-    """A run: what it was, what it scored, and its cause.
+    """A run: its data, settings, budget, environment and headline numbers.
 
-    Frozen, closed to unknown keys. In JSON every number is finite; null says "not defined" or "not known".
+    In JSON every number is finite; null means "not defined" or "not known".
     """
 
     KIND: ClassVar = "run's result"
@@ -89,26 +90,40 @@ class RunResult(Record):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     name: str = Field(min_length=1)
-    """Names the run; no two runs of a comparison share it. The folder's name."""
+    """Name of the run and its folder, unique in a comparison."""
     variant: str = Field(min_length=1)
-    """The detector's name, or what the user calls detections that were made elsewhere."""
+    """Name of the detector, or the user's name of detections made elsewhere."""
     variant_source: str = ""
-    """Its paper, or where its detections come from."""
+    """Its paper, or the origin of its detections."""
     data: DataFacts
     seed: int | None = None
-    """None where there was none, or nobody knows it."""
+    """None if there was none or it is not known."""
     config: Settings = Field(default_factory=dict)
-    """Every setting after defaults, presets, files and ``--set``: a tree whose dotted paths ``--set`` takes."""
+    """The effective settings as a tree, whose dotted paths are those of ``--set``."""
     budget: Budget = Budget()
     headline: dict[str, FiniteOrNone] = Field(default_factory=dict)
     """COCO's twelve numbers by short name (ap, ap50, ..., ar_large), as fractions."""
     environment: Environment = Environment()
     command: str = ""
-    """What would make this run again."""
+    """The command that repeats this run."""
     warnings: tuple[str, ...] = ()
     started: AwareDatetime | None = None
     finished: AwareDatetime | None = None
     status: Literal["complete", "partial"] = "complete"
+
+    def __repr__(self) -> str:
+        ap = self.headline.get("ap")
+        score = "" if ap is None else f", AP {100 * ap:.1f}"
+        return (
+            f"RunResult({self.name!r}{score}, {self.data.name} {self.data.split}, {self.data.images} images)"
+        )
+
+    def _repr_html_(self) -> str:
+        """The headline numbers in points of 100, for notebooks."""
+        heads = "".join(f"<th>{escape(name)}</th>" for name in ("run", *self.headline))
+        values = ("–" if value is None else f"{100 * value:.1f}" for value in self.headline.values())
+        cells = "".join(f"<td>{escape(text)}</td>" for text in (self.name, *values))
+        return f"<table><tr>{heads}</tr><tr>{cells}</tr></table>"
 
 
 class RunFolder:
@@ -117,9 +132,9 @@ class RunFolder:
     Args:
         path: the folder.
         result: the contents of `result.json`.
-        truth: the table of objects, where it is in memory already.
-        detections: the table of detections, likewise.
-        matches: `detections` matched with `truth`, likewise.
+        truth: the ground truth, if it is in memory already.
+        detections: the detections, if they are in memory already.
+        matches: the matches of both, if they are in memory already.
     """
 
     RESULT = "result.json"
@@ -146,6 +161,10 @@ class RunFolder:
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
 
+    def _repr_html_(self) -> str:
+        """The result's table, for notebooks."""
+        return self.result._repr_html_()
+
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
         """Open the run in the folder `path`, or in the folder of the `result.json` that `path` is.
@@ -153,19 +172,19 @@ class RunFolder:
         Raises:
             InputError: there is no finished run, or its result cannot be read.
         """
-        absent = ", so no run was finished here; run the same command again and it goes on where it stopped"
+        absent = ", so no run was finished here; run the same command again to continue it"
         folder = find_folder(path, cls.RESULT, "a run", absent)
         return cls(folder, RunResult.load(folder / cls.RESULT))
 
     def replace(self, path: Path | None = None, result: RunResult | None = None) -> RunFolder:
-        """Return the run with another path or result; tables and matches that are in memory are kept."""
+        """Return the run with another path or result, keeping tables and matches that are in memory."""
         known = {
             name: table for name in ("truth", "detections") if (table := self.__dict__.get(name)) is not None
         }
         return RunFolder(path or self.path, result or self.result, matches=self._matches, **known)
 
     def matches(self, rule: MatchRule | None = None) -> Matches:
-        """Match the detections with the truth; the matches under the last rule are kept.
+        """Match the detections with the truth; the last matches are cached.
 
         Args:
             rule: COCO's by default.
@@ -177,19 +196,19 @@ class RunFolder:
 
     @cached_property
     def truth(self) -> AnnotationTable:
-        """The objects of the split that was evaluated."""
+        """The ground truth of the evaluated split."""
         return AnnotationTable.load(self._file(self.TRUTH))
 
     @cached_property
     def detections(self) -> DetectionTable:
-        """The detections in these images."""
+        """The detections on the evaluated split."""
         return DetectionTable.load(self._file(self.DETECTIONS))
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """One row per epoch: ``epoch`` (epochs done, from 1), ``loss``, its terms, ``lr``, ``val_ap``, ``val_ap50``.
+        """One row per epoch: ``epoch`` (from 1), ``loss``, its terms, ``lr``, ``val_ap``, ``val_ap50``.
 
-        No rows and no columns where nothing was trained.
+        Empty without training.
         """
         import pandas as pd
 
@@ -206,7 +225,7 @@ class RunFolder:
     def _file(self, name: str) -> Path:
         file = self.path / name
         if not file.is_file():
-            raise InputError(f"{self.path}: holds no {name}; run again, or evaluate its detections anew")
+            raise InputError(f"{self.path}: holds no {name}; run again, or evaluate its detections again")
         return file
 
 
@@ -218,11 +237,10 @@ def save_result(
     history: pd.DataFrame | None = None,
     matches: Matches | None = None,
 ) -> RunFolder:
-    """Write a run into `folder` (made where missing) and open it.
+    """Write a run into `folder`, which is created if missing.
 
-    Each file is whole or absent, and `result.json` comes last: a folder with one holds a finished run. A table that is
-    None is not written, and one that is there already is kept. The run that is returned holds the tables and matches
-    that were given, so that a report on it neither reads them again nor matches them again.
+    Files are written atomically, `result.json` last: its presence means that the run is finished. A table that is None is
+    not written, and an existing one is kept. The returned run holds the given tables and matches in memory.
     """
     folder = Path(folder)
     if truth is not None:

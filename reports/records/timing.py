@@ -1,7 +1,7 @@
-"""What timing a run leaves: `Timing`, its schema, in ``latency.json``, and every sample in ``latency.csv`` beside it.
+"""The record of a timing: `Timing`, its schema, in ``latency.json``, and all samples in ``latency.csv``.
 
-Times are nanoseconds in the samples and milliseconds in the summary. A *round* is one visit to a model, a *pass* takes
-one batch from image files to detections in pixels of the original images.
+Samples are in nanoseconds, the summary in milliseconds. A *round* is a series of passes of one model; a *pass* processes
+one batch from image files to detections in the pixels of the original images.
 """
 
 from __future__ import annotations
@@ -23,135 +23,135 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION: Literal[1] = 1
-"""The version that `Timing` describes; a change in the meaning of any field raises it."""
+"""Version of `Timing`; incremented when the meaning of a field changes."""
 
 FILE = "latency.json"
 SAMPLES = "latency.csv"
 
 COLUMNS = ("process", "round", "iteration", "mode", "batch", "stage", "ns", "image")
-"""Of the samples. `image` is the id of the batch's first image."""
+"""Columns of the samples. `image` is the id of the batch's first image."""
 
 END_TO_END = "end_to_end"
 STAGES = ("decode", "preprocess", "forward", "postprocess", "predict", END_TO_END)
-"""Every stage that there can be, in order: reading the image file; fitting it to the network's input and bringing it to
-the device; the network; decoding, suppression and bringing detections back to the original image. A predictor that
-does not show its parts has ``predict`` in place of the two before it."""
+"""All stages in order: reading the image file; resizing it and copying it to the device; the network; decoding, NMS and
+conversion to the pixels of the original image. A predictor without separate parts has ``predict`` in place of
+``forward`` and ``postprocess``."""
 
 MODES = ("real", "fixed")
-"""``real``: test images in turn, whose content decides how much there is to suppress. ``fixed``: one image again and
-again, so that what differs is the machine's doing."""
+"""``real``: test images in turn, whose content affects the time of NMS. ``fixed``: the same image repeatedly, so that
+variation comes from the machine."""
 
 NOISY = 0.2
-"""An interquartile range of one and the same work above this part of its median is noise."""
+"""Interquartile range of the fixed image, as a share of its median, above which a timing is noisy."""
 
 Mode = Literal["real", "fixed"]
 StageName = Literal["decode", "preprocess", "forward", "postprocess", "predict", "end_to_end"]
 
 
 class Machine(FrozenModel):
-    """What decides how fast things run: times of two machines that differ in any of it are not compared."""
+    """Hardware and software that affect speed; times are compared only if all of it is equal."""
 
     cpu: str
     cores: int = Field(ge=1)
-    """Processors that the process may use."""
+    """Number of CPU cores available to the process."""
     threads: int = Field(ge=1)
-    """Of torch."""
+    """Number of torch threads."""
     governor: str = ""
-    """How the system sets the processors' clock; empty where it does not say."""
+    """Frequency governor of the CPU; empty if not known."""
     platform: str = ""
     device: str
-    """What computed: cpu, or the accelerator's name."""
+    """cpu, or the name of the accelerator."""
     driver: str = ""
     power_limit: str = ""
-    """Of the accelerator."""
+    """Power limit of the accelerator."""
     packages: dict[str, str] = Field(default_factory=dict)
-    """Versions of python, torch, torchvision, numpy, pillow; of cuda and cudnn where they are used."""
+    """Versions of python, torch, torchvision, numpy, pillow, and of cuda and cudnn if used."""
     numerics: dict[str, str] = Field(default_factory=dict)
-    """Switches that trade exactness for speed: TF32."""
+    """Settings that trade precision for speed: TF32."""
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hex digits: the same for the same machine."""
-        said = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(said.encode()).hexdigest()[:12]
+        """Twelve hex digits that identify the machine."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
     def name(self) -> str:
-        """What computed, as a reader would call it."""
+        """Name of the device for display."""
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
         return f"{self.cpu}, {threads}" if self.device == "cpu" else self.device
 
 
 class Subject(FrozenModel):
-    """What was timed."""
+    """The model and the data that were timed."""
 
     dtype: str
-    """Of the weights."""
+    """Data type of the weights."""
     autocast: str = ""
-    """In which the forward pass computes where that is not the weights' own type: bf16, fp16."""
+    """Data type of the forward pass if it differs from that of the weights: bf16, fp16."""
     channels_last: bool
     compiled: bool = False
     input_size: tuple[int, int] | None = None
-    """(height, width) of the network's input; None for images in their own size."""
+    """(height, width) of the network's input; None for images at their original size."""
     resize: str = ""
     nms: Settings = Field(default_factory=dict)
-    """Settings of suppression; none where it is the predictor's own affair."""
+    """Settings of NMS; empty if the predictor has its own."""
     images: int = Field(ge=1)
-    """Different images that were timed."""
+    """Number of distinct images."""
     images_in_memory: bool = False
-    """Whether they were drawn, so that there was no file to read."""
+    """Whether the images are generated, so that no file is read."""
     parameters: int | None = None
     weights_bytes: int | None = None
-    """Of the file of weights."""
+    """Size of the file of weights."""
     resting_bytes: int | None = None
-    """Memory before the first pass: of a process on the CPU its peak so far, Python, torch and weights included; else
-    what is allocated on the accelerator."""
+    """Memory before the first pass: on the CPU the peak of the process, including Python, torch and weights; else the
+    memory allocated on the accelerator."""
     flops: int | None = None
-    """Of one image through the network; a multiplication and an addition are two."""
+    """FLOPs of one image through the network, two per multiply-add."""
     flop_counter: str = ""
-    """Which counted, and what it leaves out."""
+    """The counter and what it leaves out."""
     agreement: FiniteOrNone = None
-    """Share of the run's stored detections on the timed images, and of those found while timing, that have a partner
-    among the others: 1 where what was timed is what was evaluated."""
+    """Share of the run's stored detections on the timed images and of the detections of the timing that match each other:
+    1 if the timed model is the evaluated one."""
 
 
 class Process(FrozenModel):
-    """One fresh process in which models were timed in turn, and what went on around it."""
+    """A process in which models were timed in turn, and the state of the machine."""
 
     number: int = Field(ge=0)
     started: AwareDatetime
     load_before: FiniteOrNone = None
-    """Load average over one minute before the process began."""
+    """Load average over one minute before the process."""
     load_after: FiniteOrNone = None
     other_cores: FiniteOrNone = None
-    """Processors that others used on average meanwhile."""
+    """Average number of cores used by other processes."""
     suspended_seconds: float = Field(default=0.0, ge=0)
-    """How long the machine slept meanwhile."""
+    """Duration for which the machine was suspended."""
     clock_jump_seconds: float = 0.0
-    """By how much somebody moved the wall clock; the timer does not know it."""
+    """Change of the wall clock during the timing; the timer itself is monotonic."""
     device_state: str = ""
-    """Clocks and temperature of the accelerator at the end."""
+    """Clock rates and temperature of the accelerator at the end."""
     first_call_ms: float = Field(ge=0)
-    """The first pass of all, which pays for what is made once."""
+    """Time of the first pass, which includes initialization."""
     warm_up: int = Field(ge=0)
-    """Iterations until the times of single images stood still."""
+    """Number of iterations until the times of single images were stable."""
     warm_up_stable: bool = True
 
 
 class Percentile(FrozenModel):
-    """A percentile by order statistics; None where there are too few samples to know it."""
+    """A percentile by order statistics; None with too few samples."""
 
     p: float = Field(gt=0, lt=1)
     value_ms: FiniteOrNone = None
     low_ms: FiniteOrNone = None
-    """95 % interval, free of any distribution, for samples that do not depend on each other."""
+    """Distribution-free 95% interval for independent samples."""
     high_ms: FiniteOrNone = None
     least: int = Field(ge=1)
-    """Samples that it needs."""
+    """Number of samples required."""
 
 
 class StageTimes(FrozenModel):
-    """All samples of one stage in one mode and batch size; milliseconds of the whole batch."""
+    """Statistics of one stage, mode and batch size; milliseconds per batch."""
 
     mode: Mode
     batch: int = Field(ge=1)
@@ -160,53 +160,53 @@ class StageTimes(FrozenModel):
     mean_ms: float
     percentiles: tuple[Percentile, ...]
     median_low_ms: FiniteOrNone = None
-    """95 % interval of the median from resampled processes and rounds: samples of one round resemble each other."""
+    """95% interval of the median from resampled processes and rounds, because samples of a round are correlated."""
     median_high_ms: FiniteOrNone = None
     quartile_low_ms: float
     quartile_high_ms: float
     whisker_low_ms: float
-    """What 99 of 100 samples exceed, and what they do not: where these lie, not where others would."""
+    """1st and 99th percentile of the samples."""
     whisker_high_ms: float
     outliers: int = Field(ge=0)
-    """Samples more than three interquartile ranges above the upper quartile."""
+    """Number of samples more than three interquartile ranges above the upper quartile."""
 
     def percentile(self, p: float) -> Percentile:
-        """The one of that share; it must be there."""
+        """Return the percentile `p`, which must be present."""
         return next(one for one in self.percentiles if one.p == p)
 
     @property
     def median_ms(self) -> float | None:
-        """None where there are fewer than six samples."""
+        """The median; None with fewer than six samples."""
         return self.percentile(0.5).value_ms
 
     @property
     def spread(self) -> float:
-        """Interquartile range as part of the median."""
+        """Interquartile range divided by the median."""
         middle = self.median_ms
         return (self.quartile_high_ms - self.quartile_low_ms) / middle if middle else 0.0
 
 
 class BatchRun(FrozenModel):
-    """Batches of one size: how many images a second, and how much memory."""
+    """Throughput and memory at one batch size."""
 
     batch: int = Field(ge=1)
     status: Literal["measured", "out of memory", "one at a time"] = "measured"
-    """The last: the predictor takes images in their own sizes, which do not stack."""
+    """``one at a time``: the predictor takes images at their original sizes, which cannot be stacked."""
     images_per_second: FiniteOrNone = None
-    """From image files to detections, one batch after another in one process."""
+    """End to end, one batch after another in one process."""
     low: FiniteOrNone = None
-    """95 % interval from resampled processes and rounds."""
+    """95% interval from resampled processes and rounds."""
     high: FiniteOrNone = None
     detector_images_per_second: FiniteOrNone = None
-    """Of network and post-processing alone, images ready on the device."""
+    """Of network and post-processing, with images on the device."""
     memory_bytes: int | None = None
-    """Peak: allocated on the accelerator; of a process on the CPU all that is resident, Python and torch included."""
+    """Peak memory: allocated on the accelerator, or resident memory of the process on the CPU."""
     reserved_bytes: int | None = None
-    """Peak that torch kept on the accelerator."""
+    """Peak memory reserved by torch on the accelerator."""
 
 
 class Timing(Record):
-    """How fast a run's detector is, as it was evaluated, and how sure that is."""
+    """The speed of a run's detector as it was evaluated, with intervals."""
 
     KIND: ClassVar[str] = "run's timing"
     REMEDY: ClassVar[str] = "time the run again with python -m bench profile"
@@ -215,9 +215,9 @@ class Timing(Record):
     run: str = Field(min_length=1)
     """The run's name."""
     session: str = Field(min_length=1)
-    """The same for runs that were timed in turn, in the same processes."""
+    """Identifies runs that were timed in turn in the same processes."""
     settings: Settings = Field(default_factory=dict)
-    """Of the protocol: rounds, processes, seconds, batches."""
+    """Settings of the protocol: rounds, processes, seconds, batches."""
     finished: AwareDatetime
     machine: Machine
     subject: Subject
@@ -225,12 +225,12 @@ class Timing(Record):
     stages: tuple[StageTimes, ...]
     batches: tuple[BatchRun, ...]
     invalid: tuple[str, ...] = ()
-    """Why these times do not count; none where they do."""
+    """Why the timing is not valid; empty if it is."""
     notes: tuple[str, ...] = ()
-    """What else a reader should know."""
+    """Further remarks."""
 
     def stage(self, stage: str = END_TO_END, batch: int = 1, mode: Mode = "real") -> StageTimes | None:
-        """The times of a stage; None where it was not timed."""
+        """Return the statistics of a stage; None if it was not timed."""
         for one in self.stages:
             if (one.stage, one.batch, one.mode) == (stage, batch, mode):
                 return one
@@ -238,24 +238,24 @@ class Timing(Record):
 
     @property
     def noisy(self) -> bool:
-        """Whether the same work took times that differ much."""
-        same = self.stage(mode="fixed")
-        return same is not None and same.spread > NOISY
+        """Whether the times of the fixed image vary too much."""
+        fixed = self.stage(mode="fixed")
+        return fixed is not None and fixed.spread > NOISY
 
     @property
     def headline(self) -> StageTimes | None:
-        """One real image from file to detections."""
+        """End-to-end times of single test images."""
         return self.stage()
 
 
 def save_timing(folder: Path, timing: Timing, samples: pd.DataFrame) -> None:
-    """Write both files into a run's folder, the summary last: where it stands, the samples do, too."""
+    """Write both files into the folder of a run, the summary last: if it exists, so do the samples."""
     atomic_write(folder / SAMPLES, to_csv(samples[list(COLUMNS)]))
     atomic_write(folder / FILE, timing.to_json())
 
 
 def load_timing(folder: Path | None) -> Timing | None:
-    """The timing of the run in `folder`; None where it was not timed.
+    """Read the timing of the run in `folder`; None if it was not timed.
 
     Raises:
         InputError: damaged, or of a newer version.
@@ -266,10 +266,10 @@ def load_timing(folder: Path | None) -> Timing | None:
 
 
 def load_samples(folder: Path) -> pd.DataFrame:
-    """The samples of a run that was timed: `COLUMNS`.
+    """Read the samples of a timed run, with the columns `COLUMNS`.
 
     Raises:
-        InputError: missing, or not such a table.
+        InputError: the file is missing or not valid.
     """
     import pandas as pd
 
@@ -283,5 +283,5 @@ def load_samples(folder: Path) -> pd.DataFrame:
     if missing:
         raise InputError(f"{file}: has no column {', '.join(missing)}; {Timing.REMEDY}")
     if (samples["ns"] <= 0).any():
-        raise InputError(f"{file}: a time is not above 0; {Timing.REMEDY}")
+        raise InputError(f"{file}: expected times above 0; {Timing.REMEDY}")
     return samples[list(COLUMNS)]

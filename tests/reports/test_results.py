@@ -117,6 +117,15 @@ def test_a_saved_run_opens_by_its_folder_or_its_file(tmp_path):
     assert saved.history.empty
 
 
+def test_runs_are_shown_briefly_and_as_a_table_in_notebooks():
+    run = RunFolder(Path("runs/<a>"), result(name="<a>", headline={"ap": 0.3414, "ap_small": None}))
+    assert repr(run.result) == "RunResult('<a>', AP 34.1, d test, 2 images)"
+    assert run._repr_html_() == (
+        "<table><tr><th>run</th><th>ap</th><th>ap_small</th></tr>"
+        "<tr><td>&lt;a&gt;</td><td>34.1</td><td>–</td></tr></table>"
+    )
+
+
 def test_a_folder_without_a_finished_run_says_what_to_do(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         RunFolder.open(tmp_path / "absent")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from metrics.evaluation import TABLE_COLUMNS
 from metrics.evaluator import evaluate_matches
 from reports.analysis.leaderboard import leaderboard, run_tables
-from reports.records.csv import guarded, to_csv
+from reports.records.csv import escape_formula, to_csv
 from reports.records.run import RunFolder
 
 
@@ -30,7 +30,7 @@ def test_numbers_come_back_exactly_and_nan_is_empty(values):
 
 @pytest.mark.parametrize("name", ["=cmd()", "+1", "-1", "@x", "\tx", "\rx", "\nx"])
 def test_fault_row_26_text_like_a_formula_is_quoted_and_numbers_are_not(name):
-    assert guarded(name) == f"'{name}"
+    assert escape_formula(name) == f"'{name}"
     text = to_csv(pd.DataFrame({name: [name], "number": [-1.5]}))
     rows = list(csv.reader(io.StringIO(text, newline="")))
     assert rows == [[f"'{name}", "number"], [f"'{name}", "-1.5"]]
@@ -40,7 +40,7 @@ def test_fault_row_26_text_like_a_formula_is_quoted_and_numbers_are_not(name):
 def test_any_name_survives_the_csv_but_for_its_guard(name):
     text = to_csv(pd.DataFrame({"name": [name], "n": [1]}))
     (row,) = list(csv.reader(io.StringIO(text, newline="")))[1:]
-    assert row == [guarded(name), "1"]
+    assert row == [escape_formula(name), "1"]
 
 
 def test_leaderboard_is_sorted_by_ap_best_first(runs):
