@@ -1,4 +1,4 @@
-"""What all tests share: Hypothesis profiles and the folder of real data."""
+"""Hypothesis profiles and the folder of real data, for all tests."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ settings.register_profile(
 settings.register_profile(
     "thorough", max_examples=5000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("small")  # another: pytest --hypothesis-profile=thorough
+settings.load_profile("small")  # replace it with pytest --hypothesis-profile=thorough
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder ``shared/data`` beside the repository; a test that asks for it skips where it is absent."""
+    """Folder ``shared/data`` next to the repository; tests that use it are skipped where it is missing."""
     folder = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
     if not folder.is_dir():
-        pytest.skip(f"real data is absent: no folder {folder.resolve()}")
+        pytest.skip(f"no folder {folder.resolve()} with real data")
     return folder.resolve()

@@ -16,9 +16,9 @@ from reports.records.run import RunFolder
 
 
 def run_in_two_processes(out: Path, *sets: str) -> RunFolder:
-    words = ["run", "--variant", "ssd", "--quiet", "--out", str(out), "--set", *sets]
+    arguments = ["run", "--variant", "ssd", "--quiet", "--out", str(out), "--set", *sets]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run([*launcher, "-m", "bench", *words], capture_output=True, text=True)
+    done = subprocess.run([*launcher, "-m", "bench", *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("report: ") == 1
     (folder,) = out.iterdir()
@@ -28,14 +28,13 @@ def run_in_two_processes(out: Path, *sets: str) -> RunFolder:
 @pytest.mark.slow
 def test_two_processes_train_and_predict_each_image_once(tmp_path):
     # Five test images for two processes: padding would predict one twice.
-    made = run_in_two_processes(tmp_path / "two", *tiny_sets(data__test=5, train__validate_every=1))
-    assert made.result.budget.images_seen == 24
-    assert len(made.history) == 2
+    trained = run_in_two_processes(tmp_path / "two", *tiny_sets(data__test=5, train__validate_every=1))
+    assert trained.result.budget.images_seen == 24
+    assert len(trained.history) == 2
     untrained = tiny_config(data__test=5, train__epochs=0)
     alone = run(untrained, tmp_path / "alone", context=RunContext(page=False))
     shared = run_in_two_processes(tmp_path / "shared", *tiny_sets(data__test=5, train__epochs=0))
     assert shared.path.name == alone.path.name
     assert len(alone.detections) > 0
-    assert_same_tables(
-        shared.detections, alone.detections
-    )  # each process has smaller batches, which round otherwise
+    # Each process has smaller batches, which round differently.
+    assert_same_tables(shared.detections, alone.detections)

@@ -1,4 +1,4 @@
-"""Detectors under test run on one thread, so that times and sums do not depend on the machine's cores."""
+"""Run tests of detectors on one thread, so that times and sums do not depend on the number of cores."""
 
 from __future__ import annotations
 

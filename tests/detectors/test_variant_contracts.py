@@ -1,4 +1,4 @@
-"""What every variant keeps, also the next one."""
+"""Contract of all variants: training, prediction, export and errors."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ def images():
     return torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(1))
 
 
-def two_targets():
+def make_targets():
     return [
         Targets(torch.tensor([[12.0, 16, 60, 52], [70, 60, 120, 124]]), torch.tensor([0, 2])),
         Targets(torch.tensor([[40.0, 40, 90, 80]]), torch.tensor([1])),
     ]
 
 
-def no_targets():
+def make_empty_targets():
     return [Targets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)) for _ in range(2)]
 
 
-def scene():
-    """Two small images with flat squares where the targets are: as easy as can be."""
+def make_easy_scene():
+    """Two small images with rectangles of a uniform color at the targets."""
     images = torch.full((2, 3, 64, 64), 0.4) + 0.02 * torch.rand(2, 3, 64, 64)
-    targets = [Targets(target.boxes / 2, target.labels) for target in two_targets()]
+    targets = [Targets(target.boxes / 2, target.labels) for target in make_targets()]
     for image, target in zip(images, targets, strict=True):
         for box, label in zip(target.boxes.int().tolist(), target.labels.tolist(), strict=True):
             x0, y0, x1, y1 = box
@@ -54,10 +54,10 @@ def scene():
     return images, targets
 
 
-def separated(output: DenseOutput) -> DenseOutput:
-    """The output with scores that differ by far more than rounding; those of random weights are nearly equal.
+def separate_scores(output: DenseOutput) -> DenseOutput:
+    """Replace the scores, nearly equal with random weights, by scores that differ by far more than rounding.
 
-    Near ties would let rounding decide which of two boxes suppresses the other, and where a list of detections is cut.
+    With near ties rounding would decide which of two boxes is suppressed, and where a list of detections is cut.
     """
     draw = torch.Generator().manual_seed(2)
     codes = output.codes + 0.2 * torch.randn(output.codes.shape, generator=draw)
@@ -66,86 +66,90 @@ def separated(output: DenseOutput) -> DenseOutput:
     return output._replace(logits=logits, codes=codes, quality=quality)
 
 
-def of_image(output: DenseOutput, k: int) -> DenseOutput:
-    """The output of a batch that holds only image `k`."""
+def select_image(output: DenseOutput, k: int) -> DenseOutput:
+    """Select image `k` of the output, as a batch of one."""
     quality = None if output.quality is None else output.quality[k : k + 1]
     return output._replace(logits=output.logits[k : k + 1], codes=output.codes[k : k + 1], quality=quality)
 
 
-def assert_close(found: DenseOutput, expected: DenseOutput) -> None:
-    """Equal up to the rounding of a float32 network: about 1e-7 of the largest value at each layer."""
-    assert found.levels == expected.levels
-    torch.testing.assert_close(found.priors, expected.priors)
+def assert_close(actual: DenseOutput, expected: DenseOutput) -> None:
+    """Compare raw outputs up to the rounding of a float32 network: about 1e-7 of the largest value at each layer."""
+    assert actual.levels == expected.levels
+    torch.testing.assert_close(actual.priors, expected.priors)
     for name in ("logits", "codes", "quality"):
-        ours, theirs = getattr(found, name), getattr(expected, name)
         torch.testing.assert_close(
-            ours, theirs, rtol=1e-5, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
+            getattr(actual, name),
+            getattr(expected, name),
+            rtol=1e-5,
+            atol=1e-5,
+            msg=lambda text, name=name: f"{name}: {text}",
         )
 
 
-def test_every_parameter_gets_a_gradient(detector, images):
-    terms = detector.train().losses(detector(images), two_targets())
+def test_every_parameter_has_a_finite_gradient(detector, images):
+    terms = detector.train().losses(detector(images), make_targets())
     sum(terms.values()).backward()
-    left_out = [name for name, p in detector.named_parameters() if p.requires_grad and p.grad is None]
-    assert not left_out
+    without_gradient = [name for name, p in detector.named_parameters() if p.requires_grad and p.grad is None]
+    assert not without_gradient
     assert all(p.grad.isfinite().all() for p in detector.parameters() if p.requires_grad)
 
 
-def test_losses_are_finite_scalars_that_are_not_negative(detector, images):
-    terms = detector.losses(detector(images), two_targets())
+def test_losses_are_finite_non_negative_scalars(detector, images):
+    terms = detector.losses(detector(images), make_targets())
     assert terms.keys() >= {"class", "box"}
     for term in terms.values():
         assert term.ndim == 0
         assert 0 <= term.item() < float("inf")
 
 
-LEARNERS = [
+CONFIGURATIONS = [
     *[(name, {}) for name in VARIANTS.names()],
     ("fcos", {"quality": "iou", "backbone": {"finest": 4}, "levels": 5}),
     ("retinanet", {"head": {"towers": "own", "coarser": "backbone"}, "forced": "own", "box_loss": "ciou"}),
 ]
 
 
-@pytest.mark.parametrize(("name", "chosen"), LEARNERS)
-def test_two_images_are_learned_by_heart(name, chosen):
-    torch.manual_seed(2)  # of three seeds the one with the widest margins below, whatever the rounding
-    images, targets = scene()
+@pytest.mark.parametrize(("name", "settings"), CONFIGURATIONS)
+def test_overfits_two_images(name, settings):
+    torch.manual_seed(2)  # the seed of three with the widest margins below, so that rounding does not matter
+    images, targets = make_easy_scene()
     variant = VARIANTS[name]
-    detector = variant.build(variant.config.model_validate(chosen), CLASSES)
+    detector = variant.build(variant.config.model_validate(settings), CLASSES)
     detector.weigh_classes([2, 1, 1], ["a", "b", "c"])
     optimizer = torch.optim.AdamW(detector.parameters(), lr=5e-3, weight_decay=0)
-    costs = []
+    losses = []
     for _ in range(60):
         optimizer.zero_grad()
-        cost = sum(detector.losses(detector(images), targets).values())
-        cost.backward()
-        costs.append(cost.item())
+        loss = sum(detector.losses(detector(images), targets).values())
+        loss.backward()
+        losses.append(loss.item())
         torch.nn.utils.clip_grad_norm_(detector.parameters(), 10)
         optimizer.step()
-    assert costs[-1] < costs[0] / 3  # centerness has a floor: its targets are between 0 and 1
-    with torch.no_grad():  # statistics of the last steps, not of the whole way
+    # The centerness loss cannot reach 0: its targets are between 0 and 1.
+    assert losses[-1] < losses[0] / 3
+    with torch.no_grad():  # batch statistics of the trained weights, not averages over all steps
         for layer in detector.modules():
             if isinstance(layer, torch.nn.BatchNorm2d):
                 layer.reset_running_stats()
                 layer.momentum = None
         detector.train()(images)
         detector.eval()
-    # Each label occurs once in an image. Duplicates may score more than another object, or than a better box: training
-    # amplifies rounding, so which ones do depends on the processor.
-    for found, target in zip(detector.predict(images), targets, strict=True):
-        best = []
+    # Each label occurs once in an image. A duplicate may have a higher score than another object or than a better box:
+    # training amplifies rounding, so it depends on the processor which one does.
+    for detections, target in zip(detector.predict(images), targets, strict=True):
+        best_scores = []
         for box, label in zip(target.boxes, target.labels, strict=True):
-            own = found.labels == label
-            assert own.any(), label
-            best.append(found.scores[own].max().item())
-            likely = found.boxes[own & (found.scores >= best[-1] / 2)]
-            assert (likely - box).abs().max(dim=1).values.min() < 8
-        absent = found.scores[~torch.isin(found.labels, target.labels)]
-        assert max(absent.tolist(), default=0.0) < min(best)
+            of_label = detections.labels == label
+            assert of_label.any(), label
+            best_scores.append(detections.scores[of_label].max().item())
+            confident = detections.boxes[of_label & (detections.scores >= best_scores[-1] / 2)]
+            assert (confident - box).abs().max(dim=1).values.min() < 8
+        absent = detections.scores[~torch.isin(detections.labels, target.labels)]
+        assert max(absent.tolist(), default=0.0) < min(best_scores)
 
 
-def test_a_batch_without_objects_has_a_finite_loss_and_finite_gradients(detector, images):
-    terms = detector.losses(detector(images), no_targets())
+def test_batch_without_objects_has_finite_losses_and_gradients(detector, images):
+    terms = detector.losses(detector(images), make_empty_targets())
     total = sum(terms.values())
     total.backward()
     assert total.isfinite()
@@ -153,8 +157,8 @@ def test_a_batch_without_objects_has_a_finite_loss_and_finite_gradients(detector
     assert all(p.grad.isfinite().all() for p in detector.parameters() if p.grad is not None)
 
 
-def test_an_image_without_objects_beside_one_with_objects(detector, images):
-    targets = [two_targets()[0], no_targets()[0]]
+def test_image_without_objects_in_a_batch_with_objects_has_finite_losses(detector, images):
+    targets = [make_targets()[0], make_empty_targets()[0]]
     assert sum(detector.losses(detector(images), targets).values()).isfinite()
 
 
@@ -168,91 +172,92 @@ def test_an_image_without_objects_beside_one_with_objects(detector, images):
         [0.0, 0, float("inf"), 10],
     ],
 )
-def test_fault_row_11_degenerate_boxes_teach_nothing_and_never_make_nan(detector, images, box):
+def test_fault_row_11_degenerate_boxes_do_not_change_the_losses(detector, images, box):
     output = detector.eval()(images)
-    good = two_targets()
-    bad = [
+    valid = make_targets()
+    degenerate = [
         Targets(torch.cat([t.boxes, torch.tensor([box])]), torch.cat([t.labels, torch.tensor([0])]))
-        for t in good
+        for t in valid
     ]
-    with_them, without = detector.losses(output, bad), detector.losses(output, good)
-    # More rows of padding, so sums may be taken in another order.
-    assert {k: v.item() for k, v in with_them.items()} == pytest.approx(
-        {k: v.item() for k, v in without.items()}, rel=1e-5
+    actual, expected = (
+        {name: term.item() for name, term in detector.losses(output, targets).items()}
+        for targets in (degenerate, valid)
     )
+    # One more row of padding may change the order of sums.
+    assert actual == pytest.approx(expected, rel=1e-5)
 
 
-def test_fault_row_12_boxes_beyond_the_border_have_a_finite_loss(detector, images):
+def test_fault_row_12_boxes_beyond_the_border_have_finite_losses(detector, images):
     outside = [Targets(torch.tensor([[-50.0, -40, 70, 60], [400, 400, 500, 500]]), torch.tensor([0, 1]))] * 2
     assert sum(detector.losses(detector(images), outside).values()).isfinite()
 
 
-def test_nothing_to_see_is_no_error(detector):
+def test_black_image_gives_finite_detections(detector):
     black = torch.zeros(1, 3, 128, 128)
-    (found,) = detector.eval().predict(black)
-    assert found.boxes.isfinite().all()
-    assert found.scores.isfinite().all()
+    (detections,) = detector.eval().predict(black)
+    assert detections.boxes.isfinite().all()
+    assert detections.scores.isfinite().all()
 
 
 @pytest.mark.parametrize("size", [(128, 128), (96, 160), (101, 67), (64, 64)])
-def test_boxes_stay_in_the_image_and_labels_are_classes(detector, size):
+def test_detections_are_inside_the_image_and_sorted_by_score(detector, size):
     images = torch.rand(2, 3, *size)
     with torch.no_grad():
-        for p in detector.parameters():  # wild weights: boxes far out, scores everywhere
+        for p in detector.parameters():  # boxes become large, and scores spread over the whole range
             p.add_(0.1 * torch.randn_like(p))
     height, width = size
-    for found in detector.eval().predict(images):
-        assert len(found.scores) > 0
-        assert found.boxes.min() >= 0
-        assert found.boxes[:, 0::2].max() <= width
-        assert found.boxes[:, 1::2].max() <= height
-        assert (found.boxes[:, 2:] >= found.boxes[:, :2]).all()
-        assert found.labels.min() >= 0
-        assert found.labels.max() < CLASSES
-        assert (found.scores.diff() <= 0).all()
-        assert found.scores.max() <= 1
+    for detections in detector.eval().predict(images):
+        assert len(detections.scores) > 0
+        assert detections.boxes.min() >= 0
+        assert detections.boxes[:, 0::2].max() <= width
+        assert detections.boxes[:, 1::2].max() <= height
+        assert (detections.boxes[:, 2:] >= detections.boxes[:, :2]).all()
+        assert detections.labels.min() >= 0
+        assert detections.labels.max() < CLASSES
+        assert (detections.scores.diff() <= 0).all()
+        assert detections.scores.max() <= 1
 
 
 @torch.no_grad()
-def test_an_image_alone_or_in_a_batch_has_the_same_raw_output(detector, images):
+def test_raw_output_does_not_depend_on_the_batch(detector, images):
     both = detector.eval()(images)
     for raw in (both.logits, both.codes):
         assert (raw[0] - raw[1]).abs().max() > 1e-3  # the images differ by far more than the tolerance
     for k in range(2):
-        assert_close(detector(images[k : k + 1]), of_image(both, k))
+        assert_close(detector(images[k : k + 1]), select_image(both, k))
 
 
 @torch.no_grad()
-def test_an_image_alone_or_in_a_batch_has_the_same_detections(detector, images):
-    output = separated(detector.eval()(images))
+def test_detections_do_not_depend_on_the_batch(detector, images):
+    output = separate_scores(detector.eval()(images))
     both = [detector.nms(candidates) for candidates in detector.decode(output)]
     for k in range(2):
-        (candidates,) = detector.decode(of_image(output, k))
+        (candidates,) = detector.decode(select_image(output, k))
         alone = detector.nms(candidates)
         assert len(alone.scores) >= 20
         assert_same_detections(both[k], alone)
 
 
-def test_predict_is_suppression_of_the_decoded_output(detector, images, monkeypatch):
+def test_predict_is_decode_and_nms(detector, images, monkeypatch):
     detector.eval()
     with torch.no_grad():
-        output = separated(detector(images))
-        by_hand = [detector.nms(candidates) for candidates in detector.decode(output)]
-    monkeypatch.setattr(detector, "forward", lambda given: output if given is images else None)
-    for found, expected in zip(detector.predict(images), by_hand, strict=True):
-        assert_same_detections(found, expected)
+        output = separate_scores(detector(images))
+        expected = [detector.nms(candidates) for candidates in detector.decode(output)]
+    monkeypatch.setattr(detector, "forward", lambda batch: output if batch is images else None)
+    for actual, of_image in zip(detector.predict(images), expected, strict=True):
+        assert_same_detections(actual, of_image)
 
 
-def test_no_verb_depends_on_the_mode(detector, images):
+def test_methods_return_the_same_types_in_train_and_eval_mode(detector, images):
     for mode in (True, False):
         detector.train(mode)
         output = detector(images)
         assert isinstance(output, DenseOutput)
-        assert isinstance(detector.losses(output, two_targets()), dict)
-        assert all(isinstance(found, Detections) for found in detector.decode(output))
+        assert isinstance(detector.losses(output, make_targets()), dict)
+        assert all(isinstance(candidates, Detections) for candidates in detector.decode(output))
 
 
-def test_output_has_one_row_per_prior_and_levels_sum_to_them(detector, images):
+def test_output_has_one_row_per_prior(detector, images):
     output = detector(images)
     priors = len(output.priors)
     assert output.logits.shape[:2] == output.codes.shape[:2] == (2, priors)
@@ -260,39 +265,39 @@ def test_output_has_one_row_per_prior_and_levels_sum_to_them(detector, images):
     assert output.image_size == (128, 128)
 
 
-def test_weights_come_back_from_a_state_dict(variant, detector, images):
-    again = variant.build(variant.config(), CLASSES)
-    again.load_state_dict(copy.deepcopy(detector.state_dict()))
-    detector.eval(), again.eval()
-    for name, tensor in again.state_dict().items():
+def test_state_dict_restores_a_detector(variant, detector, images):
+    restored = variant.build(variant.config(), CLASSES)
+    restored.load_state_dict(copy.deepcopy(detector.state_dict()))
+    detector.eval(), restored.eval()
+    for name, tensor in restored.state_dict().items():
         assert tensor.equal(detector.state_dict()[name]), name
     with torch.no_grad():
-        assert_close(again(images), detector(images))
+        assert_close(restored(images), detector(images))
 
 
 def test_forward_can_be_exported(detector, images):
     detector.eval()
     with torch.no_grad():
         exported = torch.export.export(detector, (images,)).module()(images)
-        ours = detector(images)
-    assert_close(exported, ours)
+        expected = detector(images)
+    assert_close(exported, expected)
 
 
 def test_forward_compiles_to_one_graph(detector, images):
     detector.eval()
     with torch.no_grad():
         compiled = torch.compile(detector, fullgraph=True, backend="eager")(images)
-        ours = detector(images)
-    assert_close(compiled, ours)
+        expected = detector(images)
+    assert_close(compiled, expected)
 
 
-def test_predicting_before_training_leaves_no_trace(detector, images):
+def test_training_works_after_prediction(detector, images):
     detector.eval().predict(images)
     detector.train()
-    sum(detector.losses(detector(images), two_targets()).values()).backward()
+    sum(detector.losses(detector(images), make_targets()).values()).backward()
 
 
-def test_it_tells_what_it_is_and_whence(variant):
+def test_variant_and_its_settings_are_described(variant):
     assert variant.summary
     assert variant.source
     assert variant.build.__doc__
@@ -302,22 +307,22 @@ def test_it_tells_what_it_is_and_whence(variant):
     assert set(undescribed) <= {"backbone", "candidates", "nms", "class_weights", "head", "focal"}
 
 
-def test_settings_survive_writing_and_reading(variant):
+def test_settings_survive_a_round_trip_through_json(variant):
     config = variant.config()
     assert variant.config.model_validate(config.model_dump(mode="json")) == config
 
 
-def test_a_label_beyond_the_classes_is_told(detector, images):
+def test_label_out_of_range_is_an_error(detector, images):
     wrong = [Targets(torch.tensor([[1.0, 1, 9, 9]]), torch.tensor([CLASSES])) for _ in range(2)]
     with pytest.raises(InputError, match=r"targets\[0\].labels: 3 to 3 with 3 classes; expected 0 to 2"):
         detector.losses(detector(images), wrong)
 
 
-def test_targets_for_another_number_of_images_are_told(detector, images):
+def test_wrong_number_of_targets_is_an_error(detector, images):
     with pytest.raises(InputError, match="expected one per image, 2, got 1"):
-        detector.losses(detector(images), two_targets()[:1])
+        detector.losses(detector(images), make_targets()[:1])
 
 
-def test_images_of_another_shape_are_told(detector):
+def test_images_of_wrong_shape_are_an_error(detector):
     with pytest.raises(InputError, match=r"images: expected shape \(B, 3, H, W\), got \(1, 1, 32, 32\)"):
         detector(torch.zeros(1, 1, 32, 32))
