@@ -1,12 +1,12 @@
-"""Measures of object detectors: NumPy and Numba at the core, no torch anywhere below.
+"""Evaluation of object detectors with NumPy and Numba; torch is never imported.
 
 Example:
     >>> import metrics
     >>> truth = metrics.read_truth("instances_val2017.json")
-    >>> found = metrics.read_detections("results.json", truth)
-    >>> print(metrics.evaluate(truth, found))
+    >>> detections = metrics.read_detections("results.json", truth)
+    >>> print(metrics.evaluate(truth, detections))
 
-A name is imported when it is first used, so that ``import metrics`` costs nothing.
+The public API is `__all__`; names are imported on first use, so that ``import metrics`` takes no time.
 """
 
 from __future__ import annotations

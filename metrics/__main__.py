@@ -1,4 +1,4 @@
-"""``python -m metrics truth.json detections.json``: see `metrics.command_line`."""
+"""Entry point of ``python -m metrics``; see `metrics.command_line`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Boxes in their three layouts, their area, and what happens to them at the edge of an image.
+"""Boxes: conversion between layouts, area, and clipping to an image.
 
-One definition serves NumPy arrays, torch tensors and every other array with a namespace of the array API
-standard: nothing here imports torch. Any leading shape is allowed: (4,), (N, 4), (B, N, 4).
+The functions take NumPy arrays, torch tensors and other arrays of the array API standard, without importing torch. Any
+leading shape is allowed: (4,), (N, 4), (B, N, 4).
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from metrics.registry import did_you_mean
 Layout = Literal["xyxy", "xywh", "cxcywh"]
 
 Boxes = TypeVar("Boxes")
-"""An array or a tensor: what comes in is what goes out."""
+"""An array or tensor; the result has the type of the argument."""
 
 
 def convert(boxes: Boxes, from_: Layout, to: Layout) -> Boxes:
-    """The same boxes in another layout.
+    """Convert boxes to another layout.
 
     Args:
         boxes: (..., 4) in layout `from_`: two corners, corner and size, or centre and size.
         from_: ``xyxy``, ``xywh`` or ``cxcywh``.
-        to: likewise.
+        to: ``xyxy``, ``xywh`` or ``cxcywh``.
 
     Returns:
-        (..., 4) of the same dtype. Integer boxes stay integer where no half is needed; a centre needs one, so
-        to and from ``cxcywh`` they become floats. The same layout twice returns the boxes as they are.
+        (..., 4) of the same dtype, but integer boxes become floats to and from ``cxcywh``, where centres may be halves.
+        With equal layouts the boxes themselves are returned.
 
     Raises:
         InputError: an unknown layout, or boxes that are not (..., 4).
@@ -56,23 +56,23 @@ def area(boxes: Boxes) -> Boxes:
         boxes: (..., 4) xyxy.
 
     Returns:
-        (...), of the same dtype. A box with its corners in the wrong order holds nothing: 0. In half precision
-        an area above 65504 is infinite, and integers overflow like any others: convert before.
+        (...), of the same dtype; 0 for a box with its corners in the wrong order. In half precision an area above 65504
+        is infinite, and integers may overflow: convert them before.
     """
     width, height = sides(*columns(boxes))
     return cast(Boxes, cast(Any, width) * height)
 
 
 def clip(boxes: Boxes, size: tuple[float, float]) -> Boxes:
-    """Boxes cut off at the image's edges.
+    """Clip boxes to an image.
 
     Args:
         boxes: (..., 4) xyxy, pixels.
         size: (height, width) of the image, pixels.
 
     Returns:
-        (..., 4) with x in [0, width] and y in [0, height]. A box outside the image becomes degenerate and lies
-        on its edge; see `degenerate`.
+        (..., 4) with x in [0, width] and y in [0, height]. A box outside the image becomes degenerate, on the border of
+        the image; see `degenerate`.
     """
     x1, y1, x2, y2 = columns(boxes)
     xp = array_namespace(boxes)
@@ -83,7 +83,7 @@ def clip(boxes: Boxes, size: tuple[float, float]) -> Boxes:
 
 
 def degenerate(boxes: Boxes) -> Boxes:
-    """Which boxes hold nothing: no width, no height, corners in the wrong order, or a NaN.
+    """Whether boxes are empty: no width, no height, corners in the wrong order, or NaN.
 
     Args:
         boxes: (..., 4) xyxy.
@@ -92,7 +92,7 @@ def degenerate(boxes: Boxes) -> Boxes:
         (...) bool.
     """
     x1, y1, x2, y2 = cast(Any, columns(boxes))
-    # written with `>` so that a comparison with NaN says "degenerate"
+    # with `>` a box with NaN is degenerate
     return cast(Boxes, ~((x2 > x1) & (y2 > y1)))
 
 
@@ -101,7 +101,7 @@ def columns(boxes: Boxes, name: str = "boxes") -> tuple[Boxes, Boxes, Boxes, Box
 
     Args:
         boxes: (..., 4).
-        name: what the boxes are called in the error.
+        name: of the boxes in error messages.
 
     Raises:
         InputError: boxes that are not (..., 4).
@@ -137,6 +137,6 @@ def _corner_and_size(boxes: Any, layout: Layout) -> tuple[Any, Any, Any, Any]:
 
 
 def _stack(x: Any, y: Any, right: Any, bottom: Any) -> Any:
-    """Four columns as boxes of the first one's dtype: the halves of a centre make integer boxes floats."""
+    """Four columns as boxes of the dtype of the first."""
     xp = array_namespace(x)
     return xp.stack([x, y, xp.astype(right, x.dtype), xp.astype(bottom, x.dtype)], axis=-1)

@@ -1,13 +1,12 @@
-"""How well two boxes agree: IoU and its kin GIoU, DIoU, CIoU, each defined once, as a measure and as a loss.
+"""Overlap of boxes: IoU, GIoU, DIoU, CIoU and IoA, for evaluation and as losses.
 
-Every kin comes in two forms: `box_iou` compares all pairs, (N, 4) with (M, 4) to (N, M), and
-`aligned_box_iou` compares row with row, (N, 4) with (N, 4) to (N,). They take NumPy arrays and torch tensors
-(nothing here imports torch), on any device; gradients are finite everywhere, also for degenerate, disjoint and
-identical boxes.
+Each has two forms: `box_iou` compares all pairs, (N, 4) with (M, 4) to (N, M), and `aligned_box_iou` compares row by row,
+(N, 4) with (N, 4) to (N,). They take NumPy arrays and torch tensors on any device, without importing torch; gradients
+are finite everywhere, including degenerate, disjoint and identical boxes.
 
-Boxes are xyxy. A box whose corners are in the wrong order holds nothing and counts as empty. Integer boxes are
-compared in the namespace's default float; half precision is computed in single precision, because the area of a
-300-pixel square has no float16, and returned in the dtype given.
+Boxes are xyxy. A box with its corners in the wrong order is empty. Integer boxes are compared in the default float
+type of their namespace; half precision is computed in single precision, because the area of a 300-pixel square exceeds
+float16, and returned in its own dtype.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ from array_api_compat import array_namespace
 from metrics.boxes import columns, sides
 
 Boxes = TypeVar("Boxes")
-"""An array or a tensor: what comes in is what goes out."""
+"""An array or tensor; the result has the type of the arguments."""
 
 
 def box_iou(a: Boxes, b: Boxes) -> Boxes:
-    """Intersection over union of every box of `a` with every box of `b` (Jaccard 1912).
+    """Intersection over union of every box in `a` with every box in `b` (Jaccard 1912).
 
     Args:
         a: (..., N, 4) xyxy.
-        b: (..., M, 4) xyxy, same unit as `a`.
+        b: (..., M, 4) xyxy, in the same unit as `a`.
 
     Returns:
-        (..., N, M) in [0, 1]. A pair whose union is empty has IoU 0, not NaN.
+        (..., N, M) in [0, 1]. IoU is 0, not NaN, where the union is empty.
 
     Raises:
         InputError: boxes that are not (..., 4).
@@ -46,15 +45,15 @@ def aligned_box_iou(a: Boxes, b: Boxes) -> Boxes:
 
 
 def generalized_box_iou(a: Boxes, b: Boxes) -> Boxes:
-    """IoU less the share of the common hull that neither box covers (Rezatofighi et al. 2019, algorithm 1).
+    """IoU minus the fraction of the enclosing box that neither box covers (Rezatofighi et al. 2019, algorithm 1).
 
     Args:
         a: (..., N, 4) xyxy.
-        b: (..., M, 4) xyxy, same unit as `a`.
+        b: (..., M, 4) xyxy, in the same unit as `a`.
 
     Returns:
-        (..., N, M) in [-1, 1]: 1 for the same box, below 0 the further apart. Where the hull has no area
-        nothing is left uncovered, and GIoU is IoU.
+        (..., N, M) in [-1, 1]: 1 for identical boxes, negative for distant ones. GIoU is IoU where the enclosing box has
+        no area.
     """
     return _pairwise(_giou, a, b)
 
@@ -65,14 +64,14 @@ def aligned_generalized_box_iou(a: Boxes, b: Boxes) -> Boxes:
 
 
 def distance_box_iou(a: Boxes, b: Boxes) -> Boxes:
-    """IoU less the squared distance of the centres over the squared diagonal of the hull (Zheng et al. 2020).
+    """IoU minus squared distance of centres over squared diagonal of the enclosing box (Zheng et al. 2020).
 
     Args:
         a: (..., N, 4) xyxy.
-        b: (..., M, 4) xyxy, same unit as `a`.
+        b: (..., M, 4) xyxy, in the same unit as `a`.
 
     Returns:
-        (..., N, M) in [-1, 1]. Where the hull is a single point the distance counts as 0.
+        (..., N, M) in [-1, 1]. The distance term is 0 where the enclosing box is a point.
     """
     return _pairwise(_diou, a, b)
 
@@ -83,17 +82,17 @@ def aligned_distance_box_iou(a: Boxes, b: Boxes) -> Boxes:
 
 
 def complete_box_iou(a: Boxes, b: Boxes) -> Boxes:
-    """DIoU less ``alpha * v``, where v compares the aspect ratios (Zheng et al. 2020).
+    """DIoU minus ``alpha * v``, where v compares the aspect ratios (Zheng et al. 2020).
 
-    ``v = 4 / pi^2 * (atan(w_b / h_b) - atan(w_a / h_a))^2`` and ``alpha = v / (1 - IoU + v)``, a constant for
-    the gradient as in the paper, and 0 where both its terms are.
+    ``v = 4 / pi^2 * (atan(w_b / h_b) - atan(w_a / h_a))^2`` and ``alpha = v / (1 - IoU + v)``, constant for
+    the gradient as in the paper, and 0 where both terms are 0.
 
     Args:
         a: (..., N, 4) xyxy.
-        b: (..., M, 4) xyxy, same unit as `a`.
+        b: (..., M, 4) xyxy, in the same unit as `a`.
 
     Returns:
-        (..., N, M) in [-1.5, 1]. A box without height has the angle pi/2; one without either side has 0.
+        (..., N, M) in [-1.5, 1]. The angle of a box without height is pi/2, of a point 0.
     """
     return _pairwise(_ciou, a, b)
 
@@ -104,13 +103,13 @@ def aligned_complete_box_iou(a: Boxes, b: Boxes) -> Boxes:
 
 
 def box_ioa(a: Boxes, regions: Boxes) -> Boxes:
-    """Intersection over the box's own area: how much of each box lies in each region.
+    """Intersection over area of the box: the fraction of each box that is in each region.
 
-    This is COCO's overlap of a detection with a crowd, in which any number of detections may lie.
+    This is COCO's overlap of a detection with a crowd.
 
     Args:
         a: (..., N, 4) xyxy.
-        regions: (..., M, 4) xyxy, same unit as `a`.
+        regions: (..., M, 4) xyxy, in the same unit as `a`.
 
     Returns:
         (..., N, M) in [0, 1]; 0 for a box without area.
@@ -134,18 +133,18 @@ def _pairwise(kernel: _Kernel, a: Boxes, b: Boxes) -> Boxes:
 
 
 def _aligned(kernel: _Kernel, a: Any, b: Any) -> Any:
-    """`kernel` on corners that broadcast against each other, in a dtype wide enough for areas."""
+    """`kernel` on corners that broadcast, in a dtype wide enough for areas."""
     xp = array_namespace(a, b)
     given = xp.result_type(a.dtype, b.dtype)
     if not xp.isdtype(given, "real floating"):
         given = xp.zeros(0).dtype
     working = xp.float32 if xp.finfo(given).bits < 32 else given
-    agreement = kernel(
+    overlap = kernel(
         xp,
         columns(xp.astype(a, working, copy=False), "boxes a"),
         columns(xp.astype(b, working, copy=False), "boxes b"),
     )
-    return xp.astype(agreement, given, copy=False)
+    return xp.astype(overlap, given, copy=False)
 
 
 def _iou(xp: Any, a: _Corners, b: _Corners) -> Any:
@@ -160,9 +159,9 @@ def _ioa(xp: Any, a: _Corners, b: _Corners) -> Any:
 
 def _giou(xp: Any, a: _Corners, b: _Corners) -> Any:
     intersection, union = _intersection_and_union(xp, a, b)
-    width, height = _hull_sides(xp, a, b)
-    hull = width * height
-    return _ratio(xp, intersection, union) - _ratio(xp, hull - union, hull)
+    width, height = _enclosing_sides(xp, a, b)
+    enclosing = width * height
+    return _ratio(xp, intersection, union) - _ratio(xp, enclosing - union, enclosing)
 
 
 def _diou(xp: Any, a: _Corners, b: _Corners) -> Any:
@@ -189,22 +188,22 @@ def _intersection(xp: Any, a: _Corners, b: _Corners) -> Any:
     return width * height
 
 
-def _hull_sides(xp: Any, a: _Corners, b: _Corners) -> tuple[Any, Any]:
+def _enclosing_sides(xp: Any, a: _Corners, b: _Corners) -> tuple[Any, Any]:
     return sides(
         xp.minimum(a[0], b[0]), xp.minimum(a[1], b[1]), xp.maximum(a[2], b[2]), xp.maximum(a[3], b[3])
     )
 
 
 def _distance(xp: Any, a: _Corners, b: _Corners) -> Any:
-    """Squared distance of the centres over the squared diagonal of the hull."""
+    """Squared distance of the centres over squared diagonal of the enclosing box."""
     dx = (a[0] + a[2] - b[0] - b[2]) / 2
     dy = (a[1] + a[3] - b[1] - b[3]) / 2
-    width, height = _hull_sides(xp, a, b)
+    width, height = _enclosing_sides(xp, a, b)
     return _ratio(xp, dx**2 + dy**2, width**2 + height**2)
 
 
 def _angle(xp: Any, box: _Corners) -> Any:
-    """Atan of width over height, in [0, pi/2], with a finite gradient where there is neither."""
+    """Arctangent of width over height, in [0, pi/2], with a finite gradient also for a point."""
     width, height = sides(*box)
     point = width**2 + height**2 < xp.finfo(width.dtype).smallest_normal
     zero = xp.zeros_like(width)
@@ -212,12 +211,12 @@ def _angle(xp: Any, box: _Corners) -> Any:
 
 
 def _ratio(xp: Any, part: Any, whole: Any) -> Any:
-    """`part` over `whole`, and 0 with gradient 0 where the whole is too small to divide by."""
+    """`part` over `whole`; 0 with gradient 0 where `whole` is too small to divide by."""
     empty = whole < xp.finfo(whole.dtype).smallest_normal
     zero = xp.zeros_like(whole)
     return xp.where(empty, zero, part) / xp.where(empty, zero + 1, whole)
 
 
 def _constant(values: Any) -> Any:
-    """The same values, held constant for the gradient where there is one."""
+    """The same values, constant for the gradient."""
     return values.detach() if hasattr(values, "detach") else values

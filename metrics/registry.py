@@ -1,4 +1,4 @@
-"""Names that a user can type: variants, measures and data sets, found lazily by the name of their file."""
+"""Registries of variants, measures and data sets by name; the file of an entry has its name, and is imported lazily."""
 
 from __future__ import annotations
 
@@ -46,44 +46,44 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """A mapping from a name to a thing that a module of that name registers when it is imported.
+    """A mapping from names to entries; a module registers its entry when it is imported.
 
-    The modules of `package` are ours; other distributions add theirs by an entry point of the group
-    ``detbench.<kind>s``, which names a module. A module is imported when its name is first asked for.
+    Modules are those of `package`, and those that other distributions name by entry points of the group
+    ``detbench.<kind>s``. A module is imported when its name is first looked up.
 
     Args:
-        kind: what a user calls such a thing: ``variant``, ``measure``, ``dataset``.
-        package: dotted name of the folder whose files are named by the things in them.
+        kind: of entries, for error messages: ``variant``, ``measure``, ``dataset``.
+        package: dotted name of the package whose modules have the names of their entries.
     """
 
     def __init__(self, kind: str, package: str) -> None:
         self.kind = kind
         self.package = package
-        self._things: dict[str, T] = {}
+        self._entries: dict[str, T] = {}
 
-    def register(self, name: str, thing: T) -> T:
-        """Called by a module for each thing it defines; the same name twice is an error."""
-        if name in self._things:
+    def register(self, name: str, entry: T) -> T:
+        """Register an entry; a name that is already registered is an error."""
+        if name in self._entries:
             raise InputError(f"{self.kind} {name!r} is registered twice; rename one of them")
-        self._things[name] = thing
-        return thing
+        self._entries[name] = entry
+        return entry
 
     def names(self) -> list[str]:
-        """All names in alphabetical order, without importing a module."""
-        return sorted({*self.modules(), *self._things})
+        """All names in alphabetical order, without importing their modules."""
+        return sorted({*self.modules(), *self._entries})
 
     def modules(self) -> dict[str, str]:
         """Dotted name of the module of each name, without importing it."""
-        return self._theirs() | self._ours()
+        return self._entry_points() | self._own_modules()
 
     def __getitem__(self, name: str) -> T:
-        if name not in self._things:
-            module = self._ours().get(name) or self._theirs().get(name)
+        if name not in self._entries:
+            module = self._own_modules().get(name) or self._entry_points().get(name)
             if module is not None:
                 importlib.import_module(module)
-        if name not in self._things:
+        if name not in self._entries:
             raise UnknownName(self.kind, name, self.names())
-        return self._things[name]
+        return self._entries[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
@@ -94,7 +94,7 @@ class Registry(Mapping[str, T], Generic[T]):
     def __contains__(self, name: object) -> bool:
         return name in self.names()
 
-    def _ours(self) -> dict[str, str]:
+    def _own_modules(self) -> dict[str, str]:
         folder = importlib.import_module(self.package)
         return {
             module.name: f"{self.package}.{module.name}"
@@ -102,8 +102,8 @@ class Registry(Mapping[str, T], Generic[T]):
             if not module.name.startswith("_")
         }
 
-    def _theirs(self) -> dict[str, str]:
-        # Reading what is installed takes as long as evaluating a small data set: only where it is needed.
+    def _entry_points(self) -> dict[str, str]:
+        # importlib.metadata takes as long to import as a small data set takes to evaluate
         from importlib.metadata import entry_points
 
         return {entry.name: entry.value for entry in entry_points(group=f"detbench.{self.kind}s")}

@@ -138,12 +138,12 @@ def inside(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         shutil.copytree(made, tmp_path / "runs" / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    registered = [(registry, dict(registry._things)) for registry in (VARIANTS, MEASURES, DATASETS)]
+    registered = [(registry, dict(registry._entries)) for registry in (VARIANTS, MEASURES, DATASETS)]
     yield tmp_path
     for registry, things in registered:
-        for name in set(registry._things) - set(things):
+        for name in set(registry._entries) - set(things):
             if name not in registry.modules():
-                del registry._things[name]
+                del registry._entries[name]
 
 
 def write_images(folder: Path) -> None:

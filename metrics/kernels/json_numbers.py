@@ -1,11 +1,11 @@
-"""Kernels that read a number out of JSON text, correctly rounded: the double that a full parser gives.
+"""Kernels that read numbers from JSON text, correctly rounded: the same doubles as a full parser.
 
 The text ends with a byte 0, at which every loop stops.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,34 @@ from numpy.typing import NDArray
 from metrics.kernels.compile_cache import kernel
 
 UNSURE = -1
-"""What a kernel returns in place of where it ended: no such value, or one for a full parser."""
+"""Returned instead of the end position: no such value, or one that a full parser must read."""
 
 _LARGEST_EXACT = 2**53
-_MOST_BEFORE_DIGIT = 922337203685477579  # ten times this and a digit more still fits into 63 bits
+_MOST_BEFORE_DIGIT = 922337203685477579  # ten times this plus a digit still fits into 63 bits
+
+
+class Powers(NamedTuple):
+    """Tables of powers: `powers_of_ten` and `powers_of_five`."""
+
+    tens: NDArray[np.float64]
+    fives: NDArray[np.uint64]
+
+
+class Doubles(NamedTuple):
+    """A column of doubles, and the same memory as integers."""
+
+    values: NDArray[np.float64]
+    bits: NDArray[np.int64]
+
+
+def make_doubles(size: int) -> Doubles:
+    """Memory for a column of doubles."""
+    values = np.empty(size)
+    return Doubles(values, values.view(np.int64))
 
 
 def powers_of_ten() -> NDArray[np.float64]:
-    """(23,) 10^0 .. 10^22: those that doubles hold exactly."""
+    """(23,) 10^0 .. 10^22: those that doubles represent exactly."""
     return np.array([float(f"1e{power}") for power in range(23)])
 
 
@@ -44,7 +64,7 @@ def powers_of_five() -> NDArray[np.uint64]:
 
 @kernel
 def upper_product(a: np.uint64, b: np.uint64) -> int:
-    """The upper 64 of the 128 bits of a product."""
+    """The upper 64 bits of a 128-bit product."""
     half, rest = np.uint64(32), np.uint64(0xFFFFFFFF)
     low = (a & rest) * (b & rest)
     cross = (a >> half) * (b & rest) + (low >> half)
@@ -54,18 +74,20 @@ def upper_product(a: np.uint64, b: np.uint64) -> int:
 
 
 @kernel
-def scaled(digits: int, exponent: int, fives: NDArray[np.uint64], bits: NDArray[np.int64], index: int) -> int:
+def write_scaled(
+    digits: int, exponent: int, fives: NDArray[np.uint64], bits: NDArray[np.int64], index: int
+) -> int:
     """Write ``digits * 10^exponent``, correctly rounded, to ``bits[index]``: Lemire 2021, algorithm 1.
 
     Args:
         digits: in [1, 2^63).
         exponent: of ten.
         fives: of `powers_of_five`.
-        bits: (N,) doubles, seen as whole numbers.
+        bits: (N,) doubles, as integers of the same bits.
         index: in [0, N).
 
     Returns:
-        0, or `UNSURE` where the result is no normal number.
+        0, or `UNSURE` if the result is not a normal number.
     """
     if exponent < -342 or exponent > 308:
         return UNSURE
@@ -84,7 +106,7 @@ def scaled(digits: int, exponent: int, fives: NDArray[np.uint64], bits: NDArray[
         if low < more:
             high += np.uint64(1)
     top = high >> np.uint64(63)
-    mantissa = high >> (top + np.uint64(9))  # 54 bits: one to round by
+    mantissa = high >> (top + np.uint64(9))  # 54 bits, one of them for rounding
     binary: Any = ((217706 * exponent) >> 16) + 63 + np.int64(top) - shift
     if binary < -1022 or binary > 1022:
         return UNSURE
@@ -94,24 +116,16 @@ def scaled(digits: int, exponent: int, fives: NDArray[np.uint64], bits: NDArray[
         and mantissa & np.uint64(3) == np.uint64(1)
         and mantissa << (top + np.uint64(9)) == high
     ):
-        mantissa &= ~np.uint64(1)  # exactly between two doubles: to the even one
+        mantissa &= ~np.uint64(1)  # exactly between two doubles: round to even
     mantissa = (mantissa + (mantissa & np.uint64(1))) >> np.uint64(1)
-    # rounded up to 2^53, the mantissa carries into the exponent, as it should
+    # a mantissa rounded up to 2^53 carries into the exponent
     bits[index] = ((binary + 1022) << 52) + np.int64(mantissa)
     return 0
 
 
 @kernel
-def read_number(
-    text: NDArray[np.uint8],
-    at: int,
-    tens: NDArray[np.float64],
-    fives: NDArray[np.uint64],
-    target: NDArray[np.float64],
-    bits: NDArray[np.int64],
-    index: int,
-) -> int:
-    """Read a number at `at` into ``target[index]`` (`bits` is the same memory); where it ends, or `UNSURE`."""
+def read_number(text: NDArray[np.uint8], at: int, powers: Powers, target: Doubles, index: int) -> int:
+    """Read the number at `at` into ``target[index]``; return its end, or `UNSURE`."""
     negative = text[at] == 45
     if negative:
         at += 1
@@ -154,20 +168,21 @@ def read_number(
             return UNSURE
         exponent += -power if below else power
     if digits == 0:
-        target[index] = 0.0
+        target.values[index] = 0.0
     elif digits <= _LARGEST_EXACT and -22 <= exponent <= 22:
-        # both are exact, so one division or product rounds once (Clinger 1990)
-        target[index] = digits / tens[-exponent] if exponent < 0 else digits * tens[exponent]
-    elif scaled(digits, exponent, fives, bits, index) == UNSURE:
+        # both operands are exact, so that one operation rounds once (Clinger 1990)
+        tens = powers.tens
+        target.values[index] = digits / tens[-exponent] if exponent < 0 else digits * tens[exponent]
+    elif write_scaled(digits, exponent, powers.fives, target.bits, index) == UNSURE:
         return UNSURE
     if negative:
-        target[index] = -target[index]
+        target.values[index] = -target.values[index]
     return at
 
 
 @kernel
 def read_integer(text: NDArray[np.uint8], at: int, target: NDArray[np.int64], index: int) -> int:
-    """Read a whole number of at most 18 digits into ``target[index]``; where it ends, or `UNSURE`."""
+    """Read an integer of at most 18 digits into ``target[index]``; return its end, or `UNSURE`."""
     negative = text[at] == 45
     if negative:
         at += 1

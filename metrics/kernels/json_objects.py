@@ -1,22 +1,24 @@
-"""Kernels that read columns out of JSON text, byte by byte: a list of objects with known keys.
+"""Kernels that read columns from the JSON text of a list of objects with known keys, byte by byte.
 
-They read what detectors and tools really write, and to the last bit what a full parser reads; of anything else
-(an escape in a key, a key twice, a number of more than 18 digits, text that is no JSON) they say `UNSURE`, and the
-caller asks a full parser. So they never need to say what is wrong.
+They read what detectors and tools usually write, with the same result as a full parser to the last bit. For anything
+else (an escape in a key, a repeated key, a number of more than 18 digits, invalid JSON) they return `UNSURE`, and the
+caller uses a full parser, which also reports errors.
 
-The text ends with a byte 0, which JSON has nowhere: every loop stops there, and asks only then whether it is the end.
+The text ends with a byte 0, which never occurs in JSON: every loop stops there, and only then checks for the end.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metrics.kernels.compile_cache import kernel
-from metrics.kernels.json_numbers import UNSURE, read_integer, read_number
+from metrics.kernels.json_numbers import UNSURE, Doubles, Powers, read_integer, read_number
 
 MORE = -2
-"""The text ended within an object."""
+"""The text ends within an object."""
 
 FULL = -3
 """There are more objects than rows."""
@@ -27,12 +29,46 @@ ENDED = 2
 _LONGEST_VALUE = 2**20
 
 INTEGER, NUMBER, BOX, SPAN = 0, 1, 2, 3
-"""Kinds of columns: a whole number, a number, four numbers, the place of a string's bytes."""
+"""Kinds of columns: an integer, a number, four numbers, the range of a string's bytes."""
+
+
+class ColumnSpec(NamedTuple):
+    """The columns to read.
+
+    Attributes:
+        keys: (K, L) bytes of the keys.
+        lengths: (K,) number of bytes of each key.
+        kinds: (K,) kind of each column.
+        slots: (K,) index of the column among those of its kind.
+        required: bit k tells whether each object has key k. A number that is not required is NaN where missing.
+    """
+
+    keys: NDArray[np.uint8]
+    lengths: NDArray[np.int64]
+    kinds: NDArray[np.int64]
+    slots: NDArray[np.int64]
+    required: int
+
+
+class ColumnValues(NamedTuple):
+    """Memory of the columns.
+
+    Attributes:
+        integers: one column after another, each of `capacity` rows; a span takes two.
+        numbers: one column after another, each of `capacity` rows.
+        boxes: (4 * capacity,).
+        capacity: rows of a column.
+    """
+
+    integers: NDArray[np.int64]
+    numbers: Doubles
+    boxes: Doubles
+    capacity: int
 
 
 @kernel
 def skip_space(text: NDArray[np.uint8], at: int) -> int:
-    """Where the next byte that is no white space is."""
+    """Position of the next byte that is not white space."""
     while text[at] == 32 or text[at] == 10 or text[at] == 13 or text[at] == 9:
         at += 1
     return at
@@ -40,12 +76,12 @@ def skip_space(text: NDArray[np.uint8], at: int) -> int:
 
 @kernel
 def skip_string(text: NDArray[np.uint8], at: int) -> int:
-    """Behind the closing quote of a string whose first byte is at `at`; `UNSURE` at an escape that JSON lacks."""
+    """Position after the closing quote of a string with first byte `at`; `UNSURE` for an invalid escape."""
     while True:
         byte = text[at]
         if byte == 34:
             return at + 1
-        if byte < 32 or byte > 126:  # other than ASCII must be valid UTF-8: the full parser knows
+        if byte < 32 or byte > 126:  # non-ASCII must be valid UTF-8: the full parser checks it
             return UNSURE
         at += 1
         if byte == 92:
@@ -56,7 +92,7 @@ def skip_string(text: NDArray[np.uint8], at: int) -> int:
                     digit = text[at]
                     if not (48 <= digit <= 57 or 65 <= digit <= 70 or 97 <= digit <= 102):
                         return UNSURE
-                    if digit == 100 or digit == 68:  # perhaps half of a surrogate pair
+                    if digit == 100 or digit == 68:  # possibly half of a surrogate pair
                         return UNSURE
                     at += 1
             elif not (
@@ -74,7 +110,7 @@ def skip_string(text: NDArray[np.uint8], at: int) -> int:
 
 @kernel
 def skip_digits(text: NDArray[np.uint8], at: int) -> int:
-    """Behind a run of digits."""
+    """Position after a run of digits."""
     while 48 <= text[at] <= 57:
         at += 1
     return at
@@ -82,7 +118,7 @@ def skip_digits(text: NDArray[np.uint8], at: int) -> int:
 
 @kernel
 def skip_scalar(text: NDArray[np.uint8], at: int) -> int:
-    """Behind a number, true, false, null or string at `at`, or `UNSURE`."""
+    """Position after the number, true, false, null or string at `at`, or `UNSURE`."""
     byte = text[at]
     if byte == 34:
         return skip_string(text, at + 1)
@@ -116,7 +152,7 @@ def skip_scalar(text: NDArray[np.uint8], at: int) -> int:
         at += 1
         if text[at] == 45 or text[at] == 43:
             at += 1
-        # an exponent of more digits may be infinite, which the full parser refuses
+        # a longer exponent may be infinite, which the full parser refuses
         first = at
         at = skip_digits(text, at)
         if at == first or at - first > 2:
@@ -126,11 +162,11 @@ def skip_scalar(text: NDArray[np.uint8], at: int) -> int:
 
 @kernel
 def skip_value(text: NDArray[np.uint8], at: int) -> int:
-    """Behind the value at `at`, whatever it is, or `UNSURE` where it is none or nested more than 60 deep."""
+    """Position after the value of any kind at `at`; `UNSURE` if it is invalid or nested more than 60 levels deep."""
     depth = 0
-    objects = 0  # bit d says that the container at depth d is an object
+    objects = 0  # bit d tells whether the container at depth d is an object
     while True:
-        # a value begins here
+        # start of a value
         byte = text[at]
         if byte == 91 or byte == 123:
             depth += 1
@@ -152,7 +188,7 @@ def skip_value(text: NDArray[np.uint8], at: int) -> int:
             at = skip_scalar(text, at)
             if at < 0:
                 return UNSURE
-        # a value has ended: so do the containers that it closes, until one goes on
+        # end of a value, and of the containers that end with it
         while True:
             if depth == 0:
                 return at
@@ -173,7 +209,7 @@ def skip_value(text: NDArray[np.uint8], at: int) -> int:
 
 @kernel
 def skip_key(text: NDArray[np.uint8], at: int) -> int:
-    """Behind a key, its colon and the space after it, or `UNSURE`."""
+    """Position after a key, its colon and white space, or `UNSURE`."""
     if text[at] != 34:
         return UNSURE
     at = skip_string(text, at + 1)
@@ -186,22 +222,16 @@ def skip_key(text: NDArray[np.uint8], at: int) -> int:
 
 
 @kernel
-def find_key(
-    text: NDArray[np.uint8],
-    first: int,
-    last: int,
-    keys: NDArray[np.uint8],
-    lengths: NDArray[np.int64],
-    guess: int,
-) -> int:
-    """Which of `keys` the bytes ``first:last`` are, or -1; the guess is tried first."""
-    for step in range(len(lengths)):
-        which = (guess + step) % len(lengths)
-        if lengths[which] == last - first:
-            place = 0
-            while place < last - first and keys[which, place] == text[first + place]:
-                place += 1
-            if place == last - first:
+def find_key(text: NDArray[np.uint8], first: int, last: int, columns: ColumnSpec, guess: int) -> int:
+    """Index of the key that equals bytes ``first:last``, or -1; `guess` is compared first."""
+    count = len(columns.lengths)
+    for step in range(count):
+        which = (guess + step) % count
+        if columns.lengths[which] == last - first:
+            offset = 0
+            while offset < last - first and columns.keys[which, offset] == text[first + offset]:
+                offset += 1
+            if offset == last - first:
                 return which
     return -1
 
@@ -211,51 +241,33 @@ def scan(
     text: NDArray[np.uint8],
     end: int,
     stop: int,
-    keys: NDArray[np.uint8],
-    lengths: NDArray[np.int64],
-    kinds: NDArray[np.int64],
-    slots: NDArray[np.int64],
-    required: int,
-    tens: NDArray[np.float64],
-    fives: NDArray[np.uint64],
-    integers: NDArray[np.int64],
-    numbers: NDArray[np.float64],
-    number_bits: NDArray[np.int64],
-    boxes: NDArray[np.float64],
-    box_bits: NDArray[np.int64],
-    capacity: int,
+    columns: ColumnSpec,
+    powers: Powers,
+    values: ColumnValues,
     last_row: int,
     state: NDArray[np.int64],
 ) -> int:
-    """Read objects one after another into columns.
+    """Read consecutive objects into columns.
 
     Args:
         text: bytes.
-        end: where their 0 is.
-        stop: where another scan begins, which this one must meet between two objects; -1 for none.
-        keys: (K, L) bytes of the keys.
-        lengths: (K,) how many bytes.
-        kinds: (K,) what they hold.
-        slots: (K,) the column among those of the kind.
-        required: bit k says that each object has key k. A number that is not required is NaN where missing.
-        tens: (23,) 10^0 .. 10^22.
-        fives: of `powers_of_five`.
-        integers: columns one after another, each of `capacity` rows; a span takes two.
-        numbers: likewise.
-        number_bits: the same memory.
-        boxes: (4 * capacity,).
-        box_bits: the same memory.
-        capacity: rows of a column.
+        end: position of the final 0.
+        stop: position at which another scan begins, and which must be between two objects; -1 for none.
+        columns: to read.
+        powers: for numbers.
+        values: is written.
         last_row: rows below it may be written.
-        state: (2,) the place of an object's ``{``, and the next row; becomes those after the last whole object.
+        state: (2,) position of an object's ``{``, and the next row; becomes those after the last complete object.
 
     Returns:
-        `STOPPED` at `stop`, `ENDED` at the list's end (state is behind its bracket), `MORE`, `FULL`, or `UNSURE`.
+        `STOPPED` at `stop`, `ENDED` at the end of the list (state is after its bracket), `MORE`, `FULL`, or `UNSURE`.
     """
+    lengths, kinds, slots = columns.lengths, columns.kinds, columns.slots
+    integers, numbers, boxes, capacity = values.integers, values.numbers, values.boxes, values.capacity
     at, row = state[0], state[1]
     guess = 0
     while True:
-        at = skip_space(text, at)  # a block of the text may begin within the space between two objects
+        at = skip_space(text, at)  # a block may begin within the white space between two objects
         state[0], state[1] = at, row
         if at == stop:
             return STOPPED
@@ -267,7 +279,7 @@ def scan(
             return MORE if at >= end else UNSURE
         for which in range(len(lengths)):
             if kinds[which] == NUMBER:
-                numbers[slots[which] * capacity + row] = np.nan
+                numbers.values[slots[which] * capacity + row] = np.nan
         seen = 0
         at = skip_space(text, at + 1)
         while True:
@@ -279,7 +291,7 @@ def scan(
                 at += 1
             if text[at] != 34:
                 return MORE if at >= end else UNSURE
-            which = find_key(text, first, at, keys, lengths, guess)
+            which = find_key(text, first, at, columns, guess)
             at = skip_space(text, at + 1)
             if text[at] != 58:
                 return MORE if at >= end else UNSURE
@@ -295,9 +307,7 @@ def scan(
                 if kinds[which] == INTEGER:
                     at = read_integer(text, at, integers, slots[which] * capacity + row)
                 elif kinds[which] == NUMBER:
-                    at = read_number(
-                        text, at, tens, fives, numbers, number_bits, slots[which] * capacity + row
-                    )
+                    at = read_number(text, at, powers, numbers, slots[which] * capacity + row)
                 elif kinds[which] == SPAN:
                     integers[slots[which] * capacity + row] = at
                     at = skip_string(text, at + 1) if text[at] == 34 else UNSURE
@@ -305,7 +315,7 @@ def scan(
                 elif text[at] == 91:
                     for side in range(4):
                         at = skip_space(text, at + 1)
-                        at = read_number(text, at, tens, fives, boxes, box_bits, 4 * row + side)
+                        at = read_number(text, at, powers, boxes, 4 * row + side)
                         if at < 0:
                             break
                         at = skip_space(text, at)
@@ -316,7 +326,7 @@ def scan(
                 else:
                     at = UNSURE
             if at < 0:
-                # cut off, or strange? Where the text goes on for long enough, it is the latter
+                # cut off or irregular: the latter, if enough text follows
                 return MORE if end - before < _LONGEST_VALUE else UNSURE
             at = skip_space(text, at)
             if text[at] == 44:
@@ -325,7 +335,7 @@ def scan(
                 break
             else:
                 return MORE if at >= end else UNSURE
-        if seen & required != required:
+        if seen & columns.required != columns.required:
             return UNSURE
         at = skip_space(text, at + 1)
         row += 1

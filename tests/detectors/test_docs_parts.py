@@ -38,7 +38,7 @@ def aligned(tmp_path, monkeypatch):
         importlib.metadata, "entry_points", lambda **k: [entry] if k == {"group": group} else real(**k)
     )
     yield name
-    VARIANTS._things.pop(name, None)
+    VARIANTS._entries.pop(name, None)
     for loaded in (package, module):
         sys.modules.pop(loaded, None)
 

@@ -18,8 +18,7 @@ from metrics.kernels import json_columns, json_numbers
 from metrics.kernels.json_columns import Column, scan_list, top_level
 
 WHITE = st.sampled_from(["", "", " ", "\n", "\t  ", "\r\n    "])
-FIVES = json_numbers.powers_of_five()
-TENS = json_numbers.powers_of_ten()
+POWERS = json_numbers.Powers(json_numbers.powers_of_ten(), json_numbers.powers_of_five())
 
 
 @pytest.fixture
@@ -33,11 +32,11 @@ def tiny_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def read_number(text: str) -> float | None:
     """What the kernel makes of a number; None where it is unsure."""
-    value = np.zeros(1)
+    target = json_numbers.make_doubles(1)
     buffer = np.frombuffer(text.encode() + b"\0", np.uint8)
-    end = json_numbers.read_number(buffer, 0, TENS, FIVES, value, value.view(np.int64), 0)
+    end = json_numbers.read_number(buffer, 0, POWERS, target, 0)
     assert end == json_numbers.UNSURE or end == len(text)
-    return None if end == json_numbers.UNSURE else float(value[0])
+    return None if end == json_numbers.UNSURE else float(target.values[0])
 
 
 def bits(value: float) -> bytes:
@@ -84,9 +83,9 @@ def test_halfway_cases_go_to_the_even_double(mantissa: int, shift: int) -> None:
     "text", ["01", "1.", ".5", "+1", "1e", "1e+", "-", "--1", "NaN", "Infinity", "0x10", "1_0", ""]
 )
 def test_what_is_no_json_number_is_not_read_as_one(text: str) -> None:
-    value = np.zeros(1)
+    target = json_numbers.make_doubles(1)
     buffer = np.frombuffer(text.encode() + b"\0", np.uint8)
-    end = json_numbers.read_number(buffer, 0, TENS, FIVES, value, value.view(np.int64), 0)
+    end = json_numbers.read_number(buffer, 0, POWERS, target, 0)
     assert end == json_numbers.UNSURE or end < len(text)
 
 
