@@ -178,7 +178,7 @@ def print_study(folder: StudyFolder, console: Console | None = None) -> None:
     console = console or Console()
     evaluation = folder.result.final_evaluation
     assert evaluation is not None
-    if evaluation.anchor_fit:
+    if evaluation.prior_fit:
         console.print(_anchor_table(evaluation))
     console.print(_finalist_table(evaluation))
     for line in _lines(folder, evaluation):
@@ -191,7 +191,7 @@ def _anchor_table(evaluation: FinalEvaluation) -> Table:
     table = _empty_table(
         "Fit of anchor priors", ("settings", "split", "size"), ("objects", "recall", "mean IoU")
     )
-    for row in evaluation.anchor_fit:
+    for row in evaluation.prior_fit:
         if row.objects:
             counts = (f"{row.objects:,}", _number(row.recall), _number(row.mean_iou))
             table.add_row(finalist_name(row.trial), row.split, row.group, *counts)

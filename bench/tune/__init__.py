@@ -1,1 +1,1 @@
-"""Tuning: where to look, what a trial costs at each stage, studies that outlive their processes, an honest ending."""
+"""Tuning: search spaces, the trials of each stage, studies shared by workers, and the final evaluation."""

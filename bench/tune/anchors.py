@@ -19,7 +19,7 @@ from detectors.registry import VARIANTS
 from detectors.search_range import Choice
 from metrics.errors import InputError
 from metrics.matching import MatchRule
-from reports.records.final_evaluation import AnchorFit
+from reports.records.final_evaluation import PriorFit
 
 FIT = Objectives(
     (Objective("recall + mean_iou", (("recall", 1.0), ("mean_iou", 1.0)), True),), (), MatchRule()
@@ -77,11 +77,11 @@ class Anchors:
         except ValueError as error:
             raise InputError(str(error)) from None
 
-    def measure(self, trial: int | None, values: Mapping[str, Any]) -> list[AnchorFit]:
+    def measure(self, trial: int | None, values: Mapping[str, Any]) -> list[PriorFit]:
         """Fit of a trial's settings (None: the default settings) on every split, for all objects and by size."""
         sizes = self.fitter.sizes_of(self._detector(values))
         return [
-            AnchorFit(
+            PriorFit(
                 trial=trial,
                 split=split,
                 group=row["group"],

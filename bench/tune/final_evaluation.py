@@ -20,7 +20,7 @@ from bench.tune.trial_attributes import FOLDER
 from metrics.compare import Comparison, compare
 from metrics.errors import InputError, PartialError
 from metrics.tables import DetectionTable
-from reports.records.final_evaluation import AnchorFit, FinalEvaluation, Finalist, Gain, finalist_name
+from reports.records.final_evaluation import FinalEvaluation, Finalist, Gain, PriorFit, finalist_name
 from reports.records.trial import Stage, StudyObjective
 
 FINALISTS = 3
@@ -93,7 +93,7 @@ class Finals:
             chosen=chosen.trial,
             gain=gain,
             note=note,
-            anchor_fit=self._anchor_fit(),
+            prior_fit=self._prior_fit(),
         )
 
     def _finalists(self, by_fit: bool) -> list[Finalist]:
@@ -180,7 +180,7 @@ class Finals:
             return self.task.train(finalist.values, self.task.config.seed)
         return self.weights
 
-    def _anchor_fit(self) -> tuple[AnchorFit, ...]:
+    def _prior_fit(self) -> tuple[PriorFit, ...]:
         """Fit of the default and of the best-fitting priors to training and validation boxes."""
         if "anchors" not in self.studies:
             return ()

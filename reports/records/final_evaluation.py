@@ -78,7 +78,7 @@ class Gain(FrozenModel):
     """Why the difference may be due to chance, for people; empty where it is decisive."""
 
 
-class AnchorFit(FrozenModel):
+class PriorFit(FrozenModel):
     """How well the anchor priors of some settings fit the boxes of a split."""
 
     trial: int | None = None
@@ -106,7 +106,7 @@ class FinalEvaluation(FrozenModel):
     """None where the default settings are the chosen ones, or nothing was tested."""
     note: str = ""
     """Why there are no intervals, for people; empty where there are."""
-    anchor_fit: tuple[AnchorFit, ...] = ()
+    prior_fit: tuple[PriorFit, ...] = ()
     """Of the default and of the best-fitting settings, where anchor priors were tuned."""
 
     @model_validator(mode="after")

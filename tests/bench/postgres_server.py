@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own: in a temporary folder, on a Unix socket, as another user where we are root."""
+"""A temporary PostgreSQL server on a Unix socket; run by another user if the tests are run by root."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def programs() -> Path | None:
-    """Where initdb and pg_ctl are: on the path, or where Debian keeps them; None where they are not installed."""
+    """Folder of initdb and pg_ctl: on the path, or Debian's; None if they are not installed."""
     found = shutil.which("initdb")
     if found and shutil.which("pg_ctl"):
         return Path(found).parent
@@ -22,7 +22,7 @@ def programs() -> Path | None:
 
 
 class Server:
-    """A server that is empty; nobody but this machine's processes can reach it.
+    """An empty server that only processes on this machine can reach.
 
     Args:
         programs: the folder of initdb and pg_ctl.
@@ -41,22 +41,22 @@ class Server:
 
     @property
     def url(self) -> str:
-        """As SQLAlchemy takes it."""
+        """SQLAlchemy's URL of the server."""
         return f"postgresql+psycopg://tester@/postgres?host={self.folder}"
 
     def start(self) -> None:
-        """Take connections; returns when it does."""
+        """Start, and wait until connections are accepted."""
         settings = f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c fsync=off -c max_connections=50"
         self._call(
             "pg_ctl", "start", "--wait", "--silent", f"--log={self.folder / 'log'}", "--options", settings
         )
 
     def stop(self) -> None:
-        """End at once, as after a power cut: connections break, and what was committed is read from the log again."""
+        """Stop at once, as in a power failure: connections break; committed data are recovered from the log."""
         self._call("pg_ctl", "stop", "--wait", "--silent", "--mode=immediate")
 
     def remove(self) -> None:
-        """Stop where it runs, and leave nothing."""
+        """Stop if running, and delete all files."""
         if (self.folder / "data" / "postmaster.pid").exists():
             self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -79,7 +79,7 @@ class Server:
 
 
 def _unprivileged() -> dict[str, int | list[int]]:
-    """Who runs the server: PostgreSQL refuses to be run by root."""
+    """User that runs the server: PostgreSQL refuses to be run by root."""
     if os.geteuid() != 0:
         return {}
     for name in ("postgres", "nobody"):
@@ -88,4 +88,4 @@ def _unprivileged() -> dict[str, int | list[int]]:
         except KeyError:
             continue
         return {"user": known.pw_uid, "group": known.pw_gid, "extra_groups": []}
-    raise RuntimeError("root, and nobody else is there to run PostgreSQL")
+    raise RuntimeError("run by root, and no other user exists to run PostgreSQL")

@@ -27,7 +27,7 @@ def anchors(request):
     return Anchors(config, dataset), dataset
 
 
-def test_a_trial_measures_what_the_network_has(anchors):
+def test_a_trial_measures_the_priors_of_the_network(anchors):
     stage, dataset = anchors
     space = parse_space(stage.config, ["anchors"], stage.ranges())
     boxes = input_boxes(dataset.splits["train"], stage.config.image).boxes
@@ -45,7 +45,7 @@ def test_a_trial_measures_what_the_network_has(anchors):
         assert rows["train", "small"].recall == pytest.approx(small["recall"])
 
 
-def test_explicit_shapes_fit_better_than_the_rule_and_are_as_many(anchors):
+def test_explicit_shapes_fit_better_than_the_rule_with_the_same_number_of_priors(anchors):
     stage, _ = anchors
     space = {
         dimension.path: dimension for dimension in parse_space(stage.config, ["anchors"], stage.ranges())
@@ -61,7 +61,7 @@ def test_explicit_shapes_fit_better_than_the_rule_and_are_as_many(anchors):
     assert {stage.priors({"shapes": option}).per_cell for option in explicit} == {stage.priors({}).per_cell}
 
 
-def test_settings_of_priors_belong_to_the_stage_where_it_is_asked_for_and_else_to_training(anchors):
+def test_settings_of_priors_are_tuned_in_the_anchors_stage_or_else_by_training(anchors):
     stage, _ = anchors
     own = {path for path, mark in stage.ranges().items() if mark is not None}
     both = parse_space(stage.config, ["anchors", "train"], stage.ranges())
@@ -73,7 +73,7 @@ def test_settings_of_priors_belong_to_the_stage_where_it_is_asked_for_and_else_t
     assert next(d for d in typed if d.path == min(marked)).stage == "anchors"
 
 
-def test_a_variant_without_shapes_says_who_has_them():
+def test_a_variant_without_prior_shapes_is_refused_naming_those_with_them():
     config = tiny_config("fcos")
     with pytest.raises(
         InputError, match=r"--space anchors: fcos: its priors have no shapes .* retinanet, ssd"
@@ -81,7 +81,7 @@ def test_a_variant_without_shapes_says_who_has_them():
         Anchors(config, open_run_data(config))
 
 
-def test_no_box_to_fit_is_said():
+def test_a_training_split_without_boxes_is_refused():
     config = tiny_config("ssd")
     dataset = open_run_data(config)
     train = dataset.splits["train"]

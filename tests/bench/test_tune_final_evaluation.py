@@ -69,8 +69,8 @@ def test_the_best_fit_is_fixed_for_later_stages(staged):
     assert (last.path / "report.html").is_file()
 
 
-def test_the_anchor_fit_is_recorded_by_size_for_training_and_validation_boxes(staged):
-    fit = StudyFolder.open(only(staged, "ssd-shapes-train-*")).result.final_evaluation.anchor_fit
+def test_the_fit_of_priors_is_recorded_by_size_for_training_and_validation_boxes(staged):
+    fit = StudyFolder.open(only(staged, "ssd-shapes-train-*")).result.final_evaluation.prior_fit
     trials = {row.trial for row in fit}
     assert None in trials
     assert {(row.trial, row.split, row.group) for row in fit} == {

@@ -82,14 +82,14 @@ config = st.builds(
 
 
 @given(st.lists(st.lists(candidate, max_size=12), min_size=1, max_size=IMAGES), config)
-def test_compiled_suppression_keeps_what_nms_keeps(images, config):
+def test_compiled_suppression_keeps_the_same_detections_as_nms(images, config):
     assert_same(candidates_of(images), config)
 
 
 @pytest.mark.parametrize("count", [300, 1001])
 @pytest.mark.parametrize("agnostic", [False, True])
 @pytest.mark.parametrize("method", ["hard", "diou", "soft_linear", "soft_gaussian"])
-def test_also_of_many_boxes(count, agnostic, method):
+def test_compiled_suppression_agrees_with_nms_on_many_boxes(count, agnostic, method):
     random = np.random.default_rng(count)
     corner = random.uniform(0, 40, (count, 2))
     boxes = np.concatenate([corner, corner + random.uniform(2, 24, (count, 2))], axis=1)
@@ -103,7 +103,7 @@ def test_also_of_many_boxes(count, agnostic, method):
         )
 
 
-def test_equal_scores_of_many_boxes_come_in_the_order_of_nms():
+def test_boxes_with_equal_scores_are_in_the_order_of_nms():
     random = np.random.default_rng(0)
     corner = random.uniform(0, 40, (1200, 2))
     boxes = np.concatenate([corner, corner + 4], axis=1).tolist()
@@ -116,7 +116,7 @@ def test_equal_scores_of_many_boxes_come_in_the_order_of_nms():
 @pytest.mark.parametrize("max_dets", [40, 300])
 @pytest.mark.parametrize("agnostic", [False, True])
 @pytest.mark.parametrize("method", ["soft_linear", "soft_gaussian"])
-def test_what_joins_late_has_faded_by_all_that_was_taken(method, agnostic, max_dets):
+def test_a_candidate_that_enters_late_is_faded_by_all_earlier_detections(method, agnostic, max_dets):
     random = np.random.default_rng(3)
     corner = random.uniform(0, 40, (500, 2))
     boxes = np.concatenate([corner, corner + random.uniform(6, 30, (500, 2))], axis=1).tolist()
@@ -127,7 +127,7 @@ def test_what_joins_late_has_faded_by_all_that_was_taken(method, agnostic, max_d
     assert_same(candidates_of([image[:65], image]), NMSConfig(score=0.001, iou=0.3, **given))
 
 
-def test_what_fades_to_the_floor_itself_is_out():
+def test_a_score_that_fades_to_the_threshold_is_dropped():
     image = [((0, 0, 8, 8), 0.9, 0), ((0, 0, 8, 4), 0.6, 0)]  # IoU 1/2
     config = NMSConfig(method="soft_linear", iou=0.4, score=0.3)
     assert suppression.suppress(candidates_of([image]).rows, config)[0].tolist() == [0]
@@ -136,7 +136,7 @@ def test_what_fades_to_the_floor_itself_is_out():
 
 @pytest.fixture(scope="module")
 def predicted(tmp_path_factory):
-    """A tiny detector of random weights, its validation split, and its candidates for the whole space."""
+    """A tiny detector with random weights, its validation split, and the candidates for the whole search space."""
     config = tiny_config("ssd", image__size="96,64", data__val=6)  # letterboxed: boxes must be placed back
     split = open_run_data(config).splits["val"]
     detector = build_detector(config, 3).eval()
@@ -160,7 +160,7 @@ def predicted(tmp_path_factory):
         {"nms.method": "diou", "nms.agnostic": True, "nms.score": 0.05},
     ],
 )
-def test_a_trial_finds_what_predicting_again_finds(predicted, values):
+def test_a_trial_has_the_same_detections_as_predicting_again(predicted, values):
     config, _, split, candidates, _ = predicted
     again = with_values(config, values)
     expected = predict(build_detector(again, 3).eval(), split, config.image)
@@ -170,7 +170,7 @@ def test_a_trial_finds_what_predicting_again_finds(predicted, values):
         np.testing.assert_array_equal(getattr(found, column), getattr(expected, column))
 
 
-def test_settings_that_are_not_compiled_go_through_nms_itself(predicted, monkeypatch):
+def test_settings_that_are_not_compiled_use_nms_itself(predicted, monkeypatch):
     config, _, split, candidates, _ = predicted
     stage = PostProcessing(candidates, split.truth, config.detector.nms)
     fast = stage.detections({"nms.iou": 0.4})
@@ -180,18 +180,18 @@ def test_settings_that_are_not_compiled_go_through_nms_itself(predicted, monkeyp
         np.testing.assert_array_equal(getattr(fast, column), getattr(slow, column))
 
 
-def test_candidates_that_are_there_are_not_predicted_again(predicted):
+def test_stored_candidates_are_not_predicted_again(predicted):
     config, _, split, candidates, path = predicted
     again = save_candidates(None, split, config, parse_space(config, ["nms"]), path)
     np.testing.assert_array_equal(again.boxes, candidates.boxes)
 
 
-def test_the_detector_keeps_its_own_suppression(predicted):
+def test_the_suppression_of_the_detector_is_restored(predicted):
     config, detector, *_ = predicted
     assert detector.nms.config == config.detector.nms
 
 
-def test_an_image_without_candidates_is_no_trouble():
+def test_an_image_without_candidates_has_no_detections():
     candidates = candidates_of([[], []])
     truth = AnnotationTable.of(candidates.catalog, [0], [0], [[1, 1, 8, 8]])
     assert len(PostProcessing(candidates, truth, NMSConfig()).detections({})) == 0

@@ -73,7 +73,7 @@ def test_a_study_is_continued_and_extended(tmp_path):
     assert len(study(tmp_path).study.trials) == 5
 
 
-def test_row_49_failed_and_nan_trials_have_a_reason_and_the_study_goes_on(tmp_path):
+def test_row_49_failed_and_nan_trials_have_a_reason_and_the_study_continues(tmp_path):
     def fragile(trial, values, folder):
         if trial.number == 1:
             raise MemoryError("no room")

@@ -105,7 +105,7 @@ def test_a_newer_schema_is_refused_naming_both_versions():
         StudyResult.from_json(json.dumps(document), "study.json")
 
 
-def test_a_saved_study_opens_by_its_folder_or_its_file(tmp_path):
+def test_a_study_opens_by_its_folder_or_its_file(tmp_path):
     saved = StudyFolder.save(tmp_path / "s", study([("complete", 0.5, {})]))
     assert StudyFolder.open(saved.path / "study.json").result == saved.result
     assert saved.winner == ""
@@ -115,7 +115,7 @@ def test_a_saved_study_opens_by_its_folder_or_its_file(tmp_path):
         StudyFolder.open(tmp_path)
 
 
-def test_stages_that_are_gone_are_left_out_and_no_path_leads_elsewhere(tmp_path):
+def test_missing_stages_are_omitted_and_paths_stay_in_the_folder_of_studies(tmp_path):
     first = StudyFolder.save(tmp_path / "a", study(name="a", stage="train"))
     second = StudyFolder.save(tmp_path / "b", study(name="b", earlier=("a", "gone", "../../b/../a")))
     assert [stage.name for stage in first.stages] == ["a"]
