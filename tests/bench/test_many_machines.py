@@ -17,7 +17,7 @@ from contextlib import contextmanager
 import optuna
 import pytest
 from postgres_server import Server, programs
-from test_tune_studies import AP, SPACE, key
+from test_tune_study import AP, SPACE, key
 from tiny_runs import tiny_sets
 
 from bench.tune.plan import TuningPlan

@@ -7,7 +7,7 @@ import math
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
-from test_tune_studies import AP, SPACE, hill, key, study
+from test_tune_study import AP, SPACE, hill, key, study
 
 from bench.process.interrupts import Stopped
 from bench.tune.retries import queue_retry

@@ -9,7 +9,7 @@ import pytest
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
-from test_tune_studies import hill, study
+from test_tune_study import hill, study
 from tiny_runs import tiny_config
 
 from bench.settings.resolution import open_run_data
