@@ -8,7 +8,7 @@ from tiny_runs import tiny_config, tiny_sets
 from bench import cli
 from bench.process.interrupts import Stopped, StopRequest
 from bench.settings.resolution import open_run_data, resolve
-from bench.training import loop
+from bench.training.validation import Validation
 from bench.tune import tuner
 from bench.tune.final_evaluation import choose
 from bench.tune.objectives import parse_objectives
@@ -135,14 +135,14 @@ def test_a_stopped_training_continues_from_its_checkpoint_to_the_same_value(trai
     whole = a_study(tmp_path / "whole", config, objectives)
     whole.optimize(TrainingTrials(config, dataset, objectives), 1)
     stop = StopRequest()
-    validate = loop._Training._validate
+    validate = Validation.__call__
 
-    def stops_then(self):
+    def stops_then(self, position):
         stop.signum = 2
-        return validate(self)
+        return validate(self, position)
 
     broken = a_study(tmp_path / "broken", config, objectives)
-    monkeypatch.setattr(loop._Training, "_validate", stops_then)
+    monkeypatch.setattr(Validation, "__call__", stops_then)
     with pytest.raises(Stopped):
         broken.optimize(TrainingTrials(config, dataset, objectives, stop), 1, stop=stop)
     monkeypatch.undo()
