@@ -241,8 +241,9 @@ class AnchorFit:
         """Settings for `run --config`: the variant, all settings that were given, the input size, and the priors."""
         tree: Tree = {"variant": self.config.variant}
         for path, value in leaves(self.config.tree()):
-            given = not self.config.origin(path).startswith(("default", "variant ", "data set "))
-            if given or path.startswith("image."):  # sizes in pixels hold for this input size
+            if self.config.is_given(path) or path.startswith(
+                "image."
+            ):  # sizes in pixels hold for this input size
                 tree = merge(tree, nest(path.split("."), value))
         return merge(tree, self.found)
 

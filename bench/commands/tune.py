@@ -166,7 +166,8 @@ def command(
     )
     folder = tune(plan, Progress.auto(quiet), stop_request())
     if json:
-        print_json({"folder": folder.path, "study": folder.result})
+        paths = {"folder": folder.path, "report": folder.path / folder.PAGE}
+        print_json(paths | {"study": folder.result})
     else:
         print_study(folder)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from bench.settings.config import RunConfig
-from bench.training.loop import seed_batch
+from bench.training.seeding import seed_batch
 from detectors.registry import VARIANTS
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import shlex
@@ -12,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from detectors.safetensors_metadata import content_digest
 from metrics.errors import InputError
 from reports.records.run import Environment
 
@@ -104,14 +104,13 @@ def device_name(device: str) -> str:
 
 
 def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file as hex digits.
+    """SHA-256 of a file as hex digits, without the metadata that weights written here have.
 
     Raises:
         InputError: it cannot be read.
     """
     try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return content_digest(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 

@@ -30,8 +30,10 @@ from bench.runs.provenance import environment, shorten_paths
 from bench.settings.config import EntryConfig, RunConfig, find_model
 from bench.settings.resolution import open_run_data
 from bench.training.checkpoint import save_weights
-from bench.training.loop import TrainingResult, pick_device, train
+from bench.training.device import pick_device
+from bench.training.loop import TrainingResult, train
 from detectors.external.registry import external_model
+from detectors.safetensors_metadata import make_metadata
 from detectors.types import Predictor
 from metrics.evaluator import evaluate
 from metrics.matching import MatchRule
@@ -191,7 +193,11 @@ class _Execution:
             stage.advance(ap=headline["ap"])
         history = None
         if predicted.training is not None:
-            save_weights(self.folder / "weights.safetensors", cast(nn.Module, predicted.predictor))
+            save_weights(
+                self.folder / "weights.safetensors",
+                cast(nn.Module, predicted.predictor),
+                make_metadata(self.config.variant, self.dataset.classes, self.name),
+            )
             history = pd.DataFrame(predicted.training.history) if predicted.training.history else None
         result = self._result(predicted, split, headline)
         saved = save_result(

@@ -175,7 +175,9 @@ def _resolve(
     else:
         alone = not any(other in VARIANTS for other in entry.variants)
         layers += [without_training(layer, name, known.config, alone) for layer in entry.layers]
-    return _validate(model, name, layers, several=len(entry.variants) > 1)
+    config = _validate(model, name, layers, several=len(entry.variants) > 1)
+    config._given.update(path for layer in entry.layers for path, _ in toml.leaves(layer.values))
+    return config
 
 
 def _model(name: str, data_format: DatasetFormat) -> type[EntryConfig]:

@@ -22,7 +22,7 @@ from bench.timing import conditions, remarks
 from bench.timing.process import Event, Job, Killed, launch
 from bench.timing.schedule import Protocol
 from bench.timing.timed_run import MAX_IMAGES
-from bench.training.loop import pick_device
+from bench.training.device import pick_device
 from detectors.config import Config
 from metrics.errors import InputError, InputWarning
 from reports.analysis.timing_statistics import batch_run, stage_times

@@ -1,1 +1,1 @@
-"""Training: the loop, one step, the optimizer and checkpoints."""
+"""Training: loop, step, optimizer, schedules, validation, checkpoints."""

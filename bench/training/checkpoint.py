@@ -1,8 +1,9 @@
-"""The state of a training on disk: whole or absent, read without running code, enough to go on bit for bit."""
+"""Checkpoints of a training: written atomically, read without executing code, sufficient to resume bit for bit."""
 
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -22,20 +23,20 @@ Tensors = dict[str, Tensor]
 
 @dataclass
 class Position:
-    """How far a training is. Randomness is drawn anew for each batch from seed, epoch and batch: none is kept.
+    """Position of a training. It has no state of random generators, which are seeded for each batch.
 
     Attributes:
-        epoch: epochs that are done.
-        batch: batches that are done of the next one.
-        step: updates of the weights that are done, those left out for a loss that was not finite included.
-        images_seen: training images shown.
-        seconds: of training, over all processes that worked on it one after the other.
-        parts: into how many parts each batch is divided, because it did not fit into memory whole.
-        skipped: steps in a row that were left out.
-        best_epoch: epochs that were done when the best weights were kept; 0 where there are none.
+        epoch: completed epochs.
+        batch: completed batches of the current epoch.
+        step: completed updates of the weights, including those skipped for a loss that is not finite.
+        images_seen: training images so far.
+        seconds: training time so far, summed over interruptions.
+        parts: number of parts into which each batch is divided to fit into memory.
+        skipped: consecutive steps that were skipped.
+        best_epoch: completed epochs at the best weights; 0 if there are none.
         best_ap: validation AP of the best weights.
-        sums: of each term of the loss over the batches of this epoch.
-        rows: of the history, one for each epoch that is done.
+        sums: sum of each term of the loss over the batches of this epoch.
+        rows: history, one row per completed epoch.
     """
 
     epoch: int = 0
@@ -52,22 +53,22 @@ class Position:
 
 
 def save_state(folder: Path, position: Position, states: dict[str, Any]) -> None:
-    """Write the state of a training; the one before is there until this one is on the disk.
+    """Write the state of a training; it replaces the previous one atomically.
 
     Args:
-        folder: the `checkpoint` of a run.
-        position: how far it is.
-        states: ``state_dict()`` of whatever has one: detector, average, optimizer, scaler.
+        folder: folder `checkpoint` of a run.
+        position: current position.
+        states: ``state_dict()`` of detector, average, optimizer and scaler.
     """
     whole = {"version": VERSION, "position": asdict(position), "states": states}
     atomic_write_by(folder / STATE, lambda path: torch.save(whole, path))
 
 
 def load_state(folder: Path) -> tuple[Position, dict[str, Any]] | None:
-    """What `save_state` wrote, tensors on the CPU; None where nothing was saved.
+    """The state that `save_state` wrote, with tensors on the CPU; None if there is none.
 
     Raises:
-        InputError: the file is damaged, holds code, or is of another version.
+        InputError: the file is damaged, contains code, or has another version.
     """
     file = folder / STATE
     if not file.is_file():
@@ -75,7 +76,7 @@ def load_state(folder: Path) -> tuple[Position, dict[str, Any]] | None:
     try:
         whole = torch.load(file, map_location="cpu", weights_only=True)
         if whole["version"] != VERSION:
-            raise InputError(f"{file}: of version {whole['version']}, expected {VERSION}; {_MEND}")
+            raise InputError(f"{file}: version {whole['version']}, expected {VERSION}; {_REMEDY}")
         known = {entry.name for entry in fields(Position)}
         position = Position(**{name: value for name, value in whole["position"].items() if name in known})
         return position, whole["states"]
@@ -90,34 +91,40 @@ def load_state(folder: Path) -> tuple[Position, dict[str, Any]] | None:
     ) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{file}: damaged, or not a checkpoint; {_MEND}") from error
+        raise InputError(f"{file}: damaged, or not a checkpoint; {_REMEDY}") from error
 
 
-_MEND = "begin this run anew with --fresh"
+_REMEDY = "start this run again with --fresh"
 
 
-def save_weights(path: Path, module: nn.Module) -> None:
-    """Write a module's state as safetensors, whole or not at all."""
+def save_weights(path: Path, module: nn.Module, metadata: Mapping[str, str] | None = None) -> None:
+    """Write the state of a module as safetensors, atomically.
+
+    Args:
+        path: of the file.
+        module: its parameters and buffers are written.
+        metadata: see `detectors.safetensors_metadata.make_metadata`.
+    """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    atomic_write_by(path, lambda temporary: save_file(state, temporary))
+    atomic_write_by(path, lambda temporary: save_file(state, temporary, dict(metadata) if metadata else None))
 
 
 def load_weights(path: Path, module: nn.Module) -> None:
-    """Read what `save_weights` wrote into a module of the same shape."""
+    """Load a file that `save_weights` wrote into a module of the same structure."""
     module.load_state_dict(load_file(path))
 
 
 def best_weights(folder: Path, epoch: int) -> Path:
-    """Where the weights of that many epochs are kept while they are the best.
+    """Path of the weights after `epoch` epochs, if they are the best.
 
-    The epoch is in the name, so that a process killed between these weights and the state that speaks of them
-    leaves the older state its own weights.
+    The name contains the epoch, so that a process killed after writing these weights and before writing the state
+    leaves the weights of the older state intact.
     """
     return folder / f"best-{epoch:05d}.safetensors"
 
 
 def drop_other_weights(folder: Path, epoch: int) -> None:
-    """Remove the best weights of all other epochs."""
+    """Remove the best weights of other epochs."""
     for path in folder.glob("best-*.safetensors"):
         if path != best_weights(folder, epoch):
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The training loop: epochs, validation, the best weights, and a state on disk from which it goes on bit for bit."""
+"""The training loop: epochs, steps, checkpoints, and resuming with bit-identical results."""
 
 from __future__ import annotations
 
@@ -11,33 +11,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import set_seed
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from bench.data.types import Split
 from bench.pipeline.loader import Batch, make_loader
-from bench.pipeline.predict import predict
-from bench.process import distributed
 from bench.process.interrupts import StopRequest
 from bench.process.log import Log
 from bench.process.progress import Progress, Stage
 from bench.settings.config import RunConfig
-from bench.training.checkpoint import (
-    Position,
-    best_weights,
-    drop_other_weights,
-    load_state,
-    load_weights,
-    save_state,
-    save_weights,
-)
-from bench.training.optimizer import learning_rate_factor, make_average, make_optimizer
+from bench.training.checkpoint import Position, drop_other_weights, load_state, save_state
+from bench.training.device import make_accelerator
+from bench.training.optimizer import make_average, make_optimizer
+from bench.training.schedules import learning_rate_factor
+from bench.training.seeding import seed_batch
 from bench.training.step import Stepper
-from metrics.errors import MachineError
-from metrics.evaluator import evaluate
+from bench.training.validation import Validation
 
 Row = dict[str, float | None]
 Report = Callable[[int, Mapping[str, float]], None]
@@ -45,16 +33,16 @@ Report = Callable[[int, Mapping[str, float]], None]
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What a training gave.
+    """Result of a training.
 
     Attributes:
-        history: one row for each epoch: ``epoch`` (epochs done), ``images_seen``, ``seconds``, ``loss``, its terms,
-            ``lr``, ``val_ap`` and ``val_ap50`` (None where the epoch was not validated or nothing can be measured).
-            With several processes the loss is that of the first one's share of each batch.
-        images_seen: training images shown, all epochs together.
-        seconds: wall clock, validation included, over all processes that worked on it one after the other.
-        best_epoch: epochs that were done when the weights that were kept stood; 0 where none was validated.
-        notes: what was left out of the training targets, and why.
+        history: one row per epoch: ``epoch`` (completed epochs), ``images_seen``, ``seconds``, ``loss``, its terms,
+            ``lr``, ``val_ap`` and ``val_ap50`` (None if the epoch was not validated). With several processes the loss
+            is that of the first process.
+        images_seen: training images in all epochs.
+        seconds: wall clock time with validation, summed over interruptions.
+        best_epoch: completed epochs at the best weights; 0 if none were validated.
+        notes: which objects are excluded from the training targets, and why.
     """
 
     history: list[Row]
@@ -76,28 +64,28 @@ def train(
     stop: StopRequest | None = None,
     report: Report | None = None,
 ) -> TrainingResult:
-    """Find the weights of a detector, beginning or going on where `folder` says an earlier process stopped.
+    """Train a detector, from the start or from the checkpoint in `folder`.
 
-    The same configuration and data give the same weights on the same machine, whether or not it was interrupted.
-    On a GPU that holds with ``deterministic``, and for detectors that use deterministic algorithms only.
+    The same settings and data give the same weights on the same machine, with and without interruptions. On a GPU this
+    needs ``deterministic``, and a detector that uses only deterministic algorithms.
 
     Args:
-        detector: a `detectors.types.Detector`. It ends in evaluation mode, on its device, with the best weights by
-            validation AP; of several equally good the earliest; with the last where nothing was validated.
+        detector: a `detectors.types.Detector`. Afterwards it is in evaluation mode, on its device, with the best weights
+            by validation AP (the earliest of equal ones), or the last weights if none were validated.
         config: all settings of the run.
-        train_split: images to learn from.
-        val_split: images by which the best weights are chosen.
+        train_split: training images.
+        val_split: images that select the best weights.
         folder: for checkpoints.
-        progress: where to show how far it is.
-        log: where to note what happened.
-        stop: looked at after every step.
-        report: told ``images_seen`` and the measures after every validation; what it raises ends the training,
-            whose state has been saved by then.
+        progress: display of the progress.
+        log: log of events.
+        stop: checked after every step.
+        report: called with ``images_seen`` and the measures after every validation, when the state has been saved;
+            an exception ends the training.
 
     Raises:
         LossNotFinite: see `bench.training.step`.
-        MachineError: the device is absent or too small, the disk full.
-        Stopped: `stop` was asked for; the state is saved.
+        MachineError: the device does not exist, or memory or disk is full.
+        Stopped: a stop was requested; the state is saved.
     """
     training = _Training(
         detector,
@@ -111,35 +99,6 @@ def train(
         report,
     )
     return training.run()
-
-
-def pick_device(name: str) -> torch.device:
-    """The device called `name`; ``auto`` is an accelerator where there is one.
-
-    Raises:
-        MachineError: there is no such device here.
-    """
-    if name == "auto":
-        name = torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"  # type: ignore[union-attr]
-    try:
-        device = torch.device(name)
-        if distributed.num_processes() == 1:  # several would all take memory of the first device
-            torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        here = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-        reason = str(error).split("\n")[0].rstrip(".")
-        raise MachineError(
-            f"device {name!r} cannot be used ({reason}); there is {', '.join(['cpu', *here])}"
-        ) from None
-    return device
-
-
-def seed_batch(seed: int, epoch: int, batch: int, process: int = 0) -> None:
-    """Set the random numbers of Python, NumPy and torch to those of one batch.
-
-    No state of a generator has to be kept: whoever goes on at a batch draws what he would have drawn.
-    """
-    set_seed(int(np.random.SeedSequence([seed, epoch, batch, process]).generate_state(1)[0]))
 
 
 class _Training:
@@ -156,7 +115,6 @@ class _Training:
         report: Report | None,
     ) -> None:
         self.detector = detector
-        self.val_split = val_split
         self.config = config
         self.folder = folder
         self.progress = progress
@@ -164,7 +122,7 @@ class _Training:
         self.stop = stop
         self.report = report
         self.settings = config.train
-        self.accelerator = _accelerator(config)
+        self.accelerator = make_accelerator(config.device, config.train.precision)
         detector.to(self.accelerator.device)
         saved = load_state(folder)
         _weigh_classes(detector, train_split)
@@ -179,7 +137,7 @@ class _Training:
             seed=config.seed,
             workers=config.workers,
             shuffle=True,
-            # A share of a batch that is not full could be empty, and its process would have no gradient.
+            # The part of one process in an incomplete batch could be empty, and would have no gradient.
             drop_last=self.accelerator.num_processes > 1,
             rank=self.accelerator.process_index,
             world=self.accelerator.num_processes,
@@ -187,6 +145,15 @@ class _Training:
         self.steps = self.settings.epochs * math.ceil(len(self.loader) / self.settings.accumulate)
         self.average = (
             make_average(detector, self.settings.average * self.steps) if self.settings.average else None
+        )
+        self.validation = Validation(
+            detector,
+            self.average,
+            val_split,
+            config,
+            folder,
+            self.accelerator.device,
+            self.accelerator.is_main_process,
         )
         self.position = self._restore(*saved) if saved is not None else Position()
         model, optimizer = self.accelerator.prepare(detector, self.optimizer)
@@ -213,7 +180,8 @@ class _Training:
             stage.resume(position.epoch * len(self.loader) + position.batch)
             while position.epoch < self.settings.epochs:
                 self._epoch(stage)
-        self._take_best()
+        self.accelerator.wait_for_everyone()
+        self.validation.load_best(position)
         self.detector.eval()
         return TrainingResult(
             position.rows,
@@ -246,10 +214,9 @@ class _Training:
         self._end_epoch(stage)
 
     def _groups(self) -> Iterator[list[Batch]]:
-        """The batches of each update that is left of this epoch."""
-        if self.position.batch >= len(
-            self.loader
-        ):  # stopped after the last one, before the epoch's end was kept
+        """The batches of each remaining update of this epoch."""
+        # A stop after the last batch can precede the checkpoint of the epoch's end.
+        if self.position.batch >= len(self.loader):
             return
         self.loader.state = self.position.epoch, self.position.batch
         group: list[Batch] = []
@@ -262,28 +229,28 @@ class _Training:
             yield group
 
     def _after_step(self, stage: Stage, batches: int, terms: dict[str, Tensor]) -> None:
-        if self.stepper.at_once or self.position.step % self.settings.log_every == 0:
+        if self.stepper.checks_each or self.position.step % self.settings.log_every == 0:
             self.stepper.check()
             stage.advance(batches, epoch=self.position.epoch + 1, loss=float(sum(terms.values())))
         else:
             stage.advance(batches)
-        if self._asked_to_stop():
+        if self._stop_requested():
             self._save()
             self.accelerator.wait_for_everyone()
-            self.stop.raise_if_stopped("training is saved; the same command goes on from here")
+            self.stop.raise_if_stopped("training is saved; the same command resumes it")
         if time.monotonic() - self.saved > 60 * self.settings.checkpoint_minutes:
             self._save()
 
-    def _asked_to_stop(self) -> bool:
-        """Several processes must stop at the same step, or one would wait for gradients that never come."""
+    def _stop_requested(self) -> bool:
+        """All processes must stop at the same step, or one would wait for the gradients of another."""
         if self.accelerator.num_processes == 1:
             return self.stop.signum is not None
         if self.position.step % self.settings.log_every:
             return False
-        mine = torch.tensor([self.stop.signum or 0], device=self.accelerator.device)
-        heard = int(self.accelerator.gather(mine).max())
-        self.stop.signum = heard or None
-        return heard > 0
+        own = torch.tensor([self.stop.signum or 0], device=self.accelerator.device)
+        signum = int(self.accelerator.gather(own).max())
+        self.stop.signum = signum or None
+        return signum > 0
 
     def _end_epoch(self, stage: Stage) -> None:
         self.stepper.check()
@@ -293,7 +260,7 @@ class _Training:
         position.epoch, position.batch = position.epoch + 1, 0
         self.sums = {}
         factor = learning_rate_factor(max(position.step - 1, 0), self.steps, self.settings)
-        measures = self._validate() if self._validates() else {}
+        measures = self.validation(position) if self.validation.is_due(position.epoch) else {}
         if measures:
             stage.advance(0, ap=measures["ap"])
         row: Row = {
@@ -312,49 +279,8 @@ class _Training:
         if measures and self.report is not None:
             self.report(position.images_seen, measures)
 
-    def _validates(self) -> bool:
-        epoch, every = self.position.epoch, self.settings.validate_every
-        return epoch == self.settings.epochs or (every > 0 and epoch % every == 0)
-
-    def _validate(self) -> dict[str, float]:
-        """Measures on the validation split; the weights are kept where they are the best so far."""
-        if not len(self.val_split):
-            return {}
-        detector = self._evaluated()
-        detector.eval()
-        found = predict(
-            detector,
-            self.val_split,
-            self.config.image,
-            batch=self.config.evaluate.batch,
-            workers=self.config.workers,
-            device=self.accelerator.device,
-        )
-        headline = evaluate(self.val_split.truth, found, measures=("average_precision",)).headline
-        ap = headline["ap"]
-        position = self.position
-        if not math.isnan(ap) and (position.best_ap is None or ap > position.best_ap):
-            position.best_ap, position.best_epoch = ap, position.epoch
-            if self.accelerator.is_main_process:
-                save_weights(best_weights(self.folder, position.epoch), detector)
-        return {"ap": ap, "ap50": headline["ap50"]}
-
-    def _evaluated(self) -> nn.Module:
-        """The network that is evaluated: the average of the weights where one is kept."""
-        if self.average is None:
-            return self.detector
-        averaged: nn.Module = self.average.module
-        return averaged
-
-    def _take_best(self) -> None:
-        if self.position.best_epoch:
-            self.accelerator.wait_for_everyone()
-            load_weights(best_weights(self.folder, self.position.best_epoch), self.detector)
-        elif self.average is not None and self.position.step:
-            self.detector.load_state_dict(self.average.module.state_dict())
-
     def _save(self) -> None:
-        self.stepper.check()  # weights that a loss has spoilt are not kept
+        self.stepper.check()  # weights after a loss that is not finite are not saved
         position = self.position
         now = time.monotonic()
         position.seconds += now - self.began
@@ -374,7 +300,7 @@ class _Training:
         self.log.write("saved", epoch=position.epoch, batch=position.batch)
 
     def _prepare(self, split: Split) -> None:
-        """Let the detector look at training images, as they are, before it learns: see `DenseDetector.prepare`."""
+        """Show the detector training images without augmentation; see `DenseDetector.prepare`."""
         prepare = getattr(self.detector, "prepare", None)
         if prepare is None:
             return
@@ -387,29 +313,19 @@ class _Training:
     def _restore(self, position: Position, states: dict[str, Any]) -> Position:
         self.detector.load_state_dict(states["detector"])
         self.optimizer.load_state_dict(states["optimizer"])
-        if isinstance(self.average, AveragedModel) and states["average"] is not None:
+        if self.average is not None and states["average"] is not None:
             self.average.load_state_dict(states["average"])
         if self.accelerator.scaler is not None and states["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(states["scaler"])
         self.log.write("resumed", epoch=position.epoch, batch=position.batch)
-        self.progress.message(f"going on after epoch {position.epoch}, batch {position.batch}")
+        self.progress.message(f"resuming after epoch {position.epoch}, batch {position.batch}")
         return position
 
 
 def _weigh_classes(detector: nn.Module, split: Split) -> None:
-    """Tell the detector how many objects of each class it will learn from: see `DenseDetector.weigh_classes`."""
+    """Set class weights from the number of training objects of each class; see `DenseDetector.weigh_classes`."""
     weigh = getattr(detector, "weigh_classes", None)
     if weigh is not None:
         truth = split.truth
         counts = np.bincount(truth.label[~truth.crowd], minlength=len(truth.catalog.classes))
         weigh(counts.tolist(), truth.catalog.classes)
-
-
-def _accelerator(config: RunConfig) -> Accelerator:
-    """Accelerate for this run; runs of one process, one after the other, may differ in device and precision."""
-    device = pick_device(config.device)
-    if distributed.num_processes() == 1:
-        AcceleratorState._reset_state(reset_partial_state=True)
-    if device.type == "cuda" and device.index is not None:
-        torch.cuda.set_device(device)
-    return Accelerator(cpu=device.type == "cpu", mixed_precision=config.train.precision)

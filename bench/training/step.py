@@ -1,4 +1,4 @@
-"""One update of the weights: forward and backward in as many parts as memory asks for, and what if it is not finite."""
+"""One update of the weights: smaller parts of a batch if memory is short, and losses that are not finite."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from torch.optim import Optimizer
 from bench.pipeline.loader import Batch
 from bench.process.log import Log
 from bench.settings.sections import TrainConfig
-from bench.training.optimizer import set_learning_rate
+from bench.training.schedules import set_learning_rate
 from detectors.types import Detector, Targets
 from metrics.errors import MachineError, PartialError
 
-MOST_HALVINGS = 3
-"""How often a batch is halved when it does not fit into memory."""
+MAX_HALVINGS = 3
+"""Largest number of times that a batch is halved if it does not fit into memory."""
 
-_SHOWN_IDS = 5
+_MAX_SHOWN = 5
 
 
 class LossNotFinite(PartialError):
-    """The loss, or its gradient, was NaN or infinite; `image_ids` are the images that caused it."""
+    """The loss or its gradient was NaN or infinite; `image_ids` are the images that caused it."""
 
     def __init__(self, message: str, image_ids: Sequence[int | str]) -> None:
         super().__init__(message)
@@ -32,10 +32,10 @@ class LossNotFinite(PartialError):
 
 
 class StepResult(NamedTuple):
-    """What an update did.
+    """Result of an update.
 
     Attributes:
-        terms: each term of the loss, a scalar on the device, averaged over the step's images.
+        terms: each term of the loss, a scalar on the device, averaged over the images of the step.
         taken: whether the weights were changed.
     """
 
@@ -44,20 +44,22 @@ class StepResult(NamedTuple):
 
 
 class Stepper:
-    """Makes updates of a detector's weights.
+    """Updates the weights of a detector.
 
-    On the CPU, and where steps that are not finite are to be left out, each loss is looked at before the weights
-    change. Elsewhere that would make the device wait at every step: `check` looks at all losses since the last
-    time, and whoever stops then goes back to the last checkpoint.
+    On the CPU, and if steps that are not finite are skipped, each loss is checked before the weights change. Otherwise
+    this would synchronise the device at every step: `check` tests all losses since its last call, and a training that
+    fails then resumes from the last checkpoint.
 
     Args:
-        detector: the network itself.
-        model: the same as `accelerator` prepared it.
-        optimizer: as `accelerator` prepared it.
+        detector: the network.
+        model: the network as prepared by `accelerator`.
+        optimizer: as prepared by `accelerator`.
+        accelerator: of the run.
         config: settings of training.
-        image_ids: the id of every training image, by its index.
-        parts: into how many parts a batch is divided.
-        skipped: steps in a row that were left out before.
+        image_ids: id of every training image, by its index.
+        log: log of events.
+        parts: number of parts into which a batch is divided.
+        skipped: number of consecutive steps that were skipped before.
     """
 
     def __init__(
@@ -83,14 +85,15 @@ class Stepper:
         self.skipped = skipped
         self._losses = cast(Detector, detector).losses
         self._halvings = 0
-        self.at_once = accelerator.device.type == "cpu" or config.not_finite == "skip"
+        self.checks_each = accelerator.device.type == "cpu" or config.not_finite == "skip"
         self._unchecked: list[tuple[Tensor, list[int | str]]] = []
 
     def __call__(self, batches: Sequence[Batch], factor: float) -> StepResult:
-        """Update the weights once by the mean gradient of `batches`, at `factor` of the highest learning rate.
+        """Update the weights with the mean gradient of `batches`, at `factor` times the highest learning rate.
 
         Raises:
-            LossNotFinite: and the policy is to stop, or too many steps in a row were left out.
+            LossNotFinite: the loss is not finite and `not_finite` is ``stop``, or too many consecutive steps were
+                skipped.
             MachineError: not even an eighth of a batch fits into memory.
         """
         terms = self._gradients(batches)
@@ -101,7 +104,7 @@ class Stepper:
         total = torch.stack(list(terms.values())).sum()
         if norm is not None and self.accelerator.scaler is None:
             total = total + norm * 0  # NaN where the gradient is not finite
-        if self.at_once:
+        if self.checks_each:
             if not self._finite(total):
                 return self._not_finite(batches, terms)
             self.skipped = 0
@@ -113,20 +116,20 @@ class Stepper:
         return StepResult(terms, True)
 
     def check(self) -> None:
-        """Look at the losses that were not looked at yet.
+        """Test the losses since the last call.
 
         Raises:
-            LossNotFinite: one was not finite.
+            LossNotFinite: a loss is not finite.
         """
         if self._unchecked:
             finite = torch.isfinite(torch.stack([total for total, _ in self._unchecked])).tolist()
             unchecked, self._unchecked = self._unchecked, []
-            # fp16 overflows now and then by design: the scaler leaves that step out and lowers its scale.
+            # fp16 overflows occasionally by design: the scaler skips that step and lowers its scale.
             if self.accelerator.scaler is None and not all(finite):
                 self._stop(unchecked[finite.index(False)][1])
 
     def _gradients(self, batches: Sequence[Batch]) -> dict[str, Tensor] | None:
-        """Backpropagate the batches and return the mean terms; None where memory did not suffice."""
+        """Backpropagate the batches and return the mean terms; None if memory was not sufficient."""
         images = sum(len(batch.targets) for batch in batches)
         terms: dict[str, Tensor] = {}
         chunks = [chunk for batch in batches for chunk in _divided(batch, self.parts)]
@@ -155,8 +158,8 @@ class Stepper:
             terms[name] = terms[name] + term if name in terms else term
 
     def _halve(self, largest: int) -> None:
-        # Out of the except block, where the frames of the failed attempt still held its tensors.
-        if self._halvings == MOST_HALVINGS or self.parts >= largest:
+        # Outside the except block, where the frames of the failed attempt still hold its tensors.
+        if self._halvings == MAX_HALVINGS or self.parts >= largest:
             raise MachineError(
                 f"out of memory on {self.accelerator.device}, even with {self.parts} parts of a batch of {largest}; "
                 "lower train.batch or image.size"
@@ -168,7 +171,7 @@ class Stepper:
         self.log.write("out_of_memory", parts=self.parts)
 
     def _clip(self) -> Tensor | None:
-        """Limit the gradient's norm, and return what it was; None where it is not looked at."""
+        """Clip the norm of the gradient and return it; None without clipping."""
         if self.config.clip:
             norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip)
             return norm if isinstance(norm, Tensor) else None
@@ -184,7 +187,7 @@ class Stepper:
         if self.config.not_finite == "stop":
             self._stop(self._offending(batches) or self._ids(batches))
         if self.accelerator.scaler is not None:
-            self.optimizer.step()  # finds the same and leaves the step out, but must be told before the next
+            self.optimizer.step()  # detects the overflow too, and must be called before the next step
         self.skipped += 1
         self.log.write("step_left_out", reason="loss is not finite", images=self._ids(batches))
         if self.skipped >= self.config.not_finite_limit:
@@ -193,17 +196,17 @@ class Stepper:
         return StepResult(terms, False)
 
     def _stop(self, ids: list[int | str]) -> None:
-        shown = ", ".join(str(name) for name in ids[:_SHOWN_IDS]) + (", ..." if len(ids) > _SHOWN_IDS else "")
+        shown = ", ".join(str(name) for name in ids[:_MAX_SHOWN]) + (", ..." if len(ids) > _MAX_SHOWN else "")
         self.log.write("loss_not_finite", images=ids)
         again = f" {self.skipped} times in a row" if self.skipped > 1 else ""
         raise LossNotFinite(
             f"the loss is not finite{again} (NaN or infinite) on images {shown}; look at their boxes, lower train.lr, "
-            "or leave such steps out with --set train.not_finite=skip",
+            "or skip such steps with --set train.not_finite=skip",
             ids,
         )
 
     def _offending(self, batches: Sequence[Batch]) -> list[int | str]:
-        """The images whose loss, each alone, is not finite."""
+        """The images whose loss alone is not finite."""
         self.detector.eval()
         ids = []
         with torch.no_grad():
@@ -227,11 +230,11 @@ def _divided(batch: Batch, parts: int) -> Iterator[tuple[Tensor, list[Targets]]]
 
 
 def _moved(targets: list[Targets], device: torch.device) -> list[Targets]:
-    """The targets on the device, copied in two pieces however many images there are."""
+    """Copy the targets to the device in two transfers."""
     if device.type == "cpu":
         return targets
     counts = [len(target.labels) for target in targets]
     boxes = torch.cat([target.boxes for target in targets]).to(device, non_blocking=True)
     labels = torch.cat([target.labels for target in targets]).to(device, non_blocking=True)
     pairs = zip(torch.split(boxes, counts), torch.split(labels, counts), strict=True)
-    return [Targets(of_image, names) for of_image, names in pairs]
+    return [Targets(of_image, image_labels) for of_image, image_labels in pairs]

@@ -22,7 +22,7 @@ from bench.runs.folders import Busy
 from bench.runs.run import run
 from bench.settings.resolution import open_run
 from bench.training.checkpoint import load_weights
-from bench.training.loop import pick_device
+from bench.training.device import pick_device
 from bench.tune.anchors import Anchors
 from bench.tune.limits import LimitCheck, parse_limits
 from bench.tune.objectives import Objectives, parse_objectives

@@ -19,10 +19,12 @@ from bench.process.log import Log
 from bench.runs.detector import build_detector
 from bench.settings.config import RunConfig
 from bench.training.checkpoint import save_weights
-from bench.training.loop import pick_device, train
+from bench.training.device import pick_device
+from bench.training.loop import train
 from bench.tune.objectives import Objectives
 from bench.tune.search_space import with_values
 from bench.tune.storage import StorageUnavailable
+from detectors.safetensors_metadata import make_metadata
 
 Pruner = Literal["hyperband", "asha", "none"]
 
@@ -116,7 +118,8 @@ class TrainingTrials:
             device=pick_device(config.device),
         )
         result = self.objectives.values(self.objectives.numbers(splits["val"].truth, detections))
-        save_weights(folder / WEIGHTS, detector)
+        metadata = make_metadata(config.variant, splits["val"].truth.catalog.classes)
+        save_weights(folder / WEIGHTS, detector, metadata)
         shutil.rmtree(checkpoint, ignore_errors=True)
         return result
 

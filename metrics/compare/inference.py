@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from metrics.compare.rows import ALL, ClassValue, PairDifference, Standing
 from metrics.compare.run_replicates import RunReplicates
 from metrics.compare.seeds import SeededEstimate
-from metrics.resampling.blocks import Statistic
 from metrics.resampling.intervals import (
     MDD_STANDARD_ERRORS,
     Interval,
@@ -28,6 +27,7 @@ from metrics.resampling.multiple_comparisons import (
     rank_intervals,
     simultaneous_intervals,
 )
+from metrics.resampling.replicates import Statistic
 
 FEW_OBJECTS = 20
 """With fewer objects no difference on a class is decisive."""

@@ -13,7 +13,8 @@ from metrics.compare.groups import Groups, resolve_groups
 from metrics.compare.paired_runs import Run, pair_runs
 from metrics.matching import MatchRule
 from metrics.registry import UnknownName
-from metrics.resampling.blocks import RunRankings, Statistic, leave_out, weigh
+from metrics.resampling.replicates import Statistic, leave_out, weigh
+from metrics.resampling.run_rankings import RunRankings
 from metrics.resampling.statistics import named_statistic
 from metrics.tables import ImageId
 

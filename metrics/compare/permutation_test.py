@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from metrics.compare.rows import ALL, PERMUTATION_TEST, PairDifference
 from metrics.notes import Note
-from metrics.resampling.blocks import RunRankings, Statistic, SwappedRankings, weigh
 from metrics.resampling.intervals import permutation_p_value
 from metrics.resampling.multiple_comparisons import holm
+from metrics.resampling.replicates import Statistic, weigh
+from metrics.resampling.run_rankings import RunRankings, SwappedRankings
 from metrics.resampling.weights import swap_weights
 
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from metrics.compare.paired_runs import PairedRuns
 from metrics.compare.seeds import SeededEstimate, combine_seeds, seed_weights
-from metrics.resampling.blocks import Replicates, RunRankings, Statistic, leave_out, replicate
+from metrics.resampling.replicates import Replicates, Statistic, leave_out, replicate
+from metrics.resampling.run_rankings import RunRankings
 from metrics.resampling.weights import unit_weights
 
 Floats = NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""Whole curves under resampled images: precision over recall, and what is right and false over score."""
+"""Whole curves on resampled images: precision over recall, and counts over the score threshold."""
 
 from __future__ import annotations
 
@@ -8,95 +8,94 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.matching import Matches
-from metrics.resampling.blocks import Block, RunRankings, block_by_block, class_mean
+from metrics.ratios import ratio
+from metrics.resampling.blocks import Block, block_by_block, class_mean
+from metrics.resampling.run_rankings import RunRankings
 from metrics.resampling.weights import Weights
 
 Floats = NDArray[np.float64]
 
 LEVELS = 101
-"""Recalls 0, 0.01 ... 1 at which COCO reads precision."""
+"""Number of COCO's recall levels 0, 0.01 ... 1."""
 
 
 def precision_over_recall(
     rankings: RunRankings, weights: Weights, iou: float, area: str, max_dets: int
-) -> NDArray[np.float64]:
-    """(B, 101) precision at COCO's recalls under each row of weights, mean over the classes that have objects.
+) -> Floats:
+    """Compute precision at COCO's recall levels under each row of weights, mean over the classes with objects.
 
     Args:
         rankings: of the run.
         weights: (B, I).
         iou: one of the rule's thresholds.
-        area: one of its area ranges.
-        max_dets: any number up to its largest.
+        area: one of the rule's area ranges.
+        max_dets: at most the rule's largest.
 
     Returns:
-        NaN where a row has nothing to measure. Its mean over recalls is average precision at this threshold.
+        (B, 101); NaN where undefined. Its mean over recall is average precision at this threshold.
     """
 
     def measure(block: Block, lanes: int) -> Floats:
         envelope = block.envelope(block.rankings.at(iou, area, max_dets), LEVELS)
-        # Classes are few and recalls many: the mean of each recall over classes, lane by lane.
         return class_mean(envelope.reshape(len(envelope), -1)).reshape(LEVELS, -1)[:, :lanes].T
 
     return np.concatenate(block_by_block(rankings, weights, measure))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ScoreCounts:
-    """What is right and false at each of some scores or above, all classes together, under each row of weights.
+    """Counts at several score thresholds under each row of weights, all classes pooled.
 
     Attributes:
         tp: (B, S) true positives.
         fp: (B, S) false positives.
-        positives: (B, 1) objects that are asked for.
+        positives: (B, 1) valid ground-truth objects.
     """
 
     tp: Floats
     fp: Floats
     positives: Floats
 
+    def __repr__(self) -> str:
+        return f"ScoreCounts({self.tp.shape[0]} replicates, {self.tp.shape[1]} scores)"
+
     @property
     def precision(self) -> Floats:
-        """(B, S) NaN where nothing is left."""
-        return _ratio(self.tp, self.tp + self.fp)
+        """(B, S) NaN without detections."""
+        return ratio(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> Floats:
-        """(B, S) NaN where nothing is asked for."""
-        return _ratio(self.tp, np.broadcast_to(self.positives, self.tp.shape))
+        """(B, S) NaN without valid ground truth."""
+        return ratio(self.tp, np.broadcast_to(self.positives, self.tp.shape))
 
     @property
     def f1(self) -> Floats:
-        """(B, S) ``2 true / (true + false + asked)``; NaN where nothing is asked for."""
+        """(B, S) ``2 tp / (tp + fp + positives)``; NaN without valid ground truth."""
         whole = np.where(self.positives > 0, self.tp + self.fp + self.positives, 0.0)
-        return _ratio(2 * self.tp, whole)
+        return ratio(2 * self.tp, whole)
 
 
 def counts_over_score(matches: Matches, weights: Weights, scores: Floats, iou: float) -> ScoreCounts:
-    """Counts at rising scores, for all rows at once: sums over images, weighed.
+    """Count true and false positives at ascending score thresholds, as weighted sums over images.
 
     Args:
-        matches: of the run.
+        matches: the matched detections.
         weights: (B, I).
-        scores: (S,) rising.
-        iou: one of the rule's thresholds; objects of the rule's first area range.
+        scores: (S,) ascending.
+        iou: one of the rule's thresholds; in the rule's first area range.
     """
     outcome = matches.at(iou, matches.rule.areas[0])
     images = weights.shape[1]
-    often = weights.astype(np.float32)  # counts below 2**24 are exact
+    multiplicity = weights.astype(np.float32)  # exact for counts below 2**24
 
-    def weighed(kept: NDArray[np.bool_]) -> Floats:
+    def count(kept: NDArray[np.bool_]) -> Floats:
         reached = np.searchsorted(scores, outcome.score[kept], side="right")
-        places = outcome.image[kept].astype(np.intp) * (len(scores) + 1) + reached
-        table = np.bincount(places, minlength=images * (len(scores) + 1)).reshape(images, -1)
+        cell = outcome.image[kept].astype(np.intp) * (len(scores) + 1) + reached
+        table = np.bincount(cell, minlength=images * (len(scores) + 1)).reshape(images, -1)
         at_least = table[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:].astype(np.float32)
-        return np.asarray(often @ at_least, np.float64)
+        return np.asarray(multiplicity @ at_least, np.float64)
 
     objects = np.bincount(matches.truth.image[outcome.valid], minlength=images).astype(np.float32)
-    false = ~outcome.tp & ~outcome.ignored
-    return ScoreCounts(weighed(outcome.tp), weighed(false), np.asarray(often @ objects[:, None], np.float64))
-
-
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(whole > 0, part / whole, np.nan)
+    positives = np.asarray(multiplicity @ objects[:, None], np.float64)
+    return ScoreCounts(count(outcome.tp), count(~outcome.tp & ~outcome.ignored), positives)

@@ -1,4 +1,4 @@
-"""What resamples say of a number: its interval, its bias, whether a difference is more than chance."""
+"""Bootstrap confidence intervals and p-values of a value or a difference."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ Floats = NDArray[np.float64]
 IntervalMethod = Literal["percentile", "bca", "none"]
 
 BCA_BIAS = 0.1
-"""A bias of more than this part of the standard error asks for BCa.
+"""Bias, in standard errors, above which BCa replaces the percentile interval.
 
-The textbook's quarter is too patient for average precision: its envelope is a running maximum, so it is too high on few
-images, by three times what resamples of those images show (`tests/benchmarks/interval_coverage.py`). With a tenth the intervals of
-values are BCa's in most cases, and those of differences, from which the bias cancels, stay percentiles.
+The textbook's quarter is too high for average precision: its envelope is a running maximum, so it is biased upwards on few
+images, by three times the bias that resamples of those images show (`tests/benchmarks/interval_coverage.py`). With a tenth,
+most intervals of values are BCa; intervals of differences, in which the bias cancels, remain percentile intervals.
 """
 
 MDD_STANDARD_ERRORS = 2.8
-"""Standard errors of a difference that is found 4 times out of 5 at the 5 % level: 1.96 + 0.84."""
+"""Minimum detectable difference in standard errors, at 80% power and the 5% level: 1.96 + 0.84."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Where a number may lie.
+    """A confidence interval.
 
     Attributes:
-        estimate: on the data as they are.
-        low, high: NaN where fewer than two resamples give a number.
-        se: standard deviation over resamples.
-        bias: mean over resamples less the estimate.
-        method: ``percentile``; ``bca`` where the bias asked for it; ``none`` where there is no interval.
-        resamples: those that give a number.
+        estimate: on the original data.
+        low, high: NaN with fewer than two defined replicates.
+        se: standard deviation of the replicates.
+        bias: mean of the replicates minus the estimate.
+        method: ``percentile``, ``bca`` (where the bias is large) or ``none``.
+        resamples: number of replicates that are not NaN.
     """
 
     estimate: float
@@ -55,18 +55,18 @@ def bootstrap_interval(
     jackknife: Callable[[], Floats] | None = None,
     units: int | None = None,
 ) -> Interval:
-    """The percentile interval; BCa where the bias asks for it and leave-one-out values can be had.
+    """Compute the percentile interval, or BCa where the bias is large and leave-one-out values are available.
 
     Args:
-        estimate: on the data as they are.
-        replicates: (B,) on resamples; NaN (nothing to measure) is left out.
-        confidence: of the interval.
-        jackknife: gives (U,) the number without each unit; asked only where it is needed.
-        units: U; of few units resamples spread too little, so farther quantiles are taken: of a mean those that give
-            Student's interval. None: as of many. One unit says nothing of others.
+        estimate: on the original data.
+        replicates: (B,) bootstrap replicates; NaN is left out.
+        confidence: level of the interval.
+        jackknife: returns (U,) leave-one-out values; called only if needed.
+        units: U. Resamples of few units vary too little, so more extreme percentiles are used: for a mean, those that give
+            Student's t interval. None for many units. A single unit gives no interval.
 
     Raises:
-        InputError: a confidence that is not between 0 and 1.
+        InputError: a confidence outside (0, 1).
 
     Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, sections 10.2, 13.3 and 14.3; Hesterberg 2015,
     "What teachers should know about the bootstrap" (expanded percentiles).
@@ -88,7 +88,7 @@ def bootstrap_interval(
 
 
 def _tails(confidence: float, units: int | None) -> Floats:
-    """The quantiles of resamples that an interval takes."""
+    """The two quantiles of the replicates that form the interval."""
     tail = (1 + confidence) / 2
     if units is not None:
         from scipy.special import ndtr, stdtrit
@@ -98,16 +98,16 @@ def _tails(confidence: float, units: int | None) -> Floats:
 
 
 def bca_tails(estimate: float, replicates: Floats, jackknife: Floats, tails: Floats) -> Floats:
-    """The quantiles of the replicates that BCa takes instead of `tails`: bias-corrected and accelerated.
+    """Return the quantiles that the bias-corrected and accelerated interval (BCa) uses instead of `tails`.
 
     Args:
-        estimate: on the data as they are.
-        replicates: (B,) on resamples, no NaN.
-        jackknife: (U,) without each unit; NaN is left out.
+        estimate: on the original data.
+        replicates: (B,) bootstrap replicates without NaN.
+        jackknife: (U,) leave-one-out values; NaN is left out.
         tails: (...) in (0, 1).
 
     Returns:
-        (...) NaN where the estimate lies outside all replicates, or the correction runs away.
+        (...) NaN where the estimate is outside the range of the replicates, or the correction diverges.
 
     Source: Efron 1987, "Better bootstrap confidence intervals", equations 2.3, 6.6 and 7.3.
     """
@@ -158,21 +158,21 @@ def permutation_p_value(delta: float, permuted: Floats) -> float:
 
 
 def probability_above_zero(replicates: Floats) -> float:
-    """The share of resamples in which a difference is above 0; of those in which it is 0, half."""
+    """Return the share of replicates above 0; zeros count half."""
     values = replicates[~np.isnan(replicates)]
     values = np.where(np.abs(values) < 1e-12, 0.0, values)
     return float(np.mean((values > 0) + 0.5 * (values == 0))) if len(values) else float("nan")
 
 
 def t_interval(values: Floats, confidence: float = 0.95) -> tuple[float, float]:
-    """Student's interval of the mean of a few independent numbers, such as one for each seed.
+    """Compute Student's t interval of the mean of a few independent values, such as one per seed.
 
     Args:
-        values: (S,); no NaN.
-        confidence: of the interval.
+        values: (S,) without NaN.
+        confidence: level of the interval.
 
     Returns:
-        NaN, NaN for fewer than two.
+        Low and high; NaN for fewer than two values.
 
     Source: Student 1908, "The probable error of a mean".
     """
@@ -187,6 +187,6 @@ def t_interval(values: Floats, confidence: float = 0.95) -> tuple[float, float]:
 
 
 def check_confidence(confidence: float) -> None:
-    """Raise an `InputError` for a confidence that is not between 0 and 1."""
+    """Raise an `InputError` for a confidence outside (0, 1)."""
     if not 0 < confidence < 1:
         raise InputError(f"confidence: expected a number between 0 and 1, got {confidence}")

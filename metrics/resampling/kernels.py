@@ -1,15 +1,17 @@
-"""Kernels that measure many resamples at once: a lane is a resample, and each walks the same ranked detections.
+"""Kernels that evaluate many bootstrap replicates at once: each lane is a replicate, and all walk the same ranking.
 
-Matching is image by image, so an image that counts twice changes no match: its detections only count twice. All that
-differs from one resample to another is by how much each detection raises the counts, and that is a row of small
-numbers, one for each lane, read from a table that fits into the second cache.
+Images are matched independently, so the multiplicity of an image changes no match: its detections only count several times.
+Replicates differ by the weight that each detection adds to the counts, a row of small integers, one per lane, in a table
+that fits into the second-level cache.
 
-Precision over recall is walked from behind. From the totals each detection is taken away again; a running greatest
-precision is then the envelope, and between the recall after a true positive and the recall before it lie the levels
-at which it is read. Nothing is stored for each detection, and no level is looked up.
+Average precision is computed backwards. Starting from the totals, each detection is subtracted again; the running maximum of
+precision is the envelope, and the recall levels between the recall after and before a true positive are those at which
+the envelope is read. Nothing is stored per detection, and no level is searched for.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,42 +19,154 @@ from numpy.typing import NDArray
 from metrics.kernels.compile_cache import kernel
 
 LANES = 64
-"""Resamples that are measured side by side: whole vector registers, and weights of 5,000 images in 320 kB."""
+"""Replicates that are evaluated side by side: whole vector registers, and weights of 5,000 images in 320 kB."""
 
 EPSILON = np.spacing(1.0)
-"""What the reference adds to a count before it divides by it."""
+"""Added to the denominator of precision, as in pycocotools."""
 
-NEVER = 1e-9
-"""Less than any distance of a recall from a level that it misses, for fewer than ten million objects."""
+ROUNDING = 1e-9
+"""Less than the distance between a recall and a level that it does not reach, for fewer than ten million objects."""
 
 
-@kernel
-def levels_reached(true: float, positives: float, steps: float) -> float:
-    """How many of the recall levels 0, 1 / steps ... 1 are reached by `true` of `positives`; none by nothing.
+class RankedArrays(NamedTuple):
+    """Ranked detections of all classes; see `metrics.resampling.rankings.Ranking`.
 
-    Where the recall is a level in arithmetic, floating point may see it below: ``35 * 0.01 > 35 / 100``. The reference
-    compares these two floats, and so does this.
+    Attributes:
+        start: (K + 1,) where each class begins.
+        image: (D,) image of each detection.
+        tp: (D,) words: bit t is set if it is a true positive at threshold t.
+        ignored: (D,) words: bit t is set if it is ignored at threshold t.
     """
-    recall = true / positives
-    level = float(np.floor(recall * steps + NEVER))
-    level = level - 1.0 if level * (1.0 / steps) > recall else level
-    return level + 1.0 if true > 0 else 0.0
+
+    start: NDArray[np.int64]
+    image: NDArray[np.int32]
+    tp: NDArray[np.uint64]
+    ignored: NDArray[np.uint64]
+
+
+class RankingSteps(NamedTuple):
+    """A ranking without the detections that change no curve.
+
+    Detections that are ignored at all thresholds are left out, and so are those after the last true positive of a class. A
+    step is a detection that changes more than the count of all thresholds: a true positive, or ignored, at some threshold. If
+    an image has further detections of the same class and score next to a true positive, they form one step together: the
+    copies of the image follow each other, each with all of them.
+
+    Attributes:
+        start: (K + 1,) class k's detections are ``start[k]:start[k + 1]``.
+        image: (E,) image of each detection.
+        tp, ignored: (E,) words as in `RankedArrays`.
+        step_start: (K + 1,) class k's steps.
+        step_first, step_last: (S,) a step's detections are ``first:last``.
+    """
+
+    start: NDArray[np.int64]
+    image: NDArray[np.int32]
+    tp: NDArray[np.uint64]
+    ignored: NDArray[np.uint64]
+    step_start: NDArray[np.int64]
+    step_first: NDArray[np.int64]
+    step_last: NDArray[np.int64]
+
+
+class CurveScratch(NamedTuple):
+    """Memory that `average_precisions` works in.
+
+    Attributes:
+        counted: (LANES,) detections up to here that count at a threshold, without `correction`.
+        weight: (LANES,) weight of the current detection.
+        before: (LANES,) `counted` up to the current detection.
+        correction: (T, LANES) to add to `counted` at each threshold.
+        best: (T, LANES) the envelope: highest precision from here on.
+        reached: (T, LANES) number of levels that the recall up to here reaches.
+        tp: (T, LANES) true positives up to here.
+    """
+
+    counted: NDArray[np.int32]
+    weight: NDArray[np.float64]
+    before: NDArray[np.float64]
+    correction: NDArray[np.float64]
+    best: NDArray[np.float64]
+    reached: NDArray[np.float64]
+    tp: NDArray[np.float64]
+
+
+class EnvelopeScratch(NamedTuple):
+    """Memory that `precision_envelopes` works in.
+
+    Attributes:
+        counted: (LANES,) detections up to here.
+        tp: (LANES,) true positives up to here.
+        best: (LANES,) highest precision from here on.
+    """
+
+    counted: NDArray[np.int32]
+    tp: NDArray[np.float64]
+    best: NDArray[np.float64]
+
+
+class ThresholdScratch(NamedTuple):
+    """Memory that `optimal_thresholds` works in.
+
+    Attributes:
+        tp: (LANES,) true positives up to here.
+        fp: (LANES,) false positives up to here.
+        loss: (LANES,) sum of the losses of the true positives.
+    """
+
+    tp: NDArray[np.float64]
+    fp: NDArray[np.float64]
+    loss: NDArray[np.float64]
+
+
+class Optima(NamedTuple):
+    """Best values over all score thresholds, written by `optimal_thresholds`.
+
+    Attributes:
+        lrp: (K, LANES) lowest LRP error; NaN where a replicate has no object of the class.
+        f1: (K, LANES) highest F1; NaN as `lrp`, and where no detection counts.
+    """
+
+    lrp: NDArray[np.float64]
+    f1: NDArray[np.float64]
+
+
+def make_curve_scratch(thresholds: int) -> CurveScratch:
+    """Allocate memory for `average_precisions`.
+
+    Args:
+        thresholds: T.
+    """
+    return CurveScratch(np.empty(LANES, np.int32), *np.empty((2, LANES)), *np.empty((4, thresholds, LANES)))
 
 
 @kernel
-def weigh_objects(
+def levels_reached(tp: float, positives: float, steps: float) -> float:
+    """Return how many of the recall levels 0, 1 / steps ... 1 are reached; none without true positives.
+
+    A recall that equals a level in exact arithmetic may be below it in floating point: ``35 * 0.01 > 35 / 100``. pycocotools
+    compares these two floats, and so does this function.
+    """
+    recall = tp / positives
+    level = float(np.floor(recall * steps + ROUNDING))
+    level = level - 1.0 if level * (1.0 / steps) > recall else level
+    return level + 1.0 if tp > 0 else 0.0
+
+
+@kernel
+def count_objects(
     weights: NDArray[np.uint8],
     start: NDArray[np.int64],
     image: NDArray[np.int32],
     count: NDArray[np.int32],
     positives: NDArray[np.float64],
 ) -> int:
-    """Objects of each class in each resample.
+    """Count the objects of each class in each replicate.
 
     Args:
         weights: (I, LANES).
         start: (K + 1,) where each class begins in `image`.
-        image: (G,) of each object.
+        image: (G,) image of each object.
         count: (LANES,) scratch.
         positives: (K, LANES); written.
     """
@@ -67,308 +181,262 @@ def weigh_objects(
 
 
 @kernel
-def weigh_detections(
+def count_detections(
     weights: NDArray[np.uint8],
-    first: NDArray[np.int64],
+    ranked: RankedArrays,
     last: NDArray[np.int64],
-    image: NDArray[np.int32],
-    true: NDArray[np.uint64],
-    ignored: NDArray[np.uint64],
     threshold: int,
-    found: NDArray[np.float64],
-    false: NDArray[np.float64],
+    tp: NDArray[np.float64],
+    fp: NDArray[np.float64],
 ) -> int:
-    """True and false positives of each class, in each resample, at one threshold.
+    """Count the true and false positives of each class in each replicate at one IoU threshold.
 
     Args:
         weights: (I, LANES).
-        first: (K,) where each class's detections that are asked about begin,
-        last: (K,) and where they end.
-        image: (D,) as in `Ranking`.
-        true: (D,) likewise.
-        ignored: (D,) likewise.
-        threshold: which of the ranking's.
-        found: (K, LANES) true positives; written.
-        false: (K, LANES) false positives; written.
+        ranked: ranked detections.
+        last: (K,) where the detections to count end; they begin at ``ranked.start``.
+        threshold: index of the IoU threshold.
+        tp: (K, LANES); written.
+        fp: (K, LANES); written.
     """
     bit = np.uint64(1) << np.uint64(threshold)
-    for label in range(first.size):
-        found[label] = 0.0
-        false[label] = 0.0
-        for place in range(first[label], last[label]):
-            if true[place] & bit:
+    image = ranked.image
+    for label in range(last.size):
+        tp[label] = 0.0
+        fp[label] = 0.0
+        for index in range(ranked.start[label], last[label]):
+            if ranked.tp[index] & bit:
                 for lane in range(LANES):
-                    found[label, lane] += weights[image[place], lane]
-            elif ignored[place] & bit == 0:
+                    tp[label, lane] += weights[image[index], lane]
+            elif ranked.ignored[index] & bit == 0:
                 for lane in range(LANES):
-                    false[label, lane] += weights[image[place], lane]
-    return first.size
+                    fp[label, lane] += weights[image[index], lane]
+    return last.size
 
 
 @kernel
-def weigh_curves(
+def average_precisions(
     weights: NDArray[np.uint8],
     positives: NDArray[np.float64],
-    start: NDArray[np.int64],
-    image: NDArray[np.int32],
-    true: NDArray[np.uint64],
-    ignored: NDArray[np.uint64],
-    step_start: NDArray[np.int64],
-    step_first: NDArray[np.int64],
-    step_last: NDArray[np.int64],
+    steps: RankingSteps,
     levels: int,
-    counted: NDArray[np.int32],
-    weight: NDArray[np.float64],
-    before: NDArray[np.float64],
-    mended: NDArray[np.float64],
-    best: NDArray[np.float64],
-    reached: NDArray[np.float64],
-    found: NDArray[np.float64],
+    scratch: CurveScratch,
     precision: NDArray[np.float64],
     recall: NDArray[np.float64],
 ) -> int:
-    """Average precision and final recall of each class and threshold, in each resample.
+    """Compute average precision and final recall of each class and threshold in each replicate.
 
     Args:
         weights: (I, LANES).
-        positives: (K, LANES) of `weigh_objects`.
-        start: (K + 1,) see `metrics.resampling.rankings.RankingSteps`, also for those up to `step_last`.
-        image: (E,).
-        true: (E,).
-        ignored: (E,).
-        step_start: (K + 1,).
-        step_first: (S,).
-        step_last: (S,).
-        levels: how many recall levels 0 ... 1 precision is averaged over; 0: all recalls, the area under the envelope.
-        counted: (LANES,) scratch: detections up to here that count at a threshold without `mended`.
-        weight: (LANES,) scratch: of the detection at hand.
-        before: (LANES,) scratch: `counted` up to it.
-        mended: (T, LANES) scratch: what to add to `counted` at each threshold.
-        best: (T, LANES) scratch: the envelope, the best precision from here on.
-        reached: (T, LANES) scratch: levels that the recall up to here reaches.
-        found: (T, LANES) scratch: true positives up to here.
-        precision: (K, T, LANES) average precision; written. NaN where a resample has no object of the class.
-        recall: (K, T, LANES) final recall; written. NaN likewise.
+        positives: (K, LANES) from `count_objects`.
+        steps: of a ranking.
+        levels: number of recall levels 0 ... 1 at which precision is averaged; 0: all recalls, the area under the envelope.
+        scratch: from `make_curve_scratch`.
+        precision: (K, T, LANES) average precision; written. NaN where a replicate has no object of the class.
+        recall: (K, T, LANES) final recall; written. NaN as `precision`.
     """
+    image, is_tp, is_ignored = steps.image, steps.tp, steps.ignored
+    counted, weight, before = scratch.counted, scratch.weight, scratch.before
+    correction, best, reached, tp = scratch.correction, scratch.best, scratch.reached, scratch.tp
     thresholds = precision.shape[1]
-    steps = levels - 1.0
-    for label in range(start.size - 1):
+    intervals = levels - 1.0
+    for label in range(steps.start.size - 1):
         counted[:] = 0
-        mended[:] = 0.0
+        correction[:] = 0.0
         best[:] = 0.0
-        found[:] = 0.0
+        tp[:] = 0.0
         area = precision[label]
         area[:] = 0.0
-        asked = positives[label]
+        objects = positives[label]
 
-        for place in range(start[label], start[label + 1]):
+        for index in range(steps.start[label], steps.start[label + 1]):
             for lane in range(LANES):
-                counted[lane] += weights[image[place], lane]
-        for step in range(step_start[label], step_start[label + 1]):
-            for place in range(step_first[step], step_last[step]):
+                counted[lane] += weights[image[index], lane]
+        for step in range(steps.step_start[label], steps.step_start[label + 1]):
+            for index in range(steps.step_first[step], steps.step_last[step]):
                 for threshold in range(thresholds):
                     bit = np.uint64(1) << np.uint64(threshold)
-                    if true[place] & bit:
+                    if is_tp[index] & bit:
                         for lane in range(LANES):
-                            found[threshold, lane] += weights[image[place], lane]
-                    elif ignored[place] & bit:
+                            tp[threshold, lane] += weights[image[index], lane]
+                    elif is_ignored[index] & bit:
                         for lane in range(LANES):
-                            mended[threshold, lane] -= weights[image[place], lane]
+                            correction[threshold, lane] -= weights[image[index], lane]
         for threshold in range(thresholds):
             for lane in range(LANES):
-                recall[label, threshold, lane] = found[threshold, lane] / asked[lane]
-                reached[threshold, lane] = levels_reached(found[threshold, lane], asked[lane], steps)
+                recall[label, threshold, lane] = tp[threshold, lane] / objects[lane]
+                reached[threshold, lane] = levels_reached(tp[threshold, lane], objects[lane], intervals)
 
-        place = start[label + 1] - 1
-        for step in range(step_start[label + 1] - 1, step_start[label] - 1, -1):
-            while place >= step_last[step]:
+        index = steps.start[label + 1] - 1
+        for step in range(steps.step_start[label + 1] - 1, steps.step_start[label] - 1, -1):
+            while index >= steps.step_last[step]:
                 for lane in range(LANES):
-                    counted[lane] -= weights[image[place], lane]
-                place -= 1
-            if step_last[step] - step_first[step] == 1:
+                    counted[lane] -= weights[image[index], lane]
+                index -= 1
+            if steps.step_last[step] - steps.step_first[step] == 1:
                 for lane in range(LANES):
-                    weight[lane] = weights[image[place], lane]
+                    weight[lane] = weights[image[index], lane]
                     before[lane] = counted[lane]
-                    counted[lane] -= weights[image[place], lane]
+                    counted[lane] -= weights[image[index], lane]
                 for threshold in range(thresholds):
                     bit = np.uint64(1) << np.uint64(threshold)
-                    if true[place] & bit:
+                    if is_tp[index] & bit:
                         for lane in range(LANES):
-                            here = found[threshold, lane] / (before[lane] + mended[threshold, lane] + EPSILON)
+                            here = tp[threshold, lane] / (
+                                before[lane] + correction[threshold, lane] + EPSILON
+                            )
                             top = best[threshold, lane]
                             top = here if here > top else top
                             best[threshold, lane] = top
-                            left = found[threshold, lane] - weight[lane]
-                            found[threshold, lane] = left
+                            left = tp[threshold, lane] - weight[lane]
+                            tp[threshold, lane] = left
                             if levels > 0:
-                                still = levels_reached(left, asked[lane], steps)
+                                still = levels_reached(left, objects[lane], intervals)
                                 area[threshold, lane] += top * (reached[threshold, lane] - still)
                                 reached[threshold, lane] = still
                             else:
                                 area[threshold, lane] += top * weight[lane]
-                    elif ignored[place] & bit:
+                    elif is_ignored[index] & bit:
                         for lane in range(LANES):
-                            mended[threshold, lane] += weight[lane]
-                place -= 1
+                            correction[threshold, lane] += weight[lane]
+                index -= 1
             else:  # equal scores in one image: its copies come one after another, each with all of them
                 for lane in range(LANES):
-                    for _ in range(weights[image[place], lane]):
-                        for tied in range(step_last[step] - 1, step_first[step] - 1, -1):
+                    for _ in range(weights[image[index], lane]):
+                        for tied in range(steps.step_last[step] - 1, steps.step_first[step] - 1, -1):
                             for threshold in range(thresholds):
                                 bit = np.uint64(1) << np.uint64(threshold)
-                                if true[tied] & bit:
-                                    here = found[threshold, lane] / (
-                                        counted[lane] + mended[threshold, lane] + EPSILON
+                                if is_tp[tied] & bit:
+                                    here = tp[threshold, lane] / (
+                                        counted[lane] + correction[threshold, lane] + EPSILON
                                     )
                                     best[threshold, lane] = max(best[threshold, lane], here)
-                                    found[threshold, lane] -= 1.0
+                                    tp[threshold, lane] -= 1.0
                                     if levels > 0:
-                                        still = levels_reached(found[threshold, lane], asked[lane], steps)
+                                        still = levels_reached(tp[threshold, lane], objects[lane], intervals)
                                         span = reached[threshold, lane] - still
                                         reached[threshold, lane] = still
                                     else:
                                         span = 1.0
                                     area[threshold, lane] += best[threshold, lane] * span
-                                elif ignored[tied] & bit:
-                                    mended[threshold, lane] += 1.0
+                                elif is_ignored[tied] & bit:
+                                    correction[threshold, lane] += 1.0
                             counted[lane] -= 1
-                place = step_first[step] - 1
+                index = steps.step_first[step] - 1
 
         for threshold in range(thresholds):
             for lane in range(LANES):
-                whole = float(levels) if levels > 0 else asked[lane]
-                area[threshold, lane] = area[threshold, lane] / whole if asked[lane] > 0 else np.nan
-    return start.size - 1
+                whole = float(levels) if levels > 0 else objects[lane]
+                area[threshold, lane] = area[threshold, lane] / whole if objects[lane] > 0 else np.nan
+    return steps.start.size - 1
 
 
 @kernel
-def weigh_precision(
+def precision_envelopes(
     weights: NDArray[np.uint8],
     positives: NDArray[np.float64],
-    start: NDArray[np.int64],
-    image: NDArray[np.int32],
-    true: NDArray[np.uint64],
-    step_start: NDArray[np.int64],
-    step_first: NDArray[np.int64],
-    step_last: NDArray[np.int64],
-    counted: NDArray[np.int32],
-    found: NDArray[np.float64],
-    best: NDArray[np.float64],
+    steps: RankingSteps,
+    scratch: EnvelopeScratch,
     precision: NDArray[np.float64],
 ) -> int:
-    """The envelope of precision at each recall level of each class, in each resample, at one threshold.
+    """Compute the envelope of precision at the recall levels of each class in each replicate at one threshold.
 
     Args:
         weights: (I, LANES).
-        positives: (K, LANES) of `weigh_objects`.
-        start: (K + 1,) see `metrics.resampling.rankings.RankingSteps` of a ranking of one threshold, also for those up to `step_last`.
-        image: (E,).
-        true: (E,).
-        step_start: (K + 1,).
-        step_first: (S,).
-        step_last: (S,).
-        counted: (LANES,) scratch: detections up to here.
-        found: (LANES,) scratch: true positives up to here.
-        best: (LANES,) scratch: the best precision from here on.
-        precision: (K, levels, LANES) at recalls 0 ... 1; 0 beyond the last; written. NaN where a resample has no object of
+        positives: (K, LANES) from `count_objects`.
+        steps: of a ranking with one threshold.
+        scratch: memory.
+        precision: (K, R, LANES) at recall 0 ... 1; 0 beyond the final recall; written. NaN where a replicate has no object of
             the class.
     """
-    steps = precision.shape[1] - 1.0
-    for label in range(start.size - 1):
+    image, is_tp = steps.image, steps.tp
+    counted, tp, best = scratch.counted, scratch.tp, scratch.best
+    intervals = precision.shape[1] - 1.0
+    for label in range(steps.start.size - 1):
         counted[:] = 0
-        found[:] = 0.0
+        tp[:] = 0.0
         best[:] = 0.0
-        asked, envelope = positives[label], precision[label]
+        objects, envelope = positives[label], precision[label]
         envelope[:] = 0.0
-        for place in range(start[label], start[label + 1]):
+        for index in range(steps.start[label], steps.start[label + 1]):
             for lane in range(LANES):
-                counted[lane] += weights[image[place], lane]
-                found[lane] += weights[image[place], lane] if true[place] else 0
-        place = start[label + 1] - 1
-        for step in range(step_start[label + 1] - 1, step_start[label] - 1, -1):
-            while place >= step_last[step]:
+                counted[lane] += weights[image[index], lane]
+                tp[lane] += weights[image[index], lane] if is_tp[index] else 0
+        index = steps.start[label + 1] - 1
+        for step in range(steps.step_start[label + 1] - 1, steps.step_start[label] - 1, -1):
+            while index >= steps.step_last[step]:
                 for lane in range(LANES):
-                    counted[lane] -= weights[image[place], lane]
-                place -= 1
+                    counted[lane] -= weights[image[index], lane]
+                index -= 1
             for lane in range(LANES):
-                for _ in range(weights[image[place], lane]):
-                    for tied in range(step_last[step] - 1, step_first[step] - 1, -1):
-                        if true[tied]:
-                            here = found[lane] / (counted[lane] + EPSILON)
+                for _ in range(weights[image[index], lane]):
+                    for tied in range(steps.step_last[step] - 1, steps.step_first[step] - 1, -1):
+                        if is_tp[tied]:
+                            here = tp[lane] / (counted[lane] + EPSILON)
                             best[lane] = max(best[lane], here)
-                            reached = int(levels_reached(found[lane], asked[lane], steps))
-                            found[lane] -= 1.0
-                            still = int(levels_reached(found[lane], asked[lane], steps))
+                            reached = int(levels_reached(tp[lane], objects[lane], intervals))
+                            tp[lane] -= 1.0
+                            still = int(levels_reached(tp[lane], objects[lane], intervals))
                             envelope[still:reached, lane] = best[lane]
                         counted[lane] -= 1
-            place = step_first[step] - 1
+            index = steps.step_first[step] - 1
         for lane in range(LANES):
-            if asked[lane] == 0:
+            if objects[lane] == 0:
                 envelope[:, lane] = np.nan
-    return start.size - 1
+    return steps.start.size - 1
 
 
 @kernel
-def weigh_thresholds(
+def optimal_thresholds(
     weights: NDArray[np.uint8],
     positives: NDArray[np.float64],
-    start: NDArray[np.int64],
-    image: NDArray[np.int32],
-    true: NDArray[np.uint64],
-    ignored: NDArray[np.uint64],
+    ranked: RankedArrays,
     loss: NDArray[np.float64],
     ends: NDArray[np.bool_],
-    found: NDArray[np.float64],
-    false: NDArray[np.float64],
-    lost: NDArray[np.float64],
-    least: NDArray[np.float64],
-    most: NDArray[np.float64],
+    scratch: ThresholdScratch,
+    optima: Optima,
 ) -> int:
-    """The best that any score threshold reaches, for each class in each resample: least LRP error, greatest F1.
+    """Compute the lowest LRP error and the highest F1 over all score thresholds, per class and replicate.
 
-    Both change for the better only where something true is found, so they are read where a run of equal scores ends
-    that has a true positive, and before the first detection.
+    Both improve only at true positives, so they are read at the end of each run of equal scores that has a true positive, and
+    before the first detection.
 
     Args:
         weights: (I, LANES).
-        positives: (K, LANES) of `weigh_objects`.
-        start: (K + 1,) of a `Ranking` of one threshold, as are those up to `ignored`.
-        image: (D,).
-        true: (D,).
-        ignored: (D,).
+        positives: (K, LANES) from `count_objects`.
+        ranked: ranked detections at one IoU threshold.
         loss: (D,) (1 - IoU) / (1 - threshold) of each true positive.
         ends: (D,) whether to read after this detection.
-        found: (LANES,) scratch: true positives up to here.
-        false: (LANES,) scratch: false positives.
-        lost: (LANES,) scratch: their losses.
-        least: (K, LANES) LRP error; written. NaN where a resample has no object of the class.
-        most: (K, LANES) F1; written. NaN likewise, and where no detection counts.
+        scratch: memory.
+        optima: written.
     """
-    for label in range(start.size - 1):
-        found[:] = 0.0
-        false[:] = 0.0
-        lost[:] = 0.0
+    image, tp, fp = ranked.image, scratch.tp, scratch.fp
+    for label in range(ranked.start.size - 1):
+        tp[:] = 0.0
+        fp[:] = 0.0
+        scratch.loss[:] = 0.0
+        lrp, f1, objects = optima.lrp[label], optima.f1[label], positives[label]
         for lane in range(LANES):
-            least[label, lane] = 1.0
-            most[label, lane] = 0.0
-        for place in range(start[label], start[label + 1]):
-            if true[place] != 0:
+            lrp[lane] = 1.0
+            f1[lane] = 0.0
+        for index in range(ranked.start[label], ranked.start[label + 1]):
+            if ranked.tp[index] != 0:
                 for lane in range(LANES):
-                    found[lane] += weights[image[place], lane]
-                    lost[lane] += weights[image[place], lane] * loss[place]
-            elif ignored[place] == 0:
+                    tp[lane] += weights[image[index], lane]
+                    scratch.loss[lane] += weights[image[index], lane] * loss[index]
+            elif ranked.ignored[index] == 0:
                 for lane in range(LANES):
-                    false[lane] += weights[image[place], lane]
-            if ends[place]:
+                    fp[lane] += weights[image[index], lane]
+            if ends[index]:
                 for lane in range(LANES):
-                    asked = positives[label, lane]
-                    error = (lost[lane] + false[lane] + asked - found[lane]) / (false[lane] + asked)
-                    least[label, lane] = error if error < least[label, lane] else least[label, lane]
-                    score = 2.0 * found[lane] / (found[lane] + false[lane] + asked)
-                    most[label, lane] = score if score > most[label, lane] else most[label, lane]
+                    count = objects[lane]
+                    error = (scratch.loss[lane] + fp[lane] + count - tp[lane]) / (fp[lane] + count)
+                    lrp[lane] = error if error < lrp[lane] else lrp[lane]
+                    score = 2.0 * tp[lane] / (tp[lane] + fp[lane] + count)
+                    f1[lane] = score if score > f1[lane] else f1[lane]
         for lane in range(LANES):
-            if positives[label, lane] == 0:
-                least[label, lane] = np.nan
-            if positives[label, lane] == 0 or found[lane] + false[lane] == 0:
-                most[label, lane] = np.nan
-    return start.size - 1
+            if objects[lane] == 0:
+                lrp[lane] = np.nan
+            if objects[lane] == 0 or tp[lane] + fp[lane] == 0:
+                f1[lane] = np.nan
+    return ranked.start.size - 1

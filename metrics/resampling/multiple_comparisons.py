@@ -1,4 +1,4 @@
-"""Many differences at once: simultaneous intervals, corrected p-values, ranks, and letters that group what is tied."""
+"""Multiple comparisons: simultaneous intervals, adjusted p-values, intervals of ranks, and compact letter displays."""
 
 from __future__ import annotations
 
@@ -11,89 +11,90 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 
-def max_deviation(estimates: Floats, replicates: Floats, spread: Floats) -> Floats:
-    """(B,) in each resample, how many standard errors the most deviating of several differences deviates.
+def max_deviation(estimates: Floats, replicates: Floats, se: Floats) -> Floats:
+    """Return (B,) the largest deviation of several differences in each replicate, in standard errors.
 
     Args:
-        estimates: (P,) differences on the data as they are.
-        replicates: (B, P) the same on resamples.
-        spread: (P,) their standard errors. A difference without spread never deviates.
+        estimates: (P,) differences on the original data.
+        replicates: (B, P) bootstrap replicates of the differences.
+        se: (P,) standard errors. A difference with standard error 0 has no deviation.
 
     Source: Westfall and Young 1993, Resampling-Based Multiple Testing, section 2.5 (single-step maxT).
     """
-    moves = spread > 0
-    if not moves.any():
+    varies = se > 0
+    if not varies.any():
         return np.zeros(len(replicates))
-    return np.asarray(np.nanmax(np.abs(replicates[:, moves] - estimates[moves]) / spread[moves], axis=1))
+    deviations = np.abs(replicates[:, varies] - estimates[varies]) / se[varies]
+    return np.asarray(np.nanmax(deviations, axis=1))
 
 
 def simultaneous_intervals(
-    estimates: Floats, replicates: Floats, spread: Floats, confidence: float = 0.95
+    estimates: Floats, replicates: Floats, se: Floats, confidence: float = 0.95
 ) -> tuple[Floats, Floats, Floats]:
-    """Intervals that hold all true differences at once, and p-values corrected alike.
+    """Compute intervals that contain all true differences simultaneously, and the corresponding adjusted p-values.
 
     Args:
         estimates: (P,) see `max_deviation`.
-        replicates: (B, P) likewise.
-        spread: (P,) likewise.
-        confidence: that all intervals hold.
+        replicates: (B, P) see `max_deviation`.
+        se: (P,) see `max_deviation`.
+        confidence: simultaneous level of the intervals.
 
     Returns:
-        (P,) low, (P,) high, (P,) p-values: ``estimate -+ q * se`` with q the quantile of the greatest deviation, and
-        how often it reaches each difference's own.
+        (P,) low, (P,) high, (P,) p-values: ``estimate -+ q * se`` with q the quantile of the largest deviation, and the
+        share of replicates in which it is at least the difference's own.
     """
-    greatest = max_deviation(estimates, replicates, spread)
-    half = np.quantile(greatest, confidence) * spread
+    largest = max_deviation(estimates, replicates, se)
+    half = np.quantile(largest, confidence) * se
     with np.errstate(divide="ignore", invalid="ignore"):
-        own = np.where(spread > 0, np.abs(estimates) / spread, 0.0)
-    p = (1 + (greatest[:, None] >= own - 1e-12).sum(axis=0)) / (1 + len(greatest))
+        own = np.where(se > 0, np.abs(estimates) / se, 0.0)
+    p = (1 + (largest[:, None] >= own - 1e-12).sum(axis=0)) / (1 + len(largest))
     return estimates - half, estimates + half, p
 
 
 def holm(p_values: ArrayLike) -> Floats:
-    """p-values corrected so that the chance of any false claim stays at the level. NaN stays NaN and does not count.
+    """Adjust p-values to control the family-wise error rate. NaN stays NaN and does not count.
 
     Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
     """
     p = np.asarray(p_values, np.float64)
-    rising = _rising(p)
-    corrected = np.full(p.shape, np.nan)
-    scaled = p[rising] * np.arange(len(rising), 0, -1)
-    corrected[rising] = np.minimum(np.maximum.accumulate(scaled), 1.0)
-    return corrected
+    order = _ascending(p)
+    adjusted = np.full(p.shape, np.nan)
+    scaled = p[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
+    return adjusted
 
 
 def benjamini_hochberg(p_values: ArrayLike) -> Floats:
-    """p-values corrected so that of all claims the expected share of false ones stays at the level. NaN stays NaN.
+    """Adjust p-values to control the false discovery rate. NaN stays NaN and does not count.
 
     Source: Benjamini and Hochberg 1995, "Controlling the false discovery rate".
     """
     p = np.asarray(p_values, np.float64)
-    rising = _rising(p)
-    corrected = np.full(p.shape, np.nan)
-    scaled = p[rising] * len(rising) / np.arange(1, len(rising) + 1)
-    corrected[rising] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
-    return corrected
+    order = _ascending(p)
+    adjusted = np.full(p.shape, np.nan)
+    scaled = p[order] * len(order) / np.arange(1, len(order) + 1)
+    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
+    return adjusted
 
 
-def _rising(p: Floats) -> NDArray[np.intp]:
-    """Indices of the p-values that are known, least first."""
-    known = np.flatnonzero(~np.isnan(p))
-    return known[np.argsort(p[known], kind="stable")]
+def _ascending(p: Floats) -> NDArray[np.intp]:
+    """Indices of the p-values that are not NaN, in ascending order."""
+    defined = np.flatnonzero(~np.isnan(p))
+    return defined[np.argsort(p[defined], kind="stable")]
 
 
 def rank_intervals(
     replicates: Floats, higher_is_better: bool = True, confidence: float = 0.95
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The ranks, from 1, between which each of several models stays.
+    """Compute percentile intervals of the ranks of several models.
 
     Args:
-        replicates: (B, M) of each model on the same resamples.
-        higher_is_better: whether rank 1 is the greatest.
-        confidence: of each interval.
+        replicates: (B, M) bootstrap replicates of all models, from the same resamples.
+        higher_is_better: whether the highest value has rank 1.
+        confidence: level of each interval.
 
     Returns:
-        (M,) best and (M,) worst rank. Of models that tie in a resample, each can have any of the ranks that they share.
+        (M,) best and (M,) worst rank, from 1. Models that tie in a replicate can each have any of the ranks they share.
     """
     values = replicates if higher_is_better else -replicates
     ahead = (values[:, None, :] > values[:, :, None]).sum(axis=2)
@@ -105,14 +106,14 @@ def rank_intervals(
 
 
 def compact_letters(names: Sequence[str], differ: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Letters for models, so that two share one exactly where they do not differ.
+    """Compute a compact letter display: two models share a letter exactly where they do not differ.
 
     Args:
-        names: best first, all different; the first gets an ``a``.
-        differ: pairs that do.
+        names: best first, without duplicates; the first gets an ``a``.
+        differ: pairs that differ.
 
     Returns:
-        One or more letters for each name: ``a`` ... ``z``, then ``aa`` (in parentheses) and so on.
+        One or more letters per name: ``a`` ... ``z``, then ``(aa)`` and so on.
 
     Source: Piepho 2004, "An algorithm for a letter-based representation of all-pairwise comparisons" (insert and absorb).
     """
@@ -123,21 +124,21 @@ def compact_letters(names: Sequence[str], differ: Sequence[tuple[str, str]]) -> 
             split += [group - {one}, group - {other}] if {one, other} <= group else [group]
         groups = [
             group
-            for place, group in enumerate(split)
+            for index, group in enumerate(split)
             if not any(
-                group < larger or (group == larger and before < place) for before, larger in enumerate(split)
+                group < larger or (group == larger and before < index) for before, larger in enumerate(split)
             )
         ]
-    place = {name: index for index, name in enumerate(names)}
-    groups = _needed(groups, names)
-    groups.sort(key=lambda group: sorted(place[name] for name in group))
+    rank = {name: index for index, name in enumerate(names)}
+    groups = _without_redundant(groups)
+    groups.sort(key=lambda group: sorted(rank[name] for name in group))
     return {
         name: "".join(_letter(index) for index, group in enumerate(groups) if name in group) for name in names
     }
 
 
-def _needed(groups: list[frozenset[str]], names: Sequence[str]) -> list[frozenset[str]]:
-    """Without groups whose every pair (or lone member) another group holds too: fewer letters say the same."""
+def _without_redundant(groups: list[frozenset[str]]) -> list[frozenset[str]]:
+    """Remove the groups whose pairs (or single members) are all in other groups."""
     kept = list(groups)
     for group in sorted(groups, key=len):
         others = [other for other in kept if other is not group]

@@ -1,25 +1,23 @@
-"""Measures that can be resampled, and the short names under which a user asks for them."""
+"""Statistics that can be resampled, and their short names."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from metrics.errors import InputError
 from metrics.matching import MatchRule
+from metrics.measures.error_types import FIXABLE, Fixable
 from metrics.registry import did_you_mean
-from metrics.resampling.blocks import Block, Lanes, Statistic
-
-if TYPE_CHECKING:
-    from metrics.measures.error_types import Fixable
+from metrics.resampling.blocks import Block, Lanes
+from metrics.resampling.replicates import Statistic
 
 COCO_LEVELS = 101
 VOC07_LEVELS = 11
 ALL_RECALLS = 0
-"""Instead of a number of levels: the area under the envelope (Pascal VOC from 2010 on)."""
+"""Instead of a number of recall levels: the area under the envelope (Pascal VOC from 2010)."""
 
 
 def average_precision(
@@ -30,28 +28,28 @@ def average_precision(
     levels: int = COCO_LEVELS,
     name: str = "ap",
 ) -> Statistic:
-    """Average precision: mean over IoU thresholds, and over classes that have objects.
+    """Average precision: mean over IoU thresholds, and over the classes with objects.
 
     Args:
-        rule: under which the runs were matched.
-        iou: one or more of its thresholds; by default all.
-        area: one of its area ranges; by default the first.
-        max_dets: any number up to its largest, which is the default.
-        levels: recall levels 0 ... 1 at which precision is read: 101 (COCO), 11 (VOC 2007), or 0 for all recalls, the
-            area under the envelope (VOC from 2010 on).
-        name: what rows are called.
+        rule: match rule of the runs.
+        iou: one or more of its thresholds, by default all.
+        area: one of its area ranges, by default the first.
+        max_dets: at most its largest, which is the default.
+        levels: number of recall levels 0 ... 1: 101 (COCO), 11 (VOC 2007), or 0 for all recalls, the area under the envelope
+            (VOC from 2010).
+        name: name of the statistic.
 
     Raises:
-        InputError: the rule has no such threshold, range or max_dets.
+        InputError: the rule has no such threshold, area range or max_dets.
     """
-    bits, where = _thresholds(rule, iou), _area(rule, area)
+    indices, where = _threshold_indices(rule, iou), _area(rule, area)
     most = rule.max_dets_or_largest(max_dets)
     if levels not in (COCO_LEVELS, VOC07_LEVELS, ALL_RECALLS):
         raise InputError(f"levels: expected 101, 11 or 0 (all recalls), got {levels}")
 
     def of_classes(block: Block) -> Lanes:
         precision, _ = block.curves(block.rankings.over_thresholds(where, most), levels)
-        return np.asarray(precision[:, bits].mean(axis=1))
+        return np.asarray(precision[:, indices].mean(axis=1))
 
     return Statistic(name, "higher", of_classes, area=where)
 
@@ -63,24 +61,24 @@ def average_recall(
     max_dets: int | None = None,
     name: str = "ar",
 ) -> Statistic:
-    """Recall of all that is found: mean over IoU thresholds, and over classes that have objects.
+    """Average recall: mean over IoU thresholds, and over the classes with objects.
 
     Args:
-        rule: under which the runs were matched.
-        iou: one or more of its thresholds; by default all.
-        area: one of its area ranges; by default the first.
-        max_dets: any number up to its largest, which is the default.
-        name: what rows are called.
+        rule: match rule of the runs.
+        iou: one or more of its thresholds, by default all.
+        area: one of its area ranges, by default the first.
+        max_dets: at most its largest, which is the default.
+        name: name of the statistic.
 
     Raises:
-        InputError: the rule has no such threshold, range or max_dets.
+        InputError: the rule has no such threshold, area range or max_dets.
     """
-    bits, where = _thresholds(rule, iou), _area(rule, area)
+    indices, where = _threshold_indices(rule, iou), _area(rule, area)
     most = rule.max_dets_or_largest(max_dets)
 
     def of_classes(block: Block) -> Lanes:
         _, recall = block.curves(block.rankings.over_thresholds(where, most), COCO_LEVELS)
-        return np.asarray(recall[:, bits].mean(axis=1))
+        return np.asarray(recall[:, indices].mean(axis=1))
 
     return Statistic(name, "higher", of_classes, area=where)
 
@@ -94,41 +92,41 @@ def operating_point(
     max_dets: int | None = None,
     name: str | None = None,
 ) -> Statistic:
-    """Precision, recall or F1 of the detections at a score or above; all classes pooled.
+    """Precision, recall or F1 at a score threshold, all classes pooled.
 
     Args:
-        rule: under which the runs were matched.
+        rule: match rule of the runs.
         which: ``precision``, ``recall`` or ``f1``.
-        score: detections below it are dropped.
-        iou: one of its thresholds; by default the first.
-        area: one of its area ranges; by default the first.
-        max_dets: any number up to its largest, which is the default.
-        name: what rows are called; by default `which`.
+        score: score threshold.
+        iou: one of its thresholds, by default the first.
+        area: one of its area ranges, by default the first.
+        max_dets: at most its largest, which is the default.
+        name: name of the statistic, by default `which`.
 
     Raises:
-        InputError: the rule has no such threshold, range or max_dets, or there is no such number.
+        InputError: the rule has no such threshold, area range or max_dets, or `which` is unknown.
     """
-    ratios: dict[str, Callable[[Lanes, Lanes, Lanes], Lanes]] = {
-        "precision": lambda true, false, asked: true / (true + false),
-        "recall": lambda true, false, asked: true / asked,
-        "f1": lambda true, false, asked: np.where(asked > 0, 2 * true / (true + false + asked), np.nan),
+    formulas: dict[str, Callable[[Lanes, Lanes, Lanes], Lanes]] = {
+        "precision": lambda tp, fp, positives: tp / (tp + fp),
+        "recall": lambda tp, fp, positives: tp / positives,
+        "f1": lambda tp, fp, positives: np.where(positives > 0, 2 * tp / (tp + fp + positives), np.nan),
     }
-    if which not in ratios:
-        raise InputError(f"operating point: no number {which!r}{did_you_mean(which, ratios)}")
-    bit = rule.threshold_index(_one_threshold(rule, iou))
+    if which not in formulas:
+        raise InputError(f"operating point: no value {which!r}{did_you_mean(which, formulas)}")
+    index = rule.threshold_index(_one_threshold(rule, iou))
     where, most = _area(rule, area), rule.max_dets_or_largest(max_dets)
 
     def counts(block: Block) -> tuple[Lanes, Lanes, Lanes]:
         ranking = block.rankings.over_thresholds(where, most)
-        return *block.counts(ranking, bit, score), block.positives(ranking)
+        return *block.counts(ranking, index, score), block.positives(ranking)
 
     def of_classes(block: Block) -> Lanes:
         with np.errstate(invalid="ignore"):
-            return ratios[which](*counts(block))
+            return formulas[which](*counts(block))
 
     def of_all(block: Block) -> Lanes:
         with np.errstate(invalid="ignore"):
-            return ratios[which](*(count.sum(axis=0) for count in counts(block)))
+            return formulas[which](*(count.sum(axis=0) for count in counts(block)))
 
     return Statistic(name or which, "higher", of_classes, of_all, where)
 
@@ -136,24 +134,24 @@ def operating_point(
 def best_f1(
     rule: MatchRule, iou: float | None = None, area: str | None = None, max_dets: int | None = None
 ) -> Statistic:
-    """The greatest F1 that one score threshold reaches; all classes pooled. It flatters: see `operating_point`.
+    """Highest F1 over all score thresholds, all classes pooled; optimistic, as the threshold is chosen on the same data.
 
     Args:
-        rule: under which the runs were matched.
-        iou: one of its thresholds; by default the first.
-        area: one of its area ranges; by default the first.
-        max_dets: any number up to its largest, which is the default.
+        rule: match rule of the runs.
+        iou: one of its thresholds, by default the first.
+        area: one of its area ranges, by default the first.
+        max_dets: at most its largest, which is the default.
 
     Raises:
-        InputError: the rule has no such threshold, range or max_dets.
+        InputError: the rule has no such threshold, area range or max_dets.
     """
     threshold, where, most = _one_threshold(rule, iou), _area(rule, area), rule.max_dets_or_largest(max_dets)
 
     def of_classes(block: Block) -> Lanes:
-        return block.best(block.rankings.at(threshold, where, most), threshold)[1]
+        return block.optima(block.rankings.at(threshold, where, most), threshold).f1
 
     def of_all(block: Block) -> Lanes:
-        return np.asarray(block.best(block.rankings.at(threshold, where, most).pooled, threshold)[1][0])
+        return np.asarray(block.optima(block.rankings.at(threshold, where, most).pooled, threshold).f1[0])
 
     return Statistic("best_f1", "higher", of_classes, of_all, where)
 
@@ -165,26 +163,26 @@ def optimal_lrp(
     max_dets: int | None = None,
     name: str = "olrp",
 ) -> Statistic:
-    """Optimal localization-recall-precision error: the least over score thresholds, mean over classes with objects.
+    """Optimal localization recall precision error: the lowest over score thresholds, mean over the classes with objects.
 
     Args:
-        rule: under which the runs were matched.
+        rule: match rule of the runs.
         iou: one of its thresholds, below 1; by default the first.
-        area: one of its area ranges; by default the first.
-        max_dets: any number up to its largest, which is the default.
-        name: what rows are called.
+        area: one of its area ranges, by default the first.
+        max_dets: at most its largest, which is the default.
+        name: name of the statistic.
 
     Raises:
-        InputError: the rule has no such threshold, range or max_dets.
+        InputError: the rule has no such threshold, area range or max_dets, or the threshold is 1.
 
     Source: Oksuz et al. 2022, "One metric to measure them all", TPAMI 44(12).
     """
     threshold, where, most = _one_threshold(rule, iou), _area(rule, area), rule.max_dets_or_largest(max_dets)
     if threshold >= 1:
-        raise InputError("iou: optimal LRP weighs how far above the threshold an IoU is; give one below 1")
+        raise InputError("iou: optimal LRP divides by 1 - iou; use a threshold below 1")
 
     def of_classes(block: Block) -> Lanes:
-        return block.best(block.rankings.at(threshold, where, most), threshold)[0]
+        return block.optima(block.rankings.at(threshold, where, most), threshold).lrp
 
     return Statistic(name, "lower", of_classes, area=where)
 
@@ -197,53 +195,49 @@ def error_cost(
     area: str | None = None,
     max_dets: int | None = None,
 ) -> Statistic:
-    """What a kind of error costs in average precision; mean over classes that have objects.
+    """Cost of a type of error in average precision, mean over the classes with objects.
 
-    An image that counts twice has its errors twice, of the same kinds; so what would be there if they were mended is
-    resampled like what is there.
+    An image that counts twice has its errors twice, of the same types, so the ranking with the errors fixed is resampled like
+    the original ranking.
 
     Args:
-        rule: under which the runs were matched.
+        rule: match rule of the runs.
         kind: see `metrics.measures.error_types.FIXABLE`.
-        iou: one of its thresholds; by default the first.
+        iou: one of its thresholds, by default the first.
         background: see `metrics.measures.error_types.classify_errors`.
-        area: one of its area ranges; by default the first.
-        max_dets: any number up to its largest, which is the default.
+        area: one of its area ranges, by default the first.
+        max_dets: at most its largest, which is the default.
 
     Raises:
-        InputError: the rule has no such threshold, range or max_dets, or there is no such kind.
+        InputError: the rule has no such threshold, area range or max_dets, or there is no such type.
     """
-    from metrics.measures.error_types import FIXABLE
-
     threshold, where, most = _one_threshold(rule, iou), _area(rule, area), rule.max_dets_or_largest(max_dets)
     if kind not in FIXABLE:
-        raise InputError(f"kind: no error {kind!r}{did_you_mean(kind, FIXABLE)}")
+        raise InputError(f"kind: no error type {kind!r}{did_you_mean(kind, FIXABLE)}")
 
     def of_classes(block: Block) -> Lanes:
         rankings = block.rankings
         base, _ = block.curves(rankings.at(threshold, where, most), COCO_LEVELS)
-        mended, _ = block.curves(rankings.fixed(kind, threshold, background, where, most), COCO_LEVELS)
-        # A class whose objects were all missed has nothing left to find once they are not asked for: nothing is gained.
-        return np.asarray(np.where(np.isnan(base), np.nan, np.nan_to_num(mended) - base)[:, 0])
+        fixed, _ = block.curves(rankings.fixed(kind, threshold, background, where, most), COCO_LEVELS)
+        # A class whose objects were all missed has no valid object left when misses are fixed: no gain.
+        return np.asarray(np.where(np.isnan(base), np.nan, np.nan_to_num(fixed) - base)[:, 0])
 
     return Statistic(f"cost_{kind}", "lower", of_classes, area=where)
 
 
 def named_statistic(name: str, rule: MatchRule, score: float = 0.5) -> Statistic:
-    """The statistic of a short name.
+    """Return the statistic with a short name.
 
     Args:
         name: ``ap``, ``ap50`` (any of the rule's thresholds), ``ap_<area>``, ``ar_<max_dets>``, ``ar_<area>``,
             ``precision``, ``recall``, ``f1``, ``best_f1``, ``olrp``, ``olrp_<area>``,
-            ``cost_<kind of error>``, ``voc07_ap``, ``voc10_ap``: the names that the measures give.
-        rule: under which the runs were matched.
-        score: at which precision, recall and F1 are read.
+            ``cost_<type of error>``, ``voc07_ap``, ``voc10_ap``: the names of the measures' values.
+        rule: match rule of the runs.
+        score: score threshold of precision, recall and F1.
 
     Raises:
-        InputError: there is no such name under this rule; the message has the nearest that there is.
+        InputError: no such name under this rule; the message suggests the closest one.
     """
-    from metrics.measures.error_types import FIXABLE
-
     known: dict[str, Callable[[], Statistic]] = {"ap": partial(average_precision, rule)}
     for iou in rule.iou_thresholds:
         text = f"ap{iou * 100:.6g}".replace(".", "_")
@@ -263,11 +257,11 @@ def named_statistic(name: str, rule: MatchRule, score: float = 0.5) -> Statistic
     for kind in FIXABLE:
         known[f"cost_{kind}"] = partial(error_cost, rule, kind)
     if name not in known:
-        raise InputError(f"measure: no number {name!r} can be resampled{did_you_mean(name, known)}")
+        raise InputError(f"measure: no value {name!r} can be resampled{did_you_mean(name, known)}")
     return known[name]()
 
 
-def _thresholds(rule: MatchRule, iou: float | Sequence[float] | None) -> list[int]:
+def _threshold_indices(rule: MatchRule, iou: float | Sequence[float] | None) -> list[int]:
     if iou is None:
         return list(range(len(rule.iou_thresholds)))
     return [rule.threshold_index(value) for value in ([iou] if isinstance(iou, (int, float)) else iou)]

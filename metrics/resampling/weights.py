@@ -1,4 +1,4 @@
-"""How often each image counts: rows of small whole numbers that all runs share, so that differences are paired."""
+"""Multiplicities of the images in each resample, shared by all runs so that differences are paired."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from numpy.typing import ArrayLike, NDArray
 from metrics.errors import InputError
 
 Weights = NDArray[np.uint8]
-"""(B, I): in replicate b image i counts ``weights[b, i]`` times."""
+"""(B, I): in replicate b, image i counts ``weights[b, i]`` times."""
 
 
 def image_weights(images: int, resamples: int, seed: int = 0) -> Weights:
-    """Each row is a draw of as many images as there are, with replacement.
+    """Draw bootstrap resamples of images: each row draws as many images as there are, with replacement.
 
     Args:
         images: I, at least 1.
-        resamples: B. The rows of a smaller B are the first of a larger.
+        resamples: B. The rows of a smaller B are the first rows of a larger one.
         seed: the same seed gives the same rows on every machine.
 
     Returns:
         (B, I); each row sums to I.
 
     Raises:
-        InputError: no images, no resamples, or a seed below 0.
+        InputError: no images, no resamples, or a negative seed.
 
     Source: Efron 1979, "Bootstrap methods: another look at the jackknife", section 1.
     """
@@ -34,73 +34,80 @@ def image_weights(images: int, resamples: int, seed: int = 0) -> Weights:
 
 
 def unit_weights(unit: ArrayLike, resamples: int, seed: int = 0) -> Weights:
-    """Each row is a draw of as many units (videos, patients, scenes) as there are, with all their images.
+    """Draw bootstrap resamples of units (videos, patients, scenes): each row draws as many units as there are.
 
     Args:
-        unit: (I,) index in [0, U) of each image's unit, as `unit_index` gives it.
+        unit: (I,) resampling unit of each image in [0, U), from `unit_index`.
         resamples: B.
         seed: see `image_weights`.
 
     Returns:
-        (B, I). The images of a unit count equally often; a row sums to I only where units are of one size.
+        (B, I). All images of a unit have the same weight; a row sums to I only if units have equal sizes.
 
-    Source: Davison and Hinkley 1997, Bootstrap Methods and their Application, section 3.8 (whole clusters are drawn).
+    Raises:
+        InputError: as `image_weights`.
+
+    Source: Davison and Hinkley 1997, Bootstrap Methods and their Application, section 3.8 (cluster bootstrap).
     """
     _check_count("resamples", resamples)
     if seed < 0:
-        raise InputError(f"seed: expected a whole number of at least 0, got {seed}")
-    of = np.asarray(unit)
-    _check_count("images", len(of))
-    units = int(of.max()) + 1
+        raise InputError(f"seed: expected an integer of at least 0, got {seed}")
+    unit = np.asarray(unit)
+    _check_count("images", len(unit))
+    units = int(unit.max()) + 1
     rng = np.random.Generator(np.random.PCG64(seed))
-    weights = np.empty((resamples, len(of)), np.uint8)
+    weights = np.empty((resamples, len(unit)), np.uint8)
     for row in weights:
         drawn = np.bincount(rng.integers(0, units, units), minlength=units)
-        assert drawn.max() <= np.iinfo(np.uint8).max, "less likely than 1 in 10**500"
-        row[:] = drawn[of]
+        assert drawn.max() <= np.iinfo(np.uint8).max, "probability below 1e-500"
+        row[:] = drawn[unit]
     return weights
 
 
 def leave_one_out_weights(unit: NDArray[np.intp], first: int, last: int) -> Weights:
-    """(last - first, I): row r counts all images once but those of unit ``first + r``."""
+    """Return (last - first, I) weights: row r is 0 for the images of unit ``first + r`` and 1 for all others."""
     return np.not_equal(unit[None, :], np.arange(first, last)[:, None]).astype(np.uint8)
 
 
 def swap_weights(unit: NDArray[np.intp], permutations: int, seed: int = 0) -> Weights:
-    """(P, 2 I) zeros and ones: whether A's detections of each image count, and then whether B's do; never both.
+    """Draw permutations that swap the detections of two runs on randomly chosen units.
 
     Args:
-        unit: (I,) index of each image's unit; a unit's images change sides together.
+        unit: (I,) resampling unit of each image; images of one unit are swapped together.
         permutations: P.
-        seed: of the coin.
+        seed: of the random number generator.
+
+    Returns:
+        (P, 2 I) zeros and ones: whether the first run's detections on each image count, then whether the second run's do;
+        exactly one of the two.
     """
     _check_count("permutations", permutations)
-    rng = np.random.Generator(np.random.PCG64([seed, 1]))  # another stream than that of the resamples
+    rng = np.random.Generator(np.random.PCG64([seed, 1]))  # a stream independent of the resamples
     stays = rng.integers(0, 2, (permutations, int(unit.max()) + 1), dtype=np.uint8)[:, unit]
     return np.concatenate([stays, 1 - stays], axis=1)
 
 
 def unit_index(groups: Sequence[object] | None, images: int) -> tuple[NDArray[np.intp], int]:
-    """Which unit each image belongs to, and how many units there are.
+    """Return the resampling unit of each image, and the number of units.
 
     Args:
-        groups: for each image what says to which group it belongs: a name or a number; None: each is a unit alone.
+        groups: the group of each image, a name or a number; None if each image is a unit.
         images: I.
 
     Raises:
-        InputError: not one group for each image, or an image without one (None, NaN).
+        InputError: not one group per image, or an image without a group (None, NaN).
     """
     if groups is None:
         return np.arange(images), images
     if len(groups) != images:
         raise InputError(f"groups: expected one for each of {images} images, got {len(groups)}")
-    place: dict[object, int] = {}
+    units: dict[object, int] = {}
     unit = np.empty(images, np.intp)
     for image, group in enumerate(groups):
         if group is None or group != group:
-            raise InputError(f"groups: image {image} has none; give it one, alone in its group if need be")
-        unit[image] = place.setdefault(group, len(place))
-    return unit, len(place)
+            raise InputError(f"groups: image {image} has none; give it a group of its own if necessary")
+        unit[image] = units.setdefault(group, len(units))
+    return unit, len(units)
 
 
 def _check_count(name: str, count: int) -> None:

@@ -116,7 +116,7 @@ def test_detections_of_another_program_are_gated_as_well(scene, tmp_path, capsys
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["app=1"], "measure: no number 'app' can be resampled; did you mean 'ap'?"),
+        (["app=1"], "measure: no value 'app' can be resampled; did you mean 'ap'?"),
         (["ap"], "'ap': expected a measure and a number, such as ap=0.5"),
         (["ap:clas 1=1"], "ap:clas 1: no class 'clas 1' with objects; did you mean 'class 1'?"),
     ],

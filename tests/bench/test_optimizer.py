@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from bench.settings.sections import TrainConfig
-from bench.training.optimizer import learning_rate_factor, make_average, make_optimizer, set_learning_rate
+from bench.training.optimizer import make_average, make_optimizer
+from bench.training.schedules import learning_rate_factor, set_learning_rate
 
 
 def test_the_learning_rate_rises_to_its_highest_in_the_warm_up():

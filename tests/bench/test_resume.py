@@ -130,7 +130,7 @@ def test_row_44_a_request_to_stop_saves_and_says_how_to_go_on(uninterrupted, tmp
 
     with pytest.raises(Stopped) as caught:
         trained(tmp_path, Asking(), stop, train__checkpoint_minutes=1e-9)
-    assert str(caught.value) == "stopped by SIGTERM; training is saved; the same command goes on from here"
+    assert str(caught.value) == "stopped by SIGTERM; training is saved; the same command resumes it"
     assert_same(trained(tmp_path), uninterrupted)
 
 
@@ -155,7 +155,7 @@ def test_row_43_a_damaged_state_says_how_to_begin_anew(tmp_path):
     with pytest.raises(InputError) as caught:
         load_state(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path / STATE}: damaged, or not a checkpoint; begin this run anew with --fresh"
+        f"{tmp_path / STATE}: damaged, or not a checkpoint; start this run again with --fresh"
     )
 
 

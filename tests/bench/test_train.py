@@ -15,9 +15,11 @@ from bench.process.log import Log
 from bench.runs.detector import build_detector
 from bench.settings.config import RunConfig
 from bench.settings.resolution import open_run_data
-from bench.training import loop as train_module
+from bench.training import validation
 from bench.training.checkpoint import load_state, load_weights, save_weights
-from bench.training.loop import pick_device, seed_batch, train
+from bench.training.device import pick_device
+from bench.training.loop import train
+from bench.training.seeding import seed_batch
 from bench.training.step import LossNotFinite
 from detectors.registry import VARIANTS
 from metrics.errors import MachineError
@@ -88,8 +90,8 @@ def test_the_weights_with_the_best_validation_ap_are_kept(tmp_path, monkeypatch)
     def remember(detector, *args, **settings):
         states.append({name: tensor.clone() for name, tensor in detector.state_dict().items()})
 
-    monkeypatch.setattr(train_module, "predict", remember)
-    monkeypatch.setattr(train_module, "evaluate", lambda *args, **settings: Headline())
+    monkeypatch.setattr(validation, "predict", remember)
+    monkeypatch.setattr(validation, "evaluate", lambda *args, **settings: Headline())
     result, detector = trained(tiny_config(train__epochs=4, train__validate_every=1), tmp_path)
     assert result.best_epoch == 2
     for name, tensor in detector.state_dict().items():
@@ -101,7 +103,7 @@ def test_where_nothing_can_be_measured_the_last_weights_are_kept(tmp_path, monke
     class Headline:
         headline = {"ap": math.nan, "ap50": math.nan}  # noqa: RUF012
 
-    monkeypatch.setattr(train_module, "evaluate", lambda *args, **settings: Headline())
+    monkeypatch.setattr(validation, "evaluate", lambda *args, **settings: Headline())
     config = tiny_config(train__average=0.0)
     result, detector = trained(config, tmp_path)
     assert result.best_epoch == 0
@@ -176,7 +178,7 @@ def test_row_39_a_loss_that_is_not_finite_stops_and_names_the_image(tmp_path):
     assert caught.value.image_ids == (victim,)
     assert str(caught.value) == (
         f"the loss is not finite (NaN or infinite) on images {victim}; look at their boxes, lower train.lr, "
-        "or leave such steps out with --set train.not_finite=skip"
+        "or skip such steps with --set train.not_finite=skip"
     )
     assert caught.value.exit_code == 4
     assert log.named("loss_not_finite") == [{"images": [victim]}]
@@ -294,7 +296,7 @@ def test_row_39_a_device_that_is_not_asked_at_each_step_is_asked_before_weights_
 
     def patient(self, *args, **settings):
         real(self, *args, **settings)
-        self.at_once = False  # as on a GPU
+        self.checks_each = False  # as on a GPU
 
     monkeypatch.setattr(Stepper, "__init__", patient)
     config = plain(train__log_every=100, train__checkpoint_minutes=1e-9)
@@ -309,7 +311,7 @@ def test_row_39_a_device_that_is_not_asked_at_each_step_is_asked_before_weights_
 
 
 def test_row_42_a_device_that_is_not_there_is_refused_with_those_that_are():
-    with pytest.raises(MachineError, match=r"device 'cuda:99' cannot be used \(.*\); there is cpu"):
+    with pytest.raises(MachineError, match=r"device 'cuda:99' cannot be used \(.*\); available: cpu"):
         pick_device("cuda:99")
     with pytest.raises(MachineError, match="device 'tpu9' cannot be used"):
         pick_device("tpu9")

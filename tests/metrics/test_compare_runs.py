@@ -100,7 +100,7 @@ def _renamed(scene: Scene) -> Tables:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"measure": "app"}, "no number 'app' can be resampled; did you mean 'ap'"),
+        ({"measure": "app"}, "no value 'app' can be resampled; did you mean 'ap'"),
         ({"images": "union"}, "images: expected 'same' or 'intersection'"),
         ({"confidence": 95}, "confidence: expected a number between 0 and 1"),
         ({"resamples": 0}, "resamples: expected at least 1"),

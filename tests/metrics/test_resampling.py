@@ -17,16 +17,10 @@ from metrics.errors import InputError
 from metrics.matching import MatchRule, match
 from metrics.measures import MEASURES
 from metrics.measures.error_types import FIXABLE
-from metrics.resampling.blocks import (
-    Block,
-    Replicates,
-    RunRankings,
-    SwappedRankings,
-    leave_out,
-    replicate,
-    weigh,
-)
+from metrics.resampling.blocks import Block
 from metrics.resampling.rankings import Ranking, rank_detections
+from metrics.resampling.replicates import Replicates, leave_out, replicate, weigh
+from metrics.resampling.run_rankings import RunRankings, SwappedRankings
 from metrics.resampling.statistics import average_precision, average_recall, named_statistic, operating_point
 from metrics.resampling.weights import (
     image_weights,
@@ -241,13 +235,13 @@ def test_in_a_swap_each_image_is_seen_by_one_run() -> None:
     [
         (lambda: image_weights(0, 10), "images: expected at least 1, got 0"),
         (lambda: image_weights(10, 0), "resamples: expected at least 1, got 0"),
-        (lambda: image_weights(10, 10, -1), "seed: expected a whole number of at least 0, got -1"),
+        (lambda: image_weights(10, 10, -1), "seed: expected an integer of at least 0, got -1"),
         (lambda: unit_index(["a"], 2), "groups: expected one for each of 2 images, got 1"),
         (lambda: unit_index(["a", None], 2), "groups: image 1 has none"),
         (lambda: named_statistic("ap5", MatchRule()), "'ap5' can be resampled; did you mean 'ap[59]"),
         (lambda: average_precision(MatchRule(), levels=12), "101, 11 or 0"),
         (lambda: average_recall(MatchRule(), iou=0.51), "not among the rule's thresholds"),
-        (lambda: operating_point(MatchRule(), "f2"), "no number 'f2'"),
+        (lambda: operating_point(MatchRule(), "f2"), "no value 'f2'"),
         (lambda: named_statistic("olrp", MatchRule(iou_thresholds=(1.0,))), "below 1"),
     ],
 )
@@ -271,7 +265,7 @@ def test_a_track_needs_no_detector() -> None:
         label=[0, 0, 0],
         image=[0, 1, 1],
         score=[0.9, 0.8, 0.7],
-        true=[True, False, True],
+        tp=[True, False, True],
         object_label=[0, 0],
         object_image=[0, 1],
     )
@@ -291,5 +285,5 @@ def test_a_track_of_a_run_is_what_at_says() -> None:
         outcome = matches.at(iou, "small", 10)
         assert_array_equal(ranking.start, outcome.start)
         assert_array_equal(ranking.image, outcome.image)
-        assert_array_equal((ranking.true >> np.uint64(bit)) & np.uint64(1) == 1, outcome.tp)
+        assert_array_equal((ranking.tp >> np.uint64(bit)) & np.uint64(1) == 1, outcome.tp)
         assert_array_equal((ranking.ignored >> np.uint64(bit)) & np.uint64(1) == 1, outcome.ignored)

@@ -1,0 +1,85 @@
+"""Validation during training, and the best weights by validation AP."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from bench.data.types import Split
+from bench.pipeline.predict import predict
+from bench.settings.config import RunConfig
+from bench.training.checkpoint import Position, best_weights, load_weights, save_weights
+from metrics.evaluator import evaluate
+
+
+class Validation:
+    """Evaluates a network in training, and keeps the best weights on disk.
+
+    Args:
+        detector: network in training.
+        average: its running average, which is evaluated instead; None for none.
+        split: validation images.
+        config: settings of the run.
+        folder: for the best weights.
+        device: of the network.
+        writes: whether this process writes files.
+    """
+
+    def __init__(
+        self,
+        detector: nn.Module,
+        average: AveragedModel | None,
+        split: Split,
+        config: RunConfig,
+        folder: Path,
+        device: torch.device,
+        writes: bool,
+    ) -> None:
+        self.detector = detector
+        self.average = average
+        self.split = split
+        self.config = config
+        self.folder = folder
+        self.device = device
+        self.writes = writes
+
+    def is_due(self, epoch: int) -> bool:
+        """Whether the network is validated after this number of epochs."""
+        every = self.config.train.validate_every
+        return epoch == self.config.train.epochs or (every > 0 and epoch % every == 0)
+
+    def __call__(self, position: Position) -> dict[str, float]:
+        """``ap`` and ``ap50`` on the validation split; empty without images.
+
+        The weights are saved, and `position` updated, if the AP is the best so far.
+        """
+        if not len(self.split):
+            return {}
+        network: nn.Module = self.detector if self.average is None else self.average.module
+        network.eval()
+        detections = predict(
+            network,
+            self.split,
+            self.config.image,
+            batch=self.config.evaluate.batch,
+            workers=self.config.workers,
+            device=self.device,
+        )
+        headline = evaluate(self.split.truth, detections, measures=("average_precision",)).headline
+        ap = headline["ap"]
+        if not math.isnan(ap) and (position.best_ap is None or ap > position.best_ap):
+            position.best_ap, position.best_epoch = ap, position.epoch
+            if self.writes:
+                save_weights(best_weights(self.folder, position.epoch), network)
+        return {"ap": ap, "ap50": headline["ap50"]}
+
+    def load_best(self, position: Position) -> None:
+        """Load the best weights into the network; the last ones (averaged) if it was never validated."""
+        if position.best_epoch:
+            load_weights(best_weights(self.folder, position.best_epoch), self.detector)
+        elif self.average is not None and position.step:
+            self.detector.load_state_dict(self.average.module.state_dict())
