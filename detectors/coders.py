@@ -1,4 +1,4 @@
-"""How a box is written against a prior: as deltas, or as distances from a point."""
+"""Box coders: boxes relative to priors, as deltas or as distances from a point."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 LARGEST_GROWTH = math.log(1000 / 16)
-"""Decoded boxes grow at most this much (logarithm) over their prior: exp of a wild code stays finite."""
+"""Largest logarithm of the growth of a decoded box over its prior, so that exp stays finite."""
 
 
 class BoxCoder(Protocol):
-    """Writes boxes as codes and reads them back: ``decode(encode(boxes, priors), priors)`` is `boxes`."""
+    """Encodes boxes and decodes codes: ``decode(encode(boxes, priors), priors)`` equals `boxes`."""
 
     channels: int
 
@@ -29,7 +29,7 @@ class BoxCoder(Protocol):
 class DeltaCoder:
     """Offsets of the centre and logarithms of the growth, relative to the prior's size.
 
-    t_x = (g_x - a_x) / (a_w v_c), t_w = ln(g_w / a_w) / v_s and likewise y, h (Girshick et al. 2014, appendix C;
+    t_x = (g_x - a_x) / (a_w v_c), t_w = ln(g_w / a_w) / v_s, and the same for y and h (Girshick et al. 2014, appendix C;
     the variances are SSD's code, Liu et al. 2016).
 
     Args:
@@ -44,7 +44,7 @@ class DeltaCoder:
         self.size = size
 
     def encode(self, boxes: Tensor, priors: Tensor) -> Tensor:
-        """Codes (..., 4) of `boxes` (..., 4); sizes of either below a hundred-thousandth of the unit count as that."""
+        """Codes (..., 4) of `boxes` (..., 4); sizes below 1e-5 units are replaced by 1e-5."""
         priors_centre, priors_size = _centre_size(priors)
         boxes_centre, boxes_size = _centre_size(boxes)
         priors_size = priors_size.clamp(min=1e-5)
@@ -66,8 +66,8 @@ class DistanceCoder:
     Tian et al. 2019 (FCOS), eq. 1, in units of the stride as in its journal version (2022).
 
     Args:
-        link: what turns a raw code into a distance: ``exp`` (2019) is positive and always has a gradient,
-            ``relu`` (2022, torchvision) can be stuck at zero.
+        link: function from a raw code to a distance: ``exp`` (2019) always has a gradient, ``relu`` (2022, torchvision) has
+            none below zero.
     """
 
     channels = 4
@@ -76,8 +76,8 @@ class DistanceCoder:
         self.link = link
 
     def encode(self, boxes: Tensor, priors: Tensor) -> Tensor:
-        """Codes (..., 4) of `boxes` (..., 4). A centre outside its box has negative distances: ``exp`` cannot write
-        them, and takes a thousandth of a stride instead.
+        """Codes (..., 4) of `boxes` (..., 4). For ``exp``, distances are at least 0.001 strides, also where the centre
+        is outside the box.
         """
         distances = _distances(boxes, priors)
         return torch.log(distances.clamp(min=1e-3)) if self.link == "exp" else distances
@@ -87,7 +87,7 @@ class DistanceCoder:
         distances = (
             torch.exp(codes.clamp(max=LARGEST_GROWTH + 1)) if self.link == "exp" else torch.relu(codes)
         )
-        return _around(priors, distances)
+        return _boxes_around(priors, distances)
 
 
 class DistributionCoder:
@@ -96,7 +96,7 @@ class DistributionCoder:
     Li et al. 2020 (generalised focal loss), eq. 5: softmax over bins + 1 logits, then the expectation.
 
     Args:
-        bins: n; the farthest distance, in strides, that can be written. 16 in the paper.
+        bins: n, the largest distance that can be represented, in strides; 16 in the paper.
     """
 
     def __init__(self, bins: int = 16) -> None:
@@ -104,11 +104,11 @@ class DistributionCoder:
         self.channels = 4 * (bins + 1)
 
     def targets(self, boxes: Tensor, priors: Tensor) -> Tensor:
-        """Distances (..., 4) in strides that the distributions should have as mean, within [0, bins]."""
+        """Target means (..., 4) of the distributions: distances in strides, within [0, bins]."""
         return _distances(boxes, priors).clamp(min=0, max=self.bins)
 
     def encode(self, boxes: Tensor, priors: Tensor) -> Tensor:
-        """Logits (..., 4 * (bins + 1)) of the narrowest distribution: all of it on the two bins beside the distance."""
+        """Logits (..., 4 * (bins + 1)) of the narrowest distribution, on the two bins next to the distance."""
         distances = self.targets(boxes, priors).unsqueeze(-1)
         grid = torch.arange(self.bins + 1, device=boxes.device, dtype=distances.dtype)
         return torch.log((1 - (distances - grid).abs()).clamp(min=1e-12)).flatten(-2)
@@ -116,7 +116,9 @@ class DistributionCoder:
     def decode(self, codes: Tensor, priors: Tensor) -> Tensor:
         """Boxes (..., 4) from logits (..., 4 * (bins + 1))."""
         grid = torch.arange(self.bins + 1, device=codes.device, dtype=codes.dtype)
-        return _around(priors, codes.reshape(*codes.shape[:-1], 4, self.bins + 1).softmax(dim=-1) @ grid)
+        return _boxes_around(
+            priors, codes.reshape(*codes.shape[:-1], 4, self.bins + 1).softmax(dim=-1) @ grid
+        )
 
 
 def _centre_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,6 +133,6 @@ def _distances(boxes: Tensor, priors: Tensor) -> Tensor:
     )
 
 
-def _around(priors: Tensor, distances: Tensor) -> Tensor:
+def _boxes_around(priors: Tensor, distances: Tensor) -> Tensor:
     centre, size = _centre_size(priors)
     return torch.cat([centre - distances[..., :2] * size, centre + distances[..., 2:] * size], dim=-1)

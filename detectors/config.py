@@ -1,4 +1,4 @@
-"""The base of all settings: frozen, and closed to names that it does not know."""
+"""Base class of all settings: frozen, without unknown names."""
 
 from __future__ import annotations
 

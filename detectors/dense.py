@@ -1,4 +1,4 @@
-"""The dense detector: backbone, neck, head and priors say what they see; assigner, coder and losses teach them."""
+"""The dense detector: backbone, neck, head and priors predict; assigner, coder and losses train them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from detectors.assigners.types import Assigner, Assignment, PaddedTargets, Prediction, pad_targets
 from detectors.backbones import Backbone, BackboneConfig
-from detectors.candidates import CandidatesConfig, choose
+from detectors.candidates import CandidatesConfig, select_candidates
 from detectors.coders import BoxCoder
 from detectors.config import Config
 from detectors.losses.box import BoxLoss
@@ -27,36 +27,35 @@ from metrics.iou import aligned_box_iou
 
 
 class DenseConfig(Config):
-    """Settings that all dense detectors have."""
+    """Settings of all dense detectors."""
 
     weights: str | None = None
-    """A file of weights of the whole detector, ours or torchvision's, or torchvision's name for them, such as
-    `SSD300_VGG16_Weights.COCO_V1`; none: only the backbone may have weights."""
+    """Weights of the whole detector: a file, ours or torchvision's, or torchvision's name for them, such as
+    `SSD300_VGG16_Weights.COCO_V1`; none: random weights, except for `backbone.weights`."""
     backbone: BackboneConfig = BackboneConfig()
     candidates: CandidatesConfig = CandidatesConfig()
     nms: NMSConfig = NMSConfig()
     class_weights: ClassWeightsConfig = ClassWeightsConfig()
     box_weight: float = Field(default=1.0, ge=0)
-    """Weight of the box loss in the sum; the class loss weighs 1."""
+    """Weight of the box loss relative to the class loss."""
 
 
 class DenseDetector(nn.Module):
-    """A one-stage detector, made of parts; see `detectors.types.Detector` for its verbs.
+    """A one-stage detector made of parts; a `detectors.types.Detector`.
 
     Args:
-        config: suppression, candidates, weights: what all dense detectors have. Where it names a file of weights,
-            these are loaded.
+        config: settings of NMS, candidates and weights; a file of weights is loaded.
         num_classes: C.
-        backbone: images to features.
-        neck: features to the levels that the head sees; has `strides` and `channels`.
-        head: levels to logits, codes and quality.
+        backbone: computes features from images.
+        neck: computes the levels for the head from features; has `strides` and `channels`.
+        head: computes logits, codes and quality from levels.
         priors: for the same levels.
-        assigner: which object each prior must find.
-        coder: how boxes are written against priors.
-        class_loss: owns the class channels and their scores.
+        assigner: assigns an object or background to each prior.
+        coder: encodes boxes relative to priors.
+        class_loss: defines the class channels, their scores and their loss.
         box_loss: on codes or on boxes.
-        quality_loss: for the head's quality branch, which is multiplied into the score (geometric mean).
-        normalise: divide the losses by the positive priors of the whole ``batch``, or of each ``image`` and average.
+        quality_loss: of the head's quality branch; the score is the geometric mean of class score and quality.
+        normalise: divide the losses by the positive priors of the ``batch``, or of each ``image`` and average.
     """
 
     nms: Suppression
@@ -97,20 +96,20 @@ class DenseDetector(nn.Module):
         load_detector(self, config.weights)
 
     def weigh_classes(self, counts: Sequence[int], names: Sequence[str]) -> None:
-        """Call before training: what the class loss multiplies by, see `ClassWeightsConfig`.
+        """Set the weights of the class loss before training; see `ClassWeightsConfig`.
 
         Args:
-            counts: objects of each of the C classes among the training images.
+            counts: number of training objects of each of the C classes.
             names: of the classes.
 
         Raises:
-            InputError: the settings have a weight for a class that is not among `names`.
+            InputError: the settings have a weight for a class that is not in `names`.
         """
         weights = class_weights(self._class_weights, counts, names)
         self.class_loss.weights = None if weights is None else weights.to(next(self.parameters()).device)
 
     def prepare(self, batches: Iterable[Tensor]) -> bool:
-        """Call once before training from scratch or from loaded weights; see `Backbone.prepare`."""
+        """Prepare the network once before training, if its settings need it; see `Backbone.prepare`."""
         return self.backbone.prepare(batches)
 
     def forward(self, images: Tensor) -> DenseOutput:
@@ -129,28 +128,28 @@ class DenseDetector(nn.Module):
         return DenseOutput(logits, codes, quality, priors, image_size, levels)
 
     def losses(self, output: DenseOutput, targets: list[Targets]) -> dict[str, Tensor]:
-        """``class``, ``box`` and where there is a quality branch ``quality``: scalars, divided by the positives.
+        """Scalar losses ``class``, ``box`` and, with a quality branch, ``quality``, divided by the number of positives.
 
-        Boxes without width or height or with corners that are not finite are left out; a batch without any object
-        has a finite loss.
+        Boxes without width or height and boxes with corners that are not finite are ignored. The loss of a batch without
+        objects is finite.
 
         Raises:
-            InputError: not one `Targets` per image, or a label outside of [0, num_classes).
+            InputError: the number of `Targets` is not that of the images, or a label is outside [0, num_classes).
         """
         logits, codes = output.logits.float(), output.codes.float()
         self._check(targets, len(logits))
         truth = pad_targets(targets, logits.device)
         with torch.no_grad():
-            heard = self._prediction(output) if self.assigner.listens else None
-            assignment = self.assigner(truth, output.priors, output.levels, heard)
+            prediction = self._prediction(output) if self.assigner.needs_prediction else None
+            assignment = self.assigner(truth, output.priors, output.levels, prediction)
             image, prior = (assignment.objects >= 0).nonzero(as_tuple=True)
             which = assignment.objects[image, prior]
             boxes, priors = truth.boxes[image, which], output.priors[prior]
         chosen = codes[image, prior]
         with torch.no_grad():
-            found = self.coder.decode(chosen, priors)
+            decoded = self.coder.decode(chosen, priors)
             labels = _labels(truth, assignment)
-            quality = self._targets_of_quality(assignment, image, prior, found, boxes)
+            quality = self._quality_targets(assignment, image, prior, decoded, boxes)
         per_box = self.box_loss(chosen, boxes, priors, self.coder)
         if assignment.scores is not None:
             per_box = per_box * assignment.scores[image, prior]
@@ -160,15 +159,18 @@ class DenseDetector(nn.Module):
         }
         if self.quality_loss is not None:
             assert output.quality is not None
-            said = output.quality.float()[image, prior]
-            terms["quality"] = _per_image(self.quality_loss(said, found, boxes, priors), image, len(logits))
+            quality_logits = output.quality.float()[image, prior]
+            per_box = self.quality_loss(quality_logits, decoded, boxes, priors)
+            terms["quality"] = _per_image(per_box, image, len(logits))
         positives = (assignment.objects >= 0) if assignment.scores is None else assignment.scores
         return self._normalised(terms, positives.sum(dim=1))
 
     @torch.no_grad()
     def decode(self, output: DenseOutput) -> list[Detections]:
-        """Candidates of each image, by falling score, clipped to the image; see `CandidatesConfig`."""
-        chosen = choose(self._scores(output), output.levels, self._floor(), self.candidates)
+        """Candidates of each image by decreasing score, clipped to the image; see `CandidatesConfig`."""
+        chosen = select_candidates(
+            self._scores(output), output.levels, self._score_threshold(), self.candidates
+        )
         codes = output.codes[chosen.image, chosen.prior].float()
         boxes = _clip(self.coder.decode(codes, output.priors[chosen.prior]), output.image_size)
         counts = chosen.image.bincount(minlength=len(output.codes)).tolist()
@@ -190,7 +192,7 @@ class DenseDetector(nn.Module):
         boxes = self.coder.decode(output.codes.float(), output.priors)
         return Prediction(self._scores(output), boxes, output.image_size)
 
-    def _floor(self) -> float:
+    def _score_threshold(self) -> float:
         config = getattr(self.nms, "config", None)
         return (
             min(self.candidates.score, config.score)
@@ -211,16 +213,16 @@ class DenseDetector(nn.Module):
                     f"expected 0 to {self.num_classes - 1}"
                 )
 
-    def _targets_of_quality(
-        self, assignment: Assignment, image: Tensor, prior: Tensor, found: Tensor, boxes: Tensor
+    def _quality_targets(
+        self, assignment: Assignment, image: Tensor, prior: Tensor, decoded: Tensor, boxes: Tensor
     ) -> Tensor | None:
-        """(B, A) what the positive priors should score, for a class loss that asks; elsewhere 0."""
+        """(B, A) target scores of positive priors, 0 for others; None if the class loss does not use them."""
         if not self.class_loss.soft:
             return None
         if assignment.scores is not None:
             return assignment.scores
-        quality = torch.zeros(assignment.objects.shape, device=found.device)
-        quality[image, prior] = aligned_box_iou(found, boxes)
+        quality = torch.zeros(assignment.objects.shape, device=decoded.device)
+        quality[image, prior] = aligned_box_iou(decoded, boxes)
         return quality
 
     def _normalised(self, terms: dict[str, Tensor], positives: Tensor) -> dict[str, Tensor]:
@@ -231,13 +233,13 @@ class DenseDetector(nn.Module):
 
 
 def _labels(truth: PaddedTargets, assignment: Assignment) -> Tensor:
-    """(B, A) the label of each prior's object, or its verdict where it has none."""
+    """(B, A) label of each prior's object, or `BACKGROUND` or `IGNORE`."""
     labels = truth.labels.gather(1, assignment.objects.clamp(min=0))
     return torch.where(assignment.objects >= 0, labels, assignment.objects)
 
 
 def _per_image(per_box: Tensor, image: Tensor, images: int) -> Tensor:
-    """(B,) sums of what (P,) positives of those images cost."""
+    """(B,) sum of the losses (P,) of the positives of each image."""
     return per_box.new_zeros(images).index_add(0, image, per_box)
 
 

@@ -1,4 +1,4 @@
-"""Weighted boxes fusion: what several predictors found in one image, made one."""
+"""Weighted boxes fusion of the detections of several predictors in one image."""
 
 from __future__ import annotations
 
@@ -14,46 +14,47 @@ from metrics.errors import InputError
 from metrics.iou import box_iou
 
 
-def fuse(found: Sequence[Detections], iou: float = 0.55, once: bool = True) -> Detections:
-    """One detection for each cluster of detections of one class.
+def fuse(detections: Sequence[Detections], iou: float = 0.55, once: bool = True) -> Detections:
+    """Fuse each cluster of detections of one class into one detection.
 
-    Solovyev et al. 2021, section 3: by falling score, each detection joins the cluster whose fused box it overlaps
-    most, if by more than `iou`, or begins one. A cluster's box is the mean of its members', weighted by their scores;
-    its score is their mean, times min(members, predictors) / predictors: what few have found is less sure.
+    Solovyev et al. 2021, section 3: by decreasing score, each detection joins the cluster whose fused box has the highest
+    IoU with it, if above `iou`, or starts a cluster. The box of a cluster is the mean of its members weighted by their
+    scores; its score is their mean score times min(members, predictors) / predictors.
 
-    Other than in the paper, a cluster has at most one detection of each predictor, whose own suppression has kept them
-    apart. Joined, two objects that overlap become one, and a sure detection takes the mean of its score and that of
-    every doubtful one beside it: where suppression keeps what overlaps by more than `iou`, AP then falls below that of
-    a predictor alone.
+    Unlike in the paper, a cluster has at most one detection of each predictor, because the predictor's NMS has already
+    separated its detections. Otherwise overlapping objects would be merged and high scores averaged with low ones, and AP
+    could fall below that of a single predictor.
 
     Args:
-        found: by each predictor, in the same image; at least one.
-        iou: above which a detection belongs to a cluster; 0.55 in the paper.
-        once: whether a cluster has at most one detection of each predictor; not in the paper.
+        detections: of each predictor in the same image; at least one predictor.
+        iou: IoU threshold of a cluster; 0.55 in the paper.
+        once: whether a cluster has at most one detection of each predictor; False in the paper.
 
     Returns:
-        By falling score, on the device of the first. Of equally good clusters the earlier is joined.
+        Detections by decreasing score, on the device of the first. Of clusters with equal IoU the earlier is joined.
     """
-    if not found:
-        raise InputError("fuse: nothing to fuse; give what at least one predictor found")
+    if not detections:
+        raise InputError("fuse: no detections; give those of at least one predictor")
     boxes, scores, labels = (
-        torch.cat([getattr(each, column) for each in found]) for column in ("boxes", "scores", "labels")
+        torch.cat([getattr(each, column) for each in detections]) for column in ("boxes", "scores", "labels")
     )
     order = scores.argsort(descending=True, stable=True)
-    owner = np.repeat(np.arange(len(found)), [len(each.scores) for each in found])[order.cpu().numpy()]
+    owner = np.repeat(np.arange(len(detections)), [len(each.scores) for each in detections])[
+        order.cpu().numpy()
+    ]
     columns = _array(boxes[order]), _array(scores[order]), labels[order].cpu().numpy(), owner
     cluster = torch.from_numpy(_clusters(*columns, iou, once)).to(boxes.device)
-    weight = scores[order].double().clamp(min=1e-12)  # a score of 0 has a place, too
+    weight = scores[order].double().clamp(min=1e-12)  # detections with score 0 have a box, too
     count = cluster.bincount().double()
     total = torch.zeros_like(count).index_add(0, cluster, weight)
     places = weight[:, None] * boxes[order].double()
     fused = torch.zeros(len(count), 4, dtype=torch.float64, device=boxes.device).index_add(0, cluster, places)
     mean = torch.zeros_like(count).index_add(0, cluster, scores[order].double()) / count
-    score = (mean * count.clamp(max=len(found)) / len(found)).to(scores.dtype)
+    score = (mean * count.clamp(max=len(detections)) / len(detections)).to(scores.dtype)
     label = labels.new_zeros(len(count)).scatter(0, cluster, labels[order])
-    surest = score.argsort(descending=True, stable=True)
+    order_by_score = score.argsort(descending=True, stable=True)
     box = (fused / total[:, None]).to(boxes.dtype)
-    return Detections(box[surest], score[surest], label[surest])
+    return Detections(box[order_by_score], score[order_by_score], label[order_by_score])
 
 
 def _clusters(
@@ -64,7 +65,7 @@ def _clusters(
     iou: float,
     once: bool,
 ) -> NDArray[np.int64]:
-    """(N,) the cluster of each detection, counted from 0 in order of their first; scores fall."""
+    """(N,) cluster of each detection, numbered from 0 in order of their first member; scores decrease."""
     member = np.zeros(len(scores), dtype=np.int64)
     fused, weight, of = np.zeros_like(boxes), np.zeros_like(scores), np.full(len(scores), -1)
     has = np.zeros((len(scores), int(owners.max(initial=0)) + 1), dtype=np.bool_)

@@ -1,4 +1,4 @@
-"""Normalisation layers that every batch can go through."""
+"""Normalisation layers that accept any batch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation; a batch of one map of one cell has no variance, and is normalised by running statistics."""
+    """Batch normalisation that uses running statistics for a batch with a single value per channel (no variance)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""

@@ -1,4 +1,4 @@
-"""Weights of whole detectors: ours, or published ones (torchvision's, mb_tiny's) by a map of their keys to ours."""
+"""Weights of whole detectors: ours, or published ones (torchvision's, mb_tiny's) with renamed keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metrics.errors import InputError
 _Rules = tuple[tuple[str, str], ...]
 
 _WORDS = (
-    # what the published detectors call the two parts of a head, and what we do
+    # names of the two parts of a head: published and ours
     (r"head\.classification_head\.|classification_headers\.", "head.class."),
     (r"head\.regression_head\.|regression_headers\.", "head.box."),
 )
@@ -44,7 +44,7 @@ _FACE: _Rules = (
 )
 _PYRAMID: _Rules = (
     (r"(backbone\.body\..*)", r"\1"),
-    # torchvision's own older files lack the 0 that a later version of its code put into these names.
+    # Names in torchvision's older files lack the 0.
     (r"backbone\.fpn\.(inner|layer)_blocks\.(\d)\.(?:0\.)?(weight|bias)", r"neck.pyramid.\1_blocks.\2.0.\3"),
     (r"backbone\.fpn\.extra_blocks\.p([67])\.(.*)", r"neck.coarser.<\1-6>.\2"),
     (r"head\.class\.cls_logits\.(.*)", r"head.class_out.\1"),
@@ -63,11 +63,11 @@ _FCOS: _Rules = (
 )
 
 OF_2020 = "head.classification_head.conv.6.weight"
-"""A key that only torchvision's first file of RetinaNet has, which numbers the ReLUs of the towers, too."""
+"""A key that only torchvision's first RetinaNet file has, which also numbers the ReLUs of the towers."""
 _EPSILON = 1e-5
 
 _MARKS: tuple[tuple[str, _Rules], ...] = (
-    # a key that only this one of the published detectors has
+    # a key that only this published detector has
     ("classification_headers.0.0.weight", _FACE),
     ("backbone.scale_weight", _SSD300),
     ("head.classification_head.module_list.0.0.0.weight", _SSDLITE320),
@@ -77,15 +77,16 @@ _MARKS: tuple[tuple[str, _Rules], ...] = (
 
 
 def load_detector(detector: nn.Module, weights: str | None) -> None:
-    """Load all weights of a detector that was just built, or none if `weights` is None.
+    """Load all weights of a newly built detector; do nothing if `weights` is None.
 
     Args:
-        detector: built by its variant with the settings of the one that the weights are of, such as a preset's.
-        weights: a file with our keys or those of a published detector, or a name of torchvision's, ``SSD300_VGG16_Weights.COCO_V1``.
+        detector: built with the settings of the detector that the weights belong to, for example those of a preset.
+        weights: a file with our keys or those of a published detector, or torchvision's name, such as
+            ``SSD300_VGG16_Weights.COCO_V1``.
 
     Raises:
         InputError: no such file or name, or weights of another network or class count.
-        MachineError: a name, but no network to download from.
+        MachineError: published weights that cannot be downloaded.
     """
     if weights is None:
         return
@@ -95,23 +96,23 @@ def load_detector(detector: nn.Module, weights: str | None) -> None:
 
 
 def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of torchvision's SSD300, SSDLite320, RetinaNet or FCOS, or of the face detectors of the mb_tiny
-    family, under our keys; any others as they are.
+    """Rename the keys of weights of torchvision's SSD300, SSDLite320, RetinaNet or FCOS, or of the mb_tiny face detectors,
+    to ours; other weights are returned unchanged.
 
-    torchvision counts background as a class: its SSD with 91 classes is ours with 90. Its RetinaNet and FCOS have a
-    channel for background too, which is never taught: with 91 classes they are ours with 91, the first of them void.
+    torchvision counts background as a class: its SSD with 91 classes is ours with 90. Its RetinaNet and FCOS also have a
+    channel for background, which is not trained: with 91 classes they are ours with 91, of which the first is unused.
 
-    With these weights and the preset of the same name our detections and losses are torchvision's, but for this:
-    an object that touches no prior teaches none (there: in RetinaNet, all priors); of equal areas FCOS compares the
-    exact values (there: to about 8 square pixels); a positive prior is never a hard negative too (there: where
-    negatives run out); boxes without area are left out (there: an error).
+    With these weights and the preset of the same name, detections and losses equal torchvision's, except: an object that
+    touches no prior has no positives (torchvision's RetinaNet: all priors); FCOS compares exact areas (torchvision: to about
+    8 square pixels); a positive prior is never a hard negative (torchvision: if there are too few negatives); boxes without
+    area are ignored (torchvision: an error).
     """
     rules = next((rules for mark, rules in _MARKS if mark in state), None)
     if rules is None:
         return dict(state)
     renamed = {_renamed(key, rules): tensor for key, tensor in state.items()}
     if rules is _RETINANET and OF_2020 in state:
-        # Trained when torchvision's frozen BatchNorm had no epsilon: taken off here, the layer's own restores it.
+        # Trained when torchvision's frozen BatchNorm had no epsilon: subtracted here, because the layer adds its own.
         for key in [key for key in renamed if key.endswith("running_var")]:
             renamed[key] = renamed[key] - _EPSILON
     return renamed
@@ -123,12 +124,12 @@ def _renamed(key: str, rules: _Rules) -> str:
         ours = re.sub(f"^(?:{theirs})", word, ours)
     for pattern, replacement in rules:
         if match := re.fullmatch(pattern, ours):
-            return re.sub(r"<(\d+)([-+*/]+)(\d+)(?:\+(\d+))?>", _counted, match.expand(replacement))
+            return re.sub(r"<(\d+)([-+*/]+)(\d+)(?:\+(\d+))?>", _evaluate_rule, match.expand(replacement))
     return key
 
 
-def _counted(match: re.Match[str]) -> str:
-    """The place that an arithmetic rule such as ``<7-6>`` or ``<2*3+1>`` stands for."""
+def _evaluate_rule(match: re.Match[str]) -> str:
+    """Value of an arithmetic rule such as ``<7-6>`` or ``<2*3+1>``."""
     first, sign, second, more = match.groups()
     a, b = int(first), int(second)
     return str({"-": a - b, "+": a + b, "*": a * b, "//": a // b}[sign] + int(more or 0))

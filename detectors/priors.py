@@ -1,4 +1,4 @@
-"""Priors, the boxes that a dense detector refines: default boxes (SSD), anchors (RetinaNet), points (anchor-free)."""
+"""Priors of dense detectors: default boxes (SSD), anchors (RetinaNet), points (anchor-free)."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from torch import Tensor
 
 Side = Annotated[float, Field(gt=0)]
 Sizes = tuple[tuple[tuple[Side, Side], ...], ...]
-"""As a setting: for each level the (width, height) of its priors in pixels."""
+"""Setting: (width, height) in pixels of the priors of each level."""
 
 Shapes = Sequence[Sequence[tuple[float, float]]]
-"""For each level the (width, height) of its priors."""
+"""(width, height) of the priors of each level."""
 
 Unit = Literal["pixel", "stride", "image", "sides"]
 Spacing = Literal["stride", "fit", "floor"]
 
 
 class GridPriors:
-    """Priors of fixed shapes around every cell of every level's feature map.
+    """Priors of fixed shapes around every cell of the feature map of every level.
 
     Args:
         shapes: for each level the (width, height) of its priors, in `unit`.
         strides: of each level, in pixels of the network's input.
         unit: ``pixel``; ``stride`` of the level; ``image``: the square root of the image's area, so that a ratio
             holds in pixels; ``sides``: the image's width and height, so that boxes stretch with the image.
-        spacing: between neighbouring cells: the ``stride``; ``fit``: the image's side over the number of cells
+        spacing: of neighbouring cells: the ``stride``; ``fit``: the image's side divided by the number of cells
             (SSD, section 2.2); ``floor``: that, rounded down (torchvision's anchors).
         offset: of the first cell's centre, in cells: 0.5 is the middle of the cell.
     """
@@ -56,7 +56,7 @@ class GridPriors:
 
     @property
     def per_cell(self) -> tuple[int, ...]:
-        """Number of priors around each cell, for each level."""
+        """Number of priors per cell of each level."""
         return tuple(len(level) for level in self.shapes)
 
     def __call__(
@@ -65,24 +65,23 @@ class GridPriors:
         image_size: tuple[int, int],
         device: torch.device | str = "cpu",
     ) -> Tensor:
-        """All priors of an image, level by level, row by row, cell by cell.
+        """Priors of an image, level by level, row by row, cell by cell.
 
         Args:
             grids: (rows, columns) of each level's feature map.
             image_size: (height, width) of the network's input.
-            device: where to make them.
+            device: of the result.
 
         Returns:
-            (A, 4) float32 xyxy in pixels; they may reach over the image's border. Not to be written to: the same
-            tensor is given again for the same arguments.
+            (A, 4) float32 xyxy in pixels; they can extend beyond the image. The tensor is cached and must not be modified.
         """
         if torch.compiler.is_compiling():
             return self._make(grids, image_size, device)
         key = (*grids, image_size, str(device))
         if key not in self._made:
-            if len(self._made) >= 16:  # many input sizes: keep the memory bounded
+            if len(self._made) >= 16:  # many input sizes: limit the memory
                 self._made.clear()
-            with torch.inference_mode(False):  # also a training step will use them
+            with torch.inference_mode(False):  # training uses them too
                 self._made[key] = self._make(grids, image_size, device)
         return self._made[key]
 
@@ -130,19 +129,19 @@ def default_boxes(
     ratios: Sequence[Sequence[float]] = ((2.0, 3.0),),
     scales: Sequence[float] = (),
 ) -> list[list[tuple[float, float]]]:
-    """SSD's default boxes, as shares of the image (Liu et al. 2016, section 2.2).
+    """Default boxes of SSD, relative to the image (Liu et al. 2016, section 2.2).
 
     Args:
         levels: number of feature maps, m.
-        scale_min: s_min of eq. 4; the finest level's scale.
-        scale_max: s_max of eq. 4; the coarsest level's scale.
-        ratios: for each level the ratios r > 1 of width to height; each stands for r and 1/r, and 1 is always there
-            twice. A single list serves all levels.
-        scales: m + 1 scales instead of the rule's; the last makes the extra square of the coarsest level.
+        scale_min: s_min of eq. 4, the scale of the finest level.
+        scale_max: s_max of eq. 4, the scale of the coarsest level.
+        ratios: for each level, aspect ratios r > 1 (width / height); each adds r and 1/r to two squares. A single list is
+            used for all levels.
+        scales: m + 1 scales instead of the rule; the last is for the extra square of the coarsest level.
 
     Returns:
         For each level (width, height) of: the square of scale s_k, the square of scale sqrt(s_k s_{k+1}), and for
-        each ratio the wide and the tall box. After the coarsest level the rule goes on to 1. No side is above 1.
+        each ratio the wide and the tall box. The scale after the coarsest level is 1. No side is above 1.
     """
     if not scales:
         step = (scale_max - scale_min) / max(1, levels - 1)
@@ -173,17 +172,17 @@ def octave_anchors(
     ratios: Sequence[float] = (0.5, 1.0, 2.0),
     rounded: bool = False,
 ) -> list[list[tuple[float, float]]]:
-    """RetinaNet's anchors, in pixels (Lin et al. 2017, section 4).
+    """Anchors of RetinaNet, in pixels (Lin et al. 2017, section 4).
 
     Args:
         strides: of the feature maps.
         scale: side of the smallest square, in strides; 4 in the paper (32 pixels at stride 8).
-        octaves: sizes within a factor of two: scale * 2 ** (i / octaves).
+        octaves: number of sizes within a factor of two: scale * 2 ** (i / octaves).
         ratios: height over width.
-        rounded: sizes to whole pixels, and then half the width and half the height too, as in torchvision.
+        rounded: round sizes, and half the width and height, to whole pixels, as in torchvision.
 
     Returns:
-        For each level (width, height), ratio by ratio and within it from small to large.
+        For each level (width, height), ratio by ratio, from small to large.
     """
     shapes = []
     for stride in strides:
@@ -196,5 +195,5 @@ def octave_anchors(
 
 
 def points(levels: int) -> list[list[tuple[float, float]]]:
-    """For each level one square of one stride: a point that carries its level's stride (FCOS)."""
+    """For each level one square with the side of one stride: a point and the stride of its level (FCOS)."""
     return [[(1.0, 1.0)]] * levels

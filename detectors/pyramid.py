@@ -1,4 +1,4 @@
-"""Dense detectors with one kind of head over a feature pyramid: their settings, and how their parts are put together."""
+"""Dense detectors with a feature pyramid and a `SharedHead`: settings and assembly."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ class FocalConfig(Config):
     """Focal loss."""
 
     alpha: Annotated[float, Field(ge=0, le=1), Range(0.1, 0.9)] = 0.25
-    """Weight of positives against negatives."""
+    """Weight of positives; negatives have 1 - alpha."""
     gamma: Annotated[float, Field(ge=0), Range(0, 5)] = 2.0
-    """How much less the easy ones count."""
+    """Focusing parameter; a higher value reduces the loss of easy examples."""
 
 
 class HeadConfig(Config):
-    """The head, and the pyramid below it."""
+    """The head and the feature pyramid."""
 
     neck: Annotated[Pyramid, Choice("fpn", "pan")] = "fpn"
-    """`fpn`: the feature pyramid; `pan`: with a path back from fine to coarse."""
+    """`fpn`: the feature pyramid; `pan`: with an additional path from fine to coarse levels."""
     coarser: Coarser = "pyramid"
-    """What levels coarser than the backbone's are made of, such as P6 and P7: strided convolutions on the coarsest
-    level of the `pyramid` (FCOS), or on that of the `backbone` (RetinaNet's paper); `pool`: every other cell."""
+    """How levels coarser than the backbone's are made, such as P6 and P7: by strided convolutions from the coarsest level
+    of the `pyramid` (FCOS) or of the `backbone` (RetinaNet's paper); `pool`: from every other cell."""
     channels: Annotated[int, Field(ge=8), Choice(32, 64, 128)] = 64
-    """Of the pyramid and the towers; 256 in the papers."""
+    """Channels of the pyramid and the towers; 256 in the papers."""
     convs: Annotated[int, Field(ge=0, le=8), Choice(1, 2, 4)] = 1
     """Convolutions in each tower; 4 in the papers."""
     norm: Annotated[Norm, Choice("batch", "group")] = "batch"
-    """Normalisation in the towers. BatchNorm keeps statistics of its own for each level, GroupNorm needs none."""
+    """Normalisation in the towers: `batch` (with statistics for each level), `group`, or `none`."""
     towers: Literal["shared", "own"] = "shared"
-    """One pair of towers for all levels (the papers), or for each level its own."""
+    """One pair of towers for all levels, `shared` (the papers), or one pair per level, `own`."""
 
 
 class PyramidConfig(DenseConfig):
-    """Settings of all variants with such a head."""
+    """Settings of all variants with this head."""
 
     levels: int = Field(default=4, ge=1, le=8)
-    """Pyramid levels, from the backbone's finest on."""
+    """Number of pyramid levels, starting at the backbone's finest."""
     head: HeadConfig = HeadConfig()
 
 
@@ -74,43 +74,45 @@ def pyramid_detector(
     level_scale: bool = False,
     normalise: Literal["batch", "image"] = "batch",
 ) -> DenseDetector:
-    """The detector of these parts, with the backbone, the pyramid and the head that the settings describe.
+    """Build a detector from these parts, and the backbone, pyramid and head of the settings.
 
     Args:
         config: settings.
         num_classes: C.
         make_priors: makes the priors from the settings and the strides of the levels.
-        assigner: this and all that follow: see `DenseDetector`.
-        coder: how boxes are written.
-        class_loss: what a wrong class costs.
-        box_loss: what a misplaced box costs.
-        quality_loss: what the quality branch should say; None: there is none.
-        level_scale: whether each level multiplies its codes by a learned number.
-        normalise: by the positives of what.
+        assigner: see `DenseDetector`.
+        coder: see `DenseDetector`.
+        class_loss: see `DenseDetector`.
+        box_loss: see `DenseDetector`.
+        quality_loss: of the quality branch; None for no such branch.
+        level_scale: see `SharedHead`.
+        normalise: see `DenseDetector`.
 
     Raises:
-        InputError: levels with different numbers of priors, for a head that they share.
+        InputError: levels with a shared head have different numbers of priors.
     """
     backbone = make_backbone(config.backbone)
-    of = config.head
-    neck = pyramid(of.neck, backbone.channels, backbone.strides, of.channels, config.levels, of.coarser)
+    settings = config.head
+    neck = pyramid(
+        settings.neck, backbone.channels, backbone.strides, settings.channels, config.levels, settings.coarser
+    )
     priors = make_priors(config, neck.strides)
-    if of.towers == "shared" and len(set(priors.per_cell)) > 1:
+    if settings.towers == "shared" and len(set(priors.per_cell)) > 1:
         raise InputError(
-            f"shapes: {', '.join(map(str, priors.per_cell))} priors at the levels, whose head is shared; "
-            "give as many at every level, or set head.towers=own"
+            f"shapes: {', '.join(map(str, priors.per_cell))} priors per cell at the levels, which share a head; "
+            "give the same number at every level, or set head.towers=own"
         )
 
     def head(levels: int, per_cell: int) -> SharedHead:
         return SharedHead(
-            of.channels,
+            settings.channels,
             levels,
             per_cell,
             class_loss.channels(num_classes),
             coder.channels,
             class_loss.bias(),
-            of.convs,
-            of.norm,
+            settings.convs,
+            settings.norm,
             quality=quality_loss is not None,
             level_scale=level_scale,
         )
@@ -122,7 +124,7 @@ def pyramid_detector(
         neck=neck,
         head=(
             head(config.levels, priors.per_cell[0])
-            if of.towers == "shared"
+            if settings.towers == "shared"
             else OwnHeads(head(1, per_cell) for per_cell in priors.per_cell)
         ),
         priors=priors,

@@ -1,4 +1,4 @@
-"""The types that cross between a detector and those who train, run and measure it."""
+"""Types of detectors: detections, targets, raw output, and the protocols."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """What a detector found in one image.
+    """Detections in one image.
 
     Attributes:
-        boxes: (N, 4) xyxy, pixels of the network's input; `bench.pipeline.predict` brings them back to the original's.
-        scores: (N,) in [0, 1]; higher is surer.
+        boxes: (N, 4) xyxy in pixels of the network's input; `bench.pipeline.predict` transforms them to the original image.
+        scores: (N,) in [0, 1].
         labels: (N,) int64 class indices in [0, num_classes); background is never a label.
     """
 
@@ -36,7 +36,7 @@ class Detections:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Targets:
-    """What a detector must find in one image.
+    """Training targets of one image.
 
     Attributes:
         boxes: (G, 4) xyxy float32, pixels of the network's input, of positive width and height.
@@ -58,9 +58,9 @@ class DenseOutput(NamedTuple):
     """Raw output of a dense detector for a batch of B images and A priors.
 
     Attributes:
-        logits: (B, A, K), K the channels that the class loss asks for.
+        logits: (B, A, K); K is `ClassLoss.channels`.
         codes: (B, A, 4), or (B, A, 4 * bins) for a distribution over distances.
-        quality: (B, A) logits of how well the box is placed; None where the detector does not say.
+        quality: (B, A) logits of the box quality; None without a quality branch.
         priors: (A, 4) xyxy in pixels of the network's input.
         image_size: (height, width) of the network's input.
         levels: number of priors of each feature level, finest first; they sum to A.
@@ -75,13 +75,13 @@ class DenseOutput(NamedTuple):
 
 
 class Suppression(Protocol):
-    """Candidates of one image in, detections out."""
+    """Selects the detections of one image from its candidates."""
 
     def __call__(self, candidates: Detections) -> Detections: ...
 
 
 class Predictor(Protocol):
-    """All that evaluation asks of a detector."""
+    """What evaluation needs of a detector."""
 
     def predict(self, images: Tensor) -> list[Detections]:
         """Detections in each of (B, 3, H, W) RGB images, float32 in [0, 1]."""
@@ -89,7 +89,7 @@ class Predictor(Protocol):
 
 
 class Detector(Predictor, Protocol):
-    """A predictor that can be trained, and whose candidates can be suppressed again with other settings."""
+    """A predictor that can be trained, and whose NMS can be repeated with other settings."""
 
     nms: Suppression
 
@@ -98,9 +98,9 @@ class Detector(Predictor, Protocol):
         ...
 
     def losses(self, output: Any, targets: list[Targets]) -> dict[str, Tensor]:
-        """Each term of the loss, a scalar; the loss is their sum."""
+        """Terms of the loss, each a scalar; the loss is their sum."""
         ...
 
     def decode(self, output: Any) -> list[Detections]:
-        """Candidates of each image, before suppression."""
+        """Candidates of each image before NMS."""
         ...

@@ -1,4 +1,4 @@
-"""Weights from files that others made: read without running code, and loaded whole or not at all."""
+"""Weights from untrusted files: read without executing code, and loaded completely or not at all."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from torchvision.models import WeightsEnum
 from metrics.errors import InputError, MachineError
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
-_SHOWN = 5
+_MAX_SHOWN = 5
 _TORCH = (b"PK", b"\x80")
-"""What a file of `torch.save` begins with: a ZIP archive; in its older form a pickle."""
+"""First bytes of a file of `torch.save`: a ZIP archive, or a pickle in the older format."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What sets the keys of a module and of a file of weights apart; empty if they fit.
+    """Differences between the keys of a module and of a file of weights; False if they match.
 
     Attributes:
-        missing: keys that the module has and the file lacks.
-        unexpected: keys that the file has and the module lacks.
+        missing: keys of the module that are not in the file.
+        unexpected: keys of the file that are not in the module.
         misshapen: ``key: (shape in the file) for (shape in the module)``.
-        retyped: ``key: type in the file for type in the module``, where one is of whole numbers, the other not.
+        retyped: ``key: type in the file for type in the module``, where only one of them is an integer type.
     """
 
     missing: tuple[str, ...]
@@ -50,7 +50,7 @@ class Difference:
             "of another shape": self.misshapen,
             "of another type": self.retyped,
         }
-        return "; ".join(f"{len(keys)} {what}: {_some(keys)}" for what, keys in parts.items() if keys)
+        return "; ".join(f"{len(keys)} {kind}: {_some(keys)}" for kind, keys in parts.items() if keys)
 
 
 def load_weights(
@@ -59,17 +59,16 @@ def load_weights(
     rename: Callable[[str], str | None] | None = None,
     unused: Collection[str] = (),
 ) -> None:
-    """Load all parameters and buffers of `module` from a file, or raise and leave it as it was.
+    """Load all parameters and buffers of `module` from a file; on an error the module is unchanged.
 
     Args:
-        module: what to load into.
+        module: is changed.
         path: see `read_weights`.
-        rename: from a key of the file to the module's; None drops it.
-        unused: keys that the file may have although the module lacks them.
+        rename: maps a key of the file to one of the module; None drops it.
+        unused: keys that the file can have in addition.
 
     Raises:
-        InputError: the file cannot be read safely, or its keys or shapes are not the module's; the message has the
-            difference.
+        InputError: the file cannot be read safely, or its keys or shapes do not match; the message lists the differences.
     """
     load_state(module, read_weights(path), str(path), rename, unused)
 
@@ -81,38 +80,38 @@ def load_state(
     rename: Callable[[str], str | None] | None = None,
     unused: Collection[str] = (),
 ) -> None:
-    """`load_weights` for tensors that are already read; `origin` names their source in errors."""
+    """Like `load_weights`, for tensors in memory; `origin` names their source in errors."""
     if rename is not None:
         state = {new: tensor for key, tensor in state.items() if (new := rename(key)) is not None}
     known = module.state_dict()
     state = {key: tensor for key, tensor in state.items() if key in known or key not in unused}
-    # Older files lack BatchNorm's count of batches, which only its cumulative average reads.
+    # Older files lack BatchNorm's count of batches, which only the cumulative average needs.
     state |= {
         key: old for key, old in known.items() if key.endswith("num_batches_tracked") and key not in state
     }
-    if found := difference(known, state):
+    if mismatch := difference(known, state):
         raise InputError(
-            f"{origin}: these weights do not fit: {found}; they are of another network or class count"
+            f"{origin}: these weights do not fit: {mismatch}; they are of another network or class count"
         )
     module.load_state_dict(dict(state))
 
 
 def published(weights: WeightsEnum, where: str) -> Mapping[str, Tensor]:
-    """Weights that torchvision publishes, from its cache on this machine or else from the network.
+    """Weights published by torchvision, from its cache or downloaded.
 
     Args:
-        weights: one of torchvision's.
-        where: said first if it fails: the setting that asked for them.
+        weights: torchvision's entry.
+        where: setting that named them, for the error message.
 
     Raises:
-        MachineError: they are not in the cache, and there is no network.
+        MachineError: they are not in the cache and cannot be downloaded.
     """
     try:
         state: Mapping[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
     except OSError as error:
         raise MachineError(
-            f"{where}: cannot be downloaded ({error}); without network fetch "
-            f"{weights.url} elsewhere and give the file"
+            f"{where}: cannot be downloaded ({error}); without a network connection, download "
+            f"{weights.url} on another machine and give the file"
         ) from None
     return state
 
@@ -136,15 +135,15 @@ def difference(known: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Diff
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Named tensors from a file, on the CPU; nothing in the file is run.
+    """Read named tensors from a file to the CPU, without executing code in the file.
 
     Args:
-        path: safetensors, or what `torch.save` wrote: tensors by name, perhaps under ``state_dict`` or the like
-            beside other plain data. The ``module.`` of data-parallel training is dropped.
+        path: safetensors, or a file of `torch.save` with tensors by name, possibly under ``state_dict`` or a similar key
+            next to other plain data. The prefix ``module.`` of data-parallel training is dropped.
 
     Raises:
-        InputError: no such file; a Git-LFS pointer; a pickle of anything but plain data; damaged or truncated; no
-            tensors; NaN or infinity among the numbers.
+        InputError: the file does not exist, is a Git-LFS pointer, a pickle with more than plain data, damaged or truncated,
+            or contains no tensors, NaN or infinity.
     """
     path = Path(path)
     try:
@@ -165,7 +164,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     ]:
         raise InputError(
             f"{path}: {len(broken)} tensors hold NaN or infinity: {_some(broken)}; "
-            "the training that wrote them had diverged: take an earlier checkpoint"
+            "the training that wrote them diverged: use an earlier checkpoint"
         )
     return state
 
@@ -175,24 +174,24 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise InputError(
-            f"{path}: damaged safetensors ({error}): its header does not fit its content; fetch or save it again"
+            f"{path}: damaged safetensors ({error}): its header does not match its content; download or save it again"
         ) from None
 
 
 def _is_torch(path: Path, start: bytes) -> bool:
-    """By the first bytes, whatever the name: safetensors begin with the length of their JSON header."""
+    """Decided by the first bytes: safetensors begin with the length of their JSON header."""
     return start.startswith(_TORCH) or (path.suffix != ".safetensors" and start[8:9] != b"{")
 
 
 def _read_torch(path: Path, start: bytes) -> dict[str, Tensor]:
     if not start.startswith(_TORCH):
         raise InputError(
-            f"{path}: damaged, or no file of weights: begins with {start[:16]!r}, and neither safetensors nor what "
-            "torch.save writes does; fetch or save it again"
+            f"{path}: damaged, or not a file of weights: it begins with {start[:16]!r}, unlike safetensors and files of "
+            "torch.save; download or save it again"
         )
     try:
-        # Warnings: of pickles that torch did not write; it refuses or reads them. An open file has no name by which
-        # torch could take it for something else.
+        # The warnings are about pickles that torch did not write; it refuses or reads them. An open file, unlike a
+        # path, has no suffix from which torch could guess another format.
         with warnings.catch_warnings(action="ignore"), path.open("rb") as file:
             content: Any = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -204,20 +203,20 @@ def _read_torch(path: Path, start: bytes) -> dict[str, Tensor]:
     except (RuntimeError, EOFError, ValueError, KeyError, IndexError, OSError, zipfile.BadZipFile) as error:
         reason = str(error).split("\n")[0]
         raise InputError(
-            f"{path}: damaged or truncated, or no file of weights ({reason}); fetch it again"
+            f"{path}: damaged or truncated, or not a file of weights ({reason}); download it again"
         ) from None
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
     if not isinstance(content, Mapping):
         raise InputError(f"{path}: expected tensors by name (a state_dict), got {type(content).__name__}")
-    if strangers := [str(key) for key, value in content.items() if not _is_plain(value)]:
-        raise InputError(f"{path}: expected only plain tensors, got something else under: {_some(strangers)}")
+    if other := [str(key) for key, value in content.items() if not _is_plain(value)]:
+        raise InputError(f"{path}: expected only plain tensors, got something else under: {_some(other)}")
     return {str(key): tensor for key, tensor in content.items()}
 
 
 def _is_plain(value: object) -> bool:
-    """Sparse tensors, and those without numbers (meta), are not."""
+    """Whether a value is a tensor that is neither sparse nor without data (meta)."""
     return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
 
 
@@ -226,5 +225,5 @@ def _type(tensor: Tensor) -> str:
 
 
 def _some(keys: Collection[str]) -> str:
-    shown = ", ".join(sorted(keys)[:_SHOWN])
-    return shown if len(keys) <= _SHOWN else f"{shown}, ..."
+    shown = ", ".join(sorted(keys)[:_MAX_SHOWN])
+    return shown if len(keys) <= _MAX_SHOWN else f"{shown}, ..."

@@ -1,4 +1,4 @@
-"""Adaptive assignment: each object sets its own threshold from the overlaps of the priors around it (ATSS)."""
+"""Adaptive assignment: the IoU threshold of each object depends on the priors around it (ATSS)."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from metrics.iou import box_iou
 
 
 class ATSSAssigner:
-    """The closest priors of each level are an object's candidates; those that overlap it unusually well must find it.
+    """The closest priors of each level are candidates for an object; those with a high IoU are positive.
 
-    Zhang et al. 2020 (ATSS), algorithm 1: the threshold is the mean and the standard deviation of the candidates'
-    IoU added up, and a positive prior's centre lies in the object. Of several objects, a prior must find the one
-    that it overlaps most.
+    Zhang et al. 2020 (ATSS), algorithm 1: the threshold is the mean plus the standard deviation of the candidates' IoU,
+    and the centre of a positive prior lies in the object. A prior with several objects is assigned to the one with the
+    highest IoU.
 
     Args:
-        closest: k, candidates of each level; 9 in the paper.
+        closest: k, candidates per level; 9 in the paper.
     """
 
-    listens = False
+    needs_prediction = False
 
     def __init__(self, closest: int = 9) -> None:
         self.closest = closest
@@ -55,18 +55,18 @@ class ATSSAssigner:
         return Assignment(torch.where(best >= 0, objects, BACKGROUND))
 
     def _candidates(self, distance: Tensor, levels: Sequence[int]) -> Tensor:
-        """(B, G, K) places of the priors that are closest to each object, level by level."""
-        found, start = [], 0
+        """(B, G, K) indices of the closest priors of each object, level by level."""
+        nearest, start = [], 0
         for size in levels:
             near = distance[..., start : start + size].topk(
                 min(self.closest, size), largest=False, sorted=False
             )
-            found.append(near.indices + start)
+            nearest.append(near.indices + start)
             start += size
-        return torch.cat(found, dim=-1)
+        return torch.cat(nearest, dim=-1)
 
 
 def inside(points: Tensor, boxes: Tensor) -> Tensor:
-    """(B, G, A): whether each of A points (A, 2) lies within each of the boxes (B, G, 4), not on its border."""
+    """(B, G, A) whether each of the points (A, 2) lies inside each of the boxes (B, G, 4), not on its border."""
     low, high = boxes[..., None, :2], boxes[..., None, 2:]
     return ((points > low) & (points < high)).all(dim=-1)

@@ -1,4 +1,4 @@
-"""Assignment by centre: the points near an object's centre must find it (FCOS)."""
+"""Assignment by centre: points near the centre of an object are positive (FCOS)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from detectors.assigners.types import BACKGROUND, Assignment, PaddedTargets, Pre
 
 
 class CenterAssigner:
-    """A point must find the smallest object that it lies in, near the centre of, and at the right level for.
+    """A point is assigned to the smallest object that contains it, near the object's centre and at the right level.
 
     Tian et al. 2022 (FCOS), sections 2.1 and 2.2.
 
     Args:
-        radius: how far a point may be from the object's centre, along x and along y, in strides. 1.5 in the paper.
-        reach: at each level the farthest side of the box must be within reach / 2 to reach strides of the point,
-            without lower limit at the finest and without upper limit at the coarsest level. 8 in the paper, which
-            makes 0-64 pixels at stride 8, 64-128 at stride 16 and so on; smaller for small images.
+        radius: largest distance of a point from the object's centre, in x and in y, in strides; 1.5 in the paper.
+        reach: the distance of the farthest side from the point must be reach / 2 to reach strides, without a lower limit
+            at the finest and an upper limit at the coarsest level. 8 in the paper: 0-64 pixels at stride 8, 64-128 at
+            stride 16, and so on; use less for small images.
     """
 
-    listens = False
+    needs_prediction = False
 
     def __init__(self, radius: float = 1.5, reach: float = 8.0) -> None:
         self.radius = radius
@@ -47,10 +47,10 @@ class CenterAssigner:
             [x - boxes[..., 0], y - boxes[..., 1], boxes[..., 2] - x, boxes[..., 3] - y], dim=-1
         )
         centre = (boxes[..., :2] + boxes[..., 2:]) * 0.5
-        away = (points[:, None] - centre).abs().amax(dim=-1)
+        distance = (points[:, None] - centre).abs().amax(dim=-1)
         farthest = sides.amax(dim=-1)
         fits = (
-            (away < self.radius * stride)
+            (distance < self.radius * stride)
             & (sides.amin(dim=-1) > 0)
             & (farthest > low)
             & (farthest < high)

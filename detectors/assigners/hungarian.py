@@ -1,4 +1,4 @@
-"""One-to-one assignment: each object is found by exactly one prior, at the least total cost (DETR)."""
+"""One-to-one assignment of objects to priors with the smallest total cost (DETR)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from metrics.iou import generalized_box_iou
 
 
 class HungarianAssigner:
-    """The cheapest pairing of objects and priors, by what the detector now says.
+    """Minimum cost matching of objects and priors, from the current predictions.
 
-    Carion et al. 2020 (DETR), eq. 1 and appendix A.2: the cost of a pair is less the score of the object's class,
-    plus the L1 distance of the boxes' centres and sizes as shares of the image, plus 1 - GIoU.
+    Carion et al. 2020 (DETR), eq. 1 and appendix A.2: the cost is minus the score of the object's class, plus the L1
+    distance of centre and size relative to the image, plus 1 - GIoU, each weighted.
 
     Args:
         score: weight of the score; 1 in the paper.
@@ -24,7 +24,7 @@ class HungarianAssigner:
         giou: weight of the GIoU; 2 in the paper.
     """
 
-    listens = True
+    needs_prediction = True
 
     def __init__(self, score: float = 1.0, l1: float = 5.0, giou: float = 2.0) -> None:
         self.score = score
@@ -38,7 +38,7 @@ class HungarianAssigner:
         levels: Sequence[int],
         prediction: Prediction | None = None,
     ) -> Assignment:
-        """See `Assigner`. The pairing itself is found on the CPU, image by image."""
+        """See `Assigner`. The matching is computed on the CPU, image by image."""
         assert prediction is not None
         costs = self.costs(truth, prediction).cpu().numpy()
         valid = truth.valid.cpu().numpy()
@@ -50,14 +50,14 @@ class HungarianAssigner:
         return Assignment(verdicts.to(priors.device))
 
     def costs(self, truth: PaddedTargets, prediction: Prediction) -> Tensor:
-        """(B, G, A) the cost of each pair of object and prior."""
+        """(B, G, A) cost of each pair of object and prior."""
         height, width = prediction.image_size
         unit = truth.boxes.new_tensor([width, height, width, height])
-        apart = torch.cdist(_centre_size(truth.boxes / unit), _centre_size(prediction.boxes / unit), p=1)
+        distance = torch.cdist(_centre_size(truth.boxes / unit), _centre_size(prediction.boxes / unit), p=1)
         wanted = truth.labels[..., None].expand(-1, -1, prediction.boxes.shape[1])
         score = prediction.scores.transpose(1, 2).gather(1, wanted)
         giou = generalized_box_iou(truth.boxes, prediction.boxes)
-        return self.l1 * apart - self.score * score + self.giou * (1 - giou)
+        return self.l1 * distance - self.score * score + self.giou * (1 - giou)
 
 
 def _centre_size(boxes: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Assignment by overlap of prior and object: SSD, RetinaNet, region proposals."""
+"""Assignment by IoU of prior and object: SSD, RetinaNet, region proposals."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from metrics.iou import box_iou
 
 Forced = Literal["none", "own", "tied"]
 
-_LARGEST_TABLE = 2**26
+_MAX_TABLE = 2**26
+"""Largest number of IoU values that are computed together."""
 
 
 class OverlapAssigner:
-    """A prior must find the object that it overlaps most, if it overlaps it enough.
+    """A prior is assigned to the object with the highest IoU, if the IoU is high enough.
 
     Args:
-        positive: IoU from which on a prior must find its object. 0.5 in SSD and RetinaNet, 0.7 in RPN.
-        negative: IoU below which a prior is background; between the two it is ignored. 0.5, 0.4, 0.3.
-        forced: what else an object gets, however poor the overlap (but never priors that do not touch it).
-            ``own``: its best prior, taken from any other object (SSD, section 2.2); where two objects share
-            their best prior, the later object has it. ``tied``: all its equally best priors are positive,
-            but each for the object that it overlaps most itself (RPN). ``none``: nothing.
+        positive: smallest IoU of a positive prior; 0.5 in SSD and RetinaNet, 0.7 in RPN.
+        negative: a prior with an IoU below this is background, between the two it is ignored; 0.5, 0.4, 0.3.
+        forced: additional positives at any IoU above 0. ``own``: the best prior of each object, even if another object
+            has it (SSD, section 2.2); of two objects with the same best prior, the later one gets it. ``tied``: all
+            priors with the highest IoU of an object, each for the object with which its own IoU is highest (RPN).
+            ``none``: no additional ones.
     """
 
-    listens = False
+    needs_prediction = False
 
     def __init__(self, positive: float = 0.5, negative: float = 0.5, forced: Forced = "own") -> None:
         if negative > positive:
-            raise ValueError(f"negative: {negative} is above positive {positive}; it must not be")
+            raise ValueError(f"negative: {negative} is above positive {positive}; expected at most that")
         self.positive = positive
         self.negative = negative
         self.forced = forced
@@ -44,26 +45,26 @@ class OverlapAssigner:
         levels: Sequence[int],
         prediction: Prediction | None = None,
     ) -> Assignment:
-        """See `Assigner`. All images at once, unless the table of overlaps would be very large."""
+        """See `Assigner`. Images are processed together, unless the table of IoU values would be too large."""
         images, objects = truth.valid.shape
-        at_once = max(1, _LARGEST_TABLE // (objects * len(priors)))
-        starts = range(0, images, at_once)
-        parts = [PaddedTargets(*(part[start : start + at_once] for part in truth)) for start in starts]
-        return Assignment(torch.cat([self._verdicts(part, priors) for part in parts]))
+        chunk = max(1, _MAX_TABLE // (objects * len(priors)))
+        starts = range(0, images, chunk)
+        parts = [PaddedTargets(*(part[start : start + chunk] for part in truth)) for start in starts]
+        return Assignment(torch.cat([self._assign(part, priors) for part in parts]))
 
-    def _verdicts(self, truth: PaddedTargets, priors: Tensor) -> Tensor:
+    def _assign(self, truth: PaddedTargets, priors: Tensor) -> Tensor:
         iou = torch.where(truth.valid[..., None], box_iou(truth.boxes, priors), -1.0)
         best, objects = iou.max(dim=1)
-        verdicts = torch.where(best >= self.positive, objects, IGNORE)
-        verdicts = torch.where(best < self.negative, BACKGROUND, verdicts)
+        assigned = torch.where(best >= self.positive, objects, IGNORE)
+        assigned = torch.where(best < self.negative, BACKGROUND, assigned)
         if self.forced == "own":
             reached, prior = iou.max(dim=2)
             number = torch.arange(iou.shape[1], device=iou.device).expand_as(prior)
             claim = torch.where(reached > 0, number, BACKGROUND)
-            owner = torch.full_like(verdicts, BACKGROUND).scatter_reduce(1, prior, claim, "amax")
-            verdicts = torch.where(owner >= 0, owner, verdicts)
+            owner = torch.full_like(assigned, BACKGROUND).scatter_reduce(1, prior, claim, "amax")
+            assigned = torch.where(owner >= 0, owner, assigned)
         elif self.forced == "tied":
             reached = iou.amax(dim=2, keepdim=True)
             tied = ((iou == reached) & (reached > 0)).any(dim=1)
-            verdicts = torch.where(tied, objects, verdicts)
-        return verdicts
+            assigned = torch.where(tied, objects, assigned)
+        return assigned

@@ -1,4 +1,4 @@
-"""Task-aligned assignment: the priors that already score and place an object best must find it (TOOD)."""
+"""Task-aligned assignment: priors with the best score and box for an object are positive (TOOD)."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from metrics.iou import box_iou
 
 
 class TaskAlignedAssigner:
-    """Of the priors within an object, those with the highest score^alpha IoU^beta must find it.
+    """The priors inside an object with the highest score^alpha IoU^beta are positive.
 
-    Feng et al. 2021 (TOOD), section 3.3: score is what the prior now gives the object's class, IoU that of the box
-    it now decodes. What it should score is this metric, scaled so that the object's best prior should score its
-    best IoU. Of several objects, a prior must find the one that its box overlaps most.
+    Feng et al. 2021 (TOOD), section 3.3: score is the predicted score of the object's class, IoU that of the predicted
+    box. The target score is this metric, scaled so that its maximum over the object's priors is the best IoU. A prior
+    with several objects is assigned to the one with which its box has the highest IoU.
 
     Args:
-        top: priors per object; 13 in the paper.
-        alpha: weight of the score; 1 in the paper.
-        beta: weight of the IoU; 6 in the paper.
+        top: positive priors per object; 13 in the paper.
+        alpha: exponent of the score; 1 in the paper.
+        beta: exponent of the IoU; 6 in the paper.
     """
 
-    listens = True
+    needs_prediction = True
 
     def __init__(self, top: int = 13, alpha: float = 1.0, beta: float = 6.0) -> None:
         self.top = top

@@ -1,4 +1,4 @@
-"""What crosses between an assigner and a detector: objects of a batch, predictions, and verdicts on priors."""
+"""Types of assigners: padded targets, predictions, and the assignment of priors to objects."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch.nn.utils.rnn import pad_sequence
 from detectors.types import Targets
 
 BACKGROUND = -1
-"""Verdict: this prior must find nothing."""
+"""The prior is background."""
 IGNORE = -2
-"""Verdict: nobody asks what this prior finds."""
+"""The prior is ignored in the loss."""
 
 
 class PaddedTargets(NamedTuple):
-    """The objects of B images in one tensor, padded to the G of the fullest image.
+    """Objects of B images in one tensor, padded to the largest number G of objects.
 
     Attributes:
         boxes: (B, G, 4) xyxy pixels.
         labels: (B, G) class indices in [0, num_classes).
-        valid: (B, G) whether this is an object; padding and boxes without width, height or finite corners are not.
+        valid: (B, G) False for padding, and for boxes without width, height or finite corners.
     """
 
     boxes: Tensor
@@ -32,7 +32,7 @@ class PaddedTargets(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What the detector says now, for the assigners that listen to it; no gradients.
+    """Current predictions of the detector, without gradients.
 
     Attributes:
         scores: (B, A, C) in [0, 1].
@@ -46,12 +46,11 @@ class Prediction(NamedTuple):
 
 
 class Assignment(NamedTuple):
-    """One verdict per prior.
+    """Assignment of B images' A priors.
 
     Attributes:
-        objects: (B, A) which of the image's G objects the prior must find, `BACKGROUND` or `IGNORE`.
-        scores: (B, A) in [0, 1], what the prior should score where it must find an object; None: 1, or whatever the
-            class loss makes of the overlap.
+        objects: (B, A) index of the prior's object, `BACKGROUND` or `IGNORE`.
+        scores: (B, A) in [0, 1], target scores of positive priors; None: 1, or the IoU if the class loss uses it.
     """
 
     objects: Tensor
@@ -59,10 +58,10 @@ class Assignment(NamedTuple):
 
 
 class Assigner(Protocol):
-    """Decides which object each prior must find."""
+    """Assigns an object, `BACKGROUND` or `IGNORE` to each prior."""
 
-    listens: bool
-    """Whether it needs the detector's prediction."""
+    needs_prediction: bool
+    """Whether `prediction` is required."""
 
     def __call__(
         self,
@@ -71,19 +70,19 @@ class Assigner(Protocol):
         levels: Sequence[int],
         prediction: Prediction | None = None,
     ) -> Assignment:
-        """The verdict for each of B images' A priors.
+        """Assign the A priors of B images.
 
         Args:
             truth: objects of the B images.
             priors: (A, 4) xyxy, the same for all images.
             levels: number of priors of each level, finest first; they sum to A.
-            prediction: given if the assigner `listens`.
+            prediction: of the detector, if `needs_prediction`.
         """
         ...
 
 
 def pad_targets(targets: Sequence[Targets], device: torch.device | str = "cpu") -> PaddedTargets:
-    """The objects of a batch in one tensor on `device`; G is at least 1, so that a maximum over objects exists."""
+    """Objects of a batch in one tensor on `device`; G is at least 1, so that a maximum over objects exists."""
     boxes = pad_sequence([target.boxes for target in targets], batch_first=True).float()
     labels = pad_sequence([target.labels for target in targets], batch_first=True, padding_value=-1)
     if boxes.shape[1] == 0:

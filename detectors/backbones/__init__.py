@@ -1,4 +1,4 @@
-"""Backbones: images to features at several strides, ours and torchvision's, with weights from a file or by name."""
+"""Backbones: features of images at several strides; ours and torchvision's."""
 
 from detectors.backbones.build import Backbone, BackboneConfig, make_backbone
 

@@ -1,4 +1,4 @@
-"""True BatchNorm statistics for networks whose BatchNorm was folded into the convolutions before it."""
+"""Estimation of BatchNorm statistics of networks whose BatchNorm was folded into the convolutions."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch import Tensor, nn
 def reestimate(
     network: nn.Module, layers: Sequence[nn.Module], batches: Iterable[Tensor], images: int = 64
 ) -> None:
-    """Give `layers` the mean and variance of what they see, and weights that leave their output as it was.
+    """Set the statistics of `layers` to those of their input, and their weights so that the output is unchanged.
 
-    A folded layer is y = x weight / sqrt(1 + eps) + bias with statistics (0, 1): normalising by batch would undo
-    what the network has learned. With mean m and variance v of its real input, weight' = scale sqrt(v + eps) and
-    bias' = bias + scale (m - mean), scale = weight / sqrt(variance + eps), it computes the same in evaluation mode,
-    and nearly the same by batch.
+    A folded layer is y = x weight / sqrt(1 + eps) + bias with statistics (0, 1); normalising by batch would change the
+    network's function. With mean m and variance v of its input, weight' = scale sqrt(v + eps) and bias' = bias +
+    scale (m - mean), where scale = weight / sqrt(variance + eps), the function is the same in evaluation mode, and nearly
+    the same in training mode.
 
     Args:
-        network: run in evaluation mode on the batches.
+        network: is run on the batches in evaluation mode.
         layers: BatchNorm layers of `network`, with affine parameters.
-        batches: (B, 3, H, W) images; taken until there were `images` of them.
-        images: how many are enough.
+        batches: (B, 3, H, W) images.
+        images: number of images that are used.
     """
     sums: dict[nn.Module, Tensor] = {}
     counts: dict[nn.Module, int] = {}

@@ -1,4 +1,4 @@
-"""From settings to a backbone: its network, the input it wants, its weights, what is frozen, how BatchNorm behaves."""
+"""Backbones from settings: network, input normalisation, weights, frozen stages and BatchNorm."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from metrics.registry import UnknownName
 Input = Literal["imagenet", "unit", "minus-one-one", "face", "caffe-bgr", "caffe-rgb", "bgr-unit"]
 
 _INPUTS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], bool]] = {
-    # mean and deviation in 0..255, in the order of the channels that the network wants; whether that is BGR
+    # mean and standard deviation in 0..255, in the network's order of channels; whether this order is BGR
     "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375), False),
     "unit": ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0), False),
     "minus-one-one": ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5), False),
@@ -34,33 +34,33 @@ _INPUTS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float],
 }
 
 BACKBONES = ("mb_tiny", "vgg16_ssd", *classifier_names())
-"""Names that `backbone.name` takes."""
+"""Valid values of `backbone.name`."""
 
 
 class BackboneConfig(Config):
-    """The network that turns images into features."""
+    """The network that computes features of images."""
 
     name: str = "mb_tiny"
-    """`mb_tiny`; `vgg16_ssd`, VGG16 as SSD300 has it; or any of torchvision's classification networks, such as
+    """`mb_tiny`; `vgg16_ssd`, VGG16 as in SSD300; or any of torchvision's classification networks, such as
     `resnet50`, `convnext_tiny`, `efficientnet_b0`, `regnet_y_400mf`, `swin_t`."""
     weights: str | None = None
-    """A file of weights, or torchvision's name for them, such as IMAGENET1K_V1; none: random."""
+    """A file of weights, or torchvision's name for them, such as IMAGENET1K_V1; none: random weights."""
     input: Input = "imagenet"
-    """What the weights were trained on: `imagenet` RGB by mean and deviation; `unit` RGB 0..1; `minus-one-one` RGB
-    / 127.5 - 1; `face` (RGB - 127) / 128; `caffe-bgr` BGR 0..255 less (104, 117, 123); `caffe-rgb` RGB 0..255 less
-    (123, 117, 104); `bgr-unit` BGR 0..1."""
+    """Input that the weights were trained on: `imagenet` RGB by mean and standard deviation; `unit` RGB 0..1; `minus-one-one` RGB
+    / 127.5 - 1; `face` (RGB - 127) / 128; `caffe-bgr` BGR 0..255 minus (104, 117, 123); `caffe-rgb` RGB 0..255
+    minus (123, 117, 104); `bgr-unit` BGR 0..1."""
     finest: Literal[4, 8, 16] | None = None
-    """Stride of the finest features that the neck sees, and with them of the finest priors: 4 is what pyramids call
-    P2, 8 is P3; none: 8, and 16 for SSDLite's."""
+    """Stride of the finest features and priors: 4 is P2 of a pyramid, 8 is P3; none: 8, and 16 for SSDLite's network."""
     frozen_stages: int = Field(default=0, ge=0, le=6)
-    """Layers up to stride 2 ** frozen_stages are not trained; 0: all are."""
+    """Layers up to stride 2 ** frozen_stages are not trained; 0 trains all."""
     norm: Literal["train", "frozen", "reestimate"] = "train"
-    """BatchNorm: `train` by batch; `frozen` as loaded; `reestimate` for weights whose BatchNorm was folded into the
-    convolutions: true statistics from training images first, which leaves the function as it was, then by batch."""
+    """BatchNorm: `train` normalises by batch; `frozen` keeps the loaded statistics; `reestimate`, for weights whose
+    BatchNorm was folded into the convolutions, first estimates statistics from training images, then normalises by
+    batch."""
     base_channel: int = Field(default=12, ge=4)
     """Width of `mb_tiny`."""
     separable: bool = False
-    """Depthwise-separable blocks in `mb_tiny`, as in the face detectors; off: fewer, full convolutions."""
+    """Depthwise-separable blocks in `mb_tiny`, as in the face detectors; otherwise fewer, full convolutions."""
 
     @field_validator("name")
     @classmethod
@@ -71,13 +71,13 @@ class BackboneConfig(Config):
 
 
 class Backbone(nn.Module):
-    """Images to features, finest first.
+    """Features of images, finest first.
 
     Args:
-        body: normalised images to features.
-        strides: of the features, in pixels of the image; each map's side is the image's over the stride, rounded up.
+        body: computes features of normalised images.
+        strides: of the features; the side of a map is that of the image divided by the stride, rounded up.
         channels: of the features.
-        input: how `body` wants its images, see `BackboneConfig.input`.
+        input: normalisation for `body`, see `BackboneConfig.input`.
         frozen_stages: see `BackboneConfig.frozen_stages`.
         norm: see `BackboneConfig.norm`.
     """
@@ -107,43 +107,45 @@ class Backbone(nn.Module):
             frozen += _batch_norms(body)
         for layer in frozen:
             layer.requires_grad_(False)
-        self._still = [layer for layer in frozen if isinstance(layer, nn.BatchNorm2d)]
+        self._eval_only = [layer for layer in frozen if isinstance(layer, nn.BatchNorm2d)]
         self.train(self.training)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Features of (B, 3, H, W) RGB images in [0, 1]."""
         if self._bgr:
             images = images.flip(1)
-        return _listed(self.body((images - self._mean) / self._deviation))
+        return _as_list(self.body((images - self._mean) / self._deviation))
 
     def train(self, mode: bool = True) -> Backbone:
-        """Frozen BatchNorm stays as it is in training mode, too."""
+        """Set the mode; frozen BatchNorm always stays in evaluation mode."""
         super().train(mode)
-        for layer in self._still:
+        for layer in self._eval_only:
             layer.eval()
         return self
 
     def prepare(self, batches: Iterable[Tensor], images: int = 64) -> bool:
-        """Before training from loaded weights: true statistics for folded BatchNorm, if `norm` is ``reestimate``.
+        """Estimate the statistics of folded BatchNorm before training, if `norm` is ``reestimate``.
 
         Args:
-            batches: (B, 3, H, W) training images in [0, 1]; only as many as needed are taken, none if nothing is
-                to be done.
-            images: how many are enough.
+            batches: (B, 3, H, W) training images in [0, 1]; no more are read than needed.
+            images: number of images that are used.
 
         Returns:
-            Whether anything was done. What the network computes in evaluation mode is the same either way.
+            Whether statistics were estimated. The output in evaluation mode does not change.
         """
         if self.norm != "reestimate":
             return False
         reestimate(
-            self, [layer for layer in _batch_norms(self.body) if layer not in self._still], batches, images
+            self,
+            [layer for layer in _batch_norms(self.body) if layer not in self._eval_only],
+            batches,
+            images,
         )
         return True
 
 
 def make_backbone(config: BackboneConfig) -> Backbone:
-    """The backbone that the settings describe, with its weights loaded."""
+    """Build the backbone of these settings, and load its weights."""
     match config.name:
         case "mb_tiny":
             tiny = MbTiny(config.base_channel, config.separable, config.finest or 8)
@@ -172,12 +174,12 @@ def _backbone(body: nn.Module, strides: Sequence[int], config: BackboneConfig) -
 
 
 def _of_mb_tiny(key: str) -> str | None:
-    """Keys of a whole face detector: its heads are not the backbone's."""
+    """Key in the backbone of a key in a face detector; None for its heads."""
     return None if "_headers." in key else key
 
 
 def _load_vgg16(body: nn.Module, weights: str) -> None:
-    """The thirteen convolutions that SSD shares with the classifier; its dilated ones stay as they are."""
+    """Load the thirteen convolutions that SSD shares with the classifier; the dilated ones keep their weights."""
     shared = {VGG16ForSSD.name_of(key): tensor for key, tensor in _state("vgg16", weights).items()}
     own = {
         key: tensor
@@ -188,7 +190,7 @@ def _load_vgg16(body: nn.Module, weights: str) -> None:
 
 
 def _state(name: str, weights: str) -> Mapping[str, Tensor]:
-    """Weights from a file, or torchvision's by name."""
+    """Weights from a file, or of torchvision by name."""
     if "/" in weights or "." in weights or Path(weights).exists():
         return read_weights(weights)
     return _download(name, weights)
@@ -209,10 +211,10 @@ def _channels(body: nn.Module) -> list[int]:
     training = body.training
     features = body.eval()(torch.zeros(1, 3, 64, 64))
     body.train(training)
-    return [feature.shape[1] for feature in _listed(features)]
+    return [feature.shape[1] for feature in _as_list(features)]
 
 
-def _listed(features: Mapping[str, Tensor] | Sequence[Tensor]) -> list[Tensor]:
+def _as_list(features: Mapping[str, Tensor] | Sequence[Tensor]) -> list[Tensor]:
     return list(features.values()) if isinstance(features, Mapping) else list(features)
 
 
@@ -222,7 +224,7 @@ def _batch_norms(module: nn.Module) -> list[nn.Module]:
 
 @torch.no_grad()
 def _layers_up_to(body: nn.Module, stride: int) -> list[nn.Module]:
-    """The modules whose own parameters are at work before the features become coarser than `stride`."""
+    """Modules whose parameters are all used before the features become coarser than `stride`."""
     size = (320, 192)
     order: list[tuple[nn.Module, int]] = []
 
@@ -236,10 +238,11 @@ def _layers_up_to(body: nn.Module, stride: int) -> list[nn.Module]:
     body.train(training)
     for hook in hooks:
         hook.remove()
-    # Squeeze-and-excitation sees one pixel, so the last layer that is fine enough ends it, not the first that is not.
-    end = max((place for place, (_, at) in enumerate(order, start=1) if at <= stride), default=0)
+    # Squeeze-and-excitation works on one pixel, so the end is the last layer that is fine enough, not the first that is
+    # too coarse.
+    end = max((index for index, (_, at) in enumerate(order, start=1) if at <= stride), default=0)
     frozen = {layer for layer, _ in order[:end]}
-    # A block may have parameters beside its layers', such as a scale.
+    # A block can have parameters besides those of its layers, such as a scale.
     return [layer for layer in body.modules() if frozen.issuperset(_leaves(layer))]
 
 

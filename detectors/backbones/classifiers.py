@@ -1,4 +1,4 @@
-"""Torchvision's classification networks as backbones: where each holds the features of every stride."""
+"""Torchvision's classification networks as backbones; the features of each stride are found by tracing."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from torchvision.models.feature_extraction import NodePathTracer, create_feature
 from metrics.errors import InputError
 
 SSDLITE = "mobilenet_v3_large_ssdlite"
-"""MobileNetV3 with half the channels in its last layers (Howard et al. 2019, section 6.3), as SSDLite wants it."""
+"""MobileNetV3 with half the channels in its last layers (Howard et al. 2019, section 6.3), for SSDLite."""
 
 _STRIDES = (4, 8, 16, 32)
 _FINEST = {SSDLITE: 16}
-_INSTEAD = {  # features that are better than the last ones before the classifier: not widened for it
+_INSTEAD = {  # features before the widening for the classifier
     f"shufflenet_v2_x{width}": {32: "stage4"} for width in ("0_5", "1_0", "1_5", "2_0")
 }
 _PROBE = (160, 96)
-"""(height, width) of the image by which maps are told from other tensors: no map of channels has these proportions."""
+"""(height, width) of an image whose aspect ratio distinguishes feature maps from other tensors."""
 
 
 class Features(NamedTuple):
-    """The part of a classification network that makes features.
+    """The part of a classification network that computes features.
 
     Attributes:
-        network: images to features by name, finest first.
-        unused: keys of the whole network's weights that it has no use for.
+        network: computes features by name, finest first.
+        unused: keys of weights of the whole network that are not needed.
         strides: of the features.
-        last: for each, whether its channels come last.
+        last: for each feature, whether its channels are the last dimension.
     """
 
     network: nn.Module
@@ -52,31 +52,31 @@ class _Node(NamedTuple):
 
 
 def classifier_names() -> list[str]:
-    """All networks that `classifier_features` takes, in alphabetical order."""
+    """Names of all networks for `classifier_features`, in alphabetical order."""
     return sorted([*models.list_models(module=models), SSDLITE])
 
 
 def classifier_features(name: str, finest: int | None = None) -> Features:
     """Torchvision's network up to its coarsest features, with random weights.
 
-    The features of a stride are the last tensor that all of the network's later layers are made from, before the map
-    gets coarser: the output of a stage, and where that is widened first, as in MobileNets and EfficientNets, the
-    widened one, which SSDLite uses too (Sandler et al. 2018, section 6.2).
+    The features of a stride are the last tensor through which all data flows before the map becomes coarser: the output
+    of a stage or, where it is expanded first, as in MobileNet and EfficientNet, the expanded one, as in SSDLite (Sandler
+    et al. 2018, section 6.2).
 
     Args:
         name: see `classifier_names`.
-        finest: stride of the finest features; None: 8, and 16 for SSDLite's.
+        finest: stride of the finest features; None: 8, and 16 for SSDLite's network.
 
     Raises:
-        InputError: it has no features at that stride: it takes images of one size only, or its maps do not lie on
-            a grid of its strides.
+        InputError: the network has no features at that stride, because it accepts images of one size only, or its maps are
+            not on a grid of its strides.
     """
     nodes = _nodes(name)
     finest = finest or _FINEST.get(name, 8)
     if finest not in nodes:
         known = f"only at {', '.join(map(str, nodes))}" if nodes else f"nor at any other of {_STRIDES}"
         raise InputError(
-            f"backbone.name: {name} has no features at stride {finest}, {known}; take another network or finest"
+            f"backbone.name: {name} has no features at stride {finest}, {known}; choose another network or another backbone.finest"
         )
     taken = {stride: node for stride, node in nodes.items() if stride >= finest}
     whole = _network(name)
@@ -89,12 +89,12 @@ def classifier_features(name: str, finest: int | None = None) -> Features:
 
 
 class OnGrid(nn.Module):
-    """A network whose maps lose what does not fill a cell, on images padded with zeros until all cells are full.
+    """A network whose maps drop incomplete cells, applied to images that are padded with zeros to complete cells.
 
     Args:
-        network: images to features by name, finest first.
+        network: computes features by name, finest first.
         strides: of the features.
-        last: for each, whether its channels come last.
+        last: for each feature, whether its channels are the last dimension.
     """
 
     def __init__(self, network: nn.Module, strides: tuple[int, ...], last: tuple[bool, ...]) -> None:
@@ -104,7 +104,7 @@ class OnGrid(nn.Module):
         self.last = last
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Maps (B, C, H, W), whose sides are the images' over the stride, rounded up."""
+        """Maps (B, C, H, W); their sides are those of the images divided by the stride, rounded up."""
         height, width = images.shape[2:]
         padded = F.pad(images, (0, -width % self.strides[-1], 0, -height % self.strides[-1]))
         maps = []
@@ -116,7 +116,7 @@ class OnGrid(nn.Module):
 
 @torch.no_grad()
 def on_grid(features: Features) -> nn.Module:
-    """The network itself where its maps round up, otherwise as `OnGrid`."""
+    """The network itself if the sides of its maps are rounded up, otherwise an `OnGrid`."""
     odd = (97, 131)
     maps = features.network.eval()(torch.zeros(1, 3, *odd)).values()
     features.network.train()
@@ -127,7 +127,7 @@ def on_grid(features: Features) -> nn.Module:
 
 
 def stride_of(feature: Tensor, size: tuple[int, int]) -> int:
-    """How much smaller a map, with its channels first or last, is than the image of `size` (height, width)."""
+    """Stride of a map, with its channels first or last, for an image of `size` (height, width)."""
     last = _has_channels_last(feature, size)
     return size[1] // feature.shape[2 if last else 3]
 
@@ -138,20 +138,18 @@ def _has_channels_last(feature: Tensor, size: tuple[int, int]) -> bool:
 
 
 def _network(name: str) -> nn.Module:
-    # GoogLeNet and Inception warn that how they start will change, unless they are told to start as they always did.
-    told: dict[str, Any] = {"init_weights": True} if name in {"googlenet", "inception_v3"} else {}
+    # Without this argument, GoogLeNet and Inception warn that their initialisation will change.
+    arguments: dict[str, Any] = {"init_weights": True} if name in {"googlenet", "inception_v3"} else {}
     if name == SSDLITE:
-        told = {"reduced_tail": True, "norm_layer": partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)}
-    network: nn.Module = models.get_model(name.removesuffix("_ssdlite"), weights=None, **told)
+        arguments = {"reduced_tail": True, "norm_layer": partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)}
+    network: nn.Module = models.get_model(name.removesuffix("_ssdlite"), weights=None, **arguments)
     if name.startswith(("squeezenet", "vgg")):
         _round_sides_up(network.get_submodule("features").children())
     return network
 
 
 def _round_sides_up(layers: Iterable[nn.Module]) -> None:
-    """Padding where a strided layer has none: else its maps lack a border, and its cells are not where those of all
-    other backbones are.
-    """
+    """Add padding to strided layers without it, so that cells have the same positions as in all other backbones."""
     for layer in layers:
         if isinstance(layer, nn.Conv2d):
             layer.padding = tuple(side // 2 for side in layer.kernel_size)
@@ -162,9 +160,9 @@ def _round_sides_up(layers: Iterable[nn.Module]) -> None:
 
 @functools.cache
 def _nodes(name: str) -> Mapping[int, _Node]:
-    """Where the features of each stride are, finest first; strides that the network does not have are left out."""
+    """Nodes of the features of each stride of the network, finest first."""
     network = _network(name).eval()
-    # As `create_feature_extractor` traces, so that names are the same.
+    # Trace like `create_feature_extractor`, so that the names are the same.
     ops = [kind for _, kind in inspect.getmembers(torchvision.ops, inspect.isclass)]
     tracer = NodePathTracer(
         autowrap_modules=(math, torchvision.ops),
@@ -177,22 +175,22 @@ def _nodes(name: str) -> Mapping[int, _Node]:
             probe.run(torch.zeros(1, 3, *_PROBE))
     except (RuntimeError, AssertionError):
         raise InputError(
-            f"backbone.name: {name} takes images of one size only, and a detector any; take another network"
+            f"backbone.name: {name} accepts images of one size only, and a detector needs any size; choose another network"
         ) from None
-    found: dict[int, _Node] = {}
+    nodes: dict[int, _Node] = {}
     for node in _bottlenecks(graph.graph):
         where = tracer.node_to_qualname[node]
-        if where.startswith("classifier"):  # SqueezeNet's is made of convolutions
+        if where.startswith("classifier"):  # SqueezeNet's classifier has convolutions
             break
         if (maps := probe.maps.get(node)) is not None:
             stride, channels_last = maps
-            found[stride] = _Node(where, channels_last)
-    found |= {stride: _Node(where, False) for stride, where in _INSTEAD.get(name, {}).items()}
-    return dict(sorted(found.items()))
+            nodes[stride] = _Node(where, channels_last)
+    nodes |= {stride: _Node(where, False) for stride, where in _INSTEAD.get(name, {}).items()}
+    return dict(sorted(nodes.items()))
 
 
 class _Probe(fx.Interpreter):
-    """Runs a graph and notes which of its tensors are maps: their stride, and whether their channels come last."""
+    """Runs a graph and records which tensors are maps, with their stride and whether their channels are last."""
 
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module)
@@ -211,14 +209,14 @@ class _Probe(fx.Interpreter):
 
 
 def _bottlenecks(graph: fx.Graph) -> Iterable[fx.Node]:
-    """The nodes through which all that comes from the image flows, in order: no path leads around them."""
-    places = {node: place for place, node in enumerate(graph.nodes)}
+    """Nodes through which all data from the image flows, in order."""
+    positions = {node: position for position, node in enumerate(graph.nodes)}
     of_image: set[fx.Node] = set()
     farthest = -1
-    for node, place in list(places.items())[:-1]:  # the last is the output
+    for node, position in list(positions.items())[:-1]:  # the last is the output
         if node.op != "placeholder" and of_image.isdisjoint(node.all_input_nodes):
             continue  # a parameter
         of_image.add(node)
-        if farthest <= place:
+        if farthest <= position:
             yield node
-        farthest = max([farthest, *(places[user] for user in node.users)])
+        farthest = max([farthest, *(positions[user] for user in node.users)])

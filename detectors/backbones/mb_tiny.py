@@ -1,4 +1,4 @@
-"""The small network of the mb_tiny SSD family: features at strides 8, 16, 32 and 64, or from 4 on."""
+"""The small network of the mb_tiny SSD family: features at strides 8, 16, 32 and 64, or starting at 4."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from detectors.norm import BatchNorm
 
 
 class MbTiny(nn.Module):
-    """A few small blocks, for small images and slow machines.
+    """A few small blocks for small images and slow machines.
 
     Args:
         base_channel: channels after the first layer; 16 in the face detectors. The last level has 16 times as many.
-        separable: thirteen depthwise-separable blocks and one more level, exactly as in the public face detectors of
-            this family, whose files load because parameters are named as there (``base_net``, ``extras``). Off:
-            nine full convolutions, most of them where the map is small. Trained from random weights on a CPU they
-            cost as much time and learn far more in it.
+        separable: thirteen depthwise-separable blocks and one more level, as in the public face detectors of this family;
+            parameters have the same names (``base_net``, ``extras``), so that their files can be loaded. Otherwise nine
+            full convolutions, most of them on small maps: trained from random weights on a CPU, they learn far more in
+            the same time.
         finest: stride of the finest features: 4, 8 or 16.
     """
 
@@ -56,7 +56,7 @@ class MbTiny(nn.Module):
         self.extras = nn.ModuleList([_extra(b) if separable else _full(16 * b, 16 * b, 2)])
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Features at each of `strides`; a map's side is the image's over the stride, rounded up."""
+        """Features at each of `strides`; the side of a map is that of the image divided by the stride, rounded up."""
         features = []
         x = images
         for number, block in enumerate(self.base_net, start=1):

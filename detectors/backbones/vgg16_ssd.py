@@ -1,4 +1,4 @@
-"""VGG16 as SSD300 uses it: conv4_3 brought to one scale, and the fully connected layers made dilated convolutions."""
+"""VGG16 as in SSD300: normalised conv4_3, and dilated convolutions instead of fully connected layers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from torchvision.models.vgg import cfgs, make_layers
 
 _POOLS = (4, 9, 16, 23)
-"""Places of the first four pooling layers among VGG16's features."""
+"""Indices of the first four pooling layers in VGG16's features."""
 
 
 class VGG16ForSSD(nn.Module):
     """Liu et al. 2016, section 3: features of conv4_3 at stride 8 and of the convolution made from fc7 at stride 16.
 
-    The thirteen convolutions of VGG16 are ``features`` and, from the fourth pooling on, ``later``.
+    The thirteen convolutions of VGG16 are ``features`` and, after the fourth pooling, ``later``.
     """
 
     strides = (8, 16)
@@ -46,8 +46,8 @@ class VGG16ForSSD(nn.Module):
 
     @staticmethod
     def name_of(key: str) -> str | None:
-        """The name here of a parameter of torchvision's VGG16; None if it has no use here."""
-        place, _, rest = key.removeprefix("features.").partition(".")
+        """Name of a parameter of torchvision's VGG16 in this network; None if it is not used."""
+        index, _, rest = key.removeprefix("features.").partition(".")
         if not key.startswith("features."):
             return None
-        return key if int(place) < _POOLS[3] else f"later.{int(place) - _POOLS[3]}.{rest}"
+        return key if int(index) < _POOLS[3] else f"later.{int(index) - _POOLS[3]}.{rest}"

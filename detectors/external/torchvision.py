@@ -112,8 +112,8 @@ def _state(name: str, known: Any, weights: str) -> Mapping[str, Tensor]:
         state: Mapping[str, Tensor] = known[weights].get_state_dict(progress=False, check_hash=True)
     except (URLError, OSError) as error:
         raise MachineError(
-            f"torchvision/{name}: cannot download {weights} ({error}); without network fetch {known[weights].url} "
-            "elsewhere and give the file: --set weights=FILE"
+            f"torchvision/{name}: cannot download {weights} ({error}); without a network connection, download {known[weights].url} "
+            "on another machine and give the file: --set weights=FILE"
         ) from None
     return state
 

@@ -1,1 +1,1 @@
-"""Features to predictions."""
+"""Heads: predictions for every prior, from feature levels."""

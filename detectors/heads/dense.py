@@ -1,4 +1,4 @@
-"""Dense heads: features of each level to class logits, codes and quality for every prior."""
+"""Dense heads: class logits, codes and quality of every prior from the features of each level."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ HeadConv = Literal["conv", "separable", "light"]
 
 
 class HeadOutput(NamedTuple):
-    """What a head says about all A priors of B images, level by level, row by row, cell by cell.
+    """Output for all A priors of B images, level by level, row by row, cell by cell.
 
     Attributes:
         logits: (B, A, class channels).
         codes: (B, A, code channels).
-        quality: (B, A); None where the head has no such branch.
+        quality: (B, A); None without a quality branch.
     """
 
     logits: Tensor
@@ -29,7 +29,7 @@ class HeadOutput(NamedTuple):
 
 
 class SharedHead(nn.Module):
-    """One pair of towers for all levels: RetinaNet's and, with a quality branch beside the codes, FCOS's.
+    """One pair of towers for all levels: the head of RetinaNet and, with a quality branch, of FCOS.
 
     Args:
         channels_in: of every level.
@@ -37,11 +37,11 @@ class SharedHead(nn.Module):
         priors: per cell.
         class_channels: per prior.
         code_channels: per prior.
-        class_bias: what the class branch starts at.
+        class_bias: initial bias of the class branch.
         convs: convolutions in each tower; 4 in the papers.
-        norm: after each of them; BatchNorm keeps statistics of its own for each level, whose scales differ.
+        norm: after each convolution; BatchNorm has separate statistics for each level, because their scales differ.
         quality: whether there is a quality branch.
-        level_scale: whether each level multiplies its codes by a learned number (Tian et al. 2019, section 3.2).
+        level_scale: whether the codes of each level are multiplied by a learned scale (Tian et al. 2019, section 3.2).
     """
 
     def __init__(
@@ -75,22 +75,22 @@ class SharedHead(nn.Module):
         """See `HeadOutput`."""
         logits, codes, quality = [], [], []
         for level, feature in enumerate(features):
-            for_box = self.box_tower(feature, level)
+            box_features = self.box_tower(feature, level)
             logits.append(_by_prior(self.class_out(self.class_tower(feature, level)), self.class_channels))
-            code = _by_prior(self.box_out(for_box), self.code_channels)
+            code = _by_prior(self.box_out(box_features), self.code_channels)
             codes.append(code if self.level_scale is None else code * self.level_scale[level])
             if self.quality_out is not None:
-                quality.append(_by_prior(self.quality_out(for_box), 1).squeeze(-1))
+                quality.append(_by_prior(self.quality_out(box_features), 1).squeeze(-1))
         return HeadOutput(
             torch.cat(logits, 1), torch.cat(codes, 1), torch.cat(quality, 1) if quality else None
         )
 
 
 class OwnHeads(nn.Module):
-    """A head of its own for each level, nothing shared.
+    """Separate heads for each level.
 
     Args:
-        heads: one for each level, finest first.
+        heads: one per level, finest first.
     """
 
     def __init__(self, heads: Iterable[nn.Module]) -> None:
@@ -99,25 +99,25 @@ class OwnHeads(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> HeadOutput:
         """See `HeadOutput`."""
-        said = [head([feature]) for head, feature in zip(self.heads, features, strict=True)]
-        logits, codes, quality = zip(*said, strict=True)
+        outputs = [head([feature]) for head, feature in zip(self.heads, features, strict=True)]
+        logits, codes, quality = zip(*outputs, strict=True)
         return HeadOutput(
             torch.cat(logits, 1), torch.cat(codes, 1), None if quality[0] is None else torch.cat(quality, 1)
         )
 
 
 class LevelHead(nn.Module):
-    """A pair of predictors of its own for each level: SSD's, and with depthwise-separable ones SSDLite's.
+    """A class and a box convolution for each level: the head of SSD and, with separable convolutions, of SSDLite.
 
     Args:
         channels_in: of each level.
         priors: per cell, of each level.
         class_channels: per prior.
         code_channels: per prior.
-        class_bias: what the class branch starts at.
+        class_bias: initial bias of the class branch.
         conv: one 3 x 3 ``conv`` (SSD); ``separable``: a depthwise 3 x 3 convolution, BatchNorm, ReLU6 and a
-            pointwise one (SSDLite, Sandler et al. 2018, section 6.2); ``light``: those two with a ReLU between, but
-            at the coarsest level a full one (the mb_tiny family).
+            pointwise one (SSDLite, Sandler et al. 2018, section 6.2); ``light``: the same two with only a ReLU
+            between them, and a full one at the coarsest level (the mb_tiny family).
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class _Tower(nn.Module):
 
 
 def _norm(norm: Norm, channels: int, levels: int) -> nn.ModuleList:
-    """The normalisation of one layer: one for all levels, or one for each."""
+    """Normalisation of one layer: one for all levels, or one per level."""
     match norm:
         case "batch":
             return nn.ModuleList(BatchNorm(channels) for _ in range(levels))

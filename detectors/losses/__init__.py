@@ -1,1 +1,1 @@
-"""Losses, each kind with its kin in one file."""
+"""Losses, one file for each kind."""

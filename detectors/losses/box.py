@@ -1,4 +1,4 @@
-"""Box losses, on codes (smooth L1, L1) or on boxes (IoU and its kin); interchangeable, because each gets both."""
+"""Box losses on codes (smooth L1, L1) or on decoded boxes (IoU, GIoU, DIoU, CIoU), with one interface."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from metrics.iou import (
 )
 
 BoxLossName = Literal["smooth_l1", "l1", "iou", "giou", "diou", "ciou"]
-"""What a user calls each."""
+"""Names in settings."""
 
 
 class BoxLoss(Protocol):
-    """What a misplaced box costs."""
+    """Box regression loss."""
 
     def __call__(self, codes: Tensor, boxes: Tensor, priors: Tensor, coder: BoxCoder) -> Tensor:
-        """The loss (P,) of each positive prior.
+        """Loss (P,) of each positive prior.
 
         Args:
-            codes: (P, coder.channels) that the network gave.
-            boxes: (P, 4) xyxy of the objects to be found.
+            codes: (P, coder.channels) predicted.
+            boxes: (P, 4) xyxy of the assigned objects.
             priors: (P, 4) xyxy.
-            coder: which writes boxes against priors.
+            coder: of the codes.
         """
         ...
 
@@ -38,7 +38,7 @@ class SmoothL1Loss:
     """Huber's loss on codes, summed over the four: d^2 / (2 beta) if d < beta, else d - beta / 2 (Girshick 2015, eq. 3).
 
     Args:
-        beta: where the parabola becomes a line; 0 makes it the plain L1 loss.
+        beta: difference above which the loss is linear; 0 makes it the L1 loss.
     """
 
     def __init__(self, beta: float = 1.0) -> None:
@@ -62,7 +62,7 @@ _OVERLAPS = {
 
 
 class OverlapLoss:
-    """1 - overlap of the decoded box with its object; the overlap is the very function that evaluation uses.
+    """1 - IoU of the decoded box and its object, or a variant of IoU; the same function as in evaluation.
 
     Args:
         kind: ``iou``; ``giou`` (Rezatofighi et al. 2019); ``diou``, ``ciou`` (Zheng et al. 2020).
@@ -78,7 +78,7 @@ class OverlapLoss:
 
 
 def box_loss(kind: BoxLossName, beta: float = 1.0) -> BoxLoss:
-    """The box loss that a user names; `beta` is that of smooth L1."""
+    """The box loss of that name; `beta` is that of smooth L1."""
     if kind == "smooth_l1":
         return SmoothL1Loss(beta)
     if kind == "l1":

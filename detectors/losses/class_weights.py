@@ -1,4 +1,4 @@
-"""How much each class counts in the class loss: alike, by how rare it is, or as told."""
+"""Weights of classes in the class loss: equal, by class frequency, or given."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ Rule = Literal["equal", "inverse", "sqrt_inverse", "effective"]
 
 
 class ClassWeightsConfig(Config):
-    """By how much the class loss of a prior that must find an object is multiplied, for each class of object."""
+    """Factor of the class loss of positive priors, by class."""
 
     rule: Rule = "equal"
-    """By the n training objects of a class: `inverse` 1 / n; `sqrt_inverse` 1 / sqrt(n); `effective` (1 - beta) /
-    (1 - beta ^ n) (Cui et al. 2019, section 3.2); all with mean 1 over the classes. `equal`: all 1."""
+    """Weight from the number n of training objects of a class: `inverse` 1 / n; `sqrt_inverse` 1 / sqrt(n); `effective`
+    (1 - beta) / (1 - beta ^ n) (Cui et al. 2019, section 3.2), scaled to mean 1 over the classes. `equal`: all 1."""
     beta: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """effective: 0 makes all classes equal; towards 1 it becomes `inverse`."""
+    """effective: 0 is `equal`; the limit 1 is `inverse`."""
     each: dict[str, Annotated[float, Field(ge=0)]] = Field(default={})
-    """Weights of single classes by name, instead of the rule's."""
+    """Weights of single classes by name, which replace those of the rule."""
 
 
 def class_weights(config: ClassWeightsConfig, counts: Sequence[int], names: Sequence[str]) -> Tensor | None:
-    """The weight of each class; None where all are 1.
+    """Weights of all classes; None if all are 1.
 
     Args:
-        config: see there.
-        counts: training objects of each of C classes. A class without any weighs 1, whatever the rule, and does not
-            count in the mean: no prior will have to find it.
+        config: settings.
+        counts: number of training objects of each of C classes. The weight of a class without objects is 1; it is left
+            out of the mean.
         names: of the C classes.
 
     Returns:
         (C,) float32.
 
     Raises:
-        InputError: a weight for a class that the data set does not have; the nearest is named.
+        InputError: a weight for a class that the data set does not have; the message suggests the nearest name.
     """
     if config.rule == "equal" and not config.each:
         return None
@@ -55,7 +55,7 @@ def class_weights(config: ClassWeightsConfig, counts: Sequence[int], names: Sequ
 
 
 def weigh(cost: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
-    """`cost` (...) of priors, each times the weight of its label (...) in [0, C); as it is where `weights` is None."""
+    """Multiply `cost` (...) by the weights of `labels` (...) in [0, C); unchanged if `weights` is None."""
     return cost if weights is None else cost * weights.to(cost)[labels]
 
 
@@ -70,5 +70,5 @@ def _by_rule(config: ClassWeightsConfig, counts: Sequence[int]) -> Tensor:
             weights = 1 / n.sqrt()
         case "effective":
             weights = (1 - config.beta) / (1 - config.beta**n)
-    there = n > 0
-    return torch.where(there, weights / weights[there].mean(), 1.0)
+    present = n > 0
+    return torch.where(present, weights / weights[present].mean(), 1.0)

@@ -1,4 +1,4 @@
-"""Class losses. Each owns its channels, its scores and its loss, so that softmax and sigmoid never meet elsewhere."""
+"""Class losses. Each defines its channels, scores and loss, so that softmax and sigmoid are never mixed."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from detectors.losses.class_weights import weigh
 
 
 class ClassLoss(Protocol):
-    """What a detector's class branch says, what that scores, and what it costs."""
+    """Channels, scores and loss of a class branch."""
 
     soft: bool
-    """Whether a positive prior's target is how well its box is placed, instead of 1."""
+    """Whether the target of a positive prior is the quality of its box instead of 1."""
     weights: Tensor | None
-    """(C,) by which the loss of a positive prior is multiplied, by its class; None: by 1."""
+    """(C,) factors of the loss of positive priors, by class; None: 1."""
 
     def channels(self, num_classes: int) -> int:
         """Channels of the class branch per prior."""
         ...
 
     def bias(self) -> float:
-        """What the last layer's bias starts at, so that training starts calm."""
+        """Initial bias of the last layer."""
         ...
 
     def scores(self, logits: Tensor) -> Tensor:
@@ -33,12 +33,12 @@ class ClassLoss(Protocol):
         ...
 
     def __call__(self, logits: Tensor, labels: Tensor, quality: Tensor | None = None) -> Tensor:
-        """The loss, summed over the priors of each image.
+        """Loss, summed over the priors of each image.
 
         Args:
             logits: (B, A, channels).
-            labels: (B, A) class indices in [0, C), -1 for background, -2 for priors that do not count.
-            quality: (B, A) in [0, 1], target of the positive priors; asked for if `soft`.
+            labels: (B, A) class indices in [0, C), -1 for background, -2 for ignored priors.
+            quality: (B, A) in [0, 1], target of the positive priors; required if `soft`.
 
         Returns:
             (B,), never negative.
@@ -50,7 +50,7 @@ class CrossEntropyLoss:
     """Softmax cross-entropy over background and classes, over the positives and the hardest negatives.
 
     Liu et al. 2016 (SSD), eq. 3 and section 2.2, hard negative mining: in each image the negatives with the highest
-    loss, `negatives` for each positive. An image without objects therefore costs nothing. Channel 0 is background.
+    loss, `negatives` for each positive. The loss of an image without objects is therefore 0. Channel 0 is background.
 
     Args:
         negatives: per positive; 3 in the paper.
@@ -67,7 +67,7 @@ class CrossEntropyLoss:
         return num_classes + 1
 
     def bias(self) -> float:
-        """0: all classes alike."""
+        """0: equal scores for all classes."""
         return 0.0
 
     def scores(self, logits: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class CrossEntropyLoss:
 
 
 class _SigmoidLoss:
-    """What class losses with one channel per class, and none for background, have in common."""
+    """Class losses with one channel per class, and none for background."""
 
     def __init__(self, start: float) -> None:
         self.start = start
@@ -106,9 +106,9 @@ class _SigmoidLoss:
         return logits.sigmoid()
 
     def _summed(self, cost: Tensor, right: Tensor, chosen: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """(B,) `cost` (B, A, C) as if all were background, but for what the `chosen` (image, prior, label) have right.
+        """(B,) sum of `cost` (B, A, C), the loss of background, with `right` at the `chosen` (image, prior, label) instead.
 
-        A positive prior's weight is that of all its channels (Cui et al. 2019, section 4.2).
+        The class weight of a positive prior applies to all its channels (Cui et al. 2019, section 4.2).
         """
         image, prior, labels = chosen
         more = right - cost[chosen]
@@ -125,8 +125,8 @@ class FocalLoss(_SigmoidLoss):
 
     Args:
         alpha: weight of positives; negatives weigh 1 - alpha.
-        gamma: how much the easy ones count less.
-        start: pi, what every prior scores at the start of training (section 4.1, initialization).
+        gamma: focusing parameter, which reduces the loss of easy examples.
+        start: pi, the initial score of every prior (section 4.1, initialization).
     """
 
     soft = False
@@ -138,7 +138,7 @@ class FocalLoss(_SigmoidLoss):
 
     def __call__(self, logits: Tensor, labels: Tensor, quality: Tensor | None = None) -> Tensor:
         """See `ClassLoss`."""
-        # As if all were background, and then the one class of each positive set right: no tensor of targets.
+        # The loss of background everywhere, then corrected for the class of each positive: no tensor of targets.
         cost = (1 - self.alpha) * _power(logits, self.gamma) * F.softplus(logits)
         cost = torch.where(labels[..., None] == -2, 0.0, cost)
         image, prior = (labels >= 0).nonzero(as_tuple=True)
@@ -150,11 +150,11 @@ class FocalLoss(_SigmoidLoss):
 class QualityFocalLoss(_SigmoidLoss):
     """Quality focal loss, Li et al. 2020 (generalised focal loss), eq. 4: -|y - p|^beta ((1 - y) ln(1 - p) + y ln p).
 
-    A positive prior's target y is not 1 but how well its box is placed, so that one number says both.
+    The target y of a positive prior is the quality of its box instead of 1, so the score includes the quality.
 
     Args:
-        beta: how much what is nearly right counts less; 2 in the paper.
-        start: what every prior scores at the start of training.
+        beta: exponent that reduces the loss of nearly correct predictions; 2 in the paper.
+        start: initial score of every prior.
     """
 
     soft = True
@@ -177,5 +177,5 @@ class QualityFocalLoss(_SigmoidLoss):
 
 
 def _power(logits: Tensor, exponent: float) -> Tensor:
-    """``sigmoid(logits) ** exponent``, by logarithms: its gradient is finite where the sigmoid underflows."""
+    """``sigmoid(logits) ** exponent`` by logarithms, so that its gradient is finite where the sigmoid underflows."""
     return torch.exp(exponent * F.logsigmoid(logits))

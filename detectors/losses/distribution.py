@@ -1,4 +1,4 @@
-"""Losses on distributions over distances, and box losses added up."""
+"""Distribution focal loss, and weighted sums of box losses."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from detectors.losses.box import BoxLoss
 
 
 class DistributionFocalLoss:
-    """Puts each distance's probability on the two bins beside it, the mean of the four sides.
+    """Cross-entropy on the two bins next to each distance, averaged over the four sides.
 
-    Li et al. 2020 (generalised focal loss), eq. 6: -((y_{i+1} - y) ln S_i + (y - y_i) ln S_{i+1}). Only for codes
-    of a `DistributionCoder`.
+    Li et al. 2020 (generalised focal loss), eq. 6: -((y_{i+1} - y) ln S_i + (y - y_i) ln S_{i+1}). The coder must be a
+    `DistributionCoder`.
     """
 
     def __call__(self, codes: Tensor, boxes: Tensor, priors: Tensor, coder: BoxCoder) -> Tensor:
@@ -24,18 +24,18 @@ class DistributionFocalLoss:
         assert isinstance(coder, DistributionCoder)
         distances = coder.targets(boxes, priors)
         below = distances.floor().clamp(max=coder.bins - 1)
-        share = distances - below  # of the bin above
+        weight = distances - below  # of the upper bin
         logs = F.log_softmax(codes.reshape(*codes.shape[:-1], 4, coder.bins + 1), dim=-1)
         low = logs.gather(-1, below.long()[..., None]).squeeze(-1)
         high = logs.gather(-1, below.long()[..., None] + 1).squeeze(-1)
-        return -((1 - share) * low + share * high).mean(dim=-1)
+        return -((1 - weight) * low + weight * high).mean(dim=-1)
 
 
 class SumOfLosses:
-    """Box losses added up.
+    """Weighted sum of box losses.
 
     Args:
-        losses: each with its weight.
+        losses: pairs of a loss and its weight.
     """
 
     def __init__(self, losses: Sequence[tuple[BoxLoss, float]]) -> None:

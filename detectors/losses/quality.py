@@ -1,4 +1,4 @@
-"""Quality losses: how well a box is placed, said by a branch of its own, and multiplied into the score."""
+"""Quality losses: a branch predicts the quality of a box, which is multiplied into its score."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from torch import Tensor
 from metrics.iou import aligned_box_iou
 
 Quality = Literal["centerness", "iou", "none"]
-"""What a user calls each; ``none`` has no branch."""
+"""Names in settings; ``none``: no quality branch."""
 
 
 class QualityLoss(Protocol):
-    """What the quality branch should say."""
+    """Loss of the quality branch."""
 
-    def __call__(self, logits: Tensor, found: Tensor, boxes: Tensor, priors: Tensor) -> Tensor:
-        """The loss (P,) of each positive prior: binary cross-entropy with the quality it should name.
+    def __call__(self, logits: Tensor, decoded: Tensor, boxes: Tensor, priors: Tensor) -> Tensor:
+        """Loss (P,) of each positive prior: binary cross-entropy with the target quality.
 
         Args:
             logits: (P,) of the quality branch.
-            found: (P, 4) xyxy, decoded; no gradient flows back through them.
-            boxes: (P, 4) xyxy of the objects to be found.
+            decoded: (P, 4) xyxy predicted boxes, without gradients.
+            boxes: (P, 4) xyxy of the assigned objects.
             priors: (P, 4) xyxy.
         """
         ...
 
 
 class CenternessLoss:
-    """Quality is how near the middle of its object the prior lies (Tian et al. 2019, eq. 3)."""
+    """Quality is the centerness of the prior in its object (Tian et al. 2019, eq. 3)."""
 
-    def __call__(self, logits: Tensor, found: Tensor, boxes: Tensor, priors: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, decoded: Tensor, boxes: Tensor, priors: Tensor) -> Tensor:
         """See `QualityLoss`."""
         return F.binary_cross_entropy_with_logits(logits, centerness(boxes, priors), reduction="none")
 
 
 class IoULoss:
-    """Quality is the IoU of the decoded box with its object (Wu et al. 2020, IoU-aware RetinaNet)."""
+    """Quality is the IoU of the decoded box and its object (Wu et al. 2020, IoU-aware RetinaNet)."""
 
-    def __call__(self, logits: Tensor, found: Tensor, boxes: Tensor, priors: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, decoded: Tensor, boxes: Tensor, priors: Tensor) -> Tensor:
         """See `QualityLoss`."""
-        return F.binary_cross_entropy_with_logits(logits, aligned_box_iou(found, boxes), reduction="none")
+        return F.binary_cross_entropy_with_logits(logits, aligned_box_iou(decoded, boxes), reduction="none")
 
 
 def quality_loss(kind: Quality) -> QualityLoss | None:
-    """The quality loss that a user names."""
+    """The quality loss of that name."""
     match kind:
         case "centerness":
             return CenternessLoss()
@@ -59,7 +59,7 @@ def quality_loss(kind: Quality) -> QualityLoss | None:
 def centerness(boxes: Tensor, priors: Tensor) -> Tensor:
     """sqrt(min(l, r) / max(l, r) * min(t, b) / max(t, b)) of the priors' centres in `boxes`, both (P, 4); (P,) in [0, 1].
 
-    A centre on the border or outside of its box has centerness 0.
+    Centerness is 0 on the border of the box and outside.
     """
     centre = (priors[..., :2] + priors[..., 2:]) * 0.5
     before, after = centre - boxes[..., :2], boxes[..., 2:] - centre

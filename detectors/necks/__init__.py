@@ -1,1 +1,1 @@
-"""Features to features."""
+"""Necks: feature levels for the head, from the features of the backbone."""

@@ -1,4 +1,4 @@
-"""The feature pyramid: coarse features with meaning flow down to fine ones, and coarser levels are added on top."""
+"""The feature pyramid network (FPN), with additional coarser levels."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class FPN(nn.Module):
     Args:
         channels_in: of the backbone's features.
         strides_in: of the backbone's features.
-        channels: of every level that comes out.
-        levels: how many come out: of the backbone's the finest ones, and coarser ones if these are too few.
-        coarser: what coarser levels are made of, each from the one before and the first from the coarsest level of
-            the ``pyramid`` (Tian et al. 2019, section 3.2) or of the ``backbone`` (Lin et al. 2017, RetinaNet, section
-            4), by strided convolutions; ``pool``: every other cell of the level before (FPN, section 4.1).
+        channels: of every output level.
+        levels: number of output levels: the finest of the backbone, and coarser ones if these are too few.
+        coarser: input of the strided convolutions that make coarser levels: the coarsest level of the ``pyramid`` (Tian et
+            al. 2019, section 3.2) or of the ``backbone`` (Lin et al. 2017, RetinaNet, section 4), then each the previous
+            one; ``pool``: every other cell of the previous level instead (FPN, section 4.1).
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The path aggregation network: after the feature pyramid, fine features flow back up to coarse ones."""
+"""The path aggregation network (PAN): a feature pyramid followed by a path from fine to coarse levels."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class PAN(nn.Module):
     Args:
         channels_in: of the backbone's features.
         strides_in: of the backbone's features.
-        channels: of every level that comes out.
-        levels: how many come out; see `FPN`.
+        channels: of every output level.
+        levels: number of output levels; see `FPN`.
         coarser: see `FPN`.
     """
 
@@ -63,6 +63,6 @@ def pyramid(
     levels: int,
     coarser: Coarser = "pyramid",
 ) -> FPN | PAN:
-    """The neck that a user names: ``fpn`` or ``pan``."""
+    """The neck of that name: ``fpn`` or ``pan``."""
     make = PAN if kind == "pan" else FPN
     return make(channels_in, strides_in, channels, levels, coarser)

@@ -1,4 +1,4 @@
-"""SSD's neck: the backbone's own features, and coarser levels made one from the other."""
+"""SSD's neck: the features of the backbone, and coarser levels by extra blocks."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Block = Literal["batch", "plain", "separable"]
 
 
 class SSDExtras(nn.Module):
-    """Liu et al. 2016, section 2.1: convolutional feature layers of falling size at the end of the backbone.
+    """Liu et al. 2016, section 2.1: convolutional feature layers of decreasing size after the backbone.
 
     Args:
         channels_in: of the backbone's features.
         strides_in: of the backbone's features.
-        levels: how many come out: the backbone's, and for the rest extra blocks on the coarsest.
-        channels: of the extra levels, one for each or one for all.
-        middle: what each block narrows to before its 3 x 3 convolution, one for each or one for all; none: half of
+        levels: number of output levels: those of the backbone, then extra blocks.
+        channels: of the extra levels, one number for all or one per level.
+        middle: channels before the 3 x 3 convolution of each block, one number for all or one per level; empty: half of
             `channels`.
         block: ``plain`` convolutions with ReLU, as in the paper; with ``batch`` normalisation; ``separable`` with
             ReLU6, as in SSDLite (Sandler et al. 2018, section 6.2).
-        unpadded: so many of the last blocks, all ``plain``, cut the border off instead of taking every other cell,
-            as SSD300 does from 5 to 3 and from 3 to 1 cells.
+        unpadded: number of last blocks, all ``plain``, with an unpadded convolution instead of stride 2, as in SSD300 from
+            5 to 3 and from 3 to 1 cells.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class SSDExtras(nn.Module):
         return levels
 
 
-def _for_each(what: str, given: Sequence[int], levels: int) -> list[int]:
+def _for_each(name: str, given: Sequence[int], levels: int) -> list[int]:
     if len(given) not in {1, levels} and levels:
-        raise ValueError(f"{what}: {len(given)} given for {levels} extra levels; give one, or one for each")
+        raise ValueError(f"{name}: {len(given)} given for {levels} extra levels; give one, or one per level")
     return list(given) * levels if len(given) == 1 else list(given)[:levels]
 
 

@@ -1,1 +1,1 @@
-"""Predictors made of other predictors, or of other people's models."""
+"""Predictors made of other predictors."""

@@ -1,4 +1,4 @@
-"""Several predictors as one."""
+"""Ensemble of predictors."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from metrics.errors import InputError
 
 
 class Ensemble(nn.Module):
-    """What several predictors find, fused: see `detectors.fusion.fuse`.
+    """Fused detections of several predictors; see `detectors.fusion.fuse`.
 
     Args:
-        predictors: at least one, of the same classes.
-        iou: above which two of them have found the same object.
+        predictors: at least one, for the same classes.
+        iou: IoU threshold of detections of the same object.
     """
 
     def __init__(self, predictors: Sequence[Predictor], iou: float = 0.55) -> None:
@@ -28,6 +28,6 @@ class Ensemble(nn.Module):
         self.iou = iou
 
     def predict(self, images: Tensor) -> list[Detections]:
-        """Detections in each of (B, 3, H, W) RGB images, float32 in [0, 1], by falling score."""
-        each = [predictor.predict(images) for predictor in self.predictors]
-        return [fuse(of_image, self.iou) for of_image in zip(*each, strict=True)]
+        """Detections in each of (B, 3, H, W) RGB images, float32 in [0, 1], by decreasing score."""
+        outputs = [predictor.predict(images) for predictor in self.predictors]
+        return [fuse(of_image, self.iou) for of_image in zip(*outputs, strict=True)]

@@ -1,4 +1,4 @@
-"""A predictor that also looks at the mirror image."""
+"""Test-time augmentation by a horizontal flip."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from detectors.types import Detections, Predictor
 
 
 class Flipped(nn.Module):
-    """What a predictor finds in the image and in its mirror image, fused: see `detectors.fusion.fuse`.
+    """Fused detections of a predictor in the image and in its mirror image; see `detectors.fusion.fuse`.
 
-    Only for data in which left and right mean nothing; it takes twice the time.
+    Takes twice the time. Unsuitable for data in which left and right differ, such as text.
 
     Args:
-        predictor: looks at both.
-        iou: above which the same object was found in both.
+        predictor: is applied to both images.
+        iou: IoU threshold of detections of the same object.
     """
 
     def __init__(self, predictor: Predictor, iou: float = 0.55) -> None:
@@ -25,14 +25,15 @@ class Flipped(nn.Module):
         self.iou = iou
 
     def predict(self, images: Tensor) -> list[Detections]:
-        """Detections in each of (B, 3, H, W) RGB images, float32 in [0, 1], by falling score."""
+        """Detections in each of (B, 3, H, W) RGB images, float32 in [0, 1], by decreasing score."""
         plain, mirrored = self.predictor.predict(images), self.predictor.predict(images.flip(3))
         return [
-            fuse([found, _mirror(other, images.shape[3])], self.iou)
-            for found, other in zip(plain, mirrored, strict=True)
+            fuse([one, _mirror(other, images.shape[3])], self.iou)
+            for one, other in zip(plain, mirrored, strict=True)
         ]
 
 
-def _mirror(found: Detections, width: int) -> Detections:
-    x0, y0, x1, y1 = found.boxes.unbind(dim=1)
-    return Detections(torch.stack([width - x1, y0, width - x0, y1], dim=1), found.scores, found.labels)
+def _mirror(detections: Detections, width: int) -> Detections:
+    x0, y0, x1, y1 = detections.boxes.unbind(dim=1)
+    boxes = torch.stack([width - x1, y0, width - x0, y1], dim=1)
+    return Detections(boxes, detections.scores, detections.labels)

@@ -284,7 +284,7 @@ def test_an_image_in_a_batch_is_assigned_as_alone(assigner, seeds):
 def test_a_table_too_large_for_the_memory_is_cut(monkeypatch):
     truth, (priors, levels) = pad_targets([objects(seed) for seed in range(5)]), anchors()
     whole = OverlapAssigner()(truth, priors, levels).objects
-    monkeypatch.setattr(overlap, "_LARGEST_TABLE", len(priors) * 13)
+    monkeypatch.setattr(overlap, "_MAX_TABLE", len(priors) * 13)
     assert OverlapAssigner()(truth, priors, levels).objects.equal(whole)
 
 
@@ -311,5 +311,5 @@ def test_no_objects_at_all_leave_a_place_for_the_maximum():
 
 
 def test_a_negative_threshold_above_the_positive_is_told():
-    with pytest.raises(ValueError, match=r"negative: 0.6 is above positive 0.5; it must not be"):
+    with pytest.raises(ValueError, match=r"negative: 0.6 is above positive 0.5; expected at most that"):
         OverlapAssigner(0.5, 0.6)

@@ -78,7 +78,7 @@ def test_separable_mb_tiny_has_stride_4_too():
     [
         ("vgg16_ssd", 4, "vgg16_ssd has features at strides 8 and 16, not 4"),
         ("alexnet", None, r"alexnet has no features at stride 8, nor at any other of \(4, 8, 16, 32\)"),
-        ("vit_b_32", None, "vit_b_32 takes images of one size only"),
+        ("vit_b_32", None, "vit_b_32 accepts images of one size only"),
     ],
 )
 def test_a_network_without_such_features_is_told(name, finest, text):

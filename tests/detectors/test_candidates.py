@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors import candidates
-from detectors.candidates import CandidatesConfig, choose
+from detectors.candidates import CandidatesConfig, select_candidates
 
 LEVELS = (12, 5, 3)
 
@@ -29,7 +29,7 @@ def by_loop(scores: torch.Tensor, floor: float, config: CandidatesConfig) -> lis
 
 def test_of_very_many_the_best_are_found_without_a_loop_over_them():
     scores = torch.rand(1, 20_000, 50, generator=torch.Generator().manual_seed(0))
-    chosen = choose(scores, (15_000, 5_000), 0.0, CandidatesConfig(top_k=100))
+    chosen = select_candidates(scores, (15_000, 5_000), 0.0, CandidatesConfig(top_k=100))
     for start, end in ((0, 15_000), (15_000, 20_000)):
         best = scores[0, start:end].flatten().topk(100).values
         own = chosen.score[(chosen.prior >= start) & (chosen.prior < end)]
@@ -48,16 +48,16 @@ def test_candidates_are_those_of_the_loop_few_or_many(seed, per, top_k, floor, m
     draw = torch.Generator().manual_seed(seed)
     scores = torch.randint(0, 21, (3, 20, 4), generator=draw) / 20
     config = CandidatesConfig(per=per, top_k=top_k)
-    before, candidates._AT_ONCE = candidates._AT_ONCE, -1 if many else candidates._AT_ONCE
+    before, candidates._MAX_SORTED = candidates._MAX_SORTED, -1 if many else candidates._MAX_SORTED
     try:
-        chosen = choose(scores, LEVELS, floor, config)
+        chosen = select_candidates(scores, LEVELS, floor, config)
     finally:
-        candidates._AT_ONCE = before
+        candidates._MAX_SORTED = before
     found = list(zip(chosen.image.tolist(), chosen.prior.tolist(), chosen.label.tolist(), strict=True))
     assert found == by_loop(scores, floor, config)
     assert chosen.score.tolist() == [scores[place].item() for place in found]
 
 
 def test_no_candidates_at_all():
-    chosen = choose(torch.zeros(2, 20, 4), LEVELS, 0.5, CandidatesConfig())
+    chosen = select_candidates(torch.zeros(2, 20, 4), LEVELS, 0.5, CandidatesConfig())
     assert all(len(column) == 0 for column in chosen)

@@ -160,7 +160,8 @@ def test_without_network_the_mend_is_a_file(monkeypatch):
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refused)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refused)
     with pytest.raises(
-        MachineError, match=r"fetch https://\S+\.pth elsewhere and give the file: --set weights=FILE"
+        MachineError,
+        match=r"download https://\S+\.pth on another machine and give the file: --set weights=FILE",
     ):
         make(LITE, ["person"])
 

@@ -174,7 +174,7 @@ def test_levels_with_different_numbers_of_priors_want_heads_of_their_own():
     retinanet = VARIANTS["retinanet"]
     tree = {"levels": 2, "shapes": [[[8, 8], [12, 12]], [[30, 30]]], "backbone": {"base_channel": 4}}
     with pytest.raises(
-        InputError, match=r"shapes: 2, 1 priors at the levels, whose head is shared; .*head.towers=own"
+        InputError, match=r"shapes: 2, 1 priors per cell at the levels, which share a head; .*head.towers=own"
     ):
         retinanet.build(retinanet.config.model_validate(tree), 2)
     detector = retinanet.build(retinanet.config.model_validate({**tree, "head": {"towers": "own"}}), 2)

@@ -195,7 +195,7 @@ def test_files_of_older_torch_and_of_half_precision_load(tmp_path, network, stat
 @pytest.mark.parametrize("content", [b"<html>404 not found</html>", b"\x08\x07\x12\x07pytorch" * 9, b"{}"])
 def test_fault_row_38_a_file_of_another_format_is_told_by_how_it_begins(tmp_path, content):
     (tmp_path / "w.pth").write_bytes(content)
-    with pytest.raises(InputError, match="no file of weights: begins with b") as error:
+    with pytest.raises(InputError, match="not a file of weights: it begins with b") as error:
         read_weights(tmp_path / "w.pth")
     assert "run its code" not in str(error.value)
 
@@ -240,10 +240,13 @@ def test_weights_that_cannot_be_downloaded_say_where_to_get_them(monkeypatch):
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail)
     with pytest.raises(
-        MachineError, match=r"weights: SSD300.*: cannot be downloaded .*; without network fetch https://"
+        MachineError,
+        match=r"weights: SSD300.*: cannot be downloaded .*; without a network connection, download https://",
     ):
         load_detector(nn.Identity(), "SSD300_VGG16_Weights.COCO_V1")
-    with pytest.raises(MachineError, match=r"backbone.weights: IMAGENET1K_V1 of resnet18: .*fetch https://"):
+    with pytest.raises(
+        MachineError, match=r"backbone.weights: IMAGENET1K_V1 of resnet18: .*download https://"
+    ):
         make_backbone(BackboneConfig(name="resnet18", weights="IMAGENET1K_V1"))
 
 

@@ -134,7 +134,7 @@ def test_tiles_cover_every_pixel_and_have_the_requested_size(size, tile, overlap
 
 @pytest.mark.parametrize(("tile", "overlap"), [((0, 5), 0.2), ((5, 5), 1.0), ((5, 5), -0.1)])
 def test_impossible_tiles_are_an_error(tile, overlap):
-    with pytest.raises(InputError, match="expected sides from 1 on and an overlap in"):
+    with pytest.raises(InputError, match="expected sides of at least 1 and an overlap in"):
         Tiled(RectangleDetector(), tile, overlap)
 
 
