@@ -1,4 +1,4 @@
-"""The benchmarks start, called by path or as modules, and their folder hides no package."""
+"""Benchmarks start, and their folder hides no package."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = sorted(file.stem for file in (ROOT / "tests" / "benchmarks").glob("*.py"))
-SCRIPTS = [name for name in NAMES if name != "processes"]
+FILES = sorted(file.stem for file in (ROOT / "tests" / "benchmarks").glob("*.py"))
+BY_PATH = ("evaluators", "parity", "resampling")
+"""Documented as `python tests/benchmarks/NAME.py`."""
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_no_benchmark_hides_a_package(name: str) -> None:
-    # A script's folder comes first on the path: `import coverage` within Numba would find a benchmark of that name.
-    assert find_spec(name) is None
+@pytest.mark.parametrize("name", FILES)
+def test_benchmark_starts_as_a_module(name: str) -> None:
+    if name != "processes":  # not a script
+        _assert_prints_help("-m", f"tests.benchmarks.{name}")
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", BY_PATH)
 def test_benchmark_starts_by_path(name: str) -> None:
     _assert_prints_help(f"tests/benchmarks/{name}.py")
 
 
-@pytest.mark.parametrize("name", ["evaluators", "parity"])
-def test_benchmark_starts_as_a_module(name: str) -> None:
-    _assert_prints_help("-m", f"tests.benchmarks.{name}")
+@pytest.mark.parametrize("name", FILES)
+def test_benchmark_hides_no_package(name: str) -> None:
+    assert find_spec(name) is None
 
 
 def _assert_prints_help(*command: str) -> None:

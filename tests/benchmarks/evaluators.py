@@ -20,7 +20,8 @@ from pathlib import Path
 from statistics import linear_regression, median
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for a call by path
+sys.path.pop(0)  # this folder, whose files may hide packages
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.benchmarks.processes import (
     HOME,

@@ -14,9 +14,10 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
+sys.path.pop(0)  # this folder, whose files may hide packages
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for a call by path
+import numpy as np
 
 from metrics.matching import match
 from tests.oracles import RULES, assert_is_the_reference, coco_reference
