@@ -1,1 +1,1 @@
-"""What a data set is made of: its types, its image files, its division into train, val and test."""
+"""Data sets: opening, image files and their checks, splits, and drawing of synthetic images."""

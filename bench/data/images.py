@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from metrics.errors import InputError
 
-SUFFIXES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 )
 """What a file is called that is taken for an image where a folder is searched."""
@@ -50,7 +50,7 @@ _NO_IMAGES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class ImageHeader:
     """What a file says of its image before its pixels are read.
 
     Attributes:
@@ -68,14 +68,14 @@ class Header:
         return (width, height) if self.orientation in _SWAPS_SIDES else (height, width)
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path) -> ImageHeader:
     """Size and orientation of an image; its pixels are neither read nor checked.
 
     Raises:
         InputError: no such file, an empty one, no image, or one above Pillow's limit of pixels.
     """
     with _opened(path) as image:
-        return Header((image.height, image.width), _orientation(image))
+        return ImageHeader((image.height, image.width), _orientation(image))
 
 
 def read_image(path: Path, upright: bool = True) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Train, val and test, where a data set does not have all three: which image falls where, decided by its name."""
+"""Splits of data sets that lack them: by names of files and folders, or by a hash of each image's name."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _PURPOSES = {
 }
 
 
-def purpose(name: str) -> str | None:
-    """``train``, ``val``, ``test`` or ``trainval``, if a file or folder of that name is for it; otherwise None.
+def parse_purpose(name: str) -> str | None:
+    """Split that the name of a file or folder stands for: ``train``, ``val``, ``test``, ``trainval`` or None.
 
-    ``instances_train2017``, ``valid`` and ``test-dev`` are for train, val and test.
+    For example train for ``instances_train2017``, val for ``valid``, test for ``test-dev``.
     """
     words = [_PURPOSES[word] for word in re.split(r"[^a-z]+", name.lower()) if word in _PURPOSES]
     for candidate in ("test", "trainval", "train", "val"):
@@ -36,37 +36,36 @@ def purpose(name: str) -> str | None:
     return None
 
 
-def divide(names: Sequence[str], shares: Sequence[float], seed: int) -> list[Indices]:
-    """Images into as many parts as there are shares, by a hash of seed and name.
+def hash_split(names: Sequence[str], shares: Sequence[float], seed: int) -> list[Indices]:
+    """Split images into one part per share, by a hash of seed and name.
 
-    An image's part depends on its own name alone: images that are added or taken away do not move the others, and
-    the same images in another format are divided alike. Only where that would leave a part empty are the images
-    put in the order of their hashes and cut, so that each part has at least one; then an added image can move
-    others.
+    The part of an image depends only on its name: adding or removing images does not move the others, and the same
+    images in another format have the same split. Only if a part would be empty, images are sorted by hash and cut, so
+    that each part has at least one image; then an added image can move others.
 
     Args:
-        names: of I images, at least as many as shares. Images of the same name fall into the same part.
-        shares: of each part, positive; only their proportions count.
-        seed: another one gives another division.
+        names: names of I images, at least as many as shares. Images of the same name are in the same part.
+        shares: share of each part, positive; only their proportions matter.
+        seed: seed of the hash.
 
     Returns:
-        For each share the increasing indices of its images; each image is in one part.
+        Increasing indices of the images of each part; each image is in exactly one part.
     """
     assert len(names) >= len(shares)
-    places = np.array([_place(name, seed) for name in names])
+    positions = np.array([_hash_position(name, seed) for name in names])
     limits = np.cumsum(shares)[:-1] / sum(shares)
-    part = np.searchsorted(limits, places, side="right")
+    part = np.searchsorted(limits, positions, side="right")
     if not np.bincount(part, minlength=len(shares)).all():
         cuts = [0, *(round(float(limit) * len(names)) for limit in limits), len(names)]
         for k in range(1, len(cuts) - 1):
             cuts[k] = max(cuts[k], cuts[k - 1] + 1)
         for k in range(len(cuts) - 2, 0, -1):
             cuts[k] = min(cuts[k], cuts[k + 1] - 1)
-        part[np.argsort(places, kind="stable")] = np.repeat(np.arange(len(shares)), np.diff(cuts))
+        part[np.argsort(positions, kind="stable")] = np.repeat(np.arange(len(shares)), np.diff(cuts))
     return [np.flatnonzero(part == k) for k in range(len(shares))]
 
 
-def _place(name: str, seed: int) -> float:
-    """A number in [0, 1) that seed and name decide."""
+def _hash_position(name: str, seed: int) -> float:
+    """A number in [0, 1) from a hash of seed and name."""
     digest = hashlib.blake2b(f"{seed}:{name}".encode(errors="surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64

@@ -1,4 +1,4 @@
-"""What a data set is, whatever format it came from, and what a format must offer to be one that users can name."""
+"""Data sets, their splits and options, and the formats that they are read from."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """The images of one purpose, and the truth about them.
+    """Images of one split and their ground truth.
 
     Attributes:
         name: ``train``, ``val`` or ``test``.
-        truth: what is there, in pixels of the image as `load` gives it.
-        load: index of an image in ``truth.catalog.image_ids`` to (H, W, 3) uint8 RGB. Safe to call from several
-            processes. The array may be a view of memory that is kept: it must not be written to.
-        fingerprint: sha256 hex of the truth and of which images these are.
-        in_memory: `load` costs next to nothing, so that worker processes would only be in the way.
+        truth: ground truth, in pixels of the image that `load` returns.
+        load: load an image by its index in ``truth.catalog.image_ids`` as (H, W, 3) uint8 RGB. May be called from
+            several processes. The array may be a view of shared memory and must not be modified.
+        fingerprint: sha256 hex of the ground truth and the images' file sizes or settings.
+        in_memory: `load` is nearly free, so that worker processes would only add overhead.
     """
 
     name: str
@@ -45,17 +45,17 @@ class Split:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Images and truth, divided into train, val and test; the three share classes and no image.
+    """Images and ground truth in splits train, val and test, which share the same classes.
 
     Attributes:
-        name: a short name for tables and folders: ``shapes``, or the name of the data set's folder.
-        format: the name of its format in `DATASETS`.
+        name: short name for tables and folders: ``shapes``, or the name of the folder.
+        format: name of its format in `DATASETS`.
         path: the folder or file that was opened; None for images that are drawn.
         splits: by name, in the order train, val, test.
-        fingerprint: sha256 hex of all splits' fingerprints.
-        notes: what a user should know of how the data was read: splits that were made here, objects that were
-            dropped, images that were left out. What was also warned of is repeated here.
-        defaults: settings of a run that suit this data better than the general ones, by dotted path
+        fingerprint: sha256 hex of the splits' fingerprints.
+        notes: how the data was read, for the report: splits that were made, objects that were dropped, images that
+            were left out. Warnings are included.
+        defaults: settings that suit this data better than the general defaults, by dotted path
             (``{"image.size": (128, 128)}``).
     """
 
@@ -78,11 +78,11 @@ class Dataset:
 
 
 class DataOptions(Config):
-    """What can be set of any data set."""
+    """Options of every data set."""
 
     seed: int = Field(default=0, ge=0, lt=2**63)
-    """Decides what is drawn, or which images fall into which split; apart from a run's seed, so that runs with
-    different seeds are tested on the same images."""
+    """Seed of drawn images, or of the splits; independent of a run's seed, so that runs with different seeds are tested
+    on the same images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +90,13 @@ class DatasetFormat:
     """A data set format that a user can name: its settings, detection and opening.
 
     Attributes:
-        name: what is typed; the name of its file in `bench.datasets`.
+        name: its name on the command line; the name of its file in `bench.datasets`.
         summary: one line for `bench list`.
-        source: the paper or page that describes the format.
-        options: its settings; their names are the keyword arguments of `open_dataset`.
+        source: paper or page that describes the format.
+        options: its options; their names are keyword arguments of `open_dataset`.
         open: open a data set from its path, its annotation files (what `layout` found) and the settings.
         layout: the files that the format is detected by; None if the images are drawn and there are no files.
-        defaults: as `Dataset.defaults`, known before anything is opened.
+        defaults: see `Dataset.defaults`; known before a data set is opened.
     """
 
     name: str
@@ -112,20 +112,21 @@ DATASETS: Registry[DatasetFormat] = Registry("dataset", "bench.datasets")
 
 
 def require_objects(split: Split) -> Split:
-    """The split itself, or an `InputError` where it holds no image or no object that can be measured.
+    """Return the split, which must have an image and a valid object.
 
-    Average precision of nothing is not defined: better said before training than after.
+    Raises:
+        InputError: it has none, so that average precision is undefined; better reported before training than after.
     """
     if len(split) == 0:
         raise InputError(
-            f"{split.name}: the split has no image; give it some, or let the data set be divided anew"
+            f"{split.name}: the split has no images; add some, or remove the split so that one is made"
         )
     truth = split.truth
-    counted = ~(truth.crowd | truth.ignored)
-    if not counted.any():
-        ignored = f" ({len(counted)} are crowd or ignored)" if len(counted) else ""
+    valid = ~(truth.crowd | truth.ignored)
+    if not valid.any():
+        ignored = f" ({len(valid)} are crowd or ignored)" if len(valid) else ""
         raise InputError(
-            f"{split.name}: none of its {len(split)} images has an annotated object{ignored}, so that average "
-            f"precision is not defined; annotate some, or let the data set be divided anew"
+            f"{split.name}: none of its {len(split)} images has a valid object{ignored}, so average "
+            f"precision is undefined; annotate some, or remove the split so that one is made"
         )
     return split

@@ -1,4 +1,4 @@
-"""Data sets: one file a format; the name of the file is the name that a user types."""
+"""Data set formats, one file each; the file's name is the format's name."""
 
 from bench.data.opening import locate_data, open_dataset
 from bench.data.types import DATASETS, Dataset, DatasetFormat, Split

@@ -1,4 +1,4 @@
-"""COCO: one JSON file of images, annotations and categories, or one for each split, and the images beside it."""
+"""COCO data sets: one JSON file of images, annotations and categories, or one per split, and the images."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bench.data.checks import AnnotatedImages, FolderOptions
 from bench.data.files import find_images
-from bench.data.folder import FolderOptions, Source, assemble, only
-from bench.data.splits import purpose
+from bench.data.folder import assemble_dataset, require_distinct_purposes
+from bench.data.splits import parse_purpose
 from bench.data.types import DATASETS, Dataset, DatasetFormat
 from metrics.errors import InputError
 from metrics.formats import coco
@@ -19,33 +20,35 @@ from metrics.tables import AnnotationTable
 
 
 class CocoOptions(FolderOptions):
-    """Settings of a COCO data set."""
+    """Options of a COCO data set."""
 
 
 def _open(path: Path | None, files: Sequence[Path], options: CocoOptions) -> Dataset:
     assert path is not None
-    sources: list[Source] = []
+    parts: list[AnnotatedImages] = []
     notes: list[str] = []
     for file in files:
         truth = coco.read_truth(file)
         notes.append(f"{file.name}: {len(truth.catalog.image_ids)} images, {len(truth)} objects")
-        source = _with_images(path, file, truth, options, None if len(files) == 1 else _purpose(path, file))
-        sources += _parts(source, file)
-    only(sources, path)
-    if len(sources) > 1 and any(source.purpose is None for source in sources):
+        part = _with_images(path, file, truth, options, None if len(files) == 1 else _purpose(path, file))
+        parts += _parts(part, file)
+    require_distinct_purposes(parts, path)
+    if len(parts) > 1 and any(part.purpose is None for part in parts):
         names = ", ".join(file.name for file in files)
-        raise InputError(f"{path}: cannot tell which of {names} is for what; name them train, val and test")
-    return assemble("coco", path, sources, options, notes)
+        raise InputError(
+            f"{path}: cannot tell the splits of {names} apart; name the files train, val and test"
+        )
+    return assemble_dataset("coco", path, parts, options, notes)
 
 
 def _purpose(path: Path, file: Path) -> str | None:
-    """By the file's name, or else by that of its folder: ``valid/_annotations.coco.json``."""
-    return purpose(file.stem) or (purpose(file.parent.name) if file.parent != path else None)
+    """Purpose by the name of the file, or else of its folder: ``valid/_annotations.coco.json``."""
+    return parse_purpose(file.stem) or (parse_purpose(file.parent.name) if file.parent != path else None)
 
 
 def _with_images(
     path: Path, file: Path, truth: AnnotationTable, options: CocoOptions, purpose_of_file: str | None
-) -> Source:
+) -> AnnotatedImages:
     if options.images is not None:
         folders = [Path(options.images)]
     else:
@@ -53,27 +56,26 @@ def _with_images(
         bases = [file.parent, file.parent.parent, *([path] if path.is_dir() else [])]
         names = ["", "images", split, f"images/{split}", "JPEGImages", "data", "train", "val", "test"]
         folders = [base / name for base in bases for name in names]
-    found = find_images(truth.catalog.file_names, folders, file.name)
-    return Source(purpose_of_file, truth, found.paths)
+    return AnnotatedImages(purpose_of_file, truth, find_images(truth.catalog.file_names, folders, file.name))
 
 
-def _parts(source: Source, file: Path) -> list[Source]:
-    """The splits that a single file gives its images in a field ``split``; the source itself where there is none."""
-    if source.purpose is not None:
-        return [source]
+def _parts(part: AnnotatedImages, file: Path) -> list[AnnotatedImages]:
+    """The splits of a single file whose images have a field ``split``; otherwise all of its images."""
+    if part.purpose is not None:
+        return [part]
     with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as text:
         if text.find(b'"split"') < 0:
-            return [source]
-    given = {image["id"]: purpose(str(image.get("split", ""))) for image in read_json(file)["images"]}
-    of_image = [given[image_id] for image_id in source.truth.catalog.image_ids]
+            return [part]
+    given = {image["id"]: parse_purpose(str(image.get("split", ""))) for image in read_json(file)["images"]}
+    of_image = [given[image_id] for image_id in part.truth.catalog.image_ids]
     if not any(of_image):
-        return [source]
+        return [part]
     if not all(of_image):
         raise InputError(
-            f"{file}: {of_image.count(None)} images have no split, others have; give all of them one"
+            f"{file}: {of_image.count(None)} images have no field 'split', but others have; add it to all images"
         )
     return [
-        replace(source.select([k for k, name in enumerate(of_image) if name == chosen]), purpose=chosen)
+        replace(part.select([k for k, name in enumerate(of_image) if name == chosen]), purpose=chosen)
         for chosen in dict.fromkeys(of_image)
     ]
 

@@ -1,4 +1,4 @@
-"""YOLO: a YAML file of splits and class names, and a text file of boxes for each image; or a folder of these."""
+"""YOLO data sets: a YAML file or a list of class names, and one text file of boxes per image."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.data.checks import AnnotatedImages, FolderOptions, read_headers, report_unreadable
 from bench.data.files import image_files
-from bench.data.folder import FolderOptions, Source, assemble, image_headers, refuse_or_leave_out
-from bench.data.images import Header
+from bench.data.folder import assemble_dataset
 from bench.data.types import DATASETS, Dataset, DatasetFormat
 from metrics.errors import InputError
 from metrics.formats import yolo
@@ -18,10 +18,10 @@ from metrics.tables import AnnotationTable
 
 
 class YoloOptions(FolderOptions):
-    """Settings of a YOLO data set."""
+    """Options of a YOLO data set."""
 
     labels: str | None = None
-    """The folder of the text files, where it is neither ``labels`` for ``images`` nor that of the images."""
+    """Folder of the text files, if it is neither ``labels`` beside ``images`` nor the folder of the images."""
 
 
 def _open(path: Path | None, files: Sequence[Path], options: YoloOptions) -> Dataset:
@@ -29,16 +29,18 @@ def _open(path: Path | None, files: Sequence[Path], options: YoloOptions) -> Dat
     (file,) = files
     if file.suffix.lower() in YAML_SUFFIXES:
         if options.images is not None:
-            raise InputError(f"{file}: says where its images are; correct it there, not by data.images")
+            raise InputError(
+                f"{file}: names the folders of its images; correct them there, not with data.images"
+            )
         description = yolo.read_yaml(file)
-        parts: list[tuple[str | None, list[Path]]] = list(description.splits.items())
+        by_purpose: list[tuple[str | None, list[Path]]] = list(description.splits.items())
         names: Sequence[str] = description.names
     else:
         names = [line.strip() for line in read_text(file).splitlines() if line.strip()]
-        parts = [(None, _images_beside(path, options))]
-    sources = [_source(purpose, images, names, path, options) for purpose, images in parts]
-    notes = [f"{s.purpose or 'all'}: {len(s.paths)} images, {len(s.truth)} objects" for s in sources]
-    return assemble("yolo", path, sources, options, notes)
+        by_purpose = [(None, _images_beside(path, options))]
+    parts = [_read_part(purpose, images, names, path, options) for purpose, images in by_purpose]
+    notes = [f"{s.purpose or 'all'}: {len(s.paths)} images, {len(s.truth)} objects" for s in parts]
+    return assemble_dataset("yolo", path, parts, options, notes)
 
 
 def _images_beside(path: Path, options: YoloOptions) -> list[Path]:
@@ -53,27 +55,26 @@ def _images_beside(path: Path, options: YoloOptions) -> list[Path]:
     )
 
 
-def _source(
+def _read_part(
     purpose: str | None, images: Sequence[Path], names: Sequence[str], path: Path, options: YoloOptions
-) -> Source:
-    """Coordinates are parts of an image's sides, so that its header must be read to know a box."""
-    looking = options.model_copy(update={"check": "header"}) if options.check == "exists" else options
-    headers, problems = image_headers(images, looking)
-    refuse_or_leave_out(problems, len(images), purpose or "images", options)
-    whole = {image: header for image, header in zip(images, headers, strict=True) if header is not None}
-    sizes = [header.upright for header in whole.values()]
-    truth = yolo.read_truth(list(whole), sizes, names, _labels_folder(list(whole), path, options))
-    paths = _in_the_tables_order(list(whole), truth)
-    of_image: list[Header] = [whole[image] for image in paths]
-    return Source(purpose, truth, tuple(paths), tuple(of_image))
+) -> AnnotatedImages:
+    """Read the boxes of one split. They are fractions of the image's sides, so that each header must be read."""
+    header_options = options.model_copy(update={"check": "header"}) if options.check == "exists" else options
+    headers, problems = read_headers(images, header_options)
+    report_unreadable(problems, len(images), purpose or "images", options)
+    readable = {image: header for image, header in zip(images, headers, strict=True) if header is not None}
+    sizes = [header.upright for header in readable.values()]
+    truth = yolo.read_truth(list(readable), sizes, names, _labels_folder(list(readable), path, options))
+    paths = _table_order(list(readable), truth)
+    return AnnotatedImages(purpose, truth, tuple(paths), tuple(readable[image] for image in paths))
 
 
 def _labels_folder(images: Sequence[Path], path: Path, options: YoloOptions) -> Path | None:
-    """None where labels are in the usual place; Darknet's exports have them in ``obj_train_data``."""
+    """Folder of the text files; None if they are in the usual place. Darknet exports use ``obj_train_data``."""
     if options.labels is not None:
         folder = Path(options.labels)
         if not folder.is_dir():
-            raise InputError(f"data.labels: {folder} is no folder")
+            raise InputError(f"data.labels: {folder}: no such folder")
         return folder
     root = path if path.is_dir() else path.parent
     if any(yolo.label_path(image).is_file() for image in images):
@@ -85,8 +86,8 @@ def _labels_folder(images: Sequence[Path], path: Path, options: YoloOptions) -> 
     )
 
 
-def _in_the_tables_order(images: Sequence[Path], truth: AnnotationTable) -> list[Path]:
-    """The table's file names are relative to the images' common folder."""
+def _table_order(images: Sequence[Path], truth: AnnotationTable) -> list[Path]:
+    """Image files in the order of the table, whose file names are relative to the images' common folder."""
     if not images:
         return []
     common = Path(os.path.commonpath([image.parent for image in images]))

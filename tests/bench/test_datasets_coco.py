@@ -56,7 +56,7 @@ def test_one_split_of_several_is_opened_by_its_path_and_divided(tmp_path):
     assert sum(sizes(tmp_path / "val.json").values()) == 30
 
 
-def test_splits_in_the_images_of_one_file_are_kept(tmp_path):
+def test_a_field_split_of_the_images_gives_the_splits(tmp_path):
     file = write_coco(tmp_path / "all.json", pictures(9))
     document = json.loads(file.read_text())
     for k, image in enumerate(document["images"]):
@@ -67,7 +67,9 @@ def test_splits_in_the_images_of_one_file_are_kept(tmp_path):
     assert data.splits["test"].truth.catalog.file_names == ("img007.png", "img008.png")
     del document["images"][4]["split"]
     file.write_text(json.dumps(document))
-    with pytest.raises(InputError, match="1 images have no split, others have; give all of them one"):
+    with pytest.raises(
+        InputError, match="1 images have no field 'split', but others have; add it to all images"
+    ):
         open_dataset(tmp_path)
 
 
@@ -83,20 +85,20 @@ def test_which_images_are_of_one_video_is_known_of_every_split(tmp_path):
         assert catalog.image_columns["video"] == tuple(videos[name] for name in catalog.file_names)
 
 
-def test_files_that_are_for_the_same_or_for_nothing_known_are_refused(tmp_path):
+def test_several_files_of_one_split_or_of_no_split_are_refused(tmp_path):
     write_coco(tmp_path / "train_a.json", pictures(3))
     write_coco(tmp_path / "train_b.json", pictures(3, 3))
-    with pytest.raises(InputError, match="two sets of annotations for train; give the path of one"):
+    with pytest.raises(InputError, match="several sets of annotations for train; give the path of one"):
         open_dataset(tmp_path)
     (tmp_path / "train_b.json").rename(tmp_path / "other.json")
-    with pytest.raises(InputError, match=r"cannot tell which of other\.json, train_a\.json is for what"):
+    with pytest.raises(InputError, match=r"cannot tell the splits of other\.json, train_a\.json apart"):
         open_dataset(tmp_path)
 
 
 @pytest.mark.parametrize(
     "content", ["", "[]", "{}", '[{"image_id": 1, "score": 1}]', '{"images": []}', "\0\0"]
 )
-def test_json_that_is_something_else_is_not_recognised(tmp_path, content):
+def test_other_json_is_not_detected_as_coco(tmp_path, content):
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(InputError, match="unknown data set format"):
         open_dataset(tmp_path)

@@ -1,4 +1,4 @@
-"""Opening a data set: recognised by what is there, its files checked, its splits made and told of."""
+"""Opening a data set: format detection, checks of the files, and splits."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WRITERS = {
 
 
 @pytest.mark.parametrize("format", WRITERS)
-def test_a_folder_is_recognised_by_what_is_in_it(tmp_path, format):
+def test_the_format_of_a_folder_is_detected(tmp_path, format):
     WRITERS[format](tmp_path)
     assert locate_data(tmp_path).format.name == format
     data = open_dataset(tmp_path)
@@ -59,7 +59,7 @@ def test_a_folder_is_recognised_by_what_is_in_it(tmp_path, format):
             assert (columns.min(), rows.min() + 1, columns.max() + 1, rows.max() + 2) == (x0, y0, x1, y1)
 
 
-def test_every_format_gives_the_same_boxes_and_divides_the_same_images_alike(tmp_path):
+def test_the_same_images_in_any_format_have_the_same_boxes_and_splits(tmp_path):
     opened = []
     write_coco(tmp_path / "coco" / "instances.json", pictures(40))
     write_voc(tmp_path / "voc", pictures(40))
@@ -80,7 +80,7 @@ def test_every_format_gives_the_same_boxes_and_divides_the_same_images_alike(tmp
     assert opened[0] == opened[1] == opened[2]
 
 
-def test_format_overrules_what_a_folder_looks_like(tmp_path):
+def test_format_overrides_detection(tmp_path):
     write_coco(tmp_path / "instances.json", pictures(10), images=tmp_path / "images" / "all")
     write_yolo(tmp_path, {"all": pictures(10)})
     (tmp_path / "data.yaml").write_text("train: images/all\nnames: [cat, dog]\n")
@@ -90,7 +90,7 @@ def test_format_overrules_what_a_folder_looks_like(tmp_path):
     assert open_dataset(tmp_path, format="yolo").format == "yolo"
 
 
-def test_a_folder_that_no_format_recognises_says_what_was_looked_for_and_found(tmp_path):
+def test_a_folder_of_unknown_format_is_reported_with_its_contents(tmp_path):
     (tmp_path / "notes.md").write_text("x")
     (tmp_path / "photos").mkdir()
     with pytest.raises(InputError) as caught:
@@ -102,12 +102,12 @@ def test_a_folder_that_no_format_recognises_says_what_was_looked_for_and_found(t
 
 
 @pytest.mark.parametrize("format", WRITERS)
-def test_a_folder_that_is_not_what_format_says_is_told_so(tmp_path, format):
+def test_a_folder_without_data_of_the_given_format_is_refused(tmp_path, format):
     with pytest.raises(InputError, match="looked for"):
         open_dataset(tmp_path, format=format)
 
 
-def test_fault_55_mistyped_names_and_paths_have_the_nearest_right_one(tmp_path):
+def test_fault_55_mistyped_names_and_paths_are_reported_with_the_nearest_name(tmp_path):
     with pytest.raises(InputError, match=r"^shaeps: no such folder or file; did you mean 'shapes'\?$"):
         open_dataset("shaeps")
     with pytest.raises(UnknownName, match="unknown format 'coc'"):
@@ -123,14 +123,14 @@ def test_fault_55_mistyped_names_and_paths_have_the_nearest_right_one(tmp_path):
         open_dataset(write_voc(tmp_path / "voc", pictures(3)), sharse=(1, 1, 1))
 
 
-def test_a_data_set_without_splits_is_divided_and_it_is_said(tmp_path):
+def test_a_data_set_without_splits_is_split_and_noted(tmp_path):
     write_coco(tmp_path / "instances.json", pictures(60))
     data = open_dataset(tmp_path, seed=4)
     ids = [set(split.truth.catalog.file_names) for split in data.splits.values()]
     assert len(set.union(*ids)) == sum(map(len, ids)) == 60
     counts = ", ".join(f"{name} {count}" for name, count in sizes(data).items())
     assert (
-        f"the data set is not divided: all of its images are divided by a hash of their names and seed 4: {counts}"
+        f"the data set has no splits: all images are split by a hash of their names and seed 4: {counts}"
         in data.notes
     )
     other = open_dataset(tmp_path, seed=5)
@@ -142,28 +142,28 @@ def test_without_test_the_images_of_val_are_halved(tmp_path):
     data = open_dataset(tmp_path)
     assert sizes(data)["train"] == 20
     assert sizes(data)["val"] + sizes(data)["test"] == 30
-    assert any("has no test split: the images of val are divided" in note for note in data.notes)
+    assert any("has no test split: the images of val are split" in note for note in data.notes)
 
 
-def test_without_val_a_part_of_train_is_taken_and_test_is_left_alone(tmp_path):
+def test_without_val_a_part_of_train_is_taken_and_test_is_unchanged(tmp_path):
     coco_splits(tmp_path, train=pictures(40), test=pictures(12, 40))
     data = open_dataset(tmp_path)
     assert sizes(data)["test"] == 12
     assert sizes(data)["train"] > sizes(data)["val"] > 0
-    assert any("has no val split: the images of train are divided" in note for note in data.notes)
+    assert any("has no val split: the images of train are split" in note for note in data.notes)
 
 
-def test_fault_34_two_images_cannot_be_divided_and_it_is_warned_of(tmp_path):
+def test_fault_34_two_images_are_in_every_split_with_a_warning(tmp_path):
     write_coco(tmp_path / "instances.json", pictures(2))
     with pytest.warns(InputWarning) as caught:
         data = open_dataset(tmp_path)
     assert sizes(data) == {"train": 2, "val": 2, "test": 2}
-    assert any("too few to divide (2)" in str(w.message) for w in caught)
+    assert any("all images (2) are too few to split" in str(w.message) for w in caught)
 
 
 def test_fault_34_one_image_of_one_class_works(tmp_path):
     write_coco(tmp_path / "instances.json", [Picture("a")], classes=["cat"])
-    with pytest.warns(InputWarning, match="too few to divide"):
+    with pytest.warns(InputWarning, match="too few to split"):
         data = open_dataset(tmp_path)
     (batch,) = make_loader(data.splits["train"], ImageConfig(size=(32, 32)))
     assert batch.targets[0].labels.tolist() == [0]
@@ -173,13 +173,11 @@ def test_fault_34_one_image_of_one_class_works(tmp_path):
 def test_fault_2_a_val_split_without_objects_is_refused_before_training(tmp_path, objects):
     empty = [Picture(f"e{k}", objects=objects) for k in range(4)]
     coco_splits(tmp_path, train=pictures(5), valid=empty, test=pictures(5, 5))
-    if objects:  # a flat object is told of, and is an object to evaluation
+    if objects:  # an object without width is warned about, and counts in evaluation
         with pytest.warns(InputWarning, match="no width or no height"):
             open_dataset(tmp_path)
     else:
-        with pytest.raises(
-            InputError, match=r"val: none of its 4 images has an annotated object, so that average"
-        ):
+        with pytest.raises(InputError, match=r"val: none of its 4 images has a valid object, so average"):
             open_dataset(tmp_path)
 
 
@@ -190,17 +188,17 @@ def test_fault_2_an_empty_list_of_images_is_refused(tmp_path):
         open_dataset(tmp_path)
 
 
-def test_fault_2_crowds_and_ignored_objects_alone_are_nothing_to_measure(tmp_path):
+def test_fault_2_a_split_with_only_crowd_or_ignored_objects_is_refused(tmp_path):
     file = write_coco(tmp_path / "a.json", pictures(6))
     document = json.loads(file.read_text())
     for row in document["annotations"]:
         row["iscrowd"] = 1
     file.write_text(json.dumps(document))
-    with pytest.raises(InputError, match=r"has an annotated object \(\d are crowd or ignored\)"):
+    with pytest.raises(InputError, match=r"has a valid object \(\d are crowd or ignored\)"):
         open_dataset(tmp_path)
 
 
-def test_fault_9_an_image_in_two_splits_is_warned_of(tmp_path):
+def test_fault_9_an_image_in_two_splits_gives_a_warning(tmp_path):
     copy = Picture("img001", objects=[(1, (8, 8, 32, 24))])
     coco_splits(tmp_path, train=pictures(5), valid=[copy, *pictures(3, 10)], test=pictures(4, 20))
     with pytest.warns(InputWarning, match="leakage: train and val share 1 images") as caught:
@@ -209,17 +207,17 @@ def test_fault_9_an_image_in_two_splits_is_warned_of(tmp_path):
     assert str(caught[0].message) in data.notes
 
 
-def test_fault_9_one_file_under_two_ids_is_warned_of(tmp_path):
+def test_fault_9_one_file_under_two_ids_gives_a_warning(tmp_path):
     file = write_coco(tmp_path / "a.json", pictures(10))
     document = json.loads(file.read_text())
     document["images"].append(document["images"][0] | {"id": 99})
     file.write_text(json.dumps(document))
-    with pytest.warns(InputWarning, match="1 image files stand under more than one id: img000.png"):
+    with pytest.warns(InputWarning, match="1 image files have more than one id: img000.png"):
         open_dataset(tmp_path)
 
 
 @pytest.mark.filterwarnings("error::metrics.errors.InputWarning")
-def test_warnings_become_errors_where_they_are_asked_to(tmp_path):
+def test_warnings_can_be_errors(tmp_path):
     write_coco(tmp_path / "instances.json", pictures(2))
     with pytest.raises(InputWarning, match="too few"):
         open_dataset(tmp_path)
@@ -234,14 +232,12 @@ BREAK = {
 
 @pytest.mark.parametrize("how", BREAK)
 @pytest.mark.parametrize("format", WRITERS)
-def test_fault_27_an_image_that_cannot_be_read_is_an_error_and_with_allow_missing_left_out(
-    tmp_path, format, how
-):
+def test_fault_27_an_unreadable_image_is_an_error_or_left_out_with_allow_missing(tmp_path, format, how):
     WRITERS[format](tmp_path)
     broken = next(tmp_path.rglob("img003.png"))
     BREAK[how](broken)
     if how == "missing" and format == "yolo":
-        # A folder of images does not say what is missing, but a label without an image does.
+        # A folder of images does not show that one is missing, but a label file without an image does.
         with pytest.warns(InputWarning, match="1 of 20 label files have no image; they are left out"):
             assert sum(sizes(open_dataset(tmp_path)).values()) == 29
         return
@@ -255,7 +251,7 @@ def test_fault_27_an_image_that_cannot_be_read_is_an_error_and_with_allow_missin
     )
 
 
-def test_fault_27_a_truncated_image_is_found_when_all_is_decoded_and_otherwise_when_it_is_loaded(tmp_path):
+def test_fault_27_a_truncated_image_is_detected_by_check_whole_or_when_it_is_loaded(tmp_path):
     write_coco(tmp_path / "a.json", pictures(10))
     broken = tmp_path / "img003.png"
     broken.write_bytes(broken.read_bytes()[:-40])
@@ -278,14 +274,14 @@ def test_fault_27_no_image_left_is_an_error_also_with_allow_missing(tmp_path):
     write_coco(tmp_path / "a.json", pictures(3))
     for path in tmp_path.glob("*.png"):
         path.write_bytes(b"")
-    with pytest.raises(InputError, match=r"3 of 3 images cannot be read.*No image is left"):
+    with pytest.raises(InputError, match=r"3 of 3 images cannot be read.*No readable image is left"):
         open_dataset(tmp_path, allow_missing=True)
 
 
-def test_fault_27_images_elsewhere_are_found_by_a_setting(tmp_path):
+def test_fault_27_a_setting_names_the_folder_of_the_images(tmp_path):
     write_coco(tmp_path / "data" / "a.json", pictures(6), images=tmp_path / "elsewhere")
     with pytest.raises(
-        InputError, match=r"a\.json: image 'img000.png' is in none of .*; set data\.images to"
+        InputError, match=r"a\.json: image 'img000.png' not found; searched .*; set data\.images to"
     ):
         open_dataset(tmp_path / "data")
     data = open_dataset(tmp_path / "data", images=str(tmp_path / "elsewhere"))
@@ -306,7 +302,7 @@ def test_fault_27_images_elsewhere_are_found_by_a_setting(tmp_path):
         "",
     ],
 )
-def test_fault_25_names_that_lead_out_of_the_folder_are_refused(tmp_path, name):
+def test_fault_25_names_outside_the_folder_are_refused(tmp_path, name):
     outside = tmp_path / "secret.png"
     Image.new("RGB", (64, 48)).save(outside)
     file = write_coco(tmp_path / "inner" / "a.json", pictures(5))
@@ -318,7 +314,7 @@ def test_fault_25_names_that_lead_out_of_the_folder_are_refused(tmp_path, name):
         open_dataset(tmp_path / "inner", allow_missing=True)
 
 
-def test_fault_25_a_name_too_long_is_refused_and_windows_separators_work(tmp_path):
+def test_fault_25_a_too_long_name_is_refused_and_windows_separators_work(tmp_path):
     file = write_coco(tmp_path / "a.json", pictures(5), images=tmp_path / "images" / "sub")
     document = json.loads(file.read_text())
     for image in document["images"]:
@@ -335,7 +331,7 @@ def test_fault_25_a_name_too_long_is_refused_and_windows_separators_work(tmp_pat
         open_dataset(tmp_path, images=str(tmp_path / "images"))
 
 
-def test_fault_26_strange_names_are_kept_as_they_are(tmp_path):
+def test_fault_26_unusual_names_are_kept(tmp_path):
     names = ["<script>", "{{7*7}}", "=cmd()", "katze 🐈"]
     shown = [Picture(name.replace("/", ""), objects=[(k, (4, 4, 20, 20))]) for k, name in enumerate(names)]
     write_coco(tmp_path / "a.json", shown, classes=names)
@@ -351,7 +347,8 @@ def test_fault_29_an_annotated_size_other_than_the_files_is_reported(tmp_path):
     del document["images"][1]["width"], document["images"][1]["height"]
     file.write_text(json.dumps(document))
     with pytest.warns(
-        InputWarning, match=r"1 images have another size .*img002.png is 64x48, annotated as 640x480"
+        InputWarning,
+        match=r"1 images differ from their annotated size: img002.png is 64x48, annotated as 640x480",
     ):
         data = open_dataset(tmp_path)
     for split in data.splits.values():
@@ -359,7 +356,7 @@ def test_fault_29_an_annotated_size_other_than_the_files_is_reported(tmp_path):
 
 
 @pytest.mark.parametrize("knows", [True, False])
-def test_fault_29_a_rotated_image_is_read_as_its_annotations_mean_it(tmp_path, knows):
+def test_fault_29_a_rotated_image_is_read_in_the_orientation_of_its_annotations(tmp_path, knows):
     """Annotations of the stored pixels keep the image as stored; those of the upright image turn it."""
     write_coco(tmp_path / "a.json", pictures(4))
     exif = Image.Exif()
@@ -378,13 +375,11 @@ def test_fault_29_a_rotated_image_is_read_as_its_annotations_mean_it(tmp_path, k
         if name == "img001.png"
     ]
     np.testing.assert_array_equal(image, np.rot90(stored, -1) if knows else stored)
-    told = any(
-        "1 images carry an EXIF rotation that their annotations do not know of" in n for n in data.notes
-    )
+    told = any("1 images have an EXIF rotation that their annotations ignore" in n for n in data.notes)
     assert told == (not knows)
 
 
-def test_fault_13_relative_boxes_where_pixels_belong_are_refused_also_without_annotated_sizes(tmp_path):
+def test_fault_13_relative_boxes_in_a_pixel_format_are_refused(tmp_path):
     file = write_coco(tmp_path / "a.json", pictures(8))
     document = json.loads(file.read_text())
     for image in document["images"]:
@@ -392,11 +387,11 @@ def test_fault_13_relative_boxes_where_pixels_belong_are_refused_also_without_an
     for row in document["annotations"]:
         row |= {"bbox": [0.125, 0.16, 0.375, 0.33], "area": 0.12}
     file.write_text(json.dumps(document))
-    with pytest.raises(InputError, match=r"relative coordinates|parts of the image's width"):
+    with pytest.raises(InputError, match=r"relative coordinates|fractions of the image's width"):
         open_dataset(tmp_path)
 
 
-def test_classes_that_contradict_each_other_are_refused_and_others_united(tmp_path):
+def test_contradicting_classes_are_refused_and_others_merged(tmp_path):
     write_coco(tmp_path / "train" / "a.json", pictures(4), classes=["cat", "dog"])
     write_coco(tmp_path / "valid" / "a.json", pictures(4, 10), classes=["cat", "dog", "hen"])
     write_coco(tmp_path / "test" / "a.json", pictures(4, 20), classes=["cat", "dog"])
@@ -408,7 +403,7 @@ def test_classes_that_contradict_each_other_are_refused_and_others_united(tmp_pa
         open_dataset(tmp_path)
 
 
-def test_the_fingerprint_tells_data_apart_and_not_places(tmp_path):
+def test_the_fingerprint_depends_on_the_data_and_not_on_the_folder(tmp_path):
     for folder in ("a", "b", "c"):
         write_coco(tmp_path / folder / "instances.json", pictures(8))
     Image.new("RGB", (64, 48)).save(tmp_path / "c" / "img002.png")
@@ -438,6 +433,6 @@ def test_batches_of_files_do_not_depend_on_workers(tmp_path, format):
     assert batches(0) == batches(2)
 
 
-def test_require_objects_gives_the_split_back():
+def test_require_objects_returns_the_split():
     split = open_dataset("shapes", train=1, val=1, test=1).splits["train"]
     assert require_objects(split) is split

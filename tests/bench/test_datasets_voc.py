@@ -35,7 +35,7 @@ def test_lists_of_images_are_the_splits(tmp_path):
         "val": names(3, 5),
         "test": names(2, 8),
     }
-    assert "2 annotated images are in no list of ImageSets/Main, and left aside" in data.notes
+    assert "2 annotated images are in no list of ImageSets/Main and are not used" in data.notes
 
 
 def test_trainval_is_divided_where_there_is_no_train(tmp_path):
@@ -80,10 +80,10 @@ def test_a_listed_image_without_annotation_is_named(tmp_path):
         assert sizes(tmp_path, allow_missing=True) == {"train": 3, "val": 2, "test": 1}
 
 
-def test_a_list_without_any_annotation_is_left_aside(tmp_path):
+def test_a_list_without_any_annotation_is_not_used(tmp_path):
     write_voc(tmp_path, pictures(20), {"train": names(10), "val": names(10, 10), "test": ["x1", "x2"]})
     data = open_dataset(tmp_path)
-    assert "test.txt: none of its 2 images is annotated; it is left aside" in data.notes
+    assert "test.txt: none of its 2 images is annotated; the list is not used" in data.notes
     assert len(data.splits["val"]) + len(data.splits["test"]) == 10
 
 

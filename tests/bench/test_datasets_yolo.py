@@ -28,20 +28,20 @@ def test_the_yaml_file_and_its_folder_are_the_same_data_set(tmp_path, folder):
     assert open_dataset(file).name == tmp_path.name
 
 
-def test_train_and_val_of_the_same_images_are_one_set_to_be_divided(tmp_path):
+def test_train_and_val_of_the_same_images_are_split_as_one_set(tmp_path):
     write_yolo(tmp_path, {"train": pictures(40)})
     (tmp_path / "data.yaml").write_text("train: images/train\nval: images/train\nnames: {0: cat, 1: dog}\n")
     data = open_dataset(tmp_path)
     assert sum(len(split) for split in data.splits.values()) == 40
-    assert "train and val list the same images, so they are taken as one set" in data.notes
+    assert "train and val list the same images and are treated as one set" in data.notes
 
 
-def test_test_of_the_same_images_as_val_is_made_anew(tmp_path):
+def test_test_of_the_same_images_as_val_is_split_from_val(tmp_path):
     write_yolo(tmp_path, {"train": pictures(5), "val": pictures(30, 5)})
     text = (tmp_path / "data.yaml").read_text()
     (tmp_path / "data.yaml").write_text(f"{text}test: images/val\n")
     data = open_dataset(tmp_path)
-    assert "val and test list the same images, so they are taken as one set" in data.notes
+    assert "val and test list the same images and are treated as one set" in data.notes
     assert len(data.splits["val"]) + len(data.splits["test"]) == 30
 
 
@@ -119,16 +119,16 @@ def test_a_folder_without_yaml_is_opened_by_its_list_of_names(tmp_path, names, l
     assert sum(len(split.truth) for split in data.splits.values()) == 30
 
 
-def test_labels_elsewhere_are_found_by_a_setting(tmp_path):
+def test_a_setting_names_the_folder_of_the_labels(tmp_path):
     write_yolo(tmp_path, {"train": pictures(30)})
     (tmp_path / "labels" / "train").rename(tmp_path / "elsewhere")
     data = open_dataset(tmp_path, labels=str(tmp_path / "elsewhere"))
     assert sum(len(split.truth) for split in data.splits.values()) == 30
-    with pytest.raises(InputError, match=r"data\.labels: .* is no folder"):
+    with pytest.raises(InputError, match=r"data\.labels: .*: no such folder"):
         open_dataset(tmp_path, labels=str(tmp_path / "nowhere"))
     with (
         pytest.warns(InputWarning, match="images have no boxes"),
-        pytest.raises(InputError, match=r"none of its .* has an annotated object"),
+        pytest.raises(InputError, match=r"none of its .* has a valid object"),
     ):
         open_dataset(tmp_path)
 
@@ -142,9 +142,9 @@ def test_two_descriptions_must_be_told_apart(tmp_path):
     assert sum(sizes(tmp_path / "b.yml").values()) == 30
 
 
-def test_images_are_set_in_the_yaml_file(tmp_path):
+def test_the_yaml_file_alone_names_the_images(tmp_path):
     write_yolo(tmp_path, {"train": pictures(30)})
-    with pytest.raises(InputError, match=r"data\.yaml: says where its images are; correct it there"):
+    with pytest.raises(InputError, match=r"data\.yaml: names the folders of its images; correct them there"):
         open_dataset(tmp_path, images=str(tmp_path))
 
 

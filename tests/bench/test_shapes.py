@@ -301,7 +301,7 @@ def test_fault_55_a_wrong_setting_is_told_with_its_path_and_the_mend():
 
 def test_fault_2_a_split_without_an_object_is_refused_before_training():
     data = open_dataset("shapes", train=1, val=1, test=1, objects=(0, 1), seed=_seed_of_an_empty_image())
-    with pytest.raises(InputError, match="train: none of its 1 images has an annotated object"):
+    with pytest.raises(InputError, match="train: none of its 1 images has a valid object"):
         data.splits["train"]
 
 

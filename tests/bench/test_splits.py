@@ -1,4 +1,4 @@
-"""Which image falls into which split, and which stand in two."""
+"""Splits by name or hash, and images in two splits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.data.leaks import find_leaks
-from bench.data.splits import divide, purpose
+from bench.data.splits import hash_split, parse_purpose
 
 NAMES = st.lists(st.text(min_size=1, max_size=8), min_size=3, max_size=60, unique=True)
 SHARES = st.lists(st.floats(0.05, 1), min_size=2, max_size=3)
@@ -19,36 +19,36 @@ SHARES = st.lists(st.floats(0.05, 1), min_size=2, max_size=3)
 
 @given(NAMES, SHARES, st.integers(0, 2**32))
 def test_every_image_is_in_one_part_and_no_part_is_empty(names, shares, seed):
-    parts = divide(names, shares, seed)
+    parts = hash_split(names, shares, seed)
     assert len(parts) == len(shares)
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(names)))
     assert all(len(part) for part in parts)
 
 
 def test_the_parts_are_as_large_as_their_shares():
-    parts = divide([f"image{k}" for k in range(4000)], (0.7, 0.15, 0.15), seed=0)
+    parts = hash_split([f"image{k}" for k in range(4000)], (0.7, 0.15, 0.15), seed=0)
     # Four standard deviations of a binomial.
     assert [len(part) for part in parts] == pytest.approx([2800, 600, 600], abs=116)
 
 
 def test_an_added_image_does_not_move_the_others():
     names = [f"image{k}" for k in range(200)]
-    before = divide(names, (0.7, 0.15, 0.15), seed=0)
-    after = divide([*names, *(f"new{k}" for k in range(300))], (0.7, 0.15, 0.15), seed=0)
+    before = hash_split(names, (0.7, 0.15, 0.15), seed=0)
+    after = hash_split([*names, *(f"new{k}" for k in range(300))], (0.7, 0.15, 0.15), seed=0)
     for old, new in zip(before, after, strict=True):
         assert set(old) == {index for index in new if index < 200}
 
 
 def test_order_does_not_matter_and_the_seed_does():
     names = [f"image{k}" for k in range(50)]
-    forward = [{names[i] for i in part} for part in divide(names, (0.5, 0.5), 3)]
-    backward = [{names[::-1][i] for i in part} for part in divide(names[::-1], (0.5, 0.5), 3)]
+    forward = [{names[i] for i in part} for part in hash_split(names, (0.5, 0.5), 3)]
+    backward = [{names[::-1][i] for i in part} for part in hash_split(names[::-1], (0.5, 0.5), 3)]
     assert forward == backward
-    assert forward != [{names[i] for i in part} for part in divide(names, (0.5, 0.5), 4)]
+    assert forward != [{names[i] for i in part} for part in hash_split(names, (0.5, 0.5), 4)]
 
 
 def test_a_division_is_the_same_everywhere():
-    parts = divide(["a", "b", "c", "d", "e", "f", "g", "h"], (0.7, 0.15, 0.15), 0)
+    parts = hash_split(["a", "b", "c", "d", "e", "f", "g", "h"], (0.7, 0.15, 0.15), 0)
     assert [part.tolist() for part in parts] == [[1, 2, 4, 5, 7], [0], [3, 6]]
 
 
@@ -70,7 +70,7 @@ def test_a_division_is_the_same_everywhere():
     ],
 )
 def test_a_name_says_what_it_is_for(name, meant):
-    assert purpose(name) == meant
+    assert parse_purpose(name) == meant
 
 
 def write(path: Path, content: bytes) -> Path:
@@ -86,7 +86,7 @@ def test_fault_9_the_same_bytes_in_two_splits_are_a_leak_whatever_they_are_calle
     ]
     val = [write(tmp_path / "val" / name, content) for name, content in (("x", long), ("b", b"3"))]
     (sentence,) = find_leaks({"train": train, "val": val})
-    assert sentence == "train and val share 1 images, so that results on val are too good: a = x"
+    assert sentence == "train and val share 1 images, so results on val are too optimistic: a = x"
 
 
 def test_fault_9_files_that_differ_only_in_their_middle_are_no_leak(tmp_path):
@@ -97,11 +97,9 @@ def test_fault_9_files_that_differ_only_in_their_middle_are_no_leak(tmp_path):
     assert find_leaks({"train": train, "val": val}) == []
 
 
-def test_fault_9_one_file_under_two_ids_is_told(tmp_path):
+def test_fault_9_one_file_under_two_ids_is_reported(tmp_path):
     path, other = write(tmp_path / "a", b"1"), write(tmp_path / "b", b"2")
-    assert find_leaks({"train": [path, other, path]}) == [
-        "train: 1 image files stand under more than one id: a"
-    ]
+    assert find_leaks({"train": [path, other, path]}) == ["train: 1 image files have more than one id: a"]
     (sentence,) = find_leaks({"train": [path], "test": [other, path]})
     assert "train and test share 1 images" in sentence
 

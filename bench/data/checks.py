@@ -1,0 +1,191 @@
+"""Images and their annotations as a format has read them, and checks of the two against each other."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
+
+from bench.data.images import ImageHeader, read_header, read_image
+from bench.data.types import DataOptions
+from metrics.errors import InputError, InputWarning
+from metrics.tables import AnnotationTable
+
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class FolderOptions(DataOptions):
+    """Options of every data set on disk."""
+
+    images: str | None = None
+    """Folder of the images, if it is not beside the annotations."""
+    shares: tuple[Share, Share, Share] = (0.7, 0.15, 0.15)
+    """Shares of train, val and test, if the data set has no splits."""
+    check: Literal["exists", "header", "whole"] = "header"
+    """How each image is checked when the data set is opened: the file exists; its header is readable and has the
+    annotated size; all of it can be decoded."""
+    allow_missing: bool = False
+    """Leave unreadable images out, with a warning. Results are then based on fewer images and not comparable."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnnotatedImages:
+    """Images of one split, or of a data set without splits, and their ground truth.
+
+    Attributes:
+        purpose: ``train``, ``val``, ``test`` or ``trainval``; None for images without a split.
+        truth: ground truth.
+        paths: the file of each image of the catalog.
+        headers: the header of each image, if they were read already.
+    """
+
+    purpose: str | None
+    truth: AnnotationTable
+    paths: tuple[Path, ...]
+    headers: tuple[ImageHeader, ...] | None = None
+
+    def select(self, images: ArrayLike) -> AnnotatedImages:
+        """Only the images of these indices."""
+        indices = self.truth.catalog.image_indices(images)
+        headers = None if self.headers is None else tuple(self.headers[i] for i in indices)
+        paths = tuple(self.paths[i] for i in indices)
+        return AnnotatedImages(self.purpose, self.truth.select(indices), paths, headers)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CheckedImages:
+    """Images whose files were checked; `upright` is whether the EXIF rotation of each image is applied."""
+
+    images: AnnotatedImages
+    upright: NDArray[np.bool_]
+
+    def select(self, indices: NDArray[np.intp]) -> CheckedImages:
+        """Only the images of these indices."""
+        return CheckedImages(self.images.select(indices), self.upright[indices])
+
+    def __len__(self) -> int:
+        return len(self.images.paths)
+
+
+def read_headers(
+    paths: Sequence[Path], options: FolderOptions
+) -> tuple[list[ImageHeader | None], dict[int, str]]:
+    """Check image files as `options.check` requires.
+
+    Returns:
+        The header of each image, None where it was not read; and the problem of each unreadable image by index.
+    """
+    headers: list[ImageHeader | None] = []
+    problems: dict[int, str] = {}
+    for index, path in enumerate(paths):
+        header = None
+        try:
+            if options.check == "exists":
+                if not path.is_file() or not path.stat().st_size:
+                    read_header(path)  # raises with the reason
+            else:
+                header = read_header(path)
+                if options.check == "whole":
+                    read_image(path)
+        except InputError as error:
+            problems[index] = str(error)
+        headers.append(header)
+    return headers, problems
+
+
+def report_unreadable(problems: Mapping[int, str], total: int, what: str, options: FolderOptions) -> None:
+    """Raise for unreadable images; with `allow_missing`, warn that they are left out.
+
+    Args:
+        problems: problem of each unreadable image by index; may be empty.
+        total: number of images.
+        what: name of the images for the message: their split.
+        options: see `FolderOptions.allow_missing`.
+
+    Raises:
+        InputError: images are unreadable and may not be left out, or none is readable.
+    """
+    if not problems:
+        return
+    first = "; ".join(list(problems.values())[:5])
+    more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+    sentence = f"{what}: {len(problems)} of {total} images cannot be read: {first}{more}"
+    if not options.allow_missing:
+        raise InputError(f"{sentence}. Replace them, or leave them out with --set data.allow_missing=true")
+    if len(problems) == total:
+        raise InputError(f"{sentence}. No readable image is left")
+    warnings.warn(
+        f"{sentence}. They are left out, so results are based on fewer images", InputWarning, stacklevel=2
+    )
+
+
+def check_images(images: AnnotatedImages, options: FolderOptions, notes: list[str]) -> CheckedImages:
+    """Check image files and compare their sizes with the annotations; the files' sizes replace the annotated ones.
+
+    Args:
+        images: as a format has read them.
+        options: settings.
+        notes: a note is appended where annotations were made on images without their EXIF rotation.
+
+    Raises:
+        InputError: images are unreadable, or boxes are not in pixels.
+    """
+    what = images.purpose or "images"
+    headers: Sequence[ImageHeader | None]
+    if images.headers is None:
+        headers, problems = read_headers(images.paths, options)
+    else:
+        headers, problems = images.headers, {}
+    report_unreadable(problems, len(headers), what, options)
+    if problems:
+        readable = [index for index in range(len(headers)) if index not in problems]
+        images, headers = images.select(readable), [headers[index] for index in readable]
+    catalog = images.truth.catalog
+    sizes = catalog.sizes.copy()
+    upright = np.ones(len(headers), dtype=np.bool_)
+    mismatches: list[str] = []
+    for index, header in enumerate(headers):
+        if header is None:
+            continue
+        annotated = (int(sizes[index, 0]), int(sizes[index, 1]))
+        if annotated == header.stored != header.upright:
+            upright[index] = False
+            continue
+        sizes[index] = header.upright
+        if 0 not in annotated and annotated != header.upright:
+            (h, w), (ah, aw) = header.upright, annotated
+            mismatches.append(f"{images.paths[index].name} is {w}x{h}, annotated as {aw}x{ah}")
+    if not upright.all():
+        notes.append(
+            f"{what}: {int((~upright).sum())} images have an EXIF rotation that their annotations ignore (the "
+            f"annotated size is the stored one); they are read without it"
+        )
+    if mismatches:
+        warnings.warn(
+            f"{what}: {len(mismatches)} images differ from their annotated size: {'; '.join(mismatches[:5])}. "
+            f"The files' sizes are used; boxes may be misplaced: export the annotations again",
+            InputWarning,
+            stacklevel=2,
+        )
+    truth = replace(images.truth, catalog=replace(catalog, sizes=sizes))
+    _require_pixels(truth, what)
+    return CheckedImages(replace(images, truth=truth), upright)
+
+
+def _require_pixels(truth: AnnotationTable, what: str) -> None:
+    corners = truth.boxes
+    if not len(corners):
+        return
+    small = np.abs(corners) <= 1.5
+    sizes = truth.catalog.sizes[truth.image]
+    if small.mean() > 0.95 and (sizes == 0).all() | (sizes.min() > 4):
+        raise InputError(
+            f"{what}: {small.mean():.0%} of all box coordinates are at most 1.5, so they seem to be fractions of the "
+            f"image's width and height, but this format expects pixels; multiply them, or provide the data as YOLO"
+        )
