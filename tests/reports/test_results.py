@@ -75,7 +75,7 @@ def test_a_result_is_frozen_and_closed():
         ("{}", "schema_version: expected a whole number, got None"),
         ('{"schema_version": 1}', "name: Field required"),
         ('{"schema_version": true}', "expected a whole number, got True"),
-        ('{"schema_version": 1, "a": NaN}', "NaN is no JSON number"),
+        ('{"schema_version": 1, "a": NaN}', "NaN is not a JSON number"),
         ("[" * 100_000, "nested too deeply"),
     ],
 )
