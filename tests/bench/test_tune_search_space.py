@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from pathlib import Path
+
 import pytest
 from tiny_runs import tiny_config
 
+from bench.commands.tune import EXAMPLES
 from bench.tune.search_space import parse_space, with_values
 from metrics.errors import InputError
 
@@ -86,3 +91,18 @@ def test_changed_settings_are_validated(config):
     assert with_values(config, {"nms.iou": 0.7}).nms.iou == 0.7
     with pytest.raises(InputError, match=r"nms\.iou: expected a number, got 'high'"):
         with_values(config, {"nms.iou": "high"})
+
+
+def documented_commands():
+    """Commands `bench tune` in the help and in the documentation."""
+    docs = Path(__file__).resolve().parents[2] / "docs"
+    text = "\n".join([EXAMPLES, *((docs / name).read_text() for name in ("tuning.md", "cluster.md"))])
+    return re.findall(r"^(?:exec )?(python -m bench tune .*)$", text.replace("\\\n", " "), re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", documented_commands())
+def test_the_search_spaces_in_help_and_documentation_are_valid(command):
+    words = shlex.split(command)
+    rest = words[words.index("--space") + 1 :]
+    space = rest[: next((at for at, word in enumerate(rest) if word.startswith("--")), len(rest))]
+    assert len(parse_space(tiny_config(words[words.index("--variant") + 1]), space)) > 1

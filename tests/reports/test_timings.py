@@ -77,7 +77,10 @@ def test_a_stage_that_nobody_knows_is_refused(timed, tmp_path):
         ("process,round\n0,0\n", "has no column iteration, mode, batch, stage, ns, image"),
         ("\x00\xff", "cannot be read"),
         ("process,round,iteration,mode,batch,stage,ns,image\n0,0,0,real,1,decode,,1\n", "cannot be read"),
-        ("process,round,iteration,mode,batch,stage,ns,image\n0,0,0,real,1,decode,0,1\n", "expected times above 0"),
+        (
+            "process,round,iteration,mode,batch,stage,ns,image\n0,0,0,real,1,decode,0,1\n",
+            "expected times above 0",
+        ),
     ],
 )
 def test_damaged_samples_are_refused(tmp_path, text, said):
