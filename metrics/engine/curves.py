@@ -315,8 +315,8 @@ def _compute_curves(
             count = 0
             correction = 0
             for step in range(steps.start[label], steps.end[label]):
-                # without branches: a pair that does not match at this threshold changes nothing, and what it writes
-                # is overwritten
+                # without branches: a pair that does not match at this threshold has no effect, and its values are
+                # overwritten
                 paired = int(steps.bits[area, step] >> bit) & 1
                 valid = (int(steps.valid[step]) >> area) & 1
                 own = (int(steps.inside[step]) >> area) & 1

@@ -181,7 +181,7 @@ def _check_truth(document: Any, where: str) -> None:
     for key in ("images", "annotations", "categories"):
         if document.get(key) is None:
             state = "null" if key in document else "missing"
-            keys = ", ".join(list(document)[:8]) or "nothing"
+            keys = ", ".join(list(document)[:8]) or "no keys"
             hint = "; a list of images without annotations, as published for test sets, cannot be evaluated"
             raise InputError(f"{where}: {key} is {state}; the file has {keys}{hint * (key == 'annotations')}")
 

@@ -1,7 +1,7 @@
 """Checks of boxes and scores for probable mistakes: units, layouts, ranges, image borders.
 
-Nothing is changed: boxes and scores are evaluated as pycocotools does, with a warning. Only boxes in another unit than
-the ground truth are refused, because every number computed from them would be wrong.
+Suspicious boxes and scores are evaluated unchanged, as by pycocotools, with a warning. Only boxes in another unit than the
+ground truth are refused, because every number computed from them would be wrong.
 """
 
 from __future__ import annotations
