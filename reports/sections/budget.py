@@ -95,7 +95,7 @@ def _effort(model: Model, with_time: bool = True) -> str:
     if epochs is not None:
         parts.append(f"for {formatting.plural(round(epochs), 'epoch')}")
     if images is not None:
-        parts.append(f"on {formatting.plural(round(images), 'training image')}")
+        parts.append(f"with {formatting.plural(round(images), 'training image')} seen")
     if seconds is not None and with_time:
         parts.append(f"in {formatting.duration(seconds)}")
     return f"trained {' '.join(parts)}"

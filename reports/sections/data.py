@@ -28,8 +28,8 @@ def section(report: ReportData) -> Section:
     )
     counts = [
         (empty, f"{formatting.plural(empty, 'image has', 'images have')} no objects: all detections there are false positives."),
-        (crowds, f"{formatting.plural(crowds, 'crowd region')}: any number of detections may match one; these detections are ignored."),
-        (ignored, f"{formatting.plural(ignored, 'ignored object')}: not valid ground truth; detections matched to them are ignored."),
+        (crowds, f"{formatting.plural(crowds, 'object is a crowd region', 'objects are crowd regions')}: any number of detections may match one, and these detections are ignored."),
+        (ignored, f"{formatting.plural(ignored, 'object is', 'objects are')} ignored, and so are the detections matched to them."),
     ]  # fmt: skip
     notes = sorted({report.private(note) for result in report.results for note in result.data.notes})
     return Section(

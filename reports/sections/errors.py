@@ -91,11 +91,10 @@ def _costs(report: ReportData) -> Figure:
         means = seeds.mean(1)
         if np.isfinite(means).all():
             worst = int(np.argmax(means))
-            parts.append(
-                f"{label}: {ERROR_NAMES[KINDS[worst]]} ({formatting.signed_points(float(means[worst]))})"
-            )
+            gain = formatting.signed_points(float(means[worst]))
+            parts.append(f"{ERROR_NAMES[KINDS[worst]]} for {label} ({gain})")
     finding = (
-        f"The error types whose correction would raise AP50 most are {formatting.join_words(parts)}."
+        f"AP50 would increase most by correcting {formatting.join_words(parts)}."
         if parts
         else "There are no valid objects, so error costs are not defined."
     )

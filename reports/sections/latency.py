@@ -177,8 +177,8 @@ def _stages_finding(report: ReportData, timed: Sequence[TimedModel]) -> str:
         if medians:
             longest = max(medians, key=lambda stage: medians[stage])
             share = medians[longest] / sum(medians.values())
-            parts.append(f"{report.labels[one.model]} {NAMES[longest]} ({share:.0%})")
-    return f"The slowest stage: {formatting.join_words(parts)}."
+            parts.append(f"{NAMES[longest]} for {report.labels[one.model]} ({share:.0%})")
+    return f"Slowest stage: {formatting.join_words(parts)}."
 
 
 def _rates(timed: TimedModel) -> Curve:
@@ -360,7 +360,7 @@ def _method(speed: Speed) -> tuple[str, ...]:
         "Latency is measured on test images, one after another, from the file to detections in the pixels of the original image, "
         "NMS included, in evaluation mode and at the precision of the evaluation. The models take turns (A B B A) in "
         f"{settings.get('rounds', 'several')} rounds of {settings.get('processes', 'several')} fresh processes, each warmed up until "
-        "the median time is stable. Files are in the disk cache.",
+        "the median time is stable. Image files are in the disk cache.",
         "p50, p90 and p99 are order statistics. The intervals of p90 and p99 are distribution-free and assume independent "
         "samples; percentiles that need more samples are not shown. Samples of the same round are correlated, so the "
         "intervals of p50 and of the throughput come from resampled processes and rounds; with three processes they are "

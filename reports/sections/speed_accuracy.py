@@ -230,14 +230,14 @@ def _table(report: ReportData, speed: Speed, groups: Sequence[_Group]) -> PageTa
 
 def _method(report: ReportData, groups: Sequence[_Group]) -> tuple[str, ...]:
     areas = [
-        f"{group.area:.3f} up to ({formatting.milliseconds(group.reference[0])}, AP {formatting.points(group.reference[1])})"
+        f"{group.area:.3f} for the reference point ({formatting.milliseconds(group.reference[0])}, AP {formatting.points(group.reference[1])})"
         + (f" on {formatting.printable(group.machine.name)}" if len(groups) > 1 else "")
         for group in groups
     ]
     paragraphs = [
         "Latency is the median over single images, from the file to the final detections, NMS included. A model is on the "
         "Pareto front if no other model is at least as fast and as accurate, and better in one of the two. The hypervolume, the "
-        "area between the front and a reference point with the natural logarithm of latency and AP as a fraction, is "
+        "area between the front and a reference point, with the natural logarithm of latency and AP as a fraction, is "
         f"{formatting.join_words(areas)}.",
     ]
     if report.statistics is not None:

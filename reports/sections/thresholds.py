@@ -210,9 +210,10 @@ def _figure(report: ReportData, name: str, bands: list[dict[str, Band]]) -> Figu
     scores = score_grid(report)
     shades = [(scores, 100 * of[name.lower()].low, 100 * of[name.lower()].high) for of in bands]
     title = {"F1": "F1", "precision": "Precision", "recall": "Recall"}[name]
+    finding = "Highest F1" if name == "F1" else f"{title} at each model's highest F1"
     return lines(
         f"score-{name.lower()}", f"{title} over score threshold",
-        f"{title} at each model's highest F1: {formatting.join_words(values)}.", report.labels, curves,
+        f"{finding}: {formatting.join_words(values)}.", report.labels, curves,
         LineAxes(
             "score threshold", f"{name} (points of 100)",
             x_limits=(float(scores[0]), float(scores[-1])), y_limits=(0, 102), cursor=True,

@@ -147,7 +147,7 @@ def test_the_front_and_who_is_faster_and_not_worse(runs, no_drawing):
     ms = frame["latency_p50_ms"]
     area = np.log(ms["good"] / ms["poor"]) * ap[2] + np.log(100 / ms["good"]) * ap[0]
     assert frame["hypervolume"].tolist() == pytest.approx([area] * 3)
-    assert f"{area:.3f} up to (100 ms, AP 0.0)" in text_of(section)
+    assert f"{area:.3f} for the reference point (100 ms, AP 0.0)" in text_of(section)
 
 
 def test_a_better_model_is_not_grey_for_being_slower_nor_one_whose_times_overlap(runs):
