@@ -80,7 +80,8 @@ def _finding(rows: Sequence[PairDifference], names: dict[str, str]) -> str:
     tied = [f"{names[row.model_a]} − {names[row.model_b]}" for row in rows if not row.decisive]
     verb = "is" if len(decisive) == 1 else "are"
     count = f"{len(decisive)} of {len(rows)} differences {verb} decisive on these images"
-    return f"{count}; these pairs are tied: {formatting.join_words(tied, 4)}."
+    pairs = "this pair is" if len(tied) == 1 else "these pairs are"
+    return f"{count}; {pairs} tied: {formatting.join_words(tied, 4)}."
 
 
 def _influence_finding(report: ReportData) -> str:
@@ -130,9 +131,9 @@ def _table(
         )
     titles = (
         ("Difference", True),
-        ("Simultaneous interval", False),
+        ("Simultaneous CI", False),
         ("p (Holm)", True),
-        ("p (permutation)", True),
+        ("p (perm.)", True),
         ("P(A > B)", True),
         ("MDD", True),
     )
