@@ -1,4 +1,4 @@
-"""What resampling by weights must be equal to: data sets in which each image stands as often as drawn."""
+"""Physically resampled data sets, in which each image occurs as often as it was drawn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
 
 def physically_resampled(scene: Scene, counts: NDArray[np.uint8]) -> Scene:
-    """The scene with each image as often as `counts` says, under new ids; the copies of an image are neighbours."""
+    """The scene with each image `counts` times, under new ids; the copies of an image are adjacent."""
     catalog = scene.truth.catalog
     copies = np.repeat(np.arange(len(counts)), counts)
     new = Catalog.of(range(len(copies)), catalog.classes, class_ids=catalog.class_ids)

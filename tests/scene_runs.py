@@ -1,4 +1,4 @@
-"""Runs to compare: a random scene, and parts of its detections as other models."""
+"""Runs to compare: a random scene, and subsets of its detections as other models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAIRWISE_COLUMNS = [
     "test",
     "B",
 ]
-"""The first columns of `pairwise.csv`, in their order."""
+"""The first columns of `pairwise.csv`, in order."""
 
 Tables = tuple[AnnotationTable, DetectionTable]
 
@@ -35,6 +35,6 @@ def scene_of(images: int = 60) -> Scene:
 
 
 def run(scene: Scene, kept: float = 1.0, seed: int = 0) -> Tables:
-    """The scene with a part of its detections."""
+    """The scene with a subset of its detections."""
     rows = np.flatnonzero(np.random.default_rng(seed).random(len(scene.detections)) < kept)
     return scene.truth, with_detections(scene, rows).detections

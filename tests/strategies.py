@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
 SIDES = (0.0, 1.0, 8.0, 31.5, 32.0, 33.0, 64.0, 96.0, 100.0)
-"""Widths and heights. 32 x 32 = 1024 and 96 x 96 = 9216, and so is 288 x 32."""
+"""Widths and heights. 32 x 32 = 1024; 96 x 96 = 288 x 32 = 9216."""
 
 ON_A_BOUNDARY = ((32.0, 32.0), (16.0, 64.0), (96.0, 96.0), (64.0, 144.0))
 """Widths and heights of boxes whose own area is exactly 1024 or 9216."""
@@ -67,9 +67,9 @@ def scenes(
 
     Args:
         draw: given by Hypothesis.
-        most_objects: in the whole scene.
-        most_detections: likewise.
-        ignored: whether some objects are ignored without being crowds, which the reference does not know.
+        most_objects: maximum number of objects.
+        most_detections: maximum number of detections.
+        ignored: whether some objects are ignored without being crowds, which pycocotools does not support.
     """
     image_ids = sorted(draw(st.lists(st.integers(0, 900), min_size=1, max_size=5, unique=True)))
     class_ids = sorted(draw(st.lists(st.integers(1, 90), min_size=1, max_size=3, unique=True)))

@@ -2,7 +2,7 @@
 
 Each false positive has one error type, depending on what would have made it a true positive; each undetected object is
 missed unless a detection has only a wrong class or box. The cost of a type is the gain in average precision if all errors
-of that type were fixed and nothing else changed.
+of that type, and no others, were fixed.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class ErrorTypes:
         return table
 
     def fixed(self, kind: Fixable) -> MatchOutcome:
-        """Return the outcome with all errors of a type fixed and nothing else changed.
+        """Return the outcome with all errors of a type, and no others, fixed.
 
         - ``classification``: detections of `fixes` get their object's class and become true positives; the others are removed.
         - ``localization``: the same in their own class, with the object's box.

@@ -17,7 +17,7 @@ from metrics.ratios import ratio
 class ScoreCurve(NamedTuple):
     """True and false positives over the score threshold, one point per distinct score.
 
-    Nothing changes between two points; detections with equal scores are kept or dropped together.
+    Counts are constant between two points; detections with equal scores are kept or dropped together.
 
     Attributes:
         score: (S,) descending thresholds.

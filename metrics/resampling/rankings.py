@@ -81,7 +81,7 @@ class Ranking:
             tp: (D,) words, or booleans for one threshold.
             object_label: (G,) class of each valid object.
             object_image: (G,) image of each valid object.
-            ignored: (D,) words or booleans; by default nothing is ignored.
+            ignored: (D,) words or booleans; by default none is ignored.
             iou: (D,) IoU of each true positive; see `Ranking`.
             thresholds: T.
             tie: (D,) order of equal scores, smallest first; by default the image.

@@ -68,7 +68,7 @@ class Replicates:
 def replicate(rankings: RunRankings, weights: Weights, statistics: Sequence[Statistic]) -> list[Replicates]:
     """Evaluate statistics of a run on the original images and under each row of weights.
 
-    The value under a row equals that of a data set in which each image occurs as often as the row says, with its copies
+    The value under a row equals that of a data set in which each image occurs as often as its weight, with its copies
     next to each other.
 
     Args:

@@ -20,7 +20,7 @@ from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
 
 def row_of(truths: int, pattern: str) -> Scene:
-    """One class on one image: far apart objects, and detections by falling score: T finds the next, F nothing."""
+    """One class on one image: distant objects, and detections by falling score: T matches the next object, F none."""
     catalog = Catalog.of([1], ["thing"])
     places = [[100.0 * i, 0.0, 50.0, 50.0] for i in range(truths)]
     truth = AnnotationTable.of(catalog, [0] * truths, [0] * truths, places)
@@ -35,7 +35,7 @@ def row_of(truths: int, pattern: str) -> Scene:
 
 
 def by_definition(truths: int, pattern: str) -> tuple[float, float, float]:
-    """COCO's, VOC 2007's and VOC 2010's average precision, written out from their definitions."""
+    """COCO's, VOC 2007's and VOC 2010's average precision from their definitions."""
     true, points = 0, []
     for rank, letter in enumerate(pattern, start=1):
         true += letter == "T"
@@ -51,7 +51,7 @@ def by_definition(truths: int, pattern: str) -> tuple[float, float, float]:
 
 
 @given(st.integers(1, 12), st.text("TF", max_size=20))
-def test_average_precision_is_what_its_definitions_say(truths: int, pattern: str) -> None:
+def test_average_precision_equals_its_definitions(truths: int, pattern: str) -> None:
     assume(pattern.count("T") <= truths)
     scene = row_of(truths, pattern)
     evaluation = evaluate(scene.truth, scene.detections, ("average_precision", "voc_average_precision"))
@@ -61,7 +61,7 @@ def test_average_precision_is_what_its_definitions_say(truths: int, pattern: str
         assert evaluation.value(name, "thing") == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_difficult_object_is_neither_asked_for_nor_held_against_a_detection() -> None:
+def test_a_difficult_object_is_neither_valid_nor_a_false_positive() -> None:
     # fault 22
     scene = row_of(3, "TTFT")
     scene.truth.ignored[1] = True
@@ -92,7 +92,7 @@ def test_only_the_order_of_scores_matters(scene: Scene, seed: int) -> None:
 
 
 @given(scenes())
-def test_average_precision_lies_between_0_and_1(scene: Scene) -> None:
+def test_average_precision_is_between_0_and_1(scene: Scene) -> None:
     values = np.array([row.value for row in evaluate(scene.truth, scene.detections).rows])
     assert ((values >= 0) & (values <= 1) | np.isnan(values)).all()
 
@@ -108,7 +108,7 @@ def test_a_worse_false_positive_never_raises_average_precision(scene: Scene) -> 
         np.append(found.score, -1.0),
     )
     before, after = (match(scene.truth, table).curves().precision for table in (found, more))
-    assert_array_equal(before, after)  # below the last true positive nothing is read
+    assert_array_equal(before, after)  # detections below the last true positive have no effect
 
 
 @given(scenes(most_detections=12), st.data())
@@ -139,7 +139,7 @@ def test_a_mirror_image_has_the_same_average_precision(scene: Scene, down: bool)
     assert_array_equal(match(scene.truth, scene.detections).curves().precision, one)
 
 
-def test_the_curve_of_a_class_and_the_mean_curve() -> None:
+def test_curves_of_single_classes_and_their_mean() -> None:
     scene = random_scene(5)
     matches = match(scene.truth, scene.detections)
     recall, precision, score = precision_recall(matches, 0.5, label=1)
@@ -165,7 +165,7 @@ def test_a_class_without_objects_has_no_curve() -> None:
     assert np.isnan(precision_recall(matches, label=0).precision).all()
 
 
-def test_classes_are_grouped_by_how_many_images_have_them() -> None:
+def test_classes_are_grouped_by_their_number_of_images() -> None:
     scene = random_scene(6, classes=5, images=40)
     evaluation = evaluate(scene.truth, scene.detections, ("average_precision", "frequency_groups"))
     of_class = [evaluation.value("ap", f"class {label}") for label in range(5)]

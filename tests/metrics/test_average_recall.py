@@ -26,20 +26,20 @@ def test_recall_rises_with_max_dets_and_falls_with_iou() -> None:
 
 
 @given(scenes())
-def test_recall_is_the_share_of_objects_that_were_found(scene: Scene) -> None:
+def test_recall_is_the_share_of_detected_objects(scene: Scene) -> None:
     matches = match(scene.truth, scene.detections)
     outcome = matches.at(0.5)
     for label in range(len(matches.classes)):
-        asked = outcome.valid & (scene.truth.label == label)
+        valid = outcome.valid & (scene.truth.label == label)
         recall = recalls(matches)[-1, 0, 0, label]
-        if not asked.any():
+        if not valid.any():
             assert math.isnan(recall)
         else:
-            assert recall == pytest.approx(np.mean(outcome.matched_by[asked] >= 0))
+            assert recall == pytest.approx(np.mean(outcome.matched_by[valid] >= 0))
 
 
 def nearest(scene: Scene, label: int) -> np.ndarray:
-    """By brute force: for each object of a class the IoU of the nearest detection of that class."""
+    """Highest IoU of each object of a class with a detection of that class, by brute force."""
     truth, found = scene.truth, scene.detections
     best = []
     for row in np.flatnonzero((truth.label == label) & ~truth.crowd & (truth.area <= 1e10)):
@@ -65,7 +65,7 @@ def test_the_integral_is_the_limit_of_a_fine_sum(scene: Scene) -> None:
         assert math.isnan(total)
 
 
-def test_the_integral_knows_max_dets_and_pooled_classes() -> None:
+def test_the_integral_respects_max_dets_and_pooled_classes() -> None:
     scene = random_scene(8)
     matches = match(scene.truth, scene.detections)
     few, many = (integral_recall(matches, max_dets=most)[0].value for most in (1, 100))

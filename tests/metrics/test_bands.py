@@ -1,4 +1,4 @@
-"""Bands: curves of resamples are those of physical copies, and each point has the interval that a number would have."""
+"""Confidence bands: curves on resamples equal those of physical copies, and each point has the interval of its value."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def mean_over_classes(scene: Scene, iou: float) -> np.ndarray:
 
 
 @given(scenes(ignored=True), st.sampled_from([0.5, 0.75]), st.data())
-def test_precision_over_recall_is_that_of_physical_copies(
+def test_precision_over_recall_equals_that_of_physical_copies(
     scene: Scene, iou: float, data: st.DataObject
 ) -> None:
     counts = drawn_counts(scene, data)
@@ -40,7 +40,7 @@ def test_precision_over_recall_is_that_of_physical_copies(
     assert_allclose(found[0], mean_over_classes(physically_resampled(scene, counts), iou), rtol=0, atol=1e-12)
 
 
-def test_precision_over_recall_is_that_of_physical_copies_in_every_lane() -> None:
+def test_precision_over_recall_equals_that_of_physical_copies_in_every_lane() -> None:
     scene = random_scene(3, images=20, classes=3, objects=80, detections=300, crowds=0.05)
     weights = image_weights(20, 70, seed=1)  # more than one block
     found = precision_over_recall(RunRankings(match(scene.truth, scene.detections)), weights, 0.5, "all", 100)
@@ -51,7 +51,7 @@ def test_precision_over_recall_is_that_of_physical_copies_in_every_lane() -> Non
 
 
 @given(scenes(ignored=True), st.data())
-def test_counts_over_score_are_those_of_physical_copies(scene: Scene, data: st.DataObject) -> None:
+def test_counts_over_score_equal_those_of_physical_copies(scene: Scene, data: st.DataObject) -> None:
     counts = drawn_counts(scene, data)
     scores = np.array([0.0, 0.25, 0.5, 0.500001, 1.0])
     found = counts_over_score(match(scene.truth, scene.detections), counts[None], scores, 0.5)
@@ -60,11 +60,11 @@ def test_counts_over_score_are_those_of_physical_copies(scene: Scene, data: st.D
         kept = outcome.score >= score
         true = np.count_nonzero(kept & outcome.tp)
         false = np.count_nonzero(kept & ~outcome.tp & ~outcome.ignored)
-        asked = np.count_nonzero(outcome.valid)
-        assert (found.tp[0, at], found.fp[0, at], found.positives[0, 0]) == (true, false, asked)
+        valid = np.count_nonzero(outcome.valid)
+        assert (found.tp[0, at], found.fp[0, at], found.positives[0, 0]) == (true, false, valid)
         assert_array_equal(found.precision[0, at], true / (true + false) if true + false else np.nan)
-        assert_array_equal(found.recall[0, at], true / asked if asked else np.nan)
-        assert_array_equal(found.f1[0, at], 2 * true / (true + false + asked) if asked else np.nan)
+        assert_array_equal(found.recall[0, at], true / valid if valid else np.nan)
+        assert_array_equal(found.f1[0, at], 2 * true / (true + false + valid) if valid else np.nan)
 
 
 def test_a_point_of_a_band_has_the_interval_of_a_comparison(scene: Scene) -> None:
@@ -82,7 +82,7 @@ def test_a_point_of_a_band_has_the_interval_of_a_comparison(scene: Scene) -> Non
     assert any(compared.standing(model, "recall").ci_method == "percentile" for model in runs)
 
 
-def test_the_mean_of_a_precision_curve_is_average_precision_and_each_seed_has_scores_of_its_own(
+def test_the_mean_of_a_precision_curve_is_average_precision_and_seeds_have_separate_scores(
     scene: Scene,
 ) -> None:
     runs = {"a": [run(scene), run(scene, 0.9)]}
@@ -99,7 +99,7 @@ def test_the_mean_of_a_precision_curve_is_average_precision_and_each_seed_has_sc
     assert each[0]["recall"].value[0] > each[0]["recall"].value[1]
 
 
-def test_groups_widen_a_band_and_one_image_says_nothing_of_others(scene: Scene) -> None:
+def test_groups_widen_a_band_and_one_image_has_no_interval(scene: Scene) -> None:
     videos = {"video": [at // 6 for at in range(60)]}
     alone = curve_bands({"a": run(scene)}, resamples=300).over_score(np.array([0.5]))["a"]["recall"]
     grouped = curve_bands({"a": run(scene)}, resamples=300, groups="video", image_columns=videos)

@@ -1,4 +1,4 @@
-"""Calibration errors are what their sums over bins say, bin by bin and detection by detection."""
+"""Calibration errors equal their sums over bins, computed bin by bin and detection by detection."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
 
 def counted(matches: Matches, iou: float, floor: float = 0.0) -> list[tuple[int, float, float]]:
-    """Label, score and IoU (0 for a false positive) of each detection that counts, one after the other."""
+    """Label, score and IoU (0 for a false positive) of each detection that counts."""
     outcome = matches.at(iou)
     return [
         (int(outcome.label[i]), float(outcome.score[i]), float(outcome.iou[i]) if outcome.tp[i] else 0.0)
@@ -38,7 +38,7 @@ def in_bin(score: float, m: int, bins: int) -> bool:
 
 
 def plain_error(detections: list[tuple[float, float]], bins: int) -> float:
-    """Pairs of score and worth: the sum over bins of |I_m| / |D| * |mean worth - mean score|, as it is written."""
+    """Pairs of score and target: the sum over bins of |I_m| / |D| * |mean target - mean score|."""
     if not detections:
         return math.nan
     total = 0.0
@@ -55,7 +55,7 @@ def overall(matches: Matches, **settings: object) -> dict[str, float]:
 
 
 @given(scenes(ignored=True), st.sampled_from((0.0, 0.25)), st.sampled_from((1, 4, 10)))
-def test_errors_are_their_sums_over_bins(scene: Scene, floor: float, bins: int) -> None:
+def test_errors_equal_their_sums_over_bins(scene: Scene, floor: float, bins: int) -> None:
     matches = match(scene.truth, scene.detections)
     touching = match(scene.truth, scene.detections, MatchRule(iou_thresholds=(1e-12,)))
     values = overall(matches, floor=floor, bins=bins, localization_bins=bins)
@@ -107,7 +107,7 @@ def test_a_reliability_table_counts_each_detection_once(scene: Scene, binning: s
         assert_allclose(table.error, overall(matches, bins=bins)["d_ece"], atol=1e-12)
 
 
-def test_quantile_bins_hold_about_equally_many() -> None:
+def test_quantile_bins_have_about_equal_counts() -> None:
     scene = random_scene(2, detections=1000)
     scene.detections.score[:] = np.random.default_rng(0).permutation(1000) / 1000
     table = reliability(match(scene.truth, scene.detections, MatchRule(max_dets=(1000,))), bins=8)
@@ -118,7 +118,7 @@ def test_quantile_bins_hold_about_equally_many() -> None:
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
-def test_wilsons_interval_is_scipys(confidence: float) -> None:
+def test_wilsons_interval_equals_scipys(confidence: float) -> None:
     true, count = np.array([0, 1, 5, 10, 10, 499]), np.array([10, 10, 10, 10, 11, 1000])
     low, high = wilson_interval(true, count, confidence)
     for k, n, a, b in zip(true.tolist(), count.tolist(), low, high, strict=True):
@@ -127,7 +127,7 @@ def test_wilsons_interval_is_scipys(confidence: float) -> None:
     assert np.isnan(wilson_interval(np.array([0]), np.array([0]))[0]).all()
 
 
-def test_wilsons_interval_holds_the_share_itself() -> None:
+def test_wilsons_interval_contains_the_proportion() -> None:
     count = np.repeat(np.arange(1, 200), 3)
     true = np.stack([np.zeros(199, int), np.arange(1, 200) // 2, np.arange(1, 200)], axis=1).ravel()
     low, high = wilson_interval(true, count)
@@ -135,7 +135,7 @@ def test_wilsons_interval_holds_the_share_itself() -> None:
 
 
 def shapes(scores: list[float], overlaps: list[float]) -> Matches:
-    """One object of 10 x 10 pixels in each image, and a detection that covers such a part of it; 0: elsewhere."""
+    """One object of 10 x 10 pixels per image, and a detection that covers this share of it; 0: elsewhere."""
     count = len(scores)
     catalog = Catalog.of(range(count), ["cat"], [(100, 200)] * count)
     boxes = np.array([[0, 0, 10, 10 * part] if part else [150, 50, 10, 10] for part in overlaps], float)
@@ -153,13 +153,13 @@ def test_scores_that_are_the_iou_have_no_localization_error() -> None:
     assert values["d_ece"] == pytest.approx((0.3 + 0.5 + 0.4 + 0.2) / 6)
 
 
-def test_half_right_at_one_half_is_calibrated() -> None:
+def test_half_correct_at_score_one_half_is_calibrated() -> None:
     values = overall(shapes([0.5] * 4, [1.0, 0.0, 1.0, 0.0]))
     assert values["d_ece"] == 0
     assert values["la_ace0"] == 0.5  # each detection is off by a half; a bin of them is not
 
 
-def test_below_the_thresholds_of_another_split_nothing_counts() -> None:
+def test_detections_below_the_thresholds_of_another_split_do_not_count() -> None:
     matches = shapes([0.2, 0.9, 0.9], [0.5, 1.0, 0.0])
     assert overall(matches, thresholds=0.5)["la_ace0"] == pytest.approx((0.1 + 0.9) / 2)
     assert overall(matches, thresholds={"cat": 0.9}) == overall(matches, thresholds=[0.9])
@@ -177,7 +177,7 @@ def test_ignored_detections_do_not_count() -> None:
     assert reliability(again).count.sum() == 1
 
 
-def test_over_place_and_size_bins_are_finer() -> None:
+def test_binning_by_position_and_size_is_finer() -> None:
     matches = shapes([0.5] * 4, [1.0, 0.0, 1.0, 0.0])
     assert detection_calibration_error(matches) == 0
     assert detection_calibration_error(matches, ["score", "cx"]) == 0.5  # the wrong ones lie to the right
@@ -185,7 +185,7 @@ def test_over_place_and_size_bins_are_finer() -> None:
 
 
 @given(scenes())
-def test_over_scores_alone_it_is_d_ece(scene: Scene) -> None:
+def test_binning_by_score_alone_gives_d_ece(scene: Scene) -> None:
     matches = match(scene.truth, scene.detections)
     assert_allclose(detection_calibration_error(matches), overall(matches)["d_ece"], atol=1e-12)
 
@@ -207,15 +207,15 @@ def test_each_box_goes_to_the_bins_of_its_centre_width_and_height() -> None:
     assert ours == pytest.approx(expected, abs=1e-12)
 
 
-def test_iou_of_touching_is_the_highest_that_is_free() -> None:
-    """At IoU 0 any overlap is true: the target is the IoU with the object that is taken."""
+def test_the_target_at_iou_0_is_the_iou_with_the_matched_object() -> None:
+    """At IoU 0 every overlap is a true positive: the target is the IoU with the matched object."""
     scene = random_scene(9, images=1, classes=1, objects=1, detections=1, side=10.0, crowds=0.0)
     iou = float(box_iou(scene.detections.boxes, scene.truth.boxes)[0, 0])
     value = overall(match(scene.truth, scene.detections))["la_ace0"]
     assert value == pytest.approx(abs(float(scene.detections.score[0]) - iou))
 
 
-def test_scores_that_are_no_probabilities_are_not_measured() -> None:
+def test_scores_that_are_not_probabilities_are_rejected() -> None:
     matches = shapes([0.5, 1.5], [1.0, 1.0])
     with pytest.warns(InputWarning, match=r"1 of 2 scores are not in \[0, 1\], the first is 1.5"):
         assert all(math.isnan(value) for value in overall(matches).values())
@@ -223,7 +223,7 @@ def test_scores_that_are_no_probabilities_are_not_measured() -> None:
         reliability(matches)
 
 
-def test_without_detections_nothing_is_measured() -> None:
+def test_without_detections_values_are_nan() -> None:
     scene = random_scene(1, detections=0)
     matches = match(scene.truth, scene.detections)
     with warnings.catch_warnings():
@@ -236,7 +236,7 @@ def test_without_detections_nothing_is_measured() -> None:
     assert math.isnan(detection_calibration_error(matches))
 
 
-def test_rows_name_the_threshold_that_they_stand_for() -> None:
+def test_rows_have_the_threshold_they_use() -> None:
     scene = random_scene(1)
     evaluation = evaluate(scene.truth, scene.detections, ["calibration"])
     assert {row.name: row.iou for row in evaluation.rows} == {
@@ -261,12 +261,12 @@ def test_rows_name_the_threshold_that_they_stand_for() -> None:
         ({"bins": 0}, "at least 1"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings: dict[str, object], message: str) -> None:
+def test_invalid_settings_are_rejected(settings: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         overall(shapes([0.5], [1.0]), **settings)
 
 
-def test_tables_that_make_no_sense_are_refused() -> None:
+def test_invalid_reliability_settings_are_rejected() -> None:
     matches = shapes([0.5], [1.0])
     with pytest.raises(InputError, match="did you mean 'quantile'"):
         reliability(matches, binning="quantiles")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What a comparison says, against direct computation and arithmetic; and when it says nothing."""
+"""Comparisons against direct computation and arithmetic, and comparisons that are not decisive."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def scene() -> Scene:
 
 @pytest.fixture(scope="module")
 def three(scene: Scene) -> Comparison:
-    """One that is much worse than two that are nearly the same."""
+    """One model that is much worse than two similar ones."""
     runs = {"low": run(scene, 0.3), "high": run(scene), "near": run(scene, 0.97)}
     return compare(runs, also=["ap50", "olrp", "ap"], resamples=400, permutations=200)
 
 
-def test_values_and_differences_are_the_evaluators(scene: Scene, three: Comparison) -> None:
+def test_values_and_differences_equal_the_evaluators(scene: Scene, three: Comparison) -> None:
     values = {
         model: evaluate(*run(scene, kept)).headline
         for model, kept in (("low", 0.3), ("high", 1.0), ("near", 0.97))
@@ -69,12 +69,12 @@ def test_intervals_of_differences_are_quantiles_of_paired_resamples(scene: Scene
     assert_allclose(found.replicates["ap"]["a"] - found.replicates["ap"]["b"], expected, atol=1e-15)
 
 
-def test_one_pair_needs_no_correction(scene: Scene) -> None:
+def test_a_single_pair_needs_no_adjustment(scene: Scene) -> None:
     row = compare({"a": run(scene), "b": run(scene, 0.8)}, resamples=200, permutations=0).difference("a", "b")
     assert (row.p_adj, row.adjust) == (row.p_raw, "holm")
 
 
-def test_the_leader_beats_the_worse_and_is_tied_with_its_like(three: Comparison) -> None:
+def test_the_leader_beats_the_worse_model_and_is_tied_with_the_similar_one(three: Comparison) -> None:
     assert three.models[-1] == "low"
     assert three.difference("high", "low").decisive
     assert not three.difference("high", "near").decisive
@@ -90,11 +90,11 @@ def test_the_leader_beats_the_worse_and_is_tied_with_its_like(three: Comparison)
     assert row.sim_low <= row.ci_low < row.delta < row.ci_high <= row.sim_high
 
 
-def test_what_is_not_decisive_says_why(three: Comparison, scene: Scene) -> None:
+def test_a_difference_that_is_not_decisive_has_a_reason(three: Comparison, scene: Scene) -> None:
     row = three.difference("high", "low")
     assert row.decisive
     assert row.doubt == ""
-    for changes, said in (
+    for changes, expected in (
         ({"too_few": True}, "too few images, groups or objects"),
         ({"ci_low": -0.01}, "its confidence interval contains 0"),
         ({"sim_low": -0.01}, "its simultaneous confidence interval over all pairs contains 0"),
@@ -102,14 +102,14 @@ def test_what_is_not_decisive_says_why(three: Comparison, scene: Scene) -> None:
         ({"p_raw": 0.061, "p_adj": 0.183}, "adjusted p = .183"),
         ({"ci_low": np.nan, "ci_high": np.nan}, "no confidence interval"),
     ):
-        assert replace(row, decisive=False, **changes).doubt == said
+        assert replace(row, decisive=False, **changes).doubt == expected
     few = compare({"a": run(scene_of(8)), "b": run(scene_of(8), 0.3)}, resamples=100, permutations=0)
     same = compare({"a": run(scene), "b": run(scene)}, resamples=100, permutations=0)
     assert same.pairwise[0].doubt == "its confidence interval contains 0"
     assert few.pairwise[0].doubt == "too few images, groups or objects"
 
 
-def test_verdict_says_what_the_rows_say(three: Comparison) -> None:
+def test_the_verdict_agrees_with_the_rows(three: Comparison) -> None:
     best, row = three.standing(three.models[0]), three.difference(three.models[0], "low")
     text = str(three.verdict)
     assert text.startswith(f"{best.model} has the highest ap, {100 * best.value:.1f} [")
@@ -126,7 +126,7 @@ def test_verdict_says_what_the_rows_say(three: Comparison) -> None:
     assert [row.model_b for row in three.verdict.tied] == [three.models[1]]
 
 
-def test_where_less_is_better_the_least_leads(scene: Scene) -> None:
+def test_the_lowest_value_leads_if_lower_is_better(scene: Scene) -> None:
     found = compare({"low": run(scene, 0.3), "high": run(scene)}, "olrp", resamples=200)
     values = {model: found.standing(model).value for model in found.models}
     assert values[found.models[0]] == min(values.values())
@@ -136,7 +136,7 @@ def test_where_less_is_better_the_least_leads(scene: Scene) -> None:
     assert "has the lowest olrp" in str(found.verdict)
 
 
-def test_the_label_swap_agrees_and_decides_nothing(three: Comparison) -> None:
+def test_the_permutation_test_agrees_and_is_never_decisive(three: Comparison) -> None:
     rows = {row.model_b: row for row in three.pairwise if row.test == "label swap"}
     assert set(rows) == set(three.models[1:])
     assert rows["low"].p_raw == 1 / 201
@@ -180,7 +180,7 @@ def test_row_34_one_image_one_class_one_object() -> None:
     assert influence({"finds": (truth, hit), "blind": (truth, none)}, "finds", "blind").undone_by is None
 
 
-def test_nothing_asked_for_is_not_defined() -> None:
+def test_without_valid_ground_truth_values_are_undefined() -> None:
     scene = scene_of(4)
     empty = AnnotationTable.of(scene.truth.catalog, [], [], [])
     found = compare({"a": (empty, scene.detections), "b": (empty, scene.detections)}, resamples=20)
@@ -203,7 +203,7 @@ def test_a_model_alone_has_an_interval_and_no_pairs(scene: Scene) -> None:
     )
 
 
-def test_bias_of_average_precision_asks_for_bca(scene: Scene) -> None:
+def test_the_bias_of_average_precision_leads_to_bca(scene: Scene) -> None:
     row = compare({"alone": run(scene)}, resamples=1000).standing("alone")
     assert abs(row.bias) > 0.1 * row.se
     assert row.ci_method == "bca"
@@ -221,7 +221,7 @@ def test_bca_of_a_difference_leaves_images_out_of_both(scene: Scene, monkeypatch
     assert_allclose((row.ci_low, row.ci_high), np.quantile(values, tails), rtol=1e-9)
 
 
-def test_classes_with_few_objects_are_greyed_and_do_not_cost_the_others(scene: Scene) -> None:
+def test_classes_with_few_objects_do_not_affect_the_adjustment_of_others(scene: Scene) -> None:
     truth = scene.truth
     few = np.flatnonzero(truth.label == 2)[5:]
     rows = np.setdiff1d(np.arange(len(truth)), few)
@@ -248,17 +248,17 @@ def test_classes_with_few_objects_are_greyed_and_do_not_cost_the_others(scene: S
     assert "class 2 (" in note.text
 
 
-def test_each_class_is_measured_as_if_alone(scene: Scene, three: Comparison) -> None:
+def test_each_class_equals_its_evaluation_alone(scene: Scene, three: Comparison) -> None:
     evaluation = evaluate(*run(scene))
     for row in three.class_values:
         if row.model == "high":
             assert row.value == pytest.approx(evaluation.value("ap", row.class_name), abs=1e-14)
             assert row.ci_low < row.value < row.ci_high
-            asked = (scene.truth.label == int(row.class_name[-1])) & ~scene.truth.crowd
-            assert row.objects == asked.sum()
+            valid = (scene.truth.label == int(row.class_name[-1])) & ~scene.truth.crowd
+            assert row.objects == valid.sum()
 
 
-def test_the_same_seed_says_the_same_and_another_run_changes_no_pair(scene: Scene) -> None:
+def test_the_same_seed_gives_the_same_numbers_and_another_model_changes_no_pair(scene: Scene) -> None:
     runs = {"a": [run(scene, 0.9, k) for k in range(2)], "b": [run(scene, 0.8, k) for k in range(2)]}
     one, other = (compare(runs, resamples=100, permutations=50, seed=3) for _ in range(2))
     assert one.pairwise_to_frame().equals(other.pairwise_to_frame())
@@ -282,27 +282,27 @@ def test_frames_have_the_columns_of_the_files(three: Comparison) -> None:
         "ap",
         "ap50",
         "olrp",
-    ]  # asked for twice, there once
+    ]  # given twice, present once
     assert len(three.classes_to_frame()) == 9
 
 
-def test_matches_and_tables_say_the_same(scene: Scene) -> None:
+def test_matches_and_tables_give_the_same_comparison(scene: Scene) -> None:
     tables = {"a": run(scene), "b": run(scene, 0.7)}
     matches = {model: match(*given) for model, given in tables.items()}
     one, other = compare(tables, resamples=50), compare(matches, resamples=50)
     assert one.pairwise_to_frame().equals(other.pairwise_to_frame())
 
 
-def test_a_measure_of_ones_own(scene: Scene) -> None:
+def test_a_custom_statistic(scene: Scene) -> None:
     strict = average_precision(MatchRule(), iou=(0.5, 0.75), area="medium", max_dets=10, name="strict")
     found = compare({"a": run(scene), "b": run(scene, 0.7)}, strict, resamples=50)
     expected = match(*run(scene)).curves(10).precision[[0, 5], :, :, 2]
     assert found.standing("a").value == pytest.approx(np.nanmean(expected), abs=1e-14)
-    asked = match(*run(scene)).positives[2]
-    assert [row.objects for row in found.class_values if row.model == "a"] == asked.tolist()
+    valid = match(*run(scene)).positives[2]
+    assert [row.objects for row in found.class_values if row.model == "a"] == valid.tolist()
 
 
-def test_comparing_loads_nothing_that_it_does_not_need_yet() -> None:
+def test_importing_compare_does_not_import_heavy_packages() -> None:
     code = (
         "import sys; import metrics.compare;"
         "print([name for name in ('torch', 'pandas', 'scipy', 'numba', 'pyarrow') if name in sys.modules])"
@@ -311,7 +311,7 @@ def test_comparing_loads_nothing_that_it_does_not_need_yet() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_what_is_not_in_a_comparison_is_named(three: Comparison) -> None:
+def test_unknown_models_measures_and_scopes_are_named(three: Comparison) -> None:
     with pytest.raises(InputError, match="no model 'lo'; did you mean 'low'"):
         three.standing("lo")
     with pytest.raises(InputError, match="no measure 'ap5'; did you mean 'ap50'"):

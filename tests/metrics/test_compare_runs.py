@@ -1,4 +1,4 @@
-"""Which runs can be compared: those that answer to the same truth, or on the images on which they do."""
+"""Runs that can be compared: on the same ground truth, or on the images whose ground truth they share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def scene() -> Scene:
     return scene_of()
 
 
-def test_row_37_other_images_are_refused_and_the_intersection_is_offered(scene: Scene) -> None:
+def test_row_37_different_images_are_rejected_and_the_intersection_is_suggested(scene: Scene) -> None:
     fewer = (scene.truth.select(np.arange(10, 60)), scene.detections.select(np.arange(10, 60)))
     runs = {"ssd": run(scene), "fcos": fewer}
     with pytest.raises(
@@ -40,7 +40,7 @@ def test_row_37_other_images_are_refused_and_the_intersection_is_offered(scene: 
     assert found.standing("fcos").value == pytest.approx(expected, abs=1e-14)
 
 
-def test_row_37_other_objects_in_an_image_are_refused(scene: Scene) -> None:
+def test_row_37_different_objects_in_an_image_are_rejected(scene: Scene) -> None:
     moved = scene.truth.xywh.copy()
     moved[3, 0] += 1
     other = replace(scene.truth, xywh=moved)
@@ -53,7 +53,7 @@ def test_row_37_other_objects_in_an_image_are_refused(scene: Scene) -> None:
     assert found.method.images == 59
 
 
-def test_the_order_of_objects_and_names_of_files_do_not_make_another_truth(scene: Scene) -> None:
+def test_the_order_of_objects_and_file_names_do_not_change_the_ground_truth(scene: Scene) -> None:
     truth = scene.truth
     rows = np.random.default_rng(0).permutation(len(truth))
     named_files = replace(truth.catalog, file_names=[f"{k}.jpg" for k in truth.catalog.image_ids])
@@ -85,7 +85,7 @@ def test_the_order_of_objects_and_names_of_files_do_not_make_another_truth(scene
         ),
     ],
 )
-def test_runs_that_cannot_be_compared_are_refused(
+def test_runs_that_cannot_be_compared_are_rejected(
     scene: Scene, change: Callable[[Scene], dict[str, object]], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
@@ -109,8 +109,6 @@ def _renamed(scene: Scene) -> Tables:
         ({"groups": {10: "a"}}, "groups: 59 images have no group, the first is 13"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(
-    scene: Scene, settings: dict[str, object], message: str
-) -> None:
+def test_invalid_settings_are_rejected(scene: Scene, settings: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         compare({"a": run(scene)}, **settings)  # type: ignore[arg-type]

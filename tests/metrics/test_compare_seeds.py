@@ -1,4 +1,4 @@
-"""Two levels of chance: with several seeds intervals tell of training, too."""
+"""Variance of images and seeds: with several seeds intervals also cover training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def scene() -> Scene:
     return scene_of()
 
 
-def test_seeds_widen_the_interval_and_make_it_a_recipes(scene: Scene) -> None:
+def test_seeds_widen_the_interval_and_compare_training_recipes(scene: Scene) -> None:
     runs = {"a": [run(scene, 0.8, k) for k in range(4)], "b": [run(scene, 0.5, k) for k in range(4)]}
     found = compare(runs, resamples=500)
     assert found.compared == "training recipes"
@@ -56,7 +56,7 @@ def test_tables_have_the_number_of_seeds_and_their_finite_values(scene: Scene) -
     assert not table["seed_values"].str.contains("nan").any()
 
 
-def test_two_levels_of_variance_add_up() -> None:
+def test_variances_of_images_and_seeds_add_up() -> None:
     rng = np.random.default_rng(0)
     draws = seed_weights("model", 5, 200_000, 0)
     assert_allclose(draws.sum(axis=1), 1.0)
@@ -68,7 +68,7 @@ def test_two_levels_of_variance_add_up() -> None:
     assert level.seed_variance == pytest.approx((estimates.var(ddof=1) / 5,))
 
 
-def test_few_seeds_stretch_as_students_t_does() -> None:
+def test_few_seeds_widen_intervals_as_students_t() -> None:
     rng = np.random.default_rng(0)
     replicates = rng.normal(0, 1, 100_000)
     seeds_alone = SeededEstimate(0.0, replicates, (1.0,), (2,))  # all spread is that of three seeds
@@ -82,7 +82,7 @@ def test_few_seeds_stretch_as_students_t_does() -> None:
     assert np.quantile(both.stretched(0.95), 0.975) == pytest.approx(expected, rel=0.02)
 
 
-def test_what_suits_a_seed_in_these_images_is_not_counted_twice() -> None:
+def test_the_interaction_of_seeds_and_images_is_not_counted_twice() -> None:
     rng = np.random.default_rng(0)
     images = rng.multinomial(100, np.full(100, 0.01), 4000) / 100
     of_image = rng.normal(0, 1, 100) + rng.normal(0, 2, (4, 100))  # four seeds that learned equally well
@@ -93,7 +93,7 @@ def test_what_suits_a_seed_in_these_images_is_not_counted_twice() -> None:
 
 
 @pytest.mark.parametrize("own", [0.1, 0.5], ids=["alike", "of their own"])
-def test_intervals_of_three_seeds_hold_where_those_of_images_do_not(own: float) -> None:
+def test_intervals_of_three_seeds_cover_where_those_of_images_do_not(own: float) -> None:
     rng = np.random.default_rng(0)
     held, plain = [], []
     for number in range(400):

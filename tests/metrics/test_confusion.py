@@ -1,4 +1,4 @@
-"""The confusion matrix adds up, and each convention gives what a plain walk over each image gives."""
+"""The confusion matrix adds up, and each convention equals a plain loop over each image."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def without_crowds(scene: Scene) -> Scene:
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
 @given(scene=scenes(), score=st.sampled_from(SCORES), iou=st.sampled_from((0.3, 0.5, 0.7)))
-def test_each_convention_is_what_a_plain_walk_gives(
+def test_each_convention_equals_a_plain_loop(
     convention: Convention, scene: Scene, score: float, iou: float
 ) -> None:
     scene = without_crowds(scene)
@@ -146,7 +146,7 @@ def test_each_convention_is_what_a_plain_walk_gives(
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
-def test_each_convention_is_what_a_plain_walk_gives_on_a_crowded_scene(convention: Convention) -> None:
+def test_each_convention_equals_a_plain_loop_on_a_crowded_scene(convention: Convention) -> None:
     scene = random_scene(7, images=4, classes=6, objects=150, detections=900, side=40.0, crowds=0.0)
     scene.detections.label[:] = np.random.default_rng(7).integers(0, 6, 900)
     matches = match(scene.truth, scene.detections, MatchRule(iou_thresholds=(0.2,)))
@@ -155,7 +155,7 @@ def test_each_convention_is_what_a_plain_walk_gives_on_a_crowded_scene(conventio
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
-def test_an_iou_of_exactly_the_threshold_is_enough_for_us_only(convention: Convention) -> None:
+def test_an_iou_equal_to_the_threshold_suffices_only_for_two_pass(convention: Convention) -> None:
     half = scene([(0, [0, 0, 10, 10])], [(1, [0, 0, 10, 5], 0.9)])
     pairs = matrix_of(half, convention=convention, iou=0.5).counts[0, 1]
     assert pairs == (convention == "two_pass")
@@ -197,7 +197,7 @@ def test_the_order_of_detections_does_not_matter_without_ties(scene: Scene, rand
     )
 
 
-def test_a_wrong_class_that_fits_better_does_not_steal_the_object() -> None:
+def test_a_better_box_of_a_wrong_class_does_not_take_the_object() -> None:
     both = scene([(0, [0, 0, 10, 10])], [(1, [0, 0, 10, 10], 0.9), (0, [0, 0, 10, 8], 0.6)])
     assert matrix_of(both).counts.tolist() == [[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
     assert matrix_of(both, convention="supervision").counts[0, 0] == 1
@@ -207,13 +207,13 @@ def test_a_wrong_class_that_fits_better_does_not_steal_the_object() -> None:
         assert counts[3, 0] == 1
 
 
-def test_what_lies_in_a_crowd_or_on_an_ignored_object_is_left_out() -> None:
+def test_detections_in_a_crowd_or_on_an_ignored_object_are_left_out() -> None:
     one = scene([(0, [0, 0, 10, 10])], [(0, [0, 0, 10, 10], 0.9), (0, [1, 1, 8, 8], 0.8)])
     one.truth.crowd[:] = True
     assert matrix_of(one).counts.sum() == 0
     one.truth.crowd[:] = False
     one.truth.ignored[:] = True
-    assert matrix_of(one).counts.sum() == 1  # an ignored object is taken once: the second lies on nothing
+    assert matrix_of(one).counts.sum() == 1  # an ignored object is taken once: the second lies on empty
 
 
 def test_the_most_frequent_confusions_come_first() -> None:
@@ -232,7 +232,7 @@ def test_the_most_frequent_confusions_come_first() -> None:
     assert frame["count"].sum() == matrix.counts.sum()
 
 
-def test_rates_are_shares_of_what_they_name() -> None:
+def test_rates_are_shares_of_objects_or_detections() -> None:
     box = [[float(20 * place), 0.0, 10.0, 10.0] for place in range(6)]
     objects = [(0, box[0]), (0, box[1]), (0, box[2]), (1, box[3])]
     found = [(0, box[0], 0.9), (1, box[1], 0.9), (1, box[4], 0.9), (1, box[5], 0.9)]
@@ -252,25 +252,25 @@ def test_rates_are_shares_of_what_they_name() -> None:
     }
 
 
-def test_without_objects_and_detections_nothing_is_measured() -> None:
+def test_without_objects_and_detections_values_are_nan() -> None:
     values = confusion(match(*_empty()))
     assert all(math.isnan(value.value) for value in values)
     assert confusion_matrix(match(*_empty())).counts.tolist() == [[0] * 4] * 4
 
 
 def _empty() -> tuple[AnnotationTable, DetectionTable]:
-    nothing = scene([], [])
-    return nothing.truth, nothing.detections
+    empty = scene([], [])
+    return empty.truth, empty.detections
 
 
-def test_without_classes_there_is_one() -> None:
+def test_without_classes_there_is_one_class() -> None:
     one = scene([(0, [0, 0, 10, 10])], [(1, [0, 0, 10, 10], 0.9), (2, [50, 0, 10, 10], 0.6)])
     matches = match(one.truth, one.detections, MatchRule(by_class=False))
     for convention in CONVENTIONS:
         assert confusion_matrix(matches, convention=convention).counts.tolist() == [[1, 0], [1, 0]]
 
 
-def test_what_makes_no_sense_is_refused() -> None:
+def test_invalid_arguments_are_rejected() -> None:
     with pytest.raises(InputError, match="unknown 'ultralitics'; did you mean 'ultralytics'"):
         matrix_of(scene([], []), convention="ultralitics")
     with pytest.raises(InputError, match=r"expected a number in \[0, 1\]"):

@@ -1,4 +1,4 @@
-"""Errors are of the kind that a plain reading of the rules gives, and cost what pycocotools says once they are mended."""
+"""Errors have the types of a plain implementation of the rules, and their costs equal pycocotools on fixed tables."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ FREE = -1
 
 
 class PlainTIDE:
-    """The rules read aloud, one detection after the other; the overlaps and matches are pycocotools'."""
+    """The rules applied to one detection after the other; overlaps and matches are pycocotools'."""
 
     def __init__(self, scene: Scene, iou: float, background: float) -> None:
         self.scene, self.iou = scene, iou
         truth, found = scene.truth, scene.detections
-        asked = ~truth.crowd & (truth.area <= 1e10)
+        valid = ~truth.crowd & (truth.area <= 1e10)
         outcome = match(truth, found, RULE).at(iou)  # equal to pycocotools': tests/metrics/test_matching.py
         self.matched_by = outcome.matched_by
         self.kind: dict[int, Kind] = {}
         self.object: dict[int, int] = {}
         for row in outcome.row[~outcome.tp & ~outcome.ignored].tolist():
-            here = np.flatnonzero(asked & (truth.image == found.image[row]))
+            here = np.flatnonzero(valid & (truth.image == found.image[row]))
             overlaps = {g: self.overlap(row, g) for g in here.tolist()}
             own = {g: value for g, value in overlaps.items() if truth.label[g] == found.label[row]}
             others = {g: value for g, value in overlaps.items() if g not in own}
@@ -55,60 +55,60 @@ class PlainTIDE:
                 self.kind[row] = "background"
             else:
                 self.kind[row] = "both"
-        surest: dict[int, int] = {}
+        best: dict[int, int] = {}
         for row in sorted(self.object, key=lambda row: (-found.score[row], row)):
             if self.matched_by[self.object[row]] == FREE:
-                surest.setdefault(self.object[row], row)
-        self.fixes = {row: g for g, row in surest.items()}
+                best.setdefault(self.object[row], row)
+        self.fixes = {row: g for g, row in best.items()}
         self.missed = {
-            g for g in np.flatnonzero(asked).tolist() if self.matched_by[g] == FREE and g not in surest
+            g for g in np.flatnonzero(valid).tolist() if self.matched_by[g] == FREE and g not in best
         }
 
     def overlap(self, row: int, g: int) -> float:
         boxes = self.scene.detections.xywh[row : row + 1], self.scene.truth.xywh[g : g + 1]
         return float(mask.iou(*boxes, [0])[0, 0])
 
-    def average_precision(self, mended: Fixable | None) -> list[float]:
-        """Change the tables themselves, and have pycocotools evaluate them anew."""
+    def average_precision(self, fixed: Fixable | None) -> list[float]:
+        """Change the tables and evaluate them with pycocotools."""
         truth, found = self.scene.truth, self.scene.detections
         label, xywh = found.label.copy(), found.xywh.copy()
         stays, remains = np.ones(len(found), bool), np.ones(len(truth), bool)
         for row, kind in self.kind.items():
-            if mended == "false_positives":
+            if fixed == "false_positives":
                 stays[row] = False
-            elif kind == mended and row in self.fixes:
+            elif kind == fixed and row in self.fixes:
                 label[row] = truth.label[self.fixes[row]]
                 if kind == "localization":
                     xywh[row] = truth.xywh[self.fixes[row]]
-            elif kind == mended:
+            elif kind == fixed:
                 stays[row] = False
-        if mended == "missed":
+        if fixed == "missed":
             remains[list(self.missed)] = False
-        if mended == "false_negatives":
+        if fixed == "false_negatives":
             remains &= (self.matched_by != FREE) | truth.crowd
         there = AnnotationTable.of(
             truth.catalog, truth.image[remains], truth.label[remains], truth.xywh[remains],
             area=truth.area[remains], crowd=truth.crowd[remains],
         )  # fmt: skip
-        said = DetectionTable(
+        detections = DetectionTable(
             found.catalog, found.image[stays], label[stays], xywh[stays], found.score[stays]
         )
         rule = MatchRule(iou_thresholds=(self.iou,), max_dets=(1000,), area_ranges={"all": (0, 1e10)})
         classes = range(len(truth.catalog.classes))
-        if not len(said):
+        if not len(detections):
             precision = [0.0 for _ in classes]
         else:
-            reference = coco_reference(there, said, rule).precision[0, :, :, 0, 0].mean(0)
+            reference = coco_reference(there, detections, rule).precision[0, :, :, 0, 0].mean(0)
             precision = [max(0.0, float(value)) for value in reference]
-        asked = ~truth.crowd & (truth.area <= 1e10)
-        return [precision[label] if (truth.label[asked] == label).any() else math.nan for label in classes]
+        valid = ~truth.crowd & (truth.area <= 1e10)
+        return [precision[label] if (truth.label[valid] == label).any() else math.nan for label in classes]
 
 
 THRESHOLDS = st.sampled_from(((0.5, 0.1), (0.75, 0.5), (0.5, 0.5)))
 
 
 @given(scenes(), THRESHOLDS)
-def test_each_error_is_of_the_kind_that_the_rules_say(scene: Scene, thresholds: tuple[float, float]) -> None:
+def test_each_error_has_the_type_that_the_rules_give(scene: Scene, thresholds: tuple[float, float]) -> None:
     errors = classify_errors(match(scene.truth, scene.detections, RULE), *thresholds)
     plain = PlainTIDE(scene, *thresholds)
     rows = errors.outcome.row
@@ -120,39 +120,39 @@ def test_each_error_is_of_the_kind_that_the_rules_say(scene: Scene, thresholds: 
 
 
 @given(scenes(), THRESHOLDS, st.sampled_from((None, *FIXABLE)))
-def test_mended_errors_give_the_references_average_precision(
-    scene: Scene, thresholds: tuple[float, float], mended: Fixable | None
+def test_fixed_errors_give_the_references_average_precision(
+    scene: Scene, thresholds: tuple[float, float], fixed: Fixable | None
 ) -> None:
     errors = classify_errors(match(scene.truth, scene.detections, RULE), *thresholds)
-    expected = PlainTIDE(scene, *thresholds).average_precision(mended)
-    assert_allclose(errors.average_precision(mended), expected, atol=1e-12)
+    expected = PlainTIDE(scene, *thresholds).average_precision(fixed)
+    assert_allclose(errors.average_precision(fixed), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("mended", [None, *FIXABLE])
+@pytest.mark.parametrize("fixed", [None, *FIXABLE])
 @pytest.mark.parametrize("thresholds", [(0.5, 0.1), (0.75, 0.25)])
-def test_mended_errors_give_the_references_average_precision_on_a_larger_scene(
-    mended: Fixable | None, thresholds: tuple[float, float]
+def test_fixed_errors_give_the_references_average_precision_on_a_larger_scene(
+    fixed: Fixable | None, thresholds: tuple[float, float]
 ) -> None:
     scene = larger_scene()
     errors = classify_errors(match(scene.truth, scene.detections, RULE), *thresholds)
     assert (errors.counts().sum(0) > 0).all()
     plain = PlainTIDE(scene, *thresholds)
-    assert_allclose(errors.average_precision(mended), plain.average_precision(mended), atol=1e-12)
-    if mended is not None:
+    assert_allclose(errors.average_precision(fixed), plain.average_precision(fixed), atol=1e-12)
+    if fixed is not None:
         assert_allclose(
-            errors.cost(mended), errors.average_precision(mended) - plain.average_precision(None), atol=1e-12
+            errors.cost(fixed), errors.average_precision(fixed) - plain.average_precision(None), atol=1e-12
         )
 
 
 def larger_scene() -> Scene:
-    """All kinds of errors occur: a third of the detections has another class than the object that they lie on."""
+    """A scene with all types of errors: a third of the detections have another class than their object."""
     scene = random_scene(8, images=12, classes=4, objects=90, detections=400, side=120.0)
     wrong = np.random.default_rng(8).random(400) < 1 / 3
     scene.detections.label[wrong] = (scene.detections.label[wrong] + 1) % 4
     return scene
 
 
-def test_mended_errors_on_cocos_published_results(shared_data: Path) -> None:
+def test_fixed_errors_on_cocos_published_results(shared_data: Path) -> None:
     folder = shared_data / "coco" / "fakebbox100"
     truth = read_truth(folder / "instances_val2014_100.json")
     found = read_detections(folder / "instances_val2014_fakebbox100_results.json", truth)
@@ -160,12 +160,12 @@ def test_mended_errors_on_cocos_published_results(shared_data: Path) -> None:
     errors = classify_errors(match(truth, found, RULE))
     assert round(float(np.nanmean(errors.average_precision())), 3) == 0.697  # AP50, as published
     plain = PlainTIDE(scene, 0.5, 0.1)
-    for mended in FIXABLE:
-        assert_allclose(errors.average_precision(mended), plain.average_precision(mended), atol=1e-12)
+    for fixed in FIXABLE:
+        assert_allclose(errors.average_precision(fixed), plain.average_precision(fixed), atol=1e-12)
 
 
 @given(scenes(ignored=True))
-def test_every_false_positive_is_of_one_kind_and_every_lost_object_is_missed_or_within_reach(
+def test_every_false_positive_has_one_type_and_every_undetected_object_is_missed_or_fixable(
     scene: Scene,
 ) -> None:
     errors = classify_errors(match(scene.truth, scene.detections))
@@ -183,22 +183,22 @@ def test_every_false_positive_is_of_one_kind_and_every_lost_object_is_missed_or_
 
 
 @given(scenes(ignored=True))
-def test_of_one_class_nothing_is_taken_for_another(scene: Scene) -> None:
+def test_one_class_has_no_classification_errors(scene: Scene) -> None:
     matches = match(scene.truth, scene.detections, MatchRule(by_class=False))
     table = classify_errors(matches).counts().sum(0)
     assert table[KINDS.index("classification")] == table[KINDS.index("both")] == 0
 
 
 @given(scenes(ignored=True))
-def test_mending_never_costs_and_without_false_positives_precision_is_recall(scene: Scene) -> None:
+def test_fixing_never_lowers_ap_and_without_false_positives_ap_is_recall(scene: Scene) -> None:
     errors = classify_errors(match(scene.truth, scene.detections))
     outcome = errors.outcome
-    asked = outcome.positives > 0
+    valid = outcome.positives > 0
     for kind in FIXABLE:
-        assert (errors.cost(kind)[asked] >= -1e-12).all()
-    recall = np.bincount(outcome.label[outcome.tp], minlength=len(asked))[asked] / outcome.positives[asked]
+        assert (errors.cost(kind)[valid] >= -1e-12).all()
+    recall = np.bincount(outcome.label[outcome.tp], minlength=len(valid))[valid] / outcome.positives[valid]
     reached = [np.mean(np.linspace(0, 1, 101) <= value) if value > 0 else 0.0 for value in recall]
-    assert_allclose(errors.average_precision("false_positives")[asked], reached, atol=1e-12)
+    assert_allclose(errors.average_precision("false_positives")[valid], reached, atol=1e-12)
 
 
 @given(scenes())
@@ -245,7 +245,7 @@ HERE, HALF, LOOSE, AWAY = [0, 0, 10, 10], [0, 0, 10, 5], [0, 0, 10, 4], [50, 50,
         ([(0, HERE, 0.9), (0, HALF, 0.8)], "duplicate"),
     ],
 )
-def test_each_kind_by_example(found: list[tuple[int, list[float], float]], kind: str) -> None:
+def test_each_type_by_example(found: list[tuple[int, list[float], float]], kind: str) -> None:
     scene = one_image([(0, HERE)], found)
     errors = classify_errors(match(scene.truth, scene.detections))
     assert [KINDS[k] for k in errors.kind if k >= 0] == [kind]
@@ -253,16 +253,16 @@ def test_each_kind_by_example(found: list[tuple[int, list[float], float]], kind:
     assert errors.missed.tolist() == [not within_reach]
 
 
-def test_of_several_within_reach_only_the_surest_is_mended() -> None:
+def test_of_several_fixable_detections_only_the_highest_scoring_is_fixed() -> None:
     scene = one_image([(0, HERE)], [(1, HERE, 0.9), (0, LOOSE, 0.8), (0, LOOSE, 0.7)])
     errors = classify_errors(match(scene.truth, scene.detections))
     assert errors.outcome.score[errors.fixes].tolist() == [0.9]
-    # The loose ones go when localization is mended, but do not find the object: the surer one would.
+    # The lower-scoring ones are removed when localization is fixed; only the highest-scoring one becomes a true positive.
     assert errors.cost("classification")[0] == pytest.approx(1.0)
     assert errors.cost("localization")[0] == 0.0
 
 
-def test_a_detection_of_another_class_on_an_object_that_is_found_only_goes() -> None:
+def test_a_detection_of_another_class_on_a_detected_object_is_removed() -> None:
     near = [1, 0, 10, 10]
     scene = one_image([(0, HERE), (1, AWAY)], [(0, HERE, 0.5), (1, near, 0.9), (1, AWAY, 0.8)])
     errors = classify_errors(match(scene.truth, scene.detections))
@@ -286,23 +286,23 @@ def test_rows_are_means_over_classes_and_counts_are_sums() -> None:
     assert mean.rows[0].iou == "0.50:0.95"
 
 
-def test_without_objects_costs_are_not_defined() -> None:
+def test_without_objects_costs_are_undefined() -> None:
     scene = one_image([], [(0, HERE, 0.9)])
     evaluation = evaluate(scene.truth, scene.detections, ["error_types"])
     assert math.isnan(evaluation.value("cost_background"))
     assert evaluation.value("errors_background") == 1
-    nothing = one_image([], [])
-    assert math.isnan(evaluate(nothing.truth, nothing.detections, ["error_types"]).value("cost_missed"))
+    empty = one_image([], [])
+    assert math.isnan(evaluate(empty.truth, empty.detections, ["error_types"]).value("cost_missed"))
 
 
-def test_a_class_of_which_all_is_missed_keeps_its_zero() -> None:
+def test_a_class_whose_objects_are_all_missed_keeps_its_zero() -> None:
     scene = one_image([(0, HERE)], [])
     errors = classify_errors(match(scene.truth, scene.detections))
     assert errors.missed.all()
     assert_array_equal(errors.average_precision("missed"), [0.0, math.nan])
 
 
-def test_what_makes_no_sense_is_refused() -> None:
+def test_invalid_arguments_are_rejected() -> None:
     scene = one_image([], [])
     with pytest.raises(InputError, match=r"expected a number in \(0, 0.5\]"):
         classify_errors(match(scene.truth, scene.detections), 0.5, 0.6)

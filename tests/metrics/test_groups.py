@@ -1,4 +1,4 @@
-"""Images that are alike are drawn together, and nobody passes over a column that says which they are."""
+"""Dependent images are resampled together, and an unused column that groups them causes a warning."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def scene() -> Scene:
 
 
 def copied(scene: Scene, times: int) -> Scene:
-    """Each image several times, as frames of a still video are."""
+    """Each image several times, like frames of a still video."""
     catalog = Catalog.of(range(times * len(scene.truth.catalog.image_ids)), scene.truth.catalog.classes)
     truth, found = scene.truth, scene.detections
     rows, places = np.repeat(np.arange(len(truth)), times), np.tile(np.arange(times), len(truth))
@@ -45,7 +45,7 @@ def copied(scene: Scene, times: int) -> Scene:
     )
 
 
-def test_copies_in_groups_say_no_more_than_the_images_alone() -> None:
+def test_copies_in_groups_have_the_intervals_of_the_images_alone() -> None:
     once = random_scene(11, images=60, classes=2, objects=240, detections=600, crowds=0)
     several = copied(once, 4)
     runs = {"a": run(several), "b": (several.truth, several.detections.select(np.arange(0)))}
@@ -65,7 +65,7 @@ def test_copies_in_groups_say_no_more_than_the_images_alone() -> None:
     assert as_if_apart.standing("a").se < 0.65 * grouped.standing("a").se  # half, for four times the images
 
 
-def test_a_column_that_groups_images_is_not_passed_over(scene: Scene) -> None:
+def test_an_unused_column_that_groups_images_causes_a_warning(scene: Scene) -> None:
     videos = [f"video {k // 3}" for k in range(60)]
     with pytest.warns(
         InputWarning,
@@ -92,7 +92,7 @@ def test_few_groups_are_too_few_however_many_images(scene: Scene) -> None:
     assert "for a decision (10 groups)." in str(found.verdict)
 
 
-def test_groups_go_with_their_images_into_an_intersection(scene: Scene) -> None:
+def test_groups_follow_their_images_into_an_intersection(scene: Scene) -> None:
     fewer = (scene.truth.select(np.arange(10, 60)), scene.detections.select(np.arange(10, 60)))
     groups = [min(k // 10, 3) for k in range(60)]  # groups 1, 2 and 3 are left
     found = compare({"a": run(scene), "b": fewer}, groups=groups, images="intersection", resamples=20)
@@ -104,7 +104,7 @@ def test_folders_as_groups() -> None:
     assert groups_by_folder(catalog) == ("a", "b", ".")
 
 
-def test_groups_from_a_table_go_by_id_or_by_file(scene: Scene, tmp_path: Path) -> None:
+def test_a_table_of_groups_identifies_images_by_id_or_file_name(scene: Scene, tmp_path: Path) -> None:
     catalog = Catalog.of([1, 2, 3], ["thing"], file_names=["a/1.jpg", "2", "3.jpg"])
     file = tmp_path / "groups.csv"
     file.write_text(
@@ -125,7 +125,7 @@ def test_groups_from_a_table_go_by_id_or_by_file(scene: Scene, tmp_path: Path) -
         ("image,video\n1,\n", "line 2: expected an image and its group, got '1,'"),
     ],
 )
-def test_a_table_that_is_none_of_groups_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_an_invalid_table_of_groups_is_rejected(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "groups.csv"
     file.write_text(text)
     with pytest.raises(InputError, match=message):

@@ -1,4 +1,4 @@
-"""The images that decide: what leaving them out does, against evaluation without them."""
+"""Leave-one-out influence of images, against evaluation without them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def scene() -> Scene:
     return scene_of()
 
 
-def test_influence_is_the_difference_that_an_image_makes(scene: Scene) -> None:
+def test_influence_equals_evaluation_without_the_image(scene: Scene) -> None:
     runs = {"a": run(scene), "b": run(scene, 0.8)}
     found = influence(runs, "a", "b")
     for image in (0, 17, 59):
@@ -34,7 +34,7 @@ def test_influence_is_the_difference_that_an_image_makes(scene: Scene) -> None:
     assert found.to_frame()["image_id"].iloc[0] == scene.truth.catalog.image_ids[strongest]
 
 
-def test_without_the_images_that_decide_the_difference_is_gone(scene: Scene) -> None:
+def test_without_the_most_influential_images_the_difference_is_gone(scene: Scene) -> None:
     runs = {"a": run(scene), "b": run(scene, 0.8)}
     found = influence(runs, "a", "b")
     assert found.delta > 0
@@ -52,7 +52,7 @@ def test_without_the_images_that_decide_the_difference_is_gone(scene: Scene) -> 
     assert turned.top(5) == found.top(5)
 
 
-def test_what_undoes_a_difference_is_found_in_a_large_set_too() -> None:
+def test_undone_by_is_exact_in_a_large_set() -> None:
     scene = scene_of(400)  # more images than are left out in one grid
     runs = {"a": run(scene), "b": run(scene, 0.85)}
     found = influence(runs, "a", "b")
@@ -83,14 +83,14 @@ def test_influence_of_groups_and_of_seeds(scene: Scene) -> None:
     assert found.without[0] == pytest.approx(values[0] - values[1], abs=1e-12)  # type: ignore[operator]
 
 
-def test_identical_runs_have_no_image_that_decides(scene: Scene) -> None:
+def test_identical_runs_have_no_influential_image(scene: Scene) -> None:
     found = influence({"a": run(scene), "b": run(scene)}, "a", "b")
     assert (found.undone_by, found.top()) == (0, ())
     with pytest.raises(UnknownName, match="unknown model 'c'"):
         influence({"a": run(scene)}, "a", "c")
 
 
-def test_the_least_number_that_undoes_is_found_to_the_unit_whatever_it_is() -> None:
+def test_undone_by_is_the_exact_minimum() -> None:
     units = 5000  # so that a grid of choices must grow finer twice
     moved = 1.0 + np.random.default_rng(0).random(units)
     falling = np.cumsum(np.sort(moved)[::-1])

@@ -1,4 +1,4 @@
-"""The one box of each image is judged as a loop over images judges it."""
+"""Single-object localization equals a loop over images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
 
 def one_by_one(scene: Scene) -> list[tuple[int, float, bool]]:
-    """Of each image with one object: its class, the IoU of the surest detection, and whether that has the class."""
+    """For each image with one object: its class, the IoU of the best detection, and whether it has the class."""
     truth, found = scene.truth, scene.detections
     judged = []
     for image in range(len(truth.catalog.image_ids)):
@@ -29,16 +29,14 @@ def one_by_one(scene: Scene) -> list[tuple[int, float, bool]]:
         if not len(rows):
             judged.append((int(truth.label[objects[0]]), 0.0, False))
             continue
-        surest = rows[np.argmax(found.score[rows])]
-        iou = float(box_iou(truth.boxes[objects], found.boxes[[surest]])[0, 0])
-        judged.append(
-            (int(truth.label[objects[0]]), iou, bool(found.label[surest] == truth.label[objects[0]]))
-        )
+        best = rows[np.argmax(found.score[rows])]
+        iou = float(box_iou(truth.boxes[objects], found.boxes[[best]])[0, 0])
+        judged.append((int(truth.label[objects[0]]), iou, bool(found.label[best] == truth.label[objects[0]])))
     return judged
 
 
 @given(scenes(most_objects=4, ignored=True), st.sampled_from((0.4, 0.6)))
-def test_each_image_is_judged_by_its_surest_detection(scene: Scene, iou: float) -> None:
+def test_each_image_is_evaluated_by_its_highest_scoring_detection(scene: Scene, iou: float) -> None:
     matches = match(scene.truth, scene.detections, MatchRule(area_ranges={"any": (-np.inf, np.inf)}))
     values = {(v.name, v.class_name): v.value for v in localization(matches, iou)}
     judged = one_by_one(scene)
@@ -76,7 +74,7 @@ def test_an_image_without_a_detection_is_wrong_and_one_with_two_objects_does_not
     assert strict.value("loc_accuracy") == 0
 
 
-def test_without_classes_the_class_is_always_right() -> None:
+def test_without_classes_the_class_is_always_correct() -> None:
     scene = random_scene(3, images=40, objects=40, detections=400, crowds=0.0)
     matches = match(scene.truth, scene.detections, MatchRule(by_class=False))
     values = {value.name: value.value for value in localization(matches)}
@@ -84,7 +82,7 @@ def test_without_classes_the_class_is_always_right() -> None:
     assert values["loc_accuracy"] == values["loc_iou_accuracy"]
 
 
-def test_without_such_images_nothing_is_measured() -> None:
+def test_without_such_images_values_are_nan() -> None:
     scene = random_scene(3, images=1, objects=5, crowds=0.0)
     values = {value.name: value.value for value in localization(match(scene.truth, scene.detections))}
     assert values.pop("loc_images") == 0

@@ -1,4 +1,4 @@
-"""LRP is what its definition says at every score, and optimal LRP is the least of them."""
+"""LRP equals its definition at every score, and optimal LRP is the minimum."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Numbers = tuple[float, float, float, float]
 
 
 def by_definition(scene: Scene, label: int, score: float, iou: float, area: str = "all") -> Numbers:
-    """LRP and its parts, from the matches that are left when the detections below `score` are taken out first."""
+    """LRP and its components, matching again after removing the detections below `score`."""
     kept = with_detections(scene, np.flatnonzero(scene.detections.score >= score))
     outcome = match(kept.truth, kept.detections).at(iou, area)
     of_class = outcome.label == label
@@ -51,14 +51,14 @@ def parts(lrp: LRP, label: int) -> Numbers:
     st.sampled_from((0.5, 0.75)),
     st.sampled_from(("all", "medium")),
 )
-def test_lrp_at_a_score_is_its_definition(scene: Scene, score: float, iou: float, area: str) -> None:
+def test_lrp_at_a_score_equals_its_definition(scene: Scene, score: float, iou: float, area: str) -> None:
     lrp = lrp_at(match(scene.truth, scene.detections), score, iou, area)
     for label in range(len(lrp.error)):
         assert_allclose(parts(lrp, label), by_definition(scene, label, score, iou, area), atol=1e-12)
 
 
 @given(scenes(ignored=True), st.sampled_from((0.5, 0.75)))
-def test_optimal_lrp_is_the_least_of_all_scores(scene: Scene, iou: float) -> None:
+def test_optimal_lrp_is_the_minimum_over_all_scores(scene: Scene, iou: float) -> None:
     best = optimal_lrp(match(scene.truth, scene.detections), iou)
     for label in range(len(best.error)):
         tried = [by_definition(scene, label, score, iou)[0] for score in (*SCORES, 2.0)]
@@ -69,7 +69,7 @@ def test_optimal_lrp_is_the_least_of_all_scores(scene: Scene, iou: float) -> Non
             )
 
 
-def test_optimal_lrp_is_the_least_of_all_scores_on_a_larger_scene() -> None:
+def test_optimal_lrp_is_the_minimum_over_all_scores_on_a_larger_scene() -> None:
     scene = random_scene(4, images=10, classes=2, objects=80, detections=300)
     best = optimal_lrp(match(scene.truth, scene.detections))
     for label in range(2):
@@ -81,7 +81,7 @@ def test_optimal_lrp_is_the_least_of_all_scores_on_a_larger_scene() -> None:
 
 
 @given(scenes())
-def test_lrp_lies_between_zero_and_one_and_its_parts_make_it(scene: Scene) -> None:
+def test_lrp_is_between_0_and_1_and_follows_from_its_components(scene: Scene) -> None:
     best = optimal_lrp(match(scene.truth, scene.detections))
     defined = ~np.isnan(best.error)
     assert ((best.error[defined] >= 0) & (best.error[defined] <= 1 + 1e-12)).all()
@@ -102,7 +102,7 @@ def test_the_objects_as_detections_have_no_error(scene: Scene) -> None:
     assert_allclose(lrp.error[~np.isnan(lrp.error)], 0, atol=1e-9)
 
 
-def test_a_box_that_rounding_makes_better_than_perfect_has_no_error() -> None:
+def test_an_iou_above_1_by_rounding_has_no_error() -> None:
     catalog = Catalog.of([1], ["cat"])
     box = [[0.0, 48.3, 45.64573801, 30.38759895]]  # found by Hypothesis
     rng = np.random.default_rng(0)
@@ -118,26 +118,26 @@ def test_a_box_that_rounding_makes_better_than_perfect_has_no_error() -> None:
 def one_object(*found: tuple[list[float], float]) -> tuple[AnnotationTable, DetectionTable]:
     catalog = Catalog.of([1], ["cat", "dog"])
     boxes = np.array([box for box, _ in found], float).reshape(-1, 4)
-    nothing = np.zeros(len(found), int)
+    empty = np.zeros(len(found), int)
     return AnnotationTable.of(catalog, [0], [0], [[0, 0, 10, 10]]), DetectionTable(
-        catalog, nothing, nothing, boxes, np.array([score for _, score in found], float)
+        catalog, empty, empty, boxes, np.array([score for _, score in found], float)
     )
 
 
-def test_a_tie_is_not_parted() -> None:
+def test_a_tie_is_not_split() -> None:
     tables = one_object(([0, 0, 10, 10], 0.5), ([50, 50, 10, 10], 0.5))
     best = optimal_lrp(match(*tables))
     assert best.error[0] == 1 / 2  # one true and one false positive; the authors' program would find 0
     assert lrp_curve(match(*tables), 0).score.tolist() == [0.5]
 
 
-def test_a_box_that_just_reaches_the_threshold_is_as_bad_as_a_miss() -> None:
+def test_a_box_at_exactly_the_threshold_costs_as_much_as_a_miss() -> None:
     best = optimal_lrp(match(*one_object(([0, 0, 10, 5], 0.9))))
     assert parts(best, 0) == (1.0, 0.5, 0.0, 0.0)
     assert best.score[0] == 0.9
 
 
-def test_without_a_true_positive_all_is_missed() -> None:
+def test_without_true_positives_all_objects_are_missed() -> None:
     for tables in (one_object(), one_object(([50, 50, 9, 9], 0.9))):
         best = optimal_lrp(match(*tables))
         assert_array_equal(parts(best, 0), (1.0, math.nan, math.nan, 1.0))
@@ -145,7 +145,7 @@ def test_without_a_true_positive_all_is_missed() -> None:
         assert np.isnan(best.score).all()
 
 
-def test_rows_are_means_over_classes_that_have_objects() -> None:
+def test_rows_are_means_over_the_classes_with_objects() -> None:
     scene = random_scene(3, images=10, classes=3, objects=60, detections=200)
     evaluation = evaluate(scene.truth, scene.detections, ["localization_recall_precision"])
     best = optimal_lrp(evaluation.matches)
@@ -158,7 +158,7 @@ def test_rows_are_means_over_classes_that_have_objects() -> None:
     assert_array_equal(at_best.error, best.error)
 
 
-def test_what_makes_no_sense_is_refused() -> None:
+def test_invalid_arguments_are_rejected() -> None:
     matches = match(*one_object(), MatchRule(iou_thresholds=(0.5, 1.0)))
     with pytest.raises(InputError, match="below 1"):
         optimal_lrp(matches, 1.0)

@@ -1,4 +1,4 @@
-"""Precision, recall and F at a score, and their curves, against counting at every score by brute force."""
+"""Precision, recall and F at a score, and their curves, against brute-force counts at every score."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_counts_at_a_score_are_those_of_the_detections_kept(scene: Scene, score:
 
 
 @given(scenes(), st.sampled_from((0.5, 1.0, 2.0)))
-def test_the_best_score_is_best_among_all(scene: Scene, beta: float) -> None:
+def test_the_best_score_is_the_best_of_all(scene: Scene, beta: float) -> None:
     outcome = match(scene.truth, scene.detections).at(0.5)
     curve = score_curve(outcome)
     best_score, best = curve.best(beta)
@@ -59,7 +59,7 @@ def test_the_best_score_is_best_among_all(scene: Scene, beta: float) -> None:
     assert best_score == max(score for f, score in tried if f == pytest.approx(highest, abs=1e-12))
 
 
-def test_detections_of_equal_score_stand_or_fall_together() -> None:
+def test_detections_with_equal_scores_are_kept_or_dropped_together() -> None:
     scene = random_scene(9)
     curve = score_curve(match(scene.truth, scene.detections).at(0.5))
     assert (np.diff(curve.score) < 0).all()
@@ -70,7 +70,7 @@ def test_detections_of_equal_score_stand_or_fall_together() -> None:
     assert curve.precision[-1] == curve.tp[-1] / (curve.tp[-1] + curve.fp[-1])
 
 
-def test_nothing_to_measure_is_not_a_number() -> None:
+def test_undefined_values_are_nan() -> None:
     scene = random_scene(9)
     empty = AnnotationTable.of(scene.truth.catalog, [], [], [])
     values = {
@@ -89,7 +89,7 @@ def test_nothing_to_measure_is_not_a_number() -> None:
     assert high["recall"] == high["f1"] == 0
 
 
-def test_names_say_which_f_and_a_row_says_that_a_score_is_no_better_when_higher() -> None:
+def test_names_contain_beta_and_a_score_has_no_better_direction() -> None:
     scene = random_scene(9)
     settings = {"operating_point": {"score": 0.3, "iou": 0.75, "beta": 0.5}}
     evaluation = evaluate(scene.truth, scene.detections, ("operating_point",), settings=settings)

@@ -1,4 +1,4 @@
-"""Answers about whole images are counted as a loop over images and classes counts them."""
+"""Image-level counts equal those of a loop over images and classes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def plain_count(scene: Scene, score: float) -> list[list[int]]:
         cells = [0, 0, 0, 0]
         for image in range(len(truth.catalog.image_ids)):
             here = (truth.image == image) & (truth.label == label)
-            asked = here & ~truth.crowd & ~truth.ignored
-            said = bool(((found.image == image) & (found.label == label) & (found.score >= score)).any())
-            if here.any() and not asked.any():
+            valid = here & ~truth.crowd & ~truth.ignored
+            predicted = bool(((found.image == image) & (found.label == label) & (found.score >= score)).any())
+            if here.any() and not valid.any():
                 continue
             cells[
                 {(True, True): 0, (False, True): 1, (True, False): 2, (False, False): 3}[
-                    bool(asked.any()), said
+                    bool(valid.any()), predicted
                 ]
             ] += 1
         table.append(cells)
@@ -36,12 +36,12 @@ def plain_count(scene: Scene, score: float) -> list[list[int]]:
 
 
 @given(scenes(ignored=True), st.sampled_from(SCORES))
-def test_images_are_counted_as_a_loop_counts_them(scene: Scene, score: float) -> None:
+def test_image_counts_equal_those_of_a_loop(scene: Scene, score: float) -> None:
     matches = match(scene.truth, scene.detections, MatchRule(area_ranges={"any": (-np.inf, np.inf)}))
     assert np.transpose(presence_table(matches, score)).tolist() == plain_count(scene, score)
 
 
-def test_shares_are_of_images_and_the_mean_is_over_classes() -> None:
+def test_shares_are_over_images_and_the_mean_is_over_classes() -> None:
     scene = random_scene(5, images=12, classes=3, objects=20, detections=30, crowds=0.0)
     rows = evaluate(scene.truth, scene.detections, ["presence"], settings={"presence": {"score": 0.4}})
     per_class = []
@@ -53,14 +53,14 @@ def test_shares_are_of_images_and_the_mean_is_over_classes() -> None:
     assert rows.value("image_specificity") == np.mean(per_class)
 
 
-def test_where_no_image_lacks_the_class_specificity_is_not_defined() -> None:
+def test_specificity_is_undefined_if_every_image_has_the_class() -> None:
     scene = random_scene(5, images=1, classes=1, objects=3, detections=3, crowds=0.0)
     values = {value.name: value.value for value in presence(match(scene.truth, scene.detections))}
     assert math.isnan(values["image_specificity"])
     assert values["image_sensitivity"] in (0.0, 1.0)
 
 
-def test_without_images_nothing_is_measured() -> None:
+def test_without_images_values_are_nan() -> None:
     scene = random_scene(5)
-    nothing = match(scene.truth.select([]), scene.detections.select([]))
-    assert all(math.isnan(value.value) for value in presence(nothing))
+    empty = match(scene.truth.select([]), scene.detections.select([]))
+    assert all(math.isnan(value.value) for value in presence(empty))

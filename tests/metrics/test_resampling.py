@@ -1,4 +1,4 @@
-"""Resampling by weights gives what evaluating the physically resampled data set gives, for every measure."""
+"""Resampling by weights equals evaluating the physically resampled data set, for every measure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ RULES = (
 
 
 def evaluated(scene: Scene, rule: MatchRule) -> tuple[dict[str, float], dict[tuple[str, str], float]]:
-    """Every number of the measures by name, for all classes together and for each class."""
+    """All values of the measures by name, over all classes and per class."""
     matches = match(scene.truth, scene.detections, rule)
     values = [
         *MEASURES["average_precision"](matches),
@@ -68,7 +68,7 @@ def replicated(scene: Scene, weights: NDArray[np.uint8], rule: MatchRule) -> lis
 
 
 @given(scenes(ignored=True), st.sampled_from(RULES), st.data())
-def test_weights_are_physical_copies_for_every_measure(
+def test_weights_equal_physical_copies_for_every_measure(
     scene: Scene, rule: MatchRule, data: st.DataObject
 ) -> None:
     counts = drawn_counts(scene, data)
@@ -82,7 +82,7 @@ def test_weights_are_physical_copies_for_every_measure(
 
 
 @given(scenes(ignored=True), st.data())
-def test_weights_are_physical_copies_for_both_kinds_of_voc(scene: Scene, data: st.DataObject) -> None:
+def test_weights_equal_physical_copies_for_both_voc_measures(scene: Scene, data: st.DataObject) -> None:
     rule = MatchRule()
     counts = drawn_counts(scene, data)
     copied = physically_resampled(scene, counts)
@@ -92,12 +92,12 @@ def test_weights_are_physical_copies_for_both_kinds_of_voc(scene: Scene, data: s
     for found in replicate(
         rankings, counts[None], [named_statistic("voc07_ap", rule), named_statistic("voc10_ap", rule)]
     ):
-        # Ours divides by the count and the reference's epsilon, as COCO does.
+        # The resampled value adds pycocotools' epsilon to the denominator.
         assert_allclose(found.values, expected[found.statistic.name], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_weights_are_physical_copies_on_a_larger_scene_in_every_lane(seed: int) -> None:
+def test_weights_equal_physical_copies_on_a_larger_scene_in_every_lane(seed: int) -> None:
     scene = random_scene(seed, images=30, objects=200, detections=900)
     weights = image_weights(30, 150, seed)  # three blocks, the last not full
     for row in (0, 63, 64, 149):
@@ -108,15 +108,15 @@ def test_weights_are_physical_copies_on_a_larger_scene_in_every_lane(seed: int) 
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_estimate_is_the_engines(seed: int) -> None:
+def test_the_estimate_equals_the_engines(seed: int) -> None:
     scene = random_scene(seed)
     expected, _ = evaluated(scene, MatchRule())
     for found in replicated(scene, image_weights(20, 1), MatchRule()):
         assert_allclose(found.estimate, expected[found.statistic.name], rtol=0, atol=1e-14)
 
 
-def test_recall_that_is_a_level_in_arithmetic_reaches_it_where_the_reference_sees_it_reach() -> None:
-    # 100 objects, and so many found that the final recall is k / 100, followed by nothing: AP = levels reached / 101.
+def test_recall_levels_are_reached_exactly_where_the_reference_reaches_them() -> None:
+    # 100 objects and k true positives without false positives: AP is the number of reached levels / 101.
     catalog = Catalog.of([1], ["thing"])
     boxes = np.array([[20.0 * k, 0, 10, 10] for k in range(100)])
     truth = AnnotationTable.of(catalog, np.zeros(100, int), np.zeros(100, int), boxes)
@@ -146,7 +146,7 @@ def physically_swapped(one: Scene, other: Scene, stays: NDArray[np.bool_]) -> Sc
 
 
 @given(scenes(), st.data())
-def test_swap_weights_are_detections_taken_from_the_other_run(scene: Scene, data: st.DataObject) -> None:
+def test_swap_weights_take_detections_from_the_other_run(scene: Scene, data: st.DataObject) -> None:
     rows = np.arange(len(scene.detections))
     found, images = scene.detections, len(scene.truth.catalog.image_ids)
     other = Scene(
@@ -169,7 +169,7 @@ def test_swap_weights_are_detections_taken_from_the_other_run(scene: Scene, data
         assert_allclose(values, expected[name], rtol=0, atol=1e-12, err_msg=name)
 
 
-def test_of_equal_scores_of_two_runs_those_of_the_earlier_image_go_first() -> None:
+def test_equal_scores_of_two_runs_are_ordered_by_image() -> None:
     catalog = Catalog.of([1, 2], ["thing"])
     truth = AnnotationTable.of(catalog, [1], [0], [[0, 0, 10, 10]])
     hit = DetectionTable(catalog, np.array([1]), np.array([0]), np.array([[0.0, 0, 10, 10]]), np.array([0.5]))
@@ -182,7 +182,7 @@ def test_of_equal_scores_of_two_runs_those_of_the_earlier_image_go_first() -> No
     assert values[0] == pytest.approx(1 / 2)
 
 
-def test_leaving_out_an_image_is_evaluating_without_it() -> None:
+def test_leaving_out_an_image_equals_evaluating_without_it() -> None:
     scene = random_scene(5, images=9, objects=50, detections=200)
     matches = match(scene.truth, scene.detections)
     statistics = [named_statistic(name, matches.rule) for name in ("ap", "f1", "olrp")]
@@ -194,7 +194,7 @@ def test_leaving_out_an_image_is_evaluating_without_it() -> None:
             assert values[image] == pytest.approx(expected[statistic.name], abs=1e-12)
 
 
-def test_rows_are_draws_with_replacement() -> None:
+def test_rows_are_drawn_with_replacement() -> None:
     weights = image_weights(50, 4000, seed=3)
     assert weights.dtype == np.uint8
     assert (weights.sum(axis=1) == 50).all()
@@ -204,7 +204,7 @@ def test_rows_are_draws_with_replacement() -> None:
     assert np.mean(weights == 0) == pytest.approx((1 - 1 / 50) ** 50, abs=0.01)
 
 
-def test_the_same_seed_gives_the_same_rows_and_fewer_resamples_their_beginning() -> None:
+def test_the_same_seed_gives_the_same_rows_and_fewer_resamples_the_first_of_them() -> None:
     weights = image_weights(30, 100, seed=7)
     assert_array_equal(weights, image_weights(30, 100, seed=7))
     assert_array_equal(weights[:10], image_weights(30, 10, seed=7))
@@ -223,7 +223,7 @@ def test_images_of_a_unit_count_equally_often() -> None:
     assert leave_one_out_weights(unit, 1, 3).tolist() == [[1, 0, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]]
 
 
-def test_in_a_swap_each_image_is_seen_by_one_run() -> None:
+def test_a_swap_takes_each_image_from_one_run() -> None:
     weights = swap_weights(np.array([0, 0, 1, 2]), 1000, seed=1)
     assert (weights[:, :4] + weights[:, 4:] == 1).all()
     assert (weights[:, 0] == weights[:, 1]).all()
@@ -245,20 +245,22 @@ def test_in_a_swap_each_image_is_seen_by_one_run() -> None:
         (lambda: named_statistic("olrp", MatchRule(iou_thresholds=(1.0,))), "below 1"),
     ],
 )
-def test_what_cannot_be_drawn_or_named_is_refused(make: Callable[[], object], message: str) -> None:
+def test_invalid_weights_and_unknown_statistics_are_rejected(
+    make: Callable[[], object], message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         make()
 
 
-def test_weights_of_another_data_set_are_refused() -> None:
+def test_weights_of_another_data_set_are_rejected() -> None:
     scene = random_scene(1)
     rankings = RunRankings(match(scene.truth, scene.detections))
     with pytest.raises(InputError, match=r"expected shape \(B, 20\), one column per image, got \(10, 7\)"):
         replicate(rankings, image_weights(7, 10), [named_statistic("ap", rankings.rule)])
 
 
-def test_a_track_needs_no_detector() -> None:
-    # Found surely, then a false alarm, then found: precision 1, 1/2, 2/3 over recall 1/2, 1/2, 1.
+def test_a_ranking_needs_no_detector() -> None:
+    # True positive, false positive, true positive: precision 1, 1/2, 2/3 at recall 1/2, 1/2, 1.
     ranking = Ranking.of(
         2,
         1,
@@ -277,7 +279,7 @@ def test_a_track_needs_no_detector() -> None:
     assert np.isnan(precision[0, 0, 3])  # no image, no object
 
 
-def test_a_track_of_a_run_is_what_at_says() -> None:
+def test_a_ranking_of_a_run_equals_its_outcomes() -> None:
     scene = random_scene(2)
     matches = match(scene.truth, scene.detections)
     ranking = rank_detections(matches, "small", 10)

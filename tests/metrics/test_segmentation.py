@@ -1,4 +1,4 @@
-"""Overlaps of label maps and masks are what counting pixels one by one gives, however the images come."""
+"""Overlaps of label maps and masks equal counts pixel by pixel, for any order of the images."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def added(pairs: list[Maps]) -> LabelMaps:
 
 
 @given(maps())
-def test_label_maps_are_compared_as_sets_of_pixels(pairs: list[Maps]) -> None:
+def test_label_maps_equal_sets_of_pixels(pairs: list[Maps]) -> None:
     overlap = added(pairs).compute()
     pixels = [
         (int(t), int(f))
@@ -78,7 +78,7 @@ def mean(values: list[float]) -> float:
 
 
 @given(maps(), st.integers(0, 5), st.integers(0, 5))
-def test_any_split_of_the_images_gives_the_same(pairs: list[Maps], one: int, other: int) -> None:
+def test_any_split_of_the_images_gives_the_same_result(pairs: list[Maps], one: int, other: int) -> None:
     whole = added(pairs)
     merged = LabelMaps(3)
     for first, last in pairwise([0, *sorted((one, other)), len(pairs)]):
@@ -92,18 +92,20 @@ def test_masks_are_compared_class_by_class(given_masks: tuple[NDArray[np.bool_],
     truth, found, compared = given_masks
     overlap = Masks(2).update(truth, found, compared).compute()
     for label in range(2):
-        true, said = truth[label][compared], found[label][compared]
-        assert overlap.intersection[label] == (true & said).sum()
-        union = int((true | said).sum())
-        assert_allclose(overlap.iou[label], (true & said).sum() / union if union else math.nan)
-        assert_allclose(overlap.accuracy[label], (true == said).mean() if len(true) else math.nan)
+        true, predicted = truth[label][compared], found[label][compared]
+        assert overlap.intersection[label] == (true & predicted).sum()
+        union = int((true | predicted).sum())
+        assert_allclose(overlap.iou[label], (true & predicted).sum() / union if union else math.nan)
+        assert_allclose(overlap.accuracy[label], (true == predicted).mean() if len(true) else math.nan)
     twice = Masks(2).update(truth, found, compared).merge(Masks(2).update(truth, found, compared)).compute()
     assert_allclose(twice.iou, overlap.iou)
     assert twice.pixels == 2 * overlap.pixels
 
 
 @given(masks())
-def test_one_class_as_masks_is_the_same_as_in_a_label_map(given_masks: tuple[NDArray[np.bool_], ...]) -> None:
+def test_one_class_gives_the_same_as_masks_and_as_label_map(
+    given_masks: tuple[NDArray[np.bool_], ...],
+) -> None:
     truth, found, _ = given_masks
     by_mask = Masks(1).update(truth[0], found[0]).compute()
     by_label = LabelMaps(2).update(truth[0].astype(int), found[0].astype(np.int16)).compute()
@@ -123,7 +125,7 @@ def test_pairwise_overlaps_are_ratios_of_pixel_counts(given_masks: tuple[NDArray
 
 
 @given(maps())
-def test_dice_is_a_function_of_iou_and_agreement_is_one(pairs: list[Maps]) -> None:
+def test_dice_is_a_function_of_iou_and_1_for_identical_maps(pairs: list[Maps]) -> None:
     overlap = added(pairs).compute()
     assert_allclose(overlap.dice, 2 * overlap.iou / (1 + overlap.iou))
     same = added([(truth, truth) for truth, _ in pairs]).compute()
@@ -138,7 +140,7 @@ def test_the_mean_is_over_the_whole_set_and_not_over_images() -> None:
     assert overlap.pixel_accuracy == 100 / 101
 
 
-def test_a_pixel_found_as_void_is_missed_and_one_that_is_void_is_not_compared() -> None:
+def test_a_pixel_predicted_as_void_is_missed_and_a_void_pixel_is_not_compared() -> None:
     truth, found = np.array([[0, 0, VOID]]), np.array([[0, VOID, 1]])
     overlap = LabelMaps(2).update(truth, found).compute()
     assert overlap.pixels == 2
@@ -146,12 +148,12 @@ def test_a_pixel_found_as_void_is_missed_and_one_that_is_void_is_not_compared() 
     assert math.isnan(overlap.iou[1])
 
 
-def test_without_pixels_nothing_is_measured() -> None:
+def test_without_pixels_values_are_nan() -> None:
     for overlap in (LabelMaps(2).compute(), Masks(2).compute()):
         assert all(math.isnan(row.value) for row in overlap.rows())
 
 
-def test_rows_are_those_of_an_evaluation() -> None:
+def test_rows_have_the_format_of_an_evaluation() -> None:
     overlap = LabelMaps(["road", "car"]).update(np.array([0, 1]), np.array([0, 0])).compute()
     frame = overlap.to_frame().set_index(["name", "class"])
     assert frame.loc[("miou", ""), "value"] == 0.25
@@ -162,7 +164,7 @@ def test_rows_are_those_of_an_evaluation() -> None:
     assert "pixel_accuracy" not in [row.name for row in Masks().compute().rows() if not row.class_name]
 
 
-def test_what_makes_no_sense_is_refused() -> None:
+def test_invalid_arguments_are_rejected() -> None:
     labels = np.zeros((2, 2), int)
     with pytest.raises(InputError, match=r"truth has shape \(2, 2\), predicted \(2,\); resize"):
         LabelMaps(2).update(labels, labels[0])

@@ -1,4 +1,4 @@
-"""Axes put each image and object where a plain reading of their rule puts it."""
+"""Axes assign each image and object as a plain implementation of their rule does."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def words(axis: Axis) -> list[str]:
 
 
 @given(scenes(ignored=True))
-def test_attributes_of_objects_are_what_a_loop_over_pairs_gives(scene: Scene) -> None:
+def test_attributes_of_objects_equal_a_loop_over_pairs(scene: Scene) -> None:
     truth = scene.truth
     truth.catalog.sizes[:] = (100, 120)
     boxes = truth.boxes
@@ -65,13 +65,13 @@ def test_attributes_of_objects_are_what_a_loop_over_pairs_gives(scene: Scene) ->
 
 
 def near_the_edge(centres: np.ndarray[tuple[int, int], np.dtype[np.float64]], box: np.ndarray) -> bool:  # type: ignore[type-arg]
-    """Whether a centre lies so near the edge of the enlarged box that rounding decides."""
+    """Whether a centre is so close to the edge of the enlarged box that rounding decides."""
     distance = np.abs(np.abs(centres - box[:2] - box[2:] / 2) - 0.75 * box[2:])
     return bool((distance < 1e-9).any())
 
 
 @given(scenes(ignored=True), st.booleans())
-def test_every_axis_puts_everything_into_one_slice(scene: Scene, known: bool) -> None:
+def test_every_axis_assigns_everything_to_one_slice(scene: Scene, known: bool) -> None:
     if known:
         scene.truth.catalog.sizes[:] = (100, 120)
     for name in AXES:
@@ -118,7 +118,7 @@ def test_axes_by_example() -> None:
     assert words(make_axis("class_frequency", truth)) == ["rare (up to 10)"] * 5
 
 
-def test_hoiems_slices_hold_their_share_of_each_class() -> None:
+def test_hoiems_slices_have_their_shares_of_each_class() -> None:
     scene = random_scene(3, objects=400, classes=2)
     scene.truth.area[:] = np.random.default_rng(0).permutation(400)
     axis = make_axis("size", scene.truth)
@@ -170,7 +170,7 @@ def manifest(folder: Path, text: str) -> Path:
     return path
 
 
-def test_a_manifest_names_images_by_id_or_file(tmp_path: Path) -> None:
+def test_a_manifest_identifies_images_by_id_or_file_name(tmp_path: Path) -> None:
     path = manifest(tmp_path, '\ufeffkey,weather,time\n8,"heavy, rain",day\na.jpg,sun,\n\n')
     weather, time = read_manifest(path, catalog())
     assert (weather.name, weather.target, weather.values) == (
@@ -182,7 +182,7 @@ def test_a_manifest_names_images_by_id_or_file(tmp_path: Path) -> None:
     assert words(time) == [UNASSIGNED, "day", UNASSIGNED]
 
 
-def test_keys_that_are_no_image_are_counted(tmp_path: Path) -> None:
+def test_unknown_keys_are_counted_in_a_warning(tmp_path: Path) -> None:
     path = manifest(tmp_path, "key,weather\n7,sun\n" + "".join(f"{n},rain\n" for n in range(100, 107)))
     with pytest.warns(
         InputWarning, match="7 keys are neither the id nor the file name of an image: '100', .*'104', ..."
@@ -191,7 +191,7 @@ def test_keys_that_are_no_image_are_counted(tmp_path: Path) -> None:
     assert axis.values == ("sun", UNASSIGNED)
 
 
-def test_numbers_that_should_be_binned_are_warned_of(tmp_path: Path) -> None:
+def test_many_slices_cause_a_warning(tmp_path: Path) -> None:
     many = Catalog.of(range(60), ["cat"])
     path = manifest(tmp_path, "key,lux\n" + "".join(f"{n},{n / 7}\n" for n in range(60)))
     with pytest.warns(InputWarning, match="'lux' has 60 slices; group"):
@@ -211,13 +211,13 @@ def test_numbers_that_should_be_binned_are_warned_of(tmp_path: Path) -> None:
         ('key,a\n7,"x\n', "is not valid CSV"),
     ],
 )
-def test_a_manifest_that_cannot_be_used_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_an_invalid_manifest_is_rejected(tmp_path: Path, text: str, message: str) -> None:
     path = manifest(tmp_path, text)
     with pytest.raises(InputError, match=message):
         read_manifest(path, catalog())
 
 
-def test_a_manifest_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_manifest_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_manifest(tmp_path / "none.csv", catalog())
 
@@ -233,11 +233,11 @@ def test_a_manifest_that_is_not_there_is_refused(tmp_path: Path) -> None:
         (lambda: Axis.from_quantiles("x", "image", [1], {"a": 0.5}), "shares that ascend to 1"),
     ],
 )
-def test_an_axis_that_makes_no_sense_is_refused(make: object, message: str) -> None:
+def test_an_invalid_axis_is_rejected(make: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make()  # type: ignore[operator]
 
 
-def test_an_axis_that_is_not_known_is_named() -> None:
+def test_the_closest_axis_is_suggested() -> None:
     with pytest.raises(UnknownName, match="did you mean 'border'"):
         make_axis("boarder", random_scene(0).truth)

@@ -1,4 +1,4 @@
-"""A slice of images is what those images alone give; a slice of objects counts what its rule says, one by one."""
+"""A slice of images equals the images alone; a slice of objects equals its rule applied one by one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUICK = ("average_precision", "average_recall", "operating_point", "confusion")
 
 
 @given(scenes(ignored=True), st.data())
-def test_a_slice_of_images_is_what_matching_them_alone_gives(scene: Scene, data: st.DataObject) -> None:
+def test_a_slice_of_images_equals_matching_them_alone(scene: Scene, data: st.DataObject) -> None:
     count = len(scene.truth.catalog.image_ids)
     mask = np.array(data.draw(st.lists(st.booleans(), min_size=count, max_size=count)), bool)
     rule = MatchRule(max_dets=(1, 2, 3))
@@ -38,7 +38,7 @@ def test_a_slice_of_images_is_what_matching_them_alone_gives(scene: Scene, data:
 
 
 def pairs(matches: Matches) -> NDArray[np.float64]:
-    """The pairs in an order of their own."""
+    """The pairs in a canonical order."""
     columns = (
         matches.pair_row,
         matches.pair_object,
@@ -50,7 +50,7 @@ def pairs(matches: Matches) -> NDArray[np.float64]:
     return table[np.lexsort(table[:, :2].T)]
 
 
-def test_every_measure_of_a_slice_of_images_is_that_of_the_images_alone() -> None:
+def test_every_measure_of_a_slice_of_images_equals_that_of_the_images_alone() -> None:
     scene = random_scene(5, images=12, objects=80, detections=300)
     axis = Axis.from_names("half", "image", ["a", "b"] * 6)
     table = measure_slices(match(scene.truth, scene.detections), [axis], MEASURES.names(), classes=True)
@@ -65,7 +65,7 @@ def test_every_measure_of_a_slice_of_images_is_that_of_the_images_alone() -> Non
 
 
 def by_the_rule(scene: Scene, inside: NDArray[np.bool_], label: int, objects: float | None) -> float:
-    """Average precision of a class by the rule of object slices, from each detection's fate, in plain Python."""
+    """Average precision of a class by the rule of object slices, from the outcome of each detection."""
     outcome = match(scene.truth, scene.detections).at(0.5)
     wanted = sum(
         bool(outcome.valid[g] and inside[g] and scene.truth.label[g] == label)
@@ -89,7 +89,7 @@ def by_the_rule(scene: Scene, inside: NDArray[np.bool_], label: int, objects: fl
 
 
 @given(scenes(ignored=True), st.data())
-def test_a_slice_of_objects_ignores_what_found_others_and_keeps_all_false_positives(
+def test_a_slice_of_objects_ignores_matches_of_others_and_keeps_all_false_positives(
     scene: Scene, data: st.DataObject
 ) -> None:
     count = len(scene.truth)
@@ -113,7 +113,7 @@ def test_a_slice_of_objects_ignores_what_found_others_and_keeps_all_false_positi
 
 
 @given(scenes())
-def test_with_as_many_objects_as_there_are_normalized_precision_is_precision(scene: Scene) -> None:
+def test_normalized_precision_with_the_actual_number_of_objects_is_precision(scene: Scene) -> None:
     outcome = match(scene.truth, scene.detections).at(0.5)
     for label, objects in enumerate(outcome.positives.tolist()):
         if objects:
@@ -128,7 +128,7 @@ def halves(scene: Scene) -> Axis:
     )
 
 
-def test_a_table_of_slices_says_how_each_differs_from_the_whole() -> None:
+def test_a_table_of_slices_has_the_difference_from_the_whole() -> None:
     scene = random_scene(6, objects=100, detections=500)
     matches = match(scene.truth, scene.detections)
     table = measure_slices(matches, [halves(scene)], QUICK)
@@ -158,7 +158,7 @@ def test_a_table_of_slices_says_how_each_differs_from_the_whole() -> None:
     assert not frame["class"].any()
 
 
-def test_a_slice_without_anything_is_there_with_nan() -> None:
+def test_an_empty_slice_has_nan() -> None:
     scene = random_scene(6)
     axes = [
         Axis("weather", "image", ("rain", "sun"), np.zeros(20, np.int32)),
@@ -173,7 +173,7 @@ def test_a_slice_without_anything_is_there_with_nan() -> None:
     assert table.sensitivity("size")[0] == 0
 
 
-def test_what_makes_no_sense_is_refused() -> None:
+def test_invalid_arguments_are_rejected() -> None:
     scene = random_scene(6)
     matches = match(scene.truth, scene.detections)
     with pytest.raises(InputError, match="axis 'x' is of 3 images, but the matches have 20"):
