@@ -1,9 +1,9 @@
-"""Drawing in integers: random numbers, forms, textures and lines that are the same bytes on every machine.
+"""Drawing with integers: random numbers, forms, textures and lines that are the same bytes on every machine.
 
-Nothing here depends on how a library rounds. Random numbers are the raw words of PCG64, which NumPy promises to
-keep (NEP 19), while the distributions of its `Generator` may change from version to version. Angles come from a
-table of sines in units of 2^-14, whose every entry lies so far from a half that no mathematics library could round
-it otherwise. All else is adding, multiplying and shifting.
+The results do not depend on a library's rounding. Random numbers are the raw words of PCG64, which NumPy guarantees
+(NEP 19), whereas the distributions of its `Generator` may change between versions. Angles use a table of sines in units of
+2^-14; every entry is so far from a half that any mathematics library rounds it in the same way. The rest is addition,
+multiplication and shifts.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _SINE_BITS = 14
 SINE = tuple(round(math.sin(2 * math.pi * k / TURN) * 2**_SINE_BITS) for k in range(TURN))
 
 COVER = 4
-"""Coverage of a pixel that lies wholly within a form: the number of its samples, two by two."""
+"""Coverage of a pixel that is completely within a form: the number of its samples, two by two."""
 
 
-class Draws:
-    """Random integers from a stream of their own.
+class RandomIntegers:
+    """Random integers from one stream.
 
     Args:
-        seed: of the data set.
-        key: what the stream is for, such as split and image; streams of different keys are independent.
+        seed: seed of the data set.
+        key: identifies the stream, such as split and image; streams of different keys are independent.
     """
 
     def __init__(self, seed: int, *key: int) -> None:
@@ -44,43 +44,43 @@ class Draws:
         self._words: list[int] = []
 
     def below(self, n: int) -> int:
-        """One of 0 .. n - 1, each as likely as the others up to n / 2^32."""
+        """An integer in [0, n), uniform up to n / 2^32."""
         if not self._words:
             self._words = self._bits.random_raw(64).tolist()
         return (self._words.pop() >> 32) * n >> 32
 
     def between(self, low: int, high: int) -> int:
-        """One of low .. high, both included."""
+        """An integer from low to high, both included."""
         return low + self.below(high - low + 1)
 
     def weighted(self, weights: Sequence[int]) -> int:
-        """The index of one of `weights`, as often as its weight says."""
+        """An index of `weights`, with a probability proportional to its weight."""
         left = self.below(sum(weights))
         for index, weight in enumerate(weights):
             left -= weight
             if left < 0:
                 return index
-        raise AssertionError("a draw below the sum falls to one of the weights")
+        raise AssertionError("the sum of the weights was exceeded")
 
     def color(self, low: int = 0, high: int = 255) -> Color:
-        """Three channels, each low .. high."""
+        """Three channels, each from low to high."""
         return self.between(low, high), self.between(low, high), self.between(low, high)
 
     def bytes(self, n: int) -> NDArray[np.uint8]:
-        """(n,) uint8, each 0 .. 255; the same on machines of either byte order."""
+        """(n,) uint8; the same on machines of either byte order."""
         words = self._bits.random_raw(-(-n // 8))
         return words.astype("<u8", copy=False).view(np.uint8)[:n]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Form:
-    """A shape before it is placed: its own window of pixels, around a centre.
+    """A shape before it is placed: a window of pixels around its centre.
 
     Attributes:
-        coverage: (h, w) int16, 0 .. `COVER` samples of each pixel within the form.
-        left, top: of the window, in pixels from the centre.
-        extent: (x0, y0, x1, y1) from the centre: the least box around the pixels that are at least half covered.
-        u, v: (h, w) coordinates of each pixel in the form's own frame, in units of 1/`UNIT` of half its size.
+        coverage: (h, w) int16, number of samples of each pixel within the form, 0 to `COVER`.
+        left, top: corner of the window, in pixels from the centre.
+        extent: (x0, y0, x1, y1) from the centre: box around the pixels that are at least half covered.
+        u, v: (h, w) coordinates of each pixel in the frame of the form, in units of 1/`UNIT` of half its size.
     """
 
     coverage: NDArray[np.int16]
@@ -114,7 +114,7 @@ def _cross(u: Grid, v: Grid) -> NDArray[np.bool_]:
 
 
 def _star(u: Grid, v: Grid) -> NDArray[np.bool_]:
-    """The pentagram: a point of it lies on the inner side of at least four of its five lines."""
+    """Pentagram: its points are on the inner side of at least four of its five lines."""
     inner = np.zeros(u.shape, dtype=np.int8)
     for k in range(5):
         angle = TURN * (4 * k + 1) // 20
@@ -154,20 +154,20 @@ FORMS = {
     "crescent": _crescent,
     "hourglass": _hourglass,
 }
-"""What a class can be: whether a point of the form's own frame lies within it."""
+"""Shapes of classes: whether a point in the frame of the form is within it."""
 
 FRAGMENTS = {"bar": _bar, "wedge": _wedge, "arc": _arc}
-"""What is never a class: pieces that look a little like those that are."""
+"""Shapes of clutter, which resemble parts of the classes."""
 
 
 def make_form(name: str, width: int, height: int, angle: int) -> Form:
-    """The form of that name, `width` by `height` pixels before it is turned by `angle` / `TURN` of a full turn.
+    """A form of `width` by `height` pixels, rotated by `angle` / `TURN` of a full turn.
 
-    The sides are 2 .. 1024 pixels, and neither is more than eight times the other: within that, 32 bits suffice.
+    32 bits suffice for sides of 2 to 1024 pixels of which neither is more than eight times the other.
     """
     reach = math.isqrt(width * width + height * height) // 2 + 2
     sine, cosine = SINE[angle % TURN], SINE[(angle + TURN // 4) % TURN]
-    # Samples lie at odd quarters of a pixel: two by two in each.
+    # Samples are at odd quarters of a pixel: two by two in each.
     quarters = np.arange(-4 * reach + 1, 4 * reach, 2, dtype=np.int32)
     half_width, half_height = 2 * width, 2 * height  # in quarters
     x_to_u, y_to_u = cosine * UNIT // half_width, sine * UNIT // half_width
@@ -192,7 +192,7 @@ TEXTURES = ("plain", "stripes", "checks", "spots")
 
 
 def texture(name: str, form: Form, period: int) -> NDArray[np.bool_]:
-    """(h, w): where the second colour stands. The pattern turns with the form and repeats `period` times in it."""
+    """(h, w), where the second colour is. The pattern rotates with the form and repeats `period` times in it."""
     u, v = (form.u + UNIT) * period, (form.v + UNIT) * period
     if name == "stripes":
         return (u & UNIT) > 0
@@ -213,11 +213,10 @@ def paint(
     first: Color,
     second: Color,
 ) -> tuple[slice, slice, slice, slice] | None:
-    """Lay a form over `image` (3, H, W), in place, its centre at the corner (x, y) of four pixels.
+    """Draw a form on `image` (3, H, W) in place, with its centre at the corner (x, y) of four pixels.
 
     Returns:
-        Rows and columns of the image, then rows and columns of the form's window, where the two meet; None where
-        they do not.
+        Rows and columns of the image, then of the form's window, where the two overlap; None if they do not.
     """
     height, width = image.shape[1:]
     h, w = form.coverage.shape
@@ -226,18 +225,18 @@ def paint(
     if x0 >= x1 or y0 >= y1:
         return None
     rows, columns = slice(y0, y1), slice(x0, x1)
-    own_rows, own_columns = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
-    weight = form.coverage[own_rows, own_columns]
-    where = pattern[own_rows, own_columns]
+    form_rows, form_columns = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
+    weight = form.coverage[form_rows, form_columns]
+    where = pattern[form_rows, form_columns]
     for channel in range(3):
         under = image[channel, rows, columns]
         over = np.where(where, np.int16(second[channel]), np.int16(first[channel]))
         under += ((over - under) * weight) >> 2
-    return rows, columns, own_rows, own_columns
+    return rows, columns, form_rows, form_columns
 
 
 def paint_line(image: NDArray[np.int16], ends: tuple[int, int, int, int], width: int, color: Color) -> None:
-    """Lay a straight line from (x0, y0) to (x1, y1) over `image` (3, H, W), in place; `width` in half pixels."""
+    """Draw a straight line from (x0, y0) to (x1, y1) on `image` (3, H, W) in place; `width` in half pixels."""
     x0, y0, x1, y1 = ends
     dx, dy = x1 - x0, y1 - y0
     left, right = max(min(x0, x1) - width, 0), min(max(x0, x1) + width, image.shape[2])
@@ -253,7 +252,7 @@ def paint_line(image: NDArray[np.int16], ends: tuple[int, int, int, int], width:
 
 
 def gradient(height: int, width: int, first: Color, second: Color, angle: int) -> NDArray[np.int16]:
-    """(3, height, width): from one colour to another across the image, in the direction of `angle`."""
+    """(3, height, width): linear gradient from one colour to another in the direction of `angle`."""
     dx, dy = SINE[(angle + TURN // 4) % TURN], SINE[angle % TURN]
     xs = (2 * np.arange(width, dtype=np.int64) + 1 - width) * dx
     ys = (2 * np.arange(height, dtype=np.int64) + 1 - height) * dy

@@ -1,9 +1,9 @@
-"""Image files become RGB by one rule, or are refused with the reason.
+"""Image files as 8-bit RGB, by one rule for all formats.
 
-The rule: the file's content decides, not its suffix; of an animation, the first frame; EXIF rotation is applied; what
-is transparent is laid over white; grey is repeated in all channels; of 16 bits, the upper eight are kept; CMYK and
-other colour spaces are converted by Pillow without a colour profile. 32-bit and floating-point images are refused:
-they have no agreed white.
+The content decides, not the suffix. The first frame of an animation is used; EXIF rotation is applied; transparency is
+composited over white; grey is repeated in all channels; the upper eight of 16 bits are kept; CMYK and other colour spaces
+are converted by Pillow without a colour profile. 32-bit and floating-point images are refused, because their white level is
+not defined.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from metrics.errors import InputError
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 )
-"""What a file is called that is taken for an image where a folder is searched."""
+"""Suffixes of image files, for searching a folder."""
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -37,12 +37,12 @@ _UPRIGHT = {
 }
 _SWAPS_SIDES = (5, 6, 7, 8)
 
-_NO_IMAGES = (
+_OTHER_CONTENTS = (
     (b"version https://git-lfs", "a Git LFS pointer; run 'git lfs pull'"),
     (b"<svg", "an SVG drawing; convert it to PNG"),
     (b"<!doctype html", "a web page; download the image again"),
     (b"<html", "a web page; download the image again"),
-    (b"<?xml", "XML; give the image that belongs here"),
+    (b"<?xml", "XML; replace it by the image"),
     (b"%pdf", "a PDF; convert its pages to PNG"),
     (b"pk\x03\x04", "a zip archive; unpack it"),
     (b"\x1f\x8b", "gzip; unpack it"),
@@ -51,11 +51,11 @@ _NO_IMAGES = (
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What a file says of its image before its pixels are read.
+    """Size and orientation of an image.
 
     Attributes:
-        stored: (height, width) in pixels as they are stored; of a TIFF, as they stand upright.
-        orientation: EXIF's number for how the image must be turned to stand upright, 1 .. 8; 1 is not at all.
+        stored: (height, width) of the stored pixels; of a TIFF, after rotation.
+        orientation: EXIF orientation, 1 to 8; 1 is upright.
     """
 
     stored: tuple[int, int]
@@ -69,10 +69,10 @@ class ImageHeader:
 
 
 def read_header(path: Path) -> ImageHeader:
-    """Size and orientation of an image; its pixels are neither read nor checked.
+    """Read size and orientation of an image; its pixels are neither read nor checked.
 
     Raises:
-        InputError: no such file, an empty one, no image, or one above Pillow's limit of pixels.
+        InputError: the file is missing, empty, not an image, or above Pillow's limit of pixels.
     """
     with _opened(path) as image:
         return ImageHeader((image.height, image.width), _orientation(image))
@@ -82,12 +82,11 @@ def read_image(path: Path, upright: bool = True) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB by the rule above.
 
     Args:
-        path: of the file.
-        upright: apply EXIF rotation; False for annotations that were made without it. A TIFF stands upright in
-            any case.
+        path: the file.
+        upright: apply EXIF rotation; False for annotations that were made without it. A TIFF is always upright.
 
     Raises:
-        InputError: as `read_header`; or the file is cut off or broken, or has 32-bit or floating-point pixels.
+        InputError: as `read_header`; or the file is truncated or corrupt, or has 32-bit or floating-point pixels.
     """
     with _opened(path) as image:
         orientation = _orientation(image)
@@ -103,8 +102,8 @@ def read_image(path: Path, upright: bool = True) -> NDArray[np.uint8]:
 def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
-            # Pillow warns at its limit of pixels and refuses at twice that; here the limit is the limit. What else
-            # it warns of (odd EXIF, odd palettes) says nothing of the pixels.
+            # Pillow warns at its limit of pixels and refuses at twice that; here the limit itself is enforced. Its other
+            # warnings (unusual EXIF, palettes) do not concern the pixels.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
@@ -116,18 +115,18 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"{path}: {_bomb(error)}; make it smaller, or cut it into tiles") from None
     except Exception as error:  # Pillow's readers raise nearly anything on a broken file
-        raise InputError(f"{path}: {_complaint(path, error)}") from error
+        raise InputError(f"{path}: {_explain_failure(path, error)}") from error
 
 
 def _orientation(image: Image.Image) -> int:
-    # A PNG may say it after its pixels, which Pillow would then decode to know; only the usual place counts.
+    # A PNG may have EXIF after its pixels, which Pillow would have to decode; only the usual place is read.
     if image.format == "PNG" and "exif" not in image.info:
         return 1
-    if image.format == "TIFF":  # which Pillow turns by itself, size and pixels
+    if image.format == "TIFF":  # Pillow rotates size and pixels itself
         return 1
     try:
         value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # a broken EXIF block says nothing
+    except Exception:  # corrupt EXIF data
         return 1
     return value if value in _UPRIGHT else 1
 
@@ -141,7 +140,7 @@ def _to_rgb(path: Path, image: Image.Image) -> Image.Image:
     if mode in {"I", "F"}:
         raise InputError(
             f"{path}: pixels are {'32-bit integers' if mode == 'I' else 'floating-point numbers'}, "
-            f"which have no agreed white; convert the image to 8 or 16 bits"
+            f"whose white level is not defined; convert the image to 8 or 16 bits"
         )
     if mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
         layer = image.convert("RGBA")
@@ -158,10 +157,10 @@ def _bomb(error: Exception) -> str:
     )
 
 
-def _complaint(path: Path, error: Exception) -> str:
-    """Why a file cannot be read as an image, by what is in it, and the mend."""
+def _explain_failure(path: Path, error: Exception) -> str:
+    """Why a file cannot be read as an image, judging by its content, and how to fix it."""
     if isinstance(error, PermissionError):
-        return "may not be read; change its permissions"
+        return "permission denied; change the file's permissions"
     if path.is_dir():
         return "a folder, not an image"
     try:
@@ -170,13 +169,13 @@ def _complaint(path: Path, error: Exception) -> str:
     except OSError as reason:
         return f"cannot be read ({reason.strerror or reason})"
     if not head:
-        return "the file is empty (0 bytes); fetch it again, or leave it out"
+        return "the file is empty (0 bytes); download it again, or remove it"
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    for mark, what in _NO_IMAGES:
-        if start.startswith(mark):
-            return f"not an image but {what}"
+    for signature, content in _OTHER_CONTENTS:
+        if start.startswith(signature):
+            return f"not an image but {content}"
     if isinstance(error, UnidentifiedImageError):
-        return "not an image of a kind that Pillow knows; convert it to PNG or JPEG"
+        return "not an image format that Pillow supports; convert it to PNG or JPEG"
     if "truncated" in str(error) or isinstance(error, EOFError):
-        return f"the image is cut off ({error}); fetch it again, or leave it out"
-    return f"the image is broken ({error}); fetch it again, or leave it out"
+        return f"the image is truncated ({error}); download it again, or remove it"
+    return f"the image is corrupt ({error}); download it again, or remove it"

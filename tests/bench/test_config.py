@@ -1,4 +1,4 @@
-"""One tree of settings: sources in order, each value's origin, and mistakes told in a line."""
+"""Settings of a run: precedence of sources, origins, errors and descriptions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_row_55_a_key_of_a_section_given_without_it_names_its_path():
     assert mistake("iou=0.5") == "iou: no such setting; did you mean 'nms.iou'?"
 
 
-def test_row_55_a_key_like_no_other_lists_those_there_are():
+def test_row_55_a_key_without_a_similar_one_lists_the_known_keys():
     assert mistake("evaluate.xyzzy=1").startswith(
         "evaluate.xyzzy: no such setting; known in evaluate: split, batch"
     )
@@ -65,13 +65,13 @@ def test_row_55_a_key_like_no_other_lists_those_there_are():
         ("class_weights.each=3", "class_weights.each: expected a table, as in {name = 1}, got 3"),
     ],
 )
-def test_row_55_a_wrong_type_says_path_expected_and_got(given, message):
+def test_row_55_an_invalid_value_is_reported_with_path_expected_and_given(given, message):
     assert mistake(given) == message
 
 
-def test_every_mistake_is_told_one_a_line():
-    told = mistake("train.epochs=-1", "nms.iuo=1")
-    assert set(told.split("\n")) == {
+def test_each_mistake_is_one_line():
+    lines = mistake("train.epochs=-1", "nms.iuo=1")
+    assert set(lines.split("\n")) == {
         "nms.iuo: no such setting; did you mean 'iou'?",
         "train.epochs: expected at least 0, got -1",
     }
@@ -122,7 +122,7 @@ def test_setting_one_value_of_a_section_leaves_the_variant_s_other_defaults():
 
 
 @pytest.mark.parametrize("variant", VARIANTS.names())
-def test_what_is_printed_gives_the_same_settings_again(variant: str, tmp_path: Path):
+def test_printed_settings_give_the_same_configuration(variant: str, tmp_path: Path):
     made = resolve(variant, sets=["nms.iou=0.4", "backbone.weights=none", "data.classes=[disk,ring]"])
     file = tmp_path / "printed.toml"
     file.write_text(made.toml(described=True))
@@ -146,16 +146,16 @@ def test_a_setting_can_be_given_to_one_of_several_variants():
     assert resolve("fcos", sets=sets, variants=both).get("nms.iou") == 0.7
 
 
-def test_a_file_can_speak_to_one_of_several_variants(tmp_path: Path):
+def test_a_file_can_have_settings_for_one_of_several_variants(tmp_path: Path):
     file = tmp_path / "both.toml"
     file.write_text("[train]\nlr = 0.1\n[fcos.train]\nlr = 0.2\n")
     both = ("ssd", "fcos")
     assert [resolve(name, file=file, variants=both).train.lr for name in both] == [0.1, 0.2]
 
 
-def test_a_setting_that_one_of_several_variants_lacks_names_that_variant():
-    told = mistake("radius=2", variants=("ssd", "fcos"))
-    assert told.startswith("radius: no such setting of variant 'ssd'")
+def test_an_unknown_setting_of_one_of_several_variants_names_that_variant():
+    lines = mistake("radius=2", variants=("ssd", "fcos"))
+    assert lines.startswith("radius: no such setting of variant 'ssd'")
 
 
 def test_a_setting_for_a_variant_that_does_not_run_is_refused():
@@ -164,21 +164,21 @@ def test_a_setting_for_a_variant_that_does_not_run_is_refused():
     )
 
 
-def test_unknown_names_come_with_the_nearest():
+def test_unknown_names_are_reported_with_the_nearest():
     assert mistake(variant="retinet") == "unknown variant 'retinet'; did you mean 'retinanet'?"
     assert "unknown preset 'nope'" in mistake(preset="nope")
     assert "shpes" in mistake(data="shpes")
 
 
-def test_text_that_looks_like_a_number_is_text_where_text_is_wanted():
+def test_text_that_looks_like_a_number_stays_text_for_a_text_setting():
     assert resolve("ssd", sets=["backbone.weights=123"]).get("backbone.weights") == "123"
 
 
-def test_numbers_with_a_comma_are_a_list_where_a_list_is_wanted():
+def test_numbers_with_commas_are_a_list_for_a_list_setting():
     assert resolve("ssd", sets=["image.size=64,96"]).image.size == (64, 96)
 
 
-def test_a_list_without_brackets_is_no_mistake_beside_one():
+def test_a_list_without_brackets_is_valid_beside_other_mistakes():
     with pytest.raises(InputError) as error:
         resolve("ssd", sets=["image.size=64,96", "train.epochs=many", "data.size=1,x"])
     assert str(error.value).splitlines() == [
@@ -187,11 +187,11 @@ def test_a_list_without_brackets_is_no_mistake_beside_one():
     ]
 
 
-def test_row_55_an_empty_text_for_a_name_is_a_mistake():
+def test_row_55_an_empty_text_for_a_name_is_refused():
     assert mistake('train.schedule=""').startswith("train.schedule: expected one of 'cosine'")
 
 
-def test_the_variant_s_own_settings_are_what_its_build_takes():
+def test_detector_has_the_settings_for_the_variant_s_build():
     made = resolve("fcos", sets=["radius=2.5"])
     assert isinstance(made, RunConfig)
     assert type(made.detector) is VARIANTS["fcos"].config
@@ -210,13 +210,13 @@ def test_a_variant_may_not_take_the_name_of_a_section(monkeypatch):
     )
 
 
-def test_settings_lists_every_leaf_by_its_path():
+def test_setting_fields_lists_every_setting_by_path():
     known = setting_fields(type(resolve("ssd")))
     assert {"seed", "nms.iou", "train.lr", "image.size", "data.occlusion", "backbone.weights"} <= set(known)
     assert "nms" not in known
 
 
-def test_an_unknown_path_is_refused_when_asked_for():
+def test_get_refuses_an_unknown_path():
     with pytest.raises(InputError, match=r"nms\.iuo: no such setting; did you mean 'iou'"):
         resolve("ssd").get("nms.iuo")
 
@@ -287,7 +287,7 @@ def test_mistakes_carry_their_facts_as_fields():
 
 
 @pytest.mark.parametrize("text", ["none", "None", '"none"', "null"])
-def test_none_is_no_value_where_a_setting_may_have_none(text):
+def test_the_text_none_is_none_for_a_setting_that_may_be_none(text):
     assert resolve("ssd", sets=[f"evaluate.tile={text}"]).evaluate.tile is None
     assert resolve("ssd", sets=[f"backbone.weights={text}"]).get("backbone.weights") is None
     assert mistake(f"train.lr={text}") == f"train.lr: expected a number, got {text.strip(chr(34))!r}"

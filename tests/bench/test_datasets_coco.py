@@ -1,4 +1,4 @@
-"""COCO data sets as people lay them out."""
+"""COCO data sets in the usual layouts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def sizes(path: Path, **options: object) -> dict[str, int]:
     return {name: len(split) for name, split in open_dataset(path, **options).splits.items()}
 
 
-def test_the_layout_of_coco_itself_is_found(tmp_path):
+def test_the_layout_of_coco_2017_is_detected(tmp_path):
     for name, content in {"train2017": pictures(8), "val2017": pictures(6, 10)}.items():
         write_coco(tmp_path / "annotations" / f"instances_{name}.json", content, images=tmp_path / name)
         shutil.copy(
@@ -34,7 +34,7 @@ def test_the_layout_of_coco_itself_is_found(tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["{}", "images/{}", "images", ""])
-def test_images_are_found_where_they_usually_lie(tmp_path, folder):
+def test_images_are_found_in_the_usual_folders(tmp_path, folder):
     for k, name in enumerate(("train", "val", "test")):
         images = tmp_path / folder.format(name)
         write_coco(tmp_path / "annotations" / f"instances_{name}.json", pictures(4, 10 * k), images=images)
@@ -50,7 +50,7 @@ def test_one_file_beside_its_images_is_opened_by_its_path(tmp_path):
     assert sum(len(split) for split in data.splits.values()) == 30
 
 
-def test_one_split_of_several_is_opened_by_its_path_and_divided(tmp_path):
+def test_one_split_of_several_is_opened_by_its_path_and_split(tmp_path):
     for k, name in enumerate(("train", "val")):
         write_coco(tmp_path / f"{name}.json", pictures(30, 30 * k))
     assert sum(sizes(tmp_path / "val.json").values()) == 30
@@ -73,7 +73,7 @@ def test_a_field_split_of_the_images_gives_the_splits(tmp_path):
         open_dataset(tmp_path)
 
 
-def test_which_images_are_of_one_video_is_known_of_every_split(tmp_path):
+def test_every_split_has_the_videos_of_its_images(tmp_path):
     file = write_coco(tmp_path / "all.json", pictures(30))
     document = json.loads(file.read_text())
     videos = {image["file_name"]: f"v{at // 3}" for at, image in enumerate(document["images"])}
@@ -106,7 +106,7 @@ def test_other_json_is_not_detected_as_coco(tmp_path, content):
         open_dataset(tmp_path, format="coco")
 
 
-def test_crowds_are_truth_and_no_targets(shared_data):
+def test_crowds_are_ground_truth_but_not_targets(shared_data):
     data = open_dataset(shared_data / "coco" / "train33", "coco")
     truth = [split.truth for split in data.splits.values()]
     document = json.loads((shared_data / "coco" / "train33" / "instances.json").read_text())
@@ -124,7 +124,7 @@ def test_real_images_have_their_annotated_sizes(shared_data):
             assert split.load(index).shape[:2] == tuple(split.truth.catalog.sizes[index])
 
 
-def test_the_same_real_boxes_are_read_in_every_dialect(shared_data):
+def test_the_same_real_boxes_are_read_in_every_variant_of_the_format(shared_data):
     root = shared_data / "formats100"
     opened = [
         open_dataset(root / "coco_format_v1"),

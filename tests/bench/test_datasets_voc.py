@@ -1,4 +1,4 @@
-"""Pascal VOC data sets as people lay them out."""
+"""Pascal VOC data sets in the usual layouts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_lists_of_images_are_the_splits(tmp_path):
     assert "2 annotated images are in no list of ImageSets/Main and are not used" in data.notes
 
 
-def test_trainval_is_divided_where_there_is_no_train(tmp_path):
+def test_trainval_is_split_if_there_is_no_train(tmp_path):
     write_voc(tmp_path, pictures(40), {"trainval": names(30), "test": names(10, 30)})
     found = sizes(tmp_path)
     assert found["test"] == 10
@@ -46,7 +46,7 @@ def test_trainval_is_divided_where_there_is_no_train(tmp_path):
     assert found["train"] > found["val"] > 0
 
 
-def test_fault_22_a_column_after_the_name_says_whether_a_class_is_there(tmp_path):
+def test_fault_22_a_second_column_of_a_list_is_skipped(tmp_path):
     lists = {
         "train": [f"{n}  1" for n in names(5)],
         "val": [f"{n} -1" for n in names(3, 5)],
@@ -56,7 +56,7 @@ def test_fault_22_a_column_after_the_name_says_whether_a_class_is_there(tmp_path
     assert sizes(tmp_path) == {"train": 5, "val": 3, "test": 2}
 
 
-def test_names_with_spaces_are_names(tmp_path):
+def test_names_may_contain_spaces(tmp_path):
     content = [Picture(f"a picture {k}") for k in range(6)]
     lists = {
         "train": [p.name for p in content[:3]],
@@ -87,7 +87,7 @@ def test_a_list_without_any_annotation_is_not_used(tmp_path):
     assert len(data.splits["val"]) + len(data.splits["test"]) == 10
 
 
-def test_fault_22_the_convention_of_pixels_is_told_and_can_be_chosen(tmp_path):
+def test_fault_22_the_pixel_convention_is_noted_and_can_be_set(tmp_path):
     write_voc(tmp_path, [Picture(f"p{k}", objects=[(0, (8, 4, 32, 24))]) for k in range(5)])
     data = open_dataset(tmp_path)
     assert data.splits["train"].truth.boxes[0].tolist() == [8, 4, 32, 24]
@@ -98,7 +98,7 @@ def test_fault_22_the_convention_of_pixels_is_told_and_can_be_chosen(tmp_path):
         open_dataset(tmp_path, pixels="centres")
 
 
-def test_fault_22_difficult_objects_are_ignored_and_no_targets(tmp_path):
+def test_fault_22_difficult_objects_are_ignored_and_not_targets(tmp_path):
     write_voc(tmp_path, pictures(8))
     for k in range(4):
         file = tmp_path / "Annotations" / f"img{k:03d}.xml"
@@ -150,7 +150,7 @@ def test_the_parts_of_a_data_set_share_their_classes(tmp_path):
     ]
 
 
-def test_vocdevkit_is_opened_and_two_years_must_be_told_apart(tmp_path):
+def test_vocdevkit_is_opened_and_several_years_are_refused(tmp_path):
     write_voc(tmp_path / "VOCdevkit" / "VOC2007", pictures(6))
     assert sum(sizes(tmp_path).values()) == 6
     write_voc(tmp_path / "VOCdevkit" / "VOC2012", pictures(6))
@@ -159,7 +159,7 @@ def test_vocdevkit_is_opened_and_two_years_must_be_told_apart(tmp_path):
 
 
 @pytest.mark.parametrize("written", ["other.png", "C:\\photos\\img000.png", "", "../../../etc/passwd"])
-def test_fault_25_a_file_name_that_is_wrong_gives_way_to_the_name_of_the_xml(tmp_path, written):
+def test_fault_25_the_stem_of_the_xml_replaces_a_wrong_file_name(tmp_path, written):
     write_voc(tmp_path, pictures(4))
     file = tmp_path / "Annotations" / "img000.xml"
     file.write_text(file.read_text().replace("img000.png", written))
@@ -172,7 +172,7 @@ def test_fault_25_a_file_name_that_is_wrong_gives_way_to_the_name_of_the_xml(tmp
     np.testing.assert_array_equal(loaded["img000"], Picture("img000").pixels())
 
 
-def test_fault_22_a_size_that_is_not_given_is_the_files(tmp_path):
+def test_fault_22_a_missing_size_is_read_from_the_file(tmp_path):
     write_voc(tmp_path, pictures(4))
     for file in (tmp_path / "Annotations").iterdir():
         text = file.read_text()
@@ -182,7 +182,7 @@ def test_fault_22_a_size_that_is_not_given_is_the_files(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["<html/>", "<annotations><image/></annotations>", ""])
-def test_other_xml_is_not_recognised(tmp_path, content):
+def test_other_xml_is_not_detected_as_voc(tmp_path, content):
     (tmp_path / "a.xml").write_text(content.replace("annotations", "cvat"))
     with pytest.raises(InputError, match="unknown data set format"):
         open_dataset(tmp_path)

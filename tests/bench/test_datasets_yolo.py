@@ -1,4 +1,4 @@
-"""YOLO data sets as people lay them out."""
+"""YOLO data sets in the usual layouts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_test_of_the_same_images_as_val_is_split_from_val(tmp_path):
     assert len(data.splits["val"]) + len(data.splits["test"]) == 30
 
 
-def test_rectangles_are_where_their_text_says_whatever_the_order_of_files(tmp_path):
+def test_boxes_match_their_images_in_any_order_of_files(tmp_path):
     content = [
         Picture(f"{name}", (40, 60), [(0, (k, 2 * k + 1, k + 20, 2 * k + 12))])
         for k, name in enumerate("zyxwvu")
@@ -68,7 +68,7 @@ def test_fault_23_an_empty_or_absent_text_file_is_background(tmp_path):
     assert len(train.truth) == 4
 
 
-def test_fault_23_a_class_that_is_not_named_is_told_with_file_and_line(tmp_path):
+def test_fault_23_an_unnamed_class_is_reported_with_file_and_line(tmp_path):
     write_yolo(tmp_path, {"train": pictures(6), "val": pictures(3, 6), "test": pictures(3, 9)})
     with (tmp_path / "labels" / "train" / "img000.txt").open("a") as file:
         file.write("7 0.5 0.5 0.1 0.1\n")
@@ -85,7 +85,7 @@ def test_fault_24_a_download_in_the_yaml_file_is_never_run(tmp_path):
     assert not proof.exists()
 
 
-def test_boxes_are_parts_of_the_upright_image(tmp_path):
+def test_boxes_are_fractions_of_the_upright_image(tmp_path):
     """As the tools that write such files take them: sides after EXIF rotation."""
     write_yolo(tmp_path, {"train": pictures(6), "val": pictures(3, 6), "test": pictures(3, 9)})
     exif = Image.Exif()
@@ -133,7 +133,7 @@ def test_a_setting_names_the_folder_of_the_labels(tmp_path):
         open_dataset(tmp_path)
 
 
-def test_two_descriptions_must_be_told_apart(tmp_path):
+def test_several_descriptions_are_refused(tmp_path):
     write_yolo(tmp_path, {"train": pictures(30)})
     (tmp_path / "data.yaml").rename(tmp_path / "a.yaml")
     shutil.copy(tmp_path / "a.yaml", tmp_path / "b.yml")
@@ -151,7 +151,7 @@ def test_the_yaml_file_alone_names_the_images(tmp_path):
 @pytest.mark.parametrize(
     "content", ["", "a: 1\n", "names: [a]\n", "train: x\nval: y\n", "- train\n- names\n"]
 )
-def test_other_yaml_is_not_recognised(tmp_path, content):
+def test_other_yaml_is_not_detected_as_yolo(tmp_path, content):
     (tmp_path / "config.yaml").write_text(content)
     with pytest.raises(InputError, match="unknown data set format"):
         open_dataset(tmp_path)

@@ -1,4 +1,4 @@
-"""Every kind of image file becomes RGB by one rule, or is refused by name."""
+"""Every kind of image file becomes RGB by one rule, or is refused with its name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def with_orientation(path: Path, orientation: int) -> Path:
     return save(path, Image.fromarray(GRADIENT), exif=exif)
 
 
-def test_rgb_is_itself(tmp_path):
+def test_rgb_is_unchanged(tmp_path):
     path = save(tmp_path / "a.png", Image.fromarray(GRADIENT))
     np.testing.assert_array_equal(read_image(path), GRADIENT)
     assert read_header(path).upright == (6, 8)
@@ -51,11 +51,11 @@ def test_fault_29_exif_rotation_is_applied(tmp_path, orientation, suffix):
     np.testing.assert_array_equal(read_image(path, upright=False), GRADIENT)
 
 
-def test_an_orientation_that_is_none_is_passed_over(tmp_path):
+def test_an_invalid_orientation_is_ignored(tmp_path):
     np.testing.assert_array_equal(read_image(with_orientation(tmp_path / "a.png", 77)), GRADIENT)
 
 
-def test_broken_exif_is_passed_over(tmp_path):
+def test_corrupt_exif_is_ignored(tmp_path):
     path = tmp_path / "a.jpg"
     Image.fromarray(GRADIENT).save(path, exif=b"Exif\0\0MM\0*\xff\xff\xff\xff garbage")
     assert read_image(path).shape == (6, 8, 3)
@@ -74,14 +74,14 @@ def test_fault_29_one_bit_is_black_and_white(tmp_path):
     np.testing.assert_array_equal(image[:, :, 1], bits * 255)
 
 
-def test_fault_29_of_sixteen_bits_the_upper_eight_are_kept(tmp_path):
+def test_fault_29_the_upper_eight_of_sixteen_bits_are_kept(tmp_path):
     values = np.array([[0, 255, 256, 511], [32768, 65279, 65280, 65535]], dtype=np.uint16)
     for name in ("a.png", "a.tif"):
         image = read_image(save(tmp_path / name, Image.fromarray(values)))
         np.testing.assert_array_equal(image[:, :, 0], [[0, 0, 1, 1], [128, 254, 255, 255]])
 
 
-def test_fault_29_what_is_transparent_is_white(tmp_path):
+def test_fault_29_transparency_becomes_white(tmp_path):
     rgba = np.zeros((1, 3, 4), dtype=np.uint8)
     rgba[0, :, 0] = 255
     rgba[0, :, 3] = [0, 255, 51]  # none, all, and a fifth of red
@@ -111,7 +111,7 @@ def test_fault_29_cmyk_becomes_rgb(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".tif", ".png"])
-def test_fault_29_of_an_animation_the_first_frame_counts(tmp_path, suffix):
+def test_fault_29_the_first_frame_of_an_animation_is_read(tmp_path, suffix):
     frames = [Image.new("RGB", (8, 6), color) for color in ("red", "lime", "blue")]
     options = {"lossless": True} if suffix == ".webp" else {}
     path = save(tmp_path / f"a{suffix}", frames[0], save_all=True, append_images=frames[1:], **options)
@@ -127,13 +127,13 @@ def test_fault_29_thin_images_are_read(tmp_path, size):
 
 
 @pytest.mark.parametrize(("mode", "word"), [("F", "floating-point numbers"), ("I", "32-bit integers")])
-def test_fault_29_pixels_without_an_agreed_white_are_refused(tmp_path, mode, word):
+def test_fault_29_pixels_without_a_defined_white_are_refused(tmp_path, mode, word):
     path = save(tmp_path / "a.tif", Image.new(mode, (4, 4)))
     with pytest.raises(InputError, match=rf"a\.tif: pixels are {word}.*convert the image to 8 or 16 bits"):
         read_image(path)
 
 
-def test_fault_27_the_content_decides_and_not_the_suffix(tmp_path):
+def test_fault_27_the_content_decides_not_the_suffix(tmp_path):
     path = tmp_path / "a.jpg"
     Image.fromarray(GRADIENT).save(path, format="PNG")
     np.testing.assert_array_equal(read_image(path), GRADIENT)
@@ -149,10 +149,10 @@ def test_fault_27_the_content_decides_and_not_the_suffix(tmp_path):
         (b"PK\x03\x04aaaa", "a zip archive; unpack it"),
         (b"<svg xmlns=''/>", "an SVG drawing; convert it to PNG"),
         (b"%PDF-1.7", "a PDF"),
-        (b"hello", "not an image of a kind that Pillow knows; convert it to PNG or JPEG"),
+        (b"hello", "not an image format that Pillow supports; convert it to PNG or JPEG"),
     ],
 )
-def test_fault_27_what_is_no_image_is_named_with_the_mend(tmp_path, content, complaint):
+def test_fault_27_other_content_is_named_with_a_fix(tmp_path, content, complaint):
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
     for read in (read_image, read_header):
@@ -175,7 +175,7 @@ def test_fault_27_a_truncated_image_is_refused(tmp_path, suffix, share):
     path = save(tmp_path / f"a{suffix}", Image.fromarray(noise))
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(InputError, match=rf"a\{suffix}: .*(cut off|broken|not an image)"):
+    with pytest.raises(InputError, match=rf"a\{suffix}: .*(truncated|corrupt|not an image)"):
         read_image(path)
 
 
@@ -184,7 +184,7 @@ def test_fault_27_a_damaged_png_is_refused(tmp_path):
     content = bytearray(path.read_bytes())
     content[45] ^= 0xFF
     path.write_bytes(bytes(content))
-    with pytest.raises(InputError, match=r"a\.png: the image is (broken|cut off)"):
+    with pytest.raises(InputError, match=r"a\.png: the image is (truncated|corrupt)"):
         read_image(path)
 
 

@@ -188,10 +188,10 @@ def test_row_2_no_object_to_measure_ends_before_training(tmp_path):
 
 
 def _empty_test_split(seed: int) -> bool:
-    from bench.datasets.shapes import ShapesConfig, draw
+    from bench.data.shapes_scene import ShapesConfig, draw_image
 
     shapes = ShapesConfig(size=(64, 64), scale=(12, 40), objects=(0, 1), seed=seed)
-    return not draw(shapes, "test", 0)[1]
+    return not draw_image(shapes, "test", 0)[1]
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_order_does_not_matter_and_the_seed_does():
     assert forward != [{names[i] for i in part} for part in hash_split(names, (0.5, 0.5), 4)]
 
 
-def test_a_division_is_the_same_everywhere():
+def test_a_split_is_the_same_on_every_machine():
     parts = hash_split(["a", "b", "c", "d", "e", "f", "g", "h"], (0.7, 0.15, 0.15), 0)
     assert [part.tolist() for part in parts] == [[1, 2, 4, 5, 7], [0], [3, 6]]
 
@@ -69,7 +69,7 @@ def test_a_division_is_the_same_everywhere():
         ("", None),
     ],
 )
-def test_a_name_says_what_it_is_for(name, meant):
+def test_the_purpose_of_a_name(name, meant):
     assert parse_purpose(name) == meant
 
 
@@ -79,7 +79,7 @@ def write(path: Path, content: bytes) -> Path:
     return path
 
 
-def test_fault_9_the_same_bytes_in_two_splits_are_a_leak_whatever_they_are_called(tmp_path):
+def test_fault_9_the_same_bytes_in_two_splits_are_a_leak_under_any_name(tmp_path):
     long = bytes(range(256)) * 100
     train = [
         write(tmp_path / "train" / name, content) for name, content in (("a", long), ("b", b"1"), ("c", b"2"))
@@ -89,7 +89,7 @@ def test_fault_9_the_same_bytes_in_two_splits_are_a_leak_whatever_they_are_calle
     assert sentence == "train and val share 1 images, so results on val are too optimistic: a = x"
 
 
-def test_fault_9_files_that_differ_only_in_their_middle_are_no_leak(tmp_path):
+def test_fault_9_files_that_differ_only_in_their_middle_are_not_a_leak(tmp_path):
     content = bytearray(20_000)
     train = [write(tmp_path / "a", bytes(content))]
     content[10_000] = 1
@@ -111,7 +111,7 @@ def test_fault_9_only_files_of_one_size_are_read(tmp_path, monkeypatch):
     assert find_leaks({"train": train, "val": val}) == []
 
 
-def test_fault_9_a_file_that_was_rewritten_is_read_again(tmp_path):
+def test_fault_9_a_rewritten_file_is_read_again(tmp_path):
     train, val = [write(tmp_path / "a", b"11")], [write(tmp_path / "b", b"11")]
     assert find_leaks({"train": train, "val": val})
     write(val[0], b"22")

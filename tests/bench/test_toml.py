@@ -1,4 +1,4 @@
-"""Settings as text: what is written is read again, and what is typed means what it looks like."""
+"""Settings as text: TOML that is written and read, and text from the command line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ trees = st.recursive(
 
 
 @given(trees)
-def test_what_is_written_is_read_by_python_s_own_reader(tree):
+def test_written_toml_is_read_by_tomllib(tree):
     assert tomllib.loads(toml.write(tree)) == tree
 
 
@@ -96,7 +96,7 @@ def test_a_setting_of_the_command_line_has_a_path_and_a_text():
         ("nms..iou=3", "--set nms..iou=3: expected a dotted name before '=', for example train.epochs"),
     ],
 )
-def test_row_55_a_malformed_set_says_how_to_write_one(text, message):
+def test_row_55_a_malformed_set_is_reported_with_an_example(text, message):
     with pytest.raises(InputError) as caught:
         toml.parse_set(text)
     assert str(caught.value) == message
@@ -120,7 +120,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content, message):
 
 
 @given(trees, trees)
-def test_merging_keeps_all_of_the_upper_tree(below, above):
+def test_merging_keeps_every_value_of_the_upper_tree(below, above):
     merged = dict(toml.leaves(toml.merge(below, above)))
     for path, value in toml.leaves(above):
         if value != {}:
