@@ -1,4 +1,4 @@
-"""COCO files for tests of what is wrong with a file: sound ones, of which a test changes a part."""
+"""Valid COCO files, of which tests change a part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sixty-eight corner cases on which evaluators disagree: a COCO file, a results file, and what is right."""
+"""Sixty-eight corner cases on which evaluators disagree: a COCO file, results, and the correct numbers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def det(box: list[float], score: Any = 0.9, image: int = 1, category: int = 1, *
 def truth(
     *objects: Document, images: tuple[int, ...] = (1, 2), categories: tuple[int, ...] = (1,)
 ) -> Document:
-    """A COCO file; annotations are numbered from 1 where they bring no id."""
+    """A COCO file; annotations without id are numbered from 1."""
     return {
         "info": {},
         "images": [{"id": i, "width": 640, "height": 480, "file_name": f"{i}.jpg"} for i in images],
@@ -47,7 +47,7 @@ class Case:
         truth: the COCO file.
         detections: the results file.
         expected: twelve numbers, -1 for what is not defined; None for the reference's own.
-        rule: when a detection has found an object.
+        rule: of matching.
         error: what our error says, where the input is refused.
         warning: what our warning says.
         reader: settings of `read_detections`.
@@ -71,12 +71,12 @@ UNDEFINED = [-1] * 12
 
 
 def inside(count: int) -> Results:
-    """Detections that are sure of themselves, within `FAR`."""
+    """Detections with high scores, within `FAR`."""
     return [det([310.0 + 5 * i, 310, 40, 40], 0.95 + i / 100) for i in range(count)]
 
 
 def at_iou(iou: float) -> Case:
-    """A detection inside its object, of so many hundredths of its area."""
+    """A detection inside its object, of this percentage of its area."""
     case = truth(obj([0, 0, 100, 100]))
     share = (round(iou * 100) - 50) // 5 / 10 + 0.1
     return Case(
@@ -88,7 +88,7 @@ def at_iou(iou: float) -> Case:
 
 
 def many(true: list[bool], objects: int) -> Case:
-    """Objects in a row and detections by falling score, of which some find the next."""
+    """Objects in a row, and detections by falling score, some of which match the next object."""
     places = [[45.0 * (i % 10), 44.0 * (i // 10), 40, 40] for i in range(objects)]
     found, index = [], 0
     for rank, is_true in enumerate(true):

@@ -1,4 +1,4 @@
-"""Independent answers: pycocotools on a scene of ours, and what it means to agree with it."""
+"""Numbers of pycocotools on a scene, and the comparison with ours."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ RULES = (
     MatchRule(area_ranges={"tiny": (0, 64), "rest": (64, 9216)}, max_dets=(3, 4, 10)),
     MatchRule(iou_thresholds=tuple(np.linspace(0.1, 1, 64).tolist())),
 )
-"""Rules that reach into every corner of the engine: 64 thresholds, one above all, few detections, other areas."""
+"""Rules that exercise the whole engine: 64 thresholds, classes as one, few detections, other areas."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What pycocotools says. -1 stands where nothing is asked for.
+    """Results of pycocotools; -1 where no object is valid.
 
     Attributes:
         precision, scores: (T, R, K, A, M); recall: (T, K, A, M).
@@ -80,7 +80,7 @@ def coco_dicts(truth: AnnotationTable, found: DetectionTable) -> tuple[dict[str,
 
 
 def coco_objects(truth: AnnotationTable, found: DetectionTable) -> tuple[COCO, COCO]:
-    """A scene as pycocotools' objects. At least one detection."""
+    """A scene as objects of pycocotools; with at least one detection."""
     document, results = coco_dicts(truth, found)
     with contextlib.redirect_stdout(io.StringIO()):
         reference = COCO()
@@ -90,7 +90,7 @@ def coco_objects(truth: AnnotationTable, found: DetectionTable) -> tuple[COCO, C
 
 
 def coco_reference(truth: AnnotationTable, found: DetectionTable, rule: MatchRule | None = None) -> Reference:
-    """Evaluate with pycocotools. It does not know ignored objects, nor a table without detections."""
+    """Evaluate with pycocotools, which supports neither ignored objects nor tables without detections."""
     assert not truth.ignored.any()
     rule = rule or MatchRule()
     with contextlib.redirect_stdout(io.StringIO()):
@@ -114,7 +114,7 @@ def coco_reference(truth: AnnotationTable, found: DetectionTable, rule: MatchRul
 
 
 def assert_is_the_reference(matches: Matches, reference: Reference) -> None:
-    """Curves at every max_dets, and the matches of every image, class, area range and threshold."""
+    """Compare curves at every max_dets, and the matches of every image, class, area range and threshold."""
     for index, most in enumerate(matches.rule.max_dets):
         curves = matches.curves(most)
         for ours, theirs in (
@@ -143,11 +143,13 @@ def assert_is_the_reference(matches: Matches, reference: Reference) -> None:
             if theirs is None:
                 assert not len(here)
                 continue
-            # The reference numbers detections and objects from 1; ours are rows.
+            # pycocotools numbers detections and objects from 1; ours are rows
             assert_array_equal(matches.row[here] + 1, theirs["dtIds"])
             assert_array_equal(found[:, here] + 1, theirs["dtMatches"])
             assert_array_equal(ignored[:, here], theirs["dtIgnore"])
             objects = np.array(theirs["gtIds"], int) - 1
             assert_array_equal(of_area[0].valid[objects], theirs["gtIgnore"] == 0)
-            once = ~matches.truth.crowd[objects]  # of a crowd the reference keeps the last, we the surest
+            once = ~matches.truth.crowd[
+                objects
+            ]  # on a crowd pycocotools keeps the last detection, we the highest-scoring
             assert_array_equal(matched_by[:, objects[once]] + 1, theirs["gtMatches"][:, once])

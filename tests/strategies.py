@@ -1,4 +1,4 @@
-"""Hypothesis strategies: boxes, and scenes full of what evaluators get wrong.
+"""Hypothesis strategies: boxes, and scenes with the cases that evaluators get wrong.
 
 Scenes are small and coarse, so that ties of scores and of IoU, empty images, crowds, boxes without area and areas
 exactly on a boundary (1024, 9216) are common.

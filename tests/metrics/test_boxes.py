@@ -1,4 +1,4 @@
-"""Boxes in their layouts, on arrays and tensors alike."""
+"""Box functions, on arrays and tensors."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def test_layouts_convert_as_torchvision_converts_them(from_: Any, to: Any, boxes
     np.testing.assert_array_equal(convert(ours, to, from_), boxes)
 
 
-def test_whole_boxes_stay_whole_where_no_half_is_needed() -> None:
+def test_integer_boxes_stay_integer_unless_centres_are_needed() -> None:
     boxes = np.array([[1, 2, 4, 7]])
     assert convert(boxes, "xyxy", "xywh").dtype == np.int64
     np.testing.assert_array_equal(convert(boxes, "xyxy", "xywh"), [[1, 2, 3, 5]])
     np.testing.assert_array_equal(convert(boxes, "xyxy", "cxcywh"), [[2.5, 4.5, 3, 5]])
 
 
-def test_any_leading_shape_goes_through() -> None:
+def test_any_leading_shape_is_accepted() -> None:
     boxes = torch.rand(2, 3, 4)
     assert convert(boxes, "cxcywh", "xyxy").shape == (2, 3, 4)
     assert area(boxes).shape == (2, 3)
@@ -46,7 +46,7 @@ def test_any_leading_shape_goes_through() -> None:
     assert convert(np.zeros((0, 4)), "xyxy", "cxcywh").shape == (0, 4)
 
 
-def test_arguments_are_left_as_they_were() -> None:
+def test_arguments_are_not_modified() -> None:
     boxes = np.array([[0.0, 0, 50, 50]])
     before = boxes.copy()
     convert(boxes, "xyxy", "xywh")
@@ -65,12 +65,12 @@ def test_clip_bounds_x_by_width_and_y_by_height() -> None:
     assert degenerate(clipped).tolist() == [False, True]
 
 
-def test_degenerate_boxes_hold_nothing() -> None:
+def test_degenerate_boxes_are_found() -> None:
     boxes = torch.tensor([[0, 0, 1, 1], [0, 0, 0, 1], [0, 1, 1, 0], [0, 0, float("nan"), 1]])
     assert degenerate(boxes).tolist() == [False, True, True, True]
 
 
-def test_a_wrong_layout_or_shape_says_what_was_expected() -> None:
+def test_an_unknown_layout_or_shape_is_refused() -> None:
     with pytest.raises(InputError, match=r"unknown box layout 'xyhw'; did you mean 'xywh'\?"):
         convert(np.zeros((1, 4)), "xyhw", "xyxy")  # type: ignore[arg-type]
     with pytest.raises(

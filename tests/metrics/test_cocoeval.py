@@ -1,4 +1,4 @@
-"""The drop-in has the reference's interface and its numbers, and mends what is wrong with it."""
+"""COCOeval has the interface and numbers of pycocotools, without its errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from metrics.errors import InputError
 
 
 def run(kind: type, scene: Scene, **settings: object) -> tuple[object, str]:
-    """Evaluate with the reference's class or with ours; what it printed last comes too."""
+    """Evaluate with either class; return it and its last output."""
     truth, found = coco_objects(scene.truth, scene.detections)
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = kind(truth, found, "bbox")
@@ -45,7 +45,7 @@ SETTINGS: tuple[dict[str, object], ...] = (
 
 
 @given(scenes(), st.sampled_from(SETTINGS))
-def test_everything_is_as_in_the_reference(scene: Scene, settings: dict[str, object]) -> None:
+def test_all_results_equal_the_reference(scene: Scene, settings: dict[str, object]) -> None:
     assume(len(scene.detections) > 0)
     (theirs, their_lines), (ours, our_lines) = (
         run(kind, scene, **settings) for kind in (Reference, COCOeval)
@@ -81,7 +81,7 @@ def test_accumulate_takes_other_settings() -> None:
 
 
 def perfect(object_ids: list[int], **fields: object) -> tuple[SimpleNamespace, list[dict[str, object]]]:
-    """Objects of one class, each on an image of its own, and detections that are equal to them."""
+    """Objects of one class, each on a separate image, and detections equal to them."""
     boxes = [[10.0 * i, 10.0, 100.0, 100.0] for i in range(len(object_ids))]
     annotations = [
         {"id": identity, "image_id": i + 1, "category_id": 1, "bbox": box, "area": 1e4, "iscrowd": 0}
@@ -99,7 +99,7 @@ def perfect(object_ids: list[int], **fields: object) -> tuple[SimpleNamespace, l
 
 
 @pytest.mark.parametrize("object_ids", [[0], [0, 1, 2], [5, 5], [-5, 2**60]])
-def test_an_object_is_found_whatever_its_id(object_ids: list[int]) -> None:
+def test_an_object_with_any_id_can_be_matched(object_ids: list[int]) -> None:
     evaluation = COCOeval(*perfect(object_ids))
     evaluation.evaluate()
     evaluation.accumulate()
@@ -126,7 +126,7 @@ def test_one_max_dets_is_enough() -> None:
     assert evaluation.stats.tolist() == pytest.approx([1, 1, 1, -1, -1, 1, 1, 1, 1, -1, -1, 1])
 
 
-def test_what_is_missing_in_an_annotation_is_filled_in() -> None:
+def test_missing_fields_of_an_annotation_have_defaults() -> None:
     truth, found = perfect([1])
     del truth.dataset["annotations"][0]["iscrowd"], truth.dataset["annotations"][0]["area"]
     evaluation = COCOeval(truth, found)
@@ -136,7 +136,7 @@ def test_what_is_missing_in_an_annotation_is_filled_in() -> None:
     assert evaluation.stats[5] == pytest.approx(1.0)  # 100 x 100 is large
 
 
-def test_misuse_is_told() -> None:
+def test_misuse_is_reported() -> None:
     truth, found = perfect([1])
     with pytest.raises(InputError, match="only 'bbox'"):
         COCOeval(truth, found, "segm")  # type: ignore[arg-type]
@@ -153,7 +153,7 @@ def test_misuse_is_told() -> None:
         evaluation.accumulate()
 
 
-def test_dicts_of_coco_are_enough() -> None:
+def test_dicts_in_the_format_of_coco_are_accepted() -> None:
     scene = random_scene(4)
     document, results = coco_dicts(scene.truth, scene.detections)
     evaluation = COCOeval(document, results)

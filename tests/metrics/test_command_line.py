@@ -56,7 +56,7 @@ def test_the_published_twelve_numbers_of_cocos_sample_are_printed(
     assert [line.split() for line in printed] == [line.split() for line in reference]
 
 
-def test_verify_runs_the_reference_and_says_that_it_agrees(
+def test_verify_runs_the_reference_and_reports_agreement(
     shared_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = shared_data / "coco" / "fakebbox100"
@@ -103,7 +103,7 @@ def test_verify_reports_that_the_reference_fails(
     assert "pycocotools fails on this input" in capsys.readouterr().err
 
 
-def test_a_number_below_its_limit_fails(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_measure_below_its_limit_fails(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*files, "--fail-below", "ap=0.1", "--fail-below", "ap50=0.5"]) == 0
     assert main([*files, "--fail-below", "ap=0.1", "--fail-below", "ap50=0.6"]) == 1
     assert "ap50 is 0.5, the limit is 0.6" in capsys.readouterr().err
@@ -114,14 +114,14 @@ def test_a_number_below_its_limit_fails(files: list[str], capsys: pytest.Capture
     assert "error: --fail-below 'ap': expected a measure and a number" in capsys.readouterr().err
 
 
-def test_a_number_that_is_not_defined_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_undefined_measure_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     coco.write_truth(AnnotationTable.of(CATALOG, [], [], []), tmp_path / "gt.json")
     (tmp_path / "dt.json").write_text("[]")
     assert main([str(tmp_path / "gt.json"), str(tmp_path / "dt.json"), "--fail-below", "ap=0"]) == 1
     assert "ap is undefined, the limit is 0" in capsys.readouterr().err
 
 
-def test_all_numbers_are_written_where_asked(files: list[str], tmp_path: Path) -> None:
+def test_all_values_are_written_to_files(files: list[str], tmp_path: Path) -> None:
     assert main([*files, "--csv", str(tmp_path / "a.csv"), "--json", str(tmp_path / "a.json")]) == 0
     frame = pandas.read_csv(tmp_path / "a.csv")
     evaluation = evaluate(TRUTH, FOUND)
@@ -164,7 +164,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("detbench ")
 
 
-def test_further_measures_are_asked_for_by_name(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_further_measures_are_selected_by_name(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*files, "--measures", "average_precision,operating_point"]) == 0
     assert "precision" in capsys.readouterr().out
     assert main([*files, "--measures", "average_precisions"]) == 2
@@ -173,17 +173,17 @@ def test_further_measures_are_asked_for_by_name(files: list[str], capsys: pytest
     )
 
 
-def test_a_rule_is_made_of_the_options(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_define_the_rule(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*files, "--no-classes", "--iou", "0.5:0.6:0.05", "--max-dets", "1,7"]) == 0
     assert "maxDets=  7" in capsys.readouterr().out
     assert main([*files, "--max-dets", "ten"]) == 2
     assert main([*files, "--iou", "half"]) == 2
     assert main([*files, "--areas", "small"]) == 2
-    told = capsys.readouterr().err.splitlines()
-    assert [line.split(":")[0] for line in told] == ["error"] * 3
+    printed = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in printed] == ["error"] * 3
 
 
-def test_thresholds_areas_and_limits_are_read_as_they_are_typed() -> None:
+def test_thresholds_and_areas_are_parsed() -> None:
     assert parse_thresholds("0.5:0.95:0.05") == COCO_THRESHOLDS
     assert parse_thresholds("0.5,0.75") == (0.5, 0.75)
     assert parse_areas("small=0:1024,medium=1024:9216,large=9216:inf") == COCO_AREAS
@@ -205,12 +205,12 @@ def test_class_ids_are_mapped_from_the_command_line(
     capsys.readouterr()
     assert main([*files, "--class-map", str(tmp_path / "map.json")]) == 2
     assert main([*files, "--class-map", "from-2"]) == 2
-    told = capsys.readouterr().err.splitlines()
-    assert 'expected pairs of class ids such as {"0": 1, "1": 2}' in told[0]
-    assert "expected from-0, from-1, drop, or the name of a .json file" in told[1]
+    printed = capsys.readouterr().err.splitlines()
+    assert 'expected pairs of class ids such as {"0": 1, "1": 2}' in printed[0]
+    assert "expected from-0, from-1, drop, or the name of a .json file" in printed[1]
 
 
-def test_warnings_are_told_and_strict_makes_them_errors(
+def test_warnings_are_printed_and_strict_makes_them_errors(
     files: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = json.loads(Path(files[1]).read_bytes())
@@ -265,7 +265,7 @@ def test_an_error_of_any_origin_has_an_exit_code(error: BaseException, code: int
     assert exit_code(error) == code
 
 
-def test_filters_of_warnings_are_as_they_were_afterwards(files: list[str]) -> None:
+def test_filters_of_warnings_are_restored(files: list[str]) -> None:
     import warnings
 
     before = warnings.filters[:], warnings.showwarning
@@ -292,7 +292,7 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
 
 
-def test_a_process_needs_no_library_that_it_does_not_use(files: list[str]) -> None:
+def test_unused_libraries_are_not_imported(files: list[str]) -> None:
     code = (
         "import sys; from metrics.command_line import main; code = main(sys.argv[1:]); "
         "heavy = {'torch', 'pandas', 'pyarrow', 'scipy', 'rich', 'matplotlib', 'PIL', 'yaml', 'pycocotools'}; "
@@ -318,7 +318,7 @@ def test_the_module_runs_and_explains_itself(files: list[str]) -> None:
     assert (missing.returncode, missing.stderr) == (2, "error: absent.json: no such file or folder\n")
 
 
-def test_importing_the_package_imports_nothing_and_gives_every_name() -> None:
+def test_importing_the_package_loads_no_library_and_every_name_exists() -> None:
     code = (
         "import metrics, sys; assert not {'numpy', 'numba'} & set(sys.modules); "
         "import metrics.evaluator; from metrics import evaluate, Evaluator; assert callable(evaluate); "

@@ -1,4 +1,4 @@
-"""Kernels are compiled once per installation, wherever that can be written, and loaded without Numba."""
+"""Kernels are compiled once per installation, stored in a writable folder, and loaded without Numba."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_first_use_says_what_it_waits_for_and_the_second_does_not_wait(tmp_path: Path) -> None:
+def test_the_first_use_reports_compilation_and_the_second_does_not_compile(tmp_path: Path) -> None:
     first, second = (run(CALL, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2))
     assert first.stdout == "[1, 3, 0, 2] True\n"
     assert first.stderr.count("\n") == 1
@@ -103,6 +103,10 @@ def test_where_the_loader_fails_numba_compiles_in_the_process(
     values = np.ones(3)
     assert double(values, 4, 0.5) == 3
     assert values.tolist() == [3, 3, 3]
+    space: dict[str, object] = {"double": double}
+    exec("def twice(values) -> int:\n    return double(values, 4, 0.5) + double(values, 4, 0.5)\n", space)
+    assert kernel(space["twice"])(values) == 6  # type: ignore[arg-type]
+    assert values.tolist() == [7, 7, 7]
     failures = [line for line in capsys.readouterr().err.splitlines() if "cannot be loaded" in line]
     assert len(failures) == 1
     assert "AttributeError: no such thing in this version" in failures[0]
@@ -121,7 +125,7 @@ def double(monkeypatch: pytest.MonkeyPatch) -> Kernel[int]:
     return add
 
 
-def test_where_the_package_cannot_be_written_the_users_folder_serves(
+def test_code_is_stored_in_the_users_folder_if_the_package_is_read_only(
     double: Kernel[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blocked = tmp_path / "package"
@@ -135,7 +139,7 @@ def test_where_the_package_cannot_be_written_the_users_folder_serves(
     assert file.name.startswith("add-")
 
 
-def test_where_nothing_can_be_written_it_still_computes(
+def test_kernels_run_without_any_writable_folder(
     double: Kernel[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blocked = tmp_path / "package"
@@ -145,7 +149,7 @@ def test_where_nothing_can_be_written_it_still_computes(
     assert double(np.ones(3), 4, 0.5) == 3
 
 
-def test_each_type_of_argument_has_code_of_its_own(
+def test_each_type_of_argument_has_its_own_code(
     double: Kernel[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
@@ -156,7 +160,7 @@ def test_each_type_of_argument_has_code_of_its_own(
     assert len(list((tmp_path / "metrics").iterdir())) == 2
 
 
-def test_a_file_that_was_cut_short_or_changed_is_compiled_again(
+def test_a_truncated_or_changed_file_is_compiled_again(
     double: Kernel[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
@@ -172,7 +176,7 @@ def test_a_file_that_was_cut_short_or_changed_is_compiled_again(
         assert abs(file.stat().st_size - len(whole)) < 1000
 
 
-def test_code_is_found_again_only_while_it_is_the_same(
+def test_stored_code_is_used_only_while_the_source_is_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))

@@ -1,4 +1,4 @@
-"""The twelve numbers, the result as rows, and the evaluator that is fed piece by piece."""
+"""The twelve numbers, the rows of an evaluation, and evaluation in batches."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from metrics.tables import AnnotationTable, DetectionTable
 
 
 @given(scenes())
-def test_the_twelve_numbers_are_the_references(scene: Scene) -> None:
+def test_the_twelve_numbers_equal_the_reference(scene: Scene) -> None:
     assume(len(scene.detections) > 0)
     ours = evaluate(scene.truth, scene.detections).headline
     assert tuple(ours) == COCO_NAMES
@@ -52,7 +52,7 @@ def test_the_published_numbers_of_coco(shared_data: Path) -> None:
     assert_is_the_reference(evaluation.matches, reference)
 
 
-def test_no_detections_are_zero_and_no_objects_are_not_defined() -> None:
+def test_without_detections_ap_is_zero_and_without_objects_undefined() -> None:
     # faults 1 and 2
     scene = random_scene(0)
     catalog = scene.truth.catalog
@@ -67,8 +67,8 @@ def test_a_class_without_objects_is_left_out_and_one_without_detections_is_zero(
     # faults 3 and 4
     scene = random_scene(2, classes=3)
     truth, found = scene.truth, scene.detections
-    truth.label[truth.label == 2] = 1  # class 2 is annotated nowhere
-    found.label[found.label == 1] = 0  # class 1 is found nowhere
+    truth.label[truth.label == 2] = 1  # class 2 has no objects
+    found.label[found.label == 1] = 0  # class 1 has no detections
     evaluation = evaluate(truth, found)
     assert math.isnan(evaluation.value("ap", "class 2"))
     assert evaluation.value("ap", "class 1") == 0.0
@@ -108,7 +108,7 @@ def test_an_evaluation_shows_its_overall_values_in_a_notebook(evaluation: Evalua
     assert evaluation._repr_html_().count("<tr>") == 1 + len(overall)
 
 
-def test_a_number_that_is_not_there_is_named_with_its_neighbour(evaluation: Evaluation) -> None:
+def test_an_unknown_name_suggests_the_most_similar(evaluation: Evaluation) -> None:
     with pytest.raises(InputError, match="did you mean 'ap50'"):
         evaluation.value("ap_50")
     with pytest.raises(InputError, match="did you mean 'class 1'"):
@@ -121,7 +121,7 @@ def test_a_number_that_is_not_there_is_named_with_its_neighbour(evaluation: Eval
         evaluate_matches(evaluation.matches, settings={"operating_point": {"score": 0.1}})
 
 
-def test_the_summary_is_what_the_reference_prints(
+def test_the_summary_equals_that_of_the_reference(
     evaluation: Evaluation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scene = random_scene(2)
@@ -137,18 +137,18 @@ def test_the_summary_is_what_the_reference_prints(
     assert repr(evaluation).startswith("Evaluation(ap=0.160, ap50=0.345, ap55=")
 
 
-def test_other_max_dets_have_names_of_their_own() -> None:
+def test_other_max_dets_have_other_names() -> None:
     scene = random_scene(2)
     rule = MatchRule(max_dets=(1, 10, 500))
     evaluation = evaluate(scene.truth, scene.detections, rule=rule)
     assert math.isnan(evaluation.headline["ar_100"])
     assert evaluation.value("ar_500") > 0
-    assert evaluation.value("ap") > 0  # of the largest, where the reference's summary has -1
+    assert evaluation.value("ap") > 0  # of the largest max_dets; the summary of pycocotools has -1
     assert "maxDets=500" in evaluation.summary()
 
 
 def shards(scene: Scene, count: int, order: list[int]) -> list[Evaluator]:
-    """The scene's images in an order, dealt to evaluators."""
+    """Evaluators of parts of the scene, its images in the given order."""
     truth, found = scene.truth, scene.detections
     evaluators = [Evaluator(truth.catalog.classes) for _ in range(count)]
     for turn, image in enumerate(order):
@@ -181,8 +181,8 @@ def test_any_sharding_gives_the_same_bits(count: int, scene: Scene, random: obje
     assert_array_equal(streamed.matches.curves().score, whole.matches.curves().score)
 
 
-def test_an_evaluator_takes_batches_of_tensors_without_knowing_torch() -> None:
-    class Tensor:  # quacks as torch's does
+def test_an_evaluator_takes_batches_of_tensors_without_importing_torch() -> None:
+    class Tensor:  # behaves like that of torch
         def __init__(self, values: object) -> None:
             self.values = np.asarray(values)
             self.dtype = self.values.dtype
@@ -210,7 +210,7 @@ def test_an_evaluator_takes_batches_of_tensors_without_knowing_torch() -> None:
     assert evaluator.tables()[0].catalog.image_ids == ("x", "y")
 
 
-def test_an_evaluator_refuses_what_would_count_twice_or_does_not_fit() -> None:
+def test_an_evaluator_refuses_repeated_images_and_other_rules_or_classes() -> None:
     scene = random_scene(1)
     one, other = shards(scene, 2, list(range(20)))
     with pytest.raises(InputError, match="there are no images; call update first"):
@@ -226,7 +226,7 @@ def test_an_evaluator_refuses_what_would_count_twice_or_does_not_fit() -> None:
 
 
 @given(scenes(), st.integers(1, 3))
-def test_a_data_set_twice_over_has_the_same_average_precision(scene: Scene, seed: int) -> None:
+def test_a_doubled_data_set_has_the_same_average_precision(scene: Scene, seed: int) -> None:
     """A law of AP without ties and max_dets: each step of the curve becomes two of the same precision or better."""
     found = scene.detections
     found.score[:] = np.random.default_rng(seed).permutation(len(found)) / 100

@@ -1,4 +1,4 @@
-"""What holds for every registered measure, also for the next one."""
+"""Contracts of every registered measure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_a_measure_says_what_it_is(name: str) -> None:
+def test_a_measure_has_a_description(name: str) -> None:
     measure = MEASURES[name]
     assert measure.name == name
     assert measure.better in ("higher", "lower", "neither")
@@ -38,9 +38,7 @@ def test_a_measure_says_what_it_is(name: str) -> None:
 
 
 @given(scenes(ignored=True), st.sampled_from(RULES))
-def test_values_for_all_come_first_and_those_of_a_class_bear_their_names(
-    scene: Scene, rule: MatchRule
-) -> None:
+def test_values_of_all_classes_come_first(scene: Scene, rule: MatchRule) -> None:
     matches = match(scene.truth, scene.detections, rule)
     for name in MEASURES.names():
         values = MEASURES[name](matches)
@@ -85,7 +83,7 @@ def test_the_order_of_images_and_classes_does_not_matter_without_ties(name: str)
     assert numbers(Scene(truth, found), name) == pytest.approx(numbers(scene, name), abs=1e-12, nan_ok=True)
 
 
-def test_neither_the_truth_nor_the_detections_are_changed(name: str) -> None:
+def test_truth_and_detections_are_not_modified(name: str) -> None:
     scene = without_ties()
     before = scene.truth.fingerprint, scene.detections.xywh.tobytes(), scene.detections.score.tobytes()
     matches = match(scene.truth, scene.detections)
@@ -99,7 +97,7 @@ def test_neither_the_truth_nor_the_detections_are_changed(name: str) -> None:
     )
 
 
-def test_of_nothing_there_is_nothing_to_measure(name: str) -> None:
+def test_a_measure_is_undefined_without_objects_and_detections(name: str) -> None:
     scene = random_scene(0)
     nothing = evaluate_matches(match(scene.truth.select([]), scene.detections.select([])), [name])
     for row in nothing.rows:
@@ -108,7 +106,7 @@ def test_of_nothing_there_is_nothing_to_measure(name: str) -> None:
         )
 
 
-def test_one_class_more_that_does_not_occur_changes_no_mean(name: str) -> None:
+def test_an_additional_empty_class_changes_no_mean(name: str) -> None:
     """It has no objects and no detections; only answers about whole images can be right about it."""
     scene = without_ties()
     catalog = Catalog.of(scene.truth.catalog.image_ids, [*scene.truth.catalog.classes, "unicorn"])

@@ -132,7 +132,7 @@ def test_fault_11_corners_given_as_xywh_are_suspected(tmp_path: Path) -> None:
         found(tmp_path, *corners)
 
 
-def test_fault_12_boxes_over_the_edge_are_left_as_they_are_and_counted(tmp_path: Path) -> None:
+def test_fault_12_boxes_beyond_the_border_are_kept_and_counted(tmp_path: Path) -> None:
     with pytest.warns(
         InputWarning,
         match=r"1 of 2 detections extend beyond the border of their image; they are evaluated as they are",
@@ -151,7 +151,7 @@ def test_fault_13_relative_coordinates_are_refused(tmp_path: Path) -> None:
         truth(tmp_path, *(OBJECT | {"id": i, "bbox": [0.1, 0.2, 0.5, 0.5], "area": 0.2} for i in (1, 2, 3)))
 
 
-def test_fault_13_pixels_where_relative_coordinates_belong_are_refused(tmp_path: Path) -> None:
+def test_fault_13_pixels_instead_of_relative_coordinates_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n0 320 240 100 100\n")
     with pytest.raises(
         InputError, match=r"a.txt:2: 320 is not a relative coordinate; divide by the image's size"
@@ -161,7 +161,7 @@ def test_fault_13_pixels_where_relative_coordinates_belong_are_refused(tmp_path:
 
 @pytest.mark.parametrize("literal", ["NaN", "Infinity", "-Infinity"])
 @pytest.mark.parametrize("key", ["score", "bbox"])
-def test_fault_14_numbers_that_are_not_finite_are_refused_with_their_place(
+def test_fault_14_numbers_that_are_not_finite_are_refused_with_their_location(
     tmp_path: Path, literal: str, key: str
 ) -> None:
     value = float(literal.lower().replace("infinity", "inf"))
@@ -182,12 +182,12 @@ def test_fault_14_numbers_that_are_not_finite_are_refused_with_their_place(
         ([1], "score: expected a number, got a list of 1"),
     ],
 )
-def test_fault_15_a_score_that_is_no_number_is_refused(tmp_path: Path, score: Any, message: str) -> None:
+def test_fault_15_a_score_that_is_not_a_number_is_refused(tmp_path: Path, score: Any, message: str) -> None:
     with pytest.raises(InputError, match=rf"dt.json\[1\] \(image_id 1\): {message}"):
         found(tmp_path, RESULT, RESULT | {"score": score})
 
 
-def test_fault_15_a_missing_score_is_refused_and_one_out_of_range_is_told(tmp_path: Path) -> None:
+def test_fault_15_a_missing_score_is_refused_and_one_out_of_range_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"dt.json\[1\] \(image_id 1\): score: missing; expected a number"):
         found(tmp_path, RESULT, {key: value for key, value in RESULT.items() if key != "score"})
     with pytest.warns(
@@ -196,7 +196,7 @@ def test_fault_15_a_missing_score_is_refused_and_one_out_of_range_is_told(tmp_pa
         assert found(tmp_path, RESULT, RESULT | {"score": 95}).score.tolist() == [0.9, 95]
 
 
-def test_fault_19_truth_and_results_that_were_swapped_say_what_they_look_like(tmp_path: Path) -> None:
+def test_fault_19_swapped_truth_and_results_are_recognised(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"is a list; it looks like results \(detections\); expected annotations"
     ):
@@ -222,9 +222,7 @@ def test_fault_19_truth_and_results_that_were_swapped_say_what_they_look_like(tm
         ({"images": {}}, r"images: expected a list \[\.\.\.\], got an object"),
     ],
 )
-def test_fault_19_a_part_that_is_missing_is_named(
-    tmp_path: Path, document: dict[str, Any], message: str
-) -> None:
+def test_fault_19_a_missing_part_is_named(tmp_path: Path, document: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         truth(tmp_path, **document)
     with pytest.raises(InputError, match=r"images is missing; the file has nothing"):
@@ -252,14 +250,14 @@ def test_fault_19_a_part_that_is_missing_is_named(
         ("", r"is not XML"),
     ],
 )
-def test_fault_22_an_annotation_that_breaks_the_rules_says_where(
+def test_fault_22_an_invalid_annotation_is_refused_with_its_location(
     tmp_path: Path, text: str, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
         voc.read_annotation(write(tmp_path / "a.xml", text))
 
 
-def test_fault_22_fractions_and_difficult_are_read_and_the_choice_of_pixels_is_checked(
+def test_fault_22_fractions_and_difficult_are_read_and_the_pixel_convention_is_checked(
     tmp_path: Path,
 ) -> None:
     path = write(tmp_path / "a.xml", OBJECT_XML.format("<difficult>1</difficult>" + CORNERS.format("8.25")))
@@ -283,7 +281,9 @@ def test_fault_22_fractions_and_difficult_are_read_and_the_choice_of_pixels_is_c
         ("0 0.5 nan 0.1 0.1", "expected finite numbers"),
     ],
 )
-def test_fault_23_a_line_that_is_no_box_says_file_and_line(tmp_path: Path, line: str, message: str) -> None:
+def test_fault_23_an_invalid_line_is_refused_with_file_and_line(
+    tmp_path: Path, line: str, message: str
+) -> None:
     (tmp_path / "a.txt").write_text(f"1 0.5 0.5 0.1 0.1\n\n{line}\n")
     with pytest.raises(InputError, match=rf"a.txt:3: {message}"):
         yolo.read_truth([tmp_path / "a.jpg"], [(480, 640)], ["cat", "dog"])
@@ -308,7 +308,7 @@ def test_fault_23_an_empty_label_file_is_background(tmp_path: Path) -> None:
         None,
     ],
 )
-def test_fault_31_malformed_masks_are_never_looked_at(tmp_path: Path, mask: Any) -> None:
+def test_fault_31_malformed_masks_are_not_read(tmp_path: Path, mask: Any) -> None:
     assert len(truth(tmp_path, OBJECT | {"segmentation": mask})) == 1
     assert len(found(tmp_path, RESULT | {"segmentation": mask})) == 1
     only_mask = {key: value for key, value in RESULT.items() if key != "bbox"} | {"segmentation": mask}
@@ -318,7 +318,7 @@ def test_fault_31_malformed_masks_are_never_looked_at(tmp_path: Path, mask: Any)
         found(tmp_path, only_mask)
 
 
-def test_fault_32_crowd_and_area_follow_a_printed_rule(tmp_path: Path) -> None:
+def test_fault_32_crowd_and_area_follow_a_documented_rule(tmp_path: Path) -> None:
     nameless = {key: value for key, value in OBJECT.items() if key not in ("area", "iscrowd")}
     with pytest.warns(InputWarning, match=r"1 of 1 annotations have no area; w \* h is used"):
         table = truth(tmp_path, nameless)

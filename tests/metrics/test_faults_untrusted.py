@@ -1,4 +1,4 @@
-"""What a file may try with who reads it, by the rows of the project's list of faults: bombs, entities, code, paths."""
+"""Malicious files, by the rows of docs/faults.md: bombs, entities, code, paths."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from metrics.formats.untrusted import read_bytes, resolve_under
         ('{"a": 1} x', "is not JSON: line 1, column"),
     ],
 )
-def test_fault_18_depth_and_digits_are_limited_and_no_json_says_where(
+def test_fault_18_depth_and_digits_are_limited_and_invalid_json_has_a_location(
     tmp_path: Path, text: str, message: str
 ) -> None:
     table = truth(tmp_path)
@@ -63,7 +63,7 @@ def test_fault_20_gzip_is_read_and_a_bomb_is_not(tmp_path: Path) -> None:
         coco.read_truth(packed)
 
 
-def test_fault_20_gzip_in_several_members_is_read_and_a_damaged_one_told(tmp_path: Path) -> None:
+def test_fault_20_gzip_in_several_members_is_read_and_a_damaged_file_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.gz"
     path.write_bytes(gzip.compress(b"[1,") + gzip.compress(b"2]"))
     assert read_bytes(path) == b"[1,2]"
@@ -75,7 +75,7 @@ def test_fault_20_gzip_in_several_members_is_read_and_a_damaged_one_told(tmp_pat
         read_bytes(path)
 
 
-def test_fault_20_archives_are_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_fault_20_archives_are_refused_with_advice(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("../../evil.json", "[]")
     for data, message in (
@@ -90,7 +90,7 @@ def test_fault_20_archives_are_refused_with_what_to_do(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.parent.glob("evil*")] == []
 
 
-def test_fault_20_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+def test_fault_20_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     truth(tmp_path)
     text = (tmp_path / "gt.json").read_text()
     (tmp_path / "bom.json").write_text(text, encoding="utf-8-sig")
@@ -149,7 +149,7 @@ def test_fault_24_yaml_that_would_make_objects_is_refused_and_scripts_are_never_
         ("file:///etc/passwd", "is a URL"),
     ],
 )
-def test_fault_25_a_file_name_that_leads_out_of_the_folder_is_refused(
+def test_fault_25_a_file_name_that_leads_outside_the_folder_is_refused(
     tmp_path: Path, name: str, message: str
 ) -> None:
     root = tmp_path / "data"
@@ -171,7 +171,7 @@ def test_fault_25_a_file_name_within_the_folder_is_found(tmp_path: Path) -> None
         assert resolve_under(tmp_path, name) == tmp_path.resolve() / path
 
 
-def test_fault_25_a_split_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+def test_fault_25_a_split_that_leads_outside_the_folder_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "data.yaml", "train: list.txt\nnames: [x]\n")
     (tmp_path / "list.txt").write_text("images/a.jpg\n../../b.jpg\n")
     with pytest.raises(InputError, match=r"list.txt:2: '../../b.jpg': leads outside the folder"):

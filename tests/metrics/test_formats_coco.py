@@ -1,4 +1,4 @@
-"""COCO's files: what a field means is the reference's doing, and nothing is passed over in silence."""
+"""COCO files: fields have the meaning of pycocotools, and what is ignored is reported."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_detections_keep_the_files_order(tmp_path: Path) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(scenes())
 @pytest.mark.filterwarnings("ignore::metrics.errors.InputWarning")
-def test_tables_come_back_from_files_to_the_bit(tmp_path: Path, scene: Scene) -> None:
+def test_tables_are_unchanged_by_files_to_the_last_bit(tmp_path: Path, scene: Scene) -> None:
     coco.write_truth(scene.truth, tmp_path / "gt.json")
     coco.write_detections(scene.detections, tmp_path / "dt.json")
     truth = coco.read_truth(tmp_path / "gt.json")
@@ -71,7 +71,7 @@ def test_tables_come_back_from_files_to_the_bit(tmp_path: Path, scene: Scene) ->
     assert coco.read_detections(tmp_path / "dt.json", truth).fingerprint == scene.detections.fingerprint
 
 
-def test_string_image_ids_and_awkward_names_come_back(tmp_path: Path) -> None:
+def test_string_image_ids_and_unusual_names_are_unchanged_by_files(tmp_path: Path) -> None:
     catalog = Catalog.of(
         ["a", "b\n\"'"], ["</script>", "💥"], file_names=["x/ä.jpg", "=cmd()"], class_ids=[-5, 0]
     )
@@ -99,14 +99,14 @@ def test_ignored_objects_are_written_as_such_but_not_read(tmp_path: Path) -> Non
         ([OBJECT, OBJECT], "1 of 2 annotations have an id that is repeated"),
     ],
 )
-def test_what_the_reference_passes_over_is_counted(
+def test_what_the_reference_ignores_is_counted(
     tmp_path: Path, objects: list[dict[str, Any]], message: str
 ) -> None:
     with pytest.warns(InputWarning, match=message):
         coco.read_truth(truth_file(tmp_path, *objects))
 
 
-def test_an_image_listed_twice_counts_as_it_stands_last(tmp_path: Path) -> None:
+def test_of_an_image_listed_twice_the_last_is_used(tmp_path: Path) -> None:
     again = {"id": 9, "file_name": "c.jpg", "width": 8, "height": 6}
     with pytest.warns(
         InputWarning, match=r"1 of 3 images have an id that is repeated; the last image is used"
@@ -115,13 +115,13 @@ def test_an_image_listed_twice_counts_as_it_stands_last(tmp_path: Path) -> None:
     assert table.catalog.file_names == ("a.jpg", "c.jpg")
 
 
-def test_objects_without_numbers_for_ids_are_numbered(tmp_path: Path) -> None:
+def test_objects_without_integer_ids_are_numbered(tmp_path: Path) -> None:
     nameless = {key: value for key, value in OBJECT.items() if key != "id"}
     table = coco.read_truth(truth_file(tmp_path, nameless, nameless | {"id": "x"}))
     assert table.object_id.tolist() == [1, 2]
 
 
-def test_results_of_tools_that_know_images_by_file_find_them(tmp_path: Path) -> None:
+def test_results_may_identify_images_by_file(tmp_path: Path) -> None:
     truth = coco.read_truth(truth_file(tmp_path, OBJECT))
     for name in ("9", "b.jpg", "b"):
         found = coco.read_detections(results_file(tmp_path, RESULT | {"image_id": name}), truth)
@@ -132,7 +132,7 @@ def test_results_of_tools_that_know_images_by_file_find_them(tmp_path: Path) -> 
     ]
 
 
-def test_results_with_images_and_classes_of_their_own_are_matched_by_name(shared_data: Path) -> None:
+def test_results_with_their_own_images_and_classes_are_matched_by_name(shared_data: Path) -> None:
     folder = shared_data / "formats100"
     truth = coco.read_truth(folder / "coco_format_v1" / "instances_default.json")
     found = coco.read_detections(folder / "detections" / "coco_format" / "coco_dets.json", truth)
@@ -151,7 +151,7 @@ def test_results_with_images_and_classes_of_their_own_are_matched_by_name(shared
         assert sorted(rows) == sorted(theirs)
 
 
-def test_results_with_a_class_of_their_own_name_suggest_the_truths(tmp_path: Path) -> None:
+def test_results_with_an_unknown_class_name_suggest_one_of_the_truth(tmp_path: Path) -> None:
     truth = coco.read_truth(truth_file(tmp_path, OBJECT))
     own = {"annotations": [RESULT | {"category_id": 0}], "categories": [{"id": 0, "name": "dogs"}]}
     path = tmp_path / "own.json"
@@ -191,7 +191,7 @@ def test_fast_and_full_reading_of_real_files_agree(
         monkeypatch.undo()
 
 
-def test_an_object_that_the_file_gets_wrong_is_named(tmp_path: Path) -> None:
+def test_an_invalid_object_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"gt.json: annotations\[1\] \(id 8, image_id 9\): category_id: missing"
     ):
@@ -206,7 +206,7 @@ def test_an_object_that_the_file_gets_wrong_is_named(tmp_path: Path) -> None:
         coco.read_truth(truth_file(tmp_path, OBJECT | {"image_id": "b.jpg"}))
 
 
-def test_writing_replaces_a_file_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writing_replaces_a_file_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = truth_file(tmp_path, OBJECT)
     table = coco.read_truth(path)
     before = path.read_bytes()
@@ -222,7 +222,7 @@ def test_writing_replaces_a_file_whole_or_not_at_all(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("fast", [False, True])
-def test_what_puts_images_together_is_kept_and_changes_no_fingerprint(
+def test_keys_that_group_images_are_kept_and_change_no_fingerprint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: bool
 ) -> None:
     def image(at: int, **more: Any) -> dict[str, Any]:
@@ -240,7 +240,7 @@ def test_what_puts_images_together_is_kept_and_changes_no_fingerprint(
     ]
     file = truth_file(tmp_path, OBJECT, images=[image(9 - at, **columns) for at, columns in enumerate(more)])
     truth = coco.read_truth(file)
-    # By id; columns that part nothing, name each image alone, or are COCO's own are no groups.
+    # by id; keys with equal or only different values, or defined by COCO, do not group
     expected = {"video_id": (1, 2, 1, 2), "patient": ("x", None, None, "x")}
     assert truth.catalog.image_columns == expected
     assert truth.fingerprint == plain.fingerprint

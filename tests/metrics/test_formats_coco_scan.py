@@ -1,4 +1,4 @@
-"""The fast reader of COCO's files reads what a full parser reads, or says that it is unsure."""
+"""The scanner of COCO files reads the same as a full parser, or returns that it is unsure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POWERS = json_numbers.Powers(json_numbers.powers_of_ten(), json_numbers.powers_o
 
 @pytest.fixture
 def tiny_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of any size go the fast way, in blocks of 64 bytes and on several threads."""
+    """Files of any size are scanned, in blocks of 64 bytes and on several threads."""
     monkeypatch.setattr(coco_scan, "SMALLEST", 0)
     monkeypatch.setattr(json_columns, "_BLOCK", 64)
     monkeypatch.setattr(json_columns, "_SMALLEST_PART", 150)
@@ -31,7 +31,7 @@ def tiny_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def read_number(text: str) -> float | None:
-    """What the kernel makes of a number; None where it is unsure."""
+    """The number as the kernel reads it; None where it is unsure."""
     target = json_numbers.make_doubles(1)
     buffer = np.frombuffer(text.encode() + b"\0", np.uint8)
     end = json_numbers.read_number(buffer, 0, POWERS, target, 0)
@@ -82,7 +82,7 @@ def test_halfway_cases_go_to_the_even_double(mantissa: int, shift: int) -> None:
 @pytest.mark.parametrize(
     "text", ["01", "1.", ".5", "+1", "1e", "1e+", "-", "--1", "NaN", "Infinity", "0x10", "1_0", ""]
 )
-def test_what_is_no_json_number_is_not_read_as_one(text: str) -> None:
+def test_text_that_is_not_a_json_number_is_not_read_as_one(text: str) -> None:
     target = json_numbers.make_doubles(1)
     buffer = np.frombuffer(text.encode() + b"\0", np.uint8)
     end = json_numbers.read_number(buffer, 0, POWERS, target, 0)
@@ -197,7 +197,7 @@ def results(count: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("indent", [None, 1])
-def test_a_regular_file_is_read_the_fast_way(tmp_path: Path, tiny_blocks: None, indent: int | None) -> None:
+def test_a_regular_file_is_scanned(tmp_path: Path, tiny_blocks: None, indent: int | None) -> None:
     rows = results(300)
     path = tmp_path / "results.json"
     path.write_text(json.dumps(rows, indent=indent))
@@ -206,7 +206,7 @@ def test_a_regular_file_is_read_the_fast_way(tmp_path: Path, tiny_blocks: None, 
     assert_same(scanned, read_results(rows, ""))
 
 
-def test_objects_that_grow_shorter_further_down_still_find_room(tmp_path: Path, tiny_blocks: None) -> None:
+def test_objects_that_become_shorter_have_room(tmp_path: Path, tiny_blocks: None) -> None:
     long = [dict(row, note="x" * 500) for row in results(3)]
     rows = long + [{"image_id": 1, "category_id": 1, "bbox": [1, 1, 1, 1], "score": 1}] * 5000
     path = tmp_path / "results.json"
@@ -259,7 +259,7 @@ def test_anything_irregular_is_left_to_the_full_parser(tmp_path: Path, tiny_bloc
     assert coco_scan.scan_results(path) is None
 
 
-def test_a_part_that_seems_to_begin_within_a_string_is_found_out(tmp_path: Path, tiny_blocks: None) -> None:
+def test_a_part_that_starts_within_a_string_is_detected(tmp_path: Path, tiny_blocks: None) -> None:
     trap = '{"image_id": 9, "category_id": 9, "bbox": [9, 9, 9, 9], "score": 0.9}'
     rows = [dict(results(1)[0], note=f"{trap}, {trap}, {trap}") for _ in range(40)]
     path = tmp_path / "results.json"
@@ -275,7 +275,7 @@ def test_two_lists_in_one_file_are_left_to_the_full_parser(tmp_path: Path, tiny_
     assert coco_scan.scan_results(path) is None
 
 
-def test_columns_may_be_missing_only_where_they_may() -> None:
+def test_only_optional_columns_may_be_missing() -> None:
     text = np.frombuffer(b'[{"a": 1, "b": 2.5}, {"a": 2}]\0', np.uint8)
     columns, end = scan_list(text, 0, [Column("a", "integer"), Column("b", "number", required=False)]) or (
         {},

@@ -1,4 +1,4 @@
-"""Truth and detections from a path, whatever is there."""
+"""Recognition of the format of a path."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TRUTH = AnnotationTable.of(CATALOG, [0, 1], [0, 1], [[0, 0, 9, 9], [1, 1, 5, 5]]
 FOUND = DetectionTable(CATALOG, [0, 1], [0, 1], [[0, 0, 9, 9], [1, 1, 5, 5]], [0.9, 0.8])  # type: ignore[arg-type]
 
 
-def test_json_parquet_and_csv_hold_the_same(tmp_path: Path) -> None:
+def test_json_parquet_and_csv_have_the_same_contents(tmp_path: Path) -> None:
     coco.write_truth(TRUTH, tmp_path / "gt.json")
     TRUTH.save(tmp_path / "gt.parquet")
     TRUTH.to_frame().to_csv(tmp_path / "gt.csv", index=False)
@@ -34,7 +34,7 @@ def test_json_parquet_and_csv_hold_the_same(tmp_path: Path) -> None:
         assert found.fingerprint == FOUND.fingerprint
 
 
-def test_a_table_of_the_same_images_in_another_catalog_is_brought_over(tmp_path: Path) -> None:
+def test_a_table_of_the_same_images_is_moved_to_another_catalog(tmp_path: Path) -> None:
     FOUND.save(tmp_path / "dt.parquet")
     wider = Catalog.of([0, 1, 2], ["ant", "cat", "dog"])
     moved = read_detections(tmp_path / "dt.parquet", AnnotationTable.of(wider, [], [], []))
@@ -51,7 +51,7 @@ def test_a_yolo_folder_is_read_with_the_sizes_of_its_images(tmp_path: Path) -> N
         Image.new("RGB", (60, 40)).save(tmp_path / "images" / split / f"{split}.png")
         (tmp_path / "labels" / split / f"{split}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
     turned = Image.Exif()
-    turned[0x0112] = 6  # the camera lay on its side
+    turned[0x0112] = 6  # rotated by 90 degrees
     Image.new("RGB", (60, 40)).save(tmp_path / "images" / "val" / "turned.jpg", exif=turned)
     (tmp_path / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [cat]\n")
     table = read_truth(tmp_path)
@@ -123,7 +123,7 @@ def test_several_descriptions_or_devkits_are_refused(tmp_path: Path) -> None:
         voc_folder(tmp_path)
 
 
-def test_what_is_not_known_says_what_is(tmp_path: Path) -> None:
+def test_an_unknown_format_names_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"absent: no such file or folder"):
         read_truth(tmp_path / "absent")
     with pytest.raises(InputError, match=r"no annotations found; expected COCO's .json"):

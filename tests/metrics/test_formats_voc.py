@@ -1,4 +1,4 @@
-"""Pascal VOC's XML: pixels, difficult objects, and the dirt of real files."""
+"""Pascal VOC's XML: pixels, difficult objects, and irregular files."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def dataset(folder: Path, text: str, *images: str) -> Path:
 @pytest.mark.parametrize(
     "names", ["[cat, dog]", "\n  0: cat\n  1: dog", "\n  1: dog\n  0: cat", "[cat, dog]\nnc: 2"]
 )
-def test_names_are_a_list_or_count_from_zero(tmp_path: Path, names: str) -> None:
+def test_names_are_a_list_or_a_dict_from_zero(tmp_path: Path, names: str) -> None:
     path = dataset(
         tmp_path, f"train: images/train\nnames: {names}\n", "images/train/b.png", "images/train/a.JPG"
     )
@@ -71,13 +71,13 @@ def test_a_folder_that_another_program_expected_elsewhere_is_found(tmp_path: Pat
         ("train: [\n", "is not YAML: while parsing"),
     ],
 )
-def test_a_wrong_description_is_told(tmp_path: Path, text: str, message: str) -> None:
+def test_an_invalid_description_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=message):
         yolo.read_yaml(dataset(tmp_path, text, "images/a.jpg"))
 
 
-def test_labels_lie_in_the_folder_beside_images() -> None:
+def test_labels_are_in_the_folder_beside_images() -> None:
     assert yolo.label_path(Path("/d/images/train/a.b.jpg")) == Path("/d/labels/train/a.b.txt")
     assert yolo.label_path(Path("/images/d/images/a.jpg")) == Path("/images/d/labels/a.txt")
     assert yolo.label_path(Path("/d/images.jpg")) == Path("/d/images.txt")
@@ -93,7 +93,7 @@ def test_boxes_and_polygons_become_pixels(tmp_path: Path) -> None:
     assert table.catalog.image_ids == ("a",)
 
 
-def test_images_of_the_same_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+def test_images_of_the_same_name_are_distinguished_by_their_folders(tmp_path: Path) -> None:
     images = [tmp_path / "images" / split / "1.jpg" for split in ("val", "train")]
     for split, label in (("train", 0), ("val", 1)):
         (tmp_path / "labels" / split).mkdir(parents=True)
@@ -105,7 +105,7 @@ def test_images_of_the_same_name_are_told_apart_by_their_folders(tmp_path: Path)
     assert table.xywh.tolist() == [[0, 0, 20, 20], [0, 0, 10, 10]]
 
 
-def test_images_without_any_label_file_are_told(tmp_path: Path) -> None:
+def test_images_without_any_label_file_are_reported(tmp_path: Path) -> None:
     with pytest.warns(InputWarning, match=r"1 of 1 images have no boxes \(looked for .*labels/a.txt\)"):
         assert len(yolo.read_truth([tmp_path / "images" / "a.jpg"], [(9, 9)], ["x"])) == 0
     with pytest.raises(InputError, match=r"sizes: expected one per image, 1, got 2"):

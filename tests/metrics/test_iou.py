@@ -1,4 +1,4 @@
-"""IoU and its kin: against torchvision, closed forms and laws; and gradients that never are NaN."""
+"""IoU and its variants against torchvision, closed forms and laws, with finite gradients."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def corners(boxes: Any) -> Any:
 
 
 def boxes(count: int, least: float = 0.0) -> st.SearchStrategy[Any]:
-    """(count, 4) xyxy of coarse coordinates, so that boxes touch, coincide and hold nothing."""
+    """(count, 4) xyxy of coarse coordinates, so that boxes touch, coincide or are empty."""
     side = st.one_of(st.integers(0, 6).map(float), st.floats(0, 200)).filter(lambda size: size >= least)
     place = st.one_of(st.integers(-3, 6).map(float), st.floats(-100, 100))
     return st.lists(st.tuples(place, place, side, side), min_size=count, max_size=count).map(corners)
@@ -107,12 +107,12 @@ def test_the_measure_does_not_depend_on_unit_or_origin(
 
 @pytest.mark.parametrize("name", NAMES)
 @given(a=boxes(3, least=0.5))
-def test_a_box_agrees_with_itself_fully(name: str, a: Any) -> None:
+def test_a_box_has_the_highest_overlap_with_itself(name: str, a: Any) -> None:
     np.testing.assert_allclose(aligned(name)(a, a), 1.0, atol=1e-12)
 
 
 @given(a=boxes(3), b=boxes(3))
-def test_each_refinement_only_takes_away(a: Any, b: Any) -> None:
+def test_each_refinement_is_at_most_iou(a: Any, b: Any) -> None:
     iou, diou, ciou = (pairwise(name)(a, b) for name in ("box_iou", "distance_box_iou", "complete_box_iou"))
     assert (pairwise("generalized_box_iou")(a, b) <= iou + 1e-12).all()
     assert (diou <= iou + 1e-12).all()
@@ -136,13 +136,13 @@ def test_ciou_of_crossed_bars_adds_the_difference_of_their_angles() -> None:
     assert kin.complete_box_iou(a, b) == pytest.approx(iou - v / (1 - iou + v) * v)
 
 
-def test_ioa_is_the_covered_share_of_the_first_box() -> None:
+def test_ioa_is_the_covered_fraction_of_the_first_box() -> None:
     found, crowd = np.array([[0.0, 0, 2, 2], [5, 5, 6, 6], [1, 1, 1, 1]]), np.array([[1.0, 0, 100, 100]])
     np.testing.assert_array_equal(kin.box_ioa(found, crowd), [[0.5], [1], [0]])
     np.testing.assert_array_equal(kin.aligned_box_ioa(found, np.repeat(crowd, 3, 0)), [0.5, 1, 0])
 
 
-def test_boxes_that_hold_nothing_have_iou_zero_not_nan() -> None:
+def test_empty_boxes_have_iou_zero_not_nan() -> None:
     nothing = np.array([[0.0, 0, 0, 0], [2, 2, 1, 1], [0, 0, 5, 0]])
     for name in NAMES:
         assert np.isfinite(pairwise(name)(nothing, nothing)).all()
@@ -177,7 +177,7 @@ def test_gradients_are_finite_for_every_degenerate_pair(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["box_iou", "generalized_box_iou", "distance_box_iou"])
-def test_gradients_are_the_slopes(name: str) -> None:
+def test_gradients_equal_finite_differences(name: str) -> None:
     a = torch.tensor([[0.0, 0, 4, 3], [10, 10, 14, 12]], dtype=torch.float64, requires_grad=True)
     b = torch.tensor([[1.0, 0.5, 5, 4], [2, 1, 7, 11.5]], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(pairwise(name), (a, b))
@@ -202,7 +202,7 @@ def test_alpha_of_ciou_is_constant_for_the_gradient() -> None:
     torch.testing.assert_close(ours, expected)
 
 
-def test_whole_numbers_are_compared_as_the_librarys_float() -> None:
+def test_integers_are_compared_in_the_default_float_type() -> None:
     a = np.array([[0, 0, 3, 3]])
     assert kin.box_iou(a, a).dtype == np.float64
     assert kin.box_iou(torch.from_numpy(a), torch.from_numpy(a)).dtype == torch.get_default_dtype()
@@ -211,7 +211,7 @@ def test_whole_numbers_are_compared_as_the_librarys_float() -> None:
 def test_half_precision_does_not_overflow_on_large_boxes() -> None:
     a = torch.tensor([[0.0, 0, 1000, 1000]], dtype=torch.float16)
     b = torch.tensor([[0.0, 0, 1000, 500]], dtype=torch.float16)
-    assert kin.box_iou(a, b).item() == 0.5  # the areas have no float16
+    assert kin.box_iou(a, b).item() == 0.5  # the areas exceed float16
 
 
 @given(arrays(np.float32, (3, 4), elements=st.floats(0, 100, width=32)))
@@ -227,7 +227,7 @@ def test_a_batch_of_pairs_broadcasts() -> None:
     assert kin.box_iou(np.zeros((0, 4)), np.zeros((3, 4))).shape == (0, 3)
 
 
-def test_a_wrong_shape_says_which_boxes() -> None:
+def test_an_invalid_shape_names_the_boxes() -> None:
     with pytest.raises(
         InputError, match=r"boxes b: expected shape \(\.\.\., 4\), one row per box, got \(2, 5\)"
     ):

@@ -1,4 +1,4 @@
-"""Matches and curves equal the reference's, to the last bit."""
+"""Matches and curves equal those of pycocotools to the last bit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from metrics.matching import MatchRule, match
 
 
 @given(scenes(), st.sampled_from(RULES))
-def test_matches_are_the_references(scene: Scene, rule: MatchRule) -> None:
+def test_matches_equal_the_reference(scene: Scene, rule: MatchRule) -> None:
     assume(len(scene.detections) > 0)
     reference = coco_reference(scene.truth, scene.detections, rule)
     assert_is_the_reference(match(scene.truth, scene.detections, rule), reference)
@@ -33,7 +33,7 @@ def test_matches_are_the_references(scene: Scene, rule: MatchRule) -> None:
     ],
     ids=["many images", "dense", "heaped"],
 )
-def test_matches_are_the_references_on_larger_scenes(rule: MatchRule, shape: dict[str, float]) -> None:
+def test_matches_equal_the_reference_on_larger_scenes(rule: MatchRule, shape: dict[str, float]) -> None:
     scene = random_scene(3, **shape)  # type: ignore[arg-type]
     assert_is_the_reference(
         match(scene.truth, scene.detections, rule), coco_reference(scene.truth, scene.detections, rule)
@@ -41,7 +41,7 @@ def test_matches_are_the_references_on_larger_scenes(rule: MatchRule, shape: dic
 
 
 @given(scenes(ignored=True))
-def test_an_ignored_object_is_taken_once_and_held_against_nobody(scene: Scene) -> None:
+def test_an_ignored_object_is_matched_once_and_never_missed(scene: Scene) -> None:
     outcome = match(scene.truth, scene.detections).at(0.5)
     ignored = np.flatnonzero(scene.truth.ignored & ~scene.truth.crowd)
     assert not outcome.valid[ignored].any()
@@ -64,7 +64,7 @@ def test_the_order_of_detections_does_not_matter_without_ties(scene: Scene, rand
     assert_array_equal(one.tp_count, other.tp_count)
 
 
-def test_no_detections_find_nothing_and_no_objects_are_not_defined() -> None:
+def test_without_detections_numbers_are_zero_and_without_objects_undefined() -> None:
     scene = random_scene(0)
     nothing = with_detections(scene, np.arange(0))
     curves = match(nothing.truth, nothing.detections).curves()
@@ -93,12 +93,12 @@ def test_matches_can_be_pickled() -> None:
         ({"max_dets": ()}, "rising"),
     ],
 )
-def test_a_rule_that_makes_no_sense_is_refused(setting: dict[str, object], message: str) -> None:
+def test_an_invalid_rule_is_refused(setting: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         MatchRule(**setting)  # type: ignore[arg-type]
 
 
-def test_what_the_rule_does_not_have_is_named() -> None:
+def test_an_unknown_threshold_area_or_max_dets_is_refused() -> None:
     scene = random_scene(1)
     matches = match(scene.truth, scene.detections)
     with pytest.raises(InputError, match=r"0\.66 is not among the rule's thresholds"):

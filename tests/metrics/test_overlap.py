@@ -1,4 +1,4 @@
-"""The grid finds the objects that looking at all of them finds, with the same IoU, in the same order."""
+"""The grid finds the same objects as comparing all of them, with the same IoU, in the same order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 def candidates(
     box: Floats, objects: Floats, crowd: NDArray[np.bool_], least: float
 ) -> list[tuple[int, float]]:
-    """What the kernels find among xywh objects, best first."""
+    """The candidates that the kernels find among xywh objects, highest IoU first."""
     count = len(objects)
     grid, near = make_grid(count), make_candidates(count)
     made = make_objects(objects, crowd)
@@ -70,7 +70,7 @@ def test_the_grid_misses_nothing(seed: int, count: int, least: float, side: floa
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize(("least", "longer"), [(0.5, 800.0), (0.25, 2400.0), (0.8, 200.0)])
-def test_an_object_that_begins_or_ends_as_far_away_as_it_may_is_found(
+def test_an_object_at_the_bound_of_the_search_is_found(
     axis: int, before: bool, least: float, longer: float
 ) -> None:
     """The detection is an end of the object, which is just so much longer that their IoU is the threshold.
@@ -86,11 +86,11 @@ def test_an_object_that_begins_or_ends_as_far_away_as_it_may_is_found(
     objects = np.vstack([far, wide])
     crowd = np.zeros(len(objects), np.bool_)
     assert (900, least) in candidates(box, objects, crowd, least)
-    # And the other way about: the object is an end of the detection.
+    # the reverse: the object is an end of the detection
     assert (900, least) in candidates(wide, np.vstack([far, box]), crowd, least)
 
 
-def test_boxes_too_small_for_floating_point_are_compared_as_the_reference_does() -> None:
+def test_boxes_too_small_for_floating_point_equal_the_reference() -> None:
     rng = np.random.default_rng(0)
     objects = np.c_[1e6 + rng.random((60, 2)), rng.choice([1e-10, 3e-10, 0.0, -1.0, 5.0], (60, 2))]
     crowd = np.zeros(60, np.bool_)
@@ -98,7 +98,7 @@ def test_boxes_too_small_for_floating_point_are_compared_as_the_reference_does()
         assert candidates(box, objects, crowd, 0.5) == by_looking_at_all(box, objects, crowd, 0.5)
 
 
-def test_thousands_of_boxes_on_one_place_are_ordered() -> None:
+def test_thousands_of_coinciding_boxes_are_sorted() -> None:
     rng = np.random.default_rng(0)
     objects = np.c_[rng.choice([0.0, 1.0, 2.0], (3000, 2)), np.full((3000, 2), 50.0)]
     box, crowd = np.array([0.0, 0.0, 50.0, 50.0]), np.zeros(3000, np.bool_)

@@ -1,4 +1,4 @@
-"""Orders are NumPy's stable ones: by key, and by falling score with ties as they stand."""
+"""Sorting equals the stable sort of NumPy: by key, and by falling score."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCORES = st.one_of(
 
 
 def check(score: NDArray[np.float64], rows: NDArray[np.int32], first: int = 0) -> None:
-    """Sort ``rows[first:]``; what stands before must stay."""
+    """Sort ``rows[first:]``; the rows before must not change."""
     expected = rows.copy()
     expected[first:] = rows[first:][np.argsort(-score[rows[first:]], kind="stable")]
     size = len(rows) - first
@@ -27,7 +27,7 @@ def check(score: NDArray[np.float64], rows: NDArray[np.int32], first: int = 0) -
 
 
 @given(st.lists(SCORES, max_size=2 * SMALL), st.integers(0, 3))
-def test_scores_fall_and_ties_stay(values: list[float], first: int) -> None:
+def test_scores_fall_and_ties_keep_their_order(values: list[float], first: int) -> None:
     rows = np.random.default_rng(len(values)).permutation(len(values)).astype(np.int32)
     check(np.array(values, np.float64), rows, min(first, len(values)))
 
@@ -46,7 +46,9 @@ def test_many_scores_of_every_kind(kind: str, size: int) -> None:
         "signed": rng.normal(size=size),
         "sorted": np.sort(uniform)[::-1].copy(),
         "crowded": 1 - uniform * 1e-9,
-        "outlier": np.append(1 - uniform[1:] * 1e-9, 1e-300),  # two digits tell nothing apart: all are sorted
+        "outlier": np.append(
+            1 - uniform[1:] * 1e-9, 1e-300
+        ),  # two digits separate no keys, so that all digits are sorted
         "zeros": rng.choice([0.0, -0.0, 1.0], size),
     }[kind]
     check(score, rng.permutation(size).astype(np.int32))

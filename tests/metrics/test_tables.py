@@ -1,4 +1,4 @@
-"""Tables check themselves at birth, and come back as they were from files, frames and lists."""
+"""Tables: validation, and conversion to and from files, frames and lists."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def assert_equal(one: AnnotationTable | DetectionTable, other: AnnotationTable |
         ({"score": ["a", "b", "c"]}, r"DetectionTable.score: expected numbers, got <U1"),
     ],
 )  # fmt: skip
-def test_a_wrong_column_says_table_column_row_and_mend(columns: dict[str, Any], message: str) -> None:
+def test_an_invalid_column_names_table_column_and_row(columns: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         detections(**columns)
 
@@ -74,7 +74,7 @@ def test_image_ids_are_sorted_unique_and_of_one_kind(ids: list[Any], message: st
         Catalog.of(ids, ["cat"])
 
 
-def test_class_ids_are_whole_numbers() -> None:
+def test_class_ids_are_integers() -> None:
     with pytest.raises(InputError, match=r"Catalog.class_ids: expected all integers, but 'a' is str"):
         Catalog.of([1], ["cat"], class_ids=["a"])  # type: ignore[list-item]
     with pytest.raises(InputError, match=r"Catalog.classes: expected one per class id, 2, got 1"):
@@ -100,7 +100,7 @@ def test_an_empty_table_has_its_shapes() -> None:
     assert table.xywh.shape == table.boxes.shape == (0, 4)
 
 
-def test_what_is_not_given_of_an_annotation_is_filled_in() -> None:
+def test_missing_columns_of_annotations_have_defaults() -> None:
     table = AnnotationTable.of(CATALOG, [0, 1], [1, 1], [[0, 0, 2, 3], [0, 0, 4, 5]])
     np.testing.assert_array_equal(table.area, [6, 20])
     np.testing.assert_array_equal(table.object_id, [1, 2])
@@ -130,7 +130,7 @@ def test_selecting_images_keeps_their_rows_in_order() -> None:
         ([0.5], "expected a mask or a list of indices"),
     ],
 )
-def test_a_wrong_selection_is_told(chosen: list[Any], message: str) -> None:
+def test_an_invalid_selection_is_refused(chosen: list[Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         detections().select(chosen)
 
@@ -144,7 +144,7 @@ def test_selecting_all_images_changes_nothing(scene: Scene) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(scenes(ignored=True))
-def test_a_table_comes_back_from_parquet_frame_and_pickle(tmp_path: Path, scene: Scene) -> None:
+def test_a_table_is_unchanged_by_parquet_frame_and_pickle(tmp_path: Path, scene: Scene) -> None:
     for table in (scene.truth, scene.detections):
         table.save(tmp_path / "table.parquet")
         assert_equal(type(table).load(tmp_path / "table.parquet"), table)
@@ -185,7 +185,7 @@ def test_catalogs_are_values() -> None:
     assert repr(detections()) == "DetectionTable(3 boxes, Catalog(3 images, 2 classes))"
 
 
-def test_a_parquet_file_of_another_kind_or_version_is_told(tmp_path: Path) -> None:
+def test_a_parquet_file_of_another_kind_or_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     with pytest.raises(InputError, match=r"no such file"):
         DetectionTable.load(path)
@@ -275,12 +275,12 @@ def test_a_frame_names_the_files_of_its_images() -> None:
         ),
     ],
 )
-def test_a_frame_that_does_not_fit_says_where(frame: dict[str, Any], message: str) -> None:
+def test_an_invalid_frame_names_column_and_row(frame: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         DetectionTable.from_frame(pandas.DataFrame(frame), CATALOG)
 
 
-def test_a_class_with_two_names_is_told() -> None:
+def test_a_class_with_two_names_is_refused() -> None:
     frame = pandas.DataFrame(
         {"image_id": [1, 1], "class_id": [1, 1], "class": ["a", "b"]} | {key: [1, 1] for key in "xywh"}
     )
@@ -303,7 +303,7 @@ def test_lists_of_arrays_or_tensors_become_a_table(make: Any) -> None:
     np.testing.assert_array_equal(table.score, [0.5, 0.25, 0.75])
 
 
-def test_a_tensor_that_needs_a_gradient_is_taken_without_it() -> None:
+def test_a_tensor_that_requires_a_gradient_is_detached() -> None:
     boxes = torch.ones(1, 4, requires_grad=True) * 2
     truth = AnnotationTable.from_images(
         [boxes], [torch.tensor([1])], layout="xywh", crowd=[torch.tensor([True])]
@@ -327,7 +327,7 @@ def test_a_builder_takes_images_in_any_order() -> None:
     assert len(DetectionTable.builder(CATALOG).build()) == 0
 
 
-def test_a_builder_says_which_image_was_wrong() -> None:
+def test_a_builder_names_the_invalid_image() -> None:
     builder = DetectionTable.builder(CATALOG)
     with pytest.raises(InputError, match=r"image 4 is not in the catalog, which has 3 images"):
         builder.add(4, [[0, 0, 1, 1]], [1], [0])
@@ -337,6 +337,6 @@ def test_a_builder_says_which_image_was_wrong() -> None:
         builder.add(5, [[0, 0, 1]], [1], [0])
     with pytest.raises(InputError, match=r"image 5: labels: expected integers, got float64"):
         builder.add(5, [[0, 0, 1, 1]], [1], [0.5])
-    assert len(builder.build()) == 0, "what was refused left nothing behind"
+    assert len(builder.build()) == 0, "refused rows are not added"
     with pytest.raises(InputError, match=r"boxes: expected one entry per image, 3, got 1"):
         DetectionTable.from_images(CATALOG, [[]], [[]], [[]])
