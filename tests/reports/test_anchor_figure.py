@@ -15,7 +15,7 @@ def test_recall_by_size_is_counted_in_bins_of_equal_ratio():
     np.testing.assert_allclose(share, [0.5, 1, *[np.nan] * 9, 0])
 
 
-def test_a_bin_of_too_few_boxes_says_nothing():
+def test_a_bin_with_too_few_boxes_is_nan():
     sides = np.array([1.0] + [100.0] * 200)
     _, share = recall_by_size(sides**2, sides > 1, 1, 4096)
     assert np.isnan(share[0])

@@ -26,7 +26,7 @@ def test_the_script_runs_under_the_pages_own_policy(page, tmp_path):
     assert re.search(r'<div class="slider" id="slider">', dom)
 
 
-def test_tables_sort_and_copy_models_hide_the_slider_counts_and_the_gallery_opens(page, tmp_path):
+def test_the_interactive_parts_of_the_page_work(page, tmp_path):
     said = ask(
         page,
         tmp_path,
@@ -116,7 +116,7 @@ def test_tables_sort_and_copy_models_hide_the_slider_counts_and_the_gallery_open
 
 
 @pytest.mark.parametrize("width", [1200, 768, 360])
-def test_nothing_sticks_out_sideways(page, tmp_path, width):
+def test_nothing_overflows_horizontally(page, tmp_path, width):
     # A window cannot be narrower than 500 pixels; a frame can.
     wide = ask(
         page,
@@ -141,7 +141,7 @@ def test_nothing_sticks_out_sideways(page, tmp_path, width):
 
 @pytest.mark.skipif(not AXE, reason="AXE_CORE does not name axe.min.js of the npm package axe-core")
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing(page, tmp_path, theme):
+def test_axe_reports_no_violations(page, tmp_path, theme):
     found = ask(
         page,
         tmp_path,

@@ -94,7 +94,7 @@ def test_ap_by_class_and_by_iou_average_to_ap(run):
     assert run.ap_by_iou.mean() == pytest.approx(ap, abs=1e-12, nan_ok=True)
 
 
-def test_kinds_of_error_are_counted_once_each():
+def test_error_rates_count_each_error_once():
     catalog = Catalog.of([0, 1], ["a", "b"])
     place = [[0.0, 0, 10, 10], [20.0, 0, 10, 10], [40.0, 0, 10, 10], [60.0, 0, 10, 10]]
     truth = AnnotationTable.of(catalog, [0, 0, 0, 0], [0, 0, 0, 1], place)
@@ -107,7 +107,7 @@ def test_kinds_of_error_are_counted_once_each():
     assert (missed, confused, unmatched, localization) == pytest.approx((2 / 4, 1 / 4, 1 / 3, 1 / 2))
 
 
-def test_without_a_right_detection_no_detection_is_kept():
+def test_without_a_true_positive_no_detection_is_kept():
     catalog = Catalog.of([0], ["a"])
     truth = AnnotationTable.of(catalog, [0], [0], [[0.0, 0, 10, 10]])
     empty = DetectionTable.builder(catalog).build()

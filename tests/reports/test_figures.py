@@ -45,7 +45,7 @@ def test_a_figure_is_the_same_each_time_and_takes_all_its_colours_from_the_page(
     assert {element.get("data-series") for element in ElementTree.fromstring(first.inline).iter()} > {None}
 
 
-def test_ids_of_two_figures_on_a_page_never_meet(no_pixels):
+def test_ids_of_figures_are_unique(no_pixels):
     found = [set(re.findall(r' id="([^"]+)"', draw(name).inline)) for name, draw in KINDS.items()]
     assert all(found)
     assert sum(map(len, found)) == len(set.union(*found))
@@ -81,7 +81,7 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize(("page", "series"), [(LIGHT_PAGE, LIGHT), (DARK_PAGE, DARK)], ids=["light", "dark"])
-def test_text_stands_out_by_4_5_and_marks_by_3(page, series):
+def test_text_has_contrast_4_5_and_markers_3(page, series):
     for text in ("ink", "muted", "accent"):
         for ground in ("paper", "raised", "wash"):
             assert contrast(page[text], page[ground]) >= 4.5, (text, ground)
@@ -91,11 +91,11 @@ def test_text_stands_out_by_4_5_and_marks_by_3(page, series):
         assert contrast(colour, page["paper"]) >= 3, colour
 
 
-def test_class_colours_stand_out_from_the_dark_edge_that_they_are_drawn_on():
+def test_class_colours_contrast_with_their_dark_outline():
     assert all(contrast(colour, "#30343a") >= 4.5 for colour in PHOTO)
 
 
-def test_marks_of_the_first_models_differ_in_colour_shape_and_dash():
+def test_styles_of_the_first_models_differ_in_colour_marker_and_dash():
     first = [series_style(number) for number in range(6)]
     for part in ("colour", "shape", "dash"):
         assert len({getattr(one, part) for one in first}) == 6

@@ -13,7 +13,7 @@ from reports.elements import formatting
 
 
 @given(st.text(st.characters()))
-def test_what_is_shown_can_stand_in_html_and_svg(text):
+def test_printable_text_is_valid_in_html_and_svg(text):
     seen = formatting.printable(text)
     assert not any(
         ord(char) < 32 or 0xD800 <= ord(char) < 0xE000 or ord(char) in (0xFFFE, 0xFFFF) for char in seen
@@ -21,7 +21,7 @@ def test_what_is_shown_can_stand_in_html_and_svg(text):
     seen.encode("utf-8")
 
 
-def test_signs_stand_for_what_cannot_be_seen():
+def test_invisible_characters_become_visible():
     assert formatting.printable("a\nb\x00\u202ec\ud800") == "a␊b␀[U+202E]c�"
     assert formatting.printable("<b> 日本 🙂 ß") == "<b> 日本 🙂 ß"
 
@@ -48,7 +48,7 @@ def test_slugs_are_file_names_and_no_two_names_share_one(one, other):
         ("data/cells and 3/4 of it", "data/cells and 3/4 of it"),
     ],
 )
-def test_absolute_paths_lose_all_but_their_end(text, seen):
+def test_absolute_paths_are_cut_to_their_last_part(text, seen):
     assert formatting.hide_paths(text) == seen
 
 

@@ -107,7 +107,7 @@ def now() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_fault_row_60_tables_are_what_they_were(now: dict[str, str], name: str) -> None:
+def test_fault_row_60_tables_equal_the_golden_files(now: dict[str, str], name: str) -> None:
     expected = pd.read_csv(GOLDEN / name, dtype=str, keep_default_na=False)
     given = pd.read_csv(io.StringIO(now[name]), dtype=str, keep_default_na=False)
     assert list(given.columns) == list(expected.columns)
@@ -129,7 +129,7 @@ def same(one: str, other: str) -> bool:
     return len(one.split()) == len(other.split()) and bool(near) and all(near)
 
 
-def test_the_order_of_rows_is_decided_where_values_are_equal_or_not_defined(now: dict[str, str]) -> None:
+def test_the_order_of_rows_is_deterministic_for_equal_and_undefined_values(now: dict[str, str]) -> None:
     board = pd.read_csv(io.StringIO(now["leaderboard.csv"]))
     assert list(board["run_id"]) == ["good", "twin", "fair", "blind"]
     standings = pd.read_csv(io.StringIO(now["standings.csv"]))

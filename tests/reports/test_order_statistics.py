@@ -15,14 +15,14 @@ from reports.analysis.order_statistics import interval_ranks, least_count, quant
 
 
 @pytest.mark.parametrize(("p", "least"), [(0.5, 6), (0.9, 36), (0.99, 368), (0.999, 3688)])
-def test_the_fewest_values_are_those_known(p, least):
+def test_least_counts_equal_the_published_values(p, least):
     assert least_count(p) == least
     assert interval_ranks(least, p).high == least
     assert interval_ranks(least - 1, p).high is None
 
 
 @given(st.integers(1, 800), st.floats(0.02, 0.99), st.sampled_from([0.8, 0.9, 0.95, 0.99]))
-def test_the_interval_holds_the_quantile_as_often_as_it_promises(n, p, confidence):
+def test_the_interval_has_its_nominal_coverage(n, p, confidence):
     low, high = interval_ranks(n, p, confidence)
     # The quantile lies above the l-th value where at least l of n are below it, and below the u-th where fewer than u.
     below_low = 0.0 if low is None else float(binom.cdf(low - 1, n, p))
@@ -40,7 +40,7 @@ def test_the_median_of_nine_lies_between_the_second_and_the_eighth():
 
 
 @pytest.mark.parametrize("p", [0.5, 0.9])
-def test_simulated_intervals_hold_the_truth(p):
+def test_simulated_intervals_cover_the_quantile(p):
     rng = np.random.default_rng(3)
     n, times = 60, 4000
     draws = np.sort(rng.lognormal(size=(times, n)), axis=1)
@@ -63,11 +63,11 @@ def test_the_quantile_is_the_least_value_that_the_share_does_not_exceed(values, 
     assert got == min(enough)
 
 
-def test_of_nothing_there_is_no_quantile():
+def test_the_quantile_of_no_values_is_nan():
     assert math.isnan(quantile(np.zeros(0), 0.5))
 
 
 @pytest.mark.parametrize("p", [0.0, 1.0, 1.5, math.nan])
-def test_what_is_no_share_is_refused(p):
+def test_shares_outside_0_and_1_are_refused(p):
     with pytest.raises(InputError, match="between 0 and 1"):
         interval_ranks(10, p)

@@ -70,7 +70,7 @@ def test_every_table_has_a_caption_and_every_heading_cell_a_scope(page):
         assert len(widths) == 1
 
 
-def test_every_figure_says_its_finding_to_who_cannot_see_it(page):
+def test_every_figure_has_its_finding_as_a_description(page):
     tree = parsed(page)
     drawings = [svg for svg in every(tree, "svg") if svg.get("role") == "img"]
     assert len(drawings) > 20
@@ -95,7 +95,7 @@ def test_nothing_is_loaded_from_elsewhere(page):
     assert "url(" not in "".join(words(style) for style in every(tree, "style"))
 
 
-def test_the_policy_allows_this_very_script_and_nothing_else(page):
+def test_the_content_security_policy_allows_only_this_script(page):
     tree = parsed(page)
     scripts = [script for script in every(tree, "script") if script.get("type") is None]
     (script,) = scripts
@@ -137,7 +137,7 @@ def test_a_run_in_memory_is_matched_once_and_has_the_page_of_the_run_on_disk(
         assert (kept.parent / file.relative_to(opened.parent)).read_bytes() == file.read_bytes(), file.name
 
 
-def test_fault_row_59_all_is_there_with_scripts_off(page):
+def test_fault_row_59_the_page_is_complete_without_scripts(page):
     text = page.read_text(encoding="utf-8")
     style = text[text.index("<style>") : text.index("</style>")]
     # Models and marks are hidden by the style sheet from checkboxes; what only scripts can do is hidden until they run.
@@ -148,7 +148,7 @@ def test_fault_row_59_all_is_there_with_scripts_off(page):
     assert "details::details-content" in style
 
 
-def test_fault_row_26_every_name_is_shown_literally_and_nothing_else_happens(tmp_path, no_pixels):
+def test_fault_row_26_hostile_names_are_shown_literally(tmp_path, no_pixels):
     truth = truth_of(9, HOSTILE, seed=3)
     catalog = truth.catalog
     object.__setattr__(catalog, "file_names", HOSTILE)
@@ -198,7 +198,7 @@ def test_fault_row_26_every_name_is_shown_literally_and_nothing_else_happens(tmp
         assert b"<script" not in figure.read_bytes()
 
 
-def test_json_in_the_page_cannot_end_its_block_and_comes_back():
+def test_json_cannot_end_its_script_element_and_is_parsed_back():
     value = {"name": "</script><!--\u2028&amp;", "n": [1, None]}
     text = str(json_block(value))
     assert not set("<>&\u2028\u2029") & set(text)
@@ -244,23 +244,23 @@ CASES = list(degenerate())
 
 
 @pytest.mark.parametrize(
-    ("truth", "found", "said"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+    ("truth", "found", "text"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
 )
-def test_the_page_stands_at_the_edges(truth, found, said, tmp_path, no_pixels):
+def test_edge_cases_have_a_page(truth, found, text, tmp_path, no_pixels):
     run = run_in(tmp_path, truth, "ssd", 0.5, found=found)
     page = write_report([run], tmp_path / "report.html", lambda image: picture(truth, image))
     tree = parsed(page)
-    assert said in words(tree)
+    assert text in words(tree)
     assert not re.search(r"\b(nan|inf|None)\b", words(next(iter(every(tree, "main")))))
 
 
-def test_paths_are_hidden_unless_asked_for(runs, page, tmp_path, no_drawing):
+def test_absolute_paths_are_hidden_by_default(runs, page, tmp_path, no_drawing):
     assert "alice" not in page.read_text(encoding="utf-8")
     shown = write_report(runs[:1], tmp_path, show_paths=True).read_text(encoding="utf-8")
     assert "/home/alice/cells" in shown
 
 
-def test_a_report_in_the_run_folder_leaves_the_run_as_it_was(runs, tmp_path, no_drawing):
+def test_a_report_in_the_run_folder_does_not_change_the_run(runs, tmp_path, no_drawing):
     run = run_in(tmp_path, runs[0].truth, "a", 0.7)
     before = {path.name: path.read_bytes() for path in run.path.iterdir()}
     for _ in range(2):

@@ -26,43 +26,41 @@ def means_of(runs):
     return sorted(((float(np.mean(values)), name) for name, values in of.items()), reverse=True)
 
 
-def test_without_resamples_the_verdict_says_the_differences_and_claims_no_significance(
-    runs, tmp_path, no_drawing
-):
+def test_without_resamples_the_verdict_has_differences_without_significance(runs, tmp_path, no_drawing):
     page = write_report(runs, tmp_path, options=ComparisonOptions(resamples=0))
-    said = words(part(parsed(page), "verdict"))
+    text = words(part(parsed(page), "verdict"))
     (best, name), *others = means_of(runs)
-    assert f"{name} has the highest AP, {100 * best:.1f}, " in said
+    assert f"{name} has the highest AP, {100 * best:.1f}, " in text
     for value, other in others:
-        assert f"{100 * (best - value):.1f} points above {other} ({100 * value:.1f})" in said
-    assert "no difference is called significant" in said
-    assert not re.search(r"significantly|p ?[<=] ?0?\.\d|\[\d", said)
+        assert f"{100 * (best - value):.1f} points above {other} ({100 * value:.1f})" in text
+    assert "no difference is called significant" in text
+    assert not re.search(r"significantly|p ?[<=] ?0?\.\d|\[\d", text)
     assert not (tmp_path / "pairwise.csv").exists()
 
 
-def test_of_few_images_the_verdict_decides_nothing(runs, page):
+def test_with_few_images_no_difference_is_decisive(runs, page):
     tree = parsed(page)
     (best, name), *_ = means_of(runs)
-    said = words(part(tree, "verdict"))
-    assert re.search(rf"{name} has the highest AP, {100 * best:.1f} \[\d+\.\d, \d+\.\d\]\.", said)
-    assert "There are too few images, groups or objects for a decision (16 images)." in said
+    text = words(part(tree, "verdict"))
+    assert re.search(rf"{name} has the highest AP, {100 * best:.1f} \[\d+\.\d, \d+\.\d\]\.", text)
+    assert "There are too few images, groups or objects for a decision (16 images)." in text
     assert "too few images for any difference to be decisive" in words(part(tree, "pairs"))
     assert {row[-1] for row in cells(tree, "pairs-table")} == {"too few images"}
     assert {row[2] for row in cells(tree, "leaderboard")} == {"a"}
 
 
-def test_groups_are_a_fact_and_too_few_of_them_a_warning(runs, tmp_path, no_drawing):
+def test_groups_are_noted_and_too_few_of_them_are_a_warning(runs, tmp_path, no_drawing):
     groups = {image: image % 8 for image in runs[0].truth.catalog.image_ids}
     tree = parsed(write_report(runs[:2], tmp_path, options=ComparisonOptions(groups=groups, resamples=50)))
     verdict = part(tree, "verdict")
     warned = [words(each) for each in every(verdict, "p") if each.get("class") == "warning"]
     facts = [words(each) for each in every(verdict, "li")]
     assert "16 images were resampled in 8 groups." in facts
-    (few,) = [said for said in warned if "resampled" in said or "too few" in said]
+    (few,) = [text for text in warned if "resampled" in text or "too few" in text]
     assert few.startswith("Note. 8 groups with ")
 
 
-def test_the_verdict_and_the_tables_say_the_same_of_every_pair(tmp_path, no_drawing):
+def test_the_verdict_and_the_tables_agree_on_every_pair(tmp_path, no_drawing):
     truth = truth_of(60, ["a", "b"], seed=5)
     runs = [
         run_in(tmp_path, truth, name, skill)
@@ -75,7 +73,7 @@ def test_the_verdict_and_the_tables_say_the_same_of_every_pair(tmp_path, no_draw
     pairs = rows[(rows["metric"] == "ap") & (rows["scope"] == "all") & (rows["test"] == "bootstrap")]
     ap = {run.result.variant: run.result.headline["ap"] for run in runs}
     letters = {row[0].split(" ")[0]: row[2] for row in cells(tree, "leaderboard")}
-    said = words(part(tree, "verdict"))
+    text = words(part(tree, "verdict"))
     for pair, cell in zip(pairs.itertuples(), cells(tree, "pairs-table"), strict=True):
         assert pair.delta == pytest.approx(ap[pair.model_a] - ap[pair.model_b])
         assert cell[0] == f"{pair.model_a} − {pair.model_b}"
@@ -86,7 +84,7 @@ def test_the_verdict_and_the_tables_say_the_same_of_every_pair(tmp_path, no_draw
     leader = pairs.iloc[0]["model_a"]
     beaten = pairs[(pairs["model_a"] == leader) & pairs["decisive"]]["model_b"]
     assert list(beaten) == ["weak"]
-    assert "It beats weak by" in said
+    assert "It beats weak by" in text
     # One run a model: its interval is the run's, and stands beside the run's value.
     metrics = pd.read_csv(page.parent / "metrics.csv")
     own = metrics[(metrics["model_id"] == "good") & (metrics["metric"] == "ap")]
@@ -97,7 +95,7 @@ def test_the_verdict_and_the_tables_say_the_same_of_every_pair(tmp_path, no_draw
     assert (moved["influence"] + moved["delta_without"]).to_numpy() == pytest.approx(pairs.iloc[0]["delta"])
 
 
-def test_the_leaderboard_holds_the_means_of_the_seeds(runs, page):
+def test_the_leaderboard_has_the_means_over_seeds(runs, page):
     rows = {row[0].split(" ")[0]: row for row in cells(parsed(page), "leaderboard")}
     for variant in ("ssd", "retinanet", "fcos"):
         values = [run.result.headline for run in runs if run.result.variant == variant]
@@ -107,7 +105,7 @@ def test_the_leaderboard_holds_the_means_of_the_seeds(runs, page):
         assert rows[variant][4] == f"{100 * np.mean([value['ap50'] for value in values]):.1f}"
 
 
-def test_the_sliders_counts_are_those_of_the_table_at_the_same_score(runs, page):
+def test_the_counts_of_the_slider_are_consistent(runs, page):
     tree = parsed(page)
     (block,) = [script for script in every(tree, "script") if script.get("type") == "application/json"]
     payload = json.loads("".join(block.itertext()))["thresholds"]
@@ -120,7 +118,7 @@ def test_the_sliders_counts_are_those_of_the_table_at_the_same_score(runs, page)
     assert payload["positives"][0] == sum(payload["positives"][1:])
 
 
-def test_fault_row_15_scores_that_are_no_probabilities_are_said_and_the_rest_stands(
+def test_fault_row_15_scores_that_are_not_probabilities_leave_out_calibration_only(
     runs, tmp_path, no_drawing
 ):
     truth = runs[0].truth
@@ -143,15 +141,15 @@ def test_fault_row_36_two_equal_models_share_the_lead(tmp_path, no_drawing):
     found = found_in(truth, 0.7, 0)
     runs = [run_in(tmp_path, truth, name, 0.7, found=found) for name in ("one", "two")]
     tree = parsed(write_report(runs, tmp_path / "out"))
-    said = words(part(tree, "verdict"))
-    assert "too few images, groups or objects for a decision" in said
+    text = words(part(tree, "verdict"))
+    assert "too few images, groups or objects for a decision" in text
     assert [row[1:3] for row in cells(tree, "leaderboard")] == [["1 1 to 2", "a"], ["1 1 to 2", "a"]]
     assert cells(tree, "pairs-table")[0][1].startswith("0.0")
     page = write_report(runs, tmp_path / "unmeasured", options=ComparisonOptions(resamples=0))
     assert "one and two share the highest AP" in words(part(parsed(page), "verdict"))
 
 
-def test_fault_row_36_the_very_same_detections_are_tied_however_many_images(tmp_path, no_drawing):
+def test_fault_row_36_identical_detections_are_tied_with_many_images(tmp_path, no_drawing):
     truth = truth_of(64, ["a", "b"])
     found = found_in(truth, 0.7, 0)
     runs = [run_in(tmp_path, truth, name, 0.7, found=found) for name in ("one", "two")]
@@ -166,7 +164,7 @@ def test_fault_row_36_the_very_same_detections_are_tied_however_many_images(tmp_
     assert not every(part(tree, "pairs"), "strong")
 
 
-def test_fault_row_34_intervals_of_too_little_are_pale_and_said_to_be_a_hint(runs, page, tmp_path, no_pixels):
+def test_fault_row_34_intervals_from_too_few_images_are_pale_and_explained(runs, page, tmp_path, no_pixels):
     tree = parsed(page)  # of 16 images
     figure = next(one for one in every(tree, "figure") if one.get("id") == "figure-ap")
     assert "Pale bars rest on too few images or objects." in words(figure)
@@ -186,17 +184,17 @@ def test_fault_row_34_intervals_of_too_little_are_pale_and_said_to_be_a_hint(run
     assert pd.read_csv(tmp_path / "out" / "standings.csv")["ci_low"].isna().all()
 
 
-def test_budgets_that_differ_are_said_and_equal_ones_too(runs, page, tmp_path, no_drawing):
+def test_different_and_equal_budgets_are_reported(runs, page, tmp_path, no_drawing):
     assert "All models had the same budget" in words(part(parsed(page), "budget"))
     truth = runs[0].truth
     given = {"a": Budget(epochs=10, images_seen=1000), "b": Budget(epochs=30, images_seen=3000)}
     other = [run_in(tmp_path, truth, name, 0.7, budget=budget, name=name) for name, budget in given.items()]
-    said = words(part(parsed(write_report(other, tmp_path / "out")), "budget"))
-    assert "The budgets differ in epochs: " in said
-    assert "did not have the same budget, which may explain differences in AP" in said
+    text = words(part(parsed(write_report(other, tmp_path / "out")), "budget"))
+    assert "The budgets differ in epochs: " in text
+    assert "did not have the same budget, which may explain differences in AP" in text
 
 
-def test_what_training_began_with_is_the_whole_detectors_before_the_backbones(runs, tmp_path, no_drawing):
+def test_initial_weights_are_those_of_the_detector_or_else_of_the_backbone(runs, tmp_path, no_drawing):
     random = {"weights": None, "backbone": {"weights": None}}
     given = {
         "a": random,
@@ -215,14 +213,14 @@ def test_what_training_began_with_is_the_whole_detectors_before_the_backbones(ru
     assert "Only some models start from pretrained weights: b and c." in words(part(tree, "budget"))
 
 
-def test_a_reference_was_trained_elsewhere_and_found_here(runs, tmp_path, no_drawing):
+def test_the_budget_of_an_external_model_is_not_known(runs, tmp_path, no_drawing):
     truth = runs[0].truth
     elsewhere = run_in(tmp_path, truth, "torchvision/x", 0.7, budget=Budget(total_seconds=3.0), seed=0)
-    said = words(part(parsed(write_report([runs[0], elsewhere], tmp_path / "out")), "budget"))
-    assert "Some models were trained elsewhere, so their budgets are not known." in said
+    text = words(part(parsed(write_report([runs[0], elsewhere], tmp_path / "out")), "budget"))
+    assert "Some models were trained elsewhere, so their budgets are not known." in text
 
 
-def test_kinds_of_object_are_those_of_the_truth_and_each_is_measured(runs, page):
+def test_slices_cover_all_valid_objects(runs, page):
     tree = parsed(page)
     truth = runs[0].truth
     valid = int((~truth.ignored).sum())
@@ -239,7 +237,7 @@ def test_kinds_of_object_are_those_of_the_truth_and_each_is_measured(runs, page)
     assert re.search(r"makes the largest difference for", words(part(tree, "slices")))
 
 
-def test_badges_say_what_to_keep_in_mind(runs, page, tmp_path, no_drawing):
+def test_badges_name_the_limitations(runs, page, tmp_path, no_drawing):
     assert "2 seeds per model" in words(next(iter(every(parsed(page), "header"))))
     truth = runs[0].truth
     dirty = Environment(device="cpu", cpu="one", dirty=True)
@@ -247,13 +245,13 @@ def test_badges_say_what_to_keep_in_mind(runs, page, tmp_path, no_drawing):
         run_in(tmp_path, truth, "a", 0.7, environment=dirty, status="partial"),
         run_in(tmp_path, truth, "b", 0.7, environment=Environment(device="cpu", cpu="two")),
     ]
-    said = words(next(iter(every(parsed(write_report(made, tmp_path / "out")), "header"))))
+    text = words(next(iter(every(parsed(write_report(made, tmp_path / "out")), "header"))))
     for badge in ("1 seed seed variance was not measured", "partial run", "dirty git", "mixed hardware"):
-        assert badge in said
+        assert badge in text
 
 
-def test_another_result_than_the_detections_give_is_said(runs, tmp_path, no_drawing):
+def test_a_result_that_differs_from_the_detections_is_a_warning(runs, tmp_path, no_drawing):
     truth = runs[0].truth
     run = run_in(tmp_path, truth, "a", 0.7, headline={"ap": 0.99, "ap50": None})
-    said = words(part(parsed(write_report([run], tmp_path / "out")), "verdict"))
-    assert "ap and ap50 in result.json differ from the detections" in said
+    text = words(part(parsed(write_report([run], tmp_path / "out")), "verdict"))
+    assert "ap and ap50 in result.json differ from the detections" in text

@@ -21,7 +21,7 @@ def arrays(points):
 
 
 @given(POINTS)
-def test_the_front_is_what_no_other_beats(points):
+def test_the_front_holds_the_models_that_none_dominates(points):
     wanted = [
         not any(a <= latency and q >= quality and (a, q) != (latency, quality) for a, q in points)
         for latency, quality in points
@@ -41,14 +41,14 @@ def test_the_front_holds_the_records_of_quality_in_order_of_latency(points):
     assert {point for point, is_on in zip(points, on, strict=True) if is_on} == records
 
 
-def test_what_is_not_known_is_not_on_the_front_and_keeps_nobody_off():
+def test_unknown_values_are_not_on_the_front_and_dominate_nothing():
     latency = np.array([10.0, math.nan, 5.0])
     quality = np.array([0.3, 0.9, math.nan])
     assert pareto_front(latency, quality).tolist() == [True, False, False]
 
 
 @given(POINTS, st.integers(2, 9), st.integers(0, 7))
-def test_the_hypervolume_is_the_area_that_some_model_covers(points, last, floor):
+def test_the_hypervolume_is_the_dominated_area(points, last, floor):
     # Quality is whole and latency a power of e: the plane falls into unit cells, each covered or not.
     latency, quality = arrays(points)
     cells = sum(
@@ -59,7 +59,7 @@ def test_the_hypervolume_is_the_area_that_some_model_covers(points, last, floor)
     assert hypervolume(np.exp(latency), quality, (math.exp(last), float(floor))) == pytest.approx(cells)
 
 
-def test_a_model_that_is_beaten_adds_no_area():
+def test_a_dominated_model_adds_no_area():
     one = hypervolume(np.array([10.0]), np.array([0.4]), (100.0, 0.0))
     assert one == pytest.approx(0.4 * math.log(10))
     assert hypervolume(np.array([10.0, 20.0]), np.array([0.4, 0.3]), (100.0, 0.0)) == one
@@ -71,14 +71,14 @@ def test_a_latency_that_has_no_logarithm_is_refused():
         hypervolume(np.array([0.0]), np.array([0.4]), (100.0, 0.0))
 
 
-def test_the_chance_to_be_on_the_front_is_that_of_the_replicates():
+def test_the_share_on_the_front_is_that_of_the_replicates():
     # B is slower; it is on the front in the quarter of replicates in which it is also better.
     latency = np.array([[1.0, 2.0]] * 4)
     quality = np.array([[0.5, 0.6], [0.5, 0.4], [0.5, 0.45], [0.5, 0.1]])
     assert share_on_front(latency, quality).tolist() == [1.0, 0.25]
 
 
-def test_two_equal_models_change_places_by_chance():
+def test_equal_models_are_on_the_front_equally_often():
     rng = np.random.default_rng(0)
     latency, quality = rng.normal(10, 1, (4000, 2)), rng.normal(0.5, 0.01, (4000, 2))
     # One keeps the other off with chance 1/2 * 1/2.

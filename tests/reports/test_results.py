@@ -34,7 +34,7 @@ json_values = st.recursive(
     headline=st.dictionaries(st.text(), st.floats(), max_size=4),
     name=st.text(min_size=1),
 )
-def test_what_was_written_is_what_is_read(config, headline, name):
+def test_a_result_survives_writing_and_reading(config, headline, name):
     before = result(config=config, headline=headline, variant=name)
     text = before.to_json()
     assert RunResult.from_json(text, "here") == before
@@ -47,7 +47,7 @@ def test_nan_is_null_in_json_and_none_in_python():
     assert RunResult.from_json(before.to_json(), "here").headline["ap_small"] is None
 
 
-def test_settings_that_are_tuples_and_paths_come_back_as_json_says_them():
+def test_tuples_and_paths_in_settings_become_json_types():
     before = result(config={"image": {"size": (3, 4)}, "weights": Path("a") / "b.pth"})
     assert before.config == {"image": {"size": [3, 4]}, "weights": "a/b.pth"}
     assert RunResult.from_json(before.to_json(), "here") == before
@@ -135,7 +135,7 @@ def test_a_folder_without_a_finished_run_says_what_to_do(tmp_path):
         _ = save_result(tmp_path / "a", result()).truth
 
 
-def test_fault_row_43_a_write_that_breaks_off_leaves_the_last_good_file(tmp_path):
+def test_fault_row_43_an_interrupted_write_keeps_the_previous_file(tmp_path):
     file = atomic_write(tmp_path / "a.txt", "good")
 
     def breaks_off(path: Path) -> None:
@@ -148,7 +148,7 @@ def test_fault_row_43_a_write_that_breaks_off_leaves_the_last_good_file(tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_fault_row_45_a_full_disk_is_a_machine_error_and_leaves_the_last_good_file(tmp_path):
+def test_fault_row_45_a_full_disk_is_a_machine_error_and_keeps_the_previous_file(tmp_path):
     file = atomic_write(tmp_path / "a.txt", "good")
 
     def full(path: Path) -> None:
@@ -164,5 +164,5 @@ def test_fault_row_45_a_full_disk_is_a_machine_error_and_leaves_the_last_good_fi
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_text_is_written_with_plain_line_ends(tmp_path):
+def test_text_is_written_with_unix_line_ends(tmp_path):
     assert atomic_write(tmp_path / "a", "ä\nb\n").read_bytes() == b"\xc3\xa4\nb\n"

@@ -27,34 +27,34 @@ SKILLS = {"good": 0.9, "middling": 0.6, "poor": 0.3}
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Three models, far from each other, on sixty images; none was timed."""
+    """Three models of clearly different AP on sixty images, not timed."""
     folder, truth = tmp_path_factory.mktemp("made"), truth_of(60, ["a"], most=5)
     return [run_in(folder, truth, name, skill) for name, skill in SKILLS.items()]
 
 
 @pytest.fixture
 def runs(made, tmp_path):
-    """Copies, by name, to be timed."""
+    """Copies by name, to be timed."""
     for run in made:
         shutil.copytree(run.path, tmp_path / run.path.name)
     return {run.result.variant: RunFolder.open(tmp_path / run.path.name) for run in made}
 
 
 def compared(runs):
-    """The comparison, whose numbers are 0: good, 1: middling, 2: poor."""
+    """The report data with models 0: good, 1: middling, 2: poor, and their speed."""
     report = ReportData.from_runs(list(runs.values()), options=TERMS)
     assert [model.label for model in report.models] == list(SKILLS)
     return report, speed_of(report)
 
 
 def text_of(section):
-    """All that a section says."""
-    said = [section.title, section.finding, *section.warnings, *section.method]
-    said += [figure.title + figure.finding + figure.caption for figure in section.figures]
+    """All text of a section."""
+    text = [section.title, section.finding, *section.warnings, *section.method]
+    text += [figure.title + figure.finding + figure.caption for figure in section.figures]
     for table in section.tables:
-        said += [column.title for column in table.columns]
-        said += [f"{cell.text} {cell.note}" for row in table.rows for cell in row.cells]
-    return " | ".join(said)
+        text += [column.title for column in table.columns]
+        text += [f"{cell.text} {cell.note}" for row in table.rows for cell in row.cells]
+    return " | ".join(text)
 
 
 def table_of(section, slug):
@@ -62,7 +62,7 @@ def table_of(section, slug):
     return [[cell.text for cell in row.cells] for row in table.rows], [c.title for c in table.columns]
 
 
-def test_where_nothing_was_timed_the_page_says_how_and_all_else_is_as_before(runs, no_drawing):
+def test_without_timings_the_page_names_the_command(runs, no_drawing):
     report, speed = compared(runs)
     assert speed_accuracy.section(report, speed) is None
     assert speed_finding(report, speed) == ""
@@ -76,7 +76,7 @@ def test_where_nothing_was_timed_the_page_says_how_and_all_else_is_as_before(run
     assert len(latency.rows(report, speed)) == len(speed_accuracy.rows(report, speed)) == 0
 
 
-def test_one_round_says_nothing_of_others(runs):
+def test_a_single_round_has_no_intervals(runs):
     for name, ms in (("good", 40.0), ("poor", 10.0), ("middling", 80.0)):
         timing_in(runs[name], ms, samples=samples_of(ms, processes=1, rounds=1))
     report, speed = compared(runs)
@@ -91,11 +91,11 @@ def test_one_round_says_nothing_of_others(runs):
     assert {row.cells[titles.index("Median (ms)")].note for row in table.rows} == {""}
 
 
-def test_the_verdict_says_how_many_times_as_fast_the_others_are_as_the_best(runs):
+def test_the_verdict_has_the_relative_speed_of_the_other_models(runs):
     for name, ms in (("good", 40.0), ("middling", 20.0), ("poor", 80.0)):
         timing_in(runs[name], ms, samples=exactly(ms))
-    said = speed_finding(*compared(runs))
-    assert said == (
+    text = speed_finding(*compared(runs))
+    assert text == (
         "good takes 40.0 ms per image on Example CPU 3000, 4 threads, from file to detections; "
         "middling has 2.0× [2.0, 2.0] its speed and poor has 0.50× [0.50, 0.50] its speed."
     )
@@ -111,7 +111,7 @@ def exactly(ms, drift=None):
     return samples
 
 
-def test_what_slows_a_round_down_for_all_does_not_blur_their_ratio(runs):
+def test_slow_rounds_shared_by_all_models_do_not_widen_the_ratio(runs):
     drift = np.linspace(1, 3, 12)
     timing_in(runs["good"], 40.0, samples=exactly(40.0, drift))
     timing_in(runs["middling"], 20.0, samples=exactly(20.0, drift))
@@ -125,7 +125,7 @@ def test_what_slows_a_round_down_for_all_does_not_blur_their_ratio(runs):
     assert speed.ratio(0, 1).value == pytest.approx(0.5)
 
 
-def test_the_front_and_who_is_faster_and_not_worse(runs, no_drawing):
+def test_the_pareto_front_and_models_that_are_slower_but_not_better(runs, no_drawing):
     for name, ms in (("good", 40.0), ("middling", 60.0), ("poor", 10.0)):
         timing_in(runs[name], ms)
     report, speed = compared(runs)
@@ -150,7 +150,7 @@ def test_the_front_and_who_is_faster_and_not_worse(runs, no_drawing):
     assert f"{area:.3f} for the reference point (100 ms, AP 0.0)" in text_of(section)
 
 
-def test_a_better_model_is_not_grey_for_being_slower_nor_one_whose_times_overlap(runs):
+def test_slower_models_are_not_grey_if_better_or_if_times_overlap(runs):
     drift = np.linspace(1, 2, 12)
     timing_in(runs["good"], 40.0, samples=exactly(40.0, drift))
     timing_in(runs["middling"], 41.0, samples=exactly(41.0, drift[::-1]))
@@ -165,7 +165,7 @@ def test_a_better_model_is_not_grey_for_being_slower_nor_one_whose_times_overlap
     assert faster_and_not_worse(untested, speed_of(untested), 2) == []
 
 
-def test_without_resamples_the_front_is_shown_and_no_chance_is_claimed(runs, no_drawing):
+def test_without_resamples_the_front_has_no_probabilities(runs, no_drawing):
     for name in SKILLS:
         timing_in(runs[name], 40.0)
     report = ReportData.from_runs(list(runs.values()), options=ComparisonOptions(resamples=0))
@@ -177,7 +177,7 @@ def test_without_resamples_the_front_is_shown_and_no_chance_is_claimed(runs, no_
 OTHER = MACHINE.model_copy(update={"cpu": "Other <b>CPU</b>", "device": "cpu"})
 
 
-def test_times_of_two_machines_are_never_on_one_figure_nor_in_one_ratio(runs, no_drawing):
+def test_times_of_two_machines_are_not_compared(runs, no_drawing):
     timing_in(runs["good"], 40.0)
     timing_in(runs["middling"], 20.0, machine=OTHER)
     timing_in(runs["poor"], 10.0)
@@ -214,7 +214,7 @@ def test_an_invalid_timing_is_left_out_with_its_reason(runs, no_drawing):
     assert frame["latency_p50_ms"].notna().to_dict() == {"good": True, "middling": False, "poor": False}
 
 
-def test_where_no_timing_counts_the_reasons_are_all_there_is(runs):
+def test_invalid_timings_only_are_reported_with_their_reasons(runs):
     timing_in(runs["good"], 40.0, invalid=("timed side by side with other work",))
     report, speed = compared(runs)
     section = latency.section(report, speed)
@@ -223,7 +223,7 @@ def test_where_no_timing_counts_the_reasons_are_all_there_is(runs):
     assert speed_accuracy.section(report, speed) is None
 
 
-def test_the_timing_of_another_run_is_not_taken(runs):
+def test_the_timing_of_another_run_is_not_used(runs):
     timing_in(runs["good"], 40.0, run="somebody-else")
     _, speed = compared(runs)
     assert "it belongs to another run, somebody-else" in speed.left_out[0]
@@ -237,7 +237,7 @@ def test_a_timing_of_a_newer_schema_is_refused(runs):
         compared(runs)
 
 
-def test_of_several_seeds_the_first_timing_that_counts_speaks_for_the_model(tmp_path):
+def test_the_first_valid_timing_of_several_seeds_is_used(tmp_path):
     truth = truth_of(8, ["a"])
     first, second, third = (run_in(tmp_path, truth, "one", 0.6, seed) for seed in range(3))
     timing_in(first, 10.0, invalid=("it slept",))
@@ -250,12 +250,12 @@ def test_of_several_seeds_the_first_timing_that_counts_speaks_for_the_model(tmp_
     assert speed.left_out == ()
 
 
-def test_percentiles_beyond_the_samples_are_said_not_to_be_estimable(runs, no_drawing):
+def test_percentiles_with_too_few_samples_are_marked(runs, no_drawing):
     timing_in(runs["good"], 40.0, samples=samples_of(40.0, iterations=4))
     report, speed = compared(runs)
-    said = text_of(latency.section(report, speed))
-    assert "n=48 < 368: too few samples" in said
-    assert "n=48 < 36:" not in said
+    text = text_of(latency.section(report, speed))
+    assert "n=48 < 368: too few samples" in text
+    assert "n=48 < 36:" not in text
     assert "n=48 < 368" in text_of(verdict.section(report, speed))
 
 
@@ -266,7 +266,7 @@ def test_batches_that_do_not_fit_are_marked(runs, no_drawing):
     assert [row[4] for row in rows] == ["410 MB", "420 MB", "440 MB", "–"]
 
 
-def test_noise_and_notes_are_warned_of(runs, no_drawing):
+def test_noisy_timings_and_notes_are_warnings(runs, no_drawing):
     timing_in(runs["good"], 40.0, samples=samples_of(40.0, noise=0.4), notes=("timed in 2 processes",))
     section = latency.section(*compared(runs))
     assert any(warning.startswith("Noisy timing: ") and "good (" in warning for warning in section.warnings)
@@ -284,7 +284,7 @@ def test_the_csv_has_every_stage_mode_and_batch(runs):
     assert pd.isna(whole.loc[1, "p99_ms"])
 
 
-def test_the_whole_page_is_valid_with_timings_and_its_files_lie_beside_it(runs, tmp_path, no_pixels):
+def test_a_page_with_timings_is_valid_and_its_links_exist(runs, tmp_path, no_pixels):
     timing_in(runs["good"], 40.0, samples=samples_of(40.0, noise=0.4))
     timing_in(runs["middling"], 60.0, machine=OTHER)
     timing_in(runs["poor"], 10.0)

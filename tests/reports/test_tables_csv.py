@@ -21,7 +21,7 @@ from reports.records.run import RunFolder
 
 
 @given(st.lists(st.floats(allow_infinity=False), min_size=1, max_size=5))
-def test_numbers_come_back_exactly_and_nan_is_empty(values):
+def test_numbers_are_read_back_exactly_and_nan_is_empty(values):
     text = to_csv(pd.DataFrame({"x": values, "row": range(len(values))}))
     cells = [row["x"] for row in csv.DictReader(io.StringIO(text))]
     for value, cell in zip(values, cells, strict=True):
@@ -37,7 +37,7 @@ def test_fault_row_26_text_like_a_formula_is_quoted_and_numbers_are_not(name):
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=8).filter(lambda text: "\0" not in text))
-def test_any_name_survives_the_csv_but_for_its_guard(name):
+def test_names_survive_csv_except_for_the_escape(name):
     text = to_csv(pd.DataFrame({"name": [name], "n": [1]}))
     (row,) = list(csv.reader(io.StringIO(text, newline="")))[1:]
     assert row == [escape_formula(name), "1"]
@@ -54,7 +54,7 @@ def tables(runs: Sequence[RunFolder]) -> dict[str, str]:
     return run_tables(runs, [evaluate_matches(run.matches()) for run in runs])
 
 
-def test_metrics_are_tidy_and_hold_every_class(runs):
+def test_metrics_are_tidy_and_include_every_class(runs):
     table = pd.read_csv(io.StringIO(tables(runs)["metrics.csv"]))
     assert tuple(table.columns) == TABLE_COLUMNS
     assert not table.duplicated(["run_id", "metric", "class_name", "iou", "area", "max_dets"]).any()

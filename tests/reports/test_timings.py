@@ -32,7 +32,7 @@ def timed(tmp_path_factory):
     return run, timing_in(run, 20.0)
 
 
-def test_a_timing_comes_back_as_it_was(timed):
+def test_a_timing_survives_writing_and_reading(timed):
     run, timing = timed
     assert load_timing(run.path) == timing
     samples = load_samples(run.path)
@@ -63,7 +63,7 @@ def test_a_newer_or_damaged_timing_is_refused(timed, tmp_path, change, said):
         load_timing(tmp_path)
 
 
-def test_a_stage_that_nobody_knows_is_refused(timed, tmp_path):
+def test_an_unknown_stage_is_refused(timed, tmp_path):
     document = json.loads(timed[1].to_json())
     document["stages"][0]["stage"] = "<script>"
     (tmp_path / FILE).write_text(json.dumps(document))
@@ -99,7 +99,7 @@ def test_damaged_samples_are_refused(tmp_path, text, said):
         {"numerics": {"tf32": "yes"}}, {"driver": "1.0"}, {"power_limit": "300 W"},
     ],
 )  # fmt: skip
-def test_whatever_decides_speed_changes_the_fingerprint(change):
+def test_everything_that_affects_speed_changes_the_fingerprint(change):
     other = Machine(**(MACHINE.model_dump() | change))
     assert other.fingerprint != MACHINE.fingerprint
     assert Machine(**MACHINE.model_dump()).fingerprint == MACHINE.fingerprint
@@ -156,7 +156,7 @@ def test_the_same_seed_draws_the_same_for_models_timed_in_turn():
     assert (one.weights(50, [7]) != one.weights(50, [8])).any()
 
 
-def test_the_interval_of_the_median_holds_it_where_processes_differ_and_one_for_independent_samples_would_not():
+def test_the_interval_of_the_median_covers_it_when_processes_differ():
     # Every process has its own speed, and forty samples that agree: what looks like many samples is ten.
     held = naive = 0
     times = 80
@@ -174,7 +174,7 @@ def test_the_interval_of_the_median_holds_it_where_processes_differ_and_one_for_
     assert naive / times < 0.6
 
 
-def test_images_per_second_are_all_images_by_all_the_time_and_not_one_by_the_median():
+def test_throughput_is_total_images_by_total_time():
     ms = [10.0] * 9 + [910.0]
     rows = [(0, k // 5, k, "real", 1, "end_to_end", round(t * 1e6), "1") for k, t in enumerate(ms)]
     samples = pd.DataFrame(rows, columns=list(samples_of(1.0).columns))
@@ -182,7 +182,7 @@ def test_images_per_second_are_all_images_by_all_the_time_and_not_one_by_the_med
     assert stage_times(samples)[0].median_ms == 10.0
 
 
-def test_a_batchs_rate_counts_its_images_and_the_detectors_own_leaves_out_reading():
+def test_throughput_counts_images_and_that_of_the_detector_excludes_reading():
     rows = []
     for k in range(6):
         stages = {
@@ -201,7 +201,7 @@ def test_a_batchs_rate_counts_its_images_and_the_detectors_own_leaves_out_readin
     assert batch_run(samples, 2).images_per_second is None
 
 
-def test_rates_of_resamples_are_those_of_the_samples_repeated():
+def test_resampled_throughput_is_that_of_repeated_samples():
     samples = frame(2, 2, [[1, 2], [4], [8, 8, 8], [3]])
     blocks = Blocks.by(samples)
     weights = blocks.weights(30)
@@ -211,7 +211,7 @@ def test_rates_of_resamples_are_those_of_the_samples_repeated():
     assert rates == pytest.approx(per_sample.sum(axis=1) / (per_sample @ ns))
 
 
-def test_percentiles_that_so_few_samples_cannot_know_are_left_out():
+def test_percentiles_with_too_few_samples_are_none():
     few = stage_times(samples_of(5.0, processes=1, rounds=1, iterations=5, batches=()))
     assert {p.value_ms for stage in few for p in stage.percentiles} == {None}
     some = next(
@@ -246,12 +246,12 @@ def test_one_pause_is_an_outlier():
 
 
 @pytest.mark.parametrize(("noise", "noisy"), [(0.04, False), (0.3, True)])
-def test_the_same_image_that_takes_other_times_is_noise(tmp_path, noise, noisy):
+def test_varying_times_of_the_same_image_are_noise(tmp_path, noise, noisy):
     run = run_in(tmp_path / "r", truth_of(2, ["a"]), "ssd", 0.7)
     assert timing_in(run, 5.0, samples=samples_of(5.0, noise=noise)).noisy is noisy
 
 
-def test_images_that_differ_are_no_noise(tmp_path):
+def test_varying_times_of_different_images_are_not_noise(tmp_path):
     run = run_in(tmp_path / "r", truth_of(2, ["a"]), "ssd", 0.7)
     samples = samples_of(5.0)
     real = samples["mode"] == "real"
@@ -261,6 +261,6 @@ def test_images_that_differ_are_no_noise(tmp_path):
     assert not timing.noisy
 
 
-def test_no_timing_of_a_schema_has_numbers_that_json_cannot_say():
+def test_a_timing_has_finite_numbers_only():
     with pytest.raises(ValueError):
         Timing.from_json('{"schema_version": NaN}', "x")
