@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,11 +118,12 @@ class ComparisonRows:
                 ALL,
                 delta,
                 interval,
+                self.too_few,
                 p_raw=p,
                 p_adj=float(p_adj),
                 adjust="holm",
-                simultaneous=(float(sim_low), float(sim_high)),
-                too_few=self.too_few,
+                sim_low=float(sim_low),
+                sim_high=float(sim_high),
             )
             for pair, delta, interval, p, p_adj, sim_low, sim_high in zip(
                 pairs, deltas, intervals, raw, adjusted, low, high, strict=True
@@ -171,11 +173,10 @@ class ComparisonRows:
                     first.classes[label],
                     delta,
                     self._interval(delta),
+                    few[label],
                     p_raw=p,
                     p_adj=float(p_adj),
                     adjust="none" if few[label] else "bh",
-                    simultaneous=None,
-                    too_few=few[label],
                 )
                 for label, delta, p, p_adj in zip(labels, deltas, raw, adjusted, strict=True)
             ]
@@ -188,44 +189,36 @@ class ComparisonRows:
         scope: str,
         delta: SeededEstimate,
         interval: Interval,
-        *,
-        p_raw: float,
-        p_adj: float,
-        adjust: str,
-        simultaneous: tuple[float, float] | None,
         too_few: bool,
+        **columns: Any,
     ) -> PairDifference:
-        sim_low, sim_high = simultaneous or (NAN, NAN)
-        intervals = [(interval.low, interval.high), *([] if simultaneous is None else [simultaneous])]
-        decisive = (
-            not too_few
-            and interval.se > 0
-            and all(low > 0 or high < 0 for low, high in intervals)
-            and p_adj < 1 - self.confidence
-        )
+        """Row with the given p-values and, over all classes, the simultaneous interval."""
         better = delta.replicates if statistic.better == "higher" else -delta.replicates
-        return PairDifference(
-            model_a=pair[0],
-            model_b=pair[1],
-            metric=statistic.name,
-            scope=scope,
-            delta=interval.estimate,
-            ci_low=interval.low,
-            ci_high=interval.high,
-            sim_low=sim_low,
-            sim_high=sim_high,
-            p_raw=p_raw,
-            p_adj=p_adj,
-            adjust=adjust,
+        row = PairDifference(
+            *pair,
+            statistic.name,
+            scope,
+            interval.estimate,
+            interval.low,
+            interval.high,
             p_a_gt_b=probability_above_zero(better),
             mdd=MDD_STANDARD_ERRORS * interval.se,
-            test="bootstrap",
             B=interval.resamples,
             ci_method=interval.method,
             se=interval.se,
-            decisive=bool(decisive),
             too_few=too_few,
+            **columns,
         )
+        intervals = [(row.ci_low, row.ci_high)]
+        if "sim_low" in columns:
+            intervals.append((row.sim_low, row.sim_high))
+        decisive = (
+            not too_few
+            and row.se > 0
+            and all(low > 0 or high < 0 for low, high in intervals)
+            and row.p_adj < 1 - self.confidence
+        )
+        return replace(row, decisive=bool(decisive))
 
     def _interval(
         self, estimate: SeededEstimate, statistic: Statistic | None = None, models: tuple[str, ...] = ()

@@ -67,21 +67,11 @@ def permutation_tests(
             metric=statistic.name,
             scope=ALL,
             delta=delta,
-            ci_low=np.nan,
-            ci_high=np.nan,
-            sim_low=np.nan,
-            sim_high=np.nan,
             p_raw=p,
             p_adj=float(p_adj),
             adjust="holm",
-            p_a_gt_b=np.nan,
-            mdd=np.nan,
             test=PERMUTATION_TEST,
             B=int(np.count_nonzero(~np.isnan(permuted))),
-            ci_method="none",
-            se=np.nan,
-            decisive=False,
-            too_few=False,
         )
         for (model, delta, permuted), p, p_adj in zip(pairs, raw, holm(raw), strict=True)
     ]

@@ -98,21 +98,21 @@ class PairDifference:
     metric: str
     scope: str
     delta: float
-    ci_low: float
-    ci_high: float
-    sim_low: float
-    sim_high: float
-    p_raw: float
-    p_adj: float
-    adjust: str
-    p_a_gt_b: float
-    mdd: float
-    test: str
-    B: int
-    ci_method: str
-    se: float
-    decisive: bool
-    too_few: bool
+    ci_low: float = math.nan
+    ci_high: float = math.nan
+    sim_low: float = math.nan
+    sim_high: float = math.nan
+    p_raw: float = math.nan
+    p_adj: float = math.nan
+    adjust: str = "none"
+    p_a_gt_b: float = math.nan
+    mdd: float = math.nan
+    test: str = "bootstrap"
+    B: int = 0
+    ci_method: str = "none"
+    se: float = math.nan
+    decisive: bool = False
+    too_few: bool = False
 
     @property
     def reason(self) -> Reason:
