@@ -37,10 +37,11 @@ def history(slug: str, title: str, finding: str, result: StudyResult) -> Figure:
         (ax,) = axes(canvas)
         feasible, infeasible = _by_number(result, True), _by_number(result, False)
         _dots(ax, [t.number for t in feasible], [t.value for t in feasible], BLUE, "trial")
-        _dots(ax, [t.number for t in infeasible], [t.value for t in infeasible], MUTED, "over a limit")
+        _dots(ax, [t.number for t in infeasible], [t.value for t in infeasible], MUTED, "over a limit", "X")
         best = np.maximum.accumulate if result.objectives[0].higher else np.minimum.accumulate
         if feasible:
-            numbers, values = [t.number for t in feasible], best([t.value for t in feasible])
+            numbers = [*(t.number for t in feasible), max(t.number for t in result.complete)]
+            values = best([*(t.value for t in feasible), feasible[-1].value])
             ax.plot(numbers, values, color=ORANGE, linewidth=1.8, drawstyle="steps-post", label="best so far")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set(xlabel="trial", ylabel=objective_names(result)[0])
@@ -185,14 +186,14 @@ def pareto_front(slug: str, title: str, finding: str, result: StudyResult, pair:
         (ax,) = axes(canvas)
         front = set(map(id, result.pareto_front))
         drawn = [trial for trial in result.complete if all(trial.values[at] is not None for at in pair)]
-        groups = {
-            "over a limit": (MUTED, [t for t in drawn if t.feasible is False]),
-            "other trials": (BLUE, [t for t in drawn if t.feasible is not False and id(t) not in front]),
-            "Pareto front": (ORANGE, [t for t in drawn if id(t) in front]),
-        }
-        for label, (colour, trials) in groups.items():
+        feasible = [trial for trial in drawn if trial.feasible is not False]
+        for label, colour, marker, trials in (
+            ("over a limit", MUTED, "X", [t for t in drawn if t.feasible is False]),
+            ("other trials", BLUE, "o", [t for t in feasible if id(t) not in front]),
+            ("Pareto front", ORANGE, "o", [t for t in feasible if id(t) in front]),
+        ):
             x, y = ([trial.values[at] for trial in trials] for at in pair)
-            _dots(ax, x, y, colour, label)
+            _dots(ax, x, y, colour, label, marker)
         names = objective_names(result)
         ax.set(xlabel=names[pair[0]], ylabel=names[pair[1]])
         _legend(ax)
@@ -245,11 +246,13 @@ def _alpha(shade: float) -> float:
     return 0.2 + 0.8 * round(shade * (_SHADES - 1)) / (_SHADES - 1)
 
 
-def _dots(ax: Axes, x: Sequence[float | None], y: Sequence[float | None], colour: str, label: str) -> None:
+def _dots(
+    ax: Axes, x: Sequence[float | None], y: Sequence[float | None], colour: str, label: str, marker: str = "o"
+) -> None:
     if len(x):
         at = np.asarray([x, y], np.float64)
         ax.plot(
-            *at, "o", color=colour, markersize=5.5, markeredgecolor=PAPER, markeredgewidth=0.6, label=label
+            *at, marker, color=colour, markersize=5.5, markeredgecolor=PAPER, markeredgewidth=0.6, label=label
         )
 
 
