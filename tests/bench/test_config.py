@@ -203,7 +203,7 @@ def test_a_variant_may_not_take_the_name_of_a_section(monkeypatch):
         train: int = Field(default=1)
 
     monkeypatch.setitem(
-        VARIANTS._things, "clashing", Variant("clashing", Clashing, lambda config, classes: None, "", "")
+        VARIANTS._entries, "clashing", Variant("clashing", Clashing, lambda config, classes: None, "", "")
     )
     assert "setting 'train' has the name of one of the run's settings; rename it" in mistake(
         variant="clashing"

@@ -375,8 +375,8 @@ def test_fault_29_a_rotated_image_is_read_in_the_orientation_of_its_annotations(
         if name == "img001.png"
     ]
     np.testing.assert_array_equal(image, np.rot90(stored, -1) if knows else stored)
-    told = any("1 images have an EXIF rotation that their annotations ignore" in n for n in data.notes)
-    assert told == (not knows)
+    noted = any("1 images have an EXIF rotation that their annotations ignore" in n for n in data.notes)
+    assert noted == (not knows)
 
 
 def test_fault_13_relative_boxes_in_a_pixel_format_are_refused(tmp_path):

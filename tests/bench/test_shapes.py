@@ -59,7 +59,7 @@ def test_sines_are_far_from_a_half_so_that_every_library_rounds_them_equally():
 
 
 def test_random_words_are_those_that_numpy_guarantees():
-    # Whoever changes them changes every drawing, so this is told apart from a change of ours.
+    # A change of NumPy would change every drawing; this distinguishes it from a change of the drawing.
     assert np.random.PCG64(np.random.SeedSequence(0)).random_raw(2).tolist() == [
         11749869230777074271,
         4976686463289251617,

@@ -36,7 +36,7 @@ class Picture:
         return image
 
     def save(self, folder: Path, suffix: str = ".png") -> Path:
-        """Write the image; its path."""
+        """Write the image and return its path."""
         path = folder / f"{self.name}{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(self.pixels()).save(path)
@@ -49,7 +49,7 @@ CLASSES = ("cat", "dog")
 def write_coco(
     file: Path, pictures: Sequence[Picture], images: Path | None = None, classes: Sequence[str] = CLASSES
 ) -> Path:
-    """A COCO file, and its images beside it or in `images`; category ids count from 1."""
+    """Write a COCO file, and its images beside it or in `images`; category ids count from 1."""
     folder = images or file.parent
     file.parent.mkdir(parents=True, exist_ok=True)
     rows, entries = [], []
@@ -76,7 +76,7 @@ def write_voc(
     lists: dict[str, Sequence[str]] | None = None,
     classes: Sequence[str] = CLASSES,
 ) -> Path:
-    """A Pascal VOC folder; boxes are written with pixels counted from 1, the last one included."""
+    """Write a Pascal VOC folder; boxes count pixels from 1 and include the last one."""
     for picture in pictures:
         path = picture.save(root / "JPEGImages")
         height, width = picture.size
@@ -104,7 +104,7 @@ def write_yolo(
     classes: Sequence[str] = CLASSES,
     folder: str = "images/{}",
 ) -> Path:
-    """A YOLO folder with data.yaml; the splits' images are in ``images/<split>``, labels in ``labels/<split>``."""
+    """Write a YOLO folder with data.yaml, images in ``images/<split>`` and labels in ``labels/<split>``."""
     lines = ["path: ."]
     for name, pictures in parts.items():
         images = root / folder.format(name)
@@ -126,7 +126,7 @@ def write_yolo(
 
 
 def pictures(count: int, start: int = 0) -> list[Picture]:
-    """Pictures named by number, of both classes in turn."""
+    """Pictures named by number, with the two classes alternating."""
     return [Picture(f"img{k:03d}", objects=[(k % 2, (8, 8, 32, 24))]) for k in range(start, start + count)]
 
 
@@ -136,7 +136,7 @@ def split_of(
     crowd: Sequence[bool] | None = None,
     ignored: Sequence[bool] | None = None,
 ) -> Split:
-    """A split in memory: of each image its objects (label, xyxy)."""
+    """A split in memory from images and, for each image, its objects (label, xyxy)."""
     rows = [(k, label, *box) for k, of_image in enumerate(objects) for label, box in of_image]
     table = np.array(rows, dtype=np.float64).reshape(-1, 6)
     xywh = table[:, 2:].copy()
