@@ -8,6 +8,8 @@ from typing import Literal
 
 from metrics.errors import InputError
 
+__all__ = ["LimitUnit", "MeasureLimit", "parse_limit"]
+
 LimitUnit = Literal["points", "value"]
 """``points``: points of 100; ``value``: the unit in which the measure is reported (for most a fraction)."""
 

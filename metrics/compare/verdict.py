@@ -16,7 +16,7 @@ MAX_NAMES = 5
 VerdictKind = Literal["undefined", "single_model", "too_few", "decisive", "not_decisive"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Verdict:
     """Which model leads by the deciding measure, and how certain that is.
 
@@ -89,6 +89,9 @@ class Verdict:
 
     def __str__(self) -> str:
         return verdict_text(self)
+
+    def __repr__(self) -> str:
+        return f"Verdict({self.kind}; {self.best.model} leads by {self.best.measure})"
 
 
 def verdict_text(

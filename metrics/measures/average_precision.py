@@ -26,6 +26,11 @@ class PrecisionRecall(NamedTuple):
     precision: NDArray[np.float64]
     score: NDArray[np.float64]
 
+    def __repr__(self) -> str:
+        return (
+            f"PrecisionRecall({len(self.recall)} levels; mean precision {float(self.precision.mean()):.4f})"
+        )
+
 
 @measure("average_precision", better="higher", source="pycocotools 2.0.11, COCOeval.accumulate and summarize")
 def average_precision(matches: Matches, max_dets: int | None = None) -> list[Value]:

@@ -37,6 +37,9 @@ class LRP(NamedTuple):
     false_negatives: NDArray[np.float64]
     score: NDArray[np.float64]
 
+    def __repr__(self) -> str:
+        return f"LRP({len(self.error)} classes; mean error {mean_defined(self.error):.4f})"
+
 
 class LRPCurve(NamedTuple):
     """LRP error of one class over the score threshold, one point per distinct score.
