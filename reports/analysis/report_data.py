@@ -42,18 +42,6 @@ Floats = NDArray[np.float64]
 Images = Callable[[Any], NDArray[np.uint8]]
 """Loads an image by its id in the truth: (H, W, 3) uint8 RGB. May raise if the image is missing."""
 
-MEASURES = (
-    "ap50",
-    "ap75",
-    "ap_small",
-    "ap_medium",
-    "ap_large",
-    "ar_100",
-    "olrp",
-    *(f"cost_{kind}" for kind in KINDS),
-)
-"""Measures that have confidence intervals, besides AP."""
-
 
 @dataclass(frozen=True, slots=True)
 class ComparisonOptions:
@@ -128,8 +116,7 @@ class ReportData:
         if not self.options.resamples or not self.evaluated[0][0].outcome.valid.any():
             return None
         rule = self.evaluated[0][0].rule
-        also = [name.replace("ar_100", f"ar_{rule.max_dets[-1]}") for name in MEASURES]
-        also += [limit.measure for limit in self.options.limits]
+        also = [*_measures(rule), *(limit.measure for limit in self.options.limits)]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InputWarning)  # the notes have the same text
             return compare(
@@ -345,6 +332,12 @@ def _rule(results: Sequence[RunResult]) -> tuple[MatchRule, tuple[Note, ...]]:
         text = f"the runs were evaluated with different evaluate.max_dets; this page uses {default} for all of them"
         return MatchRule(), (Note("max_dets", text),)
     return MatchRule(), ()
+
+
+def _measures(rule: MatchRule) -> tuple[str, ...]:
+    """Measures that have confidence intervals, besides AP."""
+    areas = ("ap_small", "ap_medium", "ap_large")
+    return ("ap50", "ap75", *areas, f"ar_{rule.max_dets[-1]}", "olrp", *(f"cost_{kind}" for kind in KINDS))
 
 
 def mean(values: Floats) -> float:

@@ -37,6 +37,11 @@ def _visible(char: str) -> str:
 _DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
 
 
+def sentence(text: str) -> str:
+    """Format the text of a note, which has neither a capital letter nor a full stop, as a sentence."""
+    return f"{printable(text[:1].upper() + text[1:])}."
+
+
 def truncate(text: str, most: int) -> str:
     """Return `printable(text)`, cut to `most` characters with an ellipsis."""
     text = printable(text)

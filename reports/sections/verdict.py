@@ -117,11 +117,11 @@ def _by_iou(report: ReportData) -> Figure:
 def _warnings(report: ReportData) -> list[str]:
     """Limitations of the comparison; `_notes` has the remarks that limit nothing."""
     statistics = report.statistics
-    warnings = [_sentence(str(note)) for note in report.notes]
+    warnings = [formatting.sentence(str(note)) for note in report.notes]
     warnings += [
         f"Gate: {formatting.printable(str(one))}." for one in report.gate_results if one.state != "passed"
     ]
-    warnings += [_sentence(str(note)) for note in report.unused_columns]
+    warnings += [formatting.sentence(str(note)) for note in report.unused_columns]
     for run in report.runs:
         result, measured = run.run.result, run.evaluation.headline
         wrong = [
@@ -135,7 +135,7 @@ def _warnings(report: ReportData) -> list[str]:
                 f"{'differs' if len(wrong) == 1 else 'differ'} from the detections; this page shows the values of the detections."
             )
     if statistics is not None:
-        warnings += [_sentence(str(note)) for note in statistics.notes if note.kind == "too_few"]
+        warnings += [formatting.sentence(str(note)) for note in statistics.notes if note.kind == "too_few"]
     elif report.data.images < 50:
         images = formatting.plural(report.data.images, "image is", "images are")
         warnings.append(f"{images} too few to separate models of similar AP.")
@@ -148,12 +148,9 @@ def _notes(report: ReportData) -> list[str]:
     gate = [
         f"Gate: {formatting.printable(str(one))}." for one in report.gate_results if one.state == "passed"
     ]
-    return gate + [_sentence(str(note)) for note in report.statistics.notes if note.kind != "too_few"]
-
-
-def _sentence(text: str) -> str:
-    """The text of a note, which has no capital and no full stop, as a sentence."""
-    return f"{formatting.printable(text[0].upper() + text[1:])}."
+    return gate + [
+        formatting.sentence(str(note)) for note in report.statistics.notes if note.kind != "too_few"
+    ]
 
 
 def _same(written: float | None, measured: float) -> bool:

@@ -52,6 +52,11 @@ def test_absolute_paths_are_cut_to_their_last_part(text, seen):
     assert formatting.hide_paths(text) == seen
 
 
+def test_a_note_becomes_a_sentence():
+    assert formatting.sentence("16 images are few") == "16 images are few."
+    assert formatting.sentence("too few\x00") == "Too few␀."
+
+
 def test_numbers():
     assert formatting.points(0.3414) == "34.1"
     assert formatting.points(-0.0001) == "0.0"
