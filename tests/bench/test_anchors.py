@@ -1,4 +1,4 @@
-"""Priors held against a data set's boxes, and better ones that a run takes."""
+"""Fit of priors to the boxes of a data set, and the settings of better priors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def fit() -> AnchorFit:
     return fit_anchors(config, dataset, steps=60)
 
 
-def test_boxes_are_seen_as_the_loader_gives_them():
+def test_input_boxes_equal_those_of_the_loader():
     sizes = [(40, 64), (100, 30), (64, 64)]
     images = [np.zeros((*size, 3), np.uint8) for size in sizes]
     objects = [[(0, (1, 2, 30, 39)), (1, (50, 5, 70, 20))], [(1, (5, 10, 12, 95))], [(0, (3, 3, 3, 9))]]
@@ -69,7 +69,7 @@ def test_an_image_of_unknown_size_is_read():
     np.testing.assert_allclose(input_boxes(unknown, image).boxes, input_boxes(known, image).boxes)
 
 
-def test_what_is_told_is_what_every_prior_tells(fit):
+def test_the_reported_fit_equals_that_of_all_priors(fit):
     """The oracle builds the detector with the found settings and looks at all its priors."""
     for settings, told in (({}, fit.before), (fit.found, fit.after)):
         config = fit.config
@@ -119,7 +119,7 @@ def test_the_file_builds_exactly_these_priors(variant, seek, sets, tmp_path):
     )  # shapes are rounded to 0.1 px
 
 
-def test_the_file_says_the_size_of_the_input_also_where_the_data_set_decided_it():
+def test_the_file_has_the_input_size_even_if_the_data_set_set_it():
     sources = {"sets": ["data.train=40", "data.val=5", "data.test=2", "data.size=96,64", "data.scale=8,30"]}
     dataset = open_run_data(resolve("ssd", **sources))
     config = resolve("ssd", **sources, data_defaults=dataset.defaults)
@@ -203,14 +203,14 @@ def test_the_command_prints_the_table_and_its_file_is_a_run_s(tmp_path, capsys):
         ),
     ],
 )
-def test_row_55_what_cannot_be_sought_is_one_line(words, line, capsys, tmp_path):
+def test_row_55_an_impossible_search_is_a_one_line_error(words, line, capsys, tmp_path):
     assert main(["anchors", "--quiet", "--out", str(tmp_path), *words.split()]) == 2
     err = capsys.readouterr().err
     assert err.startswith(line)
     assert err.count("\n") == 1
 
 
-def test_shapes_are_sought_only_for_a_variant_that_takes_them(fit, monkeypatch):
+def test_shapes_are_searched_only_if_the_variant_has_that_setting(fit, monkeypatch):
     monkeypatch.setattr(PriorFitter, "takes_shapes", False)
     dataset = open_run_data(fit.config)
     with pytest.raises(
@@ -228,7 +228,7 @@ def test_shapes_are_sought_only_for_a_variant_that_takes_them(fit, monkeypatch):
         ([(k, 5, k + 9, 14) for k in range(40)], "train: 40 objects of 1 different shapes"),
     ],
 )
-def test_row_34_too_few_boxes_are_told(boxes, says):
+def test_row_34_too_few_boxes_are_an_error(boxes, says):
     config = resolve("ssd")
     split = split_of([np.zeros((64, 64, 3), np.uint8)], [[(0, box) for box in boxes]])
     dataset = Dataset("few", "coco", None, {"train": split, "val": split, "test": split}, "")

@@ -1,4 +1,4 @@
-"""Changes of images take their boxes along: what is painted stays in its box."""
+"""Augmentation moves boxes with their images: painted objects stay in their boxes."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_crop_keeps_a_centre_and_drops_objects_whose_centre_is_outside():
     assert set(counts) == {1, 2, 3}
 
 
-def test_without_objects_nothing_is_cut_and_nothing_hangs():
+def test_an_image_without_objects_is_not_cropped():
     augment = make_augment(config(iou_crop=1.0))
     image = torch.zeros((3, 48, 64), dtype=torch.uint8)
     moved, boxes, labels = augment.move(image, torch.zeros((0, 4)), torch.zeros(0, dtype=torch.int64))
@@ -133,7 +133,7 @@ def test_fault_29_tiny_images_survive_everything(size):
         assert len(boxes) == 1
 
 
-def test_colours_change_only_when_asked_and_stay_bytes():
+def test_colours_change_only_if_set_and_stay_uint8():
     image, _, _ = painted()
     assert make_augment(config()).recolor(image) is image
     augment = make_augment(config(photometric=1.0, strength=0.5, hue=0.1))

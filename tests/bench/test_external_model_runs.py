@@ -1,4 +1,4 @@
-"""Predictors that were trained elsewhere, as rows of a user's own table."""
+"""Runs of external models, alone and with variants."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_it_finds_what_torchvision_finds_on_the_images_as_they_are(done, theirs,
         )
 
 
-def test_its_result_says_that_it_was_not_trained_here(done, theirs):
+def test_its_result_records_that_it_was_not_trained_here(done, theirs):
     result = done.result
     assert result.variant == LITE
     assert result.variant_source.startswith("torchvision 0.")
@@ -164,7 +164,7 @@ def mixed(weights, data, tmp_path_factory) -> Path:
     return out
 
 
-def test_beside_variants_it_runs_once_whatever_the_seeds(mixed):
+def test_with_variants_it_runs_once_for_any_number_of_seeds(mixed):
     runs = [RunFolder.open(file).result for file in mixed.glob("*/result.json")]
     assert sorted((result.variant, result.seed) for result in runs if result.seed is not None) == [
         ("ssd", 0),
@@ -183,7 +183,7 @@ def test_it_is_a_row_of_leaderboard_and_page(mixed, done):
     assert LITE in (folder / "report.html").read_text()
 
 
-def test_what_is_said_of_training_is_for_those_that_are_trained(data):
+def test_training_settings_apply_to_variants_only(data):
     both = ("ssd", LITE)
     config = resolve_entry(
         LITE, data=str(data), sets=["train.epochs=3", "image.size=64,64"], options={"seed": 3}, variants=both
@@ -205,7 +205,7 @@ def test_what_is_said_of_training_is_for_those_that_are_trained(data):
         (["classes=3"], r"classes: expected a table, as in \{name = 1\}, got 3"),
     ],
 )
-def test_row_55_a_setting_that_it_does_not_have_is_told(given, says):
+def test_row_55_an_unknown_setting_is_an_error(given, says):
     with pytest.raises(InputError, match=says):
         resolve_entry(LITE, sets=given)
 
@@ -228,7 +228,7 @@ def test_classes_can_be_mapped_by_a_table_in_a_file(tmp_path, data):
     assert resolve_entry(LITE, file=tmp_path / "again.toml").tree() == config.tree()
 
 
-def test_classes_that_are_never_found_are_told_and_kept(weights, data, tmp_path):
+def test_classes_that_it_cannot_detect_are_a_stored_warning(weights, data, tmp_path):
     config = resolve_entry(LITE, data=str(data), sets=[f"weights={weights}", "device=cpu"])
     with pytest.warns(InputWarning, match="know 1 of 2 classes and cannot detect rbc"):
         made = run(config, tmp_path, context=RunContext(page=False))

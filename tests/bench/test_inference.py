@@ -1,4 +1,4 @@
-"""Mirror images and tiles by a setting: what is evaluated is what is saved, and what a finished run predicts again."""
+"""Settings for flips and tiles apply to the evaluation and to the loaded predictor of a finished run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from metrics.errors import InputError
 
 
 class Still(torch.nn.Module):
-    """Finds nothing, wherever it looks; notes the sizes that it is shown."""
+    """Has no detections; records the sizes of its images."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ def test_a_wrapped_network_moves_and_changes_mode_with_its_wrapper():
 
 
 @pytest.mark.parametrize("sets", [["evaluate.flip=true"], ["evaluate.tile=48,48"]])
-def test_a_run_predicts_as_it_is_told_and_so_does_its_predictor(tmp_path, sets):
+def test_a_run_and_its_loaded_predictor_apply_the_settings(tmp_path, sets):
     context = RunContext(page=False)
     config = tiny_config(sets=[*sets, "nms.score=0"], train__epochs=0)
     plain = run(tiny_config(sets=["nms.score=0"], train__epochs=0), tmp_path, context=context)

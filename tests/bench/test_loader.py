@@ -1,4 +1,4 @@
-"""Batches: the same for any number of workers, resumable, boxes where the objects are."""
+"""Batches: equal for any number of workers, resumable, with correct boxes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def content(batch: Batch) -> tuple[list[int], bytes, list[list[float]]]:
     return batch.index.tolist(), batch.images.numpy().tobytes(), boxes
 
 
-def test_a_batch_is_what_its_type_says(shapes):
+def test_a_batch_has_the_documented_types_and_shapes(shapes):
     loader = make_loader(shapes, SMALL, batch_size=5)
     assert len(loader) == 5
     batches = list(loader)
@@ -129,7 +129,7 @@ def test_a_painted_object_is_in_its_box(resize, size):
     assert rows.max() + 1 == pytest.approx(y1, abs=0.6)
 
 
-def test_letterbox_fills_with_grey_and_stretch_fills_nothing():
+def test_letterbox_pads_with_grey_and_stretch_does_not_pad():
     split = split_of([grey(10, 20, 200)], [[(0, (0, 0, 5, 5))]])
     boxed = next(iter(make_loader(split, ImageConfig(size=(20, 20), fill=114)))).images[0]
     assert (boxed[:, :5] * 255).round().unique().tolist() == [114]
@@ -288,7 +288,7 @@ def test_batches_move_to_a_device(shapes):
     assert batch.index.device.type == "cpu"
 
 
-def test_a_wrong_batch_size_is_told(shapes):
+def test_a_wrong_batch_size_is_an_error(shapes):
     with pytest.raises(InputError, match="batch_size 0"):
         make_loader(shapes, SMALL, batch_size=0)
 

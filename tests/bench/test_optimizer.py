@@ -1,4 +1,4 @@
-"""Learning rate, groups of parameters and the running average, against closed forms."""
+"""Learning rate, parameter groups and running average, compared with closed forms."""
 
 from __future__ import annotations
 

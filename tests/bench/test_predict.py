@@ -1,4 +1,4 @@
-"""Predicting a split: boxes come back to the original images, and candidates suppress to the same detections."""
+"""Prediction of a split: boxes in the original images, and candidates that NMS reduces to the same detections."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def test_boxes_are_in_pixels_of_the_original_image():
     assert stretched.boxes.tolist() == [[8.0, 4.0, 24.0, 20.0]] * 5
 
 
-def test_each_image_is_seen_once_and_the_last_batch_is_not_filled_up():
+def test_each_image_is_predicted_once_and_the_last_batch_is_not_padded():
     detector = Corner()
     predict(detector, split(5), ImageConfig(size=(64, 64)), batch=2)
     assert detector.batches == [2, 2, 1]
 
 
-def test_a_detector_that_finds_nothing_gives_an_empty_table():
+def test_no_detections_give_an_empty_table():
     class Blind(nn.Module):
         def predict(self, images):
             nothing = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))

@@ -1,4 +1,4 @@
-"""A training that is stopped anywhere and begun again ends in the same bits as one that was not."""
+"""A training that is stopped anywhere and resumed gives bit-identical weights."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_row_43_killed_while_the_state_is_written_the_last_one_is_there(uninterr
     assert_same(trained(tmp_path), uninterrupted)
 
 
-def test_row_44_a_request_to_stop_saves_and_says_how_to_go_on(uninterrupted, tmp_path):
+def test_row_44_a_requested_stop_saves_and_names_how_to_resume(uninterrupted, tmp_path):
     stop = StopRequest()
 
     class Asking(Log):
@@ -134,11 +134,11 @@ def test_row_44_a_request_to_stop_saves_and_says_how_to_go_on(uninterrupted, tmp
     assert_same(trained(tmp_path), uninterrupted)
 
 
-def test_saving_changes_nothing(uninterrupted, tmp_path):
+def test_saving_does_not_change_the_result(uninterrupted, tmp_path):
     assert_same(trained(tmp_path, train__checkpoint_minutes=10.0), uninterrupted)
 
 
-def test_workers_change_nothing(uninterrupted, tmp_path):
+def test_workers_do_not_change_the_result(uninterrupted, tmp_path):
     assert_same(trained(tmp_path, workers=1), uninterrupted)
 
 
@@ -150,7 +150,7 @@ def test_accumulated_batches_are_taken_up_again_where_they_were_left(tmp_path):
     assert_same(trained(tmp_path / "broken", **settings), whole)
 
 
-def test_row_43_a_damaged_state_says_how_to_begin_anew(tmp_path):
+def test_row_43_a_damaged_state_is_an_error_that_names_fresh(tmp_path):
     (tmp_path / STATE).write_bytes(b"not a state")
     with pytest.raises(InputError) as caught:
         load_state(tmp_path)

@@ -1,4 +1,4 @@
-"""Training: it learns, keeps the best weights, and says what is wrong when the loss or the memory gives out."""
+"""Training: it learns, keeps the best weights, and reports losses that are not finite and lack of memory."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_the_weights_with_the_best_validation_ap_are_kept(tmp_path, monkeypatch)
     assert sorted(path.name for path in tmp_path.glob("best-*")) == ["best-00002.safetensors"]
 
 
-def test_where_nothing_can_be_measured_the_last_weights_are_kept(tmp_path, monkeypatch):
+def test_without_a_defined_ap_the_last_weights_are_kept(tmp_path, monkeypatch):
     class Headline:
         headline = {"ap": math.nan, "ap50": math.nan}  # noqa: RUF012
 
@@ -235,7 +235,7 @@ def test_row_41_a_batch_that_does_not_fit_is_divided_and_keeps_its_size(tmp_path
     assert result.images_seen == 12
 
 
-def test_row_41_after_three_halvings_it_gives_up_and_says_what_to_lower(tmp_path):
+def test_row_41_after_three_halvings_the_error_names_what_to_lower(tmp_path):
     config = tiny_config(train__batch=12)
     with pytest.raises(
         MachineError, match=r"out of memory on cpu, even with 8 parts of a batch of 12; lower train.batch"
@@ -287,9 +287,7 @@ def test_a_divided_batch_has_the_gradient_of_the_whole_one_where_losses_are_mean
     torch.testing.assert_close(gradients[2], gradients[0])
 
 
-def test_row_39_a_device_that_is_not_asked_at_each_step_is_asked_before_weights_are_saved(
-    tmp_path, monkeypatch
-):
+def test_row_39_losses_that_are_not_checked_each_step_are_checked_before_saving(tmp_path, monkeypatch):
     from bench.training.step import Stepper
 
     real = Stepper.__init__
@@ -310,7 +308,7 @@ def test_row_39_a_device_that_is_not_asked_at_each_step_is_asked_before_weights_
     assert state is None or all(torch.isfinite(tensor).all() for tensor in state[1]["detector"].values())
 
 
-def test_row_42_a_device_that_is_not_there_is_refused_with_those_that_are():
+def test_row_42_an_absent_device_is_an_error_with_the_available_ones():
     with pytest.raises(MachineError, match=r"device 'cuda:99' cannot be used \(.*\); available: cpu"):
         pick_device("cuda:99")
     with pytest.raises(MachineError, match="device 'tpu9' cannot be used"):

@@ -1,4 +1,4 @@
-"""The anchors stage: priors held against boxes, by brute force and by hand."""
+"""The anchors stage of tuning, compared with all priors by brute force."""
 
 from __future__ import annotations
 

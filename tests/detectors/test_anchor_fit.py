@@ -1,4 +1,4 @@
-"""How well priors fit, and better ones."""
+"""Fit of priors to boxes, and search for better priors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_fit_is_the_best_overlap_of_each_object():
     spacing=st.sampled_from(["stride", "fit", "floor"]),
     offset=st.sampled_from([0.0, 0.5]),
 )
-def test_only_the_nearest_cell_of_each_shape_has_to_be_looked_at(seed, size, spacing, offset):
+def test_shape_fit_equals_the_fit_of_all_priors(seed, size, spacing, offset):
     """The oracle looks at every prior."""
     draw = np.random.default_rng(seed)
     strides = (8, 16, 64)
@@ -83,7 +83,7 @@ def test_grids_are_those_of_the_detector(name):
     )
 
 
-def test_what_is_no_dense_detector_has_no_grids():
+def test_other_modules_than_dense_detectors_have_no_grids():
     with pytest.raises(InputError, match="Linear: not a dense detector, so it has no priors"):
         feature_grids(torch.nn.Linear(1, 1), (64, 64))
 
@@ -114,7 +114,7 @@ def test_no_objects_have_no_fit():
         (np.zeros((1, 4)), (2,), "sum to 2"),
     ],
 )
-def test_a_fit_of_the_wrong_shapes_is_told(boxes, levels, text):
+def test_a_fit_with_wrong_shapes_is_an_error(boxes, levels, text):
     with pytest.raises(InputError, match=text):
         measure_fit(boxes, torch.tensor([[0.0, 0, 1, 1]]), levels)
 
@@ -172,7 +172,7 @@ def test_a_prior_that_no_object_needs_is_brought_back():
     np.testing.assert_allclose(refine(worth, start, shapes, steps=100), [[10, 10], [80, 20]])
 
 
-def test_too_many_clusters_and_flat_shapes_are_told():
+def test_too_many_clusters_and_flat_shapes_are_errors():
     with pytest.raises(InputError, match="3 clusters of 2 different shapes; use at most 2"):
         cluster(np.array([[1.0, 2], [1, 2], [2, 3]]), 3)
     with pytest.raises(InputError, match="must be above 0"):
@@ -205,7 +205,7 @@ def test_found_shapes_become_the_detectors_priors(name):
     np.testing.assert_allclose(sides[-2:], shapes[-1], rtol=1e-4)
 
 
-def test_a_rules_settings_are_sought_and_never_get_worse():
+def test_search_of_a_rule_never_lowers_the_objective():
     variant = VARIANTS["retinanet"]
     small = np.array([[20.0, 20, 30, 30], [50, 60, 61, 69], [5, 5, 14, 16]])
     grids, strides = [(16, 16), (8, 8)], (8, 16)

@@ -1,4 +1,4 @@
-"""Assigners against torchvision's and against loops that do what the papers say, one prior at a time."""
+"""Assigners, compared with torchvision and with loops over priors that follow the papers."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def center_by_loops(
     radius=st.sampled_from([0.75, 1.5, 3.0]),
     reach=st.sampled_from([2.0, 4.0, 8.0]),
 )
-def test_center_is_what_the_paper_says_point_by_point(seed, radius, reach):
+def test_center_equals_the_paper_point_by_point(seed, radius, reach):
     truth, (priors, levels) = objects(seed), stride_squares()
     (ours,) = CenterAssigner(radius, reach)(pad_targets([truth]), priors, levels).objects
     assert ours.tolist() == center_by_loops(truth, priors, levels, radius, reach)
@@ -192,7 +192,7 @@ def task_aligned_by_loops(truth: Targets, priors: torch.Tensor, found: Predictio
 
 
 @given(seed=st.integers(0, 10_000), top=st.sampled_from([2, 13]))
-def test_task_aligned_is_what_the_paper_says_prior_by_prior(seed, top):
+def test_task_aligned_equals_the_paper_prior_by_prior(seed, top):
     truth, (priors, levels), found = scattered(seed), stride_squares(), said(seed)
     ours = TaskAlignedAssigner(top)(pad_targets([truth]), priors, levels, found)
     if not len(truth.labels):
@@ -310,6 +310,6 @@ def test_no_objects_at_all_leave_a_place_for_the_maximum():
     assert not padded.valid.any()
 
 
-def test_a_negative_threshold_above_the_positive_is_told():
+def test_a_negative_threshold_above_the_positive_is_an_error():
     with pytest.raises(ValueError, match=r"negative: 0.6 is above positive 0.5; expected at most that"):
         OverlapAssigner(0.5, 0.6)

@@ -81,7 +81,7 @@ def test_separable_mb_tiny_has_stride_4_too():
         ("vit_b_32", None, "vit_b_32 accepts images of one size only"),
     ],
 )
-def test_a_network_without_such_features_is_told(name, finest, text):
+def test_a_network_without_such_features_is_an_error(name, finest, text):
     with pytest.raises(InputError, match=text):
         make_backbone(BackboneConfig(name=name, finest=finest))
 
@@ -108,7 +108,7 @@ GREY = torch.tensor([100.0, 150.0, 200.0]) / 255  # R, G, B
         ("imagenet", [(100 / 255 - 0.485) / 0.229, (150 / 255 - 0.456) / 0.224, (200 / 255 - 0.406) / 0.225]),
     ],
 )
-def test_input_is_brought_to_what_the_weights_were_trained_on(kind, expected):
+def test_input_is_normalised_as_in_the_training_of_the_weights(kind, expected):
     backbone = make_backbone(BackboneConfig(input=kind))
     seen = []
 
@@ -178,7 +178,7 @@ def test_reestimated_norm_computes_the_same_and_has_the_true_statistics():
         torch.testing.assert_close(b, c, rtol=1e-2, atol=1e-2)  # by batch: the very images of the statistics
 
 
-def test_prepare_takes_only_as_many_images_as_needed_and_none_where_nothing_is_to_do():
+def test_prepare_reads_no_more_images_than_needed():
     def endless(taken):
         while True:
             taken.append(1)

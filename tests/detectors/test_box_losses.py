@@ -1,4 +1,4 @@
-"""Box losses against torchvision's, on codes and on boxes; distributions by their formula."""
+"""Box losses on codes and on boxes, compared with torchvision; distribution focal loss by its formula."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def positives():
     ("kind", "theirs"),
     [("giou", generalized_box_iou_loss), ("diou", distance_box_iou_loss), ("ciou", complete_box_iou_loss)],
 )
-def test_overlap_losses_are_torchvisions(kind, theirs, positives):
+def test_overlap_losses_equal_torchvisions(kind, theirs, positives):
     codes, boxes, priors = positives
     coder = DeltaCoder(0.1, 0.2)
     expected = theirs(coder.decode(codes, priors), boxes)
@@ -52,7 +52,7 @@ def test_smooth_l1_is_a_parabola_up_to_beta_and_then_a_line():
 
 @pytest.mark.parametrize("kind", ["smooth_l1", "l1", "iou", "giou", "diou", "ciou"])
 @pytest.mark.parametrize("coder", [DeltaCoder(0.1, 0.2), DistanceCoder("exp"), DistanceCoder("relu")])
-def test_the_right_code_costs_nothing_whatever_the_loss_and_the_coder(kind, coder):
+def test_the_loss_of_the_correct_code_is_zero(kind, coder):
     prior, box = torch.tensor([[8.0, 8, 16, 16]]), torch.tensor([[2.0, 5, 30, 40]])
     codes = coder.encode(box, prior)
     assert box_loss(kind)(codes, box, prior, coder).item() == pytest.approx(0, abs=1e-5)
@@ -60,7 +60,7 @@ def test_the_right_code_costs_nothing_whatever_the_loss_and_the_coder(kind, code
 
 @pytest.mark.parametrize("kind", ["smooth_l1", "iou", "giou", "diou", "ciou"])
 @pytest.mark.parametrize("coder", [DeltaCoder(), DistanceCoder("exp")])
-def test_a_box_loss_has_the_gradient_that_it_claims(kind, coder):
+def test_the_gradient_of_a_box_loss_is_correct(kind, coder):
     priors = torch.tensor([[0.0, 0, 8, 8], [4, 4, 12, 12]], dtype=torch.float64)
     boxes = torch.tensor([[1.0, -2, 9, 7], [3, 3, 14, 15]], dtype=torch.float64)
     codes = (0.3 * torch.randn(2, 4, dtype=torch.float64)).requires_grad_()
@@ -73,7 +73,7 @@ def test_a_box_loss_has_the_gradient_that_it_claims(kind, coder):
 
 
 @pytest.mark.parametrize("kind", ["smooth_l1", "l1", "iou", "giou", "diou", "ciou"])
-def test_no_positives_cost_nothing_and_keep_the_graph(kind):
+def test_the_loss_without_positives_is_zero_and_keeps_the_graph(kind):
     codes = torch.zeros(0, 4, requires_grad=True)
     cost = box_loss(kind)(codes, torch.zeros(0, 4), torch.zeros(0, 4), DeltaCoder())
     assert cost.shape == (0,)

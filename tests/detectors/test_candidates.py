@@ -1,4 +1,4 @@
-"""Which scores become candidates, against a loop over all of them."""
+"""Selection of candidates, compared with a loop over all scores."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_weighted_cross_entropy_is_torchs_where_all_priors_count():
     torch.testing.assert_close(weighted(CrossEntropyLoss(), weights)(logits, labels)[0], expected)
 
 
-def test_background_costs_the_same_whatever_the_weights():
+def test_class_weights_do_not_change_the_loss_of_background():
     logits, labels = torch.randn(1, 6, 4), torch.tensor([[-1, -1, 0, -1, -2, -1]])
     heavy = weighted(CrossEntropyLoss(3.0), [5.0, 1.0, 1.0])
     own = -logits[0, 2].log_softmax(0)[1]
@@ -177,7 +177,7 @@ def test_quality_focal_loss_is_equation_4_summed_over_all_channels(seed):
     torch.testing.assert_close(QualityFocalLoss()(logits, labels, quality), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_quality_focal_loss_is_nothing_where_the_score_is_the_quality():
+def test_quality_focal_loss_is_zero_if_the_score_is_the_quality():
     quality = torch.tensor([[0.3]])
     assert QualityFocalLoss()(
         quality.logit()[..., None], torch.tensor([[0]]), quality

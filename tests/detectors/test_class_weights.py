@@ -1,4 +1,4 @@
-"""Weights of classes by how rare they are: closed forms, and what a data set without some class does."""
+"""Class weights: closed forms, and data sets without objects of some classes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_single_classes_are_set_by_name():
     assert of([10, 10, 10], rule="inverse", each={"plate": 0}) == pytest.approx([1, 1, 0])
 
 
-def test_a_class_that_the_data_lacks_is_told():
+def test_a_weight_for_an_unknown_class_is_an_error():
     with pytest.raises(
         InputError, match=r"class_weights.each: the data has no class 'plates'; did you mean 'plate'"
     ):

@@ -1,4 +1,4 @@
-"""Writing boxes against priors and reading them back."""
+"""Box coders: decoding inverts encoding."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_distances_are_torchvisions():
     [DeltaCoder(), DeltaCoder(0.1, 0.2), DistanceCoder("exp"), DistanceCoder("relu"), DistributionCoder(16)],
 )
 @given(seed=st.integers(0, 1000))
-def test_what_is_written_is_read_back(coder, seed):
+def test_decoding_inverts_encoding(coder, seed):
     draw = torch.Generator().manual_seed(seed)
     centre = torch.rand(8, 2, generator=draw) * 100
     stride = 2.0 ** torch.randint(3, 6, (8, 1), generator=draw)

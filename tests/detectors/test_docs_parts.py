@@ -1,4 +1,4 @@
-"""docs/parts.md: the variant in it is a variant, and what it says about the others is so."""
+"""docs/parts.md: its example is a working variant, and its tables match the settings."""
 
 from __future__ import annotations
 

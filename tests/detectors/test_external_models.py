@@ -107,7 +107,7 @@ def test_several_of_the_weights_classes_can_be_one_of_the_data_sets(published):
     assert_same_detections(found, Detections(theirs["boxes"][known], theirs["scores"][known], labels))
 
 
-def test_classes_that_the_weights_do_not_know_are_told_with_those_they_know(published):
+def test_no_matching_class_is_an_error_with_the_known_classes(published):
     with pytest.raises(
         InputError, match=r"none of the data set's classes \(unicorn, rbc\).* know person, bicycle"
     ):
@@ -115,7 +115,7 @@ def test_classes_that_the_weights_do_not_know_are_told_with_those_they_know(publ
 
 
 @pytest.mark.parametrize("void", ["__background__", "N/A"])
-def test_what_is_no_class_of_the_weights_matches_none_of_the_data_set(published, void):
+def test_placeholder_categories_of_the_weights_match_no_class(published, void):
     with pytest.raises(InputError, match="know none of the data set's classes"):
         make(LITE, [void], weights=published)
 
@@ -258,7 +258,7 @@ def test_another_packages_predictor_can_have_settings():
         ("acme/odd", "acme/odd: expected an ExternalModel or a function of class names, got 7"),
     ],
 )
-def test_another_packages_mistakes_are_told_with_its_name(name, says):
+def test_errors_in_another_package_name_it(name, says):
     with pytest.raises(InputError, match=says):
         make(name, ["cat"])
 

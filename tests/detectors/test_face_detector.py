@@ -1,4 +1,4 @@
-"""The public face detector of the mb_tiny family, loaded into ours, finds what its own program finds."""
+"""The public face detector of the mb_tiny family gives the same detections here as in its own program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weighted boxes fusion against the paper's steps taken one by one in plain Python, and by hand."""
+"""Weighted boxes fusion, compared with the paper's steps in plain Python and with results by hand."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_more_members_than_predictors_count_as_all():
     assert score == pytest.approx(0.7)
 
 
-def test_a_detection_joins_the_cluster_that_it_overlaps_most_not_the_surest():
+def test_a_detection_joins_the_cluster_with_the_highest_iou_not_score():
     """IoU 70 / 130 with the first, 80 / 120 with the second, and 50 / 150 between these two."""
     first, second, third = (0, 0, 10, 10, 0.9, 0), (5, 0, 15, 10, 0.8, 0), (3, 0, 13, 10, 0.4, 0)
     assert sorted(r[:4] for r in rows(fuse([found(first, second), found(third)], iou=0.4))) == [
@@ -115,7 +115,7 @@ def test_classes_never_meet():
     assert len(rows(fuse([found((0, 0, 9, 9, 0.5, 0)), found((0, 0, 9, 9, 0.5, 1))]))) == 2
 
 
-def test_one_predictor_whose_detections_are_far_apart_is_left_as_it_is():
+def test_separate_detections_of_one_predictor_are_unchanged():
     alone = found((0, 0, 4, 4, 0.9, 1), (8, 8, 12, 12, 0.5, 0))
     assert rows(fuse([alone], once=False)) == rows(alone)
 
@@ -133,7 +133,7 @@ def test_a_score_of_zero_is_no_division_by_zero():
     assert rows(fuse([nothing_sure, nothing_sure])) == [(0, 0, 4, 4, 0, 0)]
 
 
-def test_nothing_found_is_nothing_fused():
+def test_fusion_without_detections_is_empty():
     assert rows(fuse([found(), found()])) == []
     with pytest.raises(InputError, match="at least one predictor"):
         fuse([])

@@ -1,4 +1,4 @@
-"""Necks: the levels that come out, and what the coarser ones are made of."""
+"""Necks: strides and channels of the levels, and the inputs of coarser levels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def features(side: int = 75) -> list[torch.Tensor]:
 @pytest.mark.parametrize("kind", [FPN, PAN])
 @pytest.mark.parametrize("coarser", ["pyramid", "backbone", "pool"])
 @pytest.mark.parametrize("levels", [1, 2, 3, 5])
-def test_levels_have_the_strides_and_channels_that_they_claim(kind, coarser, levels):
+def test_levels_have_the_stated_strides_and_channels(kind, coarser, levels):
     neck = kind(CHANNELS, STRIDES, 12, levels, coarser)
     given = features()
     before = [feature.clone() for feature in given]

@@ -1,4 +1,4 @@
-"""Normalisation of batches, the smallest one included."""
+"""Normalisation of batches, including the smallest."""
 
 from __future__ import annotations
 

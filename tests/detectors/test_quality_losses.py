@@ -1,4 +1,4 @@
-"""What the quality branch should say: closed forms, gradients, and that the score is multiplied by it."""
+"""Quality losses: closed forms, gradients, and their effect on scores."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_iou_loss_of_half_overlapping_boxes():
 
 
 @given(seed=st.integers(0, 10_000))
-def test_iou_loss_is_least_where_the_branch_says_the_iou_of_torchvision(seed):
+def test_iou_loss_is_smallest_at_the_iou_of_torchvision(seed):
     draw = torch.Generator().manual_seed(seed)
     corner, size = torch.rand(2, 4, 2, generator=draw, dtype=torch.float64), 1.0
     found, boxes = (torch.cat([c, c + size], dim=1) for c in corner)

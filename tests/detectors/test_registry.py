@@ -1,4 +1,4 @@
-"""The registry of variants: metadata without importing torch, and marks of prior settings that are true."""
+"""The registry of variants: metadata without importing torch, and correct marks of prior settings."""
 
 from __future__ import annotations
 

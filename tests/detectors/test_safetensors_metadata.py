@@ -1,4 +1,4 @@
-"""Metadata of weights: readable by others, and without influence on digests."""
+"""Metadata of weights: readable by safetensors, and without effect on digests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Suppression against torchvision's and against a loop over boxes."""
+"""NMS, compared with torchvision and with a loop over boxes."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_the_floor_itself_is_dropped():
     assert NMS(NMSConfig(score=0.5))(found).scores.tolist() == pytest.approx([0.6])
 
 
-def test_nothing_in_nothing_out():
+def test_no_candidates_give_no_detections():
     nothing = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
     for method in ("hard", "diou", "soft_linear", "soft_gaussian"):
         for agnostic in (False, True):

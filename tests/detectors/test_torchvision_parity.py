@@ -1,4 +1,4 @@
-"""The papers' own models: with the same weights, the same detections and losses as torchvision's."""
+"""The papers' models have the same detections and losses as torchvision's, with the same weights."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def test_fault_row_38_weights_of_another_architecture_are_refused_whole():
     assert all(tensor.equal(before[key]) for key, tensor in detector.state_dict().items())
 
 
-def test_an_unknown_name_of_weights_is_told():
+def test_an_unknown_name_of_weights_is_an_error():
     with pytest.raises(InputError, match=r"no weights named 'SSD300_Weights.COCO'; for example"):
         load_detector(nn.Identity(), "SSD300_Weights.COCO")
 

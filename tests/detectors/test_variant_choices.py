@@ -1,4 +1,4 @@
-"""Whatever a user or the tuner may choose for a variant builds, costs something finite, and predicts."""
+"""Every value that a user or the tuner can choose for a variant: it builds, has a finite loss, and predicts."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def options(name: str, path: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", VARIANTS.names())
-def test_assigner_box_loss_quality_and_suppression_go_together_whatever_is_chosen(name):
+def test_every_combination_of_assigner_box_loss_quality_and_nms_trains(name):
     variant = VARIANTS[name]
     images = torch.rand(2, 3, 32, 48)
     targets = [
