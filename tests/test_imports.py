@@ -75,10 +75,6 @@ def test_imports_point_down_between_the_folders_of_reports(folder: str) -> None:
                 assert name.split(".")[1] in MAY_IMPORT_IN_REPORTS[folder], f"{path} imports {name}"
 
 
-KNOWN_RING = {"metrics.engine.run", "metrics.matching"}
-"""To be removed with the ring."""
-
-
 def import_graph() -> dict[str, set[str]]:
     """For each module of the four packages the modules that it imports, anywhere in the file."""
     paths = [path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py")]
@@ -108,7 +104,7 @@ def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
 def test_no_two_modules_import_each_other() -> None:
     graph = import_graph()
     rings = {name for name in graph if name in reachable(graph, name)}
-    assert rings <= KNOWN_RING, sorted(rings)
+    assert rings == set(), sorted(rings)
 
 
 def test_no_module_has_an_unspecific_name() -> None:
