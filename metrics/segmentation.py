@@ -113,7 +113,7 @@ class Overlap:
         return rows
 
     def to_frame(self) -> pandas.DataFrame:
-        """Return `rows` as a table with the columns of an evaluation."""
+        """Return `rows` as a table with the columns `metrics.evaluation.COLUMNS`."""
         import pandas
 
         return pandas.DataFrame([row.record() for row in self.rows()], columns=list(COLUMNS))
