@@ -254,7 +254,8 @@ def arguments(command: str, folder: Path) -> list[str]:
         )
         filled += found or [word]
     if "--storage" in filled:
-        del filled[filled.index("--storage") :][:2]
+        at = filled.index("--storage")
+        del filled[at : at + 2]
     verb = filled[0]
     if verb in ("run", "tune", "anchors") and not only_external(filled):
         shapes = "" if {"--data", "--run", "--config"} & set(filled) else SHAPES
