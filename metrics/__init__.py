@@ -19,17 +19,19 @@ if TYPE_CHECKING:
     from metrics.evaluation import Evaluation
     from metrics.evaluator import Evaluator, evaluate
     from metrics.formats.discovery import read_detections, read_truth
-    from metrics.matching import Matches, MatchRule, match
+    from metrics.matching import Curves, Matches, MatchOutcome, MatchRule, match
     from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
 __all__ = [
     "AnnotationTable",
     "Catalog",
+    "Curves",
     "DetectionTable",
     "Evaluation",
     "Evaluator",
     "InputError",
     "InputWarning",
+    "MatchOutcome",
     "MatchRule",
     "Matches",
     "evaluate",
@@ -41,11 +43,13 @@ __all__ = [
 _HOMES = {
     "AnnotationTable": "tables",
     "Catalog": "tables",
+    "Curves": "matching",
     "DetectionTable": "tables",
     "Evaluation": "evaluation",
     "Evaluator": "evaluator",
     "InputError": "errors",
     "InputWarning": "errors",
+    "MatchOutcome": "matching",
     "MatchRule": "matching",
     "Matches": "matching",
     "evaluate": "evaluator",

@@ -225,7 +225,7 @@ def test_fault_19_swapped_truth_and_results_are_recognised(tmp_path: Path) -> No
 def test_fault_19_a_missing_part_is_named(tmp_path: Path, document: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         truth(tmp_path, **document)
-    with pytest.raises(InputError, match=r"images is missing; the file has nothing"):
+    with pytest.raises(InputError, match=r"images is missing; the file has no keys"):
         coco.read_truth(write(tmp_path / "x.json", {}))
     with pytest.raises(InputError, match=r"expected an object with images, annotations and categories"):
         coco.read_truth(write(tmp_path / "x.json", "3"))
