@@ -111,7 +111,7 @@ class PriorFitter:
         """
         if target == "shapes" and not self.takes_shapes:
             raise InputError(
-                f"--seek shapes: {self.config.variant} has no setting for explicit shapes; use --seek rule"
+                f"--fit shapes: {self.config.variant} has no setting for explicit shapes; use --fit rule"
             )
         boxes = self.sample
         self._require_enough(boxes)
@@ -176,9 +176,9 @@ class PriorFitter:
             if same_number and any(other.shapes != self._priors.shapes for other in priors):
                 space[name] = mark
         if not space:
-            shapes = " (its shapes are given; use --seek shapes, or remove them)" if self.takes_shapes else ""
+            shapes = " (its shapes are given; use --fit shapes, or remove them)" if self.takes_shapes else ""
             raise InputError(
-                f"--seek rule: no setting of {self.config.variant} with a search range changes its priors{shapes}"
+                f"--fit rule: no setting of {self.config.variant} with a search range changes its priors{shapes}"
             )
         return space
 

@@ -21,7 +21,7 @@ EXAMPLES = """Examples:
 
 python -m bench anchors --variant ssd --data my_images/
 
-python -m bench anchors --variant retinanet --data my_images/ --set image.size=512,512 --seek rule
+python -m bench anchors --variant retinanet --data my_images/ --set image.size=512,512 --fit rule
 """
 
 _MAX_CLASSES = 8
@@ -36,9 +36,11 @@ def command(
     preset: options.Presets = None,
     config: options.ConfigFile = None,
     set_: options.Sets = None,
-    seek: Annotated[
+    fit_: Annotated[
         Literal["shapes", "rule"] | None,
         typer.Option(
+            "--fit",
+            "--seek",
             help="What to fit: the width and height of every prior, or the settings of the variant's own rule; "
             "shapes by default, if the variant accepts them.",
             show_default=False,
@@ -75,7 +77,7 @@ def command(
         "options": {path: value for path, value in given.items() if value is not None},
     }
     dataset, settings = open_run(entry.variant, sources)
-    fit = fit_anchors(settings, dataset, seek, steps, Progress.auto(quiet))
+    fit = fit_anchors(settings, dataset, fit_, steps, Progress.auto(quiet))
     folder = save_fit(fit, dataset.name, out)
     if json:
         print_json(

@@ -196,10 +196,10 @@ def test_the_command_prints_the_table_and_its_file_is_a_run_s(tmp_path, capsys):
         ("--variant gfl", "error: gfl: its priors have no shapes to fit"),
         ("--variant ssd fcos", "error: --variant, --preset: expected one variant, got ssd, fcos"),
         ("--variant torchvision/ssd300_vgg16", "error: torchvision/ssd300_vgg16: an external model"),
-        ("--variant ssd --seek best", "error: Invalid value for '--seek'"),
+        ("--variant ssd --fit best", "error: Invalid value for '--fit'"),
         (
-            "--variant ssd --seek rule --set shapes=[[[9,9]],[[9,9]],[[9,9]],[[9,9]]] data.train=9",
-            "error: --seek rule: no setting of ssd with a search range changes its priors (its shapes are given; ",
+            "--variant ssd --fit rule --set shapes=[[[9,9]],[[9,9]],[[9,9]],[[9,9]]] data.train=9",
+            "error: --fit rule: no setting of ssd with a search range changes its priors (its shapes are given; ",
         ),
     ],
 )
@@ -214,7 +214,7 @@ def test_shapes_are_searched_only_if_the_variant_has_that_setting(fit, monkeypat
     monkeypatch.setattr(PriorFitter, "takes_shapes", False)
     dataset = open_run_data(fit.config)
     with pytest.raises(
-        InputError, match="--seek shapes: ssd has no setting for explicit shapes; use --seek rule"
+        InputError, match="--fit shapes: ssd has no setting for explicit shapes; use --fit rule"
     ):
         fit_anchors(fit.config, dataset, "shapes")
     assert set(fit_anchors(fit.config, dataset, steps=5).found) == {"scale_min", "scale_max"}
