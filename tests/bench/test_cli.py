@@ -316,11 +316,14 @@ def test_json_prints_one_object_and_nothing_else(three, tmp_path, monkeypatch, c
 
 
 def test_json_of_a_study_is_its_record(monkeypatch, capsys, tmp_path):
-    study = SimpleNamespace(path=tmp_path, result={"name": "s", "values": [0.5, float("nan")]})
+    study = SimpleNamespace(
+        path=tmp_path, PAGE="report.html", result={"name": "s", "values": [0.5, float("nan")]}
+    )
     monkeypatch.setattr("bench.tune.tuner.tune", lambda plan, progress, stop: study)
     assert main(["tune", "--variant", "ssd", "--space", "nms", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed == {"folder": str(tmp_path), "study": {"name": "s", "values": [0.5, None]}}
+    paths = {"folder": str(tmp_path), "report": str(tmp_path / "report.html")}
+    assert printed == paths | {"study": {"name": "s", "values": [0.5, None]}}
 
 
 @pytest.mark.parametrize("name", list(typer.main.get_command(app).commands))

@@ -356,7 +356,7 @@ def test_no_run_and_runs_on_different_images_are_refused(runs):
 def test_a_missing_accelerator_is_an_error(runs):
     if torch.cuda.is_available():
         pytest.skip("there is one here")
-    with pytest.raises(MachineError, match=r"device 'cuda' cannot be used .* there is cpu"):
+    with pytest.raises(MachineError, match=r"device 'cuda' cannot be used .* available: cpu"):
         profile(runs, QUICK, device="cuda", start=SimulatedJobs())
 
 

@@ -218,7 +218,7 @@ def test_a_percentage_of_replicates_is_0_or_100_only_where_it_is_exact(share, te
 def test_an_objective_that_cannot_be_resampled_is_named():
     truth, _ = scene()
     objectives = parse_objectives(["integral_recall"], truth)
-    with pytest.raises(InputError, match="no number 'integral_recall' can be resampled"):
+    with pytest.raises(InputError, match="no value 'integral_recall' can be resampled"):
         objectives.each[0].statistic(objectives.rule)
 
 
