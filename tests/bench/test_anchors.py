@@ -203,7 +203,7 @@ def test_the_command_prints_the_table_and_its_file_is_a_run_s(tmp_path, capsys):
         ),
     ],
 )
-def test_row_55_an_impossible_search_is_a_one_line_error(words, line, capsys, tmp_path):
+def test_fault_55_an_impossible_search_is_a_one_line_error(words, line, capsys, tmp_path):
     assert main(["anchors", "--quiet", "--out", str(tmp_path), *words.split()]) == 2
     err = capsys.readouterr().err
     assert err.startswith(line)
@@ -228,7 +228,7 @@ def test_shapes_are_searched_only_if_the_variant_has_that_setting(fit, monkeypat
         ([(k, 5, k + 9, 14) for k in range(40)], "train: 40 objects of 1 different shapes"),
     ],
 )
-def test_row_34_too_few_boxes_are_an_error(boxes, says):
+def test_fault_34_too_few_boxes_are_an_error(boxes, says):
     config = resolve("ssd")
     split = split_of([np.zeros((64, 64, 3), np.uint8)], [[(0, box) for box in boxes]])
     dataset = Dataset("few", "coco", None, {"train": split, "val": split, "test": split}, "")
@@ -236,7 +236,7 @@ def test_row_34_too_few_boxes_are_an_error(boxes, says):
         fit_anchors(config, dataset)
 
 
-def test_row_33_as_many_boxes_as_coco_has_take_seconds():
+def test_fault_33_as_many_boxes_as_coco_has_take_seconds():
     draw = np.random.default_rng(0)
     images, objects = 20_000, 160_000  # COCO has five times as many
     sizes = draw.integers(300, 640, (images, 2))

@@ -169,7 +169,7 @@ def test_several_presets_are_printed_in_one_command(capsys):
         ("eval --truth gone.json --found gone.json", "error: gone.json: no such file or folder"),
     ],
 )
-def test_row_55_a_mistake_is_one_line_and_exit_code_2(words, line, capsys):
+def test_fault_55_a_mistake_is_one_line_and_exit_code_2(words, line, capsys):
     assert main(words.split()) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith(line)
@@ -177,7 +177,7 @@ def test_row_55_a_mistake_is_one_line_and_exit_code_2(words, line, capsys):
     assert "Traceback" not in captured.err
 
 
-def test_row_42_a_device_that_is_absent_is_exit_code_3(tmp_path, capsys):
+def test_fault_42_a_device_that_is_absent_is_exit_code_3(tmp_path, capsys):
     words = ["run", "--variant", "ssd", "--quiet", "--out", str(tmp_path)]
     assert main([*words, "--set", *tiny_sets(device="cuda:77")]) == 3
     assert capsys.readouterr().err.startswith("error: device 'cuda:77' cannot be used")
@@ -235,7 +235,7 @@ def test_a_warning_is_one_line_and_with_strict_an_error(monkeypatch, capsys):
     assert capsys.readouterr().err == "error: odd (--strict)\n"
 
 
-def test_row_55_the_resolved_settings_are_printed_with_their_origins(capsys, tmp_path):
+def test_fault_55_the_resolved_settings_are_printed_with_their_origins(capsys, tmp_path):
     assert main(["config", "--variant", "ssd", "--set", "nms.iou=0.4"]) == 0
     printed = capsys.readouterr().out
     assert "iou = 0.4  # --set" in printed
@@ -343,7 +343,7 @@ def test_the_table_names_models_as_the_report_does(three, capsys):
     assert "fcos (nms.iou=0.35)" in out
 
 
-def test_row_37_runs_on_different_truth_are_not_compared(three, tmp_path, monkeypatch, capsys):
+def test_fault_37_runs_on_different_truth_are_not_compared(three, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("reports.pages.write_report", _no_page)
     words = ["run", "--variant", "ssd", "--out", str(tmp_path), "--quiet"]
     assert main([*words, "--set", *tiny_sets(data__test=5, train__epochs=0)]) == 0
@@ -385,7 +385,7 @@ def test_numbers_of_another_program_s_detections_equal_the_reference(three, tmp_
     assert "the same numbers" in capsys.readouterr().out
 
 
-def test_row_1_an_empty_list_of_detections_is_evaluated(three, tmp_path, capsys):
+def test_fault_1_an_empty_list_of_detections_is_evaluated(three, tmp_path, capsys):
     from metrics.formats.coco import write_truth
 
     write_truth(RunFolder.open(runs_in(three)[0]).truth, tmp_path / "gt.json")
@@ -408,7 +408,7 @@ def test_seeds_are_separate_runs_on_the_same_images(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_row_53_no_display_no_home_and_no_fonts_cache(tmp_path):
+def test_fault_53_no_display_no_home_and_no_fonts_cache(tmp_path):
     closed = tmp_path / "home"
     closed.write_text("a file in place of the home folder")
     environment = {

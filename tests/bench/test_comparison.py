@@ -178,7 +178,7 @@ def test_runs_are_opened_once_and_clashing_names_get_their_folders(scene, tmp_pa
         open_runs([tmp_path / "x"])
 
 
-def test_row_37_different_images_are_refused_unless_intersection_is_chosen(scene, tmp_path, capsys):
+def test_fault_37_different_images_are_refused_unless_intersection_is_chosen(scene, tmp_path, capsys):
     part = np.arange(4, 60)
     truth, found = run(scene, 0.5)
     whole, fewer = (

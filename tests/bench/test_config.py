@@ -31,15 +31,15 @@ def mistake(*sets: str, variant: str = "ssd", **more) -> str:
     return str(caught.value)
 
 
-def test_row_55_an_unknown_key_names_the_nearest_one():
+def test_fault_55_an_unknown_key_names_the_nearest_one():
     assert mistake("nms.iuo=0.5") == "nms.iuo: no such setting; did you mean 'iou'?"
 
 
-def test_row_55_a_key_of_a_section_given_without_it_names_its_path():
+def test_fault_55_a_key_of_a_section_given_without_it_names_its_path():
     assert mistake("iou=0.5") == "iou: no such setting; did you mean 'nms.iou'?"
 
 
-def test_row_55_a_key_without_a_similar_one_lists_the_known_keys():
+def test_fault_55_a_key_without_a_similar_one_lists_the_known_keys():
     assert mistake("evaluate.xyzzy=1").startswith(
         "evaluate.xyzzy: no such setting; known in evaluate: split, batch"
     )
@@ -65,7 +65,7 @@ def test_row_55_a_key_without_a_similar_one_lists_the_known_keys():
         ("class_weights.each=3", "class_weights.each: expected a table, as in {name = 1}, got 3"),
     ],
 )
-def test_row_55_an_invalid_value_is_reported_with_path_expected_and_given(given, message):
+def test_fault_55_an_invalid_value_is_reported_with_path_expected_and_given(given, message):
     assert mistake(given) == message
 
 
@@ -77,13 +77,13 @@ def test_each_mistake_is_one_line():
     }
 
 
-def test_row_55_a_mistake_in_a_file_names_the_file(tmp_path: Path):
+def test_fault_55_a_mistake_in_a_file_names_the_file(tmp_path: Path):
     file = tmp_path / "mine.toml"
     file.write_text("[nms]\niuo = 0.5\n")
     assert mistake(file=file) == "mine.toml: nms.iuo: no such setting; did you mean 'iou'?"
 
 
-def test_row_55_conflicting_sources_are_resolved_in_their_order(tmp_path: Path, monkeypatch):
+def test_fault_55_conflicting_sources_are_resolved_in_their_order(tmp_path: Path, monkeypatch):
     shelf = tmp_path / "presets"
     shelf.mkdir()
     monkeypatch.setattr(presets_module, "_FOLDER", shelf)
@@ -187,7 +187,7 @@ def test_a_list_without_brackets_is_valid_beside_other_mistakes():
     ]
 
 
-def test_row_55_an_empty_text_for_a_name_is_refused():
+def test_fault_55_an_empty_text_for_a_name_is_refused():
     assert mistake('train.schedule=""').startswith("train.schedule: expected one of 'cosine'")
 
 

@@ -205,7 +205,7 @@ def test_training_settings_apply_to_variants_only(data):
         (["classes=3"], r"classes: expected a table, as in \{name = 1\}, got 3"),
     ],
 )
-def test_row_55_an_unknown_setting_is_an_error(given, says):
+def test_fault_55_an_unknown_setting_is_an_error(given, says):
     with pytest.raises(InputError, match=says):
         resolve_entry(LITE, sets=given)
 

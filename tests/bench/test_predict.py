@@ -76,7 +76,7 @@ def test_no_detections_give_an_empty_table():
 
 
 @pytest.mark.parametrize("broken", [Corner(score=math.nan), Corner(x=math.inf), Corner(x=math.nan)])
-def test_row_14_a_detection_that_is_not_finite_names_the_image(broken):
+def test_fault_14_a_detection_that_is_not_finite_names_the_image(broken):
     with pytest.raises(InputError, match=r"image 0: a detection is not finite \(NaN or infinite\)"):
         predict(broken, split(), ImageConfig(size=(64, 64)))
 

@@ -73,20 +73,20 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.parametrize("after", [1, 3, 4, 7])
-def test_row_43_killed_after_any_save_the_result_is_the_same(uninterrupted, tmp_path, after):
+def test_fault_43_killed_after_any_save_the_result_is_the_same(uninterrupted, tmp_path, after):
     with pytest.raises(Killed):
         trained(tmp_path, KillingLog(after))
     assert_same(trained(tmp_path), uninterrupted)
 
 
-def test_row_43_killed_again_and_again_the_result_is_the_same(uninterrupted, tmp_path):
+def test_fault_43_killed_again_and_again_the_result_is_the_same(uninterrupted, tmp_path):
     for _ in range(5):
         with pytest.raises(Killed):
             trained(tmp_path, KillingLog(1))
     assert_same(trained(tmp_path), uninterrupted)
 
 
-def test_row_43_killed_between_the_best_weights_and_the_state_that_names_them(
+def test_fault_43_killed_between_the_best_weights_and_the_state_that_names_them(
     uninterrupted, tmp_path, monkeypatch
 ):
     real = train_module.save_state
@@ -103,7 +103,9 @@ def test_row_43_killed_between_the_best_weights_and_the_state_that_names_them(
     assert_same(trained(tmp_path), uninterrupted)
 
 
-def test_row_43_killed_while_the_state_is_written_the_last_one_is_there(uninterrupted, tmp_path, monkeypatch):
+def test_fault_43_killed_while_the_state_is_written_the_last_one_is_there(
+    uninterrupted, tmp_path, monkeypatch
+):
     real, calls = torch.save, []
 
     def dies_half_way(whole, path):
@@ -121,7 +123,7 @@ def test_row_43_killed_while_the_state_is_written_the_last_one_is_there(uninterr
     assert_same(trained(tmp_path), uninterrupted)
 
 
-def test_row_44_a_requested_stop_saves_and_names_how_to_resume(uninterrupted, tmp_path):
+def test_fault_44_a_requested_stop_saves_and_names_how_to_resume(uninterrupted, tmp_path):
     stop = StopRequest()
 
     class Asking(Log):
@@ -150,7 +152,7 @@ def test_accumulated_batches_are_taken_up_again_where_they_were_left(tmp_path):
     assert_same(trained(tmp_path / "broken", **settings), whole)
 
 
-def test_row_43_a_damaged_state_is_an_error_that_names_fresh(tmp_path):
+def test_fault_43_a_damaged_state_is_an_error_that_names_fresh(tmp_path):
     (tmp_path / STATE).write_bytes(b"not a state")
     with pytest.raises(InputError) as caught:
         load_state(tmp_path)
@@ -159,7 +161,7 @@ def test_row_43_a_damaged_state_is_an_error_that_names_fresh(tmp_path):
     )
 
 
-def test_row_38_a_state_that_holds_code_is_not_run(tmp_path):
+def test_fault_38_a_state_that_holds_code_is_not_run(tmp_path):
     class Payload:
         def __reduce__(self):
             return os.system, (f"touch {tmp_path / 'ran'}",)
@@ -171,7 +173,7 @@ def test_row_38_a_state_that_holds_code_is_not_run(tmp_path):
 
 
 @pytest.mark.slow
-def test_row_43_a_process_that_is_killed_leaves_a_run_that_goes_on(tmp_path):
+def test_fault_43_a_process_that_is_killed_leaves_a_run_that_goes_on(tmp_path):
     sets = tiny_sets(train__checkpoint_minutes=1e-9, train__epochs=3, train__validate_every=1)
 
     def words(out: str) -> list[str]:

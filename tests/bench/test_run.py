@@ -168,7 +168,7 @@ def test_the_name_depends_on_the_contents_of_the_weights_and_not_on_their_path(t
     assert one == same != other
 
 
-def test_row_34_one_image_of_each_split_and_one_class_is_enough(tmp_path):
+def test_fault_34_one_image_of_each_split_and_one_class_is_enough(tmp_path):
     config = tiny_config(
         data__train=1, data__val=1, data__test=1, data__classes="[disk]", data__objects="1,1", train__epochs=1
     )
@@ -177,7 +177,7 @@ def test_row_34_one_image_of_each_split_and_one_class_is_enough(tmp_path):
     assert result.headline["ap"] is not None
 
 
-def test_row_2_no_object_to_measure_ends_before_training(tmp_path):
+def test_fault_2_no_object_to_measure_ends_before_training(tmp_path):
     # A seed for which the only test image has no object.
     seeds = (seed for seed in range(200) if _empty_test_split(seed))
     config = tiny_config(data__test=1, data__objects="0,1", data__seed=next(seeds))
@@ -202,7 +202,7 @@ def _empty_test_split(seed: int) -> bool:
         (b"", "w.safetensors"),
     ],
 )
-def test_row_38_weights_that_cannot_be_used_end_before_training(tmp_path, content, message):
+def test_fault_38_weights_that_cannot_be_used_end_before_training(tmp_path, content, message):
     file = tmp_path / "w.safetensors"
     file.write_bytes(content)
     with pytest.raises(InputError, match=message):
@@ -210,7 +210,7 @@ def test_row_38_weights_that_cannot_be_used_end_before_training(tmp_path, conten
     assert not list((tmp_path / "runs").glob("*/result.json"))
 
 
-def test_row_38_code_in_weights_is_not_executed(tmp_path):
+def test_fault_38_code_in_weights_is_not_executed(tmp_path):
     class Payload:
         def __reduce__(self):
             return os.system, (f"touch {tmp_path / 'ran'}",)
@@ -222,7 +222,7 @@ def test_row_38_code_in_weights_is_not_executed(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_row_38_weights_of_another_network_are_reported_by_their_keys(tmp_path):
+def test_fault_38_weights_of_another_network_are_reported_by_their_keys(tmp_path):
     from safetensors.torch import save_file
 
     file = tmp_path / "w.safetensors"
@@ -231,7 +231,7 @@ def test_row_38_weights_of_another_network_are_reported_by_their_keys(tmp_path):
         run(tiny_config(backbone__weights=file), tmp_path / "runs")
 
 
-def test_row_45_too_little_disk_space_is_refused_before_the_work(tmp_path, monkeypatch):
+def test_fault_45_too_little_disk_space_is_refused_before_the_work(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(folders.shutil, "disk_usage", lambda path: usage(10**9, 10**9 - 1000, 1000))
     with pytest.raises(MachineError) as caught:
@@ -243,13 +243,13 @@ def test_row_45_too_little_disk_space_is_refused_before_the_work(tmp_path, monke
     )
 
 
-def test_row_45_a_folder_that_is_not_writable_is_refused(tmp_path):
+def test_fault_45_a_folder_that_is_not_writable_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(MachineError, match=r"cannot be written to \(.*\); choose another folder with --out"):
         run(tiny_config(), tmp_path / "file" / "runs")
 
 
-def test_row_45_a_full_disk_leaves_no_incomplete_run_but_the_last_checkpoint(tmp_path, monkeypatch):
+def test_fault_45_a_full_disk_leaves_no_incomplete_run_but_the_last_checkpoint(tmp_path, monkeypatch):
     def full(*args, **settings):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -290,14 +290,14 @@ def test_a_failed_block_leaves_its_work_for_the_next(tmp_path):
 
 
 @given(st.text(max_size=80))
-def test_row_26_a_slug_is_a_safe_name(text):
+def test_fault_26_a_slug_is_a_safe_name(text):
     name = slug(text)
     assert re.fullmatch(r"[a-z0-9._-]{1,60}", name)
     assert not name.startswith((".", "-"))
 
 
 @given(st.text(max_size=12), st.text(max_size=12))
-def test_row_26_different_names_have_different_slugs(one, other):
+def test_fault_26_different_names_have_different_slugs(one, other):
     assert (slug(one) == slug(other)) == (one == other)
 
 

@@ -39,7 +39,7 @@ def started(stops: bool) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_row_44_one_signal_lets_the_work_save_and_ends_with_the_shell_s_code(signum, code):
+def test_fault_44_one_signal_lets_the_work_save_and_ends_with_the_shell_s_code(signum, code):
     process = started(stops=True)
     process.send_signal(signum)
     out, err = process.communicate(timeout=10)
@@ -49,7 +49,7 @@ def test_row_44_one_signal_lets_the_work_save_and_ends_with_the_shell_s_code(sig
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_row_44_a_second_signal_stops_at_once(signum, code):
+def test_fault_44_a_second_signal_stops_at_once(signum, code):
     process = started(stops=False)
     process.send_signal(signum)
     time.sleep(0.2)

@@ -96,7 +96,7 @@ def test_a_setting_of_the_command_line_has_a_path_and_a_text():
         ("nms..iou=3", "--set nms..iou=3: expected a dotted name before '=', for example train.epochs"),
     ],
 )
-def test_row_55_a_malformed_set_is_reported_with_an_example(text, message):
+def test_fault_55_a_malformed_set_is_reported_with_an_example(text, message):
     with pytest.raises(InputError) as caught:
         toml.parse_set(text)
     assert str(caught.value) == message

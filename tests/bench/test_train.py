@@ -169,7 +169,7 @@ def sums(config: RunConfig, ids: list[str]) -> set[float]:
     }
 
 
-def test_row_39_a_loss_that_is_not_finite_stops_and_names_the_image(tmp_path):
+def test_fault_39_a_loss_that_is_not_finite_stops_and_names_the_image(tmp_path):
     config = plain()
     log = Remembering()
     victim = "train-000003"
@@ -184,7 +184,7 @@ def test_row_39_a_loss_that_is_not_finite_stops_and_names_the_image(tmp_path):
     assert log.named("loss_not_finite") == [{"images": [victim]}]
 
 
-def test_row_39_such_steps_can_be_left_out(tmp_path):
+def test_fault_39_such_steps_can_be_left_out(tmp_path):
     config = plain(train__not_finite="skip", train__epochs=3)
     log = Remembering()
     change = lambda detector: poison(detector, sums(config, ["train-000003"]))  # noqa: E731
@@ -196,14 +196,14 @@ def test_row_39_such_steps_can_be_left_out(tmp_path):
     assert all(torch.isfinite(tensor).all() for tensor in detector.state_dict().values())
 
 
-def test_row_39_too_many_of_them_in_a_row_stop_all_the_same(tmp_path):
+def test_fault_39_too_many_of_them_in_a_row_stop_all_the_same(tmp_path):
     config = plain(train__not_finite="skip", train__not_finite_limit=2)
     ids = [f"train-{i:06d}" for i in range(12)]
     with pytest.raises(LossNotFinite, match="not finite 2 times in a row"):
         trained(config, tmp_path, lambda detector: poison(detector, sums(config, ids)))
 
 
-def test_row_39_a_gradient_that_is_not_finite_is_found_before_it_reaches_the_weights(tmp_path):
+def test_fault_39_a_gradient_that_is_not_finite_is_found_before_it_reaches_the_weights(tmp_path):
     def change(detector: nn.Module) -> None:
         losses = detector.losses
         # The derivative of sqrt at 0 is infinite, its value is not.
@@ -227,7 +227,7 @@ def out_of_memory_above(detector: nn.Module, images: int) -> None:
     detector.forward = limited
 
 
-def test_row_41_a_batch_that_does_not_fit_is_divided_and_keeps_its_size(tmp_path):
+def test_fault_41_a_batch_that_does_not_fit_is_divided_and_keeps_its_size(tmp_path):
     log = Remembering()
     config = tiny_config(train__batch=8, train__epochs=1, train__average=0)
     result, _ = trained(config, tmp_path, lambda detector: out_of_memory_above(detector, 2), log=log)
@@ -235,7 +235,7 @@ def test_row_41_a_batch_that_does_not_fit_is_divided_and_keeps_its_size(tmp_path
     assert result.images_seen == 12
 
 
-def test_row_41_after_three_halvings_the_error_names_what_to_lower(tmp_path):
+def test_fault_41_after_three_halvings_the_error_names_what_to_lower(tmp_path):
     config = tiny_config(train__batch=12)
     with pytest.raises(
         MachineError, match=r"out of memory on cpu, even with 8 parts of a batch of 12; lower train.batch"
@@ -287,7 +287,7 @@ def test_a_divided_batch_has_the_gradient_of_the_whole_one_where_losses_are_mean
     torch.testing.assert_close(gradients[2], gradients[0])
 
 
-def test_row_39_losses_that_are_not_checked_each_step_are_checked_before_saving(tmp_path, monkeypatch):
+def test_fault_39_losses_that_are_not_checked_each_step_are_checked_before_saving(tmp_path, monkeypatch):
     from bench.training.step import Stepper
 
     real = Stepper.__init__
@@ -308,7 +308,7 @@ def test_row_39_losses_that_are_not_checked_each_step_are_checked_before_saving(
     assert state is None or all(torch.isfinite(tensor).all() for tensor in state[1]["detector"].values())
 
 
-def test_row_42_an_absent_device_is_an_error_with_the_available_ones():
+def test_fault_42_an_absent_device_is_an_error_with_the_available_ones():
     with pytest.raises(MachineError, match=r"device 'cuda:99' cannot be used \(.*\); available: cpu"):
         pick_device("cuda:99")
     with pytest.raises(MachineError, match="device 'tpu9' cannot be used"):

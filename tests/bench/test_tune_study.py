@@ -73,7 +73,7 @@ def test_a_study_is_continued_and_extended(tmp_path):
     assert len(study(tmp_path).study.trials) == 5
 
 
-def test_row_49_failed_and_nan_trials_have_a_reason_and_the_study_continues(tmp_path):
+def test_fault_49_failed_and_nan_trials_have_a_reason_and_the_study_continues(tmp_path):
     def fragile(trial, values, folder):
         if trial.number == 1:
             raise MemoryError("no room")
@@ -87,7 +87,7 @@ def test_row_49_failed_and_nan_trials_have_a_reason_and_the_study_continues(tmp_
     assert tuned.importances() == {}  # all values are equal
 
 
-def test_row_49_a_study_without_a_value_states_the_last_reason(tmp_path):
+def test_fault_49_a_study_without_a_value_states_the_last_reason(tmp_path):
     def broken(trial, values, folder):
         raise InputError("positive: must be above negative")
 
@@ -99,7 +99,7 @@ def test_row_49_a_study_without_a_value_states_the_last_reason(tmp_path):
         tuned.best()
 
 
-def test_row_49_a_study_in_which_all_trials_were_pruned_is_an_error(tmp_path):
+def test_fault_49_a_study_in_which_all_trials_were_pruned_is_an_error(tmp_path):
     def hopeless(trial, values, folder):
         raise optuna.TrialPruned
 
@@ -112,14 +112,14 @@ def test_row_49_a_study_in_which_all_trials_were_pruned_is_an_error(tmp_path):
         tuned.best()
 
 
-def test_row_49_a_single_trial_is_the_default_and_the_best(tmp_path):
+def test_fault_49_a_single_trial_is_the_default_and_the_best(tmp_path):
     tuned = study(tmp_path)
     tuned.optimize(hill, 1)
     assert tuned.best(3) == [tuned.default()]
     assert tuned.importances() == {}
 
 
-def test_row_49_none_may_be_an_option(tmp_path):
+def test_fault_49_none_may_be_an_option(tmp_path):
     space = Space((Dimension(path="weights", default=None, options=(None, "coco")), *SPACE))
     tuned = study(tmp_path, space=space)
     tuned.optimize(lambda trial, values, folder: (0.5 + (values["weights"] is None) * values["nms.iou"],), 12)
@@ -202,7 +202,7 @@ def test_a_stopped_trial_is_continued_in_its_folder_with_its_settings(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the child has one thread, and kills itself
-def test_row_48_a_trial_of_a_killed_worker_is_finished_by_another_one_exactly_once(tmp_path):
+def test_fault_48_a_trial_of_a_killed_worker_is_finished_by_another_one_exactly_once(tmp_path):
     def dies(trial, values, folder):
         folder.mkdir(parents=True)
         (folder / "half").write_text("")

@@ -261,7 +261,7 @@ def test_adaptive_assigners_take_an_image_in_a_batch_as_alone(assigner):
 
 
 @pytest.mark.parametrize("assigner", [ATSSAssigner(), *LISTENERS])
-def test_fault_row_11_adaptive_assigners_leave_degenerate_boxes_out(assigner):
+def test_fault_11_adaptive_assigners_leave_degenerate_boxes_out(assigner):
     bad = Targets(torch.tensor([[5.0, 5, 5, 40], [30, 30, 20, 40]]), torch.tensor([0, 1]))
     none = Targets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
     priors, levels = stride_squares()
@@ -288,7 +288,7 @@ def test_a_table_too_large_for_the_memory_is_cut(monkeypatch):
     assert OverlapAssigner()(truth, priors, levels).objects.equal(whole)
 
 
-def test_fault_row_11_padding_and_degenerate_boxes_are_no_objects():
+def test_fault_11_padding_and_degenerate_boxes_are_no_objects():
     targets = [
         Targets(
             torch.tensor([[0.0, 0, 10, 10], [5, 5, 5, 9], [float("nan"), 0, 1, 1]]), torch.tensor([0, 1, 2])

@@ -232,7 +232,7 @@ def test_features_are_those_of_torchvisions_network():
             torch.testing.assert_close(feature, x, rtol=1e-4, atol=1e-4)
 
 
-def test_fault_row_38_weights_of_another_backbone_are_refused(tmp_path):
+def test_fault_38_weights_of_another_backbone_are_refused(tmp_path):
     torch.save(models.shufflenet_v2_x0_5().state_dict(), tmp_path / "w.pth")
     with pytest.raises(InputError, match=r"do not fit: .* missing: .*; .* unexpected"):
         make_backbone(BackboneConfig(name="mobilenet_v2", weights=str(tmp_path / "w.pth")))

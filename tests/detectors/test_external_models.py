@@ -69,7 +69,7 @@ def test_weights_of_ones_own_classes_keep_their_order(tmp_path):
         make(LITE, ["a", "b", "c"], weights=str(tmp_path / "own.pth"), classes={"person": "a"})
 
 
-def test_fault_row_38_weights_of_another_class_count_are_refused(tmp_path):
+def test_fault_38_weights_of_another_class_count_are_refused(tmp_path):
     torch.save(model(4).state_dict(), tmp_path / "own.pth")
     with pytest.raises(InputError, match=r"do not fit: .* of another shape"):
         make(LITE, ["a", "b"], weights=str(tmp_path / "own.pth"))

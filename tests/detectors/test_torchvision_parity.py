@@ -212,7 +212,7 @@ def test_our_own_weights_load_by_their_path(tmp_path):
     )
 
 
-def test_fault_row_38_weights_of_another_architecture_are_refused_whole():
+def test_fault_38_weights_of_another_architecture_are_refused_whole():
     fcos = VARIANTS["fcos"]
     detector = fcos.build(fcos.config(), CLASSES)
     before = {key: tensor.clone() for key, tensor in detector.state_dict().items()}

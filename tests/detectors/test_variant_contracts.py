@@ -172,7 +172,7 @@ def test_image_without_objects_in_a_batch_with_objects_has_finite_losses(detecto
         [0.0, 0, float("inf"), 10],
     ],
 )
-def test_fault_row_11_degenerate_boxes_do_not_change_the_losses(detector, images, box):
+def test_fault_11_degenerate_boxes_do_not_change_the_losses(detector, images, box):
     output = detector.eval()(images)
     valid = make_targets()
     degenerate = [
@@ -187,7 +187,7 @@ def test_fault_row_11_degenerate_boxes_do_not_change_the_losses(detector, images
     assert actual == pytest.approx(expected, rel=1e-5)
 
 
-def test_fault_row_12_boxes_beyond_the_border_have_finite_losses(detector, images):
+def test_fault_12_boxes_beyond_the_border_have_finite_losses(detector, images):
     outside = [Targets(torch.tensor([[-50.0, -40, 70, 60], [400, 400, 500, 500]]), torch.tensor([0, 1]))] * 2
     assert sum(detector.losses(detector(images), outside).values()).isfinite()
 

@@ -73,7 +73,7 @@ class Payload:
 
 
 @pytest.mark.parametrize("how", ["torch", "pickle"])
-def test_fault_row_38_a_pickle_payload_is_refused_and_not_run(tmp_path, network, state, how):
+def test_fault_38_a_pickle_payload_is_refused_and_not_run(tmp_path, network, state, how):
     trace, path = tmp_path / "trace", tmp_path / "w.pth"
     hostile = {**state, "0.weight": Payload(trace)}
     if how == "torch":
@@ -87,13 +87,13 @@ def test_fault_row_38_a_pickle_payload_is_refused_and_not_run(tmp_path, network,
     assert unchanged(network, before)
 
 
-def test_fault_row_38_a_pickled_module_is_refused(tmp_path, network):
+def test_fault_38_a_pickled_module_is_refused(tmp_path, network):
     torch.save(network, tmp_path / "w.pt")
     with pytest.raises(InputError, match="would run its code"):
         read_weights(tmp_path / "w.pt")
 
 
-def test_fault_row_38_wrong_keys_are_listed_by_kind(tmp_path, network, state):
+def test_fault_38_wrong_keys_are_listed_by_kind(tmp_path, network, state):
     state["2.weight"] = state.pop("0.weight")
     state["1.bias"] = torch.zeros(7)
     torch.save(state, tmp_path / "w.pt")
@@ -107,7 +107,7 @@ def test_fault_row_38_wrong_keys_are_listed_by_kind(tmp_path, network, state):
     assert unchanged(network, before)
 
 
-def test_fault_row_38_another_class_count_is_an_error_and_loads_no_tensor(tmp_path):
+def test_fault_38_another_class_count_is_an_error_and_loads_no_tensor(tmp_path):
     ssd = VARIANTS["ssd"]
     three, five = ssd.build(ssd.config(), 3), ssd.build(ssd.config(), 5)
     save_file(
@@ -121,7 +121,7 @@ def test_fault_row_38_another_class_count_is_an_error_and_loads_no_tensor(tmp_pa
 
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
-def test_fault_row_38_a_truncated_file_is_an_error(tmp_path, state, suffix, share):
+def test_fault_38_a_truncated_file_is_an_error(tmp_path, state, suffix, share):
     path = tmp_path / f"w.{suffix}"
     save_file(state, path) if suffix == "safetensors" else torch.save(state, path)
     content = path.read_bytes()
@@ -130,7 +130,7 @@ def test_fault_row_38_a_truncated_file_is_an_error(tmp_path, state, suffix, shar
         read_weights(path)
 
 
-def test_fault_row_38_a_git_lfs_pointer_is_called_that(tmp_path):
+def test_fault_38_a_git_lfs_pointer_is_called_that(tmp_path):
     path = tmp_path / "w.pth"
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 46830571\n")
     with pytest.raises(InputError, match=r"Git-LFS pointer.*git lfs pull"):
@@ -138,7 +138,7 @@ def test_fault_row_38_a_git_lfs_pointer_is_called_that(tmp_path):
 
 
 @pytest.mark.parametrize("claim", [2**62, 10**9, 0])
-def test_fault_row_38_a_safetensors_header_with_a_wrong_size_is_an_error(tmp_path, state, claim):
+def test_fault_38_a_safetensors_header_with_a_wrong_size_is_an_error(tmp_path, state, claim):
     path = tmp_path / "w.safetensors"
     save_file(state, path)
     path.write_bytes(struct.pack("<Q", claim) + path.read_bytes()[8:])
@@ -146,7 +146,7 @@ def test_fault_row_38_a_safetensors_header_with_a_wrong_size_is_an_error(tmp_pat
         read_weights(path)
 
 
-def test_fault_row_38_a_safetensors_tensor_beyond_the_file_is_an_error(tmp_path):
+def test_fault_38_a_safetensors_tensor_beyond_the_file_is_an_error(tmp_path):
     header = b'{"x":{"dtype":"F32","shape":[4000000],"data_offsets":[0,16000000]}}'
     (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 64)
     with pytest.raises(InputError, match="damaged safetensors"):
@@ -154,7 +154,7 @@ def test_fault_row_38_a_safetensors_tensor_beyond_the_file_is_an_error(tmp_path)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_fault_row_38_weights_that_are_not_finite_are_an_error(tmp_path, network, state, bad):
+def test_fault_38_weights_that_are_not_finite_are_an_error(tmp_path, network, state, bad):
     state["0.bias"][2] = bad
     torch.save(state, tmp_path / "w.pt")
     before = copy_of(network)
@@ -163,7 +163,7 @@ def test_fault_row_38_weights_that_are_not_finite_are_an_error(tmp_path, network
     assert unchanged(network, before)
 
 
-def test_fault_row_38_a_missing_file_is_an_error(tmp_path):
+def test_fault_38_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(InputError, match="cannot read the weights: No such file"):
         read_weights(tmp_path / "none.pth")
     with pytest.raises(InputError, match="cannot read the weights"):
@@ -171,7 +171,7 @@ def test_fault_row_38_a_missing_file_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("content", [[torch.zeros(1)], {"a": 1}, 7])
-def test_fault_row_38_a_file_without_tensors_is_an_error(tmp_path, content):
+def test_fault_38_a_file_without_tensors_is_an_error(tmp_path, content):
     torch.save(content, tmp_path / "w.pt")
     with pytest.raises(InputError, match="expected"):
         read_weights(tmp_path / "w.pt")
@@ -193,7 +193,7 @@ def test_files_of_older_torch_and_of_half_precision_load(tmp_path, network, stat
 
 
 @pytest.mark.parametrize("content", [b"<html>404 not found</html>", b"\x08\x07\x12\x07pytorch" * 9, b"{}"])
-def test_fault_row_38_a_file_of_another_format_is_an_error_with_its_first_bytes(tmp_path, content):
+def test_fault_38_a_file_of_another_format_is_an_error_with_its_first_bytes(tmp_path, content):
     (tmp_path / "w.pth").write_bytes(content)
     with pytest.raises(InputError, match="not a file of weights: it begins with b") as error:
         read_weights(tmp_path / "w.pth")
@@ -201,7 +201,7 @@ def test_fault_row_38_a_file_of_another_format_is_an_error_with_its_first_bytes(
 
 
 @pytest.mark.parametrize("change", [torch.Tensor.to_sparse, lambda t: t.to("meta")])
-def test_fault_row_38_tensors_that_are_not_plain_are_an_error(tmp_path, network, state, change):
+def test_fault_38_tensors_that_are_not_plain_are_an_error(tmp_path, network, state, change):
     state["0.weight"] = change(state["0.weight"])
     torch.save(state, tmp_path / "w.pth")
     before = copy_of(network)
@@ -210,7 +210,7 @@ def test_fault_row_38_tensors_that_are_not_plain_are_an_error(tmp_path, network,
     assert unchanged(network, before)
 
 
-def test_fault_row_38_integers_instead_of_floats_are_an_error(tmp_path, network, state):
+def test_fault_38_integers_instead_of_floats_are_an_error(tmp_path, network, state):
     state["0.weight"] = (state["0.weight"] * 100).to(torch.int8)
     torch.save(state, tmp_path / "w.pth")
     before = copy_of(network)
@@ -220,7 +220,7 @@ def test_fault_row_38_integers_instead_of_floats_are_an_error(tmp_path, network,
 
 
 @pytest.mark.parametrize("name", VARIANTS.names())
-def test_fault_row_38_no_variant_is_built_with_weights_of_another(tmp_path, name):
+def test_fault_38_no_variant_is_built_with_weights_of_another(tmp_path, name):
     """The difference of keys is told, for another variant and for another count of classes."""
     other = VARIANTS["ssd" if name != "ssd" else "fcos"]
     own = VARIANTS[name]

@@ -145,7 +145,7 @@ def test_the_permutation_test_agrees_and_is_never_decisive(three: Comparison) ->
     assert all(np.isnan(row.ci_low) and row.B == 200 for row in rows.values())
 
 
-def test_row_36_identical_runs_are_tied_without_a_star(scene: Scene) -> None:
+def test_fault_36_identical_runs_are_tied_without_a_star(scene: Scene) -> None:
     found = compare({"b": run(scene), "a": run(scene)}, resamples=100, permutations=50)
     row = found.difference("a", "b")
     assert (row.delta, row.ci_low, row.ci_high, row.sim_low, row.sim_high) == (0, 0, 0, 0, 0)
@@ -159,7 +159,7 @@ def test_row_36_identical_runs_are_tied_without_a_star(scene: Scene) -> None:
     assert (found.verdict.kind, found.verdict.equal) == ("not_decisive", ("b",))
 
 
-def test_row_34_one_image_one_class_one_object() -> None:
+def test_fault_34_one_image_one_class_one_object() -> None:
     catalog = Catalog.of([7], ["thing"])
     truth = AnnotationTable.of(catalog, [0], [0], [[0, 0, 10, 10]])
     hit = DetectionTable(catalog, np.array([0]), np.array([0]), np.array([[0.0, 0, 10, 10]]), np.array([0.9]))

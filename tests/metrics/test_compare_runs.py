@@ -22,7 +22,7 @@ def scene() -> Scene:
     return scene_of()
 
 
-def test_row_37_different_images_are_rejected_and_the_intersection_is_suggested(scene: Scene) -> None:
+def test_fault_37_different_images_are_rejected_and_the_intersection_is_suggested(scene: Scene) -> None:
     fewer = (scene.truth.select(np.arange(10, 60)), scene.detections.select(np.arange(10, 60)))
     runs = {"ssd": run(scene), "fcos": fewer}
     with pytest.raises(
@@ -40,7 +40,7 @@ def test_row_37_different_images_are_rejected_and_the_intersection_is_suggested(
     assert found.standing("fcos").value == pytest.approx(expected, abs=1e-14)
 
 
-def test_row_37_different_objects_in_an_image_are_rejected(scene: Scene) -> None:
+def test_fault_37_different_objects_in_an_image_are_rejected(scene: Scene) -> None:
     moved = scene.truth.xywh.copy()
     moved[3, 0] += 1
     other = replace(scene.truth, xywh=moved)

@@ -123,7 +123,7 @@ def test_a_page_without_images_has_no_gallery(runs, tmp_path):
     assert "No images were given" in words(part(parsed(write_report(runs, tmp_path)), "gallery"))
 
 
-def test_fault_row_57_a_page_over_its_limit_leaves_out_images_and_reports_how_many(
+def test_fault_57_a_page_over_its_limit_leaves_out_images_and_reports_how_many(
     runs, tmp_path, report, no_drawing
 ):
     def noise(image):

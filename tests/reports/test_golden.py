@@ -107,7 +107,7 @@ def now() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_fault_row_60_tables_equal_the_golden_files(now: dict[str, str], name: str) -> None:
+def test_fault_60_tables_equal_the_golden_files(now: dict[str, str], name: str) -> None:
     expected = pd.read_csv(GOLDEN / name, dtype=str, keep_default_na=False)
     given = pd.read_csv(io.StringIO(now[name]), dtype=str, keep_default_na=False)
     assert list(given.columns) == list(expected.columns)

@@ -48,7 +48,7 @@ def test_the_order_of_runs_does_not_matter():
     ]
 
 
-def test_fault_row_37_runs_on_different_truth_are_refused_by_name():
+def test_fault_37_runs_on_different_truth_are_refused_by_name():
     other = DATA.model_copy(update={"fingerprint": "b" * 64})
     with pytest.raises(
         InputError, match=r"n and m: evaluated on different truth \(d test bbbbbbbb, d test aaaaaaaa\)"

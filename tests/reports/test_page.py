@@ -137,7 +137,7 @@ def test_a_run_in_memory_is_matched_once_and_has_the_page_of_the_run_on_disk(
         assert (kept.parent / file.relative_to(opened.parent)).read_bytes() == file.read_bytes(), file.name
 
 
-def test_fault_row_59_the_page_is_complete_without_scripts(page):
+def test_fault_59_the_page_is_complete_without_scripts(page):
     text = page.read_text(encoding="utf-8")
     style = text[text.index("<style>") : text.index("</style>")]
     # Models and marks are hidden by the style sheet from checkboxes; what only scripts can do is hidden until they run.
@@ -148,7 +148,7 @@ def test_fault_row_59_the_page_is_complete_without_scripts(page):
     assert "details::details-content" in style
 
 
-def test_fault_row_26_hostile_names_are_shown_literally(tmp_path, no_pixels):
+def test_fault_26_hostile_names_are_shown_literally(tmp_path, no_pixels):
     truth = truth_of(9, HOSTILE, seed=3)
     catalog = truth.catalog
     object.__setattr__(catalog, "file_names", HOSTILE)
@@ -209,21 +209,21 @@ def degenerate():
     """Edge cases, each with a sentence of its page."""
     one = truth_of(1, ["only"], seed=1)
     yield (
-        "fault_row_34_one_image_one_class_one_run",
+        "fault_34_one_image_one_class_one_run",
         one,
         found_in(one, 0.7, 0),
         "The data set has one class with valid objects, only.",
     )
     several = truth_of(8, ["a", "b"], seed=2)
     empty = DetectionTable.builder(several.catalog).build()
-    yield "fault_row_1_no_detections", several, empty, "There are no true positives at IoU 0.50"
+    yield "fault_1_no_detections", several, empty, "There are no true positives at IoU 0.50"
     kept = several.label == 0
     rows = {
         name: getattr(several, name)[kept] for name in ("image", "label", "xywh", "area", "crowd", "ignored")
     }
     lacking = type(several)(several.catalog, **rows, object_id=several.object_id[kept])
     yield (
-        "fault_row_4_a_class_without_objects",
+        "fault_4_a_class_without_objects",
         lacking,
         found_in(several, 0.7, 0),
         "1 class has no valid objects on these images and is left out",
@@ -233,7 +233,7 @@ def degenerate():
         several.object_id[:0],
     )  # fmt: skip
     yield (
-        "fault_row_2_no_objects_at_all",
+        "fault_2_no_objects_at_all",
         none,
         found_in(several, 0.7, 0),
         "AP is not defined: the test split",

@@ -118,9 +118,7 @@ def test_the_counts_of_the_slider_are_consistent(runs, page):
     assert payload["positives"][0] == sum(payload["positives"][1:])
 
 
-def test_fault_row_15_scores_that_are_not_probabilities_leave_out_calibration_only(
-    runs, tmp_path, no_drawing
-):
+def test_fault_15_scores_that_are_not_probabilities_leave_out_calibration_only(runs, tmp_path, no_drawing):
     truth = runs[0].truth
     found = runs[0].detections
     logits = DetectionTable(found.catalog, found.image, found.label, found.xywh, 10 * found.score - 3)
@@ -136,7 +134,7 @@ def test_fault_row_15_scores_that_are_not_probabilities_leave_out_calibration_on
     )
 
 
-def test_fault_row_36_two_equal_models_share_the_lead(tmp_path, no_drawing):
+def test_fault_36_two_equal_models_share_the_lead(tmp_path, no_drawing):
     truth = truth_of(8, ["a", "b"])
     found = found_in(truth, 0.7, 0)
     runs = [run_in(tmp_path, truth, name, 0.7, found=found) for name in ("one", "two")]
@@ -149,7 +147,7 @@ def test_fault_row_36_two_equal_models_share_the_lead(tmp_path, no_drawing):
     assert "one and two share the highest AP" in words(part(parsed(page), "verdict"))
 
 
-def test_fault_row_36_identical_detections_are_tied_with_many_images(tmp_path, no_drawing):
+def test_fault_36_identical_detections_are_tied_with_many_images(tmp_path, no_drawing):
     truth = truth_of(64, ["a", "b"])
     found = found_in(truth, 0.7, 0)
     runs = [run_in(tmp_path, truth, name, 0.7, found=found) for name in ("one", "two")]
@@ -164,7 +162,7 @@ def test_fault_row_36_identical_detections_are_tied_with_many_images(tmp_path, n
     assert not every(part(tree, "pairs"), "strong")
 
 
-def test_fault_row_34_intervals_from_too_few_images_are_pale_and_explained(runs, page, tmp_path, no_pixels):
+def test_fault_34_intervals_from_too_few_images_are_pale_and_explained(runs, page, tmp_path, no_pixels):
     tree = parsed(page)  # of 16 images
     figure = next(one for one in every(tree, "figure") if one.get("id") == "figure-ap")
     assert "Pale bars rest on too few images or objects." in words(figure)

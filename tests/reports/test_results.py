@@ -86,7 +86,7 @@ def test_a_damaged_result_is_one_line_with_its_place(text, said):
     assert "\n" not in str(error.value)
 
 
-def test_fault_row_56_a_newer_schema_is_refused_naming_both_versions():
+def test_fault_56_a_newer_schema_is_refused_naming_both_versions():
     document = json.loads(result().to_json()) | {"schema_version": 7, "unheard_of": 1}
     with pytest.raises(
         InputError, match=f"schema version 7, and this detbench reads up to version {SCHEMA_VERSION}"
@@ -94,7 +94,7 @@ def test_fault_row_56_a_newer_schema_is_refused_naming_both_versions():
         RunResult.from_json(json.dumps(document), "here")
 
 
-def test_fault_row_56_an_older_schema_is_migrated_step_by_step():
+def test_fault_56_an_older_schema_is_migrated_step_by_step():
     steps = {
         1: lambda old: {**old, "headline": {"ap": old["ap"]}},
         2: lambda old: {key: value for key, value in old.items() if key != "ap"},
@@ -105,7 +105,7 @@ def test_fault_row_56_an_older_schema_is_migrated_step_by_step():
     assert migrate({"schema_version": 2, "ap": 1}, steps, to=3, where="here") == {"schema_version": 3}
 
 
-def test_fault_row_56_a_schema_too_old_for_any_migration_is_refused_naming_the_versions():
+def test_fault_56_a_schema_too_old_for_any_migration_is_refused_naming_the_versions():
     with pytest.raises(InputError, match="schema version 1, and this detbench reads versions 2 to 3"):
         migrate({"schema_version": 1}, {2: dict}, to=3, where="here")
 
@@ -135,7 +135,7 @@ def test_a_folder_without_a_finished_run_says_what_to_do(tmp_path):
         _ = save_result(tmp_path / "a", result()).truth
 
 
-def test_fault_row_43_an_interrupted_write_keeps_the_previous_file(tmp_path):
+def test_fault_43_an_interrupted_write_keeps_the_previous_file(tmp_path):
     file = atomic_write(tmp_path / "a.txt", "good")
 
     def breaks_off(path: Path) -> None:
@@ -148,7 +148,7 @@ def test_fault_row_43_an_interrupted_write_keeps_the_previous_file(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_fault_row_45_a_full_disk_is_a_machine_error_and_keeps_the_previous_file(tmp_path):
+def test_fault_45_a_full_disk_is_a_machine_error_and_keeps_the_previous_file(tmp_path):
     file = atomic_write(tmp_path / "a.txt", "good")
 
     def full(path: Path) -> None:

@@ -72,9 +72,7 @@ def without_scripts(page: Path, to: Path) -> Path:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_fault_row_59_everything_is_visible_without_scripts_at_three_widths_and_themes(
-    page, tmp_path, scheme
-):
+def test_fault_59_everything_is_visible_without_scripts_at_three_widths_and_themes(page, tmp_path, scheme):
     wall = side_by_side(page, tmp_path)
     found: list[dict[str, Any]] = ask(
         wall, tmp_path, f"await loaded;\n{MEASURE}", SCHEMES[scheme], width=sum(WIDTHS)
@@ -116,7 +114,7 @@ def test_screenshots_show_ink_on_paper_at_every_width(page, tmp_path, scheme):
         assert ink[HEIGHT // 2 : 3 * HEIGHT // 4].any()
 
 
-def test_fault_row_59_collapsed_parts_are_printed(page, tmp_path):
+def test_fault_59_collapsed_parts_are_printed(page, tmp_path):
     def pages(of: Path) -> int:
         pdf = tmp_path / f"{of.stem}.pdf"
         chromium(of, tmp_path, f"--print-to-pdf={pdf}", "--no-pdf-header-footer")

@@ -109,7 +109,7 @@ ROW_49 = {
 
 
 @pytest.mark.parametrize("kind", ROW_49)
-def test_row_49_every_section_has_a_finding_for_any_state_of_a_study(kind, tmp_path, no_pixels):
+def test_fault_49_every_section_has_a_finding_for_any_state_of_a_study(kind, tmp_path, no_pixels):
     tree = parsed(page_of(tmp_path, ROW_49[kind]))
     for slug in ("verdict", "history", "importances", "space", "trials", "continuation"):
         finding = next(p for p in every(part(tree, slug), "p") if p.get("class") == "finding")
@@ -150,7 +150,7 @@ def test_row_49_every_section_has_a_finding_for_any_state_of_a_study(kind, tmp_p
         ("two equal objectives", "front", "12 of 12 complete trials"),
     ],
 )  # fmt: skip
-def test_row_49_what_is_unknown_is_stated_in_a_sentence(kind, slug, text, tmp_path, no_drawing):
+def test_fault_49_what_is_unknown_is_stated_in_a_sentence(kind, slug, text, tmp_path, no_drawing):
     assert text in words(part(parsed(page_of(tmp_path, ROW_49[kind])), slug))
 
 

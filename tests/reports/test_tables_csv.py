@@ -29,7 +29,7 @@ def test_numbers_are_read_back_exactly_and_nan_is_empty(values):
 
 
 @pytest.mark.parametrize("name", ["=cmd()", "+1", "-1", "@x", "\tx", "\rx", "\nx"])
-def test_fault_row_26_text_like_a_formula_is_quoted_and_numbers_are_not(name):
+def test_fault_26_text_like_a_formula_is_quoted_and_numbers_are_not(name):
     assert escape_formula(name) == f"'{name}"
     text = to_csv(pd.DataFrame({name: [name], "number": [-1.5]}))
     rows = list(csv.reader(io.StringIO(text, newline="")))
