@@ -1,4 +1,4 @@
-"""Valid COCO files, of which tests change a part."""
+"""Valid COCO files that tests modify."""
 
 from __future__ import annotations
 

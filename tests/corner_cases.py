@@ -48,10 +48,10 @@ class Case:
         detections: the results file.
         expected: twelve numbers, -1 for what is not defined; None for the reference's own.
         rule: of matching.
-        error: what our error says, where the input is refused.
-        warning: what our warning says.
+        error: part of our error message, if the input is refused.
+        warning: part of our warning.
         reader: settings of `read_detections`.
-        reference_fails: what the reference's exception says.
+        reference_fails: exception type of the reference, if it fails.
     """
 
     name: str
@@ -121,13 +121,13 @@ CASES = [
         reference_fails=AssertionError,
     ),
     Case(
-        "detection for unknown category: told, with the way out",
+        "detection for unknown category: reported, with a fix",
         truth(obj(BOX)),
         [det(BOX), det(FAR, 0.95, category=9)],
         error="1 of 2 detections are of 1 classes that the ground truth does not have",
     ),
     Case(
-        "detection for unknown category, left out when asked to",
+        "detection for unknown category, left out on request",
         truth(obj(BOX)),
         [det(BOX), det(FAR, 0.95, category=9)],
         PERFECT,

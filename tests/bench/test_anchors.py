@@ -71,15 +71,15 @@ def test_an_image_of_unknown_size_is_read():
 
 def test_the_reported_fit_equals_that_of_all_priors(fit):
     """The oracle builds the detector with the found settings and looks at all its priors."""
-    for settings, told in (({}, fit.before), (fit.found, fit.after)):
+    for settings, expected in (({}, fit.before), (fit.found, fit.after)):
         config = fit.config
         own = type(config.detector).model_validate(config.detector.model_dump() | settings)
         priors, levels = detector_priors(VARIANTS["ssd"].build(own, 5), config.image.size)
         for name in ("train", "val"):
             boxes = input_boxes(fit.splits[name][0], config.image).boxes
             whole = measure_fit(boxes, priors, levels, 0.5)
-            np.testing.assert_allclose(told[name].best_iou, whole.best_iou, atol=1e-4)
-            assert told[name].levels == whole.levels
+            np.testing.assert_allclose(expected[name].best_iou, whole.best_iou, atol=1e-4)
+            assert expected[name].levels == whole.levels
 
 
 def test_shapes_fit_the_training_boxes_better_and_are_as_many(fit):
@@ -89,7 +89,7 @@ def test_shapes_fit_the_training_boxes_better_and_are_as_many(fit):
 
 
 @pytest.mark.parametrize(
-    ("variant", "seek", "sets"),
+    ("variant", "kind", "sets"),
     [
         ("ssd", "rule", []),
         ("ssd", None, ["ratios=[[2],[2,3],[2,3],[2]]"]),  # not as many priors at every level
@@ -99,9 +99,9 @@ def test_shapes_fit_the_training_boxes_better_and_are_as_many(fit):
         ("atss", None, []),
     ],
 )
-def test_the_file_builds_exactly_these_priors(variant, seek, sets, tmp_path):
+def test_the_file_builds_exactly_these_priors(variant, kind, sets, tmp_path):
     config, dataset = configured(variant, *sets, "backbone.base_channel=4")
-    found = fit_anchors(config, dataset, seek, steps=20)
+    found = fit_anchors(config, dataset, kind, steps=20)
     file = tmp_path / "priors.toml"
     file.write_text(toml.write(found.settings()))
     again = resolve(variant, file=file, sets=["train.epochs=3"])
@@ -146,9 +146,9 @@ def test_tables_add_up_and_name_what_is_not_reached(fit):
     table = pd.DataFrame(rows(fit)).set_index(["split", "priors", "group"]).sort_index()
     for split in ("train", "val"):
         for priors in ("now", "found"):
-            told = table.loc[split, priors]["objects"]
-            parts = {kind: told[[kind in group for group in told.index]].sum() for kind in ("level", "class")}
-            assert parts["level"] == parts["class"] == told["all"] == told[["small", "medium", "large"]].sum()
+            num = table.loc[split, priors]["objects"]
+            parts = {kind: num[[kind in group for group in num.index]].sum() for kind in ("level", "class")}
+            assert parts["level"] == parts["class"] == num["all"] == num[["small", "medium", "large"]].sum()
     missed = pd.DataFrame(unreached(fit))
     for split in ("train", "val"):
         of = missed[missed["split"] == split]
@@ -221,18 +221,18 @@ def test_shapes_are_searched_only_if_the_variant_has_that_setting(fit, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("boxes", "says"),
+    ("boxes", "message"),
     [
         ([], "none of its 1 images has an annotated object|0 objects of 0 different shapes"),
         ([(5, 5, 20, 30)], "train: 1 objects of 1 different shapes, and ssd has 24 priors to fit"),
         ([(k, 5, k + 9, 14) for k in range(40)], "train: 40 objects of 1 different shapes"),
     ],
 )
-def test_fault_34_too_few_boxes_are_an_error(boxes, says):
+def test_fault_34_too_few_boxes_are_an_error(boxes, message):
     config = resolve("ssd")
     split = split_of([np.zeros((64, 64, 3), np.uint8)], [[(0, box) for box in boxes]])
     dataset = Dataset("few", "coco", None, {"train": split, "val": split, "test": split}, "")
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=message):
         fit_anchors(config, dataset)
 
 
@@ -275,12 +275,12 @@ def test_names_from_a_data_set_are_shown_and_not_obeyed(tmp_path: Path, capsys):
 
 def test_a_class_without_training_objects_is_not_of_the_lowest_recall(fit, monkeypatch):
     some = {f"class {letter}": math.nan if letter == "a" else ord(letter) / 200 for letter in "abcdefghijk"}
-    told = [
+    table_rows = [
         {"split": split, "priors": priors, "group": group, "objects": 3, "mean_iou": 0.5, "recall": recall}
         for group, recall in some.items()
         for split in fit.splits
         for priors in ("now", "found")
     ]
-    monkeypatch.setattr(files, "rows", lambda fit: told)
+    monkeypatch.setattr(files, "rows", lambda fit: table_rows)
     shown = [str(cell) for cell in anchors._table(fit).columns[0].cells]
     assert shown == [f"class {letter}" for letter in "bcdefghi"]

@@ -261,7 +261,7 @@ def test_entries_with_different_data_are_refused(sets):
         open_entries([("ssd", None), ("fcos", None)], {"sets": sets})
 
 
-def test_presets_of_one_variant_are_entries_of_one_command():
+def test_two_presets_of_one_variant_can_be_run_together():
     dataset, configs = open_entries([("ssd", None), ("ssd", "ssd-face-320")], {"sets": ["data.train=4"]})
     assert dataset.format == "shapes"
     assert [config.image.size for config in configs] == [(128, 128), (240, 320)]

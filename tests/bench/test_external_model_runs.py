@@ -193,7 +193,7 @@ def test_training_settings_apply_to_variants_only(data):
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("given", "message"),
     [
         (
             ["train.epochs=3"],
@@ -205,8 +205,8 @@ def test_training_settings_apply_to_variants_only(data):
         (["classes=3"], r"classes: expected a table, as in \{name = 1\}, got 3"),
     ],
 )
-def test_fault_55_an_unknown_setting_is_an_error(given, says):
-    with pytest.raises(InputError, match=says):
+def test_fault_55_an_unknown_setting_is_an_error(given, message):
+    with pytest.raises(InputError, match=message):
         resolve_entry(LITE, sets=given)
 
 

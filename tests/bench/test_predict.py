@@ -100,7 +100,7 @@ def test_candidates_suppressed_again_are_the_detections(variant, tmp_path: Path)
     np.testing.assert_array_equal(np.concatenate(again), found.boxes)
 
 
-def test_only_the_surest_candidates_are_kept(tmp_path: Path):
+def test_only_the_candidates_with_the_highest_scores_are_kept(tmp_path: Path):
     config = tiny_config("fcos")
     data = open_run_data(config).splits["test"]
     detector = build_detector(config, 5).eval()

@@ -302,7 +302,9 @@ def test_fault_39_losses_that_are_not_checked_each_step_are_checked_before_savin
     with pytest.raises(LossNotFinite) as caught:
         trained(config, tmp_path, lambda detector: poison(detector, sums(config, ["train-000003"])), log=log)
     assert "train-000003" in caught.value.image_ids
-    assert len(caught.value.image_ids) == 4  # its batch: the weights are spoilt, so none can be asked alone
+    assert (
+        len(caught.value.image_ids) == 4
+    )  # its batch: the weights are spoilt, so images cannot be checked singly
     assert all(facts["batch"] < 3 for facts in log.named("saved"))
     state = load_state(tmp_path)
     assert state is None or all(torch.isfinite(tensor).all() for tensor in state[1]["detector"].values())
@@ -330,15 +332,15 @@ def test_what_report_raises_ends_the_training_with_its_state_saved(tmp_path):
     class Pruned(Exception):
         pass
 
-    told = []
+    reported = []
 
     def report(images_seen, measures):
-        told.append((images_seen, sorted(measures)))
+        reported.append((images_seen, sorted(measures)))
         raise Pruned
 
     config = tiny_config(train__epochs=2, train__validate_every=1)
     with pytest.raises(Pruned):
         trained(config, tmp_path, report=report)
-    assert told == [(12, ["ap", "ap50"])]
+    assert reported == [(12, ["ap", "ap50"])]
     result, _ = trained(config, tmp_path)
     assert [row["epoch"] for row in result.history] == [1, 2]

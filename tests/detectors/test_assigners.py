@@ -162,7 +162,7 @@ def test_atss_is_the_papers_algorithm_object_by_object(seed, k):
     assert ours.tolist() == atss_by_loops(truth, priors, levels, k)
 
 
-def said(seed: int, images: int = 1) -> Prediction:
+def random_prediction(seed: int, images: int = 1) -> Prediction:
     """Scores at random, and boxes near the objects of `scattered` or anywhere."""
     draw = torch.Generator().manual_seed(seed + 1)
     priors, _ = stride_squares()
@@ -193,7 +193,7 @@ def task_aligned_by_loops(truth: Targets, priors: torch.Tensor, found: Predictio
 
 @given(seed=st.integers(0, 10_000), top=st.sampled_from([2, 13]))
 def test_task_aligned_equals_the_paper_prior_by_prior(seed, top):
-    truth, (priors, levels), found = scattered(seed), stride_squares(), said(seed)
+    truth, (priors, levels), found = scattered(seed), stride_squares(), random_prediction(seed)
     ours = TaskAlignedAssigner(top)(pad_targets([truth]), priors, levels, found)
     if not len(truth.labels):
         assert (ours.objects == BACKGROUND).all()
@@ -204,7 +204,7 @@ def test_task_aligned_equals_the_paper_prior_by_prior(seed, top):
 
 
 def test_the_best_prior_of_an_object_should_score_its_iou():
-    truth, (priors, levels), found = pad_targets([scattered(4)]), stride_squares(), said(4)
+    truth, (priors, levels), found = pad_targets([scattered(4)]), stride_squares(), random_prediction(4)
     ours = TaskAlignedAssigner()(truth, priors, levels, found)
     for number in range(truth.valid.sum()):
         own = ours.objects[0] == number
@@ -213,7 +213,7 @@ def test_the_best_prior_of_an_object_should_score_its_iou():
 
 
 def test_hungarian_costs_are_those_of_the_paper():
-    truth, found = scattered(11), said(11)
+    truth, found = scattered(11), random_prediction(11)
     costs = HungarianAssigner().costs(pad_targets([truth]), found)[0]
     height, width = SIZE
     for number, (box, label) in enumerate(zip(truth.boxes, truth.labels.tolist(), strict=True)):
@@ -231,7 +231,7 @@ def test_hungarian_costs_are_those_of_the_paper():
 
 @given(seed=st.integers(0, 10_000))
 def test_hungarian_pairs_each_object_once_and_no_swap_is_cheaper(seed):
-    truth, (priors, levels), found = scattered(seed), stride_squares(), said(seed)
+    truth, (priors, levels), found = scattered(seed), stride_squares(), random_prediction(seed)
     assigner = HungarianAssigner()
     verdicts = assigner(pad_targets([truth]), priors, levels, found).objects[0]
     paired = verdicts[verdicts >= 0].tolist()
@@ -252,7 +252,7 @@ LISTENERS = [TaskAlignedAssigner(), HungarianAssigner()]
 def test_adaptive_assigners_take_an_image_in_a_batch_as_alone(assigner):
     truths = [scattered(seed) for seed in (3, 4, 5, 6)]
     priors, levels = stride_squares()
-    found = said(9, images=4)
+    found = random_prediction(9, images=4)
     together = assigner(pad_targets(truths), priors, levels, found)
     for image, truth in enumerate(truths):
         one = Prediction(found.scores[image : image + 1], found.boxes[image : image + 1], SIZE)
@@ -265,7 +265,7 @@ def test_fault_11_adaptive_assigners_leave_degenerate_boxes_out(assigner):
     bad = Targets(torch.tensor([[5.0, 5, 5, 40], [30, 30, 20, 40]]), torch.tensor([0, 1]))
     none = Targets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
     priors, levels = stride_squares()
-    verdicts = assigner(pad_targets([bad, none]), priors, levels, said(1, images=2))
+    verdicts = assigner(pad_targets([bad, none]), priors, levels, random_prediction(1, images=2))
     assert (verdicts.objects == BACKGROUND).all()
     assert verdicts.scores is None or (verdicts.scores == 0).all()
 

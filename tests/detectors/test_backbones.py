@@ -50,9 +50,9 @@ def test_features_are_the_ends_of_the_stages_that_the_papers_name(name, nodes):
     whole = models.get_model(name, weights=None).eval()
     whole.load_state_dict({**whole.state_dict(), **features.network.eval().state_dict()})
     images = torch.rand(1, 3, 64, 64)
-    told = {node: str(stride) for stride, node in nodes.items()}
+    stage_nodes = {node: str(stride) for stride, node in nodes.items()}
     with torch.no_grad():
-        expected = create_feature_extractor(whole, told)(images)
+        expected = create_feature_extractor(whole, stage_nodes)(images)
         found = features.network(images)
     for stride, feature in expected.items():
         torch.testing.assert_close(found[stride], feature)

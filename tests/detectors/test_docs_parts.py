@@ -94,8 +94,8 @@ def test_the_tables_columns_are_the_variants_settings():
             default = re.findall(r"^`(\w+)`", cell.strip())
             assert default == ([] if field is None else [field.default]), (row, name)
             if field is not None and setting != "box_loss":
-                told = set(re.findall(r"\w+", re.sub(r" with `\w+` and `\w+`", "", cell)))
-                assert told == set(get_args(field.annotation)), (row, name)
+                choices = set(re.findall(r"\w+", re.sub(r" with `\w+` and `\w+`", "", cell)))
+                assert choices == set(get_args(field.annotation)), (row, name)
     listed = re.search(r"`box_loss` is any of\s+(.*?)\.", PAGE, re.S)
     assert listed is not None
     assert set(listed[1].split(", ")) == set(get_args(BoxLossName))

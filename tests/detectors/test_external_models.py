@@ -121,15 +121,15 @@ def test_placeholder_categories_of_the_weights_match_no_class(published, void):
 
 
 @pytest.mark.parametrize(
-    ("classes", "says"),
+    ("classes", "message"),
     [
         ({"persn": "dog"}, "classes.persn: .* knows no such class; did you mean 'person'"),
         ({"person": "dgo"}, "classes.person: the data set has no class 'dgo'; did you mean 'dog'"),
         ({"N/A": "dog"}, "classes.N/A: .* knows no such class"),
     ],
 )
-def test_a_mapping_of_classes_is_checked_at_both_ends(published, classes, says):
-    with pytest.raises(InputError, match=says):
+def test_a_mapping_of_classes_is_checked_at_both_ends(published, classes, message):
+    with pytest.raises(InputError, match=message):
         make(LITE, ["dog"], weights=published, classes=classes)
 
 
@@ -251,15 +251,15 @@ def test_another_packages_predictor_can_have_settings():
 
 @pytest.mark.usefixtures("others")
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("acme/broken", "acme/broken: returned a int, which has no method `predict`"),
         ("acme/absent", "acme/absent: cannot be loaded .ImportError: no module named acme_cuda"),
         ("acme/odd", "acme/odd: expected an ExternalModel or a function of class names, got 7"),
     ],
 )
-def test_errors_in_another_package_name_it(name, says):
-    with pytest.raises(InputError, match=says):
+def test_errors_in_another_package_name_it(name, message):
+    with pytest.raises(InputError, match=message):
         make(name, ["cat"])
 
 

@@ -16,8 +16,8 @@ from detectors.registry import VARIANTS
 PRIOR = torch.tensor([[4.0, 4, 8, 8]])  # its centre is (6, 6)
 
 
-def entropy(target, said=0.5):
-    return -target * math.log(said) - (1 - target) * math.log(1 - said)
+def entropy(target, probability=0.5):
+    return -target * math.log(probability) - (1 - target) * math.log(1 - probability)
 
 
 def test_centerness_is_one_in_the_middle_zero_on_the_border_and_the_formula_between():
@@ -50,7 +50,7 @@ def test_centerness_does_not_depend_on_the_unit(scale, x, y):
 
 
 def test_iou_loss_of_half_overlapping_boxes():
-    """Two squares of 2 x 2, one pixel apart: IoU 1/3; a logit of ln 3 says 3/4."""
+    """Two squares of 2 x 2, one pixel apart: IoU 1/3; a logit of ln 3 is a score of 3/4."""
     found, box = torch.tensor([[0.0, 0, 2, 2]]), torch.tensor([[1.0, 0, 3, 2]])
     cost = IoULoss()(torch.tensor([math.log(3)]), found, box, PRIOR)
     assert cost.item() == pytest.approx(entropy(1 / 3, 0.75))

@@ -93,13 +93,13 @@ def spread(theirs: nn.Module, images: torch.Tensor) -> None:
     theirs.eval()
     for what, wanted in (("cls_logits", 1.5), ("bbox_regression", 0.2), ("bbox_ctrness", 1.0)):
         for layer in last_layers(theirs.head, what):
-            said: list[float] = []
+            spreads: list[float] = []
             hook = layer.register_forward_hook(
-                lambda _, inputs, output, said=said: said.append(output.std().item())
+                lambda _, inputs, output, spreads=spreads: spreads.append(output.std().item())
             )
             theirs.head(features)
             hook.remove()
-            layer.weight.mul_(wanted / max(said))
+            layer.weight.mul_(wanted / max(spreads))
             layer.bias.fill_(
                 1.0 if what == "bbox_regression" and last_layers(theirs.head, "bbox_ctrness") else 0.0
             )

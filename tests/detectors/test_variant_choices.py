@@ -147,9 +147,9 @@ def test_other_networks_export_come_back_and_treat_each_image_alone(name, chosen
     assert sum(output.levels) == len(output.priors)
     with torch.no_grad():
         exported = torch.export.export(detector, (images,)).module()(images)
-        for alone, told in ((again(images), output), (exported, output)):
-            torch.testing.assert_close(alone.logits, told.logits, rtol=1e-4, atol=1e-4)
-            torch.testing.assert_close(alone.codes, told.codes, rtol=1e-4, atol=1e-4)
+        for actual, expected in ((again(images), output), (exported, output)):
+            torch.testing.assert_close(actual.logits, expected.logits, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(actual.codes, expected.codes, rtol=1e-4, atol=1e-4)
         one = detector(images[1:])
     torch.testing.assert_close(one.logits[0], output.logits[1], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(one.codes[0], output.codes[1], rtol=1e-4, atol=1e-4)

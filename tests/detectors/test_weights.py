@@ -56,7 +56,7 @@ def test_weights_within_a_checkpoint_are_found(tmp_path, network, state, wrapper
     assert unchanged(network, state)
 
 
-def test_weights_from_before_batches_were_counted_load(tmp_path, network, state):
+def test_weights_without_num_batches_tracked_load(tmp_path, network, state):
     del state["1.num_batches_tracked"]
     torch.save(state, tmp_path / "w.pt")
     load_weights(network, tmp_path / "w.pt")
@@ -221,7 +221,7 @@ def test_fault_38_integers_instead_of_floats_are_an_error(tmp_path, network, sta
 
 @pytest.mark.parametrize("name", VARIANTS.names())
 def test_fault_38_no_variant_is_built_with_weights_of_another(tmp_path, name):
-    """The difference of keys is told, for another variant and for another count of classes."""
+    """The difference of keys is reported, for another variant and for another number of classes."""
     other = VARIANTS["ssd" if name != "ssd" else "fcos"]
     own = VARIANTS[name]
     for number, (variant, classes, text) in enumerate([(other, 3, "missing"), (own, 5, "of another shape")]):

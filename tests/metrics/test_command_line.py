@@ -80,7 +80,7 @@ def test_our_tables_given_to_the_reference_give_the_same_numbers(scene: Scene) -
         assert verdict.agrees, verdict
 
 
-def test_verify_finds_a_difference_and_says_why_it_may_be_right(
+def test_verify_reports_a_difference_with_a_possible_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     truth = AnnotationTable.of(Catalog.of([1], ["a"]), [0], [0], [[0, 0, 9, 9]], object_id=[0])

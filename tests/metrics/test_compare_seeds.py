@@ -92,7 +92,7 @@ def test_the_interaction_of_seeds_and_images_is_not_counted_twice() -> None:
     assert (values * seed_weights("m", 4, 4000, 0)).sum(axis=1).var() > 1.5 * level.replicates.var()
 
 
-@pytest.mark.parametrize("own", [0.1, 0.5], ids=["alike", "of their own"])
+@pytest.mark.parametrize("own", [0.1, 0.5], ids=["similar seeds", "different seeds"])
 def test_intervals_of_three_seeds_cover_where_those_of_images_do_not(own: float) -> None:
     rng = np.random.default_rng(0)
     held, plain = [], []

@@ -1,7 +1,7 @@
-"""Sixty-eight corner cases on which evaluators disagree: each has the reference's outcome, or a better one that is told.
+"""68 corner cases on which evaluators disagree: each has the reference's outcome, or a better one that is reported.
 
 A case is a COCO file and a results file. They are read by our readers and evaluated by us, and evaluated by
-pycocotools as they stand. Where the reference crashes, or is silently wrong, the case says what is right.
+pycocotools as they stand. Where the reference crashes, or is silently wrong, the case states what is right.
 """
 
 from __future__ import annotations
@@ -74,10 +74,10 @@ def test_corner_case(case: Case, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=case.error):
             ours(case, tmp_path)
         return
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         numbers = ours(case, tmp_path)
-    messages = [str(item.message) for item in told if issubclass(item.category, InputWarning)]
+    messages = [str(item.message) for item in warned if issubclass(item.category, InputWarning)]
     if case.warning is None:
         assert messages == []
     else:

@@ -1,4 +1,4 @@
-"""What is wrong in a file, by the rows of the project's list of faults: told in one line with the mend."""
+"""Faults in input files, by the rows of docs/faults.md: reported in one line with a fix."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def test_fault_04_a_class_without_objects_is_not_counted_as_zero(tmp_path: Path)
 
 def test_fault_05_detections_on_unknown_images_are_counted_with_the_first_five_ids(tmp_path: Path) -> None:
     strangers = [RESULT | {"image_id": i} for i in (99, 98, 97, 96, 95, 94, 94)]
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as caught:
         found(tmp_path, RESULT, *strangers)
-    assert str(told.value).startswith(
+    assert str(caught.value).startswith(
         f"{tmp_path}/dt.json: 7 of 8 detections are on 6 images that the ground truth does not have"
     )
-    assert ": 99, 98, 97, 96, 95, ...; its image ids are like 1, 2, 3, ..." in str(told.value)
+    assert ": 99, 98, 97, 96, 95, ...; its image ids are like 1, 2, 3, ..." in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -115,9 +115,9 @@ def test_fault_07_class_ids_may_be_zero_huge_negative_or_sparse_but_not_strings(
 def test_fault_11_boxes_without_size_are_evaluated_counted_and_explained(
     tmp_path: Path, box: list[int], hint: str
 ) -> None:
-    with pytest.warns(InputWarning, match=r"2 of 3 detections have no width or no height") as told:
+    with pytest.warns(InputWarning, match=r"2 of 3 detections have no width or no height") as warned:
         table = found(tmp_path, RESULT, RESULT | {"bbox": box}, RESULT | {"bbox": box})
-    assert hint in str(told[0].message)
+    assert hint in str(warned[0].message)
     assert len(table) == 3
 
 

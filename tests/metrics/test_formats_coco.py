@@ -165,13 +165,13 @@ def test_results_with_an_unknown_class_name_suggest_one_of_the_truth(tmp_path: P
 
 def test_the_published_coco_sample_reads_as_described(shared_data: Path) -> None:
     folder = shared_data / "coco" / "fakebbox100"
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         truth = coco.read_truth(folder / "instances_val2014_100.json")
         found = coco.read_detections(folder / "instances_val2014_fakebbox100_results.json", truth)
     assert (len(truth), int(truth.crowd.sum()), len(truth.catalog.classes)) == (839, 9, 80)
     assert len(found) == 734
-    assert not told
+    assert not warned
 
 
 def test_fast_and_full_reading_of_real_files_agree(

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from metrics import iou as kin
+from metrics import iou as overlap
 from metrics.errors import InputError
 
 NAMES = ("box_iou", "generalized_box_iou", "distance_box_iou", "complete_box_iou")
@@ -39,11 +39,11 @@ def boxes(count: int, least: float = 0.0) -> st.SearchStrategy[Any]:
 
 
 def pairwise(name: str) -> Any:
-    return getattr(kin, name)
+    return getattr(overlap, name)
 
 
 def aligned(name: str) -> Any:
-    return getattr(kin, f"aligned_{name}")
+    return getattr(overlap, f"aligned_{name}")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -121,32 +121,32 @@ def test_each_refinement_is_at_most_iou(a: Any, b: Any) -> None:
 
 def test_giou_of_disjoint_squares_is_minus_the_gap() -> None:
     a, b = np.array([[0.0, 0, 1, 1]]), np.array([[2.0, 0, 3, 1]])
-    assert kin.generalized_box_iou(a, b) == pytest.approx(-1 / 3)
+    assert overlap.generalized_box_iou(a, b) == pytest.approx(-1 / 3)
 
 
 def test_diou_of_disjoint_squares_is_minus_the_squared_distance() -> None:
     a, b = np.array([[0.0, 0, 1, 1]]), np.array([[2.0, 0, 3, 1]])
-    assert kin.distance_box_iou(a, b) == pytest.approx(-(2**2) / (3**2 + 1**2))
+    assert overlap.distance_box_iou(a, b) == pytest.approx(-(2**2) / (3**2 + 1**2))
 
 
 def test_ciou_of_crossed_bars_adds_the_difference_of_their_angles() -> None:
     a, b = np.array([[-2.0, -1, 2, 1]]), np.array([[-1.0, -2, 1, 2]])
     iou = 4 / 12
     v = 4 / math.pi**2 * (math.atan(2) - math.atan(1 / 2)) ** 2
-    assert kin.complete_box_iou(a, b) == pytest.approx(iou - v / (1 - iou + v) * v)
+    assert overlap.complete_box_iou(a, b) == pytest.approx(iou - v / (1 - iou + v) * v)
 
 
 def test_ioa_is_the_covered_fraction_of_the_first_box() -> None:
     found, crowd = np.array([[0.0, 0, 2, 2], [5, 5, 6, 6], [1, 1, 1, 1]]), np.array([[1.0, 0, 100, 100]])
-    np.testing.assert_array_equal(kin.box_ioa(found, crowd), [[0.5], [1], [0]])
-    np.testing.assert_array_equal(kin.aligned_box_ioa(found, np.repeat(crowd, 3, 0)), [0.5, 1, 0])
+    np.testing.assert_array_equal(overlap.box_ioa(found, crowd), [[0.5], [1], [0]])
+    np.testing.assert_array_equal(overlap.aligned_box_ioa(found, np.repeat(crowd, 3, 0)), [0.5, 1, 0])
 
 
 def test_empty_boxes_have_iou_zero_not_nan() -> None:
     nothing = np.array([[0.0, 0, 0, 0], [2, 2, 1, 1], [0, 0, 5, 0]])
     for name in NAMES:
         assert np.isfinite(pairwise(name)(nothing, nothing)).all()
-    np.testing.assert_array_equal(kin.box_iou(nothing, nothing), 0)
+    np.testing.assert_array_equal(overlap.box_iou(nothing, nothing), 0)
 
 
 @pytest.mark.parametrize("name", [*NAMES, "box_ioa"])
@@ -187,48 +187,48 @@ def test_alpha_of_ciou_is_constant_for_the_gradient() -> None:
     b = torch.tensor([[1.0, 0.5, 5, 4]], dtype=torch.float64)
     a = torch.tensor([[0.0, 0, 4, 2]], dtype=torch.float64, requires_grad=True)
     with torch.no_grad():
-        iou = kin.aligned_box_iou(a, b)
-        gap = kin.aligned_distance_box_iou(a, b) - kin.aligned_complete_box_iou(a, b)  # alpha v
+        iou = overlap.aligned_box_iou(a, b)
+        gap = overlap.aligned_distance_box_iou(a, b) - overlap.aligned_complete_box_iou(a, b)  # alpha v
         v = (gap + torch.sqrt(gap**2 + 4 * gap * (1 - iou))) / 2  # from alpha = v / (1 - IoU + v)
         alpha = gap / v
 
     def held(box: torch.Tensor) -> torch.Tensor:
         angle = torch.atan((box[:, 2] - box[:, 0]) / (box[:, 3] - box[:, 1]))
         fixed = torch.atan((b[:, 2] - b[:, 0]) / (b[:, 3] - b[:, 1]))
-        return kin.aligned_distance_box_iou(box, b) - alpha * 4 / math.pi**2 * (fixed - angle) ** 2
+        return overlap.aligned_distance_box_iou(box, b) - alpha * 4 / math.pi**2 * (fixed - angle) ** 2
 
-    ours = torch.autograd.grad(kin.aligned_complete_box_iou(a, b).sum(), a)[0]
+    ours = torch.autograd.grad(overlap.aligned_complete_box_iou(a, b).sum(), a)[0]
     expected = torch.autograd.grad(held(a).sum(), a)[0]
     torch.testing.assert_close(ours, expected)
 
 
 def test_integers_are_compared_in_the_default_float_type() -> None:
     a = np.array([[0, 0, 3, 3]])
-    assert kin.box_iou(a, a).dtype == np.float64
-    assert kin.box_iou(torch.from_numpy(a), torch.from_numpy(a)).dtype == torch.get_default_dtype()
+    assert overlap.box_iou(a, a).dtype == np.float64
+    assert overlap.box_iou(torch.from_numpy(a), torch.from_numpy(a)).dtype == torch.get_default_dtype()
 
 
 def test_half_precision_does_not_overflow_on_large_boxes() -> None:
     a = torch.tensor([[0.0, 0, 1000, 1000]], dtype=torch.float16)
     b = torch.tensor([[0.0, 0, 1000, 500]], dtype=torch.float16)
-    assert kin.box_iou(a, b).item() == 0.5  # the areas exceed float16
+    assert overlap.box_iou(a, b).item() == 0.5  # the areas exceed float16
 
 
 @given(arrays(np.float32, (3, 4), elements=st.floats(0, 100, width=32)))
 def test_the_dtype_stays(boxes: Any) -> None:
-    assert kin.box_iou(boxes, boxes).dtype == np.float32
+    assert overlap.box_iou(boxes, boxes).dtype == np.float32
 
 
 def test_a_batch_of_pairs_broadcasts() -> None:
     a, b = torch.rand(2, 5, 4), torch.rand(2, 3, 4)
-    values = kin.box_iou(a, b)
+    values = overlap.box_iou(a, b)
     assert values.shape == (2, 5, 3)
-    torch.testing.assert_close(values[1], kin.box_iou(a[1], b[1]))
-    assert kin.box_iou(np.zeros((0, 4)), np.zeros((3, 4))).shape == (0, 3)
+    torch.testing.assert_close(values[1], overlap.box_iou(a[1], b[1]))
+    assert overlap.box_iou(np.zeros((0, 4)), np.zeros((3, 4))).shape == (0, 3)
 
 
 def test_an_invalid_shape_names_the_boxes() -> None:
     with pytest.raises(
         InputError, match=r"boxes b: expected shape \(\.\.\., 4\), one row per box, got \(2, 5\)"
     ):
-        kin.box_iou(np.zeros((1, 4)), np.zeros((2, 5)))
+        overlap.box_iou(np.zeros((1, 4)), np.zeros((2, 5)))

@@ -68,9 +68,9 @@ def test_without_detections_numbers_are_zero_and_without_objects_undefined() -> 
     scene = random_scene(0)
     nothing = with_detections(scene, np.arange(0))
     curves = match(nothing.truth, nothing.detections).curves()
-    asked = match(nothing.truth, nothing.detections).positives > 0
-    assert (curves.recall[:, asked.T] == 0).all()
-    assert np.isnan(curves.recall[:, ~asked.T]).all()
+    valid = match(nothing.truth, nothing.detections).positives > 0
+    assert (curves.recall[:, valid.T] == 0).all()
+    assert np.isnan(curves.recall[:, ~valid.T]).all()
     without = nothing.truth.select([])
     assert np.isnan(match(without, nothing.detections.select([])).curves().precision).all()
 

@@ -48,11 +48,11 @@ def chromium(
 
 
 def ask(page: Path, folder: Path, script: str, *flags: str, before: str = "", width: int = 1200) -> Any:
-    """What `script` answers, run in a copy of the page whose policy lets it run."""
+    """Result of `script`, run in a copy of the page without its content security policy."""
     text = re.sub(r"<meta http-equiv=.*?>", "", page.read_text(encoding="utf-8"), count=1)
-    asked = f"<script>{before}</script><script>{DRIVER}(async () => {{ {script} }})();</script></body>"
-    copy = folder / "asked.html"
-    copy.write_text(text.replace("</body>", asked), encoding="utf-8")
+    script_tag = f"<script>{before}</script><script>{DRIVER}(async () => {{ {script} }})();</script></body>"
+    copy = folder / "instrumented.html"
+    copy.write_text(text.replace("</body>", script_tag), encoding="utf-8")
     found = None
     for _ in range(3):  # a machine that is busy may spend the page's time before its frames are there
         dom = browse(copy, folder, *flags, width=width)

@@ -1,4 +1,4 @@
-"""The page in Chromium: its script runs under its own policy, and axe-core finds nothing to mend.
+"""The page in Chromium: its script runs under its own policy, and axe-core reports no violations.
 
 Skipped where Chromium is absent; the check by axe-core also where ``AXE_CORE`` does not name its ``axe.min.js`` (the
 npm package axe-core has it; ``.ci/run`` fetches it). Nothing is downloaded here.
@@ -27,7 +27,7 @@ def test_the_script_runs_under_the_pages_own_policy(page, tmp_path):
 
 
 def test_the_interactive_parts_of_the_page_work(page, tmp_path):
-    said = ask(
+    answer = ask(
         page,
         tmp_path,
         """
@@ -83,36 +83,36 @@ def test_the_interactive_parts_of_the_page_work(page, tmp_path):
         answer(out);
         """,
     )
-    first = said["first"]
-    assert said["falling"] == [first, "descending"]
-    assert said["rising"] == [first[::-1], "ascending"]
-    assert said["last"] == [first, None]
-    table, markdown, latex = said["copied"]
+    first = answer["first"]
+    assert answer["falling"] == [first, "descending"]
+    assert answer["rising"] == [first[::-1], "ascending"]
+    assert answer["last"] == [first, None]
+    table, markdown, latex = answer["copied"]
     assert table.splitlines()[0].startswith("Model,Rank,Group,AP,AP50,")
     assert [line.split(",")[0] for line in table.splitlines()[1:]] == first
     assert 0 < float(table.splitlines()[1].split(",")[3]) < 1
     assert markdown.splitlines()[1].startswith("| --- | ---: |")
     assert latex.startswith("\\begin{tabular}{lrrr")
     assert latex.count("\\\\") == 4
-    assert said["before"] > 10
-    assert said["after"] == 0
-    assert said["hash"] == "#hide=0"
-    assert said["again"] == said["best"] != said["zero"]
-    assert {row[0] for row in said["zero"]} == {"0.000"}
-    assert set(said["cursors"]) == {"1"}
-    assert re.fullmatch(r"\d+\.\d", said["noted"][0])
-    assert re.fullmatch(r"\[\d+\.\d, \d+\.\d\]", said["noted"][1])
+    assert answer["before"] > 10
+    assert answer["after"] == 0
+    assert answer["hash"] == "#hide=0"
+    assert answer["again"] == answer["best"] != answer["zero"]
+    assert {row[0] for row in answer["zero"]} == {"0.000"}
+    assert set(answer["cursors"]) == {"1"}
+    assert re.fullmatch(r"\d+\.\d", answer["noted"][0])
+    assert re.fullmatch(r"\[\d+\.\d, \d+\.\d\]", answer["noted"][1])
     assert re.search(r"\| \d\d\.\d \\\[\d+\.\d, \d+\.\d\\\] \|", markdown)
-    assert said["file"] == "report.json"
-    assert set(said["saved"]) == {"title", "tables", "thresholds"}
-    board = said["saved"]["tables"]["leaderboard"]
+    assert answer["file"] == "report.json"
+    assert set(answer["saved"]) == {"title", "tables", "thresholds"}
+    board = answer["saved"]["tables"]["leaderboard"]
     assert [row[0].split(" ")[0] for row in board["rows"]] == first
     assert board["rows"][0][board["columns"].index("AP")]["value"] == float(
         table.splitlines()[1].split(",")[3]
     )
-    assert said["open"] == [True, said["shots"][0]]
-    assert said["next"] == said["shots"][1]
-    assert said["focus"] == "Enlarge"
+    assert answer["open"] == [True, answer["shots"][0]]
+    assert answer["next"] == answer["shots"][1]
+    assert answer["focus"] == "Enlarge"
 
 
 @pytest.mark.parametrize("width", [1200, 768, 360])

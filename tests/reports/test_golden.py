@@ -1,8 +1,8 @@
 """Fault row 60: another version of a library gives the same tables, to nine digits and in the same order.
 
-The tables are of runs made by whole-number arithmetic, which no library has a say in; a NumPy that draws other resamples
-from the same seed is told here, too. ``python tests/reports/test_golden.py`` writes them anew: for a change of numbers
-that is meant.
+The tables are of runs made by integer arithmetic, which does not depend on libraries; a NumPy that draws other resamples
+from the same seed is detected, too. ``python tests/reports/test_golden.py`` regenerates the tables after an intended
+change of numbers.
 """
 
 from __future__ import annotations

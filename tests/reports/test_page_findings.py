@@ -1,4 +1,4 @@
-"""What the page says: true to its numbers, and no more than they show."""
+"""Findings of the page: true to its numbers, and no more than they show."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def test_a_result_is_frozen_and_closed():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "is not JSON"),
         ("[]", "expected an object, got list"),
@@ -79,10 +79,10 @@ def test_a_result_is_frozen_and_closed():
         ("[" * 100_000, "nested too deeply"),
     ],
 )
-def test_a_damaged_result_is_one_line_with_its_place(text, said):
+def test_a_damaged_result_is_one_line_with_its_place(text, message):
     with pytest.raises(InputError, match=r"runs/a/result\.json: ") as error:
         RunResult.from_json(text, where="runs/a/result.json")
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 

@@ -64,9 +64,9 @@ def test_metrics_are_tidy_and_include_every_class(runs):
             assert whole[run.result.name, name] == pytest.approx(value, abs=0, nan_ok=True)
     truth = runs[0].truth
     one = table[(table["class_name"] == "long") & (table["run_id"] == runs[0].result.name)]
-    asked = (truth.label == 1) & ~truth.ignored
+    valid = (truth.label == 1) & ~truth.ignored
     assert set(one["class_id"]) == {1}
-    assert set(one["n_gt"]) == {int(asked.sum())}
+    assert set(one["n_gt"]) == {int(valid.sum())}
     assert set(one["n_det"]) == {int((runs[0].detections.label == 1).sum())}
 
 

@@ -48,7 +48,7 @@ def test_a_run_that_was_not_timed_has_no_timing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"schema_version": 2}, r"has schema version 2, .* reads up to version 1; upgrade detbench"),
         ({"schema_version": None}, "expected a whole number, got None"),
@@ -56,10 +56,10 @@ def test_a_run_that_was_not_timed_has_no_timing(tmp_path):
         ({"machine": {}}, "machine.cpu: Field required"),
     ],
 )
-def test_a_newer_or_damaged_timing_is_refused(timed, tmp_path, change, said):
+def test_a_newer_or_damaged_timing_is_refused(timed, tmp_path, change, message):
     document = json.loads(timed[1].to_json()) | change
     (tmp_path / FILE).write_text(json.dumps(document))
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         load_timing(tmp_path)
 
 
@@ -72,7 +72,7 @@ def test_an_unknown_stage_is_refused(timed, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("process,round\n0,0\n", "has no column iteration, mode, batch, stage, ns, image"),
         ("\x00\xff", "cannot be read"),
@@ -83,9 +83,9 @@ def test_an_unknown_stage_is_refused(timed, tmp_path):
         ),
     ],
 )
-def test_damaged_samples_are_refused(tmp_path, text, said):
+def test_damaged_samples_are_refused(tmp_path, text, message):
     (tmp_path / SAMPLES).write_text(text, encoding="latin-1")
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         load_samples(tmp_path)
     (tmp_path / SAMPLES).unlink()
     with pytest.raises(InputError, match="cannot be read"):
