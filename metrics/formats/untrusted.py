@@ -81,7 +81,7 @@ def parse_json(data: bytes | memoryview, path: str | Path) -> Any:
     reader of a number can name the record.
 
     Raises:
-        InputError: not JSON (with line and column), or nested deeper than 1,024 levels.
+        InputError: invalid JSON (with line and column), or nested deeper than 1,024 levels.
     """
     import orjson
 
@@ -97,7 +97,7 @@ def parse_json(data: bytes | memoryview, path: str | Path) -> Any:
             ) from error
         if re.search(rb"[:,\[]\s*-?(NaN|Infinity)\b", text):
             return _parse_with_constants(text, path)
-        raise InputError(f"{path}: is not JSON: {_where(error)}") from error
+        raise InputError(f"{path}: invalid JSON{_where(error)}") from error
 
 
 def read_json(path: str | Path) -> Any:
@@ -165,13 +165,13 @@ def _parse_with_constants(text: bytes, path: str | Path) -> Any:
     except RecursionError as error:
         raise InputError(f"{path}: is nested too deeply; this is not a COCO file") from error
     except ValueError as error:
-        raise InputError(f"{path}: is not JSON: {_where(error)}") from error
+        raise InputError(f"{path}: invalid JSON{_where(error)}") from error
 
 
 def _where(error: ValueError) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return f"line {error.lineno}, column {error.colno}: {error.msg}"
-    return str(error)
+        return f" at line {error.lineno}, column {error.colno}: {error.msg}"
+    return f": {error}"
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

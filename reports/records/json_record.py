@@ -70,7 +70,7 @@ class Record(FrozenModel):
             where: its name in errors.
 
         Raises:
-            InputError: not JSON, of a newer version, or not valid.
+            InputError: invalid JSON, of a newer version, or not valid.
         """
         document = _parse(text, where, cls.KIND, cls.REMEDY)
         version = cls.model_fields["schema_version"].default
@@ -143,7 +143,7 @@ def _parse(text: str | bytes, where: str, kind: str, remedy: str) -> Document:
     except RecursionError:
         raise InputError(f"{where}: nested too deeply for a {kind}") from None
     except ValueError as error:
-        raise InputError(f"{where}: is not JSON ({error}); the file is damaged: {remedy}") from error
+        raise InputError(f"{where}: invalid JSON ({error}); the file is damaged: {remedy}") from error
     if not isinstance(document, dict):
         raise InputError(
             f"{where}: expected an object, got {type(document).__name__}; was it made by detbench?"

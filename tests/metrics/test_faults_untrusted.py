@@ -25,8 +25,8 @@ from metrics.formats.untrusted import read_bytes, resolve_under
         ("[" + "1" * 5000 + "]", "number is infinity"),
         ('[{"image_id": ' + "1" * 5000 + "}]", "number is infinity"),
         ("", "the file is empty; an empty list of detections is \\[\\]"),
-        ("[1,", "is not JSON: line 1, column"),
-        ('{"a": 1} x', "is not JSON: line 1, column"),
+        ("[1,", "invalid JSON at line 1, column"),
+        ('{"a": 1} x', "invalid JSON at line 1, column"),
     ],
 )
 def test_fault_18_depth_and_digits_are_limited_and_invalid_json_has_a_location(

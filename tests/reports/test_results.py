@@ -70,7 +70,7 @@ def test_a_result_is_frozen_and_closed():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is not JSON"),
+        ("", "invalid JSON"),
         ("[]", "expected an object, got list"),
         ("{}", "schema_version: expected a whole number, got None"),
         ('{"schema_version": 1}', "name: Field required"),
