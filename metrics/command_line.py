@@ -146,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m metrics",
         description="Evaluate detections: COCO's twelve numbers, equal to pycocotools, and further measures.",
         epilog="Exit codes: 0 success; 1 a measure below --fail-below, or a difference found by --verify; 2 invalid "
-        "input; 3 a problem of the machine; 4 part of the work failed.",
+        "input; 3 a machine failure (disk, memory, device); 4 part of the work failed.",
     )
     parser.add_argument("truth", type=Path, metavar="TRUTH", help=f"ground truth: {KNOWN}")
     parser.add_argument(
@@ -160,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
         "--pixels",
         choices=("inclusive", "edges"),
         default="inclusive",
-        help="VOC coordinates: inclusive (pixels counted from 1, the last one included, as in the devkit; default) or "
+        help="VOC coordinates: inclusive (pixels counted from 1, including the last one, as in the devkit; default) or "
         "edges",
     )
     parser.add_argument(
@@ -169,15 +169,21 @@ def _parser() -> argparse.ArgumentParser:
         help="map class ids of the results to the ground truth: from-0 or from-1 (class indices), drop (ignore unknown "
         'ids), or a .json file with {"id in the results": id in the ground truth}',
     )
-    parser.add_argument("--measures", metavar="NAMES", help="separated by commas; default: COCO's")
+    parser.add_argument(
+        "--measures", metavar="NAMES", help="comma-separated measures; default: COCO's twelve"
+    )
     parser.add_argument(
         "--iou", metavar="NUMBERS", help="IoU thresholds: 0.5,0.75 or 0.5:0.95:0.05 (default)"
     )
-    parser.add_argument("--max-dets", metavar="NUMBERS", help="per image and class; default: 1,10,100")
     parser.add_argument(
-        "--areas", metavar="RANGES", help="in square pixels: small=0:1024,large=1024:inf; default: COCO's"
+        "--max-dets", metavar="NUMBERS", help="detections per image and class; default: 1,10,100"
     )
-    parser.add_argument("--no-classes", action="store_true", help="match objects of any class")
+    parser.add_argument(
+        "--areas",
+        metavar="RANGES",
+        help="area ranges in square pixels: small=0:1024,large=1024:inf; default: COCO's",
+    )
+    parser.add_argument("--no-classes", action="store_true", help="ignore class labels when matching")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write all values as a table")
     parser.add_argument(
         "--json",

@@ -36,19 +36,17 @@ def command(
     preset: options.Presets = None,
     config: options.ConfigFile = None,
     set_: options.Sets = None,
-    fit_: Annotated[
+    target: Annotated[
         Literal["shapes", "rule"] | None,
         typer.Option(
             "--fit",
             "--seek",
-            help="What to fit: the width and height of every prior, or the settings of the variant's own rule; "
-            "shapes by default, if the variant accepts them.",
+            help="Fit the width and height of every prior (shapes) or the settings of the variant's rule (rule); "
+            "by default shapes, if the variant accepts them.",
             show_default=False,
         ),
     ] = None,
-    steps: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Changes of shapes, or settings of the rule, to try.")
-    ] = 1000,
+    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Number of search steps.")] = 1000,
     seed: options.Seed = None,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Parent folder of the fits.")] = Path("anchors"),
     json: options.Json = False,
@@ -77,7 +75,7 @@ def command(
         "options": {path: value for path, value in given.items() if value is not None},
     }
     dataset, settings = open_run(entry.variant, sources)
-    fit = fit_anchors(settings, dataset, fit_, steps, Progress.auto(quiet))
+    fit = fit_anchors(settings, dataset, target, steps, Progress.auto(quiet))
     folder = save_fit(fit, dataset.name, out)
     if json:
         print_json(

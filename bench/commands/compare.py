@@ -96,8 +96,8 @@ def command(
     """Compare finished runs: writes report.html and all of its numbers as CSV.
 
     All runs must be evaluated on the same images and objects. With --fail-on-regression, the exit code is 5 if a model
-    is worse than the baseline; the answers are also in gate.json. If there are too few images to decide, that is a
-    warning, and with --strict a failure.
+    is worse than the baseline; the results are also in gate.json. An inconclusive gate is a warning, or a failure
+    with --strict.
     """
     from bench.commands.results_table import results_json, show_results
     from bench.process.json_value import print_json

@@ -86,7 +86,8 @@ def command(
             "--again",
             metavar="N",
             min=0,
-            help="Seeds to retrain the best and the default settings with, at the end; 2, or 0 with --run.",
+            help="Seeds per setting in the final evaluation of the best and the default settings; by default 2, or "
+            "0 with --run.",
             show_default=False,
         ),
     ] = None,
