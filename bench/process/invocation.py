@@ -20,5 +20,5 @@ def record_arguments(arguments: Sequence[str]) -> Iterator[None]:
 
 
 def command_arguments() -> tuple[str, ...]:
-    """Arguments after the program's name; empty outside a command."""
+    """Command-line arguments; empty if not called from the command line."""
     return _ARGUMENTS.get()

@@ -25,7 +25,7 @@ class Stage:
     """One stage of the work, counted in steps. This base class shows no progress."""
 
     def advance(self, steps: int = 1, **facts: Facts) -> None:
-        """Count `steps` more; the latest value of each fact (``loss=1.2``) is shown."""
+        """Advance by `steps` and show the latest value of each fact (``loss=1.2``)."""
 
     def resume(self, done: int) -> None:
         """Start from `done` steps of an earlier process."""

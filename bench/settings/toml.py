@@ -1,4 +1,4 @@
-"""Settings as text: TOML files, `name=value` from the command line, and the same written back."""
+"""Read and write settings as TOML and as `name=value` of the command line."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def launch(job: Job, on_event: Callable[[Event], None]) -> None:
 
 
 def main() -> int:
-    """Do the job on standard input."""
+    """Run the job read from standard input."""
     # Output of libraries must not mix with events.
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

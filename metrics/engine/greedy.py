@@ -70,7 +70,7 @@ class GreedySettings(NamedTuple):
         images: number of images.
         classes: number of classes.
         by_class: whether a detection must have the class of its object.
-        max_dets: only so many detections of each image and class are matched, by score.
+        max_dets: maximum number of detections per image and class, highest scores first.
         thresholds: (T,) float64, rising IoU thresholds.
         ranges: (A, 2) float64 smallest and largest area of each area range.
     """

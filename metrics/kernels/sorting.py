@@ -133,9 +133,9 @@ def sort_falling(
 
 @kernel
 def _insertion_sort(
-    keys: NDArray[np.uint64], rows: NDArray[np.int32], first: int, size: int, patience: int
+    keys: NDArray[np.uint64], rows: NDArray[np.int32], first: int, size: int, max_moves: int
 ) -> int:
-    """Sort ``keys[:size]`` and their rows; return the number of moves, or -1 after more than `patience` of them."""
+    """Sort ``keys[:size]`` and their rows; return the number of moves, or -1 after more than `max_moves` of them."""
     moves = 0
     for position in range(1, size):
         key, row = keys[position], rows[first + position]
@@ -147,7 +147,7 @@ def _insertion_sort(
         keys[hole] = key
         rows[first + hole] = row
         moves += position - hole
-        if moves > patience:
+        if moves > max_moves:
             return -1
     return moves
 

@@ -109,7 +109,9 @@ def _notes(evaluation: Evaluation) -> tuple[str, ...]:
     if (ids == 0).any():
         notes.append("the ground truth has an object with id 0, which pycocotools can never match")
     if len(np.unique(ids)) < len(ids):
-        notes.append("the ground truth has objects with the same id, of which pycocotools keeps the last")
+        notes.append(
+            "the ground truth has duplicate object ids; pycocotools keeps only the last object of each"
+        )
     if evaluation.matches.truth.ignored.any():
         notes.append(
             "the ground truth has ignored (difficult) objects, which pycocotools treats as crowds here"

@@ -1,4 +1,4 @@
-"""What a study searched and measured: dimensions of the search space, objectives, limits and trials."""
+"""Search space, objectives, limits and trials of a study."""
 
 from __future__ import annotations
 

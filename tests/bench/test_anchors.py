@@ -89,7 +89,7 @@ def test_shapes_fit_the_training_boxes_better_and_are_as_many(fit):
 
 
 @pytest.mark.parametrize(
-    ("variant", "kind", "sets"),
+    ("variant", "target", "sets"),
     [
         ("ssd", "rule", []),
         ("ssd", None, ["ratios=[[2],[2,3],[2,3],[2]]"]),  # not as many priors at every level
@@ -99,9 +99,9 @@ def test_shapes_fit_the_training_boxes_better_and_are_as_many(fit):
         ("atss", None, []),
     ],
 )
-def test_the_file_builds_exactly_these_priors(variant, kind, sets, tmp_path):
+def test_the_file_builds_exactly_these_priors(variant, target, sets, tmp_path):
     config, dataset = configured(variant, *sets, "backbone.base_channel=4")
-    found = fit_anchors(config, dataset, kind, steps=20)
+    found = fit_anchors(config, dataset, target, steps=20)
     file = tmp_path / "priors.toml"
     file.write_text(toml.write(found.settings()))
     again = resolve(variant, file=file, sets=["train.epochs=3"])

@@ -302,9 +302,7 @@ def test_fault_39_losses_that_are_not_checked_each_step_are_checked_before_savin
     with pytest.raises(LossNotFinite) as caught:
         trained(config, tmp_path, lambda detector: poison(detector, sums(config, ["train-000003"])), log=log)
     assert "train-000003" in caught.value.image_ids
-    assert (
-        len(caught.value.image_ids) == 4
-    )  # its batch: the weights are spoilt, so images cannot be checked singly
+    assert len(caught.value.image_ids) == 4  # the batch: spoilt weights cannot check single images
     assert all(facts["batch"] < 3 for facts in log.named("saved"))
     state = load_state(tmp_path)
     assert state is None or all(torch.isfinite(tensor).all() for tensor in state[1]["detector"].values())
