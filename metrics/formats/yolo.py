@@ -1,6 +1,6 @@
 """YOLO data sets: a YAML file with folders and class names, and a text file of boxes for each image.
 
-A line of such a file is ``class cx cy w h``, or ``class x1 y1 x2 y2 x3 y3 ...`` for a polygon, of which the bounding
+A line of such a file is ``class cx cy w h``, or ``class x1 y1 x2 y2 x3 y3 ...`` for a polygon, whose bounding
 box is used. Coordinates are relative to the image's width and height. An image without a text file, or with an empty
 one, has no objects.
 """

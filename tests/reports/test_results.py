@@ -79,7 +79,7 @@ def test_a_result_is_frozen_and_closed():
         ("[" * 100_000, "nested too deeply"),
     ],
 )
-def test_a_damaged_result_is_one_line_with_its_place(text, message):
+def test_a_damaged_result_is_one_line_with_its_location(text, message):
     with pytest.raises(InputError, match=r"runs/a/result\.json: ") as error:
         RunResult.from_json(text, where="runs/a/result.json")
     assert message in str(error.value)

@@ -91,7 +91,7 @@ def test_a_record_survives_the_round_trip_through_json(trials, name):
         ({"colour": "red"}, "colour"),
     ],
 )
-def test_an_inconsistent_record_is_refused_with_its_place(changes, message):
+def test_an_inconsistent_record_is_refused_with_its_location(changes, message):
     document = json.loads(study().to_json()) | changes
     with pytest.raises(InputError) as error:
         StudyResult.from_json(json.dumps(document), "a/study.json")

@@ -1,4 +1,4 @@
-"""What timing leaves on disk, and what its samples say: against resampling by hand and known times."""
+"""Timing files on disk and statistics of their samples, against resampling by hand and known times."""
 
 from __future__ import annotations
 
