@@ -1,4 +1,4 @@
-"""The scripts and the notebook in examples/ run as they stand."""
+"""The scripts and the notebook in examples/ run unchanged."""
 
 from __future__ import annotations
 

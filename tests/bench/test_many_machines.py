@@ -65,7 +65,7 @@ def url(server, request):
 
 
 def study_at(out, url):
-    """What every machine opens: the same study, in the same database and folder."""
+    """The same study, database and folder for every machine."""
     return Study(key(), SPACE, AP, out, storage=url, timeouts=SHORT)
 
 

@@ -196,7 +196,7 @@ def test_the_colour_setting_is_the_share_of_objects_in_their_class_colour():
 
 
 def _disks_near(color, share):
-    """How many lone disks have such a colour at their centre."""
+    """Number of isolated disks with this colour at their centre."""
     config = ShapesConfig(
         size=(64, 64), classes=("disk",), objects=(1, 1), scale=(20, 30), truncation=0, clutter=(0, 0),
         noise=0, textures=False, contrast=0, color=share,

@@ -89,7 +89,7 @@ def test_without_fresh_seeds_the_weights_of_the_trials_are_measured(staged):
     assert len(list((staged / "runs").glob("*"))) == 1
 
 
-def test_fitting_priors_alone_trains_no_detector_and_says_so(tmp_path, capsys, no_page):
+def test_fitting_priors_alone_trains_no_detector_and_reports_it(tmp_path, capsys, no_page):
     assert tune(tmp_path, "--space", "anchors", "--trials", "3", "--again", "0") == 0
     output = capsys.readouterr().out
     assert "nothing was trained: priors that fit better do not guarantee a better detector" in output

@@ -44,7 +44,7 @@ def candidates_of(images):
 
 
 def one_by_one(candidates, config):
-    """What `NMS` keeps, image by image: boxes, scores and labels."""
+    """Boxes, scores and labels that `NMS` keeps, image by image."""
     kept = [NMS(config)(candidates.of(k)) for k in range(len(candidates.sizes))]
     return (
         torch.cat([k.boxes for k in kept]).numpy(),

@@ -19,7 +19,7 @@ from typing import Any
 
 
 class Task:
-    """What to evaluate, and a clock.
+    """Input of an evaluation, and a clock.
 
     Attributes:
         evaluator: name of the evaluator.

@@ -33,7 +33,7 @@ POPULATION = 400_000
 
 @dataclass(frozen=True)
 class Skill:
-    """How good a model is.
+    """Quality of a model.
 
     Attributes:
         recall_log_odds: log odds of detecting an object in an image of average difficulty.

@@ -28,7 +28,7 @@ class ProcessFailed(RuntimeError):
 
 
 class ProcessRun(NamedTuple):
-    """What a child process returned and used.
+    """Result and resource use of a child process.
 
     Attributes:
         result: the JSON object that it wrote.

@@ -150,7 +150,7 @@ def test_frozen_norm_keeps_statistics_in_training_mode():
 
 
 def fold(network: nn.Module) -> None:
-    """What a converter to integers does: BatchNorm into a scale and an offset, statistics to 0 and 1."""
+    """Fold BatchNorm into a scale and an offset, with statistics 0 and 1, as converters to integers do."""
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             with torch.no_grad():

@@ -63,7 +63,7 @@ def test_weights_without_num_batches_tracked_load(tmp_path, network, state):
 
 
 class Payload:
-    """What a hostile pickle does: calls a function of its choice when it is read."""
+    """A hostile pickle: calls a function of its choice when it is read."""
 
     def __init__(self, trace) -> None:
         self.trace = trace

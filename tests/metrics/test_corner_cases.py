@@ -1,7 +1,7 @@
 """68 corner cases on which evaluators disagree: each has the reference's outcome, or a better one that is reported.
 
 A case is a COCO file and a results file. They are read by our readers and evaluated by us, and evaluated by
-pycocotools as they stand. Where the reference crashes, or is silently wrong, the case states what is right.
+pycocotools unchanged. Where the reference crashes, or is silently wrong, the case states what is right.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ BETTER = {
     "GT ids 0..2",
     "duplicate GT ids (two images)",
 }
-"""Where the reference answers, and we answer better."""
+"""Cases in which our result is better than that of the reference."""
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -91,7 +91,7 @@ def test_corner_case(case: Case, tmp_path: Path) -> None:
         assert numbers == pytest.approx(case.expected, abs=1e-9)
 
 
-def test_the_better_answers_are_not_the_references() -> None:
+def test_results_that_are_better_than_the_references_differ_from_them() -> None:
     for case in CASES:
         if case.name == "maxDets of length 1 [100]":
             with pytest.raises(IndexError):

@@ -26,13 +26,13 @@ def test_runs_that_differ_only_in_seed_and_machine_are_one_model():
     assert [member.result.name for member in model.runs] == ["a", "b"]
 
 
-def test_models_of_one_variant_are_told_apart_by_the_settings_that_differ():
+def test_models_of_one_variant_are_distinguished_by_the_settings_that_differ():
     runs = [run(name, config={"nms": {"iou": iou, "score": 0.1}}) for name, iou in (("a", 0.4), ("b", 0.6))]
     assert [model.label for model in group_models(runs)] == ["ssd (nms.iou=0.4)", "ssd (nms.iou=0.6)"]
     assert model_labels(runs) == {"a": "ssd (nms.iou=0.4)", "b": "ssd (nms.iou=0.6)"}
 
 
-def test_detections_made_elsewhere_are_told_apart_by_the_name_of_the_run():
+def test_detections_made_elsewhere_are_distinguished_by_the_name_of_the_run():
     assert [model.label for model in group_models([run("a"), run("b")])] == ["ssd (a)", "ssd (b)"]
 
 

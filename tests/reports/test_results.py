@@ -126,7 +126,7 @@ def test_runs_are_shown_briefly_and_as_a_table_in_notebooks():
     )
 
 
-def test_a_folder_without_a_finished_run_says_what_to_do(tmp_path):
+def test_a_folder_without_a_finished_run_is_reported_with_a_fix(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         RunFolder.open(tmp_path / "absent")
     with pytest.raises(InputError, match=r"holds no result\.json.*run the same command again"):

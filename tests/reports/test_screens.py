@@ -1,4 +1,4 @@
-"""How the page looks with scripts off: at three widths, light and dark, and on paper."""
+"""Appearance of the page without scripts: at three widths, light and dark, and on paper."""
 
 from __future__ import annotations
 
