@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -108,18 +109,20 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = json.dumps(perturbed(json.loads(truth.read_text())))
     for name in ("results.json", "dets.json", "detections.json"):
         (folder / name).write_text(results)
-    weights = {
-        key: value.contiguous() for key, value in torchvision.models.squeezenet1_1().state_dict().items()
-    }
+    weights = torchvision.models.squeezenet1_1().state_dict()
+    weights["features.0.weight"] /= 100  # the presets give it pixels of 0 to 255
     save_file(weights, folder / "squeezenet1_1.safetensors")
     torch.save(weights, folder / "squeezenet1_1.pth")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setattr(tempfile, "tempdir", str(folder))  # a profile of another test process is not in the way
         for data in ("shapes", "my_images"):
             sets = f"{SMALL['run']} {SHAPES if data == 'shapes' else ''}"
             run = f"run --variant ssd fcos --data {data} --out made --quiet --set {sets}"
             assert main(run.split()) == 0
+        timed = [str(path.parent) for path in (folder / "made").glob("ssd-my_images-*/result.json")]
+        assert main(["profile", *timed, *OPTIONS["profile"].split()]) == 0
     return folder
 
 
@@ -137,6 +140,7 @@ def inside(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (made,) = (workspace / "made").glob(f"{variant}-shapes-*")
         shutil.copytree(made, tmp_path / "runs" / name)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     registered = [(registry, dict(registry._entries)) for registry in (VARIANTS, MEASURES, DATASETS)]
     yield tmp_path

@@ -27,7 +27,7 @@ class LineAxes:
         x, y: labels.
         integer_x: whether x has integer ticks only.
         x_limits, y_limits: None fits the data, with y from 0.
-        log_x: whether x is logarithmic; values of 0 and below are not drawn.
+        log_x: whether x is logarithmic; values of 0 and below are not drawn. Without a positive value x is linear.
         ticks: ticks on x; automatic if empty.
         cursor: whether to add a vertical line that the page's script moves along x.
     """
@@ -83,7 +83,7 @@ def lines(
                     gid=f"series-{number}",
                 )  # fmt: skip
         ax.set(xlabel=line_axes.x, ylabel=line_axes.y)
-        if line_axes.log_x:
+        if line_axes.log_x and any((x > 0).any() for runs in curves for x, _ in runs):
             ax.set_xscale("log")
             low, high = ax.get_xlim()
             if high < 30 * low:  # powers of ten alone would give one or two ticks

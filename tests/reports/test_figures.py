@@ -45,6 +45,11 @@ def test_a_figure_is_the_same_each_time_and_takes_all_its_colours_from_the_page(
     assert {element.get("data-series") for element in ElementTree.fromstring(first.inline).iter()} > {None}
 
 
+def test_a_logarithmic_axis_without_positive_values_is_linear(no_pixels):
+    none = (np.zeros(3), np.array([0.0, 0.5, 1.0]))
+    assert lines("s", *NAMED, ["a"], [[none]], LineAxes("x", "y", log_x=True)).inline
+
+
 def test_ids_of_figures_are_unique(no_pixels):
     found = [set(re.findall(r' id="([^"]+)"', draw(name).inline)) for name, draw in KINDS.items()]
     assert all(found)
