@@ -263,7 +263,10 @@ def arguments(command: str, folder: Path) -> list[str]:
     verb = filled[0]
     if verb in ("run", "tune", "anchors") and not only_external(filled):
         shapes = "" if {"--data", "--run", "--config"} & set(filled) else SHAPES
-        filled += ["--set", *SMALL[verb].split(), *shapes.split()]
+        stable = (
+            "train.lr=1e-4" if "--preset" in filled else ""
+        )  # random weights diverge at the presets' rate
+        filled += ["--set", *SMALL[verb].split(), *shapes.split(), *stable.split()]
     return filled + OPTIONS.get(verb, "").split()
 
 
