@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.engine.overlap import (
-    Candidates,
     Grid,
-    Objects,
+    ObjectBoxes,
+    OverlapCandidates,
     build_grid,
     find_candidates,
     make_candidates,
@@ -165,7 +165,7 @@ class _ObjectsByImage(NamedTuple):
 
     start: NDArray[np.int64]
     label: NDArray[np.int32]
-    boxes: Objects
+    boxes: ObjectBoxes
     valid: NDArray[np.uint16]
 
 
@@ -231,7 +231,7 @@ class _Scratch(NamedTuple):
     rows: NDArray[np.int32]
     sorting: SortScratch
     grid: Grid
-    candidates: Candidates
+    candidates: OverlapCandidates
     reached: NDArray[np.uint64]
     taken: NDArray[np.uint64]
     free: NDArray[np.uint64]

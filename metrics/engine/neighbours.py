@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.engine.overlap import (
-    Candidates,
     Grid,
-    Objects,
+    ObjectBoxes,
+    OverlapCandidates,
     build_grid,
     find_candidates,
     make_candidates,
@@ -150,10 +150,10 @@ def _find_pairs(
     position: int,
     detections: _Detections,
     object_start: NDArray[np.int64],
-    objects: Objects,
+    objects: ObjectBoxes,
     min_iou: float,
     grid: Grid,
-    candidates: Candidates,
+    candidates: OverlapCandidates,
     pairs: Neighbours,
     number: NDArray[np.int64],
 ) -> int:

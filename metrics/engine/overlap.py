@@ -29,7 +29,7 @@ FRAME = 7
 longest rough side, and number of objects outside the grid."""
 
 
-class Objects(NamedTuple):
+class ObjectBoxes(NamedTuple):
     """Objects in the form that overlaps are computed in.
 
     Attributes:
@@ -57,7 +57,7 @@ class Grid(NamedTuple):
     others: NDArray[np.int32]
 
 
-class Candidates(NamedTuple):
+class OverlapCandidates(NamedTuple):
     """The objects that a detection overlaps, highest IoU first.
 
     Attributes:
@@ -69,10 +69,10 @@ class Candidates(NamedTuple):
     iou: NDArray[np.float64]
 
 
-def make_objects(xywh: NDArray[np.float64], crowd: NDArray[np.bool_]) -> Objects:
+def make_objects(xywh: NDArray[np.float64], crowd: NDArray[np.bool_]) -> ObjectBoxes:
     """Objects of (G, 4) boxes and (G,) flags."""
     x, y, width, height = xywh.T
-    return Objects(np.stack([x, y, width + x, height + y, width * height], axis=1), crowd)
+    return ObjectBoxes(np.stack([x, y, width + x, height + y, width * height], axis=1), crowd)
 
 
 def make_grid(size: int) -> Grid:
@@ -80,13 +80,13 @@ def make_grid(size: int) -> Grid:
     return Grid(np.empty(FRAME), *(np.empty(count, np.int32) for count in (size + 2, size, size)))
 
 
-def make_candidates(size: int) -> Candidates:
+def make_candidates(size: int) -> OverlapCandidates:
     """Memory for up to `size` candidates."""
-    return Candidates(np.empty(size, np.int32), np.empty(size))
+    return OverlapCandidates(np.empty(size, np.int32), np.empty(size))
 
 
 @kernel
-def build_grid(objects: Objects, first: int, last: int, grid: Grid) -> int:
+def build_grid(objects: ObjectBoxes, first: int, last: int, grid: Grid) -> int:
     """Sort objects ``first:last`` into a grid of about as many buckets.
 
     Args:
@@ -140,11 +140,11 @@ def build_grid(objects: Objects, first: int, last: int, grid: Grid) -> int:
 def find_candidates(
     box: NDArray[np.float64],
     min_iou: float,
-    objects: Objects,
+    objects: ObjectBoxes,
     first: int,
     last: int,
     grid: Grid,
-    candidates: Candidates,
+    candidates: OverlapCandidates,
 ) -> int:
     """Find the objects among ``first:last`` whose IoU with a detection is at least `min_iou`, highest IoU first.
 
@@ -188,7 +188,12 @@ def find_candidates(
 
 @kernel
 def _add_if_overlapping(
-    box: NDArray[np.float64], min_iou: float, objects: Objects, index: int, candidates: Candidates, count: int
+    box: NDArray[np.float64],
+    min_iou: float,
+    objects: ObjectBoxes,
+    index: int,
+    candidates: OverlapCandidates,
+    count: int,
 ) -> int:
     """Append an object to the `count` candidates if its IoU is at least `min_iou`; return the new count.
 
@@ -212,7 +217,7 @@ def _add_if_overlapping(
 
 
 @kernel
-def _sort_candidates(candidates: Candidates, count: int) -> int:
+def _sort_candidates(candidates: OverlapCandidates, count: int) -> int:
     """Sort by falling IoU, then by falling index: Shell's sort, for there may be thousands."""
     objects, ious = candidates.object, candidates.iou
     gap = 1
