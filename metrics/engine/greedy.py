@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.engine.overlap import (
+    BoxColumns,
     Grid,
     ObjectBoxes,
     OverlapCandidates,
@@ -33,15 +34,11 @@ NEARLY_ONE = 1 - 1e-10
 """The highest threshold of pycocotools: an IoU that rounding left below 1 counts as 1."""
 
 
-class ObjectColumns(Protocol):
+class ObjectColumns(BoxColumns, Protocol):
     """Columns of G objects."""
 
     @property
-    def image(self) -> NDArray[np.int32]: ...
-    @property
     def label(self) -> NDArray[np.int32]: ...
-    @property
-    def xywh(self) -> NDArray[np.float64]: ...
     @property
     def area(self) -> NDArray[np.float64]: ...
     @property
@@ -50,15 +47,11 @@ class ObjectColumns(Protocol):
     def ignored(self) -> NDArray[np.bool_]: ...
 
 
-class DetectionColumns(Protocol):
+class DetectionColumns(BoxColumns, Protocol):
     """Columns of N detections."""
 
     @property
-    def image(self) -> NDArray[np.int32]: ...
-    @property
     def label(self) -> NDArray[np.int32]: ...
-    @property
-    def xywh(self) -> NDArray[np.float64]: ...
     @property
     def score(self) -> NDArray[np.float64]: ...
 

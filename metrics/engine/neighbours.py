@@ -7,12 +7,13 @@ pair is that of matching, to the last bit.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metrics.engine.overlap import (
+    BoxColumns,
     Grid,
     ObjectBoxes,
     OverlapCandidates,
@@ -23,15 +24,6 @@ from metrics.engine.overlap import (
     make_objects,
 )
 from metrics.kernels.compile_cache import kernel
-
-
-class BoxColumns(Protocol):
-    """Columns of boxes: (N,) index of the image and (N, 4) xywh."""
-
-    @property
-    def image(self) -> NDArray[np.int32]: ...
-    @property
-    def xywh(self) -> NDArray[np.float64]: ...
 
 
 class Neighbours(NamedTuple):

@@ -8,7 +8,7 @@ right; heights work in the same way.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,15 @@ SLACK = 1 - 1e-4
 FRAME = 7
 """Numbers that describe a grid: x and y of its corner, buckets per pixel in x and y, number of columns (and rows),
 longest rough side, and number of objects outside the grid."""
+
+
+class BoxColumns(Protocol):
+    """Columns of boxes: (N,) index of the image and (N, 4) xywh."""
+
+    @property
+    def image(self) -> NDArray[np.int32]: ...
+    @property
+    def xywh(self) -> NDArray[np.float64]: ...
 
 
 class ObjectBoxes(NamedTuple):
