@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metrics.atomic_files import atomic_write
 from metrics.errors import InputError
-from metrics.formats.untrusted import write_bytes
 from metrics.matching import Matches
 from metrics.registry import did_you_mean
 
@@ -308,5 +308,5 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _write_text(text: str, path: str | Path | None) -> str:
     if path is not None:
-        write_bytes(path, text.encode())
+        atomic_write(path, text)
     return text

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from metrics.atomic_files import atomic_write_together
 from reports.analysis.gallery_images import text_size
 from reports.analysis.leaderboard import run_tables
 from reports.analysis.report_data import ComparisonOptions, Images, ReportData
@@ -19,7 +20,6 @@ from reports.elements import formatting
 from reports.elements.page import Badge, Document, Section
 from reports.elements.page_template import json_block, page_rules, render
 from reports.elements.palette import series_style
-from reports.records.atomic_files import atomic_write
 from reports.records.csv import to_csv
 from reports.records.run import RunFolder
 from reports.records.study import StudyFolder
@@ -130,9 +130,8 @@ def write_study_page(
 def _write(document: Document, out: Path) -> Path:
     """Write the files of a document and then its page, `out` or ``report.html`` in the folder `out`."""
     page = out if out.suffix.lower() in (".html", ".htm") else out / "report.html"
-    for name, content in document.files.items():
-        atomic_write(page.parent / name, content)
-    return atomic_write(page, document.html)
+    files = {page.parent / name: content for name, content in document.files.items()}
+    return atomic_write_together(files, page, document.html)
 
 
 def _compose_report(

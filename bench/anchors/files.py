@@ -12,9 +12,9 @@ from bench.runs.folders import digest, slug
 from bench.runs.provenance import settings_by_content
 from bench.settings import toml
 from detectors.anchor_fit import Fit
+from metrics.atomic_files import atomic_write
 from reports.elements.page import Figure
 from reports.figures.anchor_fit import Curve, anchor_figure, recall_by_size
-from reports.records.atomic_files import atomic_write
 from reports.records.csv import to_csv
 
 _DRAWN = 3000

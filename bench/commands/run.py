@@ -108,6 +108,7 @@ def _run(
     from bench.runs.comparison import compare_runs, comparison_folder
     from bench.runs.context import RunContext
     from bench.runs.finished_run import image_loader
+    from bench.runs.matrix import run_all
     from bench.runs.provenance import command_line
     from bench.runs.run import run
     from bench.settings.config import RunConfig
@@ -130,12 +131,9 @@ def _run(
         command=command_line(command_arguments(), show_paths),
         show_paths=show_paths,
     )
-    runs = []
-    for number, config in enumerate(configs, 1):
-        seed = f"seed {config.seed}" if isinstance(config, RunConfig) else "external model"
-        count = f" ({number} of {len(configs)})" if len(configs) > 1 else ""
-        progress.message(f"{config.variant}, {seed}, on {dataset.name}{count}")
-        runs.append(run(config, out, dataset, context))
+    runs, held = run_all(configs, lambda config: run(config, out, dataset, context), dataset.name, progress)
+    for busy in held:
+        progress.message(f"not included: {busy}")
     if not distributed.is_main_process():
         return
     if len(runs) == 1:

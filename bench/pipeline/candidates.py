@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from bench.pipeline.placement import Placement
 from detectors.suppression import CandidateRows
 from detectors.types import Detections
+from metrics.atomic_files import atomic_write_by
 from metrics.errors import InputError
 from metrics.tables import Catalog
-from reports.records.atomic_files import atomic_write_by
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+from bench.process.locks import LockHeld
+from metrics.errors import MachineError
+
+T = TypeVar("T")
 
 
 def num_processes() -> int:
@@ -34,3 +41,31 @@ def wait_for_everyone() -> None:
         from accelerate import PartialState
 
         PartialState().wait_for_everyone()
+
+
+def from_main(compute: Callable[[], T]) -> T:
+    """The value of `compute`, which only the main process calls, in every process.
+
+    Raises:
+        LockHeld: `compute` raised it; it is raised in every process.
+        MachineError: in the other processes, if `compute` raised another error, which the main process raises.
+    """
+    if num_processes() == 1:
+        return compute()
+    from accelerate.utils import broadcast_object_list
+
+    outcome: list[object] = [None, None]
+    error: Exception | None = None
+    if is_main_process():
+        try:
+            outcome[0] = compute()
+        except Exception as raised:
+            error = raised
+            held = isinstance(raised, LockHeld)
+            outcome[1] = raised if held else MachineError(f"stopped by the main process: {raised}")
+    broadcast_object_list(outcome)
+    if error is not None:
+        raise error
+    if isinstance(outcome[1], MachineError):
+        raise outcome[1]
+    return cast(T, outcome[0])

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from bench.process.progress import Progress
 from bench.runs.folders import digest
+from metrics.atomic_files import atomic_write
 from metrics.compare import gate_json, groups_from_csv
 from metrics.errors import InputError
 from reports.analysis.report_data import ComparisonOptions, Images, ReportData
-from reports.records.atomic_files import atomic_write
 from reports.records.run import RunFolder
 from reports.records.study import StudyFolder
 

@@ -44,7 +44,8 @@ def save_external(
         "found": detections.fingerprint,
     }
     folder = out / f"{slug(name)}-{slug(data)}-{digest(cause)}"
-    with create_run_folder(folder) as partial:
+    with create_run_folder(folder, replace=True) as partial:
+        assert partial is not None  # it replaces a finished run
         result = RunResult(
             name=folder.name,
             variant=name,

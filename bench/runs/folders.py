@@ -8,16 +8,23 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.process.locks import LockHeld, Owner, hold
+from metrics.atomic_files import remove_unfinished
 from metrics.errors import MachineError
 from reports.records.run import RunFolder
 
+_LOCK = ".lock"
 
-class Busy(MachineError):
-    """Another process is working on this run."""
+
+class Busy(LockHeld):
+    """Another process, `owner`, is working on the run with the partial folder `path`."""
+
+    def _message(self, path: Path, owner: Owner) -> str:
+        return f"{path}: {owner} is working on this run; wait for it, or choose another folder with --out"
 
 
 def slug(text: str) -> str:
@@ -44,29 +51,41 @@ def partial_folder(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.partial")
 
 
-def remove(folder: Path) -> None:
-    """Remove a run, finished or in progress."""
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.rmtree(partial_folder(folder), ignore_errors=True)
-
-
 @contextmanager
-def create_run_folder(folder: Path) -> Iterator[Path]:
+def create_run_folder(folder: Path, replace: bool = False) -> Iterator[Path | None]:
     """Create a run folder: yield a partial folder, which is renamed to `folder` when the block ends without error.
 
-    A partial folder of an earlier, failed block is used again. A folder of that name without a result is replaced.
+    A partial folder of an earlier, failed block is used again, without the files that it was writing. A folder of that name
+    without a result is replaced.
+
+    Args:
+        folder: of the run.
+        replace: remove earlier work, finished or partial, as soon as no other process works on it.
+
+    Yields:
+        The partial folder; None if the run is finished.
 
     Raises:
         MachineError: the folder is not writable.
         Busy: another process is working on this run.
     """
     partial = partial_folder(folder)
-    _make_writable(partial)
-    with _locked(partial):
+    with _claimed(partial):
+        if replace:
+            shutil.rmtree(folder, ignore_errors=True)
+            for item in partial.iterdir():
+                if item.name != _LOCK:
+                    _remove(item)
+        if is_done(folder):
+            yield None
+            shutil.rmtree(partial, ignore_errors=True)
+            return
+        remove_unfinished(partial)
         yield partial
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(partial, folder)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(partial, folder)
+        (folder / _LOCK).unlink(missing_ok=True)  # held until here: until then, others see a run in progress
 
 
 def require_space(folder: Path, needed: int) -> None:
@@ -100,21 +119,23 @@ def _make_writable(folder: Path) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    lock = folder / ".lock"
-    try:
-        import fcntl
-    except ImportError:  # Windows: without a lock
+def _claimed(partial: Path) -> Iterator[None]:
+    """Make a partial folder, and hold its lock."""
+    with ExitStack() as stack:
+        while True:
+            _make_writable(partial)
+            try:
+                stack.enter_context(hold(partial / _LOCK))
+                break
+            except LockHeld as held:
+                raise Busy(partial, held.owner) from None
+            except FileNotFoundError:  # another process has just finished, and renamed the folder
+                continue
         yield
-        return
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Busy(
-                f"{folder}: another process is working on this run; wait for it, or give this one another --out"
-            ) from None
-        except OSError:  # a file system without locks
-            pass
-        yield
-        lock.unlink(missing_ok=True)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from bench.process.log import Log, collect_warnings
 from bench.runs.context import RunContext
 from bench.runs.detector import build_detector
 from bench.runs.finished_run import image_loader
-from bench.runs.folders import create_run_folder, is_done, partial_folder, remove, require_space
+from bench.runs.folders import create_run_folder, is_done, require_space
 from bench.runs.naming import run_name
 from bench.runs.provenance import environment, shorten_paths
 from bench.settings.config import EntryConfig, RunConfig, find_model
@@ -35,10 +35,10 @@ from bench.training.loop import TrainingResult, train
 from detectors.external.registry import external_model
 from detectors.safetensors_metadata import make_metadata
 from detectors.types import Predictor
+from metrics.atomic_files import atomic_write
 from metrics.evaluator import evaluate
 from metrics.matching import MatchRule
 from metrics.tables import DetectionTable
-from reports.records.atomic_files import atomic_write
 from reports.records.run import Budget, DataFacts, RunFolder, RunResult, save_result
 
 _SPARE_BYTES = 64 * 2**20
@@ -77,18 +77,21 @@ def run(
     dataset = dataset or open_run_data(config)
     out = Path(out)
     folder = out / run_name(config, dataset)
-    if context.fresh and distributed.is_main_process():
-        remove(folder)
+    saved: RunFolder | None = None
+    if context.fresh or not distributed.from_main(lambda: is_done(folder)):
+        with ExitStack() as stack:
+            partial = distributed.from_main(
+                lambda: stack.enter_context(create_run_folder(folder, replace=context.fresh))
+            )
+            if partial is not None:
+                messages = stack.enter_context(collect_warnings())
+                saved = _Execution(config, dataset, partial, folder.name, context, messages).run()
     distributed.wait_for_everyone()
-    if is_done(folder):
+    if saved is not None:
+        return saved.replace(path=folder)
+    if distributed.is_main_process():
         context.progress.message(f"{folder.name}: reusing the finished run")
-        return RunFolder.open(folder)
-    is_main = distributed.is_main_process()
-    working = create_run_folder(folder) if is_main else nullcontext(partial_folder(folder))
-    with working as partial, collect_warnings() as messages:
-        saved = _Execution(config, dataset, partial, folder.name, context, messages).run()
-    distributed.wait_for_everyone()
-    return saved.replace(path=folder) if saved else RunFolder.open(folder)
+    return RunFolder.open(folder)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,6 +132,8 @@ class _Execution:
         self.log.write("started", name=self.name, device=str(self.device))
         splits = self._splits()
         split = splits[self.config.evaluate.split]
+        if distributed.from_main(lambda: is_done(self.folder)):  # stopped after its results were saved
+            return self._finish(RunFolder.open(self.folder), split) if distributed.is_main_process() else None
         predicted = (
             self._train(self.config, splits)
             if isinstance(self.config, RunConfig)
@@ -203,6 +208,10 @@ class _Execution:
         saved = save_result(
             self.folder, result, split.truth, predicted.detections, history, evaluation.matches
         )
+        return self._finish(saved, split)
+
+    def _finish(self, saved: RunFolder, split: Split) -> RunFolder:
+        """Write the page of a saved run, and remove what only its training needed."""
         if self.context.page:
             with self.context.progress.stage("report", 1) as stage:
                 from reports.pages import write_report  # imports Matplotlib
@@ -211,7 +220,7 @@ class _Execution:
                 stage.advance()
         if isinstance(self.config, RunConfig) and not self.config.train.keep_checkpoint:
             shutil.rmtree(self.folder / "checkpoint", ignore_errors=True)
-        self.log.write("finished", **headline)
+        self.log.write("finished", **saved.result.headline)
         return saved
 
     def _result(self, predicted: _Predicted, split: Split, headline: dict[str, float]) -> RunResult:

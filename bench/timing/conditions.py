@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
@@ -17,6 +16,7 @@ from typing import NamedTuple
 import psutil
 import torch
 
+from bench.process.locks import LockHeld, hold, is_held
 from bench.runs.provenance import cpu_name, device_name, package_versions
 from metrics.errors import MachineError
 from reports.records.timing import Machine
@@ -183,39 +183,26 @@ def exclusive_timing(folder: Path | None = None) -> Iterator[None]:
     Raises:
         MachineError: another process is in such a block.
     """
-    if sys.platform == "win32":  # without file locks; the load of the processors is still checked
-        yield
-        return
-    import fcntl
-
-    path = Path(folder or gettempdir()) / f"detbench-timing-{os.getuid()}.lock"
-    with path.open("a") as file:
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            stack.enter_context(hold(Path(folder or gettempdir()) / f"detbench-timing-{user}.lock"))
+        except LockHeld as held:
             raise MachineError(
-                "another `bench profile` is running on this machine, and each would distort the other; wait for it to end"
+                f"another `bench profile` is running on this machine ({held.owner}), and each would distort the other; "
+                "wait for it to end"
             ) from None
         yield
 
 
 def active_runs(folders: Sequence[Path]) -> list[str]:
     """Names of the runs in `folders` that are in progress, according to their locks."""
-    if sys.platform == "win32":
-        return []
-    import fcntl
-
-    active = []
-    for folder in dict.fromkeys(folders):
-        for lock in sorted(folder.glob("*.partial/.lock")):
-            try:
-                with lock.open("r") as file:
-                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                active.append(lock.parent.name.removesuffix(".partial"))
-            except OSError:  # it ended meanwhile
-                continue
-    return active
+    return [
+        lock.parent.name.removesuffix(".partial")
+        for folder in dict.fromkeys(folders)
+        for lock in sorted(folder.glob("*.partial/.lock"))
+        if is_held(lock)
+    ]
 
 
 def load() -> float | None:

@@ -24,9 +24,9 @@ from bench.timing.schedule import Protocol
 from bench.timing.timed_run import MAX_IMAGES
 from bench.training.device import pick_device
 from detectors.config import Config
+from metrics.atomic_files import atomic_write
 from metrics.errors import InputError, InputWarning
 from reports.analysis.timing_statistics import batch_run, stage_times
-from reports.records.atomic_files import atomic_write
 from reports.records.run import RunFolder
 from reports.records.timing import (
     COLUMNS,

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from metrics.atomic_files import atomic_write_by
 from metrics.errors import InputError
-from reports.records.atomic_files import atomic_write_by
 
 STATE = "state.pt"
 VERSION = 1
@@ -61,14 +62,14 @@ def save_state(folder: Path, position: Position, states: dict[str, Any]) -> None
         states: ``state_dict()`` of detector, average, optimizer and scaler.
     """
     whole = {"version": VERSION, "position": asdict(position), "states": states}
-    atomic_write_by(folder / STATE, lambda path: torch.save(whole, path))
+    _write_tensors(folder / STATE, lambda path: torch.save(whole, path))
 
 
 def load_state(folder: Path) -> tuple[Position, dict[str, Any]] | None:
     """The state that `save_state` wrote, with tensors on the CPU; None if there is none.
 
     Raises:
-        InputError: the file is damaged, contains code, or has another version.
+        InputError: the file is damaged, contains code, or has another version, or its best weights are missing.
     """
     file = folder / STATE
     if not file.is_file():
@@ -79,7 +80,7 @@ def load_state(folder: Path) -> tuple[Position, dict[str, Any]] | None:
             raise InputError(f"{file}: version {whole['version']}, expected {VERSION}; {_REMEDY}")
         known = {entry.name for entry in fields(Position)}
         position = Position(**{name: value for name, value in whole["position"].items() if name in known})
-        return position, whole["states"]
+        states = whole["states"]
     except (
         RuntimeError,
         ValueError,
@@ -92,6 +93,11 @@ def load_state(folder: Path) -> tuple[Position, dict[str, Any]] | None:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{file}: damaged, or not a checkpoint; {_REMEDY}") from error
+    if position.best_epoch and not best_weights(folder, position.best_epoch).is_file():
+        raise InputError(
+            f"{best_weights(folder, position.best_epoch)}: missing, but {file.name} needs it; {_REMEDY}"
+        )
+    return position, states
 
 
 _REMEDY = "start this run again with --fresh"
@@ -106,7 +112,19 @@ def save_weights(path: Path, module: nn.Module, metadata: Mapping[str, str] | No
         metadata: see `detectors.safetensors_metadata.make_metadata`.
     """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    atomic_write_by(path, lambda temporary: save_file(state, temporary, dict(metadata) if metadata else None))
+    _write_tensors(path, lambda temporary: save_file(state, temporary, dict(metadata) if metadata else None))
+
+
+def _write_tensors(path: Path, write: Callable[[Path], object]) -> None:
+    """`atomic_write_by` for writers that report a full disk with errors of their own."""
+
+    def reported(temporary: Path) -> None:
+        try:
+            write(temporary)
+        except (RuntimeError, SafetensorError) as error:
+            raise OSError(str(error).split("\n", 1)[0]) from error
+
+    atomic_write_by(path, reported)
 
 
 def load_weights(path: Path, module: nn.Module) -> None:

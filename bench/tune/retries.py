@@ -14,6 +14,7 @@ from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from bench.process.locks import try_lock
 from bench.tune.trial_attributes import DEFAULT, FOLDER, MEASURED, REASON, RETRY_OF, SUPERSEDED, WORKER
 
 
@@ -34,7 +35,7 @@ class WorkerLock:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / self.name
         with path.open("w") as file:
-            _try_lock(file.fileno())
+            try_lock(file.fileno())
             try:
                 yield
             finally:
@@ -46,7 +47,7 @@ class WorkerLock:
             return True
         try:
             with (self._folder / name).open("r+") as file:
-                return not _try_lock(file.fileno())
+                return not try_lock(file.fileno())
         except FileNotFoundError:
             return False
 
@@ -125,16 +126,3 @@ def queue_retry(study: optuna.Study, trial: FrozenTrial) -> None:
             system_attrs={"fixed_params": {**trial.system_attrs.get("fixed_params", {}), **trial.params}},
         )
     )
-
-
-def _try_lock(descriptor: int) -> bool:
-    """Lock an open file unless another process has; False where it has, or the system has no locks."""
-    try:
-        import fcntl
-    except ImportError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

@@ -25,9 +25,9 @@ from bench.tune.study_key import StudyKey
 from bench.tune.study_record import study_result
 from bench.tune.training_trials import WEIGHTS, TrainingTrials, make_pruner
 from detectors.nms import NMS
+from metrics.atomic_files import atomic_write
 from metrics.errors import DetbenchError
 from reports.pages import write_study_page
-from reports.records.atomic_files import atomic_write
 from reports.records.final_evaluation import FinalEvaluation
 from reports.records.study import StudyFolder
 from reports.records.trial import STAGES, Stage

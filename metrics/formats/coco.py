@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from metrics.atomic_files import atomic_write
 from metrics.errors import InputError
 from metrics.formats.coco_columns import (
     Classes,
@@ -27,7 +28,7 @@ from metrics.formats.coco_scan import scan_results, scan_truth
 from metrics.formats.identity import ClassMap, find_classes, find_images, positions, to_python
 from metrics.formats.plausibility import check_annotations, check_detections, warn_rows
 from metrics.formats.records import Record, records
-from metrics.formats.untrusted import parse_json, read_bytes, write_bytes
+from metrics.formats.untrusted import parse_json, read_bytes
 from metrics.registry import did_you_mean
 from metrics.tables import AnnotationTable, Catalog, DetectionTable, ImageId
 
@@ -127,7 +128,7 @@ def write_truth(table: AnnotationTable, path: str | Path) -> None:
         )
     ]
     document = {"images": images, "annotations": annotations, "categories": categories}
-    write_bytes(path, orjson.dumps(document))
+    atomic_write(path, orjson.dumps(document))
 
 
 def write_detections(table: DetectionTable, path: str | Path) -> None:
@@ -145,7 +146,7 @@ def write_detections(table: DetectionTable, path: str | Path) -> None:
         }
         for image, label, xywh, score in zip(*(column.tolist() for column in columns), strict=True)
     ]
-    write_bytes(path, orjson.dumps(results))
+    atomic_write(path, orjson.dumps(results))
 
 
 def _parse_truth(data: bytes, where: str) -> tuple[Images, Classes, Objects]:

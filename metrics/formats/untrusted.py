@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import zlib
 from pathlib import Path, PurePosixPath
@@ -172,19 +171,3 @@ def _where(error: ValueError) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f" at line {error.lineno}, column {error.colno}: {error.msg}"
     return f": {error}"
-
-
-def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write a file atomically: an existing file is replaced only when the new one is complete."""
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(unfinished, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError as error:
-        raise MachineError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ For other tools there are two more columns, ``image_id`` and ``class_name``; the
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.errors import InputError, MachineError
+from metrics.atomic_files import atomic_write_by
+from metrics.errors import InputError
 from metrics.tables.catalog import Catalog
 
 _VERSION = 1
@@ -60,14 +60,7 @@ def write_columns(path: Path, kind: str, catalog: Catalog, columns: Mapping[str,
     if catalog.image_columns:
         metadata["image_columns"] = catalog.image_columns
     table = pa.table(values).replace_schema_metadata({_KEY: json.dumps(metadata).encode()})
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        pq.write_table(table, unfinished, compression="zstd")
-        unfinished.replace(path)
-    except OSError as error:
-        raise MachineError(f"{path}: cannot be written: {error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    atomic_write_by(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
 
 
 def read_columns(path: Path, kind: str, names: Sequence[str]) -> tuple[Catalog, dict[str, NDArray[Any]]]:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
+from metrics.atomic_files import atomic_write, atomic_write_by
 from metrics.errors import InputError
 from metrics.matching import Matches, MatchRule, match
 from metrics.tables import AnnotationTable, DetectionTable
-from reports.records.atomic_files import atomic_write, atomic_write_by
 from reports.records.json_record import FiniteOrNone, FrozenModel, Record, Settings, find_folder
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from reports.records.atomic_files import atomic_write
+from metrics.atomic_files import atomic_write
 from reports.records.csv import to_csv
 from reports.records.final_evaluation import FinalEvaluation
 from reports.records.json_record import Record, Settings, find_folder

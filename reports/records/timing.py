@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
+from metrics.atomic_files import atomic_write
 from metrics.errors import InputError
-from reports.records.atomic_files import atomic_write
 from reports.records.csv import to_csv
 from reports.records.json_record import FiniteOrNone, FrozenModel, Record, Settings
 

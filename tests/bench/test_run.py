@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pickle
 import re
 import shutil
 from collections import namedtuple
@@ -21,15 +22,19 @@ from tiny_data import Picture, write_coco
 from tiny_runs import tiny_config, tiny_sets
 
 from bench.pipeline.predict import predict
+from bench.process import locks
+from bench.process.progress import Progress
 from bench.runs import folders
 from bench.runs import run as run_module
 from bench.runs.context import RunContext
 from bench.runs.detector import build_detector
 from bench.runs.finished_run import evaluated_split, find_image_loader, load_predictor
-from bench.runs.folders import create_run_folder, digest, slug
+from bench.runs.folders import Busy, create_run_folder, digest, slug
+from bench.runs.matrix import run_all
 from bench.runs.naming import run_name
 from bench.runs.run import run
 from bench.settings import toml
+from bench.settings.config import RunConfig
 from bench.settings.resolution import open_run_data, resolve
 from bench.training.checkpoint import save_weights
 from detectors.registry import VARIANTS
@@ -268,11 +273,78 @@ def test_fault_45_a_full_disk_leaves_no_incomplete_run_but_the_last_checkpoint(t
 def test_two_processes_cannot_work_on_one_run(tmp_path):
     with (
         create_run_folder(tmp_path / "one"),
-        pytest.raises(MachineError, match="another process is working on this run"),
+        pytest.raises(Busy, match=rf"process {os.getpid()} \(since .*Z\) is working on this run") as busy,
         create_run_folder(tmp_path / "one"),
     ):
         pass
+    assert busy.value.owner.pid == os.getpid()
+    assert pickle.loads(pickle.dumps(busy.value)).owner == busy.value.owner
     assert (tmp_path / "one").is_dir()
+
+
+def test_fault_46_fresh_does_not_touch_the_run_of_a_living_process(tmp_path):
+    config = tiny_config()
+    with create_run_folder(tmp_path / run_name(config, open_run_data(config))) as partial:
+        (partial / "work").write_text("half")
+        with pytest.raises(Busy):
+            run(config, tmp_path, context=RunContext(fresh=True, page=False))
+    assert (tmp_path / run_name(config, open_run_data(config)) / "work").read_text() == "half"
+
+
+def test_replacing_a_run_discards_all_earlier_work(tmp_path):
+    for name in ("one", "one.partial"):
+        (tmp_path / name / "figures").mkdir(parents=True)
+        (tmp_path / name / "result.json").touch()
+    with create_run_folder(tmp_path / "one", replace=True) as folder:
+        assert {path.name for path in folder.iterdir()} == {".lock"}
+        assert not (tmp_path / "one").exists()
+
+
+def test_a_run_that_another_process_finished_meanwhile_is_not_repeated(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "result.json").touch()
+    with create_run_folder(tmp_path / "one") as folder:
+        assert folder is None
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+def test_a_lock_whose_file_was_moved_is_taken_again(tmp_path, monkeypatch):
+    lock = tmp_path / "a" / ".lock"
+    lock.parent.mkdir()
+    real, moved = locks.try_lock, []
+
+    def finishes_first(descriptor: int, **options: bool) -> bool | None:
+        if not moved:  # the previous owner renames its folder between opening and locking
+            moved.append(lock.parent.rename(tmp_path / "b"))
+            lock.parent.mkdir()
+        return real(descriptor, **options)
+
+    monkeypatch.setattr(locks, "try_lock", finishes_first)
+    with locks.hold(lock):
+        assert locks.owner_of(lock).pid == os.getpid()
+        assert not (tmp_path / "b" / ".lock").read_text()
+        assert locks.is_held(lock)
+    assert not locks.is_held(lock)
+    assert locks.is_held(tmp_path / "absent") is None
+
+
+def test_commands_share_a_matrix_of_runs(tmp_path):
+    """Runs of other processes are passed over, tried again at the end, and reported if they are still in progress."""
+    configs = [tiny_config(seed=seed) for seed in range(3)]
+    owner = locks.Owner(1, "elsewhere", "2026-01-01T00:00:00Z")
+    calls: list[int] = []
+
+    def run_one(config: RunConfig) -> int:
+        calls.append(config.seed)
+        if (config.seed == 1 and calls.count(1) == 1) or config.seed == 2:
+            raise Busy(tmp_path, owner)
+        return config.seed
+
+    done, held = run_all(configs, run_one, "shapes", Progress())
+    assert (done, calls) == ([0, 1], [0, 1, 2, 1, 2])
+    assert [busy.owner for busy in held] == [owner]
+    with pytest.raises(Busy, match="process 1 on elsewhere"):
+        run_all(configs[2:], run_one, "shapes", Progress())
 
 
 def test_a_failed_block_leaves_its_work_for_the_next(tmp_path):

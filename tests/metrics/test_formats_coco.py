@@ -215,7 +215,7 @@ def test_writing_replaces_a_file_atomically(tmp_path: Path, monkeypatch: pytest.
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full_disk)
-    with pytest.raises(Exception, match=r"cannot be written: No space left on device"):
+    with pytest.raises(Exception, match=r"cannot be written \(No space left on device\)"):
         coco.write_truth(table, path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["gt.json"]

@@ -201,7 +201,7 @@ def test_a_parquet_file_of_another_kind_or_version_is_refused(tmp_path: Path) ->
     with pytest.raises(InputError, match=r"cannot be read as Parquet"):
         DetectionTable.load(path)
     with pytest.raises(MachineError, match=r"cannot be written"):
-        detections().save(tmp_path / "absent" / "t.parquet")
+        detections().save(path / "t.parquet")  # a file is no folder
 
 
 def test_a_parquet_file_has_ids_and_names_for_other_tools(tmp_path: Path) -> None:

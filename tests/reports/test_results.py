@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metrics.atomic_files import atomic_write, atomic_write_by
 from metrics.errors import InputError, MachineError
-from reports.records.atomic_files import atomic_write, atomic_write_by
 from reports.records.json_record import migrate
 from reports.records.run import SCHEMA_VERSION, DataFacts, RunFolder, RunResult, save_result
 
@@ -155,9 +155,7 @@ def test_fault_45_a_full_disk_is_a_machine_error_and_keeps_the_previous_file(tmp
         path.write_text("ha")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(
-        MachineError, match=r"a\.txt: could not be written \(No space left on device\)"
-    ) as error:
+    with pytest.raises(MachineError, match=r"a\.txt: cannot be written \(No space left on device\)") as error:
         atomic_write_by(file, full)
     assert error.value.exit_code == 3
     assert file.read_text() == "good"

@@ -1,0 +1,173 @@
+"""Atomic writing of files: an interrupted write leaves the previous file, or none."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from metrics.errors import MachineError
+
+
+def atomic_write(path: str | Path, content: bytes | str) -> Path:
+    r"""Write `content` to `path` atomically.
+
+    The content goes to a temporary file in the same folder, which is synced to disk and then renamed. Text is UTF-8 with
+    line ends ``\n`` on every system. The folder is created if missing.
+
+    Raises:
+        MachineError: the disk is full or not writable; an existing file is kept.
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(data)
+
+    return atomic_write_by(Path(path), write)
+
+
+def atomic_write_together(files: Mapping[Path, bytes | str], last: Path, content: bytes | str) -> Path:
+    """Write files that belong together and then the file `last`, which refers to them.
+
+    All are written and synced under temporary names first, so that a full disk is detected before anything changes. Then
+    `last` is removed, the others are renamed, and `last` is renamed. An interrupted call leaves the previous files or no
+    `last`: never an old one next to new files.
+
+    Args:
+        files: content by path; text is UTF-8.
+        last: the file that is renamed at the end.
+        content: of `last`.
+
+    Raises:
+        MachineError: the disk is full or not writable; existing files are kept.
+    """
+    everything = {**files, last: content}
+    for folder in dict.fromkeys(path.parent for path in everything):
+        remove_abandoned(folder)
+    temporary: dict[Path, Path] = {}
+    try:
+        for path, data in everything.items():
+            with _reported(path):
+                temporary[path] = _temporary(path)
+                temporary[path].write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+                _complete(temporary[path])
+        with _reported(last):
+            last.unlink(missing_ok=True)
+            _sync_folder(last.parent)
+        for path in everything:
+            with _reported(path):
+                os.replace(temporary[path], path)
+                del temporary[path]
+        for folder in dict.fromkeys(path.parent for path in everything):
+            _sync_folder(folder)
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)
+    return last
+
+
+def atomic_write_by(path: Path, write: Callable[[Path], object]) -> Path:
+    """Write a file atomically with a function that writes to a given path; see `atomic_write`.
+
+    Args:
+        path: of the file.
+        write: writes the file to a temporary path in the same folder with the same suffix.
+    """
+    temporary: Path | None = None
+    try:
+        with _reported(path):
+            temporary = _temporary(path)
+            write(temporary)
+            _complete(temporary)
+            os.replace(temporary, path)
+            temporary = None
+            _sync_folder(path.parent)
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the temporary files of interrupted writes, at every depth of a folder that no other process writes to."""
+    for path in folder.rglob(f"{_PREFIX}*"):
+        path.unlink(missing_ok=True)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files of processes of this machine that have ended, in a folder that several may write to."""
+    for path in folder.glob(f"{_PREFIX}{_host()}-*"):
+        pid = path.name.removeprefix(f"{_PREFIX}{_host()}-").partition("-")[0]
+        if pid.isdigit() and not _is_alive(int(pid)):
+            path.unlink(missing_ok=True)
+
+
+_PREFIX = ".writing-"
+"""Start of the names of temporary files: then the machine and the process that writes, and random letters."""
+
+
+def _temporary(path: Path) -> Path:
+    """A new, empty file next to `path`, with its suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f"{_PREFIX}{_host()}-{os.getpid()}-"
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
+    os.close(handle)
+    return Path(name)
+
+
+def _complete(temporary: Path) -> None:
+    """Give a temporary file the permissions of a new file, and sync it to disk."""
+    temporary.chmod(0o666 & ~_umask())
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    """Turn system errors into a `MachineError` about `path`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise MachineError(
+            f"{path}: cannot be written ({reason}); free some space or choose another folder"
+        ) from error
+
+
+def _host() -> str:
+    """Name of this machine as part of a file name."""
+    return re.sub(r"[^A-Za-z0-9]", "", platform.node())[:24]
+
+
+def _is_alive(pid: int) -> bool:
+    if os.name != "posix":  # os.kill would end the process
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _umask() -> int:
+    # The umask can only be read by setting it.
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    # The new name is durable only after the folder is synced, which Windows neither supports nor needs.
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
