@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metrics.errors import DetbenchError, InputError, InputWarning, exit_code
+from metrics.errors import DetbenchError, InputError, InputNote, InputWarning, exit_code
 from metrics.formats.discovery import KNOWN, read_detections, read_truth
 from metrics.formats.identity import ClassMap, parse_class_map
 from metrics.formats.voc import Pixels
@@ -85,7 +85,7 @@ def run_command(work: Callable[[], int], *, strict: bool = False, debug: bool = 
 
     Args:
         work: returns an exit code.
-        strict: whether an `InputWarning` is an error.
+        strict: whether an `InputWarning` is an error; an `InputNote` never is.
         debug: whether errors come with a traceback.
 
     Returns:
@@ -93,6 +93,7 @@ def run_command(work: Callable[[], int], *, strict: bool = False, debug: bool = 
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error" if strict else "always", InputWarning)
+        warnings.simplefilter("always", InputNote)
         warnings.showwarning = _print_warning
         try:
             return work()
@@ -281,4 +282,4 @@ def _rule(options: argparse.Namespace) -> MatchRule:
 
 
 def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+    print(f"{'note' if isinstance(message, InputNote) else 'warning'}: {message}", file=sys.stderr)

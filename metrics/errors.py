@@ -39,6 +39,10 @@ class InputWarning(UserWarning):
     """An input looks wrong but can be used; `--strict` makes it an error."""
 
 
+class InputNote(UserWarning):
+    """What was guessed, made or left out while an input was read; it is shown as a note, and `--strict` accepts it."""
+
+
 _MACHINE = (
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE,
 )  # fmt: skip

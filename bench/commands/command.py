@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from bench.process.interrupts import handle_signals
-from metrics.errors import InputWarning
+from metrics.errors import InputNote, InputWarning
 
 SEVERAL = " ..."
 """End of the metavar of an option that takes all following words, as help shows it: ``--variant NAME ...``."""
@@ -76,9 +76,10 @@ def _accepts(option: Any, word: str) -> bool:
 
 @contextmanager
 def _warnings(strict: bool) -> Iterator[None]:
-    """Print each `InputWarning` once, as one line; if `strict`, raise it."""
+    """Print each `InputWarning` and `InputNote` once, as one line; if `strict`, raise warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("error" if strict else "default", InputWarning)
+        warnings.simplefilter("default", InputNote)
         show = warnings.showwarning
 
         def show_line(
@@ -86,6 +87,8 @@ def _warnings(strict: bool) -> Iterator[None]:
         ) -> None:
             if issubclass(category, InputWarning):
                 typer.echo(f"warning: {message}", err=True)
+            elif issubclass(category, InputNote):
+                typer.echo(f"note: {message}", err=True)
             else:
                 show(message, category, *position, **options)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic import Field
 from bench.data.images import ImageHeader, read_header, read_image
 from bench.data.types import DataOptions
 from metrics.errors import InputError, InputWarning
+from metrics.notes import Note, report
 from metrics.tables import AnnotationTable
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -120,18 +120,16 @@ def report_unreadable(problems: Mapping[int, str], total: int, what: str, option
         raise InputError(f"{sentence}. Replace them, or leave them out with --set data.allow_missing=true")
     if len(problems) == total:
         raise InputError(f"{sentence}. No readable image is left")
-    warnings.warn(
-        f"{sentence}. They are left out, so results are based on fewer images", InputWarning, stacklevel=2
-    )
+    text = f"{sentence}. They are left out, so results are based on fewer images"
+    report(Note("unreadable_images", text, what, {"images": len(problems), "of": total}), InputWarning)
 
 
-def check_images(images: AnnotatedImages, options: FolderOptions, notes: list[str]) -> CheckedImages:
+def check_images(images: AnnotatedImages, options: FolderOptions) -> CheckedImages:
     """Check image files and compare their sizes with the annotations; the files' sizes replace the annotated ones.
 
     Args:
         images: as a format has read them.
         options: settings.
-        notes: a note is appended where annotations were made on images without their EXIF rotation.
 
     Raises:
         InputError: images are unreadable, or boxes are not in pixels.
@@ -162,17 +160,18 @@ def check_images(images: AnnotatedImages, options: FolderOptions, notes: list[st
             (h, w), (ah, aw) = header.upright, annotated
             mismatches.append(f"{images.paths[index].name} is {w}x{h}, annotated as {aw}x{ah}")
     if not upright.all():
-        notes.append(
-            f"{what}: {int((~upright).sum())} images have an EXIF rotation that their annotations ignore (the "
-            f"annotated size is the stored one); they are read without it"
+        count = int((~upright).sum())
+        text = (
+            f"{what}: {count} images have an EXIF rotation that their annotations ignore (the annotated size is the "
+            f"stored one); they are read without it"
         )
+        report(Note("stored_orientation", text, what, {"images": count}))
     if mismatches:
-        warnings.warn(
+        text = (
             f"{what}: {len(mismatches)} images differ from their annotated size: {'; '.join(mismatches[:5])}. "
-            f"The files' sizes are used; boxes may be misplaced: export the annotations again",
-            InputWarning,
-            stacklevel=2,
+            f"The files' sizes are used; boxes may be misplaced: export the annotations again"
         )
+        report(Note("other_size", text, what, {"images": len(mismatches)}), InputWarning)
     truth = replace(images.truth, catalog=replace(catalog, sizes=sizes))
     _require_pixels(truth, what)
     return CheckedImages(replace(images, truth=truth), upright)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from bench.data.leaks import find_leaks
 from bench.data.splits import hash_split
 from bench.data.types import SPLITS, Dataset, Split, require_objects
 from metrics.errors import InputError, InputWarning
+from metrics.notes import Note, report
 from metrics.tables import Catalog
 
 
@@ -26,7 +26,6 @@ def assemble_dataset(
     path: Path,
     parts: Sequence[AnnotatedImages],
     options: FolderOptions,
-    notes: Sequence[str] = (),
     defaults: Mapping[str, Any] | None = None,
 ) -> Dataset:
     """Make a data set of what a format has read: check the files, unify classes, split, look for leakage.
@@ -36,26 +35,26 @@ def assemble_dataset(
         path: the folder or file that was opened.
         parts: the images of each split, or all images without a split.
         options: settings.
-        notes: notes of the format, to which those of this function are added.
         defaults: see `Dataset.defaults`.
 
     Raises:
         InputError: images are missing or broken, boxes are not in pixels, classes contradict each other, or a split
             has no valid object.
     """
-    all_notes = list(notes)
+    for part in parts:
+        _note_size(part)
     order = (*SPLITS, "trainval", None)
-    parts = _merge_repeated(sorted(parts, key=lambda part: order.index(part.purpose)), all_notes)
-    checked = [check_images(part, options, all_notes) for part in _unify_classes(parts)]
-    by_split = _divide(checked, options, all_notes)
+    parts = _merge_repeated(sorted(parts, key=lambda part: order.index(part.purpose)))
+    checked = [check_images(part, options) for part in _unify_classes(parts)]
+    by_split = _divide(checked, options)
     # The same images in several splits were reported already.
     distinct = {id(part): (name, part) for name, part in by_split.items()}
-    for sentence in find_leaks({name: part.images.paths for name, part in distinct.values()}):
-        warnings.warn(f"leakage: {sentence}; split the data again", InputWarning, stacklevel=2)
+    for leak in find_leaks({name: part.images.paths for name, part in distinct.values()}):
+        report(replace(leak, text=f"leakage: {leak}; split the data again"), InputWarning)
     splits = {name: require_objects(_make_split(name, by_split[name])) for name in SPLITS}
-    all_notes += _note_absent_classes(splits)
+    _note_absent_classes(splits)
     fingerprint = hashlib.sha256("".join(split.fingerprint for split in splits.values()).encode()).hexdigest()
-    return Dataset(_dataset_name(path), format, path, splits, fingerprint, all_notes, dict(defaults or {}))
+    return Dataset(_dataset_name(path), format, path, splits, fingerprint, defaults=dict(defaults or {}))
 
 
 def require_distinct_purposes(parts: Sequence[AnnotatedImages], where: Path) -> None:
@@ -68,7 +67,19 @@ def require_distinct_purposes(parts: Sequence[AnnotatedImages], where: Path) -> 
             )
 
 
-def _merge_repeated(parts: Sequence[AnnotatedImages], notes: list[str]) -> list[AnnotatedImages]:
+def _note_size(part: AnnotatedImages) -> None:
+    name, images, objects = part.purpose or "all", len(part.paths), len(part.truth)
+    report(
+        Note(
+            "split_size",
+            f"{name}: {images} images, {objects} objects",
+            name,
+            {"images": images, "objects": objects},
+        )
+    )
+
+
+def _merge_repeated(parts: Sequence[AnnotatedImages]) -> list[AnnotatedImages]:
     """Drop parts that list the same files as an earlier one, as in a YAML file with the same train and val."""
     merged: list[AnnotatedImages] = []
     for part in parts:
@@ -76,7 +87,8 @@ def _merge_repeated(parts: Sequence[AnnotatedImages], notes: list[str]) -> list[
         if same is None:
             merged.append(part)
         else:
-            notes.append(f"{same.purpose} and {part.purpose} list the same images and are treated as one set")
+            text = f"{same.purpose} and {part.purpose} list the same images and are treated as one set"
+            report(Note("same_images", text, f"{same.purpose}, {part.purpose}", {"images": len(part.paths)}))
     if len(merged) == 1 < len(parts):
         return [replace(merged[0], purpose=None)]
     return merged
@@ -106,10 +118,8 @@ def _unify_classes(parts: Sequence[AnnotatedImages]) -> list[AnnotatedImages]:
     return unified
 
 
-def _divide(
-    parts: Sequence[CheckedImages], options: FolderOptions, notes: list[str]
-) -> dict[str, CheckedImages]:
-    """Train, val and test from the parts that exist; a note is appended for each split that was made.
+def _divide(parts: Sequence[CheckedImages], options: FolderOptions) -> dict[str, CheckedImages]:
+    """Train, val and test from the parts that exist; each split that is made is reported.
 
     Without test, val is halved, so that the best checkpoint is chosen on one half and evaluated on the other. An
     existing test split is left as it is.
@@ -122,33 +132,34 @@ def _divide(
     share = {"train": train, "val": val, "test": test}
     if len(given) == 1:
         (only_part,) = given.values()
-        return _cut(only_part, share, "the data set has no splits: all images", options, notes)
+        return _cut(only_part, share, "the data set has no splits: all images", options)
     missing = [name for name in SPLITS if name not in given]
     if not missing:
         return {name: given[name] for name in SPLITS}
     donor = "val" if missing[0] in {"test", "train"} else "train"
     wanted = {name: share[name] for name in SPLITS if name in (donor, missing[0])}
     why = f"the data set has no {missing[0]} split: the images of {donor}"
-    made = _cut(given[donor], wanted, why, options, notes)
+    made = _cut(given[donor], wanted, why, options)
     return {name: made.get(name) or given[name] for name in SPLITS}
 
 
 def _cut(
-    part: CheckedImages, shares: Mapping[str, float], why: str, options: FolderOptions, notes: list[str]
+    part: CheckedImages, shares: Mapping[str, float], why: str, options: FolderOptions
 ) -> dict[str, CheckedImages]:
     if len(part) < len(shares):
-        warnings.warn(
+        text = (
             f"{why} ({len(part)}) are too few to split, so {', '.join(shares)} are the same images and results only show "
-            f"whether training works; add images",
-            InputWarning,
-            stacklevel=2,
+            f"whether training works; add images"
         )
+        report(Note("too_few_to_split", text, ", ".join(shares), {"images": len(part)}), InputWarning)
         return dict.fromkeys(shares, part)
     names = [path.stem for path in part.images.paths]
     indices = hash_split(names, list(shares.values()), options.seed)
     made = {name: part.select(chosen) for name, chosen in zip(shares, indices, strict=True)}
-    counts = ", ".join(f"{name} {len(piece)}" for name, piece in made.items())
-    notes.append(f"{why} are split by a hash of their names and seed {options.seed}: {counts}")
+    counts = {name: len(piece) for name, piece in made.items()}
+    listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+    text = f"{why} are split by a hash of their names and seed {options.seed}: {listed}"
+    report(Note("made_splits", text, ", ".join(counts), counts))
     return made
 
 
@@ -181,9 +192,8 @@ class _FileLoader:
         return image
 
 
-def _note_absent_classes(splits: Mapping[str, Split]) -> list[str]:
-    """A note for each split without an object of some class."""
-    notes = []
+def _note_absent_classes(splits: Mapping[str, Split]) -> None:
+    """Report each split without an object of some class."""
     for name, split in splits.items():
         truth = split.truth
         catalog: Catalog = truth.catalog
@@ -192,8 +202,8 @@ def _note_absent_classes(splits: Mapping[str, Split]) -> list[str]:
         if absent:
             more = f" and {len(absent) - 8} more" if len(absent) > 8 else ""
             names = ", ".join(absent[:8]) + more
-            notes.append(f"{name}: no object of {len(absent)} of {len(catalog.classes)} classes: {names}")
-    return notes
+            text = f"{name}: no object of {len(absent)} of {len(catalog.classes)} classes: {names}"
+            report(Note("absent_classes", text, name, {"classes": len(absent), "of": len(catalog.classes)}))
 
 
 def _dataset_name(path: Path) -> str:

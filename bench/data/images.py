@@ -20,11 +20,6 @@ from PIL import Image, UnidentifiedImageError
 
 from metrics.errors import InputError
 
-IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
-)
-"""Suffixes of image files, for searching a folder."""
-
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -9,25 +9,32 @@ from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 
+from metrics.notes import Note
+
 _END = 4096
 
 
-def find_leaks(splits: Mapping[str, Sequence[Path]]) -> list[str]:
-    """A sentence for each pair of splits that share images, and for each split that has an image twice.
+def find_leaks(splits: Mapping[str, Sequence[Path]]) -> list[Note]:
+    """A note for each pair of splits that share images (``leakage``), and for each split that has an image twice
+    (``repeated_images``).
 
     Files with identical bytes are the same image. Only files of equal size are read: first their ends, then the whole
     files if the ends are equal. Re-encoded copies are not detected.
 
     Args:
         splits: image files of each split.
+
+    Returns:
+        Notes whose `values` have the number of ``images``.
     """
     hashes = _content_hashes({path for paths in splits.values() for path in paths})
-    sentences = []
+    notes = []
     for name, paths in splits.items():
         repeated = _repeated(paths)
         if repeated:
             names = ", ".join(path.name for path in repeated[:5])
-            sentences.append(f"{name}: {len(repeated)} image files have more than one id: {names}")
+            text = f"{name}: {len(repeated)} image files have more than one id: {names}"
+            notes.append(Note("repeated_images", text, name, {"images": len(repeated)}))
     for first, second in combinations(splits, 2):
         of_first: dict[object, Path] = {}
         for path in splits[first]:
@@ -37,10 +44,9 @@ def find_leaks(splits: Mapping[str, Sequence[Path]]) -> list[str]:
         ]
         if shared:
             names = ", ".join(a.name if a.name == b.name else f"{a.name} = {b.name}" for a, b in shared[:5])
-            sentences.append(
-                f"{first} and {second} share {len(shared)} images, so results on {second} are too optimistic: {names}"
-            )
-    return sentences
+            text = f"{first} and {second} share {len(shared)} images, so results on {second} are too optimistic: {names}"
+            notes.append(Note("leakage", text, f"{first}, {second}", {"images": len(shared)}))
+    return notes
 
 
 def _repeated(paths: Sequence[Path]) -> list[Path]:

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from bench.data.types import DATASETS, DataOptions, Dataset, DatasetFormat
 from bench.settings.errors import settings_error
-from metrics.errors import InputError, InputWarning
+from metrics.errors import InputError, InputNote, InputWarning
+from metrics.notes import Note, note_of, report
 from metrics.registry import UnknownName, did_you_mean
 
 
@@ -75,20 +76,20 @@ def locate_data(path: str | Path, format: str = "auto") -> DataLocation:
 def open_located(location: DataLocation, options: Mapping[str, Any]) -> Dataset:
     """Open a data set that `locate_data` found; arguments and errors as those of `open_dataset`."""
     checked = _validated(location.format, options)
-    notes = []
-    if location.other_formats:
-        others = " or ".join(location.other_formats)
-        notes.append(f"read as {location.format.name}; use --format {others} to read it as such")
     caught: list[warnings.WarningMessage] = []
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
+            if location.other_formats:
+                others = " or ".join(location.other_formats)
+                text = f"read as {location.format.name}; use --format {others} to read it as such"
+                report(Note("several_formats", text, location.format.name))
             dataset = location.format.open(location.path, location.annotations, checked)
     finally:
         for warning in caught:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    notes += [str(warning.message) for warning in caught if issubclass(warning.category, InputWarning)]
-    return replace(dataset, notes=[*dataset.notes, *notes])
+    reported = [one.message for one in caught if issubclass(one.category, InputWarning | InputNote)]
+    return replace(dataset, notes=[*dataset.notes, *map(note_of, reported)])
 
 
 def _is_drawn(name: str) -> bool:

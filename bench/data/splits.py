@@ -1,39 +1,14 @@
-"""Splits of data sets that lack them: by names of files and folders, or by a hash of each image's name."""
+"""Splits of data sets that lack them, by a hash of each image's name."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Indices = NDArray[np.intp]
-
-_PURPOSES = {
-    "train": "train",
-    "training": "train",
-    "trainval": "trainval",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
-
-
-def parse_purpose(name: str) -> str | None:
-    """Split that the name of a file or folder stands for: ``train``, ``val``, ``test``, ``trainval`` or None.
-
-    For example train for ``instances_train2017``, val for ``valid``, test for ``test-dev``.
-    """
-    words = [_PURPOSES[word] for word in re.split(r"[^a-z]+", name.lower()) if word in _PURPOSES]
-    for candidate in ("test", "trainval", "train", "val"):
-        if candidate in words:
-            return candidate
-    return None
 
 
 def hash_split(names: Sequence[str], shares: Sequence[float], seed: int) -> list[Indices]:

@@ -14,6 +14,7 @@ from pydantic import Field
 from detectors.config import Config
 from metrics.errors import InputError
 from metrics.formats.layouts import DataLayout
+from metrics.notes import Note
 from metrics.registry import Registry
 from metrics.tables import AnnotationTable
 
@@ -53,8 +54,8 @@ class Dataset:
         path: the folder or file that was opened; None for images that are drawn.
         splits: by name, in the order train, val, test.
         fingerprint: sha256 hex of the splits' fingerprints.
-        notes: how the data was read, for the report: splits that were made, objects that were dropped, images that
-            were left out. Warnings are included.
+        notes: how the data was read: splits that were made, objects that were dropped, images that were left out.
+            Warnings are included.
         defaults: settings that suit this data better than the general defaults, by dotted path
             (``{"image.size": (128, 128)}``).
     """
@@ -64,7 +65,7 @@ class Dataset:
     path: Path | None
     splits: Mapping[str, Split]
     fingerprint: str
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

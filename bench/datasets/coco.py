@@ -8,15 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.data.checks import AnnotatedImages, FolderOptions
-from bench.data.files import find_images
 from bench.data.folder import assemble_dataset, require_distinct_purposes
-from bench.data.splits import parse_purpose
 from bench.data.types import DATASETS, Dataset, DatasetFormat
 from metrics.errors import InputError
 from metrics.formats import coco
+from metrics.formats.image_search import find_images
 from metrics.formats.layouts import LAYOUTS
+from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_json
 from metrics.tables import AnnotationTable
+
+_ANNOTATION_FOLDERS = {"annotations", "annotation", "labels"}
+"""Folders of annotation files, whose images are in the folder above."""
 
 
 class CocoOptions(FolderOptions):
@@ -26,10 +29,8 @@ class CocoOptions(FolderOptions):
 def _open(path: Path | None, files: Sequence[Path], options: CocoOptions) -> Dataset:
     assert path is not None
     parts: list[AnnotatedImages] = []
-    notes: list[str] = []
     for file in files:
         truth = coco.read_truth(file)
-        notes.append(f"{file.name}: {len(truth.catalog.image_ids)} images, {len(truth)} objects")
         part = _with_images(path, file, truth, options, None if len(files) == 1 else _purpose(path, file))
         parts += _parts(part, file)
     require_distinct_purposes(parts, path)
@@ -38,7 +39,7 @@ def _open(path: Path | None, files: Sequence[Path], options: CocoOptions) -> Dat
         raise InputError(
             f"{path}: cannot tell the splits of {names} apart; name the files train, val and test"
         )
-    return assemble_dataset("coco", path, parts, options, notes)
+    return assemble_dataset("coco", path, parts, options)
 
 
 def _purpose(path: Path, file: Path) -> str | None:
@@ -50,13 +51,18 @@ def _with_images(
     path: Path, file: Path, truth: AnnotationTable, options: CocoOptions, purpose_of_file: str | None
 ) -> AnnotatedImages:
     if options.images is not None:
-        folders = [Path(options.images)]
+        root = Path(options.images)
+        folders = [root]
     else:
+        root = path if path.is_dir() else file.parent
+        if path.is_file() and file.parent.name.lower() in _ANNOTATION_FOLDERS:
+            root = file.parent.parent
         split = file.stem.removeprefix("instances_")
         bases = [file.parent, file.parent.parent, *([path] if path.is_dir() else [])]
         names = ["", "images", split, f"images/{split}", "JPEGImages", "data", "train", "val", "test"]
         folders = [base / name for base in bases for name in names]
-    return AnnotatedImages(purpose_of_file, truth, find_images(truth.catalog.file_names, folders, file.name))
+    paths = find_images(truth.catalog.file_names, folders, root, file.name)
+    return AnnotatedImages(purpose_of_file, truth, paths)
 
 
 def _parts(part: AnnotatedImages, file: Path) -> list[AnnotatedImages]:

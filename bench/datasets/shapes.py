@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bench.data.shapes_scene import ShapesConfig, draw_image
 from bench.data.types import DATASETS, SPLITS, Dataset, DatasetFormat, Split, require_objects
+from metrics.notes import Note
 from metrics.tables import AnnotationTable, Catalog
 
 DRAWING_VERSION = 1
@@ -99,15 +100,14 @@ def _fingerprint(config: ShapesConfig, what: str) -> str:
 
 def _open(path: Path | None, files: Sequence[Path], options: ShapesConfig) -> Dataset:
     shares = f"{options.train} train, {options.val} val and {options.test} test images"
+    text = f"shapes: {shares} of {options.size[0]}x{options.size[1]} pixels, drawn from seed {options.seed}"
     return Dataset(
         name="shapes",
         format="shapes",
         path=None,
         splits=_DrawnSplits(options),
         fingerprint=_fingerprint(options, "all"),
-        notes=[
-            f"shapes: {shares} of {options.size[0]}x{options.size[1]} pixels, drawn from seed {options.seed}"
-        ],
+        notes=[Note("drawn", text, "shapes", {"seed": options.seed})],
         defaults={**_DEFAULTS, "image.size": options.size},
     )
 

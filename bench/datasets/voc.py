@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from bench.data.checks import AnnotatedImages, FolderOptions, report_unreadable
-from bench.data.files import find_images, image_files
 from bench.data.folder import assemble_dataset, require_distinct_purposes
-from bench.data.splits import parse_purpose
 from bench.data.types import DATASETS, Dataset, DatasetFormat
 from metrics.formats import voc
+from metrics.formats.image_search import find_annotated
 from metrics.formats.layouts import LAYOUTS, voc_folder
+from metrics.formats.purpose import parse_purpose
+from metrics.formats.untrusted import read_text
 from metrics.formats.voc import Pixels
+from metrics.notes import Note, report
 from metrics.tables import AnnotationTable
 
 _LISTS = ("train", "val", "test", "trainval")
@@ -46,53 +48,60 @@ class _Part:
 def _open(path: Path | None, files: Sequence[Path], options: VocOptions) -> Dataset:
     assert path is not None
     root = voc_folder(path)
-    notes: list[str] = []
-    listed = _find_parts(root, files, options, notes)
+    listed = _find_parts(root, files, options)
     sources = [
         _with_images(root, part, truth, options)
         for part, truth in zip(listed, _read(listed, options.pixels), strict=True)
     ]
     require_distinct_purposes(sources, path)
-    notes += [f"{s.purpose or 'all'}: {len(s.paths)} images, {len(s.truth)} objects" for s in sources]
-    notes.append(_CONVENTIONS[options.pixels])
-    return assemble_dataset("voc", path, sources, options, notes)
+    report(Note("pixel_convention", _CONVENTIONS[options.pixels], options.pixels))
+    return assemble_dataset("voc", path, sources, options)
 
 
-def _find_parts(
-    root: Path, annotations: Sequence[Path], options: VocOptions, notes: list[str]
-) -> list[_Part]:
-    folders = list(dict.fromkeys(file.parent for file in annotations))
-    if not set(folders) <= {root, root / "Annotations"}:
-        by_folder = {folder: [file for file in annotations if file.parent == folder] for folder in folders}
-        return [_Part(parse_purpose(folder.name), inside) for folder, inside in by_folder.items()]
-    files = {file.stem: file for file in annotations}
-    lists = [root / "ImageSets" / "Main" / f"{name}.txt" for name in _LISTS]
-    lists = [file for file in lists if file.is_file()]
-    if any(file.stem == "train" for file in lists):
-        lists = [file for file in lists if file.stem != "trainval"]
+def _find_parts(root: Path, annotations: Sequence[Path], options: VocOptions) -> list[_Part]:
+    purpose_of = {file: _purpose(file.relative_to(root).parent) for file in annotations}
+    purposes = list(dict.fromkeys(purpose_of.values()))
+    if purposes != [None]:
+        return [
+            _Part(purpose, [file for file in annotations if purpose_of[file] == purpose])
+            for purpose in purposes
+        ]
+    files = {identity: file for file, identity in voc.image_ids(list(annotations)).items()}
+    lists = [
+        file for file in sorted((root / "ImageSets" / "Main").glob("*.txt")) if file.stem.lower() in _LISTS
+    ]
+    if any(file.stem.lower() == "train" for file in lists):
+        lists = [file for file in lists if file.stem.lower() != "trainval"]
     listed = []
     for file in lists:
         names = _names(file, files)
         if names and not any(name in files for name in names):
-            notes.append(f"{file.name}: none of its {len(names)} images is annotated; the list is not used")
+            text = f"{file.name}: none of its {len(names)} images is annotated; the list is not used"
+            report(Note("unused_list", text, file.name, {"images": len(names)}))
             continue
         problems = {
-            k: f"{file.name} names {name!r}, but {folders[0].name} has no {name}.xml"
+            k: f"{file.name} names {name!r}, but {annotations[0].parent.name} has no {name}.xml"
             for k, name in enumerate(names)
             if name not in files
         }
         report_unreadable(problems, len(names), file.stem, options)
-        listed.append(_Part(file.stem, [files[name] for name in names if name in files]))
-    unlisted = set(files) - {file.stem for part in listed for file in part.files}
+        listed.append(_Part(file.stem.lower(), [files[name] for name in names if name in files]))
+    unlisted = len(set(files.values()) - {file for part in listed for file in part.files})
     if listed and unlisted:
-        notes.append(f"{len(unlisted)} annotated images are in no list of ImageSets/Main and are not used")
+        text = f"{unlisted} annotated images are in no list of ImageSets/Main and are not used"
+        report(Note("unlisted_images", text, values={"images": unlisted}))
     return listed or [_Part(None, list(files.values()))]
+
+
+def _purpose(folder: Path) -> str | None:
+    """The split that one of the folders of an XML file is named after."""
+    return next((purpose for part in folder.parts if (purpose := parse_purpose(part)) is not None), None)
 
 
 def _names(file: Path, known: Iterable[str]) -> list[str]:
     """Names in a list, without duplicates; a second column, for the presence of a class, is skipped."""
     known = set(known)
-    lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    lines = [line.strip() for line in read_text(file).splitlines()]
     return list(dict.fromkeys(line if line in known else line.split()[0] for line in lines if line))
 
 
@@ -113,31 +122,19 @@ def _with_images(root: Path, part: _Part, truth: AnnotationTable, options: VocOp
     if options.images is not None:
         folders = [Path(options.images)]
     else:
-        annotations = part.files[0].parent if part.files else root
+        beside = part.files[0].parent if part.files else root
         folders = [
-            base / name for base in (root, annotations, root.parent) for name in ("JPEGImages", "images", "")
+            base / name
+            for base in (root, beside, beside.parent, root.parent)
+            for name in ("JPEGImages", "images", "data")
         ]
-    folders = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
-    names = [_image_names(folder, truth) for folder in folders]
-    found = [sum(name is not None for name in of_folder) for of_folder in names]
-    best = max(range(len(folders)), key=found.__getitem__, default=None)
-    file_names = truth.catalog.file_names
-    if best is not None and found[best]:
-        chosen = [name or written for name, written in zip(names[best], file_names, strict=True)]
-        folders = [folders[best]]
-    else:
-        chosen = list(file_names)
-    return AnnotatedImages(part.purpose, truth, find_images(chosen, folders, part.purpose or root.name))
-
-
-def _image_names(folder: Path, truth: AnnotationTable) -> list[str | None]:
-    """Name of each image's file in a folder: as in the XML, or the stem of the XML file; None if it has neither."""
-    files = {file.name for file in image_files(folder)}
-    of_stem = {Path(name).stem: name for name in sorted(files)}
-    return [
-        written if written in files else of_stem.get(str(image_id))
-        for image_id, written in zip(truth.catalog.image_ids, truth.catalog.file_names, strict=True)
+        folders += [beside, root]
+    xml_of = {identity: file for file, identity in voc.image_ids(part.files).items()}
+    written = [
+        (xml_of[str(identity)].relative_to(root).with_suffix("").as_posix(), name)
+        for identity, name in zip(truth.catalog.image_ids, truth.catalog.file_names, strict=True)
     ]
+    return AnnotatedImages(part.purpose, truth, find_annotated(written, folders, part.purpose or root.name))
 
 
 DATASETS.register(

@@ -16,7 +16,7 @@ from detectors.external.registry import external_model, external_model_names
 from detectors.registry import VARIANTS
 from detectors.types import Predictor
 from detectors.weights import load_weights
-from metrics.errors import InputError, InputWarning
+from metrics.errors import InputError, InputNote, InputWarning
 from reports.analysis.report_data import Images
 from reports.records.run import RunFolder
 
@@ -79,7 +79,8 @@ def image_loader(split: Split) -> Images:
 def find_image_loader(runs: Sequence[RunFolder]) -> Images | None:
     """Image loader from the first run whose data set can still be opened and has not changed; None if there is none."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", InputWarning)  # the run has shown them
+        for category in (InputWarning, InputNote):
+            warnings.simplefilter("ignore", category)  # the run has shown them
         for run in runs:
             try:
                 return image_loader(evaluated_split(run))

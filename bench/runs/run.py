@@ -241,7 +241,9 @@ class _Execution:
                 objects=len(split.truth),
                 classes=len(dataset.classes),
                 notes=tuple(
-                    dict.fromkeys([*dataset.notes, *(predicted.training.notes if predicted.training else ())])
+                    dict.fromkeys(
+                        [*map(str, dataset.notes), *(predicted.training.notes if predicted.training else ())]
+                    )
                 ),
             ),
             seed=config.seed if isinstance(config, RunConfig) else None,

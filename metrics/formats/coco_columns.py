@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.errors import InputError
+from metrics.errors import InputError, InputNote
 from metrics.formats.identity import to_python
 from metrics.formats.plausibility import warn_rows
 from metrics.formats.records import Record, boxes, integers, numbers, strings
@@ -61,9 +61,18 @@ class Results:
 
 def read_images(rows: list[Record], where: str) -> Images:
     """Images of parsed JSON; missing sizes are 0, missing file names empty."""
-    names = strings(rows, "file_name", where, default="")
+    names = [
+        name or written_in_url(row)
+        for name, row in zip(strings(rows, "file_name", where, default=""), rows, strict=True)
+    ]
     sizes = np.stack([integers(rows, key, where, default=0) for key in ("height", "width")], axis=1)
     return keep_last(_image_ids(rows, "id", where), sizes, names, where, _grouping(rows))
+
+
+def written_in_url(row: Record) -> str:
+    """The last folder and the file in an image's ``coco_url``, as of LVIS, which has no file names; else empty."""
+    url = row.get("coco_url")
+    return "/".join(url.split("?")[0].split("/")[-2:]) if isinstance(url, str) else ""
 
 
 def custom_keys(keys: Iterable[str]) -> list[str]:
@@ -95,7 +104,7 @@ def read_objects(rows: list[Record], where: str) -> Objects:
     return Objects(
         _image_ids(rows, "image_id", where),
         integers(rows, "category_id", where),
-        boxes(rows, "bbox", where),
+        _object_boxes(rows, where),
         numbers(rows, "area", where, default=np.nan),
         _flag_numbers(rows, "iscrowd", where),
         _flag_numbers(rows, "ignore", where),
@@ -126,6 +135,67 @@ def read_results(rows: list[Record], where: str) -> Results:
         boxes(rows, "bbox", where),
         numbers(rows, "score", where),
     )
+
+
+def _object_boxes(rows: list[Record], where: str) -> NDArray[np.float64]:
+    """(N, 4) xywh; of an object without ``bbox`` the box of its polygons, which is reported."""
+    empty = np.array([row.get("bbox") in (None, []) for row in rows], np.bool_)
+    if not empty.any():
+        return boxes(rows, "bbox", where)
+    rows = [
+        row | {"bbox": _polygon_box(row.get("segmentation"))} if without else row
+        for row, without in zip(rows, empty.tolist(), strict=True)
+    ]
+    lacking = [k for k in np.flatnonzero(empty).tolist() if rows[k]["bbox"] is None]
+    if lacking:
+        identity = rows[lacking[0]].get("id")
+        raise InputError(
+            f"{where}[{lacking[0]}] (id {identity!r}): bbox: missing or empty, also in {len(lacking) - 1} other annotations, "
+            f"and there is no polygon in segmentation; expected four numbers [x, y, w, h]: add them, or remove the annotation"
+        )
+    warn_rows(
+        where,
+        empty,
+        "annotations have a missing or empty bbox; the box of their segmentation is used",
+        "boxes_of_polygons",
+        InputNote,
+    )
+    return boxes(rows, "bbox", where)
+
+
+def _polygon_box(segmentation: object) -> list[float] | None:
+    """Xywh of all polygons ``[[x1, y1, x2, y2, ...], ...]``, or of a mask in COCO's run-length code; None without one."""
+    if isinstance(segmentation, dict):
+        return _mask_box(segmentation)
+    polygons = segmentation if isinstance(segmentation, list) else []
+    polygons = [polygons] if polygons and not isinstance(polygons[0], list) else polygons
+    points = [value for polygon in polygons if isinstance(polygon, list) for value in polygon]
+    if len(points) < 4 or len(points) % 2 or not {type(value) for value in points} <= {int, float}:
+        return None
+    x, y = points[::2], points[1::2]
+    return [min(x), min(y), max(x) - min(x), max(y) - min(y)]
+
+
+def _mask_box(mask: Record) -> list[float] | None:
+    """Xywh of a mask given as column-major counts ``{"size": [h, w], "counts": [...]}``; None if it is not such."""
+    size, counts = mask.get("size"), mask.get("counts")
+    if (
+        not isinstance(size, list)
+        or not isinstance(counts, list)
+        or {type(v) for v in [*size, *counts]} != {int}
+    ):
+        return None
+    height = size[0] if len(size) == 2 else 0
+    ends = np.cumsum(np.array(counts, np.int64))
+    if height <= 0 or not len(ends) or ends[-1] != height * size[1] or min(counts) < 0:
+        return None
+    x: list[int] = []
+    y: list[int] = []
+    for first, last in zip(ends[:-1:2].tolist(), (ends[1::2] - 1).tolist(), strict=False):
+        if last >= first:
+            x += [first // height, last // height]
+            y += [0, height - 1] if first // height != last // height else [first % height, last % height]
+    return [min(x), min(y), max(x) - min(x) + 1, max(y) - min(y) + 1] if x else None
 
 
 def _grouping(rows: list[Record]) -> dict[str, list[ImageValue]]:

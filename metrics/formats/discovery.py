@@ -13,7 +13,6 @@ from metrics.errors import InputError, InputWarning
 from metrics.formats import coco
 from metrics.formats.identity import ClassMap, find_images
 from metrics.formats.layouts import find_layouts, voc_folder
-from metrics.formats.untrusted import read_text
 from metrics.formats.voc import Pixels
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
@@ -41,7 +40,7 @@ def read_truth(path: str | Path, split: str | None = None, pixels: Pixels = "inc
     if path.is_dir():
         return _read_folder(path, split, pixels)
     kind = _suffix(path)
-    if kind in (".yaml", ".yml"):
+    if kind in (".yaml", ".yml", ".data", ".names"):
         return _read_yolo(path, split)
     if split is not None:
         raise InputError(
@@ -113,17 +112,18 @@ def _read_folder(path: Path, split: str | None, pixels: Pixels) -> AnnotationTab
 
 def _read_yolo(path: Path, split: str | None) -> AnnotationTable:
     from metrics.formats import yolo
+    from metrics.formats.yolo_description import read_description
 
-    if path.suffix.lower() not in (".yaml", ".yml"):  # a list of class names, beside images and labels
-        names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
-        images = yolo.images_beside(path.parent)
-        return yolo.read_truth(images, _sizes(images), names)
-    description = yolo.read_yaml(path)
-    name = split or next(name for name in ("val", "test", "train") if name in description.splits)
-    if name not in description.splits:
-        raise InputError(f"{path}: no split {name!r}; it has {', '.join(description.splits)}")
-    images = description.splits[name]
-    return yolo.read_truth(images, _sizes(images), description.names)
+    description = read_description(path)
+    splits = description.splits
+    name = split or next(name for name in ("val", "test", "train", None) if name in splits)
+    if name not in splits:
+        has = ", ".join(filter(None, splits)) or "none; leave out --split"
+        raise InputError(f"{path}: no split {name!r}; it has {has}")
+    labels = yolo.find_labels(splits.values(), (description.root, description.beside))
+    return yolo.read_truth(
+        splits[name], _sizes(splits[name]), description.names, labels, description.keypoints
+    )
 
 
 def _read_voc(root: Path, files: Sequence[Path], split: str | None, pixels: Pixels) -> AnnotationTable:
@@ -136,7 +136,7 @@ def _read_voc(root: Path, files: Sequence[Path], split: str | None, pixels: Pixe
         known = sorted(file.stem for file in listed.parent.glob("*.txt"))
         raise InputError(f"{listed}: no such split; there are {', '.join(known) or 'none'}")
     stems = {line.split()[0] for line in listed.read_text().splitlines() if line.strip()}
-    missing = stems - {file.stem for file in files}
+    missing = stems - set(voc.image_ids(list(files)).values())
     if missing:
         raise InputError(
             f"{listed}: {len(missing)} images have no annotation in {files[0].parent}: {min(missing)}"

@@ -11,6 +11,7 @@ from metrics.errors import InputError
 
 YAML_SUFFIXES = (".yaml", ".yml")
 _LARGEST_YAML = 1 << 20
+_SPLIT_KEYS = {b"train", b"val", b"valid", b"validation", b"test"}
 _COCO_KEYS = (b'"images"', b'"annotations"', b'"categories"')
 
 
@@ -68,11 +69,11 @@ def voc_folder(path: Path) -> Path:
 
 
 def voc_files(path: Path) -> list[Path]:
-    """Annotation files of VOC: in ``Annotations``, in the folder, or one folder down."""
+    """Annotation files of VOC: in ``Annotations`` and its folders, in the folder, or in any of its folders."""
     root = voc_folder(path)
     if not root.is_dir():
         return []
-    for pattern in ("Annotations/*.xml", "*.xml", "*/*.xml"):
+    for pattern in ("Annotations/**/*.xml", "*.xml", "*/*.xml", "**/*.xml"):
         files = sorted(root.glob(pattern))
         if files:
             return files if b"<annotation" in _head(files[0], 4096) else []
@@ -80,24 +81,23 @@ def voc_files(path: Path) -> list[Path]:
 
 
 def yolo_files(path: Path) -> list[Path]:
-    """The YAML file that describes a YOLO data set; without one, the list of class names in the folder.
+    """The file that describes a YOLO data set: YAML, darknet's ``.data``, or a list of class names.
 
     Raises:
-        InputError: several YAML files describe data sets, and none is called ``data`` or ``dataset``.
+        InputError: several files of one kind describe data sets, and none is called ``data`` or ``dataset``.
     """
     if path.is_file():
-        return [path] if path.suffix.lower() in YAML_SUFFIXES and _describes_yolo(path) else []
-    found = [
-        file
-        for file in sorted(path.glob("*.y*ml"))
-        if file.suffix.lower() in YAML_SUFFIXES and _describes_yolo(file)
-    ]
-    found = [file for file in found if file.stem in ("data", "dataset")] or found
-    if len(found) > 1:
-        names = ", ".join(file.name for file in found)
-        raise InputError(f"{path}: several descriptions: {names}; give the path of one")
-    names_files = [path / "classes.txt", path / "obj.names", *sorted(path.glob("*.names"))]
-    return found or [file for file in names_files if file.is_file()][:1]
+        return [path] if _describes_yolo(path) else []
+    for pattern in ("*.y*ml", "*.data"):
+        found = [file for file in sorted(path.glob(pattern)) if file.is_file() and _describes_yolo(file)]
+        found = [file for file in found if file.stem in ("data", "dataset")] or found
+        if len(found) > 1:
+            names = ", ".join(file.name for file in found)
+            raise InputError(f"{path}: several descriptions: {names}; give the path of one")
+        if found:
+            return found
+    lists = ("classes.txt", "obj.names", "*.names", "labels/classes.txt", "obj_train_data/classes.txt")
+    return [file for pattern in lists for file in sorted(path.glob(pattern)) if file.is_file()][:1]
 
 
 LAYOUTS = {
@@ -109,11 +109,12 @@ LAYOUTS = {
             coco_files,
         ),
         DataLayout(
-            "voc", "XML files of <annotation> in Annotations/, in the folder or one folder down", voc_files
+            "voc", "XML files of <annotation> in Annotations/, in the folder or in its folders", voc_files
         ),
         DataLayout(
             "yolo",
-            "a YAML file with names, and with train, val or test; or classes.txt or *.names beside images and labels",
+            "a YAML file with names, and with train, val or test or beside images and labels; obj.data; or classes.txt or "
+            "*.names beside images and labels",
             yolo_files,
         ),
     )
@@ -133,9 +134,18 @@ def _has_coco_keys(file: Path) -> bool:
 
 
 def _describes_yolo(file: Path) -> bool:
-    """Whether the keys of a data set's description begin some lines of a file; it is not parsed."""
-    keys = {line.split(b":")[0].strip() for line in _head(file, _LARGEST_YAML).splitlines() if b":" in line}
-    return bool(keys & {b"names", b"nc"}) and bool(keys & {b"train", b"val", b"test"})
+    """Whether the keys of a data set's description begin some lines of a file; it is not parsed.
+
+    A YAML file without splits describes a data set if there are folders of images or labels beside it.
+    """
+    suffix = file.suffix.lower()
+    if suffix not in (*YAML_SUFFIXES, ".data"):
+        return False
+    separator = b"=" if suffix == ".data" else b":"
+    lines = _head(file, _LARGEST_YAML).removeprefix(b"\xef\xbb\xbf").splitlines()
+    keys = {line.split(separator)[0].strip().strip(b"\"'") for line in lines if separator in line}
+    beside = any((file.parent / name).is_dir() for name in ("images", "labels", "JPEGImages"))
+    return bool(keys & {b"names", b"nc"}) and (bool(keys & _SPLIT_KEYS) or beside)
 
 
 def _head(file: Path, size: int) -> bytes:

@@ -6,12 +6,11 @@ ground truth are refused, because every number computed from them would be wrong
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.errors import InputError, InputWarning
+from metrics.errors import InputError, InputNote, InputWarning
+from metrics.notes import Note, report
 from metrics.tables import AnnotationTable, DetectionTable, Table
 
 _RELATIVE = 1.5  # relative coordinates are smaller, and few pixel coordinates are
@@ -40,11 +39,18 @@ def check_detections(table: DetectionTable, truth: AnnotationTable, where: str) 
         )
 
 
-def warn_rows(where: str, rows: NDArray[np.bool_], text: str) -> None:
-    """Warn with the number of affected rows, if there are any."""
+def warn_rows(
+    where: str,
+    rows: NDArray[np.bool_],
+    text: str,
+    kind: str = "suspicious_rows",
+    category: type[InputNote | InputWarning] = InputWarning,
+) -> None:
+    """Report the number of affected rows, if there are any."""
     count = int(np.count_nonzero(rows))
     if count:
-        warnings.warn(f"{where}: {count} of {len(rows)} {text}", InputWarning, stacklevel=4)
+        values = {"rows": count, "of": len(rows)}
+        report(Note(kind, f"{where}: {count} of {len(rows)} {text}", where, values), category, stacklevel=3)
 
 
 def _refuse_relative(table: Table, scale: float, where: str) -> None:

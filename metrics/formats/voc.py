@@ -8,6 +8,7 @@ difference is one pixel at the left and at the top.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +101,7 @@ def read_annotation(path: str | Path, pixels: Pixels = "inclusive") -> VOCAnnota
 def read_truth(
     xml_paths: Iterable[str | Path], classes: Sequence[str] | None = None, pixels: Pixels = "inclusive"
 ) -> AnnotationTable:
-    """Read XML files; image ids are the file names without suffix, sorted.
+    """Read XML files; image ids are the file names without suffix or, if two are equal, with their folders, sorted.
 
     Difficult objects are `ignored` in the table; truncated ones count.
 
@@ -112,7 +113,8 @@ def read_truth(
     Raises:
         InputError: see `read_annotation`; a repeated image; a class that is not in `classes`.
     """
-    paths = sorted(map(Path, xml_paths), key=lambda path: path.stem)
+    id_of = image_ids(list(map(Path, xml_paths)))
+    paths = sorted(id_of, key=id_of.__getitem__)
     annotations = [read_annotation(path, pixels) for path in paths]
     if classes is None:
         classes = sorted({name for annotation in annotations for name in annotation.names})
@@ -123,7 +125,7 @@ def read_truth(
                 known = did_you_mean(name, classes) or f"; the classes are {', '.join(classes)}"
                 raise InputError(f"{path}: unknown class {name!r}{known}")
     catalog = Catalog.of(
-        [path.stem for path in paths],
+        [id_of[path] for path in paths],
         classes,
         np.array([annotation.size for annotation in annotations], np.int64).reshape(-1, 2),
         [annotation.file_name for annotation in annotations],
@@ -138,6 +140,21 @@ def read_truth(
     )
     check_annotations(table, "VOC annotations")
     return table
+
+
+def image_ids(paths: Sequence[Path]) -> dict[Path, str]:
+    """The id of the image of each XML file: its name without suffix; with folders below the common one if two are equal.
+
+    Raises:
+        InputError: a file is given twice.
+    """
+    if len(set(paths)) < len(paths):
+        raise InputError(f"{next(path for path in paths if paths.count(path) > 1)}: is given twice")
+    ids = {path: path.stem for path in paths}
+    if len(set(ids.values())) < len(paths):
+        common = Path(os.path.commonpath([path.parent for path in paths]))
+        ids = {path: path.relative_to(common).with_suffix("").as_posix() for path in paths}
+    return ids
 
 
 def _parse(path: str | Path, where: str) -> Element:

@@ -35,7 +35,7 @@ def test_lists_of_images_are_the_splits(tmp_path):
         "val": names(3, 5),
         "test": names(2, 8),
     }
-    assert "2 annotated images are in no list of ImageSets/Main and are not used" in data.notes
+    assert "2 annotated images are in no list of ImageSets/Main and are not used" in map(str, data.notes)
 
 
 def test_trainval_is_split_if_there_is_no_train(tmp_path):
@@ -83,7 +83,7 @@ def test_a_listed_image_without_annotation_is_named(tmp_path):
 def test_a_list_without_any_annotation_is_not_used(tmp_path):
     write_voc(tmp_path, pictures(20), {"train": names(10), "val": names(10, 10), "test": ["x1", "x2"]})
     data = open_dataset(tmp_path)
-    assert "test.txt: none of its 2 images is annotated; the list is not used" in data.notes
+    assert "test.txt: none of its 2 images is annotated; the list is not used" in map(str, data.notes)
     assert len(data.splits["val"]) + len(data.splits["test"]) == 10
 
 
@@ -91,7 +91,9 @@ def test_fault_22_the_pixel_convention_is_noted_and_can_be_set(tmp_path):
     write_voc(tmp_path, [Picture(f"p{k}", objects=[(0, (8, 4, 32, 24))]) for k in range(5)])
     data = open_dataset(tmp_path)
     assert data.splits["train"].truth.boxes[0].tolist() == [8, 4, 32, 24]
-    assert any(note.startswith("boxes count pixels from 1 and include the last") for note in data.notes)
+    assert any(
+        note.startswith("boxes count pixels from 1 and include the last") for note in map(str, data.notes)
+    )
     data = open_dataset(tmp_path, pixels="edges")
     assert data.splits["train"].truth.boxes[0].tolist() == [9, 5, 32, 24]
     with pytest.raises(InputError, match=r"data\.pixels"):
@@ -191,7 +193,7 @@ def test_other_xml_is_not_detected_as_voc(tmp_path, content):
 def test_bccd_has_its_own_splits(shared_data):
     with pytest.warns(InputWarning, match="1 of .* have no width or no height") as caught:
         data = open_dataset(shared_data / "bccd")
-    assert len(caught) == 2  # one box without size in train, one in val
+    assert [w.category for w in caught].count(InputWarning) == 2  # one box without size in train, one in val
     assert data.format == "voc"
     assert data.classes == ("Platelets", "RBC", "WBC")
     assert {name: (len(s), len(s.truth)) for name, s in data.splits.items()} == {

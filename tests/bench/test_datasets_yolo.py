@@ -33,7 +33,7 @@ def test_train_and_val_of_the_same_images_are_split_as_one_set(tmp_path):
     (tmp_path / "data.yaml").write_text("train: images/train\nval: images/train\nnames: {0: cat, 1: dog}\n")
     data = open_dataset(tmp_path)
     assert sum(len(split) for split in data.splits.values()) == 40
-    assert "train and val list the same images and are treated as one set" in data.notes
+    assert "train and val list the same images and are treated as one set" in map(str, data.notes)
 
 
 def test_test_of_the_same_images_as_val_is_split_from_val(tmp_path):
@@ -41,7 +41,7 @@ def test_test_of_the_same_images_as_val_is_split_from_val(tmp_path):
     text = (tmp_path / "data.yaml").read_text()
     (tmp_path / "data.yaml").write_text(f"{text}test: images/val\n")
     data = open_dataset(tmp_path)
-    assert "val and test list the same images and are treated as one set" in data.notes
+    assert "val and test list the same images and are treated as one set" in map(str, data.notes)
     assert len(data.splits["val"]) + len(data.splits["test"]) == 30
 
 
@@ -142,10 +142,15 @@ def test_several_descriptions_are_refused(tmp_path):
     assert sum(sizes(tmp_path / "b.yml").values()) == 30
 
 
-def test_the_yaml_file_alone_names_the_images(tmp_path):
+def test_a_setting_names_the_folder_of_the_images(tmp_path):
     write_yolo(tmp_path, {"train": pictures(30)})
-    with pytest.raises(InputError, match=r"data\.yaml: names the folders of its images; correct them there"):
-        open_dataset(tmp_path, images=str(tmp_path))
+    (tmp_path / "images").rename(tmp_path.parent / f"{tmp_path.name}_images")
+    with pytest.raises(InputError, match=r"train: .*images/train: no such folder or list of images"):
+        open_dataset(tmp_path)
+    data = open_dataset(tmp_path, images=str(tmp_path.parent / f"{tmp_path.name}_images"))
+    assert sum(len(split.truth) for split in data.splits.values()) == 30
+    with pytest.raises(InputError, match=r"data\.images: .*nowhere: no such folder"):
+        open_dataset(tmp_path, images=str(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize(

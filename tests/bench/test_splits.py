@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.data.leaks import find_leaks
-from bench.data.splits import hash_split, parse_purpose
+from bench.data.splits import hash_split
+from metrics.formats.purpose import parse_purpose
+from metrics.notes import Note
 
 NAMES = st.lists(st.text(min_size=1, max_size=8), min_size=3, max_size=60, unique=True)
 SHARES = st.lists(st.floats(0.05, 1), min_size=2, max_size=3)
@@ -85,8 +87,9 @@ def test_fault_9_the_same_bytes_in_two_splits_are_a_leak_under_any_name(tmp_path
         write(tmp_path / "train" / name, content) for name, content in (("a", long), ("b", b"1"), ("c", b"2"))
     ]
     val = [write(tmp_path / "val" / name, content) for name, content in (("x", long), ("b", b"3"))]
-    (sentence,) = find_leaks({"train": train, "val": val})
-    assert sentence == "train and val share 1 images, so results on val are too optimistic: a = x"
+    (leak,) = find_leaks({"train": train, "val": val})
+    assert (leak.kind, leak.values) == ("leakage", {"images": 1})
+    assert str(leak) == "train and val share 1 images, so results on val are too optimistic: a = x"
 
 
 def test_fault_9_files_that_differ_only_in_their_middle_are_not_a_leak(tmp_path):
@@ -99,9 +102,12 @@ def test_fault_9_files_that_differ_only_in_their_middle_are_not_a_leak(tmp_path)
 
 def test_fault_9_one_file_under_two_ids_is_reported(tmp_path):
     path, other = write(tmp_path / "a", b"1"), write(tmp_path / "b", b"2")
-    assert find_leaks({"train": [path, other, path]}) == ["train: 1 image files have more than one id: a"]
-    (sentence,) = find_leaks({"train": [path], "test": [other, path]})
-    assert "train and test share 1 images" in sentence
+    (repeated,) = find_leaks({"train": [path, other, path]})
+    assert repeated == Note(
+        "repeated_images", "train: 1 image files have more than one id: a", "train", {"images": 1}
+    )
+    (leak,) = find_leaks({"train": [path], "test": [other, path]})
+    assert "train and test share 1 images" in str(leak)
 
 
 def test_fault_9_only_files_of_one_size_are_read(tmp_path, monkeypatch):

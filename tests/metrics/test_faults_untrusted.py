@@ -12,7 +12,7 @@ import pytest
 from coco_files import truth, write
 
 from metrics.errors import InputError
-from metrics.formats import coco, voc, yolo
+from metrics.formats import coco, voc, yolo_description
 from metrics.formats.untrusted import read_bytes, resolve_under
 
 
@@ -118,14 +118,14 @@ def test_fault_21_xml_with_a_document_type_or_entities_is_refused(tmp_path: Path
 def test_fault_24_yaml_that_would_make_objects_is_refused_and_scripts_are_never_run(tmp_path: Path) -> None:
     bad = write(tmp_path / "bad.yaml", f"names: !!python/object/apply:os.system ['touch {tmp_path}/ran']\n")
     with pytest.raises(
-        InputError, match=r"bad.yaml: could not determine a constructor .*; only plain values are allowed"
+        InputError, match=r"bad.yaml:1: could not determine a constructor .*; only plain values are allowed"
     ):
-        yolo.read_yaml(bad)
+        yolo_description.read_yaml(bad)
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.jpg").touch()
     script = f"import os; os.system('touch {tmp_path}/ran')"
     good = write(tmp_path / "good.yaml", f'train: images\nnames: [x]\ndownload: "{script}"\n')
-    assert yolo.read_yaml(good).names == ("x",)
+    assert yolo_description.read_yaml(good).names == ("x",)
     assert not (tmp_path / "ran").exists()
 
 
@@ -175,7 +175,7 @@ def test_fault_25_a_split_that_leads_outside_the_folder_is_refused(tmp_path: Pat
     path = write(tmp_path / "data.yaml", "train: list.txt\nnames: [x]\n")
     (tmp_path / "list.txt").write_text("images/a.jpg\n../../b.jpg\n")
     with pytest.raises(InputError, match=r"list.txt:2: '../../b.jpg': leads outside the folder"):
-        yolo.read_yaml(path)
+        yolo_description.read_yaml(path)
     write(path, "train: /etc\nnames: [x]\n")
     with pytest.raises(InputError, match=r"train: '/etc': is an absolute path"):
-        yolo.read_yaml(path)
+        yolo_description.read_yaml(path)

@@ -70,7 +70,7 @@ def test_classes_are_those_that_occur_or_those_that_are_given(tmp_path: Path) ->
     assert voc.read_truth(paths, ["fox", "dog", "cat"]).label.tolist() == [2, 1]
     with pytest.raises(InputError, match=r"b.xml: unknown class 'dog'; did you mean 'dogs'\?"):
         voc.read_truth(paths, ["cat", "dogs"])
-    with pytest.raises(InputError, match=r"Catalog.image_ids: 'a' stands twice"):
+    with pytest.raises(InputError, match=r"a.xml: is given twice"):
         voc.read_truth([paths[1], paths[1]])
 
 

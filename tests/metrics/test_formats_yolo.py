@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metrics.errors import InputError, InputWarning
-from metrics.formats import coco, yolo
+from metrics.formats import coco, yolo, yolo_description
 
 
 def dataset(folder: Path, text: str, *images: str) -> Path:
@@ -27,7 +27,7 @@ def test_names_are_a_list_or_a_dict_from_zero(tmp_path: Path, names: str) -> Non
     path = dataset(
         tmp_path, f"train: images/train\nnames: {names}\n", "images/train/b.png", "images/train/a.JPG"
     )
-    described = yolo.read_yaml(path)
+    described = yolo_description.read_yaml(path)
     assert described.names == ("cat", "dog")
     assert described.root == tmp_path
     assert described.splits == {"train": [tmp_path / "images/train/a.JPG", tmp_path / "images/train/b.png"]}
@@ -43,7 +43,7 @@ def test_splits_are_folders_lists_or_lists_of_them(tmp_path: Path) -> None:
         "lists/4.jpg",
     )
     (tmp_path / "lists" / "val.txt").write_text(f"images/a/1.jpg\n\n./4.jpg\n{tmp_path}/images/b/3.jpg\n")
-    described = yolo.read_yaml(path)
+    described = yolo_description.read_yaml(path)
     assert [image.name for image in described.splits["train"]] == ["1.jpg", "2.jpg", "3.jpg"]
     assert sorted(image.name for image in described.splits["val"]) == ["1.jpg", "3.jpg", "4.jpg"]
     assert "test" not in described.splits
@@ -51,10 +51,10 @@ def test_splits_are_folders_lists_or_lists_of_them(tmp_path: Path) -> None:
 
 def test_a_folder_that_another_program_expected_elsewhere_is_found(tmp_path: Path) -> None:
     path = dataset(tmp_path, "train: ../train/images\nnames: [x]\n", "train/images/1.jpg")
-    assert yolo.read_yaml(path).splits["train"] == [tmp_path / "train/images/1.jpg"]
+    assert yolo_description.read_yaml(path).splits["train"] == [tmp_path / "train/images/1.jpg"]
     path.write_text("path: /absent/coco8\ntrain: train/images\nnames: [x]\n")
     with pytest.warns(InputWarning, match=r"path: folder /absent/coco8 does not exist; .* is used instead"):
-        assert yolo.read_yaml(path).root == tmp_path
+        assert yolo_description.read_yaml(path).root == tmp_path
 
 
 @pytest.mark.parametrize(
@@ -64,9 +64,12 @@ def test_a_folder_that_another_program_expected_elsewhere_is_found(tmp_path: Pat
         ("train: images", "names: expected a list of class names"),
         ("train: images\nnames: {0: a, 2: b}", r"names: expected classes 0 .. 1 without a gap, got \[0, 2\]"),
         ("train: images\nnames: [a]\nnc: 3", "nc is 3, but there are 1 names"),
-        ("names: [a]", "has no train, val or test"),
+        (
+            "names: [a]\ntrain: ''",
+            "no images in images, obj_train_data or the folder itself; set data.images",
+        ),
         ("train: absent\nnames: [a]", "train: .*absent: no such folder or list of images"),
-        ("train: 3\nnames: [a]", "train: expected a folder or a text file, got 3"),
+        ("train: {a: b}\nnames: [a]", "train: expected a folder or a text file, got dict"),
         ("train: empty\nnames: [a]", "train: no images in empty"),
         ("train: [\n", "is not YAML: while parsing"),
     ],
@@ -74,7 +77,7 @@ def test_a_folder_that_another_program_expected_elsewhere_is_found(tmp_path: Pat
 def test_an_invalid_description_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=message):
-        yolo.read_yaml(dataset(tmp_path, text, "images/a.jpg"))
+        yolo_description.read_yaml(dataset(tmp_path, text))
 
 
 def test_labels_are_in_the_folder_beside_images() -> None:
@@ -115,12 +118,12 @@ def test_images_without_any_label_file_are_reported(tmp_path: Path) -> None:
 def test_a_label_file_without_an_image_is_counted(tmp_path: Path) -> None:
     path = dataset(tmp_path, "train: images\nnames: [x]\n", "images/a.jpg", "labels/a.txt", "labels/lost.txt")
     with pytest.warns(InputWarning, match=r"train: 1 of 2 label files have no image"):
-        yolo.read_yaml(path)
+        yolo_description.read_yaml(path)
 
 
 def test_coco_photographs_read_the_same_from_both_layouts(shared_data: Path) -> None:
     folder = shared_data / "coco" / "train33"
-    described = yolo.read_yaml(folder / "data.yaml")
+    described = yolo_description.read_yaml(folder / "data.yaml")
     truth = coco.read_truth(folder / "instances.json")
     by_name = dict(zip(truth.catalog.file_names, truth.catalog.sizes.tolist(), strict=True))
     images = described.splits["val"]

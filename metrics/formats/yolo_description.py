@@ -1,0 +1,183 @@
+"""Descriptions of YOLO data sets: a YAML file, darknet's ``obj.data``, or a list of class names beside images and labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metrics.errors import InputError, InputWarning
+from metrics.formats.image_search import find_under
+from metrics.formats.purpose import parse_purpose
+from metrics.formats.untrusted import read_text
+from metrics.formats.yaml_text import read_yaml_text
+from metrics.formats.yolo_splits import read_splits, splits_beside
+from metrics.notes import Note, report
+
+YAML_SUFFIXES = (".yaml", ".yml")
+
+_EMPTY = ("", "null", "~", "None")
+_LARGEST_KEYPOINTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class YOLODescription:
+    """The contents of a data set's description.
+
+    Attributes:
+        root: the folder that paths of images are relative to, absolute.
+        beside: the folder of the description, absolute.
+        names: C class names; a label is an index into them.
+        splits: the images of ``train``, ``val`` and ``test``, where there are such: sorted absolute paths. Of a data set
+            without splits one entry, None.
+        keypoints: (number, numbers per keypoint) of pose data; None without keypoints.
+    """
+
+    root: Path
+    beside: Path
+    names: tuple[str, ...]
+    splits: dict[str | None, list[Path]]
+    keypoints: tuple[int, int] | None = None
+
+
+def read_description(path: str | Path, images: Path | None = None) -> YOLODescription:
+    """Read the description of a data set: ``.yaml``, darknet's ``.data``, or a text file with a class name in each line.
+
+    Args:
+        path: the file.
+        images: folder in which images are searched; by default that of the data set.
+
+    Raises:
+        InputError: see `read_yaml`; or there are no images.
+    """
+    path = Path(path)
+    if path.suffix.lower() in YAML_SUFFIXES:
+        return read_yaml(path, images)
+    if path.suffix.lower() == ".data":
+        return _read_darknet(path, images)
+    folder = path.parent.parent if path.parent.name == "labels" else path.parent
+    root = (images or folder).resolve()
+    return YOLODescription(root, folder.resolve(), _listed_names(path), splits_beside(root))
+
+
+def read_yaml(path: str | Path, images: Path | None = None) -> YOLODescription:
+    """Read a YAML file. No code in it is run: ``download:`` is ignored, and tags are refused.
+
+    ``path`` is the folder of the data set, absolute or relative to that of the YAML file; without it, or if it does not
+    exist, it is the folder of the YAML file. A split is a folder, a text file with one image per line, or a list of
+    these. Paths of another machine are found by their ends below the folder of the data set, and a split that does not
+    exist is passed over; both are reported. A file without splits has its images in ``images`` or in folders named after
+    splits. ``names`` is a list, or a dict with keys 0, 1, ...; names are text as written, also ``no`` and ``007``.
+
+    Args:
+        path: the file.
+        images: folder in which images are searched, instead of ``path``.
+
+    Raises:
+        InputError: another kind of file, missing names or gaps in them, no split that exists, or a split that is found
+            in two places.
+    """
+    path = Path(path)
+    document = read_yaml_text(path)
+    names = _names(document, path)
+    root = images.resolve() if images is not None else _root(document, path)
+    given = {
+        split: document[key]
+        for split, keys in {
+            "train": ("train",),
+            "val": ("val", "valid", "validation"),
+            "test": ("test",),
+        }.items()
+        for key in keys
+        if key in document and document[key] not in _EMPTY
+    }
+    splits = read_splits(given, root, path.parent.resolve(), str(path)) if given else splits_beside(root)
+    return YOLODescription(root, path.parent.resolve(), names, splits, _keypoints(document, path))
+
+
+def _read_darknet(path: Path, images: Path | None) -> YOLODescription:
+    """Read ``obj.data`` of darknet, as CVAT writes it: lines ``key = value``."""
+    values = {}
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        key, equals, value = line.partition("=")
+        if not equals:
+            raise InputError(f"{path}:{number}: expected key = value, got {line.strip()[:60]!r}")
+        values[key.strip()] = value.strip()
+    root = (images or path.parent).resolve()
+    folder = path.parent.resolve()
+    file = find_under(folder, values.get("names", "")) or find_under(folder, "obj.names")
+    if file is None or not file.is_file():
+        raise InputError(
+            f"{path}: names: no such file {values.get('names', '')!r}; add a text file of class names"
+        )
+    names = _listed_names(file)
+    if (count := values.get("classes")) is not None and count != str(len(names)):
+        raise InputError(f"{path}: classes is {count}, but {file.name} has {len(names)} names")
+    given = {purpose: value for key, value in values.items() if (purpose := parse_purpose(key)) is not None}
+    splits = read_splits(given, root, folder, str(path)) if given else splits_beside(root)
+    return YOLODescription(root, folder, names, splits)
+
+
+def _listed_names(path: Path) -> tuple[str, ...]:
+    names = tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
+    if not names:
+        raise InputError(f"{path}: has no class names; write one into each line")
+    return names
+
+
+def _names(document: dict[str, Any], path: Path) -> tuple[str, ...]:
+    names, count = document.get("names"), _integer(document.get("nc"))
+    if names in (None, *_EMPTY) and count is not None and count < _LARGEST_KEYPOINTS:
+        text = f"{path}: has no names; the {count} classes are called 0 .. {count - 1}"
+        report(Note("made_names", text, str(path), {"classes": count}))
+        return tuple(map(str, range(count)))
+    if isinstance(names, dict):
+        labels = {_integer(key): name for key, name in names.items()}
+        if set(labels) != set(range(len(names))):
+            raise InputError(
+                f"{path}: names: expected classes 0 .. {len(names) - 1} without a gap, "
+                f"got [{', '.join(map(str, names))}]"
+            )
+        names = [labels[label] for label in range(len(names))]
+    if not isinstance(names, list) or not names:
+        raise InputError(f"{path}: names: expected a list of class names, or a dict with keys 0, 1, ...")
+    for label, name in enumerate(names):
+        if not isinstance(name, str):
+            raise InputError(f"{path}: names: expected a name for class {label}, got a {type(name).__name__}")
+    if count is not None and count != len(names):
+        raise InputError(f"{path}: nc is {count}, but there are {len(names)} names")
+    return tuple(names)
+
+
+def _integer(value: Any) -> int | None:
+    return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 10 else None
+
+
+def _keypoints(document: dict[str, Any], path: Path) -> tuple[int, int] | None:
+    given = document.get("kpt_shape")
+    if given in (None, *_EMPTY):
+        return None
+    shape = [_integer(value) for value in given] if isinstance(given, list) else []
+    if (
+        len(shape) != 2
+        or None in shape
+        or shape[1] not in (2, 3)
+        or not 0 < (shape[0] or 0) < _LARGEST_KEYPOINTS
+    ):
+        raise InputError(f"{path}: kpt_shape: expected [number of keypoints, 2 or 3], such as [17, 3]")
+    return int(shape[0] or 0), int(shape[1] or 0)
+
+
+def _root(document: dict[str, Any], path: Path) -> Path:
+    parent = path.parent.resolve()
+    given = document.get("path")
+    if given in (None, *_EMPTY):
+        return parent
+    root = (parent / str(given)).resolve() if isinstance(given, str) else parent
+    if not root.is_dir():
+        text = f"{path}: path: folder {root} does not exist; {parent} is used instead"
+        report(Note("found_elsewhere", text, "path"), InputWarning)
+        return parent
+    return root
