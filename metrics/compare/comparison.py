@@ -30,7 +30,7 @@ class Comparison:
         measures: the deciding measure, then the additional ones.
         verdict: which model leads, which models it beats and which are tied with it; ``str(verdict)`` is the text.
         notes: remarks on how reliable the numbers are: too few images or objects, seeds, groups.
-        compared: ``training recipes`` where every model has several seeds; otherwise ``checkpoints``.
+        compared: ``training recipes`` where every model has several seeds; otherwise ``single runs``.
         leaderboard: by measure; within a measure in the order of `models`.
         pairwise: all pairs by all measures over all classes, then the permutation tests.
         class_values: each model by the deciding measure on each class.

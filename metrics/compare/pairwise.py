@@ -94,7 +94,7 @@ def compare(
         permutations=permutations,
     )
     objects = int(paired.first.positives[0].sum())
-    too_few = len(unit) < FEW_IMAGES or objects < FEW_OBJECTS or (groups is not None and units < FEW_GROUPS)
+    too_few = too_few_data(len(unit), objects, None if groups is None else units)
     rows = ComparisonRows(replicates, models, confidence, too_few)
     differences = {statistic.name: rows.differences(statistic) for statistic in statistics}
     standings = {
@@ -108,7 +108,7 @@ def compare(
         notes += test_notes
     seeds = {model: len(matches) for model, matches in paired.matches.items()}
     notes += reliability_notes(seeds, objects, method, too_few, class_values)
-    compared: Subject = "training recipes" if min(seeds.values()) > 1 else "checkpoints"
+    compared: Subject = "training recipes" if min(seeds.values()) > 1 else "single runs"
     return Comparison(
         models=tuple(models),
         measure=deciding.name,
@@ -130,3 +130,8 @@ def compare(
             }
         ),
     )
+
+
+def too_few_data(images: int, objects: int, groups: int | None) -> bool:
+    """Whether there are too few images, objects or groups (None: images are not grouped) for a decision."""
+    return images < FEW_IMAGES or objects < FEW_OBJECTS or (groups is not None and groups < FEW_GROUPS)

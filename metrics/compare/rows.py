@@ -12,8 +12,9 @@ ALL = "all"
 PERMUTATION_TEST = "label swap"
 """Value of `PairDifference.test` for permutation tests."""
 
-Subject = Literal["checkpoints", "training recipes"]
-"""What is compared: single trained models, or training procedures with several seeds each."""
+Subject = Literal["single runs", "training recipes"]
+"""What is compared: single runs (one trained model, or detections from a file), or training procedures with several seeds
+each."""
 
 Reason = Literal[
     "decisive",

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from metrics.compare.percent import points, points_interval
 from metrics.compare.rows import ClassValue, Method, PairDifference, Standing, Subject
 from metrics.notes import Note
 
 MAX_NAMES = 5
 """Number of models or classes that a note lists by name."""
+
+EQUAL = 1e-12
+"""Values that differ by less are equal: the same number may differ by 1e-17 after two sums."""
 
 VerdictKind = Literal["undefined", "single_model", "too_few", "decisive", "not_decisive"]
 
@@ -22,17 +27,18 @@ class Verdict:
 
     Attributes:
         kind: ``undefined``: the measure has no value on these images; ``single_model``: there is no other model;
-            ``too_few``: too few images, groups or objects for a decision; ``decisive``: the leader beats at least one
-            other model; ``not_decisive``: it beats none.
+            ``too_few``: too few images, groups or objects for a decision; ``decisive``: the leader, or each of several equal
+            leaders, beats at least one other model; ``not_decisive``: it beats none.
         best: the leader's standing.
         equal: models whose value equals the leader's.
-        beaten: differences from the leader that are decisive.
+        beaten: differences from the leader that are decisive; of several equal leaders each has a decisive lead over these
+            models.
         tied: the other differences from the leader.
         resolution: largest minimum detectable difference of these pairs; NaN if unknown.
         unit: resampling unit, ``image`` or ``group``.
         units: number of resampling units.
-        compared: checkpoints or training recipes.
-        seeds: numbers of seeds per model that occur, in ascending order.
+        compared: single runs or training recipes.
+        runs: number of runs (training seeds) of each model, in the order of the standings.
     """
 
     kind: VerdictKind
@@ -44,7 +50,7 @@ class Verdict:
     unit: Literal["image", "group"]
     units: int
     compared: Subject
-    seeds: tuple[int, ...]
+    runs: Mapping[str, int]
 
     @classmethod
     def of(
@@ -62,11 +68,15 @@ class Verdict:
             differences: of all pairs by that measure.
             method: how they were computed.
             too_few: whether there are too few images or groups for a decision.
-            compared: checkpoints or training recipes.
+            compared: single runs or training recipes.
         """
         best = standings[0]
         rows = [row for row in differences if row.model_a == best.model]
-        beaten = tuple(row for row in rows if row.decisive)
+        equal = tuple(row.model_b for row in rows if abs(row.delta) < EQUAL)
+        leads = Counter(
+            row.model_b for row in differences if row.decisive and row.model_a in (best.model, *equal)
+        )
+        beaten = tuple(row for row in rows if leads[row.model_b] == 1 + len(equal))
         kind: VerdictKind = "decisive" if beaten else "not_decisive"
         if math.isnan(best.value):
             kind = "undefined"
@@ -77,14 +87,14 @@ class Verdict:
         return cls(
             kind=kind,
             best=best,
-            equal=tuple(row.model_b for row in rows if row.delta == 0),
+            equal=equal,
             beaten=beaten,
-            tied=tuple(row for row in rows if not row.decisive and row.delta != 0),
+            tied=tuple(row for row in rows if row not in beaten and row.model_b not in equal),
             resolution=max((row.mdd for row in rows if row.mdd == row.mdd), default=math.nan),
             unit=method.unit,
             units=method.units,
             compared=compared,
-            seeds=tuple(sorted({len(row.seeds) for row in standings})),
+            runs={row.model: len(row.seeds) for row in standings},
         )
 
     def __str__(self) -> str:
@@ -97,7 +107,7 @@ class Verdict:
 def verdict_text(
     verdict: Verdict, measure: str = "", where: str = "", name: Callable[[str], str] = str
 ) -> str:
-    """Write a verdict as sentences.
+    """Write a verdict as sentences; values are in percent, differences in percentage points.
 
     Args:
         verdict: the verdict.
@@ -110,7 +120,7 @@ def verdict_text(
         return f"{measure} is not defined on these images: there are no valid ground-truth objects."
     if verdict.kind == "single_model":
         value = " ".join(filter(None, (_with_interval(best), where)))
-        return f"{name(best.model)} has {measure} {value}. {_seeds_text(verdict)}"
+        return f"{name(best.model)} has {measure} {value}. {_runs_text(verdict, name)}"
     several = bool(verdict.equal)
     leaders = _list([name(model) for model in (best.model, *verdict.equal)])
     superlative = "highest" if best.higher_is_better else "lowest"
@@ -121,16 +131,20 @@ def verdict_text(
     elif verdict.beaten:
         beaten = _list([_margin(row, name) for row in verdict.beaten])
         parts.append(f"{'They beat' if several else 'It beats'} {beaten}.")
+    elif several and verdict.tied:
+        parts.append("No model is decisively behind all of them.")
     else:
         parts.append("No difference is decisive." if several else "No difference from it is decisive.")
     if verdict.tied and verdict.kind != "too_few":
         tied = _list([_behind(row, name) for row in verdict.tied])
-        parts.append(f"{tied} {'is' if len(verdict.tied) == 1 else 'are'} tied with it.")
+        verb, them = "is" if len(verdict.tied) == 1 else "are", "at least one of them" if several else "it"
+        parts.append(f"{tied} {verb} tied with {them}.")
     if verdict.resolution > 0:
         parts.append(
-            f"This test set ({units}) can resolve differences of {_points(verdict.resolution)} or more."
+            f"With {units}, a true difference of {points(verdict.resolution)} percentage points is detected with a probability"
+            " of about 80%, a smaller one less often."
         )
-    parts.append(_seeds_text(verdict))
+    parts.append(_runs_text(verdict, name))
     return " ".join(parts)
 
 
@@ -151,7 +165,7 @@ def reliability_notes(
         class_values: by the deciding measure.
 
     Returns:
-        Notes of the kinds ``too_few``, ``few_objects``, ``no_objects``, ``recipes``, ``checkpoints``, ``few_resamples`` and
+        Notes of the kinds ``too_few``, ``few_objects``, ``no_objects``, ``recipes``, ``single_runs``, ``few_resamples`` and
         ``coarse_p_values``.
     """
     notes = []
@@ -196,11 +210,12 @@ def reliability_notes(
             )
         )
     else:
+        whose = "each model" if len(single) == len(seeds) else _some(single)
         notes.append(
             Note(
-                "checkpoints",
-                f"checkpoints were compared, not training recipes: seed variance was not measured for {_some(single)};"
-                " another seed could change the order",
+                "single_runs",
+                f"there is only one run of {whose}: the variance between training seeds was not measured, and another seed"
+                " could change the order",
                 values=seeds,
             )
         )
@@ -208,54 +223,54 @@ def reliability_notes(
     needed = math.ceil(pairs / (1 - method.confidence))
     values = {"pairs": pairs, "resamples": method.resamples, "needed": needed}
     if method.resamples < needed:
-        text = f"{pairs} pairs need at least {needed:,} resamples before a difference can be decisive"
+        text = (
+            f"{pairs} pairs need at least {needed:,} bootstrap replicates before a difference can be decisive"
+        )
         notes.append(Note("few_resamples", text, values=values))
     elif pairs > 10 and method.resamples < 2000:
-        text = f"p-values of {pairs} pairs are coarse with {method.resamples:,} resamples; use 2,000 or more"
+        text = f"p-values of {pairs} pairs are coarse with {method.resamples:,} bootstrap replicates; use 2,000 or more"
         notes.append(Note("coarse_p_values", text, values=values))
     return notes
 
 
-def _seeds_text(verdict: Verdict) -> str:
-    counts = verdict.seeds
-    unmeasured = "; seed variance was not measured" if counts[0] == 1 else ""
+def _runs_text(verdict: Verdict, name: Callable[[str], str]) -> str:
+    """How many runs each model has, and so whether the variance between training seeds was measured."""
+    single = [name(model) for model, count in verdict.runs.items() if count == 1]
+    unmeasured = "the variance between training seeds was not measured"
+    counts = sorted(set(verdict.runs.values()))
     if verdict.kind == "single_model":
-        seeds = "one seed" if counts == (1,) else f"{counts[0]} seeds"
-        return f"One {verdict.compared.removesuffix('s')} was measured ({seeds}){unmeasured}."
-    seeds = "one seed" if counts == (1,) else f"{_list([str(count) for count in counts])} seeds"
-    return f"{verdict.compared.capitalize()} were compared ({seeds} per model){unmeasured}."
+        return (
+            f"There is one run; {unmeasured}."
+            if single
+            else f"There are {counts[0]} runs with different seeds."
+        )
+    if counts == [1]:
+        return f"There is one run per model; {unmeasured}."
+    if single:
+        return f"There is one run of {_some(single)}; {unmeasured} there."
+    number = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"There are {number} runs per model with different seeds; intervals include their variance."
 
 
 def _with_interval(row: Standing) -> str:
-    if math.isnan(row.ci_low):
-        return _points(row.value)
-    return f"{_points(row.value)} [{_points(row.ci_low)}, {_points(row.ci_high)}]"
+    return " ".join(filter(None, (points(row.value), points_interval(row.ci_low, row.ci_high))))
 
 
 def _margin(row: PairDifference, name: Callable[[str], str]) -> str:
     low, high = sorted((abs(row.sim_low), abs(row.sim_high)))
-    return f"{name(row.model_b)} by {_points(abs(row.delta))} [{_points(low)}, {_points(high)}] ({_p_text(row.p_adj)})"
+    return f"{name(row.model_b)} by {points(abs(row.delta))} {points_interval(low, high)} ({_p_text(row)})"
 
 
 def _behind(row: PairDifference, name: Callable[[str], str]) -> str:
     sign = 1.0 if row.delta >= 0 else -1.0
     low, high = sorted((sign * row.sim_low, sign * row.sim_high))
-    behind = f"{name(row.model_b)} ({_points(abs(row.delta))} behind"
-    return (
-        f"{behind})"
-        if math.isnan(low)
-        else f"{behind} [{_points(low)}, {_points(high)}], {_p_text(row.p_adj)})"
-    )
+    behind = f"{name(row.model_b)} ({points(abs(row.delta))} behind"
+    return f"{behind})" if math.isnan(low) else f"{behind} {points_interval(low, high)}, {_p_text(row)})"
 
 
-def _p_text(p: float) -> str:
-    return "Holm p < .001" if p < 0.001 else f"Holm p = {p:.3f}".replace("0.", ".")
-
-
-def _points(value: float) -> str:
-    """A fraction in points of 100 with one decimal and a typographic minus; never minus zero."""
-    text = f"{100 * value:.1f}"
-    return ("0.0" if text == "-0.0" else text).replace("-", "−")
+def _p_text(row: PairDifference) -> str:
+    word = "adjusted p" if row.p_adj > row.p_raw else "p"
+    return f"{word} < .001" if row.p_adj < 0.001 else f"{word} = {row.p_adj:.3f}".replace("= 0.", "= .")
 
 
 def _counted(count: int, noun: str) -> str:

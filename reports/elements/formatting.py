@@ -8,8 +8,9 @@ import re
 import unicodedata
 from datetime import datetime
 
-MISSING = "–"
-"""Text for a number that is not defined or not known."""
+from metrics.compare.percent import MISSING as MISSING
+from metrics.compare.percent import points as points
+from metrics.compare.percent import points_interval as points_interval
 
 
 def printable(text: str) -> str:
@@ -61,25 +62,12 @@ def slug(text: str) -> str:
     return f"{plain}-{digest}" if plain else digest
 
 
-def points(value: float | None, digits: int = 1) -> str:
-    """Format a fraction in points of 100: 0.341 is ``34.1``."""
-    if value is None or not math.isfinite(value):
-        return MISSING
-    text = f"{100 * value:.{digits}f}"
-    return (text.removeprefix("-") if float(text) == 0 else text).replace("-", "−")
-
-
 def signed_points(value: float | None, digits: int = 1) -> str:
     """Format like `points`, with a sign: ``+0.3``, ``−6.8``."""
     if value is None or not math.isfinite(value):
         return MISSING
     text = f"{100 * value:+.{digits}f}"
     return ("0" + text[2:] if float(text) == 0 else text).replace("-", "−")
-
-
-def points_interval(low: float, high: float) -> str:
-    """Format an interval of fractions in points: ``[36.6, 45.8]``; empty if it is not known."""
-    return f"[{points(low)}, {points(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
 
 
 def fraction_interval(low: float, high: float) -> str:

@@ -117,8 +117,8 @@ def test_the_verdict_agrees_with_the_rows(three: Comparison) -> None:
         f"It beats low by {100 * row.delta:.1f} [{100 * row.sim_low:.1f}, {100 * row.sim_high:.1f}]" in text
     )
     assert f"{three.models[1]} (" in text
-    assert "is tied with it. This test set (60 images) can resolve differences of" in text
-    assert text.endswith("Checkpoints were compared (one seed per model); seed variance was not measured.")
+    assert "is tied with it. With 60 images, a true difference of " in text
+    assert text.endswith("There is one run per model; the variance between training seeds was not measured.")
     assert str(three).splitlines()[0] == text
     assert verdict_text(three.verdict, "AP").startswith(f"{best.model} has the highest AP, ")
     assert (three.verdict.kind, three.verdict.best) == ("decisive", best)
@@ -199,7 +199,7 @@ def test_a_model_alone_has_an_interval_and_no_pairs(scene: Scene) -> None:
     assert row.ci_low < row.value < row.ci_high
     assert str(found.verdict).startswith(f"alone has ap {100 * row.value:.1f} [")
     assert str(found.verdict).endswith(
-        "One checkpoint was measured (one seed); seed variance was not measured."
+        "There is one run; the variance between training seeds was not measured."
     )
 
 

@@ -25,25 +25,31 @@ def test_seeds_widen_the_interval_and_compare_training_recipes(scene: Scene) -> 
     found = compare(runs, resamples=500)
     assert found.compared == "training recipes"
     assert next(note for note in found.notes if note.kind == "recipes").values == {"a": 4, "b": 4}
-    assert "Training recipes were compared (4 seeds per model)." in str(found.verdict)
+    assert "There are 4 runs per model with different seeds; intervals include their variance." in str(
+        found.verdict
+    )
     row = found.standing("a")
     assert row.value == pytest.approx(np.mean(row.seeds))
     assert row.seed_low < row.value < row.seed_high
     single = compare({model: of[:1] for model, of in runs.items()}, resamples=500)
-    assert single.compared == "checkpoints"
-    assert next(note for note in single.notes if note.kind == "checkpoints").values == {"a": 1, "b": 1}
+    assert single.compared == "single runs"
+    assert next(note for note in single.notes if note.kind == "single_runs").values == {"a": 1, "b": 1}
     assert np.isnan(single.standing("a").seed_low)
     images_only = np.mean([replicate(RunRankings(match(*of)), image_weights(60, 500), [named_statistic("ap", MatchRule())])[0].values
                            for of in runs["a"]], axis=0)  # fmt: skip
     assert row.se > images_only.std(ddof=1)
 
 
-def test_different_numbers_of_seeds_are_checkpoints(scene: Scene) -> None:
+def test_different_numbers_of_seeds_are_single_runs(scene: Scene) -> None:
     found = compare({"a": [run(scene, 0.8, k) for k in range(3)], "b": run(scene, 0.5)}, resamples=100)
-    assert found.compared == "checkpoints"
-    note = next(note for note in found.notes if note.kind == "checkpoints")
-    assert "seed variance was not measured for b;" in note.text
-    assert "(1 and 3 seeds per model); seed variance was not measured." in str(found.verdict)
+    assert found.compared == "single runs"
+    note = next(note for note in found.notes if note.kind == "single_runs")
+    assert note.text.startswith(
+        "there is only one run of b: the variance between training seeds was not measured"
+    )
+    assert str(found.verdict).endswith(
+        "There is one run of b; the variance between training seeds was not measured there."
+    )
     assert any(note.kind == "no_permutation_test" for note in found.notes)
 
 
