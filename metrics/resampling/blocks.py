@@ -58,18 +58,24 @@ class Block:
 
         return self._cached(("curves", id(ranking), levels), compute)
 
-    def envelope(self, ranking: Ranking, levels: int) -> Lanes:
-        """Return (K, levels, L) the highest precision at each recall level or above, for a ranking with one threshold."""
+    def envelope(self, ranking: Ranking, levels: int, scale: Lanes | None = None) -> Lanes:
+        """Return (K, levels, L) the highest precision at each recall level or above, for a ranking with one threshold.
+
+        Args:
+            ranking: with one threshold.
+            levels: number of recall levels.
+            scale: (K, L) how often a true positive counts in precision, by default once.
+        """
 
         def compute() -> Lanes:
-            precision = np.empty((len(ranking.start) - 1, levels, LANES))
+            positives = self.positives(ranking)
+            precision = np.empty((len(positives), levels, LANES))
             scratch = kernels.EnvelopeScratch(np.empty(LANES, np.int32), *np.empty((2, LANES)))
-            kernels.precision_envelopes(
-                self.weights, self.positives(ranking), ranking.steps, scratch, precision
-            )
+            factor = np.ones_like(positives) if scale is None else scale
+            kernels.precision_envelopes(self.weights, positives, ranking.steps, factor, scratch, precision)
             return precision
 
-        return self._cached(("envelope", id(ranking), levels), compute)
+        return compute() if scale is not None else self._cached(("envelope", id(ranking), levels), compute)
 
     def counts(self, ranking: Ranking, threshold: int, score: float) -> tuple[Lanes, Lanes]:
         """Return (K, L) true and (K, L) false positives at a score threshold and the IoU threshold of this index."""

@@ -336,6 +336,7 @@ def precision_envelopes(
     weights: NDArray[np.uint8],
     positives: NDArray[np.float64],
     steps: RankingSteps,
+    scale: NDArray[np.float64],
     scratch: EnvelopeScratch,
     precision: NDArray[np.float64],
 ) -> int:
@@ -345,6 +346,8 @@ def precision_envelopes(
         weights: (I, LANES).
         positives: (K, LANES) from `count_objects`.
         steps: of a ranking with one threshold.
+        scale: (K, LANES) how often a true positive counts in precision: 1, or for Hoiem's normalized precision the assumed
+            number of objects divided by `positives`.
         scratch: memory.
         precision: (K, R, LANES) at recall 0 ... 1; 0 beyond the final recall; written. NaN where a replicate has no object of
             the class.
@@ -372,7 +375,8 @@ def precision_envelopes(
                 for _ in range(weights[image[index], lane]):
                     for tied in range(steps.step_last[step] - 1, steps.step_first[step] - 1, -1):
                         if is_tp[tied]:
-                            here = tp[lane] / (counted[lane] + EPSILON)
+                            weighted = tp[lane] * scale[label, lane]
+                            here = weighted / (weighted + (counted[lane] - tp[lane]) + EPSILON)
                             best[lane] = max(best[lane], here)
                             reached = int(levels_reached(tp[lane], objects[lane], intervals))
                             tp[lane] -= 1.0

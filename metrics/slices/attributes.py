@@ -7,7 +7,7 @@ that are not valid ground truth; a crowd is one object.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -188,20 +188,65 @@ def _class_frequency_axis(truth: AnnotationTable) -> Axis:
     return Axis.from_bins("class_frequency", "object", class_frequency(truth), [10, 100], names)
 
 
-AXES: Mapping[str, Callable[[AnnotationTable], Axis]] = {
-    "area": _area_axis,
-    "aspect": _aspect_axis,
-    "border": _border_axis,
-    "class_frequency": _class_frequency_axis,
-    "covered": _covered_axis,
-    "crowding": _crowding_axis,
-    "neighbours": _neighbours_axis,
-    "object_count": _object_count_axis,
-    "place": _place_axis,
-    "relative_area": _relative_area_axis,
-    "size": _size_axis,
+@dataclass(frozen=True, slots=True)
+class AxisKind:
+    """An axis that can be made for any ground truth.
+
+    Attributes:
+        title: a few words, for headings and sentences.
+        description: what an object or image is assigned by, as a phrase without a full stop.
+        make: assigns the objects or images of a ground truth.
+    """
+
+    title: str
+    description: str
+    make: Callable[[AnnotationTable], Axis]
+
+
+AXES: Mapping[str, AxisKind] = {
+    "area": AxisKind(
+        "area",
+        "area in pixels, with COCO's limits; exactly 32 x 32 is small, exactly 96 x 96 medium",
+        _area_axis,
+    ),
+    "aspect": AxisKind(
+        "aspect ratio within the class",
+        "rank of width over height within the class: the tallest tenth, the next fifth, two fifths, a fifth, and the widest tenth",
+        _aspect_axis,
+    ),
+    "border": AxisKind(
+        "contact with the image border",
+        f"whether the box is within {BORDER:g} pixels of the image border, so that the object may be truncated",
+        _border_axis,
+    ),
+    "class_frequency": AxisKind(
+        "frequency of the class",
+        "number of images with the object's class, with LVIS's limits",
+        _class_frequency_axis,
+    ),
+    "covered": AxisKind(
+        "overlap with other boxes",
+        "the largest share of the box that the box of another object covers",
+        _covered_axis,
+    ),
+    "crowding": AxisKind("crowding", "highest IoU with another object", _crowding_axis),
+    "neighbours": AxisKind(
+        "neighbours",
+        "number of other objects with their centre in the box enlarged 1.5 times",
+        _neighbours_axis,
+    ),
+    "object_count": AxisKind("number of objects", "number of objects in the image", _object_count_axis),
+    "place": AxisKind(
+        "place in the image", "position of the object's centre in a 3 x 3 grid of the image", _place_axis
+    ),
+    "relative_area": AxisKind("relative area", "area relative to the image", _relative_area_axis),
+    "size": AxisKind(
+        "size within the class",
+        "rank of the area within the class: the smallest tenth, the next fifth, two fifths, a fifth, and the largest tenth",
+        _size_axis,
+    ),
 }
-"""Axes by name; the first line of each function's docstring describes the axis."""
+"""Axes by name."""
 
 
 def make_axis(name: str, truth: AnnotationTable) -> Axis:
@@ -216,7 +261,7 @@ def make_axis(name: str, truth: AnnotationTable) -> Axis:
     """
     if name not in AXES:
         raise UnknownName("axis", name, AXES)
-    return AXES[name](truth)
+    return AXES[name].make(truth)
 
 
 def _sizes(truth: AnnotationTable) -> tuple[Floats, Floats]:

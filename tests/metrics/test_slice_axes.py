@@ -82,7 +82,8 @@ def test_every_axis_assigns_everything_to_one_slice(scene: Scene, known: bool) -
         if known and name != "aspect":
             assert UNASSIGNED not in axis.values
         assert axis.name == name
-        assert AXES[name].__doc__
+        assert AXES[name].title
+        assert not AXES[name].description.endswith(".")
 
 
 def test_axes_by_example() -> None:

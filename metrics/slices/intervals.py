@@ -1,0 +1,274 @@
+"""Confidence intervals of slices of objects, and which slices of an axis differ decisively."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.compare.groups import Groups, resolve_groups
+from metrics.compare.inference import FEW_OBJECTS
+from metrics.compare.paired_runs import Runs, pair_runs
+from metrics.compare.pairwise import too_few_data
+from metrics.compare.run_replicates import RunReplicates
+from metrics.compare.seeds import SeededEstimate, combine_seeds
+from metrics.errors import InputError
+from metrics.matching import Matches
+from metrics.resampling.blocks import Block, Lanes, block_by_block, class_mean
+from metrics.resampling.intervals import bootstrap_interval, check_confidence
+from metrics.resampling.multiple_comparisons import simultaneous_intervals
+from metrics.resampling.run_rankings import RunRankings
+from metrics.resampling.statistics import COCO_LEVELS
+from metrics.slices.axes import UNASSIGNED, Axis
+from metrics.slices.subset import select_objects
+
+Floats = NDArray[np.float64]
+
+FEW_SLICE_IMAGES = 10
+"""A slice whose objects are in fewer images has too few data: its objects are not independent."""
+
+
+@dataclass(frozen=True, slots=True)
+class SliceInterval:
+    """A model's normalized average precision (``ap_n``) on one slice, a fraction; NaN where undefined.
+
+    Attributes:
+        model: name of the model.
+        axis: name of the axis.
+        value: name of the slice.
+        objects: number of valid objects of the slice.
+        images: number of images with such an object.
+        ap_n: mean over seeds.
+        ci_low, ci_high: confidence interval.
+        too_few: whether the slice has fewer than 20 objects, or objects in fewer than 10 images.
+    """
+
+    model: str
+    axis: str
+    value: str
+    objects: int
+    images: int
+    ap_n: float
+    ci_low: float
+    ci_high: float
+    too_few: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SliceDifference:
+    """Difference in ``ap_n`` of a model between two slices of an axis that both have enough data.
+
+    Attributes:
+        model: name of the model.
+        axis: name of the axis.
+        high, low: names of the slices; the first has the higher value.
+        delta: value of the first minus value of the second, at least 0.
+        sim_low, sim_high: simultaneous confidence interval over all pairs of slices of the model.
+        decisive: whether the interval excludes 0, and there are enough images, groups and objects.
+    """
+
+    model: str
+    axis: str
+    high: str
+    low: str
+    delta: float
+    sim_low: float
+    sim_high: float
+    decisive: bool
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SliceComparison:
+    """Intervals of all slices of all models, and the differences between slices.
+
+    Attributes:
+        intervals: by model, axis and slice; slices without objects are left out.
+        differences: of all pairs of slices of an axis that have enough data and a value; by model and axis.
+    """
+
+    intervals: tuple[SliceInterval, ...]
+    differences: tuple[SliceDifference, ...]
+
+    def __repr__(self) -> str:
+        decisive = sum(row.decisive for row in self.differences)
+        return f"SliceComparison({len(self.intervals)} values; {decisive} of {len(self.differences)} differences decisive)"
+
+    def interval(self, model: str, axis: str, value: str) -> SliceInterval:
+        """Return the row of a model, axis and slice.
+
+        Raises:
+            InputError: there is none.
+        """
+        for row in self.intervals:
+            if (row.model, row.axis, row.value) == (model, axis, value):
+                return row
+        raise InputError(f"slices: no objects of {axis} {value!r} for {model!r}")
+
+    def largest(self, model: str, axis: str) -> SliceDifference | None:
+        """Return the largest decisive difference between two slices of an axis; None if none is decisive."""
+        rows = [row for row in self.differences if (row.model, row.axis) == (model, axis) and row.decisive]
+        return max(rows, key=lambda row: row.delta, default=None)
+
+
+def compare_slices(
+    runs: Runs,
+    axes: Sequence[Axis],
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    groups: Groups = None,
+    image_columns: Mapping[str, Sequence[object]] | None = None,
+    confidence: float = 0.95,
+) -> SliceComparison:
+    """Compute intervals of ``ap_n`` on slices from the resamples that `metrics.compare.compare` draws.
+
+    A replicate equals `metrics.slices.measure_slices` on a data set in which each image occurs as often as it was drawn; a
+    replicate without an object of the slice is left out.
+
+    Args:
+        runs: see `metrics.compare.compare`, as for the other arguments.
+        axes: of objects, made from the ground truth of these runs.
+        resamples: number of bootstrap replicates B.
+        seed: of the random number generator.
+        groups: groups of images that are resampled as a whole.
+        image_columns: attributes of the images.
+        confidence: level of all intervals.
+
+    Raises:
+        InputError: runs that cannot be compared, groups that do not fit the images, or an axis that is not of the objects.
+    """
+    check_confidence(confidence)
+    paired = pair_runs(runs)
+    unit, units, _ = resolve_groups(groups, image_columns, paired.image_ids, paired.kept)
+    replicates = RunReplicates(paired, (), unit, units, resamples, seed)
+    truth, valid = paired.truth, paired.first.valid & 1 == 1
+    keys: list[tuple[str, str, NDArray[np.bool_]]] = []
+    for axis in axes:
+        if axis.target != "object" or len(axis.index) != len(truth):
+            raise InputError(
+                f"axis {axis.name!r}: expected an axis of the {len(truth)} objects of these runs"
+            )
+        members = [axis.index == number for number in range(len(axis.values))]
+        keys += [
+            (axis.name, name, chosen)
+            for name, chosen in zip(axis.values, members, strict=True)
+            if (chosen & valid).any()
+        ]
+    too_few = too_few_data(len(unit), int(valid.sum()), None if groups is None else units)
+    intervals: list[SliceInterval] = []
+    differences: list[SliceDifference] = []
+    for model, matches in paired.matches.items():
+        weights = np.concatenate([np.ones((1, len(unit)), np.uint8), replicates.weights])
+        table = np.stack(
+            [np.stack([normalized_replicates(run, chosen, weights) for run in matches]) for *_, chosen in keys]
+        ) if keys else np.zeros((0, len(matches), 1 + resamples))  # fmt: skip
+        samples = _Samples(table, replicates.seed_weights[model], confidence, units)
+        rows = []
+        for at, (axis_name, name, chosen) in enumerate(keys):
+            images = truth.image[chosen & valid]
+            few = len(images) < FEW_OBJECTS or len(np.unique(images)) < FEW_SLICE_IMAGES
+            value, low, high = samples.interval(at)
+            rows.append(
+                SliceInterval(
+                    model, axis_name, name, len(images), len(np.unique(images)), value, low, high, few
+                )
+            )
+        intervals += rows
+        differences += _differences(rows, samples, too_few)
+    return SliceComparison(tuple(intervals), tuple(differences))
+
+
+@dataclass(frozen=True, eq=False)
+class _Samples:
+    """Values of one model on slices.
+
+    Attributes:
+        table: (S, seeds, 1 + B) value of each slice and seed on all images, then on each resample.
+        seed_weights: (B, seeds).
+        confidence: level of the intervals.
+        units: number of resampling units.
+    """
+
+    table: Floats
+    seed_weights: Floats
+    confidence: float
+    units: int
+
+    def estimate(self, values: Floats) -> SeededEstimate:
+        """Combine (seeds, 1 + B) values over seeds."""
+        return combine_seeds(values[:, 0], values[:, 1:].T, self.seed_weights)
+
+    def interval(self, at: int) -> tuple[float, float, float]:
+        """Value, low and high of a slice; the limits are in [0, 1]."""
+        estimate = self.estimate(self.table[at])
+        found = bootstrap_interval(
+            estimate.value, estimate.stretched(self.confidence), self.confidence, units=self.units
+        )
+        low, high = np.clip([found.low, found.high], 0.0, 1.0)
+        return found.estimate, float(low), float(high)
+
+
+def normalized_replicates(matches: Matches, chosen: NDArray[np.bool_], weights: NDArray[np.uint8]) -> Floats:
+    """Compute ``ap_n`` of a slice under each row of weights.
+
+    Args:
+        matches: of the whole data set.
+        chosen: (G,) whether each object is in the slice.
+        weights: (B, I) how often each image counts, at most 255.
+
+    Returns:
+        (B,) NaN where no valid object of the slice counts.
+    """
+    rule, classes = matches.rule, len(matches.classes)
+    valid = np.flatnonzero(matches.valid & 1)
+    objects = np.zeros((classes, weights.shape[1]))  # valid objects of the whole data set
+    np.add.at(objects, (matches.object_label[valid], matches.truth.image[valid]), 1.0)
+
+    def measure(block: Block, lanes: int) -> Lanes:
+        ranking = block.rankings.at(rule.iou_thresholds[0], rule.areas[0], rule.max_dets[-1])
+        counts = objects @ block.weights.astype(np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            per_class = counts.sum(axis=0) / (counts > 0).sum(axis=0)
+            scale = per_class / block.positives(ranking)
+        return class_mean(block.envelope(ranking, COCO_LEVELS, scale).mean(axis=1))[:lanes]
+
+    rankings = RunRankings(select_objects(matches, chosen))
+    return np.concatenate(block_by_block(rankings, weights, measure))
+
+
+def _differences(rows: Sequence[SliceInterval], samples: _Samples, too_few: bool) -> list[SliceDifference]:
+    """All pairs of slices of an axis that have enough data and a value."""
+    usable = [
+        at
+        for at, row in enumerate(rows)
+        if not row.too_few and row.value != UNASSIGNED and not np.isnan(row.ap_n)
+    ]
+    pairs = [(a, b) for a, b in combinations(usable, 2) if rows[a].axis == rows[b].axis]
+    if not pairs:
+        return []
+    pairs = [(a, b) if rows[a].ap_n >= rows[b].ap_n else (b, a) for a, b in pairs]
+    deltas = [samples.estimate(samples.table[a] - samples.table[b]) for a, b in pairs]
+    stretched = np.stack([delta.stretched(samples.confidence) for delta in deltas], axis=1)
+    defined = stretched[~np.isnan(stretched).any(axis=1)]
+    values = np.array([delta.value for delta in deltas])
+    low = high = np.full(len(pairs), np.nan)
+    if len(defined) > 1 and samples.units > 1:
+        low, high, _ = simultaneous_intervals(
+            values, defined, defined.std(axis=0, ddof=1), samples.confidence
+        )
+    return [
+        SliceDifference(
+            rows[a].model,
+            rows[a].axis,
+            rows[a].value,
+            rows[b].value,
+            float(value),
+            float(ends[0]),
+            float(ends[1]),
+            bool(not too_few and ends[0] > 0 and ends[1] > ends[0]),
+        )
+        for (a, b), value, ends in zip(pairs, values, zip(low, high, strict=True), strict=True)
+    ]
