@@ -6,6 +6,7 @@ No other module writes pages.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def _write(document: Document, out: Path) -> Path:
 def _compose_report(
     report: ReportData, title: str, max_bytes: int, studies: Sequence[StudyFolder]
 ) -> Document:
-    sliced, speed = slices.slices_of(report), speed_of(report)
+    sliced, compared, speed = slices.slices_of(report), slices.comparison_of(report), speed_of(report)
     before = [
         verdict.section(report, speed),
         pairs.section(report),
@@ -145,7 +146,7 @@ def _compose_report(
         curves.section(report),
         thresholds.section(report),
         classes.section(report),
-        slices.section(report, sliced),
+        slices.section(report, sliced, compared),
         errors.section(report),
         calibration.section(report),
     ]
@@ -162,6 +163,8 @@ def _compose_report(
     remaining = max_bytes - len(others.encode()) - 20_000
     sections = _present([*before, gallery.section(report, remaining), *after])
     files = dict(_files(report, sections, sliced, speed))
+    if compared is not None:
+        files["slice_intervals.csv"] = to_csv(pd.DataFrame([asdict(row) for row in compared.intervals]))
     return Document(_render(report, speed, title, sections), files)
 
 
@@ -233,9 +236,7 @@ def _legend(number: int, label: str) -> dict[str, Any]:
 def _facts(report: ReportData) -> list[str]:
     facts = report.data
     finished = [result.finished for result in report.results if result.finished is not None]
-    devices = sorted(
-        {result.environment.device or result.environment.cpu for result in report.results} - {""}
-    )
+    devices = sorted({device or cpu for device, cpu in report.timed_hardware} - {""})
     return [
         f"{formatting.printable(facts.name)}, {formatting.printable(facts.split)} split",
         formatting.plural(facts.images, "image"),
@@ -249,22 +250,36 @@ def _facts(report: ReportData) -> list[str]:
 
 def _badges(report: ReportData, speed: Speed) -> list[Badge]:
     results = report.results
-    machines = {(result.environment.device, result.environment.cpu) for result in results}
-    badges = []
-    if any(len(model.runs) == 1 for model in report.models):
-        badges.append(Badge("1 seed", "seed variance was not measured", "warn"))
-    else:
-        badges.append(Badge(f"{min(len(model.runs) for model in report.models)} seeds", "per model"))
+    badges = [_seeds_badge(report)]
+    for note in report.training_notes:
+        models = formatting.printable(formatting.join_words(list(note.values)))
+        if note.kind == "still_rising":
+            badges.append(Badge("undertrained", f"validation AP was still rising: {models}", "warn"))
+        elif note.kind == "unequal_budget":
+            badges.append(Badge("unequal budgets", f"training differs in {note.subject}", "warn"))
     if any(result.status == "partial" for result in results):
         badges.append(Badge("partial run", "training stopped before the end of its budget", "warn"))
     if any(result.environment.dirty for result in results):
         badges.append(Badge("dirty git", "made with uncommitted code", "warn"))
     if report.options.images == "intersection" and report.notes:
         badges.append(Badge("subset of images", "only images with the same truth in all runs", "warn"))
-    if len(machines) > 1 or len(speed.machines) > 1:
+    if len(report.timed_hardware) > 1 or len(speed.machines) > 1:
         badges.append(Badge("mixed hardware", "times are not comparable", "warn"))
     if any(timed.timing.noisy for timed in speed.known):
         badges.append(Badge("noisy timing", "repeated passes on the same image vary", "warn"))
     if speed.left_out:
         badges.append(Badge("invalid timing", "excluded; the section on latency has the reasons", "warn"))
     return badges
+
+
+def _seeds_badge(report: ReportData) -> Badge:
+    """How many seeds each model has."""
+    counts = [len(model.runs) for model in report.models]
+    single = [label for label, count in zip(report.labels, counts, strict=True) if count == 1]
+    if not single:
+        return Badge(
+            f"{min(counts)} seeds" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)} seeds",
+            "per model",
+        )
+    whose = "" if len(single) == len(counts) else f" for {formatting.join_words(single)}"
+    return Badge("one run", f"the variance between training seeds was not measured{whose}", "warn")

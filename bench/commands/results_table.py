@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reports.analysis.models import model_labels
+from reports.analysis.models import group_models, model_labels
+from reports.analysis.training_fairness import training_notes
 from reports.elements import formatting
 from reports.records.run import RunFolder
 
@@ -26,7 +27,10 @@ _COLUMNS = {
 
 
 def show_results(runs: Sequence[RunFolder], page: Path | None = None, console: Console | None = None) -> None:
-    """Print the runs, best AP first, and the path of the page. Numbers are fractions; – means not defined."""
+    """Print the runs, best AP first, notes on their training, and the path of the page.
+
+    Numbers are fractions; – means not defined.
+    """
     console = console or Console()
     labels = model_labels(runs)
     table = results_table("model", *_COLUMNS.values(), "trained", "weights")
@@ -39,12 +43,16 @@ def show_results(runs: Sequence[RunFolder], page: Path | None = None, console: C
             formatting.MISSING if parameters is None else f"{parameters / 1e6:.2f} M",
         )
     console.print(table)
+    for note in training_notes(group_models(runs)):
+        console.print(
+            f"note: {formatting.printable(note.text)}", markup=False, highlight=False, soft_wrap=True
+        )
     if page is not None:
         console.print(f"report: {page}", markup=False, highlight=False, soft_wrap=True)
 
 
 def results_json(runs: Sequence[RunFolder], page: Path | None = None) -> dict[str, Any]:
-    """The runs, best AP first, and the path of the page as a JSON object."""
+    """The runs, best AP first, notes on their training, and the path of the page as a JSON object."""
     labels = model_labels(runs)
     ordered = sorted(runs, key=lambda run: -(run.result.headline.get("ap") or 0.0))
     return {
@@ -61,6 +69,7 @@ def results_json(runs: Sequence[RunFolder], page: Path | None = None) -> dict[st
             }
             for run in ordered
         ],
+        "training_notes": training_notes(group_models(runs)),
         "report": page,
     }
 

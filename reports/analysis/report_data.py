@@ -35,6 +35,7 @@ from metrics.tables import AnnotationTable
 from reports.analysis.evaluated_run import EvaluatedRun
 from reports.analysis.models import Model, group_models
 from reports.analysis.shared_images import on_shared_images
+from reports.analysis.training_fairness import training_notes
 from reports.elements import formatting
 from reports.records.run import DataFacts, RunFolder, RunResult
 
@@ -120,7 +121,7 @@ class ReportData:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InputWarning)  # the notes have the same text
             return compare(
-                self._matches(),
+                self.matches(),
                 "ap",
                 also=also,
                 resamples=self.options.resamples,
@@ -136,7 +137,7 @@ class ReportData:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InputWarning)
             return influence(
-                self._matches(2),
+                self.matches(2),
                 self.models[0].label,
                 self.models[1].label,
                 "ap",
@@ -152,11 +153,16 @@ class ReportData:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InputWarning)
             return curve_bands(
-                self._matches(),
+                self.matches(),
                 resamples=self.options.resamples,
                 groups=self.options.groups,
                 image_columns=self.image_columns,
             )
+
+    @cached_property
+    def training_notes(self) -> list[Note]:
+        """What makes the training of these models unfair to compare; see `training_notes`."""
+        return training_notes(self.models)
 
     @property
     def image_columns(self) -> dict[str, Sequence[object]]:
@@ -251,6 +257,15 @@ class ReportData:
         """Results of all runs, model by model."""
         return tuple(result for model in self.models for result in model.results)
 
+    @cached_property
+    def timed_hardware(self) -> frozenset[tuple[str, str]]:
+        """Device and processor of the runs whose training was timed; empty for detections from a file."""
+        return frozenset(
+            (result.environment.device, result.environment.cpu)
+            for result in self.results
+            if result.budget.train_seconds is not None
+        )
+
     @property
     def runs(self) -> list[EvaluatedRun]:
         """All runs, model by model."""
@@ -304,8 +319,8 @@ class ReportData:
         """Convert `text` to printable text, without absolute paths unless `show_paths`."""
         return formatting.printable(text if self.show_paths else formatting.hide_paths(text))
 
-    def _matches(self, count: int | None = None) -> dict[str, list[Matches]]:
-        """The matches of each run of the first `count` models, by label."""
+    def matches(self, count: int | None = None) -> dict[str, list[Matches]]:
+        """Return, by label, the matches of each run of the first `count` models, by default of all."""
         return {
             model.label: [run.matches for run in runs]
             for model, runs in list(zip(self.models, self.evaluated, strict=True))[:count]

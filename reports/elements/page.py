@@ -21,6 +21,7 @@ class Cell:
         note: small print below the text.
         bar: length of a bar below the number, in [0, 1].
         heat: intensity of the background, in [0, 1].
+        faint: whether it rests on too few data and is printed in grey.
     """
 
     text: str
@@ -29,6 +30,7 @@ class Cell:
     note: str = ""
     bar: float | None = None
     heat: float | None = None
+    faint: bool = False
 
     @property
     def style(self) -> str:
@@ -44,10 +46,17 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class TableColumn:
-    """A column's heading, and whether its cells are numbers."""
+    """A column's heading.
+
+    Attributes:
+        title: a few words.
+        numeric: whether its cells are numbers.
+        help: what the column contains, where the title does not say it; shown on hovering, so the method has it too.
+    """
 
     title: str
     numeric: bool = False
+    help: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def forest(
             )
         ax.set_yticks(at, [truncate(row, 30) for row in rows])
         ax.set_ylim(len(rows) - 0.45, -0.55)
-        ax.set_xlabel("difference in AP (points of 100)")
+        ax.set_xlabel("difference in AP (percentage points)")
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
 

@@ -84,6 +84,6 @@ def pareto(slug: str, title: str, finding: str, points: Sequence[Point]) -> Figu
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.margins(y=0.18)
-        ax.set(xlabel="median latency (ms per image; lower is better)", ylabel="AP (points of 100)")
+        ax.set(xlabel="median latency (ms per image; lower is better)", ylabel="AP (%)")
 
     return figure(slug, title, finding, 300, draw)

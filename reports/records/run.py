@@ -119,7 +119,7 @@ class RunResult(Record):
         )
 
     def _repr_html_(self) -> str:
-        """The headline numbers in points of 100, for notebooks."""
+        """The headline numbers in percent, for notebooks."""
         heads = "".join(f"<th>{escape(name)}</th>" for name in ("run", *self.headline))
         values = ("–" if value is None else f"{100 * value:.1f}" for value in self.headline.values())
         cells = "".join(f"<td>{escape(text)}</td>" for text in (self.name, *values))

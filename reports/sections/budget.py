@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from reports.analysis.models import Model, flat
+from reports.analysis.models import Model
 from reports.analysis.report_data import ReportData, mean
+from reports.analysis.training_fairness import initial_weights, mean_budget
 from reports.elements import formatting
 from reports.elements.page import Cell, Link, PageTable, Section, TableColumn, TableRow
-from reports.records.run import Budget
-
-SAME = 0.05
-"""Relative difference up to which budgets count as equal."""
-
-_WARNED: tuple[tuple[str, Callable[[Budget], float | None], Callable[[float], str]], ...] = (
-    ("epochs", lambda budget: budget.epochs, lambda value: f"{value:g}"),
-    ("training images seen", lambda budget: budget.images_seen, formatting.count),
-    ("settings tried in tuning", lambda budget: budget.trials, formatting.count),
-)
 
 
 def section(report: ReportData) -> Section:
     """Epochs, images, time and parameters next to AP."""
-    warnings = _warnings(report)
+    notes = [note for note in report.training_notes if note.kind in ("unequal_budget", "unequal_start")]
     if len(report.models) == 1:
         finding = f"{report.labels[0]} was {_effort(report.models[0])}."
-    elif warnings:
-        finding = "The models did not have the same budget, which may explain differences in AP."
-    elif any(_mean(model, lambda budget: budget.images_seen) is None for model in report.models):
+    elif notes:
+        finding = "The models were not trained with the same effort, which may explain differences in AP."
+    elif any(mean_budget(model, lambda budget: budget.images_seen) is None for model in report.models):
         finding = "Some models were trained elsewhere, so their budgets are not known."
     else:
         finding = f"All models had the same budget: each was {_effort(report.models[0], with_time=False)}."
@@ -43,9 +32,9 @@ def section(report: ReportData) -> Section:
             (lambda budget: budget.parameters, formatting.large_number),
             (lambda budget: budget.trials, formatting.count),
         ):
-            value = _mean(model, read)
+            value = mean_budget(model, read)
             cells.append(Cell(formatting.MISSING if value is None else write(value), value))
-        start = report.private(_weights(model) or formatting.MISSING)
+        start = report.private(initial_weights(model) or formatting.MISSING)
         cells += [
             Cell(start),
             Cell(formatting.printable(model.results[0].environment.device) or formatting.MISSING),
@@ -64,7 +53,7 @@ def section(report: ReportData) -> Section:
                 "budget-table", "Training budget of each model, means over seeds", columns, tuple(rows)
             ),
         ),
-        warnings=warnings,
+        warnings=[formatting.sentence(note.text) for note in notes],
         method=(
             "Images seen counts a training image every time it is used. Times are wall-clock times on the device shown; training "
             "time includes validation between epochs. A dash means unknown or none.",
@@ -73,22 +62,10 @@ def section(report: ReportData) -> Section:
     )
 
 
-def _mean(model: Model, read: Callable[[Budget], float | None]) -> float | None:
-    values = [value for result in model.results if (value := read(result.budget)) is not None]
-    return sum(values) / len(values) if values else None
-
-
-def _weights(model: Model) -> str:
-    """The weights before training, of the whole detector or else of the backbone; empty if not known."""
-    config = model.results[0].config
-    value = config.get("weights") or flat(config).get("backbone.weights")
-    return "random weights" if value is None and "backbone" in config else str(value or "")
-
-
 def _effort(model: Model, with_time: bool = True) -> str:
-    epochs = _mean(model, lambda budget: budget.epochs)
-    images = _mean(model, lambda budget: budget.images_seen)
-    seconds = _mean(model, lambda budget: budget.train_seconds)
+    epochs = mean_budget(model, lambda budget: budget.epochs)
+    images = mean_budget(model, lambda budget: budget.images_seen)
+    seconds = mean_budget(model, lambda budget: budget.train_seconds)
     if epochs is None and images is None:
         return "trained elsewhere, so its budget is not known"
     parts = []
@@ -99,24 +76,3 @@ def _effort(model: Model, with_time: bool = True) -> str:
     if seconds is not None and with_time:
         parts.append(f"in {formatting.duration(seconds)}")
     return f"trained {' '.join(parts)}"
-
-
-def _warnings(report: ReportData) -> list[str]:
-    warnings = []
-    for name, read, write in _WARNED:
-        values = [_mean(model, read) for model in report.models]
-        known = [value for value in values if value is not None]
-        if len(known) > 1 and max(known) - min(known) > SAME * max(known):
-            each = [
-                f"{label} {write(value)}"
-                for label, value in zip(report.labels, values, strict=True)
-                if value is not None
-            ]
-            warnings.append(f"The budgets differ in {name}: {formatting.join_words(each)}.")
-    starts = {label: _weights(model) for label, model in zip(report.labels, report.models, strict=True)}
-    if len({bool(start) and start != "random weights" for start in starts.values() if start}) > 1:
-        pretrained = [label for label, start in starts.items() if start and start != "random weights"]
-        warnings.append(
-            f"Only some models start from pretrained weights: {formatting.join_words(pretrained)}."
-        )
-    return warnings

@@ -128,7 +128,7 @@ def _table(
     titles = ("D-ECE", "Mean score", "Precision", "Detections")
     columns = (TableColumn("Model"), *(TableColumn(title, numeric=True) for title in titles))
     return PageTable(
-        "calibration-table", f"Calibration of detections with a score of at least {min_score:.3g}; D-ECE in points of 100, "
+        "calibration-table", f"Calibration of detections with a score of at least {min_score:.3g}; D-ECE in percentage points, "
         "lower is better", columns, tuple(made),
     )  # fmt: skip
 

@@ -76,7 +76,7 @@ def _class_figure(report: ReportData, values: list[Floats], present: np.ndarray)
         title = f"AP by class: the {MAX_ROWS} of {len(present)} classes that differ most"
     drawing = dot_plot(
         "classes-ap", title, _finding(report, values, present), [report.classes[at] for at in drawn],
-        report.labels, [rows[drawn] for rows in values], "AP (points of 100)", intervals=_intervals(report, drawn),
+        report.labels, [rows[drawn] for rows in values], "AP (%)", intervals=_intervals(report, drawn),
         pale=_pale(report, drawn),
     )  # fmt: skip
     return replace(drawing, caption=report.markers_caption)
@@ -96,7 +96,7 @@ def _size_figure(report: ReportData) -> Figure | None:
     finding = f"AP is {formatting.join_words(parts)} objects."
     drawing = dot_plot(
         "sizes-ap", "AP by object size", finding, [names[at] for at in known], report.labels,
-        [rows[known] for rows in values], "AP (points of 100)",
+        [rows[known] for rows in values], "AP (%)",
         intervals=report.intervals([f"ap_{names[at]}" for at in known]),
         pale=[np.full(len(known), report.too_few)] * len(values),
     )  # fmt: skip
@@ -196,6 +196,6 @@ def _table(report: ReportData, values: list[Floats], positives: np.ndarray, obje
     series = (None, None, *range(len(report.models)), *((None,) * after))
     strong = " Bold: highest value of the row, significant or not." if several else ""
     return PageTable(
-        "classes-table", f"AP by class, in points of 100.{strong}", tuple(columns), tuple(rows), column_series=series,
+        "classes-table", f"AP by class, in percent.{strong}", tuple(columns), tuple(rows), column_series=series,
         searchable=len(rows) > 10,
     )  # fmt: skip

@@ -37,8 +37,8 @@ def section(report: ReportData) -> Section | None:
         [row.decisive for row in rows[:MAX_PAIRS]],
     )  # fmt: skip
     caption = (
-        f"Thick bars are {statistics.method.confidence:.0%} confidence intervals, thin bars simultaneous intervals for all pairs; filled "
-        "markers are decisive differences."
+        f"Thick bars are {statistics.method.confidence:.0%} confidence intervals of each pair alone, thin bars simultaneous intervals for "
+        "all pairs; filled markers are decisive differences."
     )
     tables = [_table(rows, swap_tests, names)]
     if len(report.models) > 2:
@@ -51,15 +51,18 @@ def section(report: ReportData) -> Section | None:
         figures=(replace(drawing, caption=caption),),
         tables=tables,
         method=(
-            f"All models are evaluated on the same {method.resamples:,} resamples of the {method.unit}s, so the differences are "
-            f"paired. Each difference has a {method.confidence:.0%} confidence interval and a simultaneous interval that holds for all "
-            "pairs together (Westfall and Young's max-T). The p-value is the share of resamples that deviate from the observed "
-            "difference by at least the size of that difference, with Holm's correction for the number of pairs. P(A > B) is "
-            "the share of resamples in which the first model is better. A difference is decisive if both intervals exclude 0 "
-            "and the corrected p-value is significant.",
-            "The minimum detectable difference (MDD) is 2.8 standard errors: a difference of this size is detected on such a "
-            "test set with a probability of 80%. The permutation test is a second test: its p-value comes from swapping the "
-            "detections of the two models at random, image by image.",
+            f"All models are evaluated on the same {method.resamples:,} bootstrap resamples of the {method.unit}s, so the differences "
+            "are paired; the value on one resample is a replicate. Each difference has a simultaneous interval, which holds for "
+            f"all pairs together with {method.confidence:.0%} confidence (Westfall and Young's max-T), and an interval for this pair "
+            "alone. The p-value is (1 + the number of replicates that deviate from the observed difference by at least its size) / "
+            "(1 + the number of replicates), adjusted by Holm's method for the number of pairs. The probability that the first "
+            "model is better is the share of replicates in which it is; ties count half. A difference is decisive, and its first "
+            "model is called better, if both intervals exclude 0 and the adjusted p-value is below "
+            f"{1 - method.confidence:.2g}; both intervals of a decisive difference exclude 0 also where an end is rounded.",
+            "A true difference of the size given as detectable is found, for this pair alone, with a probability of about 80% on "
+            "test sets like this one. Smaller differences can be decisive too, but are found less often. The permutation test is "
+            "a second test, of the best model against each other: its p-value comes from swapping the detections of the two "
+            "models at random, image by image.",
         ),
         links=(
             Link("pairwise.csv", "all pairs, measures and classes"),
@@ -71,7 +74,7 @@ def section(report: ReportData) -> Section | None:
 def _finding(rows: Sequence[PairDifference], names: dict[str, str]) -> str:
     decisive = [row for row in rows if row.decisive]
     if rows[0].too_few:
-        return "There are too few images for any difference to be decisive."
+        return "There are too few images, groups or objects for any difference to be decisive."
     if not decisive:
         return "No difference between two models is decisive on these images."
     if len(decisive) == len(rows):
@@ -102,7 +105,7 @@ def _table(
     made = []
     for row in rows:
         swap = swap_tests.get(frozenset((row.model_a, row.model_b)))
-        word = "too few images" if row.too_few else "tied"
+        word = "too few data" if row.too_few else "tied"
         if row.decisive:
             word = f"{names[row.model_a if row.delta > 0 else row.model_b]} is better"
         made.append(
@@ -112,9 +115,9 @@ def _table(
                     Cell(
                         formatting.signed_points(row.delta),
                         row.delta,
-                        note=formatting.points_interval(row.ci_low, row.ci_high),
+                        note=formatting.points_interval(row.sim_low, row.sim_high),
                     ),
-                    Cell(formatting.points_interval(row.sim_low, row.sim_high) or formatting.MISSING),
+                    Cell(formatting.points_interval(row.ci_low, row.ci_high) or formatting.MISSING),
                     Cell(formatting.p_value(row.p_adj), row.p_adj),
                     Cell(
                         formatting.p_value(swap.p_adj) if swap else formatting.MISSING,
@@ -129,22 +132,27 @@ def _table(
                 )
             )
         )
-    titles = (
-        ("Difference", True),
-        ("Simultaneous CI", False),
-        ("p (Holm)", True),
-        ("p (perm.)", True),
-        ("P(A > B)", True),
-        ("MDD", True),
-    )
     columns = (
         TableColumn("Pair"),
-        *(TableColumn(title, numeric=numeric) for title, numeric in titles),
+        TableColumn("Difference", True, "with the simultaneous confidence interval over all pairs"),
+        TableColumn("Interval of this pair alone"),
+        TableColumn(
+            "Adjusted p-value", True, "bootstrap p-value, adjusted by Holm's method for the number of pairs"
+        ),
+        TableColumn(
+            "p-value of permutation test", True, "from swapping the detections of the two models by image"
+        ),
+        TableColumn(
+            "Probability that first is better", True, "share of bootstrap replicates; ties count half"
+        ),
+        TableColumn(
+            "Detectable difference", True, "true difference that is found with a probability of about 80%"
+        ),
         TableColumn("Verdict"),
     )
     return PageTable(
-        "pairs-table", "Differences in AP in points of 100, with 95% confidence intervals", columns, tuple(made),
-        searchable=len(made) > 12,
+        "pairs-table", "Differences in AP in percentage points, with 95% confidence intervals: below the difference the "
+        "simultaneous one, which decides", columns, tuple(made), searchable=len(made) > 12,
     )  # fmt: skip
 
 
@@ -161,7 +169,7 @@ def _matrix(report: ReportData, rows: Sequence[PairDifference]) -> PageTable:
                 cells.append(Cell(""))
                 continue
             sign = 1.0 if row.model_a == one else -1.0
-            ends = sorted((sign * row.ci_low, sign * row.ci_high))
+            ends = sorted((sign * row.sim_low, sign * row.sim_high))
             delta = sign * row.delta
             cells.append(
                 Cell(
@@ -177,6 +185,6 @@ def _matrix(report: ReportData, rows: Sequence[PairDifference]) -> PageTable:
         *(TableColumn(label, numeric=True) for label in report.labels),
     )
     return PageTable(
-        "pairs-matrix", "Differences in AP, row minus column; bold: decisive", columns, tuple(made),
+        "pairs-matrix", "Differences in AP in percentage points, row minus column, with simultaneous intervals; bold: decisive", columns, tuple(made),
         column_series=(None, *range(len(labels))), folded=True,
     )  # fmt: skip

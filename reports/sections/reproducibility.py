@@ -25,13 +25,14 @@ def section(report: ReportData) -> Section:
         for result in results
         for text in result.warnings
     ]
-    machines = {(result.environment.device, result.environment.cpu) for result in results}
+    machines = report.timed_hardware
     finding = f"{formatting.plural(len(results), 'run')} of {formatting.plural(len(report.models), 'model')}"
-    finding += (
-        ", all on the same hardware"
-        if len(machines) == 1
-        else ", on different hardware, so times are not comparable"
-    )
+    if len(results) > 1 and machines:
+        finding += (
+            ", trained on the same hardware"
+            if len(machines) == 1
+            else ", trained on different hardware, so their times are not comparable"
+        )
     if len(report.models) > 1:
         finding += (
             f"; the models differ in {formatting.plural(len(differing), 'setting')}"

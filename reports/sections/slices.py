@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
-from metrics.slices import SliceTable, make_axis, measure_slices
+from metrics.errors import InputWarning
+from metrics.slices import (
+    AXES,
+    SliceComparison,
+    SliceDifference,
+    SliceTable,
+    compare_slices,
+    make_axis,
+    measure_slices,
+)
 from reports.analysis.report_data import Floats, ReportData
 from reports.elements import formatting
-from reports.elements.page import Cell, Link, PageTable, Section, TableColumn, TableRow
+from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.dot_plot import dot_plot
 
-TITLES = {
-    "size": "Size within the class",
-    "aspect": "Aspect ratio within the class",
-    "covered": "Overlap with other boxes",
-    "border": "Contact with the image border",
-}
-"""Headings of the axes, which need no annotations beyond boxes."""
+SHOWN = ("size", "aspect", "covered", "border")
+"""Names of the axes on the page, which need no annotations beyond boxes."""
 
-_DESCRIPTIONS = {
-    "size": "rank of the area within the class: the smallest tenth, the next fifth, two fifths, a fifth, and the largest tenth",
-    "aspect": "rank of width over height within the class: the tallest tenth, the next fifth, and so on to the widest tenth",
-    "covered": "the largest share of the box that the box of another object covers",
-    "border": "whether the box is within 2 pixels of the image border, so that the object may be truncated",
-}
+TOO_FEW = "fewer than 20 objects or 10 images"
 
 Slices = list[list[SliceTable]]
 """The slices of each run of each model."""
@@ -35,45 +37,57 @@ Keys = list[tuple[str, str]]
 
 def slices_of(report: ReportData) -> Slices:
     """Measure all runs on all axes."""
-    axes = [make_axis(name, report.truth) for name in TITLES]
+    axes = [make_axis(name, report.truth) for name in SHOWN]
     return [[measure_slices(run.matches, axes, measures=()) for run in runs] for runs in report.evaluated]
 
 
-def section(report: ReportData, slices: Slices) -> Section | None:
+def comparison_of(report: ReportData) -> SliceComparison | None:
+    """Intervals and differences of the slices; None without statistics."""
+    if report.statistics is None:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputWarning)  # the verdict has the same text
+        return compare_slices(
+            report.matches(),
+            [make_axis(name, report.truth) for name in SHOWN],
+            resamples=report.options.resamples,
+            groups=report.options.groups,
+            image_columns=report.image_columns,
+        )
+
+
+def section(report: ReportData, slices: Slices, comparison: SliceComparison | None) -> Section | None:
     """Normalized AP by slice; None without valid objects."""
-    keys = [(row.axis, row.value) for row in slices[0][0].rows]
-    counts = {(row.axis, row.value): row.objects for row in slices[0][0].rows}
-    keys = [key for key in keys if counts[key]]
+    keys = [(row.axis, row.value) for row in slices[0][0].rows if row.objects]
     if not keys:
         return None
     values = [
         np.array([[table.value("ap_n", axis, value) for table in tables] for axis, value in keys])
         for tables in slices
     ]
-    figures = []
-    for axis, title in TITLES.items():
-        indices = [at for at, key in enumerate(keys) if key[0] == axis]
-        if len(indices) > 1:
-            figures.append(
-                dot_plot(
-                    f"slices-{axis}", title, _spread(report, keys, values, axis), [keys[at][1] for at in indices],
-                    report.labels, [each[indices] for each in values], "normalized AP50 (points of 100)",
-                )
-            )  # fmt: skip
+    figures = [
+        _figure(report, name, [at for at, key in enumerate(keys) if key[0] == name], keys, values, comparison)
+        for name in SHOWN
+        if sum(axis == name for axis, _ in keys) > 1
+    ]
     return Section(
         "slices",
         "Slices of objects",
-        _finding(report, keys, values),
+        finding_text(report.labels, largest_differences(report, comparison), comparison is not None),
         figures=figures,
-        tables=(_table(report, slices, keys, counts, values),),
+        tables=(_table(report, slices, keys, values, comparison),),
         method=(
             "In a slice only its own objects are valid. Detections matched to other objects are ignored, and all false positives "
             "count in every slice. Precision would therefore be low in small slices, so AP is normalized as if each class had "
             "the same number of objects in every slice (Hoiem et al. 2012). The IoU threshold is 0.50; values are means over "
             "classes.",
-            *(f"{title}: {_DESCRIPTIONS[name]}." for name, title in TITLES.items()),
+            *(f"{_title(name)}: {AXES[name].description}." for name in SHOWN),
+            *_intervals_method(report),
         ),
-        links=(Link("slices.csv", "values by run"),),
+        links=(
+            Link("slices.csv", "values by run"),
+            *([Link("slice_intervals.csv", "intervals by model")] if comparison is not None else []),
+        ),
     )
 
 
@@ -89,71 +103,117 @@ def rows(report: ReportData, slices: Slices) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _extremes(keys: Keys, values: Floats, axis: str) -> tuple[tuple[float, str], tuple[float, str]] | None:
-    """The lowest and the highest slice of an axis for one model; None if fewer than two have an AP."""
-    means = [(float(values[at].mean()), value) for at, (name, value) in enumerate(keys) if name == axis]
-    known = [(number, value) for number, value in means if np.isfinite(number)]
-    return (min(known), max(known)) if len(known) > 1 else None
+def largest_differences(report: ReportData, comparison: SliceComparison | None) -> list[SliceDifference]:
+    """The largest decisive difference of each model, over all axes; models without one are left out."""
+    if comparison is None:
+        return []
+    found = []
+    for model in report.models:
+        known = [row for name in SHOWN if (row := comparison.largest(model.label, name)) is not None]
+        if known:
+            found.append(max(known, key=lambda row: row.delta))
+    return found
 
 
-def _spread(report: ReportData, keys: Keys, values: list[Floats], axis: str) -> str:
-    parts = []
-    for label, of_model in zip(report.labels, values, strict=True):
-        extremes = _extremes(keys, of_model, axis)
-        if extremes:
-            (low, worst), (high, best) = extremes
-            parts.append(
-                f"{formatting.points(low)} ({worst}) to {formatting.points(high)} ({best}) for {label}"
-            )
+def finding_text(labels: Sequence[str], found: Sequence[SliceDifference], measured: bool) -> str:
+    """Describe the largest decisive difference between two slices, for each model that has one.
+
+    Args:
+        labels: of all models.
+        found: from `largest_differences`.
+        measured: whether there are intervals.
+    """
+    if not measured:
+        return "The uncertainty of these slices was not measured, so no difference between them is named."
+    if not found:
+        return f"No two slices of an axis differ decisively; slices with {TOO_FEW} are not compared."
+    pairs = [
+        f"{formatting.printable(row.model)}, {AXES[row.axis].title}, {_difference_text(row)}" for row in found
+    ]
+    others = "" if len(found) == len(labels) else " The other models have none."
+    return f"Largest decisive difference between two slices of an axis: {'; '.join(pairs)}.{others}"
+
+
+def axis_text(found: Sequence[SliceDifference], measured: bool) -> str:
+    """Describe the largest decisive difference of one axis, for each model that has one."""
+    if not measured:
+        return "The uncertainty of these slices was not measured."
+    if not found:
+        return f"No two slices differ decisively; slices with {TOO_FEW} are not compared."
+    pairs = [f"{formatting.printable(row.model)}, {_difference_text(row)}" for row in found]
+    return f"Largest decisive difference: {'; '.join(pairs)}."
+
+
+def _difference_text(row: SliceDifference) -> str:
+    ends = formatting.points_interval(row.sim_low, row.sim_high)
+    return f"{row.high} above {row.low} by {formatting.points(row.delta)} {ends} percentage points"
+
+
+def _intervals_method(report: ReportData) -> tuple[str, ...]:
+    if report.statistics is None:
+        return ()
+    method = report.statistics.method
     return (
-        f"Normalized AP50 ranges from {formatting.join_words(parts)}."
-        if parts
-        else "Fewer than two slices have an AP."
+        f"Brackets and bars are {method.confidence:.0%} confidence intervals from {method.resamples:,} bootstrap replicates; a "
+        "replicate without an object of the slice is left out. Two slices of an axis differ decisively if the simultaneous "
+        f"interval of their difference, over all pairs of slices of the model, excludes 0. Slices with {TOO_FEW} are grey and "
+        "not compared.",
     )
 
 
-def _finding(report: ReportData, keys: Keys, values: list[Floats]) -> str:
-    """The axis with the largest spread for each model."""
-    most: dict[str, list[str]] = {}
-    for label, of_model in zip(report.labels, values, strict=True):
-        spread = {
-            axis: extremes[1][0] - extremes[0][0]
-            for axis in TITLES
-            if (extremes := _extremes(keys, of_model, axis))
-        }
-        if spread:
-            most.setdefault(max(spread, key=spread.__getitem__), []).append(label)
-    if not most:
-        return "No axis has two slices with an AP."
-    parts = []
-    for axis, labels in most.items():
-        models = "all models" if len(labels) == len(report.labels) > 1 else formatting.join_words(labels)
-        chosen = [of_model for label, of_model in zip(report.labels, values, strict=True) if label in labels]
-        extremes = _extremes(keys, np.concatenate(chosen, axis=1), axis)
-        assert extremes is not None
-        (low, worst), (high, best) = extremes
-        parts.append(
-            f"{TITLES[axis]} makes the largest difference for {models}: normalized AP50 is {formatting.points(low)} ({worst}) to "
-            f"{formatting.points(high)} ({best})."
-        )
-    return " ".join(parts)
+def _title(axis: str) -> str:
+    title = AXES[axis].title
+    return title[:1].upper() + title[1:]
+
+
+def _figure(
+    report: ReportData,
+    axis: str,
+    indices: list[int],
+    keys: Keys,
+    values: list[Floats],
+    comparison: SliceComparison | None,
+) -> Figure:
+    names = [keys[at][1] for at in indices]
+    intervals = pale = None
+    found: list[SliceDifference] = []
+    if comparison is not None:
+        known = [[comparison.interval(model.label, axis, name) for name in names] for model in report.models]
+        intervals = [np.array([(row.ci_low, row.ci_high) for row in of]) for of in known]
+        pale = [np.array([row.too_few for row in of]) for of in known]
+        largest = [comparison.largest(model.label, axis) for model in report.models]
+        found = [row for row in largest if row is not None]
+    return dot_plot(
+        f"slices-{axis}", _title(axis), axis_text(found, comparison is not None), names, report.labels,
+        [each[indices] for each in values], "normalized AP50 (%)", intervals=intervals, pale=pale,
+    )  # fmt: skip
 
 
 def _table(
     report: ReportData,
     slices: Slices,
     keys: Keys,
-    counts: dict[tuple[str, str], int],
     values: list[Floats],
+    comparison: SliceComparison | None,
 ) -> PageTable:
+    counts = {(row.axis, row.value): row.objects for row in slices[0][0].rows}
     made = []
     for at, (axis, value) in enumerate(keys):
+        known = (
+            [comparison.interval(model.label, axis, value) for model in report.models]
+            if comparison is not None
+            else [None] * len(values)
+        )
+        few = any(row is not None and row.too_few for row in known)
         cells = [
-            Cell(value),
-            Cell(TITLES[axis]),
-            Cell(formatting.count(counts[axis, value]), counts[axis, value]),
+            Cell(value, note="too few objects" if few else ""),
+            Cell(_title(axis)),
+            Cell(formatting.count(counts[axis, value]), counts[axis, value], faint=few),
         ]
-        cells += [Cell(formatting.points(mean), mean) for mean in (float(each[at].mean()) for each in values)]
+        for each, row in zip(values, known, strict=True):
+            mean = float(each[at].mean())
+            note = "" if row is None else formatting.points_interval(row.ci_low, row.ci_high)
+            cells.append(Cell(formatting.points(mean), mean, note=note, faint=few))
         made.append(TableRow(tuple(cells)))
     whole = [
         float(np.mean([next(row.value for row in table.whole if row.name == "ap_n") for table in tables]))
@@ -175,6 +235,6 @@ def _table(
         *(TableColumn(label, numeric=True) for label in report.labels),
     )  # fmt: skip
     return PageTable(
-        "slices-table", "Normalized AP50 by slice, in points of 100", columns, tuple(made),
+        "slices-table", "Normalized AP50 by slice, in percent", columns, tuple(made),
         column_series=(None, None, None, *range(len(report.models))),
     )  # fmt: skip

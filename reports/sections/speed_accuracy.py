@@ -224,7 +224,7 @@ def _table(report: ReportData, speed: Speed, groups: Sequence[_Group]) -> PageTa
         TableColumn("P(on front)", numeric=True),
         TableColumn("Position"),
     )
-    caption = "Latency of one image from file to detections, speed relative to the fastest model, and AP in points of 100, with 95% confidence intervals"
+    caption = "Latency of one image from file to detections, speed relative to the fastest model, and AP in percent, with 95% confidence intervals"
     return PageTable("pareto-table", caption, columns, tuple(made))
 
 

@@ -193,7 +193,7 @@ def _false_positives_figure(report: ReportData) -> Figure:
     return lines(
         "false-positives", "Recall over false positives per image",
         f"False positives per image at each model's highest F1: {formatting.join_words(counts)}.", report.labels, curves,
-        LineAxes("false positives per image", "recall (points of 100)", y_limits=(0, 102), log_x=True), points=points,
+        LineAxes("false positives per image", "recall (%)", y_limits=(0, 102), log_x=True), points=points,
     )  # fmt: skip
 
 
@@ -215,7 +215,7 @@ def _figure(report: ReportData, name: str, bands: list[dict[str, Band]]) -> Figu
         f"score-{name.lower()}", f"{title} over score threshold",
         f"{finding}: {formatting.join_words(values)}.", report.labels, curves,
         LineAxes(
-            "score threshold", f"{name} (points of 100)",
+            "score threshold", f"{name} (%)",
             x_limits=(float(scores[0]), float(scores[-1])), y_limits=(0, 102), cursor=True,
         ),
         points=points, bands=shades,

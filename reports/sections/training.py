@@ -9,13 +9,11 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.report_data import ReportData
+from reports.analysis.training_fairness import LEAST_GAIN, validation_curve
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.lines import Curve, LineAxes, lines
 from reports.records.csv import to_csv
-
-STILL_RISING = 0.01
-"""Gain in validation AP in the last tenth of training above which training had not converged."""
 
 
 def section(report: ReportData) -> Section | None:
@@ -26,7 +24,7 @@ def section(report: ReportData) -> Section | None:
     drawn: list[Figure] = []
     for column, slug, title, axis in (
         ("loss", "history-loss", "Training loss by epoch", "loss"),
-        ("val_ap", "history-ap", "AP on the validation images by epoch", "AP (points of 100)"),
+        ("val_ap", "history-ap", "AP on the validation images by epoch", "AP (%)"),
     ):
         scale = 100.0 if column == "val_ap" else 1.0
         curves = [[_curve(table, column, scale) for table in model] for model in tables]
@@ -46,6 +44,9 @@ def section(report: ReportData) -> Section | None:
             "The loss is the sum of its terms, averaged over the training images of the epoch; different loss functions are "
             "not comparable. AP is measured on the validation images, which are not used for training. The weights with the "
             "highest validation AP are evaluated.",
+            "Validation AP was still rising when training ended if its highest value came in the last quarter of the epochs and "
+            f"exceeds the highest value before by more than {100 * LEAST_GAIN:g} percentage points and by more than twice the "
+            "noise: the root mean square of the falls between evaluations in the second half of the epochs, rises counting as 0.",
         ),
         links=(Link("training.csv", "one row per run and epoch"),),
     )
@@ -63,13 +64,13 @@ def history_csv(report: ReportData) -> str:
 
 
 def _curve(table: pd.DataFrame, column: str, scale: float = 1.0) -> Curve:
+    if column == "val_ap":
+        epochs, values = validation_curve(table)
+        return epochs, values * scale
     if column not in table or "epoch" not in table:
         return np.zeros(0), np.zeros(0)
-    numbers = table[["epoch", column]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
-    known = np.isfinite(numbers[:, 0])
-    if column == "val_ap":  # epochs without validation are skipped
-        known &= np.isfinite(numbers[:, 1])
-    return numbers[known, 0], numbers[known, 1] * scale
+    epochs, values = _numbers(table["epoch"]), _numbers(table[column])
+    return epochs[np.isfinite(epochs)], values[np.isfinite(epochs)] * scale
 
 
 def _loss_finding(report: ReportData, curves: Sequence[Sequence[Curve]]) -> str:
@@ -95,30 +96,30 @@ def _ap_finding(report: ReportData, curves: Sequence[Sequence[Curve]]) -> str:
 
 
 def _warnings(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> list[str]:
-    rising, broken = [], []
-    for label, model in zip(report.labels, tables, strict=True):
-        gains = []
-        for table in model:
-            epochs, values = _curve(table, "val_ap")
-            early = values[epochs <= 0.9 * epochs.max()] if len(epochs) else values
-            if len(values) >= 5 and len(early):
-                gains.append(float(values.max() - early.max()))
-            loss = table["loss"] if "loss" in table else pd.Series(dtype=float)
-            if len(loss) and not np.isfinite(pd.to_numeric(loss, errors="coerce").to_numpy(np.float64)).all():
-                broken.append(label)
-        if gains and np.mean(gains) > STILL_RISING:
-            rising.append(label)
     warnings = []
-    if rising:
-        warnings.append(
-            f"Validation AP was still increasing at the end of training for {formatting.join_words(rising)}: more epochs may change "
-            "the order of the models."
-        )
+    for note in report.training_notes:
+        if note.kind == "still_rising":
+            gains = [
+                f"{formatting.printable(model)} {formatting.signed_points(gain)}"
+                for model, gain in note.values.items()
+            ]
+            effect = "change the order of the models" if len(report.models) > 1 else "raise AP"
+            warnings.append(
+                f"{formatting.sentence(note.text)} More epochs may {effect}. Gain in the last quarter of the epochs, in percentage "
+                f"points: {formatting.join_words(gains)}."
+            )
+    broken = [
+        label
+        for label, model in zip(report.labels, tables, strict=True)
+        if any("loss" in table and not np.isfinite(_numbers(table["loss"])).all() for table in model)
+    ]
     if broken:
-        warnings.append(
-            f"The loss was not finite in some epochs of {formatting.join_words(sorted(set(broken)))}."
-        )
+        warnings.append(f"The loss was not finite in some epochs of {formatting.join_words(broken)}.")
     return warnings
+
+
+def _numbers(column: pd.Series) -> np.ndarray:
+    return np.asarray(pd.to_numeric(column, errors="coerce"), np.float64)
 
 
 def _table(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> PageTable:
@@ -145,7 +146,7 @@ def _table(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> Page
             )
     titles = ("Epochs", "First loss", "Last loss", "Best validation AP", "Best epoch", "Last validation AP")
     columns = (TableColumn("Run"), *(TableColumn(title, numeric=True) for title in titles))
-    return PageTable("training-table", "Training by run; AP in points of 100", columns, tuple(rows))
+    return PageTable("training-table", "Training by run; AP in percent", columns, tuple(rows))
 
 
 def _number(value: float | None, form: str) -> Cell:

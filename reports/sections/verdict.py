@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from reports.analysis.extremes import Extreme, highest
 from reports.analysis.report_data import ReportData, mean
 from reports.analysis.speed import Speed, speed_finding
 from reports.elements import formatting
@@ -17,15 +19,15 @@ from reports.sections.speed_cells import leaderboard_cells, leaderboard_columns
 from reports.sections.verdict_text import ranking, verdict
 
 COLUMNS = (
-    ("ap", "AP"),
-    ("ap50", "AP50"),
-    ("ap75", "AP75"),
-    ("ap_small", "AP S"),
-    ("ap_medium", "AP M"),
-    ("ap_large", "AP L"),
-    ("ar_100", "AR"),
+    ("ap", "AP", "average precision, mean over IoU thresholds 0.50 to 0.95 and over classes"),
+    ("ap50", "AP50", "average precision at IoU threshold 0.50"),
+    ("ap75", "AP75", "average precision at IoU threshold 0.75"),
+    ("ap_small", "AP small", "AP of objects of up to 32 x 32 pixels"),
+    ("ap_medium", "AP medium", "AP of objects of up to 96 x 96 pixels"),
+    ("ap_large", "AP large", "AP of objects of more than 96 x 96 pixels"),
+    ("ar_100", "AR", "average recall, mean over the same IoU thresholds and classes"),
 )
-"""Short names and headings of the measures in the leaderboard; in all of them higher is better."""
+"""Short names, headings and meanings of the measures in the leaderboard; in all of them higher is better."""
 
 
 def section(report: ReportData, speed: Speed) -> Section:
@@ -42,7 +44,7 @@ def section(report: ReportData, speed: Speed) -> Section:
             bars[at][at] = standing.ci_low, standing.ci_high
     figure = dot_plot(
         "ap", f"AP on the {formatting.printable(report.data.split)} images", ranking(report), rows, rows, list(aps),
-        "AP (points of 100)", show_means=True, intervals=bars,
+        "AP (%)", show_means=True, intervals=bars,
         pale=[np.full(len(rows), report.too_few)] * len(rows),
     )  # fmt: skip
     return Section(
@@ -57,10 +59,11 @@ def section(report: ReportData, speed: Speed) -> Section:
         method=(
             "AP is defined as in COCO: the area under the interpolated precision-recall curve, sampled at 101 recall levels, as a "
             "mean over the IoU thresholds 0.50 to 0.95 in steps of 0.05 and over the classes with valid objects, with at most 100 "
-            "detections per image and class. AP50 and AP75 are AP at a single IoU threshold. S, M and L are objects of up to 32 x 32 "
+            "detections per image and class. AP50 and AP75 are AP at a single IoU threshold. Small, medium and large are objects of up to 32 x 32 "
             "pixels, of up to 96 x 96 pixels, and larger. AR is the mean recall over the same IoU thresholds. A dash marks a value "
             "that is not defined, for instance because there are no objects of that size.",
-            "All numbers are computed from the detections of the runs. Models are ordered by AP. Runs that differ only in their "
+            "Values are in percent, differences in percentage points: from 34.1% to 35.1% is one percentage point. All numbers are "
+            "computed from the detections of the runs. Models are ordered by AP. Runs that differ only in their "
             "seed are one model, whose numbers are means over its seeds.",
             *_statistics_method(report),
         ),
@@ -83,11 +86,12 @@ def _statistics_method(report: ReportData) -> tuple[str, ...]:
     method = report.statistics.method
     population = "images and seeds" if report.statistics.compared == "training recipes" else "images"
     return (
-        f"Brackets are {method.confidence:.0%} confidence intervals over {population}, from {method.resamples:,} bootstrap resamples "
-        f"of the {method.unit}s, which are the same for all models (seed {method.seed}) and are each evaluated exactly. Two models "
-        "share a letter if neither is decisively better. A difference is decisive if its confidence interval and the simultaneous "
-        "interval for all pairs exclude 0 and the p-value with Holm's correction is significant. Rank intervals contain "
-        f"{method.confidence:.0%} of the resamples.",
+        f"Brackets are {method.confidence:.0%} confidence intervals over {population}, from {method.resamples:,} bootstrap replicates: "
+        f"the values on as many resamples of the {method.unit}s, which are the same for all models (seed {method.seed}). Brackets of "
+        "a difference in the verdict are simultaneous intervals for all pairs. Two models share a letter if neither is decisively "
+        "better. A difference is decisive if its confidence interval and the simultaneous interval exclude 0 and the p-value, "
+        f"adjusted by Holm's method, is below {1 - method.confidence:.2g}. Small print below a rank: the ranks in "
+        f"{method.confidence:.0%} of the replicates.",
     )
 
 
@@ -95,23 +99,41 @@ def _by_iou(report: ReportData) -> Figure:
     """AP over the IoU threshold, which separates detection from localization."""
     thresholds = np.array(report.evaluated[0][0].rule.iou_thresholds)
     curves = [[(thresholds, 100 * run.ap_by_iou) for run in runs] for runs in report.evaluated]
-    loose = [float(np.mean([run.ap_by_iou[0] for run in runs])) for runs in report.evaluated]
-    strict = [float(np.mean([run.ap_by_iou[-1] for run in runs])) for runs in report.evaluated]
-    if math.isnan(loose[0]):
-        finding = "There are no valid objects."
-    elif len(loose) == 1:
-        finding = f"AP is {formatting.points(loose[0])} at IoU threshold 0.50 and {formatting.points(strict[0])} at 0.95."
-    else:
-        first, last = report.labels[int(np.argmax(loose))], report.labels[int(np.argmax(strict))]
-        finding = (
-            f"{first} has the highest AP at IoU threshold 0.50 ({formatting.points(max(loose))})"
-            + (" and at" if first == last else f", {last} at")
-            + f" 0.95 ({formatting.points(max(strict))}), which requires accurate boxes."
-        )
     return lines(
-        "ap-iou", "AP at each IoU threshold", finding, report.labels, curves,
-        LineAxes("IoU threshold", "AP (points of 100)"),
+        "ap-iou", "AP at each IoU threshold", ap_by_iou_text(report.labels, ap_at_ends(report)), report.labels, curves,
+        LineAxes("IoU threshold", "AP (%)"),
     )  # fmt: skip
+
+
+def ap_at_ends(report: ReportData) -> tuple[Extreme, Extreme]:
+    """The highest AP, mean over seeds, at IoU thresholds 0.50 and 0.95."""
+    loose, strict = (
+        highest(
+            report.labels, [float(np.mean([run.ap_by_iou[at] for run in runs])) for runs in report.evaluated]
+        )
+        for at in (0, -1)
+    )
+    return loose, strict
+
+
+def ap_by_iou_text(labels: Sequence[str], ends: tuple[Extreme, Extreme]) -> str:
+    """Describe the highest AP at IoU thresholds 0.50 and 0.95."""
+    loose, strict = ends
+    if math.isnan(loose.value):
+        return "There are no valid objects."
+    if len(labels) == 1:
+        return f"AP is {formatting.points(loose.value)} at IoU threshold 0.50 and {formatting.points(strict.value)} at 0.95."
+    return f"At IoU threshold 0.50, {_highest_text(loose)}; at 0.95, which requires accurate boxes, {_highest_text(strict)}."
+
+
+def _highest_text(extreme: Extreme) -> str:
+    if extreme.value == 0:
+        return "AP is 0 for all models"
+    value = formatting.points(extreme.value)
+    if extreme.shared_by_all:
+        return f"all models have the same AP ({value})"
+    names = formatting.join_words(list(extreme.holders))
+    return f"{names} {'has' if len(extreme.holders) == 1 else 'share'} the highest AP ({value})"
 
 
 def _warnings(report: ReportData) -> list[str]:
@@ -121,7 +143,7 @@ def _warnings(report: ReportData) -> list[str]:
     warnings += [
         f"Gate: {formatting.printable(str(one))}." for one in report.gate_results if one.state != "passed"
     ]
-    warnings += [formatting.sentence(str(note)) for note in report.unused_columns]
+    warnings += [formatting.sentence(str(note)) for note in (*report.training_notes, *report.unused_columns)]
     for run in report.runs:
         result, measured = run.run.result, run.evaluation.headline
         wrong = [
@@ -160,7 +182,7 @@ def _same(written: float | None, measured: float) -> bool:
 
 
 def _leaderboard(report: ReportData, speed: Speed) -> PageTable:
-    headline = {name: report.headline(name) for name, _ in COLUMNS}
+    headline = {name: report.headline(name) for name, *_ in COLUMNS}
     best = {
         name: max((mean(seeds) for seeds in values), default=math.nan) for name, values in headline.items()
     }
@@ -176,7 +198,7 @@ def _leaderboard(report: ReportData, speed: Speed) -> PageTable:
             )
             cells.append(Cell(str(standing.rank), standing.rank, note=ranks))
             cells.append(Cell(standing.letters))
-        for name, _ in COLUMNS:
+        for name, *_ in COLUMNS:
             seeds = headline[name][at]
             value = mean(seeds)
             spread = (
@@ -205,12 +227,17 @@ def _leaderboard(report: ReportData, speed: Speed) -> PageTable:
         rows.append(TableRow(tuple(cells), series=at))
     has_intervals = report.statistics is not None
     standing_columns = (
-        (TableColumn("Rank", numeric=True), TableColumn("Group")) if has_intervals and len(rows) > 1 else ()
+        (
+            TableColumn("Rank", numeric=True, help="below: the ranks in 95% of the bootstrap replicates"),
+            TableColumn("Ties", help="models that share a letter are tied: neither is decisively better"),
+        )
+        if has_intervals and len(rows) > 1
+        else ()
     )
     columns = (
         TableColumn("Model"),
         *standing_columns,
-        *(TableColumn(title, numeric=True) for _, title in COLUMNS),
+        *(TableColumn(title, numeric=True, help=meaning) for _, title, meaning in COLUMNS),
         *leaderboard_columns(speed),
         TableColumn("Parameters", numeric=True),
         TableColumn("Training time", numeric=True),
@@ -223,7 +250,7 @@ def _leaderboard(report: ReportData, speed: Speed) -> PageTable:
             else " Below AP: 95% confidence interval."
         )
     strong = " Bold: highest value of the column, significant or not." if len(rows) > 1 else ""
-    return PageTable("leaderboard", f"AP and AR in points of 100.{strong}{spread}", columns, tuple(rows))
+    return PageTable("leaderboard", f"AP and AR in percent.{strong}{spread}", columns, tuple(rows))
 
 
 def _model_note(report: ReportData, at: int) -> str:

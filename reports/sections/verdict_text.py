@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 
 from metrics.compare import verdict_text
+from metrics.compare.verdict import EQUAL
 from reports.analysis.report_data import ReportData, mean
 from reports.elements import formatting
 
 MIN_AP = 0.01
 """AP below which a model has not learned to detect."""
 
-NOT_RESAMPLED = (
-    "The uncertainty of these numbers was not measured, so no difference is called significant; treat small differences as "
-    "ties."
-)
+NOT_RESAMPLED = "The uncertainty of these numbers was not measured, so no difference is called decisive; treat small differences as ties."
 
 
 def verdict(report: ReportData) -> str:
@@ -60,11 +58,11 @@ def ranking(report: ReportData) -> str:
     best = formatting.points(means[0])
     if len(labels) == 1 or math.isnan(means[0]):
         return f"{labels[0]} has AP {best}."
-    equal = [label for label, value in zip(labels, means, strict=True) if value == means[0]]
+    equal = [label for label, value in zip(labels, means, strict=True) if means[0] - value < EQUAL]
     behind = [
-        f"{_lead(means[0] - value)} points above {label} ({formatting.points(value)})"
+        f"{_lead(means[0] - value)} percentage points above {label} ({formatting.points(value)})"
         for label, value in zip(labels, means, strict=True)
-        if value < means[0]
+        if means[0] - value >= EQUAL
     ]
     ahead = f", {formatting.join_words(behind, 4)}" if behind else ""
     if len(equal) > 1:
@@ -73,7 +71,7 @@ def ranking(report: ReportData) -> str:
 
 
 def _lead(difference: float) -> str:
-    """A positive difference in points, never 0.0."""
+    """A positive difference in percentage points, never 0.0."""
     return formatting.points(difference) if difference >= 0.0005 else "less than 0.1"
 
 

@@ -32,8 +32,8 @@ def test_without_resamples_the_verdict_has_differences_without_significance(runs
     (best, name), *others = means_of(runs)
     assert f"{name} has the highest AP, {100 * best:.1f}, " in text
     for value, other in others:
-        assert f"{100 * (best - value):.1f} points above {other} ({100 * value:.1f})" in text
-    assert "no difference is called significant" in text
+        assert f"{100 * (best - value):.1f} percentage points above {other} ({100 * value:.1f})" in text
+    assert "no difference is called decisive" in text
     assert not re.search(r"significantly|p ?[<=] ?0?\.\d|\[\d", text)
     assert not (tmp_path / "pairwise.csv").exists()
 
@@ -44,8 +44,8 @@ def test_with_few_images_no_difference_is_decisive(runs, page):
     text = words(part(tree, "verdict"))
     assert re.search(rf"{name} has the highest AP, {100 * best:.1f} \[\d+\.\d, \d+\.\d\]\.", text)
     assert "There are too few images, groups or objects for a decision (16 images)." in text
-    assert "too few images for any difference to be decisive" in words(part(tree, "pairs"))
-    assert {row[-1] for row in cells(tree, "pairs-table")} == {"too few images"}
+    assert "too few images, groups or objects for any difference to be decisive" in words(part(tree, "pairs"))
+    assert {row[-1] for row in cells(tree, "pairs-table")} == {"too few data"}
     assert {row[2] for row in cells(tree, "leaderboard")} == {"a"}
 
 
@@ -188,8 +188,8 @@ def test_different_and_equal_budgets_are_reported(runs, page, tmp_path, no_drawi
     given = {"a": Budget(epochs=10, images_seen=1000), "b": Budget(epochs=30, images_seen=3000)}
     other = [run_in(tmp_path, truth, name, 0.7, budget=budget, name=name) for name, budget in given.items()]
     text = words(part(parsed(write_report(other, tmp_path / "out")), "budget"))
-    assert "The budgets differ in epochs: " in text
-    assert "did not have the same budget, which may explain differences in AP" in text
+    assert "Training budgets differ in epochs: " in text
+    assert "were not trained with the same effort, which may explain differences in AP" in text
 
 
 def test_initial_weights_are_those_of_the_detector_or_else_of_the_backbone(runs, tmp_path, no_drawing):
@@ -232,7 +232,7 @@ def test_slices_cover_all_valid_objects(runs, page):
         (truth.boxes.min(1) <= 2) | (truth.boxes[:, 2] >= 318) | (truth.boxes[:, 3] >= 238)
     ) & ~truth.ignored
     assert by["Contact with the image border"]["at the border"] == edge.sum()
-    assert re.search(r"makes the largest difference for", words(part(tree, "slices")))
+    assert "No two slices of an axis differ decisively" in words(part(tree, "slices"))  # of 16 images
 
 
 def test_badges_name_the_limitations(runs, page, tmp_path, no_drawing):
@@ -244,7 +244,7 @@ def test_badges_name_the_limitations(runs, page, tmp_path, no_drawing):
         run_in(tmp_path, truth, "b", 0.7, environment=Environment(device="cpu", cpu="two")),
     ]
     text = words(next(iter(every(parsed(write_report(made, tmp_path / "out")), "header"))))
-    for badge in ("1 seed seed variance was not measured", "partial run", "dirty git", "mixed hardware"):
+    for badge in ("one run the variance between training seeds was not measured", "partial run", "dirty git", "mixed hardware"):
         assert badge in text
 
 

@@ -1,0 +1,155 @@
+"""Fairness of training: whether validation AP was still rising at its end, and whether the models had equal budgets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from metrics.notes import Note
+from reports.analysis.models import Model, flat
+from reports.elements import formatting
+from reports.records.run import Budget
+
+Floats = NDArray[np.float64]
+
+LATE = 0.75
+"""Share of the epochs after which an evaluation belongs to the last quarter of training."""
+
+LEAST_GAIN = 0.005
+"""Gain in validation AP in the last quarter of training up to which a curve counts as flat, whatever its noise."""
+
+SAME_BUDGET = 0.05
+"""Relative difference up to which budgets count as equal."""
+
+BUDGETS: tuple[tuple[str, Callable[[Budget], float | None], Callable[[float], str]], ...] = (
+    ("epochs", lambda budget: budget.epochs, lambda value: f"{value:g}"),
+    ("training images seen", lambda budget: budget.images_seen, formatting.count),
+    ("settings tried in tuning", lambda budget: budget.trials, formatting.count),
+)
+"""What has to be equal: name, value and text. Training time is not among them: it is a property of the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearningCurve:
+    """The end of a run's curve of validation AP over epochs.
+
+    Attributes:
+        evaluations: number of epochs with a validation AP.
+        best_epoch: the first epoch with the highest validation AP; NaN without evaluations.
+        late_gain: highest AP in the last quarter of the epochs minus the highest AP before; negative where the highest AP came
+            before; NaN without evaluations in both parts.
+        noise: size of random changes: root mean square of the falls between consecutive evaluations, rises counting as 0, in
+            the second half of the epochs; 0 where there is a single change. For a curve without trend it is the standard
+            deviation of an evaluation.
+    """
+
+    evaluations: int
+    best_epoch: float
+    late_gain: float
+    noise: float
+
+    @classmethod
+    def of(cls, epochs: Floats, values: Floats) -> Self:
+        """Describe (N,) validation AP as fractions at (N,) ascending epochs."""
+        if not len(epochs):
+            return cls(0, math.nan, math.nan, math.nan)
+        late = epochs > LATE * epochs[-1]
+        gain = float(values[late].max() - values[~late].max()) if not late.all() else math.nan
+        changes = np.diff(values)[epochs[1:] > 0.5 * epochs[-1]]
+        noise = float(np.sqrt(np.mean(np.minimum(changes, 0.0) ** 2))) if len(changes) > 1 else 0.0
+        return cls(len(epochs), float(epochs[np.argmax(values)]), gain, noise)
+
+    @classmethod
+    def of_history(cls, history: pd.DataFrame) -> Self:
+        """Describe the curve in a run's history; epochs without validation are left out."""
+        return cls.of(*validation_curve(history))
+
+    @property
+    def rising(self) -> bool | None:
+        """Whether validation AP was still rising when training ended; None if that cannot be told.
+
+        The highest AP came in the last quarter of training, and exceeds the highest AP before by more than twice the noise and
+        by more than `LEAST_GAIN`. On flat curves of 20 evaluations with normal noise that happens in 1 of 200, of 8 in 1 of 20.
+        """
+        if math.isnan(self.late_gain):
+            return None
+        return self.late_gain > max(2 * self.noise, LEAST_GAIN)
+
+
+def validation_curve(history: pd.DataFrame) -> tuple[Floats, Floats]:
+    """Return the epochs with a validation AP and that AP as a fraction; two empty arrays without any."""
+    if "epoch" not in history or "val_ap" not in history:
+        return np.zeros(0), np.zeros(0)
+    numbers = history[["epoch", "val_ap"]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    known = np.isfinite(numbers).all(axis=1)
+    return numbers[known, 0], numbers[known, 1]
+
+
+def still_rising(model: Model) -> bool:
+    """Whether validation AP was still rising in at least half of the model's runs for which that can be told."""
+    known = [
+        rising for run in model.runs if (rising := LearningCurve.of_history(run.history).rising) is not None
+    ]
+    return bool(known) and 2 * sum(known) >= len(known)
+
+
+def training_notes(models: Sequence[Model]) -> list[Note]:
+    """List what makes a comparison of training unfair.
+
+    Returns:
+        Notes of the kinds ``still_rising`` (values: the mean gain of the last quarter by model), ``unequal_budget`` (subject: a
+        quantity of `BUDGETS`; values by model) and ``unequal_start`` (some models start from pretrained weights).
+    """
+    notes = []
+    rising = {model.label: _late_gain(model) for model in models if still_rising(model)}
+    if rising:
+        text = f"validation AP was still rising when training ended: {formatting.join_words(list(rising))}"
+        notes.append(Note("still_rising", text, values=rising))
+    for name, read, write in BUDGETS:
+        values = {model.label: value for model in models if (value := mean_budget(model, read)) is not None}
+        if len(values) > 1 and max(values.values()) - min(values.values()) > SAME_BUDGET * max(
+            values.values()
+        ):
+            each = formatting.join_words([f"{label} {write(value)}" for label, value in values.items()])
+            notes.append(Note("unequal_budget", f"training budgets differ in {name}: {each}", name, values))
+    starts = {model.label: initial_weights(model) for model in models}
+    if len({start != RANDOM_WEIGHTS for start in starts.values() if start}) > 1:
+        pretrained = {label: float(start != RANDOM_WEIGHTS) for label, start in starts.items() if start}
+        listed = formatting.join_words(
+            [label for label, is_pretrained in pretrained.items() if is_pretrained]
+        )
+        notes.append(
+            Note(
+                "unequal_start",
+                f"only some models start from pretrained weights: {listed}",
+                values=pretrained,
+            )
+        )
+    return notes
+
+
+RANDOM_WEIGHTS = "random weights"
+
+
+def initial_weights(model: Model) -> str:
+    """Return the weights before training, of the whole detector or else of the backbone; empty if not known."""
+    config = model.results[0].config
+    value = config.get("weights") or flat(config).get("backbone.weights")
+    return RANDOM_WEIGHTS if value is None and "backbone" in config else str(value or "")
+
+
+def mean_budget(model: Model, read: Callable[[Budget], float | None]) -> float | None:
+    """Return the mean over the runs of a model for which a quantity is known; None if there is none."""
+    values = [value for result in model.results if (value := read(result.budget)) is not None]
+    return sum(values) / len(values) if values else None
+
+
+def _late_gain(model: Model) -> float:
+    gains = [LearningCurve.of_history(run.history).late_gain for run in model.runs]
+    return float(np.mean([gain for gain in gains if math.isfinite(gain)]))
