@@ -225,7 +225,7 @@ def test_slices_cover_all_valid_objects(runs, page):
     rows = cells(tree, "slices-table")
     by = {}
     for name, axis, objects, *_ in rows[:-1]:
-        by.setdefault(axis, {})[name] = int(objects)
+        by.setdefault(axis, {})[name.removesuffix(" too few objects")] = int(objects)
     assert len(by) == 4
     assert all(sum(counts.values()) == valid for counts in by.values())
     edge = (
