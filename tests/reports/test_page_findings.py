@@ -244,7 +244,12 @@ def test_badges_name_the_limitations(runs, page, tmp_path, no_drawing):
         run_in(tmp_path, truth, "b", 0.7, environment=Environment(device="cpu", cpu="two")),
     ]
     text = words(next(iter(every(parsed(write_report(made, tmp_path / "out")), "header"))))
-    for badge in ("one run the variance between training seeds was not measured", "partial run", "dirty git", "mixed hardware"):
+    for badge in (
+        "one run the variance between training seeds was not measured",
+        "partial run",
+        "dirty git",
+        "mixed hardware",
+    ):
         assert badge in text
 
 
