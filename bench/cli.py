@@ -20,6 +20,7 @@ from bench.commands.options import FLAG
 from bench.process.interrupts import Stopped
 from bench.process.invocation import record_arguments
 from metrics.errors import DetbenchError, InputWarning, MachineError, exit_code
+from metrics.standard_streams import run_to_end
 
 PROGRAM = "detbench" if Path(sys.argv[0]).stem == "detbench" else "python -m bench"
 """The installed script, which shells can complete, or the module."""
@@ -74,17 +75,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = [*sys.argv[1:]] if arguments is None else [*arguments]
     _prepare_matplotlib()
-    try:
-        with record_arguments(words):
-            code = app(args=words, standalone_mode=False, prog_name=PROGRAM)
+
+    def work() -> int:
+        try:
+            with record_arguments(words):
+                code = app(args=words, standalone_mode=False, prog_name=PROGRAM)
+        except typer.Abort:  # Ctrl-C at a prompt
+            raise KeyboardInterrupt from None
         return code if isinstance(code, int) else 0
-    except BaseException as error:
-        if isinstance(error, BrokenPipeError):  # the reader of our output has closed it
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        elif not isinstance(error, SystemExit):
-            for line in _message(error).split("\n"):
-                typer.echo(f"error: {line}", err=True)
-        return 130 if isinstance(error, typer.Abort) else exit_code(error)
+
+    def message(error: BaseException) -> str:
+        lines = [] if isinstance(error, SystemExit) else _message(error).split("\n")
+        return "\n".join(f"error: {line}" for line in lines)
+
+    return run_to_end(work, message)
 
 
 def _message(error: BaseException) -> str:
@@ -95,12 +99,12 @@ def _message(error: BaseException) -> str:
         return f"{error} (--strict)"
     if isinstance(error, _USAGE_ERROR):
         return str(error.format_message()).replace("\n", " ")  # type: ignore[attr-defined]
-    if isinstance(error, KeyboardInterrupt | typer.Abort):
+    if isinstance(error, KeyboardInterrupt):
         return "stopped"
     if isinstance(error, MemoryError):
         return "out of memory; lower train.batch, evaluate.batch or image.size"
     if isinstance(error, OSError) and exit_code(error) == MachineError.exit_code:
-        return f"{error.filename or 'a file'}: {error.strerror}; free some space or choose another folder"
+        return f"{error.filename or 'standard output'}: {error.strerror}; free some space or choose another folder"
     return f"internal error: {type(error).__name__}: {error}; --debug prints the traceback"
 
 

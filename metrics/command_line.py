@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metrics.errors import DetbenchError, InputError, InputNote, InputWarning, exit_code
+from metrics.errors import DetbenchError, InputError, InputNote, InputWarning, MachineError, exit_code
 from metrics.formats.discovery import KNOWN, read_detections, read_truth
 from metrics.formats.identity import ClassMap, parse_class_map
 from metrics.formats.voc import Pixels
 from metrics.limits import MeasureLimit, parse_limit
+from metrics.standard_streams import run_to_end
 
 if TYPE_CHECKING:
     from metrics.evaluation import Evaluation
@@ -95,16 +96,17 @@ def run_command(work: Callable[[], int], *, strict: bool = False, debug: bool = 
         warnings.simplefilter("error" if strict else "always", InputWarning)
         warnings.simplefilter("always", InputNote)
         warnings.showwarning = _print_warning
-        try:
-            return work()
-        except (Exception, KeyboardInterrupt) as error:
-            if debug:
-                traceback.print_exception(error)
-            print(_message(error), file=sys.stderr)
-            return exit_code(error)
+        return run_to_end(work, lambda error: _message(error, debug))
 
 
-def _message(error: BaseException) -> str:
+def _message(error: BaseException, debug: bool) -> str:
+    if isinstance(error, SystemExit):
+        return ""
+    trace = "".join(traceback.format_exception(error)) if debug else ""
+    return trace + _sentence(error)
+
+
+def _sentence(error: BaseException) -> str:
     if isinstance(error, DetbenchError):
         return f"error: {error}"
     if isinstance(error, InputWarning):
@@ -113,6 +115,8 @@ def _message(error: BaseException) -> str:
         return "interrupted"
     if isinstance(error, MemoryError):
         return "error: not enough memory for this input"
+    if isinstance(error, OSError) and exit_code(error) == MachineError.exit_code:
+        return f"error: {error.filename or 'standard output'}: {error.strerror}"
     return f"error: {type(error).__name__}: {error} (a bug: --debug shows the traceback)"
 
 
