@@ -54,21 +54,25 @@ def neighbours(
     objects: NDArray[np.bool_],
     rows: NDArray[np.integer],
     least: float,
+    crowd: NDArray[np.bool_] | None = None,
 ) -> Neighbours:
     """Every pair of these detections and these objects of the same image whose IoU is at least `least`.
 
     Args:
         truth: the objects.
         detections: on the same images; or other objects.
-        objects: (G,) mask of the objects to compare; a crowd is compared by IoU like any other.
+        objects: (G,) mask of the objects to compare.
         rows: (D,) rows of the detections; no row twice.
         least: above 0.
+        crowd: (G,) the objects whose IoU is replaced by the part of the detection that they cover, as in COCO; by default
+            none.
     """
     chosen = np.flatnonzero(objects).astype(np.int32)
     images = 1 + max(int(truth.image[chosen].max(initial=-1)), int(detections.image[rows].max(initial=-1)))
     object_order, object_start = _by_image(truth.image, chosen, images)
     order, start = _by_image(detections.image, rows.astype(np.int32), images)
-    by_image = make_objects(truth.xywh[object_order], np.zeros(len(object_order), np.bool_))
+    covered = np.zeros(len(object_order), np.bool_) if crowd is None else crowd[object_order]
+    by_image = make_objects(truth.xywh[object_order], covered)
     detection_columns = _Detections(start, order, np.ascontiguousarray(detections.xywh))
     most = int(np.diff(object_start).max(initial=0))
     grid, candidates = make_grid(most), make_candidates(most)

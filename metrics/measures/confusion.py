@@ -1,28 +1,30 @@
-"""Confusion matrix of detections, with a row and a column for background."""
+"""Confusion matrix of detections, with a row and a column for what has no partner, by type of false positive."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import astuple, dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.engine.neighbours import Neighbours, neighbours, take_in_turn
+from metrics.class_pairing import OnePass, Pairing, detection_labels, pair_in_one_pass, take_once
+from metrics.engine.neighbours import Neighbours, neighbours
 from metrics.errors import InputError
 from metrics.matching import Matches
 from metrics.measures import Value, iou_text, measure
+from metrics.measures.error_types import BACKGROUND, FALSE_POSITIVES, KINDS, Kind, classify_errors
 from metrics.registry import did_you_mean
 
 if TYPE_CHECKING:
     import pandas
 
-Convention = Literal["two_pass", "ultralytics", "supervision", "yolov5"]
+Convention = Literal["two_pass"] | OnePass
 
-BACKGROUND = "(background)"
-"""Name of the row of detections without object and of the column of objects without detection."""
+UNPAIRED = "(none)"
+"""Name of the row of detections without an object and of the column of objects without a detection."""
 
 DEFAULTS: dict[Convention, tuple[float, float | None]] = {
     "two_pass": (0.5, None),
@@ -38,14 +40,17 @@ class Confusion:
     """One cell of a confusion matrix.
 
     Attributes:
-        true: class of the object, or `BACKGROUND`.
-        predicted: class of the detection, or `BACKGROUND`.
-        count: number of pairs.
-        share: of the true class's objects (for background: of all detections without object).
+        true: class of the object, or `UNPAIRED`.
+        predicted: class of the detection, or `UNPAIRED`.
+        error_type: type of the false positives; empty for true positives, for objects without a detection, and where the
+            convention has no types.
+        count: number of pairs, of detections without an object, or of objects without a detection.
+        share: of the true class's objects (for `UNPAIRED`: of all detections without an object).
     """
 
     true: str
     predicted: str
+    error_type: Kind | Literal[""]
     count: int
     share: float
 
@@ -55,13 +60,16 @@ class ConfusionMatrix:
     """Counts of objects and detections by true and predicted class, as the non-zero cells.
 
     Every valid object is in one cell of its class's row and every detection that counts in one cell of its class's column,
-    so row sums are numbers of objects and column sums numbers of detections.
+    so row sums are numbers of objects and column sums numbers of detections. The false positives are all detections that
+    are not on the diagonal.
 
     Attributes:
-        classes: K names. Label K is background: an object with predicted class K is missed, a detection with true class K
-            has no object. No cell has both.
+        classes: K names. Label K stands for no partner: an object with predicted class K has no detection, a detection
+            with true class K has no object, which does not mean that it is on background. No cell has both.
         true: (P,) labels in [0, K], ascending.
         predicted: (P,) labels in [0, K].
+        kind: (P,) int8 index into `metrics.measures.error_types.KINDS` of false positives: one cell for each type of a true
+            and predicted class. -1 for the diagonal, for objects without a detection, and where the convention has no types.
         count: (P,) positive.
         score: score threshold.
         iou: IoU threshold of pairs.
@@ -71,6 +79,7 @@ class ConfusionMatrix:
     classes: tuple[str, ...]
     true: NDArray[np.int64]
     predicted: NDArray[np.int64]
+    kind: NDArray[np.int8]
     count: NDArray[np.int64]
     score: float
     iou: float
@@ -86,24 +95,38 @@ class ConfusionMatrix:
         """The most frequent confusions, for notebooks."""
         import pandas
 
-        return pandas.DataFrame(self.top(background=True)).to_html(index=False)
+        return pandas.DataFrame(self.top(unpaired=True)).to_html(index=False)
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
-        """(K + 1, K + 1) the dense matrix: rows true, columns predicted, background last."""
+        """(K + 1, K + 1) the dense matrix, all types of error together: rows true, columns predicted, no partner last."""
         matrix = np.zeros((len(self.classes) + 1,) * 2, np.int64)
-        matrix[self.true, self.predicted] = self.count
+        np.add.at(matrix, (self.true, self.predicted), self.count)
         return matrix
+
+    @property
+    def false_positives(self) -> NDArray[np.int64]:
+        """(5,) false positives of each type, in the order of `FALSE_POSITIVES`; 0 where the convention has no types."""
+        typed = self.kind >= 0
+        return _sums(self.kind[typed].astype(np.int64), self.count[typed], len(FALSE_POSITIVES))
+
+    @property
+    def without_object(self) -> NDArray[np.int64]:
+        """(5, K) the last row by type of false positive and predicted class; 0 where the convention has no types."""
+        table = np.zeros((len(FALSE_POSITIVES), len(self.classes)), np.int64)
+        cells = (self.true == len(self.classes)) & (self.kind >= 0)
+        table[self.kind[cells], self.predicted[cells]] = self.count[cells]
+        return table
 
     @cached_property
     def objects(self) -> NDArray[np.int64]:
-        """(K + 1,) row sums: objects of each class, and last the detections without object."""
-        return self._sum(self.true)
+        """(K + 1,) row sums: objects of each class, and last the detections without an object."""
+        return _sums(self.true, self.count, len(self.classes) + 1)
 
     @cached_property
     def detections(self) -> NDArray[np.int64]:
-        """(K + 1,) column sums: detections of each class, and last the missed objects."""
-        return self._sum(self.predicted)
+        """(K + 1,) column sums: detections of each class, and last the objects without a detection."""
+        return _sums(self.predicted, self.count, len(self.classes) + 1)
 
     @property
     def correct(self) -> NDArray[np.int64]:
@@ -113,34 +136,35 @@ class ConfusionMatrix:
         correct[self.true[diagonal]] = self.count[diagonal]
         return correct
 
-    def top(self, most: int = 20, background: bool = False) -> list[Confusion]:
+    def top(self, most: int = 20, unpaired: bool = False) -> list[Confusion]:
         """Return the most frequent confusions; equal counts in the order of the classes.
 
         Args:
             most: maximum number.
-            background: whether to include missed objects and detections without object.
+            unpaired: whether to include objects without a detection and detections without an object.
         """
         wrong = self.true != self.predicted
-        if not background:
+        if not unpaired:
             wrong &= (self.true < len(self.classes)) & (self.predicted < len(self.classes))
         cells = np.flatnonzero(wrong)
-        cells = cells[np.lexsort((self.predicted[cells], self.true[cells], -self.count[cells]))]
+        keys = (self.kind[cells], self.predicted[cells], self.true[cells], -self.count[cells])
+        cells = cells[np.lexsort(keys)]
         return [self._confusion(cell) for cell in cells[:most]]
 
     def to_frame(self) -> pandas.DataFrame:
-        """Return one row per non-zero cell, with columns true, predicted, count and share."""
+        """Return one row per non-zero cell, with columns true, predicted, error_type, count and share."""
         import pandas
 
         cells = [astuple(self._confusion(cell)) for cell in range(len(self.count))]
         return pandas.DataFrame(cells, columns=[field.name for field in fields(Confusion)])
 
     def _confusion(self, cell: int) -> Confusion:
-        names = (*self.classes, BACKGROUND)
-        true, predicted, count = (int(column[cell]) for column in (self.true, self.predicted, self.count))
-        return Confusion(names[true], names[predicted], count, count / int(self.objects[true]))
-
-    def _sum(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.bincount(labels, self.count, len(self.classes) + 1).astype(np.int64)
+        names = (*self.classes, UNPAIRED)
+        true, predicted, kind, count = (
+            int(column[cell]) for column in (self.true, self.predicted, self.kind, self.count)
+        )
+        error_type: Kind | Literal[""] = KINDS[kind] if kind >= 0 else ""
+        return Confusion(names[true], names[predicted], error_type, count, count / int(self.objects[true]))
 
 
 @measure("confusion", better="higher", source="two passes, defined by `confusion_matrix`")
@@ -151,11 +175,11 @@ def confusion(
     area: str | None = None,
     convention: Convention = "two_pass",
 ) -> list[Value]:
-    """Share of paired objects with the correct class, of missed objects, and of detections without object.
+    """Share of paired objects with the correct class, of objects without a detection, and of detections without an object.
 
     ``class_accuracy`` is the share of objects in a pair that have the detection's class, ``missed`` the share of objects
-    without a detection, ``invented`` the share of detections without an object. Over all classes, objects and detections are
-    pooled.
+    without a detection, ``unpaired`` the share of detections without an object, for whatever reason: `error_types` has the
+    number that are on background. Over all classes, objects and detections are pooled.
 
     Args:
         matches: the matched detections.
@@ -170,21 +194,21 @@ def confusion(
     matrix = confusion_matrix(matches, score, iou, area, convention)
     area = area or matches.rule.areas[0]
     objects, detections = matrix.objects[:-1], matrix.detections[:-1]
-    missed, invented = np.zeros_like(objects), np.zeros_like(detections)
+    missed, unpaired = np.zeros_like(objects), np.zeros_like(detections)
     no_detection, no_object = matrix.predicted == len(matrix.classes), matrix.true == len(matrix.classes)
     missed[matrix.true[no_detection]] = matrix.count[no_detection]
-    invented[matrix.predicted[no_object]] = matrix.count[no_object]
+    np.add.at(unpaired, matrix.predicted[no_object], matrix.count[no_object])
     parts = [("", slice(None)), *((name, slice(k, k + 1)) for k, name in enumerate(matches.classes))]
     values = []
     for name, part in parts:
         object_count, detection_count = int(objects[part].sum()), int(detections[part].sum())
-        misses, without_object = int(missed[part].sum()), int(invented[part].sum())
+        misses, without_object = int(missed[part].sum()), int(unpaired[part].sum())
         fields = (name, area, iou_text([matrix.iou]))
         correct = int(matrix.correct[part].sum())
         values += [
             Value("class_accuracy", _share(correct, object_count - misses), *fields),
             Value("missed", _share(misses, object_count), *fields, better="lower"),
-            Value("invented", _share(without_object, detection_count), *fields, better="lower"),
+            Value("unpaired", _share(without_object, detection_count), *fields, better="lower"),
         ]
     return values
 
@@ -198,12 +222,16 @@ def confusion_matrix(
 ) -> ConfusionMatrix:
     """Pair detections with objects of any class one to one, and count the classes of the pairs.
 
-    The default, ``two_pass``, first takes COCO's matches within each class, then pairs the remaining detections and objects
-    across classes by falling IoU (then by falling score, then input order). So a detection of a wrong class never takes an
-    object from one of the correct class, and the diagonal divided by the row sums is recall at this score. Detections that
-    COCO ignores (in a crowd, on an ignored object, or by their own area) and those beyond the rule's max_dets are left out.
+    The default, ``two_pass``, first takes COCO's matches within each class, then pairs the remaining objects with the
+    false positives that are classification errors (see `classify_errors`), across classes by falling IoU (then by falling
+    score, then input order). So a detection of a wrong class never takes an object from one of the correct class, the
+    diagonal divided by the row sums is recall at this score, and all pairs of different classes are classification errors.
+    Every other false positive is in the last row, by type: localization errors, errors in both class and localization,
+    duplicates, detections on background, and classification errors whose objects are paired or ignored already. Detections
+    that COCO ignores (in a crowd, on an ignored object, or by their own area) and those beyond the rule's max_dets are left
+    out.
 
-    The other conventions reproduce other programs, using all detections of the table:
+    The other conventions reproduce other programs, using all detections of the table, and have no types of error:
 
     - ``ultralytics`` (8.4.190): by falling score each detection takes the free object of any class with the highest IoU.
     - ``supervision`` (0.31.2): first pairs of one class, then others, each by falling IoU.
@@ -224,11 +252,9 @@ def confusion_matrix(
     Raises:
         InputError: no such convention, threshold or area range, or an IoU outside [0, 1].
     """
-    if convention not in get_args(Convention):
-        known = get_args(Convention)
-        raise InputError(
-            f"convention: unknown {convention!r}{did_you_mean(convention, known) or '; known: ' + ', '.join(known)}"
-        )
+    if convention not in DEFAULTS:
+        hint = did_you_mean(convention, DEFAULTS) or "; known: " + ", ".join(DEFAULTS)
+        raise InputError(f"convention: unknown {convention!r}{hint}")
     default_score, default_iou = DEFAULTS[convention]
     score = default_score if score is None else score
     iou = default_iou if iou is None else iou
@@ -237,88 +263,57 @@ def confusion_matrix(
         raise InputError(f"iou: expected a number in [0, 1], got {iou}")
     area = area or matches.rule.areas[0]
     if convention == "two_pass":
-        pairing = _two_passes(matches, score, iou, area)
+        pairing, kind = _two_passes(matches, score, iou, area)
     else:
-        pairing = _one_pass(matches, score, iou, area, convention)
-    return ConfusionMatrix(matches.classes, *_count(matches, pairing), score, iou, convention)
+        pairing = pair_in_one_pass(matches, score, iou, area, convention)
+        kind = np.full(len(matches.detections), -1, np.int8)
+    return ConfusionMatrix(matches.classes, *_count(matches, pairing, kind), score, iou, convention)
 
 
-class _Pairing(NamedTuple):
-    """Valid objects (a mask), detections that count (rows), and their pairs."""
-
-    objects: NDArray[np.bool_]
-    rows: NDArray[np.integer]
-    pairs: Neighbours
-
-
-def _two_passes(matches: Matches, score: float, iou: float, area: str) -> _Pairing:
-    """Pair within classes as COCO does, then across classes."""
-    outcome = matches.at(iou, area)
+def _two_passes(matches: Matches, score: float, iou: float, area: str) -> tuple[Pairing, NDArray[np.int8]]:
+    """Pair within classes as COCO does, then across classes; also (N,) the type of each false positive, by row."""
+    errors = classify_errors(matches, iou, min(BACKGROUND, iou), area)
+    outcome = errors.outcome
     counts = ~outcome.ignored & (outcome.score >= score)
-    row, tp = outcome.row[counts], outcome.tp[counts]
-    within = Neighbours(row[tp], outcome.object[counts][tp], outcome.iou[counts][tp])
+    tp = counts & outcome.tp
+    within = Neighbours(outcome.row[tp], outcome.object[tp], outcome.iou[tp])
     free = outcome.valid.copy()
     free[within.object] = False
-    near = neighbours(matches.truth, matches.detections, free, row[~tp], min(iou, 1 - 1e-10))
+    confused = outcome.row[counts & (errors.kind == KINDS.index("classification"))]
+    near = neighbours(matches.truth, matches.detections, free, confused, min(iou, 1 - 1e-10))
     order = np.lexsort((near.object, near.row, -matches.detections.score[near.row], -near.iou))
-    across = _take_once(matches, near.select(order))
-    return _Pairing(outcome.valid, row, within.and_also(across))
-
-
-def _one_pass(matches: Matches, score: float, iou: float, area: str, convention: Convention) -> _Pairing:
-    """Pair as another program does."""
-    detections, truth = matches.detections, matches.truth
-    objects = matches.valid >> matches.rule.area_index(area) & 1 == 1
-    kept = detections.score >= score if convention == "supervision" else detections.score > score
-    rows = np.flatnonzero(kept)
-    near = neighbours(truth, detections, objects, rows, max(iou, np.finfo(np.float64).tiny))
-    near = near.select(near.iou > iou)
-    if convention == "yolov5":
-        near = _select_best(near, near.row)
-        return _Pairing(objects, rows, _select_best(near, near.object))
-    if convention == "ultralytics":
-        order = np.lexsort((near.object, -near.iou, near.row, -detections.score[near.row]))
-    else:
-        other = matches.object_label[near.object] != _labels(matches)[near.row]
-        order = np.lexsort((near.row, near.object, -near.iou, other))
-    return _Pairing(objects, rows, _take_once(matches, near.select(order)))
-
-
-def _select_best(pairs: Neighbours, side: NDArray[np.int32]) -> Neighbours:
-    """Select the pair with the highest IoU of each member of one side; ties in input order."""
-    order = np.lexsort((pairs.object, pairs.row, -pairs.iou, side))
-    return pairs.select(order[np.unique(side[order], return_index=True)[1]])
-
-
-def _take_once(matches: Matches, pairs: Neighbours) -> Neighbours:
-    """Take pairs in order, each detection and each object once."""
-    return pairs.select(take_in_turn(pairs.row, pairs.object, len(matches.detections), len(matches.truth)))
-
-
-def _labels(matches: Matches) -> NDArray[np.int32]:
-    """(N,) class in [0, K) of each detection of the table."""
-    return matches.detections.label if matches.rule.by_class else np.zeros_like(matches.detections.label)
+    across = take_once(matches, near.select(order))
+    kind = np.full(len(matches.detections), -1, np.int8)
+    kind[outcome.row] = errors.kind
+    return Pairing(outcome.valid, outcome.row[counts], within.and_also(across)), kind
 
 
 def _count(
-    matches: Matches, pairing: _Pairing
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """True and predicted labels of the non-zero cells, and their counts."""
-    background = len(matches.classes)
-    object_label, label = matches.object_label.astype(np.int64), _labels(matches).astype(np.int64)
+    matches: Matches, pairing: Pairing, kind: NDArray[np.int8]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int8], NDArray[np.int64]]:
+    """True and predicted labels and types of the non-zero cells, and their counts."""
+    none = len(matches.classes)
+    object_label = matches.object_label.astype(np.int64)
+    label = detection_labels(matches).astype(np.int64)
     pairs = pairing.pairs
-    missed = pairing.objects.copy()
-    missed[pairs.object] = False
-    unpaired = np.zeros(len(matches.detections), np.bool_)
-    unpaired[pairing.rows] = True
-    unpaired[pairs.row] = False
-    missed_label, invented_label = object_label[missed], label[unpaired]
-    true = np.concatenate(
-        [object_label[pairs.object], missed_label, np.full(len(invented_label), background)]
-    )
-    predicted = np.concatenate([label[pairs.row], np.full(len(missed_label), background), invented_label])
-    cells, count = np.unique(true * (background + 1) + predicted, return_counts=True)
-    return cells // (background + 1), cells % (background + 1), count
+    lone_object = pairing.objects.copy()
+    lone_object[pairs.object] = False
+    lone_detection = np.zeros(len(matches.detections), np.bool_)
+    lone_detection[pairing.rows] = True
+    lone_detection[pairs.row] = False
+    lost = object_label[lone_object]
+    rows = np.concatenate([pairs.row, np.flatnonzero(lone_detection)])
+    true = np.concatenate([object_label[pairs.object], np.full(len(rows) - len(pairs.row), none), lost])
+    predicted = np.concatenate([label[rows], np.full(len(lost), none)])
+    kinds = np.concatenate([kind[rows].astype(np.int64), np.full(len(lost), -1)])
+    size, types = none + 1, len(FALSE_POSITIVES) + 1
+    cells, count = np.unique((true * size + predicted) * types + kinds + 1, return_counts=True)
+    place = cells // types
+    return place // size, place % size, (cells % types - 1).astype(np.int8), count
+
+
+def _sums(index: NDArray[np.int64], count: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    return np.bincount(index, count, size).astype(np.int64)
 
 
 def _share(part: int, whole: int) -> float:

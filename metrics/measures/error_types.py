@@ -8,12 +8,12 @@ of that type, and no others, were fixed.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.engine.neighbours import Neighbours, neighbours
+from metrics.engine.neighbours import neighbours
 from metrics.errors import InputError
 from metrics.matching import Matches, MatchOutcome
 from metrics.measures import Value, iou_text, measure
@@ -25,6 +25,12 @@ Kind = Literal["classification", "localization", "both", "duplicate", "backgroun
 """Error types; all but the last are types of false positives."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+FALSE_POSITIVES = KINDS[:-1]
+"""Types of false positives."""
+
+BACKGROUND = 0.1
+"""IoU with every object below which a false positive is on background, unless another is given."""
 
 Fixable = Kind | Literal["false_positives", "false_negatives"]
 """Errors that can be fixed together: those of one type, all false positives, or all false negatives."""
@@ -40,14 +46,14 @@ class ErrorTypes:
         outcome: outcome of the detections, in ranked order.
         object_label: (G,) class of each object.
         kind: (D,) int8 index into `KINDS` of each false positive; -1 for other detections.
-        object: (D,) int32 object concerned: for classification the object of another class with the highest IoU, for
+        object: (D,) int32 object concerned: for classification the object of another class with the highest overlap, for
             localization and duplicate the one of the same class; otherwise -1.
-        overlap: (D,) float64 IoU with that object; NaN without one.
-        fixes: (D,) whether the detection becomes a true positive when its type is fixed: its object is undetected, and it is
-            the highest-scoring detection with a classification or localization error on it.
+        overlap: (D,) float64 overlap with that object, as in `classify_errors`; NaN without one.
+        fixes: (D,) whether the detection becomes a true positive when its type is fixed: its object is valid and undetected,
+            and it is the highest-scoring detection with a classification or localization error on it.
         missed: (G,) valid objects that are undetected and that no detection fixes.
         iou: IoU threshold.
-        background: IoU up to which a detection is on background.
+        background: overlap below which a detection is on background.
     """
 
     outcome: MatchOutcome
@@ -143,7 +149,7 @@ class ErrorTypes:
 def error_types(
     matches: Matches,
     iou: float | Literal["all"] | None = None,
-    background: float = 0.1,
+    background: float = BACKGROUND,
     area: str | None = None,
     max_dets: int | None = None,
 ) -> list[Value]:
@@ -192,28 +198,36 @@ def error_types(
 def classify_errors(
     matches: Matches,
     iou: float = 0.5,
-    background: float = 0.1,
+    background: float = BACKGROUND,
     area: str | None = None,
     max_dets: int | None = None,
 ) -> ErrorTypes:
     """Determine the error type of each false positive, and which undetected objects are missed.
 
-    With overlap meaning IoU with valid objects, a false positive has the first type that applies:
+    Overlap is IoU, and for a crowd the part of the detection that it covers. A false positive has the first type that
+    applies:
 
     1. ``localization``: its highest overlap with its own class is at least `background` and below `iou`;
     2. ``classification``: its highest overlap with another class is at least `iou`;
     3. ``duplicate``: it overlaps its own class by at least `iou`, with an object that is detected already;
-    4. ``background``: no overlap exceeds `background`;
+    4. ``background``: its overlap with every object is below `background`;
     5. ``both`` (box and class are wrong) otherwise.
 
+    Valid objects decide; ignored objects and crowds decide the type of a detection that overlaps no valid object by
+    `background`. They are annotated, so such a detection is not on background; fixing its type removes it.
+
+    The type depends on detections with higher scores only, so it is the same at every score threshold that keeps the
+    detection. `ErrorTypes.fixes` and `missed` are those at all scores.
+
     This is the order of the authors' program (tidecv 1.0.1). Differences from it: matches are COCO's; a detection that
-    overlaps its own class by exactly `iou` is never a localization error, because this IoU suffices for a match; and ignored
+    overlaps its own class by exactly `iou` is never a localization error, because this IoU suffices for a match; one that
+    overlaps another class by exactly `background` is not on background; ignored objects have a say, as above; and ignored
     detections are neither errors nor fixes.
 
     Args:
         matches: the matched detections.
         iou: one of the rule's thresholds.
-        background: in (0, iou]: IoU up to which a detection is on background.
+        background: in (0, iou]: overlap below which a detection is on background.
         area: one of the rule's area ranges, by default the first.
         max_dets: at most the rule's largest, which is the default.
 
@@ -225,21 +239,19 @@ def classify_errors(
     outcome = matches.at(iou, area or matches.rule.areas[0], max_dets)
     enough = min(iou, 1 - 1e-10)
     fp = np.flatnonzero(~outcome.tp & ~outcome.ignored)
-    pairs = neighbours(
-        matches.truth, matches.detections, outcome.valid, outcome.row[fp], min(background, enough)
-    )
-    position = np.full(len(matches.detections), -1)
-    position[outcome.row] = np.arange(len(outcome.row))
-    same_class = matches.object_label[pairs.object] == outcome.label[position[pairs.row]]
-    own, own_object = _best(pairs.select(same_class), position)
-    other, other_object = _best(pairs.select(~same_class), position)
+    own, other = _best(matches, outcome, outcome.valid, fp, min(background, enough))
+    clear = fp[(own.overlap[fp] == 0) & (other.overlap[fp] == 0)]
+    for best, ignored in zip(
+        (own, other), _best(matches, outcome, ~outcome.valid, clear, min(background, enough)), strict=True
+    ):
+        best.overlap[clear], best.object[clear] = ignored.overlap[clear], ignored.object[clear]
 
     kind = np.full(len(outcome.row), -1, np.int8)
     tests: tuple[tuple[Kind, NDArray[np.bool_]], ...] = (
-        ("localization", (own >= background) & (own < enough)),
-        ("classification", other >= enough),
-        ("duplicate", own >= enough),
-        ("background", np.maximum(own, other) <= background),
+        ("localization", (own.overlap > 0) & (own.overlap < enough)),
+        ("classification", other.overlap >= enough),
+        ("duplicate", own.overlap >= enough),
+        ("background", np.maximum(own.overlap, other.overlap) == 0),
         ("both", np.ones(len(kind), np.bool_)),
     )
     about, overlap = np.full(len(kind), -1, np.int32), np.full(len(kind), np.nan)
@@ -250,17 +262,18 @@ def classify_errors(
         undecided &= ~holds
         kind[chosen] = KINDS.index(name)
         if name in ("localization", "classification", "duplicate"):
-            objects, overlaps = (other_object, other) if name == "classification" else (own_object, own)
-            about[chosen], overlap[chosen] = objects[chosen], overlaps[chosen]
+            best = other if name == "classification" else own
+            about[chosen], overlap[chosen] = best.object[chosen], best.overlap[chosen]
 
     fixable = np.isin(kind, (KINDS.index("localization"), KINDS.index("classification")))
-    candidates = np.flatnonzero(fixable & (np.append(outcome.matched_by, 0)[about] < 0))
+    undetected = outcome.valid & (outcome.matched_by < 0)
+    candidates = np.flatnonzero(fixable & np.append(undetected, False)[about])
     keys = (outcome.row[candidates], -outcome.score[candidates], about[candidates])
     candidates = candidates[np.lexsort(keys)]
     fixed_objects, first = np.unique(about[candidates], return_index=True)
     fixes = np.zeros(len(kind), np.bool_)
     fixes[candidates[first]] = True
-    missed = outcome.valid & (outcome.matched_by < 0)
+    missed = undetected
     missed[fixed_objects] = False
     return ErrorTypes(outcome, matches.object_label, kind, about, overlap, fixes, missed, iou, background)
 
@@ -272,11 +285,30 @@ def _count_values(counts: NDArray[np.int64], class_name: str, fields: tuple[str,
     ]
 
 
-def _best(pairs: Neighbours, position: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Highest IoU and its object for each position of the ranked order; 0 and -1 without pairs."""
-    size = int(position.max(initial=-1)) + 1
-    overlap, about = np.zeros(size), np.full(size, -1, np.int32)
-    # The best pair of a detection comes first: assigning in reverse order keeps it.
-    overlap[position[pairs.row[::-1]]] = pairs.iou[::-1]
-    about[position[pairs.row[::-1]]] = pairs.object[::-1]
-    return overlap, about
+class _Best(NamedTuple):
+    """Highest overlap and its object for each detection of the ranked order; 0 and -1 without one."""
+
+    overlap: NDArray[np.float64]
+    object: NDArray[np.int32]
+
+
+def _best(
+    matches: Matches, outcome: MatchOutcome, objects: NDArray[np.bool_], fp: NDArray[np.intp], least: float
+) -> tuple[_Best, _Best]:
+    """Best of these objects of the same class, and of another class, for some detections, where it overlaps by `least`."""
+    size, truth = len(outcome.row), matches.truth
+    found = (
+        _Best(np.zeros(size), np.full(size, -1, np.int32)),
+        _Best(np.zeros(size), np.full(size, -1, np.int32)),
+    )
+    if not (objects.any() and len(fp)):
+        return found
+    pairs = neighbours(truth, matches.detections, objects, outcome.row[fp], least, truth.crowd)
+    position = np.full(len(matches.detections), -1)
+    position[outcome.row] = np.arange(size)
+    same_class = matches.object_label[pairs.object] == outcome.label[position[pairs.row]]
+    for best, of_class in zip(found, (same_class, ~same_class), strict=True):
+        # The best pair of a detection comes first: assigning in reverse order keeps it.
+        row, near, overlap = (column[::-1] for column in pairs.select(of_class))
+        best.overlap[position[row]], best.object[position[row]] = overlap, near
+    return found

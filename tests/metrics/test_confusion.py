@@ -17,7 +17,7 @@ from metrics.evaluator import evaluate
 from metrics.iou import box_iou
 from metrics.matching import MatchRule, match
 from metrics.measures.confusion import (
-    BACKGROUND,
+    UNPAIRED,
     Confusion,
     ConfusionMatrix,
     Convention,
@@ -85,12 +85,14 @@ def two_pass(overlap: Table, objects: Labels, labels: Labels, scores: Table, iou
             pairs[max(free, key=lambda g: (overlap[g, d], g))] = int(
                 d
             )  # of equal ones the later, as COCO has it
+    own = [max(overlap[objects == label, d], default=0.0) for d, label in enumerate(labels)]
     while True:
         left = [
             (overlap[g, d], scores[d], -d, -g)
             for g in range(len(objects))
             for d in range(len(labels))
             if g not in pairs and d not in pairs.values() and overlap[g, d] >= iou
+            if not 0.1 <= own[d] < iou  # a localization error
         ]
         if not left:
             return pairs
@@ -221,14 +223,17 @@ def test_the_most_frequent_confusions_come_first() -> None:
     objects = [(0, box[0]), (0, box[1]), (1, box[2]), (2, box[3]), (2, box[4])]
     found = [(1, box[0], 0.9), (1, box[1], 0.9), (2, box[2], 0.9), (2, box[3], 0.9), (0, box[5], 0.9)]
     matrix = matrix_of(scene(objects, found))
-    assert matrix.top() == [Confusion("cat", "dog", 2, 1.0), Confusion("dog", "cow", 1, 1.0)]
-    assert matrix.top(1) == [Confusion("cat", "dog", 2, 1.0)]
-    assert matrix.top(background=True)[2:] == [
-        Confusion("cow", BACKGROUND, 1, 0.5),
-        Confusion(BACKGROUND, "cat", 1, 1.0),
+    assert matrix.top() == [
+        Confusion("cat", "dog", "classification", 2, 1.0),
+        Confusion("dog", "cow", "classification", 1, 1.0),
+    ]
+    assert matrix.top(1) == [Confusion("cat", "dog", "classification", 2, 1.0)]
+    assert matrix.top(unpaired=True)[2:] == [
+        Confusion("cow", UNPAIRED, "", 1, 0.5),
+        Confusion(UNPAIRED, "cat", "background", 1, 1.0),
     ]
     frame = matrix.to_frame()
-    assert list(frame.columns) == ["true", "predicted", "count", "share"]
+    assert list(frame.columns) == ["true", "predicted", "error_type", "count", "share"]
     assert frame["count"].sum() == matrix.counts.sum()
 
 
@@ -240,15 +245,15 @@ def test_rates_are_shares_of_objects_or_detections() -> None:
     evaluation = evaluate(one.truth, one.detections, ["confusion"])
     assert evaluation.value("class_accuracy") == 1 / 2
     assert evaluation.value("missed") == 2 / 4
-    assert evaluation.value("invented") == 2 / 4
+    assert evaluation.value("unpaired") == 2 / 4
     assert evaluation.value("missed", "cat") == 1 / 3
-    assert evaluation.value("invented", "dog") == 2 / 3
+    assert evaluation.value("unpaired", "dog") == 2 / 3
     assert math.isnan(evaluation.value("class_accuracy", "dog"))
     assert math.isnan(evaluation.value("missed", "cow"))
     assert {row.name: row.higher_is_better for row in evaluation.rows} == {
         "class_accuracy": True,
         "missed": False,
-        "invented": False,
+        "unpaired": False,
     }
 
 

@@ -38,26 +38,25 @@ class PlainTIDE:
         self.kind: dict[int, Kind] = {}
         self.object: dict[int, int] = {}
         for row in outcome.row[~outcome.tp & ~outcome.ignored].tolist():
-            here = np.flatnonzero(valid & (truth.image == found.image[row]))
-            overlaps = {g: self.overlap(row, g) for g in here.tolist()}
+            here = np.flatnonzero(truth.image == found.image[row]).tolist()
+            near = {g: value for g in here if (value := self.overlap(row, g)) >= background}
+            overlaps = {g: value for g, value in near.items() if valid[g]} or near
             own = {g: value for g, value in overlaps.items() if truth.label[g] == found.label[row]}
             others = {g: value for g, value in overlaps.items() if g not in own}
             best_own = max(own, key=lambda g: (own[g], g), default=None)
             best_other = max(others, key=lambda g: (others[g], g), default=None)
-            if best_own is not None and background <= own[best_own] < iou:
+            if best_own is not None and own[best_own] < iou:
                 self.kind[row], self.object[row] = "localization", best_own
             elif best_other is not None and others[best_other] >= iou:
                 self.kind[row], self.object[row] = "classification", best_other
             elif best_own is not None and own[best_own] >= iou:
                 assert self.matched_by[best_own] != FREE
                 self.kind[row] = "duplicate"
-            elif max(overlaps.values(), default=0) <= background:
-                self.kind[row] = "background"
             else:
-                self.kind[row] = "both"
+                self.kind[row] = "both" if overlaps else "background"
         best: dict[int, int] = {}
         for row in sorted(self.object, key=lambda row: (-found.score[row], row)):
-            if self.matched_by[self.object[row]] == FREE:
+            if valid[self.object[row]] and self.matched_by[self.object[row]] == FREE:
                 best.setdefault(self.object[row], row)
         self.fixes = {row: g for g, row in best.items()}
         self.missed = {
@@ -66,7 +65,7 @@ class PlainTIDE:
 
     def overlap(self, row: int, g: int) -> float:
         boxes = self.scene.detections.xywh[row : row + 1], self.scene.truth.xywh[g : g + 1]
-        return float(mask.iou(*boxes, [0])[0, 0])
+        return float(mask.iou(*boxes, [int(self.scene.truth.crowd[g])])[0, 0])
 
     def average_precision(self, fixed: Fixable | None) -> list[float]:
         """Change the tables and evaluate them with pycocotools."""
