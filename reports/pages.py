@@ -28,6 +28,7 @@ from reports.sections import (
     budget,
     calibration,
     classes,
+    confusions,
     curves,
     data,
     errors,
@@ -204,7 +205,7 @@ def _files(
             to_csv(pd.concat([curves.band_rows(report), thresholds.band_rows(report)], ignore_index=True)),
         )
     yield "thresholds.csv", to_csv(thresholds.rows(report))
-    yield "confusion.csv", to_csv(errors.confusion_rows(report))
+    yield "confusion.csv", to_csv(confusions.rows(report))
     yield "slices.csv", to_csv(slices.rows(report, sliced))
     bins = calibration.rows(report)
     if len(bins):

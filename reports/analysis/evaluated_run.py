@@ -12,9 +12,10 @@ from metrics.evaluation import Evaluation
 from metrics.evaluator import evaluate_matches
 from metrics.matching import Matches, MatchOutcome, MatchRule
 from metrics.measures.confusion import ConfusionMatrix, confusion_matrix
-from metrics.measures.error_types import error_types
+from metrics.measures.error_types import FALSE_POSITIVES, FIXABLE, KINDS, ErrorTypes, classify_errors
 from metrics.measures.localization_recall_precision import LRP, optimal_lrp
 from metrics.measures.operating_point import ScoreCurve, score_curve
+from metrics.ratios import mean_defined
 from reports.records.run import RunFolder
 
 IOU = 0.5
@@ -54,11 +55,17 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True)
 class ImageCounts:
-    """True positives, false positives and false negatives of each image at the operating point; all (I,) int64."""
+    """True positives, false positives and false negatives of each image at the operating point; all (I,) int64.
+
+    Attributes:
+        tp, fp, fn: the counts.
+        by_type: (5, I) int64 false positives by type, in the order of `metrics.measures.error_types.FALSE_POSITIVES`.
+    """
 
     tp: NDArray[np.int64]
     fp: NDArray[np.int64]
     fn: NDArray[np.int64]
+    by_type: NDArray[np.int64]
 
     @property
     def errors(self) -> NDArray[np.int64]:
@@ -136,9 +143,21 @@ class EvaluatedRun:
         return confusion_matrix(self.matches, score=min(self.best_point.score, np.finfo(np.float64).max))
 
     @cached_property
+    def errors(self) -> ErrorTypes:
+        """The type of each false positive (TIDE) at IoU 0.5, in the order of `outcome`."""
+        return classify_errors(self.matches, IOU)
+
+    @cached_property
     def error_types(self) -> dict[str, float]:
         """TIDE: for each error type ``cost_<type>``, a fraction of AP at IoU 0.5, and ``errors_<type>``, a count."""
-        return {value.name: value.value for value in error_types(self.matches, IOU) if not value.class_name}
+        counts = zip(KINDS, self.errors.counts().sum(0), strict=True)
+        costs = {f"cost_{kind}": mean_defined(self.errors.cost(kind)) for kind in FIXABLE}
+        return costs | {f"errors_{kind}": float(count) for kind, count in counts}
+
+    @property
+    def fp_by_type(self) -> NDArray[np.int64]:
+        """(5,) false positives at the operating point by type, in the order of `FALSE_POSITIVES`."""
+        return np.bincount(self.errors.kind[self.is_fp], minlength=len(FALSE_POSITIVES))
 
     @cached_property
     def lrp(self) -> LRP:
@@ -178,8 +197,11 @@ class EvaluatedRun:
     def image_counts(self) -> ImageCounts:
         """The counts of each image at the operating point."""
         outcome, size = self.outcome, len(self.run.truth.catalog.image_ids)
+        fp, by_type = self.is_fp, np.zeros((len(FALSE_POSITIVES), size), np.int64)
+        np.add.at(by_type, (self.errors.kind[fp], outcome.image[fp]), 1)
         return ImageCounts(
             np.bincount(outcome.image[self.kept & outcome.tp], minlength=size),
-            np.bincount(outcome.image[self.is_fp], minlength=size),
+            by_type.sum(0),
             np.bincount(self.run.truth.image[self.is_fn], minlength=size),
+            by_type,
         )

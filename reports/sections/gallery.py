@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reports.analysis import gallery_images
-from reports.analysis.gallery_images import GROUPS, GalleryChoice, GalleryImage, UnreadableImage
+from metrics.measures.error_types import FALSE_POSITIVES
+from reports.analysis import gallery_choice, gallery_images
+from reports.analysis.gallery_choice import GROUPS, GalleryChoice
+from reports.analysis.gallery_images import GalleryImage, UnreadableImage
 from reports.analysis.report_data import ReportData
 from reports.elements import formatting
 from reports.elements.page import Link, Section
@@ -19,7 +21,7 @@ def section(report: ReportData, max_bytes: int) -> Section:
     images: list[tuple[GalleryChoice, GalleryImage]] = []
     unreadable: list[UnreadableImage] = []
     left_out, size = 0, 0
-    for choice in gallery_images.choose(report):
+    for choice in gallery_choice.choose(report):
         image = gallery_images.load_image(report, choice)
         if isinstance(image, UnreadableImage):
             unreadable.append(image)
@@ -54,13 +56,16 @@ def section(report: ReportData, max_bytes: int) -> Section:
         extra={"groups": groups, "several": len(report.models) > 1},
         method=(_method(report),),
         links=(
-            Link("images.csv", "true positives, false positives and false negatives of every image, by run"),
+            Link(
+                "images.csv",
+                "true positives, false positives (also by type) and false negatives of every image, by run",
+            ),
         ),
     )
 
 
 def rows(report: ReportData) -> pd.DataFrame:
-    """The counts of every image, by run, at the run's highest F1: ``images.csv``."""
+    """The counts of every image, by run, at the run's highest F1, false positives also by type: ``images.csv``."""
     catalog = report.truth.catalog
     return pd.concat(
         [
@@ -70,9 +75,10 @@ def rows(report: ReportData) -> pd.DataFrame:
                     "image_id": list(catalog.image_ids),
                     "file_name": list(catalog.file_names),
                     "score": run.best_point.score,
-                    "right": run.image_counts.tp,
-                    "false": run.image_counts.fp,
-                    "missed": run.image_counts.fn,
+                    "tp": run.image_counts.tp,
+                    "fp": run.image_counts.fp,
+                    "fn": run.image_counts.fn,
+                    **dict(zip(FALSE_POSITIVES, run.image_counts.by_type, strict=True)),
                 }
             )
             for run in report.runs
@@ -100,8 +106,11 @@ def _method(report: ReportData) -> str:
     return (
         f"Detections of {subject} are shown above the score threshold of its highest F1 over all classes "
         f"({', '.join(scores)}). The thresholds were chosen on these images, so the counts are slightly optimistic. A true "
-        "positive has the class of an object and an IoU of at least 0.5 with it. Ignored objects and detections matched to "
-        "them are not drawn. Images are ranked by their false positives and false negatives; ties go by image order. "
-        "Objects that all models miss, and unannotated objects that all models detect, are often annotation errors. An "
+        "positive has the class of an object and an IoU of at least 0.5 with it; types of false positives are those of the section "
+        "on errors. Ignored objects and detections matched to them are not drawn. Images are ranked by their false positives "
+        "and false negatives; ties go by image order. Each image is shown once, so a group leaves out the images of other groups; "
+        "typical images lie between the quartiles, and those with the fewest errors have a true positive. "
+        "Objects that no model detects, and detections of all models (same class, IoU of at least 0.5 with each other) that overlap no "
+        "annotation of any class by 0.1, may be annotation errors. An "
         "image's influence on the lead is how much the difference in AP between the two best models shrinks without it."
     )

@@ -249,7 +249,7 @@ def _table(report: ReportData) -> PageTable:
             cells.append(Cell(formatting.points(value), value, note=note))
         for name in ("tp", "fp", "fn"):
             value = float(np.mean([getattr(point, name) for point in best]))
-            cells.append(Cell(formatting.count(value), value))
+            cells.append(Cell(formatting.count(value) if len(runs) == 1 else f"{value:.1f}", value))
         rows.append(TableRow(tuple(cells), series=number))
     titles = ("Threshold", "Precision", "Recall", "F1", "TP", "FP", "FN")
     columns = (TableColumn("Model"), *(TableColumn(title, numeric=True) for title in titles))

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from synthetic_runs import run_in_memory
 
 from metrics.evaluator import evaluate
+from metrics.measures.error_types import FALSE_POSITIVES
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 from reports.analysis.evaluated_run import EvaluatedRun
-from reports.sections.errors import _error_rates
 
 grid = st.integers(0, 3).map(lambda number: 10.0 * number)
 
@@ -94,21 +94,36 @@ def test_ap_by_class_and_by_iou_average_to_ap(run):
     assert run.ap_by_iou.mean() == pytest.approx(ap, abs=1e-12, nan_ok=True)
 
 
-def test_error_rates_count_each_error_once():
+def test_false_positives_by_type_add_up_to_the_false_positives():
     catalog = Catalog.of([0, 1], ["a", "b"])
     place = [[0.0, 0, 10, 10], [20.0, 0, 10, 10], [40.0, 0, 10, 10], [60.0, 0, 10, 10]]
     truth = AnnotationTable.of(catalog, [0, 0, 0, 0], [0, 0, 0, 1], place)
-    # Detected with IoU 0.5, confused with b, missed, missed; and one false positive on background.
+    # Detected with IoU 0.5, confused with b, undetected, undetected; and one false positive on background.
     found = [[0.0, 0, 10, 20], [20.0, 0, 10, 10], [0.0, 0, 9, 9]]
     detections = DetectionTable(
         catalog, np.array([0, 0, 1], np.int32), np.array([0, 1, 0], np.int32), np.array(found), np.array([0.9, 0.9, 0.9])
     )  # fmt: skip
-    missed, confused, unmatched, localization = _error_rates(EvaluatedRun(run_in_memory(truth, detections)))
-    assert (missed, confused, unmatched, localization) == pytest.approx((2 / 4, 1 / 4, 1 / 3, 1 / 2))
+    run = EvaluatedRun(run_in_memory(truth, detections))
+    best = run.best_point
+    assert (best.tp, best.fp, best.fn) == (1, 2, 3)
+    assert dict(zip(FALSE_POSITIVES, run.fp_by_type.tolist(), strict=True)) == {
+        "classification": 1, "localization": 0, "both": 0, "duplicate": 0, "background": 1,
+    }  # fmt: skip
+    assert run.image_counts.by_type.sum(0).tolist() == run.image_counts.fp.tolist() == [1, 1]
+
+
+def test_error_types_are_those_of_the_measure(runs):
+    run = EvaluatedRun(runs[0])
+    measured = evaluate(run.run.truth, run.run.detections, ["error_types"])
+    for name, value in run.error_types.items():
+        assert value == pytest.approx(measured.value(name), abs=1e-15), name
 
 
 def test_without_a_true_positive_no_detection_is_kept():
     catalog = Catalog.of([0], ["a"])
     truth = AnnotationTable.of(catalog, [0], [0], [[0.0, 0, 10, 10]])
-    empty = DetectionTable.builder(catalog).build()
-    assert _error_rates(EvaluatedRun(run_in_memory(truth, empty)))[:2] == pytest.approx([1, 0])
+    away = DetectionTable(catalog, np.zeros(1, int), np.zeros(1, int), np.full((1, 4), 50.0), np.ones(1))
+    for table in (DetectionTable.builder(catalog).build(), away):
+        run = EvaluatedRun(run_in_memory(truth, table))
+        assert (run.best_point.tp, run.best_point.fp, run.best_point.fn) == (0, 0, 1)
+        assert run.fp_by_type.tolist() == [0] * 5
