@@ -118,8 +118,8 @@ def _percent(part: int, whole: int) -> str:
     """A share without decimals; 0% and 100% only where they are exact."""
     text = f"{part / whole:.0%}"
     if text == "0%" and part:
-        return "less than 1%"
-    return "more than 99%" if text == "100%" and part < whole else text
+        return "<1%"
+    return ">99%" if text == "100%" and part < whole else text
 
 
 def _table(report: ReportData) -> PageTable:
@@ -187,7 +187,9 @@ def _costs_text(report: ReportData, values: list[Floats]) -> str:
         parts.append(f"{' or '.join(names)} for {label} ({amount})")
     text = []
     if parts:
-        text.append(f"AP50 would increase most by correcting {formatting.join_words(parts)}.")
+        text.append(
+            f"On these images, AP50 would increase most by correcting {formatting.join_words(parts)}."
+        )
     if none:
         text.append(
             f"Correcting the errors of any one type would not increase AP50 by 0.1 points for {formatting.join_words(none)}."
