@@ -6,7 +6,7 @@ import base64
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -41,6 +41,7 @@ class DrawnBox:
         label: class index.
         text: class, score of a detection, and type of a false positive.
         text_x, text_y, anchor: position of the text within the picture.
+        unannotated: whether the image was chosen for this detection, which overlaps no annotation.
     """
 
     kind: BoxKind
@@ -53,6 +54,7 @@ class DrawnBox:
     text_x: float
     text_y: float
     anchor: str
+    unannotated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,18 +158,20 @@ def _tile(
         text = f"undetected {text}" if kind == "fn" else text
         boxes.append(_box(kind, truth.xywh[row], int(truth.label[row]), text, size))
     kept = np.flatnonzero((outcome.image == image) & run.kept & ~outcome.ignored)
-    unannotated = choice.unannotated[number] if choice.unannotated else frozenset()
+    chosen_for = choice.unannotated[number] if choice.unannotated else frozenset()
     for at in kept[np.argsort(-outcome.score[kept], kind="stable")]:
         row = int(outcome.row[at])
         kind = "tp" if outcome.tp[at] else "fp"
         name = formatting.truncate(classes[detections.label[row]], MAX_NAME)
         text = f"{name} {outcome.score[at]:.2f}"
         if kind == "fp":
-            text += ", not annotated" if row in unannotated else f", {KINDS[run.errors.kind[at]]}"
-        boxes.append(_box(kind, detections.xywh[row], int(detections.label[row]), text, size))
+            text += ", not annotated" if row in chosen_for else f", {KINDS[run.errors.kind[at]]}"
+        box = _box(kind, detections.xywh[row], int(detections.label[row]), text, size)
+        boxes.append(replace(box, unannotated=row in chosen_for))
     # Errors are drawn last, on top, and of too many boxes the errors are kept.
     rank = {"fn": 0, "fp": 1, "tp": 2, "truth": 3}
-    drawn = sorted(sorted(boxes, key=lambda box: rank[box.kind])[:MAX_BOXES], key=lambda box: -rank[box.kind])
+    kept_first = sorted(boxes, key=lambda box: (not box.unannotated, rank[box.kind]))[:MAX_BOXES]
+    drawn = sorted(kept_first, key=lambda box: -rank[box.kind])
     counts = run.image_counts
     typed = zip(counts.by_type[:, image], FALSE_POSITIVES, strict=True)
     return Tile(

@@ -36,7 +36,7 @@ def section(report: ReportData) -> Section:
         "errors", "Errors at each model's highest F1", finding,
         ["Undetected objects", *(kind.capitalize() for kind in FALSE_POSITIVES)], report.labels,
         [np.stack([_rates(run) for run in runs], axis=1) for runs in report.evaluated],
-        "undetected objects and false positives by type, per 100 objects; lower is better",
+        "errors per 100 objects; lower is better",
     )  # fmt: skip
     return Section(
         "errors",
