@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset, Sampler
 
 from bench.data.types import Split
 from bench.pipeline.augmentation import Augment, make_augment, randomness_of
 from bench.pipeline.input_settings import AugmentConfig, ImageConfig
 from bench.pipeline.objects import TrainingObjects, training_objects
-from bench.pipeline.placement import Placement, Sample, collate, fit_image, to_tensor
+from bench.pipeline.placement import Placement, Sample, Samples, collate, fit_image, to_tensor
+from bench.pipeline.workers import WorkerBatches
 from detectors.types import Targets
 from metrics.errors import InputError
 
@@ -70,7 +71,12 @@ class Loader:
     """
 
     def __init__(
-        self, samples: _Samples, order: _Order, batches: DataLoader[Any], image: ImageConfig, notes: list[str]
+        self,
+        samples: _Samples,
+        order: _Order,
+        batches: WorkerBatches[Sample, Samples],
+        image: ImageConfig,
+        notes: list[str],
     ) -> None:
         self._samples = samples
         self._order = order
@@ -138,7 +144,8 @@ def make_loader(
         batch_size: images per batch, over all processes.
         seed: of order and augmentation.
         workers: processes that read images; 0 reads in this process; -1 is 0 if the images are in memory, otherwise
-            one per processor, at most 8. It changes only the speed.
+            one per processor, at most 8. It changes only the speed; see
+            `bench.pipeline.workers.WorkerBatches` for what happens if they fail.
         shuffle: draw a new order each epoch; otherwise the order of the split.
         drop_last: leave out the last batch of an epoch if it is not full, unless it is the only one.
         rank: number of this process, which gets images rank, rank + world, ... of each batch.
@@ -153,14 +160,9 @@ def make_loader(
     order = _Order(len(split), batch_size, seed, shuffle, drop_last, rank, world)
     if workers < 0:
         workers = 0 if split.in_memory else min(_processors(), 8)
-    batches: DataLoader[Any] = DataLoader(
-        samples,
-        batch_sampler=order,
-        num_workers=min(workers, max(len(order), 1)),
-        collate_fn=collate,
-        persistent_workers=workers > 0,
-        # With its own generator, making an iterator does not advance torch's global one, as resuming would.
-        generator=torch.Generator(),
+    height, width = image.size
+    batches = WorkerBatches(
+        samples, order, collate, min(workers, max(len(order), 1)), 3 * height * width * batch_size
     )
     return Loader(samples, order, batches, image, notes)
 
@@ -192,7 +194,7 @@ class _Samples(Dataset[Sample]):
             return sample._replace(pixels=self._augment.recolor(sample.pixels), boxes=boxes, labels=labels)
 
 
-class _Order:
+class _Order(Sampler[list[tuple[int, int]]]):
     """Images of each batch as (epoch, index), from `batch` of `epoch` to the end of the epoch."""
 
     def __init__(
