@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,3 +154,22 @@ def assert_is_the_reference(matches: Matches, reference: Reference) -> None:
                 objects
             ]  # on a crowd pycocotools keeps the last detection, we the highest-scoring
             assert_array_equal(matched_by[:, objects[once]] + 1, theirs["gtMatches"][:, once])
+
+
+def assert_same_evaluation(ours: Any, theirs: Any) -> None:
+    """Compare `eval`, `stats` and `evalImgs` of two `COCOeval` to the last bit."""
+    for name in ("precision", "recall", "scores", "counts"):
+        assert_array_equal(ours.eval[name], theirs.eval[name], err_msg=name)
+    assert_array_equal(ours.stats, theirs.stats)
+    assert_same_images(ours.evalImgs, theirs.evalImgs)
+
+
+def assert_same_images(ours: Sequence[Any], theirs: Sequence[Any]) -> None:
+    """Compare entries of `evalImgs`."""
+    assert len(ours) == len(theirs)
+    for our_image, their_image in zip(ours, theirs, strict=True):
+        assert (our_image is None) == (their_image is None)
+        if our_image is not None:
+            assert our_image.keys() == their_image.keys()
+            for name, value in their_image.items():
+                assert_array_equal(our_image[name], value, err_msg=name)

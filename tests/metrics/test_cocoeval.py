@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
+from random import Random
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,11 +13,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from oracles import coco_dicts, coco_objects
+from oracles import assert_same_evaluation, assert_same_images, coco_dicts, coco_objects
 from pycocotools.cocoeval import COCOeval as Reference
+from pycocotools.cocoeval import Params as ReferenceParams
 from strategies import Scene, random_scene, scenes
 
-from metrics.cocoeval import COCOeval
+from metrics.cocoeval import COCOeval, Params
 from metrics.errors import InputError
 
 
@@ -50,17 +53,14 @@ def test_all_results_equal_the_reference(scene: Scene, settings: dict[str, objec
     (theirs, their_lines), (ours, our_lines) = (
         run(kind, scene, **settings) for kind in (Reference, COCOeval)
     )
-    for name in ("precision", "recall", "scores", "counts"):
-        assert_array_equal(ours.eval[name], theirs.eval[name])
-    assert_array_equal(ours.stats, theirs.stats)
     assert our_lines == their_lines
-    assert len(ours.evalImgs) == len(theirs.evalImgs)
-    for our_image, their_image in zip(ours.evalImgs, theirs.evalImgs, strict=True):
-        assert (our_image is None) == (their_image is None)
-        if our_image is not None:
-            assert our_image.keys() == their_image.keys()
-            for name, value in their_image.items():
-                assert_array_equal(our_image[name], value, err_msg=name)
+    assert_same_evaluation(ours, theirs)
+    recomputed = COCOeval(ours.cocoGt, ours.cocoDt)
+    recomputed.params, recomputed._paramsEval = ours.params, ours.params
+    recomputed.evalImgs = ours.evalImgs
+    recomputed.accumulate()
+    for name in ("precision", "recall", "scores"):
+        assert_array_equal(recomputed.eval[name], theirs.eval[name])
 
 
 def test_images_and_classes_can_be_chosen() -> None:
@@ -72,12 +72,129 @@ def test_images_and_classes_can_be_chosen() -> None:
     assert_array_equal(ours.eval["precision"], theirs.eval["precision"])
 
 
-def test_accumulate_takes_other_settings() -> None:
+@given(scenes(), st.data())
+def test_accumulate_chooses_among_evaluated_settings(scene: Scene, data: st.DataObject) -> None:
+    """The numbers are those of an evaluation under the chosen settings."""
+    assume(len(scene.detections) > 0)
+    ours, _ = run(COCOeval, scene)
+    params = ours.params
+    areas = data.draw(st.lists(st.sampled_from(range(4)), min_size=1, unique=True))
+    chosen = {
+        "imgIds": data.draw(st.lists(st.sampled_from(params.imgIds), min_size=1, unique=True)),
+        "catIds": sorted(data.draw(st.lists(st.sampled_from(params.catIds), min_size=1, unique=True))),
+        "iouThrs": np.array(data.draw(st.lists(st.sampled_from(params.iouThrs), min_size=1, unique=True))),
+        "maxDets": sorted(data.draw(st.sets(st.integers(1, 100), min_size=3, max_size=3))),
+        "areaRng": [params.areaRng[index] for index in areas],
+        "areaRngLbl": [params.areaRngLbl[index] for index in areas],
+    }
+    # matching at a lower limit is the same, so the reference evaluates at the largest
+    theirs, _ = run(Reference, scene, **{**chosen, "maxDets": [*chosen["maxDets"][:2], 100]})
+    for as_argument in (True, False):
+        other = copy.copy(params) if as_argument else params
+        for name, value in chosen.items():
+            setattr(other, name, value)
+        ours.accumulate(other if as_argument else None)
+        for name in ("precision", "recall", "scores"):
+            assert_array_equal(ours.eval[name][..., :2], theirs.eval[name][..., :2])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("iouThrs", np.array([0.3])),
+        ("catIds", [0, 77]),
+        ("imgIds", [10, 11]),
+        ("areaRng", [[0, 50]]),
+        ("useCats", 0),
+        ("maxDets", [1, 10, 101]),
+    ],
+)
+@pytest.mark.parametrize("read_images", [False, True])
+def test_accumulate_refuses_settings_that_were_not_evaluated(
+    name: str, value: object, read_images: bool
+) -> None:
     ours, _ = run(COCOeval, random_scene(4))
-    few = COCOeval(ours.cocoGt, ours.cocoDt).params
-    few.maxDets, few.imgIds, few.catIds = [10], ours.params.imgIds, [1]
-    ours.accumulate(few)
-    assert ours.eval["counts"] == [10, 101, 1, 4, 1]
+    assert not read_images or ours.evalImgs
+    setattr(ours.params, name, value)
+    with pytest.raises(InputError, match=rf"params.{name}: .* call evaluate again"):
+        ours.accumulate()
+    ours.evaluate()
+    ours.accumulate()
+    assert ours.eval["precision"].max() > 0
+
+
+def test_the_row_of_another_threshold_is_not_returned() -> None:
+    ours, _ = run(COCOeval, random_scene(4))
+    ap75 = ours.eval["precision"][5]
+    ours.params.iouThrs = np.array([0.75])
+    ours.accumulate()
+    assert_array_equal(ours.eval["precision"], ap75[None])
+
+
+def test_accumulate_without_classes_takes_the_ids_that_the_reference_leaves() -> None:
+    ours, _ = run(COCOeval, random_scene(4), useCats=0)
+    first = ours.eval["precision"]
+    ours.params.catIds = [-1]
+    ours.accumulate()
+    assert_array_equal(ours.eval["precision"], first)
+    ours.params.catIds = [0]
+    with pytest.raises(InputError, match=r"params.catIds: \[0\] was not evaluated"):
+        ours.accumulate()
+
+
+def test_images_are_listed_once_and_can_be_modified() -> None:
+    ours, _ = run(COCOeval, random_scene(4))
+    assert ours.evalImgs is ours.evalImgs
+    for entry in ours.evalImgs:
+        if entry is not None:
+            entry["dtMatches"][:] = 0
+    ours.accumulate()
+    assert ours.eval["recall"].max() == 0
+    ours.evaluate()
+    ours.accumulate()
+    assert ours.eval["recall"].max() > 0
+
+
+def test_settings_after_evaluation_do_not_change_what_was_evaluated() -> None:
+    scene = random_scene(4)
+    (theirs, _), (ours, _) = (run(kind, scene) for kind in (Reference, COCOeval))
+    ours.params.maxDets, ours.params.catIds, ours.cocoDt = [1], [2], []
+    assert_same_images(ours.evalImgs, theirs.evalImgs)
+    assert ours.ious.keys() == theirs.ious.keys()
+    for cell, overlaps in theirs.ious.items():
+        assert_array_equal(ours.ious[cell], overlaps)
+
+
+@given(scenes(), st.integers(0, 2**32 - 1))
+def test_areas_of_detections_that_are_not_those_of_boxes_count(scene: Scene, seed: int) -> None:
+    """As torchmetrics sets them for masks."""
+    assume(len(scene.detections) > 0)
+    rng = np.random.default_rng(seed)
+    truth, found = coco_objects(scene.truth, scene.detections)
+    for item in found.dataset["annotations"]:
+        item["area"] = float(rng.choice([item["area"], 1024.0, 9216.0, 9217.0]))
+    both = []
+    for kind in (Reference, COCOeval):
+        evaluation = kind(truth, found, "bbox")
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        both.append(evaluation)
+    assert_same_evaluation(both[1], both[0])
+
+
+@given(scenes(), st.randoms())
+def test_without_classes_the_order_of_ids_breaks_ties_as_in_the_reference(
+    scene: Scene, random: Random
+) -> None:
+    assume(len(scene.detections) > 0)
+    categories = list(scene.truth.catalog.class_ids)
+    random.shuffle(categories)
+    (theirs, _), (ours, _) = (
+        run(kind, scene, useCats=0, catIds=list(categories)) for kind in (Reference, COCOeval)
+    )
+    assert_same_evaluation(ours, theirs)
 
 
 def perfect(object_ids: list[int], **fields: object) -> tuple[SimpleNamespace, list[dict[str, object]]]:
@@ -138,8 +255,6 @@ def test_missing_fields_of_an_annotation_have_defaults() -> None:
 
 def test_misuse_is_reported() -> None:
     truth, found = perfect([1])
-    with pytest.raises(InputError, match="only 'bbox'"):
-        COCOeval(truth, found, "segm")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="expected pycocotools' COCO"):
         COCOeval(42, found)
     evaluation = COCOeval(truth, found)
@@ -149,8 +264,67 @@ def test_misuse_is_reported() -> None:
         evaluation.summarize()
     evaluation.evaluate()
     evaluation.params.recThrs = np.array([1.0, 0.0])
-    with pytest.raises(InputError, match="rising recall levels"):
-        evaluation.accumulate()
+    for _ in range(2):  # from matches, then from results of images
+        with pytest.raises(InputError, match="rising recall levels"):
+            evaluation.accumulate()
+        assert len(evaluation.evalImgs) == 4
+
+
+@pytest.mark.parametrize("missing", ["cocoGt", "cocoDt"])
+def test_annotations_can_be_set_later_but_not_omitted(missing: str) -> None:
+    truth, found = perfect([1])
+    given_first = {"cocoGt": truth, "cocoDt": found, missing: None}
+    evaluation = COCOeval(**given_first, iouType="bbox")
+    assert evaluation.evalImgs == []
+    with pytest.raises(InputError, match=f"{missing} is None; set it first"):
+        evaluation.evaluate()
+    setattr(evaluation, missing, {"cocoGt": truth, "cocoDt": found}[missing])
+    evaluation.params.imgIds, evaluation.params.catIds = [1], [1]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    assert evaluation.eval["recall"].max() == 1
+
+
+@pytest.mark.parametrize("kind", ["segm", "keypoints"])
+def test_masks_and_keypoints_are_refused_by_name(kind: str) -> None:
+    truth, found = perfect([1])
+    for refused in (lambda: COCOeval(truth, found, kind), lambda: Params(iouType=kind)):
+        with pytest.raises(InputError, match=f"only 'bbox' is supported, got '{kind}'"):
+            refused()
+    evaluation = COCOeval(truth, found)
+    evaluation.params.iouType = kind
+    with pytest.raises(InputError, match=f"got '{kind}'"):
+        evaluation.evaluate()
+
+
+def test_methods_for_keypoints_and_the_deprecated_flag_are_refused() -> None:
+    evaluation = COCOeval(*perfect([1]))
+    with pytest.raises(InputError, match="got 'keypoints'"):
+        evaluation.params.setKpParams()
+    with pytest.raises(InputError, match="got 'keypoints'"):
+        evaluation.computeOks(1, 1)
+    evaluation.params.useSegm = 0
+    evaluation.evaluate()
+    evaluation.params.useSegm = 1
+    with pytest.raises(InputError, match="got 'segm'"):
+        evaluation.evaluate()
+
+
+def test_defaults_of_settings_are_those_of_the_reference() -> None:
+    ours, theirs = Params(iouType="bbox"), ReferenceParams(iouType="bbox")
+    for _ in range(2):
+        assert vars(ours).keys() == vars(theirs).keys()
+        for name, value in vars(theirs).items():
+            assert_array_equal(getattr(ours, name), value, err_msg=name)
+        ours.maxDets, ours.catIds, ours.useCats = [5], [3], 0
+        ours.setDetParams()
+
+
+def test_a_box_of_another_shape_is_refused_with_its_image() -> None:
+    truth, found = perfect([1, 2])
+    found[1]["bbox"] = [10.0, 10.0, 100.0, 100.0, 45.0]
+    with pytest.raises(InputError, match="image 2 has a bbox of 5 numbers, expected 4"):
+        COCOeval(truth, found).evaluate()
 
 
 def test_dicts_in_the_format_of_coco_are_accepted() -> None:
