@@ -42,8 +42,13 @@ def command(
     ] = None,
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds per process.")] = 6,
     processes: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Fresh processes, one after another.")
-    ] = 3,
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Fresh processes, one after another, which share --seconds; confidence intervals are over processes.",
+        ),
+    ] = 5,
     seconds: Annotated[
         float,
         typer.Option(
@@ -99,7 +104,7 @@ def command(
 def show_timings(
     runs: Sequence[RunFolder], timings: Sequence[Timing], console: Console | None = None
 ) -> None:
-    """Print a row per run: latency of single images, best throughput, memory and number of weights."""
+    """Print a row per run: latency of single images, best throughput, memory and number of parameters."""
     from rich.console import Console
 
     from bench.commands.results_table import model_cells, results_table
@@ -108,7 +113,17 @@ def show_timings(
 
     console = console or Console()
     labels = model_labels(runs)
-    columns = ("p50 ms", "p90 ms", "p99 ms", "network", "boxes", "images/s", "memory", "weights", "")
+    columns = (
+        "p50 ms",
+        "p90 ms",
+        "p99 ms",
+        "network",
+        "decoding and NMS",
+        "images/s",
+        "memory",
+        "parameters",
+        "",
+    )
     table = results_table("model", *columns, wrap=True)
     for run, timing in zip(runs, timings, strict=True):
         rates = [(of.images_per_second, of.batch) for of in timing.batches if of.images_per_second]

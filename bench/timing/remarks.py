@@ -57,7 +57,8 @@ def limitations(processes: Sequence[Process], subject: Subject, too_large: Seque
         )
     if len(processes) < 3:
         notes.append(
-            f"timed in {formatting.plural(len(processes), 'process', 'processes')}, too few to estimate how much processes differ"
+            f"timed in {formatting.plural(len(processes), 'process', 'processes')}, too few to estimate how much processes "
+            f"differ: {'there are no confidence intervals' if len(processes) < 2 else 'confidence intervals are very wide'}"
         )
     if not all(process.warm_up_stable for process in processes):
         notes.append("times were not stable after 200 iterations of warm-up")

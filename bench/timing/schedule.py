@@ -23,7 +23,7 @@ class Protocol:
         batches: batch sizes in ascending order, including 1.
     """
 
-    processes: int = 3
+    processes: int = 5
     rounds: int = 6
     seconds: float = 30.0
     batches: tuple[int, ...] = (1, 2, 4, 8)

@@ -70,8 +70,8 @@ def _speed(timing: Timing | None) -> dict[str, float | str | None]:
     memory = [run.memory_bytes for run in batches if run.batch == 1]
     return {
         "latency_p50_ms": whole.percentile(0.5).value_ms if whole else None,
-        "latency_p50_low_ms": whole.median_low_ms if whole else None,
-        "latency_p50_high_ms": whole.median_high_ms if whole else None,
+        "latency_p50_low_ms": whole.percentile(0.5).low_ms if whole else None,
+        "latency_p50_high_ms": whole.percentile(0.5).high_ms if whole else None,
         "latency_p99_ms": whole.percentile(0.99).value_ms if whole else None,
         "images_per_second": max(rates, default=None),
         "peak_memory_bytes": memory[0] if memory else None,

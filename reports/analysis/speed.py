@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.analysis.process_intervals import Estimate, mean_ratio, mean_replicates
 from reports.analysis.report_data import ReportData
-from reports.analysis.timing_statistics import RESAMPLES, Blocks, interval, replicates
+from reports.analysis.timing_statistics import process_percentiles
 from reports.elements import formatting
 from reports.records.timing import (
     END_TO_END,
@@ -29,17 +29,6 @@ COMMAND = "python -m bench profile RUN..."
 """The command that times runs."""
 
 
-class Ratio(NamedTuple):
-    """Speed of one model divided by that of another, with a 95% interval over processes and rounds.
-
-    The limits are None if a model has a single round.
-    """
-
-    value: float
-    low: float | None
-    high: float | None
-
-
 @dataclass(frozen=True, eq=False)
 class TimedModel:
     """A model with a valid timing.
@@ -48,15 +37,13 @@ class TimedModel:
         model: its number.
         timing: of one of its runs; the other seeds are the same network with other weights.
         samples_ms: (n,) end-to-end times of single test images, in measurement order.
-        medians_ms: (B,) median on resamples of processes and rounds, which models timed in turn share.
-        rounds: number of rounds of all processes.
+        process_ms: (P,) median of the samples of each process.
     """
 
     model: int
     timing: Timing
     samples_ms: Floats
-    medians_ms: Floats
-    rounds: int
+    process_ms: Floats
 
     @property
     def whole(self) -> StageTimes:
@@ -67,23 +54,17 @@ class TimedModel:
 
     @property
     def median_ms(self) -> float:
-        """Median end-to-end time."""
+        """Median end-to-end time, the geometric mean over processes."""
         assert self.whole.median_ms is not None
         return self.whole.median_ms
 
     @property
     def ends_ms(self) -> tuple[float, float]:
-        """The interval of the median; the median twice with a single round."""
-        low, high = self.whole.median_low_ms, self.whole.median_high_ms
-        return (self.median_ms, self.median_ms) if low is None or high is None else (low, high)
-
-    @property
-    def interval_text(self) -> str:
-        """``[16.1, 16.4]``; empty with a single round."""
-        low, high = self.whole.median_low_ms, self.whole.median_high_ms
-        if low is None or high is None:
-            return ""
-        return f"[{formatting.three_digits(low)}, {formatting.three_digits(high)}]"
+        """The interval of the median; the median twice with a single process."""
+        median = self.whole.percentile(0.5)
+        if median.low_ms is None or median.high_ms is None:
+            return self.median_ms, self.median_ms
+        return median.low_ms, median.high_ms
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,17 +86,20 @@ class Speed:
         """The models with a valid timing."""
         return [timed for timed in self.models if timed is not None]
 
-    def ratio(self, one: int, other: int) -> Ratio | None:
-        """Divide the speed of model `one` by that of `other`; None unless both were timed on the same machine."""
+    def ratio(self, one: int, other: int) -> Estimate | None:
+        """Divide the speed of model `one` by that of `other`; None unless both were timed on the same machine.
+
+        The intervals of all pairs of models on a machine hold jointly with 95% confidence.
+        """
         first, second = self.models[one], self.models[other]
         if first is None or second is None:
             return None
         if first.timing.machine.fingerprint != second.timing.machine.fingerprint:
             return None
-        value = second.median_ms / first.median_ms
-        if min(first.rounds, second.rounds) < 2:
-            return Ratio(value, None, None)
-        return Ratio(value, *interval(second.medians_ms / first.medians_ms))
+        count = next(len(models) for _, models in self.machines if one in models)
+        its, others = first.process_ms, second.process_ms
+        in_turn = first.timing.session == second.timing.session and len(its) == len(others)
+        return mean_ratio(others, its, in_turn, count * (count - 1) // 2)
 
 
 def speed_of(report: ReportData) -> Speed:
@@ -137,7 +121,7 @@ def speed_of(report: ReportData) -> Speed:
             if reason:
                 reasons.append(f"The timing of {label} is not valid: {formatting.printable(reason)}.")
             else:
-                valid = _timed(model.number, timing, run.path, report.options.resamples or RESAMPLES)
+                valid = _timed(model.number, timing, run.path)
         models.append(valid)
         left_out += reasons if valid is None else []
     groups: dict[str, list[TimedModel]] = {}
@@ -173,12 +157,12 @@ def speed_finding(report: ReportData, speed: Speed) -> str:
     return f"{'; '.join(filter(None, (latency, formatting.join_words(ratios, 5))))}."
 
 
-def times(ratio: Ratio | None) -> str:
+def times(ratio: Estimate | None) -> str:
     """Format a ratio: ``1.4× [1.3, 1.5]``, or ``1.4×`` without limits."""
     if ratio is None:
         return formatting.MISSING
-    ends = "" if ratio.low is None or ratio.high is None else f" [{_two(ratio.low)}, {_two(ratio.high)}]"
-    return f"{_two(ratio.value)}×{ends}"
+    ends = "" if ratio.low is None or ratio.high is None else f" [{_times(ratio.low)}, {_times(ratio.high)}]"
+    return f"{_times(ratio.value)}×{ends}"
 
 
 def faster_and_not_worse(report: ReportData, speed: Speed, model: int) -> list[int]:
@@ -212,13 +196,20 @@ def quality_replicates(report: ReportData, models: Sequence[int]) -> Floats:
 
 
 def latency_replicates(speed: Speed, models: Sequence[int], resamples: int) -> Floats:
-    """Return (B, M) median latency in ms of timed models on `resamples` resamples of processes and rounds."""
-    columns = []
-    for model in models:
-        timed = speed.models[model]
-        assert timed is not None
-        columns.append(np.resize(timed.medians_ms, resamples))
-    return np.stack(columns, axis=1)
+    """Draw (B, M) logarithms of the median latency of timed models with several processes, from Student's t over processes.
+
+    Models that were timed in turn share their draws.
+    """
+    sessions: dict[str, list[TimedModel]] = {}
+    for timed in speed.known:
+        if timed.model in models:
+            sessions.setdefault(timed.timing.session, []).append(timed)
+    columns: dict[int, Floats] = {}
+    for session, members in sessions.items():
+        seed = [int.from_bytes(session.encode(), "big")]
+        drawn = mean_replicates([timed.process_ms for timed in members], resamples, seed)
+        columns |= {timed.model: column for timed, column in zip(members, drawn.T, strict=True)}
+    return np.stack([columns[model] for model in models], axis=1)
 
 
 def _invalid_reason(timing: Timing, name: str) -> str:
@@ -233,16 +224,20 @@ def _invalid_reason(timing: Timing, name: str) -> str:
     return ""
 
 
-def _timed(model: int, timing: Timing, folder: Path, resamples: int) -> TimedModel:
+def _timed(model: int, timing: Timing, folder: Path) -> TimedModel:
     samples = load_samples(folder)
     real = samples[(samples["mode"] == "real") & (samples["batch"] == 1) & (samples["stage"] == END_TO_END)]
     ms = real["ns"].to_numpy(np.float64) / 1e6
-    blocks = Blocks.by(real)
-    # Models timed in turn share their resamples, because a slow round is slow for all of them.
-    weights = blocks.weights(resamples, [int.from_bytes(timing.session.encode(), "big")])
-    return TimedModel(model, timing, ms, replicates(ms, blocks, weights), len(blocks.processes))
+    return TimedModel(model, timing, ms, process_percentiles(ms, real["process"].to_numpy(np.int64), 0.5))
 
 
-def _two(value: float) -> str:
-    """Format with two significant digits: ``0.47``, ``1.4``, ``12``."""
-    return f"{value:.2f}" if value < 0.995 else f"{value:.1f}" if value < 10 else f"{value:.0f}"
+def _times(value: float) -> str:
+    """Format a ratio: ``0.47``, ``1.40``, ``2.3``, ``12``; ``>99`` for the limits of few processes.
+
+    What is not 1 is not rounded to 1, so that an interval visibly contains 1 only if it does.
+    """
+    if value > 99.5:
+        return ">99"
+    if 0.995 <= value < 1.005 and abs(value - 1) >= 0.0005:
+        return f"{value:.3f}"
+    return f"{value:.2f}" if value < 1.995 else f"{value:.1f}" if value < 9.95 else f"{value:.0f}"

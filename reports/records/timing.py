@@ -22,7 +22,7 @@ from reports.records.json_record import FiniteOrNone, FrozenModel, Record, Setti
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 """Version of `Timing`; incremented when the meaning of a field changes."""
 
 FILE = "latency.json"
@@ -139,12 +139,12 @@ class Process(FrozenModel):
 
 
 class Percentile(FrozenModel):
-    """A percentile by order statistics; None with too few samples."""
+    """Geometric mean over processes of a percentile of each process's samples; None with too few samples."""
 
     p: float = Field(gt=0, lt=1)
     value_ms: FiniteOrNone = None
     low_ms: FiniteOrNone = None
-    """Distribution-free 95% interval for independent samples."""
+    """95% interval by Student's t over processes; None with a single process."""
     high_ms: FiniteOrNone = None
     least: int = Field(ge=1)
     """Number of samples required."""
@@ -159,9 +159,6 @@ class StageTimes(FrozenModel):
     samples: int = Field(ge=1)
     mean_ms: float
     percentiles: tuple[Percentile, ...]
-    median_low_ms: FiniteOrNone = None
-    """95% interval of the median from resampled processes and rounds, because samples of a round are correlated."""
-    median_high_ms: FiniteOrNone = None
     quartile_low_ms: float
     quartile_high_ms: float
     whisker_low_ms: float
@@ -176,7 +173,7 @@ class StageTimes(FrozenModel):
 
     @property
     def median_ms(self) -> float | None:
-        """The median; None with fewer than six samples."""
+        """Geometric mean of the medians of the processes; None with fewer than six samples."""
         return self.percentile(0.5).value_ms
 
     @property
@@ -193,9 +190,9 @@ class BatchRun(FrozenModel):
     status: Literal["measured", "out of memory", "one at a time"] = "measured"
     """``one at a time``: the predictor takes images at their original sizes, which cannot be stacked."""
     images_per_second: FiniteOrNone = None
-    """End to end, one batch after another in one process."""
+    """End to end, one batch after another in one process; geometric mean over processes."""
     low: FiniteOrNone = None
-    """95% interval from resampled processes and rounds."""
+    """95% interval by Student's t over processes; None with a single process."""
     high: FiniteOrNone = None
     detector_images_per_second: FiniteOrNone = None
     """Of network and post-processing, with images on the device."""
@@ -211,7 +208,7 @@ class Timing(Record):
     KIND: ClassVar[str] = "run's timing"
     REMEDY: ClassVar[str] = "time the run again with python -m bench profile"
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     run: str = Field(min_length=1)
     """The run's name."""
     session: str = Field(min_length=1)

@@ -16,7 +16,7 @@ from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableC
 from reports.figures.box_plot import Box, boxes
 from reports.figures.lines import Curve, LineAxes, lines
 from reports.records.timing import END_TO_END, NOISY, STAGES, StageTimes
-from reports.sections.speed_cells import percentile_cell
+from reports.sections.speed_cells import interval_note, percentile_cell
 
 NAMES = {
     "decode": "reading and decoding",
@@ -77,8 +77,6 @@ def rows(report: ReportData, speed: Speed) -> pd.DataFrame:
                 "stage": times.stage,
                 "samples": times.samples,
                 "mean_ms": times.mean_ms,
-                "p50_boot_low_ms": times.median_low_ms,
-                "p50_boot_high_ms": times.median_high_ms,
             }
             for one in times.percentiles:
                 name = f"p{100 * one.p:g}"
@@ -226,19 +224,10 @@ def _stages_table(report: ReportData, speed: Speed) -> PageTable:
             if times.batch > 1 or (times.mode == "fixed" and times.stage != END_TO_END):
                 continue
             name = NAMES[times.stage] + (", same image" if times.mode == "fixed" else "")
-            low, high = times.median_low_ms, times.median_high_ms
-            span = (
-                f"[{formatting.three_digits(low)}, {formatting.three_digits(high)}]"
-                if low is not None
-                else ""
-            )
-            middle = percentile_cell(times, 0.5)
             cells = (
                 Cell(report.labels[timed.model]),
                 Cell(name),
-                replace(middle, note=span) if times.median_ms is not None else middle,
-                percentile_cell(times, 0.9),
-                percentile_cell(times, 0.99),
+                *(percentile_cell(times, p) for p in (0.5, 0.9, 0.99)),
                 Cell(f"{times.spread:.0%}", times.spread),
                 Cell(formatting.count(times.samples), times.samples, note=_outliers(times)),
             )
@@ -265,11 +254,6 @@ def _batches_table(report: ReportData, speed: Speed) -> PageTable:
                     Cell(formatting.MISSING), Cell(formatting.MISSING),
                 )  # fmt: skip
             else:
-                span = (
-                    f"[{formatting.three_digits(run.low)}, {formatting.three_digits(run.high)}]"
-                    if run.low is not None
-                    else ""
-                )
                 kept = (
                     f"{formatting.byte_size(run.reserved_bytes)} reserved by torch"
                     if run.reserved_bytes
@@ -278,7 +262,11 @@ def _batches_table(report: ReportData, speed: Speed) -> PageTable:
                 cells = (
                     Cell(report.labels[timed.model]),
                     Cell(str(run.batch), run.batch),
-                    Cell(formatting.three_digits(run.images_per_second), run.images_per_second, note=span),
+                    Cell(
+                        formatting.three_digits(run.images_per_second),
+                        run.images_per_second,
+                        note=interval_note(run.low, run.high),
+                    ),
                     Cell(
                         formatting.three_digits(run.detector_images_per_second),
                         run.detector_images_per_second,
@@ -361,10 +349,9 @@ def _method(speed: Speed) -> tuple[str, ...]:
         "NMS included, in evaluation mode and at the precision of the evaluation. The models take turns (A B B A) in "
         f"{settings.get('rounds', 'several')} rounds of {settings.get('processes', 'several')} fresh processes, each warmed up until "
         "the median time is stable. Image files are in the disk cache.",
-        "p50, p90 and p99 are order statistics. The intervals of p90 and p99 are distribution-free and assume independent "
-        "samples; percentiles that need more samples are not shown. Samples of the same round are correlated, so the "
-        "intervals of p50 and of the throughput come from resampled processes and rounds; with three processes they are "
-        "approximate.",
+        "p50, p90, p99 and throughput are measured in each process; values are geometric means over processes, and intervals are "
+        "Student's t over processes on the logarithmic scale, because passes of one process are not independent. One process "
+        "gives no interval. Percentiles that need more samples are not shown.",
         "Throughput is the number of images divided by the total time of their batches, one batch after another in one "
         "process; it is not the reciprocal of the latency. On a CPU, memory is the peak resident memory of the process, Python "
         "and torch included; on an accelerator, the peak memory allocated by torch.",

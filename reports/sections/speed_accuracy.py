@@ -23,6 +23,7 @@ from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.speed_scatter import Point, pareto
 from reports.records.timing import Machine
+from reports.sections.speed_cells import percentile_cell
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +34,8 @@ class _Candidate:
         timed: its timing.
         ap, ap_interval: AP as a fraction and its interval.
         on_front: whether it is on the Pareto front.
-        p_on_front: share of resamples in which it is.
-        faster: numbers of models that are faster and not decisively worse.
+        p_on_front: share of joint replicates in which it is.
+        faster: numbers of models that are decisively faster and not decisively worse in AP.
     """
 
     timed: TimedModel
@@ -95,8 +96,8 @@ def rows(report: ReportData, speed: Speed) -> pd.DataFrame:
                     "hardware": group.machine.fingerprint,
                     "hardware_name": group.machine.name,
                     "latency_p50_ms": candidate.timed.median_ms,
-                    "latency_low_ms": candidate.timed.whole.median_low_ms,
-                    "latency_high_ms": candidate.timed.whole.median_high_ms,
+                    "latency_low_ms": candidate.timed.whole.percentile(0.5).low_ms,
+                    "latency_high_ms": candidate.timed.whole.percentile(0.5).high_ms,
                     "ap": candidate.ap,
                     "ap_low": candidate.ap_interval[0],
                     "ap_high": candidate.ap_interval[1],
@@ -122,7 +123,7 @@ def _groups(report: ReportData, speed: Speed) -> list[_Group]:
         qualities = quality_replicates(report, models)
         chances = (
             share_on_front(latency_replicates(speed, models, len(qualities)), qualities)
-            if report.statistics is not None and all(one.rounds > 1 for one in timed)
+            if report.statistics is not None and all(len(one.process_ms) > 1 for one in timed)
             else np.full(len(timed), np.nan)
         )
         reference = reference_point(latency)
@@ -189,24 +190,20 @@ def _table(report: ReportData, speed: Speed, groups: Sequence[_Group]) -> PageTa
         fastest = min(group.candidates, key=lambda candidate: candidate.timed.median_ms)
         for candidate in group.candidates:
             model = candidate.timed.model
-            ratio = speed.ratio(model, fastest.timed.model)
+            ratio = None if candidate is fastest else speed.ratio(model, fastest.timed.model)
             word = "on the front" if candidate.on_front else "behind the front, not decisively"
             if candidate.faster:
                 others = formatting.join_words([report.labels[other] for other in candidate.faster], 3)
                 word = f"slower than {others} without a decisively higher AP"
             cells = [
                 Cell(report.labels[model], note=formatting.printable(group.machine.name) if several else ""),
-                Cell(
-                    formatting.three_digits(candidate.timed.median_ms),
-                    candidate.timed.median_ms,
-                    note=candidate.timed.interval_text,
-                ),
+                percentile_cell(candidate.timed.whole, 0.5),
                 Cell(
                     formatting.points(candidate.ap),
                     candidate.ap,
                     note=formatting.points_interval(*candidate.ap_interval),
                 ),
-                Cell(times(ratio) if candidate is not fastest else "1", ratio.value if ratio else None),
+                Cell(times(ratio) if ratio else "1", ratio.value if ratio else 1.0),
                 Cell(
                     f"{candidate.p_on_front:.2f}"
                     if math.isfinite(candidate.p_on_front)
@@ -221,11 +218,27 @@ def _table(report: ReportData, speed: Speed, groups: Sequence[_Group]) -> PageTa
         TableColumn("Median (ms)", numeric=True),
         TableColumn("AP", numeric=True),
         TableColumn("Relative speed", numeric=True),
-        TableColumn("P(on front)", numeric=True),
+        TableColumn("Probability of being on the front", numeric=True),
         TableColumn("Position"),
     )
     caption = "Latency of one image from file to detections, speed relative to the fastest model, and AP in percent, with 95% confidence intervals"
     return PageTable("pareto-table", caption, columns, tuple(made))
+
+
+def _ratios(groups: Sequence[_Group]) -> str:
+    text = (
+        "Relative speed is the ratio of two median latencies, each the geometric mean over fresh processes. Its interval is "
+        "Student's t on the logarithmic scale with processes as units, paired by process for models that were timed in turn, "
+        "and Welch's t otherwise."
+    )
+    most = max(len(group.candidates) for group in groups)
+    if most > 2:
+        pairs = most * (most - 1) // 2
+        text += (
+            f" With {most} models, the intervals of all {pairs} pairs hold jointly with 95% confidence (Bonferroni correction): "
+            "if all models were equally fast, at most 5% of the timings would call any two different."
+        )
+    return text
 
 
 def _method(report: ReportData, groups: Sequence[_Group]) -> tuple[str, ...]:
@@ -239,12 +252,13 @@ def _method(report: ReportData, groups: Sequence[_Group]) -> tuple[str, ...]:
         "Pareto front if no other model is at least as fast and as accurate, and better in one of the two. The hypervolume, the "
         "area between the front and a reference point, with the natural logarithm of latency and AP as a fraction, is "
         f"{formatting.join_words(areas)}.",
+        _ratios(groups),
     ]
     if report.statistics is not None:
         paragraphs.append(
-            "P(on front) is the share of joint resamples in which a model is on the front, with AP from resampled images (the "
-            "same for all models) and median latency from resampled processes and rounds (the same for all models timed "
-            "in turn). A model is marked as slower without a decisively higher AP if the interval of the ratio of the speeds "
-            "is above 1 and its lead in AP, if any, is not decisive."
+            "The probability of being on the front is the share of joint replicates in which a model is on the front, with AP "
+            "from resampled images (the same for all models) and median latency from the t distribution over processes that its "
+            "interval is based on. A model is marked as slower without a decisively higher AP if the interval of the ratio of the "
+            "speeds is above 1 and its lead in AP, if any, is not decisive."
         )
     return tuple(paragraphs)

@@ -26,12 +26,12 @@ def leaderboard_cells(speed: Speed, model: int) -> list[Cell]:
         return [Cell(formatting.MISSING)] * (4 + several)
     rate = best_rate(timed)
     single = next((run for run in timed.timing.batches if run.batch == 1), None)
-    last = percentile_cell(timed.whole, 0.99, brief=True)
+    middle, last = (percentile_cell(timed.whole, p, brief=True) for p in (0.5, 0.99))
     cells = [
         Cell(
-            formatting.three_digits(timed.median_ms),
-            timed.median_ms,
-            note=", ".join(filter(None, [timed.interval_text, "noisy" * timed.timing.noisy])),
+            middle.text,
+            middle.value,
+            note=", ".join(filter(None, [middle.note, "noisy" * timed.timing.noisy])),
         ),
         last,
         Cell(
@@ -48,7 +48,7 @@ def leaderboard_cells(speed: Speed, model: int) -> list[Cell]:
 
 
 def percentile_cell(times: StageTimes | None, p: float, brief: bool = False) -> Cell:
-    """A percentile with its distribution-free interval, or a note that there are too few samples."""
+    """A percentile with its interval over processes, or a note that there are too few samples."""
     if times is None:
         return Cell(formatting.MISSING)
     one = times.percentile(p)
@@ -56,7 +56,13 @@ def percentile_cell(times: StageTimes | None, p: float, brief: bool = False) -> 
         return Cell(
             formatting.MISSING, note=f"n={times.samples} < {one.least}" + ": too few samples" * (not brief)
         )
-    low, high = (
-        formatting.three_digits(end) if end is not None else "?" for end in (one.low_ms, one.high_ms)
+    return Cell(
+        formatting.three_digits(one.value_ms), one.value_ms, note=interval_note(one.low_ms, one.high_ms)
     )
-    return Cell(formatting.three_digits(one.value_ms), one.value_ms, note=f"[{low}, {high}]")
+
+
+def interval_note(low: float | None, high: float | None) -> str:
+    """``[16.1, 16.4]``; empty without an interval."""
+    if low is None or high is None:
+        return ""
+    return f"[{formatting.three_digits(low)}, {formatting.three_digits(high)}]"

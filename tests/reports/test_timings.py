@@ -1,28 +1,19 @@
-"""Timing files on disk and statistics of their samples, against resampling by hand and known times."""
+"""Timing files on disk and statistics of their samples, against known times."""
 
 from __future__ import annotations
 
 import json
-from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from scipy.stats import ttest_1samp
+from scipy.stats.mstats import mquantiles
 from synthetic_runs import run_in, truth_of
 from synthetic_timings import MACHINE, samples_of, timing_in
 
 from metrics.errors import InputError
-from reports.analysis.order_statistics import quantile
-from reports.analysis.timing_statistics import (
-    Blocks,
-    batch_run,
-    interval,
-    rate_replicates,
-    replicates,
-    stage_times,
-)
+from reports.analysis.timing_statistics import batch_run, least_samples, process_percentiles, stage_times
 from reports.records.timing import FILE, SAMPLES, Machine, Timing, load_samples, load_timing, save_timing
 
 
@@ -50,7 +41,11 @@ def test_a_run_that_was_not_timed_has_no_timing(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 2}, r"has schema version 2, .* reads up to version 1; upgrade detbench"),
+        ({"schema_version": 3}, r"has schema version 3, .* reads up to version 2; upgrade detbench"),
+        (
+            {"schema_version": 1},
+            r"has schema version 1, .* reads versions 2 to 2; time the run again with python -m",
+        ),
         ({"schema_version": None}, "expected a whole number, got None"),
         ({"speed": 3}, "speed: Extra inputs are not permitted; .* time the run again with python -m bench"),
         ({"machine": {}}, "machine.cpu: Field required"),
@@ -105,81 +100,12 @@ def test_everything_that_affects_speed_changes_the_fingerprint(change):
     assert Machine(**MACHINE.model_dump()).fingerprint == MACHINE.fingerprint
 
 
-def frame(processes, rounds, values):
-    """One sample a row, in the order of processes and rounds."""
-    pairs = [(p, r) for p, r in product(range(processes), range(rounds))]
-    rows = [(*pair, value) for pair, of in zip(pairs, values, strict=True) for value in of]
-    return pd.DataFrame(rows, columns=["process", "round", "ns"])
-
-
-@given(
-    st.integers(1, 3), st.integers(1, 3), st.data(), st.sampled_from([0.1, 0.5, 0.9, 1.0]), st.integers(0, 99)
-)  # fmt: skip
-def test_a_replicate_is_the_quantile_of_the_samples_each_as_often_as_its_block(
-    processes, rounds, data, p, seed
-):
-    size = st.lists(st.integers(1, 9), min_size=1, max_size=5)
-    values = [data.draw(size) for _ in range(processes * rounds)]
-    samples = frame(processes, rounds, values)
-    blocks = Blocks.by(samples)
-    weights = blocks.weights(20, [seed])
-    got = replicates(samples["ns"].to_numpy(float), blocks, weights, p)
-    for weight, value in zip(weights, got, strict=True):
-        repeated = np.concatenate([np.repeat(of, times) for of, times in zip(values, weight, strict=True)])
-        assert value == quantile(repeated.astype(float), p)
-
-
-def test_weights_draw_whole_processes_and_as_many_rounds_as_each_has():
-    samples = frame(3, 4, [[1]] * 12)
-    weights = Blocks.by(samples).weights(400)
-    by_process = weights.reshape(400, 3, 4).sum(axis=2)
-    assert set(np.unique(by_process)) == {0, 4, 8, 12}
-    assert (weights.sum(axis=1) == 12).all()
-    # Each of three processes is drawn three times: the number of times one is drawn is binomial (3, 1/3).
-    assert (by_process[:, 0] == 0).mean() == pytest.approx((2 / 3) ** 3, abs=0.1)
-    assert weights.mean(axis=0) == pytest.approx(np.ones(12), abs=0.25)
-    assert (
-        (weights > 0).sum(axis=1) < 12 - 4 * (by_process == 0).sum(axis=1)
-    ).mean() > 0.5  # rounds are drawn, too
-
-
-def test_processes_with_different_rounds_keep_their_own():
-    samples = pd.DataFrame({"process": [0, 0, 0, 1], "round": [0, 1, 2, 0]})
-    weights = Blocks.by(samples).weights(200)
-    assert set(np.unique(weights[:, :3].sum(axis=1))) == {0, 3, 6}
-    assert set(np.unique(weights[:, 3])) == {0, 1, 2}
-
-
-def test_the_same_seed_draws_the_same_for_models_timed_in_turn():
-    one, other = Blocks.by(samples_of(10.0)), Blocks.by(samples_of(30.0, iterations=6))
-    assert (one.weights(50, [7]) == other.weights(50, [7])).all()
-    assert (one.weights(50, [7]) != one.weights(50, [8])).any()
-
-
-def test_the_interval_of_the_median_covers_it_when_processes_differ():
-    # Every process has its own speed, and forty samples that agree: what looks like many samples is ten.
-    held = naive = 0
-    times = 80
-    rng = np.random.default_rng(11)
-    for _ in range(times):
-        values = [[speed + rng.normal(0, 0.1) for _ in range(40)] for speed in rng.normal(100, 5, 10)]
-        samples = frame(10, 1, values)
-        blocks = Blocks.by(samples)
-        ns = samples["ns"].to_numpy(float)
-        low, high = interval(replicates(ns, blocks, blocks.weights(300)))
-        held += low <= 100 <= high
-        every = np.sort(ns)
-        naive += every[180] <= 100 <= every[220]  # ranks that would do for 400 independent samples
-    assert held / times > 0.85
-    assert naive / times < 0.6
-
-
 def test_throughput_is_total_images_by_total_time():
     ms = [10.0] * 9 + [910.0]
     rows = [(0, k // 5, k, "real", 1, "end_to_end", round(t * 1e6), "1") for k, t in enumerate(ms)]
     samples = pd.DataFrame(rows, columns=list(samples_of(1.0).columns))
     assert batch_run(samples, 1).images_per_second == pytest.approx(10.0)
-    assert stage_times(samples)[0].median_ms == 10.0
+    assert stage_times(samples)[0].median_ms == pytest.approx(10.0)
 
 
 def test_throughput_counts_images_and_that_of_the_detector_excludes_reading():
@@ -197,18 +123,25 @@ def test_throughput_counts_images_and_that_of_the_detector_excludes_reading():
     run = batch_run(samples, 4)
     assert run.images_per_second == pytest.approx(8.0)
     assert run.detector_images_per_second == pytest.approx(40.0)
-    assert (run.low, run.high) == (pytest.approx(8.0), pytest.approx(8.0))
+    assert (run.low, run.high) == (None, None)  # one process
     assert batch_run(samples, 2).images_per_second is None
 
 
-def test_resampled_throughput_is_that_of_repeated_samples():
-    samples = frame(2, 2, [[1, 2], [4], [8, 8, 8], [3]])
-    blocks = Blocks.by(samples)
-    weights = blocks.weights(30)
-    ns = samples["ns"].to_numpy(float)
-    rates = rate_replicates(np.ones(len(ns)), ns, blocks, weights)
-    per_sample = weights[:, blocks.of]
-    assert rates == pytest.approx(per_sample.sum(axis=1) / (per_sample @ ns))
+def test_throughput_and_its_interval_have_processes_as_units():
+    columns = list(samples_of(1.0).columns)
+    each_ms = {0: [10.0, 30.0], 1: [25.0], 2: [16.0, 16.0, 16.0]}  # 50, 40 and 62.5 images per second
+    rows = [
+        (process, 0, k, "real", 1, "end_to_end", round(1e6 * ms), "1")
+        for process, of in each_ms.items()
+        for k, ms in enumerate(of)
+    ]
+    run = batch_run(pd.DataFrame(rows, columns=columns), 1)
+    reference = ttest_1samp(np.log([50.0, 40.0, 62.5]), 0).confidence_interval()
+    assert run.images_per_second == pytest.approx(np.cbrt(50 * 40 * 62.5))
+    assert (run.low, run.high) == (
+        pytest.approx(np.exp(reference.low)),
+        pytest.approx(np.exp(reference.high)),
+    )
 
 
 def test_percentiles_with_too_few_samples_are_none():
@@ -225,17 +158,47 @@ def test_percentiles_with_too_few_samples_are_none():
     assert last.low_ms < last.value_ms <= last.high_ms
 
 
-def test_the_summary_is_that_of_the_samples():
+def test_every_process_needs_enough_samples_for_a_percentile_within_them():
+    assert [least_samples(p, 3) for p in (0.5, 0.9, 0.99)] == [6, 36, 368]
+    assert [least_samples(p, 10) for p in (0.5, 0.9, 0.99)] == [10, 70, 670]
+    for p, least in ((0.9, 7), (0.99, 67)):
+        # With fewer, definition 8 would have to extrapolate beyond the largest sample.
+        position = (least + 1 / 3) * p + 1 / 3
+        assert position <= least
+        assert (least - 1 + 1 / 3) * p + 1 / 3 > least - 1
+
+
+def test_the_summary_is_that_of_the_processes():
     samples = samples_of(5.0)
     got = next(s for s in stage_times(samples) if (s.mode, s.batch, s.stage) == ("real", 1, "forward"))
     rows = samples[(samples["mode"] == "real") & (samples["batch"] == 1) & (samples["stage"] == "forward")]
     ms = np.sort(rows["ns"].to_numpy() / 1e6)
     assert got.samples == len(ms) == 120
-    assert got.median_ms == ms[59]
+    medians = [np.median(of) / 1e6 for _, of in rows.groupby("process")["ns"]]
+    assert got.median_ms == pytest.approx(np.exp(np.mean(np.log(medians))))
+    reference = ttest_1samp(np.log(medians), 0).confidence_interval()
+    middle = got.percentile(0.5)
+    assert (middle.low_ms, middle.high_ms) == pytest.approx(np.exp([reference.low, reference.high]))
     assert got.mean_ms == pytest.approx(ms.mean())
     assert (got.quartile_low_ms, got.quartile_high_ms) == (ms[29], ms[89])
-    assert got.median_low_ms < got.median_ms < got.median_high_ms
     assert got.outliers == 0
+
+
+def test_a_single_process_has_values_without_intervals():
+    (whole,) = [
+        s for s in stage_times(samples_of(5.0, processes=1, iterations=100, batches=()))
+        if (s.mode, s.stage) == ("real", "end_to_end")
+    ]  # fmt: skip
+    assert all(one.value_ms for one in whole.percentiles)
+    assert {(one.low_ms, one.high_ms) for one in whole.percentiles} == {(None, None)}
+
+
+def test_percentiles_of_processes_are_scipys_median_unbiased_quantiles():
+    rng = np.random.default_rng(0)
+    ms, process = rng.gamma(2, 1, 300), rng.integers(4, 7, 300)
+    for p in (0.5, 0.9, 0.99):
+        expected = [mquantiles(ms[process == one], [p], 1 / 3, 1 / 3)[0] for one in (4, 5, 6)]
+        assert process_percentiles(ms, process, p) == pytest.approx(np.array(expected))
 
 
 def test_one_pause_is_an_outlier():
