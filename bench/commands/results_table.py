@@ -33,7 +33,7 @@ def show_results(runs: Sequence[RunFolder], page: Path | None = None, console: C
     """
     console = console or Console()
     labels = model_labels(runs)
-    table = results_table("model", *_COLUMNS.values(), "trained", "weights")
+    table = results_table("model", *_COLUMNS.values(), "training\ntime", "parameters")
     for run in sorted(runs, key=lambda run: -(run.result.headline.get("ap") or 0.0)):
         seconds, parameters = run.result.budget.train_seconds, run.result.budget.parameters
         table.add_row(

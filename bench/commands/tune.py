@@ -201,8 +201,10 @@ def _anchor_table(evaluation: FinalEvaluation) -> Table:
 
 
 def _finalist_table(evaluation: FinalEvaluation) -> Table:
+    from reports.sections.tuning import COLUMNS
+
     limited = tuple(evaluation.finalists[0].measured)
-    numbers = ("study", "retrained", "optimism", "test", *limited)
+    numbers = (*(title.lower() for title in COLUMNS), *limited)
     table = _empty_table(f"Final evaluation ({evaluation.objective.text})", ("settings",), numbers)
     for each in evaluation.finalists:
         note = (
@@ -212,8 +214,9 @@ def _finalist_table(evaluation: FinalEvaluation) -> Table:
             each.name + note,
             _number(each.tuned),
             _mean_and_range(each.retrained),
-            _number(each.optimism),
+            _signed(each.study_minus_fresh),
             _test(each),
+            _signed(each.validation_minus_test),
             *(f"{each.measured[name]:.4g}" for name in limited),
         )
     return table
@@ -231,6 +234,8 @@ def _empty_table(title: str, texts: Sequence[str], numbers: Sequence[str]) -> Ta
 
 
 def _lines(folder: StudyFolder, evaluation: FinalEvaluation) -> Iterator[str]:
+    from reports.sections.tuning_text import looks_text
+
     for stage in folder.stages:
         states = ", ".join(f"{count} {state}" for state, count in sorted(stage.states.items()))
         yield f"{stage.stage} trials: {states}"
@@ -249,7 +254,9 @@ def _lines(folder: StudyFolder, evaluation: FinalEvaluation) -> Iterator[str]:
     if not winner.retrained and not winner.test:
         yield "nothing was trained: priors that fit better do not guarantee a better detector"
     elif not winner.retrained:
-        yield "not retrained with fresh seeds: the study's value is the best of many, and optimistic"
+        yield "not retrained with fresh seeds: the validation value is that in the study, by which the settings were selected"
+    if folder.result.test_looks:
+        yield looks_text(folder.result)
     changed = ", ".join(f"{path}={_setting(value)}" for path, value in winner.values.items())
     yield f"chosen settings: {changed or 'the defaults'}"
     yield f"configuration: {folder.path / folder.WINNER}"
@@ -275,6 +282,10 @@ def _percentage(share: float) -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def _signed(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:+.3f}"
 
 
 def _mean_and_range(values: Sequence[float | None]) -> str:

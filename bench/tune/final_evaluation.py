@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 
 from bench.tune.anchors import FIT
 from bench.tune.limits import describe
+from bench.tune.looks import record_look
 from bench.tune.objectives import Objective
 from bench.tune.plan import TuningTask, Values
 from bench.tune.study import Study
@@ -78,6 +79,7 @@ class Finals:
         chosen = self._choose(finalists, objective.higher)
         gain, note = None, ""
         if not by_fit:
+            record_look(self.studies.values(), chosen, len(seeds))
             detections = {
                 each.trial: [
                     task.predict(each.values, path, "test")

@@ -133,14 +133,14 @@ class Study:
             self.lock.hold(),
             stop.deferred(),
         ):
-            done = self._num_finished()
+            done = self.num_finished()
             stage.resume(done)
             while self._has_next(trials, stop):
                 if not self._run_one(lambda trial: self._evaluate(objective, trial, trials)):
                     progress.message(
                         f"trial {self._current}: this worker did not respond for too long; another one continues it"
                     )
-                finished = self._num_finished()
+                finished = self.num_finished()
                 stage.advance(finished - done, **self._best_value())
                 done = finished
 
@@ -279,7 +279,8 @@ class Study:
         except (ValueError, RuntimeError):
             return {}
 
-    def _num_finished(self) -> int:
+    def num_finished(self) -> int:
+        """How many of the requested trials are finished, in any state."""
         return sum(count for state, count in self.states().items() if state not in {"running", "waiting"})
 
     def _best_value(self) -> dict[str, float]:

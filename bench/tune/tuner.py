@@ -17,6 +17,7 @@ from bench.runs.provenance import environment, file_digest, settings_by_content
 from bench.settings.sections import EvaluateConfig
 from bench.tune.anchors import FIT
 from bench.tune.final_evaluation import Finals, trial_weights
+from bench.tune.looks import recorded_looks
 from bench.tune.plan import TuningPlan, TuningTask, Values
 from bench.tune.postprocessing import PostProcessing, save_candidates
 from bench.tune.search_space import with_values
@@ -41,7 +42,7 @@ def tune(plan: TuningPlan, progress: Progress | None = None, stop: StopRequest |
 
     Anchor priors are fitted first, then trained with; post-processing is tuned last, on the weights of the best trial. The
     best settings of a stage are fixed for the next ones. Only the settings chosen on the validation split, and the default
-    ones, are tested, once.
+    ones, are tested, once for each number of trials; the study counts these looks at the test split.
 
     Returns:
         The study of the last stage, with the final evaluation.
@@ -203,6 +204,7 @@ class _Tuning:
             seed=task.config.seed,
             environment=environment(str(task.device)),
             earlier=tuple(other.folder.name for _, other in earlier),
+            test_looks=recorded_looks(studies.values()),
             final_evaluation=evaluation,
         )
         return StudyFolder.save(study.folder, result)

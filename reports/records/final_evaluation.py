@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from reports.records.json_record import FiniteOrNone, FrozenModel
 from reports.records.trial import Scalar, StudyObjective
@@ -56,9 +56,21 @@ class Finalist(FrozenModel):
         return math.nan if self.tuned is None else self.tuned
 
     @property
-    def optimism(self) -> float:
-        """The study's value minus the mean over fresh seeds: selection bias. NaN where unknown."""
+    def study_minus_fresh(self) -> float:
+        """The study's value minus the mean over fresh seeds, on the same validation images. NaN where unknown.
+
+        It shows only how favourable the seed of the trial was: fresh seeds repeat the training, not the images.
+        """
         return math.nan if self.tuned is None else self.tuned - self.mean_retrained
+
+    @property
+    def validation_minus_test(self) -> float:
+        """`validation` minus the mean on the test split; NaN where it was not tested.
+
+        It contains the optimism of selecting by validation images, and the different difficulty of both splits, which
+        the default settings also have.
+        """
+        return self.validation - self.mean_test
 
 
 class Gain(FrozenModel):
@@ -76,6 +88,18 @@ class Gain(FrozenModel):
     """Of each of the two settings."""
     doubt: str = ""
     """Why the difference may be due to chance, for people; empty where it is decisive."""
+
+
+class Look(FrozenModel):
+    """A final evaluation that looked at the test split."""
+
+    trials: int = Field(ge=0)
+    """Number of finished trials of all stages before it."""
+    chosen: int | None = None
+    """The trial whose settings were tested beside the default ones; None where only those were tested."""
+    fresh_seeds: int = Field(ge=0)
+    """Seeds per setting."""
+    when: AwareDatetime
 
 
 class PriorFit(FrozenModel):

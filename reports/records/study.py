@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from metrics.atomic_files import atomic_write
 from reports.records.csv import to_csv
-from reports.records.final_evaluation import FinalEvaluation
+from reports.records.final_evaluation import FinalEvaluation, Look
 from reports.records.json_record import Record, Settings, find_folder
 from reports.records.run import Environment
 from reports.records.trial import Dimension, Limit, Scalar, Stage, StudyObjective, TrialRecord
@@ -68,6 +68,8 @@ class StudyResult(Record):
     environment: Environment = Environment()
     earlier: tuple[str, ...] = ()
     """Folders of the studies of earlier stages, beside this one."""
+    test_looks: tuple[Look, ...] = ()
+    """All final evaluations of this study on the test split, in order: one more each time it was extended."""
     final_evaluation: FinalEvaluation | None = None
     """Only in the study of the last stage, once that is finished."""
 

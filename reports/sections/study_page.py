@@ -81,10 +81,19 @@ def _badges(folder: StudyFolder) -> list[Badge]:
     if evaluation is None:
         badges.append(Badge("not finished", "no final evaluation yet", "warn"))
     elif not evaluation.winner.retrained:
-        badges.append(Badge("no fresh seeds", "the value in the study is optimistic", "warn"))
+        badges.append(
+            Badge(
+                "no fresh seeds", "the validation value is the one that the settings were selected by", "warn"
+            )
+        )
     else:
         seeds = formatting.plural(len(evaluation.winner.retrained), "fresh seed")
         badges.append(Badge(seeds, "in the final evaluation"))
+    if len(result.test_looks) > 1:
+        count = len(result.test_looks)
+        badges.append(
+            Badge(f"{count} looks at the test split", "the study was extended after it was tested", "warn")
+        )
     if len(folder.stages) - 1 < len(result.earlier):
         badges.append(Badge("stages missing", "folders of earlier stages do not exist any more", "warn"))
     if result.environment.dirty:

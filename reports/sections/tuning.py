@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reports.analysis.study_values import (
-    STATE_WORDS,
     interval,
     number,
     number_cell,
@@ -18,17 +17,32 @@ from reports.analysis.study_values import (
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.final_evaluation import final_evaluation_plot
-from reports.records.final_evaluation import FinalEvaluation, Finalist
 from reports.records.study import StudyFolder, StudyResult, changed_settings
+from reports.sections.tuning_text import finding, looks_text
 
 METHOD = (
     "Settings are tuned on the validation images only. The best ones and the default settings are then retrained with "
     "fresh seeds, the settings with the best mean on the validation split are chosen, and the chosen and the default "
     "settings are evaluated on the test split once. Without fresh seeds, the choice is made by the values in the study.",
-    "Optimism is the value in the study minus the mean over fresh seeds: the best of many noisy trials is overestimated. "
+    "The value in the study minus the mean over fresh seeds, on the same validation images, shows only how favourable the "
+    "seeds of the selected trial were. Settings that were selected by the validation images have too good values on them with "
+    "any seeds: this optimism is part of validation minus test. The two splits can also differ in difficulty, which the "
+    "default settings show, because they were not selected.",
+    "Every extension of a study looks at the test split again. Deciding by test values whether to go on is a selection too, "
+    "so the looks are counted. "
     "Confidence intervals are at 95%, over test images and, where there are several, over seeds; the difference is paired "
     "by image.",
 )
+
+
+COLUMNS = (
+    "Validation, in the study",
+    "Validation, fresh seeds",
+    "In the study minus fresh seeds",
+    "Test",
+    "Validation minus test",
+)
+"""Headings of the values of a finalist, on the page and in the terminal."""
 
 
 def final_evaluation(folder: StudyFolder) -> Section:
@@ -76,106 +90,14 @@ def section(folders: Sequence[StudyFolder]) -> Section | None:
     )
 
 
-def finding(result: StudyResult) -> str:
-    """Whether tuning helped, in a few sentences, for any state of a study."""
-    evaluation = result.final_evaluation
-    if not result.complete:
-        return _no_value(result)
-    if evaluation is None:
-        return _best_so_far(result)
-    name, winner, default = (
-        formatting.printable(evaluation.objective.text),
-        evaluation.winner,
-        evaluation.default,
-    )
-    tested = f" On the test split, {name} is {_test(winner)}." if math.isfinite(winner.mean_test) else ""
-    if winner is default:
-        conclusion = "Tuning did not help: the default settings did best on the validation split."
-        return f"{conclusion}{tested} {_optimism(result, evaluation)}"
-    if evaluation.gain is None:
-        conclusion = f"The settings of {winner.name} did best on the validation split."
-        return f"{conclusion}{tested} {_optimism(result, evaluation)}"
-    comparison = (
-        f"on the test split, {name} is {_test(winner)} with the settings of {winner.name} and "
-        f"{number(default.mean_test if default else None)} with the default settings, a difference of "
-        f"{signed(evaluation.gain.delta)}{_signed_interval(evaluation.gain.interval)}."
-    )
-    return f"{_conclusion(evaluation)}: {comparison} {_optimism(result, evaluation)}"
-
-
-def _no_value(result: StudyResult) -> str:
-    states = result.states
-    if not states:
-        return "The study has no trials yet."
-    counts = [f"{formatting.count(count)} {STATE_WORDS[state]}" for state, count in sorted(states.items())]
-    reasons = [trial.reason for trial in result.counted if trial.reason]
-    last = (
-        f" The last reason: {formatting.truncate(formatting.hide_paths(reasons[-1]), 300)}."
-        if reasons
-        else ""
-    )
-    return f"No trial has a value: {formatting.join_words(counts)}.{last}"
-
-
-def _best_so_far(result: StudyResult) -> str:
-    best, default, name = result.complete[0], result.default, formatting.printable(result.objectives[0].text)
-    text = (
-        f"The study is not finished. The best of {formatting.plural(len(result.complete), 'complete trial')} so far is "
-        f"trial {best.number}, with {name} {number(best.value)} on the validation split"
-    )
-    if default is best:
-        text += ", which has the default settings"
-    elif default is not None:
-        text += f"; the default settings have {number(default.value)}"
-    return text + "."
-
-
-def _conclusion(evaluation: FinalEvaluation) -> str:
-    assert evaluation.gain is not None
-    if evaluation.gain.interval is None:
-        return "Whether tuning helped is uncertain without a confidence interval"
-    low, high = evaluation.gain.interval
-    if not evaluation.objective.higher:
-        low, high = -high, -low
-    if low <= 0 <= high:
-        return "Whether tuning helped is uncertain"
-    if evaluation.gain.doubt:
-        return f"Whether tuning helped is uncertain ({formatting.printable(evaluation.gain.doubt)})"
-    return "Tuning helped" if low > 0 else "Tuning made it worse"
-
-
-def _signed_interval(ends: tuple[float, float] | None) -> str:
-    return "" if ends is None else f" [{signed(ends[0])}, {signed(ends[1])}]"
-
-
-def _test(finalist: Finalist) -> str:
-    return f"{number(finalist.mean_test)} {interval(finalist.test_interval)}".strip()
-
-
-def _optimism(result: StudyResult, evaluation: FinalEvaluation) -> str:
-    winner = evaluation.winner
-    seeds = formatting.plural(len(winner.retrained), "fresh seed")
-    if winner.retrained and winner.tuned is None and evaluation.objective != result.objectives[0]:
-        return (
-            f"The study optimized {formatting.printable(result.objectives[0].text)}, which does not measure the detector: "
-            f"the choice rests on {seeds} alone."
-        )
-    if not winner.retrained or winner.tuned is None:
-        return (
-            f"The settings were not retrained with fresh seeds: the value {number(winner.tuned)} on the validation split is "
-            f"the best of {formatting.plural(len(result.complete), 'trial')} and therefore optimistic."
-        )
-    optimism = winner.optimism if result.objectives[0].higher else -winner.optimism
-    text = f"On the validation split, {number(winner.tuned)} in the study became {number(winner.mean_retrained)} with {seeds}"
-    if optimism > 0:
-        return f"{text}: the study was too optimistic by {number(abs(winner.optimism))}."
-    return f"{text}: the study was not too optimistic."
-
-
 def _warnings(result: StudyResult) -> list[str]:
     warnings, evaluation = [], result.final_evaluation
     if evaluation is not None and not evaluation.winner.retrained and result.complete:
         warnings.append("No fresh seeds: the value in the study overestimates the settings that it selected.")
+    if len(result.test_looks) > 1:
+        warnings.append(
+            f"{looks_text(result)} If earlier test values influenced the decision to go on, this one is too good."
+        )
     if evaluation is not None and evaluation.chosen is not None:
         trial = next((t for t in result.trials if t.number == evaluation.chosen), None)
         if trial is not None and trial.feasible is False:
@@ -201,7 +123,7 @@ def _figures(result: StudyResult, slug: str) -> list[Figure]:
         return []
     figure = final_evaluation_plot(
         slug,
-        "Finalists in the study, retrained, and on the test split",
+        "Finalists on the validation split, in the study and with fresh seeds, and on the test split",
         finding(result),
         evaluation.finalists,
         evaluation.objective.text,
@@ -221,17 +143,22 @@ def _finalist_tables(result: StudyResult, slug: str) -> list[PageTable]:
             Cell(each.name, strong=chosen, note="chosen" if chosen else ""),
             number_cell(each.tuned),
             number_cell(each.mean_retrained, _extremes(each.retrained)),
-            number_cell(each.optimism),
+            _difference_cell(each.study_minus_fresh),
             number_cell(each.mean_test, interval(each.test_interval) or _extremes(each.test)),
+            _difference_cell(each.validation_minus_test),
         )
         rows.append(TableRow(cells))
     columns = (
         TableColumn("Settings"),
-        *(TableColumn(title, numeric=True) for title in ("In the study", "Retrained", "Optimism", "Test")),
+        *(TableColumn(title, numeric=True) for title in COLUMNS),
     )
     name = formatting.printable(evaluation.objective.text)
-    caption = f"Default vs tuned settings: {name} on the validation split and, in the last column, on the test split"
+    caption = f"Default vs tuned settings: {name} on the validation split and on the test split"
     return [PageTable(slug, caption, columns, tuple(rows))]
+
+
+def _difference_cell(value: float) -> Cell:
+    return Cell(signed(value), value) if math.isfinite(value) else Cell(formatting.MISSING)
 
 
 def _extremes(values: Sequence[float | None]) -> str:

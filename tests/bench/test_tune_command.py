@@ -161,7 +161,7 @@ def test_the_choice_rests_on_retrained_values_and_a_tie_goes_to_the_default():
     assert choose([default, lucky, better], higher=True) is better
     assert choose([default, lucky, better], higher=False) is lucky
     assert choose([default, Finalist(trial=7, tuned=0.9, retrained=(0.41, 0.41))], higher=True) is default
-    assert lucky.optimism == pytest.approx(0.2)
+    assert lucky.study_minus_fresh == pytest.approx(0.2)
 
 
 def test_a_default_without_a_value_is_not_chosen():

@@ -24,7 +24,7 @@ from metrics.errors import InputError, PartialError
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 from reports.records.final_evaluation import FinalEvaluation, Finalist, Gain
 from reports.records.study import StudyFolder, StudyResult
-from reports.sections.tuning import finding
+from reports.sections.tuning_text import finding
 
 SETS = tiny_sets("ssd", train__epochs=1, data__train=30)  # enough objects for the shapes of the priors
 

@@ -158,7 +158,7 @@ def test_superseded_and_surplus_trials_do_not_count():
     assert study(trials=trials).states == {"complete": 1}
 
 
-def test_optimism_is_a_difference_of_means_and_nan_where_unknown():
+def test_validation_is_compared_with_the_study_and_the_test_split_by_means_and_nan_where_unknown():
     default = Finalist(tuned=0.4, retrained=(0.4, 0.5), test=(0.3,))
     best = Finalist(trial=3, tuned=0.6, retrained=(0.4, 0.6), test=(0.35, 0.45))
     evaluation = FinalEvaluation(
@@ -166,10 +166,13 @@ def test_optimism_is_a_difference_of_means_and_nan_where_unknown():
     )
     assert (evaluation.winner, evaluation.default) == (best, default)
     assert (best.name, default.name) == ("trial 3", "default")
-    assert best.optimism == pytest.approx(0.1)
+    assert best.study_minus_fresh == pytest.approx(0.1)
+    assert best.validation_minus_test == pytest.approx(0.1)
+    assert Finalist(tuned=0.6, test=(0.35, 0.45)).validation_minus_test == pytest.approx(0.2)
     assert evaluation.gain.delta == pytest.approx(best.mean_test - default.mean_test)
     unknown = Finalist(trial=4, tuned=0.6, retrained=(0.4, math.nan))
-    assert math.isnan(unknown.optimism)
+    assert math.isnan(unknown.study_minus_fresh)
+    assert math.isnan(unknown.validation_minus_test)
     assert math.isnan(unknown.mean_test)
 
 
