@@ -178,6 +178,9 @@ class Study:
 
     def _evaluate(self, objective: ObjectiveFunction, trial: Trial, trials: int) -> tuple[float, ...]:
         self._current = trial.number
+        if self.storage.has_heartbeats:
+            # Before the worker's name: a trial with a worker but without a heartbeat would never be retried.
+            self.storage.record_heartbeat(trial._trial_id)
         trial.set_user_attr(WORKER, self.lock.name)
         *earlier, frozen = self.study.get_trials(deepcopy=False)[: trial.number + 1]
         originals = _originals(earlier)

@@ -48,7 +48,14 @@ class Server:
         """Start, and wait until connections are accepted."""
         settings = f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c fsync=off -c max_connections=50"
         self._call(
-            "pg_ctl", "start", "--wait", "--silent", f"--log={self.folder / 'log'}", "--options", settings
+            "pg_ctl",
+            "start",
+            "--wait",
+            "--timeout=240",
+            "--silent",
+            f"--log={self.folder / 'log'}",
+            "--options",
+            settings,
         )
 
     def stop(self) -> None:
@@ -70,7 +77,7 @@ class Server:
             stdout=subprocess.DEVNULL,  # the server inherits it: a pipe would be held open
             stderr=subprocess.DEVNULL,
             check=False,
-            timeout=60,
+            timeout=300,
             **self._as,
         )
         if done.returncode:
