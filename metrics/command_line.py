@@ -11,13 +11,13 @@ import warnings
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from metrics.errors import DetbenchError, InputError, InputNote, InputWarning, MachineError, exit_code
 from metrics.formats.discovery import KNOWN, read_detections, read_truth
-from metrics.formats.identity import ClassMap, parse_class_map
+from metrics.formats.identity import ClassMap, ImageIdMeaning, parse_class_map
 from metrics.formats.voc import Pixels
 from metrics.limits import MeasureLimit, parse_limit
 from metrics.standard_streams import run_to_end
@@ -38,6 +38,7 @@ def score_files(
     measures: Sequence[str] | None = None,
     rule: MatchRule | None = None,
     class_map: ClassMap | None = None,
+    image_ids: ImageIdMeaning = "ids",
     split: str | None = None,
     pixels: Pixels = "inclusive",
 ) -> Evaluation:
@@ -49,6 +50,7 @@ def score_files(
         measures: names of registered measures; by default COCO's.
         rule: of matching; COCO's by default.
         class_map: from class ids of the results to those of the ground truth.
+        image_ids: what integers in ``image_id`` of the results are.
         split: of a ground truth with splits.
         pixels: convention of VOC coordinates.
 
@@ -58,16 +60,21 @@ def score_files(
     from metrics.evaluator import COCO_MEASURES, evaluate
 
     table = read_truth(truth, split, pixels)
-    return evaluate(table, read_detections(detections, table, class_map), measures or COCO_MEASURES, rule)
+    found = read_detections(detections, table, class_map, image_ids)
+    return evaluate(table, found, measures or COCO_MEASURES, rule)
 
 
 def verify_files(
-    evaluation: Evaluation, truth: Path, detections: Path, class_map: ClassMap | None = None
+    evaluation: Evaluation,
+    truth: Path,
+    detections: Path,
+    class_map: ClassMap | None = None,
+    image_ids: ImageIdMeaning = "ids",
 ) -> Verification:
     """Compare an evaluation of `score_files` with pycocotools, which reads the files itself if they are COCO files."""
     from metrics.reference.verify import verify
 
-    readable = truth.suffix == detections.suffix == ".json" and class_map is None
+    readable = truth.suffix == detections.suffix == ".json" and class_map is None and image_ids == "ids"
     return verify(evaluation, (truth, detections) if readable else None)
 
 
@@ -175,6 +182,13 @@ def _parser() -> argparse.ArgumentParser:
         'ids), or a .json file with {"id in the results": id in the ground truth}',
     )
     parser.add_argument(
+        "--image-ids",
+        choices=get_args(ImageIdMeaning),
+        default="ids",
+        help="what whole numbers in image_id of the results are: ids of the ground truth (default), or the numbers in the "
+        "names of the image files",
+    )
+    parser.add_argument(
         "--measures", metavar="NAMES", help="comma-separated measures; default: COCO's twelve"
     )
     parser.add_argument(
@@ -228,6 +242,7 @@ def _run(options: argparse.Namespace) -> int:
         measures=options.measures.split(",") if options.measures else None,
         rule=_rule(options),
         class_map=class_map,
+        image_ids=options.image_ids,
         split=options.split,
         pixels=options.pixels,
     )
@@ -242,7 +257,9 @@ def _run(options: argparse.Namespace) -> int:
     for failure in failures:
         print(failure, file=sys.stderr)
     verification = (
-        verify_files(evaluation, options.truth, options.detections, class_map) if options.verify else None
+        verify_files(evaluation, options.truth, options.detections, class_map, options.image_ids)
+        if options.verify
+        else None
     )
     if as_json:
         agrees = None if verification is None else verification.agrees

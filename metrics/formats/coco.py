@@ -25,11 +25,20 @@ from metrics.formats.coco_columns import (
     read_results,
 )
 from metrics.formats.coco_scan import scan_results, scan_truth
-from metrics.formats.identity import ClassMap, find_classes, find_images, positions, to_python
+from metrics.formats.identity import (
+    ClassMap,
+    ImageIdMeaning,
+    find_classes,
+    find_images,
+    match_names,
+    positions,
+    to_python,
+)
+from metrics.formats.mapping_check import check_mapping
 from metrics.formats.plausibility import check_annotations, check_detections, warn_rows
 from metrics.formats.records import Record, records
 from metrics.formats.untrusted import parse_json, read_bytes
-from metrics.registry import did_you_mean
+from metrics.notes import Note, report
 from metrics.tables import AnnotationTable, Catalog, DetectionTable, ImageId
 
 
@@ -50,8 +59,9 @@ def read_truth(path: str | Path) -> AnnotationTable:
     """
     where = str(path)
     data = read_bytes(path)
-    images, (class_ids, classes), objects = scan_truth(data, where) or _parse_truth(data, where)
+    images, categories, objects = scan_truth(data, where) or _parse_truth(data, where)
     del data
+    class_ids, classes = _without_root(categories, objects, where)
     order = sorted(range(len(images.ids)), key=images.ids.__getitem__)
     catalog = Catalog.of(
         [images.ids[i] for i in order],
@@ -67,7 +77,10 @@ def read_truth(path: str | Path) -> AnnotationTable:
 
 
 def read_detections(
-    path: str | Path, truth: AnnotationTable, class_map: ClassMap | None = None
+    path: str | Path,
+    truth: AnnotationTable,
+    class_map: ClassMap | None = None,
+    image_ids: ImageIdMeaning = "ids",
 ) -> DetectionTable:
     """Read the detections of a COCO results file, in the order of the file.
 
@@ -79,14 +92,16 @@ def read_detections(
         path: a JSON file in UTF-8, plain or gzip.
         truth: ground truth of the same data set.
         class_map: from class ids of the results to those of the ground truth; see `metrics.formats.identity`.
+        image_ids: what integers in ``image_id`` are.
 
     Raises:
         InputError: another kind of file, an image or class that the ground truth does not have, or an invalid value.
     """
     where = str(path)
     results = scan_results(Path(path)) or _parse_results(path, truth.catalog, by_name=class_map is None)
-    table = _detection_table(truth.catalog, results, where, class_map)
+    table = _detection_table(truth.catalog, results, where, class_map, image_ids)
     check_detections(table, truth, where)
+    check_mapping(table, truth, where)
     return table
 
 
@@ -149,6 +164,16 @@ def write_detections(table: DetectionTable, path: str | Path) -> None:
     atomic_write(path, orjson.dumps(results))
 
 
+def _without_root(classes: Classes, objects: Objects, where: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Ids and names of the classes; a category above all others that has no objects is none of them."""
+    if classes.root is None or (objects.class_ids == classes.root).any():
+        return classes.ids, classes.names
+    row = classes.ids.index(classes.root)
+    text = f"{where}: category {classes.root} {classes.names[row]!r} is above all others and has no objects: it is no class"
+    report(Note("root_category", text, classes.names[row], {"category_id": classes.root}))
+    return classes.ids[:row] + classes.ids[row + 1 :], classes.names[:row] + classes.names[row + 1 :]
+
+
 def _parse_truth(data: bytes, where: str) -> tuple[Images, Classes, Objects]:
     document = parse_json(data, where)
     _check_truth(document, where)
@@ -207,16 +232,12 @@ def _map_own_ids(document: Record, catalog: Catalog, where: str, by_name: bool) 
         image_ids = [file_names.get(identity, identity) for identity in to_python(image_ids)]
     if by_name and document.get("categories"):
         location = f"{where}: categories"
-        names = dict(zip(*read_classes(records(document["categories"], location), location), strict=True))
-        known = dict(zip(catalog.classes, catalog.class_ids, strict=True))
-        for identity in np.unique(class_ids).tolist():
-            name = names.get(identity, "")
-            if name not in known:
-                hint = did_you_mean(name, known) or "; pass --class-map (class_map=...) to map it"
-                raise InputError(
-                    f"{location}: category_id {identity}, {name!r}, is not a class of the ground truth{hint}"
-                )
-        class_ids = np.array([known[names[identity]] for identity in class_ids.tolist()], np.int64)
+        classes = read_classes(records(document["categories"], location), location)
+        names = dict(zip(classes.ids, classes.names, strict=True))
+        used = np.unique(class_ids).tolist()
+        labels = match_names({identity: names.get(identity, "") for identity in used}, catalog, location)
+        mapped = np.array([catalog.class_ids[labels[identity]] for identity in used], np.int64)
+        class_ids = mapped[np.searchsorted(used, class_ids)] if used else class_ids
     return Results(image_ids, class_ids, results.xywh, results.score)
 
 
@@ -266,10 +287,10 @@ def _annotation_table(catalog: Catalog, objects: Objects, where: str) -> Annotat
 
 
 def _detection_table(
-    catalog: Catalog, results: Results, where: str, class_map: ClassMap | None
+    catalog: Catalog, results: Results, where: str, class_map: ClassMap | None, image_ids: ImageIdMeaning
 ) -> DetectionTable:
     label = find_classes(results.class_ids, catalog, where, class_map)
-    image = find_images(results.image_ids, catalog, where)
+    image = find_images(results.image_ids, catalog, where, image_ids)
     kept = label >= 0
     rows = slice(None) if kept.all() else kept
     return DetectionTable(catalog, image[rows], label[rows], results.xywh[rows], results.score[rows])

@@ -22,8 +22,20 @@ STANDARD_KEYS = frozenset(
 )
 """Keys of an image that the format defines, and `split`; they do not group images."""
 
-Classes = tuple[tuple[int, ...], tuple[str, ...]]
-"""Sorted ids, and names."""
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """Categories of a file.
+
+    Attributes:
+        ids: sorted.
+        names: as in the file; the id where there is none.
+        root: the id of a category that is the supercategory of all others, as Roboflow writes; None without one.
+    """
+
+    ids: tuple[int, ...]
+    names: tuple[str, ...]
+    root: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +125,26 @@ def read_objects(rows: list[Record], where: str) -> Objects:
 
 
 def read_classes(rows: list[Record], where: str) -> Classes:
-    """Sorted ids, and names of categories; a missing name is the id."""
+    """The categories of parsed JSON; of several with the same id the last name is used."""
     names = strings(rows, "name", where, default="")
     ids = integers(rows, "id", where).tolist()
     named = {identity: name or str(identity) for identity, name in zip(ids, names, strict=True)}
     if len(named) < len(rows):
-        twice = np.array([identity in ids[:row] for row, identity in enumerate(ids)])
+        twice = np.ones(len(ids), np.bool_)
+        twice[np.unique(ids, return_index=True)[1]] = False
         warn_rows(where, twice, "categories have an id that is repeated; the last name is used")
-    return tuple(sorted(named)), tuple(named[identity] for identity in sorted(named))
+    return Classes(
+        tuple(sorted(named)), tuple(named[identity] for identity in sorted(named)), _root(rows, ids, names)
+    )
+
+
+def _root(rows: list[Record], ids: Sequence[int], names: Sequence[str]) -> int | None:
+    """The one category without a supercategory whose name is that of all others."""
+    tops = [k for k, row in enumerate(rows) if row.get("supercategory") in (None, "", "none")]
+    if len(tops) != 1 or len(rows) < 2:
+        return None
+    below = {row.get("supercategory") for k, row in enumerate(rows) if k != tops[0]}
+    return ids[tops[0]] if below == {names[tops[0]]} else None
 
 
 def read_results(rows: list[Record], where: str) -> Results:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from metrics.errors import InputError, InputWarning
 from metrics.formats import coco
-from metrics.formats.identity import ClassMap, find_images
+from metrics.formats.identity import ClassMap, ImageIdMeaning, find_images, match_names
 from metrics.formats.layouts import find_layouts, voc_folder
 from metrics.formats.voc import Pixels
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
@@ -58,7 +58,10 @@ def read_truth(path: str | Path, split: str | None = None, pixels: Pixels = "inc
 
 
 def read_detections(
-    path: str | Path, truth: AnnotationTable, class_map: ClassMap | None = None
+    path: str | Path,
+    truth: AnnotationTable,
+    class_map: ClassMap | None = None,
+    image_ids: ImageIdMeaning = "ids",
 ) -> DetectionTable:
     """Read detections: COCO results, or a table as Parquet or CSV.
 
@@ -66,6 +69,7 @@ def read_detections(
         path: a file.
         truth: ground truth of the same data set.
         class_map: from class ids of COCO results to those of the ground truth; see `metrics.formats.identity`.
+        image_ids: what integers in ``image_id`` of COCO results are.
 
     Raises:
         InputError: no such file, unknown format, or an error of the format's reader.
@@ -79,7 +83,7 @@ def read_detections(
 
         return DetectionTable.from_frame(pandas.read_csv(path), truth.catalog)
     if kind == ".json":
-        return coco.read_detections(path, truth, class_map)
+        return coco.read_detections(path, truth, class_map, image_ids)
     raise InputError(f"{path}: unknown kind of file; expected COCO results as .json, or .parquet or .csv")
 
 
@@ -167,13 +171,13 @@ def _on_catalog(table: DetectionTable, catalog: Catalog, where: str) -> Detectio
     """The same detections on the catalog of the ground truth, by image id and class name."""
     if table.catalog == catalog:
         return table
-    unknown = sorted(set(table.catalog.classes) - set(catalog.classes))
-    if unknown:
-        raise InputError(
-            f"{where}: {len(unknown)} classes are not in the ground truth: {', '.join(unknown[:5])}"
-        )
-    ids = [table.catalog.image_ids[i] for i in table.image.tolist()]
-    label = np.array([catalog.classes.index(name) for name in table.catalog.classes], np.int32)
+    used = np.unique(table.label).tolist()
+    own = table.catalog
+    fix = "evaluate it with the ground truth that it was made for"
+    labels = match_names({own.class_ids[label]: own.classes[label] for label in used}, catalog, where, fix)
+    label = np.zeros(len(own.classes), np.int32)
+    label[used] = [labels[own.class_ids[each]] for each in used]
+    ids = [own.image_ids[i] for i in table.image.tolist()]
     return DetectionTable(
         catalog, find_images(ids, catalog, where), label[table.label], table.xywh, table.score
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
@@ -13,7 +14,14 @@ from numpy.typing import NDArray
 
 from metrics.errors import InputError, InputWarning
 from metrics.formats.untrusted import read_json
+from metrics.registry import did_you_mean
 from metrics.tables import Catalog, ImageId
+from metrics.tables.class_names import original_matches
+
+CLASS_MAP_ADVICE = "pass --class-map FILE.json (class_map={...}) to map it"
+
+ImageIdMeaning = Literal["ids", "file-names"]
+"""What integers in ``image_id`` of results are: ids of the ground truth, or the numbers in the names of image files."""
 
 Rule = Literal["from-0", "from-1", "drop"]
 ClassMap = Rule | Mapping[int, int]
@@ -23,18 +31,25 @@ ClassMap = Rule | Mapping[int, int]
 
 
 def find_images(
-    ids: NDArray[np.int64] | Sequence[ImageId], catalog: Catalog, where: str
+    ids: NDArray[np.int64] | Sequence[ImageId],
+    catalog: Catalog,
+    where: str,
+    image_ids: ImageIdMeaning = "ids",
 ) -> NDArray[np.int32]:
     """(N,) index in the catalog of the image of each detection.
 
     Integers and strings are ids of the catalog. Tools that identify an image by its file write a string, or the number
     in it: where the types differ, ``"42"`` is 42, and then a string is a file name, with or without folder and suffix.
+    With ``file-names`` an integer is the number in an image's file name: 42 for ``images/000042.jpg``.
 
     Raises:
         InputError: the ground truth lacks images; the message has their number and the first five.
     """
     known = catalog.image_ids
-    if isinstance(ids, np.ndarray) and not isinstance(known[0] if known else 0, str):
+    if image_ids == "file-names" and isinstance(ids, np.ndarray):
+        numbers = file_numbers(catalog.file_names)
+        indices = np.array([numbers.get(identity, -1) for identity in ids.tolist()], np.int32)
+    elif isinstance(ids, np.ndarray) and not isinstance(known[0] if known else 0, str):
         indices = positions(ids, known)
     else:
         names = _image_names(catalog)
@@ -42,12 +57,26 @@ def find_images(
     unknown = indices < 0
     if unknown.any():
         images = list(dict.fromkeys(to_python(ids)[row] for row in np.flatnonzero(unknown).tolist()))
+        advice = "Give the ground truth that these detections were made for, or remove those detections"
+        if image_ids == "ids" and set(to_python(ids)) <= set(file_numbers(catalog.file_names)):
+            advice = "All ids are numbers of file names: pass --image-ids file-names (image_ids='file-names') to read them so"
         raise InputError(
             f"{where}: {np.count_nonzero(unknown)} of {len(indices)} detections are on {len(images)} images that "
-            f"the ground truth does not have: {_list(images)}; its image ids are like {_list(known, 3)}. "
-            "Give the ground truth that these detections were made for, or remove those detections"
+            f"the ground truth does not have: {_list(images)}; its image ids are like {_list(known, 3)}. {advice}"
         )
     return indices
+
+
+def file_numbers(file_names: Sequence[str]) -> dict[ImageId, int]:
+    """The image of each number that is the own name of exactly one file: 7 for ``images/007.jpg``."""
+    stems = [PurePosixPath(name).stem for name in file_names]
+    numbers = [
+        int(stem) if stem.isascii() and stem.isdecimal() and len(stem) < 19 else None for stem in stems
+    ]
+    counts = Counter(numbers)
+    return {
+        number: index for index, number in enumerate(numbers) if number is not None and counts[number] == 1
+    }
 
 
 def find_classes(
@@ -85,6 +114,36 @@ def find_classes(
     return indices
 
 
+def match_names(
+    names: Mapping[int, str], catalog: Catalog, where: str, fix: str = CLASS_MAP_ADVICE
+) -> dict[int, int]:
+    """The label of each class of another file by its name; classes that share a name also by their id.
+
+    Args:
+        names: name of each class that has detections, by its id in the other file.
+        catalog: of the ground truth.
+        where: the other file, for error messages.
+        fix: what to do about a class that is not found.
+
+    Raises:
+        InputError: the ground truth lacks a class, or has several of its name and none of them with its id.
+    """
+    labels = {}
+    counts = Counter(names.values())
+    for class_id, name in names.items():
+        fitting = original_matches(name, catalog.classes, catalog.class_ids)
+        if len(fitting) > 1 or counts[name] > 1:
+            fitting = [label for label in fitting if catalog.class_ids[label] == class_id]
+            problem = f"is the name of several classes, none of which has this id in both files; {fix}"
+        else:
+            hint = did_you_mean(name, catalog.classes) or f"; {fix}"
+            problem = f"is not a class of the ground truth{hint}"
+        if not fitting:
+            raise InputError(f"{where}: category_id {class_id}, {name!r}, {problem}")
+        labels[class_id] = fitting[0]
+    return labels
+
+
 def positions(values: NDArray[np.int64] | Sequence[ImageId], known: Sequence[ImageId]) -> NDArray[np.int32]:
     """For each value its index in the sorted, unique `known`, or -1."""
     if not isinstance(values, np.ndarray) or (known and isinstance(known[0], str)):
@@ -119,7 +178,7 @@ def parse_class_map(text: str) -> ClassMap:
     pairs = read_json(Path(text))
     try:
         return {int(source): int(target) for source, target in pairs.items()}
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, OverflowError, TypeError, ValueError) as error:
         raise InputError(
             f'{text}: expected pairs of class ids such as {{"0": 1, "1": 2}}: {error}'
         ) from error

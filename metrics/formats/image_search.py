@@ -177,15 +177,17 @@ def find_annotated(
             best, home, others = found, folder, other
         if _count(best) == len(written):
             break
+    unfound = [stem for path, (stem, _) in zip(best, written, strict=False) if path is None]
+    for folder in [home] if any(best) else existing:
+        search = ImageSearch(folder)
+        for stem in unfound:
+            search.find(stem, what, by_stem=True)  # raises if several fit
     if written and not any(best):
         places = ", ".join(map(str, existing)) or "no folder"
         raise InputError(
             f"{what}: image {written[0][1] or written[0][0]!r} not found; searched {places}; "
             f"set data.images to the folder that holds the images"
         )
-    for path, (stem, _) in zip(best, written, strict=True):
-        if path is None:
-            ImageSearch(home).find(stem, what, by_stem=True)  # raises if several fit
     _refuse_two_annotations(written, best, what)
     if others:
         stem, name = next(iter(others.items()))

@@ -12,14 +12,24 @@ from numpy.typing import NDArray
 from metrics.errors import InputError, InputNote, InputWarning
 from metrics.notes import Note, report
 from metrics.tables import AnnotationTable, DetectionTable, Table
+from metrics.tables.class_names import report_similar_names
 
 _RELATIVE = 1.5  # relative coordinates are smaller, and few pixel coordinates are
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _SLACK = 1.0  # pixels, for rounding and for the inclusive pixels of some tools
 
 
 def check_annotations(table: AnnotationTable, where: str) -> None:
-    """Warn about objects without size or beyond the border; refuse relative boxes."""
+    """Warn about objects without size, beyond the border or repeated, and classes that look alike; refuse relative boxes."""
     _refuse_relative(table, float(table.catalog.sizes.max(initial=0)), where)
+    report_similar_names(table.catalog.classes, where)
+    warn_rows(
+        where,
+        repeated_rows(table) & ~table.crowd,
+        "objects repeat another one (same image, class and box); each counts as an object, so that recall cannot reach 1: "
+        "remove the repeated annotations",
+        "repeated_objects",
+    )
     _check_boxes(table, where, "objects")
 
 
@@ -51,6 +61,24 @@ def warn_rows(
     if count:
         values = {"rows": count, "of": len(rows)}
         report(Note(kind, f"{where}: {count} of {len(rows)} {text}", where, values), category, stacklevel=3)
+
+
+def repeated_rows(table: Table) -> NDArray[np.bool_]:
+    """(N,) whether an earlier row has the same image, class and box."""
+    key = table.image.astype(np.uint64) * _MULTIPLIER + table.label.astype(np.uint64)
+    for column in (table.xywh + 0.0).T:  # -0.0 becomes 0.0
+        key = (key ^ (key >> np.uint64(29))) * _MULTIPLIER ^ np.ascontiguousarray(column).view(np.uint64)
+    key = (key ^ (key >> np.uint64(32))) * _MULTIPLIER
+    repeated = np.zeros(len(table), np.bool_)
+    ordered = np.sort(key)
+    if not (ordered[1:] == ordered[:-1]).any():
+        return repeated
+    order = np.argsort(key, kind="stable")
+    equal = np.flatnonzero(key[order][1:] == key[order][:-1])
+    first, second = order[equal], order[equal + 1]
+    same = (table.image[first] == table.image[second]) & (table.label[first] == table.label[second])
+    repeated[second] = same & (table.xywh[first] == table.xywh[second]).all(1)
+    return repeated
 
 
 def _refuse_relative(table: Table, scale: float, where: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from metrics.boxes import convert
 from metrics.errors import InputError
-from metrics.formats.plausibility import check_annotations
+from metrics.formats.plausibility import check_annotations, warn_rows
 from metrics.formats.untrusted import read_bytes
 from metrics.registry import did_you_mean
 from metrics.tables import AnnotationTable, Catalog
@@ -128,7 +128,7 @@ def read_truth(
         [id_of[path] for path in paths],
         classes,
         np.array([annotation.size for annotation in annotations], np.int64).reshape(-1, 2),
-        [annotation.file_name for annotation in annotations],
+        _file_names(paths, annotations, id_of),
     )
     counts = [len(annotation.names) for annotation in annotations]
     table = AnnotationTable.of(
@@ -140,6 +140,29 @@ def read_truth(
     )
     check_annotations(table, "VOC annotations")
     return table
+
+
+def _file_names(
+    paths: Sequence[Path], annotations: Sequence[VOCAnnotation], id_of: dict[Path, str]
+) -> list[str]:
+    """File name of each image: as in its annotation unless that is the name of another annotation's image."""
+    stems = {path.stem for path in paths}
+    names = [annotation.file_name.replace("\\", "/") for annotation in annotations]
+    own = [PurePosixPath(name) for name in names]
+    other = np.array(
+        [name.stem != path.stem and name.stem in stems for name, path in zip(own, paths, strict=True)],
+        np.bool_,
+    )
+    warn_rows(
+        "VOC annotations",
+        other,
+        "files name the image of another file; the image called like the annotation file is used",
+        "renamed_images",
+    )
+    return [
+        id_of[path] + name.suffix if wrong else written
+        for path, name, written, wrong in zip(paths, own, names, other.tolist(), strict=True)
+    ]
 
 
 def image_ids(paths: Sequence[Path]) -> dict[Path, str]:

@@ -213,7 +213,7 @@ def _row(words: list[str], count: int, where: str, keypoints: tuple[int, int] | 
         raise InputError(f"{where}: expected finite numbers, got {' '.join(words)[:60]!r}")
     if not label.is_integer() or not 0 <= label < count:
         raise InputError(f"{where}: class {words[0]}, but there are {count} names: expected 0 .. {count - 1}")
-    relative = numbers[:4] if keypoints is not None or len(numbers) % 2 else numbers  # a visibility may be 2
+    relative = _coordinates(numbers)
     if max(map(abs, relative)) > _LARGEST_RELATIVE:
         raise InputError(
             f"{where}: {max(relative, key=abs):g} is not a relative coordinate; divide by the image's size"
@@ -251,6 +251,13 @@ def _bounding_box(row: Row) -> Row:
 def _fits_keypoints(count: int) -> bool:
     """Whether a line with this many numbers after the class can be a box and keypoints with visibility."""
     return count > 4 and (count - 4) % 3 == 0
+
+
+def _coordinates(numbers: Row) -> Row:
+    """The numbers after the class without those that can be the visibility 0, 1 or 2 of a keypoint."""
+    if not _fits_keypoints(len(numbers)):
+        return numbers
+    return [v for k, v in enumerate(numbers) if k < 6 or (k - 6) % 3 or v not in (0, 1, 2)]
 
 
 def _has_keypoints(rows: list[Row]) -> bool:

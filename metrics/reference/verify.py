@@ -79,6 +79,8 @@ def verify(evaluation: Evaluation, files: tuple[Path, Path] | None = None) -> Ve
             reference.params.areaRng = [list(limits) for limits in rule.area_ranges.values()]
             reference.params.areaRngLbl = list(rule.area_ranges)
             reference.params.useCats = int(rule.by_class)
+            if files:  # without a category above all others, which is no class
+                reference.params.catIds = list(matches.truth.catalog.class_ids)
             reference.evaluate()
             reference.accumulate()
         except Exception as error:

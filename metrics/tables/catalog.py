@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metrics.errors import InputError
+from metrics.tables.class_names import distinct_names
 from metrics.tables.columns import check_count, check_ids, integers, set_field
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class Catalog:
         sizes: (I, 2) int32 (height, width) in pixels; 0 where unknown.
         file_names: I names, relative to the data set's folder; empty where unknown.
         class_ids: C ids as in the user's files, strictly increasing.
-        classes: C names, in the order of `class_ids`. A label is an index into both.
+        classes: C names, in the order of `class_ids`. A label is an index into both. Names that several classes have get
+            the class's id, ``bolt (1)`` and ``bolt (2)``, and this is reported.
         image_columns: further columns by name, I values each: for example the video or patient of each image.
     """
 
@@ -56,6 +58,7 @@ class Catalog:
         check_ids(self, "class_ids", self.class_ids, (int,))
         check_count(self, "file_names", len(self.file_names), count, "image")
         check_count(self, "classes", len(self.classes), len(self.class_ids), "class id")
+        set_field(self, "classes", distinct_names(self.classes, self.class_ids))
         set_field(self, "image_columns", {name: tuple(column) for name, column in self.image_columns.items()})
         for name, column in self.image_columns.items():
             check_count(self, f"image_columns[{name!r}]", len(column), count, "image")

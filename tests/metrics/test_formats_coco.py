@@ -96,7 +96,10 @@ def test_ignored_objects_are_written_as_such_but_not_read(tmp_path: Path) -> Non
             "1 of 2 annotations are on images that the file does not list",
         ),
         ([OBJECT | {"category_id": 2}], "1 of 1 annotations are of categories that the file does not list"),
-        ([OBJECT, OBJECT], "1 of 2 annotations have an id that is repeated"),
+        (
+            [OBJECT, OBJECT | {"bbox": [OBJECT["bbox"][0] + 1, *OBJECT["bbox"][1:]]}],
+            "1 of 2 annotations have an id that is repeated",
+        ),
     ],
 )
 def test_what_the_reference_ignores_is_counted(
@@ -117,7 +120,7 @@ def test_of_an_image_listed_twice_the_last_is_used(tmp_path: Path) -> None:
 
 def test_objects_without_integer_ids_are_numbered(tmp_path: Path) -> None:
     nameless = {key: value for key, value in OBJECT.items() if key != "id"}
-    table = coco.read_truth(truth_file(tmp_path, nameless, nameless | {"id": "x"}))
+    table = coco.read_truth(truth_file(tmp_path, nameless, nameless | {"id": "x", "category_id": 1}))
     assert table.object_id.tolist() == [1, 2]
 
 

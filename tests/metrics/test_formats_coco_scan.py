@@ -179,7 +179,7 @@ def test_annotations_scan_to_what_they_parse_to(
         scanned = coco_scan.scan_truth(text.encode(), "")
     if scanned is not None:
         assert_same(scanned[0], read_images(images, ""))
-        assert scanned[1] == ((1, 7), ("cat", "dög"))
+        assert (scanned[1].ids, scanned[1].names) == ((1, 7), ("cat", "dög"))
         assert_same(scanned[2], read_objects(json.loads(text)["annotations"], ""))
 
 

@@ -40,7 +40,9 @@ def test_a_table_of_the_same_images_is_moved_to_another_catalog(tmp_path: Path) 
     moved = read_detections(tmp_path / "dt.parquet", AnnotationTable.of(wider, [], [], []))
     assert moved.image.tolist() == [1, 2]
     assert moved.label.tolist() == [1, 2]
-    with pytest.raises(InputError, match=r"1 classes are not in the ground truth: dog"):
+    with pytest.raises(
+        InputError, match=r"category_id 1, 'dog', is not a class of the ground truth; evaluate it with"
+    ):
         read_detections(tmp_path / "dt.parquet", AnnotationTable.of(Catalog.of([1, 2], ["cat"]), [], [], []))
 
 

@@ -1,0 +1,479 @@
+"""Exports of annotation tools as people have them: paths of other machines, missing splits, renamed and repeated files.
+
+Each case is written by a few lines; where the folder of real exports is beside the repository, those are opened too.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_data import Picture, pictures, write_coco, write_voc, write_yolo
+
+from bench.data.types import Dataset
+from bench.datasets import open_dataset
+from metrics import read_truth
+from metrics.errors import InputError, InputNote, InputWarning
+from metrics.formats.image_search import IMAGE_SUFFIXES
+
+YAML = "train: {}\nval: {}\n{}nc: 2\nnames: [cat, dog]\n"
+
+
+def opened(path: Path, **options: object) -> tuple[Dataset, set[str]]:
+    """A data set and the kinds of its notes; warnings are allowed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputWarning)
+        data = open_dataset(path, **options)
+    for split in data.splits.values():
+        for index in range(len(split)):  # each box is on the white rectangle of its image
+            image = split.load(index)
+            for box, label in zip(
+                split.truth.boxes[split.truth.image == index].round().astype(int),
+                split.truth.label[split.truth.image == index],
+                strict=True,
+            ):
+                assert (image[box[1] + 2 : box[3] - 2, box[0] + 2 : box[2] - 2, label] > 200).all()
+    return data, {note.kind for note in data.notes}
+
+
+def size(data: Dataset) -> int:
+    return sum(map(len, data.splits.values()))
+
+
+def with_places(pictures_: list[Picture]) -> list[Picture]:
+    """Each picture has its object at another place, so that a box of another image would show."""
+    for k, picture in enumerate(pictures_):
+        x = 2 + 5 * (k % 8)
+        picture.objects = [(k % 2, (x, 4 + (k % 3) * 8, x + 16, 26 + (k % 3) * 8))]
+    return pictures_
+
+
+def yolo(root: Path, train: str = "images/train", val: str = "images/val", more: str = "") -> Path:
+    write_yolo(root, {"train": with_places(pictures(20)), "val": with_places(pictures(12, 20))})
+    (root / "data.yaml").write_text(YAML.format(train, val, more))
+    return root
+
+
+def roboflow_yolo(root: Path, prefix: str, test: str) -> Path:
+    write_yolo(
+        root, {"train": with_places(pictures(20)), "valid": with_places(pictures(12, 20))}, folder="{}/images"
+    )
+    (root / "data.yaml").write_text(YAML.format(f"{prefix}/train/images", f"{prefix}/valid/images", test))
+    return root
+
+
+@pytest.mark.parametrize("prefix", ["..", "Parts-1", "/content/Parts-1", "C:\\parts", "."])
+def test_a_split_of_roboflow_that_is_absent_is_passed_over(tmp_path: Path, prefix: str) -> None:
+    root = roboflow_yolo(tmp_path / "Parts-1", prefix, "test: ../test/images\n")
+    data, kinds = opened(root)
+    assert {"absent_split", "made_splits"} <= kinds
+    assert (len(data.splits["train"]), size(data)) == (20, 32)
+    assert len(read_truth(root, "val").catalog.image_ids) == 12
+
+
+def test_an_absent_val_or_empty_test_is_passed_over_and_no_split_at_all_is_refused(tmp_path: Path) -> None:
+    root = yolo(tmp_path, val="../valid/images", more="test: images/empty\n")
+    (root / "images" / "empty").mkdir()
+    data, kinds = opened(root)
+    assert size(data) == 20
+    assert "absent_split" in kinds
+    (root / "data.yaml").write_text(YAML.format("../a/images", "../b/images", ""))
+    with pytest.raises(
+        InputError,
+        match=r"data.yaml: train and val are both found as .*images; correct their paths, or remove",
+    ):
+        open_dataset(root)
+    (root / "data.yaml").write_text("names: [cat, dog]\n")  # as the message says
+    assert size(opened(root)[0]) == 32
+
+
+def test_a_misspelled_split_is_named_with_the_nearest_folder(tmp_path: Path) -> None:
+    root = yolo(tmp_path, train="images/trian")
+    shutil.rmtree(root / "images" / "val")
+    with pytest.raises(
+        InputError, match=r"train: .*images/trian: no such folder or list of images; did you mean 'train'\?"
+    ):
+        open_dataset(root)
+
+
+@pytest.mark.parametrize(
+    "form", ["/home/me/parts/images/{}", "D:\\data\\parts\\images\\{}", "data/images/{}", "../images/{}"]
+)
+@pytest.mark.parametrize("lists", [False, True])
+def test_paths_of_another_machine_are_found_beneath_the_folder(
+    tmp_path: Path, form: str, lists: bool
+) -> None:
+    if lists:
+        root = yolo(tmp_path, "train.txt", "val.txt")
+        for split in ("train", "val"):
+            names = sorted(path.name for path in (root / "images" / split).iterdir())
+            separator = "\\" if "\\" in form else "/"
+            lines = "".join(f"{form.format(split)}{separator}{name}\n" for name in names)
+            (root / f"{split}.txt").write_text(lines)
+    else:
+        root = yolo(tmp_path, form.format("train"), form.format("val"))
+    data, kinds = opened(root)
+    assert "found_elsewhere" in kinds
+    assert (len(data.splits["train"]), size(data)) == (20, 32)
+
+
+@pytest.mark.parametrize("shape", [(12, 2), (17, 3), (1, 3), (24, 3)])
+@pytest.mark.parametrize("declared", [True, False])
+def test_keypoints_are_not_corners_of_polygons(
+    tmp_path: Path, shape: tuple[int, int], declared: bool
+) -> None:
+    random = np.random.default_rng(1)
+    root = yolo(tmp_path, more=f"kpt_shape: {list(shape)}\n" if declared else "")
+    before = open_dataset(yolo(tmp_path / "boxes"))
+    for file in root.glob("labels/*/*.txt"):
+        label, *box = map(float, file.read_text().split())
+        x, y, w, h = box
+        points = [[x, y] + (random.random(2) - 0.5) * [w, h] for _ in range(shape[0])]
+        numbers = [value for point in points for value in [*point, *([2] * (shape[1] - 2))]]
+        file.write_text(" ".join(map(str, [int(label), *box, *numbers])))
+    data, kinds = opened(root)
+    assert ("guessed_keypoints" in kinds) == (not declared)
+    for name, split in before.splits.items():
+        np.testing.assert_allclose(data.splits[name].truth.boxes, split.truth.boxes, atol=1e-3)
+
+
+def test_rotated_boxes_and_polygons_are_still_bounded(tmp_path: Path) -> None:
+    root = yolo(tmp_path)
+    for k, file in enumerate(sorted(root.glob("labels/*/*.txt"))):
+        label, *box = map(float, file.read_text().split())
+        x, y, w, h = box
+        corners = [x - w / 2, y, x, y - h / 2, x + w / 2, y, x, y + h / 2]
+        more = [x - w / 4, y + h / 4] if k % 2 else []
+        file.write_text(" ".join(map(str, [int(label), *corners, *more])))
+    boxes = open_dataset(root).splits["train"].truth.boxes
+    np.testing.assert_allclose(
+        boxes, open_dataset(yolo(tmp_path / "boxes")).splits["train"].truth.boxes, atol=1e-3
+    )
+
+
+def test_lines_that_are_neither_boxes_nor_polygons_are_refused_with_the_advice_that_reads_them(
+    tmp_path: Path,
+) -> None:
+    root = yolo(tmp_path)
+    for file in root.glob("labels/*/*.txt"):
+        file.write_text(
+            file.read_text().strip() + " 0.9 0.9 2\n"
+        )  # a visible keypoint far outside of most boxes
+    with pytest.raises(
+        InputError, match=r"txt:1: expected class cx cy w h, .*add kpt_shape: \[1, 3\] to the YAML file"
+    ):
+        open_dataset(root)
+    with (root / "data.yaml").open("a") as file:
+        file.write("kpt_shape: [1, 3]\n")
+    assert size(opened(root)[0]) == 32
+
+
+@pytest.mark.parametrize(
+    "written",
+    [["no", "yes"], ["on", "off"], ["007", "7"], ["null", "~"], ["1e3", "1.0"], ["2024-01-01", "0x1F"]],
+)
+@pytest.mark.parametrize("form", ["list", "dict"])
+def test_class_names_are_text_as_written(tmp_path: Path, written: list[str], form: str) -> None:
+    root = yolo(tmp_path)
+    names = f"[{', '.join(written)}]" if form == "list" else f"{{0: {written[0]}, 1: {written[1]}}}"
+    (root / "data.yaml").write_text(f"train: images/train\nval: images/val\nnames: {names}\n")
+    assert open_dataset(root).classes == tuple(written)
+
+
+def test_repeated_keys_and_nested_names_of_yaml_are_refused(tmp_path: Path) -> None:
+    root = yolo(tmp_path)
+    (root / "data.yaml").write_text("train: images/train\nnames: {0: cat, 0: dog}\n")
+    with pytest.raises(InputError, match=r"data.yaml:2: the key '0' is there 2 times"):
+        open_dataset(root)
+    bomb = "".join(f"x{k}: &x{k} [{', '.join([f'*x{k - 1}'] * 9) if k else 'a, a'}]\n" for k in range(12))
+    (root / "data.yaml").write_text(f"{bomb}names: *x11\nval: images/val\n")
+    with pytest.raises(InputError, match="names: expected a name for class 0, got a list"):
+        open_dataset(root)
+
+
+def darknet(root: Path) -> Path:
+    """CVAT's YOLO 1.1: lists name images in ``data/``, which is not in the archive."""
+    made = yolo(root / "made")
+    for split, subset in (("train", "train"), ("val", "valid")):
+        folder = root / f"obj_{subset}_data"
+        shutil.copytree(made / "images" / split, folder)
+        shutil.copytree(made / "labels" / split, folder, dirs_exist_ok=True)
+        lines = [f"data/{folder.name}/{path.name}\n" for path in sorted(folder.glob("*.png"))]
+        (root / f"{subset}.txt").write_text("".join(lines))
+    shutil.rmtree(root / "made")
+    (root / "obj.names").write_text("cat\ndog\n")
+    (root / "obj.data").write_text(
+        "classes = 2\ntrain = data/train.txt\nvalid = data/valid.txt\nnames = data/obj.names\nbackup = backup/\n"
+    )
+    return root
+
+
+def test_both_subsets_of_darknet_are_read(tmp_path: Path) -> None:
+    data, _ = opened(darknet(tmp_path))
+    assert (len(data.splits["train"]), size(data)) == (20, 32)
+    assert len(read_truth(tmp_path / "obj.data", "train")) == 20
+    (tmp_path / "obj.data").write_text("classes = 3\ntrain = data/train.txt\nnames = data/obj.names\n")
+    with pytest.raises(InputError, match=r"classes is 3, but obj\.names has 2 names"):
+        open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("images", ["images", "JPEGImages", "data"])
+def test_labels_lie_beside_folders_of_any_name(tmp_path: Path, images: str) -> None:
+    root = yolo(tmp_path, f"{images}/train", f"{images}/val")
+    if images != "images":
+        (root / "images").rename(root / images)
+    assert sum(len(split.truth) for split in opened(root)[0].splits.values()) == 32
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_yaml_file_with_names_only_is_split_or_uses_its_folders(tmp_path: Path, flat: bool) -> None:
+    root = yolo(tmp_path)
+    (root / "data.yaml").write_text("names: [cat, dog]\nnc: 2\n")
+    if flat:
+        for file in [*root.glob("*/val/*"), *root.glob("*/train/*")]:
+            file.rename(file.parent.parent / file.name)
+    data, kinds = opened(root)
+    assert size(data) == 32
+    assert ("splits_by_folder" in kinds) == (not flat)
+    assert (len(data.splits["train"]) == 20) == (not flat)
+
+
+def test_one_text_file_for_two_images_is_refused_and_folders_of_text_files_are_read(tmp_path: Path) -> None:
+    root = tmp_path
+    for camera in ("cam0", "cam1"):
+        write_yolo(root, {camera: with_places(pictures(8))})
+        shutil.move(root / "images" / camera / "img000.png", root / "images" / camera / "same.png")
+        shutil.move(root / "labels" / camera / "img000.txt", root / "labels" / camera / "same.txt")
+    (root / "data.yaml").write_text("names: [cat, dog]\n")
+    assert size(opened(root)[0]) == 16
+    flat = root / "flat"
+    shutil.copytree(root / "labels" / "cam0", flat)
+    shutil.rmtree(root / "labels")
+    flat.rename(root / "labels")
+    with pytest.raises(
+        InputError,
+        match=r"labels/\w+.txt: would be the text file of two images, .*cam0/.*cam1/.*like those of the images",
+    ):
+        open_dataset(root)
+    with pytest.raises(InputError, match="would be the text file of two images"):
+        read_truth(root)
+
+
+def test_two_splits_do_not_share_text_files(tmp_path: Path) -> None:
+    root = tmp_path
+    write_yolo(root, {"train": with_places(pictures(8)), "val": with_places(pictures(8))})
+    flat = root / "flat"
+    shutil.copytree(root / "labels" / "train", flat)
+    shutil.rmtree(root / "labels")
+    flat.rename(root / "labels")
+    with pytest.raises(InputError, match="would be the text file of two images"):
+        open_dataset(root)
+
+
+def test_images_of_every_suffix_are_read_and_others_counted(tmp_path: Path) -> None:
+    root = yolo(tmp_path)
+    Image.init()
+    suffixes = sorted(
+        suffix
+        for suffix, kind in Image.registered_extensions().items()
+        if suffix in IMAGE_SUFFIXES
+        and kind in ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "TGA", "PCX")
+    )
+    for suffix, path in zip(
+        [*suffixes, ".JPG", ".Png", ".mpo"], sorted(root.glob("images/*/*")), strict=False
+    ):
+        with Image.open(path) as image:
+            image.save(path.with_suffix(suffix), "JPEG" if suffix == ".mpo" else None)
+        if suffix != path.suffix:
+            path.unlink()
+    (root / "images" / "train" / "x.heic").touch()
+    data = open_dataset(root)
+    assert size(data) == 32
+    assert any(note.kind == "unreadable_kinds" and "1 .heic" in note.text for note in data.notes)
+
+
+@pytest.mark.parametrize("images", ["images", "data", "JPEGImages", "photos/deep"])
+@pytest.mark.parametrize("xml", ["Annotations", "labels", "xml/deep", "annotations/xmls"])
+def test_voc_is_found_in_any_folders(tmp_path: Path, images: str, xml: str) -> None:
+    write_voc(tmp_path / "made", with_places(pictures(12)))
+    (tmp_path / "root" / images).parent.mkdir(parents=True)
+    (tmp_path / "root" / xml).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "made" / "JPEGImages").rename(tmp_path / "root" / images)
+    (tmp_path / "made" / "Annotations").rename(tmp_path / "root" / xml)
+    assert size(opened(tmp_path / "root")[0]) == 12
+
+
+def test_voc_of_two_cameras_has_the_same_names_in_two_folders(tmp_path: Path) -> None:
+    for start, camera in enumerate(("cam1", "cam2")):
+        content = with_places(pictures(8, 3 * start))
+        for k, picture in enumerate(content):
+            picture.name = f"{k:03d}"
+        write_voc(tmp_path / camera, content)
+        for kind in ("JPEGImages", "Annotations"):
+            (tmp_path / "root" / kind).mkdir(parents=True, exist_ok=True)
+            (tmp_path / camera / kind).rename(tmp_path / "root" / kind / camera)
+    root = tmp_path / "root"
+    (root / "ImageSets" / "Main").mkdir(parents=True)
+    names = [f"{camera}/{k:03d}" for camera in ("cam1", "cam2") for k in range(8)]
+    (root / "ImageSets" / "Main" / "train.txt").write_text("\n".join(names))
+    assert size(opened(root)[0]) == 16
+    assert read_truth(root, "train").catalog.image_ids == tuple(names)
+
+
+def test_voc_in_folders_of_splits_has_these_splits(tmp_path: Path) -> None:
+    for split, start in (("train", 0), ("valid", 10), ("test", 20)):
+        write_voc(tmp_path / "made", with_places(pictures(10 if start == 0 else 5, start)))
+        (tmp_path / split).mkdir()
+        for file in [*(tmp_path / "made").rglob("*.png"), *(tmp_path / "made").rglob("*.xml")]:
+            file.rename(tmp_path / split / file.name)
+        shutil.rmtree(tmp_path / "made")
+    data, _ = opened(tmp_path)
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 10, "val": 5, "test": 5}
+
+
+def test_the_image_called_like_the_xml_file_is_used_where_another_is_named(tmp_path: Path) -> None:
+    write_voc(tmp_path, with_places(pictures(12)))
+    for k in range(11):
+        file = tmp_path / "Annotations" / f"img{k:03d}.xml"
+        file.write_text(file.read_text().replace(f"img{k:03d}.png", f"img{k + 1:03d}.png"))
+    with pytest.warns(InputWarning, match=r"11 of 12 files name the image of another file"):
+        open_dataset(tmp_path)
+    assert size(opened(tmp_path)[0]) == 12
+    with pytest.warns(InputWarning):
+        assert read_truth(tmp_path).catalog.file_names[0] == "img000.png"
+
+
+RENAMED: dict[str, Callable[[str], str]] = {
+    "backslash": lambda name: f"images\\1\\{name}",
+    "absolute": lambda name: f"/label-studio/data/media/upload/4/{name}",
+    "url": lambda name: f"http://localhost:8080/data/upload/4/{name}?v=2",
+    "local-files": lambda name: f"/data/local-files/?d=shots%2F{name}",
+    "case": lambda name: name.upper(),
+    "encoded": lambda name: name.replace("img", "%69mg"),
+}
+
+
+@pytest.mark.parametrize("how", RENAMED)
+@pytest.mark.parametrize("moved", [False, True])
+def test_images_of_coco_are_found_by_name(tmp_path: Path, how: str, moved: bool) -> None:
+    root = tmp_path / "root"
+    file = write_coco(root / "result.json", with_places(pictures(12)), images=root / "shots")
+    document = json.loads(file.read_text())
+    for row in document["images"]:
+        row["file_name"] = RENAMED[how](row["file_name"])
+    file.write_text(json.dumps(document))
+    options = {}
+    if moved:
+        (root / "shots").rename(tmp_path / "elsewhere")
+        with pytest.raises(InputError, match=r"set data\.images to the folder that holds the images"):
+            open_dataset(root)
+        options["images"] = str(tmp_path / "elsewhere")
+    data, kinds = opened(root, **options)
+    assert size(data) == 12
+    assert "found_elsewhere" in kinds
+
+
+def test_images_without_file_name_are_found_by_coco_url(tmp_path: Path) -> None:
+    for split, start in (("train", 0), ("val", 12)):
+        file = write_coco(
+            tmp_path / "annotations" / f"lvis_v1_{split}.json",
+            with_places(pictures(12, start)),
+            tmp_path / "train2017",
+        )
+        document = json.loads(file.read_text())
+        for row in document["images"]:
+            row["coco_url"] = f"http://images.cocodataset.org/train2017/{row.pop('file_name')}"
+            row |= {"neg_category_ids": [], "not_exhaustive_category_ids": [2]}
+        file.write_text(json.dumps(document))
+    data, _ = opened(tmp_path)
+    assert (len(data.splits["train"]), size(data)) == (12, 24)
+
+
+EMPTY = {
+    "missing": lambda row: row.pop("bbox"),
+    "empty": lambda row: row.update(bbox=[]),
+    "null": lambda row: row.update(bbox=None),
+}
+
+
+@pytest.mark.parametrize("how", EMPTY)
+@pytest.mark.parametrize("mask", ["polygons", "counts"])
+def test_an_object_without_bbox_has_the_box_of_its_segmentation(tmp_path: Path, how: str, mask: str) -> None:
+    file = write_coco(tmp_path / "a.json", with_places(pictures(12)))
+    document = json.loads(file.read_text())
+    expected = [row["bbox"] for row in document["annotations"]]
+    for row in document["annotations"][::2]:
+        x, y, w, h = map(int, row["bbox"])
+        if mask == "polygons":
+            row["segmentation"] = [[x, y, x + w, y, x + w, y + 2], [x, y + 2, x + w, y + h, x, y + h]]
+        else:
+            pixels = np.zeros((48, 64), int)
+            pixels[y : y + h, x : x + w] = 1
+            flat = [0, *pixels.T.ravel().tolist()]
+            ends = [k for k in range(1, len(flat)) if flat[k] != flat[k - 1]]
+            edges = [1, *ends, len(flat)]
+            row["segmentation"] = {"size": [48, 64], "counts": np.diff(edges).tolist()}
+        EMPTY[how](row)
+    file.write_text(json.dumps(document))
+    with pytest.warns(
+        InputNote,
+        match=r"6 of 12 annotations have a missing or empty bbox; the box of their segmentation is used",
+    ):
+        assert read_truth(file).xywh.tolist() == expected
+    document["annotations"][0]["segmentation"] = []
+    file.write_text(json.dumps(document))
+    with pytest.raises(
+        InputError, match=r"annotations\[0\] \(id 1\): bbox: missing or empty, .*no polygon in segmentation"
+    ):
+        read_truth(file)
+
+
+CASES = Path(__file__).resolve().parents[2] / ".." / "shared" / "cases"
+
+OPENED = {
+    "01-roboflow-yolo-no-test": (48, "absent_split"),
+    "02-roboflow-yolo-name-prefix": (48, "found_elsewhere"),
+    "03-roboflow-coco-same-name": (48, "root_category"),
+    "04a-labelstudio-backslash": (48, "found_elsewhere"),
+    "04b-labelstudio-116": (48, "found_elsewhere"),
+    "04d-labelstudio-urlenc": (48, "found_elsewhere"),
+    "05a-cvat-ultralytics-data-prefix": (48, "found_elsewhere"),
+    "06a-pose-12x2": (48, ""),
+    "06b-pose-17x3": (48, ""),
+    "07-fiftyone-voc": (48, ""),
+    "08-labelimg-renamed": (48, "renamed_images"),
+    "09-cvat-voc-subfolders": (48, ""),
+    "11b-cvat-yolo11-train-valid": (48, "found_elsewhere"),
+    "12-lvis": (48, ""),
+    "14-yolo-duplicate-lines": (48, "repeated_objects"),
+    "16a-yaml-windows-abs": (48, "found_elsewhere"),
+    "16d-train-txt-absolute": (48, "found_elsewhere"),
+    "17-coco-case-mismatch": (48, "found_elsewhere"),
+    "18a-coco-bbox-empty": (48, "boxes_of_polygons"),
+    "18b-coco-bbox-missing": (48, "boxes_of_polygons"),
+    "21-yolo-jpegimages": (48, ""),
+    "22b-supervision-as-yolo": (48, "made_splits"),
+    "43-yolo-image-suffixes": (48, ""),
+    "67-yaml-names-yes-no": (48, ""),
+}
+
+
+@pytest.mark.parametrize("name", OPENED)
+def test_a_reported_export_opens(name: str) -> None:
+    if not (CASES / name).is_dir():
+        pytest.skip("no folder of reported exports")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputWarning)
+        data = open_dataset(CASES / name)
+    images, kind = OPENED[name]
+    objects = sum(len(split.truth) for split in data.splits.values())
+    assert (size(data), objects) == (images, 200 if name.startswith("14") else 100)
+    assert not kind or kind in {note.kind for note in data.notes}
+    if name.startswith("06a"):
+        assert data.splits["train"].truth.xywh[0].round().tolist() == [60, 48, 47, 44]

@@ -1,0 +1,155 @@
+"""Images are found by the names that annotations of any tool and machine give."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from metrics.errors import InputError, InputNote, InputWarning
+from metrics.formats.image_search import IMAGE_SUFFIXES, ImageSearch, find_annotated, find_images, find_under
+from metrics.notes import note_of
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+@pytest.mark.parametrize(
+    ("written", "file"),
+    [
+        ("images\\1\\a.jpg", "images/a.jpg"),
+        ("..\\..\\label-studio\\media\\upload\\4\\a.jpg", "images/a.jpg"),
+        ("../data/a.jpg", "images/a.jpg"),
+        ("/home/me/parts/images/a.jpg", "images/a.jpg"),
+        ("C:\\Users\\me\\images\\a.jpg", "images/a.jpg"),
+        ("images/my%20a.jpg", "images/my a.jpg"),
+        ("my%20a.jpg", "my%20a.jpg"),
+        ("/data/local-files/?d=parts%2Fimages%2Fa.jpg", "images/a.jpg"),
+        ("/data/upload/1/0bd1-a.jpg", "0bd1-a.jpg"),
+        ("http://images.cocodataset.org/train2017/a.jpg", "train2017/a.jpg"),
+        ("https://host/bucket/a.jpg?token=x%2Fb.jpg", "images/a.jpg"),
+        ("s3://bucket/deep/a.jpg", "a.jpg"),
+        ("file:///home/me/a.jpg", "a.jpg"),
+        ("a.jpg", "images/a.JPG"),
+        ("Images/A.JPG", "images/a.jpg"),
+        (" a.jpg ", "images/a.jpg"),
+        ("./images/./a.jpg", "images/a.jpg"),
+        (unicodedata.normalize("NFD", "schön.jpg"), unicodedata.normalize("NFC", "schön.jpg")),
+    ],
+)
+def test_a_name_finds_its_file_and_this_is_reported(
+    tmp_path: Path, written: str, file: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    touch(tmp_path, file, "images/b.jpg", "labels/a.txt")
+    assert find_images([written], [tmp_path], tmp_path, "gt.json") == (tmp_path / file,)
+    notes = [note_of(one.message) for one in recwarn if one.category is InputNote]
+    exact = (tmp_path / written).is_file() and "\\" not in written
+    assert [note.kind for note in notes] == ([] if exact else ["found_elsewhere"])
+
+
+def test_the_longest_end_of_a_path_decides(tmp_path: Path) -> None:
+    touch(tmp_path, "x/cam1/a.jpg", "x/cam2/a.jpg", "y/cam2/b.jpg")
+    search = ImageSearch(tmp_path)
+    assert search.find("/old/cam2/a.jpg", "gt") == tmp_path / "x/cam2/a.jpg"
+    assert search.find("CAM1\\A.jpg", "gt") == tmp_path / "x/cam1/a.jpg"
+    assert search.find("b.jpg", "gt") == tmp_path / "y/cam2/b.jpg"
+    assert search.find("c.jpg", "gt") is None
+
+
+def test_an_exact_name_is_preferred_to_one_of_other_case(tmp_path: Path) -> None:
+    touch(tmp_path, "p/a.jpg", "q/A.jpg")
+    search = ImageSearch(tmp_path)
+    assert search.find("z/a.jpg", "gt") == tmp_path / "p/a.jpg"
+    assert search.find("z/A.jpg", "gt") == tmp_path / "q/A.jpg"
+
+
+def test_a_name_of_two_files_is_refused_and_data_images_chooses(tmp_path: Path) -> None:
+    touch(tmp_path, "cam1/a.jpg", "cam2/a.jpg")
+    with pytest.raises(
+        InputError,
+        match=r"image 'a.jpg' may be cam1/a.jpg or cam2/a.jpg in .*; set data.images to the folder",
+    ):
+        find_images(["a.jpg"], [tmp_path], tmp_path, "gt.json")
+    folder = tmp_path / "cam2"
+    assert find_images(["a.jpg"], [folder], folder, "gt.json") == (folder / "a.jpg",)
+
+
+def test_two_names_of_one_file_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a.jpg", "images/b.jpg")
+    with pytest.raises(
+        InputError, match=r"images 'cam1/a.jpg' and 'cam2/a.jpg' are both found as .*images/a.jpg"
+    ):
+        find_images(["cam1/a.jpg", "cam2/a.jpg"], [tmp_path], tmp_path, "gt.json")
+    with pytest.raises(InputError, match=r"images 'a.jpg' and '../a.jpg' are both found"):
+        find_images(["a.jpg", "../a.jpg", "b.jpg"], [tmp_path / "images"], tmp_path, "gt.json")
+
+
+def test_files_outside_the_root_and_hidden_files_are_never_found(tmp_path: Path) -> None:
+    touch(tmp_path, "out.jpg", "root/.cache/out.jpg", "root/__MACOSX/out.jpg", "root/a.jpg")
+    (tmp_path / "root" / "link.jpg").symlink_to(tmp_path / "out.jpg")
+    root = tmp_path / "root"
+    for name in ("../out.jpg", str(tmp_path / "out.jpg"), "link.jpg"):
+        with pytest.raises(InputError):
+            find_images([name, "a.jpg"], [root], root, "gt.json")
+
+
+def test_a_missing_image_has_a_path_without_a_file(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a.jpg")
+    paths = find_images(["a.jpg", "lost.jpg"], [tmp_path / "images"], tmp_path, "gt.json")
+    assert [path.name for path in paths if not path.is_file()] == ["lost.jpg"]
+
+
+def test_an_end_of_a_path_finds_folders_in_any_case(tmp_path: Path) -> None:
+    touch(tmp_path, "Train/images/a.jpg", "valid/images/b.jpg")
+    for name in ("../train/images", "C:\\parts\\Train\\images", "/x/Train/images/", "Parts-1/Train/images"):
+        assert find_under(tmp_path, name) == tmp_path / "Train" / "images"
+    assert find_under(tmp_path, "../test/images") is None
+
+
+def test_the_image_called_like_its_annotation_file_is_used(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a.jpg", "images/b.png", "images/c.JPG")
+    with pytest.warns(
+        InputWarning, match=r"1 of 2 annotation files name another image .*: xml/a names 'b.png'"
+    ):
+        paths = find_annotated([("xml/a", "b.png"), ("xml/c", "c.jpg")], [tmp_path / "images"], "train")
+    assert paths == (tmp_path / "images/a.jpg", tmp_path / "images/c.JPG")
+    only = find_annotated(
+        [("xml/1", "b.png"), ("xml/c", "")], [tmp_path / "none", tmp_path / "images"], "train"
+    )
+    assert only == (tmp_path / "images/b.png", tmp_path / "images/c.JPG")
+
+
+def test_an_image_of_two_annotation_files_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg")
+    with pytest.raises(InputError, match=r"xml/a and xml/b are both annotations of .*a.jpg"):
+        find_annotated([("xml/a", "a.jpg"), ("xml/b", "a.jpg")], [tmp_path], "train")
+    touch(tmp_path, "a.png")
+    with pytest.raises(InputError, match=r"image 'xml/a' may be a.jpg or a.png"):
+        find_annotated([("xml/a", "")], [tmp_path], "train") and find_annotated(
+            [("xml/a", "")], [tmp_path], "t"
+        )
+
+
+def test_suffixes_are_those_that_pillow_reads() -> None:
+    Image.init()
+    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    stubs = {
+        ".bufr",
+        ".emf",
+        ".eps",
+        ".grib",
+        ".h5",
+        ".hdf",
+        ".iim",
+        ".mpeg",
+        ".mpg",
+        ".ps",
+        ".wmf",
+    }  # other programs read them
+    assert {*known, ".mpo"} - stubs == IMAGE_SUFFIXES - ({".avif", ".avifs"} - known)
