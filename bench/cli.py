@@ -15,8 +15,7 @@ import typer
 
 from bench.commands import anchors, compare, config, ensemble, evaluate, profile, run, tune
 from bench.commands import list as list_command
-from bench.commands.command import Command
-from bench.commands.options import FLAG
+from bench.commands.command import FLAG, Command, CommandGroup
 from bench.process.interrupts import Stopped
 from bench.process.invocation import record_arguments
 from metrics.errors import DetbenchError, InputWarning, MachineError, exit_code
@@ -27,6 +26,7 @@ PROGRAM = "detbench" if Path(sys.argv[0]).stem == "detbench" else "python -m ben
 
 app = typer.Typer(
     name="bench",
+    cls=CommandGroup,
     help="Train, tune, time and compare object detectors on your own images.\n\n"
     "Start with: python -m bench run --variant ssd",
     no_args_is_help=True,

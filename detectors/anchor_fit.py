@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -27,6 +27,27 @@ _CHUNK = 2**25
 
 _BLOCK = 2**13
 """Number of objects whose columns fit into a processor's cache together."""
+
+
+GroupKind = Literal["all", "size", "level", "class"]
+
+
+class FitRow(NamedTuple):
+    """How well priors fit a group of objects.
+
+    Attributes:
+        kind: what the objects of the group have in common: nothing, their size, the level of their best prior, or their class.
+        group: name of the group: ``all``, a size, ``level 0``, ``class car``.
+        objects: number of objects.
+        mean_iou: mean of the best IoU; NaN without objects.
+        recall: fraction of objects whose best IoU reaches the threshold; NaN without objects.
+    """
+
+    kind: GroupKind
+    group: str
+    objects: int
+    mean_iou: float
+    recall: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,22 +92,19 @@ class Fit:
         missed = np.flatnonzero(self.best_iou < self.threshold)
         return missed[np.argsort(self.best_iou[missed], kind="stable")]
 
-    def rows(self) -> list[dict[str, Any]]:
-        """``group``, ``objects``, ``mean_iou``, ``recall`` for all objects, by object size, and by level of the best prior."""
-        groups = {"all": np.ones(len(self.area), dtype=bool)}
+    def rows(self) -> list[FitRow]:
+        """Fit of all objects, by object size, and by level of the best prior."""
+        rows = [self.row("all", "all", np.ones(len(self.area), dtype=np.bool_))]
         for name, (low, high) in SIZES.items():
-            groups[name] = (self.area >= low) & (self.area < high)
+            rows.append(self.row("size", name, (self.area >= low) & (self.area < high)))
         for level in range(len(self.levels)):
-            groups[f"level {level}"] = self.level == level
-        return [
-            {
-                "group": name,
-                "objects": int(members.sum()),
-                "mean_iou": _mean(self.best_iou[members]),
-                "recall": _mean(self.best_iou[members] >= self.threshold),
-            }
-            for name, members in groups.items()
-        ]
+            rows.append(self.row("level", f"level {level}", self.level == level))
+        return rows
+
+    def row(self, kind: GroupKind, group: str, members: NDArray[np.bool_]) -> FitRow:
+        """Fit of the objects for which (G,) `members` is True."""
+        best = self.best_iou[members]
+        return FitRow(kind, group, len(best), _mean(best), _mean(best >= self.threshold))
 
 
 def measure_fit(boxes: Floats, priors: Tensor, levels: Sequence[int], threshold: float = 0.5) -> Fit:

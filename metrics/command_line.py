@@ -20,6 +20,7 @@ from metrics.formats.discovery import KNOWN, read_detections, read_truth
 from metrics.formats.identity import ClassMap, ImageIdMeaning, parse_class_map
 from metrics.formats.voc import Pixels
 from metrics.limits import MeasureLimit, parse_limit
+from metrics.registry import did_you_mean
 from metrics.standard_streams import run_to_end
 
 if TYPE_CHECKING:
@@ -234,13 +235,19 @@ def _version() -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
-    limits = [_parse_limit(text) for text in options.fail_below]
+    rule = _rule(options)
+    measures = options.measures.split(",") if options.measures else None
+    limits = [
+        parse_limit(text, unit="value", minimum=-math.inf, option="--fail-below")
+        for text in options.fail_below
+    ]
+    _check_measures(limits, measures, rule)
     class_map = None if options.class_map is None else parse_class_map(options.class_map)
     evaluation = score_files(
         options.truth,
         options.detections,
-        measures=options.measures.split(",") if options.measures else None,
-        rule=_rule(options),
+        measures=measures,
+        rule=rule,
         class_map=class_map,
         image_ids=options.image_ids,
         split=options.split,
@@ -270,11 +277,21 @@ def _run(options: argparse.Namespace) -> int:
     return FAILED if failures or (verification is not None and not verification.agrees) else 0
 
 
-def _parse_limit(text: str) -> MeasureLimit:
-    try:
-        return parse_limit(text, unit="value", minimum=-math.inf)
-    except InputError as error:
-        raise InputError(f"--fail-below {error}") from error
+def _check_measures(limits: Sequence[MeasureLimit], measures: Sequence[str] | None, rule: MatchRule) -> None:
+    """Check before any file is read that each limit is on a measure that will be evaluated."""
+    from metrics.evaluator import COCO_MEASURES, evaluate
+    from metrics.tables import AnnotationTable, Catalog, DetectionTable
+
+    if not limits:
+        return
+    catalog = Catalog.of([], ["class"])
+    empty = AnnotationTable.of(catalog, [], [], []), DetectionTable.from_images(catalog, [], [], [])
+    rows = evaluate(*empty, measures or COCO_MEASURES, rule).rows
+    for limit in limits:
+        names = dict.fromkeys(row.name for row in rows if bool(row.class_name) == bool(limit.class_name))
+        if limit.measure not in names:
+            near = did_you_mean(limit.measure, names) or f"; known: {', '.join(names)}"
+            raise InputError(f"--fail-below: no measure {limit.measure!r}{near}")
 
 
 def _failure(evaluation: Evaluation, limit: MeasureLimit) -> str:

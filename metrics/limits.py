@@ -15,6 +15,11 @@ LimitUnit = Literal["points", "value"]
 
 POINTS_SUFFIX = "pt"
 
+_EXAMPLES: dict[LimitUnit, str] = {
+    "points": "ap=0.5, ap=0.5pt (points of 100), or ap:car=2",
+    "value": "ap=0.40, ap=40pt (points of 100), or ap:car=0.40",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class MeasureLimit:
@@ -47,23 +52,25 @@ class MeasureLimit:
         return f"{self.measure} on {self.class_name}" if self.class_name else self.measure
 
 
-def parse_limit(text: str, unit: LimitUnit = "points", minimum: float = 0.0) -> MeasureLimit:
+def parse_limit(
+    text: str, unit: LimitUnit = "points", minimum: float = 0.0, option: str = ""
+) -> MeasureLimit:
     """Parse ``MEASURE=NUMBER`` or ``MEASURE:CLASS=NUMBER``; ``pt`` after the number means points of 100.
 
     Args:
         text: ``ap=0.5``, ``ap=40pt`` or ``ap:car=2``.
         unit: unit of a number without suffix.
         minimum: least allowed number.
+        option: name of the option that the text is a value of, for error messages.
 
     Raises:
         InputError: other text, or a number that is not finite or below the minimum.
     """
     name, equals, number = text.rpartition("=")
     measure, colon, class_name = name.strip().partition(":")
+    where = f"{option} {text!r}".strip()
     if not equals or not measure or (colon and not class_name):
-        raise InputError(
-            f"{text!r}: expected a measure and a number, such as ap=0.5, ap=0.5pt (points of 100), or ap:car=2 for one class"
-        )
+        raise InputError(f"{where}: expected a measure and a number, such as {_EXAMPLES[unit]} for one class")
     digits = number.strip()
     try:
         limit = float(digits.removesuffix(POINTS_SUFFIX))
@@ -71,5 +78,5 @@ def parse_limit(text: str, unit: LimitUnit = "points", minimum: float = 0.0) -> 
         limit = math.nan
     if not minimum <= limit < math.inf or math.isinf(limit):
         expected = f"a number of at least {minimum:g}" if minimum > -math.inf else "a number"
-        raise InputError(f"{text!r}: expected {expected} after =, got {number!r}")
+        raise InputError(f"{where}: expected {expected} after =, got {number!r}")
     return MeasureLimit(measure, limit, class_name, "points" if digits.endswith(POINTS_SUFFIX) else unit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from bench.anchors.fit import AnchorFit
 from bench.runs.folders import digest, slug
 from bench.runs.provenance import settings_by_content
 from bench.settings import toml
-from detectors.anchor_fit import Fit
+from detectors.anchor_fit import Fit, FitRow
 from metrics.atomic_files import atomic_write
 from reports.elements.page import Figure
 from reports.figures.anchor_fit import Curve, anchor_figure, recall_by_size
@@ -42,7 +42,7 @@ def save_fit(fit: AnchorFit, data: str, out: Path) -> Path:
     remarks = [fit.summary(), "Use it with: python -m bench run --config FILE"]
     head = "".join(f"# {line}\n" for text in remarks for line in text.split("\n"))
     atomic_write(folder / "priors.toml", head + toml.write(fit.settings()))
-    atomic_write(folder / "fit.csv", to_csv(pd.DataFrame(rows(fit))))
+    atomic_write(folder / "fit.csv", to_csv(pd.DataFrame(row.as_dict() for row in rows(fit))))
     columns = ["split", "image", "class", "x", "y", "width", "height", "iou_now", "iou_found"]
     atomic_write(folder / "unreached.csv", to_csv(pd.DataFrame(unreached(fit), columns=columns)))
     figure = _figure(fit, data)
@@ -51,25 +51,31 @@ def save_fit(fit: AnchorFit, data: str, out: Path) -> Path:
     return folder
 
 
-def rows(fit: AnchorFit) -> list[dict[str, Any]]:
-    """Rows with ``split``, ``priors`` (now, found), ``group`` (all, sizes, levels, classes), ``objects``, ``mean_iou``, ``recall``."""
+class SplitRow(NamedTuple):
+    """How well the current (``now``) or the fitted (``found``) priors fit a group of a split's objects."""
+
+    split: str
+    priors: Literal["now", "found"]
+    fit: FitRow
+
+    def as_dict(self) -> dict[str, Any]:
+        """The columns of ``fit.csv``."""
+        values = self.fit._asdict()
+        del values["kind"]
+        return {"split": self.split, "priors": self.priors, **values}
+
+
+def rows(fit: AnchorFit) -> list[SplitRow]:
+    """Fit of all objects, by size, by level and by class, for each split and with the current and the fitted priors."""
     table = []
     for name, (split, inputs) in fit.splits.items():
-        for priors, fits in (("now", fit.before), ("found", fit.after)):
-            measured = fits[name]
-            table += [{"split": name, "priors": priors, **row} for row in measured.rows()]
-            for label, class_name in enumerate(split.truth.catalog.classes):
-                best = measured.best_iou[inputs.labels == label]
-                table.append(
-                    {
-                        "split": name,
-                        "priors": priors,
-                        "group": f"class {class_name}",
-                        "objects": len(best),
-                        "mean_iou": float(best.mean()) if len(best) else float("nan"),
-                        "recall": float((best >= measured.threshold).mean()) if len(best) else float("nan"),
-                    }
-                )
+        measured_of: dict[Literal["now", "found"], Fit] = {"now": fit.before[name], "found": fit.after[name]}
+        for priors, measured in measured_of.items():
+            of_classes = [
+                measured.row("class", f"class {class_name}", inputs.labels == label)
+                for label, class_name in enumerate(split.truth.catalog.classes)
+            ]
+            table += [SplitRow(name, priors, row) for row in [*measured.rows(), *of_classes]]
     return table
 
 

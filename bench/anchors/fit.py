@@ -240,10 +240,10 @@ class AnchorFit:
     def settings(self) -> Tree:
         """Settings for `run --config`: the variant, all settings that were given, the input size, and the priors."""
         tree: Tree = {"variant": self.config.variant}
-        for path, value in leaves(self.config.tree()):
-            if self.config.is_given(path) or path.startswith(
-                "image."
-            ):  # sizes in pixels hold for this input size
+        settings = self.config.tree()
+        of_input = {path for path, _ in leaves({"image": settings["image"]})}  # the priors are in its pixels
+        for path, value in leaves(settings):
+            if self.config.is_given(path) or path in of_input:
                 tree = merge(tree, nest(path.split("."), value))
         return merge(tree, self.found)
 

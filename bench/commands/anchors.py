@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -41,6 +41,7 @@ def command(
         typer.Option(
             "--fit",
             "--seek",
+            metavar="shapes|rule",
             help="Fit the width and height of every prior (shapes) or the settings of the variant's rule (rule); "
             "by default shapes, if the variant accepts them.",
             show_default=False,
@@ -66,20 +67,18 @@ def command(
     from bench.settings.resolution import open_run
 
     entry = options.chosen_entry(variant, preset, config)
-    given = {"data.format": format, "seed": seed}
-    sources: dict[str, Any] = {
-        "data": data,
-        "preset": entry.preset,
-        "file": config,
-        "sets": set_ or [],
-        "options": {path: value for path, value in given.items() if value is not None},
-    }
+    sources = options.setting_sources(data, config, set_, entry.preset, format=format, seed=seed)
     dataset, settings = open_run(entry.variant, sources)
     fit = fit_anchors(settings, dataset, target, steps, Progress.auto(quiet))
     folder = save_fit(fit, dataset.name, out)
     if json:
         print_json(
-            {"folder": folder, "settings": fit.settings(), "fit": rows(fit), "unreached": unreached(fit)}
+            {
+                "folder": folder,
+                "settings": fit.settings(),
+                "fit": [row.as_dict() for row in rows(fit)],
+                "unreached": unreached(fit),
+            }
         )
         return
     show_fit(fit)
@@ -118,24 +117,28 @@ def _table(fit: AnchorFit) -> Table:
     for split in fit.splits:
         for column in (f"{split} objects", "mean IoU", "recall"):
             table.add_column(column, justify="right", no_wrap=True)
-    by_group = {(row["split"], row["priors"], row["group"]): row for row in rows(fit)}
-    groups = dict.fromkeys(group for _, _, group in by_group)
-    classes = [group for group in groups if group.startswith("class ")]
-    recall = {group: by_group[("train", "now", group)]["recall"] for group in classes}
+    measured = rows(fit)
+    by_group = {(row.split, row.priors, row.fit.kind, row.fit.group): row.fit for row in measured}
+    recall = {
+        row.fit.group: row.fit.recall
+        for row in measured
+        if row.fit.kind == "class" and row.split == "train" and row.priors == "now"
+    }
     # Recall is NaN for a class without training objects; such classes are sorted last.
-    shown = sorted(classes, key=lambda group: (math.isnan(recall[group]), recall[group]))[:_MAX_CLASSES]
-    for group in groups:
-        if group in classes and group not in shown:
+    classes = sorted(recall, key=lambda group: (math.isnan(recall[group]), recall[group]))[:_MAX_CLASSES]
+    for kind, group in dict.fromkeys((row.fit.kind, row.fit.group) for row in measured):
+        if kind == "class" and group not in classes:
             continue
         cells: list[str | Text] = [literal_text(group)]
         for split in fit.splits:
-            now, found = (by_group.get((split, priors, group)) for priors in ("now", "found"))
+            now, found = (by_group.get((split, priors, kind, group)) for priors in ("now", "found"))
             if now is None or found is None:
                 cells += ["", "", ""]
                 continue
-            counts = dict.fromkeys(f"{row['objects']:,}" for row in (now, found))
+            counts = dict.fromkeys(f"{row.objects:,}" for row in (now, found))
             cells.append(" -> ".join(counts))
-            cells += [f"{_number(now[name])} -> {_number(found[name])}" for name in ("mean_iou", "recall")]
+            cells.append(f"{_number(now.mean_iou)} -> {_number(found.mean_iou)}")
+            cells.append(f"{_number(now.recall)} -> {_number(found.recall)}")
         table.add_row(*cells)
     return table
 

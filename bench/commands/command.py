@@ -10,10 +10,13 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from bench.process.interrupts import handle_signals
 from metrics.errors import InputNote, InputWarning
+
+FLAG = " "
+"""Metavar of an option without a value."""
 
 SEVERAL = " ..."
 """End of the metavar of an option that takes all following words, as help shows it: ``--variant NAME ...``."""
@@ -24,6 +27,15 @@ class Command(TyperCommand):
 
     ``--strict`` turns every `InputWarning` into an error, ``--debug`` prints tracebacks.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for argument in self.params:
+            if argument.param_type_name == "argument":
+                vars(argument)["display_type"] = _no_type  # typer would print <list[Path]>
+
+    def get_help_option(self, ctx: Any) -> Any:
+        return _flag(super().get_help_option(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, self.repeat_options(args))
@@ -64,6 +76,24 @@ class Command(TyperCommand):
             if ctx.params["debug"]:
                 traceback.print_exc()
             raise
+
+
+class CommandGroup(TyperGroup):
+    """The program: all commands, and the options before a command."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        return _flag(super().get_help_option(ctx))
+
+
+def _no_type(ctx: Any) -> str:
+    return ""
+
+
+def _flag(option: Any) -> Any:
+    """`option` without a type in help, where typer would print ``<bool>``."""
+    if option is not None:
+        option.metavar = FLAG
+    return option
 
 
 def _takes_several(option: Any) -> bool:

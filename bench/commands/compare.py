@@ -67,7 +67,10 @@ def command(
     ] = None,
     images: Annotated[
         ImageChoice,
-        typer.Option(help="Require the same images in all runs, or compare on the images they share."),
+        typer.Option(
+            metavar="same|intersection",
+            help="Require the same images in all runs, or compare on the images they share.",
+        ),
     ] = ImageChoice.same,
     resamples: Annotated[
         int,
@@ -110,8 +113,9 @@ def command(
     from reports.records.study import StudyFolder
 
     studies = [StudyFolder.open(path) for path in study or ()]
-    limits = tuple(parse_limit(text) for text in fail_on_regression or ())
-    by_path = open_runs(runs)
+    limits = tuple(parse_limit(text, option="--fail-on-regression") for text in fail_on_regression or ())
+    progress = Progress.auto(quiet)
+    by_path = open_runs(runs, progress)
     opened = [run for of_path in by_path for run in of_path]
     comparison = ComparisonOptions(
         resamples=resamples,
@@ -125,7 +129,7 @@ def command(
         out or comparison_folder(opened, Path(runs[0]).parent),
         comparison,
         find_image_loader(opened),
-        Progress.auto(quiet),
+        progress,
         show_paths,
         studies,
     )

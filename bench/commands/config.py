@@ -34,13 +34,7 @@ def command(
     Order of precedence, lowest first: defaults, data set, variant, preset, file, command line.
     """
     entries = options.chosen_entries(variant, preset, config)
-    sources: dict[str, Any] = {
-        "data": data,
-        "file": config,
-        "sets": set_ or [],
-        "options": {"data.format": format} if format is not None else {},
-    }
-    show(entries, sources, json)
+    show(entries, options.setting_sources(data, config, set_, format=format), json)
 
 
 def show(entries: Sequence[options.Entry], sources: dict[str, Any], json: bool = False) -> None:

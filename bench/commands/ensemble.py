@@ -54,6 +54,7 @@ def command(
     from bench.process.invocation import command_arguments
     from bench.process.json_value import print_json
     from bench.process.log import collect_warnings
+    from bench.process.progress import Progress
     from bench.runs.comparison import open_runs
     from bench.runs.ensemble import fuse_runs
     from bench.runs.external_run import save_external
@@ -61,7 +62,7 @@ def command(
     from metrics.evaluator import evaluate
 
     with collect_warnings() as messages:
-        opened = [run for of_path in open_runs(runs) for run in of_path]
+        opened = [run for of_path in open_runs(runs, Progress.auto()) for run in of_path]
         detections = fuse_runs(opened, iou)
     evaluation = evaluate(opened[0].truth, detections)
     run = save_external(

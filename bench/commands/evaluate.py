@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.commands import options
+from bench.commands.command import FLAG
 
 NAME = "eval"
 EXAMPLES = """Examples:
@@ -60,7 +61,7 @@ def command(
     ] = None,
     verify: Annotated[
         bool,
-        typer.Option("--verify", metavar=options.FLAG, help="Also run pycocotools and compare the numbers."),
+        typer.Option("--verify", metavar=FLAG, help="Also run pycocotools and compare the numbers."),
     ] = False,
     out: options.Out = Path("runs"),
     show_paths: options.ShowPaths = False,

@@ -55,7 +55,12 @@ class Item(NamedTuple):
 
 def command(
     kind: Annotated[
-        Kind | None, typer.Argument(help="What to list; everything by default.", show_default=False)
+        Kind | None,
+        typer.Argument(
+            metavar="KIND",
+            help="What to list: variants, external, datasets, measures or presets; everything by default.",
+            show_default=False,
+        ),
     ] = None,
     json: options.Json = False,
     strict: options.Strict = False,
@@ -63,7 +68,7 @@ def command(
 ) -> None:
     """List variants, external models, data sets, measures and presets.
 
-    One line each; with a kind, full descriptions with their sources.
+    Prints one line per name; with KIND, full descriptions with their sources.
     """
     kinds = [kind] if kind else [*Kind]
     if json:
@@ -121,9 +126,11 @@ def _print(title: str, listed: list[Item], full: bool) -> None:
         title=title, title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False
     )
     table.add_column(no_wrap=True, min_width=max(len(item.name) for item in listed), style="cyan")
-    table.add_column(no_wrap=not full, overflow="fold" if full else "ellipsis")
+    table.add_column(overflow="fold" if full else "ellipsis")
     for item in listed:
-        table.add_row(literal_text(item.name), literal_text(item.summary))
+        summary = literal_text(item.summary.replace("``", ""))
+        summary.no_wrap = not full  # of the text: rich cuts columns that must not wrap without an ellipsis
+        table.add_row(literal_text(item.name), summary)
         if full and item.source:
             table.add_row("", literal_text(item.source), style="dim")
     console = Console()

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from bench.commands.command import SEVERAL
+from bench.commands.command import FLAG, SEVERAL
 from metrics.errors import InputError
-
-FLAG = " "
-"""Metavar of an option without a value."""
 
 
 def _variant_names(incomplete: str) -> list[str]:
@@ -101,6 +98,36 @@ ShowPaths = Annotated[
         "--show-paths", metavar=FLAG, help="Keep absolute paths in results; they may contain your user name."
     ),
 ]
+
+
+def setting_sources(
+    data: str | None,
+    file: Path | None,
+    sets: Sequence[str] | None,
+    preset: str | None = None,
+    **options: str | float | None,
+) -> dict[str, Any]:
+    """Sources of settings for `bench.settings.resolution`, from the options of a command.
+
+    Args:
+        data: of ``--data``.
+        file: of ``--config``.
+        sets: of ``--set``.
+        preset: of a command with one entry.
+        options: options that are settings, by name in `_SETTING_OF`; None where not given.
+    """
+    given = {_SETTING_OF[name]: value for name, value in options.items() if value is not None}
+    return {"data": data, "preset": preset, "file": file, "sets": list(sets or ()), "options": given}
+
+
+_SETTING_OF = {
+    "format": "data.format",
+    "seed": "seed",
+    "epochs": "train.epochs",
+    "device": "device",
+    "workers": "workers",
+}
+"""Dotted path of each option that is a setting."""
 
 
 class Entry(NamedTuple):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.commands import options
-from bench.commands.command import SEVERAL
+from bench.commands.command import FLAG, SEVERAL
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,9 +65,7 @@ def command(
     ] = None,
     fresh: Annotated[
         bool,
-        typer.Option(
-            "--fresh", metavar=options.FLAG, help="Discard the measurements of an interrupted profile."
-        ),
+        typer.Option("--fresh", metavar=FLAG, help="Discard the measurements of an interrupted profile."),
     ] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -85,14 +83,15 @@ def command(
     from bench.timing.profiler import profile
     from bench.timing.schedule import Protocol
 
-    opened = [run for of_path in open_runs(runs) for run in of_path]
+    progress = Progress.auto(quiet)
+    opened = [run for of_path in open_runs(runs, progress) for run in of_path]
     batches = tuple(sorted({1, *batch})) if batch else Protocol().batches
     timings = profile(
         opened,
         Protocol(processes, rounds, seconds, batches),
         device=device or "auto",
         threads=threads or 0,
-        progress=Progress.auto(quiet),
+        progress=progress,
         fresh=fresh,
     )
     if json:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.commands import options
+from bench.commands.command import FLAG
 
 if TYPE_CHECKING:
     from bench.settings.config import EntryConfig
@@ -48,13 +49,13 @@ def command(
         typer.Option(
             "--fresh",
             "--overwrite",
-            metavar=options.FLAG,
+            metavar=FLAG,
             help="Repeat runs that are finished or interrupted.",
         ),
     ] = False,
     show_config: Annotated[
         bool,
-        typer.Option("--show-config", metavar=options.FLAG, help="Print all settings instead of running."),
+        typer.Option("--show-config", metavar=FLAG, help="Print all settings instead of running."),
     ] = False,
     show_paths: options.ShowPaths = False,
     json: options.Json = False,
@@ -67,20 +68,10 @@ def command(
     External models, such as torchvision/ssd300_vgg16, are evaluated without training. Finished runs are reused;
     interrupted runs continue where they stopped.
     """
-    given = {
-        "data.format": format,
-        "seed": seed,
-        "train.epochs": epochs,
-        "device": device,
-        "workers": workers,
-    }
     entries = options.chosen_entries(variant, preset, config)
-    sources: dict[str, Any] = {
-        "data": data,
-        "file": config,
-        "sets": set_ or [],
-        "options": {path: value for path, value in given.items() if value is not None},
-    }
+    sources = options.setting_sources(
+        data, config, set_, format=format, seed=seed, epochs=epochs, device=device, workers=workers
+    )
     if show_config:
         from bench.commands.config import show
 

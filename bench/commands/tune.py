@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bench.commands import options
+from bench.commands.command import SEVERAL
 from metrics.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def command(
         list[str] | None,
         typer.Option(
             "--space",
-            metavar="WORD ...",
+            metavar=f"ENTRY{SEVERAL}",
             help="What to tune: anchors, train, nms (all settings with declared ranges), a section or setting, "
             "a range path=low:high[:log], or options path=a|b|c.",
             show_default=False,
@@ -59,16 +60,17 @@ def command(
         list[str] | None,
         typer.Option(
             "--objective",
-            metavar="WORD ...",
-            help='A measure (ap, ap50, ...), a weighted sum ("0.7*ap + 0.3*ap_small"), or several of them.',
-            show_default="ap",
+            metavar=f"OBJECTIVE{SEVERAL}",
+            help='A measure (ap, ap50, ...), a weighted sum ("0.7*ap + 0.3*ap_small"), or several of them; by default '
+            "ap.",
+            show_default=False,
         ),
     ] = None,
     limit: Annotated[
         list[str] | None,
         typer.Option(
             "--limit",
-            metavar="NAME=MAX ...",
+            metavar=f"NAME=MAX{SEVERAL}",
             help="Upper bounds, measured before a trial is trained: latency_ms=30, parameters=2e6, weights_mb=8.",
             show_default=False,
         ),
@@ -92,7 +94,8 @@ def command(
         ),
     ] = None,
     pruner: Annotated[
-        Literal["hyperband", "asha", "none"], typer.Option(help="Pruner that stops unpromising trials early.")
+        Literal["hyperband", "asha", "none"],
+        typer.Option(metavar="hyperband|asha|none", help="Pruner that stops unpromising trials early."),
     ] = "hyperband",
     study: Annotated[
         str | None,
@@ -142,17 +145,12 @@ def command(
     name, preset_ = options.chosen_entry(variant, preset, file)
     if run_ is not None and variants_of(None, file) not in ([], [name]):
         raise InputError(f"--run {run_}: is of variant {variants_of(None, file)[0]!r}, not {name!r}")
-    given = {"data.format": format, "seed": seed, "train.epochs": epochs, "device": device}
     plan = TuningPlan(
         variant=name,
         space=tuple(space),
-        sources={
-            "data": data,
-            "preset": preset_,
-            "file": config,
-            "sets": set_ or [],
-            "options": {path: value for path, value in given.items() if value is not None},
-        },
+        sources=options.setting_sources(
+            data, config, set_, preset_, format=format, seed=seed, epochs=epochs, device=device
+        ),
         objectives=tuple(objective or ["ap"]),
         limits=tuple(limit or ()),
         trials=trials,

@@ -45,7 +45,7 @@ def compare_runs(
     options = options or ComparisonOptions()
     if options.images == "same":
         require_same_truth(runs)
-    with (progress or Progress()).stage("comparison", 1) as stage:
+    with (progress or Progress()).stage("comparing runs", 1) as stage:
         data = ReportData.from_runs(runs, images, show_paths, options)
         from reports.pages import write_comparison  # imports Matplotlib
 
@@ -56,17 +56,28 @@ def compare_runs(
     return page, data
 
 
-def open_runs(paths: Sequence[Path]) -> list[list[RunFolder]]:
+def open_runs(paths: Sequence[Path], progress: Progress | None = None) -> list[list[RunFolder]]:
     """For each path, the run in it or the runs in its subfolders; a run that several paths lead to is opened once.
 
     Runs with equal names in different folders (the same settings under two versions of the program) get the folder as a
-    prefix of their name: ``old/ssd-shapes-0-1a2b3c4d5e``.
+    prefix of their name: ``old/ssd-shapes-0-1a2b3c4d5e``. Folders of comparisons, which ``runs/*`` matches too, are left
+    out with a message, unless there is nothing else.
+
+    Args:
+        paths: run folders, or folders of run folders.
+        progress: shows the message.
 
     Raises:
         InputError: there is no finished run, or its result cannot be read.
     """
     found: dict[Path, Path] = {}  # run folder -> the path that led to it
-    for path in dict.fromkeys(path.resolve() for path in paths):
+    resolved = list(dict.fromkeys(path.resolve() for path in paths))
+    pages = [path for path in resolved if _is_comparison(path)]
+    if len(pages) < len(resolved):
+        for path in pages:
+            (progress or Progress()).message(f"{path.name}: left out, a comparison and not a run")
+            resolved.remove(path)
+    for path in resolved:
         inside = sorted(file.parent for file in path.glob(f"*/{RunFolder.RESULT}")) if path.is_dir() else []
         alone = not inside or (path / RunFolder.RESULT).is_file()
         for folder in [path] if alone else inside:
@@ -110,6 +121,12 @@ def require_same_truth(runs: Sequence[RunFolder]) -> None:
         "compare the runs of one data set, run the others again on the same --data, or use --images intersection to "
         "compare on the images they share"
     )
+
+
+def _is_comparison(folder: Path) -> bool:
+    """Whether `compare_runs` has written the folder: it has the tables of a report, but no settings and no result."""
+    absent = (RunFolder.RESULT, StudyFolder.RESULT, "config.toml")
+    return (folder / "leaderboard.csv").is_file() and not any((folder / name).exists() for name in absent)
 
 
 def _with_unique_names(opened: Mapping[Path, RunFolder]) -> dict[Path, RunFolder]:

@@ -181,7 +181,9 @@ class _Execution:
 
     def _splits(self) -> dict[str, Split]:
         """All splits; a synthetic data set is rendered here."""
-        with self.context.progress.stage(f"data {self.dataset.name}", len(self.dataset.splits)) as stage:
+        with self.context.progress.stage(
+            f"preparing data set {self.dataset.name}", len(self.dataset.splits)
+        ) as stage:
             splits = {}
             for name in self.dataset.splits:
                 splits[name] = self.dataset.splits[name]
@@ -213,7 +215,7 @@ class _Execution:
     def _finish(self, saved: RunFolder, split: Split) -> RunFolder:
         """Write the page of a saved run, and remove what only its training needed."""
         if self.context.page:
-            with self.context.progress.stage("report", 1) as stage:
+            with self.context.progress.stage("writing the report", 1) as stage:
                 from reports.pages import write_report  # imports Matplotlib
 
                 write_report([saved], self.folder, image_loader(split), show_paths=self.context.show_paths)

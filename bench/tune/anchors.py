@@ -13,7 +13,6 @@ from bench.data.types import Dataset
 from bench.settings.config import RunConfig, setting_fields
 from bench.tune.objectives import Objective, Objectives
 from bench.tune.search_space import SearchRange, as_text, declared_ranges, with_values
-from detectors.anchor_fit import SIZES
 from detectors.priors import GridPriors
 from detectors.registry import VARIANTS
 from detectors.search_range import Choice
@@ -84,14 +83,14 @@ class Anchors:
             PriorFit(
                 trial=trial,
                 split=split,
-                group=row["group"],
-                objects=row["objects"],
-                recall=row["recall"],
-                mean_iou=row["mean_iou"],
+                group=row.group,
+                objects=row.objects,
+                recall=row.recall,
+                mean_iou=row.mean_iou,
             )
             for split, fit in self.fitter.fits.items()
             for row in fit(sizes).rows()
-            if row["group"] in {"all", *SIZES}
+            if row.kind in {"all", "size"}
         ]
 
     def ranges(self) -> dict[str, SearchRange | None]:

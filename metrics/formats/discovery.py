@@ -75,6 +75,8 @@ def read_detections(
         InputError: no such file, unknown format, or an error of the format's reader.
     """
     path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
     kind = _suffix(path)
     if kind == ".parquet":
         return _on_catalog(DetectionTable.load(path), truth.catalog, str(path))

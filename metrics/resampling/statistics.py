@@ -238,6 +238,18 @@ def named_statistic(name: str, rule: MatchRule, score: float = 0.5) -> Statistic
     Raises:
         InputError: no such name under this rule; the message suggests the closest one.
     """
+    known = _statistics(rule, score)
+    if name not in known:
+        raise InputError(f"measure: no value {name!r} can be resampled{did_you_mean(name, known)}")
+    return known[name]()
+
+
+def statistic_names(rule: MatchRule) -> tuple[str, ...]:
+    """Names that `named_statistic` knows under this rule."""
+    return tuple(_statistics(rule, score=0.5))
+
+
+def _statistics(rule: MatchRule, score: float) -> dict[str, Callable[[], Statistic]]:
     known: dict[str, Callable[[], Statistic]] = {"ap": partial(average_precision, rule)}
     for iou in rule.iou_thresholds:
         text = f"ap{iou * 100:.6g}".replace(".", "_")
@@ -256,9 +268,7 @@ def named_statistic(name: str, rule: MatchRule, score: float = 0.5) -> Statistic
         known["voc10_ap"] = partial(average_precision, rule, 0.5, levels=ALL_RECALLS, name="voc10_ap")
     for kind in FIXABLE:
         known[f"cost_{kind}"] = partial(error_cost, rule, kind)
-    if name not in known:
-        raise InputError(f"measure: no value {name!r} can be resampled{did_you_mean(name, known)}")
-    return known[name]()
+    return known
 
 
 def _threshold_indices(rule: MatchRule, iou: float | Sequence[float] | None) -> list[int]:

@@ -31,6 +31,8 @@ from metrics.errors import InputError, InputWarning
 from metrics.matching import Matches, MatchRule
 from metrics.measures.error_types import KINDS
 from metrics.notes import Note
+from metrics.registry import did_you_mean
+from metrics.resampling.statistics import statistic_names
 from metrics.tables import AnnotationTable
 from reports.analysis.evaluated_run import EvaluatedRun
 from reports.analysis.models import Model, group_models
@@ -95,7 +97,8 @@ class ReportData:
         """Match and evaluate `runs`.
 
         Raises:
-            InputError: no run, two of one name, or runs on different truth while `options.images` is "same".
+            InputError: no run, two of one name, runs on different truth while `options.images` is "same", or a limit on a
+                measure that cannot be resampled.
         """
         options = options or ComparisonOptions()
         image_notes: tuple[Note, ...] = ()
@@ -103,6 +106,7 @@ class ReportData:
             runs, image_notes = on_shared_images(runs)
         models = group_models(runs)
         rule, rule_notes = _rule([run.result for model in models for run in model.runs])
+        _check_measures(options.limits, rule)
         pairs = [(model, tuple(EvaluatedRun(run, rule) for run in model.runs)) for model in models]
         # The order follows the detections, even if a result.json has other numbers.
         pairs.sort(key=lambda pair: _best_first([run.evaluation.headline["ap"] for run in pair[1]]))
@@ -190,7 +194,7 @@ class ReportData:
             return []
         if self.statistics is None:
             raise InputError(
-                "limits: there are no confidence intervals, because there is no valid ground truth or resampling is off; use "
+                "--fail-on-regression: there are no confidence intervals, because there is no valid ground truth or resampling is off; use "
                 "--resamples above 0"
             )
         names = [{result.name for result in model.results} for model in self.models]
@@ -198,12 +202,12 @@ class ReportData:
         new = [model for model, of in zip(self.models, names, strict=True) if not of & self.options.baseline]
         if len(old) > 1 and not new:
             raise InputError(
-                f"limits: all models are in the first path, which is the baseline: {formatting.join_words([model.label for model in old])}; give "
+                f"--fail-on-regression: all models are in the first path, which is the baseline: {formatting.join_words([model.label for model in old])}; give "
                 "the new ones in a separate path"
             )
         if not old or not new:
             raise InputError(
-                "limits: expected a baseline model and a new model, but all runs are of one model; runs that differ only in their "
+                "--fail-on-regression: expected a baseline model and a new model, but all runs are of one model; runs that differ only in their "
                 "seed are one model, unless they are in different folders"
             )
         pairs = []
@@ -212,7 +216,7 @@ class ReportData:
             if len(baseline) != 1:
                 labels = formatting.join_words([one.label for one in old])
                 raise InputError(
-                    f"limits: cannot tell which of {labels} is the baseline of {model.label}; compare the two alone"
+                    f"--fail-on-regression: cannot tell which of {labels} is the baseline of {model.label}; compare the two alone"
                 )
             pairs.append((baseline[0].label, model.label))
         return apply_gate(self.statistics, pairs, self.options.limits)
@@ -347,6 +351,15 @@ def _rule(results: Sequence[RunResult]) -> tuple[MatchRule, tuple[Note, ...]]:
         text = f"the runs were evaluated with different evaluate.max_dets; this page uses {default} for all of them"
         return MatchRule(), (Note("max_dets", text),)
     return MatchRule(), ()
+
+
+def _check_measures(limits: Sequence[MeasureLimit], rule: MatchRule) -> None:
+    """Check before anything is matched that the measure of each limit can be resampled."""
+    known = statistic_names(rule)
+    for limit in limits:
+        if limit.measure not in known:
+            near = did_you_mean(limit.measure, known) or f"; known: {', '.join(known)}"
+            raise InputError(f"--fail-on-regression: no measure {limit.measure!r} can be resampled{near}")
 
 
 def _measures(rule: MatchRule) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from bench.pipeline.loader import make_loader
 from bench.runs.detector import build_detector
 from bench.settings import toml
 from bench.settings.resolution import open_run_data, resolve
-from detectors.anchor_fit import detector_priors, measure_fit
+from detectors.anchor_fit import FitRow, detector_priors, measure_fit
 from detectors.registry import VARIANTS
 from metrics.errors import InputError
 from metrics.tables import AnnotationTable, Catalog
@@ -143,7 +143,9 @@ def test_the_same_seed_gives_the_same_bytes_and_another_another(fit, tmp_path):
 
 
 def test_tables_add_up_and_name_what_is_not_reached(fit):
-    table = pd.DataFrame(rows(fit)).set_index(["split", "priors", "group"]).sort_index()
+    table = (
+        pd.DataFrame(row.as_dict() for row in rows(fit)).set_index(["split", "priors", "group"]).sort_index()
+    )
     for split in ("train", "val"):
         for priors in ("now", "found"):
             num = table.loc[split, priors]["objects"]
@@ -276,7 +278,7 @@ def test_names_from_a_data_set_are_shown_and_not_obeyed(tmp_path: Path, capsys):
 def test_a_class_without_training_objects_is_not_of_the_lowest_recall(fit, monkeypatch):
     some = {f"class {letter}": math.nan if letter == "a" else ord(letter) / 200 for letter in "abcdefghijk"}
     table_rows = [
-        {"split": split, "priors": priors, "group": group, "objects": 3, "mean_iou": 0.5, "recall": recall}
+        files.SplitRow(split, priors, FitRow("class", group, 3, 0.5, recall))
         for group, recall in some.items()
         for split in fit.splits
         for priors in ("now", "found")

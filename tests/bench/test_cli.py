@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -84,10 +85,23 @@ def test_help_and_list_do_not_import_torch(words):
     assert done.stderr == "False\n"
 
 
-@pytest.mark.parametrize("command", ["run", "compare", "eval", "list", "config"])
-def test_each_command_has_help(command, capsys):
+COMMANDS = sorted(typer.main.get_command(app).commands)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     assert main([command, "--help"]) == 0
-    assert f"python -m bench {command}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"python -m bench {command}" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("words", [[], *([command] for command in COMMANDS)])
+def test_help_has_no_python_types_and_no_defaults_in_parentheses(words, capsys):
+    assert main([*words, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert not re.search(r"<\w|default: \(|WORD|…", out)
 
 
 def test_list_shows_everything_with_a_name(capsys):
@@ -106,6 +120,9 @@ def test_list_has_one_line_per_name_at_80_columns(capsys, monkeypatch):
     assert all(len(line) <= 80 for line in lines)
     titles = 5
     assert len([line for line in lines if line.strip()]) == len(names) + titles
+    assert any(line.endswith("…") for line in lines)  # a summary that does not fit is marked as cut
+    for line in lines:
+        assert len(line.rstrip()) < 80 or line.endswith("…"), line
     for name in names:
         assert any(line.startswith(f"{name} ") for line in lines), name
 

@@ -116,8 +116,8 @@ def test_detections_of_another_program_are_gated_as_well(scene, tmp_path, capsys
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["app=1"], "measure: no value 'app' can be resampled; did you mean 'ap'?"),
-        (["ap"], "'ap': expected a measure and a number, such as ap=0.5"),
+        (["app=1"], "--fail-on-regression: no measure 'app' can be resampled; did you mean 'ap'?"),
+        (["ap"], "--fail-on-regression 'ap': expected a measure and a number, such as ap=0.5"),
         (["ap:clas 1=1"], "ap:clas 1: no class 'clas 1' with objects; did you mean 'class 1'?"),
     ],
 )
@@ -125,6 +125,27 @@ def test_an_invalid_limit_is_an_input_error_and_not_a_regression(scene, tmp_path
     old, new = made(tmp_path / "old", run(scene)), made(tmp_path / "new", run(scene, 0.5))
     assert gate(tmp_path, old, new, "--fail-on-regression", *words) == 2
     assert f"error: {message}" in capsys.readouterr().err
+
+
+def test_an_unknown_measure_of_the_gate_is_refused_before_detections_are_read(scene, tmp_path, capsys):
+    old, new = made(tmp_path / "old", run(scene)), made(tmp_path / "new", run(scene, 0.5))
+    (new / "detections.parquet").write_bytes(b"unreadable")
+    assert gate(tmp_path, old, new, "--fail-on-regression", "app=1") == 2
+    assert "no measure 'app' can be resampled" in capsys.readouterr().err
+
+
+def test_a_comparison_among_the_runs_is_left_out_with_a_message(scene, tmp_path, capsys):
+    for name, kept in (("one", 1.0), ("two", 0.5)):
+        made(tmp_path / name, run(scene, kept))
+    runs = sorted(path.parent for path in tmp_path.glob("*/*/result.json"))
+    page = runs[0].parent / "comparison-0"
+    assert main(["compare", *map(str, runs), "--out", str(page), "--resamples", "0", "--quiet"]) == 0
+    capsys.readouterr()
+    words = ["compare", *map(str, [*runs, page]), "--out", str(page), "--resamples", "0"]
+    assert main(words) == 0
+    assert "comparison-0: left out, a comparison and not a run" in capsys.readouterr().err
+    assert main(["compare", str(page)]) == 2
+    assert "holds no result.json" in capsys.readouterr().err
 
 
 def test_names_are_printed_literally(scene, tmp_path, capsys):
@@ -146,7 +167,7 @@ def test_all_models_of_the_first_path_are_old(scene, tmp_path, capsys):
         made(tmp_path / "runs", run(scene, kept), variant)
     assert gate(tmp_path, tmp_path / "runs", "--fail-on-regression", "ap=1") == 2
     assert (
-        "limits: all models are in the first path, which is the baseline: ssd and fcos"
+        "--fail-on-regression: all models are in the first path, which is the baseline: ssd and fcos"
         in capsys.readouterr().err
     )
 

@@ -41,8 +41,8 @@ def test_a_trial_measures_the_priors_of_the_network(anchors):
         row = rows["train", "all"]
         assert (row.objects, row.recall) == (len(boxes), pytest.approx(fit.recall))
         assert row.mean_iou == pytest.approx(fit.mean, abs=1e-5)
-        small = next(row for row in fit.rows() if row["group"] == "small")
-        assert rows["train", "small"].recall == pytest.approx(small["recall"])
+        small = next(row for row in fit.rows() if row.group == "small")
+        assert rows["train", "small"].recall == pytest.approx(small.recall)
 
 
 def test_explicit_shapes_fit_better_than_the_rule_with_the_same_number_of_priors(anchors):

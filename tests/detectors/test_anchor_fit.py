@@ -92,11 +92,11 @@ def test_rows_add_up_over_sizes_and_over_levels():
     boxes = np.array([[0, 0, 10.0, 10], [0, 0, 32, 32], [0, 0, 100, 120]])
     priors = torch.tensor([[0.0, 0, 10, 10], [0, 0, 30, 30], [0, 0, 100, 100]])
     fit = measure_fit(boxes, priors, (2, 1), threshold=0.9)
-    rows = {row["group"]: row for row in fit.rows()}
-    assert [rows[name]["objects"] for name in ("all", "small", "medium", "large")] == [3, 1, 1, 1]
-    assert [rows[name]["objects"] for name in ("level 0", "level 1")] == [2, 1]
-    assert rows["small"]["mean_iou"] == 1
-    assert rows["all"]["recall"] == pytest.approx(1 / 3)
+    rows = {row.group: row for row in fit.rows()}
+    assert [rows[name].objects for name in ("all", "small", "medium", "large")] == [3, 1, 1, 1]
+    assert [rows[name].objects for name in ("level 0", "level 1")] == [2, 1]
+    assert rows["small"].mean_iou == 1
+    assert rows["all"].recall == pytest.approx(1 / 3)
     assert fit.unreached.tolist() == [2, 1]  # 100/120 is below 900/1024
 
 

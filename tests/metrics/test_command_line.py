@@ -109,9 +109,22 @@ def test_a_measure_below_its_limit_fails(files: list[str], capsys: pytest.Captur
     assert "ap50 is 0.5, the limit is 0.6" in capsys.readouterr().err
     assert main([*files, "--fail-below", "ap_medium=0", "--iou", "0.5", "--areas", "tiny=0:1"]) == 2
     assert main([*files, "--fail-below", "app50=0"]) == 2
-    assert "did you mean 'ap50'?" in capsys.readouterr().err
+    assert "error: --fail-below: no measure 'app50'; did you mean 'ap50'?" in capsys.readouterr().err
+    assert main(["absent.json", "absent.json", "--fail-below", "app50=0"]) == 2  # before any file is read
+    assert "error: --fail-below: no measure 'app50'; did you mean 'ap50'?" in capsys.readouterr().err
     assert main([*files, "--fail-below", "ap"]) == 2
-    assert "error: --fail-below 'ap': expected a measure and a number" in capsys.readouterr().err
+    message = "error: --fail-below 'ap': expected a measure and a number, such as ap=0.40, ap=40pt"
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["absent.json", "absent.csv", "absent.parquet", "absent"])
+@pytest.mark.parametrize("position", [0, 1])
+def test_a_missing_file_is_reported_as_missing(
+    name: str, position: int, files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    files[position] = name
+    assert main(files) == 2
+    assert f"{name}: no such file" in capsys.readouterr().err
 
 
 def test_an_undefined_measure_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
