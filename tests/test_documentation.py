@@ -7,9 +7,11 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -18,8 +20,8 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from PIL import Image
 from safetensors.torch import save_file
+from tiny_data import Picture, write_coco, write_voc
 
 from bench.cli import main
 from bench.data.types import DATASETS
@@ -97,9 +99,10 @@ def documented_commands() -> list[tuple[str, str]]:
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with everything that documented commands and code name."""
     folder = tmp_path_factory.mktemp("workspace")
-    write_images(folder / "my_images")
+    made = some_pictures()
+    write_coco(folder / "my_images" / "annotations.json", made, folder / "my_images" / "images")
     (folder / "D").symlink_to("my_images")
-    write_voc(folder / "my_images", folder / "my_data")
+    write_voc(folder / "my_data", made)
     write_table(folder / "my_images", folder / "my_boxes")
     (folder / "shared").mkdir()
     (folder / "shared" / "cells").symlink_to("../my_images")
@@ -151,55 +154,17 @@ def inside(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
                 del registry._entries[name]
 
 
-def write_images(folder: Path) -> None:
-    """24 images with one to three bright rectangles, as a COCO data set with the classes cat and dog."""
+def some_pictures() -> list[Picture]:
+    """24 pictures with one to three rectangles each, of two classes."""
     rng = np.random.default_rng(0)
-    (folder / "images").mkdir(parents=True)
-    images, annotations = [], []
+    made = []
     for image_id in range(1, 25):
-        pixels = rng.integers(0, 60, (48, 64, 3), dtype=np.uint8)
+        objects = []
         for _ in range(rng.integers(1, 4)):
             x, y, width, height = (int(v) for v in (*rng.integers(0, (40, 28)), *rng.integers(10, 20, 2)))
-            label = int(rng.integers(2))
-            pixels[y : y + height, x : x + width, label] = 220
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image_id,
-                    "category_id": label + 1,
-                    "bbox": [x, y, width, height],
-                    "area": width * height,
-                    "iscrowd": 0,
-                }
-            )
-        name = f"{image_id:06}.png"
-        Image.fromarray(pixels).save(folder / "images" / name)
-        images.append({"id": image_id, "file_name": name, "width": 64, "height": 48})
-    categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
-    document = {"images": images, "annotations": annotations, "categories": categories}
-    (folder / "annotations.json").write_text(json.dumps(document))
-
-
-def write_voc(coco: Path, folder: Path) -> None:
-    """The same images and boxes in Pascal VOC's layout."""
-    document = json.loads((coco / "annotations.json").read_text())
-    shutil.copytree(coco / "images", folder / "JPEGImages")
-    (folder / "Annotations").mkdir()
-    for image in document["images"]:
-        objects = ""
-        for row in document["annotations"]:
-            if row["image_id"] == image["id"]:
-                x, y, width, height = row["bbox"]
-                corners = {"xmin": x + 1, "ymin": y + 1, "xmax": x + width, "ymax": y + height}
-                box = "".join(f"<{key}>{value}</{key}>" for key, value in corners.items())
-                name = document["categories"][row["category_id"] - 1]["name"]
-                objects += f"<object><name>{name}</name><bndbox>{box}</bndbox></object>"
-        size = (
-            f"<size><width>{image['width']}</width><height>{image['height']}</height><depth>3</depth></size>"
-        )
-        name = f"<filename>{image['file_name']}</filename>"
-        xml = f"<annotation>{name}{size}{objects}</annotation>"
-        (folder / "Annotations" / Path(image["file_name"]).with_suffix(".xml").name).write_text(xml)
+            objects.append((int(rng.integers(2)), (x, y, x + width, y + height)))
+        made.append(Picture(f"{image_id:06}", objects=objects))
+    return made
 
 
 def write_table(coco: Path, folder: Path) -> None:
@@ -343,6 +308,32 @@ def random_weights(
         else {}
     )
     return torchvision.models.get_model(name, weights=None, **without).state_dict()
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
+def test_a_study_started_by_ssh_is_stopped_by_the_stored_process_id(tmp_path: Path) -> None:
+    """The loop of docs/cluster.md, with a shell in place of ssh: the stored id is that of the study itself."""
+    text = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    (loop,) = [block for _, block in BLOCK.findall(text) if "ssh" in block]
+    (tmp_path / "tune.sh").write_text("exec sleep 600\n")
+    (tmp_path / "ssh").write_text('#!/bin/bash\nexec bash -c "$2"\n')
+    (tmp_path / "ssh").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    loop = loop.replace("/shared", str(tmp_path))
+    subprocess.run(["bash", "-c", loop], cwd=tmp_path, env=environment, check=True)
+    for node in ("node1", "node2"):
+        number = int((tmp_path / f"tune-{node}.pid").read_text())
+        try:
+            words = Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0")
+            deadline = time.monotonic() + 20
+            while (
+                b"sleep" not in words and time.monotonic() < deadline
+            ):  # the shell has not replaced itself yet
+                time.sleep(0.01)
+                words = Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0")
+            assert words[:2] == [b"sleep", b"600"]
+        finally:
+            os.kill(number, signal.SIGTERM)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

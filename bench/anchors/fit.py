@@ -222,7 +222,7 @@ class AnchorFit:
             missed = f"{len(before.unreached):,} -> {len(after.unreached):,}"
             lines.append(
                 f"{name}: mean best IoU {before.mean:.3f} -> {after.mean:.3f}, recall at IoU {before.threshold:g} "
-                f"{before.recall:.3f} -> {after.recall:.3f}; no prior reaches {missed} of {len(inputs):,} objects"
+                f"{before.recall:.3f} -> {after.recall:.3f}; not reached: {missed} of {len(inputs):,} objects"
             )
         per_cell = ", ".join(str(len(level)) for level in self.sizes_after)
         sampled = "" if self.num_sampled == len(self.splits["train"][1]) else " drawn at random"

@@ -12,7 +12,6 @@ from bench.commands import options
 
 if TYPE_CHECKING:
     from rich.table import Table
-    from rich.text import Text
 
     from bench.anchors.fit import AnchorFit
 
@@ -26,7 +25,6 @@ python -m bench anchors --variant retinanet --data my_images/ --set image.size=5
 
 _MAX_CLASSES = 8
 _MAX_BOXES = 5
-_MIN_WIDTH = 112
 
 
 def command(
@@ -95,7 +93,9 @@ def show_fit(fit: AnchorFit) -> None:
     from reports.elements.formatting import printable
 
     print(fit.summary())
-    Console(width=max(Console().width, _MIN_WIDTH)).print(_table(fit))
+    console = Console()
+    for split in fit.splits:
+        console.print(_table(fit, split))
     missed = [row for row in unreached(fit) if row["iou_found"] < fit.after["train"].threshold]
     for row in missed[:_MAX_BOXES]:
         print(
@@ -106,19 +106,19 @@ def show_fit(fit: AnchorFit) -> None:
         print(f"  and {len(missed) - _MAX_BOXES} more, see unreached.csv")
 
 
-def _table(fit: AnchorFit) -> Table:
+def _table(fit: AnchorFit, split: str) -> Table:
+    """The fit to a split's boxes with the current and the new priors; only the classes of the lowest recall in training."""
     from rich.table import Table
 
     from bench.anchors.files import rows
     from bench.commands.results_table import literal_text
 
-    table = Table(box=None, pad_edge=False, title_justify="left")
-    table.add_column("current -> fitted")
-    for split in fit.splits:
-        for column in (f"{split} objects", "mean IoU", "recall"):
-            table.add_column(column, justify="right", no_wrap=True)
+    table = Table(title=f"{split}, current -> fitted priors", title_justify="left", box=None, pad_edge=False)
+    table.add_column("group", overflow="fold")
+    for column in ("objects", "mean IoU", "recall"):
+        table.add_column(column, justify="right", no_wrap=True)
     measured = rows(fit)
-    by_group = {(row.split, row.priors, row.fit.kind, row.fit.group): row.fit for row in measured}
+    by_group = {(row.priors, row.fit.kind, row.fit.group): row.fit for row in measured if row.split == split}
     recall = {
         row.fit.group: row.fit.recall
         for row in measured
@@ -126,20 +126,16 @@ def _table(fit: AnchorFit) -> Table:
     }
     # Recall is NaN for a class without training objects; such classes are sorted last.
     classes = sorted(recall, key=lambda group: (math.isnan(recall[group]), recall[group]))[:_MAX_CLASSES]
-    for kind, group in dict.fromkeys((row.fit.kind, row.fit.group) for row in measured):
+    for kind, group in dict.fromkeys((row.fit.kind, row.fit.group) for row in measured if row.split == split):
         if kind == "class" and group not in classes:
             continue
-        cells: list[str | Text] = [literal_text(group)]
-        for split in fit.splits:
-            now, found = (by_group.get((split, priors, kind, group)) for priors in ("now", "found"))
-            if now is None or found is None:
-                cells += ["", "", ""]
-                continue
-            counts = dict.fromkeys(f"{row.objects:,}" for row in (now, found))
-            cells.append(" -> ".join(counts))
-            cells.append(f"{_number(now.mean_iou)} -> {_number(found.mean_iou)}")
-            cells.append(f"{_number(now.recall)} -> {_number(found.recall)}")
-        table.add_row(*cells)
+        now, found = (by_group[(priors, kind, group)] for priors in ("now", "found"))
+        table.add_row(
+            literal_text(group),
+            " -> ".join(dict.fromkeys(f"{row.objects:,}" for row in (now, found))),
+            f"{_number(now.mean_iou)} -> {_number(found.mean_iou)}",
+            f"{_number(now.recall)} -> {_number(found.recall)}",
+        )
     return table
 
 

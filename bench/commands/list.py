@@ -128,7 +128,7 @@ def _print(title: str, listed: list[Item], full: bool) -> None:
     table.add_column(no_wrap=True, min_width=max(len(item.name) for item in listed), style="cyan")
     table.add_column(overflow="fold" if full else "ellipsis")
     for item in listed:
-        summary = literal_text(item.summary.replace("``", ""))
+        summary = literal_text(item.summary)
         summary.no_wrap = not full  # of the text: rich cuts columns that must not wrap without an ellipsis
         table.add_row(literal_text(item.name), summary)
         if full and item.source:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +24,8 @@ python -m bench profile runs/ssd-shapes-0-1a2b3c4d5e runs/fcos-shapes-0-6f7a8b9c
 
 python -m bench profile runs/*-mydata-0-* --batch 1 4 16 --seconds 60 --device cuda
 """
+
+_PERCENTILES = (0.5, 0.9, 0.99)
 
 
 def command(
@@ -119,36 +121,66 @@ def show_timings(
         "network",
         "decoding and NMS",
         "images/s",
+        "batch",
         "memory",
-        "parameters",
-        "",
+        "param-\neters",  # all columns fit 80 characters
     )
     table = results_table("model", *columns, wrap=True)
     for run, timing in zip(runs, timings, strict=True):
         rates = [(of.images_per_second, of.batch) for of in timing.batches if of.images_per_second]
-        rate, batch = max(rates, default=(None, 1))
+        rate, batch = max(rates, default=(None, None))
         memory = next((of.memory_bytes for of in timing.batches if of.batch == 1), None)
         table.add_row(
             *model_cells(run, labels),
-            *(_percentile(timing.headline, p) for p in (0.5, 0.9, 0.99)),
+            *(_percentile(timing.headline, p) for p in _PERCENTILES),
             *(_percentile(timing.stage(stage), 0.5) for stage in ("forward", "postprocess")),
-            formatting.MISSING if rate is None else f"{rate:.1f} (batch {batch})",
+            formatting.MISSING if rate is None else f"{rate:.1f}",
+            formatting.count(batch),
             formatting.byte_size(memory),
             formatting.large_number(timing.subject.parameters),
-            " ".join(["invalid"] * bool(timing.invalid) + ["noisy"] * timing.noisy),
         )
     console.print(table)
     machine = timings[0].machine
-    console.print(f"on {machine.name} ({machine.fingerprint})", markup=False, highlight=False)
-    console.print(
-        "latency.json and latency.csv are in each run's folder; `python -m bench compare` includes them"
-    )
+    names = [_name(run, labels) for run in runs]
+    for line in (
+        *_remarks(names, timings),
+        f"on {machine.name} ({machine.fingerprint})",
+        "latency.json and latency.csv are in each run's folder; `python -m bench compare` includes them",
+    ):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _name(run: RunFolder, labels: Mapping[str, str]) -> str:
+    seed = run.result.seed
+    return f"{labels[run.result.name]}{'' if seed is None else f' {seed}'}"
+
+
+def _remarks(names: Sequence[str], timings: Sequence[Timing]) -> Iterator[str]:
+    """Lines on models whose timing is invalid, noisy, or too short for a percentile."""
+    from reports.elements.formatting import MISSING, join_words
+
+    pairs = list(zip(names, timings, strict=True))
+    invalid = [name for name, timing in pairs if timing.invalid]
+    if invalid:
+        yield f"invalid, and left out of comparisons (see the warnings): {join_words(invalid)}"
+    noisy = [name for name, timing in pairs if timing.noisy]
+    if noisy:
+        yield f"noisy: {join_words(noisy)}"
+    wholes = [timing.headline for timing in timings if timing.headline is not None]
+    least = {
+        f"p{100 * p:g} needs {of.least}"
+        for whole in wholes
+        for p in _PERCENTILES
+        if (of := whole.percentile(p)).value_ms is None
+    }
+    if least:
+        fewest = min(whole.samples for whole in wholes)
+        yield (
+            f"{MISSING}: not estimable from {fewest} passes ({join_words(sorted(least))}); "
+            "a larger --seconds gives more"
+        )
 
 
 def _percentile(times: StageTimes | None, p: float) -> str:
-    if times is None:
-        return "–"
-    percentile = times.percentile(p)
-    if percentile.value_ms is None:
-        return f"n={times.samples} < {percentile.least}"
-    return f"{percentile.value_ms:.1f}"
+    value = None if times is None else times.percentile(p).value_ms
+    return "–" if value is None else f"{value:.1f}"

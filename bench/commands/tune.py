@@ -13,6 +13,7 @@ import typer
 from bench.commands import options
 from bench.commands.command import SEVERAL
 from metrics.errors import InputError
+from reports.elements.formatting import fixed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -279,7 +280,7 @@ def _percentage(share: float) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None or math.isnan(value) else f"{value:.3f}"
+    return "–" if value is None or math.isnan(value) else fixed(value)
 
 
 def _signed(value: float) -> str:
@@ -290,15 +291,15 @@ def _mean_and_range(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return "–"
-    spread = f" ({min(known):.3f} to {max(known):.3f})" if len(known) > 1 else ""
-    return f"{fmean(known):.3f}{spread}"
+    spread = f" ({fixed(min(known))} to {fixed(max(known))})" if len(known) > 1 else ""
+    return f"{fixed(fmean(known))}{spread}"
 
 
 def _test(finalist: Finalist) -> str:
     if finalist.test_interval is None:
         return _mean_and_range(finalist.test)
     low, high = finalist.test_interval
-    return f"{finalist.mean_test:.3f} [{low:.3f}, {high:.3f}]"
+    return f"{_number(finalist.mean_test)} [{fixed(low)}, {fixed(high)}]"
 
 
 def _setting(value: Scalar) -> str:

@@ -72,7 +72,12 @@ def signed_points(value: float | None, digits: int = 1) -> str:
 
 def fraction_interval(low: float, high: float) -> str:
     """Format an interval of fractions: ``[0.366, 0.458]``; empty if it is not known."""
-    return f"[{low:.3f}, {high:.3f}]" if math.isfinite(low) and math.isfinite(high) else ""
+    return f"[{fixed(low)}, {fixed(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
+
+
+def fixed(value: float, digits: int = 3) -> str:
+    """Format with a fixed number of decimals; what rounds to zero has no minus sign."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def p_value(p: float) -> str:

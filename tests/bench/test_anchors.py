@@ -284,5 +284,6 @@ def test_a_class_without_training_objects_is_not_of_the_lowest_recall(fit, monke
         for priors in ("now", "found")
     ]
     monkeypatch.setattr(files, "rows", lambda fit: table_rows)
-    shown = [str(cell) for cell in anchors._table(fit).columns[0].cells]
-    assert shown == [f"class {letter}" for letter in "bcdefghi"]
+    for split in fit.splits:
+        shown = [str(cell) for cell in anchors._table(fit, split).columns[0].cells]
+        assert shown == [f"class {letter}" for letter in "bcdefghi"]

@@ -135,6 +135,7 @@ def test_list_of_one_kind_has_full_descriptions(kind, capsys, monkeypatch):
     assert main(["list", kind]) == 0
     out = capsys.readouterr().out
     assert "…" not in out
+    assert not any("`" in item["summary"] for item in items)  # plain text, not markup
     for item in items:
         assert item["name"] in out
         assert "".join(item["summary"].split()) in "".join(out.split())

@@ -1,4 +1,4 @@
-"""Tiny data sets for the tests of `bench`: in memory, and written in each format."""
+"""Tiny data sets: in memory, and written in each format."""
 
 from __future__ import annotations
 
