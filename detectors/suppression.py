@@ -58,7 +58,7 @@ def suppress(candidates: CandidateRows, config: NMSConfig) -> tuple[NDArray[np.i
     label = np.ascontiguousarray(candidates.label, np.int32)
     score = np.array(candidates.score, np.float32)
     boxes = np.ascontiguousarray(candidates.boxes, np.float32)
-    rows = _Rows(start, label, score, boxes, np.zeros(len(score), np.uint8))
+    rows = _SortedCandidates(start, label, score, boxes, np.zeros(len(score), np.uint8))
     soft, diou = config.method.startswith("soft"), config.method == "diou"
     gaussian = config.method == "soft_gaussian"
     limits = _Limits(
@@ -74,7 +74,7 @@ def suppress(candidates: CandidateRows, config: NMSConfig) -> tuple[NDArray[np.i
     if soft:
         rows = rows._replace(boxes=np.ascontiguousarray(boxes.T))
         rest = score.copy()
-        scratch = _Scratch(
+        scratch = _SoftScratch(
             rest,
             rest.view(np.int32),
             np.empty(len(score), np.int32),
@@ -90,7 +90,7 @@ def suppress(candidates: CandidateRows, config: NMSConfig) -> tuple[NDArray[np.i
     return taken, score[taken]
 
 
-class _Rows(NamedTuple):
+class _SortedCandidates(NamedTuple):
     """Candidates as the kernels need them.
 
     Attributes:
@@ -130,7 +130,7 @@ class _Limits(NamedTuple):
     max_dets: int
 
 
-class _Scratch(NamedTuple):
+class _SoftScratch(NamedTuple):
     """Memory of `_soft_nms`, one element per row.
 
     Attributes:
@@ -156,7 +156,7 @@ def _in_parts(work: Callable[[int, int], int], images: int) -> None:
 
 
 @kernel
-def _hard_nms(first: int, last: int, rows: _Rows, limits: _Limits) -> int:
+def _hard_nms(first: int, last: int, rows: _SortedCandidates, limits: _Limits) -> int:
     """Take rows by decreasing score; a taken row suppresses later ones that overlap it too much.
 
     All numbers are float32, as in `torchvision.ops.nms` and `metrics.iou`. Returns the number of detections.
@@ -196,7 +196,7 @@ def _hard_nms(first: int, last: int, rows: _Rows, limits: _Limits) -> int:
 
 
 @kernel
-def _soft_nms(first: int, last: int, rows: _Rows, limits: _Limits, scratch: _Scratch) -> int:
+def _soft_nms(first: int, last: int, rows: _SortedCandidates, limits: _Limits, scratch: _SoftScratch) -> int:
     """Take the row with the highest score, of any class, and let the scores of overlapping rows decay; repeat.
 
     Scores are float32 and never increase, so the first `max_dets` rows taken are the result. Rows wait with their
@@ -255,7 +255,9 @@ def _highest(bits: NDArray[np.int32], first: int, last: int) -> int:
 
 
 @kernel
-def _decay(by: int, first: int, last: int, rows: _Rows, limits: _Limits, scratch: _Scratch) -> int:
+def _decay(
+    by: int, first: int, last: int, rows: _SortedCandidates, limits: _Limits, scratch: _SoftScratch
+) -> int:
     """Lower the scores of a range of rows by their IoU with row `by`; return the number of rows that it touches.
 
     Few rows are touched: the IoU, `metrics.iou.box_iou` in float32, is computed for many rows in a loop without

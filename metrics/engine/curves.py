@@ -98,10 +98,10 @@ def collect_steps(
         bits=np.empty((areas, pairs), np.uint64),
     )
 
+    source = _StepSource(arrays, rank, max_dets, pair_first, pair_valid)
+
     def collect(share: NDArray[np.int32]) -> None:
-        _collect_steps(
-            share, arrays, rank, max_dets, pair_first, pair_valid, np.empty(areas, np.int32), steps
-        )
+        _collect_steps(share, source, np.empty(areas, np.int32), steps)
 
     for_each(collect, deal(np.diff(arrays.start)))
     return steps
@@ -133,11 +133,12 @@ def compute_curves(
     )
     sizes = np.diff(steps.start)
     longest = int(sizes.max(initial=0)) + 1
+    source = _CurveSource(steps, detections, positives, levels)
 
     def compute(task: tuple[int, NDArray[np.int32]]) -> None:
         area, share = task
         scratch = _TruePositives(np.empty(longest), np.empty(longest, np.int32))
-        _compute_curves(area, share, steps, detections, positives, levels, scratch, curves)
+        _compute_curves(area, share, source, scratch, curves)
 
     tasks = [(area, share) for area in range(len(positives)) for share in deal(sizes)]
     for_each(compute, tasks, threads=1 if sizes.sum() < WORTH_SHARING else None)
@@ -221,6 +222,33 @@ def average_precisions(
     return values
 
 
+class _StepSource(NamedTuple):
+    """What `_collect_steps` reads.
+
+    Attributes:
+        arrays: see `collect_steps`, like `rank` and `max_dets`.
+        rank: (D,) or empty.
+        max_dets: of an image and class.
+        pair_first: (N,) each detection's first pair, or -1; its others follow.
+        pair_valid: (P,) word of each pair's object.
+    """
+
+    arrays: MatchArrays
+    rank: NDArray[np.int32]
+    max_dets: int
+    pair_first: NDArray[np.int32]
+    pair_valid: NDArray[np.uint16]
+
+
+class _CurveSource(NamedTuple):
+    """What `_compute_curves` reads; see `compute_curves`."""
+
+    steps: CurveSteps
+    detections: RankedDetections
+    positives: NDArray[np.int64]
+    levels: NDArray[np.float64]
+
+
 class _TruePositives(NamedTuple):
     """Memory for the true positives of a class, and one more: precision at each, and its ranked position."""
 
@@ -230,27 +258,18 @@ class _TruePositives(NamedTuple):
 
 @kernel
 def _collect_steps(
-    classes: NDArray[np.int32],
-    arrays: MatchArrays,
-    rank: NDArray[np.int32],
-    max_dets: int,
-    pair_first: NDArray[np.int32],
-    pair_valid: NDArray[np.uint16],
-    passed: NDArray[np.int32],
-    steps: CurveSteps,
+    classes: NDArray[np.int32], source: _StepSource, passed: NDArray[np.int32], steps: CurveSteps
 ) -> int:
     """Write the steps of some classes.
 
     Args:
         classes: those to write; other threads may write the others at the same time.
-        arrays: see `collect_steps`, like `rank` and `max_dets`.
-        rank: (D,) or empty.
-        max_dets: of an image and class.
-        pair_first: (N,) each detection's first pair, or -1; its others follow.
-        pair_valid: (P,) word of each pair's object.
+        source: is read.
         passed: (A,) scratch.
         steps: `start` is read, the others are written.
     """
+    arrays, rank, max_dets = source.arrays, source.rank, source.max_dets
+    pair_first, pair_valid = source.pair_first, source.pair_valid
     areas = steps.before.shape[0]
     for label in classes:
         step = int(steps.start[label])
@@ -278,27 +297,19 @@ def _collect_steps(
 
 @kernel
 def _compute_curves(
-    area: int,
-    classes: NDArray[np.int32],
-    steps: CurveSteps,
-    detections: RankedDetections,
-    positives: NDArray[np.int64],
-    levels: NDArray[np.float64],
-    tp: _TruePositives,
-    curves: CurveArrays,
+    area: int, classes: NDArray[np.int32], source: _CurveSource, tp: _TruePositives, curves: CurveArrays
 ) -> int:
     """Write the curves of some classes in an area range.
 
     Args:
         area: index of the range.
         classes: those to write; other threads may write the others at the same time.
-        steps: see `compute_curves`, like all up to `levels`.
-        detections: in ranked order.
-        positives: (A, K).
-        levels: (R,).
+        source: is read.
         tp: scratch for the class with most steps.
         curves: ``[area, label]`` of each array is written.
     """
+    steps, detections = source.steps, source.detections
+    positives, levels = source.positives, source.levels
     start, row = detections.start, detections.row
     precision, scores, recall = curves.precision, curves.scores, curves.recall
     thresholds = recall.shape[2]

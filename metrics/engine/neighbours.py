@@ -72,17 +72,21 @@ def neighbours(
     object_order, object_start = _by_image(truth.image, chosen, images)
     order, start = _by_image(detections.image, rows.astype(np.int32), images)
     covered = np.zeros(len(object_order), np.bool_) if crowd is None else crowd[object_order]
-    by_image = make_objects(truth.xywh[object_order], covered)
-    detection_columns = _Detections(start, order, np.ascontiguousarray(detections.xywh))
+    boxes = make_objects(truth.xywh[object_order], covered)
     most = int(np.diff(object_start).max(initial=0))
-    grid, candidates = make_grid(most), make_candidates(most)
+    search = _Search(
+        _ComparedDetections(start, order, np.ascontiguousarray(detections.xywh)),
+        object_start,
+        boxes,
+        float(least),
+        make_grid(most),
+        make_candidates(most),
+    )
     parts = [_make_pairs(0)]
     position, room = 0, 2 * len(chosen) + most
     while position < len(order):
         count, pairs = np.zeros(1, np.int64), _make_pairs(room)
-        position = _find_pairs(
-            position, detection_columns, object_start, by_image, least, grid, candidates, pairs, count
-        )
+        position = _find_pairs(position, search, pairs, count)
         parts.append(Neighbours._make(column[: count[0]] for column in pairs))
         room *= 2
     pairs = _joined(parts)
@@ -114,12 +118,32 @@ def take_in_turn(
     return taken
 
 
-class _Detections(NamedTuple):
+class _ComparedDetections(NamedTuple):
     """Detections by image: image i has rows ``order[start[i]:start[i + 1]]`` of `xywh`."""
 
     start: NDArray[np.int64]
     order: NDArray[np.int32]
     xywh: NDArray[np.float64]
+
+
+class _Search(NamedTuple):
+    """What `_find_pairs` compares, and its memory.
+
+    Attributes:
+        detections: by image.
+        object_start: (I + 1,) where the objects of each image begin.
+        objects: by image.
+        min_iou: above 0.
+        grid: scratch.
+        candidates: scratch.
+    """
+
+    detections: _ComparedDetections
+    object_start: NDArray[np.int64]
+    objects: ObjectBoxes
+    min_iou: float
+    grid: Grid
+    candidates: OverlapCandidates
 
 
 def _make_pairs(size: int) -> Neighbours:
@@ -142,54 +166,42 @@ def _by_image(
 
 
 @kernel
-def _find_pairs(
-    position: int,
-    detections: _Detections,
-    object_start: NDArray[np.int64],
-    objects: ObjectBoxes,
-    min_iou: float,
-    grid: Grid,
-    candidates: OverlapCandidates,
-    pairs: Neighbours,
-    number: NDArray[np.int64],
-) -> int:
+def _find_pairs(position: int, search: _Search, pairs: Neighbours, number: NDArray[np.int64]) -> int:
     """Find the pairs of the detections from `position` on, as long as another detection has room in `pairs`.
 
     Args:
-        position: in ``detections.order``.
-        detections: by image.
-        object_start: (I + 1,) where the objects of each image begin.
-        objects: by image.
-        min_iou: above 0.
-        grid: scratch.
-        candidates: scratch.
-        pairs: is overwritten; its objects are indices into `objects`.
+        position: in ``search.detections.order``.
+        search: what to compare.
+        pairs: is overwritten; its objects are indices into ``search.objects``.
         number: (1,) becomes the number of pairs.
 
     Returns:
         Position of the next detection.
     """
+    detections, objects = search.detections, search.objects
     count = 0
     image = 0
     while detections.start[image + 1] <= position:
         image += 1
     for current in range(image, len(detections.start) - 1):
-        first, last = object_start[current], object_start[current + 1]
+        first, last = search.object_start[current], search.object_start[current + 1]
         if last == first:
             position = detections.start[current + 1]
             continue
         if position < detections.start[current + 1]:
-            build_grid(objects, first, last, grid)
+            build_grid(objects, first, last, search.grid)
         while position < detections.start[current + 1]:
             if count + last - first > len(pairs.row):
                 number[0] = count
                 return int(position)
             row = detections.order[position]
-            found = find_candidates(detections.xywh[row], min_iou, objects, first, last, grid, candidates)
+            found = find_candidates(
+                detections.xywh[row], search.min_iou, objects, first, last, search.grid, search.candidates
+            )
             for index in range(found):
                 pairs.row[count] = row
-                pairs.object[count] = candidates.object[index]
-                pairs.iou[count] = candidates.iou[index]
+                pairs.object[count] = search.candidates.object[index]
+                pairs.iou[count] = search.candidates.iou[index]
                 count += 1
             position += 1
     number[0] = count

@@ -41,6 +41,7 @@ class ColumnSpec(NamedTuple):
         kinds: (K,) kind of each column.
         slots: (K,) index of the column among those of its kind.
         required: bit k tells whether each object has key k. A number that is not required is NaN where missing.
+        powers: tables for reading numbers.
     """
 
     keys: NDArray[np.uint8]
@@ -48,6 +49,7 @@ class ColumnSpec(NamedTuple):
     kinds: NDArray[np.int64]
     slots: NDArray[np.int64]
     required: int
+    powers: Powers
 
 
 class ColumnValues(NamedTuple):
@@ -242,7 +244,6 @@ def scan(
     end: int,
     stop: int,
     columns: ColumnSpec,
-    powers: Powers,
     values: ColumnValues,
     last_row: int,
     state: NDArray[np.int64],
@@ -254,7 +255,6 @@ def scan(
         end: position of the final 0.
         stop: position at which another scan begins, and which must be between two objects; -1 for none.
         columns: to read.
-        powers: for numbers.
         values: is written.
         last_row: rows below it may be written.
         state: (2,) position of an object's ``{``, and the next row; becomes those after the last complete object.
@@ -307,7 +307,7 @@ def scan(
                 if kinds[which] == INTEGER:
                     at = read_integer(text, at, integers, slots[which] * capacity + row)
                 elif kinds[which] == NUMBER:
-                    at = read_number(text, at, powers, numbers, slots[which] * capacity + row)
+                    at = read_number(text, at, columns.powers, numbers, slots[which] * capacity + row)
                 elif kinds[which] == SPAN:
                     integers[slots[which] * capacity + row] = at
                     at = skip_string(text, at + 1) if text[at] == 34 else UNSURE
@@ -315,7 +315,7 @@ def scan(
                 elif text[at] == 91:
                     for side in range(4):
                         at = skip_space(text, at + 1)
-                        at = read_number(text, at, powers, boxes, 4 * row + side)
+                        at = read_number(text, at, columns.powers, boxes, 4 * row + side)
                         if at < 0:
                             break
                         at = skip_space(text, at)

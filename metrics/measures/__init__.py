@@ -8,12 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from metrics.matching import Matches
+from metrics.ratios import mean_defined
 from metrics.registry import Registry
 
-__all__ = ["MEASURES", "Better", "Measure", "Value", "iou_text", "measure"]
+__all__ = [
+    "MEASURES",
+    "Better",
+    "ClassColumn",
+    "Measure",
+    "Value",
+    "class_values",
+    "iou_text",
+    "measure",
+    "overall_values",
+]
 
 Better = Literal["higher", "lower", "neither"]
 
@@ -40,6 +54,53 @@ class Value:
     iou: str = ""
     max_dets: int = 0
     better: Better | None = None
+
+
+class ClassColumn(NamedTuple):
+    """A value for each class, and over all classes.
+
+    Attributes:
+        name: short name, see `Value`.
+        by_class: (K,) values of the classes; NaN where undefined.
+        area, iou, max_dets, better: see `Value`.
+        overall: the value over all classes; by default the mean of those that are defined.
+    """
+
+    name: str
+    by_class: NDArray[np.float64]
+    area: str
+    iou: str = ""
+    max_dets: int = 0
+    better: Better | None = None
+    overall: float | None = None
+
+    def value(self, number: float, class_name: str = "") -> Value:
+        """Return `number` as this column's value of a class, or over all classes."""
+        return Value(self.name, number, class_name, self.area, self.iou, self.max_dets, self.better)
+
+
+def overall_values(columns: Sequence[ClassColumn]) -> list[Value]:
+    """Return the value of each column over all classes."""
+    return [
+        column.value(mean_defined(column.by_class) if column.overall is None else column.overall)
+        for column in columns
+    ]
+
+
+def class_values(
+    columns: Sequence[ClassColumn], classes: Sequence[str], class_by_class: bool = False
+) -> list[Value]:
+    """Return the values of all classes.
+
+    Args:
+        columns: of K classes.
+        classes: (K,) names.
+        class_by_class: whether all values of a class come one after another, rather than all classes of a value.
+    """
+    pairs = [(column, label) for column in columns for label in range(len(classes))]
+    if class_by_class:
+        pairs.sort(key=lambda pair: pair[1])
+    return [column.value(float(column.by_class[label]), classes[label]) for column, label in pairs]
 
 
 @dataclass(frozen=True, slots=True)

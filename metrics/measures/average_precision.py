@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from metrics.errors import InputError
 from metrics.matching import Matches
-from metrics.measures import Value, iou_text, measure
+from metrics.measures import ClassColumn, Value, class_values, iou_text, measure
 from metrics.ratios import mean_defined
 
 
@@ -56,17 +56,14 @@ def average_precision(matches: Matches, max_dets: int | None = None) -> list[Val
     for index, area in enumerate(others, start=1):
         values.append(Value(f"ap_{area}", mean_defined(precision[..., index]), "", area, all_iou, most))
     per_class = precision.mean(axis=1)  # (T, K, A); NaN for a class without valid ground truth
-    columns = [("ap", per_class[..., 0].mean(axis=0), first, all_iou)]
+    columns = [ClassColumn("ap", per_class[..., 0].mean(axis=0), first, all_iou, most)]
     for iou in (0.5, 0.75):
         if iou in rule.iou_thresholds:
             at_threshold = per_class[rule.threshold_index(iou), :, 0]
-            columns.append((f"ap{iou * 100:.6g}", at_threshold, first, iou_text([iou])))
+            columns.append(ClassColumn(f"ap{iou * 100:.6g}", at_threshold, first, iou_text([iou]), most))
     for index, area in enumerate(others, start=1):
-        columns.append((f"ap_{area}", per_class[..., index].mean(axis=0), area, all_iou))
-    for name, numbers, area, iou_span in columns:
-        for class_name, value in zip(matches.classes, numbers.tolist(), strict=True):
-            values.append(Value(name, value, class_name, area, iou_span, most))
-    return values
+        columns.append(ClassColumn(f"ap_{area}", per_class[..., index].mean(axis=0), area, all_iou, most))
+    return values + class_values(columns, matches.classes)
 
 
 def precision_recall(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.matching import Matches
-from metrics.measures import Value, iou_text, measure
+from metrics.measures import ClassColumn, Value, class_values, iou_text, measure
 from metrics.ratios import mean_defined
 
 
@@ -32,14 +32,15 @@ def average_recall(matches: Matches) -> list[Value]:
     for index, area in enumerate(others, start=1):
         values.append(Value(f"ar_{area}", mean_defined(recall[-1, index]), "", area, iou, most))
     per_class = recall.mean(axis=2)  # (M, A, K)
-    columns = [(f"ar_{cut}", per_class[index, 0], first, cut) for index, cut in enumerate(rule.max_dets)]
-    columns += [
-        (f"ar_{area}", per_class[-1, index], area, most) for index, area in enumerate(others, start=1)
+    columns = [
+        ClassColumn(f"ar_{cut}", per_class[index, 0], first, iou, cut)
+        for index, cut in enumerate(rule.max_dets)
     ]
-    for name, numbers, area, cut in columns:
-        for class_name, value in zip(matches.classes, numbers.tolist(), strict=True):
-            values.append(Value(name, value, class_name, area, iou, cut))
-    return values
+    columns += [
+        ClassColumn(f"ar_{area}", per_class[-1, index], area, iou, most)
+        for index, area in enumerate(others, start=1)
+    ]
+    return values + class_values(columns, matches.classes)
 
 
 def recalls(matches: Matches) -> NDArray[np.float64]:

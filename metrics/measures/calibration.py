@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from metrics.errors import InputError, InputWarning
 from metrics.matching import Matches, match
-from metrics.measures import Value, iou_text, measure
+from metrics.measures import ClassColumn, Value, class_values, iou_text, measure, overall_values
 from metrics.ratios import mean_defined, ratio
 from metrics.registry import did_you_mean
 from metrics.reliability import (
@@ -110,13 +110,11 @@ def calibration(
         columns["la_ace0"] = (mean_defined(by_class), by_class)
     texts = {"d_ece": iou_text([iou]), "la_ece": iou_text([iou]), "la_ece0": "0.00", "la_ace0": "0.00"}
     max_dets = matches.rule.max_dets[-1]
-    values = [Value(name, overall, "", area, texts[name], max_dets) for name, (overall, _) in columns.items()]
-    for label, class_name in enumerate(matches.classes):
-        values += [
-            Value(name, float(by_class[label]), class_name, area, texts[name], max_dets)
-            for name, (_, by_class) in columns.items()
-        ]
-    return values
+    of_classes = [
+        ClassColumn(name, by_class, area, texts[name], max_dets, overall=overall)
+        for name, (overall, by_class) in columns.items()
+    ]
+    return overall_values(of_classes) + class_values(of_classes, matches.classes, class_by_class=True)
 
 
 def detection_calibration_error(

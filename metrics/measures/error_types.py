@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from metrics.engine.neighbours import neighbours
 from metrics.errors import InputError
 from metrics.matching import Matches, MatchOutcome
-from metrics.measures import Value, iou_text, measure
-from metrics.ratios import mean_defined
+from metrics.measures import ClassColumn, Value, class_values, iou_text, measure, overall_values
 
 SOURCE = "Bolya et al. 2020, TIDE: A general toolbox for identifying object detection errors, section 2"
 
@@ -180,19 +179,14 @@ def error_types(
     ]
     base = [errors.average_precision() for errors in by_threshold]
     fields = (area, iou_text(thresholds), max_dets)
-    columns: dict[str, NDArray[np.float64]] = {}
+    columns = []
     for kind in FIXABLE:
         costs = [errors.average_precision(kind) - ap for errors, ap in zip(by_threshold, base, strict=True)]
-        columns[f"cost_{kind}"] = np.mean(costs, axis=0)
-    counts = by_threshold[0].counts() if len(by_threshold) == 1 else None
-    values = [Value(name, mean_defined(costs), "", *fields) for name, costs in columns.items()]
-    if counts is not None:
-        values += _count_values(counts.sum(0), "", fields)
-    for label, class_name in enumerate(matches.classes):
-        values += [Value(name, float(costs[label]), class_name, *fields) for name, costs in columns.items()]
-        if counts is not None:
-            values += _count_values(counts[label], class_name, fields)
-    return values
+        columns.append(ClassColumn(f"cost_{kind}", np.mean(costs, axis=0), *fields))
+    if len(by_threshold) == 1:
+        for kind, counts in zip(KINDS, by_threshold[0].counts().T, strict=True):
+            columns.append(ClassColumn(f"errors_{kind}", counts, *fields, overall=float(counts.sum())))
+    return overall_values(columns) + class_values(columns, matches.classes, class_by_class=True)
 
 
 def classify_errors(
@@ -276,13 +270,6 @@ def classify_errors(
     missed = undetected
     missed[fixed_objects] = False
     return ErrorTypes(outcome, matches.object_label, kind, about, overlap, fixes, missed, iou, background)
-
-
-def _count_values(counts: NDArray[np.int64], class_name: str, fields: tuple[str, str, int]) -> list[Value]:
-    return [
-        Value(f"errors_{kind}", float(count), class_name, *fields)
-        for kind, count in zip(KINDS, counts, strict=True)
-    ]
 
 
 class _Best(NamedTuple):

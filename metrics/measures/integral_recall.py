@@ -6,8 +6,8 @@ import numpy as np
 
 from metrics.engine.neighbours import neighbours
 from metrics.matching import Matches
-from metrics.measures import Value, measure
-from metrics.ratios import mean_defined, ratio
+from metrics.measures import ClassColumn, Value, class_values, measure, overall_values
+from metrics.ratios import ratio
 
 
 @measure("integral_recall", better="higher", source="Hosang et al. 2016, arXiv:1502.05082")
@@ -39,11 +39,5 @@ def integral_recall(matches: Matches, area: str | None = None, max_dets: int | N
     integral = 2 * np.maximum(highest_iou - 0.5, 0)
     total = np.bincount(matches.object_label[valid], integral[valid], minlength=len(matches.classes))
     by_class = ratio(total, matches.positives[index])
-    fields = (area, "0.50:1.00", max_dets)
-    return [
-        Value("integral_recall", mean_defined(by_class), "", *fields),
-        *(
-            Value("integral_recall", value, class_name, *fields)
-            for class_name, value in zip(matches.classes, by_class.tolist(), strict=True)
-        ),
-    ]
+    columns = [ClassColumn("integral_recall", by_class, area, "0.50:1.00", max_dets)]
+    return overall_values(columns) + class_values(columns, matches.classes)

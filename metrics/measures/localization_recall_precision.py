@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from metrics.errors import InputError
 from metrics.matching import Matches, MatchOutcome
-from metrics.measures import Value, iou_text, measure
+from metrics.measures import ClassColumn, Value, class_values, iou_text, measure, overall_values
 from metrics.ratios import mean_defined
 
 SOURCE = "Oksuz et al. 2022, One metric to measure them all (TPAMI 44(12), arXiv:2011.10772)"
@@ -88,25 +88,20 @@ def localization_recall_precision(
     text = iou_text([iou])
     first, *others = matches.rule.areas
     best = optimal_lrp(matches, iou, first, max_dets)
-    parts = {
-        "olrp": best.error,
-        "olrp_localization": best.localization,
-        "olrp_false_positives": best.false_positives,
-        "olrp_false_negatives": best.false_negatives,
-    }
-    by_area = {area: optimal_lrp(matches, iou, area, max_dets).error for area in others}
-    values = [Value(name, mean_defined(column), "", first, text, max_dets) for name, column in parts.items()]
-    values += [
-        Value(f"olrp_{area}", mean_defined(column), "", area, text, max_dets)
-        for area, column in by_area.items()
+    fields = (first, text, max_dets)
+    parts = [
+        ClassColumn("olrp", best.error, *fields),
+        ClassColumn("olrp_localization", best.localization, *fields),
+        ClassColumn("olrp_false_positives", best.false_positives, *fields),
+        ClassColumn("olrp_false_negatives", best.false_negatives, *fields),
     ]
-    for label, name in enumerate(matches.classes):
-        for part, column in parts.items():
-            values.append(Value(part, float(column[label]), name, first, text, max_dets))
-        values.append(Value("olrp_score", float(best.score[label]), name, first, text, max_dets, "neither"))
-        for area, column in by_area.items():
-            values.append(Value(f"olrp_{area}", float(column[label]), name, area, text, max_dets))
-    return values
+    score = ClassColumn("olrp_score", best.score, *fields, better="neither")
+    by_area = [
+        ClassColumn(f"olrp_{area}", optimal_lrp(matches, iou, area, max_dets).error, area, text, max_dets)
+        for area in others
+    ]
+    columns = [*parts, score, *by_area]
+    return overall_values(parts + by_area) + class_values(columns, matches.classes, class_by_class=True)
 
 
 def optimal_lrp(

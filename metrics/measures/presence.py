@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.matching import Matches
-from metrics.measures import Value, measure
-from metrics.ratios import mean_defined, ratio
+from metrics.measures import ClassColumn, Value, class_values, measure, overall_values
+from metrics.ratios import ratio
 
 
 class Presence(NamedTuple):
@@ -50,18 +50,13 @@ def presence(matches: Matches, score: float = 0.5, area: str | None = None) -> l
     """
     table = presence_table(matches, score, area)
     with_class, without = table.tp + table.fn, table.tn + table.fp
-    columns = {
-        "image_accuracy": ratio(table.tp + table.tn, with_class + without),
-        "image_sensitivity": ratio(table.tp, with_class),
-        "image_specificity": ratio(table.tn, without),
-    }
     area = area or matches.rule.areas[0]
-    values = [Value(name, mean_defined(by_class), "", area) for name, by_class in columns.items()]
-    for label, class_name in enumerate(matches.classes):
-        values += [
-            Value(name, float(by_class[label]), class_name, area) for name, by_class in columns.items()
-        ]
-    return values
+    columns = [
+        ClassColumn("image_accuracy", ratio(table.tp + table.tn, with_class + without), area),
+        ClassColumn("image_sensitivity", ratio(table.tp, with_class), area),
+        ClassColumn("image_specificity", ratio(table.tn, without), area),
+    ]
+    return overall_values(columns) + class_values(columns, matches.classes, class_by_class=True)
 
 
 def presence_table(matches: Matches, score: float = 0.5, area: str | None = None) -> Presence:

@@ -7,8 +7,7 @@ import math
 import numpy as np
 
 from metrics.matching import Matches
-from metrics.measures import Value, iou_text, measure
-from metrics.ratios import mean_defined
+from metrics.measures import ClassColumn, Value, class_values, iou_text, measure, overall_values
 
 VOC07_LEVELS = np.linspace(0.0, 1.0, 11)
 """Recall levels of 2007."""
@@ -20,8 +19,9 @@ VOC07_LEVELS = np.linspace(0.0, 1.0, 11)
     source="Everingham et al. 2010, doi:10.1007/s11263-009-0275-4, section 4.2; VOC2010 development kit",
 )
 def voc_average_precision(matches: Matches, iou: float = 0.5, area: str | None = None) -> list[Value]:
-    """Pascal VOC's average precision: ``voc07_ap`` at recall 0, 0.1 ... 1 and ``voc10_ap`` under the whole curve.
+    """Pascal VOC's average precision: at 11 recall levels (2007), and under the whole curve (from 2010).
 
+    ``voc07_ap`` is the mean precision at recall 0, 0.1 ... 1, ``voc10_ap`` the area under the whole curve.
     ``difficult`` objects (`ignored`) are neither valid ground truth nor counted against a detection. All detections within
     the rule's max_dets count; VOC has no such limit. IoU is COCO's, without the extra pixel per side of VOC's development
     kit, and a detection whose best object is already matched may match another, where the kit counts a false positive. For
@@ -46,9 +46,5 @@ def voc_average_precision(matches: Matches, iou: float = 0.5, area: str | None =
             # Each true positive raises recall by 1 / positives.
             under_curve[label] = envelope[tp].sum() / outcome.positives[label]
     fields = (area, iou_text([iou]), matches.rule.max_dets[-1])
-    columns = {"voc07_ap": at_11_levels, "voc10_ap": under_curve}
-    values = [Value(name, mean_defined(by_class), "", *fields) for name, by_class in columns.items()]
-    for name, by_class in columns.items():
-        for class_name, value in zip(matches.classes, by_class.tolist(), strict=True):
-            values.append(Value(name, value, class_name, *fields))
-    return values
+    columns = [ClassColumn("voc07_ap", at_11_levels, *fields), ClassColumn("voc10_ap", under_curve, *fields)]
+    return overall_values(columns) + class_values(columns, matches.classes)

@@ -26,7 +26,7 @@ class AnnotationBuilder(Generic[T]):
     """
 
     def __init__(self, catalog: Catalog, table: Callable[..., T]) -> None:
-        self._rows = _Rows(catalog)
+        self._rows = _ImageColumns(catalog)
         self._table = table
 
     def add(
@@ -86,7 +86,7 @@ class DetectionBuilder(Generic[T]):
     """
 
     def __init__(self, catalog: Catalog, table: Callable[..., T]) -> None:
-        self._rows = _Rows(catalog)
+        self._rows = _ImageColumns(catalog)
         self._table = table
 
     def add(
@@ -127,7 +127,7 @@ def check_lists(catalog: Catalog, lists: Mapping[str, Sequence[Any] | None]) -> 
             )
 
 
-class _Rows:
+class _ImageColumns:
     """The columns of each image; an image is added completely or not at all."""
 
     def __init__(self, catalog: Catalog) -> None:
