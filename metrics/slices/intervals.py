@@ -268,7 +268,7 @@ def _differences(rows: Sequence[SliceInterval], samples: _Samples, too_few: bool
             float(value),
             float(ends[0]),
             float(ends[1]),
-            bool(not too_few and ends[0] > 0 and ends[1] > ends[0]),
+            bool(not too_few and ends[0] > 0),
         )
         for (a, b), value, ends in zip(pairs, values, zip(low, high, strict=True), strict=True)
     ]
