@@ -40,7 +40,7 @@ class TrainingResult:
             ``lr``, ``val_ap`` and ``val_ap50`` (None if the epoch was not validated). With several processes the loss
             is that of the first process.
         images_seen: training images in all epochs.
-        seconds: wall clock time with validation, summed over interruptions.
+        seconds: wall clock time with validation, without the compilation of its kernels, summed over interruptions.
         best_epoch: completed epochs at the best weights; 0 if none were validated.
         notes: which objects are excluded from the training targets, and why.
     """
@@ -168,6 +168,7 @@ class _Training:
             self.position.parts,
             self.position.skipped,
         )
+        self.validation.compile()
         self.began = self.saved = time.monotonic()
         self.sums: dict[str, Tensor] = {}
 

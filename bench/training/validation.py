@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
@@ -14,6 +15,7 @@ from bench.pipeline.predict import predict
 from bench.settings.config import RunConfig
 from bench.training.checkpoint import Position, best_weights, load_weights, save_weights
 from metrics.evaluator import evaluate
+from metrics.tables import DetectionTable
 
 
 class Validation:
@@ -46,6 +48,14 @@ class Validation:
         self.folder = folder
         self.device = device
         self.writes = writes
+
+    def compile(self) -> None:
+        """Compile the kernels of the evaluation, which takes seconds once per installation, before training is timed."""
+        if not len(self.split):
+            return
+        truth = self.split.truth
+        perfect = DetectionTable(truth.catalog, truth.image, truth.label, truth.xywh, np.ones(len(truth)))
+        evaluate(truth, perfect, measures=("average_precision",))
 
     def is_due(self, epoch: int) -> bool:
         """Whether the network is validated after this number of epochs."""
