@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from reports.analysis.search_axis import objective_names, search_axes
+from reports.analysis.setting_effects import (
+    SettingEffect,
+    best_gain,
+    improvements,
+    late_gain,
+    least_difference,
+    setting_effects,
+)
 from reports.analysis.study_values import number, number_cell, range_text, setting_text, signed
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures import study_plots
 from reports.records.study import StudyResult
 from reports.records.trial import TrialRecord
-
-STILL_IMPROVING = 0.1
-"""If the best value came within this last fraction of the trials, more trials may improve it."""
 
 FEW_TRIALS = 30
 """With fewer complete trials, importances are unreliable."""
@@ -28,20 +34,20 @@ def history(result: StudyResult, slug: str, heading: str) -> Section:
         slug: of the section; unique on the page.
         heading: title of the section.
     """
-    improvements = _improvements(result)
-    if not improvements:
+    found = improvements(result)
+    if not found:
         why = "all trials with a value are over a limit" if result.complete else "no trial has a value"
         return Section(slug, heading, f"There is no history: {why}.")
-    finding, figures, name = _finding(result, improvements), [], objective_names(result)[0]
+    finding, figures, name = _finding(result, found), [], objective_names(result)[0]
     if len(result.complete) > 1:
         figure = study_plots.history(slug, f"{name} by trial", finding, result)
         figures.append(replace(figure, caption="Trials without a value are omitted."))
         if any(len(trial.intermediate_values) > 1 for trial in result.counted):
             figures.append(_intermediate_values(result, slug))
     warnings = []
-    if len(result.counted) >= 10 and improvements[-1].number >= (1 - STILL_IMPROVING) * len(result.trials):
+    if len(result.counted) >= 10 and (gain := late_gain(result)) >= least_difference(result):
         warnings.append(
-            "The best value improved within the last tenth of the trials: more trials may find better settings."
+            f"The best value improved by {number(gain)} within the last tenth of the trials: more trials may find better settings."
         )
     method = "All values are measured on the validation images."
     if result.limits:
@@ -51,7 +57,7 @@ def history(result: StudyResult, slug: str, heading: str) -> Section:
         heading,
         finding,
         figures=figures,
-        tables=[_improvement_table(result, improvements, slug)] if len(result.complete) > 1 else [],
+        tables=[_improvement_table(result, found, slug)] if len(result.complete) > 1 else [],
         warnings=warnings,
         method=(method,),
         links=(Link("trials.csv", "all trials"),),
@@ -61,20 +67,14 @@ def history(result: StudyResult, slug: str, heading: str) -> Section:
 def importances(result: StudyResult, slug: str, heading: str) -> Section:
     """Importance of each setting for the first objective; arguments as in `history`."""
     complete = len(result.complete)
-    shares = {path: share for path, share in result.importances.items() if math.isfinite(share)}
-    if not shares or not any(shares.values()):
+    effects = setting_effects(result)
+    if not any(each.importance for each in effects):
         return Section(slug, heading, f"Importances are unknown: {_why_unknown(result)}.")
-    ranked = sorted(shares, key=lambda path: (-shares[path], path))
-    finding = (
-        f"{formatting.printable(ranked[0])} is the most important setting, with {shares[ranked[0]]:.2f} of 1"
-    )
-    if len(ranked) > 1:
-        finding += f", followed by {formatting.printable(ranked[1])} with {shares[ranked[1]]:.2f}"
-    finding += f" ({result.importance_evaluator}, {formatting.plural(complete, 'complete trial')})."
+    finding = importance_text(result, effects)
     figures: list[Figure] = []
-    if complete > 1 and len(shares) > 1:
+    if complete > 1 and len(effects) > 1:
         axes = search_axes(result)
-        named = {axes[path].name: shares[path] for path in ranked if path in axes}
+        named = {axes[each.path].name: each.importance for each in effects if each.path in axes}
         figure = study_plots.importances(slug, "Importance of each setting", finding, named)
         figures.append(replace(figure, caption="Importances sum to 1."))
     few = f"Importances from {complete} trials are unreliable; about 50 make them stable."
@@ -83,25 +83,45 @@ def importances(result: StudyResult, slug: str, heading: str) -> Section:
         heading,
         finding,
         figures=figures,
-        tables=[_importance_table(result, ranked, slug)],
+        tables=[_importance_table(result, effects, slug)],
         warnings=[few] if complete < FEW_TRIALS else [],
         method=(
             f"{result.importance_evaluator} (Watanabe et al. 2023) measures how much the distribution of a setting among "
             "the best tenth of the trials differs from its distribution among all trials. Importances refer to the first "
-            "objective and to the ranges that were searched: a setting may matter more in other ranges.",
+            "objective and to the ranges that were searched: a setting may matter more in other ranges. An importance has no unit: the "
+            "most important of several settings may make no difference worth mentioning.",
+            "The difference of a setting is the highest minus the lowest median value among the trials with each option, or with "
+            "the low, middle and high third of a number's values; it contains the effects of all other settings that the "
+            "sampler chose together with it. Differences below "
+            f"{number(least_difference(result))} are called small.",
         ),
     )
 
 
-def _improvements(result: StudyResult) -> list[TrialRecord]:
-    """Feasible trials that were the best when they finished, by number."""
-    sign = 1.0 if result.objectives[0].higher else -1.0
-    improvements: list[TrialRecord] = []
-    for trial in result.counted:
-        known = math.isfinite(trial.value) and trial.feasible is not False
-        if known and (not improvements or sign * trial.value > sign * improvements[-1].value):
-            improvements.append(trial)
-    return improvements
+def importance_text(result: StudyResult, effects: Sequence[SettingEffect]) -> str:
+    """Describe the most important settings, and where importance and actual differences disagree."""
+    first, *others = effects
+    name, least = formatting.printable(result.objectives[0].text), least_difference(result)
+    text = f"{formatting.printable(first.path)} has the highest importance, {first.importance:.2f} of 1"
+    if others:
+        text += f", followed by {formatting.printable(others[0].path)} with {others[0].importance:.2f}"
+    complete = formatting.plural(len(result.complete), "complete trial")
+    parts = [f"{text} ({result.importance_evaluator}, {complete})."]
+    if math.isfinite(first.effect):
+        small = "only " * (first.effect < least)
+        parts.append(f"Between its values the median {name} differs by {small}{number(first.effect)}.")
+    known = [each for each in others if math.isfinite(each.effect)]
+    most = max(known, key=lambda each: each.effect, default=first)
+    if most.effect >= least and not most.effect <= first.effect:
+        parts.append(
+            f"By this difference {formatting.printable(most.path)} matters most, with {number(most.effect)}."
+        )
+    gain = best_gain(result)
+    if gain < least:
+        parts.append(f"The best trial is only {number(gain)} better than the default settings.")
+    elif not first.in_best:
+        parts.append(f"The best trial has the default value of {formatting.printable(first.path)}.")
+    return " ".join(parts)
 
 
 def _finding(result: StudyResult, improvements: list[TrialRecord]) -> str:
@@ -111,8 +131,8 @@ def _finding(result: StudyResult, improvements: list[TrialRecord]) -> str:
         return f"Only one trial has a value: {name} {number(best.value)}."
     if len({trial.value for trial in complete}) == 1:
         return (
-            f"All {len(complete)} complete trials have the same {name}, {number(best.value)}: no setting in this search space "
-            "makes a difference on these images."
+            f"All {len(complete)} complete trials have the same {name}, {number(best.value)}: the settings that were tried make no "
+            "difference on these images."
         )
     text = f"The best {name}, {number(best.value)}, was reached by trial {best.number} of {len(result.trials)} (counted from 0)"
     if default is best:
@@ -163,23 +183,29 @@ def _improvement_table(result: StudyResult, improvements: list[TrialRecord], slu
     )
 
 
-def _importance_table(result: StudyResult, ranked: list[str], slug: str) -> PageTable:
+def _importance_table(result: StudyResult, effects: Sequence[SettingEffect], slug: str) -> PageTable:
     space = {dimension.path: dimension for dimension in result.space}
     best = result.complete[0].params if result.complete else {}
     rows = []
-    for path in ranked:
-        dimension, share = space.get(path), result.importances[path]
+    for each in effects:
+        dimension = space.get(each.path)
         cells = (
-            Cell(formatting.printable(path)),
-            Cell(f"{share:.2f}", share, bar=min(max(share, 0.0), 1.0)),
+            Cell(formatting.printable(each.path)),
+            Cell(f"{each.importance:.2f}", each.importance, bar=min(max(each.importance, 0.0), 1.0)),
+            number_cell(each.effect),
             Cell(range_text(dimension) if dimension else formatting.MISSING),
             Cell(setting_text(dimension.default) if dimension else formatting.MISSING),
-            Cell(setting_text(best[path]) if path in best else formatting.MISSING),
+            Cell(setting_text(best[each.path]) if each.path in best else formatting.MISSING),
         )
         rows.append(TableRow(cells))
     columns = (
         TableColumn("Setting"),
-        TableColumn("Importance", numeric=True),
+        TableColumn("Importance", numeric=True, help="share of 1, without a unit"),
+        TableColumn(
+            "Difference",
+            numeric=True,
+            help="highest minus lowest median value among low, middle and high values",
+        ),
         *(TableColumn(title) for title in ("Range", "Default", "Best trial")),
     )
     return PageTable(f"{slug}-table", "Settings by importance", columns, tuple(rows))

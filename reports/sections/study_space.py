@@ -122,6 +122,8 @@ def _varied_settings(result: StudyResult) -> list[str]:
 
 
 def _finding(result: StudyResult, varied: list[str]) -> str:
+    if len({trial.value for trial in result.complete}) == 1:
+        return "All complete trials have the same value, so no settings are better than others."
     best = result.complete[: max(len(result.complete) // 10, 3)]
     parts = []
     for path in varied[:2]:

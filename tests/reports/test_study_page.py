@@ -139,7 +139,7 @@ def test_fault_49_every_section_has_a_finding_for_any_state_of_a_study(kind, tmp
         ("one trial", "history", "Only one trial has a value: ap 0.460."),
         ("one trial", "importances", "Importances are unknown: only one trial has a value."),
         ("one setting", "importances", "Importances are unknown: only one setting was tuned."),
-        ("constant", "history", "All 12 complete trials have the same ap, 0.500: no setting in this search space makes"),
+        ("constant", "history", "All 12 complete trials have the same ap, 0.500: the settings that were tried make"),
         ("constant", "importances", "Importances are unknown: all complete trials have the same value."),
         ("same settings", "space", "all complete trials have the same settings."),
         ("changed space", "verdict", "1 trial is outside the search space"),
