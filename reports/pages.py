@@ -165,7 +165,7 @@ def _compose_report(
     sections = _present([*before, gallery.section(report, remaining), *after])
     files = dict(_files(report, sections, sliced, speed))
     if compared is not None:
-        files["slice_intervals.csv"] = to_csv(pd.DataFrame([asdict(row) for row in compared.intervals]))
+        files["slice-intervals.csv"] = to_csv(pd.DataFrame([asdict(row) for row in compared.intervals]))
     return Document(_render(report, speed, title, sections), files)
 
 

@@ -12,12 +12,17 @@ from reports.elements.page import Cell, Link, PageTable, Section, TableColumn, T
 def section(report: ReportData) -> Section:
     """Epochs, images, time and parameters next to AP."""
     notes = [note for note in report.training_notes if note.kind in ("unequal_budget", "unequal_start")]
-    if len(report.models) == 1:
+    unknown = [
+        label
+        for label, model in zip(report.labels, report.models, strict=True)
+        if mean_budget(model, lambda budget: budget.images_seen) is None
+    ]
+    if unknown:
+        finding = f"The training budget of {formatting.join_words(unknown)} is not known."
+    elif len(report.models) == 1:
         finding = f"{report.labels[0]} was {_effort(report.models[0])}."
     elif notes:
         finding = "The models were not trained with the same effort, which may explain differences in AP."
-    elif any(mean_budget(model, lambda budget: budget.images_seen) is None for model in report.models):
-        finding = "Some models were trained elsewhere, so their budgets are not known."
     else:
         finding = f"All models had the same budget: each was {_effort(report.models[0], with_time=False)}."
     rows = []
@@ -56,7 +61,7 @@ def section(report: ReportData) -> Section:
         warnings=[formatting.sentence(note.text) for note in notes],
         method=(
             "Images seen counts a training image every time it is used. Times are wall-clock times on the device shown; training "
-            "time includes validation between epochs. A dash means unknown or none.",
+            "time includes validation between epochs, but not the compilation of the evaluation's kernels. A dash means unknown or none.",
         ),
         links=(Link("leaderboard.csv", "values by run"),),
     )
@@ -66,8 +71,6 @@ def _effort(model: Model, with_time: bool = True) -> str:
     epochs = mean_budget(model, lambda budget: budget.epochs)
     images = mean_budget(model, lambda budget: budget.images_seen)
     seconds = mean_budget(model, lambda budget: budget.train_seconds)
-    if epochs is None and images is None:
-        return "trained elsewhere, so its budget is not known"
     parts = []
     if epochs is not None:
         parts.append(f"for {formatting.plural(round(epochs), 'epoch')}")

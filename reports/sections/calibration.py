@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -19,8 +20,28 @@ MIN_SCORE = 0.05
 """Detections of lower scores are left out: their number depends on the model's settings."""
 
 
-SMALL_GAP = 0.02
-"""Difference between mean score and precision up to which a model is called well calibrated."""
+@dataclass(frozen=True, slots=True)
+class CalibrationMeans:
+    """Calibration of a model's detections above the minimum score: means over its runs.
+
+    Attributes:
+        label: the model.
+        error: detection calibration error, a fraction; NaN without detections in a run.
+        score: mean score; NaN as `error`.
+        precision: share of true positives; NaN as `error`.
+        detections: their number.
+    """
+
+    label: str
+    error: float
+    score: float
+    precision: float
+    detections: float
+
+    @property
+    def gap(self) -> float:
+        """Mean score minus precision; positive: scores are too high on average."""
+        return self.score - self.precision
 
 
 def section(report: ReportData) -> Section:
@@ -40,21 +61,24 @@ def section(report: ReportData) -> Section:
     curves = [reliability(runs[0].matches, IOU, floor=min_score) for runs in report.evaluated]
     if not any(curve.count.sum() for curve in curves):
         return Section("calibration", title, "There are no detections, so calibration is not defined.")
-    errors = [np.array([_error(run, min_score) for run in runs]) for runs in report.evaluated]
-    finding = _finding(report, curves, errors)
+    means = calibration_means(report, min_score)
+    finding = finding_text(means, report.seeds > 1)
     diagram = reliability_diagram("reliability", "Precision over score", finding, report.labels, curves)
-    first = " of each model's first run" if report.seeds > 1 else ""
+    first = " The diagram shows each model's first run; sentence and table are means over runs." * (
+        report.seeds > 1
+    )
     return Section(
         "calibration",
         title,
         finding,
         figures=(replace(diagram, caption="On the dotted line, precision equals score."),),
-        tables=(_table(report, curves, errors, min_score), *_tables(report, curves)),
+        tables=(_table(means, min_score), *_tables(report, curves)),
         method=(
-            f"Detections{first} with a score of at least {min_score:.3g}, the same minimum for all models, are divided into ten "
+            f"Detections with a score of at least {min_score:.3g}, the same minimum for all models, are divided into ten "
             "bins of about equal size. True positives match an object of their class with an IoU of at least 0.5; ignored "
             "detections are left out. For a perfectly calibrated model, precision equals score (dotted line). Bars are "
-            "Wilson's 95% intervals; they assume independent detections, which detections in the same image are not. D-ECE "
+            "Wilson's 95% intervals; they assume independent detections, which detections in the same image are not. "
+            f"The difference of mean score and precision has no interval here: treat small differences as none.{first} D-ECE "
             "(Küppers et al. 2020) is the mean distance from the dotted line over ten bins of equal width, weighted by the "
             "number of detections.",
             "Scores of models trained with different losses are not comparable, so elsewhere on this page each model is "
@@ -93,40 +117,51 @@ def _error(run: EvaluatedRun, min_score: float) -> float:
     return detection_calibration_error(run.matches, iou=IOU, floor=min_score)
 
 
-def _finding(report: ReportData, curves: list[Reliability], errors: list[np.ndarray]) -> str:
-    parts = []
-    for label, curve, error in zip(report.labels, curves, errors, strict=True):
-        total = curve.count.sum()
-        if not total or np.isnan(error).all():
-            continue
-        gap = float(np.nansum(curve.count * (curve.score - curve.precision)) / total)
-        difference = (
-            f"mean score {formatting.points(abs(gap))} points {'above' if gap > 0 else 'below'} precision"
-        )
-        word = "well calibrated" if abs(gap) < SMALL_GAP else "overconfident" if gap > 0 else "underconfident"
-        parts.append(f"{label} is {word} ({difference})")
-    return f"On average, {formatting.join_words(parts)}."
-
-
-def _table(
-    report: ReportData, curves: list[Reliability], errors: list[np.ndarray], min_score: float
-) -> PageTable:
+def calibration_means(report: ReportData, min_score: float) -> list[CalibrationMeans]:
+    """Each model's calibration, from which the sentence and the table are made."""
     made = []
-    for number, (curve, error) in enumerate(zip(curves, errors, strict=True)):
-        total = int(curve.count.sum())
-        score = float(np.nansum(curve.count * curve.score) / total) if total else np.nan
-        precision = float(curve.tp.sum() / total) if total else np.nan
-        mean = float(error.mean())
+    for label, runs in zip(report.labels, report.evaluated, strict=True):
+        rows = []
+        for run in runs:
+            curve = reliability(run.matches, IOU, floor=min_score)
+            total = int(curve.count.sum())
+            score = float(np.nansum(curve.count * curve.score) / total) if total else np.nan
+            rows.append(
+                (_error(run, min_score), score, float(curve.tp.sum() / total) if total else np.nan, total)
+            )
+        made.append(CalibrationMeans(label, *np.mean(rows, axis=0).tolist()))
+    return made
+
+
+def finding_text(means: Sequence[CalibrationMeans], several_seeds: bool) -> str:
+    """Describe the difference between mean score and precision of each model that has detections."""
+    parts = [f"{each.label} {formatting.signed_points(each.gap)}" for each in means if np.isfinite(each.gap)]
+    if not parts:
+        return "No model has detections above the minimum score in all of its runs, so calibration is not defined."
+    over = ", mean over seeds" if several_seeds else ""
+    return f"Mean score minus precision in percentage points{over} (above 0: scores are too high): {formatting.join_words(parts)}."
+
+
+def _table(means: Sequence[CalibrationMeans], min_score: float) -> PageTable:
+    made = []
+    for number, each in enumerate(means):
         cells = (
-            Cell(report.labels[number]),
-            Cell(formatting.points(mean), mean),
-            Cell("–" if np.isnan(score) else f"{score:.3f}", score),
-            Cell("–" if np.isnan(precision) else f"{precision:.3f}", precision),
-            Cell(formatting.count(total), total),
+            Cell(each.label),
+            Cell(formatting.points(each.error), each.error),
+            Cell("–" if np.isnan(each.score) else f"{each.score:.3f}", each.score),
+            Cell("–" if np.isnan(each.precision) else f"{each.precision:.3f}", each.precision),
+            Cell(formatting.count(each.detections), each.detections),
         )
         made.append(TableRow(cells, series=number))
-    titles = ("D-ECE", "Mean score", "Precision", "Detections")
-    columns = (TableColumn("Model"), *(TableColumn(title, numeric=True) for title in titles))
+    columns = (
+        TableColumn("Model"),
+        TableColumn(
+            "Calibration error (D-ECE)",
+            True,
+            "mean distance of precision from score over ten bins of the score",
+        ),
+        *(TableColumn(title, numeric=True) for title in ("Mean score", "Precision", "Detections")),
+    )
     return PageTable(
         "calibration-table", f"Calibration of detections with a score of at least {min_score:.3g}; D-ECE in percentage points, "
         "lower is better", columns, tuple(made),

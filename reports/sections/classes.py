@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.analysis.extremes import Extreme, highest, lowest
 from reports.analysis.report_data import Floats, ReportData, mean
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
@@ -44,7 +45,7 @@ def section(report: ReportData) -> Section:
     return Section(
         "classes",
         "Classes and sizes",
-        _finding(report, values, present),
+        finding_text(class_facts(report), len(report.models)),
         figures=[*figures, *([sizes] if sizes else [])],
         tables=(_table(report, values, positives, np.bincount(truth.label, minlength=len(positives))),),
         warnings=warnings,
@@ -62,7 +63,7 @@ def _intervals_method(report: ReportData) -> tuple[str, ...]:
         return ()
     method = report.statistics.method
     return (
-        f"Small numbers are {method.confidence:.0%} confidence intervals from {method.resamples:,} resamples of the {method.unit}s. "
+        f"Small numbers are {method.confidence:.0%} confidence intervals from {method.resamples:,} bootstrap replicates. "
         "A difference on a class is decisive if its interval excludes 0 and its p-value is significant after the "
         f"Benjamini-Hochberg correction for the number of classes. Classes with fewer than {FEW_OBJECTS} objects are not tested.",
     )
@@ -75,7 +76,7 @@ def _class_figure(report: ReportData, values: list[Floats], present: np.ndarray)
         drawn = np.sort(present[np.argsort(-spread[present], kind="stable")[:MAX_ROWS]])
         title = f"AP by class: the {MAX_ROWS} of {len(present)} classes that differ most"
     drawing = dot_plot(
-        "classes-ap", title, _finding(report, values, present), [report.classes[at] for at in drawn],
+        "classes-ap", title, finding_text(class_facts(report), len(report.models)), [report.classes[at] for at in drawn],
         report.labels, [rows[drawn] for rows in values], "AP (%)", intervals=_intervals(report, drawn),
         pale=_pale(report, drawn),
     )  # fmt: skip
@@ -134,24 +135,83 @@ def _decisive_pairs(report: ReportData) -> dict[str, str]:
     return {name: formatting.join_words(texts, 3) for name, texts in pairs.items()}
 
 
-def _finding(report: ReportData, values: list[Floats], present: np.ndarray) -> str:
-    if not len(present):
-        return "No class has valid objects."
-    means = np.stack([rows.mean(1) for rows in values])
-    overall = means.mean(0)
-    hard, easy = present[int(np.argmin(overall[present]))], present[int(np.argmax(overall[present]))]
-    if len(present) == 1:
-        return f"The data set has one class with valid objects, {report.classes[hard]}."
-    measure = "AP" if len(means) == 1 else "mean AP"
-    finding = (
-        f"{report.classes[hard]} has the lowest {measure} of all classes ({formatting.points(overall[hard])}), "
-        f"{report.classes[easy]} the highest ({formatting.points(overall[easy])})"
+@dataclass(frozen=True, slots=True)
+class ClassFacts:
+    """What is said of the classes; classes with fewer than `FEW_OBJECTS` objects take no part.
+
+    Attributes:
+        present: number of classes with valid objects.
+        compared: number of those with at least `FEW_OBJECTS`.
+        lowest, highest: AP of these classes, mean over all models.
+        measured: whether there are statistics.
+        largest: the largest decisive difference between two models on a class: the class, the better and the other model, and
+            the size of the difference; None if there is none.
+    """
+
+    present: int
+    compared: int
+    lowest: Extreme
+    highest: Extreme
+    measured: bool
+    largest: tuple[str, str, str, float] | None
+
+
+def class_facts(report: ReportData) -> ClassFacts:
+    """Collect the facts on classes."""
+    positives = report.evaluated[0][0].outcome.positives
+    kept = np.flatnonzero(positives >= FEW_OBJECTS)
+    means = np.mean([np.mean([run.class_ap for run in runs], axis=0) for runs in report.evaluated], axis=0)
+    names, values = [report.classes[at] for at in kept], means[kept].tolist()
+    decisive = (
+        [] if report.statistics is None else [row for row in report.statistics.class_pairs if row.decisive]
     )
-    if len(means) == 1:
-        return f"{finding}."
-    spread = np.ptp(means[:, present], axis=0)
-    most = present[int(np.argmax(spread))]
-    return f"{finding}. The models differ most on {report.classes[most]}, by {formatting.points(spread.max())} points."
+    largest = None
+    if decisive:
+        row = max(decisive, key=lambda row: abs(row.delta))
+        better, other = (row.model_a, row.model_b) if row.delta > 0 else (row.model_b, row.model_a)
+        texts = [formatting.printable(text) for text in (row.scope, better, other)]
+        largest = (texts[0], texts[1], texts[2], abs(row.delta))
+    return ClassFacts(
+        int((positives > 0).sum()),
+        len(kept),
+        lowest(names, values),
+        highest(names, values),
+        report.statistics is not None,
+        largest,
+    )
+
+
+def finding_text(facts: ClassFacts, models: int) -> str:
+    """Describe the classes with the lowest and the highest AP, and the largest decisive difference between models."""
+    if not facts.present:
+        return "No class has valid objects."
+    parts = []
+    if facts.present == 1:
+        parts.append("The data set has one class with valid objects.")
+    elif facts.compared < 2:
+        parts.append(
+            f"Fewer than two classes have at least {FEW_OBJECTS} objects, so classes are not compared."
+        )
+    elif facts.lowest.shared_by_all:
+        parts.append(f"All classes with at least {FEW_OBJECTS} objects have the same AP.")
+    else:
+        low, high = facts.lowest, facts.highest
+        over = "" if models == 1 else ", mean over models"
+        parts.append(
+            f"Of the classes with at least {FEW_OBJECTS} objects, AP{over} is lowest for {formatting.join_words(list(low.holders))} "
+            f"({formatting.points(low.value)}) and highest for {formatting.join_words(list(high.holders))} "
+            f"({formatting.points(high.value)})."
+        )
+    if models > 1 and facts.measured and facts.present > 1:
+        if facts.largest is None:
+            parts.append("No difference between two models on a single class is decisive.")
+        else:
+            name, better, other, delta = facts.largest
+            parts.append(
+                f"The largest decisive difference on a class is on {name}: {better} is {formatting.points(delta)} percentage points "
+                f"above {other}."
+            )
+    return " ".join(parts)
 
 
 def _table(report: ReportData, values: list[Floats], positives: np.ndarray, objects: np.ndarray) -> PageTable:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from metrics.compare import Band
+from metrics.compare.verdict import EQUAL
 from reports.analysis.report_data import Floats, ReportData
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
@@ -23,10 +25,14 @@ def section(report: ReportData) -> Section:
     figures, tables, findings = [], [], []
     for iou in THRESHOLDS:
         curves = [
-            np.stack([_mean_over_classes(run.class_precision(iou)) for run in runs])
+            np.stack([mean_over_classes(run.class_precision(iou)) for run in runs])
             for runs in report.evaluated
         ]
-        finding = _finding(report, curves, iou)
+        finding = (
+            reach_text(precision_reaches(report, curves), iou)
+            if np.isfinite(curves[0]).any()
+            else "There are no valid objects, so precision and recall are not defined."
+        )
         bands = bands_of(report, iou)
         findings.append(finding)
         figures.append(_figure(report, curves, iou, finding, bands))
@@ -96,13 +102,13 @@ def _intervals_method(report: ReportData) -> tuple[str, ...]:
     method = report.statistics.method
     return (
         f"Shaded areas are pointwise {method.confidence:.0%} confidence intervals of the mean curve, from the same "
-        f"{method.resamples:,} resamples of the {method.unit}s as all intervals on this page; they cover the whole curve with a "
+        f"{method.resamples:,} bootstrap replicates as all intervals on this page; they cover the whole curve with a "
         "lower probability. Models are compared on the same images, so overlapping areas do not mean that two models are "
         "tied: see the pairwise differences.",
     )
 
 
-def _mean_over_classes(precision: Floats) -> Floats:
+def mean_over_classes(precision: Floats) -> Floats:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.asarray(np.nanmean(precision, axis=0), np.float64)
@@ -114,18 +120,32 @@ def _figure(report: ReportData, curves: list[Floats], iou: float, finding: str, 
     return pr_curves(f"pr-{round(100 * iou)}", title, finding, report.labels, curves, shades)
 
 
-def _finding(report: ReportData, curves: list[Floats], iou: float) -> str:
-    """The recall up to which precision is at least one half."""
-    if not np.isfinite(curves[0]).any():
-        return "There are no valid objects, so precision and recall are not defined."
-    reach = []
+def precision_reaches(report: ReportData, curves: Sequence[Floats]) -> list[tuple[str, float]]:
+    """For each model the highest recall level with a mean precision of at least one half.
+
+    Precision is the envelope, so it falls with recall and is one half or more up to that level. NaN where it is below one
+    half at recall 0 already, or not defined.
+    """
+    reaches = []
     for label, rows in zip(report.labels, curves, strict=True):
-        good = np.flatnonzero(rows.mean(0) >= 0.5)
-        reach.append((RECALLS[good[-1]] if len(good) else 0.0, label))
-    if not any(recall for recall, _ in reach):
-        return f"At IoU threshold {iou:.2f}, precision is below one half at every recall for all models."
-    parts = [f"{label} up to recall {recall:.2f}" for recall, label in reach]
-    return f"At IoU threshold {iou:.2f}, precision is at least one half for {formatting.join_words(parts)}."
+        good = np.flatnonzero(rows.mean(0) >= 0.5 - EQUAL)
+        reaches.append((label, float(RECALLS[good[-1]]) if len(good) else math.nan))
+    return reaches
+
+
+def reach_text(reaches: Sequence[tuple[str, float]], iou: float) -> str:
+    """Describe the recall up to which precision is at least one half."""
+    if all(math.isnan(recall) for _, recall in reaches):
+        models = " for all models" if len(reaches) > 1 else ""
+        return f"At IoU threshold {iou:.2f}, precision is below one half at every recall{models}."
+    parts = [f"{label} {_up_to(recall)}" for label, recall in reaches if not math.isnan(recall)]
+    never = [label for label, recall in reaches if math.isnan(recall)]
+    text = f"At IoU threshold {iou:.2f}, precision is at least one half for {formatting.join_words(parts)}"
+    return f"{text}; for {formatting.join_words(never)} it is below one half." if never else f"{text}."
+
+
+def _up_to(recall: float) -> str:
+    return f"up to recall {recall:.2f}" if recall else "at recall 0 only"
 
 
 def _table(report: ReportData, curves: list[Floats], iou: float, bands: list[Band]) -> PageTable:

@@ -33,7 +33,14 @@ def section(report: ReportData) -> Section:
             if len(machines) == 1
             else ", trained on different hardware, so their times are not comparable"
         )
-    if len(report.models) > 1:
+    unknown = [
+        label
+        for label, model in zip(report.labels, report.models, strict=True)
+        if not model.results[0].config
+    ]
+    if unknown:
+        finding += f"; the settings of {formatting.join_words(unknown)} are not known"
+    elif len(report.models) > 1:
         finding += (
             f"; the models differ in {formatting.plural(len(differing), 'setting')}"
             if differing

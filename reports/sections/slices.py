@@ -86,7 +86,7 @@ def section(report: ReportData, slices: Slices, comparison: SliceComparison | No
         ),
         links=(
             Link("slices.csv", "values by run"),
-            *([Link("slice_intervals.csv", "intervals by model")] if comparison is not None else []),
+            *([Link("slice-intervals.csv", "intervals by model")] if comparison is not None else []),
         ),
     )
 

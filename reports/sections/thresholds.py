@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import pandas as pd
 
 from metrics.compare import Band
 from metrics.measures.operating_point import ScoreCurve
-from reports.analysis.evaluated_run import IOU, EvaluatedRun, OperatingPoint
+from reports.analysis.evaluated_run import IOU, EvaluatedRun
 from reports.analysis.report_data import ReportData
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
@@ -28,17 +30,16 @@ MAX_CLASSES = 100
 
 def section(report: ReportData) -> Section:
     """Each model at its highest F1, and the measures at all other thresholds."""
-    points = [runs[0].best_point for runs in report.evaluated]
-    bands = bands_of(report)
+    points, bands = operating_means(report), bands_of(report)
     return Section(
         "thresholds",
         "Score threshold",
-        _finding(report, points),
+        finding_text(points, report.seeds > 1),
         figures=[
-            *(_figure(report, name, bands) for name in ("F1", "precision", "recall")),
-            _false_positives_figure(report),
+            *(_figure(report, name, points, bands) for name in ("F1", "precision", "recall")),
+            _false_positives_figure(report, points),
         ],
-        tables=(_table(report),),
+        tables=(_table(report, points),),
         template="thresholds.html",
         method=(
             "Detections with a score below the threshold are dropped. The others are true positives if they match an object "
@@ -109,7 +110,7 @@ def _intervals_method(report: ReportData) -> tuple[str, ...]:
     method = report.statistics.method
     return (
         f"Shaded areas and brackets are {method.confidence:.0%} confidence intervals of the mean over a model's runs, from "
-        f"the same {method.resamples:,} resamples of the {method.unit}s as all intervals on this page. The threshold is kept "
+        f"the same {method.resamples:,} bootstrap replicates as all intervals on this page. The threshold is kept "
         "fixed: the intervals do not include the uncertainty of its choice.",
     )
 
@@ -152,15 +153,58 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _finding(report: ReportData, points: list[OperatingPoint]) -> str:
+@dataclass(frozen=True, slots=True)
+class OperatingMeans:
+    """A model at the score thresholds of its runs' highest F1: means over its runs, all classes, IoU 0.50.
+
+    Attributes:
+        label: the model.
+        score: mean threshold of the runs with a true positive; NaN if there is none.
+        precision, recall, f1: fractions; NaN where undefined for a run.
+        tp, fp, fn: counts.
+        fp_per_image: false positives per image.
+    """
+
+    label: str
+    score: float
+    precision: float
+    recall: float
+    f1: float
+    tp: float
+    fp: float
+    fn: float
+    fp_per_image: float
+
+
+def operating_means(report: ReportData) -> list[OperatingMeans]:
+    """Each model at its highest F1, from which the sentences, the table and the figures' texts are made."""
+    images = len(report.truth.catalog.image_ids)
+    made = []
+    for label, runs in zip(report.labels, report.evaluated, strict=True):
+        best = [run.best_point for run in runs]
+        scores = [point.score for point in best if point.tp]
+        means = {
+            name: float(np.mean([getattr(point, name) for point in best]))
+            for name in ("precision", "recall", "f1", "tp", "fp", "fn")
+        }
+        score = float(np.mean(scores)) if scores else np.nan
+        made.append(OperatingMeans(label, score, **means, fp_per_image=means["fp"] / images))
+    return made
+
+
+def finding_text(points: Sequence[OperatingMeans], several_seeds: bool) -> str:
+    """Describe the score thresholds of the highest F1, and name the models without a true positive."""
     best = [
-        f"{label} at {point.score:.2f} (F1 {formatting.points(point.f1)})"
-        for label, point in zip(report.labels, points, strict=True)
+        f"{point.label} at {point.score:.2f} (F1 {formatting.points(point.f1)})"
+        for point in points
         if point.tp
     ]
     if not best:
         return "There are no true positives at IoU 0.50, so no threshold is better than another."
-    return f"F1 over all classes is highest at these score thresholds: {formatting.join_words(best)}."
+    none = [point.label for point in points if not point.tp]
+    means = ", means over seeds" if several_seeds else ""
+    text = f"F1 over all classes is highest at these score thresholds{means}: {formatting.join_words(best)}."
+    return text + (f" No true positives at IoU 0.50: {formatting.join_words(none)}." if none else "")
 
 
 def _curve(run: EvaluatedRun, name: str) -> Curve:
@@ -181,15 +225,15 @@ def _thin(run: EvaluatedRun) -> ScoreCurve:
     return ScoreCurve(curve.score[kept], curve.tp[kept], curve.fp[kept], curve.positives)
 
 
-def _false_positives_figure(report: ReportData) -> Figure:
+def _false_positives_figure(report: ReportData, means: Sequence[OperatingMeans]) -> Figure:
     images = len(report.truth.catalog.image_ids)
-    curves, points, counts = [], [], []
-    for label, runs in zip(report.labels, report.evaluated, strict=True):
+    curves, points = [], []
+    counts = [f"{point.label} {point.fp_per_image:.2g}" for point in means]
+    for runs in report.evaluated:
         thinned = [_thin(run) for run in runs]
         curves.append([(curve.fp / images, 100 * curve.recall) for curve in thinned])
         best = [run.best_point for run in runs if run.best_point.tp]
         points.append([(each.fp / images, 100 * each.recall) for each in best if each.fp])
-        counts.append(f"{label} {runs[0].best_point.fp / images:.2g}")
     return lines(
         "false-positives", "Recall over false positives per image",
         f"False positives per image at each model's highest F1: {formatting.join_words(counts)}.", report.labels, curves,
@@ -197,16 +241,15 @@ def _false_positives_figure(report: ReportData) -> Figure:
     )  # fmt: skip
 
 
-def _figure(report: ReportData, name: str, bands: list[dict[str, Band]]) -> Figure:
+def _figure(
+    report: ReportData, name: str, means: Sequence[OperatingMeans], bands: list[dict[str, Band]]
+) -> Figure:
     curves = [[_curve(run, name) for run in runs] for runs in report.evaluated]
     points = []
     for runs in report.evaluated:
         best = [run.best_point for run in runs if run.best_point.tp]
         points.append([(each.score, 100 * getattr(each, name.lower())) for each in best])
-    values = [
-        f"{label} {formatting.points(getattr(runs[0].best_point, name.lower()))}"
-        for label, runs in zip(report.labels, report.evaluated, strict=True)
-    ]
+    values = [f"{point.label} {formatting.points(getattr(point, name.lower()))}" for point in means]
     scores = score_grid(report)
     shades = [(scores, 100 * of[name.lower()].low, 100 * of[name.lower()].high) for of in bands]
     title = {"F1": "F1", "precision": "Precision", "recall": "Recall"}[name]
@@ -234,22 +277,22 @@ def _bands_at_best(report: ReportData) -> list[dict[str, Band]]:
     return [bands[model.label] for model in report.models]
 
 
-def _table(report: ReportData) -> PageTable:
+def _table(report: ReportData, points: Sequence[OperatingMeans]) -> PageTable:
     rows, bands = [], _bands_at_best(report)
-    for number, runs in enumerate(report.evaluated):
-        best = [run.best_point for run in runs]
-        scores = [point.score for point in best if point.tp]
-        cells = [Cell(report.labels[number])]
-        score = float(np.mean(scores)) if scores else None
-        cells.append(Cell(formatting.MISSING if score is None else f"{score:.3f}", score))
+    for number, point in enumerate(points):
+        known = np.isfinite(point.score)
+        cells = [Cell(point.label)]
+        cells.append(
+            Cell(f"{point.score:.3f}" if known else formatting.MISSING, point.score if known else None)
+        )
         for name in ("precision", "recall", "f1"):
-            value = float(np.mean([getattr(point, name) for point in best]))
             band = bands[number][name] if bands else None
             note = formatting.points_interval(band.low[0], band.high[0]) if band else ""
+            value = getattr(point, name)
             cells.append(Cell(formatting.points(value), value, note=note))
         for name in ("tp", "fp", "fn"):
-            value = float(np.mean([getattr(point, name) for point in best]))
-            cells.append(Cell(formatting.count(value) if len(runs) == 1 else f"{value:.1f}", value))
+            value = getattr(point, name)
+            cells.append(Cell(formatting.count(value) if report.seeds == 1 else f"{value:.1f}", value))
         rows.append(TableRow(tuple(cells), series=number))
     titles = ("Threshold", "Precision", "Recall", "F1", "TP", "FP", "FN")
     columns = (TableColumn("Model"), *(TableColumn(title, numeric=True) for title in titles))

@@ -79,8 +79,13 @@ def _loss_finding(report: ReportData, curves: Sequence[Sequence[Curve]]) -> str:
         ends = [(values[0], values[-1]) for _, values in runs if len(values)]
         if ends:
             first, last = np.mean(ends, axis=0)
-            parts.append(f"{label} from {first:.3g} to {last:.3g}")
-    return f"Training loss from the first to the last epoch: {formatting.join_words(parts)}."
+            parts.append(f"{label} from {_loss_text(first)} to {_loss_text(last)}")
+    over = ", mean over runs" if report.seeds > 1 else ""
+    return f"Training loss from the first to the last epoch{over}: {formatting.join_words(parts)}."
+
+
+def _loss_text(loss: float) -> str:
+    return f"{loss:.3g}" if np.isfinite(loss) else "no finite value"
 
 
 def _ap_finding(report: ReportData, curves: Sequence[Sequence[Curve]]) -> str:
@@ -90,9 +95,10 @@ def _ap_finding(report: ReportData, curves: Sequence[Sequence[Curve]]) -> str:
             (float(values.max()), int(epochs[np.argmax(values)])) for epochs, values in runs if len(values)
         ]
         if best:
-            value, epoch = max(best)
+            value, epoch = max(best, key=lambda pair: pair[0])
             parts.append(f"{label} {value:.1f} (epoch {epoch})")
-    return f"Highest AP on the validation images: {formatting.join_words(parts)}."
+    over = " of all runs" if report.seeds > 1 else ""
+    return f"Highest AP{over} on the validation images: {formatting.join_words(parts)}."
 
 
 def _warnings(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> list[str]:

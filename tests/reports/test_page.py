@@ -212,7 +212,7 @@ def degenerate():
         "fault_34_one_image_one_class_one_run",
         one,
         found_in(one, 0.7, 0),
-        "The data set has one class with valid objects, only.",
+        "The data set has one class with valid objects.",
     )
     several = truth_of(8, ["a", "b"], seed=2)
     empty = DetectionTable.builder(several.catalog).build()

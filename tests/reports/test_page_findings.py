@@ -215,7 +215,7 @@ def test_the_budget_of_an_external_model_is_not_known(runs, tmp_path, no_drawing
     truth = runs[0].truth
     elsewhere = run_in(tmp_path, truth, "torchvision/x", 0.7, budget=Budget(total_seconds=3.0), seed=0)
     text = words(part(parsed(write_report([runs[0], elsewhere], tmp_path / "out")), "budget"))
-    assert "Some models were trained elsewhere, so their budgets are not known." in text
+    assert "The training budget of torchvision/x is not known." in text
 
 
 def test_slices_cover_all_valid_objects(runs, page):
