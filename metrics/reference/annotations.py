@@ -157,7 +157,7 @@ def _annotations(owner: Any, image_ids: Sequence[Any]) -> Iterable[Record]:
         return owner
     # the index makes the time of an evaluation of few images independent of the size of the data set
     by_image = getattr(owner, "imgToAnns", None)
-    if by_image:
+    if isinstance(by_image, Mapping) and by_image:
         return chain.from_iterable(by_image[image] for image in image_ids if image in by_image)
     records: Iterable[Record] = document_of(owner).get("annotations", ())
     return records

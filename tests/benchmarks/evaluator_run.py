@@ -140,7 +140,7 @@ def with_pycocotools_interface(task: Task, coco: Any, coco_eval: Any) -> list[fl
     else:
         data = task.columns()
         detections = task.detection_rows(data)
-        if task.evaluator == "pycocotools":
+        if coco.__module__ == "pycocotools.coco":
             truth = coco()
             truth.dataset = coco_dict(data)
             truth.createIndex()
@@ -165,6 +165,15 @@ def _summary(task: Task, run: Any) -> list[float]:
 def pycocotools(task: Task) -> list[float]:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
+
+    task.lap("import")
+    return with_pycocotools_interface(task, COCO, COCOeval)
+
+
+def detbench_cocoeval(task: Task) -> list[float]:
+    from pycocotools.coco import COCO
+
+    from metrics.cocoeval import COCOeval
 
     task.lap("import")
     return with_pycocotools_interface(task, COCO, COCOeval)
@@ -248,6 +257,7 @@ def vernier(task: Task) -> list[float]:
 
 EVALUATORS = {
     "detbench": detbench,
+    "detbench-cocoeval": detbench_cocoeval,
     "pycocotools": pycocotools,
     "faster-coco-eval": faster_coco_eval,
     "hotcoco": hotcoco,

@@ -24,6 +24,7 @@ sys.path.pop(0)  # this folder, whose files may hide packages
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.benchmarks.processes import (
+    DROP_IN,
     HOME,
     OURS,
     PEERS,
@@ -49,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--mode", nargs="+", default=["array"], choices=["array", "json"], help="input from memory or files"
     )
     parser.add_argument(
-        "--peers", nargs="*", choices=list(PEERS), help="other evaluators; by default all but the slow ones"
+        "--peers",
+        nargs="*",
+        choices=[DROP_IN, *PEERS],
+        help="other evaluators; by default all but the slow ones and our own replacement of COCOeval",
     )
     parser.add_argument("--rounds", type=int, default=5, help="measured runs of each evaluator")
     parser.add_argument("--home", type=Path, default=HOME, help="folder for environments and data")
@@ -88,7 +92,7 @@ def compare(
         for evaluator, own in runs.items()
         if own
     }
-    peers = [row for evaluator, row in medians.items() if evaluator != OURS]
+    peers = [row for evaluator, row in medians.items() if evaluator not in (OURS, DROP_IN)]
     for row in medians.values():
         row["x"] = row["total"] / min(peer["total"] for peer in peers) if peers else math.nan
     print(f"\n{scale}, from {mode}: medians of {rounds} runs, in seconds")
@@ -96,10 +100,11 @@ def compare(
     for evaluator, row in sorted(medians.items(), key=lambda item: item[1]["total"]):
         cells = (f"{row[name]:11.0f}" if name == "MB" else f"{row[name]:11.3f}" for name in COLUMNS)
         print(f"{evaluator:24}" + "".join(cells))
-    if peers and OURS in medians:
+    if OURS in medians:
         for evaluator, own in runs.items():
             if own and evaluator != OURS:
                 print(f"{evaluator:24}twelve numbers: {_difference(own[0]['stats'], runs[OURS][0]['stats'])}")
+    if peers and OURS in medians:
         memory = medians[OURS]["MB"] / min(peer["MB"] for peer in peers)
         print(f"detbench / fastest other {medians[OURS]['x']:.2f}, peak memory / smallest other {memory:.2f}")
     sys.stdout.flush()

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 FOLDER = Path(__file__).resolve().parent
 HOME = Path("~/.cache/detbench-benchmarks").expanduser()
 OURS = "detbench"
+DROP_IN = "detbench-cocoeval"
+"""Our `COCOeval`, with the annotations and results of pycocotools' `COCO`."""
 PEERS = {
     "hotcoco": "hotcoco==1.3.0",
     "ultrafast-pycocotools": "ultrafast-pycocotools==0.1.14",
@@ -47,7 +49,7 @@ class ProcessRun(NamedTuple):
 
 def interpreter(evaluator: str, home: Path) -> Path | None:
     """Python of an evaluator's own environment, which is installed once; None if the installation fails."""
-    if evaluator == OURS:
+    if evaluator in (OURS, DROP_IN):
         return Path(sys.executable)
     python = home / "environments" / evaluator / "bin" / "python"
     if not (python.parent / "ready").exists():
