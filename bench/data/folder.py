@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.checks import AnnotatedImages, CheckedImages, FolderOptions, check_images
+from bench.data.contents import content_digests
 from bench.data.images import read_image
 from bench.data.leaks import find_leaks
 from bench.data.splits import hash_split
@@ -166,8 +167,8 @@ def _cut(
 def _make_split(name: str, part: CheckedImages) -> Split:
     truth = part.images.truth
     digest = hashlib.sha256(f"{name} {truth.fingerprint}".encode())
-    for path in part.images.paths:
-        digest.update(path.stat().st_size.to_bytes(8, "little"))
+    for content in content_digests(part.images.paths):
+        digest.update(content)
     load = _FileLoader(tuple(map(str, part.images.paths)), part.upright, truth.catalog.sizes)
     return Split(name, truth, load, digest.hexdigest())
 

@@ -30,7 +30,7 @@ class Split:
         truth: ground truth, in pixels of the image that `load` returns.
         load: load an image by its index in ``truth.catalog.image_ids`` as (H, W, 3) uint8 RGB. May be called from
             several processes. The array may be a view of shared memory and must not be modified.
-        fingerprint: sha256 hex of the ground truth and the images' file sizes or settings.
+        fingerprint: sha256 hex of the ground truth and of the contents of the image files, or of the settings of drawn images.
         in_memory: `load` is nearly free, so that worker processes would only add overhead.
     """
 

@@ -110,6 +110,7 @@ def require_same_truth(runs: Sequence[RunFolder]) -> None:
     for run in runs:
         groups.setdefault(run.result.data.fingerprint, []).append(run)
     if len(groups) < 2:
+        _require_same_images(runs)
         return
     lists = []
     for fingerprint, members in groups.items():
@@ -127,6 +128,20 @@ def _is_comparison(folder: Path) -> bool:
     """Whether `compare_runs` has written the folder: it has the tables of a report, but no settings and no result."""
     absent = (RunFolder.RESULT, StudyFolder.RESULT, "config.toml")
     return (folder / "leaderboard.csv").is_file() and not any((folder / name).exists() for name in absent)
+
+
+def _require_same_images(runs: Sequence[RunFolder]) -> None:
+    """Check that runs on the same truth were evaluated on the same image files, as far as these are known."""
+    by_content: dict[str, list[str]] = {}
+    for run in runs:
+        if run.result.data.content:
+            by_content.setdefault(run.result.data.content, []).append(run.result.name)
+    if len(by_content) > 1:
+        groups = "; ".join(", ".join(names) for names in by_content.values())
+        raise InputError(
+            f"these runs were evaluated on the same ground truth but on different image files: {groups}; run those on "
+            "the older files again"
+        )
 
 
 def _with_unique_names(opened: Mapping[Path, RunFolder]) -> dict[Path, RunFolder]:

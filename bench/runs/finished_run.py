@@ -64,8 +64,12 @@ def evaluated_split(run: RunFolder) -> Split:
     split = open_dataset(path, format, **data).splits[run.result.data.split]
     if split.truth.fingerprint != run.result.data.fingerprint:
         raise InputError(
-            f"{run.path}: its {run.result.data.split} images have changed since the run "
+            f"{run.path}: the objects of its {run.result.data.split} split have changed since the run "
             f"({split.truth.fingerprint[:10]} now, {run.result.data.fingerprint[:10]} then); run again"
+        )
+    if run.result.data.content not in ("", split.fingerprint):
+        raise InputError(
+            f"{run.path}: image files of its {run.result.data.split} split have changed since the run; run again"
         )
     return split
 

@@ -239,6 +239,7 @@ class _Execution:
                 format=dataset.format,
                 split=split.name,
                 fingerprint=split.truth.fingerprint,
+                content=split.fingerprint,
                 images=len(split),
                 objects=len(split.truth),
                 classes=len(dataset.classes),

@@ -36,6 +36,8 @@ class DataFacts(FrozenModel):
     """train, val or test."""
     fingerprint: str
     """Hex digest of the split's truth; runs with the same fingerprint can be compared."""
+    content: str = ""
+    """Hex digest of truth and image files; empty if the images are unknown."""
     images: int = Field(ge=0)
     objects: int = Field(ge=0)
     """Number of annotated objects, including crowds and ignored objects."""

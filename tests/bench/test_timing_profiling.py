@@ -211,7 +211,9 @@ def test_the_precision_is_that_of_the_run(runs):
 def test_a_changed_data_set_is_refused(runs):
     facts = runs[0].result.data.model_copy(update={"fingerprint": "0" * 64})
     moved = RunFolder(runs[0].path, runs[0].result.model_copy(update={"data": facts}))
-    with pytest.raises(InputError, match=r"its test images have changed since the run .* run again"):
+    with pytest.raises(
+        InputError, match=r"the objects of its test split have changed since the run .* run again"
+    ):
         profile_quietly([moved], QUICK, start=run_here)
 
 
