@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.class_pairing import OnePass, Pairing, detection_labels, pair_in_one_pass, take_once
-from metrics.engine.neighbours import Neighbours, neighbours
+from metrics.class_pairing import OnePass, Pairing, detection_labels, pair_in_one_pass, pair_in_two_passes
 from metrics.errors import InputError
 from metrics.matching import Matches
 from metrics.measures import Value, iou_text, measure
-from metrics.measures.error_types import BACKGROUND, FALSE_POSITIVES, KINDS, Kind, classify_errors
+from metrics.measures.error_types import FALSE_POSITIVES, KINDS, Kind
 from metrics.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -263,33 +262,14 @@ def confusion_matrix(
         raise InputError(f"iou: expected a number in [0, 1], got {iou}")
     area = area or matches.rule.areas[0]
     if convention == "two_pass":
-        pairing, kind = _two_passes(matches, score, iou, area)
+        pairing = pair_in_two_passes(matches, score, iou, area)
     else:
         pairing = pair_in_one_pass(matches, score, iou, area, convention)
-        kind = np.full(len(matches.detections), -1, np.int8)
-    return ConfusionMatrix(matches.classes, *_count(matches, pairing, kind), score, iou, convention)
-
-
-def _two_passes(matches: Matches, score: float, iou: float, area: str) -> tuple[Pairing, NDArray[np.int8]]:
-    """Pair within classes as COCO does, then across classes; also (N,) the type of each false positive, by row."""
-    errors = classify_errors(matches, iou, min(BACKGROUND, iou), area)
-    outcome = errors.outcome
-    counts = ~outcome.ignored & (outcome.score >= score)
-    tp = counts & outcome.tp
-    within = Neighbours(outcome.row[tp], outcome.object[tp], outcome.iou[tp])
-    free = outcome.valid.copy()
-    free[within.object] = False
-    confused = outcome.row[counts & (errors.kind == KINDS.index("classification"))]
-    near = neighbours(matches.truth, matches.detections, free, confused, min(iou, 1 - 1e-10))
-    order = np.lexsort((near.object, near.row, -matches.detections.score[near.row], -near.iou))
-    across = take_once(matches, near.select(order))
-    kind = np.full(len(matches.detections), -1, np.int8)
-    kind[outcome.row] = errors.kind
-    return Pairing(outcome.valid, outcome.row[counts], within.and_also(across)), kind
+    return ConfusionMatrix(matches.classes, *_count(matches, pairing), score, iou, convention)
 
 
 def _count(
-    matches: Matches, pairing: Pairing, kind: NDArray[np.int8]
+    matches: Matches, pairing: Pairing
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int8], NDArray[np.int64]]:
     """True and predicted labels and types of the non-zero cells, and their counts."""
     none = len(matches.classes)
@@ -305,7 +285,7 @@ def _count(
     rows = np.concatenate([pairs.row, np.flatnonzero(lone_detection)])
     true = np.concatenate([object_label[pairs.object], np.full(len(rows) - len(pairs.row), none), lost])
     predicted = np.concatenate([label[rows], np.full(len(lost), none)])
-    kinds = np.concatenate([kind[rows].astype(np.int64), np.full(len(lost), -1)])
+    kinds = np.concatenate([pairing.kind[rows].astype(np.int64), np.full(len(lost), -1)])
     size, types = none + 1, len(FALSE_POSITIVES) + 1
     cells, count = np.unique((true * size + predicted) * types + kinds + 1, return_counts=True)
     place = cells // types

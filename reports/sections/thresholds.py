@@ -74,9 +74,9 @@ def rows(report: ReportData) -> pd.DataFrame:
                         "run_id": run.run.result.name,
                         "class_name": name,
                         "score": scores.round(6),
-                        "right": class_tp,
-                        "false": class_fp,
-                        "missed": class_positives - class_tp,
+                        "tp": class_tp,
+                        "fp": class_fp,
+                        "fn": class_positives - class_tp,
                     }
                 )
             )

@@ -19,7 +19,7 @@ from reports.analysis.evaluated_run import EvaluatedRun
 from reports.analysis.models import Model
 from reports.analysis.report_data import ComparisonOptions, ReportData
 from reports.records.run import DataFacts, RunFolder, RunResult
-from reports.sections import confusions, errors, gallery
+from reports.sections import confusions, errors, gallery, thresholds
 
 pytestmark = pytest.mark.usefixtures("no_drawing")
 
@@ -116,6 +116,16 @@ def test_counts_of_sentence_tables_and_files_are_those_of_a_plain_count(report: 
             assert of_images[["tp", "fn"]].sum().tolist() == [len(run.tp), len(run.undetected)]
         if len(report.classes) > 1:
             check_matrix(report, section, number, fp, types)
+
+
+@given(reports())
+def test_the_shown_counts_of_the_thresholds_add_up_to_the_objects(report: ReportData) -> None:
+    objects = int(report.evaluated[0][0].outcome.valid.sum())
+    (table,) = thresholds.section(report).tables
+    for row, runs in zip(table.rows, report.evaluated, strict=True):
+        tp, fp, fn = (float(cell.text) for cell in row.cells[5:8])
+        assert tp + fn == objects
+        assert fp == np.mean([run.best_point.fp for run in runs])  # of one or two runs, exact with one digit
 
 
 def check_sentence(
