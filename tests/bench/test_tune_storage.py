@@ -8,6 +8,7 @@ import optuna
 import pytest
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import InMemoryStorage
+from optuna.storages._heartbeat import HeartbeatThread
 from optuna.trial import TrialState
 from test_tune_study import hill, study
 from tiny_runs import tiny_config
@@ -166,3 +167,27 @@ def test_a_study_with_other_directions_is_refused(tmp_path, monkeypatch):
     use(monkeypatch, storage)
     with pytest.raises(InputError, match=r"its objectives are to minimize, but these are to maximize"):
         study(tmp_path, name="mine")
+
+
+def test_a_trial_has_a_heartbeat_before_it_has_a_worker(tmp_path, monkeypatch):
+    # A worker that is killed in between leaves a trial that is retried: without a worker, or with an old heartbeat.
+    calls = []
+    monkeypatch.setattr(HeartbeatThread, "start", lambda thread: None)
+    monkeypatch.setattr(HeartbeatThread, "join", lambda thread: None)
+    set_trial_user_attr = RetryingStorage.set_trial_user_attr
+
+    def record_heartbeat(storage, trial_id):
+        calls.append((trial_id, "heartbeat"))
+
+    def record_attribute(storage, trial_id, key, value):
+        calls.append((trial_id, key))
+        set_trial_user_attr(storage, trial_id, key, value)
+
+    monkeypatch.setattr(RetryingStorage, "record_heartbeat", record_heartbeat)
+    monkeypatch.setattr(RetryingStorage, "set_trial_user_attr", record_attribute)
+    tuned = study(tmp_path, storage=f"sqlite:///{tmp_path / 'study.db'}")
+    tuned.optimize(hill, 2)
+    for trial in tuned.study.trials:
+        own = [what for trial_id, what in calls if trial_id == trial._trial_id]
+        assert own.index("heartbeat") < own.index("worker")
+    tuned.storage.close()
