@@ -63,7 +63,9 @@ def boxes(
                 named = True
         ax.set_yticks(range(len(rows)), [truncate(row, 22) for row in rows])
         ax.set_ylim(len(rows) - 0.45, -0.55)
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        low, high = ax.get_xlim()
+        # Over more than two and a half decades, labels at 2 and 5 would overlap.
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set_xlabel(axis, color=INK)

@@ -34,7 +34,7 @@ def final_evaluation_plot(
         named: set[str] = set()
         for row, each in enumerate(finalists):
             ax.axhline(row, color=RULE, linewidth=0.8, zorder=0)
-            _dots(ax, row - 0.2, [each.tuned], "D", LIGHT[1], "validation, in the study", named)
+            _dots(ax, row - 0.2, [each.tuned], "D", LIGHT[1], "validation, study", named)
             _dots(ax, row, each.retrained, "o", LIGHT[0], "validation, fresh seeds", named)
             _dots(ax, row + 0.2, each.test, "s", LIGHT[2], "test", named)
             if each.test_interval is not None:

@@ -24,21 +24,21 @@ METHOD = (
     "Settings are tuned on the validation images only. The best ones and the default settings are then retrained with "
     "fresh seeds, the settings with the best mean on the validation split are chosen, and the chosen and the default "
     "settings are evaluated on the test split once. Without fresh seeds, the choice is made by the values in the study.",
-    "The value in the study minus the mean over fresh seeds, on the same validation images, shows only how favourable the "
-    "seeds of the selected trial were. Settings that were selected by the validation images have too good values on them with "
-    "any seeds: this optimism is part of validation minus test. The two splits can also differ in difficulty, which the "
-    "default settings show, because they were not selected.",
-    "Every extension of a study looks at the test split again. Deciding by test values whether to go on is a selection too, "
-    "so the looks are counted. "
+    "Study minus fresh seeds, on the same validation images, shows only how favourable the seeds of the selected trial were. "
+    "Settings that were selected on the validation images look better on these images than on others, whatever the seeds: this "
+    "optimism is part of validation minus test. The two splits can also differ in difficulty; the default settings, which were "
+    "not selected, show by how much.",
+    "Every extension of a study looks at the test split again. Deciding by test values whether to continue is a selection, "
+    "too, so the looks are counted. "
     "Confidence intervals are at 95%, over test images and, where there are several, over seeds; the difference is paired "
     "by image.",
 )
 
 
 COLUMNS = (
-    "Validation, in the study",
+    "Validation, study",
     "Validation, fresh seeds",
-    "In the study minus fresh seeds",
+    "Study minus fresh seeds",
     "Test",
     "Validation minus test",
 )
@@ -96,7 +96,7 @@ def _warnings(result: StudyResult) -> list[str]:
         warnings.append("No fresh seeds: the value in the study overestimates the settings that it selected.")
     if len(result.test_looks) > 1:
         warnings.append(
-            f"{looks_text(result)} If earlier test values influenced the decision to go on, this one is too good."
+            f"{looks_text(result)} If earlier test values influenced the decision to continue, the latest ones are optimistic."
         )
     if evaluation is not None and evaluation.chosen is not None:
         trial = next((t for t in result.trials if t.number == evaluation.chosen), None)
