@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.boxes import convert
 from metrics.errors import InputWarning
 from metrics.formats.identity import file_numbers
 from metrics.iou import box_iou
@@ -38,9 +39,10 @@ def check_mapping(detections: DetectionTable, truth: AnnotationTable, where: str
     """
     if len(detections) < _FEWEST or not len(truth):
         return
-    sample = np.argsort(-detections.score, kind="stable")[:_SAMPLE]
-    image = detections.image[sample].astype(np.int64)
-    label, boxes = detections.label[sample].astype(np.int64), detections.boxes[sample]
+    count = min(_SAMPLE, len(detections))
+    sample = np.sort(np.argpartition(detections.score, -count)[-count:])
+    image, label = detections.image[sample].astype(np.int64), detections.label[sample].astype(np.int64)
+    boxes = convert(detections.xywh[sample], "xywh", "xyxy")
     now = _share(truth, image, label, boxes)
     if now > _POOR:
         return
@@ -100,13 +102,13 @@ def _share(
     truth: AnnotationTable, image: NDArray[np.int64], label: NDArray[np.int64], boxes: NDArray[np.float64]
 ) -> float:
     """Share of boxes with an IoU of at least 0.5 with an object of this image and label; images and labels may be -1."""
-    order = np.argsort(truth.image, kind="stable")
-    starts = np.searchsorted(truth.image[order], np.arange(len(truth.catalog.image_ids) + 1))
-    corners = truth.boxes
+    wanted = np.zeros(len(truth.catalog.image_ids) + 1, np.bool_)
+    wanted[image] = True  # an image -1 is the last entry
+    objects = np.flatnonzero(wanted[truth.image])
+    corners = convert(truth.xywh[objects], "xywh", "xyxy")
     hits = 0
     for i in np.unique(image[image >= 0]).tolist():
-        objects = order[starts[i] : starts[i + 1]]
-        chosen = np.flatnonzero(image == i)
-        overlap = box_iou(boxes[chosen], corners[objects]) >= 0.5
-        hits += int((overlap & (label[chosen][:, None] == truth.label[objects])).any(1).sum())
+        chosen, inside = np.flatnonzero(image == i), np.flatnonzero(truth.image[objects] == i)
+        overlap = box_iou(boxes[chosen], corners[inside]) >= 0.5
+        hits += int((overlap & (label[chosen][:, None] == truth.label[objects[inside]])).any(1).sum())
     return hits / len(image)
