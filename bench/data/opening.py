@@ -10,9 +10,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from bench.data.exports import register_exports
 from bench.data.types import DATASETS, DataOptions, Dataset, DatasetFormat
 from bench.settings.errors import settings_error
 from metrics.errors import InputError, InputNote, InputWarning
+from metrics.formats.image_annotations import exports
+from metrics.formats.layouts import LAYOUTS
 from metrics.notes import Note, note_of, report
 from metrics.registry import UnknownName, did_you_mean
 
@@ -92,12 +95,16 @@ def open_located(location: DataLocation, options: Mapping[str, Any]) -> Dataset:
     return replace(dataset, notes=[*dataset.notes, *map(note_of, reported)])
 
 
+register_exports()
+
+
 def _is_drawn(name: str) -> bool:
     return name in DATASETS and DATASETS[name].layout is None
 
 
 def _detect(path: Path) -> DataLocation:
-    layouts = {name: known.layout for name, known in DATASETS.items() if known.layout is not None}
+    names = sorted(DATASETS, key=lambda name: (name not in LAYOUTS, name in exports(), name))
+    layouts = {name: layout for name in names if (layout := DATASETS[name].layout) is not None}
     found: dict[str, list[Path]] = {}
     for name, layout in layouts.items():
         try:

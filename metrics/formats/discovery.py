@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from metrics.errors import InputError, InputWarning
 from metrics.formats import coco
 from metrics.formats.identity import ClassMap, ImageIdMeaning, find_images, match_names
+from metrics.formats.image_annotations import Export, export_table, exports
 from metrics.formats.layouts import find_layouts, voc_folder
 from metrics.formats.voc import Pixels
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
 KNOWN = (
-    "COCO's .json or .json.gz, YOLO's .yaml, a folder with one of these or with Pascal VOC's .xml files, "
+    "COCO's .json or .json.gz, YOLO's .yaml, a folder with one of these or with Pascal VOC's .xml files, an export of another "
+    "tool (docs/formats.md), "
     "or a table as .parquet or .csv"
 )
 
@@ -42,6 +44,9 @@ def read_truth(path: str | Path, split: str | None = None, pixels: Pixels = "inc
     kind = _suffix(path)
     if kind in (".yaml", ".yml", ".data", ".names"):
         return _read_yolo(path, split)
+    export = next((each for each in exports().values() if each.files(path)), None)
+    if export is not None and not path.name.endswith(".gz"):
+        return _read_export(export, path, [path], split)
     if split is not None:
         raise InputError(
             f"{path}: a single file has no splits; leave out {split!r}, or give the split's own file"
@@ -110,10 +115,25 @@ def _read_folder(path: Path, split: str | None, pixels: Pixels) -> AnnotationTab
         return _read_voc(voc_folder(path), files, split, pixels)
     if layout.name == "yolo":
         return _read_yolo(files[0], split)
+    if layout.name in exports():
+        return _read_export(exports()[layout.name], path, files, split)
     if len(files) > 1 or split is not None:
         names = ", ".join(str(file.relative_to(path)) for file in files)
         raise InputError(f"{path}: a folder of COCO files; give the path of one of {names}")
     return coco.read_truth(files[0])
+
+
+def _read_export(export: Export, path: Path, files: Sequence[Path], split: str | None) -> AnnotationTable:
+    images = export.read(path, files)
+    purposes = [purpose for purpose in dict.fromkeys(image.purpose for image in images) if purpose]
+    chosen = split or next((name for name in ("val", "test", "train") if name in purposes), None)
+    if chosen is not None and chosen not in purposes:
+        raise InputError(
+            f"{path}: no split {chosen!r}; it has {', '.join(purposes) or 'none; leave out --split'}"
+        )
+    classes = sorted({box.label for image in images for box in image.boxes if box.label})
+    table, _ = export_table([image for image in images if image.purpose == chosen], str(path), classes)
+    return table
 
 
 def _read_yolo(path: Path, split: str | None) -> AnnotationTable:

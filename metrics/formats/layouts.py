@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metrics.errors import InputError
+from metrics.formats.image_annotations import Export, exports
 
 YAML_SUFFIXES = (".yaml", ".yml")
 _LARGEST_YAML = 1 << 20
@@ -36,7 +37,13 @@ def find_layouts(path: str | Path) -> list[DataLayout]:
     Raises:
         InputError: the path holds several data sets of one format.
     """
-    return [layout for layout in LAYOUTS.values() if layout.files(Path(path))]
+    layouts = [*LAYOUTS.values(), *map(export_layout, exports().values())]
+    return [layout for layout in layouts if layout.files(Path(path))]
+
+
+def export_layout(export: Export) -> DataLayout:
+    """How an export lies on disk."""
+    return DataLayout(export.name, export.looks_for, export.files)
 
 
 def coco_files(path: Path) -> list[Path]:

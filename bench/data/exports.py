@@ -1,0 +1,79 @@
+"""The exports of `metrics.formats.exports` as data set formats: annotations of one file or many, images found by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bench.data.checks import AnnotatedImages, FolderOptions
+from bench.data.folder import assemble_dataset
+from bench.data.types import DATASETS, Dataset, DatasetFormat
+from metrics.formats.image_annotations import Export, ImageAnnotation, export_table, exports
+from metrics.formats.image_search import find_annotated, find_images
+from metrics.formats.layouts import export_layout
+
+
+class ExportOptions(FolderOptions):
+    """Options of annotations in the layout of another tool."""
+
+
+def register_exports() -> None:
+    """Register a data set format for each export."""
+    for name, export in exports().items():
+        DATASETS.register(
+            name,
+            DatasetFormat(
+                name=name,
+                summary=export.summary,
+                source=export.source,
+                options=ExportOptions,
+                open=_opener(export),
+                layout=export_layout(export),
+            ),
+        )
+
+
+def _opener(export: Export) -> Callable[[Path | None, Sequence[Path], ExportOptions], Dataset]:
+    def open_export(path: Path | None, files: Sequence[Path], options: ExportOptions) -> Dataset:
+        assert path is not None
+        images = export.read(path, files)
+        classes = sorted({box.label for image in images for box in image.boxes if box.label})
+        parts = [
+            _part(
+                [image for image in images if image.purpose == purpose], classes, path, files, export, options
+            )
+            for purpose in dict.fromkeys(image.purpose for image in images)
+        ]
+        return assemble_dataset(export.name, path, parts, options)
+
+    return open_export
+
+
+def _part(
+    images: Sequence[ImageAnnotation],
+    classes: Sequence[str],
+    path: Path,
+    files: Sequence[Path],
+    export: Export,
+    options: ExportOptions,
+) -> AnnotatedImages:
+    root = path if path.is_dir() else path.parent
+    what = images[0].purpose or export.name
+    truth, ordered = export_table(images, str(path), classes)
+    if options.images is not None:
+        root = Path(options.images)
+        folders = [root]
+    else:
+        near = (*(file.parent for file in files[:100]), *(file.parent.parent for file in files[:1]))
+        bases = dict.fromkeys((root, *(folder for folder in near if folder.is_relative_to(root))))
+        folders = [base / name for base in bases for name in export.images]
+    if any(image.stem for image in ordered):
+        written = [(image.stem, image.name) for image in ordered]
+        paths = find_annotated(written, [*folders, root], what)
+    else:
+        paths = find_images([image.name for image in ordered], folders, root, what)
+    top = root.resolve()
+    names = tuple(str(file.relative_to(top)) if file.is_relative_to(top) else file.name for file in paths)
+    truth = replace(truth, catalog=replace(truth.catalog, file_names=names))
+    return AnnotatedImages(images[0].purpose, truth, paths)

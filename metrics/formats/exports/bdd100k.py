@@ -1,0 +1,82 @@
+"""BDD100K and Scalabel: a JSON list of frames with ``box2d``, or an object with ``frames``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from metrics.errors import InputError
+from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number, report_left_out
+from metrics.formats.purpose import parse_purpose
+from metrics.formats.untrusted import read_json
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path] if path.suffix.lower() == ".json" and _is_bdd(path) else []
+    for pattern in ("*.json", "labels/*.json", "labels/*/*.json"):
+        files = [file for file in sorted(path.glob(pattern)) if file.is_file() and _is_bdd(file)]
+        if files:
+            return files
+    return []
+
+
+def _is_bdd(file: Path) -> bool:
+    with file.open("rb") as opened:
+        head = opened.read(1 << 16)
+    return b'"labels"' in head and b'"name"' in head and (b'"box2d"' in head or b'"poly2d"' in head)
+
+
+def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
+    left_out: Counter[str] = Counter()
+    images = []
+    for file in files:
+        purpose = parse_purpose(file.stem) if len(files) > 1 else None
+        document = read_json(file)
+        frames = document.get("frames") if isinstance(document, dict) else document
+        if not isinstance(frames, list):
+            raise InputError(f"{file}: expected a list of frames, or an object with frames")
+        images += [_image(frame, f"{file}: [{k}]", purpose, left_out) for k, frame in enumerate(frames)]
+    report_left_out(left_out, str(root), "labels have no box2d and are left out")
+    return images
+
+
+def _image(frame: Any, where: str, purpose: str | None, left_out: Counter[str]) -> ImageAnnotation:
+    if not isinstance(frame, dict) or not isinstance(frame.get("name"), str):
+        raise InputError(f"{where}: has no name; expected the file name of the image")
+    boxes = []
+    for k, label in enumerate(frame.get("labels") or []):
+        box = label.get("box2d")
+        if not isinstance(box, dict):
+            left_out[str(label.get("category"))[:40]] += 1
+            continue
+        place = f"{where}: labels[{k}]"
+        category = label.get("category")
+        if not isinstance(category, str) or not category:
+            raise InputError(f"{place}: has no category")
+        x1, y1, x2, y2 = (number(box.get(key), place) for key in ("x1", "y1", "x2", "y2"))
+        attributes = label.get("attributes") or {}
+        boxes.append(
+            Box(
+                category,
+                (x1, y1, x2, y2),
+                ignored=bool(attributes.get("ignored")),
+                crowd=bool(attributes.get("crowd")),
+            )
+        )
+    size = frame.get("size") or {}
+    height, width = (int(number(size.get(key) or 0, where)) for key in ("height", "width"))
+    return ImageAnnotation(frame["name"], tuple(boxes), (height, width), purpose)
+
+
+EXPORT = Export(
+    name="bdd100k",
+    summary="BDD100K and Scalabel: frames with box2d",
+    source="Yu et al. 2020, arXiv:1805.04687; doc.scalabel.ai/format",
+    looks_for="a JSON list of frames with labels and box2d",
+    files=_files,
+    read=_read,
+    images=("images", "images/100k/train", "images/100k/val", "train", "val", ""),
+)

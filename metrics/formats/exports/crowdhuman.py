@@ -1,0 +1,65 @@
+"""CrowdHuman: ``.odgt`` files with one JSON object per line and image; images in ``Images``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from metrics.errors import InputError
+from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number
+from metrics.formats.purpose import parse_purpose
+from metrics.formats.untrusted import parse_json, read_bytes
+from metrics.notes import Note, report
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path] if path.suffix.lower() == ".odgt" else []
+    return sorted(path.glob("*.odgt")) or sorted(path.glob("annotations/*.odgt"))
+
+
+def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
+    counts: Counter[str] = Counter()
+    images = []
+    for file in files:
+        purpose = parse_purpose(file.stem) if len(files) > 1 else None
+        for line_number, line in enumerate(read_bytes(file).splitlines(), 1):
+            if line.strip():
+                where = f"{file}:{line_number}"
+                images.append(_image(parse_json(line, where), where, purpose, counts))
+    if counts:
+        text = f"{root}: {counts['ignored']} persons and {counts['regions']} masks are ignored, as they say; fbox is the box"
+        report(Note("ignored_regions", text, str(root), dict(counts)))
+    return images
+
+
+def _image(row: Any, where: str, purpose: str | None, counts: Counter[str]) -> ImageAnnotation:
+    if not isinstance(row, dict) or not isinstance(row.get("ID"), str):
+        raise InputError(f"{where}: expected an object with ID and gtboxes")
+    boxes = []
+    for k, each in enumerate(row.get("gtboxes") or []):
+        place = f"{where}: gtboxes[{k}]"
+        fbox = each.get("fbox") if isinstance(each, dict) else None
+        if not isinstance(fbox, list) or len(fbox) != 4:
+            raise InputError(f"{place}: fbox: expected four numbers [x, y, w, h]")
+        x, y, w, h = (number(value, place) for value in fbox)
+        mask = each.get("tag") == "mask"
+        ignored = bool((each.get("extra") or {}).get("ignore"))
+        counts["regions"] += mask
+        counts["ignored"] += ignored and not mask
+        label = "" if mask else str(each.get("tag") or "person")
+        boxes.append(Box(label, (x, y, x + w, y + h), ignored=ignored and not mask))
+    return ImageAnnotation(f"{row['ID']}.jpg", tuple(boxes), purpose=purpose)
+
+
+EXPORT = Export(
+    name="crowdhuman",
+    summary="CrowdHuman: a JSON object per line and image",
+    source="Shao et al. 2018, arXiv:1805.00123",
+    looks_for="a file .odgt",
+    files=_files,
+    read=_read,
+    images=("Images", "images", "train", "val", "CrowdHuman_train/Images", "CrowdHuman_val/Images"),
+)

@@ -1,0 +1,70 @@
+"""KITTI's object detection: a text file of 15 columns per image in ``label_2``, images in ``image_2``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from metrics.errors import InputError
+from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number
+from metrics.formats.untrusted import read_text
+from metrics.notes import Note, report
+
+_COLUMNS = 15
+_FOLDERS = ("label_2", "labels_2", "label")
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return []
+    for base in (path, path / "training"):
+        for name in _FOLDERS:
+            files = sorted((base / name).glob("*.txt"))
+            if files and any(_is_kitti(file) for file in files[:20]):
+                return files
+    return []
+
+
+def _is_kitti(file: Path) -> bool:
+    with file.open("rb") as opened:
+        words = opened.readline(400).split()
+    return len(words) in (_COLUMNS, _COLUMNS + 1) and not words[0].replace(b".", b"").isdigit()
+
+
+def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
+    counts: Counter[str] = Counter()
+    images = [ImageAnnotation("", tuple(_boxes(file, counts)), stem=file.stem) for file in files]
+    if counts["regions"]:
+        text = f"{root}: {counts['regions']} DontCare regions are ignored for every class"
+        report(Note("ignored_regions", text, str(root), {"regions": counts["regions"]}))
+    return images
+
+
+def _boxes(file: Path, counts: Counter[str]) -> list[Box]:
+    boxes = []
+    for line_number, line in enumerate(read_text(file).splitlines(), 1):
+        words = line.split()
+        if not words:
+            continue
+        where = f"{file}:{line_number}"
+        if len(words) != _COLUMNS:
+            hint = (
+                "; the last one of 16 is a score: these are detections" if len(words) == _COLUMNS + 1 else ""
+            )
+            raise InputError(f"{where}: expected 15 columns of KITTI, got {len(words)}{hint}")
+        x1, y1, x2, y2 = (number(word, where) for word in words[4:8])
+        counts["regions"] += words[0] == "DontCare"
+        boxes.append(Box("" if words[0] == "DontCare" else words[0], (x1, y1, x2, y2)))
+    return boxes
+
+
+EXPORT = Export(
+    name="kitti",
+    summary="KITTI object detection: label_2 and image_2",
+    source="Geiger et al. 2012; cvlibs.net/datasets/kitti",
+    looks_for="text files of 15 columns in label_2/ or training/label_2/",
+    files=_files,
+    read=_read,
+    images=("image_2", "training/image_2", "images", "image"),
+)

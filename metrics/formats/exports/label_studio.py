@@ -1,0 +1,155 @@
+"""Label Studio's own JSON and JSON-MIN: a list of tasks with regions in percent of the image's sides."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from metrics.errors import InputError
+from metrics.formats.image_annotations import (
+    Box,
+    Export,
+    ImageAnnotation,
+    bounding_corners,
+    number,
+    report_left_out,
+)
+from metrics.formats.purpose import parse_purpose
+from metrics.formats.untrusted import read_json
+
+_KINDS = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "keypointlabels", "labels")
+_MARKS = (b'"rectanglelabels"', b'"polygonlabels"', b'"ellipselabels"')
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path] if path.suffix.lower() == ".json" and _is_label_studio(path) else []
+    for pattern in ("*.json", "*/*.json"):
+        files = [file for file in sorted(path.glob(pattern)) if file.is_file() and _is_label_studio(file)]
+        if files:
+            return files
+    return []
+
+
+def _is_label_studio(file: Path) -> bool:
+    with file.open("rb") as opened:
+        if not opened.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+            return False
+        opened.seek(0)
+        last = b""
+        while block := opened.read(1 << 20):
+            if any(mark in last + block for mark in _MARKS):
+                return True
+            last = block[-32:]
+    return False
+
+
+def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
+    left_out: Counter[str] = Counter()
+    images = []
+    for file in files:
+        purpose = parse_purpose(file.stem) if len(files) > 1 else None
+        tasks = read_json(file)
+        for k, task in enumerate(tasks):
+            if not isinstance(task, dict):
+                raise InputError(f"{file}: [{k}]: expected a task {{...}}")
+            regions = _regions(task, left_out)
+            if regions is not None:
+                images.append(_image(task, regions, f"{file}: [{k}]", left_out, purpose))
+    report_left_out(left_out, str(root), "are left out")
+    return images
+
+
+def _regions(task: dict[str, Any], left_out: Counter[str]) -> list[dict[str, Any]] | None:
+    """The regions of a task; None for a task that nobody has annotated."""
+    if (
+        "annotations" not in task and "completions" not in task
+    ):  # JSON-MIN: a list under the name of the control
+        lists = [value for value in task.values() if isinstance(value, list) and _are_regions(value)]
+        return [{**region, "value": region} for value in lists for region in value]
+    annotations = task.get("annotations", task.get("completions")) or []
+    finished = [each for each in annotations if isinstance(each, dict) and not each.get("was_cancelled")]
+    if not finished:
+        left_out["tasks without annotation"] += 1
+        return None
+    if len(finished) > 1:
+        left_out["further annotations of a task (the first one is used)"] += len(finished) - 1
+    return [region for region in finished[0].get("result") or [] if isinstance(region, dict)]
+
+
+def _are_regions(values: list[Any]) -> bool:
+    return bool(values) and all(isinstance(value, dict) and set(_KINDS) & set(value) for value in values)
+
+
+def _image(
+    task: dict[str, Any],
+    regions: list[dict[str, Any]],
+    where: str,
+    left_out: Counter[str],
+    purpose: str | None,
+) -> ImageAnnotation:
+    data = task.get("data", task)
+    name = data.get("image") or next(
+        (v for v in data.values() if isinstance(v, str) and ("/" in v or "." in v) and " " not in v[:1]), None
+    )
+    if not isinstance(name, str):
+        raise InputError(f"{where}: has no image; expected its path or URL in data.image")
+    boxes = []
+    size = (0, 0)
+    for k, region in enumerate(regions):
+        height, width = (region.get(f"original_{side}") for side in ("height", "width"))
+        value = region.get("value")
+        if not isinstance(value, dict) or not (
+            kind := next((each for each in _KINDS if value.get(each)), "")
+        ):
+            left_out["regions without a class"] += 1
+            continue
+        if not height or not width:
+            raise InputError(
+                f"{where}: region {k}: has no original_width and original_height; export it again as JSON"
+            )
+        size = (int(number(height, where)), int(number(width, where)))
+        corners = _corners(value, size, f"{where}: region {k}")
+        if corners is None:
+            left_out[kind.removesuffix("labels") + " regions"] += 1
+            continue
+        labels = value[kind] if isinstance(value[kind], list) else [value[kind]]
+        boxes += [Box(str(label), corners) for label in labels]
+    return ImageAnnotation(name, tuple(boxes), size, purpose)
+
+
+def _corners(
+    value: dict[str, Any], size: tuple[int, int], where: str
+) -> tuple[float, float, float, float] | None:
+    """Corners in pixels of a rectangle, ellipse or polygon."""
+    x_unit, y_unit = size[1] / 100, size[0] / 100
+    if "points" in value:
+        points = [(number(x, where) * x_unit, number(y, where) * y_unit) for x, y in value["points"]]
+        return bounding_corners(points) if len(points) > 2 else None
+    if "radiusX" in value:
+        x, y, a, b = (number(value[key], where) for key in ("x", "y", "radiusX", "radiusY"))
+        return (x - a) * x_unit, (y - b) * y_unit, (x + a) * x_unit, (y + b) * y_unit
+    if not {"x", "y", "width", "height"} <= set(value):
+        return None
+    x, y, w, h = (number(value[key], where) for key in ("x", "y", "width", "height"))
+    x, y, w, h = x * x_unit, y * y_unit, w * x_unit, h * y_unit
+    angle = math.radians(number(value.get("rotation") or 0, where))  # clockwise about the upper left corner
+    cos, sin = math.cos(angle), math.sin(angle)
+    if not sin:
+        return (x, y, x + w, y + h)
+    corners = [(0.0, 0.0), (w, 0.0), (w, h), (0.0, h)]
+    return bounding_corners([(x + u * cos - v * sin, y + u * sin + v * cos) for u, v in corners])
+
+
+EXPORT = Export(
+    name="label_studio",
+    summary="Label Studio's JSON or JSON-MIN: tasks with regions",
+    source="labelstud.io/guide/export",
+    looks_for="a JSON list of tasks with rectanglelabels, polygonlabels or ellipselabels",
+    files=_files,
+    read=_read,
+    images=("images", "upload", ""),
+)

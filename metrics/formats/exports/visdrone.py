@@ -1,0 +1,78 @@
+"""VisDrone-DET: ``annotations/*.txt`` with lines ``x,y,w,h,score,category,truncation,occlusion``, and ``images``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from metrics.errors import InputError
+from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number
+from metrics.formats.purpose import parse_purpose
+from metrics.formats.untrusted import read_text
+from metrics.notes import Note, report
+
+_CLASSES = (
+    "pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle", "awning-tricycle", "bus", "motor",
+)  # fmt: skip
+"""Names of the categories 1 to 10; 0 are ignored regions, 11 are others, which are not evaluated."""
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return []
+    for pattern in ("annotations/*.txt", "*/annotations/*.txt"):
+        files = sorted(path.glob(pattern))
+        if files and any(_is_visdrone(file) for file in files[:20]):
+            return files
+    return []
+
+
+def _is_visdrone(file: Path) -> bool:
+    with file.open("rb") as opened:
+        words = opened.readline(400).strip().strip(b",").split(b",")
+    return len(words) == 8 and all(word.strip().lstrip(b"-").isdigit() for word in words)
+
+
+def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
+    counts: Counter[str] = Counter()
+    images = []
+    for file in files:
+        folder = file.parent.parent
+        purpose = parse_purpose(folder.name) if folder != root else None
+        stem = file.stem if folder == root else f"{folder.name}/{file.stem}"
+        images.append(ImageAnnotation("", tuple(_boxes(file, counts)), purpose=purpose, stem=stem))
+    if counts["regions"]:
+        text = f"{root}: {counts['regions']} ignored regions and others are ignored for every class"
+        report(Note("ignored_regions", text, str(root), {"regions": counts["regions"]}))
+    return images
+
+
+def _boxes(file: Path, counts: Counter[str]) -> list[Box]:
+    boxes = []
+    for line_number, line in enumerate(read_text(file).splitlines(), 1):
+        words = [word for word in line.strip().split(",") if word.strip()]
+        if not words:
+            continue
+        where = f"{file}:{line_number}"
+        if len(words) != 8:
+            raise InputError(
+                f"{where}: expected x,y,w,h,score,category,truncation,occlusion, got {len(words)} numbers"
+            )
+        x, y, w, h, score, category = (number(word, where) for word in words[:6])
+        if not 0 <= category <= 11 or not category.is_integer():
+            raise InputError(f"{where}: category {category:g}: expected 0 .. 11")
+        label = _CLASSES[int(category) - 1] if 1 <= category <= 10 and score else ""
+        counts["regions"] += not label
+        boxes.append(Box(label, (x, y, x + w, y + h)))
+    return boxes
+
+
+EXPORT = Export(
+    name="visdrone",
+    summary="VisDrone-DET: annotations of eight numbers per line",
+    source="Zhu et al. 2021, arXiv:2001.06303",
+    looks_for="text files of lines with eight numbers in annotations/",
+    files=_files,
+    read=_read,
+)

@@ -1,0 +1,185 @@
+"""Annotations image by image, as the readers of `metrics.formats.exports` give them, and the table made of them."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from metrics.boxes import convert
+from metrics.errors import InputError
+from metrics.formats.image_search import spellings
+from metrics.formats.plausibility import check_annotations
+from metrics.notes import Note, report
+from metrics.tables import AnnotationTable, Catalog
+
+Corners = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One annotated object.
+
+    Attributes:
+        label: its class; empty for a region that is ignored for every class.
+        corners: xyxy in pixels, counted from 0 at the image's edge.
+        ignored: counts neither as found nor as missed.
+        crowd: a region in which any number of detections may match; always so with an empty label.
+    """
+
+    label: str
+    corners: Corners
+    ignored: bool = False
+    crowd: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImageAnnotation:
+    """The objects of one image.
+
+    Attributes:
+        name: of the image's file as written; empty where the file is found by `stem`.
+        boxes: its objects.
+        size: (height, width) in pixels; (0, 0) if unknown.
+        purpose: the split; None without splits.
+        stem: path of the annotation file without suffix, where each image has its own and is called like it; else empty.
+    """
+
+    name: str
+    boxes: tuple[Box, ...]
+    size: tuple[int, int] = (0, 0)
+    purpose: str | None = None
+    stem: str = ""
+
+    @property
+    def path(self) -> PurePosixPath:
+        """The image's path for ids: that of the annotation file if there is one for each image."""
+        return PurePosixPath(self.stem or "/".join((spellings(self.name) or [(self.name,)])[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A layout of annotation files.
+
+    Attributes:
+        name: its name on the command line; the name of its file in `metrics.formats.exports`.
+        summary: one line for `bench list`.
+        source: page that describes the layout.
+        looks_for: the files that it is recognised by, as a phrase for error messages.
+        files: return the annotation files of a path, sorted; an empty list where it does not have the layout.
+        read: read the images of a path from these files.
+        images: folders of images, relative to the path or to the annotation files.
+    """
+
+    name: str
+    summary: str
+    source: str
+    looks_for: str
+    files: Callable[[Path], list[Path]]
+    read: Callable[[Path, Sequence[Path]], list[ImageAnnotation]]
+    images: tuple[str, ...] = ("images",)
+
+
+@cache
+def exports() -> Mapping[str, Export]:
+    """The layouts by name: the `EXPORT` of each module of `metrics.formats.exports`, in alphabetical order."""
+    package = importlib.import_module("metrics.formats.exports")
+    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    found: dict[str, Export] = {
+        name: importlib.import_module(f"{package.__name__}.{name}").EXPORT for name in names
+    }
+    return found
+
+
+def export_table(
+    images: Sequence[ImageAnnotation], where: str, classes: Sequence[str] | None = None
+) -> tuple[AnnotationTable, list[ImageAnnotation]]:
+    """Make a table of annotations.
+
+    Args:
+        images: the images; ids are their file names without suffix or, if two are equal, their paths.
+        where: file for messages.
+        classes: names in the order of labels; by default those that occur, sorted.
+
+    Returns:
+        The table, and the images in the order of its catalog.
+
+    Raises:
+        InputError: an image is listed twice.
+    """
+    if classes is None:
+        classes = sorted({box.label for image in images for box in image.boxes if box.label})
+    paths = [image.path for image in images]
+    ids = [path.name if image.stem else path.stem for path, image in zip(paths, images, strict=True)]
+    if len(set(ids)) < len(ids):
+        ids = [
+            str(path) if image.stem else str(path.with_suffix(""))
+            for path, image in zip(paths, images, strict=True)
+        ]
+    if len(set(ids)) < len(ids):
+        ids = [str(path) for path in paths]
+    repeated = [identity for identity, count in Counter(ids).items() if count > 1]
+    if repeated:
+        raise InputError(f"{where}: image {repeated[0]!r} is listed twice; merge its annotations")
+    order = sorted(range(len(images)), key=ids.__getitem__)
+    ordered = [images[i] for i in order]
+    label = {name: k for k, name in enumerate(classes)}
+    rows = [
+        (i, k, box.corners, box.ignored, box.crowd or not box.label)
+        for i, image in enumerate(ordered)
+        for box in image.boxes
+        for k in ([label[box.label]] if box.label else range(len(classes)))
+    ]
+    catalog = Catalog.of(
+        [ids[i] for i in order],
+        classes,
+        np.array([image.size for image in ordered], np.int64).reshape(-1, 2),
+        [image.name or image.stem for image in ordered],
+    )
+    table = AnnotationTable.of(
+        catalog,
+        np.array([row[0] for row in rows], np.int64),
+        np.array([row[1] for row in rows], np.int64),
+        convert(np.array([row[2] for row in rows], np.float64).reshape(-1, 4), "xyxy", "xywh"),
+        crowd=np.array([row[4] for row in rows], np.bool_),
+        ignored=np.array([row[3] for row in rows], np.bool_),
+    )
+    check_annotations(table, where)
+    return table, ordered
+
+
+def bounding_corners(points: Sequence[Sequence[float]]) -> Corners:
+    """The corners of the smallest box around points (x, y)."""
+    x, y = [point[0] for point in points], [point[1] for point in points]
+    return min(x), min(y), max(x), max(y)
+
+
+def report_left_out(counts: Counter[str], where: str, what: str) -> None:
+    """Report how many annotations of each kind are left out, if there are any."""
+    if counts:
+        listed = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+        text = f"{where}: {listed} {what}"
+        report(Note("left_out", text, where, {"annotations": counts.total()}))
+
+
+def number(value: object, where: str) -> float:
+    """A finite number of JSON or text.
+
+    Raises:
+        InputError: another value.
+    """
+    try:
+        result = (
+            float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else np.nan
+        )
+    except (ValueError, OverflowError):
+        result = np.nan
+    if not np.isfinite(result):
+        raise InputError(f"{where}: expected a finite number, got {str(value)[:40]!r}")
+    return float(result)
