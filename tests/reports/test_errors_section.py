@@ -220,3 +220,32 @@ def test_detections_that_name_the_wrong_class_are_not_called_background() -> Non
     )
     assert cells_of(section, "errors-table")[0][1:9] == [10, 20, 21, 20, 0, 0, 0, 1]
     assert "classification errors for m0" in section.figures[1].finding
+
+
+def test_types_of_equal_cost_are_named_together() -> None:
+    """Two objects of each class, one found; of the others, one has a poorly localized box and one has nothing."""
+    catalog = Catalog.of([1], ["a", "b"])
+    boxes = [[40.0 * at, 0.0, 10.0, 10.0] for at in range(4)]
+    truth = AnnotationTable.of(catalog, [0] * 4, [0, 0, 1, 1], boxes)
+    found = np.array([boxes[0], [40.0, 0, 10, 4], boxes[2]])
+    table = DetectionTable(catalog, np.zeros(3, int), np.array([0, 0, 1]), found, np.array([0.9, 0.8, 0.9]))
+    section = errors.section(report_on(truth, [[table], [table]]))
+    assert section.figures[1].finding == (
+        "On these images, AP50 would increase most by correcting localization errors or missed objects for m0 (+24.8 each) and "
+        "localization errors or missed objects for m1 (+24.8 each)."
+    )
+
+
+@pytest.mark.parametrize(("undetected", "share"), [(0, "0%"), (1, "<1%"), (150, "50%"), (299, ">99%")])
+def test_a_share_is_rounded_to_nothing_or_all_only_if_it_is(undetected: int, share: str) -> None:
+    catalog = Catalog.of(range(300), ["a"])
+    box = np.tile([0.0, 0.0, 10.0, 10.0], (300, 1))
+    truth = AnnotationTable.of(catalog, list(range(300)), [0] * 300, box)
+    rows = np.arange(undetected, 300)
+    table = DetectionTable(catalog, rows, np.zeros(len(rows), int), box[rows], np.full(len(rows), 0.9))
+    section = errors.section(report_on(truth, [[table]]))
+    assert (
+        section.finding
+        == f"m0 leaves {undetected} of 300 objects undetected ({share}) and has no false positives."
+    )
+    assert next(row.cells[2].note for row in section.tables[0].rows) == share
