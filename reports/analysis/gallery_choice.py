@@ -87,7 +87,7 @@ def choose(report: ReportData) -> list[GalleryChoice]:
         elif name == "decides" and influence is not None:
             gain = float(influence.of_images[image])
             unit = "image" if len(influence.influence) == len(influence.unit) else "group"
-            reason = f"without this {unit}, the lead of {report.labels[0]} is {formatting.points(gain, 2)} points smaller"
+            reason = f"without this {unit}, the lead of {report.labels[0]} is {formatting.points(gain, 2)} percentage points smaller"
         here = [rows for rows in shared if first[0].run.detections.image[rows[0]] == image]
         marked = tuple(map(frozenset, zip(*here, strict=True))) if name == "all_detect" else ()
         choices.append(GalleryChoice(image, name, reason, marked))

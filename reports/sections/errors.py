@@ -141,7 +141,7 @@ def _table(report: ReportData) -> PageTable:
     return PageTable(
         "errors-table",
         f"True positives, undetected objects (FN) and false positives by type at each model's highest F1{summed(report)}; below, "
-        "share of the objects and of the false positives; mean 1 − IoU of true positives in points of 100; oLRP over all scores",
+        "share of the objects and of the false positives; mean 1 − IoU of true positives in percent; oLRP over all scores",
         columns, tuple(rows),
     )  # fmt: skip
 
@@ -164,7 +164,7 @@ def _costs(report: ReportData) -> Figure:
     ]
     return dot_plot(
         "error-costs", "Cost of each error type in AP50", _costs_text(report, values), [kind.capitalize() for kind in KINDS],
-        report.labels, values, "gain in AP50 if corrected (points of 100)",
+        report.labels, values, "gain in AP50 if corrected (percentage points)",
         intervals=report.intervals([f"cost_{kind}" for kind in KINDS]), zero=True,
         pale=[np.full(len(KINDS), report.too_few)] * len(report.models),
     )  # fmt: skip
@@ -188,11 +188,11 @@ def _costs_text(report: ReportData, values: list[Floats]) -> str:
     text = []
     if parts:
         text.append(
-            f"On these images, AP50 would increase most by correcting {formatting.join_words(parts)}."
+            f"On these images, AP50 would increase most (in percentage points) by correcting {formatting.join_words(parts)}."
         )
     if none:
         text.append(
-            f"Correcting the errors of any one type would not increase AP50 by 0.1 points for {formatting.join_words(none)}."
+            f"Correcting the errors of any one type would not increase AP50 by 0.1 percentage points for {formatting.join_words(none)}."
         )
     return " ".join(text) or "There are no valid objects, so error costs are not defined."
 
@@ -214,7 +214,7 @@ def _cost_table(report: ReportData) -> PageTable:
     )
     return PageTable(
         "costs-table",
-        "Gain in AP50 (points of 100) if the errors of each type were corrected; below, "
+        "Gain in AP50 (percentage points) if the errors of each type were corrected; below, "
         f"{'its 95% interval and ' * bool(intervals)}the number of errors at all scores, not only above the threshold{summed(report)}",
         columns, tuple(rows),
     )  # fmt: skip

@@ -181,7 +181,10 @@ def test_the_costs_sentence_names_every_type_with_the_highest_cost(report: Repor
         assert text == "There are no valid objects, so error costs are not defined."
         return
     named: dict[str, tuple[set[str], str]] = {}
-    first = re.match(r"On these images, AP50 would increase most by correcting (.*?)\.(?!\d)", text)
+    first = re.match(
+        r"On these images, AP50 would increase most \(in percentage points\) by correcting (.*?)\.(?!\d)",
+        text,
+    )
     for part in (
         re.split(r", | and (?=\D)", first[1].replace("both class and loc", "both class & loc"))
         if first
@@ -197,7 +200,7 @@ def test_the_costs_sentence_names_every_type_with_the_highest_cost(report: Repor
         highest = max(shown.values(), key=float)
         if float(highest) <= 0:
             assert label not in named
-            assert re.search(rf"would not increase AP50 by 0\.1 points for .*\b{label}\b", text)
+            assert re.search(rf"would not increase AP50 by 0\.1 percentage points for .*\b{label}\b", text)
             continue
         kinds = {kind for kind, cost in shown.items() if cost == highest}
         assert named[label] == (kinds, highest + " each" * (len(kinds) > 1))
@@ -231,7 +234,7 @@ def test_types_of_equal_cost_are_named_together() -> None:
     table = DetectionTable(catalog, np.zeros(3, int), np.array([0, 0, 1]), found, np.array([0.9, 0.8, 0.9]))
     section = errors.section(report_on(truth, [[table], [table]]))
     assert section.figures[1].finding == (
-        "On these images, AP50 would increase most by correcting localization errors or missed objects for m0 (+24.8 each) and "
+        "On these images, AP50 would increase most (in percentage points) by correcting localization errors or missed objects for m0 (+24.8 each) and "
         "localization errors or missed objects for m1 (+24.8 each)."
     )
 
