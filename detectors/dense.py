@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from detectors.assigners.types import Assigner, Assignment, PaddedTargets, Prediction, pad_targets
+from detectors.assigners.types import (
+    Assigner,
+    Assignment,
+    PaddedTargets,
+    Positives,
+    Prediction,
+    pad_targets,
+)
 from detectors.backbones import Backbone, BackboneConfig
 from detectors.candidates import CandidatesConfig, select_candidates
 from detectors.coders import BoxCoder
@@ -21,7 +28,7 @@ from detectors.losses.quality import QualityLoss
 from detectors.nms import NMS, NMSConfig
 from detectors.pretrained import load_detector
 from detectors.priors import GridPriors
-from detectors.types import DenseOutput, Detections, Suppression, Targets
+from detectors.types import DenseOutput, Detections, LossSum, Suppression, Targets, divide_sums
 from metrics.errors import InputError
 from metrics.iou import aligned_box_iou
 
@@ -56,6 +63,8 @@ class DenseDetector(nn.Module):
         box_loss: on codes or on boxes.
         quality_loss: of the head's quality branch; the score is the geometric mean of class score and quality.
         normalise: divide the losses by the positive priors of the ``batch``, or of each ``image`` and average.
+        box_weights: weight (P,) of the box loss of each positive prior, from the boxes (P, 4) of the assigned objects and
+            the priors (P, 4); the box loss is divided by the sum of the weights. None: 1.
     """
 
     nms: Suppression
@@ -75,6 +84,7 @@ class DenseDetector(nn.Module):
         box_loss: BoxLoss,
         quality_loss: QualityLoss | None = None,
         normalise: Literal["batch", "image"] = "batch",
+        box_weights: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
@@ -88,6 +98,7 @@ class DenseDetector(nn.Module):
         self.box_loss = box_loss
         self.quality_loss = quality_loss
         self.normalise = normalise
+        self.box_weights = box_weights
         self.nms = NMS(config.nms)
         self.candidates = config.candidates
         self.box_weight = config.box_weight
@@ -128,7 +139,11 @@ class DenseDetector(nn.Module):
         return DenseOutput(logits, codes, quality, priors, image_size, levels)
 
     def losses(self, output: DenseOutput, targets: list[Targets]) -> dict[str, Tensor]:
-        """Scalar losses ``class``, ``box`` and, with a quality branch, ``quality``, divided by the number of positives.
+        """Scalar losses ``class``, ``box`` and, with a quality branch, ``quality``: the divided terms of `loss_sums`."""
+        return divide_sums(self.loss_sums(output, targets))
+
+    def loss_sums(self, output: DenseOutput, targets: list[Targets]) -> dict[str, LossSum]:
+        """Sums of the losses ``class``, ``box`` and, with a quality branch, ``quality``, and the positives of each.
 
         Boxes without width or height and boxes with corners that are not finite are ignored. The loss of a batch without
         objects is finite.
@@ -137,22 +152,18 @@ class DenseDetector(nn.Module):
             InputError: the number of `Targets` is not that of the images, or a label is outside [0, num_classes).
         """
         logits, codes = output.logits.float(), output.codes.float()
-        self._check(targets, len(logits))
-        truth = pad_targets(targets, logits.device)
         with torch.no_grad():
-            prediction = self._prediction(output) if self.assigner.needs_prediction else None
-            assignment = self.assigner(truth, output.priors, output.levels, prediction)
-            image, prior = (assignment.objects >= 0).nonzero(as_tuple=True)
-            which = assignment.objects[image, prior]
-            boxes, priors = truth.boxes[image, which], output.priors[prior]
+            truth, assignment, positives = self._assign(output, targets, len(logits))
+            image, prior, boxes = positives.image, positives.prior, positives.boxes
+            priors = output.priors[prior]
         chosen = codes[image, prior]
         with torch.no_grad():
             decoded = self.coder.decode(chosen, priors)
-            labels = _labels(truth, assignment)
+            labels = assignment.labels(truth)
             quality = self._quality_targets(assignment, image, prior, decoded, boxes)
         per_box = self.box_loss(chosen, boxes, priors, self.coder)
-        if assignment.scores is not None:
-            per_box = per_box * assignment.scores[image, prior]
+        if positives.weights is not None:
+            per_box = per_box * positives.weights
         terms = {
             "class": self.class_loss(logits, labels, quality),
             "box": self.box_weight * _per_image(per_box, image, len(logits)),
@@ -162,8 +173,28 @@ class DenseDetector(nn.Module):
             quality_logits = output.quality.float()[image, prior]
             per_box = self.quality_loss(quality_logits, decoded, boxes, priors)
             terms["quality"] = _per_image(per_box, image, len(logits))
-        positives = (assignment.objects >= 0) if assignment.scores is None else assignment.scores
-        return self._normalised(terms, positives.sum(dim=1))
+        counts = self._counts(assignment, positives)
+        return {name: self._summed(term, counts[name]) for name, term in terms.items()}
+
+    @torch.no_grad()
+    def normalizers(self, images: Tensor, targets: list[Targets]) -> dict[str, Tensor]:
+        """Normalizer of each term of `loss_sums` for (B, 3, H, W) images and their targets.
+
+        If the assigner needs no prediction, they depend on the targets and the priors alone: a single image is predicted,
+        for its priors.
+
+        Raises:
+            InputError: as `loss_sums`.
+        """
+        if self.assigner.needs_prediction:
+            output = self(images)
+        else:
+            training = self.training
+            output = self.eval()(images[:1])  # BatchNorm cannot train on a single image
+            self.train(training)
+        _, assignment, positives = self._assign(output, targets, len(images))
+        counts = self._counts(assignment, positives)
+        return {name: self._summed(count, count).normalizer for name, count in counts.items()}
 
     @torch.no_grad()
     def decode(self, output: DenseOutput) -> list[Detections]:
@@ -181,6 +212,35 @@ class DenseDetector(nn.Module):
     def predict(self, images: Tensor) -> list[Detections]:
         """Detections in each of (B, 3, H, W) RGB images, float32 in [0, 1]; call `eval` first."""
         return [self.nms(candidates) for candidates in self.decode(self(images))]
+
+    def _assign(
+        self, output: DenseOutput, targets: list[Targets], images: int
+    ) -> tuple[PaddedTargets, Assignment, Positives]:
+        """Padded targets of a batch, their assignment, and the positive priors; without gradients.
+
+        Only the priors of `output` are used if the assigner needs no prediction.
+        """
+        self._check(targets, images)
+        truth = pad_targets(targets, output.priors.device)
+        prediction = self._prediction(output) if self.assigner.needs_prediction else None
+        assignment = self.assigner(truth, output.priors, output.levels, prediction)
+        image, prior = (assignment.objects >= 0).nonzero(as_tuple=True)
+        boxes = truth.boxes[image, assignment.objects[image, prior]]
+        weights = None if assignment.scores is None else assignment.scores[image, prior]
+        if self.box_weights is not None:
+            own = self.box_weights(boxes, output.priors[prior])
+            weights = own if weights is None else weights * own
+        return truth, assignment, Positives(image, prior, boxes, weights)
+
+    def _counts(self, assignment: Assignment, positives: Positives) -> dict[str, Tensor]:
+        """Number of positives of each image, (B,), or the sum of their weights, for each term."""
+        each = (assignment.objects >= 0) if assignment.scores is None else assignment.scores
+        counts = each.sum(dim=1)
+        weighted = counts
+        if self.box_weights is not None and positives.weights is not None:
+            weighted = _per_image(positives.weights, positives.image, len(counts))
+        terms = {"class": counts, "box": weighted}
+        return terms if self.quality_loss is None else {**terms, "quality": counts}
 
     def _scores(self, output: DenseOutput) -> Tensor:
         scores = self.class_loss.scores(output.logits.float())
@@ -225,17 +285,11 @@ class DenseDetector(nn.Module):
         quality[image, prior] = aligned_box_iou(decoded, boxes)
         return quality
 
-    def _normalised(self, terms: dict[str, Tensor], positives: Tensor) -> dict[str, Tensor]:
+    def _summed(self, term: Tensor, counts: Tensor) -> LossSum:
+        """Sum of the losses (B,) of the images, whose positives are `counts` (B,)."""
         if self.normalise == "image":
-            return {name: (term / positives.clamp(min=1)).mean() for name, term in terms.items()}
-        total = positives.sum().clamp(min=1)
-        return {name: term.sum() / total for name, term in terms.items()}
-
-
-def _labels(truth: PaddedTargets, assignment: Assignment) -> Tensor:
-    """(B, A) label of each prior's object, or `BACKGROUND` or `IGNORE`."""
-    labels = truth.labels.gather(1, assignment.objects.clamp(min=0))
-    return torch.where(assignment.objects >= 0, labels, assignment.objects)
+            return LossSum((term / counts.clamp(min=1)).sum(), counts.new_tensor(len(counts)))
+        return LossSum(term.sum(), counts.sum())
 
 
 def _per_image(per_box: Tensor, image: Tensor, images: int) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
+from torch import Tensor
 
 from detectors.assigners.types import Assigner
 from detectors.backbones import make_backbone
@@ -73,6 +74,7 @@ def pyramid_detector(
     quality_loss: QualityLoss | None = None,
     level_scale: bool = False,
     normalise: Literal["batch", "image"] = "batch",
+    box_weights: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> DenseDetector:
     """Build a detector from these parts, and the backbone, pyramid and head of the settings.
 
@@ -87,6 +89,7 @@ def pyramid_detector(
         quality_loss: of the quality branch; None for no such branch.
         level_scale: see `SharedHead`.
         normalise: see `DenseDetector`.
+        box_weights: see `DenseDetector`.
 
     Raises:
         InputError: levels with a shared head have different numbers of priors.
@@ -134,4 +137,5 @@ def pyramid_detector(
         box_loss=box_loss,
         quality_loss=quality_loss,
         normalise=normalise,
+        box_weights=box_weights,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -74,6 +75,33 @@ class DenseOutput(NamedTuple):
     levels: tuple[int, ...]
 
 
+class LossSum(NamedTuple):
+    """A term of the loss as a sum and what it is divided by, both scalars, so that parts of a batch can be added.
+
+    Attributes:
+        total: sum over the objects, priors or images of the batch.
+        normalizer: number of these, or the sum of their weights, without gradient. The term is ``total / normalizer``; a
+            normalizer below 1 counts as 1, so that the loss of a batch without objects is finite.
+    """
+
+    total: Tensor
+    normalizer: Tensor
+
+
+def divide_sums(
+    sums: Mapping[str, LossSum], normalizers: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """Terms of the loss, each a scalar.
+
+    Args:
+        sums: of a batch.
+        normalizers: to divide by, by term; those of `sums` by default. For a part of a batch give the sums of the
+            normalizers of all parts: the terms of the parts then add up to those of the whole batch.
+    """
+    given = normalizers or {name: each.normalizer for name, each in sums.items()}
+    return {name: each.total / given[name].clamp(min=1) for name, each in sums.items()}
+
+
 class Suppression(Protocol):
     """Selects the detections of one image from its candidates."""
 
@@ -97,8 +125,15 @@ class Detector(Predictor, Protocol):
         """Raw output for (B, 3, H, W) RGB images, float32 in [0, 1]."""
         ...
 
-    def losses(self, output: Any, targets: list[Targets]) -> dict[str, Tensor]:
-        """Terms of the loss, each a scalar; the loss is their sum."""
+    def loss_sums(self, output: Any, targets: list[Targets]) -> dict[str, LossSum]:
+        """Terms of the loss of a batch; the loss is the sum of the divided terms, see `divide_sums`."""
+        ...
+
+    def normalizers(self, images: Tensor, targets: list[Targets]) -> dict[str, Tensor]:
+        """Normalizer of each term of `loss_sums` for a batch, without gradients.
+
+        A step that is divided into parts calls this for each part before the first backward pass.
+        """
         ...
 
     def decode(self, output: Any) -> list[Detections]:

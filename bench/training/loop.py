@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from bench.data.types import Split
@@ -37,8 +38,7 @@ class TrainingResult:
 
     Attributes:
         history: one row per epoch: ``epoch`` (completed epochs), ``images_seen``, ``seconds``, ``loss``, its terms,
-            ``lr``, ``val_ap`` and ``val_ap50`` (None if the epoch was not validated). With several processes the loss
-            is that of the first process.
+            ``lr``, ``val_ap`` and ``val_ap50`` (None if the epoch was not validated).
         images_seen: training images in all epochs.
         seconds: wall clock time with validation, without the compilation of its kernels, summed over interruptions.
         best_epoch: completed epochs at the best weights; 0 if none were validated.
@@ -128,6 +128,9 @@ class _Training:
         _weigh_classes(detector, train_split)
         if saved is None:
             self._prepare(train_split)
+            if self.accelerator.num_processes > 1:  # processors may have rounded differently
+                for tensor in detector.state_dict().values():
+                    tensor.copy_(broadcast(tensor))
         self.optimizer = make_optimizer(detector, self.settings)
         self.loader = make_loader(
             train_split,
@@ -156,11 +159,9 @@ class _Training:
             self.accelerator.is_main_process,
         )
         self.position = self._restore(*saved) if saved is not None else Position()
-        model, optimizer = self.accelerator.prepare(detector, self.optimizer)
         self.stepper = Stepper(
             detector,
-            model,
-            optimizer,
+            self.accelerator.prepare(self.optimizer),
             self.accelerator,
             self.settings,
             train_split.truth.catalog.image_ids,

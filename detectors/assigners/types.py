@@ -56,6 +56,27 @@ class Assignment(NamedTuple):
     objects: Tensor
     scores: Tensor | None = None
 
+    def labels(self, truth: PaddedTargets) -> Tensor:
+        """(B, A) label of each prior's object, or `BACKGROUND` or `IGNORE`."""
+        labels = truth.labels.gather(1, self.objects.clamp(min=0))
+        return torch.where(self.objects >= 0, labels, self.objects)
+
+
+class Positives(NamedTuple):
+    """The P positive priors of a batch.
+
+    Attributes:
+        image: (P,) index of the image.
+        prior: (P,) index of the prior.
+        boxes: (P, 4) xyxy of the assigned object.
+        weights: (P,) of the box loss; None: 1.
+    """
+
+    image: Tensor
+    prior: Tensor
+    boxes: Tensor
+    weights: Tensor | None
+
 
 class Assigner(Protocol):
     """Assigns an object, `BACKGROUND` or `IGNORE` to each prior."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import torch
@@ -12,6 +13,8 @@ from metrics.iou import aligned_box_iou
 
 Quality = Literal["centerness", "iou", "none"]
 """Names in settings; ``none``: no quality branch."""
+BoxWeights = Literal["equal", "centerness"]
+"""Names in settings of the weights of positive priors in the box loss."""
 
 
 class QualityLoss(Protocol):
@@ -54,6 +57,14 @@ def quality_loss(kind: Quality) -> QualityLoss | None:
             return IoULoss()
         case "none":
             return None
+
+
+def box_weights(kind: BoxWeights) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """Weights (P,) of positive priors in the box loss, from the boxes of their objects and the priors, both (P, 4).
+
+    ``centerness`` is from the programs of the authors of FCOS and ATSS. None: all 1.
+    """
+    return centerness if kind == "centerness" else None
 
 
 def centerness(boxes: Tensor, priors: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from detectors.coders import DeltaCoder
 from detectors.dense import DenseDetector
 from detectors.losses.box import BoxLossName, box_loss
 from detectors.losses.classification import FocalLoss
-from detectors.losses.quality import Quality, quality_loss
+from detectors.losses.quality import BoxWeights, Quality, box_weights, quality_loss
 from detectors.nms import NMSConfig
 from detectors.priors import GridPriors, Sizes, octave_anchors
 from detectors.pyramid import FocalConfig, PyramidConfig, pyramid_detector
@@ -40,7 +40,10 @@ class ATSSConfig(PyramidConfig):
     quality: Annotated[Quality, Choice("centerness", "iou")] = "centerness"
     """Output of the quality branch, which is multiplied into the score: `centerness` (the paper), or the `iou` of the
     predicted box; `none`: no such branch."""
-    nms: NMSConfig = NMSConfig(score=0.05, iou=0.6, max_dets=100)
+    box_weights: Annotated[BoxWeights, Choice("equal", "centerness")] = "equal"
+    """Weights of positive anchors in the box loss: `equal`, or `centerness` as in the authors' program, where anchors near the
+    object's centre count more; the loss is divided by the sum of the weights."""
+    nms: NMSConfig = NMSConfig(iou=0.6)
 
 
 def make_anchors(config: ATSSConfig, strides: Sequence[int]) -> GridPriors:
@@ -67,5 +70,6 @@ def build(config: ATSSConfig, num_classes: int) -> DenseDetector:
         class_loss=FocalLoss(config.focal.alpha, config.focal.gamma),
         box_loss=box_loss(config.box_loss),
         quality_loss=quality_loss(config.quality),
+        box_weights=box_weights(config.box_weights),
         level_scale=True,
     )

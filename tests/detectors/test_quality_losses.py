@@ -8,10 +8,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torchvision.ops import box_iou
+from torchvision.ops import box_iou, generalized_box_iou_loss
 
+from detectors.assigners.types import pad_targets
 from detectors.losses.quality import CenternessLoss, IoULoss, centerness, quality_loss
 from detectors.registry import VARIANTS
+from detectors.types import Targets
 
 PRIOR = torch.tensor([[4.0, 4, 8, 8]])  # its centre is (6, 6)
 
@@ -95,3 +97,42 @@ def test_the_score_is_the_geometric_mean_with_the_quality(name):
         (found,) = detector.decode(output)
     expected = (output.logits[0, :, 0].sigmoid() * output.quality[0].sigmoid()).sqrt()
     torch.testing.assert_close(found.scores, expected.sort(descending=True).values)
+
+
+@pytest.mark.parametrize("name", ["fcos", "atss"])
+def test_weights_by_centerness_give_the_weighted_mean_of_the_box_losses(name):
+    variant = VARIANTS[name]
+    torch.manual_seed(1)
+    losses: dict[str, dict[str, torch.Tensor]] = {}
+    detectors: dict[str, torch.nn.Module] = {}
+    images = torch.rand(2, 3, 96, 96)
+    targets = [
+        Targets(torch.tensor([[4.0, 8, 60, 52], [50, 40, 90, 94]]), torch.tensor([0, 1])),
+        Targets(torch.tensor([[20.0, 12, 44, 80]]), torch.tensor([1])),
+    ]
+    for kind in ("equal", "centerness"):
+        torch.manual_seed(1)
+        config = variant.config.model_validate({"box_weights": kind, "box_weight": 1.0})
+        detectors[kind] = variant.build(config, 2).eval()
+        with torch.no_grad():
+            output = detectors[kind](images)
+        losses[kind] = detectors[kind].losses(output, targets)
+    truth = pad_targets(targets)
+    assignment = detectors["equal"].assigner(truth, output.priors, output.levels)
+    weights, costs = [], []
+    for image, prior in (assignment.objects >= 0).nonzero().tolist():
+        box, corners = truth.boxes[image, assignment.objects[image, prior]], output.priors[prior]
+        x, y = ((corners[:2] + corners[2:]) / 2).tolist()
+        left, top, right, bottom = x - box[0], y - box[1], box[2] - x, box[3] - y
+        across, along = min(left, right) / max(left, right), min(top, bottom) / max(top, bottom)
+        weights.append(math.sqrt(across * along))  # Tian et al. 2019, eq. 3
+        decoded = detectors["equal"].coder.decode(output.codes[image, prior], corners)
+        costs.append(float(generalized_box_iou_loss(decoded, box)))
+    assert len(costs) > 5
+    mean = sum(costs) / len(costs)
+    weighted = sum(w * c for w, c in zip(weights, costs, strict=True)) / sum(weights)
+    assert weighted != pytest.approx(mean, rel=1e-3)
+    assert float(losses["equal"]["box"]) == pytest.approx(mean, rel=1e-5)
+    assert float(losses["centerness"]["box"]) == pytest.approx(weighted, rel=1e-5)
+    for term in ("class", "quality"):
+        assert float(losses["centerness"][term]) == float(losses["equal"][term])

@@ -1,0 +1,112 @@
+"""Gradients of one step for all variants and losses, divided in different ways; also a program for several processes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from bench.pipeline.loader import Batch
+from bench.pipeline.placement import Placement
+from bench.process.log import Log
+from bench.training.gradient import StepGradient
+from detectors.registry import VARIANTS
+from detectors.types import Targets
+
+CLASSES = 3
+SMALL = {"levels": 3, "backbone": {"base_channel": 4}}
+
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: (name, {}) for name in VARIANTS.names()},
+    "fcos, centerness weights": ("fcos", {"box_weights": "centerness"}),
+    "fcos, task-aligned, centerness weights": (
+        "fcos",
+        {"box_weights": "centerness", "assigner": "task_aligned", "quality": "iou"},
+    ),
+    "atss, equal weights": ("atss", {"box_weights": "equal"}),
+    "atss, centerness weights": ("atss", {"box_weights": "centerness"}),
+    "retinanet, normalised by image": ("retinanet", {"normalise": "image"}),
+    "retinanet, hungarian": ("retinanet", {"assigner": "hungarian"}),
+    "ssd, weighted classes": ("ssd", {"class_weights": {"each": {"a": 3.0}}}),
+    "gfl, center": ("gfl", {"assigner": "center"}),
+}
+
+
+def detector_of(case: str) -> nn.Module:
+    """A detector in double precision, so that rounding decides no near tie, whose BatchNorm uses fixed statistics."""
+    torch.manual_seed(3)
+    name, settings = CASES[case]
+    variant = VARIANTS[name]
+    detector = variant.build(variant.config.model_validate({**SMALL, **settings}), CLASSES)
+    detector.weigh_classes([2, 1, 1], ["a", "b", "c"])
+    return detector.double().eval()
+
+
+def batch_of(images: Sequence[int]) -> Batch:
+    """These of four images, which have 3, 0, 1 and 2 objects of different sizes."""
+    pixels = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    boxes = [
+        [[4.0, 4, 28, 30], [30, 10, 60, 52], [8, 36, 24, 60]],
+        [],
+        [[2.0, 3, 61, 60]],
+        [[10.0, 10, 40, 34], [34, 34, 58, 62]],
+    ]
+    labels = [[0, 1, 2], [], [1], [0, 2]]
+    targets = [
+        Targets(torch.tensor(boxes[i]).reshape(-1, 4), torch.tensor(labels[i], dtype=torch.int64))
+        for i in images
+    ]
+    place = Placement(
+        torch.ones(len(images), 2), torch.zeros(len(images), 2), torch.full((len(images), 2), 64)
+    )
+    return Batch(pixels[list(images)], targets, torch.tensor(images), place)
+
+
+def gradient(
+    case: str, batches: Sequence[Sequence[int]], parts: int = 1, largest: int = 4
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Gradient of all parameters and terms of the loss of a step.
+
+    Args:
+        case: key of `CASES`.
+        batches: images of each accumulated batch in this process.
+        parts: number of parts of each batch.
+        largest: more images at once do not fit into memory.
+    """
+    detector = detector_of(case)
+    forward = detector.forward
+
+    def limited(images: Tensor) -> Any:
+        if torch.is_grad_enabled() and len(images) > largest:
+            raise torch.OutOfMemoryError("CUDA out of memory (played)")
+        return forward(images)
+
+    detector.forward = limited  # type: ignore[method-assign]
+    accelerator = Accelerator(cpu=True)
+    step = StepGradient(detector, accelerator, Log(), parts)
+    terms = step([batch_of(images) for images in batches])
+    return {name: p.grad for name, p in detector.named_parameters() if p.grad is not None}, terms
+
+
+def main(folder: Path) -> None:
+    """Two processes: each has two of the images; then the same if one of them lacks memory; then with accumulation."""
+    rank = Accelerator(cpu=True).process_index
+    own = [rank, rank + 2]
+    results = {
+        case: [
+            gradient(case, [own]),
+            gradient(case, [own], largest=4 if rank else 1),
+            gradient(case, [[image] for image in own]),
+        ]
+        for case in CASES
+    }
+    torch.save(results, folder / f"{rank}.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
