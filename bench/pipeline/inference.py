@@ -1,18 +1,25 @@
-"""The predictor that is evaluated: compiled, on tiles, with horizontal flips, as the settings say."""
+"""The predictor that is evaluated: compiled, in mixed precision, on tiles, with horizontal flips, as the settings say."""
 
 from __future__ import annotations
 
+from typing import Any, TypeVar, cast
+
+import torch
 from torch import nn
 
-from bench.settings.sections import EvaluateConfig
+from bench.settings.sections import EvaluateConfig, Precision
 from detectors.types import Predictor
 from detectors.wrappers.flipped import Flipped
+from detectors.wrappers.mixed_precision import in_mixed_precision
 from detectors.wrappers.tiled import Tiled
 from metrics.errors import InputError
 
+P = TypeVar("P", bound=Any)
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 def wrap_predictor(predictor: Predictor, settings: EvaluateConfig) -> Predictor:
-    """Apply the settings `compile`, `tile` and `flip` to a predictor; without them, return it unchanged.
+    """Apply the settings `compile`, `precision`, `tile` and `flip` to a predictor; without them, return it unchanged.
 
     The detections of all tiles are merged first, then fused with those of the mirror image. A network is compiled in
     place.
@@ -26,6 +33,12 @@ def wrap_predictor(predictor: Predictor, settings: EvaluateConfig) -> Predictor:
                 "evaluate.compile: only a variant's network can be compiled; set it for that variant alone"
             )
         predictor.compile()
+    predictor = with_precision(predictor, settings.precision)
     if settings.tile is not None:
         predictor = Tiled(predictor, settings.tile, settings.tile_overlap)
     return Flipped(predictor) if settings.flip else predictor
+
+
+def with_precision(predictor: P, precision: Precision) -> P:
+    """The predictor in the precision of ``evaluate.precision``; in float32 it is unchanged, and a network stays a network."""
+    return predictor if precision == "no" else cast(P, in_mixed_precision(predictor, _DTYPES[precision]))

@@ -11,6 +11,7 @@ from detectors.search_range import Choice, Range
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[int, Field(ge=1)]
+Precision = Literal["no", "bf16", "fp16"]
 
 
 class DataConfig(Config):
@@ -56,8 +57,8 @@ class TrainConfig(Config):
     average: Share = 0.02
     """Time constant of the running average of the weights, as a fraction of all steps; the average is evaluated. 0
     disables it."""
-    precision: Literal["no", "bf16", "fp16"] = "no"
-    """Mixed precision; no is float32."""
+    precision: Precision = "no"
+    """Mixed precision of training; no is float32. `evaluate.precision` is that of prediction."""
     validate_every: Annotated[int, Field(ge=0)] = 0
     """Epochs between evaluations on the validation split; 0 evaluates only after the last epoch."""
     not_finite: Literal["stop", "skip"] = "stop"
@@ -79,6 +80,9 @@ class EvaluateConfig(Config):
     """Split to evaluate on."""
     batch: Annotated[int, Field(ge=1)] = 32
     """Images per batch of prediction."""
+    precision: Precision = "no"
+    """Mixed precision of every prediction: validation, test, tuning and timing; no is float32, whatever the precision of
+    training."""
     measures: tuple[str, ...] = ("average_precision", "average_recall")
     """Names of measures (`bench list`)."""
     max_dets: Annotated[tuple[int, ...], Field(min_length=1)] = (1, 10, 100)

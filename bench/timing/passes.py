@@ -74,14 +74,12 @@ class Passes:
         times.append(read())
         if self.shows_parts:
             detector = cast(Detector, timed.predictor)
-            with timed.mixed_precision():
-                output = detector(inputs)
+            output = detector(inputs)
             times.append(read())
             detections = [detector.nms(candidates) for candidates in detector.decode(output)]
             names += ["forward", "postprocess"]
         else:
-            with timed.mixed_precision():
-                detections = timed.predictor.predict(inputs)
+            detections = timed.predictor.predict(inputs)
             names += ["predict"]
         detections = [
             Detections(placement.to_original(one.boxes, index), one.scores, one.labels)

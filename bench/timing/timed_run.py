@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from bench.data.types import Split
 from bench.pipeline.input_settings import ImageConfig
 from bench.runs.finished_run import evaluated_split, load_predictor
+from bench.settings.sections import EvaluateConfig, Precision
 from detectors.types import Predictor
 from reports.records.run import RunFolder
 
@@ -30,7 +30,7 @@ class TimedRun:
         split: images that the run was evaluated on.
         image: the network's input; None for single images in their own size.
         device: device of the predictor.
-        precision: autocast type of the run's evaluation, ``bf16`` or ``fp16``; ``no`` without autocast.
+        precision: of the run's evaluation, in which `predictor` computes.
     """
 
     run: RunFolder
@@ -38,12 +38,7 @@ class TimedRun:
     split: Split
     image: ImageConfig | None
     device: torch.device
-    precision: str = "no"
-
-    def mixed_precision(self) -> AbstractContextManager[object]:
-        """Context in which the forward pass uses the precision of the run's evaluation."""
-        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
-        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
+    precision: Precision = "no"
 
 
 def prepare_run(run: RunFolder, device: torch.device) -> TimedRun:
@@ -57,7 +52,7 @@ def prepare_run(run: RunFolder, device: torch.device) -> TimedRun:
         predictor.to(device).eval()
     settings = run.result.config
     image = ImageConfig.model_validate(settings["image"]) if "image" in settings else None
-    precision = settings.get("train", {}).get("precision", "no")
+    precision = EvaluateConfig.model_validate(settings.get("evaluate", {})).precision
     return TimedRun(run, predictor, evaluated_split(run), image, device, precision)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from bench.data.types import Split
+from bench.pipeline.inference import with_precision
 from bench.pipeline.predict import predict
 from bench.settings.config import RunConfig
 from bench.training.checkpoint import Position, best_weights, load_weights, save_weights
@@ -72,7 +73,7 @@ class Validation:
         network: nn.Module = self.detector if self.average is None else self.average.module
         network.eval()
         detections = predict(
-            network,
+            with_precision(network, self.config.evaluate.precision),
             self.split,
             self.config.image,
             batch=self.config.evaluate.batch,

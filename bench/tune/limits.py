@@ -13,8 +13,10 @@ from optuna.trial import Trial
 from torch import Tensor, nn
 
 from bench.data.types import Split
+from bench.pipeline.inference import with_precision
 from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.loader import make_loader
+from bench.settings.sections import Precision
 from bench.tune.trial_attributes import MEASURED
 from metrics.errors import InputError
 from metrics.registry import did_you_mean
@@ -58,15 +60,22 @@ class LimitCheck:
         split: images, the first of which is predicted repeatedly to measure latency.
         image: the network's input where a trial does not change it.
         device: on which to measure.
+        precision: in which to measure the latency.
     """
 
     def __init__(
-        self, limits: Sequence[Limit], split: Split, image: ImageConfig, device: torch.device
+        self,
+        limits: Sequence[Limit],
+        split: Split,
+        image: ImageConfig,
+        device: torch.device,
+        precision: Precision = "no",
     ) -> None:
         self.limits = tuple(limits)
         self._split = split
         self._image = image
         self._device = device
+        self._precision = precision
 
     def check(
         self, trial: Trial, detector: Callable[[], nn.Module], image: ImageConfig | None = None
@@ -117,7 +126,7 @@ class LimitCheck:
         from bench.timing import quick_latency
 
         pixels = self._pixels if image == self._image else _first_image(self._split, image)
-        return quick_latency(network, pixels.to(self._device))
+        return quick_latency(with_precision(network, self._precision), pixels.to(self._device))
 
     @cached_property
     def _pixels(self) -> Tensor:

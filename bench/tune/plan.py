@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from bench.data.types import require_objects
+from bench.pipeline.inference import with_precision
 from bench.pipeline.predict import predict
 from bench.process.interrupts import StopRequest
 from bench.process.progress import Progress
@@ -112,6 +113,8 @@ class TuningTask:
             sources["file"] = plan.run / "config.toml"
         limits = parse_limits(plan.limits)
         self.dataset, self.config = open_run(plan.variant, sources)
+        for note in self.config.notes:
+            progress.message(f"note: {note}")
         if self.config.evaluate.flip or self.config.evaluate.tile is not None:
             raise InputError(
                 "evaluate.flip, evaluate.tile: not supported by tuning, which predicts each image once and as a whole; use "
@@ -131,7 +134,7 @@ class TuningTask:
         rule = MatchRule(max_dets=self.config.evaluate.max_dets)
         self.objectives: Objectives = parse_objectives(plan.objectives, val.truth, rule)
         self.device = pick_device(self.config.device)
-        self.limits = LimitCheck(limits, val, self.config.image, self.device)
+        self.limits = LimitCheck(limits, val, self.config.image, self.device, self.config.evaluate.precision)
         threads = self.config.threads or (
             max(torch.get_num_threads() // plan.workers, 1) if plan.workers > 1 else 0
         )
@@ -173,7 +176,7 @@ class TuningTask:
         """Detections in a split with some settings and weights."""
         config = with_values(self.config, values)
         return predict(
-            self.detector(values, weights),
+            with_precision(self.detector(values, weights), config.evaluate.precision),
             self.dataset.splits[split],
             config.image,
             batch=config.evaluate.batch,

@@ -11,6 +11,7 @@ import torch
 
 from bench.data.types import Split
 from bench.pipeline.candidates import Candidates
+from bench.pipeline.inference import with_precision
 from bench.pipeline.predict import predict
 from bench.process.progress import Progress
 from bench.settings.config import RunConfig
@@ -48,7 +49,7 @@ def save_candidates(
         detector.nms = NMS(with_values(config, {"nms.score": lowest_score}).detector.nms)
         try:
             predict(
-                detector,
+                with_precision(detector, config.evaluate.precision),
                 split,
                 config.image,
                 batch=config.evaluate.batch,

@@ -13,6 +13,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHal
 from optuna.trial import Trial
 
 from bench.data.types import Dataset
+from bench.pipeline.inference import with_precision
 from bench.pipeline.predict import predict
 from bench.process.interrupts import StopRequest
 from bench.process.log import Log
@@ -110,7 +111,7 @@ class TrainingTrials:
             shutil.rmtree(checkpoint, ignore_errors=True)
             raise
         detections = predict(
-            detector,
+            with_precision(detector, config.evaluate.precision),
             splits["val"],
             config.image,
             batch=config.evaluate.batch,

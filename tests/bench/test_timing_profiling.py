@@ -198,14 +198,13 @@ def test_flops_are_those_of_the_convolutions(runs):
 def test_the_precision_is_that_of_the_run(runs):
     from bench.timing.timed_run import prepare_run
 
+    config = runs[0].result.config
     changed = runs[0].result.model_copy(
-        update={"config": runs[0].result.config | {"train": {"precision": "bf16"}}}
+        update={"config": config | {"evaluate": config["evaluate"] | {"precision": "bf16"}}}
     )
     for result, kind in ((runs[0].result, torch.float32), (changed, torch.bfloat16)):
         timed = prepare_run(RunFolder(runs[0].path, result), torch.device("cpu"))
-        with timed.mixed_precision():
-            product = torch.ones(2, 2) @ torch.ones(2, 2)
-        assert product.dtype == kind
+        assert timed.predictor(torch.zeros(1, 3, 64, 64)).logits.dtype == kind
 
 
 def test_a_changed_data_set_is_refused(runs):
