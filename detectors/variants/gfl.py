@@ -43,7 +43,7 @@ class GFLConfig(PyramidConfig):
     """Weight of both box losses relative to the class loss."""
     distribution_weight: Annotated[float, Field(ge=0), Range(0.025, 0.5)] = 0.125
     """Weight of the distribution focal loss relative to `box_loss`."""
-    nms: NMSConfig = NMSConfig(score=0.05, iou=0.6, max_dets=100)
+    nms: NMSConfig = NMSConfig(iou=0.6)
 
 
 def make_points(config: GFLConfig, strides: Sequence[int]) -> GridPriors:

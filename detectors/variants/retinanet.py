@@ -13,7 +13,6 @@ from detectors.coders import DeltaCoder
 from detectors.dense import DenseDetector
 from detectors.losses.box import BoxLossName, box_loss
 from detectors.losses.classification import FocalLoss
-from detectors.nms import NMSConfig
 from detectors.priors import GridPriors, Sizes, octave_anchors
 from detectors.pyramid import FocalConfig, PyramidConfig, pyramid_detector
 from detectors.registry import variant
@@ -51,7 +50,6 @@ class RetinaNetConfig(PyramidConfig):
     """Divide the losses by the number of positives in the `batch`, or in each `image` and then average (the paper)."""
     box_loss: Annotated[BoxLossName, Choice("l1", "smooth_l1", "giou")] = "l1"
     """Box regression loss."""
-    nms: NMSConfig = NMSConfig(score=0.05, iou=0.5, max_dets=100)
 
 
 def make_anchors(config: RetinaNetConfig, strides: Sequence[int]) -> GridPriors:

@@ -73,7 +73,7 @@ class SSDConfig(DenseConfig):
     box_loss: Annotated[BoxLossName, Choice("smooth_l1", "giou", "ciou")] = "smooth_l1"
     """Box regression loss."""
     candidates: CandidatesConfig = CandidatesConfig(score=0.01, top_k=400, per="class")
-    nms: NMSConfig = NMSConfig(score=0.01, iou=0.45, max_dets=200)
+    nms: NMSConfig = NMSConfig(iou=0.45)
 
 
 def make_default_boxes(config: SSDConfig, strides: Sequence[int]) -> GridPriors:

@@ -16,7 +16,7 @@ from bench.settings import presets as presets_module
 from bench.settings.config import RunConfig, setting_fields
 from bench.settings.descriptions import describe
 from bench.settings.errors import SettingsError
-from bench.settings.presets import presets
+from bench.settings.presets import presets, read_preset
 from bench.settings.resolution import open_entries, resolve
 from detectors.config import Config
 from detectors.registry import VARIANTS, Variant
@@ -259,6 +259,17 @@ def test_entries_open_each_annotation_file_once(tmp_path: Path, monkeypatch):
 def test_entries_with_different_data_are_refused(sets):
     with pytest.raises(InputError, match="entries are compared on one data set"):
         open_entries([("ssd", None), ("fcos", None)], {"sets": sets})
+
+
+def test_only_presets_of_papers_keep_detections_by_other_rules():
+    other = {name for name in presets() if {"score", "max_dets"} & read_preset(name).get("nms", {}).keys()}
+    assert other == {
+        "fcos-r50-fpn",
+        "retinanet-r50-fpn",
+        "ssd-face-320",
+        "ssd300-vgg16",
+        "ssdlite320-mobilenet",
+    }
 
 
 def test_two_presets_of_one_variant_can_be_run_together():

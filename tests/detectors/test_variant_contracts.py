@@ -307,6 +307,11 @@ def test_variant_and_its_settings_are_described(variant):
     assert set(undescribed) <= {"backbone", "candidates", "nms", "class_weights", "head", "focal"}
 
 
+def test_all_variants_keep_detections_by_the_same_rule(variant):
+    nms = variant.config().nms
+    assert (nms.score, nms.max_dets) == (0.01, 100)
+
+
 def test_settings_survive_a_round_trip_through_json(variant):
     config = variant.config()
     assert variant.config.model_validate(config.model_dump(mode="json")) == config
