@@ -107,6 +107,8 @@ def _run(
 
     progress = Progress.auto(quiet or not distributed.is_main_process())
     dataset, entry_configs = open_entries(entries, sources)
+    for note in dict.fromkeys(str(note) for config in entry_configs for note in config.notes):
+        progress.message(f"note: {note}")
     external: list[EntryConfig] = []
     trained: list[EntryConfig] = []
     for config in entry_configs:

@@ -18,6 +18,10 @@ class ImageConfig(Config):
 
     size: tuple[Side, Side] = (320, 320)
     """(height, width) of the network's input, in pixels."""
+    pixels: Annotated[int, Field(ge=64**2, le=8192**2)] | None = None
+    """Number of pixels of the network's input, if `size` is to follow the data: it gets the median aspect ratio of the
+    training images, and sides that are multiples of 32. none: `size` as given. A later source that gives `size`
+    replaces it."""
     resize: Literal["letterbox", "stretch"] = "letterbox"
     """`letterbox` keeps the aspect ratio and pads; `stretch` changes the aspect ratio."""
     fill: Annotated[int, Field(ge=0, le=255)] = 114

@@ -245,7 +245,10 @@ class _Execution:
                 classes=len(dataset.classes),
                 notes=tuple(
                     dict.fromkeys(
-                        [*map(str, dataset.notes), *(predicted.training.notes if predicted.training else ())]
+                        [
+                            *map(str, [*dataset.notes, *config.notes]),
+                            *(predicted.training.notes if predicted.training else ()),
+                        ]
                     )
                 ),
             ),

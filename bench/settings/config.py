@@ -16,6 +16,7 @@ from bench.settings.toml import Tree
 from detectors.config import Config
 from detectors.external.registry import ExternalModel, external_model, external_model_names
 from detectors.registry import VARIANTS, Variant
+from metrics.notes import Note
 from metrics.registry import UnknownName
 
 C = TypeVar("C", bound=Config)
@@ -39,6 +40,7 @@ class EntryConfig(Config):
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
     _given: set[str] = PrivateAttr(default_factory=set)
+    _notes: list[Note] = PrivateAttr(default_factory=list)
 
     @property
     def model_settings(self) -> Any:
@@ -58,6 +60,11 @@ class EntryConfig(Config):
     def tree(self) -> Tree:
         """All settings as plain nested values: None, bool, int, float, str, list, dict."""
         return self.model_dump(mode="json")
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """Which settings were derived from the data, and how."""
+        return tuple(self._notes)
 
     def origin(self, path: str) -> str:
         """Source of the value at a dotted path: ``default``, ``--set``, a file's name, ..."""

@@ -14,6 +14,7 @@ from bench.data.types import Dataset, DatasetFormat
 from bench.settings import toml
 from bench.settings.config import EntryConfig, ExternalConfig, RunConfig, find_model, setting_fields
 from bench.settings.errors import SettingsError, find_type_mismatches, settings_error
+from bench.settings.input_size import input_size_of
 from bench.settings.sections import DataConfig
 from bench.settings.sources import SettingsLayer, data_location, make_layer, read_layers, without_training
 from bench.settings.toml import Tree
@@ -54,7 +55,7 @@ def open_entries(
                 f"data: settings of {first.variant} and {other.variant} differ; entries are compared on one data set"
             )
     dataset = open_located(location, first.data_options)
-    return dataset, [_resolve(entry, location.format, dataset.defaults) for entry in pending]
+    return dataset, [_resolve(entry, location.format, dataset.defaults, dataset) for entry in pending]
 
 
 def open_run(variant: str, sources: Mapping[str, Any]) -> tuple[Dataset, RunConfig]:
@@ -159,8 +160,12 @@ def _read_entry(
 
 
 def _resolve(
-    entry: _PendingEntry, data_format: DatasetFormat, data_defaults: Mapping[str, Any] | None = None
+    entry: _PendingEntry,
+    data_format: DatasetFormat,
+    data_defaults: Mapping[str, Any] | None = None,
+    dataset: Dataset | None = None,
 ) -> EntryConfig:
+    """Merge and validate the sources of an entry; with the opened data set, ``image.pixels`` becomes ``image.size``."""
     name = entry.name
     known = find_model(name)
     model = _model(name, data_format)
@@ -177,7 +182,25 @@ def _resolve(
         layers += [without_training(layer, name, known.config, alone) for layer in entry.layers]
     config = _validate(model, name, layers, several=len(entry.variants) > 1)
     config._given.update(path for layer in entry.layers for path, _ in toml.leaves(layer.values))
-    return config
+    if dataset is None or not isinstance(config, RunConfig) or config.image.pixels is None:
+        return config
+    return _with_input_size(config, layers, dataset)
+
+
+def _with_input_size(config: RunConfig, layers: Sequence[SettingsLayer], dataset: Dataset) -> RunConfig:
+    """The settings with ``image.size`` from ``image.pixels``, unless a later layer gives the size; without ``pixels``."""
+    given = [[path for path, _ in toml.leaves(layer.values)] for layer in layers]
+    latest = {
+        name: max(number for number, paths in enumerate(given) if name in paths)
+        for name in ("image.pixels", "image.size")
+    }
+    changed: dict[str, Any] = {"pixels": None}
+    if latest["image.pixels"] >= latest["image.size"]:
+        assert config.image.pixels is not None
+        changed["size"], note = input_size_of(dataset, config.image.pixels)
+        config._notes.append(note)
+        config._origins["image.size"] = "training images"
+    return config.model_copy(update={"image": config.image.model_copy(update=changed)})
 
 
 def _model(name: str, data_format: DatasetFormat) -> type[EntryConfig]:
