@@ -10,6 +10,7 @@ import typer
 
 from bench.commands import options
 from metrics.errors import InputError
+from metrics.registry import did_you_mean
 
 NAME = "list"
 EXAMPLES = """Examples:
@@ -55,10 +56,11 @@ class Item(NamedTuple):
 
 def command(
     kind: Annotated[
-        Kind | None,
+        str | None,
         typer.Argument(
             metavar="KIND",
             help="What to list: variants, external, datasets, measures or presets; everything by default.",
+            autocompletion=lambda incomplete: [of.value for of in Kind if of.value.startswith(incomplete)],
             show_default=False,
         ),
     ] = None,
@@ -70,7 +72,11 @@ def command(
 
     Prints one line per name; with KIND, full descriptions with their sources.
     """
-    kinds = [kind] if kind else [*Kind]
+    names = [of.value for of in Kind]
+    if kind is not None and kind not in names:
+        near = did_you_mean(kind, names) or f"; known: {', '.join(names)}"
+        raise InputError(f"KIND: nothing of kind {kind!r} can be listed{near}")
+    kinds = [Kind(kind)] if kind else [*Kind]
     if json:
         from bench.process.json_value import print_json
 

@@ -108,7 +108,10 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such image file") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InputError(f"{path}: {_bomb(error)}; make it smaller, or cut it into tiles") from None
+        raise InputError(
+            f"{path}: more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels, the limit that keeps memory from being exhausted "
+            f"({str(error).rstrip('.')}); make it smaller, or cut it into tiles"
+        ) from None
     except Exception as error:  # Pillow's readers raise nearly anything on a broken file
         raise InputError(f"{path}: {_explain_failure(path, error)}") from error
 
@@ -144,14 +147,6 @@ def _to_rgb(path: Path, image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _bomb(error: Exception) -> str:
-    numbers = [int(word.strip("()")) for word in str(error).split() if word.strip("()").isdigit()]
-    size = f"{numbers[0]:,} pixels" if numbers else "more pixels"
-    return (
-        f"{size}, above the limit of {Image.MAX_IMAGE_PIXELS or 0:,} that keeps memory from being exhausted"
-    )
-
-
 def _explain_failure(path: Path, error: Exception) -> str:
     """Why a file cannot be read as an image, judging by its content, and how to fix it."""
     if isinstance(error, PermissionError):
@@ -171,6 +166,4 @@ def _explain_failure(path: Path, error: Exception) -> str:
             return f"not an image but {content}"
     if isinstance(error, UnidentifiedImageError):
         return "not an image format that Pillow supports; convert it to PNG or JPEG"
-    if "truncated" in str(error) or isinstance(error, EOFError):
-        return f"the image is truncated ({error}); download it again, or remove it"
-    return f"the image is corrupt ({error}); download it again, or remove it"
+    return f"the image is truncated or corrupt ({error}); download it again, or remove it"

@@ -33,6 +33,7 @@ from bench.tune.trial_attributes import (
     counted,
 )
 from metrics.errors import PartialError
+from reports.elements.formatting import truncate
 from reports.records.trial import Scalar
 
 ObjectiveFunction = Callable[[Trial, Mapping[str, Scalar], Path], tuple[float, ...]]
@@ -129,7 +130,7 @@ class Study:
         """
         stop, progress = stop or StopRequest(), progress or Progress()
         with (
-            progress.stage(f"tuning {self.name}"[:40], trials) as stage,
+            progress.stage(truncate(f"tuning {self.name}", 40), trials) as stage,
             self.lock.hold(),
             stop.deferred(),
         ):

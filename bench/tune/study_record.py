@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from optuna.trial import FrozenTrial
+from sqlalchemy import make_url
 
 from bench.tune.search_space import Space
 from bench.tune.study import Study
@@ -46,7 +47,7 @@ def study_result(study: Study, storage: str | None = None, command: str = "", **
         trials=trial_records(study.study.get_trials(deepcopy=False), study.space),
         importances=study.importances(),
         sampler="TPE",
-        storage="journal file" if storage is None else storage.split(":")[0].split("+")[0],
+        storage="journal file" if storage is None else make_url(storage).get_backend_name(),
         command=_PASSWORD.sub(r"\1…@", command),
         **facts,
     )

@@ -128,9 +128,8 @@ def migrate(
     while oldest - 1 in migrations:
         oldest -= 1
     if version < oldest:
-        raise InputError(
-            f"{where}: has schema version {version}, and this detbench reads versions {oldest} to {to}; {remedy}"
-        )
+        known = f"versions {oldest} to {to}" if oldest < to else f"version {to} only"
+        raise InputError(f"{where}: has schema version {version}, and this detbench reads {known}; {remedy}")
     current = dict(document)
     for step in range(version, to):
         current = {**migrations[step](dict(current)), "schema_version": step + 1}

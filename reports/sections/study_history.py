@@ -49,7 +49,8 @@ def history(result: StudyResult, slug: str, heading: str) -> Section:
         warnings.append(
             f"The best value improved by {number(gain)} within the last tenth of the trials: more trials may find better settings."
         )
-    method = "All values are measured on the validation images."
+    measured_on = "training boxes" if result.stage == "anchors" else "validation images"
+    method = f"All values are measured on the {measured_on}."
     if result.limits:
         method += " Trials over a limit are drawn, but are never the best."
     return Section(

@@ -141,6 +141,18 @@ def test_list_of_one_kind_has_full_descriptions(kind, capsys, monkeypatch):
         assert "".join(item["summary"].split()) in "".join(out.split())
 
 
+@pytest.mark.parametrize(
+    ("kind", "hint"),
+    [
+        ("variant", "did you mean 'variants'?"),
+        ("zzz", "known: variants, external, datasets, measures, presets"),
+    ],
+)
+def test_an_unknown_kind_of_list_is_refused_with_the_known_ones(kind, hint, capsys):
+    assert main(["list", kind]) == 2
+    assert capsys.readouterr().err == f"error: KIND: nothing of kind {kind!r} can be listed; {hint}\n"
+
+
 def test_the_version_is_that_of_the_installed_distribution(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"detbench {version('detbench')}\n"

@@ -262,9 +262,9 @@ def test_fault_27_a_truncated_image_is_detected_by_check_whole_or_when_it_is_loa
         for index, name in enumerate(split.truth.catalog.file_names)
         if name == "img003.png"
     ]
-    with pytest.raises(InputError, match=r"img003\.png: the image is (truncated|corrupt)"):
+    with pytest.raises(InputError, match=r"img003\.png: the image is truncated or corrupt"):
         place[0].load(place[1])
-    with pytest.raises(InputError, match=r"img003\.png: the image is (truncated|corrupt)"):
+    with pytest.raises(InputError, match=r"img003\.png: the image is truncated or corrupt"):
         open_dataset(tmp_path, check="whole")
     with pytest.warns(InputWarning, match="They are left out"):
         assert sum(sizes(open_dataset(tmp_path, check="whole", allow_missing=True)).values()) == 9

@@ -175,7 +175,7 @@ def test_fault_27_a_truncated_image_is_refused(tmp_path, suffix, share):
     path = save(tmp_path / f"a{suffix}", Image.fromarray(noise))
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(InputError, match=rf"a\{suffix}: .*(truncated|corrupt|not an image)"):
+    with pytest.raises(InputError, match=rf"a\{suffix}: .*(truncated or corrupt|not an image)"):
         read_image(path)
 
 
@@ -184,7 +184,7 @@ def test_fault_27_a_damaged_png_is_refused(tmp_path):
     content = bytearray(path.read_bytes())
     content[45] ^= 0xFF
     path.write_bytes(bytes(content))
-    with pytest.raises(InputError, match=r"a\.png: the image is (truncated|corrupt)"):
+    with pytest.raises(InputError, match=r"a\.png: the image is truncated or corrupt"):
         read_image(path)
 
 
@@ -201,7 +201,7 @@ def png_that_claims(width: int, height: int) -> bytes:
 def test_fault_28_a_decompression_bomb_is_refused_by_its_header(tmp_path, side):
     path = tmp_path / "a.png"
     path.write_bytes(png_that_claims(side, side))
-    message = rf"a\.png: {side * side:,} pixels, above the limit of 89,478,485.*make it smaller, or cut it into tiles"
+    message = rf"a\.png: more than 89,478,485 pixels.*\({side * side} pixels\).*make it smaller, or cut it into tiles"
     for read in (read_image, read_header):
         with pytest.raises(InputError, match=message):
             read(path)

@@ -44,7 +44,7 @@ def test_a_run_that_was_not_timed_has_no_timing(tmp_path):
         ({"schema_version": 3}, r"has schema version 3, .* reads up to version 2; upgrade detbench"),
         (
             {"schema_version": 1},
-            r"has schema version 1, .* reads versions 2 to 2; time the run again with python -m",
+            r"has schema version 1, .* reads version 2 only; time the run again with python -m",
         ),
         ({"schema_version": None}, "expected a whole number, got None"),
         ({"speed": 3}, "speed: Extra inputs are not permitted; .* time the run again with python -m bench"),
