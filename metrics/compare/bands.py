@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.compare.estimates import estimate_models
 from metrics.compare.groups import Groups, resolve_groups
 from metrics.compare.paired_runs import Runs, pair_runs
 from metrics.compare.run_replicates import RunReplicates
-from metrics.compare.seeds import combine_seeds
 from metrics.resampling.curves import counts_over_score, precision_over_recall
-from metrics.resampling.intervals import bootstrap_interval, check_confidence
+from metrics.resampling.intervals import check_confidence
+from metrics.resampling.scale import UNIT, Scale
 
 Floats = NDArray[np.float64]
 
@@ -63,12 +64,12 @@ class Bands:
         if iou not in self._precision:
             rule = self.replicates.paired.rule
             area, max_dets = rule.areas[0], rule.max_dets[-1]
-            self._precision[iou] = {
-                model: self._band(
-                    model, [precision_over_recall(run, self._weights, iou, area, max_dets) for run in runs]
-                )
-                for model, runs in self.replicates.rankings.items()
-            }
+            self._precision[iou] = self._bands(
+                {
+                    model: [precision_over_recall(run, self._weights, iou, area, max_dets) for run in runs]
+                    for model, runs in self.replicates.rankings.items()
+                }
+            )
         return self._precision[iou]
 
     def over_score(self, scores: Floats, iou: float = 0.5) -> dict[str, dict[str, Band]]:
@@ -93,17 +94,19 @@ class Bands:
             scores: by model, per seed: (P,) ascending.
             iou: one of the rule's IoU thresholds.
         """
-        bands = {}
-        for model, runs in self.replicates.paired.matches.items():
-            counts = [
+        counts = {
+            model: [
                 counts_over_score(matches, self._weights, thresholds, iou)
                 for matches, thresholds in zip(runs, scores[model], strict=True)
             ]
-            bands[model] = {
-                name: self._band(model, [getattr(one, name) for one in counts])
-                for name in ("precision", "recall", "f1")
-            }
-        return bands
+            for model, runs in self.replicates.paired.matches.items()
+        }
+        names = ("precision", "recall", "f1")
+        by_name = {
+            name: self._bands({model: [getattr(one, name) for one in of] for model, of in counts.items()})
+            for name in names
+        }
+        return {model: {name: by_name[name][model] for name in names} for model in counts}
 
     @property
     def _weights(self) -> NDArray[np.uint8]:
@@ -111,17 +114,23 @@ class Bands:
         weights = self.replicates.weights
         return np.concatenate([np.ones((1, weights.shape[1]), np.uint8), weights])
 
-    def _band(self, model: str, by_seed: Sequence[Floats]) -> Band:
-        """Band from (1 + B, P) for each seed."""
-        table = np.stack(by_seed, axis=2)
-        weights, units = self.replicates.seed_weights[model], self.replicates.units
-        points = np.full((3, table.shape[1]), np.nan)
-        for index in range(table.shape[1]):
-            estimate = combine_seeds(table[0, index], table[1:, index], weights)
-            stretched = estimate.stretched(self.confidence)
-            interval = bootstrap_interval(estimate.value, stretched, self.confidence, units=units)
-            points[:, index] = interval.estimate, interval.low, interval.high
-        return Band(*np.clip(points, 0.0, 1.0))
+    def _bands(self, tables: Mapping[str, Sequence[Floats]]) -> dict[str, Band]:
+        """Bands from (1 + B, P) for each seed of each model."""
+        stacked = {model: np.stack(by_seed, axis=2) for model, by_seed in tables.items()}
+        shifts = {model: self.replicates.shifts(model) for model in stacked}
+        count = next(iter(stacked.values())).shape[1]
+        points = {model: np.full((3, count), np.nan) for model in stacked}
+        for index in range(count):
+            estimates = estimate_models(
+                {model: table[:, index] for model, table in stacked.items()},
+                shifts,
+                self.replicates.units,
+                Scale(UNIT),
+            )
+            for model, estimate in estimates.items():
+                interval = estimate.interval(self.confidence)
+                points[model][:, index] = interval.estimate, interval.low, interval.high
+        return {model: Band(*of) for model, of in points.items()}
 
 
 def curve_bands(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from metrics.compare.comparison import Comparison
-from metrics.compare.rows import ALL
+from metrics.compare.rows import ALL, Limit
 from metrics.errors import InputError
 from metrics.limits import MeasureLimit
 from metrics.registry import did_you_mean
@@ -33,6 +33,7 @@ class GateResult:
         state: ``regressed`` where the whole interval is beyond the limit, ``passed`` where the whole interval is within it,
             otherwise ``inconclusive``.
         too_few: whether there are too few images, groups or objects for a decision.
+        limited_by: whether more images or more seeds would make the interval narrower.
     """
 
     limit: MeasureLimit
@@ -45,6 +46,7 @@ class GateResult:
     confidence: float
     state: GateState
     too_few: bool = False
+    limited_by: Limit = "images"
 
     @property
     def reason(self) -> GateReason:
@@ -72,7 +74,7 @@ class GateResult:
             ),
             "interval_contains_limit": (
                 f"{self.limit}: this test set{resolves} cannot show whether {self.new} is more than {self.limit.points:g} points"
-                f" worse than {self.old}; use more images or seeds, or a larger limit"
+                f" worse than {self.old}; use more {self.limited_by}, or a larger limit"
             ),
         }[self.reason]
 
@@ -166,6 +168,7 @@ def _apply(comparison: Comparison, old: str, new: str, limit: MeasureLimit) -> G
         confidence=comparison.method.confidence,
         state=state,
         too_few=row.too_few,
+        limited_by=row.limited_by,
     )
 
 

@@ -8,25 +8,16 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from metrics.compare.estimates import SeededEstimate, simultaneous_ends
 from metrics.compare.rows import ALL, ClassValue, PairDifference, Standing
 from metrics.compare.run_replicates import RunReplicates
-from metrics.compare.seeds import SeededEstimate
-from metrics.resampling.intervals import (
-    MDD_STANDARD_ERRORS,
-    Interval,
-    bootstrap_interval,
-    bootstrap_p_value,
-    probability_above_zero,
-    t_interval,
-)
+from metrics.resampling.intervals import Interval, t_interval
 from metrics.resampling.multiple_comparisons import (
     benjamini_hochberg,
     compact_letters,
     holm,
     rank_intervals,
-    simultaneous_intervals,
 )
 from metrics.resampling.replicates import Statistic
 
@@ -66,11 +57,12 @@ class ComparisonRows:
         )
         higher = statistic.better == "higher"
         estimates = [self.runs.estimate(model, statistic) for model in self.models]
-        ranks = self._ranks([estimate.replicates for estimate in estimates], higher)
+        ranks = self._ranks(statistic)
+        rare = self.rare_share(statistic)
         values = np.array([estimate.value for estimate in estimates])
         rows = []
         for model, estimate, (rank_low, rank_high) in zip(self.models, estimates, ranks, strict=True):
-            interval = self._interval(estimate, statistic, (model,))
+            interval = estimate.interval(self.confidence)
             seeds = self.runs.seed_values(model, statistic)
             seed_low, seed_high = t_interval(np.array(seeds), self.confidence)
             ahead = values > estimate.value if higher else values < estimate.value
@@ -94,6 +86,8 @@ class ComparisonRows:
                     tied_with_best=frozenset((order[0], model)) not in beaten,
                     higher_is_better=higher,
                     too_few=self.too_few,
+                    dof=interval.dof,
+                    rare_share=rare,
                 )
             )
         return rows
@@ -103,14 +97,11 @@ class ComparisonRows:
         pairs = list(combinations(self.models, 2))
         if not pairs:
             return []
-        estimates = {model: self.runs.estimate(model, statistic) for model in self.models}
-        deltas = [estimates[a] - estimates[b] for a, b in pairs]
-        intervals = [
-            self._interval(delta, statistic, pair) for delta, pair in zip(deltas, pairs, strict=True)
-        ]
-        raw = [self._p_value(delta) for delta in deltas]
+        deltas, intervals = self._pairs(statistic)
+        raw = [interval.p_value for interval in intervals]
         adjusted = holm(raw)
-        low, high = self._simultaneous(deltas, intervals)
+        simultaneous = simultaneous_ends(deltas, intervals, self.confidence)
+        rare = self.rare_share(statistic)
         return [
             self._difference(
                 pair,
@@ -122,19 +113,27 @@ class ComparisonRows:
                 p_raw=p,
                 p_adj=float(p_adj),
                 adjust="holm",
-                sim_low=float(sim_low),
-                sim_high=float(sim_high),
+                sim_low=low,
+                sim_high=high,
+                rare_share=rare,
             )
-            for pair, delta, interval, p, p_adj, sim_low, sim_high in zip(
-                pairs, deltas, intervals, raw, adjusted, low, high, strict=True
+            for pair, delta, interval, p, p_adj, (low, high) in zip(
+                pairs, deltas, intervals, raw, adjusted, simultaneous, strict=True
             )
         ]
+
+    def rare_share(self, statistic: Statistic) -> float:
+        """Return the share of a mean over classes that classes with few objects carry; 0 for pooled classes."""
+        if statistic.of_all is not None:
+            return 0.0
+        objects = self.runs.class_objects(statistic)
+        present = np.count_nonzero(objects)
+        return float(np.count_nonzero((objects > 0) & (objects < FEW_OBJECTS)) / present) if present else 0.0
 
     def class_rows(self, statistic: Statistic) -> tuple[list[ClassValue], list[PairDifference]]:
         """Return each model, and each pair of models, by one statistic on each class."""
         first = self.runs.paired.first
-        area = 0 if statistic.area is None else first.rule.area_index(statistic.area)
-        objects = first.positives[area].tolist()
+        objects = self.runs.class_objects(statistic).tolist()
         few = [self.too_few or count < FEW_OBJECTS for count in objects]
         estimates = {
             (model, label): self.runs.estimate(model, statistic, label)
@@ -143,7 +142,7 @@ class ComparisonRows:
         }
         values = []
         for (model, label), estimate in estimates.items():
-            interval = self._interval(estimate)
+            interval = estimate.interval(self.confidence)
             values.append(
                 ClassValue(
                     model=model,
@@ -162,7 +161,8 @@ class ComparisonRows:
         labels = [label for label, count in enumerate(objects) if count]
         for a, b in combinations(self.models, 2):
             deltas = [estimates[a, label] - estimates[b, label] for label in labels]
-            raw = [self._p_value(delta) for delta in deltas]
+            intervals = [delta.interval(self.confidence) for delta in deltas]
+            raw = [interval.p_value for interval in intervals]
             adjusted = benjamini_hochberg(
                 [NAN if few[label] else p for label, p in zip(labels, raw, strict=True)]
             )
@@ -172,13 +172,15 @@ class ComparisonRows:
                     statistic,
                     first.classes[label],
                     delta,
-                    self._interval(delta),
+                    interval,
                     few[label],
                     p_raw=p,
                     p_adj=float(p_adj),
                     adjust="none" if few[label] else "bh",
                 )
-                for label, delta, p, p_adj in zip(labels, deltas, raw, adjusted, strict=True)
+                for label, delta, interval, p, p_adj in zip(
+                    labels, deltas, intervals, raw, adjusted, strict=True
+                )
             ]
         return values, pairs
 
@@ -193,7 +195,7 @@ class ComparisonRows:
         **columns: Any,
     ) -> PairDifference:
         """Row with the given p-values and, over all classes, the simultaneous interval."""
-        better = delta.replicates if statistic.better == "higher" else -delta.replicates
+        above = interval.probability_above_zero
         row = PairDifference(
             *pair,
             statistic.name,
@@ -201,12 +203,14 @@ class ComparisonRows:
             interval.estimate,
             interval.low,
             interval.high,
-            p_a_gt_b=probability_above_zero(better),
-            mdd=MDD_STANDARD_ERRORS * interval.se,
+            p_a_gt_b=above if statistic.better == "higher" else 1 - above,
+            mdd=interval.detectable(self.confidence),
             B=interval.resamples,
             ci_method=interval.method,
             se=interval.se,
             too_few=too_few,
+            dof=interval.dof,
+            limited_by=delta.limited_by(self.confidence),
             **columns,
         )
         intervals = [(row.ci_low, row.ci_high)]
@@ -220,41 +224,38 @@ class ComparisonRows:
         )
         return replace(row, decisive=bool(decisive))
 
-    def _interval(
-        self, estimate: SeededEstimate, statistic: Statistic | None = None, models: tuple[str, ...] = ()
-    ) -> Interval:
-        """Interval of a model's value or of a difference; BCa is possible only if a statistic is given."""
-        replicates = estimate.stretched(self.confidence)
-        if statistic is None:
-            return bootstrap_interval(estimate.value, replicates, self.confidence, units=self.runs.units)
-        index = self.runs.index(statistic)
+    def _pairs(self, statistic: Statistic) -> tuple[list[SeededEstimate], list[Interval]]:
+        """Differences of all pairs over all classes and their intervals."""
+        estimates = {model: self.runs.estimate(model, statistic) for model in self.models}
+        deltas = [estimates[a] - estimates[b] for a, b in combinations(self.models, 2)]
+        return deltas, [delta.interval(self.confidence) for delta in deltas]
 
-        def jackknife() -> NDArray[np.float64]:
-            value, *others = [self.runs.jackknife[model][index] for model in models]
-            return value - others[0] if others else value
+    def _ranks(self, statistic: Statistic) -> list[tuple[int, int]]:
+        """Best and worst rank of each model, from the replicates and t distributions of the pairs.
 
-        return bootstrap_interval(estimate.value, replicates, self.confidence, jackknife, self.runs.units)
+        The replicates of a pair, in standard deviations, are compared with the normal quantile of the probability that its t
+        distribution has below 0: so a model is ahead in as many replicates as its `p_a_gt_b` says, and the ranks of several
+        models are jointly those of the resamples. All ranks where the differences are not defined.
+        """
+        from scipy.special import ndtri, stdtr
 
-    def _p_value(self, delta: SeededEstimate) -> float:
-        return bootstrap_p_value(delta.value, delta.stretched(self.confidence))
-
-    def _simultaneous(
-        self, deltas: Sequence[SeededEstimate], intervals: Sequence[Interval]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        replicates = np.stack([delta.stretched(self.confidence) for delta in deltas], axis=1)
-        defined = replicates[~np.isnan(replicates).any(axis=1)]
-        values = np.array([delta.value for delta in deltas])
-        if len(defined) < 2 or np.isnan(values).any():
-            return np.full(len(deltas), NAN), np.full(len(deltas), NAN)
-        se = np.array([interval.se for interval in intervals])
-        low, high, _ = simultaneous_intervals(values, defined, se, self.confidence)
-        return low, high
-
-    def _ranks(self, replicates: Sequence[NDArray[np.float64]], higher: bool) -> list[tuple[int, int]]:
-        """Best and worst rank of each model; all ranks where no resample defines the value of every model."""
-        table = np.stack(replicates, axis=1)
-        defined = table[~np.isnan(table).any(axis=1)]
-        if not len(defined):
-            return [(1, len(replicates))] * len(replicates)
-        low, high = rank_intervals(defined, higher, self.confidence)
+        count = len(self.models)
+        deltas, intervals = self._pairs(statistic)
+        if any(interval.method == "none" for interval in intervals):
+            return [(1, count)] * count
+        sign = 1.0 if statistic.better == "higher" else -1.0
+        equal = np.eye(count, dtype=np.bool_)
+        ahead = np.zeros((self.runs.resamples, count, count), np.bool_)
+        defined = np.ones(self.runs.resamples, np.bool_)
+        for (a, b), delta, interval in zip(combinations(range(count), 2), deltas, intervals, strict=True):
+            replicates = delta.replicates
+            defined &= ~np.isnan(replicates)
+            if not interval.se and interval.t == 0:
+                equal[a, b] = equal[b, a] = True
+                continue
+            spread = np.nanstd(replicates)
+            standard = (replicates - np.nanmean(replicates)) / spread if spread > 1e-12 else 0 * replicates
+            better = sign * standard > ndtri(stdtr(interval.dof, -sign * interval.t))
+            ahead[:, b, a], ahead[:, a, b] = better, ~better
+        low, high = rank_intervals(ahead[defined], equal, self.confidence)
         return list(zip(low.tolist(), high.tolist(), strict=True))

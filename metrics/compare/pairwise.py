@@ -107,7 +107,7 @@ def compare(
         tests, test_notes = permutation_tests(replicates.rankings, models, deciding, unit, permutations, seed)
         notes += test_notes
     seeds = {model: len(matches) for model, matches in paired.matches.items()}
-    notes += reliability_notes(seeds, objects, method, too_few, class_values)
+    notes += reliability_notes(seeds, objects, method, too_few, class_values, rows.rare_share(deciding))
     compared: Subject = "training recipes" if min(seeds.values()) > 1 else "single runs"
     return Comparison(
         models=tuple(models),

@@ -16,6 +16,9 @@ Subject = Literal["single runs", "training recipes"]
 """What is compared: single runs (one trained model, or detections from a file), or training procedures with several seeds
 each."""
 
+Limit = Literal["images", "seeds"]
+"""What limits the precision of a difference."""
+
 Reason = Literal[
     "decisive",
     "permutation_test",
@@ -37,9 +40,9 @@ class Standing:
         measure: short name: ``ap50``.
         value: mean over seeds.
         ci_low, ci_high: confidence interval over images and, with several seeds, over seeds.
-        se: standard error, from the bootstrap replicates.
-        bias: mean of the replicates minus the value.
-        ci_method: ``percentile``, ``bca`` (where the bias is large) or ``none``.
+        se: standard error over images and, with several seeds, over seeds.
+        bias: mean of the bootstrap replicates minus the value.
+        ci_method: ``t`` (Student's t with the bootstrap's standard error) or ``none``.
         seeds: the value of each seed.
         seed_low, seed_high: t interval of the mean over seeds on these images; NaN for one seed.
         rank: from 1; models with equal values share the lower number.
@@ -48,6 +51,8 @@ class Standing:
         tied_with_best: whether the best model by this measure does not beat this one; true for the best itself.
         higher_is_better: direction of the measure.
         too_few: whether there are too few images, groups or objects for a reliable interval.
+        dof: degrees of freedom of the standard error.
+        rare_share: share of the mean over classes that classes with fewer than 20 objects carry.
     """
 
     model: str
@@ -68,6 +73,8 @@ class Standing:
     tied_with_best: bool
     higher_is_better: bool
     too_few: bool
+    dof: float = math.nan
+    rare_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +88,20 @@ class PairDifference:
         delta: value of a minus value of b.
         ci_low, ci_high: confidence interval of this difference.
         sim_low, sim_high: simultaneous confidence interval over all pairs.
-        p_raw: two-sided bootstrap p-value.
+        p_raw: two-sided p-value: of Student's t with the bootstrap's standard error, or of the permutation test.
         p_adj: p-value adjusted for the number of pairs (or of classes).
         adjust: adjustment: ``holm``, ``bh`` (over classes) or ``none``.
-        p_a_gt_b: share of replicates in which a is better; ties count half.
-        mdd: minimum detectable difference at 80% power, 2.8 standard errors.
+        p_a_gt_b: probability that a is better, by the t distribution of the interval; 1/2 for equal values.
+        mdd: minimum detectable difference at 80% power: (t_.975 + t_.8) standard errors at 95% confidence.
         test: ``bootstrap``, or ``label swap`` for a permutation test that swaps the two runs' detections by image.
         B: number of replicates or permutations.
         ci_method: see `Standing`.
         se: standard error of the difference.
         decisive: whether the interval, the simultaneous interval and the adjusted p-value all exclude 0, on enough data.
         too_few: whether there are too few images, groups or objects for a decision.
+        dof: degrees of freedom of the standard error.
+        limited_by: whether images or seeds cause most of the variance, so that more of them would help most.
+        rare_share: see `Standing`; 0 for a single class.
     """
 
     model_a: str
@@ -114,6 +124,9 @@ class PairDifference:
     se: float = math.nan
     decisive: bool = False
     too_few: bool = False
+    dof: float = math.nan
+    limited_by: Limit = "images"
+    rare_share: float = 0.0
 
     @property
     def reason(self) -> Reason:
@@ -157,8 +170,8 @@ class ClassValue:
         class_name: the class.
         objects: number of valid ground-truth objects.
         value: mean over seeds; NaN without objects.
-        ci_low, ci_high: percentile interval.
-        se: standard error, from the bootstrap replicates.
+        ci_low, ci_high: confidence interval as of `Standing`; NaN where objects occur in a single image or group.
+        se: standard error as of `Standing`.
         seeds: the value of each seed.
         too_few: whether the class has fewer than 20 objects, or there are too few images.
     """

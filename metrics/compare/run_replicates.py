@@ -8,16 +8,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.compare.estimates import SeededEstimate
 from metrics.compare.paired_runs import PairedRuns
-from metrics.compare.seeds import SeededEstimate, combine_seeds, seed_weights
-from metrics.resampling.replicates import Replicates, Statistic, leave_out, replicate
+from metrics.compare.seeds import seed_variances, standard_shifts
+from metrics.resampling.replicates import Replicates, Statistic, replicate
 from metrics.resampling.run_rankings import RunRankings
+from metrics.resampling.scale import Scale
+from metrics.resampling.variance import ClassReplicates, SeedVariance
 from metrics.resampling.weights import unit_weights
 
 Floats = NDArray[np.float64]
-
-MAX_JACKKNIFE_UNITS = 1000
-"""With more units the jackknife leaves out that many blocks of about equal size; BCa needs only their skewness."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,30 +51,10 @@ class RunReplicates:
         return unit_weights(self.unit, self.resamples, self.seed)
 
     @cached_property
-    def seed_weights(self) -> dict[str, Floats]:
-        """By model (B, S): see `metrics.compare.seeds.seed_weights`."""
-        return {
-            model: seed_weights(model, len(runs), self.resamples, self.seed)
-            for model, runs in self.paired.matches.items()
-        }
-
-    @cached_property
     def replicates(self) -> dict[str, list[list[Replicates]]]:
         """By model, per seed, per statistic."""
         return {
             model: [replicate(rankings, self.weights, self.statistics) for rankings in runs]
-            for model, runs in self.rankings.items()
-        }
-
-    @cached_property
-    def jackknife(self) -> dict[str, list[Floats]]:
-        """By model, per statistic: (U,) the mean over seeds with each unit (or block of units) left out."""
-        unit = self.unit if self.units <= MAX_JACKKNIFE_UNITS else self.unit % MAX_JACKKNIFE_UNITS
-        return {
-            model: [
-                np.asarray(np.mean([values for values, _ in by_seed], axis=0))
-                for by_seed in zip(*(leave_out(one, unit, self.statistics) for one in runs), strict=True)
-            ]
             for model, runs in self.rankings.items()
         }
 
@@ -89,13 +69,82 @@ class RunReplicates:
 
     def estimate(self, model: str, statistic: Statistic, label: int | None = None) -> SeededEstimate:
         """Return a model's value with its replicates over images and seeds, over all classes or for one class."""
+        seeds = self._seed_variances(statistic, label)[model]
         runs = [by_statistic[self.index(statistic)] for by_statistic in self.replicates[model]]
-        values = [run.values if label is None else run.class_values[:, label] for run in runs]
-        estimates = np.array(self.seed_values(model, statistic, label))
-        return combine_seeds(estimates, np.stack(values, axis=1), self.seed_weights[model])
+        images = np.mean([_values(run, label) for run in runs], axis=0)
+        class_units = self.class_units(statistic)
+        classes = None
+        if label is None and statistic.of_all is None:
+            classes = ClassReplicates(
+                np.mean([run.class_estimate for run in runs], axis=0),
+                np.mean([run.class_values for run in runs], axis=0),
+                class_units,
+            )
+        return SeededEstimate(
+            float(np.mean(self.seed_values(model, statistic, label))),
+            images,
+            np.sqrt(seeds.learned) * self.shifts(model),
+            (seeds,),
+            self.units if label is None else int(class_units[label]),
+            classes,
+            Scale(statistic.bounds),
+        )
+
+    def shifts(self, model: str) -> Floats:
+        """Return (B,) see `metrics.compare.seeds.standard_shifts`."""
+        return standard_shifts(model, self.resamples, self.seed)
+
+    def class_units(self, statistic: Statistic) -> NDArray[np.int64]:
+        """Return (K,) the number of resampling units with objects of each class that are valid for a statistic."""
+        units: NDArray[np.int64] = self._class_units[self._area(statistic)]
+        return units
+
+    def class_objects(self, statistic: Statistic) -> NDArray[np.int64]:
+        """Return (K,) the number of objects of each class that are valid for a statistic."""
+        objects: NDArray[np.int64] = self.paired.first.positives[self._area(statistic)]
+        return objects
 
     def order(self, statistic: Statistic) -> list[str]:
         """Return the models, best first; NaN last, ties by name."""
         sign = -1.0 if statistic.better == "higher" else 1.0
-        values = {model: sign * self.estimate(model, statistic).value for model in self.paired.matches}
+        values = {
+            model: sign * float(np.mean(self.seed_values(model, statistic))) for model in self.paired.matches
+        }
         return sorted(values, key=lambda model: (np.isnan(values[model]), values[model], model))
+
+    def _seed_variances(self, statistic: Statistic, label: int | None) -> dict[str, SeedVariance]:
+        """By model, cached."""
+        key = (self.index(statistic), label)
+        if key not in self._cached_variances:
+            values = []
+            for runs in self.replicates.values():
+                values.append(np.stack([_values(run[key[0]], label) for run in runs], axis=1))
+            estimates = [np.array(self.seed_values(model, statistic, label)) for model in self.replicates]
+            variances = seed_variances(estimates, values)
+            self._cached_variances[key] = dict(zip(self.replicates, variances, strict=True))
+        return self._cached_variances[key]
+
+    def _area(self, statistic: Statistic) -> int:
+        """Index of the area range of a statistic."""
+        return 0 if statistic.area is None else self.paired.rule.area_index(statistic.area)
+
+    @cached_property
+    def _class_units(self) -> NDArray[np.int64]:
+        """(A, K) see `class_units`."""
+        first = self.paired.first
+        cell = first.object_label.astype(np.int64) * self.units + self.unit[first.truth.image]
+        classes = len(first.classes)
+        counts = []
+        for area in range(len(self.paired.rule.areas)):
+            cells = np.unique(cell[(first.valid >> area) & 1 == 1])
+            counts.append(np.bincount(cells // self.units, minlength=classes))
+        return np.stack(counts)
+
+    @cached_property
+    def _cached_variances(self) -> dict[tuple[int, int | None], dict[str, SeedVariance]]:
+        return {}
+
+
+def _values(run: Replicates, label: int | None) -> Floats:
+    """(B,) values over all classes or for one class."""
+    return run.values if label is None else run.class_values[:, label]

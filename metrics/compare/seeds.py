@@ -7,106 +7,69 @@ training recipe: its intervals generalize to other images and other seeds.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.resampling.variance import SeedVariance, moderate
+
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class SeededEstimate:
-    """A model's value, or a difference of two models, with replicates over images and seeds.
+def standard_shifts(model: str, resamples: int, seed: int) -> Floats:
+    """Draw the shift of a model due to its seeds in each resample, in standard errors.
 
-    Attributes:
-        value: mean over seeds.
-        replicates: (B,) on resampled images and seeds; NaN where undefined.
-        seed_variance: variance of the value due to seeds, one number per model involved.
-        degrees_of_freedom: of each variance: seeds - 1.
-    """
-
-    value: float
-    replicates: Floats
-    seed_variance: tuple[float, ...]
-    degrees_of_freedom: tuple[int, ...]
-
-    def __sub__(self, other: SeededEstimate) -> SeededEstimate:
-        return SeededEstimate(
-            self.value - other.value,
-            self.replicates - other.replicates,
-            self.seed_variance + other.seed_variance,
-            self.degrees_of_freedom + other.degrees_of_freedom,
-        )
-
-    def stretched(self, confidence: float) -> Floats:
-        """Return (B,) replicates whose percentiles give an interval that also holds for few seeds.
-
-        The variance of three seeds is poorly known, so a t distribution has wider tails. Deviations from the value are
-        multiplied by the ratio of its quantile to the normal quantile, with the degrees of freedom of the total variance:
-        where images cause most of it, the ratio is close to 1.
-
-        Args:
-            confidence: level of the interval.
-
-        Source: Welch 1947, "The generalization of 'Student's' problem", for the degrees of freedom.
-        """
-        from scipy.special import ndtri, stdtrit
-
-        defined = self.replicates[~np.isnan(self.replicates)]
-        if not any(self.seed_variance) or len(defined) < 2:
-            return self.replicates
-        terms = zip(self.seed_variance, self.degrees_of_freedom, strict=True)
-        uncertain = sum(variance * variance / freedom for variance, freedom in terms if freedom > 0)
-        freedom = max(defined.var(ddof=1) ** 2 / uncertain, 1.0)
-        tail = (1 + confidence) / 2
-        stretch = float(stdtrit(freedom, tail) / ndtri(tail))
-        return self.value + (self.replicates - self.value) * stretch
-
-
-def seed_weights(model: str, seeds: int, resamples: int, seed: int) -> Floats:
-    """Draw the weight of each of a model's seeds in each resample.
+    A normal distribution instead of the S seeds themselves: two seeds drawn with replacement have three possible means. That
+    the variance of few seeds is poorly known is in the degrees of freedom of the interval.
 
     Args:
         model: its name; each model has a random stream that does not depend on the other models.
-        seeds: S.
         resamples: B.
         seed: of the random number generator.
 
     Returns:
-        (B, S); rows sum to 1.
+        (B,) standard normal.
     """
     rng = np.random.Generator(np.random.PCG64([seed, 2, zlib.crc32(model.encode())]))
-    drawn = rng.multinomial(seeds, np.full(seeds, 1 / seeds), resamples)
-    return np.asarray(drawn / seeds)
+    return rng.standard_normal(resamples)
 
 
-def combine_seeds(estimates: Floats, values: Floats, weights: Floats) -> SeededEstimate:
-    """Combine the replicates of a model's seeds into replicates over images and seeds.
+def seed_variances(estimates: Sequence[Floats], values: Sequence[Floats]) -> list[SeedVariance]:
+    """Estimate the variance of each model's mean over its seeds.
 
-    In each resample all seeds use the same images, and the seeds themselves are resampled with replacement. The spread of
-    resampled seeds is scaled, because the variance of a mean of S draws is too small by (S - 1) / S, and because seeds
-    differ for two reasons: what they learned, and which of these images suit them. The resamples of images already contain
-    the second, so its share, estimated from them, is removed; counting it twice would make intervals a third too wide.
+    Seeds differ for two reasons: what they learned, and which of these images suit them. The resamples of images contain the
+    second (the variance of a seed's deviation from the mean of the seeds), so it is subtracted from the variance of the
+    values; counting it twice would make intervals a third too wide. With two or three seeds a variance is poorly known, so
+    the variance of each model is moderated by those of the other models (see `metrics.resampling.variance.moderate`). A
+    model with one seed gets their average: its seeds are assumed to vary as those of the other models. Without any model that has
+    several seeds all variances are 0.
 
     Args:
-        estimates: (S,) value of each seed.
-        values: (B, S) on resampled images.
-        weights: (B, S) from `seed_weights`.
+        estimates: of each model (S,) value of each seed.
+        values: of each model (B, S) on resampled images.
 
     Source: Searle, Casella and McCulloch 1992, Variance Components, section 4.3 (two crossed factors, by moments); Owen
-    2007, "The pigeonhole bootstrap", on the double counting.
+    2007, "The pigeonhole bootstrap", on the double counting; Bouthillier et al. 2021, "Accounting for variance in machine
+    learning benchmarks", section 2, on the variance between trainings.
     """
-    seeds = len(estimates)
-    if seeds == 1:
-        return SeededEstimate(float(estimates[0]), values[:, 0], (0.0,), (0,))
-    mean = values.mean(axis=1)
-    defined = ~np.isnan(mean)
-    variance = float(estimates.var(ddof=1))
-    interaction = 0.0
-    if np.count_nonzero(defined) > 1:
-        interaction = float((values[defined] - mean[defined, None]).var(axis=0, ddof=1).sum() / (seeds - 1))
-    learned = max(variance - interaction, 0.0)
-    scale = np.sqrt(seeds / (seeds - 1) * learned / variance) if variance > 0 else 0.0
-    shift = scale * (weights @ estimates - estimates.mean())
-    return SeededEstimate(float(estimates.mean()), mean + shift, (variance / seeds,), (seeds - 1,))
+    count = np.array([len(of) for of in estimates])
+    observed, images = np.zeros((2, len(count)))
+    for index, (of_seeds, replicates) in enumerate(zip(estimates, values, strict=True)):
+        seeds = len(of_seeds)
+        if seeds == 1:
+            continue
+        observed[index] = of_seeds.var(ddof=1)
+        mean = replicates.mean(axis=1, keepdims=True)
+        defined = ~np.isnan(mean[:, 0])
+        if np.count_nonzero(defined) > 1:
+            own = (replicates[defined] - mean[defined]).var(axis=0, ddof=1)
+            images[index] = own.sum() / (seeds - 1)
+    dof = np.where(np.isnan(observed), 0, count - 1.0)
+    observed, known = moderate(observed, dof)
+    images, _ = moderate(images, dof)
+    learned = np.maximum(observed - images, 0.0)
+    return [
+        SeedVariance(float(part / seeds), float(whole / seeds), float(freedom))
+        for part, whole, freedom, seeds in zip(learned, observed, known, count, strict=True)
+    ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from metrics.compare.percent import points, points_interval
-from metrics.compare.rows import ClassValue, Method, PairDifference, Standing, Subject
+from metrics.compare.rows import ClassValue, Limit, Method, PairDifference, Standing, Subject
 from metrics.notes import Note
 
 MAX_NAMES = 5
@@ -17,6 +17,9 @@ MAX_NAMES = 5
 
 EQUAL = 1e-12
 """Values that differ by less are equal: the same number may differ by 1e-17 after two sums."""
+
+FEW_RESAMPLES = 200
+"""With fewer bootstrap replicates standard errors are uncertain by more than 5%."""
 
 VerdictKind = Literal["undefined", "single_model", "too_few", "decisive", "not_decisive"]
 
@@ -35,6 +38,7 @@ class Verdict:
             models.
         tied: the other differences from the leader.
         resolution: largest minimum detectable difference of these pairs; NaN if unknown.
+        limited_by: whether more images or more seeds would reduce it most.
         unit: resampling unit, ``image`` or ``group``.
         units: number of resampling units.
         compared: single runs or training recipes.
@@ -47,6 +51,7 @@ class Verdict:
     beaten: tuple[PairDifference, ...]
     tied: tuple[PairDifference, ...]
     resolution: float
+    limited_by: Limit
     unit: Literal["image", "group"]
     units: int
     compared: Subject
@@ -77,6 +82,8 @@ class Verdict:
             row.model_b for row in differences if row.decisive and row.model_a in (best.model, *equal)
         )
         beaten = tuple(row for row in rows if leads[row.model_b] == 1 + len(equal))
+        known = [row for row in rows if not math.isnan(row.mdd)]
+        coarsest = max(known, key=lambda row: row.mdd, default=None)
         kind: VerdictKind = "decisive" if beaten else "not_decisive"
         if math.isnan(best.value):
             kind = "undefined"
@@ -90,7 +97,8 @@ class Verdict:
             equal=equal,
             beaten=beaten,
             tied=tuple(row for row in rows if row not in beaten and row.model_b not in equal),
-            resolution=max((row.mdd for row in rows if row.mdd == row.mdd), default=math.nan),
+            resolution=math.nan if coarsest is None else coarsest.mdd,
+            limited_by="images" if coarsest is None else coarsest.limited_by,
             unit=method.unit,
             units=method.units,
             compared=compared,
@@ -144,6 +152,8 @@ def verdict_text(
             f"With {units}, a true difference of {points(verdict.resolution)} percentage points is detected with a probability"
             " of about 80%, a smaller one less often."
         )
+        if verdict.limited_by == "seeds":
+            parts.append("More seeds, rather than more images, would detect smaller differences.")
     parts.append(_runs_text(verdict, name))
     return " ".join(parts)
 
@@ -154,6 +164,7 @@ def reliability_notes(
     method: Method,
     too_few: bool,
     class_values: Sequence[ClassValue],
+    rare_share: float,
 ) -> list[Note]:
     """List what limits the reliability of a comparison.
 
@@ -163,10 +174,11 @@ def reliability_notes(
         method: how the comparison was computed.
         too_few: whether there are too few images, groups or objects.
         class_values: by the deciding measure.
+        rare_share: share of the deciding measure that rare classes carry; see `Standing.rare_share`.
 
     Returns:
-        Notes of the kinds ``too_few``, ``few_objects``, ``no_objects``, ``recipes``, ``single_runs``, ``few_resamples`` and
-        ``coarse_p_values``.
+        Notes of the kinds ``too_few``, ``rare_classes``, ``few_objects``, ``no_objects``, ``recipes``, ``single_runs`` and
+        ``few_resamples``.
     """
     notes = []
     if too_few:
@@ -181,6 +193,16 @@ def reliability_notes(
         )
     counts = {row.class_name: row.objects for row in class_values}
     few = {name: count for name, count in counts.items() if 0 < count < 20}
+    if rare_share > 0:
+        classes = sum(count > 0 for count in counts.values())
+        notes.append(
+            Note(
+                "rare_classes",
+                f"classes with fewer than 20 objects ({len(few)} of {classes}) carry {100 * rare_share:.0f}% of the mean over classes:"
+                " its interval assumes that objects of these classes vary as those of the other classes",
+                values={"rare": len(few), "classes": classes, "share": rare_share},
+            )
+        )
     if few:
         listed = _some([f"{name} ({count})" for name, count in few.items()])
         notes.append(
@@ -211,25 +233,25 @@ def reliability_notes(
         )
     else:
         whose = "each model" if len(single) == len(seeds) else _some(single)
+        consequence = (
+            "and another seed could change the order"
+            if len(single) == len(seeds)
+            else "and is assumed to be that of the other models"
+        )
         notes.append(
             Note(
                 "single_runs",
-                f"there is only one run of {whose}: the variance between training seeds was not measured, and another seed"
-                " could change the order",
+                f"there is only one run of {whose}: the variance between training seeds was not measured, {consequence}",
                 values=seeds,
             )
         )
-    pairs = len(seeds) * (len(seeds) - 1) // 2
-    needed = math.ceil(pairs / (1 - method.confidence))
-    values = {"pairs": pairs, "resamples": method.resamples, "needed": needed}
-    if method.resamples < needed:
+    if method.resamples < FEW_RESAMPLES:
+        error = math.sqrt(0.5 / method.resamples)
         text = (
-            f"{pairs} pairs need at least {needed:,} bootstrap replicates before a difference can be decisive"
+            f"standard errors from {method.resamples:,} bootstrap replicates are themselves uncertain by {100 * error:.0f}%;"
+            " use 1,000"
         )
-        notes.append(Note("few_resamples", text, values=values))
-    elif pairs > 10 and method.resamples < 2000:
-        text = f"p-values of {pairs} pairs are coarse with {method.resamples:,} bootstrap replicates; use 2,000 or more"
-        notes.append(Note("coarse_p_values", text, values=values))
+        notes.append(Note("few_resamples", text, values={"resamples": method.resamples, "error": error}))
     return notes
 
 

@@ -1,8 +1,7 @@
-"""Bootstrap confidence intervals and p-values of a value or a difference."""
+"""Confidence intervals and p-values of a value or a difference."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,32 +9,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.errors import InputError
+from metrics.resampling.scale import Scale
+from metrics.resampling.variance import Variance
 
 Floats = NDArray[np.float64]
-IntervalMethod = Literal["percentile", "bca", "none"]
+IntervalMethod = Literal["t", "none"]
 
-BCA_BIAS = 0.1
-"""Bias, in standard errors, above which BCa replaces the percentile interval.
+POWER = 0.8
+"""Power of the minimum detectable difference."""
 
-The textbook's quarter is too high for average precision: its envelope is a running maximum, so it is biased upwards on few
-images, by three times the bias that resamples of those images show (`tests/benchmarks/interval_coverage.py`). With a tenth,
-most intervals of values are BCa; intervals of differences, in which the bias cancels, remain percentile intervals.
-"""
-
-MDD_STANDARD_ERRORS = 2.8
-"""Minimum detectable difference in standard errors, at 80% power and the 5% level: 1.96 + 0.84."""
+ROUNDING = 1e-12
+"""Differences that are equal in exact arithmetic may differ by 1e-17 after two sums."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A confidence interval.
+    """An estimate with its standard error, and Student's t interval on a bounded scale.
 
     Attributes:
         estimate: on the original data.
-        low, high: NaN with fewer than two defined replicates.
-        se: standard deviation of the replicates.
-        bias: mean of the replicates minus the estimate.
-        method: ``percentile``, ``bca`` (where the bias is large) or ``none``.
+        low, high: NaN where the variance is unknown.
+        se: standard error.
+        bias: mean of the bootstrap replicates minus the estimate.
+        dof: degrees of freedom of the standard error.
+        scaled_se: standard error on the scale.
+        scale: on which the interval is symmetric.
+        method: ``t`` or ``none``.
         resamples: number of replicates that are not NaN.
     """
 
@@ -44,100 +43,105 @@ class Interval:
     high: float
     se: float
     bias: float
+    dof: float
+    scaled_se: float
+    scale: Scale
     method: IntervalMethod
     resamples: int
 
+    def at(self, quantile: float) -> tuple[float, float]:
+        """Return the interval of this many standard errors on both sides."""
+        centre, half = self.scale.forward(self.estimate), quantile * self.scaled_se
+        low, high = self.scale.inverse(np.array([centre - half, centre + half]))
+        return float(low), float(high)
 
-def bootstrap_interval(
+    @property
+    def t(self) -> float:
+        """Distance of the estimate from 0 in standard errors, on the scale; NaN where the variance is unknown."""
+        if self.method == "none":
+            return float("nan")
+        if abs(self.estimate) < ROUNDING:
+            return 0.0
+        distance = float(self.scale.forward(self.estimate) - self.scale.forward(0.0))
+        return distance / self.scaled_se if self.scaled_se > 0 else float(np.copysign(np.inf, distance))
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided p-value of Student's t test: below 1 - confidence exactly where the interval excludes 0."""
+        from scipy.special import stdtr
+
+        return float(2 * stdtr(self.dof, -abs(self.t)))
+
+    @property
+    def probability_above_zero(self) -> float:
+        """Share of the t distribution around the estimate that is above 0: 1/2 for an estimate of 0."""
+        from scipy.special import stdtr
+
+        return float(stdtr(self.dof, self.t))
+
+    def detectable(self, confidence: float, power: float = POWER) -> float:
+        """Return the minimum detectable difference: ``(t_(1 + confidence) / 2 + t_power) * se``.
+
+        It is at most the greatest possible difference.
+
+        Source: Bloom 1995, "Minimum detectable effects".
+        """
+        from scipy.special import stdtrit
+
+        if self.method == "none":
+            return float("nan")
+        size = float(stdtrit(self.dof, (1 + confidence) / 2) + stdtrit(self.dof, power)) * self.se
+        return size if self.scale.bounds is None else min(size, self.scale.bounds[1])
+
+
+def t_interval_of_replicates(
     estimate: float,
     replicates: Floats,
+    variance: Variance,
     confidence: float = 0.95,
-    jackknife: Callable[[], Floats] | None = None,
-    units: int | None = None,
+    scale: Scale | None = None,
 ) -> Interval:
-    """Compute the percentile interval, or BCa where the bias is large and leave-one-out values are available.
+    """Compute Student's t interval with the standard error of the bootstrap.
+
+    The interval is ``estimate -+ t * se`` on the scale, where the standard error is the standard deviation of the transformed
+    replicates, times the ratio of the standard error to the replicates' standard deviation. Intervals from percentiles, with
+    or without correction for bias (BCa), cover less where a class is rare: replicates without an object of the class average
+    over other classes.
 
     Args:
         estimate: on the original data.
         replicates: (B,) bootstrap replicates; NaN is left out.
+        variance: of the estimate.
         confidence: level of the interval.
-        jackknife: returns (U,) leave-one-out values; called only if needed.
-        units: U. Resamples of few units vary too little, so more extreme percentiles are used: for a mean, those that give
-            Student's t interval. None for many units. A single unit gives no interval.
+        scale: of the value; by default the interval is symmetric.
 
     Raises:
         InputError: a confidence outside (0, 1).
 
-    Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, sections 10.2, 13.3 and 14.3; Hesterberg 2015,
-    "What teachers should know about the bootstrap" (expanded percentiles).
+    Source: Hesterberg 2015, "What teachers should know about the bootstrap", section 4.1 (t interval with bootstrap standard
+    error); Efron and Tibshirani 1993, An Introduction to the Bootstrap, section 12.6 (transformations).
     """
+    from scipy.special import stdtrit
+
     check_confidence(confidence)
+    scale = scale or Scale()
     values = replicates[~np.isnan(replicates)]
-    if len(values) < 2 or np.isnan(estimate) or units == 1:
-        return Interval(estimate, np.nan, np.nan, np.nan, np.nan, "none", len(values))
-    se = float(values.std(ddof=1))
+    if len(values) < 2 or np.isnan(estimate) or not variance.dof > 0:
+        nan = np.nan
+        return Interval(estimate, nan, nan, nan, nan, 0.0, nan, scale, "none", len(values))
+    se, spread = float(np.sqrt(variance.total)), float(values.std(ddof=1))
     bias = float(values.mean() - estimate)
-    tails = _tails(confidence, units)
-    method: IntervalMethod = "percentile"
-    if jackknife is not None and abs(bias) > BCA_BIAS * se and se > 0:
-        corrected = bca_tails(estimate, values, jackknife(), tails)
-        if np.isfinite(corrected).all():
-            tails, method = corrected, "bca"
-    low, high = np.quantile(values, tails)
-    return Interval(estimate, float(low), float(high), se, bias, method, len(values))
-
-
-def _tails(confidence: float, units: int | None) -> Floats:
-    """The two quantiles of the replicates that form the interval."""
-    tail = (1 + confidence) / 2
-    if units is not None:
-        from scipy.special import ndtr, stdtrit
-
-        tail = float(ndtr(np.sqrt(units / (units - 1)) * stdtrit(units - 1, tail)))
-    return np.array([1 - tail, tail])
-
-
-def bca_tails(estimate: float, replicates: Floats, jackknife: Floats, tails: Floats) -> Floats:
-    """Return the quantiles that the bias-corrected and accelerated interval (BCa) uses instead of `tails`.
-
-    Args:
-        estimate: on the original data.
-        replicates: (B,) bootstrap replicates without NaN.
-        jackknife: (U,) leave-one-out values; NaN is left out.
-        tails: (...) in (0, 1).
-
-    Returns:
-        (...) NaN where the estimate is outside the range of the replicates, or the correction diverges.
-
-    Source: Efron 1987, "Better bootstrap confidence intervals", equations 2.3, 6.6 and 7.3.
-    """
-    from scipy.special import ndtr, ndtri
-
-    below = (np.mean(replicates < estimate) + np.mean(replicates <= estimate)) / 2
-    bias = ndtri(below)
-    without = jackknife[~np.isnan(jackknife)]
-    from_mean = without.mean() - without if len(without) else np.zeros(1)
-    spread = np.sum(from_mean**2)
-    acceleration = np.sum(from_mean**3) / (6 * spread**1.5) if spread > 0 else 0.0
-    shifted = bias + ndtri(tails)
-    with np.errstate(invalid="ignore"):
-        corrected = ndtr(bias + shifted / (1 - acceleration * shifted))
-    return np.where(acceleration * shifted < 1, corrected, np.nan)
-
-
-def bootstrap_p_value(estimate: float, replicates: Floats) -> float:
-    """Two-sided p-value of a difference: how often replicates deviate from it by at least its size.
-
-    Args:
-        estimate: the difference on the original data.
-        replicates: (B,) bootstrap replicates; NaN is left out.
-
-    Returns:
-        ``(1 + #{|d* - d| >= |d|}) / (B + 1)``: 1 for no difference, never 0; NaN if undefined.
-
-    Source: Davison and Hinkley 1997, Bootstrap Methods and their Application, equation 4.11 (the added ones).
-    """
-    return permutation_p_value(estimate, replicates - estimate)
+    scaled = se
+    if scale.bounds is not None:
+        low, high = scale.bounds
+        scaled = se * (
+            float(scale.forward(values).std(ddof=1)) / spread if spread > ROUNDING else 2 / (high - low)
+        )
+    if se < ROUNDING:
+        se = scaled = 0.0
+    interval = Interval(estimate, 0, 0, se, bias, variance.dof, scaled, scale, "t", len(values))
+    ends = interval.at(float(stdtrit(variance.dof, (1 + confidence) / 2))) if se else (estimate, estimate)
+    return Interval(estimate, *ends, se, bias, variance.dof, scaled, scale, "t", len(values))
 
 
 def permutation_p_value(delta: float, permuted: Floats) -> float:
@@ -149,19 +153,13 @@ def permutation_p_value(delta: float, permuted: Floats) -> float:
 
     Returns:
         ``(1 + #{|d'| >= |d|}) / (P + 1)``; NaN if undefined.
+
+    Source: Davison and Hinkley 1997, Bootstrap Methods and their Application, equation 4.11 (the added ones).
     """
     values = permuted[~np.isnan(permuted)]
     if np.isnan(delta) or not len(values):
         return float("nan")
-    # Differences that are equal in exact arithmetic may differ by 1e-17 after two sums.
-    return float((1 + np.count_nonzero(np.abs(values) >= abs(delta) - 1e-12)) / (1 + len(values)))
-
-
-def probability_above_zero(replicates: Floats) -> float:
-    """Return the share of replicates above 0; zeros count half."""
-    values = replicates[~np.isnan(replicates)]
-    values = np.where(np.abs(values) < 1e-12, 0.0, values)
-    return float(np.mean((values > 0) + 0.5 * (values == 0))) if len(values) else float("nan")
+    return float((1 + np.count_nonzero(np.abs(values) >= abs(delta) - ROUNDING)) / (1 + len(values)))
 
 
 def t_interval(values: Floats, confidence: float = 0.95) -> tuple[float, float]:

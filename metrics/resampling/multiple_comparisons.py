@@ -28,27 +28,25 @@ def max_deviation(estimates: Floats, replicates: Floats, se: Floats) -> Floats:
     return np.asarray(np.nanmax(deviations, axis=1))
 
 
-def simultaneous_intervals(
-    estimates: Floats, replicates: Floats, se: Floats, confidence: float = 0.95
-) -> tuple[Floats, Floats, Floats]:
-    """Compute intervals that contain all true differences simultaneously, and the corresponding adjusted p-values.
+def simultaneous_quantile(replicates: Floats, confidence: float = 0.95) -> float:
+    """Return the number of standard errors of intervals that contain all true differences simultaneously.
 
     Args:
-        estimates: (P,) see `max_deviation`.
-        replicates: (B, P) see `max_deviation`.
-        se: (P,) see `max_deviation`.
+        replicates: (B, P) bootstrap replicates of the differences, without NaN.
         confidence: simultaneous level of the intervals.
 
     Returns:
-        (P,) low, (P,) high, (P,) p-values: ``estimate -+ q * se`` with q the quantile of the largest deviation, and the
-        share of replicates in which it is at least the difference's own.
+        The quantile of the largest deviation, at least that of a normal distribution, which is the answer for one difference.
+        It applies to a known variance: the interval of a difference uses Student's quantile of the same probability.
     """
-    largest = max_deviation(estimates, replicates, se)
-    half = np.quantile(largest, confidence) * se
-    with np.errstate(divide="ignore", invalid="ignore"):
-        own = np.where(se > 0, np.abs(estimates) / se, 0.0)
-    p = (1 + (largest[:, None] >= own - 1e-12).sum(axis=0)) / (1 + len(largest))
-    return estimates - half, estimates + half, p
+    from scipy.special import ndtri
+
+    single = float(ndtri((1 + confidence) / 2))
+    if replicates.shape[1] == 1 or len(replicates) < 2:
+        return single
+    spread = replicates.std(axis=0, ddof=1)
+    largest = max_deviation(replicates.mean(axis=0), replicates, np.where(spread > 1e-12, spread, 0.0))
+    return max(float(np.quantile(largest, confidence)), single)
 
 
 def holm(p_values: ArrayLike) -> Floats:
@@ -84,24 +82,23 @@ def _ascending(p: Floats) -> NDArray[np.intp]:
 
 
 def rank_intervals(
-    replicates: Floats, higher_is_better: bool = True, confidence: float = 0.95
+    ahead: NDArray[np.bool_], equal: NDArray[np.bool_], confidence: float = 0.95
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Compute percentile intervals of the ranks of several models.
 
     Args:
-        replicates: (B, M) bootstrap replicates of all models, from the same resamples.
-        higher_is_better: whether the highest value has rank 1.
+        ahead: (B, M, M) whether the second model is ahead of the first in each replicate.
+        equal: (M, M) whether two models are equal in all replicates; true on the diagonal.
         confidence: level of each interval.
 
     Returns:
-        (M,) best and (M,) worst rank, from 1. Models that tie in a replicate can each have any of the ranks they share.
+        (M,) best and (M,) worst rank, from 1. Models that are equal can each have any of the ranks they share.
     """
-    values = replicates if higher_is_better else -replicates
-    ahead = (values[:, None, :] > values[:, :, None]).sum(axis=2)
-    level = (values[:, None, :] == values[:, :, None]).sum(axis=2)
+    first = 1 + ahead.sum(axis=2)
+    last = first + equal.sum(axis=1) - 1
     tail = (1 - confidence) / 2
-    best = np.quantile(ahead + 1, tail, axis=0, method="inverted_cdf")
-    worst = np.quantile(ahead + level, 1 - tail, axis=0, method="inverted_cdf")
+    best = np.quantile(first, tail, axis=0, method="inverted_cdf")
+    worst = np.quantile(last, 1 - tail, axis=0, method="inverted_cdf")
     return best.astype(np.int64), worst.astype(np.int64)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from metrics.errors import InputError
 from metrics.resampling.blocks import Block, Lanes, block_by_block, class_mean
 from metrics.resampling.run_rankings import RunRankings
+from metrics.resampling.scale import Bounds
 from metrics.resampling.weights import Weights, leave_one_out_weights
 
 Floats = NDArray[np.float64]
@@ -30,6 +31,7 @@ class Statistic:
         of_classes: `Block` to (K, L); NaN where undefined for a class.
         of_all: `Block` to (L,); by default the mean over the classes for which it is defined.
         area: area range of the rule whose objects are valid; by default the first.
+        bounds: least and greatest possible value, within which intervals stay; None for an unbounded value.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Statistic:
     of_classes: Callable[[Block], Lanes]
     of_all: Callable[[Block], Lanes] | None = None
     area: str | None = None
+    bounds: Bounds = None
 
     def overall(self, block: Block) -> Lanes:
         """Return (L,) the value over all classes."""

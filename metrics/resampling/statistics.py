@@ -13,6 +13,7 @@ from metrics.measures.error_types import FIXABLE, Fixable
 from metrics.registry import did_you_mean
 from metrics.resampling.blocks import Block, Lanes
 from metrics.resampling.replicates import Statistic
+from metrics.resampling.scale import UNIT
 
 COCO_LEVELS = 101
 VOC07_LEVELS = 11
@@ -51,7 +52,7 @@ def average_precision(
         precision, _ = block.curves(block.rankings.over_thresholds(where, most), levels)
         return np.asarray(precision[:, indices].mean(axis=1))
 
-    return Statistic(name, "higher", of_classes, area=where)
+    return Statistic(name, "higher", of_classes, area=where, bounds=UNIT)
 
 
 def average_recall(
@@ -80,7 +81,7 @@ def average_recall(
         _, recall = block.curves(block.rankings.over_thresholds(where, most), COCO_LEVELS)
         return np.asarray(recall[:, indices].mean(axis=1))
 
-    return Statistic(name, "higher", of_classes, area=where)
+    return Statistic(name, "higher", of_classes, area=where, bounds=UNIT)
 
 
 def operating_point(
@@ -128,7 +129,7 @@ def operating_point(
         with np.errstate(invalid="ignore"):
             return formulas[which](*(count.sum(axis=0) for count in counts(block)))
 
-    return Statistic(name or which, "higher", of_classes, of_all, where)
+    return Statistic(name or which, "higher", of_classes, of_all, where, UNIT)
 
 
 def best_f1(
@@ -153,7 +154,7 @@ def best_f1(
     def of_all(block: Block) -> Lanes:
         return np.asarray(block.optima(block.rankings.at(threshold, where, most).pooled, threshold).f1[0])
 
-    return Statistic("best_f1", "higher", of_classes, of_all, where)
+    return Statistic("best_f1", "higher", of_classes, of_all, where, UNIT)
 
 
 def optimal_lrp(
@@ -184,7 +185,7 @@ def optimal_lrp(
     def of_classes(block: Block) -> Lanes:
         return block.optima(block.rankings.at(threshold, where, most), threshold).lrp
 
-    return Statistic(name, "lower", of_classes, area=where)
+    return Statistic(name, "lower", of_classes, area=where, bounds=UNIT)
 
 
 def error_cost(
@@ -222,7 +223,7 @@ def error_cost(
         # A class whose objects were all missed has no valid object left when misses are fixed: no gain.
         return np.asarray(np.where(np.isnan(base), np.nan, np.nan_to_num(fixed) - base)[:, 0])
 
-    return Statistic(f"cost_{kind}", "lower", of_classes, area=where)
+    return Statistic(f"cost_{kind}", "lower", of_classes, area=where, bounds=(-1.0, 1.0))
 
 
 def named_statistic(name: str, rule: MatchRule, score: float = 0.5) -> Statistic:

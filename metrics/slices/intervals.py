@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.compare.estimates import SeededEstimate, estimate_models, simultaneous_ends
 from metrics.compare.groups import Groups, resolve_groups
 from metrics.compare.inference import FEW_OBJECTS
 from metrics.compare.paired_runs import Runs, pair_runs
 from metrics.compare.pairwise import too_few_data
 from metrics.compare.run_replicates import RunReplicates
-from metrics.compare.seeds import SeededEstimate, combine_seeds
 from metrics.errors import InputError
 from metrics.matching import Matches
 from metrics.resampling.blocks import Block, Lanes, block_by_block, class_mean
-from metrics.resampling.intervals import bootstrap_interval, check_confidence
-from metrics.resampling.multiple_comparisons import simultaneous_intervals
+from metrics.resampling.intervals import check_confidence
 from metrics.resampling.run_rankings import RunRankings
+from metrics.resampling.scale import UNIT, Scale
 from metrics.resampling.statistics import COCO_LEVELS
 from metrics.slices.axes import UNASSIGNED, Axis
 from metrics.slices.subset import select_objects
@@ -151,64 +152,71 @@ def compare_slices(
             raise InputError(
                 f"axis {axis.name!r}: expected an axis of the {len(truth)} objects of these runs"
             )
-        members = [axis.index == number for number in range(len(axis.values))]
         keys += [
-            (axis.name, name, chosen)
-            for name, chosen in zip(axis.values, members, strict=True)
-            if (chosen & valid).any()
+            (axis.name, name, axis.index == number)
+            for number, name in enumerate(axis.values)
+            if ((axis.index == number) & valid).any()
         ]
     too_few = too_few_data(len(unit), int(valid.sum()), None if groups is None else units)
+    weights = np.concatenate([np.ones((1, len(unit)), np.uint8), replicates.weights])
+    tables = [
+        {
+            model: np.stack([normalized_replicates(run, chosen, weights) for run in matches], axis=1)
+            for model, matches in paired.matches.items()
+        }
+        for *_, chosen in keys
+    ]
+    members = [truth.image[chosen & valid] for *_, chosen in keys]
+    samples = _Samples(
+        tables,
+        [len(np.unique(unit[images])) for images in members],
+        {model: replicates.shifts(model) for model in paired.matches},
+        confidence,
+    )
     intervals: list[SliceInterval] = []
     differences: list[SliceDifference] = []
-    for model, matches in paired.matches.items():
-        weights = np.concatenate([np.ones((1, len(unit)), np.uint8), replicates.weights])
-        table = np.stack(
-            [np.stack([normalized_replicates(run, chosen, weights) for run in matches]) for *_, chosen in keys]
-        ) if keys else np.zeros((0, len(matches), 1 + resamples))  # fmt: skip
-        samples = _Samples(table, replicates.seed_weights[model], confidence, units)
+    for model in paired.matches:
         rows = []
-        for at, (axis_name, name, chosen) in enumerate(keys):
-            images = truth.image[chosen & valid]
-            few = len(images) < FEW_OBJECTS or len(np.unique(images)) < FEW_SLICE_IMAGES
-            value, low, high = samples.interval(at)
-            rows.append(
-                SliceInterval(
-                    model, axis_name, name, len(images), len(np.unique(images)), value, low, high, few
-                )
-            )
+        for at, ((axis_name, name, _), images) in enumerate(zip(keys, members, strict=True)):
+            count = len(np.unique(images))
+            few = len(images) < FEW_OBJECTS or count < FEW_SLICE_IMAGES
+            found = samples.values[at][model].interval(confidence)
+            ends = (found.estimate, found.low, found.high)
+            rows.append(SliceInterval(model, axis_name, name, len(images), count, *ends, few))
         intervals += rows
-        differences += _differences(rows, samples, too_few)
+        differences += _differences(model, rows, samples, too_few)
     return SliceComparison(tuple(intervals), tuple(differences))
 
 
 @dataclass(frozen=True, eq=False)
 class _Samples:
-    """Values of one model on slices.
+    """Values of all models on S slices.
 
     Attributes:
-        table: (S, seeds, 1 + B) value of each slice and seed on all images, then on each resample.
-        seed_weights: (B, seeds).
+        tables: of each slice by model (1 + B, seeds): value of each seed on all images, then on each resample.
+        units: of each slice, number of resampling units with objects of it.
+        shifts: by model (B,) shifts due to seeds.
         confidence: level of the intervals.
-        units: number of resampling units.
     """
 
-    table: Floats
-    seed_weights: Floats
+    tables: Sequence[Mapping[str, Floats]]
+    units: Sequence[int]
+    shifts: Mapping[str, Floats]
     confidence: float
-    units: int
 
-    def estimate(self, values: Floats) -> SeededEstimate:
-        """Combine (seeds, 1 + B) values over seeds."""
-        return combine_seeds(values[:, 0], values[:, 1:].T, self.seed_weights)
+    @cached_property
+    def values(self) -> list[dict[str, SeededEstimate]]:
+        """Of each slice by model."""
+        return [
+            estimate_models(table, self.shifts, units, Scale(UNIT))
+            for table, units in zip(self.tables, self.units, strict=True)
+        ]
 
-    def interval(self, at: int) -> tuple[float, float, float]:
-        """Value, low and high of a slice; the limits are in [0, 1]."""
-        estimate = self.estimate(self.table[at])
-        found = bootstrap_interval(
-            estimate.value, estimate.stretched(self.confidence), self.confidence, units=self.units
-        )
-        low, high = np.clip([found.low, found.high], 0.0, 1.0)
-        return found.estimate, float(low), float(high)
+    def difference(self, model: str, a: int, b: int) -> SeededEstimate:
+        """Difference of two slices of a model, paired by image and by seed; it depends on the units of the smaller slice."""
+        table = {name: self.tables[a][name] - self.tables[b][name] for name in self.tables[a]}
+        units = min(self.units[a], self.units[b])
+        return estimate_models(table, self.shifts, units, Scale(UNIT).of_difference)[model]
 
 
 def normalized_replicates(matches: Matches, chosen: NDArray[np.bool_], weights: NDArray[np.uint8]) -> Floats:
@@ -239,7 +247,9 @@ def normalized_replicates(matches: Matches, chosen: NDArray[np.bool_], weights: 
     return np.concatenate(block_by_block(rankings, weights, measure))
 
 
-def _differences(rows: Sequence[SliceInterval], samples: _Samples, too_few: bool) -> list[SliceDifference]:
+def _differences(
+    model: str, rows: Sequence[SliceInterval], samples: _Samples, too_few: bool
+) -> list[SliceDifference]:
     """All pairs of slices of an axis that have enough data and a value."""
     usable = [
         at
@@ -250,25 +260,20 @@ def _differences(rows: Sequence[SliceInterval], samples: _Samples, too_few: bool
     if not pairs:
         return []
     pairs = [(a, b) if rows[a].ap_n >= rows[b].ap_n else (b, a) for a, b in pairs]
-    deltas = [samples.estimate(samples.table[a] - samples.table[b]) for a, b in pairs]
-    stretched = np.stack([delta.stretched(samples.confidence) for delta in deltas], axis=1)
-    defined = stretched[~np.isnan(stretched).any(axis=1)]
-    values = np.array([delta.value for delta in deltas])
-    low = high = np.full(len(pairs), np.nan)
-    if len(defined) > 1 and samples.units > 1:
-        low, high, _ = simultaneous_intervals(
-            values, defined, defined.std(axis=0, ddof=1), samples.confidence
-        )
+    deltas = [samples.difference(model, a, b) for a, b in pairs]
+    intervals = [delta.interval(samples.confidence) for delta in deltas]
     return [
         SliceDifference(
-            rows[a].model,
+            model,
             rows[a].axis,
             rows[a].value,
             rows[b].value,
-            float(value),
-            float(ends[0]),
-            float(ends[1]),
-            bool(not too_few and ends[0] > 0),
+            interval.estimate,
+            low,
+            high,
+            bool(not too_few and low > 0),
         )
-        for (a, b), value, ends in zip(pairs, values, zip(low, high, strict=True), strict=True)
+        for (a, b), interval, (low, high) in zip(
+            pairs, intervals, simultaneous_ends(deltas, intervals, samples.confidence), strict=True
+        )
     ]

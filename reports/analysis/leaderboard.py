@@ -114,7 +114,7 @@ def with_intervals(rows: pd.DataFrame, statistics: Comparison) -> pd.DataFrame:
     for of_class in statistics.class_values:
         if of_class.model in single:
             key = (of_class.model, of_class.measure, of_class.class_name)
-            known[key] = (of_class.ci_low, of_class.ci_high, "percentile", of_class.se)
+            known[key] = (of_class.ci_low, of_class.ci_high, "t", of_class.se)
     keys = zip(rows["model_id"], rows["metric"], rows["class_name"].fillna(""), strict=True)
     unknown = (float("nan"), float("nan"), None, float("nan"))
     intervals = [known.get(key, unknown) for key in keys]

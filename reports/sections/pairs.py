@@ -54,9 +54,9 @@ def section(report: ReportData) -> Section | None:
             f"All models are evaluated on the same {method.resamples:,} bootstrap resamples of the {method.unit}s, so the differences "
             "are paired; the value on one resample is a replicate. Each difference has a simultaneous interval, which holds for "
             f"all pairs together with {method.confidence:.0%} confidence (Westfall and Young's max-T), and an interval for this pair "
-            "alone. The p-value is (1 + the number of replicates that deviate from the observed difference by at least its size) / "
-            "(1 + the number of replicates), adjusted by Holm's method for the number of pairs. The probability that the first "
-            "model is better is the share of replicates in which it is; ties count half. A difference is decisive, and its first "
+            "alone: Student's t with the bootstrap's standard error. The p-value is that of the t test, adjusted by Holm's method "
+            "for the number of pairs, and the probability that the first model is better is that of the same t distribution. "
+            "A difference is decisive, and its first "
             "model is called better, if both intervals exclude 0 and the adjusted p-value is below "
             f"{1 - method.confidence:.2g}; both intervals of a decisive difference exclude 0 also where an end is rounded.",
             "A true difference of the size given as detectable is found, for this pair alone, with a probability of about 80% on "
@@ -137,14 +137,14 @@ def _table(
         TableColumn("Difference", True, "with the simultaneous confidence interval over all pairs"),
         TableColumn("Interval of this pair alone"),
         TableColumn(
-            "Adjusted p-value", True, "bootstrap p-value, adjusted by Holm's method for the number of pairs"
+            "Adjusted p-value",
+            True,
+            "p-value of the t test, adjusted by Holm's method for the number of pairs",
         ),
         TableColumn(
             "p-value of permutation test", True, "from swapping the detections of the two models by image"
         ),
-        TableColumn(
-            "Probability that first is better", True, "share of bootstrap replicates; ties count half"
-        ),
+        TableColumn("Probability that first is better", True, "by the t distribution of the difference"),
         TableColumn(
             "Detectable difference", True, "true difference that is found with a probability of about 80%"
         ),

@@ -18,7 +18,6 @@ from metrics.errors import InputError
 from metrics.evaluator import evaluate
 from metrics.matching import MatchRule, match
 from metrics.resampling import RunRankings, image_weights, named_statistic, replicate
-from metrics.resampling.intervals import bca_tails
 from metrics.resampling.statistics import average_precision
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
@@ -48,25 +47,30 @@ def test_values_and_differences_equal_the_evaluators(scene: Scene, three: Compar
     assert row.delta == pytest.approx(values["high"]["ap"] - values["low"]["ap"], abs=1e-14)
 
 
-def test_intervals_of_differences_are_quantiles_of_paired_resamples(scene: Scene) -> None:
-    found = compare({"a": run(scene), "b": run(scene, 0.8)}, resamples=300, seed=5, permutations=0)
+def test_intervals_of_differences_are_students_on_paired_resamples(scene: Scene) -> None:
+    found = compare({"a": run(scene), "b": run(scene, 0.8)}, "recall", resamples=300, seed=5, permutations=0)
     weights = image_weights(60, 300, seed=5)
+    recall = named_statistic("recall", MatchRule())  # of all classes pooled
     values = [
-        replicate(RunRankings(match(*run(scene, kept))), weights, [named_statistic("ap", MatchRule())])[
-            0
-        ].values
-        for kept in (1.0, 0.8)
+        replicate(RunRankings(match(*run(scene, kept))), weights, [recall])[0].values for kept in (1.0, 0.8)
     ]
     row = found.difference("a", "b")
     expected = values[0] - values[1]
-    if row.ci_method == "percentile":
-        tail = stats.norm.cdf(np.sqrt(60 / 59) * stats.t.ppf(0.975, 59))  # 60 images are not many
-        assert_allclose((row.ci_low, row.ci_high), np.quantile(expected, [1 - tail, tail]), rtol=1e-12)
-    assert row.se == pytest.approx(expected.std(ddof=1), rel=1e-12)
-    assert row.mdd == pytest.approx(2.8 * row.se)
-    assert row.p_a_gt_b == np.mean(expected > 0)
+    se = expected.std(ddof=1) * np.sqrt(60 / 59)
+    assert row.se == pytest.approx(se, rel=1e-12)
+    assert (row.ci_method, row.dof) == ("t", 59)
+    # On the scale arcsin(d), whose standard deviation is that of the transformed replicates.
+    half = stats.t.ppf(0.975, 59) * np.sqrt(60 / 59) * np.arcsin(expected).std(ddof=1)
+    ends = np.sin(np.arcsin(row.delta) + np.array([-half, half]))
+    assert_allclose((row.ci_low, row.ci_high), ends, rtol=1e-9)
+    assert (row.sim_low, row.sim_high) == (row.ci_low, row.ci_high)
+    assert row.mdd == pytest.approx((stats.t.ppf(0.975, 59) + stats.t.ppf(0.8, 59)) * se)
+    distance = np.arcsin(row.delta) / (half / stats.t.ppf(0.975, 59))
+    assert row.p_a_gt_b == pytest.approx(stats.t.cdf(distance, 59))
+    assert row.p_raw == pytest.approx(2 * stats.t.sf(abs(distance), 59))
     assert row.B == 300
-    assert_allclose(found.replicates["ap"]["a"] - found.replicates["ap"]["b"], expected, atol=1e-15)
+    differences = found.replicates["recall"]["a"] - found.replicates["recall"]["b"]
+    assert_allclose(differences, expected, atol=1e-15)
 
 
 def test_a_single_pair_needs_no_adjustment(scene: Scene) -> None:
@@ -85,8 +89,8 @@ def test_the_leader_beats_the_worse_model_and_is_tied_with_the_similar_one(three
     assert {high.rank, near.rank} == {1, 2}
     assert (high.rank_low, near.rank_high) == (1, 2)
     row = three.difference("high", "low")
-    assert row.p_raw == 1 / 401
-    assert row.p_a_gt_b == 1.0
+    assert row.p_raw < 0.001
+    assert row.p_a_gt_b > 0.999
     assert row.sim_low <= row.ci_low < row.delta < row.ci_high <= row.sim_high
 
 
@@ -203,22 +207,38 @@ def test_a_model_alone_has_an_interval_and_no_pairs(scene: Scene) -> None:
     )
 
 
-def test_the_bias_of_average_precision_leads_to_bca(scene: Scene) -> None:
-    row = compare({"alone": run(scene)}, resamples=1000).standing("alone")
-    assert abs(row.bias) > 0.1 * row.se
-    assert row.ci_method == "bca"
+def test_rare_classes_are_marked_with_their_share_of_the_mean(scene: Scene) -> None:
+    truth = scene.truth
+    few = np.flatnonzero(truth.label == 2)[5:]
+    rows = np.setdiff1d(np.arange(len(truth)), few)
+    thin = AnnotationTable(truth.catalog, *(column[rows] for column in truth.columns().values()))
+    assert 0 < np.count_nonzero((thin.label == 2) & ~thin.crowd) < 20
+    runs = {"a": (thin, run(scene)[1]), "b": (thin, run(scene, 0.9)[1])}
+    found = compare(runs, also=["f1"], resamples=200, permutations=0)
+    row, pair = found.standing("a"), found.difference("a", "b")
+    assert row.rare_share == pair.rare_share == pytest.approx(1 / 3)
+    assert found.standing("a", "f1").rare_share == found.difference("a", "b", "f1").rare_share == 0
+    note = next(note for note in found.notes if note.kind == "rare_classes")
+    assert note.values == {"rare": 1, "classes": 3, "share": pytest.approx(1 / 3)}
+    assert "(1 of 3) carry 33% of the mean over classes" in note.text
+    full = compare({"a": run(scene)}, resamples=200)
+    assert full.standing("a").rare_share == 0
+    assert not any(note.kind == "rare_classes" for note in full.notes)
 
 
-def test_bca_of_a_difference_leaves_images_out_of_both(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metrics.resampling.intervals.BCA_BIAS", -1.0)  # BCa whatever the bias
-    found = compare({"a": run(scene), "b": run(scene, 0.8)}, resamples=300, permutations=0)
-    row = found.difference("a", "b")
-    values = found.replicates["ap"]["a"] - found.replicates["ap"]["b"]
-    without = influence({"a": run(scene), "b": run(scene, 0.8)}, "a", "b").without
-    tail = stats.norm.cdf(np.sqrt(60 / 59) * stats.t.ppf(0.975, 59))
-    tails = bca_tails(row.delta, values, without, np.array([1 - tail, tail]))
-    assert row.ci_method == "bca"
-    assert_allclose((row.ci_low, row.ci_high), np.quantile(values, tails), rtol=1e-9)
+def test_ranks_agree_with_the_probability_that_a_model_is_better(scene: Scene) -> None:
+    seen = set()
+    for kept in (0.995, 0.97, 0.9, 0.6):
+        runs = {"a": run(scene), "b": run(scene, kept)}
+        found = compare(runs, resamples=1000, permutations=0)
+        pair = found.pairwise[0]
+        if abs(pair.p_a_gt_b - 0.975) < 0.015:
+            continue  # the share of 1,000 replicates has a standard error of 0.005
+        certain = pair.p_a_gt_b > 0.975
+        ranks = [(row.rank_low, row.rank_high) for row in found.leaderboard]
+        assert ranks == ([(1, 1), (2, 2)] if certain else [(1, 2), (1, 2)])
+        seen.add(certain)
+    assert seen == {False, True}
 
 
 def test_classes_with_few_objects_do_not_affect_the_adjustment_of_others(scene: Scene) -> None:

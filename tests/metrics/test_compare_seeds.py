@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
 from scene_runs import run, scene_of
 from scipy import stats
 from strategies import Scene
 
 from metrics.compare import compare
-from metrics.compare.seeds import SeededEstimate, combine_seeds, seed_weights
+from metrics.compare.estimates import SeededEstimate, estimate_models
+from metrics.compare.seeds import standard_shifts
 from metrics.matching import MatchRule, match
 from metrics.resampling import RunRankings, image_weights, named_statistic, replicate
+from metrics.resampling.intervals import t_interval
+from metrics.resampling.scale import Scale
 
 
 @pytest.fixture(scope="module")
@@ -62,53 +64,99 @@ def test_tables_have_the_number_of_seeds_and_their_finite_values(scene: Scene) -
     assert not table["seed_values"].str.contains("nan").any()
 
 
+def estimate_of(tables: dict[str, np.ndarray], units: int = 1_000_000) -> dict[str, SeededEstimate]:
+    """Estimates from (1 + B, S) values by model."""
+    resamples = len(next(iter(tables.values()))) - 1
+    shifts = {model: standard_shifts(model, resamples, 0) for model in tables}
+    return estimate_models(tables, shifts, units, Scale())
+
+
 def test_variances_of_images_and_seeds_add_up() -> None:
     rng = np.random.default_rng(0)
-    draws = seed_weights("model", 5, 200_000, 0)
-    assert_allclose(draws.sum(axis=1), 1.0)
-    estimates = rng.normal(0, 2, 5)
-    shared = rng.normal(0, 0.5, (200_000, 1))  # the same images for all seeds
-    level = combine_seeds(estimates, estimates + shared, draws)
-    expected = 0.5**2 + estimates.var(ddof=1) / 5
+    seeds = rng.normal(0, 2, 5)
+    shared = np.append(0, rng.normal(0, 0.5, 200_000))[:, None]  # the same images for all seeds
+    level = estimate_of({"m": seeds + shared})["m"]
+    expected = 0.5**2 + seeds.var(ddof=1) / 5
     assert level.replicates.var() == pytest.approx(expected, rel=0.02)
-    assert level.seed_variance == pytest.approx((estimates.var(ddof=1) / 5,))
+    assert level.variance.total == pytest.approx(expected, rel=0.02)
+    assert level.variance.seeds == pytest.approx(seeds.var(ddof=1) / 5)
 
 
 def test_few_seeds_widen_intervals_as_students_t() -> None:
-    rng = np.random.default_rng(0)
-    replicates = rng.normal(0, 1, 100_000)
-    seeds_alone = SeededEstimate(0.0, replicates, (1.0,), (2,))  # all spread is that of three seeds
-    assert np.quantile(seeds_alone.stretched(0.95), 0.975) == pytest.approx(stats.t.ppf(0.975, 2), rel=0.02)
-    images_alone = SeededEstimate(0.0, replicates, (0.0,), (0,))
-    assert_array_equal(images_alone.stretched(0.95), replicates)
-    # Welch: (1 + 1)^2 / (1 / 2 + 1 / 4) degrees of freedom for two models of three and five seeds.
-    both = SeededEstimate(0.0, np.sqrt(2) * replicates, (1.0, 1.0), (2, 4))
-    freedom = 4 / (1 / 2 + 1 / 4)
-    expected = np.sqrt(2) * stats.t.ppf(0.975, freedom)
-    assert np.quantile(both.stretched(0.95), 0.975) == pytest.approx(expected, rel=0.02)
+    seeds = np.array([0.1, 0.5, 0.9])
+    alone = estimate_of({"m": np.tile(seeds, (1001, 1))})["m"].interval(0.95)
+    assert (alone.low, alone.high) == pytest.approx(t_interval(seeds), abs=1e-9)
+    # Two models of equal variance share their degrees of freedom: Student's test with equal variances.
+    other = np.array([0.2, 0.6, 1.0])
+    both = estimate_of({"m": np.tile(seeds, (1001, 1)), "n": np.tile(other, (1001, 1))})
+    delta = (both["m"] - both["n"]).interval(0.95)
+    test = stats.ttest_ind(seeds, other)
+    assert delta.dof == pytest.approx(4)
+    assert delta.p_value == pytest.approx(test.pvalue)
+    assert (delta.low, delta.high) == pytest.approx(tuple(test.confidence_interval()))
+
+
+def test_a_model_with_one_seed_has_the_seed_variance_of_the_others() -> None:
+    several, one = np.array([0.1, 0.5, 0.9]), np.array([0.3])
+    both = estimate_of({"m": np.tile(several, (501, 1)), "n": np.tile(one, (501, 1))})
+    delta = both["m"] - both["n"]
+    variance = several.var(ddof=1)
+    assert delta.variance.seeds == pytest.approx(variance / 3 + variance)
+    assert delta.variance.dof == pytest.approx(2)
+    assert delta.limited_by(0.95) == "seeds"
+    alone = estimate_of({"n": np.tile(one, (501, 1))})["n"]
+    assert (alone.variance.seeds, alone.limited_by(0.95)) == (0.0, "images")
 
 
 def test_the_interaction_of_seeds_and_images_is_not_counted_twice() -> None:
     rng = np.random.default_rng(0)
-    images = rng.multinomial(100, np.full(100, 0.01), 4000) / 100
+    images = np.concatenate([np.full((1, 100), 0.01), rng.multinomial(100, np.full(100, 0.01), 4000) / 100])
     of_image = rng.normal(0, 1, 100) + rng.normal(0, 2, (4, 100))  # four seeds that learned equally well
-    estimates, values = of_image.mean(axis=1), images @ of_image.T
-    level = combine_seeds(estimates, values, seed_weights("m", 4, 4000, 0))
-    assert level.replicates.var() == pytest.approx(values.mean(axis=1).var(), rel=0.25)
-    assert (values * seed_weights("m", 4, 4000, 0)).sum(axis=1).var() > 1.5 * level.replicates.var()
+    values = images @ of_image.T
+    level = estimate_of({"m": values}, units=100)["m"]
+    of_images = values[1:].mean(axis=1).var()
+    assert level.variance.total == pytest.approx(of_images, rel=0.25)
+    assert of_images + values[0].var(ddof=1) / 4 > 1.5 * level.variance.total
 
 
 @pytest.mark.parametrize("own", [0.1, 0.5], ids=["similar seeds", "different seeds"])
-def test_intervals_of_three_seeds_cover_where_those_of_images_do_not(own: float) -> None:
+@pytest.mark.parametrize("counts", [(3, 3), (2, 2), (1, 3)])
+def test_intervals_of_few_seeds_cover_where_those_of_images_do_not(
+    counts: tuple[int, int], own: float
+) -> None:
     rng = np.random.default_rng(0)
     held, plain = [], []
     for number in range(400):
-        shown = rng.multinomial(50, np.full(50, 0.02), 300) / 50
-        of_image = rng.normal(0, 0.1, (3, 1)) + rng.normal(0, 1, 50) + rng.normal(0, own, (3, 50))
-        estimates, values = of_image.mean(axis=1), shown @ of_image.T
-        level = combine_seeds(estimates, values, seed_weights("m", 3, 300, number))
-        for of, replicates in ((held, level.stretched(0.95)), (plain, values[:, 0])):
-            low, high = np.quantile(replicates, [0.025, 0.975])
-            of.append(low <= 0 <= high)
-    assert 0.92 <= np.mean(held) <= 0.97
-    assert np.mean(plain) < 0.91
+        images = rng.multinomial(50, np.full(50, 0.02), 200) / 50
+        images = np.concatenate([np.full((1, 50), 0.02), images])
+        common = rng.normal(0, 1, 50)
+        tables = {}
+        for model, seeds in zip("ab", counts, strict=True):
+            of_image = rng.normal(0, 0.15, (seeds, 1)) + common + rng.normal(0, own, (seeds, 50))
+            tables[model] = images @ of_image.T
+        shifts = {model: standard_shifts(model, 200, number) for model in tables}
+        both = estimate_models(tables, shifts, 50, Scale())
+        delta = both["a"] - both["b"]
+        found = delta.interval(0.95)
+        held.append(found.low <= 0 <= found.high)
+        plain.append(abs(delta.value) <= 1.96 * delta.images.std(ddof=1))
+    # The standard error of 400 cases is 1.1%.
+    assert 0.95 - 0.045 <= np.mean(held) <= 0.995
+    assert np.mean(plain) < 0.90
+
+
+def test_intervals_of_two_seeds_that_differ_widely_stay_in_the_unit_interval(scene: Scene) -> None:
+    runs = {"a": [run(scene, 0.9), run(scene, 0.1)], "b": [run(scene, 0.8), run(scene, 0.2)]}
+    found = compare(runs, also=["olrp", "f1"], resamples=200, permutations=0)
+    for row in found.leaderboard:
+        assert 0 <= row.ci_low <= row.value <= row.ci_high <= 1
+    for pair in found.pairwise:
+        assert -1 <= pair.ci_low <= pair.delta <= pair.ci_high <= 1
+        assert pair.se < 0.5
+        assert pair.mdd <= 1
+        assert pair.limited_by == "seeds"
+    assert found.verdict.limited_by == "seeds"
+    assert "More seeds, rather than more images, would detect smaller differences." in str(found.verdict)
+    for values in found.replicates["ap"].values():
+        assert (values >= 0).all()
+        assert (values <= 1).all()

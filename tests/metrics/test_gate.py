@@ -49,7 +49,7 @@ def test_the_state_depends_on_the_position_of_the_interval_relative_to_the_limit
             100 * (found.standing("new", measure).value - found.standing("old", measure).value)
         )
         assert result.low < result.delta < result.high
-        assert result.resolution == pytest.approx(280 * row.se)
+        assert result.resolution == pytest.approx(100 * row.mdd)
     # In the other direction nothing is lost.
     (back,) = apply_gate(found, [("new", "old")], [MeasureLimit(measure, 0.0)])
     assert back.state == "passed"
@@ -103,7 +103,7 @@ def test_a_line_shows_difference_interval_limit_and_state(found: Comparison) -> 
     unclear = replace(changed, state="inconclusive", resolution=1.4)
     assert unclear.explanation == (
         "ap: this test set resolves differences of 1.40 points, but cannot show whether new is more than 0.5 points worse"
-        " than old; use more images or seeds, or a larger limit"
+        " than old; use more images, or a larger limit"
     )
 
 

@@ -15,11 +15,10 @@ from scipy import stats
 
 from metrics.errors import InputError
 from metrics.resampling.intervals import (
-    bca_tails,
-    bootstrap_interval,
-    bootstrap_p_value,
-    probability_above_zero,
+    Interval,
+    permutation_p_value,
     t_interval,
+    t_interval_of_replicates,
 )
 from metrics.resampling.multiple_comparisons import (
     benjamini_hochberg,
@@ -27,8 +26,10 @@ from metrics.resampling.multiple_comparisons import (
     holm,
     max_deviation,
     rank_intervals,
-    simultaneous_intervals,
+    simultaneous_quantile,
 )
+from metrics.resampling.scale import Scale
+from metrics.resampling.variance import Variance, variance_over_images
 
 P_VALUES = st.lists(st.floats(0.001, 1), min_size=1, max_size=12)
 
@@ -38,108 +39,119 @@ def resampled_means(sample: np.ndarray[Any, Any], count: int, seed: int = 0) -> 
     return sample[rng.integers(0, len(sample), (count, len(sample)))].mean(axis=1)
 
 
-def test_the_percentile_interval_of_a_normal_mean_equals_the_textbooks() -> None:
-    sample = np.random.default_rng(1).normal(5, 2, 400)
-    found = bootstrap_interval(sample.mean(), resampled_means(sample, 20_000))
-    se = sample.std() / 20
-    assert found.method == "percentile"
-    assert found.se == pytest.approx(se, rel=0.02)
-    assert (found.low, found.high) == pytest.approx(
-        (sample.mean() - 1.96 * se, sample.mean() + 1.96 * se), abs=0.01
-    )
-    assert abs(found.bias) < 0.01 * se + 0.002
-    assert found.resamples == 20_000
+def interval_of_mean(sample: np.ndarray[Any, Any], confidence: float = 0.95) -> Interval:
+    replicates = resampled_means(sample, 20_000)
+    variance = Variance(*variance_over_images(replicates, len(sample))[:1], 0.0, len(sample) - 1.0)
+    return t_interval_of_replicates(float(sample.mean()), replicates, variance, confidence)
 
 
-def test_the_interval_of_a_mean_of_few_units_is_students() -> None:
-    sample = stats.norm.ppf((np.arange(12) + 0.5) / 12)
-    found = bootstrap_interval(sample.mean(), resampled_means(sample, 200_000), units=12)
-    assert (found.low, found.high) == pytest.approx(t_interval(sample), rel=0.03)
-    plain = bootstrap_interval(sample.mean(), resampled_means(sample, 200_000))
-    assert found.high - found.low > 1.15 * (plain.high - plain.low)
+@pytest.mark.parametrize("count", [5, 12, 400])
+def test_the_interval_of_a_mean_is_students(count: int) -> None:
+    sample = np.random.default_rng(1).normal(5, 2, count)
+    found = interval_of_mean(sample)
+    # The variance of 20,000 resampled means is known to 1%, its root to half of that.
+    half = found.high - found.estimate
+    assert (found.low, found.high) == pytest.approx(t_interval(sample), abs=0.03 * half)
+    assert found.se == pytest.approx(sample.std(ddof=1) / np.sqrt(count), rel=0.03)
+    assert abs(found.bias) < 0.03 * found.se
+    assert (found.method, found.resamples, found.dof) == ("t", 20_000, count - 1)
 
 
 def test_one_unit_has_no_interval() -> None:
-    assert bootstrap_interval(0.4, np.full(100, 0.4), units=1).method == "none"
+    assert variance_over_images(np.full(100, 0.4), 1) == (0.0, 0.0)
+    assert t_interval_of_replicates(0.4, np.full(100, 0.4), Variance(0.0, 0.0, 0.0)).method == "none"
 
 
-@given(st.integers(0, 1000), st.sampled_from((0.8, 0.95, 0.99)))
-def test_bca_equals_scipys(seed: int, confidence: float) -> None:
-    rng = np.random.default_rng(seed)
-    sample = rng.exponential(1, 25)
-    draws = sample[rng.integers(0, 25, (500, 25))]
-    replicates, estimate = draws.std(axis=1), sample.std()
-    without = np.array([np.delete(sample, k).std() for k in range(25)])
-    theirs = stats.bootstrap(
-        (sample,),
-        lambda values, axis: np.std(values, axis=axis),
-        n_resamples=0,
-        confidence_level=confidence,
-        method="BCa",
-        bootstrap_result=type("Earlier", (), {"bootstrap_distribution": replicates})(),
-    ).confidence_interval
-    tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
-    ours = np.quantile(replicates, bca_tails(estimate, replicates, without, tails))
-    assert_allclose(ours, (theirs.low, theirs.high), rtol=1e-12)
+BOUNDS = st.sampled_from([(0.0, 1.0), (-1.0, 1.0), (-3.0, 2.0), None])
 
 
-def test_a_bias_above_a_tenth_of_the_standard_error_leads_to_bca() -> None:
-    calls: list[int] = []
+@given(st.floats(0, 1), st.floats(0, 3), st.floats(1, 200), BOUNDS, st.integers(0, 99))
+def test_intervals_stay_within_the_bounds(
+    at: float, spread: float, dof: float, bounds: tuple[float, float] | None, seed: int
+) -> None:
+    low, high = bounds or (0.0, 1.0)
+    estimate = low + at * (high - low)
+    replicates = np.random.default_rng(seed).normal(estimate, spread, 60)
+    if bounds is not None:
+        replicates = np.clip(replicates, *bounds)
+    variance = Variance(spread**2, spread**2, dof)
+    found = t_interval_of_replicates(estimate, replicates, variance, scale=Scale(bounds))
+    if bounds is not None:
+        assert low - 1e-12 <= found.low <= found.high <= high + 1e-12
+    assert found.low <= estimate + 1e-9
+    assert estimate - 1e-9 <= found.high
+    assert found.se == pytest.approx(np.sqrt(2) * spread, abs=1e-11)
 
-    def jackknife() -> np.ndarray[Any, Any]:
-        calls.append(1)
-        return np.array([0.1, 0.2, 0.4])
 
-    replicates = np.random.default_rng(0).normal(0, 1, 5000)
-    assert bootstrap_interval(0.07, replicates, jackknife=jackknife).method == "percentile"
-    assert not calls  # the jackknife is as slow as the bootstrap, so it is computed only if needed
-    assert bootstrap_interval(0.13, replicates, jackknife=lambda: np.array([0.1, 0.2, 0.4])).method == "bca"
-    corrected = bootstrap_interval(0.3, replicates, jackknife=jackknife)
-    assert (corrected.method, len(calls)) == ("bca", 1)
-    assert corrected.bias == pytest.approx(-0.3, abs=0.05)
-    assert corrected.low > np.quantile(replicates, 0.025)  # moved against the bias
+@given(st.floats(-1, 1), st.floats(0, 2), st.floats(0, 2))
+def test_the_scale_is_increasing_and_invertible(value: float, other: float, width: float) -> None:
+    for scale in (Scale((-1.0, 1.0)), Scale(), Scale((-1.0, 1.0 + width))):
+        assert scale.inverse(scale.forward(value)) == pytest.approx(value, abs=1e-7)
+        if min(value + other, 1) > value + 1e-6:
+            assert scale.forward(min(value + other, 1)) > scale.forward(value)
 
 
-def test_the_percentile_interval_remains_where_bca_diverges() -> None:
-    replicates = np.linspace(1, 2, 100)
-    assert bootstrap_interval(0.5, replicates, jackknife=lambda: np.array([0.1, 0.2])).method == "percentile"
-    assert np.isnan(bca_tails(0.5, replicates, np.array([0.1, 0.2]), np.array([0.025]))).all()
+def test_the_scale_of_a_share_is_the_angle_whose_variance_is_constant() -> None:
+    shares = np.array([0.05, 0.3, 0.5, 0.9])
+    counts = np.random.default_rng(0).binomial(400, shares, (100_000, 4))
+    # The standard deviation of 2 arcsin(sqrt(p)) is 1 / sqrt(n); 1% is the next order at p = .05.
+    assert_allclose(Scale((0.0, 1.0)).forward(counts / 400).std(axis=0), 1 / 20, rtol=0.02)
+
+
+@given(st.floats(-0.9, 0.9), st.floats(0.001, 0.5), st.floats(1, 100), st.sampled_from((0.8, 0.95, 0.99)))
+def test_the_p_value_is_below_the_level_exactly_where_the_interval_excludes_0(
+    estimate: float, spread: float, dof: float, confidence: float
+) -> None:
+    replicates = np.clip(np.random.default_rng(0).normal(estimate, spread, 50), -1, 1)
+    variance = Variance(spread**2, 0.0, dof)
+    found = t_interval_of_replicates(estimate, replicates, variance, confidence, Scale((-1.0, 1.0)))
+    if abs(found.p_value - (1 - confidence)) > 1e-9:
+        assert (found.p_value < 1 - confidence) == (found.low > 0 or found.high < 0)
+    assert found.probability_above_zero == pytest.approx(
+        1 - found.p_value / 2 if estimate > 0 else found.p_value / 2, abs=1e-9
+    )
+
+
+def test_an_estimate_of_0_has_p_value_1() -> None:
+    found = t_interval_of_replicates(0.0, np.zeros(9), Variance(0.0, 0.0, 5.0), scale=Scale((-1.0, 1.0)))
+    assert (found.low, found.high, found.p_value, found.probability_above_zero) == (0, 0, 1, 0.5)
+
+
+def test_the_minimum_detectable_difference_has_the_power_that_it_states() -> None:
+    replicates = np.random.default_rng(0).normal(0, 0.01, 500)
+    found = t_interval_of_replicates(0.0, replicates, Variance(1e-4, 0.0, 1e6))
+    assert found.detectable(0.95) == pytest.approx(2.8016 * 0.01, rel=1e-4)
+    # With d degrees of freedom, the power of the t test at that difference, from scipy's noncentral t: about 80%.
+    for dof in (2.0, 5.0, 30.0):
+        few = t_interval_of_replicates(0.0, replicates, Variance(1e-4, 0.0, dof))
+        power = stats.nct.sf(stats.t.ppf(0.975, dof), dof, few.detectable(0.95) / 0.01)
+        assert 0.76 < power < 0.83
+    bounded = t_interval_of_replicates(0.0, replicates, Variance(0.04, 0.0, 1.0), scale=Scale((-1.0, 1.0)))
+    assert bounded.detectable(0.95) == 1.0  # no difference is larger
 
 
 def test_undefined_values_have_no_interval() -> None:
+    known = Variance(1.0, 0.0, 5.0)
     for found in (
-        bootstrap_interval(float("nan"), np.zeros(9)),
-        bootstrap_interval(1.0, np.full(9, np.nan)),
-        bootstrap_interval(1.0, np.zeros(1)),
+        t_interval_of_replicates(float("nan"), np.zeros(9), known),
+        t_interval_of_replicates(1.0, np.full(9, np.nan), known),
+        t_interval_of_replicates(1.0, np.zeros(1), known),
     ):
         assert found.method == "none"
-        assert np.isnan([found.low, found.high, found.se]).all()
+        assert np.isnan([found.low, found.high, found.se, found.p_value, found.detectable(0.95)]).all()
 
 
 def test_undefined_replicates_are_left_out() -> None:
     values = np.append(np.random.default_rng(0).normal(size=500), [np.nan] * 20)
-    assert bootstrap_interval(0.0, values) == bootstrap_interval(0.0, values[:500])
+    known = Variance(1.0, 0.0, 5.0)
+    assert t_interval_of_replicates(0.0, values, known) == t_interval_of_replicates(0.0, values[:500], known)
 
 
-def test_p_value_counts_both_sides_and_itself() -> None:
-    # From a difference of 2, the replicates at -0.5, 4 and 0 deviate by at least 2.
-    assert bootstrap_p_value(2.0, np.array([-0.5, 4.0, 0.0, 1.0, 2.5])) == pytest.approx(4 / 6)
-    assert bootstrap_p_value(0.0, np.zeros(99)) == 1.0
-    assert bootstrap_p_value(5.0, np.full(99, 5.0)) == 1 / 100  # never 0
-    assert np.isnan(bootstrap_p_value(float("nan"), np.zeros(9)))
-
-
-def test_the_p_value_of_a_normal_difference_equals_the_z_tests() -> None:
-    estimate = 1.7
-    replicates = np.random.default_rng(0).normal(estimate, 1, 50_000)
-    assert bootstrap_p_value(estimate, replicates) == pytest.approx(2 * stats.norm.sf(1.7), abs=0.005)
-    assert probability_above_zero(replicates) == pytest.approx(stats.norm.cdf(1.7), abs=0.005)
-
-
-def test_the_share_above_counts_ties_half() -> None:
-    assert probability_above_zero(np.array([1.0, 0.0, -1.0, 1e-17])) == 0.5
-    assert probability_above_zero(np.zeros(5)) == 0.5
-    assert np.isnan(probability_above_zero(np.array([np.nan])))
+def test_p_value_of_a_permutation_test_counts_itself() -> None:
+    assert permutation_p_value(2.0, np.array([-2.5, 2.0, -2.0, 1.0, 0.5])) == pytest.approx(4 / 6)
+    assert permutation_p_value(0.0, np.zeros(99)) == 1.0
+    assert permutation_p_value(5.0, np.zeros(99)) == 1 / 100  # never 0
+    assert np.isnan(permutation_p_value(float("nan"), np.zeros(9)))
 
 
 def test_the_t_interval_equals_scipys() -> None:
@@ -178,17 +190,13 @@ def test_benjamini_hochberg_equals_scipys(p_values: list[float]) -> None:
 
 def test_simultaneous_intervals_of_independent_differences_are_sidaks() -> None:
     replicates = np.random.default_rng(0).normal(0, [1, 2, 5, 1], (60_000, 4))
-    low, high, _ = simultaneous_intervals(np.zeros(4), replicates, replicates.std(axis=0))
-    quantile = stats.norm.ppf((1 + 0.95**0.25) / 2)
-    assert_allclose(high, quantile * np.array([1, 2, 5, 1]), rtol=0.02)
-    assert_allclose(low, -high)
+    assert simultaneous_quantile(replicates) == pytest.approx(stats.norm.ppf((1 + 0.95**0.25) / 2), rel=0.02)
 
 
 def test_simultaneous_intervals_of_equal_differences_are_those_of_one() -> None:
     replicates = np.repeat(np.random.default_rng(0).normal(0.3, 1, (20_000, 1)), 6, axis=1)
-    _, high, p = simultaneous_intervals(np.full(6, 0.3), replicates, replicates.std(axis=0))
-    assert_allclose(high, 0.3 + 1.96, atol=0.04)
-    assert_allclose(p, bootstrap_p_value(0.3, replicates[:, 0]), atol=0.002)
+    assert simultaneous_quantile(replicates) == pytest.approx(1.96, abs=0.04)
+    assert simultaneous_quantile(replicates[:, :1]) == pytest.approx(stats.norm.ppf(0.975))
 
 
 def test_a_constant_difference_has_no_deviation() -> None:
@@ -196,21 +204,20 @@ def test_a_constant_difference_has_no_deviation() -> None:
     both = np.concatenate([moving, np.zeros((500, 1))], axis=1)
     estimates, spread = np.zeros(2), np.array([1.0, 0.0])
     assert_array_equal(max_deviation(estimates, both, spread), np.abs(moving[:, 0]))
-    low, high, p = simultaneous_intervals(estimates, both, spread)
-    assert (low[1], high[1], p[1]) == (0, 0, 1)
     assert_array_equal(max_deviation(estimates, both, np.zeros(2)), np.zeros(500))
 
 
 def test_rank_intervals_cover_the_ranks_of_the_replicates() -> None:
     replicates = np.array([[0.9, 0.5, 0.1]] * 60 + [[0.5, 0.9, 0.1]] * 40)
-    best, worst = rank_intervals(replicates)
+    ahead = replicates[:, None, :] > replicates[:, :, None]
+    best, worst = rank_intervals(ahead, np.eye(3, dtype=bool))
     assert (best.tolist(), worst.tolist()) == ([1, 1, 3], [2, 2, 3])
-    best, worst = rank_intervals(replicates, higher_is_better=False)
-    assert (best.tolist(), worst.tolist()) == ([2, 2, 1], [3, 3, 1])
 
 
 def test_equal_models_share_their_ranks() -> None:
-    best, worst = rank_intervals(np.array([[0.5, 0.5, 0.7]] * 50))
+    replicates = np.array([[0.5, 0.5, 0.7]] * 50)
+    equal = replicates[0, :, None] == replicates[0, None, :]
+    best, worst = rank_intervals(replicates[:, None, :] > replicates[:, :, None], equal)
     assert (best.tolist(), worst.tolist()) == ([2, 2, 1], [3, 3, 1])
 
 
@@ -240,7 +247,11 @@ def test_letters_continue_after_z() -> None:
 
 
 @pytest.mark.parametrize(
-    "call", [lambda: bootstrap_interval(0, np.zeros(9), 95), lambda: t_interval(np.zeros(3), 0)]
+    "call",
+    [
+        lambda: t_interval_of_replicates(0, np.zeros(9), Variance(1, 0, 5), 95),
+        lambda: t_interval(np.zeros(3), 0),
+    ],
 )
 def test_a_confidence_in_percent_is_rejected(call: Callable[[], object]) -> None:
     with pytest.raises(InputError, match="confidence: expected a number between 0 and 1, got"):
