@@ -1,11 +1,12 @@
 """Time and memory of a paired bootstrap of two runs of the size of COCO.
 
     python tests/benchmarks/resampling.py --scale M --resamples 1000
-    python tests/benchmarks/resampling.py --scale M --peer      # also hotcoco's paired interval, on the same files
+    python tests/benchmarks/resampling.py --scale M --peer      # also hotcoco's (too narrow) interval, on the same files
 
 Each row is measured in its own process. `resamples` is average precision on each resample, of all classes together
 and of each class, for both runs, from existing matches. `compare` is the whole comparison: matching of both runs,
-intervals, classes, leave-one-out for BCa and label swaps. Reading and compiling are not counted.
+intervals, classes and label swaps. Reading and compiling are not counted. Agreement with hotcoco's interval is no test: it
+counts each image of a resample once, so its interval is that of subsets of 63 % of the images.
 """
 
 from __future__ import annotations

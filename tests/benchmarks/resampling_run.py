@@ -32,7 +32,7 @@ def resamples(folder: str, count: int) -> tuple[Interval, Times]:
 
 
 def compare(folder: str, count: int) -> tuple[Interval, Times]:
-    """The whole comparison: matching, intervals, classes, leave-one-out for BCa, label swaps."""
+    """The whole comparison: matching, intervals, classes, label swaps."""
     import metrics.compare
 
     runs, _, _ = _runs(folder)
@@ -43,7 +43,7 @@ def compare(folder: str, count: int) -> tuple[Interval, Times]:
 
 
 def hotcoco(folder: str, count: int) -> tuple[Interval, Times]:
-    """Hotcoco's paired interval, from existing matches."""
+    """Hotcoco's interval, from existing matches: of resamples in which each image counts once."""
     import hotcoco
 
     truth = hotcoco.COCO(f"{folder}/truth.json")

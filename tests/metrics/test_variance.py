@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from metrics.resampling.variance import (
+    PRIOR_DOF,
     ClassReplicates,
     SeedVariance,
     Variance,
@@ -79,7 +80,9 @@ def test_the_variance_of_a_mean_over_classes_is_that_of_its_parts() -> None:
     variance, dof = variance_over_images(classes.values.mean(axis=1), 450, classes)
     parts = np.array([sample.var(ddof=1) / len(sample) for sample in samples]) / 9
     assert variance == pytest.approx(parts.sum(), rel=0.03)
-    assert dof == pytest.approx(degrees_of_freedom(parts.sum(), parts, np.array([202.0, 102, 152])), rel=0.05)
+    assert dof == pytest.approx(
+        degrees_of_freedom(parts.sum(), parts, np.array([199, 99, 149]) + PRIOR_DOF), rel=0.05
+    )
 
 
 def test_a_class_in_one_image_has_the_variance_of_an_image_of_the_other_classes() -> None:
@@ -89,7 +92,7 @@ def test_a_class_in_one_image_has_the_variance_of_an_image_of_the_other_classes(
     variance, dof = variance_over_images(classes.values.mean(axis=1), 101, classes)
     per_image = samples[0].var(ddof=1)
     assert variance == pytest.approx((per_image / 100 + per_image) / 4, rel=0.06)
-    assert dof == pytest.approx(3, abs=0.2)  # what the rare class borrows
+    assert dof == pytest.approx(PRIOR_DOF, abs=0.2)  # what the rare class borrows
 
 
 def test_intervals_of_means_over_rare_classes_cover() -> None:
