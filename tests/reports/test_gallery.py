@@ -25,6 +25,8 @@ from reports.analysis.models import Model
 from reports.analysis.report_data import ComparisonOptions, ReportData
 from reports.pages import write_report
 
+HERE = [0.0, 0.0, 10.0, 10.0]
+
 pytestmark = pytest.mark.usefixtures("no_drawing")
 
 
@@ -204,11 +206,22 @@ def test_most_and_fewest_errors_never_cross(images):
     assert all(low <= errors[at] <= high for at in groups.get("typical", []))
 
 
-def test_equal_models_have_no_image_that_decides_a_lead(tmp_path):
-    truth = truth_of(12, ["a", "b"])
-    found = found_in(truth, 0.7, 0)
-    runs = [run_in(tmp_path, truth, name, 0.7, found=found) for name in ("one", "two")]
+def test_models_of_equal_ap_have_no_image_that_decides_a_lead(tmp_path):
+    """Each misses one object, in different images: both images decide, but neither model leads."""
+    images = np.arange(12)
+    truth = AnnotationTable.of(
+        Catalog.of(range(12), ["a"], np.full((12, 2), 100)), images, np.zeros(12, int), np.tile(HERE, (12, 1))
+    )
+    runs = []
+    for lost, name in enumerate(("one", "two")):
+        rows = images[images != lost]
+        found = DetectionTable(
+            truth.catalog, rows, np.zeros(11, int), np.tile(HERE, (11, 1)), np.full(11, 0.9)
+        )
+        runs.append(run_in(tmp_path, truth, name, 0.7, found=found))
     report = ReportData.from_runs(runs, options=ComparisonOptions(resamples=50))
+    assert report.influence.delta == 0
+    assert report.influence.top()
     assert "decides" not in {choice.group for choice in gallery_choice.choose(report)}
 
 
