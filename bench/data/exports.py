@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.data.checks import AnnotatedImages, FolderOptions
+from bench.data.checks import AnnotatedImages, FolderOptions, read_headers, report_unreadable
 from bench.data.folder import assemble_dataset
 from bench.data.types import DATASETS, Dataset, DatasetFormat
 from metrics.formats.image_annotations import Export, ImageAnnotation, export_table, exports
@@ -60,7 +60,6 @@ def _part(
 ) -> AnnotatedImages:
     root = path if path.is_dir() else path.parent
     what = images[0].purpose or export.name
-    truth, ordered = export_table(images, str(path), classes)
     if options.images is not None:
         root = Path(options.images)
         folders = [root]
@@ -68,12 +67,20 @@ def _part(
         near = (*(file.parent for file in files[:100]), *(file.parent.parent for file in files[:1]))
         bases = dict.fromkeys((root, *(folder for folder in near if folder.is_relative_to(root))))
         folders = [base / name for base in bases for name in export.images]
-    if any(image.stem for image in ordered):
-        written = [(image.stem, image.name) for image in ordered]
-        paths = find_annotated(written, [*folders, root], what)
+    if any(image.stem for image in images):
+        paths = find_annotated([(image.stem, image.name) for image in images], [*folders, root], what)
     else:
-        paths = find_images([image.name for image in ordered], folders, root, what)
+        paths = find_images([image.name for image in images], folders, root, what)
+    if any(image.relative for image in images):
+        headers, problems = read_headers(paths, options.model_copy(update={"check": "header"}))
+        report_unreadable(problems, len(paths), what, options)
+        readable = [k for k, header in enumerate(headers) if header is not None]
+        sizes = [header.upright for header in headers if header is not None]
+        images = [images[k].in_pixels(size) for k, size in zip(readable, sizes, strict=True)]
+        paths = tuple(paths[k] for k in readable)
+    truth, order = export_table(images, str(path), classes)
     top = root.resolve()
+    paths = tuple(paths[k] for k in order)
     names = tuple(str(file.relative_to(top)) if file.is_relative_to(top) else file.name for file in paths)
     truth = replace(truth, catalog=replace(truth.catalog, file_names=names))
     return AnnotatedImages(images[0].purpose, truth, paths)

@@ -12,10 +12,15 @@ from numpy.typing import NDArray
 from metrics.errors import InputError, InputWarning
 from metrics.formats import coco
 from metrics.formats.identity import ClassMap, ImageIdMeaning, find_images, match_names
-from metrics.formats.image_annotations import Export, export_table, exports
+from metrics.formats.image_annotations import Export, ImageAnnotation, export_table, exports
+from metrics.formats.image_search import ImageSearch
 from metrics.formats.layouts import find_layouts, voc_folder
 from metrics.formats.voc import Pixels
+from metrics.notes import Note, report
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
+
+_ASSUMED = (1000, 1000)
+"""(height, width) of images that are known only by boxes in fractions of their sides."""
 
 KNOWN = (
     "COCO's .json or .json.gz, YOLO's .yaml, a folder with one of these or with Pascal VOC's .xml files, an export of another "
@@ -124,7 +129,7 @@ def _read_folder(path: Path, split: str | None, pixels: Pixels) -> AnnotationTab
 
 
 def _read_export(export: Export, path: Path, files: Sequence[Path], split: str | None) -> AnnotationTable:
-    images = export.read(path, files)
+    images = _in_pixels(export.read(path, files), path)
     purposes = [purpose for purpose in dict.fromkeys(image.purpose for image in images) if purpose]
     chosen = split or next((name for name in ("val", "test", "train") if name in purposes), None)
     if chosen is not None and chosen not in purposes:
@@ -134,6 +139,31 @@ def _read_export(export: Export, path: Path, files: Sequence[Path], split: str |
     classes = sorted({box.label for image in images for box in image.boxes if box.label})
     table, _ = export_table([image for image in images if image.purpose == chosen], str(path), classes)
     return table
+
+
+def _in_pixels(images: list[ImageAnnotation], path: Path) -> list[ImageAnnotation]:
+    """Images whose boxes are in pixels: relative ones by the sizes of files beneath the path, or else assumed."""
+    relative = [image for image in images if image.relative]
+    if not relative:
+        return images
+    search = ImageSearch(path if path.is_dir() else path.parent)
+    found = [search.find(image.stem or image.name, str(path), by_stem=bool(image.stem)) for image in relative]
+    if any(found) and not all(found):
+        missing = relative[found.index(None)]
+        raise InputError(
+            f"{path}: boxes are fractions of the image's sides, and image {missing.stem or missing.name!r} is not there; "
+            f"add it, or remove its rows"
+        )
+    if not any(found):
+        height, width = _ASSUMED
+        text = (
+            f"{path}: boxes are fractions of the sides of images that are not there; all are taken for {width} x {height} "
+            f"pixels, which changes only numbers that depend on the area of objects"
+        )
+        report(Note("assumed_sizes", text, str(path), {"images": len(relative)}), InputWarning)
+    sizes = _sizes([file for file in found if file]) if any(found) else np.tile(_ASSUMED, (len(relative), 1))
+    of = {id(image): (int(h), int(w)) for image, (h, w) in zip(relative, sizes.tolist(), strict=True)}
+    return [image.in_pixels(of.get(id(image), (0, 0))) for image in images]
 
 
 def _read_yolo(path: Path, split: str | None) -> AnnotationTable:

@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 
@@ -28,7 +28,7 @@ class Box:
 
     Attributes:
         label: its class; empty for a region that is ignored for every class.
-        corners: xyxy in pixels, counted from 0 at the image's edge.
+        corners: xyxy in pixels, counted from 0 at the image's edge; fractions of its sides if the image is `relative`.
         ignored: counts neither as found nor as missed.
         crowd: a region in which any number of detections may match; always so with an empty label.
     """
@@ -49,6 +49,7 @@ class ImageAnnotation:
         size: (height, width) in pixels; (0, 0) if unknown.
         purpose: the split; None without splits.
         stem: path of the annotation file without suffix, where each image has its own and is called like it; else empty.
+        relative: whether corners are fractions of the image's sides, whose `size` is unknown.
     """
 
     name: str
@@ -56,6 +57,19 @@ class ImageAnnotation:
     size: tuple[int, int] = (0, 0)
     purpose: str | None = None
     stem: str = ""
+    relative: bool = False
+
+    def in_pixels(self, size: tuple[int, int]) -> ImageAnnotation:
+        """The same objects in pixels of an image of this (height, width); unchanged if they are already."""
+        if not self.relative:
+            return self
+        height, width = size
+        boxes = [
+            replace(box, corners=(x1 * width, y1 * height, x2 * width, y2 * height))
+            for box in self.boxes
+            for x1, y1, x2, y2 in [box.corners]
+        ]
+        return replace(self, boxes=tuple(boxes), size=size, relative=False)
 
     @property
     def path(self) -> PurePosixPath:
@@ -99,7 +113,7 @@ def exports() -> Mapping[str, Export]:
 
 def export_table(
     images: Sequence[ImageAnnotation], where: str, classes: Sequence[str] | None = None
-) -> tuple[AnnotationTable, list[ImageAnnotation]]:
+) -> tuple[AnnotationTable, list[int]]:
     """Make a table of annotations.
 
     Args:
@@ -108,7 +122,7 @@ def export_table(
         classes: names in the order of labels; by default those that occur, sorted.
 
     Returns:
-        The table, and the images in the order of its catalog.
+        The table, and the index of each image of its catalog in `images`.
 
     Raises:
         InputError: an image is listed twice.
@@ -151,7 +165,7 @@ def export_table(
         ignored=np.array([row[3] for row in rows], np.bool_),
     )
     check_annotations(table, where)
-    return table, ordered
+    return table, order
 
 
 def bounding_corners(points: Sequence[Sequence[float]]) -> Corners:

@@ -231,6 +231,40 @@ def tensorflow_csv(root: Path, shown: Sequence[Picture]) -> None:
             )
 
 
+def retinanet_csv(root: Path, shown: Sequence[Picture]) -> None:
+    save_images(root / "shots", shown)
+    with (root / "annotations.csv").open("w", newline="") as file:
+        for picture in shown:
+            csv.writer(file).writerows(
+                (f"/home/me/shots/{picture.name}.png", *box, CLASSES[label]) for label, box in picture.objects
+            )
+
+
+def open_images(root: Path, shown: Sequence[Picture]) -> None:
+    save_images(root / "data", shown, ".jpg")
+    with (root / "oidv6-train-annotations-bbox.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            [
+                "ImageID",
+                "Source",
+                "LabelName",
+                "Confidence",
+                "XMin",
+                "XMax",
+                "YMin",
+                "YMax",
+                "IsOccluded",
+                "IsGroupOf",
+            ]
+        )
+        for picture in shown:
+            for label, (x0, y0, x1, y1) in picture.objects:
+                corners = (x0 / 64, x1 / 64, y0 / 48, y1 / 48)
+                writer.writerow((picture.name, "xclick", f"/m/0{label}", 1, *corners, 1, 0))
+    (root / "class-descriptions-boxable.csv").write_text("/m/00,cat\n/m/01,dog\n/m/02,hen\n")
+
+
 WRITERS: dict[str, tuple[str, Callable[[Path, Sequence[Picture]], None]]] = {
     "labelme": ("labelme", labelme),
     "label_studio": ("label_studio", label_studio),
@@ -244,6 +278,8 @@ WRITERS: dict[str, tuple[str, Callable[[Path, Sequence[Picture]], None]]] = {
     "wider_face": ("wider_face", wider_face),
     "bdd100k": ("bdd100k", bdd100k),
     "tensorflow_csv": ("tensorflow_csv", tensorflow_csv),
+    "retinanet_csv": ("retinanet_csv", retinanet_csv),
+    "open_images": ("open_images", open_images),
 }
 
 
@@ -421,6 +457,28 @@ def test_the_class_attribute_of_via_is_the_one_called_so_or_refused(tmp_path: Pa
     file.write_text(file.read_text().replace('"kind"', '"class"'))
     table, noted = kinds(tmp_path)
     assert (table.catalog.classes, noted) == (CLASSES, ["class_attribute"])
+
+
+def test_boxes_in_fractions_have_sizes_from_the_images_or_assumed_ones(tmp_path: Path) -> None:
+    open_images(tmp_path, content())
+    table = tmp_path / "oidv6-train-annotations-bbox.csv"
+    table.write_text(table.read_text().replace(",1,0\n", ",1,1\n", 1).replace(",1,0\r\n", ",1,1\r\n", 1))
+    truth, noted = kinds(tmp_path)
+    assert (truth.crowd.sum(), noted) == (1, ["ignored_regions"])
+    (tmp_path / "data" / "img000.jpg").unlink()
+    with pytest.raises(InputError, match="image 'img000' is not there; add it, or remove its rows"):
+        read_truth(tmp_path)
+    shutil.rmtree(tmp_path / "data")
+    with pytest.warns(InputWarning, match="all are taken for 1000 x 1000 pixels"):
+        assumed = read_truth(tmp_path)
+    np.testing.assert_allclose(assumed.xywh / 1000, truth.xywh / [64, 48, 64, 48])
+
+
+def test_an_image_without_objects_has_a_row_without_values(tmp_path: Path) -> None:
+    retinanet_csv(tmp_path, content())
+    with (tmp_path / "annotations.csv").open("a") as file:
+        file.write("shots/none.png,,,,,\n")
+    assert len(read_truth(tmp_path).catalog.image_ids) == 25
 
 
 def test_splits_are_folders_or_files_named_after_them(tmp_path: Path) -> None:

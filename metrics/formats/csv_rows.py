@@ -1,0 +1,56 @@
+"""Rows of CSV files of other tools as text, with the place of each row for messages."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from metrics.errors import InputError
+from metrics.formats.untrusted import read_text
+
+_LARGEST = 2**30
+
+
+def csv_rows(file: Path) -> Iterator[tuple[str, list[str]]]:
+    """The place ``file:line`` and the values of each row that is not empty.
+
+    Raises:
+        InputError: the file is not UTF-8 or not CSV.
+    """
+    reader = csv.reader(io.StringIO(read_text(file, _LARGEST), newline=""), strict=True)
+    try:
+        for row in reader:
+            if any(row):
+                yield f"{file}:{reader.line_num}", row
+    except csv.Error as error:
+        raise InputError(f"{file}:{reader.line_num}: is not CSV: {error}") from error
+
+
+def named_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """The place of each row, and its values by the lower-case names in the first row.
+
+    Args:
+        file: the file.
+        columns: names that there must be, in lower case.
+
+    Raises:
+        InputError: as `csv_rows`; a column is missing, or a row has more or fewer values than there are names.
+    """
+    rows = csv_rows(file)
+    place, first = next(rows, (f"{file}:1", []))
+    header = [name.strip().lower() for name in first]
+    if missing := [name for name in columns if name not in header]:
+        raise InputError(f"{place}: has no column {', '.join(missing)}; it has {', '.join(header)[:200]}")
+    for place, row in rows:
+        if len(row) != len(header):
+            raise InputError(f"{place}: expected {len(header)} values, got {len(row)}")
+        yield place, dict(zip(header, row, strict=True))
+
+
+def header_of(file: Path) -> list[str]:
+    """The names in the first line of a file, in lower case; nothing is checked."""
+    with file.open("rb") as opened:
+        head = opened.readline(4096).removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
+    return [name.strip().strip('"').lower() for name in head.split(",")]

@@ -1,0 +1,54 @@
+"""keras-retinanet's table without column names: ``path,x1,y1,x2,y2,class``; ``path,,,,,`` is an image without objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from metrics.errors import InputError
+from metrics.formats.csv_rows import csv_rows, header_of
+from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number
+from metrics.formats.image_search import IMAGE_SUFFIXES
+from metrics.formats.purpose import parse_purpose
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path] if path.suffix.lower() == ".csv" and _is_retinanet(header_of(path)) else []
+    return [file for file in sorted(path.glob("*.csv")) if _files(file)]
+
+
+def _is_retinanet(first: list[str]) -> bool:
+    """Whether the values of a line are an image, four numbers or none, and a class or none."""
+    if len(first) != 6 or PurePosixPath(first[0].replace("\\", "/")).suffix not in IMAGE_SUFFIXES:
+        return False
+    return not any(first[1:]) or all(value.replace(".", "").lstrip("-").isdigit() for value in first[1:5])
+
+
+def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
+    images = []
+    for file in files:
+        purpose = parse_purpose(file.stem) if len(files) > 1 else None
+        boxes: dict[str, list[Box]] = {}
+        for where, row in csv_rows(file):
+            if len(row) != 6:
+                raise InputError(f"{where}: expected path,x1,y1,x2,y2,class, got {len(row)} values")
+            of_image = boxes.setdefault(row[0], [])
+            if any(row[1:]):
+                if not row[5]:
+                    raise InputError(f"{where}: has no class")
+                x1, y1, x2, y2 = (number(value, where) for value in row[1:5])
+                of_image.append(Box(row[5], (x1, y1, x2, y2)))
+        images += [ImageAnnotation(name, tuple(of), purpose=purpose) for name, of in boxes.items()]
+    return images
+
+
+EXPORT = Export(
+    name="retinanet_csv",
+    summary="keras-retinanet's CSV table without column names",
+    source="github.com/fizyr/keras-retinanet#csv-datasets",
+    looks_for="a CSV file of lines path,x1,y1,x2,y2,class",
+    files=_files,
+    read=_read,
+    images=("", "images"),
+)
