@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -59,6 +59,14 @@ def command(
             show_default=False,
         ),
     ] = None,
+    image_ids: Annotated[
+        Literal["ids", "file-names"],
+        typer.Option(
+            metavar="MEANING",
+            help="What whole numbers in image_id of the detections are: ids of the ground truth (ids), or the numbers in the "
+            "names of image files (file-names).",
+        ),
+    ] = "ids",
     verify: Annotated[
         bool,
         typer.Option("--verify", metavar=FLAG, help="Also run pycocotools and compare the numbers."),
@@ -84,7 +92,7 @@ def command(
 
     rule = None if class_map is None else parse_class_map(class_map)
     with collect_warnings() as messages:
-        evaluation = score_files(truth, detections, class_map=rule, split=split)
+        evaluation = score_files(truth, detections, class_map=rule, image_ids=image_ids, split=split)
     run = save_external(
         name or detections.stem,
         evaluation,
@@ -96,7 +104,7 @@ def command(
         show_paths=show_paths,
     )
     page = run.path / "report.html"
-    verdict = verify_files(evaluation, truth, detections, rule) if verify else None
+    verdict = verify_files(evaluation, truth, detections, rule, image_ids) if verify else None
     if json:
         verified = None if verdict is None else verdict.agrees
         print_json(results_json([run], page) | {"equal_to_pycocotools": verified})
