@@ -107,6 +107,8 @@ def _detect(path: Path) -> DataLocation:
     layouts = {name: layout for name in names if (layout := DATASETS[name].layout) is not None}
     found: dict[str, list[Path]] = {}
     for name, layout in layouts.items():
+        if found and name in exports():
+            break  # their detection reads files of other formats
         try:
             files = layout.files(path)
         except InputError:

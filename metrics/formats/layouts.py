@@ -34,11 +34,13 @@ class DataLayout:
 def find_layouts(path: str | Path) -> list[DataLayout]:
     """All formats that a file or folder holds, in the order in which they are preferred.
 
+    Exports of other tools are looked for only where it holds none of COCO, VOC and YOLO.
+
     Raises:
         InputError: the path holds several data sets of one format.
     """
-    layouts = [*LAYOUTS.values(), *map(export_layout, exports().values())]
-    return [layout for layout in layouts if layout.files(Path(path))]
+    found = [layout for layout in LAYOUTS.values() if layout.files(Path(path))]
+    return found or [export_layout(export) for export in exports().values() if export.files(Path(path))]
 
 
 def export_layout(export: Export) -> DataLayout:
