@@ -40,7 +40,7 @@ class ATSSConfig(PyramidConfig):
     quality: Annotated[Quality, Choice("centerness", "iou")] = "centerness"
     """Output of the quality branch, which is multiplied into the score: `centerness` (the paper), or the `iou` of the
     predicted box; `none`: no such branch."""
-    box_weights: Annotated[BoxWeights, Choice("equal", "centerness")] = "equal"
+    box_weights: Annotated[BoxWeights, Choice("equal", "centerness")] = "centerness"
     """Weights of positive anchors in the box loss: `equal`, or `centerness` as in the authors' program, where anchors near the
     object's centre count more; the loss is divided by the sum of the weights."""
     nms: NMSConfig = NMSConfig(iou=0.6)

@@ -23,13 +23,12 @@ SMALL = {"levels": 3, "backbone": {"base_channel": 4}}
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in VARIANTS.names()},
-    "fcos, centerness weights": ("fcos", {"box_weights": "centerness"}),
+    "fcos, equal weights": ("fcos", {"box_weights": "equal"}),
     "fcos, task-aligned, centerness weights": (
         "fcos",
         {"box_weights": "centerness", "assigner": "task_aligned", "quality": "iou"},
     ),
     "atss, equal weights": ("atss", {"box_weights": "equal"}),
-    "atss, centerness weights": ("atss", {"box_weights": "centerness"}),
     "retinanet, normalised by image": ("retinanet", {"normalise": "image"}),
     "retinanet, hungarian": ("retinanet", {"assigner": "hungarian"}),
     "ssd, weighted classes": ("ssd", {"class_weights": {"each": {"a": 3.0}}}),
