@@ -24,6 +24,9 @@ LATE = 0.75
 LEAST_GAIN = 0.005
 """Gain in validation AP in the last quarter of training up to which a curve counts as flat, whatever its noise."""
 
+LEAST_SHARE = 0.05
+"""The same as a share of the highest validation AP, for models with a low one; the lower of both limits counts."""
+
 SAME_BUDGET = 0.05
 """Relative difference up to which budgets count as equal."""
 
@@ -44,6 +47,7 @@ class LearningCurve:
         best_epoch: the first epoch with the highest validation AP; NaN without evaluations.
         late_gain: highest AP in the last quarter of the epochs minus the highest AP before; negative where the highest AP came
             before; NaN without evaluations in both parts.
+        best: highest validation AP; NaN without evaluations.
         noise: size of random changes: root mean square of the falls between consecutive evaluations, rises counting as 0, in
             the second half of the epochs; 0 where there is a single change. For a curve without trend it is the standard
             deviation of an evaluation.
@@ -52,18 +56,19 @@ class LearningCurve:
     evaluations: int
     best_epoch: float
     late_gain: float
+    best: float
     noise: float
 
     @classmethod
     def of(cls, epochs: Floats, values: Floats) -> Self:
         """Describe (N,) validation AP as fractions at (N,) ascending epochs."""
         if not len(epochs):
-            return cls(0, math.nan, math.nan, math.nan)
+            return cls(0, math.nan, math.nan, math.nan, math.nan)
         late = epochs > LATE * epochs[-1]
         gain = float(values[late].max() - values[~late].max()) if not late.all() else math.nan
         changes = np.diff(values)[epochs[1:] > 0.5 * epochs[-1]]
         noise = float(np.sqrt(np.mean(np.minimum(changes, 0.0) ** 2))) if len(changes) > 1 else 0.0
-        return cls(len(epochs), float(epochs[np.argmax(values)]), gain, noise)
+        return cls(len(epochs), float(epochs[np.argmax(values)]), gain, float(values.max()), noise)
 
     @classmethod
     def of_history(cls, history: pd.DataFrame) -> Self:
@@ -75,11 +80,11 @@ class LearningCurve:
         """Whether validation AP was still rising when training ended; None if that cannot be told.
 
         The highest AP came in the last quarter of training, and exceeds the highest AP before by more than twice the noise and
-        by more than `LEAST_GAIN`. On flat curves of 20 evaluations with normal noise that happens in 1 of 200, of 8 in 1 of 20.
+        by more than `LEAST_GAIN`, or `LEAST_SHARE` of it where that is less. On flat curves of 20 evaluations with normal noise that happens in 1 of 200, of 8 in 1 of 20.
         """
         if math.isnan(self.late_gain):
             return None
-        return self.late_gain > max(2 * self.noise, LEAST_GAIN)
+        return self.late_gain > max(2 * self.noise, min(LEAST_GAIN, LEAST_SHARE * self.best))
 
 
 def validation_curve(history: pd.DataFrame) -> tuple[Floats, Floats]:
@@ -103,7 +108,8 @@ def training_notes(models: Sequence[Model]) -> list[Note]:
     """List what makes a comparison of training unfair.
 
     Returns:
-        Notes of the kinds ``still_rising`` (values: the mean gain of the last quarter by model), ``unequal_budget`` (subject: a
+        Notes of the kinds ``still_rising`` (values: the mean gain of the last quarter by model), ``validated_once`` (of several
+        models; values: the number of evaluations, so that it is not known whether AP was still rising), ``unequal_budget`` (subject: a
         quantity of `BUDGETS`; values by model) and ``unequal_start`` (some models start from pretrained weights).
     """
     notes = []
@@ -111,6 +117,17 @@ def training_notes(models: Sequence[Model]) -> list[Note]:
     if rising:
         text = f"validation AP was still rising when training ended: {formatting.join_words(list(rising))}"
         notes.append(Note("still_rising", text, values=rising))
+    once = {
+        model.label: 1.0
+        for model in models
+        if all(LearningCurve.of_history(run.history).evaluations == 1 for run in model.runs)
+    }
+    if once and len(models) > 1:
+        text = (
+            "validation AP was measured only once, so it is not known whether it was still rising when training ended (see "
+            f"train.validate_every): {formatting.join_words(list(once))}"
+        )
+        notes.append(Note("validated_once", text, values=once))
     for name, read, write in BUDGETS:
         values = {model.label: value for model in models if (value := mean_budget(model, read)) is not None}
         if len(values) > 1 and max(values.values()) - min(values.values()) > SAME_BUDGET * max(

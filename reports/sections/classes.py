@@ -196,7 +196,7 @@ def finding_text(facts: ClassFacts, models: int) -> str:
         parts.append(f"All classes with at least {FEW_OBJECTS} objects have the same AP.")
     else:
         low, high = facts.lowest, facts.highest
-        over = "" if models == 1 else ", mean over models"
+        over = "" if models == 1 else ", mean over models,"
         parts.append(
             f"Of the classes with at least {FEW_OBJECTS} objects, AP{over} is lowest for {formatting.join_words(list(low.holders))} "
             f"({formatting.points(low.value)}) and highest for {formatting.join_words(list(high.holders))} "

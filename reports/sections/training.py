@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.report_data import ReportData
-from reports.analysis.training_fairness import LEAST_GAIN, validation_curve
+from reports.analysis.training_fairness import LEAST_GAIN, LEAST_SHARE, validation_curve
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.lines import Curve, LineAxes, lines
@@ -45,7 +45,7 @@ def section(report: ReportData) -> Section | None:
             "not comparable. AP is measured on the validation images, which are not used for training. The weights with the "
             "highest validation AP are evaluated.",
             "Validation AP was still rising when training ended if its highest value came in the last quarter of the epochs and "
-            f"exceeds the highest value before by more than {100 * LEAST_GAIN:g} percentage points and by more than twice the "
+            f"exceeds the highest value before by more than {100 * LEAST_GAIN:g} percentage points (or {LEAST_SHARE:.0%} of it, where that is less) and by more than twice the "
             "noise: the root mean square of the falls between evaluations in the second half of the epochs, rises counting as 0.",
         ),
         links=(Link("training.csv", "one row per run and epoch"),),

@@ -143,7 +143,8 @@ def _warnings(report: ReportData) -> list[str]:
     warnings += [
         f"Gate: {formatting.printable(str(one))}." for one in report.gate_results if one.state != "passed"
     ]
-    warnings += [formatting.sentence(str(note)) for note in (*report.training_notes, *report.unused_columns)]
+    unfair = [note for note in report.training_notes if note.kind != "validated_once"]
+    warnings += [formatting.sentence(str(note)) for note in (*unfair, *report.unused_columns)]
     for run in report.runs:
         result, measured = run.run.result, run.evaluation.headline
         wrong = [
@@ -165,14 +166,19 @@ def _warnings(report: ReportData) -> list[str]:
 
 
 def _notes(report: ReportData) -> list[str]:
+    unknown = [
+        formatting.sentence(str(note)) for note in report.training_notes if note.kind == "validated_once"
+    ]
     if report.statistics is None:
-        return []
+        return unknown
     gate = [
         f"Gate: {formatting.printable(str(one))}." for one in report.gate_results if one.state == "passed"
     ]
-    return gate + [
-        formatting.sentence(str(note)) for note in report.statistics.notes if note.kind != "too_few"
-    ]
+    return (
+        gate
+        + unknown
+        + [formatting.sentence(str(note)) for note in report.statistics.notes if note.kind != "too_few"]
+    )
 
 
 def _same(written: float | None, measured: float) -> bool:

@@ -292,10 +292,13 @@ def check_training(report: ReportData) -> None:
                 if epoch > 0.5 * len(values)
             ]
             noise = math.sqrt(sum(fall**2 for fall in falls) / len(falls)) if len(falls) > 1 else 0.0
-            states.append(max(late) - max(early) > max(2 * noise, 0.005))
+            states.append(max(late) - max(early) > max(2 * noise, min(0.005, 0.05 * max(values))))
         if states and 2 * sum(states) >= len(states):
             rising.add(model.label)
     assert set(notes["still_rising"].values if "still_rising" in notes else {}) == rising
+    once = {model.label for model in report.models if all(len(run.history) == 1 for run in model.runs)}
+    told = set(notes["validated_once"].values if "validated_once" in notes else {})
+    assert told == (once if len(report.models) > 1 else set())
     known = [run.budget.epochs for run in report.results if run.budget.epochs is not None]
     unequal = [
         note for note in report.training_notes if note.kind == "unequal_budget" and note.subject == "epochs"
@@ -415,6 +418,8 @@ def test_flat_curves_are_rarely_called_rising_and_rising_ones_nearly_always() ->
     assert sum(flat) <= 15  # 5 expected
     assert sum(rising) >= 980
     assert LearningCurve.of(np.ones(1), np.ones(1)).rising is None
+    # Of a low AP a twentieth is a gain.
+    assert LearningCurve.of(np.arange(1.0, 5), np.array([0.001, 0.004, 0.006, 0.008])).rising
     assert LearningCurve.of(np.zeros(0), np.zeros(0)).rising is None
 
 
