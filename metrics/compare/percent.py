@@ -20,14 +20,16 @@ def points(value: float | None, digits: int = 1) -> str:
 
 
 def points_interval(low: float, high: float) -> str:
-    """Format an interval: ``[36.6, 45.8]``; empty if it is not known.
+    """Format an interval of values: ``[36.6, 45.8]``; empty if it is not known."""
+    return f"[{points(low)}, {points(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
 
-    An end that would be rounded to 0 gets more digits, ``[0.03, 45.8]``, so that the text shows whether the interval contains
-    0.
+
+def difference_interval(low: float, high: float) -> str:
+    """Format an interval of a difference: ``[0.03, 5.2]``; empty if it is not known.
+
+    An end that would be rounded to 0 gets more digits, so that the text shows whether the interval contains 0.
     """
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return ""
-    return f"[{_end(low)}, {_end(high)}]"
+    return f"[{_end(low)}, {_end(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
 
 
 def _end(value: float) -> str:

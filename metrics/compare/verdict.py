@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from metrics.compare.percent import points, points_interval
+from metrics.compare.percent import difference_interval, points, points_interval
 from metrics.compare.rows import ClassValue, Limit, Method, PairDifference, Standing, Subject
 from metrics.notes import Note
 
@@ -280,14 +280,16 @@ def _with_interval(row: Standing) -> str:
 
 def _margin(row: PairDifference, name: Callable[[str], str]) -> str:
     low, high = sorted((abs(row.sim_low), abs(row.sim_high)))
-    return f"{name(row.model_b)} by {points(abs(row.delta))} {points_interval(low, high)} ({_p_text(row)})"
+    return (
+        f"{name(row.model_b)} by {points(abs(row.delta))} {difference_interval(low, high)} ({_p_text(row)})"
+    )
 
 
 def _behind(row: PairDifference, name: Callable[[str], str]) -> str:
     sign = 1.0 if row.delta >= 0 else -1.0
     low, high = sorted((sign * row.sim_low, sign * row.sim_high))
     behind = f"{name(row.model_b)} ({points(abs(row.delta))} behind"
-    return f"{behind})" if math.isnan(low) else f"{behind} {points_interval(low, high)}, {_p_text(row)})"
+    return f"{behind})" if math.isnan(low) else f"{behind} {difference_interval(low, high)}, {_p_text(row)})"
 
 
 def _p_text(row: PairDifference) -> str:

@@ -9,6 +9,7 @@ import unicodedata
 from datetime import datetime
 
 from metrics.compare.percent import MISSING as MISSING
+from metrics.compare.percent import difference_interval as difference_interval
 from metrics.compare.percent import points as points
 from metrics.compare.percent import points_interval as points_interval
 

@@ -62,7 +62,8 @@ def section(report: ReportData) -> Section | None:
             "A true difference of the size given as detectable is found, for this pair alone, with a probability of about 80% on "
             "test sets like this one. Smaller differences can be decisive too, but are found less often. The permutation test is "
             "a second test, of the best model against each other: its p-value comes from swapping the detections of the two "
-            "models at random, image by image.",
+            "models at random, image by image. It does not include the variance between training seeds, so it can be small "
+            "where a difference between models with few seeds is not decisive.",
         ),
         links=(
             Link("pairwise.csv", "all pairs, measures and classes"),
@@ -115,9 +116,9 @@ def _table(
                     Cell(
                         formatting.signed_points(row.delta),
                         row.delta,
-                        note=formatting.points_interval(row.sim_low, row.sim_high),
+                        note=formatting.difference_interval(row.sim_low, row.sim_high),
                     ),
-                    Cell(formatting.points_interval(row.ci_low, row.ci_high) or formatting.MISSING),
+                    Cell(formatting.difference_interval(row.ci_low, row.ci_high) or formatting.MISSING),
                     Cell(formatting.p_value(row.p_adj), row.p_adj),
                     Cell(
                         formatting.p_value(swap.p_adj) if swap else formatting.MISSING,
@@ -142,7 +143,9 @@ def _table(
             "p-value of the t test, adjusted by Holm's method for the number of pairs",
         ),
         TableColumn(
-            "p-value of permutation test", True, "from swapping the detections of the two models by image"
+            "p-value of permutation test",
+            True,
+            "from swapping the detections of the two models by image; without the variance between training seeds",
         ),
         TableColumn("Probability that first is better", True, "by the t distribution of the difference"),
         TableColumn(
@@ -176,7 +179,7 @@ def _matrix(report: ReportData, rows: Sequence[PairDifference]) -> PageTable:
                     formatting.signed_points(delta),
                     delta,
                     strong=row.decisive,
-                    note=formatting.points_interval(*ends),
+                    note=formatting.difference_interval(*ends),
                 )
             )
         made.append(TableRow(tuple(cells), series=at))

@@ -145,7 +145,7 @@ def axis_text(found: Sequence[SliceDifference], measured: bool) -> str:
 
 
 def _difference_text(row: SliceDifference) -> str:
-    ends = formatting.points_interval(row.sim_low, row.sim_high)
+    ends = formatting.difference_interval(row.sim_low, row.sim_high)
     return f"{row.high} above {row.low} by {formatting.points(row.delta)} {ends} percentage points"
 
 
