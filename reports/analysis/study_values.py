@@ -37,6 +37,12 @@ def signed(value: float) -> str:
     return ("0" + text[2:] if float(text) == 0 else text).replace("-", "−")
 
 
+def amount(value: float) -> str:
+    """A size above 0 in three decimals; ``less than 0.001`` where they would be 0."""
+    text = number(value)
+    return "less than 0.001" if value > 0 and text == "0.000" else text
+
+
 def interval(ends: tuple[float, float] | None) -> str:
     """``[0.400, 0.500]``; empty where unknown."""
     return "" if ends is None else f"[{number(ends[0])}, {number(ends[1])}]"

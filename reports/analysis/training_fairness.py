@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from metrics.compare.verdict import EQUAL
 from metrics.notes import Note
 from reports.analysis.models import Model, flat
 from reports.elements import formatting
@@ -76,15 +77,18 @@ class LearningCurve:
         return cls.of(*validation_curve(history))
 
     @property
-    def rising(self) -> bool | None:
-        """Whether validation AP was still rising when training ended; None if that cannot be told.
+    def least_gain(self) -> float:
+        """Gain from which the curve was rising: twice the noise, and at least `LEAST_GAIN`, or `LEAST_SHARE` of the highest AP
+        where that is less.
 
-        The highest AP came in the last quarter of training, and exceeds the highest AP before by more than twice the noise and
-        by more than `LEAST_GAIN`, or `LEAST_SHARE` of it where that is less. On flat curves of 20 evaluations with normal noise that happens in 1 of 200, of 8 in 1 of 20.
+        On flat curves of 20 evaluations with normal noise the late gain exceeds it in 1 of 200, of 8 in 1 of 20.
         """
-        if math.isnan(self.late_gain):
-            return None
-        return self.late_gain > max(2 * self.noise, min(LEAST_GAIN, LEAST_SHARE * self.best))
+        return max(2 * self.noise, min(LEAST_GAIN, LEAST_SHARE * self.best))
+
+    @property
+    def rising(self) -> bool | None:
+        """Whether validation AP was still rising when training ended; None if that cannot be told."""
+        return None if math.isnan(self.late_gain) else self.late_gain > self.least_gain
 
 
 def validation_curve(history: pd.DataFrame) -> tuple[Floats, Floats]:
@@ -96,12 +100,18 @@ def validation_curve(history: pd.DataFrame) -> tuple[Floats, Floats]:
     return numbers[known, 0], numbers[known, 1]
 
 
-def still_rising(model: Model) -> bool:
-    """Whether validation AP was still rising in at least half of the model's runs for which that can be told."""
-    known = [
-        rising for run in model.runs if (rising := LearningCurve.of_history(run.history).rising) is not None
-    ]
-    return bool(known) and 2 * sum(known) >= len(known)
+def late_gain_if_rising(model: Model) -> float | None:
+    """Return the late gain of a model whose validation AP was still rising, mean over its runs; None if it was not.
+
+    It was if the mean gain exceeds the mean of `LearningCurve.least_gain`, over the runs for which the gain is known.
+    """
+    curves = [LearningCurve.of_history(run.history) for run in model.runs]
+    known = [curve for curve in curves if curve.rising is not None]
+    if not known:
+        return None
+    gain = float(np.mean([curve.late_gain for curve in known]))
+    least = float(np.mean([curve.least_gain for curve in known]))
+    return gain if gain > least + EQUAL else None
 
 
 def training_notes(models: Sequence[Model]) -> list[Note]:
@@ -113,7 +123,7 @@ def training_notes(models: Sequence[Model]) -> list[Note]:
         quantity of `BUDGETS`; values by model) and ``unequal_start`` (some models start from pretrained weights).
     """
     notes = []
-    rising = {model.label: _late_gain(model) for model in models if still_rising(model)}
+    rising = {model.label: gain for model in models if (gain := late_gain_if_rising(model)) is not None}
     if rising:
         text = f"validation AP was still rising when training ended: {formatting.join_words(list(rising))}"
         notes.append(Note("still_rising", text, values=rising))
@@ -165,8 +175,3 @@ def mean_budget(model: Model, read: Callable[[Budget], float | None]) -> float |
     """Return the mean over the runs of a model for which a quantity is known; None if there is none."""
     values = [value for result in model.results if (value := read(result.budget)) is not None]
     return sum(values) / len(values) if values else None
-
-
-def _late_gain(model: Model) -> float:
-    gains = [LearningCurve.of_history(run.history).late_gain for run in model.runs]
-    return float(np.mean([gain for gain in gains if math.isfinite(gain)]))

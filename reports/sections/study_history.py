@@ -15,7 +15,7 @@ from reports.analysis.setting_effects import (
     least_difference,
     setting_effects,
 )
-from reports.analysis.study_values import number, number_cell, range_text, setting_text, signed
+from reports.analysis.study_values import amount, number, number_cell, range_text, setting_text, signed
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures import study_plots
@@ -109,8 +109,7 @@ def importance_text(result: StudyResult, effects: Sequence[SettingEffect]) -> st
     complete = formatting.plural(len(result.complete), "complete trial")
     parts = [f"{text} ({result.importance_evaluator}, {complete})."]
     if math.isfinite(first.effect):
-        small = "only " * (first.effect < least)
-        parts.append(f"Between its values the median {name} differs by {small}{number(first.effect)}.")
+        parts.append(f"Between its values the median {name} differs by {_size(first.effect, least)}.")
     known = [each for each in others if math.isfinite(each.effect)]
     most = max(known, key=lambda each: each.effect, default=first)
     if most.effect >= least and not most.effect <= first.effect:
@@ -118,8 +117,10 @@ def importance_text(result: StudyResult, effects: Sequence[SettingEffect]) -> st
             f"By this difference {formatting.printable(most.path)} matters most, with {number(most.effect)}."
         )
     gain = best_gain(result)
-    if gain < least:
-        parts.append(f"The best trial is only {number(gain)} better than the default settings.")
+    if gain <= 0:
+        parts.append("No trial is better than the default settings.")
+    elif gain < least:
+        parts.append(f"The best trial is better than the default settings by {_size(gain, least)}.")
     elif not first.in_best:
         parts.append(f"The best trial has the default value of {formatting.printable(first.path)}.")
     return " ".join(parts)
@@ -168,7 +169,7 @@ def _improvement_table(result: StudyResult, improvements: list[TrialRecord], slu
         cells = (
             Cell(f"trial {trial.number}"),
             number_cell(trial.value, strong=trial is improvements[-1]),
-            Cell(signed(gain), gain) if math.isfinite(gain) else Cell(formatting.MISSING),
+            Cell(_gain_text(gain), gain) if math.isfinite(gain) else Cell(formatting.MISSING),
             Cell(", ".join(changed) or "none"),
         )
         rows.append(TableRow(cells))
@@ -182,6 +183,17 @@ def _improvement_table(result: StudyResult, improvements: list[TrialRecord], slu
     return PageTable(
         f"{slug}-best", "Trials that improved the best value", columns, tuple(rows), folded=len(rows) > 8
     )
+
+
+def _size(difference: float, least: float) -> str:
+    """``0.034``, ``only 0.002`` if it is not worth mentioning, or ``less than 0.001``."""
+    text = amount(difference)
+    return f"only {text}" if difference < least and text == number(difference) else text
+
+
+def _gain_text(gain: float) -> str:
+    """An improvement, which is not 0 even where it is rounded to 0."""
+    return "below 0.001" if 0 < abs(gain) < 0.0005 else signed(gain)
 
 
 def _importance_table(result: StudyResult, effects: Sequence[SettingEffect], slug: str) -> PageTable:

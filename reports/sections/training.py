@@ -46,7 +46,8 @@ def section(report: ReportData) -> Section | None:
             "highest validation AP are evaluated.",
             "Validation AP was still rising when training ended if its highest value came in the last quarter of the epochs and "
             f"exceeds the highest value before by more than {100 * LEAST_GAIN:g} percentage points (or {LEAST_SHARE:.0%} of it, where that is less) and by more than twice the "
-            "noise: the root mean square of the falls between evaluations in the second half of the epochs, rises counting as 0.",
+            "noise: the root mean square of the falls between evaluations in the second half of the epochs, rises counting as 0. "
+            "Both are means over a model's runs.",
         ),
         links=(Link("training.csv", "one row per run and epoch"),),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 
@@ -9,9 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from pages import cells, every, parsed, part, words
+from rich.console import Console
 from scene_runs import PAIRWISE_COLUMNS
 from synthetic_runs import found_in, run_in, truth_of
 
+from bench.commands.results_table import show_results
 from metrics.tables import DetectionTable
 from reports.analysis.report_data import ComparisonOptions
 from reports.pages import write_report
@@ -258,3 +261,42 @@ def test_a_result_that_differs_from_the_detections_is_a_warning(runs, tmp_path, 
     run = run_in(tmp_path, truth, "a", 0.7, headline={"ap": 0.99, "ap50": None})
     text = words(part(parsed(write_report([run], tmp_path / "out")), "verdict"))
     assert "ap and ap50 in result.json differ from the detections" in text
+
+
+def test_terminal_and_page_have_the_same_names_and_notes(runs, tmp_path, no_drawing):
+    truth = runs[0].truth
+    rising = pd.DataFrame({"epoch": range(1, 9), "loss": 1.0, "val_ap": np.linspace(0.1, 0.4, 8)})
+    made = []
+    for seed, (rate, epochs) in enumerate(((0.1, 8), (0.2, 16))):
+        run = run_in(
+            tmp_path,
+            truth,
+            "ssd",
+            0.7,
+            seed,
+            config={"lr": rate},
+            budget=Budget(epochs=epochs),
+            name=f"ssd-{seed}",
+        )
+        rising.to_csv(run.path / "history.csv", index=False)
+        made.append(type(run).open(run.path))
+    output = io.StringIO()
+    show_results(made, console=Console(file=output, width=200))
+    page = parsed(write_report(made, tmp_path / "out"))
+    shown = {row[0] for row in cells(page, "leaderboard")}
+    assert shown == {"ssd (lr=0.1)", "ssd (lr=0.2)"}
+    assert all(name in output.getvalue() for name in shown)
+    names = [row[0] for row in cells(page, "leaderboard")]
+    texts = [
+        f"alidation AP was still rising when training ended: {names[0]} and {names[1]}",
+        "raining budgets differ in epochs: ",
+    ]
+    header, verdict = words(next(iter(every(page, "header")))), words(part(page, "verdict"))
+    for text in texts:
+        assert text in output.getvalue()
+        assert text in verdict
+    assert f"undertrained validation AP was still rising: {names[0]} and {names[1]}" in header
+    assert "unequal budgets training differs in epochs" in header
+    alone = io.StringIO()
+    show_results(made[:1], console=Console(file=alone, width=200))
+    assert "note: validation AP was still rising when training ended: ssd" in alone.getvalue()
