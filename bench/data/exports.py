@@ -10,7 +10,7 @@ from bench.data.checks import AnnotatedImages, FolderOptions, read_headers, repo
 from bench.data.folder import assemble_dataset
 from bench.data.types import DATASETS, Dataset, DatasetFormat
 from metrics.formats.image_annotations import Export, ImageAnnotation, export_table, exports
-from metrics.formats.image_search import find_annotated, find_images
+from metrics.formats.image_paths import find_annotated, find_images
 from metrics.formats.layouts import export_layout
 
 

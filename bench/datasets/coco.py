@@ -12,7 +12,7 @@ from bench.data.folder import assemble_dataset, require_distinct_purposes
 from bench.data.types import DATASETS, Dataset, DatasetFormat
 from metrics.errors import InputError
 from metrics.formats import coco
-from metrics.formats.image_search import find_images
+from metrics.formats.image_paths import find_images
 from metrics.formats.layouts import LAYOUTS
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_json

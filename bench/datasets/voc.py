@@ -12,7 +12,7 @@ from bench.data.checks import AnnotatedImages, FolderOptions, report_unreadable
 from bench.data.folder import assemble_dataset, require_distinct_purposes
 from bench.data.types import DATASETS, Dataset, DatasetFormat
 from metrics.formats import voc
-from metrics.formats.image_search import find_annotated
+from metrics.formats.image_paths import find_annotated
 from metrics.formats.layouts import LAYOUTS, voc_folder
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_text

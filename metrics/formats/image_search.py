@@ -11,11 +11,11 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote
 
-from metrics.errors import InputError, InputWarning
+from metrics.errors import InputError
 from metrics.formats.untrusted import resolve_under
 from metrics.notes import Note, report
 
@@ -105,130 +105,6 @@ UNREADABLE_SUFFIXES = frozenset(
 _LONGEST_LIST = 5
 
 
-def find_images(names: Sequence[str], folders: Iterable[Path], root: Path, what: str) -> tuple[Path, ...]:
-    """Paths of images by the names that are written in annotations.
-
-    Most names are those of files in one of `folders`: the first that has the first few names, or else the one with most
-    of them. Other names are searched beneath `root`; see `ImageSearch`.
-
-    Args:
-        names: as in the annotations.
-        folders: folders that names may be relative to, the likeliest first; those that do not exist are skipped.
-        root: folder of the data set.
-        what: whose images they are, for messages.
-
-    Returns:
-        The path of each name, in order. An image may still be missing: then there is no file at its path.
-
-    Raises:
-        InputError: none of the images is found, a name fits several files, two names fit one file, or the name of a missing
-            image is unsafe.
-    """
-    existing = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
-    best = _likeliest(existing, names[:8])
-    search = ImageSearch(root)
-    paths: list[Path | None] = []
-    searched: dict[str, Path] = {}
-    for name in names:
-        path = None if best is None else _file_under(best, name)
-        if path is None and name not in searched and (other := search.find(name, what)) is not None:
-            searched[name] = other
-        paths.append(path or searched.get(name))
-    if names and not any(paths):
-        places = ", ".join(map(str, dict.fromkeys([*existing, root]))) if root.is_dir() else "no folder"
-        raise InputError(
-            f"{what}: image {names[0]!r} not found; searched {places}; "
-            f"set data.images to the folder that holds the images"
-        )
-    _refuse_shared(names, paths, searched, what)
-    _report_searched(searched, len(names), root, what)
-    home = best or root
-    return tuple(path or resolve_under(home, name) for path, name in zip(paths, names, strict=True))
-
-
-def find_annotated(
-    written: Sequence[tuple[str, str]], folders: Iterable[Path], what: str
-) -> tuple[Path, ...]:
-    """Paths of images that have an annotation file each, which also names an image.
-
-    An image is the one that is called like its annotation file, as in the development kit of Pascal VOC: tools that rename
-    both leave the name in the file behind. Only where there is none, the written name is used.
-
-    Args:
-        written: for each image the path of the annotation file without suffix, and the name that it contains.
-        folders: folders of images, the likeliest first; the first that has all images is used, or else the one with most.
-        what: whose images they are, for messages.
-
-    Returns:
-        The path of each image; without a file where it is missing.
-
-    Raises:
-        InputError: a name fits several files, an image would have two annotation files, or no image is found.
-    """
-    existing = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
-    best: list[Path | None] = []
-    home = existing[0] if existing else Path()
-    others: dict[str, str] = {}
-    for folder in existing:
-        search = ImageSearch(folder)
-        other: dict[str, str] = {}
-        found = [_annotated(search, stem, name, what, other) for stem, name in written]
-        if not best or _count(found) > _count(best):
-            best, home, others = found, folder, other
-        if _count(best) == len(written):
-            break
-    unfound = [stem for path, (stem, _) in zip(best, written, strict=False) if path is None]
-    for folder in [home] if any(best) else existing:
-        search = ImageSearch(folder)
-        for stem in unfound:
-            search.find(stem, what, by_stem=True)  # raises if several fit
-    if written and not any(best):
-        places = ", ".join(map(str, existing)) or "no folder"
-        raise InputError(
-            f"{what}: image {written[0][1] or written[0][0]!r} not found; searched {places}; "
-            f"set data.images to the folder that holds the images"
-        )
-    _refuse_two_annotations(written, best, what)
-    if others:
-        stem, name = next(iter(others.items()))
-        text = (
-            f"{what}: {len(others)} of {len(written)} annotation files name another image than the one called like "
-            f"themselves, which is used: {stem} names {name!r}"
-        )
-        values = {"images": len(others), "of": len(written)}
-        report(Note("renamed_images", text, what, values), InputWarning)
-    return tuple(
-        path or home / (spellings(name) or spellings(stem))[0][-1]
-        for path, (stem, name) in zip(best, written, strict=True)
-    )
-
-
-def _annotated(search: ImageSearch, stem: str, name: str, what: str, others: dict[str, str]) -> Path | None:
-    """The image of one annotation file; `others` gets the name if it is that of another image."""
-    named = search.find(name, what, strict=False) if name else None
-    own = search.find(stem, what, by_stem=True, strict=False)
-    if own is not None and named is not None and own != named:
-        others[stem] = name
-    if own is None and named is not None and _key(named.stem) == _key(PurePosixPath(stem).name):
-        return named
-    return own or named or (search.find(name, what, by_stem=True, strict=False) if name else None)
-
-
-def _count(paths: Sequence[Path | None]) -> int:
-    return sum(path is not None for path in paths)
-
-
-def _refuse_two_annotations(
-    written: Sequence[tuple[str, str]], paths: Sequence[Path | None], what: str
-) -> None:
-    stem_of: dict[Path, str] = {}
-    for (stem, _), path in zip(written, paths, strict=True):
-        if path is not None and (other := stem_of.setdefault(path, stem)) != stem:
-            raise InputError(
-                f"{what}: {other} and {stem} are both annotations of {path}; remove one, or name the images like them"
-            )
-
-
 class ImageSearch:
     """Image files beneath a folder by name; the folder is listed when the first name is looked for.
 
@@ -259,7 +135,7 @@ class ImageSearch:
         for parts in spellings(name):
             if by_stem:
                 parts = (*parts[:-1], PurePosixPath(parts[-1]).stem if _has_suffix(parts[-1]) else parts[-1])
-            candidates = index.get(_key(parts[-1]), [])
+            candidates = index.get(name_key(parts[-1]), [])
             if not candidates:
                 continue
             best = max(_likeness(parts, path, by_stem) for path in candidates)
@@ -280,8 +156,8 @@ class ImageSearch:
             self._by_name, self._by_stem = defaultdict(list), defaultdict(list)
             for path in image_files(self.root, recursive=True):
                 parts = path.relative_to(self.root).parts
-                self._by_name[_key(parts[-1])].append(parts)
-                self._by_stem[_key(path.stem)].append(parts)
+                self._by_name[name_key(parts[-1])].append(parts)
+                self._by_stem[name_key(path.stem)].append(parts)
         return self._by_stem if by_stem else self._by_name
 
 
@@ -347,7 +223,7 @@ def _descend(root: Path, parts: Sequence[str]) -> Path | None:
     place = root
     for part in parts:
         if not (place / part).exists():
-            same = [entry for entry in _entries(place) if _key(entry) == _key(part)]
+            same = [entry for entry in _entries(place) if name_key(entry) == name_key(part)]
             if len(same) != 1:
                 return None
             part = same[0]
@@ -357,26 +233,6 @@ def _descend(root: Path, parts: Sequence[str]) -> Path | None:
 
 def _entries(folder: Path) -> list[str]:
     return os.listdir(folder) if folder.is_dir() else []
-
-
-def _likeliest(folders: Sequence[Path], sample: Sequence[str]) -> Path | None:
-    best, most = None, 0
-    for folder in folders:
-        count = sum(_file_under(folder, name) is not None for name in sample)
-        if count > most:
-            best, most = folder, count
-        if count == len(sample):
-            break
-    return best
-
-
-def _file_under(folder: Path, name: str) -> Path | None:
-    """The file with exactly this path below a folder."""
-    try:
-        path = resolve_under(folder, name)
-        return path if "\\" not in name and path.is_file() else None
-    except (InputError, OSError):
-        return None
 
 
 def _files(folder: Path, recursive: bool) -> list[Path]:
@@ -395,7 +251,8 @@ def _has_suffix(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES | UNREADABLE_SUFFIXES
 
 
-def _key(name: str) -> str:
+def name_key(name: str) -> str:
+    """A name by which names are compared: without regard to case and to how letters are composed."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
@@ -404,35 +261,8 @@ def _likeness(parts: Sequence[str], path: Sequence[str], by_stem: bool) -> tuple
     own = PurePosixPath(path[-1]).stem if by_stem else path[-1]
     reached = (*path[:-1], own)
     pairs = list(zip(reversed(parts), reversed(reached), strict=False))
-    return _run([_key(a) == _key(b) for a, b in pairs]), _run([a == b for a, b in pairs])
+    return _run([name_key(a) == name_key(b) for a, b in pairs]), _run([a == b for a, b in pairs])
 
 
 def _run(equal: Sequence[bool]) -> int:
     return next((count for count, same in enumerate(equal) if not same), len(equal))
-
-
-def _refuse_shared(
-    names: Sequence[str], paths: Sequence[Path | None], searched: dict[str, Path], what: str
-) -> None:
-    """Refuse two different names of one file, of which one was searched for."""
-    if not searched:
-        return
-    name_of: dict[Path, str] = {}
-    for name, path in zip(names, paths, strict=True):
-        if path is None:
-            continue
-        other = name_of.setdefault(path, name)
-        if other != name and (other in searched or name in searched):
-            raise InputError(
-                f"{what}: images {other!r} and {name!r} are both found as {path}; "
-                f"give their files the folders or names that the annotations have"
-            )
-
-
-def _report_searched(searched: dict[str, Path], count: int, root: Path, what: str) -> None:
-    if searched:
-        name, path = next(iter(searched.items()))
-        folder = root.resolve()
-        shown = path.relative_to(folder) if path.is_relative_to(folder) else path
-        text = f"{what}: {len(searched)} of {count} images are not where it says and were found by name: {name!r} is {shown}"
-        report(Note("found_elsewhere", text, what, {"images": len(searched), "of": count}))

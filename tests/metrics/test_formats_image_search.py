@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from metrics.errors import InputError, InputNote, InputWarning
-from metrics.formats.image_search import IMAGE_SUFFIXES, ImageSearch, find_annotated, find_images, find_under
+from metrics.formats.image_paths import find_annotated, find_images
+from metrics.formats.image_search import IMAGE_SUFFIXES, ImageSearch, find_under
 from metrics.notes import note_of
 
 
