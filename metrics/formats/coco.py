@@ -25,17 +25,15 @@ from metrics.formats.coco_columns import (
     read_results,
 )
 from metrics.formats.coco_scan import scan_results, scan_truth
+from metrics.formats.detections import table_of
 from metrics.formats.identity import (
     ClassMap,
     ImageIdMeaning,
-    find_classes,
-    find_images,
     match_names,
     positions,
     to_python,
 )
-from metrics.formats.mapping_check import check_mapping
-from metrics.formats.plausibility import check_annotations, check_detections, warn_rows
+from metrics.formats.plausibility import check_annotations, warn_rows
 from metrics.formats.records import Record, records
 from metrics.formats.untrusted import parse_json, read_bytes
 from metrics.notes import Note, report
@@ -99,10 +97,7 @@ def read_detections(
     """
     where = str(path)
     results = scan_results(Path(path)) or _parse_results(path, truth.catalog, by_name=class_map is None)
-    table = _detection_table(truth.catalog, results, where, class_map, image_ids)
-    check_detections(table, truth, where)
-    check_mapping(table, truth, where)
-    return table
+    return table_of(results, truth, where, class_map, image_ids)
 
 
 def write_truth(table: AnnotationTable, path: str | Path) -> None:
@@ -284,13 +279,3 @@ def _annotation_table(catalog: Catalog, objects: Objects, where: str) -> Annotat
         np.zeros(np.count_nonzero(kept), np.bool_),
         ids[rows],
     )
-
-
-def _detection_table(
-    catalog: Catalog, results: Results, where: str, class_map: ClassMap | None, image_ids: ImageIdMeaning
-) -> DetectionTable:
-    label = find_classes(results.class_ids, catalog, where, class_map)
-    image = find_images(results.image_ids, catalog, where, image_ids)
-    kept = label >= 0
-    rows = slice(None) if kept.all() else kept
-    return DetectionTable(catalog, image[rows], label[rows], results.xywh[rows], results.score[rows])

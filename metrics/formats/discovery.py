@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 
 from metrics.errors import InputError, InputWarning
 from metrics.formats import coco
+from metrics.formats.box_table import BoxTable, read_csv, read_parquet
+from metrics.formats.detections import checked, table_of
 from metrics.formats.identity import ClassMap, ImageIdMeaning, find_images, match_names
 from metrics.formats.image_annotations import Export, ImageAnnotation, export_table, exports
 from metrics.formats.image_search import ImageSearch
 from metrics.formats.layouts import find_layouts, voc_folder
+from metrics.formats.plausibility import check_annotations
 from metrics.formats.voc import Pixels
 from metrics.notes import Note, report
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
+from metrics.tables.parquet import has_catalog
 
 _ASSUMED = (1000, 1000)
 """(height, width) of images that are known only by boxes in fractions of their sides."""
@@ -56,12 +60,10 @@ def read_truth(path: str | Path, split: str | None = None, pixels: Pixels = "inc
         raise InputError(
             f"{path}: a single file has no splits; leave out {split!r}, or give the split's own file"
         )
-    if kind == ".parquet":
+    if kind == ".parquet" and has_catalog(path):
         return AnnotationTable.load(path)
-    if kind == ".csv":
-        import pandas
-
-        return AnnotationTable.from_frame(pandas.read_csv(path))
+    if kind in (".parquet", ".csv"):
+        return _annotations(read_csv(path) if kind == ".csv" else read_parquet(path))
     if kind == ".json":
         return coco.read_truth(path)
     raise InputError(f"{path}: unknown kind of file; expected {KNOWN}")
@@ -78,8 +80,8 @@ def read_detections(
     Args:
         path: a file.
         truth: ground truth of the same data set.
-        class_map: from class ids of COCO results to those of the ground truth; see `metrics.formats.identity`.
-        image_ids: what integers in ``image_id`` of COCO results are.
+        class_map: from class ids of the file to those of the ground truth; see `metrics.formats.identity`.
+        image_ids: what integers in ``image_id`` are.
 
     Raises:
         InputError: no such file, unknown format, or an error of the format's reader.
@@ -88,15 +90,24 @@ def read_detections(
     if not path.exists():
         raise InputError(f"{path}: no such file")
     kind = _suffix(path)
-    if kind == ".parquet":
-        return _on_catalog(DetectionTable.load(path), truth.catalog, str(path))
-    if kind == ".csv":
-        import pandas
-
-        return DetectionTable.from_frame(pandas.read_csv(path), truth.catalog)
+    if kind == ".parquet" and has_catalog(path):
+        return checked(_on_catalog(DetectionTable.load(path), truth.catalog, str(path)), truth, str(path))
+    if kind in (".parquet", ".csv"):
+        table = read_csv(path) if kind == ".csv" else read_parquet(path)
+        return table_of(table.results(truth.catalog, class_map), truth, str(path), class_map, image_ids)
     if kind == ".json":
         return coco.read_detections(path, truth, class_map, image_ids)
     raise InputError(f"{path}: unknown kind of file; expected COCO results as .json, or .parquet or .csv")
+
+
+def _annotations(table: BoxTable) -> AnnotationTable:
+    frame = table.annotations()
+    try:
+        annotations = AnnotationTable.from_frame(frame)
+    except InputError as error:
+        raise InputError(f"{table.where}: {error}") from error
+    check_annotations(annotations, table.where)
+    return annotations
 
 
 def _suffix(path: Path) -> str:

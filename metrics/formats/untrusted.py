@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import zlib
@@ -65,12 +66,31 @@ def read_bytes(path: str | Path, largest: int = LARGEST) -> bytes:
 
 
 def read_text(path: str | Path, largest: int = 16 * 2**20) -> str:
-    """The text of a small file in UTF-8; errors as in `read_bytes`."""
+    """The text of a small file in UTF-8; errors as in `read_bytes` and `require_utf8`."""
     data = read_bytes(path, largest)
+    require_utf8(data, path)
+    return data.decode()
+
+
+def require_utf8(data: bytes, path: str | Path) -> None:
+    """Refuse bytes that are not UTF-8, naming the line of the first."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        return data.decode()
+        for start in range(
+            0, len(data), _CHUNK
+        ):  # text of the whole file would need up to four times its memory
+            decoder.decode(data[start : start + _CHUNK], final=start + _CHUNK >= len(data))
+        return
+    except UnicodeDecodeError:
+        pass
+    try:
+        data.decode()
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}:{line}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+
+
+_CHUNK = 2**24
 
 
 def parse_json(data: bytes | memoryview, path: str | Path) -> Any:

@@ -104,6 +104,17 @@ def read_columns(path: Path, kind: str, names: Sequence[str]) -> tuple[Catalog, 
     return catalog, columns
 
 
+def has_catalog(path: Path) -> bool:
+    """Whether `write_columns` wrote a Parquet file; also true for a file that cannot be read, which `read_columns` reports."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return _KEY in (pq.read_schema(path).metadata or {})
+    except (OSError, pa.ArrowException):
+        return True
+
+
 def _read_metadata(metadata: dict[bytes, bytes], kind: str, path: Path) -> dict[str, Any]:
     if _KEY not in metadata:
         table = {"annotations": "AnnotationTable", "detections": "DetectionTable"}[kind]

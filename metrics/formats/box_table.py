@@ -1,0 +1,297 @@
+"""Tables with one row per box, as CSV or as Parquet of any program: typed columns whose ids stay as they are written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.boxes import convert
+from metrics.errors import InputError
+from metrics.formats.coco_columns import ImageIds, Results
+from metrics.formats.identity import CLASS_MAP_ADVICE, ClassMap
+from metrics.formats.untrusted import LARGEST, read_bytes, require_utf8
+from metrics.notes import Note, report
+from metrics.registry import did_you_mean
+from metrics.tables import Catalog
+from metrics.tables.class_names import original_matches
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
+_NAMES = {
+    "image_id": ("image_id", "image", "filename", "file_name"),
+    "class_id": ("class_id", "category_id"),
+    "class": ("class", "class_name", "category", "label", "name"),
+    "score": ("score", "confidence", "conf"),
+    "x": ("x", "bbox_x"),
+    "y": ("y", "bbox_y"),
+    "w": ("w", "width", "bbox_width", "bbox_w"),
+    "h": ("h", "height", "bbox_height", "bbox_h"),
+    "x1": ("x1", "xmin", "left"),
+    "y1": ("y1", "ymin", "top"),
+    "x2": ("x2", "xmax", "right"),
+    "y2": ("y2", "ymax", "bottom"),
+    "area": ("area",),
+    "crowd": ("crowd", "iscrowd"),
+    "ignored": ("ignored", "ignore"),
+    "object_id": ("object_id",),
+    "file_name": ("file_name",),
+}
+"""Names under which programs write each column; the first that a table has is read, in lower case without spaces."""
+
+_XYWH = ("x", "y", "w", "h")
+_XYXY = ("x1", "y1", "x2", "y2")
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_TRUE, _FALSE = frozenset(("true", "1", "1.0")), frozenset(("false", "0", "0.0", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class BoxTable:
+    """Columns of a table, by our names for them; values are checked when a column is read.
+
+    Attributes:
+        where: the file.
+        columns: text or numbers, without missing values in text.
+        first_row: number of the first row of boxes in the file: 2 in a CSV file, whose first line has the names.
+    """
+
+    where: str
+    columns: dict[str, pyarrow.ChunkedArray]
+    first_row: int
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def require(self, *further: str) -> None:
+        """Refuse a table without images, classes, boxes or one of `further`."""
+        missing = [name for name in ("image_id", *further) if name not in self.columns]
+        if not {"class", "class_id"} & set(self.columns):
+            missing.append("class (or class_id)")
+        if not set(_XYWH) <= set(self.columns) and not set(_XYXY) <= set(self.columns):
+            missing.append("x, y, w, h (or x1, y1, x2, y2)")
+        if missing:
+            names = ", ".join(self.columns) or "none that is known"
+            raise InputError(f"{self.where}: no column {', '.join(missing)}; it has {names}")
+
+    def text(self, name: str) -> tuple[list[str], NDArray[np.int64]]:
+        """A column as text, whole numbers of Parquet as integers: its distinct values, and the index of each row's value."""
+        encoded = self.columns[name].combine_chunks().dictionary_encode()
+        if encoded.null_count:
+            raise self._error(name, int(np.argmax(encoded.is_null().to_numpy(False))), "has no value")
+        return list(map(_text, encoded.dictionary.to_pylist())), encoded.indices.to_numpy().astype(np.int64)
+
+    def ids(self, name: str) -> ImageIds:
+        """Integers if all values are written as such, without leading zeros; otherwise text."""
+        values, rows = self.text(name)
+        if all(map(_INTEGER.fullmatch, values)):
+            return np.array(list(map(int, values)), np.int64)[rows]
+        return [values[row] for row in rows.tolist()]
+
+    def integers(self, name: str) -> NDArray[np.int64]:
+        """Whole numbers, among them 3.0."""
+        values = self.numbers(name)
+        wrong = (values != np.floor(values)) | (np.abs(values) > 2**53)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise self._error(name, row, "expected a whole number")
+        return values.astype(np.int64)
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """Finite numbers."""
+        import pyarrow as pa
+
+        column = self.columns[name]
+        try:
+            values = np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            values = np.array([self._number(name, row, v) for row, v in enumerate(column.to_pylist())])
+        wrong = ~np.isfinite(values)
+        if wrong.any():
+            raise self._error(name, int(np.argmax(wrong)), "expected a finite number")
+        return values
+
+    def flags(self, name: str) -> NDArray[np.bool_]:
+        """True or False, also written as 1 and 0."""
+        values, rows = self.text(name)
+        words = [value.strip().lower() for value in values]
+        for index, word in enumerate(words):
+            if word not in _TRUE | _FALSE:
+                raise self._error(name, int(np.argmax(rows == index)), "expected True or False")
+        return np.array([word in _TRUE for word in words], np.bool_)[rows]
+
+    def xywh(self) -> NDArray[np.float64]:
+        """(N, 4) boxes in pixels."""
+        corners = not set(_XYWH) <= set(self.columns)
+        boxes = np.stack([self.numbers(name) for name in (_XYXY if corners else _XYWH)], axis=1)
+        return convert(boxes, "xyxy" if corners else "xywh", "xywh")
+
+    def results(self, catalog: Catalog, class_map: ClassMap | None) -> Results:
+        """Detections as of a results file, whose ids are looked up, mapped and checked by the same code.
+
+        Class names, where there are no class ids, become the ids of `catalog`.
+
+        Raises:
+            InputError: a column is missing, a value is invalid, or the ground truth lacks a class name.
+        """
+        self.require("score")
+        class_ids = (
+            self.integers("class_id") if "class_id" in self.columns else self._class_ids(catalog, class_map)
+        )
+        return Results(self.ids("image_id"), class_ids, self.xywh(), self.numbers("score"))
+
+    def annotations(self) -> pandas.DataFrame:
+        """Objects for `AnnotationTable.from_frame`, with typed columns."""
+        import pandas
+
+        self.require()
+        ids = self.ids("image_id")
+        values: dict[str, Any] = {"image_id": ids if isinstance(ids, np.ndarray) else np.array(ids, object)}
+        if "class" in self.columns:
+            values["class"] = self._objects("class")
+        if "class_id" in self.columns:
+            values["class_id"] = self.integers("class_id")
+        values |= dict(zip(_XYWH, self.xywh().T, strict=True))
+        readers = {
+            "area": self.numbers,
+            "object_id": self.integers,
+            "crowd": self.flags,
+            "ignored": self.flags,
+        }
+        values |= {name: read(name) for name, read in readers.items() if name in self.columns}
+        if "file_name" in self.columns:
+            values["file_name"] = self._objects("file_name")
+        return pandas.DataFrame(values)
+
+    def _class_ids(self, catalog: Catalog, class_map: ClassMap | None) -> NDArray[np.int64]:
+        names, rows = self.text("class")
+        if all(map(_INTEGER.fullmatch, names)) and not set(names) & set(catalog.classes):
+            text = f"{self.where}: the column of class names has whole numbers, which are read as class ids"
+            report(Note("class_ids_as_names", text, self.where, {"rows": len(rows)}))
+            return np.array(list(map(int, names)), np.int64)[rows]
+        absent = min((*catalog.class_ids, 0)) - 1  # an id that the ground truth lacks
+        ids = []
+        for index, name in enumerate(names):
+            fitting = original_matches(name, catalog.classes, catalog.class_ids)
+            if len(fitting) == 1:
+                ids.append(catalog.class_ids[fitting[0]])
+            elif class_map == "drop" and not fitting:
+                ids.append(absent)
+            else:
+                several = f"is the name of several classes; write class_id, or {CLASS_MAP_ADVICE}"
+                hint = did_you_mean(name, catalog.classes) or "; --class-map drop leaves such detections out"
+                problem = several if fitting else f"no class of the ground truth{hint}"
+                raise self._error("class", int(np.argmax(rows == index)), problem)
+        return np.array(ids, np.int64)[rows]
+
+    def _objects(self, name: str) -> NDArray[np.object_]:
+        values, rows = self.text(name)
+        return np.array(values, object)[rows]
+
+    def _number(self, name: str, row: int, value: Any) -> float:
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            raise self._error(name, row, "expected a number") from None
+
+    def _error(self, name: str, row: int, problem: str) -> InputError:
+        value = str(self.columns[name][row].as_py())
+        shown = repr(value if len(value) <= 60 else f"{value[:60]}...")
+        return InputError(f"{self.where}:{row + self.first_row}: {name} {shown}: {problem}")
+
+
+def read_csv(path: Path) -> BoxTable:
+    """Read a CSV file with a first line of names; the separator is a comma, a semicolon or a tab.
+
+    Args:
+        path: text in UTF-8, plain or gzip, at most `untrusted.LARGEST` bytes and at most 200 times its packed size.
+
+    Raises:
+        InputError: not such a file, or a line with another number of values.
+    """
+    import pyarrow as pa
+    import pyarrow.csv as pc
+
+    data = read_bytes(path, LARGEST)
+    if not data.strip():
+        raise InputError(f"{path}: the file is empty; a table without rows has a first line of names")
+    require_utf8(data, path)
+    first_line = _FIRST_LINE.search(data)
+    odd: list[Any] = []
+
+    def refuse(row: Any) -> str:
+        odd.append(row)
+        return "skip"
+
+    def parsed(number: pa.DataType) -> pa.Table:
+        odd.clear()
+        types = dict.fromkeys(header, pa.string()) | dict.fromkeys(filter(_is_number, header), number)
+        return pc.read_csv(
+            io.BytesIO(data),
+            pc.ReadOptions(use_threads=False, block_size=max(1 << 20, len(line) + 1)),
+            pc.ParseOptions(delimiter=separator, invalid_row_handler=refuse),
+            pc.ConvertOptions(column_types=types, strings_can_be_null=False, null_values=[]),
+        )
+
+    try:
+        line = first_line[0].decode() if first_line else ""
+        separator = max(",;\t", key=line.count)
+        header = next(csv.reader([line], delimiter=separator))
+        try:
+            table = parsed(pa.float64())
+        except pa.ArrowInvalid:  # as text, so that the value and its row can be named
+            table = parsed(pa.string())
+    except (pa.ArrowInvalid, csv.Error) as error:
+        raise InputError(f"{path}: is not CSV: {str(error).splitlines()[0]}") from error
+    if odd:
+        row = odd[0]
+        raise InputError(
+            f"{path}:{row.number or '?'}: has {row.actual_columns} values, expected {row.expected_columns}: {row.text[:60]!r}"
+        )
+    return BoxTable(str(path), _named(table), 2)
+
+
+def read_parquet(path: Path) -> BoxTable:
+    """Read Parquet of another program.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return BoxTable(str(path), _named(pq.read_table(path)), 1)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+
+
+_FIRST_LINE = re.compile(rb"[^\r\n]*\S[^\r\n]*")
+_NUMBERS = frozenset(chain.from_iterable(_NAMES[name] for name in (*_XYWH, *_XYXY, "score", "area")))
+
+
+def _is_number(spelling: str) -> bool:
+    return spelling.strip().lower() in _NUMBERS
+
+
+def _text(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _named(table: pyarrow.Table) -> dict[str, pyarrow.ChunkedArray]:
+    """The columns that we know, by our names."""
+    own = {name.strip().lower(): index for index, name in reversed(list(enumerate(table.column_names)))}
+    found = {}
+    for name, spellings in _NAMES.items():
+        spelling = next((each for each in spellings if each in own), None)
+        if spelling is not None:
+            found[name] = table.column(own[spelling])
+    return found
