@@ -86,12 +86,12 @@ def _statistics_method(report: ReportData) -> tuple[str, ...]:
     method = report.statistics.method
     population = "images and seeds" if report.statistics.compared == "training recipes" else "images"
     return (
-        f"Brackets are {method.confidence:.0%} confidence intervals over {population}, from {method.resamples:,} bootstrap replicates: "
-        f"the values on as many resamples of the {method.unit}s, which are the same for all models (seed {method.seed}). Brackets of "
+        f"Brackets are {method.confidence:.0%} confidence intervals over {population}: Student's t with the standard error of {method.resamples:,} "
+        f"bootstrap replicates, which are the values on as many resamples of the {method.unit}s, the same for all models (seed {method.seed}). Brackets of "
         "a difference in the verdict are simultaneous intervals for all pairs. Two models share a letter if neither is decisively "
         "better. A difference is decisive if its confidence interval and the simultaneous interval exclude 0 and the p-value, "
-        f"adjusted by Holm's method, is below {1 - method.confidence:.2g}. Small print below a rank: the ranks in "
-        f"{method.confidence:.0%} of the replicates.",
+        f"adjusted by Holm's method, is below {1 - method.confidence:.2g}. Small print below a rank: its "
+        f"{method.confidence:.0%} confidence interval.",
     )
 
 
@@ -234,7 +234,7 @@ def _leaderboard(report: ReportData, speed: Speed) -> PageTable:
     has_intervals = report.statistics is not None
     standing_columns = (
         (
-            TableColumn("Rank", numeric=True, help="below: the ranks in 95% of the bootstrap replicates"),
+            TableColumn("Rank", numeric=True, help="below: the 95% confidence interval of the rank"),
             TableColumn("Ties", help="models that share a letter are tied: neither is decisively better"),
         )
         if has_intervals and len(rows) > 1
