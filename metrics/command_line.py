@@ -217,7 +217,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="MEASURE[:CLASS]=NUMBER",
-        help="exit with 1 if a measure is lower or undefined: ap=0.40, ap=40pt (points of 100), or ap:car=0.40 for one "
+        help="exit with 1 if a measure is lower or undefined: ap=0.40, ap=40pt (percentage points), or ap:car=0.40 for one "
         "class; may be repeated",
     )
     parser.add_argument("--verify", action="store_true", help="also run pycocotools and compare the numbers")

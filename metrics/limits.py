@@ -11,13 +11,13 @@ from metrics.errors import InputError
 __all__ = ["LimitUnit", "MeasureLimit", "parse_limit"]
 
 LimitUnit = Literal["points", "value"]
-"""``points``: points of 100; ``value``: the unit in which the measure is reported (for most a fraction)."""
+"""``points``: percentage points; ``value``: the unit in which the measure is reported (for most a fraction)."""
 
 POINTS_SUFFIX = "pt"
 
 _EXAMPLES: dict[LimitUnit, str] = {
-    "points": "ap=0.5, ap=0.5pt (points of 100), or ap:car=2",
-    "value": "ap=0.40, ap=40pt (points of 100), or ap:car=0.40",
+    "points": "ap=0.5, ap=0.5pt (percentage points), or ap:car=2",
+    "value": "ap=0.40, ap=40pt (percentage points), or ap:car=0.40",
 }
 
 
@@ -29,7 +29,7 @@ class MeasureLimit:
         measure: short name: ``ap50``.
         number: the limit, in `unit`.
         class_name: the class; empty for all classes.
-        unit: points of 100, or the measure's own unit.
+        unit: percentage points, or the measure's own unit.
     """
 
     measure: str
@@ -39,7 +39,7 @@ class MeasureLimit:
 
     @property
     def points(self) -> float:
-        """The limit in points of 100."""
+        """The limit in percentage points."""
         return self.number if self.unit == "points" else round(100 * self.number, 10)
 
     @property
@@ -55,7 +55,7 @@ class MeasureLimit:
 def parse_limit(
     text: str, unit: LimitUnit = "points", minimum: float = 0.0, option: str = ""
 ) -> MeasureLimit:
-    """Parse ``MEASURE=NUMBER`` or ``MEASURE:CLASS=NUMBER``; ``pt`` after the number means points of 100.
+    """Parse ``MEASURE=NUMBER`` or ``MEASURE:CLASS=NUMBER``; ``pt`` after the number means percentage points.
 
     Args:
         text: ``ap=0.5``, ``ap=40pt`` or ``ap:car=2``.

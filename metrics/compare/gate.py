@@ -20,7 +20,7 @@ GateReason = Literal["", "undefined", "too_few", "interval_contains_limit"]
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """Outcome of the gate for one pair of models and one limit. Numbers are points of 100; NaN where undefined or unknown.
+    """Outcome of the gate for one pair of models and one limit. Numbers are percentage points; NaN where undefined or unknown.
 
     Attributes:
         limit: how much worse the new model may be.
@@ -97,7 +97,7 @@ class GateResult:
             "interval": [_null(self.low), _null(self.high)],
             "confidence": self.confidence,
             "resolution": _null(self.resolution),
-            "unit": "points of 100",
+            "unit": "percentage points",
             "answer": self.state,
             "reason": self.reason,
         }

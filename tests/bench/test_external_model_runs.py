@@ -238,7 +238,7 @@ def test_classes_that_it_cannot_detect_are_a_stored_warning(weights, data, tmp_p
 def test_weights_that_cannot_be_had_end_the_command_before_anything_is_trained(data, tmp_path, capsys):
     words = ["run", "--variant", "ssd", LITE, "--data", str(data), "--out", str(tmp_path), "--quiet", "--set"]
     assert main([*words, "device=cpu", f"{LITE}.weights=gone.pth"]) == 2
-    assert capsys.readouterr().err.startswith("error: gone.pth: cannot read the weights")
+    assert "\nerror: gone.pth: cannot read the weights" in capsys.readouterr().err
     assert not list(tmp_path.glob("ssd-*"))
 
 

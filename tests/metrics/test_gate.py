@@ -159,7 +159,7 @@ def test_gate_json_has_limit_interval_and_answer(found: Comparison) -> None:
         "ap",
         "",
         0.5,
-        "points of 100",
+        "percentage points",
     )
     row = found.difference("old", "new")
     assert sorted(map(abs, worse["interval"])) == pytest.approx(
