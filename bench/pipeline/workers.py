@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import pickle
 import shutil
+import signal
+import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +27,9 @@ SHARED_MEMORY = Path("/dev/shm")
 
 PATIENCE = 120.0
 """Seconds without a batch after which workers are considered stuck."""
+
+_POLL = 2.0
+"""Seconds after which a wait for a batch is interrupted, to see whether the workers are alive."""
 
 _PREFETCHED = 2
 
@@ -60,6 +69,7 @@ class WorkerBatches(Generic[S, B]):
                 f"{needed / 1e6:.0f}; images are loaded without workers. Enlarge it (docker run --shm-size), or lower workers"
             )
             workers = 0
+        self._processes: list[BaseProcess] = []
         self._batches = self._make(workers)
 
     @property
@@ -68,24 +78,44 @@ class WorkerBatches(Generic[S, B]):
         return self._batches.num_workers
 
     def __iter__(self) -> Iterator[B]:
-        batches = iter(self._batches)
+        batches = self._start()
+        waiting_since = time.monotonic()
         while True:
             try:
                 batch = next(batches)
             except StopIteration:
                 return
-            except (RuntimeError, OSError, EOFError) as error:  # of the workers: those of samples are values
+            except (
+                RuntimeError,
+                OSError,
+                EOFError,
+            ):  # of the workers, or no batch for a while: errors of samples are values
                 if not self.workers:
                     raise
-                _report(
-                    f"a process that loads images failed ({str(error).splitlines()[0]}); continuing without such processes"
+                ended = next((process for process in self._processes if not process.is_alive()), None)
+                if ended is None and time.monotonic() - waiting_since < PATIENCE:
+                    continue
+                problem = (
+                    f"gave no batch for {PATIENCE:.0f} s"
+                    if ended is None
+                    else f"ended with exit code {ended.exitcode}"
                 )
+                _report(f"a process that loads images {problem}; continuing without such processes")
                 self._batches = self._make(0)
-                batches = iter(self._batches)
+                batches = self._start()
                 continue
             if isinstance(batch, _Failure):
                 raise batch.error
             yield batch
+            waiting_since = time.monotonic()
+
+    def _start(self) -> Iterator[Any]:
+        """An iterator over the remaining batches; its processes are started at the first call."""
+        others = set(multiprocessing.active_children())
+        with _without_child_signals():
+            batches = iter(self._batches)
+        self._processes += [child for child in multiprocessing.active_children() if child not in others]
+        return batches
 
     def _make(self, workers: int) -> DataLoader[Any]:
         return DataLoader(
@@ -95,7 +125,7 @@ class WorkerBatches(Generic[S, B]):
             collate_fn=self._collate,
             persistent_workers=workers > 0,
             prefetch_factor=_PREFETCHED if workers else None,
-            timeout=PATIENCE if workers else 0,
+            timeout=_POLL if workers else 0,
             # With its own generator, making an iterator does not advance torch's global one, as resuming would.
             generator=torch.Generator(),
         )
@@ -130,6 +160,19 @@ class _Collate(Generic[S, B]):
     def __call__(self, samples: Sequence[S | _Failure]) -> B | _Failure:
         failed = next((sample for sample in samples if isinstance(sample, _Failure)), None)
         return failed or self._collate(samples)  # type: ignore[arg-type]
+
+
+@contextmanager
+def _without_child_signals() -> Iterator[None]:
+    """Keep torch from raising errors out of a signal handler: they would hit whatever this process is doing then."""
+    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGCHLD)
+    yield
+    after = signal.getsignal(signal.SIGCHLD)
+    if getattr(after, "__module__", "") == "torch.utils.data._utils.signal_handling":
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL if before in (None, after) else before)
 
 
 def _portable(error: Exception) -> Exception:

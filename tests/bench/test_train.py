@@ -92,6 +92,7 @@ def test_the_weights_with_the_best_validation_ap_are_kept(tmp_path, monkeypatch)
         states.append({name: tensor.clone() for name, tensor in detector.state_dict().items()})
 
     monkeypatch.setattr(validation, "predict", remember)
+    monkeypatch.setattr(validation.Validation, "compile", lambda self: None)
     monkeypatch.setattr(validation, "evaluate", lambda *args, **settings: Headline())
     result, detector = trained(tiny_config(train__epochs=4, train__validate_every=1), tmp_path)
     assert result.best_epoch == 2

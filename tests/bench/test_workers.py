@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
@@ -90,10 +91,31 @@ def stuck(index: int) -> None:
 @pytest.mark.parametrize("fault", [killed, ended, stuck])
 def test_fault_64_the_batches_are_the_same_if_workers_fail(fault, monkeypatch):
     expected = batches(split_with(lambda index: None), 0)
+    problem = {
+        killed: "ended with exit code -9",
+        ended: "ended with exit code 0",
+        stuck: "gave no batch for 5 s",
+    }
     monkeypatch.setattr(workers_module, "PATIENCE", 5.0 if fault is stuck else 120.0)
-    with pytest.warns(InputNote, match="a process that loads images failed .*; continuing without") as notes:
+    with pytest.warns(
+        InputNote, match=f"a process that loads images {problem[fault]}; continuing without"
+    ) as notes:
         assert batches(split_with(fault), 2) == expected
     assert len(notes) == 1
+
+
+def test_fault_64_a_worker_that_is_killed_interrupts_nothing_else():
+    loader = make_loader(split_with(lambda index: None), IMAGE, None, 2, workers=2)
+    others = set(multiprocessing.active_children())
+    remaining = iter(loader)
+    next(remaining)
+    for child in multiprocessing.active_children():
+        if child not in others:
+            child.kill()
+            child.join()
+    time.sleep(0.1)  # a handler of SIGCHLD would raise here
+    with pytest.warns(InputNote, match="exit code -9"):
+        assert len(list(remaining)) == COUNT // 2 - 1
 
 
 def test_fault_64_too_little_shared_memory_is_noticed_before_anything_waits_for_it(monkeypatch):
@@ -101,3 +123,10 @@ def test_fault_64_too_little_shared_memory_is_noticed_before_anything_waits_for_
     monkeypatch.setattr(workers_module, "_free_shared_memory", lambda: 1000.0)
     with pytest.warns(InputNote, match=r"/dev/shm: 0 MB free, and 2 workers need about 0; .*--shm-size"):
         assert batches(split, 2) == batches(split, 0)
+
+
+def test_a_slow_image_is_waited_for(monkeypatch):
+    monkeypatch.setattr(workers_module, "_POLL", 0.3)
+    assert batches(split_with(lambda index: time.sleep(1.5 * (index == 7))), 2, epochs=1) == batches(
+        split_with(lambda index: None), 0, epochs=1
+    )

@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 import torch
 
-from bench.settings.config import setting_fields
+from bench.settings.config import RunConfig, setting_fields
 from bench.settings.resolution import resolve
 from detectors.losses.box import BoxLossName
 from detectors.registry import VARIANTS
@@ -71,7 +71,7 @@ def test_every_variant_and_every_setting_that_the_page_names_is_there():
     assert names is not None
     assert sorted(re.findall(r"`(\w+)`", names[1])) == VARIANTS.names()
     known = {name: set(setting_fields(VARIANTS[name].config)) for name in VARIANTS.names()}
-    everywhere = set.union(*known.values()) | {"evaluate.flip", "evaluate.tile"}
+    everywhere = set.union(*known.values()) | set(setting_fields(RunConfig))
     sections = {path.rpartition(".")[0] for path in everywhere}
     for path in re.findall(r"`([a-z_]+\.[a-z_.]+)`", PAGE):
         if not path.startswith(("detectors.", "torchvision.", "torch.")):
