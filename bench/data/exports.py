@@ -10,7 +10,7 @@ from bench.data.checks import AnnotatedImages, FolderOptions, read_headers, repo
 from bench.data.folder import assemble_dataset
 from bench.data.types import DATASETS, Dataset, DatasetFormat
 from metrics.formats.image_annotations import Export, ImageAnnotation, export_table, exports
-from metrics.formats.image_paths import find_annotated, find_images
+from metrics.formats.image_paths import find_annotated, find_image_files
 from metrics.formats.layouts import export_layout
 
 
@@ -70,7 +70,7 @@ def _part(
     if any(image.stem for image in images):
         paths = find_annotated([(image.stem, image.name) for image in images], [*folders, root], what)
     else:
-        paths = find_images([image.name for image in images], folders, root, what)
+        paths = find_image_files([image.name for image in images], folders, root, what)
     if any(image.relative for image in images):
         headers, problems = read_headers(paths, options.model_copy(update={"check": "header"}))
         report_unreadable(problems, len(paths), what, options)

@@ -12,7 +12,7 @@ from bench.data.folder import assemble_dataset, require_distinct_purposes
 from bench.data.types import DATASETS, Dataset, DatasetFormat
 from metrics.errors import InputError
 from metrics.formats import coco
-from metrics.formats.image_paths import find_images
+from metrics.formats.image_paths import find_image_files
 from metrics.formats.layouts import LAYOUTS
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_json
@@ -61,7 +61,7 @@ def _with_images(
         bases = [file.parent, file.parent.parent, *([path] if path.is_dir() else [])]
         names = ["", "images", split, f"images/{split}", "JPEGImages", "data", "train", "val", "test"]
         folders = [base / name for base in bases for name in names]
-    paths = find_images(truth.catalog.file_names, folders, root, file.name)
+    paths = find_image_files(truth.catalog.file_names, folders, root, file.name)
     return AnnotatedImages(purpose_of_file, truth, paths)
 
 

@@ -11,7 +11,9 @@ from metrics.formats.untrusted import resolve_under
 from metrics.notes import Note, report
 
 
-def find_images(names: Sequence[str], folders: Iterable[Path], root: Path, what: str) -> tuple[Path, ...]:
+def find_image_files(
+    names: Sequence[str], folders: Iterable[Path], root: Path, what: str
+) -> tuple[Path, ...]:
     """Paths of images by the names that are written in annotations.
 
     Most names are those of files in one of `folders`: the first that has the first few names, or else the one with most

@@ -222,7 +222,7 @@ def grid() -> list[World]:
     worlds += [World(f"different, {n} images, classes 100:10:1", n, rare, differ) for n in (50, 100, 500)]
     worlds += [
         World("different, 72 images, classes 200:3:3", 72, (200.0, 3.0, 3.0), differ),
-        World("boxes against false alarms, 100 images", 100, even, (Skill(1.2, 0.07, 2.0), base)),
+        World("better boxes, more false positives, 100 images", 100, even, (Skill(1.2, 0.07, 2.0), base)),
         World("slices, 100 images", 100, (3.0, 1.0), differ, measures=SLICES),
         World("slices, 500 images, classes 20:1", 500, (20.0, 1.0), differ, measures=SLICES),
         World("25 groups of 8 images", 200, even, differ, group_size=8),

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from metrics.errors import InputError, InputNote, InputWarning
-from metrics.formats.image_paths import find_annotated, find_images
+from metrics.formats.image_paths import find_annotated, find_image_files
 from metrics.formats.image_search import IMAGE_SUFFIXES, ImageSearch, find_under
 from metrics.notes import note_of
 
@@ -48,7 +48,7 @@ def test_a_name_finds_its_file_and_this_is_reported(
     tmp_path: Path, written: str, file: str, recwarn: pytest.WarningsRecorder
 ) -> None:
     touch(tmp_path, file, "images/b.jpg", "labels/a.txt")
-    assert find_images([written], [tmp_path], tmp_path, "gt.json") == (tmp_path / file,)
+    assert find_image_files([written], [tmp_path], tmp_path, "gt.json") == (tmp_path / file,)
     notes = [note_of(one.message) for one in recwarn if one.category is InputNote]
     exact = (tmp_path / written).is_file() and "\\" not in written
     assert [note.kind for note in notes] == ([] if exact else ["found_elsewhere"])
@@ -76,9 +76,9 @@ def test_a_name_of_two_files_is_refused_and_data_images_chooses(tmp_path: Path) 
         InputError,
         match=r"image 'a.jpg' may be cam1/a.jpg or cam2/a.jpg in .*; set data.images to the folder",
     ):
-        find_images(["a.jpg"], [tmp_path], tmp_path, "gt.json")
+        find_image_files(["a.jpg"], [tmp_path], tmp_path, "gt.json")
     folder = tmp_path / "cam2"
-    assert find_images(["a.jpg"], [folder], folder, "gt.json") == (folder / "a.jpg",)
+    assert find_image_files(["a.jpg"], [folder], folder, "gt.json") == (folder / "a.jpg",)
 
 
 def test_two_names_of_one_file_are_refused(tmp_path: Path) -> None:
@@ -86,9 +86,9 @@ def test_two_names_of_one_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"images 'cam1/a.jpg' and 'cam2/a.jpg' are both found as .*images/a.jpg"
     ):
-        find_images(["cam1/a.jpg", "cam2/a.jpg"], [tmp_path], tmp_path, "gt.json")
+        find_image_files(["cam1/a.jpg", "cam2/a.jpg"], [tmp_path], tmp_path, "gt.json")
     with pytest.raises(InputError, match=r"images 'a.jpg' and '../a.jpg' are both found"):
-        find_images(["a.jpg", "../a.jpg", "b.jpg"], [tmp_path / "images"], tmp_path, "gt.json")
+        find_image_files(["a.jpg", "../a.jpg", "b.jpg"], [tmp_path / "images"], tmp_path, "gt.json")
 
 
 def test_files_outside_the_root_and_hidden_files_are_never_found(tmp_path: Path) -> None:
@@ -97,12 +97,12 @@ def test_files_outside_the_root_and_hidden_files_are_never_found(tmp_path: Path)
     root = tmp_path / "root"
     for name in ("../out.jpg", str(tmp_path / "out.jpg"), "link.jpg"):
         with pytest.raises(InputError):
-            find_images([name, "a.jpg"], [root], root, "gt.json")
+            find_image_files([name, "a.jpg"], [root], root, "gt.json")
 
 
 def test_a_missing_image_has_a_path_without_a_file(tmp_path: Path) -> None:
     touch(tmp_path, "images/a.jpg")
-    paths = find_images(["a.jpg", "lost.jpg"], [tmp_path / "images"], tmp_path, "gt.json")
+    paths = find_image_files(["a.jpg", "lost.jpg"], [tmp_path / "images"], tmp_path, "gt.json")
     assert [path.name for path in paths if not path.is_file()] == ["lost.jpg"]
 
 
