@@ -18,7 +18,7 @@ BOX = "<xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax>"
 def annotation(folder: Path, *objects: str, name: str = "a.xml", size: str = "") -> Path:
     size = size or "<size><width>500</width><height>400</height><depth>3</depth></size>"
     path = folder / name
-    path.write_text(f"<annotation><filename>a.jpg</filename>{size}{''.join(objects)}</annotation>")
+    path.write_text(f"<annotation><filename>{path.stem}.jpg</filename>{size}{''.join(objects)}</annotation>")
     return path
 
 
@@ -40,8 +40,8 @@ def test_difficult_is_ignored_and_truncated_counts(tmp_path: Path) -> None:
     path = annotation(
         tmp_path,
         thing(1, 1, 9, 9, more="<difficult>1</difficult>"),
-        thing(1, 1, 9, 9, more="<truncated>1</truncated><difficult>0</difficult>"),
-        thing(1, 1, 9, 9, more="<difficult>Unspecified</difficult>"),
+        thing(2, 1, 9, 9, more="<truncated>1</truncated><difficult>0</difficult>"),
+        thing(3, 1, 9, 9, more="<difficult>Unspecified</difficult>"),
     )
     read = voc.read_annotation(path)
     assert read.truncated.tolist() == [False, True, False]

@@ -88,7 +88,7 @@ def test_the_interactive_parts_of_the_page_work(page, tmp_path):
     assert answer["rising"] == [first[::-1], "ascending"]
     assert answer["last"] == [first, None]
     table, markdown, latex = answer["copied"]
-    assert table.splitlines()[0].startswith("Model,Rank,Group,AP,AP50,")
+    assert table.splitlines()[0].startswith("Model,Rank,Ties,AP,AP50,")
     assert [line.split(",")[0] for line in table.splitlines()[1:]] == first
     assert 0 < float(table.splitlines()[1].split(",")[3]) < 1
     assert markdown.splitlines()[1].startswith("| --- | ---: |")
