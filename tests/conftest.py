@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+sys.path.append(str(Path(__file__).parents[1]))  # for `tests.benchmarks`, after the installed packages
 
 settings.register_profile(
     "small", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True

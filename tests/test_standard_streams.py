@@ -33,7 +33,8 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def environment_of(changes: dict[str, str]) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", **changes}
+    base = {name: value for name, value in os.environ.items() if name != "PYTHONIOENCODING"}  # tox sets it
+    return {**base, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", **changes}
 
 
 def start(words: list[str], stdout: int, **environment: str) -> subprocess.Popen[bytes]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from benchmarks.interval_coverage import Simulation, simulate
-from benchmarks.interval_worlds import Skill, World, draw_runs, grid, true_values
 from scipy import stats
 
 from metrics.evaluator import evaluate_matches
+from tests.benchmarks.interval_coverage import Simulation, simulate
+from tests.benchmarks.interval_worlds import Skill, World, draw_runs, grid, true_values
 
 SETS = 250
 LEAST = stats.binom.ppf(1e-5, SETS, 0.95) / SETS
