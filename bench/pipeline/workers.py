@@ -33,6 +33,9 @@ _POLL = 2.0
 
 _PREFETCHED = 2
 
+_NO_BATCH = (RuntimeError, OSError, EOFError)
+"""What torch raises if workers fail, or give no batch within `_POLL`; errors of samples arrive as values."""
+
 S = TypeVar("S")
 B = TypeVar("B")
 
@@ -85,11 +88,7 @@ class WorkerBatches(Generic[S, B]):
                 batch = next(batches)
             except StopIteration:
                 return
-            except (
-                RuntimeError,
-                OSError,
-                EOFError,
-            ):  # of the workers, or no batch for a while: errors of samples are values
+            except _NO_BATCH:
                 if not self.workers:
                     raise
                 ended = next((process for process in self._processes if not process.is_alive()), None)

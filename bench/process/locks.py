@@ -93,7 +93,7 @@ def hold(path: Path) -> Iterator[None]:
 def is_held(path: Path) -> bool | None:
     """Whether a process holds the lock `path`; None if there is no such file, or no locks."""
     try:
-        descriptor = os.open(path, os.O_RDWR)
+        descriptor = os.open(path, os.O_RDONLY)
     except OSError:
         return None
     try:

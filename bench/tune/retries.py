@@ -14,7 +14,7 @@ from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from bench.process.locks import try_lock
+from bench.process.locks import hold, is_held
 from bench.tune.trial_attributes import DEFAULT, FOLDER, MEASURED, REASON, RETRY_OF, SUPERSEDED, WORKER
 
 
@@ -34,8 +34,7 @@ class WorkerLock:
         """Hold the lock while the block runs."""
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / self.name
-        with path.open("w") as file:
-            try_lock(file.fileno())
+        with hold(path):
             try:
                 yield
             finally:
@@ -45,11 +44,8 @@ class WorkerLock:
         """Whether the worker `name` is alive; True where the system has no locks."""
         if name == self.name:
             return True
-        try:
-            with (self._folder / name).open("r+") as file:
-                return not try_lock(file.fileno())
-        except FileNotFoundError:
-            return False
+        path = self._folder / name
+        return path.exists() and is_held(path) is not False
 
 
 class Orphans:
