@@ -168,6 +168,26 @@ def export_table(
     return table, order
 
 
+def find_files(
+    path: Path, ending: str, patterns: Sequence[str], is_ours: Callable[[Path], bool] = lambda file: True
+) -> list[Path]:
+    """The files of a format: `path` itself, or those below it that match the first pattern with any.
+
+    Args:
+        path: a file or a folder.
+        ending: of the file's name, in lower case.
+        patterns: of files below a folder.
+        is_ours: whether the content of a file is of this format.
+    """
+    if path.is_file():
+        return [path] if path.name.lower().endswith(ending) and is_ours(path) else []
+    for pattern in patterns:
+        files = [file for file in sorted(path.glob(pattern)) if file.is_file() and is_ours(file)]
+        if files:
+            return files
+    return []
+
+
 def bounding_corners(points: Sequence[Sequence[float]]) -> Corners:
     """The corners of the smallest box around points (x, y)."""
     x, y = [point[0] for point in points], [point[1] for point in points]

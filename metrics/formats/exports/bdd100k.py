@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
-from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number, report_left_out
+from metrics.formats.image_annotations import (
+    Box,
+    Export,
+    ImageAnnotation,
+    find_files,
+    number,
+    report_left_out,
+)
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_json
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path] if path.suffix.lower() == ".json" and _is_bdd(path) else []
-    for pattern in ("*.json", "labels/*.json", "labels/*/*.json"):
-        files = [file for file in sorted(path.glob(pattern)) if file.is_file() and _is_bdd(file)]
-        if files:
-            return files
-    return []
+    return find_files(path, ".json", ("*.json", "labels/*.json", "labels/*/*.json"), _is_bdd)
 
 
 def _is_bdd(file: Path) -> bool:

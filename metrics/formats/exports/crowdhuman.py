@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
-from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number
+from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, number
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import parse_json, read_bytes
 from metrics.notes import Note, report
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path] if path.suffix.lower() == ".odgt" else []
-    return sorted(path.glob("*.odgt")) or sorted(path.glob("annotations/*.odgt"))
+    return find_files(path, ".odgt", ("*.odgt", "annotations/*.odgt"))
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:

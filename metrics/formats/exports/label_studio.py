@@ -14,6 +14,7 @@ from metrics.formats.image_annotations import (
     Export,
     ImageAnnotation,
     bounding_corners,
+    find_files,
     number,
     report_left_out,
 )
@@ -25,13 +26,7 @@ _MARKS = (b'"rectanglelabels"', b'"polygonlabels"', b'"ellipselabels"')
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path] if path.suffix.lower() == ".json" and _is_label_studio(path) else []
-    for pattern in ("*.json", "*/*.json"):
-        files = [file for file in sorted(path.glob(pattern)) if file.is_file() and _is_label_studio(file)]
-        if files:
-            return files
-    return []
+    return find_files(path, ".json", ("*.json", "*/*.json"), _is_label_studio)
 
 
 def _is_label_studio(file: Path) -> bool:

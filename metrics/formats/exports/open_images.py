@@ -8,7 +8,7 @@ from pathlib import Path
 
 from metrics.errors import InputError
 from metrics.formats.csv_rows import csv_rows, header_of, named_rows
-from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number
+from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, number
 from metrics.formats.purpose import parse_purpose
 from metrics.notes import Note, report
 
@@ -17,14 +17,12 @@ _DESCRIPTIONS = "class-descriptions*.csv"
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        known = header_of(path) if path.suffix.lower() == ".csv" else []
-        return [path] if set(_COLUMNS) <= set(known) and not {"conf", "score"} & set(known) else []
-    for pattern in ("*.csv", "annotations/*.csv", "*/*.csv"):
-        files = [file for file in sorted(path.glob(pattern)) if _files(file)] if path.is_dir() else []
-        if files:
-            return files
-    return []
+    return find_files(path, ".csv", ("*.csv", "annotations/*.csv", "*/*.csv"), _is_open_images)
+
+
+def _is_open_images(file: Path) -> bool:
+    known = set(header_of(file))
+    return set(_COLUMNS) <= known and not {"conf", "score"} & known
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:

@@ -7,15 +7,13 @@ from pathlib import Path, PurePosixPath
 
 from metrics.errors import InputError
 from metrics.formats.csv_rows import csv_rows, header_of
-from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number
+from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, number
 from metrics.formats.image_search import IMAGE_SUFFIXES
 from metrics.formats.purpose import parse_purpose
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path] if path.suffix.lower() == ".csv" and _is_retinanet(header_of(path)) else []
-    return [file for file in sorted(path.glob("*.csv")) if _files(file)]
+    return find_files(path, ".csv", ("*.csv",), lambda file: _is_retinanet(header_of(file)))
 
 
 def _is_retinanet(first: list[str]) -> bool:

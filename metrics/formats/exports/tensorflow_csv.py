@@ -7,20 +7,14 @@ from pathlib import Path
 
 from metrics.errors import InputError
 from metrics.formats.csv_rows import header_of, named_rows
-from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number
+from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, number
 from metrics.formats.purpose import parse_purpose
 
 _COLUMNS = ("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax")
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path] if path.suffix.lower() == ".csv" and set(_COLUMNS) <= set(header_of(path)) else []
-    for pattern in ("*.csv", "*/*.csv"):
-        files = [file for file in sorted(path.glob(pattern)) if _files(file)] if path.is_dir() else []
-        if files:
-            return files
-    return []
+    return find_files(path, ".csv", ("*.csv", "*/*.csv"), lambda file: set(_COLUMNS) <= set(header_of(file)))
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:

@@ -15,6 +15,7 @@ from metrics.formats.image_annotations import (
     Export,
     ImageAnnotation,
     bounding_corners,
+    find_files,
     number,
     report_left_out,
 )
@@ -28,13 +29,7 @@ _ONLY_CLASS = "object"
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path] if path.suffix.lower() == ".json" and _is_via(path) else []
-    for pattern in ("*.json", "*/*.json"):
-        files = [file for file in sorted(path.glob(pattern)) if file.is_file() and _is_via(file)]
-        if files:
-            return files
-    return []
+    return find_files(path, ".json", ("*.json", "*/*.json"), _is_via)
 
 
 def _is_via(file: Path) -> bool:

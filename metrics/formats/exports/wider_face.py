@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metrics.errors import InputError
-from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number
+from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, number
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_text
 from metrics.notes import Note, report
@@ -15,9 +15,7 @@ _LARGEST = 256 * 2**20
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path] if path.name.lower().endswith("_bbx_gt.txt") else []
-    return sorted(path.glob("*_bbx_gt.txt")) or sorted(path.glob("*/*_bbx_gt.txt"))
+    return find_files(path, "_bbx_gt.txt", ("*_bbx_gt.txt", "*/*_bbx_gt.txt"))
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
