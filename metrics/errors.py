@@ -48,12 +48,38 @@ _MACHINE = (
 )  # fmt: skip
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was insufficient: of Python, NumPy and Arrow (`MemoryError`), the system, or torch.
+
+    torch raises a class of its own for accelerators and a plain `RuntimeError` on the CPU, which only its text tells apart.
+    """
+    if isinstance(error, DetbenchError):
+        return False
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, RuntimeError):
+        known = any(of.__name__ == "OutOfMemoryError" for of in type(error).__mro__)
+        return known or any(text in str(error) for text in _OUT_OF_MEMORY)
+    return isinstance(error, MemoryError)
+
+
+_OUT_OF_MEMORY = (
+    "not enough memory: you tried to allocate",  # torch's allocator for the CPU on Windows
+    "allocate memory",  # and on other systems
+    "could not create a memory object",  # oneDNN
+    "std::bad_alloc",
+    "out of memory",  # libraries of CUDA
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+
+
 def exit_code(error: BaseException) -> int:
     """Return the exit code of a command that ended with `error`.
 
     - an error with an integer attribute `exit_code` (`DetbenchError`, usage errors of Typer): that code
     - `InputWarning` raised by `--strict`: 2
-    - `MemoryError`, and `OSError` caused by the disk or by permissions: 3
+    - insufficient memory, and `OSError` caused by the disk or by permissions: 3
     - Ctrl-C: 130; closed output pipe: 141 (128 + the signal, as in a shell)
     - anything else is a bug: 1
     """
@@ -68,6 +94,6 @@ def exit_code(error: BaseException) -> int:
         return 130
     if isinstance(error, BrokenPipeError):
         return 141
-    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MACHINE):
+    if is_out_of_memory(error) or (isinstance(error, OSError) and error.errno in _MACHINE):
         return MachineError.exit_code
     return DetbenchError.exit_code

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.data.types import Split
+from bench.pipeline.batch_memory import BatchMemory
 from bench.pipeline.candidates import Candidates
 from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.loader import Batch, make_loader
@@ -36,8 +37,11 @@ def predict(
     candidates: Path | None = None,
     candidates_per_image: int = 1000,
     progress: Progress | None = None,
+    memory: BatchMemory | None = None,
 ) -> DetectionTable:
     """Detections of a detector on a split.
+
+    A batch that does not fit into memory is halved.
 
     Several processes (torchrun) share the images, each of which is predicted once; every process gets the whole table.
 
@@ -52,6 +56,7 @@ def predict(
         candidates: file for the candidates before NMS.
         candidates_per_image: number of candidates that are saved, by decreasing score.
         progress: display of the progress.
+        memory: what is known of the batches that fit into memory; nothing by default.
 
     Returns:
         Boxes in pixels of the original images, clipped to them; images in the order of the catalog, detections of an
@@ -59,7 +64,9 @@ def predict(
 
     Raises:
         InputError: a score or a box is not finite; the message names the image.
+        MachineError: a single image does not fit into memory.
     """
+    memory = memory or BatchMemory()
     state = PartialState()
     rank, world = state.process_index, state.num_processes
     loader = (
@@ -75,16 +82,18 @@ def predict(
         for samples in loader:
             if not len(samples):
                 continue
-            pixels = samples.images.to(device, non_blocking=True)
-            final, raw = _detect(detector, pixels, candidates is not None)
-            final, raw = on_cpu(final), on_cpu(raw)
+            found = memory(
+                samples.images, lambda part: _detect(detector, part, device, candidates is not None)
+            )
             for i, index in enumerate(samples.index.tolist()):
-                _require_finite(final[i], split, index)
-                boxes = samples.placement.to_original(final[i].boxes, i)
-                result = _ImageResult(index, boxes.numpy(), final[i].scores.numpy(), final[i].labels.numpy())
-                if raw:
+                final = found[i].final
+                _require_finite(final, split, index)
+                boxes = samples.placement.to_original(final.boxes, i)
+                result = _ImageResult(index, boxes.numpy(), final.scores.numpy(), final.labels.numpy())
+                before_nms = found[i].candidates
+                if before_nms is not None:
                     place = samples.placement
-                    result.candidates = _highest(raw[i], candidates_per_image)
+                    result.candidates = _highest(before_nms, candidates_per_image)
                     result.placement = tuple(
                         column[i].numpy() for column in (place.scale, place.offset, place.sizes)
                     )
@@ -121,15 +130,24 @@ def _original_images(split: Split, rank: int, world: int) -> Iterator[Batch]:
         yield Batch(image, [], torch.tensor([index]), placement)
 
 
+class _Found(NamedTuple):
+    """Detections in an image, and where they are wanted its candidates before NMS; on the CPU."""
+
+    final: Detections
+    candidates: Detections | None
+
+
 def _detect(
-    detector: Predictor | torch.nn.Module, pixels: Tensor, with_candidates: bool
-) -> tuple[list[Detections], list[Detections]]:
+    detector: Predictor | torch.nn.Module, images: Tensor, device: torch.device | str, with_candidates: bool
+) -> list[_Found]:
     """Detections of each image, and its candidates if `with_candidates`."""
+    pixels = images.to(device, non_blocking=True)
     if not with_candidates:
-        return cast(Predictor, detector).predict(pixels), []
+        return [_Found(each, None) for each in on_cpu(cast(Predictor, detector).predict(pixels))]
     network = cast(Detector, detector)
     raw = network.decode(network(pixels))
-    return [network.nms(candidates) for candidates in raw], raw
+    final = [network.nms(candidates) for candidates in raw]
+    return [_Found(*each) for each in zip(on_cpu(final), on_cpu(raw), strict=True)]
 
 
 def on_cpu(detections: list[Detections]) -> list[Detections]:

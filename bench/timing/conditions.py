@@ -81,13 +81,6 @@ def other_gpu_processes(device: torch.device) -> int:
     return len(set(pids) - {str(os.getpid())})
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error is caused by insufficient memory; on the CPU, torch raises a plain RuntimeError."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and "allocate memory" in str(error)
-    )
-
-
 def state_of(device: torch.device) -> str:
     """Current clock rates and temperature of an accelerator; empty for the CPU or if unknown."""
     if device.type != "cuda":

@@ -14,6 +14,7 @@ from bench.timing import conditions
 from bench.timing.passes import Passes
 from bench.timing.timed_run import TimedRun, batch_at, weights_of
 from detectors.types import Detections
+from metrics.errors import is_out_of_memory
 from metrics.iou import box_iou
 from metrics.tables import DetectionTable
 from reports.records.timing import BatchRun, Subject
@@ -155,7 +156,7 @@ def _fits(passes: Passes, images: Sequence[int], device: torch.device) -> bool:
         for _ in range(3):
             passes(images)
     except (RuntimeError, MemoryError) as error:
-        if not conditions.is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         return False
     return True

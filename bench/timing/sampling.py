@@ -14,6 +14,7 @@ from bench.timing.passes import Passes
 from bench.timing.schedule import PassKind, Protocol, pass_kinds, turns
 from bench.timing.timed_run import batch_at
 from bench.timing.warmup import WarmUp, warm_up
+from metrics.errors import is_out_of_memory
 from reports.records.timing import END_TO_END, Process
 
 Row = tuple[int, int, int, str, int, str, int, str]
@@ -133,7 +134,7 @@ class _TimedModel:
             work(kind)
             return
         except (RuntimeError, MemoryError) as error:
-            if not conditions.is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             self.too_large.add(kind.batch)
         # Outside the except block, whose traceback keeps the tensors of the failed attempt alive.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TypeVar, cast
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bench.pipeline.loader import Batch
 from bench.process.log import Log
 from detectors.types import Detector, LossSum, Targets, divide_sums
-from metrics.errors import MachineError
+from metrics.errors import MachineError, is_out_of_memory
 
 MAX_HALVINGS = 3
 """Largest number of times that a batch is halved if it does not fit into memory."""
@@ -80,8 +80,11 @@ class StepGradient:
     def _attempt(self, work: Callable[[], T]) -> T | None:
         """Result of `work`; None if it ran out of memory, here or in another process."""
         result = None
-        with suppress(torch.OutOfMemoryError):
+        try:
             result = work()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
         processes = self.accelerator.num_processes
         if processes > 1:
             succeeded = torch.tensor(float(result is not None), device=self.accelerator.device)

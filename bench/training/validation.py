@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from bench.data.types import Split
+from bench.pipeline.batch_memory import BatchMemory
 from bench.pipeline.inference import with_precision
 from bench.pipeline.predict import predict
 from bench.settings.config import RunConfig
@@ -49,6 +50,7 @@ class Validation:
         self.folder = folder
         self.device = device
         self.writes = writes
+        self._memory = BatchMemory()
 
     def compile(self) -> None:
         """Compile the kernels of the evaluation, which takes seconds once per installation, before training is timed."""
@@ -79,6 +81,7 @@ class Validation:
             batch=self.config.evaluate.batch,
             workers=self.config.workers,
             device=self.device,
+            memory=self._memory,
         )
         headline = evaluate(self.split.truth, detections, measures=("average_precision",)).headline
         ap = headline["ap"]

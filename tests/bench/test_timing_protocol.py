@@ -234,20 +234,6 @@ def test_other_errors_are_not_treated_as_lack_of_memory():
         sampled(manual, [model], Protocol(processes=1, rounds=1, seconds=0.1, batches=(1,)))
 
 
-@pytest.mark.parametrize(
-    ("error", "is_one"),
-    [
-        (MemoryError(), True),
-        (torch.OutOfMemoryError("CUDA out of memory"), True),
-        (RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"), True),
-        (RuntimeError("shape mismatch"), False),
-        (ValueError("allocate memory"), False),
-    ],
-)  # fmt: skip
-def test_errors_caused_by_lack_of_memory(error, is_one):
-    assert conditions.is_out_of_memory(error) is is_one
-
-
 def test_memory_is_measured_up_to_the_batch_size_that_fails():
     manual, results = ManualClock(), []
     measure_memory(passes_of(Parts(manual, most=3), manual), [0, 1, 2], (1, 2, 4, 8), results.append)
