@@ -18,12 +18,14 @@ class Note:
         text: the sentence that a person reads, without a final full stop.
         subject: the name of what it concerns (a model, a class, a file); empty for the whole result.
         values: the numbers in the sentence, by name.
+        items: names of what it concerns, such as files; all of them where it is known.
     """
 
     kind: str
     text: str
     subject: str = ""
     values: Mapping[str, float] = field(default_factory=dict)
+    items: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.text

@@ -121,7 +121,8 @@ def report_unreadable(problems: Mapping[int, str], total: int, what: str, option
     if len(problems) == total:
         raise InputError(f"{sentence}. No readable image is left")
     text = f"{sentence}. They are left out, so results are based on fewer images"
-    report(Note("unreadable_images", text, what, {"images": len(problems), "of": total}), InputWarning)
+    values = {"images": len(problems), "of": total}
+    report(Note("unreadable_images", text, what, values, tuple(problems.values())), InputWarning)
 
 
 def check_images(images: AnnotatedImages, options: FolderOptions) -> CheckedImages:
@@ -171,7 +172,7 @@ def check_images(images: AnnotatedImages, options: FolderOptions) -> CheckedImag
             f"{what}: {len(mismatches)} images differ from their annotated size: {'; '.join(mismatches[:5])}. "
             f"The files' sizes are used; boxes may be misplaced: export the annotations again"
         )
-        report(Note("other_size", text, what, {"images": len(mismatches)}), InputWarning)
+        report(Note("other_size", text, what, {"images": len(mismatches)}, tuple(mismatches)), InputWarning)
     truth = replace(images.truth, catalog=replace(catalog, sizes=sizes))
     _require_pixels(truth, what)
     return CheckedImages(replace(images, truth=truth), upright)

@@ -170,7 +170,7 @@ def _make_split(name: str, part: CheckedImages) -> Split:
     for content in content_digests(part.images.paths):
         digest.update(content)
     load = _FileLoader(tuple(map(str, part.images.paths)), part.upright, truth.catalog.sizes)
-    return Split(name, truth, load, digest.hexdigest())
+    return Split(name, truth, load, digest.hexdigest(), files=part.images.paths)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

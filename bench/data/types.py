@@ -32,6 +32,7 @@ class Split:
             several processes. The array may be a view of shared memory and must not be modified.
         fingerprint: sha256 hex of the ground truth and of the contents of the image files, or of the settings of drawn images.
         in_memory: `load` is nearly free, so that worker processes would only add overhead.
+        files: the file of each image; empty for images that are drawn.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Split:
     load: Callable[[int], NDArray[np.uint8]]
     fingerprint: str
     in_memory: bool = False
+    files: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.truth.catalog.image_ids)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from bench.pipeline.augmentation import Augment, make_augment, randomness_of
 from bench.pipeline.input_settings import AugmentConfig, ImageConfig
 from bench.pipeline.objects import TrainingObjects, training_objects
 from bench.pipeline.placement import Placement, Sample, Samples, collate, fit_image, to_tensor
-from bench.pipeline.workers import WorkerBatches
+from bench.pipeline.workers import WorkerBatches, default_workers
 from detectors.types import Targets
 from metrics.errors import InputError
 
@@ -159,7 +158,7 @@ def make_loader(
     samples = _Samples(split, objects, image, make_augment(augment, image.fill) if augment else None, seed)
     order = _Order(len(split), batch_size, seed, shuffle, drop_last, rank, world)
     if workers < 0:
-        workers = 0 if split.in_memory else min(_processors(), 8)
+        workers = 0 if split.in_memory else default_workers()
     height, width = image.size
     batches = WorkerBatches(
         samples, order, collate, min(workers, max(len(order), 1)), 3 * height * width * batch_size
@@ -224,10 +223,3 @@ class _Order(Sampler[list[tuple[int, int]]]):
         for batch in range(first, len(self)):
             chosen = indices[batch * self.batch_size : (batch + 1) * self.batch_size]
             yield [(epoch, index) for index in chosen[self.rank :: self.world]]
-
-
-def _processors() -> int:
-    """Number of processors that this process may use, which a container can limit."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

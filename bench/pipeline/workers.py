@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import shutil
 import signal
@@ -38,6 +39,13 @@ _NO_BATCH = (RuntimeError, OSError, EOFError)
 
 S = TypeVar("S")
 B = TypeVar("B")
+
+
+def default_workers() -> int:
+    """One process per processor that this process may use, which a container can limit; at most 8."""
+    if hasattr(os, "sched_getaffinity"):
+        return min(len(os.sched_getaffinity(0)), 8)
+    return min(os.cpu_count() or 1, 8)
 
 
 class WorkerBatches(Generic[S, B]):

@@ -106,6 +106,7 @@ def _check_boxes(table: Table, where: str, subject: str) -> None:
             (width <= 0) | (height <= 0),
             f"{subject} have no width or no height{hint}; they are evaluated as pycocotools does, "
             "but not used for training",
+            "degenerate_boxes",
         )
     known = (table.catalog.sizes > 0).all(1)
     if not known.any():
@@ -123,4 +124,5 @@ def _check_boxes(table: Table, where: str, subject: str) -> None:
         where,
         beyond,
         f"{subject} extend beyond the border of their image{hint}; they are evaluated as they are",
+        "boxes_beyond_image",
     )

@@ -1,0 +1,102 @@
+"""``bench data``: look at a data set and check it before training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.commands import options
+from bench.commands.command import FLAG
+from metrics.errors import RegressionError
+
+if TYPE_CHECKING:
+    from reports.records.data_check import DataCheck
+
+NAME = "data"
+EXAMPLES = """Examples:
+
+python -m bench data my_images/
+
+python -m bench data my_images/ --fast --json
+
+python -m bench data my_images/ --strict --variant retinanet --set image.size=512,512
+"""
+
+
+def command(
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|PATH",
+            help="Data set: a folder or file in any format of `bench list datasets`, or shapes.",
+        ),
+    ],
+    variant: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Variant whose input size, finest stride and augmentation the boxes are looked at with.",
+        ),
+    ] = "ssd",
+    format: options.Format = None,
+    config: options.ConfigFile = None,
+    set_: options.Sets = None,
+    fast: Annotated[
+        bool,
+        typer.Option(
+            "--fast",
+            metavar=FLAG,
+            help="Do not decode images: their colours, truncated files and similar images are not checked.",
+        ),
+    ] = False,
+    workers: options.Workers = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", metavar=FLAG, help="Exit with code 5 if there is an error or a warning."),
+    ] = False,
+    debug: options.Debug = False,
+) -> None:
+    """Look at a data set and check it: splits, images, objects, boxes, duplicates and leakage.
+
+    Prints what the data set contains and what is wrong with it. Nothing is changed.
+    """
+    from bench.commands.data_table import show_check
+    from bench.process.json_value import print_json
+    from bench.process.progress import Progress
+    from bench.runs.detector import build_detector
+    from bench.survey.data_check import check_data
+    from bench.survey.opening import open_to_look
+
+    sources = options.setting_sources(path, config, set_, format=format, workers=workers)
+    opened = open_to_look(variant, sources, fast)
+    settings = opened.settings
+    detector: Any = build_detector(settings, len(opened.dataset.classes))
+    check = check_data(
+        opened.dataset,
+        opened.reading,
+        settings.image,
+        settings.augment,
+        min(detector.neck.strides),
+        decode=not fast,
+        workers=settings.workers,
+        progress=Progress.auto(quiet),
+    )
+    if json:
+        print_json(check.model_dump(mode="json"))
+    else:
+        show_check(check)
+    require_clean(check, strict)
+
+
+def require_clean(check: DataCheck, strict: bool) -> None:
+    """Fail if `strict` and the check has an error or a warning.
+
+    Raises:
+        RegressionError: it has.
+    """
+    errors, warned = check.count("error"), check.count("warning")
+    if strict and errors + warned:
+        raise RegressionError(f"{check.name}: {errors} errors and {warned} warnings (--strict)")
