@@ -59,7 +59,7 @@ def write_report(
     """Write a report on runs: a page, and its tables and figures in the same folder.
 
     The tables are CSV files (``leaderboard.csv``, ``metrics.csv``, ``standings.csv``, ``pairwise.csv`` and others that the
-    page links to), the figures ``figures/*.svg`` and ``*.png``. The same runs and images give the same bytes.
+    page links to), the figures ``figures/*.svg``. The same runs and images give the same bytes.
 
     Args:
         runs: all evaluated on the same truth; runs that differ only in their seed are one model.
@@ -68,7 +68,7 @@ def write_report(
         title: heading of the page; by default from the name of the data set.
         max_mb: maximum size of the page in megabytes (10**6 bytes); images beyond it are left out of the gallery.
         show_paths: show absolute paths, which may contain a user's name, in full.
-        options: resamples, groups of images, limstyle.
+        options: resamples, groups of images, limits, whether figures are also written as PNG.
 
     Returns:
         The path of the page.
@@ -183,6 +183,7 @@ def _render(report: ReportData, speed: Speed, title: str, sections: Sequence[Sec
         "payload": json_block({"thresholds": thresholds.payload(report)}),
         "rules": page_rules(len(report.models)),
         "text_size": text_size,
+        "png": report.options.png,
     }
     return render(context)
 
@@ -220,7 +221,8 @@ def _files(
     for section in sections:
         for figure in section.figures:
             yield f"figures/{figure.slug}.svg", figure.svg
-            yield f"figures/{figure.slug}.png", figure.png
+            if report.options.png:
+                yield f"figures/{figure.slug}.png", figure.png()
 
 
 def _legend(number: int, label: str) -> dict[str, Any]:

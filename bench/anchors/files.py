@@ -47,7 +47,7 @@ def save_fit(fit: AnchorFit, data: str, out: Path) -> Path:
     atomic_write(folder / "unreached.csv", to_csv(pd.DataFrame(unreached(fit), columns=columns)))
     figure = _figure(fit, data)
     atomic_write(folder / "priors.svg", figure.svg)
-    atomic_write(folder / "priors.png", figure.png)
+    atomic_write(folder / "priors.png", figure.png())
     return folder
 
 

@@ -90,6 +90,7 @@ def command(
             metavar="FOLDER", help="Folder of the report; by default next to the runs.", show_default=False
         ),
     ] = None,
+    png: Annotated[bool, typer.Option("--png", help="Write the figures as PNG, too.")] = False,
     show_paths: options.ShowPaths = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -123,6 +124,7 @@ def command(
         images=images.value,
         limits=limits,
         baseline=frozenset(run.result.name for run in by_path[0]),
+        png=png,
     )
     page, data = compare_runs(
         opened,

@@ -48,7 +48,7 @@ Images = Callable[[Any], NDArray[np.uint8]]
 
 @dataclass(frozen=True, slots=True)
 class ComparisonOptions:
-    """How runs are compared.
+    """How runs are compared, and what is written.
 
     Attributes:
         resamples: number of bootstrap resamples of the images; 0 for no statistics.
@@ -57,6 +57,7 @@ class ComparisonOptions:
         images: ``same`` refuses runs on different truth; ``intersection`` uses the images with the same truth in all runs.
         limits: how much worse the new models may be than the baseline.
         baseline: names of the runs of the baseline models.
+        png: write figures as PNG, too, which takes about as long as the whole page.
     """
 
     resamples: int = 1000
@@ -64,6 +65,7 @@ class ComparisonOptions:
     images: ImageChoice = "same"
     limits: tuple[MeasureLimit, ...] = ()
     baseline: frozenset[str] = frozenset()
+    png: bool = False
 
 
 @dataclass(frozen=True, eq=False)

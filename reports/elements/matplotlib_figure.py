@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from xml.etree import ElementTree
 
@@ -15,6 +16,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
@@ -72,9 +74,10 @@ def figure(slug: str, title: str, finding: str, height: float, draw: Draw, width
         draw: draws on an empty canvas.
         width: in CSS pixels.
     """
-    raw, png = _drawn(slug, width, height, draw)
+    raw = _svg(slug, width, height, draw)
+    inline = _inline(raw, f"fig-{slug}", title, finding)
     return Figure(
-        slug, title, finding, _inline(raw, f"fig-{slug}", title, finding), _standalone(raw), png, finding
+        slug, title, finding, inline, _standalone(raw), partial(_png, slug, width, height, draw), finding
     )
 
 
@@ -130,26 +133,36 @@ def colour(number: int) -> str:
     return LIGHT[series_style(number).colour]
 
 
-def _drawn(slug: str, width: float, height: float, draw: Draw) -> tuple[str, bytes]:
+def _svg(slug: str, width: float, height: float, draw: Draw) -> str:
+    buffer = io.StringIO()
+    with _canvas(slug, width, height, draw) as canvas:
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        FigureCanvasSVG(canvas).print_svg(buffer, metadata=nothing)  # type: ignore[no-untyped-call]
+    return buffer.getvalue()
+
+
+def _png(slug: str, width: float, height: float, draw: Draw) -> bytes:
+    buffer = io.BytesIO()
+    with _canvas(slug, width, height, draw) as canvas:
+        canvas.savefig(buffer, format="png", dpi=200, facecolor=PAPER, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+@contextmanager
+def _canvas(slug: str, width: float, height: float, draw: Draw) -> Iterator[Canvas]:
+    """Draw on a canvas and lay it out; Matplotlib's settings are ours while it is open.
+
+    The layout is computed once, at the resolution of the page, so that all files of a figure are laid out alike.
+    """
     with _settings(slug):
         canvas = Canvas(figsize=(width / 72, height / 72), layout="constrained", facecolor="none")
         FigureCanvasAgg(canvas)
         draw(canvas)
-        canvas.draw_without_rendering()
-        canvas.set_layout_engine("none")  # once for both files
-        return _svg(canvas), _png(canvas)
-
-
-def _svg(canvas: Canvas) -> str:
-    buffer = io.StringIO()
-    canvas.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    return buffer.getvalue()
-
-
-def _png(canvas: Canvas) -> bytes:
-    buffer = io.BytesIO()
-    canvas.savefig(buffer, format="png", dpi=200, facecolor=PAPER, metadata={"Software": None})
-    return buffer.getvalue()
+        engine = canvas.get_layout_engine()
+        assert engine is not None
+        engine.execute(canvas)
+        canvas.set_layout_engine("none")
+        yield canvas
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -109,12 +109,12 @@ class Figure:
     """A drawn figure.
 
     Attributes:
-        slug: unique on the page; its files are ``figures/<slug>.svg`` and ``.png``.
+        slug: unique on the page; its file is ``figures/<slug>.svg``.
         title: a phrase.
         finding: one sentence on what the figure shows; also the description for screen readers.
         inline: an ``<svg>`` element in the page's colours, with ids that are unique on the page.
         svg: a standalone file.
-        png: the same as pixels.
+        png: draws the same as pixels; a call takes as long as the rest of the figure.
         caption: text below the figure after the title: the finding, unless the section begins with it.
     """
 
@@ -123,7 +123,7 @@ class Figure:
     finding: str
     inline: Markup
     svg: str
-    png: bytes
+    png: Callable[[], bytes] = field(compare=False)
     caption: str
 
 

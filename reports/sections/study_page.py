@@ -34,6 +34,7 @@ def compose_study(folder: StudyFolder, *, title: str = "", show_paths: bool = Fa
         "payload": "",
         "rules": page_rules(0),
         "text_size": text_size,
+        "png": False,
     }
     files: dict[str, bytes | str] = {
         StudyFolder.TRIALS: to_csv(last.to_frame()),
@@ -44,7 +45,6 @@ def compose_study(folder: StudyFolder, *, title: str = "", show_paths: bool = Fa
     for section in sections:
         for figure in section.figures:
             files[f"figures/{figure.slug}.svg"] = figure.svg
-            files[f"figures/{figure.slug}.png"] = figure.png
     return Document(render(context), files)
 
 

@@ -20,19 +20,12 @@ from metrics.errors import InputError
 from metrics.evaluator import evaluate
 from metrics.tables import AnnotationTable, DetectionTable
 from reports.analysis.models import group_models
-from reports.elements import matplotlib_figure
 from reports.records.run import DataFacts, RunFolder, RunResult, save_result
 
 
 @pytest.fixture(scope="module")
 def scene() -> Scene:
     return scene_of()
-
-
-@pytest.fixture(autouse=True)
-def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
-    empty = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 380 280"/>'
-    monkeypatch.setattr(matplotlib_figure, "_drawn", lambda slug, width, height, draw: (empty, b""))
 
 
 def made(

@@ -13,7 +13,6 @@ import reports.records.run
 from bench.cli import main
 from metrics.matching import match
 from metrics.tables import AnnotationTable, DetectionTable
-from reports.elements import matplotlib_figure
 from reports.records.run import RunFolder
 
 
@@ -36,8 +35,6 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
             return load(path)
 
         monkeypatch.setattr(table, "load", count_load)
-    empty = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 380 280"/>'
-    monkeypatch.setattr(matplotlib_figure, "_drawn", lambda slug, width, height, draw: (empty, b""))
     return counted
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from synthetic_runs import comparison_in, picture
+from undrawn import undrawn
 
-from reports.elements import matplotlib_figure
 from reports.pages import write_report
 from reports.records.run import RunFolder
 
@@ -26,13 +27,7 @@ def page(runs: list[RunFolder], tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture
-def no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures without their PNG, which takes the longest and is the same code for all."""
-    monkeypatch.setattr(matplotlib_figure, "_png", lambda canvas: b"")
-
-
-@pytest.fixture
-def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_drawing() -> Iterator[None]:
     """Figures whose axes are empty, for tests that look at the rest of the page."""
-    empty = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 380 280"/>'
-    monkeypatch.setattr(matplotlib_figure, "_drawn", lambda slug, width, height, draw: (empty, b""))
+    with undrawn():
+        yield

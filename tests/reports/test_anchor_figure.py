@@ -30,6 +30,6 @@ def test_the_picture_shows_boxes_and_priors_whatever_their_sizes(spread):
     drawn = anchor_figure(
         "a <b> on $x$", "found", boxes, [boxes[:2]], [boxes[2:4]], {"train": (curve, curve)}, 0.5
     )
-    assert drawn.png.startswith(b"\x89PNG")
+    assert drawn.png().startswith(b"\x89PNG")
     assert "fitted priors" in drawn.svg
     assert "Boxes covered at IoU 0.5" in drawn.svg

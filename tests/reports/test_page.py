@@ -148,7 +148,7 @@ def test_fault_59_the_page_is_complete_without_scripts(page):
     assert "details::details-content" in style
 
 
-def test_fault_26_hostile_names_are_shown_literally(tmp_path, no_pixels):
+def test_fault_26_hostile_names_are_shown_literally(tmp_path):
     truth = truth_of(9, HOSTILE, seed=3)
     catalog = truth.catalog
     object.__setattr__(catalog, "file_names", HOSTILE)
@@ -196,6 +196,15 @@ def test_fault_26_hostile_names_are_shown_literally(tmp_path, no_pixels):
         assert not re.search(r'(?m)(?:^|,)"?[=+@\t\r]', file.read_text(encoding="utf-8")), file
     for figure in (page.parent / "figures").glob("*.svg"):
         assert b"<script" not in figure.read_bytes()
+
+
+def test_figures_are_linked_as_png_only_on_request(runs, tmp_path):
+    for png in (False, True):
+        page = write_report(runs[:2], tmp_path / str(png), options=ComparisonOptions(resamples=0, png=png))
+        linked = set(re.findall(r'"(figures/[\w-]+\.png)"', page.read_text(encoding="utf-8")))
+        written = {f"figures/{file.name}" for file in (page.parent / "figures").glob("*.png")}
+        assert linked == written
+        assert bool(written) == png
 
 
 def test_json_cannot_end_its_script_element_and_is_parsed_back():
@@ -246,7 +255,7 @@ CASES = list(degenerate())
 @pytest.mark.parametrize(
     ("truth", "found", "text"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
 )
-def test_edge_cases_have_a_page(truth, found, text, tmp_path, no_pixels):
+def test_edge_cases_have_a_page(truth, found, text, tmp_path):
     run = run_in(tmp_path, truth, "ssd", 0.5, found=found)
     page = write_report([run], tmp_path / "report.html", lambda image: picture(truth, image))
     tree = parsed(page)

@@ -165,7 +165,7 @@ def test_fault_36_identical_detections_are_tied_with_many_images(tmp_path, no_dr
     assert not every(part(tree, "pairs"), "strong")
 
 
-def test_fault_34_intervals_from_too_few_images_are_pale_and_explained(runs, page, tmp_path, no_pixels):
+def test_fault_34_intervals_from_too_few_images_are_pale_and_explained(runs, page, tmp_path):
     tree = parsed(page)  # of 16 images
     figure = next(one for one in every(tree, "figure") if one.get("id") == "figure-ap")
     assert "Pale bars rest on too few images or objects." in words(figure)

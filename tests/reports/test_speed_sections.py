@@ -330,7 +330,7 @@ def test_the_csv_has_every_stage_mode_and_batch(runs):
     assert pd.isna(whole.loc[1, "p99_ms"])
 
 
-def test_a_page_with_timings_is_valid_and_its_links_exist(runs, tmp_path, no_pixels):
+def test_a_page_with_timings_is_valid_and_its_links_exist(runs, tmp_path):
     timing_in(runs["good"], 40.0, samples=samples_of(40.0, noise=0.4))
     timing_in(runs["middling"], 60.0, machine=OTHER)
     timing_in(runs["poor"], 10.0)
