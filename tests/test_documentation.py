@@ -22,6 +22,7 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 from tiny_data import Picture, write_coco, write_voc
+from undrawn import undrawn
 
 from bench.cli import main
 from bench.data.types import DATASETS
@@ -93,6 +94,13 @@ def documented_commands() -> list[tuple[str, str]]:
             if command and not any(name in line for name in OWN_PACKAGES):
                 commands.setdefault(" ".join(command[0].split()), page_id(page))
     return [(page, command) for command, page in commands.items()]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_drawing() -> Iterator[None]:
+    """Pages without drawings."""
+    with undrawn():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,8 @@ from detectors.registry import VARIANTS
 from metrics.errors import InputError
 from metrics.tables import AnnotationTable, Catalog
 
+pytestmark = pytest.mark.draws
+
 SETS = ("image.size=128,160", "data.train=60", "data.val=20", "data.test=2", "data.scale=10,30")
 
 
