@@ -97,15 +97,20 @@ class SeededEstimate:
 
 
 def estimate_models(
-    tables: Mapping[str, Floats], shifts: Mapping[str, Floats], units: int, scale: Scale
+    tables: Mapping[str, Floats],
+    shifts: Mapping[str, Floats],
+    units: int,
+    scale: Scale,
+    classes: Mapping[str, ClassReplicates] | None = None,
 ) -> dict[str, SeededEstimate]:
-    """Return the estimate of each model for a value that is not a mean over classes.
+    """Return the estimate of each model.
 
     Args:
         tables: by model (1 + B, S): value of each seed on all images, then on each resample.
         shifts: by model (B,) from `metrics.compare.seeds.standard_shifts`.
         units: number of resampling units that the value depends on.
         scale: of the value.
+        classes: by model, for a mean over classes.
     """
     variances = seed_variances(
         [table[0] for table in tables.values()], [table[1:] for table in tables.values()]
@@ -117,7 +122,7 @@ def estimate_models(
             np.sqrt(seeds.learned) * shifts[model],
             (seeds,),
             units,
-            None,
+            None if classes is None else classes[model],
             scale,
         )
         for (model, table), seeds in zip(tables.items(), variances, strict=True)

@@ -14,7 +14,7 @@ from metrics.compare.seeds import seed_variances, standard_shifts
 from metrics.resampling.replicates import Replicates, Statistic, replicate
 from metrics.resampling.run_rankings import RunRankings
 from metrics.resampling.scale import Scale
-from metrics.resampling.variance import ClassReplicates, SeedVariance
+from metrics.resampling.variance import ClassReplicates, SeedVariance, class_units
 from metrics.resampling.weights import unit_weights
 
 Floats = NDArray[np.float64]
@@ -132,13 +132,11 @@ class RunReplicates:
     def _class_units(self) -> NDArray[np.int64]:
         """(A, K) see `class_units`."""
         first = self.paired.first
-        cell = first.object_label.astype(np.int64) * self.units + self.unit[first.truth.image]
-        classes = len(first.classes)
-        counts = []
-        for area in range(len(self.paired.rule.areas)):
-            cells = np.unique(cell[(first.valid >> area) & 1 == 1])
-            counts.append(np.bincount(cells // self.units, minlength=classes))
-        return np.stack(counts)
+        in_unit = self.unit[first.truth.image]
+        valid = [(first.valid >> area) & 1 == 1 for area in range(len(self.paired.rule.areas))]
+        return np.stack(
+            [class_units(first.object_label[rows], in_unit[rows], len(first.classes)) for rows in valid]
+        )
 
     @cached_property
     def _cached_variances(self) -> dict[tuple[int, int | None], dict[str, SeedVariance]]:

@@ -85,6 +85,34 @@ class ClassReplicates:
     def __sub__(self, other: ClassReplicates) -> ClassReplicates:
         return ClassReplicates(self.estimates - other.estimates, self.values - other.values, self.units)
 
+    def beside(self, other: ClassReplicates) -> ClassReplicates:
+        """Return values whose mean is the difference of the means, for means over different objects of the same images.
+
+        The values of a class on different objects, such as two slices, are known from different numbers of units, so each
+        stays a part of its own.
+        """
+        means = [(self, 1.0), (other, -1.0)]
+        known = [~np.isnan(part.estimates) for part, _ in means]
+        total = sum(int(one.sum()) for one in known)
+        factors = [sign * total / max(int(one.sum()), 1) for (_, sign), one in zip(means, known, strict=True)]
+        return ClassReplicates(
+            np.concatenate([f * part.estimates for f, (part, _) in zip(factors, means, strict=True)]),
+            np.concatenate([f * part.values for f, (part, _) in zip(factors, means, strict=True)], axis=1),
+            np.concatenate([self.units, other.units]),
+        )
+
+
+def class_units(labels: NDArray[np.integer], units: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
+    """Count the resampling units with objects of each class: (K,).
+
+    Args:
+        labels: (G,) class of each object.
+        units: (G,) resampling unit of each object.
+        classes: K.
+    """
+    cells = np.unique(units.astype(np.int64) * classes + labels)
+    return np.bincount(cells % classes, minlength=classes)
+
 
 def moderate(variances: Floats, dof: Floats, prior: float = PRIOR_DOF) -> tuple[Floats, Floats]:
     """Combine each variance with the average of the others, to which it is expected to be similar.

@@ -23,6 +23,7 @@ from metrics.resampling.intervals import check_confidence
 from metrics.resampling.run_rankings import RunRankings
 from metrics.resampling.scale import UNIT, Scale
 from metrics.resampling.statistics import COCO_LEVELS
+from metrics.resampling.variance import ClassReplicates, class_units
 from metrics.slices.axes import UNASSIGNED, Axis
 from metrics.slices.subset import select_objects
 
@@ -159,17 +160,18 @@ def compare_slices(
         ]
     too_few = too_few_data(len(unit), int(valid.sum()), None if groups is None else units)
     weights = np.concatenate([np.ones((1, len(unit)), np.uint8), replicates.weights])
-    tables = [
-        {
-            model: np.stack([normalized_replicates(run, chosen, weights) for run in matches], axis=1)
-            for model, matches in paired.matches.items()
-        }
-        for *_, chosen in keys
-    ]
-    members = [truth.image[chosen & valid] for *_, chosen in keys]
+    labels, in_unit = paired.first.object_label, unit[truth.image]
+    classes = len(paired.first.classes)
     samples = _Samples(
-        tables,
-        [len(np.unique(unit[images])) for images in members],
+        [
+            {
+                model: _SliceReplicates.of(matches, chosen, weights)
+                for model, matches in paired.matches.items()
+            }
+            for *_, chosen in keys
+        ],
+        [class_units(labels[chosen & valid], in_unit[chosen & valid], classes) for *_, chosen in keys],
+        [len(np.unique(in_unit[chosen & valid])) for *_, chosen in keys],
         {model: replicates.shifts(model) for model in paired.matches},
         confidence,
     )
@@ -177,7 +179,8 @@ def compare_slices(
     differences: list[SliceDifference] = []
     for model in paired.matches:
         rows = []
-        for at, ((axis_name, name, _), images) in enumerate(zip(keys, members, strict=True)):
+        for at, (axis_name, name, chosen) in enumerate(keys):
+            images = truth.image[chosen & valid]
             count = len(np.unique(images))
             few = len(images) < FEW_OBJECTS or count < FEW_SLICE_IMAGES
             found = samples.values[at][model].interval(confidence)
@@ -189,17 +192,39 @@ def compare_slices(
 
 
 @dataclass(frozen=True, eq=False)
+class _SliceReplicates:
+    """Values of a model on one slice, on all images first and then on each resample.
+
+    Attributes:
+        values: (1 + B, S) of each seed.
+        by_class: (1 + B, K) of each class, mean over seeds.
+    """
+
+    values: Floats
+    by_class: Floats
+
+    @classmethod
+    def of(
+        cls, runs: Sequence[Matches], chosen: NDArray[np.bool_], weights: NDArray[np.uint8]
+    ) -> _SliceReplicates:
+        values, by_class = zip(*(normalized_replicates(run, chosen, weights) for run in runs), strict=True)
+        return cls(np.stack(values, axis=1), np.mean(by_class, axis=0))
+
+
+@dataclass(frozen=True, eq=False)
 class _Samples:
     """Values of all models on S slices.
 
     Attributes:
-        tables: of each slice by model (1 + B, seeds): value of each seed on all images, then on each resample.
+        slices: of each slice by model.
+        class_units: of each slice (K,) number of resampling units with objects of each class.
         units: of each slice, number of resampling units with objects of it.
         shifts: by model (B,) shifts due to seeds.
         confidence: level of the intervals.
     """
 
-    tables: Sequence[Mapping[str, Floats]]
+    slices: Sequence[Mapping[str, _SliceReplicates]]
+    class_units: Sequence[NDArray[np.int64]]
     units: Sequence[int]
     shifts: Mapping[str, Floats]
     confidence: float
@@ -208,18 +233,32 @@ class _Samples:
     def values(self) -> list[dict[str, SeededEstimate]]:
         """Of each slice by model."""
         return [
-            estimate_models(table, self.shifts, units, Scale(UNIT))
-            for table, units in zip(self.tables, self.units, strict=True)
+            estimate_models(
+                {model: one.values for model, one in models.items()},
+                self.shifts,
+                units,
+                Scale(UNIT),
+                {model: self._classes(at, model) for model in models},
+            )
+            for at, (models, units) in enumerate(zip(self.slices, self.units, strict=True))
         ]
 
     def difference(self, model: str, a: int, b: int) -> SeededEstimate:
         """Difference of two slices of a model, paired by image and by seed; it depends on the units of the smaller slice."""
-        table = {name: self.tables[a][name] - self.tables[b][name] for name in self.tables[a]}
+        first, second = self.slices[a], self.slices[b]
+        table = {name: first[name].values - second[name].values for name in first}
         units = min(self.units[a], self.units[b])
-        return estimate_models(table, self.shifts, units, Scale(UNIT).of_difference)[model]
+        classes = {name: self._classes(a, name).beside(self._classes(b, name)) for name in first}
+        return estimate_models(table, self.shifts, units, Scale(UNIT).of_difference, classes)[model]
+
+    def _classes(self, at: int, model: str) -> ClassReplicates:
+        by_class = self.slices[at][model].by_class
+        return ClassReplicates(by_class[0], by_class[1:], self.class_units[at])
 
 
-def normalized_replicates(matches: Matches, chosen: NDArray[np.bool_], weights: NDArray[np.uint8]) -> Floats:
+def normalized_replicates(
+    matches: Matches, chosen: NDArray[np.bool_], weights: NDArray[np.uint8]
+) -> tuple[Floats, Floats]:
     """Compute ``ap_n`` of a slice under each row of weights.
 
     Args:
@@ -228,23 +267,26 @@ def normalized_replicates(matches: Matches, chosen: NDArray[np.bool_], weights: 
         weights: (B, I) how often each image counts, at most 255.
 
     Returns:
-        (B,) NaN where no valid object of the slice counts.
+        (B,) mean over the classes with a valid object of the slice that counts, NaN where there is none; and (B, K) value of
+        each class, NaN where it has no such object.
     """
     rule, classes = matches.rule, len(matches.classes)
     valid = np.flatnonzero(matches.valid & 1)
     objects = np.zeros((classes, weights.shape[1]))  # valid objects of the whole data set
     np.add.at(objects, (matches.object_label[valid], matches.truth.image[valid]), 1.0)
 
-    def measure(block: Block, lanes: int) -> Lanes:
+    def measure(block: Block, lanes: int) -> tuple[Lanes, Lanes]:
         ranking = block.rankings.at(rule.iou_thresholds[0], rule.areas[0], rule.max_dets[-1])
         counts = objects @ block.weights.astype(np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
             per_class = counts.sum(axis=0) / (counts > 0).sum(axis=0)
             scale = per_class / block.positives(ranking)
-        return class_mean(block.envelope(ranking, COCO_LEVELS, scale).mean(axis=1))[:lanes]
+        by_class = block.envelope(ranking, COCO_LEVELS, scale).mean(axis=1)
+        return class_mean(by_class)[:lanes], by_class[:, :lanes].T
 
     rankings = RunRankings(select_objects(matches, chosen))
-    return np.concatenate(block_by_block(rankings, weights, measure))
+    values, by_class = zip(*block_by_block(rankings, weights, measure), strict=True)
+    return np.concatenate(values), np.concatenate(by_class)
 
 
 def _differences(

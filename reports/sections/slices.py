@@ -154,8 +154,8 @@ def _intervals_method(report: ReportData) -> tuple[str, ...]:
         return ()
     method = report.statistics.method
     return (
-        f"Brackets and bars are {method.confidence:.0%} confidence intervals from {method.resamples:,} bootstrap replicates; a "
-        "replicate without an object of the slice is left out. Two slices of an axis differ decisively if the simultaneous "
+        f"Brackets and bars are {method.confidence:.0%} confidence intervals: Student's t with the standard error of "
+        f"{method.resamples:,} bootstrap replicates, as for AP. Two slices of an axis differ decisively if the simultaneous "
         f"interval of their difference, over all pairs of slices of the model, excludes 0. Slices with {TOO_FEW} are grey and "
         "not compared.",
     )

@@ -3,9 +3,10 @@
     python -m tests.benchmarks.interval_coverage --grid
     python -m tests.benchmarks.interval_coverage --sets 200 --world "equal, 100 images"
 
-For each world of the grid: how often the interval of the difference of the first and the last model contains the difference in
-the population; how often the interval of a value contains its mean over test sets of that size, and the value in the population;
-and how often the comparison calls equal models different.
+Each world of the grid has models to compare, or a model to compare on slices of the objects: how often the interval of the
+difference (of the first and the last model or slice) contains the difference in the population; how often the interval of a value
+contains its mean over test sets of that size, and the value in the population; and how often the comparison calls equal models, or
+equally hard slices, different.
 """
 
 from __future__ import annotations
@@ -25,6 +26,13 @@ from numpy.typing import NDArray
 from metrics.compare import compare
 from metrics.resampling.scale import Floats
 from tests.benchmarks.interval_worlds import World, draw_runs, grid, true_values
+from tests.benchmarks.slice_worlds import (
+    SliceSimulation,
+    SliceWorld,
+    population_slices,
+    simulate_slices,
+    slice_grid,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,33 +163,87 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=400, help="bootstrap replicates of each comparison")
     parser.add_argument("--processes", type=int, default=1, help="worlds simulated at the same time")
     args = parser.parse_args()
-    worlds = [world for world in grid() if args.grid or world.name in args.world]
+    worlds = [world for world in (*grid(), *slice_grid()) if args.grid or world.name in args.world]
     if not worlds:
-        parser.error("no such world; see python -m tests.benchmarks.interval_worlds, or use --grid")
-    run = partial(simulate, sets=args.sets, resamples=args.resamples)
-    done: list[Simulation] = []
+        parser.error(
+            "no such world; see python -m tests.benchmarks.interval_worlds and python -m tests.benchmarks.slice_worlds, or use --grid"
+        )
+    run = partial(_simulate_any, sets=args.sets, resamples=args.resamples)
+    done: list[tuple[int, Simulation | SliceSimulation]] = []
     with multiprocessing.get_context("spawn").Pool(args.processes) as pool:
-        for simulation in pool.imap_unordered(run, worlds):
-            done.append(simulation)
-            print(f"{simulation.seconds:.0f} s", *table_rows(simulation), sep="\n", flush=True)
-    done.sort(key=lambda simulation: worlds.index(simulation.world))
-    print_tables(done)
+        for number, simulation in pool.imap_unordered(run, enumerate(worlds)):
+            done.append((number, simulation))
+            print(f"{simulation.seconds:.0f} s", *all_rows(simulation), sep="\n", flush=True)
+    print_tables([simulation for _, simulation in sorted(done, key=lambda pair: pair[0])])
 
 
-def print_tables(simulations: Sequence[Simulation]) -> None:
-    """Print the tables of differences and of values in Markdown, for each list of measures."""
+def _simulate_any(
+    numbered: tuple[int, World | SliceWorld], sets: int, resamples: int
+) -> tuple[int, Simulation | SliceSimulation]:
+    number, world = numbered
+    if isinstance(world, SliceWorld):
+        return number, simulate_slices(world, sets, resamples)
+    return number, simulate(world, sets, resamples)
+
+
+def all_rows(simulation: Simulation | SliceSimulation) -> tuple[str, ...]:
+    """Return the rows of a world in all tables."""
+    return (slice_row(simulation),) if isinstance(simulation, SliceSimulation) else table_rows(simulation)
+
+
+def print_tables(simulations: Sequence[Simulation | SliceSimulation]) -> None:
+    """Print the tables of differences and of values in Markdown, for each list of measures, and that of slices."""
     by_measures: dict[tuple[str, ...], list[Simulation]] = defaultdict(list)
+    slices = []
     for simulation in simulations:
-        by_measures[simulation.world.measures].append(simulation)
+        if isinstance(simulation, SliceSimulation):
+            slices.append(simulation)
+        else:
+            by_measures[simulation.world.measures].append(simulation)
     for measures, group in by_measures.items():
-        heads = ["world", "sets", "rare classes", *measures, "called different"]
-        print(f"\n| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
-        print("\n".join(table_rows(simulation)[0] for simulation in group))
-        heads = ["world", *measures]
-        print(f"\n| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
-        print("\n".join(table_rows(simulation)[1] for simulation in group))
-    error = standard_error(0.95, len(simulations[0].decisive))
-    print(f"\nstandard error of a share of 95 %: {100 * error:.1f}")
+        print_table(
+            ["world", "sets", "rare classes", *measures, "called different"],
+            [table_rows(one)[0] for one in group],
+        )
+        print_table(["world", *measures], [table_rows(one)[1] for one in group])
+    if slices:
+        heads = [
+            "world",
+            "sets",
+            "rare classes",
+            "difference",
+            "first slice",
+            "last slice",
+            "called different",
+        ]
+        print_table(heads, [slice_row(one) for one in slices])
+    sets = min(len(one.decisive) for one in simulations)
+    print(f"\nstandard error of a share of 95 %: {100 * standard_error(0.95, sets):.1f}")
+
+
+def print_table(heads: Sequence[str], rows: Sequence[str]) -> None:
+    """Print a table in Markdown."""
+    print(f"\n| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
+    print("\n".join(rows))
+
+
+def slice_row(simulation: SliceSimulation) -> str:
+    """Return the row of a world of slices, in Markdown: coverage of the difference and of both values."""
+    world = simulation.world
+    first, last = population_slices(world)
+    values = [
+        f"{100 * coverage(rows, float(np.nanmean(rows[:, 1]))):.1f} ({100 * coverage(rows, truth):.1f})"
+        for rows, truth in ((simulation.first, first), (simulation.last, last))
+    ]
+    cells = [
+        world.name,
+        str(len(simulation.decisive)),
+        f"{100 * simulation.rare_share.mean():.0f} %",
+        f"{100 * coverage(simulation.differences, first - last):.1f}",
+        *values,
+        f"{100 * simulation.decisive.mean():.1f}",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

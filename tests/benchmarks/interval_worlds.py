@@ -91,10 +91,17 @@ class World:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Ground truth of a test set, and the difficulty of each image for all models."""
+    """Ground truth of a test set, and its difficulty for all models.
+
+    Attributes:
+        truth: ground truth.
+        difficulty: (I,) of each image.
+        handicap: (G,) by which the log odds of detecting an object are lower.
+    """
 
     truth: AnnotationTable
     difficulty: NDArray[np.float64]
+    handicap: NDArray[np.float64]
 
 
 @cache
@@ -124,7 +131,7 @@ def draw_sample(
     if group_size > 1:
         groups = -(-images // group_size)
         difficulty = np.sqrt(0.5) * (difficulty + np.repeat(rng.normal(0, 1, groups), group_size)[:images])
-    return Sample(AnnotationTable.of(catalog, image, label, boxes), difficulty)
+    return Sample(AnnotationTable.of(catalog, image, label, boxes), difficulty, np.zeros(len(image)))
 
 
 def detect(rng: np.random.Generator, sample: Sample, skill: Skill, shares: Sequence[float]) -> DetectionTable:
@@ -137,7 +144,8 @@ def detect(rng: np.random.Generator, sample: Sample, skill: Skill, shares: Seque
         shares: relative frequency of the classes of false positives.
     """
     truth = sample.truth
-    chance = 1 / (1 + np.exp(-(skill.recall_log_odds - 0.8 * sample.difficulty[truth.image])))
+    log_odds = skill.recall_log_odds - 0.8 * sample.difficulty[truth.image] - sample.handicap
+    chance = 1 / (1 + np.exp(-log_odds))
     detected = np.flatnonzero(rng.random(len(truth)) < chance)
     shift = rng.gamma(2.0, skill.box_error / 2, len(detected))
     boxes = truth.xywh[detected]
@@ -160,7 +168,11 @@ def detect(rng: np.random.Generator, sample: Sample, skill: Skill, shares: Seque
 
 def draw_runs(rng: np.random.Generator, world: World) -> dict[str, list[Matches]]:
     """Draw a test set and the matches of every training of every model on it."""
-    sample = draw_sample(rng, world.images, world.shares, world.group_size)
+    return draw_runs_on(rng, world, draw_sample(rng, world.images, world.shares, world.group_size))
+
+
+def draw_runs_on(rng: np.random.Generator, world: World, sample: Sample) -> dict[str, list[Matches]]:
+    """Draw the matches of every training of every model on a test set."""
     runs = {}
     for model, skill, seeds in zip(world.models, world.skills, world.seeds, strict=True):
         several = max(world.seeds) > 1  # a model with a single seed beside others was trained as they were

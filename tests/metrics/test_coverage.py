@@ -10,8 +10,9 @@ import pytest
 from scipy import stats
 
 from metrics.evaluator import evaluate_matches
-from tests.benchmarks.interval_coverage import Simulation, simulate
+from tests.benchmarks.interval_coverage import Simulation, coverage, simulate
 from tests.benchmarks.interval_worlds import Skill, World, draw_runs, grid, true_values
+from tests.benchmarks.slice_worlds import SliceWorld, population_slices, simulate_slices, slice_grid
 
 SETS = 250
 LEAST = stats.binom.ppf(1e-5, SETS, 0.95) / SETS
@@ -70,6 +71,19 @@ def test_equal_models_are_seldom_called_different(name: str, request: pytest.Fix
     assert simulation.decisive.mean() <= 1 - LEAST
 
 
+@pytest.mark.parametrize("shares", [(1.0, 1.0), (100.0, 2.0, 2.0)])
+def test_intervals_of_slices_cover_the_population(shares: tuple[float, ...]) -> None:
+    world = SliceWorld(World("slices", 60, shares, (Skill(),), (1,)), 0.4)
+    found = simulate_slices(world, SETS, 200)
+    first, last = population_slices(world)
+    assert abs(first - last) < 0.02  # objects are at random in a slice, so the slices are equally hard
+    assert coverage(found.differences, first - last) >= LEAST
+    for rows in (found.first, found.last):
+        assert coverage(rows, float(np.nanmean(rows[:, 1]))) >= LEAST
+    assert found.compared.all()
+    assert found.decisive.mean() <= 1 - LEAST
+
+
 def test_p_values_of_the_label_swap_are_uniform(equal: Simulation) -> None:
     assert np.mean(equal.swap_p_values <= 0.05) <= 1 - LEAST
     assert np.mean(equal.swap_p_values) == pytest.approx(0.5, abs=4 * np.sqrt(1 / 12 / SETS))
@@ -94,6 +108,7 @@ def test_values_in_the_population_are_those_of_a_large_test_set() -> None:
 
 def test_the_grid_has_the_worlds_that_the_documentation_names() -> None:
     worlds = grid()
+    assert len({world.name for world in (*worlds, *slice_grid())}) == len(worlds) + len(slice_grid())
     assert len({world.name for world in worlds}) == len(worlds)
     assert {len(world.skills) for world in worlds} == {2, 5}
     assert {count for world in worlds for count in world.seeds} == {1, 2, 3, 5}

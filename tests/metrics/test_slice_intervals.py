@@ -34,9 +34,15 @@ def test_a_replicate_equals_the_slice_of_a_physically_resampled_data_set(
     counts = drawn_counts(scene, data)
     rule = MatchRule(max_dets=(1, 10, 100))
     chosen = by_area(scene.truth).index == 1
-    (value,) = normalized_replicates(match(scene.truth, scene.detections, rule), chosen, counts[None])
+    (value,), (by_class,) = normalized_replicates(
+        match(scene.truth, scene.detections, rule), chosen, counts[None]
+    )
     copied = physically_resampled(scene, counts)
-    table = measure_slices(match(copied.truth, copied.detections, rule), [by_area(copied.truth)], measures=())
+    table = measure_slices(
+        match(copied.truth, copied.detections, rule), [by_area(copied.truth)], measures=(), classes=True
+    )
+    for name, of_class in zip(scene.truth.catalog.classes, by_class, strict=True):
+        assert of_class == pytest.approx(table.value("ap_n", "area", "large", name), nan_ok=True, abs=1e-12)
     assert value == pytest.approx(table.value("ap_n", "area", "large"), nan_ok=True, abs=1e-12)
 
 

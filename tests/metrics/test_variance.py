@@ -112,6 +112,25 @@ def test_intervals_of_means_over_rare_classes_cover() -> None:
     assert np.mean(plain) < 0.87
 
 
+def test_a_difference_of_means_over_different_objects_has_the_variance_of_both() -> None:
+    rng = np.random.default_rng(4)
+    first, second = ([rng.normal(0, 1, count) for count in counts] for counts in ([150, 60, 90], [80, 120]))
+    one, other = class_replicates(first, 20_000, 1), class_replicates(second, 20_000, 2)
+    absent = ClassReplicates(
+        np.append(other.estimates, np.nan),
+        np.c_[other.values, np.full(20_000, np.nan)],
+        np.append(other.units, 0),
+    )
+    both = one.beside(absent)
+    delta = one.estimates.mean() - other.estimates.mean()
+    assert np.nanmean(both.estimates) == pytest.approx(delta)
+    replicates = one.values.mean(axis=1) - other.values.mean(axis=1)
+    assert np.nanmean(both.values, axis=1) == pytest.approx(replicates)
+    variance, _ = variance_over_images(replicates, 500, both)
+    parts = [sum(sample.var(ddof=1) / len(sample) for sample in of) / len(of) ** 2 for of in (first, second)]
+    assert variance == pytest.approx(sum(parts), rel=0.03)
+
+
 def test_a_class_without_objects_and_a_single_unit_do_not_count() -> None:
     classes = class_replicates([np.arange(10.0), np.arange(20.0)], 500)
     more = ClassReplicates(
