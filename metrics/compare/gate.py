@@ -81,9 +81,18 @@ class GateResult:
     def __str__(self) -> str:
         """One line: measure, models, difference with interval, limit and outcome."""
         delta = "not defined" if math.isnan(self.delta) else f"{self.delta:+.2f}"
-        interval = "" if math.isnan(self.low) else f" [{self.low:+.2f}, {self.high:+.2f}]"
+        interval = "" if math.isnan(self.low) else f" [{self._end(self.low)}, {self._end(self.high)}]"
         state = self.state.upper() if self.state == "regressed" else self.state
         return f"{self.limit}: {self.new} vs {self.old} {delta}{interval}, allowed loss {self.limit.points:g}: {state}"
+
+    def _end(self, value: float) -> str:
+        """End of the interval with two decimals, or as many more as keep it on its side of the limit."""
+        limit = self.limit.points
+        sides = value > limit, value < -limit
+        texts = [f"{value:+.{digits}f}" for digits in range(2, 8)]
+        return next(
+            (text for text in texts if (float(text) > limit, float(text) < -limit) == sides), texts[-1]
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as JSON types; None for NaN, and the class is empty for all classes."""

@@ -12,7 +12,11 @@ import numpy as np
 
 from metrics.tables import AnnotationTable, DetectionTable
 
-THRESHOLDS = [0.5 + 0.05 * step for step in range(10)]
+LEVELS = np.linspace(0, 1, 101).tolist()
+"""COCO's recall levels as floats; a recall of 7 / 20 does not reach the level 0.35, which is larger by rounding."""
+
+THRESHOLDS = np.linspace(0.5, 0.95, 10).tolist()
+"""COCO's IoU thresholds as floats."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,8 @@ def envelope(of: Ranked) -> list[float]:
     for count, hit in enumerate(of.hits, 1):
         tp += hit
         points.append((tp / of.objects, tp / count))
-    levels = [level / 100 for level in range(101)]
     return [
-        max([precision for recall, precision in points if recall >= level - 1e-12], default=0.0)
-        for level in levels
+        max([precision for recall, precision in points if recall >= level], default=0.0) for level in LEVELS
     ]
 
 
