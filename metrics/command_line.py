@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from metrics.errors import DetbenchError, InputError, InputNote, InputWarning, MachineError, exit_code
-from metrics.formats.discovery import KNOWN, read_detections, read_truth
+from metrics.formats.discovery import KNOWN, KNOWN_DETECTIONS, read_detections, read_truth
 from metrics.formats.identity import ClassMap, ImageIdMeaning, parse_class_map
 from metrics.formats.voc import Pixels
 from metrics.limits import MeasureLimit, parse_limit
@@ -47,7 +47,7 @@ def score_files(
 
     Args:
         truth: see `metrics.formats.discovery.read_truth`.
-        detections: COCO results, or a table as Parquet or CSV.
+        detections: see `metrics.formats.discovery.read_detections`.
         measures: names of registered measures; by default COCO's.
         rule: of matching; COCO's by default.
         class_map: from class ids of the results to those of the ground truth.
@@ -166,7 +166,7 @@ def _parser() -> argparse.ArgumentParser:
         "detections",
         type=Path,
         metavar="DETECTIONS",
-        help="COCO results as .json or .json.gz, or a table as .parquet or .csv",
+        help=f"detections: {KNOWN_DETECTIONS}",
     )
     parser.add_argument("--split", help="split of a YOLO or VOC data set")
     parser.add_argument(
@@ -179,8 +179,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--class-map",
         metavar="RULE",
-        help="map class ids of the results to the ground truth: from-0 or from-1 (class indices), drop (ignore unknown "
-        'ids), or a .json file with {"id in the results": id in the ground truth}',
+        help="map class ids of the results to the ground truth: from-0 or from-1 (class indices), coco-91 (COCO's ids "
+        'up to 90, for its 80 classes), drop (ignore unknown ids), or a .json file with {"id in the results": id in the ground truth}',
     )
     parser.add_argument(
         "--image-ids",

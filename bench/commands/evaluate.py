@@ -33,8 +33,9 @@ def command(
         typer.Option(
             "--detections",
             "--found",
-            metavar="FILE",
-            help="Detections: COCO results as .json, or a .parquet or .csv table.",
+            metavar="PATH",
+            help="Detections: COCO results as .json, a .parquet or .csv table, a folder with a text file per image, or the output "
+            "of another tool (docs/formats.md).",
             show_default=False,
         ),
     ],
@@ -54,8 +55,8 @@ def command(
         str | None,
         typer.Option(
             metavar="RULE",
-            help="Map class ids of the detections to the ground truth: from-0 or from-1 (class indices), drop (ignore "
-            "unknown ids), or a .json file.",
+            help="Map class ids of the detections to the ground truth: from-0 or from-1 (class indices), coco-91 (COCO's ids up "
+            "to 90), drop (ignore unknown ids), or a .json file.",
             show_default=False,
         ),
     ] = None,

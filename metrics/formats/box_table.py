@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from metrics.boxes import convert
 from metrics.errors import InputError
 from metrics.formats.coco_columns import ImageIds, Results
-from metrics.formats.identity import CLASS_MAP_ADVICE, ClassMap
+from metrics.formats.identity import INTEGER, ClassMap, are_ids, ids_of_names
 from metrics.formats.untrusted import LARGEST, read_bytes, require_utf8
 from metrics.notes import Note, report
-from metrics.registry import did_you_mean
 from metrics.tables import Catalog
 from metrics.tables.class_names import original_matches
 
@@ -27,19 +26,34 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow
 
-_NAMES = {
-    "image_id": ("image_id", "image", "filename", "file_name"),
+COLUMN_NAMES = {
+    "image_id": (
+        "image_id",
+        "image",
+        "imageid",
+        "filename",
+        "file_name",
+        "image_name",
+        "image_path",
+        "filepath",
+        "file_path",
+        "path",
+        "img",
+        "frame_number",
+        "frame_index",
+        "frame",
+    ),
     "class_id": ("class_id", "category_id"),
-    "class": ("class", "class_name", "category", "label", "name"),
-    "score": ("score", "confidence", "conf"),
+    "class": ("class", "class_name", "category", "category_name", "label", "labelname", "label_name", "name"),
+    "score": ("score", "confidence", "conf", "probability"),
     "x": ("x", "bbox_x"),
     "y": ("y", "bbox_y"),
     "w": ("w", "width", "bbox_width", "bbox_w"),
     "h": ("h", "height", "bbox_height", "bbox_h"),
-    "x1": ("x1", "xmin", "left"),
-    "y1": ("y1", "ymin", "top"),
-    "x2": ("x2", "xmax", "right"),
-    "y2": ("y2", "ymax", "bottom"),
+    "x1": ("x1", "xmin", "x_min", "left"),
+    "y1": ("y1", "ymin", "y_min", "top"),
+    "x2": ("x2", "xmax", "x_max", "right"),
+    "y2": ("y2", "ymax", "y_max", "bottom"),
     "area": ("area",),
     "crowd": ("crowd", "iscrowd"),
     "ignored": ("ignored", "ignore"),
@@ -50,7 +64,6 @@ _NAMES = {
 
 _XYWH = ("x", "y", "w", "h")
 _XYXY = ("x1", "y1", "x2", "y2")
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _TRUE, _FALSE = frozenset(("true", "1", "1.0")), frozenset(("false", "0", "0.0", ""))
 
 
@@ -62,11 +75,13 @@ class BoxTable:
         where: the file.
         columns: text or numbers, without missing values in text.
         first_row: number of the first row of boxes in the file: 2 in a CSV file, whose first line has the names.
+        place: how a row's place is written after the file.
     """
 
     where: str
     columns: dict[str, pyarrow.ChunkedArray]
     first_row: int
+    place: str = ":{}"
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -92,7 +107,7 @@ class BoxTable:
     def ids(self, name: str) -> ImageIds:
         """Integers if all values are written as such, without leading zeros; otherwise text."""
         values, rows = self.text(name)
-        if all(map(_INTEGER.fullmatch, values)):
+        if all(map(INTEGER.fullmatch, values)):
             return np.array(list(map(int, values)), np.int64)[rows]
         return [values[row] for row in rows.tolist()]
 
@@ -137,16 +152,29 @@ class BoxTable:
     def results(self, catalog: Catalog, class_map: ClassMap | None) -> Results:
         """Detections as of a results file, whose ids are looked up, mapped and checked by the same code.
 
-        Class names, where there are no class ids, become the ids of `catalog`.
+        Class names become the ids of `catalog`, where there are no class ids, or where they contradict the ids, the
+        ground truth has all of them, and there is no `class_map`: ids of other programs often count from another number.
 
         Raises:
             InputError: a column is missing, a value is invalid, or the ground truth lacks a class name.
         """
         self.require("score")
-        class_ids = (
-            self.integers("class_id") if "class_id" in self.columns else self._class_ids(catalog, class_map)
+        if "class_id" in self.columns:
+            class_ids, mapped = self._agreeing(self.integers("class_id"), catalog, class_map)
+        else:
+            class_ids, mapped = self._class_ids(catalog, class_map)
+        names = None
+        if "file_name" in self.columns:
+            values, rows = self.text("file_name")
+            names = [values[row] for row in rows.tolist()]
+        return Results(
+            self.ids("image_id"),
+            class_ids,
+            self.xywh(),
+            self.numbers("score"),
+            mapped=mapped,
+            file_names=names,
         )
-        return Results(self.ids("image_id"), class_ids, self.xywh(), self.numbers("score"))
 
     def annotations(self) -> pandas.DataFrame:
         """Objects for `AnnotationTable.from_frame`, with typed columns."""
@@ -171,26 +199,41 @@ class BoxTable:
             values["file_name"] = self._objects("file_name")
         return pandas.DataFrame(values)
 
-    def _class_ids(self, catalog: Catalog, class_map: ClassMap | None) -> NDArray[np.int64]:
+    def _agreeing(
+        self, ids: NDArray[np.int64], catalog: Catalog, class_map: ClassMap | None
+    ) -> tuple[NDArray[np.int64], bool]:
+        """The class ids, or those of the class names if these are known and differ; and whether they are."""
+        if "class" not in self.columns or class_map is not None:
+            return ids, False
         names, rows = self.text("class")
-        if all(map(_INTEGER.fullmatch, names)) and not set(names) & set(catalog.classes):
+        fitting = [original_matches(name, catalog.classes, catalog.class_ids) for name in names]
+        if any(len(labels) != 1 for labels in fitting):
+            return ids, False
+        named = np.array([catalog.class_ids[labels[0]] for labels in fitting], np.int64)[rows]
+        if (named == ids).all():
+            return ids, False
+        row = int(np.argmax(named != ids))
+        text = (
+            f"{self.where}: class ids and names differ, the first {ids[row]} and {names[rows[row]]!r}: names are used; "
+            f"pass --class-map to use the ids"
+        )
+        report(Note("classes_by_name", text, self.where, {"rows": int(np.count_nonzero(named != ids))}))
+        return named, True
+
+    def _class_ids(self, catalog: Catalog, class_map: ClassMap | None) -> tuple[NDArray[np.int64], bool]:
+        """Class ids from the column of names, and whether they are those of the ground truth."""
+        names, rows = self.text("class")
+        if are_ids(names, catalog):
             text = f"{self.where}: the column of class names has whole numbers, which are read as class ids"
             report(Note("class_ids_as_names", text, self.where, {"rows": len(rows)}))
-            return np.array(list(map(int, names)), np.int64)[rows]
-        absent = min((*catalog.class_ids, 0)) - 1  # an id that the ground truth lacks
-        ids = []
-        for index, name in enumerate(names):
-            fitting = original_matches(name, catalog.classes, catalog.class_ids)
-            if len(fitting) == 1:
-                ids.append(catalog.class_ids[fitting[0]])
-            elif class_map == "drop" and not fitting:
-                ids.append(absent)
-            else:
-                several = f"is the name of several classes; write class_id, or {CLASS_MAP_ADVICE}"
-                hint = did_you_mean(name, catalog.classes) or "; --class-map drop leaves such detections out"
-                problem = several if fitting else f"no class of the ground truth{hint}"
-                raise self._error("class", int(np.argmax(rows == index)), problem)
-        return np.array(ids, np.int64)[rows]
+            return np.array(list(map(int, names)), np.int64)[rows], False
+        ids = ids_of_names(
+            names,
+            catalog,
+            class_map,
+            lambda index, problem: self._error("class", int(np.argmax(rows == index)), problem),
+        )
+        return np.array(ids, np.int64)[rows], True
 
     def _objects(self, name: str) -> NDArray[np.object_]:
         values, rows = self.text(name)
@@ -205,7 +248,8 @@ class BoxTable:
     def _error(self, name: str, row: int, problem: str) -> InputError:
         value = str(self.columns[name][row].as_py())
         shown = repr(value if len(value) <= 60 else f"{value[:60]}...")
-        return InputError(f"{self.where}:{row + self.first_row}: {name} {shown}: {problem}")
+        place = self.place.format(row + self.first_row)
+        return InputError(f"{self.where}{place}: {name} {shown}: {problem}")
 
 
 def read_csv(path: Path) -> BoxTable:
@@ -256,7 +300,7 @@ def read_csv(path: Path) -> BoxTable:
         raise InputError(
             f"{path}:{row.number or '?'}: has {row.actual_columns} values, expected {row.expected_columns}: {row.text[:60]!r}"
         )
-    return BoxTable(str(path), _named(table), 2)
+    return BoxTable(str(path), named_columns(table), 2)
 
 
 def read_parquet(path: Path) -> BoxTable:
@@ -269,13 +313,13 @@ def read_parquet(path: Path) -> BoxTable:
     import pyarrow.parquet as pq
 
     try:
-        return BoxTable(str(path), _named(pq.read_table(path)), 1)
+        return BoxTable(str(path), named_columns(pq.read_table(path)), 1)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: cannot be read as Parquet: {str(error).splitlines()[0]}") from error
 
 
 _FIRST_LINE = re.compile(rb"[^\r\n]*\S[^\r\n]*")
-_NUMBERS = frozenset(chain.from_iterable(_NAMES[name] for name in (*_XYWH, *_XYXY, "score", "area")))
+_NUMBERS = frozenset(chain.from_iterable(COLUMN_NAMES[name] for name in (*_XYWH, *_XYXY, "score", "area")))
 
 
 def _is_number(spelling: str) -> bool:
@@ -286,12 +330,14 @@ def _text(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _named(table: pyarrow.Table) -> dict[str, pyarrow.ChunkedArray]:
-    """The columns that we know, by our names."""
+def named_columns(table: pyarrow.Table) -> dict[str, pyarrow.ChunkedArray]:
+    """The columns that we know, by our names; see `COLUMN_NAMES`."""
     own = {name.strip().lower(): index for index, name in reversed(list(enumerate(table.column_names)))}
     found = {}
-    for name, spellings in _NAMES.items():
+    for name, spellings in COLUMN_NAMES.items():
         spelling = next((each for each in spellings if each in own), None)
         if spelling is not None:
             found[name] = table.column(own[spelling])
+    if {"class", "name"} <= set(own) and "class_id" not in found:  # of Ultralytics: an index and a name
+        found |= {"class_id": table.column(own["class"]), "class": table.column(own["name"])}
     return found

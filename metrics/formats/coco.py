@@ -7,6 +7,7 @@ the count.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from metrics.formats.identity import (
 )
 from metrics.formats.plausibility import check_annotations, warn_rows
 from metrics.formats.records import Record, records
-from metrics.formats.untrusted import parse_json, read_bytes
+from metrics.formats.untrusted import parse_json, read_bytes, read_head
 from metrics.notes import Note, report
 from metrics.tables import AnnotationTable, Catalog, DetectionTable, ImageId
 
@@ -84,7 +85,8 @@ def read_detections(
 
     A results file is a list of ``{"image_id", "category_id", "bbox": [x, y, w, h], "score"}``; further fields are
     ignored, as in pycocotools. In a file with its own images and categories (a dict like that of annotations, each with
-    a score) images are identified by file name and classes by name.
+    a score) images are identified by file name and classes by name. A ``file_name`` of each result, as Ultralytics writes it,
+    identifies its image where it contradicts the id.
 
     Args:
         path: a JSON file in UTF-8, plain or gzip.
@@ -96,7 +98,9 @@ def read_detections(
         InputError: another kind of file, an image or class that the ground truth does not have, or an invalid value.
     """
     where = str(path)
-    results = scan_results(Path(path)) or _parse_results(path, truth.catalog, by_name=class_map is None)
+    results = (None if _names_files(Path(path)) else scan_results(Path(path))) or _parse_results(
+        path, truth.catalog, by_name=class_map is None
+    )
     return table_of(results, truth, where, class_map, image_ids)
 
 
@@ -182,6 +186,11 @@ def _parse_truth(data: bytes, where: str) -> tuple[Images, Classes, Objects]:
     )
 
 
+def _names_files(path: Path) -> bool:
+    """Whether the first result has the name of its image's file, as Ultralytics writes it."""
+    return b'"file_name"' in read_head(path, 4096).partition(b"}")[0]
+
+
 def _parse_results(path: str | Path, catalog: Catalog, by_name: bool) -> Results:
     where = str(path)
     document = parse_json(read_bytes(path), where)
@@ -233,7 +242,7 @@ def _map_own_ids(document: Record, catalog: Catalog, where: str, by_name: bool) 
         labels = match_names({identity: names.get(identity, "") for identity in used}, catalog, location)
         mapped = np.array([catalog.class_ids[labels[identity]] for identity in used], np.int64)
         class_ids = mapped[np.searchsorted(used, class_ids)] if used else class_ids
-    return Results(image_ids, class_ids, results.xywh, results.score)
+    return replace(results, image_ids=image_ids, class_ids=class_ids, file_names=None)
 
 
 def _annotation_table(catalog: Catalog, objects: Objects, where: str) -> AnnotationTable:

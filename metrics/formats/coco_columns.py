@@ -63,12 +63,25 @@ class Objects:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Results as in the file."""
+    """Results as in the file.
+
+    Attributes:
+        image_ids: N ids or names.
+        class_ids: (N,).
+        xywh: (N, 4) in pixels, or in fractions of the image's sides.
+        score: (N,).
+        relative: whether boxes are in fractions.
+        mapped: whether class ids are already those of the ground truth, made of names.
+        file_names: N names of images' files, which some tools add to the ids; None without them.
+    """
 
     image_ids: ImageIds
     class_ids: NDArray[np.int64]
     xywh: NDArray[np.float64]
     score: NDArray[np.float64]
+    relative: bool = False
+    mapped: bool = False
+    file_names: Sequence[str] | None = None
 
 
 def read_images(rows: list[Record], where: str) -> Images:
@@ -158,6 +171,9 @@ def read_results(rows: list[Record], where: str) -> Results:
         integers(rows, "category_id", where),
         boxes(rows, "bbox", where),
         numbers(rows, "score", where),
+        file_names=strings(rows, "file_name", where, default="")
+        if any("file_name" in row for row in rows)
+        else None,
     )
 
 

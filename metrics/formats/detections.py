@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.errors import InputError
 from metrics.formats.coco_columns import Results
-from metrics.formats.identity import ClassMap, ImageIdMeaning, find_classes, find_images
+from metrics.formats.identity import (
+    ClassMap,
+    ImageIdMeaning,
+    find_classes,
+    find_images,
+    images_by_file,
+    known_images,
+)
 from metrics.formats.mapping_check import check_mapping
 from metrics.formats.plausibility import check_detections
-from metrics.tables import AnnotationTable, DetectionTable
+from metrics.notes import Note, report
+from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
 
 def table_of(
@@ -26,13 +40,17 @@ def table_of(
         image_ids: what integers in the image ids are.
 
     Raises:
-        InputError: an image or a class that the ground truth does not have, or boxes in another unit.
+        InputError: an image or a class that the ground truth does not have, an image of unknown size with boxes in fractions,
+            or boxes in another unit.
     """
+    if results.mapped and class_map != "drop":
+        class_map = None
     label = find_classes(results.class_ids, truth.catalog, where, class_map)
-    image = find_images(results.image_ids, truth.catalog, where, image_ids)
+    image = _images(results, truth.catalog, where, image_ids)
+    xywh = _in_pixels(results.xywh, image, truth.catalog, where) if results.relative else results.xywh
     kept = label >= 0
     rows = slice(None) if kept.all() else kept
-    table = DetectionTable(truth.catalog, image[rows], label[rows], results.xywh[rows], results.score[rows])
+    table = DetectionTable(truth.catalog, image[rows], label[rows], xywh[rows], results.score[rows])
     return checked(table, truth, where)
 
 
@@ -41,3 +59,40 @@ def checked(table: DetectionTable, truth: AnnotationTable, where: str) -> Detect
     check_detections(table, truth, where)
     check_mapping(table, truth, where)
     return table
+
+
+def _images(results: Results, catalog: Catalog, where: str, image_ids: ImageIdMeaning) -> NDArray[np.int32]:
+    """The image of each detection, by its file's name where each detection has one that the ground truth knows."""
+    if results.file_names is None or image_ids != "ids":
+        return find_images(results.image_ids, catalog, where, image_ids)
+    by_file = images_by_file(results.file_names, catalog)
+    by_id = known_images(results.image_ids, catalog)
+    if (by_file < 0).any() or (by_file == by_id).all():
+        return find_images(results.image_ids, catalog, where, image_ids)
+    row = int(np.argmax(by_file != by_id))
+    text = (
+        f"{where}: image_id and file_name are of different images in {np.count_nonzero(by_file != by_id)} of {len(by_file)} "
+        f"detections, the first {_first(results.image_ids, row)!r} and {results.file_names[row]!r}: file_name is used"
+    )
+    report(Note("images_by_file", text, where, {"rows": len(by_file)}))
+    return by_file
+
+
+def _first(ids: NDArray[np.int64] | Sequence[int | str], row: int) -> int | str:
+    value = ids[row]
+    return value if isinstance(value, str) else int(value)
+
+
+def _in_pixels(
+    boxes: NDArray[np.float64], image: NDArray[np.int32], catalog: Catalog, where: str
+) -> NDArray[np.float64]:
+    """Boxes (N, 4) in fractions of their image's sides, in pixels."""
+    sizes = catalog.sizes[image]
+    unknown = (sizes == 0).any(1)
+    if unknown.any():
+        identity = catalog.image_ids[int(image[np.argmax(unknown)])]
+        raise InputError(
+            f"{where}: boxes are in fractions of the image's sides, but the ground truth has no size of image {identity!r}; add "
+            f"width and height to its images"
+        )
+    return boxes * np.tile(sizes[:, ::-1], 2)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from metrics.errors import InputError, InputWarning
 from metrics.formats import coco
 from metrics.formats.box_table import BoxTable, read_csv, read_parquet
+from metrics.formats.detection_rows import DetectionSource, find_detection_layout
 from metrics.formats.detections import checked, table_of
 from metrics.formats.identity import ClassMap, ImageIdMeaning, find_images, match_names
 from metrics.formats.image_annotations import Export, ImageAnnotation, export_table, exports
@@ -30,6 +31,12 @@ KNOWN = (
     "COCO's .json or .json.gz, YOLO's .yaml, a folder with one of these or with Pascal VOC's .xml files, an export of another "
     "tool (docs/formats.md), "
     "or a table as .parquet or .csv"
+)
+
+
+KNOWN_DETECTIONS = (
+    "COCO results as .json or .json.gz, a table as .parquet or .csv, a folder with a text file per image, or the output of "
+    "another tool (docs/formats.md)"
 )
 
 
@@ -75,10 +82,10 @@ def read_detections(
     class_map: ClassMap | None = None,
     image_ids: ImageIdMeaning = "ids",
 ) -> DetectionTable:
-    """Read detections: COCO results, or a table as Parquet or CSV.
+    """Read detections: COCO results, a table as Parquet or CSV, or a layout of `metrics.formats.detection_layouts`.
 
     Args:
-        path: a file.
+        path: a file, or a folder of text files.
         truth: ground truth of the same data set.
         class_map: from class ids of the file to those of the ground truth; see `metrics.formats.identity`.
         image_ids: what integers in ``image_id`` are.
@@ -88,16 +95,23 @@ def read_detections(
     """
     path = Path(path)
     if not path.exists():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: no such file or folder")
     kind = _suffix(path)
     if kind == ".parquet" and has_catalog(path):
         return checked(_on_catalog(DetectionTable.load(path), truth.catalog, str(path)), truth, str(path))
-    if kind in (".parquet", ".csv"):
-        table = read_csv(path) if kind == ".csv" else read_parquet(path)
-        return table_of(table.results(truth.catalog, class_map), truth, str(path), class_map, image_ids)
-    if kind == ".json":
+    layout = find_detection_layout(path)
+    source: DetectionSource
+    if layout is not None:
+        source = layout.read(path, truth)
+    elif path.is_dir():
+        raise InputError(f"{path}: no detections found in this folder; expected {KNOWN_DETECTIONS}")
+    elif kind in (".parquet", ".csv"):
+        source = read_csv(path) if kind == ".csv" else read_parquet(path)
+    elif kind == ".json":
         return coco.read_detections(path, truth, class_map, image_ids)
-    raise InputError(f"{path}: unknown kind of file; expected COCO results as .json, or .parquet or .csv")
+    else:
+        raise InputError(f"{path}: unknown kind of file; expected {KNOWN_DETECTIONS}")
+    return table_of(source.results(truth.catalog, class_map), truth, str(path), class_map, image_ids)
 
 
 def _annotations(table: BoxTable) -> AnnotationTable:

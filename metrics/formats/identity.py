@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
@@ -13,21 +14,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.errors import InputError, InputWarning
+from metrics.formats.image_search import name_key, spellings
 from metrics.formats.untrusted import read_json
+from metrics.notes import Note, report
 from metrics.registry import did_you_mean
 from metrics.tables import Catalog, ImageId
 from metrics.tables.class_names import original_matches
+
+INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+"""A whole number of 64 bits as it is written, without leading zeros."""
 
 CLASS_MAP_ADVICE = "pass --class-map FILE.json (class_map={...}) to map it"
 
 ImageIdMeaning = Literal["ids", "file-names"]
 """What integers in ``image_id`` of results are: ids of the ground truth, or the numbers in the names of image files."""
 
-Rule = Literal["from-0", "from-1", "drop"]
+Rule = Literal["from-0", "from-1", "coco-91", "drop"]
 ClassMap = Rule | Mapping[int, int]
 """How class ids in results map to those of the ground truth: ``from-0`` (``from-1``): they are class indices from 0 (1);
-``drop``: equal ids, and detections of unknown classes are left out, as in pycocotools; or pairs
+``coco-91``: they are COCO's category ids up to 90 of the 80 classes, which the ground truth has in COCO's order; ``drop``:
+equal ids, and detections of unknown classes are left out, as in pycocotools; or pairs
 ``{id in the results: id in the ground truth}``."""
+
+COCO_91 = tuple(k for k in range(1, 91) if k not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
+"""COCO's category ids of its 80 classes, in their order."""
 
 
 def find_images(
@@ -49,11 +59,8 @@ def find_images(
     if image_ids == "file-names" and isinstance(ids, np.ndarray):
         numbers = file_numbers(catalog.file_names)
         indices = np.array([numbers.get(identity, -1) for identity in ids.tolist()], np.int32)
-    elif isinstance(ids, np.ndarray) and not isinstance(known[0] if known else 0, str):
-        indices = positions(ids, known)
     else:
-        names = _image_names(catalog)
-        indices = np.array([names.get(identity, -1) for identity in to_python(ids)], np.int32)
+        indices = known_images(ids, catalog)
     unknown = indices < 0
     if unknown.any():
         images = list(dict.fromkeys(to_python(ids)[row] for row in np.flatnonzero(unknown).tolist()))
@@ -65,6 +72,41 @@ def find_images(
             f"the ground truth does not have: {_list(images)}; its image ids are like {_list(known, 3)}. {advice}"
         )
     return indices
+
+
+def known_images(ids: NDArray[np.int64] | Sequence[ImageId], catalog: Catalog) -> NDArray[np.int32]:
+    """(N,) index in the catalog of the image of each id or name, or -1."""
+    known = catalog.image_ids
+    if isinstance(ids, np.ndarray) and not isinstance(known[0] if known else 0, str):
+        return positions(ids, known)
+    names = _image_names(catalog)
+    indices = np.array([names.get(identity, -1) for identity in to_python(ids)], np.int32)
+    unknown = np.flatnonzero(indices < 0)
+    if len(unknown):
+        by_end = _names_by_key(catalog)
+        found: dict[ImageId, int] = {}
+        for row in unknown.tolist():
+            identity = to_python(ids)[row]
+            if identity not in found:
+                found[identity] = _by_end(str(identity), by_end) if isinstance(identity, str) else -1
+            indices[row] = found[identity]
+        _report_by_end({name: index for name, index in found.items() if index >= 0}, catalog)
+    return indices
+
+
+def images_by_file(file_names: Sequence[str], catalog: Catalog) -> NDArray[np.int32]:
+    """(N,) index in the catalog of the image with each file name, or -1; ids of the catalog do not matter."""
+    names: dict[str, int] = {}
+    for spell in (str, lambda name: PurePosixPath(name).name):
+        seen: dict[str, int] = {}
+        for index, name in enumerate(map(spell, catalog.file_names)):
+            seen[name] = -1 if name in seen else index
+        names = seen | names
+    written = [name.replace("\\", "/") for name in file_names]
+    return np.array(
+        [names.get(name, names.get(PurePosixPath(name).name, -1)) if name else -1 for name in written],
+        np.int32,
+    )
 
 
 def file_numbers(file_names: Sequence[str]) -> dict[ImageId, int]:
@@ -92,6 +134,13 @@ def find_classes(
     if class_map in ("from-0", "from-1"):
         first = 1 if class_map == "from-1" else 0
         indices = positions(ids, range(first, first + len(known)))
+    elif class_map == "coco-91":
+        if len(known) != len(COCO_91):
+            raise InputError(
+                f"{where}: the class map coco-91 is for the 80 classes of COCO, but the ground truth has {len(known)}; "
+                f"{CLASS_MAP_ADVICE}"
+            )
+        indices = positions(ids, COCO_91)
     elif isinstance(class_map, Mapping):
         _check_targets(class_map, catalog, where)
         sources = sorted(class_map)
@@ -144,6 +193,45 @@ def match_names(
     return labels
 
 
+def ids_of_names(
+    names: Sequence[str],
+    catalog: Catalog,
+    class_map: ClassMap | None,
+    refusal: Callable[[int, str], InputError],
+) -> list[int]:
+    """The class id of each name in a file of detections without class ids.
+
+    Whole numbers that are no names of classes are ids. With ``drop`` an unknown name gets an id that the ground truth lacks.
+
+    Args:
+        names: distinct names.
+        catalog: of the ground truth.
+        class_map: see `ClassMap`.
+        refusal: makes the error of a name, from its index and the problem.
+
+    Raises:
+        InputError: the ground truth has no class, or several classes, of a name.
+    """
+    absent = min((*catalog.class_ids, 0)) - 1
+    ids = []
+    for index, name in enumerate(names):
+        fitting = original_matches(name, catalog.classes, catalog.class_ids)
+        if len(fitting) == 1:
+            ids.append(catalog.class_ids[fitting[0]])
+        elif class_map == "drop" and not fitting:
+            ids.append(absent)
+        else:
+            several = f"is the name of several classes; write class_id, or {CLASS_MAP_ADVICE}"
+            hint = did_you_mean(name, catalog.classes) or "; --class-map drop leaves such detections out"
+            raise refusal(index, several if fitting else f"no class of the ground truth{hint}")
+    return ids
+
+
+def are_ids(names: Sequence[str], catalog: Catalog) -> bool:
+    """Whether all names are whole numbers, and none is the name of a class."""
+    return all(map(INTEGER.fullmatch, names)) and not set(names) & set(catalog.classes)
+
+
 def positions(values: NDArray[np.int64] | Sequence[ImageId], known: Sequence[ImageId]) -> NDArray[np.int32]:
     """For each value its index in the sorted, unique `known`, or -1."""
     if not isinstance(values, np.ndarray) or (known and isinstance(known[0], str)):
@@ -188,19 +276,53 @@ def _image_names(catalog: Catalog) -> dict[ImageId, int]:
     """Every unambiguous name of an image: first its id, then the parts of its file name."""
     ids: Sequence[ImageId] = catalog.image_ids
     names: dict[ImageId, int] = {}
-    for spellings in (
+    for columns in (
         list(ids),
         [str(identity) for identity in ids],
         list(catalog.file_names),
         [PurePosixPath(name).name for name in catalog.file_names],
         [PurePosixPath(name).stem for name in catalog.file_names],
+        [str(PurePosixPath(name).with_suffix("")) if name else "" for name in catalog.file_names],
         [int(identity) if isinstance(identity, str) and identity.isdecimal() else "" for identity in ids],
     ):
         seen: dict[ImageId, int] = {}
-        for index, name in enumerate(spellings):
+        for index, name in enumerate(columns):
             seen[name] = -1 if name in seen else index
         names = {name: index for name, index in seen.items() if name != "" and index >= 0} | names
     return names
+
+
+def _names_by_key(catalog: Catalog) -> dict[str, int]:
+    """Every unambiguous end of the path of an image's file, with and without suffix, in any case of letters."""
+    keys: dict[str, int] = {}
+    for index, name in enumerate(catalog.file_names):
+        parts = PurePosixPath(name.replace("\\", "/")).parts
+        for first in range(len(parts)):
+            end = name_key("/".join(parts[first:]))
+            for key in {end, str(PurePosixPath(end).with_suffix(""))}:
+                keys[key] = index if keys.setdefault(key, index) == index else -1
+    return keys
+
+
+def _by_end(written: str, keys: Mapping[str, int]) -> int:
+    """The image whose path ends like a written one, or has its own name; -1 if none or several have."""
+    for parts in spellings(written):
+        for first in range(len(parts)):
+            key = name_key("/".join(parts[first:]))
+            for end in (key, str(PurePosixPath(key).with_suffix(""))):
+                if end in keys:
+                    return keys[end]
+    return -1
+
+
+def _report_by_end(found: Mapping[ImageId, int], catalog: Catalog) -> None:
+    if found:
+        name, index = next(iter(found.items()))
+        text = (
+            f"detections name {len(found)} images by other paths than the ground truth; the ends of the paths are compared: "
+            f"{name!r} is {catalog.file_names[index]!r}"
+        )
+        report(Note("images_by_name", text, values={"images": len(found)}), stacklevel=3)
 
 
 def _check_targets(class_map: Mapping[int, int], catalog: Catalog, where: str) -> None:
@@ -218,6 +340,8 @@ def _suggest_rule(ids: NDArray[np.int64], catalog: Catalog) -> str:
     low, high = int(ids.min()), int(ids.max())
     if low == 0 and high < count:
         return f"They seem to be indices of the {count} classes from 0: pass --class-map from-0 (class_map='from-0')"
+    if count == len(COCO_91) and count <= high and set(ids.tolist()) <= set(COCO_91):
+        return "They seem to be COCO's category ids up to 90: pass --class-map coco-91 (class_map='coco-91')"
     if low >= 1 and high <= count:
         return f"They seem to be indices of the {count} classes from 1: pass --class-map from-1 (class_map='from-1')"
     return (

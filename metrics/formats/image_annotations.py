@@ -71,6 +71,10 @@ class ImageAnnotation:
         ]
         return replace(self, boxes=tuple(boxes), size=size, relative=False)
 
+    def in_pixels_of(self, size: tuple[int, int]) -> ImageAnnotation:
+        """The same objects in pixels if a written size is known, else still in fractions."""
+        return self.in_pixels(size) if all(size) else self
+
     @property
     def path(self) -> PurePosixPath:
         """The image's path for ids: that of the annotation file if there is one for each image."""

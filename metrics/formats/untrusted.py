@@ -93,6 +93,21 @@ def require_utf8(data: bytes, path: str | Path) -> None:
 _CHUNK = 2**24
 
 
+def read_head(path: Path, size: int = 2**16) -> bytes:
+    """The first bytes of a file, unpacked if it is gzip, without a byte order mark and leading space; empty if unreadable.
+
+    Formats are recognised by it; nothing is checked.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(size)
+        if head.startswith(b"\x1f\x8b"):
+            head = zlib.decompressobj(wbits=31).decompress(head, size)
+    except (OSError, zlib.error):
+        return b""
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip()
+
+
 def parse_json(data: bytes | memoryview, path: str | Path) -> Any:
     """The value of JSON text in UTF-8.
 

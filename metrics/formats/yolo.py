@@ -239,13 +239,18 @@ def _boxes(
                 f"{file}:{number}: expected class cx cy w h, or class and a polygon of x y pairs, got {len(row)} numbers; "
                 f"if they are keypoints, add kpt_shape: {shape} to the YAML file of the data set"
             )
-    return [row[:5] if keypoints is not None or len(row) == 5 else _bounding_box(row) for row in rows]
+    return [
+        row[:5] if keypoints is not None or len(row) == 5 else [row[0], *bounding_boxes([row[1:]])[0]]
+        for row in rows
+    ]
 
 
-def _bounding_box(row: Row) -> Row:
-    label, *numbers = row
-    x, y = numbers[::2], numbers[1::2]
-    return [label, (min(x) + max(x)) / 2, (min(y) + max(y)) / 2, max(x) - min(x), max(y) - min(y)]
+def bounding_boxes(polygons: Sequence[Row]) -> list[Row]:
+    """``[cx, cy, w, h]`` around the points ``[x1, y1, x2, y2, ...]`` of each polygon."""
+    pairs = [(numbers[::2], numbers[1::2]) for numbers in polygons]
+    return [
+        [(min(x) + max(x)) / 2, (min(y) + max(y)) / 2, max(x) - min(x), max(y) - min(y)] for x, y in pairs
+    ]
 
 
 def _fits_keypoints(count: int) -> bool:
@@ -273,11 +278,12 @@ def _has_keypoints(rows: list[Row]) -> bool:
     values = np.array(rows, np.float64)[:, 1:]
     widths = [width for width in (2, 3) if (count - 4) % width == 0]
     return any(
-        _contains(values[:, :4], values[:, 4:].reshape(len(rows), -1, width)[:, :, :2]) for width in widths
+        points_in_boxes(values[:, :4], values[:, 4:].reshape(len(rows), -1, width)[:, :, :2])
+        for width in widths
     )
 
 
-def _contains(boxes: NDArray[np.float64], points: NDArray[np.float64]) -> bool:
+def points_in_boxes(boxes: NDArray[np.float64], points: NDArray[np.float64]) -> bool:
     """Whether nearly all points (N, K, 2) lie in their boxes (N, 4) cxcywh; points at the origin are not visible."""
     seen = (points != 0).any(2)
     inside = (np.abs(points - boxes[:, None, :2]) <= boxes[:, None, 2:] / 2 + _SLACK).all(2)

@@ -220,7 +220,7 @@ def test_class_ids_are_mapped_from_the_command_line(
     assert main([*files, "--class-map", "from-2"]) == 2
     printed = capsys.readouterr().err.splitlines()
     assert 'expected pairs of class ids such as {"0": 1, "1": 2}' in printed[0]
-    assert "expected from-0, from-1, drop, or the name of a .json file" in printed[1]
+    assert "expected from-0, from-1, coco-91, drop, or the name of a .json file" in printed[1]
 
 
 def test_warnings_are_printed_and_strict_makes_them_errors(

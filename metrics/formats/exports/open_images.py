@@ -12,7 +12,7 @@ from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find
 from metrics.formats.purpose import parse_purpose
 from metrics.notes import Note, report
 
-_COLUMNS = ("imageid", "labelname", "xmin", "xmax", "ymin", "ymax")
+COLUMNS = ("imageid", "labelname", "xmin", "xmax", "ymin", "ymax")
 _DESCRIPTIONS = "class-descriptions*.csv"
 
 
@@ -22,21 +22,21 @@ def _files(path: Path) -> list[Path]:
 
 def _is_open_images(file: Path) -> bool:
     known = set(header_of(file))
-    return set(_COLUMNS) <= known and not {"conf", "score"} & known
+    return set(COLUMNS) <= known and not {"conf", "score"} & known
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    names = _names(files[0].parent)
+    names = class_names(files[0].parent)
     groups = 0
     images = []
     for file in files:
         purpose = parse_purpose(file.stem) if len(files) > 1 else None
         boxes: dict[str, list[Box]] = {}
-        for where, row in named_rows(file, _COLUMNS):
+        for where, row in named_rows(file, COLUMNS):
             identity, label = row["imageid"], names.get(row["labelname"], row["labelname"])
             if not identity or not label:
                 raise InputError(f"{where}: has no {'LabelName' if identity else 'ImageID'}")
-            x1, x2, y1, y2 = (number(row[key], where) for key in _COLUMNS[2:])
+            x1, x2, y1, y2 = (number(row[key], where) for key in COLUMNS[2:])
             if max(map(abs, (x1, x2, y1, y2))) > 1.5:
                 raise InputError(
                     f"{where}: {max((x1, x2, y1, y2), key=abs):g} is not a fraction of the image's side"
@@ -54,7 +54,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     return images
 
 
-def _names(folder: Path) -> dict[str, str]:
+def class_names(folder: Path) -> dict[str, str]:
     """Names of classes by their code, from ``class-descriptions-boxable.csv`` beside the table; several of one name keep theirs."""
     names: dict[str, str] = {}
     for file in sorted(folder.glob(_DESCRIPTIONS))[:1]:
