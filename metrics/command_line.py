@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
 
@@ -19,17 +19,88 @@ from metrics.errors import DetbenchError, InputError, InputNote, InputWarning, M
 from metrics.formats.discovery import KNOWN, KNOWN_DETECTIONS, read_detections, read_truth
 from metrics.formats.identity import ClassMap, ImageIdMeaning, parse_class_map
 from metrics.formats.voc import Pixels
+from metrics.formats.voc_results import find_results, folder_of_year, listed_split
 from metrics.limits import MeasureLimit, parse_limit
+from metrics.notes import Note, report
 from metrics.registry import did_you_mean
 from metrics.standard_streams import run_to_end
 
 if TYPE_CHECKING:
     from metrics.evaluation import Evaluation
     from metrics.matching import MatchRule
+    from metrics.protocols import Protocol
     from metrics.reference.verify import Verification
+    from metrics.tables import AnnotationTable, DetectionTable
+
+PROTOCOL_NAMES = "coco, voc2007, voc2012, lvis, kitti, crowdhuman, open_images"
+"""For the help, which imports no protocol."""
 
 FAILED = 1
 """Exit code where a measure is below its limit or `--verify` finds a difference."""
+
+
+class FileTables(NamedTuple):
+    """Ground truth and detections of files.
+
+    Attributes:
+        truth: ground truth.
+        detections: on its catalog.
+        protocol: the protocol to evaluate by: the one that was asked for, or that the ground truth asks for; None for COCO's
+            measures.
+    """
+
+    truth: AnnotationTable
+    detections: DetectionTable
+    protocol: Protocol | None
+
+
+def read_files(
+    truth: str | Path,
+    detections: str | Path,
+    *,
+    class_map: ClassMap | None = None,
+    image_ids: ImageIdMeaning = "ids",
+    split: str | None = None,
+    pixels: Pixels = "inclusive",
+    protocol: str | None = None,
+) -> FileTables:
+    """Read ground truth and detections, and find out by which protocol to evaluate them.
+
+    Without `protocol`, ground truth with federated annotations asks for the protocol ``lvis``, which is reported.
+
+    Args:
+        truth: see `metrics.formats.discovery.read_truth`.
+        detections: see `metrics.formats.discovery.read_detections`.
+        class_map: from class ids of the results to those of the ground truth.
+        image_ids: what integers in ``image_id`` of the results are.
+        split: of a ground truth with splits; by default that in the names of VOC's result files, where there are such.
+        pixels: convention of VOC coordinates.
+        protocol: name of a protocol.
+
+    Raises:
+        InputError: a file is invalid, or the protocol is unknown.
+    """
+    from metrics.protocols import PROTOCOLS, chosen_protocol
+
+    chosen = None if protocol is None else PROTOCOLS[protocol]
+    year = chosen.year if chosen else ""
+    truth, detections = Path(truth), Path(detections)
+    results = find_results(detections, split, year)
+    if results is not None:
+        truth = folder_of_year(truth, year)
+        detections = results.folder if detections.is_dir() else detections
+        split = split or listed_split(truth, results)
+    table = read_truth(truth, split, pixels)
+    result_split = results.split if results else None
+    found = read_detections(detections, table, class_map, image_ids, result_split, pixels)
+    if chosen is None and (name := chosen_protocol(table)):
+        text = (
+            f"{truth}: images have verified classes (neg_category_ids, not_exhaustive_category_ids): evaluated by the protocol "
+            f"{name!r}; --protocol coco evaluates by COCO's rules"
+        )
+        report(Note("protocol", text, name))
+        chosen = PROTOCOLS[name]
+    return FileTables(table, found, chosen)
 
 
 def score_files(
@@ -38,31 +109,33 @@ def score_files(
     *,
     measures: Sequence[str] | None = None,
     rule: MatchRule | None = None,
-    class_map: ClassMap | None = None,
-    image_ids: ImageIdMeaning = "ids",
-    split: str | None = None,
-    pixels: Pixels = "inclusive",
+    protocol: str | None = None,
+    iou_thresholds: tuple[float, ...] | None = None,
+    **reading: Any,
 ) -> Evaluation:
     """Read ground truth and detections, and evaluate.
 
     Args:
-        truth: see `metrics.formats.discovery.read_truth`.
-        detections: see `metrics.formats.discovery.read_detections`.
+        truth: see `read_files`.
+        detections: see `read_files`.
         measures: names of registered measures; by default COCO's.
         rule: of matching; COCO's by default.
-        class_map: from class ids of the results to those of the ground truth.
-        image_ids: what integers in ``image_id`` of the results are.
-        split: of a ground truth with splits.
-        pixels: convention of VOC coordinates.
+        protocol: name of a benchmark's protocol, in place of measures and rule.
+        iou_thresholds: of the protocol, where it has a choice.
+        reading: further arguments of `read_files`.
 
     Raises:
-        InputError: a file is invalid, or a measure is unknown.
+        InputError: a file is invalid, or a measure or protocol is unknown.
     """
     from metrics.evaluator import COCO_MEASURES, evaluate
 
-    table = read_truth(truth, split, pixels)
-    found = read_detections(detections, table, class_map, image_ids)
-    return evaluate(table, found, measures or COCO_MEASURES, rule)
+    own_rules = measures is not None or rule is not None
+    tables = read_files(
+        truth, detections, protocol="coco" if own_rules and protocol is None else protocol, **reading
+    )
+    if tables.protocol is None or (own_rules and protocol is None):
+        return evaluate(tables.truth, tables.detections, measures or COCO_MEASURES, rule)
+    return tables.protocol(tables.truth, tables.detections, iou_thresholds)
 
 
 def verify_files(
@@ -168,6 +241,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DETECTIONS",
         help=f"detections: {KNOWN_DETECTIONS}",
     )
+    parser.add_argument(
+        "--protocol",
+        metavar="NAME",
+        help=f"score by the rules of a benchmark: {PROTOCOL_NAMES}; default: COCO's, or lvis where the ground truth has "
+        "neg_category_ids or not_exhaustive_category_ids",
+    )
     parser.add_argument("--split", help="split of a YOLO or VOC data set")
     parser.add_argument(
         "--pixels",
@@ -235,13 +314,19 @@ def _version() -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
-    rule = _rule(options)
+    from metrics.evaluator import COCO_MEASURES
+
+    _check_protocol(options)
+    rule = None if options.protocol else _rule(options)
     measures = options.measures.split(",") if options.measures else None
+    if options.verify and not options.protocol:
+        measures = measures or list(COCO_MEASURES)  # pycocotools' rule, whatever the ground truth asks for
     limits = [
         parse_limit(text, unit="value", minimum=-math.inf, option="--fail-below")
         for text in options.fail_below
     ]
-    _check_measures(limits, measures, rule)
+    if not options.protocol:
+        _check_measures(limits, measures, rule)
     class_map = None if options.class_map is None else parse_class_map(options.class_map)
     evaluation = score_files(
         options.truth,
@@ -252,6 +337,8 @@ def _run(options: argparse.Namespace) -> int:
         image_ids=options.image_ids,
         split=options.split,
         pixels=options.pixels,
+        protocol=options.protocol,
+        iou_thresholds=parse_thresholds(options.iou) if options.protocol and options.iou else None,
     )
     as_json = options.json == "-"
     if not as_json:
@@ -277,7 +364,30 @@ def _run(options: argparse.Namespace) -> int:
     return FAILED if failures or (verification is not None and not verification.agrees) else 0
 
 
-def _check_measures(limits: Sequence[MeasureLimit], measures: Sequence[str] | None, rule: MatchRule) -> None:
+def _check_protocol(options: argparse.Namespace) -> None:
+    """Refuse options that a protocol decides."""
+    if not options.protocol:
+        return
+    decided = {
+        "--measures": options.measures,
+        "--max-dets": options.max_dets,
+        "--areas": options.areas,
+        "--no-classes": options.no_classes,
+    }
+    given = [name for name, value in decided.items() if value]
+    if given:
+        raise InputError(
+            f"--protocol {options.protocol}: decides what {' and '.join(given)} would; leave out one of them"
+        )
+    if options.verify and options.protocol != "coco":
+        raise InputError(
+            f"--protocol {options.protocol}: --verify compares with pycocotools, which has COCO's rules only; leave out one of them"
+        )
+
+
+def _check_measures(
+    limits: Sequence[MeasureLimit], measures: Sequence[str] | None, rule: MatchRule | None
+) -> None:
     """Check before any file is read that each limit is on a measure that will be evaluated."""
     from metrics.evaluator import COCO_MEASURES, evaluate
     from metrics.tables import AnnotationTable, Catalog, DetectionTable
@@ -303,9 +413,12 @@ def _failure(evaluation: Evaluation, limit: MeasureLimit) -> str:
     return f"{limit} {state}, the limit is {limit.value:g}"
 
 
-def _rule(options: argparse.Namespace) -> MatchRule:
+def _rule(options: argparse.Namespace) -> MatchRule | None:
+    """The rule that options choose; None where there are none."""
     from metrics.matching import MatchRule
 
+    if not (options.iou or options.areas or options.max_dets or options.no_classes):
+        return None
     chosen: dict[str, object] = {"by_class": not options.no_classes}
     if options.iou:
         chosen["iou_thresholds"] = parse_thresholds(options.iou)

@@ -18,6 +18,7 @@ import numpy as np
 from metrics.atomic_files import atomic_write
 from metrics.errors import InputError
 from metrics.matching import Matches
+from metrics.measures import Better, Value
 from metrics.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -93,6 +94,30 @@ class Row:
         )
 
 
+def make_rows(measure: str, values: Sequence[Value], better: Better) -> list[Row]:
+    """The values of a measure, or of a protocol, as rows.
+
+    Args:
+        measure: its name.
+        values: in their order.
+        better: direction of those that do not have their own.
+    """
+    directions = {"higher": True, "lower": False, "neither": None}
+    return [
+        Row(
+            measure,
+            value.name,
+            value.class_name,
+            value.area,
+            value.iou,
+            value.max_dets,
+            float(value.value),
+            directions[value.better or better],
+        )
+        for value in values
+    ]
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
     """The results of one detector on one data set.
@@ -100,10 +125,12 @@ class Evaluation:
     Attributes:
         rows: all values; within a measure those of all classes together come first.
         matches: from which they were computed; for curves and further measures.
+        protocol: name of the protocol that chose the rule and the numbers; empty where there is none.
     """
 
     rows: tuple[Row, ...]
     matches: Matches
+    protocol: str = ""
 
     @cached_property
     def headline(self) -> dict[str, float]:
@@ -212,7 +239,10 @@ class Evaluation:
                 "area_ranges": {name: list(limits) for name, limits in rule.area_ranges.items()},
                 "max_dets": list(rule.max_dets),
                 "by_class": rule.by_class,
+                "candidates": rule.candidates,
+                "ties": rule.ties,
             },
+            "protocol": self.protocol or None,
             "rows": [dict(zip(COLUMNS, map(_null, row.record()), strict=True)) for row in self.rows],
         }
 
@@ -236,6 +266,8 @@ class Evaluation:
 
     def __str__(self) -> str:
         """The headline, the other measures, and a line for each class."""
+        if self.protocol:
+            return self._protocol_text()
         parts = [self.summary()] if any(row.name in COCO_NAMES for row in self.rows) else []
         others = [row for row in self.rows if not row.class_name and row.measure not in _COCO_MEASURES]
         if others:
@@ -244,21 +276,36 @@ class Evaluation:
         names = list(dict.fromkeys(row.name for row in self.rows if row.class_name))
         names = [name for name in ("ap", "ap50", "ar_100") if name in names] or names[:4]
         if names and len(self.matches.classes) > 1:
-            values = {(row.class_name, row.name): row.value for row in self.rows if row.class_name}
-            objects = self.matches.positives[0]
-            printed = sorted(range(len(objects)), key=lambda label: -objects[label])[:PRINTED_CLASSES]
-            classes = self.matches.classes
-            cells = [
-                [
-                    classes[k],
-                    str(objects[k]),
-                    *(_format(values.get((classes[k], name), math.nan)) for name in names),
-                ]
-                for k in printed
+            parts.append(self._class_table(names, 3))
+        return "\n\n".join(parts)
+
+    def _class_table(self, names: Sequence[str], digits: int) -> str:
+        """Values with these names of the most frequent classes."""
+        values = {(row.class_name, row.name): row.value for row in self.rows if row.class_name}
+        objects = self.matches.positives[0]
+        printed = sorted(range(len(objects)), key=lambda label: -objects[label])[:PRINTED_CLASSES]
+        classes = self.matches.classes
+        cells = [
+            [
+                classes[k],
+                str(objects[k]),
+                *(_format(values.get((classes[k], name), math.nan), digits) for name in names),
             ]
-            parts.append(_table(["class", "objects", *names], cells))
-            if len(classes) > len(printed):
-                parts[-1] += f"\n({len(classes) - len(printed)} rarer classes: see to_frame())"
+            for k in printed
+        ]
+        text = _table(["class", "objects", *names], cells)
+        if len(classes) > len(printed):
+            text += f"\n({len(classes) - len(printed)} rarer classes: see to_frame())"
+        return text
+
+    def _protocol_text(self) -> str:
+        """The numbers of a protocol with six digits, those over all classes first."""
+        whole = [row for row in self.rows if not row.class_name]
+        cells = [[row.name, row.iou, row.area, _format(row.value, _PROTOCOL_DIGITS)] for row in whole]
+        parts = [f"protocol {self.protocol}", _table(["name", "IoU", "area", "value"], cells)]
+        names = list(dict.fromkeys(row.name for row in self.rows if row.class_name))[:4]
+        if names:
+            parts.append(self._class_table(names, _PROTOCOL_DIGITS))
         return "\n\n".join(parts)
 
     def __repr__(self) -> str:
@@ -284,13 +331,16 @@ class Evaluation:
 
 _COCO_MEASURES = ("average_precision", "average_recall")
 
+_PROTOCOL_DIGITS = 6
+"""Benchmarks publish, and programs print, up to six digits."""
+
 
 def _null(value: Any) -> Any:
     return None if value != value else value
 
 
-def _format(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"
+def _format(value: float, digits: int = 3) -> str:
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from metrics.boxes import Layout
 from metrics.errors import InputError
-from metrics.evaluation import Evaluation, Row
+from metrics.evaluation import Evaluation, Row, make_rows
 from metrics.matching import Matches, MatchRule, match
 from metrics.measures import MEASURES
+from metrics.protocols import PROTOCOLS
 from metrics.tables import AnnotationTable, Catalog, DetectionTable, ImageId
 
 __all__ = ["COCO_MEASURES", "Evaluation", "Evaluator", "evaluate", "evaluate_matches"]
@@ -28,6 +29,7 @@ def evaluate(
     measures: Sequence[str] = COCO_MEASURES,
     rule: MatchRule | None = None,
     settings: Settings | None = None,
+    protocol: str | None = None,
 ) -> Evaluation:
     """Match detections with objects once, and compute measures.
 
@@ -37,10 +39,19 @@ def evaluate(
         measures: names of registered measures.
         rule: of matching; COCO's by default.
         settings: of measures that have settings: ``{"operating_point": {"score": 0.3}}``.
+        protocol: name of a benchmark's protocol, which has its own rule and numbers, in place of `measures`, `rule` and
+            `settings`: ``"voc2007"``. `metrics.protocols.PROTOCOLS` has them all.
 
     Raises:
-        InputError: the tables have different catalogs, or a measure is unknown.
+        InputError: the tables have different catalogs, a measure or protocol is unknown, or a protocol is given together
+            with what it decides.
     """
+    if protocol is not None:
+        if tuple(measures) != COCO_MEASURES or rule is not None or settings:
+            raise InputError(
+                f"evaluate: protocol {protocol!r} has its own measures, rule and settings; leave them out, or leave out protocol"
+            )
+        return PROTOCOLS[protocol](truth, detections)
     return evaluate_matches(match(truth, detections, rule), measures, settings)
 
 
@@ -61,13 +72,10 @@ def evaluate_matches(
     for name in given:
         if name not in measures:
             raise InputError(f"settings: {name!r} is not among the measures {', '.join(measures)}")
-    directions = {"higher": True, "lower": False, "neither": None}
-    rows = []
+    rows: list[Row] = []
     for measure in [MEASURES[name] for name in measures]:
-        for value in measure(matches, **given.get(measure.name, {})):
-            higher_is_better = directions[value.better or measure.better]
-            subject = (value.class_name, value.area, value.iou, value.max_dets)
-            rows.append(Row(measure.name, value.name, *subject, float(value.value), higher_is_better))
+        values = measure(matches, **given.get(measure.name, {}))
+        rows += make_rows(measure.name, values, measure.better)
     return Evaluation(tuple(rows), matches)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,12 +51,18 @@ class MatchRule:
         max_dets: rising limits on the detections of each image and class, by score. Matching and average precision use
             the largest (the summary of pycocotools looks for 100, and prints -1 without it); recall is computed for each.
         by_class: whether a detection must have the object's class. If not, all classes are one.
+        candidates: the objects that a detection may match. ``free``: of those that are not matched yet the one of the
+            highest IoU. ``best``: only the one of the highest IoU of all, valid or not, of equal ones the first; if it is
+            matched already, the detection is a false positive, unless the object is ignored (Pascal VOC).
+        ties: the rank of detections of equal score: by image and then as given (``image``), or as given (``given``).
     """
 
     iou_thresholds: tuple[float, ...] = COCO_THRESHOLDS
     area_ranges: Mapping[str, tuple[float, float]] = field(default_factory=lambda: dict(COCO_AREAS))
     max_dets: tuple[int, ...] = (1, 10, 100)
     by_class: bool = True
+    candidates: Literal["free", "best"] = "free"
+    ties: Literal["image", "given"] = "image"
 
     def __post_init__(self) -> None:
         thresholds, cuts = self.iou_thresholds, self.max_dets
@@ -72,6 +79,12 @@ class MatchRule:
                 )
         if not (cuts and cuts[0] >= 1 and _rising(cuts)):
             raise InputError(f"MatchRule.max_dets: expected rising numbers of at least 1, got {cuts}")
+        for name, value, known in (
+            ("candidates", self.candidates, ("free", "best")),
+            ("ties", self.ties, ("image", "given")),
+        ):
+            if value not in known:
+                raise InputError(f"MatchRule.{name}: expected {' or '.join(known)}, got {value!r}")
 
     @property
     def areas(self) -> tuple[str, ...]:
@@ -433,6 +446,8 @@ def match(truth: AnnotationTable, detections: DetectionTable, rule: MatchRule | 
         len(truth.catalog.image_ids),
         len(truth.catalog.classes),
         rule.by_class,
+        rule.candidates == "best",
+        rule.ties == "image",
         rule.max_dets[-1],
         np.array(rule.iou_thresholds),
         np.array(list(rule.area_ranges.values()), np.float64),

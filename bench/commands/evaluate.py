@@ -9,6 +9,7 @@ import typer
 
 from bench.commands import options
 from bench.commands.command import FLAG
+from metrics.command_line import PROTOCOL_NAMES
 
 NAME = "eval"
 EXAMPLES = """Examples:
@@ -34,8 +35,8 @@ def command(
             "--detections",
             "--found",
             metavar="PATH",
-            help="Detections: COCO results as .json, a .parquet or .csv table, a folder with a text file per image, or the output "
-            "of another tool (docs/formats.md).",
+            help="Detections: COCO results as .json, a .parquet or .csv table, a folder with a text file per image or with Pascal "
+            "VOC's result files (comp4_det_test_car.txt), or the output of another tool (docs/formats.md).",
             show_default=False,
         ),
     ],
@@ -68,6 +69,15 @@ def command(
             "names of image files (file-names).",
         ),
     ] = "ids",
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Score by the rules of a benchmark: {PROTOCOL_NAMES}. Default: COCO's, or lvis where the ground truth has "
+            "neg_category_ids or not_exhaustive_category_ids.",
+            show_default=False,
+        ),
+    ] = None,
     verify: Annotated[
         bool,
         typer.Option("--verify", metavar=FLAG, help="Also run pycocotools and compare the numbers."),
@@ -80,6 +90,8 @@ def command(
 ) -> None:
     """Evaluate detections of another program: COCO's twelve numbers, and a run that `compare` accepts.
 
+    With a protocol its numbers are printed and stored; the page and `compare` use COCO's rules for all runs.
+
     The exit code is 1 if --verify finds a difference.
     """
     from bench.commands.results_table import results_json
@@ -88,12 +100,17 @@ def command(
     from bench.process.log import collect_warnings
     from bench.runs.external_run import save_external
     from bench.runs.provenance import command_line
-    from metrics.command_line import score_files, verify_files
+    from metrics.command_line import read_files, verify_files
+    from metrics.evaluator import evaluate
     from metrics.formats.identity import parse_class_map
 
     rule = None if class_map is None else parse_class_map(class_map)
     with collect_warnings() as messages:
-        evaluation = score_files(truth, detections, class_map=rule, image_ids=image_ids, split=split)
+        tables = read_files(
+            truth, detections, class_map=rule, image_ids=image_ids, split=split, protocol=protocol
+        )
+    evaluation = evaluate(tables.truth, tables.detections)
+    by_protocol = None if tables.protocol is None else tables.protocol(tables.truth, tables.detections)
     run = save_external(
         name or detections.stem,
         evaluation,
@@ -103,14 +120,16 @@ def command(
         command=command_line(command_arguments(), show_paths),
         warnings=tuple(messages),
         show_paths=show_paths,
+        by_protocol=by_protocol,
     )
     page = run.path / "report.html"
     verdict = verify_files(evaluation, truth, detections, rule, image_ids) if verify else None
     if json:
         verified = None if verdict is None else verdict.agrees
-        print_json(results_json([run], page) | {"equal_to_pycocotools": verified})
+        numbers = {"equal_to_pycocotools": verified, "protocols": run.result.protocols}
+        print_json(results_json([run], page) | numbers)
     else:
-        print(f"{evaluation}\n\nreport: {page}")
+        print(f"{by_protocol or evaluation}\n\nreport: {page}")
         if verdict is not None:
             print(f"\n{verdict}")
     if verdict is not None and not verdict.agrees:

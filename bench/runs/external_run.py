@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ def save_external(
     command: str = "",
     warnings: tuple[str, ...] = (),
     show_paths: bool = False,
+    by_protocol: Evaluation | None = None,
 ) -> RunFolder:
     """Write the run folder of detections from another program; it has no training, weights or seed.
 
@@ -34,6 +36,7 @@ def save_external(
         command: command line to record.
         warnings: warnings about the files.
         show_paths: keep absolute paths in the report.
+        by_protocol: the evaluation of the same detections by a benchmark's protocol, whose numbers are kept.
     """
     truth, detections = evaluation.matches.truth, evaluation.matches.detections
     started, began = datetime.now(UTC), time.monotonic()
@@ -61,6 +64,7 @@ def save_external(
             ),
             budget=Budget(total_seconds=round(time.monotonic() - began, 3)),
             headline=dict(evaluation.headline),
+            protocols={} if by_protocol is None else _protocol_numbers(by_protocol),
             environment=environment(),
             command=command,
             warnings=warnings,
@@ -72,3 +76,13 @@ def save_external(
 
         write_report([saved], partial, show_paths=show_paths)
     return saved.replace(path=folder)
+
+
+def _protocol_numbers(evaluation: Evaluation) -> dict[str, dict[str, float | None]]:
+    """The numbers over all classes by the name of their protocol; None where undefined."""
+    numbers = {
+        row.name: None if math.isnan(row.value) else row.value
+        for row in evaluation.rows
+        if not row.class_name
+    }
+    return {evaluation.protocol: numbers}

@@ -58,6 +58,8 @@ class GreedySettings(NamedTuple):
         images: number of images.
         classes: number of classes.
         by_class: whether a detection must have the class of its object.
+        best_only: whether a detection is compared with the object of the highest IoU only.
+        ties_by_image: whether detections of equal score are ranked by image first, or in the order of rows.
         max_dets: maximum number of detections per image and class, highest scores first.
         thresholds: (T,) float64, rising IoU thresholds.
         ranges: (A, 2) float64 smallest and largest area of each area range.
@@ -66,6 +68,8 @@ class GreedySettings(NamedTuple):
     images: int
     classes: int
     by_class: bool
+    best_only: bool
+    ties_by_image: bool
     max_dets: int
     thresholds: NDArray[np.float64]
     ranges: NDArray[np.float64]
@@ -97,6 +101,7 @@ def match_columns(
     order, start = group_rows(detections.image, order, images)
     valid = _valid_words(truth, settings.ranges)
     task = MatchTask(
+        settings.best_only,
         settings.max_dets,
         np.minimum(settings.thresholds, NEARLY_ONE),
         settings.ranges,
@@ -119,7 +124,7 @@ def match_columns(
     classes = settings.classes if by_class else 1
     parts = for_each(lambda chunk: _match_chunk(task, classes, *chunk), _chunks(start, object_start))
     row, position, rank, iou, bits = (np.concatenate(same) for same in zip(*parts, strict=True))
-    class_start, ranked = _rank_by_score(task, classes)
+    class_start, ranked = _rank_by_score(task, classes, settings.ties_by_image)
     return MatchArrays(class_start, ranked, valid, task.inside, row, object_rows[position], rank, iou, bits)
 
 
@@ -156,13 +161,15 @@ def _match_chunk(task: MatchTask, classes: int, first: int, last: int) -> MatchP
         )
 
 
-def _rank_by_score(task: MatchTask, classes: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Where each class begins, and the rows by class, falling score, image and order."""
+def _rank_by_score(
+    task: MatchTask, classes: int, ties_by_image: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Where each class begins, and the rows by class, falling score, image (if `ties_by_image`) and order."""
     detections = task.detections
     label = detections.label
     if task.left_out.any():
         label = np.where(task.left_out, np.int32(-1), label)
-    ranked, start = group_rows(label, detections.order, classes)
+    ranked, start = group_rows(label, detections.order if ties_by_image else None, classes)
     sizes = np.diff(start)
 
     def sort(share: NDArray[np.int32]) -> None:

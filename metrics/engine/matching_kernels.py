@@ -55,6 +55,7 @@ class MatchTask(NamedTuple):
     """What all threads read, and two columns, `inside` and `left_out`, that they write.
 
     Attributes:
+        best_only: whether a detection is compared with the object of the highest IoU only, as in Pascal VOC.
         max_dets: detections beyond this rank in their image and class are left out.
         thresholds: (T,) rising.
         ranges: (A, 2) smallest and largest area.
@@ -64,6 +65,7 @@ class MatchTask(NamedTuple):
         left_out: (N,) False; becomes True for detections beyond `max_dets`.
     """
 
+    best_only: bool
     max_dets: int
     thresholds: NDArray[np.float64]
     ranges: NDArray[np.float64]
@@ -210,7 +212,10 @@ def match_images(
                     full = number[0] + found > pairs.row.size
                     if full:
                         break
-                    _take_objects(found, obj_first, objects, task.thresholds, scratch)
+                    if task.best_only:
+                        _take_best(found, obj_first, objects, task.thresholds, scratch)
+                    else:
+                        _take_objects(found, obj_first, objects, task.thresholds, scratch)
                     for candidate in range(found):
                         pair = number[0]
                         any_taken = np.uint64(0)
@@ -271,4 +276,44 @@ def _take_objects(
                     wanted &= ~take
                     if not objects.boxes.crowd[index]:
                         free[index - obj_first, area] &= ~take
+    return found
+
+
+@kernel
+def _take_best(
+    found: int,
+    obj_first: int,
+    objects: ObjectsByImage,
+    thresholds: NDArray[np.float64],
+    scratch: MatchScratch,
+) -> int:
+    """Let one detection take, at each threshold, the candidate of the highest IoU, of equal ones the first object.
+
+    If it is valid and taken already, the detection takes none. An ignored one stays free.
+
+    Args:
+        found: number of candidates in `scratch`; all reach the first threshold.
+        obj_first: the object to which the first row of ``scratch.free`` belongs.
+        objects: of all images.
+        thresholds: (T,) rising.
+        scratch: in `free` the bits that are taken are cleared; `taken` is written.
+    """
+    index_of, iou = scratch.candidates.object, scratch.candidates.iou
+    free, taken = scratch.free, scratch.taken
+    areas = free.shape[1]
+    best = 0
+    while best + 1 < found and iou[best + 1] == iou[0]:
+        best += 1
+    count = 1
+    while count < thresholds.size and thresholds[count] <= iou[best]:
+        count += 1
+    reached = ~np.uint64(0) >> np.uint64(64 - count)
+    index = index_of[best]
+    taken[:found] = np.uint64(0)
+    for area in range(areas):
+        if (int(objects.valid[index]) >> area) & 1:
+            taken[best, area] = reached & free[index - obj_first, area]
+            free[index - obj_first, area] &= ~reached
+        else:
+            taken[best, area] = reached
     return found

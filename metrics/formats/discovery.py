@@ -20,6 +20,7 @@ from metrics.formats.image_search import ImageSearch
 from metrics.formats.layouts import find_layouts, voc_folder
 from metrics.formats.plausibility import check_annotations
 from metrics.formats.voc import Pixels
+from metrics.formats.voc_results import find_results, read_results
 from metrics.notes import Note, report
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 from metrics.tables.parquet import has_catalog
@@ -35,8 +36,8 @@ KNOWN = (
 
 
 KNOWN_DETECTIONS = (
-    "COCO results as .json or .json.gz, a table as .parquet or .csv, a folder with a text file per image, or the output of "
-    "another tool (docs/formats.md)"
+    "COCO results as .json or .json.gz, a table as .parquet or .csv, a folder with a text file per image or with Pascal VOC's "
+    "result files (comp4_det_test_car.txt), or the output of another tool (docs/formats.md)"
 )
 
 
@@ -81,14 +82,19 @@ def read_detections(
     truth: AnnotationTable,
     class_map: ClassMap | None = None,
     image_ids: ImageIdMeaning = "ids",
+    split: str | None = None,
+    pixels: Pixels = "inclusive",
 ) -> DetectionTable:
-    """Read detections: COCO results, a table as Parquet or CSV, or a layout of `metrics.formats.detection_layouts`.
+    """Read detections: COCO results, a table as Parquet or CSV, Pascal VOC's result files, or a layout of
+    `metrics.formats.detection_layouts`.
 
     Args:
         path: a file, or a folder of text files.
         truth: ground truth of the same data set.
         class_map: from class ids of the file to those of the ground truth; see `metrics.formats.identity`.
         image_ids: what integers in ``image_id`` are.
+        split: of VOC's files, where there are those of several.
+        pixels: convention of VOC coordinates.
 
     Raises:
         InputError: no such file, unknown format, or an error of the format's reader.
@@ -96,6 +102,10 @@ def read_detections(
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
+    found = find_results(path, split) if path.is_dir() or path.suffix == ".txt" else None
+    if found is not None:
+        results = read_results(found, truth.catalog, class_map, pixels)
+        return table_of(results, truth, str(path), class_map, image_ids)
     kind = _suffix(path)
     if kind == ".parquet" and has_catalog(path):
         return checked(_on_catalog(DetectionTable.load(path), truth.catalog, str(path)), truth, str(path))

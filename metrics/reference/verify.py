@@ -73,7 +73,7 @@ def verify(evaluation: Evaluation, files: tuple[Path, Path] | None = None) -> Ve
     with contextlib.redirect_stdout(io.StringIO()):
         try:
             objects = _from_files(COCO, *files) if files else _from_tables(COCO, evaluation)
-            reference = COCOeval(*objects, "bbox")
+            reference = _with_ignored(COCOeval)(*objects, "bbox")
             reference.params.iouThrs = np.array(rule.iou_thresholds)
             reference.params.maxDets = list(rule.max_dets)
             reference.params.areaRng = [list(limits) for limits in rule.area_ranges.values()]
@@ -114,11 +114,23 @@ def _notes(evaluation: Evaluation) -> tuple[str, ...]:
         notes.append(
             "the ground truth has duplicate object ids; pycocotools keeps only the last object of each"
         )
-    if evaluation.matches.truth.ignored.any():
-        notes.append(
-            "the ground truth has ignored (difficult) objects, which pycocotools treats as crowds here"
-        )
     return tuple(notes)
+
+
+def _with_ignored(evaluator: Any) -> Any:
+    """Pycocotools' class, with the objects ignored that are ``difficult`` and no crowds.
+
+    Its matching has such objects (those outside an area range), but its `_prepare` derives them from crowds only.
+    """
+
+    class WithIgnored(evaluator):  # type: ignore[misc]
+        def _prepare(self) -> None:
+            super()._prepare()
+            for objects in self._gts.values():
+                for each in objects:
+                    each["ignore"] = each["ignore"] or each.get("difficult", 0)
+
+    return WithIgnored
 
 
 def _from_files(coco: Any, truth: Path, detections: Path) -> tuple[Any, Any]:
@@ -145,14 +157,16 @@ def _from_tables(coco: Any, evaluation: Evaluation) -> tuple[Any, Any]:
                 "bbox": xywh,
                 "area": area,
                 "iscrowd": crowd,
+                "difficult": ignored,
             }
-            for row, (image, label, xywh, area, crowd) in enumerate(
+            for row, (image, label, xywh, area, crowd, ignored) in enumerate(
                 zip(
                     truth.image.tolist(),
                     truth.label.tolist(),
                     truth.xywh.tolist(),
                     truth.area.tolist(),
-                    (truth.crowd | truth.ignored).astype(int).tolist(),
+                    truth.crowd.astype(int).tolist(),
+                    truth.ignored.astype(int).tolist(),
                     strict=True,
                 ),
                 1,

@@ -28,8 +28,8 @@ ImageValue = int | str | None
 class Catalog:
     """The images and classes of a data set.
 
-    Two catalogs are equal when all their columns are. `image_columns` do not affect any measure, so equality and
-    fingerprint ignore them.
+    Two catalogs are equal when they have the same images and classes: equality ignores `image_columns`, which do not affect
+    any measure, `image_classes` and `class_columns`. The fingerprint ignores `image_columns` and `class_columns`.
 
     Attributes:
         image_ids: I ids, all integers or all strings, strictly increasing. Ties between scores are broken by image
@@ -40,6 +40,10 @@ class Catalog:
         classes: C names, in the order of `class_ids`. A label is an index into both. Names that several classes have get
             the class's id, ``bolt (1)`` and ``bolt (2)``, and this is reported.
         image_columns: further columns by name, I values each: for example the video or patient of each image.
+        image_classes: class ids of each image by name, I tuples each, of data sets in which not every class is annotated on
+            every image: ``negative`` (verified to be absent), ``not_exhaustive`` (not all of its objects are annotated),
+            ``verified`` (looked for, present or absent). Read by protocols only, and part of the fingerprint.
+        class_columns: further columns by name, C values each: for example LVIS's ``frequency``.
     """
 
     image_ids: tuple[int, ...] | tuple[str, ...]
@@ -48,6 +52,8 @@ class Catalog:
     class_ids: tuple[int, ...]
     classes: tuple[str, ...]
     image_columns: Mapping[str, tuple[ImageValue, ...]] = field(default_factory=dict)
+    image_classes: Mapping[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
+    class_columns: Mapping[str, tuple[ImageValue, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("image_ids", "file_names", "class_ids", "classes"):
@@ -62,6 +68,10 @@ class Catalog:
         set_field(self, "image_columns", {name: tuple(column) for name, column in self.image_columns.items()})
         for name, column in self.image_columns.items():
             check_count(self, f"image_columns[{name!r}]", len(column), count, "image")
+        for name, lists in self.image_classes.items():
+            check_count(self, f"image_classes[{name!r}]", len(lists), count, "image")
+        for name, column in self.class_columns.items():
+            check_count(self, f"class_columns[{name!r}]", len(column), len(self.class_ids), "class id")
         if len(self.sizes) and self.sizes.min() < 0:
             row = int(np.argmin(self.sizes.min(1)))
             raise InputError(
@@ -117,10 +127,12 @@ class Catalog:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 in hexadecimal of all columns but `image_columns`; the same on every machine."""
+        """SHA-256 in hexadecimal of all but `image_columns` and `class_columns`; the same on every machine."""
         names = [self.image_ids, self.file_names, self.class_ids, self.classes]
         digest = hashlib.sha256(json.dumps(names).encode())
         digest.update(self.sizes.astype("<i4").tobytes())
+        if self.image_classes:
+            digest.update(json.dumps(sorted(self.image_classes.items())).encode())
         return digest.hexdigest()
 
     def select(self, images: ArrayLike) -> Self:
@@ -133,6 +145,8 @@ class Catalog:
             self.class_ids,
             self.classes,
             {name: tuple(column[i] for i in kept) for name, column in self.image_columns.items()},
+            {name: tuple(lists[i] for i in kept) for name, lists in self.image_classes.items()},
+            self.class_columns,
         )
 
     def image_indices(self, images: ArrayLike) -> NDArray[np.intp]:

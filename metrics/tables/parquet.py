@@ -57,8 +57,9 @@ def write_columns(path: Path, kind: str, catalog: Catalog, columns: Mapping[str,
         "class_ids": catalog.class_ids,
         "classes": catalog.classes,
     }
-    if catalog.image_columns:
-        metadata["image_columns"] = catalog.image_columns
+    for name in ("image_columns", "image_classes", "class_columns"):
+        if further := getattr(catalog, name):
+            metadata[name] = further
     table = pa.table(values).replace_schema_metadata({_KEY: json.dumps(metadata).encode()})
     atomic_write_by(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
 
@@ -92,6 +93,11 @@ def read_columns(path: Path, kind: str, names: Sequence[str]) -> tuple[Catalog, 
             tuple(metadata["class_ids"]),
             tuple(metadata["classes"]),
             {str(name): tuple(column) for name, column in metadata.get("image_columns", {}).items()},
+            {
+                str(name): tuple(map(tuple, lists))
+                for name, lists in metadata.get("image_classes", {}).items()
+            },
+            {str(name): tuple(column) for name, column in metadata.get("class_columns", {}).items()},
         )
         columns = {
             name: np.stack([table[side].to_numpy() for side in _SIDES], axis=1)

@@ -105,6 +105,8 @@ class RunResult(Record):
     budget: Budget = Budget()
     headline: dict[str, FiniteOrNone] = Field(default_factory=dict)
     """COCO's twelve numbers by short name (ap, ap50, ..., ar_large), as fractions."""
+    protocols: dict[str, dict[str, FiniteOrNone]] = Field(default_factory=dict)
+    """Numbers over all classes by the protocols of other benchmarks: by protocol and short name."""
     environment: Environment = Environment()
     command: str = ""
     """The command that repeats this run."""

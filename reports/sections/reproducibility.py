@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from reports.analysis.models import differences, flat, model_settings
@@ -19,6 +20,8 @@ def section(report: ReportData) -> Section:
     tables = [_runs(report)]
     if differing:
         tables.append(_settings(report, differing))
+    if any(result.protocols for result in results):
+        tables.append(_protocols(results))
     tables.append(_environments(report))
     warnings = [
         f"{formatting.printable(result.name)}: {report.private(text)}"
@@ -67,6 +70,29 @@ def section(report: ReportData) -> Section:
             "is not deterministic on some accelerators.",
         ),
     )
+
+
+def _protocols(results: Sequence[RunResult]) -> PageTable:
+    rows = [
+        TableRow(
+            (
+                Cell(formatting.printable(result.name)),
+                Cell(protocol),
+                Cell(name),
+                Cell(formatting.MISSING if value is None else f"{100 * value:.4f}", value),
+            )
+        )
+        for result in results
+        for protocol, numbers in result.protocols.items()
+        for name, value in numbers.items()
+    ]
+    columns = (
+        TableColumn("Run"),
+        TableColumn("Protocol"),
+        TableColumn("Number"),
+        TableColumn("Percent", numeric=True),
+    )
+    return PageTable("protocols-table", "Numbers by the protocols of benchmarks", columns, tuple(rows))
 
 
 def _runs(report: ReportData) -> PageTable:

@@ -145,6 +145,11 @@ def _warnings(report: ReportData) -> list[str]:
     ]
     unfair = [note for note in report.training_notes if note.kind != "validated_once"]
     warnings += [formatting.sentence(str(note)) for note in (*unfair, *report.unused_columns)]
+    protocols = sorted({name for result in report.results for name in result.protocols})
+    if protocols:
+        warnings.append(
+            f"The numbers of this page are COCO's. Those by {formatting.join_words(protocols)} are in the section Reproducibility."
+        )
     for run in report.runs:
         result, measured = run.run.result, run.evaluation.headline
         wrong = [
