@@ -120,6 +120,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = json.dumps(perturbed(json.loads(truth.read_text())))
     for name in ("results.json", "dets.json", "detections.json"):
         (folder / name).write_text(results)
+    write_devkit(folder, made, json.loads(truth.read_text()), json.loads(results))
+    federated = json.loads(truth.read_text())
+    for image in federated["images"]:
+        image["neg_category_ids"] = [category["id"] for category in federated["categories"]]
+    (folder / "lvis_v1_val.json").write_text(json.dumps(federated))
     torch.manual_seed(0)
     weights = torchvision.models.squeezenet1_1().state_dict()
     weights["features.0.weight"] /= 100  # the presets give it pixels of 0 to 255
@@ -173,6 +178,21 @@ def some_pictures() -> list[Picture]:
             objects.append((int(rng.integers(2)), (x, y, x + width, y + height)))
         made.append(Picture(f"{image_id:06}", objects=objects))
     return made
+
+
+def write_devkit(folder: Path, made: list[Picture], truth: dict, results: list[dict]) -> None:
+    """The pictures as ``VOCdevkit/VOC2007`` with a list ``test``, and the detections as Pascal VOC's result files."""
+    write_voc(folder / "VOCdevkit" / "VOC2007", made, {"test": [picture.name for picture in made]})
+    (folder / "results").mkdir()
+    stems = {image["id"]: Path(image["file_name"]).stem for image in truth["images"]}
+    for category in truth["categories"]:
+        lines = [
+            f"{stems[row['image_id']]} {row['score']:.6f} {x + 1:.6f} {y + 1:.6f} {x + w:.6f} {y + h:.6f}"
+            for row in results
+            if row["category_id"] == category["id"]
+            for x, y, w, h in [row["bbox"]]
+        ]
+        (folder / "results" / f"comp4_det_test_{category['name']}.txt").write_text("\n".join(lines))
 
 
 def write_table(coco: Path, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""``bench list``: the variants, external models, data sets, measures and presets that can be named."""
+"""``bench list``: the variants, external models, data sets, measures, protocols and presets that can be named."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class Kind(StrEnum):
     external = "external"
     datasets = "datasets"
     measures = "measures"
+    protocols = "protocols"
     presets = "presets"
 
 
@@ -36,6 +37,7 @@ TITLES = {
     Kind.external: "external models, trained elsewhere (--variant)",
     Kind.datasets: "data sets (--data, --format)",
     Kind.measures: "measures",
+    Kind.protocols: "protocols of benchmarks (bench eval, python -m metrics: --protocol)",
     Kind.presets: "presets (--preset)",
 }
 
@@ -59,7 +61,7 @@ def command(
         str | None,
         typer.Argument(
             metavar="KIND",
-            help="What to list: variants, external, datasets, measures or presets; everything by default.",
+            help="What to list: variants, external, datasets, measures, protocols or presets; everything by default.",
             autocompletion=lambda incomplete: [of.value for of in Kind if of.value.startswith(incomplete)],
             show_default=False,
         ),
@@ -68,7 +70,7 @@ def command(
     strict: options.Strict = False,
     debug: options.Debug = False,
 ) -> None:
-    """List variants, external models, data sets, measures and presets.
+    """List variants, external models, data sets, measures, protocols and presets.
 
     Prints one line per name; with KIND, full descriptions with their sources.
     """
@@ -104,6 +106,10 @@ def items(kind: Kind) -> Iterable[Item]:
         from metrics.measures import MEASURES
 
         return (Item(of.name, of.summary, of.source) for of in MEASURES.values())
+    if kind is Kind.protocols:
+        from metrics.protocols import PROTOCOLS
+
+        return (Item(of.name, of.summary, of.source) for of in PROTOCOLS.values())
     from bench.settings.presets import presets
 
     return (Item(name, summary) for name, summary in presets().items())

@@ -16,6 +16,7 @@ import numpy as np
 from metrics.atomic_files import atomic_write
 from metrics.errors import InputError
 from metrics.formats.coco_columns import (
+    VERIFIED_CLASSES,
     Classes,
     Images,
     Objects,
@@ -46,7 +47,8 @@ def read_truth(path: str | Path) -> AnnotationTable:
 
     ``bbox`` and ``category_id`` are read; masks and keypoints are ignored. ``iscrowd`` is a flag (missing: 0; any other
     value is a crowd), ``area`` is the size of the object as annotated (missing: w * h), ``ignore`` is not read, as in
-    pycocotools. Custom keys of images that group them (``video_id``, ``patient``) become ``catalog.image_columns``.
+    pycocotools. Custom keys of images that group them (``video_id``, ``patient``) become ``catalog.image_columns``; the
+    verified classes of LVIS (``neg_category_ids``, ``not_exhaustive_category_ids``) become ``catalog.image_classes``.
     Annotations on images or of categories that the file does not list are left out, with a warning. Image ids are
     integers or, for all images, strings.
 
@@ -60,16 +62,19 @@ def read_truth(path: str | Path) -> AnnotationTable:
     data = read_bytes(path)
     images, categories, objects = scan_truth(data, where) or _parse_truth(data, where)
     del data
-    class_ids, classes = _without_root(categories, objects, where)
+    categories = _without_root(categories, objects, where)
     order = sorted(range(len(images.ids)), key=images.ids.__getitem__)
     catalog = Catalog.of(
         [images.ids[i] for i in order],
-        classes,
+        categories.names,
         images.sizes[order],
         [images.file_names[i] for i in order],
-        class_ids,
+        categories.ids,
         {key: [column[i] for i in order] for key, column in images.columns.items()},
     )
+    if images.classes or categories.columns:
+        verified = {name: tuple(lists[i] for i in order) for name, lists in images.classes.items()}
+        catalog = replace(catalog, image_classes=verified, class_columns=categories.columns)
     table = _annotation_table(catalog, objects, f"{where}: annotations")
     check_annotations(table, f"{where}: annotations")
     return table
@@ -116,13 +121,18 @@ def write_truth(table: AnnotationTable, path: str | Path) -> None:
     images = [
         {"id": identity, "file_name": name, "width": width, "height": height}
         | {key: column[index] for key, column in catalog.image_columns.items()}
+        | {
+            key: list(catalog.image_classes[name][index])
+            for key, name in VERIFIED_CLASSES.items()
+            if name in catalog.image_classes
+        }
         for index, (identity, name, (height, width)) in enumerate(
             zip(ids, catalog.file_names, catalog.sizes.tolist(), strict=True)
         )
     ]
     categories = [
-        {"id": identity, "name": name}
-        for identity, name in zip(catalog.class_ids, catalog.classes, strict=True)
+        {"id": identity, "name": name} | {key: column[label] for key, column in catalog.class_columns.items()}
+        for label, (identity, name) in enumerate(zip(catalog.class_ids, catalog.classes, strict=True))
     ]
     columns = (
         table.object_id, table.image, table.label, table.xywh, table.area, table.crowd, table.ignored,
@@ -163,14 +173,19 @@ def write_detections(table: DetectionTable, path: str | Path) -> None:
     atomic_write(path, orjson.dumps(results))
 
 
-def _without_root(classes: Classes, objects: Objects, where: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Ids and names of the classes; a category above all others that has no objects is none of them."""
+def _without_root(classes: Classes, objects: Objects, where: str) -> Classes:
+    """The classes; a category above all others that has no objects is none of them."""
     if classes.root is None or (objects.class_ids == classes.root).any():
-        return classes.ids, classes.names
+        return classes
     row = classes.ids.index(classes.root)
     text = f"{where}: category {classes.root} {classes.names[row]!r} is above all others and has no objects: it is no class"
     report(Note("root_category", text, classes.names[row], {"category_id": classes.root}))
-    return classes.ids[:row] + classes.ids[row + 1 :], classes.names[:row] + classes.names[row + 1 :]
+    columns = {key: column[:row] + column[row + 1 :] for key, column in classes.columns.items()}
+    return Classes(
+        classes.ids[:row] + classes.ids[row + 1 :],
+        classes.names[:row] + classes.names[row + 1 :],
+        columns=columns,
+    )
 
 
 def _parse_truth(data: bytes, where: str) -> tuple[Images, Classes, Objects]:

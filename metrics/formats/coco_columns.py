@@ -22,6 +22,12 @@ STANDARD_KEYS = frozenset(
 )
 """Keys of an image that the format defines, and `split`; they do not group images."""
 
+VERIFIED_CLASSES = {"neg_category_ids": "negative", "not_exhaustive_category_ids": "not_exhaustive"}
+"""Keys of LVIS's images with class ids, and their names in `Catalog.image_classes`."""
+
+CLASS_KEYS = ("frequency", "image_count")
+"""Keys of LVIS's categories that are kept in `Catalog.class_columns`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Classes:
@@ -31,21 +37,29 @@ class Classes:
         ids: sorted.
         names: as in the file; the id where there is none.
         root: the id of a category that is the supercategory of all others, as Roboflow writes; None without one.
+        columns: `CLASS_KEYS` that are in the file, for each id.
     """
 
     ids: tuple[int, ...]
     names: tuple[str, ...]
     root: int | None = None
+    columns: Mapping[str, tuple[ImageValue, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Images of a file; of several with the same id the last, as in pycocotools."""
+    """Images of a file; of several with the same id the last, as in pycocotools.
+
+    Attributes:
+        columns: custom keys that group images.
+        classes: class ids by the names of `VERIFIED_CLASSES`; empty tuples where an image has none.
+    """
 
     ids: Sequence[ImageId]
     sizes: NDArray[np.int64]
     file_names: Sequence[str]
     columns: Mapping[str, Sequence[ImageValue]] = field(default_factory=dict)
+    classes: Mapping[str, Sequence[tuple[int, ...]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +105,8 @@ def read_images(rows: list[Record], where: str) -> Images:
         for name, row in zip(strings(rows, "file_name", where, default=""), rows, strict=True)
     ]
     sizes = np.stack([integers(rows, key, where, default=0) for key in ("height", "width")], axis=1)
-    return keep_last(_image_ids(rows, "id", where), sizes, names, where, _grouping(rows))
+    ids = _image_ids(rows, "id", where)
+    return keep_last(ids, sizes, names, where, _grouping(rows), _verified_classes(rows, where))
 
 
 def written_in_url(row: Record) -> str:
@@ -111,6 +126,7 @@ def keep_last(
     names: Sequence[str],
     where: str,
     columns: Mapping[str, Sequence[ImageValue]] | None = None,
+    classes: Mapping[str, Sequence[tuple[int, ...]]] | None = None,
 ) -> Images:
     """Images; of several with the same id the last."""
     last = {identity: row for row, identity in enumerate(to_python(ids))}
@@ -120,7 +136,8 @@ def keep_last(
         warn_rows(where, twice, "images have an id that is repeated; the last image is used")
     kept = list(last.values())
     kept_columns = {key: [column[row] for row in kept] for key, column in (columns or {}).items()}
-    return Images(list(last), sizes[kept], [names[row] for row in kept], kept_columns)
+    kept_classes = {key: [lists[row] for row in kept] for key, lists in (classes or {}).items()}
+    return Images(list(last), sizes[kept], [names[row] for row in kept], kept_columns, kept_classes)
 
 
 def read_objects(rows: list[Record], where: str) -> Objects:
@@ -146,9 +163,21 @@ def read_classes(rows: list[Record], where: str) -> Classes:
         twice = np.ones(len(ids), np.bool_)
         twice[np.unique(ids, return_index=True)[1]] = False
         warn_rows(where, twice, "categories have an id that is repeated; the last name is used")
+    order = sorted(named)
+    last = dict(zip(ids, rows, strict=True))
+    columns = {
+        key: tuple(_plain(last[identity].get(key)) for identity in order)
+        for key in CLASS_KEYS
+        if any(key in row for row in rows)
+    }
     return Classes(
-        tuple(sorted(named)), tuple(named[identity] for identity in sorted(named)), _root(rows, ids, names)
+        tuple(order), tuple(named[identity] for identity in order), _root(rows, ids, names), columns
     )
+
+
+def _plain(value: object) -> ImageValue:
+    """An integer or a string; None for any other value."""
+    return value if isinstance(value, int | str) and not isinstance(value, bool) else None
 
 
 def _root(rows: list[Record], ids: Sequence[int], names: Sequence[str]) -> int | None:
@@ -249,6 +278,25 @@ def _grouping(rows: list[Record]) -> dict[str, list[ImageValue]]:
         if set(map(type, column)) <= {int, str, type(None)} and 1 < len(set(column)) < len(column):
             columns[key] = column
     return columns
+
+
+def _verified_classes(rows: list[Record], where: str) -> dict[str, list[tuple[int, ...]]]:
+    """The class ids of `VERIFIED_CLASSES` of each image, of the keys that any image has.
+
+    Raises:
+        InputError: a value is not a list of whole numbers.
+    """
+    found = {}
+    for key, name in VERIFIED_CLASSES.items():
+        if any(key in row for row in rows):
+            lists = [row.get(key) or [] for row in rows]
+            for number, (row, ids) in enumerate(zip(rows, lists, strict=True)):
+                if not isinstance(ids, list) or not {type(each) for each in ids} <= {int}:
+                    raise InputError(
+                        f"{where}[{number}] (id {row.get('id')!r}): {key}: expected a list of category ids, got {str(ids)[:40]}"
+                    )
+            found[name] = [tuple(ids) for ids in lists]
+    return found
 
 
 def _image_ids(rows: list[Record], key: str, where: str) -> NDArray[np.int64] | list[ImageId]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.formats.coco_columns import (
+    VERIFIED_CLASSES,
     Classes,
     Images,
     Objects,
@@ -104,7 +105,9 @@ def scan_truth(data: bytes, where: str) -> tuple[Images, Classes, Objects] | Non
 
 
 def _has_custom_keys(data: bytes) -> bool:
-    """Whether the first image has custom keys, so that images are parsed in full to keep them."""
+    """Whether the first image has custom keys, or any has verified classes, so that images are parsed in full to keep them."""
+    if any(f'"{key}"'.encode() in data for key in VERIFIED_CLASSES):
+        return True
     begin = re.compile(rb'"images"\s*:\s*\[\s*(?=\{)').match(data, max(data.find(b'"images"'), 0))
     if begin is None:
         return False

@@ -135,6 +135,10 @@ def _with_ignored(evaluator: Any) -> Any:
 
 def _from_files(coco: Any, truth: Path, detections: Path) -> tuple[Any, Any]:
     reference = coco(str(truth))
+    for each in reference.dataset["annotations"]:  # which pycocotools requires, and files of LVIS lack
+        each.setdefault("iscrowd", 0)
+        if "bbox" in each:
+            each.setdefault("area", each["bbox"][2] * each["bbox"][3])
     return reference, reference.loadRes(str(detections))
 
 

@@ -18,6 +18,7 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from tiny_data import CLASSES, Picture, write_voc
 from tiny_runs import TINY, tiny_sets
 
 from bench import cli
@@ -119,7 +120,7 @@ def test_list_has_one_line_per_name_at_80_columns(capsys, monkeypatch):
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line) <= 80 for line in lines)
-    titles = 5
+    titles = 6
     assert len([line for line in lines if line.strip()]) == len(names) + titles
     assert any(line.endswith("…") for line in lines)  # a summary that does not fit is marked as cut
     for line in lines:
@@ -128,7 +129,7 @@ def test_list_has_one_line_per_name_at_80_columns(capsys, monkeypatch):
         assert any(line.startswith(f"{name} ") for line in lines), name
 
 
-@pytest.mark.parametrize("kind", ["variants", "external", "datasets", "measures", "presets"])
+@pytest.mark.parametrize("kind", ["variants", "external", "datasets", "measures", "protocols", "presets"])
 def test_list_of_one_kind_has_full_descriptions(kind, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["list", kind, "--json"]) == 0
@@ -146,7 +147,7 @@ def test_list_of_one_kind_has_full_descriptions(kind, capsys, monkeypatch):
     ("kind", "hint"),
     [
         ("variant", "did you mean 'variants'?"),
-        ("zzz", "known: variants, external, datasets, measures, presets"),
+        ("zzz", "known: variants, external, datasets, measures, protocols, presets"),
     ],
 )
 def test_an_unknown_kind_of_list_is_refused_with_the_known_ones(kind, hint, capsys):
@@ -454,3 +455,34 @@ def test_fault_53_no_display_no_home_and_no_fonts_cache(tmp_path):
     assert "report: " in done.stdout
     assert "matplotlib" not in done.stderr.lower()
     assert "training: done" in done.stderr
+
+
+def test_eval_by_a_protocol_prints_and_stores_its_numbers(tmp_path, capsys):
+    from metrics.command_line import score_files
+
+    write_voc(tmp_path / "VOC2007", [Picture("street")], {"test": ["street"]})
+    results = tmp_path / "results"
+    results.mkdir()
+    lines = "street 0.9 40 1 50 20\nstreet 0.8 9 9 32 22\n"
+    (results / f"comp4_det_test_{CLASSES[0]}.txt").write_text(lines)
+    words = [
+        "eval",
+        "--truth",
+        str(tmp_path / "VOC2007"),
+        "--detections",
+        str(results),
+        "--out",
+        str(tmp_path / "runs"),
+    ]
+    assert main([*words, "--protocol", "voc2007", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    expected = score_files(tmp_path / "VOC2007", results, protocol="voc2007").value("voc07_ap")
+    assert printed["protocols"] == {"voc2007": {"voc07_ap": expected}}
+    folder = Path(printed["runs"][0]["folder"])
+    stored = RunFolder.open(folder).result
+    assert stored.protocols == {"voc2007": {"voc07_ap": expected}}
+    page = (folder / "report.html").read_text()
+    assert "numbers of this page are COCO&#39;s" in page or "numbers of this page are COCO's" in page
+    assert "Numbers by the protocols of benchmarks" in page
+    assert main([*words, "--protocol", "voc2007"]) == 0
+    assert capsys.readouterr().out.startswith("protocol voc2007\n")
