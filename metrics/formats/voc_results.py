@@ -142,11 +142,9 @@ def _read_file(file: Path, class_name: str, catalog: Catalog, class_map: ClassMa
             raise InputError(
                 f"{file}:{number}: expected six values, image_id score xmin ymin xmax ymax, got {len(row)}"
             )
-    columns = (
-        dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(_COLUMNS, ())
-    )
-    columns["class"] = (class_name,) * len(rows)
-    arrays = {name: pa.chunked_array([pa.array(values, pa.string())]) for name, values in columns.items()}
+    values: list[tuple[str, ...]] = list(zip(*rows, strict=True)) if rows else [()] * len(_COLUMNS)
+    columns = dict(zip(_COLUMNS, values, strict=True)) | {"class": (class_name,) * len(rows)}
+    arrays = {name: pa.chunked_array([pa.array(texts, pa.string())]) for name, texts in columns.items()}
     return BoxTable(str(file), arrays, 1).results(catalog, class_map)
 
 
