@@ -18,7 +18,7 @@ from bench.commands import list as list_command
 from bench.commands.command import FLAG, Command, CommandGroup
 from bench.process.interrupts import Stopped
 from bench.process.invocation import record_arguments
-from metrics.errors import DetbenchError, InputWarning, MachineError, exit_code
+from metrics.messages import error_lines, message_line
 from metrics.standard_streams import run_to_end
 
 PROGRAM = "detbench" if Path(sys.argv[0]).stem == "detbench" else "python -m bench"
@@ -84,28 +84,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise KeyboardInterrupt from None
         return code if isinstance(code, int) else 0
 
-    def message(error: BaseException) -> str:
-        lines = [] if isinstance(error, SystemExit) else _message(error).split("\n")
-        return "\n".join(f"error: {line}" for line in lines)
-
-    return run_to_end(work, message)
+    return run_to_end(work, _lines)
 
 
-def _message(error: BaseException) -> str:
+def _lines(error: BaseException) -> list[str]:
     """What was wrong and how to fix it, one line per mistake."""
-    if isinstance(error, DetbenchError | Stopped):
-        return str(error)
-    if isinstance(error, InputWarning):
-        return f"{error} (--strict)"
+    if isinstance(error, Stopped):
+        return [message_line(error)]
     if isinstance(error, _USAGE_ERROR):
-        return str(error.format_message()).replace("\n", " ")  # type: ignore[attr-defined]
-    if isinstance(error, KeyboardInterrupt):
-        return "stopped"
-    if isinstance(error, MemoryError):
-        return "out of memory; lower train.batch, evaluate.batch or image.size"
-    if isinstance(error, OSError) and exit_code(error) == MachineError.exit_code:
-        return f"{error.filename or 'standard output'}: {error.strerror}; free some space or choose another folder"
-    return f"internal error: {type(error).__name__}: {error}; --debug prints the traceback"
+        return [message_line(" ".join(error.format_message().split()))]  # type: ignore[attr-defined]
+    return error_lines(error)
 
 
 _USAGE_ERROR = typer.BadParameter.__mro__[2]

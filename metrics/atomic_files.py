@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import re
@@ -10,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from metrics.errors import MachineError
+from metrics.errors import DetbenchError, MachineError, of_system
+from metrics.messages import reason
 
 
 def atomic_write(path: str | Path, content: bytes | str) -> Path:
@@ -128,14 +130,56 @@ def _complete(temporary: Path) -> None:
 
 @contextmanager
 def _reported(path: Path) -> Iterator[None]:
-    """Turn system errors into a `MachineError` about `path`."""
+    """Turn system errors into an error about `path`."""
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise MachineError(
-            f"{path}: cannot be written ({reason}); free some space or choose another folder"
-        ) from error
+        raise _not_written(path, error) from error
+
+
+def require_writable(path: Path, option: str, *, folder: bool) -> None:
+    """Check, before long work begins, that a file or folder can be written; nothing is left behind.
+
+    Args:
+        path: a file, or a folder for files; it need not exist yet.
+        option: that named it, for the message.
+        folder: whether it is a folder.
+
+    Raises:
+        InputError: the path is too long, or a part of it is a file.
+        MachineError: the disk is full or read-only, or this user may not write there.
+    """
+    try:
+        if path.is_dir() is not folder and path.exists():
+            code = errno.ENOTDIR if folder else errno.EISDIR
+            raise OSError(code, os.strerror(code))
+        nearest = path if folder else path.parent
+        while not nearest.exists() and nearest != nearest.parent:
+            nearest = nearest.parent
+        absolute = Path(os.path.abspath(path))
+        name = max((len(os.fsencode(part)) for part in absolute.parts), default=0)
+        if name > _NAME_BYTES or len(os.fsencode(absolute)) > _PATH_BYTES:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        with tempfile.NamedTemporaryFile(dir=nearest, prefix=_PREFIX):
+            pass
+    except OSError as error:
+        raise _not_written(f"{option} {path}", error) from None
+
+
+def _not_written(path: object, error: OSError) -> DetbenchError:
+    """The error for a file that cannot be written."""
+    known = of_system(error, path, "cannot be written")
+    if known is not None:
+        return known
+    # Libraries that write tensors report a full disk without a number of the system.
+    return MachineError(
+        f"{path}: cannot be written ({error.strerror or reason(error)}); free some space or choose another folder"
+    )
+
+
+_NAME_BYTES = 255 if os.name == "posix" else 200
+_PATH_BYTES = 3500 if os.name == "posix" else 200
+"""Longest name, and longest path below which there is room for the names of runs and their files."""
 
 
 def _host() -> str:

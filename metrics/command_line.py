@@ -6,16 +6,15 @@ import argparse
 import json
 import math
 import sys
-import traceback
-import warnings
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, get_args
 
 import numpy as np
 
-from metrics.errors import DetbenchError, InputError, InputNote, InputWarning, MachineError, exit_code
+from metrics.atomic_files import require_writable
+from metrics.errors import InputError
 from metrics.formats.discovery import KNOWN, KNOWN_DETECTIONS, read_detections, read_truth
 from metrics.formats.identity import ClassMap, ImageIdMeaning, parse_class_map
 from metrics.formats.voc import Pixels
@@ -23,7 +22,7 @@ from metrics.formats.voc_results import find_results, folder_of_year, listed_spl
 from metrics.limits import MeasureLimit, parse_limit
 from metrics.notes import Note, report
 from metrics.registry import did_you_mean
-from metrics.standard_streams import run_to_end
+from metrics.standard_streams import printed_warnings, run_to_end
 
 if TYPE_CHECKING:
     from metrics.evaluation import Evaluation
@@ -158,7 +157,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: success. 1: a measure is below `--fail-below`, `--verify` found a difference, or a bug. Others: see
     `metrics.errors.exit_code`.
     """
-    options = _parser().parse_args(arguments)
+    try:
+        options = _parser().parse_args(arguments)
+    except InputError as error:
+        mistake = error
+
+        def refuse() -> int:
+            raise mistake
+
+        return run_command(refuse)
     return run_command(lambda: _run(options), strict=options.strict, debug=options.debug)
 
 
@@ -173,32 +180,8 @@ def run_command(work: Callable[[], int], *, strict: bool = False, debug: bool = 
     Returns:
         The exit code of `work`, or `metrics.errors.exit_code` of the error that it raised.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("error" if strict else "always", InputWarning)
-        warnings.simplefilter("always", InputNote)
-        warnings.showwarning = _print_warning
-        return run_to_end(work, lambda error: _message(error, debug))
-
-
-def _message(error: BaseException, debug: bool) -> str:
-    if isinstance(error, SystemExit):
-        return ""
-    trace = "".join(traceback.format_exception(error)) if debug else ""
-    return trace + _sentence(error)
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, DetbenchError):
-        return f"error: {error}"
-    if isinstance(error, InputWarning):
-        return f"error (--strict): {error}"
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    if isinstance(error, MemoryError):
-        return "error: not enough memory for this input"
-    if isinstance(error, OSError) and exit_code(error) == MachineError.exit_code:
-        return f"error: {error.filename or 'standard output'}: {error.strerror}"
-    return f"error: {type(error).__name__}: {error} (a bug: --debug shows the traceback)"
+    with printed_warnings(strict):
+        return run_to_end(work, trace=debug)
 
 
 def parse_thresholds(text: str) -> tuple[float, ...]:
@@ -227,8 +210,15 @@ def parse_areas(text: str) -> dict[str, tuple[float, float]]:
     return ranges
 
 
+class _Parser(argparse.ArgumentParser):
+    """Parser whose errors end the command like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message.removeprefix('argument ')}; --help lists the options")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m metrics",
         description="Evaluate detections: COCO's twelve numbers, equal to pycocotools, and further measures.",
         epilog="Exit codes: 0 success; 1 a measure below --fail-below, or a difference found by --verify; 2 invalid "
@@ -316,6 +306,10 @@ def _version() -> str:
 def _run(options: argparse.Namespace) -> int:
     from metrics.evaluator import COCO_MEASURES
 
+    as_json = options.json == "-"
+    for option, path in (("--csv", options.csv), ("--json", None if as_json else options.json)):
+        if path is not None:
+            require_writable(Path(path), option, folder=False)
     _check_protocol(options)
     rule = None if options.protocol else _rule(options)
     measures = options.measures.split(",") if options.measures else None
@@ -340,7 +334,6 @@ def _run(options: argparse.Namespace) -> int:
         protocol=options.protocol,
         iou_thresholds=parse_thresholds(options.iou) if options.protocol and options.iou else None,
     )
-    as_json = options.json == "-"
     if not as_json:
         print(evaluation)
     if options.csv:
@@ -430,7 +423,3 @@ def _rule(options: argparse.Namespace) -> MatchRule | None:
         except ValueError as error:
             raise InputError(f"--max-dets {options.max_dets!r}: expected numbers such as 1,10,100") from error
     return MatchRule(**chosen)  # type: ignore[arg-type]  # each has the type of its parser
-
-
-def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"{'note' if isinstance(message, InputNote) else 'warning'}: {message}", file=sys.stderr)

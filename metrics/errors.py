@@ -10,6 +10,11 @@ class DetbenchError(Exception):
 
     exit_code = 1
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """One line per mistake."""
+        return (str(self),)
+
 
 class InputError(DetbenchError, ValueError):
     """An input (a file, a setting, an argument) is invalid."""
@@ -43,9 +48,43 @@ class InputNote(UserWarning):
     """What was guessed, made or left out while an input was read; it is shown as a note, and `--strict` accepts it."""
 
 
-_MACHINE = (
-    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE,
-)  # fmt: skip
+def of_system(error: OSError, path: object = None, failure: str = "") -> DetbenchError | None:
+    """The error that a user gets for an error of the system about a file.
+
+    Args:
+        error: raised by the system or by a library.
+        path: the file; that of `error` by default, or standard output if it has none.
+        failure: what failed, such as ``cannot be written``.
+
+    Returns:
+        A `MachineError` for a lack of space, permissions or the like, an `InputError` for a path that cannot be one; None for
+        others, such as a missing file, whose meaning only the caller knows.
+    """
+    if error.errno not in _REMEDIES:
+        return None
+    kind, remedy = _REMEDIES[error.errno]
+    where = error.filename if path is None else path
+    cause = error.strerror or str(error)
+    cause = f"{failure} ({cause})" if failure else cause
+    return kind(f"{'standard output' if where is None else where}: {cause}; {remedy}")
+
+
+_SPACE = "free some space or choose another folder"
+_PERMISSION = "change the permissions or choose another folder"
+_REMEDIES: dict[int | None, tuple[type[DetbenchError], str]] = {
+    errno.ENOSPC: (MachineError, _SPACE),
+    errno.EDQUOT: (MachineError, _SPACE),
+    errno.EROFS: (MachineError, "choose another folder"),
+    errno.EACCES: (MachineError, _PERMISSION),
+    errno.EPERM: (MachineError, _PERMISSION),
+    errno.EIO: (MachineError, "check the disk or choose another folder"),
+    errno.EMFILE: (MachineError, "allow more open files (ulimit -n)"),
+    errno.ENFILE: (MachineError, "close other programs: this system has too many open files"),
+    errno.ENAMETOOLONG: (InputError, "use a shorter name or a folder nearer to the root"),
+    errno.ENOTDIR: (InputError, "a part of this path is a file; choose another folder"),
+    errno.EISDIR: (InputError, "this is a folder; give a file"),
+    errno.ELOOP: (InputError, "its symbolic links lead in a circle; choose another path"),
+}
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -79,7 +118,8 @@ def exit_code(error: BaseException) -> int:
 
     - an error with an integer attribute `exit_code` (`DetbenchError`, usage errors of Typer): that code
     - `InputWarning` raised by `--strict`: 2
-    - insufficient memory, and `OSError` caused by the disk or by permissions: 3
+    - insufficient memory: 3
+    - `OSError`: that of `of_system`
     - Ctrl-C: 130; closed output pipe: 141 (128 + the signal, as in a shell)
     - anything else is a bug: 1
     """
@@ -94,6 +134,9 @@ def exit_code(error: BaseException) -> int:
         return 130
     if isinstance(error, BrokenPipeError):
         return 141
-    if is_out_of_memory(error) or (isinstance(error, OSError) and error.errno in _MACHINE):
+    if is_out_of_memory(error):
         return MachineError.exit_code
+    known = of_system(error) if isinstance(error, OSError) else None
+    if known is not None:
+        return known.exit_code
     return DetbenchError.exit_code

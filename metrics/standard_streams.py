@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
+from pathlib import Path
 
-from metrics.errors import exit_code
+from metrics.errors import InputNote, InputWarning, exit_code
+from metrics.messages import error_lines, message_line
 
 
-def run_to_end(work: Callable[[], int], message: Callable[[BaseException], str]) -> int:
+def run_to_end(
+    work: Callable[[], int], lines: Callable[[BaseException], list[str]] = error_lines, trace: bool = False
+) -> int:
     """Call `work` and flush its output; report an error on standard error.
 
     Characters that the encoding of a stream lacks are replaced by ``?``. A closed pipe (``| head``) ends the command silently.
 
     Args:
         work: returns an exit code.
-        message: what to print about an error, one line per mistake; nothing if empty.
+        lines: what to print about an error, one line per mistake.
+        trace: print the traceback before these lines.
 
     Returns:
         The exit code of `work`, or `metrics.errors.exit_code` of the error that it raised.
@@ -34,11 +41,49 @@ def run_to_end(work: Callable[[], int], message: Callable[[BaseException], str])
         if isinstance(error.__context__, BrokenPipeError):  # rich turns it into SystemExit
             error = error.__context__
         _discard_unwritten(error)
-        if not isinstance(error, BrokenPipeError):
-            text = message(error)
+        if not isinstance(error, BrokenPipeError | SystemExit):
             with suppress(OSError):
-                print(text, end="\n" if text else "", file=sys.stderr, flush=True)
+                if trace:
+                    traceback.print_exception(error)
+                print(*(f"error: {line}" for line in lines(error)), sep="\n", file=sys.stderr, flush=True)
         return exit_code(error)
+
+
+@contextmanager
+def printed_warnings(strict: bool) -> Iterator[None]:
+    """Print each warning of the block once, as one line on standard error.
+
+    A warning of another library, of which a user is not the author, is a note with the library's name.
+
+    Args:
+        strict: raise each `InputWarning` as an error; an `InputNote` never is.
+    """
+    printed = set()
+
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, *_: object, **__: object
+    ) -> None:
+        kind = "warning" if issubclass(category, InputWarning) else "note"
+        ours = issubclass(category, InputWarning | InputNote)
+        line = message_line(f"{kind}: {'' if ours else f'{_package(filename)}: '}{message}")
+        if line not in printed:
+            printed.add(line)
+            with suppress(OSError):
+                print(line, file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error" if strict else "always", InputWarning)
+        warnings.simplefilter("always", InputNote)
+        warnings.showwarning = show
+        yield
+
+
+def _package(filename: str) -> str:
+    """Name of the package that a source file belongs to; the file's own name if it is not an installed one."""
+    parts = Path(filename).parts
+    if "site-packages" in parts[:-1]:
+        return Path(parts[len(parts) - parts[::-1].index("site-packages")]).stem
+    return Path(filename).name
 
 
 def _discard_unwritten(error: BaseException) -> None:

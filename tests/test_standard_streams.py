@@ -56,7 +56,7 @@ def test_fault_62_characters_that_the_output_lacks_are_replaced(scored, environm
         assert process.returncode == 0, err
         assert out
         assert not err
-    code = "from metrics.standard_streams import run_to_end; run_to_end(lambda: print('\\u9d0e', flush=True) or 0, str)"
+    code = "from metrics.standard_streams import run_to_end; run_to_end(lambda: print('\\u9d0e', flush=True) or 0)"
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment_of(environment), stdout=subprocess.PIPE
     )

@@ -63,7 +63,9 @@ def command(
     from bench.process.json_value import print_json
     from bench.process.progress import Progress
     from bench.settings.resolution import open_run
+    from metrics.atomic_files import require_writable
 
+    require_writable(out, "--out", folder=True)
     entry = options.chosen_entry(variant, preset, config)
     sources = options.setting_sources(data, config, set_, entry.preset, format=format, seed=seed)
     dataset, settings = open_run(entry.variant, sources)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import threading
 import traceback
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from bench.process.interrupts import handle_signals
-from metrics.errors import InputNote, InputWarning
+from metrics.standard_streams import printed_warnings
 
 FLAG = " "
 """Metavar of an option without a value."""
@@ -68,7 +67,10 @@ class Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         in_main_thread = threading.current_thread() is threading.main_thread()
         try:
-            with handle_signals() if in_main_thread else nullcontext(), _warnings(ctx.params["strict"]):
+            with (
+                handle_signals() if in_main_thread else nullcontext(),
+                printed_warnings(ctx.params["strict"]),
+            ):
                 return super().invoke(ctx)
         except typer.Exit:
             raise
@@ -102,25 +104,3 @@ def _takes_several(option: Any) -> bool:
 
 def _accepts(option: Any, word: str) -> bool:
     return "=" in word if "=" in option.metavar else option.metavar != f"N{SEVERAL}" or word.isdigit()
-
-
-@contextmanager
-def _warnings(strict: bool) -> Iterator[None]:
-    """Print each `InputWarning` and `InputNote` once, as one line; if `strict`, raise warnings."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error" if strict else "default", InputWarning)
-        warnings.simplefilter("default", InputNote)
-        show = warnings.showwarning
-
-        def show_line(
-            message: Warning | str, category: type[Warning], *position: Any, **options: Any
-        ) -> None:
-            if issubclass(category, InputWarning):
-                typer.echo(f"warning: {message}", err=True)
-            elif issubclass(category, InputNote):
-                typer.echo(f"note: {message}", err=True)
-            else:
-                show(message, category, *position, **options)
-
-        warnings.showwarning = show_line
-        yield

@@ -108,11 +108,13 @@ def command(
     from bench.process.progress import Progress
     from bench.runs.comparison import chosen_groups, compare_runs, comparison_folder, open_runs
     from bench.runs.finished_run import find_image_loader
+    from metrics.atomic_files import require_writable
     from metrics.compare import parse_limit
     from reports.analysis.report_data import ComparisonOptions
     from reports.elements.formatting import printable
     from reports.records.study import StudyFolder
 
+    require_writable(out or Path(runs[0]).parent, "--out", folder=True)
     studies = [StudyFolder.open(path) for path in study or ()]
     limits = tuple(parse_limit(text, option="--fail-on-regression") for text in fail_on_regression or ())
     progress = Progress.auto(quiet)

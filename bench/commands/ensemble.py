@@ -59,8 +59,10 @@ def command(
     from bench.runs.ensemble import fuse_runs
     from bench.runs.external_run import save_external
     from bench.runs.provenance import command_line
+    from metrics.atomic_files import require_writable
     from metrics.evaluator import evaluate
 
+    require_writable(out, "--out", folder=True)
     with collect_warnings() as messages:
         opened = [run for of_path in open_runs(runs, Progress.auto()) for run in of_path]
         detections = fuse_runs(opened, iou)

@@ -100,10 +100,12 @@ def command(
     from bench.process.log import collect_warnings
     from bench.runs.external_run import save_external
     from bench.runs.provenance import command_line
+    from metrics.atomic_files import require_writable
     from metrics.command_line import read_files, verify_files
     from metrics.evaluator import evaluate
     from metrics.formats.identity import parse_class_map
 
+    require_writable(out, "--out", folder=True)
     rule = None if class_map is None else parse_class_map(class_map)
     with collect_warnings() as messages:
         tables = read_files(

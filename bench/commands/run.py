@@ -104,7 +104,9 @@ def _run(
     from bench.runs.run import run
     from bench.settings.config import RunConfig
     from bench.settings.resolution import open_entries
+    from metrics.atomic_files import require_writable
 
+    require_writable(out, "--out", folder=True)
     progress = Progress.auto(quiet or not distributed.is_main_process())
     dataset, entry_configs = open_entries(entries, sources)
     for note in dict.fromkeys(str(note) for config in entry_configs for note in config.notes):

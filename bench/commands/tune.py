@@ -135,7 +135,9 @@ def command(
     from bench.settings.presets import variants_of
     from bench.tune.plan import TuningPlan
     from bench.tune.tuner import tune
+    from metrics.atomic_files import require_writable
 
+    require_writable(out, "--out", folder=True)
     if not space:
         raise InputError(
             "--space: name what to tune, as in --space nms train.lr (`python -m bench tune --help`)"

@@ -18,6 +18,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from metrics.messages import message_line
+
 Facts = float | int | str
 
 
@@ -59,11 +61,12 @@ class Progress:
     def message(self, text: str) -> None:
         """Print a line of text above the bars."""
         if self.style != "off":
-            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self.console.print(message_line(text), markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[Stage]:
         """Show a stage of `total` steps (None: unknown) while the block runs."""
+        name = message_line(name)
         if self.style == "bars":
             with _bars(self.console) as bars:
                 yield _Bar(bars, bars.add_task(name, total=total, facts=""))
@@ -134,7 +137,7 @@ class _Lines(Stage):
 
 def _format(facts: dict[str, Facts]) -> str:
     texts = (
-        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {message_line(value)}"
         for name, value in facts.items()
     )
     return "  ".join(texts)

@@ -87,6 +87,11 @@ class SettingsError(InputError):
         self.mistakes = tuple(lines.values())
         super().__init__("\n".join(lines))
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """One line per mistake."""
+        return tuple(map(str, self.mistakes))
+
 
 def settings_error(
     error: ValidationError,

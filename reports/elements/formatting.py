@@ -12,31 +12,7 @@ from metrics.compare.percent import MISSING as MISSING
 from metrics.compare.percent import difference_interval as difference_interval
 from metrics.compare.percent import points as points
 from metrics.compare.percent import points_interval as points_interval
-
-
-def printable(text: str) -> str:
-    """Replace characters that are invisible or would break a page by visible symbols.
-
-    Control characters become their pictures (a line break is ``␊``), lone surrogates and noncharacters ``�``, and
-    marks that change the writing direction their code point. Letters of all scripts are kept.
-    """
-    return "".join(map(_visible, text))
-
-
-def _visible(char: str) -> str:
-    code = ord(char)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    if code == 0x7F:
-        return "␡"
-    if char in _DIRECTIONS or 0x80 <= code < 0xA0 or char in "\u2028\u2029":
-        return f"[U+{code:04X}]"
-    if 0xD800 <= code <= 0xDFFF or code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF:
-        return "�"
-    return char
-
-
-_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
+from metrics.messages import printable as printable
 
 
 def sentence(text: str) -> str:

@@ -235,7 +235,11 @@ def fail_with(monkeypatch, error: BaseException) -> None:
             3,
             "error: /x/y: No space left on device; free some space or choose another folder\n",
         ),
-        (MemoryError(), 3, "error: out of memory; lower train.batch, evaluate.batch or image.size\n"),
+        (
+            MemoryError(),
+            3,
+            "error: out of memory; use smaller batches (train.batch, evaluate.batch), smaller images or less input\n",
+        ),
         (
             ZeroDivisionError("oh"),
             1,

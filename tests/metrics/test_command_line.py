@@ -235,7 +235,7 @@ def test_warnings_are_printed_and_strict_makes_them_errors(
         f"warning: {files[1]}: 1 of 3 detections have a score outside [0, 1]"
     )
     assert main([*files, "--strict"]) == 2
-    assert capsys.readouterr().err.startswith(f"error (--strict): {files[1]}: 1 of 3")
+    assert capsys.readouterr().err.startswith(f"error: {files[1]}: 1 of 3")
 
 
 @pytest.mark.parametrize(
@@ -244,9 +244,17 @@ def test_warnings_are_printed_and_strict_makes_them_errors(
         (InputError("gt.json: wrong"), 2, "error: gt.json: wrong"),
         (MachineError("no device"), 3, "error: no device"),
         (PartialError("half"), 4, "error: half"),
-        (MemoryError(), 3, "error: not enough memory for this input"),
-        (ZeroDivisionError("x"), 1, "error: ZeroDivisionError: x (a bug: --debug shows the traceback)"),
-        (KeyboardInterrupt(), 130, "interrupted"),
+        (
+            MemoryError(),
+            3,
+            "error: out of memory; use smaller batches (train.batch, evaluate.batch), smaller images or less input",
+        ),
+        (
+            ZeroDivisionError("x"),
+            1,
+            "error: internal error: ZeroDivisionError: x; --debug prints the traceback",
+        ),
+        (KeyboardInterrupt(), 130, "error: stopped"),
     ],
 )
 def test_each_kind_of_error_has_its_code_and_one_line(
