@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, get_args
@@ -190,9 +192,17 @@ def parse_thresholds(text: str) -> tuple[float, ...]:
         if ":" not in text:
             return tuple(float(word) for word in text.split(","))
         first, last, step = map(float, text.split(":"))
-        return tuple(np.linspace(first, last, round((last - first) / step) + 1).tolist())
-    except (ValueError, ZeroDivisionError) as error:
-        raise InputError(f"--iou {text!r}: expected numbers such as 0.5,0.75 or 0.5:0.95:0.05") from error
+        steps = (last - first) / step
+        if not 0 <= steps < _MOST_THRESHOLDS:
+            raise ValueError
+        return tuple(np.linspace(first, last, round(steps) + 1).tolist())
+    except (ValueError, ZeroDivisionError):
+        raise InputError(
+            f"expected numbers such as 0.5,0.75 or 0.5:0.95:0.05, at most {_MOST_THRESHOLDS}"
+        ) from None
+
+
+_MOST_THRESHOLDS = 64
 
 
 def parse_areas(text: str) -> dict[str, tuple[float, float]]:
@@ -200,13 +210,15 @@ def parse_areas(text: str) -> dict[str, tuple[float, float]]:
     ranges = {"all": (0.0, 1e10)}
     try:
         for word in text.split(","):
-            name, limits = word.split("=")
+            name, limits = (part.strip() for part in word.split("="))
             least, most = limits.split(":")
-            ranges[name.strip()] = (float(least), min(float(most), 1e10))
-    except ValueError as error:
+            if not name or name in ranges:
+                raise ValueError
+            ranges[name] = (float(least), min(float(most), 1e10))
+    except ValueError:
         raise InputError(
-            f"--areas {text!r}: expected square pixels such as small=0:1024,large=1024:inf"
-        ) from error
+            "expected square pixels such as small=0:1024,large=1024:inf, each name once and not all"
+        ) from None
     return ranges
 
 
@@ -310,9 +322,14 @@ def _run(options: argparse.Namespace) -> int:
     for option, path in (("--csv", options.csv), ("--json", None if as_json else options.json)):
         if path is not None:
             require_writable(Path(path), option, folder=False)
+    from metrics.measures import MEASURES
+
     _check_protocol(options)
     rule = None if options.protocol else _rule(options)
     measures = options.measures.split(",") if options.measures else None
+    with _naming("--measures"):
+        for name in measures or ():
+            MEASURES[name]
     if options.verify and not options.protocol:
         measures = measures or list(COCO_MEASURES)  # pycocotools' rule, whatever the ground truth asks for
     limits = [
@@ -340,7 +357,8 @@ def _run(options: argparse.Namespace) -> int:
         evaluation.to_csv(options.csv)
     if options.json and not as_json:
         evaluation.to_json(options.json)
-    failures = [failure for limit in limits if (failure := _failure(evaluation, limit))]
+    with _naming("--fail-below"):
+        failures = [failure for limit in limits if (failure := _failure(evaluation, limit))]
     for failure in failures:
         print(failure, file=sys.stderr)
     verification = (
@@ -406,6 +424,15 @@ def _failure(evaluation: Evaluation, limit: MeasureLimit) -> str:
     return f"{limit} {state}, the limit is {limit.value:g}"
 
 
+@contextmanager
+def _naming(option: str) -> Iterator[None]:
+    """Put the option's name in front of an `InputError` of the block."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from error
+
+
 def _rule(options: argparse.Namespace) -> MatchRule | None:
     """The rule that options choose; None where there are none."""
     from metrics.matching import MatchRule
@@ -414,12 +441,18 @@ def _rule(options: argparse.Namespace) -> MatchRule | None:
         return None
     chosen: dict[str, object] = {"by_class": not options.no_classes}
     if options.iou:
-        chosen["iou_thresholds"] = parse_thresholds(options.iou)
+        with _naming(f"--iou {options.iou}"):
+            chosen["iou_thresholds"] = MatchRule(iou_thresholds=parse_thresholds(options.iou)).iou_thresholds
     if options.areas:
-        chosen["area_ranges"] = parse_areas(options.areas)
+        with _naming(f"--areas {options.areas}"):
+            chosen["area_ranges"] = MatchRule(area_ranges=parse_areas(options.areas)).area_ranges
     if options.max_dets:
-        try:
-            chosen["max_dets"] = tuple(int(word) for word in options.max_dets.split(","))
-        except ValueError as error:
-            raise InputError(f"--max-dets {options.max_dets!r}: expected numbers such as 1,10,100") from error
+        with _naming(f"--max-dets {options.max_dets}"):
+            chosen["max_dets"] = MatchRule(max_dets=_parse_counts(options.max_dets)).max_dets
     return MatchRule(**chosen)  # type: ignore[arg-type]  # each has the type of its parser
+
+
+def _parse_counts(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"\d{1,9}(,\d{1,9})*", text, re.ASCII):
+        raise InputError("expected numbers such as 1,10,100")
+    return tuple(map(int, text.split(",")))

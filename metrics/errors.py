@@ -106,6 +106,7 @@ _OUT_OF_MEMORY = (
     "not enough memory: you tried to allocate",  # torch's allocator for the CPU on Windows
     "allocate memory",  # and on other systems
     "could not create a memory object",  # oneDNN
+    "Storage size calculation overflowed",
     "std::bad_alloc",
     "out of memory",  # libraries of CUDA
     "CUBLAS_STATUS_ALLOC_FAILED",

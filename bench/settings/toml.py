@@ -11,7 +11,7 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
-from metrics.errors import InputError
+from metrics.errors import InputError, of_system
 
 Tree = dict[str, Any]
 """Settings as nested dicts: ``{"nms": {"iou": 0.5}}``."""
@@ -26,7 +26,11 @@ def read(path: Path) -> Tree:
         InputError: the file is absent, unreadable, not UTF-8 or not TOML; the text has the place.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise InputError(f"{path}: more than {_MAX_BYTES:,} bytes, which is too long for settings")
+        return _parse(content.decode("utf-8").replace("\r\n", "\n"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -35,8 +39,58 @@ def read(path: Path) -> Tree:
         raise InputError(f"{path}: may not be read by this user") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except InputError:
+        raise
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not TOML: {error}") from None
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+    except OSError as error:
+        raise of_system(error, path) or InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+_MAX_BYTES = 2**20
+_MAX_LEVELS = 20
+"""Largest file of settings, and number of names in a dotted path or of brackets within brackets; ours need far less."""
+
+_LONG_PATH = re.compile(
+    r"""(?<![\w"'-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){%d}""" % _MAX_LEVELS  # noqa: UP031
+)
+
+
+def _parse(text: str) -> Tree:
+    """The settings in a TOML document of limited depth, with integers of 64 bits, as TOML has them.
+
+    Raises:
+        ValueError: it is not TOML, or exceeds these limits.
+    """
+    too_deep = f"more than {_MAX_LEVELS} levels of names or brackets, which is too deep for settings"
+    if _LONG_PATH.search(text):  # tomllib needs quadratic time for them
+        raise ValueError(too_deep)
+    try:
+        tree = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(too_deep) from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:  # Python refuses decimal numbers of more than 4300 digits
+        raise ValueError(_TOO_LARGE) from None
+    level: list[Any] = [tree]
+    for _ in range(_MAX_LEVELS + 1):
+        if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in level):
+            raise ValueError(_TOO_LARGE)
+        level = [
+            inner
+            for value in level
+            if isinstance(value, (dict, list))
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+    if level:
+        raise ValueError(too_deep)
+    return tree
+
+
+_TOO_LARGE = "a whole number of more than 64 bits, which no setting takes"
 
 
 def parse_set(text: str) -> tuple[tuple[str, ...], str]:
@@ -49,6 +103,8 @@ def parse_set(text: str) -> tuple[tuple[str, ...], str]:
     path = tuple(part.strip() for part in name.split("."))
     if not equals:
         raise InputError(f"--set {text}: expected name=value, for example --set train.epochs=5")
+    if len(path) > _MAX_LEVELS:
+        raise InputError(f"--set {text[:40]}...: {len(path)} names; settings have at most {_MAX_LEVELS}")
     if not all(path):
         raise InputError(f"--set {text}: expected a dotted name before '=', for example train.epochs")
     if not value.strip():
@@ -62,7 +118,7 @@ def read_value(text: str) -> Any:
     Raises:
         ValueError: `text` is not one TOML value, or it is a date or time, which no setting takes.
     """
-    document = tomllib.loads(f"value = {text}")
+    document = _parse(f"value = {text}")
     if set(document) != {"value"} or isinstance(document["value"], (date, datetime, time)):
         raise ValueError(f"{text!r}: not a TOML value")
     return document["value"]

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
+from optuna.storages import BaseStorage, RDBStorage, get_storage
 from optuna.storages._heartbeat import BaseHeartbeat  # has no public alias
-from optuna.storages.journal import JournalFileBackend
 
+from bench.tune.journal import open_journal
 from bench.tune.retries import queue_retry
 from metrics.errors import InputError, MachineError
+from metrics.messages import reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +51,11 @@ def open_storage(folder: Path, url: str | None = None, timeouts: Timeouts = TIME
         timeouts: of storage and workers.
 
     Raises:
-        InputError: the URL names no database that can be used here.
+        InputError: the URL names no database that can be used here, or a line of the journal is damaged.
         MachineError: the database does not respond, or the folder is not writable.
     """
     if url is None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            journal = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
-        except OSError as error:
-            raise MachineError(
-                f"{folder}: cannot be written to ({error.strerror}); choose another folder with --out"
-            ) from None
-        return RetryingStorage(journal, timeouts.waits)
+        return RetryingStorage(open_journal(folder / "journal.log"), timeouts.waits)
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
     try:
@@ -212,5 +206,4 @@ def _may_be_temporary(error: Exception) -> bool:
 
 def _message(error: Exception) -> str:
     """First line of the message of `error`, or of its cause."""
-    cause = error.__cause__ or error
-    return str(cause).strip().split("\n")[0] or type(cause).__name__
+    return reason(error.__cause__ or error)

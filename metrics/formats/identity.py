@@ -8,14 +8,14 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metrics.errors import InputError, InputWarning
 from metrics.formats.image_search import name_key, spellings
-from metrics.formats.untrusted import read_json
+from metrics.formats.untrusted import parse_json, read_bytes
 from metrics.notes import Note, report
 from metrics.registry import did_you_mean
 from metrics.tables import Catalog, ImageId
@@ -256,20 +256,41 @@ def to_python(ids: NDArray[np.int64] | Sequence[ImageId]) -> Sequence[ImageId]:
 
 
 def parse_class_map(text: str) -> ClassMap:
-    """Parse ``from-0``, ``from-1``, ``drop``, or the name of a JSON file of ``{"id in the results": id}``."""
+    """Parse ``from-0``, ``from-1``, ``drop``, or the name of a JSON file of ``{"id in the results": id}``.
+
+    Raises:
+        InputError: another word; or the file is not one object of whole numbers of 64 bits, or has an id twice.
+    """
     if text in get_args(Rule):
         return text  # type: ignore[return-value]  # one of them
     if not text.endswith(".json"):
         raise InputError(
-            f"class map {text!r}: expected {', '.join(get_args(Rule))}, or the name of a .json file"
+            f"--class-map {text}: expected {', '.join(get_args(Rule))}, or the name of a .json file"
         )
-    pairs = read_json(Path(text))
-    try:
-        return {int(source): int(target) for source, target in pairs.items()}
-    except (AttributeError, OverflowError, TypeError, ValueError) as error:
-        raise InputError(
-            f'{text}: expected pairs of class ids such as {{"0": 1, "1": 2}}: {error}'
-        ) from error
+    path = Path(text)
+    content = read_bytes(path)
+    if not isinstance(parse_json(content, path), dict):  # also checks how deep it is
+        raise InputError(f"{path}: {_PAIRS}, got another kind of JSON")
+    class_map: dict[int, int] = {}
+    for source, target in json.loads(content, object_pairs_hook=list):
+        pair = _whole_number(source), _whole_number(target)
+        if pair[0] is None or pair[1] is None:
+            raise InputError(f"{path}: {_PAIRS}, got {str(source)[:40]!r}: {str(target)[:40]!r}")
+        if pair[0] in class_map:
+            raise InputError(f"{path}: {_PAIRS}; the id {pair[0]} is there twice")
+        class_map[pair[0]] = pair[1]
+    return class_map
+
+
+_PAIRS = 'expected pairs of class ids such as {"0": 1, "1": 2}'
+
+
+def _whole_number(value: object) -> int | None:
+    """The whole number of 64 bits that a value is or spells; None for other values."""
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,19}", value):
+        value = int(value)
+    whole = type(value) is int and -(2**63) <= value < 2**63
+    return cast(int, value) if whole else None
 
 
 def _image_names(catalog: Catalog) -> dict[ImageId, int]:

@@ -18,6 +18,7 @@ YAML_SUFFIXES = (".yaml", ".yml")
 
 _EMPTY = ("", "null", "~", "None")
 _LARGEST_KEYPOINTS = 10_000
+_MOST_CLASSES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def read_yaml(path: str | Path, images: Path | None = None) -> YOLODescription:
     """Read a YAML file. No code in it is run: ``download:`` is ignored, and tags are refused.
 
     ``path`` is the folder of the data set, absolute or relative to that of the YAML file; without it, or if it does not
-    exist, it is the folder of the YAML file. A split is a folder, a text file with one image per line, or a list of
+    exist, it is the folder of the YAML file. One that leads out of this folder is followed with a warning. A split is a folder, a text file with one image per line, or a list of
     these. Paths of another machine are found by their ends below the folder of the data set, and a split that does not
     exist is passed over; both are reported. A file without splits has its images in ``images`` or in folders named after
     splits. ``names`` is a list, or a dict with keys 0, 1, ...; names are text as written, also ``no`` and ``007``.
@@ -128,8 +129,8 @@ def _listed_names(path: Path) -> tuple[str, ...]:
 
 
 def _names(document: dict[str, Any], path: Path) -> tuple[str, ...]:
-    names, count = document.get("names"), _integer(document.get("nc"))
-    if names in (None, *_EMPTY) and count is not None and count < _LARGEST_KEYPOINTS:
+    names, count = document.get("names"), _class_count(document, path)
+    if names in (None, *_EMPTY) and count is not None:
         text = f"{path}: has no names; the {count} classes are called 0 .. {count - 1}"
         report(Note("made_names", text, str(path), {"classes": count}))
         return tuple(map(str, range(count)))
@@ -149,6 +150,19 @@ def _names(document: dict[str, Any], path: Path) -> tuple[str, ...]:
     if count is not None and count != len(names):
         raise InputError(f"{path}: nc is {count}, but there are {len(names)} names")
     return tuple(names)
+
+
+def _class_count(document: dict[str, Any], path: Path) -> int | None:
+    given = document.get("nc")
+    if given in (None, *_EMPTY):
+        return None
+    count = _integer(given)
+    if count is None or not 0 < count <= _MOST_CLASSES:
+        shown = given if isinstance(given, str) else f"a {type(given).__name__}"
+        raise InputError(
+            f"{path}: nc: expected the number of classes, 1 to {_MOST_CLASSES:,}, got {shown[:60]}"
+        )
+    return count
 
 
 def _integer(value: Any) -> int | None:
@@ -175,7 +189,12 @@ def _root(document: dict[str, Any], path: Path) -> Path:
     given = document.get("path")
     if given in (None, *_EMPTY):
         return parent
-    root = (parent / str(given)).resolve() if isinstance(given, str) else parent
+    if not isinstance(given, str):
+        raise InputError(f"{path}: path: expected a folder, got a {type(given).__name__}")
+    root = (parent / given).resolve()
+    if not root.is_relative_to(parent) and root.is_dir():
+        text = f"{path}: path: leads out of its folder, to {root}, whose images are read; this is for files that you trust"
+        report(Note("outside_folder", text, "path"), InputWarning)
     if not root.is_dir():
         text = f"{path}: path: folder {root} does not exist; {parent} is used instead"
         report(Note("found_elsewhere", text, "path"), InputWarning)
