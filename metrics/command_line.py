@@ -351,14 +351,14 @@ def _run(options: argparse.Namespace) -> int:
         protocol=options.protocol,
         iou_thresholds=parse_thresholds(options.iou) if options.protocol and options.iou else None,
     )
+    with _naming("--fail-below"):
+        failures = [failure for limit in limits if (failure := _failure(evaluation, limit))]
     if not as_json:
         print(evaluation)
     if options.csv:
         evaluation.to_csv(options.csv)
     if options.json and not as_json:
         evaluation.to_json(options.json)
-    with _naming("--fail-below"):
-        failures = [failure for limit in limits if (failure := _failure(evaluation, limit))]
     for failure in failures:
         print(failure, file=sys.stderr)
     verification = (

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from bench.process.interrupts import handle_signals
+from metrics.errors import InputError
 from metrics.standard_streams import printed_warnings
 
 FLAG = " "
@@ -37,7 +38,9 @@ class Command(TyperCommand):
         return _flag(super().get_help_option(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, self.repeat_options(args))
+        repeated = self.repeat_options(args)
+        _refuse_empty(repeated)
+        return super().parse_args(ctx, repeated)
 
     def repeat_options(self, words: Sequence[str]) -> list[str]:
         """`words` with the option's name in front of each of its values.
@@ -85,6 +88,20 @@ class CommandGroup(TyperGroup):
 
     def get_help_option(self, ctx: Any) -> Any:
         return _flag(super().get_help_option(ctx))
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Refuse an empty word, which a shell makes of an unset variable; as a path it would mean the current folder.
+
+    Raises:
+        InputError: there is one; the message has the option in front of it.
+    """
+    for before, word in zip(["", *words], words, strict=False):
+        name, _, value = word.partition("=") if word.startswith("--") else (before, "", word)
+        if not value and (not word or "=" in word):
+            raise InputError(
+                f"{name if name.startswith('-') else 'argument'}: an empty value; give one, or leave it out"
+            )
 
 
 def _no_type(ctx: Any) -> str:

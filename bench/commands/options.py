@@ -151,6 +151,8 @@ def chosen_entries(
     from bench.settings.presets import variants_of
 
     owners = {preset: variants_of(preset) for preset in presets or ()}
+    if any(not name.strip() for word in variants or () for name in word.split(",")):
+        raise InputError("--variant: an empty name; `python -m bench list` shows all variants")
     names = dict.fromkeys(name.strip() for word in variants or () for name in word.split(",") if name.strip())
     if not names:
         names = dict.fromkeys(

@@ -10,6 +10,7 @@ import typer
 
 from bench.commands import options
 from bench.commands.command import FLAG, SEVERAL
+from metrics.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,9 +83,14 @@ def command(
     from bench.process.json_value import print_json
     from bench.process.progress import Progress
     from bench.runs.comparison import open_runs
+    from bench.settings.device_name import check_device_name
     from bench.timing.profiler import profile
     from bench.timing.schedule import Protocol
 
+    try:
+        check_device_name("auto" if device is None else device)
+    except ValueError as error:
+        raise InputError(f"--device: {error}") from None
     progress = Progress.auto(quiet)
     opened = [run for of_path in open_runs(runs, progress) for run in of_path]
     batches = tuple(sorted({1, *batch})) if batch else Protocol().batches

@@ -11,6 +11,7 @@ from bench.runs.folders import digest
 from metrics.atomic_files import atomic_write
 from metrics.compare import gate_json, groups_from_csv
 from metrics.errors import InputError
+from metrics.registry import did_you_mean
 from reports.analysis.report_data import ComparisonOptions, Images, ReportData
 from reports.records.run import RunFolder
 from reports.records.study import StudyFolder
@@ -89,10 +90,21 @@ def open_runs(paths: Sequence[Path], progress: Progress | None = None) -> list[l
 
 
 def chosen_groups(given: str | None, runs: Sequence[RunFolder]) -> str | Mapping[object, object] | None:
-    """The value of ``--groups``: groups by image if it names a CSV file, otherwise the name of a column."""
-    if given is None or not given.lower().endswith(".csv"):
-        return given
-    return groups_from_csv(given, runs[0].truth.catalog)
+    """The value of ``--groups``: groups by image if it names a CSV file, otherwise the name of a column.
+
+    Raises:
+        InputError: the file cannot be used, or there is no such column.
+    """
+    if given is None:
+        return None
+    catalog = runs[0].truth.catalog
+    if given.lower().endswith(".csv"):
+        return groups_from_csv(given, catalog)
+    columns = ["folder", *catalog.image_columns]
+    if given not in columns:
+        hint = did_you_mean(given, columns) or f"; known: {', '.join(columns)}, or a CSV file"
+        raise InputError(f"--groups {given}: the images have no such column{hint}")
+    return given
 
 
 def comparison_folder(runs: Sequence[RunFolder], out: Path) -> Path:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, Field, PrivateAttr
+from pydantic import AfterValidator, BaseModel, Field, PrivateAttr
 from pydantic.fields import FieldInfo
 
 from bench.pipeline.input_settings import AugmentConfig, ImageConfig
 from bench.settings import toml
 from bench.settings.descriptions import describe_fields
+from bench.settings.device_name import check_device_name
 from bench.settings.errors import SettingsError, unknown_setting
 from bench.settings.sections import DataConfig, EvaluateConfig, TrainConfig, TunedConfig
 from bench.settings.toml import Tree
@@ -31,7 +32,7 @@ class EntryConfig(Config):
 
     variant: str
     """Name of the variant or external model (`bench list`)."""
-    device: str = "auto"
+    device: Annotated[str, AfterValidator(check_device_name)] = "auto"
     """Device: cpu, cuda, cuda:1, mps; auto uses an accelerator if there is one."""
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads of torch; 0 for torch's default."""

@@ -17,6 +17,7 @@ _EXPECTED = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
+    "int_parsing_size": "a whole number of at most 64 bits",
     "float_type": "a number",
     "float_parsing": "a number",
     "finite_number": "a finite number",
@@ -67,12 +68,20 @@ class SettingMistake:
         if self.message:
             text = self.message
         elif self.expected:
-            text = f"expected {self.expected}, got {self.given!r}{hint}"
+            text = f"expected {self.expected}, got {_shown(self.given)}{hint}"
         else:
             section = self.path.rpartition(".")[0]
             known = f"; known{f' in {section}' if section else ''}: {', '.join(self.known)}"
             text = f"no such setting{f' {self.owner}' if self.owner else ''}{hint or known}"
         return ": ".join(part for part in (self.origin, self.path, text) if part)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
+
+
+_LONGEST_VALUE = 200
 
 
 class SettingsError(InputError):
@@ -188,7 +197,7 @@ def _invalid_setting(
         return SettingMistake(path=path, message=f"must be given, as in --set {path}=...", origin=origin)
     value = _value_at(path, given, details["input"])
     if kind not in _EXPECTED:
-        message = f"{details['msg'][:1].lower()}{details['msg'][1:]}, got {value!r}"
+        message = f"{details['msg'][:1].lower()}{details['msg'][1:]}, got {_shown(value)}"
         return SettingMistake(path=path, message=message, given=value, origin=origin)
     expected = _EXPECTED[kind].format(**details.get("ctx", {}))
     options = _literals(fields[path].annotation) if kind == "literal_error" and path in fields else []

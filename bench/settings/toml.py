@@ -7,7 +7,7 @@ import re
 import textwrap
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime, time
+from datetime import date, time
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,8 @@ def _parse(text: str) -> Tree:
     for _ in range(_MAX_LEVELS + 1):
         if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in level):
             raise ValueError(_TOO_LARGE)
+        if any(isinstance(value, (date, time)) for value in level):
+            raise ValueError("a date or time, which no setting takes")
         level = [
             inner
             for value in level
@@ -116,10 +118,10 @@ def read_value(text: str) -> Any:
     """The value that a line ``name = text`` of a TOML file has.
 
     Raises:
-        ValueError: `text` is not one TOML value, or it is a date or time, which no setting takes.
+        ValueError: `text` is not one TOML value, or it has a date or time, which no setting takes.
     """
     document = _parse(f"value = {text}")
-    if set(document) != {"value"} or isinstance(document["value"], (date, datetime, time)):
+    if set(document) != {"value"}:
         raise ValueError(f"{text!r}: not a TOML value")
     return document["value"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
@@ -119,7 +120,7 @@ def _check(runs: Sequence[RunFolder], protocol: Protocol) -> None:
     if not runs:
         raise InputError("no run to time; give the folder of at least one finished run")
     require_same_truth(runs)
-    if min(protocol.processes, protocol.rounds) < 1 or not protocol.seconds > 0:
+    if min(protocol.processes, protocol.rounds) < 1 or not 0 < protocol.seconds < math.inf:
         raise InputError("--processes and --rounds: expected at least 1; --seconds: more than 0")
     if 1 not in protocol.batches or min(protocol.batches) < 1:
         raise InputError(f"--batch: expected positive sizes including 1, got {list(protocol.batches)}")

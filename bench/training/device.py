@@ -8,6 +8,7 @@ from accelerate.state import AcceleratorState
 
 from bench.process import distributed
 from metrics.errors import MachineError
+from metrics.messages import reason
 
 
 def pick_device(name: str) -> torch.device:
@@ -24,9 +25,8 @@ def pick_device(name: str) -> torch.device:
             torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         devices = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-        reason = str(error).split("\n")[0].rstrip(".")
         raise MachineError(
-            f"device {name!r} cannot be used ({reason}); available: {', '.join(['cpu', *devices])}"
+            f"device {name!r} cannot be used ({reason(error)}); available: {', '.join(['cpu', *devices])}"
         ) from None
     return device
 

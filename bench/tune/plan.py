@@ -21,18 +21,18 @@ from bench.runs.context import RunContext
 from bench.runs.detector import build_detector
 from bench.runs.folders import Busy
 from bench.runs.run import run
-from bench.settings.resolution import open_run
+from bench.settings.resolution import open_run, resolve
 from bench.training.checkpoint import load_weights
 from bench.training.device import pick_device
 from bench.tune.anchors import Anchors
 from bench.tune.limits import LimitCheck, parse_limits
 from bench.tune.objectives import Objectives, parse_objectives
 from bench.tune.search_space import Space, parse_space, with_values
-from bench.tune.storage import TIMEOUTS, Timeouts
+from bench.tune.storage import TIMEOUTS, Timeouts, check_storage_url
 from bench.tune.training_trials import WEIGHTS, Pruner
 from metrics.errors import InputError
 from metrics.matching import MatchRule
-from metrics.tables import DetectionTable
+from metrics.tables import AnnotationTable, Catalog, DetectionTable
 from reports.records.trial import Scalar
 
 _POLL_SECONDS = 2.0
@@ -112,6 +112,7 @@ class TuningTask:
                 raise InputError(f"--run {plan.run}: has no {WEIGHTS}; give the folder of a finished run")
             sources["file"] = plan.run / "config.toml"
         limits = parse_limits(plan.limits)
+        _check_words(plan, sources)
         self.dataset, self.config = open_run(plan.variant, sources)
         for note in self.config.notes:
             progress.message(f"note: {note}")
@@ -189,3 +190,15 @@ class TuningTask:
         """The (first) objective of detections in a split."""
         truth = self.dataset.splits[split].truth
         return self.objectives.each[0](self.objectives.numbers(truth, detections))
+
+
+def _check_words(plan: TuningPlan, sources: Mapping[str, Any]) -> None:
+    """Check ``--space``, ``--objective`` and ``--storage`` before the data set is opened."""
+    if plan.storage is not None:
+        check_storage_url(plan.storage)
+    config = resolve(plan.variant, **sources)
+    words = [word for word in plan.space if word != "anchors"]
+    if words or not plan.space:
+        parse_space(config, words)
+    nothing = AnnotationTable.of(Catalog.of([], ["class"]), [], [], [])
+    parse_objectives(plan.objectives, nothing, MatchRule(max_dets=config.evaluate.max_dets))

@@ -200,6 +200,8 @@ def _named(config: RunConfig, word: str) -> dict[str, SearchRange]:
 def _parse_range(config: RunConfig, word: str) -> dict[str, SearchRange]:
     path, _, text = word.partition("=")
     path, text = path.strip(), text.strip()
+    if not path:
+        raise InputError(f"--space {word}: expected a setting before '=', as in nms.iou=0.3:0.7")
     if isinstance(config.get(path), BaseModel):
         raise InputError(f"--space {word}: {path} is a section; name a setting in it")
     if path in _NOT_TUNABLE or path.split(".")[0] in _NOT_TUNABLE:

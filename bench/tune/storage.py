@@ -56,19 +56,33 @@ def open_storage(folder: Path, url: str | None = None, timeouts: Timeouts = TIME
     """
     if url is None:
         return RetryingStorage(open_journal(folder / "journal.log"), timeouts.waits)
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+    check_storage_url(url)
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         return RetryingStorage(_connect(url, timeouts), timeouts.waits)
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
-        raise InputError(
-            f"--storage: cannot be used ({_message(error)}); expected a URL such as "
-            "postgresql+psycopg://user@host/database, with its driver installed"
-        ) from None
     except (SQLAlchemyError, StorageInternalError) as error:
         raise MachineError(
             f"--storage: the database does not respond ({_message(error)}); start it, or omit --storage to use a "
             "journal file"
+        ) from None
+
+
+def check_storage_url(url: str) -> None:
+    """Check, without connecting, that a URL names a database whose driver is installed.
+
+    Raises:
+        InputError: it does not.
+    """
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+    try:
+        make_url(url).get_dialect().import_dbapi()
+    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
+        raise InputError(
+            f"--storage: cannot be used ({_message(error)}); expected a URL such as "
+            "postgresql+psycopg://user@host/database, with its driver installed"
         ) from None
 
 

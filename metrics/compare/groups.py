@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.errors import InputError, InputWarning
+from metrics.messages import reason
 from metrics.notes import Note
 from metrics.registry import did_you_mean
 from metrics.resampling.weights import unit_index
@@ -102,8 +103,9 @@ def groups_from_csv(path: str | Path, catalog: Catalog) -> dict[object, str]:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.reader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
+        cause = (error.strerror if isinstance(error, OSError) else None) or reason(error)
         raise InputError(
-            f"{path}: cannot be read as a table ({error}); expected a CSV with columns image,group"
+            f"{path}: cannot be read as a table ({cause}); expected a CSV with columns image,group"
         ) from error
     groups: dict[object, str] = {}
     for line, row in enumerate(rows[1:], start=2):

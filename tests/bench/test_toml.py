@@ -125,3 +125,57 @@ def test_merging_keeps_every_value_of_the_upper_tree(below, above):
     for path, value in toml.leaves(above):
         if value != {}:
             assert merged[path] == value
+
+
+TOO_DEEP = "more than 20 levels of names or brackets, which is too deep for settings"
+TOO_LARGE = "a whole number of more than 64 bits, which no setting takes"
+
+EXHAUSTING = {
+    "arrays": (f"a = {'[' * 100_000}{']' * 100_000}", TOO_DEEP),
+    "unclosed arrays": (f"a = {'[' * 100_000}", TOO_DEEP),
+    "inline tables": ("a = " + "{b = " * 2000 + "1" + "}" * 2000, TOO_DEEP),
+    "dotted keys": (f"{'a.' * 50_000}a = 1", TOO_DEEP),
+    "quoted keys": (f"{chr(34)}a{chr(34)} . " * 10_000 + "a = 1", TOO_DEEP),
+    "a table's name": (f"[{'a.' * 50_000}a]", TOO_DEEP),
+    "a few levels more": (f"a = {'[' * 22}{']' * 22}", TOO_DEEP),
+    "decimal digits": (f"seed = {'9' * 5000}", TOO_LARGE),
+    "hexadecimal digits": (f"seed = 0x{'f' * 5000}", TOO_LARGE),
+    "one bit": (f"seed = {2**63}", TOO_LARGE),
+    "within a list": (f"a = [[{-(2**63) - 1}]]", TOO_LARGE),
+    "a date": ("seed = 1979-05-27", "a date or time, which no setting takes"),
+    "a time": ("a = [{b = 07:32:00}]", "a date or time, which no setting takes"),
+    "bytes": (f"# {'x' * 2**20}", "more than 1,048,576 bytes, which is too long for settings"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), EXHAUSTING.values(), ids=EXHAUSTING)
+def test_fault_74_settings_that_would_exhaust_their_reader_are_refused(tmp_path: Path, text, message):
+    file = tmp_path / "s.toml"
+    file.write_text(text)
+    with pytest.raises(InputError) as caught:
+        toml.read(file)
+    assert str(caught.value) == f"{file}: {message}"
+
+
+@pytest.mark.parametrize(
+    "text", ["9" * 5000, f"0x{'f' * 5000}", "[" * 9000, "1979-05-27", "[1979-05-27]", "{a = 07:32:00}"]
+)
+def test_fault_74_such_text_of_the_command_line_is_no_toml_value(text):
+    with pytest.raises(ValueError, match=r"."):
+        toml.read_value(text)
+    assert parse_text(text, int) == text
+
+
+@pytest.mark.parametrize("levels", [1, 5, 20])
+def test_settings_may_have_some_levels(tmp_path: Path, levels):
+    file = tmp_path / "s.toml"
+    file.write_text(
+        f"a = {'[' * levels}{']' * levels}\n{'b.' * (levels - 1)}b = {2**63 - 1}\n[c]\nd = 'x.y.z'"
+    )
+    assert toml.read(file)["c"] == {"d": "x.y.z"}
+
+
+def test_a_long_text_with_dots_is_no_deep_path(tmp_path: Path):
+    file = tmp_path / "s.toml"
+    file.write_text(f"a = '{'x/../' * 1000}'\nb = \"{'1.5, ' * 1000}\"\nc = [{'1.5, ' * 1000}]")
+    assert len(toml.read(file)["c"]) == 1000
