@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.commands import options
-from bench.commands.command import SEVERAL
+from bench.commands.command import FLAG, SEVERAL
 from metrics.errors import InputWarning, RegressionError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def command(
             metavar="FOLDER", help="Folder of the report; by default next to the runs.", show_default=False
         ),
     ] = None,
-    png: Annotated[bool, typer.Option("--png", help="Write the figures as PNG, too.")] = False,
+    png: Annotated[bool, typer.Option("--png", metavar=FLAG, help="Write the figures as PNG, too.")] = False,
     show_paths: options.ShowPaths = False,
     json: options.Json = False,
     quiet: options.Quiet = False,

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
@@ -80,9 +80,9 @@ class _Journal(JournalFileBackend):
             self._writing.release()
 
 
-def _complete_bytes(file: Any, chunk: int = 4096) -> int:
+def _complete_bytes(file: BinaryIO, chunk: int = 4096) -> int:
     """Number of bytes of a binary file up to the end of its last complete line."""
-    end: int = file.seek(0, os.SEEK_END)
+    end = file.seek(0, os.SEEK_END)
     while end > 0:
         start = max(end - chunk, 0)
         file.seek(start)
