@@ -1,4 +1,4 @@
-"""Atomic writing of files: an interrupted write leaves the previous file, or none."""
+"""Atomic writing of files and folders: an interrupted write leaves the previous file, or none."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import os
 import platform
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -94,22 +95,59 @@ def atomic_write_by(path: Path, write: Callable[[Path], object]) -> Path:
     return path
 
 
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A new, empty folder that gets the name `path` when the block ends, with all that was written into it.
+
+    It is beside `path` until then, and is removed if the block raises. Abandoned folders of killed processes are removed.
+
+    Args:
+        path: does not exist, or is an empty folder.
+
+    Raises:
+        MachineError: the disk is full or not writable, as any `OSError` in the block says.
+    """
+    with _reported(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(path.parent)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{_PREFIX}{_host()}-{os.getpid()}-"))
+    try:
+        with _reported(path):
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            if hasattr(os, "sync"):
+                os.sync()  # faster than to sync each of many files
+            if path.is_dir():
+                path.rmdir()
+            os.replace(temporary, path)
+            _sync_folder(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def remove_unfinished(folder: Path) -> None:
-    """Remove the temporary files of interrupted writes, at every depth of a folder that no other process writes to."""
-    for path in folder.rglob(f"{_PREFIX}*"):
-        path.unlink(missing_ok=True)
+    """Remove what interrupted writes left at every depth of a folder that no other process writes to."""
+    for path in sorted(folder.rglob(f"{_PREFIX}*")):
+        _remove(path)
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove the temporary files of processes of this machine that have ended, in a folder that several may write to."""
+    """Remove what writes of ended processes of this machine left in a folder that several processes may write to."""
     for path in folder.glob(f"{_PREFIX}{_host()}-*"):
         pid = path.name.removeprefix(f"{_PREFIX}{_host()}-").partition("-")[0]
         if pid.isdigit() and not _is_alive(int(pid)):
-            path.unlink(missing_ok=True)
+            _remove(path)
 
 
 _PREFIX = ".writing-"
-"""Start of the names of temporary files: then the machine and the process that writes, and random letters."""
+"""Start of the names of temporary files and folders: then the machine and the process that writes, and random letters."""
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _temporary(path: Path) -> Path:

@@ -110,7 +110,12 @@ def read_detections(
 
 
 def write_truth(table: AnnotationTable, path: str | Path) -> None:
-    """Write annotations as a COCO file, atomically.
+    """Write annotations as a COCO file, atomically; see `truth_json`."""
+    atomic_write(path, truth_json(table))
+
+
+def truth_json(table: AnnotationTable) -> bytes:
+    """Annotations as the JSON text of a COCO file; numbers read back as the same doubles.
 
     Ignored objects get ``"ignore": 1``, which pycocotools does not read: COCO has no such objects.
     """
@@ -151,8 +156,7 @@ def write_truth(table: AnnotationTable, path: str | Path) -> None:
             *(column.tolist() for column in columns), strict=True
         )
     ]
-    document = {"images": images, "annotations": annotations, "categories": categories}
-    atomic_write(path, orjson.dumps(document))
+    return orjson.dumps({"images": images, "annotations": annotations, "categories": categories})
 
 
 def write_detections(table: DetectionTable, path: str | Path) -> None:

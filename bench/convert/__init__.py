@@ -1,0 +1,1 @@
+"""Writing data sets: from what a format has read to COCO, Pascal VOC or YOLO on disk."""
