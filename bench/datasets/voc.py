@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +14,10 @@ from bench.data.types import DATASETS, Dataset, DatasetFormat
 from metrics.formats import voc
 from metrics.formats.image_paths import find_annotated
 from metrics.formats.layouts import LAYOUTS, voc_folder
-from metrics.formats.purpose import parse_purpose
-from metrics.formats.untrusted import read_text
 from metrics.formats.voc import Pixels
+from metrics.formats.voc_splits import VOCPart, find_parts
 from metrics.notes import Note, report
 from metrics.tables import AnnotationTable
-
-_LISTS = ("train", "val", "test", "trainval")
-
 
 _CONVENTIONS = {
     "inclusive": "boxes count pixels from 1 and include the last one, as in VOC; difficult objects are ignored",
@@ -37,18 +33,16 @@ class VocOptions(FolderOptions):
     from 0, as some tools write them into the same XML."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """XML files of one split, or of all images."""
-
-    purpose: str | None
-    files: list[Path]
-
-
 def _open(path: Path | None, files: Sequence[Path], options: VocOptions) -> Dataset:
     assert path is not None
     root = voc_folder(path)
-    listed = _find_parts(root, files, options)
+    listed = find_parts(root, files)
+    for part in listed:
+        folder = files[0].parent.name
+        problems = {
+            k: f"{part.name} names {name!r}, but {folder} has no {name}.xml" for k, name in part.missing
+        }
+        report_unreadable(problems, part.count, part.purpose or root.name, options)
     sources = [
         _with_images(root, part, truth, options)
         for part, truth in zip(listed, _read(listed, options.pixels), strict=True)
@@ -58,54 +52,7 @@ def _open(path: Path | None, files: Sequence[Path], options: VocOptions) -> Data
     return assemble_dataset("voc", path, sources, options)
 
 
-def _find_parts(root: Path, annotations: Sequence[Path], options: VocOptions) -> list[_Part]:
-    purpose_of = {file: _purpose(file.relative_to(root).parent) for file in annotations}
-    purposes = list(dict.fromkeys(purpose_of.values()))
-    if purposes != [None]:
-        return [
-            _Part(purpose, [file for file in annotations if purpose_of[file] == purpose])
-            for purpose in purposes
-        ]
-    files = {identity: file for file, identity in voc.image_ids(list(annotations)).items()}
-    lists = [
-        file for file in sorted((root / "ImageSets" / "Main").glob("*.txt")) if file.stem.lower() in _LISTS
-    ]
-    if any(file.stem.lower() == "train" for file in lists):
-        lists = [file for file in lists if file.stem.lower() != "trainval"]
-    listed = []
-    for file in lists:
-        names = _names(file, files)
-        if names and not any(name in files for name in names):
-            text = f"{file.name}: none of its {len(names)} images is annotated; the list is not used"
-            report(Note("unused_list", text, file.name, {"images": len(names)}))
-            continue
-        problems = {
-            k: f"{file.name} names {name!r}, but {annotations[0].parent.name} has no {name}.xml"
-            for k, name in enumerate(names)
-            if name not in files
-        }
-        report_unreadable(problems, len(names), file.stem, options)
-        listed.append(_Part(file.stem.lower(), [files[name] for name in names if name in files]))
-    unlisted = len(set(files.values()) - {file for part in listed for file in part.files})
-    if listed and unlisted:
-        text = f"{unlisted} annotated images are in no list of ImageSets/Main and are not used"
-        report(Note("unlisted_images", text, values={"images": unlisted}))
-    return listed or [_Part(None, list(files.values()))]
-
-
-def _purpose(folder: Path) -> str | None:
-    """The split that one of the folders of an XML file is named after."""
-    return next((purpose for part in folder.parts if (purpose := parse_purpose(part)) is not None), None)
-
-
-def _names(file: Path, known: Iterable[str]) -> list[str]:
-    """Names in a list, without duplicates; a second column, for the presence of a class, is skipped."""
-    known = set(known)
-    lines = [line.strip() for line in read_text(file).splitlines()]
-    return list(dict.fromkeys(line if line in known else line.split()[0] for line in lines if line))
-
-
-def _read(listed: Sequence[_Part], pixels: Pixels) -> list[AnnotationTable]:
+def _read(listed: Sequence[VOCPart], pixels: Pixels) -> list[AnnotationTable]:
     """Ground truth of each part, with the classes of all parts."""
     tables = [voc.read_truth(part.files, pixels=pixels) for part in listed]
     classes = tuple(sorted({name for table in tables for name in table.catalog.classes}))
@@ -118,7 +65,7 @@ def _read(listed: Sequence[_Part], pixels: Pixels) -> list[AnnotationTable]:
     return unified
 
 
-def _with_images(root: Path, part: _Part, truth: AnnotationTable, options: VocOptions) -> AnnotatedImages:
+def _with_images(root: Path, part: VOCPart, truth: AnnotationTable, options: VocOptions) -> AnnotatedImages:
     if options.images is not None:
         folders = [Path(options.images)]
     else:

@@ -59,7 +59,7 @@ def read_truth(path: str | Path, split: str | None = None, pixels: Pixels = "inc
     if path.is_dir():
         return _read_folder(path, split, pixels)
     kind = _suffix(path)
-    if kind in (".yaml", ".yml", ".data", ".names"):
+    if kind in (".yaml", ".yml", ".data", ".names", ".labels"):
         return _read_yolo(path, split)
     export = next((each for each in exports().values() if each.files(path)), None)
     if export is not None and not path.name.endswith(".gz"):
@@ -219,22 +219,29 @@ def _read_yolo(path: Path, split: str | None) -> AnnotationTable:
 
 def _read_voc(root: Path, files: Sequence[Path], split: str | None, pixels: Pixels) -> AnnotationTable:
     from metrics.formats import voc
+    from metrics.formats.voc_splits import find_parts, listed_names
 
+    whole = voc.read_truth(
+        files, pixels=pixels
+    )  # classes of the whole data set: a rare class may be absent from a split
     if split is None:
-        return voc.read_truth(files, pixels=pixels)
+        return whole
+    ids = voc.image_ids(list(files))
     listed = root / "ImageSets" / "Main" / f"{split}.txt"
-    if not listed.exists():
-        known = sorted(file.stem for file in listed.parent.glob("*.txt"))
-        raise InputError(f"{listed}: no such split; there are {', '.join(known) or 'none'}")
-    stems = {line.split()[0] for line in listed.read_text().splitlines() if line.strip()}
-    missing = stems - set(voc.image_ids(list(files)).values())
-    if missing:
-        raise InputError(
-            f"{listed}: {len(missing)} images have no annotation in {files[0].parent}: {min(missing)}"
-        )
-    # classes of the whole data set: a rare class may be absent from a split
-    whole = voc.read_truth(files, pixels=pixels)
-    return whole.select(np.isin(np.array(whole.catalog.image_ids), sorted(stems)))
+    if listed.exists():
+        names = listed_names(listed, {identity: file for file, identity in ids.items()})
+        missing = set(names) - set(ids.values())
+        if missing:
+            raise InputError(
+                f"{listed}: {len(missing)} images have no annotation in {files[0].parent}: {min(missing)}"
+            )
+    else:
+        parts = {part.purpose: part for part in find_parts(root, files) if part.purpose}
+        if split not in parts:
+            known = sorted({file.stem for file in listed.parent.glob("*.txt")} | set(parts))
+            raise InputError(f"{listed}: no such split; there are {', '.join(known) or 'none'}")
+        names = [ids[file] for file in parts[split].files]
+    return whole.select(np.isin(np.array(whole.catalog.image_ids), sorted(names)))
 
 
 def _sizes(images: Sequence[Path]) -> NDArray[np.int64]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from metrics.boxes import convert
 from metrics.errors import InputError
 from metrics.formats.image_search import spellings
 from metrics.formats.plausibility import check_annotations
+from metrics.formats.purpose import parse_purpose
 from metrics.notes import Note, report
 from metrics.tables import AnnotationTable, Catalog
 
@@ -80,6 +83,11 @@ class ImageAnnotation:
         """The image's path for ids: that of the annotation file if there is one for each image."""
         return PurePosixPath(self.stem or "/".join((spellings(self.name) or [(self.name,)])[0]))
 
+    @property
+    def decoded_path(self) -> PurePosixPath:
+        """The same, without ``%20`` and the like in a written name."""
+        return self.path if self.stem else PurePosixPath(unquote(str(self.path)))
+
 
 @dataclass(frozen=True, slots=True)
 class Export:
@@ -133,15 +141,9 @@ def export_table(
     """
     if classes is None:
         classes = sorted({box.label for image in images for box in image.boxes if box.label})
-    paths = [image.path for image in images]
-    ids = [path.name if image.stem else path.stem for path, image in zip(paths, images, strict=True)]
+    ids = _ids([image.decoded_path for image in images], images)
     if len(set(ids)) < len(ids):
-        ids = [
-            str(path) if image.stem else str(path.with_suffix(""))
-            for path, image in zip(paths, images, strict=True)
-        ]
-    if len(set(ids)) < len(ids):
-        ids = [str(path) for path in paths]
+        ids = _ids([image.path for image in images], images)
     repeated = [identity for identity, count in Counter(ids).items() if count > 1]
     if repeated:
         raise InputError(f"{where}: image {repeated[0]!r} is listed twice; merge its annotations")
@@ -172,6 +174,15 @@ def export_table(
     return table, order
 
 
+def _ids(paths: Sequence[PurePosixPath], images: Sequence[ImageAnnotation]) -> list[str]:
+    """File names without suffix or, if two are equal, paths without or with suffix."""
+    bare = [path if image.stem else path.with_suffix("") for path, image in zip(paths, images, strict=True)]
+    for ids in ([path.name for path in bare], list(map(str, bare))):
+        if len(set(ids)) == len(ids):
+            return ids
+    return list(map(str, paths))
+
+
 def find_files(
     path: Path, ending: str, patterns: Sequence[str], is_ours: Callable[[Path], bool] = lambda file: True
 ) -> list[Path]:
@@ -196,6 +207,30 @@ def bounding_corners(points: Sequence[Sequence[float]]) -> Corners:
     """The corners of the smallest box around points (x, y)."""
     x, y = [point[0] for point in points], [point[1] for point in points]
     return min(x), min(y), max(x), max(y)
+
+
+def rotated_corners(corners: Corners, pivot: tuple[float, float], degrees: float) -> Corners:
+    """The corners of the smallest box around a box that is turned clockwise about a point."""
+    angle = math.radians(degrees)
+    cos, sin = math.cos(angle), math.sin(angle)
+    if not sin and cos > 0:
+        return corners
+    (x1, y1, x2, y2), (u, v) = corners, pivot
+    turned = [
+        (u + (x - u) * cos - (y - v) * sin, v + (x - u) * sin + (y - v) * cos)
+        for x, y in ((x1, y1), (x2, y1), (x2, y2), (x1, y2))
+    ]
+    return bounding_corners(turned)
+
+
+def file_purpose(file: Path, root: Path, files: Sequence[Path]) -> str | None:
+    """The split that an annotation file or its folder below `root` is named after, if it is one of several files."""
+    if len(files) < 2:
+        return None
+    folders = file.relative_to(root).parts[:-1] if file.is_relative_to(root) else ()
+    return parse_purpose(file.stem) or next(
+        (found for part in folders if (found := parse_purpose(part))), None
+    )
 
 
 def report_left_out(counts: Counter[str], where: str, what: str) -> None:

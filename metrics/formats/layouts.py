@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from metrics.formats.image_annotations import Export, exports
 YAML_SUFFIXES = (".yaml", ".yml")
 _LARGEST_YAML = 1 << 20
 _SPLIT_KEYS = {b"train", b"val", b"valid", b"validation", b"test"}
+_VOC_ROOT = re.compile(rb"<annotation[\s>]")
 _COCO_KEYS = (b'"images"', b'"annotations"', b'"categories"')
 
 
@@ -85,7 +87,7 @@ def voc_files(path: Path) -> list[Path]:
     for pattern in ("Annotations/**/*.xml", "*.xml", "*/*.xml", "**/*.xml"):
         files = sorted(root.glob(pattern))
         if files:
-            return files if b"<annotation" in _head(files[0], 4096) else []
+            return files if _VOC_ROOT.search(_head(files[0], 4096)) else []
     return []
 
 
@@ -105,7 +107,15 @@ def yolo_files(path: Path) -> list[Path]:
             raise InputError(f"{path}: several descriptions: {names}; give the path of one")
         if found:
             return found
-    lists = ("classes.txt", "obj.names", "*.names", "labels/classes.txt", "obj_train_data/classes.txt")
+    lists = (
+        "classes.txt",
+        "obj.names",
+        "*.names",
+        "labels/classes.txt",
+        "obj_train_data/classes.txt",
+        "_darknet.labels",
+        "*/_darknet.labels",
+    )
     return [file for pattern in lists for file in sorted(path.glob(pattern)) if file.is_file()][:1]
 
 

@@ -17,6 +17,11 @@ _PURPOSES = {
 }
 
 
+def is_purpose(name: str) -> bool:
+    """Whether a name is a word for a split and nothing else: ``Validation``, but not ``cat_val``."""
+    return name.lower() in _PURPOSES
+
+
 def parse_purpose(name: str) -> str | None:
     """Split that the name of a file or folder stands for: ``train``, ``val``, ``test``, ``trainval`` or None.
 

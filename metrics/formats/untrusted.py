@@ -6,10 +6,14 @@ import codecs
 import json
 import re
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metrics.errors import InputError, MachineError
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 LARGEST = 4 * 2**30
 """Largest size of a file in bytes, before and after unpacking gzip."""
@@ -137,6 +141,45 @@ def parse_json(data: bytes | memoryview, path: str | Path) -> Any:
 def read_json(path: str | Path) -> Any:
     """`read_bytes`, then `parse_json`."""
     return parse_json(read_bytes(path), path)
+
+
+def read_json_lines(path: Path) -> Iterator[tuple[str, Any]]:
+    """The place ``file:line`` and the value of each line of JSON that is not empty."""
+    for number, line in enumerate(read_bytes(path).splitlines(), 1):
+        if line.strip():
+            where = f"{path}:{number}"
+            yield where, parse_json(line, where)
+
+
+def read_xml(path: str | Path, tag: str, largest: int = 16 * 2**20) -> Element:
+    """The root element of an XML file.
+
+    Args:
+        path: the file. A document type or entities are refused: they can read files and exhaust memory.
+        tag: of the root element.
+        largest: maximum number of bytes.
+
+    Raises:
+        InputError: another kind of file.
+    """
+    from xml.etree.ElementTree import ParseError
+
+    from defusedxml.common import DefusedXmlException
+    from defusedxml.ElementTree import fromstring
+
+    try:
+        root: Element = fromstring(read_bytes(path, largest), forbid_dtd=True)
+    except DefusedXmlException as error:
+        raise InputError(
+            f"{path}: has a document type or entities, which can read files and exhaust memory, and are refused; "
+            "remove the <!DOCTYPE ...>"
+        ) from error
+    except (ParseError, ValueError, LookupError) as error:
+        raise InputError(f"{path}: is not XML: {error}") from error
+    if root.tag != tag:
+        kind = "a Pascal VOC annotation" if tag == "annotation" else "an annotation file of CVAT"
+        raise InputError(f"{path}: is not {kind}: expected <{tag}>, got <{root.tag[:40]}>")
+    return root
 
 
 def resolve_under(root: str | Path, name: str) -> Path:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from metrics.boxes import convert
 from metrics.errors import InputError
 from metrics.formats.plausibility import check_annotations, warn_rows
-from metrics.formats.untrusted import read_bytes
+from metrics.formats.untrusted import read_xml
 from metrics.registry import did_you_mean
 from metrics.tables import AnnotationTable, Catalog
 
@@ -71,7 +71,7 @@ def read_annotation(path: str | Path, pixels: Pixels = "inclusive") -> VOCAnnota
     if pixels not in get_args(Pixels):
         raise InputError(f"unknown pixels {pixels!r}; known: {', '.join(get_args(Pixels))}")
     where = str(path)
-    root = _parse(path, where)
+    root = read_xml(path, "annotation", _LARGEST)
     objects = root.findall("object")
     places = [f"{where}: object {number}" for number in range(1, len(objects) + 1)]
     names = [_text(element, "name", place) for element, place in zip(objects, places, strict=True)]
@@ -178,28 +178,6 @@ def image_ids(paths: Sequence[Path]) -> dict[Path, str]:
         common = Path(os.path.commonpath([path.parent for path in paths]))
         ids = {path: path.relative_to(common).with_suffix("").as_posix() for path in paths}
     return ids
-
-
-def _parse(path: str | Path, where: str) -> Element:
-    from xml.etree.ElementTree import ParseError
-
-    from defusedxml.common import DefusedXmlException
-    from defusedxml.ElementTree import fromstring
-
-    try:
-        root: Element = fromstring(read_bytes(path, _LARGEST), forbid_dtd=True)
-    except DefusedXmlException as error:
-        raise InputError(
-            f"{where}: has a document type or entities, which can read files and exhaust memory, and are refused; "
-            "remove the <!DOCTYPE ...>"
-        ) from error
-    except (ParseError, ValueError, LookupError) as error:
-        raise InputError(f"{where}: is not XML: {error}") from error
-    if root.tag != "annotation":
-        raise InputError(
-            f"{where}: is not a Pascal VOC annotation: expected <annotation>, got <{root.tag[:40]}>"
-        )
-    return root
 
 
 def _text(element: Element, tag: str, where: str) -> str:

@@ -56,7 +56,10 @@ def read_description(path: str | Path, images: Path | None = None) -> YOLODescri
         return read_yaml(path, images)
     if path.suffix.lower() == ".data":
         return _read_darknet(path, images)
-    folder = path.parent.parent if path.parent.name == "labels" else path.parent
+    inner = path.parent.name == "labels" or (
+        path.name == "_darknet.labels" and parse_purpose(path.parent.name)
+    )
+    folder = path.parent.parent if inner else path.parent
     root = (images or folder).resolve()
     return YOLODescription(root, folder.resolve(), _listed_names(path), splits_beside(root))
 

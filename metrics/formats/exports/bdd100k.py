@@ -1,4 +1,7 @@
-"""BDD100K and Scalabel: a JSON list of frames with ``box2d``, or an object with ``frames``."""
+"""BDD100K and Scalabel: a JSON list of frames with ``box2d``, or an object with ``frames``.
+
+The first release of BDD100K has a file per image, whose one frame has ``objects``.
+"""
 
 from __future__ import annotations
 
@@ -12,33 +15,40 @@ from metrics.formats.image_annotations import (
     Box,
     Export,
     ImageAnnotation,
+    file_purpose,
     find_files,
     number,
     report_left_out,
 )
-from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_json
 
 
 def _files(path: Path) -> list[Path]:
-    return find_files(path, ".json", ("*.json", "labels/*.json", "labels/*/*.json"), _is_bdd)
+    patterns = ("*.json", "labels/*.json", "labels/*/*.json", "labels/*/*/*.json", "*/*.json")
+    return find_files(path, ".json", patterns, _is_bdd)
 
 
 def _is_bdd(file: Path) -> bool:
     with file.open("rb") as opened:
         head = opened.read(1 << 16)
-    return b'"labels"' in head and b'"name"' in head and (b'"box2d"' in head or b'"poly2d"' in head)
+    named = b'"name"' in head and (b'"labels"' in head or (b'"frames"' in head and b'"objects"' in head))
+    return named and (b'"box2d"' in head or b'"poly2d"' in head)
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     left_out: Counter[str] = Counter()
+    top = root if root.is_dir() else root.parent
     images = []
     for file in files:
-        purpose = parse_purpose(file.stem) if len(files) > 1 else None
+        purpose = file_purpose(file, top, files)
         document = read_json(file)
         frames = document.get("frames") if isinstance(document, dict) else document
         if not isinstance(frames, list):
             raise InputError(f"{file}: expected a list of frames, or an object with frames")
+        if isinstance(document, dict) and frames and isinstance(frames[0], dict) and "objects" in frames[0]:
+            first = {"name": f"{document.get('name') or file.stem}.jpg", "labels": frames[0]["objects"]}
+            images.append(_image(first, str(file), purpose, left_out))
+            continue
         images += [_image(frame, f"{file}: [{k}]", purpose, left_out) for k, frame in enumerate(frames)]
     report_left_out(left_out, str(root), "labels have no box2d and are left out")
     return images

@@ -12,7 +12,7 @@ from metrics.formats.untrusted import read_text
 from metrics.notes import Note, report
 
 _COLUMNS = 15
-_FOLDERS = ("label_2", "labels_2", "label")
+_FOLDERS = ("label_2", "labels_2", "label", "labels")
 
 
 def _files(path: Path) -> list[Path]:
@@ -63,8 +63,8 @@ EXPORT = Export(
     name="kitti",
     summary="KITTI object detection: label_2 and image_2",
     source="Geiger et al. 2012; cvlibs.net/datasets/kitti",
-    looks_for="text files of 15 columns in label_2/ or training/label_2/",
+    looks_for="text files of 15 columns in label_2/, training/label_2/ or labels/",
     files=_files,
     read=_read,
-    images=("image_2", "training/image_2", "images", "image"),
+    images=("image_2", "training/image_2", "images", "image", "data"),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from metrics.formats.image_annotations import (
     find_files,
     number,
     report_left_out,
+    rotated_corners,
 )
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_json
@@ -131,12 +131,8 @@ def _corners(
         return None
     x, y, w, h = (number(value[key], where) for key in ("x", "y", "width", "height"))
     x, y, w, h = x * x_unit, y * y_unit, w * x_unit, h * y_unit
-    angle = math.radians(number(value.get("rotation") or 0, where))  # clockwise about the upper left corner
-    cos, sin = math.cos(angle), math.sin(angle)
-    if not sin:
-        return (x, y, x + w, y + h)
-    corners = [(0.0, 0.0), (w, 0.0), (w, h), (0.0, h)]
-    return bounding_corners([(x + u * cos - v * sin, y + u * sin + v * cos) for u, v in corners])
+    # turned about the upper left corner
+    return rotated_corners((x, y, x + w, y + h), (x, y), number(value.get("rotation") or 0, where))
 
 
 EXPORT = Export(

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from metrics.errors import InputError
 from metrics.formats.csv_rows import csv_rows, header_of, named_rows
-from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, number
-from metrics.formats.purpose import parse_purpose
+from metrics.formats.image_annotations import Box, Export, ImageAnnotation, file_purpose, find_files, number
 from metrics.notes import Note, report
 
 COLUMNS = ("imageid", "labelname", "xmin", "xmax", "ymin", "ymax")
@@ -17,7 +16,12 @@ _DESCRIPTIONS = "class-descriptions*.csv"
 
 
 def _files(path: Path) -> list[Path]:
-    return find_files(path, ".csv", ("*.csv", "annotations/*.csv", "*/*.csv"), _is_open_images)
+    return find_files(
+        path,
+        ".csv",
+        ("*.csv", "annotations/*.csv", "labels/*.csv", "*/*.csv", "*/labels/*.csv"),
+        _is_open_images,
+    )
 
 
 def _is_open_images(file: Path) -> bool:
@@ -26,11 +30,11 @@ def _is_open_images(file: Path) -> bool:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    names = class_names(files[0].parent)
     groups = 0
     images = []
     for file in files:
-        purpose = parse_purpose(file.stem) if len(files) > 1 else None
+        names = class_names(file.parent)
+        purpose = file_purpose(file, root if root.is_dir() else root.parent, files)
         boxes: dict[str, list[Box]] = {}
         for where, row in named_rows(file, COLUMNS):
             identity, label = row["imageid"], names.get(row["labelname"], row["labelname"])
@@ -55,9 +59,12 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
 
 
 def class_names(folder: Path) -> dict[str, str]:
-    """Names of classes by their code, from ``class-descriptions-boxable.csv`` beside the table; several of one name keep theirs."""
+    """Names of classes by their code; several classes of one name keep both.
+
+    They are in ``class-descriptions*.csv`` beside the table, or in FiftyOne's ``metadata/classes.csv`` beside its folder.
+    """
     names: dict[str, str] = {}
-    for file in sorted(folder.glob(_DESCRIPTIONS))[:1]:
+    for file in [*sorted(folder.glob(_DESCRIPTIONS)), *folder.parent.glob("metadata/classes.csv")][:1]:
         for where, row in csv_rows(file):
             if len(row) != 2:
                 raise InputError(f"{where}: expected a code and a name, got {len(row)} values")

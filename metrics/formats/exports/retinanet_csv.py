@@ -7,13 +7,12 @@ from pathlib import Path, PurePosixPath
 
 from metrics.errors import InputError
 from metrics.formats.csv_rows import csv_rows, header_of
-from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, number
+from metrics.formats.image_annotations import Box, Export, ImageAnnotation, file_purpose, find_files, number
 from metrics.formats.image_search import IMAGE_SUFFIXES
-from metrics.formats.purpose import parse_purpose
 
 
 def _files(path: Path) -> list[Path]:
-    return find_files(path, ".csv", ("*.csv",), lambda file: _is_retinanet(header_of(file)))
+    return find_files(path, ".csv", ("*.csv", "*/*.csv"), lambda file: _is_retinanet(header_of(file)))
 
 
 def _is_retinanet(first: list[str]) -> bool:
@@ -25,13 +24,15 @@ def _is_retinanet(first: list[str]) -> bool:
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     images = []
+    top = root if root.is_dir() else root.parent
     for file in files:
-        purpose = parse_purpose(file.stem) if len(files) > 1 else None
+        purpose = file_purpose(file, top, files)
+        folder = f"{file.parent.name}/" if file.parent != top else ""
         boxes: dict[str, list[Box]] = {}
         for where, row in csv_rows(file):
             if len(row) != 6:
                 raise InputError(f"{where}: expected path,x1,y1,x2,y2,class, got {len(row)} values")
-            of_image = boxes.setdefault(row[0], [])
+            of_image = boxes.setdefault(row[0] if "/" in row[0] else folder + row[0], [])
             if any(row[1:]):
                 if not row[5]:
                     raise InputError(f"{where}: has no class")

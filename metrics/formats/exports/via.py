@@ -15,15 +15,18 @@ from metrics.formats.image_annotations import (
     Export,
     ImageAnnotation,
     bounding_corners,
+    file_purpose,
     find_files,
     number,
     report_left_out,
 )
-from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_json
 from metrics.notes import Note, report
 
 _CLASS_ATTRIBUTES = ("class", "label", "name", "type", "category", "object")
+Entry = tuple[str, Any]
+"""The place of an image in a file for messages, and its entry."""
+
 _ONLY_CLASS = "object"
 """Class of regions without any attribute."""
 
@@ -41,28 +44,46 @@ def _is_via(file: Path) -> bool:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    left_out: Counter[str] = Counter()
     images = []
+    top = root if root.is_dir() else root.parent
     for file in files:
-        top = file.parent != (root if root.is_dir() else root.parent)
-        purpose = parse_purpose(file.parent.name if top else file.stem) if len(files) > 1 else None
         document = read_json(file)
         document = document.get("_via_img_metadata", document) if isinstance(document, dict) else document
         if not isinstance(document, dict):
             raise InputError(f"{file}: expected an object with an entry for each image")
         entries = [(f"{file}: {key[:60]}", entry) for key, entry in document.items()]
-        attribute = _class_attribute(
-            [region for where, entry in entries for region in _regions(entry, where)], file
-        )
-        folder = f"{file.parent.name}/" if top else ""
-        for where, entry in entries:
-            boxes = [
-                Box(_label(region, attribute, f"{where}: region {k}"), corners)
-                for k, region in enumerate(_regions(entry, where))
-                if (corners := _corners(region, f"{where}: region {k}", left_out)) is not None
-            ]
-            images.append(ImageAnnotation(folder + str(entry["filename"]), tuple(boxes), purpose=purpose))
-    report_left_out(left_out, str(root), "regions enclose no area and are left out")
+        folder = f"{file.parent.name}/" if file.parent != top else ""
+        images += read_entries(entries, file, folder, file_purpose(file, top, files))
+    return images
+
+
+def read_entries(
+    entries: Sequence[Entry], file: Path, folder: str, purpose: str | None
+) -> list[ImageAnnotation]:
+    """The images of one file.
+
+    Args:
+        entries: the place of each image for messages, and its filename and regions.
+        file: the file.
+        folder: of the images, with a slash at its end; empty for that of the file.
+        purpose: the split.
+
+    Raises:
+        InputError: an entry is invalid, or the attribute that is the class is unknown.
+    """
+    left_out: Counter[str] = Counter()
+    attribute = _class_attribute(
+        [region for where, entry in entries for region in _regions(entry, where)], file
+    )
+    images = []
+    for where, entry in entries:
+        boxes = [
+            Box(_label(region, attribute, f"{where}: region {k}"), corners)
+            for k, region in enumerate(_regions(entry, where))
+            if (corners := _corners(region, f"{where}: region {k}", left_out)) is not None
+        ]
+        images.append(ImageAnnotation(folder + str(entry["filename"]), tuple(boxes), purpose=purpose))
+    report_left_out(left_out, str(file), "regions enclose no area and are left out")
     return images
 
 

@@ -1,0 +1,60 @@
+"""Apple's CreateML: a JSON list of images with annotations whose coordinates are a centre and a size, in pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from metrics.errors import InputError
+from metrics.formats.image_annotations import Box, Export, ImageAnnotation, file_purpose, find_files, number
+from metrics.formats.untrusted import read_head, read_json
+
+
+def _files(path: Path) -> list[Path]:
+    return find_files(path, ".json", ("*.json", "*/*.json"), _is_createml)
+
+
+def _is_createml(file: Path) -> bool:
+    head = read_head(file)
+    return head.startswith(b"[") and b'"annotations"' in head and b'"coordinates"' in head
+
+
+def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
+    images = []
+    top = root if root.is_dir() else root.parent
+    for file in files:
+        purpose = file_purpose(file, top, files)
+        folder = f"{file.parent.name}/" if file.parent != top else ""
+        rows = read_json(file)
+        if not isinstance(rows, list):
+            raise InputError(f"{file}: expected a list of images")
+        images += [_image(row, f"{file}: [{k}]", folder, purpose) for k, row in enumerate(rows)]
+    return images
+
+
+def _image(row: Any, where: str, folder: str, purpose: str | None) -> ImageAnnotation:
+    name = row.get("image", row.get("imagefilename")) if isinstance(row, dict) else None
+    if not isinstance(name, str):
+        raise InputError(f"{where}: has no image; expected the name of its file")
+    boxes = []
+    for k, each in enumerate(row.get("annotations") or []):
+        place = f"{where}: annotations[{k}]"
+        at = each.get("coordinates") if isinstance(each, dict) else None
+        label = each.get("label") if isinstance(each, dict) else None
+        if not isinstance(at, dict) or not isinstance(label, str) or not label:
+            raise InputError(f"{place}: expected a label and coordinates with x, y, width, height")
+        x, y, w, h = (number(at.get(key), f"{place}: {key}") for key in ("x", "y", "width", "height"))
+        boxes.append(Box(label, (x - w / 2, y - h / 2, x + w / 2, y + h / 2)))
+    return ImageAnnotation(folder + name if "/" not in name else name, tuple(boxes), purpose=purpose)
+
+
+EXPORT = Export(
+    name="createml",
+    summary="CreateML, also of labelImg and Roboflow: a JSON list of images",
+    source="developer.apple.com/documentation/createml/building-an-object-detector-data-source",
+    looks_for="a JSON list of images with annotations and coordinates",
+    files=_files,
+    read=_read,
+    images=("", "images"),
+)

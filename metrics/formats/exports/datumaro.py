@@ -1,0 +1,113 @@
+"""Datumaro, also of CVAT: ``annotations/<subset>.json`` with items, images in ``images/<subset>``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from metrics.errors import InputError
+from metrics.formats.image_annotations import (
+    Box,
+    Corners,
+    Export,
+    ImageAnnotation,
+    bounding_corners,
+    file_purpose,
+    find_files,
+    number,
+    report_left_out,
+)
+from metrics.formats.untrusted import read_head, read_json
+
+_NO_AREA = ("label", "caption")
+
+
+def _files(path: Path) -> list[Path]:
+    return find_files(path, ".json", ("annotations/*.json", "*.json"), _is_datumaro)
+
+
+def _is_datumaro(file: Path) -> bool:
+    head = read_head(file)
+    return (
+        head.startswith(b"{") and b'"items"' in head and b'"categories"' in head and b'"images"' not in head
+    )
+
+
+def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
+    left_out: Counter[str] = Counter()
+    images = []
+    for file in files:
+        document = read_json(file)
+        labels = (
+            ((document.get("categories") or {}).get("label") or {}).get("labels")
+            if isinstance(document, dict)
+            else None
+        )
+        items = document.get("items") if isinstance(document, dict) else None
+        if not isinstance(labels, list) or not isinstance(items, list):
+            raise InputError(f"{file}: expected categories with labels, and items")
+        names = [str(label.get("name")) for label in labels]
+        purpose = file_purpose(file, root if root.is_dir() else root.parent, files)
+        images += [
+            _image(item, f"{file}: items[{k}]", names, purpose, left_out) for k, item in enumerate(items)
+        ]
+    report_left_out(left_out, str(root), "annotations enclose no area that is read, and are left out")
+    return images
+
+
+def _image(
+    item: Any, where: str, names: Sequence[str], purpose: str | None, left_out: Counter[str]
+) -> ImageAnnotation:
+    if not isinstance(item, dict) or not isinstance(item.get("id"), str):
+        raise InputError(f"{where}: has no id; expected the image's path without suffix")
+    boxes = []
+    for k, each in enumerate(item.get("annotations") or []):
+        place = f"{where}: annotations[{k}]"
+        kind = each.get("type") if isinstance(each, dict) else None
+        corners = _corners(each, str(kind), place)
+        if corners is None:
+            if kind not in _NO_AREA:
+                left_out[str(kind)[:40]] += 1
+            continue
+        index = each.get("label_id")
+        if not isinstance(index, int) or not 0 <= index < len(names):
+            raise InputError(f"{place}: label_id {index!r}, but there are {len(names)} labels")
+        crowd = bool((each.get("attributes") or {}).get("is_crowd"))
+        boxes.append(Box(names[index], corners, crowd=crowd))
+    image = item.get("image") or {}
+    size = image.get("size") or [0, 0]
+    name = image.get("path")
+    return ImageAnnotation(
+        name if isinstance(name, str) else "",
+        tuple(boxes),
+        (int(number(size[0], where)), int(number(size[1], where))),
+        purpose,
+        "" if name else item["id"],
+    )
+
+
+def _corners(each: Any, kind: str, place: str) -> Corners | None:
+    if kind == "bbox":
+        box = each.get("bbox")
+        if not isinstance(box, list) or len(box) != 4:
+            raise InputError(f"{place}: bbox: expected four numbers [x, y, w, h]")
+        x, y, w, h = (number(value, place) for value in box)
+        return x, y, x + w, y + h
+    if kind == "polygon":
+        points = [number(value, place) for value in each.get("points") or []]
+        if len(points) > 5 and not len(points) % 2:
+            return bounding_corners(list(zip(points[::2], points[1::2], strict=True)))
+    return None
+
+
+EXPORT = Export(
+    name="datumaro",
+    summary="Datumaro's JSON, also of CVAT",
+    source="openvinotoolkit.github.io/datumaro",
+    looks_for="a JSON file with categories and items in annotations/",
+    files=_files,
+    read=_read,
+    images=("images", "images/default", "images/train", "images/val", "images/test", ""),
+)
