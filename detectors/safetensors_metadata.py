@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import BinaryIO
 
-_MAX_HEADER = 100 * 2**20
+MAX_HEADER = 100 * 2**20
 """Larger headers are refused by safetensors."""
 
 _OWN = "detbench_version"
@@ -59,7 +59,7 @@ def content_digest(path: str | Path) -> str:
 def _read_header(file: BinaryIO) -> dict[str, dict[str, str]] | None:
     """The header of a safetensors file, and the file positioned after it; None for other files."""
     length = file.read(8)
-    if len(length) < 8 or not 2 <= struct.unpack("<Q", length)[0] <= _MAX_HEADER:
+    if len(length) < 8 or not 2 <= struct.unpack("<Q", length)[0] <= MAX_HEADER:
         return None
     text = file.read(struct.unpack("<Q", length)[0])
     try:

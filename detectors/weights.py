@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
+from detectors.safetensors_metadata import MAX_HEADER
 from metrics.errors import InputError, MachineError
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
@@ -179,8 +180,14 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _is_torch(path: Path, start: bytes) -> bool:
-    """Decided by the first bytes: safetensors begin with the length of their JSON header."""
-    return start.startswith(_TORCH) or (path.suffix != ".safetensors" and start[8:9] != b"{")
+    """Decided by the first bytes.
+
+    Safetensors begin with the length of their JSON header in eight bytes, of which the first may be those of a pickle or
+    an archive, too.
+    """
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= MAX_HEADER:
+        return False
+    return start.startswith(_TORCH) or path.suffix != ".safetensors"
 
 
 def _read_torch(path: Path, start: bytes) -> dict[str, Tensor]:

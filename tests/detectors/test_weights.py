@@ -137,6 +137,23 @@ def test_fault_38_a_git_lfs_pointer_is_called_that(tmp_path):
         read_weights(path)
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".bin"])
+def test_safetensors_are_read_whatever_the_length_of_their_header(tmp_path, suffix):
+    """The first two bytes are the length of the header, and take the values that begin a pickle and an archive, too."""
+    tensors = {"x": torch.arange(3.0)}
+    path = tmp_path / f"w{suffix}"
+    lengths = set()
+    least = 128
+    for target in [*range(least, least + 256, 8), 0x4B50]:  # all multiples of 8 modulo 256, and "PK"
+        save_file(tensors, path, {"pad": ""})
+        have = struct.unpack("<Q", path.read_bytes()[:8])[0]
+        save_file(tensors, path, {"pad": "x" * (target - have)})
+        lengths.add(struct.unpack("<Q", path.read_bytes()[:8])[0])
+        assert read_weights(path)["x"].equal(tensors["x"])
+    assert {length % 256 for length in lengths} == set(range(0, 256, 8))
+    assert 0x4B50 in lengths
+
+
 @pytest.mark.parametrize("claim", [2**62, 10**9, 0])
 def test_fault_38_a_safetensors_header_with_a_wrong_size_is_an_error(tmp_path, state, claim):
     path = tmp_path / "w.safetensors"
