@@ -13,7 +13,19 @@ from typing import Annotated
 
 import typer
 
-from bench.commands import anchors, compare, config, data, ensemble, evaluate, profile, run, tune
+from bench.commands import (
+    anchors,
+    compare,
+    config,
+    data,
+    ensemble,
+    evaluate,
+    profile,
+    run,
+    runs,
+    tune,
+    verify,
+)
 from bench.commands import list as list_command
 from bench.commands.command import FLAG, Command, CommandGroup
 from bench.process.interrupts import Stopped
@@ -35,7 +47,20 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (run, data, tune, anchors, compare, profile, ensemble, evaluate, list_command, config):
+for _command in (
+    run,
+    data,
+    tune,
+    anchors,
+    compare,
+    profile,
+    ensemble,
+    evaluate,
+    verify,
+    runs,
+    list_command,
+    config,
+):
     _help = re.sub(
         r"(?<!\n)\n(?!\n) *", " ", _command.command.__doc__ or ""
     )  # typer keeps line breaks in paragraphs

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.process.progress import Progress
-from bench.runs.folders import digest
+from bench.runs.folders import digest, is_partial
 from metrics.atomic_files import atomic_write
 from metrics.compare import gate_json, groups_from_csv
 from metrics.errors import InputError
@@ -61,8 +61,8 @@ def open_runs(paths: Sequence[Path], progress: Progress | None = None) -> list[l
     """For each path, the run in it or the runs in its subfolders; a run that several paths lead to is opened once.
 
     Runs with equal names in different folders (the same settings under two versions of the program) get the folder as a
-    prefix of their name: ``old/ssd-shapes-0-1a2b3c4d5e``. Folders of comparisons, which ``runs/*`` matches too, are left
-    out with a message, unless there is nothing else.
+    prefix of their name: ``old/ssd-shapes-0-1a2b3c4d5e``. Folders of comparisons and of runs in progress, which ``runs/*``
+    matches too, are left out with a message, unless there is nothing else.
 
     Args:
         paths: run folders, or folders of run folders.
@@ -73,13 +73,18 @@ def open_runs(paths: Sequence[Path], progress: Progress | None = None) -> list[l
     """
     found: dict[Path, Path] = {}  # run folder -> the path that led to it
     resolved = list(dict.fromkeys(path.resolve() for path in paths))
-    pages = [path for path in resolved if _is_comparison(path)]
-    if len(pages) < len(resolved):
-        for path in pages:
-            (progress or Progress()).message(f"{path.name}: left out, a comparison and not a run")
+    messages = progress or Progress()
+    others = [path for path in resolved if _is_no_run(path)]
+    if len(others) < len(resolved):
+        for path in others:
+            messages.message(_left_out(path))
             resolved.remove(path)
     for path in resolved:
         inside = sorted(file.parent for file in path.glob(f"*/{RunFolder.RESULT}")) if path.is_dir() else []
+        if inside:
+            for partial in sorted(filter(is_partial, path.iterdir())):
+                messages.message(_left_out(partial))
+            inside = [folder for folder in inside if not is_partial(folder)] or inside
         alone = not inside or (path / RunFolder.RESULT).is_file()
         for folder in [path] if alone else inside:
             found.setdefault(folder, path)
@@ -87,6 +92,12 @@ def open_runs(paths: Sequence[Path], progress: Progress | None = None) -> list[l
     named = _with_unique_names(opened)
     given = dict.fromkeys(found.values())
     return [[named[folder] for folder in found if found[folder] == path] for path in given]
+
+
+def is_comparison(folder: Path) -> bool:
+    """Whether `compare_runs` has written the folder: it has the tables of a report, but no settings and no result."""
+    absent = (RunFolder.RESULT, StudyFolder.RESULT, RunFolder.CONFIG)
+    return (folder / "leaderboard.csv").is_file() and not any((folder / name).exists() for name in absent)
 
 
 def chosen_groups(given: str | None, runs: Sequence[RunFolder]) -> str | Mapping[object, object] | None:
@@ -136,10 +147,13 @@ def require_same_truth(runs: Sequence[RunFolder]) -> None:
     )
 
 
-def _is_comparison(folder: Path) -> bool:
-    """Whether `compare_runs` has written the folder: it has the tables of a report, but no settings and no result."""
-    absent = (RunFolder.RESULT, StudyFolder.RESULT, "config.toml")
-    return (folder / "leaderboard.csv").is_file() and not any((folder / name).exists() for name in absent)
+def _is_no_run(folder: Path) -> bool:
+    return is_partial(folder) or is_comparison(folder)
+
+
+def _left_out(folder: Path) -> str:
+    reason = "a run in progress" if is_partial(folder) else "a comparison and not a run"
+    return f"{folder.name}: left out, {reason}"
 
 
 def _require_same_images(runs: Sequence[RunFolder]) -> None:

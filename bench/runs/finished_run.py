@@ -30,7 +30,7 @@ def load_predictor(run: RunFolder) -> Predictor:
     Raises:
         InputError: the run has no weights (its detections come from another program), or they do not fit the variant.
     """
-    name, file = run.result.variant, run.path / "weights.safetensors"
+    name, file = run.result.variant, run.path / RunFolder.WEIGHTS
     settings = EvaluateConfig.model_validate(run.result.config.get("evaluate", {}))
     if file.is_file():
         variant = VARIANTS[name]
@@ -40,7 +40,7 @@ def load_predictor(run: RunFolder) -> Predictor:
         return wrap_predictor(cast(Predictor, detector.eval()), settings)
     if name in external_model_names():
         model = external_model(name)
-        own = read_model_settings(toml.read(run.path / "config.toml"), model.config)
+        own = read_model_settings(toml.read(run.path / RunFolder.CONFIG), model.config)
         return wrap_predictor(model.build(own, run.truth.catalog.classes), settings)
     raise InputError(
         f"{run.path}: holds no {file.name}, so it cannot predict; give the folder of a run that was trained here"
@@ -53,15 +53,7 @@ def evaluated_split(run: RunFolder) -> Split:
     Raises:
         InputError: they are missing or have changed, or the run's detections come from another program.
     """
-    settings = run.path / "config.toml"
-    if not settings.is_file():
-        raise InputError(
-            f"{run.path}: holds no {settings.name}, because its detections come from another program: the location of its images "
-            "is unknown; give the folder of a run that was made here"
-        )
-    data = dict(toml.read(settings)["data"])
-    path, format = data.pop("path"), data.pop("format")
-    split = open_dataset(path, format, **data).splits[run.result.data.split]
+    split = reopened_split(run)
     if split.truth.fingerprint != run.result.data.fingerprint:
         raise InputError(
             f"{run.path}: the objects of its {run.result.data.split} split have changed since the run "
@@ -72,6 +64,23 @@ def evaluated_split(run: RunFolder) -> Split:
             f"{run.path}: image files of its {run.result.data.split} split have changed since the run; run again"
         )
     return split
+
+
+def reopened_split(run: RunFolder) -> Split:
+    """The split that a finished run was evaluated on, as its data set is now.
+
+    Raises:
+        InputError: the data set is missing, or the run's detections come from another program.
+    """
+    settings = run.path / RunFolder.CONFIG
+    if not settings.is_file():
+        raise InputError(
+            f"{run.path}: holds no {settings.name}, because its detections come from another program: the location of its images "
+            "is unknown; give the folder of a run that was made here"
+        )
+    data = dict(toml.read(settings)["data"])
+    path, format = data.pop("path"), data.pop("format")
+    return open_dataset(path, format, **data).splits[run.result.data.split]
 
 
 def image_loader(split: Split) -> Images:

@@ -17,7 +17,10 @@ from metrics.atomic_files import remove_unfinished
 from metrics.errors import MachineError
 from reports.records.run import RunFolder
 
-_LOCK = ".lock"
+LOCK = ".lock"
+"""Name of the lock in a partial folder."""
+
+_PARTIAL = ".partial"
 
 
 class Busy(LockHeld):
@@ -48,7 +51,12 @@ def is_done(folder: Path) -> bool:
 
 def partial_folder(folder: Path) -> Path:
     """Folder of a run in progress that will become `folder`."""
-    return folder.with_name(f"{folder.name}.partial")
+    return folder.with_name(folder.name + _PARTIAL)
+
+
+def is_partial(folder: Path) -> bool:
+    """Whether this is the folder of a run in progress, whether or not a process works on it now."""
+    return folder.name.endswith(_PARTIAL)
 
 
 @contextmanager
@@ -74,7 +82,7 @@ def create_run_folder(folder: Path, replace: bool = False) -> Iterator[Path | No
         if replace:
             shutil.rmtree(folder, ignore_errors=True)
             for item in partial.iterdir():
-                if item.name != _LOCK:
+                if item.name != LOCK:
                     _remove(item)
         if is_done(folder):
             yield None
@@ -85,7 +93,7 @@ def create_run_folder(folder: Path, replace: bool = False) -> Iterator[Path | No
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(partial, folder)
-        (folder / _LOCK).unlink(missing_ok=True)  # held until here: until then, others see a run in progress
+        (folder / LOCK).unlink(missing_ok=True)  # held until here: until then, others see a run in progress
 
 
 def require_space(folder: Path, needed: int) -> None:
@@ -125,7 +133,7 @@ def _claimed(partial: Path) -> Iterator[None]:
         while True:
             _make_writable(partial)
             try:
-                stack.enter_context(hold(partial / _LOCK))
+                stack.enter_context(hold(partial / LOCK))
                 break
             except LockHeld as held:
                 raise Busy(partial, held.owner) from None

@@ -128,7 +128,7 @@ class _Execution:
         """Train, predict and save; the run in the main process, None in the others."""
         _configure_torch(self.config)
         if distributed.is_main_process():
-            atomic_write(self.folder / "config.toml", self.config.toml())
+            atomic_write(self.folder / RunFolder.CONFIG, self.config.toml())
         self.log.write("started", name=self.name, device=str(self.device))
         splits = self._splits()
         split = splits[self.config.evaluate.split]
@@ -162,7 +162,7 @@ class _Execution:
             batch=config.evaluate.batch,
             workers=config.workers,
             device=self.device,
-            candidates=self.folder / "candidates.parquet" if config.evaluate.save_candidates else None,
+            candidates=self.folder / RunFolder.CANDIDATES if config.evaluate.save_candidates else None,
             candidates_per_image=config.evaluate.candidates,
             progress=self.context.progress,
         )
@@ -201,7 +201,7 @@ class _Execution:
         history = None
         if predicted.training is not None:
             save_weights(
-                self.folder / "weights.safetensors",
+                self.folder / RunFolder.WEIGHTS,
                 cast(nn.Module, predicted.predictor),
                 make_metadata(self.config.variant, self.dataset.classes, self.name),
             )

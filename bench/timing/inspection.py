@@ -17,6 +17,7 @@ from detectors.types import Detections
 from metrics.errors import is_out_of_memory
 from metrics.iou import box_iou
 from metrics.tables import DetectionTable
+from reports.records.run import RunFolder
 from reports.records.timing import BatchRun, Subject
 
 FLOP_COUNTER = (
@@ -44,7 +45,7 @@ def describe(
     timed = passes.timed
     tensors = weights_of(timed.predictor)
     kernels = [tensor for tensor in tensors if tensor.ndim == 4 and min(tensor.shape[1:]) > 1]
-    weights = timed.run.path / "weights.safetensors"
+    weights = timed.run.path / RunFolder.WEIGHTS
     flops = count_flops(timed)
     nms = getattr(getattr(timed.predictor, "nms", None), "config", None)
     return Subject(

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import pandas as pd
 import torch
 
+from bench.process.locks import hold
 from bench.process.progress import Progress
 from bench.runs.comparison import require_same_truth
 from bench.runs.finished_run import evaluated_split
@@ -65,6 +66,9 @@ class ProcessResult(Config):
     """Runs that were in progress meanwhile."""
 
 
+_LOCK = ".profile-lock"
+"""Another name than that of a run's lock, which means that the machine is busy."""
+
 Kept = TypeVar("Kept", Inspection, ProcessResult)
 
 
@@ -107,7 +111,9 @@ def profile(
         session = _Session(runs, protocol, chosen, machine, progress, start)
         if fresh:
             shutil.rmtree(session.folder, ignore_errors=True)
-        return session.run(gpu_processes)
+        session.folder.mkdir(exist_ok=True)
+        with hold(session.folder / _LOCK):
+            return session.run(gpu_processes)
 
 
 def _gpu_processes(device: str) -> int:

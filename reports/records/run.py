@@ -5,6 +5,7 @@ Reading executes no code from files: JSON, CSV and Parquet are parsed and valida
 
 from __future__ import annotations
 
+import hashlib
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -110,6 +111,8 @@ class RunResult(Record):
     environment: Environment = Environment()
     command: str = ""
     """The command that repeats this run."""
+    files: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of the other files of the run by name, as hex digits; empty if they were not recorded."""
     warnings: tuple[str, ...] = ()
     started: AwareDatetime | None = None
     finished: AwareDatetime | None = None
@@ -145,6 +148,9 @@ class RunFolder:
     TRUTH = "truth.parquet"
     DETECTIONS = "detections.parquet"
     HISTORY = "history.csv"
+    CONFIG = "config.toml"
+    WEIGHTS = "weights.safetensors"
+    CANDIDATES = "candidates.parquet"
 
     def __init__(
         self,
@@ -244,7 +250,8 @@ def save_result(
     """Write a run into `folder`, which is created if missing.
 
     Files are written atomically, `result.json` last: its presence means that the run is finished. A table that is None is
-    not written, and an existing one is kept. The returned run holds the given tables and matches in memory.
+    not written, and an existing one is kept. The result records the digests of the files beside it. The returned run holds
+    the given tables and matches in memory.
     """
     folder = Path(folder)
     if truth is not None:
@@ -253,5 +260,19 @@ def save_result(
         atomic_write_by(folder / RunFolder.DETECTIONS, detections.save)
     if history is not None:
         atomic_write(folder / RunFolder.HISTORY, history.to_csv(index=False, lineterminator="\n"))
+    result = result.model_copy(update={"files": file_digests(folder)})
     atomic_write(folder / RunFolder.RESULT, result.to_json())
     return RunFolder(folder, result, truth, detections, matches)
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file that a run's result rests on, by name; of those that exist in the folder."""
+    names = (
+        RunFolder.TRUTH, RunFolder.DETECTIONS, RunFolder.HISTORY, RunFolder.CONFIG, RunFolder.WEIGHTS, RunFolder.CANDIDATES,
+    )  # fmt: skip
+    return {name: _sha256(folder / name) for name in names if (folder / name).is_file()}
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -141,6 +141,19 @@ def test_a_comparison_among_the_runs_is_left_out_with_a_message(scene, tmp_path,
     assert "holds no result.json" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_runs_in_progress_are_left_out_with_a_message(scene, tmp_path, capsys, whole):
+    for name, kept in (("one", 1.0), ("two", 0.5)):
+        made(tmp_path, run(scene, kept), name)
+    (tmp_path / "three.partial").mkdir()
+    paths = [tmp_path] if whole else sorted(tmp_path.iterdir())
+    out = tmp_path.parent / "compared"
+    assert main(["compare", *map(str, paths), "--out", str(out), "--resamples", "0"]) == 0
+    assert "three.partial: left out, a run in progress" in capsys.readouterr().err
+    assert main(["compare", str(tmp_path / "three.partial")]) == 2
+    assert "run the same command again to continue it" in capsys.readouterr().err
+
+
 def test_names_are_printed_literally(scene, tmp_path, capsys):
     made(tmp_path, run(scene), "x[/b]:star:", name="a")
     assert main(["compare", str(tmp_path / "a"), "--resamples", "0", "--out", str(tmp_path), "--quiet"]) == 0
