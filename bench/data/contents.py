@@ -6,11 +6,11 @@ import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from metrics.errors import InputError
 
@@ -18,6 +18,12 @@ DIGEST_BYTES = 16
 
 _SETTLED_NS = 2_000_000_000
 """A file that was changed within so many nanoseconds may change again without another time stamp (FAT: two seconds)."""
+
+
+_CHUNK = 64
+"""Files of one task of a thread."""
+
+T = TypeVar("T")
 
 
 class FileState(NamedTuple):
@@ -48,14 +54,23 @@ def content_digests(paths: Sequence[Path], cache: Path | None = None) -> list[by
     cache = cache or _default_cache()
     keys = [os.path.abspath(path) for path in paths]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        states = list(pool.map(_state, paths))
+        states = _map_in_chunks(pool, _state, paths)
         with _Stored.open(cache) as stored:
             known = stored.read(dict(zip(keys, states, strict=True)))
             unknown = [i for i, key in enumerate(keys) if key not in known]
-            read = dict(zip(unknown, pool.map(lambda i: _digest(paths[i]), unknown), strict=True))
+            digests = _map_in_chunks(pool, _digest, [paths[i] for i in unknown])
+            read = dict(zip(unknown, digests, strict=True))
             settled = time.time_ns() - _SETTLED_NS
             stored.write({keys[i]: (states[i], read[i]) for i in unknown if states[i].mtime_ns < settled})
     return [read[i] if i in read else known[key] for i, key in enumerate(keys)]
+
+
+def _map_in_chunks(pool: ThreadPoolExecutor, function: Callable[[Path], T], paths: Sequence[Path]) -> list[T]:
+    """`function` of each path; handing over a task costs more than a small file."""
+    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
+    return [
+        result for results in pool.map(lambda chunk: list(map(function, chunk)), chunks) for result in results
+    ]
 
 
 class _Stored:

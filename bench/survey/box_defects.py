@@ -65,22 +65,19 @@ def _repeated(subject: SplitSubject) -> list[Finding]:
     keys = np.column_stack([truth.image[rows], truth.xywh[rows]])
     order = np.lexsort((rows, *keys.T[::-1]))
     rows, keys = rows[order], keys[order]
-    same = (keys[1:] == keys[:-1]).all(1)
-    group = np.concatenate([[0], np.cumsum(~same)]) if len(rows) else np.zeros(0, np.intp)
-    members = np.split(rows, np.flatnonzero(~same) + 1) if len(rows) else []
-    sizes = np.bincount(group, minlength=len(members))
+    same = np.concatenate([[False], (keys[1:] == keys[:-1]).all(1), [False]])
+    starts = np.flatnonzero(~same[:-1] & same[1:])
+    ends = np.flatnonzero(same[:-1] & ~same[1:]) + 1
     twice: list[Rows] = []
     contradictory: list[Rows] = []
-    surplus = 0
-    for at in np.flatnonzero(sizes > 1):
-        labels = truth.label[members[at]]
+    for start, end in zip(starts, ends, strict=True):
+        members = rows[start:end]
+        labels = truth.label[members]
         if len(np.unique(labels)) > 1:
-            contradictory.append(members[at])
-        for label in np.unique(labels):
-            alike = members[at][labels == label]
-            if len(alike) > 1:
-                twice.append(alike)
-                surplus += len(alike) - 1
+            contradictory.append(members)
+        alike = (members[labels == label] for label in np.unique(labels))
+        twice += [group for group in alike if len(group) > 1]
+    surplus = sum(len(group) - 1 for group in twice)
     found = []
     for kind, count, groups in (
         ("duplicate_boxes", surplus, twice),

@@ -9,7 +9,7 @@ from bench.pipeline.input_settings import AugmentConfig, ImageConfig
 from bench.process.progress import Progress
 from bench.survey.box_defects import box_findings
 from bench.survey.class_balance import class_findings
-from bench.survey.duplicate_images import digest_findings, twin_findings
+from bench.survey.duplicate_images import digest_findings, image_digests, twin_findings
 from bench.survey.image_files import ImageLook, file_facts, file_findings, look_at_images
 from bench.survey.split_counts import count_findings, origins, split_facts
 from bench.survey.subject import SplitSubject, subjects_of
@@ -79,12 +79,13 @@ def check_data(
         found += count_findings(subject, of_split)
         found += box_findings(subject, stride, augment.min_side)
     found += class_findings(classes, facts)
-    found += digest_findings(subjects)
+    digests = image_digests(subjects)
+    found += digest_findings(subjects, digests)
     if decode:
         looks = look_at_images(subjects, workers, progress)
         facts = [file_facts(of_split, looks[of_split.name]) for of_split in facts]
         found += _files_found(subjects, looks)
-        found += twin_findings(subjects, looks, progress)
+        found += twin_findings(subjects, looks, digests, progress)
     height, width = image.size
     return DataCheck(
         name=dataset.name,

@@ -40,11 +40,15 @@ class Twins:
     orientation: Indices
 
 
-def digest_findings(subjects: Sequence[SplitSubject]) -> list[Finding]:
+def image_digests(subjects: Sequence[SplitSubject]) -> dict[str, list[bytes]]:
+    """Digest of the content of each image file of each split; none of images that are drawn."""
+    return {subject.name: content_digests(subject.split.files) for subject in subjects if subject.split.files}
+
+
+def digest_findings(
+    subjects: Sequence[SplitSubject], digests: Mapping[str, Sequence[bytes]]
+) -> list[Finding]:
     """Files with the same bytes within a split (``repeated_images``) and in two splits (``leakage``)."""
-    digests: dict[str, list[bytes]] = {
-        subject.name: content_digests(subject.split.files) for subject in subjects if subject.split.files
-    }
     by_name = {subject.name: subject for subject in subjects}
     found = []
     for name, of_split in digests.items():
@@ -89,7 +93,10 @@ def _finding(
 
 
 def twin_findings(
-    subjects: Sequence[SplitSubject], looks: Mapping[str, Sequence[ImageLook]], progress: Progress
+    subjects: Sequence[SplitSubject],
+    looks: Mapping[str, Sequence[ImageLook]],
+    digests: Mapping[str, Sequence[bytes]],
+    progress: Progress,
 ) -> list[Finding]:
     """Images that look alike without the same bytes, within a split (``similar_images``) and across (``similar_leakage``)."""
     where = [(at, index) for at, subject in enumerate(subjects) for index in range(len(subject))]
@@ -99,7 +106,7 @@ def twin_findings(
         return []
     codes = np.stack([code.codes for code in hashes if code is not None])
     split = np.array([where[i][0] for i in known], np.int64)
-    same_file = _same_bytes(subjects, known, where)
+    same_file = _same_bytes(subjects, digests, known, where)
     twins = find_twins(codes, split, len(subjects), same_file, progress)
     found = []
     for at, subject in enumerate(subjects):
@@ -196,13 +203,17 @@ def _orientations(count: int) -> int:
 
 
 def _same_bytes(
-    subjects: Sequence[SplitSubject], known: Indices, where: Sequence[tuple[int, int]]
+    subjects: Sequence[SplitSubject],
+    digests: Mapping[str, Sequence[bytes]],
+    known: Indices,
+    where: Sequence[tuple[int, int]],
 ) -> Indices:
     """A number for the content of each image; images that are drawn have one each."""
-    digests = [content_digests(subject.split.files) for subject in subjects]
-    contents = [
-        digests[at][index] if digests[at] else str(i).encode()
-        for i, (at, index) in enumerate(where[k] for k in known)
-    ]
-    numbers = {content: number for number, content in enumerate(dict.fromkeys(contents))}
-    return np.array([numbers[content] for content in contents], np.int64)
+    numbers: dict[bytes, int] = {}
+    result = []
+    for image in known.tolist():
+        at, index = where[image]
+        of_split = digests.get(subjects[at].name)
+        content = of_split[index] if of_split else str(image).encode()
+        result.append(numbers.setdefault(content, len(numbers)))
+    return np.array(result, np.int64)

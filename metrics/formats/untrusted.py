@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import re
 import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -207,7 +209,7 @@ def resolve_under(root: str | Path, name: str) -> Path:
         raise InputError(f"{short!r}: is an absolute path; expected a path relative to {root}")
     if any(len(part.encode("utf-8", "surrogatepass")) > 255 for part in relative.parts):
         raise InputError(f"{short!r}: is longer than a file name can be (255 bytes)")
-    folder = Path(root).resolve()
+    folder = _resolved(os.fspath(root) if os.path.isabs(root) else os.path.abspath(root))
     try:
         resolved = (folder / relative).resolve()
     except (OSError, RuntimeError, UnicodeError) as error:
@@ -215,6 +217,12 @@ def resolve_under(root: str | Path, name: str) -> Path:
     if not resolved.is_relative_to(folder):
         raise InputError(f"{short!r}: leads outside the folder {root} of the data set, to {resolved}")
     return resolved
+
+
+@lru_cache(maxsize=64)
+def _resolved(folder: str) -> Path:
+    """A folder with symbolic links followed; remembered, because all images of a data set are in the same few folders."""
+    return Path(folder).resolve()
 
 
 def _unpacked(data: bytes, path: Path, largest: int) -> bytes:
