@@ -7,7 +7,7 @@ import math
 import pkgutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
@@ -34,12 +34,14 @@ class Box:
         corners: xyxy in pixels, counted from 0 at the image's edge; fractions of its sides if the image is `relative`.
         ignored: counts neither as found nor as missed.
         crowd: a region in which any number of detections may match; always so with an empty label.
+        columns: numbers for `AnnotationTable.object_columns`.
     """
 
     label: str
     corners: Corners
     ignored: bool = False
     crowd: bool = False
+    columns: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ def export_table(
     ordered = [images[i] for i in order]
     label = {name: k for k, name in enumerate(classes)}
     rows = [
-        (i, k, box.corners, box.ignored, box.crowd or not box.label)
+        (i, k, box.corners, box.ignored, box.crowd or not box.label, box.columns)
         for i, image in enumerate(ordered)
         for box in image.boxes
         for k in ([label[box.label]] if box.label else range(len(classes)))
@@ -170,6 +172,10 @@ def export_table(
         crowd=np.array([row[4] for row in rows], np.bool_),
         ignored=np.array([row[3] for row in rows], np.bool_),
     )
+    names = sorted({name for row in rows for name in row[5]})
+    if names:
+        further = {name: np.array([row[5].get(name, np.nan) for row in rows]) for name in names}
+        table = replace(table, object_columns=further)
     check_annotations(table, where)
     return table, order
 

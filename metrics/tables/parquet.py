@@ -21,8 +21,17 @@ _VERSION = 1
 _KEY = b"detbench"
 _SIDES = ("x", "y", "w", "h")
 
+_FURTHER = "object:"
+"""Before the names of columns that only some tables have."""
 
-def write_columns(path: Path, kind: str, catalog: Catalog, columns: Mapping[str, NDArray[Any]]) -> None:
+
+def write_columns(
+    path: Path,
+    kind: str,
+    catalog: Catalog,
+    columns: Mapping[str, NDArray[Any]],
+    further: Mapping[str, NDArray[np.float64]],
+) -> None:
     """Write the columns of a table. An existing file is replaced only when the new one is complete.
 
     Args:
@@ -30,6 +39,7 @@ def write_columns(path: Path, kind: str, catalog: Catalog, columns: Mapping[str,
         kind: ``annotations`` or ``detections``.
         catalog: of the table.
         columns: by the names of the table's fields.
+        further: columns that only some tables have, by name.
 
     Raises:
         MachineError: the file cannot be written.
@@ -57,6 +67,7 @@ def write_columns(path: Path, kind: str, catalog: Catalog, columns: Mapping[str,
         "class_ids": catalog.class_ids,
         "classes": catalog.classes,
     }
+    values |= {f"{_FURTHER}{name}": column for name, column in further.items()}
     for name in ("image_columns", "image_classes", "class_columns"):
         if further := getattr(catalog, name):
             metadata[name] = further
@@ -64,8 +75,10 @@ def write_columns(path: Path, kind: str, catalog: Catalog, columns: Mapping[str,
     atomic_write_by(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
 
 
-def read_columns(path: Path, kind: str, names: Sequence[str]) -> tuple[Catalog, dict[str, NDArray[Any]]]:
-    """Read a file that `write_columns` wrote.
+def read_columns(
+    path: Path, kind: str, names: Sequence[str]
+) -> tuple[Catalog, dict[str, NDArray[Any]], dict[str, NDArray[np.float64]]]:
+    """Read a file that `write_columns` wrote: the catalog, the table's columns, and further ones.
 
     Args:
         path: the file.
@@ -107,7 +120,12 @@ def read_columns(path: Path, kind: str, names: Sequence[str]) -> tuple[Catalog, 
         }
     except (AttributeError, KeyError, TypeError, OverflowError) as error:
         raise InputError(f"{path}: the file is damaged: {error}") from error
-    return catalog, columns
+    further = {
+        name.removeprefix(_FURTHER): table[name].to_numpy()
+        for name in table.column_names
+        if name.startswith(_FURTHER)
+    }
+    return catalog, columns, further
 
 
 def has_catalog(path: Path) -> bool:

@@ -10,8 +10,8 @@ A table validates itself once, at construction, and must not be modified afterwa
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -23,7 +23,7 @@ from metrics.boxes import Layout
 from metrics.errors import InputError
 from metrics.tables.builders import AnnotationBuilder, DetectionBuilder, check_lists, number_of_classes
 from metrics.tables.catalog import Catalog, ImageId
-from metrics.tables.columns import field_name, flags, floats, integers, set_field
+from metrics.tables.columns import check_count, field_name, flags, floats, integers, set_field
 
 if TYPE_CHECKING:
     from typing import Self
@@ -78,18 +78,29 @@ class Table:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 in hexadecimal of catalog and rows, in their order; the same on every machine."""
+        """SHA-256 in hexadecimal of catalog and rows with all columns, in their order; the same on every machine."""
         digest = hashlib.sha256(self.catalog.fingerprint.encode())
         for name, column in self.columns().items():
             digest.update(name.encode())
             if column.dtype.kind == "f":
                 column = column + 0.0  # -0.0 becomes 0.0
             digest.update(np.ascontiguousarray(column, column.dtype.newbyteorder("<")).data)
+        for name, column in sorted(self._further_columns().items()):
+            digest.update(f"object:{name}".encode())
+            digest.update((column + 0.0).astype("<f8").data)
         return digest.hexdigest()
+
+    def _further_columns(self) -> Mapping[str, NDArray[np.float64]]:
+        """Columns that only some tables have."""
+        return {}
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """All columns by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)[1:]}
+        return {name: getattr(self, name) for name in self._column_names()}
+
+    @classmethod
+    def _column_names(cls) -> list[str]:
+        return [field.name for field in fields(cls)[1:] if field.name != "object_columns"]
 
     def select(self, images: ArrayLike) -> Self:
         """The table of some images: their rows in the same order, and a catalog of those images and all classes.
@@ -103,13 +114,15 @@ class Table:
         rows = new_index[self.image] >= 0
         columns = {name: column[rows] for name, column in self.columns().items()}
         columns["image"] = new_index[columns["image"]]
-        return type(self)(self.catalog.select(kept), **columns)
+        further = {name: column[rows] for name, column in self._further_columns().items()}
+        optional: dict[str, Any] = {"object_columns": further} if further else {}
+        return type(self)(self.catalog.select(kept), **columns, **optional)
 
     def save(self, path: str | Path) -> None:
         """Write the table as Parquet, with its catalog in the file's metadata; see `metrics.tables.parquet`."""
         from metrics.tables.parquet import write_columns
 
-        write_columns(Path(path), self.kind, self.catalog, self.columns())
+        write_columns(Path(path), self.kind, self.catalog, self.columns(), self._further_columns())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -120,8 +133,8 @@ class Table:
         """
         from metrics.tables.parquet import read_columns
 
-        catalog, columns = read_columns(Path(path), cls.kind, [field.name for field in fields(cls)[1:]])
-        return cls(catalog, **columns)
+        catalog, columns, further = read_columns(Path(path), cls.kind, cls._column_names())
+        return cls(catalog, **columns, **({"object_columns": further} if further else {}))
 
     def to_frame(self) -> pandas.DataFrame:
         """One row per box: image_id, class_id, class, x, y, w, h and the table's further columns."""
@@ -143,6 +156,8 @@ class AnnotationTable(Table):
         crowd: (N,) bool: a region of many objects, which any number of detections may match.
         ignored: (N,) bool: counts neither as missed nor as found (VOC's ``difficult``).
         object_id: (N,) int64 ids as in the user's files.
+        object_columns: (N,) float64 each, by name: what only some data sets tell of their objects, and only their protocols
+            read, such as KITTI's ``truncation`` and ``occlusion``. NaN where unknown; not part of `to_frame`.
     """
 
     kind: ClassVar[Literal["annotations", "detections"]] = "annotations"
@@ -151,6 +166,7 @@ class AnnotationTable(Table):
     crowd: NDArray[np.bool_]
     ignored: NDArray[np.bool_]
     object_id: NDArray[np.int64]
+    object_columns: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         Table.__post_init__(self)
@@ -159,6 +175,13 @@ class AnnotationTable(Table):
         for name in ("crowd", "ignored"):
             set_field(self, name, flags(self, name, getattr(self, name), count))
         set_field(self, "object_id", integers(self, "object_id", self.object_id, np.int64, count))
+        further = {name: np.asarray(column, np.float64) for name, column in self.object_columns.items()}
+        for name, column in further.items():
+            check_count(self, f"object_columns[{name!r}]", len(column), count[0], "object")
+        set_field(self, "object_columns", further)
+
+    def _further_columns(self) -> Mapping[str, NDArray[np.float64]]:
+        return self.object_columns
 
     @classmethod
     def of(

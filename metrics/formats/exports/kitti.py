@@ -54,8 +54,12 @@ def _boxes(file: Path, counts: Counter[str]) -> list[Box]:
             )
             raise InputError(f"{where}: expected 15 columns of KITTI, got {len(words)}{hint}")
         x1, y1, x2, y2 = (number(word, where) for word in words[4:8])
-        counts["regions"] += words[0] == "DontCare"
-        boxes.append(Box("" if words[0] == "DontCare" else words[0], (x1, y1, x2, y2)))
+        if words[0] == "DontCare":
+            counts["regions"] += 1
+            boxes.append(Box("", (x1, y1, x2, y2)))
+        else:
+            columns = {"truncation": number(words[1], where), "occlusion": number(words[2], where)}
+            boxes.append(Box(words[0], (x1, y1, x2, y2), columns=columns))
     return boxes
 
 
