@@ -271,7 +271,7 @@ def _concatenate(
     new_index: NDArray[np.int32],
     offset: NDArray[np.int64],
     columns: Sequence[str],
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, Any]:
     """The columns of all tables, by image; within an image in their order."""
     image = np.concatenate([new_index[part.image + offset[index]] for index, part in enumerate(parts)])
     order = np.argsort(image, kind="stable")

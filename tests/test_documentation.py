@@ -121,6 +121,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("results.json", "dets.json", "detections.json"):
         (folder / name).write_text(results)
     write_devkit(folder, made, json.loads(truth.read_text()), json.loads(results))
+    write_benchmarks(folder)
     federated = json.loads(truth.read_text())
     for image in federated["images"]:
         image["neg_category_ids"] = [category["id"] for category in federated["categories"]]
@@ -193,6 +194,19 @@ def write_devkit(folder: Path, made: list[Picture], truth: dict, results: list[d
             for x, y, w, h in [row["bbox"]]
         ]
         (folder / "results" / f"comp4_det_test_{category['name']}.txt").write_text("\n".join(lines))
+
+
+def write_benchmarks(folder: Path) -> None:
+    """One image with an object and a detection as KITTI and CrowdHuman write them."""
+    line = "Car 0.00 0 -10 10.00 10.00 60.00 70.00 -1 -1 -1 -1000 -1000 -1000 -10"
+    for name, text in (("training/label_2", line), ("results", f"{line} 0.9")):
+        (folder / "kitti" / name).mkdir(parents=True)
+        (folder / "kitti" / name / "000000.txt").write_text(text + "\n")
+    sides = {"ID": "1,a", "width": 100, "height": 100}
+    person = {"tag": "person", "fbox": [10, 10, 30, 60]}
+    found = {"tag": 1, "box": [10, 10, 30, 60], "score": 0.9}
+    (folder / "annotation_val.odgt").write_text(json.dumps(sides | {"gtboxes": [person]}))
+    (folder / "results.odgt").write_text(json.dumps(sides | {"dtboxes": [found]}))
 
 
 def write_table(coco: Path, folder: Path) -> None:

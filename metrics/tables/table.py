@@ -134,7 +134,8 @@ class Table:
         from metrics.tables.parquet import read_columns
 
         catalog, columns, further = read_columns(Path(path), cls.kind, cls._column_names())
-        return cls(catalog, **columns, **({"object_columns": further} if further else {}))
+        optional: dict[str, Any] = {"object_columns": further} if further else {}
+        return cls(catalog, **columns, **optional)
 
     def to_frame(self) -> pandas.DataFrame:
         """One row per box: image_id, class_id, class, x, y, w, h and the table's further columns."""

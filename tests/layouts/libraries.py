@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tiny_data import CLASSES, Picture
 
-from layouts.registry import Found, centre, detections, relative, write_json, xywh
+from layouts.registry import Found, centre, detections, relative, write_json, write_text, xywh
 
 
 @detections("coco_results")
@@ -118,6 +119,21 @@ def roboflow(root: Path, pictures: Sequence[Picture], found: Sequence[Found]) ->
             )
         document[f"{name}.png"] = {"predictions": rows, "image": {"width": 64, "height": 48}}
     return write_json(root / "answers.json", document)
+
+
+@detections("crowdhuman_results")
+def crowdhuman(root: Path, pictures: Sequence[Picture], found: Sequence[Found]) -> Path:
+    """CrowdDet's dump: a line per image, classes from 1."""
+    lines = [
+        {
+            "ID": name,
+            "dtboxes": [{"box": xywh(e.box), "score": e.score, "tag": e.label + 1} for e in of],
+        }
+        for name, of in _by_picture(pictures, found).items()
+    ]
+    return write_text(
+        root / "dump.odgt", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    )
 
 
 @detections("darknet_result_json")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from strategies import Scene, scenes
 
 from metrics import DetectionTable, evaluate
-from metrics.command_line import main, score_files
+from metrics.command_line import PROTOCOL_NAMES, main, score_files
 from metrics.errors import InputError, InputNote
 from metrics.protocols import PROTOCOLS
 
@@ -361,3 +361,8 @@ def test_real_photographs_and_detections_give_the_kits_numbers(shared_data: Path
                 (w[0], float(w[1]), [float(v) for v in w[2:]]) for w in map(str.split, lines.get(label, []))
             ]
             assert ours.value(name, label) == pytest.approx(kit_ap(images, parsed, 0.5, year), abs=1e-12)
+
+
+def test_the_help_names_all_protocols() -> None:
+    assert PROTOCOL_NAMES.split(", ") == PROTOCOLS.names()
+    assert all(PROTOCOLS[name].source and PROTOCOLS[name].summary for name in PROTOCOLS.names())

@@ -49,7 +49,10 @@ def _image(row: Any, where: str, purpose: str | None, counts: Counter[str]) -> I
         counts["ignored"] += ignored and not mask
         label = "" if mask else str(each.get("tag") or "person")
         boxes.append(Box(label, (x, y, x + w, y + h), ignored=ignored and not mask))
-    return ImageAnnotation(f"{row['ID']}.jpg", tuple(boxes), purpose=purpose)
+    height, width = row.get("height"), row.get("width")  # of the files that are made for evaluation
+    known = isinstance(height, int) and isinstance(width, int) and min(height, width) > 0
+    size = (int(height or 0), int(width or 0)) if known else (0, 0)
+    return ImageAnnotation(f"{row['ID']}.jpg", tuple(boxes), size, purpose)
 
 
 EXPORT = Export(
