@@ -18,6 +18,7 @@ from torchvision.models import WeightsEnum
 
 from detectors.safetensors_metadata import MAX_HEADER
 from metrics.errors import InputError, MachineError
+from metrics.messages import reason
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
 _MAX_SHOWN = 5
@@ -111,7 +112,7 @@ def published(weights: WeightsEnum, where: str) -> Mapping[str, Tensor]:
         state: Mapping[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
     except OSError as error:
         raise MachineError(
-            f"{where}: cannot be downloaded ({error}); without a network connection, download "
+            f"{where}: cannot be downloaded ({reason(error)}); without a network connection, download "
             f"{weights.url} on another machine and give the file"
         ) from None
     return state
@@ -175,7 +176,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise InputError(
-            f"{path}: damaged safetensors ({error}): its header does not match its content; download or save it again"
+            f"{path}: damaged safetensors ({reason(error)}): its header does not match its content; download or save it again"
         ) from None
 
 
@@ -201,16 +202,14 @@ def _read_torch(path: Path, start: bytes) -> dict[str, Tensor]:
         # path, has no suffix from which torch could guess another format.
         with warnings.catch_warnings(action="ignore"), path.open("rb") as file:
             content: Any = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).split("\n")[0]
+    except pickle.UnpicklingError:
         raise InputError(
-            f"{path}: holds more than plain tensors, and reading it would run its code ({reason}); "
+            f"{path}: holds more than plain tensors{_objects(path)}, and reading it would run its code; "
             "save its state_dict as safetensors where you trust it"
         ) from None
     except (RuntimeError, EOFError, ValueError, KeyError, IndexError, OSError, zipfile.BadZipFile) as error:
-        reason = str(error).split("\n")[0]
         raise InputError(
-            f"{path}: damaged or truncated, or not a file of weights ({reason}); download it again"
+            f"{path}: damaged or truncated, or not a file of weights ({reason(error)}); download it again"
         ) from None
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
@@ -220,6 +219,16 @@ def _read_torch(path: Path, start: bytes) -> dict[str, Tensor]:
     if other := [str(key) for key, value in content.items() if not _is_plain(value)]:
         raise InputError(f"{path}: expected only plain tensors, got something else under: {_some(other)}")
     return {str(key): tensor for key, tensor in content.items()}
+
+
+def _objects(path: Path) -> str:
+    """Names of the code that a file of `torch.save` refers to; empty if they are unknown, as in the older format."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception:
+        return ""
+    return f" ({_some(names)})" if names else ""
 
 
 def _is_plain(value: object) -> bool:

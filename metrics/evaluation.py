@@ -19,6 +19,7 @@ from metrics.atomic_files import atomic_write
 from metrics.errors import InputError
 from metrics.matching import Matches
 from metrics.measures import Better, Value
+from metrics.messages import printable
 from metrics.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -345,6 +346,7 @@ def _format(value: float, digits: int = 3) -> str:
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns side by side: text aligned to the left, numbers to the right."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(line[index]) for line in (heads, *rows)) for index in range(len(heads))]
     is_number = [all(row[index].strip("-.0123456789") == "" for row in rows) for index in range(len(heads))]
     return "\n".join(

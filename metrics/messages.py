@@ -29,6 +29,14 @@ def message_line(text: object) -> str:
     return f"{line[:half]} … {line[-half:]}"
 
 
+def ascii_controls(json_text: str) -> str:
+    """A JSON text with marks of the writing direction and C1 controls escaped, which `json` leaves as they are."""
+    return "".join(
+        f"\\u{ord(char):04x}" if char in _DIRECTIONS or 0x7F <= ord(char) < 0xA0 else char
+        for char in json_text
+    )
+
+
 def error_lines(error: BaseException) -> list[str]:
     """What was wrong and how to fix it, one line per mistake; for bugs, how to see the traceback."""
     if isinstance(error, KeyboardInterrupt):

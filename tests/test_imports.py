@@ -17,7 +17,7 @@ MAY_IMPORT = {
 }
 """For each package the packages that it may import."""
 
-METRICS_FOR_DETECTORS = {"boxes", "errors", "iou", "kernels", "registry", "tables"}
+METRICS_FOR_DETECTORS = {"boxes", "errors", "iou", "kernels", "messages", "registry", "tables"}
 """The modules of metrics that detectors may import: boxes, tables and names, not evaluation."""
 
 TORCH = {"torch", "torchvision", "accelerate", "safetensors"}

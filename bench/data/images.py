@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from metrics.errors import InputError
+from metrics.messages import reason
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -191,8 +192,8 @@ def _explain_failure(path: Path, error: Exception) -> str:
     try:
         with path.open("rb") as file:
             head = file.read(512)
-    except OSError as reason:
-        return f"cannot be read ({reason.strerror or reason})"
+    except OSError as unreadable:
+        return f"cannot be read ({unreadable.strerror or reason(unreadable)})"
     if not head:
         return "the file is empty (0 bytes); download it again, or remove it"
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -201,4 +202,4 @@ def _explain_failure(path: Path, error: Exception) -> str:
             return f"not an image but {content}"
     if isinstance(error, UnidentifiedImageError):
         return "not an image format that Pillow supports; convert it to PNG or JPEG"
-    return f"the image is truncated or corrupt ({error}); download it again, or remove it"
+    return f"the image is truncated or corrupt ({reason(error)}); download it again, or remove it"

@@ -15,6 +15,7 @@ from detectors.suppression import CandidateRows
 from detectors.types import Detections
 from metrics.atomic_files import atomic_write_by
 from metrics.errors import InputError
+from metrics.messages import reason
 from metrics.tables import Catalog
 
 
@@ -101,7 +102,7 @@ class Candidates:
             column = {name: table[name].to_numpy().copy() for name in ("image", "label", "score", *_CORNERS)}
         except (KeyError, OSError, ValueError, pa.ArrowException) as error:
             raise InputError(
-                f"{path}: not a readable file of candidates ({error}); evaluate again with --set evaluate.save_candidates=true"
+                f"{path}: not a readable file of candidates ({reason(error)}); evaluate again with --set evaluate.save_candidates=true"
             ) from None
         catalog = Catalog(
             tuple(metadata["image_ids"]),

@@ -10,6 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from metrics.messages import ascii_controls
+
 
 def json_value(value: Any) -> Any:
     """Records and dataclasses as objects, NaN and infinities as null, everything else that JSON lacks as text."""
@@ -28,4 +30,4 @@ def json_value(value: Any) -> Any:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object on standard output."""
-    print(json.dumps(json_value(value), indent=2, ensure_ascii=False, allow_nan=False))
+    print(ascii_controls(json.dumps(json_value(value), indent=2, ensure_ascii=False, allow_nan=False)))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from metrics.atomic_files import atomic_write_by
 from metrics.errors import InputError
+from metrics.messages import reason
 
 STATE = "state.pt"
 VERSION = 1
@@ -122,7 +123,7 @@ def _write_tensors(path: Path, write: Callable[[Path], object]) -> None:
         try:
             write(temporary)
         except (RuntimeError, SafetensorError) as error:
-            raise OSError(str(error).split("\n", 1)[0]) from error
+            raise OSError(reason(error)) from error
 
     atomic_write_by(path, reported)
 

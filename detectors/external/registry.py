@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from detectors.config import Config
 from detectors.external.torchvision_models import MODELS, VERSION, TorchvisionConfig, summary
 from metrics.errors import InputError
+from metrics.messages import reason
 from metrics.registry import UnknownName
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _load(name: str, entry: EntryPoint) -> ExternalModel:
     try:
         target = entry.load()
     except Exception as error:  # importing another package can raise anything
-        raise InputError(f"{name}: cannot be loaded ({type(error).__name__}: {error})") from error
+        raise InputError(f"{name}: cannot be loaded ({type(error).__name__}: {reason(error)})") from error
     package = "" if entry.dist is None else f"{entry.dist.name} {entry.dist.version}"
     if isinstance(target, ExternalModel):
         source = f"{package}; {target.source}" if package and target.source else package or target.source

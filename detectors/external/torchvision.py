@@ -18,6 +18,7 @@ from detectors.pretrained import OF_2020
 from detectors.types import Detections
 from detectors.weights import difference, read_weights
 from metrics.errors import InputError, InputWarning, MachineError
+from metrics.messages import reason
 from metrics.registry import UnknownName, did_you_mean
 
 _SCORE = 0.01
@@ -112,7 +113,7 @@ def _state(name: str, known: Any, weights: str) -> Mapping[str, Tensor]:
         state: Mapping[str, Tensor] = known[weights].get_state_dict(progress=False, check_hash=True)
     except (URLError, OSError) as error:
         raise MachineError(
-            f"torchvision/{name}: cannot download {weights} ({error}); without a network connection, download {known[weights].url} "
+            f"torchvision/{name}: cannot download {weights} ({reason(error)}); without a network connection, download {known[weights].url} "
             "on another machine and give the file: --set weights=FILE"
         ) from None
     return state

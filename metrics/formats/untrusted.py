@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from metrics.errors import InputError, MachineError
+from metrics.messages import reason
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -177,7 +178,7 @@ def read_xml(path: str | Path, tag: str, largest: int = 16 * 2**20) -> Element:
             "remove the <!DOCTYPE ...>"
         ) from error
     except (ParseError, ValueError, LookupError) as error:
-        raise InputError(f"{path}: is not XML: {error}") from error
+        raise InputError(f"{path}: is not XML: {reason(error)}") from error
     if root.tag != tag:
         kind = "a Pascal VOC annotation" if tag == "annotation" else "an annotation file of CVAT"
         raise InputError(f"{path}: is not {kind}: expected <{tag}>, got <{root.tag[:40]}>")

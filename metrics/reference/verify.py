@@ -13,6 +13,7 @@ import numpy as np
 
 from metrics.errors import PartialError
 from metrics.evaluation import Evaluation
+from metrics.messages import message_line
 
 LARGEST_DIFFERENCE = 1e-12
 """Largest difference between two correct evaluators: the rounding of a mean."""
@@ -52,7 +53,7 @@ class Verification:
             f"pycocotools {self.version}: largest difference {self.largest:.3g} (precision {self.precision:.3g}, "
             f"recall {self.recall:.3g}, score {self.score:.3g}): {result}"
         )
-        return "\n".join([line, *(f"  {note}" for note in self.notes)])
+        return "\n".join([line, *(f"  {message_line(note)}" for note in self.notes)])
 
 
 def verify(evaluation: Evaluation, files: tuple[Path, Path] | None = None) -> Verification:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from metrics.atomic_files import atomic_write_by
 from metrics.errors import InputError
+from metrics.messages import reason
 from metrics.tables.catalog import Catalog
 
 _VERSION = 1
@@ -96,7 +97,7 @@ def read_columns(
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path}: cannot be read as Parquet: {error}") from error
+        raise InputError(f"{path}: cannot be read as Parquet: {reason(error)}") from error
     metadata = _read_metadata(table.schema.metadata or {}, kind, path)
     try:
         catalog = Catalog(
@@ -119,7 +120,7 @@ def read_columns(
             for name in names
         }
     except (AttributeError, KeyError, TypeError, OverflowError) as error:
-        raise InputError(f"{path}: the file is damaged: {error}") from error
+        raise InputError(f"{path}: the file is damaged: {reason(error)}") from error
     further = {
         name.removeprefix(_FURTHER): table[name].to_numpy()
         for name in table.column_names
@@ -150,7 +151,7 @@ def _read_metadata(metadata: dict[bytes, bytes], kind: str, path: Path) -> dict[
         values: dict[str, Any] = json.loads(metadata[_KEY])
         version, stored = values["version"], values["kind"]
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: the file's catalog is damaged: {error}") from error
+        raise InputError(f"{path}: the file's catalog is damaged: {reason(error)}") from error
     if version != _VERSION:
         raise InputError(
             f"{path}: has version {version} of the table format, this program reads {_VERSION}; update it"

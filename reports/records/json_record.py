@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
 from metrics.errors import InputError
+from metrics.messages import reason
 
 Document = dict[str, Any]
 Migration = Callable[[Document], Document]
@@ -142,7 +143,7 @@ def _parse(text: str | bytes, where: str, kind: str, remedy: str) -> Document:
     except RecursionError:
         raise InputError(f"{where}: nested too deeply for a {kind}") from None
     except ValueError as error:
-        raise InputError(f"{where}: invalid JSON ({error}); the file is damaged: {remedy}") from error
+        raise InputError(f"{where}: invalid JSON ({reason(error)}); the file is damaged: {remedy}") from error
     if not isinstance(document, dict):
         raise InputError(
             f"{where}: expected an object, got {type(document).__name__}; was it made by detbench?"

@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, Field
 from metrics.atomic_files import atomic_write, atomic_write_by
 from metrics.errors import InputError
 from metrics.matching import Matches, MatchRule, match
+from metrics.messages import reason
 from metrics.tables import AnnotationTable, DetectionTable
 from reports.records.json_record import FiniteOrNone, FrozenModel, Record, Settings, find_folder
 
@@ -229,7 +230,7 @@ class RunFolder:
             return pd.read_csv(file)
         except (ValueError, OSError) as error:
             raise InputError(
-                f"{file}: cannot be read as a table ({error}); delete it or run again"
+                f"{file}: cannot be read as a table ({reason(error)}); delete it or run again"
             ) from error
 
     def _file(self, name: str) -> Path:

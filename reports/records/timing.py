@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, Field
 
 from metrics.atomic_files import atomic_write
 from metrics.errors import InputError
+from metrics.messages import reason
 from reports.records.csv import to_csv
 from reports.records.json_record import FiniteOrNone, FrozenModel, Record, Settings
 
@@ -275,7 +276,7 @@ def load_samples(folder: Path) -> pd.DataFrame:
     try:
         samples = pd.read_csv(file, dtype={**kinds, "mode": str, "stage": str, "image": str})
     except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot be read as samples ({error}); {Timing.REMEDY}") from error
+        raise InputError(f"{file}: cannot be read as samples ({reason(error)}); {Timing.REMEDY}") from error
     missing = [name for name in COLUMNS if name not in samples]
     if missing:
         raise InputError(f"{file}: has no column {', '.join(missing)}; {Timing.REMEDY}")

@@ -284,8 +284,9 @@ def test_fault_39_losses_that_are_not_checked_each_step_are_checked_before_savin
 def test_fault_42_an_absent_device_is_an_error_with_the_available_ones():
     with pytest.raises(MachineError, match=r"device 'cuda:99' cannot be used \(.*\); available: cpu"):
         pick_device("cuda:99")
-    with pytest.raises(MachineError, match="device 'tpu9' cannot be used"):
+    with pytest.raises(MachineError, match="device 'tpu9' cannot be used") as refused:
         pick_device("tpu9")
+    assert len(str(refused.value)) < 350  # torch lists all of its devices
     assert pick_device("cpu") == torch.device("cpu")
 
 
