@@ -1,11 +1,11 @@
-"""Write pages: reports on runs and on studies, each with the tables and figures that it links to.
+"""Write pages: reports on runs, on studies and on data sets, each with the tables and figures that it links to.
 
 No other module writes pages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ from metrics.atomic_files import atomic_write_together
 from reports.analysis.gallery_images import text_size
 from reports.analysis.leaderboard import run_tables
 from reports.analysis.report_data import ComparisonOptions, Images, ReportData
+from reports.analysis.sample_images import SampleImage
 from reports.analysis.speed import Speed, speed_of
 from reports.elements import formatting
 from reports.elements.page import Badge, Document, Section
 from reports.elements.page_template import json_block, page_rules, render
 from reports.elements.palette import series_style
 from reports.records.csv import to_csv
+from reports.records.data_check import DataCheck
 from reports.records.run import RunFolder
 from reports.records.study import StudyFolder
 from reports.sections import (
@@ -43,6 +45,7 @@ from reports.sections import (
     tuning,
     verdict,
 )
+from reports.sections.data_page import compose_data_check
 from reports.sections.study_page import compose_study
 
 
@@ -127,6 +130,37 @@ def write_study_page(
     """
     out = folder.path if out is None else Path(out)
     return _write(compose_study(folder, title=title, show_paths=show_paths), out)
+
+
+def write_data_page(
+    check: DataCheck,
+    samples: Iterable[SampleImage],
+    out: str | Path,
+    *,
+    title: str = "",
+    max_mb: float = 5.0,
+    show_paths: bool = False,
+) -> Path:
+    """Write a page on a data check: findings, plots and sample images; its figures and ``check.json`` in the same folder.
+
+    The same check and samples give the same bytes.
+
+    Args:
+        check: the data check.
+        samples: images to show, the most important first; they are loaded one by one.
+        out: the page, or a folder, in which the page is ``report.html``.
+        title: heading of the page; by default from the name of the data set.
+        max_mb: maximum size of the page in megabytes (10**6 bytes); images beyond it are left out.
+        show_paths: show absolute paths, which may contain a user's name, in full.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        MachineError: the files cannot be written; existing files are kept.
+    """
+    document = compose_data_check(check, samples, int(max_mb * 1e6), title=title, show_paths=show_paths)
+    return _write(document, Path(out))
 
 
 def _write(document: Document, out: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,8 @@ NAME = "data"
 EXAMPLES = """Examples:
 
 python -m bench data my_images/
+
+python -m bench data my_images/ --report my_page/
 
 python -m bench data my_images/ --fast --json
 
@@ -51,6 +54,15 @@ def command(
         ),
     ] = False,
     workers: options.Workers = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER|FILE",
+            help="Write a page with plots and images with their boxes, which needs no network.",
+            show_default=False,
+        ),
+    ] = None,
+    show_paths: options.ShowPaths = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     strict: Annotated[
@@ -69,25 +81,38 @@ def command(
     from bench.runs.detector import build_detector
     from bench.survey.data_check import check_data
     from bench.survey.opening import open_to_look
+    from bench.survey.samples import choose_samples
+    from bench.survey.subject import subjects_of
 
     sources = options.setting_sources(path, config, set_, format=format, workers=workers)
+    progress = Progress.auto(quiet)
     opened = open_to_look(variant, sources, fast)
     settings = opened.settings
+    subjects = subjects_of(opened.dataset, settings.image)
     detector: Any = build_detector(settings, len(opened.dataset.classes))
     check = check_data(
         opened.dataset,
+        subjects,
         opened.reading,
         settings.image,
         settings.augment,
-        min(detector.neck.strides),
+        sorted(detector.neck.strides),
         decode=not fast,
         workers=settings.workers,
-        progress=Progress.auto(quiet),
+        progress=progress,
     )
+    page = None
+    if report is not None:
+        from reports.pages import write_data_page  # imports Matplotlib
+
+        with progress.stage("writing the page", 1) as stage:
+            samples = choose_samples(check, subjects, settings.image, settings.augment, settings.seed)
+            page = write_data_page(check, samples, report, show_paths=show_paths)
+            stage.advance()
     if json:
         print_json(check.model_dump(mode="json"))
     else:
-        show_check(check)
+        show_check(check, page)
     require_clean(check, strict)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -19,8 +20,8 @@ _MAX_EXAMPLES = 3
 _STYLES: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "information": "cyan"}
 
 
-def show_check(check: DataCheck, console: Console | None = None) -> None:
-    """Print a data check."""
+def show_check(check: DataCheck, page: Path | None = None, console: Console | None = None) -> None:
+    """Print a data check, and the path of its page."""
     console = console or Console()
     for note in check.notes:
         word = "warning" if note.warning else "note"
@@ -30,6 +31,8 @@ def show_check(check: DataCheck, console: Console | None = None) -> None:
     console.print(_classes(check))
     console.print()
     _show_findings(check, console)
+    if page is not None:
+        console.print(f"page: {page}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(title: str, first: str, columns: Sequence[str]) -> Table:

@@ -71,7 +71,7 @@ class Loader:
 
     def __init__(
         self,
-        samples: _Samples,
+        samples: SplitSamples,
         order: _Order,
         batches: WorkerBatches[Sample, Samples],
         image: ImageConfig,
@@ -155,7 +155,9 @@ def make_loader(
             f"make_loader: batch_size {batch_size}, rank {rank} of {world}: expected batch_size >= 1"
         )
     objects, notes = training_objects(split)
-    samples = _Samples(split, objects, image, make_augment(augment, image.fill) if augment else None, seed)
+    samples = SplitSamples(
+        split, objects, image, make_augment(augment, image.fill) if augment else None, seed
+    )
     order = _Order(len(split), batch_size, seed, shuffle, drop_last, rank, world)
     if workers < 0:
         workers = 0 if split.in_memory else default_workers()
@@ -166,8 +168,16 @@ def make_loader(
     return Loader(samples, order, batches, image, notes)
 
 
-class _Samples(Dataset[Sample]):
-    """One image and its targets, by (epoch, index)."""
+class SplitSamples(Dataset[Sample]):
+    """One image and its targets as the network gets them, by (epoch, index).
+
+    Args:
+        split: images and ground truth.
+        objects: training targets of the split.
+        image: settings of the network's input.
+        augment: random changes; None for none.
+        seed: of the changes, which depend only on it, the epoch and the image.
+    """
 
     def __init__(
         self, split: Split, objects: TrainingObjects, image: ImageConfig, augment: Augment | None, seed: int

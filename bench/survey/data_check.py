@@ -12,7 +12,7 @@ from bench.survey.class_balance import class_findings
 from bench.survey.duplicate_images import digest_findings, image_digests, twin_findings
 from bench.survey.image_files import ImageLook, file_facts, file_findings, look_at_images
 from bench.survey.split_counts import count_findings, origins, split_facts
-from bench.survey.subject import SplitSubject, subjects_of
+from bench.survey.subject import SplitSubject
 from metrics.notes import Note
 from reports.records.data_check import (
     MAX_EXAMPLES,
@@ -44,10 +44,11 @@ _RANK: dict[Severity, int] = {"error": 0, "warning": 1, "information": 2}
 
 def check_data(
     dataset: Dataset,
+    subjects: Sequence[SplitSubject],
     reading: Sequence[tuple[Note, bool]],
     image: ImageConfig,
     augment: AugmentConfig,
-    stride: int,
+    strides: Sequence[int],
     *,
     decode: bool = True,
     workers: int = 0,
@@ -57,16 +58,16 @@ def check_data(
 
     Args:
         dataset: the data set.
+        subjects: its splits, from `subjects_of`.
         reading: the notes that were given when it was opened, and whether each is a warning.
         image: settings of the network's input.
         augment: settings of augmentation, for the smallest box that is trained on.
-        stride: finest stride of the network's features, in pixels of its input.
+        strides: of the network's features, in pixels of its input; the finest first.
         decode: decode the images; otherwise nothing is found out about their contents.
         workers: processes that decode images; 0 decodes in this process, -1 chooses.
         progress: shows what is going on.
     """
     progress = progress or Progress()
-    subjects = subjects_of(dataset, image)
     origin = origins(list(dataset.splits), [note for note, _ in reading])
     facts = [split_facts(subject, origin[subject.name]) for subject in subjects]
     catalog = subjects[0].split.truth.catalog
@@ -77,7 +78,7 @@ def check_data(
     found = [finding for note, _ in reading for finding in _note_findings(note)]
     for subject, of_split in zip(subjects, facts, strict=True):
         found += count_findings(subject, of_split)
-        found += box_findings(subject, stride, augment.min_side)
+        found += box_findings(subject, strides[0], augment.min_side)
     found += class_findings(classes, facts)
     digests = image_digests(subjects)
     found += digest_findings(subjects, digests)
@@ -93,7 +94,11 @@ def check_data(
         fingerprint=dataset.fingerprint,
         decoded=decode,
         input=InputFacts(
-            height=height, width=width, resize=image.resize, stride=stride, min_side=augment.min_side
+            height=height,
+            width=width,
+            resize=image.resize,
+            strides=tuple(strides),
+            min_side=augment.min_side,
         ),
         classes=classes,
         splits=tuple(facts),

@@ -126,8 +126,8 @@ def load_image(report: ReportData, choice: GalleryChoice) -> GalleryImage | Unre
     return GalleryImage(f"image-{choice.image}", name, choice.reason, size[1], size[0], picture, tiles)
 
 
-def embed(pixels: Any) -> tuple[str, tuple[int, int]]:
-    """Encode a picture as a ``data:`` URL, its longest side at most `MAX_SIDE`; also return its original (height, width).
+def embed(pixels: Any, max_side: int = MAX_SIDE) -> tuple[str, tuple[int, int]]:
+    """Encode a picture as a ``data:`` URL, its longest side at most `max_side`; also return its original (height, width).
 
     Raises:
         ValueError: not a non-empty (H, W, 3) uint8 array.
@@ -137,7 +137,7 @@ def embed(pixels: Any) -> tuple[str, tuple[int, int]]:
         raise ValueError(f"expected an (H, W, 3) uint8 image, got {array.dtype} of shape {array.shape}")
     height, width = array.shape[:2]
     image = Image.fromarray(np.ascontiguousarray(array))
-    scale = MAX_SIDE / max(height, width)
+    scale = max_side / max(height, width)
     if scale < 1:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         image = image.resize(size, Image.Resampling.LANCZOS)
@@ -187,21 +187,20 @@ def _tile(
 
 def _box(kind: BoxKind, xywh: NDArray[np.float64], label: int, text: str, size: tuple[int, int]) -> DrawnBox:
     x, y, w, h = (round(float(number), 1) for number in xywh)
+    text_x, text_y, anchor = place_text(x, y, w, size)
+    return DrawnBox(kind, x, y, w, h, label, text, text_x, text_y, anchor)
+
+
+def place_text(x: float, y: float, w: float, size: tuple[int, int]) -> tuple[float, float, str]:
+    """Position of a box's text within a picture of (height, width) `size`, and the end at which it is anchored."""
     height, width = size
     right = x + w / 2 > 0.6 * width
     line = max(height, width) / 40
     above = y - line / 4
-    return DrawnBox(
-        kind,
-        x,
-        y,
-        w,
-        h,
-        label,
-        text,
-        text_x=round(min(x + w, width) if right else max(x, 0.0), 1),
-        text_y=round(above if above > line else min(max(y, 0.0) + line * 1.1, float(height)), 1),
-        anchor="end" if right else "start",
+    return (
+        round(min(x + w, width) if right else max(x, 0.0), 1),
+        round(above if above > line else min(max(y, 0.0) + line * 1.1, float(height)), 1),
+        "end" if right else "start",
     )
 
 

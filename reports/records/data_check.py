@@ -156,8 +156,8 @@ class InputFacts(FrozenModel):
     height: int
     width: int
     resize: str
-    stride: int
-    """Finest stride of the network's features in pixels of the input."""
+    strides: tuple[int, ...]
+    """Strides of the network's features in pixels of the input, the finest first."""
     min_side: float
     """Smallest side of a training target in pixels of the input."""
 

@@ -45,7 +45,7 @@
   for (const box of boxes) box.addEventListener("change", () => {
     const numbers = boxes.filter((other) => !other.checked).map((other) => other.id.slice(5));
     try { history.replaceState(null, "", numbers.length ? `#hide=${numbers.join(",")}` : "#"); } catch { /* not allowed for some file URLs */ }
-    announce(`${boxes.length - numbers.length} of ${boxes.length} models shown`);
+    announce(`${boxes.length - numbers.length} of ${boxes.length} ${document.querySelector(".models legend").textContent.toLowerCase()} shown`);
   });
 
   // Tables: sort, search, copy.
@@ -173,6 +173,19 @@
     shots.forEach((shot, number) => {
       shot.querySelector("h4").append(button("Enlarge", () => { show(number); dialog.showModal(); }));
     });
+  }
+
+  // Sample images of a data set: those of one class and split.
+  const chooser = document.getElementById("sample-chooser");
+  if (chooser) {
+    const [ofClass, ofSplit] = all("select", chooser);
+    const update = () => {
+      for (const shot of shots) shot.hidden = !(!ofClass.value || shot.dataset.classes.split(" ").includes(ofClass.value)) || !(!ofSplit.value || shot.dataset.split === ofSplit.value);
+      announce(`${shots.filter((shot) => !shot.hidden).length} of ${shots.length} images shown`);
+    };
+    ofClass.addEventListener("change", update);
+    ofSplit.addEventListener("change", update);
+    chooser.hidden = false;
   }
 
   // Score threshold: the table and the cursors of the figures follow the slider; the page holds the counts.

@@ -2,58 +2,37 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from checked_data import (
+    beyond,
+    contradictory,
+    crowd,
+    degenerate,
+    look_at,
+    noise,
+    outside,
+    repeated,
+    tiny,
+    too_small,
+    without_objects,
+    write_data,
+)
 from PIL import Image
-from tiny_data import Picture, write_coco
 
 from bench.cli import main
 from bench.survey.class_balance import class_findings, skeleton
-from bench.survey.data_check import check_data
-from bench.survey.opening import open_to_look
 from bench.survey.split_counts import SIZE_EDGES, distribution
 from reports.analysis.data_findings import FINDING_TEXTS, example_text, finding_text
 from reports.records.data_check import ClassFacts, DataCheck, SplitFacts
 
 
-def textured(name: str, size: tuple[int, int] = (96, 128), **more) -> Picture:
-    return Picture(name, size, **more)
-
-
-def noise(seed: int, size: tuple[int, int] = (96, 128)) -> np.ndarray:
-    """An image of large random patches, which does not look like that of another seed."""
-    rng = np.random.default_rng(seed)
-    small = rng.integers(0, 256, (12, 16, 3), np.uint8)
-    return np.asarray(Image.fromarray(small).resize(size[::-1], Image.Resampling.BICUBIC))
-
-
-def write_data(folder: Path, **changes: Callable[[dict], None]) -> Path:
-    """A clean COCO data set with three splits; `changes` are functions of the parsed file of one split."""
-    seed = 0
-    for split, count in (("train", 6), ("val", 4), ("test", 4)):
-        objects = [(0, (10, 10, 40, 50)), (1, (50, 20, 100, 60)), (1, (60, 60, 90, 90))]
-        pictures = [textured(f"{split}{k}", objects=objects) for k in range(count)]
-        file = write_coco(folder / f"instances_{split}.json", pictures, folder / split)
-        for picture in pictures:
-            seed += 1
-            Image.fromarray(noise(seed)).save(folder / split / f"{picture.name}.png")
-        if split in changes:
-            content = json.loads(file.read_text())
-            changes[split](content)
-            file.write_text(json.dumps(content))
-    return folder
-
-
-def check(folder: Path, fast: bool = False, sets: Sequence[str] = ()) -> DataCheck:
-    """The record of a check with the default input of 320 x 320 pixels and a stride of 8, without worker processes."""
-    opened = open_to_look("ssd", {"data": str(folder), "sets": sets, "options": {}}, fast)
-    settings = opened.settings
-    return check_data(opened.dataset, opened.reading, settings.image, settings.augment, 8, decode=not fast)
+def check_of(folder: Path, fast: bool = False, sets: Sequence[str] = ()) -> DataCheck:
+    return look_at(folder, fast, sets).check
 
 
 def kinds(found: DataCheck) -> Counter[str]:
@@ -61,47 +40,11 @@ def kinds(found: DataCheck) -> Counter[str]:
 
 
 def test_clean_data_has_no_findings(tmp_path, capsys):
-    found = check(write_data(tmp_path))
+    found = check_of(write_data(tmp_path))
     assert found.findings == ()
     assert [note for note in found.notes if note.warning] == []
     assert main(["data", str(tmp_path), "--strict", "--quiet"]) == 0
     assert "no errors and no warnings" in capsys.readouterr().out
-
-
-def degenerate(content):
-    content["annotations"][2]["bbox"][2] = 0
-
-
-def outside(content):
-    content["annotations"][2]["bbox"] = [200, 10, 20, 20]
-
-
-def beyond(content):
-    content["annotations"][2]["bbox"] = [100, 10, 40, 20]
-
-
-def repeated(content):
-    content["annotations"][2] |= {"bbox": [50, 20, 50, 40]}
-
-
-def contradictory(content):
-    content["annotations"][2] |= {"bbox": [10, 10, 30, 40]}
-
-
-def crowd(content):
-    content["annotations"][2]["iscrowd"] = 1
-
-
-def without_objects(content):
-    content["annotations"] = [row for row in content["annotations"] if row["image_id"] != 1]
-
-
-def too_small(content):
-    content["annotations"][2]["bbox"] = [60, 60, 0.5, 20]
-
-
-def tiny(content):
-    content["annotations"][2]["bbox"] = [60, 60, 3, 3]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +62,7 @@ def tiny(content):
     ],
 )
 def test_defects_of_annotations_are_found(tmp_path, change, kind, severity, ids):
-    found = check(write_data(tmp_path, train=change), fast=True)
+    found = check_of(write_data(tmp_path, train=change), fast=True)
     (finding,) = found.findings
     assert (finding.kind, finding.severity, finding.subject) == (kind, severity, "train")
     assert {example.objects for example in finding.examples} == ids
@@ -141,7 +84,7 @@ def test_identical_files_are_repeated_or_leaked(tmp_path):
     write_data(tmp_path)
     copy(tmp_path / "train/train1.png", tmp_path / "train/train0.png")
     copy(tmp_path / "train/train2.png", tmp_path / "test/test3.png")
-    found = check(tmp_path)
+    found = check_of(tmp_path)
     assert kinds(found) == {"repeated_images": 1, "leakage": 1}
     leakage, repeated = found.findings
     assert (leakage.severity, leakage.subject, leakage.of) == ("error", "train, test", 4)
@@ -167,7 +110,7 @@ def test_similar_images_in_two_splits_are_found(tmp_path, change):
         image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(target)
     else:
         image.transpose(Image.Transpose.ROTATE_180).save(target)
-    (finding,) = check(tmp_path).findings
+    (finding,) = check_of(tmp_path).findings
     assert (finding.kind, finding.subject, finding.count) == ("similar_leakage", "train, val", 1)
     (example,) = finding.examples
     assert [image.file for image in example.images] == ["train2.png", "val1.png"]
@@ -181,7 +124,7 @@ def test_unreadable_images_are_named(tmp_path):
     truncated = tmp_path / "train/train3.png"
     truncated.write_bytes(truncated.read_bytes()[:2000])
     (tmp_path / "val/val2.png").write_text("<html>not found</html>")
-    found = check(tmp_path)
+    found = check_of(tmp_path)
     by_split = {finding.subject: finding for finding in found.findings}
     assert {f.kind for f in found.findings} == {"unreadable_images"}
     assert by_split["train"].examples[0].images[0].file == "train3.png"
@@ -189,7 +132,7 @@ def test_unreadable_images_are_named(tmp_path):
     assert "a web page" in by_split["val"].examples[0].problem
     assert (by_split["val"].count, by_split["val"].of) == (1, 4)
     # The suggested fix works.
-    fixed = check(tmp_path, sets=["data.check=whole"])
+    fixed = check_of(tmp_path, sets=["data.check=whole"])
     assert found.split("train").images == 6
     assert fixed.split("train").images == 5
 
@@ -202,7 +145,7 @@ def test_files_of_another_size_rotation_and_colour_are_found(tmp_path):
     Image.fromarray(noise(51)).save(tmp_path / "val/val0.png", exif=exif)
     Image.fromarray(noise(52)).convert("L").save(tmp_path / "test/test0.png")
     Image.new("RGB", (128, 96), (90, 90, 90)).save(tmp_path / "test/test1.png")
-    found = check(tmp_path)
+    found = check_of(tmp_path)
     assert kinds(found) == {
         "other_size": 1,
         "rotated_images": 1,
@@ -222,7 +165,7 @@ def test_the_record_is_printed_as_json_and_read_back(tmp_path, capsys):
     write_data(tmp_path, train=degenerate)
     assert main(["data", str(tmp_path), "--json", "--quiet", "--strict"]) == 5
     printed = DataCheck.from_json(capsys.readouterr().out, "stdout")
-    assert printed == check(tmp_path)
+    assert printed == check_of(tmp_path)
     assert DataCheck.from_json(printed.to_json(), "again") == printed
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from bench.survey.data_check import check_data
 from bench.survey.opening import open_to_look
+from bench.survey.subject import subjects_of
 
 
 def main() -> None:
@@ -46,7 +47,14 @@ def time_check(folder: Path, fast: bool, workers: int) -> None:
     between = time.perf_counter()
     settings = opened.settings
     check = check_data(
-        opened.dataset, opened.reading, settings.image, settings.augment, 8, decode=not fast, workers=workers
+        opened.dataset,
+        subjects_of(opened.dataset, settings.image),
+        opened.reading,
+        settings.image,
+        settings.augment,
+        [8],
+        decode=not fast,
+        workers=workers,
     )
     end, used = time.perf_counter(), time.process_time() - used
     images, objects = (
