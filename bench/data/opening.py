@@ -14,6 +14,7 @@ from bench.data.exports import register_exports
 from bench.data.types import DATASETS, DataOptions, Dataset, DatasetFormat
 from bench.settings.errors import settings_error
 from metrics.errors import InputError, InputNote, InputWarning
+from metrics.formats.file_listing import refuse_unreadable
 from metrics.formats.image_annotations import exports
 from metrics.formats.layouts import LAYOUTS
 from metrics.notes import Note, note_of, report
@@ -118,6 +119,7 @@ def _detect(path: Path) -> DataLocation:
         if files:
             found[name] = files
     if not found:
+        refuse_unreadable(path)
         looked_for = "; ".join(f"{name}: {layout.looks_for}" for name, layout in layouts.items())
         raise InputError(
             f"{path}: unknown data set format; looked for {looked_for}; found {_contents(path)}; "

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from metrics.errors import InputError
-from metrics.formats.untrusted import read_text
+from metrics.formats.untrusted import read_head, read_text
 
 _LARGEST = 2**30
 
 
 def csv_rows(file: Path) -> Iterator[tuple[str, list[str]]]:
-    """The place ``file:line`` and the values of each row that is not empty.
+    """The place ``file:line`` and the values of each row that is not blank.
 
     Raises:
         InputError: the file is not UTF-8 or not CSV.
@@ -22,7 +22,7 @@ def csv_rows(file: Path) -> Iterator[tuple[str, list[str]]]:
     reader = csv.reader(io.StringIO(read_text(file, _LARGEST), newline=""), strict=True)
     try:
         for row in reader:
-            if any(row):
+            if any(value.strip() for value in row):
                 yield f"{file}:{reader.line_num}", row
     except csv.Error as error:
         raise InputError(f"{file}:{reader.line_num}: is not CSV: {error}") from error
@@ -51,6 +51,5 @@ def named_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[s
 
 def header_of(file: Path) -> list[str]:
     """The names in the first line of a file, in lower case; nothing is checked."""
-    with file.open("rb") as opened:
-        head = opened.readline(4096).removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
-    return [name.strip().strip('"').lower() for name in head.split(",")]
+    lines = read_head(file, 4096).decode("utf-8", "replace").splitlines()
+    return [name.strip().strip('"').lower() for name in (lines[0].split(",") if lines else [""])]

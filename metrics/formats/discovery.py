@@ -14,6 +14,7 @@ from metrics.formats import coco
 from metrics.formats.box_table import BoxTable, read_csv, read_parquet
 from metrics.formats.detection_rows import DetectionSource, find_detection_layout
 from metrics.formats.detections import checked, table_of
+from metrics.formats.file_listing import refuse_unreadable
 from metrics.formats.identity import ClassMap, ImageIdMeaning, find_images, match_names
 from metrics.formats.image_annotations import Export, ImageAnnotation, export_table, exports
 from metrics.formats.image_search import ImageSearch
@@ -141,6 +142,7 @@ def _suffix(path: Path) -> str:
 def _read_folder(path: Path, split: str | None, pixels: Pixels) -> AnnotationTable:
     layouts = find_layouts(path)
     if not layouts:
+        refuse_unreadable(path)
         raise InputError(f"{path}: no annotations found; expected {KNOWN}")
     layout, *others = layouts
     files = layout.files(path)
@@ -182,7 +184,11 @@ def _in_pixels(images: list[ImageAnnotation], path: Path) -> list[ImageAnnotatio
     if not relative:
         return images
     search = ImageSearch(path if path.is_dir() else path.parent)
-    found = [search.find(image.stem or image.name, str(path), by_stem=bool(image.stem)) for image in relative]
+    found = [
+        search.find(image.stem or image.name, str(path), by_stem=bool(image.stem))
+        or search.find_other_suffix(image.stem or image.name, str(path))
+        for image in relative
+    ]
     if any(found) and not all(found):
         missing = relative[found.index(None)]
         raise InputError(

@@ -16,6 +16,7 @@ import numpy as np
 
 from metrics.boxes import convert
 from metrics.errors import InputError
+from metrics.formats.file_listing import visible_files
 from metrics.formats.image_search import spellings
 from metrics.formats.plausibility import check_annotations
 from metrics.formats.purpose import parse_purpose
@@ -203,7 +204,7 @@ def find_files(
     if path.is_file():
         return [path] if path.name.lower().endswith(ending) and is_ours(path) else []
     for pattern in patterns:
-        files = [file for file in sorted(path.glob(pattern)) if file.is_file() and is_ours(file)]
+        files = [file for file in visible_files(path, pattern) if is_ours(file)]
         if files:
             return files
     return []

@@ -42,6 +42,13 @@ def find_image_files(
         if path is None and name not in searched and (other := search.find(name, what)) is not None:
             searched[name] = other
         paths.append(path or searched.get(name))
+    taken = set(paths)
+    for k, name in enumerate(names):
+        if paths[k] is None and name not in searched:
+            other = search.find_other_suffix(name, what)
+            if other is not None and other not in taken:
+                searched[name] = other
+        paths[k] = paths[k] or searched.get(name)
     if names and not any(paths):
         places = ", ".join(map(str, dict.fromkeys([*existing, root]))) if root.is_dir() else "no folder"
         raise InputError(

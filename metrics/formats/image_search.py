@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote
 
 from metrics.errors import InputError
+from metrics.formats.file_listing import is_hidden
 from metrics.formats.untrusted import resolve_under
 from metrics.notes import Note, report
 
@@ -148,8 +149,21 @@ class ImageSearch:
                     f"{what}: image {name!r} may be {listed} in {self.root}; "
                     f"set data.images to the folder of the images that are meant"
                 )
-            return resolve_under(self.root, "/".join(fitting[0]))
+            return self._inside("/".join(fitting[0]), what)
         return None
+
+    def find_other_suffix(self, name: str, what: str) -> Path | None:
+        """The image that is called like `name` but for the suffix: ``a.jpg`` for ``a.jpeg``, or for ``a``."""
+        return self.find(name, what, by_stem=True)
+
+    def _inside(self, name: str, what: str) -> Path:
+        try:
+            return resolve_under(self.root, name)
+        except InputError as error:
+            folder = (self.root / name).resolve().parent
+            raise InputError(
+                f"{what}: {error}; copy the images into the folder, or set data.images to {folder}"
+            ) from error
 
     def _indexed(self, by_stem: bool) -> dict[str, list[tuple[str, ...]]]:
         if self._by_name is None:
@@ -238,13 +252,9 @@ def _entries(folder: Path) -> list[str]:
 def _files(folder: Path, recursive: bool) -> list[Path]:
     found = []
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if recursive and not _is_hidden(name)]
-        found += [os.path.join(place, name) for name in names if not _is_hidden(name)]
+        folders[:] = [name for name in folders if recursive and not is_hidden(name)]
+        found += [os.path.join(place, name) for name in names if not is_hidden(name)]
     return [Path(path) for path in sorted(found)]
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
 
 
 def _has_suffix(name: str) -> bool:

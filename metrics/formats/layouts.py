@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metrics.errors import InputError
+from metrics.formats.file_listing import is_hidden, visible_files
 from metrics.formats.image_annotations import Export, exports
+from metrics.formats.untrusted import read_head
 
 YAML_SUFFIXES = (".yaml", ".yml")
 _LARGEST_YAML = 1 << 20
@@ -58,7 +60,7 @@ def coco_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path] if path.suffix.lower() == ".json" and _has_coco_keys(path) else []
     for pattern in ("*.json", "annotations/*.json", "*/*.json"):
-        files = [file for file in sorted(path.glob(pattern)) if file.is_file() and _has_coco_keys(file)]
+        files = [file for file in visible_files(path, pattern) if _has_coco_keys(file)]
         if files:
             return [file for file in files if file.stem.startswith("instances")] or files
     return []
@@ -72,7 +74,8 @@ def voc_folder(path: Path) -> Path:
     """
     if (path / "Annotations").is_dir():
         return path
-    inner = sorted(path.glob("**/VOC[0-9]*/Annotations")) if path.is_dir() else []
+    found = sorted(path.glob("**/VOC[0-9]*/Annotations")) if path.is_dir() else []
+    inner = [folder for folder in found if not any(map(is_hidden, folder.relative_to(path).parts))]
     if len(inner) > 1:
         names = ", ".join(folder.parent.name for folder in inner)
         raise InputError(f"{path}: several data sets: {names}; give the path of one")
@@ -85,9 +88,9 @@ def voc_files(path: Path) -> list[Path]:
     if not root.is_dir():
         return []
     for pattern in ("Annotations/**/*.xml", "*.xml", "*/*.xml", "**/*.xml"):
-        files = sorted(root.glob(pattern))
+        files = visible_files(root, pattern)
         if files:
-            return files if _VOC_ROOT.search(_head(files[0], 4096)) else []
+            return files if _VOC_ROOT.search(read_head(files[0], 4096)) else []
     return []
 
 
@@ -100,7 +103,7 @@ def yolo_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path] if _describes_yolo(path) else []
     for pattern in ("*.y*ml", "*.data"):
-        found = [file for file in sorted(path.glob(pattern)) if file.is_file() and _describes_yolo(file)]
+        found = [file for file in visible_files(path, pattern) if _describes_yolo(file)]
         found = [file for file in found if file.stem in ("data", "dataset")] or found
         if len(found) > 1:
             names = ", ".join(file.name for file in found)
@@ -116,7 +119,7 @@ def yolo_files(path: Path) -> list[Path]:
         "_darknet.labels",
         "*/_darknet.labels",
     )
-    return [file for pattern in lists for file in sorted(path.glob(pattern)) if file.is_file()][:1]
+    return [file for pattern in lists for file in visible_files(path, pattern)][:1]
 
 
 LAYOUTS = {
@@ -161,12 +164,7 @@ def _describes_yolo(file: Path) -> bool:
     if suffix not in (*YAML_SUFFIXES, ".data"):
         return False
     separator = b"=" if suffix == ".data" else b":"
-    lines = _head(file, _LARGEST_YAML).removeprefix(b"\xef\xbb\xbf").splitlines()
+    lines = read_head(file, _LARGEST_YAML).splitlines()
     keys = {line.split(separator)[0].strip().strip(b"\"'") for line in lines if separator in line}
     beside = any((file.parent / name).is_dir() for name in ("images", "labels", "JPEGImages"))
     return bool(keys & {b"names", b"nc"}) and (bool(keys & _SPLIT_KEYS) or beside)
-
-
-def _head(file: Path, size: int) -> bytes:
-    with file.open("rb") as opened:
-        return opened.read(size)

@@ -66,9 +66,7 @@ def read_bytes(path: str | Path, largest: int = LARGEST) -> bytes:
         raise MachineError(f"{path}: cannot be read: {error.strerror}") from error
     if data.startswith(b"\x1f\x8b"):
         data = _unpacked(data, path, largest)
-    for signature, meaning in _SIGNATURES.items():
-        if data.startswith(signature):
-            raise InputError(f"{path}: is {meaning}")
+    _refuse_signature(data, path)
     return data.removeprefix(b"\xef\xbb\xbf")  # the byte order mark that some editors add
 
 
@@ -98,6 +96,22 @@ def require_utf8(data: bytes, path: str | Path) -> None:
 
 
 _CHUNK = 2**24
+
+
+def refuse_binary(path: Path) -> None:
+    """Refuse a file that begins like one of another kind; see `read_bytes`. A file that cannot be opened is left alone."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError:
+        return
+    _refuse_signature(head, path)
+
+
+def _refuse_signature(data: bytes, path: Path) -> None:
+    for signature, meaning in _SIGNATURES.items():
+        if data.startswith(signature):
+            raise InputError(f"{path}: is {meaning}")
 
 
 def read_head(path: Path, size: int = 2**16) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from metrics.formats.file_listing import visible_files
 from metrics.formats.purpose import is_purpose, parse_purpose
 from metrics.formats.untrusted import read_text
 from metrics.formats.voc import image_ids
@@ -55,7 +56,7 @@ def find_parts(root: Path, annotations: Sequence[Path]) -> list[VOCPart]:
     files = {identity: file for file, identity in image_ids(list(annotations)).items()}
     lists = {
         file: purpose
-        for file in sorted((root / "ImageSets" / "Main").glob("*.[tT][xX][tT]"))
+        for file in visible_files(root / "ImageSets" / "Main", "*.txt")
         if is_purpose(file.stem) and (purpose := parse_purpose(file.stem)) is not None
     }
     if "train" in lists.values():

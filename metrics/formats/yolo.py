@@ -43,7 +43,7 @@ def find_labels(
 
     For each split one rule is used, the first by which an image has a text file: ``images`` in the path becomes
     ``labels``; so do ``JPEGImages`` (darknet) and ``data``; the file lies beside the image; or it lies in ``labels``,
-    ``obj_train_data`` or the folder of the data set, below the same folders as the image or without folders.
+    ``obj_*_data`` (CVAT) or the folder of the data set, below the same folders as the image or without folders.
 
     Args:
         splits: absolute paths of the images of each split.
@@ -141,7 +141,7 @@ def _rules(images: Sequence[Path], roots: Sequence[Path], folder: Path | None) -
         lambda image: _replaced(image, "data"),
     ]
     for root in dict.fromkeys(roots):
-        for base in (root / "labels", root / "obj_train_data", root):
+        for base in (root / "labels", *sorted(root.glob("obj_*_data")), root):
             rules += mirrored(base)
     return rules
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from metrics.errors import InputError, InputNote, InputWarning
+from metrics.formats.file_listing import visible_files
 from metrics.formats.image_search import (
     IMAGE_SUFFIXES,
     ImageSearch,
@@ -45,11 +46,11 @@ def splits_beside(folder: Path) -> dict[str | None, list[Path]]:
         if nested and all(purposes) and len(set(purposes)) > 1:
             splits: dict[str | None, list[Path]] = {}
             for image, purpose in zip(images, purposes, strict=True):
-                splits.setdefault(purpose, []).append(image.resolve())
+                splits.setdefault(purpose, []).append(image)
             text = f"{folder}: the folders {', '.join(map(str, splits))} of {place.name} are used as splits"
             report(Note("splits_by_folder", text, str(folder), {"images": len(images)}))
             return splits
-        return {None: sorted(image.resolve() for image in images)}
+        return {None: images}
     raise InputError(
         f"{folder}: no images in images, obj_train_data or the folder itself; "
         f"set data.images to the folder that holds them"
@@ -192,7 +193,7 @@ class _Splits:
     def _images(self, place: Path, split: str) -> list[Path]:
         """The images in a folder, or those in a list."""
         if place.is_dir():
-            images = [image.resolve() for image in image_files(place, recursive=True)]
+            images = image_files(place, recursive=True)
             report_unreadable_kinds(place, f"{self.where}: {split}")
             _warn_about_orphans(images, f"{self.where}: {split}")
             return images
@@ -226,10 +227,19 @@ class _ImageList:
         if exact is not None and exact.is_file():
             return exact
         image = self._by_folder(line) or self._search.find(line, str(self.file))
+        image = image or self._search.find_other_suffix(line, str(self.file))
         if image is None:
-            return exact or resolve_under(self.root, line)  # raises for a path that leads outside
+            return exact or self._outside(line)
         self._moved.append((line, image))
         return image
+
+    def _outside(self, line: str) -> Path:
+        try:
+            return resolve_under(self.root, line)
+        except InputError as error:
+            raise InputError(
+                f"{error}, and no image there is called so; set data.images to the folder that holds the images"
+            ) from error
 
     def report_moved(self) -> None:
         """Report the images that are not where the lines say."""
@@ -278,6 +288,8 @@ def _warn_about_orphans(images: list[Path], where: str) -> None:
     """Warn about label files without an image, in folders that contain only labels."""
     labels = {label_path(image) for image in images}
     folders = {label.parent for label in labels} - {image.parent for image in images}
-    files = [file for folder in folders for file in folder.glob("*.txt") if file.name != "classes.txt"]
+    files = [
+        file for folder in folders for file in visible_files(folder, "*.txt") if file.name != "classes.txt"
+    ]
     orphans = np.array([file not in labels for file in files], np.bool_)
     warn_rows(where, orphans, "label files have no image; they are left out", "labels_without_image")

@@ -214,6 +214,22 @@ def darknet(root: Path) -> Path:
     return root
 
 
+def test_lists_of_another_machine_without_their_images_are_read_with_the_folder_that_is_advised(
+    tmp_path: Path,
+) -> None:
+    root = darknet(tmp_path / "root")
+    (tmp_path / "images").mkdir()
+    for image in root.rglob("*.png"):
+        image.rename(tmp_path / "images" / image.name)
+    for file in (root / "train.txt", root / "valid.txt"):
+        file.write_text(file.read_text().replace("data/", "/home/me/data/"))
+    with pytest.raises(
+        InputError, match=r"train.txt:1: .* no image there is called so; set data\.images to the folder"
+    ):
+        open_dataset(root)
+    assert size(opened(root, images=str(tmp_path / "images"))[0]) == 32
+
+
 def test_both_subsets_of_darknet_are_read(tmp_path: Path) -> None:
     data, _ = opened(darknet(tmp_path))
     assert (len(data.splits["train"]), size(data)) == (20, 32)

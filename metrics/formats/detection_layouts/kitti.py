@@ -6,8 +6,9 @@ from pathlib import Path
 
 from metrics.errors import InputError
 from metrics.formats.detection_rows import DetectionLayout, DetectionRows
+from metrics.formats.file_listing import visible_files
 from metrics.formats.image_annotations import number
-from metrics.formats.untrusted import read_text
+from metrics.formats.untrusted import read_head, read_text
 from metrics.tables import AnnotationTable
 
 _COLUMNS = 16
@@ -16,13 +17,13 @@ _COLUMNS = 16
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
-    return next((files for folder in (path, path / "data") if (files := sorted(folder.glob("*.txt")))), [])
+    return next((files for folder in (path, path / "data") if (files := visible_files(folder, "*.txt"))), [])
 
 
 def _is_ours(path: Path) -> bool:
     for file in _files(path)[:20]:
-        with file.open("rb") as opened:
-            words = opened.readline(400).split()
+        lines = read_head(file, 400).splitlines()
+        words = lines[0].split() if lines else []
         if words:
             return len(words) == _COLUMNS and words[0].replace(b"_", b"").isalpha()
     return False

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from metrics.boxes import convert
 from metrics.errors import InputError
 from metrics.formats.detection_rows import DetectionLayout, DetectionRows
+from metrics.formats.file_listing import visible_files
 from metrics.formats.identity import known_images
 from metrics.formats.untrusted import read_text
 from metrics.formats.yolo import bounding_boxes, points_in_boxes
@@ -73,7 +74,7 @@ def _files(path: Path) -> list[Path]:
     for folder in (path / "labels", path):
         files = [
             file
-            for file in sorted(folder.rglob("*.txt"))
+            for file in visible_files(folder, "**/*.txt")
             if file.name.lower() not in _NO_LABELS and not file.name.startswith(("comp3_det", "comp4_det"))
         ]
         if files:

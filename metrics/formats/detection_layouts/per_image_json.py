@@ -15,6 +15,7 @@ from typing import Any
 from metrics.errors import InputError
 from metrics.formats.box_table import COLUMN_NAMES
 from metrics.formats.detection_rows import XYWH, DetectionLayout, DetectionRows
+from metrics.formats.file_listing import visible_files
 from metrics.formats.image_annotations import number
 from metrics.formats.untrusted import read_head, read_json
 from metrics.notes import Note, report
@@ -35,7 +36,7 @@ def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path] if _looks_so(path) else []
     for folder in (path, path / "preds", path / "predictions"):
-        files = sorted(folder.glob("*.json"))
+        files = visible_files(folder, "*.json")
         if files and any(_looks_so(file) for file in files[:20]):
             return files
     return []

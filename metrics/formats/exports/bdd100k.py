@@ -20,7 +20,7 @@ from metrics.formats.image_annotations import (
     number,
     report_left_out,
 )
-from metrics.formats.untrusted import read_json
+from metrics.formats.untrusted import read_head, read_json
 
 
 def _files(path: Path) -> list[Path]:
@@ -29,8 +29,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _is_bdd(file: Path) -> bool:
-    with file.open("rb") as opened:
-        head = opened.read(1 << 16)
+    head = read_head(file)
     named = b'"name"' in head and (b'"labels"' in head or (b'"frames"' in head and b'"objects"' in head))
     return named and (b'"box2d"' in head or b'"poly2d"' in head)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metrics.errors import InputError
+from metrics.formats.file_listing import visible_files
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, bounding_corners, number
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_text
@@ -21,7 +22,7 @@ def _files(path: Path) -> list[Path]:
         (
             files
             for pattern in ("labelTxt*/*.txt", "*/labelTxt*/*.txt")
-            if (files := sorted(path.glob(pattern)))
+            if (files := visible_files(path, pattern))
         ),
         [],
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from metrics.errors import InputError
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, number
+from metrics.formats.image_search import IMAGE_SUFFIXES
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_head, read_json
 from metrics.notes import Note, report
@@ -190,7 +191,7 @@ def _image(sample: Sample, field: str | None, purpose: str | None) -> ImageAnnot
                 crowd=crowd,
             )
         )
-    of_stem = not sample.name.rpartition(".")[2].isalnum() or "." not in sample.name
+    of_stem = Path(sample.name).suffix.lower() not in IMAGE_SUFFIXES
     return ImageAnnotation(
         "" if of_stem else sample.name,
         tuple(boxes),

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metrics.errors import InputError
+from metrics.formats.file_listing import visible_files
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number
-from metrics.formats.untrusted import read_text
+from metrics.formats.untrusted import read_head, read_text
 from metrics.notes import Note, report
 
 _COLUMNS = 15
@@ -20,15 +21,15 @@ def _files(path: Path) -> list[Path]:
         return []
     for base in (path, path / "training"):
         for name in _FOLDERS:
-            files = sorted((base / name).glob("*.txt"))
+            files = visible_files(base / name, "*.txt")
             if files and any(_is_kitti(file) for file in files[:20]):
                 return files
     return []
 
 
 def _is_kitti(file: Path) -> bool:
-    with file.open("rb") as opened:
-        words = opened.readline(400).split()
+    lines = read_head(file, 400).splitlines()
+    words = lines[0].split() if lines else []
     return len(words) in (_COLUMNS, _COLUMNS + 1) and not words[0].replace(b".", b"").isdigit()
 
 

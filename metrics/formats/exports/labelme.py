@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
+from metrics.formats.file_listing import visible_files
 from metrics.formats.image_annotations import (
     Box,
     Export,
@@ -27,7 +28,7 @@ def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path] if path.suffix.lower() == ".json" and _is_labelme(path) else []
     for pattern in ("*.json", "*/*.json", "*/*/*.json"):
-        files = sorted(file for file in path.glob(pattern) if file.is_file())
+        files = visible_files(path, pattern)
         if files and _is_labelme(files[0]):
             return [file for file in files if _is_labelme(file)]
     return []

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metrics.errors import InputError
+from metrics.formats.file_listing import visible_files
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number
 from metrics.formats.purpose import parse_purpose
-from metrics.formats.untrusted import read_text
+from metrics.formats.untrusted import read_head, read_text
 
 _FOLDERS = ("Label", "labels")
 
@@ -18,15 +19,15 @@ def _files(path: Path) -> list[Path]:
         return []
     for folder in _FOLDERS:
         for depth in ("*", "*/*", "*/*/*", "*/*/*/*"):
-            files = sorted(path.glob(f"{depth}/{folder}/*.txt"))
+            files = visible_files(path, f"{depth}/{folder}/*.txt")
             if files and all(map(_is_label, files[:20])):
                 return files
     return []
 
 
 def _is_label(file: Path) -> bool:
-    with file.open("rb") as opened:
-        words = opened.readline(400).split()
+    lines = read_head(file, 400).splitlines()
+    words = lines[0].split() if lines else []
     numbers = [word for word in words[-4:] if word.replace(b".", b"").isdigit()]
     return not words or (len(words) >= 5 and len(numbers) == 4 and not words[0].replace(b".", b"").isdigit())
 

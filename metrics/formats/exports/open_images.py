@@ -8,6 +8,7 @@ from pathlib import Path
 
 from metrics.errors import InputError
 from metrics.formats.csv_rows import csv_rows, header_of, named_rows
+from metrics.formats.file_listing import visible_files
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, file_purpose, find_files, number
 from metrics.notes import Note, report
 
@@ -64,7 +65,10 @@ def class_names(folder: Path) -> dict[str, str]:
     They are in ``class-descriptions*.csv`` beside the table, or in FiftyOne's ``metadata/classes.csv`` beside its folder.
     """
     names: dict[str, str] = {}
-    for file in [*sorted(folder.glob(_DESCRIPTIONS)), *folder.parent.glob("metadata/classes.csv")][:1]:
+    for file in [
+        *visible_files(folder, _DESCRIPTIONS),
+        *visible_files(folder.parent, "metadata/classes.csv"),
+    ][:1]:
         for where, row in csv_rows(file):
             if len(row) != 2:
                 raise InputError(f"{where}: expected a code and a name, got {len(row)} values")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
+from metrics.formats.file_listing import visible_files
 from metrics.formats.image_annotations import (
     Box,
     Export,
@@ -26,7 +27,7 @@ def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
     for pattern in ("ann/*.json", "*/ann/*.json", "*/*/ann/*.json"):
-        files = sorted(path.glob(pattern))
+        files = visible_files(path, pattern)
         if files and b'"objects"' in (head := read_head(files[0])) and b'"size"' in head:
             return files
     return []

@@ -20,7 +20,7 @@ from metrics.formats.image_annotations import (
     number,
     report_left_out,
 )
-from metrics.formats.untrusted import read_json
+from metrics.formats.untrusted import read_head, read_json
 from metrics.notes import Note, report
 
 _CLASS_ATTRIBUTES = ("class", "label", "name", "type", "category", "object")
@@ -36,8 +36,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _is_via(file: Path) -> bool:
-    with file.open("rb") as opened:
-        head = opened.read(1 << 16).lstrip(b"\xef\xbb\xbf \t\r\n")
+    head = read_head(file)
     return head.startswith(b"{") and (
         b'"_via_img_metadata"' in head or (b'"filename"' in head and b'"regions"' in head)
     )

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metrics.errors import InputError
+from metrics.formats.file_listing import visible_files
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number
 from metrics.formats.purpose import parse_purpose
-from metrics.formats.untrusted import read_text
+from metrics.formats.untrusted import read_head, read_text
 from metrics.notes import Note, report
 
 _CLASSES = (
@@ -22,15 +23,15 @@ def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
     for pattern in ("annotations/*.txt", "*/annotations/*.txt"):
-        files = sorted(path.glob(pattern))
+        files = visible_files(path, pattern)
         if files and any(_is_visdrone(file) for file in files[:20]):
             return files
     return []
 
 
 def _is_visdrone(file: Path) -> bool:
-    with file.open("rb") as opened:
-        words = opened.readline(400).strip().strip(b",").split(b",")
+    lines = read_head(file, 400).splitlines()
+    words = lines[0].strip().strip(b",").split(b",") if lines else []
     return len(words) == 8 and all(word.strip().lstrip(b"-").isdigit() for word in words)
 
 

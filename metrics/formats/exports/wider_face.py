@@ -31,22 +31,26 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
 
 
 def _images(file: Path, purpose: str | None) -> list[ImageAnnotation]:
-    lines = [line.strip() for line in read_text(file, _LARGEST).splitlines()]
+    numbered = [
+        (k, line.strip()) for k, line in enumerate(read_text(file, _LARGEST).splitlines(), 1) if line.strip()
+    ]
+    lines = [line for _, line in numbered]
+
+    def place(k: int) -> str:
+        return f"{file}:{numbered[min(k, len(numbered) - 1)][0]}"
+
     images = []
     k = 0
     while k < len(lines):
-        if not lines[k]:
-            k += 1
-            continue
         name, count = lines[k], lines[k + 1] if k + 1 < len(lines) else ""
         if not count.isdecimal():
             raise InputError(
-                f"{file}:{k + 2}: expected the number of faces of {name[:60]!r}, got {count[:40]!r}"
+                f"{place(k + 1)}: expected the number of faces of {name[:60]!r}, got {count[:40]!r}"
             )
         rows = lines[k + 2 : k + 2 + max(int(count), 1)]
         if len(rows) < int(count):
-            raise InputError(f"{file}:{k + 2}: {count} faces, but the file ends after {len(rows)}")
-        boxes = [_box(row, f"{file}:{k + 3 + n}") for n, row in enumerate(rows[: int(count)])]
+            raise InputError(f"{place(k + 1)}: {count} faces, but the file ends after {len(rows)}")
+        boxes = [_box(row, place(k + 2 + n)) for n, row in enumerate(rows[: int(count)])]
         images.append(ImageAnnotation(name, tuple(boxes), purpose=purpose))
         # an image without faces has a line of zeros, except in files of some tools
         k += 2 + (int(count) or bool(rows and rows[0].replace(" ", "").strip("0") == "" and rows[0]))
