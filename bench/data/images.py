@@ -133,19 +133,17 @@ def read_image(path: Path, upright: bool = True) -> NDArray[np.uint8]:
 def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
-            # Pillow warns at its limit of pixels and refuses at twice that; here the limit itself is enforced. Its other
-            # warnings (unusual EXIF, palettes) do not concern the pixels.
+            # Of large images, of which aerial ones of 10,000 x 10,000 pixels are usual, and of unusual EXIF and palettes.
             warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 yield image
     except InputError:
         raise
     except FileNotFoundError:
         raise InputError(f"{path}: no such image file") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise InputError(
-            f"{path}: more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels, the limit that keeps memory from being exhausted "
+            f"{path}: more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, the limit that keeps memory from being exhausted "
             f"({str(error).rstrip('.')}); make it smaller, or cut it into tiles"
         ) from None
     except Exception as error:  # Pillow's readers raise nearly anything on a broken file
