@@ -53,7 +53,13 @@ class DetectionRows:
             xywh: box.
             score: of the detection.
             place: where it is in the file, for messages.
+
+        Raises:
+            InputError: an id has more than 64 bits.
         """
+        for what, number in (("image", image), ("class", label)):
+            if isinstance(number, int) and not -(2**63) <= number < 2**63:
+                raise InputError(f"{place}: {what} {str(number)[:30]}: an id has at most 64 bits")
         self._images.append(image)
         self._labels.append(label)
         self._xywh.append(xywh)
