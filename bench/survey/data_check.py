@@ -9,7 +9,7 @@ from bench.pipeline.input_settings import AugmentConfig, ImageConfig
 from bench.process.progress import Progress
 from bench.survey.box_defects import box_findings
 from bench.survey.class_balance import class_findings
-from bench.survey.duplicate_images import digest_findings, image_digests, twin_findings
+from bench.survey.duplicate_images import digest_findings, image_digests, source_findings, twin_findings
 from bench.survey.image_files import ImageLook, file_facts, file_findings, look_at_images
 from bench.survey.split_counts import count_findings, origins, split_facts
 from bench.survey.subject import SplitSubject
@@ -82,6 +82,7 @@ def check_data(
     found += class_findings(classes, facts)
     digests = image_digests(subjects)
     found += digest_findings(subjects, digests)
+    found += source_findings(subjects)
     if decode:
         looks = look_at_images(subjects, workers, progress)
         facts = [file_facts(of_split, looks[of_split.name]) for of_split in facts]

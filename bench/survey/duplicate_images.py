@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +74,30 @@ def digest_findings(
                 _finding("leakage", by_name[one], by_name[other], pairs, "error", len(digests[other]))
             )
     return found
+
+
+def source_findings(subjects: Sequence[SplitSubject]) -> list[Finding]:
+    """Images of two splits that Roboflow made of one original, by their names ``original_jpg.rf.hash`` (``source_leakage``)."""
+    sources = {subject.name: _sources(subject) for subject in subjects}
+    found = []
+    for one, other in combinations(subjects, 2):
+        of_one: dict[str, int] = {}
+        for index, source in enumerate(sources[one.name]):
+            of_one.setdefault(source, index)
+        of_other = enumerate(sources[other.name])
+        pairs = [(of_one[source], index) for index, source in of_other if source and source in of_one]
+        if pairs:
+            found.append(_finding("source_leakage", one, other, pairs, "error", len(other)))
+    return found
+
+
+def _sources(subject: SplitSubject) -> list[str]:
+    """The original of each image that an augmenting export names; empty for others."""
+    names = [Path(name).stem for name in subject.split.truth.catalog.file_names]
+    return [match[1] if (match := _AUGMENTED.fullmatch(name)) else "" for name in names]
+
+
+_AUGMENTED = re.compile(r"(.+)\.rf\.[0-9a-f]{16,}", re.IGNORECASE)
 
 
 def _finding(

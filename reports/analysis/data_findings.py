@@ -97,6 +97,15 @@ def _similar_leakage(finding: Finding) -> str:
     return f"{plural(finding.count, 'image')} of {other} {verb} like an image of {one}: results on {other} may be too optimistic"
 
 
+def _source_leakage(finding: Finding) -> str:
+    one, other = _splits(finding)
+    verb = "was" if finding.count == 1 else "were"
+    return (
+        f"{plural(finding.count, 'image')} of {other} {verb} made of an original of which {one} has another version: "
+        f"results on {other} are too optimistic"
+    )
+
+
 def _is(finding: Finding) -> str:
     return "is" if finding.count == 1 else "are"
 
@@ -118,6 +127,11 @@ def _imbalance(finding: Finding) -> str:
 FINDING_TEXTS: Mapping[str, FindingText] = {
     "leakage": FindingText(
         "Leakage", _leakage, "split the data again so that copies of an image are in one split"
+    ),
+    "source_leakage": FindingText(
+        "Versions of one original in two splits",
+        _source_leakage,
+        "split the originals before augmenting them, or export without augmentation",
     ),
     "similar_leakage": FindingText(
         "Similar images in two splits",

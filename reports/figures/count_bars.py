@@ -35,7 +35,7 @@ def count_bars(
     positive = [value for of in values for value in of if value > 0]
     log = bool(positive) and max(positive) > 100 * min(positive)
     step = 0.8 / len(labels)
-    high = max(24, 13 * len(labels) + 8)
+    high = max(24, 12 * len(labels) + 6)
 
     def draw(canvas: Canvas) -> None:
         (ax,) = axes(canvas)

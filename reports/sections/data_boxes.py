@@ -21,7 +21,8 @@ def section(check: DataCheck) -> Section:
     labels = [split.name for split in check.splits]
     sizes = [split.box_input_size for split in check.splits]
     aspects = [split.box_aspect for split in check.splits]
-    marks = {float(stride): f"stride {stride}" for stride in check.input.strides}
+    first, *coarser = check.input.strides
+    marks = {float(first): f"stride {first}"} | {float(stride): str(stride) for stride in coarser}
     side = HistogramAxis(
         "square root of the area in the network's input (px)", "boxes", log=True, marks=marks
     )

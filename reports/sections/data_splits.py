@@ -10,13 +10,13 @@ from reports.elements.page import Cell, Link, PageTable, Section, TableColumn, T
 from reports.figures.count_bars import count_bars
 from reports.records.data_check import DataCheck, SplitFacts
 
-MAX_BARS = 25
+MAX_BARS = 15
 """Number of classes in the figure."""
 
 ORIGINS = {
     "given": "in the data set",
-    "made": "made by a hash of the images' names",
-    "shared": "the images of all splits are the same",
+    "made": "made by hash",
+    "shared": "same images",
     "drawn": "drawn",
 }
 

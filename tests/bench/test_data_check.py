@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,13 +22,23 @@ from checked_data import (
     without_objects,
     write_data,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
+from tiny_data import CLASSES
 
 from bench.cli import main
+from bench.data.types import Split
+from bench.pipeline.input_settings import ImageConfig
+from bench.survey.box_defects import box_findings
 from bench.survey.class_balance import class_findings, skeleton
-from bench.survey.split_counts import SIZE_EDGES, distribution
+from bench.survey.split_counts import SIZE_EDGES, distribution, split_facts
+from bench.survey.subject import SplitSubject
+from metrics.tables import AnnotationTable, Catalog
 from reports.analysis.data_findings import FINDING_TEXTS, example_text, finding_text
 from reports.records.data_check import ClassFacts, DataCheck, SplitFacts
+
+BCCD = Path(__file__).parents[2] / "../shared/data/bccd"
 
 
 def check_of(folder: Path, fast: bool = False, sets: Sequence[str] = ()) -> DataCheck:
@@ -217,3 +227,113 @@ def facts(name: str, objects: Sequence[int]) -> SplitFacts:
         objects_by_class=tuple(objects), images_by_class=tuple(objects), objects_per_image={}, sizes=(), other_sizes=0,
         unknown_sizes=0, box_size=none, box_input_size=none, box_aspect=none, centers=(),
     )  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_counts_of_a_split_are_those_of_brute_force(data):
+    images = data.draw(st.integers(1, 4))
+    sizes = [(data.draw(st.integers(0, 3)) * 40, 60) for _ in range(images)]
+    box = st.tuples(st.integers(-10, 70), st.integers(-10, 70), st.integers(-2, 40), st.integers(-2, 40))
+    row = st.tuples(
+        st.integers(0, images - 1), st.integers(0, 1), box, st.sampled_from(["", "crowd", "ignored"])
+    )
+    rows = data.draw(st.lists(row, max_size=12))
+    catalog = Catalog.of(range(images), CLASSES, sizes)
+    truth = AnnotationTable.of(
+        catalog, [image for image, *_ in rows], [label for _, label, *_ in rows], [xywh for _, _, xywh, _ in rows],
+        crowd=[kind == "crowd" for *_, kind in rows], ignored=[kind == "ignored" for *_, kind in rows],
+    )  # fmt: skip
+    subject = SplitSubject(Split("train", truth, lambda index: None, ""), ImageConfig(size=(120, 120)))
+    facts = split_facts(subject, "given")
+    valid = [row for row in rows if not row[3]]
+    assert facts.objects_by_class == tuple(sum(row[1] == label for row in valid) for label in (0, 1))
+    assert facts.images_by_class == tuple(
+        len({row[0] for row in valid if row[1] == label}) for label in (0, 1)
+    )
+    per_image = Counter(sum(row[0] == image for row in valid) for image in range(images))
+    assert facts.objects_per_image == dict(per_image)
+    assert facts.empty_images == sum(all(row[0] != image for row in rows) for image in range(images))
+    assert (facts.crowd, facts.ignored) == tuple(
+        sum(row[3] == kind for row in rows) for kind in ("crowd", "ignored")
+    )
+    assert facts.unknown_sizes == sum(height == 0 for height, _ in sizes)
+    assert sum(size.images for size in facts.sizes) == images - facts.unknown_sizes
+    trained = [
+        (image, (x, y, w, h))
+        for image, _, (x, y, w, h), kind in valid
+        if not kind and w > 0 and h > 0
+        and (0 in sizes[image] or (x < sizes[image][1] and y < sizes[image][0] and x + w > 0 and y + h > 0))
+        and (0 not in sizes[image] or (x + w > 0 and y + h > 0))
+    ]  # fmt: skip
+    assert facts.box_size.count == len(trained)
+    assert sum(facts.box_size.counts) == len(trained)
+    assert facts.box_input_size.count == sum(0 not in sizes[image] for image, _ in trained)
+    expected = sorted(w / h for _, (_, _, w, h) in trained)
+    if expected:
+        assert facts.box_aspect.quantiles[0] == expected[0]
+        assert facts.box_aspect.quantiles[-1] == expected[-1]
+    inputs = [
+        (w * h) ** 0.5 * min(120 / sizes[image][0], 120 / sizes[image][1])
+        for image, (_, _, w, h) in trained
+        if 0 not in sizes[image]
+    ]
+    if inputs:
+        assert facts.box_input_size.quantiles[-1] == pytest.approx(max(inputs), rel=0.02)
+    findings = {f.kind: f for f in box_findings(subject, 8, 2.0)}
+    degenerate_rows = [row for row in rows if row[2][2] <= 0 or row[2][3] <= 0]
+    assert ("degenerate_boxes" in findings) == bool(degenerate_rows)
+    keys = Counter((image, label, xywh) for image, label, xywh, kind in rows if kind != "crowd")
+    surplus = sum(count - 1 for count in keys.values())
+    assert (findings["duplicate_boxes"].count if "duplicate_boxes" in findings else 0) == surplus
+    labels = defaultdict(set)
+    for image, label, xywh in keys:
+        labels[image, xywh].add(label)
+    contradictory_count = sum(
+        count for (image, _, xywh), count in keys.items() if len(labels[image, xywh]) > 1
+    )
+    assert (
+        findings["contradictory_boxes"].count if "contradictory_boxes" in findings else 0
+    ) == contradictory_count
+
+
+def test_versions_of_one_original_in_two_splits_are_found(tmp_path):
+    def rename(split):
+        def change(content):
+            for image in content["images"]:
+                old = tmp_path / split / image["file_name"]
+                original = image["file_name"].replace("test0", "train1").removesuffix(".png")
+                image["file_name"] = f"{original}_png.rf.{split.encode().hex():0>32}.png"
+                old.rename(tmp_path / split / image["file_name"])
+
+        return change
+
+    write_data(tmp_path, **{split: rename(split) for split in ("train", "val", "test")})
+    (finding,) = check_of(tmp_path).findings
+    assert (finding.kind, finding.severity, finding.subject, finding.count) == (
+        "source_leakage",
+        "error",
+        "train, test",
+        1,
+    )
+    assert [image.file[:10] for image in finding.examples[0].images] == ["train1_png", "train1_png"]
+
+
+@pytest.mark.skipif(not BCCD.is_dir(), reason="../shared/data/bccd is absent")
+def test_bccd():
+    check = check_of(BCCD)
+    assert [(s.name, s.origin, s.images, s.objects) for s in check.splits] == [
+        ("train", "given", 205, 2805), ("val", "given", 87, 1138), ("test", "given", 72, 945),
+    ]  # fmt: skip
+    found = {
+        (f.kind, f.subject): [image.file for e in f.examples for image in e.images] for f in check.findings
+    }
+    assert found == {
+        ("degenerate_boxes", "train"): ["BloodImage_00343.jpg"],
+        ("degenerate_boxes", "val"): ["BloodImage_00338.jpg"],
+        ("similar_leakage", "train, val"): ["BloodImage_00038.jpg", "BloodImage_00037.jpg"],
+    }
+    text = [path.read_text() for path in sorted((BCCD / "Annotations").glob("*.xml"))]
+    for label, of in enumerate(check.classes):
+        total = sum(one.count(f"<name>{of.name}</name>") for one in text)
+        assert sum(split.objects_by_class[label] for split in check.splits) == total
