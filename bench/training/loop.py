@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bench.data.types import Split
 from bench.pipeline.loader import Batch, make_loader
+from bench.process.allocator import keep_freed_memory
 from bench.process.interrupts import StopRequest
 from bench.process.log import Log
 from bench.process.progress import Progress, Stage
@@ -87,6 +88,7 @@ def train(
         MachineError: the device does not exist, or memory or disk is full.
         Stopped: a stop was requested; the state is saved.
     """
+    keep_freed_memory()
     training = _Training(
         detector,
         train_split,
