@@ -70,6 +70,6 @@ def seed_variances(estimates: Sequence[Floats], values: Sequence[Floats]) -> lis
     images, _ = moderate(images, dof)
     learned = np.maximum(observed - images, 0.0)
     return [
-        SeedVariance(float(part / seeds), float(whole / seeds), float(freedom))
-        for part, whole, freedom, seeds in zip(learned, observed, known, count, strict=True)
+        SeedVariance(float(part / seeds), float(whole / seeds), float(own / seeds), float(freedom))
+        for part, whole, own, freedom, seeds in zip(learned, observed, images, known, count, strict=True)
     ]

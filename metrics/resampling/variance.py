@@ -55,17 +55,19 @@ class SeedVariance:
     Attributes:
         learned: of what the seeds learned: added to the variance of the images.
         observed: of the values of the seeds on these images, with the part that the resamples of images already contain.
+        contained: that part; `learned` is the difference, or 0 where this is larger.
         dof: degrees of freedom of `observed`; 0 where seeds were not measured.
     """
 
     learned: float
     observed: float
+    contained: float
     dof: float
 
     @property
     def doubled(self) -> SeedVariance:
         """The variance that twice as many seeds would have."""
-        return SeedVariance(self.learned / 2, self.observed / 2, 2 * self.dof + 1)
+        return SeedVariance(self.learned / 2, self.observed / 2, self.contained / 2, 2 * self.dof + 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,10 +197,39 @@ def degrees_of_freedom(total: float, parts: Floats, dof: Floats) -> float:
     return max(total**2 / uncertain, 1.0) if uncertain > 0 else float("inf")
 
 
+def excess_variance(observed: float, contained: float, dof: float) -> float:
+    """Return the variance of an estimated variance minus a known part, where a negative difference counts as 0.
+
+    It is that of `observed` where nothing is contained, ``2 * observed^2 / dof``, and nearly 0 where much more is contained
+    than observed: the difference is then 0 in nearly all samples.
+
+    Args:
+        observed: the estimate, with a scaled chi-squared distribution.
+        contained: the known part.
+        dof: degrees of freedom of the estimate.
+    """
+    from scipy.special import gammaincc
+
+    if observed <= 0:
+        return 0.0
+    shape, scale = dof / 2, 2 * observed / dof
+    limit = contained / scale
+    above = [float(gammaincc(shape + power, limit)) for power in range(3)]
+    first = observed * above[1] - contained * above[0]
+    second = (
+        shape * (shape + 1) * scale**2 * above[2]
+        - 2 * contained * observed * above[1]
+        + contained**2 * above[0]
+    )
+    return max(second - first**2, 0.0)
+
+
 def add_seeds(images: tuple[float, float], seeds: Sequence[SeedVariance]) -> Variance:
     """Add the variances over images and over the seeds of the models involved.
 
-    Moderated variances of seeds are estimated from the same trainings, so their errors are added as if they were equal.
+    Moderated variances of seeds are estimated from the same trainings, so their errors are added as if they were equal. What the
+    seeds learned is at least 0: where the resamples of images explain all of the differences between seeds, it is 0 in most data
+    sets, and nearly known.
 
     Args:
         images: variance and degrees of freedom from `variance_over_images`.
@@ -210,6 +241,12 @@ def add_seeds(images: tuple[float, float], seeds: Sequence[SeedVariance]) -> Var
     if dof <= 0 or not measured:
         return Variance(variance, learned, dof)
     error = sum(part.observed / np.sqrt(part.dof) for part in measured)
-    uncertain = variance**2 / dof + error**2
+    uncertain = variance**2 / dof
+    if error > 0:
+        observed, contained = (
+            sum(part.observed for part in measured),
+            sum(part.contained for part in measured),
+        )
+        uncertain += excess_variance(observed, contained, (observed / error) ** 2) / 2
     total = variance + learned
     return Variance(variance, learned, max(total**2 / uncertain, 1.0) if uncertain > 0 else dof)

@@ -16,6 +16,7 @@ from metrics.resampling.variance import (
     Variance,
     add_seeds,
     degrees_of_freedom,
+    excess_variance,
     moderate,
     variance_over_images,
 )
@@ -146,8 +147,25 @@ def test_a_class_without_objects_and_a_single_unit_do_not_count() -> None:
 
 
 def test_seeds_add_their_variance_and_their_uncertainty() -> None:
-    found = add_seeds((4.0, 50.0), [SeedVariance(1.0, 2.0, 2.0), SeedVariance(0.5, 1.0, 2.0)])
+    found = add_seeds((4.0, 50.0), [SeedVariance(1.0, 2.0, 0.0, 2.0), SeedVariance(0.5, 1.0, 0.0, 2.0)])
     assert (found.images, found.seeds, found.total) == (4.0, 1.5, 5.5)
     assert found.dof == pytest.approx(5.5**2 / (16 / 50 + (2 / np.sqrt(2) + 1 / np.sqrt(2)) ** 2))
-    assert add_seeds((4.0, 50.0), [SeedVariance(0.0, 0.0, 0.0)]) == Variance(4.0, 0.0, 50.0)
-    assert add_seeds((0.0, 0.0), [SeedVariance(1.0, 2.0, 2.0)]).dof == 0
+    assert add_seeds((4.0, 50.0), [SeedVariance(0.0, 0.0, 0.0, 0.0)]) == Variance(4.0, 0.0, 50.0)
+    assert add_seeds((0.0, 0.0), [SeedVariance(1.0, 2.0, 1.0, 2.0)]).dof == 0
+
+
+@pytest.mark.parametrize(
+    ("contained", "dof"), [(0.0, 2.0), (0.4, 2.0), (1.0, 4.0), (2.5, 4.0), (0.9, 8.0), (9.0, 6.0)]
+)
+def test_the_variance_of_an_excess_is_that_of_simulated_excesses(contained: float, dof: float) -> None:
+    drawn = 1.3 * np.random.default_rng(0).chisquare(dof, 400_000) / dof
+    simulated = np.maximum(drawn - contained, 0).var()
+    assert excess_variance(1.3, contained, dof) == pytest.approx(simulated, rel=0.02, abs=2e-4)
+
+
+def test_seeds_that_vary_as_little_as_their_images_leave_the_degrees_of_freedom_of_the_images() -> None:
+    one = SeedVariance(0.0, 0.1, 1.0, 2.0)
+    assert add_seeds((1.0, 60.0), [one, one]).dof == pytest.approx(60, rel=1e-3)
+    # Seeds that explain nearly everything: Student's t with equal variances.
+    one = SeedVariance(10.0, 10.0, 0.0, 4.0)
+    assert add_seeds((1e-6, 60.0), [one, one]).dof == pytest.approx(4, rel=1e-3)
