@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from metrics.reference.verify import Verification
     from metrics.tables import AnnotationTable, DetectionTable
 
-PROTOCOL_NAMES = "coco, crowdhuman, kitti, lvis, voc2007, voc2012"
+PROTOCOL_NAMES = "coco, crowdhuman, kitti, lvis, open_images, voc2007, voc2012"
 """For the help, which imports no protocol."""
 
 FAILED = 1

@@ -17,6 +17,7 @@ from metrics.formats.detections import checked, table_of
 from metrics.formats.file_listing import refuse_unreadable
 from metrics.formats.identity import ClassMap, ImageIdMeaning, find_images, match_names
 from metrics.formats.image_annotations import Export, ImageAnnotation, export_table, exports
+from metrics.formats.image_labels import ImageLabels
 from metrics.formats.image_search import ImageSearch
 from metrics.formats.layouts import find_layouts, voc_folder
 from metrics.formats.plausibility import check_annotations
@@ -166,16 +167,26 @@ def _read_folder(path: Path, split: str | None, pixels: Pixels) -> AnnotationTab
 
 
 def _read_export(export: Export, path: Path, files: Sequence[Path], split: str | None) -> AnnotationTable:
-    images = _in_pixels(export.read(path, files), path)
+    labels = _image_labels(export, path, files)
+    images = export.read(path, files)
+    images = _in_pixels(images + labels.images_without_boxes(images), path)
     purposes = [purpose for purpose in dict.fromkeys(image.purpose for image in images) if purpose]
     chosen = split or next((name for name in ("val", "test", "train") if name in purposes), None)
     if chosen is not None and chosen not in purposes:
         raise InputError(
             f"{path}: no split {chosen!r}; it has {', '.join(purposes) or 'none; leave out --split'}"
         )
-    classes = sorted({box.label for image in images for box in image.boxes if box.label})
-    table, _ = export_table([image for image in images if image.purpose == chosen], str(path), classes)
-    return table
+    classes = sorted(labels.classes | {box.label for image in images for box in image.boxes if box.label})
+    images = [image for image in images if image.purpose == chosen]
+    table, order = export_table(images, str(path), classes)
+    return labels.add_to(table, [images[index].stem for index in order]) if labels.classes else table
+
+
+def _image_labels(export: Export, path: Path, files: Sequence[Path]) -> ImageLabels:
+    """What a layout tells of images and classes beside boxes; only Open Images does."""
+    from metrics.formats.exports import open_images
+
+    return open_images.image_labels(path, files) if export is open_images.EXPORT else ImageLabels()
 
 
 def _in_pixels(images: list[ImageAnnotation], path: Path) -> list[ImageAnnotation]:

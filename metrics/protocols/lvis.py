@@ -16,6 +16,7 @@ from metrics.measures.frequency_groups import frequency_groups
 from metrics.notes import Note, report
 from metrics.protocols import Thresholds, protocol
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
+from metrics.tables.image_classes import image_class_pairs, listed_pairs
 
 MAX_DETS = 300
 """Detections of an image that count, over all classes."""
@@ -59,9 +60,11 @@ def match_as_lvis(truth: AnnotationTable, detections: DetectionTable, iou_thresh
     of the training split.
     """
     catalog = truth.catalog
-    evaluated = np.union1d(_listed_pairs(catalog, "negative"), _pairs(catalog, truth.image, truth.label))
+    evaluated = np.union1d(
+        listed_pairs(catalog, "negative"), image_class_pairs(catalog, truth.image, truth.label)
+    )
     kept = _highest(detections, MAX_DETS)
-    kept &= np.isin(_pairs(catalog, detections.image, detections.label), evaluated)
+    kept &= np.isin(image_class_pairs(catalog, detections.image, detections.label), evaluated)
     chosen = DetectionTable(
         catalog,
         detections.image[kept],
@@ -72,8 +75,8 @@ def match_as_lvis(truth: AnnotationTable, detections: DetectionTable, iou_thresh
     plain = dataclasses.replace(truth, crowd=np.zeros_like(truth.crowd))
     rule = MatchRule(iou_thresholds=iou_thresholds, max_dets=(MAX_DETS,))
     matches = match(plain, chosen, rule)
-    pairs = _pairs(catalog, chosen.image, chosen.label)
-    incomplete = np.isin(pairs, _listed_pairs(catalog, "not_exhaustive"))
+    pairs = image_class_pairs(catalog, chosen.image, chosen.label)
+    incomplete = np.isin(pairs, listed_pairs(catalog, "not_exhaustive"))
     # in no area range: ignored unless it matches, as those of another size are
     return dataclasses.replace(matches, inside=np.where(incomplete, np.uint16(0), matches.inside))
 
@@ -86,20 +89,6 @@ def _highest(detections: DetectionTable, most: int) -> NDArray[np.bool_]:
     kept = np.zeros(len(detections), np.bool_)
     kept[order] = np.arange(len(order)) - first[image] < most
     return kept
-
-
-def _pairs(catalog: Catalog, image: NDArray[np.int32], label: NDArray[np.int32]) -> NDArray[np.int64]:
-    """(N,) one number for each image and class."""
-    return image.astype(np.int64) * len(catalog.classes) + label
-
-
-def _listed_pairs(catalog: Catalog, name: str) -> NDArray[np.int64]:
-    """The images and classes of this list, as `_pairs` numbers them; ids that are no class are left out."""
-    label = {class_id: index for index, class_id in enumerate(catalog.class_ids)}
-    lists = catalog.image_classes.get(name, ())
-    rows = [(image, label[each]) for image, ids in enumerate(lists) for each in ids if each in label]
-    images, labels = np.array(rows, np.int32).reshape(-1, 2).T
-    return _pairs(catalog, images, labels)
 
 
 def _image_counts(catalog: Catalog) -> Sequence[int] | None:

@@ -29,7 +29,7 @@ class Catalog:
     """The images and classes of a data set.
 
     Two catalogs are equal when they have the same images and classes: equality ignores `image_columns`, which do not affect
-    any measure, `image_classes` and `class_columns`. The fingerprint ignores `image_columns` and `class_columns`.
+    any measure, `image_classes`, `class_columns` and `class_lists`. The fingerprint has `image_classes` of these only.
 
     Attributes:
         image_ids: I ids, all integers or all strings, strictly increasing. Ties between scores are broken by image
@@ -41,9 +41,10 @@ class Catalog:
             the class's id, ``bolt (1)`` and ``bolt (2)``, and this is reported.
         image_columns: further columns by name, I values each: for example the video or patient of each image.
         image_classes: class ids of each image by name, I tuples each, of data sets in which not every class is annotated on
-            every image: ``negative`` (verified to be absent), ``not_exhaustive`` (not all of its objects are annotated),
-            ``verified`` (looked for, present or absent). Read by protocols only, and part of the fingerprint.
+            every image. LVIS's are ``negative`` (verified to be absent) and ``not_exhaustive`` (not all of its objects are
+            annotated), Open Images' are ``present`` and ``absent``. Read by protocols only, and part of the fingerprint.
         class_columns: further columns by name, C values each: for example LVIS's ``frequency``.
+        class_lists: class ids of each class by name, C tuples each: Open Images' ``ancestors``, the classes above it.
     """
 
     image_ids: tuple[int, ...] | tuple[str, ...]
@@ -54,6 +55,7 @@ class Catalog:
     image_columns: Mapping[str, tuple[ImageValue, ...]] = field(default_factory=dict)
     image_classes: Mapping[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
     class_columns: Mapping[str, tuple[ImageValue, ...]] = field(default_factory=dict)
+    class_lists: Mapping[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("image_ids", "file_names", "class_ids", "classes"):
@@ -70,6 +72,8 @@ class Catalog:
             check_count(self, f"image_columns[{name!r}]", len(column), count, "image")
         for name, lists in self.image_classes.items():
             check_count(self, f"image_classes[{name!r}]", len(lists), count, "image")
+        for name, lists in self.class_lists.items():
+            check_count(self, f"class_lists[{name!r}]", len(lists), len(self.class_ids), "class id")
         for name, column in self.class_columns.items():
             check_count(self, f"class_columns[{name!r}]", len(column), len(self.class_ids), "class id")
         if len(self.sizes) and self.sizes.min() < 0:
@@ -127,7 +131,7 @@ class Catalog:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 in hexadecimal of all but `image_columns` and `class_columns`; the same on every machine."""
+        """SHA-256 in hexadecimal of images, classes and `image_classes`; the same on every machine."""
         names = [self.image_ids, self.file_names, self.class_ids, self.classes]
         digest = hashlib.sha256(json.dumps(names).encode())
         digest.update(self.sizes.astype("<i4").tobytes())
@@ -147,6 +151,7 @@ class Catalog:
             {name: tuple(column[i] for i in kept) for name, column in self.image_columns.items()},
             {name: tuple(lists[i] for i in kept) for name, lists in self.image_classes.items()},
             self.class_columns,
+            self.class_lists,
         )
 
     def image_indices(self, images: ArrayLike) -> NDArray[np.intp]:

@@ -69,7 +69,7 @@ def write_columns(
         "classes": catalog.classes,
     }
     values |= {f"{_FURTHER}{name}": column for name, column in further.items()}
-    for name in ("image_columns", "image_classes", "class_columns"):
+    for name in ("image_columns", "image_classes", "class_columns", "class_lists"):
         if further := getattr(catalog, name):
             metadata[name] = further
     table = pa.table(values).replace_schema_metadata({_KEY: json.dumps(metadata).encode()})
@@ -107,11 +107,9 @@ def read_columns(
             tuple(metadata["class_ids"]),
             tuple(metadata["classes"]),
             {str(name): tuple(column) for name, column in metadata.get("image_columns", {}).items()},
-            {
-                str(name): tuple(map(tuple, lists))
-                for name, lists in metadata.get("image_classes", {}).items()
-            },
+            _lists(metadata, "image_classes"),
             {str(name): tuple(column) for name, column in metadata.get("class_columns", {}).items()},
+            _lists(metadata, "class_lists"),
         )
         columns = {
             name: np.stack([table[side].to_numpy() for side in _SIDES], axis=1)
@@ -138,6 +136,10 @@ def has_catalog(path: Path) -> bool:
         return _KEY in (pq.read_schema(path).metadata or {})
     except (OSError, pa.ArrowException):
         return True
+
+
+def _lists(metadata: Mapping[str, Any], key: str) -> dict[str, tuple[tuple[int, ...], ...]]:
+    return {str(name): tuple(map(tuple, lists)) for name, lists in metadata.get(key, {}).items()}
 
 
 def _read_metadata(metadata: dict[bytes, bytes], kind: str, path: Path) -> dict[str, Any]:
