@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from metrics import AnnotationTable, evaluate
 from metrics.command_line import main, read_files, score_files
 from metrics.errors import InputError, InputNote
+from metrics.evaluation import Evaluation
 
 Box = tuple[float, float, float, float]
 
@@ -206,6 +207,27 @@ def test_a_group_gives_one_credit_and_ignores_the_rest(tmp_path: Path) -> None:
         [Picture([("Cat", group, True)], {"Cat": 1}, inside + outside)], tmp_path / "b", hierarchy=False
     )
     assert score_files(*files, protocol="open_images").value("ap_open_images") == pytest.approx(0.5)
+
+
+def score(pictures: list[Picture], folder: Path, hierarchy: bool = True) -> Evaluation:
+    return score_files(*write(pictures, folder, hierarchy), protocol="open_images")
+
+
+def test_a_label_that_is_present_is_present_for_the_classes_above(tmp_path: Path) -> None:
+    box: Box = (0.0, 0.0, 0.5, 0.5)
+    found = Picture([("Owl", box, False)], {"Owl": 1}, [("Animal", box, 0.5)])
+    false = Picture([], {"Duck": 1}, [("Animal", box, 0.75)])
+    assert score([found, false], tmp_path / "a").value("ap_open_images", "Animal") == pytest.approx(0.5)
+    unlabelled = Picture([], {"Car": 1}, [("Animal", box, 0.75)])
+    assert score([found, unlabelled], tmp_path / "b").value("ap_open_images", "Animal") == 1
+
+
+def test_a_detection_whose_best_box_is_taken_gets_no_second_choice(tmp_path: Path) -> None:
+    boxes = [("Cat", (0.0, 0.0, 0.5, 0.5), False), ("Cat", (0.125, 0.0, 0.625, 0.5), False)]
+    found = [("Cat", (0.0, 0.0, 0.5, 0.5), 0.75), ("Cat", (0.03125, 0.0, 0.53125, 0.5), 0.5)]
+    assert score([Picture(boxes, {"Cat": 1}, found)], tmp_path).value(
+        "ap_open_images", "Cat"
+    ) == pytest.approx(0.5)  # type: ignore[arg-type]
 
 
 def test_without_verified_labels_the_protocol_is_refused_and_cocos_is_advised(tmp_path: Path) -> None:

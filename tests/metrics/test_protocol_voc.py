@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import Scene, scenes
 
-from metrics import DetectionTable, evaluate
+from metrics import AnnotationTable, Catalog, DetectionTable, evaluate
 from metrics.command_line import PROTOCOL_NAMES, main, score_files
-from metrics.errors import InputError, InputNote
+from metrics.errors import InputError, InputNote, InputWarning
 from metrics.protocols import PROTOCOLS
 
 CLASSES = [
@@ -148,8 +148,6 @@ def test_the_numbers_are_those_of_the_development_kit(scene: Scene, iou: float, 
 @pytest.mark.parametrize("found", [3, 6, 7])
 def test_a_recall_of_a_tenth_reaches_the_level_that_matlab_has(found: int) -> None:
     # 3 / 10 < 0.30000000000000004 in MATLAB too, but 7 / 10 >= 0.7, which NumPy's 7 * 0.1 exceeds
-    from metrics import AnnotationTable, Catalog
-
     catalog = Catalog.of(range(10), ["thing"])
     boxes = np.tile([0.0, 0, 10, 10], (10, 1))
     truth = AnnotationTable.of(catalog, np.arange(10), np.zeros(10, int), boxes)
@@ -160,8 +158,6 @@ def test_a_recall_of_a_tenth_reaches_the_level_that_matlab_has(found: int) -> No
 
 
 def test_a_detection_whose_best_object_is_taken_gets_no_second_choice() -> None:
-    from metrics import AnnotationTable, Catalog
-
     catalog = Catalog.of([1], ["thing"])
     truth = AnnotationTable.of(catalog, [0, 0], [0, 0], [[0, 0, 10, 10], [3, 0, 10, 10]])
     detections = DetectionTable.from_images(
@@ -169,6 +165,43 @@ def test_a_detection_whose_best_object_is_taken_gets_no_second_choice() -> None:
     )
     assert evaluate(truth, detections).value("ap50") == pytest.approx(1)
     assert evaluate(truth, detections, protocol="voc2012").value("voc10_ap") == pytest.approx(0.5)
+
+
+def one_class(objects: list[list[float]], difficult: list[bool]) -> AnnotationTable:
+    """Objects of one class on the first of two images."""
+    catalog = Catalog.of([1, 2], ["thing"])
+    image = np.zeros(len(objects), int)
+    return AnnotationTable.of(catalog, image, image, objects, ignored=np.array(difficult))
+
+
+@pytest.mark.parametrize("difficult", [True, False])
+def test_of_objects_of_equal_overlap_the_first_is_compared(difficult: bool) -> None:
+    truth = one_class([[0, 0, 10, 10], [4, 0, 10, 10], [50, 50, 9, 9]], [difficult, not difficult, False])
+    detections = DetectionTable.from_images(truth.catalog, [[[2, 0, 12, 10]], []], [[0.9], []], [[0], []])
+    value = evaluate(truth, detections, protocol="voc2012").value("voc10_ap")
+    assert value == (0 if difficult else 0.5)
+
+
+def test_detections_of_equal_score_are_ranked_as_given() -> None:
+    truth = one_class([[0, 0, 10, 10]], [False])
+    for images, expected in (([1, 0], 0.5), ([0, 1], 1.0)):
+        boxes = np.array([[0.0, 0, 10, 10]] * 2)
+        detections = DetectionTable(
+            truth.catalog, np.array(images, np.int32), np.zeros(2, np.int32), boxes, np.full(2, 0.5)
+        )
+        assert evaluate(truth, detections, protocol="voc2012").value("voc10_ap") == expected
+
+
+def test_an_object_whose_corners_coincide_is_one_pixel(kit: Path) -> None:
+    xml = kit / "VOCdevkit" / "VOC2007" / "Annotations" / "000001.xml"
+    box = "<bndbox><xmin>7</xmin><ymin>9</ymin><xmax>7</xmax><ymax>9</ymax></bndbox>"
+    name = "<name>pixel</name><difficult>0</difficult>"
+    xml.write_text(xml.read_text().replace("</annotation>", f"<object>{name}{box}</object></annotation>"))
+    results = kit / "VOCdevkit" / "results" / "VOC2007" / "Main" / "comp4_det_test_pixel.txt"
+    results.write_text("000001 0.9 7 9 7 9\n")
+    with pytest.warns(InputWarning, match="no width or no height"):
+        evaluation = score_files(kit / "VOCdevkit", kit / "VOCdevkit" / "results", protocol="voc2007")
+    assert evaluation.value("voc07_ap", "pixel") == 1
 
 
 def write_kit(scene: Scene, folder: Path, lines_by_class: dict[str, list[str]], split: str) -> None:
@@ -202,8 +235,6 @@ def write_kit(scene: Scene, folder: Path, lines_by_class: dict[str, list[str]], 
 @pytest.fixture
 def kit(tmp_path: Path) -> Path:
     """Two classes on four images, of which the list ``test`` has three."""
-    from metrics import AnnotationTable, Catalog
-
     catalog = Catalog.of([f"00000{k}" for k in range(1, 5)], ["cat", "dog"])
     rng = np.random.default_rng(5)
     boxes = np.c_[rng.integers(0, 50, (12, 2)), rng.integers(10, 60, (12, 2))]
