@@ -197,7 +197,7 @@ def write_devkit(folder: Path, made: list[Picture], truth: dict, results: list[d
 
 
 def write_benchmarks(folder: Path) -> None:
-    """One image with an object and a detection as KITTI and CrowdHuman write them."""
+    """One image with an object and a detection as KITTI, CrowdHuman and Open Images write them."""
     line = "Car 0.00 0 -10 10.00 10.00 60.00 70.00 -1 -1 -1 -1000 -1000 -1000 -10"
     for name, text in (("training/label_2", line), ("results", f"{line} 0.9")):
         (folder / "kitti" / name).mkdir(parents=True)
@@ -205,6 +205,14 @@ def write_benchmarks(folder: Path) -> None:
     sides = {"ID": "1,a", "width": 100, "height": 100}
     person = {"tag": "person", "fbox": [10, 10, 30, 60]}
     found = {"tag": 1, "box": [10, 10, 30, 60], "score": 0.9}
+    (folder / "open_images").mkdir()
+    boxes = {"ImageID": "a", "LabelName": "Owl", "XMin": "0.1", "XMax": "0.5", "YMin": "0.1", "YMax": "0.5"}
+    for name, columns in (
+        ("open_images/boxes.csv", boxes | {"IsGroupOf": "0"}),
+        ("open_images/imagelabels.csv", {"ImageID": "a", "LabelName": "Owl", "Confidence": "1"}),
+        ("found.csv", boxes | {"Score": "0.9"}),
+    ):
+        (folder / name).write_text(f"{','.join(columns)}\n{','.join(columns.values())}\n")
     (folder / "annotation_val.odgt").write_text(json.dumps(sides | {"gtboxes": [person]}))
     (folder / "results.odgt").write_text(json.dumps(sides | {"dtboxes": [found]}))
 
