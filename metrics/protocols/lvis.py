@@ -65,13 +65,7 @@ def match_as_lvis(truth: AnnotationTable, detections: DetectionTable, iou_thresh
     )
     kept = _highest(detections, MAX_DETS)
     kept &= np.isin(image_class_pairs(catalog, detections.image, detections.label), evaluated)
-    chosen = DetectionTable(
-        catalog,
-        detections.image[kept],
-        detections.label[kept],
-        detections.xywh[kept],
-        detections.score[kept],
-    )
+    chosen = detections.take(kept)
     plain = dataclasses.replace(truth, crowd=np.zeros_like(truth.crowd))
     rule = MatchRule(iou_thresholds=iou_thresholds, max_dets=(MAX_DETS,))
     matches = match(plain, chosen, rule)

@@ -66,9 +66,7 @@ def match_as_open_images(
     evaluated = [image_class_pairs(catalog, truth.image, truth.label), _verified(catalog)]
     kept = np.isin(image_class_pairs(catalog, detections.image, detections.label), np.concatenate(evaluated))
     kept &= (detections.xywh[:, 2:] > 0).all(axis=1)
-    detections = DetectionTable(
-        catalog, detections.image[kept], detections.label[kept], detections.xywh[kept], detections.score[kept]
-    )
+    detections = detections.take(kept)
     boxes = np.flatnonzero(~truth.crowd)
     rule = MatchRule(
         iou_thresholds=iou_thresholds,
@@ -77,7 +75,7 @@ def match_as_open_images(
         candidates="best",
         ties="given",
     )
-    single = match(_rows(truth, boxes), detections, rule)
+    single = match(truth.take(boxes), detections, rule)
     return _with_groups(single, truth, boxes)
 
 
@@ -124,18 +122,12 @@ def _with_groups(single: Matches, truth: AnnotationTable, boxes: NDArray[np.intp
     )
 
 
-def _rows(table: AnnotationTable, rows: NDArray[np.intp]) -> AnnotationTable:
-    """Some rows of a table, in this order."""
-    columns = {name: column[rows] for name, column in table.columns().items()}
-    return AnnotationTable(table.catalog, **columns)
-
-
 def _expanded(truth: AnnotationTable) -> AnnotationTable:
     """The table with each box also as an object of every class above its own."""
     above = _above(truth.catalog)
     copies = [(row, label) for row, own in enumerate(truth.label.tolist()) for label in above.get(own, ())]
     rows, labels = np.array(copies, np.int64).reshape(-1, 2).T
-    table = _rows(truth, np.concatenate([np.arange(len(truth)), rows]))
+    table = truth.take(np.concatenate([np.arange(len(truth)), rows]))
     return dataclasses.replace(table, label=np.concatenate([truth.label, labels.astype(np.int32)]))
 
 
@@ -152,18 +144,19 @@ def _verified(catalog: Catalog) -> NDArray[np.int64]:
     """Images and classes that were looked for, as `image_class_pairs`, expanded by the hierarchy."""
     above = _above(catalog)
     below: dict[int, list[int]] = {}
-    for own, labels in above.items():
-        for label in labels:
-            below.setdefault(label, []).append(own)
-    parts = [np.zeros(0, np.int64)]
+    for own, parents in above.items():
+        for parent in parents:
+            below.setdefault(parent, []).append(own)
+    parts = []
     for name, further in (("present", above), ("absent", below)):
-        image, label = np.divmod(listed_pairs(catalog, name), len(catalog.classes))
-        parts.append(image_class_pairs(catalog, image.astype(np.int32), label.astype(np.int32)))
+        pairs = listed_pairs(catalog, name)
+        parts.append(pairs)
+        image, label = pairs // len(catalog.classes), pairs % len(catalog.classes)
         more = [
             (of, other)
             for of, own in zip(image.tolist(), label.tolist(), strict=True)
             for other in further.get(own, ())
         ]
-        images, labels = np.array(more, np.int32).reshape(-1, 2).T
-        parts.append(image_class_pairs(catalog, images, labels))
+        images, others = np.array(more, np.int32).reshape(-1, 2).T
+        parts.append(image_class_pairs(catalog, images, others))
     return np.concatenate(parts)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -111,12 +111,17 @@ class Table:
         kept = self.catalog.image_indices(images)
         new_index = np.full(len(self.catalog.image_ids), -1, np.int32)
         new_index[kept] = np.arange(len(kept), dtype=np.int32)
-        rows = new_index[self.image] >= 0
-        columns = {name: column[rows] for name, column in self.columns().items()}
-        columns["image"] = new_index[columns["image"]]
-        further = {name: column[rows] for name, column in self._further_columns().items()}
+        table = self.take(new_index[self.image] >= 0)
+        return replace(table, catalog=self.catalog.select(kept), image=new_index[table.image])
+
+    def take(self, rows: ArrayLike) -> Self:
+        """The table of some rows, given by a (N,) mask or by indices in any order, on the same catalog."""
+        chosen = np.asarray(rows)
+        chosen = chosen if chosen.size else chosen.astype(np.intp)
+        columns: dict[str, Any] = {name: column[chosen] for name, column in self.columns().items()}
+        further = {name: column[chosen] for name, column in self._further_columns().items()}
         optional: dict[str, Any] = {"object_columns": further} if further else {}
-        return type(self)(self.catalog.select(kept), **columns, **optional)
+        return type(self)(self.catalog, **columns, **optional)
 
     def save(self, path: str | Path) -> None:
         """Write the table as Parquet, with its catalog in the file's metadata; see `metrics.tables.parquet`."""

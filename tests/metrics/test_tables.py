@@ -340,3 +340,10 @@ def test_a_builder_names_the_invalid_image() -> None:
     assert len(builder.build()) == 0, "refused rows are not added"
     with pytest.raises(InputError, match=r"boxes: expected one entry per image, 3, got 1"):
         DetectionTable.from_images(CATALOG, [[]], [[]], [[]])
+
+
+def test_rows_are_taken_by_mask_and_by_index() -> None:
+    table = detections()
+    np.testing.assert_array_equal(table.take([2, 0]).score, [0.7, 0.9])
+    np.testing.assert_array_equal(table.take(table.label == 1).xywh, [[1, 2, 3, 4]])
+    assert table.take([]).catalog == table.catalog
