@@ -35,8 +35,13 @@ class UnknownName(InputError, KeyError):
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is spelled most similarly to `name`; None where none is similar."""
-    return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)
+    """The known name that is spelled most similarly to `name`, in the same case if possible; None where none is similar."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    if not close:
+        folded = {one.casefold(): one for one in reversed(known)}
+        close = [folded[one] for one in difflib.get_close_matches(name.casefold(), folded, n=1)]
+    return next(iter(close), None)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

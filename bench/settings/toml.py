@@ -16,6 +16,9 @@ from metrics.errors import InputError, of_system
 Tree = dict[str, Any]
 """Settings as nested dicts: ``{"nms": {"iou": 0.5}}``."""
 
+_NAME_PART = re.compile(r"""\s*(?:("(?:[^"\\]|\\.)*"|'[^']*')\s*(?=[.=]|$)|([^.=]*))""")
+"""A part of a setting's name, in quotes or not, up to the next dot or ``=``."""
+
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -98,11 +101,13 @@ _TOO_LARGE = "a whole number of more than 64 bits, which no setting takes"
 def parse_set(text: str) -> tuple[tuple[str, ...], str]:
     """Path and text of the value of one ``a.b=value``, as `--set` takes it.
 
+    A part of the name that has dots, spaces at its ends or ``=`` is in quotes, as in TOML: ``data.classes."a.b"=c``.
+
     Raises:
         InputError: no ``=``, an empty path or an empty value.
     """
-    name, equals, value = text.partition("=")
-    path = tuple(part.strip() for part in name.split("."))
+    path, end = _name_parts(text)
+    name, equals, value = text[:end], text[end : end + 1], text[end + 1 :]
     if not equals:
         raise InputError(f"--set {text}: expected name=value, for example --set train.epochs=5")
     if len(path) > _MAX_LEVELS:
@@ -110,8 +115,26 @@ def parse_set(text: str) -> tuple[tuple[str, ...], str]:
     if not all(path):
         raise InputError(f"--set {text}: expected a dotted name before '=', for example train.epochs")
     if not value.strip():
-        raise InputError(f'{name.strip()}: empty value; write {name.strip()}="" for an empty text')
+        raise InputError(
+            f"{name.strip()}: empty value; for an empty text write '{name.strip()}=\"\"', with both kinds of quotes"
+        )
     return path, value.strip()
+
+
+def _name_parts(text: str) -> tuple[tuple[str, ...], int]:
+    """The parts of the dotted name that a text starts with, and where it ends."""
+    parts: list[str] = []
+    end = -1
+    while end < 0 or text[end : end + 1] == ".":
+        match = _NAME_PART.match(text, end + 1)
+        assert match is not None  # it also matches nothing
+        quoted, plain = match.groups()
+        try:
+            parts.append(read_value(quoted) if quoted else plain.strip())
+        except ValueError:  # an escape that TOML does not have
+            parts.append(quoted)
+        end = match.end()
+    return tuple(parts), end
 
 
 def read_value(text: str) -> Any:

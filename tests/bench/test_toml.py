@@ -91,7 +91,10 @@ def test_a_setting_of_the_command_line_has_a_path_and_a_text():
     ("text", "message"),
     [
         ("nms.iou", "--set nms.iou: expected name=value, for example --set train.epochs=5"),
-        ("nms.iou=", 'nms.iou: empty value; write nms.iou="" for an empty text'),
+        (
+            "nms.iou=",
+            "nms.iou: empty value; for an empty text write 'nms.iou=\"\"', with both kinds of quotes",
+        ),
         ("=3", "--set =3: expected a dotted name before '=', for example train.epochs"),
         ("nms..iou=3", "--set nms..iou=3: expected a dotted name before '=', for example train.epochs"),
     ],
