@@ -36,10 +36,12 @@ Variants = Annotated[
     ),
 ]
 Data = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
-        metavar="NAME|PATH",
-        help="Data set: shapes (synthetic, the default), or a folder or file in COCO, VOC or YOLO format.",
+        "--data",
+        metavar=f"NAME|PATH{SEVERAL}",
+        help="Data set: shapes (synthetic, the default), or a folder or file in COCO, VOC, YOLO or another format; a+b joins "
+        "two to one data set, as does a TOML file that lists parts.",
         show_default=False,
     ),
 ]
@@ -101,7 +103,7 @@ ShowPaths = Annotated[
 
 
 def setting_sources(
-    data: str | None,
+    data: str | Sequence[str] | None,
     file: Path | None,
     sets: Sequence[str] | None,
     preset: str | None = None,
@@ -115,9 +117,24 @@ def setting_sources(
         sets: of ``--set``.
         preset: of a command with one entry.
         options: options that are settings, by name in `_SETTING_OF`; None where not given.
+
+    Raises:
+        InputError: several data sets.
     """
+    if isinstance(data, str):
+        data = [data]
+    if data is not None and len(data) > 1:
+        from bench.settings.sources import several_data_sets
+
+        raise InputError(several_data_sets("--data", data))
     given = {_SETTING_OF[name]: value for name, value in options.items() if value is not None}
-    return {"data": data, "preset": preset, "file": file, "sets": list(sets or ()), "options": given}
+    return {
+        "data": data[0] if data else None,
+        "preset": preset,
+        "file": file,
+        "sets": list(sets or ()),
+        "options": given,
+    }
 
 
 _SETTING_OF = {

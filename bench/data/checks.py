@@ -1,61 +1,20 @@
-"""Images and their annotations as a format has read them, and checks of the two against each other."""
+"""Checks of image files, and of their annotations against them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from pydantic import Field
+from numpy.typing import NDArray
 
+from bench.data.annotated_images import AnnotatedImages
+from bench.data.folder_options import FolderOptions
 from bench.data.images import ImageHeader, read_header, read_image
-from bench.data.types import DataOptions
 from metrics.errors import InputError, InputWarning
 from metrics.notes import Note, report
 from metrics.tables import AnnotationTable
-
-Share = Annotated[float, Field(gt=0, le=1)]
-
-
-class FolderOptions(DataOptions):
-    """Options of every data set on disk."""
-
-    images: str | None = None
-    """Folder of the images, if it is not beside the annotations."""
-    shares: tuple[Share, Share, Share] = (0.7, 0.15, 0.15)
-    """Shares of train, val and test, if the data set has no splits."""
-    check: Literal["exists", "header", "whole"] = "header"
-    """How each image is checked when the data set is opened: the file exists; its header is readable and has the
-    annotated size; all of it can be decoded."""
-    allow_missing: bool = False
-    """Leave unreadable images out, with a warning. Results are then based on fewer images and not comparable."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AnnotatedImages:
-    """Images of one split, or of a data set without splits, and their ground truth.
-
-    Attributes:
-        purpose: ``train``, ``val``, ``test`` or ``trainval``; None for images without a split.
-        truth: ground truth.
-        paths: the file of each image of the catalog.
-        headers: the header of each image, if they were read already.
-    """
-
-    purpose: str | None
-    truth: AnnotationTable
-    paths: tuple[Path, ...]
-    headers: tuple[ImageHeader, ...] | None = None
-
-    def select(self, images: ArrayLike) -> AnnotatedImages:
-        """Only the images of these indices."""
-        indices = self.truth.catalog.image_indices(images)
-        headers = None if self.headers is None else tuple(self.headers[i] for i in indices)
-        paths = tuple(self.paths[i] for i in indices)
-        return AnnotatedImages(self.purpose, self.truth.select(indices), paths, headers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,11 +133,11 @@ def check_images(images: AnnotatedImages, options: FolderOptions) -> CheckedImag
         )
         report(Note("other_size", text, what, {"images": len(mismatches)}, tuple(mismatches)), InputWarning)
     truth = replace(images.truth, catalog=replace(catalog, sizes=sizes))
-    _require_pixels(truth, what)
+    require_pixels(truth, what)
     return CheckedImages(replace(images, truth=truth), upright)
 
 
-def _require_pixels(truth: AnnotationTable, what: str) -> None:
+def require_pixels(truth: AnnotationTable, what: str) -> None:
     corners = truth.boxes
     if not len(corners):
         return

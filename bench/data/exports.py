@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.data.checks import AnnotatedImages, FolderOptions, read_headers, report_unreadable
-from bench.data.folder import assemble_dataset
-from bench.data.types import DATASETS, Dataset, DatasetFormat
+from bench.data.annotated_images import AnnotatedImages
+from bench.data.checks import read_headers, report_unreadable
+from bench.data.folder_options import FolderOptions
+from bench.data.types import DATASETS, DatasetFormat
 from metrics.formats.image_annotations import Export, ImageAnnotation, export_table, exports
 from metrics.formats.image_paths import find_annotated, find_image_files
 from metrics.formats.layouts import export_layout
@@ -28,26 +29,24 @@ def register_exports() -> None:
                 summary=export.summary,
                 source=export.source,
                 options=ExportOptions,
-                open=_opener(export),
+                read=_reader(export),
                 layout=export_layout(export),
             ),
         )
 
 
-def _opener(export: Export) -> Callable[[Path | None, Sequence[Path], ExportOptions], Dataset]:
-    def open_export(path: Path | None, files: Sequence[Path], options: ExportOptions) -> Dataset:
-        assert path is not None
+def _reader(export: Export) -> Callable[[Path, Sequence[Path], ExportOptions], list[AnnotatedImages]]:
+    def read_export(path: Path, files: Sequence[Path], options: ExportOptions) -> list[AnnotatedImages]:
         images = export.read(path, files)
         classes = sorted({box.label for image in images for box in image.boxes if box.label})
-        parts = [
+        return [
             _part(
                 [image for image in images if image.purpose == purpose], classes, path, files, export, options
             )
             for purpose in dict.fromkeys(image.purpose for image in images)
         ]
-        return assemble_dataset(export.name, path, parts, options)
 
-    return open_export
+    return read_export
 
 
 def _part(

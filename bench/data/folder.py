@@ -6,16 +6,18 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.checks import AnnotatedImages, CheckedImages, FolderOptions, check_images
+from bench.data.annotated_images import AnnotatedImages
+from bench.data.checks import CheckedImages, check_images
 from bench.data.contents import content_digests
+from bench.data.division import divide_images
+from bench.data.folder_options import FolderOptions
+from bench.data.groups import groups_of
 from bench.data.images import read_image
-from bench.data.leaks import find_leaks
-from bench.data.splits import hash_split
+from bench.data.leaks import content_keys, find_leaks, occurring_in
 from bench.data.types import SPLITS, Dataset, Split, require_objects
 from metrics.errors import InputError, InputWarning
 from metrics.notes import Note, report
@@ -23,145 +25,93 @@ from metrics.tables import Catalog
 
 
 def assemble_dataset(
+    name: str,
     format: str,
-    path: Path,
+    path: Path | None,
     parts: Sequence[AnnotatedImages],
     options: FolderOptions,
-    defaults: Mapping[str, Any] | None = None,
+    own: Mapping[str, AnnotatedImages] | None = None,
 ) -> Dataset:
-    """Make a data set of what a format has read: check the files, unify classes, split, look for leakage.
+    """Make a data set of what a format has read: check the files, split, look for leakage.
 
     Args:
+        name: of the data set.
         format: name of the format.
-        path: the folder or file that was opened.
-        parts: the images of each split, or all images without a split.
+        path: the folder or file that was opened; None if there are several.
+        parts: the images of each split, or all images without a split, with the same classes.
         options: settings.
-        defaults: see `Dataset.defaults`.
+        own: images from elsewhere to use as a split, by its name; with the same classes.
 
     Raises:
-        InputError: images are missing or broken, boxes are not in pixels, classes contradict each other, or a split
-            has no valid object.
+        InputError: images are missing or broken, boxes are not in pixels, or a split has no valid object.
     """
-    for part in parts:
-        _note_size(part)
-    order = (*SPLITS, "trainval", None)
-    parts = _merge_repeated(sorted(parts, key=lambda part: order.index(part.purpose)))
-    checked = [check_images(part, options) for part in _unify_classes(parts)]
-    by_split = _divide(checked, options)
-    # The same images in several splits were reported already.
-    distinct = {id(part): (name, part) for name, part in by_split.items()}
-    for leak in find_leaks({name: part.images.paths for name, part in distinct.values()}):
-        report(replace(leak, text=f"leakage: {leak}; split the data again"), InputWarning)
+    own = own or {}
+    given = {part.purpose: check_images(part, options) for part in parts}
+    by_split = divide_images(
+        given, {name: check_images(part, options) for name, part in own.items()}, options
+    )
+    if options.leaks == "dropped":
+        by_split = _without_leaks(by_split)
+    leaked = _report_leaks(by_split, options)
     splits = {name: require_objects(_make_split(name, by_split[name])) for name in SPLITS}
     _note_absent_classes(splits)
-    fingerprint = hashlib.sha256("".join(split.fingerprint for split in splits.values()).encode()).hexdigest()
-    return Dataset(_dataset_name(path), format, path, splits, fingerprint, defaults=dict(defaults or {}))
+    digest = hashlib.sha256("".join(split.fingerprint for split in splits.values()).encode())
+    for part in by_split.values():
+        digest.update(_partition(part))
+    return Dataset(name, format, path, splits, digest.hexdigest(), leaked=leaked)
 
 
-def require_distinct_purposes(parts: Sequence[AnnotatedImages], where: Path) -> None:
-    """Raise an `InputError` if two parts have the same purpose, because only the user knows which one is meant."""
-    purposes = [part.purpose for part in parts]
-    for purpose in purposes:
-        if purposes.count(purpose) > 1:
-            raise InputError(
-                f"{where}: several sets of annotations for {purpose or 'no split'}; give the path of one"
+def _without_leaks(by_split: Mapping[str, CheckedImages]) -> dict[str, CheckedImages]:
+    """Without the images of train that are also in val or test, and those of val that are also in test."""
+    keys = dict(zip(by_split, content_keys(*(part.images.paths for part in by_split.values())), strict=True))
+    groups = {name: groups_of(part.images) for name, part in by_split.items()}
+    kept = dict(by_split)
+    for place, name in enumerate(SPLITS[:-1]):
+        later = [other for other in SPLITS[place + 1 :] if by_split[other] is not by_split[name]]
+        copies = occurring_in(keys[name], (key for other in later for key in keys[other]))
+        of_group = occurring_in(groups[name] or (), (key for other in later for key in groups[other] or ()))
+        leaked = copies | of_group if len(of_group) else copies
+        if leaked.any():
+            text = (
+                f"{name}: {int(leaked.sum())} of {len(leaked)} images are dropped, because {' or '.join(later)} has the same "
+                f"image or another one of its group (data.leaks=dropped)"
             )
+            report(Note("dropped_leaks", text, name, {"images": int(leaked.sum()), "of": len(leaked)}))
+            kept[name] = by_split[name].select(np.flatnonzero(~leaked))
+    return kept
 
 
-def _note_size(part: AnnotatedImages) -> None:
-    name, images, objects = part.purpose or "all", len(part.paths), len(part.truth)
-    report(
-        Note(
-            "split_size",
-            f"{name}: {images} images, {objects} objects",
-            name,
-            {"images": images, "objects": objects},
-        )
-    )
+def _report_leaks(by_split: Mapping[str, CheckedImages], options: FolderOptions) -> dict[str, int]:
+    """Warn of images in two splits, and return how many images of val and test are also in an earlier split."""
+    # The same images in several splits were reported already.
+    distinct = {id(part): (name, part) for name, part in by_split.items()}
+    paths = {name: part.images.paths for name, part in distinct.values()}
+    groups = {name: of for name, part in distinct.values() if (of := groups_of(part.images)) is not None}
+    for leak in find_leaks(paths, groups if len(groups) == len(paths) else None):
+        text = f"leakage: {leak}"
+        if leak.kind != "repeated_images":
+            text += "; leave them out with --set data.leaks=dropped, or draw new splits with --set data.splits=drawn"
+        report(replace(leak, text=text), InputWarning)
+    keys = dict(zip(by_split, content_keys(*(part.images.paths for part in by_split.values())), strict=True))
+    leaked = {}
+    for place, name in enumerate(SPLITS[1:], start=1):
+        shared = occurring_in(keys[name], (key for other in SPLITS[:place] for key in keys[other]))
+        if len(groups) == len(paths):
+            of_group = [groups_of(by_split[other].images) or () for other in SPLITS[:place]]
+            shared |= occurring_in(
+                groups_of(by_split[name].images) or (), (k for one in of_group for k in one)
+            )
+        leaked[name] = int(shared.sum())
+    return leaked
 
 
-def _merge_repeated(parts: Sequence[AnnotatedImages]) -> list[AnnotatedImages]:
-    """Drop parts that list the same files as an earlier one, as in a YAML file with the same train and val."""
-    merged: list[AnnotatedImages] = []
-    for part in parts:
-        same = next((other for other in merged if set(other.paths) == set(part.paths)), None)
-        if same is None:
-            merged.append(part)
-        else:
-            text = f"{same.purpose} and {part.purpose} list the same images and are treated as one set"
-            report(Note("same_images", text, f"{same.purpose}, {part.purpose}", {"images": len(part.paths)}))
-    if len(merged) == 1 < len(parts):
-        return [replace(merged[0], purpose=None)]
-    return merged
-
-
-def _unify_classes(parts: Sequence[AnnotatedImages]) -> list[AnnotatedImages]:
-    """Give all parts the classes of all; an id must have the same name everywhere."""
-    catalogs = [part.truth.catalog for part in parts]
-    if all(c.class_ids == catalogs[0].class_ids and c.classes == catalogs[0].classes for c in catalogs):
-        return list(parts)
-    names: dict[int, str] = {}
-    for part, catalog in zip(parts, catalogs, strict=True):
-        for class_id, name in zip(catalog.class_ids, catalog.classes, strict=True):
-            if names.setdefault(class_id, name) != name:
-                raise InputError(
-                    f"{part.purpose or 'annotations'}: class id {class_id} is {name!r} here but "
-                    f"{names[class_id]!r} in another split; use the same ids in all splits"
-                )
-    ids = tuple(sorted(names))
-    label_of = {class_id: label for label, class_id in enumerate(ids)}
-    unified = []
-    for part, catalog in zip(parts, catalogs, strict=True):
-        labels = np.array([label_of[class_id] for class_id in catalog.class_ids], dtype=np.int32)
-        catalog = replace(catalog, class_ids=ids, classes=tuple(names[class_id] for class_id in ids))
-        truth = replace(part.truth, catalog=catalog, label=labels[part.truth.label])
-        unified.append(replace(part, truth=truth))
-    return unified
-
-
-def _divide(parts: Sequence[CheckedImages], options: FolderOptions) -> dict[str, CheckedImages]:
-    """Train, val and test from the parts that exist; each split that is made is reported.
-
-    Without test, val is halved, so that the best checkpoint is chosen on one half and evaluated on the other. An
-    existing test split is left as it is.
-    """
-    given = {part.images.purpose: part for part in parts}
-    if "trainval" in given:
-        whole = given.pop("trainval")
-        given.setdefault("train", whole)
-    train, val, test = options.shares
-    share = {"train": train, "val": val, "test": test}
-    if len(given) == 1:
-        (only_part,) = given.values()
-        return _cut(only_part, share, "the data set has no splits: all images", options)
-    missing = [name for name in SPLITS if name not in given]
-    if not missing:
-        return {name: given[name] for name in SPLITS}
-    donor = "val" if missing[0] in {"test", "train"} else "train"
-    wanted = {name: share[name] for name in SPLITS if name in (donor, missing[0])}
-    why = f"the data set has no {missing[0]} split: the images of {donor}"
-    made = _cut(given[donor], wanted, why, options)
-    return {name: made.get(name) or given[name] for name in SPLITS}
-
-
-def _cut(
-    part: CheckedImages, shares: Mapping[str, float], why: str, options: FolderOptions
-) -> dict[str, CheckedImages]:
-    if len(part) < len(shares):
-        text = (
-            f"{why} ({len(part)}) are too few to split, so {', '.join(shares)} are the same images and results only show "
-            f"whether training works; add images"
-        )
-        report(Note("too_few_to_split", text, ", ".join(shares), {"images": len(part)}), InputWarning)
-        return dict.fromkeys(shares, part)
-    names = [path.stem for path in part.images.paths]
-    indices = hash_split(names, list(shares.values()), options.seed)
-    made = {name: part.select(chosen) for name, chosen in zip(shares, indices, strict=True)}
-    counts = {name: len(piece) for name, piece in made.items()}
-    listed = ", ".join(f"{name} {count}" for name, count in counts.items())
-    text = f"{why} are split by a hash of their names and seed {options.seed}: {listed}"
-    report(Note("made_splits", text, ", ".join(counts), counts))
-    return made
+def _partition(part: CheckedImages) -> bytes:
+    """Which images share a group, whatever the groups are called; nothing without groups."""
+    groups = groups_of(part.images)
+    if groups is None:
+        return b""
+    number: dict[str, int] = {}
+    return np.array([number.setdefault(group, len(number)) for group in groups], "<i8").tobytes()
 
 
 def _make_split(name: str, part: CheckedImages) -> Split:
@@ -205,10 +155,3 @@ def _note_absent_classes(splits: Mapping[str, Split]) -> None:
             names = ", ".join(absent[:8]) + more
             text = f"{name}: no object of {len(absent)} of {len(catalog.classes)} classes: {names}"
             report(Note("absent_classes", text, name, {"classes": len(absent), "of": len(catalog.classes)}))
-
-
-def _dataset_name(path: Path) -> str:
-    path = path.resolve()
-    if path.is_dir() or path.stem in {"data", "dataset", "instances", "annotations", "_annotations.coco"}:
-        return path.name if path.is_dir() else path.parent.name
-    return path.stem

@@ -1,33 +1,39 @@
-"""Leakage: images that are in two splits, so that memorised objects count as detected."""
+"""Leakage: images, or groups of images, that are in two splits, so that memorised objects count as detected."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from metrics.notes import Note
 
 _END = 4096
 
 
-def find_leaks(splits: Mapping[str, Sequence[Path]]) -> list[Note]:
-    """A note for each pair of splits that share images (``leakage``), and for each split that has an image twice
-    (``repeated_images``).
+def find_leaks(
+    splits: Mapping[str, Sequence[Path]], groups: Mapping[str, Sequence[str]] | None = None
+) -> list[Note]:
+    """A note for each pair of splits that share images (``leakage``) or groups (``group_leakage``), and for each split that
+    has an image twice (``repeated_images``).
 
     Files with identical bytes are the same image. Only files of equal size are read: first their ends, then the whole
     files if the ends are equal. Re-encoded copies are not detected.
 
     Args:
         splits: image files of each split.
+        groups: group of each image of each split; None without groups.
 
     Returns:
-        Notes whose `values` have the number of ``images``.
+        Notes whose `values` have the number of ``images``, of the second split of a pair, and of ``groups``.
     """
-    hashes = _content_hashes({path for paths in splits.values() for path in paths})
+    keys = dict(zip(splits, content_keys(*splits.values()), strict=True))
     notes = []
     for name, paths in splits.items():
         repeated = _repeated(paths)
@@ -37,16 +43,41 @@ def find_leaks(splits: Mapping[str, Sequence[Path]]) -> list[Note]:
             notes.append(Note("repeated_images", text, name, {"images": len(repeated)}))
     for first, second in combinations(splits, 2):
         of_first: dict[object, Path] = {}
-        for path in splits[first]:
-            of_first.setdefault(hashes.get(path, path), path)
+        for key, path in zip(keys[first], splits[first], strict=True):
+            of_first.setdefault(key, path)
         shared = [
-            (of_first[key], path) for path in splits[second] if (key := hashes.get(path, path)) in of_first
+            (of_first[key], path)
+            for key, path in zip(keys[second], splits[second], strict=True)
+            if key in of_first
         ]
         if shared:
             names = ", ".join(a.name if a.name == b.name else f"{a.name} = {b.name}" for a, b in shared[:5])
             text = f"{first} and {second} share {len(shared)} images, so results on {second} are too optimistic: {names}"
             notes.append(Note("leakage", text, f"{first}, {second}", {"images": len(shared)}))
+        if groups is not None:
+            common = set(groups[first]) & set(groups[second])
+            images = sum(group in common for group in groups[second])
+            if common:
+                names = ", ".join(sorted(common)[:5])
+                text = (
+                    f"{first} and {second} share {len(common)} groups of images (data.groups), with {images} images of "
+                    f"{second}, so results on {second} are too optimistic: {names}"
+                )
+                values = {"groups": len(common), "images": images}
+                notes.append(Note("group_leakage", text, f"{first}, {second}", values))
     return notes
+
+
+def occurring_in(keys: Sequence[Hashable], others: Iterable[Hashable]) -> NDArray[np.bool_]:
+    """(I,) whether each key is among the others."""
+    known = set(others)
+    return np.fromiter((key in known for key in keys), np.bool_, len(keys))
+
+
+def content_keys(*paths: Sequence[Path]) -> list[list[Hashable]]:
+    """A key for each file, equal for files with identical bytes; files whose size or ends are unique are not read."""
+    hashes = _content_hashes({path for of_split in paths for path in of_split})
+    return [[hashes.get(path, path) for path in of_split] for of_split in paths]
 
 
 def _repeated(paths: Sequence[Path]) -> list[Path]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from bench.data.annotated_images import AnnotatedImages
 from detectors.config import Config
 from metrics.errors import InputError
 from metrics.formats.layouts import DataLayout
@@ -51,15 +52,17 @@ class Dataset:
     """Images and ground truth in splits train, val and test, which share the same classes.
 
     Attributes:
-        name: short name for tables and folders: ``shapes``, or the name of the folder.
+        name: short name for tables and folders: ``shapes``, or that of the folder; see `DataOptions.name`.
         format: name of its format in `DATASETS`.
-        path: the folder or file that was opened; None for images that are drawn.
+        path: the folder or file that was opened; None for images that are drawn, and for several parts.
         splits: by name, in the order train, val, test.
-        fingerprint: sha256 hex of the splits' fingerprints.
+        fingerprint: sha256 hex of the splits' fingerprints and of which images share a group.
         notes: how the data was read: splits that were made, objects that were dropped, images that were left out.
             Warnings are included.
         defaults: settings that suit this data better than the general defaults, by dotted path
             (``{"image.size": (128, 128)}``).
+        leaked: number of images of val and of test that are also in an earlier split, or of which another image of their
+            group is.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Dataset:
     fingerprint: str
     notes: list[Note] = field(default_factory=list)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    leaked: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if tuple(self.splits) != SPLITS:
@@ -83,6 +87,8 @@ class Dataset:
 class DataOptions(Config):
     """Options of every data set."""
 
+    name: Annotated[str, Field(min_length=1)] | None = None
+    """Name of the data set in tables and folders; by default from its path."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of drawn images, or of the splits; independent of a run's seed, so that runs with different seeds are tested
     on the same images."""
@@ -97,8 +103,11 @@ class DatasetFormat:
         summary: one line for `bench list`.
         source: paper or page that describes the format.
         options: its options; their names are keyword arguments of `open_dataset`.
-        open: open a data set from its path, its annotation files (what `layout` found) and the settings.
-        layout: the files that the format is detected by; None if the images are drawn and there are no files.
+        read: read the images of each split, or all images without a split, from the path of the data set, its annotation
+            files (what `layout` found) and the options. `bench.data.opening` does the rest: it checks the image files,
+            unites classes, makes splits and looks for leakage.
+        layout: the files that the format is detected by.
+        draw: for images that are drawn, instead of `read` and `layout`: make the data set from the options.
         defaults: see `Dataset.defaults`; known before a data set is opened.
     """
 
@@ -106,9 +115,14 @@ class DatasetFormat:
     summary: str
     source: str
     options: type[DataOptions]
-    open: Callable[[Path | None, Sequence[Path], Any], Dataset]
+    read: Callable[[Path, Sequence[Path], Any], Sequence[AnnotatedImages]] | None = None
     layout: DataLayout | None = None
+    draw: Callable[[Any], Dataset] | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if (self.read is None) != (self.layout is None) or (self.read is None) == (self.draw is None):
+            raise ValueError(f"DatasetFormat {self.name}: expected read and layout, or draw")
 
 
 DATASETS: Registry[DatasetFormat] = Registry("dataset", "bench.datasets")

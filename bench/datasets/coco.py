@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.data.checks import AnnotatedImages, FolderOptions
-from bench.data.folder import assemble_dataset, require_distinct_purposes
-from bench.data.types import DATASETS, Dataset, DatasetFormat
+from bench.data.annotated_images import AnnotatedImages
+from bench.data.division import require_distinct_purposes
+from bench.data.folder_options import FolderOptions
+from bench.data.groups import field_of_groups
+from bench.data.types import DATASETS, DatasetFormat
 from metrics.errors import InputError
 from metrics.formats import coco
 from metrics.formats.image_paths import find_image_files
@@ -26,11 +28,11 @@ class CocoOptions(FolderOptions):
     """Options of a COCO data set."""
 
 
-def _open(path: Path | None, files: Sequence[Path], options: CocoOptions) -> Dataset:
-    assert path is not None
+def _read(path: Path, files: Sequence[Path], options: CocoOptions) -> list[AnnotatedImages]:
     parts: list[AnnotatedImages] = []
     for file in files:
         truth = coco.read_truth(file)
+        truth = _with_field(truth, file, field_of_groups(options.groups))
         part = _with_images(path, file, truth, options, None if len(files) == 1 else _purpose(path, file))
         parts += _parts(part, file)
     require_distinct_purposes(parts, path)
@@ -39,12 +41,26 @@ def _open(path: Path | None, files: Sequence[Path], options: CocoOptions) -> Dat
         raise InputError(
             f"{path}: cannot tell the splits of {names} apart; name the files train, val and test"
         )
-    return assemble_dataset("coco", path, parts, options)
+    return parts
 
 
 def _purpose(path: Path, file: Path) -> str | None:
     """Purpose by the name of the file, or else of its folder: ``valid/_annotations.coco.json``."""
     return parse_purpose(file.stem) or (parse_purpose(file.parent.name) if file.parent != path else None)
+
+
+def _with_field(truth: AnnotationTable, file: Path, name: str | None) -> AnnotationTable:
+    """The truth with a field of the file's images as an image column; unchanged if no image has it."""
+    catalog = truth.catalog
+    if name is None or name in catalog.image_columns:
+        return truth
+    values = {image["id"]: image.get(name) for image in read_json(file)["images"]}
+    column = tuple(
+        None if (value := values.get(image)) is None else str(value) for image in catalog.image_ids
+    )
+    if not any(column):
+        return truth
+    return replace(truth, catalog=replace(catalog, image_columns={**catalog.image_columns, name: column}))
 
 
 def _with_images(
@@ -93,7 +109,7 @@ DATASETS.register(
         summary="JSON annotations, for all images or for each split",
         source="Lin et al. 2014, arXiv:1405.0312; cocodataset.org/#format-data",
         options=CocoOptions,
-        open=_open,
+        read=_read,
         layout=LAYOUTS["coco"],
     ),
 )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,15 +93,15 @@ class _RedrawnImages:
 
 def _fingerprint(config: ShapesConfig, what: str) -> str:
     """Hash of the settings and the version of the drawing, which determine the images without drawing them."""
-    description = f"shapes {DRAWING_VERSION} {what} {config.model_dump_json()}"
+    description = f"shapes {DRAWING_VERSION} {what} {config.model_dump_json(exclude={'name'})}"
     return hashlib.sha256(description.encode()).hexdigest()
 
 
-def _open(path: Path | None, files: Sequence[Path], options: ShapesConfig) -> Dataset:
+def _draw(options: ShapesConfig) -> Dataset:
     shares = f"{options.train} train, {options.val} val and {options.test} test images"
     text = f"shapes: {shares} of {options.size[0]}x{options.size[1]} pixels, drawn from seed {options.seed}"
     return Dataset(
-        name="shapes",
+        name=options.name or "shapes",
         format="shapes",
         path=None,
         splits=_DrawnSplits(options),
@@ -131,7 +130,7 @@ DATASETS.register(
         summary="coloured, textured shapes among clutter, drawn from a seed",
         source="drawn by bench.datasets.shapes",
         options=ShapesConfig,
-        open=_open,
+        draw=_draw,
         defaults=_DEFAULTS,
     ),
 )

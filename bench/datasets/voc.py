@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.data.checks import AnnotatedImages, FolderOptions, report_unreadable
-from bench.data.folder import assemble_dataset, require_distinct_purposes
-from bench.data.types import DATASETS, Dataset, DatasetFormat
+from bench.data.annotated_images import AnnotatedImages
+from bench.data.checks import report_unreadable
+from bench.data.division import require_distinct_purposes
+from bench.data.folder_options import FolderOptions
+from bench.data.types import DATASETS, DatasetFormat
 from metrics.formats import voc
 from metrics.formats.image_paths import find_annotated
 from metrics.formats.layouts import LAYOUTS, voc_folder
@@ -33,8 +35,7 @@ class VocOptions(FolderOptions):
     from 0, as some tools write them into the same XML."""
 
 
-def _open(path: Path | None, files: Sequence[Path], options: VocOptions) -> Dataset:
-    assert path is not None
+def _read(path: Path, files: Sequence[Path], options: VocOptions) -> list[AnnotatedImages]:
     root = voc_folder(path)
     listed = find_parts(root, files)
     for part in listed:
@@ -45,14 +46,14 @@ def _open(path: Path | None, files: Sequence[Path], options: VocOptions) -> Data
         report_unreadable(problems, part.count, part.purpose or root.name, options)
     sources = [
         _with_images(root, part, truth, options)
-        for part, truth in zip(listed, _read(listed, options.pixels), strict=True)
+        for part, truth in zip(listed, _read_tables(listed, options.pixels), strict=True)
     ]
     require_distinct_purposes(sources, path)
     report(Note("pixel_convention", _CONVENTIONS[options.pixels], options.pixels))
-    return assemble_dataset("voc", path, sources, options)
+    return sources
 
 
-def _read(listed: Sequence[VOCPart], pixels: Pixels) -> list[AnnotationTable]:
+def _read_tables(listed: Sequence[VOCPart], pixels: Pixels) -> list[AnnotationTable]:
     """Ground truth of each part, with the classes of all parts."""
     tables = [voc.read_truth(part.files, pixels=pixels) for part in listed]
     classes = tuple(sorted({name for table in tables for name in table.catalog.classes}))
@@ -91,7 +92,7 @@ DATASETS.register(
         summary="XML annotations and lists of images (Pascal VOC)",
         source="Everingham et al. 2010, IJCV 88(2)",
         options=VocOptions,
-        open=_open,
+        read=_read,
         layout=LAYOUTS["voc"],
     ),
 )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
-from bench.data.checks import AnnotatedImages, FolderOptions, read_headers, report_unreadable
-from bench.data.folder import assemble_dataset
-from bench.data.types import DATASETS, Dataset, DatasetFormat
+from bench.data.annotated_images import AnnotatedImages
+from bench.data.checks import read_headers, report_unreadable
+from bench.data.folder_options import FolderOptions
+from bench.data.types import DATASETS, DatasetFormat
 from metrics.errors import InputError
 from metrics.formats import yolo
 from metrics.formats.layouts import LAYOUTS
@@ -19,21 +21,21 @@ from metrics.tables import AnnotationTable
 class YoloOptions(FolderOptions):
     """Options of a YOLO data set."""
 
+    PATHS: ClassVar[tuple[str, ...]] = ("labels",)
+
     labels: str | None = None
     """Folder of the text files, if it is neither ``labels`` beside ``images`` nor the folder of the images."""
 
 
-def _open(path: Path | None, files: Sequence[Path], options: YoloOptions) -> Dataset:
-    assert path is not None
+def _read(path: Path, files: Sequence[Path], options: YoloOptions) -> list[AnnotatedImages]:
     (file,) = files
     description = read_description(file, _folder(options.images, "data.images"))
     roots = (description.root, description.beside)
     labels = yolo.find_labels(description.splits.values(), roots, _folder(options.labels, "data.labels"))
-    parts = [
+    return [
         _read_part(purpose, images, description, labels, options)
         for purpose, images in description.splits.items()
     ]
-    return assemble_dataset("yolo", path, parts, options)
 
 
 def _folder(given: str | None, setting: str) -> Path | None:
@@ -77,7 +79,7 @@ DATASETS.register(
         summary="YAML description and a text file of boxes for each image",
         source="docs.ultralytics.com/datasets/detect",
         options=YoloOptions,
-        open=_open,
+        read=_read,
         layout=LAYOUTS["yolo"],
     ),
 )

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError, create_model
 
-from bench.data.opening import locate_data, open_dataset, open_located
+from bench.data.location import DataLocation, locate_data
+from bench.data.opening import open_dataset, open_located
 from bench.data.types import Dataset, DatasetFormat
 from bench.settings import toml
 from bench.settings.config import EntryConfig, ExternalConfig, RunConfig, find_model, setting_fields
@@ -48,14 +49,14 @@ def open_entries(
         paths = ", ".join(f"{entry.name}: {entry.data[0]}" for entry in pending)
         raise InputError(f"data.path: entries are compared on one data set, got {paths}")
     location = locate_data(*pending[0].data)
-    first, *others = [_resolve(entry, location.format) for entry in pending]
+    first, *others = [_resolve(entry, location) for entry in pending]
     for other in others:
         if other.data.model_dump() != first.data.model_dump():
             raise InputError(
                 f"data: settings of {first.variant} and {other.variant} differ; entries are compared on one data set"
             )
     dataset = open_located(location, first.data_options)
-    return dataset, [_resolve(entry, location.format, dataset.defaults, dataset) for entry in pending]
+    return dataset, [_resolve(entry, location, dataset.defaults, dataset) for entry in pending]
 
 
 def open_run(variant: str, sources: Mapping[str, Any]) -> tuple[Dataset, RunConfig]:
@@ -124,7 +125,7 @@ def resolve_entry(
             mistake, each with the setting's dotted path.
     """
     entry = _read_entry(name, tuple(variants) or (name,), data, preset, file, sets, options)
-    return _resolve(entry, locate_data(*entry.data).format, data_defaults)
+    return _resolve(entry, locate_data(*entry.data), data_defaults)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +162,18 @@ def _read_entry(
 
 def _resolve(
     entry: _PendingEntry,
-    data_format: DatasetFormat,
+    location: DataLocation,
     data_defaults: Mapping[str, Any] | None = None,
     dataset: Dataset | None = None,
 ) -> EntryConfig:
     """Merge and validate the sources of an entry; with the opened data set, ``image.pixels`` becomes ``image.size``."""
     name = entry.name
     known = find_model(name)
+    data_format = location.format
     model = _model(name, data_format)
     layers = [SettingsLayer("default", _defaults(model), "default")]
+    if location.options:
+        layers.append(SettingsLayer(str(location.path), {"data": dict(location.options)}, "default"))
     if isinstance(known, Variant):
         of_data = data_format.defaults if data_defaults is None else data_defaults
         layers += [

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -38,11 +39,33 @@ class SettingsLayer:
     def typed(self, fields: Mapping[str, FieldInfo]) -> SettingsLayer:
         """The same settings, with text from the command line read as the types of `fields` require."""
         values = self.values
-        for path, value in toml.leaves(self.values):
+        for path, value in _leaf_paths(self.values):
             if isinstance(value, CommandLineText):
-                annotation = fields[path].annotation if path in fields else Any
-                values = toml.merge(values, toml.nest(path.split("."), parse_text(value, annotation)))
+                values = toml.merge(values, toml.nest(path, parse_text(value, _annotation(path, fields))))
         return replace(self, values=values)
+
+
+def _leaf_paths(tree: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Keys that lead to each leaf, and its value; a key may have dots."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from (((key, *path), leaf) for path, leaf in _leaf_paths(value))
+        else:
+            yield (key,), value
+
+
+def _annotation(path: Sequence[str], fields: Mapping[str, FieldInfo]) -> Any:
+    """Type of a setting, or of the values of a setting that is a table of any keys; any type if there is no such setting."""
+    dotted = ".".join(path)
+    if dotted in fields:
+        return fields[dotted].annotation
+    table = ".".join(path[:-1])
+    options = _union_members(fields[table].annotation) if table in fields else ()
+    return next((get_args(one)[1] for one in options if get_origin(one) is dict), Any)
+
+
+def _union_members(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
 
 
 def read_layers(
@@ -93,7 +116,18 @@ def data_location(layers: Sequence[SettingsLayer]) -> tuple[str, str]:
         if not isinstance(values, Mapping):
             raise InputError(f"{layer.origin}: data: expected a section, as in data.path={values}")
         section = toml.merge(section, values)
+        if isinstance(values.get("path"), list):
+            raise InputError(several_data_sets(f"{layer.origin}: data.path", section["path"]))
     return str(section["path"]), str(section["format"])
+
+
+def several_data_sets(where: str, paths: Sequence[Any]) -> str:
+    """Why a list of data sets is refused, and what to do instead."""
+    joined = "+".join(map(str, paths))
+    return (
+        f"{where}: a list of {len(paths)} data sets; a command takes one. Join them to one data set with {joined}, or do one "
+        f"command for each"
+    )
 
 
 def make_layer(

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from bench.data.checks import FolderOptions
-from bench.data.opening import locate_data
+from bench.data.folder_options import FolderOptions
+from bench.data.location import locate_data
 from bench.data.types import Dataset
 from bench.settings.config import RunConfig
 from bench.settings.resolution import open_run

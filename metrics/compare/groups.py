@@ -21,6 +21,9 @@ from metrics.tables import Catalog, ImageId
 Groups = str | Sequence[object] | Mapping[object, object] | None
 """The name of an image column, one group per image, a mapping from image id to group, or None for no groups."""
 
+SPLIT_GROUPS = "data.groups"
+"""Image column of the groups that a data set's splits keep together; ground truth that has it is resampled by it."""
+
 GROUP_COLUMN = re.compile(
     r"(^|[_\W])(video|clip|sequence|seq|scene|patient|subject|case|session|group|camera|slide|site|track)(s|_?ids?)?($|[_\W])",
     re.IGNORECASE,

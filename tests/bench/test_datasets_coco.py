@@ -11,7 +11,7 @@ import pytest
 from tiny_data import pictures, write_coco
 
 from bench.datasets import locate_data, open_dataset
-from metrics.errors import InputError
+from metrics.errors import InputError, InputWarning
 
 
 def sizes(path: Path, **options: object) -> dict[str, int]:
@@ -80,7 +80,9 @@ def test_every_split_has_the_videos_of_its_images(tmp_path):
     for image in document["images"]:
         image["video"] = videos[image["file_name"]]
     file.write_text(json.dumps(document))
-    for split in open_dataset(file).splits.values():
+    with pytest.warns(InputWarning, match=r"keep them together with --set data\.groups=video"):
+        data = open_dataset(file)
+    for split in data.splits.values():
         catalog = split.truth.catalog
         assert catalog.image_columns["video"] == tuple(videos[name] for name in catalog.file_names)
 

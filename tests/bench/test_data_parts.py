@@ -1,0 +1,434 @@
+"""Data sets of several parts: paths joined by +, TOML files that list parts, and a split from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_data import Picture, pictures, write_coco, write_voc, write_yolo
+
+from bench.data.names import dataset_name
+from bench.data.types import Dataset
+from bench.datasets import locate_data, open_dataset
+from bench.settings.resolution import resolve
+from metrics.errors import InputError, InputWarning
+from metrics.tables import AnnotationTable
+
+Row = tuple[str, str, tuple[float, ...], bool]
+
+
+def sizes(data: Dataset) -> dict[str, int]:
+    return {name: len(split) for name, split in data.splits.items()}
+
+
+def rows(truth: AnnotationTable) -> list[Row]:
+    """Own name of the image's file, class, box and crowd of each object, sorted."""
+    catalog = truth.catalog
+    return sorted(
+        (
+            Path(catalog.file_names[image]).name,
+            catalog.classes[label],
+            tuple(box.round(3).tolist()),
+            bool(crowd),
+        )
+        for image, label, box, crowd in zip(truth.image, truth.label, truth.boxes, truth.crowd, strict=True)
+    )
+
+
+def all_rows(data: Dataset) -> list[Row]:
+    return sorted(row for split in data.splits.values() for row in rows(split.truth))
+
+
+def notes(data: Dataset, kind: str) -> list[str]:
+    return [str(note) for note in data.notes if note.kind == kind]
+
+
+@pytest.fixture
+def two_parts(tmp_path: Path) -> tuple[Path, Path]:
+    """A COCO file without splits of cat and dog, and a VOC folder with splits of dog and hen, whose image names overlap."""
+    write_coco(tmp_path / "farm" / "instances.json", pictures(30))
+    shown = [Picture(f"img{k:03d}", objects=[(k % 2, (8, 8, 24, 40))]) for k in range(25, 37)]
+    names = [picture.name for picture in shown]
+    write_voc(
+        tmp_path / "yard",
+        shown,
+        {"train": names[:6], "val": names[6:9], "test": names[9:]},
+        classes=["dog", "hen"],
+    )
+    return tmp_path / "farm", tmp_path / "yard"
+
+
+def test_parts_joined_by_plus_have_the_objects_of_both_matched_by_name(two_parts):
+    farm, yard = two_parts
+    data = open_dataset(f"{farm}+{yard}")
+    assert (data.name, data.format, data.path) == ("farm+yard", "coco+voc", None)
+    assert data.classes == ("cat", "dog", "hen")
+    assert all_rows(data) == sorted(all_rows(open_dataset(farm)) + all_rows(open_dataset(yard)))
+    for split in data.splits.values():
+        assert all(re.match("(farm|yard)/", str(image)) for image in split.truth.catalog.image_ids)
+        for index in range(len(split)):
+            first = split.truth.boxes[split.truth.image == index][0].astype(int)
+            assert split.load(index)[first[1] : first[3], first[0] : first[2]].max() == 255
+    # The splits of yard, and those drawn of farm as it is drawn alone.
+    alone = sizes(open_dataset(farm))
+    assert sizes(data) == {"train": alone["train"] + 6, "val": alone["val"] + 3, "test": alone["test"] + 3}
+    (united,) = notes(data, "united_classes")
+    assert "3 classes, 1 of them in all parts; only in some: 'cat', 'hen'" in united
+
+
+def test_the_order_of_parts_does_not_change_the_data_set_and_its_contents_do(two_parts):
+    farm, yard = two_parts
+    one, other = open_dataset(f"{farm}+{yard}"), open_dataset(f"{yard}+{farm}")
+    assert one.fingerprint == other.fingerprint
+    assert one.name == other.name
+    for name in one.splits:
+        assert one.splits[name].truth.fingerprint == other.splits[name].truth.fingerprint
+    image = next((farm).glob("*.png"))
+    Picture(image.stem, objects=[(1, (1, 1, 9, 9))]).save(farm)
+    assert open_dataset(f"{farm}+{yard}").fingerprint != one.fingerprint
+
+
+def test_a_toml_file_lists_parts_relative_to_itself_with_formats_splits_and_options(two_parts, monkeypatch):
+    farm, _ = two_parts
+    (farm.parent / "both").mkdir()
+    file = farm.parent / "both" / "animals.toml"
+    file.write_text(
+        'seed = 3\nparts = [{path = "../farm", split = "train"}, {path = "../yard", format = "voc", pixels = "edges", '
+        'name = "field"}]\n'
+    )
+    data = open_dataset(file)
+    assert (data.name, data.path) == ("animals", file)
+    assert sizes(data) == {"train": 36, "val": 3, "test": 3}
+    assert {str(i).split("/")[0] for i in data.splits["train"].truth.catalog.image_ids} == {"farm", "field"}
+    # edges: boxes of VOC start one pixel later, and end where they ended
+    assert (data.splits["test"].truth.boxes[:, :2] == 9).all()
+    monkeypatch.chdir(file.parent)
+    assert open_dataset("animals.toml").fingerprint == data.fingerprint
+    config = resolve("ssd", data=str(file), sets=["data.shares=0.5,0.25,0.25"])
+    assert config.data.seed == 3
+    assert config.origin("data.seed") == str(file)
+    assert resolve("ssd", data=str(file), sets=["data.seed=4"]).data.seed == 4
+
+
+def test_a_part_may_be_taken_from_one_split_and_used_for_another(two_parts):
+    farm, _ = two_parts
+    file = farm.parent / "data.toml"
+    file.write_text('parts = [{path = "farm"}, {path = "yard", take = "train", split = "test"}]\n')
+    data = open_dataset(file)
+    yard_images = [i for i in data.splits["test"].truth.catalog.image_ids if str(i).startswith("yard/")]
+    assert len(yard_images) == 6
+    assert sizes(data)["train"] + sizes(data)["val"] + sizes(data)["test"] == 36
+    file.write_text('parts = [{path = "farm", take = "val"}, {path = "yard"}]\n')
+    with pytest.raises(InputError, match=r"farm: no split 'val' to take; .*farm has no splits"):
+        open_dataset(file)
+
+
+def test_a_part_has_its_own_names_of_classes_and_groups(two_parts):
+    farm, _ = two_parts
+    file = farm.parent / "data.toml"
+    file.write_text(
+        'parts = [{path = "farm", classes = {cat = "hen", dog = ""}, groups = "img0(.)"}, {path = "yard"}]\n'
+    )
+    data = open_dataset(file)
+    assert data.classes == ("dog", "hen")
+    assert len(all_rows(data)) == 15 + 12
+    groups = {group for s in data.splits.values() for group in s.truth.catalog.image_columns["data.groups"]}
+    assert {"0", "1", "2"} < groups
+    assert sum(str(group).startswith("image yard/") for group in groups) == 12
+
+
+def test_parts_with_the_same_image_name_stay_two_images(tmp_path):
+    write_coco(tmp_path / "a" / "data" / "instances.json", pictures(10))
+    write_yolo(tmp_path / "b" / "data", {"train": pictures(10)}, folder="images/{}")
+    data = open_dataset(f"{tmp_path}/a/data+{tmp_path}/b/data/data.yaml")
+    ids = [str(i) for split in data.splits.values() for i in split.truth.catalog.image_ids]
+    assert len(ids) == len(set(ids)) == 20
+    assert {i.split("/")[0] for i in ids} == {"a", "b"}
+    # The same bytes under two names are in one split.
+    assert not [note for note in data.notes if note.kind == "leakage"]
+    assert data.leaked == {"val": 0, "test": 0}
+    assert notes(data, "equal_images")[0].startswith("10 of these images have the same content")
+
+
+def test_parts_of_equal_names_are_told_apart_by_the_folders_above(tmp_path):
+    for lab in ("lab1", "lab2"):
+        write_coco(tmp_path / lab / "cells" / "instances.json", pictures(10, 10 * int(lab[-1])))
+    paths = [tmp_path / lab / "cells" for lab in ("lab1", "lab2")]
+    assert locate_data("+".join(map(str, paths))).parts == ("lab1-cells", "lab2-cells")
+    with pytest.raises(InputError, match=r"two parts are called .*; give each path once") as caught:
+        open_dataset(f"{paths[0]}+{paths[0]}")
+    example = re.search(r"as in (\{.*\})", str(caught.value))
+    assert example
+    file = tmp_path / "data.toml"  # the advice, although it is the same part twice
+    file.write_text(f'parts = [{{path = "{paths[0]}"}}, {example[1]}]\n')
+    with pytest.warns(InputWarning, match="image files have more than one id"):
+        assert sum(sizes(open_dataset(file)).values()) == 20
+
+
+def test_two_files_of_one_folder_are_two_parts(tmp_path):
+    for at, name in enumerate(("train", "val")):
+        write_coco(
+            tmp_path / "annotations" / f"{name}.json", pictures(10, 10 * at), images=tmp_path / "images"
+        )
+    joined = "+".join(str(tmp_path / "annotations" / f"{name}.json") for name in ("train", "val"))
+    assert locate_data(joined).parts == tuple(f"{tmp_path.name}-{name}" for name in ("train", "val"))
+    assert sum(sizes(open_dataset(joined)).values()) == 20
+
+
+def test_a_path_with_a_plus_in_its_name_opens(tmp_path):
+    write_coco(tmp_path / "cats+dogs" / "instances.json", pictures(10))
+    write_coco(tmp_path / "hens" / "instances.json", pictures(10, 20))
+    assert open_dataset(tmp_path / "cats+dogs").name == "cats+dogs"
+    both = open_dataset(f"{tmp_path}/cats+dogs+{tmp_path}/hens")
+    assert locate_data(f"{tmp_path}/cats+dogs+{tmp_path}/hens").parts == ("cats+dogs", "hens")
+    assert sum(sizes(both).values()) == 20
+
+
+def test_fault_93_an_ambiguous_or_missing_part_is_refused_with_a_fix_that_works(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for at, name in enumerate(("a", "b", "c", "a+b", "b+c")):
+        write_coco(tmp_path / name / "instances.json", pictures(5, 10 * at))
+    with pytest.raises(InputError, match=r"a\+b\+c: may be a and b and c or a and b\+c") as caught:
+        open_dataset("a+b+c")
+    example = re.search("TOML file: (parts = .*), saved as (.*), and --data (.*)", str(caught.value))
+    assert example
+    Path(example[2]).write_text(example[1])
+    assert sum(sizes(open_dataset(example[3])).values()) == 15
+    with pytest.raises(InputError, match=r"a\+d: d: no such folder or file; \+ joins several"):
+        open_dataset("a+d")
+    (tmp_path / "data.toml").write_text('parts = [{path = "a", format = "shapes"}]')
+    with pytest.raises(InputError, match="shapes is drawn, not read, and cannot be a part"):
+        open_dataset("data.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name = 'x'", r'data\.toml: expected the parts of a data set, as in parts = \[\{path = "photos"'),
+        ("parts = [{format = 'coco'}]", r"data\.toml: parts\[0\]\.path: must be given"),
+        ("parts = [{path = 'b'}]", r"data\.toml: parts\[0\]: b: no such folder or file"),
+        ("parts = [{path = 'a', splt = 'x'}]", r"data\.toml: parts\[0\]\.splt: no such setting of coco"),
+        ("parts = [{path = 'a', split = 'tra'}]", r"data\.toml: parts\[0\]\.split: .*'train'"),
+        (
+            "parts = [{path = 'a', seed = 3}]",
+            r"parts\[0\]\.seed: concerns the whole data set; set it outside",
+        ),
+        ("shres = [1, 1, 1]\nparts = [{path = 'a'}]", r"data\.toml: shres: no such .*did you mean 'shares'"),
+        ("parts = [{path = 'data.toml'}]", "lists itself as a part"),
+    ],
+)
+def test_fault_93_a_mistake_in_a_list_of_parts_is_reported_with_its_place(tmp_path, text, message):
+    write_coco(tmp_path / "a" / "instances.json", pictures(5))
+    (tmp_path / "data.toml").write_text(text)
+    with pytest.raises(InputError, match=message):
+        open_dataset(tmp_path / "data.toml")
+
+
+def test_a_list_of_data_sets_is_refused_with_two_ways_out(tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    write_coco(a / "instances.json", pictures(10))
+    write_coco(b / "instances.json", pictures(10, 20))
+    file = tmp_path / "settings.toml"
+    file.write_text(f'[data]\npath = ["{a}", "{b}"]\n')
+    with pytest.raises(InputError, match="a list of 2 data sets; a command takes one") as caught:
+        resolve("ssd", file=file)
+    advice = re.search(r"Join them to one data set with (\S+),", str(caught.value))
+    assert advice
+    assert sum(sizes(open_dataset(advice[1])).values()) == 20
+
+
+@given(
+    parts=st.lists(
+        st.lists(st.tuples(st.integers(0, 2), st.integers(2, 40)), min_size=1, max_size=6),
+        min_size=1,
+        max_size=3,
+    ),
+    order=st.randoms(use_true_random=False),
+)
+def test_a_union_has_the_objects_of_its_parts_in_any_order(tmp_path_factory, parts, order):
+    root = tmp_path_factory.mktemp("union")
+    expected: list[Row] = []
+    for at, objects in enumerate(parts):
+        shown = [
+            Picture(f"p{at}{k}", objects=[(label, (1, 1, side, side))])
+            for k, (label, side) in enumerate(objects)
+        ]
+        classes = [["cat", "dog", "hen"], ["hen", "cat", "fox"], ["Cat", "dog", "emu"]][at]
+        write_coco(root / f"part{at}" / "instances.json", shown, classes=classes)
+        expected += [
+            (f"{picture.name}.png", classes[label], tuple(map(float, box)), False)
+            for picture in shown
+            for label, box in picture.objects
+        ]
+    paths = [str(root / f"part{at}") for at in range(len(parts))]
+    order.shuffle(paths)
+    file = root / "all.toml"
+    file.write_text(
+        "parts = [" + ", ".join(f'{{path = "{path}", split = "train"}}' for path in paths) + "]\n"
+    )
+    with_test = {"test": str(root / "part0"), "val": str(root / "part0")}
+    with warnings_ignored():
+        truth = open_dataset(file, **with_test).splits["train"].truth
+    shutil.rmtree(root)
+    assert rows(truth) == sorted(expected)
+    assert len(set(truth.object_id.tolist())) == len(truth)
+
+
+def warnings_ignored() -> pytest.WarningsRecorder:
+    return pytest.warns(InputWarning)
+
+
+def test_a_test_set_of_ones_own_replaces_the_test_split_and_has_the_classes_by_name(tmp_path):
+    write_coco(tmp_path / "main" / "instances.json", pictures(30))
+    names = [picture.name for picture in pictures(8, 40)]
+    write_voc(
+        tmp_path / "new", pictures(8, 40), {"train": names[:5], "test": names[5:]}, classes=["dog", "cat"]
+    )
+    data = open_dataset(tmp_path / "main", test=str(tmp_path / "new"))
+    truth = data.splits["test"].truth
+    assert sizes(data)["test"] == 3
+    assert sizes(data)["train"] + sizes(data)["val"] == 30
+    assert truth.catalog.classes == ("cat", "dog") == data.classes
+    assert [data.classes[label] for label in truth.label] == ["cat", "dog", "cat"]  # img045: 1 is cat here
+    assert notes(data, "own_split") == [
+        f"data.test: 3 images of {tmp_path / 'new'} are the test split; its other 5 images are not used"
+    ]
+    assert data.fingerprint != open_dataset(tmp_path / "main").fingerprint
+
+
+def test_any_split_can_be_ones_own_and_existing_ones_are_replaced_with_a_note(two_parts):
+    farm, yard = two_parts
+    data = open_dataset(yard, val=str(farm), classes={"cat": "hen"})
+    assert sizes(data) == {"train": 6, "val": 30, "test": 3}
+    assert notes(data, "replaced_split") == [
+        "data.val replaces the val split of the data set, whose 3 images are not used"
+    ]
+
+
+def test_a_missing_split_is_not_taken_from_ones_own(two_parts):
+    farm, yard = two_parts
+    (yard / "ImageSets" / "Main" / "test.txt").unlink()
+    data = open_dataset(yard, val=str(farm), classes={"cat": "hen"})
+    assert sizes(data)["val"] == 30
+    assert sizes(data)["train"] + sizes(data)["test"] == 6
+    (yard / "ImageSets" / "Main" / "val.txt").unlink()
+    (yard / "ImageSets" / "Main" / "test.txt").write_text("img031\n")
+    with pytest.raises(InputError, match=r"no val split, and no other .*--set data\.val=PATH"):
+        open_dataset(yard, train=str(farm), classes={"cat": "hen"})
+
+
+def test_fault_94_unknown_classes_of_a_test_set_are_refused_with_fixes_that_work(tmp_path):
+    write_coco(tmp_path / "main" / "instances.json", pictures(30))
+    write_coco(tmp_path / "new" / "a.json", pictures(8, 40), classes=["cat", "dogs"])
+    new = str(tmp_path / "new")
+    with pytest.raises(
+        InputError, match=r"data\.test: classes that the data set does not have: 'dogs' \(4 objects\)"
+    ) as caught:
+        open_dataset(tmp_path / "main", test=new)
+    fixes = re.findall("--set '(.*?)'", str(caught.value))
+    assert len(fixes) == 3
+    objects = []
+    for fix in fixes:
+        config = resolve("ssd", data=str(tmp_path / "main"), sets=[f"data.test={new}", fix])
+        data = open_dataset(config.data.path, config.data.format, **config.data_options)
+        objects.append(len(data.splits["test"].truth))
+        assert data.classes == ("cat", "dog")
+    assert objects == [8, 4, 4]
+
+
+def test_a_class_of_a_test_set_without_objects_is_left_out_with_a_note(tmp_path):
+    write_coco(tmp_path / "main" / "instances.json", pictures(30))
+    write_coco(tmp_path / "new" / "a.json", pictures(8, 40), classes=["cat", "dog", "emu"])
+    data = open_dataset(tmp_path / "main", test=str(tmp_path / "new"))
+    assert data.classes == ("cat", "dog")
+    assert notes(data, "unused_classes") == [
+        "data.test: 1 classes without objects, which the data set does not have, are left out: 'emu'"
+    ]
+
+
+def test_fault_94_a_test_set_of_several_splits_must_say_which(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_coco(tmp_path / "main" / "instances.json", pictures(30))
+    for name, start in (("train", 40), ("valid", 50)):
+        write_coco(tmp_path / "new" / name / "_annotations.coco.json", pictures(5, start))
+    with pytest.raises(InputError, match="has the splits train, val, but no test") as caught:
+        open_dataset(tmp_path / "main", test=str(tmp_path / "new"))
+    advice = re.search(
+        r"TOML file: (parts = .*), saved as (\S+), and --set data\.test=(\S+)", str(caught.value)
+    )
+    assert advice
+    Path(advice[2]).write_text(advice[1])
+    assert sizes(open_dataset(tmp_path / "main", test=advice[3]))["test"] == 5
+
+
+def test_names_that_differ_only_in_case_stay_distinct_in_a_union_with_a_warning(tmp_path):
+    write_coco(tmp_path / "a" / "instances.json", pictures(20), classes=["cat", "dog"])
+    write_coco(tmp_path / "b" / "instances.json", pictures(20, 30), classes=["Cat", "dog "])
+    with pytest.warns(InputWarning, match="classes look alike but are distinct: 'Cat' and 'cat'"):
+        data = open_dataset(f"{tmp_path / 'a'}+{tmp_path / 'b'}")
+    assert data.classes == ("Cat", "cat", "dog", "dog ")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("blood/images", "blood"),
+        ("blood/train", "blood"),
+        ("blood/data.yaml", "blood"),
+        ("blood/annotations/instances_val2017.json", "blood"),
+        ("blood/valid/_annotations.coco.json", "blood"),
+        ("VOCdevkit/VOC2007", "VOC2007"),
+        ("my_training_notes", "my_training_notes"),
+        ("train33", "train33"),
+        ("gt.json", "gt"),
+        ("été/images", "été"),
+    ],
+)
+def test_the_default_name_is_never_that_of_a_kind_of_content(tmp_path, path, name):
+    assert dataset_name(tmp_path / path) == name
+
+
+def test_a_data_set_has_the_name_that_is_given(tmp_path):
+    write_coco(tmp_path / "images" / "instances.json", pictures(20))
+    assert open_dataset(tmp_path / "images").name == tmp_path.name
+    assert open_dataset(tmp_path / "images", name="mine").name == "mine"
+    assert open_dataset("shapes", train=5, val=5, test=5, name="drawn").name == "drawn"
+    one, other = (open_dataset("shapes", train=5, val=5, test=5, name=name) for name in ("a", None))
+    assert one.fingerprint == other.fingerprint
+
+
+def test_real_data_sets_of_two_formats_are_one(shared_data):
+    with pytest.warns(InputWarning, match="no width or no height"):
+        data = open_dataset(f"{shared_data / 'bccd'}+{shared_data / 'coco' / 'train33'}")
+    assert data.name == "bccd+train33"
+    # counted in the official lists of BCCD and in the JSON file of COCO
+    assert sum(sizes(data).values()) == 364 + 33
+    assert sum(len(split.truth) for split in data.splits.values()) == 2805 + 1138 + 945 + 246
+    assert len(data.classes) == 83
+    bccd = {
+        name: sum(str(i).startswith("bccd/") for i in s.truth.catalog.image_ids)
+        for name, s in data.splits.items()
+    }
+    assert bccd == {"train": 205, "val": 87, "test": 72}
+
+
+LAYOUTS = {"coco_format_v1": 0, "coco_format_v2": 0, "pascalvoc_format": 0, "yolo_format": 0}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_four_layouts_of_the_same_data_are_the_same_test_set(shared_data, layout):
+    folder = shared_data / "formats100"
+    images = str(folder / "images")
+    file = {"path": str(folder / layout), "images": images}
+    plain = open_dataset(file["path"], images=images)
+    document = json.loads((folder / "coco_format_v2" / "instances_v2.json").read_text())
+    names = {category["id"]: category["name"] for category in document["categories"]}
+    expected = np.unique([names[row["category_id"]] for row in document["annotations"]], return_counts=True)
+    found = np.unique([row[1] for row in all_rows(plain)], return_counts=True)
+    assert [column.tolist() for column in found] == [column.tolist() for column in expected]
