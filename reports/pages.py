@@ -294,6 +294,16 @@ def _badges(report: ReportData, speed: Speed) -> list[Badge]:
             badges.append(Badge("undertrained", f"validation AP was still rising: {models}", "warn"))
         elif note.kind == "unequal_budget":
             badges.append(Badge("unequal budgets", f"training differs in {note.subject}", "warn"))
+    leaked = max(result.data.leaked for result in results)
+    if leaked:
+        badges.append(
+            Badge(
+                "leakage",
+                f"{formatting.count(leaked)} of {formatting.plural(report.data.images, 'image')} are also in the data of training "
+                "or validation, or another one of their group is: results are too optimistic",
+                "warn",
+            )
+        )
     if any(result.status == "partial" for result in results):
         badges.append(Badge("partial run", "training stopped before the end of its budget", "warn"))
     if any(result.environment.dirty for result in results):

@@ -61,7 +61,7 @@ def command(
         typer.Option(
             metavar="COLUMN|FILE",
             help="Resample related images (of one video, patient or scene) together: a key of COCO's images, "
-            "'folder', or a CSV file with columns image,group.",
+            "'folder', or a CSV file with columns image,group; none for no groups. By default the data set's own (data.groups).",
             show_default=False,
         ),
     ] = None,

@@ -12,7 +12,7 @@ from metrics.atomic_files import atomic_write
 from metrics.compare import gate_json, groups_from_csv
 from metrics.errors import InputError
 from metrics.registry import did_you_mean
-from reports.analysis.report_data import ComparisonOptions, Images, ReportData
+from reports.analysis.report_data import NO_GROUPS, ComparisonOptions, Images, ReportData
 from reports.records.run import RunFolder
 from reports.records.study import StudyFolder
 
@@ -101,13 +101,13 @@ def is_comparison(folder: Path) -> bool:
 
 
 def chosen_groups(given: str | None, runs: Sequence[RunFolder]) -> str | Mapping[object, object] | None:
-    """The value of ``--groups``: groups by image if it names a CSV file, otherwise the name of a column.
+    """The value of ``--groups``: groups by image if it names a CSV file, otherwise the name of a column, or none.
 
     Raises:
         InputError: the file cannot be used, or there is no such column.
     """
-    if given is None:
-        return None
+    if given is None or given == NO_GROUPS:
+        return given
     catalog = runs[0].truth.catalog
     if given.lower().endswith(".csv"):
         return groups_from_csv(given, catalog)

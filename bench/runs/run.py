@@ -243,6 +243,7 @@ class _Execution:
                 images=len(split),
                 objects=len(split.truth),
                 classes=len(dataset.classes),
+                leaked=dataset.leaked.get(split.name, 0) if trained_here else 0,
                 notes=tuple(
                     dict.fromkeys(
                         [

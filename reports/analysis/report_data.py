@@ -25,7 +25,7 @@ from metrics.compare import (
     influence,
 )
 from metrics.compare import Comparison as Statistics
-from metrics.compare.groups import unused_group_columns
+from metrics.compare.groups import SPLIT_GROUPS, unused_group_columns
 from metrics.compare.paired_runs import ImageChoice
 from metrics.errors import InputError, InputWarning
 from metrics.matching import Matches, MatchRule
@@ -46,6 +46,10 @@ Images = Callable[[Any], NDArray[np.uint8]]
 """Loads an image by its id in the truth: (H, W, 3) uint8 RGB. May raise if the image is missing."""
 
 
+NO_GROUPS = "none"
+"""Value of `ComparisonOptions.groups` that stands for no groups."""
+
+
 @dataclass(frozen=True, slots=True)
 class ComparisonOptions:
     """How runs are compared, and what is written.
@@ -53,7 +57,8 @@ class ComparisonOptions:
     Attributes:
         resamples: number of bootstrap resamples of the images; 0 for no statistics.
         groups: groups of dependent images, which are resampled together: a mapping from image id to group, one of the
-            truth's `image_columns`, or ``folder`` for the folder of each image's file.
+            truth's `image_columns`, or ``folder`` for the folder of each image's file; ``none`` for no groups. By default
+            those that the splits of the data set keep together (``data.groups``), if there are any.
         images: ``same`` refuses runs on different truth; ``intersection`` uses the images with the same truth in all runs.
         limits: how much worse the new models may be than the baseline.
         baseline: names of the runs of the baseline models.
@@ -106,6 +111,7 @@ class ReportData:
         image_notes: tuple[Note, ...] = ()
         if options.images == "intersection":
             runs, image_notes = on_shared_images(runs)
+        options, group_notes = _with_groups(runs, options)
         models = group_models(runs)
         rule, rule_notes = _rule([run.result for model in models for run in model.runs])
         _check_measures(options.limits, rule)
@@ -114,7 +120,12 @@ class ReportData:
         pairs.sort(key=lambda pair: _best_first([run.evaluation.headline["ap"] for run in pair[1]]))
         models = tuple(replace(model, number=number) for number, (model, _) in enumerate(pairs))
         return cls(
-            models, tuple(runs for _, runs in pairs), images, show_paths, image_notes + rule_notes, options
+            models,
+            tuple(runs for _, runs in pairs),
+            images,
+            show_paths,
+            image_notes + group_notes + rule_notes,
+            options,
         )
 
     @cached_property
@@ -331,6 +342,28 @@ class ReportData:
             model.label: [run.matches for run in runs]
             for model, runs in list(zip(self.models, self.evaluated, strict=True))[:count]
         }
+
+
+def _with_groups(
+    runs: Sequence[RunFolder], options: ComparisonOptions
+) -> tuple[ComparisonOptions, tuple[Note, ...]]:
+    """The options with the groups of the data set, unless others or none are chosen."""
+    if options.groups == NO_GROUPS:
+        return replace(options, groups=None), ()
+    if options.groups is not None or not options.resamples:
+        return options, ()
+    for run in runs:
+        catalog = run.truth.catalog
+        column = catalog.image_columns.get(SPLIT_GROUPS)
+        if column is not None:
+            ids: Sequence[int | str] = catalog.image_ids
+            text = (
+                f"images are resampled in the {formatting.count(len(set(column)))} groups that the splits of the data set keep "
+                f"together ({SPLIT_GROUPS}); --groups {NO_GROUPS} resamples single images"
+            )
+            note = Note("split_groups", text, SPLIT_GROUPS, {"images": len(ids), "groups": len(set(column))})
+            return replace(options, groups=dict(zip(ids, column, strict=True))), (note,)
+    return options, ()
 
 
 def _variant(model: Model) -> str:

@@ -44,6 +44,8 @@ class DataFacts(FrozenModel):
     objects: int = Field(ge=0)
     """Number of annotated objects, including crowds and ignored objects."""
     classes: int = Field(ge=0)
+    leaked: int = Field(default=0, ge=0)
+    """Number of images that are also in the data of training or validation, or of which another image of their group is."""
     notes: tuple[str, ...] = ()
     """What was dropped, clipped or unusual, with counts."""
 

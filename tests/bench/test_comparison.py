@@ -230,6 +230,30 @@ def test_fault_37_different_images_are_refused_unless_intersection_is_chosen(sce
     )
 
 
+def test_the_groups_of_the_data_set_are_used_by_default(scene, tmp_path, capsys):
+    """The intervals are those of --groups with a table of the same groups; one run was made before the groups were set."""
+    truth, found = run(scene)
+    ids = scene.truth.catalog.image_ids
+    videos = [f"v{at // 3}" for at in range(len(ids))]
+    catalog = replace(truth.catalog, image_columns={"data.groups": videos})
+    new = made(tmp_path, (replace(truth, catalog=catalog), replace(found, catalog=catalog)), "new")
+    old = made(tmp_path, run(scene, 0.7), "old")
+    table = tmp_path / "groups.csv"
+    table.write_text("image,group\n" + "".join(f"{i},{v}\n" for i, v in zip(ids, videos, strict=True)))
+
+    def errors(*words: Any) -> pd.Series:
+        assert gate(tmp_path, old, new, *words) == 0
+        rows = pd.read_csv(tmp_path / "page" / "standings.csv")
+        return rows[rows["measure"] == "ap"].set_index("model")["se"]
+
+    by_default = errors()
+    text = f"note: images are resampled in the {len(set(videos))} groups that the splits of the data set keep together"
+    assert text in capsys.readouterr().out
+    pd.testing.assert_series_equal(by_default, errors("--groups", table))
+    assert "note: images are resampled" not in capsys.readouterr().out
+    assert not np.allclose(by_default, errors("--groups", "none"))
+
+
 def test_groups_by_column_table_or_folder_change_the_intervals(scene, tmp_path, capsys):
     videos = [f"v{at // 2}" for at in range(60)]
     files = [f"{video}/{at}.jpg" for at, video in enumerate(videos)]
@@ -265,4 +289,6 @@ def test_groups_by_column_table_or_folder_change_the_intervals(scene, tmp_path, 
     for other in (table, "folder"):
         pd.testing.assert_series_equal(errors("--groups", other), by_column)
     assert gate(tmp_path, *paths, "--groups", "video") == 2
-    assert "groups: no image column 'video'; did you mean 'video_id'?" in capsys.readouterr().err
+    assert (
+        "--groups video: the images have no such column; did you mean 'video_id'?" in capsys.readouterr().err
+    )

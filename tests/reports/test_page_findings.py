@@ -256,6 +256,18 @@ def test_badges_name_the_limitations(runs, page, tmp_path, no_drawing):
         assert badge in text
 
 
+def test_fault_97_a_run_on_leaking_data_wears_a_badge(runs, tmp_path, no_drawing):
+    facts = runs[0].result.data
+    for leaked, shown in ((0, False), (3, True)):
+        run = run_in(
+            tmp_path / str(leaked), runs[0].truth, "a", 0.7, data=facts.model_copy(update={"leaked": leaked})
+        )
+        header = words(next(iter(every(parsed(write_report([run], tmp_path / "out")), "header"))))
+        text = f"leakage 3 of {facts.images} images are also in the data of training or validation"
+        assert (text in header) is shown
+        assert ("leakage" in header) is shown
+
+
 def test_a_result_that_differs_from_the_detections_is_a_warning(runs, tmp_path, no_drawing):
     truth = runs[0].truth
     run = run_in(tmp_path, truth, "a", 0.7, headline={"ap": 0.99, "ap50": None})
