@@ -18,6 +18,8 @@ from metrics.formats.image_paths import find_image_files
 from metrics.formats.layouts import LAYOUTS
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_json
+from metrics.notes import Note, report
+from metrics.protocols import chosen_protocol
 from metrics.tables import AnnotationTable
 
 _ANNOTATION_FOLDERS = {"annotations", "annotation", "labels"}
@@ -36,12 +38,24 @@ def _read(path: Path, files: Sequence[Path], options: CocoOptions) -> list[Annot
         part = _with_images(path, file, truth, options, None if len(files) == 1 else _purpose(path, file))
         parts += _parts(part, file)
     require_distinct_purposes(parts, path)
+    _report_protocol(path, parts)
     if len(parts) > 1 and any(part.purpose is None for part in parts):
         names = ", ".join(file.name for file in files)
         raise InputError(
             f"{path}: cannot tell the splits of {names} apart; name the files train, val and test"
         )
     return parts
+
+
+def _report_protocol(path: Path, parts: Sequence[AnnotatedImages]) -> None:
+    """Report that runs are evaluated by COCO's rules, where the ground truth asks for those of another benchmark."""
+    name = next((name for part in parts if (name := chosen_protocol(part.truth))), None)
+    if name is not None:
+        text = (
+            f"{path}: images have verified classes (neg_category_ids, not_exhaustive_category_ids), but runs are evaluated by COCO's "
+            f"rules; for those of {name!r} pass a run's truth.parquet and detections.parquet to python -m metrics"
+        )
+        report(Note("protocol", text, name))
 
 
 def _purpose(path: Path, file: Path) -> str | None:

@@ -18,7 +18,8 @@ from tiny_data import Picture, pictures, write_coco, write_voc, write_yolo
 
 from bench.data.types import Dataset
 from bench.datasets import open_dataset
-from metrics import read_truth
+from metrics import DetectionTable, read_truth
+from metrics.command_line import score_files
 from metrics.errors import InputError, InputNote, InputWarning
 from metrics.formats.image_search import IMAGE_SUFFIXES
 
@@ -407,8 +408,15 @@ def test_images_without_file_name_are_found_by_coco_url(tmp_path: Path) -> None:
             row["coco_url"] = f"http://images.cocodataset.org/train2017/{row.pop('file_name')}"
             row |= {"neg_category_ids": [], "not_exhaustive_category_ids": [2]}
         file.write_text(json.dumps(document))
-    data, _ = opened(tmp_path)
+    data, kinds = opened(tmp_path)
     assert (len(data.splits["train"]), size(data)) == (12, 24)
+    assert "protocol" in kinds  # runs are evaluated by COCO's rules; what is advised uses LVIS's
+    truth = data.splits["val"].truth
+    found = DetectionTable(truth.catalog, truth.image, truth.label, truth.xywh, np.ones(len(truth)))
+    truth.save(tmp_path / "truth.parquet")
+    found.save(tmp_path / "detections.parquet")
+    with pytest.warns(InputNote, match="evaluated by the protocol 'lvis'"):
+        assert score_files(tmp_path / "truth.parquet", tmp_path / "detections.parquet").value("ap") == 1
 
 
 EMPTY = {
