@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from bench.commands import options
 from bench.commands.command import FLAG
-from metrics.errors import RegressionError
+from metrics.errors import InputError, RegressionError
 
 if TYPE_CHECKING:
     from reports.records.data_check import DataCheck
@@ -24,6 +24,10 @@ python -m bench data my_images/ --report my_page/
 python -m bench data my_images/ --fast --json
 
 python -m bench data my_images/ --strict --variant retinanet --set image.size=512,512
+
+python -m bench data my_images/ --to yolo my_images_yolo/
+
+python -m bench data my_images/ --fix my_images_fixed/
 """
 
 
@@ -35,6 +39,33 @@ def command(
             help="Data set: a folder or file in any format of `bench list datasets`, or shapes.",
         ),
     ],
+    out: Annotated[
+        Path | None,
+        typer.Argument(metavar="OUT", help="New folder that --to and --fix write.", show_default=False),
+    ] = None,
+    to: Annotated[
+        Literal["coco", "voc", "yolo"] | None,
+        typer.Option(
+            "--to",
+            metavar="coco|voc|yolo",
+            help="Write the data set in this format, with its images and splits; nothing is checked but what is read.",
+            show_default=False,
+        ),
+    ] = None,
+    fix: Annotated[
+        bool,
+        typer.Option(
+            "--fix",
+            metavar=FLAG,
+            help="Write a copy without defects, in the same format or that of --to, and fixes.csv with every change.",
+        ),
+    ] = False,
+    link: Annotated[
+        Literal["copy", "hard"],
+        typer.Option(
+            metavar="copy|hard", help="How --to and --fix write unchanged images: as copies or as hard links."
+        ),
+    ] = "copy",
     variant: Annotated[
         str,
         typer.Option(
@@ -73,7 +104,8 @@ def command(
 ) -> None:
     """Look at a data set and check it: splits, images, objects, boxes, duplicates and leakage.
 
-    Prints what the data set contains and what is wrong with it. Nothing is changed.
+    Prints what the data set contains and what is wrong with it, and changes nothing. With --to or --fix it writes another data set
+    to OUT instead.
     """
     from bench.commands.data_table import show_check
     from bench.process.json_value import print_json
@@ -86,6 +118,15 @@ def command(
 
     sources = options.setting_sources(path, config, set_, format=format, workers=workers)
     progress = Progress.auto(quiet)
+    if out is not None or to is not None or fix:
+        from bench.commands.data_copy import copy_data
+
+        if report is not None:
+            raise InputError(
+                "--report: is a page on the data as it is; leave it out here, and give it with OUT afterwards"
+            )
+        copy_data(variant, sources, out, to, fix, link, not fast, json, progress)
+        return
     opened = open_to_look(variant, sources, fast)
     settings = opened.settings
     subjects = subjects_of(opened.dataset, settings.image)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -25,12 +25,12 @@ _THREADS = 8
 _AT_ONCE = 64
 
 
-def require_free(out: Path, data: Path | None) -> None:
+def require_free(out: Path, data: Sequence[Path]) -> None:
     """Refuse a folder that has files, or that lies in the data set.
 
     Args:
         out: the folder to write.
-        data: the data set that is read; None if it is drawn.
+        data: folders of the data set that is read, absolute; none if it is drawn.
 
     Raises:
         InputError: see above.
@@ -38,8 +38,7 @@ def require_free(out: Path, data: Path | None) -> None:
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         what = "is a file" if out.is_file() else "has files in it"
         raise InputError(f"{out}: {what}; choose a folder that does not exist yet")
-    if data is not None:
-        folder = data.resolve() if data.is_dir() else data.resolve().parent
+    for folder in data:
         if out.resolve().is_relative_to(folder):
             raise InputError(
                 f"{out}: is in the data set {folder}, which would then hold two; choose a folder outside of it"
@@ -52,18 +51,21 @@ def write_dataset(
     out: Path,
     link: Link = "copy",
     pixels: Pixels = "inclusive",
-    further: Mapping[str, str | bytes] | None = None,
     progress: Progress | None = None,
 ) -> list[Note]:
-    """Write a data set; its folder appears when all of it is written.
+    """Write a data set; see `planned_files` and `write_files`."""
+    return write_files(planned_files(sets, format, pixels), out, link, progress)
+
+
+def write_files(
+    written: WrittenFiles, out: Path, link: Link = "copy", progress: Progress | None = None
+) -> list[Note]:
+    """Write the files of a data set; their folder appears when all of them are written.
 
     Args:
-        sets: the images of each split, at least one, all with the same classes.
-        format: one of `FORMATS`.
+        written: the files.
         out: the folder; see `require_free`.
         link: how unchanged images are written.
-        pixels: convention of VOC's coordinates.
-        further: other files, by their paths in the folder.
         progress: display; none by default.
 
     Returns:
@@ -73,26 +75,28 @@ def write_dataset(
         InputError: an image cannot be read.
         MachineError: the disk is full or not writable.
     """
-    written = planned_files(sets, format, pixels)
-    texts = {**written.texts, **(further or {})}
-    notes = list(written.notes)
+    targets = [*written.texts, *(target for _, target in written.pictures)]
     with atomic_folder(out) as folder:
-        for place in sorted(
-            {(folder / name).parent for name in (*texts, *(to for _, to in written.pictures))}
-        ):
+        for place in sorted({(folder / target).parent for target in targets}):
             place.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
+        for name, text in written.texts.items():
             (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
         with (progress or Progress()).stage("write images", len(written.pictures)) as stage:
             copied = _write_pictures(written.pictures, folder, link, stage)
-    if copied:
-        text = f"{copied} images are copied: hard links need one disk and a file system that has them"
-        notes.append(Note("copied_images", text, values={"images": copied}))
-    return notes
+    if not copied:
+        return list(written.notes)
+    text = f"{copied} images are copied: hard links need one disk and a file system that has them"
+    return [*written.notes, Note("copied_images", text, values={"images": copied})]
 
 
 def planned_files(sets: Sequence[ImageSet], format: str, pixels: Pixels = "inclusive") -> WrittenFiles:
-    """The files of a data set in a format; nothing is written."""
+    """The files of a data set in a format; nothing is written.
+
+    Args:
+        sets: the images of each split, at least one, all with the same classes.
+        format: one of `FORMATS`.
+        pixels: convention of VOC's coordinates.
+    """
     if format == "coco":
         return coco_files(sets)
     if format == "voc":

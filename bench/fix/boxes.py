@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.convert.image_set import ImageSet
-from bench.fix.changes import Action, Change
+from bench.fix.changes import Action, Box, Change
 from bench.survey.box_defects import BEYOND_PX
 
 Fixed = tuple[list[ImageSet], list[Change]]
@@ -171,6 +171,6 @@ def _change(
     )
 
 
-def _box(sides: Sequence[float]) -> tuple[float, float, float, float]:
+def _box(sides: Sequence[float]) -> Box:
     x, y, w, h = sides
     return x, y, w, h

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
+import pandas as pd
+
+from reports.records.csv import to_csv
+
 Action = Literal["removed", "changed"]
+
+Box = tuple[float, float, float, float]
+"""Xywh in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,38 +40,35 @@ class Change:
     image: str = ""
     object_id: int | None = None
     class_name: str = ""
-    box: tuple[float, float, float, float] | None = None
-    new_box: tuple[float, float, float, float] | None = None
+    box: Box | None = None
+    new_box: Box | None = None
     detail: str = ""
 
 
-_SIDES = ("x", "y", "width", "height")
-_COLUMNS = (
-    "kind",
-    "action",
-    "split",
-    "image",
-    "object_id",
-    "class",
-    *_SIDES,
-    *(f"new_{s}" for s in _SIDES),
-    "detail",
-)
-
-assert len(_COLUMNS) == len(fields(Change)) + 6  # each box has four columns
-
-
 def changes_csv(changes: Sequence[Change]) -> str:
-    """All changes as CSV with a header, one line each."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for change in changes:
-        boxes = [*(change.box or ("",) * 4), *(change.new_box or ("",) * 4)]
-        number = "" if change.object_id is None else change.object_id
-        place = (change.kind, change.action, change.split, change.image, number, change.class_name)
-        writer.writerow([*place, *boxes, change.detail])
-    return text.getvalue()
+    """All changes as CSV with a header, one line each; each box has columns x, y, width, height."""
+    frame = pd.DataFrame(
+        {
+            "kind": [change.kind for change in changes],
+            "action": [change.action for change in changes],
+            "split": [change.split for change in changes],
+            "image": [change.image for change in changes],
+            "object_id": pd.array([change.object_id for change in changes], dtype="Int64"),
+            "class": [change.class_name for change in changes],
+            **_sides("", [change.box for change in changes]),
+            **_sides("new_", [change.new_box for change in changes]),
+            "detail": [change.detail for change in changes],
+        }
+    )
+    return to_csv(frame)
+
+
+def _sides(prefix: str, boxes: Sequence[Box | None]) -> dict[str, list[float]]:
+    """Columns of the sides of boxes; NaN without a box."""
+    return {
+        f"{prefix}{name}": [math.nan if box is None else box[side] for box in boxes]
+        for side, name in enumerate(("x", "y", "width", "height"))
+    }
 
 
 TITLES = {
@@ -81,13 +84,19 @@ TITLES = {
     "duplicate_boxes": "objects that were annotated twice were removed",
     "repeated_ids": "objects got an id of their own",
     "renamed_images": "image files got another name",
+    "found_elsewhere": "images are named in the annotations as their files are",
 }
 """What was done for each kind of change, in the order of the fixes."""
 
 
+def counts(changes: Sequence[Change]) -> dict[str, int]:
+    """The number of changes of each kind, in the order of the fixes."""
+    number = Counter(change.kind for change in changes)
+    return {kind: number[kind] for kind in TITLES if number[kind]}
+
+
 def summary(changes: Sequence[Change]) -> list[str]:
     """A line for each kind of change with its number; one line if there are none."""
-    counts = Counter(change.kind for change in changes)
-    return [f"{counts[kind]} {title}" for kind, title in TITLES.items() if counts[kind]] or [
+    return [f"{number} {TITLES[kind]}" for kind, number in counts(changes).items()] or [
         "nothing to fix: the copy has the same images and objects"
     ]

@@ -324,6 +324,7 @@ def test_the_log_is_a_table_with_a_row_for_each_change() -> None:
     assert first["image"] == 'a,"b".jpg'
     assert first["class"] == "cat\nx"
     assert [first[f"new_{side}"] for side in ("x", "y", "width", "height")] == ["0.0", "1.5", "5.0", "8.0"]
+    assert first["object_id"] == "7"
     assert (second["kind"], second["object_id"], second["x"], second["detail"]) == (
         "leakage",
         "",

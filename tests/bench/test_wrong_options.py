@@ -68,6 +68,8 @@ WRONG: dict[str, list[str]] = {
     "--class-map": ["foo", "gone.json", "map.json", ""],
     "--image-ids": ["foo", ""],
     "--protocol": ["foo", ""],
+    "--to": ["foo", ""],
+    "--link": ["foo", ""],
 }  # fmt: skip
 """Wrong values of the other options; a new option without a flag needs a line here."""
 
