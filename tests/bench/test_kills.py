@@ -26,7 +26,7 @@ def results(folder: Path) -> dict[str, object]:
     history = [line.split(",") for line in files.pop("history.csv").decode().splitlines()]
     seconds = history[0].index("seconds")
     result = json.loads(files.pop("result.json"))
-    for name in ("started", "finished", "command", "warnings", "environment"):
+    for name in ("started", "finished", "command", "warnings", "environment", "files"):
         result.pop(name)
     for name in ("train_seconds", "total_seconds"):
         result["budget"].pop(name)
