@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from metrics.formats.untrusted import refuse_binary
@@ -30,11 +31,13 @@ def visible_files(folder: Path, pattern: str) -> list[Path]:
     stem, dot, suffix = pattern.rpartition(".")
     if dot and suffix.isalpha():
         pattern = f"{stem}.{''.join(f'[{c.lower()}{c.upper()}]' for c in suffix)}"
-    return sorted(
-        file
-        for file in folder.glob(pattern)
-        if file.is_file() and not any(map(is_hidden, file.relative_to(folder).parts))
-    )
+    start = 0 if folder == Path() else len(str(folder)) + 1
+    files = {str(file): file for file in folder.glob(pattern)}
+    return [
+        files[name]
+        for name in sorted(files)
+        if not any(map(is_hidden, name[start:].split(os.sep))) and os.path.isfile(name)
+    ]
 
 
 def is_hidden(name: str) -> bool:

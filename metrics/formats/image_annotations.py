@@ -256,10 +256,10 @@ def number(value: object, where: str) -> float:
     """
     try:
         result = (
-            float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else np.nan
+            float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
         )
     except (ValueError, OverflowError):
-        result = np.nan
-    if not np.isfinite(result):
+        result = math.nan
+    if not math.isfinite(result):
         raise InputError(f"{where}: expected a finite number, got {str(value)[:40]!r}")
-    return float(result)
+    return result

@@ -8,8 +8,10 @@ does not tell which, but hardly any numbers fit two of these: those that do not 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -106,34 +108,41 @@ def _lines(file: Path, image: str) -> list[_Line]:
         words = text.replace(",", " ").split()
         if not words:
             continue
-        place = f"{file}:{number}"
-        first = next((k for k, word in enumerate(words) if k and all(map(_is_number, words[k:]))), len(words))
-        first = 1 if _is_number(words[0]) else max(first, len(words) - 5)
-        try:
-            numbers = [float(word) for word in words[first:]]
-        except ValueError:
-            numbers = []
-        if len(numbers) < 4 or not np.isfinite(numbers).all():
+        first = 1 if _is_number(words[0]) else max(len(words) - 5, 1)  # a name may have spaces
+        numbers = _numbers(words[first:])
+        if len(numbers) < 5:
+            place, shown = f"{file}:{number}", text.strip()[:60]
+            if len(numbers) < 4:
+                raise InputError(
+                    f"{place}: expected a class, a score and four numbers of a box, got {shown!r}"
+                )
             raise InputError(
-                f"{place}: expected a class, a score and four numbers of a box, got {text.strip()[:60]!r}"
-            )
-        if len(numbers) == 4:
-            raise InputError(
-                f"{place}: {text.strip()[:60]!r} has a class and a box but no score, as annotations do; write the scores too "
+                f"{place}: {shown!r} has a class and a box but no score, as annotations do; write the scores too "
                 f"(save_conf=True of Ultralytics, --save-conf of YOLOv5)"
             )
-        lines.append(_Line(image, _class(" ".join(words[:first])), numbers, place))
+        lines.append(_Line(image, _class(" ".join(words[:first])), numbers, f"{file}:{number}"))
     return lines
 
 
+def _numbers(words: Sequence[str]) -> list[float]:
+    """The finite numbers at the end of words; none if one of the last four is none."""
+    try:
+        numbers = list(map(float, words))
+    except ValueError:
+        return [] if not all(map(_is_number, words[-4:])) else [float(word) for word in words[-4:]]
+    return numbers if all(map(math.isfinite, numbers)) else []
+
+
+@cache
 def _class(word: str) -> str:
     """An index without the point that some programs write."""
     return str(int(float(word))) if _is_number(word) and float(word).is_integer() else word
 
 
+@cache
 def _is_number(word: str) -> bool:
     try:
-        return bool(np.isfinite(float(word)))
+        return math.isfinite(float(word))
     except ValueError:
         return False
 
