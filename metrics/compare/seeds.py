@@ -69,7 +69,8 @@ def seed_variances(estimates: Sequence[Floats], values: Sequence[Floats]) -> lis
     observed, known = moderate(observed, dof)
     images, _ = moderate(images, dof)
     learned = np.maximum(observed - images, 0.0)
+    contained = np.where(count > 1, images, 0.0)
     return [
         SeedVariance(float(part / seeds), float(whole / seeds), float(own / seeds), float(freedom))
-        for part, whole, own, freedom, seeds in zip(learned, observed, images, known, count, strict=True)
+        for part, whole, own, freedom, seeds in zip(learned, observed, contained, known, count, strict=True)
     ]

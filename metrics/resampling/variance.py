@@ -55,7 +55,8 @@ class SeedVariance:
     Attributes:
         learned: of what the seeds learned: added to the variance of the images.
         observed: of the values of the seeds on these images, with the part that the resamples of images already contain.
-        contained: that part; `learned` is the difference, or 0 where this is larger.
+        contained: that part; `learned` is the difference, or 0 where this is larger. 0 for a model with one run, whose variance
+            is assumed and not measured, so that it counts with all of its uncertainty.
         dof: degrees of freedom of `observed`; 0 where seeds were not measured.
     """
 
