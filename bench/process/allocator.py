@@ -15,7 +15,7 @@ def keep_freed_memory() -> bool:
 
     glibc maps every block above 32 MB anew, and the kernel clears its pages at the first access, in every step of a
     training: a fifth of the processor time of a training on a CPU (preset ``fcos-squeezenet``, batch 8). The peak of memory
-    grows by about 3%. Other C libraries are left as they are.
+    grows by 3 to 8%. Other C libraries are left as they are.
 
     Returns:
         Whether the allocator was set.
