@@ -76,6 +76,7 @@ def read_truth(path: str | Path, split: str | None = None, pixels: Pixels = "inc
         return _annotations(read_csv(path) if kind == ".csv" else read_parquet(path))
     if kind == ".json":
         return coco.read_truth(path)
+    refuse_unreadable(path)
     raise InputError(f"{path}: unknown kind of file; expected {KNOWN}")
 
 
@@ -116,12 +117,14 @@ def read_detections(
     if layout is not None:
         source = layout.read(path, truth)
     elif path.is_dir():
+        refuse_unreadable(path)
         raise InputError(f"{path}: no detections found in this folder; expected {KNOWN_DETECTIONS}")
     elif kind in (".parquet", ".csv"):
         source = read_csv(path) if kind == ".csv" else read_parquet(path)
     elif kind == ".json":
         return coco.read_detections(path, truth, class_map, image_ids)
     else:
+        refuse_unreadable(path)
         raise InputError(f"{path}: unknown kind of file; expected {KNOWN_DETECTIONS}")
     return table_of(source.results(truth.catalog, class_map), truth, str(path), class_map, image_ids)
 

@@ -21,6 +21,9 @@ _SUFFIXES = (
     ".manifest",
 )
 _MOST = 200
+_LISTS = frozenset(
+    ("classes.txt", "_classes.txt", "labels.txt", "train.txt", "val.txt", "valid.txt", "test.txt")
+)
 
 
 def visible_files(folder: Path, pattern: str) -> list[Path]:
@@ -38,6 +41,11 @@ def visible_files(folder: Path, pattern: str) -> list[Path]:
         for name in sorted(files)
         if not any(map(is_hidden, name[start:].split(os.sep))) and os.path.isfile(name)
     ]
+
+
+def image_text_files(folder: Path, pattern: str) -> list[Path]:
+    """Text files that may each be of an image: `visible_files` without lists of classes or images."""
+    return [file for file in visible_files(folder, pattern) if file.name.lower() not in _LISTS]
 
 
 def is_hidden(name: str) -> bool:

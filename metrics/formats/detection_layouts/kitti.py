@@ -6,7 +6,7 @@ from pathlib import Path
 
 from metrics.errors import InputError
 from metrics.formats.detection_rows import DetectionLayout, DetectionRows
-from metrics.formats.file_listing import visible_files
+from metrics.formats.file_listing import image_text_files
 from metrics.formats.image_annotations import number
 from metrics.formats.untrusted import read_head, read_text
 from metrics.tables import AnnotationTable
@@ -17,7 +17,9 @@ _COLUMNS = 16
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
-    return next((files for folder in (path, path / "data") if (files := visible_files(folder, "*.txt"))), [])
+    return next(
+        (files for folder in (path, path / "data") if (files := image_text_files(folder, "*.txt"))), []
+    )
 
 
 def _is_ours(path: Path) -> bool:

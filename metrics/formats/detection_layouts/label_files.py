@@ -20,16 +20,13 @@ from numpy.typing import NDArray
 from metrics.boxes import convert
 from metrics.errors import InputError
 from metrics.formats.detection_rows import DetectionLayout, DetectionRows
-from metrics.formats.file_listing import visible_files
+from metrics.formats.file_listing import image_text_files
 from metrics.formats.identity import known_images
 from metrics.formats.untrusted import read_text
 from metrics.formats.yolo import bounding_boxes, points_in_boxes
 from metrics.notes import Note, report
 from metrics.tables import AnnotationTable
 
-_NO_LABELS = frozenset(
-    ("classes.txt", "_classes.txt", "obj.names", "labels.txt", "train.txt", "val.txt", "test.txt")
-)
 _SLACK = 0.01  # of an image's side, for rounding in text
 _LARGEST_RELATIVE = 1.5
 
@@ -76,8 +73,8 @@ def _files(path: Path) -> list[Path]:
     for folder in (path / "labels", path):
         files = [
             file
-            for file in visible_files(folder, "**/*.txt")
-            if file.name.lower() not in _NO_LABELS and not file.name.startswith(("comp3_det", "comp4_det"))
+            for file in image_text_files(folder, "**/*.txt")
+            if not file.name.startswith(("comp3_det", "comp4_det"))
         ]
         if files:
             return files
