@@ -101,7 +101,7 @@ def command(
     from bench.runs.external_run import save_external
     from bench.runs.provenance import command_line
     from metrics.atomic_files import require_writable
-    from metrics.command_line import read_files, verify_files
+    from metrics.evaluated_files import read_files, verify_files
     from metrics.evaluator import evaluate
     from metrics.formats.identity import parse_class_map
 

@@ -462,7 +462,7 @@ def test_fault_53_no_display_no_home_and_no_fonts_cache(tmp_path):
 
 
 def test_eval_by_a_protocol_prints_and_stores_its_numbers(tmp_path, capsys):
-    from metrics.command_line import score_files
+    from metrics.evaluated_files import score_files
 
     write_voc(tmp_path / "VOC2007", [Picture("street")], {"test": ["street"]})
     results = tmp_path / "results"

@@ -19,8 +19,8 @@ from tiny_data import Picture, pictures, write_coco, write_voc, write_yolo
 from bench.data.types import Dataset
 from bench.datasets import open_dataset
 from metrics import DetectionTable, read_truth
-from metrics.command_line import score_files
 from metrics.errors import InputError, InputNote, InputWarning
+from metrics.evaluated_files import score_files
 from metrics.formats.image_search import IMAGE_SUFFIXES
 
 YAML = "train: {}\nval: {}\n{}nc: 2\nnames: [cat, dog]\n"

@@ -19,8 +19,8 @@ from tiny_data import CLASSES, Picture
 from bench.data.types import Dataset
 from bench.datasets import locate_data, open_dataset
 from metrics import read_truth
-from metrics.command_line import score_files
 from metrics.errors import InputNote, InputWarning
+from metrics.evaluated_files import score_files
 from metrics.tables import AnnotationTable
 
 Contents = Mapping[str, list[tuple[str, tuple[float, ...]]]]

@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from strategies import Scene, scenes
 
 from metrics import evaluate
-from metrics.command_line import main, parse_areas, parse_thresholds, run_command, score_files
+from metrics.command_line import main, parse_areas, parse_thresholds, run_command
 from metrics.errors import InputError, InputWarning, MachineError, PartialError, RegressionError, exit_code
+from metrics.evaluated_files import score_files
 from metrics.evaluation import TABLE_COLUMNS
 from metrics.formats import coco
 from metrics.matching import COCO_AREAS, COCO_THRESHOLDS, MatchRule

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metrics import AnnotationTable, Catalog, DetectionTable, evaluate
-from metrics.command_line import score_files
 from metrics.errors import InputError, InputNote
+from metrics.evaluated_files import score_files
 
 Box = tuple[float, float, float, float]
 SIZE = (120, 160)

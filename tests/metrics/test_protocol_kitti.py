@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metrics import AnnotationTable, Catalog, DetectionTable, evaluate
-from metrics.command_line import main, score_files
+from metrics.command_line import main
 from metrics.errors import InputError
+from metrics.evaluated_files import score_files
 
 LIMITS = {"easy": (40, 0, 0.15), "moderate": (25, 1, 0.3), "hard": (25, 2, 0.5)}
 OVERLAP = {"Car": 0.7, "Pedestrian": 0.5, "Cyclist": 0.5}

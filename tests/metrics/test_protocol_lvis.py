@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from metrics import AnnotationTable, evaluate, read_detections, read_truth
-from metrics.command_line import main, score_files
+from metrics.command_line import main
 from metrics.errors import InputError, InputNote
+from metrics.evaluated_files import score_files
 from metrics.formats import coco
 from metrics.kernels.json_columns import SMALLEST
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metrics import AnnotationTable, evaluate
-from metrics.command_line import main, read_files, score_files
+from metrics.command_line import main
 from metrics.errors import InputError, InputNote
+from metrics.evaluated_files import read_files, score_files
 from metrics.evaluation import Evaluation
 
 Box = tuple[float, float, float, float]

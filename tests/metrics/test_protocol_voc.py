@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from strategies import Scene, scenes
 
 from metrics import AnnotationTable, Catalog, DetectionTable, evaluate
-from metrics.command_line import PROTOCOL_NAMES, main, score_files
+from metrics.command_line import PROTOCOL_NAMES, main
 from metrics.errors import InputError, InputNote, InputWarning
+from metrics.evaluated_files import score_files
 from metrics.protocols import PROTOCOLS
 
 CLASSES = [
