@@ -66,6 +66,13 @@ def command(
             metavar="copy|hard", help="How --to and --fix write unchanged images: as copies or as hard links."
         ),
     ] = "copy",
+    splits: Annotated[
+        Literal["kept", "made"],
+        typer.Option(
+            metavar="kept|made",
+            help="Splits that --to and --fix write: those of the data set, or those of runs, where missing ones are made.",
+        ),
+    ] = "kept",
     variant: Annotated[
         str,
         typer.Option(
@@ -125,7 +132,7 @@ def command(
             raise InputError(
                 "--report: is a page on the data as it is; leave it out here, and give it with OUT afterwards"
             )
-        copy_data(variant, sources, out, to, fix, link, not fast, json, progress)
+        copy_data(variant, sources, out, to, fix, link, splits, not fast, json, progress)
         return
     opened = open_to_look(variant, sources, fast)
     settings = opened.settings

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.convert.image_set import Link
+from bench.convert.source import Splits
 from bench.fix.changes import counts, summary
 from bench.fix.written_copy import LOG, CopyPlan, WrittenCopy, write_copy
 from bench.process.json_value import json_value, print_json
@@ -24,6 +25,7 @@ def copy_data(
     to: str | None,
     fix: bool,
     link: Link,
+    splits: Splits,
     decode: bool,
     json: bool,
     progress: Progress,
@@ -37,6 +39,7 @@ def copy_data(
         to: format; None for that of the data set.
         fix: remove defects.
         link: how unchanged images are written.
+        splits: which splits are written.
         decode: decode every image to find truncated ones, if defects are removed.
         json: print one JSON object.
         progress: display.
@@ -52,7 +55,7 @@ def copy_data(
             f"{out}: is a second path; add --to coco, voc or yolo to write the data set there, or --fix to write a fixed copy"
         )
     require_writable(out, "OUT", folder=True)
-    plan = CopyPlan(out, to, fix, link, decode)
+    plan = CopyPlan(out, to, fix, link, splits, decode)
     copy = write_copy(resolve(variant, **sources), plan, progress)
     for note in copy.notes:
         report(note)

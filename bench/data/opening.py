@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.data.annotated_images import AnnotatedImages
 from bench.data.classes import adopt_classes, check_choice, choose_classes
@@ -20,7 +20,9 @@ from bench.data.types import SPLITS, Dataset
 from bench.data.union import unite_classes_by_id
 from bench.settings import toml
 from metrics.errors import InputError, InputNote, InputWarning
-from metrics.notes import note_of
+from metrics.notes import Note, note_of
+
+T = TypeVar("T")
 
 
 def open_dataset(path: str | Path, format: str = "auto", seed: int | None = None, **options: Any) -> Dataset:
@@ -54,19 +56,40 @@ def open_located(location: DataLocation, options: Mapping[str, Any]) -> Dataset:
     if location.format.draw is not None:
         return location.format.draw(checked)
     assert isinstance(checked, FolderOptions)
+    dataset, notes = noted(lambda: _open(location, checked))
+    return replace(dataset, notes=[*dataset.notes, *notes])
+
+
+def noted(work: Callable[[], T]) -> tuple[T, list[Note]]:
+    """The result of `work`, and the notes that it gives, which are issued when it ends or fails."""
     caught: list[warnings.WarningMessage] = []
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            dataset = _open(location, checked)
+            result = work()
     finally:
         for warning in caught:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     reported = [one.message for one in caught if issubclass(one.category, InputWarning | InputNote)]
-    return replace(dataset, notes=[*dataset.notes, *map(note_of, reported)])
+    return result, list(map(note_of, reported))
 
 
-def _open(location: DataLocation, options: FolderOptions) -> Dataset:
+def read_located(
+    location: DataLocation, options: FolderOptions
+) -> tuple[list[AnnotatedImages], dict[str, AnnotatedImages]]:
+    """Read a data set on disk that `locate_data` found, without opening its image files and without making splits.
+
+    Args:
+        location: the data set.
+        options: all options, validated.
+
+    Returns:
+        The images of each split that is given, at most one without a split; and those of splits from elsewhere, such as
+        ``data.test``, by name. All have the same classes.
+
+    Raises:
+        InputError: annotations are invalid or contradict each other, or images are not found.
+    """
     images = _read(location, options)
     if not location.parts:
         images = settle_purposes(images)
@@ -86,6 +109,11 @@ def _open(location: DataLocation, options: FolderOptions) -> Dataset:
         (own[purpose],) = adopt_classes(
             chosen, images[0].truth.catalog, f"data.{purpose}", selectable=not options.classes
         )
+    return images, own
+
+
+def _open(location: DataLocation, options: FolderOptions) -> Dataset:
+    images, own = read_located(location, options)
     name = options.name or location.name
     return assemble_dataset(name, location.format.name, location.path, images, options, own)
 

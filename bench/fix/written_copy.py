@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from bench.convert.folder import FORMATS, planned_files, require_free, write_files
 from bench.convert.further_fields import note_further_fields
 from bench.convert.image_set import ImageSet, Link
-from bench.convert.source import image_sets
+from bench.convert.source import Source, Splits, read_source
 from bench.convert.written import WrittenFiles
 from bench.data.location import DataLocation, locate_data
-from bench.data.opening import open_located
-from bench.data.types import Dataset
 from bench.fix.changes import Change, changes_csv
 from bench.fix.fix import fix_sets
 from bench.process.progress import Progress
@@ -36,6 +33,7 @@ class CopyPlan:
         format: one of `FORMATS`; None for that of the data set.
         fix: whether defects are fixed.
         link: how unchanged images are written.
+        splits: which splits are written.
         decode: whether every image is decoded to find those that are truncated, if defects are fixed.
     """
 
@@ -43,6 +41,7 @@ class CopyPlan:
     format: str | None = None
     fix: bool = False
     link: Link = "copy"
+    splits: Splits = "kept"
     decode: bool = True
 
 
@@ -79,17 +78,23 @@ def write_copy(settings: EntryConfig, plan: CopyPlan, progress: Progress | None 
             f"{', '.join(FORMATS[1:])}"
         )
     require_free(plan.out, _folders(location))
-    dataset = open_located(location, _options(settings, plan.fix and location.format.layout is not None))
-    pixels: Pixels = getattr(settings.data, "pixels", "inclusive") if dataset.format == "voc" else "inclusive"
-    sets = image_sets(dataset)
-    changes: list[Change] | None = None
+    options = dict(settings.data_options)
+    if plan.fix and location.format.layout is not None:
+        options["allow_missing"] = True
+    source = read_source(location, options, plan.splits)
+    sets, changes = source.sets, None
+    from_voc = location.format.name == "voc"
+    pixels: Pixels = getattr(settings.data, "pixels", "inclusive") if from_voc else "inclusive"
     if plan.fix:
-        sets, changes = _fixed(dataset, sets, format, pixels, plan.decode, progress)
+        inclusive = pixels == "inclusive"
+        sets, changes = _fixed(
+            source, inclusive and from_voc, inclusive and format == "voc", plan.decode, progress
+        )
     written = planned_files(sets, format, pixels)
     if changes is not None:
         changes += _names(sets, written)
         written.texts[LOG] = changes_csv(changes)
-    notes = note_further_fields(dataset.format, location.annotations) if location.annotations else []
+    notes = note_further_fields(location.format.name, location.annotations) if location.annotations else []
     notes += write_files(written, plan.out, plan.link, progress)
     counts = {one.purpose or "all": (len(one.pictures), len(one.truth)) for one in sets}
     return WrittenCopy(format, counts, tuple(notes), None if changes is None else tuple(changes))
@@ -105,36 +110,17 @@ def _folders(location: DataLocation) -> list[Path]:
     return list(dict.fromkeys([*folders, *beside]))
 
 
-def _options(settings: EntryConfig, fix: bool) -> dict[str, Any]:
-    """Options with which the data set is opened: with sizes; to be fixed, without images that cannot be read."""
-    options = dict(settings.data_options)
-    if options.get("check") == "exists":
-        options["check"] = "header"
-    return options | ({"allow_missing": True} if fix else {})
-
-
 def _fixed(
-    dataset: Dataset,
-    sets: Sequence[ImageSet],
-    format: str,
-    pixels: Pixels,
-    decode: bool,
-    progress: Progress | None,
+    source: Source, counts_pixels: bool, whole_pixels: bool, decode: bool, progress: Progress | None
 ) -> tuple[list[ImageSet], list[Change]]:
     """The sets without defects, and all changes, also those of reading."""
     changes = [
         Change("unreadable_images", "removed", note.subject, detail=problem)
-        for note in dataset.notes
+        for note in source.notes
         if note.kind == "unreadable_images"
         for problem in note.items
     ]
-    fixed, made = fix_sets(
-        sets,
-        counts_pixels=dataset.format == "voc" and pixels == "inclusive",
-        whole_pixels=format == "voc" and pixels == "inclusive",
-        decode=decode,
-        progress=progress,
-    )
+    fixed, made = fix_sets(source.sets, counts_pixels, whole_pixels, decode, progress)
     kept = [one for one in fixed if one.pictures]
     if not kept:
         raise InputError("no image is left after the fixes; look at what is wrong with `bench data PATH`")

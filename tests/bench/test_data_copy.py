@@ -360,3 +360,55 @@ def test_parts_become_one_data_set(tmp_path: Path, capsys: pytest.CaptureFixture
     listed.write_text(f'parts = [{{path = "{first}"}}, {{path = "{second}"}}]\n')
     assert main(["data", str(listed), "--to", "yolo", str(tmp_path / "beside"), "--quiet"]) == 0
     assert [len(open_dataset(tmp_path / "beside").splits[name]) for name in SPLITS] == [6, 6, 6]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("purposes", [(None,), ("train", "val"), ("train", "test"), ("test",)], ids=str)
+def test_splits_are_those_of_the_data_set_and_runs_make_the_same_ones_of_it(
+    tmp_path: Path, format: str, purposes: tuple[str | None, ...]
+) -> None:
+    data = tmp_path / "data"
+    if purposes == (None,):
+        write_coco(data / "gt.json", pictures(12))
+    else:
+        write_yolo(data, {str(name): pictures(12, 20 * k) for k, name in enumerate(purposes)})
+    out = tmp_path / "out"
+    copy = copied(data, out, format, fix=False)
+    assert copy.splits == {name or "all": (12, 12) for name in purposes}
+    assert rows(open_dataset(out)) == rows(open_dataset(data))
+    made = write_copy(resolve("ssd", data=str(data)), CopyPlan(tmp_path / "made", format, splits="made"))
+    assert list(made.splits) == list(SPLITS)
+    given = {name: (len(split), len(split.truth)) for name, split in open_dataset(data).splits.items()}
+    assert made.splits == given
+    assert rows(open_dataset(tmp_path / "made")) == rows(open_dataset(data))
+
+
+def test_the_note_on_splits_that_ultralytics_needs_has_advice_that_works(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_coco(tmp_path / "data" / "gt.json", pictures(12))
+    data = str(tmp_path / "data")
+    assert main(["data", data, "--to", "yolo", str(tmp_path / "out"), "--quiet", "--json"]) == 0
+    notes = {note["kind"]: note["text"] for note in json.loads(capsys.readouterr().out)["notes"]}
+    assert "no train and no val, which Ultralytics needs; --splits made" in notes["absent_split"]
+    words = ["data", data, "--to", "yolo", str(tmp_path / "made"), "--splits", "made", "--quiet", "--json"]
+    assert main(words) == 0
+    assert "absent_split" not in {note["kind"] for note in json.loads(capsys.readouterr().out)["notes"]}
+
+
+def test_images_without_a_split_beside_others_need_made_splits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = written(tmp_path / "first", "yolo")
+    write_coco(tmp_path / "second" / "gt.json", pictures(12, 30))
+    words = ["data", f"{first}+{tmp_path / 'second'}", "--to", "voc", str(tmp_path / "out"), "--quiet"]
+    assert main(words) == 2
+    assert "some images have no split, but others are in train, val, test" in capsys.readouterr().err
+    assert main([*words, "--splits", "made"]) == 0  # the advice
+    assert sum(map(len, rows(open_dataset(tmp_path / "out")).values())) == 21
+
+
+def test_a_split_without_objects_is_no_error_where_splits_are_kept(tmp_path: Path) -> None:
+    splits = {"train": pictures(3), "val": [Picture("empty", objects=[])]}
+    write_yolo(tmp_path / "data", splits)
+    assert copied(tmp_path / "data", tmp_path / "out", "voc").splits == {"train": (3, 3), "val": (1, 0)}

@@ -70,6 +70,7 @@ WRONG: dict[str, list[str]] = {
     "--protocol": ["foo", ""],
     "--to": ["foo", ""],
     "--link": ["foo", ""],
+    "--splits": ["foo", ""],
 }  # fmt: skip
 """Wrong values of the other options; a new option without a flag needs a line here."""
 
