@@ -395,6 +395,30 @@ def test_real_photographs_and_detections_give_the_kits_numbers(shared_data: Path
             assert ours.value(name, label) == pytest.approx(kit_ap(images, parsed, 0.5, year), abs=1e-12)
 
 
+def test_limits_are_on_the_numbers_of_the_protocol(kit: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        str(kit / "VOCdevkit"),
+        str(kit / "VOCdevkit" / "results"),
+        "--protocol",
+        "voc2007",
+        "--fail-below",
+    ]
+    value = kit_mean(kit, 2007)
+    assert main([*words, f"voc07_ap={value - 0.001}"]) == 0
+    assert main([*words, f"voc07_ap={value + 0.001}"]) == 1
+    assert main([*words, "ap=0.1"]) == 2
+    assert "no measure 'ap'" in capsys.readouterr().err
+
+
+def test_thresholds_of_a_protocol_that_fixes_them_are_refused(kit: Path) -> None:
+    files = kit / "VOCdevkit", kit / "VOCdevkit" / "results"
+    with pytest.raises(
+        InputError, match="protocol 'crowdhuman': its IoU thresholds are fixed; leave them out"
+    ):
+        score_files(*files, protocol="crowdhuman", iou_thresholds=(0.7,))
+    assert score_files(*files, protocol="voc2012", iou_thresholds=(0.7,)).value("voc10_ap") >= 0  # the advice
+
+
 def test_the_help_names_all_protocols() -> None:
     assert PROTOCOL_NAMES.split(", ") == PROTOCOLS.names()
     assert all(PROTOCOLS[name].source and PROTOCOLS[name].summary for name in PROTOCOLS.names())
