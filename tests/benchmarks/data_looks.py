@@ -65,7 +65,7 @@ def time_check(folder: Path, fast: bool, workers: int) -> None:
     print(
         f"{images} images, {objects} objects, {'not decoded' if fast else 'decoded'}: opened in {between - start:.1f} s, "
         f"checked in {end - between:.1f} s ({images / (end - between):.0f} images/s); {len(check.to_json()) / 1e3:.0f} kB of "
-        f"JSON; peak memory {peak:.0f} MB"
+        f"JSON; {used:.1f} s of processor in this process; peak memory {peak:.0f} MB"
     )
 
 
