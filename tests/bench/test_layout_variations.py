@@ -90,7 +90,7 @@ FORMATS = sorted({layout.format: name for name, layout in TRUTH.items()}.values(
 
 
 @pytest.mark.parametrize("name", TRUTH)
-def test_fault_90_variations_of_a_layout_are_read(tmp_path: Path, name: str) -> None:
+def test_fault_100_variations_of_a_layout_are_read(tmp_path: Path, name: str) -> None:
     layout, made = TRUTH[name], scene()
     for vary in VARIATIONS:
         root = tmp_path / vary[0].__name__ / "root"
@@ -103,7 +103,7 @@ def test_fault_90_variations_of_a_layout_are_read(tmp_path: Path, name: str) -> 
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_fault_91_utf_16_is_refused_naming_the_file_and_the_fix_works(tmp_path: Path, name: str) -> None:
+def test_fault_101_utf_16_is_refused_naming_the_file_and_the_fix_works(tmp_path: Path, name: str) -> None:
     layout, made = TRUTH[name], scene()
     layout.write(tmp_path, made)
     texts = {file: file.read_bytes() for file in text_files(tmp_path)}

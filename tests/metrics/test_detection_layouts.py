@@ -145,7 +145,7 @@ def test_indices_and_names_do_not_depend_on_the_ids_of_the_ground_truth(tmp_path
         np.testing.assert_allclose(rows(table), expected(FOUND, PICTURES), atol=DETECTIONS[name].tolerance)
 
 
-def test_fault_92_class_indices_beyond_the_classes_are_refused_or_dropped(tmp_path: Path) -> None:
+def test_fault_102_class_indices_beyond_the_classes_are_refused_or_dropped(tmp_path: Path) -> None:
     found = [*FOUND, Found(PICTURES[0], 2, (1, 2, 20, 30), 0.4)]
     path = DETECTIONS["ultralytics_labels"].write(tmp_path, PICTURES, found)
     with pytest.raises(
@@ -215,7 +215,7 @@ def test_fields_of_fiftyone_are_chosen_by_their_confidence(tmp_path: Path) -> No
     assert len(read(file)[0]) == len(FOUND)
 
 
-def test_fault_92_fractions_need_sizes_of_the_images(tmp_path: Path) -> None:
+def test_fault_102_fractions_need_sizes_of_the_images(tmp_path: Path) -> None:
     path = DETECTIONS["ultralytics_labels"].write(tmp_path, PICTURES, FOUND)
     unknown = truth()
     catalog = Catalog.of(unknown.catalog.image_ids, CLASSES, None, unknown.catalog.file_names, (1, 2))
@@ -264,7 +264,7 @@ def test_a_name_that_fits_two_images_identifies_none(tmp_path: Path) -> None:
     assert read_detections(write_json(tmp_path / "a.json", rows_of), table).image.tolist() == [1]
 
 
-def test_fault_92_annotations_instead_of_detections_are_refused_with_the_option_that_helps(
+def test_fault_102_annotations_instead_of_detections_are_refused_with_the_option_that_helps(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "img000.txt").write_text("0 0.5 0.5 0.2 0.2\n")
@@ -276,7 +276,7 @@ def test_fault_92_annotations_instead_of_detections_are_refused_with_the_option_
     assert len(read(tmp_path)[0]) == 1
 
 
-def test_fault_92_ambiguous_lines_are_refused_and_the_table_that_is_advised_is_read(tmp_path: Path) -> None:
+def test_fault_102_ambiguous_lines_are_refused_and_the_table_that_is_advised_is_read(tmp_path: Path) -> None:
     (tmp_path / "found").mkdir()
     (tmp_path / "found" / "img000.txt").write_text("0 0.5 10 10 20 20\n")
     with pytest.raises(

@@ -20,7 +20,7 @@ def files(root: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("name", DETECTIONS)
-def test_fault_90_detections_with_the_traces_of_windows_and_macos_are_read(tmp_path: Path, name: str) -> None:
+def test_fault_100_detections_with_the_traces_of_windows_and_macos_are_read(tmp_path: Path, name: str) -> None:
     layout = DETECTIONS[name]
     path = layout.write(tmp_path, PICTURES, FOUND)
     for file in files(tmp_path):
@@ -36,7 +36,7 @@ def test_fault_90_detections_with_the_traces_of_windows_and_macos_are_read(tmp_p
 
 
 @pytest.mark.parametrize("name", DETECTIONS)
-def test_fault_91_detections_in_utf_16_are_refused_naming_the_file(tmp_path: Path, name: str) -> None:
+def test_fault_101_detections_in_utf_16_are_refused_naming_the_file(tmp_path: Path, name: str) -> None:
     path = DETECTIONS[name].write(tmp_path, PICTURES, FOUND)
     for file in files(tmp_path):
         file.write_bytes(file.read_text().encode("utf-16"))
