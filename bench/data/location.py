@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from bench.data.parts import PART_OPTIONS, Part, parts_format
 from bench.data.types import DATASETS, DataOptions, DatasetFormat
 from bench.settings.errors import settings_error
 from metrics.errors import InputError
-from metrics.formats.file_listing import refuse_unreadable
+from metrics.formats.file_listing import refuse_unreadable, report_unwrapped, unwrapped
 from metrics.formats.image_annotations import exports
 from metrics.formats.layouts import LAYOUTS
 from metrics.registry import UnknownName, did_you_mean
@@ -41,6 +41,7 @@ class DataLocation:
         parts: names of its parts; empty if it is in one piece.
         options: options that a file that lists parts has for the whole data set.
         name: its default name.
+        given: the path that was given, if it has nothing but the folder `path`.
     """
 
     format: DatasetFormat
@@ -50,6 +51,7 @@ class DataLocation:
     parts: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
+    given: Path | None = None
 
 
 def locate_data(path: str | Path, format: str = "auto") -> DataLocation:
@@ -91,14 +93,16 @@ def _locate(path: str, format: str, within: tuple[Path, ...]) -> DataLocation:
         if found.resolve() in within:
             raise InputError(f"{path}: lists itself as a part; list folders or files of images")
         return _locate_parts(read_part_list(found), format, (*within, found.resolve()))
+    inner = unwrapped(found)
+    given = None if inner == found else found
     if format == "auto":
-        return _detect(found)
+        return replace(_detect(inner), given=given)
     layout = DATASETS[format].layout
     assert layout is not None
-    files = layout.files(found)
+    files = layout.files(inner)
     if not files:
         raise InputError(f"{path}: no {format} data set; looked for {layout.looks_for}")
-    return DataLocation(DATASETS[format], found, tuple(files), name=dataset_name(found))
+    return DataLocation(DATASETS[format], inner, tuple(files), name=dataset_name(inner), given=given)
 
 
 def _locate_parts(listed: PartList, format: str, within: tuple[Path, ...]) -> DataLocation:
@@ -115,6 +119,8 @@ def _locate_parts(listed: PartList, format: str, within: tuple[Path, ...]) -> Da
             )
     parts = []
     for number, (part, place, name) in enumerate(zip(listed.parts, places, names, strict=True)):
+        if place.given is not None and place.path is not None:
+            report_unwrapped(place.given, place.path)
         if place.path is None:
             raise InputError(f"{part.path}: {place.format.name} is drawn, not read, and cannot be a part")
         where = f"parts[{number}]"

@@ -20,6 +20,7 @@ from bench.data.types import SPLITS, Dataset
 from bench.data.union import unite_classes_by_id
 from bench.settings import toml
 from metrics.errors import InputError, InputNote, InputWarning
+from metrics.formats.file_listing import report_unwrapped
 from metrics.notes import Note, note_of
 
 T = TypeVar("T")
@@ -123,6 +124,8 @@ def _read(location: DataLocation, options: FolderOptions, part_name: str = "") -
     assert location.format.read is not None
     path = location.path or Path()
     report_other_formats(location.format.name, location.other_formats, path, part_name)
+    if location.given is not None:
+        report_unwrapped(location.given, path)
     images = unite_classes_by_id(location.format.read(path, location.annotations, options))
     return with_groups(images, options.groups, path, part_name, required=not part_name)
 

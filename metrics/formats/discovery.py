@@ -14,7 +14,7 @@ from metrics.formats import coco
 from metrics.formats.box_table import BoxTable, read_csv, read_parquet
 from metrics.formats.detection_rows import DetectionSource, find_detection_layout
 from metrics.formats.detections import checked, table_of
-from metrics.formats.file_listing import refuse_unreadable
+from metrics.formats.file_listing import refuse_unreadable, report_unwrapped, unwrapped
 from metrics.formats.identity import ClassMap, ImageIdMeaning, find_images, match_names
 from metrics.formats.image_annotations import Export, ImageAnnotation, export_table, exports
 from metrics.formats.image_labels import ImageLabels
@@ -59,7 +59,9 @@ def read_truth(path: str | Path, split: str | None = None, pixels: Pixels = "inc
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     if path.is_dir():
-        return _read_folder(path, split, pixels)
+        inner = unwrapped(path)
+        report_unwrapped(path, inner)
+        return _read_folder(inner, split, pixels)
     kind = _suffix(path)
     if kind in (".yaml", ".yml", ".data", ".names", ".labels"):
         return _read_yolo(path, split)

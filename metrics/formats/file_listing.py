@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
+from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import refuse_binary
+from metrics.notes import Note, report
 
 _SUFFIXES = (
     ".json",
@@ -46,6 +49,35 @@ def visible_files(folder: Path, pattern: str) -> list[Path]:
 def image_text_files(folder: Path, pattern: str) -> list[Path]:
     """Text files that may each be of an image: `visible_files` without lists of classes or images."""
     return [file for file in visible_files(folder, pattern) if file.name.lower() not in _LISTS]
+
+
+def unwrapped(path: Path) -> Path:
+    """The folder in a folder that has nothing else, as archives unpack to; the path itself otherwise.
+
+    A folder whose name has a meaning in some layout, such as ``train``, ``images`` or ``VOC2012``, is not entered.
+    """
+    while path.is_dir():
+        entries = [entry for entry in path.iterdir() if not is_hidden(entry.name)]
+        if len(entries) != 1 or not entries[0].is_dir() or _has_meaning(entries[0].name):
+            return path
+        path = entries[0]
+    return path
+
+
+def report_unwrapped(given: Path, inner: Path) -> None:
+    """Report that a folder in the given one is read, if it is another."""
+    if given != inner:
+        text = f"{given}: has nothing but the folder {inner.relative_to(given)}, which is read"
+        report(Note("inner_folder", text, str(inner)))
+
+
+def _has_meaning(name: str) -> bool:
+    return parse_purpose(name) is not None or _MEANINGS.fullmatch(name.lower()) is not None
+
+
+_MEANINGS = re.compile(
+    "images?|img|data|datasets?|labels?|labeltxt.*|label_2|image_2|ann|annotations?|jpegimages|voc.*|oid.*|obj_.*_data|preds"
+)
 
 
 def is_hidden(name: str) -> bool:

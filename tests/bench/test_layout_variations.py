@@ -14,7 +14,7 @@ from test_truth_layouts import contents, require_opened, require_read, scene, wa
 
 from bench.datasets import open_dataset
 from metrics import read_truth
-from metrics.errors import InputError, InputWarning
+from metrics.errors import InputError, InputNote, InputWarning
 
 _TEXT = {
     ".txt",
@@ -78,13 +78,20 @@ def other_suffix(root: Path) -> None:
         file.rename(file.with_suffix(".JPEG"))
 
 
+def wrapped(root: Path) -> None:
+    """An archive that unpacks to a folder."""
+    root.rename(root.parent / "inner")
+    root.mkdir()
+    (root.parent / "inner").rename(root / "My pets v1")
+
+
 def linked(root: Path) -> None:
     """The folder is a link."""
     root.rename(root.parent / "real")
     root.symlink_to(root.parent / "real")
 
 
-VARIATIONS: list[list[Callable[[Path], None]]] = [[windows, macos, linked], [other_suffix]]
+VARIATIONS: list[list[Callable[[Path], None]]] = [[windows, macos, linked], [other_suffix, wrapped]]
 FORMATS = sorted({layout.format: name for name, layout in TRUTH.items()}.values())
 """A layout of each format."""
 
@@ -153,3 +160,17 @@ def test_links_to_images_elsewhere_are_read_or_refused_with_a_fix_that_works(
     assert {key: sorted(name for name, _ in rows) for key, rows in found.items()} == {
         key: sorted(name for name, _ in rows) for key, rows in wanted(made.pictures, layout).items()
     }
+
+
+def test_the_folder_in_a_folder_is_noted_and_folders_with_a_meaning_are_not_entered(tmp_path: Path) -> None:
+    made = scene()
+    TRUTH["cvat_ultralytics_detection"].write(tmp_path / "pets" / "v1" / "export", made)
+    data = open_dataset(tmp_path / "pets")
+    texts = [note.text for note in data.notes if note.kind == "inner_folder"]
+    assert texts == [f"{tmp_path / 'pets'}: has nothing but the folder v1/export, which is read"]
+    with pytest.warns(InputNote, match="has nothing but the folder v1/export, which is read"):
+        read_truth(tmp_path / "pets", "val")
+    TRUTH["roboflow_coco"].write(tmp_path / "coco", made)
+    for split in ("valid", "test"):
+        shutil.rmtree(tmp_path / "coco" / split)
+    assert "inner_folder" not in {note.kind for note in open_dataset(tmp_path / "coco").notes}

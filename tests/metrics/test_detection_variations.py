@@ -20,7 +20,9 @@ def files(root: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("name", DETECTIONS)
-def test_fault_100_detections_with_the_traces_of_windows_and_macos_are_read(tmp_path: Path, name: str) -> None:
+def test_fault_100_detections_with_the_traces_of_windows_and_macos_are_read(
+    tmp_path: Path, name: str
+) -> None:
     layout = DETECTIONS[name]
     path = layout.write(tmp_path, PICTURES, FOUND)
     for file in files(tmp_path):

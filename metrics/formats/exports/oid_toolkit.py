@@ -29,7 +29,8 @@ def _is_label(file: Path) -> bool:
     lines = read_head(file, 400).splitlines()
     words = lines[0].split() if lines else []
     numbers = [word for word in words[-4:] if word.replace(b".", b"").isdigit()]
-    return not words or (len(words) >= 5 and len(numbers) == 4 and not words[0].replace(b".", b"").isdigit())
+    named = not any(word.replace(b".", b"").replace(b"-", b"").isdigit() for word in words[:-4])
+    return not words or (len(words) >= 5 and len(numbers) == 4 and named)
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
