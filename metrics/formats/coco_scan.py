@@ -42,6 +42,8 @@ _ANNOTATIONS = (
     Column("iscrowd", "number", required=False),
     Column("ignore", "number", required=False),
 )
+_ANNOTATIONS_KEY = re.compile(rb'"annotations"\s*:\s*\[')
+
 _LONGEST_IMAGE = 2**16
 """Bytes of an image's record that are searched for custom keys."""
 
@@ -106,9 +108,14 @@ def scan_truth(data: bytes, where: str) -> tuple[Images, Classes, Objects] | Non
 
 def _has_custom_keys(data: bytes) -> bool:
     """Whether the first image has custom keys, or any has verified classes, so that images are parsed in full to keep them."""
-    if any(f'"{key}"'.encode() in data for key in VERIFIED_CLASSES):
+    start = max(data.find(b'"images"'), 0)
+    following = _ANNOTATIONS_KEY.search(
+        data, start
+    )  # most files have images first: their annotations are not searched
+    last = following.start() if following else len(data)
+    if any(data.find(f'"{key}"'.encode(), start, last) >= 0 for key in VERIFIED_CLASSES):
         return True
-    begin = re.compile(rb'"images"\s*:\s*\[\s*(?=\{)').match(data, max(data.find(b'"images"'), 0))
+    begin = re.compile(rb'"images"\s*:\s*\[\s*(?=\{)').match(data, start)
     if begin is None:
         return False
     try:
