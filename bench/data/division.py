@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from bench.data.annotated_images import AnnotatedImages
 from bench.data.checks import CheckedImages
 from bench.data.folder_options import FolderOptions
 from bench.data.groups import groups_of, likely_groups
-from bench.data.leaks import content_keys, occurring_in
+from bench.data.leaks import occurring_in
 from bench.data.splits import Indices, hash_split, join_units, nearest_seed
 from bench.data.types import SPLITS
 from bench.data.union import has_distinct_ids, unite_images
@@ -98,7 +98,10 @@ def _merge_repeated(parts: Sequence[AnnotatedImages]) -> list[AnnotatedImages]:
 
 
 def divide_images(
-    parts: Mapping[str | None, CheckedImages], own: Mapping[str, CheckedImages], options: FolderOptions
+    parts: Mapping[str | None, CheckedImages],
+    own: Mapping[str, CheckedImages],
+    contents: Mapping[Path, Hashable],
+    options: FolderOptions,
 ) -> dict[str, CheckedImages]:
     """Train, val and test from the parts that exist; each split that is made is reported.
 
@@ -108,6 +111,7 @@ def divide_images(
     Args:
         parts: the images of each split, at most one of each purpose; None for images without a split.
         own: splits from elsewhere, which replace those of `parts`.
+        contents: a key of each file, equal for equal files; see `bench.data.leaks.content_keys`.
         options: settings.
     """
     train, val, test = options.shares
@@ -124,12 +128,12 @@ def divide_images(
             text = f"the {len(whole)} images of the data set itself are not used"
             report(Note("unused_images", text, values={"images": len(whole)}))
         why = "all images" if options.splits == "drawn" else "the data set has no splits: all images"
-        given = _cut(whole, share, why, options)
+        given = _cut(whole, share, why, contents, options)
     elif None in given:
         rest = given.pop(None)
         if len(given) == 1:  # a val or test split alone is left as it is
             share = {name: size for name, size in share.items() if name == "train" or name not in given}
-        given = _join_splits(rest, given, share, options)
+        given = _join_splits(rest, given, share, contents, options)
     for name, part in own.items():
         given[name] = part
     for name in SPLITS:
@@ -138,7 +142,7 @@ def divide_images(
         donor = _donor(name, given, own)
         wanted = {split: share[split] for split in SPLITS if split in (donor, name)}
         why = f"the data set has no {name} split: the images of {donor}"
-        given |= _cut(given[donor], wanted, why, options)
+        given |= _cut(given[donor], wanted, why, contents, options)
     return {name: given[name] for name in SPLITS}
 
 
@@ -157,19 +161,20 @@ def _join_splits(
     rest: CheckedImages,
     given: Mapping[str | None, CheckedImages],
     shares: Mapping[str, float],
+    contents: Mapping[Path, Hashable],
     options: FolderOptions,
 ) -> dict[str | None, CheckedImages]:
     """The given splits and those of `shares`, among which images that have none are divided.
 
     Images that have a copy, or an image of their group, in a given split of `shares` go there.
     """
-    units = _units(rest)
+    units = _units(rest, contents)
     place = np.full(int(units.max(initial=-1)) + 1, -1)
     groups = groups_of(rest.images)
     for number, name in enumerate(shares):
         if name in given:
-            alike, others = content_keys(rest.images.paths, given[name].images.paths)
-            shared = occurring_in(alike, others)
+            there = {contents[path] for path in given[name].images.paths}
+            shared = occurring_in([contents[path] for path in rest.images.paths], there)
             if groups is not None:
                 shared |= occurring_in(groups, groups_of(given[name].images) or ())
             place[units[shared]] = number
@@ -177,15 +182,15 @@ def _join_splits(
     free = rest.select(np.flatnonzero(of_image < 0))
     required = not all(name in given for name in shares)
     why = "images of parts without splits"
-    if required and int(_units(free).max(initial=-1)) + 1 < len(
+    if required and int(_units(free, contents).max(initial=-1)) + 1 < len(
         shares
     ):  # nearly all are copies of given images
         whole = _unite([*(given[name] for name in shares if name in given), rest])
-        return {**given, **_cut(whole, shares, f"{why}, and the given ones,", options)}
+        return {**given, **_cut(whole, shares, f"{why}, and the given ones,", contents, options)}
     if len(free) < len(rest):
         text = f"{len(rest) - len(free)} {why} have the same content as a given image, or are in its group, and are in its split"
         report(Note("bound_images", text, ", ".join(shares), {"images": len(rest) - len(free)}))
-    made = _cut(free, shares, why, options, required)
+    made = _cut(free, shares, why, contents, options, required)
     joined = dict(given)
     for number, name in enumerate(shares):
         here = [rest.select(np.flatnonzero(of_image == number)), made[name]]
@@ -193,11 +198,11 @@ def _join_splits(
     return joined
 
 
-def _units(part: CheckedImages) -> NDArray[np.intp]:
+def _units(part: CheckedImages, contents: Mapping[Path, Hashable]) -> NDArray[np.intp]:
     """(I,) unit of each image: images of one group, and equal ones, are in one."""
-    (contents,) = content_keys(part.images.paths)
+    keys = [contents[path] for path in part.images.paths]
     groups = groups_of(part.images)
-    return join_units(contents) if groups is None else join_units(contents, groups)
+    return join_units(keys) if groups is None else join_units(keys, groups)
 
 
 def _unite(pieces: Sequence[CheckedImages]) -> CheckedImages:
@@ -208,14 +213,19 @@ def _unite(pieces: Sequence[CheckedImages]) -> CheckedImages:
 
 
 def _cut(
-    part: CheckedImages, shares: Mapping[str, float], why: str, options: FolderOptions, required: bool = True
+    part: CheckedImages,
+    shares: Mapping[str, float],
+    why: str,
+    contents: Mapping[Path, Hashable],
+    options: FolderOptions,
+    required: bool = True,
 ) -> dict[str | None, CheckedImages]:
     """Parts of the images with these shares, none empty if `required`; images of one group, and equal ones, are in one part."""
     if len(shares) < 2:
         return dict.fromkeys(shares, part)
     groups = groups_of(part.images)
     names = groups or [path.stem for path in part.images.paths]
-    units = _units(part)
+    units = _units(part, contents)
     count = int(units.max(initial=-1)) + 1
     if required and count < len(shares) and groups is not None and len(part) >= len(shares):
         raise InputError(
@@ -235,7 +245,7 @@ def _cut(
     by = "their names" if groups is None else f"their {len(set(groups))} groups"
     text = f"{why} are split by a hash of {by} and seed {options.seed}: {listed}"
     report(Note("made_splits", text, ", ".join(counts), counts))
-    copies = len(part) - len(set(content_keys(part.images.paths)[0]))
+    copies = len(part) - len({contents[path] for path in part.images.paths})
     if copies:
         text = f"{copies} of these images have the same content as another one, and are in the split of the other one"
         report(Note("equal_images", text, ", ".join(counts), {"images": copies}))

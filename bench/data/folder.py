@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,12 +47,13 @@ def assemble_dataset(
     """
     own = own or {}
     given = {part.purpose: check_images(part, options) for part in parts}
-    by_split = divide_images(
-        given, {name: check_images(part, options) for name, part in own.items()}, options
-    )
+    checked = {name: check_images(part, options) for name, part in own.items()}
+    everything = (*given.values(), *checked.values())
+    contents = content_keys(path for part in everything for path in part.images.paths)
+    by_split = divide_images(given, checked, contents, options)
     if options.leaks == "dropped":
-        by_split = _without_leaks(by_split)
-    leaked = _report_leaks(by_split, options)
+        by_split = _without_leaks(by_split, contents)
+    leaked = _report_leaks(by_split, contents)
     splits = {name: require_objects(_make_split(name, by_split[name])) for name in SPLITS}
     _note_absent_classes(splits)
     digest = hashlib.sha256("".join(split.fingerprint for split in splits.values()).encode())
@@ -61,9 +62,11 @@ def assemble_dataset(
     return Dataset(name, format, path, splits, digest.hexdigest(), leaked=leaked)
 
 
-def _without_leaks(by_split: Mapping[str, CheckedImages]) -> dict[str, CheckedImages]:
+def _without_leaks(
+    by_split: Mapping[str, CheckedImages], contents: Mapping[Path, Hashable]
+) -> dict[str, CheckedImages]:
     """Without the images of train that are also in val or test, and those of val that are also in test."""
-    keys = dict(zip(by_split, content_keys(*(part.images.paths for part in by_split.values())), strict=True))
+    keys = {name: [contents[path] for path in part.images.paths] for name, part in by_split.items()}
     groups = {name: groups_of(part.images) for name, part in by_split.items()}
     kept = dict(by_split)
     for place, name in enumerate(SPLITS[:-1]):
@@ -81,18 +84,18 @@ def _without_leaks(by_split: Mapping[str, CheckedImages]) -> dict[str, CheckedIm
     return kept
 
 
-def _report_leaks(by_split: Mapping[str, CheckedImages], options: FolderOptions) -> dict[str, int]:
+def _report_leaks(by_split: Mapping[str, CheckedImages], contents: Mapping[Path, Hashable]) -> dict[str, int]:
     """Warn of images in two splits, and return how many images of val and test are also in an earlier split."""
     # The same images in several splits were reported already.
     distinct = {id(part): (name, part) for name, part in by_split.items()}
     paths = {name: part.images.paths for name, part in distinct.values()}
     groups = {name: of for name, part in distinct.values() if (of := groups_of(part.images)) is not None}
-    for leak in find_leaks(paths, groups if len(groups) == len(paths) else None):
+    for leak in find_leaks(paths, groups if len(groups) == len(paths) else None, contents):
         text = f"leakage: {leak}"
         if leak.kind != "repeated_images":
             text += "; leave them out with --set data.leaks=dropped, or draw new splits with --set data.splits=drawn"
         report(replace(leak, text=text), InputWarning)
-    keys = dict(zip(by_split, content_keys(*(part.images.paths for part in by_split.values())), strict=True))
+    keys = {name: [contents[path] for path in part.images.paths] for name, part in by_split.items()}
     leaked = {}
     for place, name in enumerate(SPLITS[1:], start=1):
         shared = occurring_in(keys[name], (key for other in SPLITS[:place] for key in keys[other]))

@@ -17,6 +17,10 @@ from metrics.notes import Note, report
 FOLDER = "folder"
 
 
+class NoGroups(InputError):
+    """A grouping that gives no image a group."""
+
+
 def with_groups(
     parts: Sequence[AnnotatedImages],
     groups: str | None,
@@ -37,14 +41,15 @@ def with_groups(
         required: whether some image must have a group.
 
     Raises:
-        InputError: there is no such field or file, or the expression is invalid or matches no name.
+        NoGroups: there is no such field, or the expression matches no name.
+        InputError: the table cannot be used, or the expression is invalid.
     """
     if groups is None or any(groups_of(part) is not None for part in parts):
         return list(parts)
     labels = [_labels(part, groups, root) for part in parts]
     known = [label for of_part in labels for label in of_part if label is not None]
     if not known and required:
-        raise InputError(f"data.groups: {groups!r} gives no image of {root} a group; {_help(parts)}")
+        raise NoGroups(f"data.groups: {groups!r} gives no image of {root} a group; {_help(parts)}")
     _report_groups(groups, sum(map(len, labels)), known, part_name)
     local = f"{part_name}/" if part_name and _kind(groups) in ("folder", "field") else ""
     return [
@@ -64,11 +69,10 @@ def without_groups(parts: Sequence[AnnotatedImages], root: Path, part_name: str)
 def _with_column(
     part: AnnotatedImages, labels: Sequence[str | None], root: Path, part_name: str
 ) -> AnnotatedImages:
-    top = _folder(root)
-    alone = [Path(os.path.relpath(path.resolve(), top)).as_posix() for path in part.paths]
-    before = f"{part_name}/" if part_name else ""
+    top, before = _folder(root), f"{part_name}/" if part_name else ""
     column = tuple(
-        f"image {before}{own}" if label is None else label for label, own in zip(labels, alone, strict=True)
+        f"image {before}{Path(os.path.relpath(path.resolve(), top)).as_posix()}" if label is None else label
+        for label, path in zip(labels, part.paths, strict=True)
     )
     columns = {**part.truth.catalog.image_columns, SPLIT_GROUPS: column}
     catalog = replace(part.truth.catalog, image_columns=columns)

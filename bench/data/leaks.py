@@ -18,7 +18,9 @@ _END = 4096
 
 
 def find_leaks(
-    splits: Mapping[str, Sequence[Path]], groups: Mapping[str, Sequence[str]] | None = None
+    splits: Mapping[str, Sequence[Path]],
+    groups: Mapping[str, Sequence[str]] | None = None,
+    contents: Mapping[Path, Hashable] | None = None,
 ) -> list[Note]:
     """A note for each pair of splits that share images (``leakage``) or groups (``group_leakage``), and for each split that
     has an image twice (``repeated_images``).
@@ -29,11 +31,14 @@ def find_leaks(
     Args:
         splits: image files of each split.
         groups: group of each image of each split; None without groups.
+        contents: as `content_keys` returns them for these files, if they are known already.
 
     Returns:
         Notes whose `values` have the number of ``images``, of the second split of a pair, and of ``groups``.
     """
-    keys = dict(zip(splits, content_keys(*splits.values()), strict=True))
+    if contents is None:
+        contents = content_keys(path for paths in splits.values() for path in paths)
+    keys = {name: [contents[path] for path in paths] for name, paths in splits.items()}
     notes = []
     for name, paths in splits.items():
         repeated = _repeated(paths)
@@ -74,10 +79,11 @@ def occurring_in(keys: Sequence[Hashable], others: Iterable[Hashable]) -> NDArra
     return np.fromiter((key in known for key in keys), np.bool_, len(keys))
 
 
-def content_keys(*paths: Sequence[Path]) -> list[list[Hashable]]:
+def content_keys(paths: Iterable[Path]) -> dict[Path, Hashable]:
     """A key for each file, equal for files with identical bytes; files whose size or ends are unique are not read."""
-    hashes = _content_hashes({path for of_split in paths for path in of_split})
-    return [[hashes.get(path, path) for path in of_split] for of_split in paths]
+    files = set(paths)
+    hashes = _content_hashes(files)
+    return {path: hashes.get(path, path) for path in files}
 
 
 def _repeated(paths: Sequence[Path]) -> list[Path]:

@@ -14,7 +14,7 @@ from bench.data.checks import require_pixels
 from bench.data.classes import check_choice, choose_classes
 from bench.data.division import merge_purposes, settle_purposes
 from bench.data.folder_options import FolderOptions
-from bench.data.groups import groups_of, with_groups, without_groups
+from bench.data.groups import NoGroups, groups_of, with_groups, without_groups
 from bench.data.types import SPLITS, DatasetFormat
 from bench.data.union import unite_classes_by_id, unite_classes_by_name, unite_images
 from metrics.errors import InputError
@@ -79,14 +79,18 @@ def read_parts(parts: Sequence[Part], options: FolderOptions) -> list[AnnotatedI
         InputError: as the readers; or a part does not have the split that is taken from it.
     """
     read = []
+    ungrouped: list[NoGroups] = []
     for part in parts:
-        images = read_part(part, options)
+        images, missing = read_part(part, options)
+        ungrouped += missing
         count = sum(len(one.paths) for one in images)
         text = f"part {part.name}: {count} images read as {part.format.name}" + (
             f", all for {part.split}" if part.split else ""
         )
         report(Note("data_part", text, part.name, {"images": count}))
         read.append(images)
+    if ungrouped and len(ungrouped) == len(parts):
+        raise ungrouped[0]
     if any(groups_of(one) for images in read for one in images):
         read = [
             without_groups(images, part.path, part.name) for part, images in zip(parts, read, strict=True)
@@ -106,8 +110,12 @@ def read_parts(parts: Sequence[Part], options: FolderOptions) -> list[AnnotatedI
     return merged
 
 
-def read_part(part: Part, options: FolderOptions) -> list[AnnotatedImages]:
-    """The images of one part by split, with its own choice of classes and its groups."""
+def read_part(part: Part, options: FolderOptions) -> tuple[list[AnnotatedImages], list[NoGroups]]:
+    """The images of one part by split, with its own choice of classes and its groups.
+
+    Returns:
+        The images, and why none has a group of the whole data set's groups; nothing if some have or there are none.
+    """
     own = part.format.options
     whole = {name: value for name, value in options if name in own.model_fields}
     checked = own.model_validate({**whole, "classes": {}, **part.options})
@@ -129,7 +137,14 @@ def read_part(part: Part, options: FolderOptions) -> list[AnnotatedImages]:
     setting = f"{part.name}: classes"
     check_choice(checked.classes, images[0].truth.catalog.classes, setting)
     images = choose_classes(images, checked.classes, checked.left_out, setting)
-    return with_groups(images, checked.groups, part.path, part.name)
+    try:
+        return with_groups(images, checked.groups, part.path, part.name), []
+    except NoGroups as missing:
+        if "groups" in part.options:
+            raise
+        text = f"part {part.name}: {checked.groups!r} gives no image a group, so each is on its own"
+        report(Note("ungrouped_part", text, part.name, {"images": sum(len(one.paths) for one in images)}))
+        return images, [missing]
 
 
 def report_other_formats(name: str, others: Sequence[str], path: Path, part_name: str = "") -> None:

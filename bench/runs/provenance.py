@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -129,11 +130,14 @@ def command_line(arguments: Sequence[str], show_paths: bool = False) -> str:
 def shorten_path(text: str, folder: Path | None = None) -> str:
     """`text` with an absolute path made relative to `folder` (the current one), or reduced to its last component.
 
-    The path may follow ``=``, as in ``--set backbone.weights=/home/me/resnet.pth``.
+    The path may follow ``=``, as in ``--set backbone.weights=/home/me/resnet.pth``, and several paths may be joined by ``+``.
     """
     name, equals, value = text.rpartition("=")
     if equals and not name.startswith(("/", "~")):
         return f"{name}={shorten_path(value, folder)}"
+    joined = re.split(r"\+(?=[/~])", text)
+    if len(joined) > 1:
+        return "+".join(shorten_path(one, folder) for one in joined)
     if not (text.startswith("~") or os.path.isabs(text)):
         return text
     path = Path(os.path.normpath(os.path.expanduser(text)))
@@ -147,7 +151,7 @@ def shorten_paths(value: Any) -> Any:
         return {key: shorten_paths(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [shorten_paths(inner) for inner in value]
-    is_path = isinstance(value, str) and os.path.isabs(os.path.expanduser(value))
+    is_path = isinstance(value, str) and re.search(r"(^|\+)[/~]", value) is not None
     return shorten_path(value) if is_path else value
 
 

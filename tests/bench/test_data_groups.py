@@ -132,6 +132,13 @@ def test_groupings_that_are_equal_have_equal_fingerprints_and_others_differ(tmp_
         assert open_dataset(file).fingerprint != field.fingerprint
 
 
+def test_the_fingerprint_covers_groups_that_do_not_change_the_splits(tmp_path):
+    root = given_splits(tmp_path / "mine", train=pictures(20), valid=pictures(10, 20), test=pictures(10, 30))
+    plain, tens, same = (open_dataset(root, groups=groups) for groups in (None, "^img(0.)", "^(img0.)"))
+    assert plain.splits["test"].fingerprint == tens.splits["test"].fingerprint  # runs can be compared
+    assert plain.fingerprint != tens.fingerprint == same.fingerprint
+
+
 def test_a_field_that_seems_to_group_images_is_suggested_and_the_suggestion_works(tmp_path):
     file = videos(tmp_path)
     with pytest.warns(InputWarning, match="in several of train, val, test") as caught:

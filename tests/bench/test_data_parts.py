@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_data import Picture, pictures, write_coco, write_voc, write_yolo
 
@@ -89,6 +89,10 @@ def test_the_order_of_parts_does_not_change_the_data_set_and_its_contents_do(two
     assert one.name == other.name
     for name in one.splits:
         assert one.splits[name].truth.fingerprint == other.splits[name].truth.fingerprint
+    third = farm.parent / "third"
+    write_coco(third / "instances.json", pictures(10, 60), classes=["emu", "cat"])
+    drawn = [open_dataset(f"{a}+{b}") for a, b in ((farm, third), (third, farm))]
+    assert drawn[0].fingerprint == drawn[1].fingerprint != one.fingerprint
     image = next((farm).glob("*.png"))
     Picture(image.stem, objects=[(1, (1, 1, 9, 9))]).save(farm)
     assert open_dataset(f"{farm}+{yard}").fingerprint != one.fingerprint
@@ -141,6 +145,27 @@ def test_a_part_has_its_own_names_of_classes_and_groups(two_parts):
     groups = {group for s in data.splits.values() for group in s.truth.catalog.image_columns["data.groups"]}
     assert {"0", "1", "2"} < groups
     assert sum(str(group).startswith("image yard/") for group in groups) == 12
+
+
+def test_groups_of_the_whole_may_be_missing_in_some_parts_but_not_in_all(two_parts):
+    farm, yard = two_parts
+    for image in sorted(farm.glob("*.png")):
+        image.rename(farm / f"clip{image.stem[-1]}_{image.name}")
+    document = json.loads((farm / "instances.json").read_text())
+    for image in document["images"]:
+        image["file_name"] = f"clip{image['file_name'][5]}_{image['file_name']}"
+    (farm / "instances.json").write_text(json.dumps(document))
+    data = open_dataset(f"{farm}+{yard}", groups="^(clip.)")
+    assert notes(data, "ungrouped_part") == [
+        "part yard: '^(clip.)' gives no image a group, so each is on its own"
+    ]
+    farms = [
+        {group for group in s.truth.catalog.image_columns["data.groups"] if str(group).startswith("clip")}
+        for s in data.splits.values()
+    ]
+    assert sum(map(len, farms)) == len(set.union(*farms)) == 10
+    with pytest.raises(InputError, match=r"'\^\(zebra\)' gives no image of .* a group"):
+        open_dataset(f"{farm}+{yard}", groups="^(zebra)")
 
 
 def test_parts_with_the_same_image_name_stay_two_images(tmp_path):
@@ -243,6 +268,7 @@ def test_a_list_of_data_sets_is_refused_with_two_ways_out(tmp_path):
     assert sum(sizes(open_dataset(advice[1])).values()) == 20
 
 
+@settings(max_examples=20)
 @given(
     parts=st.lists(
         st.lists(st.tuples(st.integers(0, 2), st.integers(2, 40)), min_size=1, max_size=6),
@@ -286,10 +312,8 @@ def warnings_ignored() -> pytest.WarningsRecorder:
 
 def test_a_test_set_of_ones_own_replaces_the_test_split_and_has_the_classes_by_name(tmp_path):
     write_coco(tmp_path / "main" / "instances.json", pictures(30))
-    names = [picture.name for picture in pictures(8, 40)]
-    write_voc(
-        tmp_path / "new", pictures(8, 40), {"train": names[:5], "test": names[5:]}, classes=["dog", "cat"]
-    )
+    for name, shown in (("train", pictures(5, 40)), ("test", pictures(3, 45))):
+        write_coco(tmp_path / "new" / f"{name}.json", shown, classes=["dog", "cat"])
     data = open_dataset(tmp_path / "main", test=str(tmp_path / "new"))
     truth = data.splits["test"].truth
     assert sizes(data)["test"] == 3

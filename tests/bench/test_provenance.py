@@ -64,6 +64,9 @@ def test_a_checkout_is_clean_until_a_file_changes(tmp_path: Path):
         ("~/images", "images"),
         ("backbone.weights=/home/ada/resnet.pth", "backbone.weights=resnet.pth"),
         ("nms.iou=0.5", "nms.iou=0.5"),
+        ("data/mine+/home/ada/secret/more+~/third", "data/mine+more+third"),
+        ("data.path=/home/ada/project/a+/home/ada/project/b", "data.path=a+b"),
+        ("cats+dogs", "cats+dogs"),
         ("--out=/home/ada/runs", "--out=runs"),
     ],
 )
@@ -79,7 +82,9 @@ def test_the_command_is_a_valid_shell_line():
 
 def test_settings_keep_their_structure_when_paths_are_shortened():
     tree = {"a": {"weights": "/home/ada/w.pth"}, "b": [1, "/x/y"], "c": None, "d": "plain"}
+    assert shorten_paths(["a+/home/ada/b"]) == ["a+b"]
     assert shorten_paths(tree) == {"a": {"weights": "w.pth"}, "b": [1, "y"], "c": None, "d": "plain"}
+    assert shorten_paths(["a+/home/ada/b"]) == ["a+b"]
 
 
 def test_a_file_in_the_settings_is_replaced_by_its_digest(tmp_path: Path):
