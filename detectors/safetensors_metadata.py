@@ -56,6 +56,24 @@ def content_digest(path: str | Path) -> str:
         return digest.hexdigest()
 
 
+def sort_metadata(path: str | Path) -> None:
+    """Sort the metadata of a safetensors file by name, in place: safetensors writes them in no order.
+
+    Equal tensors and metadata then make equal bytes. Tensors are in order already.
+    """
+    with Path(path).open("r+b") as file:
+        header = _read_header(file)
+        metadata = {} if header is None else header.get("__metadata__")
+        if not header or not isinstance(metadata, dict):
+            return
+        length = file.tell() - 8
+        header["__metadata__"] = dict(sorted(metadata.items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        assert len(text) <= length, "another JSON of the same values"
+        file.seek(8)
+        file.write(text.ljust(length))
+
+
 def _read_header(file: BinaryIO) -> dict[str, dict[str, str]] | None:
     """The header of a safetensors file, and the file positioned after it; None for other files."""
     length = file.read(8)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from bench.data.types import Dataset
+from bench.process import distributed
 from bench.runs.folders import digest, slug
 from bench.runs.provenance import package_versions, settings_by_content
 from bench.settings.config import EntryConfig, RunConfig, find_model
+from bench.training.device import pick_device
 from reports.records.run import SCHEMA_VERSION
 
 _WITHOUT_EFFECT = ("workers", "train.log_every", "train.checkpoint_minutes", "train.keep_checkpoint")
@@ -18,11 +22,16 @@ _WITHOUT_EFFECT_ON_EXTERNAL = ("evaluate.batch", "evaluate.save_candidates", "ev
 
 
 def run_name(config: EntryConfig, dataset: Dataset) -> str:
-    """``<variant>-<data>-<seed>-<digest>``: equal settings, data and versions give the same name on every machine.
+    """``<variant>-<data>-<seed>-<digest>``: equal settings, data and versions give the same name.
 
-    An external model has no seed; its version is part of the digest.
+    An external model has no seed; its version is part of the digest. The number of threads on the CPU, and the device that
+    ``auto`` chooses, change numbers and therefore the name, too: machines that differ in them agree on names only where
+    ``threads`` and ``device`` are set.
+
+    Raises:
+        MachineError: this machine lacks the device.
     """
-    tree = config.tree()
+    tree = config.tree() | _computation(config)
     del tree["data"]  # the fingerprint stands for it
     if not any(tree.get("tuned", {}).values()):
         tree.pop("tuned", None)
@@ -42,3 +51,15 @@ def run_name(config: EntryConfig, dataset: Dataset) -> str:
     if isinstance(config, RunConfig):
         return f"{name}-{config.seed}-{digest(cause)}"
     return f"{name}-{digest(cause | {'source': find_model(config.variant).source})}"
+
+
+def _computation(config: EntryConfig) -> dict[str, Any]:
+    """What decides, besides settings, in which order sums are computed, and so how they are rounded."""
+    device = pick_device(config.device)
+    cause: dict[str, Any] = {
+        "device": device.type if config.device == "auto" else config.device,
+        "threads": (config.threads or torch.get_num_threads()) if device.type == "cpu" else None,
+    }
+    if distributed.num_processes() > 1:
+        cause["processes"] = distributed.num_processes()
+    return cause

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from detectors.safetensors_metadata import sort_metadata
 from metrics.atomic_files import atomic_write_by
 from metrics.errors import InputError
 from metrics.messages import reason
@@ -105,7 +106,7 @@ _REMEDY = "start this run again with --fresh"
 
 
 def save_weights(path: Path, module: nn.Module, metadata: Mapping[str, str] | None = None) -> None:
-    """Write the state of a module as safetensors, atomically.
+    """Write the state of a module as safetensors, atomically; equal states and metadata make equal bytes.
 
     Args:
         path: of the file.
@@ -113,7 +114,12 @@ def save_weights(path: Path, module: nn.Module, metadata: Mapping[str, str] | No
         metadata: see `detectors.safetensors_metadata.make_metadata`.
     """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    _write_tensors(path, lambda temporary: save_file(state, temporary, dict(metadata) if metadata else None))
+
+    def write(temporary: Path) -> None:
+        save_file(state, temporary, dict(metadata) if metadata else None)
+        sort_metadata(temporary)
+
+    _write_tensors(path, write)
 
 
 def _write_tensors(path: Path, write: Callable[[Path], object]) -> None:

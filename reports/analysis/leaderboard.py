@@ -1,4 +1,4 @@
-"""Tables of runs: ``leaderboard.csv``, one row per run, and ``metrics.csv``, one row per value."""
+"""Tables of runs: ``leaderboard.csv`` and ``resources.csv``, one row per run, and ``metrics.csv``, one row per value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reports.records.timing import Timing, load_timing
 
 
 def leaderboard(runs: Sequence[RunFolder]) -> pd.DataFrame:
-    """Tabulate runs, one row each: COCO's twelve numbers, the budget, and the speed of timed runs.
+    """Tabulate runs, one row each: COCO's twelve numbers and the budget, without anything that was measured with a clock.
 
     Rows are sorted by ``ap``, best first, NaN last, ties by name, and numbered by ``rank``. Measures are fractions; NaN if
     not defined (no object of that size).
@@ -35,30 +35,48 @@ def leaderboard(runs: Sequence[RunFolder]) -> pd.DataFrame:
                 **{name: result.headline.get(name) for name in COCO_NAMES},
                 "epochs": result.budget.epochs,
                 "images_seen": result.budget.images_seen,
-                "train_seconds": result.budget.train_seconds,
-                "total_seconds": result.budget.total_seconds,
                 "parameters": result.budget.parameters,
                 "trials": result.budget.trials,
-                **_speed(load_timing(run.path)),
                 "device": result.environment.device,
                 "status": result.status,
             }
         )
     frame = pd.DataFrame(rows)
-    integers = ("seed", "images_seen", "parameters", "trials", "peak_memory_bytes", "flops")
+    integers = ("seed", "images_seen", "parameters", "trials")
+    frame = frame.astype(dict.fromkeys(integers, "Int64") | dict.fromkeys((*COCO_NAMES, "epochs"), "float64"))
+    frame = frame.sort_values("run_id", kind="stable")
+    frame = frame.sort_values("ap", ascending=False, na_position="last", kind="stable", ignore_index=True)
+    frame.insert(0, "rank", range(1, len(frame) + 1))
+    return frame
+
+
+def resources(runs: Sequence[RunFolder]) -> pd.DataFrame:
+    """Tabulate what runs took, one row each by name: seconds, and speed and memory of timed runs.
+
+    These differ each time, and are therefore not in the leaderboard.
+    """
+    labels = model_labels(runs)
+    rows = [
+        {
+            "run_id": run.result.name,
+            "model_id": labels[run.result.name],
+            "train_seconds": run.result.budget.train_seconds,
+            "total_seconds": run.result.budget.total_seconds,
+            **_speed(load_timing(run.path)),
+        }
+        for run in sorted(runs, key=lambda run: run.result.name)
+    ]
     times = (
+        "train_seconds",
+        "total_seconds",
         "latency_p50_ms",
         "latency_p50_low_ms",
         "latency_p50_high_ms",
         "latency_p99_ms",
         "images_per_second",
     )
-    floats = (*COCO_NAMES, "epochs", "train_seconds", "total_seconds", *times)
-    frame = frame.astype(dict.fromkeys(integers, "Int64") | dict.fromkeys(floats, "float64"))
-    frame = frame.sort_values("run_id", kind="stable")
-    frame = frame.sort_values("ap", ascending=False, na_position="last", kind="stable", ignore_index=True)
-    frame.insert(0, "rank", range(1, len(frame) + 1))
-    return frame
+    types = dict.fromkeys(("peak_memory_bytes", "flops"), "Int64") | dict.fromkeys(times, "float64")
+    return pd.DataFrame(rows).astype(types)
 
 
 def _speed(timing: Timing | None) -> dict[str, float | str | None]:
@@ -125,7 +143,7 @@ def with_intervals(rows: pd.DataFrame, statistics: Comparison) -> pd.DataFrame:
 def run_tables(
     runs: Sequence[RunFolder], evaluations: Sequence[Evaluation], statistics: Comparison | None = None
 ) -> dict[str, str]:
-    """Return the text of ``leaderboard.csv`` and ``metrics.csv`` by file name.
+    """Return the text of ``leaderboard.csv``, ``resources.csv`` and ``metrics.csv`` by file name.
 
     Args:
         runs: all evaluated on the same truth.
@@ -142,5 +160,6 @@ def run_tables(
     metrics = pd.concat(rows, ignore_index=True)
     return {
         "leaderboard.csv": to_csv(leaderboard(runs)),
+        "resources.csv": to_csv(resources(runs)),
         "metrics.csv": to_csv(metrics if statistics is None else with_intervals(metrics, statistics)),
     }

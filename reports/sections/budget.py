@@ -63,7 +63,7 @@ def section(report: ReportData) -> Section:
             "Images seen counts a training image every time it is used. Times are wall-clock times on the device shown; training "
             "time includes validation between epochs, but not the compilation of the evaluation's kernels. A dash means unknown or none.",
         ),
-        links=(Link("leaderboard.csv", "values by run"),),
+        links=(Link("leaderboard.csv", "values by run"), Link("resources.csv", "times by run")),
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from detectors.safetensors_metadata import content_digest, make_metadata, read_metadata
+from detectors.safetensors_metadata import content_digest, make_metadata, read_metadata, sort_metadata
 
 TENSORS = {
     "layer.weight": torch.arange(6.0).reshape(2, 3),
@@ -56,3 +56,29 @@ def test_other_files_have_no_metadata_and_the_digest_of_their_bytes(tmp_path, co
 def test_foreign_metadata_are_part_of_the_digest(tmp_path):
     save_file(TENSORS, tmp_path / "w", {"format": "pt"})
     assert content_digest(tmp_path / "w") == hashlib.sha256((tmp_path / "w").read_bytes()).hexdigest()
+
+
+MANY = {f"name {number}": f'"Käse"\n\t\x01\x7f\\{number}' for number in range(20)}
+
+
+def test_fault_76_equal_weights_and_metadata_are_equal_bytes(tmp_path):
+    written = set()
+    for number in range(8):
+        file = tmp_path / f"{number}.safetensors"
+        save_file(TENSORS, file, dict(sorted(MANY.items(), reverse=bool(number % 2))))
+        digest = content_digest(file), load_file(file)
+        sort_metadata(file)
+        assert read_metadata(file) == MANY
+        assert list(read_metadata(file)) == sorted(MANY)
+        assert all(torch.equal(tensor, digest[1][name]) for name, tensor in load_file(file).items())
+        written.add(file.read_bytes())
+    assert len(written) == 1
+
+
+def test_files_without_metadata_stay_as_they_are(tmp_path):
+    save_file(TENSORS, tmp_path / "w")
+    (tmp_path / "x").write_bytes(b"something else")
+    for name in ("w", "x"):
+        before = (tmp_path / name).read_bytes()
+        sort_metadata(tmp_path / name)
+        assert (tmp_path / name).read_bytes() == before

@@ -15,7 +15,7 @@ from synthetic_runs import run_in, truth_of
 from synthetic_timings import MACHINE, SHARES, samples_of, timing_in
 
 from metrics.errors import InputError
-from reports.analysis.leaderboard import leaderboard
+from reports.analysis.leaderboard import resources
 from reports.analysis.process_intervals import Estimate
 from reports.analysis.report_data import ComparisonOptions, ReportData
 from reports.analysis.speed import COMMAND, faster_and_not_worse, speed_finding, speed_of, times
@@ -74,7 +74,7 @@ def test_without_timings_the_page_names_the_command(runs, no_drawing):
     assert (section.figures, section.tables) == ((), ())
     _, titles = table_of(verdict.section(report, speed), "leaderboard")
     assert not {"p50 (ms)", "Memory"} & set(titles)
-    frame = leaderboard([*runs.values()])
+    frame = resources([*runs.values()])
     assert frame[["latency_p50_ms", "images_per_second", "peak_memory_bytes", "timing"]].isna().all(axis=None)
     assert len(latency.rows(report, speed)) == len(speed_accuracy.rows(report, speed)) == 0
 
@@ -255,7 +255,7 @@ def test_an_invalid_timing_is_left_out_with_its_reason(runs, no_drawing):
     rows, titles = table_of(verdict.section(report, speed), "leaderboard")
     at = titles.index("p50 (ms)")
     assert [row[at : at + 4] == ["–"] * 4 for row in rows] == [False, True, True]
-    frame = leaderboard([*runs.values()]).set_index("variant")
+    frame = resources([*runs.values()]).set_index("model_id")
     assert frame["timing"].fillna("").to_dict() == {"good": "valid", "middling": "invalid", "poor": ""}
     assert frame["latency_p50_ms"].notna().to_dict() == {"good": True, "middling": False, "poor": False}
 
