@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metrics.atomic_files import atomic_write
 from metrics.errors import InputError
@@ -35,7 +36,7 @@ from metrics.formats.identity import (
     positions,
     to_python,
 )
-from metrics.formats.plausibility import check_annotations, warn_rows
+from metrics.formats.plausibility import check_annotations, warn_repeated_ids, warn_rows
 from metrics.formats.records import Record, records
 from metrics.formats.untrusted import parse_json, read_bytes, read_head
 from metrics.notes import Note, report
@@ -264,6 +265,32 @@ def _map_own_ids(document: Record, catalog: Catalog, where: str, by_name: bool) 
     return replace(results, image_ids=image_ids, class_ids=class_ids, file_names=None)
 
 
+def _repeated(
+    ids: NDArray[np.int64],
+    image: NDArray[np.int32],
+    label: NDArray[np.int32],
+    objects: Objects,
+    where: str,
+) -> NDArray[np.bool_]:
+    """(N,) whether an earlier annotation with the same id is the same object; others with its id are objects of their own."""
+    first = warn_repeated_ids(
+        where,
+        ids,
+        "annotations",
+        "of those of one image, class and box the first is used, others are separate objects",
+    )
+    repeated = np.zeros(len(ids), np.bool_)
+    if first.all():
+        return repeated
+    known: set[tuple[object, ...]] = set()
+    affected = np.flatnonzero(np.isin(ids, ids[~first]))
+    for row in affected.tolist():
+        key = (int(ids[row]), int(image[row]), int(label[row]), *objects.xywh[row].tolist())
+        repeated[row] = key in known
+        known.add(key)
+    return repeated
+
+
 def _annotation_table(catalog: Catalog, objects: Objects, where: str) -> AnnotationTable:
     image = positions(objects.image_ids, catalog.image_ids)
     label = positions(objects.class_ids, catalog.class_ids)
@@ -292,10 +319,7 @@ def _annotation_table(catalog: Catalog, objects: Objects, where: str) -> Annotat
         "annotations have an area larger than their box; it is used as it is",
     )
     ids = np.arange(1, len(area) + 1) if objects.object_ids is None else objects.object_ids
-    first = np.zeros(len(ids), np.bool_)
-    first[np.unique(ids, return_index=True)[1]] = True
-    warn_rows(where, ~first, "annotations have an id that is repeated; each is a separate object")
-    kept = (image >= 0) & (label >= 0)
+    kept = (image >= 0) & (label >= 0) & ~_repeated(ids, image, label, objects, where)
     rows = slice(None) if kept.all() else kept
     return AnnotationTable(
         catalog,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metrics.errors import InputError, InputNote
 from metrics.formats.identity import to_python
-from metrics.formats.plausibility import warn_rows
+from metrics.formats.plausibility import warn_repeated_ids, warn_rows
 from metrics.formats.records import Record, boxes, integers, numbers, strings
 from metrics.tables import ImageId, ImageValue
 
@@ -106,7 +106,7 @@ def read_images(rows: list[Record], where: str) -> Images:
     ]
     sizes = np.stack([integers(rows, key, where, default=0) for key in ("height", "width")], axis=1)
     ids = _image_ids(rows, "id", where)
-    return keep_last(ids, sizes, names, where, _grouping(rows), _verified_classes(rows, where))
+    return keep_first(ids, sizes, names, where, _grouping(rows), _verified_classes(rows, where))
 
 
 def written_in_url(row: Record) -> str:
@@ -120,7 +120,7 @@ def custom_keys(keys: Iterable[str]) -> list[str]:
     return [key for key in keys if key not in STANDARD_KEYS]
 
 
-def keep_last(
+def keep_first(
     ids: ImageIds,
     sizes: NDArray[np.int64],
     names: Sequence[str],
@@ -128,16 +128,15 @@ def keep_last(
     columns: Mapping[str, Sequence[ImageValue]] | None = None,
     classes: Mapping[str, Sequence[tuple[int, ...]]] | None = None,
 ) -> Images:
-    """Images; of several with the same id the last."""
-    last = {identity: row for row, identity in enumerate(to_python(ids))}
-    if len(last) < len(names):
-        twice = np.ones(len(names), np.bool_)
-        twice[list(last.values())] = False
-        warn_rows(where, twice, "images have an id that is repeated; the last image is used")
-    kept = list(last.values())
+    """Images; of several with the same id the first."""
+    first = warn_repeated_ids(where, ids, "images", "the first image of each is used")
+    kept = np.flatnonzero(first).tolist()
+    all_ids = to_python(ids)
     kept_columns = {key: [column[row] for row in kept] for key, column in (columns or {}).items()}
     kept_classes = {key: [lists[row] for row in kept] for key, lists in (classes or {}).items()}
-    return Images(list(last), sizes[kept], [names[row] for row in kept], kept_columns, kept_classes)
+    return Images(
+        [all_ids[row] for row in kept], sizes[kept], [names[row] for row in kept], kept_columns, kept_classes
+    )
 
 
 def read_objects(rows: list[Record], where: str) -> Objects:
@@ -155,18 +154,15 @@ def read_objects(rows: list[Record], where: str) -> Objects:
 
 
 def read_classes(rows: list[Record], where: str) -> Classes:
-    """The categories of parsed JSON; of several with the same id the last name is used."""
+    """The categories of parsed JSON; of several with the same id the first."""
     names = strings(rows, "name", where, default="")
     ids = integers(rows, "id", where).tolist()
-    named = {identity: name or str(identity) for identity, name in zip(ids, names, strict=True)}
-    if len(named) < len(rows):
-        twice = np.ones(len(ids), np.bool_)
-        twice[np.unique(ids, return_index=True)[1]] = False
-        warn_rows(where, twice, "categories have an id that is repeated; the last name is used")
+    first = np.flatnonzero(warn_repeated_ids(where, ids, "categories", "the first name of each is used"))
+    named = {ids[row]: names[row] or str(ids[row]) for row in first.tolist()}
+    row_of = {ids[row]: rows[row] for row in first.tolist()}
     order = sorted(named)
-    last = dict(zip(ids, rows, strict=True))
     columns = {
-        key: tuple(_plain(last[identity].get(key)) for identity in order)
+        key: tuple(_plain(row_of[identity].get(key)) for identity in order)
         for key in CLASS_KEYS
         if any(key in row for row in rows)
     }

@@ -18,7 +18,7 @@ from metrics.formats.coco_columns import (
     Objects,
     Results,
     custom_keys,
-    keep_last,
+    keep_first,
     read_classes,
     read_images,
     read_objects,
@@ -133,7 +133,7 @@ def _images(columns: Columns, text: NDArray[np.uint8], where: str) -> Images:
     spans = columns["file_name"].tolist()
     names = [orjson.loads(whole[first:last]) for first, last in spans]
     sizes = np.stack([columns["height"], columns["width"]], axis=1)
-    return keep_last(columns["id"], sizes, names, where)
+    return keep_first(columns["id"], sizes, names, where)
 
 
 def _objects(columns: Columns) -> Objects:

@@ -6,6 +6,8 @@ ground truth are refused, because every number computed from them would be wrong
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -61,6 +63,43 @@ def warn_rows(
     if count:
         values = {"rows": count, "of": len(rows)}
         report(Note(kind, f"{where}: {count} of {len(rows)} {text}", where, values), category, stacklevel=3)
+
+
+def warn_repeated_ids(
+    where: str, ids: NDArray[np.int64] | Sequence[object], subject: str, outcome: str
+) -> NDArray[np.bool_]:
+    """Warn about ids that several rows have, with the first five of them.
+
+    Args:
+        where: the file and the list in it.
+        ids: (N,) of the rows.
+        subject: what the rows are.
+        outcome: what happens with them.
+
+    Returns:
+        (N,) whether a row is the first of its id.
+    """
+    first_row: dict[object, int] = {}
+    distinct = len(np.unique(ids)) if isinstance(ids, np.ndarray) else len(set(ids))
+    if distinct == len(ids):
+        return np.ones(len(ids), np.bool_)
+    values = ids.tolist() if isinstance(ids, np.ndarray) else ids
+    first = np.zeros(len(values), np.bool_)
+    repeated: dict[object, None] = {}
+    for row, identity in enumerate(values):
+        if first_row.setdefault(identity, row) == row:
+            first[row] = True
+        else:
+            repeated[identity] = None
+    shown = ", ".join(str(identity)[:40] for identity in list(repeated)[:_SHOWN_IDS])
+    more = ", ..." if len(repeated) > _SHOWN_IDS else ""
+    warn_rows(
+        where, ~first, f"{subject} have an id that is repeated ({shown}{more}); {outcome}", "repeated_ids"
+    )
+    return first
+
+
+_SHOWN_IDS = 5
 
 
 def repeated_rows(table: Table) -> NDArray[np.bool_]:

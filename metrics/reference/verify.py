@@ -113,7 +113,7 @@ def _notes(evaluation: Evaluation) -> tuple[str, ...]:
         notes.append("the ground truth has an object with id 0, which pycocotools can never match")
     if len(np.unique(ids)) < len(ids):
         notes.append(
-            "the ground truth has duplicate object ids; pycocotools keeps only the last object of each"
+            "the ground truth has objects with repeated ids, of which pycocotools by itself would keep only the last"
         )
     return tuple(notes)
 
@@ -136,11 +136,34 @@ def _with_ignored(evaluator: Any) -> Any:
 
 def _from_files(coco: Any, truth: Path, detections: Path) -> tuple[Any, Any]:
     reference = coco(str(truth))
+    _without_repeated_ids(reference)
     for each in reference.dataset["annotations"]:  # which pycocotools requires, and files of LVIS lack
         each.setdefault("iscrowd", 0)
         if "bbox" in each:
             each.setdefault("area", each["bbox"][2] * each["bbox"][3])
     return reference, reference.loadRes(str(detections))
+
+
+def _without_repeated_ids(reference: Any) -> None:
+    """Leave out what repeats an id, as `metrics.formats.coco` does: pycocotools would take the last for all of them."""
+    dataset = reference.dataset
+    annotations, images, categories = (
+        dataset.get(key) or [] for key in ("annotations", "images", "categories")
+    )
+    ids = [each.get("id") for each in annotations]
+    if all(len({each.get("id") for each in rows}) == len(rows) for rows in (annotations, images, categories)):
+        return
+    for key, rows in (("images", images), ("categories", categories)):
+        dataset[key] = list({each["id"]: each for each in reversed(rows)}.values())[::-1]
+    if len(set(ids)) < len(ids):
+        distinct = {
+            (each["id"], each["image_id"], each["category_id"], *each.get("bbox", ())): each
+            for each in reversed(annotations)
+        }
+        dataset["annotations"] = [
+            each | {"id": number} for number, each in enumerate(list(distinct.values())[::-1], 1)
+        ]
+    reference.createIndex()
 
 
 def _from_tables(coco: Any, evaluation: Evaluation) -> tuple[Any, Any]:

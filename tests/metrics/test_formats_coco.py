@@ -109,13 +109,14 @@ def test_what_the_reference_ignores_is_counted(
         coco.read_truth(truth_file(tmp_path, *objects))
 
 
-def test_of_an_image_listed_twice_the_last_is_used(tmp_path: Path) -> None:
+def test_fault_77_of_an_image_listed_twice_the_first_is_used(tmp_path: Path) -> None:
     again = {"id": 9, "file_name": "c.jpg", "width": 8, "height": 6}
     with pytest.warns(
-        InputWarning, match=r"1 of 3 images have an id that is repeated; the last image is used"
+        InputWarning,
+        match=r"1 of 3 images have an id that is repeated \(9\); the first image of each is used",
     ):
         table = coco.read_truth(truth_file(tmp_path, images=[*IMAGES, again]))
-    assert table.catalog.file_names == ("a.jpg", "c.jpg")
+    assert table.catalog.file_names == ("a.jpg", "b.jpg")
 
 
 def test_objects_without_integer_ids_are_numbered(tmp_path: Path) -> None:
