@@ -205,6 +205,7 @@ def _run(options: argparse.Namespace) -> int:
         if path is not None:
             require_writable(Path(path), option, folder=False)
     from metrics.measures import MEASURES
+    from metrics.score_ties import detection_notes
 
     _check_protocol(options)
     rule = None if options.protocol else _rule(options)
@@ -233,6 +234,9 @@ def _run(options: argparse.Namespace) -> int:
         protocol=options.protocol,
         iou_thresholds=parse_thresholds(options.iou) if options.protocol and options.iou else None,
     )
+    if not options.protocol:
+        for note in detection_notes(evaluation.matches):
+            report(note)
     with _naming("--fail-below"):
         failures = [failure for limit in limits if (failure := _failure(evaluation, limit))]
     if not as_json:

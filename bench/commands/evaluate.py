@@ -104,6 +104,8 @@ def command(
     from metrics.evaluated_files import read_files, verify_files
     from metrics.evaluator import evaluate
     from metrics.formats.identity import parse_class_map
+    from metrics.notes import report
+    from metrics.score_ties import detection_notes
 
     require_writable(out, "--out", folder=True)
     rule = None if class_map is None else parse_class_map(class_map)
@@ -111,7 +113,9 @@ def command(
         tables = read_files(
             truth, detections, class_map=rule, image_ids=image_ids, split=split, protocol=protocol
         )
-    evaluation = evaluate(tables.truth, tables.detections)
+        evaluation = evaluate(tables.truth, tables.detections)
+        for note in detection_notes(evaluation.matches):
+            report(note)
     by_protocol = None if tables.protocol is None else tables.protocol(tables.truth, tables.detections)
     run = save_external(
         name or detections.stem,

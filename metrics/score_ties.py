@@ -1,0 +1,209 @@
+"""What the evaluated detections leave open: equal scores, whose order decides AP, and detections beyond max_dets."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.engine.curves import RECALL_LEVELS
+from metrics.iou import aligned_box_iou
+from metrics.matching import Matches, MatchOutcome
+from metrics.notes import Note
+
+_SMALLEST_RANGE = 0.0005
+"""Range of AP, from low to high, below which ties are not mentioned: it changes no third digit."""
+
+_ROUNDING = 1e-9
+"""Slack of an IoU at a threshold, so that rounding cannot hide a competition."""
+
+Bools = NDArray[np.bool_]
+
+
+class APRange(NamedTuple):
+    """Lowest and highest AP over all orders of detections with equal scores.
+
+    Attributes:
+        low, high: bounds that no order exceeds; NaN without objects. They are reached unless tied detections of one image
+            compete for an object, where they can be wider.
+        tied: number of detections that share their score with another one of their class.
+    """
+
+    low: float
+    high: float
+    tied: int
+
+
+def detection_notes(matches: Matches) -> list[Note]:
+    """Notes on detections beyond max_dets, and on equal scores if their order matters to AP."""
+    notes = []
+    most = matches.rule.max_dets[-1]
+    left_out = len(matches.detections) - len(matches.row)
+    if left_out:
+        counts = np.unique(_group(matches, np.arange(len(matches.detections))), return_counts=True)[1]
+        images = int(np.count_nonzero(counts > most))
+        largest = int(counts.max())
+        text = (
+            f"{left_out:,} of {len(matches.detections):,} detections are beyond the {most} of the highest scores of their "
+            f"image and class and do not count ({images:,} times; the largest number is {largest:,})"
+        )
+        notes.append(
+            Note("cut_detections", text, values={"left_out": left_out, "groups": images, "largest": largest})
+        )
+    bounds = ap_range(matches)
+    if bounds.high - bounds.low > _SMALLEST_RANGE:
+        text = (
+            f"{bounds.tied:,} of {len(matches.detections):,} detections share their score with another one of their class: "
+            f"AP is between {bounds.low:.3f} and {bounds.high:.3f}, depending on their order"
+        )
+        notes.append(Note("score_ties", text, values=bounds._asdict()))
+    return notes
+
+
+def ap_range(matches: Matches) -> APRange:
+    """Bounds of the mean AP over all orders of detections with equal scores; up to the largest max_dets, in the first area.
+
+    Between images, AP is highest if true positives precede false positives of equal scores, and lowest in the reverse order.
+    Within an image, the order of tied detections matters only if two of them reach the IoU threshold with the same object,
+    or some are beyond max_dets. Then they and all lower scores of that image and class are uncertain: at best, the first of
+    them are true positives, as many as there are objects left, and the others do not count; at worst, all are false positives.
+    """
+    score, start = matches.score, matches.start
+    same = (score[1:] == score[:-1]) & (matches.label[1:] == matches.label[:-1])
+    tied = np.append(same, False) | np.insert(same, 0, False) if len(score) else np.zeros(0, np.bool_)
+    cut = _tied_at_cut(matches)
+    defined = matches.positives[0] > 0
+    if not defined.any():
+        return APRange(np.nan, np.nan, int(tied.sum()))
+    if not (tied.any() or cut.any()):
+        value = float(np.nanmean(matches.curves().precision[..., 0]))
+        return APRange(value, value, 0)
+    contests = _contests(matches, tied)
+    low, high = [], []
+    for iou in matches.rule.iou_thresholds:
+        outcome = matches.at(iou)
+        uncertain = _uncertain(matches, np.where(cut, np.inf, contests) >= iou - _ROUNDING)
+        best = _best_case(matches, outcome, uncertain)
+        for k in np.flatnonzero(defined).tolist():
+            rows = slice(start[k], start[k + 1])
+            objects = int(matches.positives[0, k])
+            worst_counts = uncertain[rows] | ~outcome.ignored[rows]
+            low.append(
+                _ap(score[rows], outcome.tp[rows] & ~uncertain[rows], worst_counts, objects, first=False)
+            )
+            best_counts = np.where(uncertain[rows], best[rows], ~outcome.ignored[rows])
+            high.append(_ap(score[rows], best[rows], best_counts, objects, first=True))
+    return APRange(float(np.mean(low)), float(np.mean(high)), int(tied.sum()))
+
+
+def _group(matches: Matches, rows: NDArray[np.integer]) -> NDArray[np.int64]:
+    """A number for the image and class of each row of the detections."""
+    label = matches.detections.label[rows] if matches.rule.by_class else np.zeros(len(rows), np.int64)
+    return label.astype(np.int64) * len(matches.truth.catalog.image_ids) + matches.detections.image[rows]
+
+
+def _tied_at_cut(matches: Matches) -> Bools:
+    """(D,) whether detections of the same image, class and score are beyond max_dets."""
+    left_out = np.ones(len(matches.detections), np.bool_)
+    left_out[matches.row] = False
+    rows = np.flatnonzero(left_out)
+    if not len(rows):
+        return np.zeros(len(matches.row), np.bool_)
+    beyond = set(zip(_group(matches, rows).tolist(), matches.detections.score[rows].tolist(), strict=True))
+    ranked = zip(_group(matches, matches.row).tolist(), matches.score.tolist(), strict=True)
+    return np.fromiter((each in beyond for each in ranked), np.bool_, len(matches.row))
+
+
+def _contests(matches: Matches, tied: Bools) -> NDArray[np.float64]:
+    """(D,) highest IoU that a detection and another one of its image, class and score both reach with one object; 0 if none."""
+    contests = np.zeros(len(matches.row))
+    rows = np.flatnonzero(tied)
+    if not len(rows):
+        return contests
+    group = _group(matches, matches.row[rows])
+    order = np.argsort(group, kind="stable")  # by falling score within each group
+    rows, group = rows[order], group[order]
+    score = matches.score[rows]
+    block = np.cumsum(np.r_[True, (group[1:] != group[:-1]) | (score[1:] != score[:-1])]) - 1
+    several = (np.bincount(block) > 1)[block]
+    rows, group, block = rows[several], group[several], block[several]
+    pairs, objects = _pairs(matches, group)
+    overlap = aligned_box_iou(
+        matches.detections.boxes[matches.row[rows[pairs]]], matches.truth.boxes[objects]
+    )
+    near = overlap >= matches.rule.iou_thresholds[0] - _ROUNDING
+    pairs, objects, overlap = pairs[near], objects[near], overlap[near]
+    order = np.lexsort((-overlap, objects, block[pairs]))
+    pairs, objects, overlap = pairs[order], objects[order], overlap[order]
+    second = np.flatnonzero((objects[1:] == objects[:-1]) & (block[pairs][1:] == block[pairs][:-1])) + 1
+    of_block = np.zeros(block[-1] + 1 if len(block) else 0)
+    np.maximum.at(of_block, block[pairs[second]], overlap[second])
+    contests[rows] = of_block[block]
+    return contests
+
+
+def _pairs(matches: Matches, group: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Each of the detections with each object of its image and class that is no crowd: its index in `group`, row of the object."""
+    truth = matches.truth
+    objects = np.flatnonzero(~truth.crowd)
+    of_object = (matches.object_label.astype(np.int64) * len(truth.catalog.image_ids) + truth.image)[objects]
+    order = np.argsort(of_object, kind="stable")
+    objects, of_object = objects[order], of_object[order]
+    first = np.searchsorted(of_object, group, side="left")
+    counts = np.searchsorted(of_object, group, side="right") - first
+    pairs = np.repeat(np.arange(len(group)), counts)
+    within = np.arange(len(pairs)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return pairs, objects[np.repeat(first, counts) + within]
+
+
+def _uncertain(matches: Matches, contested: Bools) -> Bools:
+    """(D,) whether a detection is contested, or of a lower score than a contested one of its image and class."""
+    group = _group(matches, matches.row)
+    order = np.argsort(group, kind="stable")  # ranked within each group
+    so_far = np.cumsum(contested[order])
+    new = np.r_[True, group[order][1:] != group[order][:-1]] if len(order) else np.zeros(0, np.bool_)
+    before = np.repeat((so_far - contested[order])[new], np.diff(np.r_[np.flatnonzero(new), len(order)]))
+    uncertain = np.empty(len(order), np.bool_)
+    uncertain[order] = so_far > before
+    return uncertain
+
+
+def _best_case(matches: Matches, outcome: MatchOutcome, uncertain: Bools) -> Bools:
+    """(D,) true positives if the first uncertain detections of each image and class match all objects that are left."""
+    best = outcome.tp & ~uncertain
+    rows = np.flatnonzero(uncertain)
+    if not len(rows):
+        return best
+    group = _group(matches, matches.row)
+    truth, images = matches.truth, len(matches.truth.catalog.image_ids)
+    of_object = matches.object_label.astype(np.int64) * images + truth.image
+    total = np.bincount(of_object[outcome.valid], minlength=images * len(matches.classes))
+    found = np.bincount(group[best], minlength=len(total))
+    left = total - found
+    order = rows[np.argsort(group[rows], kind="stable")]
+    new = np.r_[True, group[order][1:] != group[order][:-1]]
+    rank = np.arange(len(order)) - np.repeat(
+        np.flatnonzero(new), np.diff(np.r_[np.flatnonzero(new), len(order)])
+    )
+    best[order] = rank < left[group[order]]
+    return best
+
+
+def _ap(score: NDArray[np.float64], tp: Bools, counts: Bools, objects: int, first: bool) -> float:
+    """AP at 101 recall levels, with true positives `first` or last among equal scores.
+
+    Args:
+        score: (N,) falling.
+        tp: (N,) true positives, all of which count.
+        counts: (N,) true and false positives.
+        objects: valid objects.
+        first: whether true positives come first.
+    """
+    score, tp = score[counts], tp[counts]
+    block = np.cumsum(np.append(True, score[1:] != score[:-1])[: len(score)])
+    order = np.argsort(2 * block + (~tp if first else tp), kind="stable")
+    hits = np.cumsum(tp[order])
+    precision = hits / np.arange(1, len(hits) + 1)
+    envelope = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
+    return float(envelope[np.searchsorted(hits / objects, RECALL_LEVELS, side="left")].mean())
