@@ -122,7 +122,10 @@ def command(
     from bench.survey.opening import open_to_look
     from bench.survey.samples import choose_samples
     from bench.survey.subject import subjects_of
+    from metrics.atomic_files import require_writable
 
+    if report is not None:
+        require_writable(report, "--report", folder=report.suffix.lower() not in (".html", ".htm"))
     sources = options.setting_sources(path, config, set_, format=format, workers=workers)
     progress = Progress.auto(quiet)
     if out is not None or to is not None or fix:

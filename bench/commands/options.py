@@ -147,6 +147,20 @@ _SETTING_OF = {
 """Dotted path of each option that is a setting."""
 
 
+def checked_device(name: str | None) -> str:
+    """The name of ``--device``, of a command without settings; ``auto`` where it is not given.
+
+    Raises:
+        InputError: there are no such devices.
+    """
+    from bench.settings.device_name import check_device_name
+
+    try:
+        return check_device_name("auto" if name is None else name)
+    except ValueError as error:
+        raise InputError(f"--device: {error}") from None
+
+
 class Entry(NamedTuple):
     """A model to run: a variant or external model, and the preset that it takes its settings from."""
 

@@ -10,7 +10,6 @@ import typer
 
 from bench.commands import options
 from bench.commands.command import FLAG, SEVERAL
-from metrics.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,21 +82,17 @@ def command(
     from bench.process.json_value import print_json
     from bench.process.progress import Progress
     from bench.runs.comparison import open_runs
-    from bench.settings.device_name import check_device_name
     from bench.timing.profiler import profile
     from bench.timing.schedule import Protocol
 
-    try:
-        check_device_name("auto" if device is None else device)
-    except ValueError as error:
-        raise InputError(f"--device: {error}") from None
+    chosen_device = options.checked_device(device)
     progress = Progress.auto(quiet)
     opened = [run for of_path in open_runs(runs, progress) for run in of_path]
     batches = tuple(sorted({1, *batch})) if batch else Protocol().batches
     timings = profile(
         opened,
         Protocol(processes, rounds, seconds, batches),
-        device=device or "auto",
+        device=chosen_device,
         threads=threads or 0,
         progress=progress,
         fresh=fresh,

@@ -61,13 +61,12 @@ def command(
     from bench.runs.verification import verify
     from reports.elements.formatting import printable
 
+    chosen_device = options.checked_device(device)
     progress = Progress.auto(quiet)
     opened = [run for of_path in open_runs(runs, progress) for run in of_path]
     verified = {}
     for run in opened:
-        verified[run.result.name] = checks = verify(
-            run, again=again, device=device or "auto", progress=progress
-        )
+        verified[run.result.name] = checks = verify(run, again=again, device=chosen_device, progress=progress)
         if not json:
             print(printable(run.result.name))
             for check in checks:

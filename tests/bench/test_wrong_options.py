@@ -71,6 +71,7 @@ WRONG: dict[str, list[str]] = {
     "--to": ["foo", ""],
     "--link": ["foo", ""],
     "--splits": ["foo", ""],
+    "--report": ["page.html/below", "a" * 300, ""],
 }  # fmt: skip
 """Wrong values of the other options; a new option without a flag needs a line here."""
 
@@ -110,6 +111,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     (path / "dets.json").write_text(json.dumps(found))
     (path / "map.json").write_text('{"1": Infinity}')
     (path / "file.txt").write_text("x = [")
+    (path / "page.html").write_text("")
     scene = scene_of(8)
     runs = [made(path / "runs", run(scene), "a"), made(path / "runs", run(scene, 0.8), "b")]
 
@@ -132,7 +134,8 @@ def valid_words(command: str, option: str, runs: list[str]) -> list[str]:
         "tune": settings | {"--space": "nms"},
         "eval": {"--truth": "gt.json", "--detections": "dets.json"},
     }.get(command, {})
-    arguments = {"compare": runs, "profile": runs, "ensemble": runs, "data": ["shapes"]}.get(command, [])
+    of_runs = ("compare", "profile", "ensemble", "verify")
+    arguments = runs if command in of_runs else ["shapes"] if command == "data" else []
     quiet = ["--quiet"] if "--quiet" in {name for each in options_of(command) for name in each.opts} else []
     return [
         command,
