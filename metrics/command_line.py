@@ -21,6 +21,7 @@ from metrics.evaluated_files import score_files, verify_files
 from metrics.formats.discovery import KNOWN, KNOWN_DETECTIONS
 from metrics.formats.identity import ImageIdMeaning, parse_class_map
 from metrics.limits import MeasureLimit, parse_limit
+from metrics.notes import report
 from metrics.registry import did_you_mean
 from metrics.standard_streams import printed_warnings, run_to_end
 
@@ -234,7 +235,7 @@ def _run(options: argparse.Namespace) -> int:
         protocol=options.protocol,
         iou_thresholds=parse_thresholds(options.iou) if options.protocol and options.iou else None,
     )
-    if not options.protocol:
+    if not evaluation.protocol:
         for note in detection_notes(evaluation.matches):
             report(note)
     with _naming("--fail-below"):

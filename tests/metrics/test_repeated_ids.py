@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrics.command_line import score_files, verify_files
 from metrics.errors import InputWarning
+from metrics.evaluated_files import score_files, verify_files
 from metrics.formats import coco
 
 BOXES = ([2, 2, 20, 20], [30, 10, 10, 30], [5, 5, 40, 8])
