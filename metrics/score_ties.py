@@ -100,7 +100,9 @@ def ap_range(matches: Matches) -> APRange:
 def _group(matches: Matches, rows: NDArray[np.integer]) -> NDArray[np.int64]:
     """A number for the image and class of each row of the detections."""
     label = matches.detections.label[rows] if matches.rule.by_class else np.zeros(len(rows), np.int64)
-    return label.astype(np.int64) * len(matches.truth.catalog.image_ids) + matches.detections.image[rows]
+    images = len(matches.truth.catalog.image_ids)
+    numbers: NDArray[np.int64] = label.astype(np.int64) * images + matches.detections.image[rows]
+    return numbers
 
 
 def _tied_at_cut(matches: Matches) -> Bools:
@@ -163,7 +165,9 @@ def _uncertain(matches: Matches, contested: Bools) -> Bools:
     order = np.argsort(group, kind="stable")  # ranked within each group
     so_far = np.cumsum(contested[order])
     new = np.r_[True, group[order][1:] != group[order][:-1]] if len(order) else np.zeros(0, np.bool_)
-    before = np.repeat((so_far - contested[order])[new], np.diff(np.r_[np.flatnonzero(new), len(order)]))
+    before: NDArray[np.int64] = np.repeat(
+        (so_far - contested[order])[new], np.diff(np.r_[np.flatnonzero(new), len(order)])
+    )
     uncertain = np.empty(len(order), np.bool_)
     uncertain[order] = so_far > before
     return uncertain
