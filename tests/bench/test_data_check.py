@@ -337,3 +337,40 @@ def test_bccd():
     for label, of in enumerate(check.classes):
         total = sum(one.count(f"<name>{of.name}</name>") for one in text)
         assert sum(split.objects_by_class[label] for split in check.splits) == total
+
+
+def test_the_suggested_fixes_remove_what_was_found(tmp_path, capsys):
+    def defects(content):
+        boxes = {2: [60, 60, 0, 30], 4: [200, 10, 20, 20], 7: [100, 10, 40, 20], 11: [50, 20, 50, 40]}
+        for row, box in boxes.items():
+            content["annotations"][row] |= {"bbox": box, "area": box[2] * box[3]}
+
+    def rename(content):
+        content["categories"][0]["name"] = "cat "
+
+    source, out = tmp_path / "data", tmp_path / "fixed"
+    write_data(source, train=lambda content: (defects(content), rename(content)), val=rename, test=rename)
+    copy(source / "train/train1.png", source / "train/train5.png")
+    copy(source / "train/train2.png", source / "test/test3.png")
+    (source / "val/val2.png").write_bytes((source / "val/val2.png").read_bytes()[:2000])
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.fromarray(noise(51)).save(source / "val/val0.png", exif=exif)
+    before = check_of(source)
+    fixable = {kind for kind, words in FINDING_TEXTS.items() if "--fix" in words.fix}
+    assert fixable == {finding.kind for finding in before.findings if finding.kind in fixable}
+    assert main(["data", str(source), str(out), "--fix", "--quiet"]) == 0
+    after = check_of(out)
+    assert not fixable & {finding.kind for finding in after.findings}, after.findings
+    drawn = check_of(source, sets=["data.splits=drawn"])
+    assert "leakage" in kinds(before)
+    assert "leakage" not in kinds(drawn)
+
+
+def test_larger_input_leaves_no_box_too_small(tmp_path):
+    write_data(tmp_path, train=too_small)
+    assert kinds(check_of(tmp_path, fast=True)) == {"dropped_boxes": 1}
+    assert kinds(check_of(tmp_path, fast=True, sets=["image.size=640,640"])) == {}
+    write_data(tmp_path / "b", train=tiny)
+    assert kinds(check_of(tmp_path / "b", fast=True)) == {"tiny_boxes": 1}
+    assert kinds(check_of(tmp_path / "b", fast=True, sets=["image.size=640,640"])) == {}
