@@ -54,7 +54,8 @@ def _change_number(content: bytes, rng: random.Random) -> bytes:
     number = rng.choice(numbers)
     value = float(number[0])
     new = rng.choice((value + 1, value - 1, -value, value * 1000, value / 1000, value + 0.5, 0.0))
-    text = str(int(new) if new == int(new) and rng.random() < 0.7 else new).encode()
+    whole = abs(new) < 1e15 and new == int(new)
+    text = str(int(new) if whole and rng.random() < 0.7 else new).encode()
     return content[: number.start()] + text + content[number.end() :]
 
 
