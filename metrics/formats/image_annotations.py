@@ -152,6 +152,10 @@ def export_table(
         raise InputError(f"{where}: image {repeated[0]!r} is listed twice; merge its annotations")
     order = sorted(range(len(images)), key=ids.__getitem__)
     ordered = [images[i] for i in order]
+    for image in ordered:
+        if not all(0 <= side < 2**31 for side in image.size):
+            size = "x".join(str(side)[:12] for side in image.size)
+            raise InputError(f"{where}: image {image.stem!r} has {size} pixels; correct its annotation")
     label = {name: k for k, name in enumerate(classes)}
     rows = [
         (i, k, box.corners, box.ignored, box.crowd or not box.label, box.columns)

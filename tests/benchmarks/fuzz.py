@@ -22,9 +22,10 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from fuzzed import Target, inputs, limited, targets
 
-from metrics.errors import DetbenchError
+from metrics.errors import InputError, MachineError, exit_code
 
 FOLDER = Path("fuzz-failures")
+REFUSED = (InputError.exit_code, MachineError.exit_code)
 
 
 def fuzz(target: Target, seconds: float, seed: int, found: Counter[str]) -> tuple[int, int]:
@@ -39,10 +40,9 @@ def fuzz(target: Target, seconds: float, seed: int, found: Counter[str]) -> tupl
                 with limited():
                     target.read(Path(name))
                 read += 1
-            except DetbenchError:
-                pass
             except Exception as error:
-                _keep(target, file, content, error, found)
+                if exit_code(error) not in REFUSED:
+                    _keep(target, file, content, error, found)
             if time.monotonic() > end:
                 return tried, read
     raise AssertionError("unreachable")
