@@ -11,15 +11,19 @@ from metrics.errors import InputError
 from metrics.formats.untrusted import read_head, read_text
 
 _LARGEST = 2**30
+_LONGEST_LINE = 2**16
 
 
 def csv_rows(file: Path) -> Iterator[tuple[str, list[str]]]:
-    """The place ``file:line`` and the values of each row that is not blank.
+    """The place ``file:line`` and the values of each row that is not blank; commas, semicolons or tabs separate them.
 
     Raises:
         InputError: the file is not UTF-8 or not CSV.
     """
-    reader = csv.reader(io.StringIO(read_text(file, _LARGEST), newline=""), strict=True)
+    text = read_text(file, _LARGEST)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=_separator(text[:_LONGEST_LINE]), strict=True
+    )
     try:
         for row in reader:
             if any(value.strip() for value in row):
@@ -52,4 +56,11 @@ def named_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[s
 def header_of(file: Path) -> list[str]:
     """The names in the first line of a file, in lower case; nothing is checked."""
     lines = read_head(file, 4096).decode("utf-8", "replace").splitlines()
-    return [name.strip().strip('"').lower() for name in (lines[0].split(",") if lines else [""])]
+    first = lines[0] if lines else ""
+    return [name.strip().strip('"').lower() for name in first.split(_separator(first))]
+
+
+def _separator(text: str) -> str:
+    """The most frequent of comma, semicolon and tab in the first line that is not blank."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    return max(",;\t", key=first.count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import pkgutil
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,8 @@ from metrics.formats.plausibility import check_annotations
 from metrics.formats.purpose import parse_purpose
 from metrics.notes import Note, report
 from metrics.tables import AnnotationTable, Catalog
+
+_DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 
 Corners = tuple[float, float, float, float]
 
@@ -265,5 +268,10 @@ def number(value: object, where: str) -> float:
     except (ValueError, OverflowError):
         result = math.nan
     if not math.isfinite(result):
-        raise InputError(f"{where}: expected a finite number, got {str(value)[:40]!r}")
+        hint = (
+            "; write a decimal point"
+            if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value.strip())
+            else ""
+        )
+        raise InputError(f"{where}: expected a finite number, got {str(value)[:40]!r}{hint}")
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import warnings
@@ -190,6 +191,58 @@ def test_boxes_in_fractions_have_sizes_from_the_images_or_assumed_ones(tmp_path:
     with pytest.warns(InputWarning, match="all are taken for 1000 x 1000 pixels"):
         assumed = read_truth(tmp_path)
     np.testing.assert_allclose(assumed.xywh / 1000, truth.xywh / [64, 48, 64, 48])
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+@pytest.mark.parametrize(
+    "name", ["open_images", "tensorflow_csv", "keras_retinanet", "makesense_csv", "vertex_ai_csv"]
+)
+def test_tables_of_other_separators_are_read(tmp_path: Path, name: str, separator: str) -> None:
+    """Spreadsheets of many countries write semicolons, and commas in numbers."""
+    write(name, tmp_path, content())
+    expected = read_truth(tmp_path)
+    for file in tmp_path.glob("*.csv"):
+        with file.open(newline="", encoding="utf-8") as opened:
+            rows = list(csv.reader(opened))
+        if name == "open_images" and len(rows[0]) > 2:
+            rows = [rows[0], *([value.replace(".", ",") for value in row] for row in rows[1:])]
+        with file.open("w", newline="", encoding="utf-8") as opened:
+            csv.writer(opened, delimiter=separator).writerows(rows)
+    table, noted = kinds(tmp_path)
+    assert table.xywh.tolist() == expected.xywh.tolist()
+    assert table.catalog.image_ids == expected.catalog.image_ids
+    assert ("decimal_commas" in noted) == (name == "open_images")
+
+
+def test_a_comma_in_a_number_is_refused_with_the_fix_that_works(tmp_path: Path) -> None:
+    write("tensorflow_csv", tmp_path, content())
+    (file,) = tmp_path.glob("*.csv")
+    text = file.read_text()
+    file.write_text(text.replace(",48,", ',"48,5",', 1))
+    with pytest.raises(
+        InputError, match=r"csv:2: expected a finite number, got '48,5'; write a decimal point"
+    ):
+        read_truth(tmp_path)
+    file.write_text(text)
+    assert len(read_truth(tmp_path))
+
+
+def test_the_same_boxes_in_six_layouts_of_real_images(shared_data: Path) -> None:
+    """Of public photographs that were annotated once and written by several tools; boxes agree within pixels' conventions."""
+    folder = shared_data / "formats100"
+    found = {}
+    for name in ("pascalvoc_format", "cvat_format", "coco_format_v1", "coco_format_v2"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InputWarning)
+            table = read_truth(folder / name)
+        stems = [Path(file).stem for file in table.catalog.file_names]
+        rows = zip(table.image.tolist(), table.label.tolist(), table.boxes.tolist(), strict=True)
+        found[name] = sorted((stems[i], table.catalog.classes[label], *box) for i, label, box in rows)
+    first = found["pascalvoc_format"]
+    assert len(first) == 273
+    for name, rows_of in found.items():
+        assert [row[:2] for row in rows_of] == [row[:2] for row in first], name
+        assert np.abs(np.array([r[2:] for r in rows_of]) - np.array([r[2:] for r in first])).max() < 2.1, name
 
 
 def test_an_image_without_objects_has_a_row_without_values(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def _is_open_images(file: Path) -> bool:
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
-    groups = 0
+    groups = commas = 0
     images = []
     for file in files:
         names = class_names(file.parent)
@@ -46,7 +46,9 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
             identity, label = row["imageid"], names.get(row["labelname"], row["labelname"])
             if not identity or not label:
                 raise InputError(f"{where}: has no {'LabelName' if identity else 'ImageID'}")
-            x1, x2, y1, y2 = (number(row[key], where) for key in COLUMNS[2:])
+            written = [row[key] for key in COLUMNS[2:]]
+            commas += any("," in value for value in written)
+            x1, x2, y1, y2 = (number(value.replace(",", "."), where) for value in written)
             if max(map(abs, (x1, x2, y1, y2))) > 1.5:
                 raise InputError(
                     f"{where}: {max((x1, x2, y1, y2), key=abs):g} is not a fraction of the image's side"
@@ -58,6 +60,9 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
             ImageAnnotation("", tuple(of), purpose=purpose, stem=identity, relative=True)
             for identity, of in boxes.items()
         ]
+    if commas:
+        text = f"{root}: {commas} rows have commas in numbers, which are read as decimal points"
+        report(Note("decimal_commas", text, str(root), {"rows": commas}))
     if groups:
         text = f"{root}: {groups} boxes around groups (IsGroupOf) are crowd regions"
         report(Note("ignored_regions", text, str(root), {"regions": groups}))
