@@ -75,10 +75,10 @@ def test_a_data_set_without_known_sizes_is_measured_by_its_images(tmp_path):
 def test_a_preset_for_fine_tuning_suits_any_data(name):
     variant = read_preset(name)["variant"]
     _, portrait = open_run(variant, {"preset": name, "sets": PORTRAIT})
-    assert portrait.image.size == (320, 256)
+    assert portrait.image.size == (384, 288)
     assert portrait.image.pixels is None
     _, landscape = open_run(variant, {"preset": name, "sets": [*PORTRAIT, "data.size=72,96"]})
-    assert landscape.image.size == (256, 320)
+    assert landscape.image.size == (288, 384)
     assert resolve(variant, preset=name, data_defaults={}).augment.flip_vertical == 0
     assert portrait.train.precision == portrait.evaluate.precision == "no"
 
@@ -103,7 +103,7 @@ def test_the_file_of_a_run_has_the_size_and_gives_it_again(tmp_path):
     _, config = open_run("ssd", {"preset": "ssd-squeezenet", "sets": PORTRAIT})
     file = tmp_path / "config.toml"
     file.write_text(config.toml(described=True))
-    assert "size = [320, 256]  # training images" in file.read_text()
+    assert "size = [384, 288]  # training images" in file.read_text()
     _, again = open_run("ssd", {"file": file, "sets": ["data.size=72,96"]})
     assert again.image == config.image
     assert not again.notes
