@@ -10,6 +10,7 @@ from typing import Literal
 
 import pandas as pd
 
+from reports.elements.formatting import plural
 from reports.records.csv import to_csv
 
 Action = Literal["removed", "changed"]
@@ -72,21 +73,33 @@ def _sides(prefix: str, boxes: Sequence[Box | None]) -> dict[str, list[float]]:
 
 
 TITLES = {
-    "unreadable_images": "images that cannot be read were removed",
-    "leakage": "images that are also in another split were removed",
-    "repeated_images": "images that are copies of another one were removed",
-    "rotated_images": "images were rotated as their EXIF orientation says",
-    "invisible_in_class_names": "class names were freed of invisible characters and spaces around them",
-    "swapped_corners": "boxes had their corners swapped",
-    "outside_boxes": "boxes outside their image were removed",
-    "boxes_beyond_image": "boxes were clipped to their image",
-    "degenerate_boxes": "boxes without width or height were removed",
-    "duplicate_boxes": "objects that were annotated twice were removed",
-    "repeated_ids": "objects got an id of their own",
-    "renamed_images": "image files got another name",
-    "found_elsewhere": "images are named in the annotations as their files are",
+    "unreadable_images": ("unreadable image removed", "unreadable images removed"),
+    "leakage": (
+        "image removed that is also in another split",
+        "images removed that are also in another split",
+    ),
+    "repeated_images": ("copy of an image removed", "copies of images removed"),
+    "rotated_images": (
+        "image rotated as its EXIF orientation says",
+        "images rotated as their EXIF orientation says",
+    ),
+    "invisible_in_class_names": (
+        "class name freed of invisible characters and spaces around it",
+        "class names freed of invisible characters and spaces around them",
+    ),
+    "swapped_corners": ("box with swapped corners corrected", "boxes with swapped corners corrected"),
+    "outside_boxes": ("box outside its image removed", "boxes outside their image removed"),
+    "boxes_beyond_image": ("box clipped to its image", "boxes clipped to their image"),
+    "degenerate_boxes": ("box without width or height removed", "boxes without width or height removed"),
+    "duplicate_boxes": ("repeated object removed", "repeated objects removed"),
+    "repeated_ids": ("object with a repeated id renumbered", "objects with a repeated id renumbered"),
+    "renamed_images": ("image file renamed", "image files renamed"),
+    "found_elsewhere": (
+        "image named in the annotations like its file",
+        "images named in the annotations like their files",
+    ),
 }
-"""What was done for each kind of change, in the order of the fixes."""
+"""What was done for each kind of change, once and several times, in the order of the fixes."""
 
 
 def counts(changes: Sequence[Change]) -> dict[str, int]:
@@ -97,6 +110,6 @@ def counts(changes: Sequence[Change]) -> dict[str, int]:
 
 def summary(changes: Sequence[Change]) -> list[str]:
     """A line for each kind of change with its number; one line if there are none."""
-    return [f"{number} {TITLES[kind]}" for kind, number in counts(changes).items()] or [
+    return [plural(number, *TITLES[kind]) for kind, number in counts(changes).items()] or [
         "nothing to fix: the copy has the same images and objects"
     ]

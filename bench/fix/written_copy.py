@@ -77,7 +77,7 @@ def write_copy(settings: EntryConfig, plan: CopyPlan, progress: Progress | None 
             f"{settings.data.path}: is read as {format}, which is not written; add --to {FORMATS[0]}, or one of "
             f"{', '.join(FORMATS[1:])}"
         )
-    require_free(plan.out, _folders(location))
+    require_free(plan.out, _folders(location, Path(settings.data.path)))
     options = dict(settings.data_options)
     if plan.fix and location.format.layout is not None:
         options["allow_missing"] = True
@@ -100,8 +100,15 @@ def write_copy(settings: EntryConfig, plan: CopyPlan, progress: Progress | None 
     return WrittenCopy(format, counts, tuple(notes), None if changes is None else tuple(changes))
 
 
-def _folders(location: DataLocation) -> list[Path]:
-    """The folders of a data set; of one with several parts those of their annotations."""
+def _folders(location: DataLocation, given: Path) -> list[Path]:
+    """The folders of a data set; of one with several parts those of their annotations.
+
+    Args:
+        location: the data set.
+        given: the path that was given, which may be a folder around it.
+    """
+    if given.is_dir():
+        return [given.resolve()]
     path = location.path
     if path is not None and path.suffix.lower() != ".toml":
         return [path.resolve() if path.is_dir() else path.resolve().parent]

@@ -133,8 +133,8 @@ def test_the_defects_of_a_data_set_are_fixed_and_logged(
         ]
     )
     shown = capsys.readouterr().out
-    assert "1 boxes were clipped to their image\n" in shown
-    assert "1 images that are also in another split were removed\n" in shown
+    assert "1 box clipped to its image\n" in shown
+    assert "1 image removed that is also in another split\n" in shown
     copy, original = rows(open_dataset(out)), rows(open_dataset(data))
     assert copy["train"] == [("bad", "cat", (8, 8, 24, 16)), ("bad", "dog", (50, 30, 14, 10))]
     assert (copy["val"], copy["test"]) == (original["val"], original["test"])

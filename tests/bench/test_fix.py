@@ -305,7 +305,8 @@ def test_unreadable_images_are_removed_with_their_objects(tmp_path: Path) -> Non
 
 def test_every_kind_of_change_has_a_sentence() -> None:
     lines = summary([Change(kind, "changed") for kind in TITLES for _ in range(2)])
-    assert lines == [f"2 {title}" for title in TITLES.values()]
+    assert lines == [f"2 {many}" for _, many in TITLES.values()]
+    assert summary([Change("degenerate_boxes", "removed")]) == ["1 box without width or height removed"]
 
 
 def test_the_log_is_a_table_with_a_row_for_each_change() -> None:
