@@ -22,6 +22,7 @@ from bench.settings import toml
 from metrics.errors import InputError, InputNote, InputWarning
 from metrics.formats.file_listing import report_unwrapped
 from metrics.notes import Note, note_of
+from metrics.tables.class_names import report_similar_names
 
 T = TypeVar("T")
 
@@ -104,6 +105,9 @@ def read_located(
     known = [name for part in (*images, *own.values()) for name in part.truth.catalog.classes]
     check_choice(options.classes, list(dict.fromkeys(known)), "data.classes")
     images = choose_classes(images, options.classes, options.left_out)
+    if location.parts:
+        fix = "if they are one class, give both one name with data.classes"
+        report_similar_names(images[0].truth.catalog.classes, "classes of the parts", fix)
     for purpose, part in own.items():
         setting = f"data.{purpose}: data.classes"
         chosen = choose_classes([part], options.classes, options.left_out, setting)

@@ -16,7 +16,6 @@ from metrics.errors import InputError, InputWarning
 from metrics.notes import Note, report
 from metrics.tables import AnnotationTable, Catalog, ImageId
 from metrics.tables.catalog import ImageValue
-from metrics.tables.class_names import report_similar_names
 
 _LONGEST_LIST = 8
 
@@ -163,7 +162,7 @@ def unite_classes_by_name(parts: Sequence[Sequence[AnnotatedImages]]) -> list[li
     """Give several data sets the classes of all, matched by name; their ids are kept if no two contradict each other.
 
     Otherwise classes are numbered from 0 in the order of their names, so that the result does not depend on the order of
-    the data sets. Which classes are only in some of them is reported, and names that look alike.
+    the data sets. Which classes are only in some of them is reported.
 
     Args:
         parts: the images of each data set, which have the same classes within it.
@@ -190,7 +189,6 @@ def unite_classes_by_name(parts: Sequence[Sequence[AnnotatedImages]]) -> list[li
     if not agree:
         text += "; their ids differ, so classes are numbered from 0 in the order of their names"
     report(Note("united_classes", text, values={"classes": len(names), "in_all": shared}))
-    report_similar_names(names, "classes of the parts")
     label_of = {name: label for label, name in enumerate(names)}
     return [
         [

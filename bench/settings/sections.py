@@ -18,7 +18,7 @@ class DataConfig(Config):
     """The data set, with the options of its format."""
 
     path: str = "shapes"
-    """Name of a data set that is drawn (`bench list`), or a folder or file."""
+    """Name of a data set that is drawn (`bench list`); or a folder or file, several joined by +, or a TOML file of parts."""
     format: str = "auto"
     """Format of the data set; auto detects it."""
 

@@ -47,7 +47,9 @@ def original_matches(name: str, classes: Sequence[str], ids: Sequence[int]) -> l
     ]
 
 
-def report_similar_names(classes: Sequence[str], where: str) -> None:
+def report_similar_names(
+    classes: Sequence[str], where: str, fix: str = "give them one id if they are one class"
+) -> None:
     """Warn about distinct classes whose names differ only in case, spaces or separators: ``cat``, ``Cat``, ``"cat "``."""
     alike: dict[str, list[str]] = defaultdict(list)
     for name in classes:
@@ -55,7 +57,5 @@ def report_similar_names(classes: Sequence[str], where: str) -> None:
     groups = [names for names in alike.values() if len(names) > 1]
     if groups:
         listed = "; ".join(" and ".join(map(repr, names)) for names in groups[:_LONGEST_LIST])
-        text = (
-            f"{where}: classes look alike but are distinct: {listed}; give them one id if they are one class"
-        )
+        text = f"{where}: classes look alike but are distinct: {listed}; {fix}"
         report(Note("similar_classes", text, where, {"groups": len(groups)}), InputWarning, stacklevel=3)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -397,6 +397,8 @@ def test_names_that_differ_only_in_case_stay_distinct_in_a_union_with_a_warning(
     with pytest.warns(InputWarning, match="classes look alike but are distinct: 'Cat' and 'cat'"):
         data = open_dataset(f"{tmp_path / 'a'}+{tmp_path / 'b'}")
     assert data.classes == ("Cat", "cat", "dog", "dog ")
+    merged = open_dataset(f"{tmp_path / 'a'}+{tmp_path / 'b'}", classes={"Cat": "cat", "dog ": "dog"})
+    assert merged.classes == ("cat", "dog")  # without the warning
 
 
 @pytest.mark.parametrize(
@@ -442,17 +444,26 @@ def test_real_data_sets_of_two_formats_are_one(shared_data):
     assert bccd == {"train": 205, "val": 87, "test": 72}
 
 
-LAYOUTS = {"coco_format_v1": 0, "coco_format_v2": 0, "pascalvoc_format": 0, "yolo_format": 0}
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_four_layouts_of_the_same_data_are_the_same_test_set(shared_data, layout):
+@pytest.mark.parametrize("layout", ["coco_format_v1", "coco_format_v2", "pascalvoc_format", "yolo_format"])
+def test_four_layouts_of_the_same_photographs_are_the_same_part(shared_data, tmp_path, layout):
+    """The numbers of objects by class are counted in one of the JSON files."""
     folder = shared_data / "formats100"
-    images = str(folder / "images")
-    file = {"path": str(folder / layout), "images": images}
-    plain = open_dataset(file["path"], images=images)
     document = json.loads((folder / "coco_format_v2" / "instances_v2.json").read_text())
     names = {category["id"]: category["name"] for category in document["categories"]}
-    expected = np.unique([names[row["category_id"]] for row in document["annotations"]], return_counts=True)
-    found = np.unique([row[1] for row in all_rows(plain)], return_counts=True)
-    assert [column.tolist() for column in found] == [column.tolist() for column in expected]
+    expected = Counter(names[row["category_id"]] for row in document["annotations"])
+    file = tmp_path / "data.toml"
+    file.write_text(
+        f'parts = [{{path = "{folder / layout}", images = "{folder / "images"}", split = "test"}}, '
+        f'{{path = "{shared_data / "coco" / "train33"}"}}]\n'
+    )
+    same = {"motorbike": "motorcycle", "aeroplane": "airplane", "tvmonitor": "tv", "sofa": "couch"}
+    same |= {"diningtable": "dining table", "pottedplant": "potted plant"}
+    data = open_dataset(file, classes=same)
+    assert len(data.classes) == 80  # all classes of VOC are classes of COCO
+    truth = data.splits["test"].truth
+    found = Counter(truth.catalog.classes[label] for label in truth.label)
+    for old, new in same.items():
+        expected[new] = expected.pop(old)
+    assert found == expected
+    assert len(data.splits["test"]) == 100
+    assert len(data.splits["train"]) + len(data.splits["val"]) == 33
