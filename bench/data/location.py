@@ -205,9 +205,12 @@ def _detect(path: Path) -> DataLocation:
             found[name] = files
     if not found:
         refuse_unreadable(path)
-        looked_for = "; ".join(f"{name}: {layout.looks_for}" for name, layout in layouts.items())
+        own = "; ".join(
+            f"{name}: {layout.looks_for}" for name, layout in layouts.items() if name not in exports()
+        )
         raise InputError(
-            f"{path}: unknown data set format; looked for {looked_for}; found {_contents(path)}; "
+            f"{path}: unknown data set format; looked for {own}; and for layouts of other tools ({', '.join(exports())}; "
+            f"docs/formats.md says what they look like); found {_contents(path)}; "
             f"set the format with --format if it is one of these"
         )
     name, *others = found
