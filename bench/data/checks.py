@@ -108,6 +108,7 @@ def check_images(images: AnnotatedImages, options: FolderOptions) -> CheckedImag
     sizes = catalog.sizes.copy()
     upright = np.ones(len(headers), dtype=np.bool_)
     mismatches: list[str] = []
+    undecided = 0
     for index, header in enumerate(headers):
         if header is None:
             continue
@@ -116,6 +117,7 @@ def check_images(images: AnnotatedImages, options: FolderOptions) -> CheckedImag
             upright[index] = False
             continue
         sizes[index] = header.upright
+        undecided += header.orientation != 1 and header.stored == header.upright
         if 0 not in annotated and annotated != header.upright:
             (h, w), (ah, aw) = header.upright, annotated
             mismatches.append(f"{images.paths[index].name} is {w}x{h}, annotated as {aw}x{ah}")
@@ -126,6 +128,12 @@ def check_images(images: AnnotatedImages, options: FolderOptions) -> CheckedImag
             f"stored one); they are read without it"
         )
         report(Note("stored_orientation", text, what, {"images": count}))
+    if undecided:
+        text = (
+            f"{what}: {undecided} images are turned by 180 degrees, mirrored, or square and turned, by EXIF: their size does not "
+            "tell whether their annotations are on the turned image; they are taken to be"
+        )
+        report(Note("undecided_orientation", text, what, {"images": undecided}))
     if mismatches:
         text = (
             f"{what}: {len(mismatches)} images differ from their annotated size: {'; '.join(mismatches[:5])}. "
