@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.errors import InputError, InputWarning
-from metrics.formats.image_search import name_key, spellings
+from metrics.formats.image_search import name_key, spellings, without_suffix
 from metrics.formats.untrusted import parse_json, read_bytes
 from metrics.notes import Note, report
 from metrics.registry import did_you_mean
@@ -303,14 +303,19 @@ def _image_names(catalog: Catalog) -> dict[ImageId, int]:
         list(catalog.file_names),
         [PurePosixPath(name).name for name in catalog.file_names],
         [PurePosixPath(name).stem for name in catalog.file_names],
-        [str(PurePosixPath(name).with_suffix("")) if name else "" for name in catalog.file_names],
-        [int(identity) if isinstance(identity, str) and identity.isdecimal() else "" for identity in ids],
+        [without_suffix(name) if name else "" for name in catalog.file_names],
+        [_number(identity) if isinstance(identity, str) else "" for identity in ids],
     ):
         seen: dict[ImageId, int] = {}
         for index, name in enumerate(columns):
             seen[name] = -1 if name in seen else index
         names = {name: index for name, index in seen.items() if name != "" and index >= 0} | names
     return names
+
+
+def _number(text: str) -> int | Literal[""]:
+    """The number that a text is, if an id can have as many digits; else an empty text."""
+    return int(text) if text.isdecimal() and len(text) < 20 else ""
 
 
 def _names_by_key(catalog: Catalog) -> dict[str, int]:
@@ -320,7 +325,7 @@ def _names_by_key(catalog: Catalog) -> dict[str, int]:
         parts = PurePosixPath(name.replace("\\", "/")).parts
         for first in range(len(parts)):
             end = name_key("/".join(parts[first:]))
-            for key in {end, str(PurePosixPath(end).with_suffix(""))}:
+            for key in {end, without_suffix(end)}:
                 keys[key] = index if keys.setdefault(key, index) == index else -1
     return keys
 
@@ -330,7 +335,7 @@ def _by_end(written: str, keys: Mapping[str, int]) -> int:
     for parts in spellings(written):
         for first in range(len(parts)):
             key = name_key("/".join(parts[first:]))
-            for end in (key, str(PurePosixPath(key).with_suffix(""))):
+            for end in (key, without_suffix(key)):
                 if end in keys:
                     return keys[end]
     return -1

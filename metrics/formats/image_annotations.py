@@ -18,7 +18,7 @@ import numpy as np
 from metrics.boxes import convert
 from metrics.errors import InputError
 from metrics.formats.file_listing import visible_files
-from metrics.formats.image_search import spellings
+from metrics.formats.image_search import spellings, without_suffix
 from metrics.formats.plausibility import check_annotations
 from metrics.formats.purpose import parse_purpose
 from metrics.notes import Note, report
@@ -190,7 +190,10 @@ def export_table(
 
 def _ids(paths: Sequence[PurePosixPath], images: Sequence[ImageAnnotation]) -> list[str]:
     """File names without suffix or, if two are equal, paths without or with suffix."""
-    bare = [path if image.stem else path.with_suffix("") for path, image in zip(paths, images, strict=True)]
+    bare = [
+        path if image.stem else PurePosixPath(without_suffix(str(path)))
+        for path, image in zip(paths, images, strict=True)
+    ]
     for ids in ([path.name for path in bare], list(map(str, bare))):
         if len(set(ids)) == len(ids):
             return ids

@@ -261,6 +261,12 @@ def _has_suffix(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES | UNREADABLE_SUFFIXES
 
 
+def without_suffix(name: str) -> str:
+    """A path without the suffix of its last part; ``.``, ``..`` and ``/`` have none."""
+    path = PurePosixPath(name)
+    return str(path.parent / path.stem)
+
+
 def name_key(name: str) -> str:
     """A name by which names are compared: without regard to case and to how letters are composed."""
     return unicodedata.normalize("NFC", name).casefold()

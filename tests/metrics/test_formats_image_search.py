@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from PIL import Image
 
 from metrics.errors import InputError, InputNote, InputWarning
 from metrics.formats.image_paths import find_annotated, find_image_files
-from metrics.formats.image_search import IMAGE_SUFFIXES, ImageSearch, find_under
+from metrics.formats.image_search import IMAGE_SUFFIXES, ImageSearch, find_under, without_suffix
 from metrics.notes import note_of
 
 
@@ -154,3 +154,13 @@ def test_suffixes_are_those_that_pillow_reads() -> None:
         ".wmf",
     }  # other programs read them
     assert {*known, ".mpo"} - stubs == IMAGE_SUFFIXES - ({".avif", ".avifs"} - known)
+
+
+@pytest.mark.parametrize("name", ["a/b.jpg", "a.b/c.tar.gz", ".hidden", "a/.b", "x", "é.png"])
+def test_the_suffix_of_a_name_is_that_of_pathlib(name):
+    assert without_suffix(name) == str(PurePosixPath(name).with_suffix(""))
+
+
+@pytest.mark.parametrize("name", [".", "..", "/", "a/.."])
+def test_a_path_without_a_name_has_no_suffix(name):
+    assert without_suffix(name) == str(PurePosixPath(name))
