@@ -401,9 +401,11 @@ def test_links_resolve(page: Path) -> None:
 
 
 def test_cited_rows_of_faults_exist() -> None:
-    rows = set(
-        re.findall(r"^\| (\d+) \|", (ROOT / "docs" / "faults.md").read_text(encoding="utf-8"), re.MULTILINE)
+    listed = re.findall(
+        r"^\| (\d+) \|", (ROOT / "docs" / "faults.md").read_text(encoding="utf-8"), re.MULTILINE
     )
+    rows = set(listed)
+    assert len(rows) == len(listed), "two rows have the same number"
     for file in (ROOT / "tests").rglob("test_*.py"):
         for number in re.findall(r"def test_fault_(\d+)", file.read_text(encoding="utf-8")):
             assert number.lstrip("0") in rows, f"{file.name}: row {number} is not in docs/faults.md"

@@ -270,7 +270,7 @@ def test_labels_and_hierarchy_survive_storage(tmp_path: Path) -> None:
     assert value == evaluate(tables.truth, tables.detections, protocol="open_images").value("ap_open_images")
 
 
-def test_fault_93_damaged_labels_and_hierarchies_are_refused(tmp_path: Path) -> None:
+def test_fault_103_damaged_labels_and_hierarchies_are_refused(tmp_path: Path) -> None:
     files = write(random_pictures(5), tmp_path, hierarchy=True)
     hierarchy = files[0] / "challenge-2019-label500-hierarchy.json"
     kept = hierarchy.read_text()
