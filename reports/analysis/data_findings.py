@@ -128,7 +128,7 @@ FINDING_TEXTS: Mapping[str, FindingText] = {
     "leakage": FindingText(
         "Leakage",
         _leakage,
-        "divide the images again with --set data.splits=drawn, which keeps copies in one split, or remove the copies with OUT --fix",
+        "divide the images again with --set data.splits=drawn, which keeps copies in one split, or remove the copies with --fix OUT",
     ),
     "source_leakage": FindingText(
         "Versions of one original in two splits",
@@ -145,7 +145,7 @@ FINDING_TEXTS: Mapping[str, FindingText] = {
         lambda found: (
             f"{_images(found, 'is', 'are')} byte for byte {'a copy' if found.count == 1 else 'copies'} of another one"
         ),
-        "remove the copies with OUT --fix; they count several times in training and evaluation",
+        "remove the copies with --fix OUT; they count several times in training and evaluation",
     ),
     "similar_images": FindingText(
         "Similar images", lambda found: _images(found, "looks like another one", "look like another one")
@@ -153,7 +153,7 @@ FINDING_TEXTS: Mapping[str, FindingText] = {
     "unreadable_images": FindingText(
         "Unreadable images",
         lambda found: _images(found, "cannot be read", "cannot be read"),
-        "replace them, remove them with OUT --fix, or leave them out with --set data.allow_missing=true data.check=whole",
+        "replace them, remove them with --fix OUT, or leave them out with --set data.allow_missing=true data.check=whole",
     ),
     "other_size": FindingText(
         "Other size than annotated",
@@ -168,7 +168,7 @@ FINDING_TEXTS: Mapping[str, FindingText] = {
     "rotated_images": FindingText(
         "EXIF rotation",
         lambda found: _images(found, "has an EXIF rotation", "have an EXIF rotation"),
-        "nothing if the boxes on the page fit; OUT --fix writes upright files for other programs",
+        "nothing if the boxes on the page fit; --fix OUT writes upright files for other programs",
     ),
     "converted_images": FindingText("Other colours than 8-bit RGB", _modes),
     "empty_images": FindingText(
@@ -191,19 +191,19 @@ FINDING_TEXTS: Mapping[str, FindingText] = {
     "degenerate_boxes": FindingText(
         "Boxes without width or height",
         lambda found: _boxes(found, "has no width or no height", "have no width or no height"),
-        "correct them, or remove them with OUT --fix; they are not trained on, and evaluation counts them as missed",
+        "correct them, or remove them with --fix OUT; they are not trained on, and evaluation counts them as missed",
     ),
     "outside_boxes": FindingText(
         "Boxes outside their image",
         lambda found: _boxes(found, "lies outside its image", "lie outside their image"),
-        "correct them, or remove them with OUT --fix; they are not trained on, and evaluation counts them as missed",
+        "correct them, or remove them with --fix OUT; they are not trained on, and evaluation counts them as missed",
     ),
     "boxes_beyond_image": FindingText(
         "Boxes beyond the edge",
         lambda found: (
             f"{_boxes(found, 'extends', 'extend')} more than {found.values['limit']:g} px beyond the edge of the image"
         ),
-        "clip them with OUT --fix; training does, evaluation uses them as they are",
+        "clip them with --fix OUT; training does, evaluation uses them as they are",
     ),
     "dropped_boxes": FindingText(
         "Boxes too small to train on",
@@ -224,7 +224,7 @@ FINDING_TEXTS: Mapping[str, FindingText] = {
         lambda found: (
             f"{where(found)}{plural(found.count, 'object repeats', 'objects repeat')} class and box of another object of its image"
         ),
-        "remove the copies with OUT --fix; each counts as an object of its own, so that one is always missed",
+        "remove the copies with --fix OUT; each counts as an object of its own, so that one is always missed",
     ),
     "contradictory_boxes": FindingText(
         "One box, several classes",
@@ -243,7 +243,7 @@ FINDING_TEXTS: Mapping[str, FindingText] = {
         lambda found: (
             f"{plural(found.count, 'class name begins or ends', 'class names begin or end')} with a space or {'has' if found.count == 1 else 'have'} invisible characters: {_classes(found)}"
         ),
-        "rename the classes, or let OUT --fix do it",
+        "rename the classes, or let --fix OUT do it",
     ),
     "unused_classes": FindingText(
         "Classes without objects",
