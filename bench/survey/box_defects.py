@@ -13,6 +13,9 @@ from reports.records.data_check import MAX_EXAMPLES, Example, Finding, Severity
 BEYOND_PX = 1.0
 """Pixels by which a box may extend beyond its image: formats round differently."""
 
+MOST_BEYOND = 0.01
+"""Share of boxes that may extend beyond their image or lie outside it; more is a mistake in sizes or coordinates."""
+
 Rows = NDArray[np.intp]
 
 
@@ -32,13 +35,14 @@ def box_findings(subject: SplitSubject, stride: int, min_side: float) -> list[Fi
     outside = known & ~degenerate & ((x0 >= width) | (y0 >= height) | (x0 + w <= 0) | (y0 + h <= 0))
     beyond = np.maximum.reduce([-x0, -y0, x0 + w - width, y0 + h - height])
     partly = known & ~degenerate & ~outside & (beyond > BEYOND_PX)
+    misplaced: Severity = "error" if (partly | outside).sum() > MOST_BEYOND * len(truth) else "warning"
     sides = subject.input_sides
     dropped = subject.targets & (sides < min_side).any(1)
     tiny = subject.targets & (sides < stride).all(1) & ~dropped
     masks: list[tuple[str, Severity, NDArray[np.bool_], dict[str, float]]] = [
         ("degenerate_boxes", "warning", degenerate, {}),
-        ("outside_boxes", "warning", outside, {}),
-        ("boxes_beyond_image", "warning", partly, {"limit": BEYOND_PX}),
+        ("outside_boxes", misplaced, outside, {}),
+        ("boxes_beyond_image", misplaced, partly, {"limit": BEYOND_PX}),
         ("dropped_boxes", "warning", dropped, {"min_side": min_side}),
         ("tiny_boxes", "information", tiny, {"stride": stride}),
     ]

@@ -25,7 +25,7 @@ from checked_data import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tiny_data import CLASSES
+from tiny_data import CLASSES, split_of
 
 from bench.cli import main
 from bench.data.types import Split
@@ -61,8 +61,8 @@ def test_clean_data_has_no_findings(tmp_path, capsys):
     ("change", "kind", "severity", "ids"),
     [
         (degenerate, "degenerate_boxes", "warning", {(3,)}),
-        (outside, "outside_boxes", "warning", {(3,)}),
-        (beyond, "boxes_beyond_image", "warning", {(3,)}),
+        (outside, "outside_boxes", "error", {(3,)}),
+        (beyond, "boxes_beyond_image", "error", {(3,)}),
         (repeated, "duplicate_boxes", "warning", {(2, 3)}),
         (contradictory, "contradictory_boxes", "warning", {(1, 3)}),
         (crowd, "crowd_objects", "information", {(3,)}),
@@ -82,6 +82,15 @@ def test_defects_of_annotations_are_found(tmp_path, change, kind, severity, ids)
     assert words is FINDING_TEXTS[kind]
     assert words.sentence(finding).startswith("train: ")
     assert "train0.png" in example_text(finding.examples[0])
+
+
+@pytest.mark.parametrize(("others", "severity"), [(98, "error"), (99, "warning")])
+def test_more_than_one_in_a_hundred_misplaced_boxes_is_an_error(others, severity):
+    boxes = [(2, 3, 20, 20)] * others + [(50, 3, 70, 20)]
+    split = split_of([np.zeros((48, 64, 3), np.uint8)] * len(boxes), [[(0, box)] for box in boxes])
+    subject = SplitSubject(split, ImageConfig(size=(48, 64)))
+    (finding,) = [each for each in box_findings(subject, 8, 1) if each.kind == "boxes_beyond_image"]
+    assert (finding.severity, finding.count, finding.of) == (severity, 1, others + 1)
 
 
 def test_strict_fails_with_code_5_only_for_warnings_and_errors(tmp_path, capsys):
