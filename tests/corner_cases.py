@@ -378,7 +378,7 @@ CASES = [
         truth(obj(BOX, 1, id=5), obj(FAR, 2, id=5)),
         [det(BOX), det(FAR, 0.8, image=2)],
         PERFECT,
-        warning="have an id that is repeated; each is a separate object",
+        warning="have an id that is repeated",
     ),
     Case(
         "duplicate image entries",

@@ -2,14 +2,18 @@
 
     python -m tests.benchmarks.kills --kills 25
     python -m tests.benchmarks.kills run tune --kills 5
+    python -m tests.benchmarks.kills tune --each-operation
 
 Each command runs in a process group of its own, which gets SIGKILL after a random share of the time that it took undisturbed,
-again and again until it ends by itself. `tests/bench/test_kills.py` kills before every single file operation instead.
+again and again until it ends by itself. With ``--each-operation``, the command runs once in this process, its folder is copied
+before every file operation, and the command is run again on each copy; `tests/bench/test_kills.py` does so for a run.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import random
@@ -117,6 +121,35 @@ def disturbed(
         return kills, command.results(out)
 
 
+def after_each_operation(
+    command: Command, places: dict[str, str], folder: Path, expected: object
+) -> tuple[int, int]:
+    """Run a command again on its folder as it was before each of its file operations; states, and those with another result."""
+    from killed import states_after_kills
+
+    from bench.cli import main as bench
+    from metrics import atomic_files
+
+    def run(out: Path) -> None:
+        words = [_filled(word, {**places, "OUT": str(out)}) for word in command.words.split()]
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as errors:
+            code = bench(words)
+        if code:
+            raise RuntimeError(f"exit code {code}: {errors.getvalue()}")
+
+    out = folder / "each"
+    out.mkdir(parents=True)
+    states = states_after_kills(out, lambda: run(out), folder / "copies")
+    different = 0
+    atomic_files._is_alive = lambda pid: False  # the process that was killed is this one
+    for state in states:
+        if command.results(state) != expected:  # `data --to` refuses to write a second time
+            run(state)
+        different += command.results(state) != expected
+        shutil.rmtree(state)
+    return len(states), different
+
+
 def start(command: Command, places: dict[str, str]) -> subprocess.Popen[str]:
     """Start a command in a process group of its own."""
     words = [_filled(word, places) for word in command.words.split()]
@@ -167,6 +200,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("commands", nargs="*", help=f"of {', '.join(COMMANDS)}; all by default")
     parser.add_argument("--kills", type=int, default=25, help="of each command")
+    parser.add_argument(
+        "--each-operation", action="store_true", help="kill before each file operation instead"
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng = random.Random(options.seed)
@@ -177,11 +213,18 @@ def main() -> int:
         for title in options.commands or COMMANDS:
             command = COMMANDS[title]
             began = time.monotonic()
-            process = start(command, {**places, "OUT": str(folder / title)})
+            process = start(command, {**places, "OUT": str(folder / f"{title}-whole")})
             if process.wait():
                 raise RuntimeError(process.stderr.read() if process.stderr else "")
             seconds = time.monotonic() - began
-            expected = command.results(folder / title)
+            expected = command.results(folder / f"{title}-whole")
+            if options.each_operation:
+                states, different = after_each_operation(
+                    command, places, folder / f"{title}-states", expected
+                )
+                print(f"{title}: {states} states, {different} with another result", flush=True)
+                failed |= different > 0
+                continue
             kills = commands = different = 0
             while kills < options.kills:
                 again = folder / f"{title}-again"
