@@ -25,7 +25,8 @@ def command(
         Path,
         typer.Option(
             metavar="PATH",
-            help="Ground truth: a COCO .json, YOLO .yaml, Pascal VOC folder, or a run's truth.parquet.",
+            help="Ground truth: a COCO .json, YOLO .yaml, Pascal VOC folder, export of another tool (docs/formats.md), or a run's "
+            "truth.parquet.",
             show_default=False,
         ),
     ],
