@@ -132,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"score by the rules of a benchmark: {PROTOCOL_NAMES}; default: COCO's, or lvis where the ground truth has "
         "neg_category_ids or not_exhaustive_category_ids",
     )
-    parser.add_argument("--split", help="split of a YOLO or VOC data set")
+    parser.add_argument("--split", help="split, if the ground truth has several")
     parser.add_argument(
         "--pixels",
         choices=("inclusive", "edges"),
@@ -143,14 +143,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--class-map",
         metavar="RULE",
-        help="map class ids of the results to the ground truth: from-0 or from-1 (class indices), coco-91 (COCO's ids "
-        'up to 90, for its 80 classes), drop (ignore unknown ids), or a .json file with {"id in the results": id in the ground truth}',
+        help="map class ids of the detections to the ground truth: from-0 or from-1 (class indices), coco-91 (COCO's ids "
+        'up to 90, for its 80 classes), drop (ignore unknown ids), or a .json file with {"id in the detections": id in the ground truth}',
     )
     parser.add_argument(
         "--image-ids",
         choices=get_args(ImageIdMeaning),
         default="ids",
-        help="what whole numbers in image_id of the results are: ids of the ground truth (default), or the numbers in the "
+        help="what whole numbers in image_id of the detections are: ids of the ground truth (default), or the numbers in the "
         "names of the image files",
     )
     parser.add_argument(

@@ -90,7 +90,7 @@ def command(
             metavar="FOLDER", help="Folder of the report; by default next to the runs.", show_default=False
         ),
     ] = None,
-    png: Annotated[bool, typer.Option("--png", metavar=FLAG, help="Write the figures as PNG, too.")] = False,
+    png: Annotated[bool, typer.Option("--png", metavar=FLAG, help="Also write the figures as PNG.")] = False,
     show_paths: options.ShowPaths = False,
     json: options.Json = False,
     quiet: options.Quiet = False,

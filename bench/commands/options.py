@@ -41,7 +41,7 @@ Data = Annotated[
         "--data",
         metavar=f"NAME|PATH{SEVERAL}",
         help="Data set: shapes (synthetic, the default), or a folder or file in COCO, VOC, YOLO or another format; a+b joins "
-        "two to one data set, as does a TOML file that lists parts.",
+        "two into one data set, as does a TOML file that lists parts.",
         show_default=False,
     ),
 ]

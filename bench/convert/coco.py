@@ -29,7 +29,7 @@ def coco_files(sets: Sequence[ImageSet]) -> WrittenFiles:
     strings = [one for one in named if any(isinstance(i, str) for i in one.truth.catalog.image_ids)]
     if strings:
         count = sum(len(one.pictures) for one in strings)
-        text = f"{count} images get the numbers 1, 2, ... as ids: the format has no names as ids"
+        text = f"{count} images get the numbers 1, 2, ... as ids: ids of the format are numbers"
         written.notes.append(Note("image_ids", text, values={"images": count}))
     first = 1
     for one in named:

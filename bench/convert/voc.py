@@ -91,7 +91,7 @@ def _note_losses(sets: Sequence[ImageSet], names: Sequence[str], pixels: Pixels,
     decimals = sum(int(np.count_nonzero((one.truth.boxes % 1 != 0).any(1))) for one in sets)
     if decimals:
         text = (
-            f"{decimals} boxes have coordinates that are no whole numbers and are written as they are; readers that follow the "
+            f"{decimals} boxes have coordinates that are not whole numbers and are written as they are; readers that follow the "
             f"development kit may expect whole numbers"
         )
         notes.append(Note("decimal_boxes", text, values={"objects": decimals}))

@@ -79,7 +79,7 @@ def note_areas(sets: Sequence[ImageSet], notes: list[Note]) -> None:
         count += int(np.count_nonzero(~np.isclose(one.truth.area, box, rtol=1e-9, atol=1e-9)))
     if count:
         text = (
-            f"{count} objects have an area of their own, as of a mask; it is not written, so that their size is that of their "
+            f"{count} objects have an area of their own, as of a mask; it is not written, so their size is that of their "
             f"box, which changes measures by object size"
         )
         notes.append(Note("lost_areas", text, values={"objects": count}))

@@ -104,7 +104,7 @@ def adopt_classes(
         select = ""
         if selectable and len(model.classes) <= _LONGEST_SELECTION:
             names = json.dumps(model.classes, ensure_ascii=False, separators=(",", ":"))
-            select = f", or use no others than those of the data set with --set 'data.classes={names}'"
+            select = f", or use only those of the data set with --set 'data.classes={names}'"
         raise InputError(
             f"{where}: classes that the data set does not have: {', '.join(counted)}{more}; its classes are "
             f"{listed(model.classes)}. Give each the name of one of them with --set '{setting}=\"{nearest}\"', or leave it out "
@@ -205,5 +205,5 @@ def _report_choice(
         len(np.setdiff1d(one.truth.image, two.truth.image)) for one, two in zip(before, after, strict=True)
     )
     if emptied:
-        text = f"{setting}: {emptied} images have no object of the chosen classes and stay as images without objects"
+        text = f"{setting}: {emptied} images have no object of the chosen classes and are kept as images without objects"
         report(Note("emptied_images", text, setting, {"images": emptied}))

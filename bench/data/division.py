@@ -65,7 +65,7 @@ def merge_purposes(parts: Sequence[AnnotatedImages], purpose: str | None) -> Ann
     ids = [part.truth.catalog.image_ids for part in parts]
     labels = None if has_distinct_ids(ids) else [part.purpose or "images" for part in parts]
     if labels is not None:
-        text = f"image ids occur in several splits and get its name in front, as in {labels[0]}/{ids[0][0]}"
+        text = f"image ids that occur in several splits get the name of the split as a prefix, as in {labels[0]}/{ids[0][0]}"
         report(Note("prefixed_ids", text, ", ".join(labels)))
     return unite_images(parts, purpose, labels)[0]
 

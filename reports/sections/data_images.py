@@ -59,8 +59,8 @@ def size_finding(check: DataCheck) -> str:
     if len(sizes) == 1 and most == images:
         return f"All {plural(images, 'image')} have {width} x {height} pixels."
     more = any(split.other_sizes for split in check.splits)
-    number = f"more than {len(sizes)}" if more else f"{len(sizes)}"
-    return f"{number} different sizes; {count(most)} of {plural(images, 'image')} have {width} x {height} pixels.{rest}".capitalize()
+    number = f"More than {len(sizes)}" if more else f"{len(sizes)}"
+    return f"{number} different sizes; {count(most)} of {plural(images, 'image')} have {width} x {height} pixels.{rest}"
 
 
 def object_finding(check: DataCheck) -> str:

@@ -75,7 +75,7 @@ def test_what_became_of_the_classes_is_reported_with_numbers(four):
         "are removed"
     ]
     assert notes(data, "emptied_images") == [
-        "data.classes: 10 images have no object of the chosen classes and stay as images without objects"
+        "data.classes: 10 images have no object of the chosen classes and are kept as images without objects"
     ]
     assert data.splits["train"].truth.catalog.class_ids == (1, 4)
 
