@@ -1,4 +1,4 @@
-"""``bench data``: look at a data set and check it before training."""
+"""``bench data``: inspect and check a data set before training."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def command(
         typer.Option(
             "--to",
             metavar="coco|voc|yolo",
-            help="Write the data set in this format, with its images and splits; nothing is checked but what is read.",
+            help="Write the data set in this format, with its images and splits; only what is read is checked.",
             show_default=False,
         ),
     ] = None,
@@ -77,7 +77,7 @@ def command(
         str,
         typer.Option(
             metavar="NAME",
-            help="Variant whose input size, finest stride and augmentation the boxes are looked at with.",
+            help="Variant whose input size, finest stride and augmentation are used.",
         ),
     ] = "ssd",
     format: options.Format = None,
@@ -109,7 +109,7 @@ def command(
     ] = False,
     debug: options.Debug = False,
 ) -> None:
-    """Look at a data set and check it: splits, images, objects, boxes, duplicates and leakage.
+    """Inspect and check a data set: splits, images, objects, boxes, duplicates and leakage.
 
     Prints what the data set contains and what is wrong with it, and changes nothing. With --to or --fix it writes another data set
     to OUT instead.

@@ -44,9 +44,9 @@ def command(
 ) -> None:
     """List the runs, studies and comparisons in a folder: state, AP, size and age.
 
-    A partial run was interrupted: the command that made it continues it. A superseded run has a newer one of the same
-    settings, made by another version of the program or on data that changed since. Runs that a process is working on
-    are never removed.
+    A partial run was interrupted: the command that made it continues it. A superseded run has a newer one with the same
+    settings and seed, made by another version of the program or after the data changed. Runs that a process is
+    working on are never removed.
     """
     from bench.process.json_value import print_json
     from bench.runs.inventory import find_results, remove

@@ -1,4 +1,4 @@
-"""``bench verify``: what of finished runs still holds."""
+"""``bench verify``: check that finished runs are still as recorded."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class FolderOptions(DataOptions):
     val: str | None = None
     """Another data set to use as the val split."""
     test: str | None = None
-    """Another data set to use as the test split: a test set of one's own."""
+    """Another data set to use as the test split: a separate test set."""
     splits: Literal["given", "drawn"] = "given"
     """given: use the splits of the data set, and draw those that are missing; drawn: draw all of them."""
     shares: tuple[Share, Share, Share] = (0.7, 0.15, 0.15)

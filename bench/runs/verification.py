@@ -1,4 +1,4 @@
-"""Verification of a finished run: what of it still holds, computed again from what it saved and from its data."""
+"""Verification of a finished run: whether it is still as recorded, computed again from what it saved and from its data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classes that are rare, absent from a split, much rarer than others, or called alike."""
+"""Classes that are rare, absent from a split, much rarer than others, or whose names look alike."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def _source_leakage(finding: Finding) -> str:
     one, other = _splits(finding)
     verb = "was" if finding.count == 1 else "were"
     return (
-        f"{plural(finding.count, 'image')} of {other} {verb} made of an original of which {one} has another version: "
+        f"{plural(finding.count, 'image')} of {other} {verb} made from an original of which {one} has another version: "
         f"results on {other} are too optimistic"
     )
 
@@ -156,13 +156,13 @@ FINDING_TEXTS: Mapping[str, FindingText] = {
         "replace them, remove them with --fix OUT, or leave them out with --set data.allow_missing=true data.check=whole",
     ),
     "other_size": FindingText(
-        "Other size than annotated",
-        lambda found: _images(found, "has another size than annotated", "have another size than annotated"),
+        "Size differs from annotations",
+        lambda found: _images(found, "differs in size from its annotation", "differ in size from their annotations"),
         "export the annotations again from these images; boxes may be misplaced",
     ),
     "blank_images": FindingText(
         "Images of one colour",
-        lambda found: _images(found, "is nearly of one colour", "are nearly of one colour"),
+        lambda found: _images(found, "is almost a single colour", "are almost a single colour"),
         "look at them; the camera or the export may have failed",
     ),
     "rotated_images": FindingText(
@@ -170,7 +170,7 @@ FINDING_TEXTS: Mapping[str, FindingText] = {
         lambda found: _images(found, "has an EXIF rotation", "have an EXIF rotation"),
         "nothing if the boxes on the page fit; --fix OUT writes upright files for other programs",
     ),
-    "converted_images": FindingText("Other colours than 8-bit RGB", _modes),
+    "converted_images": FindingText("Colours other than 8-bit RGB", _modes),
     "empty_images": FindingText(
         "Images without objects",
         lambda found: _images(found, "has no objects", "have no objects"),
@@ -231,7 +231,7 @@ FINDING_TEXTS: Mapping[str, FindingText] = {
         lambda found: (
             f"{where(found)}{plural(found.count, 'object shares its', 'objects share their')} box with an object of another class"
         ),
-        "decide for one class",
+        "choose one class",
     ),
     "similar_classes": FindingText(
         "Class names that look alike",
