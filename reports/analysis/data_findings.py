@@ -157,7 +157,9 @@ FINDING_TEXTS: Mapping[str, FindingText] = {
     ),
     "other_size": FindingText(
         "Size differs from annotations",
-        lambda found: _images(found, "differs in size from its annotation", "differ in size from their annotations"),
+        lambda found: _images(
+            found, "differs in size from its annotation", "differ in size from their annotations"
+        ),
         "export the annotations again from these images; boxes may be misplaced",
     ),
     "blank_images": FindingText(
