@@ -193,7 +193,7 @@ def _detect(path: Path) -> DataLocation:
     layouts = {name: layout for name in names if (layout := DATASETS[name].layout) is not None}
     found: dict[str, list[Path]] = {}
     for name, layout in layouts.items():
-        if found and name in exports():
+        if name in exports() and any(other in LAYOUTS for other in found):
             break  # their detection reads files of other formats
         try:
             files = layout.files(path)

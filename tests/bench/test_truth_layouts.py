@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from layouts import TRUTH
 from layouts.registry import Scene, TruthLayout
+from PIL import Image
 from tiny_data import CLASSES, Picture
 
 from bench.data.types import Dataset
@@ -204,3 +205,18 @@ def test_a_layout_is_scored_by_the_command(tmp_path: Path) -> None:
     (tmp_path / "found").mkdir()
     path = DETECTIONS["ultralytics_labels"].write(tmp_path / "found", made.pictures, found)
     assert score_files(tmp_path / "annotations.xml", path, split="val").value("ap50") == pytest.approx(1)
+
+
+def test_a_folder_with_the_files_of_two_tools_is_opened_with_a_note(tmp_path: Path) -> None:
+    Image.new("RGB", (160, 120)).save(tmp_path / "a.jpg")
+    (tmp_path / "a.csv").write_text(
+        "filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,160,120,nut,8,6,80,60\n"
+    )
+    (tmp_path / "b.csv").write_text("ImageID,LabelName,XMin,XMax,YMin,YMax\na,/m/01ab,0.05,0.5,0.05,0.5\n")
+    located = locate_data(tmp_path)
+    assert (located.format.name, located.other_formats) == ("open_images", ("tensorflow_csv",))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        first, advised = open_dataset(tmp_path), open_dataset(tmp_path, "tensorflow_csv")
+    assert "read as open_images; use --format tensorflow_csv to read it as such" in map(str, first.notes)
+    assert advised.classes == ("nut",)
