@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,13 +25,26 @@ _UNEVEN = 0.5
 """Relative deviation of a part's size from its share that is reported, with a seed whose parts are nearer."""
 
 
-def require_distinct_purposes(parts: Sequence[AnnotatedImages], where: Path) -> None:
-    """Raise an `InputError` if two parts have the same purpose, because only the user knows which one is meant."""
+def require_distinct_purposes(
+    parts: Sequence[AnnotatedImages], where: Path, files: Sequence[Path] = ()
+) -> None:
+    """Raise an `InputError` if two parts have the same purpose, because only the user knows which one is meant.
+
+    Args:
+        parts: parts of a data set.
+        where: its folder or file.
+        files: the file of each part, if each has one; the message names those of the same purpose.
+    """
     purposes = [part.purpose for part in parts]
     for purpose in purposes:
         if purposes.count(purpose) > 1:
+            same = [file for file, other in zip(files, purposes, strict=False) if other == purpose]
+            names = f": {', '.join(file.name for file in same)}" if same else ""
+            joined = (
+                f", or join them: --data {shlex.quote(f'{same[0]}+{same[1]}')}" if len(set(same)) > 1 else ""
+            )
             raise InputError(
-                f"{where}: several sets of annotations for {purpose or 'no split'}; give the path of one"
+                f"{where}: several sets of annotations for {purpose or 'no split'}{names}; give the path of one{joined}"
             )
 
 

@@ -32,12 +32,14 @@ class CocoOptions(FolderOptions):
 
 def _read(path: Path, files: Sequence[Path], options: CocoOptions) -> list[AnnotatedImages]:
     parts: list[AnnotatedImages] = []
+    files_of_parts: list[Path] = []
     for file in files:
         truth = coco.read_truth(file)
         truth = _with_field(truth, file, field_of_groups(options.groups))
         part = _with_images(path, file, truth, options, None if len(files) == 1 else _purpose(path, file))
         parts += _parts(part, file)
-    require_distinct_purposes(parts, path)
+        files_of_parts += [file] * (len(parts) - len(files_of_parts))
+    require_distinct_purposes(parts, path, files_of_parts)
     _report_protocol(path, parts)
     if len(parts) > 1 and any(part.purpose is None for part in parts):
         names = ", ".join(file.name for file in files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -87,10 +88,22 @@ def test_every_split_has_the_videos_of_its_images(tmp_path):
         assert catalog.image_columns["video"] == tuple(videos[name] for name in catalog.file_names)
 
 
+def test_the_advice_for_several_files_without_a_split_joins_them(tmp_path):
+    folder = tmp_path / "two batches"
+    write_coco(folder / "first.json", pictures(6))
+    write_coco(folder / "second.json", pictures(6, 6))
+    with pytest.raises(InputError, match=r"for no split: first\.json, second\.json; ") as refused:
+        open_dataset(folder)
+    joined = open_dataset(*shlex.split(str(refused.value).rpartition("--data ")[2]))
+    assert sum(len(split) for split in joined.splits.values()) == 12
+
+
 def test_several_files_of_one_split_or_of_no_split_are_refused(tmp_path):
     write_coco(tmp_path / "train_a.json", pictures(3))
     write_coco(tmp_path / "train_b.json", pictures(3, 3))
-    with pytest.raises(InputError, match="several sets of annotations for train; give the path of one"):
+    with pytest.raises(
+        InputError, match=r"annotations for train: train_a\.json, train_b\.json; give the path of one"
+    ):
         open_dataset(tmp_path)
     (tmp_path / "train_b.json").rename(tmp_path / "other.json")
     with pytest.raises(InputError, match=r"cannot tell the splits of other\.json, train_a\.json apart"):
