@@ -142,7 +142,7 @@ def _names(document: dict[str, Any], path: Path) -> tuple[str, ...]:
         if set(labels) != set(range(len(names))):
             raise InputError(
                 f"{path}: names: expected classes 0 .. {len(names) - 1} without a gap, "
-                f"got [{', '.join(map(str, names))}]"
+                f"got [{', '.join(map(str, names))}]; give each class index below the largest one a name, also if no object has it"
             )
         names = [labels[label] for label in range(len(names))]
     if not isinstance(names, list) or not names:

@@ -57,6 +57,19 @@ def test_a_folder_that_another_program_expected_elsewhere_is_found(tmp_path: Pat
         assert yolo_description.read_yaml(path).root == tmp_path
 
 
+@pytest.mark.parametrize("given", [{0: "a", 2: "b"}, {1: "a", 2: "b"}])
+def test_naming_the_missing_classes_closes_a_gap(tmp_path: Path, given: dict[int, str]) -> None:
+    text = "train: images\nnames: {{{}}}\n"
+    path = dataset(
+        tmp_path, text.format(", ".join(f"{k}: {name}" for k, name in given.items())), "images/1.jpg"
+    )
+    with pytest.raises(InputError, match="give each class index below the largest one a name"):
+        yolo_description.read_yaml(path)
+    named = {k: given.get(k, "unused") for k in range(max(given))} | {max(given): given[max(given)]}
+    path.write_text(text.format(", ".join(f"{k}: {name}" for k, name in named.items())))
+    assert yolo_description.read_yaml(path).names == tuple(named.values())
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
