@@ -205,7 +205,8 @@ FINDING_TEXTS: Mapping[str, FindingText] = {
         lambda found: (
             f"{_boxes(found, 'extends', 'extend')} more than {found.values['limit']:g} px beyond the edge of the image"
         ),
-        "clip them with --fix OUT; training does, evaluation uses them as they are",
+        "if many do, first check that corners were not written as sizes; otherwise clip them with --fix OUT; training does, "
+        "evaluation uses them as they are",
     ),
     "dropped_boxes": FindingText(
         "Boxes too small to train on",
