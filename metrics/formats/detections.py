@@ -51,6 +51,8 @@ def table_of(
     kept = label >= 0
     rows = slice(None) if kept.all() else kept
     table = DetectionTable(truth.catalog, image[rows], label[rows], xywh[rows], results.score[rows])
+    if not len(table):
+        report(Note("no_detections", f"{where}: no detections, so AP is 0 for every class with objects"))
     return checked(table, truth, where)
 
 

@@ -128,7 +128,8 @@ FINDING_TEXTS: Mapping[str, FindingText] = {
     "leakage": FindingText(
         "Leakage",
         _leakage,
-        "divide the images again with --set data.splits=drawn, which keeps copies in one split, or remove the copies with --fix OUT",
+        "divide the images again with --set data.splits=drawn, which keeps copies in one split, leave them out of training with "
+        "--set data.leaks=dropped, or remove the copies with --fix OUT",
     ),
     "source_leakage": FindingText(
         "Versions of one original in two splits",
