@@ -109,7 +109,8 @@ def _floats(values: list[Any]) -> NDArray[np.float64]:
         return np.array(values, np.float64)
     except OverflowError:  # an integer of more than 308 digits becomes infinite, and is refused
         return np.array(
-            [value if abs(value) < 2**1023 else math.copysign(math.inf, value) for value in values]
+            [value if abs(value) < 2**1023 else math.inf if value > 0 else -math.inf for value in values],
+            np.float64,
         )
 
 

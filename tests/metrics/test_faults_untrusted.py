@@ -39,6 +39,17 @@ def test_fault_18_depth_and_digits_are_limited_and_invalid_json_has_a_location(
         coco.read_truth(tmp_path / "dt.json")
 
 
+@pytest.mark.parametrize("digits", [310, 400, 2000])
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_fault_18_integers_beyond_the_range_of_floats_are_refused(
+    tmp_path: Path, digits: int, sign: str
+) -> None:
+    table = truth(tmp_path)
+    row = '[{"image_id": 1, "category_id": 1, "bbox": [1, 2, %s, 4], "score": 0.5}]' % (sign + "9" * digits)
+    with pytest.raises(InputError, match=r"infinit|finite"):
+        coco.read_detections(write(tmp_path / "dt.json", row), table)
+
+
 def test_fault_18_a_file_beyond_the_limit_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "large.json"
     with path.open("wb") as file:

@@ -163,7 +163,8 @@ def _corners(box: list[Any], place: str) -> XYWH:
 def _label(value: Any, place: str) -> int | str:
     if isinstance(value, str) and value:
         return value
-    if isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer():
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if whole and not isinstance(value, bool):
         return int(value)
     raise InputError(f"{place}: expected a class id or name, got {str(value)[:40]!r}")
 

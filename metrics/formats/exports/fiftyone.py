@@ -130,14 +130,19 @@ def _sample(sample: Any, place: str) -> Sample:
     if not isinstance(sample, dict) or not isinstance(sample.get("filepath"), str):
         raise InputError(f"{place}: has no filepath; expected that of the image")
     size = sample.get("metadata") or {}
+    tags = sample.get("tags") or []
+    if not isinstance(size, dict) or not isinstance(tags, list):
+        raise InputError(
+            f"{place}: expected metadata as an object and tags as a list; export the data set again"
+        )
     height, width = (int(number(size.get(key) or 0, f"{place}: {key}")) for key in ("height", "width"))
     fields = {
         key: _rows(value.get("detections") or [], f"{place}: {key}")
         for key, value in sample.items()
         if isinstance(value, dict) and (value.get("_cls") == "Detections" or "detections" in value)
     }
-    tags = [parse_purpose(tag) for tag in sample.get("tags") or [] if isinstance(tag, str)]
-    purposes = [purpose for purpose in dict.fromkeys(tags) if purpose]
+    named = [parse_purpose(tag) for tag in tags if isinstance(tag, str)]
+    purposes = [purpose for purpose in dict.fromkeys(named) if purpose]
     return Sample(
         sample["filepath"], (height, width), fields, purposes[0] if len(purposes) == 1 else None, place
     )
