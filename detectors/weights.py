@@ -22,6 +22,10 @@ from metrics.messages import reason
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
 _MAX_SHOWN = 5
+_DAMAGED = (
+    RuntimeError, EOFError, ValueError, TypeError, AttributeError, AssertionError, LookupError, OSError, zipfile.BadZipFile,
+)  # fmt: skip
+"""What torch raises on a damaged file, where a pickle may call its functions with any arguments."""
 _TORCH = (b"PK", b"\x80")
 """First bytes of a file of `torch.save`: a ZIP archive, or a pickle in the older format."""
 
@@ -207,7 +211,7 @@ def _read_torch(path: Path, start: bytes) -> dict[str, Tensor]:
             f"{path}: holds more than plain tensors{_objects(path)}, and reading it would run its code; "
             "save its state_dict as safetensors where you trust it"
         ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, OSError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise InputError(
             f"{path}: damaged or truncated, or not a file of weights ({reason(error)}); download it again"
         ) from None
