@@ -20,8 +20,7 @@ from reports.analysis.sample_images import SampleImage
 from reports.analysis.speed import Speed, speed_of
 from reports.elements import formatting
 from reports.elements.page import Badge, Document, Section
-from reports.elements.page_template import json_block, page_rules, render
-from reports.elements.palette import series_style
+from reports.elements.page_template import json_block, legend_entry, page_rules, render
 from reports.records.csv import to_csv
 from reports.records.data_check import DataCheck
 from reports.records.run import RunFolder
@@ -212,7 +211,7 @@ def _render(report: ReportData, speed: Speed, title: str, sections: Sequence[Sec
         "title": formatting.printable(title) or f"Detectors on {formatting.printable(report.data.name)}",
         "facts": _facts(report),
         "badges": _badges(report, speed),
-        "models": [_legend(number, label) for number, label in enumerate(report.labels)],
+        "models": [legend_entry(number, label) for number, label in enumerate(report.labels)],
         "sections": sections,
         "payload": json_block({"thresholds": thresholds.payload(report)}),
         "rules": page_rules(len(report.models)),
@@ -257,17 +256,6 @@ def _files(
             yield f"figures/{figure.slug}.svg", figure.svg
             if report.options.png:
                 yield f"figures/{figure.slug}.png", figure.png()
-
-
-def _legend(number: int, label: str) -> dict[str, Any]:
-    style = series_style(number)
-    return {
-        "number": number,
-        "label": label,
-        "colour": style.colour,
-        "dash": style.dash or "none",
-        "marker": style.path,
-    }
 
 
 def _facts(report: ReportData) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from reports.elements.palette import DARK, DARK_PAGE, LIGHT, LIGHT_PAGE, PHOTO
+from reports.elements.palette import DARK, DARK_PAGE, LIGHT, LIGHT_PAGE, PHOTO, series_style
 
 
 def render(context: dict[str, Any]) -> str:
@@ -33,6 +33,18 @@ def render(context: dict[str, Any]) -> str:
             version=program_version(),
         )
     )
+
+
+def legend_entry(number: int, label: str) -> dict[str, Any]:
+    """Return the template's variables of one model, or of what else the page distinguishes by colour and marker."""
+    style = series_style(number)
+    return {
+        "number": number,
+        "label": label,
+        "colour": style.colour,
+        "dash": style.dash or "none",
+        "marker": style.path,
+    }
 
 
 def page_rules(models: int) -> str:

@@ -9,8 +9,7 @@ from reports.analysis.gallery_images import text_size
 from reports.analysis.sample_images import PageSample, SampleImage, encode_sample, estimate_sample_bytes
 from reports.elements.formatting import hide_paths, plural, printable, sentence
 from reports.elements.page import Badge, Document, Section
-from reports.elements.page_template import page_rules, render
-from reports.elements.palette import series_style
+from reports.elements.page_template import legend_entry, page_rules, render
 from reports.records.data_check import DataCheck
 from reports.sections import data_boxes, data_gallery, data_images, data_splits, data_verdict
 
@@ -110,7 +109,7 @@ def _render(check: DataCheck, sections: Sequence[Section], title: str) -> str:
         "title": printable(title) or f"Data set {printable(check.name)}",
         "facts": _facts(check),
         "badges": _badges(check),
-        "models": [_legend(number, label) for number, label in enumerate(labels)],
+        "models": [legend_entry(number, label) for number, label in enumerate(labels)],
         "series_name": "Splits",
         "png": False,
         "sections": sections,
@@ -119,17 +118,6 @@ def _render(check: DataCheck, sections: Sequence[Section], title: str) -> str:
         "text_size": text_size,
     }
     return render(context)
-
-
-def _legend(number: int, label: str) -> dict[str, Any]:
-    style = series_style(number)
-    return {
-        "number": number,
-        "label": label,
-        "colour": style.colour,
-        "dash": style.dash or "none",
-        "marker": style.path,
-    }
 
 
 def _facts(check: DataCheck) -> list[str]:
