@@ -6,7 +6,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 
-from reports.records.data_check import MAX_EXAMPLES, ClassFacts, Example, Finding, SplitFacts
+from reports.records.data_check import MAX_EXAMPLES, ClassFacts, Example, Finding, Severity, SplitFacts
 
 IMBALANCE = 100.0
 """Ratio of the most to the least frequent class in training from which it is reported."""
@@ -24,58 +24,39 @@ def class_findings(classes: Sequence[ClassFacts], splits: Sequence[SplitFacts]) 
         )
         for alike in _alike([cls.name for cls in classes])
     ]
-    spaced = [cls.name for cls in classes if cls.name != cls.name.strip() or not cls.name.isprintable()]
-    if spaced:
-        found.append(
-            Finding(
-                kind="invisible_in_class_names",
-                severity="warning",
-                count=len(spaced),
-                of=len(classes),
-                examples=_named(spaced),
-            )
-        )
+    names = [cls.name for cls in classes]
     totals = [sum(split.objects_by_class[label] for split in splits) for label in range(len(classes))]
-    absent = [cls.name for cls, total in zip(classes, totals, strict=True) if total == 0]
-    if absent:
-        found.append(
-            Finding(
-                kind="unused_classes",
-                severity="information",
-                count=len(absent),
-                of=len(classes),
-                examples=_named(absent),
-            )
-        )
-    single = [cls.name for cls, total in zip(classes, totals, strict=True) if total == 1]
-    if single:
-        found.append(
-            Finding(
-                kind="one_object_classes",
-                severity="warning",
-                count=len(single),
-                of=len(classes),
-                examples=_named(single),
-            )
-        )
+    of_kind: list[tuple[str, Severity, str, list[str]]] = [
+        (
+            "invisible_in_class_names",
+            "warning",
+            "",
+            [name for name in names if name != name.strip() or not name.isprintable()],
+        ),
+        ("unused_classes", "information", "", _chosen(names, [total == 0 for total in totals])),
+        ("one_object_classes", "warning", "", _chosen(names, [total == 1 for total in totals])),
+    ]
     for split in splits:
-        missing = [
-            cls.name
-            for cls, total, here in zip(classes, totals, split.objects_by_class, strict=True)
-            if total and not here
-        ]
-        if missing:
-            found.append(
-                Finding(
-                    kind="absent_classes",
-                    severity="warning" if split.name == "train" else "information",
-                    subject=split.name,
-                    count=len(missing),
-                    of=len(classes),
-                    examples=_named(missing),
-                )
-            )
+        absent = [total > 0 and not here for total, here in zip(totals, split.objects_by_class, strict=True)]
+        severity: Severity = "warning" if split.name == "train" else "information"
+        of_kind.append(("absent_classes", severity, split.name, _chosen(names, absent)))
+    found += [
+        Finding(
+            kind=kind,
+            severity=severity,
+            subject=subject,
+            count=len(concerned),
+            of=len(classes),
+            examples=_named(concerned),
+        )
+        for kind, severity, subject, concerned in of_kind
+        if concerned
+    ]
     return found + _imbalance(classes, splits)
+
+
+def _chosen(names: Sequence[str], chosen: Sequence[bool]) -> list[str]:
+    return [name for name, is_chosen in zip(names, chosen, strict=True) if is_chosen]
 
 
 def _imbalance(classes: Sequence[ClassFacts], splits: Sequence[SplitFacts]) -> list[Finding]:
