@@ -92,7 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
     0: done. 1: a bug in this program. 2: invalid input. 3: the machine lacks something (a device, memory, disk space).
-    4: only part of the work was done. 5: a limit of ``compare --fail-on-regression`` was not met. 130 and 143: stopped by
+    4: only part of the work was done. 5: a gate failed: ``compare --fail-on-regression``,
+    ``data --strict``, or ``verify``. 130 and 143: stopped by
     SIGINT and SIGTERM. An error is one line per mistake on standard error; ``--debug`` adds the traceback.
 
     Args:
