@@ -13,7 +13,7 @@ _MOST_KEPT = 2**31 - 1
 def keep_freed_memory() -> bool:
     """Let the process keep the memory of freed tensors for later ones, instead of returning it to the operating system.
 
-    glibc maps every block above 32 MB anew, and the kernel clears its pages at the first access, in every step of a
+    glibc maps every block above 32 MB again, and the kernel clears its pages at the first access, in every step of a
     training: a fifth of the processor time of a training on a CPU (preset ``fcos-squeezenet``, batch 8). The peak of memory
     grows by 3 to 8%. Other C libraries are left as they are.
 

@@ -91,7 +91,7 @@ def match_as_kitti(truth: AnnotationTable, detections: DetectionTable, iou_thres
     the class's overlap, as a part of the detection. An IoU must exceed .7 for cars, .5 for the others.
 
     The kit assigns detections to objects, not the reverse: each object, in the order of the file, takes the free detection of
-    the highest IoU, and one that is too low only where there is no other. It does so anew at each of up to 41 score
+    the highest IoU, and one that is too low only where there is no other. It does so again at each of up to 41 score
     thresholds, those at which the recall of a first assignment (each object takes the free detection of the highest score)
     is nearest to 0, 1 / 40 ... 1. Precision at a position is the highest there or beyond; AP is its mean over 1 / 40 ... 1.
 

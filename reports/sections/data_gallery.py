@@ -67,7 +67,7 @@ def network_input(check: DataCheck, samples: Sequence[PageSample]) -> Section | 
     return Section(
         "input",
         "The network's input",
-        f"Images {how} to {facts.width} x {facts.height} pixels; in training, each epoch changes them anew.",
+        f"Images {how} to {facts.width} x {facts.height} pixels; in training, every epoch changes them differently.",
         template="data_input.html",
         extra={"samples": samples, "classes": [of.name for of in check.classes]},
         method=(
