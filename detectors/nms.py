@@ -27,12 +27,12 @@ class NMSConfig(Config):
     iou: Annotated[float, Field(ge=0, le=1), Range(0.3, 0.8)] = 0.5
     """IoU threshold; of two candidates with a higher IoU, the one with the lower score is suppressed (see `method`)."""
     method: Annotated[
-        Literal["hard", "diou", "soft_linear", "soft_gaussian"],
-        Choice("hard", "diou", "soft_linear", "soft_gaussian"),
+        Literal["hard", "diou", "soft_linear", "soft_gaussian", "none"],
+        Choice("hard", "diou", "soft_linear", "soft_gaussian", "none"),
     ] = "hard"
     """`hard`: drop it. `diou`: drop it by DIoU, which decreases with the distance of the centres (Zheng et al. 2020,
     section 3.4). `soft_linear`: multiply its score by 1 - IoU; `soft_gaussian`: multiply it by exp(-IoU^2 / sigma) at any
-    IoU (Bodla et al. 2017, section 4)."""
+    IoU (Bodla et al. 2017, section 4). `none`: keep both, for detectors trained to detect each object once."""
     sigma: Annotated[float, Field(gt=0), Range(0.1, 1.0)] = 0.5
     """soft_gaussian: width of the Gaussian."""
     agnostic: Annotated[bool, Choice(False, True)] = False
@@ -77,6 +77,8 @@ class NMS:
 
     def _hard(self, boxes: Tensor, scores: Tensor, groups: Tensor) -> Tensor:
         """Indices of the boxes that are kept, best first."""
+        if self.config.method == "none":
+            return torch.arange(len(boxes), device=boxes.device)
         if self.config.method == "diou":
             return _diou(boxes, groups, self.config.iou)
         if self.config.agnostic:

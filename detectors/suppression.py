@@ -55,6 +55,11 @@ def suppress(candidates: CandidateRows, config: NMSConfig) -> tuple[NDArray[np.i
         config: settings for which `is_compiled` is true.
     """
     start = np.searchsorted(candidates.image, np.arange(candidates.images + 1)).astype(np.int64)
+    if config.method == "none":
+        rank = np.arange(len(candidates.score)) - start[candidates.image]
+        enters = candidates.score > np.float32(config.score)
+        first = np.flatnonzero(enters & (rank < min(config.top_k, config.max_dets)))
+        return first, candidates.score[first]
     label = np.ascontiguousarray(candidates.label, np.int32)
     score = np.array(candidates.score, np.float32)
     boxes = np.ascontiguousarray(candidates.boxes, np.float32)

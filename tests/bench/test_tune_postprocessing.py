@@ -73,7 +73,7 @@ config = st.builds(
     NMSConfig,
     score=st.sampled_from([0.0, 0.05, 0.1, 0.3]),
     iou=st.sampled_from([0.0, 0.25, 1 / 3, 0.5, 0.9]),
-    method=st.sampled_from(["hard", "diou", "soft_linear", "soft_gaussian"]),
+    method=st.sampled_from(["hard", "diou", "soft_linear", "soft_gaussian", "none"]),
     sigma=st.sampled_from([0.1, 0.5, 1.0]),
     agnostic=st.booleans(),
     top_k=st.sampled_from([1, 4, 5000]),
@@ -88,7 +88,7 @@ def test_compiled_suppression_keeps_the_same_detections_as_nms(images, config):
 
 @pytest.mark.parametrize("count", [300, 1001])
 @pytest.mark.parametrize("agnostic", [False, True])
-@pytest.mark.parametrize("method", ["hard", "diou", "soft_linear", "soft_gaussian"])
+@pytest.mark.parametrize("method", ["hard", "diou", "soft_linear", "soft_gaussian", "none"])
 def test_compiled_suppression_agrees_with_nms_on_many_boxes(count, agnostic, method):
     random = np.random.default_rng(count)
     corner = random.uniform(0, 40, (count, 2))

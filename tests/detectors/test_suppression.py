@@ -138,6 +138,14 @@ def test_soft_suppression_keeps_what_hard_drops_at_a_lower_score():
     assert NMS(NMSConfig(method="soft_gaussian"))(near).scores.tolist() == pytest.approx([0.9, faded])
 
 
+@given(seed=st.integers(0, 10_000), score=st.sampled_from([0.0, 0.3]), max_dets=st.sampled_from([4, 100]))
+def test_none_keeps_the_highest_scores_of_all_classes(seed, score, max_dets):
+    found = candidates(seed)
+    expected = sorted((each for each in found.scores.tolist() if each > score), reverse=True)[:max_dets]
+    kept = NMS(NMSConfig(method="none", score=score, max_dets=max_dets))(found)
+    assert kept.scores.tolist() == expected
+
+
 def test_diou_keeps_two_whose_centres_are_apart():
     apart = Detections(
         torch.tensor([[0.0, 0, 10, 4], [4, 0, 14, 4]]), torch.tensor([0.9, 0.8]), torch.tensor([0, 0])
@@ -155,7 +163,7 @@ def test_the_floor_itself_is_dropped():
 
 def test_no_candidates_give_no_detections():
     nothing = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
-    for method in ("hard", "diou", "soft_linear", "soft_gaussian"):
+    for method in ("hard", "diou", "soft_linear", "soft_gaussian", "none"):
         for agnostic in (False, True):
             assert len(NMS(NMSConfig(agnostic=agnostic, method=method))(nothing).scores) == 0
 

@@ -201,7 +201,7 @@ def test_the_families_have_the_choices_that_papers_name():
     for name in VARIANTS.names():
         assert offered[name, "class_weights.rule"] == {"equal", "inverse", "sqrt_inverse", "effective"}
         assert offered[name, "box_loss"] == {"smooth_l1", "l1", "iou", "giou", "diou", "ciou"}
-        assert offered[name, "nms.method"] == {"hard", "diou", "soft_linear", "soft_gaussian"}
+        assert offered[name, "nms.method"] == {"hard", "diou", "soft_linear", "soft_gaussian", "none"}
 
 
 def test_defaults_lie_where_the_tuner_looks():
