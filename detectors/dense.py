@@ -17,12 +17,12 @@ from detectors.assigners.types import (
     Prediction,
     pad_targets,
 )
-from detectors.backbones import Backbone, BackboneConfig
-from detectors.candidates import CandidatesConfig, select_candidates
+from detectors.backbones import Backbone
+from detectors.candidates import select_candidates
 from detectors.coders import BoxCoder
-from detectors.config import Config
+from detectors.detector_config import DetectorConfig
 from detectors.losses.box import BoxLoss
-from detectors.losses.class_weights import ClassWeightsConfig, class_weights
+from detectors.losses.class_weights import class_weights
 from detectors.losses.classification import ClassLoss
 from detectors.losses.quality import QualityLoss
 from detectors.nms import NMS, NMSConfig
@@ -33,16 +33,9 @@ from metrics.errors import InputError
 from metrics.iou import aligned_box_iou
 
 
-class DenseConfig(Config):
+class DenseConfig(DetectorConfig):
     """Settings of all dense detectors."""
 
-    weights: str | None = None
-    """Weights of the whole detector: a file, ours or torchvision's, or torchvision's name for them, such as
-    `SSD300_VGG16_Weights.COCO_V1`; none: random weights, except for `backbone.weights`."""
-    backbone: BackboneConfig = BackboneConfig()
-    candidates: CandidatesConfig = CandidatesConfig()
-    nms: NMSConfig = NMSConfig()
-    class_weights: ClassWeightsConfig = ClassWeightsConfig()
     box_weight: float = Field(default=1.0, ge=0)
     """Weight of the box loss relative to the class loss."""
 

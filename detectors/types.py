@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 
@@ -42,10 +43,13 @@ class Targets:
     Attributes:
         boxes: (G, 4) xyxy float32, pixels of the network's input, of positive width and height.
         labels: (G,) int64 class indices in [0, num_classes).
+        label_map: (H, W) uint8 of the network's input: 0 is background, 1 + label a class, 255 is ignored. None unless the
+            detector learns from pixels.
     """
 
     boxes: Tensor
     labels: Tensor
+    label_map: Tensor | None = None
 
     def __post_init__(self) -> None:
         g = len(self.labels)
@@ -53,6 +57,16 @@ class Targets:
             raise ValueError(
                 f"Targets.boxes: expected shape ({g}, 4), one row per label, got {tuple(self.boxes.shape)}"
             )
+        if self.label_map is not None and (self.label_map.ndim != 2 or self.label_map.dtype != torch.uint8):
+            raise ValueError(
+                f"Targets.label_map: expected (H, W) uint8, got {tuple(self.label_map.shape)} {self.label_map.dtype}"
+            )
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Targets:
+        """The same targets on another device."""
+        boxes, labels = (each.to(device, non_blocking=non_blocking) for each in (self.boxes, self.labels))
+        pixels = None if self.label_map is None else self.label_map.to(device, non_blocking=non_blocking)
+        return Targets(boxes, labels, pixels)
 
 
 class DenseOutput(NamedTuple):
@@ -117,7 +131,12 @@ class Predictor(Protocol):
 
 
 class Detector(Predictor, Protocol):
-    """A predictor that can be trained, and whose NMS can be repeated with other settings."""
+    """A predictor that can be trained, and whose NMS can be repeated with other settings.
+
+    Training calls two more methods once before its first step, if the detector has them: ``weigh_classes(counts, names)``
+    with the number of training objects of each class, and ``prepare(batches)`` with an iterable of batches of images,
+    which returns whether the network was changed; see `detectors.dense.DenseDetector`.
+    """
 
     nms: Suppression
 

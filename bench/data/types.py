@@ -34,6 +34,8 @@ class Split:
         fingerprint: sha256 hex of the ground truth and of the contents of the image files, or of the settings of drawn images.
         in_memory: `load` is nearly free, so that worker processes would only add overhead.
         files: the file of each image; empty for images that are drawn.
+        label_maps: load the label map of an image by its index, as `load` does: (H, W) uint8, 0 is background, 1 + label a
+            class, 255 is ignored. None if the data set has no masks.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Split:
     fingerprint: str
     in_memory: bool = False
     files: tuple[Path, ...] = ()
+    label_maps: Callable[[int], NDArray[np.uint8]] | None = None
 
     def __len__(self) -> int:
         return len(self.truth.catalog.image_ids)

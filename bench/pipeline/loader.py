@@ -42,12 +42,7 @@ class Batch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """Images and targets on another device; `index` and `placement` stay on the CPU."""
-        targets = [
-            Targets(
-                t.boxes.to(device, non_blocking=non_blocking), t.labels.to(device, non_blocking=non_blocking)
-            )
-            for t in self.targets
-        ]
+        targets = [each.to(device, non_blocking) for each in self.targets]
         return Batch(self.images.to(device, non_blocking=non_blocking), targets, self.index, self.placement)
 
 

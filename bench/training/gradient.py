@@ -206,11 +206,15 @@ def divided(batch: Batch, parts: int) -> Iterator[Part]:
 
 
 def moved(targets: list[Targets], device: torch.device) -> list[Targets]:
-    """The targets on `device`, copied in two transfers."""
+    """The targets on `device`, copied in two transfers, or three with label maps."""
     if device.type == "cpu":
         return targets
+    maps: Sequence[Tensor | None] = [target.label_map for target in targets]
+    present = [each for each in maps if each is not None]
+    if len(present) == len(maps):
+        maps = torch.stack(present).to(device, non_blocking=True).unbind()
     counts = [len(target.labels) for target in targets]
     boxes = torch.cat([target.boxes for target in targets]).to(device, non_blocking=True)
     labels = torch.cat([target.labels for target in targets]).to(device, non_blocking=True)
-    pairs = zip(torch.split(boxes, counts), torch.split(labels, counts), strict=True)
-    return [Targets(of_image, image_labels) for of_image, image_labels in pairs]
+    columns = zip(torch.split(boxes, counts), torch.split(labels, counts), maps, strict=True)
+    return [Targets(*each) for each in columns]

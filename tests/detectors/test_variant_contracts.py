@@ -7,10 +7,11 @@ import copy
 import pytest
 import torch
 from agreement import assert_same_detections
+from raw_outputs import assert_close, select_image, separate_scores
 
-from detectors.dense import DenseConfig
+from detectors.detector_config import DetectorConfig
 from detectors.registry import VARIANTS
-from detectors.types import DenseOutput, Detections, Targets
+from detectors.types import Detections, Targets
 from metrics.errors import InputError
 
 CLASSES = 3
@@ -54,38 +55,6 @@ def make_easy_scene():
     return images, targets
 
 
-def separate_scores(output: DenseOutput) -> DenseOutput:
-    """Replace the scores, nearly equal with random weights, by scores that differ by far more than rounding.
-
-    With near ties rounding would decide which of two boxes is suppressed, and where a list of detections is cut.
-    """
-    draw = torch.Generator().manual_seed(2)
-    codes = output.codes + 0.2 * torch.randn(output.codes.shape, generator=draw)
-    logits = 3 * torch.randn(output.logits.shape, generator=draw)
-    quality = None if output.quality is None else torch.randn(output.quality.shape, generator=draw)
-    return output._replace(logits=logits, codes=codes, quality=quality)
-
-
-def select_image(output: DenseOutput, k: int) -> DenseOutput:
-    """Select image `k` of the output, as a batch of one."""
-    quality = None if output.quality is None else output.quality[k : k + 1]
-    return output._replace(logits=output.logits[k : k + 1], codes=output.codes[k : k + 1], quality=quality)
-
-
-def assert_close(actual: DenseOutput, expected: DenseOutput) -> None:
-    """Compare raw outputs up to the rounding of a float32 network: about 1e-7 of the largest value at each layer."""
-    assert actual.levels == expected.levels
-    torch.testing.assert_close(actual.priors, expected.priors)
-    for name in ("logits", "codes", "quality"):
-        torch.testing.assert_close(
-            getattr(actual, name),
-            getattr(expected, name),
-            rtol=1e-5,
-            atol=1e-5,
-            msg=lambda text, name=name: f"{name}: {text}",
-        )
-
-
 def test_every_parameter_has_a_finite_gradient(detector, images):
     terms = detector.train().losses(detector(images), make_targets())
     sum(terms.values()).backward()
@@ -96,7 +65,7 @@ def test_every_parameter_has_a_finite_gradient(detector, images):
 
 def test_losses_are_finite_non_negative_scalars(detector, images):
     terms = detector.losses(detector(images), make_targets())
-    assert terms.keys() >= {"class", "box"}
+    assert terms
     for term in terms.values():
         assert term.ndim == 0
         assert 0 <= term.item() < float("inf")
@@ -153,7 +122,7 @@ def test_batch_without_objects_has_finite_losses_and_gradients(detector, images)
     total = sum(terms.values())
     total.backward()
     assert total.isfinite()
-    assert terms["box"].item() == 0
+    assert all(term.item() == 0 for name, term in terms.items() if "box" in name)
     assert all(p.grad.isfinite().all() for p in detector.parameters() if p.grad is not None)
 
 
@@ -221,10 +190,10 @@ def test_detections_are_inside_the_image_and_sorted_by_score(detector, size):
 @torch.no_grad()
 def test_raw_output_does_not_depend_on_the_batch(detector, images):
     both = detector.eval()(images)
-    for raw in (both.logits, both.codes):
-        assert (raw[0] - raw[1]).abs().max() > 1e-3  # the images differ by far more than the tolerance
     for k in range(2):
         assert_close(detector(images[k : k + 1]), select_image(both, k))
+    with pytest.raises(AssertionError):  # the images differ by far more than the tolerance
+        assert_close(select_image(both, 0), select_image(both, 1), tolerance=1e-3)
 
 
 @torch.no_grad()
@@ -252,17 +221,10 @@ def test_methods_return_the_same_types_in_train_and_eval_mode(detector, images):
     for mode in (True, False):
         detector.train(mode)
         output = detector(images)
-        assert isinstance(output, DenseOutput)
+        assert isinstance(output, tuple)
+        assert hasattr(output, "_fields")  # a NamedTuple
         assert isinstance(detector.losses(output, make_targets()), dict)
         assert all(isinstance(candidates, Detections) for candidates in detector.decode(output))
-
-
-def test_output_has_one_row_per_prior(detector, images):
-    output = detector(images)
-    priors = len(output.priors)
-    assert output.logits.shape[:2] == output.codes.shape[:2] == (2, priors)
-    assert sum(output.levels) == priors
-    assert output.image_size == (128, 128)
 
 
 def test_state_dict_restores_a_detector(variant, detector, images):
@@ -302,7 +264,7 @@ def test_variant_and_its_settings_are_described(variant):
     assert variant.source
     assert variant.build.__doc__
     assert variant.config.__doc__
-    assert issubclass(variant.config, DenseConfig)
+    assert issubclass(variant.config, DetectorConfig)
     undescribed = [name for name, field in variant.config.model_fields.items() if not field.description]
     assert set(undescribed) <= {"backbone", "candidates", "nms", "class_weights", "head", "focal"}
 

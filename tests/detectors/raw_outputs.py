@@ -1,0 +1,67 @@
+"""Raw outputs of all kinds of detectors in tests: comparison, one image of a batch, scores that are far apart.
+
+A new kind of raw output registers its functions with `select_image` and `separate_scores`.
+"""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from detectors.dense import DenseConfig
+from detectors.registry import VARIANTS
+from detectors.types import DenseOutput
+
+Output = TypeVar("Output")
+
+DENSE = [name for name in VARIANTS.names() if issubclass(VARIANTS[name].config, DenseConfig)]
+"""Names of the dense variants."""
+
+
+def assert_close(actual: Any, expected: Any, tolerance: float = 1e-5, where: str = "output") -> None:
+    """Compare raw outputs up to the rounding of a float32 network: about 1e-7 of the largest value at each layer."""
+    assert type(actual) is type(expected), where
+    if isinstance(expected, Tensor):
+        torch.testing.assert_close(
+            actual, expected, rtol=tolerance, atol=tolerance, msg=lambda text: f"{where}: {text}"
+        )
+    elif isinstance(expected, tuple):
+        assert len(actual) == len(expected), where
+        names = getattr(expected, "_fields", range(len(expected)))
+        for name, one, other in zip(names, actual, expected, strict=True):
+            assert_close(one, other, tolerance, f"{where}.{name}")
+    else:
+        assert actual == expected, where
+
+
+@singledispatch
+def select_image(output: Output, k: int) -> Output:
+    """Select image `k` of the output, as a batch of one."""
+    raise NotImplementedError(f"register select_image for {type(output).__name__}")
+
+
+@singledispatch
+def separate_scores(output: Output) -> Output:
+    """Replace the scores, nearly equal with random weights, by scores that differ by far more than rounding.
+
+    With near ties rounding would decide which of two boxes is suppressed, and where a list of detections is cut.
+    """
+    raise NotImplementedError(f"register separate_scores for {type(output).__name__}")
+
+
+@select_image.register
+def _(output: DenseOutput, k: int) -> DenseOutput:
+    quality = None if output.quality is None else output.quality[k : k + 1]
+    return output._replace(logits=output.logits[k : k + 1], codes=output.codes[k : k + 1], quality=quality)
+
+
+@separate_scores.register
+def _(output: DenseOutput) -> DenseOutput:
+    draw = torch.Generator().manual_seed(2)
+    codes = output.codes + 0.2 * torch.randn(output.codes.shape, generator=draw)
+    logits = 3 * torch.randn(output.logits.shape, generator=draw)
+    quality = None if output.quality is None else torch.randn(output.quality.shape, generator=draw)
+    return output._replace(logits=logits, codes=codes, quality=quality)
