@@ -21,7 +21,10 @@ from metrics.ratios import mean_defined, ratio
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["LabelMaps", "Masks", "Overlap", "mask_dice", "mask_iou"]
+__all__ = ["IGNORED", "LabelMaps", "Masks", "Overlap", "mask_dice", "mask_iou"]
+
+IGNORED = 255
+"""Label of pixels in a label map that are neither trained on nor measured."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -135,7 +138,7 @@ class LabelMaps:
         print(overlap.compute().mean_iou)
     """
 
-    def __init__(self, classes: Sequence[str] | int, ignore: int | None = 255) -> None:
+    def __init__(self, classes: Sequence[str] | int, ignore: int | None = IGNORED) -> None:
         self.classes = _names(classes)
         self.ignore = ignore
         if ignore is not None and 0 <= ignore < len(self.classes):

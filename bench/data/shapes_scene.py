@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ from bench.data.drawing import (
     texture,
 )
 from bench.data.types import SPLITS, DataOptions
+from metrics.segmentation import IGNORED
 
 _CLASS_COLORS: Mapping[str, Color] = {
     "disk": (205, 60, 60),
@@ -109,6 +110,10 @@ class ShapesConfig(DataOptions):
             raise ValueError(f"the smaller number must be first; write [{pair[1]}, {pair[0]}]")
         return pair
 
+    def ignores(self, drawn: DrawnObject) -> bool:
+        """Whether an object is ignored in training and evaluation, because too little of it is visible."""
+        return drawn.visible < self.min_visible
+
     @model_validator(mode="after")
     def _objects_fit(self) -> ShapesConfig:
         if self.scale[1] > min(self.size):
@@ -134,13 +139,23 @@ class DrawnObject:
     visible: float
 
 
-def draw_image(config: ShapesConfig, split: str, index: int) -> tuple[NDArray[np.uint8], list[DrawnObject]]:
-    """Draw image `index` of a split.
+class DrawnImage(NamedTuple):
+    """A drawn image and what it shows.
 
-    Returns:
-        (H, W, 3) uint8 RGB, a view of an array of planes (3, H, W); and the objects in the order of drawing, also those
-        that are hidden.
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB, a view of an array of planes (3, H, W).
+        objects: in the order of drawing, also those that are hidden.
+        owner: (H, W) int16 index of the object that each pixel shows; -1 for background and clutter. A pixel shows what at
+            least half covers it and was drawn last.
     """
+
+    pixels: NDArray[np.uint8]
+    objects: list[DrawnObject]
+    owner: NDArray[np.int16]
+
+
+def draw_image(config: ShapesConfig, split: str, index: int) -> DrawnImage:
+    """Draw image `index` of a split."""
     rng = RandomIntegers(config.seed, SPLITS.index(split), index)
     height, width = config.size
     start, end = rng.color(30, 225), rng.color(30, 225)
@@ -196,7 +211,15 @@ def draw_image(config: ShapesConfig, split: str, index: int) -> tuple[NDArray[np
         DrawnObject(label, box, seen[k] / int(np.count_nonzero(form.coverage >= COVER // 2)))
         for k, (label, form, box) in enumerate(placed)
     ]
-    return np.clip(image, 0, 255).astype(np.uint8).transpose(1, 2, 0), objects
+    return DrawnImage(np.clip(image, 0, 255).astype(np.uint8).transpose(1, 2, 0), objects, owner)
+
+
+def draw_label_map(config: ShapesConfig, split: str, index: int) -> NDArray[np.uint8]:
+    """Label map (H, W) of image `index` of a split: 0 background, 1 + label, 255 where an ignored object is visible."""
+    drawn = draw_image(config, split, index)
+    values = [IGNORED if config.ignores(each) else 1 + each.label for each in drawn.objects]
+    table = np.array([*values, 0], dtype=np.uint8)  # the last entry is that of index -1
+    return table[drawn.owner]
 
 
 def _bounds(solid: NDArray[np.bool_], left: int, top: int) -> tuple[int, int, int, int]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.shapes_scene import ShapesConfig, draw_image
+from bench.data.shapes_scene import ShapesConfig, draw_image, draw_label_map
 from bench.data.types import DATASETS, SPLITS, Dataset, DatasetFormat, Split, require_objects
 from metrics.notes import Note
 from metrics.tables import AnnotationTable, Catalog
@@ -50,14 +50,10 @@ def _draw_split(config: ShapesConfig, name: str) -> Split:
     planes = np.empty((count if keep else 0, 3, height, width), dtype=np.uint8)
     rows: list[tuple[int, int, int, int, int, int, bool]] = []
     for index in range(count):
-        image, objects = draw_image(config, name, index)
+        image, objects, _ = draw_image(config, name, index)
         if keep:
             planes[index] = image.transpose(2, 0, 1)
-        rows += [
-            (index, item.label, *item.box, item.visible < config.min_visible)
-            for item in objects
-            if item.visible > 0
-        ]
+        rows += [(index, item.label, *item.box, config.ignores(item)) for item in objects if item.visible > 0]
     table = np.array(rows, dtype=np.int64).reshape(-1, 7)
     xywh = table[:, 2:6].astype(np.float64)
     xywh[:, 2:] -= xywh[:, :2]
@@ -70,7 +66,14 @@ def _draw_split(config: ShapesConfig, name: str) -> Split:
         catalog, table[:, 0].astype(np.int32), table[:, 1].astype(np.int32), xywh, ignored=table[:, 6] > 0
     )
     load: Callable[[int], NDArray[np.uint8]] = _StoredImages(planes) if keep else _RedrawnImages(config, name)
-    return Split(name, truth, load, _fingerprint(config, name), in_memory=keep)
+    return Split(
+        name,
+        truth,
+        load,
+        _fingerprint(config, name),
+        in_memory=keep,
+        label_maps=_DrawnLabelMaps(config, name, count if keep else 0),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,26 @@ class _RedrawnImages:
     split: str
 
     def __call__(self, index: int) -> NDArray[np.uint8]:
-        return draw_image(self.config, self.split, index)[0]
+        return draw_image(self.config, self.split, index).pixels
+
+
+class _DrawnLabelMaps:
+    """Label map of image i; the first `kept` ones are drawn once, when they are needed."""
+
+    def __init__(self, config: ShapesConfig, split: str, kept: int) -> None:
+        self._config = config
+        self._split = split
+        self._maps = np.zeros((kept, *config.size), dtype=np.uint8)  # takes no memory before it is written
+        self._drawn = np.zeros(kept, dtype=np.bool_)
+
+    def __call__(self, index: int) -> NDArray[np.uint8]:
+        if index >= len(self._drawn):
+            return draw_label_map(self._config, self._split, index)
+        if not self._drawn[index]:
+            self._maps[index] = draw_label_map(self._config, self._split, index)
+            self._drawn[index] = True
+        label_map: NDArray[np.uint8] = self._maps[index]
+        return label_map
 
 
 def _fingerprint(config: ShapesConfig, what: str) -> str:

@@ -43,7 +43,7 @@ def test_the_same_seed_gives_these_bytes():
     digest = hashlib.sha256()
     for split in ("train", "val", "test"):
         for index in range(20):
-            image, objects = draw_image(config, split, index)
+            image, objects, _ = draw_image(config, split, index)
             digest.update(image.tobytes())
             digest.update(repr([(o.label, o.box, o.visible) for o in objects]).encode())
     assert (DRAWING_VERSION, digest.hexdigest()) == (
@@ -169,7 +169,7 @@ def test_another_seed_draws_other_images():
 
 def test_stored_images_equal_drawn_images():
     split = open_dataset("shapes", train=2, val=1, test=1).splits["train"]
-    image, objects = draw_image(ShapesConfig(train=2, val=1, test=1), "train", 1)
+    image, objects, _ = draw_image(ShapesConfig(train=2, val=1, test=1), "train", 1)
     assert split.in_memory
     np.testing.assert_array_equal(split.load(1), image)
     assert split.load(1).shape == (*ShapesConfig().size, 3)
@@ -180,7 +180,7 @@ def test_stored_images_equal_drawn_images():
 @given(st.integers(0, 10_000))
 def test_boxes_lie_within_the_image_and_are_not_flat(index):
     config = ShapesConfig(size=(128, 128), truncation=0.9, occlusion=0.9)
-    _, objects = draw_image(config, "train", index)
+    _, objects, _ = draw_image(config, "train", index)
     for item in objects:
         x0, y0, x1, y1 = item.box
         assert 0 <= x0 < x1 <= 128
@@ -203,7 +203,7 @@ def _disks_near(color, share):
     )  # fmt: skip
     hits = 0
     for index in range(60):
-        image, (item,) = draw_image(config, "train", index)
+        image, (item,), _ = draw_image(config, "train", index)
         x0, y0, x1, y1 = item.box
         centre = image[(y0 + y1) // 2, (x0 + x1) // 2].astype(int)
         hits += bool((np.abs(centre - color) <= _COLOR_DEVIATION).all())
@@ -225,7 +225,7 @@ def test_a_box_is_tight_around_a_lone_shape():
     }
     config = ShapesConfig(objects=(1, 1), **plain)
     for index in range(40):
-        image, (item,) = draw_image(config, "train", index)
+        image, (item,), _ = draw_image(config, "train", index)
         rng = RandomIntegers(0, 0, index)
         backdrop = rng.color(30, 225), rng.color(30, 225)
         empty = drawing.gradient(128, 128, *backdrop, rng.below(TURN)).transpose(1, 2, 0)
