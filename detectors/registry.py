@@ -34,6 +34,7 @@ class Variant:
         priors: makes the priors from settings and the strides of the levels; None if there are none to measure.
         defaults: run settings that suit this variant better than the general defaults, by dotted path
             (``{"train.lr": 0.002}``); presets, files and `--set` override them.
+        label_maps: whether it learns from pixels: its training targets have label maps, and the data set must have masks.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Variant:
     summary: str
     priors: Callable[[Any, Sequence[int]], GridPriors] | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    label_maps: bool = False
 
     @property
     def prior_settings(self) -> tuple[str, ...]:
@@ -71,6 +73,7 @@ def variant(
     source: str,
     priors: Callable[[C, Sequence[int]], GridPriors] | None = None,
     defaults: Mapping[str, Any] | None = None,
+    label_maps: bool = False,
 ) -> Callable[[Callable[[C, int], nn.Module]], Callable[[C, int], nn.Module]]:
     """Register the decorated ``build(config, num_classes)`` as variant `name`; see `Variant` for the arguments.
 
@@ -79,7 +82,8 @@ def variant(
     """
 
     def register(build: Callable[[C, int], nn.Module]) -> Callable[[C, int], nn.Module]:
-        made = Variant(name, config, build, source, _first_line(build.__doc__), priors, dict(defaults or {}))
+        summary = _first_line(build.__doc__)
+        made = Variant(name, config, build, source, summary, priors, dict(defaults or {}), label_maps)
         VARIANTS.register(name, made)
         return build
 

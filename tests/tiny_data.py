@@ -135,13 +135,14 @@ def split_of(
     objects: Sequence[Sequence[tuple[int, Box]]],
     crowd: Sequence[bool] | None = None,
     ignored: Sequence[bool] | None = None,
+    classes: Sequence[str] = CLASSES,
 ) -> Split:
     """A split in memory from images and, for each image, its objects (label, xyxy)."""
     rows = [(k, label, *box) for k, of_image in enumerate(objects) for label, box in of_image]
     table = np.array(rows, dtype=np.float64).reshape(-1, 6)
     xywh = table[:, 2:].copy()
     xywh[:, 2:] -= xywh[:, :2]
-    catalog = Catalog.of(range(len(images)), CLASSES, [image.shape[:2] for image in images])
+    catalog = Catalog.of(range(len(images)), classes, [image.shape[:2] for image in images])
     truth = AnnotationTable.of(
         catalog,
         table[:, 0].astype(np.int32),

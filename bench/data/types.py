@@ -131,6 +131,20 @@ class DatasetFormat:
 DATASETS: Registry[DatasetFormat] = Registry("dataset", "bench.datasets")
 
 
+def require_label_maps(split: Split) -> Split:
+    """Return the split, which must have label maps.
+
+    Raises:
+        InputError: the data set has no masks, so that a network cannot learn from pixels.
+    """
+    if split.label_maps is None:
+        raise InputError(
+            f"{split.name}: the data set has boxes but no masks, which this variant learns from; use data with masks "
+            "(docs/data.md, section Masks), or a variant that learns from boxes"
+        )
+    return split
+
+
 def require_objects(split: Split) -> Split:
     """Return the split, which must have an image and a valid object.
 

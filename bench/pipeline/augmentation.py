@@ -1,4 +1,4 @@
-"""Augmentation of training images and their boxes, with torchvision's `transforms.v2`.
+"""Augmentation of training images, their boxes and label maps, with torchvision's `transforms.v2`.
 
 It has two stages, because colour is cheaper to change in a small image: `Augment.move` crops and flips the original,
 `Augment.recolor` changes the network's input.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -19,6 +19,24 @@ from torchvision.transforms.v2 import functional
 
 from bench.pipeline.input_settings import AugmentConfig
 from metrics.iou import box_iou
+from metrics.segmentation import IGNORED
+
+
+class MovedImage(NamedTuple):
+    """A training image after zooming, cropping and flipping.
+
+    Attributes:
+        image: (3, H, W) uint8; its size can differ from that of the original.
+        boxes: (G, 4) float32 xyxy, the remaining ones, clipped to the image and of positive width and height. There can be
+            none.
+        labels: (G,) int64.
+        label_map: (H, W) uint8 of the same pixels, `IGNORED` around an image that was zoomed out; None if there was none.
+    """
+
+    image: Tensor
+    boxes: Tensor
+    labels: Tensor
+    label_map: Tensor | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +45,7 @@ class Augment:
 
     Attributes:
         config: the settings.
-        geometric: transform of a sample {image, boxes, labels}.
+        geometric: transform of a sample {image, boxes, labels} and, if it has one, label_map.
         photometric: transform of the colours of an image.
     """
 
@@ -35,20 +53,19 @@ class Augment:
     geometric: v2.Transform | None
     photometric: v2.Transform | None
 
-    def move(self, image: Tensor, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def move(
+        self, image: Tensor, boxes: Tensor, labels: Tensor, label_map: Tensor | None = None
+    ) -> MovedImage:
         """Zoom, crop and flip.
 
         Args:
             image: (3, H, W) uint8.
             boxes: (G, 4) float32 xyxy within the image, of positive width and height.
             labels: (G,) int64.
-
-        Returns:
-            The image, which can have another size, the remaining boxes, clipped to it and of positive width and
-            height, and their labels. There can be none.
+            label_map: (H, W) uint8, see `detectors.types.Targets`; it does not change what is drawn at random.
         """
         if self.geometric is None:
-            return image, boxes, labels
+            return MovedImage(image, boxes, labels, label_map)
         height, width = image.shape[-2:]
         sample = {
             "image": tv_tensors.Image(image),
@@ -57,10 +74,13 @@ class Augment:
             ),
             "labels": labels,
         }
+        if label_map is not None:
+            sample["label_map"] = tv_tensors.Mask(label_map)
         moved = self.geometric(sample)
         boxes, labels = moved["boxes"].as_subclass(Tensor), moved["labels"]
         kept = ((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])).nonzero().squeeze(1)
-        return moved["image"].as_subclass(Tensor), boxes[kept], labels[kept]
+        pixels = None if label_map is None else moved["label_map"].as_subclass(Tensor)
+        return MovedImage(moved["image"].as_subclass(Tensor), boxes[kept], labels[kept], pixels)
 
     def recolor(self, image: Tensor) -> Tensor:
         """Brightness, contrast, saturation and hue of a (3, H, W) uint8 image."""
@@ -84,7 +104,8 @@ def make_augment(config: AugmentConfig, fill: int = 114) -> Augment:
     """
     geometric: list[v2.Transform] = []
     if config.zoom_out and config.zoom_out_to > 1:
-        geometric.append(v2.RandomZoomOut(fill=fill, side_range=(1.0, config.zoom_out_to), p=config.zoom_out))
+        fills = {tv_tensors.Mask: IGNORED, "others": fill}
+        geometric.append(v2.RandomZoomOut(fills, side_range=(1.0, config.zoom_out_to), p=config.zoom_out))
     if config.iou_crop:
         geometric.append(_OverlapCrop(config.iou_crop, config.crop_from))
     if config.flip:
@@ -149,8 +170,11 @@ class _OverlapCrop(v2.Transform):  # type: ignore[misc]  # torchvision has no ty
                 kept = inside[row].nonzero().squeeze(1)
                 boxes = sample["boxes"]
                 window = {"top": top, "left": left, "height": bottom - top, "width": right - left}
-                return {
-                    "image": functional.crop(sample["image"], **window),
+                of_pixels = [name for name in ("image", "label_map") if name in sample]
+                cropped: dict[str, Tensor] = {
+                    name: functional.crop(sample[name], **window) for name in of_pixels
+                }
+                return cropped | {
                     "boxes": functional.crop(tv_tensors.wrap(boxes[kept], like=boxes), **window),
                     "labels": sample["labels"][kept],
                 }

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from bench.data.types import Split
+from bench.data.types import Split, require_label_maps
 from bench.pipeline.augmentation import Augment, make_augment, randomness_of
 from bench.pipeline.input_settings import AugmentConfig, ImageConfig
 from bench.pipeline.objects import TrainingObjects, training_objects
@@ -113,7 +114,8 @@ class Loader:
             end = number == len(self)
             self._order.epoch, self._order.batch = (epoch + 1, 0) if end else (epoch, number)
             images = batch.pixels.to(torch.float32).div_(255)
-            targets = [Targets(b, n) for b, n in zip(batch.boxes, batch.labels, strict=True)]
+            maps = [None] * len(batch.boxes) if batch.label_maps is None else batch.label_maps.unbind()
+            targets = [Targets(*each) for each in zip(batch.boxes, batch.labels, maps, strict=True)]
             yield Batch(images, targets, batch.images, batch.placement)
 
 
@@ -128,6 +130,7 @@ def make_loader(
     drop_last: bool = False,
     rank: int = 0,
     world: int = 1,
+    label_maps: bool = False,
 ) -> Loader:
     """Batches of a split, with the targets of `bench.pipeline.objects.training_objects`.
 
@@ -144,21 +147,27 @@ def make_loader(
         drop_last: leave out the last batch of an epoch if it is not full, unless it is the only one.
         rank: number of this process, which gets images rank, rank + world, ... of each batch.
         world: number of processes.
+        label_maps: give the targets their label maps; otherwise nothing is read of them.
+
+    Raises:
+        InputError: label maps are asked for, but the split has no masks.
     """
     if batch_size < 1 or not 0 <= rank < world:
         raise InputError(
             f"make_loader: batch_size {batch_size}, rank {rank} of {world}: expected batch_size >= 1"
         )
     objects, notes = training_objects(split)
-    samples = SplitSamples(
-        split, objects, image, make_augment(augment, image.fill) if augment else None, seed
-    )
+    if label_maps:
+        require_label_maps(split)
+    changes = make_augment(augment, image.fill) if augment else None
+    samples = SplitSamples(split, objects, image, changes, seed, label_maps)
     order = _Order(len(split), batch_size, seed, shuffle, drop_last, rank, world)
     if workers < 0:
         workers = 0 if split.in_memory else default_workers()
     height, width = image.size
+    channels = 4 if label_maps else 3
     batches = WorkerBatches(
-        samples, order, collate, min(workers, max(len(order), 1)), 3 * height * width * batch_size
+        samples, order, collate, min(workers, max(len(order), 1)), channels * height * width * batch_size
     )
     return Loader(samples, order, batches, image, notes)
 
@@ -172,12 +181,20 @@ class SplitSamples(Dataset[Sample]):
         image: settings of the network's input.
         augment: random changes; None for none.
         seed: of the changes, which depend only on it, the epoch and the image.
+        label_maps: give the samples their label maps, which the split must have.
     """
 
     def __init__(
-        self, split: Split, objects: TrainingObjects, image: ImageConfig, augment: Augment | None, seed: int
+        self,
+        split: Split,
+        objects: TrainingObjects,
+        image: ImageConfig,
+        augment: Augment | None,
+        seed: int,
+        label_maps: bool = False,
     ) -> None:
         self.split = split
+        self._load_map = split.label_maps if label_maps else None
         self._objects = objects
         self._image = image
         self._augment = augment
@@ -189,13 +206,20 @@ class SplitSamples(Dataset[Sample]):
         rows = slice(self._objects.first[index], self._objects.first[index + 1])
         boxes = torch.from_numpy(self._objects.boxes[rows])
         labels = torch.from_numpy(self._objects.labels[rows])
+        label_map = None if self._load_map is None else _map_tensor(self._load_map(index), pixels)
         if self._augment is None:
-            return fit_image(self._image, index, pixels, boxes, labels)
+            return fit_image(self._image, index, pixels, boxes, labels, label_map)
         key = np.random.SeedSequence(self._seed, spawn_key=(epoch, index))
         with randomness_of(int(key.generate_state(1, np.uint64)[0] >> 1)):
-            sample = fit_image(self._image, index, *self._augment.move(pixels, boxes, labels))
+            sample = fit_image(self._image, index, *self._augment.move(pixels, boxes, labels, label_map))
             boxes, labels = self._augment.sanitize(sample.boxes, sample.labels)
             return sample._replace(pixels=self._augment.recolor(sample.pixels), boxes=boxes, labels=labels)
+
+
+def _map_tensor(label_map: NDArray[np.uint8], image: Tensor) -> Tensor:
+    """(H, W) tensor of a label map, which must have the size of its image (3, H, W)."""
+    assert label_map.shape == image.shape[-2:], f"label map {label_map.shape} of an image {image.shape}"
+    return torch.from_numpy(label_map if label_map.flags.writeable else label_map.copy())
 
 
 class _Order(Sampler[list[tuple[int, int]]]):

@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from bench.pipeline.input_settings import ImageConfig
+from metrics.segmentation import IGNORED
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +66,7 @@ class Sample(NamedTuple):
         labels: (G,) int64.
         image: index in the split.
         scale, offset, size: see `Placement`.
+        label_map: (height, width) uint8, see `detectors.types.Targets`; None if label maps were not asked for.
     """
 
     pixels: Tensor
@@ -74,6 +76,7 @@ class Sample(NamedTuple):
     scale: tuple[float, float]
     offset: tuple[int, int]
     size: tuple[int, int]
+    label_map: Tensor | None = None
 
 
 class Samples(NamedTuple):
@@ -84,6 +87,7 @@ class Samples(NamedTuple):
     labels: list[Tensor]
     images: Tensor
     placement: Placement
+    label_maps: Tensor | None = None
 
 
 def place(size: tuple[int, int], image: ImageConfig) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -128,10 +132,19 @@ def fit_images(pixels: Sequence[NDArray[np.uint8]], image: ImageConfig) -> tuple
     return batch.pixels.to(torch.float32).div_(255), batch.placement
 
 
-def fit_image(image: ImageConfig, index: int, pixels: Tensor, boxes: Tensor, labels: Tensor) -> Sample:
-    """Resize and pad image `index`, (3, H, W) uint8, and transform its boxes, (G, 4) float32 xyxy."""
+def fit_image(
+    image: ImageConfig,
+    index: int,
+    pixels: Tensor,
+    boxes: Tensor,
+    labels: Tensor,
+    label_map: Tensor | None = None,
+) -> Sample:
+    """Resize and pad image `index`, (3, H, W) uint8, and transform its boxes, (G, 4) float32 xyxy, and label map, (H, W)."""
     height, width = pixels.shape[-2:]
     (new_height, new_width), (top, left) = place((height, width), image)
+    if label_map is not None:
+        label_map = _fit_label_map(label_map, (new_height, new_width), (top, left), image.size)
     if (new_height, new_width) != (height, width):
         pixels = functional.resize_image(pixels, [new_height, new_width], antialias=True)
     scale_x, scale_y = new_width / width, new_height / height
@@ -142,11 +155,32 @@ def fit_image(image: ImageConfig, index: int, pixels: Tensor, boxes: Tensor, lab
     if (scale_x, scale_y, top, left) != (1, 1, 0, 0):
         scale = torch.tensor([scale_x, scale_y, scale_x, scale_y])
         boxes = boxes * scale + torch.tensor([left, top, left, top])
-    return Sample(pixels, boxes, labels, index, (scale_x, scale_y), (left, top), (height, width))
+    return Sample(pixels, boxes, labels, index, (scale_x, scale_y), (left, top), (height, width), label_map)
+
+
+def _fit_label_map(
+    label_map: Tensor, new: tuple[int, int], corner: tuple[int, int], size: tuple[int, int]
+) -> Tensor:
+    """The label map at (height, width) `new`, with its (top, left) `corner` in a map of `size` that is ignored elsewhere.
+
+    A pixel gets the value of the one that contains its centre, which is that of the resized image. The arithmetic is in
+    integers, so that the result is the same on every machine.
+    """
+    (height, width), (new_height, new_width), (top, left) = label_map.shape, new, corner
+    if new != (height, width):
+        rows = (2 * torch.arange(new_height) + 1) * height // (2 * new_height)
+        columns = (2 * torch.arange(new_width) + 1) * width // (2 * new_width)
+        label_map = label_map[rows[:, None], columns]
+    if new == size:
+        return label_map
+    canvas = torch.full(size, IGNORED, dtype=torch.uint8)
+    canvas[top : top + new_height, left : left + new_width] = label_map
+    return canvas
 
 
 def collate(samples: Sequence[Sample]) -> Samples:
-    """Stack samples into a batch."""
+    """Stack samples, of which all or none have label maps, into a batch."""
+    label_maps = [s.label_map for s in samples if s.label_map is not None]
     return Samples(
         torch.stack([s.pixels for s in samples]),
         [s.boxes for s in samples],
@@ -157,6 +191,7 @@ def collate(samples: Sequence[Sample]) -> Samples:
             torch.tensor([s.offset for s in samples], dtype=torch.float64),
             torch.tensor([s.size for s in samples], dtype=torch.int64),
         ),
+        torch.stack(label_maps) if label_maps else None,
     )
 
 

@@ -28,6 +28,7 @@ from bench.training.schedules import learning_rate_factor
 from bench.training.seeding import seed_batch
 from bench.training.step import Stepper
 from bench.training.validation import Validation
+from detectors.registry import VARIANTS
 
 Row = dict[str, float | None]
 Report = Callable[[int, Mapping[str, float]], None]
@@ -146,6 +147,7 @@ class _Training:
             drop_last=self.accelerator.num_processes > 1,
             rank=self.accelerator.process_index,
             world=self.accelerator.num_processes,
+            label_maps=VARIANTS[config.variant].label_maps,
         )
         self.steps = self.settings.epochs * math.ceil(len(self.loader) / self.settings.accumulate)
         self.average = (
