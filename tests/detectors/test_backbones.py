@@ -14,7 +14,7 @@ from detectors.backbones.build import BACKBONES
 from detectors.backbones.classifiers import classifier_features
 from metrics.errors import InputError
 
-OURS = ["mb_tiny", "vgg16_ssd"]
+OURS = ["mb_tiny", "efficientnet_lite0", "vgg16_ssd"]
 FAMILIES = [
     *("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large_ssdlite", "resnet18", "shufflenet_v2_x0_5"),
     *("squeezenet1_1", "regnet_y_400mf", "efficientnet_b0", "convnext_tiny", "densenet121", "mnasnet0_5"),
@@ -22,7 +22,7 @@ FAMILIES = [
 ]
 
 
-@pytest.mark.parametrize("name", OURS[:1] + FAMILIES)
+@pytest.mark.parametrize("name", OURS[:2] + FAMILIES)
 def test_a_map_has_the_side_of_the_image_over_its_stride_rounded_up(name):
     backbone = make_backbone(BackboneConfig(name=name, base_channel=8))
     for mode, batch, size in ((False, 1, (75, 101)), (True, 2, (64, 96))):
@@ -59,7 +59,7 @@ def test_features_are_the_ends_of_the_stages_that_the_papers_name(name, nodes):
 
 
 @pytest.mark.parametrize("finest", [4, 8, 16])
-@pytest.mark.parametrize("name", ["mb_tiny", "resnet18", "mobilenet_v3_large_ssdlite"])
+@pytest.mark.parametrize("name", ["mb_tiny", "efficientnet_lite0", "resnet18", "mobilenet_v3_large_ssdlite"])
 def test_the_finest_stride_is_a_choice(name, finest):
     backbone = make_backbone(BackboneConfig(name=name, finest=finest, base_channel=4))
     assert backbone.strides == tuple(s for s in (4, 8, 16, 32, 64) if finest <= s <= backbone.strides[-1])
@@ -125,6 +125,7 @@ def test_input_is_normalised_as_in_the_training_of_the_weights(kind, expected):
 @pytest.mark.parametrize(("name", "stages", "free", "still"), [
     ("resnet18", 2, "body.layer2.0.conv1.weight", "body.layer1.1.conv2.weight"),
     ("mb_tiny", 3, "body.base_net.5.0.weight", "body.base_net.4.0.weight"),
+    ("efficientnet_lite0", 2, "body.blocks.3.depthwise_conv.weight", "body.blocks.2.project_conv.weight"),
     ("mobilenet_v3_small", 3, "body.features.4.block.1.0.weight", "body.features.3.block.2.0.weight"),
     ("convnext_tiny", 2, "body.network.features.3.0.layer_scale", "body.network.features.1.2.layer_scale"),
 ])  # fmt: skip

@@ -74,7 +74,9 @@ def test_every_variant_and_every_setting_that_the_page_names_is_there():
     everywhere = set.union(*known.values()) | set(setting_fields(RunConfig))
     sections = {path.rpartition(".")[0] for path in everywhere}
     for path in re.findall(r"`([a-z_]+\.[a-z_.]+)`", PAGE):
-        if not path.startswith(("detectors.", "torchvision.", "torch.")) and not path.endswith(".toml"):
+        if not path.startswith(("detectors.", "torchvision.", "timm.", "torch.")) and not path.endswith(
+            (".toml", ".safetensors")
+        ):
             assert path in everywhere or path.removesuffix(".") in sections, path
     for line in re.findall(r"^python -m bench run (.*?)(?:#.*)?$", PAGE, re.M):
         variant, *sets = re.findall(r"--(?:variant|set) (\S+)", line)
