@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -17,6 +17,8 @@ _MAX_SORTED = 2**23
 
 class CandidatesConfig(Config):
     """Selection of candidates for NMS."""
+
+    prediction_only: ClassVar[bool] = True
 
     score: float = Field(default=0.01, ge=0, le=1)
     """Score threshold of candidates; `nms.score` is used instead if it is lower."""

@@ -16,6 +16,8 @@ class Config(BaseModel):
 
     post_processing: ClassVar[bool] = False
     """Whether the section only affects how candidates become detections, so that saved candidates can be reused."""
+    prediction_only: ClassVar[bool] = False
+    """Whether the section only affects prediction, so that trained weights can be reused; see also `PredictionSetting`."""
 
     @field_validator("*", mode="before")
     @classmethod

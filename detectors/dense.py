@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from pydantic import Field
@@ -21,6 +21,7 @@ from detectors.backbones import Backbone
 from detectors.candidates import select_candidates
 from detectors.coders import BoxCoder
 from detectors.detector_config import DetectorConfig
+from detectors.heads.dense import HeadOutput
 from detectors.losses.box import BoxLoss
 from detectors.losses.class_weights import class_weights
 from detectors.losses.classification import ClassLoss
@@ -31,6 +32,8 @@ from detectors.priors import GridPriors
 from detectors.types import DenseOutput, Detections, LossSum, Suppression, Targets, divide_sums
 from metrics.errors import InputError
 from metrics.iou import aligned_box_iou
+
+T = TypeVar("T")
 
 
 class DenseConfig(DetectorConfig):
@@ -56,6 +59,7 @@ class DenseDetector(nn.Module):
         box_loss: on codes or on boxes.
         quality_loss: of the head's quality branch; the score is the geometric mean of class score and quality.
         normalise: divide the losses by the positive priors of the ``batch``, or of each ``image`` and average.
+        auxiliary_assigner: assigner of the head's auxiliary output, which has the same losses; see `DualHead`.
         box_weights: weight (P,) of the box loss of each positive prior, from the boxes (P, 4) of the assigned objects and
             the priors (P, 4); the box loss is divided by the sum of the weights. None: 1.
     """
@@ -77,6 +81,7 @@ class DenseDetector(nn.Module):
         box_loss: BoxLoss,
         quality_loss: QualityLoss | None = None,
         normalise: Literal["batch", "image"] = "batch",
+        auxiliary_assigner: Assigner | None = None,
         box_weights: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
@@ -86,6 +91,7 @@ class DenseDetector(nn.Module):
         self.head = head
         self.priors = priors
         self.assigner = assigner
+        self.auxiliary_assigner = auxiliary_assigner
         self.coder = coder
         self.class_loss = class_loss
         self.box_loss = box_loss
@@ -122,14 +128,18 @@ class DenseDetector(nn.Module):
             raise InputError(f"images: expected shape (B, 3, H, W), got {tuple(images.shape)}")
         images = images.contiguous(memory_format=torch.channels_last)
         features = self.neck(self.backbone(images))
-        logits, codes, quality = self.head(features)
+        head: HeadOutput = self.head(features)
         grids = [(feature.shape[2], feature.shape[3]) for feature in features]
         image_size = (images.shape[2], images.shape[3])
         priors = self.priors(grids, image_size, images.device)
         levels = tuple(
             rows * columns * n for (rows, columns), n in zip(grids, self.priors.per_cell, strict=True)
         )
-        return DenseOutput(logits, codes, quality, priors, image_size, levels)
+        output = DenseOutput(head.logits, head.codes, head.quality, priors, image_size, levels)
+        if head.auxiliary is None:
+            return output
+        logits, codes, quality, _ = head.auxiliary
+        return output._replace(auxiliary=output._replace(logits=logits, codes=codes, quality=quality))
 
     def losses(self, output: DenseOutput, targets: list[Targets]) -> dict[str, Tensor]:
         """Scalar losses ``class``, ``box`` and, with a quality branch, ``quality``: the divided terms of `loss_sums`."""
@@ -139,14 +149,20 @@ class DenseDetector(nn.Module):
         """Sums of the losses ``class``, ``box`` and, with a quality branch, ``quality``, and the positives of each.
 
         Boxes without width or height and boxes with corners that are not finite are ignored. The loss of a batch without
-        objects is finite.
+        objects is finite. The terms of an auxiliary output have the same names with the prefix ``auxiliary_``.
 
         Raises:
             InputError: the number of `Targets` is not that of the images, or a label is outside [0, num_classes).
         """
+        return _by_head(self._loss_sums(each, targets, assigner) for each, assigner in self._heads(output))
+
+    def _loss_sums(
+        self, output: DenseOutput, targets: list[Targets], assigner: Assigner
+    ) -> dict[str, LossSum]:
+        """Terms of the loss of one head."""
         logits, codes = output.logits.float(), output.codes.float()
         with torch.no_grad():
-            truth, assignment, positives = self._assign(output, targets, len(logits))
+            truth, assignment, positives = self._assign(output, targets, assigner, len(logits))
             image, prior, boxes = positives.image, positives.prior, positives.boxes
             priors = output.priors[prior]
         chosen = codes[image, prior]
@@ -179,15 +195,18 @@ class DenseDetector(nn.Module):
         Raises:
             InputError: as `loss_sums`.
         """
-        if self.assigner.needs_prediction:
+        if self.assigner.needs_prediction or self.auxiliary_assigner is not None:
             output = self(images)
         else:
             training = self.training
             output = self.eval()(images[:1])  # BatchNorm cannot train on a single image
             self.train(training)
-        _, assignment, positives = self._assign(output, targets, len(images))
-        counts = self._counts(assignment, positives)
-        return {name: self._summed(count, count).normalizer for name, count in counts.items()}
+        terms = []
+        for each, assigner in self._heads(output):
+            _, assignment, positives = self._assign(each, targets, assigner, len(images))
+            counts = self._counts(assignment, positives)
+            terms.append({name: self._summed(count, count).normalizer for name, count in counts.items()})
+        return _by_head(terms)
 
     @torch.no_grad()
     def decode(self, output: DenseOutput) -> list[Detections]:
@@ -206,8 +225,16 @@ class DenseDetector(nn.Module):
         """Detections in each of (B, 3, H, W) RGB images, float32 in [0, 1]; call `eval` first."""
         return [self.nms(candidates) for candidates in self.decode(self(images))]
 
+    def _heads(self, output: DenseOutput) -> list[tuple[DenseOutput, Assigner]]:
+        """Output and assigner of each head that was computed."""
+        heads = [(output, self.assigner)]
+        if output.auxiliary is not None:
+            assert self.auxiliary_assigner is not None
+            heads.append((output.auxiliary, self.auxiliary_assigner))
+        return heads
+
     def _assign(
-        self, output: DenseOutput, targets: list[Targets], images: int
+        self, output: DenseOutput, targets: list[Targets], assigner: Assigner, images: int
     ) -> tuple[PaddedTargets, Assignment, Positives]:
         """Padded targets of a batch, their assignment, and the positive priors; without gradients.
 
@@ -215,8 +242,8 @@ class DenseDetector(nn.Module):
         """
         self._check(targets, images)
         truth = pad_targets(targets, output.priors.device)
-        prediction = self._prediction(output) if self.assigner.needs_prediction else None
-        assignment = self.assigner(truth, output.priors, output.levels, prediction)
+        prediction = self._prediction(output) if assigner.needs_prediction else None
+        assignment = assigner(truth, output.priors, output.levels, prediction)
         image, prior = (assignment.objects >= 0).nonzero(as_tuple=True)
         boxes = truth.boxes[image, assignment.objects[image, prior]]
         weights = None if assignment.scores is None else assignment.scores[image, prior]
@@ -283,6 +310,16 @@ class DenseDetector(nn.Module):
         if self.normalise == "image":
             return LossSum((term / counts.clamp(min=1)).sum(), counts.new_tensor(len(counts)))
         return LossSum(term.sum(), counts.sum())
+
+
+def _by_head(terms: Iterable[dict[str, T]]) -> dict[str, T]:
+    """The terms of all heads; those of the second have a prefix."""
+    prefixes = ("", "auxiliary_")
+    return {
+        prefix + name: term
+        for prefix, each in zip(prefixes, terms, strict=False)
+        for name, term in each.items()
+    }
 
 
 def _per_image(per_box: Tensor, image: Tensor, images: int) -> Tensor:

@@ -20,6 +20,7 @@ class NMSConfig(Config):
     """Non-maximum suppression."""
 
     post_processing: ClassVar[bool] = True
+    prediction_only: ClassVar[bool] = True
 
     score: Annotated[float, Field(ge=0, le=1), Range(0.001, 0.3, log=True)] = 0.01
     """Score threshold; candidates with this score or less are dropped. The same for all variants, because a higher one

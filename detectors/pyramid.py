@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from detectors.assigners.types import Assigner
 from detectors.backbones import make_backbone
@@ -74,7 +74,9 @@ def pyramid_detector(
     quality_loss: QualityLoss | None = None,
     level_scale: bool = False,
     normalise: Literal["batch", "image"] = "batch",
+    auxiliary_assigner: Assigner | None = None,
     box_weights: Callable[[Tensor, Tensor], Tensor] | None = None,
+    make_head: Callable[[Callable[[], nn.Module]], nn.Module] = lambda head: head(),
 ) -> DenseDetector:
     """Build a detector from these parts, and the backbone, pyramid and head of the settings.
 
@@ -89,7 +91,9 @@ def pyramid_detector(
         quality_loss: of the quality branch; None for no such branch.
         level_scale: see `SharedHead`.
         normalise: see `DenseDetector`.
+        auxiliary_assigner: see `DenseDetector`.
         box_weights: see `DenseDetector`.
+        make_head: makes the head from a function that makes the head of the settings; by default it is that head alone.
 
     Raises:
         InputError: levels with a shared head have different numbers of priors.
@@ -106,7 +110,7 @@ def pyramid_detector(
             "give the same number at every level, or set head.towers=own"
         )
 
-    def head(levels: int, per_cell: int) -> SharedHead:
+    def shared(levels: int, per_cell: int) -> SharedHead:
         return SharedHead(
             settings.channels,
             levels,
@@ -120,16 +124,17 @@ def pyramid_detector(
             level_scale=level_scale,
         )
 
+    def head() -> nn.Module:
+        if settings.towers == "shared":
+            return shared(config.levels, priors.per_cell[0])
+        return OwnHeads(shared(1, per_cell) for per_cell in priors.per_cell)
+
     return DenseDetector(
         config,
         num_classes,
         backbone=backbone,
         neck=neck,
-        head=(
-            head(config.levels, priors.per_cell[0])
-            if settings.towers == "shared"
-            else OwnHeads(head(1, per_cell) for per_cell in priors.per_cell)
-        ),
+        head=make_head(head),
         priors=priors,
         assigner=assigner,
         coder=coder,
@@ -137,5 +142,6 @@ def pyramid_detector(
         box_loss=box_loss,
         quality_loss=quality_loss,
         normalise=normalise,
+        auxiliary_assigner=auxiliary_assigner,
         box_weights=box_weights,
     )

@@ -1,4 +1,4 @@
-"""Search ranges of settings, written in the annotation beside the default, in the file of the variant."""
+"""Search ranges and marks of settings, written in the annotation beside the default, in the file of the variant."""
 
 from __future__ import annotations
 
@@ -37,4 +37,12 @@ class PriorSetting:
     """Mark of a setting that changes the priors and nothing else of the network.
 
     Such settings are fitted to a data set without training (`bench anchors`, `bench tune --space anchors`).
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionSetting:
+    """Mark of a setting that only affects prediction, so that trained weights can be used with another value.
+
+    `Config.prediction_only` marks whole sections.
     """

@@ -79,6 +79,7 @@ class DenseOutput(NamedTuple):
         priors: (A, 4) xyxy in pixels of the network's input.
         image_size: (height, width) of the network's input.
         levels: number of priors of each feature level, finest first; they sum to A.
+        auxiliary: output of a second head that is only trained; None at inference, and without such a head.
     """
 
     logits: Tensor
@@ -87,6 +88,7 @@ class DenseOutput(NamedTuple):
     priors: Tensor
     image_size: tuple[int, int]
     levels: tuple[int, ...]
+    auxiliary: DenseOutput | None = None
 
 
 class LossSum(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, Field, PrivateAttr
@@ -17,6 +18,7 @@ from bench.settings.toml import Tree
 from detectors.config import Config
 from detectors.external.registry import ExternalModel, external_model, external_model_names
 from detectors.registry import VARIANTS, Variant
+from detectors.search_range import PredictionSetting
 from metrics.notes import Note
 from metrics.registry import UnknownName
 
@@ -89,16 +91,14 @@ class EntryConfig(Config):
     @classmethod
     def is_post_processing(cls, path: str) -> bool:
         """Whether a setting only affects how candidates become detections: no training and no new prediction."""
-        model: type[BaseModel] = cls
-        for name in path.split("."):
-            field = model.model_fields.get(name)
-            section = _section(field.annotation) if field else None
-            if section is None:
-                return False
-            if issubclass(section, Config) and section.post_processing:
-                return True
-            model = section
-        return False
+        return any(section.post_processing for section in _sections(cls, path))
+
+    @classmethod
+    def is_prediction_only(cls, path: str) -> bool:
+        """Whether a setting only affects prediction: no training."""
+        field = setting_fields(cls).get(path)
+        marked = field is not None and any(isinstance(mark, PredictionSetting) for mark in field.metadata)
+        return marked or any(section.prediction_only for section in _sections(cls, path))
 
     def get(self, path: str) -> Any:
         """Value at a dotted path.
@@ -170,6 +170,18 @@ def setting_fields(model: type[BaseModel], prefix: str = "") -> dict[str, FieldI
         else:
             fields |= setting_fields(section, f"{prefix}{name}.")
     return fields
+
+
+def _sections(model: type[BaseModel], path: str) -> Iterator[type[Config]]:
+    """The sections that contain the setting at a dotted path, outermost first."""
+    for name in path.split("."):
+        field = model.model_fields.get(name)
+        section = _section(field.annotation) if field else None
+        if section is None:
+            return
+        if issubclass(section, Config):
+            yield section
+        model = section
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -75,6 +75,8 @@ class TrainConfig(Config):
 
 class EvaluateConfig(Config):
     """Evaluation and inference."""
+
+    prediction_only: ClassVar[bool] = True
 
     split: Literal["test", "val"] = "test"
     """Split to evaluate on."""

@@ -21,11 +21,13 @@ class HeadOutput(NamedTuple):
         logits: (B, A, class channels).
         codes: (B, A, code channels).
         quality: (B, A); None without a quality branch.
+        auxiliary: output of a second head that is only trained; see `detectors.heads.dual.DualHead`.
     """
 
     logits: Tensor
     codes: Tensor
     quality: Tensor | None
+    auxiliary: HeadOutput | None = None
 
 
 class SharedHead(nn.Module):
@@ -100,7 +102,7 @@ class OwnHeads(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> HeadOutput:
         """See `HeadOutput`."""
         outputs = [head([feature]) for head, feature in zip(self.heads, features, strict=True)]
-        logits, codes, quality = zip(*outputs, strict=True)
+        logits, codes, quality, _ = zip(*outputs, strict=True)
         return HeadOutput(
             torch.cat(logits, 1), torch.cat(codes, 1), None if quality[0] is None else torch.cat(quality, 1)
         )

@@ -34,6 +34,8 @@ def test_losses_are_of_classes_and_boxes(detector, images):
     targets = [Targets(torch.tensor([[12.0, 16, 60, 52]]), torch.tensor([0]))] * 2
     output = detector(images)
     names = {"class", "box"} if output.quality is None else {"class", "box", "quality"}
+    if output.auxiliary is not None:
+        names |= {f"auxiliary_{name}" for name in names}
     assert detector.losses(output, targets).keys() == names
 
 

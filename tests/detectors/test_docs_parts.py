@@ -88,7 +88,7 @@ def test_the_tables_columns_are_the_variants_settings():
     rows = {
         row.split("|")[1].strip(): row.split("|")[2:-1] for row in PAGE.splitlines() if row.startswith("|")
     }
-    columns = ["ssd", "retinanet", "fcos", "atss", "gfl"]
+    columns = ["ssd", "retinanet", "fcos", "atss", "gfl", "dual"]
     for row in ("`assigner`", "`box_loss`", "`quality`"):
         setting = row.strip("`")
         for name, cell in zip(columns, rows[row], strict=True):

@@ -95,7 +95,9 @@ def test_every_combination_of_assigner_box_loss_quality_and_nms_trains(name):
         output = detector(images)
         assert (output.quality is None) == (getattr(config, "quality", "none") == "none")
         terms = detector.losses(output, targets)
-        assert set(terms) == {"class", "box"} | ({"quality"} if output.quality is not None else set())
+        names = {"class", "box"} | ({"quality"} if output.quality is not None else set())
+        second = set() if output.auxiliary is None else {f"auxiliary_{name}" for name in names}
+        assert set(terms) == names | second
         sum(terms.values()).backward()
         unmoved = [
             key for key, p in detector.named_parameters() if p.grad is None or not p.grad.isfinite().all()
@@ -196,7 +198,7 @@ def test_the_families_have_the_choices_that_papers_name():
     assert offered["fcos", "assigner"] == {"center", "task_aligned", "hungarian"}
     for name in ("fcos", "atss"):
         assert offered[name, "quality"] == {"centerness", "iou", "none"}
-    for name in ("atss", "fcos", "gfl", "retinanet"):
+    for name in ("atss", "dual", "fcos", "gfl", "retinanet"):
         assert offered[name, "head.norm"] == {"none", "group", "batch"}
         assert offered[name, "head.towers"] == {"shared", "own"}
         assert offered[name, "head.neck"] == {"fpn", "pan"}
