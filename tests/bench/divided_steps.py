@@ -33,6 +33,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "retinanet, hungarian": ("retinanet", {"assigner": "hungarian"}),
     "ssd, weighted classes": ("ssd", {"class_weights": {"each": {"a": 3.0}}}),
     "gfl, center": ("gfl", {"assigner": "center"}),
+    "unet, Jaccard": ("unet", {"loss": {"dice": 0.0, "jaccard": 1.0}}),
 }
 
 
@@ -56,8 +57,9 @@ def batch_of(images: Sequence[int]) -> Batch:
         [[10.0, 10, 40, 34], [34, 34, 58, 62]],
     ]
     labels = [[0, 1, 2], [], [1], [0, 2]]
+    maps = torch.randint(0, 4, (4, 64, 64), generator=torch.Generator().manual_seed(6), dtype=torch.uint8)
     targets = [
-        Targets(torch.tensor(boxes[i]).reshape(-1, 4), torch.tensor(labels[i], dtype=torch.int64))
+        Targets(torch.tensor(boxes[i]).reshape(-1, 4), torch.tensor(labels[i], dtype=torch.int64), maps[i])
         for i in images
     ]
     place = Placement(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from detectors.dense import DenseConfig
 from detectors.registry import VARIANTS
+from detectors.segmentation import SegmentationOutput
 from detectors.types import DenseOutput
 
 Output = TypeVar("Output")
@@ -65,3 +66,18 @@ def _(output: DenseOutput) -> DenseOutput:
     logits = 3 * torch.randn(output.logits.shape, generator=draw)
     quality = None if output.quality is None else torch.randn(output.quality.shape, generator=draw)
     return output._replace(logits=logits, codes=codes, quality=quality)
+
+
+@select_image.register
+def _(output: SegmentationOutput, k: int) -> SegmentationOutput:
+    return SegmentationOutput(output.logits[k : k + 1])
+
+
+@separate_scores.register
+def _(output: SegmentationOutput) -> SegmentationOutput:
+    """Blocks of 8 x 8 pixels of random classes, so that every component is large enough."""
+    draw = torch.Generator().manual_seed(2)
+    images, classes, height, width = output.logits.shape
+    blocks = 3 * torch.randn(images, classes, -(-height // 8), -(-width // 8), generator=draw)
+    logits = blocks.repeat_interleave(8, dim=2).repeat_interleave(8, dim=3)[:, :, :height, :width]
+    return SegmentationOutput(logits)

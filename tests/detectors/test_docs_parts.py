@@ -67,9 +67,12 @@ def test_the_pages_variant_learns_by_its_name(aligned):
 
 
 def test_every_variant_and_every_setting_that_the_page_names_is_there():
-    names = re.search(r"\| \| (`.*`) \|\n", PAGE)
-    assert names is not None
-    assert sorted(re.findall(r"`(\w+)`", names[1])) == VARIANTS.names()
+    dense = re.search(r"\| \| (`.*`) \|\n", PAGE)
+    assert dense is not None
+    others = re.search(r"### Variants with other networks\n.*?\| --- .*?\n(.*?)\n\n", PAGE, re.S)
+    assert others is not None
+    names = [*re.findall(r"`(\w+)`", dense[1]), *re.findall(r"^\| `(\w+)` \|", others[1], re.M)]
+    assert sorted(names) == VARIANTS.names()
     known = {name: set(setting_fields(VARIANTS[name].config)) for name in VARIANTS.names()}
     everywhere = set.union(*known.values()) | set(setting_fields(RunConfig))
     sections = {path.rpartition(".")[0] for path in everywhere}

@@ -9,6 +9,7 @@ import pytest
 import torch
 from pydantic import BaseModel
 from raw_outputs import DENSE
+from rectangles import with_label_maps
 
 from bench.settings.toml import merge
 from detectors.nms import NMS
@@ -52,10 +53,9 @@ def nested(path: str, value: Any) -> dict[str, Any]:
 def test_every_choice_builds_learns_and_predicts(name):
     variant = VARIANTS[name]
     images = torch.rand(2, 3, 64, 64)
-    targets = [
-        Targets(torch.tensor([[4.0, 6, 40, 50], [20, 30, 60, 60]]), torch.tensor([0, 1])),
-        Targets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)),
-    ]
+    targets = with_label_maps(
+        [TARGETS, Targets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))], (64, 64)
+    )
     for path, option in [(path, option) for of, path, option in CASES if of == name]:
         tree = {"backbone": {"base_channel": 4}, **nested(path, option)}
         detector = variant.build(variant.config.model_validate(tree), 3)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from agreement import assert_same_detections
 from raw_outputs import assert_close, select_image, separate_scores
+from rectangles import with_label_maps
 
 from detectors.detector_config import DetectorConfig
 from detectors.registry import VARIANTS
@@ -15,6 +16,7 @@ from detectors.types import Detections, Targets
 from metrics.errors import InputError
 
 CLASSES = 3
+SIZE = (128, 128)
 
 
 @pytest.fixture(params=VARIANTS.names())
@@ -33,20 +35,22 @@ def images():
 
 
 def make_targets():
-    return [
+    targets = [
         Targets(torch.tensor([[12.0, 16, 60, 52], [70, 60, 120, 124]]), torch.tensor([0, 2])),
         Targets(torch.tensor([[40.0, 40, 90, 80]]), torch.tensor([1])),
     ]
+    return with_label_maps(targets, SIZE)
 
 
 def make_empty_targets():
-    return [Targets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)) for _ in range(2)]
+    empty = Targets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
+    return with_label_maps([empty, empty], SIZE)
 
 
 def make_easy_scene():
     """Two small images with rectangles of a uniform color at the targets."""
     images = torch.full((2, 3, 64, 64), 0.4) + 0.02 * torch.rand(2, 3, 64, 64)
-    targets = [Targets(target.boxes / 2, target.labels) for target in make_targets()]
+    targets = with_label_maps([Targets(t.boxes / 2, t.labels) for t in make_targets()], (64, 64))
     for image, target in zip(images, targets, strict=True):
         for box, label in zip(target.boxes.int().tolist(), target.labels.tolist(), strict=True):
             x0, y0, x1, y1 = box
@@ -145,7 +149,9 @@ def test_fault_11_degenerate_boxes_do_not_change_the_losses(detector, images, bo
     output = detector.eval()(images)
     valid = make_targets()
     degenerate = [
-        Targets(torch.cat([t.boxes, torch.tensor([box])]), torch.cat([t.labels, torch.tensor([0])]))
+        Targets(
+            torch.cat([t.boxes, torch.tensor([box])]), torch.cat([t.labels, torch.tensor([0])]), t.label_map
+        )
         for t in valid
     ]
     actual, expected = (
@@ -157,7 +163,8 @@ def test_fault_11_degenerate_boxes_do_not_change_the_losses(detector, images, bo
 
 
 def test_fault_12_boxes_beyond_the_border_have_finite_losses(detector, images):
-    outside = [Targets(torch.tensor([[-50.0, -40, 70, 60], [400, 400, 500, 500]]), torch.tensor([0, 1]))] * 2
+    outside = Targets(torch.tensor([[-50.0, -40, 70, 60], [400, 400, 500, 500]]), torch.tensor([0, 1]))
+    outside = with_label_maps([outside] * 2, SIZE)
     assert sum(detector.losses(detector(images), outside).values()).isfinite()
 
 
@@ -266,7 +273,8 @@ def test_variant_and_its_settings_are_described(variant):
     assert variant.config.__doc__
     assert issubclass(variant.config, DetectorConfig)
     undescribed = [name for name, field in variant.config.model_fields.items() if not field.description]
-    assert set(undescribed) <= {"backbone", "candidates", "nms", "class_weights", "head", "focal"}
+    sections = {"backbone", "candidates", "nms", "class_weights", "head", "focal", "loss", "components"}
+    assert set(undescribed) <= sections
 
 
 def test_all_variants_keep_detections_by_the_same_rule(variant):
