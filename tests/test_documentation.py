@@ -259,6 +259,7 @@ def arguments(command: str, folder: Path) -> list[str]:
         "RUN...": "runs/*-shapes-*",
         "RUN": "runs/ssd-shapes-*",
         "FOLDER": "my_images",
+        "IMAGES": "my_images/images",
         "FILE": "priors.toml",
     }
     filled: list[str] = []

@@ -106,7 +106,7 @@ def read_content(path: Path, side: int) -> ImageContent:
         kind, mode, orientation = image.format or "", image.mode, _orientation(image)
         image.draft("L", (side, side))
         image.load()
-        return ImageContent(kind, mode, orientation, _to_rgb(path, image).convert("L"))
+        return ImageContent(kind, mode, orientation, to_rgb(path, image).convert("L"))
 
 
 def read_image(path: Path, upright: bool = True) -> NDArray[np.uint8]:
@@ -122,11 +122,38 @@ def read_image(path: Path, upright: bool = True) -> NDArray[np.uint8]:
     with _opened(path) as image:
         orientation = _orientation(image)
         image.load()
-        rgb = _to_rgb(path, image)
+        rgb = to_rgb(path, image)
         if upright and orientation in _UPRIGHT:
             rgb = rgb.transpose(_UPRIGHT[orientation])
         pixels: NDArray[np.uint8] = np.array(rgb)
         return pixels
+
+
+def to_rgb(path: Path | str, image: Image.Image) -> Image.Image:
+    """An image in mode RGB by the rule above, without rotation.
+
+    Args:
+        path: the file, or what else messages name.
+        image: with its pixels loaded.
+
+    Raises:
+        InputError: its pixels are 32-bit or floating-point numbers.
+    """
+    mode = image.mode
+    if mode == "RGB":
+        return image
+    if mode.startswith("I;16") or (mode == "I" and image.format == "PNG"):
+        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)).convert("RGB")
+    if mode in {"I", "F"}:
+        raise InputError(
+            f"{path}: pixels are {'32-bit integers' if mode == 'I' else 'floating-point numbers'}, "
+            f"whose white level is not defined; convert the image to 8 or 16 bits"
+        )
+    if mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        page = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(page, layer).convert("RGB")
+    return image.convert("RGB")
 
 
 @contextmanager
@@ -161,24 +188,6 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # corrupt EXIF data
         return 1
     return value if value in _UPRIGHT else 1
-
-
-def _to_rgb(path: Path, image: Image.Image) -> Image.Image:
-    mode = image.mode
-    if mode == "RGB":
-        return image
-    if mode.startswith("I;16") or (mode == "I" and image.format == "PNG"):
-        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)).convert("RGB")
-    if mode in {"I", "F"}:
-        raise InputError(
-            f"{path}: pixels are {'32-bit integers' if mode == 'I' else 'floating-point numbers'}, "
-            f"whose white level is not defined; convert the image to 8 or 16 bits"
-        )
-    if mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        page = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(page, layer).convert("RGB")
-    return image.convert("RGB")
 
 
 def _explain_failure(path: Path, error: Exception) -> str:

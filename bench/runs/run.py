@@ -257,6 +257,7 @@ class _Execution:
             config=tree if self.context.show_paths else shorten_paths(tree),
             budget=self._budget(predicted),
             headline=dict(headline),
+            score_threshold=predicted.training.best_score if predicted.training else None,
             environment=environment(str(self.device)),
             command=self.context.command,
             warnings=tuple(self.messages),

@@ -38,6 +38,7 @@ class Position:
         skipped: consecutive steps that were skipped.
         best_epoch: completed epochs at the best weights; 0 if there are none.
         best_ap: validation AP of the best weights.
+        best_score: their score threshold with the best F1 on the validation images, at an IoU of 0.5.
         sums: sum of each term of the loss over the batches of this epoch.
         rows: history, one row per completed epoch.
     """
@@ -51,6 +52,7 @@ class Position:
     skipped: int = 0
     best_epoch: int = 0
     best_ap: float | None = None
+    best_score: float | None = None
     sums: dict[str, float] = field(default_factory=dict)
     rows: list[dict[str, float | None]] = field(default_factory=list)
 

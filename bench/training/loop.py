@@ -44,6 +44,7 @@ class TrainingResult:
         images_seen: training images in all epochs.
         seconds: wall clock time with validation, without the compilation of its kernels, summed over interruptions.
         best_epoch: completed epochs at the best weights; 0 if none were validated.
+        best_score: score threshold with the best F1 on the validation images; None if none were validated.
         notes: which objects are excluded from the training targets, and why.
     """
 
@@ -51,6 +52,7 @@ class TrainingResult:
     images_seen: int
     seconds: float
     best_epoch: int
+    best_score: float | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -194,6 +196,7 @@ class _Training:
             position.images_seen,
             position.seconds,
             position.best_epoch,
+            position.best_score,
             tuple(self.loader.notes),
         )
 

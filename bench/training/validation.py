@@ -17,6 +17,7 @@ from bench.pipeline.predict import predict
 from bench.settings.config import RunConfig
 from bench.training.checkpoint import Position, best_weights, load_weights, save_weights
 from metrics.evaluator import evaluate
+from metrics.measures.operating_point import score_curve
 from metrics.tables import DetectionTable
 
 
@@ -83,10 +84,14 @@ class Validation:
             device=self.device,
             memory=self._memory,
         )
-        headline = evaluate(self.split.truth, detections, measures=("average_precision",)).headline
+        evaluation = evaluate(self.split.truth, detections, measures=("average_precision",))
+        headline = evaluation.headline
         ap = headline["ap"]
         if not math.isnan(ap) and (position.best_ap is None or ap > position.best_ap):
             position.best_ap, position.best_epoch = ap, position.epoch
+            matches = evaluation.matches
+            score, _ = score_curve(matches.at(matches.rule.iou_thresholds[0])).best()
+            position.best_score = None if math.isnan(score) else score
             if self.writes:
                 save_weights(best_weights(self.folder, position.epoch), network)
         return {"ap": ap, "ap50": headline["ap50"]}

@@ -109,6 +109,8 @@ class RunResult(Record):
     budget: Budget = Budget()
     headline: dict[str, FiniteOrNone] = Field(default_factory=dict)
     """COCO's twelve numbers by short name (ap, ap50, ..., ar_large), as fractions."""
+    score_threshold: FiniteOrNone = None
+    """Score threshold with the best F1 on the validation images, over all classes at an IoU of 0.5; None without any."""
     protocols: dict[str, dict[str, FiniteOrNone]] = Field(default_factory=dict)
     """Numbers over all classes by the protocols of other benchmarks: by protocol and short name."""
     environment: Environment = Environment()

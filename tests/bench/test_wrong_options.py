@@ -31,6 +31,7 @@ NUMBERS = {
     "N": ["many", "1.5", "-7", "", LONG, "1e3", "nan"],
     "S": ["many", "-1", "0", "nan", "inf", ""],
     "IOU": ["many", "-0.1", "1.1", "nan", "inf", ""],
+    "SCORE": ["many", "-0.1", "1.1", "nan", "inf", ""],
 }
 """Wrong values of numbers, by what help shows for an option."""
 
@@ -71,6 +72,7 @@ WRONG: dict[str, list[str]] = {
     "--to": ["foo", ""],
     "--link": ["foo", ""],
     "--splits": ["foo", ""],
+    "--write": ["foo", ""],
     "--report": ["page.html/below", "a" * 300, ""],
 }  # fmt: skip
 """Wrong values of the other options; a new option without a flag needs a line here."""
@@ -135,7 +137,8 @@ def valid_words(command: str, option: str, runs: list[str]) -> list[str]:
         "eval": {"--truth": "gt.json", "--detections": "dets.json"},
     }.get(command, {})
     of_runs = ("compare", "profile", "ensemble", "verify")
-    arguments = runs if command in of_runs else ["shapes"] if command == "data" else []
+    others = {"data": ["shapes"], "predict": [*runs[:1], "file.txt"]}
+    arguments = runs if command in of_runs else others.get(command, [])
     quiet = ["--quiet"] if "--quiet" in {name for each in options_of(command) for name in each.opts} else []
     return [
         command,
