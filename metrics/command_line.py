@@ -27,6 +27,7 @@ from metrics.standard_streams import printed_warnings, run_to_end
 
 if TYPE_CHECKING:
     from metrics.evaluation import Evaluation
+    from metrics.mask_evaluation import MaskEvaluation
     from metrics.matching import MatchRule
 
 PROTOCOL_NAMES = "coco, crowdhuman, kitti, lvis, open_images, voc2007, voc2012"
@@ -184,6 +185,19 @@ def _parser() -> argparse.ArgumentParser:
         help="exit with 1 if a measure is lower or undefined: ap=0.40, ap=40pt (percentage points), or ap:car=0.40 for one "
         "class; may be repeated",
     )
+    parser.add_argument(
+        "--masks",
+        action="store_true",
+        help="TRUTH and DETECTIONS are folders of label maps (PNG, matched by name): IoU, Dice, accuracy of pixels",
+    )
+    parser.add_argument(
+        "--ignore",
+        metavar="LABEL",
+        help="with --masks: label of pixels in TRUTH to leave out, or none; default: 255",
+    )
+    parser.add_argument(
+        "--classes", metavar="NAMES", help="with --masks: comma-separated names of the labels 0, 1, ..."
+    )
     parser.add_argument("--verify", action="store_true", help="also run pycocotools and compare the numbers")
     parser.add_argument("--strict", action="store_true", help="treat warnings as errors")
     parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
@@ -205,6 +219,12 @@ def _run(options: argparse.Namespace) -> int:
     for option, path in (("--csv", options.csv), ("--json", None if as_json else options.json)):
         if path is not None:
             require_writable(Path(path), option, folder=False)
+    if options.masks:
+        return _run_masks(options)
+    if options.ignore or options.classes:
+        raise InputError(
+            f"{'--ignore' if options.ignore else '--classes'}: is for label maps; give --masks, too"
+        )
     from metrics.measures import MEASURES
     from metrics.score_ties import detection_notes
 
@@ -262,6 +282,45 @@ def _run(options: argparse.Namespace) -> int:
     return FAILED if failures or (verification is not None and not verification.agrees) else 0
 
 
+def _run_masks(options: argparse.Namespace) -> int:
+    """Evaluate folders of label maps."""
+    from metrics.mask_files import parse_ignore, score_masks
+
+    others = (
+        "protocol",
+        "split",
+        "class_map",
+        "measures",
+        "iou",
+        "max_dets",
+        "areas",
+        "no_classes",
+        "verify",
+    )
+    given = [f"--{name.replace('_', '-')}" for name in others if getattr(options, name)]
+    if given:
+        raise InputError(f"--masks: {', '.join(given)} is for boxes; leave it out")
+    limits = [
+        parse_limit(text, unit="value", minimum=-math.inf, option="--fail-below")
+        for text in options.fail_below
+    ]
+    classes = options.classes.split(",") if options.classes else None
+    evaluation = score_masks(options.truth, options.detections, classes, parse_ignore(options.ignore))
+    with _naming("--fail-below"):
+        failures = [failure for limit in limits if (failure := _failure(evaluation, limit))]
+    if options.csv:
+        evaluation.to_csv(options.csv)
+    if options.json == "-":
+        print(json.dumps(evaluation.document() | {"failures": failures}, indent=1, allow_nan=False))
+    else:
+        print(evaluation)
+        if options.json:
+            evaluation.to_json(options.json)
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return FAILED if failures else 0
+
+
 def _check_protocol(options: argparse.Namespace) -> None:
     """Refuse options that a protocol decides."""
     if not options.protocol:
@@ -302,7 +361,7 @@ def _check_measures(
             raise InputError(f"--fail-below: no measure {limit.measure!r}{near}")
 
 
-def _failure(evaluation: Evaluation, limit: MeasureLimit) -> str:
+def _failure(evaluation: Evaluation | MaskEvaluation, limit: MeasureLimit) -> str:
     """Why a limit is not met; empty where it is."""
     value = evaluation.value(limit.measure, limit.class_name)
     if value >= limit.value:

@@ -217,7 +217,7 @@ class Evaluation:
             writer.writerow(
                 {name: "" if cell is None or cell != cell else cell for name, cell in row.items()}
             )
-        return _write_text(text.getvalue(), path)
+        return write_text(text.getvalue(), path)
 
     def to_json(self, path: str | Path | None = None) -> str:
         """Headline, rule and rows as one JSON object; NaN is null.
@@ -228,13 +228,13 @@ class Evaluation:
         Returns:
             The text.
         """
-        return _write_text(json.dumps(self.document(), indent=1, allow_nan=False) + "\n", path)
+        return write_text(json.dumps(self.document(), indent=1, allow_nan=False) + "\n", path)
 
     def document(self) -> dict[str, Any]:
         """Headline, rule and rows as JSON values."""
         rule = self.matches.rule
         return {
-            "headline": {name: _null(value) for name, value in self.headline.items()},
+            "headline": {name: null(value) for name, value in self.headline.items()},
             "rule": {
                 "iou_thresholds": list(rule.iou_thresholds),
                 "area_ranges": {name: list(limits) for name, limits in rule.area_ranges.items()},
@@ -244,7 +244,7 @@ class Evaluation:
                 "ties": rule.ties,
             },
             "protocol": self.protocol or None,
-            "rows": [dict(zip(COLUMNS, map(_null, row.record()), strict=True)) for row in self.rows],
+            "rows": [dict(zip(COLUMNS, map(null, row.record()), strict=True)) for row in self.rows],
         }
 
     def summary(self) -> str:
@@ -272,8 +272,8 @@ class Evaluation:
         parts = [self.summary()] if any(row.name in COCO_NAMES for row in self.rows) else []
         others = [row for row in self.rows if not row.class_name and row.measure not in _COCO_MEASURES]
         if others:
-            cells = [[row.measure, row.name, row.iou, row.area, _format(row.value)] for row in others]
-            parts.append(_table(["measure", "name", "IoU", "area", "value"], cells))
+            cells = [[row.measure, row.name, row.iou, row.area, format_value(row.value)] for row in others]
+            parts.append(format_table(["measure", "name", "IoU", "area", "value"], cells))
         names = list(dict.fromkeys(row.name for row in self.rows if row.class_name))
         names = [name for name in ("ap", "ap50", "ar_100") if name in names] or names[:4]
         if names and len(self.matches.classes) > 1:
@@ -290,11 +290,11 @@ class Evaluation:
             [
                 classes[k],
                 str(objects[k]),
-                *(_format(values.get((classes[k], name), math.nan), digits) for name in names),
+                *(format_value(values.get((classes[k], name), math.nan), digits) for name in names),
             ]
             for k in printed
         ]
-        text = _table(["class", "objects", *names], cells)
+        text = format_table(["class", "objects", *names], cells)
         if len(classes) > len(printed):
             text += f"\n({len(classes) - len(printed)} rarer classes: see to_frame())"
         return text
@@ -302,8 +302,8 @@ class Evaluation:
     def _protocol_text(self) -> str:
         """The numbers of a protocol with six digits, those over all classes first."""
         whole = [row for row in self.rows if not row.class_name]
-        cells = [[row.name, row.iou, row.area, _format(row.value, _PROTOCOL_DIGITS)] for row in whole]
-        parts = [f"protocol {self.protocol}", _table(["name", "IoU", "area", "value"], cells)]
+        cells = [[row.name, row.iou, row.area, format_value(row.value, _PROTOCOL_DIGITS)] for row in whole]
+        parts = [f"protocol {self.protocol}", format_table(["name", "IoU", "area", "value"], cells)]
         names = list(dict.fromkeys(row.name for row in self.rows if row.class_name))[:4]
         if names:
             parts.append(self._class_table(names, _PROTOCOL_DIGITS))
@@ -311,7 +311,7 @@ class Evaluation:
 
     def __repr__(self) -> str:
         first = [row for row in self.rows if not row.class_name][:3]
-        numbers = ", ".join(f"{row.name}={_format(row.value)}" for row in first)
+        numbers = ", ".join(f"{row.name}={format_value(row.value)}" for row in first)
         catalog = self.matches.truth.catalog
         return (
             f"Evaluation({numbers}; {len(self.rows)} values, {len(self.matches.detections)} detections, "
@@ -322,7 +322,7 @@ class Evaluation:
         """The values of all classes together, for notebooks."""
         rows = "".join(
             f"<tr><td>{escape(row.name)}</td><td>{escape(row.iou)}</td><td>{escape(row.area)}</td>"
-            f"<td>{row.max_dets or ''}</td><td>{_format(row.value)}</td></tr>"
+            f"<td>{row.max_dets or ''}</td><td>{format_value(row.value)}</td></tr>"
             for row in self.rows
             if not row.class_name
         )
@@ -336,15 +336,17 @@ _PROTOCOL_DIGITS = 6
 """Benchmarks publish, and programs print, up to six digits."""
 
 
-def _null(value: Any) -> Any:
+def null(value: Any) -> Any:
+    """The value; None for NaN, which JSON does not have."""
     return None if value != value else value
 
 
-def _format(value: float, digits: int = 3) -> str:
+def format_value(value: float, digits: int = 3) -> str:
+    """A number of a printed table; ``-`` for NaN."""
     return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def format_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns side by side: text aligned to the left, numbers to the right."""
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(line[index]) for line in (heads, *rows)) for index in range(len(heads))]
@@ -358,7 +360,8 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _write_text(text: str, path: str | Path | None) -> str:
+def write_text(text: str, path: str | Path | None) -> str:
+    """Write the text to a file, if there is one, and return it."""
     if path is not None:
         atomic_write(path, text)
     return text

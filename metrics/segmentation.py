@@ -104,15 +104,23 @@ class Overlap:
     def rows(self) -> list[Row]:
         """Return the values as rows of an `Evaluation`, of a measure called ``overlap``.
 
-        ``miou``, ``mdice`` and ``pixel_specificity``, first over all classes (mean), then per class; and ``pixel_accuracy`` for
-        label maps.
+        ``miou``, ``mdice``, ``pixel_precision``, ``pixel_recall`` and ``pixel_specificity``, first over all classes (mean), then
+        per class; and ``pixel_accuracy``: of label maps the share of pixels with the correct class, of a class that of pixels
+        for which its presence is predicted correctly.
         """
-        columns = {"miou": self.iou, "mdice": self.dice, "pixel_specificity": self.specificity}
+        columns = {
+            "miou": self.iou,
+            "mdice": self.dice,
+            "pixel_precision": self.precision,
+            "pixel_recall": self.recall,
+            "pixel_specificity": self.specificity,
+        }
         rows = [_row(name, "", mean_defined(column)) for name, column in columns.items()]
         if self.exclusive:
             rows.append(_row("pixel_accuracy", "", self.pixel_accuracy))
         for label, class_name in enumerate(self.classes):
             rows += [_row(name, class_name, float(column[label])) for name, column in columns.items()]
+            rows.append(_row("pixel_accuracy", class_name, float(self.accuracy[label])))
         return rows
 
     def to_frame(self) -> pandas.DataFrame:
