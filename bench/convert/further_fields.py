@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from metrics.formats import yolo
+from metrics.formats.coco_masks import SEGMENTATION
 from metrics.formats.untrusted import read_text
 from metrics.formats.yolo_description import read_description
 from metrics.notes import Note
 
 _COCO = {
-    "masks": re.compile(rb'"segmentation"\s*:\s*(?:\[\s*\[?\s*[-\d]|\{)'),
+    "masks": SEGMENTATION,
     "keypoints": re.compile(rb'"keypoints"\s*:\s*\[\s*[-\d]'),
     "attributes": re.compile(rb'"attributes"\s*:\s*\{\s*"'),
 }

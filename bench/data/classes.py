@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.data.annotated_images import AnnotatedImages
 from bench.data.folder_options import ClassChoice, LeftOut
+from bench.data.image_masks import IGNORED_CLASS, with_values
 from bench.data.union import change_classes, listed, with_classes
 from metrics.errors import InputError, InputWarning
 from metrics.formats.plausibility import repeated_rows
@@ -130,7 +131,7 @@ def _relabel(
     names: tuple[str, ...],
     left_out: LeftOut,
 ) -> AnnotatedImages:
-    """Objects of the classes with the label -1 are removed, or become ignored objects of every class."""
+    """Objects of the classes with the label -1 are removed, or become ignored objects of every class; so do their pixels."""
     truth = part.truth
     new = np.array(labels, np.int32)[truth.label]
     kept, away = np.flatnonzero(new >= 0), np.flatnonzero(new < 0)
@@ -147,7 +148,9 @@ def _relabel(
         columns["object_id"] = np.arange(1, len(rows) + 1)
     catalog = change_classes(truth.catalog, labels, ids, names)
     further = {name: column[rows] for name, column in truth.object_columns.items()}
-    return replace(part, truth=AnnotationTable(catalog, **columns, object_columns=further))
+    value_away = 0 if left_out == "removed" else IGNORED_CLASS
+    masks = with_values(part.masks, lambda label: 1 + labels[label] if labels[label] >= 0 else value_away)
+    return replace(part, truth=AnnotationTable(catalog, **columns, object_columns=further), masks=masks)
 
 
 def _report_choice(

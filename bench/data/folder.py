@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from bench.data.division import divide_images
 from bench.data.folder_options import FolderOptions
 from bench.data.groups import groups_of
 from bench.data.images import read_image
+from bench.data.label_maps import FileLabelMaps
 from bench.data.leaks import content_keys, find_leaks, occurring_in
 from bench.data.types import SPLITS, Dataset, Split, require_objects
 from metrics.errors import InputError, InputWarning
@@ -59,7 +61,18 @@ def assemble_dataset(
     digest = hashlib.sha256("".join(split.fingerprint for split in splits.values()).encode())
     for part in by_split.values():
         digest.update(_partition(part))
-    return Dataset(name, format, path, splits, digest.hexdigest(), leaked=leaked)
+    masks = (
+        partial(_mask_fingerprint, splits) if any(split.describe_masks for split in splits.values()) else None
+    )
+    return Dataset(name, format, path, splits, digest.hexdigest(), leaked=leaked, mask_fingerprint=masks)
+
+
+def _mask_fingerprint(splits: Mapping[str, Split]) -> str:
+    """See `Dataset.mask_fingerprint`."""
+    described = [
+        split.describe_masks().fingerprint if split.describe_masks else "" for split in splits.values()
+    ]
+    return hashlib.sha256(" ".join(described).encode()).hexdigest()
 
 
 def _without_leaks(
@@ -123,7 +136,13 @@ def _make_split(name: str, part: CheckedImages) -> Split:
     for content in content_digests(part.images.paths):
         digest.update(content)
     load = _FileLoader(tuple(map(str, part.images.paths)), part.upright, truth.catalog.sizes)
-    return Split(name, truth, load, digest.hexdigest(), files=part.images.paths)
+    split = Split(name, truth, load, digest.hexdigest(), files=part.images.paths)
+    masks = part.images.masks
+    if masks is None or not any(masks):
+        return split
+    catalog = truth.catalog
+    maps = FileLabelMaps(name, masks, split.files, part.upright, catalog.sizes, catalog.classes)
+    return replace(split, label_maps=maps, describe_masks=maps.describe)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +73,41 @@ def read_header(path: Path) -> ImageHeader:
     """
     with _opened(path) as image:
         return ImageHeader((image.height, image.width), _orientation(image))
+
+
+def read_class_image(path: Path, colors: bool = False) -> NDArray[np.uint8]:
+    """An image whose pixels stand for classes, without the changes that are made for looking at it, such as EXIF rotation.
+
+    Args:
+        path: the file.
+        colors: the colours of a palette, instead of its numbers.
+
+    Returns:
+        (H, W) uint8 numbers of a palette or grey values, or (H, W, 3) uint8 RGB.
+
+    Raises:
+        InputError: as `read_header`; or the file is truncated, or has other pixels.
+    """
+    with _opened(path) as image:
+        image.load()
+        if image.mode not in {"1", "P", "L", "RGB", "RGBA"}:
+            raise InputError(
+                f"{path}: pixels of mode {image.mode}; expected a palette, grey values or RGB for the classes of an image"
+            )
+        keep = image.mode in {"1", "L"} or (image.mode == "P" and not colors)
+        pixels: NDArray[np.uint8] = np.array(image if keep else image.convert("RGB"), np.uint8)
+        return pixels
+
+
+def rotate_upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Pixels (H, W, ...) of an image as its EXIF orientation, 1 to 8, says."""
+    if orientation in _SWAPS_SIDES:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,6 +22,22 @@ from metrics.tables import AnnotationTable
 SPLITS = ("train", "val", "test")
 
 
+@dataclass(frozen=True, slots=True)
+class MaskFacts:
+    """What is known of the masks of a split once they have been read.
+
+    Attributes:
+        images: number of images with a mask; the label map of any other image is ignored everywhere.
+        notes: what is ignored or missing in label maps.
+        fingerprint: sha256 hex of everything that the label maps are drawn from, except for the size of images; empty if the
+            split's fingerprint stands for it.
+    """
+
+    images: int
+    notes: tuple[str, ...] = ()
+    fingerprint: str = ""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
     """Images of one split and their ground truth.
@@ -36,6 +52,8 @@ class Split:
         files: the file of each image; empty for images that are drawn.
         label_maps: load the label map of an image by its index, as `load` does: (H, W) uint8, 0 is background, 1 + label a
             class, 255 is ignored. None if the data set has no masks.
+        describe_masks: read what the label maps are drawn from, and describe it; None without masks, and where there is nothing
+            to tell.
     """
 
     name: str
@@ -45,6 +63,7 @@ class Split:
     in_memory: bool = False
     files: tuple[Path, ...] = ()
     label_maps: Callable[[int], NDArray[np.uint8]] | None = None
+    describe_masks: Callable[[], MaskFacts] | None = None
 
     def __len__(self) -> int:
         return len(self.truth.catalog.image_ids)
@@ -64,6 +83,8 @@ class Dataset:
             Warnings are included.
         defaults: settings that suit this data better than the general defaults, by dotted path
             (``{"image.size": (128, 128)}``).
+        mask_fingerprint: read the masks of all splits and return sha256 hex of their contents, which `fingerprint` leaves out because
+            only some variants use them; None without masks, and where `fingerprint` stands for them.
         leaked: number of images of val and of test that are also in an earlier split, or of which another image of their
             group is.
     """
@@ -76,6 +97,7 @@ class Dataset:
     notes: list[Note] = field(default_factory=list)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     leaked: Mapping[str, int] = field(default_factory=dict)
+    mask_fingerprint: Callable[[], str] | None = None
 
     def __post_init__(self) -> None:
         if tuple(self.splits) != SPLITS:

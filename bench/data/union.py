@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.annotated_images import AnnotatedImages
+from bench.data.image_masks import with_values
 from bench.data.types import SPLITS
 from metrics.errors import InputError, InputWarning
 from metrics.notes import Note, report
@@ -74,11 +75,13 @@ def unite_images(
     )
     paths = [path for piece in pieces for path in piece.paths]
     headers = [header for piece in pieces for header in piece.headers or ()]
+    masks = [mask for piece in pieces for mask in piece.masks or [None] * len(piece.paths)]
     united = AnnotatedImages(
         purpose,
         _unite_rows([piece.truth for piece in pieces], catalog, order),
         tuple(paths[i] for i in order),
         tuple(headers[i] for i in order) if len(headers) == len(paths) else None,
+        tuple(masks[i] for i in order) if any(masks) else None,
     )
     return united, order
 
@@ -205,7 +208,8 @@ def with_classes(
     """The part with other classes; `labels` has the new label of each of its classes, all different, -1 for none."""
     catalog = change_classes(part.truth.catalog, labels, ids, names)
     new = np.array(labels, dtype=np.int32)[part.truth.label]
-    return replace(part, truth=replace(part.truth, catalog=catalog, label=new))
+    masks = with_values(part.masks, lambda label: 1 + labels[label])  # 0 for the label -1
+    return replace(part, truth=replace(part.truth, catalog=catalog, label=new), masks=masks)
 
 
 def change_classes(

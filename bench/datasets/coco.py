@@ -5,15 +5,18 @@ from __future__ import annotations
 import mmap
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from bench.data.annotated_images import AnnotatedImages
 from bench.data.division import require_distinct_purposes
 from bench.data.folder_options import FolderOptions
 from bench.data.groups import field_of_groups
+from bench.data.image_masks import ImageMask, Masks
+from bench.data.object_masks import ObjectMasks
 from bench.data.types import DATASETS, DatasetFormat
 from metrics.errors import InputError
-from metrics.formats import coco
+from metrics.formats import coco, coco_masks
 from metrics.formats.image_paths import find_image_files
 from metrics.formats.layouts import LAYOUTS
 from metrics.formats.purpose import parse_purpose
@@ -94,7 +97,17 @@ def _with_images(
         names = ["", "images", split, f"images/{split}", "JPEGImages", "data", "train", "val", "test"]
         folders = [base / name for base in bases for name in names]
     paths = find_image_files(truth.catalog.file_names, folders, root, file.name)
-    return AnnotatedImages(purpose_of_file, truth, paths)
+    return AnnotatedImages(purpose_of_file, truth, paths, masks=_masks(file, truth))
+
+
+def _masks(file: Path, truth: AnnotationTable) -> Masks:
+    """Masks of all images if an annotation of the file has one; the file is parsed again when they are needed."""
+    if not coco_masks.has_masks(file):
+        return None
+    catalog = truth.catalog
+    source = ObjectMasks(partial(coco_masks.read_masks, file, catalog.class_ids))
+    values = tuple(range(1, len(catalog.classes) + 1))
+    return tuple(ImageMask(source, identity, values) for identity in catalog.image_ids)
 
 
 def _parts(part: AnnotatedImages, file: Path) -> list[AnnotatedImages]:

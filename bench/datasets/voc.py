@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.data.annotated_images import AnnotatedImages
 from bench.data.checks import report_unreadable
+from bench.data.class_images import find_class_images
 from bench.data.division import require_distinct_purposes
 from bench.data.folder_options import FolderOptions
 from bench.data.types import DATASETS, DatasetFormat
@@ -82,7 +83,10 @@ def _with_images(root: Path, part: VOCPart, truth: AnnotationTable, options: Voc
         (xml_of[str(identity)].relative_to(root).with_suffix("").as_posix(), name)
         for identity, name in zip(truth.catalog.image_ids, truth.catalog.file_names, strict=True)
     ]
-    return AnnotatedImages(part.purpose, truth, find_annotated(written, folders, part.purpose or root.name))
+    what = part.purpose or root.name
+    stems = [stem.removeprefix("Annotations/") for stem, _ in written]
+    masks = find_class_images(root, stems, truth.catalog.classes, what)
+    return AnnotatedImages(part.purpose, truth, find_annotated(written, folders, what), masks=masks)
 
 
 DATASETS.register(

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bench.data.annotated_images import AnnotatedImages
 from bench.data.checks import read_headers, report_unreadable
 from bench.data.folder_options import FolderOptions
+from bench.data.image_masks import ImageMask, Masks
+from bench.data.object_masks import ObjectMasks
 from bench.data.types import DATASETS, DatasetFormat
 from metrics.errors import InputError
 from metrics.formats import yolo
 from metrics.formats.layouts import LAYOUTS
+from metrics.formats.mask_objects import MaskObject
 from metrics.formats.yolo_description import YOLODescription, read_description
 from metrics.tables import AnnotationTable
 
@@ -59,9 +66,34 @@ def _read_part(
     report_unreadable(problems, len(images), purpose or "images", options)
     readable = {image: header for image, header in zip(images, headers, strict=True) if header is not None}
     sizes = [header.upright for header in readable.values()]
-    truth = yolo.read_truth(list(readable), sizes, description.names, labels, description.keypoints)
+    truth, polygons = yolo.read_objects(
+        list(readable), sizes, description.names, labels, description.keypoints
+    )
     paths = _table_order(list(readable), truth)
-    return AnnotatedImages(purpose, truth, tuple(paths), tuple(readable[image] for image in paths))
+    in_order = tuple(readable[image] for image in paths)
+    return AnnotatedImages(purpose, truth, tuple(paths), in_order, _masks(truth, polygons))
+
+
+def _masks(truth: AnnotationTable, polygons: Sequence[NDArray[np.float64] | None]) -> Masks:
+    """Masks of all images if an object has a polygon."""
+    if all(points is None for points in polygons):
+        return None
+    source = ObjectMasks(partial(_objects, truth, polygons))
+    values = tuple(range(1, len(truth.catalog.classes) + 1))
+    return tuple(ImageMask(source, index, values) for index in range(len(truth.catalog.image_ids)))
+
+
+def _objects(
+    truth: AnnotationTable, polygons: Sequence[NDArray[np.float64] | None]
+) -> dict[int, list[MaskObject]]:
+    """The objects of each image, by its index."""
+    objects: dict[int, list[MaskObject]] = {}
+    columns = (truth.image.tolist(), truth.label.tolist(), truth.xywh.tolist(), polygons)
+    for image, label, (x, y, w, h), points in zip(*columns, strict=True):
+        height, width = truth.catalog.sizes[image].tolist()
+        in_pixels = () if points is None else (points * (width, height),)
+        objects.setdefault(image, []).append(MaskObject(label, False, (x, y, w, h), in_pixels))
+    return objects
 
 
 def _table_order(images: Sequence[Path], truth: AnnotationTable) -> list[Path]:

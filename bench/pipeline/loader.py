@@ -158,7 +158,8 @@ def make_loader(
         )
     objects, notes = training_objects(split)
     if label_maps:
-        require_label_maps(split)
+        describe = require_label_maps(split).describe_masks
+        notes += describe().notes if describe else ()
     changes = make_augment(augment, image.fill) if augment else None
     samples = SplitSamples(split, objects, image, changes, seed, label_maps)
     order = _Order(len(split), batch_size, seed, shuffle, drop_last, rank, world)

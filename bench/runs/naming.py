@@ -12,6 +12,7 @@ from bench.runs.folders import digest, slug
 from bench.runs.provenance import package_versions, settings_by_content
 from bench.settings.config import EntryConfig, RunConfig, find_model
 from bench.training.device import pick_device
+from detectors.registry import VARIANTS
 from reports.records.run import SCHEMA_VERSION
 
 _WITHOUT_EFFECT = ("workers", "train.log_every", "train.checkpoint_minutes", "train.keep_checkpoint")
@@ -46,11 +47,18 @@ def run_name(config: EntryConfig, dataset: Dataset) -> str:
         "version": package_versions().get("detbench"),
         "data": dataset.fingerprint,
         "settings": settings_by_content(tree),
-    }
+    } | used_masks(config, dataset)
     name = f"{slug(config.variant)}-{slug(dataset.name)}"
     if isinstance(config, RunConfig):
         return f"{name}-{config.seed}-{digest(cause)}"
     return f"{name}-{digest(cause | {'source': find_model(config.variant).source})}"
+
+
+def used_masks(config: EntryConfig, dataset: Dataset) -> dict[str, Any]:
+    """The fingerprint of the data set's masks for a variant that learns from them; empty for others, which do not read them."""
+    if not isinstance(config, RunConfig) or not VARIANTS[config.variant].label_maps:
+        return {}
+    return {} if dataset.mask_fingerprint is None else {"masks": dataset.mask_fingerprint()}
 
 
 def _computation(config: EntryConfig) -> dict[str, Any]:

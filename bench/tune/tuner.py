@@ -13,6 +13,7 @@ from optuna.trial import Trial
 
 from bench.process.interrupts import Stopped, StopRequest, handle_signals
 from bench.process.progress import Progress
+from bench.runs.naming import used_masks
 from bench.runs.provenance import environment, file_digest, settings_by_content
 from bench.settings.sections import EvaluateConfig
 from bench.tune.anchors import FIT
@@ -148,7 +149,7 @@ class _Tuning:
             "space": space.tree(),
             "objective": [objective.text for objective in objectives.each],
             "settings": tree,
-        }
+        } | used_masks(config, task.dataset)
         if task.config.evaluate.max_dets != EvaluateConfig().max_dets:
             facts["max_dets"] = list(task.config.evaluate.max_dets)
         if task.limits.limits:

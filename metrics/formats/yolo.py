@@ -78,6 +78,20 @@ def read_truth(
 ) -> AnnotationTable:
     """Read the boxes of images from their text files.
 
+    Arguments and errors are those of `read_objects`.
+    """
+    return read_objects(image_paths, sizes, names, labels, keypoints)[0]
+
+
+def read_objects(
+    image_paths: Iterable[str | Path],
+    sizes: ArrayLike,
+    names: Sequence[str],
+    labels: str | Path | Mapping[Path, Path] | None = None,
+    keypoints: tuple[int, int] | None = None,
+) -> tuple[AnnotationTable, list[NDArray[np.float64] | None]]:
+    """Read the boxes and polygons of images from their text files.
+
     Args:
         image_paths: I images. Their ids are the file names without suffix or, if two are equal, the paths below their
             common folder without suffix.
@@ -86,6 +100,9 @@ def read_truth(
         labels: the folder of the text files, or the text file of each image that has one; by default see `find_labels`.
         keypoints: (number, numbers per keypoint) of pose data. If None, and every line has a box that contains all further
             points, they are taken for keypoints, which is reported.
+
+    Returns:
+        The objects, and for each its polygon (P, 2), relative to the image, or None if it is given as a box.
 
     Raises:
         InputError: an invalid line, a class beyond `names`, or coordinates in pixels; with file and line.
@@ -110,12 +127,14 @@ def read_truth(
         looked = label_path(paths[0])
         warn_rows("YOLO labels", np.ones(len(paths), np.bool_), f"images have no boxes (looked for {looked})")
     catalog = Catalog.of([ids[i] for i in order], names, extents[order], [file_names[i] for i in order])
-    columns = np.array(_boxes(rows, places, keypoints), np.float64).reshape(-1, 5)
+    boxes, are_polygons = _boxes(rows, places, keypoints)
+    columns = np.array(boxes, np.float64).reshape(-1, 5)
     table = AnnotationTable.of(
         catalog, np.array(image, np.int64), columns[:, 0].astype(np.int64), _pixels(columns, catalog, image)
     )
     check_annotations(table, "YOLO labels")
-    return table
+    polygons = [np.array(row[1:]).reshape(-1, 2) if are_polygons and len(row) > 5 else None for row in rows]
+    return table, polygons
 
 
 Rule = Callable[[Path], Path | None]
@@ -223,8 +242,8 @@ def _row(words: list[str], count: int, where: str, keypoints: tuple[int, int] | 
 
 def _boxes(
     rows: list[Row], places: Sequence[tuple[Path, int]], keypoints: tuple[int, int] | None
-) -> list[Row]:
-    """``[class, cx, cy, w, h]`` of each row."""
+) -> tuple[list[Row], bool]:
+    """``[class, cx, cy, w, h]`` of each row, and whether longer rows are polygons."""
     if keypoints is None and _has_keypoints(rows):
         text = (
             f"YOLO labels: all {len(rows)} lines have a box and {len(rows[0]) - 5} further numbers, whose points lie in the "
@@ -239,10 +258,11 @@ def _boxes(
                 f"{file}:{number}: expected class cx cy w h, or class and a polygon of x y pairs, got {len(row)} numbers; "
                 f"if they are keypoints, add kpt_shape: {shape} to the YAML file of the data set"
             )
-    return [
+    boxes = [
         row[:5] if keypoints is not None or len(row) == 5 else [row[0], *bounding_boxes([row[1:]])[0]]
         for row in rows
     ]
+    return boxes, keypoints is None
 
 
 def bounding_boxes(polygons: Sequence[Row]) -> list[Row]:
