@@ -53,6 +53,8 @@ def _splits(check: DataCheck) -> Table:
     )
     for title, value in _SPLIT_ROWS.items():
         table.add_row(title, *(value(split) for split in check.splits))
+    if any(split.masked_images for split in check.splits):
+        table.add_row("images with a mask", *(count(split.masked_images) for split in check.splits))
     return table
 
 

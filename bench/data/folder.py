@@ -140,8 +140,7 @@ def _make_split(name: str, part: CheckedImages) -> Split:
     masks = part.images.masks
     if masks is None or not any(masks):
         return split
-    catalog = truth.catalog
-    maps = FileLabelMaps(name, masks, split.files, part.upright, catalog.sizes, catalog.classes)
+    maps = FileLabelMaps(name, masks, split.files, part.upright, truth.catalog.sizes)
     return replace(split, label_maps=maps, describe_masks=maps.describe)
 
 

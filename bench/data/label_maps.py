@@ -14,11 +14,7 @@ from numpy.typing import NDArray
 from bench.data.image_masks import Frame, Masks, MaskSource
 from bench.data.images import read_header
 from bench.data.types import MaskFacts
-from metrics.errors import InputError
 from metrics.segmentation import IGNORED
-
-MAX_CLASSES = IGNORED - 1
-"""Largest number of classes in a label map of bytes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +27,6 @@ class FileLabelMaps:
         paths: of the image files.
         upright: whether the EXIF rotation of each image is applied.
         sizes: (I, 2) (height, width) of each image as it is loaded; 0 if unknown.
-        classes: names.
     """
 
     name: str
@@ -39,7 +34,6 @@ class FileLabelMaps:
     paths: tuple[Path, ...]
     upright: NDArray[np.bool_]
     sizes: NDArray[np.int32]
-    classes: tuple[str, ...]
 
     def __call__(self, index: int) -> NDArray[np.uint8]:
         """(H, W) uint8; `IGNORED` everywhere for an image without a mask.
@@ -61,13 +55,8 @@ class FileLabelMaps:
         """Read what the masks are drawn from, and describe it.
 
         Raises:
-            InputError: the masks cannot be read, or there are more classes than a label map can hold.
+            InputError: the masks cannot be read.
         """
-        if len(self.classes) > MAX_CLASSES:
-            raise InputError(
-                f"{self.name}: {len(self.classes)} classes, but a label map holds at most {MAX_CLASSES}; use some of them with "
-                "--set data.classes=..."
-            )
         assert self.masks is not None
         keys: dict[MaskSource, list[Hashable]] = {}
         for mask in self.masks:

@@ -17,9 +17,13 @@ from metrics.errors import InputError
 from metrics.formats.layouts import DataLayout
 from metrics.notes import Note
 from metrics.registry import Registry
+from metrics.segmentation import IGNORED
 from metrics.tables import AnnotationTable
 
 SPLITS = ("train", "val", "test")
+
+MAX_MASK_CLASSES = IGNORED - 1
+"""Largest number of classes in a label map, which consists of bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +161,14 @@ def require_label_maps(split: Split) -> Split:
     """Return the split, which must have label maps.
 
     Raises:
-        InputError: the data set has no masks, so that a network cannot learn from pixels.
+        InputError: the data set has no masks, so that a network cannot learn from pixels, or too many classes.
     """
+    classes = len(split.truth.catalog.classes)
+    if classes > MAX_MASK_CLASSES:
+        raise InputError(
+            f"{split.name}: {classes} classes, but a label map holds at most {MAX_MASK_CLASSES}; use some of them with "
+            "--set data.classes=..."
+        )
     if split.label_maps is None:
         raise InputError(
             f"{split.name}: the data set has boxes but no masks, which this variant learns from; use data with masks "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.data.types import Dataset
+from bench.data.types import Dataset, MaskFacts, Split
 from bench.pipeline.input_settings import AugmentConfig, ImageConfig
 from bench.process.progress import Progress
 from bench.survey.box_defects import box_findings
@@ -83,9 +83,16 @@ def check_data(
     digests = image_digests(subjects)
     found += digest_findings(subjects, digests)
     found += source_findings(subjects)
+    mask_notes: list[tuple[Note, bool]] = []
     if decode:
         looks = look_at_images(subjects, workers, progress)
         facts = [file_facts(of_split, looks[of_split.name]) for of_split in facts]
+        masks = [_mask_facts(subject.split) for subject in subjects]
+        facts = [
+            of_split.model_copy(update={"masked_images": of_masks.images})
+            for of_split, of_masks in zip(facts, masks, strict=True)
+        ]
+        mask_notes = [(Note("masks", text), False) for of_masks in masks for text in of_masks.notes]
         found += _files_found(subjects, looks)
         found += twin_findings(subjects, looks, digests, progress)
     height, width = image.size
@@ -111,11 +118,18 @@ def check_data(
                 values=dict(note.values),
                 warning=warning,
             )
-            for note, warning in reading
+            for note, warning in [*reading, *mask_notes]
             if note.kind not in _FOUND_HERE
         ),
         findings=tuple(sorted(found, key=lambda finding: _RANK[finding.severity])),
     )
+
+
+def _mask_facts(split: Split) -> MaskFacts:
+    """What is known of the masks of a split."""
+    if split.label_maps is None:
+        return MaskFacts(0)
+    return MaskFacts(len(split)) if split.describe_masks is None else split.describe_masks()
 
 
 def _note_findings(note: Note) -> list[Finding]:

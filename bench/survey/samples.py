@@ -6,15 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.data.types import MAX_MASK_CLASSES
 from bench.pipeline.augmentation import make_augment
 from bench.pipeline.input_settings import AugmentConfig, ImageConfig
 from bench.pipeline.loader import SplitSamples
 from bench.survey.subject import SplitSubject
 from metrics.errors import InputError
+from metrics.segmentation import IGNORED
 from reports.analysis.data_findings import finding_text, image_name
 from reports.analysis.sample_images import SampleBox, SampleImage, SampleView
+from reports.elements.palette import PHOTO
 from reports.records.data_check import DataCheck, Example, Finding
 
 MAX_SUSPICIOUS = 24
@@ -115,12 +119,16 @@ def _of_classes(
 def _sample(
     subject: SplitSubject, index: int, group: str, reason: str, suspects: Sequence[int] = ()
 ) -> SampleImage | None:
-    """An image with its annotated boxes; None if it cannot be read."""
+    """An image with its annotated boxes, and of a class also with its masks if there are any; None if it cannot be read."""
+    truth, label_maps = subject.split.truth, subject.split.label_maps
+    drawn = group == "class" and len(truth.catalog.classes) <= MAX_MASK_CLASSES
     try:
         pixels = subject.split.load(index)
+        views = {"annotated": pixels}
+        if drawn and label_maps is not None:
+            views["masks"] = _overlaid(pixels, label_maps(index))
     except InputError:
         return None
-    truth = subject.split.truth
     boxes = []
     for row in np.flatnonzero(truth.image == index).tolist():
         x, y, w, h = truth.xywh[row].tolist()
@@ -130,8 +138,17 @@ def _sample(
         subject.name,
         image_name(subject.ref(index)),
         reason,
-        (SampleView("annotated", pixels, tuple(boxes)),),
+        tuple(SampleView(title, view, tuple(boxes)) for title, view in views.items()),
     )
+
+
+def _overlaid(pixels: NDArray[np.uint8], label_map: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The image with the pixels of each class mixed with its colour on the page, and ignored ones with black."""
+    colors = np.zeros((256, 3), np.uint8)
+    for value in range(1, IGNORED):
+        colors[value] = list(bytes.fromhex(PHOTO[(value - 1) % len(PHOTO)][1:]))
+    mixed = ((pixels.astype(np.uint16) + colors[label_map]) // 2).astype(np.uint8)
+    return np.where(label_map[:, :, None] > 0, mixed, pixels)
 
 
 def _input_views(

@@ -122,6 +122,8 @@ class SplitFacts(FrozenModel):
     """Ignored objects that are no crowd regions."""
     empty_images: int
     """Images without any annotation."""
+    masked_images: int = 0
+    """Images with a mask, from which label maps are drawn; 0 also if the files were not read."""
     objects_by_class: tuple[int, ...]
     """Objects of each class that are neither crowd nor ignored."""
     images_by_class: tuple[int, ...]

@@ -18,8 +18,11 @@ from tiny_data import Picture, write_voc, write_yolo
 from bench.data.object_masks import draw_objects
 from bench.data.types import MaskFacts, Split
 from bench.datasets import Dataset, open_dataset
-from bench.pipeline.input_settings import ImageConfig
+from bench.pipeline.input_settings import AugmentConfig, ImageConfig
 from bench.pipeline.loader import make_loader
+from bench.survey.data_check import check_data
+from bench.survey.samples import choose_samples
+from bench.survey.subject import subjects_of
 from metrics.errors import InputError
 from metrics.formats.coco_masks import has_masks
 from metrics.formats.mask_objects import MaskObject, RunLengths, parse_polygon, parse_runs
@@ -429,6 +432,27 @@ def test_masks_of_real_photographs_fill_their_boxes():
             )
             compared += 1
     assert compared > 10
+
+
+def test_a_data_check_counts_masks_and_shows_them(tmp_path):
+    rows = [{"category_id": 10, "segmentation": [STAR]}, {"category_id": 20, "bbox": [30, 2, 20, 10]}]
+    data = opened(tmp_path, rows)
+    image, augment = ImageConfig(size=(64, 64)), AugmentConfig()
+    subjects = subjects_of(data, image)
+    for decode in (True, False):
+        check = check_data(data, subjects, [], image, augment, (8,), decode=decode)
+        for split in check.splits:
+            assert split.masked_images == (split.images if decode else 0)
+        notes = [note.text for note in check.notes if note.kind == "masks"]
+        assert notes == [note for subject in subjects for note in facts(subject.split).notes if decode]
+    samples = [s for s in choose_samples(check, subjects, image, augment) if s.group == "class"]
+    assert samples
+    for sample in samples:
+        annotated, masks = sample.views
+        assert masks.boxes == annotated.boxes
+        changed = (masks.pixels != annotated.pixels).any(2)
+        expected = map_of(data.splits["train"]) > 0
+        np.testing.assert_array_equal(changed, expected)
 
 
 # YOLO
