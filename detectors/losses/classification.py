@@ -176,6 +176,37 @@ class QualityFocalLoss(_SigmoidLoss):
         return self._summed(cost, right, chosen)
 
 
+class VarifocalLoss(_SigmoidLoss):
+    """Varifocal loss, Zhang et al. 2021 (VarifocalNet), eq. 2: -q (q ln p + (1 - q) ln(1 - p)) for the class of a positive
+    prior, -alpha p^gamma ln(1 - p) otherwise.
+
+    The target q of a positive prior is the quality of its box; unlike in `QualityFocalLoss` it is also the weight.
+
+    Args:
+        alpha: weight of negatives; 0.75 in the paper.
+        gamma: exponent that reduces the loss of easy negatives; 2 in the paper.
+        start: initial score of every prior.
+    """
+
+    soft = True
+
+    def __init__(self, alpha: float = 0.75, gamma: float = 2.0, start: float = 0.01) -> None:
+        super().__init__(start)
+        self.alpha = alpha
+        self.gamma = gamma
+
+    def __call__(self, logits: Tensor, labels: Tensor, quality: Tensor | None = None) -> Tensor:
+        """See `ClassLoss`."""
+        assert quality is not None
+        cost = self.alpha * _power(logits, self.gamma) * F.softplus(logits)
+        cost = torch.where(labels[..., None] == -2, 0.0, cost)
+        image, prior = (labels >= 0).nonzero(as_tuple=True)
+        chosen = (image, prior, labels[image, prior])
+        target = quality[image, prior]
+        right = target * F.binary_cross_entropy_with_logits(logits[chosen], target, reduction="none")
+        return self._summed(cost, right, chosen)
+
+
 def _power(logits: Tensor, exponent: float) -> Tensor:
     """``sigmoid(logits) ** exponent`` by logarithms, so that its gradient is finite where the sigmoid underflows."""
     return torch.exp(exponent * F.logsigmoid(logits))

@@ -14,6 +14,7 @@ from torch import Tensor
 from detectors.dense import DenseConfig
 from detectors.registry import VARIANTS
 from detectors.segmentation import SegmentationOutput
+from detectors.set_prediction import SetOutput
 from detectors.types import DenseOutput
 
 Output = TypeVar("Output")
@@ -81,3 +82,18 @@ def _(output: SegmentationOutput) -> SegmentationOutput:
     blocks = 3 * torch.randn(images, classes, -(-height // 8), -(-width // 8), generator=draw)
     logits = blocks.repeat_interleave(8, dim=2).repeat_interleave(8, dim=3)[:, :, :height, :width]
     return SegmentationOutput(logits)
+
+
+@select_image.register
+def _(output: SetOutput, k: int) -> SetOutput:
+    own = slice(k, k + 1)
+    dense = None if output.dense is None else select_image(output.dense, k)
+    features = tuple(feature[own] for feature in output.features)
+    return SetOutput(output.logits[own], output.boxes[own], dense, features, output.image_size)
+
+
+@separate_scores.register
+def _(output: SetOutput) -> SetOutput:
+    draw = torch.Generator().manual_seed(2)
+    boxes = (output.boxes + 0.1 * torch.randn(output.boxes.shape, generator=draw)).clamp(0.01, 0.99)
+    return output._replace(logits=3 * torch.randn(output.logits.shape, generator=draw), boxes=boxes)

@@ -75,8 +75,12 @@ def test_losses_are_finite_non_negative_scalars(detector, images):
         assert 0 <= term.item() < float("inf")
 
 
+# Denoising draws noise in every step, and the varifocal loss of the right score is not 0: both losses stay high.
+OVERFITTING = {"detr": {"denoising": {"groups": 0}, "class_loss": "quality_focal", "layers": 2}}
+LEARNING_RATES = {"detr": 2e-3}  # the rate of the others is too high for attention
+
 CONFIGURATIONS = [
-    *[(name, {}) for name in VARIANTS.names()],
+    *[(name, OVERFITTING.get(name, {})) for name in VARIANTS.names()],
     ("fcos", {"quality": "iou", "backbone": {"finest": 4}, "levels": 5}),
     ("retinanet", {"head": {"towers": "own", "coarser": "backbone"}, "forced": "own", "box_loss": "ciou"}),
 ]
@@ -89,7 +93,7 @@ def test_overfits_two_images(name, settings):
     variant = VARIANTS[name]
     detector = variant.build(variant.config.model_validate(settings), CLASSES)
     detector.weigh_classes([2, 1, 1], ["a", "b", "c"])
-    optimizer = torch.optim.AdamW(detector.parameters(), lr=5e-3, weight_decay=0)
+    optimizer = torch.optim.AdamW(detector.parameters(), lr=LEARNING_RATES.get(name, 5e-3), weight_decay=0)
     losses = []
     for _ in range(60):
         optimizer.zero_grad()
@@ -273,7 +277,17 @@ def test_variant_and_its_settings_are_described(variant):
     assert variant.config.__doc__
     assert issubclass(variant.config, DetectorConfig)
     undescribed = [name for name, field in variant.config.model_fields.items() if not field.description]
-    sections = {"backbone", "candidates", "nms", "class_weights", "head", "focal", "loss", "components"}
+    sections = {
+        "backbone",
+        "candidates",
+        "nms",
+        "class_weights",
+        "head",
+        "focal",
+        "loss",
+        "components",
+        "denoising",
+    }
     assert set(undescribed) <= sections
 
 
