@@ -19,9 +19,10 @@ from detectors.assigners.types import (
 )
 from detectors.backbones import Backbone
 from detectors.candidates import select_candidates
-from detectors.coders import BoxCoder
+from detectors.coders import BoxCoder, clip_boxes
 from detectors.detector_config import DetectorConfig
 from detectors.heads.dense import HeadOutput
+from detectors.input_checks import require_images, require_targets
 from detectors.losses.box import BoxLoss
 from detectors.losses.class_weights import class_weights
 from detectors.losses.classification import ClassLoss
@@ -30,7 +31,6 @@ from detectors.nms import NMS, NMSConfig
 from detectors.pretrained import load_detector
 from detectors.priors import GridPriors
 from detectors.types import DenseOutput, Detections, LossSum, Suppression, Targets, divide_sums
-from metrics.errors import InputError
 from metrics.iou import aligned_box_iou
 
 T = TypeVar("T")
@@ -124,8 +124,7 @@ class DenseDetector(nn.Module):
 
     def forward(self, images: Tensor) -> DenseOutput:
         """Raw output for (B, 3, H, W) RGB images, float32 in [0, 1]; any H, W."""
-        if images.ndim != 4 or images.shape[1] != 3:
-            raise InputError(f"images: expected shape (B, 3, H, W), got {tuple(images.shape)}")
+        require_images(images)
         images = images.contiguous(memory_format=torch.channels_last)
         features = self.neck(self.backbone(images))
         head: HeadOutput = self.head(features)
@@ -215,7 +214,7 @@ class DenseDetector(nn.Module):
             self._scores(output), output.levels, self._score_threshold(), self.candidates
         )
         codes = output.codes[chosen.image, chosen.prior].float()
-        boxes = _clip(self.coder.decode(codes, output.priors[chosen.prior]), output.image_size)
+        boxes = clip_boxes(self.coder.decode(codes, output.priors[chosen.prior]), output.image_size)
         counts = chosen.image.bincount(minlength=len(output.codes)).tolist()
         columns = (torch.split(column, counts) for column in (boxes, chosen.score, chosen.label))
         return [Detections(*part) for part in zip(*columns, strict=True)]
@@ -240,7 +239,7 @@ class DenseDetector(nn.Module):
 
         Only the priors of `output` are used if the assigner needs no prediction.
         """
-        self._check(targets, images)
+        require_targets(targets, images, self.num_classes)
         truth = pad_targets(targets, output.priors.device)
         prediction = self._prediction(output) if assigner.needs_prediction else None
         assignment = assigner(truth, output.priors, output.levels, prediction)
@@ -280,19 +279,6 @@ class DenseDetector(nn.Module):
             else self.candidates.score
         )
 
-    def _check(self, targets: list[Targets], images: int) -> None:
-        if len(targets) != images:
-            raise InputError(f"targets: expected one per image, {images}, got {len(targets)}")
-        for number, target in enumerate(targets):
-            if not len(target.labels) or target.labels.device.type != "cpu":
-                continue
-            low, high = torch.aminmax(target.labels)
-            if low < 0 or high >= self.num_classes:
-                raise InputError(
-                    f"targets[{number}].labels: {int(low)} to {int(high)} with {self.num_classes} classes; "
-                    f"expected 0 to {self.num_classes - 1}"
-                )
-
     def _quality_targets(
         self, assignment: Assignment, image: Tensor, prior: Tensor, decoded: Tensor, boxes: Tensor
     ) -> Tensor | None:
@@ -325,16 +311,3 @@ def _by_head(terms: Iterable[dict[str, T]]) -> dict[str, T]:
 def _per_image(per_box: Tensor, image: Tensor, images: int) -> Tensor:
     """(B,) sum of the losses (P,) of the positives of each image."""
     return per_box.new_zeros(images).index_add(0, image, per_box)
-
-
-def _clip(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
-    height, width = image_size
-    return torch.stack(
-        [
-            boxes[..., 0].clamp(0, width),
-            boxes[..., 1].clamp(0, height),
-            boxes[..., 2].clamp(0, width),
-            boxes[..., 3].clamp(0, height),
-        ],
-        dim=-1,
-    )

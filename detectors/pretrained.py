@@ -62,8 +62,21 @@ _FCOS: _Rules = (
     (r"head\.(class|box)\.conv\.(\d+)\.(.*)", r"head.\1_tower.norms.<\2//3>.0.\3"),
 )
 
+_FASTER_RCNN: _Rules = (
+    *_PYRAMID,
+    (r"rpn\.head\.conv\.(\d)\.0\.(.*)", r"proposals.head.convs.\1.\2"),
+    (r"rpn\.head\.conv\.(weight|bias)", r"proposals.head.convs.0.\1"),
+    (r"rpn\.head\.cls_logits\.(.*)", r"proposals.head.class_out.\1"),
+    (r"rpn\.head\.bbox_pred\.(.*)", r"proposals.head.box_out.\1"),
+    (r"roi_heads\.box_head\.fc([67])\.(.*)", r"heads.0.hidden.<\1-6>.\2"),
+    (r"roi_heads\.box_predictor\.cls_score\.(.*)", r"heads.0.class_out.\1"),
+    (r"roi_heads\.box_predictor\.bbox_pred\.(.*)", r"heads.0.box_out.\1"),
+)
+
 OF_2020 = "head.classification_head.conv.6.weight"
 """A key that only torchvision's first RetinaNet file has, which also numbers the ReLUs of the towers."""
+OF_2019 = "rpn.head.conv.weight"
+"""A key that only torchvision's older Faster R-CNN files have."""
 _EPSILON = 1e-5
 
 _MARKS: tuple[tuple[str, _Rules], ...] = (
@@ -73,6 +86,7 @@ _MARKS: tuple[tuple[str, _Rules], ...] = (
     ("head.classification_head.module_list.0.0.0.weight", _SSDLITE320),
     ("head.regression_head.bbox_ctrness.weight", _FCOS),
     ("head.classification_head.cls_logits.weight", _RETINANET),
+    ("roi_heads.box_head.fc6.weight", _FASTER_RCNN),
 )
 
 
@@ -96,11 +110,12 @@ def load_detector(detector: nn.Module, weights: str | None) -> None:
 
 
 def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the keys of weights of torchvision's SSD300, SSDLite320, RetinaNet or FCOS, or of the mb_tiny face detectors,
-    to ours; other weights are returned unchanged.
+    """Rename the keys of weights of torchvision's SSD300, SSDLite320, RetinaNet, FCOS or Faster R-CNN, or of the mb_tiny
+    face detectors, to ours; other weights are returned unchanged.
 
-    torchvision counts background as a class: its SSD with 91 classes is ours with 90. Its RetinaNet and FCOS also have a
-    channel for background, which is not trained: with 91 classes they are ours with 91, of which the first is unused.
+    torchvision counts background as a class: its SSD and Faster R-CNN with 91 classes are ours with 90. Its RetinaNet and
+    FCOS also have a channel for background, which is not trained: with 91 classes they are ours with 91, of which the first
+    is unused.
 
     With these weights and the preset of the same name, detections and losses equal torchvision's, except: an object that
     touches no prior has no positives (torchvision's RetinaNet: all priors); FCOS compares exact areas (torchvision: to about
@@ -111,7 +126,10 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if rules is None:
         return dict(state)
     renamed = {_renamed(key, rules): tensor for key, tensor in state.items()}
-    if rules is _RETINANET and OF_2020 in state:
+    if rules is _FASTER_RCNN:  # torchvision also has a box of background, which is not used
+        for key in ("heads.0.box_out.weight", "heads.0.box_out.bias"):
+            renamed[key] = renamed[key][4:]
+    if OF_2020 in state or OF_2019 in state:
         # Trained when torchvision's frozen BatchNorm had no epsilon: subtracted here, because the layer adds its own.
         for key in [key for key in renamed if key.endswith("running_var")]:
             renamed[key] = renamed[key] - _EPSILON

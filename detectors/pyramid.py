@@ -33,8 +33,8 @@ class FocalConfig(Config):
     """Focusing parameter; a higher value reduces the loss of easy examples."""
 
 
-class HeadConfig(Config):
-    """The head and the feature pyramid."""
+class NeckConfig(Config):
+    """The feature pyramid."""
 
     neck: Annotated[Pyramid, Choice("fpn", "pan")] = "fpn"
     """`fpn`: the feature pyramid; `pan`: with an additional path from fine to coarse levels."""
@@ -43,6 +43,11 @@ class HeadConfig(Config):
     of the `pyramid` (FCOS) or of the `backbone` (RetinaNet's paper); `pool`: from every other cell."""
     channels: Annotated[int, Field(ge=8), Choice(32, 64, 128)] = 64
     """Channels of the pyramid and the towers; 256 in the papers."""
+
+
+class HeadConfig(NeckConfig):
+    """The head and the feature pyramid."""
+
     convs: Annotated[int, Field(ge=0, le=8), Choice(1, 2, 4)] = 1
     """Convolutions in each tower; 4 in the papers."""
     norm: Annotated[Norm, Choice("batch", "group")] = "batch"

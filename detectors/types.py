@@ -91,6 +91,18 @@ class DenseOutput(NamedTuple):
     auxiliary: DenseOutput | None = None
 
 
+class TwoStageOutput(NamedTuple):
+    """Raw output of a two-stage detector for a batch of B images.
+
+    Attributes:
+        features: levels (B, channels, ...) from which regions are pooled, finest first.
+        proposals: objectness logits (B, A, 1) and codes (B, A, 4) of the anchors.
+    """
+
+    features: tuple[Tensor, ...]
+    proposals: DenseOutput
+
+
 class LossSum(NamedTuple):
     """A term of the loss as a sum and what it is divided by, both scalars, so that parts of a batch can be added.
 

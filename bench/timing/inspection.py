@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.timing import conditions
 from bench.timing.passes import Passes
 from bench.timing.timed_run import TimedRun, batch_at, weights_of
-from detectors.types import Detections
+from detectors.types import Detections, Detector, TwoStageOutput
 from metrics.errors import is_out_of_memory
 from metrics.iou import box_iou
 from metrics.tables import DetectionTable
@@ -69,7 +70,8 @@ def describe(
 
 
 def count_flops(timed: TimedRun) -> int | None:
-    """FLOPs of one image through the network; a multiply-add counts as two.
+    """FLOPs of one image through the network, of a two-stage detector with the regions of a black image; a multiply-add
+    counts as two.
 
     None if the predictor is not a network, or its input has no fixed size.
     """
@@ -79,7 +81,9 @@ def count_flops(timed: TimedRun) -> int | None:
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         if hasattr(timed.predictor, "decode"):
-            timed.predictor(images)
+            output = timed.predictor(images)
+            if isinstance(output, TwoStageOutput):  # its heads on regions are a part of `decode`
+                cast(Detector, timed.predictor).decode(output)
         else:
             timed.predictor.predict(images)
     return int(counter.get_total_flops())

@@ -45,12 +45,18 @@ class OverlapAssigner:
         levels: Sequence[int],
         prediction: Prediction | None = None,
     ) -> Assignment:
-        """See `Assigner`. Images are processed together, unless the table of IoU values would be too large."""
+        """See `Assigner`; `priors` can also be (B, A, 4), own ones of each image.
+
+        Images are processed together, unless the table of IoU values would be too large.
+        """
         images, objects = truth.valid.shape
-        chunk = max(1, _MAX_TABLE // (objects * len(priors)))
-        starts = range(0, images, chunk)
-        parts = [PaddedTargets(*(part[start : start + chunk] for part in truth)) for start in starts]
-        return Assignment(torch.cat([self._assign(part, priors) for part in parts]))
+        chunk = max(1, _MAX_TABLE // max(1, objects * priors.shape[-2]))
+        parts = []
+        for start in range(0, images, chunk):
+            rows = slice(start, start + chunk)
+            own = priors if priors.ndim == 2 else priors[rows]
+            parts.append(self._assign(PaddedTargets(*(part[rows] for part in truth)), own))
+        return Assignment(torch.cat(parts))
 
     def _assign(self, truth: PaddedTargets, priors: Tensor) -> Tensor:
         iou = torch.where(truth.valid[..., None], box_iou(truth.boxes, priors), -1.0)

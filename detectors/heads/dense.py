@@ -108,6 +108,38 @@ class OwnHeads(nn.Module):
         )
 
 
+class ProposalHead(nn.Module):
+    """The head of a region proposal network, for all levels: one tower for the logit of an object and the box.
+
+    Ren et al. 2015 (Faster R-CNN), section 3.1; Lin et al. 2017 (FPN), section 4.1.
+
+    Args:
+        channels_in: of every level.
+        priors: per cell.
+        code_channels: per prior.
+        convs: 3 x 3 convolutions in the tower; 1 in the paper.
+    """
+
+    def __init__(self, channels_in: int, priors: int, code_channels: int = 4, convs: int = 1) -> None:
+        super().__init__()
+        self.code_channels = code_channels
+        self.convs = nn.ModuleList(nn.Conv2d(channels_in, channels_in, 3, padding=1) for _ in range(convs))
+        self.class_out = nn.Conv2d(channels_in, priors, 1)
+        self.box_out = nn.Conv2d(channels_in, priors * code_channels, 1)
+        for layer in (*self.convs, self.class_out, self.box_out):
+            _start(layer, 0.0)
+
+    def forward(self, features: Sequence[Tensor]) -> HeadOutput:
+        """See `HeadOutput`; one class channel."""
+        logits, codes = [], []
+        for x in features:
+            for conv in self.convs:
+                x = torch.relu(conv(x))
+            logits.append(_by_prior(self.class_out(x), 1))
+            codes.append(_by_prior(self.box_out(x), self.code_channels))
+        return HeadOutput(torch.cat(logits, 1), torch.cat(codes, 1), None)
+
+
 class LevelHead(nn.Module):
     """A class and a box convolution for each level: the head of SSD and, with separable convolutions, of SSDLite.
 

@@ -53,12 +53,12 @@ class CrossEntropyLoss:
     loss, `negatives` for each positive. The loss of an image without objects is therefore 0. Channel 0 is background.
 
     Args:
-        negatives: per positive; 3 in the paper.
+        negatives: per positive; 3 in the paper. None: all negatives (Girshick 2015, Fast R-CNN, eq. 1).
     """
 
     soft = False
 
-    def __init__(self, negatives: float = 3.0) -> None:
+    def __init__(self, negatives: float | None = 3.0) -> None:
         self.negatives = negatives
         self.weights: Tensor | None = None
 
@@ -79,10 +79,13 @@ class CrossEntropyLoss:
         cost = F.cross_entropy(logits.flatten(0, 1), (labels.clamp(min=-1) + 1).flatten(), reduction="none")
         cost = cost.view_as(labels)
         positive = labels >= 0
-        hardest = torch.where(labels == -1, cost, 0.0).sort(dim=1, descending=True).values
+        background = torch.where(labels == -1, cost, 0.0)
+        found = torch.where(positive, weigh(cost, labels.clamp(min=0), self.weights), 0.0).sum(dim=1)
+        if self.negatives is None:
+            return found + background.sum(dim=1)
+        hardest = background.sort(dim=1, descending=True).values
         allowed = self.negatives * positive.sum(dim=1, keepdim=True)
         rank = torch.arange(labels.shape[1], device=labels.device)
-        found = torch.where(positive, weigh(cost, labels.clamp(min=0), self.weights), 0.0).sum(dim=1)
         return found + torch.where(rank < allowed, hardest, 0.0).sum(dim=1)
 
 
@@ -117,6 +120,28 @@ class _SigmoidLoss:
             return total
         own = cost[image, prior].sum(dim=-1) + more
         return total.index_add(0, image, weigh(own, labels, self.weights) - own)
+
+
+class BinaryCrossEntropyLoss(_SigmoidLoss):
+    """Sigmoid cross-entropy of every channel: -ln p for the class of a positive prior, -ln(1 - p) otherwise.
+
+    With one channel it is the objectness loss of region proposals (Ren et al. 2015, eq. 1).
+
+    Args:
+        start: initial score of every prior.
+    """
+
+    soft = False
+
+    def __init__(self, start: float = 0.5) -> None:
+        super().__init__(start)
+
+    def __call__(self, logits: Tensor, labels: Tensor, quality: Tensor | None = None) -> Tensor:
+        """See `ClassLoss`."""
+        cost = torch.where(labels[..., None] == -2, 0.0, F.softplus(logits))
+        image, prior = (labels >= 0).nonzero(as_tuple=True)
+        chosen = (image, prior, labels[image, prior])
+        return self._summed(cost, F.softplus(-logits[chosen]), chosen)
 
 
 class FocalLoss(_SigmoidLoss):

@@ -21,8 +21,14 @@ from detectors.types import Targets
 CLASSES = 3
 SMALL = {"levels": 3, "backbone": {"base_channel": 4}}
 
+ALL = {"proposals": {"samples": 10**6}, "regions": {"samples": 10**6, "hidden": 16}, "head": {"channels": 16}}
+"""Everything is drawn: which anchors and regions are drawn depends on the division, like the masks of dropout."""
+
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    **{name: (name, {}) for name in VARIANTS.names()},
+    **{
+        name: (name, ALL if "proposals" in VARIANTS[name].config.model_fields else {})
+        for name in VARIANTS.names()
+    },
     "fcos, equal weights": ("fcos", {"box_weights": "equal"}),
     "fcos, task-aligned, centerness weights": (
         "fcos",

@@ -195,7 +195,7 @@ def test_the_command_prints_the_table_and_its_file_is_a_run_s(tmp_path, capsys):
     [
         (
             "--variant fcos",
-            "error: fcos: its priors have no shapes to fit (points); variants that have: atss, retinanet, ssd",
+            "error: fcos: its priors have no shapes to fit (points); variants that have: atss, cascade_rcnn, faster_rcnn, retinanet, ssd",
         ),
         ("--variant gfl", "error: gfl: its priors have no shapes to fit"),
         ("--variant ssd fcos", "error: --variant, --preset: expected one variant, got ssd, fcos"),

@@ -152,6 +152,14 @@ def test_accumulated_batches_are_taken_up_again_where_they_were_left(tmp_path):
     assert_same(trained(tmp_path / "broken", **settings), whole)
 
 
+def test_anchors_and_regions_are_drawn_again_where_they_were_left(tmp_path):
+    settings = {"variant": "faster_rcnn", "regions__samples": 8, "proposals__samples": 8}
+    whole = trained(tmp_path / "whole", **settings)
+    with pytest.raises(Killed):
+        trained(tmp_path / "broken", KillingLog(2), **settings)
+    assert_same(trained(tmp_path / "broken", **settings), whole)
+
+
 def test_fault_43_a_damaged_state_is_an_error_that_names_fresh(tmp_path):
     (tmp_path / STATE).write_bytes(b"not a state")
     with pytest.raises(InputError) as caught:

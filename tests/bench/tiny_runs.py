@@ -27,6 +27,8 @@ NARROW: Mapping[str, Mapping[str, Any]] = {
     "ssd": {"neck_channels": 8},
     "retinanet": {"head.channels": 8, "head.convs": 1},
     "fcos": {"head.channels": 8, "head.convs": 1},
+    "faster_rcnn": {"head.channels": 8, "regions.hidden": 16},
+    "cascade_rcnn": {"head.channels": 8, "regions.hidden": 16},
 }
 
 

@@ -15,7 +15,7 @@ from detectors.dense import DenseConfig
 from detectors.registry import VARIANTS
 from detectors.segmentation import SegmentationOutput
 from detectors.set_prediction import SetOutput
-from detectors.types import DenseOutput
+from detectors.types import DenseOutput, TwoStageOutput
 
 Output = TypeVar("Output")
 
@@ -97,3 +97,16 @@ def _(output: SetOutput) -> SetOutput:
     draw = torch.Generator().manual_seed(2)
     boxes = (output.boxes + 0.1 * torch.randn(output.boxes.shape, generator=draw)).clamp(0.01, 0.99)
     return output._replace(logits=3 * torch.randn(output.logits.shape, generator=draw), boxes=boxes)
+
+
+@select_image.register
+def _(output: TwoStageOutput, k: int) -> TwoStageOutput:
+    features = tuple(feature[k : k + 1] for feature in output.features)
+    return TwoStageOutput(features, select_image(output.proposals, k))
+
+
+@separate_scores.register
+def _(output: TwoStageOutput) -> TwoStageOutput:
+    draw = torch.Generator().manual_seed(3)
+    features = tuple(30 * torch.randn(feature.shape, generator=draw) for feature in output.features)
+    return TwoStageOutput(features, separate_scores(output.proposals))

@@ -57,8 +57,10 @@ def test_every_choice_builds_learns_and_predicts(name):
         [TARGETS, Targets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))], (64, 64)
     )
     for path, option in [(path, option) for of, path, option in CASES if of == name]:
-        tree = {"backbone": {"base_channel": 4}, **nested(path, option)}
-        detector = variant.build(variant.config.model_validate(tree), 3)
+        tree: dict[str, Any] = {"backbone": {"base_channel": 4}}
+        if "regions" in variant.config.model_fields:
+            tree["regions"] = {"hidden": 16}
+        detector = variant.build(variant.config.model_validate(merge(tree, nested(path, option))), 3)
         total = sum(detector.losses(detector(images), targets).values())
         total.backward()
         assert total.isfinite(), (path, option)
