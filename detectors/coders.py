@@ -1,4 +1,4 @@
-"""Box coders: boxes relative to priors, as deltas or as distances from a point."""
+"""Box coders: boxes relative to priors, as deltas, as distances from a point, or in parts of the prior."""
 
 from __future__ import annotations
 
@@ -88,6 +88,41 @@ class DistanceCoder:
             torch.exp(codes.clamp(max=LARGEST_GROWTH + 1)) if self.link == "exp" else torch.relu(codes)
         )
         return _boxes_around(priors, distances)
+
+
+BoxFormat = Literal["xyxy", "cxcywh"]
+"""Names in settings."""
+
+
+class FractionCoder:
+    """Boxes in parts of the prior: 0 is its left or upper side, 1 its right or lower side.
+
+    Codes are not limited to [0, 1]. A decoded box has its corners in order: a negative width counts as a positive one.
+
+    Args:
+        box_format: ``xyxy``, the corners; ``cxcywh``, the centre and the size.
+    """
+
+    channels = 4
+
+    def __init__(self, box_format: BoxFormat = "xyxy") -> None:
+        self.box_format = box_format
+
+    def encode(self, boxes: Tensor, priors: Tensor) -> Tensor:
+        """Codes (..., 4) of `boxes` (..., 4); sides of priors below 1e-5 units are replaced by 1e-5."""
+        size = (priors[..., 2:] - priors[..., :2]).clamp(min=1e-5)
+        low, high = ((corner - priors[..., :2]) / size for corner in (boxes[..., :2], boxes[..., 2:]))
+        pair = (low, high) if self.box_format == "xyxy" else ((low + high) * 0.5, high - low)
+        return torch.cat(pair, dim=-1)
+
+    def decode(self, codes: Tensor, priors: Tensor) -> Tensor:
+        """Boxes (..., 4) from `codes` (..., 4)."""
+        size = priors[..., 2:] - priors[..., :2]
+        one, other = codes[..., :2], codes[..., 2:]
+        if self.box_format == "cxcywh":
+            one, other = one - other * 0.5, one + other * 0.5
+        corners = torch.minimum(one, other), torch.maximum(one, other)
+        return torch.cat([priors[..., :2] + corner * size for corner in corners], dim=-1)
 
 
 class DistributionCoder:

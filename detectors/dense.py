@@ -49,6 +49,7 @@ class DenseDetector(nn.Module):
     Args:
         config: settings of NMS, candidates and weights; a file of weights is loaded.
         num_classes: C.
+        box_weight: weight of the box loss relative to the class loss.
         backbone: computes features from images.
         neck: computes the levels for the head from features; has `strides` and `channels`.
         head: computes logits, codes and quality from levels.
@@ -68,9 +69,10 @@ class DenseDetector(nn.Module):
 
     def __init__(
         self,
-        config: DenseConfig,
+        config: DetectorConfig,
         num_classes: int,
         *,
+        box_weight: float,
         backbone: Backbone,
         neck: nn.Module,
         head: nn.Module,
@@ -100,7 +102,7 @@ class DenseDetector(nn.Module):
         self.box_weights = box_weights
         self.nms = NMS(config.nms)
         self.candidates = config.candidates
-        self.box_weight = config.box_weight
+        self.box_weight = box_weight
         self._class_weights = config.class_weights
         self.to(memory_format=torch.channels_last)  # faster on CPU and GPU alike
         load_detector(self, config.weights)

@@ -137,6 +137,7 @@ def pyramid_detector(
     return DenseDetector(
         config,
         num_classes,
+        box_weight=config.box_weight,
         backbone=backbone,
         neck=neck,
         head=make_head(head),

@@ -147,9 +147,11 @@ class Predictor(Protocol):
 class Detector(Predictor, Protocol):
     """A predictor that can be trained, and whose NMS can be repeated with other settings.
 
-    Training calls two more methods once before its first step, if the detector has them: ``weigh_classes(counts, names)``
-    with the number of training objects of each class, and ``prepare(batches)`` with an iterable of batches of images,
-    which returns whether the network was changed; see `detectors.dense.DenseDetector`.
+    Training calls more methods once before its first step, if the detector has them: ``weigh_classes(counts, names)``
+    with the number of training objects of each class; ``prepare(batches)`` with an iterable of batches of images,
+    which returns whether the network was changed, see `detectors.dense.DenseDetector`; and ``training_notes(objects,
+    image_size)`` with the number of training objects of each image, which returns remarks for the user, see
+    `detectors.localizer.Localizer`.
     """
 
     nms: Suppression

@@ -85,6 +85,12 @@ class Loader:
         return self._samples.split
 
     @property
+    def objects(self) -> list[int]:
+        """Number of training objects of each image of the split."""
+        counts: list[int] = np.diff(self._samples.objects.first).tolist()
+        return counts
+
+    @property
     def batch_size(self) -> int:
         """Images in a full batch, over all processes."""
         return self._order.batch_size
@@ -196,7 +202,7 @@ class SplitSamples(Dataset[Sample]):
     ) -> None:
         self.split = split
         self._load_map = split.label_maps if label_maps else None
-        self._objects = objects
+        self.objects = objects
         self._image = image
         self._augment = augment
         self._seed = seed
@@ -204,9 +210,9 @@ class SplitSamples(Dataset[Sample]):
     def __getitem__(self, item: tuple[int, int]) -> Sample:
         epoch, index = item
         pixels = to_tensor(self.split.load(index))
-        rows = slice(self._objects.first[index], self._objects.first[index + 1])
-        boxes = torch.from_numpy(self._objects.boxes[rows])
-        labels = torch.from_numpy(self._objects.labels[rows])
+        rows = slice(self.objects.first[index], self.objects.first[index + 1])
+        boxes = torch.from_numpy(self.objects.boxes[rows])
+        labels = torch.from_numpy(self.objects.labels[rows])
         label_map = None if self._load_map is None else _map_tensor(self._load_map(index), pixels)
         if self._augment is None:
             return fit_image(self._image, index, pixels, boxes, labels, label_map)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class TrainingResult:
         seconds: wall clock time with validation, without the compilation of its kernels, summed over interruptions.
         best_epoch: completed epochs at the best weights; 0 if none were validated.
         best_score: score threshold with the best F1 on the validation images; None if none were validated.
-        notes: which objects are excluded from the training targets, and why.
+        notes: which objects are excluded from the training targets, and why; and remarks of the detector.
     """
 
     history: list[Row]
@@ -151,6 +151,10 @@ class _Training:
             world=self.accelerator.num_processes,
             label_maps=VARIANTS[config.variant].label_maps,
         )
+        remarks = [f"{config.variant}: {note}" for note in _notes(detector, self.loader.objects, config)]
+        for remark in remarks:
+            progress.message(f"note: {remark}")
+        self.notes = (*self.loader.notes, *remarks)
         self.steps = self.settings.epochs * math.ceil(len(self.loader) / self.settings.accumulate)
         self.average = (
             make_average(detector, self.settings.average * self.steps) if self.settings.average else None
@@ -197,7 +201,7 @@ class _Training:
             position.seconds,
             position.best_epoch,
             position.best_score,
-            tuple(self.loader.notes),
+            self.notes,
         )
 
     def _epoch(self, stage: Stage) -> None:
@@ -338,3 +342,9 @@ def _weigh_classes(detector: nn.Module, split: Split) -> None:
         truth = split.truth
         counts = np.bincount(truth.label[~truth.crowd], minlength=len(truth.catalog.classes))
         weigh(counts.tolist(), truth.catalog.classes)
+
+
+def _notes(detector: nn.Module, objects: Sequence[int], config: RunConfig) -> Sequence[str]:
+    """Remarks of the detector on its training objects; see `detectors.types.Detector`."""
+    notes = getattr(detector, "training_notes", None)
+    return [] if notes is None else notes(objects, config.image.size)

@@ -20,18 +20,20 @@ def make_optimizer(detector: nn.Module, config: TrainConfig) -> Optimizer:
     ``initial_lr``, which `schedules.set_learning_rate` multiplies.
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in detector.named_parameters():
+    backbone = getattr(detector, "backbone", None)
+    of_backbone = set() if backbone is None else {id(parameter) for parameter in backbone.parameters()}
+    for parameter in detector.parameters():
         if parameter.requires_grad:
-            key = (name.startswith("backbone."), parameter.ndim >= 2)
+            key = (id(parameter) in of_backbone, parameter.ndim >= 2)
             groups.setdefault(key, []).append(parameter)
     settings = [
         {
             "params": parameters,
-            "initial_lr": config.lr * (config.backbone_lr_scale if of_backbone else 1.0),
+            "initial_lr": config.lr * (config.backbone_lr_scale if is_backbone else 1.0),
             "lr": config.lr,
             "weight_decay": config.weight_decay if decays else 0.0,
         }
-        for (of_backbone, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
+        for (is_backbone, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
     fused = all(p.device.type in {"cpu", "cuda"} for parameters in groups.values() for p in parameters)
     if config.optimizer == "sgd":

@@ -1,4 +1,4 @@
-"""Box losses on codes (smooth L1, L1) or on decoded boxes (IoU, GIoU, DIoU, CIoU), with one interface."""
+"""Box losses on codes (smooth L1, L1, MSE) or on decoded boxes (IoU, GIoU, DIoU, CIoU), with one interface."""
 
 from __future__ import annotations
 
@@ -49,6 +49,14 @@ class SmoothL1Loss:
         return F.smooth_l1_loss(codes, coder.encode(boxes, priors), reduction="none", beta=self.beta).sum(
             dim=-1
         )
+
+
+class SquaredLoss:
+    """Mean squared error (MSE) of the codes of a box: the mean of the squared differences of its coordinates."""
+
+    def __call__(self, codes: Tensor, boxes: Tensor, priors: Tensor, coder: BoxCoder) -> Tensor:
+        """See `BoxLoss`."""
+        return F.mse_loss(codes, coder.encode(boxes, priors), reduction="none").mean(dim=-1)
 
 
 Overlap = Literal["iou", "giou", "diou", "ciou"]

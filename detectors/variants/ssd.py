@@ -123,6 +123,7 @@ def build(config: SSDConfig, num_classes: int) -> DenseDetector:
     return DenseDetector(
         config,
         num_classes,
+        box_weight=config.box_weight,
         backbone=backbone,
         neck=neck,
         head=head,

@@ -24,6 +24,12 @@ SMALL = {"levels": 3, "backbone": {"base_channel": 4}}
 ALL = {"proposals": {"samples": 10**6}, "regions": {"samples": 10**6, "hidden": 16}, "head": {"channels": 16}}
 """Everything is drawn: which anchors and regions are drawn depends on the division, like the masks of dropout."""
 
+
+def small(name: str) -> dict[str, Any]:
+    """Those settings of `SMALL` that the variant has."""
+    return {key: value for key, value in SMALL.items() if key in VARIANTS[name].config.model_fields}
+
+
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     **{
         name: (name, ALL if "proposals" in VARIANTS[name].config.model_fields else {})
@@ -48,7 +54,7 @@ def detector_of(case: str) -> nn.Module:
     torch.manual_seed(3)
     name, settings = CASES[case]
     variant = VARIANTS[name]
-    detector = variant.build(variant.config.model_validate({**SMALL, **settings}), CLASSES)
+    detector = variant.build(variant.config.model_validate({**small(name), **settings}), CLASSES)
     detector.weigh_classes([2, 1, 1], ["a", "b", "c"])
     return detector.double().eval()
 

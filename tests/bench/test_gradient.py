@@ -9,7 +9,7 @@ from pathlib import Path
 import divided_steps
 import pytest
 import torch
-from divided_steps import CASES, SMALL, batch_of, gradient
+from divided_steps import CASES, batch_of, gradient, small
 from torch import Tensor
 
 from bench.process.log import Log
@@ -85,15 +85,16 @@ def test_dividing_a_step_updates_statistics_once_and_keeps_dropout_masks(variant
 
     drawn: list[float] = []
     torch.manual_seed(0)
-    detector = VARIANTS[variant].build(VARIANTS[variant].config.model_validate(SMALL), 3)
-    detector.neck = torch.nn.Sequential(detector.neck, Counting())
+    detector = VARIANTS[variant].build(VARIANTS[variant].config.model_validate(small(variant)), 3)
+    inner = getattr(detector, "localizer", detector)
+    inner.neck = torch.nn.Sequential(inner.neck, Counting())
     detector.double().train()
     norms = [layer for layer in detector.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
     step = StepGradient(detector, Accelerator(cpu=True), Log(), parts=2)
     step([batch_of([0, 1, 2, 3])])
     assert norms
     assert {int(layer.num_batches_tracked) for layer in norms} == {2}
-    if hasattr(detector, "assigner") and detector.assigner.needs_prediction:
+    if hasattr(inner, "assigner") and inner.assigner.needs_prediction:
         assert drawn[:2] == drawn[2:]
     assert len(set(drawn[-2:])) == 2
     assert detector.training

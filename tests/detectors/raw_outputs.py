@@ -15,6 +15,7 @@ from detectors.dense import DenseConfig
 from detectors.registry import VARIANTS
 from detectors.segmentation import SegmentationOutput
 from detectors.set_prediction import SetOutput
+from detectors.sliding_window import WindowOutput
 from detectors.types import DenseOutput, TwoStageOutput
 
 Output = TypeVar("Output")
@@ -110,3 +111,15 @@ def _(output: TwoStageOutput) -> TwoStageOutput:
     draw = torch.Generator().manual_seed(3)
     features = tuple(30 * torch.randn(feature.shape, generator=draw) for feature in output.features)
     return TwoStageOutput(features, separate_scores(output.proposals))
+
+
+@select_image.register
+def _(output: WindowOutput, k: int) -> WindowOutput:
+    grid = None if output.grid is None else select_image(output.grid, k)
+    return WindowOutput(output.images[k : k + 1], grid)
+
+
+@separate_scores.register
+def _(output: WindowOutput) -> WindowOutput:
+    assert output.grid is not None
+    return output._replace(grid=separate_scores(output.grid))

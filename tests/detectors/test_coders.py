@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torchvision.models.detection._utils import BoxCoder as TorchvisionDeltas
 from torchvision.models.detection._utils import BoxLinearCoder
 
-from detectors.coders import DeltaCoder, DistanceCoder, DistributionCoder
+from detectors.coders import DeltaCoder, DistanceCoder, DistributionCoder, FractionCoder
 
 
 def some_boxes(n: int, seed: int = 0) -> torch.Tensor:
@@ -53,7 +53,15 @@ def test_distances_are_torchvisions():
 
 @pytest.mark.parametrize(
     "coder",
-    [DeltaCoder(), DeltaCoder(0.1, 0.2), DistanceCoder("exp"), DistanceCoder("relu"), DistributionCoder(16)],
+    [
+        DeltaCoder(),
+        DeltaCoder(0.1, 0.2),
+        DistanceCoder("exp"),
+        DistanceCoder("relu"),
+        DistributionCoder(16),
+        FractionCoder("xyxy"),
+        FractionCoder("cxcywh"),
+    ],
 )
 @given(seed=st.integers(0, 1000))
 def test_decoding_inverts_encoding(coder, seed):
@@ -64,6 +72,20 @@ def test_decoding_inverts_encoding(coder, seed):
     reach = 0.05 + torch.rand(8, 4, generator=draw) * 10  # centres lie inside the boxes
     boxes = torch.cat([centre - reach[:, :2] * stride, centre + reach[:, 2:] * stride], dim=1)
     torch.testing.assert_close(coder.decode(coder.encode(boxes, priors), priors), boxes, rtol=1e-3, atol=1e-2)
+
+
+def test_fractions_of_the_left_upper_quarter():
+    prior, box = torch.tensor([[10.0, 20, 30, 60]]), torch.tensor([[10.0, 20, 20, 40]])
+    assert FractionCoder("xyxy").encode(box, prior).tolist() == [[0, 0, 0.5, 0.5]]
+    assert FractionCoder("cxcywh").encode(box, prior).tolist() == [[0.25, 0.25, 0.5, 0.5]]
+
+
+@pytest.mark.parametrize(
+    ("box_format", "code"), [("xyxy", [0.5, 1.0, 0.0, 0.0]), ("cxcywh", [0.25, 0.5, -0.5, -1.0])]
+)
+def test_fractions_in_the_wrong_order_decode_to_a_box_in_order(box_format, code):
+    decoded = FractionCoder(box_format).decode(torch.tensor([code]), torch.tensor([[0.0, 0, 10, 20]]))
+    assert decoded.tolist() == [[0, 0, 5, 20]]
 
 
 def test_wild_deltas_decode_to_finite_boxes():
@@ -86,7 +108,9 @@ def test_a_distribution_on_one_bin_is_that_distance():
     torch.testing.assert_close(box, torch.tensor([[4.0 - 24, 4 - 24, 4 + 24, 4 + 24]]))
 
 
-@pytest.mark.parametrize("coder", [DeltaCoder(0.1, 0.2), DistanceCoder("exp"), DistributionCoder(4)])
+@pytest.mark.parametrize(
+    "coder", [DeltaCoder(0.1, 0.2), DistanceCoder("exp"), DistributionCoder(4), FractionCoder("cxcywh")]
+)
 def test_decoding_has_the_gradient_that_it_claims(coder):
     priors = torch.tensor([[0.0, 0, 8, 8], [3, 5, 19, 21]], dtype=torch.float64)
     codes = torch.randn(2, coder.channels, dtype=torch.float64, requires_grad=True)

@@ -40,6 +40,8 @@ def choices(config: type[BaseModel], prefix: str = "") -> list[tuple[str, Any]]:
     return list(dict.fromkeys(found))
 
 
+FEW_WINDOWS = {"sliding_window": {"windows": {"pixels": 16, "scale_min": 0.3, "scales": 2}}}
+
 CASES = [(name, path, option) for name in VARIANTS.names() for path, option in choices(VARIANTS[name].config)]
 
 
@@ -60,6 +62,7 @@ def test_every_choice_builds_learns_and_predicts(name):
         tree: dict[str, Any] = {"backbone": {"base_channel": 4}}
         if "regions" in variant.config.model_fields:
             tree["regions"] = {"hidden": 16}
+        tree |= FEW_WINDOWS.get(name, {})
         detector = variant.build(variant.config.model_validate(merge(tree, nested(path, option))), 3)
         total = sum(detector.losses(detector(images), targets).values())
         total.backward()

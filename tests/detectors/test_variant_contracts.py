@@ -17,6 +17,8 @@ from metrics.errors import InputError
 
 CLASSES = 3
 SIZE = (128, 128)
+SINGLE = ("localizer",)
+"""Variants that report one object per image, the largest."""
 
 
 @pytest.fixture(params=VARIANTS.names())
@@ -95,7 +97,8 @@ def test_overfits_two_images(name, settings):
     detector.weigh_classes([2, 1, 1], ["a", "b", "c"])
     optimizer = torch.optim.AdamW(detector.parameters(), lr=LEARNING_RATES.get(name, 5e-3), weight_decay=0)
     losses = []
-    for _ in range(60):
+    for step in range(120 if name == "sliding_window" else 60):  # each step sees other windows
+        torch.manual_seed(step)  # as the training loop does
         optimizer.zero_grad()
         loss = sum(detector.losses(detector(images), targets).values())
         loss.backward()
@@ -103,17 +106,23 @@ def test_overfits_two_images(name, settings):
         torch.nn.utils.clip_grad_norm_(detector.parameters(), 10)
         optimizer.step()
     # The centerness loss cannot reach 0: its targets are between 0 and 1.
-    assert losses[-1] < losses[0] / 3
+    # Some windows show parts of two objects.
+    assert losses[-1] < losses[0] / (2 if name == "sliding_window" else 3)
     with torch.no_grad():  # batch statistics of the trained weights, not averages over all steps
         for layer in detector.modules():
             if isinstance(layer, torch.nn.BatchNorm2d):
                 layer.reset_running_stats()
                 layer.momentum = None
-        detector.train()(images)
+        torch.manual_seed(0)
+        detector.losses(detector.train()(images), targets)
         detector.eval()
     # Each label occurs once in an image. A duplicate may have a higher score than another object or than a better box:
     # training amplifies rounding, so it depends on the processor which one does.
     for detections, target in zip(detector.predict(images), targets, strict=True):
+        if name in SINGLE:
+            assert len(detections.scores) == 1
+            largest = (target.boxes[:, 2:] - target.boxes[:, :2]).prod(dim=1).argmax()
+            target = Targets(target.boxes[largest, None], target.labels[largest, None])
         best_scores = []
         for box, label in zip(target.boxes, target.labels, strict=True):
             of_label = detections.labels == label
@@ -202,7 +211,14 @@ def test_detections_are_inside_the_image_and_sorted_by_score(detector, size):
 
 
 @torch.no_grad()
-def test_raw_output_does_not_depend_on_the_batch(detector, images):
+def test_raw_output_does_not_depend_on_the_batch(variant, detector, images):
+    if variant.name in SINGLE:  # before training its output is nearly the same for all images
+        for p in detector.head.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+        for layer in detector.modules():
+            if isinstance(layer, torch.nn.BatchNorm2d):
+                layer.momentum = None
+        detector.train()(images)
     both = detector.eval()(images)
     for k in range(2):
         assert_close(detector(images[k : k + 1]), select_image(both, k))
@@ -211,13 +227,13 @@ def test_raw_output_does_not_depend_on_the_batch(detector, images):
 
 
 @torch.no_grad()
-def test_detections_do_not_depend_on_the_batch(detector, images):
+def test_detections_do_not_depend_on_the_batch(variant, detector, images):
     output = separate_scores(detector.eval()(images))
     both = [detector.nms(candidates) for candidates in detector.decode(output)]
     for k in range(2):
         (candidates,) = detector.decode(select_image(output, k))
         alone = detector.nms(candidates)
-        assert len(alone.scores) >= 20
+        assert len(alone.scores) >= (1 if variant.name in SINGLE else 20)
         assert_same_detections(both[k], alone)
 
 
@@ -292,6 +308,7 @@ def test_variant_and_its_settings_are_described(variant):
         "denoising",
         "proposals",
         "regions",
+        "windows",
     }
     assert set(undescribed) <= sections
 
