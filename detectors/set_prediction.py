@@ -15,7 +15,7 @@ from detectors.candidates import select_candidates
 from detectors.denoising import DenoisingConfig, denoising_queries
 from detectors.detector_config import DetectorConfig
 from detectors.heads.decoder import Decoder
-from detectors.heads.queries import LearnedQueries, ProposalQueries, Queries
+from detectors.heads.queries import LearnedQueries, ProposalQueries, Queries, not_half
 from detectors.input_checks import require_images, require_targets
 from detectors.losses.class_weights import class_weights
 from detectors.losses.classification import QualityFocalLoss
@@ -191,7 +191,7 @@ class SetDetector(nn.Module):
     def _matched(self, output: SetOutput, truth: PaddedTargets) -> SetLosses:
         """Losses (L,) of the decoder's layers, each with a matching of its own."""
         layers = output.logits.shape[1]
-        logits, boxes = output.logits.float().flatten(0, 1), output.boxes.flatten(0, 1)
+        logits, boxes = not_half(output.logits).flatten(0, 1), not_half(output.boxes).flatten(0, 1)
         truth = repeated(truth, layers)
         objects = self.loss.match(logits, boxes, truth)
         return summed_by_layer(self.loss(logits, boxes, objects, truth), layers)
@@ -200,8 +200,10 @@ class SetDetector(nn.Module):
         """Sum of the losses of denoising queries, which attend to the features of `output`."""
         assert self.names is not None
         drawn = denoising_queries(truth, self.num_classes, self.denoising)
-        features = [feature.float() for feature in output.features]
-        found = self.decoder(self.names(drawn.labels), drawn.boxes, features, output.image_size, drawn.mask)
+        features = [not_half(feature) for feature in output.features]
+        content = self.names(drawn.labels)
+        references = drawn.boxes.to(content.dtype)
+        found = self.decoder(content, references, features, output.image_size, drawn.mask)
         layers = found.logits.shape[1]
         objects = drawn.objects.repeat_interleave(layers, dim=0)
         logits, boxes = found.logits.flatten(0, 1), found.boxes.flatten(0, 1)

@@ -100,7 +100,7 @@ class Decoder(nn.Module):
         for layer, class_out, box_out in zip(self.layers, self.class_outs, self.box_outs, strict=True):
             queries = layer(queries, self.position(references), references, memory, mask)
             logits.append(class_out(queries))
-            boxes.append((logit(references) + box_out(queries).float()).sigmoid())
+            boxes.append((logit(references) + box_out(queries)).sigmoid())
             references = boxes[-1].detach()
         return DecoderOutput(torch.stack(logits, dim=1), torch.stack(boxes, dim=1))
 
@@ -143,7 +143,7 @@ class DecoderLayer(nn.Module):
 
 def logit(fractions: Tensor) -> Tensor:
     """Inverse of the sigmoid; fractions closer than 1e-5 to 0 or 1 are replaced by 1e-5 and 1 - 1e-5."""
-    return torch.logit(fractions.float(), eps=1e-5)
+    return torch.logit(fractions, eps=1e-5)
 
 
 def _mlp(channels_in: int, hidden: int, channels_out: int, layers: int) -> nn.Sequential:

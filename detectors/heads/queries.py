@@ -60,11 +60,11 @@ class ProposalQueries(nn.Module):
         levels = tuple(rows * columns for rows, columns in grids)
         priors = self.priors(grids, image_size, logits.device)
         dense = DenseOutput(logits, codes, None, priors, image_size, levels)
-        scores = logits.detach().float().amax(dim=-1)
+        scores = logits.detach().amax(dim=-1)
         best = scores.topk(min(self.number, scores.shape[1]), dim=1).indices
         cells = torch.cat([feature.flatten(2) for feature in features], dim=2).transpose(1, 2)
         chosen = cells.gather(1, best[..., None].expand(-1, -1, cells.shape[2]))
-        codes_of_best = codes.detach().float().gather(1, best[..., None].expand(-1, -1, codes.shape[2]))
+        codes_of_best = not_half(codes.detach()).gather(1, best[..., None].expand(-1, -1, codes.shape[2]))
         boxes = self.coder.decode(codes_of_best, priors[best])
         return Queries(self.content(chosen), fractions(boxes, image_size), dense)
 
@@ -89,6 +89,11 @@ class LearnedQueries(nn.Module):
         batch = features[0].shape[0]
         content = self.content.expand(batch, -1, -1)
         return Queries(content, self.references.sigmoid().expand(batch, -1, -1), None)
+
+
+def not_half(x: Tensor) -> Tensor:
+    """`x` in float32 if it is in half precision, as in a network with mixed precision."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def fractions(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:

@@ -282,6 +282,25 @@ def test_only_training_has_denoising_queries(detector):
     assert once == again
 
 
+def test_noise_is_determined_by_the_state_of_the_generator(detector):
+    """Training seeds the generators for each batch, so a training that is resumed draws the same noise."""
+    output = detector.train()(torch.rand(3, 3, 64, 64))
+    drawn = []
+    for seed in (4, 4, 5):
+        torch.manual_seed(seed)
+        drawn.append(detector.losses(output, TARGETS)["denoising"].item())
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_in_mixed_precision_the_losses_are_computed_in_float32(detector):
+    with torch.autocast("cpu", torch.bfloat16):
+        output = detector.train()(torch.rand(3, 3, 64, 64))
+    assert output.features[0].dtype == torch.bfloat16
+    terms = detector.losses(output, TARGETS)
+    assert {term.dtype for term in terms.values()} == {torch.float32}
+    assert sum(terms.values()).isfinite()
+
+
 def test_every_term_is_divided_by_the_objects_or_by_the_scores_of_proposals(detector):
     images = torch.rand(3, 3, 64, 64)
     sums = detector.train().loss_sums(detector(images), TARGETS)
