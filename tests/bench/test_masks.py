@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ from bench.data.types import MaskFacts, Split
 from bench.datasets import Dataset, open_dataset
 from bench.pipeline.input_settings import AugmentConfig, ImageConfig
 from bench.pipeline.loader import make_loader
+from bench.runs.naming import run_name
+from bench.settings.config import RunConfig
 from bench.survey.data_check import check_data
 from bench.survey.samples import choose_samples
 from bench.survey.subject import subjects_of
+from detectors.registry import VARIANTS
 from metrics.errors import InputError
 from metrics.formats.coco_masks import has_masks
 from metrics.formats.mask_objects import MaskObject, RunLengths, parse_polygon, parse_runs
@@ -653,3 +657,19 @@ def test_the_contents_of_class_images_are_part_of_the_mask_fingerprint(tmp_path)
     after = prints()
     assert after[0] == before[0]
     assert after[1] != before[1]
+
+
+def test_masks_decide_the_name_of_a_run_only_of_a_variant_that_uses_them(tmp_path, monkeypatch):
+    def names(folder: str, points: Sequence[float]) -> tuple[str, str]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        data = opened(tmp_path / folder, [{"category_id": 10, "segmentation": [points]}], name="stars")
+        by_boxes = run_name(RunConfig(variant="ssd"), data)
+        with monkeypatch.context() as patch:
+            known = replace(VARIANTS["ssd"], label_maps=True)
+            patch.setattr("bench.runs.naming.VARIANTS", {"ssd": known})
+            return by_boxes, run_name(RunConfig(variant="ssd"), data)
+
+    first, again, other = names("a", STAR), names("b", STAR), names("c", [*STAR[:-1], STAR[-1] + 1])
+    assert first == again
+    assert first[0] == other[0]
+    assert len({*first, *other}) == 3
