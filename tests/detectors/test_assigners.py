@@ -18,6 +18,7 @@ from detectors.assigners.hungarian import HungarianAssigner
 from detectors.assigners.overlap import OverlapAssigner
 from detectors.assigners.task_aligned import TaskAlignedAssigner
 from detectors.assigners.types import BACKGROUND, IGNORE, Prediction, pad_targets
+from detectors.losses.classification import FocalLoss
 from detectors.priors import GridPriors, octave_anchors, points
 from detectors.types import Targets
 
@@ -212,7 +213,7 @@ def test_the_best_prior_of_an_object_should_score_its_iou():
         assert ours.scores[0, own].max().item() == pytest.approx(iou.max().item(), rel=1e-4)
 
 
-def test_hungarian_costs_are_those_of_the_paper():
+def test_hungarian_costs_are_those_of_the_papers():
     truth, found = scattered(11), random_prediction(11)
     costs = HungarianAssigner().costs(pad_targets([truth]), found)[0]
     height, width = SIZE
@@ -225,8 +226,25 @@ def test_hungarian_costs_are_those_of_the_paper():
             its += [(other[2] - other[0]) / width, (other[3] - other[1]) / height]
             l1 = sum(abs(a - b) for a, b in zip(mine, its, strict=True))
             giou = generalized_box_iou(box[None], other[None])
-            expected = 5 * l1 - found.scores[0, prior, label] + 2 * (1 - giou)
+            score = found.scores[0, prior, label].item()
+            focal = FocalLoss(alpha=0.25, gamma=2.0)
+            logit = torch.logit(torch.tensor([[[score]]]))
+            as_positive, as_background = (focal(logit, torch.tensor([[kind]])).item() for kind in (0, -1))
+            expected = 5 * l1 + 2 * (as_positive - as_background) + 2 * (1 - giou)
             assert costs[number, prior].item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+@given(seed=st.integers(0, 10_000))
+def test_hungarian_pairs_each_object_with_a_prior_inside_if_there_is_one(seed):
+    """A point outside its object cannot predict its box; with random boxes, half of the cheapest points are outside."""
+    truth, (priors, levels), found = scattered(seed), stride_squares(), random_prediction(seed)
+    verdicts = HungarianAssigner()(pad_targets([truth]), priors, levels, found).objects[0]
+    centre = (priors[:, :2] + priors[:, 2:]) / 2
+    for number, box in enumerate(truth.boxes):
+        (prior,) = (verdicts == number).nonzero().flatten().tolist()
+        free = (verdicts < 0) | (verdicts == number)
+        within = ((centre > box[:2]) & (centre < box[2:])).all(dim=1)
+        assert within[prior] or not (within & free).any()
 
 
 @given(seed=st.integers(0, 10_000))
@@ -236,7 +254,7 @@ def test_hungarian_pairs_each_object_once_and_no_swap_is_cheaper(seed):
     verdicts = assigner(pad_targets([truth]), priors, levels, found).objects[0]
     paired = verdicts[verdicts >= 0].tolist()
     assert sorted(paired) == list(range(len(truth.labels)))
-    costs = assigner.costs(pad_targets([truth]), found)[0]
+    costs = assigner.total_costs(pad_targets([truth]), priors, found)[0].double()
     place = {number: prior for prior, number in enumerate(verdicts.tolist()) if number >= 0}
     for a in place:
         assert costs[a, place[a]] <= costs[a][verdicts < 0].min() + 1e-5
