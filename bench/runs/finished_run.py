@@ -14,7 +14,7 @@ from bench.settings.config import read_model_settings
 from bench.settings.sections import EvaluateConfig
 from detectors.external.registry import external_model, external_model_names
 from detectors.registry import VARIANTS
-from detectors.types import Predictor
+from detectors.types import Detector, Predictor
 from detectors.weights import load_weights
 from metrics.errors import InputError, InputNote, InputWarning
 from reports.analysis.report_data import Images
@@ -33,11 +33,7 @@ def load_predictor(run: RunFolder) -> Predictor:
     name, file = run.result.variant, run.path / RunFolder.WEIGHTS
     settings = EvaluateConfig.model_validate(run.result.config.get("evaluate", {}))
     if file.is_file():
-        variant = VARIANTS[name]
-        own = read_model_settings(_without_pretrained(run.result.config), variant.config)
-        detector = variant.build(own, run.result.data.classes)
-        load_weights(detector, file)
-        return wrap_predictor(cast(Predictor, detector.eval()), settings)
+        return wrap_predictor(load_network(run, run.result.config), settings)
     if name in external_model_names():
         model = external_model(name)
         own = read_model_settings(toml.read(run.path / RunFolder.CONFIG), model.config)
@@ -45,6 +41,35 @@ def load_predictor(run: RunFolder) -> Predictor:
     raise InputError(
         f"{run.path}: holds no {file.name}, so it cannot predict; give the folder of a run that was trained here"
     )
+
+
+def load_network(run: RunFolder, settings: Mapping[str, Any]) -> Detector:
+    """The network of a finished run with its weights, on the CPU and in evaluation mode.
+
+    Args:
+        run: a run of a variant that was trained here.
+        settings: all settings as a tree; those of prediction may differ from the run's.
+
+    Raises:
+        InputError: the run has no weights, or they do not fit the settings.
+    """
+    variant = VARIANTS[run.result.variant]
+    own = read_model_settings(without_pretrained(settings), variant.config)
+    network = variant.build(own, run.result.data.classes)
+    load_weights(network, run.path / RunFolder.WEIGHTS)
+    return cast(Detector, network.eval())
+
+
+def without_pretrained(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without the files of pretrained weights."""
+    return {
+        name: None
+        if name == "weights" and isinstance(value, str)
+        else without_pretrained(value)
+        if isinstance(value, Mapping)
+        else value
+        for name, value in settings.items()
+    }
 
 
 def evaluated_split(run: RunFolder) -> Split:
@@ -100,15 +125,3 @@ def find_image_loader(runs: Sequence[RunFolder]) -> Images | None:
             except (InputError, KeyError, TypeError, OSError):
                 continue
     return None
-
-
-def _without_pretrained(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without the files of pretrained weights."""
-    return {
-        name: None
-        if name == "weights" and isinstance(value, str)
-        else _without_pretrained(value)
-        if isinstance(value, Mapping)
-        else value
-        for name, value in settings.items()
-    }

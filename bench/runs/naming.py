@@ -8,12 +8,13 @@ import torch
 
 from bench.data.types import Dataset
 from bench.process import distributed
+from bench.runs.finished_run import without_pretrained
 from bench.runs.folders import digest, slug
-from bench.runs.provenance import package_versions, settings_by_content
+from bench.runs.provenance import file_digest, package_versions, settings_by_content
 from bench.settings.config import EntryConfig, RunConfig, find_model
 from bench.training.device import pick_device
 from detectors.registry import VARIANTS
-from reports.records.run import SCHEMA_VERSION
+from reports.records.run import SCHEMA_VERSION, RunFolder
 
 _WITHOUT_EFFECT = ("workers", "train.log_every", "train.checkpoint_minutes", "train.keep_checkpoint")
 """Settings that do not change a result."""
@@ -22,12 +23,17 @@ _WITHOUT_EFFECT_ON_EXTERNAL = ("evaluate.batch", "evaluate.save_candidates", "ev
 """The same for external models."""
 
 
-def run_name(config: EntryConfig, dataset: Dataset) -> str:
+def run_name(config: EntryConfig, dataset: Dataset, trained: RunFolder | None = None) -> str:
     """``<variant>-<data>-<seed>-<digest>``: equal settings, data and versions give the same name.
 
     An external model has no seed; its version is part of the digest. The number of threads on the CPU, and the device that
     ``auto`` chooses, change numbers and therefore the name, too: machines that differ in them agree on names only where
     ``threads`` and ``device`` are set.
+
+    Args:
+        config: all settings.
+        dataset: data set of `config`.
+        trained: finished run whose weights predict; its weights count, and not the files of pretrained weights.
 
     Raises:
         MachineError: this machine lacks the device.
@@ -42,6 +48,8 @@ def run_name(config: EntryConfig, dataset: Dataset) -> str:
         for part in sections:
             section = section[part]
         del section[last]
+    if trained is not None:
+        tree = without_pretrained(tree) | {"trained": file_digest(trained.path / RunFolder.WEIGHTS)}
     cause = {
         "schema": SCHEMA_VERSION,
         "version": package_versions().get("detbench"),

@@ -23,7 +23,7 @@ from bench.process import distributed
 from bench.process.log import Log, collect_warnings
 from bench.runs.context import RunContext
 from bench.runs.detector import build_detector
-from bench.runs.finished_run import image_loader
+from bench.runs.finished_run import image_loader, load_network
 from bench.runs.folders import create_run_folder, is_done, require_space
 from bench.runs.naming import run_name
 from bench.runs.provenance import environment, shorten_paths
@@ -49,6 +49,7 @@ def run(
     out: str | Path = "runs",
     dataset: Dataset | None = None,
     context: RunContext | None = None,
+    trained: RunFolder | None = None,
 ) -> RunFolder:
     """Do a run, continue an interrupted one, or reuse a finished one.
 
@@ -62,6 +63,7 @@ def run(
         out: parent folder of run folders.
         dataset: data set of `config`, if it is open already.
         context: progress, interruption and output options.
+        trained: finished run whose weights predict, instead of training; see `bench.runs.reevaluation`.
 
     Returns:
         The run; tables and matches of a run that was just made are in memory.
@@ -76,7 +78,7 @@ def run(
     distributed.initialize(cpu=pick_device(config.device).type == "cpu")
     dataset = dataset or open_run_data(config)
     out = Path(out)
-    folder = out / run_name(config, dataset)
+    folder = out / run_name(config, dataset, trained)
     saved: RunFolder | None = None
     if context.fresh or not distributed.from_main(lambda: is_done(folder)):
         with ExitStack() as stack:
@@ -85,7 +87,8 @@ def run(
             )
             if partial is not None:
                 messages = stack.enter_context(collect_warnings())
-                saved = _Execution(config, dataset, partial, folder.name, context, messages).run()
+                execution = _Execution(config, dataset, partial, folder.name, context, messages, trained)
+                saved = execution.run()
     distributed.wait_for_everyone()
     if saved is not None:
         return saved.replace(path=folder)
@@ -96,7 +99,7 @@ def run(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Predicted:
-    """Detections of the evaluated split, and what made them; `training` is None for an external model."""
+    """Detections of the evaluated split, and what made them; `training` is None if nothing was trained."""
 
     predictor: Predictor
     detections: DetectionTable
@@ -112,6 +115,7 @@ class _Execution:
         name: str,
         context: RunContext,
         messages: Sequence[str],
+        trained: RunFolder | None,
     ) -> None:
         self.config = config
         self.dataset = dataset
@@ -119,6 +123,7 @@ class _Execution:
         self.name = name
         self.context = context
         self.messages = messages
+        self.trained = trained
         self.log = Log(folder / "log.jsonl" if distributed.is_main_process() else None)
         self.device = pick_device(config.device)
         self.started = datetime.now(UTC)
@@ -134,11 +139,13 @@ class _Execution:
         split = splits[self.config.evaluate.split]
         if distributed.from_main(lambda: is_done(self.folder)):  # stopped after its results were saved
             return self._finish(RunFolder.open(self.folder), split) if distributed.is_main_process() else None
-        predicted = (
-            self._train(self.config, splits)
-            if isinstance(self.config, RunConfig)
-            else self._predict_external(split)
-        )
+        if not isinstance(self.config, RunConfig):
+            predicted = self._predict_external(split)
+        elif self.trained is None:
+            predicted = self._train(self.config, splits)
+        else:
+            network = load_network(self.trained, self.config.tree())
+            predicted = self._predict(self.config, network, split)
         return self._save(predicted, split) if distributed.is_main_process() else None
 
     def _train(self, config: RunConfig, splits: Mapping[str, Split]) -> _Predicted:
@@ -155,9 +162,17 @@ class _Execution:
             log=self.log,
             stop=self.context.stop,
         )
+        network = cast(Predictor, detector)
+        return self._predict(config, network, splits[config.evaluate.split], training)
+
+    def _predict(
+        self, config: RunConfig, network: Predictor, split: Split, training: TrainingResult | None = None
+    ) -> _Predicted:
+        """Predict with a variant's network."""
+        cast(nn.Module, network).to(self.device)
         detections = predict(
-            wrap_predictor(cast(Predictor, detector), config.evaluate),
-            splits[config.evaluate.split],
+            wrap_predictor(network, config.evaluate),
+            split,
             config.image,
             batch=config.evaluate.batch,
             workers=config.workers,
@@ -166,7 +181,7 @@ class _Execution:
             candidates_per_image=config.evaluate.candidates,
             progress=self.context.progress,
         )
-        return _Predicted(cast(Predictor, detector), detections, training)
+        return _Predicted(network, detections, training)
 
     def _predict_external(self, split: Split) -> _Predicted:
         """Predict with an external model, which gets images in their own size and prepares them itself."""
@@ -199,6 +214,9 @@ class _Execution:
             headline = evaluation.headline
             stage.advance(ap=headline["ap"])
         history = None
+        if self.trained is not None:
+            history = self.trained.history if len(self.trained.history) else None
+            shutil.copyfile(self.trained.path / RunFolder.WEIGHTS, self.folder / RunFolder.WEIGHTS)
         if predicted.training is not None:
             save_weights(
                 self.folder / RunFolder.WEIGHTS,
@@ -248,12 +266,18 @@ class _Execution:
                     dict.fromkeys(
                         [
                             *map(str, [*dataset.notes, *config.notes]),
+                            *(
+                                [f"not trained again: weights of {self.trained.result.name}"]
+                                if self.trained
+                                else []
+                            ),
                             *(predicted.training.notes if predicted.training else ()),
                         ]
                     )
                 ),
             ),
             seed=config.seed if isinstance(config, RunConfig) else None,
+            trained_by=None if self.trained is None else self.trained.result.name,
             config=tree if self.context.show_paths else shorten_paths(tree),
             budget=self._budget(predicted),
             headline=dict(headline),
@@ -266,7 +290,12 @@ class _Execution:
         )
 
     def _budget(self, predicted: _Predicted) -> Budget:
-        """Training, time and size; of an external model only its size and the time of evaluation are known."""
+        """Training, time and size; of an external model only its size and the time of evaluation are known.
+
+        With the weights of another run, they are those of that run.
+        """
+        if self.trained is not None:
+            return self.trained.result.budget
         parameters = None
         if isinstance(predicted.predictor, nn.Module):
             parameters = sum(parameter.numel() for parameter in predicted.predictor.parameters())

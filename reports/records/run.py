@@ -104,6 +104,8 @@ class RunResult(Record):
     data: DataFacts
     seed: int | None = None
     """None if there was none or it is not known."""
+    trained_by: str | None = None
+    """Name of the run whose weights predicted, with other settings of prediction; None if this run trained its own."""
     config: Settings = Field(default_factory=dict)
     """The effective settings as a tree, whose dotted paths are those of ``--set``."""
     budget: Budget = Budget()

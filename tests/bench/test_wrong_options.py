@@ -134,9 +134,10 @@ def valid_words(command: str, option: str, runs: list[str]) -> list[str]:
         "anchors": settings,
         "config": settings,
         "tune": settings | {"--space": "nms"},
+        "reevaluate": {"--set": "nms.iou=0.3"},
         "eval": {"--truth": "gt.json", "--detections": "dets.json"},
     }.get(command, {})
-    of_runs = ("compare", "profile", "ensemble", "verify")
+    of_runs = ("compare", "profile", "ensemble", "reevaluate", "verify")
     others = {"data": ["shapes"], "predict": [*runs[:1], "file.txt"]}
     arguments = runs if command in of_runs else others.get(command, [])
     quiet = ["--quiet"] if "--quiet" in {name for each in options_of(command) for name in each.opts} else []
@@ -166,6 +167,8 @@ def test_fault_71_a_wrong_value_is_refused_at_once_in_one_line_that_names_the_op
         values = (numbers or []) + WRONG.get(name, [])
     if (command, name) == ("tune", "--study"):  # a study of a new name is begun
         values = [""]
+    if (command, name) == ("reevaluate", "--set"):  # other mistakes are found with the settings of the run
+        values = ["foo", "=1"]
     for value in values:
         check(main, [*valid_words(command, name, folder), f"{name}={value}"], name, value)
 
