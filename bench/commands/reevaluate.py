@@ -30,7 +30,6 @@ def command(
     ],
     set_: options.Sets = None,
     device: options.Device = None,
-    workers: options.Workers = None,
     out: options.Out = Path("runs"),
     fresh: Annotated[
         bool, typer.Option("--fresh", metavar=FLAG, help="Repeat evaluations that are finished.")
@@ -60,6 +59,8 @@ def command(
     from metrics.atomic_files import require_writable
 
     require_writable(out, "--out", folder=True)
+    if device is not None:
+        options.checked_device(device)
     progress = Progress.auto(quiet)
     context = RunContext(
         progress=progress,
@@ -68,7 +69,7 @@ def command(
         command=command_line(command_arguments(), show_paths),
         show_paths=show_paths,
     )
-    sources = options.setting_sources(None, None, set_, device=device, workers=workers)
+    sources = options.setting_sources(None, None, set_, device=device)
     trained = [each for of_path in open_runs(runs, progress) for each in of_path]
     settings = [prediction_settings(each, sources["sets"], sources["options"]) for each in trained]
     again = [
