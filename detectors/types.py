@@ -174,3 +174,11 @@ class Detector(Predictor, Protocol):
     def decode(self, output: Any) -> list[Detections]:
         """Candidates of each image before NMS."""
         ...
+
+
+class Segmenter(Detector, Protocol):
+    """A detector that predicts a class for every pixel."""
+
+    def class_probabilities(self, output: Any) -> Tensor:
+        """(B, 1 + C, H, W) probabilities of background and each class in the pixels of the network's input."""
+        ...

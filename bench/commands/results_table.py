@@ -24,6 +24,8 @@ _COLUMNS = {
     "ap_large": "large",
     "ar_100": "AR100",
 }
+_MASK_COLUMNS = {"miou": "mIoU", "mdice": "Dice"}
+"""Measures of label maps, shown if a run has any."""
 
 
 def show_results(runs: Sequence[RunFolder], page: Path | None = None, console: Console | None = None) -> None:
@@ -33,12 +35,14 @@ def show_results(runs: Sequence[RunFolder], page: Path | None = None, console: C
     """
     console = console or Console()
     labels = model_labels(runs)
-    table = results_table("model", *_COLUMNS.values(), "training\ntime", "parameters")
+    masks = _MASK_COLUMNS if any(run.result.masks for run in runs) else {}
+    table = results_table("model", *_COLUMNS.values(), *masks.values(), "training\ntime", "parameters")
     for run in sorted(runs, key=lambda run: -(run.result.headline.get("ap") or 0.0)):
         seconds, parameters = run.result.budget.train_seconds, run.result.budget.parameters
         table.add_row(
             *model_cells(run, labels),
             *(_number(run.result.headline.get(name)) for name in _COLUMNS),
+            *(_number(run.result.masks.get(name)) for name in masks),
             formatting.MISSING if seconds is None else f"{seconds:.0f} s",
             formatting.MISSING if parameters is None else f"{parameters / 1e6:.2f} M",
         )
@@ -64,6 +68,7 @@ def results_json(runs: Sequence[RunFolder], page: Path | None = None) -> dict[st
                 "seed": run.result.seed,
                 "folder": run.path,
                 "headline": run.result.headline,
+                "masks": run.result.masks,
                 "train_seconds": run.result.budget.train_seconds,
                 "parameters": run.result.budget.parameters,
             }

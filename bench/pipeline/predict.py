@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -18,10 +18,11 @@ from bench.data.types import Split
 from bench.pipeline.batch_memory import BatchMemory
 from bench.pipeline.candidates import Candidates
 from bench.pipeline.input_settings import ImageConfig
+from bench.pipeline.label_maps import original_label_map
 from bench.pipeline.loader import Batch, make_loader
 from bench.pipeline.placement import Placement
 from bench.process.progress import Progress
-from detectors.types import Detections, Detector, Predictor
+from detectors.types import Detections, Detector, Predictor, Segmenter
 from metrics.errors import InputError
 from metrics.tables import Catalog, DetectionTable
 
@@ -38,6 +39,7 @@ def predict(
     candidates_per_image: int = 1000,
     progress: Progress | None = None,
     memory: BatchMemory | None = None,
+    label_maps: Callable[[int, NDArray[np.uint8]], None] | None = None,
 ) -> DetectionTable:
     """Detections of a detector on a split.
 
@@ -57,6 +59,8 @@ def predict(
         candidates_per_image: number of candidates that are saved, by decreasing score.
         progress: display of the progress.
         memory: what is known of the batches that fit into memory; nothing by default.
+        label_maps: is called with the index and the label map of each image, in its original pixels, in the process that
+            predicts it; the detector must be a `Segmenter`.
 
     Returns:
         Boxes in pixels of the original images, clipped to them; images in the order of the catalog, detections of an
@@ -83,14 +87,17 @@ def predict(
             if not len(samples):
                 continue
             found = memory(
-                samples.images, lambda part: _detect(detector, part, device, candidates is not None)
+                samples.images,
+                lambda part: _detect(detector, part, device, candidates is not None, label_maps is not None),
             )
             for i, index in enumerate(samples.index.tolist()):
                 final = found[i].final
                 _require_finite(final, split, index)
                 boxes = samples.placement.to_original(final.boxes, i)
                 result = _ImageResult(index, boxes.numpy(), final.scores.numpy(), final.labels.numpy())
-                before_nms = found[i].candidates
+                before_nms, probabilities = found[i].candidates, found[i].probabilities
+                if label_maps is not None and probabilities is not None:
+                    label_maps(index, original_label_map(probabilities, samples.placement, i))
                 if before_nms is not None:
                     place = samples.placement
                     result.candidates = _highest(before_nms, candidates_per_image)
@@ -131,23 +138,31 @@ def _original_images(split: Split, rank: int, world: int) -> Iterator[Batch]:
 
 
 class _Found(NamedTuple):
-    """Detections in an image, and where they are wanted its candidates before NMS; on the CPU."""
+    """Detections in an image, and where they are wanted its candidates before NMS, on the CPU; and probabilities of pixels."""
 
     final: Detections
     candidates: Detections | None
+    probabilities: Tensor | None = None
 
 
 def _detect(
-    detector: Predictor | torch.nn.Module, images: Tensor, device: torch.device | str, with_candidates: bool
+    detector: Predictor | torch.nn.Module,
+    images: Tensor,
+    device: torch.device | str,
+    with_candidates: bool,
+    with_pixels: bool,
 ) -> list[_Found]:
-    """Detections of each image, and its candidates if `with_candidates`."""
+    """Detections of each image, its candidates if `with_candidates`, and probabilities of classes if `with_pixels`."""
     pixels = images.to(device, non_blocking=True)
-    if not with_candidates:
+    if not (with_candidates or with_pixels):
         return [_Found(each, None) for each in on_cpu(cast(Predictor, detector).predict(pixels))]
     network = cast(Detector, detector)
-    raw = network.decode(network(pixels))
-    final = [network.nms(candidates) for candidates in raw]
-    return [_Found(*each) for each in zip(on_cpu(final), on_cpu(raw), strict=True)]
+    output = network(pixels)
+    raw = network.decode(output)
+    final = on_cpu([network.nms(candidates) for candidates in raw])
+    before = on_cpu(raw) if with_candidates else [None] * len(final)
+    pixelwise = cast(Segmenter, network).class_probabilities(output) if with_pixels else [None] * len(final)
+    return [_Found(*each) for each in zip(final, before, pixelwise, strict=True)]
 
 
 def on_cpu(detections: list[Detections]) -> list[Detections]:

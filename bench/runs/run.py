@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -25,6 +25,7 @@ from bench.runs.context import RunContext
 from bench.runs.detector import build_detector
 from bench.runs.finished_run import image_loader, load_network
 from bench.runs.folders import create_run_folder, is_done, require_space
+from bench.runs.label_maps import PredictedLabelMaps
 from bench.runs.naming import run_name
 from bench.runs.provenance import environment, shorten_paths
 from bench.settings.config import EntryConfig, RunConfig, find_model
@@ -38,6 +39,7 @@ from detectors.types import Predictor
 from metrics.atomic_files import atomic_write
 from metrics.evaluator import evaluate
 from metrics.matching import MatchRule
+from metrics.notes import Note, report
 from metrics.tables import DetectionTable
 from reports.records.run import Budget, DataFacts, RunFolder, RunResult, save_result
 
@@ -99,11 +101,19 @@ def run(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Predicted:
-    """Detections of the evaluated split, and what made them; `training` is None if nothing was trained."""
+    """Detections of the evaluated split, and what made them.
+
+    Attributes:
+        predictor: without wrappers.
+        detections: of the evaluated split.
+        training: None if nothing was trained.
+        masks: measures of predicted label maps; empty if there are none.
+    """
 
     predictor: Predictor
     detections: DetectionTable
     training: TrainingResult | None = None
+    masks: dict[str, float] = field(default_factory=dict)
 
 
 class _Execution:
@@ -170,8 +180,10 @@ class _Execution:
     ) -> _Predicted:
         """Predict with a variant's network."""
         cast(nn.Module, network).to(self.device)
+        wrapped = wrap_predictor(network, config.evaluate)
+        label_maps = self._label_maps(network, wrapped, split)
         detections = predict(
-            wrap_predictor(network, config.evaluate),
+            wrapped,
             split,
             config.image,
             batch=config.evaluate.batch,
@@ -180,8 +192,20 @@ class _Execution:
             candidates=self.folder / RunFolder.CANDIDATES if config.evaluate.save_candidates else None,
             candidates_per_image=config.evaluate.candidates,
             progress=self.context.progress,
+            label_maps=label_maps,
         )
-        return _Predicted(network, detections, training)
+        masks = {} if label_maps is None else label_maps.finish()
+        return _Predicted(network, detections, training, masks)
+
+    def _label_maps(self, network: Predictor, wrapped: Predictor, split: Split) -> PredictedLabelMaps | None:
+        """Receiver of label maps, if the detector predicts them and the data has masks."""
+        if split.label_maps is None or not hasattr(network, "class_probabilities"):
+            return None
+        if not hasattr(wrapped, "class_probabilities"):
+            text = "label maps are not predicted with evaluate.flip or evaluate.tile, which fuse detections; only boxes are evaluated"
+            report(Note("no_label_maps", text))
+            return None
+        return PredictedLabelMaps(split, self.folder)
 
     def _predict_external(self, split: Split) -> _Predicted:
         """Predict with an external model, which gets images in their own size and prepares them itself."""
@@ -282,6 +306,7 @@ class _Execution:
             budget=self._budget(predicted),
             headline=dict(headline),
             score_threshold=predicted.training.best_score if predicted.training else None,
+            masks=dict(predicted.masks),
             environment=environment(str(self.device)),
             command=self.context.command,
             warnings=tuple(self.messages),

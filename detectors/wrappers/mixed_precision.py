@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from detectors.types import Detections, Detector, Predictor, Suppression
+from detectors.types import Detections, Detector, Predictor, Segmenter, Suppression
 
 
 class MixedPrecision(nn.Module):
@@ -65,8 +65,18 @@ class MixedPrecisionDetector(MixedPrecision):
         return [self.nms(candidates) for candidates in self.decode(self(images))]
 
 
+class MixedPrecisionSegmenter(MixedPrecisionDetector):
+    """A `Segmenter` whose forward pass computes in mixed precision."""
+
+    def class_probabilities(self, output: Any) -> Tensor:
+        """Probabilities of background and each class in every pixel."""
+        return cast(Segmenter, self.predictor).class_probabilities(output)
+
+
 def in_mixed_precision(predictor: Predictor | nn.Module, dtype: torch.dtype) -> MixedPrecision:
-    """The predictor in mixed precision; a `Detector` if it is one."""
+    """The predictor in mixed precision; a `Detector` or a `Segmenter` if it is one."""
+    if isinstance(predictor, nn.Module) and hasattr(predictor, "class_probabilities"):
+        return MixedPrecisionSegmenter(cast(Segmenter, predictor), dtype)
     if isinstance(predictor, nn.Module) and hasattr(predictor, "decode"):
         return MixedPrecisionDetector(cast(Detector, predictor), dtype)
     return MixedPrecision(cast(Predictor, predictor), dtype)

@@ -7,20 +7,25 @@ from collections.abc import Sequence
 import pandas as pd
 
 from metrics.compare import Comparison
-from metrics.evaluation import COCO_NAMES, Evaluation
+from metrics.evaluation import COCO_NAMES, TABLE_COLUMNS, Evaluation
+from metrics.mask_evaluation import MaskEvaluation
 from reports.analysis.models import model_labels
 from reports.records.csv import to_csv
 from reports.records.run import RunFolder
 from reports.records.timing import Timing, load_timing
+
+MASK_NAMES = ("miou", "mdice", "pixel_accuracy")
+"""Measures of label maps on the leaderboard."""
 
 
 def leaderboard(runs: Sequence[RunFolder]) -> pd.DataFrame:
     """Tabulate runs, one row each: COCO's twelve numbers and the budget, without anything that was measured with a clock.
 
     Rows are sorted by ``ap``, best first, NaN last, ties by name, and numbered by ``rank``. Measures are fractions; NaN if
-    not defined (no object of that size).
+    not defined (no object of that size). If a run has predicted label maps, there are columns with `MASK_NAMES`.
     """
     labels = model_labels(runs)
+    masks = MASK_NAMES if any(run.result.masks for run in runs) else ()
     rows = []
     for run in runs:
         result = run.result
@@ -33,6 +38,7 @@ def leaderboard(runs: Sequence[RunFolder]) -> pd.DataFrame:
                 "dataset": result.data.name,
                 "split": result.data.split,
                 **{name: result.headline.get(name) for name in COCO_NAMES},
+                **{name: result.masks.get(name) for name in masks},
                 "epochs": result.budget.epochs,
                 "images_seen": result.budget.images_seen,
                 "parameters": result.budget.parameters,
@@ -43,7 +49,8 @@ def leaderboard(runs: Sequence[RunFolder]) -> pd.DataFrame:
         )
     frame = pd.DataFrame(rows)
     integers = ("seed", "images_seen", "parameters", "trials")
-    frame = frame.astype(dict.fromkeys(integers, "Int64") | dict.fromkeys((*COCO_NAMES, "epochs"), "float64"))
+    floats = (*COCO_NAMES, *masks, "epochs")
+    frame = frame.astype(dict.fromkeys(integers, "Int64") | dict.fromkeys(floats, "float64"))
     frame = frame.sort_values("run_id", kind="stable")
     frame = frame.sort_values("ap", ascending=False, na_position="last", kind="stable", ignore_index=True)
     frame.insert(0, "rank", range(1, len(frame) + 1))
@@ -102,13 +109,20 @@ def _speed(timing: Timing | None) -> dict[str, float | str | None]:
 def metrics_rows(run: RunFolder, evaluation: Evaluation, model: str = "") -> pd.DataFrame:
     """Tabulate an evaluation, one row per value, with the columns `metrics.evaluation.TABLE_COLUMNS`.
 
+    The measures of the run's label maps, if there are any, come last.
+
     Args:
         run: the run that was evaluated.
         evaluation: its values.
         model: label of the model; by default the name of the variant.
     """
     result = run.result
-    rows = evaluation.to_frame().assign(
+    rows = evaluation.to_frame()
+    if run.mask_counts is not None:
+        of_masks = MaskEvaluation(run.mask_counts, tuple(map(str, range(result.data.images)))).table_rows()
+        added = pd.DataFrame(of_masks).reindex(columns=list(TABLE_COLUMNS)).astype(rows.dtypes)
+        rows = pd.concat([rows, added], ignore_index=True)
+    rows = rows.assign(
         run_id=result.name,
         model_id=model or result.variant,
         dataset=result.data.name,

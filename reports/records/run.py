@@ -15,10 +15,12 @@ from pydantic import AwareDatetime, Field
 
 from metrics.atomic_files import atomic_write, atomic_write_by
 from metrics.errors import InputError
+from metrics.mask_counts import MaskCounts
 from metrics.matching import Matches, MatchRule, match
 from metrics.messages import reason
 from metrics.tables import AnnotationTable, DetectionTable
 from reports.records.json_record import FiniteOrNone, FrozenModel, Record, Settings, find_folder
+from reports.records.mask_counts import load_mask_counts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,6 +117,9 @@ class RunResult(Record):
     """Score threshold with the best F1 on the validation images, over all classes at an IoU of 0.5; None without any."""
     protocols: dict[str, dict[str, FiniteOrNone]] = Field(default_factory=dict)
     """Numbers over all classes by the protocols of other benchmarks: by protocol and short name."""
+    masks: dict[str, FiniteOrNone] = Field(default_factory=dict)
+    """Measures of label maps over all classes, background included, by short name (miou, mdice, pixel_accuracy, ...), as
+    fractions; empty for detectors of boxes and data without masks."""
     environment: Environment = Environment()
     command: str = ""
     """The command that repeats this run."""
@@ -158,6 +163,8 @@ class RunFolder:
     CONFIG = "config.toml"
     WEIGHTS = "weights.safetensors"
     CANDIDATES = "candidates.parquet"
+    MASK_COUNTS = "mask_counts.parquet"
+    LABEL_MAPS = "label_maps"
 
     def __init__(
         self,
@@ -222,6 +229,12 @@ class RunFolder:
         return DetectionTable.load(self._file(self.DETECTIONS))
 
     @cached_property
+    def mask_counts(self) -> MaskCounts | None:
+        """Pixels of each class in each image of the evaluated split; None if no label maps were predicted."""
+        file = self.path / self.MASK_COUNTS
+        return load_mask_counts(file) if file.is_file() else None
+
+    @cached_property
     def history(self) -> pd.DataFrame:
         """One row per epoch: ``epoch`` (from 1), ``loss``, its terms, ``lr``, ``val_ap``, ``val_ap50``.
 
@@ -276,6 +289,7 @@ def file_digests(folder: Path) -> dict[str, str]:
     """SHA-256 of each file that a run's result rests on, by name; of those that exist in the folder."""
     names = (
         RunFolder.TRUTH, RunFolder.DETECTIONS, RunFolder.HISTORY, RunFolder.CONFIG, RunFolder.WEIGHTS, RunFolder.CANDIDATES,
+        RunFolder.MASK_COUNTS,
     )  # fmt: skip
     return {name: _sha256(folder / name) for name in names if (folder / name).is_file()}
 

@@ -1,0 +1,44 @@
+"""Label maps of original images from the probabilities of classes in the network's input."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.pipeline.placement import Placement
+
+
+def original_label_map(probabilities: Tensor, placement: Placement, image: int) -> NDArray[np.uint8]:
+    """The most probable label of every pixel of an original image.
+
+    Padding is cut off, and the probabilities are interpolated (bilinearly) to the size of the original, class by class, so
+    that memory does not grow with the number of classes. Of equal probabilities the first label counts.
+
+    Args:
+        probabilities: (1 + C, height, width) of the network's input; C at most 254.
+        placement: of the batch in the network's input.
+        image: index in the batch.
+
+    Returns:
+        (H, W); 0 is background, 1 + label a class.
+    """
+    height, width = placement.sizes[image].tolist()
+    scale_x, scale_y = placement.scale[image].tolist()
+    left, top = (round(value) for value in placement.offset[image].tolist())
+    rows, columns = round(height * scale_y), round(width * scale_x)
+    inside = probabilities[:, top : top + rows, left : left + columns]
+    best: Tensor | None = None
+    labels = torch.zeros(height, width, dtype=torch.uint8, device=inside.device)
+    for label, of_class in enumerate(inside):
+        if of_class.shape != (height, width):
+            of_class = F.interpolate(of_class[None, None], size=(height, width), mode="bilinear")[0, 0]
+        if best is None:
+            best = of_class
+            continue
+        better = of_class > best
+        labels[better] = label
+        best = torch.where(better, of_class, best)
+    return labels.cpu().numpy()

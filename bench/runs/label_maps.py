@@ -1,0 +1,71 @@
+"""Label maps that a run predicts: saved as PNG files, and compared with the masks of the data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from numpy.typing import NDArray
+from PIL import Image
+
+from bench.convert.file_names import distinct_file_names
+from bench.data.types import Split
+from metrics.mask_counts import MaskCounts, count_image
+from metrics.notes import Note, report
+from metrics.segmentation import Overlap
+from reports.records.mask_counts import save_mask_counts
+from reports.records.run import RunFolder
+
+MAX_SAVED = 1000
+"""Number of images, the first ones of the split, whose predicted label maps are saved; the measures use all images."""
+
+BACKGROUND = "background"
+"""Name of label 0."""
+
+
+class PredictedLabelMaps:
+    """Receives the label maps of a split, image by image; see `bench.pipeline.predict.predict`.
+
+    Args:
+        split: has label maps.
+        folder: of the run.
+    """
+
+    def __init__(self, split: Split, folder: Path) -> None:
+        assert split.label_maps is not None
+        catalog = split.truth.catalog
+        self.classes = (BACKGROUND, *catalog.classes)
+        self._truth = split.label_maps
+        self._folder = folder
+        self._images = len(split)
+        self._overlaps: dict[int, Overlap] = {}
+        written = [
+            name or str(image_id)
+            for name, image_id in zip(catalog.file_names or [""] * len(split), catalog.image_ids, strict=True)
+        ]
+        names = distinct_file_names(written, [None] * len(written), by_stem=True)
+        self._names = [Path(name).stem for name in names]
+        (folder / RunFolder.LABEL_MAPS).mkdir(exist_ok=True)
+
+    def __call__(self, index: int, label_map: NDArray[np.uint8]) -> None:
+        """Compare the label map of an image with its masks, and save it."""
+        self._overlaps[index] = count_image(self._truth(index), label_map, self.classes)
+        if index < MAX_SAVED:
+            Image.fromarray(label_map).save(self._folder / RunFolder.LABEL_MAPS / f"{self._names[index]}.png")
+
+    def finish(self) -> dict[str, float]:
+        """Save the counts of all images; the measures over all classes by name. All processes call it."""
+        images = list(self._overlaps.items())
+        if PartialState().num_processes > 1:
+            images = gather_object(images)
+        counts = MaskCounts.of(
+            self.classes, (overlap for _, overlap in sorted(images, key=lambda each: each[0]))
+        )
+        if PartialState().is_main_process:
+            save_mask_counts(self._folder / RunFolder.MASK_COUNTS, counts)
+        if self._images > MAX_SAVED:
+            text = f"predicted label maps of the first {MAX_SAVED} of {self._images} images are saved; the measures use all images"
+            report(Note("label_maps", text, values={"images": self._images, "saved": MAX_SAVED}))
+        return {row.name: row.value for row in counts.overlap().rows() if not row.class_name}
