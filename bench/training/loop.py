@@ -152,9 +152,9 @@ class _Training:
             label_maps=VARIANTS[config.variant].label_maps,
         )
         remarks = [f"{config.variant}: {note}" for note in _notes(detector, self.loader.objects, config)]
-        for remark in remarks:
-            progress.message(f"note: {remark}")
         self.notes = (*self.loader.notes, *remarks)
+        for note in self.notes:
+            progress.message(f"note: {note}")
         self.steps = self.settings.epochs * math.ceil(len(self.loader) / self.settings.accumulate)
         self.average = (
             make_average(detector, self.settings.average * self.steps) if self.settings.average else None

@@ -15,6 +15,7 @@ from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.dot_plot import dot_plot
 from reports.figures.lines import LineAxes, lines
+from reports.records.run import RunResult
 from reports.sections.speed_cells import leaderboard_cells, leaderboard_columns
 from reports.sections.verdict_text import ranking, verdict
 
@@ -155,7 +156,7 @@ def _warnings(report: ReportData) -> list[str]:
         wrong = [
             name
             for name, value in result.headline.items()
-            if name in measured and not _same(value, measured[name])
+            if name in measured and not _same(value, measured[name]) and _was_computed(result, name)
         ]
         if wrong:
             warnings.append(
@@ -168,6 +169,13 @@ def _warnings(report: ReportData) -> list[str]:
         images = formatting.plural(report.data.images, "image is", "images are")
         warnings.append(f"{images} too few to separate models of similar AP.")
     return warnings
+
+
+def _was_computed(result: RunResult, name: str) -> bool:
+    """Whether the settings of a run include the measure of this headline number; True if they are unknown."""
+    measures = result.config.get("evaluate", {}).get("measures")
+    measure = "average_recall" if name.startswith("ar") else "average_precision"
+    return measures is None or measure in measures
 
 
 def _notes(report: ReportData) -> list[str]:

@@ -275,6 +275,14 @@ def test_a_result_that_differs_from_the_detections_is_a_warning(runs, tmp_path, 
     assert "ap and ap50 in result.json differ from the detections" in text
 
 
+def test_numbers_that_a_run_did_not_compute_do_not_differ(runs, tmp_path, no_drawing):
+    config = {"evaluate": {"measures": ["average_precision"]}}
+    for missing, warns in (("ar_1", False), ("ap50", True)):
+        run = run_in(tmp_path / missing, runs[0].truth, "a", 0.7, headline={missing: None}, config=config)
+        text = words(part(parsed(write_report([run], tmp_path / "out")), "verdict"))
+        assert (f"{missing} in result.json differs from the detections" in text) is warns
+
+
 def test_terminal_and_page_have_the_same_names_and_notes(runs, tmp_path, no_drawing):
     truth = runs[0].truth
     rising = pd.DataFrame({"epoch": range(1, 9), "loss": 1.0, "val_ap": np.linspace(0.1, 0.4, 8)})
