@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from detectors.priors import GridPriors
-from detectors.types import DenseOutput
+from detectors.types import DenseOutput, TwoStageOutput
 from metrics.errors import InputError
 from metrics.iou import box_iou
 
@@ -202,7 +202,7 @@ def feature_grids(detector: nn.Module, image_size: tuple[int, int]) -> list[tupl
     """
     backbone, neck = getattr(detector, "backbone", None), getattr(detector, "neck", None)
     if not isinstance(getattr(detector, "priors", None), GridPriors) or backbone is None or neck is None:
-        raise InputError(f"{type(detector).__name__}: not a dense detector, so it has no priors")
+        raise InputError(f"{type(detector).__name__}: not a dense or two-stage detector, so it has no priors")
     training, device = detector.training, next(detector.parameters()).device
     features = neck(backbone.eval()(torch.zeros(1, 3, *image_size, device=device)))
     detector.train(training)
@@ -218,13 +218,15 @@ def prior_sizes(
 
 @torch.no_grad()
 def detector_priors(detector: nn.Module, image_size: tuple[int, int]) -> tuple[Tensor, tuple[int, ...]]:
-    """Priors (A, 4) of a dense detector for images of (height, width), and their number at each level."""
+    """Priors (A, 4) of a dense or two-stage detector for images of (height, width), and their number at each level."""
     training = detector.training
     device = next(detector.parameters()).device
     output = detector.eval()(torch.zeros(1, 3, *image_size, device=device))
     detector.train(training)
+    if isinstance(output, TwoStageOutput):
+        output = output.proposals
     if not isinstance(output, DenseOutput):
-        raise InputError(f"{type(detector).__name__}: not a dense detector, so it has no priors")
+        raise InputError(f"{type(detector).__name__}: not a dense or two-stage detector, so it has no priors")
     return output.priors, output.levels
 
 

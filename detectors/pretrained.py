@@ -129,7 +129,7 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if rules is _FASTER_RCNN:  # torchvision also has a box of background, which is not used
         for key in ("heads.0.box_out.weight", "heads.0.box_out.bias"):
             renamed[key] = renamed[key][4:]
-    if OF_2020 in state or OF_2019 in state:
+    if (rules is _RETINANET and OF_2020 in state) or (rules is _FASTER_RCNN and OF_2019 in state):
         # Trained when torchvision's frozen BatchNorm had no epsilon: subtracted here, because the layer adds its own.
         for key in [key for key in renamed if key.endswith("running_var")]:
             renamed[key] = renamed[key] - _EPSILON

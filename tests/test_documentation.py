@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from PIL import Image
 from safetensors.torch import save_file
 from tiny_data import Picture, write_coco, write_voc
 from undrawn import undrawn
@@ -125,6 +126,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).write_text(results)
     write_devkit(folder, made, json.loads(truth.read_text()), json.loads(results))
     write_benchmarks(folder)
+    write_label_maps(folder)
     federated = json.loads(truth.read_text())
     for image in federated["images"]:
         image["neg_category_ids"] = [category["id"] for category in federated["categories"]]
@@ -202,6 +204,15 @@ def write_devkit(folder: Path, made: list[Picture], truth: dict, results: list[d
         (folder / "results" / f"comp4_det_test_{category['name']}.txt").write_text("\n".join(lines))
 
 
+def write_label_maps(folder: Path) -> None:
+    """Two folders of label maps of three classes."""
+    rng = np.random.default_rng(2)
+    for name in ("label_maps", "found_maps"):
+        (folder / name).mkdir()
+        for image in ("a", "b"):
+            Image.fromarray(rng.integers(0, 3, (8, 8), dtype=np.uint8)).save(folder / name / f"{image}.png")
+
+
 def write_benchmarks(folder: Path) -> None:
     """One image with an object and a detection as KITTI, CrowdHuman and Open Images write them."""
     line = "Car 0.00 0 -10 10.00 10.00 60.00 70.00 -1 -1 -1 -1000 -1000 -1000 -10"
@@ -256,6 +267,8 @@ def arguments(command: str, folder: Path) -> list[str]:
     """The arguments of a documented command: placeholders filled in, wildcards expanded, made short."""
     words = shlex.split(command.removeprefix("python -m "))
     package, words = words[0], words[1:]
+    if package == "metrics" and "--masks" in words:
+        return [{"TRUTH": "label_maps", "FOUND": "found_maps"}.get(word, word) for word in words]
     if package == "metrics":
         return [
             {"TRUTH": "gt.json", "DETECTIONS": "dets.json", "FOUND": "dets.json"}.get(word, word)

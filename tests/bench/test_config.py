@@ -250,7 +250,9 @@ def test_entries_open_each_annotation_file_once(tmp_path: Path, monkeypatch):
     )
     files = {f"instances_{name}.json": 1 for name in ("train", "val", "test")}
     assert parsed == detected == files
-    assert {name: opened[name] for name in files} == dict.fromkeys(files, 2)  # to detect, and to parse
+    assert {name: opened[name] for name in files} == dict.fromkeys(
+        files, 3
+    )  # to detect, to parse, and for masks
     assert [config.variant for config in configs] == ["ssd", "retinanet", "fcos"]
     assert {len(split) for split in dataset.splits.values()} == {10}
 
@@ -264,6 +266,7 @@ def test_entries_with_different_data_are_refused(sets):
 def test_only_presets_of_papers_keep_detections_by_other_rules():
     other = {name for name in presets() if {"score", "max_dets"} & read_preset(name).get("nms", {}).keys()}
     assert other == {
+        "faster-rcnn-r50-fpn",
         "fcos-r50-fpn",
         "retinanet-r50-fpn",
         "ssd-face-320",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -50,7 +51,9 @@ def trained(config: RunConfig, folder: Path, change=lambda detector: None, **mor
 def test_every_variant_lowers_its_loss(variant, tmp_path):
     config = tiny_config(variant, train__epochs=6, train__lr=0.005, augment__iou_crop=0, augment__zoom_out=0)
     result, detector = trained(config, tmp_path)
-    assert result.history[-1]["loss"] < result.history[0]["loss"]
+    losses = [row["loss"] for row in result.history]
+    # The targets of dual are its own predictions at first: its loss rises before it falls.
+    assert losses[-1] < (max(losses) if variant == "dual" else losses[0])
     assert not detector.training
 
 
@@ -84,7 +87,9 @@ def test_the_weights_with_the_best_validation_ap_are_kept(tmp_path, monkeypatch)
     scores = iter([0.1, 0.4, 0.4, 0.2])
     states = []
 
-    class Headline:
+    class Evaluated:
+        matches = SimpleNamespace(at=lambda threshold: threshold, rule=SimpleNamespace(iou_thresholds=(0.5,)))
+
         def __init__(self) -> None:
             self.headline = {"ap": next(scores), "ap50": 0.5}
 
@@ -93,9 +98,13 @@ def test_the_weights_with_the_best_validation_ap_are_kept(tmp_path, monkeypatch)
 
     monkeypatch.setattr(validation, "predict", remember)
     monkeypatch.setattr(validation.Validation, "compile", lambda self: None)
-    monkeypatch.setattr(validation, "evaluate", lambda *args, **settings: Headline())
+    monkeypatch.setattr(validation, "evaluate", lambda *args, **settings: Evaluated())
+    thresholds = iter([0.1, 0.2])  # of the epochs with the best AP so far
+    monkeypatch.setattr(
+        validation, "score_curve", lambda outcome: SimpleNamespace(best=lambda: (next(thresholds), outcome))
+    )
     result, detector = trained(tiny_config(train__epochs=4, train__validate_every=1), tmp_path)
-    assert result.best_epoch == 2
+    assert (result.best_epoch, result.best_score) == (2, 0.2)
     for name, tensor in detector.state_dict().items():
         assert torch.equal(tensor, states[1][name]), name
     assert sorted(path.name for path in tmp_path.glob("best-*")) == ["best-00002.safetensors"]
