@@ -39,10 +39,13 @@ def test_a_trial_measures_the_priors_of_the_network(anchors):
         fit = measure_fit(boxes, *detector_priors(detector, stage.config.image.size), stage.fitter.threshold)
         rows = {(row.split, row.group): row for row in stage.measure(None, values)}
         row = rows["train", "all"]
-        assert (row.objects, row.recall) == (len(boxes), pytest.approx(fit.recall))
+        # Rounding decides about objects whose IoU is the threshold.
+        ties = np.abs(fit.best_iou - fit.threshold) < 1e-6
+        assert (row.objects, row.recall) == (len(boxes), pytest.approx(fit.recall, abs=ties.mean() + 1e-6))
         assert row.mean_iou == pytest.approx(fit.mean, abs=1e-5)
         small = next(row for row in fit.rows() if row.group == "small")
-        assert rows["train", "small"].recall == pytest.approx(small.recall)
+        of_small = ties.sum() / max(small.objects, 1)
+        assert rows["train", "small"].recall == pytest.approx(small.recall, abs=of_small + 1e-6)
 
 
 def test_explicit_shapes_fit_better_than_the_rule_with_the_same_number_of_priors(anchors):

@@ -84,7 +84,7 @@ def test_grids_are_those_of_the_detector(name):
 
 
 def test_other_modules_than_dense_detectors_have_no_grids():
-    with pytest.raises(InputError, match="Linear: not a dense detector, so it has no priors"):
+    with pytest.raises(InputError, match="Linear: not a dense or two-stage detector, so it has no priors"):
         feature_grids(torch.nn.Linear(1, 1), (64, 64))
 
 
