@@ -82,6 +82,9 @@ OVERFITTING = {"detr": {"denoising": {"groups": 0}, "class_loss": "quality_focal
 LEARNING_RATES = {"detr": 2e-3, "faster_rcnn": 2e-3, "cascade_rcnn": 2e-3}
 """The rate of the others is too high for attention and for fully connected layers."""
 
+STEPS = {"detr": 120, "sliding_window": 120}
+"""Each step of the sliding window sees other windows, and queries are matched anew."""
+
 CONFIGURATIONS = [
     *[(name, OVERFITTING.get(name, {})) for name in VARIANTS.names()],
     ("fcos", {"quality": "iou", "backbone": {"finest": 4}, "levels": 5}),
@@ -98,7 +101,7 @@ def test_overfits_two_images(name, settings):
     detector.weigh_classes([2, 1, 1], ["a", "b", "c"])
     optimizer = torch.optim.AdamW(detector.parameters(), lr=LEARNING_RATES.get(name, 5e-3), weight_decay=0)
     losses = []
-    for step in range(120 if name == "sliding_window" else 60):  # each step sees other windows
+    for step in range(STEPS.get(name, 60)):
         torch.manual_seed(step)  # as the training loop does
         optimizer.zero_grad()
         loss = sum(detector.losses(detector(images), targets).values())
