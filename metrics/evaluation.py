@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -210,14 +210,7 @@ class Evaluation:
         Returns:
             The text. Numbers have all digits; NaN and None are empty.
         """
-        text = io.StringIO()
-        writer = csv.DictWriter(text, TABLE_COLUMNS, restval="", lineterminator="\n")
-        writer.writeheader()
-        for row in self.table_rows():
-            writer.writerow(
-                {name: "" if cell is None or cell != cell else cell for name, cell in row.items()}
-            )
-        return write_text(text.getvalue(), path)
+        return write_text(csv_text(self.table_rows()), path)
 
     def to_json(self, path: str | Path | None = None) -> str:
         """Headline, rule and rows as one JSON object; NaN is null.
@@ -358,6 +351,16 @@ def format_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         ).rstrip()
         for line in (heads, *rows)
     )
+
+
+def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows of a table as CSV with a header of `TABLE_COLUMNS`; what a row lacks, None and NaN are empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, TABLE_COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: "" if cell is None or cell != cell else cell for name, cell in row.items()})
+    return text.getvalue()
 
 
 def write_text(text: str, path: str | Path | None) -> str:

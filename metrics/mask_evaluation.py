@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
-from metrics.evaluation import COLUMNS, TABLE_COLUMNS, format_table, format_value, null, write_text
+from metrics.evaluation import COLUMNS, csv_text, format_table, format_value, null, write_text
 from metrics.mask_counts import MaskCounts
 from metrics.registry import did_you_mean
 from metrics.segmentation import Overlap
@@ -60,7 +58,7 @@ class MaskEvaluation:
         raise InputError(f"no measure {name!r}{did_you_mean(name, names) or '; known: ' + ', '.join(names)}")
 
     def table_rows(self) -> list[dict[str, Any]]:
-        """One dict per value, with those of `TABLE_COLUMNS` that label maps have."""
+        """One dict per value, with those of `metrics.evaluation.TABLE_COLUMNS` that label maps have."""
         label = {name: index for index, name in enumerate(self.counts.classes)}
         return [
             {
@@ -76,15 +74,8 @@ class MaskEvaluation:
         ]
 
     def to_csv(self, path: str | Path | None = None) -> str:
-        """One line per value, with the columns `TABLE_COLUMNS`; see `metrics.evaluation.Evaluation.to_csv`."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, TABLE_COLUMNS, restval="", lineterminator="\n")
-        writer.writeheader()
-        for row in self.table_rows():
-            writer.writerow(
-                {name: "" if cell is None or cell != cell else cell for name, cell in row.items()}
-            )
-        return write_text(text.getvalue(), path)
+        """One line per value, with the columns of `metrics.evaluation.TABLE_COLUMNS`; see `metrics.evaluation.Evaluation.to_csv`."""
+        return write_text(csv_text(self.table_rows()), path)
 
     def to_json(self, path: str | Path | None = None) -> str:
         """Headline, areas and rows as one JSON object; NaN is null."""
