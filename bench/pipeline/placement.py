@@ -132,6 +132,16 @@ def fit_images(pixels: Sequence[NDArray[np.uint8]], image: ImageConfig) -> tuple
     return batch.pixels.to(torch.float32).div_(255), batch.placement
 
 
+def original_size(pixels: Sequence[NDArray[np.uint8]]) -> ImageConfig:
+    """Settings of the network's input by which a single image keeps its size.
+
+    Args:
+        pixels: of exactly one image, (H, W, 3).
+    """
+    (image,) = pixels
+    return ImageConfig().model_copy(update={"size": image.shape[:2]})
+
+
 def fit_image(
     image: ImageConfig,
     index: int,

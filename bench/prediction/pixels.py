@@ -60,11 +60,5 @@ def _of_tensor(tensor: Any) -> NDArray[np.uint8]:
                 f"image: a tensor of values from {tensor.min():g} to {tensor.max():g}; expected floating point in [0, 1], without "
                 "normalisation, or uint8"
             )
-        tensor = (tensor * 255).round()
-    array = tensor.permute(1, 2, 0).expand(-1, -1, 3).numpy()
-    return _of_array(array if array.dtype == np.uint8 or not _is_byte(array) else array.astype(np.uint8))
-
-
-def _is_byte(array: NDArray[Any]) -> bool:
-    """Whether rounded floating-point values can become uint8 unchanged."""
-    return np.issubdtype(array.dtype, np.floating)
+        tensor = (tensor * 255).round().byte()
+    return _of_array(tensor.permute(1, 2, 0).expand(-1, -1, 3).numpy())

@@ -15,7 +15,7 @@ from torch import nn
 
 from bench.pipeline.batch_memory import BatchMemory
 from bench.pipeline.input_settings import ImageConfig
-from bench.pipeline.placement import fit_images
+from bench.pipeline.placement import fit_images, original_size
 from bench.pipeline.predict import on_cpu
 from bench.prediction.pixels import rgb_pixels
 from bench.runs.finished_run import load_predictor
@@ -133,8 +133,7 @@ class TrainedDetector:
 
     @torch.inference_mode()
     def _detect(self, pixels: Sequence[NDArray[np.uint8]]) -> list[ImageDetections]:
-        image = self._image or ImageConfig().model_copy(update={"size": pixels[0].shape[:2]})
-        inputs, placement = fit_images(pixels, image)
+        inputs, placement = fit_images(pixels, self._image or original_size(pixels))
         raw = self._memory(
             inputs,
             lambda part: on_cpu(self._predictor.predict(part.to(self.device))),

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from bench.pipeline.input_settings import ImageConfig
-from bench.pipeline.placement import fit_images
+from bench.pipeline.placement import fit_images, original_size
 from bench.pipeline.predict import on_cpu
 from bench.timing.clock import Clock
 from bench.timing.timed_run import TimedRun
@@ -69,7 +66,7 @@ class Passes:
         names = ["decode", "preprocess"]
         pixels = [timed.split.load(image) for image in images]
         times.append(read())
-        inputs, placement = fit_images(pixels, timed.image or _original_size(pixels))
+        inputs, placement = fit_images(pixels, timed.image or original_size(pixels))
         inputs = inputs.to(timed.device)
         times.append(read())
         if self.shows_parts:
@@ -88,9 +85,3 @@ class Passes:
         times.append(self.clock.now())
         ns = {name: after - before for name, (before, after) in zip(names, pairwise(times), strict=True)}
         return Pass(ns | {END_TO_END: times[-1] - times[0]}, detections)
-
-
-def _original_size(pixels: Sequence[NDArray[np.uint8]]) -> ImageConfig:
-    """Network input of the size of a single image."""
-    (image,) = pixels
-    return ImageConfig().model_copy(update={"size": image.shape[:2]})
