@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from detectors.config import Config
+from detectors.types import Detections
 
 _MAX_SORTED = 2**23
 """Largest number of scores that are sorted together; more are processed image by image, to limit memory."""
@@ -74,6 +75,19 @@ def select_candidates(
     place = place[by_falling_score(flat.gather(0, place), image)]
     image = place // (priors * classes)
     return SelectedCandidates(image, place // classes % priors, place % classes, flat.gather(0, place))
+
+
+def split_by_image(chosen: SelectedCandidates, boxes: Tensor, images: int) -> list[Detections]:
+    """The candidates of each image.
+
+    Args:
+        chosen: K candidates.
+        boxes: (K, 4) xyxy of these.
+        images: number of images of the batch; those without candidates have empty detections.
+    """
+    counts = chosen.image.bincount(minlength=images).tolist()
+    columns = (torch.split(column, counts) for column in (boxes, chosen.score, chosen.label))
+    return [Detections(*part) for part in zip(*columns, strict=True)]
 
 
 def by_falling_score(score: Tensor, group: Tensor | None = None) -> Tensor:

@@ -18,19 +18,18 @@ from detectors.assigners.types import (
     pad_targets,
 )
 from detectors.backbones import Backbone
-from detectors.candidates import select_candidates
-from detectors.coders import BoxCoder, clip_boxes
+from detectors.candidates import select_candidates, split_by_image
+from detectors.coders import BoxCoder
 from detectors.detector_config import DetectorConfig
 from detectors.heads.dense import HeadOutput
 from detectors.input_checks import require_images, require_targets
 from detectors.losses.box import BoxLoss
-from detectors.losses.class_weights import class_weights
 from detectors.losses.classification import ClassLoss
 from detectors.losses.quality import QualityLoss
-from detectors.nms import NMS, NMSConfig
-from detectors.pretrained import load_detector
+from detectors.network import DetectorNetwork
 from detectors.priors import GridPriors
-from detectors.types import DenseOutput, Detections, LossSum, Suppression, Targets, divide_sums
+from detectors.types import DenseOutput, Detections, LossSum, Targets
+from metrics.boxes import clip
 from metrics.iou import aligned_box_iou
 
 T = TypeVar("T")
@@ -43,7 +42,7 @@ class DenseConfig(DetectorConfig):
     """Weight of the box loss relative to the class loss."""
 
 
-class DenseDetector(nn.Module):
+class DenseDetector(DetectorNetwork):
     """A one-stage detector made of parts; a `detectors.types.Detector`.
 
     Args:
@@ -65,8 +64,6 @@ class DenseDetector(nn.Module):
             the priors (P, 4); the box loss is divided by the sum of the weights. None: 1.
     """
 
-    nms: Suppression
-
     def __init__(
         self,
         config: DetectorConfig,
@@ -86,8 +83,7 @@ class DenseDetector(nn.Module):
         auxiliary_assigner: Assigner | None = None,
         box_weights: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
-        super().__init__()
-        self.num_classes = num_classes
+        super().__init__(config, num_classes)
         self.backbone = backbone
         self.neck = neck
         self.head = head
@@ -100,12 +96,8 @@ class DenseDetector(nn.Module):
         self.quality_loss = quality_loss
         self.normalise = normalise
         self.box_weights = box_weights
-        self.nms = NMS(config.nms)
-        self.candidates = config.candidates
         self.box_weight = box_weight
-        self._class_weights = config.class_weights
-        self.to(memory_format=torch.channels_last)  # faster on CPU and GPU alike
-        load_detector(self, config.weights)
+        self._complete(config)
 
     def weigh_classes(self, counts: Sequence[int], names: Sequence[str]) -> None:
         """Set the weights of the class loss before training; see `ClassWeightsConfig`.
@@ -117,12 +109,7 @@ class DenseDetector(nn.Module):
         Raises:
             InputError: the settings have a weight for a class that is not in `names`.
         """
-        weights = class_weights(self._class_weights, counts, names)
-        self.class_loss.weights = None if weights is None else weights.to(next(self.parameters()).device)
-
-    def prepare(self, batches: Iterable[Tensor]) -> bool:
-        """Prepare the network once before training, if its settings need it; see `Backbone.prepare`."""
-        return self.backbone.prepare(batches)
+        self.class_loss.weights = self._weights_of_classes(counts, names)
 
     def forward(self, images: Tensor) -> DenseOutput:
         """Raw output for (B, 3, H, W) RGB images, float32 in [0, 1]; any H, W."""
@@ -141,10 +128,6 @@ class DenseDetector(nn.Module):
             return output
         logits, codes, quality, _ = head.auxiliary
         return output._replace(auxiliary=output._replace(logits=logits, codes=codes, quality=quality))
-
-    def losses(self, output: DenseOutput, targets: list[Targets]) -> dict[str, Tensor]:
-        """Scalar losses ``class``, ``box`` and, with a quality branch, ``quality``: the divided terms of `loss_sums`."""
-        return divide_sums(self.loss_sums(output, targets))
 
     def loss_sums(self, output: DenseOutput, targets: list[Targets]) -> dict[str, LossSum]:
         """Sums of the losses ``class``, ``box`` and, with a quality branch, ``quality``, and the positives of each.
@@ -216,15 +199,8 @@ class DenseDetector(nn.Module):
             self._scores(output), output.levels, self._score_threshold(), self.candidates
         )
         codes = output.codes[chosen.image, chosen.prior].float()
-        boxes = clip_boxes(self.coder.decode(codes, output.priors[chosen.prior]), output.image_size)
-        counts = chosen.image.bincount(minlength=len(output.codes)).tolist()
-        columns = (torch.split(column, counts) for column in (boxes, chosen.score, chosen.label))
-        return [Detections(*part) for part in zip(*columns, strict=True)]
-
-    @torch.inference_mode()
-    def predict(self, images: Tensor) -> list[Detections]:
-        """Detections in each of (B, 3, H, W) RGB images, float32 in [0, 1]; call `eval` first."""
-        return [self.nms(candidates) for candidates in self.decode(self(images))]
+        boxes = clip(self.coder.decode(codes, output.priors[chosen.prior]), output.image_size)
+        return split_by_image(chosen, boxes, len(output.codes))
 
     def _heads(self, output: DenseOutput) -> list[tuple[DenseOutput, Assigner]]:
         """Output and assigner of each head that was computed."""
@@ -272,14 +248,6 @@ class DenseDetector(nn.Module):
     def _prediction(self, output: DenseOutput) -> Prediction:
         boxes = self.coder.decode(output.codes.float(), output.priors)
         return Prediction(self._scores(output), boxes, output.image_size)
-
-    def _score_threshold(self) -> float:
-        config = getattr(self.nms, "config", None)
-        return (
-            min(self.candidates.score, config.score)
-            if isinstance(config, NMSConfig)
-            else self.candidates.score
-        )
 
     def _quality_targets(
         self, assignment: Assignment, image: Tensor, prior: Tensor, decoded: Tensor, boxes: Tensor

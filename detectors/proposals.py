@@ -15,7 +15,7 @@ from detectors.assigners.overlap import OverlapAssigner
 from detectors.assigners.sampling import BalancedSampler
 from detectors.assigners.types import PaddedTargets
 from detectors.candidates import CandidatesConfig, select_candidates
-from detectors.coders import DeltaCoder, clip_boxes
+from detectors.coders import DeltaCoder
 from detectors.config import Config
 from detectors.heads.dense import HeadOutput, ProposalHead
 from detectors.losses.box import SmoothL1Loss
@@ -23,6 +23,7 @@ from detectors.losses.classification import BinaryCrossEntropyLoss
 from detectors.priors import GridPriors
 from detectors.search_range import Choice, Range
 from detectors.types import DenseOutput, LossSum
+from metrics.boxes import clip
 
 _MIN_SIDE = 1e-3
 """In pixels; smaller proposals are dropped."""
@@ -137,7 +138,7 @@ class ProposalNetwork(nn.Module):
             scores, output.levels, 0.0, CandidatesConfig(score=0.0, top_k=top, per="level")
         )
         codes = output.codes[best.image, best.prior].float()
-        boxes = clip_boxes(self.coder.decode(codes, output.priors[best.prior]), output.image_size)
+        boxes = clip(self.coder.decode(codes, output.priors[best.prior]), output.image_size)
         ends = torch.tensor(output.levels, device=boxes.device).cumsum(0)
         level = torch.bucketize(best.prior, ends, right=True)
         counts = best.image.bincount(minlength=len(scores)).tolist()

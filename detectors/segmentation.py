@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, NamedTuple, Self
 
 import torch
@@ -15,7 +15,6 @@ from detectors.components import ComponentsConfig, find_components
 from detectors.config import Config
 from detectors.detector_config import DetectorConfig
 from detectors.input_checks import require_images, require_targets
-from detectors.losses.class_weights import class_weights
 from detectors.losses.segmentation import (
     IGNORED,
     Over,
@@ -25,10 +24,10 @@ from detectors.losses.segmentation import (
     jaccard_losses,
     pixel_targets,
 )
-from detectors.nms import NMS, NMSConfig
-from detectors.pretrained import load_detector
+from detectors.network import DetectorNetwork
+from detectors.nms import NMSConfig
 from detectors.search_range import Choice, Range
-from detectors.types import Detections, LossSum, Suppression, Targets, divide_sums
+from detectors.types import Detections, LossSum, Targets
 from metrics.errors import InputError
 
 
@@ -72,7 +71,7 @@ class SegmentationOutput(NamedTuple):
     logits: Tensor
 
 
-class SegmentationDetector(nn.Module):
+class SegmentationDetector(DetectorNetwork):
     """A network for semantic segmentation; a `detectors.types.Segmenter`.
 
     Args:
@@ -85,8 +84,6 @@ class SegmentationDetector(nn.Module):
         stride: of the map; coarser logits than the image are interpolated.
     """
 
-    nms: Suppression
-
     def __init__(
         self,
         config: SegmentationConfig,
@@ -98,20 +95,16 @@ class SegmentationDetector(nn.Module):
         head: nn.Module,
         stride: int,
     ) -> None:
-        super().__init__()
-        self.num_classes = num_classes
+        super().__init__(config, num_classes)
         self.stride = stride
         self.backbone = backbone
         self.skips = skips
         self.neck = neck
         self.head = head
-        self.nms = NMS(config.nms)
         self.components = config.components
         self.loss = config.loss
-        self._class_weights = config.class_weights
         self.weights: Tensor | None = None
-        self.to(memory_format=torch.channels_last)  # faster on CPU and GPU alike
-        load_detector(self, config.weights)
+        self._complete(config)
 
     def weigh_classes(self, counts: Sequence[int], names: Sequence[str]) -> None:
         """Set the weights of the classes in all losses before training; background has weight 1.
@@ -123,14 +116,8 @@ class SegmentationDetector(nn.Module):
         Raises:
             InputError: the settings have a weight for a class that is not in `names`.
         """
-        weights = class_weights(self._class_weights, counts, names)
-        self.weights = None
-        if weights is not None:
-            self.weights = F.pad(weights, (1, 0), value=1.0).to(next(self.parameters()).device)
-
-    def prepare(self, batches: Iterable[Tensor]) -> bool:
-        """Prepare the network once before training, if its settings need it; see `Backbone.prepare`."""
-        return self.backbone.prepare(batches)
+        weights = self._weights_of_classes(counts, names)
+        self.weights = None if weights is None else F.pad(weights, (1, 0), value=1.0)
 
     def forward(self, images: Tensor) -> SegmentationOutput:
         """Raw output for (B, 3, H, W) RGB images, float32 in [0, 1]; any H, W."""
@@ -142,10 +129,6 @@ class SegmentationDetector(nn.Module):
             size = (logits.shape[2] * self.stride, logits.shape[3] * self.stride)
             logits = F.interpolate(logits, size=size, mode="bilinear")
         return SegmentationOutput(logits[:, :, :height, :width])
-
-    def losses(self, output: SegmentationOutput, targets: list[Targets]) -> dict[str, Tensor]:
-        """Scalar losses ``cross_entropy``, ``dice`` and ``jaccard``, of those with a weight: the divided terms of `loss_sums`."""
-        return divide_sums(self.loss_sums(output, targets))
 
     def loss_sums(self, output: SegmentationOutput, targets: list[Targets]) -> dict[str, LossSum]:
         """Sums of the losses ``cross_entropy``, over the labelled pixels, and ``dice`` and ``jaccard``, over the images.
@@ -191,11 +174,6 @@ class SegmentationDetector(nn.Module):
     def decode(self, output: SegmentationOutput) -> list[Detections]:
         """Candidates of each image by decreasing score: the connected components of its label map; see `ComponentsConfig`."""
         return [find_components(each, self.components) for each in self.class_probabilities(output)]
-
-    @torch.inference_mode()
-    def predict(self, images: Tensor) -> list[Detections]:
-        """Detections in each of (B, 3, H, W) RGB images, float32 in [0, 1]; call `eval` first."""
-        return [self.nms(candidates) for candidates in self.decode(self(images))]
 
     def _label_maps(self, targets: list[Targets], images: Tensor) -> Tensor:
         """(B, H, W) uint8 label maps of the targets, for `images` (B, ..., H, W)."""

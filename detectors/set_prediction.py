@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -11,18 +11,16 @@ from torch import Tensor, nn
 from detectors.assigners.task_aligned import TaskAlignedAssigner
 from detectors.assigners.types import Assignment, PaddedTargets, Prediction, pad_targets
 from detectors.backbones import Backbone
-from detectors.candidates import select_candidates
+from detectors.candidates import select_candidates, split_by_image
 from detectors.denoising import DenoisingConfig, denoising_queries
 from detectors.detector_config import DetectorConfig
 from detectors.heads.decoder import Decoder
 from detectors.heads.queries import LearnedQueries, ProposalQueries, Queries, not_half
 from detectors.input_checks import require_images, require_targets
-from detectors.losses.class_weights import class_weights
 from detectors.losses.classification import QualityFocalLoss
 from detectors.losses.set_prediction import SetLoss, SetLosses, relative_targets, repeated, summed_by_layer
-from detectors.nms import NMS
-from detectors.pretrained import load_detector
-from detectors.types import DenseOutput, Detections, LossSum, Suppression, Targets, divide_sums
+from detectors.network import DetectorNetwork
+from detectors.types import DenseOutput, Detections, LossSum, Targets
 from metrics.boxes import clip, convert
 from metrics.iou import aligned_generalized_box_iou
 
@@ -45,7 +43,7 @@ class SetOutput(NamedTuple):
     image_size: tuple[int, int]
 
 
-class SetDetector(nn.Module):
+class SetDetector(DetectorNetwork):
     """A detector whose queries are matched to objects one to one, without NMS; a `detectors.types.Detector`.
 
     Args:
@@ -62,8 +60,6 @@ class SetDetector(nn.Module):
             Co-DETR).
     """
 
-    nms: Suppression
-
     def __init__(
         self,
         config: DetectorConfig,
@@ -77,8 +73,7 @@ class SetDetector(nn.Module):
         denoising: DenoisingConfig,
         proposal_top: int = 10,
     ) -> None:
-        super().__init__()
-        self.num_classes = num_classes
+        super().__init__(config, num_classes)
         self.backbone = backbone
         self.neck = neck
         self.queries = queries
@@ -88,12 +83,7 @@ class SetDetector(nn.Module):
         self.names = nn.Embedding(num_classes, decoder.channels) if denoising.groups else None
         self.proposal_assigner = TaskAlignedAssigner(proposal_top, alpha=0.5)
         self.proposal_loss = QualityFocalLoss()
-        self.nms = NMS(config.nms)
-        self.candidates = config.candidates
-        self.score = min(config.candidates.score, config.nms.score)
-        self._class_weights = config.class_weights
-        self.to(memory_format=torch.channels_last)  # faster on CPU and GPU alike
-        load_detector(self, config.weights)
+        self._complete(config)
 
     def weigh_classes(self, counts: Sequence[int], names: Sequence[str]) -> None:
         """Set the weights of the class losses before training; see `DenseDetector.weigh_classes`.
@@ -101,13 +91,8 @@ class SetDetector(nn.Module):
         Raises:
             InputError: the settings have a weight for a class that is not in `names`.
         """
-        weights = class_weights(self._class_weights, counts, names)
-        weights = None if weights is None else weights.to(next(self.parameters()).device)
+        weights = self._weights_of_classes(counts, names)
         self.loss.class_loss.weights = self.proposal_loss.weights = weights
-
-    def prepare(self, batches: Iterable[Tensor]) -> bool:
-        """Prepare the network once before training, if its settings need it; see `Backbone.prepare`."""
-        return self.backbone.prepare(batches)
 
     def forward(self, images: Tensor) -> SetOutput:
         """Raw output for (B, 3, H, W) RGB images, float32 in [0, 1]; any H, W."""
@@ -118,10 +103,6 @@ class SetDetector(nn.Module):
         queries: Queries = self.queries(features, image_size)
         logits, boxes = self.decoder(queries.content, queries.references, features, image_size)
         return SetOutput(logits, boxes, queries.dense, features, image_size)
-
-    def losses(self, output: SetOutput, targets: list[Targets]) -> dict[str, Tensor]:
-        """Scalar losses: the divided terms of `loss_sums`."""
-        return divide_sums(self.loss_sums(output, targets))
 
     def loss_sums(self, output: SetOutput, targets: list[Targets]) -> dict[str, LossSum]:
         """Sums of the losses, and the numbers of objects that they are divided by.
@@ -174,19 +155,11 @@ class SetDetector(nn.Module):
     def decode(self, output: SetOutput) -> list[Detections]:
         """Candidates of each image by decreasing score, clipped to the image: every class of every query of the last layer."""
         scores = self.loss.class_loss.scores(output.logits[:, -1].float())
-        chosen = select_candidates(scores, (scores.shape[1],), self.score, self.candidates)
+        chosen = select_candidates(scores, (scores.shape[1],), self._score_threshold(), self.candidates)
         height, width = output.image_size
         boxes = output.boxes[chosen.image, -1, chosen.prior].float()
         boxes = convert(boxes, "cxcywh", "xyxy") * boxes.new_tensor([width, height, width, height])
-        counts = chosen.image.bincount(minlength=len(scores)).tolist()
-        columns = (clip(boxes, output.image_size), chosen.score, chosen.label)
-        parts = zip(*(torch.split(column, counts) for column in columns), strict=True)
-        return [Detections(*part) for part in parts]
-
-    @torch.inference_mode()
-    def predict(self, images: Tensor) -> list[Detections]:
-        """Detections in each of (B, 3, H, W) RGB images, float32 in [0, 1]; call `eval` first."""
-        return [self.nms(candidates) for candidates in self.decode(self(images))]
+        return split_by_image(chosen, clip(boxes, output.image_size), len(scores))
 
     def _matched(self, output: SetOutput, truth: PaddedTargets) -> SetLosses:
         """Losses (L,) of the decoder's layers, each with a matching of its own."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,19 +12,18 @@ from detectors.assigners.overlap import OverlapAssigner
 from detectors.assigners.sampling import BalancedSampler
 from detectors.assigners.types import IGNORE, Assignment, PaddedTargets, pad_targets
 from detectors.backbones import Backbone
-from detectors.candidates import select_candidates
-from detectors.coders import BoxCoder, clip_boxes
+from detectors.candidates import select_candidates, split_by_image
+from detectors.coders import BoxCoder
 from detectors.detector_config import DetectorConfig
 from detectors.heads.roi import PyramidRoIAlign, RoIHead
 from detectors.input_checks import require_images, require_targets
 from detectors.losses.box import BoxLoss
-from detectors.losses.class_weights import class_weights
 from detectors.losses.classification import ClassLoss
-from detectors.nms import NMS, NMSConfig
-from detectors.pretrained import load_detector
+from detectors.network import DetectorNetwork
 from detectors.priors import GridPriors
 from detectors.proposals import ProposalNetwork, Regions, pad_regions
-from detectors.types import Detections, LossSum, Suppression, Targets, TwoStageOutput, divide_sums
+from detectors.types import Detections, LossSum, Targets, TwoStageOutput
+from metrics.boxes import clip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +41,7 @@ class Stage:
     weight: float = 1.0
 
 
-class TwoStageDetector(nn.Module):
+class TwoStageDetector(DetectorNetwork):
     """Proposals and heads on regions; a `detectors.types.Detector`.
 
     One head makes a Faster R-CNN. With several heads, a cascade, each head receives the boxes of the one before
@@ -63,8 +62,6 @@ class TwoStageDetector(nn.Module):
         box_weight: weight of the box loss of the heads.
     """
 
-    nms: Suppression
-
     def __init__(
         self,
         config: DetectorConfig,
@@ -81,8 +78,7 @@ class TwoStageDetector(nn.Module):
         box_loss: BoxLoss,
         box_weight: float = 1.0,
     ) -> None:
-        super().__init__()
-        self.num_classes = num_classes
+        super().__init__(config, num_classes)
         self.backbone = backbone
         self.neck = neck
         self.proposals = proposals
@@ -93,11 +89,7 @@ class TwoStageDetector(nn.Module):
         self.class_loss = class_loss
         self.box_loss = box_loss
         self.box_weight = box_weight
-        self.nms = NMS(config.nms)
-        self.candidates = config.candidates
-        self._class_weights = config.class_weights
-        self.to(memory_format=torch.channels_last)  # faster on CPU and GPU alike
-        load_detector(self, config.weights)
+        self._complete(config)
 
     @property
     def priors(self) -> GridPriors:
@@ -111,12 +103,7 @@ class TwoStageDetector(nn.Module):
 
     def weigh_classes(self, counts: Sequence[int], names: Sequence[str]) -> None:
         """Set the weights of the heads' class loss before training; see `DenseDetector.weigh_classes`."""
-        weights = class_weights(self._class_weights, counts, names)
-        self.class_loss.weights = None if weights is None else weights.to(next(self.parameters()).device)
-
-    def prepare(self, batches: Iterable[Tensor]) -> bool:
-        """Prepare the network once before training, if its settings need it; see `Backbone.prepare`."""
-        return self.backbone.prepare(batches)
+        self.class_loss.weights = self._weights_of_classes(counts, names)
 
     def forward(self, images: Tensor) -> TwoStageOutput:
         """Features and raw proposals for (B, 3, H, W) RGB images, float32 in [0, 1]; any H, W."""
@@ -124,10 +111,6 @@ class TwoStageDetector(nn.Module):
         features = self.neck(self.backbone(images.contiguous(memory_format=torch.channels_last)))
         proposals = self.proposals(features, (images.shape[2], images.shape[3]))
         return TwoStageOutput(tuple(features[: len(self.pool.strides)]), proposals)
-
-    def losses(self, output: TwoStageOutput, targets: list[Targets]) -> dict[str, Tensor]:
-        """The divided terms of `loss_sums`."""
-        return divide_sums(self.loss_sums(output, targets))
 
     def loss_sums(self, output: TwoStageOutput, targets: list[Targets]) -> dict[str, LossSum]:
         """Sums of the losses ``class`` and ``box`` of the heads, and ``objectness`` and ``proposal_box`` of the proposals.
@@ -197,15 +180,8 @@ class TwoStageDetector(nn.Module):
         row = regions.valid.flatten().cumsum(0).sub(1).view_as(regions.valid)[chosen.image, chosen.prior]
         of_class = _of_class(codes[row], chosen.label)
         boxes = stage.coder.decode(of_class, regions.boxes[chosen.image, chosen.prior])
-        boxes = clip_boxes(boxes, output.proposals.image_size)
-        counts = chosen.image.bincount(minlength=len(scores)).tolist()
-        columns = (torch.split(column, counts) for column in (boxes, chosen.score, chosen.label))
-        return [Detections(*part) for part in zip(*columns, strict=True)]
-
-    @torch.inference_mode()
-    def predict(self, images: Tensor) -> list[Detections]:
-        """Detections in each of (B, 3, H, W) RGB images, float32 in [0, 1]; call `eval` first."""
-        return [self.nms(candidates) for candidates in self.decode(self(images))]
+        boxes = clip(boxes, output.proposals.image_size)
+        return split_by_image(chosen, boxes, len(scores))
 
     def _truth(self, output: TwoStageOutput, targets: list[Targets]) -> PaddedTargets:
         require_targets(targets, len(output.proposals.logits), self.num_classes)
@@ -236,13 +212,8 @@ class TwoStageDetector(nn.Module):
         """The valid regions with the boxes of their codes (K, 1, 4), without gradients."""
         boxes = stage.coder.decode(codes.detach()[:, 0], regions.boxes[regions.valid])
         refined = regions.boxes.clone()
-        refined[regions.valid] = clip_boxes(boxes, output.proposals.image_size)
+        refined[regions.valid] = clip(boxes, output.proposals.image_size)
         return Regions(refined, regions.valid)
-
-    def _score_threshold(self) -> float:
-        config = getattr(self.nms, "config", None)
-        own = self.candidates.score
-        return min(own, config.score) if isinstance(config, NMSConfig) else own
 
 
 def _of_class(codes: Tensor, labels: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from detectors.heads.deformable_attention import DeformableAttention, memory_of
 from detectors.heads.queries import fractions
 from detectors.losses.classification import FocalLoss, VarifocalLoss
 from detectors.losses.set_prediction import SetLoss, SetWeights, focal_cost, match
+from detectors.nms import NMS, NMSConfig
 from detectors.registry import VARIANTS
 from detectors.types import Targets
 from metrics.errors import InputError
@@ -361,3 +362,16 @@ def test_learned_queries_have_no_dense_head():
     assert list(terms) == ["class", "box", "auxiliary"]
     sum(terms.values()).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in detector.parameters())
+
+
+def test_candidates_follow_a_lower_score_threshold_of_the_nms():
+    """Tuning replaces the NMS by one that keeps every candidate."""
+    torch.manual_seed(0)
+    variant = VARIANTS["detr"]
+    config = variant.config.model_validate({"candidates": {"score": 0.9}, "nms": {"score": 0.9}})
+    detector = variant.build(config, 3).eval()
+    with torch.no_grad():
+        output = detector(torch.rand(1, 3, 64, 64))
+        assert not len(detector.decode(output)[0].scores)
+        detector.nms = NMS(NMSConfig(method="none", score=0.0))
+        assert len(detector.decode(output)[0].scores) == 3 * config.num_queries
