@@ -1,4 +1,4 @@
-"""docs/parts.md: its example is a working variant, and its tables match the settings."""
+"""Pages of parts, variants and presets: the example is a working variant, and tables match the settings."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ from detectors.losses.box import BoxLossName
 from detectors.registry import VARIANTS
 from detectors.types import Targets
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "parts.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PARTS, VARIANTS_PAGE, PRESETS = (
+    (DOCS / f"{name}.md").read_text(encoding="utf-8") for name in ("parts", "variants", "presets")
+)
 
 
 @pytest.fixture
 def aligned(tmp_path, monkeypatch):
     """The page's variant, in a package of its own, found by its entry point."""
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
-    (table,) = re.findall(r"```toml\n\[project.entry-points.\"(.*?)\"\]\n(\w+) = \"(.*?)\"\n```", PAGE, re.S)
+    (code,) = re.findall(r"```python\n(.*?)```", PARTS, re.S)
+    (table,) = re.findall(r"```toml\n\[project.entry-points.\"(.*?)\"\]\n(\w+) = \"(.*?)\"\n```", PARTS, re.S)
     group, name, module = table
     package, file = module.split(".")
     (tmp_path / package).mkdir()
@@ -66,21 +69,22 @@ def test_the_pages_variant_learns_by_its_name(aligned):
     assert found.boxes.max() <= 64
 
 
-def test_every_variant_and_every_setting_that_the_page_names_is_there():
-    headers = " ".join(re.findall(r"^\| \| (`.*`) \|$", PAGE, re.M))
-    others = re.search(r"### Variants with other networks\n.*?\| --- .*?\n(.*?)\n\n", PAGE, re.S)
+def test_every_variant_and_every_setting_that_the_pages_name_is_there():
+    headers = " ".join(re.findall(r"^\| \| (`.*`) \|$", VARIANTS_PAGE, re.M))
+    others = re.search(r"## Variants with other networks\n.*?\| --- .*?\n(.*?)\n\n", VARIANTS_PAGE, re.S)
     assert others is not None
     names = [*re.findall(r"`(\w+)`", headers), *re.findall(r"^\| `(\w+)` \|", others[1], re.M)]
     assert sorted(names) == VARIANTS.names()
     known = {name: set(setting_fields(VARIANTS[name].config)) for name in VARIANTS.names()}
     everywhere = set.union(*known.values()) | set(setting_fields(RunConfig))
     sections = {path.rpartition(".")[0] for path in everywhere}
-    for path in re.findall(r"`([a-z_]+\.[a-z_.]+)`", PAGE):
+    pages = PARTS + VARIANTS_PAGE + PRESETS
+    for path in re.findall(r"`([a-z_]+\.[a-z_.]+)`", pages):
         if not path.startswith(("detectors.", "torchvision.", "timm.", "torch.")) and not path.endswith(
             (".toml", ".safetensors")
         ):
             assert path in everywhere or path.removesuffix(".") in sections, path
-    for line in re.findall(r"^python -m bench run (.*?)(?:#.*)?$", PAGE, re.M):
+    for line in re.findall(r"^python -m bench run (.*?)(?:#.*)?$", pages, re.M):
         variant, *sets = re.findall(r"--(?:variant|set) (\S+)", line)
         if variant in known:
             resolve(variant, sets=sets)
@@ -88,7 +92,9 @@ def test_every_variant_and_every_setting_that_the_page_names_is_there():
 
 def test_the_tables_columns_are_the_variants_settings():
     rows = {
-        row.split("|")[1].strip(): row.split("|")[2:-1] for row in PAGE.splitlines() if row.startswith("|")
+        row.split("|")[1].strip(): row.split("|")[2:-1]
+        for row in VARIANTS_PAGE.splitlines()
+        if row.startswith("|")
     }
     columns = ["ssd", "retinanet", "fcos", "atss", "gfl", "dual"]
     for row in ("`assigner`", "`box_loss`", "`quality`"):
@@ -100,6 +106,6 @@ def test_the_tables_columns_are_the_variants_settings():
             if field is not None and setting != "box_loss":
                 choices = set(re.findall(r"\w+", re.sub(r" with `\w+` and `\w+`", "", cell)))
                 assert choices == set(get_args(field.annotation)), (row, name)
-    listed = re.search(r"`box_loss` is any of\s+(.*?)\.", PAGE, re.S)
+    listed = re.search(r"`box_loss` is any of\s+(.*?)\.", VARIANTS_PAGE, re.S)
     assert listed is not None
     assert set(listed[1].split(", ")) == set(get_args(BoxLossName))
