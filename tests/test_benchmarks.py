@@ -14,16 +14,34 @@ FILES = sorted(file.stem for file in (ROOT / "tests" / "benchmarks").glob("*.py"
 BY_PATH = ("evaluators", "parity", "resampling")
 """Documented as `python tests/benchmarks/NAME.py`."""
 
+START_MODULES = """
+import contextlib, io, runpy, sys
 
-@pytest.mark.parametrize("name", FILES)
-def test_benchmark_starts_as_a_module(name: str) -> None:
-    if name != "processes":  # not a script
-        _assert_prints_help("-m", f"tests.benchmarks.{name}")
+path = list(sys.path)
+for module in sys.argv[1:]:
+    sys.path[:], sys.argv[:] = path, [module, "--help"]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        try:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+            sys.exit(f"{module}: --help did not end the program")
+        except SystemExit as exit:
+            if exit.code:
+                raise
+    if "usage: " not in printed.getvalue():
+        sys.exit(f"{module}: --help printed {printed.getvalue()!r}")
+    print(module)
+"""
+"""Starts modules one after another, each with the search path of a new process: they import torch once."""
+
+
+def test_benchmarks_start_as_modules() -> None:
+    modules = [f"tests.benchmarks.{name}" for name in FILES if name != "processes"]  # not a script
+    assert _printed("-c", START_MODULES, *modules).split() == modules
 
 
 @pytest.mark.parametrize("name", BY_PATH)
 def test_benchmark_starts_by_path(name: str) -> None:
-    _assert_prints_help(f"tests/benchmarks/{name}.py")
+    assert "usage: " in _printed(f"tests/benchmarks/{name}.py", "--help")
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -31,7 +49,7 @@ def test_benchmark_hides_no_package(name: str) -> None:
     assert find_spec(name) is None
 
 
-def _assert_prints_help(*command: str) -> None:
-    done = subprocess.run([sys.executable, *command, "--help"], cwd=ROOT, capture_output=True, text=True)
+def _printed(*command: str) -> str:
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "usage: " in done.stdout
+    return done.stdout
