@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
 import signal
@@ -12,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -27,6 +31,9 @@ from undrawn import undrawn
 
 from bench.cli import main
 from bench.data.types import DATASETS
+from bench.timing import warmup
+from bench.timing.process import Event, Job, run_job
+from bench.timing.profiler import profile
 from detectors.registry import VARIANTS
 from metrics.measures import MEASURES
 
@@ -101,10 +108,21 @@ def documented_commands() -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_drawing() -> Iterator[None]:
-    """Pages without drawings."""
-    with undrawn():
+def short_commands() -> Iterator[None]:
+    """Pages without drawings, and timing in this process, which has imported torch, after a short warm-up."""
+    with undrawn(), pytest.MonkeyPatch.context() as patch:
+        patch.setitem(profile.__kwdefaults__, "start", timed_here)
+        patch.setattr(warmup, "MAX_ITERATIONS", 12)
         yield
+
+
+def timed_here(job: Job, on_event: Callable[[Event], None]) -> None:
+    """Do a job of `bench profile` in this process."""
+    threads = torch.get_num_threads()
+    try:
+        run_job(job, lambda **event: on_event(json.loads(json.dumps(event))))
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -360,17 +378,21 @@ def test_commands_are_accepted(
 def accepts_options(command: str) -> None:
     """Check that a benchmark knows the options with which it is documented, without running it."""
     words = shlex.split(command.removeprefix("python "))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, *words[:2], "--help"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    assert words[0] == "-m"
+    printed = io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(printed),
+        warnings.catch_warnings(),
+    ):
+        patch.setattr(sys, "argv", [words[1], "--help"])
+        patch.setattr(sys, "path", [str(ROOT), *sys.path])
+        warnings.filterwarnings("ignore", "'tests.benchmarks", RuntimeWarning)  # imported by another test
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    assert not ended.value.code
     for option in (word for word in words[2:] if word.startswith("--")):
-        assert option in done.stdout, f"{command}: {option}"
+        assert option in printed.getvalue(), f"{command}: {option}"
 
 
 def random_weights(
