@@ -31,6 +31,8 @@ from detectors.registry import VARIANTS
 from metrics.errors import InputError, InputWarning, MachineError, PartialError
 from reports.records.run import RunFolder
 
+COMMAND = typer.main.get_command(app)
+
 
 @pytest.mark.parametrize(
     ("words", "repeated"),
@@ -64,7 +66,7 @@ def test_repeating_options_twice_changes_nothing(words):
 
 def repeat_options(words: list[str]) -> list[str]:
     name, *rest = words
-    return [name, *typer.main.get_command(app).commands[name].repeat_options(rest)]
+    return [name, *COMMAND.commands[name].repeat_options(rest)]
 
 
 def test_help_lists_the_commands_quickly():
@@ -87,7 +89,7 @@ def test_help_and_list_do_not_import_torch(words):
     assert done.stderr == "False\n"
 
 
-COMMANDS = sorted(typer.main.get_command(app).commands)
+COMMANDS = sorted(COMMAND.commands)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -362,9 +364,9 @@ def test_json_of_a_study_is_its_record(monkeypatch, capsys, tmp_path):
     assert printed == paths | {"study": {"name": "s", "values": [0.5, None]}}
 
 
-@pytest.mark.parametrize("name", list(typer.main.get_command(app).commands))
+@pytest.mark.parametrize("name", list(COMMAND.commands))
 def test_every_command_has_json(name):
-    command = typer.main.get_command(app).commands[name]
+    command = COMMAND.commands[name]
     assert {"--json", "--strict", "--debug"} <= {option for each in command.params for option in each.opts}
 
 
