@@ -1,14 +1,16 @@
-"""Gradients of one step for all variants and losses, divided in different ways; also a program for several processes."""
+"""Gradients of one step for all variants and losses, divided in different ways, also by two processes."""
 
 from __future__ import annotations
 
-import sys
+import multiprocessing
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from bench.pipeline.loader import Batch
@@ -106,9 +108,35 @@ def gradient(
     return {name: p.grad for name, p in detector.named_parameters() if p.grad is not None}, terms
 
 
-def main(folder: Path) -> None:
-    """Two processes: each has two of the images; then the same if one of them lacks memory; then with accumulation."""
-    rank = Accelerator(cpu=True).process_index
+def gradients_in_two_processes(
+    folder: Path,
+) -> list[dict[str, list[tuple[dict[str, Tensor], dict[str, Tensor]]]]]:
+    """Gradients and terms of all cases in each of two processes that share the images of a step.
+
+    For each case three steps: each process has two of the images; the same if one of them lacks memory; with accumulation.
+
+    Args:
+        folder: where the processes meet and write.
+    """
+    forked = multiprocessing.get_context("fork")  # torch is imported once
+    processes = [forked.Process(target=_share, args=(rank, folder)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+def _share(rank: int, folder: Path) -> None:
+    """Compute the steps of one process."""
+    torch.set_num_threads(1)  # the threads of the parent do not exist here
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    AcceleratorState._reset_state(reset_partial_state=True)  # the parent's, of a single process
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2
+    )
+    assert Accelerator(cpu=True).num_processes == 2
     own = [rank, rank + 2]
     results = {
         case: [
@@ -119,7 +147,4 @@ def main(folder: Path) -> None:
         for case in CASES
     }
     torch.save(results, folder / f"{rank}.pt")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    torch.distributed.destroy_process_group()

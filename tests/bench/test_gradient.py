@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
+from functools import cache
 
-import divided_steps
 import pytest
 import torch
-from divided_steps import CASES, batch_of, gradient, small
+from divided_steps import CASES, batch_of, gradient, gradients_in_two_processes, small
 from torch import Tensor
 
 from bench.process.log import Log
@@ -37,6 +34,12 @@ def assert_same_step(actual: object, expected: object) -> None:
     )
 
 
+@cache
+def whole_step(case: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Gradient and terms of a step that is not divided."""
+    return gradient(case, [[0, 1, 2, 3]])
+
+
 DIVISIONS = {
     "2 parts": ([[0, 1, 2, 3]], 2),
     "4 parts": ([[0, 1, 2, 3]], 4),
@@ -48,27 +51,20 @@ DIVISIONS = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_divided_step_has_the_gradient_of_the_whole_one(case):
-    expected = gradient(case, [[0, 1, 2, 3]])
     for batches, parts in DIVISIONS.values():
-        assert_same_step(gradient(case, batches, parts), expected)
+        assert_same_step(gradient(case, batches, parts), whole_step(case))
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_step_that_is_divided_for_lack_of_memory_has_the_gradient_of_the_whole_one(case):
-    assert_same_step(gradient(case, [[0, 1, 2, 3]], largest=1), gradient(case, [[0, 1, 2, 3]]))
+    assert_same_step(gradient(case, [[0, 1, 2, 3]], largest=1), whole_step(case))
 
 
 def test_two_processes_have_the_gradient_of_one(tmp_path):
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    program = Path(divided_steps.__file__)
-    done = subprocess.run([*launcher, str(program), str(tmp_path)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    for rank in range(2):
-        results = torch.load(tmp_path / f"{rank}.pt")
+    for results in gradients_in_two_processes(tmp_path):
         for case in CASES:
-            expected = gradient(case, [[0, 1, 2, 3]])
             for actual in results[case]:
-                assert_same_step(actual, expected)
+                assert_same_step(actual, whole_step(case))
 
 
 @pytest.mark.parametrize("variant", VARIANTS.names())
