@@ -31,7 +31,12 @@ if TYPE_CHECKING:
     from metrics.matching import MatchRule
 
 PROTOCOL_NAMES = "coco, crowdhuman, kitti, lvis, open_images, voc2007, voc2012"
-"""For the help, which imports no protocol."""
+"""Protocols of benchmarks, for the help, which imports no protocol."""
+
+EVALUATOR_NAMES = (
+    "supervision, supervision_0_25, torchmetrics, ultralytics, ultralytics_8_0, ultralytics_8_4_37"
+)
+"""Protocols of other evaluators: those with `EvaluatorRules`."""
 
 FAILED = 1
 """Exit code where a measure is below its limit or `--verify` finds a difference."""
@@ -133,6 +138,12 @@ def _parser() -> argparse.ArgumentParser:
         help=f"score by the rules of a benchmark: {PROTOCOL_NAMES}; default: COCO's, or lvis where the ground truth has "
         "neg_category_ids or not_exhaustive_category_ids",
     )
+    parser.add_argument(
+        "--as",
+        dest="evaluator",
+        metavar="NAME",
+        help=f"compute the mAP of another evaluator, and show what each of its rules changes: {EVALUATOR_NAMES}",
+    )
     parser.add_argument("--split", help="split, if the ground truth has several")
     parser.add_argument(
         "--pixels",
@@ -228,6 +239,9 @@ def _run(options: argparse.Namespace) -> int:
     from metrics.measures import MEASURES
     from metrics.score_ties import detection_notes
 
+    if options.evaluator and options.protocol:
+        raise InputError("--as: is a protocol, too; leave out --protocol")
+    options.protocol = options.evaluator or options.protocol
     _check_protocol(options)
     rule = None if options.protocol else _rule(options)
     measures = options.measures.split(",") if options.measures else None
@@ -254,6 +268,7 @@ def _run(options: argparse.Namespace) -> int:
         pixels=options.pixels,
         protocol=options.protocol,
         iou_thresholds=parse_thresholds(options.iou) if options.protocol and options.iou else None,
+        steps=options.evaluator is not None,
     )
     if not evaluation.protocol:
         for note in detection_notes(evaluation.matches):
@@ -288,6 +303,7 @@ def _run_masks(options: argparse.Namespace) -> int:
 
     others = (
         "protocol",
+        "evaluator",
         "split",
         "class_map",
         "measures",
@@ -297,7 +313,7 @@ def _run_masks(options: argparse.Namespace) -> int:
         "no_classes",
         "verify",
     )
-    given = [f"--{name.replace('_', '-')}" for name in others if getattr(options, name)]
+    given = [_option(name) for name in others if getattr(options, name)]
     if given:
         raise InputError(f"--masks: {', '.join(given)} is for boxes; leave it out")
     limits = [
@@ -321,10 +337,16 @@ def _run_masks(options: argparse.Namespace) -> int:
     return FAILED if failures else 0
 
 
+def _option(name: str) -> str:
+    """The option that sets this attribute."""
+    return "--as" if name == "evaluator" else f"--{name.replace('_', '-')}"
+
+
 def _check_protocol(options: argparse.Namespace) -> None:
     """Refuse options that a protocol decides."""
     if not options.protocol:
         return
+    chosen = f"--as {options.protocol}" if options.evaluator else f"--protocol {options.protocol}"
     decided = {
         "--measures": options.measures,
         "--max-dets": options.max_dets,
@@ -333,12 +355,10 @@ def _check_protocol(options: argparse.Namespace) -> None:
     }
     given = [name for name, value in decided.items() if value]
     if given:
-        raise InputError(
-            f"--protocol {options.protocol}: decides what {' and '.join(given)} would; leave out one of them"
-        )
+        raise InputError(f"{chosen}: decides what {' and '.join(given)} would; leave out one of them")
     if options.verify and options.protocol != "coco":
         raise InputError(
-            f"--protocol {options.protocol}: --verify compares with pycocotools, which has COCO's rules only; leave out one of them"
+            f"{chosen}: --verify compares with pycocotools, which has COCO's rules only; leave out one of them"
         )
 
 

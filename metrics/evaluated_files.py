@@ -92,6 +92,7 @@ def score_files(
     rule: MatchRule | None = None,
     protocol: str | None = None,
     iou_thresholds: tuple[float, ...] | None = None,
+    steps: bool = False,
     **reading: Any,
 ) -> Evaluation:
     """Read ground truth and detections, and evaluate.
@@ -103,6 +104,7 @@ def score_files(
         rule: of matching; COCO's by default.
         protocol: name of a benchmark's protocol, in place of measures and rule.
         iou_thresholds: of the protocol, where it has a choice.
+        steps: also show what each rule of the protocol changes; see `metrics.protocols.Protocol`.
         reading: further arguments of `read_files`.
 
     Raises:
@@ -116,7 +118,7 @@ def score_files(
     )
     if tables.protocol is None or (own_rules and protocol is None):
         return evaluate(tables.truth, tables.detections, measures or COCO_MEASURES, rule)
-    return tables.protocol(tables.truth, tables.detections, iou_thresholds)
+    return tables.protocol(tables.truth, tables.detections, iou_thresholds, steps)
 
 
 def verify_files(

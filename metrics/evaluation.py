@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from metrics.atomic_files import atomic_write
 from metrics.errors import InputError
+from metrics.evaluator_rules import STEP_VALUES, RuleStep
 from metrics.matching import Matches
 from metrics.measures import Better, Value
 from metrics.messages import printable
@@ -127,11 +129,13 @@ class Evaluation:
         rows: all values; within a measure those of all classes together come first.
         matches: from which they were computed; for curves and further measures.
         protocol: name of the protocol that chose the rule and the numbers; empty where there is none.
+        steps: average precision after each rule in which the protocol differs from COCO's, where it was asked for.
     """
 
     rows: tuple[Row, ...]
     matches: Matches
     protocol: str = ""
+    steps: tuple[RuleStep, ...] = ()
 
     @cached_property
     def headline(self) -> dict[str, float]:
@@ -237,6 +241,10 @@ class Evaluation:
                 "ties": rule.ties,
             },
             "protocol": self.protocol or None,
+            "steps": [
+                {"rule": step.rule, **dict(zip(STEP_VALUES, map(null, step.values), strict=True))}
+                for step in self.steps
+            ],
             "rows": [dict(zip(COLUMNS, map(null, row.record()), strict=True)) for row in self.rows],
         }
 
@@ -300,7 +308,25 @@ class Evaluation:
         names = list(dict.fromkeys(row.name for row in self.rows if row.class_name))[:4]
         if names:
             parts.append(self._class_table(names, _PROTOCOL_DIGITS))
+        if self.steps:
+            parts.append(self._step_table())
         return "\n\n".join(parts)
+
+    def _step_table(self) -> str:
+        """Average precision after each step, with the change of AP."""
+        aps = [step.values[0] for step in self.steps]
+        changes = ["", *(f"{after - before:+.4f}" for before, after in pairwise(aps))]
+        shown = [
+            at
+            for at in range(len(STEP_VALUES))
+            if not all(math.isnan(step.values[at]) for step in self.steps)
+        ]
+        cells = [
+            [step.rule, *(format_value(step.values[at], 4) for at in shown), change]
+            for step, change in zip(self.steps, changes, strict=True)
+        ]
+        heads = ["rules, each in addition to those above", *(STEP_VALUES[at] for at in shown), "change of ap"]
+        return format_table(heads, cells)
 
     def __repr__(self) -> str:
         first = [row for row in self.rows if not row.class_name][:3]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from metrics.errors import InputError
 from metrics.evaluation import Evaluation, make_rows
+from metrics.evaluator_rules import EvaluatorRules, rule_steps
 from metrics.matching import Matches
 from metrics.measures import Better, Value
 from metrics.registry import Registry
@@ -41,6 +42,7 @@ class Protocol:
         source: the publication or program that defines it.
         summary: one line.
         year: of Pascal VOC, whose development kit has a folder for each.
+        rules: of an evaluator that differs from COCO in few rules, which can be shown one by one; else None.
     """
 
     name: str
@@ -53,12 +55,14 @@ class Protocol:
     better: Better = "higher"
     lacks: Callable[[AnnotationTable], str] = needs_nothing
     year: str = ""
+    rules: EvaluatorRules | None = None
 
     def __call__(
         self,
         truth: AnnotationTable,
         detections: DetectionTable,
         iou_thresholds: Thresholds | None = None,
+        steps: bool = False,
     ) -> Evaluation:
         """Evaluate by this protocol.
 
@@ -66,20 +70,27 @@ class Protocol:
             truth: ground truth.
             detections: on the same catalog; may be empty.
             iou_thresholds: rising; by default those of the benchmark.
+            steps: also show what each rule changes that is not COCO's; see `Protocol.rules`.
 
         Raises:
             InputError: the tables have different catalogs, the ground truth lacks what the protocol needs, or the protocol
-                has no other thresholds.
+                has no other thresholds, or no steps.
         """
         if iou_thresholds is not None and not self.any_iou:
             raise InputError(
                 f"protocol {self.name!r}: its IoU thresholds are fixed; leave them out, or use Pascal VOC's or COCO's protocol"
             )
+        if steps and self.rules is None:
+            known = ", ".join(name for name, of in PROTOCOLS.items() if of.rules)
+            raise InputError(
+                f"protocol {self.name!r}: differs from COCO's in more than rules that can be replaced; use {known}"
+            )
         if lacking := self.lacks(truth):
             raise InputError(f"protocol {self.name!r}: the ground truth {lacking}")
         matches = self.match(truth, detections, iou_thresholds or self.iou_thresholds)
         rows = make_rows(self.name, self.values(matches), self.better)
-        return Evaluation(tuple(rows), matches, self.name)
+        shown = rule_steps(truth, detections, self.rules) if steps and self.rules else ()
+        return Evaluation(tuple(rows), matches, self.name, tuple(shown))
 
 
 PROTOCOLS: Registry[Protocol] = Registry("protocol", __name__)
@@ -95,6 +106,7 @@ def protocol(
     better: Better = "higher",
     lacks: Callable[[AnnotationTable], str] = needs_nothing,
     year: str = "",
+    rules: EvaluatorRules | None = None,
 ) -> Callable[
     [Callable[[AnnotationTable, DetectionTable, Thresholds], Matches]],
     Callable[[AnnotationTable, DetectionTable, Thresholds], Matches],
@@ -108,7 +120,9 @@ def protocol(
         match: Callable[[AnnotationTable, DetectionTable, Thresholds], Matches],
     ) -> Callable[[AnnotationTable, DetectionTable, Thresholds], Matches]:
         summary = (match.__doc__ or "").strip().partition("\n")[0]
-        entry = Protocol(name, match, values, iou_thresholds, source, summary, any_iou, better, lacks, year)
+        entry = Protocol(
+            name, match, values, iou_thresholds, source, summary, any_iou, better, lacks, year, rules
+        )
         PROTOCOLS.register(name, entry)
         return match
 

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from metrics.evaluator_rules import highest_scores
 from metrics.matching import COCO_THRESHOLDS, Matches, MatchRule, match
 from metrics.measures import Value
 from metrics.measures.average_precision import average_precision
@@ -63,7 +63,7 @@ def match_as_lvis(truth: AnnotationTable, detections: DetectionTable, iou_thresh
     evaluated = np.union1d(
         listed_pairs(catalog, "negative"), image_class_pairs(catalog, truth.image, truth.label)
     )
-    kept = _highest(detections, MAX_DETS)
+    kept = highest_scores(detections, MAX_DETS)
     kept &= np.isin(image_class_pairs(catalog, detections.image, detections.label), evaluated)
     chosen = detections.take(kept)
     plain = dataclasses.replace(truth, crowd=np.zeros_like(truth.crowd))
@@ -73,16 +73,6 @@ def match_as_lvis(truth: AnnotationTable, detections: DetectionTable, iou_thresh
     incomplete = np.isin(pairs, listed_pairs(catalog, "not_exhaustive"))
     # in no area range: ignored unless it matches, as those of another size are
     return dataclasses.replace(matches, inside=np.where(incomplete, np.uint16(0), matches.inside))
-
-
-def _highest(detections: DetectionTable, most: int) -> NDArray[np.bool_]:
-    """(N,) whether each detection is among the `most` of its image with the highest scores; ties as given."""
-    order = np.lexsort((-detections.score, detections.image))
-    image = detections.image[order]
-    first = np.searchsorted(image, np.arange(len(detections.catalog.image_ids)))
-    kept = np.zeros(len(detections), np.bool_)
-    kept[order] = np.arange(len(order)) - first[image] < most
-    return kept
 
 
 def _image_counts(catalog: Catalog) -> Sequence[int] | None:
