@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +11,14 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from detectors.external.class_names import match_classes
 from detectors.external.torchvision_models import MODELS, TorchvisionConfig, TorchvisionNMSConfig
 from detectors.pretrained import OF_2020
 from detectors.types import Detections
 from detectors.weights import difference, read_weights
-from metrics.errors import InputError, InputWarning, MachineError
+from metrics.errors import InputError, MachineError
 from metrics.messages import reason
-from metrics.registry import UnknownName, did_you_mean
+from metrics.registry import UnknownName
 
 _SCORE = 0.01
 """Largest default score threshold; see `TorchvisionNMSConfig.score`."""
@@ -89,7 +88,9 @@ def torchvision_predictor(
     _load(model, state, f"torchvision/{name}: {config.weights}")
     _set_limits(model, config.nms)
     if published:
-        return TorchvisionPredictor(model, _match_classes(name, categories, classes, config.classes))
+        return TorchvisionPredictor(
+            model, match_classes(f"torchvision/{name}", _indices(categories), classes, config.classes)
+        )
     if config.classes:
         raise InputError(
             "classes: these weights were trained on as many classes as the data set has, in its order; leave the setting out"
@@ -150,37 +151,6 @@ def _set_limits(model: nn.Module, nms: TorchvisionNMSConfig) -> None:
     owner.detections_per_img = owner.detections_per_img if nms.max_dets is None else nms.max_dets
 
 
-def _match_classes(
-    name: str, categories: Sequence[str], classes: Sequence[str], renamed: Mapping[str, str]
-) -> dict[int, int]:
-    """Label of the data set for the index of each category; several categories can be one class."""
-    indices = {category: k for k, category in enumerate(categories) if category not in _NO_CATEGORY}
-    for category, class_name in renamed.items():
-        if category not in indices:
-            hint = did_you_mean(category, indices) or f"; they are {', '.join(indices)}"
-            raise InputError(f"classes.{category}: torchvision/{name} knows no such class{hint}")
-        if class_name not in classes:
-            hint = did_you_mean(class_name, classes) or f"; its classes are {', '.join(classes)}"
-            raise InputError(f"classes.{category}: the data set has no class {class_name!r}{hint}")
-    labels = {known.casefold(): label for label, known in enumerate(classes)}
-    matched = {
-        index: classes.index(renamed[category]) if category in renamed else labels[category.casefold()]
-        for category, index in indices.items()
-        if category in renamed or category.casefold() in labels
-    }
-    if not matched:
-        raise InputError(
-            f"torchvision/{name}: its weights know none of the data set's classes ({', '.join(classes)}); name the "
-            f"matching classes, as in --set classes.{next(iter(indices))}={shlex.quote(classes[0])}, or use weights that were "
-            f"trained on them; they know {', '.join(indices)}"
-        )
-    if missed := [known for label, known in enumerate(classes) if label not in matched.values()]:
-        warnings.warn(
-            InputWarning(
-                f"torchvision/{name}: its weights know {len(classes) - len(missed)} of {len(classes)} classes and "
-                f"cannot detect {', '.join(missed)}; if the weights use another name, set it: "
-                f"--set classes.{next(iter(indices))}={shlex.quote(missed[0])}"
-            ),
-            stacklevel=2,
-        )
-    return matched
+def _indices(categories: Sequence[str]) -> dict[str, int]:
+    """Label of the model for each of its classes."""
+    return {category: k for k, category in enumerate(categories) if category not in _NO_CATEGORY}
