@@ -196,7 +196,7 @@ class DenseDetector(DetectorNetwork):
     def decode(self, output: DenseOutput) -> list[Detections]:
         """Candidates of each image by decreasing score, clipped to the image; see `CandidatesConfig`."""
         chosen = select_candidates(
-            self._scores(output), output.levels, self._score_threshold(), self.candidates
+            self.scores(output), output.levels, self._score_threshold(), self.candidates
         )
         codes = output.codes[chosen.image, chosen.prior].float()
         boxes = clip(self.coder.decode(codes, output.priors[chosen.prior]), output.image_size)
@@ -239,7 +239,8 @@ class DenseDetector(DetectorNetwork):
         terms = {"class": counts, "box": weighted}
         return terms if self.quality_loss is None else {**terms, "quality": counts}
 
-    def _scores(self, output: DenseOutput) -> Tensor:
+    def scores(self, output: DenseOutput) -> Tensor:
+        """Scores (B, A, C) in [0, 1] of all priors: of the class, combined with the quality where there is one."""
         scores = self.class_loss.scores(output.logits.float())
         if output.quality is not None:
             scores = (scores * output.quality.float().sigmoid()[..., None]).sqrt()
@@ -247,7 +248,7 @@ class DenseDetector(DetectorNetwork):
 
     def _prediction(self, output: DenseOutput) -> Prediction:
         boxes = self.coder.decode(output.codes.float(), output.priors)
-        return Prediction(self._scores(output), boxes, output.image_size)
+        return Prediction(self.scores(output), boxes, output.image_size)
 
     def _quality_targets(
         self, assignment: Assignment, image: Tensor, prior: Tensor, decoded: Tensor, boxes: Tensor

@@ -25,7 +25,7 @@ from detectors.search_range import Choice, Range
 from detectors.types import DenseOutput, LossSum
 from metrics.boxes import clip
 
-_MIN_SIDE = 1e-3
+MIN_SIDE = 1e-3
 """In pixels; smaller proposals are dropped."""
 
 
@@ -146,6 +146,6 @@ class ProposalNetwork(nn.Module):
         return pad_regions([self._suppress(*part)[:top] for part in parts])
 
     def _suppress(self, boxes: Tensor, scores: Tensor, level: Tensor) -> Tensor:
-        sized = (boxes[:, 2:] - boxes[:, :2] >= _MIN_SIDE).all(dim=1)
+        sized = (boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE).all(dim=1)
         boxes, scores, level = boxes[sized], scores[sized], level[sized]
         return boxes[batched_nms(boxes, scores, level, self.config.iou)]

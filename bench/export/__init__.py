@@ -1,0 +1,1 @@
+"""Export of finished runs to files that other programs run."""
