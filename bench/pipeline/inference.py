@@ -7,7 +7,9 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import nn
 
+from bench.pipeline.input_settings import ImageConfig
 from bench.settings.sections import EvaluateConfig, Precision
+from detectors.external.file_model import FileModel
 from detectors.types import Predictor
 from detectors.wrappers.flipped import Flipped
 from detectors.wrappers.mixed_precision import in_mixed_precision
@@ -25,8 +27,12 @@ def wrap_predictor(predictor: Predictor, settings: EvaluateConfig) -> Predictor:
     place.
 
     Raises:
-        InputError: `compile` is set for an external model.
+        InputError: `compile` is set for an external model, or `precision` for a file.
     """
+    if settings.precision != "no" and isinstance(predictor, FileModel):
+        raise InputError(
+            f"evaluate.precision: {settings.precision}: a file is computed in its own precision; see the setting precision"
+        )
     if settings.compile:
         if not isinstance(predictor, nn.Module) or not hasattr(predictor, "decode"):
             raise InputError(
@@ -37,6 +43,28 @@ def wrap_predictor(predictor: Predictor, settings: EvaluateConfig) -> Predictor:
     if settings.tile is not None:
         predictor = Tiled(predictor, settings.tile, settings.tile_overlap)
     return Flipped(predictor) if settings.flip else predictor
+
+
+def model_file_of(predictor: Predictor) -> FileModel | None:
+    """The file that a predictor computes, without what `wrap_predictor` put around it; None if it is not of a file."""
+    inner: Any = predictor
+    while not isinstance(inner, FileModel):
+        if not hasattr(inner, "predictor"):
+            return None
+        inner = inner.predictor
+    return inner
+
+
+def network_input(predictor: Predictor, settings: EvaluateConfig) -> ImageConfig | None:
+    """Settings of the network's input of an external model; None for single images in their own size.
+
+    Tiles are cut from the original images, and resized by nobody.
+    """
+    known = model_file_of(predictor)
+    if known is None or known.network_input is None or settings.tile is not None:
+        return None
+    wanted = known.network_input
+    return ImageConfig(size=wanted.size, resize=wanted.resize, fill=wanted.fill)
 
 
 def with_precision(predictor: P, precision: Precision) -> P:

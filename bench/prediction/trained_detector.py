@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bench.pipeline.batch_memory import BatchMemory
-from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.placement import fit_images, original_size
 from bench.pipeline.predict import on_cpu
 from bench.prediction.pixels import rgb_pixels
-from bench.runs.finished_run import load_predictor
+from bench.runs.finished_run import load_predictor, network_input
 from bench.settings.sections import EvaluateConfig
 from bench.training.device import pick_device
 from metrics.errors import InputError
@@ -95,7 +94,7 @@ class TrainedDetector:
             predictor.to(self.device).eval()
         self._predictor = predictor
         settings = self.run.result.config
-        self._image = ImageConfig.model_validate(settings["image"]) if "image" in settings else None
+        self._image = network_input(self.run, predictor)
         self._batch = EvaluateConfig.model_validate(settings.get("evaluate", {})).batch
         self._memory = BatchMemory()
         catalog = self.run.truth.catalog

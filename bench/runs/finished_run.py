@@ -8,11 +8,13 @@ from typing import Any, cast
 
 from bench.data.opening import open_dataset
 from bench.data.types import Split
+from bench.pipeline import inference
 from bench.pipeline.inference import wrap_predictor
+from bench.pipeline.input_settings import ImageConfig
 from bench.settings import toml
 from bench.settings.config import read_model_settings
 from bench.settings.sections import EvaluateConfig
-from detectors.external.registry import external_model, external_model_names
+from detectors.external.registry import external_model, is_external_model
 from detectors.registry import VARIANTS
 from detectors.types import Detector, Predictor
 from detectors.weights import load_weights
@@ -30,17 +32,36 @@ def load_predictor(run: RunFolder) -> Predictor:
     Raises:
         InputError: the run has no weights (its detections come from another program), or they do not fit the variant.
     """
-    name, file = run.result.variant, run.path / RunFolder.WEIGHTS
+    name, file = _variant_of(run), run.path / RunFolder.WEIGHTS
     settings = EvaluateConfig.model_validate(run.result.config.get("evaluate", {}))
     if file.is_file():
         return wrap_predictor(load_network(run, run.result.config), settings)
-    if name in external_model_names():
+    if is_external_model(name):
         model = external_model(name)
         own = read_model_settings(toml.read(run.path / RunFolder.CONFIG), model.config)
         return wrap_predictor(model.build(own, run.truth.catalog.classes), settings)
     raise InputError(
         f"{run.path}: holds no {file.name}, so it cannot predict; give the folder of a run that was trained here"
     )
+
+
+def network_input(run: RunFolder, predictor: Predictor) -> ImageConfig | None:
+    """Settings of the network's input of a finished run; None if its predictor takes single images in their own size.
+
+    Args:
+        run: the run.
+        predictor: of the run, as `load_predictor` returns it.
+    """
+    settings = run.result.config
+    if "image" in settings:
+        return ImageConfig.model_validate(settings["image"])
+    return inference.network_input(predictor, EvaluateConfig.model_validate(settings.get("evaluate", {})))
+
+
+def _variant_of(run: RunFolder) -> str:
+    """Name of the variant or external model; the result may have it without the folder of a file."""
+    settings = run.path / RunFolder.CONFIG
+    return str(toml.read(settings)["variant"]) if settings.is_file() else run.result.variant
 
 
 def load_network(run: RunFolder, settings: Mapping[str, Any]) -> Detector:

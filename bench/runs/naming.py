@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from bench.runs.folders import digest, slug
 from bench.runs.provenance import file_digest, package_versions, settings_by_content
 from bench.settings.config import EntryConfig, RunConfig, find_model
 from bench.training.device import pick_device
+from detectors.external.registry import ONNX
 from detectors.registry import VARIANTS
 from reports.records.run import SCHEMA_VERSION, RunFolder
 
@@ -40,6 +42,7 @@ def run_name(config: EntryConfig, dataset: Dataset, trained: RunFolder | None = 
     """
     tree = config.tree() | _computation(config)
     del tree["data"]  # the fingerprint stands for it
+    tree["variant"] = _file_name(config.variant)
     if not any(tree.get("tuned", {}).values()):
         tree.pop("tuned", None)
     for path in _WITHOUT_EFFECT if isinstance(config, RunConfig) else _WITHOUT_EFFECT_ON_EXTERNAL:
@@ -56,10 +59,15 @@ def run_name(config: EntryConfig, dataset: Dataset, trained: RunFolder | None = 
         "data": dataset.fingerprint,
         "settings": settings_by_content(tree),
     } | used_masks(config, dataset)
-    name = f"{slug(config.variant)}-{slug(dataset.name)}"
+    name = f"{slug(_file_name(config.variant))}-{slug(dataset.name)}"
     if isinstance(config, RunConfig):
         return f"{name}-{config.seed}-{digest(cause)}"
     return f"{name}-{digest(cause | {'source': find_model(config.variant).source})}"
+
+
+def _file_name(variant: str) -> str:
+    """Name of a variant or external model; that of a file without folders, because its contents are part of its source."""
+    return ONNX + Path(variant).name if variant.startswith(ONNX) else variant
 
 
 def used_masks(config: EntryConfig, dataset: Dataset) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from bench.data.types import Dataset, Split
-from bench.pipeline.inference import wrap_predictor
+from bench.pipeline.inference import model_file_of, network_input, wrap_predictor
 from bench.pipeline.predict import predict
 from bench.process import distributed
 from bench.process.log import Log, collect_warnings
@@ -27,7 +27,7 @@ from bench.runs.finished_run import image_loader, load_network
 from bench.runs.folders import create_run_folder, is_done, require_space
 from bench.runs.label_maps import PredictedLabelMaps
 from bench.runs.naming import run_name
-from bench.runs.provenance import environment, shorten_paths
+from bench.runs.provenance import environment, shorten_path, shorten_paths
 from bench.settings.config import EntryConfig, RunConfig, find_model
 from bench.settings.resolution import open_run_data
 from bench.training.checkpoint import save_weights
@@ -41,7 +41,7 @@ from metrics.evaluator import evaluate
 from metrics.matching import MatchRule
 from metrics.notes import Note, report
 from metrics.tables import DetectionTable
-from reports.records.run import Budget, DataFacts, RunFolder, RunResult, save_result
+from reports.records.run import Budget, DataFacts, ModelFileFacts, RunFolder, RunResult, save_result
 
 _SPARE_BYTES = 64 * 2**20
 
@@ -208,14 +208,22 @@ class _Execution:
         return PredictedLabelMaps(split, self.folder)
 
     def _predict_external(self, split: Split) -> _Predicted:
-        """Predict with an external model, which gets images in their own size and prepares them itself."""
+        """Predict with an external model, which gets images in their own size, or of its file's size."""
         predictor = external_model(self.config.variant).build(
             self.config.model_settings, self.dataset.classes
         )
         if isinstance(predictor, nn.Module):
             predictor.to(self.device)
         wrapped = wrap_predictor(predictor, self.config.evaluate)
-        detections = predict(wrapped, split, None, device=self.device, progress=self.context.progress)
+        image = network_input(predictor, self.config.evaluate)
+        detections = predict(
+            wrapped,
+            split,
+            image,
+            batch=self.config.evaluate.batch,
+            device=self.device,
+            progress=self.context.progress,
+        )
         return _Predicted(predictor, detections)
 
     def _splits(self) -> dict[str, Split]:
@@ -274,7 +282,7 @@ class _Execution:
         trained_here = isinstance(config, RunConfig)
         return RunResult(
             name=self.name,
-            variant=config.variant,
+            variant=config.variant if self.context.show_paths else shorten_path(config.variant),
             variant_source=source if trained_here else f"{source}; not trained here".removeprefix("; "),
             data=DataFacts(
                 name=dataset.name,
@@ -307,6 +315,7 @@ class _Execution:
             headline=dict(headline),
             score_threshold=predicted.training.best_score if predicted.training else None,
             masks=dict(predicted.masks),
+            model_file=_model_file(predicted.predictor),
             environment=environment(str(self.device)),
             command=self.context.command,
             warnings=tuple(self.messages),
@@ -324,6 +333,8 @@ class _Execution:
         parameters = None
         if isinstance(predicted.predictor, nn.Module):
             parameters = sum(parameter.numel() for parameter in predicted.predictor.parameters())
+        elif (known := model_file_of(predicted.predictor)) is not None:
+            parameters = known.file.parameters
         seconds = time.monotonic() - self.began
         if not isinstance(self.config, RunConfig) or predicted.training is None:
             return Budget(total_seconds=round(seconds, 3), parameters=parameters)
@@ -342,6 +353,11 @@ class _Execution:
         # Two checkpoints (the old one stays until the new one is written) of weights, their average and two moments each;
         # best weights; final weights.
         require_space(self.folder, (2 * 4 + 2) * weights + _SPARE_BYTES)
+
+
+def _model_file(predictor: Predictor) -> ModelFileFacts | None:
+    known = model_file_of(predictor)
+    return None if known is None else ModelFileFacts.model_validate(asdict(known.file))
 
 
 def _configure_torch(config: EntryConfig) -> None:

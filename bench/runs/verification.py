@@ -11,10 +11,9 @@ import numpy as np
 import torch
 
 from bench.data.types import Split
-from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.predict import predict
 from bench.process.progress import Progress
-from bench.runs.finished_run import load_predictor, reopened_split
+from bench.runs.finished_run import load_predictor, network_input, reopened_split
 from bench.runs.provenance import cpu_name, package_versions, shorten_paths
 from bench.settings import toml
 from bench.settings.sections import EvaluateConfig
@@ -207,7 +206,7 @@ def _predict(
     run: RunFolder, predictor: Predictor, split: Split, device: Any, progress: Progress | None
 ) -> DetectionTable:
     tree = run.result.config
-    image = ImageConfig.model_validate(tree["image"]) if "image" in tree else None
+    image = network_input(run, predictor)
     batch = EvaluateConfig.model_validate(tree.get("evaluate", {})).batch
     return predict(predictor, split, image, batch=batch, device=device, progress=progress)
 

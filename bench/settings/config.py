@@ -16,7 +16,12 @@ from bench.settings.errors import SettingsError, unknown_setting
 from bench.settings.sections import DataConfig, EvaluateConfig, TrainConfig, TunedConfig
 from bench.settings.toml import Tree
 from detectors.config import Config
-from detectors.external.registry import ExternalModel, external_model, external_model_names
+from detectors.external.registry import (
+    ExternalModel,
+    external_model,
+    external_model_names,
+    is_external_model,
+)
 from detectors.registry import VARIANTS, Variant
 from detectors.search_range import PredictionSetting
 from metrics.notes import Note
@@ -150,7 +155,7 @@ def find_model(name: str) -> Variant | ExternalModel:
     """
     if name in VARIANTS:
         return VARIANTS[name]
-    if name in external_model_names():
+    if is_external_model(name):
         return external_model(name)
     raise UnknownName("variant", name, [*VARIANTS.names(), *external_model_names()])
 

@@ -20,7 +20,7 @@ from bench.settings.sections import DataConfig
 from bench.settings.sources import SettingsLayer, data_location, make_layer, read_layers, without_training
 from bench.settings.toml import Tree
 from detectors.config import Config
-from detectors.external.registry import external_model_names
+from detectors.external.registry import is_external_model
 from detectors.registry import VARIANTS, Variant
 from metrics.errors import InputError
 
@@ -139,7 +139,7 @@ class _PendingEntry:
 
 
 def _require_variant(name: str) -> None:
-    if name not in VARIANTS and name in external_model_names():
+    if name not in VARIANTS and is_external_model(name):
         raise InputError(
             f"{name}: an external model, which is neither trained nor tuned here; evaluate it with "
             f"`bench run --variant {name}`, or choose a variant (`bench list`)"

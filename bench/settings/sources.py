@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import UnionType
@@ -17,7 +17,7 @@ from bench.settings.sections import DataConfig
 from bench.settings.toml import Tree
 from bench.settings.values import CommandLineText, parse_text
 from detectors.config import Config
-from detectors.external.registry import external_model_names
+from detectors.external.registry import ONNX, external_model_names
 from detectors.registry import VARIANTS
 from metrics.errors import InputError
 
@@ -95,16 +95,31 @@ def read_layers(
     names = {*VARIANTS.names(), *external_model_names()}
     for text in sets:
         parts, value = toml.parse_set(text)
-        if parts[0] in names and len(parts) > 1:
-            if parts[0] not in variants:
+        owner, rest = _owner(parts, {*names, *variants})
+        if owner is not None:
+            if owner not in variants:
                 raise InputError(
-                    f"--set {text}: {parts[0]!r} is not part of this command, only {', '.join(variants)}; "
-                    f"add --variant {parts[0]}, or remove the setting"
+                    f"--set {text}: {owner!r} is not part of this command, only {', '.join(variants)}; "
+                    f"add --variant {owner}, or remove the setting"
                 )
-            if parts[0] != variant:
+            if owner != variant:
                 continue
-            parts = parts[1:]
+            parts = rest
         yield SettingsLayer("--set", toml.nest(parts, CommandLineText(value)))
+
+
+def _owner(parts: tuple[str, ...], names: Collection[str]) -> tuple[str | None, tuple[str, ...]]:
+    """The variant or external model that the parts of a dotted name start with, and the other parts.
+
+    The path of a file has dots, so that its name can be several parts.
+    """
+    for count in range(1, len(parts)):
+        name = ".".join(parts[:count])
+        if name in names:
+            return name, parts[count:]
+    if parts[0].startswith(ONNX) and len(parts) > 1:
+        return ".".join(parts[:2]), parts[2:]
+    return None, parts
 
 
 def data_location(layers: Sequence[SettingsLayer]) -> tuple[str, str]:
@@ -181,6 +196,6 @@ def _settings_for(variant: str, variants: Sequence[str], values: Tree, origin: s
     general = {
         key: value
         for key, value in values.items()
-        if key != "variant" and not (key in names and isinstance(value, Mapping))
+        if key != "variant" and not ((key in names or key.startswith(ONNX)) and isinstance(value, Mapping))
     }
     return toml.merge(general, own) if isinstance(own, Mapping) else general

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.pipeline.inference import model_file_of
 from bench.timing import conditions
 from bench.timing.passes import Passes
 from bench.timing.timed_run import TimedRun, batch_at, weights_of
@@ -49,8 +50,13 @@ def describe(
     weights = timed.run.path / RunFolder.WEIGHTS
     flops = count_flops(timed)
     nms = getattr(getattr(timed.predictor, "nms", None), "config", None)
+    dtype = str(tensors[0].dtype).removeprefix("torch.") if tensors else ""
+    parameters = sum(tensor.numel() for tensor in tensors) if tensors else None
+    size = weights.stat().st_size if weights.is_file() else None
+    if (known := model_file_of(timed.predictor)) is not None:
+        dtype, parameters, size = known.file.precision, known.file.parameters, known.file.size_bytes
     return Subject(
-        dtype=str(tensors[0].dtype).removeprefix("torch.") if tensors else "",
+        dtype=dtype,
         autocast="" if timed.precision == "no" else timed.precision,
         channels_last=bool(kernels)
         and all(tensor.is_contiguous(memory_format=torch.channels_last) for tensor in kernels),
@@ -60,8 +66,8 @@ def describe(
         nms=nms.model_dump(mode="json") if nms is not None and hasattr(nms, "model_dump") else {},
         images=len(images),
         images_in_memory=timed.split.in_memory,
-        parameters=sum(tensor.numel() for tensor in tensors) if tensors else None,
-        weights_bytes=weights.stat().st_size if weights.is_file() else None,
+        parameters=parameters,
+        weights_bytes=size,
         resting_bytes=resting_bytes,
         flops=flops,
         flop_counter=FLOP_COUNTER if flops is not None else "",

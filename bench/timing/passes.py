@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import NamedTuple, cast
 
 import torch
-from torch import nn
 
 from bench.pipeline.placement import fit_images, original_size
 from bench.pipeline.predict import on_cpu
@@ -48,7 +47,7 @@ class Passes:
     @property
     def shows_parts(self) -> bool:
         """Whether the forward pass and post-processing can be timed separately."""
-        return isinstance(self.timed.predictor, nn.Module) and all(
+        return callable(self.timed.predictor) and all(
             hasattr(self.timed.predictor, verb) for verb in ("decode", "nms")
         )
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bench.data.types import Split
 from bench.pipeline.input_settings import ImageConfig
-from bench.runs.finished_run import evaluated_split, load_predictor
+from bench.runs.finished_run import evaluated_split, load_predictor, network_input
 from bench.settings.sections import EvaluateConfig, Precision
 from detectors.types import Predictor
 from reports.records.run import RunFolder
@@ -51,7 +51,7 @@ def prepare_run(run: RunFolder, device: torch.device) -> TimedRun:
     if isinstance(predictor, nn.Module):
         predictor.to(device).eval()
     settings = run.result.config
-    image = ImageConfig.model_validate(settings["image"]) if "image" in settings else None
+    image = network_input(run, predictor)
     precision = EvaluateConfig.model_validate(settings.get("evaluate", {})).precision
     return TimedRun(run, predictor, evaluated_split(run), image, device, precision)
 

@@ -1,14 +1,17 @@
-"""Registry of external models: torchvision's, and those of other packages. Importing it does not import torch."""
+"""Registry of external models: torchvision's, ONNX files, and those of other packages. Importing it does not import torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detectors.config import Config
+from detectors.external.onnx_models.graph_file import file_sha256
+from detectors.external.onnx_models.settings import OnnxConfig
 from detectors.external.torchvision_models import MODELS, VERSION, TorchvisionConfig, summary
 from metrics.errors import InputError
 from metrics.messages import reason
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 GROUP = "detbench.external_models"
 """Entry points of this group name an `ExternalModel`, or a function that takes the names of the data set's classes and
 returns a `Predictor`."""
+
+ONNX = "onnx/"
+"""Names of external models that are ONNX files start with it; the rest is the path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +48,27 @@ class ExternalModel:
 
 
 def external_model_names() -> list[str]:
-    """All names that `external_model` accepts, in alphabetical order; no model is imported."""
+    """All names that `external_model` accepts besides files, in alphabetical order; no model is imported."""
     return sorted([*(f"torchvision/{name}" for name in MODELS), *_entry_points()])
+
+
+def is_external_model(name: str) -> bool:
+    """Whether this is the name of an external model, or of a file that would be one."""
+    return name.startswith(ONNX) or name in external_model_names()
 
 
 def external_model(name: str) -> ExternalModel:
     """The external model of that name.
 
     Args:
-        name: ``torchvision/`` and the name of a model, or the name of another package's entry point.
+        name: ``torchvision/`` and the name of a model, ``onnx/`` and the path of a file, or the name of another package's
+            entry point.
 
     Raises:
-        InputError: an unknown name, or an entry point that cannot be loaded.
+        InputError: an unknown name, a missing file, or an entry point that cannot be loaded.
     """
+    if name.startswith(ONNX):
+        return _onnx(Path(name.removeprefix(ONNX)))
     others = _entry_points()
     if name in others:
         return _load(name, others[name])
@@ -68,6 +82,24 @@ def _build_torchvision(name: str, config: TorchvisionConfig, classes: Sequence[s
     from detectors.external.torchvision import torchvision_predictor
 
     return torchvision_predictor(name, config, classes)
+
+
+def _onnx(path: Path) -> ExternalModel:
+    if not path.is_file():
+        raise InputError(f"{ONNX}{path}: there is no such file; give the path of an ONNX file after {ONNX}")
+    parts = [f"sha256 {file_sha256(path)}"]
+    for package in ("onnxruntime", "openvino"):
+        try:
+            parts.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return ExternalModel(OnnxConfig, partial(_build_onnx, path), "; ".join(parts), f"ONNX file {path.name}")
+
+
+def _build_onnx(path: Path, config: OnnxConfig, classes: Sequence[str]) -> Predictor:
+    from detectors.external.onnx_models.predictor import onnx_predictor
+
+    return onnx_predictor(path, config, classes)
 
 
 def _entry_points() -> dict[str, EntryPoint]:

@@ -87,6 +87,30 @@ class Environment(FrozenModel):
     """Whether the checkout had uncommitted changes."""
 
 
+class ModelFileFacts(FrozenModel):
+    """A file that was evaluated, and what computed it."""
+
+    name: str
+    """Of the file, without folders."""
+    sha256: str
+    """Of the file, as hex digits."""
+    size_bytes: int = Field(ge=0)
+    convention: str
+    """Whose outputs it has: detbench, ultralytics, ..."""
+    runtime: str
+    """Name and version of the program that computed it."""
+    provider: str
+    """Execution provider or device."""
+    precision: str
+    """Of the computation."""
+    threads: int
+    """CPU threads."""
+    parameters: int
+    """Number of stored numbers of its layers."""
+    run: str = ""
+    """Name of the exported run; empty if it was not exported by detbench."""
+
+
 class RunResult(Record):
     """A run: its data, settings, budget, environment and headline numbers.
 
@@ -120,6 +144,8 @@ class RunResult(Record):
     masks: dict[str, FiniteOrNone] = Field(default_factory=dict)
     """Measures of label maps over all classes, background included, by short name (miou, mdice, pixel_accuracy, ...), as
     fractions; empty for detectors of boxes and data without masks."""
+    model_file: ModelFileFacts | None = None
+    """The file that predicted; None for networks in PyTorch and for detections made elsewhere."""
     environment: Environment = Environment()
     command: str = ""
     """The command that repeats this run."""

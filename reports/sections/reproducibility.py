@@ -22,6 +22,8 @@ def section(report: ReportData) -> Section:
         tables.append(_settings(report, differing))
     if any(result.protocols for result in results):
         tables.append(_protocols(results))
+    if any(result.model_file is not None for result in results):
+        tables.append(_model_files(results))
     tables.append(_environments(report))
     warnings = [
         f"{formatting.printable(result.name)}: {report.private(text)}"
@@ -69,6 +71,23 @@ def section(report: ReportData) -> Section:
             "accepts. The same command, versions and device reproduce the numbers up to the order of floating-point sums, which "
             "is not deterministic on some accelerators.",
         ),
+    )
+
+
+def _model_files(results: Sequence[RunResult]) -> PageTable:
+    rows = []
+    for result in results:
+        if (file := result.model_file) is not None:
+            texts = (
+                formatting.printable(result.name), formatting.printable(file.name), file.sha256, formatting.byte_size(file.size_bytes),
+                file.convention, file.runtime, file.provider, file.precision, str(file.threads), file.run or formatting.MISSING,
+            )  # fmt: skip
+            rows.append(TableRow(tuple(map(Cell, texts))))
+    titles = (
+        "Run", "File", "SHA-256", "Size", "Outputs", "Runtime", "Provider", "Precision", "Threads", "Exported run",
+    )  # fmt: skip
+    return PageTable(
+        "files-table", "Files that predicted", tuple(TableColumn(title) for title in titles), tuple(rows)
     )
 
 

@@ -1,0 +1,71 @@
+"""A model in a file, computed by another runtime: what evaluation needs to know of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from detectors.types import Detections
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkInput:
+    """How an image becomes the input of a network of a fixed size.
+
+    Attributes:
+        size: (height, width) in pixels.
+        resize: ``letterbox`` keeps the aspect ratio and pads; ``stretch`` does not.
+        fill: grey value of the padding, 0 to 255.
+    """
+
+    size: tuple[int, int]
+    resize: Literal["letterbox", "stretch"]
+    fill: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A file, and what computes it.
+
+    Attributes:
+        name: of the file, without folders.
+        sha256: of the file, as hex digits.
+        size_bytes: of the file.
+        convention: whose outputs it has: ``detbench``, ``ultralytics``, ...
+        runtime: name and version of the program that computes it.
+        provider: execution provider or device.
+        precision: of the computation.
+        threads: CPU threads.
+        parameters: number of stored numbers of its layers.
+        run: name of the exported run; empty if it was not exported by detbench.
+    """
+
+    name: str
+    sha256: str
+    size_bytes: int
+    convention: str
+    runtime: str
+    provider: str
+    precision: str
+    threads: int
+    parameters: int
+    run: str = ""
+
+
+class FileModel:
+    """Base of predictors of files; a `detectors.types.Predictor`.
+
+    Args:
+        file: what it is.
+        network_input: of the images that `predict` takes; None for single images of any size.
+    """
+
+    def __init__(self, file: ModelFile, network_input: NetworkInput | None) -> None:
+        self.file = file
+        self.network_input = network_input
+
+    def predict(self, images: Tensor) -> list[Detections]:
+        """Detections in each of (B, 3, H, W) RGB images, float32 in [0, 1]."""
+        raise NotImplementedError

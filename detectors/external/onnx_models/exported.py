@@ -1,0 +1,140 @@
+"""Detectors that detbench exported to ONNX, as predictors with the same selection and NMS as the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from detectors.candidates import select_candidates, split_by_image
+from detectors.components import find_components
+from detectors.external.file_model import FileModel, ModelFile, NetworkInput
+from detectors.external.onnx_models.runtimes import Session
+from detectors.external.onnx_models.settings import OnnxNMSConfig
+from detectors.graph.record import ExportRecord
+from detectors.nms import NMS, NMSConfig
+from detectors.types import Detections
+from metrics.errors import InputError
+
+
+class ExportedOutput(NamedTuple):
+    """Outputs of an exported file by name, as tensors on the CPU; see `ExportRecord.outputs`."""
+
+    tensors: dict[str, Tensor]
+
+
+class MappedNMS:
+    """NMS, then the labels of the data set instead of those of the file.
+
+    Args:
+        nms: of the candidates; None if the file has applied it.
+        labels: label of the data set for each label of the file; others are dropped.
+        classes: number of the file's classes.
+    """
+
+    def __init__(self, nms: NMS | None, labels: Mapping[int, int], classes: int) -> None:
+        self.nms = nms
+        self._table = torch.full((classes,), -1)
+        for own, label in labels.items():
+            self._table[own] = label
+        self._same = self._table.equal(torch.arange(classes))
+
+    @property
+    def config(self) -> NMSConfig | None:
+        """Settings of NMS; None if the file has applied it."""
+        return None if self.nms is None else self.nms.config
+
+    def __call__(self, candidates: Detections) -> Detections:
+        """Detections by decreasing score."""
+        found = candidates if self.nms is None else self.nms(candidates)
+        if self._same:
+            return found
+        labels = self._table[found.labels]
+        known = labels >= 0
+        return Detections(found.boxes[known], found.scores[known], labels[known])
+
+
+class ExportedModel(FileModel):
+    """An exported detector; calling it, `decode` and `nms` are the parts of `predict`, as in a network.
+
+    Args:
+        file: what it is.
+        session: computes it.
+        record: stored in the file.
+        limits: settings of NMS that replace those of the record.
+        labels: label of the data set for labels of the file.
+
+    Raises:
+        InputError: NMS is part of the file, and `limits` has other settings.
+    """
+
+    def __init__(
+        self,
+        file: ModelFile,
+        session: Session,
+        record: ExportRecord,
+        limits: OnnxNMSConfig,
+        labels: Mapping[int, int],
+    ) -> None:
+        super().__init__(file, NetworkInput(record.size, record.resize, record.fill))
+        self.session = session
+        self.record = record
+        given = limits.model_dump(exclude_none=True)
+        if given and record.outputs == "detections":
+            raise InputError(
+                f"nms.{next(iter(given))}: NMS is part of {file.name}, with its own settings; remove the setting, or export without "
+                "--nms"
+            )
+        settings = record.nms.model_copy(update=given)
+        self.nms = MappedNMS(
+            None if record.outputs == "detections" else NMS(settings), labels, len(record.classes)
+        )
+        self._floor = settings.score
+        if record.candidates is not None:
+            self._floor = min(self._floor, record.candidates.score)
+
+    def __call__(self, images: Tensor) -> ExportedOutput:
+        """Outputs for (B, 3, H, W) RGB images in [0, 1].
+
+        Raises:
+            InputError: another height or width than that of the file.
+        """
+        size = (images.shape[2], images.shape[3])
+        if size != self.record.size and not self.record.any_size:
+            height, width = self.record.size
+            raise InputError(
+                f"{self.file.name}: its input is {height}x{width}, got {size[0]}x{size[1]}; give images of that size, with tiles "
+                f"evaluate.tile={height},{width}, or export with --any-size"
+            )
+        feeds = {"images": images.cpu().numpy().astype(np.float32, copy=False)}
+        return ExportedOutput({name: torch.from_numpy(array) for name, array in self.session(feeds).items()})
+
+    def decode(self, output: ExportedOutput) -> list[Detections]:
+        """Candidates of each image; detections if NMS is part of the file."""
+        columns, record = output.tensors, self.record
+        if record.outputs == "probabilities":
+            assert record.components is not None
+            return [find_components(each, record.components) for each in columns["probabilities"]]
+        boxes, scores = columns["boxes"], columns["scores"]
+        if record.outputs == "detections":
+            labels = columns["labels"]
+            return [
+                Detections(*(column[image][labels[image] >= 0] for column in (boxes, scores, labels)))
+                for image in range(len(scores))
+            ]
+        assert record.candidates is not None
+        levels = columns["levels"].tolist() if record.any_size else record.levels
+        chosen = select_candidates(scores, levels, self._floor, record.candidates)
+        if boxes.ndim == 4:
+            selected = boxes[chosen.image, chosen.prior, chosen.label]
+        else:
+            selected = boxes[chosen.image, chosen.prior]
+        return split_by_image(chosen, selected, len(scores))
+
+    @torch.inference_mode()
+    def predict(self, images: Tensor) -> list[Detections]:
+        """Detections in each of (B, 3, H, W) RGB images, float32 in [0, 1]."""
+        return [self.nms(candidates) for candidates in self.decode(self(images))]
