@@ -21,7 +21,7 @@ from detectors.sliding_window import SlidingWindow
 from detectors.two_stage import TwoStageDetector
 from detectors.types import DenseOutput
 from detectors.windows import window_grid
-from metrics.boxes import clip, convert
+from metrics.boxes import convert
 from metrics.errors import InputError
 
 
@@ -119,7 +119,7 @@ class SetGraph(nn.Module):
         scores = self.detector.loss.class_loss.scores(output.logits[:, -1])
         height, width = images.shape[2:]
         sides = output.boxes.new_tensor([width, height, width, height])
-        boxes = clip(convert(output.boxes[:, -1], "cxcywh", "xyxy") * sides, (height, width))
+        boxes = _clipped(convert(output.boxes[:, -1], "cxcywh", "xyxy") * sides, images)
         return GraphCandidates(boxes, scores, (scores.shape[1],))
 
 
@@ -200,12 +200,12 @@ class TwoStageGraph(nn.Module):
             scores = detector.class_loss.scores(logits) / len(detector.stages)
             total = scores if total is None else total + scores
             if number + 1 < len(detector.stages):
-                refined = clip(stage.coder.decode(codes[:, 0], rows), _size_of(images))
+                refined = _clipped(stage.coder.decode(codes[:, 0], rows), images)
                 regions = refined.view_as(regions)
         assert total is not None
         count = regions.shape[1]
         decoded = detector.stages[-1].coder.decode(codes, regions.flatten(0, 1).unsqueeze(1))
-        boxes = clip(decoded, _size_of(images)).reshape(-1, count, *decoded.shape[1:])
+        boxes = _clipped(decoded, images).reshape(-1, count, *decoded.shape[1:])
         scores = total.reshape(-1, count, total.shape[1]) * valid[..., None]
         return GraphCandidates(boxes.squeeze(2) if codes.shape[1] == 1 else boxes, scores, (count,))
 
@@ -220,7 +220,7 @@ class TwoStageGraph(nn.Module):
             own = slice(first, first + level)
             best, place = scores[:, own].topk(min(top, level), dim=1)
             codes = output.codes[:, own].gather(1, place[..., None].expand(-1, -1, network.coder.channels))
-            found = clip(network.coder.decode(codes, priors[own][place]), _size_of(images))
+            found = _clipped(network.coder.decode(codes, priors[own][place]), images)
             sized = (found[..., 2:] - found[..., :2] >= MIN_SIDE).all(dim=-1)
             best = torch.where(sized, best, 0.0)
             mask = nms_mask(found, best.unsqueeze(1), top, network.config.iou, 0.0).squeeze(1)
@@ -251,11 +251,14 @@ def _image_of(rows: Tensor) -> Tensor:
 
 
 def _decoded(coder: BoxCoder, codes: Tensor, priors: Tensor, images: Tensor) -> Tensor:
-    return clip(coder.decode(codes, priors), _size_of(images))
+    return _clipped(coder.decode(codes, priors), images)
 
 
-def _size_of(images: Tensor) -> tuple[int, int]:
-    return images.shape[2], images.shape[3]
+def _clipped(boxes: Tensor, images: Tensor) -> Tensor:
+    """(..., 4) xyxy, clipped to the images, whose sides may be symbols: unlike in `metrics.boxes.clip`, limits are tensors."""
+    width, height = torch.full((1,), images.shape[3]), torch.full((1,), images.shape[2])
+    limit = torch.cat([width, height, width, height]).to(boxes)
+    return boxes.clamp(min=0).minimum(limit)
 
 
 @torch.no_grad()

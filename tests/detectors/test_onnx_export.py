@@ -36,7 +36,7 @@ SMALL = {
     "ssd": {"neck_channels": (8,), "levels": 2},
     **dict.fromkeys(("atss", "dual", "fcos", "gfl", "retinanet"), PYRAMID),
     **{name: {**PYRAMID, "regions": {"hidden": 16}} for name in ("faster_rcnn", "cascade_rcnn")},
-    "detr": {"layers": 1, "num_queries": 20},
+    "detr": {"layers": 1, "num_queries": 20, "levels": 1},
     "sliding_window": {"windows": {"scales": 2, "ratios": (1.0,)}},
 }
 
