@@ -14,7 +14,7 @@ from bench.runs.folders import digest, slug
 from bench.runs.provenance import file_digest, package_versions, settings_by_content
 from bench.settings.config import EntryConfig, RunConfig, find_model
 from bench.training.device import pick_device
-from detectors.external.registry import ONNX
+from detectors.external.registry import PATH_PREFIXES
 from detectors.registry import VARIANTS
 from reports.records.run import SCHEMA_VERSION, RunFolder
 
@@ -67,7 +67,8 @@ def run_name(config: EntryConfig, dataset: Dataset, trained: RunFolder | None = 
 
 def _file_name(variant: str) -> str:
     """Name of a variant or external model; that of a file without folders, because its contents are part of its source."""
-    return ONNX + Path(variant).name if variant.startswith(ONNX) else variant
+    kind, slash, path = variant.partition("/")
+    return kind + slash + Path(path).name if variant.startswith(PATH_PREFIXES) else variant
 
 
 def used_masks(config: EntryConfig, dataset: Dataset) -> dict[str, Any]:

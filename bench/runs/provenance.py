@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from detectors.external.registry import ONNX
+from detectors.external.registry import PATH_PREFIXES
 from detectors.safetensors_metadata import content_digest
 from metrics.errors import InputError
 from reports.records.run import Environment
@@ -31,6 +31,7 @@ _PACKAGES = (
     "timm",
     "onnx",
     "onnxruntime",
+    "transformers",
     "openvino",
 )
 
@@ -136,10 +137,11 @@ def command_line(arguments: Sequence[str], show_paths: bool = False) -> str:
 def shorten_path(text: str, folder: Path | None = None) -> str:
     """`text` with an absolute path made relative to `folder` (the current one), or reduced to its last component.
 
-    The path may follow ``onnx/``, as in names of files that are external models, or ``=``, as in ``--set backbone.weights=/home/me/resnet.pth``, and several paths may be joined by ``+``.
+    The path may follow ``onnx/`` or ``hf/``, as in names of files that are external models, or ``=``, as in ``--set backbone.weights=/home/me/resnet.pth``, and several paths may be joined by ``+``.
     """
-    if text.startswith(ONNX):
-        return ONNX + shorten_path(text.removeprefix(ONNX), folder)
+    if text.startswith(PATH_PREFIXES):
+        kind, slash, rest = text.partition("/")
+        return kind + slash + shorten_path(rest, folder)
     name, equals, value = text.rpartition("=")
     if equals and not name.startswith(("/", "~")):
         return f"{name}={shorten_path(value, folder)}"
@@ -159,7 +161,9 @@ def shorten_paths(value: Any) -> Any:
         return {key: shorten_paths(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [shorten_paths(inner) for inner in value]
-    is_path = isinstance(value, str) and re.search(rf"(^|\+|^{ONNX})[/~]", value) is not None
+    is_path = (
+        isinstance(value, str) and re.search(rf"(^|\+|^{'|^'.join(PATH_PREFIXES)})[/~]", value) is not None
+    )
     return shorten_path(value) if is_path else value
 
 

@@ -17,7 +17,7 @@ from bench.settings.sections import DataConfig
 from bench.settings.toml import Tree
 from bench.settings.values import CommandLineText, parse_text
 from detectors.config import Config
-from detectors.external.registry import ONNX, external_model_names
+from detectors.external.registry import ONNX, PATH_PREFIXES, external_model_names
 from detectors.registry import VARIANTS
 from metrics.errors import InputError
 
@@ -117,8 +117,9 @@ def _owner(parts: tuple[str, ...], names: Collection[str]) -> tuple[str | None, 
         name = ".".join(parts[:count])
         if name in names:
             return name, parts[count:]
-    if parts[0].startswith(ONNX) and len(parts) > 1:
-        return ".".join(parts[:2]), parts[2:]
+    if parts[0].startswith(PATH_PREFIXES) and len(parts) > 1:
+        count = 2 if parts[0].startswith(ONNX) else 1  # a file's name has a suffix
+        return ".".join(parts[:count]), parts[count:]
     return None, parts
 
 
@@ -196,6 +197,7 @@ def _settings_for(variant: str, variants: Sequence[str], values: Tree, origin: s
     general = {
         key: value
         for key, value in values.items()
-        if key != "variant" and not ((key in names or key.startswith(ONNX)) and isinstance(value, Mapping))
+        if key != "variant"
+        and not ((key in names or key.startswith(PATH_PREFIXES)) and isinstance(value, Mapping))
     }
     return toml.merge(general, own) if isinstance(own, Mapping) else general

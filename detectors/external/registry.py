@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detectors.config import Config
+from detectors.external.huggingface_settings import HuggingFaceConfig
 from detectors.external.onnx_models.graph_file import file_sha256
 from detectors.external.onnx_models.settings import OnnxConfig
 from detectors.external.torchvision_models import MODELS, VERSION, TorchvisionConfig, summary
@@ -26,6 +29,12 @@ returns a `Predictor`."""
 
 ONNX = "onnx/"
 """Names of external models that are ONNX files start with it; the rest is the path."""
+
+HUGGING_FACE = "hf/"
+"""Names of external models of transformers start with it; the rest is a folder, or a name at Hugging Face."""
+
+PATH_PREFIXES = (ONNX, HUGGING_FACE)
+"""What names with a path start with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +63,23 @@ def external_model_names() -> list[str]:
 
 def is_external_model(name: str) -> bool:
     """Whether this is the name of an external model, or of a file that would be one."""
-    return name.startswith(ONNX) or name in external_model_names()
+    return name.startswith(PATH_PREFIXES) or name in external_model_names()
 
 
 def external_model(name: str) -> ExternalModel:
     """The external model of that name.
 
     Args:
-        name: ``torchvision/`` and the name of a model, ``onnx/`` and the path of a file, or the name of another package's
-            entry point.
+        name: ``torchvision/`` and the name of a model, ``onnx/`` and the path of a file, ``hf/`` and a folder or a name at
+            Hugging Face, or the name of another package's entry point.
 
     Raises:
         InputError: an unknown name, a missing file, or an entry point that cannot be loaded.
     """
     if name.startswith(ONNX):
         return _onnx(Path(name.removeprefix(ONNX)))
+    if name.startswith(HUGGING_FACE):
+        return _hugging_face(name.removeprefix(HUGGING_FACE))
     others = _entry_points()
     if name in others:
         return _load(name, others[name])
@@ -100,6 +111,29 @@ def _build_onnx(path: Path, config: OnnxConfig, classes: Sequence[str]) -> Predi
     from detectors.external.onnx_models.predictor import onnx_predictor
 
     return onnx_predictor(path, config, classes)
+
+
+def _hugging_face(name: str) -> ExternalModel:
+    folder, parts = Path(name), []
+    if folder.is_dir():
+        digest = hashlib.sha256()
+        for file in (
+            sorted(folder.glob("*.json"))
+            + sorted(folder.glob("*.safetensors"))
+            + sorted(folder.glob("*.bin"))
+        ):
+            digest.update(f"{file.name} {file_sha256(file)}\n".encode())
+        parts.append(f"sha256 {digest.hexdigest()}")
+    with contextlib.suppress(PackageNotFoundError):
+        parts.append(f"transformers {version('transformers')}")
+    summary = f"model of transformers in {folder.name}"
+    return ExternalModel(HuggingFaceConfig, partial(_build_hugging_face, name), "; ".join(parts), summary)
+
+
+def _build_hugging_face(name: str, config: HuggingFaceConfig, classes: Sequence[str]) -> Predictor:
+    from detectors.external.huggingface import huggingface_predictor
+
+    return huggingface_predictor(name, config, classes)
 
 
 def _entry_points() -> dict[str, EntryPoint]:
