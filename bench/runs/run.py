@@ -28,18 +28,20 @@ from bench.runs.folders import create_run_folder, is_done, require_space
 from bench.runs.label_maps import PredictedLabelMaps
 from bench.runs.naming import run_name
 from bench.runs.provenance import environment, shorten_path, shorten_paths
+from bench.runs.stored_detections import read_stored_detections
 from bench.settings.config import EntryConfig, RunConfig, find_model
 from bench.settings.resolution import open_run_data
 from bench.training.checkpoint import save_weights
 from bench.training.device import pick_device
 from bench.training.loop import TrainingResult, train
-from detectors.external.registry import external_model
+from detectors.external.registry import DETECTIONS, external_model
 from detectors.safetensors_metadata import make_metadata
 from detectors.types import Predictor
 from metrics.atomic_files import atomic_write
 from metrics.evaluator import evaluate
 from metrics.matching import MatchRule
 from metrics.notes import Note, report
+from metrics.score_ties import detection_notes
 from metrics.tables import DetectionTable
 from reports.records.run import Budget, DataFacts, ModelFileFacts, RunFolder, RunResult, save_result
 
@@ -55,7 +57,8 @@ def run(
 ) -> RunFolder:
     """Do a run, continue an interrupted one, or reuse a finished one.
 
-    An external model is evaluated without training; its folder has no weights and no history.
+    An external model is evaluated without training; its folder has no weights and no history. Stored detections are evaluated
+    without prediction.
 
     The folder's name ends in a digest of everything that changes the result: settings, contents of data and weights,
     versions. It has the suffix ``.partial`` until the run is finished.
@@ -104,13 +107,13 @@ class _Predicted:
     """Detections of the evaluated split, and what made them.
 
     Attributes:
-        predictor: without wrappers.
+        predictor: without wrappers; None for stored detections.
         detections: of the evaluated split.
         training: None if nothing was trained.
         masks: measures of predicted label maps; empty if there are none.
     """
 
-    predictor: Predictor
+    predictor: Predictor | None
     detections: DetectionTable
     training: TrainingResult | None = None
     masks: dict[str, float] = field(default_factory=dict)
@@ -149,7 +152,9 @@ class _Execution:
         split = splits[self.config.evaluate.split]
         if distributed.from_main(lambda: is_done(self.folder)):  # stopped after its results were saved
             return self._finish(RunFolder.open(self.folder), split) if distributed.is_main_process() else None
-        if not isinstance(self.config, RunConfig):
+        if self.config.variant.startswith(DETECTIONS):
+            predicted = _Predicted(None, read_stored_detections(self.config, split))
+        elif not isinstance(self.config, RunConfig):
             predicted = self._predict_external(split)
         elif self.trained is None:
             predicted = self._train(self.config, splits)
@@ -244,6 +249,9 @@ class _Execution:
             rule = MatchRule(max_dets=settings.max_dets)
             evaluation = evaluate(split.truth, predicted.detections, settings.measures, rule)
             headline = evaluation.headline
+            if predicted.predictor is None:
+                for note in detection_notes(evaluation.matches):
+                    report(note)
             stage.advance(ap=headline["ap"])
         history = None
         if self.trained is not None:
@@ -330,11 +338,7 @@ class _Execution:
         """
         if self.trained is not None:
             return self.trained.result.budget
-        parameters = None
-        if isinstance(predicted.predictor, nn.Module):
-            parameters = sum(parameter.numel() for parameter in predicted.predictor.parameters())
-        elif (known := model_file_of(predicted.predictor)) is not None:
-            parameters = known.file.parameters
+        parameters = _parameters(predicted.predictor)
         seconds = time.monotonic() - self.began
         if not isinstance(self.config, RunConfig) or predicted.training is None:
             return Budget(total_seconds=round(seconds, 3), parameters=parameters)
@@ -355,8 +359,17 @@ class _Execution:
         require_space(self.folder, (2 * 4 + 2) * weights + _SPARE_BYTES)
 
 
-def _model_file(predictor: Predictor) -> ModelFileFacts | None:
-    known = model_file_of(predictor)
+def _parameters(predictor: Predictor | None) -> int | None:
+    """Number of parameters; None if it is not known."""
+    network: object = predictor
+    if isinstance(network, nn.Module):
+        return sum(parameter.numel() for parameter in network.parameters())
+    known = _model_file(predictor)
+    return None if known is None else known.parameters
+
+
+def _model_file(predictor: Predictor | None) -> ModelFileFacts | None:
+    known = None if predictor is None else model_file_of(predictor)
     return None if known is None else ModelFileFacts.model_validate(asdict(known.file))
 
 

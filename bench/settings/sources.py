@@ -17,7 +17,7 @@ from bench.settings.sections import DataConfig
 from bench.settings.toml import Tree
 from bench.settings.values import CommandLineText, parse_text
 from detectors.config import Config
-from detectors.external.registry import ONNX, PATH_PREFIXES, external_model_names
+from detectors.external.registry import HUGGING_FACE, PATH_PREFIXES, external_model_names
 from detectors.registry import VARIANTS
 from metrics.errors import InputError
 
@@ -118,7 +118,7 @@ def _owner(parts: tuple[str, ...], names: Collection[str]) -> tuple[str | None, 
         if name in names:
             return name, parts[count:]
     if parts[0].startswith(PATH_PREFIXES) and len(parts) > 1:
-        count = 2 if parts[0].startswith(ONNX) else 1  # a file's name has a suffix
+        count = 1 if parts[0].startswith(HUGGING_FACE) else 2  # the name of a file has a suffix
         return ".".join(parts[:count]), parts[count:]
     return None, parts
 

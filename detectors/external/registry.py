@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detectors.config import Config
+from detectors.external.file_hash import content_sha256, file_sha256
 from detectors.external.huggingface_settings import HuggingFaceConfig
-from detectors.external.onnx_models.graph_file import file_sha256
 from detectors.external.onnx_models.settings import OnnxConfig
+from detectors.external.stored_detections import StoredDetectionsConfig
 from detectors.external.torchvision_models import MODELS, VERSION, TorchvisionConfig, summary
 from metrics.errors import InputError
 from metrics.messages import reason
@@ -33,7 +33,10 @@ ONNX = "onnx/"
 HUGGING_FACE = "hf/"
 """Names of external models of transformers start with it; the rest is a folder, or a name at Hugging Face."""
 
-PATH_PREFIXES = (ONNX, HUGGING_FACE)
+DETECTIONS = "detections/"
+"""Names of stored detections start with it; the rest is the path of a file or folder."""
+
+PATH_PREFIXES = (ONNX, HUGGING_FACE, DETECTIONS)
 """What names with a path start with."""
 
 
@@ -71,7 +74,7 @@ def external_model(name: str) -> ExternalModel:
 
     Args:
         name: ``torchvision/`` and the name of a model, ``onnx/`` and the path of a file, ``hf/`` and a folder or a name at
-            Hugging Face, or the name of another package's entry point.
+            Hugging Face, ``detections/`` and the path of stored detections, or the name of another package's entry point.
 
     Raises:
         InputError: an unknown name, a missing file, or an entry point that cannot be loaded.
@@ -80,6 +83,8 @@ def external_model(name: str) -> ExternalModel:
         return _onnx(Path(name.removeprefix(ONNX)))
     if name.startswith(HUGGING_FACE):
         return _hugging_face(name.removeprefix(HUGGING_FACE))
+    if name.startswith(DETECTIONS):
+        return _stored_detections(Path(name.removeprefix(DETECTIONS)))
     others = _entry_points()
     if name in others:
         return _load(name, others[name])
@@ -116,14 +121,7 @@ def _build_onnx(path: Path, config: OnnxConfig, classes: Sequence[str]) -> Predi
 def _hugging_face(name: str) -> ExternalModel:
     folder, parts = Path(name), []
     if folder.is_dir():
-        digest = hashlib.sha256()
-        for file in (
-            sorted(folder.glob("*.json"))
-            + sorted(folder.glob("*.safetensors"))
-            + sorted(folder.glob("*.bin"))
-        ):
-            digest.update(f"{file.name} {file_sha256(file)}\n".encode())
-        parts.append(f"sha256 {digest.hexdigest()}")
+        parts.append(f"sha256 {content_sha256(folder, ('*.json', '*.safetensors', '*.bin'))}")
     with contextlib.suppress(PackageNotFoundError):
         parts.append(f"transformers {version('transformers')}")
     summary = f"model of transformers in {folder.name}"
@@ -134,6 +132,21 @@ def _build_hugging_face(name: str, config: HuggingFaceConfig, classes: Sequence[
     from detectors.external.huggingface import huggingface_predictor
 
     return huggingface_predictor(name, config, classes)
+
+
+def _stored_detections(path: Path) -> ExternalModel:
+    if not path.exists():
+        raise InputError(
+            f"{DETECTIONS}{path}: there is no such file or folder; give the path of stored detections after {DETECTIONS}"
+        )
+    source = f"sha256 {content_sha256(path)}; detections of another program"
+    return ExternalModel(StoredDetectionsConfig, partial(_refuse, path), source, f"detections in {path.name}")
+
+
+def _refuse(path: Path, config: Config, classes: Sequence[str]) -> Predictor:
+    raise InputError(
+        f"{DETECTIONS}{path}: stored detections cannot predict; give a model or a run that was trained here"
+    )
 
 
 def _entry_points() -> dict[str, EntryPoint]:

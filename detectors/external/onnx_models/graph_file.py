@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from detectors.external.file_hash import file_sha256
 from metrics.errors import InputError, MachineError
 from metrics.messages import reason
 
@@ -62,25 +61,6 @@ class GraphFile:
     def description(self) -> str:
         """Inputs and outputs in one line."""
         return f"inputs {'; '.join(map(str, self.inputs))}; outputs {'; '.join(map(str, self.outputs))}"
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file as hex digits; it is only read again after it has changed.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        known = path.stat()
-        return _sha256(path, known.st_mtime_ns, known.st_size)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-@lru_cache(maxsize=64)
-def _sha256(path: Path, changed: int, size: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_graph_file(path: Path) -> GraphFile:
