@@ -16,7 +16,6 @@ from detectors.config import Config
 from detectors.detector_config import DetectorConfig
 from detectors.input_checks import require_images, require_targets
 from detectors.losses.segmentation import (
-    IGNORED,
     Over,
     class_areas,
     cross_entropy_sum,
@@ -29,6 +28,7 @@ from detectors.nms import NMSConfig
 from detectors.search_range import Choice, Range
 from detectors.types import Detections, LossSum, Targets
 from metrics.errors import InputError
+from metrics.pixel_labels import IGNORED
 
 
 class SegmentationLossConfig(Config):

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metrics.errors import InputError
-from metrics.segmentation import IGNORED, LabelMaps, Overlap
+from metrics.pixel_labels import IGNORED
+from metrics.segmentation import LabelMaps, Overlap
 
 Counts = NDArray[np.int64]
 

@@ -14,7 +14,7 @@ from metrics.mask_counts import MaskCounts, count_image
 from metrics.mask_evaluation import MaskEvaluation
 from metrics.messages import reason
 from metrics.notes import Note, report
-from metrics.segmentation import IGNORED
+from metrics.pixel_labels import IGNORED
 
 MAX_PIXELS = 2**28
 """Pixels of the largest label map that is read."""

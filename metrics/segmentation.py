@@ -16,15 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from metrics.errors import InputError
 from metrics.evaluation import COLUMNS, Row
+from metrics.pixel_labels import IGNORED
 from metrics.ratios import mean_defined, ratio
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["IGNORED", "LabelMaps", "Masks", "Overlap", "mask_dice", "mask_iou"]
-
-IGNORED = 255
-"""Label of pixels in a label map that are neither trained on nor measured."""
+__all__ = ["LabelMaps", "Masks", "Overlap", "mask_dice", "mask_iou"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

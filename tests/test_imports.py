@@ -17,8 +17,17 @@ MAY_IMPORT = {
 }
 """For each package the packages that it may import."""
 
-METRICS_FOR_DETECTORS = {"boxes", "errors", "iou", "kernels", "messages", "registry", "tables"}
-"""The modules of metrics that detectors may import: boxes, tables and names, not evaluation."""
+METRICS_FOR_DETECTORS = {
+    "boxes",
+    "errors",
+    "iou",
+    "kernels",
+    "messages",
+    "pixel_labels",
+    "registry",
+    "tables",
+}
+"""The modules of metrics that detectors may import: boxes, tables, labels and names, not evaluation."""
 
 TORCH = {"torch", "torchvision", "accelerate", "safetensors"}
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 IGNORED_CLASS = -1
-"""Value of pixels of a class that is ignored; as uint8 it is `metrics.segmentation.IGNORED`."""
+"""Value of pixels of a class that is ignored; as uint8 it is `metrics.pixel_labels.IGNORED`."""
 
 
 class Frame(NamedTuple):

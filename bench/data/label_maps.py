@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bench.data.image_masks import Frame, Masks, MaskSource
 from bench.data.images import read_header
 from bench.data.types import MaskFacts
-from metrics.segmentation import IGNORED
+from metrics.pixel_labels import IGNORED
 
 
 @dataclass(frozen=True, slots=True, eq=False)

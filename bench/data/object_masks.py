@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bench.data.image_masks import IGNORED_CLASS, Frame
 from metrics.formats.mask_objects import MaskObject, count_masks
-from metrics.segmentation import IGNORED
+from metrics.pixel_labels import IGNORED
 
 Objects = Mapping[Any, Sequence[MaskObject]]
 """By key of their image."""

@@ -31,7 +31,7 @@ from bench.data.drawing import (
     texture,
 )
 from bench.data.types import SPLITS, DataOptions
-from metrics.segmentation import IGNORED
+from metrics.pixel_labels import IGNORED
 
 _CLASS_COLORS: Mapping[str, Color] = {
     "disk": (205, 60, 60),

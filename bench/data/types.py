@@ -16,8 +16,8 @@ from detectors.config import Config
 from metrics.errors import InputError
 from metrics.formats.layouts import DataLayout
 from metrics.notes import Note
+from metrics.pixel_labels import IGNORED
 from metrics.registry import Registry
-from metrics.segmentation import IGNORED
 from metrics.tables import AnnotationTable
 
 SPLITS = ("train", "val", "test")

@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import functional
 
 from bench.pipeline.input_settings import AugmentConfig
 from metrics.iou import box_iou
-from metrics.segmentation import IGNORED
+from metrics.pixel_labels import IGNORED
 
 
 class MovedImage(NamedTuple):

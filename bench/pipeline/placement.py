@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from bench.pipeline.input_settings import ImageConfig
-from metrics.segmentation import IGNORED
+from metrics.pixel_labels import IGNORED
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,15 +14,13 @@ from bench.convert.file_names import distinct_file_names
 from bench.data.types import Split
 from metrics.mask_counts import MaskCounts, count_image
 from metrics.notes import Note, report
+from metrics.pixel_labels import BACKGROUND
 from metrics.segmentation import Overlap
 from reports.records.mask_counts import save_mask_counts
 from reports.records.run import RunFolder
 
 MAX_SAVED = 1000
 """Number of images, the first ones of the split, whose predicted label maps are saved; the measures use all images."""
-
-BACKGROUND = "background"
-"""Name of label 0."""
 
 
 class PredictedLabelMaps:

@@ -15,7 +15,7 @@ from bench.pipeline.input_settings import AugmentConfig, ImageConfig
 from bench.pipeline.loader import SplitSamples
 from bench.survey.subject import SplitSubject
 from metrics.errors import InputError
-from metrics.segmentation import IGNORED
+from metrics.pixel_labels import IGNORED
 from reports.analysis.data_findings import finding_text, image_name
 from reports.analysis.sample_images import SampleBox, SampleImage, SampleView
 from reports.elements.palette import PHOTO

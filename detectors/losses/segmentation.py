@@ -9,9 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detectors.losses.class_weights import weigh
-
-IGNORED = 255
-"""Label of pixels without ground truth, as in `detectors.types.Targets`."""
+from metrics.pixel_labels import IGNORED
 
 Over = Literal["image", "batch"]
 

@@ -20,7 +20,7 @@ from bench.pipeline.input_settings import AugmentConfig, ImageConfig
 from bench.pipeline.loader import Batch, make_loader
 from bench.pipeline.placement import place
 from metrics.errors import InputError
-from metrics.segmentation import IGNORED
+from metrics.pixel_labels import IGNORED
 
 NOTHING = {"flip": 0, "flip_vertical": 0, "zoom_out": 0, "iou_crop": 0, "photometric": 0}
 SETTINGS = {

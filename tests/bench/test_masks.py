@@ -31,7 +31,7 @@ from metrics.errors import InputError
 from metrics.formats.coco_masks import has_masks
 from metrics.formats.mask_objects import MaskObject, RunLengths, parse_polygon, parse_runs
 from metrics.formats.voc_colors import voc_colors
-from metrics.segmentation import IGNORED
+from metrics.pixel_labels import IGNORED
 
 pytestmark = pytest.mark.filterwarnings("ignore::metrics.errors.InputWarning", "ignore::DeprecationWarning")
 

@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 
 from detectors.losses.segmentation import (
-    IGNORED,
     class_areas,
     cross_entropy_sum,
     dice_losses,
     jaccard_losses,
     pixel_targets,
 )
+from metrics.pixel_labels import IGNORED
 
 CLASSES = 4
 
