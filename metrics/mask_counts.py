@@ -51,6 +51,12 @@ class MaskCounts:
         }
         return cls(tuple(classes), **areas, pixels=np.array([each.pixels for each in images], np.int64))
 
+    def select(self, images: ArrayLike) -> MaskCounts:
+        """The counts of these images, by their indices and in their order."""
+        rows = np.asarray(images, np.intp)
+        areas = (self.intersection[rows], self.truth[rows], self.predicted[rows])
+        return MaskCounts(self.classes, *areas, self.pixels[rows])
+
     def overlap(self) -> Overlap:
         """The areas and measures of all images together."""
         areas = (self.intersection.sum(0), self.truth.sum(0), self.predicted.sum(0))

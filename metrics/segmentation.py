@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from metrics import pixel_measures
 from metrics.errors import InputError
 from metrics.evaluation import COLUMNS, Row
 from metrics.pixel_labels import IGNORED
-from metrics.ratios import mean_defined, ratio
+from metrics.pixel_measures import CLASS_MEASURES, PixelAreas
+from metrics.ratios import mean_defined
 
 if TYPE_CHECKING:
     import pandas
@@ -53,36 +55,39 @@ class Overlap:
         return self.to_frame()[["name", "class", "value"]].round(4).to_html(index=False)
 
     @property
+    def areas(self) -> PixelAreas:
+        """The areas as `metrics.pixel_measures` takes them."""
+        return PixelAreas(self.intersection, self.truth, self.predicted, np.array([self.pixels]))
+
+    @property
     def iou(self) -> NDArray[np.float64]:
         """(K,) intersection over union (Jaccard); NaN where neither truth nor prediction has the class."""
-        return ratio(self.intersection, self.truth + self.predicted - self.intersection)
+        return pixel_measures.iou(self.areas)
 
     @property
     def dice(self) -> NDArray[np.float64]:
         """(K,) twice the intersection over the sum of both areas, the F1 of pixels; NaN where neither has the class."""
-        return ratio(2 * self.intersection, self.truth + self.predicted)
+        return pixel_measures.dice(self.areas)
 
     @property
     def precision(self) -> NDArray[np.float64]:
         """(K,) share of predicted pixels that are correct; NaN without predicted pixels."""
-        return ratio(self.intersection, self.predicted)
+        return pixel_measures.precision(self.areas)
 
     @property
     def recall(self) -> NDArray[np.float64]:
         """(K,) share of the class's pixels that are predicted; NaN without such pixels."""
-        return ratio(self.intersection, self.truth)
+        return pixel_measures.recall(self.areas)
 
     @property
     def specificity(self) -> NDArray[np.float64]:
         """(K,) share of the other pixels that are not predicted to have the class; NaN where all pixels have it."""
-        others = self.pixels - self.truth
-        return ratio(others - (self.predicted - self.intersection), others)
+        return pixel_measures.specificity(self.areas)
 
     @property
     def accuracy(self) -> NDArray[np.float64]:
         """(K,) share of pixels for which the presence of the class is predicted correctly; NaN without pixels."""
-        wrong = self.truth + self.predicted - 2 * self.intersection
-        return ratio(self.pixels - wrong, np.full(len(wrong), self.pixels))
+        return pixel_measures.accuracy(self.areas)
 
     @property
     def mean_iou(self) -> float:
@@ -106,19 +111,14 @@ class Overlap:
         per class; and ``pixel_accuracy``: of label maps the share of pixels with the correct class, of a class that of pixels
         for which its presence is predicted correctly.
         """
-        columns = {
-            "miou": self.iou,
-            "mdice": self.dice,
-            "pixel_precision": self.precision,
-            "pixel_recall": self.recall,
-            "pixel_specificity": self.specificity,
-        }
+        columns = {name: measure(self.areas) for name, measure in CLASS_MEASURES.items()}
+        accuracy = columns.pop("pixel_accuracy")
         rows = [_row(name, "", mean_defined(column)) for name, column in columns.items()]
         if self.exclusive:
             rows.append(_row("pixel_accuracy", "", self.pixel_accuracy))
         for label, class_name in enumerate(self.classes):
             rows += [_row(name, class_name, float(column[label])) for name, column in columns.items()]
-            rows.append(_row("pixel_accuracy", class_name, float(self.accuracy[label])))
+            rows.append(_row("pixel_accuracy", class_name, float(accuracy[label])))
         return rows
 
     def to_frame(self) -> pandas.DataFrame:

@@ -12,6 +12,7 @@ from metrics.compare.comparison import Comparison
 from metrics.compare.gate import GateResult, apply_gate, gate_json
 from metrics.compare.groups import groups_by_folder, groups_from_csv
 from metrics.compare.influence import Influence, influence
+from metrics.compare.masks import compare_masks
 from metrics.compare.pairwise import compare
 from metrics.compare.rows import ClassValue, Method, PairDifference, Standing
 from metrics.compare.verdict import Verdict, verdict_text
@@ -31,6 +32,7 @@ __all__ = [
     "Verdict",
     "apply_gate",
     "compare",
+    "compare_masks",
     "curve_bands",
     "gate_json",
     "groups_by_folder",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,6 +128,14 @@ def estimate_models(
         )
         for (model, table), seeds in zip(tables.items(), variances, strict=True)
     }
+
+
+def best_first(values: Mapping[str, float], better: Literal["higher", "lower"]) -> list[str]:
+    """Return the names of models by their values, best first; NaN last, ties by name."""
+    sign = -1.0 if better == "higher" else 1.0
+    return sorted(
+        values, key=lambda model: (np.isnan(values[model]), sign * np.nan_to_num(values[model]), model)
+    )
 
 
 def simultaneous_ends(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metrics.compare.estimates import SeededEstimate, simultaneous_ends
 from metrics.compare.rows import ALL, ClassValue, PairDifference, Standing
-from metrics.compare.run_replicates import RunReplicates
 from metrics.resampling.intervals import Interval, t_interval
 from metrics.resampling.multiple_comparisons import (
     benjamini_hochberg,
@@ -19,7 +19,6 @@ from metrics.resampling.multiple_comparisons import (
     holm,
     rank_intervals,
 )
-from metrics.resampling.replicates import Statistic
 
 FEW_OBJECTS = 20
 """With fewer objects no difference on a class is decisive."""
@@ -27,8 +26,53 @@ FEW_OBJECTS = 20
 NAN = float("nan")
 
 
+class Compared(Protocol):
+    """A measure that models are compared by: its name and direction."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def better(self) -> Literal["higher", "lower"]: ...
+
+    @property
+    def pooled(self) -> bool:
+        """Whether its value over all classes is not a mean over classes."""
+        ...
+
+
+C = TypeVar("C", bound=Compared)
+C_contra = TypeVar("C_contra", bound=Compared, contravariant=True)
+
+
+class ModelReplicates(Protocol[C_contra]):
+    """Values of models on shared resamples of the images, over all classes or (`label`) of one class."""
+
+    @property
+    def resamples(self) -> int: ...
+
+    @property
+    def classes(self) -> Sequence[str]: ...
+
+    def order(self, statistic: C_contra) -> list[str]:
+        """Return the models, best first."""
+        ...
+
+    def estimate(self, model: str, statistic: C_contra, label: int | None = None) -> SeededEstimate:
+        """Return a model's value with its replicates over images and seeds."""
+        ...
+
+    def seed_values(self, model: str, statistic: C_contra, label: int | None = None) -> tuple[float, ...]:
+        """Return the value of each seed of a model."""
+        ...
+
+    def class_objects(self, statistic: C_contra) -> NDArray[np.int64]:
+        """Return (K,) how often each class occurs, which tells whether it has enough data."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
-class ComparisonRows:
+class ComparisonRows(Generic[C]):
     """Computes the rows of a comparison from replicates.
 
     Attributes:
@@ -38,12 +82,12 @@ class ComparisonRows:
         too_few: whether there are too few images, groups or objects for a decision.
     """
 
-    runs: RunReplicates
+    runs: ModelReplicates[C]
     models: Sequence[str]
     confidence: float
     too_few: bool
 
-    def standings(self, statistic: Statistic, differences: Sequence[PairDifference]) -> list[Standing]:
+    def standings(self, statistic: C, differences: Sequence[PairDifference]) -> list[Standing]:
         """Return the standing of each model by one statistic over all classes.
 
         Args:
@@ -92,7 +136,7 @@ class ComparisonRows:
             )
         return rows
 
-    def differences(self, statistic: Statistic) -> list[PairDifference]:
+    def differences(self, statistic: C) -> list[PairDifference]:
         """Return the differences of all pairs by one statistic over all classes."""
         pairs = list(combinations(self.models, 2))
         if not pairs:
@@ -122,17 +166,17 @@ class ComparisonRows:
             )
         ]
 
-    def rare_share(self, statistic: Statistic) -> float:
+    def rare_share(self, statistic: C) -> float:
         """Return the share of a mean over classes that classes with few objects carry; 0 for pooled classes."""
-        if statistic.of_all is not None:
+        if statistic.pooled:
             return 0.0
         objects = self.runs.class_objects(statistic)
         present = np.count_nonzero(objects)
         return float(np.count_nonzero((objects > 0) & (objects < FEW_OBJECTS)) / present) if present else 0.0
 
-    def class_rows(self, statistic: Statistic) -> tuple[list[ClassValue], list[PairDifference]]:
+    def class_rows(self, statistic: C) -> tuple[list[ClassValue], list[PairDifference]]:
         """Return each model, and each pair of models, by one statistic on each class."""
-        first = self.runs.paired.first
+        classes = self.runs.classes
         objects = self.runs.class_objects(statistic).tolist()
         few = [self.too_few or count < FEW_OBJECTS for count in objects]
         estimates = {
@@ -147,7 +191,7 @@ class ComparisonRows:
                 ClassValue(
                     model=model,
                     measure=statistic.name,
-                    class_name=first.classes[label],
+                    class_name=classes[label],
                     objects=objects[label],
                     value=interval.estimate,
                     ci_low=interval.low,
@@ -170,7 +214,7 @@ class ComparisonRows:
                 self._difference(
                     (a, b),
                     statistic,
-                    first.classes[label],
+                    classes[label],
                     delta,
                     interval,
                     few[label],
@@ -187,7 +231,7 @@ class ComparisonRows:
     def _difference(
         self,
         pair: tuple[str, str],
-        statistic: Statistic,
+        statistic: C,
         scope: str,
         delta: SeededEstimate,
         interval: Interval,
@@ -224,13 +268,13 @@ class ComparisonRows:
         )
         return replace(row, decisive=bool(decisive))
 
-    def _pairs(self, statistic: Statistic) -> tuple[list[SeededEstimate], list[Interval]]:
+    def _pairs(self, statistic: C) -> tuple[list[SeededEstimate], list[Interval]]:
         """Differences of all pairs over all classes and their intervals."""
         estimates = {model: self.runs.estimate(model, statistic) for model in self.models}
         deltas = [estimates[a] - estimates[b] for a, b in combinations(self.models, 2)]
         return deltas, [delta.interval(self.confidence) for delta in deltas]
 
-    def _ranks(self, statistic: Statistic) -> list[tuple[int, int]]:
+    def _ranks(self, statistic: C) -> list[tuple[int, int]]:
         """Best and worst rank of each model, from the replicates and t distributions of the pairs.
 
         The replicates of a pair, in standard deviations, are compared with the normal quantile of the probability that its t

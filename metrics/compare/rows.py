@@ -162,13 +162,13 @@ class PairDifference:
 
 @dataclass(frozen=True, slots=True)
 class ClassValue:
-    """One model by the deciding measure on one class.
+    """One model by a measure (of detections, the deciding one) on one class.
 
     Attributes:
         model: name of the model.
         measure: short name.
         class_name: the class.
-        objects: number of valid ground-truth objects.
+        objects: number of valid ground-truth objects; of label maps, number of images with the class.
         value: mean over seeds; NaN without objects.
         ci_low, ci_high: confidence interval as of `Standing`; NaN where objects occur in a single image or group.
         se: standard error as of `Standing`.

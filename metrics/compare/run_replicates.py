@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.compare.estimates import SeededEstimate
+from metrics.compare.estimates import SeededEstimate, best_first
 from metrics.compare.paired_runs import PairedRuns
 from metrics.compare.seeds import seed_variances, standard_shifts
 from metrics.resampling.replicates import Replicates, Statistic, replicate
@@ -58,6 +58,11 @@ class RunReplicates:
             for model, runs in self.rankings.items()
         }
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.paired.first.classes
+
     def index(self, statistic: Statistic) -> int:
         """Return the index of a statistic in `statistics`."""
         return self.statistics.index(statistic)
@@ -74,7 +79,7 @@ class RunReplicates:
         images = np.mean([_values(run, label) for run in runs], axis=0)
         class_units = self.class_units(statistic)
         classes = None
-        if label is None and statistic.of_all is None:
+        if label is None and not statistic.pooled:
             classes = ClassReplicates(
                 np.mean([run.class_estimate for run in runs], axis=0),
                 np.mean([run.class_values for run in runs], axis=0),
@@ -106,11 +111,8 @@ class RunReplicates:
 
     def order(self, statistic: Statistic) -> list[str]:
         """Return the models, best first; NaN last, ties by name."""
-        sign = -1.0 if statistic.better == "higher" else 1.0
-        values = {
-            model: sign * float(np.mean(self.seed_values(model, statistic))) for model in self.paired.matches
-        }
-        return sorted(values, key=lambda model: (np.isnan(values[model]), values[model], model))
+        values = {model: float(np.mean(self.seed_values(model, statistic))) for model in self.paired.matches}
+        return best_first(values, statistic.better)
 
     def _seed_variances(self, statistic: Statistic, label: int | None) -> dict[str, SeedVariance]:
         """By model, cached."""

@@ -165,6 +165,7 @@ def reliability_notes(
     too_few: bool,
     class_values: Sequence[ClassValue],
     rare_share: float,
+    counted: Literal["object", "image"] = "object",
 ) -> list[Note]:
     """List what limits the reliability of a comparison.
 
@@ -175,6 +176,7 @@ def reliability_notes(
         too_few: whether there are too few images, groups or objects.
         class_values: by the deciding measure.
         rare_share: share of the deciding measure that rare classes carry; see `Standing.rare_share`.
+        counted: what `objects` and those of the classes count: for label maps, images with the class.
 
     Returns:
         Notes of the kinds ``too_few``, ``rare_classes``, ``few_objects``, ``no_objects``, ``recipes``, ``single_runs`` and
@@ -183,10 +185,12 @@ def reliability_notes(
     notes = []
     if too_few:
         units = _counted(method.units, method.unit)
+        if counted == "object" or method.unit == "group":
+            units += f" with {_counted(objects, counted)}"
         notes.append(
             Note(
                 "too_few",
-                f"{units} with {_counted(objects, 'object')} {'is' if method.units == 1 else 'are'} too few to generalize to other images: treat intervals as"
+                f"{units} {'is' if method.units == 1 else 'are'} too few to generalize to other images: treat intervals as"
                 " a rough guide",
                 values={"units": method.units, "objects": objects},
             )
@@ -198,8 +202,8 @@ def reliability_notes(
         notes.append(
             Note(
                 "rare_classes",
-                f"classes with fewer than 20 objects ({len(few)} of {classes}) carry {100 * rare_share:.0f}% of the mean over classes:"
-                " its interval assumes that objects of these classes vary as those of the other classes",
+                f"classes with fewer than 20 {counted}s ({len(few)} of {classes}) carry {100 * rare_share:.0f}% of the mean over classes:"
+                f" its interval assumes that {counted}s of these classes vary as those of the other classes",
                 values={"rare": len(few), "classes": classes, "share": rare_share},
             )
         )
@@ -208,7 +212,7 @@ def reliability_notes(
         notes.append(
             Note(
                 "few_objects",
-                f"too few objects (under 20) for a decision on these classes: {listed}",
+                f"too few {counted}s (under 20) for a decision on these classes: {listed}",
                 values=few,
             )
         )
@@ -217,7 +221,8 @@ def reliability_notes(
         notes.append(
             Note(
                 "no_objects",
-                f"classes without objects are left out: {_some(empty)}",
+                f"classes without {'objects are left out' if counted == 'object' else 'pixels in the ground truth are not compared'}:"
+                f" {_some(empty)}",
                 values=dict.fromkeys(empty, 0),
             )
         )

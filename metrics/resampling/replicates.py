@@ -41,6 +41,11 @@ class Statistic:
     area: str | None = None
     bounds: Bounds = None
 
+    @property
+    def pooled(self) -> bool:
+        """Whether the value over all classes is not their mean."""
+        return self.of_all is not None
+
     def overall(self, block: Block) -> Lanes:
         """Return (L,) the value over all classes."""
         return self.of_all(block) if self.of_all else class_mean(self.of_classes(block))
