@@ -15,6 +15,7 @@ import pandas as pd
 from metrics.atomic_files import atomic_write_together
 from reports.analysis.gallery_images import text_size
 from reports.analysis.leaderboard import run_tables
+from reports.analysis.mask_results import MaskResults, mask_results
 from reports.analysis.report_data import ComparisonOptions, Images, ReportData
 from reports.analysis.sample_images import SampleImage
 from reports.analysis.speed import Speed, speed_of
@@ -35,6 +36,7 @@ from reports.sections import (
     errors,
     gallery,
     latency,
+    masks,
     pairs,
     reproducibility,
     slices,
@@ -47,6 +49,9 @@ from reports.sections import (
 from reports.sections.data_page import compose_data_check
 from reports.sections.study_page import compose_study
 
+MASKS_SHARE = 0.3
+"""Largest share of a page that the images of the section on masks take."""
+
 
 def write_report(
     runs: Sequence[RunFolder],
@@ -57,6 +62,7 @@ def write_report(
     max_mb: float = 8.0,
     show_paths: bool = False,
     options: ComparisonOptions | None = None,
+    label_maps: Images | None = None,
 ) -> Path:
     """Write a report on runs: a page, and its tables and figures in the same folder.
 
@@ -71,6 +77,7 @@ def write_report(
         max_mb: maximum size of the page in megabytes (10**6 bytes); images beyond it are left out of the gallery.
         show_paths: show absolute paths, which may contain a user's name, in full.
         options: resamples, groups of images, limits, whether figures are also written as PNG.
+        label_maps: loads the label maps of the truth, for the images of the section on masks.
 
     Returns:
         The path of the page.
@@ -80,7 +87,7 @@ def write_report(
         MachineError: the files cannot be written; existing files are kept.
     """
     return write_comparison(
-        ReportData.from_runs(runs, images, show_paths, options), out, title=title, max_mb=max_mb
+        ReportData.from_runs(runs, images, show_paths, options, label_maps), out, title=title, max_mb=max_mb
     )
 
 
@@ -173,6 +180,7 @@ def _compose_report(
     report: ReportData, title: str, max_bytes: int, studies: Sequence[StudyFolder]
 ) -> Document:
     sliced, compared, speed = slices.slices_of(report), slices.comparison_of(report), speed_of(report)
+    label_maps = mask_results(report)
     before = [
         verdict.section(report, speed),
         pairs.section(report),
@@ -180,6 +188,7 @@ def _compose_report(
         curves.section(report),
         thresholds.section(report),
         classes.section(report),
+        masks.section(report, label_maps, int(MASKS_SHARE * max_bytes)) if label_maps else None,
         slices.section(report, sliced, compared),
         errors.section(report),
         calibration.section(report),
@@ -196,7 +205,9 @@ def _compose_report(
     others = _render(report, speed, title, _present([*before, *after]))
     remaining = max_bytes - len(others.encode()) - 20_000
     sections = _present([*before, gallery.section(report, remaining), *after])
-    files = dict(_files(report, sections, sliced, speed))
+    files = dict(_files(report, sections, sliced, speed, label_maps))
+    if label_maps is not None:
+        files.update(masks.tables(report, label_maps))
     if compared is not None:
         files["slice-intervals.csv"] = to_csv(pd.DataFrame([asdict(row) for row in compared.intervals]))
     return Document(_render(report, speed, title, sections), files)
@@ -222,10 +233,15 @@ def _render(report: ReportData, speed: Speed, title: str, sections: Sequence[Sec
 
 
 def _files(
-    report: ReportData, sections: Sequence[Section], sliced: slices.Slices, speed: Speed
+    report: ReportData,
+    sections: Sequence[Section],
+    sliced: slices.Slices,
+    speed: Speed,
+    label_maps: MaskResults | None,
 ) -> Iterator[tuple[str, bytes | str]]:
     evaluations = [run.evaluation for run in report.runs]
-    yield from run_tables(report.folders, evaluations, report.statistics).items()
+    of_masks = None if label_maps is None else label_maps.statistics
+    yield from run_tables(report.folders, evaluations, report.statistics, of_masks).items()
     if report.statistics is not None:
         yield "standings.csv", to_csv(report.statistics.to_frame())
         if len(report.models) > 1:

@@ -107,7 +107,7 @@ def command(
     from bench.process.json_value import print_json
     from bench.process.progress import Progress
     from bench.runs.comparison import chosen_groups, compare_runs, comparison_folder, open_runs
-    from bench.runs.finished_run import find_image_loader
+    from bench.runs.finished_run import find_split
     from metrics.atomic_files import require_writable
     from metrics.compare import parse_limit
     from reports.analysis.report_data import ComparisonOptions
@@ -132,7 +132,7 @@ def command(
         opened,
         out or comparison_folder(opened, Path(runs[0]).parent),
         comparison,
-        find_image_loader(opened),
+        find_split(opened),
         progress,
         show_paths,
         studies,

@@ -52,7 +52,6 @@ def command(
     from bench.process.progress import Progress
     from bench.runs.comparison import compare_runs, comparison_folder, open_runs
     from bench.runs.context import RunContext
-    from bench.runs.finished_run import image_loader
     from bench.runs.provenance import command_line
     from bench.runs.reevaluation import prediction_settings
     from bench.runs.run import run
@@ -83,8 +82,8 @@ def command(
         page = shown[0].path / "report.html"
     else:
         dataset, config = settings[0]
-        images = image_loader(dataset.splits[config.evaluate.split])
-        page, _ = compare_runs(shown, comparison_folder(shown, out), None, images, progress, show_paths)
+        split = dataset.splits[config.evaluate.split]
+        page, _ = compare_runs(shown, comparison_folder(shown, out), None, split, progress, show_paths)
     if json:
         print_json(results_json(shown, page))
     else:

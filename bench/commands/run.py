@@ -98,7 +98,6 @@ def _run(
     from bench.process.progress import Progress
     from bench.runs.comparison import compare_runs, comparison_folder
     from bench.runs.context import RunContext
-    from bench.runs.finished_run import image_loader
     from bench.runs.matrix import run_all
     from bench.runs.provenance import command_line
     from bench.runs.run import run
@@ -136,7 +135,7 @@ def _run(
     else:
         split = dataset.splits[configs[0].evaluate.split]
         folder = comparison_folder(runs, out)
-        page, _ = compare_runs(runs, folder, None, image_loader(split), progress, show_paths)
+        page, _ = compare_runs(runs, folder, None, split, progress, show_paths)
     if json:
         print_json(results_json(runs, page))
     else:

@@ -1,14 +1,47 @@
-"""Label maps of original images from the probabilities of classes in the network's input."""
+"""Label maps of original images from the probabilities of classes in the network's input, and their counts on a split."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from accelerate import PartialState
+from accelerate.utils import gather_object
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.data.types import Split
 from bench.pipeline.placement import Placement
+from metrics.mask_counts import MaskCounts, count_image
+from metrics.pixel_labels import BACKGROUND
+from metrics.segmentation import Overlap
+
+
+class LabelMapCounts:
+    """Compares the predicted label maps of a split with its masks, image by image; see `bench.pipeline.predict.predict`.
+
+    Args:
+        split: has label maps.
+    """
+
+    def __init__(self, split: Split) -> None:
+        assert split.label_maps is not None
+        self.classes = (BACKGROUND, *split.truth.catalog.classes)
+        self._truth = split.label_maps
+        self._overlaps: dict[int, Overlap] = {}
+
+    def __call__(self, index: int, label_map: NDArray[np.uint8]) -> None:
+        """Compare the label map of an image with its masks."""
+        self._overlaps[index] = count_image(self._truth(index), label_map, self.classes)
+
+    def gather(self) -> MaskCounts:
+        """The counts of all images, in their order. All processes call it."""
+        images = list(self._overlaps.items())
+        if PartialState().num_processes > 1:
+            images = gather_object(images)
+        return MaskCounts.of(
+            self.classes, (overlap for _, overlap in sorted(images, key=lambda each: each[0]))
+        )
 
 
 def original_label_map(probabilities: Tensor, placement: Placement, image: int) -> NDArray[np.uint8]:

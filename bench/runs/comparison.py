@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bench.data.types import Split
 from bench.process.progress import Progress
+from bench.runs.finished_run import image_loader, label_map_loader
 from bench.runs.folders import digest, is_partial
 from metrics.atomic_files import atomic_write
 from metrics.compare import gate_json, groups_from_csv
 from metrics.errors import InputError
 from metrics.registry import did_you_mean
-from reports.analysis.report_data import NO_GROUPS, ComparisonOptions, Images, ReportData
+from reports.analysis.report_data import NO_GROUPS, ComparisonOptions, ReportData
 from reports.records.run import RunFolder
 from reports.records.study import StudyFolder
 
@@ -21,7 +23,7 @@ def compare_runs(
     runs: Sequence[RunFolder],
     folder: Path,
     options: ComparisonOptions | None = None,
-    images: Images | None = None,
+    split: Split | None = None,
     progress: Progress | None = None,
     show_paths: bool = False,
     studies: Sequence[StudyFolder] = (),
@@ -32,7 +34,7 @@ def compare_runs(
         runs: evaluated on the same truth, unless `options` restrict them to the images they share.
         folder: output folder.
         options: how runs are compared.
-        images: loads the gallery's images.
+        split: has the images and label maps of the galleries; None if they are not available.
         progress: progress display.
         show_paths: keep absolute paths in the report.
         studies: studies that found settings of these runs; they get a section of the report.
@@ -47,7 +49,8 @@ def compare_runs(
     if options.images == "same":
         require_same_truth(runs)
     with (progress or Progress()).stage("comparing runs", 1) as stage:
-        data = ReportData.from_runs(runs, images, show_paths, options)
+        images, label_maps = (None, None) if split is None else (image_loader(split), label_map_loader(split))
+        data = ReportData.from_runs(runs, images, show_paths, options, label_maps)
         from reports.pages import write_comparison  # imports Matplotlib
 
         page = write_comparison(data, folder, studies=studies)

@@ -135,14 +135,23 @@ def image_loader(split: Split) -> Images:
     return lambda image_id: split.load(index_of[image_id])
 
 
-def find_image_loader(runs: Sequence[RunFolder]) -> Images | None:
-    """Image loader from the first run whose data set can still be opened and has not changed; None if there is none."""
+def label_map_loader(split: Split) -> Images | None:
+    """A function that loads the label maps of a split by the id of the image; None for data without masks."""
+    if split.label_maps is None:
+        return None
+    label_maps = split.label_maps
+    index_of = {image_id: index for index, image_id in enumerate(split.truth.catalog.image_ids)}
+    return lambda image_id: label_maps(index_of[image_id])
+
+
+def find_split(runs: Sequence[RunFolder]) -> Split | None:
+    """The split of the first run whose data set can still be opened and has not changed; None if there is none."""
     with warnings.catch_warnings():
         for category in (InputWarning, InputNote):
             warnings.simplefilter("ignore", category)  # the run has shown them
         for run in runs:
             try:
-                return image_loader(evaluated_split(run))
+                return evaluated_split(run)
             except (InputError, KeyError, TypeError, OSError):
                 continue
     return None

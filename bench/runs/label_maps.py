@@ -6,17 +6,14 @@ from pathlib import Path
 
 import numpy as np
 from accelerate import PartialState
-from accelerate.utils import gather_object
 from numpy.typing import NDArray
 from PIL import Image
 
 from bench.convert.file_names import distinct_file_names
 from bench.data.types import Split
-from metrics.mask_counts import MaskCounts, count_image
+from bench.pipeline.label_maps import LabelMapCounts
 from metrics.notes import Note, report
-from metrics.pixel_labels import BACKGROUND
-from metrics.segmentation import Overlap
-from reports.records.mask_counts import save_mask_counts
+from reports.records.mask_counts import MaskRecord, save_mask_record
 from reports.records.run import RunFolder
 
 MAX_SAVED = 1000
@@ -32,37 +29,30 @@ class PredictedLabelMaps:
     """
 
     def __init__(self, split: Split, folder: Path) -> None:
-        assert split.label_maps is not None
         catalog = split.truth.catalog
-        self.classes = (BACKGROUND, *catalog.classes)
-        self._truth = split.label_maps
+        self._counts = LabelMapCounts(split)
         self._folder = folder
         self._images = len(split)
-        self._overlaps: dict[int, Overlap] = {}
         written = [
             name or str(image_id)
             for name, image_id in zip(catalog.file_names or [""] * len(split), catalog.image_ids, strict=True)
         ]
         names = distinct_file_names(written, [None] * len(written), by_stem=True)
-        self._names = [Path(name).stem for name in names]
+        self._files = [f"{Path(name).stem}.png" for name in names]
         (folder / RunFolder.LABEL_MAPS).mkdir(exist_ok=True)
 
     def __call__(self, index: int, label_map: NDArray[np.uint8]) -> None:
         """Compare the label map of an image with its masks, and save it."""
-        self._overlaps[index] = count_image(self._truth(index), label_map, self.classes)
+        self._counts(index, label_map)
         if index < MAX_SAVED:
-            Image.fromarray(label_map).save(self._folder / RunFolder.LABEL_MAPS / f"{self._names[index]}.png")
+            Image.fromarray(label_map).save(self._folder / RunFolder.LABEL_MAPS / self._files[index])
 
     def finish(self) -> dict[str, float]:
         """Save the counts of all images; the measures over all classes by name. All processes call it."""
-        images = list(self._overlaps.items())
-        if PartialState().num_processes > 1:
-            images = gather_object(images)
-        counts = MaskCounts.of(
-            self.classes, (overlap for _, overlap in sorted(images, key=lambda each: each[0]))
-        )
+        counts = self._counts.gather()
         if PartialState().is_main_process:
-            save_mask_counts(self._folder / RunFolder.MASK_COUNTS, counts)
+            files = [*self._files[:MAX_SAVED], *[""] * (self._images - MAX_SAVED)]
+            save_mask_record(self._folder / RunFolder.MASK_COUNTS, MaskRecord(counts, tuple(files)))
         if self._images > MAX_SAVED:
             text = f"predicted label maps of the first {MAX_SAVED} of {self._images} images are saved; the measures use all images"
             report(Note("label_maps", text, values={"images": self._images, "saved": MAX_SAVED}))

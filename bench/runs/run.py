@@ -23,7 +23,7 @@ from bench.process import distributed
 from bench.process.log import Log, collect_warnings
 from bench.runs.context import RunContext
 from bench.runs.detector import build_detector
-from bench.runs.finished_run import image_loader, load_network
+from bench.runs.finished_run import image_loader, label_map_loader, load_network
 from bench.runs.folders import create_run_folder, is_done, require_space
 from bench.runs.label_maps import PredictedLabelMaps
 from bench.runs.naming import run_name
@@ -276,7 +276,13 @@ class _Execution:
             with self.context.progress.stage("writing the report", 1) as stage:
                 from reports.pages import write_report  # imports Matplotlib
 
-                write_report([saved], self.folder, image_loader(split), show_paths=self.context.show_paths)
+                write_report(
+                    [saved],
+                    self.folder,
+                    image_loader(split),
+                    show_paths=self.context.show_paths,
+                    label_maps=label_map_loader(split),
+                )
                 stage.advance()
         if isinstance(self.config, RunConfig) and not self.config.train.keep_checkpoint:
             shutil.rmtree(self.folder / "checkpoint", ignore_errors=True)

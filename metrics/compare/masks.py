@@ -126,7 +126,7 @@ def compare_masks(
     by_model = {
         model: (given,) if isinstance(given, MaskCounts) else tuple(given) for model, given in runs.items()
     }
-    first = _check(by_model)
+    first = check_mask_runs(by_model)
     total = len(first.pixels)
     kept = np.flatnonzero(first.pixels > 0)
     if not len(kept):
@@ -183,6 +183,44 @@ def compare_masks(
             }
         ),
     )
+
+
+def check_mask_runs(runs: Mapping[str, Sequence[MaskCounts]]) -> MaskCounts:
+    """Return the counts of the first run, with whose classes and masks all others must agree.
+
+    Raises:
+        InputError: no runs, or runs on different classes, images or masks.
+    """
+    every = [(model, run) for model, given in runs.items() for run in given]
+    empty = [model for model, given in runs.items() if not given]
+    if not every or empty:
+        raise InputError(
+            f"compare_masks: {empty[0]} has no runs; remove it"
+            if empty
+            else "compare_masks: no runs were given"
+        )
+    first_model, first = every[0]
+    for model, run in every[1:]:
+        if run.classes != first.classes:
+            differing = (
+                ", ".join(map(repr, sorted({*run.classes} ^ {*first.classes})[:5])) or "in another order"
+            )
+            raise InputError(
+                f"compare_masks: {first_model} and {model} have label maps of different classes ({differing}); evaluate both on "
+                "the same data set"
+            )
+        if len(run.pixels) != len(first.pixels):
+            raise InputError(
+                f"compare_masks: {first_model} has {len(first.pixels):,} images, {model} {len(run.pixels):,}; evaluate both on the "
+                "same images"
+            )
+        other = (run.truth != first.truth).any(axis=1) | (run.pixels != first.pixels)
+        if other.any():
+            raise InputError(
+                f"compare_masks: {first_model} and {model} were measured on different masks in {np.count_nonzero(other):,} of "
+                f"{len(other):,} images; run one of them again on the same masks"
+            )
+    return first
 
 
 @dataclass(frozen=True, eq=False)
@@ -327,37 +365,3 @@ def _mean_of_defined(values: Floats) -> Floats:
         sums, defined.sum(axis=1), out=np.full(len(sums), np.nan), where=defined.any(axis=1)
     )
     return means
-
-
-def _check(runs: Mapping[str, Sequence[MaskCounts]]) -> MaskCounts:
-    """The counts of the first run, with whose classes and masks all others must agree."""
-    every = [(model, run) for model, given in runs.items() for run in given]
-    empty = [model for model, given in runs.items() if not given]
-    if not every or empty:
-        raise InputError(
-            f"compare_masks: {empty[0]} has no runs; remove it"
-            if empty
-            else "compare_masks: no runs were given"
-        )
-    first_model, first = every[0]
-    for model, run in every[1:]:
-        if run.classes != first.classes:
-            differing = (
-                ", ".join(map(repr, sorted({*run.classes} ^ {*first.classes})[:5])) or "in another order"
-            )
-            raise InputError(
-                f"compare_masks: {first_model} and {model} have label maps of different classes ({differing}); evaluate both on "
-                "the same data set"
-            )
-        if len(run.pixels) != len(first.pixels):
-            raise InputError(
-                f"compare_masks: {first_model} has {len(first.pixels):,} images, {model} {len(run.pixels):,}; evaluate both on the "
-                "same images"
-            )
-        other = (run.truth != first.truth).any(axis=1) | (run.pixels != first.pixels)
-        if other.any():
-            raise InputError(
-                f"compare_masks: {first_model} and {model} were measured on different masks in {np.count_nonzero(other):,} of "
-                f"{len(other):,} images; run one of them again on the same masks"
-            )
-    return first

@@ -131,22 +131,23 @@ def metrics_rows(run: RunFolder, evaluation: Evaluation, model: str = "") -> pd.
     return rows.assign(seed=pd.array([result.seed] * len(rows), dtype="Int64"))
 
 
-def with_intervals(rows: pd.DataFrame, statistics: Comparison) -> pd.DataFrame:
+def with_intervals(rows: pd.DataFrame, statistics: Sequence[Comparison]) -> pd.DataFrame:
     """Add the confidence intervals of models with a single run, which are those of the run.
 
     Args:
         rows: of `metrics_rows`; ``model_id`` is the name of the model in `statistics`.
-        statistics: of the models.
+        statistics: of the models, by different measures.
     """
-    single = {row.model for row in statistics.leaderboard if len(row.seeds) == 1}
     known: dict[tuple[str, str, str], tuple[float, float, str, float]] = {}
-    for row in statistics.leaderboard:
-        if row.model in single:
-            known[row.model, row.measure, ""] = (row.ci_low, row.ci_high, row.ci_method, row.se)
-    for of_class in statistics.class_values:
-        if of_class.model in single:
-            key = (of_class.model, of_class.measure, of_class.class_name)
-            known[key] = (of_class.ci_low, of_class.ci_high, "t", of_class.se)
+    for comparison in statistics:
+        single = {row.model for row in comparison.leaderboard if len(row.seeds) == 1}
+        for row in comparison.leaderboard:
+            if row.model in single:
+                known[row.model, row.measure, ""] = (row.ci_low, row.ci_high, row.ci_method, row.se)
+        for of_class in comparison.class_values:
+            if of_class.model in single:
+                key = (of_class.model, of_class.measure, of_class.class_name)
+                known[key] = (of_class.ci_low, of_class.ci_high, "t", of_class.se)
     keys = zip(rows["model_id"], rows["metric"], rows["class_name"].fillna(""), strict=True)
     unknown = (float("nan"), float("nan"), None, float("nan"))
     intervals = [known.get(key, unknown) for key in keys]
@@ -155,7 +156,10 @@ def with_intervals(rows: pd.DataFrame, statistics: Comparison) -> pd.DataFrame:
 
 
 def run_tables(
-    runs: Sequence[RunFolder], evaluations: Sequence[Evaluation], statistics: Comparison | None = None
+    runs: Sequence[RunFolder],
+    evaluations: Sequence[Evaluation],
+    statistics: Comparison | None = None,
+    of_masks: Comparison | None = None,
 ) -> dict[str, str]:
     """Return the text of ``leaderboard.csv``, ``resources.csv`` and ``metrics.csv`` by file name.
 
@@ -163,6 +167,7 @@ def run_tables(
         runs: all evaluated on the same truth.
         evaluations: of each run.
         statistics: of their models, for intervals.
+        of_masks: of those models that have label maps.
     """
     labels = model_labels(runs)
     rows = [
@@ -172,8 +177,9 @@ def run_tables(
         )
     ]
     metrics = pd.concat(rows, ignore_index=True)
+    known = [comparison for comparison in (statistics, of_masks) if comparison is not None]
     return {
         "leaderboard.csv": to_csv(leaderboard(runs)),
         "resources.csv": to_csv(resources(runs)),
-        "metrics.csv": to_csv(metrics if statistics is None else with_intervals(metrics, statistics)),
+        "metrics.csv": to_csv(with_intervals(metrics, known) if known else metrics),
     }

@@ -43,7 +43,7 @@ from reports.records.run import DataFacts, RunFolder, RunResult
 
 Floats = NDArray[np.float64]
 Images = Callable[[Any], NDArray[np.uint8]]
-"""Loads an image by its id in the truth: (H, W, 3) uint8 RGB. May raise if the image is missing."""
+"""Loads an image by its id in the truth: (H, W, 3) uint8 RGB; or its label map. May raise if the image is missing."""
 
 
 NO_GROUPS = "none"
@@ -84,6 +84,8 @@ class ReportData:
         show_paths: whether to show absolute paths in full.
         notes: remarks on how the runs were made comparable.
         options: how they are compared.
+        label_maps: loads the label maps of the truth by the id of the image, (H, W) uint8, see `metrics.pixel_labels`; None if
+            they are not available.
     """
 
     models: tuple[Model, ...]
@@ -92,6 +94,7 @@ class ReportData:
     show_paths: bool = False
     notes: tuple[Note, ...] = ()
     options: ComparisonOptions = field(default_factory=ComparisonOptions)
+    label_maps: Images | None = None
 
     @classmethod
     def from_runs(
@@ -100,8 +103,9 @@ class ReportData:
         images: Images | None = None,
         show_paths: bool = False,
         options: ComparisonOptions | None = None,
+        label_maps: Images | None = None,
     ) -> ReportData:
-        """Match and evaluate `runs`.
+        """Match and evaluate `runs`; see the attributes for the arguments.
 
         Raises:
             InputError: no run, two of one name, runs on different truth while `options.images` is "same", or a limit on a
@@ -126,6 +130,7 @@ class ReportData:
             show_paths,
             image_notes + group_notes + rule_notes,
             options,
+            label_maps,
         )
 
     @cached_property

@@ -54,5 +54,11 @@ def _reduce(run: RunFolder, truth: AnnotationTable) -> RunFolder:
         }
     )
     headline = dict(evaluate_matches(matches).headline)
-    result = run.result.model_copy(update={"data": data, "headline": headline})
-    return RunFolder(run.path, result, truth, detections, matches)
+    record = run.mask_record
+    masks = run.result.masks
+    if record is not None:
+        index = {image: number for number, image in enumerate(run.truth.catalog.image_ids)}
+        record = record.select([index[image] for image in truth.catalog.image_ids])
+        masks = {row.name: row.value for row in record.counts.overlap().rows() if not row.class_name}
+    result = run.result.model_copy(update={"data": data, "headline": headline, "masks": masks})
+    return RunFolder(run.path, result, truth, detections, matches, record)

@@ -27,6 +27,7 @@ def dot_plot(
     intervals: Sequence[NDArray[np.float64]] | None = None,
     pale: Sequence[NDArray[np.bool_]] | None = None,
     zero: bool = False,
+    numbers: Sequence[int] | None = None,
 ) -> Figure:
     """Draw the values of several models in rows.
 
@@ -42,8 +43,10 @@ def dot_plot(
         intervals: of each model (R, 2) limits, drawn as bars; NaN is not drawn.
         pale: of each model (R,) whether an interval rests on too few data and is drawn pale.
         zero: whether to draw the line at 0.
+        numbers: of the models, by default 0, 1, ...
     """
     models = len(labels)
+    series = range(models) if numbers is None else numbers
     single = models == 1
     step = 0.0 if single or show_means else min(0.18, 0.7 / models)
     high = 34 if show_means or single else max(26, 9 * models + 8)
@@ -57,12 +60,12 @@ def dot_plot(
             ax.axhline(row, color=RULE, linewidth=0.8, zorder=0)
         if zero:
             ax.axvline(0, color=INK, linewidth=1)
-        for number, label in enumerate(labels):
-            at = np.arange(len(rows)) + (number - (models - 1) / 2) * step
-            its, seeds = colour(number), 100 * values[number]
+        for place, (number, label) in enumerate(zip(series, labels, strict=True)):
+            at = np.arange(len(rows)) + (place - (models - 1) / 2) * step
+            its, seeds = colour(number), 100 * values[place]
             if intervals is not None:
-                low, high = 100 * intervals[number].T
-                hint = np.zeros(len(rows), np.bool_) if pale is None else pale[number]
+                low, high = 100 * intervals[place].T
+                hint = np.zeros(len(rows), np.bool_) if pale is None else pale[place]
                 for kept, width, alpha in ((~hint, 2.2, 0.75), (hint, 1.4, 0.3)):
                     if kept.any():
                         ax.hlines(

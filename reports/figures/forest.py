@@ -20,6 +20,7 @@ def forest(
     rows: Sequence[str],
     values: NDArray[np.float64],
     decisive: Sequence[bool],
+    measure: str = "AP",
 ) -> Figure:
     """Draw one row per difference: a filled diamond if it is decisive, else an open one.
 
@@ -30,6 +31,7 @@ def forest(
         rows: R names, from top to bottom.
         values: (R, 5) fractions: difference, limits of its interval, limits of the simultaneous interval.
         decisive: whether each difference is decisive.
+        measure: of which they are differences.
     """
 
     def draw(canvas: Canvas) -> None:
@@ -54,7 +56,7 @@ def forest(
             )
         ax.set_yticks(at, [truncate(row, 30) for row in rows])
         ax.set_ylim(len(rows) - 0.45, -0.55)
-        ax.set_xlabel("difference in AP (percentage points)")
+        ax.set_xlabel(f"difference in {measure} (percentage points)")
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
 

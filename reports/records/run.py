@@ -20,7 +20,7 @@ from metrics.matching import Matches, MatchRule, match
 from metrics.messages import reason
 from metrics.tables import AnnotationTable, DetectionTable
 from reports.records.json_record import FiniteOrNone, FrozenModel, Record, Settings, find_folder
-from reports.records.mask_counts import load_mask_counts
+from reports.records.mask_counts import MaskRecord, load_mask_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -180,6 +180,7 @@ class RunFolder:
         truth: the ground truth, if it is in memory already.
         detections: the detections, if they are in memory already.
         matches: the matches of both, if they are in memory already.
+        mask_record: the record of label maps, if it is in memory already.
     """
 
     RESULT = "result.json"
@@ -199,10 +200,13 @@ class RunFolder:
         truth: AnnotationTable | None = None,
         detections: DetectionTable | None = None,
         matches: Matches | None = None,
+        mask_record: MaskRecord | None = None,
     ) -> None:
         self.path = path
         self.result = result
         self._matches = matches
+        if mask_record is not None:
+            self.mask_record = mask_record
         if truth is not None:
             self.truth = truth
         if detections is not None:
@@ -229,7 +233,9 @@ class RunFolder:
     def replace(self, path: Path | None = None, result: RunResult | None = None) -> RunFolder:
         """Return the run with another path or result, keeping tables and matches that are in memory."""
         known = {
-            name: table for name in ("truth", "detections") if (table := self.__dict__.get(name)) is not None
+            name: table
+            for name in ("truth", "detections", "mask_record")
+            if (table := self.__dict__.get(name)) is not None
         }
         return RunFolder(path or self.path, result or self.result, matches=self._matches, **known)
 
@@ -255,14 +261,19 @@ class RunFolder:
         return DetectionTable.load(self._file(self.DETECTIONS))
 
     @cached_property
+    def mask_record(self) -> MaskRecord | None:
+        """Label maps of the evaluated split; None if none were predicted."""
+        file = self.path / self.MASK_COUNTS
+        return load_mask_record(file) if file.is_file() else None
+
+    @property
     def mask_counts(self) -> MaskCounts | None:
         """Pixels of each class in each image of the evaluated split; None if no label maps were predicted."""
-        file = self.path / self.MASK_COUNTS
-        return load_mask_counts(file) if file.is_file() else None
+        return None if self.mask_record is None else self.mask_record.counts
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """One row per epoch: ``epoch`` (from 1), ``loss``, its terms, ``lr``, ``val_ap``, ``val_ap50``.
+        """One row per epoch: ``epoch`` (from 1), ``loss``, its terms, ``lr``, ``val_ap``, ``val_ap50``; ``val_miou`` of label maps.
 
         Empty without training.
         """

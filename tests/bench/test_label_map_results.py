@@ -28,7 +28,7 @@ from metrics.evaluator import evaluate
 from metrics.mask_files import score_masks
 from metrics.segmentation import LabelMaps
 from reports.analysis.leaderboard import run_tables
-from reports.records.mask_counts import load_mask_counts
+from reports.records.mask_counts import load_mask_record
 from reports.records.run import RunFolder
 
 SIZES = np.array([[30, 60], [64, 64], [90, 45], [33, 71]])
@@ -134,7 +134,7 @@ def test_a_run_of_boxes_has_no_masks(tmp_path):
     assert not (done.path / RunFolder.LABEL_MAPS).exists()
 
 
-def test_a_damaged_file_of_counts_is_an_error_of_one_line(tmp_path):
+def test_fault_112_a_damaged_file_of_counts_is_an_error_of_one_line(tmp_path):
     (tmp_path / "mask_counts.parquet").write_bytes(b"no")
     with pytest.raises(InputError, match=r"mask_counts.parquet: not a readable file of mask counts"):
-        load_mask_counts(tmp_path / "mask_counts.parquet")
+        load_mask_record(tmp_path / "mask_counts.parquet")

@@ -28,7 +28,7 @@ from bench.runs import folders
 from bench.runs import run as run_module
 from bench.runs.context import RunContext
 from bench.runs.detector import build_detector
-from bench.runs.finished_run import evaluated_split, find_image_loader, load_predictor
+from bench.runs.finished_run import evaluated_split, find_split, image_loader, load_predictor
 from bench.runs.folders import Busy, create_run_folder, digest, slug
 from bench.runs.matrix import run_all
 from bench.runs.naming import run_name
@@ -107,8 +107,9 @@ def test_the_images_of_a_finished_run_are_loaded(tmp_path):
     own = [name for name in tiny_sets(train__epochs=1) if not name.startswith("data.")]
     config = resolve("ssd", data=str(tmp_path / "mine.json"), sets=own)
     done = run(config, tmp_path / "runs", context=RunContext(page=False))
-    images = find_image_loader([done])
-    assert images is not None
+    split = find_split([done])
+    assert split is not None
+    images = image_loader(split)
     for image, name in zip(done.truth.catalog.image_ids, done.truth.catalog.file_names, strict=True):
         (picture,) = [p for p in pictures if p.name == Path(name).stem]
         assert np.array_equal(images(image), picture.pixels())
