@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from detectors.config import Config
 from detectors.search_range import PriorSetting
@@ -19,6 +19,9 @@ if TYPE_CHECKING:  # listing the variants must not import torch
     from detectors.priors import GridPriors
 
 C = TypeVar("C", bound=Config)
+
+Selection = Literal["ap", "miou"]
+"""Measure by which training chooses the best weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Variant:
         defaults: run settings that suit this variant better than the general defaults, by dotted path
             (``{"train.lr": 0.002}``); presets, files and `--set` override them.
         label_maps: whether it learns from pixels: its training targets have label maps, and the data set must have masks.
+        selection: measure on the validation images that the best weights have: ``ap``, or ``miou`` of the label maps that a
+            `detectors.types.Segmenter` predicts, if the validation images have masks.
     """
 
     name: str
@@ -45,6 +50,7 @@ class Variant:
     priors: Callable[[Any, Sequence[int]], GridPriors] | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     label_maps: bool = False
+    selection: Selection = "ap"
 
     @property
     def prior_settings(self) -> tuple[str, ...]:
@@ -74,6 +80,7 @@ def variant(
     priors: Callable[[C, Sequence[int]], GridPriors] | None = None,
     defaults: Mapping[str, Any] | None = None,
     label_maps: bool = False,
+    selection: Selection = "ap",
 ) -> Callable[[Callable[[C, int], nn.Module]], Callable[[C, int], nn.Module]]:
     """Register the decorated ``build(config, num_classes)`` as variant `name`; see `Variant` for the arguments.
 
@@ -83,7 +90,9 @@ def variant(
 
     def register(build: Callable[[C, int], nn.Module]) -> Callable[[C, int], nn.Module]:
         summary = _first_line(build.__doc__)
-        made = Variant(name, config, build, source, summary, priors, dict(defaults or {}), label_maps)
+        made = Variant(
+            name, config, build, source, summary, priors, dict(defaults or {}), label_maps, selection
+        )
         VARIANTS.register(name, made)
         return build
 

@@ -40,12 +40,13 @@ class TrainingResult:
 
     Attributes:
         history: one row per epoch: ``epoch`` (completed epochs), ``images_seen``, ``seconds``, ``loss``, its terms,
-            ``lr``, ``val_ap`` and ``val_ap50`` (None if the epoch was not validated).
+            ``lr``, ``val_ap`` and ``val_ap50`` (None if the epoch was not validated), and ``val_miou`` for variants whose best
+            weights are chosen by it.
         images_seen: training images in all epochs.
         seconds: wall clock time with validation, without the compilation of its kernels, summed over interruptions.
         best_epoch: completed epochs at the best weights; 0 if none were validated.
         best_score: score threshold with the best F1 on the validation images; None if none were validated.
-        notes: which objects are excluded from the training targets, and why; and remarks of the detector.
+        notes: which objects are excluded from the training targets, and why; remarks of the detector, and of validation.
     """
 
     history: list[Row]
@@ -75,7 +76,8 @@ def train(
 
     Args:
         detector: a `detectors.types.Detector`. Afterwards it is in evaluation mode, on its device, with the best weights
-            by validation AP (the earliest of equal ones), or the last weights if none were validated.
+            by validation AP, or by mIoU where the variant says so (the earliest of equal ones), or the last weights if none
+            were validated.
         config: all settings of the run.
         train_split: training images.
         val_split: images that select the best weights.
@@ -201,7 +203,7 @@ class _Training:
             position.seconds,
             position.best_epoch,
             position.best_score,
-            self.notes,
+            (*self.notes, *self.validation.notes),
         )
 
     def _epoch(self, stage: Stage) -> None:
@@ -275,7 +277,7 @@ class _Training:
         factor = learning_rate_factor(max(position.step - 1, 0), self.steps, self.settings)
         measures = self.validation(position) if self.validation.is_due(position.epoch) else {}
         if measures:
-            stage.advance(0, ap=measures["ap"])
+            stage.advance(0, **{name: value for name, value in measures.items() if name != "ap50"})
         row: Row = {
             "epoch": position.epoch,
             "images_seen": position.images_seen,
@@ -286,6 +288,8 @@ class _Training:
             "val_ap": measures.get("ap"),
             "val_ap50": measures.get("ap50"),
         }
+        if VARIANTS[self.config.variant].selection == "miou":
+            row["val_miou"] = measures.get("miou")
         position.rows.append(row)
         self._save()
         self.log.write("epoch", **row)

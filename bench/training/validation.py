@@ -1,4 +1,4 @@
-"""Validation during training, and the best weights by validation AP."""
+"""Validation during training, and the best weights by validation AP, or by mIoU where a variant predicts label maps."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from torch.optim.swa_utils import AveragedModel
 from bench.data.types import Split
 from bench.pipeline.batch_memory import BatchMemory
 from bench.pipeline.inference import with_precision
+from bench.pipeline.label_maps import LabelMapCounts
 from bench.pipeline.predict import predict
 from bench.settings.config import RunConfig
 from bench.training.checkpoint import Position, best_weights, load_weights, save_weights
+from detectors.registry import VARIANTS
 from metrics.evaluator import evaluate
 from metrics.measures.operating_point import score_curve
 from metrics.tables import DetectionTable
@@ -51,7 +53,9 @@ class Validation:
         self.folder = folder
         self.device = device
         self.writes = writes
+        self.notes: tuple[str, ...] = ()
         self._memory = BatchMemory()
+        self._selects_by_masks = VARIANTS[config.variant].selection == "miou"
 
     def compile(self) -> None:
         """Compile the kernels of the evaluation, which takes seconds once per installation, before training is timed."""
@@ -67,14 +71,16 @@ class Validation:
         return epoch == self.config.train.epochs or (every > 0 and epoch % every == 0)
 
     def __call__(self, position: Position) -> dict[str, float]:
-        """``ap`` and ``ap50`` on the validation split; empty without images.
+        """``ap`` and ``ap50`` on the validation split, and ``miou`` where it chooses the best weights; empty without images.
 
-        The weights are saved, and `position` updated, if the AP is the best so far.
+        The weights are saved, and `position` updated, if AP is the best so far; or mIoU, for a variant that is selected by it.
+        Without a pixel in the masks of the validation images AP is used there, too, which `notes` state.
         """
         if not len(self.split):
             return {}
         network: nn.Module = self.detector if self.average is None else self.average.module
         network.eval()
+        masks = LabelMapCounts(self.split) if self._selects_by_masks and self.split.label_maps else None
         detections = predict(
             with_precision(network, self.config.evaluate.precision),
             self.split,
@@ -83,18 +89,28 @@ class Validation:
             workers=self.config.workers,
             device=self.device,
             memory=self._memory,
+            label_maps=masks,
         )
         evaluation = evaluate(self.split.truth, detections, measures=("average_precision",))
         headline = evaluation.headline
-        ap = headline["ap"]
-        if not math.isnan(ap) and (position.best_ap is None or ap > position.best_ap):
-            position.best_ap, position.best_epoch = ap, position.epoch
+        measures = {"ap": headline["ap"], "ap50": headline["ap50"]}
+        value = measures["ap"]
+        if self._selects_by_masks:
+            miou = math.nan if masks is None else masks.gather().overlap().mean_iou
+            if math.isnan(miou):
+                self.notes = (
+                    "the validation images have no masks, so the weights with the best AP are kept",
+                )
+            else:
+                value = measures["miou"] = miou
+        if not math.isnan(value) and (position.best_value is None or value > position.best_value):
+            position.best_value, position.best_epoch = value, position.epoch
             matches = evaluation.matches
             score, _ = score_curve(matches.at(matches.rule.iou_thresholds[0])).best()
             position.best_score = None if math.isnan(score) else score
             if self.writes:
                 save_weights(best_weights(self.folder, position.epoch), network)
-        return {"ap": ap, "ap50": headline["ap50"]}
+        return measures
 
     def load_best(self, position: Position) -> None:
         """Load the best weights into the network; the last ones (averaged) if it was never validated."""

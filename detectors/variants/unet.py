@@ -37,6 +37,7 @@ class UNetConfig(SegmentationConfig):
     source="Ronneberger et al. 2015, arXiv:1505.04597",
     defaults={"train.lr": 0.005, "train.batch": 8},
     label_maps=True,
+    selection="miou",
 )
 def build(config: UNetConfig, num_classes: int) -> SegmentationDetector:
     """U-Net: semantic segmentation, boxes from connected components; needs masks."""

@@ -25,25 +25,30 @@ def section(report: ReportData) -> Section | None:
     for column, slug, title, axis in (
         ("loss", "history-loss", "Training loss by epoch", "loss"),
         ("val_ap", "history-ap", "AP on the validation images by epoch", "AP (%)"),
+        ("val_miou", "history-miou", "mIoU on the validation images by epoch", "mIoU (%)"),
     ):
-        scale = 100.0 if column == "val_ap" else 1.0
+        scale = 1.0 if column == "loss" else 100.0
         curves = [[_curve(table, column, scale) for table in model] for model in tables]
         if any(len(epochs) for model in curves for epochs, _ in model):
-            finding = _loss_finding(report, curves) if column == "loss" else _ap_finding(report, curves)
+            name = "AP" if column == "val_ap" else "mIoU"
+            finding = (
+                _loss_finding(report, curves) if column == "loss" else _best_finding(report, curves, name)
+            )
             drawn.append(
                 lines(slug, title, finding, report.labels, curves, LineAxes("epoch", axis, integer_x=True))
             )
+    told = [figure for figure in drawn if figure.slug != "history-loss"] or drawn
     return Section(
         "training",
         "Training",
-        drawn[-1].finding if drawn else "No run has a training history.",
-        figures=[*drawn[:-1], *(replace(figure, caption="") for figure in drawn[-1:])],
+        " ".join(figure.finding for figure in told) or "No run has a training history.",
+        figures=[replace(figure, caption="") if figure in told else figure for figure in drawn],
         tables=(_table(report, tables),),
         warnings=_warnings(report, tables),
         method=(
             "The loss is the sum of its terms, averaged over the training images of the epoch; different loss functions are "
             "not comparable. AP is measured on the validation images, which are not used for training. The weights with the "
-            "highest validation AP are evaluated.",
+            "highest validation AP are evaluated; those with the highest mIoU, where it is shown.",
             "Validation AP was still rising when training ended if its highest value came in the last quarter of the epochs and "
             f"exceeds the highest value before by more than {100 * LEAST_GAIN:g} percentage points (or {LEAST_SHARE:.0%} of it, where that is less) and by more than twice the "
             "noise: the root mean square of the falls between evaluations in the second half of the epochs, rises counting as 0. "
@@ -71,7 +76,8 @@ def _curve(table: pd.DataFrame, column: str, scale: float = 1.0) -> Curve:
     if column not in table or "epoch" not in table:
         return np.zeros(0), np.zeros(0)
     epochs, values = _numbers(table["epoch"]), _numbers(table[column])
-    return epochs[np.isfinite(epochs)], values[np.isfinite(epochs)] * scale
+    known = np.isfinite(epochs) & (np.isfinite(values) | (column == "loss"))
+    return epochs[known], values[known] * scale
 
 
 def _loss_finding(report: ReportData, curves: Sequence[Sequence[Curve]]) -> str:
@@ -89,7 +95,7 @@ def _loss_text(loss: float) -> str:
     return f"{loss:.3g}" if np.isfinite(loss) else "no finite value"
 
 
-def _ap_finding(report: ReportData, curves: Sequence[Sequence[Curve]]) -> str:
+def _best_finding(report: ReportData, curves: Sequence[Sequence[Curve]], name: str) -> str:
     parts = []
     for label, runs in zip(report.labels, curves, strict=True):
         best = [
@@ -99,7 +105,7 @@ def _ap_finding(report: ReportData, curves: Sequence[Sequence[Curve]]) -> str:
             value, epoch = max(best, key=lambda pair: pair[0])
             parts.append(f"{label} {value:.1f} (epoch {epoch})")
     over = " of all runs" if report.seeds > 1 else ""
-    return f"Highest AP{over} on the validation images: {formatting.join_words(parts)}."
+    return f"Highest {name}{over} on the validation images: {formatting.join_words(parts)}."
 
 
 def _warnings(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> list[str]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny_runs import tiny_config
 from torch import nn
 
+from bench.pipeline.predict import predict
 from bench.process.log import Log
 from bench.runs.detector import build_detector
 from bench.settings.config import RunConfig
@@ -25,6 +28,9 @@ from bench.training.step import LossNotFinite
 from detectors.registry import VARIANTS
 from detectors.types import LossSum
 from metrics.errors import MachineError
+from metrics.evaluator import evaluate
+from metrics.pixel_labels import IGNORED
+from metrics.segmentation import LabelMaps, Overlap
 
 
 class Remembering(Log):
@@ -108,6 +114,59 @@ def test_the_weights_with_the_best_validation_ap_are_kept(tmp_path, monkeypatch)
     for name, tensor in detector.state_dict().items():
         assert torch.equal(tensor, states[1][name]), name
     assert sorted(path.name for path in tmp_path.glob("best-*")) == ["best-00002.safetensors"]
+
+
+def test_the_weights_of_a_variant_with_label_maps_are_those_with_the_best_validation_miou(
+    tmp_path, monkeypatch
+):
+    """Its AP, of the components' boxes, is best in another epoch."""
+    aps, mious = iter([0.1, 0.2, 0.9, 0.3]), iter([0.2, 0.6, 0.4, 0.6])
+    states = []
+
+    def remember(detector, split, *args, label_maps, **settings):
+        states.append({name: tensor.clone() for name, tensor in detector.state_dict().items()})
+        return predict(detector, split, *args, label_maps=label_maps, **settings)
+
+    def evaluated(*args, **settings):
+        return SimpleNamespace(
+            headline={"ap": next(aps), "ap50": 0.5}, matches=evaluate(*args, **settings).matches
+        )
+
+    monkeypatch.setattr(validation, "predict", remember)
+    monkeypatch.setattr(validation, "evaluate", evaluated)
+    monkeypatch.setattr(validation.Validation, "compile", lambda self: None)
+    monkeypatch.setattr(Overlap, "mean_iou", property(lambda self: next(mious)))
+    config = tiny_config("unet", train__epochs=4, train__validate_every=1, train__average=0)
+    result, detector = trained(config, tmp_path)
+    assert [row["val_miou"] for row in result.history] == [0.2, 0.6, 0.4, 0.6]
+    assert [row["val_ap"] for row in result.history] == [0.1, 0.2, 0.9, 0.3]
+    assert result.best_epoch == 2
+    for name, tensor in detector.state_dict().items():
+        assert torch.equal(tensor, states[1][name]), name
+
+
+def test_the_validation_miou_is_that_of_the_label_maps(tmp_path):
+    config = tiny_config("unet", train__epochs=1)
+    result, detector = trained(config, tmp_path)
+    split = open_run_data(config).splits["val"]
+    total = LabelMaps(("background", *split.truth.catalog.classes))
+    predict(
+        detector, split, config.image, label_maps=lambda at, found: total.update(split.label_maps(at), found)
+    )
+    assert result.history[0]["val_miou"] == pytest.approx(total.compute().mean_iou)
+
+
+def test_without_masks_on_the_validation_images_the_best_ap_is_kept_and_noted(tmp_path):
+    config = tiny_config("unet", train__epochs=1)
+    splits = open_run_data(config).splits
+    ignored = np.full((64, 64), IGNORED, np.uint8)
+    for label_maps in (None, lambda index: ignored):
+        detector = build_detector(config, len(splits["train"].truth.catalog.classes))
+        val = replace(splits["val"], label_maps=label_maps)
+        result = train(detector, splits["train"], val, config, tmp_path / str(label_maps is None))
+        assert result.best_epoch == 1
+        assert result.history[0]["val_miou"] is None
+        assert "the validation images have no masks, so the weights with the best AP are kept" in result.notes
 
 
 def test_without_a_defined_ap_the_last_weights_are_kept(tmp_path, monkeypatch):
