@@ -264,7 +264,7 @@ def test_maps_are_loaded_only_if_they_are_asked_for():
         list(make_loader(split, image, workers=0, label_maps=True))
 
 
-def test_a_split_without_masks_is_refused_in_one_line():
+def test_fault_110_a_split_without_masks_is_refused_in_one_line():
     split = split_of([np.zeros((8, 8, 3), np.uint8)], [[(0, (0, 0, 4, 4))]])
     with pytest.raises(
         InputError, match=r"^train: the data set has boxes but no masks, .*docs/data\.md"

@@ -357,7 +357,7 @@ def test_masks_are_part_of_the_mask_fingerprint_and_not_of_that_of_the_data(tmp_
     assert changed[1] != first[1]
 
 
-def test_more_classes_than_bytes_are_refused_until_some_are_chosen(tmp_path):
+def test_fault_110_more_classes_than_bytes_are_refused_until_some_are_chosen(tmp_path):
     names = [f"c{k:03d}" for k in range(300)]
     rows = [{"category_id": 10 * k, "segmentation": [STAR]} for k in (1, 300)]
     file = write_coco(tmp_path, rows, classes=names)
@@ -590,7 +590,7 @@ def test_a_labelmap_names_the_class_of_each_colour(tmp_path, form):
         ("zebra:1,1,1::\napple:1,1,1::\n", r"labelmap\.txt:2: 'apple' has the colour of 'zebra'"),
     ],
 )
-def test_pixels_of_no_class_and_wrong_colours_are_refused(tmp_path, labelmap, message):
+def test_fault_110_pixels_of_no_class_and_wrong_colours_are_refused(tmp_path, labelmap, message):
     root = write_class_images(tmp_path, ("zebra", "apple"), voc_numbers(77))
     if labelmap is not None:
         (root / "labelmap.txt").write_text(labelmap)
@@ -633,7 +633,7 @@ def test_class_images_are_turned_with_their_images(tmp_path, orientation):
         assert upright.size
 
 
-def test_a_class_image_of_another_size_is_refused(tmp_path):
+def test_fault_110_a_class_image_of_another_size_is_refused(tmp_path):
     root = write_class_images(tmp_path, ("apple",), voc_numbers(1)[:, :-1])
     with pytest.raises(
         InputError, match=r"v\d\.png: 55x40 pixels, but its image v\d\.png has 56x40; make them equal"

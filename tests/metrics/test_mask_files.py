@@ -157,7 +157,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong_label_maps_are_errors_of_one_line(
+def test_fault_111_wrong_label_maps_are_errors_of_one_line(
     name: str, maps: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     files, message = WRONG[name]
@@ -171,7 +171,7 @@ def test_wrong_label_maps_are_errors_of_one_line(
     assert re.search(message, error), error
 
 
-def test_a_damaged_file_and_wrong_options_are_errors_of_one_line(
+def test_fault_111_a_damaged_file_and_wrong_options_are_errors_of_one_line(
     maps: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for options, message in (
@@ -190,7 +190,7 @@ def test_a_damaged_file_and_wrong_options_are_errors_of_one_line(
     assert "no such folder" in capsys.readouterr().err
 
 
-def test_label_maps_without_truth_are_left_out_with_a_warning(maps: tuple[Path, Path]) -> None:
+def test_fault_111_label_maps_without_truth_are_left_out_with_a_warning(maps: tuple[Path, Path]) -> None:
     expected = score_masks(*maps).value("miou")
     write(maps[1], {"more": np.zeros((2, 2), np.uint8)})
     with pytest.warns(InputWarning, match=r"1 label maps are not in .*truth and are left out: more"):
