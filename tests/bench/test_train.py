@@ -116,6 +116,9 @@ def test_the_weights_with_the_best_validation_ap_are_kept(tmp_path, monkeypatch)
     assert sorted(path.name for path in tmp_path.glob("best-*")) == ["best-00002.safetensors"]
 
 
+SMALL = {"channels": 4, "max_channels": 8, "data__train": 4, "data__val": 2}
+
+
 def test_the_weights_of_a_variant_with_label_maps_are_those_with_the_best_validation_miou(
     tmp_path, monkeypatch
 ):
@@ -136,7 +139,7 @@ def test_the_weights_of_a_variant_with_label_maps_are_those_with_the_best_valida
     monkeypatch.setattr(validation, "evaluate", evaluated)
     monkeypatch.setattr(validation.Validation, "compile", lambda self: None)
     monkeypatch.setattr(Overlap, "mean_iou", property(lambda self: next(mious)))
-    config = tiny_config("unet", train__epochs=4, train__validate_every=1, train__average=0)
+    config = tiny_config("unet", **SMALL, train__epochs=4, train__validate_every=1, train__average=0)
     result, detector = trained(config, tmp_path)
     assert [row["val_miou"] for row in result.history] == [0.2, 0.6, 0.4, 0.6]
     assert [row["val_ap"] for row in result.history] == [0.1, 0.2, 0.9, 0.3]
@@ -146,7 +149,7 @@ def test_the_weights_of_a_variant_with_label_maps_are_those_with_the_best_valida
 
 
 def test_the_validation_miou_is_that_of_the_label_maps(tmp_path):
-    config = tiny_config("unet", train__epochs=1)
+    config = tiny_config("unet", **SMALL, train__epochs=1)
     result, detector = trained(config, tmp_path)
     split = open_run_data(config).splits["val"]
     total = LabelMaps(("background", *split.truth.catalog.classes))
@@ -157,7 +160,7 @@ def test_the_validation_miou_is_that_of_the_label_maps(tmp_path):
 
 
 def test_without_masks_on_the_validation_images_the_best_ap_is_kept_and_noted(tmp_path):
-    config = tiny_config("unet", train__epochs=1)
+    config = tiny_config("unet", **SMALL, train__epochs=1)
     splits = open_run_data(config).splits
     ignored = np.full((64, 64), IGNORED, np.uint8)
     for label_maps in (None, lambda index: ignored):
