@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import torch
 from pydantic import Field
@@ -42,6 +42,18 @@ class DenseConfig(DetectorConfig):
     """Weight of the box loss relative to the class loss."""
 
 
+class Supervision(NamedTuple):
+    """What trains the class scores of a head.
+
+    Attributes:
+        assigner: assigns an object or background to each prior.
+        class_loss: defines the class channels, their scores and their loss.
+    """
+
+    assigner: Assigner
+    class_loss: ClassLoss
+
+
 class DenseDetector(DetectorNetwork):
     """A one-stage detector made of parts; a `detectors.types.Detector`.
 
@@ -59,7 +71,7 @@ class DenseDetector(DetectorNetwork):
         box_loss: on codes or on boxes.
         quality_loss: of the head's quality branch; the score is the geometric mean of class score and quality.
         normalise: divide the losses by the positive priors of the ``batch``, or of each ``image`` and average.
-        auxiliary_assigner: assigner of the head's auxiliary output, which has the same losses; see `DualHead`.
+        auxiliary: assigner and class loss of the head's auxiliary output, whose other losses are the same; see `DualHead`.
         box_weights: weight (P,) of the box loss of each positive prior, from the boxes (P, 4) of the assigned objects and
             the priors (P, 4); the box loss is divided by the sum of the weights. None: 1.
     """
@@ -80,7 +92,7 @@ class DenseDetector(DetectorNetwork):
         box_loss: BoxLoss,
         quality_loss: QualityLoss | None = None,
         normalise: Literal["batch", "image"] = "batch",
-        auxiliary_assigner: Assigner | None = None,
+        auxiliary: Supervision | None = None,
         box_weights: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__(config, num_classes)
@@ -89,15 +101,20 @@ class DenseDetector(DetectorNetwork):
         self.head = head
         self.priors = priors
         self.assigner = assigner
-        self.auxiliary_assigner = auxiliary_assigner
-        self.coder = coder
         self.class_loss = class_loss
+        self.auxiliary = auxiliary
+        self.coder = coder
         self.box_loss = box_loss
         self.quality_loss = quality_loss
         self.normalise = normalise
         self.box_weights = box_weights
         self.box_weight = box_weight
         self._complete(config)
+
+    @property
+    def supervision(self) -> Supervision:
+        """What trains the head that predicts."""
+        return Supervision(self.assigner, self.class_loss)
 
     def weigh_classes(self, counts: Sequence[int], names: Sequence[str]) -> None:
         """Set the weights of the class loss before training; see `ClassWeightsConfig`.
@@ -109,7 +126,10 @@ class DenseDetector(DetectorNetwork):
         Raises:
             InputError: the settings have a weight for a class that is not in `names`.
         """
-        self.class_loss.weights = self._weights_of_classes(counts, names)
+        weights = self._weights_of_classes(counts, names)
+        for supervision in (self.supervision, self.auxiliary):
+            if supervision is not None:
+                supervision.class_loss.weights = weights
 
     def forward(self, images: Tensor) -> DenseOutput:
         """Raw output for (B, 3, H, W) RGB images, float32 in [0, 1]; any H, W."""
@@ -138,27 +158,29 @@ class DenseDetector(DetectorNetwork):
         Raises:
             InputError: the number of `Targets` is not that of the images, or a label is outside [0, num_classes).
         """
-        return _by_head(self._loss_sums(each, targets, assigner) for each, assigner in self._heads(output))
+        return _by_head(self._loss_sums(each, targets, how) for each, how in self._heads(output))
 
     def _loss_sums(
-        self, output: DenseOutput, targets: list[Targets], assigner: Assigner
+        self, output: DenseOutput, targets: list[Targets], supervision: Supervision
     ) -> dict[str, LossSum]:
         """Terms of the loss of one head."""
         logits, codes = output.logits.float(), output.codes.float()
         with torch.no_grad():
-            truth, assignment, positives = self._assign(output, targets, assigner, len(logits))
+            truth, assignment, positives = self._assign(output, targets, supervision, len(logits))
             image, prior, boxes = positives.image, positives.prior, positives.boxes
             priors = output.priors[prior]
         chosen = codes[image, prior]
         with torch.no_grad():
             decoded = self.coder.decode(chosen, priors)
             labels = assignment.labels(truth)
-            quality = self._quality_targets(assignment, image, prior, decoded, boxes)
+            quality = None
+            if supervision.class_loss.soft:
+                quality = _quality_targets(assignment, positives, decoded)
         per_box = self.box_loss(chosen, boxes, priors, self.coder)
         if positives.weights is not None:
             per_box = per_box * positives.weights
         terms = {
-            "class": self.class_loss(logits, labels, quality),
+            "class": supervision.class_loss(logits, labels, quality),
             "box": self.box_weight * _per_image(per_box, image, len(logits)),
         }
         if self.quality_loss is not None:
@@ -179,15 +201,17 @@ class DenseDetector(DetectorNetwork):
         Raises:
             InputError: as `loss_sums`.
         """
-        if self.assigner.needs_prediction or self.auxiliary_assigner is not None:
+        if any(
+            each.assigner.needs_prediction for each in (self.supervision, self.auxiliary) if each is not None
+        ):
             output = self(images)
         else:
             training = self.training
             output = self.eval()(images[:1])  # BatchNorm cannot train on a single image
             self.train(training)
         terms = []
-        for each, assigner in self._heads(output):
-            _, assignment, positives = self._assign(each, targets, assigner, len(images))
+        for each, supervision in self._heads(output):
+            _, assignment, positives = self._assign(each, targets, supervision, len(images))
             counts = self._counts(assignment, positives)
             terms.append({name: self._summed(count, count).normalizer for name, count in counts.items()})
         return _by_head(terms)
@@ -202,16 +226,16 @@ class DenseDetector(DetectorNetwork):
         boxes = clip(self.coder.decode(codes, output.priors[chosen.prior]), output.image_size)
         return split_by_image(chosen, boxes, len(output.codes))
 
-    def _heads(self, output: DenseOutput) -> list[tuple[DenseOutput, Assigner]]:
-        """Output and assigner of each head that was computed."""
-        heads = [(output, self.assigner)]
+    def _heads(self, output: DenseOutput) -> list[tuple[DenseOutput, Supervision]]:
+        """Output and supervision of each head that was computed."""
+        heads = [(output, self.supervision)]
         if output.auxiliary is not None:
-            assert self.auxiliary_assigner is not None
-            heads.append((output.auxiliary, self.auxiliary_assigner))
+            assert self.auxiliary is not None
+            heads.append((output.auxiliary, self.auxiliary))
         return heads
 
     def _assign(
-        self, output: DenseOutput, targets: list[Targets], assigner: Assigner, images: int
+        self, output: DenseOutput, targets: list[Targets], supervision: Supervision, images: int
     ) -> tuple[PaddedTargets, Assignment, Positives]:
         """Padded targets of a batch, their assignment, and the positive priors; without gradients.
 
@@ -219,7 +243,8 @@ class DenseDetector(DetectorNetwork):
         """
         require_targets(targets, images, self.num_classes)
         truth = pad_targets(targets, output.priors.device)
-        prediction = self._prediction(output) if assigner.needs_prediction else None
+        assigner = supervision.assigner
+        prediction = self._prediction(output, supervision.class_loss) if assigner.needs_prediction else None
         assignment = assigner(truth, output.priors, output.levels, prediction)
         image, prior = (assignment.objects >= 0).nonzero(as_tuple=True)
         boxes = truth.boxes[image, assignment.objects[image, prior]]
@@ -241,26 +266,17 @@ class DenseDetector(DetectorNetwork):
 
     def scores(self, output: DenseOutput) -> Tensor:
         """Scores (B, A, C) in [0, 1] of all priors: of the class, combined with the quality where there is one."""
-        scores = self.class_loss.scores(output.logits.float())
+        return self._scores(output, self.class_loss)
+
+    def _scores(self, output: DenseOutput, class_loss: ClassLoss) -> Tensor:
+        scores = class_loss.scores(output.logits.float())
         if output.quality is not None:
             scores = (scores * output.quality.float().sigmoid()[..., None]).sqrt()
         return scores
 
-    def _prediction(self, output: DenseOutput) -> Prediction:
+    def _prediction(self, output: DenseOutput, class_loss: ClassLoss) -> Prediction:
         boxes = self.coder.decode(output.codes.float(), output.priors)
-        return Prediction(self.scores(output), boxes, output.image_size)
-
-    def _quality_targets(
-        self, assignment: Assignment, image: Tensor, prior: Tensor, decoded: Tensor, boxes: Tensor
-    ) -> Tensor | None:
-        """(B, A) target scores of positive priors, 0 for others; None if the class loss does not use them."""
-        if not self.class_loss.soft:
-            return None
-        if assignment.scores is not None:
-            return assignment.scores
-        quality = torch.zeros(assignment.objects.shape, device=decoded.device)
-        quality[image, prior] = aligned_box_iou(decoded, boxes)
-        return quality
+        return Prediction(self._scores(output, class_loss), boxes, output.image_size)
 
     def _summed(self, term: Tensor, counts: Tensor) -> LossSum:
         """Sum of the losses (B,) of the images, whose positives are `counts` (B,)."""
@@ -277,6 +293,15 @@ def _by_head(terms: Iterable[dict[str, T]]) -> dict[str, T]:
         for prefix, each in zip(prefixes, terms, strict=False)
         for name, term in each.items()
     }
+
+
+def _quality_targets(assignment: Assignment, positives: Positives, decoded: Tensor) -> Tensor:
+    """(B, A) target scores of positive priors, 0 for others: the assigner's, or the IoU of the decoded boxes (P, 4)."""
+    if assignment.scores is not None:
+        return assignment.scores
+    quality = torch.zeros(assignment.objects.shape, device=decoded.device)
+    quality[positives.image, positives.prior] = aligned_box_iou(decoded, positives.boxes)
+    return quality
 
 
 def _per_image(per_box: Tensor, image: Tensor, images: int) -> Tensor:

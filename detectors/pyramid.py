@@ -12,7 +12,7 @@ from detectors.assigners.types import Assigner
 from detectors.backbones import make_backbone
 from detectors.coders import BoxCoder
 from detectors.config import Config
-from detectors.dense import DenseConfig, DenseDetector
+from detectors.dense import DenseConfig, DenseDetector, Supervision
 from detectors.heads.dense import Norm, OwnHeads, SharedHead
 from detectors.losses.box import BoxLoss
 from detectors.losses.classification import ClassLoss
@@ -79,7 +79,7 @@ def pyramid_detector(
     quality_loss: QualityLoss | None = None,
     level_scale: bool = False,
     normalise: Literal["batch", "image"] = "batch",
-    auxiliary_assigner: Assigner | None = None,
+    auxiliary: Supervision | None = None,
     box_weights: Callable[[Tensor, Tensor], Tensor] | None = None,
     make_head: Callable[[Callable[[], nn.Module]], nn.Module] = lambda head: head(),
 ) -> DenseDetector:
@@ -96,7 +96,7 @@ def pyramid_detector(
         quality_loss: of the quality branch; None for no such branch.
         level_scale: see `SharedHead`.
         normalise: see `DenseDetector`.
-        auxiliary_assigner: see `DenseDetector`.
+        auxiliary: see `DenseDetector`.
         box_weights: see `DenseDetector`.
         make_head: makes the head from a function that makes the head of the settings; by default it is that head alone.
 
@@ -148,6 +148,6 @@ def pyramid_detector(
         box_loss=box_loss,
         quality_loss=quality_loss,
         normalise=normalise,
-        auxiliary_assigner=auxiliary_assigner,
+        auxiliary=auxiliary,
         box_weights=box_weights,
     )

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from detectors.assigners.task_aligned import TaskAlignedAssigner
 from detectors.coders import DistributionCoder
-from detectors.dense import DenseDetector
+from detectors.dense import DenseDetector, Supervision
 from detectors.heads.dual import DualHead, Inference
 from detectors.losses.box import BoxLossName, box_loss
 from detectors.losses.classification import QualityFocalLoss
@@ -35,7 +35,10 @@ class DualConfig(PyramidConfig):
     beta: Annotated[float, Field(ge=0), Range(1, 8)] = 6.0
     """Exponent of the IoU in the alignment metric of both heads."""
     quality_beta: Annotated[float, Field(ge=0), Range(1, 3)] = 2.0
-    """Exponent of the quality focal loss; a higher value reduces the weight of nearly correct predictions."""
+    """Exponent of the one-to-many head's quality focal loss; a higher value reduces the weight of nearly correct
+    predictions."""
+    one_to_one_beta: Annotated[float, Field(ge=0), Range(0, 2)] = 0.0
+    """Exponent of the one-to-one head's quality focal loss; 0 is cross-entropy, which suppresses duplicates best."""
     bins: Annotated[int, Field(ge=2, le=64), Choice(8, 16)] = 16
     """Largest distance that can be represented, in strides."""
     box_loss: Annotated[BoxLossName, Choice("giou", "ciou", "diou")] = "giou"
@@ -61,18 +64,22 @@ def make_points(config: DualConfig, strides: Sequence[int]) -> GridPriors:
 )
 def build(config: DualConfig, num_classes: int) -> DenseDetector:
     """Dual assignment: trained with many and with one point per object, predicts without NMS."""
-    one_to_many = TaskAlignedAssigner(config.top, config.alpha, config.beta)
-    one_to_one = TaskAlignedAssigner(1, config.alpha, config.beta)
+    one_to_many = Supervision(
+        TaskAlignedAssigner(config.top, config.alpha, config.beta), QualityFocalLoss(config.quality_beta)
+    )
+    one_to_one = Supervision(
+        TaskAlignedAssigner(1, config.alpha, config.beta), QualityFocalLoss(config.one_to_one_beta)
+    )
     used, other = (one_to_one, one_to_many) if config.inference == "one_to_one" else (one_to_many, one_to_one)
     losses = [(box_loss(config.box_loss), 1.0), (DistributionFocalLoss(), config.distribution_weight)]
     return pyramid_detector(
         config,
         num_classes,
         make_points,
-        assigner=used,
-        auxiliary_assigner=other,
+        assigner=used.assigner,
+        auxiliary=other,
         coder=DistributionCoder(config.bins),
-        class_loss=QualityFocalLoss(config.quality_beta),
+        class_loss=used.class_loss,
         box_loss=SumOfLosses(losses),
         make_head=lambda head: DualHead(head(), head(), config.inference),
     )

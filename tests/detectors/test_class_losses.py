@@ -177,6 +177,19 @@ def test_quality_focal_loss_is_equation_4_summed_over_all_channels(seed):
     torch.testing.assert_close(QualityFocalLoss()(logits, labels, quality), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_quality_focal_loss_with_exponent_0_is_cross_entropy():
+    logits, labels = logits_and_labels(0, 3)
+    logits.requires_grad_()
+    quality = torch.rand(labels.shape, generator=torch.Generator().manual_seed(0))
+    y = F.one_hot(labels.clamp(min=0), 3) * ((labels >= 0) * quality)[..., None]
+    each = F.binary_cross_entropy_with_logits(logits, y, reduction="none")
+    expected = torch.where(labels[..., None] == -2, 0.0, each).sum(dim=(1, 2))
+    own = QualityFocalLoss(0.0)(logits, labels, quality)
+    torch.testing.assert_close(own, expected)
+    gradients = [torch.autograd.grad(total.sum(), logits, retain_graph=True)[0] for total in (own, expected)]
+    torch.testing.assert_close(*gradients)
+
+
 def test_quality_focal_loss_is_zero_if_the_score_is_the_quality():
     quality = torch.tensor([[0.3]])
     assert QualityFocalLoss()(

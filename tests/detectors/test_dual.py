@@ -126,3 +126,18 @@ def test_normalizers_are_those_of_the_losses(images):
     assert normalizers.keys() == sums.keys()
     for name, term in sums.items():
         assert normalizers[name].item() == pytest.approx(term.normalizer.item(), rel=1e-5), name
+
+
+def test_each_head_has_its_own_exponent_of_the_class_loss(images):
+    """Its change by one exponent is that of one head alone."""
+    terms = {}
+    for one, many in ((0.0, 2.0), (1.0, 2.0), (0.0, 1.0)):
+        detector = build(one_to_one_beta=one, quality_beta=many)
+        terms[one, many] = {
+            name: term.item() for name, term in detector.losses(detector(images), TARGETS).items()
+        }
+    first = terms[0.0, 2.0]
+    assert terms[1.0, 2.0]["class"] != pytest.approx(first["class"])
+    assert terms[1.0, 2.0]["auxiliary_class"] == pytest.approx(first["auxiliary_class"])
+    assert terms[0.0, 1.0]["class"] == pytest.approx(first["class"])
+    assert terms[0.0, 1.0]["auxiliary_class"] != pytest.approx(first["auxiliary_class"])
