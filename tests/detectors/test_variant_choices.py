@@ -40,7 +40,23 @@ def choices(config: type[BaseModel], prefix: str = "") -> list[tuple[str, Any]]:
     return list(dict.fromkeys(found))
 
 
-FEW_WINDOWS = {"sliding_window": {"windows": {"pixels": 16, "scale_min": 0.3, "scales": 2}}}
+SMALL: dict[str, Any] = {
+    "backbone": {"base_channel": 4},
+    "head": {"channels": 16},
+    "proposals": {"training": 50, "prediction": 20},
+    "regions": {"hidden": 16},
+    "windows": {"pixels": 16, "scale_min": 0.3, "scales": 2},
+    "num_queries": 20,
+    "layers": 1,
+    "hidden": 16,
+}
+"""Sizes that no other choice depends on; a choice of one of these replaces it."""
+
+
+def small(name: str) -> dict[str, Any]:
+    """Those settings of `SMALL` that the variant has."""
+    return {key: value for key, value in SMALL.items() if key in VARIANTS[name].config.model_fields}
+
 
 CASES = [(name, path, option) for name in VARIANTS.names() for path, option in choices(VARIANTS[name].config)]
 
@@ -59,11 +75,8 @@ def test_every_choice_builds_learns_and_predicts(name):
         [TARGETS, Targets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))], (64, 64)
     )
     for path, option in [(path, option) for of, path, option in CASES if of == name]:
-        tree: dict[str, Any] = {"backbone": {"base_channel": 4}}
-        if "regions" in variant.config.model_fields:
-            tree["regions"] = {"hidden": 16}
-        tree |= FEW_WINDOWS.get(name, {})
-        detector = variant.build(variant.config.model_validate(merge(tree, nested(path, option))), 3)
+        tree = merge(small(name), nested(path, option))
+        detector = variant.build(variant.config.model_validate(tree), 3)
         total = sum(detector.losses(detector(images), targets).values())
         total.backward()
         assert total.isfinite(), (path, option)
@@ -94,7 +107,7 @@ def test_every_combination_of_assigner_box_loss_quality_and_nms_trains(name):
     ]
     suppressions = itertools.cycle(options(name, "nms.method"))
     for chosen in itertools.product(*together):
-        tree = {"backbone": {"base_channel": 4}, "levels": 4, **dict(chosen)}
+        tree = {**small(name), "levels": 4, **dict(chosen)}
         config = variant.config.model_validate(tree)
         detector = variant.build(config, 3)
         output = detector(images)
@@ -136,7 +149,7 @@ NETWORKS = [
 @pytest.mark.parametrize(("name", "chosen"), NETWORKS)
 def test_other_networks_export_come_back_and_treat_each_image_alone(name, chosen):
     variant = VARIANTS[name]
-    tree: dict[str, Any] = {"backbone": {"base_channel": 4}, "levels": 5, "nms": {"score": 0.0}}
+    tree: dict[str, Any] = {**small(name), "levels": 5, "nms": {"score": 0.0}}
     for path, value in chosen.items():
         tree = merge(tree, nested(path, value))
     if name == "ssd":
