@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
+from forked import in_two_processes
 from torch import Tensor, nn
 
 from bench.pipeline.loader import Batch
@@ -118,24 +116,12 @@ def gradients_in_two_processes(
     Args:
         folder: where the processes meet and write.
     """
-    forked = multiprocessing.get_context("fork")  # torch is imported once
-    processes = [forked.Process(target=_share, args=(rank, folder)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0, 0]
+    in_two_processes(lambda rank: _share(rank, folder), folder)
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
 def _share(rank: int, folder: Path) -> None:
     """Compute the steps of one process."""
-    torch.set_num_threads(1)  # the threads of the parent do not exist here
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    AcceleratorState._reset_state(reset_partial_state=True)  # the parent's, of a single process
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2
-    )
     assert Accelerator(cpu=True).num_processes == 2
     own = [rank, rank + 2]
     results = {
@@ -147,4 +133,3 @@ def _share(rank: int, folder: Path) -> None:
         for case in CASES
     }
     torch.save(results, folder / f"{rank}.pt")
-    torch.distributed.destroy_process_group()
