@@ -94,9 +94,9 @@ def test_fault_64_the_batches_are_the_same_if_workers_fail(fault, monkeypatch):
     problem = {
         killed: "ended with exit code -9",
         ended: "ended with exit code 0",
-        stuck: "gave no batch for 5 s",
+        stuck: "gave no batch for 1 s",
     }
-    monkeypatch.setattr(workers_module, "PATIENCE", 5.0 if fault is stuck else 120.0)
+    monkeypatch.setattr(workers_module, "PATIENCE", 1.0 if fault is stuck else 120.0)
     with pytest.warns(
         InputNote, match=f"a process that loads images {problem[fault]}; continuing without"
     ) as notes:
