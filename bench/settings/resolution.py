@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -209,15 +210,25 @@ def _with_input_size(config: RunConfig, layers: Sequence[SettingsLayer], dataset
 
 def _model(name: str, data_format: DatasetFormat) -> type[EntryConfig]:
     """The class of all settings: sections of the run, the data format's options, the model's own settings."""
-    data = _join(
-        f"DataConfig[{data_format.name}]", DataConfig, data_format.options, f"data set {data_format.name!r}"
-    )
+    data = _data_model(data_format.name, data_format.options)
     known = find_model(name)
-    base = RunConfig if isinstance(known, Variant) else ExternalConfig
-    config: type[EntryConfig] = _join(
-        f"{base.__name__}[{name}]", base, known.config, f"variant {name!r}", data=(data, data())
+    return _entry_model(name, RunConfig if isinstance(known, Variant) else ExternalConfig, known.config, data)
+
+
+@cache
+def _data_model(name: str, options: type[Config]) -> type[Config]:
+    model: type[Config] = _join(f"DataConfig[{name}]", DataConfig, options, f"data set {name!r}")
+    return model
+
+
+@cache
+def _entry_model(
+    name: str, base: type[EntryConfig], settings: type[Config], data: type[Config]
+) -> type[EntryConfig]:
+    model: type[EntryConfig] = _join(
+        f"{base.__name__}[{name}]", base, settings, f"variant {name!r}", data=(data, data())
     )
-    return config
+    return model
 
 
 def _join(name: str, ours: type[Config], theirs: type[Config], owner: str, **fields: Any) -> Any:
