@@ -92,6 +92,7 @@ CONFIGURATIONS = [
 ]
 
 
+@pytest.mark.rounding
 @pytest.mark.parametrize(("name", "settings"), CONFIGURATIONS)
 def test_overfits_two_images(name, settings):
     torch.manual_seed(2)  # the seed of three with the widest margins below, so that rounding does not matter
@@ -158,6 +159,7 @@ def losses_of(detector, output, targets):
     return {name: term.item() for name, term in detector.losses(output, targets).items()}
 
 
+@pytest.mark.rounding
 @pytest.mark.parametrize(
     "box",
     [
@@ -214,6 +216,7 @@ def test_detections_are_inside_the_image_and_sorted_by_score(detector, size):
         assert detections.scores.max() <= 1
 
 
+@pytest.mark.rounding
 @torch.no_grad()
 def test_raw_output_does_not_depend_on_the_batch(variant, detector, images):
     if variant.name in SINGLE:  # before training its output is nearly the same for all images
@@ -230,6 +233,7 @@ def test_raw_output_does_not_depend_on_the_batch(variant, detector, images):
         assert_close(select_image(both, 0), select_image(both, 1), tolerance=1e-3)
 
 
+@pytest.mark.rounding
 @torch.no_grad()
 def test_detections_do_not_depend_on_the_batch(variant, detector, images):
     output = separate_scores(detector.eval()(images))
@@ -241,6 +245,7 @@ def test_detections_do_not_depend_on_the_batch(variant, detector, images):
         assert_same_detections(both[k], alone)
 
 
+@pytest.mark.rounding
 def test_predict_is_decode_and_nms(detector, images, monkeypatch):
     detector.eval()
     with torch.no_grad():
@@ -261,6 +266,7 @@ def test_methods_return_the_same_types_in_train_and_eval_mode(detector, images):
         assert all(isinstance(candidates, Detections) for candidates in detector.decode(output))
 
 
+@pytest.mark.rounding
 def test_state_dict_restores_a_detector(variant, detector, images):
     restored = variant.build(variant.config(), CLASSES)
     restored.load_state_dict(copy.deepcopy(detector.state_dict()))
