@@ -97,7 +97,7 @@ def items(kind: Kind) -> Iterable[Item]:
     if kind is Kind.external:
         from detectors.external.registry import external_model_names
 
-        return map(_external, external_model_names())
+        return [*map(_external, external_model_names()), _FILES]
     if kind is Kind.datasets:
         from bench.data.types import DATASETS
 
@@ -113,6 +113,13 @@ def items(kind: Kind) -> Iterable[Item]:
     from bench.settings.presets import presets
 
     return (Item(name, summary) for name, summary in presets().items())
+
+
+_FILES = Item(
+    "onnx/FILE",
+    "any ONNX file: exports of this program, and of others by convention (docs/external_models.md)",
+    "computed by ONNX Runtime or OpenVINO",
+)
 
 
 def _external(name: str) -> Item:

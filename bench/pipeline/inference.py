@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import nn
 
-from bench.pipeline.input_settings import ImageConfig
+from bench.pipeline.input_settings import FileInput, ImageConfig
 from bench.settings.sections import EvaluateConfig, Precision
 from detectors.external.file_model import FileModel
 from detectors.types import Predictor
@@ -64,7 +64,13 @@ def network_input(predictor: Predictor, settings: EvaluateConfig) -> ImageConfig
     if known is None or known.network_input is None or settings.tile is not None:
         return None
     wanted = known.network_input
-    return ImageConfig(size=wanted.size, resize=wanted.resize, fill=wanted.fill)
+    return FileInput(
+        size=wanted.size,
+        resize="stretch" if wanted.resize == "stretch" else "letterbox",
+        fill=wanted.fill,
+        corner=wanted.resize == "corner",
+        antialias=wanted.antialias,
+    )
 
 
 def with_precision(predictor: P, precision: Precision) -> P:

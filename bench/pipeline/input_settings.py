@@ -28,6 +28,15 @@ class ImageConfig(Config):
     """Grey value of the padding."""
 
 
+class FileInput(ImageConfig):
+    """The same for a file of another program, whose conventions differ."""
+
+    corner: bool = False
+    """Letterboxing pads at the right and bottom only."""
+    antialias: bool = True
+    """Images are filtered when they are made smaller."""
+
+
 class AugmentConfig(Config):
     """Random changes of training images, drawn independently for each image and epoch."""
 

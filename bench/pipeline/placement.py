@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from bench.pipeline.input_settings import ImageConfig
+from bench.pipeline.input_settings import FileInput, ImageConfig
 from metrics.pixel_labels import IGNORED
 
 
@@ -101,6 +101,8 @@ def place(size: tuple[int, int], image: ImageConfig) -> tuple[tuple[int, int], t
     ratio = min(height / size[0], width / size[1])
     new_height = min(max(round(size[0] * ratio), 1), height)
     new_width = min(max(round(size[1] * ratio), 1), width)
+    if isinstance(image, FileInput) and image.corner:
+        return (new_height, new_width), (0, 0)
     return (new_height, new_width), ((height - new_height) // 2, (width - new_width) // 2)
 
 
@@ -156,7 +158,8 @@ def fit_image(
     if label_map is not None:
         label_map = _fit_label_map(label_map, (new_height, new_width), (top, left), image.size)
     if (new_height, new_width) != (height, width):
-        pixels = functional.resize_image(pixels, [new_height, new_width], antialias=True)
+        smooth = not isinstance(image, FileInput) or image.antialias
+        pixels = functional.resize_image(pixels, [new_height, new_width], antialias=smooth)
     scale_x, scale_y = new_width / width, new_height / height
     if (new_height, new_width) != image.size:
         canvas = torch.full((3, *image.size), image.fill, dtype=torch.uint8)

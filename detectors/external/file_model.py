@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from torch import Tensor
+if TYPE_CHECKING:  # settings import this module, without torch
+    from torch import Tensor
 
-from detectors.types import Detections
+    from detectors.types import Detections
+
+Resize = Literal["letterbox", "corner", "stretch"]
+"""How an image gets the size of a network's input: `letterbox` keeps the aspect ratio and pads on both sides, `corner` pads at
+the right and bottom, `stretch` changes the aspect ratio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +21,15 @@ class NetworkInput:
 
     Attributes:
         size: (height, width) in pixels.
-        resize: ``letterbox`` keeps the aspect ratio and pads; ``stretch`` does not.
+        resize: see `Resize`.
         fill: grey value of the padding, 0 to 255.
+        antialias: whether images are filtered when they are made smaller.
     """
 
     size: tuple[int, int]
-    resize: Literal["letterbox", "stretch"]
+    resize: Resize
     fill: int
+    antialias: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from torch import Tensor
 from detectors.candidates import select_candidates, split_by_image
 from detectors.components import find_components
 from detectors.external.file_model import FileModel, ModelFile, NetworkInput
+from detectors.external.onnx_models.mapped_nms import MappedNMS
 from detectors.external.onnx_models.runtimes import Session
 from detectors.external.onnx_models.settings import OnnxNMSConfig
 from detectors.graph.record import ExportRecord
-from detectors.nms import NMS, NMSConfig
+from detectors.nms import NMS
 from detectors.types import Detections
 from metrics.errors import InputError
 
@@ -24,37 +25,6 @@ class ExportedOutput(NamedTuple):
     """Outputs of an exported file by name, as tensors on the CPU; see `ExportRecord.outputs`."""
 
     tensors: dict[str, Tensor]
-
-
-class MappedNMS:
-    """NMS, then the labels of the data set instead of those of the file.
-
-    Args:
-        nms: of the candidates; None if the file has applied it.
-        labels: label of the data set for each label of the file; others are dropped.
-        classes: number of the file's classes.
-    """
-
-    def __init__(self, nms: NMS | None, labels: Mapping[int, int], classes: int) -> None:
-        self.nms = nms
-        self._table = torch.full((classes,), -1)
-        for own, label in labels.items():
-            self._table[own] = label
-        self._same = self._table.equal(torch.arange(classes))
-
-    @property
-    def config(self) -> NMSConfig | None:
-        """Settings of NMS; None if the file has applied it."""
-        return None if self.nms is None else self.nms.config
-
-    def __call__(self, candidates: Detections) -> Detections:
-        """Detections by decreasing score."""
-        found = candidates if self.nms is None else self.nms(candidates)
-        if self._same:
-            return found
-        labels = self._table[found.labels]
-        known = labels >= 0
-        return Detections(found.boxes[known], found.scores[known], labels[known])
 
 
 class ExportedModel(FileModel):

@@ -7,9 +7,17 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from detectors.config import Config
+from detectors.external.file_model import Resize
 
 Runtime = Literal["onnxruntime", "openvino"]
 Precision = Literal["auto", "f32", "f16", "bf16"]
+Outputs = Literal[
+    "auto", "detbench", "yolov5", "yolov8", "end2end", "yolox", "rfdetr", "rtdetr", "mmdeploy", "torchvision"
+]
+Pixels = Literal[
+    "imagenet", "unit", "minus-one-one", "face", "caffe-bgr", "caffe-rgb", "bgr-unit", "byte", "bgr-byte"
+]
+Side = Annotated[int, Field(ge=8, le=8192)]
 
 
 class OnnxNMSConfig(Config):
@@ -23,6 +31,20 @@ class OnnxNMSConfig(Config):
     """Largest number of detections per image."""
 
 
+class OnnxInputConfig(Config):
+    """How images are prepared for a file of another program; None is the convention's."""
+
+    size: tuple[Side, Side] | None = None
+    """(height, width) of the input, for a file that leaves it free."""
+    resize: Resize | None = None
+    """`letterbox` keeps the aspect ratio and pads on both sides, `corner` pads at the right and bottom; `stretch` changes the
+    aspect ratio."""
+    fill: Annotated[int, Field(ge=0, le=255)] | None = None
+    """Grey value of the padding."""
+    pixels: Pixels | None = None
+    """`unit` RGB in 0..1; `byte` RGB in 0..255, `bgr-byte` BGR; others as in `backbone.input` of variants."""
+
+
 class OnnxConfig(Config):
     """Settings of an ONNX file. The number of CPU threads is that of the run, ``threads``."""
 
@@ -33,7 +55,10 @@ class OnnxConfig(Config):
     precision: Precision = "auto"
     """openvino: precision of the computation; auto: its own choice for this processor, which is printed. ONNX Runtime computes
     in the precision of the file."""
+    outputs: Outputs = "auto"
+    """Convention of the outputs; auto recognises it by metadata, names and shapes. See docs/external_models.md."""
+    input: OnnxInputConfig = OnnxInputConfig()
     classes: dict[str, str] = Field(default_factory=dict)
     """Data set's name for a class of the file, where they differ: ``classes.person=face``. Other classes are matched by
-    name."""
+    name. For a file without names, keys are indices: ``classes.0=face``."""
     nms: OnnxNMSConfig = OnnxNMSConfig()
