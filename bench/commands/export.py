@@ -78,8 +78,10 @@ def command(
                 "record": record.model_dump(mode="json"),
                 "compared_images": made.images,
                 "compared_noise": made.noise,
-                "score_difference": made.score_difference,
-                "box_difference": None if made.box_difference != made.box_difference else made.box_difference,
+                "detections": made.comparison.detections,
+                "equal_detections": made.comparison.equal,
+                "score_difference": made.comparison.score_difference,
+                "box_difference": made.comparison.box_difference,
             }
         )
         return
@@ -88,10 +90,9 @@ def command(
     print(printable(f"{file}: {record.outputs}, input {size}, {byte_size(made.size_bytes)}"))
     print(f"sha256 {made.sha256}")
     what = "random images" if made.noise else "images of the run"
-    boxes = (
-        "" if made.box_difference != made.box_difference else f", boxes within {made.box_difference:.1g} px"
-    )
+    same = made.comparison
     print(
-        f"checked on {made.images} {what}: scores within {made.score_difference:.1g}{boxes} of the network's in PyTorch"
+        f"checked on {made.images} {what}: {same.equal} of {same.detections} detections are those of the network in PyTorch, scores "
+        f"within {same.score_difference:.1g}, boxes within {same.box_difference:.1g} px"
     )
     print(printable(f"evaluate it with: python -m bench run --variant onnx/{file} --data ..."))

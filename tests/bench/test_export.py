@@ -11,8 +11,11 @@ from agreement import assert_same_tables
 from tiny_runs import tiny_sets
 
 from bench.cli import main
+from bench.export.onnx_run import Comparison, compare
+from bench.pipeline.input_settings import ImageConfig
+from bench.pipeline.placement import fit_images
 from bench.pipeline.predict import predict
-from bench.runs.finished_run import evaluated_split, load_predictor, network_input
+from bench.runs.finished_run import evaluated_split, load_network, load_predictor, network_input
 from bench.runs.naming import run_name
 from bench.runs.provenance import shorten_path
 from bench.settings.config import find_model
@@ -21,6 +24,8 @@ from bench.timing.clock import Clock
 from bench.timing.passes import Passes
 from bench.timing.timed_run import prepare_run
 from detectors.external.onnx_models.exported import ExportedModel
+from detectors.external.onnx_models.graph_file import read_graph_file
+from detectors.graph.record import read_record
 from metrics.errors import InputError
 from reports.records.run import RunFolder
 
@@ -97,18 +102,38 @@ def test_its_folder_gives_the_predictor_again_and_its_stages_are_timed(evaluated
 
 def test_the_command_prints_what_it_wrote(trained, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("bench.export.onnx_run.onnx_file", lambda network, record: (b"", record))
-    monkeypatch.setattr("bench.export.onnx_run.compare", lambda *given: (1e-7, 2e-5))
+    monkeypatch.setattr("bench.export.onnx_run.compare", lambda *given: Comparison(10, 10, 1e-7, 2e-5))
     assert main(["export", str(trained.path), "--out", str(tmp_path / "a.onnx"), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["record"]["run"] == trained.result.name
     assert told["record"]["classes"] == list(trained.truth.catalog.classes)
     assert (told["compared_images"], told["compared_noise"]) == (4, False)
-    monkeypatch.setattr("bench.export.onnx_run.compare", lambda *given: (1e-2, 2e-5))
+    monkeypatch.setattr("bench.export.onnx_run.compare", lambda *given: Comparison(100, 90, 1e-6, 2e-5))
     assert main(["export", str(trained.path), "--out", str(tmp_path / "b.onnx")]) == 2
-    assert "the exported network differs from the original: scores by 0.01" in capsys.readouterr().err
+    assert (
+        "the exported network differs from the original: 90 of 100 detections are equal"
+        in capsys.readouterr().err
+    )
     assert not (tmp_path / "b.onnx").exists()
     assert main(["export", str(trained.path), "--to", "torchscript"]) == 2
     assert "--to: 'torchscript' is not a format; choose from onnx" in capsys.readouterr().err
+
+
+def test_another_network_is_not_called_equal(exported, trained):
+    """The check that stands between the exporter and the file."""
+    network = load_network(trained, trained.result.config)
+    split = evaluated_split(trained)
+    images = fit_images([split.load(k) for k in range(2)], ImageConfig(size=(64, 64)))[0]
+    record = read_record(read_graph_file(exported).metadata, "")
+    same = compare(exported.read_bytes(), network, record, images)
+    assert same.holds
+    assert same.equal == same.detections > 0
+    assert 0 < same.score_difference < 1e-5
+    with torch.no_grad():
+        network.head.box_outs[0][-1].bias += 0.3
+    moved = compare(exported.read_bytes(), network, record, images)
+    assert not moved.holds
+    assert moved.equal < moved.detections
 
 
 def test_a_run_without_weights_cannot_be_exported(evaluated, capsys):

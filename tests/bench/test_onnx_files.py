@@ -12,6 +12,7 @@ from bench.pipeline.placement import fit_images, place
 from bench.runs.context import RunContext
 from bench.runs.run import run
 from bench.settings.resolution import resolve_entry
+from metrics.errors import InputError
 
 pytest.importorskip("onnx", reason="onnx is absent: pip install detbench[onnx]")
 pytest.importorskip("onnxruntime", reason="onnxruntime is absent: pip install detbench[onnx]")
@@ -83,3 +84,14 @@ def test_without_antialiasing_pixels_between_the_samples_do_not_count():
     (smooth,), _ = fit_images([stripes], FileInput(size=(16, 16)))
     assert plain.max() == 0
     assert smooth.mean() == pytest.approx(0.25, abs=0.03)
+
+
+def test_tiles_have_the_size_of_the_file(data, tmp_path):
+    (tmp_path / "model.onnx").write_bytes(yolov8())
+    name = f"onnx/{tmp_path / 'model.onnx'}"
+    sets = ["device=cpu", "threads=1", "evaluate.tile=64,64"]
+    made = run(resolve_entry(name, data=str(data), sets=sets), tmp_path, context=RunContext(page=False))
+    assert len(made.detections) >= len(made.truth.catalog.image_ids)
+    wrong = resolve_entry(name, data=str(data), sets=[*sets, "evaluate.tile=32,32"])
+    with pytest.raises(InputError, match=r"model.onnx: its input is 64x64, got 32x32; .*evaluate.tile=64,64"):
+        run(wrong, tmp_path, context=RunContext(page=False))
