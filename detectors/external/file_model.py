@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from metrics.errors import InputError
+
 if TYPE_CHECKING:  # settings import this module, without torch
     from torch import Tensor
 
@@ -72,6 +74,26 @@ class FileModel:
     def __init__(self, file: ModelFile, network_input: NetworkInput | None) -> None:
         self.file = file
         self.network_input = network_input
+
+    def fitted(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) images of the size of the input; smaller ones, as at the borders of tiles, are padded at the right and bottom.
+
+        Raises:
+            InputError: they are larger than the input.
+        """
+        size = (images.shape[2], images.shape[3])
+        if self.network_input is None or size == self.network_input.size:
+            return images
+        height, width = self.network_input.size
+        if size[0] > height or size[1] > width:
+            raise InputError(
+                f"{self.file.name}: its input is {height}x{width}, got {size[0]}x{size[1]}; give images of at most that size, with "
+                f"tiles evaluate.tile={height},{width}"
+            )
+        import torch.nn.functional as F
+
+        padding = (0, width - size[1], 0, height - size[0])
+        return F.pad(images, padding, value=self.network_input.fill / 255)
 
     def predict(self, images: Tensor) -> list[Detections]:
         """Detections in each of (B, 3, H, W) RGB images, float32 in [0, 1]."""

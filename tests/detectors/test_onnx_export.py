@@ -131,10 +131,15 @@ def test_a_file_for_any_size_computes_other_sizes(tmp_path):
             assert_same_detections(actual, expected)
 
 
-def test_an_image_of_another_size_is_an_error(tmp_path):
+def test_an_image_of_another_size_is_padded_or_an_error(tmp_path):
     model = opened(exported("ssd")[1], tmp_path)
     with pytest.raises(InputError, match=r"made.onnx: its input is 64x96, got 96x64; .*evaluate.tile=64,96"):
         model.predict(torch.zeros(1, 3, 96, 64))
+    small = some_images(1)[:, :, :50, :70]
+    whole = torch.full((1, 3, *SIZE), 114 / 255)
+    whole[:, :, :50, :70] = small
+    (actual,), (expected,) = model.predict(small), model.predict(whole)
+    assert_same_detections(actual, expected)
 
 
 def test_the_file_is_one_piece_with_a_record_and_without_traces_of_this_machine():

@@ -67,19 +67,9 @@ class ExportedModel(FileModel):
             self._floor = min(self._floor, record.candidates.score)
 
     def __call__(self, images: Tensor) -> ExportedOutput:
-        """Outputs for (B, 3, H, W) RGB images in [0, 1].
-
-        Raises:
-            InputError: another height or width than that of the file.
-        """
-        size = (images.shape[2], images.shape[3])
-        if size != self.record.size and not self.record.any_size:
-            height, width = self.record.size
-            raise InputError(
-                f"{self.file.name}: its input is {height}x{width}, got {size[0]}x{size[1]}; give images of that size, with tiles "
-                f"evaluate.tile={height},{width}, or export with --any-size"
-            )
-        feeds = {"images": images.cpu().numpy().astype(np.float32, copy=False)}
+        """Outputs for (B, 3, H, W) RGB images in [0, 1]; see `FileModel.fitted`."""
+        given = images if self.record.any_size else self.fitted(images)
+        feeds = {"images": given.cpu().numpy().astype(np.float32, copy=False)}
         return ExportedOutput({name: torch.from_numpy(array) for name, array in self.session(feeds).items()})
 
     def decode(self, output: ExportedOutput) -> list[Detections]:

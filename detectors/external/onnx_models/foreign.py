@@ -99,18 +99,9 @@ class ForeignModel(FileModel):
         self._classes = classes
 
     def __call__(self, images: Tensor) -> ForeignOutput:
-        """Outputs for (B, 3, H, W) RGB images in [0, 1].
-
-        Raises:
-            InputError: another height or width than that of the file.
-        """
+        """Outputs for (B, 3, H, W) RGB images in [0, 1]; see `FileModel.fitted`."""
+        images = self.fitted(images)
         size = (images.shape[2], images.shape[3])
-        if self.network_input is not None and size != self.network_input.size:
-            height, width = self.network_input.size
-            raise InputError(
-                f"{self.file.name}: its input is {height}x{width}, got {size[0]}x{size[1]}; give images of that size, with tiles "
-                f"evaluate.tile={height},{width}"
-            )
         given = prepared(images.cpu(), self.pixels).numpy().astype(self._dtype, copy=False)
         parts = np.split(given, len(given)) if self._single else [given]
         return ForeignOutput([self._computed(part, size) for part in parts], size)
