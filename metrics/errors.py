@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import sys
 
 
 class DetbenchError(Exception):
@@ -69,6 +71,40 @@ def of_system(error: OSError, path: object = None, failure: str = "") -> Detbenc
     return kind(f"{'standard output' if where is None else where}: {cause}; {remedy}")
 
 
+def of_vanished(error: BaseException) -> InputError | None:
+    """The error that a user gets for a file that was there when its folder was listed, and is gone.
+
+    Args:
+        error: any error that nobody has handled.
+
+    Returns:
+        None for other errors, and for files of installed packages: those are missing by a mistake of ours.
+    """
+    if not isinstance(error, FileNotFoundError) or error.filename is None:
+        return None
+    path = os.path.abspath(os.fsdecode(error.filename))
+    if path.startswith(_INSTALLED):
+        return None
+    return InputError(
+        f"{os.fsdecode(error.filename)}: no such file or folder any more; if another process changes its folder, wait for it, "
+        "then run this command again"
+    )
+
+
+_OURS = os.path.dirname(os.path.abspath(__file__))
+_INSTALLED = tuple(
+    os.path.join(folder, "")
+    for folder in (
+        sys.prefix,
+        sys.base_prefix,
+        *(
+            os.path.join(os.path.dirname(_OURS), name)
+            for name in ("bench", "detectors", "metrics", "reports")
+        ),
+    )
+)
+"""Folders of packages, this program's among them."""
+
 _SPACE = "free some space or choose another folder"
 _PERMISSION = "change the permissions or choose another folder"
 _REMEDIES: dict[int | None, tuple[type[DetbenchError], str]] = {
@@ -120,7 +156,7 @@ def exit_code(error: BaseException) -> int:
     - an error with an integer attribute `exit_code` (`DetbenchError`, usage errors of Typer): that code
     - `InputWarning` raised by `--strict`: 2
     - insufficient memory: 3
-    - `OSError`: that of `of_system`
+    - `OSError`: that of `of_system` or `of_vanished`
     - Ctrl-C: 130; closed output pipe: 141 (128 + the signal, as in a shell)
     - anything else is a bug: 1
     """
@@ -137,7 +173,7 @@ def exit_code(error: BaseException) -> int:
         return 141
     if is_out_of_memory(error):
         return MachineError.exit_code
-    known = of_system(error) if isinstance(error, OSError) else None
+    known = (of_system(error) if isinstance(error, OSError) else None) or of_vanished(error)
     if known is not None:
         return known.exit_code
     return DetbenchError.exit_code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metrics.errors import DetbenchError, InputWarning, exit_code, is_out_of_memory, of_system
+from metrics.errors import DetbenchError, InputWarning, exit_code, is_out_of_memory, of_system, of_vanished
 
 MAX_LENGTH = 1000
 """Characters of a line; a longer one is cut in its middle, because the place stands first and the remedy last."""
@@ -41,8 +41,8 @@ def error_lines(error: BaseException) -> list[str]:
     """What was wrong and how to fix it, one line per mistake; for bugs, how to see the traceback."""
     if isinstance(error, KeyboardInterrupt):
         return ["stopped"]
-    if isinstance(error, OSError) and (known := of_system(error)) is not None:
-        error = known
+    if isinstance(error, OSError):
+        error = of_system(error) or of_vanished(error) or error
     if isinstance(error, DetbenchError):
         lines = [message_line(line) for line in error.lines]
         more = len(lines) - MAX_LINES

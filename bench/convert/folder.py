@@ -17,6 +17,7 @@ from metrics.atomic_files import atomic_folder
 from metrics.errors import InputError
 from metrics.formats.voc import Pixels
 from metrics.notes import Note
+from metrics.real_path import real_path
 
 FORMATS = ("coco", "voc", "yolo")
 """The formats that can be written."""
@@ -39,7 +40,7 @@ def require_free(out: Path, data: Sequence[Path]) -> None:
         what = "is a file" if out.is_file() else "has files in it"
         raise InputError(f"{out}: {what}; choose a folder that does not exist yet")
     for folder in data:
-        if out.resolve().is_relative_to(folder):
+        if real_path(out).is_relative_to(folder):
             raise InputError(
                 f"{out}: is in the data set {folder}, which would then hold two; choose a folder outside of it"
             )

@@ -19,6 +19,7 @@ from bench.data.opening import noted, open_located, read_located
 from bench.data.types import Dataset, Split
 from metrics.errors import InputError
 from metrics.notes import Note
+from metrics.real_path import real_path
 from metrics.tables import AnnotationTable
 
 _THREADS = 8
@@ -130,7 +131,7 @@ def _root(path: Path | None) -> Path | None:
     """The folder that names of images are relative to; None if there is no single one."""
     if path is None or path.suffix.lower() == ".toml":
         return None
-    return path.resolve() if path.is_dir() else path.resolve().parent
+    return real_path(path) if path.is_dir() else real_path(path).parent
 
 
 def _name(file: Path, root: Path | None) -> str:

@@ -13,6 +13,7 @@ from bench.data.types import DATASETS, DatasetFormat
 from metrics.formats.image_annotations import Export, ImageAnnotation, export_table, exports
 from metrics.formats.image_paths import find_annotated, find_image_files
 from metrics.formats.layouts import export_layout
+from metrics.real_path import real_path
 
 
 class ExportOptions(FolderOptions):
@@ -78,7 +79,7 @@ def _part(
         images = [images[k].in_pixels(size) for k, size in zip(readable, sizes, strict=True)]
         paths = tuple(paths[k] for k in readable)
     truth, order = export_table(images, str(path), classes)
-    top = root.resolve()
+    top = real_path(root)
     paths = tuple(paths[k] for k in order)
     names = tuple(str(file.relative_to(top)) if file.is_relative_to(top) else file.name for file in paths)
     truth = replace(truth, catalog=replace(truth.catalog, file_names=names))

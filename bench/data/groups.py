@@ -13,6 +13,7 @@ from bench.data.annotated_images import AnnotatedImages
 from metrics.compare.groups import GROUP_COLUMN, SPLIT_GROUPS, groups_from_csv
 from metrics.errors import InputError
 from metrics.notes import Note, report
+from metrics.real_path import real_path
 
 FOLDER = "folder"
 
@@ -71,7 +72,7 @@ def _with_column(
 ) -> AnnotatedImages:
     top, before = _folder(root), f"{part_name}/" if part_name else ""
     column = tuple(
-        f"image {before}{Path(os.path.relpath(path.resolve(), top)).as_posix()}" if label is None else label
+        f"image {before}{Path(os.path.relpath(real_path(path), top)).as_posix()}" if label is None else label
         for label, path in zip(labels, part.paths, strict=True)
     )
     columns = {**part.truth.catalog.image_columns, SPLIT_GROUPS: column}
@@ -80,7 +81,7 @@ def _with_column(
 
 
 def _folder(root: Path) -> Path:
-    return (root if root.is_dir() else root.parent).resolve()
+    return real_path(root if root.is_dir() else root.parent)
 
 
 def field_of_groups(groups: str | None) -> str | None:
@@ -117,7 +118,7 @@ def _labels(part: AnnotatedImages, groups: str, root: Path) -> list[str | None]:
     kind = _kind(groups)
     if kind == "folder":
         top = _folder(root)
-        return [Path(os.path.relpath(path.resolve().parent, top)).as_posix() for path in part.paths]
+        return [Path(os.path.relpath(real_path(path).parent, top)).as_posix() for path in part.paths]
     if kind == "table":
         by_image = groups_from_csv(groups, catalog)
         ids: Sequence[int | str] = catalog.image_ids

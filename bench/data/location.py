@@ -26,6 +26,7 @@ from metrics.errors import InputError
 from metrics.formats.file_listing import refuse_unreadable, report_unwrapped, unwrapped
 from metrics.formats.image_annotations import exports
 from metrics.formats.layouts import LAYOUTS
+from metrics.real_path import real_path
 from metrics.registry import UnknownName, did_you_mean
 
 
@@ -90,9 +91,9 @@ def _locate(path: str, format: str, within: tuple[Path, ...]) -> DataLocation:
         return _locate_parts(PartList(tuple(PartConfig(path=piece) for piece in joined)), format, within)
     found = _existing(Path(path))
     if found.suffix.lower() == ".toml" and found.is_file():
-        if found.resolve() in within:
+        if real_path(found) in within:
             raise InputError(f"{path}: lists itself as a part; list folders or files of images")
-        return _locate_parts(read_part_list(found), format, (*within, found.resolve()))
+        return _locate_parts(read_part_list(found), format, (*within, real_path(found)))
     inner = unwrapped(found)
     given = None if inner == found else found
     if format == "auto":

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from metrics.formats.purpose import parse_purpose
+from metrics.real_path import real_path
 
 _GENERIC = frozenset(
     [
@@ -43,7 +44,7 @@ def dataset_name(path: Path) -> str:
     Returns:
         The name without suffix; the path's own if all are generic.
     """
-    path = path.resolve()
+    path = real_path(path)
     own = path.name if path.is_dir() or not path.suffix else path.name.split(".")[0] or path.stem
     for name in (own, *(folder.name for folder in path.parents)):
         words = [word for word in re.split(r"[\W_]+|(?<=[a-z])(?=(?:19|20)\d\d)", name.lower()) if word]

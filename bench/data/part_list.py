@@ -13,6 +13,7 @@ from bench.settings import toml
 from bench.settings.errors import settings_error
 from detectors.config import Config
 from metrics.errors import InputError
+from metrics.real_path import real_path
 
 
 class PartConfig(Config):
@@ -137,7 +138,7 @@ def distinct_part_names(
     for k, path in enumerate(paths):
         if names[k] is None and chosen[k] in repeated and path.is_file():
             chosen[k] = f"{chosen[k]}-{path.stem}"
-    above = [list(path.resolve().parents) for path in paths]
+    above = [list(real_path(path).parents) for path in paths]
     for _ in range(max(map(len, above))):
         repeated = {name for name in chosen if chosen.count(name) > 1}
         if not repeated:

@@ -20,6 +20,7 @@ from bench.data.union import unite_classes_by_id, unite_classes_by_name, unite_i
 from metrics.errors import InputError
 from metrics.formats.layouts import DataLayout
 from metrics.notes import Note, report
+from metrics.real_path import real_path
 
 PART_OPTIONS = frozenset({"images", "classes", "left_out", "groups"})
 """Options of every data set on disk that a part may have for itself; the others concern the whole data set."""
@@ -170,7 +171,7 @@ def own_split(purpose: str, images: Sequence[AnnotatedImages], path: Path | str)
         first = next(one.purpose for one in images if one.purpose)
         raise InputError(
             f"data.{purpose}: {path} has the splits {known}, but no {purpose}; name the one to use in a TOML file: "
-            f'parts = [{{path = "{Path(path).resolve()}", take = "{first}"}}], saved as {purpose}.toml, and '
+            f'parts = [{{path = "{real_path(path)}", take = "{first}"}}], saved as {purpose}.toml, and '
             f"--set data.{purpose}={purpose}.toml"
         )
     chosen = (named or list(images))[0]

@@ -22,6 +22,7 @@ from metrics.formats import yolo
 from metrics.formats.layouts import LAYOUTS
 from metrics.formats.mask_objects import MaskObject
 from metrics.formats.yolo_description import YOLODescription, read_description
+from metrics.real_path import real_path
 from metrics.tables import AnnotationTable
 
 
@@ -50,7 +51,7 @@ def _folder(given: str | None, setting: str) -> Path | None:
         return None
     if not Path(given).is_dir():
         raise InputError(f"{setting}: {given}: no such folder")
-    return Path(given).resolve()
+    return real_path(given)
 
 
 def _read_part(

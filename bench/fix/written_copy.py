@@ -19,6 +19,7 @@ from bench.settings.config import EntryConfig
 from metrics.errors import InputError
 from metrics.formats.voc import Pixels
 from metrics.notes import Note
+from metrics.real_path import real_path
 
 LOG = "fixes.csv"
 """Name of the log of changes in a fixed copy."""
@@ -108,11 +109,11 @@ def _folders(location: DataLocation, given: Path) -> list[Path]:
         given: the path that was given, which may be a folder around it.
     """
     if given.is_dir():
-        return [given.resolve()]
+        return [real_path(given)]
     path = location.path
     if path is not None and path.suffix.lower() != ".toml":
-        return [path.resolve() if path.is_dir() else path.resolve().parent]
-    folders = [file.resolve().parent for file in location.annotations]
+        return [real_path(path) if path.is_dir() else real_path(path).parent]
+    folders = [real_path(file).parent for file in location.annotations]
     beside = [folder.parent for folder in folders if folder.name.lower() in ("annotations", "labels")]
     return list(dict.fromkeys([*folders, *beside]))
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from metrics.errors import InputError
 from metrics.formats.image_search import image_files, report_unreadable_kinds
+from metrics.real_path import real_path
 
 
 class ImageFile(NamedTuple):
@@ -35,7 +36,7 @@ def find_images(sources: Sequence[str | Path]) -> list[ImageFile]:
     found: dict[Path, ImageFile] = {}
     for source in sources:
         for each in _of_source(source):
-            found.setdefault(each.path.resolve(), each)
+            found.setdefault(real_path(each.path), each)
     by_name: dict[str, ImageFile] = {}
     for each in found.values():
         other = by_name.setdefault(each.name, each)

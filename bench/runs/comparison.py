@@ -13,6 +13,7 @@ from bench.runs.folders import digest, is_partial
 from metrics.atomic_files import atomic_write
 from metrics.compare import gate_json, groups_from_csv
 from metrics.errors import InputError
+from metrics.real_path import real_path
 from metrics.registry import did_you_mean
 from reports.analysis.report_data import NO_GROUPS, ComparisonOptions, ReportData
 from reports.records.run import RunFolder
@@ -75,7 +76,7 @@ def open_runs(paths: Sequence[Path], progress: Progress | None = None) -> list[l
         InputError: there is no finished run, or its result cannot be read.
     """
     found: dict[Path, Path] = {}  # run folder -> the path that led to it
-    resolved = list(dict.fromkeys(path.resolve() for path in paths))
+    resolved = list(dict.fromkeys(real_path(path) for path in paths))
     messages = progress or Progress()
     others = [path for path in resolved if _is_no_run(path)]
     if len(others) < len(resolved):

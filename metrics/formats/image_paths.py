@@ -9,6 +9,7 @@ from metrics.errors import InputError, InputWarning
 from metrics.formats.image_search import ImageSearch, name_key, spellings
 from metrics.formats.untrusted import resolve_under
 from metrics.notes import Note, report
+from metrics.real_path import real_path
 
 
 def find_image_files(
@@ -29,9 +30,15 @@ def find_image_files(
         The path of each name, in order. An image may still be missing: then there is no file at its path.
 
     Raises:
-        InputError: none of the images is found, a name fits several files, two names fit one file, or the name of a missing
+        InputError: an image has no name, none of the images is found, a name fits several files, two names fit one file, or the name of a missing
             image is unsafe.
     """
+    nameless = [k for k, name in enumerate(names) if not name.strip()]
+    if nameless:
+        raise InputError(
+            f"{what}: images[{nameless[0]}]: no file name, as {len(nameless)} of {len(names)} images; write the name of its "
+            f"file, or remove the image"
+        )
     existing = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
     best = _likeliest(existing, names[:8])
     search = ImageSearch(root)
@@ -185,7 +192,7 @@ def _refuse_shared(
 def _report_searched(searched: dict[str, Path], count: int, root: Path, what: str) -> None:
     if searched:
         name, path = next(iter(searched.items()))
-        folder = root.resolve()
+        folder = real_path(root)
         shown = path.relative_to(folder) if path.is_relative_to(folder) else path
         text = f"{what}: {len(searched)} of {count} images are not where it says and were found by name: {name!r} is {shown}"
         report(Note("found_elsewhere", text, what, {"images": len(searched), "of": count}))

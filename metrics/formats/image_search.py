@@ -19,6 +19,7 @@ from metrics.errors import InputError
 from metrics.formats.file_listing import is_hidden
 from metrics.formats.untrusted import resolve_under
 from metrics.notes import Note, report
+from metrics.real_path import real_path
 
 IMAGE_SUFFIXES = frozenset(
     [
@@ -160,7 +161,7 @@ class ImageSearch:
         try:
             return resolve_under(self.root, name)
         except InputError as error:
-            folder = (self.root / name).resolve().parent
+            folder = real_path(self.root / name).parent
             raise InputError(
                 f"{what}: {error}; copy the images into the folder, or set data.images to {folder}"
             ) from error

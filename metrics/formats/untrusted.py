@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from metrics.errors import InputError, MachineError
 from metrics.messages import reason
+from metrics.real_path import real_path
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -226,7 +227,7 @@ def resolve_under(root: str | Path, name: str) -> Path:
         raise InputError(f"{short!r}: is longer than a file name can be (255 bytes)")
     folder = _resolved(os.fspath(root) if os.path.isabs(root) else os.path.abspath(root))
     try:
-        resolved = (folder / relative).resolve()
+        resolved = real_path(folder / relative)
     except (OSError, RuntimeError, UnicodeError) as error:
         raise InputError(f"{short!r}: is not a path: {error}") from error
     if not resolved.is_relative_to(folder):
@@ -237,7 +238,7 @@ def resolve_under(root: str | Path, name: str) -> Path:
 @lru_cache(maxsize=64)
 def _resolved(folder: str) -> Path:
     """A folder with symbolic links followed; remembered, because all images of a data set are in the same few folders."""
-    return Path(folder).resolve()
+    return real_path(folder)
 
 
 def _unpacked(data: bytes, path: Path, largest: int) -> bytes:

@@ -13,6 +13,7 @@ from metrics.formats.untrusted import read_text
 from metrics.formats.yaml_text import read_yaml_text
 from metrics.formats.yolo_splits import read_splits, splits_beside
 from metrics.notes import Note, report
+from metrics.real_path import real_path
 
 YAML_SUFFIXES = (".yaml", ".yml")
 
@@ -60,8 +61,8 @@ def read_description(path: str | Path, images: Path | None = None) -> YOLODescri
         path.name == "_darknet.labels" and parse_purpose(path.parent.name)
     )
     folder = path.parent.parent if inner else path.parent
-    root = (images or folder).resolve()
-    return YOLODescription(root, folder.resolve(), _listed_names(path), splits_beside(root))
+    root = real_path(images or folder)
+    return YOLODescription(root, real_path(folder), _listed_names(path), splits_beside(root))
 
 
 def read_yaml(path: str | Path, images: Path | None = None) -> YOLODescription:
@@ -84,7 +85,7 @@ def read_yaml(path: str | Path, images: Path | None = None) -> YOLODescription:
     path = Path(path)
     document = read_yaml_text(path)
     names = _names(document, path)
-    root = images.resolve() if images is not None else _root(document, path)
+    root = real_path(images) if images is not None else _root(document, path)
     given = {
         split: document[key]
         for split, keys in {
@@ -95,8 +96,8 @@ def read_yaml(path: str | Path, images: Path | None = None) -> YOLODescription:
         for key in keys
         if key in document and document[key] not in _EMPTY
     }
-    splits = read_splits(given, root, path.parent.resolve(), str(path)) if given else splits_beside(root)
-    return YOLODescription(root, path.parent.resolve(), names, splits, _keypoints(document, path))
+    splits = read_splits(given, root, real_path(path.parent), str(path)) if given else splits_beside(root)
+    return YOLODescription(root, real_path(path.parent), names, splits, _keypoints(document, path))
 
 
 def _read_darknet(path: Path, images: Path | None) -> YOLODescription:
@@ -109,8 +110,8 @@ def _read_darknet(path: Path, images: Path | None) -> YOLODescription:
         if not equals:
             raise InputError(f"{path}:{number}: expected key = value, got {line.strip()[:60]!r}")
         values[key.strip()] = value.strip()
-    root = (images or path.parent).resolve()
-    folder = path.parent.resolve()
+    root = real_path(images or path.parent)
+    folder = real_path(path.parent)
     file = find_under(folder, values.get("names", "")) or find_under(folder, "obj.names")
     if file is None or not file.is_file():
         raise InputError(
@@ -188,13 +189,13 @@ def _keypoints(document: dict[str, Any], path: Path) -> tuple[int, int] | None:
 
 
 def _root(document: dict[str, Any], path: Path) -> Path:
-    parent = path.parent.resolve()
+    parent = real_path(path.parent)
     given = document.get("path")
     if given in (None, *_EMPTY):
         return parent
     if not isinstance(given, str):
         raise InputError(f"{path}: path: expected a folder, got a {type(given).__name__}")
-    root = (parent / given).resolve()
+    root = real_path(parent / given)
     if not root.is_relative_to(parent) and root.is_dir():
         text = f"{path}: path: leads out of its folder, to {root}, whose images are read; this is for files that you trust"
         report(Note("outside_folder", text, "path"), InputWarning)

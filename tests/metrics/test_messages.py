@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metrics import errors
 from metrics.atomic_files import require_writable
 from metrics.errors import (
     DetbenchError,
@@ -83,7 +84,6 @@ def test_fault_72_errors_as_lines(error, lines):
         (errno.ENOTDIR, InputError),
         (errno.EISDIR, InputError),
         (errno.ELOOP, InputError),
-        (errno.ENOENT, None),
         (errno.EEXIST, None),
     ],
 )
@@ -92,6 +92,19 @@ def test_fault_73_who_is_to_blame_for_an_error_of_the_system(code, kind):
     known = of_system(error)
     assert (None if known is None else type(known)) is kind
     assert exit_code(error) == (DetbenchError if kind is None else kind).exit_code
+
+
+def test_fault_73_a_file_that_vanishes_is_named_and_one_of_ours_is_a_bug():
+    gone = FileNotFoundError(errno.ENOENT, "No such file", "/data/a.xml")
+    assert of_system(gone) is None  # its meaning is known where it is raised
+    assert exit_code(gone) == 2
+    assert error_lines(gone)[0].startswith("/data/a.xml: no such file or folder any more; ")
+    for ours in (
+        FileNotFoundError("text"),
+        FileNotFoundError(errno.ENOENT, "no", str(Path(errors.__file__))),
+    ):
+        assert exit_code(ours) == 1
+        assert error_lines(ours)[0].startswith("internal error: ")
 
 
 def test_a_reason_of_another_library_is_one_short_line():
