@@ -10,6 +10,7 @@ import typer
 
 from bench.commands import options
 from bench.commands.command import FLAG
+from metrics.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +38,9 @@ def command(
             "--clean", metavar=FLAG, help="Remove partial and superseded runs, after asking for each kind."
         ),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", metavar=FLAG, help="Do not ask, with --clean.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", metavar=FLAG, help="Do not ask, with --clean; needed with --json.")
+    ] = False,
     json: options.Json = False,
     strict: options.Strict = False,
     debug: options.Debug = False,
@@ -51,9 +54,15 @@ def command(
     from bench.process.json_value import print_json
     from bench.runs.inventory import find_results, remove
 
+    if yes and not clean:
+        raise InputError("--yes: answers what --clean asks; add --clean, or leave --yes out")
+    if json and clean and not yes:
+        raise InputError(
+            "--clean: cannot ask with --json; add --yes to remove without asking, or leave --json out"
+        )
     found = find_results(folder)
     if json:
-        removed = remove(each for each in found if each.removable) if clean and yes else []
+        removed = remove(each for each in found if each.removable) if clean else []
         print_json({"folders": [_fields(each) for each in found], "removed": removed})
         return
     show_results_of(folder, found)
@@ -115,7 +124,14 @@ def _confirmed(state: str, folders: Sequence[ResultFolder]) -> bool:
     from reports.elements import formatting
 
     count = formatting.plural(len(folders), f"{state} run")
-    return typer.confirm(f"remove {count} ({formatting.byte_size(total_size(folders))})?")
+    try:
+        return typer.confirm(f"remove {count} ({formatting.byte_size(total_size(folders))})?")
+    except typer.Abort as abort:
+        if isinstance(abort.__context__, EOFError):
+            raise InputError(
+                "--clean: standard input gives no answer; add --yes to remove without asking"
+            ) from None
+        raise
 
 
 def _fields(each: ResultFolder) -> dict[str, object]:

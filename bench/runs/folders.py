@@ -20,6 +20,9 @@ from reports.records.run import RunFolder
 LOCK = ".lock"
 """Name of the lock in a partial folder."""
 
+CHECKPOINT = "checkpoint"
+"""Name of the folder of the last state of a training in a partial folder."""
+
 _PARTIAL = ".partial"
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from bench.process.locks import LockHeld, Owner, hold, is_held, owner_of
 from bench.runs.comparison import is_comparison
-from bench.runs.folders import LOCK, is_partial
+from bench.runs.folders import CHECKPOINT, LOCK, is_partial
 from bench.settings import toml
 from metrics.errors import InputError
 from reports.records.run import RunFolder, RunResult
@@ -97,22 +97,30 @@ def remove(folders: Iterable[ResultFolder]) -> list[Path]:
 
 
 def _result_folder(path: Path) -> ResultFolder | None:
-    """A folder of results; a run that is superseded is finished here."""
+    """A folder of results, whose files are only then counted; a run that is superseded is finished here."""
+    finished = (path / RunFolder.RESULT).is_file()
+    study = (path / StudyFolder.RESULT).is_file() or (path / JOURNAL).is_file()
+    partial = is_partial(path) and _is_of_a_run(path)
+    if not (partial or finished or study or is_comparison(path)):
+        return None
     size, modified = _extent(path)
-    if is_partial(path):
+    if partial:
         lock = _lock(path)
         if is_held(lock):
             return ResultFolder(path, "running", size, modified, owner=owner_of(lock))
         return ResultFolder(path, "partial", size, modified)
-    if (path / RunFolder.RESULT).is_file():
+    if finished:
         try:
             result = RunFolder.open(path).result
         except InputError as error:
             return ResultFolder(path, "unreadable", size, modified, reason=str(error))
         return ResultFolder(path, "finished", size, modified, ap=result.headline.get("ap"))
-    if (path / StudyFolder.RESULT).is_file() or (path / JOURNAL).is_file():
-        return ResultFolder(path, "study", size, modified)
-    return ResultFolder(path, "comparison", size, modified) if is_comparison(path) else None
+    return ResultFolder(path, "study" if study else "comparison", size, modified)
+
+
+def _is_of_a_run(partial: Path) -> bool:
+    """Whether a run or a profile made this folder: other programs also name unfinished files and folders so."""
+    return any(partial.glob(".*lock")) or (partial / CHECKPOINT).is_dir() or not any(partial.iterdir())
 
 
 def _lock(partial: Path) -> Path:

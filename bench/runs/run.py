@@ -24,7 +24,7 @@ from bench.process.log import Log, collect_warnings
 from bench.runs.context import RunContext
 from bench.runs.detector import build_detector
 from bench.runs.finished_run import image_loader, label_map_loader, load_network
-from bench.runs.folders import create_run_folder, is_done, require_space
+from bench.runs.folders import CHECKPOINT, create_run_folder, is_done, require_space
 from bench.runs.label_maps import PredictedLabelMaps
 from bench.runs.naming import run_name
 from bench.runs.provenance import environment, shorten_path, shorten_paths
@@ -172,7 +172,7 @@ class _Execution:
             splits["train"],
             splits["val"],
             config,
-            self.folder / "checkpoint",
+            self.folder / CHECKPOINT,
             progress=self.context.progress,
             log=self.log,
             stop=self.context.stop,
@@ -285,7 +285,7 @@ class _Execution:
                 )
                 stage.advance()
         if isinstance(self.config, RunConfig) and not self.config.train.keep_checkpoint:
-            shutil.rmtree(self.folder / "checkpoint", ignore_errors=True)
+            shutil.rmtree(self.folder / CHECKPOINT, ignore_errors=True)
         self.log.write("finished", **saved.result.headline)
         return saved
 

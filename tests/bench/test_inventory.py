@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main
+from bench.runs import inventory
 from bench.runs.inventory import find_results
 from reports.records.run import DataFacts, RunResult, save_result
 
@@ -97,6 +99,35 @@ def test_partial_and_superseded_runs_are_removed_after_asking_for_each_kind(resu
     kept = {name: state for name, state in EXPECTED.items() if state not in ("superseded", "partial")}
     assert states(results) == kept
     assert (results / "photos" / "a.jpg").exists()
+
+
+@pytest.mark.parametrize("words", [["--clean", "--json"], ["--yes"], ["--yes", "--json"], ["--clean"]])
+def test_fault_71_runs_that_cannot_ask_says_so_and_removes_nothing(results, capsys, monkeypatch, words):
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert main(["runs", str(results), *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(("error: --clean: ", "error: --yes: "))
+    assert states(results) == EXPECTED
+    if words[0] == "--clean":  # the advice
+        assert "add --yes" in line
+        assert main(["runs", str(results), *words, "--yes"]) == 0
+        assert "superseded" not in states(results).values()
+
+
+def test_a_partial_folder_of_another_program_is_neither_listed_nor_removed(results):
+    (results / "holiday.partial").mkdir()
+    (results / "holiday.partial" / "film.mp4").write_bytes(b"film")
+    assert states(results) == EXPECTED
+    assert main(["runs", str(results), "--clean", "--yes"]) == 0
+    assert (results / "holiday.partial" / "film.mp4").read_bytes() == b"film"
+
+
+def test_files_of_folders_without_results_are_not_counted(results, monkeypatch):
+    counted = []
+    extent = inventory._extent
+    monkeypatch.setattr(inventory, "_extent", lambda path: counted.append(path.name) or extent(path))
+    find_results(results)
+    assert sorted(counted) == sorted(EXPECTED)
 
 
 @contextmanager
