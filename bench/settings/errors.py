@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from metrics.errors import InputError
+from metrics.messages import MAX_LINES
 from metrics.registry import nearest_name
 
 _EXPECTED = {
@@ -120,12 +121,14 @@ def settings_error(
         owner: see `SettingMistake.owner`.
         section: dotted path of the section that was validated, if it is not the whole tree.
     """
-    mistakes = []
+    mistakes: list[SettingMistake] = []
     for details in error.errors():
         parts = [*([section] if section else []), *(str(part) for part in details["loc"])]
         path = _setting_path(parts, fields)
         origin = _origin(path, files or {})
-        if details["type"] == "extra_forbidden":
+        if details["type"] == "extra_forbidden" and len(mistakes) >= MAX_LINES:
+            mistakes.append(SettingMistake(path=path, origin=origin, owner=owner))  # counted, and not listed
+        elif details["type"] == "extra_forbidden":
             mistakes.append(unknown_setting(".".join(parts), len(parts) - 1, fields, origin, owner))
         else:
             mistakes.append(_invalid_setting(details, path, given, fields, origin))

@@ -33,7 +33,7 @@ def read(path: Path) -> Tree:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
             raise InputError(f"{path}: more than {_MAX_BYTES:,} bytes, which is too long for settings")
-        return _parse(content.decode("utf-8").replace("\r\n", "\n"))
+        return _parse(content.decode("utf-8-sig").replace("\r\n", "\n"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:

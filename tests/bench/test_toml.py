@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.settings import toml
+from bench.settings import errors, toml
+from bench.settings.resolution import resolve
 from bench.settings.values import parse_text
 from metrics.errors import InputError
+from metrics.messages import MAX_LINES
 
 names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8)
 plain = (
@@ -182,3 +184,18 @@ def test_a_long_text_with_dots_is_no_deep_path(tmp_path: Path):
     file = tmp_path / "s.toml"
     file.write_text(f"a = '{'x/../' * 1000}'\nb = \"{'1.5, ' * 1000}\"\nc = [{'1.5, ' * 1000}]")
     assert len(toml.read(file)["c"]) == 1000
+
+
+def test_a_byte_order_mark_and_line_ends_of_windows_are_read(tmp_path: Path):
+    (tmp_path / "a.toml").write_bytes(b"\xef\xbb\xbfseed = 1\r\n[train]\r\nepochs = 2\r\n")
+    assert toml.read(tmp_path / "a.toml") == {"seed": 1, "train": {"epochs": 2}}
+
+
+def test_fault_74_the_nearest_names_are_found_for_the_mistakes_that_are_listed_only(tmp_path, monkeypatch):
+    (tmp_path / "a.toml").write_text("\n".join(f"epohcs{k} = 1" for k in range(2000)))
+    asked = []
+    monkeypatch.setattr(errors, "nearest_name", lambda name, known: asked.append(name))
+    with pytest.raises(errors.SettingsError) as raised:
+        resolve("ssd", file=tmp_path / "a.toml")
+    assert len(raised.value.lines) == 2000
+    assert len(asked) <= 2 * MAX_LINES
