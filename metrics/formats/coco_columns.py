@@ -128,7 +128,19 @@ def keep_first(
     columns: Mapping[str, Sequence[ImageValue]] | None = None,
     classes: Mapping[str, Sequence[tuple[int, ...]]] | None = None,
 ) -> Images:
-    """Images; of several with the same id the first."""
+    """Images; of several with the same id the first.
+
+    Raises:
+        InputError: a size is negative, or larger than any image.
+    """
+    wrong = np.flatnonzero(((sizes < 0) | (sizes >= 2**31)).any(1))
+    if len(wrong):
+        row = int(wrong[0])
+        height, width = sizes[row].tolist()
+        raise InputError(
+            f"{where}[{row}] (id {to_python(ids)[row]!r}): has {width} x {height} pixels; correct its width and height, or "
+            f"leave them out"
+        )
     first = warn_repeated_ids(where, ids, "images", "the first image of each is used")
     kept = np.flatnonzero(first).tolist()
     all_ids = to_python(ids)

@@ -157,7 +157,7 @@ def find_classes(
         )
         if class_map != "drop":
             raise InputError(
-                f"{problem}; the ground truth has {_list(catalog.class_ids)}. {_suggest_rule(ids, catalog)}"
+                f"{problem}; the ground truth has {_list(catalog.class_ids) or 'none'}. {_suggest_rule(ids, catalog)}"
             )
         warnings.warn(f"{problem}; they are left out", InputWarning, stacklevel=3)
     return indices

@@ -98,7 +98,31 @@ class _Splits:
                 self._pass_over(split, f"no images in {', '.join(entries[split])}", last=len(places) == 1)
         if not splits:
             raise InputError(f"{self.where}: no images in its splits {', '.join(places)}")
+        self._report_unused({place for of_split in places.values() for place in of_split}, set(splits))
         return splits
+
+    def _report_unused(self, places: set[Path], splits: set[str | None]) -> None:
+        """Report folders named after a split that no entry names, beside those that are used, if they have images."""
+        reported: set[Path] = set()
+        for place in sorted(place for place in places if place.is_dir()):
+            for siblings, inner in (
+                (place.parent, ""),
+                (place.parent.parent, place.name),
+            ):  # images/val, val/images
+                if not siblings.is_relative_to(self.root):
+                    continue
+                for sibling in sorted(siblings.iterdir()):
+                    folder, purpose = sibling / inner, parse_purpose(sibling.name)
+                    if purpose in (None, *splits) or folder in reported | places or not folder.is_dir():
+                        continue
+                    reported.add(folder)
+                    if images := image_files(folder, recursive=True):
+                        name = folder.relative_to(self.root).as_posix()
+                        text = (
+                            f"{self.where}: the {len(images)} images in {name} are in no split and are left out; "
+                            f"to use them, add {purpose}: {name}"
+                        )
+                        report(Note("unused_split", text, purpose or "", {"images": len(images)}))
 
     def _entries(self, split: str, value: Any) -> list[str]:
         entries = value if isinstance(value, list) else [value]

@@ -94,6 +94,35 @@ def test_an_absent_val_or_empty_test_is_passed_over_and_no_split_at_all_is_refus
     assert size(opened(root)[0]) == 32
 
 
+@pytest.mark.parametrize("val", ["", "null", "''"])
+def test_images_of_a_folder_of_a_split_without_an_entry_are_counted(tmp_path: Path, val: str) -> None:
+    for data in (yolo(tmp_path / "flat", val=val), roboflow_yolo(tmp_path / "nested", ".", "")):
+        if data.name == "nested":
+            (data / "data.yaml").write_text(YAML.format("train/images", val, ""))
+        found, kinds = opened(data)
+        assert size(found) == 20
+        assert "unused_split" in kinds
+        (note,) = [note for note in found.notes if note.kind == "unused_split"]
+        assert note.values == {"images": 12}
+        advice = note.text.split("add ")[1]
+        text = (data / "data.yaml").read_text().replace(f"val: {val}\n", "")
+        (data / "data.yaml").write_text(f"{text}{advice}\n")
+        again, kinds = opened(data)
+        assert size(again) == 32
+        assert "unused_split" not in kinds
+
+
+@pytest.mark.parametrize("missing", ["", " ", None])
+def test_an_image_without_file_name_is_named(tmp_path: Path, missing: str | None) -> None:
+    write_coco(tmp_path / "annotations.json", with_places(pictures(4)), tmp_path / "images")
+    document = json.loads((tmp_path / "annotations.json").read_text())
+    for row in document["images"][2:]:
+        row["file_name"] = missing
+    (tmp_path / "annotations.json").write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"images\[2\]: no file name, as 2 of 4 images; write the name"):
+        opened(tmp_path)
+
+
 def test_a_misspelled_split_is_named_with_the_nearest_folder(tmp_path: Path) -> None:
     root = yolo(tmp_path, train="images/trian")
     shutil.rmtree(root / "images" / "val")
