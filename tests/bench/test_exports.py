@@ -95,7 +95,9 @@ def test_an_absent_val_or_empty_test_is_passed_over_and_no_split_at_all_is_refus
 
 
 @pytest.mark.parametrize("val", ["", "null", "''"])
-def test_images_of_a_folder_of_a_split_without_an_entry_are_counted(tmp_path: Path, val: str) -> None:
+def test_fault_111_images_of_a_folder_of_a_split_without_an_entry_are_counted(
+    tmp_path: Path, val: str
+) -> None:
     for data in (yolo(tmp_path / "flat", val=val), roboflow_yolo(tmp_path / "nested", ".", "")):
         if data.name == "nested":
             (data / "data.yaml").write_text(YAML.format("train/images", val, ""))
@@ -113,7 +115,7 @@ def test_images_of_a_folder_of_a_split_without_an_entry_are_counted(tmp_path: Pa
 
 
 @pytest.mark.parametrize("missing", ["", " ", None])
-def test_an_image_without_file_name_is_named(tmp_path: Path, missing: str | None) -> None:
+def test_fault_112_an_image_without_file_name_is_named(tmp_path: Path, missing: str | None) -> None:
     write_coco(tmp_path / "annotations.json", with_places(pictures(4)), tmp_path / "images")
     document = json.loads((tmp_path / "annotations.json").read_text())
     for row in document["images"][2:]:
