@@ -33,8 +33,8 @@ GROUPS = (
 LEAST_SIDE = 360
 """Maps whose longest side is shorter are enlarged by a whole factor, so that the edges of areas stay thin."""
 
-_FILL, _STRIPE = 110, 200
-"""Opacity of an area and of the stripes on ignored pixels, of 255."""
+_FILL, _DARK = 110, 200
+"""Opacity of an area, and of outlines and the stripes on ignored pixels, of 255."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,7 @@ def load_mask_image(
 def draw_overlay(labels: NDArray[np.integer]) -> str:
     """Draw a label map as a transparent PNG, a ``data:`` URL: areas tinted in the colours of their classes, with edges.
 
-    The background is transparent, ignored pixels are striped. Classes whose labels differ by a multiple of 8 share a colour.
+    The background is transparent but for a dark outline of the areas, ignored pixels are striped. Classes whose labels differ by a multiple of 8 share a colour.
     """
     small = _resized(labels)
     colours = len(PHOTO)
@@ -207,13 +207,14 @@ def draw_overlay(labels: NDArray[np.integer]) -> str:
         before[axis], after[axis] = slice(None, -1), slice(1, None)
         edge[tuple(before)] |= step
         edge[tuple(after)] |= step
-    index = np.where(edge & (small > 0), index + colours, index)
+    dark = 2 * colours + 1
+    index = np.where(edge, np.where(small > 0, index + colours, dark), index)
     rows, columns = np.indices(small.shape)
-    striped = np.where((rows + columns) // 4 % 2 == 0, 2 * colours + 1, 0)
+    striped = np.where((rows + columns) // 4 % 2 == 0, dark, 0)
     index = np.where(small == IGNORED, striped, index)
     rgb = [tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5)) for colour in PHOTO]
     palette = [(0, 0, 0), *rgb, *rgb, (40, 44, 52)]
-    alpha = bytes([0, *[_FILL] * colours, *[255] * colours, _STRIPE])
+    alpha = bytes([0, *[_FILL] * colours, *[255] * colours, _DARK])
     image = Image.fromarray(index.astype(np.uint8), "P")
     image.putpalette(list(chain.from_iterable(palette)))
     buffer = io.BytesIO()
@@ -226,7 +227,7 @@ def describe_map(labels: NDArray[np.integer], classes: Sequence[str]) -> str:
     names = {**dict(enumerate(classes)), IGNORED: "ignored"}
     values, counts = np.unique(labels, return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    shares = [f"{names[int(values[at])]} {100 * counts[at] / labels.size:.1f}%" for at in order]
+    shares = [f"{names[int(values[at])]} {_percent(int(counts[at]), labels.size)}" for at in order]
     return formatting.join_words(shares, 8)
 
 
@@ -274,6 +275,11 @@ def _resized(labels: NDArray[np.integer]) -> NDArray[np.integer]:
         return np.asarray(labels[np.ix_(rows, columns)])
     factor = max(1, LEAST_SIDE // longest)
     return labels.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _percent(part: int, whole: int) -> str:
+    """A share above 0 in percent."""
+    return "<0.1%" if part < 0.0005 * whole else f"{100 * part / whole:.1f}%"
 
 
 def _reason(group: str, values: NDArray[np.float64], labels: Sequence[str]) -> str:

@@ -437,9 +437,10 @@ def _gallery(report: ReportData, results: MaskResults, max_bytes: int) -> tuple[
 def _method(report: ReportData, results: MaskResults, shown: bool) -> Sequence[str]:
     paragraphs = [
         "A label map has one class for each pixel. IoU of a class is the intersection of its pixels in truth and prediction over their "
-        "union, Dice twice the intersection over the sum of both areas; areas are summed over all images before dividing. mIoU, Dice, "
-        "precision, recall and specificity are means over the classes that truth or prediction have, the background included. Pixel "
-        "accuracy is the share of pixels with the correct class. Ignored pixels are left out.",
+        "union, Dice twice the intersection over the sum of both areas; areas are summed over all images before dividing. All columns "
+        "but pixel accuracy are means over classes, the background included: mIoU and Dice over those that truth or prediction have, "
+        "precision over those of the prediction, recall over those of the truth. Pixel accuracy is the share of pixels with the "
+        "correct class. Ignored pixels are left out.",
     ]
     if results.statistics is not None:
         method = results.statistics.method

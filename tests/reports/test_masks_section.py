@@ -222,7 +222,8 @@ def test_an_overlay_has_the_colour_of_each_class(shape):
     rows = ((np.arange(drawn.shape[0]) + 0.5) * shape[0] / drawn.shape[0]).astype(int)
     columns = ((np.arange(drawn.shape[1]) + 0.5) * shape[1] / drawn.shape[1]).astype(int)
     expected = labels[np.ix_(rows, columns)]
-    assert (drawn[expected == 0][:, 3] == 0).all()
+    assert set(drawn[expected == 0][:, 3].tolist()) <= {0, 200}  # clear, and the outlines of the areas
+    assert (drawn[expected == 0][:, 3] == 0).mean() > 0.4
     rgb = [tuple(int(PHOTO[1][at : at + 2], 16) for at in (1, 3, 5))]
     for label in (2, 10):  # ten differs from two by the number of colours
         area = drawn[expected == label]
@@ -232,6 +233,9 @@ def test_an_overlay_has_the_colour_of_each_class(shape):
 
 
 def test_a_map_is_described_by_its_shares():
+    whole = np.zeros((100, 100), np.uint8)
+    whole[0, :4] = 1
+    assert describe_map(whole, ("ground", "cat")) == "ground 100.0% and cat <0.1%"
     labels = np.array([[0, 0, 0, 1], [0, 0, 2, IGNORED]], np.uint8)
     assert (
         describe_map(labels, ("ground", "cat", "dog"))
