@@ -136,7 +136,7 @@ def class_text(facts: MaskFacts) -> str:
     elif facts.lowest.shared_by_all:
         parts.append(f"{where}, without the background, all have the same IoU.")
     else:
-        over = "" if facts.models == 1 else ", mean over models"
+        over = "" if facts.models == 1 else ", mean over models,"
         parts.append(
             f"{where}, without the background, IoU{over} is lowest for {formatting.join_words(list(facts.lowest.holders))} "
             f"({formatting.points(facts.lowest.value)}) and highest for {formatting.join_words(list(facts.highest.holders))} "
