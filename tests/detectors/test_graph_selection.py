@@ -112,8 +112,8 @@ class Everything(torch.nn.Module):
         level = torch.arange(rows.shape[0]) % 2
         pooled = [pool_regions(feature, rows, image, level == k, 3, 0.25, k, k == 0) for k in range(2)]
         return (
-            *self.by_class(GraphCandidates(own_boxes, scores, LEVELS)),
-            *self.agnostic(GraphCandidates(boxes, scores, LEVELS)),
+            *self.by_class(GraphCandidates(boxes, scores, LEVELS)),
+            *self.agnostic(GraphCandidates(own_boxes, scores, LEVELS)),
             torch.stack(pooled).sum(dim=0),
             nms_mask(boxes, scores.transpose(1, 2).contiguous(), 5, 0.5, 1.0),
         )
@@ -154,8 +154,8 @@ def test_onnx_operators_compute_the_same_with_equal_scores():
     )
     outputs = session.run(None, {name: each.numpy() for name, each in zip(names, inputs, strict=True)})
     for columns, candidates, settings in (
-        (outputs[:3], own, BY_CLASS),
-        (outputs[3:6], found, AGNOSTIC),
+        (outputs[:3], found, BY_CLASS),
+        (outputs[3:6], own, AGNOSTIC),
     ):
         for number, wanted in enumerate(expected(candidates, *settings)):
             actual = unpadded(columns, number)
