@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -79,7 +80,16 @@ def atomic_write_by(path: Path, write: Callable[[Path], object]) -> Path:
     Args:
         path: of the file.
         write: writes the file to a temporary path in the same folder with the same suffix.
+
+    A device, pipe or socket, such as ``/dev/stdout``, gets the content; it is not replaced by a file.
     """
+    if _is_no_file(path):
+        with _reported(path), tempfile.TemporaryDirectory() as folder:
+            content = Path(folder) / f"content{path.suffix}"
+            write(content)
+            with content.open("rb") as source, path.open("wb") as target:
+                shutil.copyfileobj(source, target)
+        return path
     temporary: Path | None = None
     try:
         with _reported(path):
@@ -187,6 +197,8 @@ def require_writable(path: Path, option: str, *, folder: bool) -> None:
         InputError: the path is too long, or a part of it is a file.
         MachineError: the disk is full or read-only, or this user may not write there.
     """
+    if not folder and _is_no_file(path) and os.access(path, os.W_OK):
+        return
     try:
         if path.is_dir() is not folder and path.exists():
             code = errno.ENOTDIR if folder else errno.EISDIR
@@ -213,6 +225,18 @@ def _not_written(path: object, error: OSError) -> DetbenchError:
     return MachineError(
         f"{path}: cannot be written ({error.strerror or reason(error)}); free some space or choose another folder"
     )
+
+
+def _is_no_file(path: Path) -> bool:
+    """Whether something is there that a file must not replace: a device, pipe or socket, or a link of the system to one."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    of_system = re.match(r"/(?:dev|proc)/(?!shm/)", os.path.abspath(path)) is not None and not stat.S_ISDIR(
+        mode
+    )
+    return of_system or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 _NAME_BYTES = 255 if os.name == "posix" else 200
