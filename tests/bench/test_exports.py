@@ -95,7 +95,7 @@ def test_an_absent_val_or_empty_test_is_passed_over_and_no_split_at_all_is_refus
 
 
 @pytest.mark.parametrize("val", ["", "null", "''"])
-def test_fault_111_images_of_a_folder_of_a_split_without_an_entry_are_counted(
+def test_fault_121_images_of_a_folder_of_a_split_without_an_entry_are_counted(
     tmp_path: Path, val: str
 ) -> None:
     for data in (yolo(tmp_path / "flat", val=val), roboflow_yolo(tmp_path / "nested", ".", "")):
@@ -115,7 +115,7 @@ def test_fault_111_images_of_a_folder_of_a_split_without_an_entry_are_counted(
 
 
 @pytest.mark.parametrize("missing", ["", " ", None])
-def test_fault_112_an_image_without_file_name_is_named(tmp_path: Path, missing: str | None) -> None:
+def test_fault_122_an_image_without_file_name_is_named(tmp_path: Path, missing: str | None) -> None:
     write_coco(tmp_path / "annotations.json", with_places(pictures(4)), tmp_path / "images")
     document = json.loads((tmp_path / "annotations.json").read_text())
     for row in document["images"][2:]:

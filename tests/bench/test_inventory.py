@@ -114,7 +114,7 @@ def test_fault_71_runs_that_cannot_ask_says_so_and_removes_nothing(results, caps
         assert "superseded" not in states(results).values()
 
 
-def test_fault_113_a_partial_folder_of_another_program_is_neither_listed_nor_removed(results):
+def test_fault_123_a_partial_folder_of_another_program_is_neither_listed_nor_removed(results):
     (results / "holiday.partial").mkdir()
     (results / "holiday.partial" / "film.mp4").write_bytes(b"film")
     assert states(results) == EXPECTED

@@ -28,7 +28,7 @@ def test_fault_01_an_empty_list_of_detections_is_ap_zero(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("size", [{"width": 2**31}, {"height": 10**15}, {"width": -1}])
 @pytest.mark.parametrize("more", [{}, {"split": "a"}])  # scanned, and parsed for a field of its own
-def test_fault_112_an_image_of_an_impossible_size_is_named(tmp_path: Path, size: dict, more: dict) -> None:
+def test_fault_122_an_image_of_an_impossible_size_is_named(tmp_path: Path, size: dict, more: dict) -> None:
     images = [*IMAGES[:1], IMAGES[1] | size | more, *IMAGES[2:]]
     file = write(tmp_path / "gt.json", {"images": images, "annotations": [], "categories": CATEGORIES})
     with pytest.raises(

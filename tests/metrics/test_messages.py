@@ -94,7 +94,7 @@ def test_fault_73_who_is_to_blame_for_an_error_of_the_system(code, kind):
     assert exit_code(error) == (DetbenchError if kind is None else kind).exit_code
 
 
-def test_fault_110_a_file_that_vanishes_is_named_and_one_of_ours_is_a_bug():
+def test_fault_120_a_file_that_vanishes_is_named_and_one_of_ours_is_a_bug():
     gone = FileNotFoundError(errno.ENOENT, "No such file", "/data/a.xml")
     assert of_system(gone) is None  # its meaning is known where it is raised
     assert exit_code(gone) == 2

@@ -15,7 +15,7 @@ from metrics.atomic_files import atomic_write, require_writable
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 @pytest.mark.parametrize("linked", [False, True])
-def test_fault_114_a_pipe_gets_the_content_and_stays(tmp_path: Path, linked: bool) -> None:
+def test_fault_124_a_pipe_gets_the_content_and_stays(tmp_path: Path, linked: bool) -> None:
     pipe, path = tmp_path / "pipe", tmp_path / "results.csv"
     os.mkfifo(pipe)
     if linked:
@@ -35,7 +35,7 @@ def test_fault_114_a_pipe_gets_the_content_and_stays(tmp_path: Path, linked: boo
 
 
 @pytest.mark.skipif(not Path("/dev/null").is_char_device(), reason="needs /dev/null")
-def test_fault_114_devices_and_links_of_the_system_are_no_files() -> None:
+def test_fault_124_devices_and_links_of_the_system_are_no_files() -> None:
     assert atomic_files._is_no_file(
         Path("/dev/null")
     )  # not written to here: a mistake would replace it for everybody
