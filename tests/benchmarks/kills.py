@@ -3,10 +3,12 @@
     python -m tests.benchmarks.kills --kills 25
     python -m tests.benchmarks.kills run tune --kills 5
     python -m tests.benchmarks.kills tune --each-operation
+    python -m tests.benchmarks.kills tune --each-operation --sample 10
 
 Each command runs in a process group of its own, which gets SIGKILL after a random share of the time that it took undisturbed,
 again and again until it ends by itself. With ``--each-operation``, the command runs once in this process, its folder is copied
-before every file operation, and the command is run again on each copy; `tests/bench/test_kills.py` does so for a run.
+before every file operation, and the command is run again on each copy, or on some of them (``--sample``);
+`tests/bench/test_kills.py` does so for a run.
 """
 
 from __future__ import annotations
@@ -131,9 +133,20 @@ def disturbed(
 
 
 def after_each_operation(
-    command: Command, places: dict[str, str], folder: Path, expected: object
-) -> tuple[int, int]:
-    """Run a command again on its folder as it was before each of its file operations; states, and those with another result."""
+    command: Command, places: dict[str, str], folder: Path, expected: object, sample: int | None = None
+) -> tuple[int, int, int]:
+    """Run a command again on its folder as it was before each of its file operations.
+
+    Args:
+        command: is run.
+        places: for `_filled`.
+        folder: for its folder and the copies.
+        expected: the results of an undisturbed command.
+        sample: number of states that are tried, at equal distances; all by default.
+
+    Returns:
+        The number of states, of those that were tried, and of those with another result.
+    """
     from killed import states_after_kills
 
     from bench.cli import main as bench
@@ -149,14 +162,18 @@ def after_each_operation(
     out = folder / "each"
     out.mkdir(parents=True)
     states = states_after_kills(out, lambda: run(out), folder / "copies")
+    tried = states if sample is None else [states[k * len(states) // sample] for k in range(sample)]
     different = 0
     atomic_files._is_alive = lambda pid: False  # the process that was killed is this one
-    for state in states:
+    for state in tried:
         if command.results(state) != expected:  # `data --to` refuses to write a second time
             run(state)
-        different += command.results(state) != expected
+        wrong = command.results(state) != expected
+        if wrong:
+            print(f"state {state.name}: {command.results(state)}, expected {expected}", flush=True)
+        different += wrong
         shutil.rmtree(state)
-    return len(states), different
+    return len(states), len(tried), different
 
 
 def start(command: Command, places: dict[str, str]) -> subprocess.Popen[str]:
@@ -212,6 +229,7 @@ def main() -> int:
     parser.add_argument(
         "--each-operation", action="store_true", help="kill before each file operation instead"
     )
+    parser.add_argument("--sample", type=int, help="of the states of --each-operation; all by default")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng = random.Random(options.seed)
@@ -228,10 +246,10 @@ def main() -> int:
             seconds = time.monotonic() - began
             expected = command.results(folder / f"{title}-whole")
             if options.each_operation:
-                states, different = after_each_operation(
-                    command, places, folder / f"{title}-states", expected
+                states, tried, different = after_each_operation(
+                    command, places, folder / f"{title}-states", expected, options.sample
                 )
-                print(f"{title}: {states} states, {different} with another result", flush=True)
+                print(f"{title}: {tried} of {states} states, {different} with another result", flush=True)
                 failed |= different > 0
                 continue
             kills = commands = different = 0
