@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.commands import options
 
+if TYPE_CHECKING:
+    from reports.records.run import RunFolder
+
 NAME = "ensemble"
 EXAMPLES = """Examples:
 
 python -m bench ensemble runs/ssd-shapes-0-1a2b3c4d5e runs/fcos-shapes-0-6f7a8b9c0d
+
+python -m bench ensemble runs/ssd-shapes-0-1a2b3c4d5e runs/fcos-shapes-0-6f7a8b9c0d --weights 1 2
 
 python -m bench ensemble runs/fcos-shapes-*-* --name fcos-by-three && python -m bench compare runs/*-shapes-*
 """
@@ -31,6 +37,23 @@ def command(
         float,
         typer.Option(metavar="IOU", min=0, max=1, help="IoU above which detections are fused."),
     ] = 0.55,
+    weights: Annotated[
+        list[float] | None,
+        typer.Option(
+            metavar="NUMBER ...",
+            help="Weight of each run, in their order; only the ratios matter. By default all are equal.",
+            show_default=False,
+        ),
+    ] = None,
+    validation: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="RUN ...",
+            help="Choose the weights by AP on validation images: a run for each run, in their order, evaluated on the validation "
+            "images (`reevaluate RUN --set evaluate.split=val`).",
+            show_default=False,
+        ),
+    ] = None,
     name: Annotated[
         str | None,
         typer.Option(
@@ -48,7 +71,7 @@ def command(
     """Fuse the detections of several runs (weighted boxes fusion) into a run that `compare` accepts.
 
     No image is predicted again. A fused box is the mean of its boxes weighted by score; its score decreases with every
-    run that did not detect it.
+    run that did not detect it. With weights, each run counts accordingly.
     """
     from bench.commands.results_table import results_json
     from bench.process.invocation import command_arguments
@@ -65,14 +88,15 @@ def command(
     require_writable(out, "--out", folder=True)
     with collect_warnings() as messages:
         opened = [run for of_path in open_runs(runs, Progress.auto()) for run in of_path]
-        detections = fuse_runs(opened, iou)
+        chosen, how = _weights(opened, weights, validation, iou)
+        detections = fuse_runs(opened, iou, chosen)
     evaluation = evaluate(opened[0].truth, detections)
     run = save_external(
         name or "-".join(["ensemble", *dict.fromkeys(run.result.variant for run in opened)]),
         evaluation,
         out,
         data=opened[0].result.data.name,
-        source=f"weighted boxes fusion at IoU {iou:g} of {', '.join(run.result.name for run in opened)}",
+        source=f"weighted boxes fusion at IoU {iou:g} of {', '.join(_members(opened, chosen))}{how}",
         command=command_line(command_arguments(), show_paths),
         warnings=tuple(messages),
         show_paths=show_paths,
@@ -82,3 +106,32 @@ def command(
         print_json(results_json([run], page))
     else:
         print(f"{evaluation}\n\nreport: {page}")
+
+
+def _members(runs: Sequence[RunFolder], weights: Sequence[float] | None) -> list[str]:
+    """Names of the runs, with their weights where they differ."""
+    if weights is None:
+        return [run.result.name for run in runs]
+    return [f"{run.result.name} (weight {weight:g})" for run, weight in zip(runs, weights, strict=True)]
+
+
+def _weights(
+    runs: Sequence[RunFolder], weights: Sequence[float] | None, validation: Sequence[Path] | None, iou: float
+) -> tuple[Sequence[float] | None, str]:
+    """Weights of the runs, None for equal ones, and how they were chosen."""
+    from bench.process.progress import Progress
+    from bench.runs.comparison import open_runs
+    from bench.runs.ensemble_weights import search_weights
+    from metrics.errors import InputError
+
+    if validation is None:
+        if weights is not None and len(weights) != len(runs):
+            raise InputError(f"--weights: expected {len(runs)} numbers, one for each run, got {len(weights)}")
+        return weights, ""
+    if weights is not None:
+        raise InputError("--weights: --validation chooses the weights; leave out one of them")
+    progress = Progress.auto()
+    others = [run for of_path in open_runs(validation, progress) for run in of_path]
+    with progress.stage("choosing weights") as stage:
+        chosen, ap = search_weights(runs, others, iou, lambda best: stage.advance(ap=best))
+    return chosen, f"; weights with the highest AP on validation images, {ap:.3f}"

@@ -14,12 +14,15 @@ from metrics.tables import DetectionTable
 from reports.records.run import RunFolder
 
 
-def fuse_runs(runs: Sequence[RunFolder], iou: float = 0.55) -> DetectionTable:
+def fuse_runs(
+    runs: Sequence[RunFolder], iou: float = 0.55, weights: Sequence[float] | None = None
+) -> DetectionTable:
     """Fuse the detections of all runs, image by image; see `detectors.fusion.fuse`.
 
     Args:
         runs: at least two, evaluated on the same ground truth.
         iou: IoU above which detections are fused.
+        weights: of each run; see `detectors.fusion.fuse`.
 
     Raises:
         InputError: fewer than two runs, or different ground truth; the message names the first run that differs.
@@ -36,7 +39,7 @@ def fuse_runs(runs: Sequence[RunFolder], iou: float = 0.55) -> DetectionTable:
             )
     catalog = first.truth.catalog
     by_image = zip(*(_by_image(run.detections, len(catalog.image_ids)) for run in runs), strict=True)
-    fused = [fuse(detections, iou) for detections in by_image]
+    fused = [fuse(detections, iou, weights=weights) for detections in by_image]
     return DetectionTable.from_images(
         catalog, [f.boxes for f in fused], [f.scores for f in fused], [f.labels for f in fused]
     )

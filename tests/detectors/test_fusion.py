@@ -32,9 +32,18 @@ def iou(a, b):
     return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
 
 
-def fused_by_the_book(models, threshold, once):
-    """Solovyev et al. 2021, section 3, steps 1 to 6, on lists; and if `once`, no cluster has two of one model."""
-    listed = [(*row, number) for number, model in enumerate(models) for row in model]
+def fused_by_the_book(models, threshold, once, weights=None):
+    """Solovyev et al. 2021, section 3, steps 1 to 6, on lists; and if `once`, no cluster has two of one model.
+
+    With weights, every score is multiplied by that of its model, and a member counts as much as its model weighs.
+    """
+    weights = weights or [1] * len(models)
+    listed = [
+        (*row[:4], row[4] * weights[number], row[5], number)
+        for number, model in enumerate(models)
+        for row in model
+        if weights[number]
+    ]
     listed = sorted(listed, key=lambda row: -row[4])
     clusters, boxes = [], []
     for row in listed:
@@ -57,8 +66,9 @@ def fused_by_the_book(models, threshold, once):
         boxes[place] = [sum(m[4] * m[side] for m in members) / total for side in range(4)]
     out = []
     for box, members in zip(boxes, clusters, strict=True):
-        score = sum(member[4] for member in members) / len(members)
-        out.append((*box, score * min(len(members), len(models)) / len(models), members[0][5]))
+        present = sum(weights[member[6]] for member in members)
+        score = sum(member[4] for member in members) / present
+        out.append((*box, score * min(present, sum(weights)) / sum(weights), members[0][5]))
     return sorted(out, key=lambda row: -row[4])
 
 
@@ -72,10 +82,13 @@ row = st.tuples(
     models=st.lists(st.lists(row, max_size=6), min_size=1, max_size=4),
     once=st.booleans(),
     threshold=st.sampled_from([0.3, 0.55]),
+    weights=st.none()
+    | st.lists(st.sampled_from([0, 0.5, 1, 2]), min_size=4, max_size=4).filter(lambda drawn: drawn[0]),
 )
-def test_fusion_is_the_papers_step_by_step(models, threshold, once):
-    ours = rows(fuse([found(*model) for model in models], threshold, once))
-    expected = fused_by_the_book(models, threshold, once)
+def test_fusion_is_the_papers_step_by_step(models, threshold, once, weights):
+    weights = None if weights is None else weights[: len(models)]
+    ours = rows(fuse([found(*model) for model in models], threshold, once, weights))
+    expected = fused_by_the_book(models, threshold, once, weights)
     assert [r[4] for r in ours] == pytest.approx([r[4] for r in expected], abs=1e-6)
     for theirs in expected:
         assert min(max(abs(a - b) for a, b in zip(own, theirs, strict=True)) for own in ours) < 1e-4
@@ -137,3 +150,18 @@ def test_fusion_without_detections_is_empty():
     assert rows(fuse([found(), found()])) == []
     with pytest.raises(InputError, match="at least one predictor"):
         fuse([])
+
+
+def test_only_the_ratio_of_weights_matters_and_a_weight_of_0_leaves_a_model_out():
+    one, two = found((0, 0, 10, 10, 0.8, 0)), found((0, 0, 10, 9, 0.6, 0), (20, 20, 30, 30, 0.5, 1))
+    assert rows(fuse([one, two], weights=[1, 3])) == rows(fuse([one, two], weights=[0.5, 1.5]))
+    assert rows(fuse([one, two], weights=[1, 0])) == rows(one)
+    best = rows(fuse([one, two], weights=[1, 3]))[0]
+    assert best[4] == pytest.approx((0.8 + 3 * 0.6) / 4)
+    assert best[3] == pytest.approx((10 * 0.8 + 9 * 3 * 0.6) / (0.8 + 3 * 0.6))
+
+
+@pytest.mark.parametrize("weights", [[1], [0, 0], [1, -1], [1, float("nan")], [1, float("inf")]])
+def test_weights_that_are_none_are_refused(weights):
+    with pytest.raises(InputError, match="fuse: expected"):
+        fuse([found(), found()], weights=weights)
