@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from metrics.errors import DetbenchError, MachineError, of_system
+from metrics.errors import DetbenchError, InputError, MachineError, of_system
 from metrics.messages import reason
 
 
@@ -194,7 +194,7 @@ def require_writable(path: Path, option: str, *, folder: bool) -> None:
         folder: whether it is a folder.
 
     Raises:
-        InputError: the path is too long, or a part of it is a file.
+        InputError: the path is too long, or a part of it is a file, or a link that leads nowhere.
         MachineError: the disk is full or read-only, or this user may not write there.
     """
     if not folder and _is_no_file(path) and os.access(path, os.W_OK):
@@ -205,6 +205,10 @@ def require_writable(path: Path, option: str, *, folder: bool) -> None:
             raise OSError(code, os.strerror(code))
         nearest = path if folder else path.parent
         while not nearest.exists() and nearest != nearest.parent:
+            if nearest.is_symlink():
+                raise InputError(
+                    f"{option} {path}: {nearest} is a link to nothing, or in a circle; choose another folder"
+                )
             nearest = nearest.parent
         absolute = Path(os.path.abspath(path))
         name = max((len(os.fsencode(part)) for part in absolute.parts), default=0)

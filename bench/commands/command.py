@@ -39,7 +39,7 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         repeated = self.repeat_options(args)
-        _refuse_empty(repeated)
+        _refuse_wrong_text(repeated)
         return super().parse_args(ctx, repeated)
 
     def repeat_options(self, words: Sequence[str]) -> list[str]:
@@ -90,17 +90,23 @@ class CommandGroup(TyperGroup):
         return _flag(super().get_help_option(ctx))
 
 
-def _refuse_empty(words: Sequence[str]) -> None:
-    """Refuse an empty word, which a shell makes of an unset variable; as a path it would mean the current folder.
+def _refuse_wrong_text(words: Sequence[str]) -> None:
+    """Refuse words that no option takes.
+
+    These are an empty word, which a shell makes of an unset variable, and which as a path would mean the current folder; and
+    bytes that are not UTF-8, which results cannot hold.
 
     Raises:
         InputError: there is one; the message has the option in front of it.
     """
     for before, word in zip(["", *words], words, strict=False):
         name, _, value = word.partition("=") if word.startswith("--") else (before, "", word)
+        where = name if name.startswith("-") else "argument"
         if not value and (not word or "=" in word):
+            raise InputError(f"{where}: an empty value; give one, or leave it out")
+        if any("\ud800" <= char <= "\udfff" for char in word):
             raise InputError(
-                f"{name if name.startswith('-') else 'argument'}: an empty value; give one, or leave it out"
+                f"{where}: {word!r} has bytes that are not UTF-8; write it in UTF-8, or rename the file"
             )
 
 

@@ -64,7 +64,7 @@ WRONG: dict[str, list[str]] = {
     "--images": ["foo", ""],
     "--truth": ["gone.json", "file.txt", ""],
     "--detections": ["gone.json", "file.txt", ""],
-    "--name": [""],
+    "--name": ["", "\udcff", "a\ud800"],
     "--split": ["foo", ""],
     "--class-map": ["foo", "gone.json", "map.json", ""],
     "--image-ids": ["foo", ""],

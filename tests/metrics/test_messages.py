@@ -151,12 +151,17 @@ def test_fault_73_a_path_that_can_be_written_leaves_nothing_behind(tmp_path, fol
         (".", False, InputError, "this is a folder; give a file"),
         ("é" * 128, False, InputError, "use a shorter name"),
         ("/".join(["a" * 250] * 17), True, InputError, "use a shorter name"),
+        ("broken", True, InputError, "is a link to nothing"),
+        ("circle/below", True, InputError, "in a circle; choose another folder"),
+        ("broken/below", False, InputError, "is a link to nothing"),
     ],
 )  # fmt: skip
 def test_fault_73_a_path_that_cannot_be_written_is_refused_with_the_option(
     tmp_path, name, folder, kind, text
 ):
     (tmp_path / "file").write_text("x")
+    (tmp_path / "broken").symlink_to("nowhere")
+    (tmp_path / "circle").symlink_to("circle")
     with pytest.raises(kind, match=text) as caught:
         require_writable(tmp_path / name, "--csv", folder=folder)
     assert str(caught.value).startswith("--csv ")
