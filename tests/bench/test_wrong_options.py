@@ -73,6 +73,8 @@ WRONG: dict[str, list[str]] = {
     "--link": ["foo", ""],
     "--splits": ["foo", ""],
     "--write": ["foo", ""],
+    "--weights": ["many", "-1", "nan", ""],
+    "--validation": ["gone", ""],
     "--report": ["page.html/below", "a" * 300, ""],
 }  # fmt: skip
 """Wrong values of the other options; a new option without a flag needs a line here."""
@@ -134,11 +136,12 @@ def valid_words(command: str, option: str, runs: list[str]) -> list[str]:
         "anchors": settings,
         "config": settings,
         "tune": settings | {"--space": "nms"},
+        "export": {"--to": "onnx"},
         "reevaluate": {"--set": "nms.iou=0.3"},
         "eval": {"--truth": "gt.json", "--detections": "dets.json"},
     }.get(command, {})
     of_runs = ("compare", "profile", "ensemble", "reevaluate", "verify")
-    others = {"data": ["shapes"], "predict": [*runs[:1], "file.txt"]}
+    others = {"data": ["shapes"], "export": runs[:1], "predict": [*runs[:1], "file.txt"]}
     arguments = runs if command in of_runs else others.get(command, [])
     quiet = ["--quiet"] if "--quiet" in {name for each in options_of(command) for name in each.opts} else []
     return [
@@ -165,6 +168,8 @@ def test_fault_71_a_wrong_value_is_refused_at_once_in_one_line_that_names_the_op
         numbers = NUMBERS.get(str(option.metavar).split()[0])
         assert numbers or name in WRONG, f"add wrong values of {name} to this test"
         values = (numbers or []) + WRONG.get(name, [])
+    if (command, name) == ("export", "--out"):  # a file that is there is replaced
+        values = [*FILES[1:], "."]
     if (command, name) == ("tune", "--study"):  # a study of a new name is begun
         values = [""]
     if (command, name) == ("reevaluate", "--set"):  # other mistakes are found with the settings of the run
