@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from metrics.errors import InputError, InputWarning
 from metrics.registry import did_you_mean
+
+
+def are_placeholders(names: Iterable[str]) -> bool:
+    """Whether the names of all classes are only numbers, as libraries write them for a model without names: ``LABEL_0``,
+    ``class0``, ``0``.
+    """
+    return all(re.fullmatch(r"(label|class)?[ _-]?\d+", name, re.IGNORECASE) for name in names)
 
 
 def match_classes(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from detectors.external.class_names import match_classes
+from detectors.external.class_names import are_placeholders, match_classes
 from detectors.external.huggingface_settings import HuggingFaceConfig
 from detectors.types import Detections
 from metrics.errors import InputError, InputNote, MachineError
@@ -122,8 +121,7 @@ def _labels(
     origin: str, names: Mapping[int, str], classes: Sequence[str], renamed: Mapping[str, str]
 ) -> dict[int, int]:
     """Label of the data set for each label of the model."""
-    unnamed = all(re.fullmatch(r"LABEL_\d+", name) for name in names.values())
-    if unnamed and len(names) == len(classes) and not renamed:
+    if are_placeholders(names.values()) and len(names) == len(classes) and not renamed:
         text = f"{origin}: has no names of classes; its {len(names)} classes are taken in the order of the data set's"
         warnings.warn(InputNote(text), stacklevel=3)
         return {label: label for label in range(len(classes))}

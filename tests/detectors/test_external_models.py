@@ -14,6 +14,7 @@ from torchvision.models import detection, get_model_weights
 
 from detectors.config import Config
 from detectors.external import registry
+from detectors.external.class_names import are_placeholders
 from detectors.external.registry import ExternalModel, external_model, external_model_names
 from detectors.external.torchvision_models import MODELS
 from detectors.types import Detections
@@ -269,3 +270,18 @@ def test_the_static_table_is_what_torchvision_publishes():
     for name in names:
         known = models.get_model_weights(name).DEFAULT.meta
         assert MODELS[name] == (known["_metrics"]["COCO-val2017"]["box_map"], known["num_params"])
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["LABEL_0", "LABEL_1"], True),
+        (["0", "1", "2"], True),
+        (["class0", "Class 1"], True),
+        (["class", "0"], False),
+        (["route 66"], False),
+        (["0", "person"], False),
+    ],
+)
+def test_names_that_are_only_numbers_are_placeholders(names, expected):
+    assert are_placeholders(names) == expected

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from detectors.external.class_names import are_placeholders
 from metrics.errors import InputError, InputNote
 
 
@@ -42,7 +43,7 @@ def class_indices(
     Raises:
         InputError: nothing is known of the classes.
     """
-    if names:
+    if names and not are_placeholders(names.values()):
         return ClassIndices({name: index for index, name in names.items()}, max(names) + 1)
     if renamed and all(key.isdigit() for key in renamed):
         highest = max(map(int, renamed)) + 1
