@@ -111,6 +111,14 @@ def test_yolov8_with_another_iou_and_score(tmp_path):
     assert_found(predictor(yolov8(), tmp_path, nms={"iou": 0.95, "score": 0.2}), kept)
 
 
+def test_boxes_are_clipped_after_nms(tmp_path):
+    """Two boxes that extend beyond the input by different lengths: IoU 30 / 46 as they are, and 1 within the input."""
+    array = rows(CELLS, {0: [57, 20, 30, 24, 0.9, 0, 0], 1: [65, 20, 46, 24, 0.8, 0, 0]}).T.copy()
+    model = predictor(onnx_file({"output0": array}, metadata=NAMES), tmp_path)
+    inside = [42.0, 8, 64, 32]
+    assert_found(model, [("a", 0.9, inside), ("a", 0.8, inside)])
+
+
 def test_yolov5(tmp_path):
     array = rows(3 * CELLS, {5: [20, 20, 16, 24, 0.5, 0.8, 0.2, 0], 9: [50, 50, 8, 8, 1, 0, 0, 0]})
     weights = {"output0": seen((3 * CELLS, 8), (9, 7), [0, 0, 0.5])}

@@ -94,7 +94,9 @@ class ForeignModel(FileModel):
             top_k=_CANDIDATES.top_k,
             max_dets=limits.max_dets or convention.max_dets,
         )
-        self.nms = MappedNMS(NMS(settings), labels, classes)
+        self._clipped_late = convention.nms is not None and network_input is not None
+        size = network_input.size if self._clipped_late and network_input is not None else None
+        self.nms = MappedNMS(NMS(settings), labels, classes, size)
         self._floor = settings.score
         self._classes = classes
 
@@ -107,7 +109,7 @@ class ForeignModel(FileModel):
         return ForeignOutput([self._computed(part, size) for part in parts], size)
 
     def decode(self, output: ForeignOutput) -> list[Detections]:
-        """Candidates of each image by decreasing score, clipped to the input."""
+        """Candidates of each image by decreasing score; clipped to the input, unless NMS has to see them as they are."""
         found = [self.convention.decode(part, output.size) for part in output.parts]
         return [each for part in found for each in self._candidates(part, output.size)]
 
@@ -123,7 +125,9 @@ class ForeignModel(FileModel):
         return {name: torch.from_numpy(np.array(array)) for name, array in self.session(feeds).items()}
 
     def _candidates(self, found: Found, size: tuple[int, int]) -> list[Detections]:
-        boxes, scores = clip(found.boxes.float(), size), found.scores.float()
+        boxes, scores = found.boxes.float(), found.scores.float()
+        if not self._clipped_late:
+            boxes = clip(boxes, size)
         if found.labels is None:
             chosen = select_candidates(scores, (scores.shape[1],), self._floor, _CANDIDATES)
             return split_by_image(chosen, boxes[chosen.image, chosen.prior], len(scores))
