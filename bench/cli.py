@@ -16,6 +16,7 @@ import typer
 from bench.commands import (
     anchors,
     compare,
+    compress,
     config,
     data,
     ensemble,
@@ -58,6 +59,7 @@ for _command in (
     compare,
     predict,
     export,
+    compress,
     profile,
     reevaluate,
     ensemble,

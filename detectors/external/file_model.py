@@ -49,6 +49,9 @@ class ModelFile:
         threads: CPU threads.
         parameters: number of stored numbers of its layers.
         run: name of the exported run; empty if it was not exported by detbench.
+        compression: how it was made smaller or faster than the exported network, such as ``int8 (conv)``; empty if it was not.
+        compression_images: number of training images that this took.
+        compression_seconds: wall-clock time that this took.
     """
 
     name: str
@@ -61,6 +64,9 @@ class ModelFile:
     threads: int
     parameters: int
     run: str = ""
+    compression: str = ""
+    compression_images: int = 0
+    compression_seconds: float = 0.0
 
 
 class FileModel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
@@ -20,6 +20,19 @@ FORMAT: Literal[1] = 1
 """Version of `ExportRecord` and of the graph's outputs; incremented when the meaning of either changes."""
 
 Outputs = Literal["candidates", "detections", "probabilities"]
+
+
+class CompressionFacts(Config):
+    """How a file was made smaller or faster than the exported network."""
+
+    method: str
+    """Of compression: ``int8``."""
+    operators: str = ""
+    """Name of the set of operators that it applies to; see `detectors.compression.operator_sets`."""
+    images: Annotated[int, Field(ge=0)] = 0
+    """Number of training images on which ranges of activations were measured."""
+    seconds: Annotated[float, Field(ge=0)] = 0.0
+    """Wall-clock time of measuring the ranges."""
 
 
 class ExportRecord(Config):
@@ -61,6 +74,8 @@ class ExportRecord(Config):
     """Number of parameters of the network."""
     version: str = ""
     """Version of detbench that wrote the file."""
+    compression: CompressionFacts | None = None
+    """None for the network as it was trained."""
 
 
 def read_record(metadata: Mapping[str, str], origin: str) -> ExportRecord | None:

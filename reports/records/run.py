@@ -109,6 +109,12 @@ class ModelFileFacts(FrozenModel):
     """Number of stored numbers of its layers."""
     run: str = ""
     """Name of the exported run; empty if it was not exported by detbench."""
+    compression: str = ""
+    """How it was made smaller or faster than the exported network, such as ``int8 (conv)``; empty if it was not."""
+    compression_images: int = Field(default=0, ge=0)
+    """Number of training images that this took."""
+    compression_seconds: float = Field(default=0.0, ge=0)
+    """Wall-clock time that this took."""
 
 
 class RunResult(Record):

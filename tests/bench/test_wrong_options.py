@@ -32,6 +32,8 @@ NUMBERS = {
     "S": ["many", "-1", "0", "nan", "inf", ""],
     "IOU": ["many", "-0.1", "1.1", "nan", "inf", ""],
     "SCORE": ["many", "-0.1", "1.1", "nan", "inf", ""],
+    "SHARE": ["many", "-1", "nan", "inf", ""],
+    "AP": ["many", "-0.1", "1.1", "nan", "inf", ""],
 }
 """Wrong values of numbers, by what help shows for an option."""
 
@@ -70,6 +72,8 @@ WRONG: dict[str, list[str]] = {
     "--image-ids": ["foo", ""],
     "--protocol": ["foo", ""],
     "--to": ["foo", ""],
+    "--quantize": ["foo", ""],
+    "--exports": FILES,
     "--link": ["foo", ""],
     "--splits": ["foo", ""],
     "--write": ["foo", ""],
@@ -141,7 +145,12 @@ def valid_words(command: str, option: str, runs: list[str]) -> list[str]:
         "eval": {"--truth": "gt.json", "--detections": "dets.json"},
     }.get(command, {})
     of_runs = ("compare", "profile", "ensemble", "reevaluate", "verify")
-    others = {"data": ["shapes"], "export": runs[:1], "predict": [*runs[:1], "file.txt"]}
+    others = {
+        "data": ["shapes"],
+        "export": runs[:1],
+        "compress": runs[:1],
+        "predict": [*runs[:1], "file.txt"],
+    }
     arguments = runs if command in of_runs else others.get(command, [])
     quiet = ["--quiet"] if "--quiet" in {name for each in options_of(command) for name in each.opts} else []
     return [

@@ -138,6 +138,7 @@ def model_file(
     graph: GraphFile, facts: RuntimeFacts, convention: str, record: ExportRecord | None = None
 ) -> ModelFile:
     """What a result records of the file."""
+    made = None if record is None else record.compression
     return ModelFile(
         graph.path.name,
         graph.sha256,
@@ -149,6 +150,9 @@ def model_file(
         facts.threads,
         graph.parameters if record is None else record.parameters,
         "" if record is None else record.run,
+        "" if made is None else f"{made.method} ({made.operators})" if made.operators else made.method,
+        0 if made is None else made.images,
+        0.0 if made is None else made.seconds,
     )
 
 

@@ -1,0 +1,154 @@
+"""``bench compress``: make a smaller and faster file of a finished run, and evaluate it beside the run."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.commands import options
+from bench.commands.command import FLAG
+from metrics.errors import InputError
+
+if TYPE_CHECKING:
+    from reports.records.compression import CompressionRecord
+
+NAME = "compress"
+EXAMPLES = """Examples:
+
+python -m bench compress runs/ssd-shapes-0-1a2b3c4d5e --quantize int8
+
+python -m bench compress runs/ssd-shapes-0-1a2b3c4d5e --quantize int8 --images 500 --max-drop 0.01
+"""
+
+METHODS = ("int8",)
+
+
+def command(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder of a run that was trained here.", show_default=False)
+    ],
+    quantize: Annotated[
+        str,
+        typer.Option(metavar="TYPE", help="Numbers of the quantised operators: int8."),
+    ] = "int8",
+    images: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1, help="Training images on which the ranges of activations are measured."
+        ),
+    ] = 200,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            min=0,
+            help="Consider candidates that are slower than the fastest by at most this share.",
+        ),
+    ] = 0.1,
+    max_drop: Annotated[
+        float,
+        typer.Option(
+            metavar="AP",
+            min=0,
+            max=1,
+            help="Leave out candidates that lose more AP on validation images, if there are others.",
+        ),
+    ] = 0.02,
+    exports: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder of the files RUN.onnx and RUN-int8.onnx.")
+    ] = Path("exports"),
+    out: options.Out = Path("runs"),
+    fresh: Annotated[
+        bool, typer.Option("--fresh", metavar=FLAG, help="Repeat evaluations that are finished.")
+    ] = False,
+    show_paths: options.ShowPaths = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    strict: options.Strict = False,
+    debug: options.Debug = False,
+) -> None:
+    """Quantize a finished run's detector to 8 bits, and compare it with the run on its test images.
+
+    Ranges are measured on training images, and the operators are chosen on validation images. The exported network and the
+    quantised file become runs of their own, for use with `compare` and `profile`.
+    """
+    from bench.commands.results_table import results_json, show_results
+    from bench.compression.evaluated_file import evaluate_file
+    from bench.compression.quantized_run import QuantizationSettings, quantize_run
+    from bench.compression.source_run import open_source
+    from bench.process.interrupts import stop_request
+    from bench.process.invocation import command_arguments
+    from bench.process.json_value import print_json
+    from bench.process.progress import Progress
+    from bench.runs.comparison import compare_runs, comparison_folder
+    from bench.runs.context import RunContext
+    from bench.runs.provenance import command_line
+    from metrics.atomic_files import require_writable
+    from reports.records.run import RunFolder
+
+    if quantize not in METHODS:
+        raise InputError(f"--quantize: {quantize!r} is not a type; choose from {', '.join(METHODS)}")
+    for option, value in (("--tolerance", tolerance), ("--max-drop", max_drop)):
+        if not math.isfinite(value):
+            raise InputError(f"{option}: expected a finite number, got {value}")
+    require_writable(out, "--out", folder=True)
+    require_writable(exports, "--exports", folder=True)
+    progress = Progress.auto(quiet)
+    source = RunFolder.open(run)
+    dataset, config = open_source(source)
+    made = quantize_run(
+        source, dataset, config, exports, QuantizationSettings(images, tolerance, max_drop), progress
+    )
+    context = RunContext(
+        progress=progress,
+        stop=stop_request(),
+        fresh=fresh,
+        command=command_line(command_arguments(), show_paths),
+        show_paths=show_paths,
+    )
+    evaluated = [evaluate_file(file, dataset, config, out, context) for file in (made.original, made.file)]
+    shown = [source, *evaluated]
+    split = dataset.splits[config.evaluate.split]
+    page, _ = compare_runs(shown, comparison_folder(shown, out), None, split, progress, show_paths)
+    if json:
+        print_json(
+            results_json(shown, page)
+            | {"file": str(made.file), "compression": made.record.model_dump(mode="json")}
+        )
+        return
+    _show_candidates(made.record)
+    show_results(shown, page)
+
+
+def _show_candidates(record: CompressionRecord) -> None:
+    """Print the candidates with their numbers on validation images."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from reports.elements import formatting
+
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("operators")
+    for title in ("number", "AP on validation", "ms", "MB"):
+        table.add_column(title, justify="right")
+    table.add_column("")
+    for each in record.candidates:
+        ap = formatting.MISSING if each.ap is None else f"{each.ap:.3f}"
+        table.add_row(
+            f"{each.name}: {each.summary}",
+            str(each.operators),
+            ap,
+            f"{each.latency_ms:.2f}",
+            f"{each.size_bytes / 1e6:.2f}",
+            "chosen" if each.name == record.chosen else "",
+        )
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{record.validation_images} validation images; ranges from {record.calibration_images} training images in "
+        f"{record.calibration_seconds:.1f} s\n",
+        highlight=False,
+    )

@@ -1,0 +1,1 @@
+"""Compression of finished runs, with every choice made on validation images."""
