@@ -10,7 +10,7 @@ from detectors.registry import variant
     "localizer",
     config=LocalizerConfig,
     source="Sermanet et al. 2014 (OverFeat), arXiv:1312.6229",
-    defaults={"train.lr": 0.004, "train.batch": 8},
+    defaults={"train.lr": 0.0005, "train.batch": 8},
 )
 def build(config: LocalizerConfig, num_classes: int) -> Localizer:
     """Localizer: class and box of the most prominent object, from pooled features."""
