@@ -1,0 +1,125 @@
+"""The section on compression: its numbers are those of the runs, and it is there only where runs share a network."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+from pages import cells, every, parsed, part, words
+from synthetic_runs import found_in, run_in, truth_of
+from synthetic_timings import timing_in
+
+from reports.analysis.report_data import ComparisonOptions
+from reports.elements import formatting
+from reports.pages import write_report
+from reports.records.run import ModelFileFacts, RunFolder
+
+TRUTH = truth_of(12, ("round", "long"))
+
+
+def file_facts(source: str, name: str, size: int, **more) -> ModelFileFacts:
+    return ModelFileFacts(
+        name=name, sha256="0" * 64, size_bytes=size, convention="detbench", runtime="onnxruntime 1", provider="CPU",
+        precision="float32", threads=1, parameters=10, run=source, **more,
+    )  # fmt: skip
+
+
+def file_run(folder, name: str, skill: float, facts: ModelFileFacts) -> RunFolder:
+    return run_in(
+        folder, TRUTH, f"onnx/{name}", skill, found=found_in(TRUTH, skill, 3), name=f"run-of-{name}",
+        config={}, model_file=facts,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def related(tmp_path_factory) -> list[RunFolder]:
+    """A network, its export, and its file in 8 bits; only the first was timed, and has weights."""
+    folder = tmp_path_factory.mktemp("related")
+    original = run_in(folder, TRUTH, "ssd", 0.7)
+    (original.path / RunFolder.WEIGHTS).write_bytes(b"0" * 4_000_000)
+    timing_in(original, 12.5)
+    name = original.result.name
+    small = file_facts(
+        name,
+        "a-int8.onnx",
+        1_000_000,
+        compression="int8 (network)",
+        compression_images=200,
+        compression_seconds=1.5,
+    )
+    exported = file_facts(name, "a.onnx", 4_100_000)
+    return [original, file_run(folder, "a.onnx", 0.7, exported), file_run(folder, "a-int8.onnx", 0.6, small)]
+
+
+@pytest.fixture(scope="module")
+def written(related, tmp_path_factory):
+    from undrawn import undrawn
+
+    with undrawn():
+        return write_report(related, tmp_path_factory.mktemp("page"), options=ComparisonOptions(resamples=60))
+
+
+def test_rows_have_the_facts_of_the_runs(related, written):
+    rows = {row[0]: row[1:] for row in cells(parsed(written), "compression-table")}
+    assert next(iter(rows)) == "ssd"
+    assert set(rows) == {"ssd", "onnx/a.onnx", "onnx/a-int8.onnx"}
+    for run in related:
+        assert rows[run.result.variant][1] == formatting.points(run.result.headline["ap"])
+    assert [rows[name][0] for name in ("ssd", "onnx/a.onnx", "onnx/a-int8.onnx")] == [
+        "none (PyTorch)", "none (float32 file)", "int8 (network)",
+    ]  # fmt: skip
+    assert [rows[name][4] for name in ("ssd", "onnx/a.onnx", "onnx/a-int8.onnx")] == [
+        "4.00 MB",
+        "4.10 MB",
+        "1.00 MB",
+    ]
+    assert rows["onnx/a-int8.onnx"][6] == "1.5 s, 200 images"
+    assert rows["onnx/a.onnx"][6] == rows["ssd"][6] == formatting.MISSING
+    assert float(rows["ssd"][3]) == pytest.approx(12.5, rel=0.05)
+    assert rows["onnx/a.onnx"][3] == formatting.MISSING
+
+
+def test_the_difference_is_that_of_the_pair_from_compressed_to_original(written):
+    """pairwise.csv has the better model first; here the compressed one is worse, so that signs are exchanged."""
+    with (written.parent / "pairwise.csv").open() as file:
+        pair = next(
+            row
+            for row in csv.DictReader(file)
+            if {row["model_a"], row["model_b"]} == {"ssd", "onnx/a-int8.onnx"}
+            and (row["metric"], row["test"]) == ("ap", "bootstrap")
+        )
+    assert (pair["model_a"], float(pair["delta"]) > 0) == ("ssd", True)
+    value, low, high = (-float(pair[name]) for name in ("delta", "ci_high", "ci_low"))
+    shown = f"{formatting.signed_points(value)}", formatting.points_interval(low, high)
+    row = next(row for row in cells(parsed(written), "compression-table") if row[0] == "onnx/a-int8.onnx")
+    assert row[3].startswith(shown[0])
+    assert shown[1] in row[3]
+    text = words(part(parsed(written), "compression"))
+    assert (
+        f"onnx/a-int8.onnx (int8 (network)) has 25% of the size of its original, and differs by {shown[0]} percentage points of AP "
+        f"{shown[1]}." in text
+    )
+
+
+def test_runs_that_share_no_network_have_no_such_section(related, tmp_path, no_drawing):
+    page = write_report(related[:1], tmp_path / "one", options=ComparisonOptions(resamples=0))
+    other = run_in(tmp_path, TRUTH, "fcos", 0.7)
+    unrelated = write_report([other, related[2]], tmp_path / "two", options=ComparisonOptions(resamples=0))
+    for each in (page, unrelated):
+        assert "compression" not in {section.get("id") for section in every(parsed(each), "section")}
+
+
+def test_files_without_their_original_have_no_difference(related, tmp_path, no_drawing):
+    page = write_report(related[1:], tmp_path, options=ComparisonOptions(resamples=0))
+    rows = cells(parsed(page), "compression-table")
+    assert [row[3] for row in rows] == [formatting.MISSING] * 2
+    assert "Differences are shown only where the original run is part" in words(
+        part(parsed(page), "compression")
+    )
+
+
+def test_without_resamples_a_difference_has_no_interval(related, tmp_path, no_drawing):
+    page = write_report(related, tmp_path, options=ComparisonOptions(resamples=0))
+    gap = related[2].result.headline["ap"] - related[0].result.headline["ap"]
+    row = next(row for row in cells(parsed(page), "compression-table") if row[0] == "onnx/a-int8.onnx")
+    assert row[3] == formatting.signed_points(gap)
