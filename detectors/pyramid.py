@@ -13,7 +13,7 @@ from detectors.backbones import make_backbone
 from detectors.coders import BoxCoder
 from detectors.config import Config
 from detectors.dense import DenseConfig, DenseDetector, Supervision
-from detectors.heads.dense import Norm, OwnHeads, SharedHead
+from detectors.heads.dense import Norm, OwnHeads, SharedHead, TowerConv
 from detectors.losses.box import BoxLoss
 from detectors.losses.classification import ClassLoss
 from detectors.losses.quality import QualityLoss
@@ -50,6 +50,8 @@ class HeadConfig(NeckConfig):
 
     convs: Annotated[int, Field(ge=0, le=8), Choice(1, 2, 4)] = 1
     """Convolutions in each tower; 4 in the papers."""
+    conv: TowerConv = "standard"
+    """Kind of these convolutions: `standard`, or `deformable` (Zhu et al. 2019), which read at learned places and cost more."""
     norm: Annotated[Norm, Choice("batch", "group")] = "batch"
     """Normalisation in the towers: `batch` (with statistics for each level), `group`, or `none`."""
     towers: Literal["shared", "own"] = "shared"
@@ -127,6 +129,7 @@ def pyramid_detector(
             settings.norm,
             quality=quality_loss is not None,
             level_scale=level_scale,
+            conv=settings.conv,
         )
 
     def head() -> nn.Module:

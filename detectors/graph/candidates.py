@@ -13,6 +13,7 @@ from detectors.coders import BoxCoder
 from detectors.dense import DenseDetector
 from detectors.graph.operators import nms_mask, pool_regions
 from detectors.graph.selection import GraphCandidates
+from detectors.heads.deformable_conv import DeformableConv
 from detectors.heads.roi import PyramidRoIAlign
 from detectors.proposals import MIN_SIDE
 from detectors.segmentation import SegmentationDetector
@@ -58,11 +59,13 @@ def graph_source(detector: Any, size: tuple[int, int] | None) -> GraphSource:
 
 @graph_source.register
 def _(detector: DenseDetector, size: tuple[int, int] | None) -> GraphSource:
+    _refuse_deformable(detector)
     return GraphSource(DenseGraph(detector, size), detector.candidates, True)
 
 
 @graph_source.register
 def _(detector: SetDetector, size: tuple[int, int] | None) -> GraphSource:
+    _refuse_deformable(detector)
     return GraphSource(SetGraph(detector), detector.candidates)
 
 
@@ -81,6 +84,14 @@ def _(detector: SlidingWindow, size: tuple[int, int] | None) -> GraphSource:
     if size is None:
         raise InputError("sliding_window: its windows depend on the image size; export without --any-size")
     return GraphSource(WindowGraph(detector, size), detector.localizer.candidates)
+
+
+def _refuse_deformable(detector: nn.Module) -> None:
+    if any(isinstance(layer, DeformableConv) for layer in detector.modules()):
+        raise InputError(
+            "head.conv=deformable: cannot be exported, because the exporter has no deformable convolution; train with "
+            "head.conv=standard"
+        )
 
 
 class DenseGraph(nn.Module):

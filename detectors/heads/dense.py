@@ -8,10 +8,12 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from detectors.heads.deformable_conv import DeformableConv
 from detectors.norm import BatchNorm
 
 Norm = Literal["none", "group", "batch"]
 HeadConv = Literal["conv", "separable", "light"]
+TowerConv = Literal["standard", "deformable"]
 
 
 class HeadOutput(NamedTuple):
@@ -41,6 +43,7 @@ class SharedHead(nn.Module):
         code_channels: per prior.
         class_bias: initial bias of the class branch.
         convs: convolutions in each tower; 4 in the papers.
+        conv: kind of these convolutions; see `DeformableConv`.
         norm: after each convolution; BatchNorm has separate statistics for each level, because their scales differ.
         quality: whether there is a quality branch.
         level_scale: whether the codes of each level are multiplied by a learned scale (Tian et al. 2019, section 3.2).
@@ -58,12 +61,13 @@ class SharedHead(nn.Module):
         norm: Norm = "none",
         quality: bool = False,
         level_scale: bool = False,
+        conv: TowerConv = "standard",
     ) -> None:
         super().__init__()
         self.class_channels = class_channels
         self.code_channels = code_channels
-        self.class_tower = _Tower(channels_in, convs, norm, levels)
-        self.box_tower = _Tower(channels_in, convs, norm, levels)
+        self.class_tower = _Tower(channels_in, convs, norm, levels, conv)
+        self.box_tower = _Tower(channels_in, convs, norm, levels, conv)
         self.class_out = nn.Conv2d(channels_in, priors * class_channels, 3, padding=1)
         self.box_out = nn.Conv2d(channels_in, priors * code_channels, 3, padding=1)
         self.quality_out = nn.Conv2d(channels_in, priors, 3, padding=1) if quality else None
@@ -182,14 +186,9 @@ class LevelHead(nn.Module):
 
 
 class _Tower(nn.Module):
-    def __init__(self, channels: int, convs: int, norm: Norm, levels: int) -> None:
+    def __init__(self, channels: int, convs: int, norm: Norm, levels: int, conv: TowerConv) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(convs))
-        for conv in self.convs:
-            assert isinstance(conv, nn.Conv2d)
-            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-            assert conv.bias is not None
-            nn.init.zeros_(conv.bias)
+        self.convs = nn.ModuleList(_tower_conv(channels, conv) for _ in range(convs))
         self.norms = nn.ModuleList(_norm(norm, channels, levels) for _ in range(convs))
 
     def forward(self, x: Tensor, level: int) -> Tensor:
@@ -197,6 +196,15 @@ class _Tower(nn.Module):
             assert isinstance(norms, nn.ModuleList)
             x = torch.relu(norms[level % len(norms)](conv(x)))
         return x
+
+
+def _tower_conv(channels: int, kind: TowerConv) -> nn.Module:
+    made = DeformableConv(channels, channels) if kind == "deformable" else None
+    conv = nn.Conv2d(channels, channels, 3, padding=1) if made is None else made.conv
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+    return made or conv
 
 
 def _norm(norm: Norm, channels: int, levels: int) -> nn.ModuleList:

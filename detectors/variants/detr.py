@@ -112,6 +112,7 @@ def _queries(
             settings.convs,
             settings.norm,
             level_scale=True,
+            conv=settings.conv,
         )
 
     own = settings.towers == "own"
