@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -204,3 +206,19 @@ def test_openvino_computes_the_same_file(exported, trained, recwarn):
     usual = model.build(model.config(runtime="openvino"), classes)
     assert usual.file.precision in ("f32", "bf16", "f16")
     assert any(f"in {usual.file.precision}" in str(each.message) for each in recwarn)
+
+
+def test_signals_are_handled_after_openvino_was_used(exported, trained):
+    """Its plugin leaves a freed signal stack behind when it is unloaded; faulthandler, which pytest enables, has one."""
+    pytest.importorskip("openvino", reason="openvino is absent: pip install detbench[openvino]")
+    model = find_model(f"onnx/{exported}")
+    predictor = model.build(model.config(runtime="openvino"), trained.truth.catalog.classes)
+    del predictor
+    gc.collect()
+    received = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _: received.append(number))
+    try:
+        signal.raise_signal(signal.SIGUSR1)  # without the stack, this ends the process
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert received == [signal.SIGUSR1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from typing import Any, Protocol
 
@@ -117,7 +118,7 @@ class OpenVINOSession:
     def __init__(self, graph: GraphFile, provider: str, precision: Precision, threads: int) -> None:
         import openvino
 
-        core = openvino.Core()
+        core = _openvino_core()
         device = provider.upper()
         known = {name.partition(".")[0] for name in core.available_devices}
         if device.partition(".")[0] not in known:
@@ -144,3 +145,15 @@ class OpenVINOSession:
         """Outputs by name, for inputs by name."""
         results = self._compiled(dict(feeds))
         return {name: np.asarray(results[name]) for name in self._names}
+
+
+@cache
+def _openvino_core() -> Any:
+    """OpenVINO's Core, one for the life of the process.
+
+    Its CPU plugin replaces the alternative signal stack of the thread, where there is one (that of faulthandler), and frees the
+    new one when it is unloaded with its last Core: the next signal would end the process.
+    """
+    import openvino
+
+    return openvino.Core()
