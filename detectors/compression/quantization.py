@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,18 @@ from detectors.compression.operator_sets import OperatorSet, operator_sets
 from metrics.errors import InputError
 
 Array = NDArray[np.float32]
+
+
+@contextmanager
+def _kept_path() -> Iterator[None]:
+    """Block after which ``sys.path`` is as before: the first import of ``onnxruntime.quantization`` appends a folder with modules of
+    names such as ``models`` and ``benchmark``.
+    """
+    before = list(sys.path)
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 class Quantizer:
@@ -37,7 +50,8 @@ class Quantizer:
     """
 
     def __init__(self, content: bytes) -> None:
-        from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
+        with _kept_path():
+            from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
         self._model = _prepared(content)
         self._types = sorted({*QDQRegistry, *QLinearOpsRegistry})

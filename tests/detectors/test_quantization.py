@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -177,3 +180,21 @@ def test_a_file_does_not_depend_on_those_made_before():
     before = quantized(made, "conv")
     quantized(made, "network")
     assert quantized(made, "conv") == before
+
+
+def test_quantisation_adds_no_folder_to_the_path_of_imports(tmp_path):
+    """ONNX Runtime appends one with modules named ``models`` and ``benchmark``."""
+    (tmp_path / "g.onnx").write_bytes(graph())
+    code = """
+import sys
+from pathlib import Path
+from detectors.compression.quantization import Quantizer
+before = list(sys.path)
+Quantizer(Path(sys.argv[1]).read_bytes())
+assert "onnxruntime.quantization" in sys.modules
+sys.exit(0 if sys.path == before else f"added: {set(sys.path) - set(before)}")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "g.onnx")], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
