@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from metrics.evaluator_rules import EvaluatorRules
 from metrics.matching import COCO_THRESHOLDS, Matches
-from metrics.measures import Value
 from metrics.protocols import Thresholds, protocol
 from metrics.tables import AnnotationTable, DetectionTable
 
@@ -20,14 +21,9 @@ NAMES = {
 }
 
 
-def supervision_values(matches: Matches) -> list[Value]:
-    """Mean AP of all, small, medium and large objects."""
-    return RULES.values(matches, NAMES)
-
-
 @protocol(
     "supervision",
-    supervision_values,
+    partial(RULES.values, names=NAMES),
     COCO_THRESHOLDS,
     "supervision 0.31.2, metrics.MeanAveragePrecision",
     rules=RULES,

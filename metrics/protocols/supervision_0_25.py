@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from metrics.evaluator_rules import EvaluatorRules
 from metrics.matching import COCO_THRESHOLDS, Matches
-from metrics.measures import Value
 from metrics.protocols import Thresholds, protocol
 from metrics.tables import AnnotationTable, DetectionTable
 
@@ -15,14 +16,9 @@ RULES = EvaluatorRules(
 NAMES = {"ap": "supervision_map50_95", "ap50": "supervision_map50", "ap75": "supervision_map75"}
 
 
-def supervision_values(matches: Matches) -> list[Value]:
-    """mAP50-95, mAP50 and mAP75."""
-    return RULES.values(matches, NAMES)
-
-
 @protocol(
     "supervision_0_25",
-    supervision_values,
+    partial(RULES.values, names=NAMES),
     COCO_THRESHOLDS,
     "supervision 0.25.1, metrics.MeanAveragePrecision",
     rules=RULES,

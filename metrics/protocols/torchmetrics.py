@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from metrics.evaluator_rules import EvaluatorRules
 from metrics.matching import COCO_THRESHOLDS, Matches
-from metrics.measures import Value
 from metrics.protocols import Thresholds, protocol
 from metrics.tables import AnnotationTable, DetectionTable
 
@@ -20,14 +21,9 @@ NAMES = {
 }
 
 
-def torchmetrics_values(matches: Matches) -> list[Value]:
-    """map, map_50, map_75, map_small, map_medium and map_large."""
-    return RULES.values(matches, NAMES)
-
-
 @protocol(
     "torchmetrics",
-    torchmetrics_values,
+    partial(RULES.values, names=NAMES),
     COCO_THRESHOLDS,
     "torchmetrics 1.9.0, detection.MeanAveragePrecision with its defaults",
     rules=RULES,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from metrics.evaluator_rules import EvaluatorRules
 from metrics.matching import COCO_THRESHOLDS, Matches
-from metrics.measures import Value
 from metrics.protocols import Thresholds, protocol
 from metrics.tables import AnnotationTable, DetectionTable
 
@@ -21,14 +22,9 @@ RULES = EvaluatorRules(
 NAMES = {"ap": "ultralytics_map50_95", "ap50": "ultralytics_map50", "ap75": "ultralytics_map75"}
 
 
-def ultralytics_values(matches: Matches) -> list[Value]:
-    """mAP50-95, mAP50 and mAP75."""
-    return RULES.values(matches, NAMES)
-
-
 @protocol(
     "ultralytics",
-    ultralytics_values,
+    partial(RULES.values, names=NAMES),
     COCO_THRESHOLDS,
     "ultralytics 8.4.190, ap_per_class and match_predictions",
     rules=RULES,

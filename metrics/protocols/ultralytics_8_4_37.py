@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 from metrics.matching import COCO_THRESHOLDS, Matches
-from metrics.measures import Value
 from metrics.protocols import Thresholds, protocol
 from metrics.protocols.ultralytics import NAMES
 from metrics.protocols.ultralytics import RULES as LATER
@@ -14,14 +14,9 @@ from metrics.tables import AnnotationTable, DetectionTable
 RULES = dataclasses.replace(LATER, candidates="best")
 
 
-def ultralytics_values(matches: Matches) -> list[Value]:
-    """mAP50-95, mAP50 and mAP75."""
-    return RULES.values(matches, NAMES)
-
-
 @protocol(
     "ultralytics_8_4_37",
-    ultralytics_values,
+    partial(RULES.values, names=NAMES),
     COCO_THRESHOLDS,
     "ultralytics 8.4.120, ap_per_class and match_predictions",
     rules=RULES,
