@@ -11,15 +11,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.engine.curves import RECALL_LEVELS
 from metrics.matching import COCO_AREAS, COCO_THRESHOLDS, Matches, MatchOutcome, MatchRule, match
 from metrics.measures import ClassColumn, Value, class_values, iou_text, overall_values
 from metrics.ratios import mean_defined
 from metrics.tables import AnnotationTable, DetectionTable
 
 UNLIMITED = 2**31 - 1
-
-LEVELS = np.linspace(0.0, 1.0, 101)
-"""Recall levels of COCO, and positions of interpolation of Ultralytics."""
 
 Curve = Literal["envelope", "own_precision", "interpolated", "interpolated_to_end"]
 
@@ -107,7 +105,7 @@ class EvaluatorRules:
         """
         if self.curve == "envelope":
             index = matches.rule.area_index(area)
-            levels = LEVELS if self.rounding == "float64" else rounded_steps(0.0, 1.0, len(LEVELS))
+            levels = None if self.rounding == "float64" else rounded_steps(0.0, 1.0, len(RECALL_LEVELS))
             return np.asarray(matches.curves(levels=levels).precision[..., index].mean(axis=1))
         outcomes = [matches.at(iou, area) for iou in matches.rule.iou_thresholds]
         return np.stack([_by_class(outcome, self.curve) for outcome in outcomes])
@@ -207,13 +205,13 @@ def _by_class(outcome: MatchOutcome, curve: Curve) -> NDArray[np.float64]:
 
 def _area(recall: NDArray[np.float64], precision: NDArray[np.float64], curve: Curve) -> float:
     if curve == "own_precision":
-        at = np.searchsorted(recall, LEVELS)
+        at = np.searchsorted(recall, RECALL_LEVELS)
         return float(np.append(precision, 0.0)[at].mean())
     end = [recall[-1], 1.0] if curve == "interpolated" else [1.0]
     x = np.concatenate([[0.0], recall, end])
     y = np.concatenate([[1.0], precision, np.zeros(len(end))])
     envelope = np.maximum.accumulate(y[::-1])[::-1]
-    return float(np.trapezoid(np.interp(LEVELS, x, envelope), LEVELS))
+    return float(np.trapezoid(np.interp(RECALL_LEVELS, x, envelope), RECALL_LEVELS))
 
 
 def _step_values(
