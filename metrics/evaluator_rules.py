@@ -12,12 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.engine.curves import RECALL_LEVELS
-from metrics.matching import COCO_AREAS, COCO_THRESHOLDS, Matches, MatchOutcome, MatchRule, match
+from metrics.matching import COCO_AREAS, COCO_THRESHOLDS, UNLIMITED, Matches, MatchOutcome, MatchRule, match
 from metrics.measures import ClassColumn, Value, class_values, iou_text, overall_values
 from metrics.ratios import mean_defined
 from metrics.tables import AnnotationTable, DetectionTable
-
-UNLIMITED = 2**31 - 1
 
 Curve = Literal["envelope", "own_precision", "interpolated", "interpolated_to_end"]
 

@@ -30,6 +30,9 @@ from metrics.tables import AnnotationTable, DetectionTable
 COCO_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 """0.5, 0.55 ... 0.95, bit for bit those of pycocotools."""
 
+UNLIMITED = 2**31 - 1
+"""For `MatchRule.max_dets`: no limit on the detections of an image and class."""
+
 COCO_AREAS: Mapping[str, tuple[float, float]] = {
     "all": (0.0, 1e10),
     "small": (0.0, 1024.0),

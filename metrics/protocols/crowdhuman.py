@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from metrics.engine.neighbours import Neighbours, neighbours
-from metrics.matching import Matches, MatchOutcome, MatchRule, match
+from metrics.matching import UNLIMITED, Matches, MatchOutcome, MatchRule, match
 from metrics.measures import Better, ClassColumn, Value, class_values, iou_text, overall_values
 from metrics.notes import Note, report
 from metrics.protocols import Thresholds, protocol
@@ -85,7 +85,7 @@ def match_as_crowdhuman(
     rule = MatchRule(
         iou_thresholds=(float(np.nextafter(iou, 1)),),
         area_ranges={"all": (-1e10, 1e10)},
-        max_dets=(2**31 - 1,),
+        max_dets=(UNLIMITED,),
         ties="given",
     )
     return match(regions, detections, rule)

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.matching import Matches, MatchRule, match
+from metrics.matching import UNLIMITED, Matches, MatchRule, match
 from metrics.measures import ClassColumn, Value, class_values, iou_text, overall_values
 from metrics.measures.voc_average_precision import area_under_envelope
 from metrics.protocols import Thresholds, protocol
@@ -16,9 +16,6 @@ from metrics.tables import AnnotationTable, DetectionTable
 DEVKIT_LEVELS = np.concatenate([0.1 * np.arange(6), 1 - 0.1 * np.arange(5)[::-1]])
 """MATLAB's 0:0.1:1, counted from both ends, in which 0.6 and 0.7 are the nearest numbers, unlike in ``np.arange(11) * 0.1``:
 a recall of 7 / 10 reaches the level 0.7."""
-
-UNLIMITED = 2**31 - 1
-"""The development kit has no limit on the detections of an image."""
 
 
 def voc_values(matches: Matches, name: str, by_threshold: list[NDArray[np.float64]]) -> list[Value]:
