@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from detectors.candidates import CandidatesConfig
 from detectors.coders import BoxCoder
+from detectors.deformable_conv import DeformableConv
 from detectors.dense import DenseDetector
 from detectors.graph.operators import nms_mask, pool_regions
 from detectors.graph.selection import GraphCandidates
-from detectors.heads.deformable_conv import DeformableConv
 from detectors.heads.roi import PyramidRoIAlign
 from detectors.proposals import MIN_SIDE
 from detectors.segmentation import SegmentationDetector

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from detectors.heads.deformable_conv import DeformableConv
+from detectors.deformable_conv import DeformableConv
 from detectors.norm import BatchNorm
 
 Norm = Literal["none", "group", "batch"]

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from detectors.deformable_conv import DeformableConv
 from detectors.graph.candidates import graph_source
-from detectors.heads.deformable_conv import DeformableConv
 from detectors.registry import VARIANTS
 from detectors.types import Targets
 from metrics.errors import InputError
