@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
@@ -15,22 +17,29 @@ class DeformableConv(nn.Module):
     modulation is a sigmoid, which starts at 0.5; here it is twice that.
 
     Args:
-        channels_in: of the input.
-        channels_out: of the output.
+        conv: the plain convolution, 3 x 3 in one group, whose weights, stride, padding and dilation are used.
     """
 
     _TAPS = 9
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, conv: nn.Conv2d) -> None:
+        assert is_deformable(conv), conv
         super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels_out, 3, padding=1)
-        self.places = nn.Conv2d(channels_in, 3 * self._TAPS, 3, padding=1)
+        self.conv = conv
+        self.places = nn.Conv2d(
+            conv.in_channels,
+            3 * self._TAPS,
+            3,
+            stride=_pair(conv.stride),
+            padding=_pair(conv.padding),
+            dilation=_pair(conv.dilation),
+        )
         nn.init.zeros_(self.places.weight)
         assert self.places.bias is not None
         nn.init.zeros_(self.places.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, channels_out, H, W) from (B, channels_in, H, W)."""
+        """The maps of `conv`, of the same shape."""
         offsets, modulation = self.places(x).split((2 * self._TAPS, self._TAPS), dim=1)
         weights = 2 * modulation.sigmoid()
         out: Tensor = deform_conv2d(
@@ -38,7 +47,25 @@ class DeformableConv(nn.Module):
             offsets.contiguous(),
             self.conv.weight,
             self.conv.bias,
-            padding=1,
+            stride=_pair(self.conv.stride),
+            padding=_pair(self.conv.padding),
+            dilation=_pair(self.conv.dilation),
             mask=weights.contiguous(),
         )
         return out.contiguous(memory_format=torch.channels_last)
+
+
+def is_deformable(layer: nn.Module) -> bool:
+    """Whether a layer is a convolution that `DeformableConv` can replace: 3 x 3, in one group, padded with zeros."""
+    return (
+        isinstance(layer, nn.Conv2d)
+        and layer.kernel_size == (3, 3)
+        and layer.groups == 1
+        and layer.padding_mode == "zeros"
+        and not isinstance(layer.padding, str)
+    )
+
+
+def _pair(sides: object) -> tuple[int, int]:
+    height, width = cast(tuple[int, int], sides)
+    return height, width

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 from torchvision import models
 
 from detectors.backbones.batchnorm import reestimate
-from detectors.backbones.classifiers import classifier_features, classifier_names, on_grid, stride_of
+from detectors.backbones.classifiers import classifier_features, classifier_names, on_grid
 from detectors.backbones.efficientnet_lite import EfficientNetLite0, packaged_weights
+from detectors.backbones.layer_strides import layers_up_to, make_deformable
 from detectors.backbones.mb_tiny import MbTiny
 from detectors.backbones.normalisation import NORMALISATIONS, Input, Normalisation
 from detectors.backbones.timm_networks import PREFIX, timm_features, timm_normalisation
@@ -46,6 +47,9 @@ class BackboneConfig(Config):
     """Stride of the finest features and priors: 4 is P2 of a pyramid, 8 is P3; none: 8, and 16 for SSDLite's network."""
     frozen_stages: int = Field(default=0, ge=0, le=6)
     """Layers up to stride 2 ** frozen_stages are not trained; 0 trains all."""
+    deformable_from: Literal[8, 16, 32] | None = None
+    """The 3 x 3 convolutions whose output has at least this stride are `deformable` (Zhu et al. 2019), as in
+    `head.conv`; 8 are the stages conv3 to conv5 of the paper. none: none of them."""
     norm: Literal["train", "frozen", "reestimate"] = "train"
     """BatchNorm: `train` normalises by batch; `frozen` keeps the loaded statistics; `reestimate`, for weights whose
     BatchNorm was folded into the convolutions, first estimates statistics from training images, then normalises by
@@ -61,6 +65,15 @@ class BackboneConfig(Config):
         if name not in BACKBONES and not name.startswith(PREFIX):
             raise ValueError(str(UnknownName("backbone", name, BACKBONES)))
         return name
+
+    @model_validator(mode="after")
+    def _deformable_layers_are_trained(self) -> Self:
+        if self.deformable_from is not None and 2**self.frozen_stages >= self.deformable_from:
+            raise ValueError(
+                f"deformable_from={self.deformable_from} replaces layers that frozen_stages={self.frozen_stages} does not "
+                f"train (up to stride {2**self.frozen_stages}); choose a larger deformable_from or fewer frozen_stages"
+            )
+        return self
 
 
 class Backbone(nn.Module):
@@ -95,7 +108,7 @@ class Backbone(nn.Module):
         mean, deviation, self._bgr = input if isinstance(input, Normalisation) else NORMALISATIONS[input]
         self.register_buffer("_mean", torch.tensor(mean).view(3, 1, 1) / 255, persistent=False)
         self.register_buffer("_deviation", torch.tensor(deviation).view(3, 1, 1) / 255, persistent=False)
-        frozen = _layers_up_to(body, 2**frozen_stages) if frozen_stages else []
+        frozen = layers_up_to(body, 2**frozen_stages) if frozen_stages else []
         if norm == "frozen":
             frozen += _batch_norms(body)
         for layer in frozen:
@@ -179,6 +192,8 @@ def _backbone(
     usual: Input | Normalisation = "imagenet",
 ) -> Backbone:
     """A backbone of these settings; `usual` is the input that they leave open."""
+    if config.deformable_from is not None:
+        make_deformable(body, config.deformable_from, config.name)
     return Backbone(body, strides, _channels(body), config.input or usual, config.frozen_stages, config.norm)
 
 
@@ -229,33 +244,3 @@ def _as_list(features: Mapping[str, Tensor] | Sequence[Tensor]) -> list[Tensor]:
 
 def _batch_norms(module: nn.Module) -> list[nn.Module]:
     return [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
-
-
-@torch.no_grad()
-def _layers_up_to(body: nn.Module, stride: int) -> list[nn.Module]:
-    """Modules whose parameters are all used before the features become coarser than `stride`."""
-    size = (320, 192)
-    order: list[tuple[nn.Module, int]] = []
-
-    def note(layer: nn.Module, _: object, output: Tensor) -> None:
-        # Tokens (B, N, C) are of the stride of the map that they were made from.
-        before = order[-1][1] if order else 1
-        order.append((layer, stride_of(output, size) if output.ndim == 4 else before))
-
-    leaves = [layer for layer in body.modules() if not list(layer.children()) and list(layer.parameters())]
-    hooks = [layer.register_forward_hook(note) for layer in leaves]
-    training = body.training
-    body.eval()(torch.zeros(1, 3, *size))
-    body.train(training)
-    for hook in hooks:
-        hook.remove()
-    # Squeeze-and-excitation works on one pixel, so the end is the last layer that is fine enough, not the first that is
-    # too coarse.
-    end = max((index for index, (_, at) in enumerate(order, start=1) if at <= stride), default=0)
-    frozen = {layer for layer, _ in order[:end]}
-    # A block can have parameters besides those of its layers, such as a scale.
-    return [layer for layer in body.modules() if frozen.issuperset(_leaves(layer))]
-
-
-def _leaves(module: nn.Module) -> set[nn.Module]:
-    return {layer for layer in module.modules() if not list(layer.children()) and list(layer.parameters())}

@@ -89,8 +89,8 @@ def _(detector: SlidingWindow, size: tuple[int, int] | None) -> GraphSource:
 def _refuse_deformable(detector: nn.Module) -> None:
     if any(isinstance(layer, DeformableConv) for layer in detector.modules()):
         raise InputError(
-            "head.conv=deformable: cannot be exported, because the exporter has no deformable convolution; train with "
-            "head.conv=standard"
+            "head.conv=deformable and backbone.deformable_from: cannot be exported, because the exporter has no deformable "
+            "convolution; train with head.conv=standard and backbone.deformable_from=none"
         )
 
 

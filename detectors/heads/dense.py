@@ -199,12 +199,12 @@ class _Tower(nn.Module):
 
 
 def _tower_conv(channels: int, kind: TowerConv) -> nn.Module:
-    made = DeformableConv(channels, channels) if kind == "deformable" else None
-    conv = nn.Conv2d(channels, channels, 3, padding=1) if made is None else made.conv
+    conv = nn.Conv2d(channels, channels, 3, padding=1)
+    made = DeformableConv(conv) if kind == "deformable" else conv
     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
     assert conv.bias is not None
     nn.init.zeros_(conv.bias)
-    return made or conv
+    return made
 
 
 def _norm(norm: Norm, channels: int, levels: int) -> nn.ModuleList:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from pydantic import ValidationError
+from torch import nn
 
+from detectors.backbones import make_backbone
+from detectors.backbones.build import BackboneConfig
 from detectors.deformable_conv import DeformableConv
 from detectors.graph.candidates import graph_source
 from detectors.registry import VARIANTS
@@ -22,7 +26,7 @@ TARGETS = [
 @pytest.fixture
 def layer():
     torch.manual_seed(0)
-    return DeformableConv(4, 6)
+    return DeformableConv(nn.Conv2d(4, 6, 3, padding=1))
 
 
 def test_it_starts_as_the_plain_convolution(layer):
@@ -58,6 +62,51 @@ def test_the_modulation_multiplies_what_is_read(layer):
     torch.testing.assert_close(layer(x), 0.5 * layer.conv(x), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("stride", "dilation"), [(2, 1), (1, 2), (2, 3)])
+def test_stride_and_dilation_are_those_of_the_convolution(stride, dilation):
+    torch.manual_seed(0)
+    layer = DeformableConv(nn.Conv2d(4, 6, 3, stride, padding=dilation, dilation=dilation))
+    x = torch.randn(2, 4, 11, 9)
+    torch.testing.assert_close(layer(x), layer.conv(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "count"), [("resnet18", 12), ("resnet50", 13), ("mb_tiny", None)])
+def test_a_backbone_starts_as_the_plain_one(name, count):
+    """ResNet's stages conv3 to conv5 have 12 and 13 convolutions of 3 x 3 (Zhu et al. 2019, section 3.1, have 12 in ResNet-50:
+    torchvision's has the stride in the 3 x 3 convolution of each stage, so that all have it).
+    """
+    make_backbone(BackboneConfig(name=name))  # the first one traces another network, which draws weights, too
+    backbones = []
+    for start in (None, 8):
+        torch.manual_seed(0)
+        backbones.append(make_backbone(BackboneConfig(name=name, deformable_from=start)).eval())
+    plain, deformable = backbones
+    layers = [layer for layer in deformable.modules() if isinstance(layer, DeformableConv)]
+    assert len(layers) == count if count else layers
+    images = torch.rand(1, 3, 96, 64)
+    with torch.no_grad():
+        for ours, theirs in zip(deformable(images), plain(images), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_only_stages_from_the_given_stride_are_deformable():
+    plain = make_backbone(BackboneConfig(name="resnet18", deformable_from=32))
+    names = [name for name, layer in plain.named_modules() if isinstance(layer, DeformableConv)]
+    assert {name.split(".")[1] for name in names} == {"layer4"}
+    assert len(names) == 4
+
+
+def test_a_network_without_such_convolutions_is_refused():
+    with pytest.raises(InputError, match=r"mobilenet_v3_small has no 3 x 3 convolutions in one group"):
+        make_backbone(BackboneConfig(name="mobilenet_v3_small", deformable_from=16))
+
+
+def test_frozen_stages_cannot_be_deformable():
+    with pytest.raises(ValidationError, match=r"frozen_stages=3 does not train"):
+        BackboneConfig(name="resnet18", deformable_from=8, frozen_stages=3)
+    BackboneConfig(name="resnet18", deformable_from=16, frozen_stages=3)
+
+
 @pytest.mark.parametrize("name", WITH_TOWERS)
 def test_every_variant_with_towers_learns_places(name):
     torch.manual_seed(0)
@@ -82,5 +131,5 @@ def test_export_is_refused():
         ),
         3,
     )
-    with pytest.raises(InputError, match=r"head\.conv=deformable: cannot be exported"):
+    with pytest.raises(InputError, match=r"head\.conv=deformable and backbone\.deformable_from: cannot be exported"):
         graph_source(detector.eval(), (64, 64))
