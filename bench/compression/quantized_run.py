@@ -253,7 +253,7 @@ class _Work:
         train = self.dataset.splits["train"]
         start = time.monotonic()
         quantizer.calibrate(
-            calibration_batches(train, self.config.image, self.settings.images, self.progress)
+            calibration_batches(train, self.config.image.for_prediction, self.settings.images, self.progress)
         )
         seconds = round(time.monotonic() - start, 3)
         with self.progress.stage("quantizing", len(quantizer.sets)) as stage:
@@ -294,7 +294,7 @@ class _Work:
     def _latencies(self, files: Mapping[str, Path], val: Split) -> dict[str, float]:
         models = {name: self._predictor(file) for name, file in files.items()}
         count = min(_TIMED_IMAGES, len(val))
-        images = fit_images([val.load(k) for k in range(count)], self.config.image)[0]
+        images = fit_images([val.load(k) for k in range(count)], self.config.image.for_prediction)[0]
         return median_latencies(models, [image[None] for image in images], self.progress)
 
     def _predictor(self, file: Path) -> ExportedModel:

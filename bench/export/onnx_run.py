@@ -108,7 +108,7 @@ def export_run(run: RunFolder, file: Path, *, nms: bool = False, any_size: bool 
             "trained here"
         )
     settings = run.result.config
-    image = ImageConfig.model_validate(settings["image"])
+    image = ImageConfig.model_validate(settings["image"]).for_prediction
     network = load_network(run, settings)
     _note_what_is_left_out(run)
     record = ExportRecord(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from detectors.config import Config
-from detectors.search_range import Range
+from detectors.search_range import PredictionSetting, Range
 
 Side = Annotated[int, Field(ge=8, le=8192)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -26,6 +26,15 @@ class ImageConfig(Config):
     """`letterbox` keeps the aspect ratio and pads; `stretch` changes the aspect ratio."""
     fill: Annotated[int, Field(ge=0, le=255)] = 114
     """Grey value of the padding."""
+    prediction_scale: Annotated[float, Field(ge=0.25, le=8), Range(1, 2), PredictionSetting()] = 1.0
+    """Sides of the network's input in the final evaluation and in prediction, as a multiple of `size`. Above 1, small objects
+    have more pixels than in training, at a higher cost; see also `evaluate.tile`."""
+
+    @property
+    def for_prediction(self) -> ImageConfig:
+        """The same with the `size` of prediction."""
+        sides = [max(round(side * self.prediction_scale), 8) for side in self.size]
+        return self.model_copy(update={"size": (sides[0], sides[1]), "prediction_scale": 1.0})
 
 
 class FileInput(ImageConfig):

@@ -54,7 +54,7 @@ def network_input(run: RunFolder, predictor: Predictor) -> ImageConfig | None:
     """
     settings = run.result.config
     if "image" in settings:
-        return ImageConfig.model_validate(settings["image"])
+        return ImageConfig.model_validate(settings["image"]).for_prediction
     return inference.network_input(predictor, EvaluateConfig.model_validate(settings.get("evaluate", {})))
 
 

@@ -190,7 +190,7 @@ class _Execution:
         detections = predict(
             wrapped,
             split,
-            config.image,
+            config.image.for_prediction,
             batch=config.evaluate.batch,
             workers=config.workers,
             device=self.device,

@@ -135,7 +135,9 @@ class TuningTask:
         rule = MatchRule(max_dets=self.config.evaluate.max_dets)
         self.objectives: Objectives = parse_objectives(plan.objectives, val.truth, rule)
         self.device = pick_device(self.config.device)
-        self.limits = LimitCheck(limits, val, self.config.image, self.device, self.config.evaluate.precision)
+        self.limits = LimitCheck(
+            limits, val, self.config.image.for_prediction, self.device, self.config.evaluate.precision
+        )
         threads = self.config.threads or (
             max(torch.get_num_threads() // plan.workers, 1) if plan.workers > 1 else 0
         )
@@ -179,7 +181,7 @@ class TuningTask:
         return predict(
             with_precision(self.detector(values, weights), config.evaluate.precision),
             self.dataset.splits[split],
-            config.image,
+            config.image.for_prediction,
             batch=config.evaluate.batch,
             workers=config.workers,
             device=self.device,

@@ -51,7 +51,7 @@ def save_candidates(
             predict(
                 with_precision(detector, config.evaluate.precision),
                 split,
-                config.image,
+                config.image.for_prediction,
                 batch=config.evaluate.batch,
                 workers=config.workers,
                 device=device,

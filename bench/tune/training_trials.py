@@ -113,7 +113,7 @@ class TrainingTrials:
         detections = predict(
             with_precision(detector, config.evaluate.precision),
             splits["val"],
-            config.image,
+            config.image.for_prediction,
             batch=config.evaluate.batch,
             workers=config.workers,
             device=pick_device(config.device),

@@ -117,7 +117,7 @@ class _Tuning:
 
         def objective(trial: Trial, values: Values, folder: Path) -> tuple[float, ...]:
             chosen = {**fixed, **values}
-            image = with_values(task.config, chosen).image
+            image = with_values(task.config, chosen).image.for_prediction
             task.limits.check(trial, lambda: task.detector(chosen), image)
             return training(trial, values, folder)
 
@@ -134,7 +134,7 @@ class _Tuning:
         def objective(trial: Trial, values: Values, folder: Path) -> tuple[float, ...]:
             if task.limits.limits:
                 detector.nms = NMS(with_values(config, values).detector.nms)
-                task.limits.check(trial, lambda: detector, config.image)
+                task.limits.check(trial, lambda: detector, config.image.for_prediction)
             return task.objectives.values(task.objectives.numbers(val.truth, post.detections(values)))
 
         return objective

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny_runs import tiny_config
+from torchvision.transforms.v2 import functional
 
+from bench import load
 from bench.cli import main
 from bench.runs.context import RunContext
+from bench.runs.finished_run import load_predictor
 from bench.runs.reevaluation import prediction_settings
 from bench.runs.run import run
 from bench.runs.verification import verify
@@ -56,6 +60,30 @@ def test_it_has_the_training_of_the_first_run(trained, tmp_path):
     assert any(trained.result.name in note for note in again.result.data.notes)
     states = {check.name: check.state for check in verify(again, again=True)}
     assert {"changed", "unknown"}.isdisjoint(states.values()), states
+
+
+def test_a_larger_input_of_prediction_is_that_size_everywhere(trained, tmp_path):
+    """The expected detections are those of the network in an image that torchvision made larger."""
+    again = predict_again(trained, tmp_path, "image.prediction_scale=1.5")
+    dataset, config = prediction_settings(trained, ["image.prediction_scale=1.5"])
+    height, width = config.image.size
+    larger = [round(1.5 * height), round(1.5 * width)]
+    pixels = dataset.splits["test"].load(0)
+    image = functional.resize(torch.from_numpy(pixels).permute(2, 0, 1), larger)
+    found = load_predictor(again).predict(image[None] / 255)[0]
+    rows = again.detections.image == 0
+    assert rows.sum() == len(found.scores) > 0
+    assert not np.array_equal(again.detections.score, trained.detections.score)
+    np.testing.assert_allclose(np.sort(again.detections.score[rows]), np.sort(found.scores), rtol=1e-4)
+    scale = pixels.shape[1] / larger[1]
+    np.testing.assert_allclose(
+        np.sort(again.detections.xywh[rows, 0]), np.sort(found.boxes[:, 0] * scale).clip(0), atol=1e-3
+    )
+    np.testing.assert_allclose(
+        load(again)(pixels, score=0.0).scores, np.sort(found.scores)[::-1], rtol=1e-4
+    )  # fmt: skip
+    assert "changed" not in {check.state for check in verify(again, again=True)}
+    assert (again.path / RunFolder.WEIGHTS).read_bytes() == (trained.path / RunFolder.WEIGHTS).read_bytes()
 
 
 def test_the_command_shows_both_rows_of_one_training(trained, tmp_path, capsys):

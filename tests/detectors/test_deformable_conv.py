@@ -131,5 +131,7 @@ def test_export_is_refused():
         ),
         3,
     )
-    with pytest.raises(InputError, match=r"head\.conv=deformable and backbone\.deformable_from: cannot be exported"):
+    with pytest.raises(
+        InputError, match=r"head\.conv=deformable and backbone\.deformable_from: cannot be exported"
+    ):
         graph_source(detector.eval(), (64, 64))
