@@ -13,8 +13,10 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from bench.data.types import Split, require_label_maps
-from bench.pipeline.augmentation import Augment, make_augment, randomness_of
-from bench.pipeline.input_settings import AugmentConfig, ImageConfig
+from bench.pipeline.augment_settings import AugmentConfig
+from bench.pipeline.augmentation.augment import Augment, make_augment
+from bench.pipeline.augmentation.randomness import randomness_of
+from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.objects import TrainingObjects, training_objects
 from bench.pipeline.placement import Placement, Sample, Samples, collate, fit_image, to_tensor
 from bench.pipeline.workers import WorkerBatches, default_workers

@@ -8,7 +8,8 @@ from typing import Annotated, Any, TypeVar, get_args
 from pydantic import AfterValidator, BaseModel, Field, PrivateAttr
 from pydantic.fields import FieldInfo
 
-from bench.pipeline.input_settings import AugmentConfig, ImageConfig
+from bench.pipeline.augment_settings import AugmentConfig
+from bench.pipeline.input_settings import ImageConfig
 from bench.settings import toml
 from bench.settings.descriptions import describe_fields
 from bench.settings.device_name import check_device_name

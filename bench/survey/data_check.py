@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bench.data.types import Dataset, MaskFacts, Split
-from bench.pipeline.input_settings import AugmentConfig, ImageConfig
+from bench.pipeline.augment_settings import AugmentConfig
+from bench.pipeline.input_settings import ImageConfig
 from bench.process.progress import Progress
 from bench.survey.box_defects import box_findings
 from bench.survey.class_balance import class_findings

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.data.types import MAX_MASK_CLASSES
-from bench.pipeline.augmentation import make_augment
-from bench.pipeline.input_settings import AugmentConfig, ImageConfig
+from bench.pipeline.augment_settings import AugmentConfig
+from bench.pipeline.augmentation.augment import make_augment
+from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.loader import SplitSamples
 from bench.survey.subject import SplitSubject
 from metrics.errors import InputError

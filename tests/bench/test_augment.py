@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
-from bench.pipeline.augmentation import make_augment, randomness_of
-from bench.pipeline.input_settings import AugmentConfig
+from bench.pipeline.augment_settings import AugmentConfig
+from bench.pipeline.augmentation.augment import make_augment
+from bench.pipeline.augmentation.randomness import randomness_of
 
 NOTHING = {"flip": 0, "flip_vertical": 0, "zoom_out": 0, "iou_crop": 0, "photometric": 0}
 SETTINGS = {

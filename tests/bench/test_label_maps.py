@@ -15,8 +15,10 @@ from torch import Tensor
 from bench.data.shapes_scene import _CLASS_COLORS, _COLOR_DEVIATION, ShapesConfig, draw_image, draw_label_map
 from bench.data.types import Split, require_label_maps
 from bench.datasets import open_dataset
-from bench.pipeline.augmentation import make_augment, randomness_of
-from bench.pipeline.input_settings import AugmentConfig, ImageConfig
+from bench.pipeline.augment_settings import AugmentConfig
+from bench.pipeline.augmentation.augment import make_augment
+from bench.pipeline.augmentation.randomness import randomness_of
+from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.loader import Batch, make_loader
 from bench.pipeline.placement import place
 from metrics.errors import InputError

@@ -14,7 +14,8 @@ from tiny_data import split_of
 
 from bench.data.types import Split
 from bench.datasets import open_dataset
-from bench.pipeline.input_settings import AugmentConfig, ImageConfig
+from bench.pipeline.augment_settings import AugmentConfig
+from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.loader import Batch, Loader, LoaderState, make_loader
 from bench.pipeline.placement import Placement, fit_images, place
 from metrics.errors import InputError

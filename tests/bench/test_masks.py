@@ -19,7 +19,8 @@ from tiny_data import Picture, write_voc, write_yolo
 from bench.data.object_masks import draw_objects
 from bench.data.types import MaskFacts, Split
 from bench.datasets import Dataset, open_dataset
-from bench.pipeline.input_settings import AugmentConfig, ImageConfig
+from bench.pipeline.augment_settings import AugmentConfig
+from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.loader import make_loader
 from bench.runs.naming import run_name
 from bench.settings.config import RunConfig

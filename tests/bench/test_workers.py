@@ -16,7 +16,8 @@ from tiny_data import split_of
 
 from bench.data.types import Split
 from bench.pipeline import workers as workers_module
-from bench.pipeline.input_settings import AugmentConfig, ImageConfig
+from bench.pipeline.augment_settings import AugmentConfig
+from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.loader import make_loader
 from metrics.errors import InputError, InputNote, MachineError
 

@@ -6,19 +6,15 @@ It has two stages, because colour is cheaper to change in a small image: `Augmen
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
-import torch
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional
 
-from bench.pipeline.input_settings import AugmentConfig
-from metrics.iou import box_iou
+from bench.pipeline.augment_settings import AugmentConfig
+from bench.pipeline.augmentation.overlap_crop import OverlapCrop
 from metrics.pixel_labels import IGNORED
 
 
@@ -41,7 +37,7 @@ class MovedImage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """The changes of one configuration. All random numbers are torch's; see `randomness_of`.
+    """The changes of one configuration. All random numbers are torch's; see `bench.pipeline.augmentation.randomness`.
 
     Attributes:
         config: the settings.
@@ -107,7 +103,7 @@ def make_augment(config: AugmentConfig, fill: int = 114) -> Augment:
         fills = {tv_tensors.Mask: IGNORED, "others": fill}
         geometric.append(v2.RandomZoomOut(fills, side_range=(1.0, config.zoom_out_to), p=config.zoom_out))
     if config.iou_crop:
-        geometric.append(_OverlapCrop(config.iou_crop, config.crop_from))
+        geometric.append(OverlapCrop(config.iou_crop, config.crop_from))
     if config.flip:
         geometric.append(v2.RandomHorizontalFlip(config.flip))
     if config.flip_vertical:
@@ -117,85 +113,6 @@ def make_augment(config: AugmentConfig, fill: int = 114) -> Augment:
         jitter = v2.ColorJitter(config.strength, config.strength, config.strength, config.hue)
         photometric = v2.RandomApply([jitter], config.photometric)
     return Augment(config, _chain(geometric), photometric)
-
-
-@contextmanager
-def randomness_of(seed: int) -> Iterator[None]:
-    """Context in which torch's CPU generator has the given seed; its state is restored afterwards.
-
-    `transforms.v2` can only use torch's global generator. The generator of an accelerator is not seeded, because that
-    would repeat the dropout masks of every step.
-
-    Args:
-        seed: 0 .. 2^63 - 1.
-    """
-    before = torch.get_rng_state()
-    torch.default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(before)
-
-
-class _OverlapCrop(v2.Transform):  # type: ignore[misc]  # torchvision has no types
-    """SSD's random crop (section 2.2).
-
-    `v2.RandomIoUCrop` makes the same choice, but tries one crop at a time (hundreds for small objects), and does not
-    terminate on an image without objects. Here all crops are tried at once, and the image is unchanged if none fits.
-    """
-
-    tries = 50
-    overlaps = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
-
-    def __init__(self, p: float, crop_from: float) -> None:
-        super().__init__()
-        self.p = p
-        self.crop_from = crop_from
-
-    def forward(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
-        chosen = float(torch.rand(())) < self.p
-        height, width = sample["image"].shape[-2:]
-        room = min(height, width) * self.crop_from >= 2
-        if not chosen or not room or not len(sample["boxes"]):
-            return sample
-        crops, inside, best = self._tries(sample["boxes"].as_subclass(Tensor), height, width)
-        # The additional choice leaves the image unchanged.
-        for choice in torch.randperm(len(self.overlaps) + 1).tolist():
-            if choice == len(self.overlaps):
-                return sample
-            fitting = (best >= self.overlaps[choice]).nonzero()
-            if len(fitting):
-                row = int(fitting[0])
-                left, top, right, bottom = crops[row].long().tolist()
-                kept = inside[row].nonzero().squeeze(1)
-                boxes = sample["boxes"]
-                window = {"top": top, "left": left, "height": bottom - top, "width": right - left}
-                of_pixels = [name for name in ("image", "label_map") if name in sample]
-                cropped: dict[str, Tensor] = {
-                    name: functional.crop(sample[name], **window) for name in of_pixels
-                }
-                return cropped | {
-                    "boxes": functional.crop(tv_tensors.wrap(boxes[kept], like=boxes), **window),
-                    "labels": sample["labels"][kept],
-                }
-        return sample
-
-    def _tries(self, boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Crops (T, 4) xyxy in whole pixels; which of G centres lie in each, (T, G); best IoU with one of those, (T,).
-
-        The IoU is -1 for crops with an aspect ratio beyond 1 : 2 and for crops without a centre.
-        """
-        drawn = torch.rand(self.tries, 4)
-        whole = torch.tensor([width, height])
-        sides = ((self.crop_from + (1 - self.crop_from) * drawn[:, :2]) * whole).floor()
-        corners = ((whole - sides) * drawn[:, 2:]).floor()
-        crops = torch.cat([corners, corners + sides], 1)
-        centers = (boxes[:, :2] + boxes[:, 2:]) / 2
-        inside = ((centers > crops[:, None, :2]) & (centers < crops[:, None, 2:])).all(2)
-        ratio = sides[:, 0] / sides[:, 1]
-        inside &= ((ratio >= 0.5) & (ratio <= 2))[:, None]
-        best = torch.where(inside, box_iou(crops, boxes), -1.0).amax(1)
-        return crops, inside, best
 
 
 def _chain(transforms: list[v2.Transform]) -> v2.Transform | None:
