@@ -37,6 +37,7 @@ from reports.sections import (
     errors,
     gallery,
     latency,
+    mask_tables,
     masks,
     pairs,
     reproducibility,
@@ -209,7 +210,7 @@ def _compose_report(
     sections = _present([*before, gallery.section(report, remaining), *after])
     files = dict(_files(report, sections, sliced, speed, label_maps))
     if label_maps is not None:
-        files.update(masks.tables(report, label_maps))
+        files.update(mask_tables.csv_files(report, label_maps))
     if compared is not None:
         files["slice-intervals.csv"] = to_csv(pd.DataFrame([asdict(row) for row in compared.intervals]))
     return Document(_render(report, speed, title, sections), files)

@@ -13,6 +13,7 @@ from reports.analysis.report_data import Floats, ReportData, mean
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.dot_plot import dot_plot
+from reports.sections.class_sentences import ClassDifference, difference_text, extremes_text, largest_decisive
 
 MAX_ROWS = 24
 """Number of classes in the figure; the table has all."""
@@ -144,8 +145,7 @@ class ClassFacts:
         compared: number of those with at least `FEW_OBJECTS`.
         lowest, highest: AP of these classes, mean over all models.
         measured: whether there are statistics.
-        largest: the largest decisive difference between two models on a class: the class, the better and the other model, and
-            the size of the difference; None if there is none.
+        largest: the largest decisive difference between two models on a class; None if there is none.
     """
 
     present: int
@@ -153,7 +153,7 @@ class ClassFacts:
     lowest: Extreme
     highest: Extreme
     measured: bool
-    largest: tuple[str, str, str, float] | None
+    largest: ClassDifference | None
 
 
 def class_facts(report: ReportData) -> ClassFacts:
@@ -162,15 +162,7 @@ def class_facts(report: ReportData) -> ClassFacts:
     kept = np.flatnonzero(positives >= FEW_OBJECTS)
     means = np.mean([np.mean([run.class_ap for run in runs], axis=0) for runs in report.evaluated], axis=0)
     names, values = [report.classes[at] for at in kept], means[kept].tolist()
-    decisive = (
-        [] if report.statistics is None else [row for row in report.statistics.class_pairs if row.decisive]
-    )
-    largest = None
-    if decisive:
-        row = max(decisive, key=lambda row: abs(row.delta))
-        better, other = (row.model_a, row.model_b) if row.delta > 0 else (row.model_b, row.model_a)
-        texts = [formatting.printable(text) for text in (row.scope, better, other)]
-        largest = (texts[0], texts[1], texts[2], abs(row.delta))
+    largest = None if report.statistics is None else largest_decisive(report.statistics.class_pairs)
     return ClassFacts(
         int((positives > 0).sum()),
         len(kept),
@@ -195,22 +187,10 @@ def finding_text(facts: ClassFacts, models: int) -> str:
     elif facts.lowest.shared_by_all:
         parts.append(f"All classes with at least {FEW_OBJECTS} objects have the same AP.")
     else:
-        low, high = facts.lowest, facts.highest
-        over = "" if models == 1 else ", mean over models,"
-        parts.append(
-            f"Of the classes with at least {FEW_OBJECTS} objects, AP{over} is lowest for {formatting.join_words(list(low.holders))} "
-            f"({formatting.points(low.value)}) and highest for {formatting.join_words(list(high.holders))} "
-            f"({formatting.points(high.value)})."
-        )
+        which = f"with at least {FEW_OBJECTS} objects"
+        parts.append(extremes_text(which, "AP", models, facts.lowest, facts.highest))
     if models > 1 and facts.measured and facts.present > 1:
-        if facts.largest is None:
-            parts.append("No difference between two models on a single class is decisive.")
-        else:
-            name, better, other, delta = facts.largest
-            parts.append(
-                f"The largest decisive difference on a class is on {name}: {better} is {formatting.points(delta)} percentage points "
-                f"above {other}."
-            )
+        parts.append(difference_text(facts.largest))
     return " ".join(parts)
 
 

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from metrics.compare import Comparison, PairDifference, verdict_text
+from metrics.compare import verdict_text
 from reports.analysis import mask_gallery
 from reports.analysis.extremes import Extreme, highest, lowest
 from reports.analysis.gallery_images import UnreadableImage
 from reports.analysis.mask_gallery import GROUPS, MaskImage
-from reports.analysis.mask_results import FEW_IMAGES, MEASURES, MaskResults, image_mean_iou
+from reports.analysis.mask_results import FEW_IMAGES, MaskResults
 from reports.analysis.report_data import ReportData
 from reports.elements import formatting
-from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
+from reports.elements.page import Figure, Link, Section
 from reports.elements.palette import PHOTO
 from reports.figures.dot_plot import dot_plot
 from reports.figures.forest import forest
-from reports.records.csv import to_csv
+from reports.sections.class_sentences import ClassDifference, difference_text, extremes_text, largest_decisive
+from reports.sections.mask_tables import classes_table, model_names, models_table, pairs_table, shown_names
 
 MAX_ROWS = 24
 """Number of classes in the figure; the table has all."""
 
 MAX_PAIRS = 15
 """Number of pairs in the figure; the table has all."""
-
-DECIDED = ("miou", "mdice", "pixel_accuracy")
-"""Measures whose differences are in the table of pairs."""
 
 
 def section(report: ReportData, results: MaskResults, max_bytes: int) -> Section:
@@ -41,11 +37,11 @@ def section(report: ReportData, results: MaskResults, max_bytes: int) -> Section
     figures = []
     if not results.problem and results.images:
         figures = list(filter(None, (_pairs_figure(report, results), _class_figure(report, results))))
-    tables = [_models_table(report, results)]
+    tables = [models_table(report, results)]
     if several and statistics is not None:
-        tables.append(_pairs_table(report, results, statistics))
+        tables.append(pairs_table(report, results, statistics))
     if not results.problem:
-        tables.append(_classes_table(report, results))
+        tables.append(classes_table(report, results))
     extra, unshown = _gallery(report, results, max_bytes)
     links = [
         Link("mask-images.csv", "mIoU and pixel accuracy of every image alone, by run"),
@@ -72,20 +68,6 @@ def section(report: ReportData, results: MaskResults, max_bytes: int) -> Section
     )
 
 
-def tables(report: ReportData, results: MaskResults) -> dict[str, str]:
-    """The numbers of the section as CSV, by file name."""
-    files = {"mask-images.csv": to_csv(_image_rows(report, results))}
-    statistics = results.statistics
-    if statistics is not None:
-        files["mask-standings.csv"] = to_csv(statistics.to_frame())
-        files["mask-classes.csv"] = to_csv(
-            statistics.classes_to_frame().rename(columns={"objects": "images"})
-        )
-        if len(results.numbers) > 1:
-            files["mask-pairs.csv"] = to_csv(statistics.pairwise_to_frame())
-    return files
-
-
 @dataclass(frozen=True, slots=True)
 class MaskFacts:
     """What is said of the classes, besides the background, that at least `FEW_IMAGES` images have.
@@ -95,8 +77,8 @@ class MaskFacts:
         compared: number of these classes.
         lowest, highest: IoU of these classes, mean over all models.
         tested: whether differences of classes between models were tested.
-        largest: the largest decisive difference in IoU between two models on a class, the background included: the class, the
-            better and the other model, and the size of the difference; None if there is none.
+        largest: the largest decisive difference in IoU between two models on a class, the background included; None if there is
+            none.
     """
 
     models: int
@@ -104,7 +86,7 @@ class MaskFacts:
     lowest: Extreme
     highest: Extreme
     tested: bool
-    largest: tuple[str, str, str, float] | None
+    largest: ClassDifference | None
 
 
 def mask_facts(report: ReportData, results: MaskResults) -> MaskFacts:
@@ -115,42 +97,24 @@ def mask_facts(report: ReportData, results: MaskResults) -> MaskFacts:
     means = [float(np.mean([results.value(at, "miou", label) for at in places])) for label in kept]
     statistics = results.statistics
     rows = [] if statistics is None else [row for row in statistics.class_pairs if row.metric == "miou"]
-    decisive = [row for row in rows if row.decisive]
-    largest = None
-    if decisive:
-        row = max(decisive, key=lambda row: abs(row.delta))
-        better, other = (row.model_a, row.model_b) if row.delta > 0 else (row.model_b, row.model_a)
-        texts = [formatting.printable(text) for text in (row.scope, better, other)]
-        largest = (texts[0], texts[1], texts[2], abs(row.delta))
-    return MaskFacts(len(places), len(kept), lowest(names, means), highest(names, means), bool(rows), largest)
+    low, high = lowest(names, means), highest(names, means)
+    return MaskFacts(len(places), len(kept), low, high, bool(rows), largest_decisive(rows))
 
 
 def class_text(facts: MaskFacts) -> str:
     """Describe the classes with the lowest and the highest IoU, and the largest decisive difference between models."""
     parts = []
-    where = f"Of the classes that at least {FEW_IMAGES} images have"
+    which = f"that at least {FEW_IMAGES} images have, without the background"
     if facts.compared < 2:
         parts.append(
             f"Fewer than two classes, besides the background, are in at least {FEW_IMAGES} images, so classes are not ranked."
         )
     elif facts.lowest.shared_by_all:
-        parts.append(f"{where}, without the background, all have the same IoU.")
+        parts.append(f"Of the classes {which}, all have the same IoU.")
     else:
-        over = "" if facts.models == 1 else ", mean over models,"
-        parts.append(
-            f"{where}, without the background, IoU{over} is lowest for {formatting.join_words(list(facts.lowest.holders))} "
-            f"({formatting.points(facts.lowest.value)}) and highest for {formatting.join_words(list(facts.highest.holders))} "
-            f"({formatting.points(facts.highest.value)})."
-        )
+        parts.append(extremes_text(which, "IoU", facts.models, facts.lowest, facts.highest))
     if facts.tested:
-        if facts.largest is None:
-            parts.append("No difference in IoU between two models on a single class is decisive.")
-        else:
-            name, better, other, delta = facts.largest
-            parts.append(
-                f"The largest decisive difference in IoU on a class is on {name}: {better} is {formatting.points(delta)} percentage "
-                f"points above {other}."
-            )
+        parts.append(difference_text(facts.largest, "IoU"))
     return " ".join(parts)
 
 
@@ -163,7 +127,7 @@ def _leader_text(report: ReportData, results: MaskResults) -> str:
     if results.statistics is not None:
         where = f"on {formatting.plural(results.images, 'image')} with masks"
         return verdict_text(results.statistics.verdict, "mIoU", where, formatting.printable)
-    labels = _labels(report, results)
+    labels = shown_names(report, results)
     values = [results.value(at, "miou") for at in range(len(labels))]
     if len(labels) == 1:
         return f"{labels[0]} has mIoU {formatting.points(values[0])}."
@@ -188,15 +152,6 @@ def _warnings(report: ReportData, results: MaskResults) -> list[str]:
     return warnings + [formatting.sentence(note.text) for note in notes if note.kind in kinds]
 
 
-def _labels(report: ReportData, results: MaskResults) -> list[str]:
-    return [report.labels[number] for number in results.numbers]
-
-
-def _models(report: ReportData, results: MaskResults) -> list[str]:
-    """Names of the models in the statistics."""
-    return [report.models[number].label for number in results.numbers]
-
-
 def _class_figure(report: ReportData, results: MaskResults) -> Figure | None:
     drawn = np.flatnonzero(results.class_images > 0)
     values = [results.values(at, "miou")[:, 1:].T for at in range(len(results.numbers))]
@@ -210,12 +165,12 @@ def _class_figure(report: ReportData, results: MaskResults) -> Figure | None:
     if statistics is not None:
         rows = {(row.model, row.class_name): row for row in statistics.class_values if row.measure == "miou"}
         names = [results.classes[label] for label in drawn]
-        of_models = [[rows[model, name] for name in names] for model in _models(report, results)]
+        of_models = [[rows[model, name] for name in names] for model in model_names(report, results)]
         intervals = [np.array([(row.ci_low, row.ci_high) for row in of]) for of in of_models]
         pale = [np.array([row.too_few for row in of], np.bool_) for of in of_models]
     drawing = dot_plot(
         "masks-classes", title, class_text(mask_facts(report, results)),
-        [formatting.printable(results.classes[label]) for label in drawn], _labels(report, results),
+        [formatting.printable(results.classes[label]) for label in drawn], shown_names(report, results),
         [rows[drawn] for rows in values], "IoU (%)", intervals=intervals, pale=pale, numbers=results.numbers,
     )  # fmt: skip
     bars = "" if statistics is None else f"Bars are {statistics.method.confidence:.0%} confidence intervals."
@@ -229,7 +184,7 @@ def _pairs_figure(report: ReportData, results: MaskResults) -> Figure | None:
     if statistics is None or len(results.numbers) < 2:
         return None
     rows = [row for row in statistics.pairwise if row.metric == "miou"][:MAX_PAIRS]
-    names = dict(zip(_models(report, results), _labels(report, results), strict=True))
+    names = dict(zip(model_names(report, results), shown_names(report, results), strict=True))
     drawing = forest(
         "masks-pairs", "Differences in mIoU, first model minus second", _leader_text(report, results),
         [f"{names[row.model_a]} − {names[row.model_b]}" for row in rows],
@@ -241,153 +196,6 @@ def _pairs_figure(report: ReportData, results: MaskResults) -> Figure | None:
         "for all pairs; filled markers are decisive differences."
     )
     return replace(drawing, caption=caption)
-
-
-def _models_table(report: ReportData, results: MaskResults) -> PageTable:
-    statistics, several = results.statistics, len(results.numbers) > 1
-    values = {name: [results.value(at, name) for at in range(len(results.numbers))] for name in MEASURES}
-    best = {
-        name: highest([str(at) for at in range(len(given))], given).value for name, given in values.items()
-    }
-    rows = []
-    for at, number in enumerate(results.numbers):
-        label = report.models[number].label
-        seeds = len(results.counts[at])
-        cells = [Cell(report.labels[number], note=f"{seeds} seeds" if seeds > 1 else "")]
-        for name in MEASURES:
-            value = values[name][at]
-            note = ""
-            if statistics is not None:
-                standing = statistics.standing(label, name)
-                note = formatting.points_interval(standing.ci_low, standing.ci_high)
-            cells.append(
-                Cell(
-                    formatting.points(value), value, strong=several and value >= best[name] - 1e-12, note=note
-                )
-            )
-        if several and statistics is not None:
-            cells.append(Cell(statistics.standing(label, "miou").letters))
-        rows.append(TableRow(tuple(cells), series=number))
-    columns = [TableColumn("Model"), *(TableColumn(title, numeric=True) for title in MEASURES.values())]
-    if several and statistics is not None:
-        columns.append(
-            TableColumn("Ties in mIoU", help="models that share a letter are not decisively different")
-        )
-    intervals = (
-        "" if statistics is None else f", with {statistics.method.confidence:.0%} confidence intervals"
-    )
-    strong = " Bold: highest value of the column, significant or not." if several else ""
-    return PageTable(
-        "masks-models", f"Label maps, in percent{intervals}.{strong}", tuple(columns), tuple(rows)
-    )
-
-
-def _pairs_table(report: ReportData, results: MaskResults, statistics: Comparison) -> PageTable:
-    names = dict(zip(_models(report, results), _labels(report, results), strict=True))
-    order = {name: place for place, name in enumerate(DECIDED)}
-    chosen = sorted(
-        (row for row in statistics.pairwise if row.metric in order), key=lambda row: order[row.metric]
-    )
-    rows = [
-        TableRow(
-            (
-                Cell(f"{names[row.model_a]} − {names[row.model_b]}"),
-                Cell(MEASURES[row.metric]),
-                Cell(
-                    formatting.signed_points(row.delta),
-                    row.delta,
-                    note=formatting.difference_interval(row.sim_low, row.sim_high),
-                ),
-                Cell(formatting.difference_interval(row.ci_low, row.ci_high) or formatting.MISSING),
-                Cell(formatting.p_value(row.p_adj), row.p_adj),
-                Cell(
-                    f"{row.p_a_gt_b:.2f}" if math.isfinite(row.p_a_gt_b) else formatting.MISSING, row.p_a_gt_b
-                ),
-                Cell(formatting.points(row.mdd), row.mdd),
-                Cell(_word(row, names), strong=row.decisive),
-            )
-        )
-        for row in chosen
-    ]
-    columns = (
-        TableColumn("Pair"),
-        TableColumn("Measure"),
-        TableColumn("Difference", True, "with the simultaneous confidence interval over all pairs"),
-        TableColumn("Interval of this pair alone"),
-        TableColumn(
-            "Adjusted p-value",
-            True,
-            "p-value of the t test, adjusted by Holm's method for the number of pairs",
-        ),
-        TableColumn("Probability that first is better", True, "by the t distribution of the difference"),
-        TableColumn(
-            "Detectable difference", True, "true difference that is found with a probability of about 80%"
-        ),
-        TableColumn("Verdict"),
-    )
-    return PageTable(
-        "masks-pairs-table", f"Differences of label maps in percentage points, with {statistics.method.confidence:.0%} confidence "
-        "intervals: below the difference the simultaneous one, which decides", columns, tuple(rows), searchable=len(rows) > 12,
-    )  # fmt: skip
-
-
-def _word(row: PairDifference, names: dict[str, str]) -> str:
-    if row.decisive:
-        return f"{names[row.model_a if row.delta > 0 else row.model_b]} is better"
-    return "too few data" if row.too_few else "tied"
-
-
-def _classes_table(report: ReportData, results: MaskResults) -> PageTable:
-    statistics, several = results.statistics, len(results.numbers) > 1
-    notes: dict[tuple[str, str], str] = {}
-    decisive: dict[str, list[str]] = {}
-    names = dict(zip(_models(report, results), _labels(report, results), strict=True))
-    if statistics is not None:
-        for of_class in statistics.class_values:
-            if of_class.measure == "miou":
-                interval = formatting.points_interval(of_class.ci_low, of_class.ci_high)
-                notes[of_class.model, of_class.class_name] = interval
-        for row in statistics.class_pairs:
-            if row.decisive and row.metric == "miou":
-                better, worse = (row.model_a, row.model_b) if row.delta > 0 else (row.model_b, row.model_a)
-                decisive.setdefault(row.scope, []).append(f"{names[better]} > {names[worse]}")
-    images, areas = results.class_images, results.truth.sum(axis=0)
-    most = int(images.max(initial=1)) or 1
-    rows = []
-    for label in np.flatnonzero(images > 0).tolist():
-        name = results.classes[label]
-        values = [results.value(at, "miou", label) for at in range(len(results.numbers))]
-        best = highest([str(at) for at in range(len(values))], values).value
-        share = float(areas[label] / max(areas.sum(), 1))
-        cells = [
-            Cell(formatting.printable(name)),
-            Cell(formatting.count(int(images[label])), int(images[label]), bar=images[label] / most),
-            Cell(formatting.points(share), share),
-        ]
-        for model, value in zip(names, values, strict=True):
-            note = notes.get((model, name), "")
-            cells.append(
-                Cell(formatting.points(value), value, strong=several and value >= best - 1e-12, note=note)
-            )
-        if several:
-            spread = float(np.ptp(values))
-            cells.append(Cell(formatting.points(spread), spread))
-        if several and statistics is not None:
-            few = images[label] < FEW_IMAGES or statistics.leaderboard[0].too_few
-            cells.append(
-                Cell("too few images" if few else formatting.join_words(decisive.get(name, ["none"]), 3))
-            )
-        rows.append(TableRow(tuple(cells)))
-    columns = [TableColumn("Class"), TableColumn("Images", True), TableColumn("Share of pixels", True)]
-    columns += [TableColumn(label, numeric=True) for label in names.values()]
-    columns += [TableColumn("Spread", numeric=True)] if several else []
-    columns += [TableColumn("Decisive differences")] if several and statistics is not None else []
-    after = len(columns) - 3 - len(names)
-    strong = " Bold: highest value of the row, significant or not." if several else ""
-    return PageTable(
-        "masks-classes-table", f"IoU by class, in percent.{strong}", tuple(columns), tuple(rows),
-        column_series=(None, None, None, *results.numbers, *((None,) * after)), searchable=len(rows) > 10,
-    )  # fmt: skip
 
 
 def _gallery(report: ReportData, results: MaskResults, max_bytes: int) -> tuple[dict[str, Any], list[str]]:
@@ -461,28 +269,3 @@ def _method(report: ReportData, results: MaskResults, shown: bool) -> Sequence[s
             f"background is clear, and ignored pixels are striped; {len(PHOTO)} colours are used in turn."
         )
     return paragraphs
-
-
-def _image_rows(report: ReportData, results: MaskResults) -> pd.DataFrame:
-    """MIoU and pixel accuracy of every image alone, by run."""
-    catalog = report.truth.catalog
-    frames = []
-    for number, of_model in zip(results.numbers, results.counts, strict=True):
-        for run, counts in zip(report.evaluated[number], of_model, strict=True):
-            pixels = counts.pixels.astype(np.float64)
-            correct = counts.intersection.sum(axis=1)
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "run_id": run.run.result.name,
-                        "image_id": list(catalog.image_ids),
-                        "file_name": list(catalog.file_names),
-                        "pixels": counts.pixels,
-                        "miou": image_mean_iou(counts),
-                        "pixel_accuracy": np.divide(
-                            correct, pixels, out=np.full(len(pixels), np.nan), where=pixels > 0
-                        ),
-                    }
-                )
-            )
-    return pd.concat(frames, ignore_index=True)

@@ -12,6 +12,18 @@ from reports.analysis.report_data import ReportData
 from reports.elements import formatting
 from reports.elements.page import Cell, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.forest import forest
+from reports.sections.pair_columns import (
+    DETECTABLE,
+    DIFFERENCE,
+    INTERVAL,
+    P_VALUE,
+    PROBABILITY,
+    PairColumn,
+    headings,
+    pair_column,
+    pair_rows,
+    verdict_column,
+)
 
 MAX_PAIRS = 15
 """Number of pairs in the figure, those with the best model first; the table has all."""
@@ -103,59 +115,24 @@ def _influence_finding(report: ReportData) -> str:
 def _table(
     rows: Sequence[PairDifference], swap_tests: dict[frozenset[str], PairDifference], names: dict[str, str]
 ) -> PageTable:
-    made = []
-    for row in rows:
+    def swap_cell(row: PairDifference) -> Cell:
         swap = swap_tests.get(frozenset((row.model_a, row.model_b)))
-        word = "too few data" if row.too_few else "tied"
-        if row.decisive:
-            word = f"{names[row.model_a if row.delta > 0 else row.model_b]} is better"
-        made.append(
-            TableRow(
-                (
-                    Cell(f"{names[row.model_a]} − {names[row.model_b]}"),
-                    Cell(
-                        formatting.signed_points(row.delta),
-                        row.delta,
-                        note=formatting.difference_interval(row.sim_low, row.sim_high),
-                    ),
-                    Cell(formatting.difference_interval(row.ci_low, row.ci_high) or formatting.MISSING),
-                    Cell(formatting.p_value(row.p_adj), row.p_adj),
-                    Cell(
-                        formatting.p_value(swap.p_adj) if swap else formatting.MISSING,
-                        swap.p_adj if swap else None,
-                    ),
-                    Cell(
-                        f"{row.p_a_gt_b:.2f}" if np.isfinite(row.p_a_gt_b) else formatting.MISSING,
-                        row.p_a_gt_b,
-                    ),
-                    Cell(formatting.points(row.mdd), row.mdd),
-                    Cell(word, strong=row.decisive),
-                )
-            )
-        )
-    columns = (
-        TableColumn("Pair"),
-        TableColumn("Difference", True, "with the simultaneous confidence interval over all pairs"),
-        TableColumn("Interval of this pair alone"),
-        TableColumn(
-            "Adjusted p-value",
-            True,
-            "p-value of the t test, adjusted by Holm's method for the number of pairs",
-        ),
+        return Cell(formatting.MISSING) if swap is None else Cell(formatting.p_value(swap.p_adj), swap.p_adj)
+
+    swap_column = PairColumn(
         TableColumn(
             "p-value of permutation test",
             True,
             "from swapping the detections of the two models by image; without the variance between training seeds",
         ),
-        TableColumn("Probability that first is better", True, "by the t distribution of the difference"),
-        TableColumn(
-            "Detectable difference", True, "true difference that is found with a probability of about 80%"
-        ),
-        TableColumn("Verdict"),
+        swap_cell,
     )
+    columns = (
+        pair_column(names), DIFFERENCE, INTERVAL, P_VALUE, swap_column, PROBABILITY, DETECTABLE, verdict_column(names),
+    )  # fmt: skip
     return PageTable(
         "pairs-table", "Differences in AP in percentage points, with 95% confidence intervals: below the difference the "
-        "simultaneous one, which decides", columns, tuple(made), searchable=len(made) > 12,
+        "simultaneous one, which decides", headings(columns), pair_rows(columns, rows), searchable=len(rows) > 12,
     )  # fmt: skip
 
 
