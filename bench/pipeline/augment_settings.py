@@ -33,6 +33,6 @@ class AugmentConfig(Config):
     strength: Annotated[float, Field(ge=0, le=0.9), Range(0.1, 0.5)] = 0.25
     """Largest relative change of brightness, contrast and saturation; 0.25 is a factor of 0.75 to 1.25."""
     hue: Annotated[float, Field(ge=0, le=0.5), Range(0, 0.1)] = 0.0
-    """Largest change of hue, as a fraction of the colour circle; slower than all other changes together."""
+    """Largest change of hue, as a fraction of the colour circle."""
     min_side: Annotated[float, Field(ge=1)] = 2.0
     """Smallest side of a training target in pixels of the network's input; smaller boxes are dropped."""

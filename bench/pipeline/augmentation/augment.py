@@ -7,7 +7,7 @@ It has two stages, because colour is cheaper to change in a small image: `Augmen
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from torch import Tensor
 from torchvision import tv_tensors
@@ -15,6 +15,7 @@ from torchvision.transforms import v2
 
 from bench.pipeline.augment_settings import AugmentConfig
 from bench.pipeline.augmentation.overlap_crop import OverlapCrop
+from bench.pipeline.augmentation.photometric import ColorJitter
 from metrics.pixel_labels import IGNORED
 
 
@@ -47,7 +48,7 @@ class Augment:
 
     config: AugmentConfig
     geometric: v2.Transform | None
-    photometric: v2.Transform | None
+    photometric: ColorJitter | None
 
     def move(
         self, image: Tensor, boxes: Tensor, labels: Tensor, label_map: Tensor | None = None
@@ -82,7 +83,7 @@ class Augment:
         """Brightness, contrast, saturation and hue of a (3, H, W) uint8 image."""
         if self.photometric is None:
             return image
-        return cast(Tensor, self.photometric(image))
+        return self.photometric(image)
 
     def sanitize(self, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Remove boxes, (G, 4) xyxy in pixels of the network's input, that have become too small."""
@@ -108,10 +109,9 @@ def make_augment(config: AugmentConfig, fill: int = 114) -> Augment:
         geometric.append(v2.RandomHorizontalFlip(config.flip))
     if config.flip_vertical:
         geometric.append(v2.RandomVerticalFlip(config.flip_vertical))
-    photometric: v2.Transform | None = None
+    photometric: ColorJitter | None = None
     if config.photometric and (config.strength or config.hue):
-        jitter = v2.ColorJitter(config.strength, config.strength, config.strength, config.hue)
-        photometric = v2.RandomApply([jitter], config.photometric)
+        photometric = ColorJitter(config.photometric, config.strength, config.hue)
     return Augment(config, _chain(geometric), photometric)
 
 
