@@ -19,19 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from bench.data.jpeg import decode_jpeg
 from metrics.errors import InputError
 from metrics.messages import reason
 
 _ORIENTATION = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+_ORIENTATIONS = range(1, 9)
 _SWAPS_SIDES = (5, 6, 7, 8)
 
 _OTHER_CONTENTS = (
@@ -156,13 +149,12 @@ def read_image(path: Path, upright: bool = True) -> NDArray[np.uint8]:
         InputError: as `read_header`; or the file is truncated or corrupt, or has 32-bit or floating-point pixels.
     """
     with _opened(path) as image:
-        orientation = _orientation(image)
-        image.load()
-        rgb = to_rgb(path, image)
-        if upright and orientation in _UPRIGHT:
-            rgb = rgb.transpose(_UPRIGHT[orientation])
-        pixels: NDArray[np.uint8] = np.array(rgb)
-        return pixels
+        orientation = _orientation(image) if upright else 1
+        pixels = decode_jpeg(path, image)
+        if pixels is None:
+            image.load()
+            pixels = np.array(to_rgb(path, image))
+        return np.ascontiguousarray(rotate_upright(pixels, orientation))
 
 
 def to_rgb(path: Path | str, image: Image.Image) -> Image.Image:
@@ -223,7 +215,7 @@ def _orientation(image: Image.Image) -> int:
         value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # corrupt EXIF data
         return 1
-    return value if value in _UPRIGHT else 1
+    return value if value in _ORIENTATIONS else 1
 
 
 def _explain_failure(path: Path, error: Exception) -> str:
