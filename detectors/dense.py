@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from detectors.assigners.ignored_regions import ignore_background
 from detectors.assigners.types import (
     Assigner,
     Assignment,
@@ -246,6 +247,7 @@ class DenseDetector(DetectorNetwork):
         assigner = supervision.assigner
         prediction = self._prediction(output, supervision.class_loss) if assigner.needs_prediction else None
         assignment = assigner(truth, output.priors, output.levels, prediction)
+        assignment = ignore_background(assignment, truth, output.priors, self.ignore_overlap)
         image, prior = (assignment.objects >= 0).nonzero(as_tuple=True)
         boxes = truth.boxes[image, assignment.objects[image, prior]]
         weights = None if assignment.scores is None else assignment.scores[image, prior]

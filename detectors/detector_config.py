@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from detectors.backbones import BackboneConfig
 from detectors.candidates import CandidatesConfig
 from detectors.config import Config
 from detectors.losses.class_weights import ClassWeightsConfig
 from detectors.nms import NMSConfig
+from detectors.search_range import Range
 
 
 class DetectorConfig(Config):
@@ -19,3 +24,6 @@ class DetectorConfig(Config):
     candidates: CandidatesConfig = CandidatesConfig()
     nms: NMSConfig = NMSConfig()
     class_weights: ClassWeightsConfig = ClassWeightsConfig()
+    ignore_overlap: Annotated[float, Field(ge=0, le=1), Range(0.3, 0.9)] = 0.5
+    """A prior without an object is ignored instead of background if a larger fraction of its area lies in a crowd, or in an
+    object that is marked as difficult or ignored; 1 ignores none."""

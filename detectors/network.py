@@ -35,6 +35,7 @@ class DetectorNetwork(nn.Module):
         self.num_classes = num_classes
         self.nms = NMS(config.nms)
         self.candidates = config.candidates
+        self.ignore_overlap = config.ignore_overlap
         self._class_weights = config.class_weights
 
     def loss_sums(self, output: Any, targets: list[Targets]) -> dict[str, LossSum]:

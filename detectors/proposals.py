@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from torchvision.ops import batched_nms
 
+from detectors.assigners.ignored_regions import ignore_background
 from detectors.assigners.overlap import OverlapAssigner
 from detectors.assigners.sampling import BalancedSampler
 from detectors.assigners.types import PaddedTargets
@@ -81,13 +82,17 @@ class ProposalNetwork(nn.Module):
         config: settings.
         head: computes logits of objectness and codes from levels.
         priors: anchors for the same levels.
+        ignore_overlap: see `detectors.assigners.ignored_regions`.
     """
 
-    def __init__(self, config: ProposalConfig, head: ProposalHead, priors: GridPriors) -> None:
+    def __init__(
+        self, config: ProposalConfig, head: ProposalHead, priors: GridPriors, ignore_overlap: float = 1.0
+    ) -> None:
         super().__init__()
         self.config = config
         self.head = head
         self.priors = priors
+        self.ignore_overlap = ignore_overlap
         self.assigner = OverlapAssigner(config.positive, config.negative, "tied")
         self.sampler = BalancedSampler(config.samples, 0.5)
         self.coder = DeltaCoder()
@@ -107,7 +112,7 @@ class ProposalNetwork(nn.Module):
     def loss_sums(self, output: DenseOutput, truth: PaddedTargets) -> dict[str, LossSum]:
         """Sums of the losses ``objectness`` and ``proposal_box`` over the drawn anchors; both have their number."""
         with torch.no_grad():
-            objects = self.assigner(truth, output.priors, output.levels).objects
+            objects = self._assign(output, truth)
             image, prior = self.sampler(objects).nonzero(as_tuple=True)
             chosen = objects[image, prior]
             found = chosen >= 0
@@ -122,7 +127,7 @@ class ProposalNetwork(nn.Module):
 
     def normalizer(self, output: DenseOutput, truth: PaddedTargets) -> Tensor:
         """Normalizer of both losses: the number of anchors that are drawn, which the draw does not change."""
-        found, background = self.sampler.counts(self.assigner(truth, output.priors, output.levels).objects)
+        found, background = self.sampler.counts(self._assign(output, truth))
         return found.sum() + background.sum()
 
     @torch.no_grad()
@@ -144,6 +149,11 @@ class ProposalNetwork(nn.Module):
         counts = best.image.bincount(minlength=len(scores)).tolist()
         parts = zip(*(torch.split(column, counts) for column in (boxes, best.score, level)), strict=True)
         return pad_regions([self._suppress(*part)[:top] for part in parts])
+
+    def _assign(self, output: DenseOutput, truth: PaddedTargets) -> Tensor:
+        """(B, A) object of each anchor; see `Assignment`."""
+        assignment = self.assigner(truth, output.priors, output.levels)
+        return ignore_background(assignment, truth, output.priors, self.ignore_overlap).objects
 
     def _suppress(self, boxes: Tensor, scores: Tensor, level: Tensor) -> Tensor:
         sized = (boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE).all(dim=1)

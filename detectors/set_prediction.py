@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from detectors.assigners.ignored_regions import ignore_background
 from detectors.assigners.task_aligned import TaskAlignedAssigner
 from detectors.assigners.types import Assignment, PaddedTargets, Prediction, pad_targets
 from detectors.backbones import Backbone
@@ -187,7 +188,8 @@ class SetDetector(DetectorNetwork):
     def _assign_proposals(self, dense: DenseOutput, truth: PaddedTargets) -> Assignment:
         scores = self.proposal_loss.scores(dense.logits.float())
         prediction = Prediction(scores, self._proposed(dense), dense.image_size)
-        return self.proposal_assigner(truth, dense.priors, dense.levels, prediction)
+        assignment = self.proposal_assigner(truth, dense.priors, dense.levels, prediction)
+        return ignore_background(assignment, truth, dense.priors, self.ignore_overlap)
 
     def _proposed(self, dense: DenseOutput) -> Tensor:
         assert isinstance(self.queries, ProposalQueries)

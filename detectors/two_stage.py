@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from detectors.assigners.ignored_regions import ignore_background
 from detectors.assigners.overlap import OverlapAssigner
 from detectors.assigners.sampling import BalancedSampler
 from detectors.assigners.types import IGNORE, Assignment, PaddedTargets, pad_targets
@@ -195,7 +196,8 @@ class TwoStageDetector(DetectorNetwork):
 
     def _assign(self, stage: Stage, regions: Regions, truth: PaddedTargets) -> Assignment:
         """Object of each region (B, N); regions that are not valid are ignored."""
-        objects = stage.assigner(truth, regions.boxes, (regions.boxes.shape[1],)).objects
+        assignment = stage.assigner(truth, regions.boxes, (regions.boxes.shape[1],))
+        objects = ignore_background(assignment, truth, regions.boxes, self.ignore_overlap).objects
         return Assignment(torch.where(regions.valid, objects, IGNORE))
 
     def _head(self, number: int, output: TwoStageOutput, regions: Regions) -> tuple[Tensor, Tensor]:

@@ -118,6 +118,7 @@ def two_stage_detector(
             config.proposals,
             ProposalHead(channels, priors.per_cell[0], convs=config.proposals.convs),
             priors,
+            config.ignore_overlap,
         ),
         pool=PyramidRoIAlign(pooled, settings.size, settings.sampling, settings.scale, settings.aligned),
         heads=[

@@ -45,11 +45,14 @@ class Targets:
         labels: (G,) int64 class indices in [0, num_classes).
         label_map: (H, W) uint8 of the network's input: 0 is background, 1 + label a class, 255 is ignored. None unless the
             detector learns from pixels.
+        ignored: (R, 4) xyxy float32 of regions that are not background although they have no target: crowds, and objects
+            that need not be detected. None for none.
     """
 
     boxes: Tensor
     labels: Tensor
     label_map: Tensor | None = None
+    ignored: Tensor | None = None
 
     def __post_init__(self) -> None:
         g = len(self.labels)
@@ -61,12 +64,17 @@ class Targets:
             raise ValueError(
                 f"Targets.label_map: expected (H, W) uint8, got {tuple(self.label_map.shape)} {self.label_map.dtype}"
             )
+        if self.ignored is not None and (self.ignored.ndim != 2 or self.ignored.shape[1] != 4):
+            raise ValueError(f"Targets.ignored: expected shape (R, 4), got {tuple(self.ignored.shape)}")
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Targets:
         """The same targets on another device."""
         boxes, labels = (each.to(device, non_blocking=non_blocking) for each in (self.boxes, self.labels))
-        pixels = None if self.label_map is None else self.label_map.to(device, non_blocking=non_blocking)
-        return Targets(boxes, labels, pixels)
+        optional = (
+            None if each is None else each.to(device, non_blocking=non_blocking)
+            for each in (self.label_map, self.ignored)
+        )
+        return Targets(boxes, labels, *optional)
 
 
 class DenseOutput(NamedTuple):

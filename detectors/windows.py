@@ -128,11 +128,12 @@ def _starts(side: int, window: float, stride: float) -> Tensor:
 
 def _inside(target: Targets, image_size: tuple[int, int]) -> Targets:
     """The valid objects of an image on the CPU, clipped to it."""
-    boxes, labels = target.boxes.detach().cpu().float(), target.labels.cpu()
+    target = target.to("cpu")
+    boxes, labels = target.boxes.detach().float(), target.labels
     finite = boxes.isfinite().all(dim=1)
     boxes, labels = clip(boxes[finite], image_size), labels[finite]
     usable = ~degenerate(boxes)
-    return Targets(boxes[usable], labels[usable])
+    return Targets(boxes[usable], labels[usable], ignored=target.ignored)
 
 
 def _draw(
@@ -152,11 +153,20 @@ def _draw(
         background = torch.arange(len(grid))
     order = torch.randperm(len(background), generator=generator)[: config.per_image - len(found)]
     of_found = [
-        Targets(_relative(objects.boxes[k], window, config.pixels), objects.labels[k : k + 1])
+        Targets(_relative(objects.boxes[k : k + 1], window, config.pixels), objects.labels[k : k + 1])
         for k, window in zip(best.tolist(), found, strict=True)
     ]
-    nothing = Targets(objects.boxes[:0], objects.labels[:0])
-    return torch.cat([found, grid[background[order]]]), of_found + [nothing] * len(order)
+    others = grid[background[order]]
+    ignored = objects.ignored
+    of_others = [
+        Targets(
+            objects.boxes[:0],
+            objects.labels[:0],
+            ignored=None if ignored is None else _relative(ignored, window, config.pixels),
+        )
+        for window in others
+    ]
+    return torch.cat([found, others]), of_found + of_others
 
 
 def _around(
@@ -183,7 +193,7 @@ def _around(
     return tried[torch.arange(number), enough.int().argmax(dim=1)]
 
 
-def _relative(box: Tensor, window: Tensor, pixels: int) -> Tensor:
-    """(1, 4) box in pixels of the resized window."""
+def _relative(boxes: Tensor, window: Tensor, pixels: int) -> Tensor:
+    """(N, 4) boxes in pixels of the resized window."""
     size = (window[2:] - window[:2]).repeat(2)
-    return ((box - window[:2].repeat(2)) / size * pixels)[None]
+    return (boxes - window[:2].repeat(2)) / size * pixels

@@ -17,7 +17,7 @@ from bench.pipeline.augment_settings import AugmentConfig
 from bench.pipeline.augmentation.augment import Augment, make_augment
 from bench.pipeline.augmentation.randomness import randomness_of
 from bench.pipeline.input_settings import ImageConfig
-from bench.pipeline.objects import TrainingObjects, training_objects
+from bench.pipeline.objects import IGNORED_REGION, TrainingObjects, training_objects
 from bench.pipeline.placement import Placement, Sample, Samples, collate, fit_image, to_tensor
 from bench.pipeline.workers import WorkerBatches, default_workers
 from detectors.types import Targets
@@ -123,7 +123,7 @@ class Loader:
             self._order.epoch, self._order.batch = (epoch + 1, 0) if end else (epoch, number)
             images = batch.pixels.to(torch.float32).div_(255)
             maps = [None] * len(batch.boxes) if batch.label_maps is None else batch.label_maps.unbind()
-            targets = [Targets(*each) for each in zip(batch.boxes, batch.labels, maps, strict=True)]
+            targets = [_targets(*each) for each in zip(batch.boxes, batch.labels, maps, strict=True)]
             yield Batch(images, targets, batch.images, batch.placement)
 
 
@@ -212,9 +212,7 @@ class SplitSamples(Dataset[Sample]):
     def __getitem__(self, item: tuple[int, int]) -> Sample:
         epoch, index = item
         pixels = to_tensor(self.split.load(index))
-        rows = slice(self.objects.first[index], self.objects.first[index + 1])
-        boxes = torch.from_numpy(self.objects.boxes[rows])
-        labels = torch.from_numpy(self.objects.labels[rows])
+        boxes, labels = map(torch.from_numpy, self.objects.of_image(index))
         label_map = None if self._load_map is None else _map_tensor(self._load_map(index), pixels)
         if self._augment is None:
             return fit_image(self._image, index, pixels, boxes, labels, label_map)
@@ -223,6 +221,14 @@ class SplitSamples(Dataset[Sample]):
             sample = fit_image(self._image, index, *self._augment.move(pixels, boxes, labels, label_map))
             boxes, labels = self._augment.sanitize(sample.boxes, sample.labels)
             return sample._replace(pixels=self._augment.recolor(sample.pixels), boxes=boxes, labels=labels)
+
+
+def _targets(boxes: Tensor, labels: Tensor, label_map: Tensor | None) -> Targets:
+    """Targets of boxes, of which those with the label `IGNORED_REGION` are ignored regions."""
+    regions = labels == IGNORED_REGION
+    if not regions.any():
+        return Targets(boxes, labels, label_map)
+    return Targets(boxes[~regions], labels[~regions], label_map, boxes[regions])
 
 
 def _map_tensor(label_map: NDArray[np.uint8], image: Tensor) -> Tensor:

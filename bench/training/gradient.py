@@ -206,7 +206,9 @@ def divided(batch: Batch, parts: int) -> Iterator[Part]:
 
 
 def moved(targets: list[Targets], device: torch.device) -> list[Targets]:
-    """The targets on `device`, copied in two transfers, or three with label maps."""
+    """The targets on `device`, copied in two transfers, or three with label maps; and one for each image with ignored
+    regions.
+    """
     if device.type == "cpu":
         return targets
     maps: Sequence[Tensor | None] = [target.label_map for target in targets]
@@ -216,5 +218,8 @@ def moved(targets: list[Targets], device: torch.device) -> list[Targets]:
     counts = [len(target.labels) for target in targets]
     boxes = torch.cat([target.boxes for target in targets]).to(device, non_blocking=True)
     labels = torch.cat([target.labels for target in targets]).to(device, non_blocking=True)
-    columns = zip(torch.split(boxes, counts), torch.split(labels, counts), maps, strict=True)
+    ignored = [
+        None if target.ignored is None else target.ignored.to(device, non_blocking=True) for target in targets
+    ]
+    columns = zip(torch.split(boxes, counts), torch.split(labels, counts), maps, ignored, strict=True)
     return [Targets(*each) for each in columns]

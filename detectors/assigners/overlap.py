@@ -55,7 +55,7 @@ class OverlapAssigner:
         for start in range(0, images, chunk):
             rows = slice(start, start + chunk)
             own = priors if priors.ndim == 2 else priors[rows]
-            parts.append(self._assign(PaddedTargets(*(part[rows] for part in truth)), own))
+            parts.append(self._assign(truth.of_images(rows), own))
         return Assignment(torch.cat(parts))
 
     def _assign(self, truth: PaddedTargets, priors: Tensor) -> Tensor:

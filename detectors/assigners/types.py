@@ -24,11 +24,17 @@ class PaddedTargets(NamedTuple):
         boxes: (B, G, 4) xyxy pixels.
         labels: (B, G) class indices in [0, num_classes).
         valid: (B, G) False for padding, and for boxes without width, height or finite corners.
+        ignored: (B, R, 4) xyxy pixels of ignored regions, padded with boxes without area; None if no image has one.
     """
 
     boxes: Tensor
     labels: Tensor
     valid: Tensor
+    ignored: Tensor | None = None
+
+    def of_images(self, rows: slice) -> PaddedTargets:
+        """The objects of some of the images."""
+        return PaddedTargets(*(None if column is None else column[rows] for column in self))  # type: ignore[arg-type]
 
 
 class Prediction(NamedTuple):
@@ -112,4 +118,14 @@ def pad_targets(targets: Sequence[Targets], device: torch.device | str = "cpu") 
     boxes, labels = boxes.to(device, non_blocking=True), labels.to(device, non_blocking=True)
     sized = (boxes[..., 2:] > boxes[..., :2]).all(dim=-1) & boxes.isfinite().all(dim=-1)
     valid = (labels >= 0) & sized
-    return PaddedTargets(torch.where(valid[..., None], boxes, 0.0), labels.clamp(min=0), valid)
+    ignored = _pad_ignored(targets, device)
+    return PaddedTargets(torch.where(valid[..., None], boxes, 0.0), labels.clamp(min=0), valid, ignored)
+
+
+def _pad_ignored(targets: Sequence[Targets], device: torch.device | str) -> Tensor | None:
+    if all(target.ignored is None for target in targets):
+        return None
+    none = targets[0].boxes.new_zeros(0, 4)
+    regions = [none if target.ignored is None else target.ignored for target in targets]
+    padded = pad_sequence(regions, batch_first=True).float().to(device, non_blocking=True)
+    return torch.where(padded.isfinite().all(dim=-1, keepdim=True), padded, 0.0)

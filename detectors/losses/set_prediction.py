@@ -140,8 +140,8 @@ def relative_targets(truth: PaddedTargets, image_size: tuple[int, int]) -> Padde
 
 
 def repeated(truth: PaddedTargets, times: int) -> PaddedTargets:
-    """The objects of each image `times` times in succession: (B, G) to (B * times, G)."""
-    return PaddedTargets(*(column.repeat_interleave(times, dim=0) for column in truth))
+    """The objects of each image `times` times in succession: (B, G) to (B * times, G); without ignored regions."""
+    return PaddedTargets(*(column.repeat_interleave(times, dim=0) for column in truth[:3]))
 
 
 def summed_by_layer(losses: SetLosses, layers: int) -> SetLosses:

@@ -14,6 +14,7 @@ from torch import Tensor
 from bench.pipeline.augment_settings import AugmentConfig
 from bench.pipeline.augmentation.augment import make_augment
 from bench.pipeline.augmentation.randomness import randomness_of
+from bench.pipeline.objects import IGNORED_REGION
 
 NOTHING = {"flip": 0, "flip_vertical": 0, "zoom_out": 0, "iou_crop": 0, "photometric": 0}
 SETTINGS = {
@@ -56,6 +57,26 @@ def test_image_and_boxes_agree(name, seed):
         assert 0 <= box[0] < box[2] <= width
         assert 0 <= box[1] < box[3] <= height
         assert box == extent(image, COLORS[label])
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("seed", range(5))
+def test_ignored_regions_move_with_the_image_and_change_nothing_else(name, seed):
+    """A region is the second rectangle; without it the two objects must be where they are with it."""
+    augment = make_augment(config(**SETTINGS[name]), fill=0)
+    image, boxes, _ = painted()
+    labels = torch.tensor([0, IGNORED_REGION, 2])
+    with randomness_of(seed):
+        moved = augment.move(image, boxes, labels)
+    with randomness_of(seed):
+        alone = augment.move(image, boxes[[0, 2]], labels[[0, 2]])
+    objects = moved.labels >= 0
+    assert moved.image.equal(alone.image)
+    assert moved.boxes[objects].equal(alone.boxes)
+    assert moved.labels[objects].equal(alone.labels)
+    regions = moved.boxes[~objects].tolist()
+    visible = bool((moved.image[0] == COLORS[1]).any())
+    assert regions == ([extent(moved.image, COLORS[1])] if visible else [])
 
 
 @pytest.mark.parametrize("name", ["flip", "flip_vertical"])

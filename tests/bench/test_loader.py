@@ -250,6 +250,28 @@ def test_fault_11_crowds_ignored_and_flat_objects_are_no_targets_and_are_counted
     ]
 
 
+def test_crowds_and_ignored_objects_are_ignored_regions_once_per_image():
+    objects = [
+        [(0, (2, 2, 6, 8)), (0, (-4, 10, 8, 30)), (1, (-4, 10, 8, 30)), (1, (10, 2, 14, 4))],
+        [],
+        [(0, (30, 30, 40, 40))],
+    ]
+    split = split_of(
+        [grey(20, 20)] * 3,
+        objects,
+        crowd=[False, True, True, False, True],
+        ignored=[False, False, False, True, False],
+    )
+    for augment in (None, AugmentConfig(flip=0, zoom_out=0, iou_crop=0, photometric=0)):
+        (batch,) = make_loader(split, ImageConfig(size=(40, 40)), augment, batch_size=3)
+        first, *others = batch.targets
+        assert first.boxes.tolist() == [[4, 4, 12, 16]]
+        assert first.labels.tolist() == [0]
+        assert sorted(first.ignored.tolist()) == [[0, 20, 16, 40], [20, 4, 28, 8]]
+        assert [(len(each.boxes), each.ignored) for each in others] == [(0, None)] * 2
+        assert make_loader(split, SMALL).objects == [1, 0, 0]
+
+
 def test_fault_12_boxes_beyond_the_image_are_cut_off_for_training_and_counted():
     objects = [(0, (-5, -5, 10, 10)), (0, (15, 5, 30, 50)), (1, (20, 20, 30, 30)), (1, (1, 1, 3, 3))]
     split = split_of([grey(20, 20)], [objects])

@@ -26,7 +26,7 @@ class MovedImage(NamedTuple):
         image: (3, H, W) uint8; its size can differ from that of the original.
         boxes: (G, 4) float32 xyxy, the remaining ones, clipped to the image and of positive width and height. There can be
             none.
-        labels: (G,) int64.
+        labels: (G,) int64; `bench.pipeline.objects.IGNORED_REGION` is that of an ignored region.
         label_map: (H, W) uint8 of the same pixels, `IGNORED` around an image that was zoomed out; None if there was none.
     """
 
@@ -58,7 +58,7 @@ class Augment:
         Args:
             image: (3, H, W) uint8.
             boxes: (G, 4) float32 xyxy within the image, of positive width and height.
-            labels: (G,) int64.
+            labels: (G,) int64; ignored regions are moved like objects, but do not change what is drawn at random.
             label_map: (H, W) uint8, see `detectors.types.Targets`; it does not change what is drawn at random.
         """
         if self.geometric is None:

@@ -8,6 +8,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
+from bench.pipeline.objects import IGNORED_REGION
 from metrics.iou import box_iou
 
 
@@ -30,9 +31,11 @@ class OverlapCrop(v2.Transform):  # type: ignore[misc]  # torchvision has no typ
         chosen = float(torch.rand(())) < self.p
         height, width = sample["image"].shape[-2:]
         room = min(height, width) * self.crop_from >= 2
-        if not chosen or not room or not len(sample["boxes"]):
+        regions = sample["labels"] == IGNORED_REGION
+        objects = (~regions).nonzero().squeeze(1)
+        if not chosen or not room or not len(objects):
             return sample
-        crops, inside, best = self._tries(sample["boxes"].as_subclass(Tensor), height, width)
+        crops, inside, best = self._tries(sample["boxes"].as_subclass(Tensor)[objects], height, width)
         # The additional choice leaves the image unchanged.
         for choice in torch.randperm(len(self.overlaps) + 1).tolist():
             if choice == len(self.overlaps):
@@ -41,7 +44,7 @@ class OverlapCrop(v2.Transform):  # type: ignore[misc]  # torchvision has no typ
             if len(fitting):
                 row = int(fitting[0])
                 left, top, right, bottom = crops[row].long().tolist()
-                kept = inside[row].nonzero().squeeze(1)
+                kept = torch.cat([objects[inside[row]], regions.nonzero().squeeze(1)])
                 boxes = sample["boxes"]
                 window = {"top": top, "left": left, "height": bottom - top, "width": right - left}
                 of_pixels = [name for name in ("image", "label_map") if name in sample]
