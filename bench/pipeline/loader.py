@@ -19,6 +19,7 @@ from bench.pipeline.augmentation.randomness import randomness_of
 from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.objects import IGNORED_REGION, TrainingObjects, training_objects
 from bench.pipeline.placement import Placement, Sample, Samples, collate, fit_image, to_tensor
+from bench.pipeline.unit_range import to_unit_range
 from bench.pipeline.workers import WorkerBatches, default_workers
 from detectors.types import Targets
 from metrics.errors import InputError
@@ -121,7 +122,7 @@ class Loader:
         for number, batch in enumerate(self._batches, start=first + 1):
             end = number == len(self)
             self._order.epoch, self._order.batch = (epoch + 1, 0) if end else (epoch, number)
-            images = batch.pixels.to(torch.float32).div_(255)
+            images = to_unit_range(batch.pixels)
             maps = [None] * len(batch.boxes) if batch.label_maps is None else batch.label_maps.unbind()
             targets = [_targets(*each) for each in zip(batch.boxes, batch.labels, maps, strict=True)]
             yield Batch(images, targets, batch.images, batch.placement)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from bench.pipeline.input_settings import FileInput, ImageConfig
+from bench.pipeline.unit_range import to_unit_range
 from metrics.pixel_labels import IGNORED
 
 
@@ -131,7 +132,7 @@ def fit_images(pixels: Sequence[NDArray[np.uint8]], image: ImageConfig) -> tuple
     boxes, labels = torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
     samples = [fit_image(image, index, to_tensor(one), boxes, labels) for index, one in enumerate(pixels)]
     batch = collate(samples)
-    return batch.pixels.to(torch.float32).div_(255), batch.placement
+    return to_unit_range(batch.pixels), batch.placement
 
 
 def original_size(pixels: Sequence[NDArray[np.uint8]]) -> ImageConfig:
@@ -162,9 +163,11 @@ def fit_image(
         pixels = functional.resize_image(pixels, [new_height, new_width], antialias=smooth)
     scale_x, scale_y = new_width / width, new_height / height
     if (new_height, new_width) != image.size:
-        canvas = torch.full((3, *image.size), image.fill, dtype=torch.uint8)
-        canvas[:, top : top + new_height, left : left + new_width] = pixels
-        pixels = canvas
+        canvas = np.full((3, *image.size), image.fill, np.uint8)
+        canvas[:, top : top + new_height, left : left + new_width] = pixels.numpy()
+        pixels = torch.from_numpy(canvas)
+    elif not pixels.is_contiguous():  # NumPy is faster than torch at this
+        pixels = torch.from_numpy(np.ascontiguousarray(pixels.numpy()))
     if (scale_x, scale_y, top, left) != (1, 1, 0, 0):
         scale = torch.tensor([scale_x, scale_y, scale_x, scale_y])
         boxes = boxes * scale + torch.tensor([left, top, left, top])

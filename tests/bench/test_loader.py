@@ -18,6 +18,7 @@ from bench.pipeline.augment_settings import AugmentConfig
 from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.loader import Batch, Loader, LoaderState, make_loader
 from bench.pipeline.placement import Placement, fit_images, place
+from bench.pipeline.unit_range import to_unit_range
 from metrics.errors import InputError
 
 SMALL = ImageConfig(size=(32, 48))
@@ -325,3 +326,9 @@ def test_data_in_memory_is_batched_faster_than_any_network_runs(one_thread):
         count = sum(len(batch) for batch in loader)
         rates.append(count / (time.process_time() - start))
     assert max(rates) > 3000  # measured: 18,000 images a second
+
+
+@given(st.lists(st.integers(0, 255), min_size=1, max_size=70))
+def test_pixels_in_the_unit_range_are_correctly_rounded_quotients(values):
+    pixels = torch.tensor(values, dtype=torch.uint8)
+    assert to_unit_range(pixels).tolist() == [float(np.float32(value / 255)) for value in values]

@@ -30,6 +30,7 @@ from bench.data.types import Split
 from bench.pipeline.augment_settings import AugmentConfig
 from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.loader import make_loader
+from bench.process.allocator import keep_freed_memory
 
 Pass = Callable[[], Iterable[int]]
 """Load all images once; yields the number of images of each batch."""
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as in training
     warnings.simplefilter("ignore")
     split = open_dataset(options.data).splits["train"]
     with tempfile.TemporaryDirectory() as folder:
