@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from metrics.atomic_files import atomic_write_together
+from reports.analysis import folds as fold_analysis
 from reports.analysis.gallery_images import text_size
 from reports.analysis.leaderboard import run_tables
 from reports.analysis.mask_results import MaskResults, mask_results
@@ -35,6 +36,7 @@ from reports.sections import (
     curves,
     data,
     errors,
+    folds,
     gallery,
     latency,
     mask_tables,
@@ -183,9 +185,11 @@ def _compose_report(
 ) -> Document:
     sliced, compared, speed = slices.slices_of(report), slices.comparison_of(report), speed_of(report)
     label_maps = mask_results(report)
+    by_fold = fold_analysis.fold_results(report)
     before = [
         verdict.section(report, speed),
         pairs.section(report),
+        folds.section(report, by_fold),
         speed_accuracy.section(report, speed),
         compression.section(report, speed),
         curves.section(report),
@@ -211,6 +215,10 @@ def _compose_report(
     files = dict(_files(report, sections, sliced, speed, label_maps))
     if label_maps is not None:
         files.update(mask_tables.csv_files(report, label_maps))
+    if by_fold is not None:
+        files["folds.csv"] = to_csv(fold_analysis.rows(report, by_fold))
+        if by_fold.differences:
+            files["fold-differences.csv"] = to_csv(fold_analysis.difference_rows(report, by_fold))
     if compared is not None:
         files["slice-intervals.csv"] = to_csv(pd.DataFrame([asdict(row) for row in compared.intervals]))
     return Document(_render(report, speed, title, sections), files)
@@ -282,7 +290,7 @@ def _facts(report: ReportData) -> list[str]:
     finished = [result.finished for result in report.results if result.finished is not None]
     devices = sorted({device or cpu for device, cpu in report.timed_hardware} - {""})
     return [
-        f"{formatting.printable(facts.name)}, {formatting.printable(facts.split)} split",
+        f"{formatting.printable(facts.name)}, {_split_text(facts.split)}",
         formatting.plural(facts.images, "image"),
         formatting.plural(facts.objects, "object"),
         formatting.plural(facts.classes, "class", "classes"),
@@ -290,6 +298,10 @@ def _facts(report: ReportData) -> list[str]:
         *([formatting.timestamp(max(finished))] if finished else []),
         *[formatting.printable(device) for device in devices[:2]],
     ]
+
+
+def _split_text(split: str) -> str:
+    return "all images, in folds" if split == "folds" else f"{formatting.printable(split)} split"
 
 
 def _badges(report: ReportData, speed: Speed) -> list[Badge]:

@@ -10,9 +10,12 @@ import typer
 
 from bench.commands import options
 from bench.commands.command import FLAG
+from metrics.errors import InputError
 
 if TYPE_CHECKING:
-    from bench.settings.config import EntryConfig
+    from bench.data.types import Split
+    from bench.runs.context import RunContext
+    from reports.records.run import RunFolder
 
 NAME = "run"
 EXAMPLES = """Examples:
@@ -22,6 +25,8 @@ python -m bench run --variant ssd
 python -m bench run --variant ssd retinanet fcos --data my_images/ --seeds 3
 
 python -m bench run --variant ssd --set train.epochs=30 nms.iou=0.4
+
+python -m bench run --variant ssd fcos --data my_images/ --folds 5
 
 python -m bench run --preset ssd-squeezenet fcos-squeezenet --data my_images/
 
@@ -40,6 +45,15 @@ def command(
     seeds: Annotated[
         int, typer.Option(metavar="N", min=1, help="Runs per variant, each with another seed.")
     ] = 1,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=2,
+            help="Cross-validation: divide all images into N folds, test each once, and pool the detections.",
+            show_default=False,
+        ),
+    ] = None,
     epochs: options.Epochs = None,
     device: options.Device = None,
     workers: options.Workers = None,
@@ -77,13 +91,14 @@ def command(
 
         show(entries, sources, json)
         return
-    _run(entries, sources, seeds, out, fresh=fresh, show_paths=show_paths, json=json, quiet=quiet)
+    _run(entries, sources, seeds, folds, out, fresh=fresh, show_paths=show_paths, json=json, quiet=quiet)
 
 
 def _run(
     entries: Sequence[options.Entry],
     sources: dict[str, Any],
     seeds: int,
+    folds: int | None,
     out: Path,
     fresh: bool,
     show_paths: bool,
@@ -91,6 +106,8 @@ def _run(
     quiet: bool,
 ) -> None:
     from bench.commands.results_table import results_json, show_results
+    from bench.designs.folds import fold_levels, pool_levels
+    from bench.designs.levels import run_levels
     from bench.process import distributed
     from bench.process.interrupts import stop_request
     from bench.process.invocation import command_arguments
@@ -98,26 +115,12 @@ def _run(
     from bench.process.progress import Progress
     from bench.runs.comparison import compare_runs, comparison_folder
     from bench.runs.context import RunContext
-    from bench.runs.matrix import run_all
+    from bench.runs.finished_run import find_split
     from bench.runs.provenance import command_line
-    from bench.runs.run import run
-    from bench.settings.config import RunConfig
-    from bench.settings.resolution import open_entries
     from metrics.atomic_files import require_writable
 
     require_writable(out, "--out", folder=True)
     progress = Progress.auto(quiet or not distributed.is_main_process())
-    dataset, entry_configs = open_entries(entries, sources)
-    for note in dict.fromkeys(str(note) for config in entry_configs for note in config.notes):
-        progress.message(f"note: {note}")
-    external: list[EntryConfig] = []
-    trained: list[EntryConfig] = []
-    for config in entry_configs:
-        if isinstance(config, RunConfig):
-            trained += [config.with_seed(config.seed + k) for k in range(seeds)]
-        else:
-            external.append(config)
-    configs = external + trained  # external models first: they take minutes and may lack their weights
     context = RunContext(
         progress=progress,
         stop=stop_request(),
@@ -125,18 +128,50 @@ def _run(
         command=command_line(command_arguments(), show_paths),
         show_paths=show_paths,
     )
-    runs, held = run_all(configs, lambda config: run(config, out, dataset, context), dataset.name, progress)
-    for busy in held:
-        progress.message(f"not included: {busy}")
+    split: Split | None
+    if folds is None:
+        runs, split = _run_matrix(entries, sources, seeds, out, context)
+    else:
+        levels = run_levels(fold_levels(folds), entries, sources, seeds, out, context)
+        if not distributed.is_main_process():
+            return
+        runs = pool_levels(levels, out, context)
+        if not runs:
+            raise InputError(
+                "--folds: no model has all folds yet; other processes are working on them, so repeat the command when they are finished"
+            )
+        split = find_split(runs)
     if not distributed.is_main_process():
         return
-    if len(runs) == 1:
-        page = runs[0].path / "report.html"
-    else:
-        split = dataset.splits[configs[0].evaluate.split]
-        folder = comparison_folder(runs, out)
-        page, _ = compare_runs(runs, folder, None, split, progress, show_paths)
+    folder = runs[0].path if len(runs) == 1 else comparison_folder(runs, out)
+    page = folder / "report.html"
+    if len(runs) > 1 or not page.is_file():
+        compare_runs(runs, folder, None, split, progress, show_paths)
     if json:
         print_json(results_json(runs, page))
     else:
         show_results(runs, page)
+
+
+def _run_matrix(
+    entries: Sequence[options.Entry],
+    sources: dict[str, Any],
+    seeds: int,
+    out: Path,
+    context: RunContext,
+) -> tuple[list[RunFolder], Split]:
+    """Each variant with each seed on the data set as it is: the runs, and the images that they are evaluated on."""
+    from bench.runs.matrix import run_all, with_seeds
+    from bench.runs.run import run
+    from bench.settings.resolution import open_entries
+
+    dataset, resolved = open_entries(entries, sources)
+    for note in dict.fromkeys(str(note) for config in resolved for note in config.notes):
+        context.progress.message(f"note: {note}")
+    configs = with_seeds(resolved, seeds)
+    runs, held = run_all(
+        configs, lambda config: run(config, out, dataset, context), dataset.name, context.progress
+    )
+    for busy in held:
+        context.progress.message(f"not included: {busy}")
+    return runs, dataset.splits[configs[0].evaluate.split]

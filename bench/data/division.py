@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bench.data.annotated_images import AnnotatedImages
 from bench.data.checks import CheckedImages
 from bench.data.folder_options import FolderOptions
+from bench.data.folds import divide_fold
 from bench.data.groups import groups_of, likely_groups
 from bench.data.leaks import occurring_in
 from bench.data.splits import Indices, hash_split, join_units, nearest_seed
@@ -65,12 +66,12 @@ def settle_purposes(parts: Sequence[AnnotatedImages], name: str = "") -> list[An
     return [replace(part, purpose="train") if part.purpose == "trainval" else part for part in parts]
 
 
-def merge_given_splits(parts: Sequence[AnnotatedImages]) -> list[AnnotatedImages]:
-    """All images without a split, so that splits are drawn."""
+def merge_given_splits(parts: Sequence[AnnotatedImages], setting: str) -> list[AnnotatedImages]:
+    """All images without a split, so that splits are drawn; `setting` is why."""
     names = ", ".join(part.purpose for part in parts if part.purpose)
     if not names:
         return list(parts)
-    report(Note("redrawn_splits", f"the given splits ({names}) are not used (data.splits=drawn)", names))
+    report(Note("redrawn_splits", f"the given splits ({names}) are not used ({setting})", names))
     return [merge_purposes(parts, None)]
 
 
@@ -160,6 +161,37 @@ def divide_images(
     return {name: given[name] for name in SPLITS}
 
 
+def divide_into_folds(
+    parts: Mapping[str | None, CheckedImages],
+    own: Mapping[str, CheckedImages],
+    contents: Mapping[Path, Hashable],
+    options: FolderOptions,
+) -> dict[str, CheckedImages]:
+    """Train, val and test of one fold of all images, see `bench.data.folds`; the arguments are those of `divide_images`.
+
+    Raises:
+        InputError: a split is from elsewhere, or there are too few images or groups.
+    """
+    if own:
+        name = next(iter(own))
+        raise InputError(
+            f"data.{name}: a split from elsewhere, but data.folds divides all images into folds; leave data.{name} out, or join "
+            "both data sets with --data a+b"
+        )
+    (whole,) = parts.values()
+    train, val, _ = options.shares
+    names = image_names(whole.images)
+    indices = divide_fold(whole.images.truth, names, _units(whole, contents), options, val / (train + val))
+    if groups_of(whole.images) is None:
+        _warn_of_divided_groups(whole.images, list(indices.values()), list(indices))
+    return {name: whole.select(chosen) for name, chosen in indices.items()}
+
+
+def image_names(images: AnnotatedImages) -> list[str]:
+    """The name that determines the split of each image: its group's, or that of its file without suffix."""
+    return list(groups_of(images) or (path.stem for path in images.paths))
+
+
 def _donor(missing: str, given: Mapping[str | None, CheckedImages], own: Mapping[str, CheckedImages]) -> str:
     """The split whose images a missing one is taken from: never one from elsewhere, and never test."""
     for name in ("train",) if missing == "val" else ("val", "train"):
@@ -238,7 +270,7 @@ def _cut(
     if len(shares) < 2:
         return dict.fromkeys(shares, part)
     groups = groups_of(part.images)
-    names = groups or [path.stem for path in part.images.paths]
+    names = image_names(part.images)
     units = _units(part, contents)
     count = int(units.max(initial=-1)) + 1
     if required and count < len(shares) and groups is not None and len(part) >= len(shares):

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from bench.data.annotated_images import AnnotatedImages
 from bench.data.checks import CheckedImages, check_images
 from bench.data.contents import content_digests
-from bench.data.division import divide_images
+from bench.data.division import divide_images, divide_into_folds, image_names
 from bench.data.folder_options import FolderOptions
+from bench.data.folds import limit_training
 from bench.data.groups import groups_of
 from bench.data.images import read_image
 from bench.data.label_maps import FileLabelMaps
@@ -52,9 +53,16 @@ def assemble_dataset(
     checked = {name: check_images(part, options) for name, part in own.items()}
     everything = (*given.values(), *checked.values())
     contents = content_keys(path for part in everything for path in part.images.paths)
-    by_split = divide_images(given, checked, contents, options)
+    if options.folds is None:
+        by_split = divide_images(given, checked, contents, options)
+    else:
+        by_split = divide_into_folds(given, checked, contents, options)
     if options.leaks == "dropped":
         by_split = _without_leaks(by_split, contents)
+    if options.train_images is not None and options.train_images != len(by_split["train"]):
+        train = by_split["train"]
+        chosen = limit_training(train.images.truth, image_names(train.images), options)
+        by_split["train"] = train.select(chosen)
     leaked = _report_leaks(by_split, contents)
     splits = {name: require_objects(_make_split(name, by_split[name])) for name in SPLITS}
     _note_absent_classes(splits)

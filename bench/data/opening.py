@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bench.data.annotated_images import AnnotatedImages
+from bench.data.chosen_images import divide_drawn
 from bench.data.classes import adopt_classes, check_choice, choose_classes
 from bench.data.division import merge_given_splits, settle_purposes
 from bench.data.folder import assemble_dataset
@@ -55,8 +56,10 @@ def open_located(location: DataLocation, options: Mapping[str, Any]) -> Dataset:
         options: all options, including those of `location`.
     """
     checked = validated_options(location.format, options)
-    if location.format.draw is not None:
-        return location.format.draw(checked)
+    draw = location.format.draw
+    if draw is not None:
+        dataset, notes = noted(lambda: divide_drawn(draw(checked), checked))
+        return replace(dataset, notes=[*dataset.notes, *notes]) if notes else dataset
     assert isinstance(checked, FolderOptions)
     dataset, notes = noted(lambda: _open(location, checked))
     return replace(dataset, notes=[*dataset.notes, *notes])
@@ -95,8 +98,10 @@ def read_located(
     images = _read(location, options)
     if not location.parts:
         images = settle_purposes(images)
-    if options.splits == "drawn":
-        images = merge_given_splits(images)
+    if options.folds is not None:
+        images = merge_given_splits(images, "data.folds")
+    elif options.splits == "drawn":
+        images = merge_given_splits(images, "data.splits=drawn")
     own = {
         purpose: _read_own(purpose, path, options)
         for purpose in SPLITS

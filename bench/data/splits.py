@@ -40,10 +40,7 @@ def hash_split(
     units = np.arange(len(names)) if units is None else units
     sizes = np.bincount(units)
     assert not required or len(sizes) >= len(shares)
-    first: dict[int, str] = {}
-    for unit, name in zip(units.tolist(), names, strict=True):
-        first[unit] = min(name, first.get(unit, name))
-    positions = np.array([_hash_position(first[unit], seed) for unit in range(len(sizes))])
+    positions = unit_positions(names, units, seed)
     limits = np.cumsum(shares)[:-1] / sum(shares)
     part = np.searchsorted(limits, positions, side="right")
     if required and not np.bincount(part, minlength=len(shares)).all():
@@ -57,6 +54,20 @@ def hash_split(
             cuts[k] = min(cuts[k], cuts[k + 1] - 1)
         part[order] = np.repeat(np.arange(len(shares)), np.diff(cuts))
     return [np.flatnonzero(part[units] == k) for k in range(len(shares))]
+
+
+def unit_positions(names: Sequence[str], units: NDArray[np.intp], seed: int) -> NDArray[np.float64]:
+    """(U,) a number in [0, 1) for each unit, from a hash of seed and its first name in alphabetical order.
+
+    Args:
+        names: of I images, or their groups.
+        units: (I,) number of the unit of each image, from 0.
+        seed: of the hash.
+    """
+    first: dict[int, str] = {}
+    for unit, name in zip(units.tolist(), names, strict=True):
+        first[unit] = min(name, first.get(unit, name))
+    return np.array([_hash_position(first[unit], seed) for unit in range(len(first))])
 
 
 def join_units(*keys: Sequence[Hashable]) -> NDArray[np.intp]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bench.data.annotated_images import AnnotatedImages
 from detectors.config import Config
@@ -121,6 +121,26 @@ class DataOptions(Config):
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of drawn images, or of the splits; independent of a run's seed, so that runs with different seeds are tested
     on the same images."""
+    folds: Annotated[int, Field(ge=2)] | None = None
+    """Number of folds for cross-validation, stratified by class: all images of the data set, whatever their split, are
+    divided into this many folds by `seed`; groups and equal images stay in one fold."""
+    fold: Annotated[int, Field(ge=1)] | None = None
+    """The fold that is the test split, from 1; val is drawn from the other folds, the rest is train. `bench run --folds`
+    runs all of them."""
+    train_images: Annotated[int, Field(ge=1)] | None = None
+    """Use only this many training images, stratified by class and chosen by `seed`; a smaller number is a subset of a larger
+    one. none: all."""
+
+    @model_validator(mode="after")
+    def _fold_of_folds(self) -> Self:
+        if (self.folds is None) != (self.fold is None):
+            given, other = ("folds", "fold") if self.fold is None else ("fold", "folds")
+            raise ValueError(
+                f"{given} is set and {other} is not; set both, or use `bench run --folds`, which sets them for each fold"
+            )
+        if self.folds is not None and self.fold is not None and self.fold > self.folds:
+            raise ValueError(f"fold is {self.fold}, but there are {self.folds} folds, from 1")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

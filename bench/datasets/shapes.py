@@ -115,7 +115,8 @@ class _DrawnLabelMaps:
 
 def _fingerprint(config: ShapesConfig, what: str) -> str:
     """Hash of the settings and the version of the drawing, which determine the images without drawing them."""
-    description = f"shapes {DRAWING_VERSION} {what} {config.model_dump_json(exclude={'name'})}"
+    drawn = config.model_dump_json(exclude={"name", "folds", "fold", "train_images"})
+    description = f"shapes {DRAWING_VERSION} {what} {drawn}"
     return hashlib.sha256(description.encode()).hexdigest()
 
 

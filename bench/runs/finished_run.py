@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from bench.data.chosen_images import pool_splits
 from bench.data.opening import open_dataset
 from bench.data.types import Split
 from bench.pipeline import inference
@@ -126,6 +127,12 @@ def reopened_split(run: RunFolder) -> Split:
         )
     data = dict(toml.read(settings)["data"])
     path, format = data.pop("path"), data.pop("format")
+    if data.get("folds") not in (None, "none") and data.get("fold") in (
+        None,
+        "none",
+    ):  # detections of all folds
+        splits = open_dataset(path, format, **{**data, "fold": 1}).splits
+        return pool_splits(list(splits.values()), run.result.data.split)
     return open_dataset(path, format, **data).splits[run.result.data.split]
 
 

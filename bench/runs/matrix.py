@@ -51,6 +51,20 @@ def run_all(
     return [done[number] for number in sorted(done)], list(held.values())
 
 
+def with_seeds(entries: Sequence[EntryConfig], seeds: int) -> list[EntryConfig]:
+    """The settings of each run of a matrix: external models, which take minutes and may lack their weights, then each variant
+    with this many consecutive seeds.
+    """
+    external = [entry for entry in entries if not isinstance(entry, RunConfig)]
+    trained = [
+        entry.with_seed(entry.seed + k)
+        for entry in entries
+        if isinstance(entry, RunConfig)
+        for k in range(seeds)
+    ]
+    return [*external, *trained]
+
+
 def _title(config: EntryConfig) -> str:
     """Variant, and seed if it is trained."""
     return f"{config.variant}, " + (

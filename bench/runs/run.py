@@ -307,6 +307,7 @@ class _Execution:
                 images=len(split),
                 objects=len(split.truth),
                 classes=len(dataset.classes),
+                train_images=len(dataset.splits["train"]) if trained_here else None,
                 leaked=dataset.leaked.get(split.name, 0) if trained_here else 0,
                 notes=tuple(
                     dict.fromkeys(

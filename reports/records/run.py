@@ -46,6 +46,8 @@ class DataFacts(FrozenModel):
     objects: int = Field(ge=0)
     """Number of annotated objects, including crowds and ignored objects."""
     classes: int = Field(ge=0)
+    train_images: int | None = Field(default=None, ge=0)
+    """Number of images that the network was trained on, of folds their mean; None if it was not trained here."""
     leaked: int = Field(default=0, ge=0)
     """Number of images that are also in the data of training or validation, or of which another image of their group is."""
     notes: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""Statistics of designs of experiments: folds, learning curves, several data sets, corruptions."""
