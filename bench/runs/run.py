@@ -351,7 +351,7 @@ class _Execution:
             return Budget(total_seconds=round(seconds, 3), parameters=parameters)
         earlier = max(predicted.training.seconds - seconds, 0.0)
         return Budget(
-            epochs=self.config.train.epochs,
+            epochs=predicted.training.epochs,
             images_seen=predicted.training.images_seen,
             train_seconds=round(predicted.training.seconds, 3),
             total_seconds=round(seconds + earlier, 3),

@@ -61,6 +61,8 @@ class TrainConfig(Config):
     """Mixed precision of training; no is float32. `evaluate.precision` is that of prediction."""
     validate_every: Annotated[int, Field(ge=0)] = 0
     """Epochs between evaluations on the validation split; 0 evaluates only after the last epoch."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    """Consecutive validations without a new best value after which training stops early; 0 never stops it."""
     not_finite: Literal["stop", "skip"] = "stop"
     """What to do when the loss is NaN or infinite: stop and name the images, or skip the step."""
     not_finite_limit: Annotated[int, Field(ge=1)] = 10
@@ -71,6 +73,14 @@ class TrainConfig(Config):
     """Keep the training state (several times the size of the weights) when the run is finished."""
     log_every: Annotated[int, Field(ge=1)] = 20
     """Steps between updates of the loss in the progress bar."""
+
+    @model_validator(mode="after")
+    def _validated_for_patience(self) -> Self:
+        if self.patience and not self.validate_every:
+            raise ValueError(
+                "patience counts validations, but validate_every is 0; set train.validate_every=1"
+            )
+        return self
 
 
 class EvaluateConfig(Config):

@@ -37,6 +37,7 @@ class Position:
         parts: number of parts into which each batch is divided to fit into memory.
         skipped: consecutive steps that were skipped.
         best_epoch: completed epochs at the best weights; 0 if there are none.
+        stale: validations since the best weights.
         best_value: of the best weights by the measure that chooses them, see `detectors.registry.Variant.selection`.
         best_score: their score threshold with the best F1 on the validation images, at an IoU of 0.5.
         sums: sum of each term of the loss over the batches of this epoch.
@@ -51,6 +52,7 @@ class Position:
     parts: int = 1
     skipped: int = 0
     best_epoch: int = 0
+    stale: int = 0
     best_value: float | None = None
     best_score: float | None = None
     sums: dict[str, float] = field(default_factory=dict)

@@ -42,6 +42,7 @@ class TrainingResult:
         history: one row per epoch: ``epoch`` (completed epochs), ``images_seen``, ``seconds``, ``loss``, its terms,
             ``lr``, ``val_ap`` and ``val_ap50`` (None if the epoch was not validated), and ``val_miou`` for variants whose best
             weights are chosen by it.
+        epochs: completed epochs; fewer than those of the settings if training was stopped early.
         images_seen: training images in all epochs.
         seconds: wall clock time with validation, without the compilation of its kernels, summed over interruptions.
         best_epoch: completed epochs at the best weights; 0 if none were validated.
@@ -50,6 +51,7 @@ class TrainingResult:
     """
 
     history: list[Row]
+    epochs: int
     images_seen: int
     seconds: float
     best_epoch: int
@@ -192,19 +194,34 @@ class _Training:
             self.stop.deferred(),
         ):
             stage.resume(position.epoch * len(self.loader) + position.batch)
-            while position.epoch < self.settings.epochs:
+            while position.epoch < self.settings.epochs and not self._stopped_early():
                 self._epoch(stage)
         self.accelerator.wait_for_everyone()
         self.validation.load_best(position)
         self.detector.eval()
         return TrainingResult(
             position.rows,
+            position.epoch,
             position.images_seen,
             position.seconds,
             position.best_epoch,
             position.best_score,
-            (*self.notes, *self.validation.notes),
+            (*self.notes, *self._note_of_stop(), *self.validation.notes),
         )
+
+    def _stopped_early(self) -> bool:
+        return 0 < self.settings.patience <= self.position.stale
+
+    def _note_of_stop(self) -> tuple[str, ...]:
+        if not self._stopped_early():
+            return ()
+        position = self.position
+        note = (
+            f"training stopped after epoch {position.epoch} of {self.settings.epochs}, "
+            f"{position.epoch - position.best_epoch} after the best one (train.patience={self.settings.patience})"
+        )
+        self.progress.message(f"note: {note}")
+        return (note,)
 
     def _epoch(self, stage: Stage) -> None:
         position = self.position
@@ -276,6 +293,8 @@ class _Training:
         self.sums = {}
         factor = learning_rate_factor(max(position.step - 1, 0), self.steps, self.settings)
         measures = self.validation(position) if self.validation.is_due(position.epoch) else {}
+        if measures and position.best_epoch:
+            position.stale = 0 if position.best_epoch == position.epoch else position.stale + 1
         if measures:
             stage.advance(0, **{name: value for name, value in measures.items() if name != "ap50"})
         row: Row = {

@@ -73,9 +73,15 @@ def _effort(model: Model, with_time: bool = True) -> str:
     seconds = mean_budget(model, lambda budget: budget.train_seconds)
     parts = []
     if epochs is not None:
-        parts.append(f"for {formatting.plural(round(epochs), 'epoch')}")
+        parts.append(f"for {formatting.plural(round(epochs), 'epoch')}{_of_planned(model, epochs)}")
     if images is not None:
         parts.append(f"with {formatting.plural(round(images), 'training image')} seen")
     if seconds is not None and with_time:
         parts.append(f"in {formatting.duration(seconds)}")
     return f"trained {' '.join(parts)}"
+
+
+def _of_planned(model: Model, epochs: float) -> str:
+    """How many epochs the settings asked for, if training was stopped early."""
+    planned = model.results[0].config.get("train", {}).get("epochs")
+    return f" of {planned:g} (stopped early)" if isinstance(planned, int) and epochs < planned else ""
