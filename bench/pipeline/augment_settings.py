@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -36,3 +36,64 @@ class AugmentConfig(Config):
     """Largest change of hue, as a fraction of the colour circle."""
     min_side: Annotated[float, Field(ge=1)] = 2.0
     """Smallest side of a training target in pixels of the network's input; smaller boxes are dropped."""
+    min_visible: Annotated[Fraction, Range(0.1, 0.5)] = 0.25
+    """Share of its box that is left of an object in a mosaic, after a warp, or beside what covers it; objects of which less
+    is left are ignored in training."""
+    mosaic: Annotated[Fraction, Range(0, 1)] = 0.0
+    """Probability of a mosaic of the image and three others of the split, which are neither zoomed out nor cropped
+    (YOLOv4, section 3.3)."""
+    mosaic_scale: Annotated[float, Field(ge=0.1, le=1), Range(0.3, 0.8)] = 0.5
+    """Smallest size of an image in a mosaic, as a fraction of its size without."""
+    close_mosaic: Annotated[Fraction, Range(0, 0.3)] = 0.1
+    """Share of the epochs, the last ones, without images of several images: mosaic, mixup and copy_paste (YOLOX, section
+    2.2). Rounded to whole epochs."""
+    mixup: Annotated[Fraction, Range(0, 0.5)] = 0.0
+    """Probability of blending the image with another of the split, with the objects of both (MixUp, Zhang et al. 2019)."""
+    mixup_alpha: Annotated[float, Field(ge=0.1, le=100), Range(1, 32, log=True)] = 8.0
+    """The weight of an image in a blend has the distribution Beta(alpha, alpha): the higher, the closer to 0.5."""
+    copy_paste: Annotated[Fraction, Range(0, 0.5)] = 0.0
+    """Probability of pasting objects of another image into the image, rare classes and small objects first: by their masks
+    where the data set has some, otherwise the box with soft edges (Ghiasi et al. 2021; Dwibedi et al. 2017)."""
+    paste_count: Annotated[int, Field(ge=1, le=100), Range(1, 10)] = 3
+    """Largest number of objects that are pasted."""
+    warp: Annotated[Fraction, Range(0, 1)] = 0.0
+    """Probability of one map of the image that combines `rotate`, `shear`, `translate`, `rescale` and `perspective`."""
+    rotate: Annotated[float, Field(ge=0, le=180), Range(0, 30)] = 5.0
+    """Largest rotation of a warp, in degrees."""
+    shear: Annotated[float, Field(ge=0, le=30), Range(0, 10)] = 2.0
+    """Largest shear of a warp in each direction, in degrees."""
+    translate: Annotated[float, Field(ge=0, le=0.9), Range(0, 0.3)] = 0.1
+    """Largest translation of a warp, as a fraction of the sides."""
+    rescale: Annotated[float, Field(ge=0, le=4), Range(0, 1)] = 0.25
+    """Largest change of size of a warp: 0.25 is a factor of 1/1.25 to 1.25."""
+    perspective: Annotated[float, Field(ge=0, le=0.9), Range(0, 0.4)] = 0.0
+    """Largest perspective of a warp in each direction: the relative difference of scale between opposite edges is about
+    twice it."""
+    warp_shape: Literal["ellipse", "box"] = "ellipse"
+    """Shape of an object in its box, around which a warp draws the new box: boxes of rotated boxes are too large for most
+    objects."""
+    erase: Annotated[Fraction, Range(0, 0.5)] = 0.0
+    """Probability of replacing rectangles of the image by noise (random erasing, Zhong et al. 2020; cutout)."""
+    erase_area: Annotated[float, Field(gt=0, le=0.5), Range(0.02, 0.2)] = 0.1
+    """Largest area of such a rectangle, as a fraction of the image."""
+    erase_count: Annotated[int, Field(ge=1, le=100), Range(1, 5)] = 1
+    """Largest number of such rectangles."""
+    equalize: Annotated[Fraction, Range(0, 0.3)] = 0.0
+    """Probability of spreading the brightness of the image over the whole range: by its histogram, or by its extremes."""
+    gray: Annotated[Fraction, Range(0, 0.3)] = 0.0
+    """Probability of removing the colour."""
+    blur: Annotated[Fraction, Range(0, 0.3)] = 0.0
+    """Probability of a Gaussian blur."""
+    blur_sigma: Annotated[float, Field(gt=0, le=10), Range(0.5, 3)] = 1.5
+    """Largest standard deviation of the blur, in pixels of the network's input."""
+    noise: Annotated[Fraction, Range(0, 0.3)] = 0.0
+    """Probability of Gaussian noise."""
+    noise_sigma: Annotated[float, Field(gt=0, le=100), Range(2, 20)] = 10.0
+    """Largest standard deviation of the noise, in grey values of 0 .. 255."""
+    jpeg: Annotated[Fraction, Range(0, 0.3)] = 0.0
+    """Probability of compression as JPEG."""
+    jpeg_quality: Annotated[int, Field(ge=1, le=100), Range(20, 80)] = 40
+    """Lowest quality of the compression, of 1 .. 100."""
+    albumentations: tuple[dict[str, Any], ...] = ()
+    """Transforms of the package albumentations (extra `albumentations`), applied last: each a table with the `name` of its
+    class and its arguments, as in {name = "CLAHE", p = 0.3}. They also move boxes and label maps."""

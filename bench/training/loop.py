@@ -154,6 +154,7 @@ class _Training:
             rank=self.accelerator.process_index,
             world=self.accelerator.num_processes,
             label_maps=VARIANTS[config.variant].label_maps,
+            epochs=self.settings.epochs,
         )
         remarks = [f"{config.variant}: {note}" for note in _notes(detector, self.loader.objects, config)]
         self.notes = (*self.loader.notes, *remarks)

@@ -1,39 +1,24 @@
-"""Augmentation of training images, their boxes and label maps, with torchvision's `transforms.v2`.
+"""Augmentation of one training image, its boxes and label map.
 
 It has two stages, because colour is cheaper to change in a small image: `Augment.move` crops and flips the original,
-`Augment.recolor` changes the network's input.
+`Augment.recolor` changes the network's input. `bench.pipeline.augmentation.augmented_images` combines them with changes by
+several images.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from bench.pipeline.augment_settings import AugmentConfig
+from bench.pipeline.augmentation.labelled_image import LabelledImage
+from bench.pipeline.augmentation.named_transforms import NamedTransforms
 from bench.pipeline.augmentation.overlap_crop import OverlapCrop
 from bench.pipeline.augmentation.photometric import ColorJitter
 from metrics.pixel_labels import IGNORED
-
-
-class MovedImage(NamedTuple):
-    """A training image after zooming, cropping and flipping.
-
-    Attributes:
-        image: (3, H, W) uint8; its size can differ from that of the original.
-        boxes: (G, 4) float32 xyxy, the remaining ones, clipped to the image and of positive width and height. There can be
-            none.
-        labels: (G,) int64; `bench.pipeline.objects.IGNORED_REGION` is that of an ignored region.
-        label_map: (H, W) uint8 of the same pixels, `IGNORED` around an image that was zoomed out; None if there was none.
-    """
-
-    image: Tensor
-    boxes: Tensor
-    labels: Tensor
-    label_map: Tensor | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +28,20 @@ class Augment:
     Attributes:
         config: the settings.
         geometric: transform of a sample {image, boxes, labels} and, if it has one, label_map.
+        flips: the part of it that is applied to mosaics.
         photometric: transform of the colours of an image.
+        named: transforms of other packages; None for none.
     """
 
     config: AugmentConfig
     geometric: v2.Transform | None
+    flips: v2.Transform | None
     photometric: ColorJitter | None
+    named: NamedTransforms | None = None
 
     def move(
         self, image: Tensor, boxes: Tensor, labels: Tensor, label_map: Tensor | None = None
-    ) -> MovedImage:
+    ) -> LabelledImage:
         """Zoom, crop and flip.
 
         Args:
@@ -61,23 +50,11 @@ class Augment:
             labels: (G,) int64; ignored regions are moved like objects, but do not change what is drawn at random.
             label_map: (H, W) uint8, see `detectors.types.Targets`; it does not change what is drawn at random.
         """
-        if self.geometric is None:
-            return MovedImage(image, boxes, labels, label_map)
-        height, width = image.shape[-2:]
-        sample = {
-            "image": tv_tensors.Image(image),
-            "boxes": tv_tensors.BoundingBoxes(
-                boxes, format=tv_tensors.BoundingBoxFormat.XYXY, canvas_size=(height, width)
-            ),
-            "labels": labels,
-        }
-        if label_map is not None:
-            sample["label_map"] = tv_tensors.Mask(label_map)
-        moved = self.geometric(sample)
-        boxes, labels = moved["boxes"].as_subclass(Tensor), moved["labels"]
-        kept = ((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])).nonzero().squeeze(1)
-        pixels = None if label_map is None else moved["label_map"].as_subclass(Tensor)
-        return MovedImage(moved["image"].as_subclass(Tensor), boxes[kept], labels[kept], pixels)
+        return _transform(self.geometric, LabelledImage(image, boxes, labels, label_map))
+
+    def flip(self, image: LabelledImage) -> LabelledImage:
+        """Flip only."""
+        return _transform(self.flips, image)
 
     def recolor(self, image: Tensor) -> Tensor:
         """Brightness, contrast, saturation and hue of a (3, H, W) uint8 image."""
@@ -98,6 +75,9 @@ def make_augment(config: AugmentConfig, fill: int = 114) -> Augment:
     Args:
         config: settings.
         fill: grey value of the canvas around an image that is zoomed out, 0 .. 255.
+
+    Raises:
+        InputError: as `NamedTransforms`.
     """
     geometric: list[v2.Transform] = []
     if config.zoom_out and config.zoom_out_to > 1:
@@ -105,14 +85,40 @@ def make_augment(config: AugmentConfig, fill: int = 114) -> Augment:
         geometric.append(v2.RandomZoomOut(fills, side_range=(1.0, config.zoom_out_to), p=config.zoom_out))
     if config.iou_crop:
         geometric.append(OverlapCrop(config.iou_crop, config.crop_from))
+    flips: list[v2.Transform] = []
     if config.flip:
-        geometric.append(v2.RandomHorizontalFlip(config.flip))
+        flips.append(v2.RandomHorizontalFlip(config.flip))
     if config.flip_vertical:
-        geometric.append(v2.RandomVerticalFlip(config.flip_vertical))
+        flips.append(v2.RandomVerticalFlip(config.flip_vertical))
     photometric: ColorJitter | None = None
     if config.photometric and (config.strength or config.hue):
         photometric = ColorJitter(config.photometric, config.strength, config.hue)
-    return Augment(config, _chain(geometric), photometric)
+    named = None
+    if config.albumentations:
+        named = NamedTransforms(config.albumentations, fill, config.min_visible)
+    return Augment(config, _chain(geometric + flips), _chain(flips), photometric, named)
+
+
+def _transform(transform: v2.Transform | None, sample: LabelledImage) -> LabelledImage:
+    """An image after a transform of torchvision."""
+    if transform is None:
+        return sample
+    image, boxes, labels, label_map = sample
+    height, width = image.shape[-2:]
+    inputs = {
+        "image": tv_tensors.Image(image),
+        "boxes": tv_tensors.BoundingBoxes(
+            boxes, format=tv_tensors.BoundingBoxFormat.XYXY, canvas_size=(height, width)
+        ),
+        "labels": labels,
+    }
+    if label_map is not None:
+        inputs["label_map"] = tv_tensors.Mask(label_map)
+    moved = transform(inputs)
+    boxes, labels = moved["boxes"].as_subclass(Tensor), moved["labels"]
+    kept = ((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])).nonzero().squeeze(1)
+    pixels = None if label_map is None else moved["label_map"].as_subclass(Tensor)
+    return LabelledImage(moved["image"].as_subclass(Tensor), boxes[kept], labels[kept], pixels)
 
 
 def _chain(transforms: list[v2.Transform]) -> v2.Transform | None:
