@@ -67,6 +67,14 @@ def command(
             help="Repeat runs that are finished or interrupted.",
         ),
     ] = False,
+    no_page: Annotated[
+        bool,
+        typer.Option(
+            "--no-page",
+            metavar=FLAG,
+            help="Write no report.html, which takes seconds; bench compare can write it later.",
+        ),
+    ] = False,
     show_config: Annotated[
         bool,
         typer.Option("--show-config", metavar=FLAG, help="Print all settings instead of running."),
@@ -91,7 +99,18 @@ def command(
 
         show(entries, sources, json)
         return
-    _run(entries, sources, seeds, folds, out, fresh=fresh, show_paths=show_paths, json=json, quiet=quiet)
+    _run(
+        entries,
+        sources,
+        seeds,
+        folds,
+        out,
+        fresh=fresh,
+        pages=not no_page,
+        show_paths=show_paths,
+        json=json,
+        quiet=quiet,
+    )
 
 
 def _run(
@@ -101,6 +120,7 @@ def _run(
     folds: int | None,
     out: Path,
     fresh: bool,
+    pages: bool,
     show_paths: bool,
     json: bool,
     quiet: bool,
@@ -127,6 +147,7 @@ def _run(
         fresh=fresh,
         command=command_line(command_arguments(), show_paths),
         show_paths=show_paths,
+        page=pages,
     )
     split: Split | None
     if folds is None:
@@ -143,10 +164,12 @@ def _run(
         split = find_split(runs)
     if not distributed.is_main_process():
         return
-    folder = runs[0].path if len(runs) == 1 else comparison_folder(runs, out)
-    page = folder / "report.html"
-    if len(runs) > 1 or not page.is_file():
-        compare_runs(runs, folder, None, split, progress, show_paths)
+    page: Path | None = None
+    if pages:
+        folder = runs[0].path if len(runs) == 1 else comparison_folder(runs, out)
+        page = folder / "report.html"
+        if len(runs) > 1 or not page.is_file():
+            compare_runs(runs, folder, None, split, progress, show_paths)
     if json:
         print_json(results_json(runs, page))
     else:

@@ -328,6 +328,24 @@ def test_several_variants_are_compared_in_one_report(three):
     assert RunFolder.open(runs_in(three)[0]).result.command.startswith("python -m bench ")
 
 
+def test_runs_without_pages_are_finished(tmp_path, capsys):
+    words = [
+        "run",
+        "--variant",
+        "ssd",
+        "--out",
+        str(tmp_path),
+        "--no-page",
+        "--json",
+        "--set",
+        *tiny_sets("ssd"),
+    ]
+    assert main([*words, "--seeds", "2"]) == 0
+    assert json.loads(capsys.readouterr().out)["report"] is None
+    assert len(runs_in(tmp_path)) == 2
+    assert not [*tmp_path.rglob("*.html"), *tmp_path.glob("comparison-*")]
+
+
 def test_finished_runs_can_be_compared_again(three, tmp_path, capsys):
     one, two, _ = map(str, runs_in(three))
     assert main(["compare", one, two, "--out", str(tmp_path / "page"), "--quiet"]) == 0
