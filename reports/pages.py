@@ -14,6 +14,7 @@ import pandas as pd
 
 from metrics.atomic_files import atomic_write_together
 from reports.analysis import folds as fold_analysis
+from reports.analysis import learning_curves as learning_analysis
 from reports.analysis.gallery_images import text_size
 from reports.analysis.leaderboard import run_tables
 from reports.analysis.mask_results import MaskResults, mask_results
@@ -39,6 +40,7 @@ from reports.sections import (
     folds,
     gallery,
     latency,
+    learning_curves,
     mask_tables,
     masks,
     pairs,
@@ -186,10 +188,12 @@ def _compose_report(
     sliced, compared, speed = slices.slices_of(report), slices.comparison_of(report), speed_of(report)
     label_maps = mask_results(report)
     by_fold = fold_analysis.fold_results(report)
+    learning = learning_analysis.learning_results(report)
     before = [
         verdict.section(report, speed),
         pairs.section(report),
         folds.section(report, by_fold),
+        learning_curves.section(report, learning),
         speed_accuracy.section(report, speed),
         compression.section(report, speed),
         curves.section(report),
@@ -219,6 +223,9 @@ def _compose_report(
         files["folds.csv"] = to_csv(fold_analysis.rows(report, by_fold))
         if by_fold.differences:
             files["fold-differences.csv"] = to_csv(fold_analysis.difference_rows(report, by_fold))
+    if learning is not None:
+        files["learning-curves.csv"] = to_csv(learning_analysis.rows(report, learning))
+        files["learning-fits.csv"] = to_csv(learning_analysis.fit_rows(report, learning))
     if compared is not None:
         files["slice-intervals.csv"] = to_csv(pd.DataFrame([asdict(row) for row in compared.intervals]))
     return Document(_render(report, speed, title, sections), files)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from reports.analysis.models import group_models, model_labels
 from reports.analysis.training_fairness import training_notes
+from reports.analysis.training_sizes import separate_sizes
 from reports.elements import formatting
 from reports.records.run import RunFolder
 
@@ -47,7 +48,7 @@ def show_results(runs: Sequence[RunFolder], page: Path | None = None, console: C
             formatting.MISSING if parameters is None else f"{parameters / 1e6:.2f} M",
         )
     console.print(table)
-    for note in training_notes(group_models(runs)):
+    for note in training_notes(group_models(separate_sizes(runs)[0])):
         console.print(
             f"note: {formatting.printable(note.text)}", markup=False, highlight=False, soft_wrap=True
         )
@@ -74,7 +75,7 @@ def results_json(runs: Sequence[RunFolder], page: Path | None = None) -> dict[st
             }
             for run in ordered
         ],
-        "training_notes": training_notes(group_models(runs)),
+        "training_notes": training_notes(group_models(separate_sizes(runs)[0])),
         "report": page,
     }
 

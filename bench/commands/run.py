@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.commands import options
-from bench.commands.command import FLAG
+from bench.commands.command import FLAG, SEVERAL
 from metrics.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ python -m bench run --variant ssd retinanet fcos --data my_images/ --seeds 3
 python -m bench run --variant ssd --set train.epochs=30 nms.iou=0.4
 
 python -m bench run --variant ssd fcos --data my_images/ --folds 5
+
+python -m bench run --variant ssd fcos --data my_images/ --train-sizes 50 100 200 all --seeds 3
 
 python -m bench run --preset ssd-squeezenet fcos-squeezenet --data my_images/
 
@@ -51,6 +53,15 @@ def command(
             metavar="N",
             min=2,
             help="Cross-validation: divide all images into N folds, test each once, and pool the detections.",
+            show_default=False,
+        ),
+    ] = None,
+    train_sizes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--train-sizes",
+            metavar=f"N|all{SEVERAL}",
+            help="Learning curves: train on so many images each, of which smaller sets are parts of larger ones.",
             show_default=False,
         ),
     ] = None,
@@ -90,6 +101,8 @@ def command(
     External models, such as torchvision/ssd300_vgg16, are evaluated without training. Finished runs are reused;
     interrupted runs continue where they stopped.
     """
+    if folds is not None and train_sizes:
+        raise InputError("--folds, --train-sizes: two designs; give one of them")
     entries = options.chosen_entries(variant, preset, config)
     sources = options.setting_sources(
         data, config, set_, format=format, seed=seed, epochs=epochs, device=device, workers=workers
@@ -104,6 +117,7 @@ def command(
         sources,
         seeds,
         folds,
+        train_sizes,
         out,
         fresh=fresh,
         pages=not no_page,
@@ -118,6 +132,7 @@ def _run(
     sources: dict[str, Any],
     seeds: int,
     folds: int | None,
+    train_sizes: Sequence[str] | None,
     out: Path,
     fresh: bool,
     pages: bool,
@@ -128,6 +143,7 @@ def _run(
     from bench.commands.results_table import results_json, show_results
     from bench.designs.folds import fold_levels, pool_levels
     from bench.designs.levels import run_levels
+    from bench.designs.train_sizes import run_sizes, size_levels
     from bench.process import distributed
     from bench.process.interrupts import stop_request
     from bench.process.invocation import command_arguments
@@ -150,7 +166,11 @@ def _run(
         page=pages,
     )
     split: Split | None
-    if folds is None:
+    if train_sizes:
+        sized = run_sizes(size_levels(train_sizes), entries, sources, seeds, out, context)
+        runs = [run for level in sized for run in level.runs.values()]
+        split = next(iter(sized)).dataset.splits[runs[0].result.data.split]
+    elif folds is None:
         runs, split = _run_matrix(entries, sources, seeds, out, context)
     else:
         levels = run_levels(fold_levels(folds), entries, sources, seeds, out, context)

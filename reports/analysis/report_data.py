@@ -35,9 +35,10 @@ from metrics.registry import did_you_mean
 from metrics.resampling.statistics import statistic_names
 from metrics.tables import AnnotationTable
 from reports.analysis.evaluated_run import EvaluatedRun
-from reports.analysis.models import Model, group_models
+from reports.analysis.models import Model, check_comparable, group_models
 from reports.analysis.shared_images import on_shared_images
 from reports.analysis.training_fairness import training_notes
+from reports.analysis.training_sizes import separate_sizes
 from reports.elements import formatting
 from reports.records.run import DataFacts, RunFolder, RunResult
 
@@ -86,6 +87,7 @@ class ReportData:
         options: how they are compared.
         label_maps: loads the label maps of the truth by the id of the image, (H, W) uint8, see `metrics.pixel_labels`; None if
             they are not available.
+        smaller: runs of the same models on fewer training images (``data.train_images``), which are not compared as models.
     """
 
     models: tuple[Model, ...]
@@ -95,6 +97,7 @@ class ReportData:
     notes: tuple[Note, ...] = ()
     options: ComparisonOptions = field(default_factory=ComparisonOptions)
     label_maps: Images | None = None
+    smaller: tuple[RunFolder, ...] = ()
 
     @classmethod
     def from_runs(
@@ -116,6 +119,8 @@ class ReportData:
         if options.images == "intersection":
             runs, image_notes = on_shared_images(runs)
         options, group_notes = _with_groups(runs, options)
+        check_comparable(runs)
+        runs, smaller = separate_sizes(runs)
         models = group_models(runs)
         rule, rule_notes = _rule([run.result for model in models for run in model.runs])
         _check_measures(options.limits, rule)
@@ -131,6 +136,7 @@ class ReportData:
             image_notes + group_notes + rule_notes,
             options,
             label_maps,
+            tuple(smaller),
         )
 
     @cached_property

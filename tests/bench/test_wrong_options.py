@@ -79,6 +79,7 @@ WRONG: dict[str, list[str]] = {
     "--write": ["foo", ""],
     "--weights": ["many", "-1", "nan", ""],
     "--validation": ["gone", ""],
+    "--train-sizes": ["many", "0", "-1", "", LONG],
     "--report": ["page.html/below", "a" * 300, ""],
 }  # fmt: skip
 """Wrong values of the other options; a new option without a flag needs a line here."""
