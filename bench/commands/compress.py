@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +22,8 @@ EXAMPLES = """Examples:
 python -m bench compress runs/ssd-shapes-0-1a2b3c4d5e --quantize int8
 
 python -m bench compress runs/ssd-shapes-0-1a2b3c4d5e --quantize int8 --images 500 --max-drop 0.01
+
+python -m bench compress runs/ssd-shapes-0-1a2b3c4d5e --prune 0.5 --epochs 6
 """
 
 METHODS = ("int8",)
@@ -31,9 +34,43 @@ def command(
         Path, typer.Argument(metavar="RUN", help="Folder of a run that was trained here.", show_default=False)
     ],
     quantize: Annotated[
-        str,
-        typer.Option(metavar="TYPE", help="Numbers of the quantised operators: int8."),
-    ] = "int8",
+        str | None,
+        typer.Option(
+            metavar="TYPE",
+            help="Numbers of the quantised operators: int8, which is done without another option.",
+            show_default=False,
+        ),
+    ] = None,
+    prune: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="Remove this share of the channels, then train the narrower network.",
+            show_default=False,
+        ),
+    ] = None,
+    sparsity: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="Set this share of the weights to zero, then train the others; as many operations as before.",
+            show_default=False,
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Passes over the training images after --prune or --sparsity; those of the run by default.",
+            show_default=False,
+        ),
+    ] = None,
+    set_: options.Sets = None,
     images: Annotated[
         int,
         typer.Option(
@@ -70,14 +107,13 @@ def command(
     strict: options.Strict = False,
     debug: options.Debug = False,
 ) -> None:
-    """Quantize a finished run's detector to 8 bits, and compare it with the run on its test images.
+    """Make a smaller or faster detector of a finished run, and compare both on the run's test images.
 
-    Ranges are measured on training images, and the operators are chosen on validation images. The exported network and the
-    quantised file become runs of their own, for use with `compare` and `profile`.
+    --quantize measures ranges on training images and chooses the operators on validation images; the exported network and the
+    quantised file become runs of their own. --prune and --sparsity train the compressed network further, as a run of its own,
+    which can be quantised or exported next. All are for use with `compare` and `profile`.
     """
     from bench.commands.results_table import results_json, show_results
-    from bench.compression.evaluated_file import evaluate_file
-    from bench.compression.quantized_run import QuantizationSettings, quantize_run
     from bench.compression.source_run import open_source
     from bench.process.interrupts import stop_request
     from bench.process.invocation import command_arguments
@@ -89,8 +125,7 @@ def command(
     from metrics.atomic_files import require_writable
     from reports.records.run import RunFolder
 
-    if quantize not in METHODS:
-        raise InputError(f"--quantize: {quantize!r} is not a type; choose from {', '.join(METHODS)}")
+    method = _method(quantize, prune, sparsity, epochs, set_)
     for option, value in (("--tolerance", tolerance), ("--max-drop", max_drop)):
         if not math.isfinite(value):
             raise InputError(f"{option}: expected a finite number, got {value}")
@@ -99,9 +134,6 @@ def command(
     progress = Progress.auto(quiet)
     source = RunFolder.open(run)
     dataset, config = open_source(source)
-    made = quantize_run(
-        source, dataset, config, exports, QuantizationSettings(images, tolerance, max_drop), progress
-    )
     context = RunContext(
         progress=progress,
         stop=stop_request(),
@@ -109,18 +141,59 @@ def command(
         command=command_line(command_arguments(), show_paths),
         show_paths=show_paths,
     )
-    evaluated = [evaluate_file(file, dataset, config, out, context) for file in (made.original, made.file)]
-    shown = [source, *evaluated]
+    if method:
+        from bench.compression.trained_run import train_compressed
+
+        shown = [source, train_compressed(source, method, epochs, set_ or (), out, context)]
+        facts: dict[str, Any] = {}
+    else:
+        from bench.compression.evaluated_file import evaluate_file
+        from bench.compression.quantized_run import QuantizationSettings, quantize_run
+
+        made = quantize_run(
+            source, dataset, config, exports, QuantizationSettings(images, tolerance, max_drop), progress
+        )
+        files = (made.original, made.file)
+        shown = [source, *(evaluate_file(file, dataset, config, out, context) for file in files)]
+        facts = {"file": str(made.file), "compression": made.record.model_dump(mode="json")}
+        if not json:
+            _show_candidates(made.record)
     split = dataset.splits[config.evaluate.split]
     page, _ = compare_runs(shown, comparison_folder(shown, out), None, split, progress, show_paths)
     if json:
-        print_json(
-            results_json(shown, page)
-            | {"file": str(made.file), "compression": made.record.model_dump(mode="json")}
+        print_json(results_json(shown, page) | facts)
+    else:
+        show_results(shown, page)
+
+
+def _method(
+    quantize: str | None,
+    prune: float | None,
+    sparsity: float | None,
+    epochs: int | None,
+    sets: Sequence[str] | None,
+) -> dict[str, Any]:
+    """Settings of the section ``compression``; empty for quantisation without training.
+
+    Raises:
+        InputError: a wrong value, or options that do not go together.
+    """
+    if quantize is not None and quantize not in METHODS:
+        raise InputError(f"--quantize: {quantize!r} is not a type; choose from {', '.join(METHODS)}")
+    shares = {name: share for name, share in (("prune", prune), ("sparsity", sparsity)) if share is not None}
+    for name, share in shares.items():
+        if not 0 < share < 1:
+            raise InputError(f"--{name}: expected a share above 0 and below 1, such as 0.5, got {share:g}")
+    given = [*(["quantize"] if quantize is not None else []), *shares]
+    if len(given) > 1:
+        raise InputError(
+            f"--{given[1]}: cannot be combined with --{given[0]}; use one, and compress the run that it makes with the other"
         )
-        return
-    _show_candidates(made.record)
-    show_results(shown, page)
+    training = {"epochs": epochs is not None, "set": bool(sets)}
+    if not shares and any(training.values()):
+        name = next(name for name, used in training.items() if used)
+        raise InputError(f"--{name}: nothing is trained; give --prune or --sparsity, too")
+    return dict(shares)
 
 
 def _show_candidates(record: CompressionRecord) -> None:

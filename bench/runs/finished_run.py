@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from torch import nn
+
 from bench.data.chosen_images import pool_splits
 from bench.data.opening import open_dataset
 from bench.data.types import Split
@@ -15,6 +17,7 @@ from bench.pipeline.input_settings import ImageConfig
 from bench.settings import toml
 from bench.settings.config import read_model_settings
 from bench.settings.sections import EvaluateConfig
+from detectors.compression.shapes import set_shapes
 from detectors.external.registry import external_model, is_external_model
 from detectors.registry import VARIANTS
 from detectors.types import Detector, Predictor
@@ -75,11 +78,16 @@ def load_network(run: RunFolder, settings: Mapping[str, Any]) -> Detector:
     Raises:
         InputError: the run has no weights, or they do not fit the settings.
     """
-    variant = VARIANTS[run.result.variant]
-    own = read_model_settings(without_pretrained(settings), variant.config)
-    network = variant.build(own, run.result.data.classes)
+    network = network_of_settings({**settings, "variant": run.result.variant}, run.result.data.classes)
+    set_shapes(network, run.result.pruned)
     load_weights(network, run.path / RunFolder.WEIGHTS)
     return cast(Detector, network.eval())
+
+
+def network_of_settings(settings: Mapping[str, Any], classes: int) -> nn.Module:
+    """The network of a run's settings for `classes` classes, with any weights."""
+    variant = VARIANTS[settings["variant"]]
+    return variant.build(read_model_settings(without_pretrained(settings), variant.config), classes)
 
 
 def without_pretrained(settings: Mapping[str, Any]) -> dict[str, Any]:

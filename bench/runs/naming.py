@@ -45,6 +45,7 @@ def run_name(config: EntryConfig, dataset: Dataset, trained: RunFolder | None = 
     tree["variant"] = _file_name(config.variant)
     if not any(tree.get("tuned", {}).values()):
         tree.pop("tuned", None)
+    tree = _started_from(tree)
     for path in _WITHOUT_EFFECT if isinstance(config, RunConfig) else _WITHOUT_EFFECT_ON_EXTERNAL:
         *sections, last = path.split(".")
         section: Any = tree
@@ -53,6 +54,7 @@ def run_name(config: EntryConfig, dataset: Dataset, trained: RunFolder | None = 
         del section[last]
     if trained is not None:
         tree = without_pretrained(tree) | {"trained": file_digest(trained.path / RunFolder.WEIGHTS)}
+        tree.pop("compression", None)  # its weights stand for it
     cause = {
         "schema": SCHEMA_VERSION,
         "version": package_versions().get("detbench"),
@@ -63,6 +65,17 @@ def run_name(config: EntryConfig, dataset: Dataset, trained: RunFolder | None = 
     if isinstance(config, RunConfig):
         return f"{name}-{config.seed}-{digest(cause)}"
     return f"{name}-{digest(cause | {'source': find_model(config.variant).source})}"
+
+
+def _started_from(tree: dict[str, Any]) -> dict[str, Any]:
+    """The settings with the weights of the run that is compressed instead of its path; without the section if there is none."""
+    compression = tree.get("compression", {})
+    path = compression.get("run")
+    if path is None:
+        return {name: section for name, section in tree.items() if name != "compression"}
+    weights = Path(path) / RunFolder.WEIGHTS
+    known = file_digest(weights) if weights.is_file() else path
+    return without_pretrained(tree) | {"compression": {**compression, "run": known}}
 
 
 def _file_name(variant: str) -> str:

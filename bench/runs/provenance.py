@@ -34,6 +34,7 @@ _PACKAGES = (
     "onnxruntime",
     "transformers",
     "openvino",
+    "torch-pruning",
 )
 
 

@@ -23,7 +23,7 @@ from bench.process import distributed
 from bench.process.log import Log, collect_warnings
 from bench.runs.context import RunContext
 from bench.runs.detector import build_detector
-from bench.runs.finished_run import image_loader, label_map_loader, load_network
+from bench.runs.finished_run import image_loader, label_map_loader, load_network, network_of_settings
 from bench.runs.folders import CHECKPOINT, create_run_folder, is_done, require_space
 from bench.runs.label_maps import PredictedLabelMaps
 from bench.runs.naming import run_name
@@ -34,6 +34,7 @@ from bench.settings.resolution import open_run_data
 from bench.training.checkpoint import save_weights
 from bench.training.device import pick_device
 from bench.training.loop import TrainingResult, train
+from detectors.compression.shapes import changed_shapes
 from detectors.external.registry import DETECTIONS, external_model
 from detectors.safetensors_metadata import make_metadata
 from detectors.types import Predictor
@@ -325,6 +326,8 @@ class _Execution:
             ),
             seed=config.seed if isinstance(config, RunConfig) else None,
             trained_by=None if self.trained is None else self.trained.result.name,
+            parent=self._parent(),
+            pruned=self._pruned(predicted),
             config=tree if self.context.show_paths else shorten_paths(tree),
             budget=self._budget(predicted),
             headline=dict(headline),
@@ -337,6 +340,21 @@ class _Execution:
             started=self.started,
             finished=datetime.now(UTC),
         )
+
+    def _parent(self) -> str | None:
+        if self.trained is not None:
+            return self.trained.result.parent
+        path = self.config.compression.run if isinstance(self.config, RunConfig) else None
+        return None if path is None else RunFolder.open(path).result.name
+
+    def _pruned(self, predicted: _Predicted) -> dict[str, tuple[int, ...]]:
+        """Shapes of the network's tensors that differ from those of the settings."""
+        if self.trained is not None:
+            return dict(self.trained.result.pruned)
+        if not isinstance(self.config, RunConfig) or self.config.compression.run is None:
+            return {}
+        network = cast(nn.Module, predicted.predictor)
+        return changed_shapes(network, network_of_settings(self.config.tree(), len(self.dataset.classes)))
 
     def _budget(self, predicted: _Predicted) -> Budget:
         """Training, time and size; of an external model only its size and the time of evaluation are known.

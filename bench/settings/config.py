@@ -14,7 +14,7 @@ from bench.settings import toml
 from bench.settings.descriptions import describe_fields
 from bench.settings.device_name import check_device_name
 from bench.settings.errors import SettingsError, unknown_setting
-from bench.settings.sections import DataConfig, EvaluateConfig, TrainConfig, TunedConfig
+from bench.settings.sections import CompressionConfig, DataConfig, EvaluateConfig, TrainConfig, TunedConfig
 from bench.settings.toml import Tree
 from detectors.config import Config
 from detectors.external.registry import (
@@ -136,6 +136,7 @@ class RunConfig(EntryConfig):
     image: ImageConfig = ImageConfig()
     augment: AugmentConfig = AugmentConfig()
     train: TrainConfig = TrainConfig()
+    compression: CompressionConfig = CompressionConfig()
     tuned: TunedConfig = TunedConfig()
 
     @property

@@ -125,6 +125,31 @@ class EvaluateConfig(Config):
         return self
 
 
+class CompressionConfig(Config):
+    """Compression of the network of a finished run, which is then trained further; `bench compress` writes these settings."""
+
+    run: str | None = None
+    """Folder of the run whose network is compressed, with the same variant and classes. none: training starts with the
+    network of the settings."""
+    prune: Annotated[float, Field(ge=0, lt=1), Range(0.1, 0.8)] = 0.0
+    """Share of the channels that is removed from each group of layers; needs the extra `compress`."""
+    sparsity: Annotated[float, Field(ge=0, lt=1), Range(0.1, 0.9)] = 0.0
+    """Share of the weights of all layers that is set to zero and stays there."""
+
+    @model_validator(mode="after")
+    def _of_a_run(self) -> Self:
+        methods = [name for name, used in (("prune", self.prune), ("sparsity", self.sparsity)) if used]
+        if methods and self.run is None:
+            raise ValueError(
+                f"{methods[0]} compresses the network of a finished run; give its folder as compression.run"
+            )
+        if len(methods) > 1:
+            raise ValueError(
+                f"{' and '.join(methods)} are given; use one, and give the finished run to the other"
+            )
+        return self
+
+
 class TunedConfig(Config):
     """The study that chose the settings; `bench tune` writes it into `winner.toml`."""
 

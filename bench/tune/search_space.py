@@ -45,6 +45,7 @@ _NOT_TUNABLE = frozenset(
         "data",
         "evaluate",
         "tuned",
+        "compression.run",
     )
 )
 """Sections and settings that define the task rather than its solution."""
@@ -161,8 +162,10 @@ def as_text(values: Sequence[Any]) -> str:
 
 
 def declared_ranges(config: RunConfig) -> dict[str, SearchRange]:
-    """Range or options of each setting that declares them, by dotted path."""
+    """Range or options of each setting that declares them, by dotted path; those of compression only where it is used."""
     known = setting_fields(type(config))
+    if config.compression.run is None:
+        known = {path: field for path, field in known.items() if not path.startswith("compression.")}
     declared = {
         path: annotation
         for path, field in known.items()

@@ -140,6 +140,10 @@ class RunResult(Record):
     """None if there was none or it is not known."""
     trained_by: str | None = None
     """Name of the run whose weights predicted, with other settings of prediction; None if this run trained its own."""
+    parent: str | None = None
+    """Name of the run whose network was compressed and trained further; None if this run did not start from another."""
+    pruned: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    """Shape of each tensor of the network whose shape pruning changed, by name; empty for the network of the settings."""
     config: Settings = Field(default_factory=dict)
     """The effective settings as a tree, whose dotted paths are those of ``--set``."""
     budget: Budget = Budget()

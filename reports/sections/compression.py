@@ -1,7 +1,8 @@
-"""Compression: files that were made of a run, beside that run: accuracy, latency, size, operations, price."""
+"""Compression: files and runs that were made of a run, beside that run: accuracy, latency, size, operations, price."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from metrics.compare import PairDifference
@@ -9,7 +10,7 @@ from reports.analysis.report_data import ReportData, mean
 from reports.analysis.speed import Speed
 from reports.elements import formatting
 from reports.elements.page import Cell, PageTable, Section, TableColumn, TableRow
-from reports.records.run import ModelFileFacts, RunFolder
+from reports.records.run import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +19,13 @@ class _Group:
 
     Attributes:
         original: number of the model that was trained; None if it is not in the comparison, or has runs of several seeds,
-            whose mean is not that of the network in the files.
-        files: number of each model that is a file of it.
+            whose mean is not that of the network that was compressed.
+        made: number of each model that was made of it: a file, a network that was compressed and trained further, or a file of
+            such a network.
     """
 
     original: int | None
-    files: tuple[int, ...]
+    made: tuple[int, ...]
 
 
 def section(report: ReportData, speed: Speed) -> Section | None:
@@ -34,7 +36,7 @@ def section(report: ReportData, speed: Speed) -> Section | None:
     rows = [
         _row(report, speed, group, model)
         for group in groups
-        for model in (*(() if group.original is None else (group.original,)), *group.files)
+        for model in (*(() if group.original is None else (group.original,)), *group.made)
     ]
     warnings = []
     if any(group.original is None for group in groups):
@@ -51,9 +53,7 @@ def section(report: ReportData, speed: Speed) -> Section | None:
         TableColumn("Operations", numeric=True),
         TableColumn("Price"),
     )
-    caption = (
-        "Networks and the files that were made of them: AP in percent, latency of one image, size of the file"
-    )
+    caption = "Networks, and the files and networks that were made of them: AP in percent, latency of one image, size of the file"
     return Section(
         "compression",
         "Compression",
@@ -62,33 +62,49 @@ def section(report: ReportData, speed: Speed) -> Section | None:
         tables=(PageTable("compression-table", caption, columns, tuple(rows)),),
         warnings=warnings,
         method=(
-            "The method has the type of the numbers and, in brackets, which operators have it; docs/compression.md lists them. The "
+            "The method of a file has the type of the numbers and, in brackets, which operators have it; docs/compression.md lists "
+            "them. The method of a network is how its weights were chosen before it was trained further. The "
             "difference is that of the section on pairwise differences, with the confidence interval of this pair alone. Size is that "
             "of the file, for a network in PyTorch that of its weights. Latency and operations are known for models that were timed. "
-            "The price is the wall-clock time in which ranges of activations were measured, and the number of training images for it.",
+            "The price of a file is the wall-clock time in which ranges of activations were measured, and the number of training "
+            "images for it; that of a network is the time of its further training.",
         ),
     )
 
 
 def _groups(report: ReportData) -> list[_Group]:
-    files: dict[str, list[int]] = {}
+    parents = {
+        run.result.name: run.result.parent
+        for model in report.models
+        for run in model.runs
+        if run.result.parent
+    }
+    made: dict[str, list[int]] = {}
     for model in report.models:
         for run in model.runs:
-            known = run.result.model_file
-            if known is not None and known.run:
-                files.setdefault(known.run, []).append(model.number)
+            source = run.result.parent or (run.result.model_file and run.result.model_file.run)
+            if source:
+                made.setdefault(_first(source, parents), []).append(model.number)
     groups = []
-    for name, members in files.items():
+    for name, members in made.items():
         owner = next((m for m in report.models if any(run.result.name == name for run in m.runs)), None)
         if owner is not None or len(members) > 1:
             alone = owner is not None and len(owner.runs) == 1
-            groups.append(_Group(owner.number if owner is not None and alone else None, tuple(members)))
+            groups.append(
+                _Group(owner.number if owner is not None and alone else None, tuple(dict.fromkeys(members)))
+            )
     return groups
+
+
+def _first(name: str, parents: Mapping[str, str]) -> str:
+    """The run that a run was compressed from, directly or by others in between; itself if it was not compressed."""
+    while name in parents:
+        name = parents[name]
+    return name
 
 
 def _row(report: ReportData, speed: Speed, group: _Group, model: int) -> TableRow:
     run = report.models[model].runs[0]
-    file = run.result.model_file
     ap = mean(report.headline("ap")[model])
     difference = _difference(report, group, model)
     timed = speed.models[model]
@@ -96,7 +112,7 @@ def _row(report: ReportData, speed: Speed, group: _Group, model: int) -> TableRo
     size = _size(run)
     cells = (
         Cell(report.labels[model]),
-        Cell(_method(file)),
+        Cell(_method(run, report)),
         Cell(formatting.points(ap), ap),
         _difference_cell(difference),
         Cell(
@@ -105,7 +121,7 @@ def _row(report: ReportData, speed: Speed, group: _Group, model: int) -> TableRo
         ),
         Cell(formatting.MISSING if size is None else _megabytes(size), size),
         Cell(formatting.large_number(flops), flops),
-        Cell(_price(file)),
+        Cell(_price(run)),
     )
     return TableRow(cells, series=model)
 
@@ -141,38 +157,66 @@ def _difference_cell(difference: tuple[float, float, float] | None) -> Cell:
 
 
 def _finding(report: ReportData, group: _Group) -> str:
-    """A sentence for each compressed file of a network."""
+    """A sentence for each compressed network."""
     sentences = []
     before = None if group.original is None else _size(report.models[group.original].runs[0])
-    for model in group.files:
+    for model in group.made:
         run = report.models[model].runs[0]
-        file, difference = run.result.model_file, _difference(report, group, model)
-        if file is None or not file.compression or difference is None:
+        method, difference = _compression(run, report), _difference(report, group, model)
+        if not method or difference is None:
             continue
         value, low, high = difference
-        interval = formatting.points_interval(low, high)
+        interval, now = formatting.points_interval(low, high), _size(run)
         size = (
             ""
-            if not before
-            else f" has {100 * file.size_bytes / before:.0f}% of the size of its original, and"
+            if not before or now is None
+            else f" has {100 * now / before:.0f}% of the size of its original, and"
         )
         sentences.append(
-            f"{report.labels[model]} ({formatting.printable(file.compression)}){size} differs by "
+            f"{report.labels[model]} ({method}){size} differs by "
             f"{formatting.signed_points(value)} percentage points of AP{' ' if interval else ''}{interval}."
         )
     return " ".join(sentences)
 
 
-def _method(file: ModelFileFacts | None) -> str:
-    if file is None:
-        return "none (PyTorch)"
-    return formatting.printable(file.compression) if file.compression else f"none ({file.precision} file)"
+def _compression(run: RunFolder, report: ReportData) -> str:
+    """How a network was compressed, the first step first; empty if it was not."""
+    file = run.result.model_file
+    steps = [] if file is None or not file.compression else [formatting.printable(file.compression)]
+    known = {other.result.name: other for model in report.models for other in model.runs}
+    trained = run if file is None else known.get(file.run)
+    while trained is not None and trained.result.parent:
+        steps.insert(0, _trained_method(trained))
+        trained = known.get(trained.result.parent)
+    return ", ".join(steps)
 
 
-def _price(file: ModelFileFacts | None) -> str:
-    if file is None or not file.compression:
+def _trained_method(run: RunFolder) -> str:
+    """How the network of a run was compressed before its training."""
+    settings = run.result.config.get("compression", {})
+    for name, word in (("prune", "channels pruned"), ("sparsity", "weights zero")):
+        if share := settings.get(name):
+            return f"{100 * share:g}% of {word}"
+    return "trained further"
+
+
+def _method(run: RunFolder, report: ReportData) -> str:
+    file, method = run.result.model_file, _compression(run, report)
+    kind = "PyTorch" if file is None else f"{file.precision} file"
+    if file is not None and file.compression:
+        return method
+    return f"{method or 'none'} ({kind})"
+
+
+def _price(run: RunFolder) -> str:
+    file, budget = run.result.model_file, run.result.budget
+    if file is not None:
+        if not file.compression:
+            return formatting.MISSING
+        return f"{file.compression_seconds:.1f} s, {formatting.plural(file.compression_images, 'image')}"
+    if run.result.parent is None or budget.train_seconds is None or budget.epochs is None:
         return formatting.MISSING
-    return f"{file.compression_seconds:.1f} s, {formatting.plural(file.compression_images, 'image')}"
+    return f"{budget.train_seconds:.1f} s, {formatting.plural(int(budget.epochs), 'epoch')} of training"
 
 
 def _size(run: RunFolder) -> int | None:

@@ -123,3 +123,35 @@ def test_without_resamples_a_difference_has_no_interval(related, tmp_path, no_dr
     gap = related[2].result.headline["ap"] - related[0].result.headline["ap"]
     row = next(row for row in cells(parsed(page), "compression-table") if row[0] == "onnx/a-int8.onnx")
     assert row[3] == formatting.signed_points(gap)
+
+
+def test_networks_that_were_trained_further_are_grouped_with_their_first_original(
+    related, tmp_path, no_drawing
+):
+    """A pruned network, a sparse one that was made of it, and a file of that one."""
+    original = related[0]
+
+    def child(name: str, parent: RunFolder, **settings: float) -> RunFolder:
+        config = {"compression": {"prune": 0.0, "sparsity": 0.0, **settings}}
+        return run_in(tmp_path, TRUTH, "ssd", 0.6, name=name, config=config, parent=parent.result.name)
+
+    pruned = child("pruned", original, prune=0.5)
+    sparse = child("sparse", pruned, sparsity=0.25)
+    facts = file_facts("sparse", "b-int8.onnx", 500_000, compression="int8 (conv)")
+    file = file_run(tmp_path, "b-int8.onnx", 0.6, facts)
+    page = write_report(
+        [original, pruned, sparse, file], tmp_path / "page", options=ComparisonOptions(resamples=0)
+    )
+    rows = {row[1]: row for row in cells(parsed(page), "compression-table")}
+    assert set(rows) == {
+        "none (PyTorch)",
+        "50% of channels pruned (PyTorch)",
+        "50% of channels pruned, 25% of weights zero (PyTorch)",
+        "50% of channels pruned, 25% of weights zero, int8 (conv)",
+    }
+    row = rows["50% of channels pruned (PyTorch)"]
+    gap = pruned.result.headline["ap"] - original.result.headline["ap"]
+    assert row[3] == formatting.signed_points(gap)
+    budget = pruned.result.budget
+    epochs = formatting.plural(int(budget.epochs), "epoch")
+    assert row[7] == f"{budget.train_seconds:.1f} s, {epochs} of training"
