@@ -14,6 +14,7 @@ from torchvision.transforms.v2 import functional
 
 from bench.pipeline.input_settings import FileInput, ImageConfig
 from bench.pipeline.unit_range import to_unit_range
+from bench.pipeline.view import View
 from metrics.pixel_labels import IGNORED
 
 
@@ -155,23 +156,67 @@ def fit_image(
 ) -> Sample:
     """Resize and pad image `index`, (3, H, W) uint8, and transform its boxes, (G, 4) float32 xyxy, and label map, (H, W)."""
     height, width = pixels.shape[-2:]
-    (new_height, new_width), (top, left) = place((height, width), image)
+    return fit_view(image, index, pixels, boxes, labels, label_map, View.whole((height, width)))
+
+
+def fit_view(
+    image: ImageConfig,
+    index: int,
+    pixels: Tensor,
+    boxes: Tensor,
+    labels: Tensor,
+    label_map: Tensor | None,
+    view: View,
+) -> Sample:
+    """Resize and pad a view of an image, whose `boxes` are in pixels of the view; see `fit_image`.
+
+    Where the view extends beyond the image, the image begins and ends with a whole pixel of the network's input.
+    """
+    (new_height, new_width), (top, left) = place(view.size, image)
+    height, width = pixels.shape[-2:]
+    x0, y0, x1, y1 = view.inside((height, width))
+    across = _stretch((x0, x1), view.width, new_width, view.mirrored)
+    down = _stretch((y0, y1), view.height, new_height, view.upside_down)
+    size, corner = (down.length, across.length), (top + down.start, left + across.start)
     if label_map is not None:
-        label_map = _fit_label_map(label_map, (new_height, new_width), (top, left), image.size)
-    if (new_height, new_width) != (height, width):
+        label_map = _fit_label_map(view.flip(view.cut(label_map)), size, corner, image.size)
+    part = view.cut(pixels)
+    if part.shape[-2:] != size:
         smooth = not isinstance(image, FileInput) or image.antialias
-        pixels = functional.resize_image(pixels, [new_height, new_width], antialias=smooth)
-    scale_x, scale_y = new_width / width, new_height / height
-    if (new_height, new_width) != image.size:
+        part = functional.resize_image(part, list(size), antialias=smooth)
+    # NumPy flips without a copy, and copies between orders of axes in half of torch's time.
+    shown = part.numpy()[:, :: -1 if view.upside_down else 1, :: -1 if view.mirrored else 1]
+    if size == image.size:
+        canvas = np.ascontiguousarray(shown)
+    else:
         canvas = np.full((3, *image.size), image.fill, np.uint8)
-        canvas[:, top : top + new_height, left : left + new_width] = pixels.numpy()
-        pixels = torch.from_numpy(canvas)
-    elif not pixels.is_contiguous():  # NumPy is faster than torch at this
-        pixels = torch.from_numpy(np.ascontiguousarray(pixels.numpy()))
-    if (scale_x, scale_y, top, left) != (1, 1, 0, 0):
-        scale = torch.tensor([scale_x, scale_y, scale_x, scale_y])
-        boxes = boxes * scale + torch.tensor([left, top, left, top])
-    return Sample(pixels, boxes, labels, index, (scale_x, scale_y), (left, top), (height, width), label_map)
+        canvas[:, corner[0] : corner[0] + size[0], corner[1] : corner[1] + size[1]] = shown
+    shift_x, shift_y = left + across.offset, top + down.offset
+    if (across.scale, down.scale, shift_x, shift_y) != (1, 1, 0, 0):
+        scale = torch.tensor([across.scale, down.scale, across.scale, down.scale])
+        boxes = boxes * scale + torch.tensor([shift_x, shift_y, shift_x, shift_y])
+    scales = new_width / view.width, new_height / view.height
+    return Sample(torch.from_numpy(canvas), boxes, labels, index, scales, (left, top), view.size, label_map)
+
+
+class _Stretched(NamedTuple):
+    """The image in one direction of a view that was resized: x' = x * scale + offset, from `start` on."""
+
+    start: int
+    length: int
+    scale: float
+    offset: float
+
+
+def _stretch(inside: tuple[int, int], side: int, new: int, flipped: bool) -> _Stretched:
+    """Resize a side of a view to `new` pixels, with the image `inside` it, and flip it then."""
+    first, last = inside
+    start = min(round(first * new / side), new - 1)
+    length = max(round(last * new / side) - start, 1)
+    if flipped:
+        first, start = side - last, new - start - length
+    scale = length / (inside[1] - inside[0])
+    return _Stretched(start, length, scale, start - first * scale)
 
 
 def _fit_label_map(

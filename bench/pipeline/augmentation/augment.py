@@ -10,14 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor
-from torchvision import tv_tensors
-from torchvision.transforms import v2
 
 from bench.pipeline.augment_settings import AugmentConfig
 from bench.pipeline.augmentation.labelled_image import LabelledImage
 from bench.pipeline.augmentation.named_transforms import NamedTransforms
 from bench.pipeline.augmentation.overlap_crop import OverlapCrop
 from bench.pipeline.augmentation.photometric import ColorJitter
+from bench.pipeline.augmentation.seen import Change, Flip, Seen, ZoomOut
+from bench.pipeline.input_settings import ImageConfig
+from bench.pipeline.placement import Sample, fit_view
+from bench.pipeline.view import View
 from metrics.pixel_labels import IGNORED
 
 
@@ -27,15 +29,17 @@ class Augment:
 
     Attributes:
         config: the settings.
-        geometric: transform of a sample {image, boxes, labels} and, if it has one, label_map.
-        flips: the part of it that is applied to mosaics.
+        geometric: random changes of what is seen of an image.
+        flips: the part of them that is applied to mosaics.
+        fill: grey value around an image that is zoomed out.
         photometric: transform of the colours of an image.
         named: transforms of other packages; None for none.
     """
 
     config: AugmentConfig
-    geometric: v2.Transform | None
-    flips: v2.Transform | None
+    geometric: tuple[Change, ...]
+    flips: tuple[Change, ...]
+    fill: int
     photometric: ColorJitter | None
     named: NamedTransforms | None = None
 
@@ -50,11 +54,31 @@ class Augment:
             labels: (G,) int64; ignored regions are moved like objects, but do not change what is drawn at random.
             label_map: (H, W) uint8, see `detectors.types.Targets`; it does not change what is drawn at random.
         """
-        return _transform(self.geometric, LabelledImage(image, boxes, labels, label_map))
+        return self._shown(self.geometric, LabelledImage(image, boxes, labels, label_map))
 
     def flip(self, image: LabelledImage) -> LabelledImage:
         """Flip only."""
-        return _transform(self.flips, image)
+        return self._shown(self.flips, image)
+
+    def fit(self, settings: ImageConfig, index: int, image: LabelledImage) -> Sample:
+        """Zoom, crop, flip, and resize to the network's input: in an order that copies few pixels.
+
+        Other than after `move`, an image that is zoomed out begins and ends with a whole pixel of the network's input; boxes
+        follow it.
+
+        Args:
+            settings: of the network's input.
+            index: of the image.
+            image: the image; see `move`.
+        """
+        seen = _see(self.geometric, image)
+        return fit_view(settings, index, image.image, seen.boxes, seen.labels, image.label_map, seen.view)
+
+    def _shown(self, changes: tuple[Change, ...], image: LabelledImage) -> LabelledImage:
+        """The image after random changes, at its own resolution."""
+        seen = _see(changes, image)
+        label_map = None if image.label_map is None else seen.view.show(image.label_map, IGNORED)
+        return LabelledImage(seen.view.show(image.image, self.fill), seen.boxes, seen.labels, label_map)
 
     def recolor(self, image: Tensor) -> Tensor:
         """Brightness, contrast, saturation and hue of a (3, H, W) uint8 image."""
@@ -79,49 +103,30 @@ def make_augment(config: AugmentConfig, fill: int = 114) -> Augment:
     Raises:
         InputError: as `NamedTransforms`.
     """
-    geometric: list[v2.Transform] = []
+    geometric: list[Change] = []
     if config.zoom_out and config.zoom_out_to > 1:
-        fills = {tv_tensors.Mask: IGNORED, "others": fill}
-        geometric.append(v2.RandomZoomOut(fills, side_range=(1.0, config.zoom_out_to), p=config.zoom_out))
+        geometric.append(ZoomOut(config.zoom_out, config.zoom_out_to))
     if config.iou_crop:
         geometric.append(OverlapCrop(config.iou_crop, config.crop_from))
-    flips: list[v2.Transform] = []
+    flips: list[Change] = []
     if config.flip:
-        flips.append(v2.RandomHorizontalFlip(config.flip))
+        flips.append(Flip(config.flip))
     if config.flip_vertical:
-        flips.append(v2.RandomVerticalFlip(config.flip_vertical))
+        flips.append(Flip(config.flip_vertical, vertical=True))
     photometric: ColorJitter | None = None
     if config.photometric and (config.strength or config.hue):
         photometric = ColorJitter(config.photometric, config.strength, config.hue)
     named = None
     if config.albumentations:
         named = NamedTransforms(config.albumentations, fill, config.min_visible)
-    return Augment(config, _chain(geometric + flips), _chain(flips), photometric, named)
+    return Augment(config, (*geometric, *flips), tuple(flips), fill, photometric, named)
 
 
-def _transform(transform: v2.Transform | None, sample: LabelledImage) -> LabelledImage:
-    """An image after a transform of torchvision."""
-    if transform is None:
-        return sample
-    image, boxes, labels, label_map = sample
-    height, width = image.shape[-2:]
-    inputs = {
-        "image": tv_tensors.Image(image),
-        "boxes": tv_tensors.BoundingBoxes(
-            boxes, format=tv_tensors.BoundingBoxFormat.XYXY, canvas_size=(height, width)
-        ),
-        "labels": labels,
-    }
-    if label_map is not None:
-        inputs["label_map"] = tv_tensors.Mask(label_map)
-    moved = transform(inputs)
-    boxes, labels = moved["boxes"].as_subclass(Tensor), moved["labels"]
+def _see(changes: tuple[Change, ...], image: LabelledImage) -> Seen:
+    """What random changes show of an image; boxes that they made empty are left out."""
+    seen = Seen(View.whole(image.size), image.boxes, image.labels)
+    for change in changes:
+        seen = change(seen)
+    boxes = seen.boxes
     kept = ((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])).nonzero().squeeze(1)
-    pixels = None if label_map is None else moved["label_map"].as_subclass(Tensor)
-    return LabelledImage(moved["image"].as_subclass(Tensor), boxes[kept], labels[kept], pixels)
-
-
-def _chain(transforms: list[v2.Transform]) -> v2.Transform | None:
-    if len(transforms) < 2:
-        return transforms[0] if transforms else None
-    return v2.Compose(transforms)
+    return seen if len(kept) == len(boxes) else Seen(seen.view, boxes[kept], seen.labels[kept])

@@ -94,6 +94,8 @@ class AugmentedImages:
         warped = _happens(config.warp)
         if mosaic:
             whole = self._augment.flip(self._mosaic(index))
+        elif not warped:
+            return self._augment.fit(self._image, index, self._source.read(index))
         else:
             whole = self._augment.move(*self._source.read(index))
         if warped:

@@ -1,61 +1,60 @@
-"""SSD's random crop, of images with boxes and label maps."""
+"""SSD's random crop."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional
 
+from bench.pipeline.augmentation.seen import Seen
 from bench.pipeline.objects import IGNORED_REGION
 from metrics.iou import box_iou
 
 
-class OverlapCrop(v2.Transform):  # type: ignore[misc]  # torchvision has no types
+@dataclass(frozen=True, slots=True)
+class OverlapCrop:
     """SSD's random crop (section 2.2).
 
     `v2.RandomIoUCrop` makes the same choice, but tries one crop at a time (hundreds for small objects), and does not
-    terminate on an image without objects. Here all crops are tried at once, and the image is unchanged if none fits.
+    terminate on an image without objects. Here all crops are tried at once, and the view is unchanged if none fits.
+
+    Attributes:
+        probability: of trying.
+        crop_from: smallest side of a crop, as a fraction of the view's.
     """
 
-    tries = 50
-    overlaps = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
+    tries: ClassVar[int] = 50
+    overlaps: ClassVar[tuple[float, ...]] = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
 
-    def __init__(self, p: float, crop_from: float) -> None:
-        super().__init__()
-        self.p = p
-        self.crop_from = crop_from
+    probability: float
+    crop_from: float
 
-    def forward(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
-        chosen = float(torch.rand(())) < self.p
-        height, width = sample["image"].shape[-2:]
-        room = min(height, width) * self.crop_from >= 2
-        regions = sample["labels"] == IGNORED_REGION
+    def __call__(self, seen: Seen) -> Seen:
+        chosen = float(torch.rand(())) < self.probability
+        view, boxes, labels = seen
+        room = min(view.size) * self.crop_from >= 2
+        regions = labels == IGNORED_REGION
         objects = (~regions).nonzero().squeeze(1)
         if not chosen or not room or not len(objects):
-            return sample
-        crops, inside, best = self._tries(sample["boxes"].as_subclass(Tensor)[objects], height, width)
-        # The additional choice leaves the image unchanged.
+            return seen
+        crops, inside, best = self._tries(boxes[objects], view.height, view.width)
+        # The additional choice leaves the view unchanged.
         for choice in torch.randperm(len(self.overlaps) + 1).tolist():
             if choice == len(self.overlaps):
-                return sample
+                return seen
             fitting = (best >= self.overlaps[choice]).nonzero()
             if len(fitting):
                 row = int(fitting[0])
                 left, top, right, bottom = crops[row].long().tolist()
                 kept = torch.cat([objects[inside[row]], regions.nonzero().squeeze(1)])
-                boxes = sample["boxes"]
-                window = {"top": top, "left": left, "height": bottom - top, "width": right - left}
-                of_pixels = [name for name in ("image", "label_map") if name in sample]
-                cropped: dict[str, Tensor] = {
-                    name: functional.crop(sample[name], **window) for name in of_pixels
-                }
-                return cropped | {
-                    "boxes": functional.crop(tv_tensors.wrap(boxes[kept], like=boxes), **window),
-                    "labels": sample["labels"][kept],
-                }
-        return sample
+                width, height = right - left, bottom - top
+                moved = boxes[kept] - torch.tensor([left, top, left, top])
+                clipped = moved.clamp(min=0).minimum(torch.tensor([width, height, width, height]))
+                view = view._replace(left=view.left + left, top=view.top + top, width=width, height=height)
+                return Seen(view, clipped, labels[kept])
+        return seen
 
     def _tries(self, boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
         """Crops (T, 4) xyxy in whole pixels; which of G centres lie in each, (T, G); best IoU with one of those, (T,).
