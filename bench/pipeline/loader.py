@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from bench.data.types import MAX_MASK_CLASSES, Split, require_label_maps
 from bench.pipeline.augment_settings import AugmentConfig
@@ -20,6 +20,7 @@ from bench.pipeline.augmentation.labelled_image import LabelledImage
 from bench.pipeline.augmentation.randomness import randomness_of
 from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.objects import IGNORED_REGION, TrainingObjects, training_objects
+from bench.pipeline.order import Order
 from bench.pipeline.placement import Placement, Sample, Samples, collate, fit_image, to_tensor
 from bench.pipeline.unit_range import to_unit_range
 from bench.pipeline.workers import WorkerBatches, default_workers
@@ -73,7 +74,7 @@ class Loader:
     def __init__(
         self,
         samples: SplitSamples,
-        order: _Order,
+        order: Order,
         batches: WorkerBatches[Sample, Samples],
         image: ImageConfig,
         notes: list[str],
@@ -179,7 +180,7 @@ def make_loader(
     if augment and epochs is not None:
         closed = epochs - round(augment.close_mosaic * epochs)
     samples = SplitSamples(split, objects, image, changes, seed, label_maps, closed)
-    order = _Order(len(split), batch_size, seed, shuffle, drop_last, rank, world)
+    order = Order(len(split), batch_size, seed, shuffle, drop_last, rank, world)
     if workers < 0:
         workers = 0 if split.in_memory else default_workers()
     height, width = image.size
@@ -262,35 +263,3 @@ def _map_tensor(label_map: NDArray[np.uint8], size: Sequence[int] | None) -> Ten
     """(H, W) tensor of a label map, which must have the size of its image if that is given."""
     assert size is None or label_map.shape == tuple(size), f"label map {label_map.shape} of an image {size}"
     return torch.from_numpy(label_map if label_map.flags.writeable else label_map.copy())
-
-
-class _Order(Sampler[list[tuple[int, int]]]):
-    """Images of each batch as (epoch, index), from `batch` of `epoch` to the end of the epoch."""
-
-    def __init__(
-        self, count: int, batch_size: int, seed: int, shuffle: bool, drop_last: bool, rank: int, world: int
-    ) -> None:
-        self.count = count
-        self.batch_size = batch_size
-        self.seed = seed
-        self.shuffle = shuffle
-        self.drop_last = drop_last
-        self.rank = rank
-        self.world = world
-        self.epoch = 0
-        self.batch = 0
-
-    def __len__(self) -> int:
-        full = self.count // self.batch_size
-        return full if self.drop_last and full else -(-self.count // self.batch_size)
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        epoch, first = self.epoch, self.batch
-        indices: Sequence[int] = range(self.count)
-        if self.shuffle:
-            key = np.random.SeedSequence(self.seed, spawn_key=(epoch,)).generate_state(1, np.uint64)[0] >> 1
-            generator = torch.Generator().manual_seed(int(key))
-            indices = torch.randperm(self.count, generator=generator).tolist()
-        for batch in range(first, len(self)):
-            chosen = indices[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield [(epoch, index) for index in chosen[self.rank :: self.world]]
