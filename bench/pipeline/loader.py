@@ -20,8 +20,9 @@ from bench.pipeline.augmentation.labelled_image import LabelledImage
 from bench.pipeline.augmentation.randomness import randomness_of
 from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.objects import IGNORED_REGION, TrainingObjects, training_objects
-from bench.pipeline.order import Order
+from bench.pipeline.order import Order, Use
 from bench.pipeline.placement import Placement, Sample, Samples, collate, fit_image, to_tensor
+from bench.pipeline.sampling import SamplingConfig, expected_uses
 from bench.pipeline.unit_range import to_unit_range
 from bench.pipeline.workers import WorkerBatches, default_workers
 from detectors.types import Targets
@@ -144,6 +145,7 @@ def make_loader(
     world: int = 1,
     label_maps: bool = False,
     epochs: int | None = None,
+    sampling: SamplingConfig | None = None,
 ) -> Loader:
     """Batches of a split, with the targets of `bench.pipeline.objects.training_objects`.
 
@@ -163,9 +165,11 @@ def make_loader(
         label_maps: give the targets their label maps; otherwise nothing is read of them, except for pasted objects.
         epochs: of the whole training, whose last ones are without images of several images (`augment.close_mosaic`); None if there
             is no last one.
+        sampling: how often each image is used in an epoch, if `shuffle`; None for once.
 
     Raises:
-        InputError: label maps are asked for, but the split has no masks; or a transform of albumentations is unknown.
+        InputError: label maps are asked for, but the split has no masks; a transform of albumentations is unknown; or a share of
+            images without objects is asked for, but all images are of one kind.
     """
     if batch_size < 1 or not 0 <= rank < world:
         raise InputError(
@@ -180,7 +184,10 @@ def make_loader(
     if augment and epochs is not None:
         closed = epochs - round(augment.close_mosaic * epochs)
     samples = SplitSamples(split, objects, image, changes, seed, label_maps, closed)
-    order = Order(len(split), batch_size, seed, shuffle, drop_last, rank, world)
+    uses: int | NDArray[np.float64] = len(split)
+    if sampling is not None and sampling != SamplingConfig():
+        uses = expected_uses(objects.labels, objects.first, sampling)
+    order = Order(uses, batch_size, seed, shuffle, drop_last, rank, world)
     if workers < 0:
         workers = 0 if split.in_memory else default_workers()
     height, width = image.size
@@ -192,14 +199,14 @@ def make_loader(
 
 
 class SplitSamples(Dataset[Sample]):
-    """One image and its targets as the network gets them, by (epoch, index).
+    """One image and its targets as the network gets them, by its use.
 
     Args:
         split: images and ground truth.
         objects: training targets of the split.
         image: settings of the network's input.
         augment: random changes; None for none.
-        seed: of the changes, which depend only on it, the epoch and the image.
+        seed: of the changes, which depend only on it, the epoch, the image and how often it was used in the epoch before.
         label_maps: give the samples their label maps, which the split must have.
         closed: epoch from which on no image is made of several images; None for none.
     """
@@ -225,11 +232,11 @@ class SplitSamples(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.split)
 
-    def __getitem__(self, item: tuple[int, int]) -> Sample:
-        epoch, index = item
+    def __getitem__(self, item: Use) -> Sample:
+        epoch, index, repeat = item
         if self._augmented is None:
             return fit_image(self._image, index, *self.read(index))
-        key = np.random.SeedSequence(self._seed, spawn_key=(epoch, index))
+        key = np.random.SeedSequence(self._seed, spawn_key=(epoch, index, repeat)[: 3 if repeat else 2])
         with randomness_of(int(key.generate_state(1, np.uint64)[0] >> 1)):
             return self._augmented(index, self._closed is None or epoch < self._closed)
 

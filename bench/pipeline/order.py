@@ -2,20 +2,58 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+from bench.pipeline.sampling import draw_images
 
-class Order(Sampler[list[tuple[int, int]]]):
-    """Images of each batch as (epoch, index), from `batch` of `epoch` to the end of the epoch."""
+
+class Use(NamedTuple):
+    """One use of an image.
+
+    Attributes:
+        epoch: counted from 0.
+        image: its index in the split.
+        repeat: number of earlier uses in the epoch.
+    """
+
+    epoch: int
+    image: int
+    repeat: int = 0
+
+
+class Order(Sampler[list[Use]]):
+    """Uses of images in each batch, from `batch` of `epoch` to the end of the epoch.
+
+    Args:
+        uses: (I,) expected number of uses of each image in an epoch, of which the sum is a whole number; or the number of
+            images, each of which is used once. See `bench.pipeline.sampling`.
+        batch_size: images per batch, over all processes.
+        seed: of the order.
+        shuffle: draw a new order each epoch; otherwise that of the split.
+        drop_last: leave out the last batch of an epoch if it is not full, unless it is the only one.
+        rank: number of this process, which gets uses rank, rank + world, ... of each batch.
+        world: number of processes.
+    """
 
     def __init__(
-        self, count: int, batch_size: int, seed: int, shuffle: bool, drop_last: bool, rank: int, world: int
+        self,
+        uses: int | NDArray[np.float64],
+        batch_size: int,
+        seed: int,
+        shuffle: bool,
+        drop_last: bool,
+        rank: int,
+        world: int,
     ) -> None:
-        self.count = count
+        self.uses = None if isinstance(uses, int) else uses
+        self.count = uses if isinstance(uses, int) else round(float(uses.sum()))
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
@@ -29,13 +67,29 @@ class Order(Sampler[list[tuple[int, int]]]):
         full = self.count // self.batch_size
         return full if self.drop_last and full else -(-self.count // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[Use]]:
         epoch, first = self.epoch, self.batch
-        indices: Sequence[int] = range(self.count)
-        if self.shuffle:
-            key = np.random.SeedSequence(self.seed, spawn_key=(epoch,)).generate_state(1, np.uint64)[0] >> 1
-            generator = torch.Generator().manual_seed(int(key))
+        indices = self._indices(epoch)
+        seen: Counter[int] = Counter()
+        for batch in range(len(self)):
+            uses = []
+            for index in indices[batch * self.batch_size : (batch + 1) * self.batch_size]:
+                uses.append(Use(epoch, index, seen[index]))
+                seen[index] += 1
+            if batch >= first:
+                yield uses[self.rank :: self.world]
+
+    def _indices(self, epoch: int) -> Sequence[int]:
+        if not self.shuffle:
+            return range(self.count)
+        key = np.random.SeedSequence(self.seed, spawn_key=(epoch,)).generate_state(1, np.uint64)[0] >> 1
+        generator = torch.Generator().manual_seed(int(key))
+        indices: list[int]
+        if self.uses is None:
             indices = torch.randperm(self.count, generator=generator).tolist()
-        for batch in range(first, len(self)):
-            chosen = indices[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield [(epoch, index) for index in chosen[self.rank :: self.world]]
+        else:
+            shuffled = torch.randperm(len(self.uses), generator=generator).numpy()
+            offset = float(torch.rand((), generator=generator, dtype=torch.float64))
+            drawn = torch.from_numpy(draw_images(self.uses, shuffled, offset))
+            indices = drawn[torch.randperm(len(drawn), generator=generator)].tolist()
+        return indices

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from bench.pipeline.sampling import SamplingConfig
 from detectors.config import Config
 from detectors.search_range import Choice, Range
 
@@ -30,6 +31,7 @@ class TrainConfig(Config):
     """Passes over the training images; 0 evaluates the initial or loaded weights."""
     batch: Annotated[int, Field(ge=1), Choice(8, 16, 32)] = 16
     """Images per step over all processes, before accumulation."""
+    sampling: SamplingConfig = SamplingConfig()
     accumulate: Annotated[int, Field(ge=1)] = 1
     """Batches whose gradients are accumulated in a step."""
     optimizer: Literal["adamw", "sgd"] = "adamw"

@@ -15,6 +15,7 @@ from bench.pipeline.augmentation.augment import make_augment
 from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.loader import SplitSamples
 from bench.pipeline.objects import IGNORED_REGION
+from bench.pipeline.order import Use
 from bench.survey.subject import SplitSubject
 from metrics.errors import InputError
 from metrics.pixel_labels import IGNORED
@@ -167,7 +168,7 @@ def _input_views(
     places = np.unique(np.linspace(0, len(occupied) - 1, INPUT_IMAGES + 2)[1:-1].round().astype(int))
     for index in occupied[places].tolist():
         try:
-            samples = [plain[0, index], *(changed[epoch, index] for epoch in range(AUGMENTED))]
+            samples = [plain[Use(0, index)], *(changed[Use(epoch, index)] for epoch in range(AUGMENTED))]
         except InputError:
             continue
         titles = [

@@ -155,6 +155,7 @@ class _Training:
             world=self.accelerator.num_processes,
             label_maps=VARIANTS[config.variant].label_maps,
             epochs=self.settings.epochs,
+            sampling=self.settings.sampling,
         )
         remarks = [f"{config.variant}: {note}" for note in _notes(detector, self.loader.objects, config)]
         self.notes = (*self.loader.notes, *remarks)

@@ -152,6 +152,15 @@ def test_accumulated_batches_are_taken_up_again_where_they_were_left(tmp_path):
     assert_same(trained(tmp_path / "broken", **settings), whole)
 
 
+def test_repeated_images_are_taken_up_again_where_they_were_left(tmp_path):
+    settings = {"train__sampling__rule": "repeat", "train__sampling__threshold": 0.9, "train__average": 0.0}
+    whole = trained(tmp_path / "whole", **settings)
+    assert whole[0].images_seen > 24
+    with pytest.raises(Killed):
+        trained(tmp_path / "broken", KillingLog(2), **settings)
+    assert_same(trained(tmp_path / "broken", **settings), whole)
+
+
 def test_anchors_and_regions_are_drawn_again_where_they_were_left(tmp_path):
     settings = {"variant": "faster_rcnn", "regions__samples": 8, "proposals__samples": 8}
     whole = trained(tmp_path / "whole", **settings)

@@ -77,8 +77,8 @@ def test_a_list_is_an_option(config):
         ("seed=1:5", "seed defines the task and cannot be tuned"),
         ("data.val=1:5", "defines the task and cannot be tuned"),
         ("nms.iou=0.5|0.5", "two or more different options"),
-        ("image", "--space image: declares no range; give one, as in image.size=low:high"),
-        ("train.clip", "declares no range; give one, as in train.clip=low:high"),
+        ("tuned", "--space tuned: declares no range; give one, as in tuned.study=low:high"),
+        ("train.accumulate", "declares no range; give one, as in train.accumulate=low:high"),
     ],
 )
 def test_an_invalid_space_is_refused_with_the_reason(config, word, text):
