@@ -18,7 +18,14 @@ from detectors.external.registry import PATH_PREFIXES
 from detectors.registry import VARIANTS
 from reports.records.run import SCHEMA_VERSION, RunFolder
 
-_WITHOUT_EFFECT = ("workers", "train.log_every", "train.checkpoint_minutes", "train.keep_checkpoint")
+_WITHOUT_EFFECT = (
+    "workers",
+    "train.cache",
+    "train.cache_gb",
+    "train.log_every",
+    "train.checkpoint_minutes",
+    "train.keep_checkpoint",
+)
 """Settings that do not change a result."""
 
 _WITHOUT_EFFECT_ON_EXTERNAL = ("evaluate.batch", "evaluate.save_candidates", "evaluate.candidates")

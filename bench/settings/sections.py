@@ -73,6 +73,11 @@ class TrainConfig(Config):
     """Minutes between checkpoints within an epoch; one is also saved after each epoch."""
     keep_checkpoint: bool = False
     """Keep the training state (several times the size of the weights) when the run is finished."""
+    cache: Literal["none", "memory", "disk"] = "none"
+    """Where decoded images are kept after their first use: nowhere, in memory that worker processes share, or on disk in the
+    user's cache folder for later runs, too. It changes only the speed."""
+    cache_gb: Annotated[float, Field(gt=0)] = 4.0
+    """Largest size of the kept images, in GB; 1,000 images of 640x480 take 0.9. The first images are kept if not all fit."""
     log_every: Annotated[int, Field(ge=1)] = 20
     """Steps between updates of the loss in the progress bar."""
 

@@ -14,6 +14,7 @@ import torch
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
+from bench.data.image_cache import cache_images
 from bench.data.types import Split
 from bench.pipeline.loader import Batch, make_loader
 from bench.process.allocator import keep_freed_memory
@@ -96,13 +97,18 @@ def train(
         Stopped: a stop was requested; the state is saved.
     """
     keep_freed_memory()
+    progress = progress or Progress()
+    splits = (train_split, val_split)
+    (train_split, val_split), remarks = cache_images(splits, config.train.cache, config.train.cache_gb)
+    for remark in remarks:
+        progress.message(remark)
     training = _Training(
         detector,
         train_split,
         val_split,
         config,
         folder,
-        progress or Progress(),
+        progress,
         log or Log(),
         stop or StopRequest(),
         report,

@@ -161,7 +161,10 @@ def test_a_setting_that_affects_the_result_changes_the_name(other):
     assert name_of(**other) != name_of()
 
 
-@pytest.mark.parametrize("other", [{"workers": 2}, {"train__log_every": 3}, {"train__checkpoint_minutes": 1}])
+@pytest.mark.parametrize(
+    "other",
+    [{"workers": 2}, {"train__log_every": 3}, {"train__checkpoint_minutes": 1}, {"train__cache": "memory"}],
+)
 def test_a_setting_without_effect_on_the_result_keeps_the_name(other):
     assert name_of(**other) == name_of()
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import tempfile
 import time
@@ -25,6 +26,7 @@ from PIL import Image
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from bench.data.image_cache import cache_images
 from bench.data.opening import open_dataset
 from bench.data.types import Split
 from bench.pipeline.augment_settings import AugmentConfig
@@ -53,16 +55,19 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=320, help="of the network's input")
     parser.add_argument("--images", type=int, default=160, help="of each pass, at most")
     parser.add_argument("--passes", type=int, default=5)
+    parser.add_argument("--cached", action="store_true", help="with decoded images in memory")
     options = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()  # as in training
     warnings.simplefilter("ignore")
     split = open_dataset(options.data).splits["train"]
     with tempfile.TemporaryDirectory() as folder:
-        show(measure(split, options.side, options.images, options.passes, Path(folder)))
+        show(measure(split, options.side, options.images, options.passes, Path(folder), options.cached))
 
 
-def measure(split: Split, side: int, images: int, passes: int, folder: Path) -> dict[str, dict[str, float]]:
+def measure(
+    split: Split, side: int, images: int, passes: int, folder: Path, cached: bool = False
+) -> dict[str, dict[str, float]]:
     """Images per processor second, by loader and row.
 
     Args:
@@ -71,10 +76,19 @@ def measure(split: Split, side: int, images: int, passes: int, folder: Path) -> 
         images: of each pass, at most.
         passes: of each loader and row.
         folder: an empty one for files in Ultralytics' layout.
+        cached: with decoded images in memory, which torchvision does not offer.
     """
     split = first_images(split, images)
-    loaders = {"ours": our_passes(split, side), "torchvision": torchvision_passes(split, side)}
-    loaders |= {"Ultralytics": ultralytics_passes(split, side, folder)}
+    theirs = ultralytics_passes(split, side, folder, cached)
+    if cached:
+        (split,), _ = cache_images([split], "memory", 100)
+        loaders = {"ours": our_passes(split, side), "Ultralytics": theirs}
+        for rows in loaders.values():
+            for load in rows.values():
+                sum(load())
+    else:
+        torchvisions = torchvision_passes(split, side)
+        loaders = {"ours": our_passes(split, side), "torchvision": torchvisions, "Ultralytics": theirs}
     rates: dict[str, dict[str, float]] = {name: {} for name, rows in loaders.items() if rows}
     for _ in range(passes):
         for row in ROWS:
@@ -147,7 +161,7 @@ def torchvision_passes(split: Split, side: int) -> dict[str, Pass]:
     return {row: of(changes) for row, changes in presets.items()}
 
 
-def ultralytics_passes(split: Split, side: int, folder: Path) -> dict[str, Pass]:
+def ultralytics_passes(split: Split, side: int, folder: Path, cached: bool) -> dict[str, Pass]:
     """Ultralytics' data set; its defaults without mosaic, which joins four images. Empty where it is not installed."""
     os.environ.setdefault("YOLO_CONFIG_DIR", str(folder))
     try:
@@ -167,7 +181,7 @@ def ultralytics_passes(split: Split, side: int, folder: Path) -> dict[str, Pass]
     def of(augment: bool, changes: dict[str, float]) -> Pass:
         settings = get_cfg(overrides={"mosaic": 0.0, **changes})
         names = dict(enumerate(split.truth.catalog.classes))
-        with contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             data: Any = YOLODataset(
                 img_path=str(folder / "images"),
                 data={"names": names},
@@ -175,6 +189,7 @@ def ultralytics_passes(split: Split, side: int, folder: Path) -> dict[str, Pass]
                 augment=augment,
                 hyp=settings,
                 batch_size=BATCH,
+                cache="ram" if cached else None,
             )
         data.max_buffer_length = 2  # it keeps images for mosaic, and would not read them again
         one_batch = data.collate_fn
