@@ -27,6 +27,7 @@ from bench.commands import (
     reevaluate,
     run,
     runs,
+    suite,
     tune,
     verify,
 )
@@ -53,6 +54,7 @@ app = typer.Typer(
 )
 for _command in (
     run,
+    suite,
     data,
     tune,
     anchors,

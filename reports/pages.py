@@ -5,7 +5,7 @@ No other module writes pages.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ from reports.sections import (
 )
 from reports.sections.data_page import compose_data_check
 from reports.sections.study_page import compose_study
+from reports.sections.suite_page import compose_suite
 
 MASKS_SHARE = 0.3
 """Largest share of a page that the images of the section on masks take."""
@@ -142,6 +143,26 @@ def write_study_page(
     """
     out = folder.path if out is None else Path(out)
     return _write(compose_study(folder, title=title, show_paths=show_paths), out)
+
+
+def write_suite(
+    reports: Sequence[ReportData], out: str | Path, links: Mapping[int, str] | None = None, *, title: str = ""
+) -> Path:
+    """Write a report on models over several data sets: a page, its tables and figures in the same folder.
+
+    Args:
+        reports: one for each data set, at least two; models are matched by their labels.
+        out: the page, or a folder, in which the page is ``report.html``.
+        links: page of each data set by its place in `reports`, relative to the folder.
+        title: heading of the page.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        MachineError: the files cannot be written; existing files are kept.
+    """
+    return _write(compose_suite(reports, links, title=title), Path(out))
 
 
 def write_data_page(

@@ -50,12 +50,23 @@ SMALL = {
 }
 """Settings that make a documented command short."""
 
+SUITE = """
+variants = ["ssd"]
+data = ["my_images", {path = "shapes", train = 12, val = 8, test = 8, size = [64, 64], scale = [16, 48]}]
+[settings]
+train.epochs = 1
+image.size = [64, 64]
+threads = 1
+"""
+"""A short suite in place of a documented one."""
+
 OPTIONS = {
     "run": "--seeds 1 --quiet",
     "tune": "--trials 2 --again 1 --quiet",
     "anchors": "--steps 20 --quiet",
     "profile": "--rounds 2 --processes 1 --seconds 0.2 --batch 1 --quiet",
     "compare": "--quiet",
+    "suite": "--workers 0 --quiet",
 }
 """Options that make a documented command short; the last of an option counts."""
 
@@ -143,6 +154,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "D").symlink_to("my_images")
     write_voc(folder / "my_data", made)
     write_table(folder / "my_images", folder / "my_boxes")
+    (folder / "suite.toml").write_text(SUITE)
     (folder / "shared").mkdir()
     (folder / "shared" / "cells").symlink_to("../my_images")
     truth = folder / "my_images" / "annotations.json"
@@ -325,6 +337,13 @@ def arguments(command: str, folder: Path) -> list[str]:
             sorted(path.relative_to(folder).as_posix() for path in folder.glob(word)) if "*" in word else []
         )
         filled += found or [word]
+    for option, given, short in (
+        ("--folds", 1, ["2"]),
+        ("--train-sizes", 4, ["8", "all"]),
+    ):
+        if option in filled:
+            at = filled.index(option) + 1
+            filled[at : at + given] = short
     if "--storage" in filled:
         at = filled.index("--storage")
         del filled[at : at + 2]

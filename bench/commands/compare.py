@@ -12,7 +12,7 @@ import typer
 
 from bench.commands import options
 from bench.commands.command import FLAG, SEVERAL
-from metrics.errors import InputWarning, RegressionError
+from metrics.errors import InputError, InputWarning, RegressionError
 
 if TYPE_CHECKING:
     from metrics.compare import GateResult
@@ -99,14 +99,22 @@ def command(
 ) -> None:
     """Compare finished runs: writes report.html and all of its numbers as CSV.
 
-    All runs must be evaluated on the same images and objects. With --fail-on-regression, the exit code is 5 if a model
+    All runs of a data set must be evaluated on the same images and objects; runs of several data sets get a page each, and one with
+    the ranks of the models over all of them. With --fail-on-regression, the exit code is 5 if a model
     is worse than the baseline; the results are also in gate.json. An inconclusive gate is a warning, or a failure
     with --strict.
     """
-    from bench.commands.results_table import results_json, show_results
+    from bench.commands.results_table import results_json, show_data_sets, show_results
     from bench.process.json_value import print_json
     from bench.process.progress import Progress
-    from bench.runs.comparison import chosen_groups, compare_runs, comparison_folder, open_runs
+    from bench.runs.comparison import (
+        by_data_set,
+        chosen_groups,
+        compare_data_sets,
+        compare_runs,
+        comparison_folder,
+        open_runs,
+    )
     from bench.runs.finished_run import find_split
     from metrics.atomic_files import require_writable
     from metrics.compare import parse_limit
@@ -120,6 +128,14 @@ def command(
     progress = Progress.auto(quiet)
     by_path = open_runs(runs, progress)
     opened = [run for of_path in by_path for run in of_path]
+    groups_of_runs = by_data_set(opened)
+    several = len(groups_of_runs) > 1 and images is ImageChoice.same
+    if several and (limits or studies):
+        option = "--fail-on-regression" if limits else "--study"
+        names = ", ".join(each[0].result.data.name for each in groups_of_runs)
+        raise InputError(
+            f"{option}: for runs of one data set, but these are of {names}; compare those of one data set"
+        )
     comparison = ComparisonOptions(
         resamples=resamples,
         groups=chosen_groups(groups, opened),
@@ -128,6 +144,17 @@ def command(
         baseline=frozenset(run.result.name for run in by_path[0]),
         png=png,
     )
+    if several:
+        page, reports = compare_data_sets(
+            groups_of_runs,
+            out or comparison_folder(opened, Path(runs[0]).parent),
+            comparison,
+            [find_split(each) for each in groups_of_runs],
+            progress,
+            show_paths,
+        )
+        show_data_sets(reports, page, json)
+        return
     page, data = compare_runs(
         opened,
         out or comparison_folder(opened, Path(runs[0]).parent),

@@ -10,7 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bench.process.json_value import print_json
+from reports.analysis.data_sets import suite_results
 from reports.analysis.models import group_models, model_labels
+from reports.analysis.report_data import ReportData
 from reports.analysis.training_fairness import training_notes
 from reports.analysis.training_sizes import separate_sizes
 from reports.elements import formatting
@@ -78,6 +81,30 @@ def results_json(runs: Sequence[RunFolder], page: Path | None = None) -> dict[st
         "training_notes": training_notes(group_models(separate_sizes(runs)[0])),
         "report": page,
     }
+
+
+def show_data_sets(reports: Sequence[ReportData], page: Path, as_json: bool) -> None:
+    """Print the models over several data sets, by mean rank, or the results of each data set as JSON; and the path of the page."""
+    from reports.sections.data_sets import finding_text  # imports Matplotlib
+
+    results = suite_results(reports)
+    if as_json:
+        sets = {name: results_json(of.folders) for name, of in zip(results.names, reports, strict=True)}
+        ranks = None if results.ranking is None else results.ranking.mean_ranks.tolist()
+        models = dict(zip(results.labels, ranks, strict=True)) if ranks is not None else {}
+        print_json({"data_sets": sets, "mean_ranks": models, "report": page})
+        return
+    console = Console()
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for at, column in enumerate(("model", "mean rank", *results.names)):
+        table.add_column(literal_text(column), justify="right" if at else "left", overflow="fold")
+    for at, label in enumerate(results.labels):
+        rank = formatting.MISSING if results.ranking is None else f"{results.ranking.mean_ranks[at]:.2f}"
+        values = [_number(float(value)) for value in results.values["ap"][:, at]]
+        table.add_row(literal_text(label), rank, *values)
+    console.print(table)
+    console.print(finding_text(results), markup=False, highlight=False, soft_wrap=True)
+    console.print(f"report: {page}", markup=False, highlight=False, soft_wrap=True)
 
 
 def results_table(first: str, *columns: str, wrap: bool = False) -> Table:

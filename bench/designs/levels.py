@@ -97,11 +97,16 @@ def _check_level(level: Level, entries: Sequence[tuple[str, str | None]], source
     for name, preset in entries:
         config = resolve_entry(name, preset=preset, variants=names, **_with_level(sources, level))
         for path, value in level.settings.items():
-            if config.get(path) != value:
+            if _plain(config.get(path)) != _plain(value):
                 raise InputError(
                     f"{path}: set to {config.get(path)!r} by {config.origin(path)}, but the design has a run for each of its "
                     "values; leave the setting out"
                 )
+
+
+def _plain(value: Any) -> Any:
+    """The value with lists for tuples, as files have them."""
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _with_level(sources: Mapping[str, Any], level: Level) -> dict[str, Any]:

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bench.data.splits import join_units
 from bench.data.types import Split
 from bench.process.progress import Progress
 from bench.runs.finished_run import image_loader, label_map_loader
-from bench.runs.folders import digest, is_partial
+from bench.runs.folders import digest, is_partial, slug
 from metrics.atomic_files import atomic_write
 from metrics.compare import gate_json, groups_from_csv
 from metrics.errors import InputError
@@ -61,6 +62,60 @@ def compare_runs(
     return page, data
 
 
+def by_data_set(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
+    """The runs of each data set, in the order in which the data sets occur; all together unless a variant is in each of them.
+
+    Runs are of one data set if it has the same name, or the same ground truth under another name. Different ground truth under
+    one name is a data set that has changed, or two of its splits, whose runs cannot be compared.
+    """
+    units = join_units(
+        [run.result.data.name for run in runs], [run.result.data.fingerprint for run in runs]
+    ).tolist()
+    groups = [
+        [run for run, unit in zip(runs, units, strict=True) if unit == k] for k in range(max(units) + 1)
+    ]
+    shared = set.intersection(*({run.result.variant for run in group} for group in groups))
+    return groups if shared else [list(runs)]
+
+
+def compare_data_sets(
+    groups: Sequence[Sequence[RunFolder]],
+    folder: Path,
+    options: ComparisonOptions | None = None,
+    splits: Sequence[Split | None] | None = None,
+    progress: Progress | None = None,
+    show_paths: bool = False,
+    title: str = "",
+) -> tuple[Path, list[ReportData]]:
+    """Write a page about the runs of each data set into a subfolder of `folder`, and ``report.html`` over all data sets.
+
+    Args:
+        groups: the runs of each data set, at least two of them.
+        folder: output folder.
+        options: how runs are compared on each data set; without limits.
+        splits: has the images of each data set, see `compare_runs`.
+        progress: progress display.
+        show_paths: keep absolute paths in the reports.
+        title: heading of the page over all data sets.
+
+    Returns:
+        The path of the page over all data sets, and what the other pages report.
+
+    Raises:
+        InputError: as `compare_runs`.
+    """
+    reports, links = [], {}
+    given = splits or [None] * len(groups)
+    for number, (runs, split) in enumerate(zip(groups, given, strict=True)):
+        name = f"{number + 1}-{slug(runs[0].result.data.name)}"
+        _, data = compare_runs(runs, folder / name, options, split, progress, show_paths)
+        reports.append(data)
+        links[number] = f"{name}/report.html"
+    from reports.pages import write_suite  # imports Matplotlib
+
+    return write_suite(reports, folder, links, title=title), reports
+
+
 def open_runs(paths: Sequence[Path], progress: Progress | None = None) -> list[list[RunFolder]]:
     """For each path, the run in it or the runs in its subfolders; a run that several paths lead to is opened once.
 
@@ -101,7 +156,10 @@ def open_runs(paths: Sequence[Path], progress: Progress | None = None) -> list[l
 def is_comparison(folder: Path) -> bool:
     """Whether `compare_runs` has written the folder: it has the tables of a report, but no settings and no result."""
     absent = (RunFolder.RESULT, StudyFolder.RESULT, RunFolder.CONFIG)
-    return (folder / "leaderboard.csv").is_file() and not any((folder / name).exists() for name in absent)
+    tables = ("leaderboard.csv", "data-sets.csv")
+    return any((folder / name).is_file() for name in tables) and not any(
+        (folder / name).exists() for name in absent
+    )
 
 
 def chosen_groups(given: str | None, runs: Sequence[RunFolder]) -> str | Mapping[object, object] | None:

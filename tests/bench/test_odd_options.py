@@ -89,7 +89,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[st
             patch.setattr(name, begin)
         of_runs = dict.fromkeys(("compare", "ensemble"), runs)
         of_trained = {name: [trained] for name in ("profile", "verify", "reevaluate", "export")}
-        yield of_runs | of_trained | {"data": ["data"], "predict": [trained, "data/images"]}
+        Path("suite.toml").write_text('variants = ["ssd"]\ndata = ["shapes", "data"]\n')
+        others = {"data": ["data"], "predict": [trained, "data/images"], "suite": ["suite.toml"]}
+        yield of_runs | of_trained | others
 
 
 def begin(*args: object, **options: object) -> None:

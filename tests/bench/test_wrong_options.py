@@ -121,6 +121,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     (path / "map.json").write_text('{"1": Infinity}')
     (path / "file.txt").write_text("x = [")
     (path / "page.html").write_text("")
+    (path / "suite.toml").write_text('variants = ["ssd"]\ndata = ["shapes", "gt.json"]\n')
     scene = scene_of(8)
     runs = [made(path / "runs", run(scene), "a"), made(path / "runs", run(scene, 0.8), "b")]
 
@@ -148,6 +149,7 @@ def valid_words(command: str, option: str, runs: list[str]) -> list[str]:
     of_runs = ("compare", "profile", "ensemble", "reevaluate", "verify")
     others = {
         "data": ["shapes"],
+        "suite": ["suite.toml"],
         "export": runs[:1],
         "compress": runs[:1],
         "predict": [*runs[:1], "file.txt"],
