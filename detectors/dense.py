@@ -134,9 +134,18 @@ class DenseDetector(DetectorNetwork):
 
     def forward(self, images: Tensor) -> DenseOutput:
         """Raw output for (B, 3, H, W) RGB images, float32 in [0, 1]; any H, W."""
+        return self.output(self.levels(images), images)
+
+    def levels(self, images: Tensor) -> Sequence[Tensor]:
+        """Maps (B, channels, ...) that the head reads, finest first."""
         require_images(images)
-        images = images.contiguous(memory_format=torch.channels_last)
-        features = self.neck(self.backbone(images))
+        features: Sequence[Tensor] = self.neck(
+            self.backbone(images.contiguous(memory_format=torch.channels_last))
+        )
+        return features
+
+    def output(self, features: Sequence[Tensor], images: Tensor) -> DenseOutput:
+        """Raw output of the head for the levels of these images."""
         head: HeadOutput = self.head(features)
         grids = [(feature.shape[2], feature.shape[3]) for feature in features]
         image_size = (images.shape[2], images.shape[3])

@@ -325,6 +325,9 @@ def arguments(command: str, folder: Path) -> list[str]:
     filled: list[str] = []
     for word in words:
         word = {**known, **LIGHTER}.get(word, word).replace("/shared/", "shared/")
+        if word.endswith("=RUN"):
+            (teacher,) = folder.glob("runs/ssd-shapes-*")
+            word = word.removesuffix("RUN") + teacher.relative_to(folder).as_posix()
         named = DIGEST.match(word)
         if named:
             data = named["data"].replace("cells", "my_images")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 from torch import nn
@@ -44,6 +45,25 @@ def _compressed(config: RunConfig, classes: int, path: str) -> nn.Module:
     if settings.sparsity:
         prune_weights(network, settings.sparsity)
     return network
+
+
+def load_teacher(config: RunConfig, classes: Sequence[str]) -> nn.Module | None:
+    """The network that is imitated in training, on the CPU and in evaluation mode; None without distillation.
+
+    Raises:
+        InputError: the teacher's run does not exist, has no weights, or has other classes.
+    """
+    path = config.distill.teacher
+    if path is None:
+        return None
+    run = open_weights(path, "distill.teacher")
+    known = run.truth.catalog.classes
+    if tuple(known) != tuple(classes):
+        raise InputError(
+            f"distill.teacher: {path} has the classes {', '.join(known)}, and the data {', '.join(classes)}; they must be equal, "
+            "in the same order"
+        )
+    return cast(nn.Module, load_network(run, run.result.config))
 
 
 def open_weights(path: str, setting: str) -> RunFolder:

@@ -28,6 +28,9 @@ _WITHOUT_EFFECT = (
 )
 """Settings that do not change a result."""
 
+_RUNS = {"compression": "run", "distill": "teacher"}
+"""Sections with the folder of another run, and the name of that setting."""
+
 _WITHOUT_EFFECT_ON_EXTERNAL = ("evaluate.batch", "evaluate.save_candidates", "evaluate.candidates")
 """The same for external models."""
 
@@ -52,7 +55,7 @@ def run_name(config: EntryConfig, dataset: Dataset, trained: RunFolder | None = 
     tree["variant"] = _file_name(config.variant)
     if not any(tree.get("tuned", {}).values()):
         tree.pop("tuned", None)
-    tree = _started_from(tree)
+    tree = _with_weights(tree)
     for path in _WITHOUT_EFFECT if isinstance(config, RunConfig) else _WITHOUT_EFFECT_ON_EXTERNAL:
         *sections, last = path.split(".")
         section: Any = tree
@@ -61,7 +64,9 @@ def run_name(config: EntryConfig, dataset: Dataset, trained: RunFolder | None = 
         del section[last]
     if trained is not None:
         tree = without_pretrained(tree) | {"trained": file_digest(trained.path / RunFolder.WEIGHTS)}
-        tree.pop("compression", None)  # its weights stand for it
+        tree = {
+            name: value for name, value in tree.items() if name not in _RUNS
+        }  # the weights stand for them
     cause = {
         "schema": SCHEMA_VERSION,
         "version": package_versions().get("detbench"),
@@ -74,15 +79,19 @@ def run_name(config: EntryConfig, dataset: Dataset, trained: RunFolder | None = 
     return f"{name}-{digest(cause | {'source': find_model(config.variant).source})}"
 
 
-def _started_from(tree: dict[str, Any]) -> dict[str, Any]:
-    """The settings with the weights of the run that is compressed instead of its path; without the section if there is none."""
-    compression = tree.get("compression", {})
-    path = compression.get("run")
-    if path is None:
-        return {name: section for name, section in tree.items() if name != "compression"}
-    weights = Path(path) / RunFolder.WEIGHTS
-    known = file_digest(weights) if weights.is_file() else path
-    return without_pretrained(tree) | {"compression": {**compression, "run": known}}
+def _with_weights(tree: dict[str, Any]) -> dict[str, Any]:
+    """The settings with the weights of the compressed run and of the teacher instead of their paths; without these sections if
+    there are none.
+    """
+    tree = dict(tree)
+    for section, setting in _RUNS.items():
+        path = tree.get(section, {}).get(setting)
+        if path is None:
+            tree.pop(section, None)
+            continue
+        weights = Path(path) / RunFolder.WEIGHTS
+        tree[section] = {**tree[section], setting: file_digest(weights) if weights.is_file() else path}
+    return without_pretrained(tree) if "compression" in tree else tree
 
 
 def _file_name(variant: str) -> str:

@@ -22,7 +22,7 @@ from bench.pipeline.predict import predict
 from bench.process import distributed
 from bench.process.log import Log, collect_warnings
 from bench.runs.context import RunContext
-from bench.runs.detector import build_detector
+from bench.runs.detector import build_detector, load_teacher
 from bench.runs.finished_run import image_loader, label_map_loader, load_network, network_of_settings
 from bench.runs.folders import CHECKPOINT, create_run_folder, is_done, require_space
 from bench.runs.label_maps import PredictedLabelMaps
@@ -177,6 +177,7 @@ class _Execution:
             progress=self.context.progress,
             log=self.log,
             stop=self.context.stop,
+            teacher=load_teacher(config, self.dataset.classes),
         )
         network = cast(Predictor, detector)
         return self._predict(config, network, splits[config.evaluate.split], training)
@@ -326,7 +327,8 @@ class _Execution:
             ),
             seed=config.seed if isinstance(config, RunConfig) else None,
             trained_by=None if self.trained is None else self.trained.result.name,
-            parent=self._parent(),
+            parent=self._source("compression.run", "parent"),
+            teacher=self._source("distill.teacher", "teacher"),
             pruned=self._pruned(predicted),
             config=tree if self.context.show_paths else shorten_paths(tree),
             budget=self._budget(predicted),
@@ -341,10 +343,12 @@ class _Execution:
             finished=datetime.now(UTC),
         )
 
-    def _parent(self) -> str | None:
+    def _source(self, setting: str, field: str) -> str | None:
+        """Name of the run whose folder a setting gives; with the weights of another run, what that run recorded."""
         if self.trained is not None:
-            return self.trained.result.parent
-        path = self.config.compression.run if isinstance(self.config, RunConfig) else None
+            known: str | None = getattr(self.trained.result, field)
+            return known
+        path = self.config.get(setting) if isinstance(self.config, RunConfig) else None
         return None if path is None else RunFolder.open(path).result.name
 
     def _pruned(self, predicted: _Predicted) -> dict[str, tuple[int, ...]]:

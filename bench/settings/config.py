@@ -17,6 +17,7 @@ from bench.settings.errors import SettingsError, unknown_setting
 from bench.settings.sections import CompressionConfig, DataConfig, EvaluateConfig, TrainConfig, TunedConfig
 from bench.settings.toml import Tree
 from detectors.config import Config
+from detectors.distillation_config import DistillConfig
 from detectors.external.registry import (
     ExternalModel,
     external_model,
@@ -137,6 +138,7 @@ class RunConfig(EntryConfig):
     augment: AugmentConfig = AugmentConfig()
     train: TrainConfig = TrainConfig()
     compression: CompressionConfig = CompressionConfig()
+    distill: DistillConfig = DistillConfig()
     tuned: TunedConfig = TunedConfig()
 
     @property

@@ -29,6 +29,7 @@ from bench.training.schedules import learning_rate_factor
 from bench.training.seeding import seed_batch
 from bench.training.step import Stepper
 from bench.training.validation import Validation
+from detectors.distillation import DistilledDetector
 from detectors.registry import VARIANTS
 
 Row = dict[str, float | None]
@@ -71,6 +72,7 @@ def train(
     log: Log | None = None,
     stop: StopRequest | None = None,
     report: Report | None = None,
+    teacher: nn.Module | None = None,
 ) -> TrainingResult:
     """Train a detector, from the start or from the checkpoint in `folder`.
 
@@ -90,8 +92,10 @@ def train(
         stop: checked after every step.
         report: called with ``images_seen`` and the measures after every validation, when the state has been saved;
             an exception ends the training.
+        teacher: dense detector that is imitated; see `detectors.distillation`.
 
     Raises:
+        InputError: the teacher cannot be imitated by this detector.
         LossNotFinite: see `bench.training.step`.
         MachineError: the device does not exist, or memory or disk is full.
         Stopped: a stop was requested; the state is saved.
@@ -112,6 +116,7 @@ def train(
         log or Log(),
         stop or StopRequest(),
         report,
+        teacher,
     )
     return training.run()
 
@@ -128,6 +133,7 @@ class _Training:
         log: Log,
         stop: StopRequest,
         report: Report | None,
+        teacher: nn.Module | None,
     ) -> None:
         self.detector = detector
         self.config = config
@@ -146,7 +152,9 @@ class _Training:
             if self.accelerator.num_processes > 1:  # processors may have rounded differently
                 for tensor in detector.state_dict().values():
                     tensor.copy_(broadcast(tensor))
-        self.optimizer = make_optimizer(detector, self.settings)
+        self.distilled = None if teacher is None else self._distilled(teacher)
+        trained = detector if self.distilled is None else self.distilled
+        self.optimizer = make_optimizer(trained, self.settings)
         self.loader = make_loader(
             train_split,
             config.image,
@@ -182,7 +190,7 @@ class _Training:
         )
         self.position = self._restore(*saved) if saved is not None else Position()
         self.stepper = Stepper(
-            detector,
+            trained,
             self.accelerator.prepare(self.optimizer),
             self.accelerator,
             self.settings,
@@ -339,9 +347,20 @@ class _Training:
             "average": None if self.average is None else self.average.state_dict(),
             "scaler": None if self.accelerator.scaler is None else self.accelerator.scaler.state_dict(),
         }
+        if self.distilled is not None:
+            states["adapters"] = self.distilled.adapters.state_dict()
         save_state(self.folder, position, states)
         drop_other_weights(self.folder, position.best_epoch)
         self.log.write("saved", epoch=position.epoch, batch=position.batch)
+
+    def _distilled(self, teacher: nn.Module) -> DistilledDetector:
+        seed_batch(
+            self.config.seed, 0, 0, 2**31 + 1
+        )  # initial weights of adapters, from a random stream that no batch uses
+        device = self.accelerator.device
+        return DistilledDetector(
+            self.detector, teacher.to(device), self.config.distill, self.config.image.size
+        ).to(device)
 
     def _prepare(self, split: Split) -> None:
         """Show the detector training images without augmentation; see `DenseDetector.prepare`."""
@@ -356,6 +375,8 @@ class _Training:
 
     def _restore(self, position: Position, states: dict[str, Any]) -> Position:
         self.detector.load_state_dict(states["detector"])
+        if self.distilled is not None:
+            self.distilled.adapters.load_state_dict(states["adapters"])
         self.optimizer.load_state_dict(states["optimizer"])
         if self.average is not None and states["average"] is not None:
             self.average.load_state_dict(states["average"])

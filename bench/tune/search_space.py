@@ -46,6 +46,7 @@ _NOT_TUNABLE = frozenset(
         "evaluate",
         "tuned",
         "compression.run",
+        "distill.teacher",
     )
 )
 """Sections and settings that define the task rather than its solution."""
@@ -162,10 +163,13 @@ def as_text(values: Sequence[Any]) -> str:
 
 
 def declared_ranges(config: RunConfig) -> dict[str, SearchRange]:
-    """Range or options of each setting that declares them, by dotted path; those of compression only where it is used."""
-    known = setting_fields(type(config))
-    if config.compression.run is None:
-        known = {path: field for path, field in known.items() if not path.startswith("compression.")}
+    """Range or options of each setting that declares them, by dotted path; those of compression and distillation only where they are used."""
+    unused = {"compression": config.compression.run is None, "distill": config.distill.teacher is None}
+    known = {
+        path: field
+        for path, field in setting_fields(type(config)).items()
+        if not unused.get(path.partition(".")[0], False)
+    }
     declared = {
         path: annotation
         for path, field in known.items()

@@ -17,7 +17,7 @@ from bench.pipeline.inference import with_precision
 from bench.pipeline.predict import predict
 from bench.process.interrupts import StopRequest
 from bench.process.log import Log
-from bench.runs.detector import build_detector
+from bench.runs.detector import build_detector, load_teacher
 from bench.settings.config import RunConfig
 from bench.training.checkpoint import save_weights
 from bench.training.device import pick_device
@@ -104,6 +104,7 @@ class TrainingTrials:
                 log=Log(folder / "log.jsonl"),
                 stop=self.stop,
                 report=report,
+                teacher=load_teacher(config, splits["val"].truth.catalog.classes),
             )
         except StorageUnavailable:  # continued from the checkpoint when the storage is back
             raise

@@ -142,6 +142,8 @@ class RunResult(Record):
     """Name of the run whose weights predicted, with other settings of prediction; None if this run trained its own."""
     parent: str | None = None
     """Name of the run whose network was compressed and trained further; None if this run did not start from another."""
+    teacher: str | None = None
+    """Name of the run that was imitated in training; None without distillation."""
     pruned: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     """Shape of each tensor of the network whose shape pruning changed, by name; empty for the network of the settings."""
     config: Settings = Field(default_factory=dict)
