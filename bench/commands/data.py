@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -24,6 +25,8 @@ python -m bench data my_images/ --report my_page/
 python -m bench data my_images/ --fast --json
 
 python -m bench data my_images/ --strict --variant retinanet --set image.size=512,512
+
+python -m bench data my_images/ --augment augmented.png --preset augment-medium --set augment.mixup=0.2
 
 python -m bench data my_images/ --to yolo my_images_yolo/
 
@@ -74,12 +77,14 @@ def command(
         ),
     ] = "kept",
     variant: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAME",
-            help="Variant whose input size, finest stride and augmentation are used.",
+            help="Variant whose input size, finest stride and augmentation are used; by default that of the preset.",
+            show_default="ssd",
         ),
-    ] = "ssd",
+    ] = None,
+    preset: options.Preset = None,
     format: options.Format = None,
     config: options.ConfigFile = None,
     set_: options.Sets = None,
@@ -100,6 +105,15 @@ def command(
             show_default=False,
         ),
     ] = None,
+    augment: Annotated[
+        Path | None,
+        typer.Option(
+            "--augment",
+            metavar="FILE",
+            help="Only draw some training images as they are augmented, with their boxes, as a PNG file.",
+            show_default=False,
+        ),
+    ] = None,
     show_paths: options.ShowPaths = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -112,12 +126,13 @@ def command(
     """Inspect and check a data set: splits, images, objects, boxes, duplicates and leakage.
 
     Prints what the data set contains and what is wrong with it, and changes nothing. With --to or --fix it writes another data set
-    to OUT instead.
+    to OUT instead, and with --augment a picture.
     """
     from bench.commands.data_table import show_check
     from bench.process.json_value import print_json
     from bench.process.progress import Progress
     from bench.runs.detector import build_detector
+    from bench.settings.presets import variants_of
     from bench.survey.data_check import check_data
     from bench.survey.opening import open_to_look
     from bench.survey.samples import choose_samples
@@ -126,8 +141,14 @@ def command(
 
     if report is not None:
         require_writable(report, "--report", folder=report.suffix.lower() not in (".html", ".htm"))
-    sources = options.setting_sources(path, config, set_, format=format, workers=workers)
+    sources = options.setting_sources(path, config, set_, preset, format=format, workers=workers)
+    variant = variant or next(iter(variants_of(preset)), "ssd")
     progress = Progress.auto(quiet)
+    if augment is not None:
+        if out is not None or to is not None or fix or report is not None:
+            raise InputError("--augment: only draws images; leave out --report, --to, --fix and OUT")
+        show_augmented(variant, sources, augment, json)
+        return
     if out is not None or to is not None or fix:
         from bench.commands.data_copy import copy_data
 
@@ -165,6 +186,27 @@ def command(
     else:
         show_check(check, page)
     require_clean(check, strict)
+
+
+def show_augmented(variant: str, sources: Mapping[str, Any], file: Path, json: bool) -> None:
+    """Draw training images as they are augmented, and print where.
+
+    Raises:
+        InputError: the settings, the data or the file are wrong.
+    """
+    from bench.process.json_value import print_json
+    from bench.settings.resolution import open_run
+    from bench.survey.augmented_grid import EPOCHS, draw_augmented
+    from metrics.atomic_files import atomic_write_by, require_writable
+
+    require_writable(file, "--augment", folder=False)
+    dataset, settings = open_run(variant, sources)
+    picture = draw_augmented(dataset.splits["train"], settings.image, settings.augment, settings.seed)
+    atomic_write_by(file, lambda temporary: picture.save(temporary, "PNG"))
+    if json:
+        print_json({"file": file, "width": picture.width, "height": picture.height})
+    else:
+        print(f"{file}: images without augmentation (left), and in {EPOCHS} epochs")
 
 
 def require_clean(check: DataCheck, strict: bool) -> None:

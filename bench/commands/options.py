@@ -49,12 +49,21 @@ Format = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Format of the data set; detected by default.", show_default=False),
 ]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Bundled settings, see `bench list presets`; most name their variant.",
+        autocompletion=_preset_names,
+        show_default=False,
+    ),
+]
 Presets = Annotated[
     list[str] | None,
     typer.Option(
         "--preset",
         metavar=f"NAME{SEVERAL}",
-        help="Bundled settings, see `bench list presets`; each names its variant.",
+        help="Bundled settings, see `bench list presets`; most name their variant.",
         autocompletion=_preset_names,
         show_default=False,
     ),

@@ -65,7 +65,7 @@ class AugmentConfig(Config):
     translate: Annotated[float, Field(ge=0, le=0.9), Range(0, 0.3)] = 0.1
     """Largest translation of a warp, as a fraction of the sides."""
     rescale: Annotated[float, Field(ge=0, le=4), Range(0, 1)] = 0.25
-    """Largest change of size of a warp: 0.25 is a factor of 1/1.25 to 1.25."""
+    """Largest change of size of a warp: 0.25 is a factor of 1/1.25 to 1.25. Mosaics are only enlarged."""
     perspective: Annotated[float, Field(ge=0, le=0.9), Range(0, 0.4)] = 0.0
     """Largest perspective of a warp in each direction: the relative difference of scale between opposite edges is about
     twice it."""

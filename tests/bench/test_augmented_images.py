@@ -28,6 +28,7 @@ from bench.pipeline.augmentation.warp import draw_warp, fit_map, warp, warp_boxe
 from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.loader import SplitSamples, make_loader
 from bench.pipeline.objects import IGNORED_REGION, training_objects
+from bench.pipeline.order import Use
 from bench.pipeline.placement import Sample
 from metrics.errors import InputError
 from metrics.pixel_labels import IGNORED
@@ -173,7 +174,7 @@ def test_a_warp_without_strength_only_fits_the_image():
     plain = SplitSamples(split, training_objects(split)[0], image, None, 0, True)
     moved = samples(split, image, True, **still)
     for index in range(3):
-        one, other = plain[0, index], moved[0, index]
+        one, other = plain[Use(0, index)], moved[Use(0, index)]
         torch.testing.assert_close(one.boxes, other.boxes, atol=1e-3, rtol=0)
         assert one.label_map is not None
         assert other.label_map is not None
@@ -278,7 +279,7 @@ def test_a_blend_is_the_weighted_mean_with_the_objects_of_both(weight):
 def test_mixup_keeps_all_objects_of_both_images(masked):
     augmented = samples(masked, ImageConfig(size=(48, 64)), mixup=1)
     for index in range(6):
-        assert len(augmented[0, index].labels) == 8
+        assert len(augmented[Use(0, index)].labels) == 8
 
 
 @pytest.fixture(scope="module")
@@ -317,7 +318,7 @@ def test_rare_classes_and_small_objects_are_pasted_first():
     counts = {"large": 0, "small": 0, "rare": 0}
     for epoch in range(40):
         for index in (0, 1, 2):
-            sample = augmented[epoch, index]
+            sample = augmented[Use(epoch, index)]
             for box, label in zip(sample.boxes[1:].tolist(), sample.labels[1:].tolist(), strict=True):
                 counts["rare" if label else "small" if box[2] - box[0] < 40 else "large"] += 1
     total = sum(counts.values())
@@ -336,7 +337,7 @@ def test_pasted_objects_lie_in_their_boxes_by_their_masks():
     pasted = 0
     for epoch in range(6):
         for index in range(6):
-            sample = augmented[epoch, index]
+            sample = augmented[Use(epoch, index)]
             assert sample.label_map is not None
             label_map = sample.label_map.numpy()
             edges = np.lib.stride_tricks.sliding_window_view(np.pad(label_map, 3, mode="edge"), (7, 7))
@@ -361,9 +362,9 @@ def test_masks_of_the_data_set_are_used_by_variants_that_learn_from_boxes():
     settings = {"copy_paste": 1, "paste_count": 4}
     with_maps, alone = (samples(split, image, maps, **settings) for maps in (True, False))
     for index in range(6):
-        assert same(with_maps[0, index], alone[0, index])
+        assert same(with_maps[Use(0, index)], alone[Use(0, index)])
     boxes_only = samples(replace(split, label_maps=None), image, **settings)
-    assert any(not same(boxes_only[0, index], alone[0, index]) for index in range(6))
+    assert any(not same(boxes_only[Use(0, index)], alone[Use(0, index)]) for index in range(6))
 
 
 # Erasing
@@ -396,7 +397,7 @@ def test_boxes_are_within_the_input_and_label_maps_have_its_size(name, masked):
     augmented = samples(masked, image, True, **ALONE[name])
     for epoch in range(4):
         for index in range(6):
-            sample = augmented[epoch, index]
+            sample = augmented[Use(epoch, index)]
             assert sample.pixels.shape == (3, 40, 56)
             assert sample.pixels.dtype == torch.uint8
             assert sample.label_map is not None
@@ -413,7 +414,7 @@ def test_a_label_map_changes_neither_pixels_nor_boxes(name, masked):
     image = ImageConfig(size=(40, 56))
     with_maps, alone = (samples(masked, image, maps, **ALONE[name]) for maps in (True, False))
     for index in range(6):
-        assert same(with_maps[1, index], alone[1, index])
+        assert same(with_maps[Use(1, index)], alone[Use(1, index)])
 
 
 sizes = st.tuples(st.integers(1, 24), st.integers(1, 24))
@@ -445,13 +446,13 @@ def test_fault_29_any_tiny_images_are_augmented(split, size, resize, epoch):
     image = ImageConfig(size=size, resize=resize)
     augmented = samples(split, image, **EVERYTHING, min_side=1)
     for index in range(len(split)):
-        sample = augmented[epoch, index]
+        sample = augmented[Use(epoch, index)]
         assert sample.pixels.shape == (3, *size)
         assert len(sample.boxes) == len(sample.labels)
         assert (sample.boxes >= 0).all()
         assert (sample.boxes <= torch.tensor([size[1], size[0]] * 2)).all()
         assert (sample.boxes[:, 2:] > sample.boxes[:, :2]).all()
-        assert same(sample, augmented[epoch, index])
+        assert same(sample, augmented[Use(epoch, index)])
 
 
 def contents(
@@ -495,7 +496,7 @@ def test_the_last_epochs_have_no_images_of_several_images(masked):
         plain = samples(masked, image)
         changed = samples(masked, image, closed=3, **{change: 1})
         for epoch, altered in ((0, True), (2, True), (3, False), (7, False)):
-            pixels = [(plain[epoch, k].pixels, changed[epoch, k].pixels) for k in range(6)]
+            pixels = [(plain[Use(epoch, k)].pixels, changed[Use(epoch, k)].pixels) for k in range(6)]
             assert any(not torch.equal(*pair) for pair in pixels) == altered
 
 
@@ -519,14 +520,14 @@ def test_a_partner_that_cannot_be_read_is_the_same_error(masked):
 
     augmented = samples(replace(masked, load=load), ImageConfig(size=(48, 64)), mosaic=1)
     with pytest.raises(InputError, match=r"^c\.png: truncated$"):
-        [augmented[epoch, 0] for epoch in range(20)]
+        [augmented[Use(epoch, 0)] for epoch in range(20)]
 
 
 def test_images_without_objects_and_a_single_image_are_augmented():
     split = split_of([np.full((30, 40, 3), 90, np.uint8)], [[]])
     augmented = samples(split, ImageConfig(size=(32, 32)), **EVERYTHING)
     for epoch in range(20):
-        assert len(augmented[epoch, 0].labels) == 0
+        assert len(augmented[Use(epoch, 0)].labels) == 0
 
 
 def test_changes_that_are_off_draw_no_random_numbers(masked):
@@ -536,4 +537,4 @@ def test_changes_that_are_off_draw_no_random_numbers(masked):
     strength = {"rotate": 30.0, "mosaic_scale": 0.2, "blur_sigma": 3.0, "paste_count": 9, "erase_count": 4}
     other = samples(masked, image, flip=0.5, iou_crop=0.5, photometric=0.5, **strength)
     for index in range(6):
-        assert same(one[0, index], other[0, index])
+        assert same(one[Use(0, index)], other[Use(0, index)])

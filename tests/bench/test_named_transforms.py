@@ -17,6 +17,7 @@ from bench.pipeline.augmentation.labelled_image import LabelledImage
 from bench.pipeline.augmentation.named_transforms import NamedTransforms
 from bench.pipeline.augmentation.randomness import randomness_of
 from bench.pipeline.input_settings import ImageConfig
+from bench.pipeline.order import Use
 from bench.settings import toml
 from bench.settings.resolution import resolve
 from metrics.errors import InputError
@@ -75,13 +76,13 @@ def test_the_changes_of_an_image_depend_on_its_seed_alone():
         {"name": "CoarseDropout", "p": 0.5},
     )
     augmented = samples(masked_split(6), ImageConfig(size=(48, 64)), True, albumentations=tables)
-    first = [augmented[0, index] for index in range(6)]
+    first = [augmented[Use(0, index)] for index in range(6)]
     np.random.seed(7)  # noqa: NPY002
     copied = pickle.loads(pickle.dumps(make_augment(config(albumentations=tables), FILL)))
     assert copied.named is not None
     for index in reversed(range(6)):
-        assert same(augmented[0, index], first[index])
-    assert any(not same(augmented[1, index], first[index]) for index in range(6))
+        assert same(augmented[Use(0, index)], first[index])
+    assert any(not same(augmented[Use(1, index)], first[index]) for index in range(6))
 
 
 @installed

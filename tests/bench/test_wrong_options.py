@@ -81,6 +81,7 @@ WRONG: dict[str, list[str]] = {
     "--validation": ["gone", ""],
     "--train-sizes": ["many", "0", "-1", "", LONG],
     "--report": ["page.html/below", "a" * 300, ""],
+    "--augment": ["file.txt/below", "a" * 300, ".", ""],
 }  # fmt: skip
 """Wrong values of the other options; a new option without a flag needs a line here."""
 

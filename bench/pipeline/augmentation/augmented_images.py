@@ -100,7 +100,7 @@ class AugmentedImages:
             whole = self._augment.move(*self._source.read(index))
         if warped:
             size = self._image.size
-            matrix = draw_warp(config, size)
+            matrix = draw_warp(config, size, enlarge=mosaic)
             if not mosaic:
                 matrix = matrix @ fit_map(whole.size, self._image)
             whole = warp(whole, matrix, size, self._image.fill, config.min_visible, config.warp_shape)

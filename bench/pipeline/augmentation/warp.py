@@ -25,12 +25,18 @@ from metrics.pixel_labels import IGNORED
 Matrix = NDArray[np.float64]
 
 
-def draw_warp(config: AugmentConfig, size: tuple[int, int]) -> Matrix:
-    """A random map of the network's input of (height, width) `size` to itself, around its centre."""
+def draw_warp(config: AugmentConfig, size: tuple[int, int], enlarge: bool = False) -> Matrix:
+    """A random map of the network's input of (height, width) `size` to itself, around its centre.
+
+    Args:
+        config: the settings.
+        size: of the input.
+        enlarge: do not make it smaller.
+    """
     turn, x_shear, y_shear, x_shift, y_shift, zoom, x_tilt, y_tilt = (2 * torch.rand(8) - 1).tolist()
     height, width = size
     angle = math.radians(config.rotate * turn)
-    factor = (1 + config.rescale) ** zoom
+    factor = (1 + config.rescale) ** (abs(zoom) if enlarge else zoom)
     cosine, sine = factor * math.cos(angle), factor * math.sin(angle)
     rotation = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
     x_shear, y_shear = (math.tan(math.radians(config.shear * value)) for value in (x_shear, y_shear))
