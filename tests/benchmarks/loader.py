@@ -44,6 +44,7 @@ ROWS: dict[str, AugmentConfig | None] = {
     "flips": AugmentConfig.model_validate(NOTHING | {"flip": 0.5}),
     "default": AugmentConfig(),
     "default and hue": AugmentConfig(hue=0.1),
+    "mosaic": AugmentConfig(mosaic=1.0, hue=0.1),
 }
 """Changes that are compared with those of the other loaders, by the name of the row."""
 
@@ -92,7 +93,7 @@ def measure(
     rates: dict[str, dict[str, float]] = {name: {} for name, rows in loaders.items() if rows}
     for _ in range(passes):
         for row in ROWS:
-            for name in rates:
+            for name in (name for name in rates if row in loaders[name]):
                 began = time.process_time()
                 count = sum(loaders[name][row]())
                 rate = count / (time.process_time() - began)
@@ -106,7 +107,8 @@ def show(rates: dict[str, dict[str, float]]) -> None:
     print(f"{'changes':>20}{'ours':>10}" + "".join(f"{name:>22}" for name in others))
     for row in ROWS:
         ours = rates["ours"][row]
-        cells = (f"{rates[name][row]:>12.0f} (x {ours / rates[name][row]:5.2f})" for name in others)
+        known = (rates[name].get(row, np.nan) for name in others)
+        cells = ("" if np.isnan(rate) else f"{rate:>12.0f} (x {ours / rate:5.2f})" for rate in known)
         print(f"{row:>20}{ours:>10.0f}" + "".join(f"{cell:>22}" for cell in cells))
 
 
@@ -162,7 +164,10 @@ def torchvision_passes(split: Split, side: int) -> dict[str, Pass]:
 
 
 def ultralytics_passes(split: Split, side: int, folder: Path, cached: bool) -> dict[str, Pass]:
-    """Ultralytics' data set; its defaults without mosaic, which joins four images. Empty where it is not installed."""
+    """Ultralytics' data set: its defaults without mosaic, and with it. Empty where it is not installed.
+
+    Its mosaics are of images that it has read lately.
+    """
     os.environ.setdefault("YOLO_CONFIG_DIR", str(folder))
     try:
         from ultralytics.cfg import get_cfg
@@ -191,7 +196,8 @@ def ultralytics_passes(split: Split, side: int, folder: Path, cached: bool) -> d
                 batch_size=BATCH,
                 cache="ram" if cached else None,
             )
-        data.max_buffer_length = 2  # it keeps images for mosaic, and would not read them again
+        if not settings.mosaic:
+            data.max_buffer_length = 2  # it keeps images for mosaics, and would not read them again
         one_batch = data.collate_fn
 
         def load() -> Iterator[int]:
@@ -205,6 +211,7 @@ def ultralytics_passes(split: Split, side: int, folder: Path, cached: bool) -> d
         "flips": of(True, still | {"fliplr": 0.5}),
         "default": of(True, {}),
         "default and hue": of(True, {}),
+        "mosaic": of(True, {"mosaic": 1.0}),
     }
 
 
