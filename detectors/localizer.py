@@ -43,6 +43,8 @@ class LocalizerConfig(DetectorConfig):
     """Box regression loss: `mse`, the mean squared error of the four coordinates; `smooth_l1`, summed over them; `giou`."""
     beta: Annotated[float, Field(gt=0), Range(0.01, 0.2, log=True)] = 0.05
     """smooth_l1: difference, in parts of the image, above which the loss is linear."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1), Range(0, 0.1)] = 0.0
+    """Part of the target of the class loss that is spread evenly over background and all classes."""
     alpha: Annotated[float, Field(ge=0), Range(0.5, 200, log=True)] = 50.0
     """Weight of the box loss relative to the class loss."""
     candidates: CandidatesConfig = CandidatesConfig(score=0.01, top_k=1, per="image")
@@ -75,7 +77,7 @@ def make_localizer(config: LocalizerConfig, num_classes: int) -> Localizer:
     """Build a localizer from settings; images without objects are background."""
     backbone = make_backbone(config.backbone)
     neck = AttentionPool(backbone.channels, config.maps, config.channels)
-    coder, class_loss = FractionCoder(config.box_format), CrossEntropyLoss(negatives=None)
+    coder, class_loss = FractionCoder(config.box_format), CrossEntropyLoss(None, config.label_smoothing)
     head = MLPHead(
         neck.channels[0], config.hidden, class_loss.channels(num_classes), coder, class_loss.bias()
     )

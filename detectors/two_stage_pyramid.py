@@ -40,6 +40,8 @@ class RegionConfig(Config):
     FPN: 224 pixels at stride 16."""
     aligned: Annotated[bool, Choice(False, True)] = True
     """Shift regions by half a cell, because the first cell's centre is at half a stride; false in torchvision's models."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1), Range(0, 0.1)] = 0.0
+    """Part of the target of the class loss that is spread evenly over background and all classes."""
     hidden: Annotated[int, Field(ge=8), Choice(128, 256, 512)] = 256
     """Width of the two fully connected layers; 1024 in FPN."""
     beta: Annotated[float, Field(ge=0), Range(0.05, 1.0)] = 1 / 9
@@ -107,7 +109,7 @@ def two_stage_detector(
             f"shapes: {', '.join(map(str, priors.per_cell))} anchors per cell at the levels, which share a head; "
             "give the same number at every level"
         )
-    class_loss = CrossEntropyLoss(negatives=None)
+    class_loss = CrossEntropyLoss(None, settings.label_smoothing)
     pooled = neck.strides[: len(backbone.strides)]
     return TwoStageDetector(
         config,

@@ -13,6 +13,7 @@ from detectors.search_range import Choice, Range
 Share = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[int, Field(ge=1)]
 Precision = Literal["no", "bf16", "fp16"]
+Schedule = Literal["cosine", "linear", "polynomial", "one_cycle", "steps", "constant"]
 
 
 class DataConfig(Config):
@@ -34,31 +35,41 @@ class TrainConfig(Config):
     sampling: SamplingConfig = SamplingConfig()
     accumulate: Annotated[int, Field(ge=1)] = 1
     """Batches whose gradients are accumulated in a step."""
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    """Optimizer."""
+    optimizer: Literal["adamw", "sgd", "lion"] = "adamw"
+    """Optimizer; `lion` needs a 3 to 10 times smaller `lr` and a larger `weight_decay`."""
     lr: Annotated[float, Field(gt=0), Range(1e-4, 1e-2, log=True)] = 2e-3
     """Highest learning rate."""
     backbone_lr_scale: Annotated[float, Field(ge=0)] = 1.0
     """Learning rate of the backbone relative to `lr`; below 1 for pretrained weights."""
+    backbone_lr_decay: Annotated[float, Field(gt=0, le=1), Range(0.5, 1.0)] = 1.0
+    """Factor of the backbone's learning rate for each halving of the stride, from its coarsest layers to its finest."""
+    freeze_epochs: Annotated[int, Field(ge=0)] = 0
+    """First epochs in which the weights of the backbone are not changed."""
     weight_decay: Annotated[float, Field(ge=0), Range(1e-5, 1e-1, log=True)] = 0.01
     """Weight decay; not applied to biases and normalisation layers."""
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Momentum of sgd; beta 1 of adamw."""
-    schedule: Literal["cosine", "steps", "constant"] = "cosine"
-    """Learning rate after the warm-up."""
-    warmup: Share = 0.05
+    momentum: Annotated[float, Field(ge=0, lt=1), Range(0.9, 0.99)] = 0.9
+    """Momentum of sgd; beta 1 of adamw and lion."""
+    schedule: Annotated[Schedule, Choice("cosine", "linear", "one_cycle")] = "cosine"
+    """Learning rate after the warm-up; `one_cycle` rises along a cosine, too."""
+    warmup: Annotated[Share, Range(0, 0.2)] = 0.05
     """Fraction of all steps over which the learning rate rises linearly to its highest value."""
     final: Share = 0.01
-    """cosine: final learning rate relative to `lr`."""
+    """cosine, linear, polynomial, one_cycle: final learning rate relative to `lr`."""
+    power: Annotated[float, Field(gt=0)] = 0.9
+    """polynomial: exponent of the remaining fraction of the steps."""
     milestones: tuple[Share, ...] = (0.7, 0.9)
     """steps: fractions of all steps after which the learning rate is multiplied by `decay`."""
     decay: Annotated[float, Field(gt=0, le=1)] = 0.1
     """steps: factor of the learning rate at each milestone."""
-    clip: Annotated[float, Field(ge=0)] = 10.0
+    clip: Annotated[float, Field(ge=0), Range(1, 40)] = 10.0
     """Largest norm of the gradient; 0 disables clipping."""
-    average: Share = 0.02
+    average: Annotated[Share, Range(0, 0.2)] = 0.02
     """Time constant of the running average of the weights, as a fraction of all steps; the average is evaluated. 0
     disables it."""
+    average_warmup: Annotated[float, Field(ge=1)] = 10.0
+    """The decay of the average in update n is at most (1 + n) / (`average_warmup` + n); 1 disables this warm-up."""
+    checkpoint_activations: bool = False
+    """Compute the backbone again in the backward pass instead of keeping its activations: less memory, more time."""
     precision: Precision = "no"
     """Mixed precision of training; no is float32. `evaluate.precision` is that of prediction."""
     validate_every: Annotated[int, Field(ge=0)] = 0

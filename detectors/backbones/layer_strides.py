@@ -77,7 +77,7 @@ def _watch(
         for path, layer in layers.items()
     ]
     training = body.training
-    body.eval()(torch.zeros(1, 3, *_PROBE))
+    body.eval()(torch.zeros(1, 3, *_PROBE, device=next(body.parameters()).device))
     body.train(training)
     for hook in hooks:
         hook.remove()

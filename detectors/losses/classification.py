@@ -54,12 +54,15 @@ class CrossEntropyLoss:
 
     Args:
         negatives: per positive; 3 in the paper. None: all negatives (Girshick 2015, Fast R-CNN, eq. 1).
+        smoothing: part of the target that is spread evenly over background and all classes (Szegedy et al. 2016,
+            arXiv:1512.00567, section 7).
     """
 
     soft = False
 
-    def __init__(self, negatives: float | None = 3.0) -> None:
+    def __init__(self, negatives: float | None = 3.0, smoothing: float = 0.0) -> None:
         self.negatives = negatives
+        self.smoothing = smoothing
         self.weights: Tensor | None = None
 
     def channels(self, num_classes: int) -> int:
@@ -76,7 +79,12 @@ class CrossEntropyLoss:
 
     def __call__(self, logits: Tensor, labels: Tensor, quality: Tensor | None = None) -> Tensor:
         """See `ClassLoss`."""
-        cost = F.cross_entropy(logits.flatten(0, 1), (labels.clamp(min=-1) + 1).flatten(), reduction="none")
+        cost = F.cross_entropy(
+            logits.flatten(0, 1),
+            (labels.clamp(min=-1) + 1).flatten(),
+            reduction="none",
+            label_smoothing=self.smoothing,
+        )
         cost = cost.view_as(labels)
         positive = labels >= 0
         background = torch.where(labels == -1, cost, 0.0)

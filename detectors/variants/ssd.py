@@ -55,6 +55,8 @@ class SSDConfig(DenseConfig):
     """Distance in pixels between the cells of each level; empty: the image's side divided by the number of cells."""
     stretch: Annotated[bool, PriorSetting()] = False
     """Stretch default boxes with an image that is not square; otherwise their ratios hold in pixels."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1), Range(0, 0.1)] = 0.0
+    """Part of the target of the class loss that is spread evenly over background and all classes."""
     head_conv: HeadConv = "conv"
     """Convolution that predicts classes and boxes at each level: a 3 x 3 `conv`; a depthwise `separable` one (SSDLite);
     or a `light` one, separable without normalisation (the mb_tiny face detectors)."""
@@ -111,7 +113,10 @@ def build(config: SSDConfig, num_classes: int) -> DenseDetector:
         channels = config.neck_channels[0]
         neck = pyramid(config.neck, backbone.channels, backbone.strides, channels, config.levels)
     priors = make_default_boxes(config, neck.strides)
-    coder, class_loss = DeltaCoder(centre=0.1, size=0.2), CrossEntropyLoss(config.negatives)
+    coder, class_loss = (
+        DeltaCoder(centre=0.1, size=0.2),
+        CrossEntropyLoss(config.negatives, config.label_smoothing),
+    )
     head = LevelHead(
         neck.channels,
         priors.per_cell,

@@ -69,7 +69,7 @@ def test_a_list_is_an_option(config):
         ("nms.iou=:0.5", "expected numbers on both sides"),
         ("nms.iou=0.5", "expected nms.iou=low:high"),
         ("nms.iou=0:0.5:log", "a logarithmic range must start above 0"),
-        ("train.optimizer=sgd|adam", "train.optimizer: expected one of 'adamw' or 'sgd', got 'adam'"),
+        ("train.optimizer=sgd|adam", "train.optimizer: expected one of 'adamw', 'sgd' or 'lion', got 'adam'"),
         ("train.batch=1.5:8", "takes whole numbers only, got 1.5"),
         ("train.batch=-4:8", "train.batch: expected at least 1, got -4"),
         ("train.optimizer=1:2", "is not a number; give options"),

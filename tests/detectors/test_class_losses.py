@@ -202,3 +202,16 @@ def test_quality_focal_loss_has_the_gradient_that_it_claims():
     quality = torch.rand(1, 4, dtype=torch.float64)
     labels = torch.tensor([[0, 1, -1, -2]])
     assert torch.autograd.gradcheck(lambda x: QualityFocalLoss()(x, labels, quality), logits)
+
+
+def test_label_smoothing_in_closed_form():
+    """Probabilities (1/2, 1/4, 1/4) of background and two classes; a third of the target is spread over the three."""
+    logits = torch.tensor([0.5, 0.25, 0.25]).log().expand(1, 2, 3)
+    labels = torch.tensor([[1, -1]])
+    spread = (math.log(2) + 2 * math.log(4)) / 3
+    positive = 2 / 3 * math.log(4) + spread / 3
+    background = 2 / 3 * math.log(2) + spread / 3
+    loss = CrossEntropyLoss(None, smoothing=1 / 3)(logits, labels)
+    assert loss.tolist() == pytest.approx([positive + background])
+    mined = CrossEntropyLoss(0.0, smoothing=1 / 3)(logits, labels)
+    assert mined.tolist() == pytest.approx([positive])
