@@ -70,6 +70,15 @@ def command(
             show_default=False,
         ),
     ] = None,
+    finetune: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="With --quantize: train so many epochs with the rounding of 8-bit integers before.",
+            show_default=False,
+        ),
+    ] = None,
     set_: options.Sets = None,
     images: Annotated[
         int,
@@ -125,7 +134,7 @@ def command(
     from metrics.atomic_files import require_writable
     from reports.records.run import RunFolder
 
-    method = _method(quantize, prune, sparsity, epochs, set_)
+    method = _method(quantize, prune, sparsity, epochs, finetune, set_)
     for option, value in (("--tolerance", tolerance), ("--max-drop", max_drop)):
         if not math.isfinite(value):
             raise InputError(f"{option}: expected a finite number, got {value}")
@@ -141,20 +150,25 @@ def command(
         command=command_line(command_arguments(), show_paths),
         show_paths=show_paths,
     )
+    shown = [source]
+    facts: dict[str, Any] = {}
+    trained = source
     if method:
         from bench.compression.trained_run import train_compressed
 
-        shown = [source, train_compressed(source, method, epochs, set_ or (), out, context)]
-        facts: dict[str, Any] = {}
-    else:
+        # Rounding needs only small changes of the weights.
+        slower = {"train.lr": config.train.lr / 10} if finetune is not None else {}
+        count = epochs if finetune is None else finetune
+        trained = train_compressed(source, method, count, set_ or (), out, context, slower)
+        shown.append(trained)
+    if finetune is not None or not method:
         from bench.compression.evaluated_file import evaluate_file
         from bench.compression.quantized_run import QuantizationSettings, quantize_run
 
-        made = quantize_run(
-            source, dataset, config, exports, QuantizationSettings(images, tolerance, max_drop), progress
-        )
-        files = (made.original, made.file)
-        shown = [source, *(evaluate_file(file, dataset, config, out, context) for file in files)]
+        settings = QuantizationSettings(images, tolerance, max_drop)
+        made = quantize_run(trained, dataset, config, exports, settings, progress)
+        files = (made.original, made.file) if trained is source else (made.file,)
+        shown += [evaluate_file(file, dataset, config, out, context) for file in files]
         facts = {"file": str(made.file), "compression": made.record.model_dump(mode="json")}
         if not json:
             _show_candidates(made.record)
@@ -171,9 +185,10 @@ def _method(
     prune: float | None,
     sparsity: float | None,
     epochs: int | None,
+    finetune: int | None,
     sets: Sequence[str] | None,
 ) -> dict[str, Any]:
-    """Settings of the section ``compression``; empty for quantisation without training.
+    """Settings of the section ``compression`` of the run to train; empty for quantisation without training.
 
     Raises:
         InputError: a wrong value, or options that do not go together.
@@ -189,11 +204,16 @@ def _method(
         raise InputError(
             f"--{given[1]}: cannot be combined with --{given[0]}; use one, and compress the run that it makes with the other"
         )
+    if finetune is not None and (shares or epochs is not None):
+        other = f"--{given[0]}" if shares else "--epochs"
+        raise InputError(
+            f"--finetune: cannot be combined with {other}; it has the number of epochs for --quantize"
+        )
     training = {"epochs": epochs is not None, "set": bool(sets)}
-    if not shares and any(training.values()):
+    if not shares and finetune is None and any(training.values()):
         name = next(name for name, used in training.items() if used)
-        raise InputError(f"--{name}: nothing is trained; give --prune or --sparsity, too")
-    return dict(shares)
+        raise InputError(f"--{name}: nothing is trained; give --prune, --sparsity or --finetune, too")
+    return {"quantize": quantize or METHODS[0]} if finetune is not None else dict(shares)
 
 
 def _show_candidates(record: CompressionRecord) -> None:

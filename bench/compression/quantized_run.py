@@ -9,8 +9,10 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
+from torch import nn
 
 from bench.compression.calibration import calibration_batches
 from bench.compression.choice import choose
@@ -22,9 +24,11 @@ from bench.pipeline.placement import fit_images
 from bench.pipeline.predict import predict
 from bench.process.locks import hold
 from bench.process.progress import Progress
+from bench.runs.finished_run import is_fake_quantized, load_network
 from bench.runs.folders import digest
 from bench.runs.provenance import file_digest, package_versions
 from bench.settings.config import RunConfig
+from detectors.compression.fake_quantization import input_ranges
 from detectors.compression.quantization import Quantizer
 from detectors.external.file_hash import file_sha256
 from detectors.external.file_model import FileModel
@@ -255,6 +259,9 @@ class _Work:
         quantizer.calibrate(
             calibration_batches(train, self.config.image.for_prediction, self.settings.images, self.progress)
         )
+        if is_fake_quantized(self.source):
+            network = cast(nn.Module, load_network(self.source, self.source.result.config))
+            quantizer.set_input_ranges(input_ranges(network))
         seconds = round(time.monotonic() - start, 3)
         with self.progress.stage("quantizing", len(quantizer.sets)) as stage:
             for chosen in quantizer.sets:

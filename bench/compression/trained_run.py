@@ -11,7 +11,7 @@ from bench.runs.run import run
 from bench.settings.resolution import open_run
 from reports.records.run import RunFolder
 
-_COMPRESSION = {"prune": 0.0, "sparsity": 0.0}
+_COMPRESSION = {"prune": 0.0, "sparsity": 0.0, "quantize": "none"}
 """Settings of a run without compression, which replace those of a run that was compressed itself."""
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.placement import fit_images
 from bench.runs.finished_run import evaluated_split, load_network
 from bench.runs.provenance import file_digest
 from bench.settings.sections import EvaluateConfig
+from detectors.compression.fake_quantization import without_fake_quantization
 from detectors.external.onnx_models.exported import ExportedModel
 from detectors.external.onnx_models.predictor import onnx_predictor
 from detectors.external.onnx_models.settings import OnnxConfig
@@ -109,7 +110,7 @@ def export_run(run: RunFolder, file: Path, *, nms: bool = False, any_size: bool 
         )
     settings = run.result.config
     image = ImageConfig.model_validate(settings["image"]).for_prediction
-    network = load_network(run, settings)
+    network = cast(Any, without_fake_quantization(cast(nn.Module, load_network(run, settings))))
     _note_what_is_left_out(run)
     record = ExportRecord(
         outputs="detections" if nms else "candidates",
@@ -118,7 +119,7 @@ def export_run(run: RunFolder, file: Path, *, nms: bool = False, any_size: bool 
         any_size=any_size,
         resize=image.resize,
         fill=image.fill,
-        nms=network.nms.config,  # type: ignore[attr-defined]
+        nms=network.nms.config,
         variant=name,
         run=run.result.name,
         weights=file_digest(weights),

@@ -10,6 +10,7 @@ from torch import nn
 from bench.runs.finished_run import load_network
 from bench.settings.config import RunConfig
 from bench.training.seeding import seed_batch
+from detectors.compression.fake_quantization import fake_quantize, without_fake_quantization
 from detectors.compression.pruning import prune_channels, prune_weights
 from detectors.registry import VARIANTS
 from metrics.errors import InputError
@@ -38,12 +39,14 @@ def _compressed(config: RunConfig, classes: int, path: str) -> nn.Module:
             f"compression.run: {path} is a run of {known.variant} for {known.data.classes} classes, not of {config.variant} for "
             f"{classes}; give one of the same variant and data"
         )
-    network = cast(nn.Module, load_network(parent, config.tree()))
+    network = without_fake_quantization(cast(nn.Module, load_network(parent, config.tree())))
     settings = config.compression
     if settings.prune:
         prune_channels(network, settings.prune, config.image.size)
     if settings.sparsity:
         prune_weights(network, settings.sparsity)
+    if settings.quantize != "none":
+        fake_quantize(network)
     return network
 
 

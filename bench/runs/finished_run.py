@@ -17,6 +17,7 @@ from bench.pipeline.input_settings import ImageConfig
 from bench.settings import toml
 from bench.settings.config import read_model_settings
 from bench.settings.sections import EvaluateConfig
+from detectors.compression.fake_quantization import fake_quantize
 from detectors.compression.shapes import set_shapes
 from detectors.external.registry import external_model, is_external_model
 from detectors.registry import VARIANTS
@@ -80,8 +81,15 @@ def load_network(run: RunFolder, settings: Mapping[str, Any]) -> Detector:
     """
     network = network_of_settings({**settings, "variant": run.result.variant}, run.result.data.classes)
     set_shapes(network, run.result.pruned)
+    if is_fake_quantized(run):
+        fake_quantize(network)
     load_weights(network, run.path / RunFolder.WEIGHTS)
     return cast(Detector, network.eval())
+
+
+def is_fake_quantized(run: RunFolder) -> bool:
+    """Whether the convolutions of a run's network round to 8-bit integers."""
+    return bool(run.result.config.get("compression", {}).get("quantize", "none") != "none")
 
 
 def network_of_settings(settings: Mapping[str, Any], classes: int) -> nn.Module:

@@ -153,10 +153,13 @@ class CompressionConfig(Config):
     """Share of the channels that is removed from each group of layers; needs the extra `compress`."""
     sparsity: Annotated[float, Field(ge=0, lt=1), Range(0.1, 0.9)] = 0.0
     """Share of the weights of all layers that is set to zero and stays there."""
+    quantize: Literal["none", "int8"] = "none"
+    """Rounding of convolutions in training and prediction: `int8`, as in the file that `bench compress` makes of the run."""
 
     @model_validator(mode="after")
     def _of_a_run(self) -> Self:
-        methods = [name for name, used in (("prune", self.prune), ("sparsity", self.sparsity)) if used]
+        used = {"prune": self.prune, "sparsity": self.sparsity, "quantize": self.quantize != "none"}
+        methods = [name for name, value in used.items() if value]
         if methods and self.run is None:
             raise ValueError(
                 f"{methods[0]} compresses the network of a finished run; give its folder as compression.run"

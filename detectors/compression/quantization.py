@@ -10,7 +10,7 @@ import copy
 import logging
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.compression.fake_quantization import InputRange
 from detectors.compression.operator_sets import OperatorSet, operator_sets
 from metrics.errors import InputError
 
@@ -85,6 +86,35 @@ class Quantizer:
             except ValueError as error:
                 raise InputError(f"calibration: {error}; give at least one training image") from None
             self._ranges = calibrator.compute_data()
+
+    def set_input_ranges(self, ranges: Sequence[InputRange]) -> None:
+        """Use ranges from training for the inputs of convolutions, instead of those that `calibrate` measured.
+
+        Args:
+            ranges: of convolutions of the network that was exported, in any order.
+
+        Raises:
+            InputError: the graph has none of these convolutions.
+        """
+        import onnx
+        from onnxruntime.quantization.calibrate import TensorData
+
+        assert self._ranges is not None, "calibrate first"
+        weights = {each.name: onnx.numpy_helper.to_array(each) for each in self._model.graph.initializer}
+        found = 0
+        for node in self._model.graph.node:
+            if node.op_type != "Conv" or node.input[1] not in weights or node.input[0] not in self._ranges:
+                continue
+            own = next((each for each in ranges if each.belongs_to(weights[node.input[1]])), None)
+            if own is not None:
+                low, high = np.float32(own.low), np.float32(own.high)
+                self._ranges[node.input[0]] = TensorData(lowest=low, highest=high)
+                found += 1
+        if not found:
+            raise InputError(
+                "the exported graph has none of the convolutions that were trained with rounding, so their ranges are unknown; "
+                "quantise the run without --finetune"
+            )
 
     def quantize(self, chosen: OperatorSet) -> bytes:
         """Contents of an ONNX file with these operators in 8 bits; metadata are those of the given file.

@@ -197,6 +197,8 @@ def _trained_method(run: RunFolder) -> str:
     for name, word in (("prune", "channels pruned"), ("sparsity", "weights zero")):
         if share := settings.get(name):
             return f"{100 * share:g}% of {word}"
+    if settings.get("quantize", "none") != "none":
+        return f"trained with {settings['quantize']} rounding"
     return "trained further"
 
 

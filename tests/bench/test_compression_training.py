@@ -112,6 +112,34 @@ def test_sparse_weights_are_zero_after_training(parent):
     assert sparse.result.pruned == {}
 
 
+def test_a_network_is_trained_with_rounding_and_its_ranges_are_those_of_the_file(parent, folder):
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package, reason=f"{package} is absent: pip install detbench[onnx]")
+    import onnx
+
+    exports = folder / "rounded"
+    made = compressed(
+        parent, "--quantize", "int8", "--finetune", "1", "--images", "4", "--exports", str(exports)
+    )
+    assert made.result.config["compression"]["quantize"] == "int8"
+    assert made.result.parent == parent.result.name
+    assert made.result.config["train"]["lr"] == pytest.approx(parent.result.config["train"]["lr"] / 10)
+    weights = load_file(made.path / RunFolder.WEIGHTS)
+    tops = {name: float(value) for name, value in weights.items() if name.endswith("input_high")}
+    assert len(tops) > 5
+    assert main(["verify", str(made.path), "--predict", "--quiet"]) == 0
+    graph = onnx.load(exports / f"{made.result.name}-int8.onnx").graph
+    steps = {float(onnx.numpy_helper.to_array(each)) for each in graph.initializer if not each.dims}
+    lows = {name: float(weights[name.replace("high", "low")]) for name in tops}
+    wanted = [(high - lows[name]) / 255 for name, high in tops.items()]
+    found = sum(any(step == pytest.approx(each, rel=1e-4) for step in steps) for each in wanted)
+    assert found >= len(wanted) / 2  # others are of layers whose output is not used
+    for run in (RunFolder.open(path) for path in parent.path.parent.glob("onnx-*")):
+        if run.result.model_file.run == made.result.name:
+            assert run.result.model_file.compression.startswith("int8")
+            assert run.result.headline["ap"] == pytest.approx(made.result.headline["ap"], abs=0.02)
+
+
 def test_a_training_that_was_interrupted_ends_with_the_same_weights(parent, pruned, tmp_path, monkeypatch):
     stop = StopRequest()
     calls = []
@@ -160,8 +188,13 @@ def test_mistakes_are_explained(parent, pruned, folder, capsys):
     for words, message in [
         (["--prune", "1"], "--prune: expected a share above 0 and below 1, such as 0.5, got 1"),
         (["--prune", "0.5", "--sparsity", "0.5"], "--sparsity: cannot be combined with --prune"),
-        (["--epochs", "3"], "--epochs: nothing is trained; give --prune or --sparsity, too"),
+        (["--epochs", "3"], "--epochs: nothing is trained; give --prune, --sparsity or --finetune, too"),
         (["--set", "train.lr=1"], "--set: nothing is trained"),
+        (["--prune", "0.5", "--finetune", "2"], "--finetune: cannot be combined with --prune"),
+        (
+            ["--quantize", "int8", "--finetune", "2", "--epochs", "2"],
+            "--finetune: cannot be combined with --epochs",
+        ),
     ]:
         assert main(["compress", str(parent.path), *words]) == 2
         assert message in capsys.readouterr().err
