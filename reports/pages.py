@@ -15,6 +15,7 @@ import pandas as pd
 from metrics.atomic_files import atomic_write_together
 from reports.analysis import folds as fold_analysis
 from reports.analysis import learning_curves as learning_analysis
+from reports.analysis import robustness as robustness_analysis
 from reports.analysis.gallery_images import text_size
 from reports.analysis.leaderboard import run_tables
 from reports.analysis.mask_results import MaskResults, mask_results
@@ -45,6 +46,7 @@ from reports.sections import (
     masks,
     pairs,
     reproducibility,
+    robustness,
     slices,
     speed_accuracy,
     thresholds,
@@ -210,6 +212,7 @@ def _compose_report(
     label_maps = mask_results(report)
     by_fold = fold_analysis.fold_results(report)
     learning = learning_analysis.learning_results(report)
+    corrupted = robustness_analysis.robustness_results(report)
     before = [
         verdict.section(report, speed),
         pairs.section(report),
@@ -222,6 +225,7 @@ def _compose_report(
         classes.section(report),
         masks.section(report, label_maps, int(MASKS_SHARE * max_bytes)) if label_maps else None,
         slices.section(report, sliced, compared),
+        robustness.section(report, corrupted),
         errors.section(report),
         calibration.section(report),
     ]
@@ -247,6 +251,8 @@ def _compose_report(
     if learning is not None:
         files["learning-curves.csv"] = to_csv(learning_analysis.rows(report, learning))
         files["learning-fits.csv"] = to_csv(learning_analysis.fit_rows(report, learning))
+    if corrupted is not None:
+        files["robustness.csv"] = to_csv(robustness_analysis.rows(report, corrupted))
     if compared is not None:
         files["slice-intervals.csv"] = to_csv(pd.DataFrame([asdict(row) for row in compared.intervals]))
     return Document(_render(report, speed, title, sections), files)

@@ -67,6 +67,7 @@ OPTIONS = {
     "profile": "--rounds 2 --processes 1 --seconds 0.2 --batch 1 --quiet",
     "compare": "--quiet",
     "suite": "--workers 0 --quiet",
+    "robustness": "--corruptions fog --severities 1 --workers 0 --quiet",
 }
 """Options that make a documented command short; the last of an option counts."""
 

@@ -45,6 +45,7 @@ BEGINNINGS = (
     "bench.runs.verification.verify",
     "bench.runs.external_run.save_external",
     "bench.export.onnx_run.export_run",
+    "bench.designs.robustness.measure_robustness",
 )
 """Functions that do the work of the commands; a command that calls one has accepted its options."""
 
@@ -88,7 +89,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[st
         for name in BEGINNINGS:
             patch.setattr(name, begin)
         of_runs = dict.fromkeys(("compare", "ensemble"), runs)
-        of_trained = {name: [trained] for name in ("profile", "verify", "reevaluate", "export")}
+        of_trained = {name: [trained] for name in ("profile", "verify", "reevaluate", "robustness", "export")}
         Path("suite.toml").write_text('variants = ["ssd"]\ndata = ["shapes", "data"]\n')
         others = {"data": ["data"], "predict": [trained, "data/images"], "suite": ["suite.toml"]}
         yield of_runs | of_trained | others

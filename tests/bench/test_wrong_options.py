@@ -79,6 +79,8 @@ WRONG: dict[str, list[str]] = {
     "--write": ["foo", ""],
     "--weights": ["many", "-1", "nan", ""],
     "--validation": ["gone", ""],
+    "--corruptions": ["fogg", ""],
+    "--severities": ["0", "6"],
     "--train-sizes": ["many", "0", "-1", "", LONG],
     "--report": ["page.html/below", "a" * 300, ""],
     "--augment": ["file.txt/below", "a" * 300, ".", ""],
@@ -147,7 +149,7 @@ def valid_words(command: str, option: str, runs: list[str]) -> list[str]:
         "reevaluate": {"--set": "nms.iou=0.3"},
         "eval": {"--truth": "gt.json", "--detections": "dets.json"},
     }.get(command, {})
-    of_runs = ("compare", "profile", "ensemble", "reevaluate", "verify")
+    of_runs = ("compare", "profile", "ensemble", "reevaluate", "robustness", "verify")
     others = {
         "data": ["shapes"],
         "suite": ["suite.toml"],
