@@ -364,7 +364,9 @@ def precision_envelopes(
         for index in range(steps.start[label], steps.start[label + 1]):
             for lane in range(LANES):
                 counted[lane] += weights[image[index], lane]
-                tp[lane] += weights[image[index], lane] if is_tp[index] else 0
+            if is_tp[index]:
+                for lane in range(LANES):
+                    tp[lane] += weights[image[index], lane]
         index = steps.start[label + 1] - 1
         for step in range(steps.step_start[label + 1] - 1, steps.step_start[label] - 1, -1):
             while index >= steps.step_last[step]:
