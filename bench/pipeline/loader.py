@@ -19,6 +19,7 @@ from bench.pipeline.augmentation.augmented_images import AugmentedImages
 from bench.pipeline.augmentation.labelled_image import LabelledImage
 from bench.pipeline.augmentation.randomness import randomness_of
 from bench.pipeline.input_settings import ImageConfig
+from bench.pipeline.input_sizes import Size, sizes_around
 from bench.pipeline.objects import IGNORED_REGION, TrainingObjects, training_objects
 from bench.pipeline.order import Order, Use
 from bench.pipeline.placement import Placement, Sample, Samples, collate, fit_image, to_tensor
@@ -146,6 +147,7 @@ def make_loader(
     label_maps: bool = False,
     epochs: int | None = None,
     sampling: SamplingConfig | None = None,
+    multi_scale: float = 0.0,
 ) -> Loader:
     """Batches of a split, with the targets of `bench.pipeline.objects.training_objects`.
 
@@ -166,6 +168,8 @@ def make_loader(
         epochs: of the whole training, whose last ones are without images of several images (`augment.close_mosaic`); None if there
             is no last one.
         sampling: how often each image is used in an epoch, if `shuffle`; None for once.
+        multi_scale: largest relative change of the size of the network's input, which is drawn for each batch; see
+            `bench.pipeline.input_sizes`.
 
     Raises:
         InputError: label maps are asked for, but the split has no masks; a transform of albumentations is unknown; or a share of
@@ -187,10 +191,11 @@ def make_loader(
     uses: int | NDArray[np.float64] = len(split)
     if sampling is not None and sampling != SamplingConfig():
         uses = expected_uses(objects.labels, objects.first, sampling)
-    order = Order(uses, batch_size, seed, shuffle, drop_last, rank, world)
+    sizes = sizes_around(image.size, multi_scale) if multi_scale else ()
+    order = Order(uses, batch_size, seed, shuffle, drop_last, rank, world, sizes)
     if workers < 0:
         workers = 0 if split.in_memory else default_workers()
-    height, width = image.size
+    height, width = sizes[-1] if sizes else image.size
     channels = 4 if label_maps else 3
     batches = WorkerBatches(
         samples, order, collate, min(workers, max(len(order), 1)), channels * height * width * batch_size
@@ -225,7 +230,8 @@ class SplitSamples(Dataset[Sample]):
         self._load_map = split.label_maps if label_maps else None
         self.objects = objects
         self._image = image
-        self._augmented = None if augment is None else AugmentedImages(self, image, augment)
+        self._augment = augment
+        self._by_size: dict[Size | None, tuple[ImageConfig, AugmentedImages | None]] = {}
         self._seed = seed
         self._closed = closed
 
@@ -233,12 +239,21 @@ class SplitSamples(Dataset[Sample]):
         return len(self.split)
 
     def __getitem__(self, item: Use) -> Sample:
-        epoch, index, repeat = item
-        if self._augmented is None:
-            return fit_image(self._image, index, *self.read(index))
+        epoch, index, repeat, size = item
+        image, augmented = self._at(size)
+        if augmented is None:
+            return fit_image(image, index, *self.read(index))
         key = np.random.SeedSequence(self._seed, spawn_key=(epoch, index, repeat)[: 3 if repeat else 2])
         with randomness_of(int(key.generate_state(1, np.uint64)[0] >> 1)):
-            return self._augmented(index, self._closed is None or epoch < self._closed)
+            return augmented(index, self._closed is None or epoch < self._closed)
+
+    def _at(self, size: Size | None) -> tuple[ImageConfig, AugmentedImages | None]:
+        """Settings and augmentation for this size of the network's input."""
+        if size not in self._by_size:
+            image = self._image if size is None else self._image.model_copy(update={"size": size})
+            augmented = None if self._augment is None else AugmentedImages(self, image, self._augment)
+            self._by_size[size] = image, augmented
+        return self._by_size[size]
 
     def read(self, index: int) -> LabelledImage:
         """An image of the split with its objects, and its label map if the samples have one."""

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+from bench.pipeline.input_sizes import Size, draw_size
 from bench.pipeline.sampling import draw_images
 
 
@@ -21,11 +22,13 @@ class Use(NamedTuple):
         epoch: counted from 0.
         image: its index in the split.
         repeat: number of earlier uses in the epoch.
+        size: (height, width) of the network's input, that of all images of the batch; None for that of the settings.
     """
 
     epoch: int
     image: int
     repeat: int = 0
+    size: Size | None = None
 
 
 class Order(Sampler[list[Use]]):
@@ -40,6 +43,7 @@ class Order(Sampler[list[Use]]):
         drop_last: leave out the last batch of an epoch if it is not full, unless it is the only one.
         rank: number of this process, which gets uses rank, rank + world, ... of each batch.
         world: number of processes.
+        sizes: of the network's input, of which one is drawn for each batch; empty for that of the settings.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class Order(Sampler[list[Use]]):
         drop_last: bool,
         rank: int,
         world: int,
+        sizes: tuple[Size, ...] = (),
     ) -> None:
         self.uses = None if isinstance(uses, int) else uses
         self.count = uses if isinstance(uses, int) else round(float(uses.sum()))
@@ -60,6 +65,7 @@ class Order(Sampler[list[Use]]):
         self.drop_last = drop_last
         self.rank = rank
         self.world = world
+        self.sizes = sizes
         self.epoch = 0
         self.batch = 0
 
@@ -73,8 +79,9 @@ class Order(Sampler[list[Use]]):
         seen: Counter[int] = Counter()
         for batch in range(len(self)):
             uses = []
+            size = draw_size(self.sizes, self.seed, epoch, batch) if self.sizes else None
             for index in indices[batch * self.batch_size : (batch + 1) * self.batch_size]:
-                uses.append(Use(epoch, index, seen[index]))
+                uses.append(Use(epoch, index, seen[index], size))
                 seen[index] += 1
             if batch >= first:
                 yield uses[self.rank :: self.world]

@@ -33,6 +33,9 @@ class TrainConfig(Config):
     batch: Annotated[int, Field(ge=1), Choice(8, 16, 32)] = 16
     """Images per step over all processes, before accumulation."""
     sampling: SamplingConfig = SamplingConfig()
+    multi_scale: Annotated[float, Field(ge=0, le=0.75), Range(0, 0.5)] = 0.0
+    """Multi-scale training: each batch has `image.size` times a factor between 1 - `multi_scale` and 1 + `multi_scale`, in
+    multiples of 32."""
     accumulate: Annotated[int, Field(ge=1)] = 1
     """Batches whose gradients are accumulated in a step."""
     optimizer: Literal["adamw", "sgd", "lion"] = "adamw"

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bench.data.image_cache import cache_images
 from bench.data.types import Split
+from bench.pipeline.input_sizes import sizes_around
 from bench.pipeline.loader import Batch, make_loader
 from bench.process.allocator import keep_freed_memory
 from bench.process.interrupts import StopRequest
@@ -31,6 +32,8 @@ from bench.training.step import Stepper
 from bench.training.validation import Validation
 from detectors.distillation import DistilledDetector
 from detectors.registry import VARIANTS
+from metrics.errors import InputError
+from metrics.messages import reason
 
 Row = dict[str, float | None]
 Report = Callable[[int, Mapping[str, float]], None]
@@ -145,6 +148,8 @@ class _Training:
         self.settings = config.train
         self.accelerator = make_accelerator(config.device, config.train.precision)
         detector.to(self.accelerator.device)
+        if self.settings.multi_scale:
+            _require_any_size(detector, config, self.accelerator.device)
         saved = load_state(folder)
         _weigh_classes(detector, train_split)
         if saved is None:
@@ -174,6 +179,7 @@ class _Training:
             label_maps=VARIANTS[config.variant].label_maps,
             epochs=self.settings.epochs,
             sampling=self.settings.sampling,
+            multi_scale=self.settings.multi_scale,
         )
         remarks = [f"{config.variant}: {note}" for note in _notes(detector, self.loader.objects, config)]
         self.notes = (*self.loader.notes, *remarks)
@@ -407,6 +413,22 @@ def _weigh_classes(detector: nn.Module, split: Split) -> None:
         truth = split.truth
         counts = np.bincount(truth.label[~truth.crowd], minlength=len(truth.catalog.classes))
         weigh(counts.tolist(), truth.catalog.classes)
+
+
+def _require_any_size(detector: nn.Module, config: RunConfig, device: torch.device) -> None:
+    """Raise InputError if the detector cannot compute the smallest input of multi-scale training."""
+    spread = config.train.multi_scale
+    (height, width), *_ = sizes_around(config.image.size, spread)
+    mode = detector.training
+    try:
+        with torch.no_grad():
+            detector.eval()(torch.zeros(1, 3, height, width, device=device))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise InputError(
+            f"train.multi_scale={spread:g}: {config.variant} with these settings has no output for images of "
+            f"{height}x{width} ({reason(error)}); lower it, or leave it at 0"
+        ) from error
+    detector.train(mode)
 
 
 def _notes(detector: nn.Module, objects: Sequence[int], config: RunConfig) -> Sequence[str]:
