@@ -12,13 +12,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, binary_erosion
 from test_label_maps import COLORS, FILL, bounds, masked_split, painted, pieces
 from tiny_data import split_of
 
 from bench.data.types import Split
 from bench.pipeline.augment_settings import AugmentConfig
 from bench.pipeline.augmentation.augment import make_augment
-from bench.pipeline.augmentation.copy_paste import paste_weights
+from bench.pipeline.augmentation.copy_paste import cut_object, paste, paste_weights
 from bench.pipeline.augmentation.erasing import erase
 from bench.pipeline.augmentation.labelled_image import LabelledImage
 from bench.pipeline.augmentation.mixup import blend
@@ -354,6 +355,66 @@ def test_pasted_objects_lie_in_their_boxes_by_their_masks():
                 # The last object lies over all others.
                 np.testing.assert_allclose([own[2] - own[0], own[3] - own[1]], sides, atol=2)
     assert pasted > 15
+
+
+def wedge() -> LabelledImage:
+    """A triangle in a box of 12 x 20 pixels that is not symmetric, of class 1."""
+    label_map = np.zeros((30, 40), np.uint8)
+    for row in range(12):
+        label_map[10 + row, 10 : 11 + row * 20 // 12] = 2
+    image = torch.from_numpy(painted(label_map)).permute(2, 0, 1)
+    box = torch.tensor([bounds(label_map == 2)]).float()
+    return LabelledImage(image, box, torch.tensor([1]), torch.from_numpy(label_map))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_flipped_objects_are_pasted_with_their_flipped_masks(seed):
+    source = wedge()
+    empty = torch.zeros((60, 80), dtype=torch.uint8)
+    image = LabelledImage(
+        torch.from_numpy(painted(empty.numpy())).permute(2, 0, 1),
+        torch.zeros(0, 4),
+        torch.zeros(0).long(),
+        empty,
+    )
+    cutting = cut_object(source, 0, source.label_map)
+    with randomness_of(seed):
+        pasted = paste(image, [cutting], [(1.5, 1.5)], (0, 0, 80, 60), True, 0.25)
+    assert pasted.label_map is not None
+    assert pasted.labels.tolist() == [1]
+    object_pixels = (pasted.label_map == 2).numpy()
+    np.testing.assert_allclose(bounds(object_pixels), pasted.boxes[0].numpy(), atol=1.01)
+    # Half-transparent pixels are only along the edge.
+    inner = binary_erosion(object_pixels, iterations=2)
+    outer = ~binary_dilation(object_pixels, iterations=2)
+    colors = pasted.image.permute(1, 2, 0).numpy().astype(int)
+    assert inner.sum() > 30
+    assert np.abs(colors[inner] - COLORS[2]).max() <= 8  # of 150
+    assert np.abs(colors[outer] - COLORS[0]).max() <= 8
+
+
+def test_objects_are_ignored_where_pasted_ones_hide_more_than_they_may():
+    source = wedge()
+    hidden_shares = []
+    for seed in range(60):
+        label_map = torch.full((40, 40), 1, dtype=torch.uint8)
+        boxes = torch.tensor([[0.0, 0, 20, 40], [20, 0, 40, 40]])
+        image = LabelledImage(
+            torch.zeros((3, 40, 40), dtype=torch.uint8), boxes, torch.tensor([0, 2]), label_map
+        )
+        with randomness_of(seed):
+            pasted = paste(
+                image, [cut_object(source, 0, source.label_map)], [(1, 1)], (0, 0, 40, 40), True, 0.95
+            )
+        assert pasted.label_map is not None
+        covered = (pasted.label_map == 2).numpy()
+        shares = [covered[:, :20].mean(), covered[:, 20:].mean()]
+        expected = [
+            IGNORED_REGION if share > 0.05 else label for share, label in zip(shares, (0, 2), strict=True)
+        ]
+        assert pasted.labels[:2].tolist() == expected
+        hidden_shares += shares
+    assert 0 < sum(share > 0.05 for share in hidden_shares) < 120
 
 
 def test_masks_of_the_data_set_are_used_by_variants_that_learn_from_boxes():
