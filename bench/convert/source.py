@@ -45,7 +45,7 @@ class Source:
 def read_source(location: DataLocation, options: Mapping[str, Any], splits: Splits = "kept") -> Source:
     """Read a data set that `locate_data` found, with the header of every image.
 
-    Splits are also made where the options make some or change them (``data.splits=drawn``, ``data.leaks=dropped``), and for
+    Splits are also made where the options make some or change them (``data.splits=drawn``, ``data.leaks=dropped``, ``data.folds``, ``data.train_images``), and for
     images that are drawn.
 
     Args:
@@ -60,7 +60,12 @@ def read_source(location: DataLocation, options: Mapping[str, Any], splits: Spli
     if options.get("check") == "exists":  # sizes and orientations are needed
         options = {**options, "check": "header"}
     checked = validated_options(location.format, options)
-    kept = isinstance(checked, FolderOptions) and (checked.splits, checked.leaks) == ("given", "kept")
+    kept = (
+        isinstance(checked, FolderOptions)
+        and (checked.splits, checked.leaks) == ("given", "kept")
+        and checked.folds is None
+        and checked.train_images is None
+    )
     if splits == "made" or not kept:
         dataset = open_located(location, options)
         return Source(image_sets(dataset), dataset.notes)

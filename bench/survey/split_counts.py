@@ -21,7 +21,7 @@ from reports.records.data_check import (
     SplitFacts,
 )
 
-Origin = Literal["given", "made", "shared", "drawn"]
+Origin = Literal["given", "made", "fold", "shared", "drawn"]
 
 SIZE_EDGES = tuple(float(2 ** (k / 4)) for k in range(-4, 53))
 """Limits of the bins of box sizes: four per doubling, from half a pixel to 8,192."""
@@ -81,6 +81,8 @@ def origins(splits: Sequence[str], notes: Sequence[Note]) -> dict[str, Origin]:
             found = dict.fromkeys(splits, "drawn")
         elif note.kind == "made_splits":
             found |= {name: "made" for name in splits if name in note.values}
+        elif note.kind == "fold":
+            found |= {name: "fold" for name in splits if name in note.values}
         elif note.kind == "too_few_to_split":
             found |= {name: "shared" for name in splits if name in note.subject.split(", ")}
     return found

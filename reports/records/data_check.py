@@ -112,8 +112,8 @@ class SplitFacts(FrozenModel):
     """Images and objects of a split. Boxes are those that are trained on: neither crowd, ignored, degenerate nor outside."""
 
     name: str
-    origin: Literal["given", "made", "shared", "drawn"]
-    """From the data set; made by a hash of the images' names; the same images as in another split; drawn."""
+    origin: Literal["given", "made", "fold", "shared", "drawn"]
+    """From the data set; made by a hash of the images' names; of a fold; the same images as in another split; drawn."""
     images: int
     objects: int
     """All annotated objects."""

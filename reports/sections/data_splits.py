@@ -16,6 +16,7 @@ MAX_BARS = 15
 ORIGINS = {
     "given": "in the data set",
     "made": "made by hash",
+    "fold": "fold, stratified by class",
     "shared": "same images",
     "drawn": "drawn",
 }
