@@ -22,7 +22,7 @@ SearchRange = Range | Choice
 
 GROUPS: Mapping[str, str] = {
     "anchors": "shapes of anchor priors, fitted to the training boxes without training",
-    "train": "every declared setting that needs training",
+    "train": "every declared setting that needs training, except those of images and augmentation",
     "nms": "post-processing, on stored candidates",
 }
 """Words that `--space` takes beside dotted paths."""
@@ -32,6 +32,9 @@ _DEFAULT_RANGES: Mapping[str, SearchRange] = {
     "nms.top_k": Range(100, 5000, log=True),
     "nms.max_dets": Range(20, 300, log=True),
 }
+
+_BY_NAME_ONLY = frozenset(("image", "augment"))
+"""Sections that are tuned only where `--space` names them or their settings: they have more settings than a study has trials."""
 
 _NOT_TUNABLE = frozenset(
     (
@@ -187,7 +190,11 @@ def _named(config: RunConfig, word: str) -> dict[str, SearchRange]:
     """Declared ranges of a group, a section or a setting."""
     declared = declared_ranges(config)
     if word in GROUPS:
-        chosen = {path: found for path, found in declared.items() if _stage(config, path) == word}
+        chosen = {
+            path: found
+            for path, found in declared.items()
+            if _stage(config, path) == word and path.split(".")[0] not in _BY_NAME_ONLY
+        }
     else:
         chosen = {p: found for p, found in declared.items() if p == word or p.startswith(f"{word}.")}
     if chosen:

@@ -87,6 +87,17 @@ def test_an_invalid_space_is_refused_with_the_reason(config, word, text):
     assert text in str(error.value)
 
 
+def test_augmentation_is_tuned_only_by_name(config):
+    """It has more settings than a usual study has trials."""
+
+    def sections(*words):
+        return {each.path.split(".")[0] for each in parse_space(config, list(words)).dimensions}
+
+    assert {"augment", "image"}.isdisjoint(sections("train"))
+    assert sections("augment") == {"augment"}
+    assert sections("train", "augment") == {*sections("train"), "augment"}
+
+
 def test_changed_settings_are_validated(config):
     assert with_values(config, {"nms.iou": 0.7}).nms.iou == 0.7
     with pytest.raises(InputError, match=r"nms\.iou: expected a number, got 'high'"):
