@@ -81,6 +81,7 @@ PACKAGES = {
     "backbone.name=timm/": "timm",
     "bench export": "onnxscript",
     "--prune": "torch_pruning",
+    "--runtime openvino": "nncf",
     "bench compress": "onnxscript",
     "onnx/": "onnxruntime",
 }

@@ -27,6 +27,7 @@ python -m bench compress runs/ssd-shapes-0-1a2b3c4d5e --prune 0.5 --epochs 6
 """
 
 METHODS = ("int8",)
+RUNTIMES = ("onnxruntime", "openvino")
 
 
 def command(
@@ -41,6 +42,13 @@ def command(
             show_default=False,
         ),
     ] = None,
+    runtime: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Program that the quantised file is made for: onnxruntime, or openvino by NNCF, which chooses the operators itself.",
+        ),
+    ] = "onnxruntime",
     prune: Annotated[
         float | None,
         typer.Option(
@@ -134,7 +142,14 @@ def command(
     from metrics.atomic_files import require_writable
     from reports.records.run import RunFolder
 
+    if runtime not in RUNTIMES:
+        raise InputError(f"--runtime: {runtime!r} is not a runtime; choose from {', '.join(RUNTIMES)}")
     method = _method(quantize, prune, sparsity, epochs, finetune, set_)
+    if method and runtime == "openvino":
+        option = "finetune" if finetune is not None else next(iter(method))
+        raise InputError(
+            f"--{option}: cannot be combined with --runtime openvino, which quantises without training"
+        )
     for option, value in (("--tolerance", tolerance), ("--max-drop", max_drop)):
         if not math.isfinite(value):
             raise InputError(f"{option}: expected a finite number, got {value}")
@@ -161,7 +176,15 @@ def command(
         count = epochs if finetune is None else finetune
         trained = train_compressed(source, method, count, set_ or (), out, context, slower)
         shown.append(trained)
-    if finetune is not None or not method:
+    if runtime == "openvino":
+        from bench.compression.evaluated_file import evaluate_file
+        from bench.compression.openvino_run import quantize_for_openvino
+
+        original, small = quantize_for_openvino(source, dataset, config, exports, images, progress)
+        for file in (original, small):
+            shown.append(evaluate_file(file, dataset, config, out, context, runtime))
+        facts = {"file": str(small)}
+    elif finetune is not None or not method:
         from bench.compression.evaluated_file import evaluate_file
         from bench.compression.quantized_run import QuantizationSettings, quantize_run
 

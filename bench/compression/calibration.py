@@ -13,7 +13,8 @@ from bench.pipeline.loader import make_loader
 from bench.process.progress import Progress
 from metrics.errors import InputError
 
-_BATCH = 8
+BATCH = 8
+"""Images per batch."""
 
 
 def calibration_batches(
@@ -36,7 +37,7 @@ def calibration_batches(
     if split.name != "train":
         raise InputError(f"calibration: expected images of the split train, got {split.name}")
     wanted = min(count, len(split))
-    loader = make_loader(split, image, batch_size=min(_BATCH, max(wanted, 1)), shuffle=True, workers=0)
+    loader = make_loader(split, image, batch_size=min(BATCH, max(wanted, 1)), shuffle=True, workers=0)
     left = wanted
     with progress.stage("calibrating", wanted) as stage:
         if not left:

@@ -17,7 +17,12 @@ _SHARED = ("split", "batch", "measures", "max_dets", "flip", "tile", "tile_overl
 
 
 def evaluate_file(
-    file: Path, dataset: Dataset, config: RunConfig, out: Path, context: RunContext
+    file: Path,
+    dataset: Dataset,
+    config: RunConfig,
+    out: Path,
+    context: RunContext,
+    runtime: str = "onnxruntime",
 ) -> RunFolder:
     """Evaluate an ONNX file as ``onnx/FILE`` on the same split and with the same settings as a run.
 
@@ -27,10 +32,11 @@ def evaluate_file(
         config: settings of the run.
         out: parent folder of run folders.
         context: progress, interruption and output options.
+        runtime: that computes the file; ``onnxruntime`` or ``openvino``.
     """
     tree = config.tree()
     options = {f"data.{path}": value for path, value in toml.leaves(tree["data"])}
     options |= {f"evaluate.{name}": tree["evaluate"][name] for name in _SHARED}
-    options |= {"device": "cpu", "threads": config.threads}
+    options |= {"device": "cpu", "threads": config.threads, "runtime": runtime}
     entry = resolve_entry(f"onnx/{file}", options=options)
     return run(entry, out, dataset, context)

@@ -16,9 +16,9 @@ from torch import nn
 
 from bench.compression.calibration import calibration_batches
 from bench.compression.choice import choose
+from bench.compression.exported_file import exported_file, is_exported, with_facts
 from bench.compression.file_latency import median_latencies
 from bench.data.types import Dataset, Split
-from bench.export.onnx_run import export_run
 from bench.pipeline.inference import network_input, wrap_predictor
 from bench.pipeline.placement import fit_images
 from bench.pipeline.predict import predict
@@ -37,7 +37,7 @@ from detectors.external.onnx_models.graph_file import read_graph_file
 from detectors.external.onnx_models.predictor import onnx_predictor
 from detectors.external.onnx_models.settings import OnnxConfig
 from detectors.graph.onnx_file import require_packages
-from detectors.graph.record import KEY, CompressionFacts, ExportRecord, read_record
+from detectors.graph.record import CompressionFacts, ExportRecord, read_record
 from metrics.atomic_files import atomic_write, remove_unfinished
 from metrics.errors import InputError, InputNote
 from metrics.evaluator import evaluate
@@ -161,7 +161,7 @@ class _Work:
         limits = (self.settings.tolerance, self.settings.max_drop)
         if record.cause != self.cause or (record.tolerance, record.max_drop) != limits:
             return None
-        if file_sha256(self.file) != record.winner.sha256 or not self._is_exported():
+        if file_sha256(self.file) != record.winner.sha256 or not is_exported(self.source, self.original):
             return None
         self.progress.message(f"{self.file.name}: reusing the finished file")
         return Quantized(self.original, self.file, record)
@@ -175,10 +175,7 @@ class _Work:
         self.scratch.mkdir(parents=True, exist_ok=True)
         with hold(self.scratch / ".lock"):
             self._forget_other_work()
-            if not self._is_exported():
-                with self.progress.stage("exporting", 1) as stage:
-                    export_run(self.source, self.original)
-                    stage.advance()
+            exported_file(self.source, self.original.parent, self.progress)
             summaries = self._candidates()
             files = {ORIGINAL: self.original} | {name: self.scratch / f"{name}.onnx" for name in summaries}
             aps = {name: self._validation_ap(name, file, val) for name, file in files.items()}
@@ -229,21 +226,6 @@ class _Work:
                     item.unlink()
             atomic_write(cause, self.cause)
 
-    def _is_exported(self) -> bool:
-        """Whether the file of the network is an export of this run, as this version makes it."""
-        if not self.original.is_file():
-            return False
-        record = read_record(read_graph_file(self.original).metadata, str(self.original))
-        if (
-            record is None
-            or record.compression is not None
-            or record.any_size
-            or record.outputs == "detections"
-        ):
-            return False
-        made = (file_digest(self.source.path / RunFolder.WEIGHTS), package_versions().get("detbench", ""))
-        return (record.weights, record.version) == made
-
     def _candidates(self) -> Mapping[str, tuple[str, int]]:
         """Quantise every set of operators; summary and number of operators of each by name."""
         list_file = self.scratch / "candidates.json"
@@ -271,7 +253,7 @@ class _Work:
                     images=min(self.settings.images, len(train)),
                     seconds=seconds,
                 )
-                content = _with_facts(quantizer.quantize(chosen), facts)
+                content = with_facts(quantizer.quantize(chosen), facts)
                 atomic_write(self.scratch / f"{chosen.name}.onnx", content)
                 stage.advance()
         found = {each.name: (each.summary, len(each.nodes)) for each in quantizer.sets}
@@ -316,17 +298,3 @@ def _record_of(file: Path) -> ExportRecord:
     record = read_record(read_graph_file(file).metadata, str(file))
     assert record is not None
     return record
-
-
-def _with_facts(content: bytes, facts: CompressionFacts) -> bytes:
-    """The file with a record of its compression."""
-    import onnx
-
-    model = onnx.load_from_string(content)
-    properties = {entry.key: entry.value for entry in model.metadata_props}
-    record = read_record(properties, "the exported network")
-    assert record is not None
-    properties[KEY] = record.model_copy(update={"compression": facts}).model_dump_json()
-    onnx.helper.set_model_props(model, properties)
-    made: bytes = model.SerializeToString()
-    return made

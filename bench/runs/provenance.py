@@ -35,6 +35,7 @@ _PACKAGES = (
     "transformers",
     "openvino",
     "torch-pruning",
+    "nncf",
 )
 
 

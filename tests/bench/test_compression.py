@@ -153,7 +153,7 @@ def test_finished_work_is_reused_and_other_settings_are_not(loads, trained, sour
         raise AssertionError("repeated")
 
     exports = folder / "exports"
-    monkeypatch.setattr("bench.compression.quantized_run.export_run", refuse)
+    monkeypatch.setattr("bench.compression.exported_file.export_run", refuse)
     monkeypatch.setattr("bench.compression.quantized_run.predict", refuse)
     again = quantize_run(trained, *source, exports, SETTINGS)
     assert again.record == record_of(folder, trained)
@@ -176,7 +176,8 @@ def test_interrupted_work_continues(loads, trained, source, tmp_path, folder, mo
         with pytest.raises(KeyboardInterrupt):
             quantize_run(trained, *source, tmp_path, SETTINGS)
     assert not list(tmp_path.glob("*-int8.onnx"))
-    for function in ("export_run", "predict", "calibration_batches"):
+    monkeypatch.setattr("bench.compression.exported_file.export_run", refuse)
+    for function in ("predict", "calibration_batches"):
         monkeypatch.setattr(f"bench.compression.quantized_run.{function}", refuse)
     continued = quantize_run(trained, *source, tmp_path, SETTINGS)
     aps = [each.ap for each in record_of(folder, trained).candidates]
@@ -274,3 +275,28 @@ def test_files_are_timed_in_turn():
     assert len(calls) == 2 * (WARM_UP + ROUNDS)
     assert calls[:4] == ["one", "three", "three", "one"]
     assert found["three"] / found["one"] == pytest.approx(3, rel=0.02)
+
+
+def test_a_file_for_openvino_is_quantised_by_nncf_and_run_by_openvino(
+    loads, trained, source, folder, monkeypatch, capsys
+):
+    for package in ("openvino", "nncf"):
+        pytest.importorskip(package, reason=f"{package} is absent: pip install detbench[openvino]")
+    words = ["compress", str(trained.path), "--runtime", "openvino", "--images", "5", "--quiet"]
+    words += ["--exports", str(folder / "exports"), "--out", str(folder / "openvino")]
+    assert main(words) == 0
+    runs = [RunFolder.open(path).result for path in (folder / "openvino").glob("onnx-*")]
+    exact, small = sorted(runs, key=lambda result: result.model_file.compression)
+    assert small.model_file.compression.startswith("int8 (nncf ")
+    assert small.model_file.compression_images == 5
+    assert small.model_file.size_bytes < 0.5 * exact.model_file.size_bytes
+    assert all(each.model_file.runtime.startswith("openvino") for each in runs)
+    assert exact.headline["ap"] == pytest.approx(trained.result.headline["ap"], abs=0.01)
+    assert small.headline["ap"] == pytest.approx(exact.headline["ap"], abs=0.05)
+    file = folder / "exports" / f"{trained.result.name}-int8-openvino.onnx"
+    before = file.stat().st_mtime_ns
+    monkeypatch.setattr("bench.compression.openvino_run.quantize_by_nncf", None)
+    assert main(words) == 0  # what is finished is reused
+    assert file.stat().st_mtime_ns == before
+    assert main([*words, "--prune", "0.5"]) == 2
+    assert "--prune: cannot be combined with --runtime openvino" in capsys.readouterr().err

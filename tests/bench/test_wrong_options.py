@@ -73,6 +73,7 @@ WRONG: dict[str, list[str]] = {
     "--protocol": ["foo", ""],
     "--to": ["foo", ""],
     "--quantize": ["foo", ""],
+    "--runtime": ["foo", ""],
     "--exports": FILES,
     "--link": ["foo", ""],
     "--splits": ["foo", ""],
