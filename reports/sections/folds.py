@@ -41,7 +41,9 @@ def section(report: ReportData, results: FoldResults | None) -> Section | None:
             "The interval of a mean over folds is the corrected resampled t interval (Nadeau and Bengio 2003): the variance of the "
             "mean is (1/K + test images / training images) times the variance between the folds, because any two folds share "
             f"training images; here {results.test_share:.2f} test images per training image. It "
-            "generalizes to other training and test images, and to one network per seed as here. The intervals of the pooled "
+            "generalizes to other training and test images, and to one network per seed as here. In simulations it contains the true "
+            "difference in 95% of experiments or more if training images cause up to a quarter of the variance between 5 folds, and "
+            "in fewer if they cause more, or with 10 folds (docs/designs.md). The intervals of the pooled "
             "values in other sections generalize to other test images for these trained networks. Differences are paired "
             "by fold, and p-values are adjusted by Holm's method for the number of pairs; a difference is decisive if "
             "its interval excludes 0 and the adjusted p-value is below 0.05.",
