@@ -151,6 +151,21 @@ def test_fog_lowers_contrast_and_keeps_the_largest_value():
     assert (clouds.min(), clouds.max()) == (0, 1)
 
 
+@pytest.mark.parametrize("decay", [1.4, 2.0])
+def test_noise_of_clouds_decreases_by_the_square_of_the_factor_at_half_the_distance(decay):
+    """As in the program of Hendrycks and Dietterich, whose amplitude is multiplied by itself."""
+    clouds = weather.plasma(512, decay, rng())
+
+    def noise(step):
+        corners = clouds[::step, ::step]
+        total = corners + np.roll(corners, -1, 0)
+        total = total + np.roll(total, -1, 1)
+        return (clouds[step // 2 :: step, step // 2 :: step] - total / 4).std()
+
+    assert noise(8) / noise(4) == pytest.approx(decay**2, rel=0.1)
+    assert noise(4) / noise(2) == pytest.approx(decay**2, rel=0.1)
+
+
 def test_a_corrupted_split_has_the_truth_and_corrupted_images():
     split = open_dataset("shapes", train=4, val=2, test=3, size=(32, 32), scale=(8, 24)).splits["test"]
     made = corrupted_split(split, "snow", 2)

@@ -61,14 +61,15 @@ def plasma(size: int, decay: float, rng: np.random.Generator) -> Floats:
 
     Args:
         size: least number of pixels.
-        decay: factor by which noise decreases where its distance is halved.
+        decay: noise decreases by the square of this factor where its distance is halved, as in the program of Hendrycks and
+            Dietterich, which multiplies the amplitude by itself.
         rng: random numbers.
 
     Source: Fournier, Fussell and Carpenter 1982.
     """
     side = 2 ** max(1, math.ceil(math.log2(size)))
     grid = np.zeros((side, side))
-    step, noise = side, 100.0
+    step, noise = side, 1.0
     while step >= 2:
         half = step // 2
         corners = grid[::step, ::step]
@@ -81,14 +82,14 @@ def plasma(size: int, decay: float, rng: np.random.Generator) -> Floats:
         grid[::step, half::step] = above / 4 + noise * rng.uniform(-1, 1, corners.shape)
         beside = centres + np.roll(centres, 1, 1) + corners + np.roll(corners, -1, 0)
         grid[half::step, ::step] = beside / 4 + noise * rng.uniform(-1, 1, corners.shape)
-        step, noise = half, noise / decay
+        step, noise = half, noise / decay**2
     grid -= grid.min()
     return np.asarray(grid / grid.max())
 
 
 def _crystals(height: int, width: int, rng: np.random.Generator) -> Floats:
     """(H, W, 3) bluish crystals: ridges of clouds, thicker towards the edges of the image."""
-    clouds = plasma(max(height, width), 1.5, rng)[:height, :width]
+    clouds = plasma(max(height, width), math.sqrt(1.5), rng)[:height, :width]
     ridges = 1 - np.abs(2 * clouds - 1)
     fine = gaussian_filter(rng.random((height, width)), 0.7)
     fine = (fine - fine.min()) / max(float(np.ptp(fine)), 1e-9)
