@@ -57,7 +57,7 @@ def test_fault_55_a_key_without_a_similar_one_lists_the_known_keys():
         ("train.lr=0", "train.lr: expected a number above 0.0, got 0"),
         (
             "train.optimizer=adam",
-            "train.optimizer: expected one of 'adamw' or 'sgd', got 'adam'; did you mean 'adamw'?",
+            "train.optimizer: expected one of 'adamw', 'sgd' or 'lion', got 'adam'; did you mean 'adamw'?",
         ),
         ("nms=3", "nms: a section, not a value; set what is in it, as in nms.score=3"),
         ("data.size=3", "data.size: expected a list, as in [1, 2], got 3"),
@@ -295,7 +295,7 @@ def test_mistakes_carry_their_facts_as_fields():
     facts = {m.path: (m.expected, m.given, m.nearest) for m in caught.value.mistakes}
     assert facts == {
         "nms.iuo": ("", None, "iou"),
-        "train.optimizer": ("one of 'adamw' or 'sgd'", "adam", "adamw"),
+        "train.optimizer": ("one of 'adamw', 'sgd' or 'lion'", "adam", "adamw"),
         "train.epochs": ("at least 0", -1, None),
     }
 
