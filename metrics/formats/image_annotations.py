@@ -19,7 +19,7 @@ from metrics.boxes import convert
 from metrics.errors import InputError
 from metrics.formats.file_listing import visible_files
 from metrics.formats.image_search import spellings, without_suffix
-from metrics.formats.plausibility import check_annotations
+from metrics.formats.plausibility import check_annotations, require_image_size
 from metrics.formats.purpose import parse_purpose
 from metrics.notes import Note, report
 from metrics.tables import AnnotationTable, Catalog
@@ -156,9 +156,7 @@ def export_table(
     order = sorted(range(len(images)), key=ids.__getitem__)
     ordered = [images[i] for i in order]
     for image in ordered:
-        if not all(0 <= side < 2**31 for side in image.size):
-            size = "x".join(str(side)[:12] for side in image.size)
-            raise InputError(f"{where}: image {image.stem!r} has {size} pixels; correct its annotation")
+        require_image_size(image.size, f"{where}: image {image.stem!r}")
     label = {name: k for k, name in enumerate(classes)}
     rows = [
         (i, k, box.corners, box.ignored, box.crowd or not box.label, box.columns)

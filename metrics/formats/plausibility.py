@@ -21,6 +21,17 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _SLACK = 1.0  # pixels, for rounding and for the inclusive pixels of some tools
 
 
+def require_image_size(size: tuple[int, int], where: str) -> None:
+    """Refuse a (height, width) that no image has; `where` names the image.
+
+    Raises:
+        InputError: a side is negative, or does not fit into 32 bits.
+    """
+    if not all(0 <= side < 2**31 for side in size):
+        sides = "x".join(str(side)[:12] for side in size)
+        raise InputError(f"{where}: has {sides} pixels; correct its annotation")
+
+
 def check_annotations(table: AnnotationTable, where: str) -> None:
     """Warn about objects without size, beyond the border or repeated, and classes that look alike; refuse relative boxes."""
     _refuse_relative(table, float(table.catalog.sizes.max(initial=0)), where)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from metrics.boxes import convert
 from metrics.errors import InputError
-from metrics.formats.plausibility import check_annotations, warn_rows
+from metrics.formats.plausibility import check_annotations, require_image_size, warn_rows
 from metrics.formats.untrusted import read_xml
 from metrics.registry import did_you_mean
 from metrics.tables import AnnotationTable, Catalog
@@ -66,7 +66,8 @@ def read_annotation(path: str | Path, pixels: Pixels = "inclusive") -> VOCAnnota
         pixels: convention of the coordinates.
 
     Raises:
-        InputError: another kind of file, or an object without name, ``bndbox``, or four numbers in it.
+        InputError: another kind of file, an object without name, ``bndbox``, or four numbers in it, or a size of the image
+            that none can have.
     """
     if pixels not in get_args(Pixels):
         raise InputError(f"unknown pixels {pixels!r}; known: {', '.join(get_args(Pixels))}")
@@ -88,9 +89,11 @@ def read_annotation(path: str | Path, pixels: Pixels = "inclusive") -> VOCAnnota
     height, width = (
         _number(root.findtext(f"size/{side}") or "0", f"{where}: size/{side}") for side in ("height", "width")
     )
+    size = (int(height), int(width))
+    require_image_size(size, where)
     return VOCAnnotation(
         (root.findtext("filename") or "").strip(),
-        (int(height), int(width)),
+        size,
         tuple(names),
         corners,
         _flags(objects, "difficult"),

@@ -80,6 +80,15 @@ def test_no_files_are_an_empty_table() -> None:
     assert table.catalog.image_ids == ()
 
 
+@pytest.mark.parametrize("side", ["-1", "2147483648", "1e300"])
+@pytest.mark.parametrize("tag", ["width", "height"])
+def test_fault_122_a_size_that_no_image_has_is_refused(tmp_path: Path, tag: str, side: str) -> None:
+    text = f"<annotation><size><{tag}>{side}</{tag}></size></annotation>"
+    (tmp_path / "a.xml").write_text(text)
+    with pytest.raises(InputError, match=r"a\.xml: has .* pixels; correct its annotation"):
+        voc.read_truth([tmp_path / "a.xml"])
+
+
 def test_a_file_without_size_or_objects_is_read(tmp_path: Path) -> None:
     read = voc.read_annotation(annotation(tmp_path, size="<size></size>"))
     assert read.size == (0, 0)
