@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError, of_system
+from metrics.formats.untrusted import open_input
 
 Tree = dict[str, Any]
 """Settings as nested dicts: ``{"nms": {"iou": 0.5}}``."""
@@ -29,7 +30,7 @@ def read(path: Path) -> Tree:
         InputError: the file is absent, unreadable, not UTF-8 or not TOML; the text has the place.
     """
     try:
-        with path.open("rb") as file:
+        with open_input(path, _MAX_BYTES) as file:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
             raise InputError(f"{path}: more than {_MAX_BYTES:,} bytes, which is too long for settings")

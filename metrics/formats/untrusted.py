@@ -6,11 +6,13 @@ import codecs
 import json
 import os
 import re
+import stat
 import zlib
 from collections.abc import Iterator
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from metrics.errors import InputError, MachineError
 from metrics.messages import reason
@@ -47,7 +49,7 @@ def read_bytes(path: str | Path, largest: int = LARGEST) -> bytes:
         largest: maximum number of bytes, packed or unpacked.
 
     Raises:
-        InputError: no such file, a folder, too large, a gzip bomb (more than 200 times its size), or a binary file.
+        InputError: no such file, a folder, a pipe without a writer, too large, a gzip bomb (more than 200 times its size), or a binary file.
         MachineError: the file exists but cannot be read.
     """
     path = Path(path)
@@ -60,7 +62,8 @@ def read_bytes(path: str | Path, largest: int = LARGEST) -> bytes:
                 f"{path}: has {size / 2**30:.1f} GiB, more than the limit of {largest / 2**30:.1f} GiB; "
                 "convert it to Parquet (DetectionTable.save), or build the table image by image"
             )
-        data = path.read_bytes()
+        with open_input(path, largest) as file:
+            data = file.read()
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except OSError as error:
@@ -69,6 +72,38 @@ def read_bytes(path: str | Path, largest: int = LARGEST) -> bytes:
         data = _unpacked(data, path, largest)
     _refuse_signature(data, path)
     return data.removeprefix(b"\xef\xbb\xbf")  # the byte order mark that some editors add
+
+
+def open_input(path: Path, largest: int = LARGEST) -> BinaryIO:
+    """Open a file for reading, or take the content of a pipe.
+
+    Args:
+        path: the file.
+        largest: maximum number of bytes that a pipe gives.
+
+    Raises:
+        InputError: no process writes to the pipe, which would be waited for, for ever; or it has more than `largest` bytes.
+        OSError: as `open` raises it.
+    """
+    if not stat.S_ISFIFO(path.stat().st_mode):
+        return path.open("rb")
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as pipe:
+        try:
+            content = os.read(descriptor, _CHUNK)
+            if not content:
+                raise InputError(f"{path}: is a pipe that no process writes to; give a file")
+        except BlockingIOError:  # the writer has not written yet
+            content = b""
+        os.set_blocking(descriptor, True)
+        taken = BytesIO()
+        taken.write(content)
+        while taken.tell() <= largest and (content := pipe.read(_CHUNK)):
+            taken.write(content)
+    if taken.tell() > largest:
+        raise InputError(f"{path}: the pipe gives more than {largest:,} bytes; give a file")
+    taken.seek(0)
+    return taken
 
 
 def read_text(path: str | Path, largest: int = 16 * 2**20) -> str:
@@ -100,7 +135,9 @@ _CHUNK = 2**24
 
 
 def refuse_binary(path: Path) -> None:
-    """Refuse a file that begins like one of another kind; see `read_bytes`. A file that cannot be opened is left alone."""
+    """Refuse a file that begins like one of another kind; see `read_bytes`. What cannot be opened, or is no file, is left alone."""
+    if not path.is_file():  # the content of a pipe can be read only once
+        return
     try:
         with path.open("rb") as file:
             head = file.read(64)
