@@ -38,8 +38,8 @@ def test_it_starts_as_the_plain_convolution(layer):
 def test_equal_offsets_shift_the_input(layer, down, right):
     x = torch.randn(1, 4, 8, 8)
     with torch.no_grad():
-        layer.places.bias[0:18:2] = down
-        layer.places.bias[1:18:2] = right
+        layer.places.bias[0:18:2] = down / layer.RATE
+        layer.places.bias[1:18:2] = right / layer.RATE
     shifted = F.pad(x, (2, 2, 2, 2))[..., 2 + down : 10 + down, 2 + right : 10 + right]
     inside = (..., slice(3, 5), slice(3, 5))  # where no tap reads beyond the border
     torch.testing.assert_close(layer(x)[inside], layer.conv(shifted)[inside], rtol=1e-4, atol=1e-5)
@@ -48,7 +48,7 @@ def test_equal_offsets_shift_the_input(layer, down, right):
 def test_half_an_offset_is_the_mean_of_two_cells(layer):
     x = torch.randn(1, 4, 8, 8)
     with torch.no_grad():
-        layer.places.bias[1:18:2] = 0.5
+        layer.places.bias[1:18:2] = 0.5 / layer.RATE
     right = F.pad(x, (0, 1))[..., 1:]
     inside = (..., slice(2, 6), slice(2, 6))
     torch.testing.assert_close(layer(x)[inside], layer.conv((x + right) / 2)[inside], rtol=1e-4, atol=1e-5)
@@ -58,7 +58,7 @@ def test_the_modulation_multiplies_what_is_read(layer):
     x = torch.randn(1, 4, 6, 6)
     with torch.no_grad():
         layer.conv.bias.zero_()
-        layer.places.bias[18:] = torch.logit(torch.tensor(0.25))
+        layer.places.bias[18:] = torch.logit(torch.tensor(0.25)) / layer.RATE
     torch.testing.assert_close(layer(x), 0.5 * layer.conv(x), rtol=1e-4, atol=1e-5)
 
 
@@ -121,6 +121,30 @@ def test_every_variant_with_towers_learns_places(name):
         layer.places.weight.grad is not None and layer.places.weight.grad.abs().sum() > 0 for layer in layers
     )
     assert len(detector.eval().predict(torch.rand(1, 3, 64, 64))) == 1
+
+
+def test_offsets_move_slowly_under_adam():
+    """By less than half a cell in 20 steps; unscaled, they move by many cells, and the detector does not learn."""
+    torch.manual_seed(0)
+    variant = VARIANTS["gfl"]
+    tree = {"backbone": {"base_channel": 4}, "head": {"conv": "deformable"}}
+    detector = variant.build(variant.config.model_validate(tree), 3)
+    moved: list[float] = []
+    for layer in detector.modules():
+        if isinstance(layer, DeformableConv):
+            layer.places.register_forward_hook(
+                lambda layer, _, output: moved.append(
+                    DeformableConv.RATE * output[:, :18].detach().abs().mean().item()
+                )
+            )
+    optimizer = torch.optim.AdamW(detector.parameters(), lr=2e-3)
+    images = torch.rand(2, 3, 64, 64)
+    for _ in range(20):
+        optimizer.zero_grad()
+        sum(detector.losses(detector(images), TARGETS).values()).backward()
+        optimizer.step()
+    detector(images)
+    assert 0 < max(moved) < 0.5
 
 
 def test_export_is_refused():
