@@ -80,8 +80,8 @@ def command(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Variant whose input size, finest stride and augmentation are used; by default that of the preset.",
-            show_default="ssd",
+            help="Variant whose input size, finest stride and augmentation are used; by default that of the preset, or ssd.",
+            show_default=False,
         ),
     ] = None,
     preset: options.Preset = None,
