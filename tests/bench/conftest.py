@@ -14,3 +14,14 @@ def no_drawing_of_pages(request: pytest.FixtureRequest) -> Iterator[None]:
     """Empty figures, also for the module's own fixtures."""
     with nullcontext() if request.node.get_closest_marker("draws") else undrawn():
         yield
+
+
+@pytest.fixture(scope="module")
+def no_pages() -> Iterator[None]:
+    """Pages are not written, where a test is not about them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("reports.pages.write_report", lambda *args, **settings: None)
+        patch.setattr(
+            "reports.pages.write_comparison", lambda data, folder, **settings: folder / "report.html"
+        )
+        yield

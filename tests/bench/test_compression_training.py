@@ -25,22 +25,14 @@ from reports.records.run import RunFolder
 
 pytest.importorskip("torch_pruning", reason="torch-pruning is absent: pip install detbench[compress]")
 
+pytestmark = pytest.mark.usefixtures("no_pages")
+
 WIDE = ("backbone.base_channel=8", "neck_channels=32")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("compressed")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_pages():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("reports.pages.write_report", lambda *args, **settings: None)
-        patch.setattr(
-            "reports.pages.write_comparison", lambda data, folder, **settings: folder / "report.html"
-        )
-        yield
 
 
 @pytest.fixture(scope="module")
