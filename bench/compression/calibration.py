@@ -24,7 +24,7 @@ def calibration_batches(
 
     Args:
         split: of training.
-        image: settings of the network's input.
+        image: settings of the network's input, of which those of prediction are used.
         count: number of images, drawn with a fixed seed; all if there are fewer.
         progress: display of the progress.
 
@@ -37,7 +37,9 @@ def calibration_batches(
     if split.name != "train":
         raise InputError(f"calibration: expected images of the split train, got {split.name}")
     wanted = min(count, len(split))
-    loader = make_loader(split, image, batch_size=min(BATCH, max(wanted, 1)), shuffle=True, workers=0)
+    loader = make_loader(
+        split, image.for_prediction, batch_size=min(BATCH, max(wanted, 1)), shuffle=True, workers=0
+    )
     left = wanted
     with progress.stage("calibrating", wanted) as stage:
         if not left:

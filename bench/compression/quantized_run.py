@@ -239,7 +239,7 @@ class _Work:
         train = self.dataset.splits["train"]
         start = time.monotonic()
         quantizer.calibrate(
-            calibration_batches(train, self.config.image.for_prediction, self.settings.images, self.progress)
+            calibration_batches(train, self.config.image, self.settings.images, self.progress)
         )
         if is_fake_quantized(self.source):
             network = cast(nn.Module, load_network(self.source, self.source.result.config))

@@ -31,22 +31,14 @@ onnx = pytest.importorskip("onnx", reason="onnx is absent: pip install detbench[
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is absent: pip install detbench[onnx]")
 pytest.importorskip("onnxscript", reason="onnxscript is absent: pip install detbench[onnx]")
 
+pytestmark = pytest.mark.usefixtures("no_pages")
+
 SETTINGS = QuantizationSettings(images=5)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("compression")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_pages():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("reports.pages.write_report", lambda *args, **settings: None)
-        patch.setattr(
-            "reports.pages.write_comparison", lambda data, folder, **settings: folder / "report.html"
-        )
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +203,13 @@ def test_ranges_are_refused_of_validation_images(source):
     for name in ("val", "test"):
         with pytest.raises(InputError, match=f"expected images of the split train, got {name}"):
             next(calibration_batches(dataset.splits[name], config.image, 4, Progress()))
+
+
+def test_images_for_ranges_have_the_size_of_prediction(source):
+    dataset, config = source
+    image = config.image.model_copy(update={"prediction_scale": 1.5})
+    batch = next(calibration_batches(dataset.splits["train"], image, 2, Progress()))
+    assert batch.shape == (2, 3, *(round(1.5 * side) for side in config.image.size))
 
 
 def test_images_for_ranges_are_those_of_the_loader_without_augmentation(source):
