@@ -8,7 +8,7 @@ from bench.export.onnx_run import export_run
 from bench.process.progress import Progress
 from bench.runs.provenance import file_digest, package_versions
 from detectors.external.onnx_models.graph_file import read_graph_file
-from detectors.graph.record import KEY, CompressionFacts, read_record
+from detectors.graph.record import KEY, CompressionFacts, ExportRecord, read_record
 from reports.records.run import RunFolder
 
 
@@ -28,13 +28,22 @@ def exported_file(run: RunFolder, folder: Path, progress: Progress) -> Path:
 
 def is_exported(run: RunFolder, file: Path) -> bool:
     """Whether a file is an export of this run, as this version makes it."""
+    record = current_record(run, file)
+    return (
+        record is not None
+        and record.compression is None
+        and not record.any_size
+        and record.outputs != "detections"
+    )
+
+
+def current_record(run: RunFolder, file: Path) -> ExportRecord | None:
+    """The record of a file that this version made of this run's weights; None if there is no such file."""
     if not file.is_file():
-        return False
+        return None
     record = read_record(read_graph_file(file).metadata, str(file))
-    if record is None or record.compression is not None or record.any_size or record.outputs == "detections":
-        return False
     made = (file_digest(run.path / RunFolder.WEIGHTS), package_versions().get("detbench", ""))
-    return (record.weights, record.version) == made
+    return record if record is not None and (record.weights, record.version) == made else None
 
 
 def with_facts(content: bytes, facts: CompressionFacts) -> bytes:

@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.compression.calibration import BATCH, calibration_batches
-from bench.compression.exported_file import exported_file, with_facts
+from bench.compression.exported_file import current_record, exported_file, with_facts
 from bench.data.types import Dataset
 from bench.process.progress import Progress
-from bench.runs.provenance import file_digest, package_versions
 from bench.settings.config import RunConfig
 from detectors.compression.nncf_quantization import quantize_by_nncf
-from detectors.external.onnx_models.graph_file import read_graph_file
 from detectors.graph.onnx_file import PACKAGES, require_packages
-from detectors.graph.record import CompressionFacts, read_record
+from detectors.graph.record import CompressionFacts
 from metrics.atomic_files import atomic_write
 from reports.records.run import RunFolder
 
@@ -52,17 +50,11 @@ def quantize_for_openvino(
     train = dataset.splits["train"]
     count = min(images, len(train))
     operators = f"nncf {version('nncf')}"
-    if file.is_file():
-        record = read_record(read_graph_file(file).metadata, str(file))
-        made = (file_digest(run.path / RunFolder.WEIGHTS), package_versions().get("detbench", ""))
-        if (
-            record is not None
-            and record.compression is not None
-            and (record.weights, record.version) == made
-            and (record.compression.operators, record.compression.images) == (operators, count)
-        ):
-            progress.message(f"{file.name}: reusing the finished file")
-            return original, file
+    record = current_record(run, file)
+    made = None if record is None else record.compression
+    if made is not None and (made.operators, made.images) == (operators, count):
+        progress.message(f"{file.name}: reusing the finished file")
+        return original, file
 
     class Batches:
         def __iter__(self) -> Iterator[NDArray[np.float32]]:
