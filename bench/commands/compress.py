@@ -132,13 +132,10 @@ def command(
     """
     from bench.commands.results_table import results_json, show_results
     from bench.compression.source_run import open_source
-    from bench.process.interrupts import stop_request
-    from bench.process.invocation import command_arguments
     from bench.process.json_value import print_json
     from bench.process.progress import Progress
     from bench.runs.comparison import compare_runs, comparison_folder
     from bench.runs.context import RunContext
-    from bench.runs.provenance import command_line
     from metrics.atomic_files import require_writable
     from reports.records.run import RunFolder
 
@@ -158,13 +155,7 @@ def command(
     progress = Progress.auto(quiet)
     source = RunFolder.open(run)
     dataset, config = open_source(source)
-    context = RunContext(
-        progress=progress,
-        stop=stop_request(),
-        fresh=fresh,
-        command=command_line(command_arguments(), show_paths),
-        show_paths=show_paths,
-    )
+    context = RunContext.of_command(progress, fresh, show_paths)
     shown = [source]
     facts: dict[str, Any] = {}
     trained = source

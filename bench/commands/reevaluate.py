@@ -46,13 +46,10 @@ def command(
     Settings of prediction are nms.*, candidates.*, evaluate.* and those of a variant that do not affect training.
     """
     from bench.commands.results_table import results_json, show_results
-    from bench.process.interrupts import stop_request
-    from bench.process.invocation import command_arguments
     from bench.process.json_value import print_json
     from bench.process.progress import Progress
     from bench.runs.comparison import compare_runs, comparison_folder, open_runs
     from bench.runs.context import RunContext
-    from bench.runs.provenance import command_line
     from bench.runs.reevaluation import prediction_settings
     from bench.runs.run import run
     from metrics.atomic_files import require_writable
@@ -61,13 +58,7 @@ def command(
     if device is not None:
         options.checked_device(device)
     progress = Progress.auto(quiet)
-    context = RunContext(
-        progress=progress,
-        stop=stop_request(),
-        fresh=fresh,
-        command=command_line(command_arguments(), show_paths),
-        show_paths=show_paths,
-    )
+    context = RunContext.of_command(progress, fresh, show_paths)
     sources = options.setting_sources(None, None, set_, device=device)
     trained = [each for of_path in open_runs(runs, progress) for each in of_path]
     settings = [prediction_settings(each, sources["sets"], sources["options"]) for each in trained]

@@ -145,26 +145,16 @@ def _run(
     from bench.designs.levels import run_levels
     from bench.designs.train_sizes import run_sizes, size_levels
     from bench.process import distributed
-    from bench.process.interrupts import stop_request
-    from bench.process.invocation import command_arguments
     from bench.process.json_value import print_json
     from bench.process.progress import Progress
     from bench.runs.comparison import compare_runs, comparison_folder
     from bench.runs.context import RunContext
     from bench.runs.finished_run import find_split
-    from bench.runs.provenance import command_line
     from metrics.atomic_files import require_writable
 
     require_writable(out, "--out", folder=True)
     progress = Progress.auto(quiet or not distributed.is_main_process())
-    context = RunContext(
-        progress=progress,
-        stop=stop_request(),
-        fresh=fresh,
-        command=command_line(command_arguments(), show_paths),
-        show_paths=show_paths,
-        page=pages,
-    )
+    context = RunContext.of_command(progress, fresh, show_paths, pages)
     split: Split | None
     if train_sizes:
         sized = run_sizes(size_levels(train_sizes), entries, sources, seeds, out, context)

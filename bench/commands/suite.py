@@ -49,12 +49,9 @@ def command(
     from bench.designs.levels import run_levels
     from bench.designs.suite import read_suite
     from bench.process import distributed
-    from bench.process.interrupts import stop_request
-    from bench.process.invocation import command_arguments
     from bench.process.progress import Progress
     from bench.runs.comparison import compare_data_sets, comparison_folder
     from bench.runs.context import RunContext
-    from bench.runs.provenance import command_line
     from metrics.atomic_files import require_writable
     from metrics.errors import InputError
 
@@ -62,13 +59,7 @@ def command(
     suite = read_suite(file)
     given = options.setting_sources(None, None, None, device=device, workers=workers)["options"]
     progress = Progress.auto(quiet or not distributed.is_main_process())
-    context = RunContext(
-        progress=progress,
-        stop=stop_request(),
-        fresh=fresh,
-        command=command_line(command_arguments(), show_paths),
-        show_paths=show_paths,
-    )
+    context = RunContext.of_command(progress, fresh, show_paths)
     sources = {**suite.sources, "options": given}
     done = run_levels(suite.levels, suite.entries, sources, suite.seeds, out, context)
     if not distributed.is_main_process():

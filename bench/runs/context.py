@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bench.process.interrupts import StopRequest
+from bench.process.interrupts import StopRequest, stop_request
+from bench.process.invocation import command_arguments
 from bench.process.progress import Progress
+from bench.runs.provenance import command_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +29,11 @@ class RunContext:
     command: str = ""
     show_paths: bool = False
     page: bool = True
+
+    @classmethod
+    def of_command(
+        cls, progress: Progress, fresh: bool = False, show_paths: bool = False, page: bool = True
+    ) -> RunContext:
+        """Context of the running command: its request to stop, and its command line."""
+        command = command_line(command_arguments(), show_paths)
+        return cls(progress, stop_request(), fresh, command, show_paths, page)

@@ -33,7 +33,7 @@ def learning_rate_factor(step: int, steps: int, config: TrainConfig) -> float:
     progress = min((step - warmup) / max(steps - 1 - warmup, 1), 1.0)
     match config.schedule:
         case "cosine":
-            return config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * progress))
+            return _cosine(1.0, config.final, progress)
         case "linear":
             return config.final + (1 - config.final) * (1 - progress)
         case "polynomial":

@@ -12,7 +12,7 @@ import torch
 def randomness_of(seed: int) -> Iterator[None]:
     """Context in which torch's CPU generator has the given seed; its state is restored afterwards.
 
-    `transforms.v2` can only use torch's global generator. The generator of an accelerator is not seeded, because that
+    Augmentation draws from torch's global generator. The generator of an accelerator is not seeded, because that
     would repeat the dropout masks of every step.
 
     Args:
