@@ -33,7 +33,8 @@ from bench.settings.config import EntryConfig, RunConfig, find_model
 from bench.settings.resolution import open_run_data
 from bench.training.checkpoint import save_weights
 from bench.training.device import pick_device
-from bench.training.loop import TrainingResult, train
+from bench.training.loop import train
+from bench.training.training_result import TrainingResult
 from detectors.compression.shapes import changed_shapes
 from detectors.external.registry import DETECTIONS, external_model
 from detectors.safetensors_metadata import make_metadata

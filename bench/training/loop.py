@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from bench.data.image_cache import cache_images
 from bench.data.types import Split
-from bench.pipeline.input_sizes import sizes_around
-from bench.pipeline.loader import Batch, make_loader
 from bench.process.allocator import keep_freed_memory
 from bench.process.interrupts import StopRequest
 from bench.process.log import Log
@@ -25,43 +18,17 @@ from bench.process.progress import Progress, Stage
 from bench.settings.config import RunConfig
 from bench.training.checkpoint import Position, drop_other_weights, load_state, save_state
 from bench.training.device import make_accelerator
-from bench.training.optimizer import make_average, make_optimizer
+from bench.training.epoch_batches import training_loader, update_batches, updates_per_epoch
+from bench.training.networks import Networks
+from bench.training.preparation import detector_notes, prepare_detector
 from bench.training.schedules import learning_rate_factor
 from bench.training.seeding import seed_batch
 from bench.training.step import Stepper
+from bench.training.training_result import Row, TrainingResult
 from bench.training.validation import Validation
-from detectors.distillation import DistilledDetector
 from detectors.registry import VARIANTS
-from metrics.errors import InputError
-from metrics.messages import reason
 
-Row = dict[str, float | None]
 Report = Callable[[int, Mapping[str, float]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingResult:
-    """Result of a training.
-
-    Attributes:
-        history: one row per epoch: ``epoch`` (completed epochs), ``images_seen``, ``seconds``, ``loss``, its terms,
-            ``lr``, ``val_ap`` and ``val_ap50`` (None if the epoch was not validated), and ``val_miou`` for variants whose best
-            weights are chosen by it.
-        epochs: completed epochs; fewer than those of the settings if training was stopped early.
-        images_seen: training images in all epochs.
-        seconds: wall clock time with validation, without the compilation of its kernels, summed over interruptions.
-        best_epoch: completed epochs at the best weights; 0 if none were validated.
-        best_score: score threshold with the best F1 on the validation images; None if none were validated.
-        notes: which objects are excluded from the training targets, and why; remarks of the detector, and of validation.
-    """
-
-    history: list[Row]
-    epochs: int
-    images_seen: int
-    seconds: float
-    best_epoch: int
-    best_score: float | None = None
-    notes: tuple[str, ...] = ()
 
 
 def train(
@@ -147,63 +114,32 @@ class _Training:
         self.report = report
         self.settings = config.train
         self.accelerator = make_accelerator(config.device, config.train.precision)
-        detector.to(self.accelerator.device)
-        if self.settings.multi_scale:
-            _require_any_size(detector, config, self.accelerator.device)
         saved = load_state(folder)
-        _weigh_classes(detector, train_split)
-        if saved is None:
-            self._prepare(train_split)
-            if self.accelerator.num_processes > 1:  # processors may have rounded differently
-                for tensor in detector.state_dict().values():
-                    tensor.copy_(broadcast(tensor))
-        self.distilled = None if teacher is None else self._distilled(teacher)
-        trained = detector if self.distilled is None else self.distilled
-        self.optimizer = make_optimizer(trained, self.settings)
-        backbone = getattr(detector, "backbone", None)
-        self.of_backbone = [] if backbone is None else [p for p in backbone.parameters() if p.requires_grad]
-        if backbone is not None:
-            backbone.checkpoint = self.settings.checkpoint_activations
-        self.loader = make_loader(
-            train_split,
-            config.image,
-            config.augment,
-            batch_size=self.settings.batch,
-            seed=config.seed,
-            workers=config.workers,
-            shuffle=True,
-            # The part of one process in an incomplete batch could be empty, and would have no gradient.
-            drop_last=self.accelerator.num_processes > 1,
-            rank=self.accelerator.process_index,
-            world=self.accelerator.num_processes,
-            label_maps=VARIANTS[config.variant].label_maps,
-            epochs=self.settings.epochs,
-            sampling=self.settings.sampling,
-            multi_scale=self.settings.multi_scale,
-        )
-        remarks = [f"{config.variant}: {note}" for note in _notes(detector, self.loader.objects, config)]
-        self.notes = (*self.loader.notes, *remarks)
+        prepare_detector(detector, train_split, config, self.accelerator, log, resumed=saved is not None)
+        self.loader = training_loader(train_split, config, self.accelerator)
+        self.notes = (*self.loader.notes, *detector_notes(detector, self.loader.objects, config))
         for note in self.notes:
             progress.message(f"note: {note}")
-        self.steps = self.settings.epochs * math.ceil(len(self.loader) / self.settings.accumulate)
-        self.average = (
-            make_average(detector, self.settings.average * self.steps, self.settings.average_warmup)
-            if self.settings.average
-            else None
-        )
+        self.steps = self.settings.epochs * updates_per_epoch(self.loader, self.settings.accumulate)
+        self.networks = Networks(detector, teacher, config, self.accelerator, self.steps)
         self.validation = Validation(
             detector,
-            self.average,
+            self.networks.average,
             val_split,
             config,
             folder,
             self.accelerator.device,
             self.accelerator.is_main_process,
         )
-        self.position = self._restore(*saved) if saved is not None else Position()
+        self.position = Position()
+        if saved is not None:
+            self.position, states = saved
+            self.networks.load_states(states)
+            log.write("resumed", epoch=self.position.epoch, batch=self.position.batch)
+            progress.message(f"resuming after epoch {self.position.epoch}, batch {self.position.batch}")
         self.stepper = Stepper(
-            trained,
-            self.accelerator.prepare(self.optimizer),
+            self.networks.trained,
+            self.accelerator.prepare(self.networks.optimizer),
             self.accelerator,
             self.settings,
             train_split.truth.catalog.image_ids,
@@ -226,7 +162,7 @@ class _Training:
                 self._epoch(stage)
         self.accelerator.wait_for_everyone()
         self.validation.load_best(position)
-        self._freeze(False)
+        self.networks.freeze_backbone(False)
         self.detector.eval()
         return TrainingResult(
             position.rows,
@@ -255,17 +191,16 @@ class _Training:
     def _epoch(self, stage: Stage) -> None:
         position = self.position
         self.detector.train()
-        self._freeze(position.epoch < self.settings.freeze_epochs)
+        self.networks.freeze_backbone(position.epoch < self.settings.freeze_epochs)
         device = self.accelerator.device
         self.sums = {name: torch.tensor(value, device=device) for name, value in position.sums.items()}
-        for batches in self._groups():
+        for batches in update_batches(self.loader, self.settings.accumulate, position):
             seed_batch(self.config.seed, position.epoch, position.batch, self.accelerator.process_index)
             factor = learning_rate_factor(position.step, self.steps, self.settings)
             result = self.stepper(batches, factor)
-            if result.taken and self.average is not None:
-                self.average.update_parameters(self.detector)
-            for name, term in result.terms.items():
-                if result.taken:
+            if result.taken:
+                self.networks.update_average()
+                for name, term in result.terms.items():
                     self.sums[name] = self.sums[name] + term if name in self.sums else term
             position.batch += len(batches)
             position.step += 1
@@ -274,26 +209,6 @@ class _Training:
             )
             self._after_step(stage, len(batches), result.terms)
         self._end_epoch(stage)
-
-    def _freeze(self, frozen: bool) -> None:
-        """Whether the weights of the backbone are kept in the coming updates; those that are never trained stay so."""
-        for parameter in self.of_backbone:
-            parameter.requires_grad_(not frozen)
-
-    def _groups(self) -> Iterator[list[Batch]]:
-        """The batches of each remaining update of this epoch."""
-        # A stop after the last batch can precede the checkpoint of the epoch's end.
-        if self.position.batch >= len(self.loader):
-            return
-        self.loader.state = self.position.epoch, self.position.batch
-        group: list[Batch] = []
-        for batch in self.loader:
-            group.append(batch)
-            if len(group) == self.settings.accumulate:
-                yield group
-                group = []
-        if group:
-            yield group
 
     def _after_step(self, stage: Stage, batches: int, terms: dict[str, Tensor]) -> None:
         if self.stepper.checks_each or self.position.step % self.settings.log_every == 0:
@@ -322,7 +237,7 @@ class _Training:
     def _end_epoch(self, stage: Stage) -> None:
         self.stepper.check()
         position = self.position
-        updates = max(math.ceil(len(self.loader) / self.settings.accumulate), 1)
+        updates = max(updates_per_epoch(self.loader, self.settings.accumulate), 1)
         terms = {name: float(total) / updates for name, total in self.sums.items()}
         position.epoch, position.batch = position.epoch + 1, 0
         self.sums = {}
@@ -360,78 +275,6 @@ class _Training:
         position.sums = {name: float(total) for name, total in self.sums.items()}
         if not self.accelerator.is_main_process:
             return
-        states: dict[str, Any] = {
-            "detector": self.detector.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
-            "scaler": None if self.accelerator.scaler is None else self.accelerator.scaler.state_dict(),
-        }
-        if self.distilled is not None:
-            states["adapters"] = self.distilled.adapters.state_dict()
-        save_state(self.folder, position, states)
+        save_state(self.folder, position, self.networks.states())
         drop_other_weights(self.folder, position.best_epoch)
         self.log.write("saved", epoch=position.epoch, batch=position.batch)
-
-    def _distilled(self, teacher: nn.Module) -> DistilledDetector:
-        seed_batch(
-            self.config.seed, 0, 0, 2**31 + 1
-        )  # initial weights of adapters, from a random stream that no batch uses
-        device = self.accelerator.device
-        return DistilledDetector(
-            self.detector, teacher.to(device), self.config.distill, self.config.image.size
-        ).to(device)
-
-    def _prepare(self, split: Split) -> None:
-        """Show the detector training images without augmentation; see `DenseDetector.prepare`."""
-        prepare = getattr(self.detector, "prepare", None)
-        if prepare is None:
-            return
-        loader = make_loader(
-            split, self.config.image, None, self.settings.batch, self.config.seed, 0, shuffle=True
-        )
-        if prepare(batch.images.to(self.accelerator.device) for batch in loader):
-            self.log.write("prepared")
-
-    def _restore(self, position: Position, states: dict[str, Any]) -> Position:
-        self.detector.load_state_dict(states["detector"])
-        if self.distilled is not None:
-            self.distilled.adapters.load_state_dict(states["adapters"])
-        self.optimizer.load_state_dict(states["optimizer"])
-        if self.average is not None and states["average"] is not None:
-            self.average.load_state_dict(states["average"])
-        if self.accelerator.scaler is not None and states["scaler"] is not None:
-            self.accelerator.scaler.load_state_dict(states["scaler"])
-        self.log.write("resumed", epoch=position.epoch, batch=position.batch)
-        self.progress.message(f"resuming after epoch {position.epoch}, batch {position.batch}")
-        return position
-
-
-def _weigh_classes(detector: nn.Module, split: Split) -> None:
-    """Set class weights from the number of training objects of each class; see `DenseDetector.weigh_classes`."""
-    weigh = getattr(detector, "weigh_classes", None)
-    if weigh is not None:
-        truth = split.truth
-        counts = np.bincount(truth.label[~truth.crowd], minlength=len(truth.catalog.classes))
-        weigh(counts.tolist(), truth.catalog.classes)
-
-
-def _require_any_size(detector: nn.Module, config: RunConfig, device: torch.device) -> None:
-    """Raise InputError if the detector cannot compute the smallest input of multi-scale training."""
-    spread = config.train.multi_scale
-    (height, width), *_ = sizes_around(config.image.size, spread)
-    mode = detector.training
-    try:
-        with torch.no_grad():
-            detector.eval()(torch.zeros(1, 3, height, width, device=device))
-    except (RuntimeError, ValueError, AssertionError) as error:
-        raise InputError(
-            f"train.multi_scale={spread:g}: {config.variant} with these settings has no output for images of "
-            f"{height}x{width} ({reason(error)}); lower it, or leave it at 0"
-        ) from error
-    detector.train(mode)
-
-
-def _notes(detector: nn.Module, objects: Sequence[int], config: RunConfig) -> Sequence[str]:
-    """Remarks of the detector on its training objects; see `detectors.types.Detector`."""
-    notes = getattr(detector, "training_notes", None)
-    return [] if notes is None else notes(objects, config.image.size)

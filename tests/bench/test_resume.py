@@ -23,7 +23,8 @@ from bench.runs.detector import build_detector
 from bench.settings.resolution import open_run_data
 from bench.training import loop as train_module
 from bench.training.checkpoint import STATE, load_state
-from bench.training.loop import TrainingResult, train
+from bench.training.loop import train
+from bench.training.training_result import TrainingResult
 from metrics.errors import InputError
 
 

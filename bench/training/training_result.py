@@ -1,0 +1,32 @@
+"""Result of a training: history, effort, and the best epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Row = dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """Result of a training.
+
+    Attributes:
+        history: one row per epoch: ``epoch`` (completed epochs), ``images_seen``, ``seconds``, ``loss``, its terms,
+            ``lr``, ``val_ap`` and ``val_ap50`` (None if the epoch was not validated), and ``val_miou`` for variants whose best
+            weights are chosen by it.
+        epochs: completed epochs; fewer than those of the settings if training was stopped early.
+        images_seen: training images in all epochs.
+        seconds: wall clock time with validation, without the compilation of its kernels, summed over interruptions.
+        best_epoch: completed epochs at the best weights; 0 if none were validated.
+        best_score: score threshold with the best F1 on the validation images; None if none were validated.
+        notes: which objects are excluded from the training targets, and why; remarks of the detector, and of validation.
+    """
+
+    history: list[Row]
+    epochs: int
+    images_seen: int
+    seconds: float
+    best_epoch: int
+    best_score: float | None = None
+    notes: tuple[str, ...] = ()
