@@ -75,13 +75,17 @@ class SeededEstimate:
         """Variance over images and seeds, with its degrees of freedom."""
         return add_seeds(self._over_images, self.seeds)
 
+    def variance_with(self, images: float = 1, seeds: float = 1) -> Variance:
+        """Return the variance that this many times as many images or seeds would have."""
+        variance, dof = self._over_images
+        more = (variance / images, images * (dof + 1) - 1) if dof > 0 else (variance, dof)
+        return add_seeds(more, [part.times(seeds) if part.dof > 0 else part for part in self.seeds])
+
     def limited_by(self, confidence: float) -> Limit:
         """Return whether twice the images or twice the seeds would make the interval narrower; images without seeds."""
-        variance, dof = self._over_images
-        if dof <= 0 or not any(part.dof > 0 for part in self.seeds):
+        if self._over_images[1] <= 0 or not any(part.dof > 0 for part in self.seeds):
             return "images"
-        more_images = add_seeds((variance / 2, 2 * dof + 1), self.seeds)
-        more_seeds = add_seeds((variance, dof), [part.doubled for part in self.seeds])
+        more_images, more_seeds = self.variance_with(images=2), self.variance_with(seeds=2)
         return "seeds" if more_seeds.half_width(confidence) < more_images.half_width(confidence) else "images"
 
     def interval(self, confidence: float) -> Interval:

@@ -65,10 +65,10 @@ class SeedVariance:
     contained: float
     dof: float
 
-    @property
-    def doubled(self) -> SeedVariance:
-        """The variance that twice as many seeds would have."""
-        return SeedVariance(self.learned / 2, self.observed / 2, self.contained / 2, 2 * self.dof + 1)
+    def times(self, factor: float) -> SeedVariance:
+        """Return the variance that this many times as many seeds would have."""
+        parts = (self.learned / factor, self.observed / factor, self.contained / factor)
+        return SeedVariance(*parts, factor * (self.dof + 1) - 1)
 
 
 @dataclass(frozen=True, eq=False)
