@@ -16,6 +16,7 @@ from metrics.atomic_files import atomic_write_together
 from reports.analysis import folds as fold_analysis
 from reports.analysis import learning_curves as learning_analysis
 from reports.analysis import robustness as robustness_analysis
+from reports.analysis import shifts as shift_analysis
 from reports.analysis.gallery_images import text_size
 from reports.analysis.leaderboard import run_tables
 from reports.analysis.mask_results import MaskResults, mask_results
@@ -47,6 +48,7 @@ from reports.sections import (
     pairs,
     reproducibility,
     robustness,
+    shifts,
     slices,
     speed_accuracy,
     thresholds,
@@ -213,6 +215,7 @@ def _compose_report(
     by_fold = fold_analysis.fold_results(report)
     learning = learning_analysis.learning_results(report)
     corrupted = robustness_analysis.robustness_results(report)
+    shifted = shift_analysis.shifts_of(report)
     before = [
         verdict.section(report, speed),
         pairs.section(report),
@@ -226,6 +229,7 @@ def _compose_report(
         masks.section(report, label_maps, int(MASKS_SHARE * max_bytes)) if label_maps else None,
         slices.section(report, sliced, compared),
         robustness.section(report, corrupted),
+        shifts.section(report, shifted),
         errors.section(report),
         calibration.section(report),
     ]
@@ -253,6 +257,8 @@ def _compose_report(
         files["learning-fits.csv"] = to_csv(learning_analysis.fit_rows(report, learning))
     if corrupted is not None:
         files["robustness.csv"] = to_csv(robustness_analysis.rows(report, corrupted))
+    if shifted:
+        files["shifts.csv"] = to_csv(shift_analysis.rows(report, shifted))
     if compared is not None:
         files["slice-intervals.csv"] = to_csv(pd.DataFrame([asdict(row) for row in compared.intervals]))
     return Document(_render(report, speed, title, sections), files)

@@ -1,8 +1,8 @@
-"""``bench robustness``: AP of finished runs on corrupted test images."""
+"""``bench robustness``: AP of finished runs on corrupted and shifted test images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +13,8 @@ from bench.commands.command import FLAG, SEVERAL
 from metrics.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from reports.records.robustness import RobustnessRecord
     from reports.records.run import RunFolder
 
@@ -22,6 +24,8 @@ EXAMPLES = """Examples:
 python -m bench robustness runs/ssd-shapes-0-1a2b3c4d5e runs/fcos-shapes-0-6f7a8b9c0d
 
 python -m bench robustness runs/ssd-shapes-0-1a2b3c4d5e --corruptions fog jpeg_compression --severities 1 3 5
+
+python -m bench robustness runs/ssd-shapes-0-1a2b3c4d5e --shifts size brightness
 """
 
 
@@ -50,6 +54,16 @@ def command(
             show_default=False,
         ),
     ] = None,
+    shifts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--shifts",
+            metavar=f"NAME{SEVERAL}",
+            help="size: objects half to twice as large; brightness: images a quarter to twice as bright; both by default, "
+            "but only those corruptions or shifts that are given.",
+            show_default=False,
+        ),
+    ] = None,
     device: options.Device = None,
     workers: Annotated[
         int, typer.Option(metavar="N", min=-1, help="Processes that load images; -1 chooses by machine.")
@@ -62,24 +76,24 @@ def command(
     strict: options.Strict = False,
     debug: options.Debug = False,
 ) -> None:
-    """Evaluate finished runs on corrupted test images: noise, blur, weather and digital changes at five severities.
+    """Evaluate finished runs on corrupted and shifted test images.
 
-    Every corruption and severity is measured once, and an interrupted measurement continues. Writes robustness.json into
+    Corruptions are noise, blur, weather and digital changes at five severities; shifts change the size of objects and the
+    brightness. Each is measured once, and an interrupted measurement continues. Writes robustness.json into
     each run's folder, which `compare` includes in its report.
     """
     from bench.data.corruptions.corrupted import CORRUPTIONS, SEVERITIES
+    from bench.data.shifts import SHIFTS
     from bench.designs.robustness import measure_robustness
     from bench.process.json_value import print_json
     from bench.process.progress import Progress
     from bench.runs.comparison import open_runs
     from bench.training.device import pick_device
-    from metrics.registry import did_you_mean
 
-    names = list(dict.fromkeys(corruptions or CORRUPTIONS))
-    for name in names:
-        if name not in CORRUPTIONS:
-            hint = did_you_mean(name, CORRUPTIONS) or f"; known: {', '.join(CORRUPTIONS)}"
-            raise InputError(f"--corruptions: no corruption {name!r}{hint}")
+    names = _known(
+        "corruption", corruptions or (CORRUPTIONS if shifts is None or severities else ()), CORRUPTIONS
+    )
+    moved = _known("shift", shifts or (SHIFTS if corruptions is None else ()), SHIFTS)
     chosen = pick_device(options.checked_device(device))
     progress = Progress.auto(quiet)
     opened = [run for of_path in open_runs(runs, progress) for run in of_path]
@@ -88,6 +102,7 @@ def command(
             run,
             names,
             sorted(set(severities or SEVERITIES)),
+            moved,
             device=chosen,
             workers=workers,
             fresh=fresh,
@@ -101,6 +116,18 @@ def command(
         _show(opened, records)
 
 
+def _known(kind: str, names: Iterable[str], known: Collection[str]) -> list[str]:
+    """The names without repetitions; InputError for an unknown one."""
+    from metrics.registry import did_you_mean
+
+    chosen = list(dict.fromkeys(names))
+    for name in chosen:
+        if name not in known:
+            hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
+            raise InputError(f"--{kind}s: no {kind} {name!r}{hint}")
+    return chosen
+
+
 def _fields(run: RunFolder, record: RobustnessRecord) -> dict[str, object]:
     from reports.analysis.robustness import summary_of
 
@@ -111,6 +138,7 @@ def _fields(run: RunFolder, record: RobustnessRecord) -> dict[str, object]:
         "mpc": found.mpc.value,
         "rpc": found.rpc.value,
         "cells": [cell.model_dump(exclude={"replicates"}) for cell in record.cells],
+        "shifts": [value.model_dump(exclude={"replicates"}) for value in record.shifts],
     }
 
 
@@ -118,6 +146,7 @@ def _show(runs: Sequence[RunFolder], records: Sequence[RobustnessRecord]) -> Non
     from rich.console import Console
 
     from bench.commands.results_table import model_cells, results_table
+    from bench.data.shifts import SHIFTS
     from reports.analysis.models import model_labels
     from reports.analysis.robustness import summary_of
 
@@ -131,5 +160,26 @@ def _show(runs: Sequence[RunFolder], records: Sequence[RobustnessRecord]) -> Non
             *model_cells(run, labels), *("–" if v is None or v != v else f"{v:.3f}" for v in values)
         )
     console.print(table)
+    for name, factors in SHIFTS.items():
+        if any(value.shift == name for record in records for value in record.shifts):
+            console.print(_shift_table(name, factors, runs, records, labels))
     line = "robustness.json is in each run's folder; `python -m bench compare` includes it"
     console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _shift_table(
+    name: str,
+    factors: Sequence[float],
+    runs: Sequence[RunFolder],
+    records: Sequence[RobustnessRecord],
+    labels: Mapping[str, str],
+) -> Table:
+    """AP at each factor of a shift."""
+    from bench.commands.results_table import model_cells, results_table
+
+    table = results_table("model", *(f"{name}\nx {factor:g}" for factor in factors))
+    for run, record in zip(runs, records, strict=True):
+        values = [record.shifted(name, factor) for factor in factors]
+        aps = [None if value is None else value.ap for value in values]
+        table.add_row(*model_cells(run, labels), *("–" if ap is None else f"{ap:.3f}" for ap in aps))
+    return table

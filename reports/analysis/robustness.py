@@ -11,7 +11,7 @@ import pandas as pd
 
 from metrics.designs.corruption import Robustness, RobustValue, mean_replicates, percentiles, robustness
 from reports.analysis.report_data import Floats, ReportData
-from reports.records.robustness import CorruptedValue, RobustnessRecord, load_robustness
+from reports.records.robustness import CorruptedValue, RobustnessRecord, ShiftedValue, load_robustness
 
 Cell = tuple[str, int]
 
@@ -93,9 +93,9 @@ def robustness_results(report: ReportData) -> RobustnessResults | None:
     models = []
     for number, records in kept:
         summary, replicates = _summary(records, cells)
-        values = {cell: _mean([r.value(*cell) for r in records], "ap") for cell in cells}
-        values50 = {cell: _mean([r.value(*cell) for r in records], "ap50") for cell in cells}
-        clean = _mean([r.clean for r in records], "ap")
+        values = {cell: mean_of([r.value(*cell) for r in records], "ap") for cell in cells}
+        values50 = {cell: mean_of([r.value(*cell) for r in records], "ap50") for cell in cells}
+        clean = mean_of([r.clean for r in records], "ap")
         models.append(ModelRobustness(number, clean, values, values50, summary, replicates))
     models.sort(key=lambda model: (math.isnan(model.summary.mpc.value), -model.summary.mpc.value))
     lead = [
@@ -111,22 +111,24 @@ def robustness_results(report: ReportData) -> RobustnessResults | None:
 
 
 def _summary(records: Sequence[RobustnessRecord], cells: Sequence[Cell]) -> tuple[Robustness, Floats]:
-    values = {cell: _mean([record.value(*cell) for record in records], "ap") for cell in cells}
-    replicates = {cell: _replicates([record.value(*cell) for record in records]) for cell in cells}
+    values = {cell: mean_of([record.value(*cell) for record in records], "ap") for cell in cells}
+    replicates = {cell: replicates_of([record.value(*cell) for record in records]) for cell in cells}
     clean = [record.clean for record in records]
     if not cells:
         unknown = RobustValue(math.nan, math.nan, math.nan)
         return Robustness(unknown, unknown), np.zeros(0)
-    found = robustness(_mean(clean, "ap"), values, _replicates(clean), replicates)
+    found = robustness(mean_of(clean, "ap"), values, replicates_of(clean), replicates)
     return found, mean_replicates(replicates)
 
 
-def _mean(values: Sequence[CorruptedValue | None], name: str) -> float:
+def mean_of(values: Sequence[CorruptedValue | ShiftedValue | None], name: str) -> float:
+    """Mean of a field of several runs; NaN if one is missing or not defined."""
     known = [getattr(value, name) for value in values]
     return math.nan if None in known else float(np.mean(known))
 
 
-def _replicates(values: Sequence[CorruptedValue | None]) -> Floats:
+def replicates_of(values: Sequence[CorruptedValue | ShiftedValue | None]) -> Floats:
+    """(B,) mean of the replicates of several runs."""
     tables = [[np.nan if x is None else x for x in value.replicates] for value in values if value is not None]
     return np.asarray(np.mean(np.array(tables, np.float64), axis=0))
 
