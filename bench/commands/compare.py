@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -136,9 +137,8 @@ def command(
         raise InputError(
             f"{option}: for runs of one data set, but these are of {names}; compare those of one data set"
         )
-    comparison = ComparisonOptions(
+    common = ComparisonOptions(
         resamples=resamples,
-        groups=chosen_groups(groups, opened),
         images=images.value,
         limits=limits,
         baseline=frozenset(run.result.name for run in by_path[0]),
@@ -148,7 +148,7 @@ def command(
         page, reports = compare_data_sets(
             groups_of_runs,
             out or comparison_folder(opened, Path(runs[0]).parent),
-            comparison,
+            [replace(common, groups=chosen_groups(groups, each)) for each in groups_of_runs],
             [find_split(each) for each in groups_of_runs],
             progress,
             show_paths,
@@ -158,7 +158,7 @@ def command(
     page, data = compare_runs(
         opened,
         out or comparison_folder(opened, Path(runs[0]).parent),
-        comparison,
+        replace(common, groups=chosen_groups(groups, opened)),
         find_split(opened),
         progress,
         show_paths,

@@ -131,7 +131,7 @@ def _run_level(
         runs, held = run_all(
             configs,
             lambda config: run(config, out, dataset, context),
-            f"{dataset.name}, {level.name}",
+            dataset.name if level.name == dataset.name else f"{dataset.name}, {level.name}",
             context.progress,
         )
     except Busy as busy:

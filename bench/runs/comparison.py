@@ -81,7 +81,7 @@ def by_data_set(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
 def compare_data_sets(
     groups: Sequence[Sequence[RunFolder]],
     folder: Path,
-    options: ComparisonOptions | None = None,
+    options: Sequence[ComparisonOptions] | None = None,
     splits: Sequence[Split | None] | None = None,
     progress: Progress | None = None,
     show_paths: bool = False,
@@ -92,7 +92,7 @@ def compare_data_sets(
     Args:
         groups: the runs of each data set, at least two of them.
         folder: output folder.
-        options: how runs are compared on each data set; without limits.
+        options: how the runs of each data set are compared; without limits.
         splits: has the images of each data set, see `compare_runs`.
         progress: progress display.
         show_paths: keep absolute paths in the reports.
@@ -105,10 +105,12 @@ def compare_data_sets(
         InputError: as `compare_runs`.
     """
     reports, links = [], {}
-    given = splits or [None] * len(groups)
-    for number, (runs, split) in enumerate(zip(groups, given, strict=True)):
+    of_sets = zip(
+        groups, options or [ComparisonOptions()] * len(groups), splits or [None] * len(groups), strict=True
+    )
+    for number, (runs, chosen, split) in enumerate(of_sets):
         name = f"{number + 1}-{slug(runs[0].result.data.name)}"
-        _, data = compare_runs(runs, folder / name, options, split, progress, show_paths)
+        _, data = compare_runs(runs, folder / name, chosen, split, progress, show_paths)
         reports.append(data)
         links[number] = f"{name}/report.html"
     from reports.pages import write_suite  # imports Matplotlib
@@ -163,7 +165,8 @@ def is_comparison(folder: Path) -> bool:
 
 
 def chosen_groups(given: str | None, runs: Sequence[RunFolder]) -> str | Mapping[object, object] | None:
-    """The value of ``--groups``: groups by image if it names a CSV file, otherwise the name of a column, or none.
+    """The value of ``--groups`` for the runs of one data set: groups by image if it names a CSV file, otherwise the name of a
+    column, or none.
 
     Raises:
         InputError: the file cannot be used, or there is no such column.
@@ -176,7 +179,9 @@ def chosen_groups(given: str | None, runs: Sequence[RunFolder]) -> str | Mapping
     columns = ["folder", *catalog.image_columns]
     if given not in columns:
         hint = did_you_mean(given, columns) or f"; known: {', '.join(columns)}, or a CSV file"
-        raise InputError(f"--groups {given}: the images have no such column{hint}")
+        raise InputError(
+            f"--groups {given}: the images of {runs[0].result.data.name} have no such column{hint}"
+        )
     return given
 
 

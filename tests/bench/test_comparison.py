@@ -290,5 +290,6 @@ def test_groups_by_column_table_or_folder_change_the_intervals(scene, tmp_path, 
         pd.testing.assert_series_equal(errors("--groups", other), by_column)
     assert gate(tmp_path, *paths, "--groups", "video") == 2
     assert (
-        "--groups video: the images have no such column; did you mean 'video_id'?" in capsys.readouterr().err
+        "--groups video: the images of scene have no such column; did you mean 'video_id'?"
+        in capsys.readouterr().err
     )

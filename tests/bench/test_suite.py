@@ -126,3 +126,26 @@ def test_runs_without_a_common_variant_are_not_taken_for_data_sets(tmp_path, cap
         paths.append(str(path))
     assert main(["compare", *paths, "--out", str(tmp_path / "page"), "--quiet"]) == 2
     assert "these runs were evaluated on different ground truth" in capsys.readouterr().err
+
+
+def test_a_table_of_groups_holds_for_the_images_of_every_data_set(tmp_path, capsys):
+    paths, ids = [], {}
+    for name, images in (("few", 8), ("many", 12)):
+        scene = scene_of(images)
+        for variant, kept in (("ssd", 1.0), ("fcos", 0.6)):
+            paths.append(made(tmp_path / name, run(scene, kept), variant))
+            record = json.loads((paths[-1] / "result.json").read_text())
+            record["data"] |= {"name": name}
+            record["name"] = f"{variant}-{name}"
+            (paths[-1] / "result.json").write_text(json.dumps(record))
+        ids |= dict.fromkeys(RunFolder.open(paths[-1]).truth.catalog.image_ids)
+    table = tmp_path / "groups.csv"
+    table.write_text("image,group\n" + "".join(f"{image},{at // 2}\n" for at, image in enumerate(ids)))
+    words = ["compare", *map(str, paths), "--resamples", "50", "--quiet", "--groups"]
+    assert main([*words, str(table), "--out", str(tmp_path / "page")]) == 0
+    for page, images in (("1-few", 8), ("2-many", 12)):
+        text = (tmp_path / "page" / page / "report.html").read_text(encoding="utf-8")
+        assert f"{images} images were resampled in {images // 2} groups" in text
+    capsys.readouterr()
+    assert main([*words, "zebra", "--out", str(tmp_path / "other")]) == 2
+    assert "--groups zebra: the images of few have no such column" in capsys.readouterr().err
