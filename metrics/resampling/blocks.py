@@ -70,7 +70,7 @@ class Block:
         def compute() -> Lanes:
             positives = self.positives(ranking)
             precision = np.empty((len(positives), levels, LANES))
-            scratch = kernels.EnvelopeScratch(np.empty(LANES, np.int32), *np.empty((2, LANES)))
+            scratch = kernels.EnvelopeScratch(np.empty(LANES, np.int32), *np.empty((4, LANES)))
             factor = np.ones_like(positives) if scale is None else scale
             kernels.precision_envelopes(self.weights, positives, ranking.steps, factor, scratch, precision)
             return precision

@@ -7,6 +7,9 @@ that fits into the second-level cache.
 Average precision is computed backwards. Starting from the totals, each detection is subtracted again; the running maximum of
 precision is the envelope, and the recall levels between the recall after and before a true positive are those at which
 the envelope is read. Nothing is stored per detection, and no level is searched for.
+
+Loops over lanes have no address that depends on an array: rows are named before the loop. Otherwise the compiler must assume that
+the loop itself changes the index, and does not use vector registers.
 """
 
 from __future__ import annotations
@@ -98,11 +101,15 @@ class EnvelopeScratch(NamedTuple):
         counted: (LANES,) detections up to here.
         tp: (LANES,) true positives up to here.
         best: (LANES,) highest precision from here on.
+        reached: (LANES,) number of levels that the recall up to here reaches.
+        still: (LANES,) number of levels that the recall before the current detection reaches.
     """
 
     counted: NDArray[np.int32]
     tp: NDArray[np.float64]
     best: NDArray[np.float64]
+    reached: NDArray[np.float64]
+    still: NDArray[np.float64]
 
 
 class ThresholdScratch(NamedTuple):
@@ -173,8 +180,9 @@ def count_objects(
     for label in range(start.size - 1):
         count[:] = 0
         for index in range(start[label], start[label + 1]):
+            row = weights[image[index]]
             for lane in range(LANES):
-                count[lane] += weights[image[index], lane]
+                count[lane] += row[lane]
         for lane in range(LANES):
             positives[label, lane] = count[lane]
     return start.size - 1
@@ -204,13 +212,15 @@ def count_detections(
     for label in range(last.size):
         tp[label] = 0.0
         fp[label] = 0.0
+        true, false = tp[label], fp[label]
         for index in range(ranked.start[label], last[label]):
+            row = weights[image[index]]
             if ranked.tp[index] & bit:
                 for lane in range(LANES):
-                    tp[label, lane] += weights[image[index], lane]
+                    true[lane] += row[lane]
             elif ranked.ignored[index] & bit == 0:
                 for lane in range(LANES):
-                    fp[label, lane] += weights[image[index], lane]
+                    false[lane] += row[lane]
     return last.size
 
 
@@ -250,18 +260,22 @@ def average_precisions(
         objects = positives[label]
 
         for index in range(steps.start[label], steps.start[label + 1]):
+            row = weights[image[index]]
             for lane in range(LANES):
-                counted[lane] += weights[image[index], lane]
+                counted[lane] += row[lane]
         for step in range(steps.step_start[label], steps.step_start[label + 1]):
             for index in range(steps.step_first[step], steps.step_last[step]):
+                row = weights[image[index]]
                 for threshold in range(thresholds):
                     bit = np.uint64(1) << np.uint64(threshold)
                     if is_tp[index] & bit:
+                        sums = tp[threshold]
                         for lane in range(LANES):
-                            tp[threshold, lane] += weights[image[index], lane]
+                            sums[lane] += row[lane]
                     elif is_ignored[index] & bit:
+                        sums = correction[threshold]
                         for lane in range(LANES):
-                            correction[threshold, lane] -= weights[image[index], lane]
+                            sums[lane] -= row[lane]
         for threshold in range(thresholds):
             for lane in range(LANES):
                 recall[label, threshold, lane] = tp[threshold, lane] / objects[lane]
@@ -270,35 +284,42 @@ def average_precisions(
         index = steps.start[label + 1] - 1
         for step in range(steps.step_start[label + 1] - 1, steps.step_start[label] - 1, -1):
             while index >= steps.step_last[step]:
+                row = weights[image[index]]
                 for lane in range(LANES):
-                    counted[lane] -= weights[image[index], lane]
+                    counted[lane] -= row[lane]
                 index -= 1
             if steps.step_last[step] - steps.step_first[step] == 1:
+                row = weights[image[index]]
                 for lane in range(LANES):
-                    weight[lane] = weights[image[index], lane]
+                    weight[lane] = row[lane]
                     before[lane] = counted[lane]
-                    counted[lane] -= weights[image[index], lane]
+                    counted[lane] -= row[lane]
                 for threshold in range(thresholds):
                     bit = np.uint64(1) << np.uint64(threshold)
+                    shift = correction[threshold]
                     if is_tp[index] & bit:
+                        left, top, total, span = (
+                            tp[threshold],
+                            best[threshold],
+                            area[threshold],
+                            reached[threshold],
+                        )
                         for lane in range(LANES):
-                            here = tp[threshold, lane] / (
-                                before[lane] + correction[threshold, lane] + EPSILON
-                            )
-                            top = best[threshold, lane]
-                            top = here if here > top else top
-                            best[threshold, lane] = top
-                            left = tp[threshold, lane] - weight[lane]
-                            tp[threshold, lane] = left
-                            if levels > 0:
-                                still = levels_reached(left, objects[lane], intervals)
-                                area[threshold, lane] += top * (reached[threshold, lane] - still)
-                                reached[threshold, lane] = still
-                            else:
-                                area[threshold, lane] += top * weight[lane]
+                            here = left[lane] / (before[lane] + shift[lane] + EPSILON)
+                            top[lane] = here if here > top[lane] else top[lane]
+                        for lane in range(LANES):
+                            left[lane] -= weight[lane]
+                        if levels > 0:
+                            for lane in range(LANES):
+                                still = levels_reached(left[lane], objects[lane], intervals)
+                                total[lane] += top[lane] * (span[lane] - still)
+                                span[lane] = still
+                        else:
+                            for lane in range(LANES):
+                                total[lane] += top[lane] * weight[lane]
                     elif is_ignored[index] & bit:
                         for lane in range(LANES):
-                            correction[threshold, lane] += weight[lane]
+                            shift[lane] += weight[lane]
                 index -= 1
             else:  # equal scores in one image: its copies come one after another, each with all of them
                 for lane in range(LANES):
@@ -354,38 +375,64 @@ def precision_envelopes(
     """
     image, is_tp = steps.image, steps.tp
     counted, tp, best = scratch.counted, scratch.tp, scratch.best
+    reached, still = scratch.reached, scratch.still
     intervals = precision.shape[1] - 1.0
     for label in range(steps.start.size - 1):
         counted[:] = 0
         tp[:] = 0.0
         best[:] = 0.0
-        objects, envelope = positives[label], precision[label]
+        objects, factor, envelope = positives[label], scale[label], precision[label]
         envelope[:] = 0.0
         for index in range(steps.start[label], steps.start[label + 1]):
+            row = weights[image[index]]
             for lane in range(LANES):
-                counted[lane] += weights[image[index], lane]
+                counted[lane] += row[lane]
             if is_tp[index]:
                 for lane in range(LANES):
-                    tp[lane] += weights[image[index], lane]
+                    tp[lane] += row[lane]
+        for lane in range(LANES):
+            reached[lane] = levels_reached(tp[lane], objects[lane], intervals)
         index = steps.start[label + 1] - 1
         for step in range(steps.step_start[label + 1] - 1, steps.step_start[label] - 1, -1):
             while index >= steps.step_last[step]:
+                row = weights[image[index]]
                 for lane in range(LANES):
-                    counted[lane] -= weights[image[index], lane]
+                    counted[lane] -= row[lane]
                 index -= 1
-            for lane in range(LANES):
-                for _ in range(weights[image[index], lane]):
-                    for tied in range(steps.step_last[step] - 1, steps.step_first[step] - 1, -1):
-                        if is_tp[tied]:
-                            weighted = tp[lane] * scale[label, lane]
-                            here = weighted / (weighted + (counted[lane] - tp[lane]) + EPSILON)
-                            best[lane] = max(best[lane], here)
-                            reached = int(levels_reached(tp[lane], objects[lane], intervals))
-                            tp[lane] -= 1.0
-                            still = int(levels_reached(tp[lane], objects[lane], intervals))
-                            envelope[still:reached, lane] = best[lane]
-                        counted[lane] -= 1
-            index = steps.step_first[step] - 1
+            row = weights[image[index]]
+            if steps.step_last[step] - steps.step_first[step] == 1:
+                # Of the copies of a true positive the last one has the highest precision, since all have the same false positives.
+                if is_tp[index]:
+                    for lane in range(LANES):
+                        weighted = tp[lane] * factor[lane]
+                        here = weighted / (weighted + (counted[lane] - tp[lane]) + EPSILON)
+                        best[lane] = here if here > best[lane] else best[lane]
+                    for lane in range(LANES):
+                        tp[lane] -= row[lane]
+                    for lane in range(LANES):
+                        still[lane] = levels_reached(tp[lane], objects[lane], intervals)
+                    for lane in range(LANES):
+                        for level in range(int(still[lane]), int(reached[lane])):
+                            envelope[level, lane] = best[lane]
+                        reached[lane] = still[lane]
+                for lane in range(LANES):
+                    counted[lane] -= row[lane]
+                index -= 1
+            else:  # equal scores in one image: its copies come one after another, each with all of them
+                for lane in range(LANES):
+                    for _ in range(row[lane]):
+                        for tied in range(steps.step_last[step] - 1, steps.step_first[step] - 1, -1):
+                            if is_tp[tied]:
+                                weighted = tp[lane] * factor[lane]
+                                here = weighted / (weighted + (counted[lane] - tp[lane]) + EPSILON)
+                                best[lane] = max(best[lane], here)
+                                tp[lane] -= 1.0
+                                left = levels_reached(tp[lane], objects[lane], intervals)
+                                for level in range(int(left), int(reached[lane])):
+                                    envelope[level, lane] = best[lane]
+                                reached[lane] = left
+                            counted[lane] -= 1
+                index = steps.step_first[step] - 1
         for lane in range(LANES):
             if objects[lane] == 0:
                 envelope[:, lane] = np.nan
@@ -416,28 +463,33 @@ def optimal_thresholds(
         scratch: memory.
         optima: written.
     """
-    image, tp, fp = ranked.image, scratch.tp, scratch.fp
+    image, tp, fp, lost = ranked.image, scratch.tp, scratch.fp, scratch.loss
     for label in range(ranked.start.size - 1):
         tp[:] = 0.0
         fp[:] = 0.0
-        scratch.loss[:] = 0.0
+        lost[:] = 0.0
         lrp, f1, objects = optima.lrp[label], optima.f1[label], positives[label]
         for lane in range(LANES):
             lrp[lane] = 1.0
             f1[lane] = 0.0
         for index in range(ranked.start[label], ranked.start[label + 1]):
+            row = weights[image[index]]
             if ranked.tp[index] != 0:
+                its = loss[index]
                 for lane in range(LANES):
-                    tp[lane] += weights[image[index], lane]
-                    scratch.loss[lane] += weights[image[index], lane] * loss[index]
+                    tp[lane] += row[lane]
+                for lane in range(LANES):
+                    lost[lane] += row[lane] * its
             elif ranked.ignored[index] == 0:
                 for lane in range(LANES):
-                    fp[lane] += weights[image[index], lane]
+                    fp[lane] += row[lane]
             if ends[index]:
                 for lane in range(LANES):
                     count = objects[lane]
-                    error = (scratch.loss[lane] + fp[lane] + count - tp[lane]) / (fp[lane] + count)
+                    error = (lost[lane] + fp[lane] + count - tp[lane]) / (fp[lane] + count)
                     lrp[lane] = error if error < lrp[lane] else lrp[lane]
+                for lane in range(LANES):
+                    count = objects[lane]
                     score = 2.0 * tp[lane] / (tp[lane] + fp[lane] + count)
                     f1[lane] = score if score > f1[lane] else f1[lane]
         for lane in range(LANES):
