@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, features
+from PIL import Image, WebPImagePlugin
 
 from metrics.measures.error_types import FALSE_POSITIVES, KINDS
 from reports.analysis.evaluated_run import EvaluatedRun
@@ -142,7 +142,7 @@ def embed(pixels: Any, max_side: int = MAX_SIDE) -> tuple[str, tuple[int, int]]:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         image = image.resize(size, Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    kind = "webp" if features.check("webp") else "jpeg"
+    kind = "webp" if WebPImagePlugin.SUPPORTED else "jpeg"  # its import spares one of all formats
     image.save(buffer, kind.upper(), quality=80, **({"method": 4} if kind == "webp" else {"optimize": True}))
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}", (height, width)
 

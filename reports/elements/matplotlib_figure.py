@@ -15,9 +15,10 @@ import matplotlib
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from reports.elements.page import Figure
@@ -25,6 +26,9 @@ from reports.elements.palette import DASHES, LIGHT, LIGHT_PAGE, series_style
 
 WIDTH = 380.0
 """Default width in CSS pixels; fits on a phone."""
+
+PADDING = 3 / 72
+"""Space around the axes and their labels, in inches."""
 
 INK, MUTED, RULE, PAPER = (LIGHT_PAGE[name] for name in ("ink", "muted", "rule", "paper"))
 """Text and axes; ticks and annotations; grid; background."""
@@ -155,14 +159,40 @@ def _canvas(slug: str, width: float, height: float, draw: Draw) -> Iterator[Canv
     The layout is computed once, at the resolution of the page, so that all files of a figure are laid out alike.
     """
     with _settings(slug):
-        canvas = Canvas(figsize=(width / 72, height / 72), layout="constrained", facecolor="none")
-        FigureCanvasAgg(canvas)
+        canvas = Canvas(figsize=(width / 72, height / 72), facecolor="none")
+        agg = FigureCanvasAgg(canvas)
         draw(canvas)
-        engine = canvas.get_layout_engine()
-        assert engine is not None
-        engine.execute(canvas)
-        canvas.set_layout_engine("none")
+        if len(canvas.axes) == 1:
+            _fill(canvas, canvas.axes[0], agg.get_renderer())  # type: ignore[no-untyped-call]
+        else:
+            ConstrainedLayoutEngine().execute(canvas)
         yield canvas
+
+
+def _fill(canvas: Canvas, ax: Axes, renderer: RendererAgg) -> None:
+    """Let the axes with their labels and legend fill the canvas, as Matplotlib's constrained layout does.
+
+    Constrained layout measures all labels twice, because other ticks may need other margins. Here they are measured again
+    only if the ticks have changed. Without that, margins may differ from those of constrained layout by the part of a pixel by
+    which the label of the last tick protrudes.
+    """
+    width, height = canvas.get_size_inches()
+    for _ in range(2):
+        ticks = _ticks(ax)
+        around = ax.get_tightbbox(renderer, for_layout_only=True)
+        assert around is not None
+        outer, inner = around.transformed(canvas.transFigure.inverted()), ax.get_position(original=True)
+        padding = PADDING / np.array([width, height])
+        low = np.subtract(inner.min, outer.min) + padding
+        high = np.subtract(inner.max, outer.max) + 1 - padding
+        ax.set_position((low[0], low[1], *(high - low)))
+        if _ticks(ax) == ticks:
+            break
+
+
+def _ticks(ax: Axes) -> list[list[float]]:
+    """Where the ticks of both axes are."""
+    return [ax.xaxis.get_ticklocs().tolist(), ax.yaxis.get_ticklocs().tolist()]
 
 
 @contextmanager

@@ -45,6 +45,29 @@ def test_a_figure_is_the_same_each_time_and_takes_all_its_colours_from_the_page(
     assert {element.get("data-series") for element in ElementTree.fromstring(first.inline).iter()} > {None}
 
 
+@pytest.mark.parametrize("draw", [KINDS[name] for name in ("curves", "ranking", "lines")])
+def test_axes_are_where_constrained_layout_puts_them(draw, monkeypatch):
+    """Oracle: Matplotlib's own engine, which makes both of its passes; a pixel is less than the width of a digit."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    from reports.elements import matplotlib_figure
+
+    fill, placed = matplotlib_figure._fill, []
+
+    def fill_and_compare(canvas, ax, renderer):
+        before = ax.get_position(original=True)
+        fill(canvas, ax, renderer)
+        ours = ax.get_position().extents
+        ax.set_position(before)
+        ax.set_in_layout(True)
+        ConstrainedLayoutEngine().execute(canvas)
+        placed.append((ours - ax.get_position().extents) * np.tile(canvas.get_size_inches() * 72, 2))
+
+    monkeypatch.setattr(matplotlib_figure, "_fill", fill_and_compare)
+    draw("some")
+    assert np.abs(placed).max() < 1
+
+
 def test_a_logarithmic_axis_without_positive_values_is_linear():
     none = (np.zeros(3), np.array([0.0, 0.5, 1.0]))
     assert lines("s", *NAMED, ["a"], [[none]], LineAxes("x", "y", log_x=True)).inline
