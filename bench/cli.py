@@ -19,6 +19,7 @@ from bench.commands import (
     compress,
     config,
     data,
+    decide,
     ensemble,
     evaluate,
     export,
@@ -56,6 +57,7 @@ app = typer.Typer(
 for _command in (
     run,
     suite,
+    decide,
     data,
     tune,
     anchors,

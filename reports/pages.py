@@ -28,6 +28,7 @@ from reports.elements.page import Badge, Document, Section
 from reports.elements.page_template import json_block, legend_entry, page_rules, render
 from reports.records.csv import to_csv
 from reports.records.data_check import DataCheck
+from reports.records.decision import Decision
 from reports.records.run import RunFolder
 from reports.records.study import StudyFolder
 from reports.sections import (
@@ -56,6 +57,7 @@ from reports.sections import (
     tuning,
     verdict,
 )
+from reports.sections import decision as decision_section
 from reports.sections.data_page import compose_data_check
 from reports.sections.study_page import compose_study
 from reports.sections.suite_page import compose_suite
@@ -109,6 +111,7 @@ def write_comparison(
     title: str = "",
     max_mb: float = 8.0,
     studies: Sequence[StudyFolder] = (),
+    decision: Decision | None = None,
 ) -> Path:
     """Write a report on runs that have been evaluated; the other arguments are those of `write_report`.
 
@@ -118,12 +121,13 @@ def write_comparison(
         title: heading of the page.
         max_mb: maximum size of the page.
         studies: studies of the settings of these runs, which get a section.
+        decision: that ended with these runs; it gets the first section.
 
     Raises:
         InputError: the limits do not apply to these runs.
         MachineError: the files cannot be written; existing files are kept.
     """
-    return _write(_compose_report(report, title, int(max_mb * 1e6), studies), Path(out))
+    return _write(_compose_report(report, title, int(max_mb * 1e6), studies, decision), Path(out))
 
 
 def write_study_page(
@@ -208,7 +212,11 @@ def _write(document: Document, out: Path) -> Path:
 
 
 def _compose_report(
-    report: ReportData, title: str, max_bytes: int, studies: Sequence[StudyFolder]
+    report: ReportData,
+    title: str,
+    max_bytes: int,
+    studies: Sequence[StudyFolder],
+    decision: Decision | None = None,
 ) -> Document:
     sliced, compared, speed = slices.slices_of(report), slices.comparison_of(report), speed_of(report)
     label_maps = mask_results(report)
@@ -217,6 +225,7 @@ def _compose_report(
     corrupted = robustness_analysis.robustness_results(report)
     shifted = shift_analysis.shifts_of(report)
     before = [
+        decision_section.section(report, decision),
         verdict.section(report, speed),
         pairs.section(report),
         folds.section(report, by_fold),
@@ -259,6 +268,8 @@ def _compose_report(
         files["robustness.csv"] = to_csv(robustness_analysis.rows(report, corrupted))
     if shifted:
         files["shifts.csv"] = to_csv(shift_analysis.rows(report, shifted))
+    if decision is not None:
+        files |= decision_section.files(decision)
     if compared is not None:
         files["slice-intervals.csv"] = to_csv(pd.DataFrame([asdict(row) for row in compared.intervals]))
     return Document(_render(report, speed, title, sections), files)

@@ -50,6 +50,22 @@ def pool_splits(splits: Sequence[Split], name: str) -> Split:
     )
 
 
+def select_images(split: Split, indices: Indices, name: str) -> Split:
+    """Some images of a split as a split of their own, in the order of `indices`."""
+    digest = hashlib.sha256(f"{name} {split.fingerprint}".encode())
+    digest.update(indices.astype("<i8").tobytes())
+    first = np.zeros(len(indices), np.intp)
+    return replace(
+        split,
+        name=name,
+        truth=split.truth.select(indices),
+        load=_ChosenImages((split.load,), first, indices),
+        fingerprint=digest.hexdigest(),
+        files=tuple(split.files[index] for index in indices) if split.files else (),
+        label_maps=None if split.label_maps is None else _ChosenImages((split.label_maps,), first, indices),
+    )
+
+
 def divide_drawn(dataset: Dataset, options: DataOptions) -> Dataset:
     """A data set that is drawn, with the splits of `folds` and the training images of `train_images`, if they are set.
 
@@ -66,10 +82,10 @@ def divide_drawn(dataset: Dataset, options: DataOptions) -> Dataset:
         val = len(splits["val"]) / (len(splits["train"]) + len(splits["val"]))
         pooled = pool_splits([splits[name] for name in SPLITS], "all")
         parts = divide_fold(pooled.truth, _names(pooled), np.arange(len(pooled)), options, val)
-        splits = {name: _select(pooled, parts[name], name) for name in SPLITS}
+        splits = {name: select_images(pooled, parts[name], name) for name in SPLITS}
     if options.train_images is not None and options.train_images != len(splits["train"]):
         train = splits["train"]
-        splits["train"] = _select(train, limit_training(train.truth, _names(train), options), "train")
+        splits["train"] = select_images(train, limit_training(train.truth, _names(train), options), "train")
     splits = {name: require_objects(split) for name, split in splits.items()}
     fingerprint = hashlib.sha256(" ".join(split.fingerprint for split in splits.values()).encode())
     return replace(dataset, splits=splits, fingerprint=fingerprint.hexdigest())
@@ -77,20 +93,6 @@ def divide_drawn(dataset: Dataset, options: DataOptions) -> Dataset:
 
 def _names(split: Split) -> list[str]:
     return [str(image) for image in split.truth.catalog.image_ids]
-
-
-def _select(split: Split, indices: Indices, name: str) -> Split:
-    digest = hashlib.sha256(f"{name} {split.fingerprint}".encode())
-    digest.update(indices.astype("<i8").tobytes())
-    first = np.zeros(len(indices), np.intp)
-    return replace(
-        split,
-        name=name,
-        truth=split.truth.select(indices),
-        load=_ChosenImages((split.load,), first, indices),
-        fingerprint=digest.hexdigest(),
-        label_maps=None if split.label_maps is None else _ChosenImages((split.label_maps,), first, indices),
-    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import (
@@ -51,6 +51,7 @@ class Progress:
         self.style = style
         self.console = console or Console(stderr=True)
         self.interval = interval
+        self._overall: _Overall | None = None
 
     @classmethod
     def auto(cls, quiet: bool = False, console: Console | None = None) -> Progress:
@@ -67,15 +68,101 @@ class Progress:
     def stage(self, name: str, total: int | None = None) -> Iterator[Stage]:
         """Show a stage of `total` steps (None: unknown) while the block runs."""
         name = message_line(name)
-        if self.style == "bars":
+        if self._overall is not None and self._overall.bars is not None:
+            timed = self._overall.bars
+            task = timed.add_task(name, total=total, facts="")
+            try:
+                yield _Bar(timed, task)
+            finally:
+                timed.remove_task(task)
+        elif self.style == "bars":
             with _bars(self.console) as bars:
                 yield _Bar(bars, bars.add_task(name, total=total, facts=""))
         elif self.style == "lines":
-            lines = _Lines(self, name, total)
+            lines = _Lines(self, self._timed(name), total)
             yield lines
             lines.end()
         else:
             yield Stage()
+
+    @contextmanager
+    def overall(self, name: str, seconds: float, done: float = 0.0) -> Iterator[None]:
+        """Show how much of a given time is over while the block runs, above the bar of each stage.
+
+        Args:
+            name: of the whole work.
+            seconds: the given time.
+            done: seconds that earlier processes took.
+        """
+        if self.style != "bars":
+            self._overall = _Overall(None, name, seconds, done)
+            try:
+                yield
+            finally:
+                self._overall = None
+            return
+        columns = (
+            TextColumn("{task.description:<28}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[count]}", markup=False),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[facts]}", markup=False),
+        )
+        bars = _TimedBars(*columns, console=self.console, refresh_per_second=5)
+        bars.begin(name, seconds, done)
+        with bars:
+            self._overall = _Overall(bars, name, seconds, done)
+            try:
+                yield
+            finally:
+                self._overall = None
+
+    def _timed(self, name: str) -> str:
+        """The name of a stage, with the time that is over of the given one."""
+        if self._overall is None:
+            return name
+        return f"[{self._overall.over / 60:.0f} of {self._overall.seconds / 60:g} min] {name}"
+
+
+class _TimedBars(Bars):
+    """Bars of which the first one shows the time."""
+
+    def begin(self, name: str, seconds: float, done: float) -> None:
+        """Add the first bar."""
+        self._began = time.monotonic() - done
+        self._seconds = seconds
+        self._first = super().add_task(name, total=seconds, completed=int(done), facts="", count="")
+
+    def add_task(self, description: str, *args: Any, **fields: Any) -> TaskID:
+        """Add a bar of a stage."""
+        return super().add_task(description, *args, **{"count": "", **fields})
+
+    def get_renderables(self) -> Any:
+        """The bars as they are now."""
+        over = time.monotonic() - self._began
+        for task in self.tasks:
+            if task.id == self._first:
+                task.completed = over
+                task.fields["count"] = f"{over / 60:.0f}/{self._seconds / 60:g} min"
+            else:
+                total = "?" if task.total is None else f"{task.total:.0f}"
+                task.fields["count"] = f"{task.completed:.0f}/{total}"
+        yield from super().get_renderables()
+
+
+class _Overall:
+    """The whole work: its bars, or None where there are none, and the time."""
+
+    def __init__(self, bars: _TimedBars | None, name: str, seconds: float, done: float) -> None:
+        self.bars = bars
+        self.name = name
+        self.seconds = seconds
+        self._began = time.monotonic() - done
+
+    @property
+    def over(self) -> float:
+        """Seconds that are over."""
+        return time.monotonic() - self._began
 
 
 def _bars(console: Console) -> Bars:

@@ -17,6 +17,7 @@ from metrics.errors import InputError
 from metrics.real_path import real_path
 from metrics.registry import did_you_mean
 from reports.analysis.report_data import NO_GROUPS, ComparisonOptions, ReportData
+from reports.records.decision import Decision
 from reports.records.run import RunFolder
 from reports.records.study import StudyFolder
 
@@ -29,6 +30,7 @@ def compare_runs(
     progress: Progress | None = None,
     show_paths: bool = False,
     studies: Sequence[StudyFolder] = (),
+    decision: Decision | None = None,
 ) -> tuple[Path, ReportData]:
     """Write ``report.html`` about all runs and its tables into `folder`; with limits, also ``gate.json``.
 
@@ -40,6 +42,7 @@ def compare_runs(
         progress: progress display.
         show_paths: keep absolute paths in the report.
         studies: studies that found settings of these runs; they get a section of the report.
+        decision: that ended with these runs; it gets the first section.
 
     Returns:
         The path of the page, and what it reports.
@@ -55,7 +58,7 @@ def compare_runs(
         data = ReportData.from_runs(runs, images, show_paths, options, label_maps)
         from reports.pages import write_comparison  # imports Matplotlib
 
-        page = write_comparison(data, folder, studies=studies)
+        page = write_comparison(data, folder, studies=studies, decision=decision)
         if options.limits:
             atomic_write(folder / "gate.json", gate_json(data.gate_results))
         stage.advance()

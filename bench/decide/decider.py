@@ -1,0 +1,492 @@
+"""A decision: which of several models to use, found within a given time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench.anchors.fit import fit_anchors
+from bench.data.types import Dataset
+from bench.decide.costs import measure_cost
+from bench.decide.finals import Finals
+from bench.decide.ledger import Ledger
+from bench.decide.looks import take_look
+from bench.decide.rounds import SEEDS, Cost, next_round, plan_rounds
+from bench.process.locks import hold
+from bench.runs.context import RunContext
+from bench.runs.detector import build_detector
+from bench.runs.folders import digest, is_done, slug
+from bench.runs.naming import run_name
+from bench.runs.run import run
+from bench.settings import toml
+from bench.settings.config import RunConfig
+from bench.survey.data_check import check_data
+from bench.survey.subject import subjects_of
+from bench.training.device import pick_device
+from bench.tune.limits import LimitCheck, describe
+from bench.tune.search_space import with_values
+from detectors.registry import VARIANTS
+from metrics.atomic_files import atomic_write
+from metrics.compare.pairwise import FEW_IMAGES
+from metrics.designs.elimination import LOOKS, look_level
+from metrics.errors import InputError, PartialError
+from metrics.matching import MatchRule
+from metrics.resampling.statistics import named_statistic
+from reports.records.decision import BegunRound, Decision, DecisionModel, PriorChoice
+from reports.records.run import RunFolder
+from reports.records.trial import Limit
+
+MARGIN = 0.01
+"""Difference, for each halving of the training, that a model must be behind beyond the interval to be eliminated by shorter
+trainings: the order of models changes with their length."""
+
+LONGER = 4
+"""Trainings of up to so many times the default number of epochs are planned where there is time; a given number is not exceeded."""
+
+PRIORS_GAIN = 0.01
+"""Fitted priors are used if they reach so many more of the validation objects, or raise their mean best IoU by so much."""
+
+_LOCK = ".decision-lock"
+"""Another name than that of a run's lock, which means that the machine is busy."""
+
+DECODED_PER_SECOND = 200
+CHECK_SHARE = 0.05
+"""Images are decoded for the data check if this takes at most this share of the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """A model that takes part.
+
+    Attributes:
+        name: of its preset, or of its variant.
+        preset: None for the variant's defaults.
+        config: its settings.
+    """
+
+    name: str
+    preset: str | None
+    config: RunConfig
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionTask:
+    """What is to be decided.
+
+    Attributes:
+        entrants: at least two.
+        dataset: the data.
+        minutes: for everything.
+        out: parent folder of the run folders and of the decision's folder.
+        measure: short name of the deciding measure.
+        limits: what a model must not exceed.
+        priors: whether anchor priors are fitted to the data.
+    """
+
+    entrants: tuple[Entrant, ...]
+    dataset: Dataset
+    minutes: float
+    out: Path
+    measure: str = "ap"
+    limits: tuple[Limit, ...] = ()
+    priors: bool = True
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the decision: the same for the same models, data and settings, whatever the time."""
+        cause = {
+            "runs": [run_name(entrant.config, self.dataset) for entrant in self.entrants],
+            "measure": self.measure,
+            "limits": [str(limit) for limit in self.limits],
+            "priors": self.priors,
+        }
+        return self.out / f"decision-{slug(self.dataset.name)}-{digest(cause)}"
+
+
+def decide(task: DecisionTask, context: RunContext) -> tuple[Decision, Path]:
+    """Decide, or continue an interrupted decision, or one that is given more time.
+
+    Returns:
+        The record, and the page.
+
+    Raises:
+        InputError: fewer than two models, no validation or test images, or the time is not enough for one round.
+        PartialError: the trainings of all models but one failed, or all exceed a limit.
+        MachineError: another process works on the same decision.
+        Stopped: stopped by a signal; the same call continues.
+    """
+    _check(task)
+    task.folder.mkdir(parents=True, exist_ok=True)
+    with hold(task.folder / _LOCK):
+        return _Decider(task, replace(context, page=False)).run()
+
+
+def _check(task: DecisionTask) -> None:
+    if len(task.entrants) < 2:
+        names = ", ".join(entrant.name for entrant in task.entrants)
+        raise InputError(
+            f"--variant, --preset: one model ({names}) leaves nothing to decide; name two or more, or leave both out for all variants"
+        )
+    if named_statistic(task.measure, MatchRule()).better != "higher":
+        raise InputError(
+            f"--measure {task.measure}: expected a measure of which higher values are better, such as ap or ap50"
+        )
+    for entrant in task.entrants:
+        if entrant.config.evaluate.flip or entrant.config.evaluate.tile is not None:
+            raise InputError(
+                "evaluate.flip, evaluate.tile: not supported by `bench decide`; set them for `bench run` afterwards"
+            )
+
+
+class _Decider:
+    def __init__(self, task: DecisionTask, context: RunContext) -> None:
+        self.task = task
+        self.context = context
+        self.progress = context.progress
+        self.dataset = task.dataset
+        self.done: dict[str, RunFolder] = {}
+        self.entrants = {entrant.name: entrant for entrant in task.entrants}
+        first = task.entrants[0].config
+        self.rule = MatchRule(max_dets=first.evaluate.max_dets)
+        self.ledger = Ledger(
+            task.folder,
+            Decision(
+                data=self.dataset.name,
+                fingerprint=self.dataset.fingerprint,
+                measure=task.measure,
+                minutes=task.minutes,
+                seeds=SEEDS,
+                full_epochs=max(1, *(entrant.config.train.epochs for entrant in task.entrants)),
+                models=tuple(
+                    DecisionModel(name=entrant.name, variant=entrant.config.variant, preset=entrant.preset)
+                    for entrant in task.entrants
+                ),
+            ),
+        )
+
+    @property
+    def decision(self) -> Decision:
+        """The record."""
+        return self.ledger.decision
+
+    def run(self) -> tuple[Decision, Path]:
+        page = self.task.folder / "report.html"
+        if self.decision.used and page.is_file():
+            self.progress.message(f"{self.task.folder.name}: finished; a larger --minutes continues it")
+            return self.decision, page
+        with self.progress.overall("decision", 60 * self.decision.minutes, self.decision.spent_seconds):
+            self._prepare()
+            runs = self._rounds()
+            configs = {name: self._config(name, self.decision.rounds[-1].epochs) for name in runs}
+            page = Finals(self.task.out, self.ledger, self.dataset, self.context, self.rule).run(
+                runs, configs
+            )
+        return self.decision, page
+
+    # Preparation
+
+    def _prepare(self) -> None:
+        """Check the data, fit priors, measure limits and times, and plan."""
+        if not (self.task.folder / "check.json").is_file():
+            with self.ledger.spend("check"):
+                self._check_data()
+        for name in self.decision.active:
+            known = self.decision.model(name)
+            if known.priors is None and self._fits_priors(name):
+                with self.ledger.spend("priors", name):
+                    self._fit_priors(name)
+            if known.epoch_seconds == 0:
+                with self.ledger.spend("timing", name):
+                    self._measure(name)
+        if len(self.decision.active) < 2 and not self.decision.plan:
+            states = ", ".join(
+                f"{model.name}: {model.reason}" for model in self.decision.models if model.reason
+            )
+            raise PartialError(
+                f"fewer than two models are left to decide between ({states}); name others, or raise the limit"
+            )
+        if not self.decision.plan:
+            plan = plan_rounds(self._costs, self.ledger.left, self._most_epochs, self._reserved)
+            self.ledger.update(plan=tuple(plan))
+            texts = [f"{each.models} models for {each.epochs} epochs" for each in plan]
+            self.progress.message(f"plan, with {SEEDS} seeds each: {', then '.join(texts)}")
+
+    def _check_data(self) -> None:
+        config = self.task.entrants[0].config
+        images = sum(len(split) for split in self.dataset.splits.values())
+        detector: Any = build_detector(config, len(self.dataset.classes))
+        check = check_data(
+            self.dataset,
+            subjects_of(self.dataset, config.image),
+            [(note, False) for note in self.dataset.notes],
+            config.image,
+            config.augment,
+            sorted(detector.neck.strides) if hasattr(detector, "neck") else [16],
+            decode=images / DECODED_PER_SECOND <= CHECK_SHARE * 60 * self.decision.minutes,
+            workers=config.workers,
+            progress=self.progress,
+        )
+        errors, warned = check.count("error"), check.count("warning")
+        self.ledger.update(data_errors=errors, data_warnings=warned)
+        atomic_write(self.task.folder / "check.json", check.to_json())
+        if errors or warned:
+            self.progress.message(
+                f"data check: {errors} errors and {warned} warnings; `python -m bench data` shows them"
+            )
+        val = len(self.dataset.splits["val"])
+        if val < FEW_IMAGES:
+            self.progress.message(
+                f"note: {val} validation images are too few to eliminate any model (at least {FEW_IMAGES})"
+            )
+
+    def _fits_priors(self, name: str) -> bool:
+        config = self.entrants[name].config
+        settings = VARIANTS[config.variant].prior_settings
+        return self.task.priors and bool(settings) and not any(config.is_given(path) for path in settings)
+
+    def _fit_priors(self, name: str) -> None:
+        try:
+            fit = fit_anchors(self.entrants[name].config, self.dataset, progress=self.progress)
+        except InputError as error:
+            self.progress.message(f"{name}: priors are not fitted: {error}")
+            choice = PriorChoice(
+                used=False, recall_before=None, recall_after=None, iou_before=None, iou_after=None
+            )
+        else:
+            before, after = fit.before["val"], fit.after["val"]
+            gain = max(after.recall - before.recall, after.mean - before.mean)
+            choice = PriorChoice(
+                used=bool(gain >= PRIORS_GAIN and after.objective > before.objective),
+                recall_before=before.recall,
+                recall_after=after.recall,
+                iou_before=before.mean,
+                iou_after=after.mean,
+                settings=fit.found,
+            )
+        self.ledger.change(name, priors=choice)
+
+    def _measure(self, name: str) -> None:
+        """Measure limited quantities, and the time of training unless a limit is exceeded."""
+        config = self._config(name, 1)
+        limits = self.task.limits
+        if limits:
+            check = LimitCheck(
+                limits,
+                self.dataset.splits["val"],
+                config.image.for_prediction,
+                pick_device(config.device),
+                config.evaluate.precision,
+            )
+            measured = check.measure(build_detector(config, len(self.dataset.classes)))
+            exceeded = check.exceeded(measured)
+            self.ledger.change(name, measured=measured)
+            if exceeded:
+                text = describe(exceeded, measured)
+                self.ledger.change(name, state="over_limit", reason=text)
+                self.progress.message(f"{name}: over the limit: {text}")
+                return
+        with self.progress.stage(f"timing {name}", 1) as stage:
+            try:
+                measured_cost = measure_cost(config, self.dataset, self.context.stop)
+            except (InputError, PartialError) as error:
+                self._fail(name, error)
+                return
+            stage.advance()
+        self.ledger.change(
+            name,
+            run_seconds=measured_cost.cost.run,
+            epoch_seconds=max(measured_cost.cost.epoch, 1e-3),
+            test_seconds=measured_cost.test,
+        )
+
+    @property
+    def _most_epochs(self) -> int:
+        """Epochs of the longest schedule of a plan."""
+        given = any(entrant.config.is_given("train.epochs") for entrant in self.task.entrants)
+        return self.decision.full_epochs * (1 if given else LONGER)
+
+    @property
+    def _costs(self) -> dict[str, Cost]:
+        return {
+            name: Cost(self.decision.model(name).run_seconds, self.decision.model(name).epoch_seconds)
+            for name in self.decision.active
+        }
+
+    @property
+    def _reserved(self) -> float:
+        """Time for tuning, test, profile and page, of the two most expensive models."""
+        return Finals.seconds(
+            [self.decision.model(name) for name in self.decision.active], self.decision.minutes
+        )
+
+    # Rounds
+
+    def _rounds(self) -> dict[str, list[RunFolder]]:
+        """All rounds, planned ones and those that add seeds; the runs of the models that are left."""
+        while True:
+            rounds = self.decision.rounds
+            if len(rounds) == len(self.decision.looks_at("val")):
+                begun = self._next()
+                if begun is None:
+                    break
+                self.ledger.update(rounds=(*rounds, begun))
+            current = self.decision.rounds[-1]
+            runs = self._train(current.models, current.epochs, current.seeds)
+            self._look(runs, current.epochs)
+        last = self.decision.rounds[-1]
+        left = [name for name in self._ranked() if name in last.models]
+        return self._train(left, last.epochs, last.seeds)
+
+    def _next(self) -> BegunRound | None:
+        """The next round; None if nothing is left to decide, or there is no time."""
+        plan, rounds = self.decision.plan, self.decision.rounds
+        ranked = self._ranked()
+        if not rounds:
+            return self._begin(0, plan[0].epochs, ranked)
+        number = 1 + max(each.planned for each in rounds if each.planned is not None)
+        if number >= len(plan):
+            return self._with_more_seeds(ranked)
+        if len(ranked) == 1:
+            number = len(plan) - 1  # alone, it needs only its whole schedule
+        found = next_round(plan[number:], ranked, self._costs, self.ledger.left - self._reserved)
+        if found is None:
+            self.progress.message("no time is left for longer trainings")
+            return None
+        epochs, chosen = found
+        dropped = tuple(name for name in ranked if name not in chosen)
+        if dropped:
+            self.ledger.set_aside(dropped)
+            self.progress.message(f"set aside for lack of time: {', '.join(dropped)}")
+        return self._begin(number, epochs, chosen)
+
+    def _begin(self, number: int, epochs: int, names: Sequence[str]) -> BegunRound:
+        self.progress.message(
+            f"round {number + 1} of {len(self.decision.plan)}: {', '.join(names)}; {epochs} epochs, {SEEDS} seeds"
+        )
+        return BegunRound(planned=number, epochs=epochs, seeds=SEEDS, models=tuple(names))
+
+    def _with_more_seeds(self, ranked: Sequence[str]) -> BegunRound | None:
+        """A round with more seeds of the models that cannot be told apart, if that can help and there is time."""
+        last, looks = self.decision.rounds[-1], self.decision.looks_at("val")
+        names = [name for name in ranked if looks[-1].standing(name)]
+        # A command with more time, after a look at the test images, may take as many looks again.
+        if len(names) < 2 or len(looks) >= LOOKS * (1 + len(self.decision.looks_at("test"))):
+            return None
+        needed = [pair.more_seeds for pair in looks[-1].pairs if {pair.better, pair.worse} <= set(names)]
+        helpful = [factor for factor in needed if factor is not None]
+        if looks[-1].too_few or not helpful:
+            self.progress.message("more seeds on the same validation images would not decide: none are added")
+            return None
+        costs = self._costs
+        per_seed = sum(costs[name].of(last.epochs) for name in names)
+        affordable = int((self.ledger.left - self._reserved) / per_seed)
+        if affordable < 1:
+            return None
+        more = min(affordable, max(1, math.ceil(last.seeds * (max(helpful) - 1))))
+        self.progress.message(f"{more} more seeds of {', '.join(names)}, which cannot be told apart yet")
+        return BegunRound(planned=None, epochs=last.epochs, seeds=last.seeds + more, models=tuple(names))
+
+    def _ranked(self) -> list[str]:
+        """Models that are left, best first by the last look."""
+        looks = self.decision.looks_at("val")
+        order = [each.name for each in looks[-1].standings] if looks else list(self.decision.active)
+        return [name for name in order if name in self.decision.active]
+
+    def _train(self, names: Sequence[str], epochs: int, seeds: int) -> dict[str, list[RunFolder]]:
+        """Runs of each model with each seed; models whose training fails are left out."""
+        runs: dict[str, list[RunFolder]] = {name: [] for name in names}
+        for seed in range(seeds):  # all models once before any second time
+            for name in names:
+                if self.decision.model(name).state == "failed":
+                    continue
+                try:
+                    runs[name].append(self._run(name, epochs, seed))
+                except (InputError, PartialError) as error:
+                    self._fail(name, error)
+        kept = {name: of for name, of in runs.items() if len(of) == seeds}
+        if not kept:
+            raise PartialError("the trainings of all models failed; see the messages above")
+        return kept
+
+    def _run(self, name: str, epochs: int, seed: int) -> RunFolder:
+        config = self._config(name, epochs)
+        config = config.with_seed(config.seed + seed)
+        subject = run_name(config, self.dataset)
+        if subject in self.done:
+            return self.done[subject]
+        if is_done(self.task.out / subject) and not self.ledger.has("training", subject):
+            self.progress.message(f"{subject}: reusing the finished run")
+            self.done[subject] = RunFolder.open(self.task.out / subject)
+            return self.done[subject]
+        finished = is_done(self.task.out / subject)
+        with self.ledger.spend("training", subject):
+            done = run(config, self.task.out, self.dataset, self.context)
+        trained = done.result.budget.train_seconds or 0.0
+        self.ledger.at_least("training", subject, trained)
+        if not finished:
+            self._correct(name, epochs, subject)
+        self.done[subject] = done
+        return done
+
+    def _correct(self, name: str, epochs: int, subject: str) -> None:
+        """Correct the measured cost of a model by the time that a run took."""
+        took = sum(
+            each.seconds for each in self.decision.spent if (each.step, each.subject) == ("training", subject)
+        )
+        model = self.decision.model(name)
+        ratio = took / (model.run_seconds + model.epoch_seconds * epochs)
+        self.ledger.change(
+            name,
+            run_seconds=model.run_seconds * ratio,
+            epoch_seconds=model.epoch_seconds * ratio,
+        )
+
+    def _config(self, name: str, epochs: int) -> RunConfig:
+        """Settings of a model's runs, with its fitted priors."""
+        entrant, priors = self.entrants[name], self.decision.model(name).priors
+        values: dict[str, Any] = {"train.epochs": epochs, "evaluate.split": "val"}
+        if priors is not None and priors.used:
+            values |= dict(toml.leaves(priors.settings))
+        config = entrant.config
+        if config.train.freeze_epochs:
+            share = config.train.freeze_epochs / max(config.train.epochs, 1)
+            values["train.freeze_epochs"] = round(share * epochs)
+        return with_values(config, values)
+
+    def _look(self, runs: Mapping[str, Sequence[RunFolder]], epochs: int) -> None:
+        number = len(self.decision.looks_at("val")) + 1
+        full = self.decision.plan[-1].epochs
+        look = take_look(
+            runs,
+            "val",
+            number=number,
+            measure=self.task.measure,
+            level=look_level(self.decision.error / 2, number),
+            rivals=len(self.entrants) - 1,
+            margin=MARGIN * _halvings(epochs, full),
+            epochs=epochs,
+            spent=self.decision.spent_seconds,
+            rule=self.rule,
+        )
+        self.ledger.add_look(look)
+        values = ", ".join(f"{each.name} {100 * (each.value or 0):.1f}" for each in look.standings)
+        self.progress.message(f"{self.task.measure} on validation images: {values}")
+        for name in look.eliminated:
+            pair = look.eliminating(name)
+            assert pair is not None
+            self.progress.message(
+                f"eliminated: {name}, {100 * pair.delta:.1f} points below {pair.better} (at least {100 * (pair.low or 0):.1f})"
+            )
+
+    def _fail(self, name: str, error: Exception) -> None:
+        text = str(error).splitlines()[0]
+        self.ledger.change(name, state="failed", reason=text)
+        self.progress.message(f"{name}: failed, and is left out: {text}")
+
+
+def _halvings(epochs: int, full: int) -> float:
+    """How often `full` must be halved for `epochs`."""
+    return math.log2(full / epochs) if 0 < epochs < full else 0.0

@@ -1,0 +1,214 @@
+"""The finals of a decision: post-processing is tuned on validation images, the test images are looked at once, the page is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.data.types import Dataset
+from bench.decide.ledger import Ledger
+from bench.decide.looks import take_look
+from bench.runs.comparison import compare_runs
+from bench.runs.context import RunContext
+from bench.runs.detector import build_detector
+from bench.runs.provenance import file_digest
+from bench.runs.run import run
+from bench.settings.config import RunConfig
+from bench.timing.profiler import profile
+from bench.timing.schedule import Protocol
+from bench.training.checkpoint import load_weights
+from bench.training.device import pick_device
+from bench.tune.objectives import parse_objectives
+from bench.tune.postprocessing import PostProcessing, save_candidates
+from bench.tune.search_space import Space, parse_space, with_values
+from bench.tune.study import Study
+from bench.tune.study_key import StudyKey
+from metrics.designs.elimination import look_level
+from metrics.errors import InputError
+from metrics.matching import MatchRule
+from reports.records.decision import DecisionModel, Tuned
+from reports.records.run import RunFolder
+
+TRIALS = 40
+"""Settings of post-processing that are tried for each model."""
+
+PAGE_SECONDS = 20.0
+PROCESS_SECONDS = 15.0
+"""Of a process that times a model, without the timing."""
+
+
+class Finals:
+    """The finals of a decision.
+
+    Args:
+        out: parent folder of the run folders.
+        ledger: of the decision.
+        dataset: its data.
+        context: of all runs.
+        rule: by which detections are matched.
+    """
+
+    def __init__(
+        self, out: Path, ledger: Ledger, dataset: Dataset, context: RunContext, rule: MatchRule
+    ) -> None:
+        self.out = out
+        self.ledger = ledger
+        self.dataset = dataset
+        self.context = context
+        self.rule = rule
+
+    @staticmethod
+    def seconds(models: Sequence[DecisionModel], minutes: float) -> float:
+        """Estimated time of the finals with two of the models, the most expensive ones."""
+        each = sorted((model.test_seconds + model.run_seconds for model in models), reverse=True)[:2]
+        return (
+            2 * sum(each) + 2 * TRIALS * 0.1 + PROCESS_SECONDS + 2 * profile_seconds(minutes) + PAGE_SECONDS
+        )
+
+    def run(self, runs: Mapping[str, Sequence[RunFolder]], configs: Mapping[str, RunConfig]) -> Path:
+        """Tune post-processing, look at the test images, choose, time the models and write the page.
+
+        Args:
+            runs: on the validation split, of each model that is left, one per seed.
+            configs: settings of these runs.
+
+        Returns:
+            The page.
+        """
+        for name in runs:
+            with self.ledger.spend("tuning", name):
+                self._tune(name, runs[name], configs[name])
+        tested = {name: self._test(name, of, configs[name]) for name, of in runs.items()}
+        if (
+            self.ledger.decision.looks[-1].split == "val"
+        ):  # otherwise nothing was trained since the last look at the test images
+            self._look(tested)
+        self._choose()
+        with self.ledger.spend("profile"):
+            self._profile([of[0] for of in tested.values()])
+        with self.ledger.spend("page"):
+            shown = [each for of in tested.values() for each in of]
+            page, _ = compare_runs(
+                shown,
+                self.ledger.folder,
+                None,
+                self.dataset.splits["test"],
+                self.context.progress,
+                self.context.show_paths,
+                decision=self.ledger.decision,
+            )
+        return page
+
+    def _tune(self, name: str, runs: Sequence[RunFolder], config: RunConfig) -> None:
+        """Tune post-processing for the mean of the runs on the validation images."""
+        try:
+            space = parse_space(config, ["nms"])
+        except InputError:  # the model has no such settings
+            self.ledger.add_tuned(Tuned(name=name, settings={}, before=None, after=None, trials=0))
+            return
+        val = self.dataset.splits["val"]
+        objectives = parse_objectives([self.ledger.decision.measure], val.truth, self.rule)
+        posts = [self._post_processing(each, config, space) for each in runs]
+
+        def objective(trial: Any, values: Mapping[str, Any], folder: Path) -> tuple[float, ...]:
+            return (
+                float(
+                    np.mean(
+                        [
+                            objectives.each[0](objectives.numbers(val.truth, post.detections(values)))
+                            for post in posts
+                        ]
+                    )
+                ),
+            )
+
+        facts = {
+            "data": self.dataset.fingerprint,
+            "space": space.tree(),
+            "objective": [each.text for each in objectives.each],
+            "max_dets": list(self.rule.max_dets),
+            "weights": [file_digest(each.path / RunFolder.WEIGHTS) for each in runs],
+        }
+        key = StudyKey(config.variant, self.dataset.name, "nms", facts)
+        study = Study(key, space, objectives, self.ledger.folder / "tuning")
+        study.optimize(objective, TRIALS, self.context.progress, self.context.stop)
+        best, default = study.best()[0], study.default()
+        better = default is None or best.values[0] > default.values[0]
+        self.ledger.add_tuned(
+            Tuned(
+                name=name,
+                settings=dict(best.params) if better else {},
+                before=None if default is None else default.values[0],
+                after=best.values[0],
+                trials=TRIALS,
+            )
+        )
+
+    def _post_processing(self, trained: RunFolder, config: RunConfig, space: Space) -> PostProcessing:
+        device = pick_device(config.device)
+        detector: Any = build_detector(config, len(self.dataset.classes)).to(device).eval()
+        load_weights(trained.path / RunFolder.WEIGHTS, detector)
+        val = self.dataset.splits["val"]
+        path = self.ledger.folder / "tuning" / f"{trained.result.name}-candidates.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        candidates = save_candidates(detector, val, config, space, path, device, self.context.progress)
+        return PostProcessing(candidates, val.truth, config.detector.nms)
+
+    def _test(self, name: str, runs: Sequence[RunFolder], config: RunConfig) -> list[RunFolder]:
+        """Evaluate the runs of a model on the test split, with the tuned post-processing."""
+        tuned = next(each for each in self.ledger.decision.tuned if each.name == name)
+        values = {**tuned.settings, "evaluate.split": "test"}
+        if tuned.trials:
+            values |= {
+                "tuned.study": self.ledger.folder.name,
+                "tuned.trials": tuned.trials,
+                "tuned.objective": self.ledger.decision.measure,
+            }
+        tested = []
+        for each in runs:
+            assert each.result.seed is not None
+            settings = with_values(config, values).with_seed(each.result.seed)
+            with self.ledger.spend("test", each.result.name):
+                tested.append(run(settings, self.out, self.dataset, self.context, each))
+        return tested
+
+    def _look(self, tested: Mapping[str, Sequence[RunFolder]]) -> None:
+        """The look at the test images."""
+        decision = self.ledger.decision
+        number = len(decision.looks_at("test")) + 1
+        look = take_look(
+            tested,
+            "test",
+            number=number,
+            measure=decision.measure,
+            level=look_level(decision.error / 2, number, 1),
+            rivals=len(decision.models) - 1,
+            margin=0.0,
+            epochs=decision.rounds[-1].epochs,
+            spent=decision.spent_seconds,
+            rule=self.rule,
+        )
+        self.ledger.add_look(look)
+
+    def _choose(self) -> None:
+        """Choose the best model by validation of those that no look has eliminated."""
+        last = self.ledger.decision.looks_at("val")[-1]
+        used = next(each.name for each in last.standings if each.name in self.ledger.decision.active)
+        self.ledger.update(used=used)
+
+    def _profile(self, runs: Sequence[RunFolder]) -> None:
+        seconds = profile_seconds(self.ledger.decision.minutes)
+        profile(
+            runs,
+            Protocol(processes=1, rounds=2, seconds=seconds, batches=(1,)),
+            device=str(runs[0].result.config.get("device", "auto")),
+            progress=self.context.progress,
+        )
+
+
+def profile_seconds(minutes: float) -> float:
+    """Time for timing each model: 2% of all time, between 2 and 30 seconds."""
+    return min(max(1.2 * minutes, 2.0), 30.0)
