@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from bench.pipeline.inference import model_file_of
 from bench.timing import conditions
 from bench.timing.passes import Passes
 from bench.timing.timed_run import TimedRun, batch_at, weights_of
-from detectors.types import Detections, Detector, TwoStageOutput
+from detectors.flops import FLOP_COUNTER, forward_flops
+from detectors.types import Detections
 from metrics.errors import is_out_of_memory
 from metrics.iou import box_iou
 from metrics.tables import DetectionTable
 from reports.records.run import RunFolder
 from reports.records.timing import BatchRun, Subject
-
-FLOP_COUNTER = (
-    f"torch.utils.flop_counter of torch {torch.__version__.split('+')[0]}: convolutions, matrix products and "
-    "attention; without activations, normalisation, resizing, box decoding and NMS"
-)
 
 SAME_IOU = 0.99
 SAME_SCORE = 0.005
@@ -76,23 +70,10 @@ def describe(
 
 
 def count_flops(timed: TimedRun) -> int | None:
-    """FLOPs of one image through the network, of a two-stage detector with the regions of a black image; a multiply-add
-    counts as two.
-
-    None if the predictor is not a network, or its input has no fixed size.
-    """
+    """`forward_flops` of the predictor; None if it is not a network, or its input has no fixed size."""
     if not isinstance(timed.predictor, nn.Module) or timed.image is None:
         return None
-    images = torch.zeros(1, 3, *timed.image.size, device=timed.device)
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        if hasattr(timed.predictor, "decode"):
-            output = timed.predictor(images)
-            if isinstance(output, TwoStageOutput):  # its heads on regions are a part of `decode`
-                cast(Detector, timed.predictor).decode(output)
-        else:
-            timed.predictor.predict(images)
-    return int(counter.get_total_flops())
+    return forward_flops(timed.predictor, timed.image.size, timed.device)
 
 
 def agreement(
