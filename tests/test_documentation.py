@@ -355,7 +355,11 @@ def arguments(command: str, folder: Path) -> list[str]:
     verb = filled[0]
     if verb in ("run", "tune", "anchors") and not only_external(filled):
         shapes = "" if {"--data", "--run", "--config"} & set(filled) else SHAPES
-        filled += ["--set", *SMALL[verb].split(), *shapes.split()]
+        sets = [*SMALL[verb].split(), *shapes.split()]
+        if "--budget" in filled:
+            filled[filled.index("--budget") + 1] = "images=16"
+            sets.remove("train.epochs=1")
+        filled += ["--set", *sets]
         if "--preset" in filled:
             filled += ["train.lr=1e-4", "train.precision=no"]  # random weights diverge otherwise
     return filled + OPTIONS.get(verb, "").split()

@@ -85,6 +85,15 @@ Seed = Annotated[int | None, typer.Option(metavar="N", help="Random seed.", show
 Epochs = Annotated[
     int | None, typer.Option(metavar="N", help="Passes over the training images.", show_default=False)
 ]
+BudgetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        metavar="UNIT=N",
+        help="End each training by the same budget and not by a number of epochs: minutes=10, images=20000 or flops=2e15.",
+        show_default=False,
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option(
@@ -116,6 +125,7 @@ def setting_sources(
     file: Path | None,
     sets: Sequence[str] | None,
     preset: str | None = None,
+    budget: str | None = None,
     **options: str | float | None,
 ) -> dict[str, Any]:
     """Sources of settings for `bench.settings.resolution`, from the options of a command.
@@ -125,10 +135,11 @@ def setting_sources(
         file: of ``--config``.
         sets: of ``--set``.
         preset: of a command with one entry.
+        budget: of ``--budget``.
         options: options that are settings, by name in `_SETTING_OF`; None where not given.
 
     Raises:
-        InputError: several data sets.
+        InputError: several data sets, or the budget is none.
     """
     if isinstance(data, str):
         data = [data]
@@ -136,7 +147,11 @@ def setting_sources(
         from bench.settings.sources import several_data_sets
 
         raise InputError(several_data_sets("--data", data))
-    given = {_SETTING_OF[name]: value for name, value in options.items() if value is not None}
+    given: dict[str, Any] = {_SETTING_OF[name]: value for name, value in options.items() if value is not None}
+    if budget is not None:
+        from bench.settings.budget import parse_budget
+
+        given["train.budget"] = parse_budget(budget)
     return {
         "data": data[0] if data else None,
         "preset": preset,

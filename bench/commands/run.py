@@ -26,6 +26,8 @@ python -m bench run --variant ssd retinanet fcos --data my_images/ --seeds 3
 
 python -m bench run --variant ssd --set train.epochs=30 nms.iou=0.4
 
+python -m bench run --variant ssd fcos --data my_images/ --budget images=20000
+
 python -m bench run --variant ssd fcos --data my_images/ --folds 5
 
 python -m bench run --variant ssd fcos --data my_images/ --train-sizes 50 100 200 all --seeds 3
@@ -66,6 +68,7 @@ def command(
         ),
     ] = None,
     epochs: options.Epochs = None,
+    budget: options.BudgetOption = None,
     device: options.Device = None,
     workers: options.Workers = None,
     out: options.Out = Path("runs"),
@@ -105,7 +108,15 @@ def command(
         raise InputError("--folds, --train-sizes: two designs; give one of them")
     entries = options.chosen_entries(variant, preset, config)
     sources = options.setting_sources(
-        data, config, set_, format=format, seed=seed, epochs=epochs, device=device, workers=workers
+        data,
+        config,
+        set_,
+        budget=budget,
+        format=format,
+        seed=seed,
+        epochs=epochs,
+        device=device,
+        workers=workers,
     )
     if show_config:
         from bench.commands.config import show

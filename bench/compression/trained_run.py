@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.runs.context import RunContext
 from bench.runs.run import run
+from bench.settings.budget import WITHOUT_BUDGET
 from bench.settings.resolution import open_run
 from reports.records.run import RunFolder
 
@@ -41,7 +42,7 @@ def train_compressed(
     options = {f"compression.{name}": value for name, value in {**_COMPRESSION, **method}.items()}
     options |= {"compression.run": str(source.path), **(defaults or {})}
     if epochs is not None:
-        options["train.epochs"] = epochs
+        options |= {"train.epochs": epochs, "train.budget": WITHOUT_BUDGET}
     sources = {"file": source.path / RunFolder.CONFIG, "sets": sets, "options": options}
     dataset, config = open_run(source.result.variant, sources)
     return run(config, out, dataset, context)

@@ -45,8 +45,8 @@ class AugmentConfig(Config):
     mosaic_scale: Annotated[float, Field(ge=0.1, le=1), Range(0.3, 0.8)] = 0.5
     """Smallest size of an image in a mosaic, as a fraction of its size without."""
     close_mosaic: Annotated[Fraction, Range(0, 0.3)] = 0.1
-    """Share of the epochs, the last ones, without images of several images: mosaic, mixup and copy_paste (YOLOX, section
-    2.2). Rounded to whole epochs."""
+    """Share of the training, the last one, without images of several images: mosaic, mixup and copy_paste (YOLOX, section
+    2.2). Rounded to whole epochs, unless a budget ends training."""
     mixup: Annotated[Fraction, Range(0, 0.5)] = 0.0
     """Probability of blending the image with another of the split, with the objects of both (MixUp, Zhang et al. 2019)."""
     mixup_alpha: Annotated[float, Field(ge=0.1, le=100), Range(1, 32, log=True)] = 8.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -104,6 +104,18 @@ class Loader:
         return self._order.batch_size
 
     @property
+    def batch_images(self) -> list[int]:
+        """Images of each batch of an epoch, over all processes."""
+        return self._order.batch_images
+
+    def close_mosaic_when(self, is_closing: Callable[[int, int], bool]) -> None:
+        """Mix no images (mosaic, mixup, copy_paste) in the batches of which `is_closing`, given epoch and batch, is true.
+
+        It is called in this process when a batch is requested, which workers do two batches ahead.
+        """
+        self._order.is_closing = is_closing
+
+    @property
     def state(self) -> LoaderState:
         """The next batch."""
         return LoaderState(self._order.epoch, self._order.batch)
@@ -145,7 +157,6 @@ def make_loader(
     rank: int = 0,
     world: int = 1,
     label_maps: bool = False,
-    epochs: int | None = None,
     sampling: SamplingConfig | None = None,
     multi_scale: float = 0.0,
 ) -> Loader:
@@ -165,8 +176,6 @@ def make_loader(
         rank: number of this process, which gets images rank, rank + world, ... of each batch.
         world: number of processes.
         label_maps: give the targets their label maps; otherwise nothing is read of them, except for pasted objects.
-        epochs: of the whole training, whose last ones are without images of several images (`augment.close_mosaic`); None if there
-            is no last one.
         sampling: how often each image is used in an epoch, if `shuffle`; None for once.
         multi_scale: largest relative change of the size of the network's input, which is drawn for each batch; see
             `bench.pipeline.input_sizes`.
@@ -184,10 +193,7 @@ def make_loader(
         describe = require_label_maps(split).describe_masks
         notes += describe().notes if describe else ()
     changes = make_augment(augment, image.fill) if augment else None
-    closed = None
-    if augment and epochs is not None:
-        closed = epochs - round(augment.close_mosaic * epochs)
-    samples = SplitSamples(split, objects, image, changes, seed, label_maps, closed)
+    samples = SplitSamples(split, objects, image, changes, seed, label_maps)
     uses: int | NDArray[np.float64] = len(split)
     if sampling is not None and sampling != SamplingConfig():
         uses = expected_uses(objects.labels, objects.first, sampling)
@@ -213,7 +219,6 @@ class SplitSamples(Dataset[Sample]):
         augment: random changes; None for none.
         seed: of the changes, which depend only on it, the epoch, the image and how often it was used in the epoch before.
         label_maps: give the samples their label maps, which the split must have.
-        closed: epoch from which on no image is made of several images; None for none.
     """
 
     def __init__(
@@ -224,7 +229,6 @@ class SplitSamples(Dataset[Sample]):
         augment: Augment | None,
         seed: int,
         label_maps: bool = False,
-        closed: int | None = None,
     ) -> None:
         self.split = split
         self._load_map = split.label_maps if label_maps else None
@@ -233,19 +237,18 @@ class SplitSamples(Dataset[Sample]):
         self._augment = augment
         self._by_size: dict[Size | None, tuple[ImageConfig, AugmentedImages | None]] = {}
         self._seed = seed
-        self._closed = closed
 
     def __len__(self) -> int:
         return len(self.split)
 
     def __getitem__(self, item: Use) -> Sample:
-        epoch, index, repeat, size = item
+        epoch, index, repeat, size, alone = item
         image, augmented = self._at(size)
         if augmented is None:
             return fit_image(image, index, *self.read(index))
         key = np.random.SeedSequence(self._seed, spawn_key=(epoch, index, repeat)[: 3 if repeat else 2])
         with randomness_of(int(key.generate_state(1, np.uint64)[0] >> 1)):
-            return augmented(index, self._closed is None or epoch < self._closed)
+            return augmented(index, not alone)
 
     def _at(self, size: Size | None) -> tuple[ImageConfig, AugmentedImages | None]:
         """Settings and augmentation for this size of the network's input."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,12 +23,14 @@ class Use(NamedTuple):
         image: its index in the split.
         repeat: number of earlier uses in the epoch.
         size: (height, width) of the network's input, that of all images of the batch; None for that of the settings.
+        alone: whether no other images are mixed into it.
     """
 
     epoch: int
     image: int
     repeat: int = 0
     size: Size | None = None
+    alone: bool = False
 
 
 class Order(Sampler[list[Use]]):
@@ -44,6 +46,10 @@ class Order(Sampler[list[Use]]):
         rank: number of this process, which gets uses rank, rank + world, ... of each batch.
         world: number of processes.
         sizes: of the network's input, of which one is drawn for each batch; empty for that of the settings.
+
+    Attributes:
+        is_closing: whether no images are mixed in a batch of an epoch (`augment.close_mosaic`), asked when the batch is
+            requested.
     """
 
     def __init__(
@@ -68,6 +74,12 @@ class Order(Sampler[list[Use]]):
         self.sizes = sizes
         self.epoch = 0
         self.batch = 0
+        self.is_closing: Callable[[int, int], bool] = lambda epoch, batch: False
+
+    @property
+    def batch_images(self) -> list[int]:
+        """Images of each batch of an epoch, over all processes."""
+        return [min(self.batch_size, self.count - k * self.batch_size) for k in range(len(self))]
 
     def __len__(self) -> int:
         full = self.count // self.batch_size
@@ -80,8 +92,9 @@ class Order(Sampler[list[Use]]):
         for batch in range(len(self)):
             uses = []
             size = draw_size(self.sizes, self.seed, epoch, batch) if self.sizes else None
+            alone = batch >= first and self.is_closing(epoch, batch)
             for index in indices[batch * self.batch_size : (batch + 1) * self.batch_size]:
-                uses.append(Use(epoch, index, seen[index], size))
+                uses.append(Use(epoch, index, seen[index], size, alone))
                 seen[index] += 1
             if batch >= first:
                 yield uses[self.rank :: self.world]

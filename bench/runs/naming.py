@@ -55,7 +55,7 @@ def run_name(config: EntryConfig, dataset: Dataset, trained: RunFolder | None = 
     tree["variant"] = _file_name(config.variant)
     if not any(tree.get("tuned", {}).values()):
         tree.pop("tuned", None)
-    tree = _with_weights(tree)
+    tree = _with_length(_with_weights(tree))
     for path in _WITHOUT_EFFECT if isinstance(config, RunConfig) else _WITHOUT_EFFECT_ON_EXTERNAL:
         *sections, last = path.split(".")
         section: Any = tree
@@ -92,6 +92,15 @@ def _with_weights(tree: dict[str, Any]) -> dict[str, Any]:
         weights = Path(path) / RunFolder.WEIGHTS
         tree[section] = {**tree[section], setting: file_digest(weights) if weights.is_file() else path}
     return without_pretrained(tree) if "compression" in tree else tree
+
+
+def _with_length(tree: dict[str, Any]) -> dict[str, Any]:
+    """The settings without the number of epochs if a budget ends training, otherwise without the budget."""
+    if "train" not in tree:
+        return tree
+    has_budget = any(amount is not None for amount in tree["train"]["budget"].values())
+    unused = "epochs" if has_budget else "budget"
+    return {**tree, "train": {name: value for name, value in tree["train"].items() if name != unused}}
 
 
 def _file_name(variant: str) -> str:

@@ -45,7 +45,15 @@ from metrics.matching import MatchRule
 from metrics.notes import Note, report
 from metrics.score_ties import detection_notes
 from metrics.tables import DetectionTable
-from reports.records.run import Budget, DataFacts, ModelFileFacts, RunFolder, RunResult, save_result
+from reports.records.run import (
+    Budget,
+    BudgetLimit,
+    DataFacts,
+    ModelFileFacts,
+    RunFolder,
+    RunResult,
+    save_result,
+)
 
 _SPARE_BYTES = 64 * 2**20
 
@@ -373,10 +381,14 @@ class _Execution:
         if not isinstance(self.config, RunConfig) or predicted.training is None:
             return Budget(total_seconds=round(seconds, 3), parameters=parameters)
         earlier = max(predicted.training.seconds - seconds, 0.0)
+        limit = self.config.train.budget.limit
         return Budget(
             epochs=predicted.training.epochs,
+            limit=None if limit is None else BudgetLimit(unit=limit.unit, amount=limit.amount),
             images_seen=predicted.training.images_seen,
             train_seconds=round(predicted.training.seconds, 3),
+            step_seconds=round(predicted.training.step_seconds, 3),
+            train_flops=predicted.training.flops,
             total_seconds=round(seconds + earlier, 3),
             parameters=parameters,
             trials=self.config.tuned.trials,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from bench.data.opening import open_dataset, open_located
 from bench.data.types import Dataset, DatasetFormat
 from bench.settings import toml
 from bench.settings.config import EntryConfig, ExternalConfig, RunConfig, find_model, setting_fields
-from bench.settings.errors import SettingsError, find_type_mismatches, settings_error
+from bench.settings.errors import SettingMistake, SettingsError, find_type_mismatches, settings_error
 from bench.settings.input_size import input_size_of
 from bench.settings.sections import DataConfig
 from bench.settings.sources import SettingsLayer, data_location, make_layer, read_layers, without_training
@@ -253,6 +253,15 @@ def _defaults(model: type[EntryConfig]) -> Tree:
     }
 
 
+def _useless_epochs(config: EntryConfig, sources: Mapping[str, SettingsLayer]) -> Iterator[SettingMistake]:
+    """The mistake of a number of epochs on the command line although a budget ends training."""
+    limit = config.train.budget.limit if isinstance(config, RunConfig) else None
+    layer = sources.get("train.epochs")
+    if limit is not None and layer is not None and layer.kind == "option":
+        message = f"has no effect, because {limit} ends training; leave one of them out (train.budget.{limit.unit}=none)"
+        yield SettingMistake(path="train.epochs", message=message)
+
+
 def _validate(
     model: type[EntryConfig], variant: str, layers: Sequence[SettingsLayer], several: bool
 ) -> EntryConfig:
@@ -270,6 +279,7 @@ def _validate(
         owner = f"of variant {variant!r}" if several else ""
         raise settings_error(error, values, fields, files, owner) from None
     mismatches = list(find_type_mismatches(config, dict(toml.leaves(values)), files))
+    mismatches += list(_useless_epochs(config, sources))
     if mismatches:
         raise SettingsError(mismatches)
     config._origins.update(

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from bench.pipeline.sampling import SamplingConfig
+from bench.settings.budget import BudgetConfig
 from detectors.config import Config
 from detectors.search_range import Choice, Range
 
@@ -29,7 +30,8 @@ class TrainConfig(Config):
     """Training. A step is one update of the weights."""
 
     epochs: Annotated[int, Field(ge=0)] = 12
-    """Passes over the training images; 0 evaluates the initial or loaded weights."""
+    """Passes over the training images, without a `budget`; 0 evaluates the initial or loaded weights."""
+    budget: BudgetConfig = BudgetConfig()
     batch: Annotated[int, Field(ge=1), Choice(8, 16, 32)] = 16
     """Images per step over all processes, before accumulation."""
     sampling: SamplingConfig = SamplingConfig()

@@ -34,6 +34,8 @@ class Position:
         step: completed updates of the weights, including those skipped for a loss that is not finite.
         images_seen: training images so far.
         seconds: training time so far, summed over interruptions.
+        step_seconds: the part of it that was spent on updates, with loading, without validation and saving.
+        factor: learning rate of the last update, as a fraction of the highest.
         parts: number of parts into which each batch is divided to fit into memory.
         skipped: consecutive steps that were skipped.
         best_epoch: completed epochs at the best weights; 0 if there are none.
@@ -49,6 +51,8 @@ class Position:
     step: int = 0
     images_seen: int = 0
     seconds: float = 0.0
+    step_seconds: float = 0.0
+    factor: float = 1.0
     parts: int = 1
     skipped: int = 0
     best_epoch: int = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from accelerate import Accelerator
@@ -30,15 +29,9 @@ def training_loader(split: Split, config: RunConfig, accelerator: Accelerator) -
         rank=accelerator.process_index,
         world=accelerator.num_processes,
         label_maps=VARIANTS[config.variant].label_maps,
-        epochs=settings.epochs,
         sampling=settings.sampling,
         multi_scale=settings.multi_scale,
     )
-
-
-def updates_per_epoch(loader: Loader, accumulate: int) -> int:
-    """Updates of the weights in an epoch, each from the gradient of `accumulate` batches."""
-    return math.ceil(len(loader) / accumulate)
 
 
 def update_batches(loader: Loader, accumulate: int, position: Position) -> Iterator[list[Batch]]:

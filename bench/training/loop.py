@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -11,24 +11,27 @@ from torch import Tensor, nn
 
 from bench.data.image_cache import cache_images
 from bench.data.types import Split
+from bench.pipeline.loader import Batch
 from bench.process.allocator import keep_freed_memory
 from bench.process.interrupts import StopRequest
 from bench.process.log import Log
 from bench.process.progress import Progress, Stage
 from bench.settings.config import RunConfig
 from bench.training.checkpoint import Position, drop_other_weights, load_state, save_state
+from bench.training.clock import TrainingClock
 from bench.training.device import make_accelerator
-from bench.training.epoch_batches import training_loader, update_batches, updates_per_epoch
+from bench.training.epoch_batches import training_loader, update_batches
+from bench.training.length import TimeLength, training_flops, training_length, updates_per_epoch
 from bench.training.networks import Networks
 from bench.training.preparation import detector_notes, prepare_detector
-from bench.training.schedules import learning_rate_factor
 from bench.training.seeding import seed_batch
 from bench.training.step import Stepper
 from bench.training.training_result import Row, TrainingResult
 from bench.training.validation import Validation
 from detectors.registry import VARIANTS
 
-Report = Callable[[int, Mapping[str, float]], None]
+Report = Callable[[int, float, Mapping[str, float]], None]
+"""Called with the images seen, the share of the training that they are, and the measures of a validation."""
 
 
 def train(
@@ -60,12 +63,11 @@ def train(
         progress: display of the progress.
         log: log of events.
         stop: checked after every step.
-        report: called with ``images_seen`` and the measures after every validation, when the state has been saved;
-            an exception ends the training.
+        report: called after every validation, when the state has been saved; an exception ends the training.
         teacher: dense detector that is imitated; see `detectors.distillation`.
 
     Raises:
-        InputError: the teacher cannot be imitated by this detector.
+        InputError: the teacher cannot be imitated by this detector, or the budget is less than one update.
         LossNotFinite: see `bench.training.step`.
         MachineError: the device does not exist, or memory or disk is full.
         Stopped: a stop was requested; the state is saved.
@@ -120,8 +122,21 @@ class _Training:
         self.notes = (*self.loader.notes, *detector_notes(detector, self.loader.objects, config))
         for note in self.notes:
             progress.message(f"note: {note}")
-        self.steps = self.settings.epochs * updates_per_epoch(self.loader, self.settings.accumulate)
-        self.networks = Networks(detector, teacher, config, self.accelerator, self.steps)
+        self.position, states = saved or (Position(), None)
+        self.image_flops = (
+            None
+            if self.settings.budget.limit is None
+            else training_flops(detector, config.image.size, self.accelerator.device)
+        )
+        self.length = training_length(
+            self.settings, config.augment.close_mosaic, self.loader.batch_images, self.image_flops or 1
+        )
+        self.loader.close_mosaic_when(
+            lambda epoch, batch: self.length.is_closing(epoch, batch, self.position)
+        )
+        self.networks = Networks(
+            detector, teacher, config, self.accelerator, lambda: self.length.steps(self.position)
+        )
         self.validation = Validation(
             detector,
             self.networks.average,
@@ -131,9 +146,7 @@ class _Training:
             self.accelerator.device,
             self.accelerator.is_main_process,
         )
-        self.position = Position()
-        if saved is not None:
-            self.position, states = saved
+        if states is not None:
             self.networks.load_states(states)
             log.write("resumed", epoch=self.position.epoch, batch=self.position.batch)
             progress.message(f"resuming after epoch {self.position.epoch}, batch {self.position.batch}")
@@ -148,17 +161,18 @@ class _Training:
             self.position.skipped,
         )
         self.validation.compile()
-        self.began = self.saved = time.monotonic()
+        self.clock = TrainingClock(self.accelerator, agreed=isinstance(self.length, TimeLength))
         self.sums: dict[str, Tensor] = {}
 
     def run(self) -> TrainingResult:
         position = self.position
         with (
-            self.progress.stage("training", self.settings.epochs * len(self.loader)) as stage,
+            self.progress.stage("training", self.length.total) as stage,
             self.stop.deferred(),
         ):
-            stage.resume(position.epoch * len(self.loader) + position.batch)
-            while position.epoch < self.settings.epochs and not self._stopped_early():
+            stage.resume(self.length.done(position))
+            # A stop after the last update can precede the end of its epoch.
+            while (position.batch or not self.length.is_over(position)) and not self._stopped_early():
                 self._epoch(stage)
         self.accelerator.wait_for_everyone()
         self.validation.load_best(position)
@@ -166,12 +180,14 @@ class _Training:
         self.detector.eval()
         return TrainingResult(
             position.rows,
-            position.epoch,
+            position.step / max(updates_per_epoch(len(self.loader), self.settings.accumulate), 1),
             position.images_seen,
             position.seconds,
+            position.step_seconds,
             position.best_epoch,
             position.best_score,
             (*self.notes, *self._note_of_stop(), *self.validation.notes),
+            None if self.image_flops is None else self.image_flops * position.images_seen,
         )
 
     def _stopped_early(self) -> bool:
@@ -180,9 +196,14 @@ class _Training:
     def _note_of_stop(self) -> tuple[str, ...]:
         if not self._stopped_early():
             return ()
-        position = self.position
+        position, limit = self.position, self.settings.budget.limit
+        planned = (
+            f"of {self.settings.epochs}"
+            if limit is None
+            else f"at {format(self.length.share(position), '.0%')} of {limit}"
+        )
         note = (
-            f"training stopped after epoch {position.epoch} of {self.settings.epochs}, "
+            f"training stopped after epoch {position.epoch} {planned}, "
             f"{position.epoch - position.best_epoch} after the best one (train.patience={self.settings.patience})"
         )
         self.progress.message(f"note: {note}")
@@ -194,33 +215,45 @@ class _Training:
         self.networks.freeze_backbone(position.epoch < self.settings.freeze_epochs)
         device = self.accelerator.device
         self.sums = {name: torch.tensor(value, device=device) for name, value in position.sums.items()}
-        for batches in update_batches(self.loader, self.settings.accumulate, position):
+        self.clock.start_update()
+        for batches in self._updates():
             seed_batch(self.config.seed, position.epoch, position.batch, self.accelerator.process_index)
-            factor = learning_rate_factor(position.step, self.steps, self.settings)
-            result = self.stepper(batches, factor)
+            position.factor = self.length.factor(position)
+            result = self.stepper(batches, position.factor)
             if result.taken:
                 self.networks.update_average()
                 for name, term in result.terms.items():
                     self.sums[name] = self.sums[name] + term if name in self.sums else term
+            done = self.length.done(position)
+            position.images_seen += sum(
+                self.loader.batch_images[position.batch : position.batch + len(batches)]
+            )
             position.batch += len(batches)
             position.step += 1
-            position.images_seen += self.accelerator.num_processes * sum(
-                len(batch.targets) for batch in batches
-            )
-            self._after_step(stage, len(batches), result.terms)
+            self.clock.add_update(position)
+            self._after_step(stage, self.length.done(position) - done, result.terms)
         self._end_epoch(stage)
 
-    def _after_step(self, stage: Stage, batches: int, terms: dict[str, Tensor]) -> None:
+    def _updates(self) -> Iterator[list[Batch]]:
+        """The batches of each remaining update of this epoch."""
+        if self.length.is_over(self.position):
+            return
+        for batches in update_batches(self.loader, self.settings.accumulate, self.position):
+            yield batches
+            if self.length.is_over(self.position):
+                return
+
+    def _after_step(self, stage: Stage, advanced: int, terms: dict[str, Tensor]) -> None:
         if self.stepper.checks_each or self.position.step % self.settings.log_every == 0:
             self.stepper.check()
-            stage.advance(batches, epoch=self.position.epoch + 1, loss=float(sum(terms.values())))
+            stage.advance(advanced, epoch=self.position.epoch + 1, loss=float(sum(terms.values())))
         else:
-            stage.advance(batches)
+            stage.advance(advanced)
         if self._stop_requested():
             self._save()
             self.accelerator.wait_for_everyone()
             self.stop.raise_if_stopped("training is saved; the same command resumes it")
-        if time.monotonic() - self.saved > 60 * self.settings.checkpoint_minutes:
+        if time.monotonic() - self.clock.saved > 60 * self.settings.checkpoint_minutes:
             self._save()
 
     def _stop_requested(self) -> bool:
@@ -237,12 +270,12 @@ class _Training:
     def _end_epoch(self, stage: Stage) -> None:
         self.stepper.check()
         position = self.position
-        updates = max(updates_per_epoch(self.loader, self.settings.accumulate), 1)
+        updates = max(updates_per_epoch(position.batch, self.settings.accumulate), 1)
         terms = {name: float(total) / updates for name, total in self.sums.items()}
         position.epoch, position.batch = position.epoch + 1, 0
         self.sums = {}
-        factor = learning_rate_factor(max(position.step - 1, 0), self.steps, self.settings)
-        measures = self.validation(position) if self.validation.is_due(position.epoch) else {}
+        is_last = self.length.is_over(position)
+        measures = self.validation(position) if self.validation.is_due(position.epoch, is_last) else {}
         if measures and position.best_epoch:
             position.stale = 0 if position.best_epoch == position.epoch else position.stale + 1
         if measures:
@@ -250,10 +283,11 @@ class _Training:
         row: Row = {
             "epoch": position.epoch,
             "images_seen": position.images_seen,
-            "seconds": round(position.seconds + time.monotonic() - self.began, 3),
+            "seconds": round(self.clock.seconds(position), 3),
+            "step_seconds": round(position.step_seconds, 3),
             "loss": sum(terms.values()),
             **terms,
-            "lr": self.settings.lr * factor,
+            "lr": self.settings.lr * position.factor,
             "val_ap": measures.get("ap"),
             "val_ap50": measures.get("ap50"),
         }
@@ -263,18 +297,16 @@ class _Training:
         self._save()
         self.log.write("epoch", **row)
         if measures and self.report is not None:
-            self.report(position.images_seen, measures)
+            self.report(position.images_seen, self.length.share(position), measures)
 
     def _save(self) -> None:
         self.stepper.check()  # weights after a loss that is not finite are not saved
         position = self.position
-        now = time.monotonic()
-        position.seconds += now - self.began
-        self.began = self.saved = now
+        self.clock.add(position)
         position.parts, position.skipped = self.stepper.parts, self.stepper.skipped
         position.sums = {name: float(total) for name, total in self.sums.items()}
-        if not self.accelerator.is_main_process:
-            return
-        save_state(self.folder, position, self.networks.states())
-        drop_other_weights(self.folder, position.best_epoch)
-        self.log.write("saved", epoch=position.epoch, batch=position.batch)
+        if self.accelerator.is_main_process:
+            save_state(self.folder, position, self.networks.states())
+            drop_other_weights(self.folder, position.best_epoch)
+            self.log.write("saved", epoch=position.epoch, batch=position.batch)
+        self.clock.start_update()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ class Networks:
         teacher: dense detector that is imitated; None for none.
         config: settings of the run.
         accelerator: of the run.
-        steps: number of updates of the whole training.
+        steps: number of updates of the whole training, as far as known when it is asked.
 
     Attributes:
         detector: the detector.
@@ -42,7 +42,7 @@ class Networks:
         teacher: nn.Module | None,
         config: RunConfig,
         accelerator: Accelerator,
-        steps: int,
+        steps: Callable[[], float],
     ) -> None:
         settings = config.train
         self.detector = detector
@@ -52,7 +52,7 @@ class Networks:
         self.trained: nn.Module = detector if self.distilled is None else self.distilled
         self.optimizer = make_optimizer(self.trained, settings)
         self.average = (
-            make_average(detector, settings.average * steps, settings.average_warmup)
+            make_average(detector, lambda: settings.average * steps(), settings.average_warmup)
             if settings.average
             else None
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -65,22 +65,22 @@ def _depths(backbone: nn.Module, by_stride: bool) -> dict[int, int]:
     return depths
 
 
-def make_average(detector: nn.Module, steps: float, warmup: float = 10.0) -> AveragedModel:
+def make_average(detector: nn.Module, steps: Callable[[], float], warmup: float = 10.0) -> AveragedModel:
     """Copy of the detector with an exponential moving average of its weights.
 
-    The decay d of update n is the smaller of ``1 - 1 / steps`` and ``(1 + n) / (warmup + n)``, so that the initial weights
+    The decay d of update n is the smaller of ``1 - 1 / steps()`` and ``(1 + n) / (warmup + n)``, so that the initial weights
     do not remain in the average of a short training. Buffers (statistics of BatchNorm) are copied.
 
     Args:
         detector: network in training.
-        steps: time constant of the average in updates; at 1 or below it equals the detector.
+        steps: time constant of the average in updates, asked at each; at 1 or below it equals the detector.
         warmup: 1 averages with the full time constant from the first update.
     """
-    decay = 1 - 1 / max(steps, 1.0)
 
     def average(averaged: Sequence[Tensor], current: Sequence[Tensor], _: Tensor | int) -> None:
         # The counter of the model is on the CPU; reading the argument would synchronise the GPU.
         n = float(model.n_averaged)
+        decay = 1 - 1 / max(steps(), 1.0)
         weight = 1 - min(decay, (1 + n) / (warmup + n))
         with torch.no_grad():
             torch._foreach_lerp_(list(averaged), list(current), weight)

@@ -65,10 +65,10 @@ class Validation:
         perfect = DetectionTable(truth.catalog, truth.image, truth.label, truth.xywh, np.ones(len(truth)))
         evaluate(truth, perfect, measures=("average_precision",))
 
-    def is_due(self, epoch: int) -> bool:
-        """Whether the network is validated after this number of epochs."""
+    def is_due(self, epoch: int, is_last: bool) -> bool:
+        """Whether the network is validated after this number of epochs, of which the last one may be cut short."""
         every = self.config.train.validate_every
-        return epoch == self.config.train.epochs or (every > 0 and epoch % every == 0)
+        return is_last or (every > 0 and epoch % every == 0)
 
     def __call__(self, position: Position) -> dict[str, float]:
         """``ap`` and ``ap50`` on the validation split, and ``miou`` where it chooses the best weights; empty without images.

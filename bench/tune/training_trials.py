@@ -21,11 +21,13 @@ from bench.runs.detector import build_detector, load_teacher
 from bench.settings.config import RunConfig
 from bench.training.checkpoint import save_weights
 from bench.training.device import pick_device
+from bench.training.length import training_flops
 from bench.training.loop import train
 from bench.tune.objectives import Objectives
 from bench.tune.search_space import with_values
 from bench.tune.storage import StorageUnavailable
 from detectors.safetensors_metadata import make_metadata
+from metrics.errors import InputError
 
 Pruner = Literal["hyperband", "asha", "none"]
 
@@ -35,21 +37,40 @@ _INTERMEDIATE_MEASURES = {"ap", "ap50"}
 """What `bench.training.loop` measures between epochs."""
 
 
-def make_pruner(kind: Pruner, config: RunConfig, images: int) -> BasePruner:
+def make_pruner(kind: Pruner, config: RunConfig, images: int, classes: int) -> BasePruner:
     """Pruner that stops unpromising trials early; its resource is the number of training images seen.
 
     Args:
         kind: ``hyperband`` (Li et al. 2018), ``asha``, asynchronous successive halving (Li et al. 2020), or ``none``.
         config: settings of a trial.
         images: number of images of the training split.
+        classes: number of classes.
+
+    Raises:
+        InputError: hyperband, which must know the number of images of a whole trial, with a budget in minutes.
     """
     least = max(images * max(config.train.validate_every, 1), 1)
     if kind == "hyperband":
-        most = max(images * config.train.epochs, least)
+        most = max(_planned_images(config, images, classes), least)
         return HyperbandPruner(min_resource=least, max_resource=most, reduction_factor=3)
     if kind == "asha":
         return SuccessiveHalvingPruner(min_resource=least, reduction_factor=3)
     return NopPruner()
+
+
+def _planned_images(config: RunConfig, images: int, classes: int) -> int:
+    """Training images that a whole trial sees."""
+    limit = config.train.budget.limit
+    if limit is None:
+        return images * config.train.epochs
+    if limit.unit == "minutes":
+        raise InputError(
+            f"--pruner hyperband: needs the number of training images of a trial, which {limit} does not determine; use "
+            "--pruner asha, or a budget in images"
+        )
+    if limit.unit == "images":
+        return int(limit.amount)
+    return int(limit.amount / training_flops(build_detector(config, classes), config.image.size))
 
 
 class TrainingTrials:
@@ -82,11 +103,10 @@ class TrainingTrials:
         config = with_values(self.config, values)
         detector = build_detector(config, len(self.dataset.classes))
         splits = self.dataset.splits
-        total = config.train.epochs * len(splits["train"])
 
-        def report(images_seen: int, measures: Mapping[str, float]) -> None:
+        def report(images_seen: int, share: float, measures: Mapping[str, float]) -> None:
             value = self._intermediate_value(measures)
-            if math.isnan(value) or images_seen >= total:
+            if math.isnan(value) or share >= 1:
                 return
             trial.report(value, images_seen)
             if trial.should_prune():

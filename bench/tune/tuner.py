@@ -165,7 +165,9 @@ class _Tuning:
             plan.storage,
             name=None if plan.study is None else f"{plan.study}-{stage}",
             seed=config.seed,
-            pruner=make_pruner(plan.pruner, config, len(task.dataset.splits["train"]))
+            pruner=make_pruner(
+                plan.pruner, config, len(task.dataset.splits["train"]), len(task.dataset.classes)
+            )
             if stage == "train"
             else None,
             first=[{"shapes": option} for option in shapes if option] if stage == "anchors" else [],

@@ -54,15 +54,29 @@ class DataFacts(FrozenModel):
     """What was dropped, clipped or unusual, with counts."""
 
 
+class BudgetLimit(FrozenModel):
+    """The budget that ended a training, in place of a number of epochs."""
+
+    unit: Literal["minutes", "images", "flops"]
+    amount: float = Field(gt=0)
+    """Minutes of updates, training images, or FLOPs as in `Budget.train_flops`."""
+
+
 class Budget(FrozenModel):
     """Training effort of a run. None if not known, as for detections made elsewhere."""
 
     epochs: FiniteOrNone = None
-    """Passes over the training images."""
+    """Passes over the training images; not a whole number if a budget ended training within one."""
+    limit: BudgetLimit | None = None
+    """The budget that ended training; None for a number of epochs."""
     images_seen: int | None = None
     """Training images used, over all epochs."""
     train_seconds: FiniteOrNone = None
     """Wall-clock time of training, including validation between epochs."""
+    step_seconds: FiniteOrNone = None
+    """The part of it that was spent on updates, with loading of images, without validation and saving."""
+    train_flops: FiniteOrNone = None
+    """FLOPs of training: three times those of a prediction, for each training image; None without a limit."""
     total_seconds: FiniteOrNone = None
     """Wall-clock time from command to result."""
     parameters: int | None = None
@@ -287,7 +301,7 @@ class RunFolder:
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """One row per epoch: ``epoch`` (from 1), ``loss``, its terms, ``lr``, ``val_ap``, ``val_ap50``; ``val_miou`` of label maps.
+        """One row per epoch: ``epoch`` (from 1), ``images_seen``, ``seconds``, ``step_seconds``, ``loss``, its terms, ``lr``, ``val_ap``, ``val_ap50``; ``val_miou`` of label maps.
 
         Empty without training.
         """

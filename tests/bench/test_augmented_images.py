@@ -31,6 +31,9 @@ from bench.pipeline.loader import SplitSamples, make_loader
 from bench.pipeline.objects import IGNORED_REGION, training_objects
 from bench.pipeline.order import Use
 from bench.pipeline.placement import Sample
+from bench.settings.sections import TrainConfig
+from bench.training.checkpoint import Position
+from bench.training.length import training_length
 from metrics.errors import InputError
 from metrics.pixel_labels import IGNORED
 
@@ -66,11 +69,9 @@ def config(**changes: Any) -> AugmentConfig:
     return AugmentConfig.model_validate(NOTHING | changes)
 
 
-def samples(
-    split: Split, image: ImageConfig, label_maps: bool = False, closed: int | None = None, **changes: Any
-) -> SplitSamples:
+def samples(split: Split, image: ImageConfig, label_maps: bool = False, **changes: Any) -> SplitSamples:
     augment = make_augment(config(**changes), image.fill)
-    return SplitSamples(split, training_objects(split)[0], image, augment, 0, label_maps, closed)
+    return SplitSamples(split, training_objects(split)[0], image, augment, 0, label_maps)
 
 
 def same(one: Sample, other: Sample) -> bool:
@@ -528,8 +529,8 @@ def contents(
         5,
         workers,
         shuffle=True,
-        epochs=2,
     )
+    loader.close_mosaic_when(lambda epoch, batch: epoch == 1)
     loader.state = start
     found = {}
     for epoch in range(start[0], 2):
@@ -551,14 +552,15 @@ def test_an_augmented_image_depends_on_seed_epoch_and_image_alone(masked):
     assert len({whole[epoch, index] for epoch in range(2) for index in range(6)}) == 12
 
 
-def test_the_last_epochs_have_no_images_of_several_images(masked):
+def test_closing_batches_have_no_images_of_several_images(masked):
     image = ImageConfig(size=(48, 64))
     for change in ("mosaic", "mixup", "copy_paste"):
         plain = samples(masked, image)
-        changed = samples(masked, image, closed=3, **{change: 1})
-        for epoch, altered in ((0, True), (2, True), (3, False), (7, False)):
-            pixels = [(plain[Use(epoch, k)].pixels, changed[Use(epoch, k)].pixels) for k in range(6)]
-            assert any(not torch.equal(*pair) for pair in pixels) == altered
+        changed = samples(masked, image, **{change: 1})
+        for alone in (False, True):
+            uses = [Use(0, k, alone=alone) for k in range(6)]
+            pixels = [(plain[use].pixels, changed[use].pixels) for use in uses]
+            assert any(not torch.equal(*pair) for pair in pixels) != alone
 
 
 @pytest.mark.parametrize(
@@ -566,7 +568,9 @@ def test_the_last_epochs_have_no_images_of_several_images(masked):
 )
 def test_close_mosaic_is_a_share_of_the_epochs(masked, epochs, share, mixed):
     settings = config(mixup=1, close_mosaic=share)
-    loader = make_loader(masked, ImageConfig(size=(48, 64)), settings, 6, workers=0, epochs=epochs)
+    loader = make_loader(masked, ImageConfig(size=(48, 64)), settings, 6, workers=0)
+    length = training_length(TrainConfig(epochs=epochs), share, loader.batch_images, 1)
+    loader.close_mosaic_when(lambda epoch, batch: length.is_closing(epoch, batch, Position()))
     counts = [
         sum(len(targets.labels) for batch in loader for targets in batch.targets) for _ in range(epochs)
     ]

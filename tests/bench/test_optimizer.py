@@ -157,7 +157,7 @@ def test_an_update_moves_against_the_gradient(name):
 @pytest.mark.parametrize("warmup", [1, 4, 10])
 def test_the_average_follows_its_recursion(warmup):
     layer = nn.Linear(1, 1, bias=False)
-    average = make_average(layer, 10, warmup)  # decay 1 - 1/10
+    average = make_average(layer, lambda: 10, warmup)  # decay 1 - 1/10
     expected = None
     for n, value in enumerate([1.0, 5.0, -3.0, 8.0, 2.0]):
         with torch.no_grad():
@@ -170,7 +170,7 @@ def test_the_average_follows_its_recursion(warmup):
 
 def test_the_average_has_the_network_s_statistics():
     network = nn.Sequential(nn.BatchNorm2d(2))
-    average = make_average(network, 10)
+    average = make_average(network, lambda: 10)
     network(torch.randn(4, 2, 3, 3))
     average.update_parameters(network)
     assert torch.equal(average.module[0].running_mean, network[0].running_mean)

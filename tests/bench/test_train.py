@@ -377,13 +377,13 @@ def test_what_report_raises_ends_the_training_with_its_state_saved(tmp_path):
 
     reported = []
 
-    def report(images_seen, measures):
-        reported.append((images_seen, sorted(measures)))
+    def report(images_seen, share, measures):
+        reported.append((images_seen, share, sorted(measures)))
         raise Pruned
 
     config = tiny_config(train__epochs=2, train__validate_every=1)
     with pytest.raises(Pruned):
         trained(config, tmp_path, report=report)
-    assert reported == [(12, ["ap", "ap50"])]
+    assert reported == [(12, 0.5, ["ap", "ap50"])]
     result, _ = trained(config, tmp_path)
     assert [row["epoch"] for row in result.history] == [1, 2]

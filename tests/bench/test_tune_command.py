@@ -114,7 +114,11 @@ def training():
 def a_study(out, config, objectives):
     space = parse_space(config, ["train.lr"])
     return Study(
-        StudyKey("ssd", "shapes", "train", {}), space, objectives, out, pruner=make_pruner("asha", config, 12)
+        StudyKey("ssd", "shapes", "train", {}),
+        space,
+        objectives,
+        out,
+        pruner=make_pruner("asha", config, 12, 3),
     )
 
 

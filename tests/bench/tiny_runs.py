@@ -35,6 +35,8 @@ NARROW: Mapping[str, Mapping[str, Any]] = {
 def tiny_sets(variant: str = "ssd", **more: Any) -> list[str]:
     """Values for ``--set``; in `more`, ``__`` stands for a dot: ``train__epochs=1``."""
     given = {**TINY, **NARROW.get(variant, {})} | {name.replace("__", "."): v for name, v in more.items()}
+    if any(name.startswith("train.budget.") for name in given):
+        del given["train.epochs"]
     return [
         f"{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in given.items()
     ]
