@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from metrics.compare.verdict import EQUAL
 from metrics.notes import Note
 from reports.analysis.models import Model, flat
+from reports.analysis.training_budget import SPENT, amount_text, shared_limit
 from reports.elements import formatting
 from reports.records.run import Budget
 
@@ -31,7 +32,9 @@ LEAST_SHARE = 0.05
 SAME_BUDGET = 0.05
 """Relative difference up to which budgets count as equal."""
 
-BUDGETS: tuple[tuple[str, Callable[[Budget], float | None], Callable[[float], str]], ...] = (
+Quantity = tuple[str, Callable[[Budget], float | None], Callable[[float], str]]
+
+BUDGETS: tuple[Quantity, ...] = (
     ("epochs", lambda budget: budget.epochs, lambda value: f"{value:g}"),
     ("training images seen", lambda budget: budget.images_seen, formatting.count),
     ("settings tried in tuning", lambda budget: budget.trials, formatting.count),
@@ -138,7 +141,7 @@ def training_notes(models: Sequence[Model]) -> list[Note]:
             f"train.validate_every): {formatting.join_words(list(once))}"
         )
         notes.append(Note("validated_once", text, values=once))
-    for name, read, write in BUDGETS:
+    for name, read, write in _budgets(models):
         values = {model.label: value for model in models if (value := mean_budget(model, read)) is not None}
         if len(values) > 1 and max(values.values()) - min(values.values()) > SAME_BUDGET * max(
             values.values()
@@ -159,6 +162,15 @@ def training_notes(models: Sequence[Model]) -> list[Note]:
             )
         )
     return notes
+
+
+def _budgets(models: Sequence[Model]) -> tuple[Quantity, ...]:
+    """What has to be equal: of models with the same limit what they spent of it, which early stopping can lower."""
+    limit = shared_limit(models)
+    if limit is None:
+        return BUDGETS
+    unit = limit.unit
+    return ("budget spent", SPENT[unit], lambda value: amount_text(unit, value)), BUDGETS[-1]
 
 
 RANDOM_WEIGHTS = "random weights"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reports.analysis.models import Model
 from reports.analysis.report_data import ReportData, mean
+from reports.analysis.training_budget import limit_text
 from reports.analysis.training_fairness import initial_weights, mean_budget
 from reports.elements import formatting
 from reports.elements.page import Cell, Link, PageTable, Section, TableColumn, TableRow
@@ -30,7 +31,7 @@ def section(report: ReportData) -> Section:
         ap = mean(values)
         cells = [Cell(report.labels[number]), Cell(formatting.points(ap), ap)]
         for read, write in (
-            (lambda budget: budget.epochs, lambda value: f"{value:g}"),
+            (lambda budget: budget.epochs, lambda value: f"{value:.4g}"),
             (lambda budget: budget.images_seen, formatting.count),
             (lambda budget: budget.train_seconds, formatting.duration),
             (lambda budget: budget.total_seconds, formatting.duration),
@@ -68,12 +69,14 @@ def section(report: ReportData) -> Section:
 
 
 def _effort(model: Model, with_time: bool = True) -> str:
-    epochs = mean_budget(model, lambda budget: budget.epochs)
+    epochs, limit = mean_budget(model, lambda budget: budget.epochs), model.results[0].budget.limit
     images = mean_budget(model, lambda budget: budget.images_seen)
     seconds = mean_budget(model, lambda budget: budget.train_seconds)
     parts = []
+    if limit is not None:
+        parts.append(f"with a budget of {limit_text(limit)}")
     if epochs is not None:
-        parts.append(f"for {formatting.plural(round(epochs), 'epoch')}{_of_planned(model, epochs)}")
+        parts.append(f"for {_epochs_text(epochs)}{_of_planned(model, epochs)}")
     if images is not None:
         parts.append(f"with {formatting.plural(round(images), 'training image')} seen")
     if seconds is not None and with_time:
@@ -81,7 +84,15 @@ def _effort(model: Model, with_time: bool = True) -> str:
     return f"trained {' '.join(parts)}"
 
 
+def _epochs_text(epochs: float) -> str:
+    """Epochs to the nearest tenth, which a budget can end within one."""
+    tenths = round(epochs, 1)
+    return formatting.plural(int(tenths), "epoch") if tenths.is_integer() else f"{tenths} epochs"
+
+
 def _of_planned(model: Model, epochs: float) -> str:
-    """How many epochs the settings asked for, if training was stopped early."""
+    """How many epochs the settings asked for, if training was stopped early; empty for a budget."""
+    if model.results[0].budget.limit is not None:
+        return ""
     planned = model.results[0].config.get("train", {}).get("epochs")
     return f" of {planned:g} (stopped early)" if isinstance(planned, int) and epochs < planned else ""
