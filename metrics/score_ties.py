@@ -18,6 +18,9 @@ _SMALLEST_RANGE = 0.0005
 _ROUNDING = 1e-9
 """Slack of an IoU at a threshold, so that rounding cannot hide a competition."""
 
+_MOST_PAIRS = 2_000_000
+"""Pairs of tied detections and objects that are compared at once, which limits memory."""
+
 Bools = NDArray[np.bool_]
 
 
@@ -118,7 +121,10 @@ def _tied_at_cut(matches: Matches) -> Bools:
 
 
 def _contests(matches: Matches, tied: Bools) -> NDArray[np.float64]:
-    """(D,) highest IoU that a detection and another one of its image, class and score both reach with one object; 0 if none."""
+    """(D,) highest IoU that a detection and another one of its image, class and score both reach with one object; 0 if none.
+
+    With more than `_MOST_PAIRS` such detections and objects it is 1, the bound of all.
+    """
     contests = np.zeros(len(matches.row))
     rows = np.flatnonzero(tied)
     if not len(rows):
@@ -129,34 +135,63 @@ def _contests(matches: Matches, tied: Bools) -> NDArray[np.float64]:
     score = matches.score[rows]
     block = np.cumsum(np.r_[True, (group[1:] != group[:-1]) | (score[1:] != score[:-1])]) - 1
     several = (np.bincount(block) > 1)[block]
-    rows, group, block = rows[several], group[several], block[several]
-    pairs, objects = _pairs(matches, group)
-    overlap = aligned_box_iou(
-        matches.detections.boxes[matches.row[rows[pairs]]], matches.truth.boxes[objects]
-    )
-    near = overlap >= matches.rule.iou_thresholds[0] - _ROUNDING
-    pairs, objects, overlap = pairs[near], objects[near], overlap[near]
-    order = np.lexsort((-overlap, objects, block[pairs]))
-    pairs, objects, overlap = pairs[order], objects[order], overlap[order]
-    second = np.flatnonzero((objects[1:] == objects[:-1]) & (block[pairs][1:] == block[pairs][:-1])) + 1
-    of_block = np.zeros(block[-1] + 1 if len(block) else 0)
-    np.maximum.at(of_block, block[pairs[second]], overlap[second])
+    rows, group, block = rows[several], group[several], np.unique(block[several], return_inverse=True)[1]
+    objects, of_object = _objects_by_group(matches)
+    first = np.searchsorted(of_object, group, side="left")
+    counts = np.searchsorted(of_object, group, side="right") - first
+    pairs_of_block = np.bincount(block, counts)
+    many = pairs_of_block > _MOST_PAIRS
+    of_block = np.where(many, 1.0, 0.0)
+    part = np.cumsum(np.where(many, 0, pairs_of_block)) // _MOST_PAIRS
+    for number in np.unique(part[~many]):
+        own = np.flatnonzero(~many[block] & (part[block] == number))
+        pairs, chosen = _pairs(first[own], counts[own])
+        _contests_of_blocks(matches, rows[own][pairs], objects[chosen], block[own][pairs], of_block)
     contests[rows] = of_block[block]
     return contests
 
 
-def _pairs(matches: Matches, group: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Each of the detections with each object of its image and class that is no crowd: its index in `group`, row of the object."""
+def _contests_of_blocks(
+    matches: Matches,
+    rows: NDArray[np.int64],
+    objects: NDArray[np.int64],
+    block: NDArray[np.int64],
+    of_block: NDArray[np.float64],
+) -> None:
+    """Write the highest contested IoU of each block, from its detections with the objects that they could be matched with.
+
+    Args:
+        matches: of all detections.
+        rows: (P,) index in ranked order of each pair's detection.
+        objects: (P,) row of its object.
+        block: (P,) index of its block: detections of one image, class and score.
+        of_block: is raised where there is a contest.
+    """
+    overlap = aligned_box_iou(matches.detections.boxes[matches.row[rows]], matches.truth.boxes[objects])
+    near = overlap >= matches.rule.iou_thresholds[0] - _ROUNDING
+    objects, block, overlap = objects[near], block[near], overlap[near]
+    order = np.lexsort((-overlap, objects, block))
+    objects, block, overlap = objects[order], block[order], overlap[order]
+    second = np.flatnonzero((objects[1:] == objects[:-1]) & (block[1:] == block[:-1])) + 1
+    np.maximum.at(of_block, block[second], overlap[second])
+
+
+def _objects_by_group(matches: Matches) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the objects that are no crowds, by image and class, and the number of each one's image and class."""
     truth = matches.truth
     objects = np.flatnonzero(~truth.crowd)
     of_object = (matches.object_label.astype(np.int64) * len(truth.catalog.image_ids) + truth.image)[objects]
     order = np.argsort(of_object, kind="stable")
-    objects, of_object = objects[order], of_object[order]
-    first = np.searchsorted(of_object, group, side="left")
-    counts = np.searchsorted(of_object, group, side="right") - first
-    pairs = np.repeat(np.arange(len(group)), counts)
+    return objects[order], of_object[order]
+
+
+def _pairs(
+    first: NDArray[np.int64], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Each of N detections with each of its objects, ``first : first + counts``: indices of both."""
+    pairs = np.repeat(np.arange(len(counts)), counts)
     within = np.arange(len(pairs)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return pairs, objects[np.repeat(first, counts) + within]
+    return pairs, np.repeat(first, counts) + within
 
 
 def _uncertain(matches: Matches, contested: Bools) -> Bools:

@@ -22,6 +22,9 @@ from metrics.tables import AnnotationTable, DetectionTable, ImageId
 _SAMPLE = 500
 """Detections that are looked at, those with the highest scores."""
 
+_BLOCK = 10_000
+"""Objects of an image that are compared at once, which limits the memory for an image with millions of objects."""
+
 _POOR, _GOOD, _BETTER = 0.1, 0.4, 4.0
 """Shares of detections on an object of their class: suspiciously few; enough for a mapping; and their least ratio."""
 
@@ -105,10 +108,11 @@ def _share(
     wanted = np.zeros(len(truth.catalog.image_ids) + 1, np.bool_)
     wanted[image] = True  # an image -1 is the last entry
     objects = np.flatnonzero(wanted[truth.image])
-    corners = convert(truth.xywh[objects], "xywh", "xyxy")
-    hits = 0
+    hit = np.zeros(len(image), np.bool_)
     for i in np.unique(image[image >= 0]).tolist():
-        chosen, inside = np.flatnonzero(image == i), np.flatnonzero(truth.image[objects] == i)
-        overlap = box_iou(boxes[chosen], corners[inside]) >= 0.5
-        hits += int((overlap & (label[chosen][:, None] == truth.label[objects[inside]])).any(1).sum())
-    return hits / len(image)
+        chosen, inside = np.flatnonzero(image == i), objects[truth.image[objects] == i]
+        for start in range(0, len(inside), _BLOCK):
+            rows, of = chosen[~hit[chosen]], inside[start : start + _BLOCK]
+            overlap = box_iou(boxes[rows], convert(truth.xywh[of], "xywh", "xyxy")) >= 0.5
+            hit[rows] = (overlap & (label[rows][:, None] == truth.label[of])).any(1)
+    return float(hit.mean())

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metrics import score_ties
 from metrics.evaluator import evaluate
 from metrics.matching import MatchRule, match
 from metrics.score_ties import ap_range, detection_notes
@@ -57,13 +58,21 @@ def all_values(annotations: AnnotationTable, rows: list[Found], most: int) -> li
     ]
 
 
-@settings(max_examples=80, deadline=None)
-@given(truth=objects, rows=found, most=st.sampled_from([1, 2, 100]))
+@settings(max_examples=100, deadline=None)
+@given(
+    truth=objects,
+    rows=found,
+    most=st.sampled_from([1, 2, 100]),
+    pairs=st.sampled_from([1, 3, score_ties._MOST_PAIRS]),
+)
 def test_fault_78_no_order_of_equal_scores_exceeds_the_bounds(
-    truth: list[tuple[int, int, int, bool]], rows: list[Found], most: int
+    truth: list[tuple[int, int, int, bool]], rows: list[Found], most: int, pairs: int
 ) -> None:
+    """Also where there are too many pairs to compare them."""
     annotations, detections = tables(truth, rows)
-    low, high, _ = ap_range(match(annotations, detections, MatchRule(max_dets=(most,))))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(score_ties, "_MOST_PAIRS", pairs)
+        low, high, _ = ap_range(match(annotations, detections, MatchRule(max_dets=(most,))))
     values = all_values(annotations, rows, most)
     if np.isnan(low):
         assert np.isnan(values).all()
@@ -85,6 +94,21 @@ def test_without_competition_within_an_image_the_bounds_are_reached(
         return
     assert low == pytest.approx(min(values))
     assert high == pytest.approx(max(values))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    truth=objects, rows=st.lists(st.tuples(image, label, st.integers(0, 5), scores), min_size=2, max_size=12)
+)
+def test_the_bounds_do_not_depend_on_how_many_pairs_are_compared_at_once(
+    truth: list[tuple[int, int, int, bool]], rows: list[Found]
+) -> None:
+    matches = match(*tables(truth, rows))
+    expected = ap_range(matches)
+    most = 5 * 12  # of a detection's image, class and score with its objects
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(score_ties, "_MOST_PAIRS", most)
+        assert ap_range(matches) == pytest.approx(expected, nan_ok=True)
 
 
 @pytest.mark.parametrize(
