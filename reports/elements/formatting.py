@@ -26,6 +26,16 @@ def truncate(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def difference_label(first: str, second: str, most: int = 30) -> str:
+    """Return ``first − second`` in at most `most` characters; each name has at least half of them, if it needs it."""
+    first, second = printable(first), printable(second)
+    room = most - len(" − ")
+    half = room // 2
+    return (
+        f"{truncate(first, max(half, room - len(second)))} − {truncate(second, max(half, room - len(first)))}"
+    )
+
+
 def slug(text: str) -> str:
     """Convert a name for use in file names and URLs: lower-case ASCII, digits and hyphens, at most 40 characters.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from xml.etree import ElementTree
@@ -107,6 +108,39 @@ def legend(ax: Axes, **where: Any) -> None:
     handles, labels = ax.get_legend_handles_labels()
     if handles:
         ax.legend(handles, labels, labelcolor=INK, **where)
+
+
+@dataclass(frozen=True, slots=True)
+class LegendAbove:
+    """Rows and columns of a legend above the axes, where it covers nothing.
+
+    Attributes:
+        columns: side by side.
+        height: that it adds to the figure, in CSS pixels.
+    """
+
+    columns: int
+    height: float
+
+    @classmethod
+    def of(cls, labels: Sequence[str], left: float = 50.0, width: float = WIDTH) -> LegendAbove:
+        """As many columns as fit beside each other.
+
+        Args:
+            labels: as they are drawn.
+            left: where the axes begin, in CSS pixels.
+            width: of the figure.
+        """
+        column = 55 + 7.0 * max(
+            map(len, labels), default=0
+        )  # sample of the line, and the text with the space after it
+        columns = max(1, min(len(labels), int((width - left) // column)))
+        rows = -(-len(labels) // columns)
+        return cls(columns, 18.0 * rows + 6)
+
+    def draw(self, ax: Axes, **options: Any) -> None:
+        """Add the legend of the labelled artists."""
+        legend(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=self.columns, borderaxespad=0.2, **options)
 
 
 def shade(

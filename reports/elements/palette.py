@@ -61,8 +61,12 @@ class SeriesStyle:
 
 
 def series_style(number: int) -> SeriesStyle:
-    """Return the style of a model by its number; the first 168 differ, the first eight by colour alone."""
+    """Return the style of a model by its number; the first 168 differ.
+
+    The first eight differ by colour alone. Of the first twelve, those whose colours are similar, for people who cannot tell red from
+    green, too, differ both in marker and in dash.
+    """
     shape = MARKERS[number % len(MARKERS)]
     return SeriesStyle(
-        number % COLOURS, DASHES[(number + number // COLOURS) % len(DASHES)], shape, _PATHS[shape]
+        number % COLOURS, DASHES[(number - number // COLOURS) % len(DASHES)], shape, _PATHS[shape]
     )

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from reports.elements.formatting import truncate
-from reports.elements.matplotlib_figure import INK, PAPER, RULE, axes, colour, figure, legend
+from reports.elements.matplotlib_figure import INK, PAPER, RULE, LegendAbove, axes, colour, figure
 from reports.elements.page import Figure
 from reports.elements.palette import series_style
 
@@ -39,6 +39,8 @@ def boxes(
     drawn = [number for number, of in enumerate(values) if any(of)]
     step = min(0.26, 0.8 / max(len(drawn), 1))
     height = max(30, 15 * len(drawn) + 12)
+    left = 12 + 6.8 * max((len(truncate(row, 22)) for row in rows), default=0)
+    above = LegendAbove.of([truncate(labels[number], 24) for number in drawn], left)
 
     def draw(canvas: Canvas) -> None:
         (ax,) = axes(canvas)
@@ -72,7 +74,7 @@ def boxes(
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
         if len(drawn) > 1:
-            legend(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=min(len(drawn), 3), borderaxespad=0.2)
+            above.draw(ax)
 
-    head = 22 * -(-len(drawn) // 3) if len(drawn) > 1 else 0
+    head = above.height if len(drawn) > 1 else 0
     return figure(slug, title, finding, 66 + head + height * len(rows), draw)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
 from reports.elements.formatting import points, truncate
-from reports.elements.matplotlib_figure import INK, PAPER, RULE, axes, colour, figure, legend
+from reports.elements.matplotlib_figure import INK, PAPER, RULE, LegendAbove, axes, colour, figure
 from reports.elements.page import Figure
 from reports.elements.palette import series_style
 
@@ -50,8 +50,9 @@ def dot_plot(
     single = models == 1
     step = 0.0 if single or show_means else min(0.18, 0.7 / models)
     high = 34 if show_means or single else max(26, 9 * models + 8)
-    across = max(1, min(models, int(52 // (max(len(truncate(label, 24)) for label in labels) + 6))))
-    head = 0 if show_means or single else 22 * -(-models // across)
+    left = 12 + 6.8 * max((len(truncate(row, 22)) for row in rows), default=0)
+    above = LegendAbove.of([truncate(label, 24) for label in labels], left)
+    head = 0 if show_means or single else above.height
 
     def draw(canvas: Canvas) -> None:
         (ax,) = axes(canvas)
@@ -98,7 +99,7 @@ def dot_plot(
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
         if not (show_means or single):
-            legend(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=across, borderaxespad=0.2)
+            above.draw(ax)
 
     return figure(slug, title, finding, 62 + head + high * len(rows), draw)
 

@@ -11,7 +11,17 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 from numpy.typing import NDArray
 
 from reports.elements.formatting import truncate
-from reports.elements.matplotlib_figure import INK, PAPER, axes, colour, dashes, figure, hook, legend, shade
+from reports.elements.matplotlib_figure import (
+    INK,
+    PAPER,
+    LegendAbove,
+    axes,
+    colour,
+    dashes,
+    figure,
+    hook,
+    shade,
+)
 from reports.elements.page import Figure
 from reports.elements.palette import series_style
 
@@ -51,6 +61,7 @@ def lines(
     line_axes: LineAxes,
     points: Sequence[Sequence[tuple[float, float]]] = (),
     bands: Sequence[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]] = (),
+    numbers: Sequence[int] | None = None,
 ) -> Figure:
     """Draw one line per run in the colour and dash of its model; values that are not finite interrupt the line.
 
@@ -63,21 +74,25 @@ def lines(
         line_axes: labels, limits and scales.
         points: of each model, drawn as markers; without them, markers are spaced along each line.
         bands: of each model, x, lower and upper limit of a shaded band.
+        numbers: of the models, by default 0, 1, ...
     """
+    series = range(len(labels)) if numbers is None else numbers
+    names = [truncate(label, 28) for label in labels]
+    above = LegendAbove.of([name for name, runs in zip(names, curves, strict=True) if runs])
 
     def draw(canvas: Canvas) -> None:
         (ax,) = axes(canvas)
-        for number, (label, runs) in enumerate(zip(labels, curves, strict=True)):
+        for place, (number, name, runs) in enumerate(zip(series, names, curves, strict=True)):
             its, shape = colour(number), series_style(number).shape
             if bands:
-                shade(ax, number, *bands[number])
+                shade(ax, number, *bands[place])
             for at, (x, y) in enumerate(runs):
                 ax.plot(
                     x, y, color=its, linestyle=dashes(number), linewidth=1.8 if len(runs) == 1 else 1.2,
                     marker=None if points else shape, markersize=4.5, markevery=max(1, -(-len(x) // 10)),
-                    label=None if at else truncate(label, 28), gid=f"series-{number}",
+                    label=None if at else name, gid=f"series-{number}",
                 )  # fmt: skip
-            for x_, y_ in points[number] if points else ():
+            for x_, y_ in points[place] if points else ():
                 ax.plot(
                     x_, y_, shape, color=its, markersize=7, markeredgecolor=PAPER, markeredgewidth=0.8,
                     gid=f"series-{number}",
@@ -102,10 +117,10 @@ def lines(
         else:
             ax.set_ylim(bottom=0)
         if len(labels) > 1:
-            legend(ax, loc="best")
+            above.draw(ax)
         if line_axes.cursor:
             # The page's script reads the ends of the axis from these two lines and moves the first one.
             for at, x_ in enumerate(ax.get_xlim()):
                 ax.axvline(x_, color=INK, linewidth=1.2, alpha=0.0, gid=hook(f"cursor-{at}"))
 
-    return figure(slug, title, finding, 280, draw)
+    return figure(slug, title, finding, 280 + (above.height if len(labels) > 1 else 0), draw)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
 from reports.elements.formatting import truncate
-from reports.elements.matplotlib_figure import axes, colour, dashes, figure, legend, shade
+from reports.elements.matplotlib_figure import LegendAbove, axes, colour, dashes, figure, shade
 from reports.elements.page import Figure
 
 RECALLS = np.linspace(0, 1, 101)
@@ -34,10 +34,12 @@ def pr_curves(
         curves: of each model (S, 101), one row per seed: precision at `RECALLS`, mean over classes; NaN is not drawn.
         bands: of each model (101,) lower and upper limit of a shaded band.
     """
+    names = [truncate(label, 28) for label in labels]
+    above = LegendAbove.of(names)
 
     def draw(canvas: Canvas) -> None:
         (ax,) = axes(canvas)
-        for number, (label, rows) in enumerate(zip(labels, curves, strict=True)):
+        for number, (name, rows) in enumerate(zip(names, curves, strict=True)):
             its = colour(number)
             if bands:
                 shade(ax, number, RECALLS, *bands[number])
@@ -46,10 +48,11 @@ def pr_curves(
                     ax.plot(RECALLS, row, color=its, linewidth=0.8, alpha=0.35, gid=f"series-{number}")
             mean = rows.mean(0)
             ax.plot(
-                RECALLS, mean, color=its, linewidth=1.8, linestyle=dashes(number), label=truncate(label, 28),
+                RECALLS, mean, color=its, linewidth=1.8, linestyle=dashes(number), label=name,
                 gid=f"series-{number}",
             )  # fmt: skip
         ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
-        legend(ax, loc="lower left")
+        if len(names) > 1:
+            above.draw(ax)
 
-    return figure(slug, title, finding, 300, draw)
+    return figure(slug, title, finding, 300 + (above.height if len(names) > 1 else 0), draw)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 
 from metrics.reliability import Reliability
 from reports.elements.formatting import truncate
-from reports.elements.matplotlib_figure import MUTED, PAPER, axes, colour, dashes, figure, legend
+from reports.elements.matplotlib_figure import MUTED, PAPER, LegendAbove, axes, colour, dashes, figure
 from reports.elements.page import Figure
 from reports.elements.palette import series_style
 
@@ -26,11 +26,13 @@ def reliability_diagram(
         labels: of the models.
         curves: of each model; empty bins are left out.
     """
+    names = [truncate(label, 28) for label in labels]
+    above = LegendAbove.of(names)
 
     def draw(canvas: Canvas) -> None:
         (ax,) = axes(canvas)
         ax.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (1, 2)))
-        for number, (label, curve) in enumerate(zip(labels, curves, strict=True)):
+        for number, (name, curve) in enumerate(zip(names, curves, strict=True)):
             known = curve.count > 0
             x, y = curve.score[known], curve.precision[known]
             its, gid = colour(number), f"series-{number}"
@@ -40,10 +42,11 @@ def reliability_diagram(
             )
             ax.plot(
                 x, y, color=its, linestyle=dashes(number), linewidth=1.6, marker=series_style(number).shape, markersize=6,
-                markeredgecolor=PAPER, markeredgewidth=0.7, label=truncate(label, 28), gid=gid,
+                markeredgecolor=PAPER, markeredgewidth=0.7, label=name, gid=gid,
             )  # fmt: skip
         ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="mean score", ylabel="precision")
         ax.set_xticks(np.linspace(0, 1, 6))
-        legend(ax, loc="upper left")
+        if len(names) > 1:
+            above.draw(ax)
 
-    return figure(slug, title, finding, 330, draw)
+    return figure(slug, title, finding, 330 + (above.height if len(names) > 1 else 0), draw)

@@ -1,4 +1,4 @@
-"""Latency against AP: one marker per model with both intervals, and the Pareto front."""
+"""Latency or size against AP: one marker per model with its intervals, and the Pareto front."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Point:
     Attributes:
         number: of the model.
         label: of the model.
-        latency_ms, latency: median and its interval.
+        cost, costs: what it costs, above 0, such as milliseconds, and its interval; both ends are equal where it has none.
         quality, qualities: AP as a fraction and its interval; NaN if not known.
         on_front: whether it is on the Pareto front.
         grey: whether it is slower than another model without a decisively higher AP.
@@ -32,30 +32,36 @@ class Point:
 
     number: int
     label: str
-    latency_ms: float
-    latency: Interval
+    cost: float
+    costs: Interval
     quality: float
     qualities: Interval
     on_front: bool
     grey: bool
 
 
-def pareto(slug: str, title: str, finding: str, points: Sequence[Point]) -> Figure:
-    """Draw latency, on a logarithmic axis, against AP; up and to the left is better.
+def pareto(
+    slug: str, title: str, finding: str, points: Sequence[Point], axis: str, level: float | None = None
+) -> Figure:
+    """Draw a cost, on a logarithmic axis, against AP; up and to the left is better.
 
     Args:
         slug: unique on the page.
         title: a phrase.
         finding: one sentence on what the figure shows.
         points: at least one.
+        axis: label of the axis of costs.
+        level: AP to mark by a horizontal line.
     """
 
     def draw(canvas: Canvas) -> None:
         (ax,) = axes(canvas)
         ax.set_xscale("log")
-        front = sorted((point.latency_ms, 100 * point.quality) for point in points if point.on_front)
-        lows = [min(point.latency_ms, point.latency[0]) for point in points]
-        highs = [max(point.latency_ms, point.latency[1]) for point in points]
+        if level is not None:
+            ax.axhline(100 * level, color=MUTED, linewidth=0.8, zorder=0)
+        front = sorted((point.cost, 100 * point.quality) for point in points if point.on_front)
+        lows = [min(point.cost, point.costs[0]) for point in points]
+        highs = [max(point.cost, point.costs[1]) for point in points]
         room = max(max(highs) / min(lows), 1.5) ** 0.22
         ax.set_xlim(min(lows) / room, max(highs) * room)
         if front:
@@ -67,23 +73,23 @@ def pareto(slug: str, title: str, finding: str, points: Sequence[Point]) -> Figu
         for point in points:
             its, series = MUTED if point.grey else colour(point.number), f"series-{point.number}"
             middle = 100 * point.quality
-            ax.hlines(middle, *point.latency, color=its, linewidth=1.8, gid=series)
+            ax.hlines(middle, *point.costs, color=its, linewidth=1.8, gid=series)
             if np.isfinite(point.qualities).all():
                 low, high = (100 * end for end in point.qualities)
-                ax.vlines(point.latency_ms, low, high, color=its, linewidth=1.8, gid=series)
+                ax.vlines(point.cost, low, high, color=its, linewidth=1.8, gid=series)
             ax.plot(
-                point.latency_ms, middle, series_style(point.number).shape, color=its, markersize=8,
+                point.cost, middle, series_style(point.number).shape, color=its, markersize=8,
                 markerfacecolor=PAPER if point.grey else its, markeredgecolor=its if point.grey else PAPER,
                 markeredgewidth=1.4 if point.grey else 0.8, gid=series,
             )  # fmt: skip
             ax.annotate(
-                truncate(point.label, 20), (point.latency_ms, middle), (7, 6), textcoords="offset points",
+                truncate(point.label, 20), (point.cost, middle), (7, 6), textcoords="offset points",
                 color=MUTED if point.grey else INK, fontsize=11, gid=series,
             )  # fmt: skip
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.margins(y=0.18)
-        ax.set(xlabel="median latency (ms per image; lower is better)", ylabel="AP (%)")
+        ax.set(xlabel=axis, ylabel="AP (%)")
 
     return figure(slug, title, finding, 300, draw)

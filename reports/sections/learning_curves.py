@@ -190,6 +190,7 @@ def _figure(report: ReportData, measure: str, curves: Sequence[ModelCurve]) -> F
     figure = lines(
         f"learning-{measure}", f"{title} over training images", finding, labels, drawn,
         LineAxes("training images", f"{title} (%)", log_x=True), points=points, bands=bands,
+        numbers=[curve.number for curve in curves],
     )  # fmt: skip
     beyond = f" Beyond {most} images it is extrapolated." if extended else ""
     return replace(

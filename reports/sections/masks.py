@@ -187,7 +187,7 @@ def _pairs_figure(report: ReportData, results: MaskResults) -> Figure | None:
     names = dict(zip(model_names(report, results), shown_names(report, results), strict=True))
     drawing = forest(
         "masks-pairs", "Differences in mIoU, first model minus second", _leader_text(report, results),
-        [f"{names[row.model_a]} − {names[row.model_b]}" for row in rows],
+        [formatting.difference_label(names[row.model_a], names[row.model_b]) for row in rows],
         np.array([[row.delta, row.ci_low, row.ci_high, row.sim_low, row.sim_high] for row in rows]),
         [row.decisive for row in rows], "mIoU",
     )  # fmt: skip

@@ -44,7 +44,7 @@ def section(report: ReportData) -> Section | None:
     finding = " ".join(filter(None, (_finding(rows, names), _influence_finding(report))))
     drawing = forest(
         "pairs", "Differences in AP, first model minus second", finding,
-        [f"{names[row.model_a]} − {names[row.model_b]}" for row in rows[:MAX_PAIRS]],
+        [formatting.difference_label(names[row.model_a], names[row.model_b]) for row in rows[:MAX_PAIRS]],
         np.array([[row.delta, row.ci_low, row.ci_high, row.sim_low, row.sim_high] for row in rows[:MAX_PAIRS]]),
         [row.decisive for row in rows[:MAX_PAIRS]],
     )  # fmt: skip
@@ -93,7 +93,11 @@ def _finding(rows: Sequence[PairDifference], names: dict[str, str]) -> str:
     if len(decisive) == len(rows):
         subject = "The difference is" if len(rows) == 1 else f"All {len(rows)} differences are"
         return f"{subject} decisive on these images."
-    tied = [f"{names[row.model_a]} − {names[row.model_b]}" for row in rows if not row.decisive]
+    tied = [
+        formatting.difference_label(names[row.model_a], names[row.model_b])
+        for row in rows
+        if not row.decisive
+    ]
     verb = "is" if len(decisive) == 1 else "are"
     count = f"{len(decisive)} of {len(rows)} differences {verb} decisive on these images"
     pairs = "this pair is" if len(tied) == 1 else "these pairs are"

@@ -25,6 +25,8 @@ from reports.figures.speed_scatter import Point, pareto
 from reports.records.timing import Machine
 from reports.sections.speed_cells import percentile_cell
 
+LATENCY_AXIS = "median latency (ms per image; lower is better)"
+
 
 @dataclass(frozen=True, eq=False)
 class _Candidate:
@@ -163,8 +165,8 @@ def _figure(report: ReportData, group: _Group, at: int) -> Figure:
         Point(
             number=candidate.timed.model,
             label=report.labels[candidate.timed.model],
-            latency_ms=candidate.timed.median_ms,
-            latency=candidate.timed.ends_ms,
+            cost=candidate.timed.median_ms,
+            costs=candidate.timed.ends_ms,
             quality=candidate.ap,
             qualities=candidate.ap_interval,
             on_front=candidate.on_front,
@@ -174,7 +176,7 @@ def _figure(report: ReportData, group: _Group, at: int) -> Figure:
     ]
     slug = "pareto" if at == 0 else f"pareto-{at + 1}"
     title = f"AP over latency on {formatting.printable(group.machine.name)}"
-    drawn = pareto(slug, title, _finding(report, group, several=False), points)
+    drawn = pareto(slug, title, _finding(report, group, several=False), points, LATENCY_AXIS)
     bars = "Bars are 95% confidence intervals" + (" of latency" if report.statistics is None else "")
     caption = (
         "Up and to the left is better. The dashed line is the Pareto front; open grey markers are models that are slower than "

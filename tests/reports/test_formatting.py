@@ -26,6 +26,16 @@ def test_invisible_characters_become_visible():
     assert formatting.printable("<b> 日本 🙂 ß") == "<b> 日本 🙂 ß"
 
 
+@given(st.text("abc ", min_size=1), st.text("xyz", min_size=1))
+def test_the_label_of_a_difference_shows_both_names(one, other):
+    label = formatting.difference_label(one, other)
+    first, second = label.split(" − ")
+    assert len(label) <= 30
+    for seen, name in ((first, one), (second, other)):
+        assert seen == name or (seen.endswith("…") and len(seen) >= 13 and name.startswith(seen[:-1]))
+    assert len(f"{one} − {other}") > 30 or label == f"{one} − {other}"
+
+
 @given(st.text(), st.text())
 def test_slugs_are_file_names_and_no_two_names_share_one(one, other):
     for name in (one, other):
