@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from reports.elements.formatting import truncate
-from reports.elements.matplotlib_figure import INK, MUTED, PAPER, axes, colour, figure
+from reports.elements.matplotlib_figure import INK, MUTED, PAPER, LegendAbove, axes, colour, figure
 from reports.elements.page import Figure
 from reports.elements.palette import series_style
 
@@ -41,7 +41,13 @@ class Point:
 
 
 def pareto(
-    slug: str, title: str, finding: str, points: Sequence[Point], axis: str, level: float | None = None
+    slug: str,
+    title: str,
+    finding: str,
+    points: Sequence[Point],
+    axis: str,
+    level: float | None = None,
+    names_above: bool = False,
 ) -> Figure:
     """Draw a cost, on a logarithmic axis, against AP; up and to the left is better.
 
@@ -52,7 +58,9 @@ def pareto(
         points: at least one.
         axis: label of the axis of costs.
         level: AP to mark by a horizontal line.
+        names_above: whether labels are in a legend instead of beside the markers, for points that may be close to each other.
     """
+    above = LegendAbove.of([truncate(point.label, 40) for point in points])
 
     def draw(canvas: Canvas) -> None:
         (ax,) = axes(canvas)
@@ -80,16 +88,20 @@ def pareto(
             ax.plot(
                 point.cost, middle, series_style(point.number).shape, color=its, markersize=8,
                 markerfacecolor=PAPER if point.grey else its, markeredgecolor=its if point.grey else PAPER,
-                markeredgewidth=1.4 if point.grey else 0.8, gid=series,
+                markeredgewidth=1.4 if point.grey else 0.8, gid=series, linestyle="none",
+                label=truncate(point.label, 40) if names_above else None,
             )  # fmt: skip
-            ax.annotate(
-                truncate(point.label, 20), (point.cost, middle), (7, 6), textcoords="offset points",
-                color=MUTED if point.grey else INK, fontsize=11, gid=series,
-            )  # fmt: skip
+            if not names_above:
+                ax.annotate(
+                    truncate(point.label, 20), (point.cost, middle), (7, 6), textcoords="offset points",
+                    color=MUTED if point.grey else INK, fontsize=11, gid=series,
+                )  # fmt: skip
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.margins(y=0.18)
         ax.set(xlabel=axis, ylabel="AP (%)")
+        if names_above:
+            above.draw(ax)
 
-    return figure(slug, title, finding, 300, draw)
+    return figure(slug, title, finding, 300 + (above.height if names_above else 0), draw)

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
+
+import numpy as np
 
 from metrics.compare import PairDifference
+from reports.analysis.compressed_networks import (
+    CompressedNetwork,
+    compressed_networks,
+    compression_steps,
+    network_size,
+)
+from reports.analysis.pareto_front import pareto_front
 from reports.analysis.report_data import ReportData, mean
 from reports.analysis.speed import Speed
 from reports.elements import formatting
-from reports.elements.page import Cell, PageTable, Section, TableColumn, TableRow
+from reports.elements.page import Cell, Figure, PageTable, Section, TableColumn, TableRow
+from reports.figures.speed_scatter import Point, pareto
 from reports.records.run import RunFolder
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Models of one trained network.
-
-    Attributes:
-        original: number of the model that was trained; None if it is not in the comparison, or has runs of several seeds,
-            whose mean is not that of the network that was compressed.
-        made: number of each model that was made of it: a file, a network that was compressed and trained further, or a file of
-            such a network.
-    """
-
-    original: int | None
-    made: tuple[int, ...]
+from reports.sections.speed_accuracy import LATENCY_AXIS
 
 
 def section(report: ReportData, speed: Speed) -> Section | None:
     """A table for each trained network with its files; None unless a network has two models, itself counted."""
-    groups = _groups(report)
+    groups = compressed_networks(report)
     if not groups:
         return None
     rows = [
@@ -53,12 +50,18 @@ def section(report: ReportData, speed: Speed) -> Section | None:
         TableColumn("Operations", numeric=True),
         TableColumn("Price"),
     )
+    figures = [
+        drawing
+        for at, group in enumerate(groups)
+        for drawing in _figures(report, speed, group, "" if at == 0 else f"-{at + 1}")
+    ]
     caption = "Networks, and the files and networks that were made of them: AP in percent, latency of one image, size of the file"
     return Section(
         "compression",
         "Compression",
         " ".join(filter(None, (_finding(report, group) for group in groups)))
         or "No difference to an original can be shown.",
+        figures=figures,
         tables=(PageTable("compression-table", caption, columns, tuple(rows)),),
         warnings=warnings,
         method=(
@@ -67,49 +70,77 @@ def section(report: ReportData, speed: Speed) -> Section | None:
             "difference is that of the section on pairwise differences, with the confidence interval of this pair alone. Size is that "
             "of the file, for a network in PyTorch that of its weights. Latency and operations are known for models that were timed. "
             "The price of a file is the wall-clock time in which ranges of activations were measured, and the number of training "
-            "images for it; that of a network is the time of its further training.",
+            "images for it; that of a network is the time of its further training. Weights that are zero make neither the file smaller nor the "
+            "network faster: such a network shows how much AP depends on the number of weights.",
         ),
     )
 
 
-def _groups(report: ReportData) -> list[_Group]:
-    parents = {
-        run.result.name: run.result.parent
-        for model in report.models
-        for run in model.runs
-        if run.result.parent
+def _figures(report: ReportData, speed: Speed, group: CompressedNetwork, suffix: str) -> list[Figure]:
+    """AP over latency and over size; each of these only if it is known of two models with AP."""
+    models = [*(() if group.original is None else (group.original,)), *group.made]
+    known = [model for model in models if math.isfinite(mean(report.headline("ap")[model]))]
+    timed = {model: one for model in known if (one := speed.models[model]) is not None}
+    machines = {one.timing.machine.fingerprint for one in timed.values()}
+    sizes = {
+        model: size for model in known if (size := network_size(report.models[model].runs[0])) is not None
     }
-    made: dict[str, list[int]] = {}
-    for model in report.models:
-        for run in model.runs:
-            source = run.result.parent or (run.result.model_file and run.result.model_file.run)
-            if source:
-                made.setdefault(_first(source, parents), []).append(model.number)
-    groups = []
-    for name, members in made.items():
-        owner = next((m for m in report.models if any(run.result.name == name for run in m.runs)), None)
-        if owner is not None or len(members) > 1:
-            alone = owner is not None and len(owner.runs) == 1
-            groups.append(
-                _Group(owner.number if owner is not None and alone else None, tuple(dict.fromkeys(members)))
-            )
-    return groups
+    drawn = []
+    if len(timed) > 1 and len(machines) == 1:
+        costs = {model: (one.median_ms, *one.ends_ms) for model, one in timed.items()}
+        drawn.append(
+            _figure(report, group, f"compression-latency{suffix}", "AP over latency", costs, LATENCY_AXIS)
+        )
+    if len(sizes) > 1:
+        costs = {model: (size / 1e6,) * 3 for model, size in sizes.items()}
+        axis = "size of the file (MB; smaller is better)"
+        drawn.append(_figure(report, group, f"compression-size{suffix}", "AP over size", costs, axis))
+    return drawn
 
 
-def _first(name: str, parents: Mapping[str, str]) -> str:
-    """The run that a run was compressed from, directly or by others in between; itself if it was not compressed."""
-    while name in parents:
-        name = parents[name]
-    return name
+def _figure(
+    report: ReportData,
+    group: CompressedNetwork,
+    slug: str,
+    title: str,
+    costs: Mapping[int, tuple[float, float, float]],
+    axis: str,
+) -> Figure:
+    """AP over a cost with its interval, by model; bars are paired intervals of the difference to the original."""
+    aps = {model: mean(report.headline("ap")[model]) for model in costs}
+    front = pareto_front(np.array([cost for cost, *_ in costs.values()]), np.array(list(aps.values())))
+    original = None if group.original is None else mean(report.headline("ap")[group.original])
+    points = []
+    for model, on_front in zip(costs, front, strict=True):
+        cost, low, high = costs[model]
+        difference = _difference(report, group, model)
+        ends = (
+            (math.nan, math.nan)
+            if original is None or difference is None
+            else (original + difference[1], original + difference[2])
+        )
+        name = _short_method(report.models[model].runs[0], report)
+        points.append(Point(model, name, cost, (low, high), aps[model], ends, bool(on_front), grey=False))
+    names = [point.label for point in points if point.on_front]
+    verb = "is" if len(names) == 1 else "are"
+    finding = f"{formatting.join_words(names)} {verb} on the Pareto front."
+    drawn = pareto(slug, title, finding, points, axis, original, names_above=True)
+    bars = (
+        ""
+        if original is None
+        else " Vertical bars are the paired intervals of the difference to the original, whose AP is the horizontal line: the "
+        "difference is decisive for this pair where the bar does not reach the line."
+    )
+    return replace(drawn, caption=f"{finding} Up and to the left is better.{bars}")
 
 
-def _row(report: ReportData, speed: Speed, group: _Group, model: int) -> TableRow:
+def _row(report: ReportData, speed: Speed, group: CompressedNetwork, model: int) -> TableRow:
     run = report.models[model].runs[0]
     ap = mean(report.headline("ap")[model])
     difference = _difference(report, group, model)
     timed = speed.models[model]
     flops = None if timed is None else timed.timing.subject.flops
-    size = _size(run)
+    size = network_size(run)
     cells = (
         Cell(report.labels[model]),
         Cell(_method(run, report)),
@@ -126,7 +157,9 @@ def _row(report: ReportData, speed: Speed, group: _Group, model: int) -> TableRo
     return TableRow(cells, series=model)
 
 
-def _difference(report: ReportData, group: _Group, model: int) -> tuple[float, float, float] | None:
+def _difference(
+    report: ReportData, group: CompressedNetwork, model: int
+) -> tuple[float, float, float] | None:
     """AP of a file minus that of its original, with its interval; NaN ends without statistics; None without an original."""
     if group.original is None or model == group.original:
         return None
@@ -156,17 +189,17 @@ def _difference_cell(difference: tuple[float, float, float] | None) -> Cell:
     return Cell(formatting.signed_points(value), value, note=formatting.points_interval(low, high))
 
 
-def _finding(report: ReportData, group: _Group) -> str:
+def _finding(report: ReportData, group: CompressedNetwork) -> str:
     """A sentence for each compressed network."""
     sentences = []
-    before = None if group.original is None else _size(report.models[group.original].runs[0])
+    before = None if group.original is None else network_size(report.models[group.original].runs[0])
     for model in group.made:
         run = report.models[model].runs[0]
-        method, difference = _compression(run, report), _difference(report, group, model)
+        method, difference = compression_steps(run, report), _difference(report, group, model)
         if not method or difference is None:
             continue
         value, low, high = difference
-        interval, now = formatting.points_interval(low, high), _size(run)
+        interval, now = formatting.points_interval(low, high), network_size(run)
         size = (
             ""
             if not before or now is None
@@ -179,35 +212,18 @@ def _finding(report: ReportData, group: _Group) -> str:
     return " ".join(sentences)
 
 
-def _compression(run: RunFolder, report: ReportData) -> str:
-    """How a network was compressed, the first step first; empty if it was not."""
-    file = run.result.model_file
-    steps = [] if file is None or not file.compression else [formatting.printable(file.compression)]
-    known = {other.result.name: other for model in report.models for other in model.runs}
-    trained = run if file is None else known.get(file.run)
-    while trained is not None and trained.result.parent:
-        steps.insert(0, _trained_method(trained))
-        trained = known.get(trained.result.parent)
-    return ", ".join(steps)
-
-
-def _trained_method(run: RunFolder) -> str:
-    """How the network of a run was compressed before its training."""
-    settings = run.result.config.get("compression", {})
-    for name, word in (("prune", "channels pruned"), ("sparsity", "weights zero")):
-        if share := settings.get(name):
-            return f"{100 * share:g}% of {word}"
-    if settings.get("quantize", "none") != "none":
-        return f"trained with {settings['quantize']} rounding"
-    return "trained further"
-
-
 def _method(run: RunFolder, report: ReportData) -> str:
-    file, method = run.result.model_file, _compression(run, report)
+    file, method = run.result.model_file, compression_steps(run, report)
     kind = "PyTorch" if file is None else f"{file.precision} file"
     if file is not None and file.compression:
         return method
     return f"{method or 'none'} ({kind})"
+
+
+def _short_method(run: RunFolder, report: ReportData) -> str:
+    """The method without what is made of a network that was not compressed."""
+    file = run.result.model_file
+    return compression_steps(run, report) or ("original" if file is None else f"{file.precision} file")
 
 
 def _price(run: RunFolder) -> str:
@@ -219,14 +235,6 @@ def _price(run: RunFolder) -> str:
     if run.result.parent is None or budget.train_seconds is None or budget.epochs is None:
         return formatting.MISSING
     return f"{budget.train_seconds:.1f} s, {formatting.plural(int(budget.epochs), 'epoch')} of training"
-
-
-def _size(run: RunFolder) -> int | None:
-    """Bytes of the file that predicted, or of the weights."""
-    if run.result.model_file is not None:
-        return run.result.model_file.size_bytes
-    weights = run.path / RunFolder.WEIGHTS
-    return weights.stat().st_size if weights.is_file() else None
 
 
 def _megabytes(size: int) -> str:

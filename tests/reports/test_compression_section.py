@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 
+import numpy as np
 import pytest
 from pages import cells, every, parsed, part, words
 from synthetic_runs import found_in, run_in, truth_of
@@ -52,10 +53,25 @@ def related(tmp_path_factory) -> list[RunFolder]:
 
 
 @pytest.fixture(scope="module")
-def written(related, tmp_path_factory):
+def drawn() -> dict[str, tuple]:
+    """Points, and the marked AP, of each figure by its slug."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def written(related, drawn, tmp_path_factory):
     from undrawn import undrawn
 
-    with undrawn():
+    from reports.sections import compression
+
+    pareto = compression.pareto
+
+    def recorded(slug, title, finding, points, axis, level=None, names_above=False):
+        drawn[slug] = (points, level)
+        return pareto(slug, title, finding, points, axis, level, names_above)
+
+    with undrawn(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compression, "pareto", recorded)
         return write_report(related, tmp_path_factory.mktemp("page"), options=ComparisonOptions(resamples=60))
 
 
@@ -99,6 +115,40 @@ def test_the_difference_is_that_of_the_pair_from_compressed_to_original(written)
         f"onnx/a-int8.onnx (int8 (network)) has 25% of the size of its original, and differs by {shown[0]} percentage points of AP "
         f"{shown[1]}." in text
     )
+
+
+def test_the_figure_has_ap_over_size_with_the_paired_intervals_and_the_front(related, written, drawn):
+    """Only one model was timed, so there is no figure over latency. The export and its original have the same detections."""
+    assert set(drawn) == {"compression-size"}
+    points, level = drawn["compression-size"]
+    by_name = {point.label: point for point in points}
+    assert set(by_name) == {"original", "float32 file", "int8 (network)"}
+    assert level == pytest.approx(related[0].result.headline["ap"])
+    assert [by_name[name].cost for name in ("original", "float32 file", "int8 (network)")] == [4.0, 4.1, 1.0]
+    assert not np.isfinite(by_name["original"].qualities).any()
+    with (written.parent / "pairwise.csv").open() as file:
+        pair = next(
+            row
+            for row in csv.DictReader(file)
+            if {row["model_a"], row["model_b"]} == {"ssd", "onnx/a-int8.onnx"}
+            and (row["metric"], row["test"]) == ("ap", "bootstrap")
+        )
+    ends = [level - float(pair["ci_high"]), level - float(pair["ci_low"])]
+    assert by_name["int8 (network)"].qualities == pytest.approx(ends, abs=1e-9)
+    worse = by_name["float32 file"].quality < level  # its detections are of another seed
+    front = {"original", "int8 (network)"} if worse else {"original", "int8 (network)", "float32 file"}
+    assert {point.label for point in points if point.on_front} == front
+
+
+def test_a_figure_over_latency_needs_two_timed_models(related, tmp_path, no_drawing):
+    timing_in(related[2], 3.5)
+    try:
+        page = write_report(related, tmp_path, options=ComparisonOptions(resamples=0))
+    finally:
+        for name in ("latency.json", "latency.csv"):
+            (related[2].path / name).unlink()
+    assert "compression-latency" in page.read_text()
+    assert (tmp_path / "figures" / "compression-latency.svg").is_file()
 
 
 def test_runs_that_share_no_network_have_no_such_section(related, tmp_path, no_drawing):
