@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from reports.analysis.models import Model
 from reports.analysis.report_data import ReportData, mean
-from reports.analysis.training_budget import limit_text
+from reports.analysis.training_budget import limit_text, shared_limit
 from reports.analysis.training_fairness import initial_weights, mean_budget
 from reports.elements import formatting
 from reports.elements.page import Cell, Link, PageTable, Section, TableColumn, TableRow
+from reports.sections.budget_curves import CAUTION, budget_figure
+
+LIMITS = (
+    "A budget in minutes counts the updates of the weights with loading of images, without validation and saving; one in FLOPs counts "
+    "three times those of a prediction for each training image."
+)
 
 
 def section(report: ReportData) -> Section:
     """Epochs, images, time and parameters next to AP."""
     notes = [note for note in report.training_notes if note.kind in ("unequal_budget", "unequal_start")]
+    limit = shared_limit(report.models)
     unknown = [
         label
         for label, model in zip(report.labels, report.models, strict=True)
@@ -24,6 +31,8 @@ def section(report: ReportData) -> Section:
         finding = f"{report.labels[0]} was {_effort(report.models[0])}."
     elif notes:
         finding = "The models were not trained with the same effort, which may explain differences in AP."
+    elif limit is not None:
+        finding = f"All models had the same budget: {limit_text(limit)}."
     else:
         finding = f"All models had the same budget: each was {_effort(report.models[0], with_time=False)}."
     rows = []
@@ -50,20 +59,23 @@ def section(report: ReportData) -> Section:
     columns = (
         TableColumn("Model"), *(TableColumn(title, numeric=True) for title in titles), TableColumn("Initial weights"), TableColumn("Device"),
     )  # fmt: skip
+    figure = budget_figure(report)
+    method = (
+        "Images seen counts a training image every time it is used. Times are wall-clock times on the device shown; training "
+        "time includes validation between epochs, but not the compilation of the evaluation's kernels. A dash means unknown or none.",
+    )
     return Section(
         "budget",
         "Budget",
         finding,
+        figures=() if figure is None else (figure,),
         tables=(
             PageTable(
                 "budget-table", "Training budget of each model, means over seeds", columns, tuple(rows)
             ),
         ),
         warnings=[formatting.sentence(note.text) for note in notes],
-        method=(
-            "Images seen counts a training image every time it is used. Times are wall-clock times on the device shown; training "
-            "time includes validation between epochs, but not the compilation of the evaluation's kernels. A dash means unknown or none.",
-        ),
+        method=method if figure is None else (*method, f"{LIMITS} {CAUTION}"),
         links=(Link("leaderboard.csv", "values by run"), Link("resources.csv", "times by run")),
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 from metrics.designs.learning_curve import LEAST_RANGE, LEAST_SIZES, REACH, Estimate, Unsupported
 from reports.analysis.learning_curves import LEVEL, MEASURES, LearningResults, ModelCurve
 from reports.analysis.report_data import ReportData
+from reports.analysis.training_budget import shared_limit
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.lines import Curve, LineAxes, lines
@@ -46,14 +47,21 @@ def section(report: ReportData, results: LearningResults | None) -> Section | No
             "training images could have been chosen. In simulations they contain the true value in 90% to 95% of experiments "
             "(python -m tests.benchmarks.learning_curve_coverage), if the truth is a power law. Nothing is said beyond "
             f"{REACH:g} times the training images, and nothing beyond the measured range for {_joined(_REASONS.values())}.",
-            "Settings are the same at each size: the same number of epochs means fewer steps on fewer images, and settings that are "
-            "best for many images need not be for few.",
+            f"Settings are the same at each size: {_equal_effort(report)}, and settings that are best for many images need not be "
+            "for few.",
         ),
         links=(
             Link("learning-curves.csv", "values by model and number of images"),
             Link("learning-fits.csv", "fitted curves"),
         ),
     )
+
+
+def _equal_effort(report: ReportData) -> str:
+    """What the same length of training means on fewer images."""
+    if shared_limit(report.models) is not None:
+        return "the same budget means more epochs over fewer images"
+    return "the same number of epochs means fewer steps on fewer images"
 
 
 def finding_text(labels: Sequence[str], results: LearningResults) -> str:

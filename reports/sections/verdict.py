@@ -16,6 +16,7 @@ from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableC
 from reports.figures.dot_plot import dot_plot
 from reports.figures.lines import LineAxes, lines
 from reports.records.run import RunResult
+from reports.sections.budget_curves import budget_text
 from reports.sections.speed_cells import leaderboard_cells, leaderboard_columns
 from reports.sections.verdict_text import ranking, verdict
 
@@ -51,7 +52,7 @@ def section(report: ReportData, speed: Speed) -> Section:
     return Section(
         "verdict",
         "Verdict" if len(rows) > 1 else "Result",
-        " ".join(filter(None, (verdict(report), speed_finding(report, speed)))),
+        " ".join(filter(None, (verdict(report), budget_text(report), speed_finding(report, speed)))),
         figures=(replace(figure, caption=report.markers_caption), _by_iou(report)),
         tables=(_leaderboard(report, speed),),
         warnings=_warnings(report),
