@@ -47,6 +47,7 @@ SMALL = {
     "run": "train.epochs=1 image.size=64,64 workers=0 threads=1",
     "tune": "train.epochs=1 image.size=64,64 workers=0 threads=1",
     "anchors": "image.size=64,64 workers=0",
+    "learning-rate": "image.size=64,64 workers=0 threads=1",
 }
 """Settings that make a documented command short."""
 
@@ -64,6 +65,7 @@ OPTIONS = {
     "run": "--seeds 1 --quiet",
     "tune": "--trials 2 --again 1 --quiet",
     "anchors": "--steps 20 --quiet",
+    "learning-rate": "--steps 12 --quiet",
     "profile": "--rounds 2 --processes 1 --seconds 0.2 --batch 1 --quiet",
     "compare": "--quiet",
     "suite": "--workers 0 --quiet",
@@ -353,7 +355,7 @@ def arguments(command: str, folder: Path) -> list[str]:
         at = filled.index("--storage")
         del filled[at : at + 2]
     verb = filled[0]
-    if verb in ("run", "tune", "anchors") and not only_external(filled):
+    if verb in SMALL and not only_external(filled):
         shapes = "" if {"--data", "--run", "--config"} & set(filled) else SHAPES
         sets = [*SMALL[verb].split(), *shapes.split()]
         if "--budget" in filled:

@@ -1,0 +1,1 @@
+"""Learning-rate finder: the range test, on a run's settings, and its files."""
