@@ -69,6 +69,7 @@ OPTIONS = {
     "profile": "--rounds 2 --processes 1 --seconds 0.2 --batch 1 --quiet",
     "compare": "--quiet",
     "suite": "--workers 0 --quiet",
+    "decide": "--help",  # takes minutes; tests of its own run it
     "robustness": "--corruptions fog --severities 1 --workers 0 --quiet",
 }
 """Options that make a documented command short; the last of an option counts."""

@@ -39,10 +39,6 @@ from reports.records.decision import BegunRound, Decision, DecisionModel, PriorC
 from reports.records.run import RunFolder
 from reports.records.trial import Limit
 
-MARGIN = 0.01
-"""Difference, for each halving of the training, that a model must be behind beyond the interval to be eliminated by shorter
-trainings: the order of models changes with their length."""
-
 LONGER = 4
 """Trainings of up to so many times the default number of epochs are planned where there is time; a given number is not exceeded."""
 
@@ -373,7 +369,9 @@ class _Decider:
         last, looks = self.decision.rounds[-1], self.decision.looks_at("val")
         names = [name for name in ranked if looks[-1].standing(name)]
         # A command with more time, after a look at the test images, may take as many looks again.
-        if len(names) < 2 or len(looks) >= LOOKS * (1 + len(self.decision.looks_at("test"))):
+        if len(names) < 2 or sum(look.final for look in looks) >= LOOKS * (
+            1 + len(self.decision.looks_at("test"))
+        ):
             return None
         needed = [pair.more_seeds for pair in looks[-1].pairs if {pair.better, pair.worse} <= set(names)]
         helpful = [factor for factor in needed if factor is not None]
@@ -457,16 +455,17 @@ class _Decider:
         return with_values(config, values)
 
     def _look(self, runs: Mapping[str, Sequence[RunFolder]], epochs: int) -> None:
-        number = len(self.decision.looks_at("val")) + 1
-        full = self.decision.plan[-1].epochs
+        looks, current = self.decision.looks_at("val"), self.decision.rounds[-1]
+        final = current.planned in (None, len(self.decision.plan) - 1)
+        before = sum(look.final for look in looks)
         look = take_look(
             runs,
             "val",
-            number=number,
+            number=len(looks) + 1,
             measure=self.task.measure,
-            level=look_level(self.decision.error / 2, number),
+            level=look_level(self.decision.error / 2, before + 1),
             rivals=len(self.entrants) - 1,
-            margin=MARGIN * _halvings(epochs, full),
+            final=final,
             epochs=epochs,
             spent=self.decision.spent_seconds,
             rule=self.rule,
@@ -485,8 +484,3 @@ class _Decider:
         text = str(error).splitlines()[0]
         self.ledger.change(name, state="failed", reason=text)
         self.progress.message(f"{name}: failed, and is left out: {text}")
-
-
-def _halvings(epochs: int, full: int) -> float:
-    """How often `full` must be halved for `epochs`."""
-    return math.log2(full / epochs) if 0 < epochs < full else 0.0

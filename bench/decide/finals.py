@@ -186,7 +186,7 @@ class Finals:
             measure=decision.measure,
             level=look_level(decision.error / 2, number, 1),
             rivals=len(decision.models) - 1,
-            margin=0.0,
+            final=True,
             epochs=decision.rounds[-1].epochs,
             spent=decision.spent_seconds,
             rule=self.rule,

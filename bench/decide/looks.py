@@ -26,7 +26,7 @@ def take_look(
     measure: str,
     level: float,
     rivals: int,
-    margin: float,
+    final: bool,
     epochs: int,
     spent: float,
     rule: MatchRule | None = None,
@@ -40,7 +40,7 @@ def take_look(
         measure: short name of a measure of which higher values are better.
         level: error rate of the look.
         rivals: number of other models that the decision began with.
-        margin: difference below which nothing is eliminated.
+        final: whether the models were trained for as long as any; otherwise nothing is eliminated.
         epochs: of the trainings.
         spent: seconds spent so far.
         rule: by which detections are matched.
@@ -81,12 +81,12 @@ def take_look(
         images=len(unit),
         level=level,
         pair_level=pair_level,
-        margin=margin,
+        final=final,
         spent_seconds=spent,
         too_few=too_few,
         standings=tuple(standings),
         pairs=tuple(records),
-        eliminated=() if too_few else tuple(eliminated(tests, margin)),
+        eliminated=tuple(eliminated(tests)) if final and not too_few else (),
     )
 
 

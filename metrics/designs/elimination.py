@@ -95,17 +95,16 @@ def pair_tests(estimates: Mapping[str, SeededEstimate], level: float) -> list[Pa
     return tests
 
 
-def eliminated(tests: Sequence[PairTest], margin: float = 0.0) -> dict[str, PairTest]:
-    """Return the models that are worse than another one by more than a margin, each with its clearest test.
+def eliminated(tests: Sequence[PairTest]) -> dict[str, PairTest]:
+    """Return the models that are worse than another one, each with its clearest test.
 
     Args:
         tests: of all pairs, each at the level of the look divided by the number of other models that the experiment began with.
             Then the best model is eliminated in this look with a probability of at most half of the look's level.
-        margin: a model is eliminated only if it is worse by more than this.
     """
     found: dict[str, PairTest] = {}
     for test in tests:
-        if test.low > margin and (test.worse not in found or test.low > found[test.worse].low):
+        if test.low > 0 and (test.worse not in found or test.low > found[test.worse].low):
             found[test.worse] = test
     return found
 

@@ -117,7 +117,7 @@ class Surer:
 
 
 def surer(decision: Decision) -> list[Surer]:
-    """What would make a finished decision more certain; empty if nothing is left to decide."""
+    """What would make a finished decision more certain; empty if it is decided by whole trainings."""
     found: list[Surer] = []
     val, tests = decision.looks_at("val"), decision.looks_at("test")
     tied = [fate.name for fate in fates(decision) if fate.outcome == "tied"]
@@ -145,8 +145,8 @@ def surer(decision: Decision) -> list[Surer]:
     if aside:
         seconds = decision.seeds * sum(_run_seconds(decision, name, last.epochs) for name in aside)
         found.append(Surer("longer", number=last.epochs, minutes=seconds / 60, names=aside))
-    if last.epochs < decision.full_epochs and (tied or aside):
-        names = (decision.used, *tied)
+    if last.epochs < decision.full_epochs:
+        names = tuple(fate.name for fate in fates(decision) if fate.name in last.models)
         seconds = last.seeds * sum(_run_seconds(decision, name, decision.full_epochs) for name in names)
         found.append(
             Surer("whole", number=decision.full_epochs, have=last.epochs, minutes=seconds / 60, names=names)

@@ -114,18 +114,18 @@ class Look(FrozenModel):
     """One look at the differences between models."""
 
     number: int = Field(ge=1)
-    """Counted from 1 for each split."""
+    """Counted from 1 for each split; those that are final and those that are not are counted together."""
     split: Literal["val", "test"]
     epochs: int = Field(ge=0)
     """With which the models were trained."""
     images: int = Field(ge=0)
     """Of the split."""
+    final: bool
+    """Whether the models were trained for as long as any: others are not eliminated, because they could still catch up."""
     level: Share
-    """Error rate of the look."""
+    """Error rate of the look; of a look that is not final, what it would be."""
     pair_level: Share
     """Error rate of each pair."""
-    margin: float = Field(ge=0)
-    """Differences below it eliminate nothing."""
     spent_seconds: float = Field(ge=0)
     """Time spent until the look."""
     too_few: bool = False

@@ -79,7 +79,7 @@ def files(decision: Decision) -> dict[str, bytes | str]:
                     **head,
                     "level": look.level,
                     "pair_level": look.pair_level,
-                    "margin": look.margin,
+                    "final": look.final,
                     **pair.model_dump(),
                 }
             )
@@ -216,9 +216,8 @@ def _looks_table(decision: Decision) -> PageTable:
                     Cell(formatting.count(look.epochs), look.epochs),
                     Cell(formatting.count(max((len(each.seeds) for each in look.standings), default=0))),
                     Cell(formatting.join_words(listed, 12)),
-                    Cell(f"{100 * look.level:.2g}%", look.level),
-                    Cell(f"{100 * look.pair_level:.2g}%", look.pair_level),
-                    Cell(points(look.margin) if look.margin else formatting.MISSING, look.margin),
+                    _level_cell(look.final, look.level),
+                    _level_cell(look.final, look.pair_level),
                     Cell(
                         formatting.join_words([formatting.printable(each) for each in look.eliminated])
                         or "none"
@@ -238,11 +237,15 @@ def _looks_table(decision: Decision) -> PageTable:
         TableColumn("Models, best first"),
         TableColumn("Error rate", True, "of the look"),
         TableColumn("of each pair", True),
-        TableColumn("Margin", True, "points that a model must be behind beyond the interval"),
         TableColumn("Eliminated"),
         TableColumn("Set aside"),
     )
     return PageTable("decision-looks", "Looks at validation and test images", columns, tuple(made))
+
+
+def _level_cell(final: bool, level: float) -> Cell:
+    """An error rate; none for a look that eliminates nothing."""
+    return Cell(f"{100 * level:.2g}%", level) if final else Cell(formatting.MISSING, None)
 
 
 def _time_table(decision: Decision) -> PageTable:
@@ -272,19 +275,18 @@ def _time_table(decision: Decision) -> PageTable:
 def _method(decision: Decision) -> tuple[str, ...]:
     others = max(len(decision.models) - 1, 1)
     return (
-        f"Rounds: every model is trained with {decision.seeds} seeds on a short schedule that is complete, with a learning rate that falls to "
-        "its end; later rounds train anew, with about twice the epochs, those models that were neither eliminated nor set aside. Then "
-        "seeds are added while the models that are left cannot be told apart and more seeds could change that.",
-        f"Elimination: after each round, all pairs are compared on the same validation images. The standard error is that of the "
-        "paired bootstrap over images plus the variance between seeds, as in the section “Pairs” (docs/statistics.md), so that models which "
-        "differ by the luck of their trainings only are kept. A pair is tested at the error rate of the look divided by the number of other "
-        f"models ({others}); the error rates of all looks at validation images sum to at most {50 * decision.error:g}%, and those of all looks "
-        "at test images likewise, however often one looks (Bonferroni; docs/designs.md). So at most "
-        f"{50 * decision.error:g}% of such decisions eliminate the best model, and at most {100 * decision.error:g}% declare a winner among "
-        "equally good ones.",
-        "The order of models can change with the length of training. Therefore a model is eliminated after shorter trainings only if it is "
-        "behind by a margin beyond the interval, one percentage point for each halving. This margin is a convention and no guarantee: the "
-        "error rate holds for differences after trainings of that length.",
+        f"Rounds: every model is trained with {decision.seeds} seeds on a schedule that is complete, with a learning rate that falls to "
+        "its end. If there is not enough time for the longest schedule of all models, rounds with half and a quarter of its epochs precede it, "
+        "and the models that have no place in the next round are set aside. Nothing is called worse after such a shorter training, because "
+        "models that learn slowly can catch up. After the last round, seeds are added while models cannot be told apart and more seeds could change "
+        "that.",
+        "Elimination: all pairs of models that were trained with the longest schedule are compared on the same validation images, and at last on "
+        "the test images. The standard error is that of the paired bootstrap over images plus the variance between seeds "
+        "(docs/statistics.md), so that models which differ by the luck of their trainings only are kept. A pair is tested at the error rate of "
+        f"the look divided by the number of other models that the decision began with ({others}). The error rates of all looks at validation "
+        f"images sum to at most {50 * decision.error:g}%, and so do those of the looks at test images, however often one looks (Bonferroni; "
+        f"docs/designs.md). So at most {50 * decision.error:g}% of such decisions eliminate the best model, and at most "
+        f"{100 * decision.error:g}% declare a winner among equally good ones.",
         "Validation images also choose the weights within a run and the settings of post-processing, so validation values are optimistic; the "
         "test images were used for the values and differences of the last models only, after everything was chosen.",
     )

@@ -31,28 +31,29 @@ def finding(decision: Decision) -> list[str]:
     aside = [fate for fate in others if fate.outcome == "set_aside"]
     worse = [fate for fate in others if fate.outcome == "eliminated"]
     sentences = [f"Use {printable(used.name)}.{_value(decision, used.test)}"]
+    length = plural(decision.rounds[-1].epochs, "epoch")
+    guarantee = f"At most {50 * decision.error:g}% of such decisions eliminate the best model."
     if worse and not rivals and not aside:
         which = (
             "the other model was shown to be worse"
             if len(worse) == 1
             else f"each of the {len(worse)} other models was shown to be worse than another one"
         )
-        sentences.append(
-            f"This is decided: {which}, with an error rate of {100 * decision.error:g}% for "
-            "all rounds and models together."
-        )
+        sentences.append(f"This is decided for trainings of {length}: {which}. {guarantee}")
     elif worse:
         names = join_words([printable(fate.name) for fate in worse])
-        sentences.append(
-            f"{names} {_was(worse)} shown to be worse than another model, with an error rate of {100 * decision.error:g}% for all rounds and "
-            "models together."
-        )
+        start = "" if rivals else f"Among the models with trainings of {length} this is decided: "
+        sentences.append(f"{start}{names} {_was(worse)} shown to be worse than another model. {guarantee}")
     sentences += [_tied(decision, fate) for fate in rivals]
+    for outcome, why in (("failed", "training failed"), ("over_limit", "over the limit")):
+        left_out = [printable(fate.name) for fate in others if fate.outcome == outcome]
+        if left_out:
+            sentences.append(f"Not compared ({why}): {join_words(left_out)}.")
     if aside:
         names = join_words([printable(fate.name) for fate in aside])
         sentences.append(
             f"{names} {_was(aside)} set aside for lack of time after shorter trainings and {_was(aside)} not shown to be worse"
-            f"{_behind(decision, aside)}."
+            f"{_behind(aside)}."
         )
     return sentences
 
@@ -102,21 +103,18 @@ def _level(error: float) -> str:
     return f"{100 * (1 - error):.4g}%"
 
 
-def _behind(decision: Decision, aside: Sequence[Fate]) -> str:
-    """By how much models were behind the leader of the look after which they were set aside."""
+def _behind(aside: Sequence[Fate]) -> str:
+    """By how much models were behind the best one of the look after which they were set aside."""
     parts = []
     for fate in aside:
-        assert fate.look is not None
-        standing = fate.validation
-        leader = fate.look.standings[0]
-        if (
-            standing is not None
-            and leader.value is not None
-            and standing.value is not None
-            and leader.name != fate.name
-        ):
-            parts.append(f"{points(leader.value - standing.value)} points below {printable(leader.name)}")
-    return f" ({join_words(parts)} on validation images)" if parts else ""
+        if fate.look is None or fate.validation is None:
+            continue
+        best = fate.look.standings[0]
+        gap = _number(best.value) - _number(fate.validation.value)
+        parts.append(
+            f"{printable(fate.name)} was {points(gap)} points below {printable(best.name)} after {plural(fate.look.epochs, 'epoch')}"
+        )
+    return f": {join_words(parts)}, on validation images" if parts else ""
 
 
 def more_certain(decision: Decision) -> list[str]:
@@ -151,8 +149,8 @@ def _surer_text(decision: Decision, each: Surer) -> str:
             f"Training {names} for {epochs}, too, would take about {_minutes(each.minutes)} on this machine."
         )
     return (
-        f"The longest trainings had {each.have} of the {plural(each.number, 'epoch')} of the settings; whole trainings of {names} would take about "
-        f"{_minutes(each.minutes)} on this machine."
+        f"The longest trainings had {each.have} of the {plural(each.number, 'epoch')} of the settings, and the order of models can change with longer "
+        f"ones; whole trainings of {names} would take about {_minutes(each.minutes)} on this machine."
     )
 
 

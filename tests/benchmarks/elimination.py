@@ -4,8 +4,9 @@
 
 A value is the mean over images of what a training of a model reaches on each image: its true value, an effect of the seed, and
 effects of model and image, of which a part is the same in all rounds, and of seed and image. The procedure is that of `bench
-decide`: rounds of two seeds with a quarter, half and all of the budget, of which each keeps half of the models; then more seeds
-for the models that are left, and a look at other images.
+decide`: rounds of two seeds with a quarter and half of the longest schedule, of which each keeps half of the models, and which
+eliminate nothing; a round with the longest schedule; more seeds for the models that are left; and a look at other images. Worlds of
+one round begin with the longest schedule.
 
 Prints in how many experiments
 - a wrong winner is declared: all other models of the last round were eliminated, but one of them is better or as good;
@@ -41,7 +42,7 @@ class World:
     """Models with known values, and what causes differences between two trainings of equal ones.
 
     Attributes:
-        name: of the world.
+        name: of the world; gaps are in percentage points.
         values: true value of each model with the whole budget, the best first.
         images: of validation and of test.
         image_sd: standard deviation of the effects of model and image.
@@ -49,7 +50,7 @@ class World:
         seed_image_sd: of the effects of seed and image.
         order_sd: of the change of a model's true value with each halving of the budget, beyond that of all models.
         failures: probability of a training that fails, and loses 0.2.
-        margin: which a model must be behind, for each halving of the budget.
+        rounds: 3, or 1 if there is time for the longest schedule of all models.
     """
 
     name: str
@@ -60,23 +61,30 @@ class World:
     seed_image_sd: float = 0.15
     order_sd: float = 0.0
     failures: float = 0.0
-    margin: float = 0.0
+    rounds: int = 3
 
+
+GAPS = (0.01, 0.03, 0.05, 0.1)
+STEPS = tuple(0.5 - 0.03 * k for k in range(5))
 
 WORLDS = (
-    World("2 equal models", (0.5, 0.5)),
-    World("5 equal models", (0.5,) * 5),
-    World("10 equal models", (0.5,) * 10),
-    World("5 equal models, large variance between seeds", (0.5,) * 5, seed_sd=0.04),
-    World("5 equal models, 300 images", (0.5,) * 5, images=300),
-    World("5 equal models, 5% of trainings fail", (0.5,) * 5, failures=0.05),
-    World("2 equal models, 5% of trainings fail", (0.5,) * 2, failures=0.05),
-    *(World(f"5 models, gap {100 * gap:g} points", (0.5, *(0.5 - gap,) * 4)) for gap in (0.01, 0.03, 0.05, 0.1)),
-    *(World(f"5 models, gap {100 * gap:g} points, 300 images", (0.5, *(0.5 - gap,) * 4), images=300) for gap in (0.01, 0.03, 0.05)),
-    World("5 models in steps of 3 points", tuple(0.5 - 0.03 * k for k in range(5))),
-    World("5 models in steps of 3 points, order changes", tuple(0.5 - 0.03 * k for k in range(5)), order_sd=0.02),
-    World("5 equal models, order changes", (0.5,) * 5, order_sd=0.02),
-)  # fmt: skip
+    World("2 equal", (0.5, 0.5), rounds=1),
+    World("5 equal", (0.5,) * 5, rounds=1),
+    World("10 equal", (0.5,) * 10, rounds=1),
+    World("5 equal, seeds vary by 4 points", (0.5,) * 5, seed_sd=0.04, rounds=1),
+    World("5 equal, 300 images", (0.5,) * 5, images=300, rounds=1),
+    World("5 equal, 5% of trainings fail", (0.5,) * 5, failures=0.05, rounds=1),
+    World("2 equal, 5% of trainings fail", (0.5,) * 2, failures=0.05, rounds=1),
+    World("5 equal, three rounds", (0.5,) * 5),
+    World("5 equal, three rounds, order changes", (0.5,) * 5, order_sd=0.05),
+    *(World(f"2, gap {100 * gap:g}", (0.5, 0.5 - gap), rounds=1) for gap in GAPS),
+    *(World(f"2, gap {100 * gap:g}, 300 images", (0.5, 0.5 - gap), images=300, rounds=1) for gap in GAPS),
+    *(World(f"5, gap {100 * gap:g}", (0.5, *(0.5 - gap,) * 4), rounds=1) for gap in GAPS),
+    *(World(f"5, gap {100 * gap:g}, three rounds", (0.5, *(0.5 - gap,) * 4)) for gap in GAPS),
+    World("5, steps of 3", STEPS, rounds=1),
+    World("5, steps of 3, three rounds", STEPS),
+    World("5, steps of 3, three rounds, order changes", STEPS, order_sd=0.05),
+)
 
 
 @dataclass
@@ -125,40 +133,37 @@ class Experiment:
         world = self.world
         models = len(world.values)
         alive, out, aside = list(range(models)), set[int](), set[int]()
-        number = 0
-        for halvings, keep in ((2, max(-(-models // 2), 2)), (1, max(-(-models // 4), 2)), (0, models)):
-            trained = {model: self.train(model, halvings, SEEDS) for model in alive}
-            number += 1
-            values = {model: of[0] for model, of in trained.items()}
-            found = self.look(values, number, world.margin * halvings)
-            out |= found
-            ranked = sorted((m for m in alive if m not in found), key=lambda m: -values[m].mean())
+        halves = ((2, max(-(-models // 2), 2)), (1, max(-(-models // 4), 2)))
+        for halvings, keep in halves[: world.rounds - 1]:
+            means = {model: self.train(model, halvings, SEEDS)[0].mean() for model in alive}
+            ranked = sorted(alive, key=lambda model: -means[model])
             alive, aside = ranked[:keep], aside | set(ranked[keep:])
         finalists = set(alive)
-        for seeds in FINAL_SEEDS:
-            if len(alive) == 1:
-                break
+        trained = {model: self.train(model, 0, SEEDS) for model in alive}
+        for number, seeds in enumerate((SEEDS, *FINAL_SEEDS), 1):
             for model in alive:
                 more = self.train(model, 0, seeds - len(trained[model][0]))
-                trained[model] = tuple(
-                    np.concatenate(pair) for pair in zip(trained[model], more, strict=True)
-                )  # type: ignore[assignment]
-            number += 1
-            found = self.look({model: trained[model][0] for model in alive}, number, 0.0)
+                pairs = zip(trained[model], more, strict=True)
+                trained[model] = tuple(np.concatenate(pair) for pair in pairs)  # type: ignore[assignment]
+            found = self.look(
+                {model: trained[model][0] for model in alive}, look_level(VALIDATION_ERROR, number)
+            )
             out |= found
             alive = [model for model in alive if model not in found]
+            if len(alive) == 1:
+                break
         alive = sorted(alive, key=lambda model: -trained[model][0].mean())
         if len(alive) > 1:
             tests = {model: trained[model][1] for model in alive}
-            level = look_level(TEST_ERROR, 1, 1) / (models - 1)
-            found = {int(name) for name in eliminated(pair_tests(self.estimates(tests), level))}
+            found = self.look(tests, look_level(TEST_ERROR, 1, 1))
             out |= found
             alive = [model for model in alive if model not in found]
         return Outcome(alive[0], finalists, out, aside)
 
-    def look(self, values: dict[int, Floats], number: int, margin: float) -> set[int]:
-        level = look_level(VALIDATION_ERROR, number) / max(len(self.world.values) - 1, 1)
-        return {int(name) for name in eliminated(pair_tests(self.estimates(values), level), margin)}
+    def look(self, values: dict[int, Floats], level: float) -> set[int]:
+        """Models that a look eliminates."""
+        tests = pair_tests(self.estimates(values), level / max(len(self.world.values) - 1, 1))
+        return {int(name) for name in eliminated(tests)}
 
 
 @dataclass(frozen=True)
@@ -206,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--world", help="only worlds whose name contains this")
     given = parser.parse_args(arguments)
     heads = ("wrong winner", "best eliminated", "best aside", "winner", "of all", "best used", "loss")
-    print(f"{'world':48s} {'  '.join(heads)}")
+    print(f"{'world':44s} {'  '.join(heads)}")
     for world in WORLDS:
         if given.world is None or given.world in world.name:
             found = rates(world, given.experiments, given.seed)
@@ -219,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ]
             texts = [f"{share:.1%}" for share in [*shares, found.best_used]] + [f"{100 * found.loss:.2f}"]
             print(
-                f"{world.name:48s} {'  '.join(text.rjust(len(head)) for text, head in zip(texts, heads, strict=True))}",
+                f"{world.name:44s} {'  '.join(text.rjust(len(head)) for text, head in zip(texts, heads, strict=True))}",
                 flush=True,
             )
 
