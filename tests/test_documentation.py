@@ -31,6 +31,7 @@ from safetensors.torch import save_file
 from tiny_data import CLASSES, Picture, write_coco, write_voc
 from undrawn import undrawn
 
+from bench.callbacks import CALLBACKS
 from bench.cli import main
 from bench.data.types import DATASETS
 from bench.timing import warmup
@@ -85,6 +86,7 @@ PACKAGES = {
     "bench export": "onnxscript",
     "--prune": "torch_pruning",
     "--runtime openvino": "nncf",
+    "--callback tensorboard": "tensorboard",
     "bench compress": "onnxscript",
     "onnx/": "onnxruntime",
 }
@@ -214,7 +216,9 @@ def inside(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    registered = [(registry, dict(registry._entries)) for registry in (VARIANTS, MEASURES, DATASETS)]
+    registered = [
+        (registry, dict(registry._entries)) for registry in (VARIANTS, MEASURES, DATASETS, CALLBACKS)
+    ]
     yield tmp_path
     for registry, things in registered:
         for name in set(registry._entries) - set(things):

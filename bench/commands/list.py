@@ -1,4 +1,4 @@
-"""``bench list``: the variants, external models, data sets, measures, protocols and presets that can be named."""
+"""``bench list``: the variants, external models, data sets, measures, protocols, presets and callbacks that can be named."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from bench.commands import options
-from metrics.errors import InputError
+from metrics.errors import DetbenchError, InputError
 from metrics.registry import did_you_mean
 
 NAME = "list"
@@ -30,6 +30,7 @@ class Kind(StrEnum):
     measures = "measures"
     protocols = "protocols"
     presets = "presets"
+    callbacks = "callbacks"
 
 
 TITLES = {
@@ -39,6 +40,7 @@ TITLES = {
     Kind.measures: "measures",
     Kind.protocols: "protocols of benchmarks (bench eval, python -m metrics: --protocol)",
     Kind.presets: "presets (--preset)",
+    Kind.callbacks: "callbacks (--callback)",
 }
 
 
@@ -61,7 +63,7 @@ def command(
         str | None,
         typer.Argument(
             metavar="KIND",
-            help="What to list: variants, external, datasets, measures, protocols or presets; everything by default.",
+            help="What to list: variants, external, datasets, measures, protocols, presets or callbacks; everything by default.",
             autocompletion=lambda incomplete: [of.value for of in Kind if of.value.startswith(incomplete)],
             show_default=False,
         ),
@@ -70,7 +72,7 @@ def command(
     strict: options.Strict = False,
     debug: options.Debug = False,
 ) -> None:
-    """List variants, external models, data sets, measures, protocols and presets.
+    """List variants, external models, data sets, measures, protocols, presets and callbacks.
 
     Prints one line per name; with KIND, full descriptions with their sources.
     """
@@ -110,6 +112,10 @@ def items(kind: Kind) -> Iterable[Item]:
         from metrics.protocols import PROTOCOLS
 
         return (Item(of.name, of.summary, of.source) for of in PROTOCOLS.values())
+    if kind is Kind.callbacks:
+        from bench.callbacks import CALLBACKS
+
+        return map(_callback, CALLBACKS.names())
     from bench.settings.presets import presets
 
     return (Item(name, summary) for name, summary in presets().items())
@@ -131,6 +137,17 @@ def _external(name: str) -> Item:
     except InputError as error:
         return Item(name, str(error).removeprefix(f"{name}: "))
     return Item(name, known.summary, known.source)
+
+
+def _callback(name: str) -> Item:
+    """A callback; one that cannot be loaded has the reason as its summary."""
+    from bench.callbacks import find_callbacks
+
+    try:
+        known = find_callbacks([name])[name]
+    except DetbenchError as error:
+        return Item(name, str(error).removeprefix(f"--callback {name}: "))
+    return Item(name, (known.__doc__ or "").strip().split("\n")[0])
 
 
 def _print(title: str, listed: list[Item], full: bool) -> None:

@@ -25,6 +25,12 @@ def _preset_names(incomplete: str) -> list[str]:
     return [name for name in presets() if name.startswith(incomplete)]
 
 
+def _callback_names(incomplete: str) -> list[str]:
+    from bench.callbacks import CALLBACKS
+
+    return [name for name in CALLBACKS.names() if name.startswith(incomplete)]
+
+
 Variants = Annotated[
     list[str] | None,
     typer.Option(
@@ -116,6 +122,17 @@ ShowPaths = Annotated[
     bool,
     typer.Option(
         "--show-paths", metavar=FLAG, help="Keep absolute paths in results; they may contain your user name."
+    ),
+]
+
+Callbacks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--callback",
+        metavar=f"NAME{SEVERAL}",
+        help="Tell these of the progress: tensorboard, or callbacks of other packages, see `bench list callbacks`.",
+        autocompletion=_callback_names,
+        show_default=False,
     ),
 ]
 

@@ -93,6 +93,7 @@ def command(
         bool,
         typer.Option("--show-config", metavar=FLAG, help="Print all settings instead of running."),
     ] = False,
+    callback: options.Callbacks = None,
     show_paths: options.ShowPaths = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -132,6 +133,7 @@ def command(
         out,
         fresh=fresh,
         pages=not no_page,
+        callbacks=callback or (),
         show_paths=show_paths,
         json=json,
         quiet=quiet,
@@ -147,10 +149,12 @@ def _run(
     out: Path,
     fresh: bool,
     pages: bool,
+    callbacks: Sequence[str],
     show_paths: bool,
     json: bool,
     quiet: bool,
 ) -> None:
+    from bench.callbacks import find_callbacks
     from bench.commands.results_table import results_json, show_results
     from bench.designs.folds import fold_levels, pool_levels
     from bench.designs.levels import run_levels
@@ -165,7 +169,7 @@ def _run(
 
     require_writable(out, "--out", folder=True)
     progress = Progress.auto(quiet or not distributed.is_main_process())
-    context = RunContext.of_command(progress, fresh, show_paths, pages)
+    context = RunContext.of_command(progress, fresh, show_paths, pages, find_callbacks(callbacks))
     split: Split | None
     if train_sizes:
         sized = run_sizes(size_levels(train_sizes), entries, sources, seeds, out, context)

@@ -34,6 +34,7 @@ def command(
     fresh: Annotated[
         bool, typer.Option("--fresh", metavar=FLAG, help="Repeat runs that are finished or interrupted.")
     ] = False,
+    callback: options.Callbacks = None,
     show_paths: options.ShowPaths = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -45,6 +46,7 @@ def command(
     Every run is done once, by whichever process comes first: start the same command on several machines that share the
     output folder. The page over all data sets has ranks with a critical difference diagram, and mean differences.
     """
+    from bench.callbacks import find_callbacks
     from bench.commands.results_table import show_data_sets
     from bench.designs.levels import run_levels
     from bench.designs.suite import read_suite
@@ -59,7 +61,7 @@ def command(
     suite = read_suite(file)
     given = options.setting_sources(None, None, None, device=device, workers=workers)["options"]
     progress = Progress.auto(quiet or not distributed.is_main_process())
-    context = RunContext.of_command(progress, fresh, show_paths)
+    context = RunContext.of_command(progress, fresh, show_paths, callbacks=find_callbacks(callback or ()))
     sources = {**suite.sources, "options": given}
     done = run_levels(suite.levels, suite.entries, sources, suite.seeds, out, context)
     if not distributed.is_main_process():

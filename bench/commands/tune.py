@@ -117,6 +117,7 @@ def command(
     epochs: options.Epochs = None,
     device: options.Device = None,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the studies.")] = Path("studies"),
+    callback: options.Callbacks = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     strict: options.Strict = False,
@@ -165,6 +166,7 @@ def command(
         study=study,
         pruner=pruner,
         command=command_line(command_arguments()),
+        callbacks=tuple(callback or ()),
     )
     folder = tune(plan, Progress.auto(quiet), stop_request())
     if json:

@@ -194,9 +194,7 @@ def make_loader(
         notes += describe().notes if describe else ()
     changes = make_augment(augment, image.fill) if augment else None
     samples = SplitSamples(split, objects, image, changes, seed, label_maps)
-    uses: int | NDArray[np.float64] = len(split)
-    if sampling is not None and sampling != SamplingConfig():
-        uses = expected_uses(objects.labels, objects.first, sampling)
+    uses = _uses(objects, sampling)
     sizes = sizes_around(image.size, multi_scale) if multi_scale else ()
     order = Order(uses, batch_size, seed, shuffle, drop_last, rank, world, sizes)
     if workers < 0:
@@ -207,6 +205,25 @@ def make_loader(
         samples, order, collate, min(workers, max(len(order), 1)), channels * height * width * batch_size
     )
     return Loader(samples, order, batches, image, notes)
+
+
+def images_per_epoch(split: Split, sampling: SamplingConfig) -> int:
+    """Number of training images of an epoch, each as often as it is used.
+
+    Raises:
+        InputError: a share of images without objects is asked for, but all images are of one kind.
+    """
+    if sampling == SamplingConfig():
+        return len(split)
+    uses = _uses(training_objects(split)[0], sampling)
+    return uses if isinstance(uses, int) else round(float(uses.sum()))
+
+
+def _uses(objects: TrainingObjects, sampling: SamplingConfig | None) -> int | NDArray[np.float64]:
+    """Expected number of uses of each image in an epoch; or the number of images, each of which is used once."""
+    if sampling is None or sampling == SamplingConfig():
+        return len(objects.first) - 1
+    return expected_uses(objects.labels, objects.first, sampling)
 
 
 class SplitSamples(Dataset[Sample]):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bench.callbacks import MakeCallback
 from bench.process.interrupts import StopRequest, stop_request
 from bench.process.invocation import command_arguments
 from bench.process.progress import Progress
@@ -21,6 +23,7 @@ class RunContext:
         command: command line to record.
         show_paths: keep absolute paths in the result; they may contain a user's name.
         page: write ``report.html`` about this run alone.
+        callbacks: what is told of the progress, by name; see `bench.callbacks.find_callbacks`.
     """
 
     progress: Progress = field(default_factory=Progress)
@@ -29,11 +32,17 @@ class RunContext:
     command: str = ""
     show_paths: bool = False
     page: bool = True
+    callbacks: Mapping[str, MakeCallback] = field(default_factory=dict)
 
     @classmethod
     def of_command(
-        cls, progress: Progress, fresh: bool = False, show_paths: bool = False, page: bool = True
+        cls,
+        progress: Progress,
+        fresh: bool = False,
+        show_paths: bool = False,
+        page: bool = True,
+        callbacks: Mapping[str, MakeCallback] | None = None,
     ) -> RunContext:
         """Context of the running command: its request to stop, and its command line."""
         command = command_line(command_arguments(), show_paths)
-        return cls(progress, stop_request(), fresh, command, show_paths, page)
+        return cls(progress, stop_request(), fresh, command, show_paths, page, callbacks or {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -16,6 +17,8 @@ import pandas as pd
 import torch
 from torch import nn
 
+from bench.callbacks import FinishedRun, StartedRun
+from bench.callbacks.dispatch import RunEvents
 from bench.data.types import Dataset, Split
 from bench.pipeline.inference import model_file_of, network_input, wrap_predictor
 from bench.pipeline.predict import predict
@@ -103,7 +106,8 @@ def run(
             if partial is not None:
                 messages = stack.enter_context(collect_warnings())
                 execution = _Execution(config, dataset, partial, folder.name, context, messages, trained)
-                saved = execution.run()
+                with execution.events.until_finished():
+                    saved = execution.run()
     distributed.wait_for_everyone()
     if saved is not None:
         return saved.replace(path=folder)
@@ -149,6 +153,12 @@ class _Execution:
         self.trained = trained
         self.log = Log(folder / "log.jsonl" if distributed.is_main_process() else None)
         self.device = pick_device(config.device)
+        tree = config.tree()
+        self.events = RunEvents(
+            context.callbacks if distributed.is_main_process() else {},
+            StartedRun(name, folder, tree if context.show_paths else shorten_paths(tree)),
+            self.log,
+        )
         self.started = datetime.now(UTC)
         self.began = time.monotonic()
 
@@ -187,6 +197,7 @@ class _Execution:
             log=self.log,
             stop=self.context.stop,
             teacher=load_teacher(config, self.dataset.classes),
+            events=self.events,
         )
         network = cast(Predictor, detector)
         return self._predict(config, network, splits[config.evaluate.split], training)
@@ -298,6 +309,8 @@ class _Execution:
         if isinstance(self.config, RunConfig) and not self.config.train.keep_checkpoint:
             shutil.rmtree(self.folder / CHECKPOINT, ignore_errors=True)
         self.log.write("finished", **saved.result.headline)
+        values = {name: math.nan if value is None else value for name, value in saved.result.headline.items()}
+        self.events.finish(FinishedRun(self.folder, values))
         return saved
 
     def _result(self, predicted: _Predicted, split: Split, headline: dict[str, float]) -> RunResult:

@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from bench.callbacks import StartedRun
+from bench.callbacks.dispatch import RunEvents
 from bench.data.image_cache import cache_images
 from bench.data.types import Split
 from bench.pipeline.loader import Batch
@@ -17,7 +19,7 @@ from bench.process.interrupts import StopRequest
 from bench.process.log import Log
 from bench.process.progress import Progress, Stage
 from bench.settings.config import RunConfig
-from bench.training.checkpoint import Position, drop_other_weights, load_state, save_state
+from bench.training.checkpoint import Position, best_weights, drop_other_weights, load_state, save_state
 from bench.training.clock import TrainingClock
 from bench.training.device import make_accelerator
 from bench.training.epoch_batches import training_loader, update_batches
@@ -46,6 +48,7 @@ def train(
     stop: StopRequest | None = None,
     report: Report | None = None,
     teacher: nn.Module | None = None,
+    events: RunEvents | None = None,
 ) -> TrainingResult:
     """Train a detector, from the start or from the checkpoint in `folder`.
 
@@ -65,6 +68,7 @@ def train(
         stop: checked after every step.
         report: called after every validation, when the state has been saved; an exception ends the training.
         teacher: dense detector that is imitated; see `detectors.distillation`.
+        events: tells callbacks what happens.
 
     Raises:
         InputError: the teacher cannot be imitated by this detector, or the budget is less than one update.
@@ -89,6 +93,7 @@ def train(
         stop or StopRequest(),
         report,
         teacher,
+        events or RunEvents({}, StartedRun("", folder)),
     )
     return training.run()
 
@@ -106,6 +111,7 @@ class _Training:
         stop: StopRequest,
         report: Report | None,
         teacher: nn.Module | None,
+        events: RunEvents,
     ) -> None:
         self.detector = detector
         self.config = config
@@ -114,6 +120,7 @@ class _Training:
         self.log = log
         self.stop = stop
         self.report = report
+        self.events = events
         self.settings = config.train
         self.accelerator = make_accelerator(config.device, config.train.precision)
         saved = load_state(folder)
@@ -122,6 +129,7 @@ class _Training:
         self.notes = (*self.loader.notes, *detector_notes(detector, self.loader.objects, config))
         for note in self.notes:
             progress.message(f"note: {note}")
+        self.resumed = saved is not None
         self.position, states = saved or (Position(), None)
         self.image_flops = (
             None
@@ -166,6 +174,8 @@ class _Training:
 
     def run(self) -> TrainingResult:
         position = self.position
+        steps = round(self.length.steps(position))
+        self.events.start(position.step, position.epoch, steps, self.resumed)
         with (
             self.progress.stage("training", self.length.total) as stage,
             self.stop.deferred(),
@@ -249,6 +259,10 @@ class _Training:
             stage.advance(advanced, epoch=self.position.epoch + 1, loss=float(sum(terms.values())))
         else:
             stage.advance(advanced)
+        if self.position.step % self.settings.log_every == 0 and self.events.wanted:
+            values = {name: float(term) for name, term in terms.items()}
+            rate = self.settings.lr * self.position.factor
+            self.events.step_logged(self.position.step, {"loss": sum(values.values()), **values, "lr": rate})
         if self._stop_requested():
             self._save()
             self.accelerator.wait_for_everyone()
@@ -296,6 +310,9 @@ class _Training:
         position.rows.append(row)
         self._save()
         self.log.write("epoch", **row)
+        if measures and position.best_epoch == position.epoch:
+            self.events.best_weights_changed(position.step, best_weights(self.folder, position.epoch))
+        self.events.epoch_ended(position.step, row)
         if measures and self.report is not None:
             self.report(position.images_seen, self.length.share(position), measures)
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from bench.callbacks import find_callbacks
 from bench.data.types import require_objects
 from bench.pipeline.inference import with_precision
 from bench.pipeline.predict import predict
@@ -62,6 +63,7 @@ class TuningPlan:
         pruner: of the training stage.
         command: the command line, for the record.
         timeouts: of storage and workers.
+        callbacks: names of `bench.callbacks` that are told of each training.
     """
 
     variant: str
@@ -79,6 +81,7 @@ class TuningPlan:
     pruner: Pruner = "hyperband"
     command: str = ""
     timeouts: Timeouts = TIMEOUTS
+    callbacks: tuple[str, ...] = ()
 
 
 class TuningTask:
@@ -96,6 +99,7 @@ class TuningTask:
         objectives: what to optimize.
         limits: what a trial must not exceed.
         device: of the networks.
+        callbacks: of each training, by name.
 
     Raises:
         InputError: an invalid space, objective, limit or run.
@@ -106,6 +110,7 @@ class TuningTask:
         self.plan = plan
         self.progress = progress
         self.stop = stop
+        self.callbacks = find_callbacks(plan.callbacks)
         sources = dict(plan.sources)
         if plan.run is not None:
             if not (plan.run / WEIGHTS).is_file():
@@ -164,7 +169,7 @@ class TuningTask:
         """
         trained = {path: value for path, value in values.items() if not self.config.is_post_processing(path)}
         config = with_values(self.config, {**trained, "evaluate.split": "val"}).with_seed(seed)
-        context = RunContext(progress=self.progress, stop=self.stop, page=False)
+        context = RunContext(progress=self.progress, stop=self.stop, page=False, callbacks=self.callbacks)
         waiting = False
         while True:
             try:

@@ -12,12 +12,15 @@ import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.trial import Trial
 
+from bench.callbacks import FinishedRun, MakeCallback, StartedRun
+from bench.callbacks.dispatch import RunEvents
 from bench.data.types import Dataset
 from bench.pipeline.inference import with_precision
 from bench.pipeline.predict import predict
 from bench.process.interrupts import StopRequest
 from bench.process.log import Log
 from bench.runs.detector import build_detector, load_teacher
+from bench.runs.provenance import shorten_paths
 from bench.settings.config import RunConfig
 from bench.training.checkpoint import save_weights
 from bench.training.device import pick_device
@@ -43,7 +46,8 @@ def make_pruner(kind: Pruner, config: RunConfig, images: int, classes: int) -> B
     Args:
         kind: ``hyperband`` (Li et al. 2018), ``asha``, asynchronous successive halving (Li et al. 2020), or ``none``.
         config: settings of a trial.
-        images: number of images of the training split.
+        images: training images of an epoch, of which sampling can make more or fewer than the split has; see
+            `bench.pipeline.loader.images_per_epoch`.
         classes: number of classes.
 
     Raises:
@@ -83,15 +87,22 @@ class TrainingTrials:
         dataset: images.
         objectives: to evaluate on the validation split.
         stop: ends a training after the current step, with a checkpoint.
+        callbacks: of each trial, by name.
     """
 
     def __init__(
-        self, config: RunConfig, dataset: Dataset, objectives: Objectives, stop: StopRequest | None = None
+        self,
+        config: RunConfig,
+        dataset: Dataset,
+        objectives: Objectives,
+        stop: StopRequest | None = None,
+        callbacks: Mapping[str, MakeCallback] | None = None,
     ) -> None:
         self.config = config
         self.dataset = dataset
         self.objectives = objectives
         self.stop = stop or StopRequest()
+        self.callbacks = callbacks or {}
 
     def __call__(self, trial: Trial, values: Mapping[str, Any], folder: Path) -> tuple[float, ...]:
         """Train with some settings and evaluate; see `bench.tune.study.ObjectiveFunction`.
@@ -101,6 +112,19 @@ class TrainingTrials:
             Stopped: it was requested; a checkpoint is saved.
         """
         config = with_values(self.config, values)
+        log = Log(folder / "log.jsonl")
+        name = f"{folder.parents[1].name}/{folder.name}"
+        events = RunEvents(self.callbacks, StartedRun(name, folder, shorten_paths(config.tree())), log)
+        with events.until_finished(pruned=optuna.TrialPruned):
+            result = self._trained(trial, config, folder, log, events)
+            names = [objective.text for objective in self.objectives.each]
+            events.finish(FinishedRun(folder, dict(zip(names, result, strict=True))))
+        return result
+
+    def _trained(
+        self, trial: Trial, config: RunConfig, folder: Path, log: Log, events: RunEvents
+    ) -> tuple[float, ...]:
+        """Train and evaluate a trial's settings."""
         detector = build_detector(config, len(self.dataset.classes))
         splits = self.dataset.splits
 
@@ -121,10 +145,11 @@ class TrainingTrials:
                 splits["val"],
                 config,
                 checkpoint,
-                log=Log(folder / "log.jsonl"),
+                log=log,
                 stop=self.stop,
                 report=report,
                 teacher=load_teacher(config, splits["val"].truth.catalog.classes),
+                events=events,
             )
         except StorageUnavailable:  # continued from the checkpoint when the storage is back
             raise

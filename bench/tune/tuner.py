@@ -11,6 +11,7 @@ from typing import Any
 
 from optuna.trial import Trial
 
+from bench.pipeline.loader import images_per_epoch
 from bench.process.interrupts import Stopped, StopRequest, handle_signals
 from bench.process.progress import Progress
 from bench.runs.naming import used_masks
@@ -113,7 +114,9 @@ class _Tuning:
 
     def _training_trials(self, fixed: Values) -> ObjectiveFunction:
         task = self.task
-        training = TrainingTrials(with_values(task.config, fixed), task.dataset, task.objectives, task.stop)
+        training = TrainingTrials(
+            with_values(task.config, fixed), task.dataset, task.objectives, task.stop, task.callbacks
+        )
 
         def objective(trial: Trial, values: Values, folder: Path) -> tuple[float, ...]:
             chosen = {**fixed, **values}
@@ -166,7 +169,10 @@ class _Tuning:
             name=None if plan.study is None else f"{plan.study}-{stage}",
             seed=config.seed,
             pruner=make_pruner(
-                plan.pruner, config, len(task.dataset.splits["train"]), len(task.dataset.classes)
+                plan.pruner,
+                config,
+                images_per_epoch(task.dataset.splits["train"], config.train.sampling),
+                len(task.dataset.classes),
             )
             if stage == "train"
             else None,

@@ -157,7 +157,9 @@ def test_the_command_writes_settings_figure_and_table(
     )
 
 
-def test_the_command_says_how_to_mend_a_range(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fault_129_the_command_says_how_to_mend_a_range(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["learning-rate", "--variant", "ssd", "--lowest", "1", "--highest", "0.1", "--quiet"]
     assert main([*words, "--out", str(tmp_path)]) == 2
     assert "expected 0 < lowest < highest" in capsys.readouterr().err

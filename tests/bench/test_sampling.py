@@ -14,7 +14,7 @@ from tiny_data import split_of
 from bench.cli import main
 from bench.pipeline.augment_settings import AugmentConfig
 from bench.pipeline.input_settings import ImageConfig
-from bench.pipeline.loader import make_loader
+from bench.pipeline.loader import images_per_epoch, make_loader
 from bench.pipeline.sampling import SamplingConfig, draw_images, expected_uses
 from metrics.errors import InputError
 
@@ -138,6 +138,13 @@ def test_a_resumed_loader_and_the_processes_of_a_run_use_the_same_images():
     parts = [[batch.index for batch in loader(rank=rank, world=2)] for rank in range(2)]
     for (indices, _), own, other in zip(whole, *parts, strict=True):
         assert sorted([*own.tolist(), *other.tolist()]) == sorted(indices)
+
+
+@pytest.mark.parametrize("rule", ["each", "repeat", "balanced"])
+@pytest.mark.parametrize("background", [None, 0.5])
+def test_the_images_of_an_epoch_are_those_that_the_loader_yields(rule, background):
+    sampling = SamplingConfig(rule=rule, threshold=0.9, background=background)
+    assert images_per_epoch(rare_split(), sampling) == sum(map(len, loader(sampling=sampling)))
 
 
 def test_the_default_uses_each_image_once():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html5lib
 import numpy as np
 import pytest
 from scene_runs import run, scene_of
@@ -70,5 +71,7 @@ def test_reprs_are_one_short_line(results: list[object]) -> None:
 def test_html_is_escaped(results: list[object]) -> None:
     pages = [result._repr_html_() for result in results if hasattr(result, "_repr_html_")]
     assert len(pages) >= 6
+    for page in pages:
+        html5lib.HTMLParser(strict=True).parseFragment(page)
     assert not any("<a>" in page for page in pages)
     assert sum("&lt;a&gt;" in page for page in pages) == 2  # the comparison and the gate

@@ -7,6 +7,7 @@ import math
 from datetime import UTC, datetime
 from pathlib import Path
 
+import html5lib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -124,6 +125,7 @@ def test_runs_are_shown_briefly_and_as_a_table_in_notebooks():
         "<table><tr><th>run</th><th>ap</th><th>ap_small</th></tr>"
         "<tr><td>&lt;a&gt;</td><td>34.1</td><td>–</td></tr></table>"
     )
+    html5lib.HTMLParser(strict=True).parseFragment(run._repr_html_())
 
 
 def test_a_folder_without_a_finished_run_is_reported_with_a_fix(tmp_path):
