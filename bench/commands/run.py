@@ -89,6 +89,14 @@ def command(
             help="Write no report.html, which takes seconds; bench compare can write it later.",
         ),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            metavar=FLAG,
+            help="Print which runs are finished, how long the others take by a few timed steps, and the disk space; write nothing.",
+        ),
+    ] = False,
     show_config: Annotated[
         bool,
         typer.Option("--show-config", metavar=FLAG, help="Print all settings instead of running."),
@@ -123,6 +131,11 @@ def command(
         from bench.commands.config import show
 
         show(entries, sources, json)
+        return
+    if dry_run:
+        from bench.commands.dry_run import dry_run as show_runs
+
+        show_runs(entries, sources, seeds, folds, train_sizes, out, fresh, json, quiet)
         return
     _run(
         entries,

@@ -13,6 +13,7 @@ from bench.runs.folders import Busy
 from bench.runs.matrix import run_all, with_seeds
 from bench.runs.naming import run_name
 from bench.runs.run import run
+from bench.settings.config import EntryConfig
 from bench.settings.resolution import open_entries, resolve_entry
 from metrics.errors import InputError
 from reports.records.run import RunFolder
@@ -91,6 +92,13 @@ def run_levels(
     return done
 
 
+def open_level(
+    level: Level, entries: Sequence[tuple[str, str | None]], sources: Mapping[str, Any]
+) -> tuple[Dataset, list[EntryConfig]]:
+    """Open the data set of a level, and resolve the settings of each entry on it; see `open_entries`."""
+    return open_entries(entries, _with_level(sources, level))
+
+
 def _check_level(level: Level, entries: Sequence[tuple[str, str | None]], sources: Mapping[str, Any]) -> None:
     """Refuse sources that set one of the level's settings to another value."""
     names = [name for name, _ in entries]
@@ -122,7 +130,7 @@ def _run_level(
     out: Path,
     context: RunContext,
 ) -> LevelRuns:
-    dataset, resolved = open_entries(entries, _with_level(sources, level))
+    dataset, resolved = open_level(level, entries, sources)
     for note in dict.fromkeys(str(note) for config in resolved for note in config.notes):
         context.progress.message(f"note: {note}")
     configs = with_seeds(resolved, seeds)

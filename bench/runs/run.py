@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import cast
 
 import pandas as pd
-import torch
 from torch import nn
 
 from bench.callbacks import FinishedRun, StartedRun
@@ -26,6 +24,7 @@ from bench.process import distributed
 from bench.process.log import Log, collect_warnings
 from bench.runs.context import RunContext
 from bench.runs.detector import build_detector, load_teacher
+from bench.runs.disk_space import training_bytes
 from bench.runs.finished_run import image_loader, label_map_loader, load_network, network_of_settings
 from bench.runs.folders import CHECKPOINT, create_run_folder, is_done, require_space
 from bench.runs.label_maps import PredictedLabelMaps
@@ -35,7 +34,7 @@ from bench.runs.stored_detections import read_stored_detections
 from bench.settings.config import EntryConfig, RunConfig, find_model
 from bench.settings.resolution import open_run_data
 from bench.training.checkpoint import save_weights
-from bench.training.device import pick_device
+from bench.training.device import configure_torch, pick_device
 from bench.training.loop import train
 from bench.training.training_result import TrainingResult
 from detectors.compression.shapes import changed_shapes
@@ -57,8 +56,6 @@ from reports.records.run import (
     RunResult,
     save_result,
 )
-
-_SPARE_BYTES = 64 * 2**20
 
 
 def run(
@@ -164,7 +161,7 @@ class _Execution:
 
     def run(self) -> RunFolder | None:
         """Train, predict and save; the run in the main process, None in the others."""
-        _configure_torch(self.config)
+        configure_torch(self.config)
         if distributed.is_main_process():
             atomic_write(self.folder / RunFolder.CONFIG, self.config.toml())
         self.log.write("started", name=self.name, device=str(self.device))
@@ -186,7 +183,7 @@ class _Execution:
     def _train(self, config: RunConfig, splits: Mapping[str, Split]) -> _Predicted:
         detector = build_detector(config, len(self.dataset.classes))
         if distributed.is_main_process():
-            self._require_space(detector)
+            require_space(self.folder, training_bytes(detector))
         training = train(
             detector,
             splits["train"],
@@ -407,12 +404,6 @@ class _Execution:
             trials=self.config.tuned.trials,
         )
 
-    def _require_space(self, detector: nn.Module) -> None:
-        weights = sum(parameter.numel() * parameter.element_size() for parameter in detector.parameters())
-        # Two checkpoints (the old one stays until the new one is written) of weights, their average and two moments each;
-        # best weights; final weights.
-        require_space(self.folder, (2 * 4 + 2) * weights + _SPARE_BYTES)
-
 
 def _parameters(predictor: Predictor | None) -> int | None:
     """Number of parameters; None if it is not known."""
@@ -426,15 +417,3 @@ def _parameters(predictor: Predictor | None) -> int | None:
 def _model_file(predictor: Predictor | None) -> ModelFileFacts | None:
     known = None if predictor is None else model_file_of(predictor)
     return None if known is None else ModelFileFacts.model_validate(asdict(known.file))
-
-
-def _configure_torch(config: EntryConfig) -> None:
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    deterministic = isinstance(config, RunConfig) and config.deterministic
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(deterministic, warn_only=True)
-    torch.backends.cudnn.deterministic = deterministic
-    # Searching for the fastest convolution pays off if all images have the same size.
-    torch.backends.cudnn.benchmark = isinstance(config, RunConfig) and not deterministic

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from bench.process import distributed
+from bench.settings.config import EntryConfig, RunConfig
 from metrics.errors import MachineError
 from metrics.messages import reason
 
@@ -39,3 +42,16 @@ def make_accelerator(device: str, precision: str) -> Accelerator:
     if chosen.type == "cuda" and chosen.index is not None:
         torch.cuda.set_device(chosen)
     return Accelerator(cpu=chosen.type == "cpu", mixed_precision=precision)
+
+
+def configure_torch(config: EntryConfig) -> None:
+    """Set the number of threads, and which algorithms torch may use, for all that follows in this process."""
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    deterministic = isinstance(config, RunConfig) and config.deterministic
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    torch.backends.cudnn.deterministic = deterministic
+    # Searching for the fastest convolution pays off if all images have the same size.
+    torch.backends.cudnn.benchmark = isinstance(config, RunConfig) and not deterministic

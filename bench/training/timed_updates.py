@@ -1,0 +1,102 @@
+"""Time of a few updates of a training, measured without writing anything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from bench.data.types import Split
+from bench.pipeline.loader import Batch, Loader
+from bench.process.log import Log
+from bench.settings.config import RunConfig
+from bench.training.checkpoint import Position
+from bench.training.device import make_accelerator
+from bench.training.epoch_batches import training_loader, update_batches
+from bench.training.length import training_flops, training_length, updates_per_epoch
+from bench.training.networks import Networks
+from bench.training.preparation import prepare_detector
+from bench.training.step import Stepper
+
+UPDATES = 10
+"""Number of timed updates."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimedUpdates:
+    """Planned length of a training, and the time of its updates.
+
+    Attributes:
+        update_seconds: mean time of an update, with loading of images.
+        updates: of the whole training.
+        epochs: of the whole training, of which the last one may be cut short.
+    """
+
+    update_seconds: float
+    updates: float
+    epochs: float
+
+    @property
+    def seconds(self) -> float:
+        """Time of all updates."""
+        return self.update_seconds * self.updates
+
+
+def time_updates(
+    detector: nn.Module, split: Split, config: RunConfig, teacher: nn.Module | None = None
+) -> TimedUpdates:
+    """Time the first updates of a training after one that is not timed; the weights of the detector change.
+
+    Raises:
+        InputError, MachineError: as `bench.training.loop.train`.
+    """
+    settings = config.train
+    accelerator = make_accelerator(config.device, settings.precision)
+    prepare_detector(detector, split, config, accelerator, Log(), resumed=True)
+    loader = training_loader(split, config, accelerator)
+    in_flops = settings.budget.flops is not None
+    image_flops = training_flops(detector, config.image.size, accelerator.device) if in_flops else 1
+    length = training_length(settings, config.augment.close_mosaic, loader.batch_images, image_flops)
+    networks = Networks(detector, teacher, config, accelerator, lambda: length.steps(Position()))
+    stepper = Stepper(
+        networks.trained,
+        accelerator.prepare(networks.optimizer),
+        accelerator,
+        settings,
+        split.truth.catalog.image_ids,
+        Log(),
+    )
+    detector.train()
+    began, done = time.monotonic(), -1
+    for batches in _endless(loader, settings.accumulate):
+        stepper(batches, 1e-3)  # not yet a high learning rate, with which an untrained network can diverge
+        networks.update_average()
+        done += 1
+        if done in (0, UPDATES):
+            stepper.check()
+            _wait(accelerator.device)
+            if done:
+                break
+            began = time.monotonic()
+    mean = (time.monotonic() - began) / max(done, 1)
+    per_epoch = max(updates_per_epoch(len(loader), settings.accumulate), 1)
+    limit = settings.budget.limit
+    updates = 60 * limit.amount / mean if limit and limit.unit == "minutes" else length.steps(Position())
+    return TimedUpdates(mean, updates, updates / per_epoch)
+
+
+def _endless(loader: Loader, accumulate: int) -> Iterator[list[Batch]]:
+    """The batches of one update after another, over as many epochs as are asked for."""
+    epoch = 0
+    while len(loader):
+        yield from update_batches(loader, accumulate, Position(epoch=epoch))
+        epoch += 1
+
+
+def _wait(device: torch.device) -> None:
+    """Wait for an accelerator, which computes while this process goes on."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
