@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bench.data.types import Dataset
+from bench.runs.finished_run import require_weights
 from bench.settings.config import RunConfig
 from bench.settings.resolution import open_run
-from detectors.registry import VARIANTS
 from metrics.errors import InputError, InputWarning
 from metrics.notes import Note, report
 from reports.records.run import RunFolder
@@ -17,13 +17,9 @@ def open_source(run: RunFolder) -> tuple[Dataset, RunConfig]:
     Raises:
         InputError: the run has no weights, or the objects or images of the split that it was evaluated on have changed.
     """
-    file, name = run.path / RunFolder.CONFIG, run.result.variant
-    if name not in VARIANTS or not (run.path / RunFolder.WEIGHTS).is_file() or not file.is_file():
-        raise InputError(
-            f"{run.path}: holds no weights of a variant, so there is nothing to compress; give the folder of a run that was trained "
-            "here"
-        )
-    dataset, config = open_run(name, {"file": file, "sets": [], "options": {}})
+    require_weights(run, "so there is nothing to compress")
+    file = run.path / RunFolder.CONFIG
+    dataset, config = open_run(run.result.variant, {"file": file, "sets": [], "options": {}})
     split, known = dataset.splits[config.evaluate.split], run.result.data
     if split.truth.fingerprint != known.fingerprint or known.content not in ("", split.fingerprint):
         raise InputError(

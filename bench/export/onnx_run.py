@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.placement import fit_images
-from bench.runs.finished_run import evaluated_split, load_network
+from bench.runs.finished_run import evaluated_split, load_network, require_weights
 from bench.runs.provenance import file_digest
 from bench.settings.sections import EvaluateConfig
 from detectors.compression.fake_quantization import without_fake_quantization
@@ -25,7 +25,6 @@ from detectors.external.onnx_models.settings import OnnxConfig
 from detectors.graph.candidates import graph_source
 from detectors.graph.onnx_file import onnx_file, require_packages
 from detectors.graph.record import ExportRecord
-from detectors.registry import VARIANTS
 from detectors.types import Detections
 from metrics.atomic_files import atomic_write
 from metrics.errors import InputError, InputNote, InputWarning
@@ -102,12 +101,7 @@ def export_run(run: RunFolder, file: Path, *, nms: bool = False, any_size: bool 
         MachineError: a package of the extra `onnx` is missing, or the file cannot be written.
     """
     require_packages()
-    name, weights = run.result.variant, run.path / RunFolder.WEIGHTS
-    if name not in VARIANTS or not weights.is_file():
-        raise InputError(
-            f"{run.path}: holds no weights of a variant, so there is nothing to export; give the folder of a run that was "
-            "trained here"
-        )
+    require_weights(run, "so there is nothing to export")
     settings = run.result.config
     image = ImageConfig.model_validate(settings["image"]).for_prediction
     network = cast(Any, without_fake_quantization(cast(nn.Module, load_network(run, settings))))
@@ -120,9 +114,9 @@ def export_run(run: RunFolder, file: Path, *, nms: bool = False, any_size: bool 
         resize=image.resize,
         fill=image.fill,
         nms=network.nms.config,
-        variant=name,
+        variant=run.result.variant,
         run=run.result.name,
-        weights=file_digest(weights),
+        weights=file_digest(run.path / RunFolder.WEIGHTS),
         parameters=0,
         version=_version(),
     )

@@ -7,7 +7,7 @@ from typing import cast
 
 from torch import nn
 
-from bench.runs.finished_run import load_network
+from bench.runs.finished_run import load_network, require_weights
 from bench.settings.config import RunConfig
 from bench.training.seeding import seed_batch
 from detectors.compression.fake_quantization import fake_quantize, without_fake_quantization
@@ -79,8 +79,5 @@ def open_weights(path: str, setting: str) -> RunFolder:
         run = RunFolder.open(path)
     except InputError as error:
         raise InputError(f"{setting}: {error}") from None
-    if run.result.variant not in VARIANTS or not (run.path / RunFolder.WEIGHTS).is_file():
-        raise InputError(
-            f"{setting}: {path} holds no weights of a variant; give the folder of a run that was trained here"
-        )
+    require_weights(run, place=f"{setting}: {path}")
     return run

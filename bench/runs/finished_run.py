@@ -50,6 +50,24 @@ def load_predictor(run: RunFolder) -> Predictor:
     )
 
 
+def require_weights(run: RunFolder, so: str = "", place: str = "") -> None:
+    """Refuse a run that was not trained here: of an external model or of detections of another program.
+
+    Args:
+        run: the run.
+        so: what follows from it, for the message: ``so there is nothing to export``.
+        place: where the run was named; its path by default.
+
+    Raises:
+        InputError: the run has no weights of a variant.
+    """
+    files = (run.path / RunFolder.WEIGHTS, run.path / RunFolder.CONFIG)
+    if run.result.variant not in VARIANTS or not all(file.is_file() for file in files):
+        raise InputError(
+            f"{place or run.path}: holds no weights of a variant{so and ', '}{so}; give the folder of a run that was trained here"
+        )
+
+
 def network_input(run: RunFolder, predictor: Predictor) -> ImageConfig | None:
     """Settings of the network's input of a finished run; None if its predictor takes single images in their own size.
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.data.types import Dataset
+from bench.runs.finished_run import require_weights
 from bench.settings import toml
 from bench.settings.config import RunConfig
 from bench.settings.resolution import open_run, resolve
-from detectors.registry import VARIANTS
 from metrics.errors import InputError
 from reports.records.run import RunFolder
 
@@ -34,12 +34,8 @@ def prediction_settings(
     """
     for text in sets:
         toml.parse_set(text)  # a mistake on the command line comes first
+    require_weights(trained, "so it cannot be evaluated again")
     file, name = trained.path / RunFolder.CONFIG, trained.result.variant
-    if name not in VARIANTS or not (trained.path / RunFolder.WEIGHTS).is_file() or not file.is_file():
-        raise InputError(
-            f"{trained.path}: holds no weights of a variant, so it cannot be evaluated again; "
-            "give the folder of a run that was trained here"
-        )
     before = dict(toml.leaves(resolve(name, file=file).tree()))
     dataset, config = open_run(name, {"file": file, "sets": sets, "options": options or {}})
     after = dict(toml.leaves(config.tree()))
