@@ -304,3 +304,15 @@ def test_classes_without_names_can_be_given_by_index(tmp_path):
 def test_settings_that_contradict_the_file_are_errors(tmp_path, settings, message):
     with pytest.raises(InputError, match=message):
         predictor(yolov8(), tmp_path, config=OnnxConfig.model_validate(settings))
+
+
+def test_pixels_of_imagenet_in_bgr_are_those_of_rtmdet():
+    """Mean and deviation of MMDetection's configs/rtmdet/rtmdet_l_8xb32-300e_coco.py, of BGR from 0 to 255."""
+    from detectors.external.onnx_models.pixels import prepared
+
+    images = torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    red, green, blue = (255 * images).unbind(dim=1)
+    expected = torch.stack(
+        [(blue - 103.53) / 57.375, (green - 116.28) / 57.12, (red - 123.675) / 58.395], dim=1
+    )
+    assert torch.allclose(prepared(images, "imagenet-bgr"), expected, atol=1e-5)

@@ -26,4 +26,7 @@ def _normalisation(pixels: Pixels) -> Normalisation:
         return _BYTES
     if pixels == "bgr-byte":
         return _BYTES._replace(bgr=True)
+    if pixels == "imagenet-bgr":
+        mean, deviation, _ = NORMALISATIONS["imagenet"]
+        return Normalisation(mean[::-1], deviation[::-1], bgr=True)
     return NORMALISATIONS[pixels]

@@ -15,7 +15,16 @@ Outputs = Literal[
     "auto", "detbench", "yolov5", "yolov8", "end2end", "yolox", "rfdetr", "rtdetr", "mmdeploy", "torchvision"
 ]
 Pixels = Literal[
-    "imagenet", "unit", "minus-one-one", "face", "caffe-bgr", "caffe-rgb", "bgr-unit", "byte", "bgr-byte"
+    "imagenet",
+    "imagenet-bgr",
+    "unit",
+    "minus-one-one",
+    "face",
+    "caffe-bgr",
+    "caffe-rgb",
+    "bgr-unit",
+    "byte",
+    "bgr-byte",
 ]
 Side = Annotated[int, Field(ge=8, le=8192)]
 
@@ -42,7 +51,8 @@ class OnnxInputConfig(Config):
     fill: Annotated[int, Field(ge=0, le=255)] | None = None
     """Grey value of the padding."""
     pixels: Pixels | None = None
-    """`unit` RGB in 0..1; `byte` RGB in 0..255, `bgr-byte` BGR; others as in `backbone.input` of variants."""
+    """`unit` RGB in 0..1; `byte` RGB in 0..255, `bgr-byte` BGR; `imagenet-bgr` as `imagenet`, with the channels
+    in the order BGR; others as in `backbone.input` of variants."""
 
 
 class OnnxConfig(Config):

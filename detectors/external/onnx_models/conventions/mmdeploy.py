@@ -1,9 +1,12 @@
 """MMDeploy: ``dets`` (B, N, 5), xyxy in pixels of the input and score, and ``labels`` (B, N), after NMS.
 
-Facts from open-mmlab/mmdeploy: ``docs/en/06-custom-ops`` and ``mmdeploy/codebase/mmdet/deploy/object_detection_model.py`` (outputs).
-Resizing and normalisation are in the file ``pipeline.json`` beside the model; mostly the aspect ratio is kept with padding
-at the right and bottom, and ImageNet's mean and deviation are used (RTMDet and others use BGR: ``input.pixels=caffe-bgr`` and the
-like). The score threshold of its configuration, .05 by default, is part of the graph and cannot be lowered here.
+Facts from open-mmlab/mmdeploy: ``configs/mmdet/_base_/base_static.py`` (names of outputs) and
+``mmdeploy/codebase/mmdet/deploy/object_detection_model.py`` (their shapes). Resizing and normalisation are in the file
+``pipeline.json`` beside the model; mostly the aspect ratio is kept with padding at the right and bottom, and ImageNet's mean and
+deviation are used. RTMDet takes them in the order BGR and pads with 114 (open-mmlab/mmdetection:
+``configs/rtmdet/rtmdet_l_8xb32-300e_coco.py``): ``input.pixels=imagenet-bgr input.fill=114``. The score threshold is part of the graph and
+cannot be lowered here: ``score_thr`` of the model's ``test_cfg``, or else that of the deployment, .05
+(``mmdeploy/codebase/mmdet/models/dense_heads/base_dense_head.py``).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """RT-DETR, D-FINE and DEIM: ``labels``, ``boxes`` and ``scores`` of 300 detections, for a second input ``orig_target_sizes``.
 
-Facts from Peterande/D-FINE: ``tools/inference/onnx_inf.py`` and ``tools/export_onnx.py``, and lyuwenyu/RT-DETR, of which it is
-derived: images are stretched, RGB in [0, 1]; ``orig_target_sizes`` (B, 2) int64 is (width, height), to which boxes are scaled.
-It is given the size of the input here, so that boxes are in its pixels. Labels count from 0 without background.
+Facts from lyuwenyu/RT-DETR, ``rtdetrv2_pytorch/tools/export_onnx.py`` (names), and Peterande/D-FINE, which is derived of it:
+``tools/inference/onnx_inf.py`` and ``configs/dfine/include/dataloader.yml``. Images are stretched, RGB in [0, 1], in the evaluation of
+both; newer examples of D-FINE keep the aspect ratio and pad. ``orig_target_sizes`` (B, 2) int64 is (width, height), to which boxes are
+scaled. It is given the size of the input here, so that boxes are in its pixels. Labels count from 0 without background.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def _decode(outputs: Mapping[str, Tensor], size: tuple[int, int]) -> Found:
 
 RTDETR = Convention(
     "rtdetr",
-    "Peterande/D-FINE: tools/inference/onnx_inf.py; lyuwenyu/RT-DETR",
+    "lyuwenyu/RT-DETR: rtdetrv2_pytorch/tools/export_onnx.py; Peterande/D-FINE: tools/inference/onnx_inf.py",
     _matches,
     _decode,
     lambda graph: None,
