@@ -361,7 +361,9 @@ def _badges(report: ReportData, speed: Speed) -> list[Badge]:
     for note in report.training_notes:
         models = formatting.printable(formatting.join_words(list(note.values)))
         if note.kind == "still_rising":
-            badges.append(Badge("undertrained", f"validation AP was still rising: {models}", "warn"))
+            badges.append(
+                Badge("undertrained", f"validation {note.subject} was still rising: {models}", "warn")
+            )
         elif note.kind == "unequal_budget":
             badges.append(Badge("unequal budgets", f"training differs in {note.subject}", "warn"))
     leaked = max(result.data.leaked for result in results)

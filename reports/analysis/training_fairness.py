@@ -1,4 +1,4 @@
-"""Fairness of training: whether validation AP was still rising at its end, and whether the models had equal budgets."""
+"""Fairness of training: whether validation AP, or mIoU, was still rising at its end, and whether the models had equal budgets."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from reports.elements import formatting
 from reports.records.run import Budget
 
 Floats = NDArray[np.float64]
+
+SELECTION = {"val_ap": "AP", "val_miou": "mIoU"}
+"""Columns of a history that can be the measure by which the best weights are chosen, with their titles."""
 
 LATE = 0.75
 """Share of the epochs after which an evaluation belongs to the last quarter of training."""
@@ -44,7 +47,7 @@ BUDGETS: tuple[Quantity, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class LearningCurve:
-    """The end of a run's curve of validation AP over epochs.
+    """The end of a run's curve of validation AP over epochs; of mIoU where the best weights were chosen by it.
 
     Attributes:
         evaluations: number of epochs with a validation AP.
@@ -94,11 +97,24 @@ class LearningCurve:
         return None if math.isnan(self.late_gain) else self.late_gain > self.least_gain
 
 
-def validation_curve(history: pd.DataFrame) -> tuple[Floats, Floats]:
-    """Return the epochs with a validation AP and that AP as a fraction; two empty arrays without any."""
-    if "epoch" not in history or "val_ap" not in history:
+def selection_column(history: pd.DataFrame) -> str:
+    """Return the column of the measure by which the best weights were chosen: of mIoU where it was measured, else of AP."""
+    if "val_miou" in history and pd.to_numeric(history["val_miou"], errors="coerce").notna().any():
+        return "val_miou"
+    return "val_ap"
+
+
+def validation_curve(history: pd.DataFrame, column: str | None = None) -> tuple[Floats, Floats]:
+    """Return the epochs with a validation value and that value as a fraction; two empty arrays without any.
+
+    Args:
+        history: of a run.
+        column: of the measure, one of `SELECTION`; by default that by which the best weights were chosen.
+    """
+    column = column or selection_column(history)
+    if "epoch" not in history or column not in history:
         return np.zeros(0), np.zeros(0)
-    numbers = history[["epoch", "val_ap"]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    numbers = history[["epoch", column]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
     known = np.isfinite(numbers).all(axis=1)
     return numbers[known, 0], numbers[known, 1]
 
@@ -121,15 +137,21 @@ def training_notes(models: Sequence[Model]) -> list[Note]:
     """List what makes a comparison of training unfair.
 
     Returns:
-        Notes of the kinds ``still_rising`` (values: the mean gain of the last quarter by model), ``validated_once`` (of several
+        Notes of the kinds ``still_rising`` (subject: the measure; values: the mean gain of the last quarter by model), ``validated_once`` (of several
         models; values: the number of evaluations, so that it is not known whether AP was still rising), ``unequal_budget`` (subject: a
         quantity of `BUDGETS`; values by model) and ``unequal_start`` (some models start from pretrained weights).
     """
     notes = []
-    rising = {model.label: gain for model in models if (gain := late_gain_if_rising(model)) is not None}
-    if rising:
-        text = f"validation AP was still rising when training ended: {formatting.join_words(list(rising))}"
-        notes.append(Note("still_rising", text, values=rising))
+    for column, measure in SELECTION.items():
+        rising = {
+            model.label: gain
+            for model in models
+            if selection_column(model.runs[0].history) == column
+            and (gain := late_gain_if_rising(model)) is not None
+        }
+        if rising:
+            text = f"validation {measure} was still rising when training ended: {formatting.join_words(list(rising))}"
+            notes.append(Note("still_rising", text, measure, values=rising))
     once = {
         model.label: 1.0
         for model in models

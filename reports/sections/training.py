@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.report_data import ReportData
-from reports.analysis.training_fairness import LEAST_GAIN, LEAST_SHARE, validation_curve
+from reports.analysis.training_fairness import (
+    LEAST_GAIN,
+    LEAST_SHARE,
+    SELECTION,
+    selection_column,
+    validation_curve,
+)
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.lines import Curve, LineAxes, lines
@@ -48,7 +54,7 @@ def section(report: ReportData) -> Section | None:
         method=(
             "The loss is the sum of its terms, averaged over the training images of the epoch; different loss functions are "
             "not comparable. AP is measured on the validation images, which are not used for training. The weights with the "
-            "highest validation AP are evaluated; those with the highest mIoU, where it is shown.",
+            "highest validation AP are evaluated; those with the highest mIoU, where it is shown. The table has the same measure.",
             "Validation AP was still rising when training ended if its highest value came in the last quarter of the epochs and "
             f"exceeds the highest value before by more than {100 * LEAST_GAIN:g} percentage points (or {LEAST_SHARE:.0%} of it, where that is less) and by more than twice the "
             "noise: the root mean square of the falls between evaluations in the second half of the epochs, rises counting as 0. "
@@ -70,8 +76,8 @@ def history_csv(report: ReportData) -> str:
 
 
 def _curve(table: pd.DataFrame, column: str, scale: float = 1.0) -> Curve:
-    if column == "val_ap":
-        epochs, values = validation_curve(table)
+    if column in SELECTION:
+        epochs, values = validation_curve(table, column)
         return epochs, values * scale
     if column not in table or "epoch" not in table:
         return np.zeros(0), np.zeros(0)
@@ -116,7 +122,7 @@ def _warnings(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> l
                 f"{formatting.printable(model)} {formatting.signed_points(gain)}"
                 for model, gain in note.values.items()
             ]
-            effect = "change the order of the models" if len(report.models) > 1 else "raise AP"
+            effect = "change the order of the models" if len(report.models) > 1 else f"raise {note.subject}"
             warnings.append(
                 f"{formatting.sentence(note.text)} More epochs may {effect}. Gain in the last quarter of the epochs, in percentage "
                 f"points: {formatting.join_words(gains)}."
@@ -140,7 +146,8 @@ def _table(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> Page
     for number, model in enumerate(tables):
         for run, table in zip(report.evaluated[number], model, strict=True):
             epochs, loss = _curve(table, "loss")
-            at, ap = _curve(table, "val_ap")
+            at, ap = validation_curve(table)
+            measure = "" if selection_column(table) == "val_ap" else SELECTION[selection_column(table)]
             best = int(np.argmax(ap)) if len(ap) else 0
             seed = run.run.result.seed
             rows.append(
@@ -150,7 +157,7 @@ def _table(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> Page
                         _number(epochs[-1] if len(epochs) else None, "{:.0f}"),
                         _number(loss[0] if len(loss) else None, "{:.3g}"),
                         _number(loss[-1] if len(loss) else None, "{:.3g}"),
-                        _number(100 * ap[best] if len(ap) else None, "{:.1f}"),
+                        _number(100 * ap[best] if len(ap) else None, "{:.1f}", note=measure),
                         _number(at[best] if len(ap) else None, "{:.0f}"),
                         _number(100 * ap[-1] if len(ap) else None, "{:.1f}"),
                     ),
@@ -162,7 +169,7 @@ def _table(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> Page
     return PageTable("training-table", "Training by run; AP in percent", columns, tuple(rows))
 
 
-def _number(value: float | None, form: str) -> Cell:
+def _number(value: float | None, form: str, note: str = "") -> Cell:
     if value is None or not np.isfinite(value):
         return Cell(formatting.MISSING)
-    return Cell(form.format(value), float(value))
+    return Cell(form.format(value), float(value), note=note)
