@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metrics import pixel_measures
-from metrics.compare import Comparison, compare_masks
-from metrics.compare.masks import check_mask_runs
-from metrics.errors import InputError, InputWarning
+from metrics.compare import Comparison
+from metrics.errors import InputError
 from metrics.mask_counts import MaskCounts
 from metrics.pixel_measures import CLASS_MEASURES, PixelAreas
 from reports.analysis.report_data import ReportData
@@ -82,11 +80,7 @@ class MaskResults:
 
 def mask_results(report: ReportData) -> MaskResults | None:
     """Return the results of the models of which every run has label maps; None if there is no such model."""
-    chosen: list[tuple[int, tuple[MaskCounts, ...]]] = []
-    for number, model in enumerate(report.evaluated):
-        known = tuple(run.run.mask_counts for run in model if run.run.mask_counts is not None)
-        if len(known) == len(model):
-            chosen.append((number, known))
+    chosen = list(report.mask_counts.items())
     if not chosen:
         return None
     mean = {number: float(np.mean([each.overlap().mean_iou for each in counts])) for number, counts in chosen}
@@ -94,22 +88,10 @@ def mask_results(report: ReportData) -> MaskResults | None:
         key=lambda pair: (np.isnan(mean[pair[0]]), -np.nan_to_num(mean[pair[0]]), report.labels[pair[0]])
     )
     numbers, counts = tuple(number for number, _ in chosen), tuple(each for _, each in chosen)
-    by_label = {report.models[number].label: each for number, each in chosen}
     try:
-        first = check_mask_runs(by_label)
+        statistics = report.mask_statistics
     except InputError as error:
         return MaskResults(numbers, counts, None, str(error).removeprefix("compare_masks: "))
-    statistics = None
-    if report.options.resamples and first.pixels.any():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", InputWarning)  # the verdict has the same note
-            statistics = compare_masks(
-                by_label,
-                resamples=report.options.resamples,
-                image_ids=report.truth.catalog.image_ids,
-                groups=report.options.groups,
-                image_columns=report.image_columns,
-            )
     return MaskResults(numbers, counts, statistics, "")
 
 

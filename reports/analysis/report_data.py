@@ -28,13 +28,16 @@ from metrics.compare import Comparison as Statistics
 from metrics.compare.groups import SPLIT_GROUPS, unused_group_columns
 from metrics.compare.paired_runs import ImageChoice
 from metrics.errors import InputError, InputWarning
+from metrics.mask_counts import MaskCounts
 from metrics.matching import Matches, MatchRule
 from metrics.measures.error_types import KINDS
 from metrics.notes import Note
+from metrics.pixel_measures import CLASS_MEASURES
 from metrics.registry import did_you_mean
 from metrics.resampling.statistics import statistic_names
 from metrics.tables import AnnotationTable
 from reports.analysis.evaluated_run import EvaluatedRun
+from reports.analysis.label_map_comparison import compare_label_maps, label_map_counts
 from reports.analysis.models import Model, check_comparable, group_models
 from reports.analysis.shared_images import on_shared_images
 from reports.analysis.training_fairness import training_notes
@@ -145,7 +148,8 @@ class ReportData:
         if not self.options.resamples or not self.evaluated[0][0].outcome.valid.any():
             return None
         rule = self.evaluated[0][0].rule
-        also = [*_measures(rule), *(limit.measure for limit in self.options.limits)]
+        gated = [limit.measure for limit in self.options.limits if limit.measure not in CLASS_MEASURES]
+        also = [*_measures(rule), *gated]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InputWarning)  # the notes have the same text
             return compare(
@@ -156,6 +160,28 @@ class ReportData:
                 groups=self.options.groups,
                 image_columns=self.image_columns,
             )
+
+    @cached_property
+    def mask_counts(self) -> dict[int, tuple[MaskCounts, ...]]:
+        """Counts of pixels of each run, by the number of the model; of models of which every run has label maps."""
+        return label_map_counts(self.evaluated)
+
+    @cached_property
+    def mask_statistics(self) -> Statistics | None:
+        """Intervals and pairwise differences by label maps; None without resampling, label maps or compared pixels.
+
+        Raises:
+            InputError: the label maps of the models cannot be compared.
+        """
+        if not self.mask_counts:
+            return None
+        return compare_label_maps(
+            {self.models[number].label: counts for number, counts in self.mask_counts.items()},
+            self.options.resamples,
+            self.truth.catalog.image_ids,
+            self.options.groups,
+            self.image_columns,
+        )
 
     @cached_property
     def influence(self) -> Influence | None:
@@ -216,7 +242,8 @@ class ReportData:
         """
         if not self.options.limits:
             return []
-        if self.statistics is None:
+        of_masks = [limit for limit in self.options.limits if limit.measure in CLASS_MEASURES]
+        if self.statistics is None and len(of_masks) < len(self.options.limits):
             raise InputError(
                 "--fail-on-regression: there are no confidence intervals, because there is no valid ground truth or resampling is off; use "
                 "--resamples above 0"
@@ -243,7 +270,31 @@ class ReportData:
                     f"--fail-on-regression: cannot tell which of {labels} is the baseline of {model.label}; compare the two alone"
                 )
             pairs.append((baseline[0].label, model.label))
-        return apply_gate(self.statistics, pairs, self.options.limits)
+        return [
+            result
+            for pair in pairs
+            for limit in self.options.limits
+            for result in apply_gate(self._gate_statistics(limit, pair), [pair], [limit])
+        ]
+
+    def _gate_statistics(self, limit: MeasureLimit, pair: tuple[str, str]) -> Statistics:
+        """The comparison that has the measure of a limit."""
+        if limit.measure not in CLASS_MEASURES:
+            assert self.statistics is not None
+            return self.statistics
+        known = {self.models[number].label for number in self.mask_counts}
+        without = [label for label in pair if label not in known]
+        if without:
+            raise InputError(
+                f"--fail-on-regression: {limit} is of label maps, which the runs of {without[0]} do not have; use a measure of "
+                "detections"
+            )
+        if self.mask_statistics is None:
+            raise InputError(
+                f"--fail-on-regression: there are no confidence intervals of {limit}, because no pixel is compared or resampling is "
+                "off; use --resamples above 0"
+            )
+        return self.mask_statistics
 
     def standings(self, measure: str) -> list[Standing]:
         """Value and interval of each model by a measure; requires statistics."""
@@ -401,7 +452,7 @@ def _rule(results: Sequence[RunResult]) -> tuple[MatchRule, tuple[Note, ...]]:
 
 def _check_measures(limits: Sequence[MeasureLimit], rule: MatchRule) -> None:
     """Check before anything is matched that the measure of each limit can be resampled."""
-    known = statistic_names(rule)
+    known = (*statistic_names(rule), *CLASS_MEASURES)
     for limit in limits:
         if limit.measure not in known:
             near = did_you_mean(limit.measure, known) or f"; known: {', '.join(known)}"
