@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from bench.convert.coco_fields import carry_coco_fields, read_coco_fields
 from bench.convert.folder import FORMATS, planned_files, require_free, write_files
 from bench.convert.further_fields import note_further_fields
 from bench.convert.image_set import ImageSet, Link
@@ -95,7 +96,11 @@ def write_copy(settings: EntryConfig, plan: CopyPlan, progress: Progress | None 
     if changes is not None:
         changes += _names(sets, written)
         written.texts[LOG] = changes_csv(changes)
-    notes = note_further_fields(location.format.name, location.annotations) if location.annotations else []
+    notes = []
+    if location.annotations and location.format.name == format == "coco":
+        notes += carry_coco_fields(written, sets, read_coco_fields(location.annotations))
+    elif location.annotations:
+        notes += note_further_fields(location.format.name, location.annotations)
     notes += write_files(written, plan.out, plan.link, progress)
     counts = {one.purpose or "all": (len(one.pictures), len(one.truth)) for one in sets}
     return WrittenCopy(format, counts, tuple(notes), None if changes is None else tuple(changes))
