@@ -155,16 +155,23 @@ def _best_first(group: Sequence[RunFolder]) -> tuple[bool, float]:
 def _labels(results: Sequence[RunResult]) -> list[str]:
     """The variant's name; if it is not unique, with the settings that differ; else the run's name.
 
-    For a name that begins with a folder (``old/ssd-shapes-0-...``) the folder is enough.
+    A value that more than half of the models of a variant have is not named: of three, of which one has another threshold, that one
+    is ``ssd (nms.iou=0.4)``. The values of two models are both named. For a name that begins with a folder
+    (``old/ssd-shapes-0-...``) the folder is enough.
     """
     labels = [result.variant for result in results]
     for variant in {label for label in labels if labels.count(label) > 1}:
         same = [at for at, result in enumerate(results) if result.variant == variant]
         differing = differences([model_settings(results[at]) for at in same])
         for place, at in enumerate(same):
-            settings = [f"{path}={_brief(values[place])}" for path, values in list(differing.items())[:3]]
+            own = [
+                f"{path}={_brief(values[place])}"
+                for path, values in differing.items()
+                if 2 * values.count(values[place]) <= len(same)
+            ]
             name = results[at].name.rpartition("/")[0] or results[at].name
-            labels[at] = f"{variant} ({', '.join(settings) or name})"
+            if own or not differing:
+                labels[at] = f"{variant} ({', '.join(own[:3]) or name})"
     for at, result in enumerate(results):
         if labels.count(labels[at]) > 1:
             labels[at] = result.name

@@ -32,6 +32,30 @@ def test_models_of_one_variant_are_distinguished_by_the_settings_that_differ():
     assert model_labels(runs) == {"a": "ssd (nms.iou=0.4)", "b": "ssd (nms.iou=0.6)"}
 
 
+def test_a_value_that_most_models_have_is_not_part_of_a_label():
+    """Of eleven models ten differ from the first in one setting each, in which the labels of the others would repeat its value."""
+    changed = [{}, *({f"s{number}": 1} for number in range(10))]
+    runs = [
+        run(f"r{at}", config={f"s{number}": 0 for number in range(10)} | own)
+        for at, own in enumerate(changed)
+    ]
+    labels = model_labels(runs)
+    assert labels == {"r0": "ssd"} | {f"r{at}": f"ssd (s{at - 1}=1)" for at in range(1, 11)}
+    # Without a value of most models, each is named.
+    three = [run(name, config={"lr": lr, "iou": 0.5}) for name, lr in (("a", 0.1), ("b", 0.2), ("c", 0.3))]
+    assert list(model_labels(three).values()) == ["ssd (lr=0.1)", "ssd (lr=0.2)", "ssd (lr=0.3)"]
+    pruned = [
+        run("whole", config={"compression": {"prune": 0.0, "run": None}}),
+        run("half", config={"compression": {"prune": 0.5, "run": "whole"}}),
+        run("quarter", config={"compression": {"prune": 0.25, "run": "whole"}}),
+    ]
+    assert model_labels(pruned) == {
+        "whole": "ssd (compression.prune=0.0, compression.run=none)",
+        "half": "ssd (compression.prune=0.5)",
+        "quarter": "ssd (compression.prune=0.25)",
+    }
+
+
 def test_detections_made_elsewhere_are_distinguished_by_the_name_of_the_run():
     assert [model.label for model in group_models([run("a"), run("b")])] == ["ssd (a)", "ssd (b)"]
 
