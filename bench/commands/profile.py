@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,6 +22,8 @@ EXAMPLES = """Examples:
 python -m bench profile runs/ssd-shapes-0-1a2b3c4d5e runs/fcos-shapes-0-6f7a8b9c0d
 
 python -m bench profile runs/*-mydata-0-* --batch 1 4 16 --seconds 60 --device cuda
+
+python -m bench profile runs/ssd-shapes-0-1a2b3c4d5e onnx/exports/model.onnx
 """
 
 _PERCENTILES = (0.5, 0.9, 0.99)
@@ -30,8 +31,13 @@ _PERCENTILES = (0.5, 0.9, 0.99)
 
 def command(
     runs: Annotated[
-        list[Path],
-        typer.Argument(metavar="RUN", help="Run folders, or folders of run folders.", show_default=False),
+        list[str],
+        typer.Argument(
+            metavar="RUN",
+            help="Run folders, folders of run folders, or external models (onnx/FILE, hf/FOLDER, torchvision/NAME), which are "
+            "evaluated first, on the images of the first run.",
+            show_default=False,
+        ),
     ],
     batch: Annotated[
         list[int] | None,
@@ -81,13 +87,14 @@ def command(
     """
     from bench.process.json_value import print_json
     from bench.process.progress import Progress
-    from bench.runs.comparison import open_runs
+    from bench.runs.context import RunContext
     from bench.timing.profiler import profile
     from bench.timing.schedule import Protocol
+    from bench.timing.timed_models import runs_to_time
 
     chosen_device = options.checked_device(device)
     progress = Progress.auto(quiet)
-    opened = [run for of_path in open_runs(runs, progress) for run in of_path]
+    opened = runs_to_time(runs, RunContext.of_command(progress, page=False), progress)
     batches = tuple(sorted({1, *batch})) if batch else Protocol().batches
     timings = profile(
         opened,
@@ -144,6 +151,8 @@ def show_timings(
     machine = timings[0].machine
     names = [_name(run, labels) for run in runs]
     for line in (
+        *_computed_by(runs, names),
+        "times are from image file to detections: with decoding and resizing, without reading from disk",
         *_remarks(names, timings),
         f"on {machine.name} ({machine.fingerprint})",
         "latency.json and latency.csv are in each run's folder; `python -m bench compare` includes them",
@@ -154,6 +163,17 @@ def show_timings(
 def _name(run: RunFolder, labels: Mapping[str, str]) -> str:
     seed = run.result.seed
     return f"{labels[run.result.name]}{'' if seed is None else f' {seed}'}"
+
+
+def _computed_by(runs: Sequence[RunFolder], names: Sequence[str]) -> Iterator[str]:
+    """Lines on the runtime of models that are files."""
+    from reports.elements.formatting import plural
+
+    for run, name in zip(runs, names, strict=True):
+        file = run.result.model_file
+        if file is not None:
+            threads = plural(file.threads, "thread")
+            yield f"{name}: {file.runtime} on {file.provider}, {file.precision}, {threads}"
 
 
 def _remarks(names: Sequence[str], timings: Sequence[Timing]) -> Iterator[str]:

@@ -6,14 +6,9 @@ from pathlib import Path
 
 from bench.data.types import Dataset
 from bench.runs.context import RunContext
-from bench.runs.run import run
-from bench.settings import toml
+from bench.runs.evaluated_model import evaluate_model
 from bench.settings.config import RunConfig
-from bench.settings.resolution import resolve_entry
 from reports.records.run import RunFolder
-
-_SHARED = ("split", "batch", "measures", "max_dets", "flip", "tile", "tile_overlap")
-"""Settings of the evaluation that apply to a file, too."""
 
 
 def evaluate_file(
@@ -34,9 +29,4 @@ def evaluate_file(
         context: progress, interruption and output options.
         runtime: that computes the file; ``onnxruntime`` or ``openvino``.
     """
-    tree = config.tree()
-    options = {f"data.{path}": value for path, value in toml.leaves(tree["data"])}
-    options |= {f"evaluate.{name}": tree["evaluate"][name] for name in _SHARED}
-    options |= {"device": "cpu", "threads": config.threads, "runtime": runtime}
-    entry = resolve_entry(f"onnx/{file}", options=options)
-    return run(entry, out, dataset, context)
+    return evaluate_model(f"onnx/{file}", dataset, config, out, context, {"runtime": runtime})
