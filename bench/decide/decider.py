@@ -205,7 +205,13 @@ class _Decider:
                 f"fewer than two models are left to decide between ({states}); name others, or raise the limit"
             )
         if not self.decision.plan:
-            plan = plan_rounds(self._costs, self.ledger.left, self._most_epochs, self._reserved)
+            plan = plan_rounds(
+                self._costs,
+                60 * self.decision.minutes,
+                self._most_epochs,
+                self._reserved,
+                self.decision.spent_seconds,
+            )
             self.ledger.update(plan=tuple(plan))
             texts = [f"{each.models} models for {each.epochs} epochs" for each in plan]
             self.progress.message(f"plan, with {SEEDS} seeds each: {', then '.join(texts)}")

@@ -36,7 +36,7 @@ class Cost:
 
 
 def plan_rounds(
-    costs: Mapping[str, Cost], seconds: float, epochs: int, reserved: float = 0.0
+    costs: Mapping[str, Cost], seconds: float, epochs: int, reserved: float = 0.0, spent: float = 0.0
 ) -> list[PlannedRound]:
     """Plan rounds of successive halving: each trains the best half of the models of the one before for twice as many epochs.
 
@@ -46,9 +46,10 @@ def plan_rounds(
 
     Args:
         costs: of each model.
-        seconds: time for everything.
+        seconds: time for everything, also for what is done already.
         epochs: of the longest schedule.
         reserved: time that is needed after the last round.
+        spent: time that was spent.
 
     Raises:
         InputError: the time is not enough for one round of one epoch; the message says how much would be.
@@ -57,14 +58,14 @@ def plan_rounds(
     """
     count = len(costs)
     most = min(MOST_ROUNDS, max(1, math.ceil(math.log2(count)))) if count > 1 else 1
-    available = seconds - reserved
+    available = seconds - reserved - spent
     for share in (FOR_ROUNDS, 1.0):
         for longest in range(epochs, 0, -1):
             for number in range(1, most + 1):
                 plan = _ladder(count, longest, number)
                 if plan and _cost(plan, costs) <= share * available:
                     return plan
-    least = reserved + 1.1 * _cost(_ladder(count, 1, 1), costs)
+    least = spent + reserved + 1.1 * _cost(_ladder(count, 1, 1), costs)
     raise InputError(
         f"--minutes {seconds / 60:g}: not enough for {count} models; one epoch of each with {SEEDS} seeds, the test and the page take about "
         f"{math.ceil(least / 60)} minutes here; give more, or name fewer models with --variant or --preset"

@@ -127,6 +127,10 @@ class Progress:
 class _TimedBars(Bars):
     """Bars of which the first one shows the time."""
 
+    _began = 0.0
+    _seconds = 0.0
+    _first: TaskID | None = None
+
     def begin(self, name: str, seconds: float, done: float) -> None:
         """Add the first bar."""
         self._began = time.monotonic() - done
@@ -140,7 +144,7 @@ class _TimedBars(Bars):
     def get_renderables(self) -> Any:
         """The bars as they are now."""
         over = time.monotonic() - self._began
-        for task in self.tasks:
+        for task in self.tasks if self._first is not None else ():
             if task.id == self._first:
                 task.completed = over
                 task.fields["count"] = f"{over / 60:.0f}/{self._seconds / 60:g} min"

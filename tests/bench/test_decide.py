@@ -32,16 +32,16 @@ def cost_of(plan, costs):
     return sum(SEEDS * each.models * (mean_run + mean_epoch * each.epochs) for each in plan)
 
 
-@given(COSTS, st.floats(1, 20_000), st.integers(1, 40), st.floats(0, 100))
-def test_a_plan_fits_the_time_or_the_error_says_how_much_does(costs, seconds, epochs, reserved):
+@given(COSTS, st.floats(1, 20_000), st.integers(1, 40), st.floats(0, 100), st.floats(0, 100))
+def test_a_plan_fits_the_time_or_the_error_says_how_much_does(costs, seconds, epochs, reserved, spent):
     try:
-        plan = plan_rounds(costs, seconds, epochs, reserved)
+        plan = plan_rounds(costs, seconds, epochs, reserved, spent)
     except InputError as error:
         minutes = int(re.search(r"take about (\d+) minutes", str(error))[1])
         assert 60 * minutes > seconds
-        assert plan_rounds(costs, 60 * minutes, epochs, reserved)
+        assert plan_rounds(costs, 60 * minutes, epochs, reserved, spent)
         return
-    assert cost_of(plan, costs) + reserved <= seconds + 1e-6
+    assert cost_of(plan, costs) + reserved + spent <= seconds + 1e-6
     assert plan[0].models == len(costs)
     assert 2 <= plan[-1].models <= len(costs)
     assert plan[-1].epochs <= epochs
@@ -217,7 +217,7 @@ def test_a_model_whose_training_fails_is_left_out(tmp_path, monkeypatch):
         ({"variants": ("ssd", "fcoss")}, "unknown variant 'fcoss'; did you mean 'fcos'?"),
         ({"variants": ("ssd", "torchvision/ssd300_vgg16")}, "an external model, which is not trained here"),
         ({"minutes": "0"}, "--minutes 0: expected more than 0"),
-        ({"minutes": "0.02"}, "not enough for 2 models"),
+        ({"minutes": "0.02"}, "--minutes 0.02: not enough for 2 models"),
         ({"more": ("--measure", "olrp")}, "expected a measure of which higher values are better"),
         ({"more": ("--limit", "parameters=10")}, "fewer than two models are left to decide between"),
         ({"evaluate__flip": True}, "not supported by `bench decide`"),

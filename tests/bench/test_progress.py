@@ -44,3 +44,27 @@ def test_auto_chooses_the_style_for_the_console():
     assert Progress.auto(console=terminal).style == "bars"
     assert Progress.auto(console=pipe).style == "lines"
     assert Progress.auto(quiet=True, console=terminal).style == "off"
+
+
+def test_lines_of_a_given_time_name_the_minutes_that_are_over():
+    out = io.StringIO()
+    progress = Progress("lines", Console(file=out, width=120))
+    with progress.overall("decision", 600, done=125), progress.stage("training", 1):
+        pass
+    with progress.stage("after", 1):
+        pass
+    assert [line.split(" ...")[0] for line in out.getvalue().splitlines() if "..." in line] == [
+        "[2 of 10 min] training", "after",
+    ]  # fmt: skip
+
+
+def test_bars_of_stages_are_below_that_of_the_given_time():
+    out = io.StringIO()
+    progress = Progress("bars", Console(file=out, force_terminal=True, width=120))
+    with progress.overall("decision", 600, done=125), progress.stage("training", 3) as stage:
+        stage.advance(2, loss=0.5)
+        progress.message("a message")
+    text = out.getvalue()
+    assert "2/10 min" in text
+    assert "training" in text
+    assert "a message" in text

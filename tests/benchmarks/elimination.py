@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,7 @@ class World:
         images: of validation and of test.
         image_sd: standard deviation of the effects of model and image.
         seed_sd: of the effect of a seed.
+        unsteady: times as large is the effect of a seed for the first model.
         seed_image_sd: of the effects of seed and image.
         order_sd: of the change of a model's true value with each halving of the budget, beyond that of all models.
         failures: probability of a training that fails, and loses 0.2.
@@ -58,6 +60,7 @@ class World:
     images: int = 75
     image_sd: float = 0.15
     seed_sd: float = 0.01
+    unsteady: float = 1.0
     seed_image_sd: float = 0.15
     order_sd: float = 0.0
     failures: float = 0.0
@@ -67,11 +70,23 @@ class World:
 GAPS = (0.01, 0.03, 0.05, 0.1)
 STEPS = tuple(0.5 - 0.03 * k for k in range(5))
 
+SHAPES: dict[str, Any] = {
+    "images": 150,
+    "image_sd": 0.075,
+    "seed_sd": 0.007,
+    "seed_image_sd": 0.07,
+    "rounds": 1,
+}
+"""Measured on `shapes` with three seeds of ssd, fcos and retinanet."""
+
 WORLDS = (
     World("2 equal", (0.5, 0.5), rounds=1),
     World("5 equal", (0.5,) * 5, rounds=1),
     World("10 equal", (0.5,) * 10, rounds=1),
     World("5 equal, seeds vary by 4 points", (0.5,) * 5, seed_sd=0.04, rounds=1),
+    World("2 equal, seeds of one vary 10 times as much", (0.5,) * 2, seed_sd=0.005, unsteady=10, rounds=1),
+    World("5 equal, seeds of one vary 10 times as much", (0.5,) * 5, seed_sd=0.005, unsteady=10, rounds=1),
+    World("5 equal, variances of shapes", (0.5,) * 5, **SHAPES),
     World("5 equal, 300 images", (0.5,) * 5, images=300, rounds=1),
     World("5 equal, 5% of trainings fail", (0.5,) * 5, failures=0.05, rounds=1),
     World("2 equal, 5% of trainings fail", (0.5,) * 2, failures=0.05, rounds=1),
@@ -81,6 +96,10 @@ WORLDS = (
     *(World(f"2, gap {100 * gap:g}, 300 images", (0.5, 0.5 - gap), images=300, rounds=1) for gap in GAPS),
     *(World(f"5, gap {100 * gap:g}", (0.5, *(0.5 - gap,) * 4), rounds=1) for gap in GAPS),
     *(World(f"5, gap {100 * gap:g}, three rounds", (0.5, *(0.5 - gap,) * 4)) for gap in GAPS),
+    *(
+        World(f"5, gap {100 * gap:g}, variances of shapes", (0.5, *(0.5 - gap,) * 4), **SHAPES)
+        for gap in GAPS
+    ),
     World("5, steps of 3", STEPS, rounds=1),
     World("5, steps of 3, three rounds", STEPS),
     World("5, steps of 3, three rounds, order changes", STEPS, order_sd=0.05),
@@ -115,7 +134,8 @@ class Experiment:
         """(S, I) values of new seeds on each image of validation and of test."""
         world, rng = self.world, self.rng
         value = world.values[model] + (self.budget_effects[halvings, model] if halvings else 0.0)
-        shift = rng.normal(0, world.seed_sd, seeds) - 0.2 * (rng.random(seeds) < world.failures)
+        sd = world.seed_sd * (1.0 if model else world.unsteady)
+        shift = rng.normal(0, sd, seeds) - 0.2 * (rng.random(seeds) < world.failures)
         of_round = rng.normal(0, world.image_sd * np.sqrt(0.5), world.images)
         noise = rng.normal(0, world.seed_image_sd, (2, seeds, world.images))
         learned = value + shift[:, None]
