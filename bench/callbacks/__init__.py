@@ -28,7 +28,7 @@ class StartedRun:
         settings: all settings as a tree of plain values.
         step: updates of the weights that an earlier process made, after which this one continues; 0 at the start.
         epoch: completed epochs of an earlier process.
-        steps: updates of the whole training; 0 if nothing is trained.
+        steps: updates of the whole training; 0 if nothing is trained, or a time ends training and not a number of updates.
         resumed: whether an earlier process did a part of the run.
     """
 

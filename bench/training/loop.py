@@ -174,7 +174,7 @@ class _Training:
 
     def run(self) -> TrainingResult:
         position = self.position
-        steps = round(self.length.steps(position))
+        steps = 0 if isinstance(self.length, TimeLength) else round(self.length.steps(position))
         self.events.start(position.step, position.epoch, steps, self.resumed)
         with (
             self.progress.stage("training", self.length.total) as stage,

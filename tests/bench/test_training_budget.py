@@ -15,6 +15,8 @@ from tiny_runs import tiny_config, tiny_sets
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.callbacks import StartedRun
+from bench.callbacks.dispatch import RunEvents
 from bench.cli import main
 from bench.process.log import Log
 from bench.runs.context import RunContext
@@ -51,12 +53,13 @@ class KillingLog(Log):
                 raise Killed
 
 
-def trained(folder, log=None, **settings):
+def trained(folder, log=None, events=None, **settings):
     """Result and final weights of a training of 12 images in batches of 4, with a state saved after each update."""
     config = tiny_config(**({"train__checkpoint_minutes": 1e-9, "train__validate_every": 1} | settings))
     dataset = open_run_data(config)
     detector = build_detector(config, len(dataset.classes))
-    result = train(detector, dataset.splits["train"], dataset.splits["val"], config, folder, log=log)
+    splits = dataset.splits
+    result = train(detector, splits["train"], splits["val"], config, folder, log=log, events=events)
     return result, {name: tensor.clone() for name, tensor in detector.state_dict().items()}
 
 
@@ -219,6 +222,19 @@ def test_minutes_end_training_and_its_schedule(three_seconds, tmp_path):
     assert (result.step_seconds, result.images_seen, len(result.history)) == (30.0, 40, 4)
     assert result.history[-1]["lr"] < 0.1 * result.history[1]["lr"]
     assert [row["step_seconds"] for row in result.history] == [9.0, 18.0, 27.0, 30.0]
+
+
+@pytest.mark.parametrize(("settings", "steps"), [({"minutes": 0.1}, 0), ({"images": 23}, 5)])
+def test_callbacks_are_told_the_updates_that_a_budget_determines(three_seconds, tmp_path, settings, steps):
+    told = []
+
+    class Events(RunEvents):
+        def start(self, step=0, epoch=0, steps=0, resumed=False):
+            told.append(steps)
+
+    events = Events({}, StartedRun("", tmp_path))
+    trained(tmp_path, events=events, **{f"train__budget__{unit}": value for unit, value in settings.items()})
+    assert told == [steps]
 
 
 def test_slower_updates_are_fewer(three_seconds, tmp_path):
