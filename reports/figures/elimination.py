@@ -83,7 +83,7 @@ def courses(
         known = 100 * known[np.isfinite(known)]
         bottom, top = (float(known.min()), float(known.max())) if len(known) else (0.0, 100.0)
         room = max(0.06 * (top - bottom), 0.5)
-        ax.set_ylim(bottom - room, top + room)
+        ax.set_ylim(max(bottom - room, -0.03 * top) if bottom >= 0 else bottom - room, top + room)
         _label(ax, labels, 0.062 * (top - bottom + 2 * room), minutes)
         ax.set_xlim(0, minutes * 1.3)
         ax.set(xlabel="minutes since the start", ylabel=f"{measure} on validation images (%)")

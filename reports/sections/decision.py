@@ -43,7 +43,7 @@ def section(report: ReportData, decision: Decision | None) -> Section | None:
         text,
         figures=(_figure(report, decision, found, text),),
         tables=(_models_table(decision, found), _looks_table(decision), _time_table(decision)),
-        warnings=(*_warnings(decision), *(f"To be more certain: {sentence}" for sentence in surer)),
+        warnings=(*_warnings(decision), *surer),
         method=_method(decision),
         links=(
             Link("looks.csv", "every model at every look"),

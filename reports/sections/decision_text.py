@@ -30,7 +30,12 @@ def finding(decision: Decision) -> list[str]:
     rivals = [fate for fate in others if fate.outcome == "tied"]
     aside = [fate for fate in others if fate.outcome == "set_aside"]
     worse = [fate for fate in others if fate.outcome == "eliminated"]
-    sentences = [f"Use {printable(used.name)}.{_value(decision, used.test)}"]
+    chosen = (
+        f", which has the highest validation {measure_name(decision)} of the models that are left"
+        if rivals
+        else ""
+    )
+    sentences = [f"Use {printable(used.name)}{chosen}.{_value(decision, used.test)}"]
     length = plural(decision.rounds[-1].epochs, "epoch")
     guarantee = f"At most {50 * decision.error:g}% of such decisions eliminate the best model."
     if worse and not rivals and not aside:

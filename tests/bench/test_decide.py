@@ -174,7 +174,7 @@ def test_a_decision_trains_looks_and_tests_once_and_continues_after_a_stop(tmp_p
         "page",
     }
     text = " ".join(capsys.readouterr().out.split())
-    assert f"Use {done.used}." in text
+    assert f"Use {done.used}, which has the highest validation AP" in text
     assert "With 4 validation images nothing can be eliminated" in text
     # The runs on test images predict with the weights of those on validation images.
     runs = [path for path in tmp_path.iterdir() if path.name.startswith(("ssd-", "fcos-"))]

@@ -113,7 +113,9 @@ def test_each_model_has_one_fate_and_the_used_one_comes_first():
 
 def test_sentences_name_what_was_decided_and_what_was_not():
     text = " ".join(finding(decision_of()))
-    assert text.startswith("Use ssd. Its AP on the test images is 47.0 [43.0, 51.0], mean of 2 seeds.")
+    assert text.startswith(
+        "Use ssd, which has the highest validation AP of the models that are left. Its AP on the test images is 47.0 [43.0, 51.0], mean of 2 seeds."
+    )
     assert (
         "atss was shown to be worse than another model. At most 2.5% of such decisions eliminate the best model."
         in text
@@ -186,7 +188,7 @@ def test_the_page_begins_with_the_decision_and_has_every_look(tmp_path: Path):
     report = ReportData.from_runs(runs, options=ComparisonOptions(resamples=40))
     page = write_comparison(report, tmp_path / "out", decision=decision).read_text()
     assert page.index('id="decision"') < page.index('id="verdict"')
-    assert "Use ssd." in page
+    assert "Use ssd, which has the highest validation AP" in page
     looks = pd.read_csv(io.StringIO((tmp_path / "out" / "looks.csv").read_text()))
     assert looks.groupby(["split", "look"]).size().to_dict() == {("test", 1): 2, ("val", 1): 4, ("val", 2): 3}
     assert looks.loc[looks["eliminated"], "model"].tolist() == ["atss"]
