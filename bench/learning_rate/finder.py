@@ -18,6 +18,7 @@ from bench.training.checkpoint import Position
 from bench.training.device import make_accelerator
 from bench.training.epoch_batches import training_loader, update_batches
 from bench.training.networks import Networks
+from bench.training.precision import training_precision
 from bench.training.preparation import prepare_detector
 from bench.training.seeding import seed_batch
 from bench.training.step import LossNotFinite, Stepper
@@ -52,9 +53,10 @@ def find_learning_rate(
         raise InputError(f"{split.name}: no training images to test learning rates with; use other data")
     if config.threads:
         torch.set_num_threads(config.threads)
-    settings = config.train.model_copy(update={"not_finite": "stop", "average": 0.0})
+    precision = training_precision(detector, split, config, Position())
+    settings = config.train.model_copy(update={"not_finite": "stop", "average": 0.0, "precision": precision})
     config = config.model_copy(update={"train": settings})
-    accelerator = make_accelerator(config.device, settings.precision)
+    accelerator = make_accelerator(config.device, precision)
     prepare_detector(detector, split, config, accelerator, Log(), resumed=False)
     networks = Networks(detector, None, config, accelerator, lambda: tested.steps)
     stepper = Stepper(

@@ -52,6 +52,7 @@ from reports.records.run import (
     BudgetLimit,
     DataFacts,
     ModelFileFacts,
+    PrecisionFacts,
     RunFolder,
     RunResult,
     save_result,
@@ -351,6 +352,7 @@ class _Execution:
             pruned=self._pruned(predicted),
             config=tree if self.context.show_paths else shorten_paths(tree),
             budget=self._budget(predicted),
+            precision=self._precision(predicted.training),
             headline=dict(headline),
             score_threshold=predicted.training.best_score if predicted.training else None,
             masks=dict(predicted.masks),
@@ -378,6 +380,15 @@ class _Execution:
             return {}
         network = cast(nn.Module, predicted.predictor)
         return changed_shapes(network, network_of_settings(self.config.tree(), len(self.dataset.classes)))
+
+    def _precision(self, training: TrainingResult | None) -> PrecisionFacts | None:
+        """The chosen precision of training; with the weights of another run, that of that run."""
+        if self.trained is not None:
+            return self.trained.result.precision
+        if training is None or not training.precision:
+            return None
+        facts = {"chosen": training.precision, "seconds": dict(training.precision_seconds)}
+        return PrecisionFacts.model_validate(facts)
 
     def _budget(self, predicted: _Predicted) -> Budget:
         """Training, time and size; of an external model only its size and the time of evaluation are known.

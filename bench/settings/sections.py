@@ -75,8 +75,9 @@ class TrainConfig(Config):
     """The decay of the average in update n is at most (1 + n) / (`average_warmup` + n); 1 disables this warm-up."""
     checkpoint_activations: bool = False
     """Compute the backbone again in the backward pass instead of keeping its activations: less memory, more time."""
-    precision: Precision = "no"
-    """Mixed precision of training; no is float32. `evaluate.precision` is that of prediction."""
+    precision: Literal[Precision, "auto"] = "no"
+    """Mixed precision of training; no is float32; auto times steps with bf16 and float32 at the start and keeps the faster.
+    `evaluate.precision` is that of prediction."""
     validate_every: Annotated[int, Field(ge=0)] = 0
     """Epochs between evaluations on the validation split; 0 evaluates only after the last epoch."""
     patience: Annotated[int, Field(ge=0)] = 0

@@ -36,6 +36,8 @@ class Position:
         seconds: training time so far, summed over interruptions.
         step_seconds: the part of it that was spent on updates, with loading, without validation and saving.
         factor: learning rate of the last update, as a fraction of the highest.
+        precision: that `train.precision=auto` chose; empty for other settings.
+        precision_seconds: seconds of a step by precision, from which it was chosen.
         parts: number of parts into which each batch is divided to fit into memory.
         skipped: consecutive steps that were skipped.
         best_epoch: completed epochs at the best weights; 0 if there are none.
@@ -53,6 +55,8 @@ class Position:
     seconds: float = 0.0
     step_seconds: float = 0.0
     factor: float = 1.0
+    precision: str = ""
+    precision_seconds: dict[str, float] = field(default_factory=dict)
     parts: int = 1
     skipped: int = 0
     best_epoch: int = 0

@@ -25,6 +25,7 @@ from bench.training.device import make_accelerator
 from bench.training.epoch_batches import training_loader, update_batches
 from bench.training.length import TimeLength, training_flops, training_length, updates_per_epoch
 from bench.training.networks import Networks
+from bench.training.precision import training_precision
 from bench.training.preparation import detector_notes, prepare_detector
 from bench.training.seeding import seed_batch
 from bench.training.step import Stepper
@@ -121,16 +122,17 @@ class _Training:
         self.stop = stop
         self.report = report
         self.events = events
-        self.settings = config.train
-        self.accelerator = make_accelerator(config.device, config.train.precision)
         saved = load_state(folder)
+        self.resumed = saved is not None
+        self.position, states = saved or (Position(), None)
+        precision = training_precision(detector, train_split, config, self.position)
+        self.settings = config.train.model_copy(update={"precision": precision})
+        self.accelerator = make_accelerator(config.device, precision)
         prepare_detector(detector, train_split, config, self.accelerator, log, resumed=saved is not None)
         self.loader = training_loader(train_split, config, self.accelerator)
         self.notes = (*self.loader.notes, *detector_notes(detector, self.loader.objects, config))
         for note in self.notes:
             progress.message(f"note: {note}")
-        self.resumed = saved is not None
-        self.position, states = saved or (Position(), None)
         self.image_flops = (
             None
             if self.settings.budget.limit is None
@@ -198,6 +200,8 @@ class _Training:
             position.best_score,
             (*self.notes, *self._note_of_stop(), *self.validation.notes),
             None if self.image_flops is None else self.image_flops * position.images_seen,
+            precision=position.precision,
+            precision_seconds=position.precision_seconds,
         )
 
     def _stopped_early(self) -> bool:

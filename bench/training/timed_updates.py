@@ -18,6 +18,7 @@ from bench.training.device import make_accelerator
 from bench.training.epoch_batches import training_loader, update_batches
 from bench.training.length import training_flops, training_length, updates_per_epoch
 from bench.training.networks import Networks
+from bench.training.precision import training_precision
 from bench.training.preparation import prepare_detector
 from bench.training.step import Stepper
 
@@ -53,8 +54,9 @@ def time_updates(
     Raises:
         InputError, MachineError: as `bench.training.loop.train`.
     """
-    settings = config.train
-    accelerator = make_accelerator(config.device, settings.precision)
+    precision = training_precision(detector, split, config, Position())
+    settings = config.train.model_copy(update={"precision": precision})
+    accelerator = make_accelerator(config.device, precision)
     prepare_detector(detector, split, config, accelerator, Log(), resumed=True)
     loader = training_loader(split, config, accelerator)
     in_flops = settings.budget.flops is not None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 Row = dict[str, float | None]
 
@@ -24,6 +25,8 @@ class TrainingResult:
         best_score: score threshold with the best F1 on the validation images; None if none were validated.
         notes: which objects are excluded from the training targets, and why; remarks of the detector, and of validation.
         flops: of training, see `bench.training.length.training_flops`; None without a budget.
+        precision: that `train.precision=auto` chose; empty for other settings.
+        precision_seconds: seconds of a step by precision, from which it was chosen.
     """
 
     history: list[Row]
@@ -35,3 +38,5 @@ class TrainingResult:
     best_score: float | None = None
     notes: tuple[str, ...] = ()
     flops: int | None = None
+    precision: str = ""
+    precision_seconds: Mapping[str, float] = field(default_factory=dict)

@@ -85,6 +85,16 @@ class Budget(FrozenModel):
     """Number of settings tried on validation data before these were chosen."""
 
 
+class PrecisionFacts(FrozenModel):
+    """Precision of training that ``train.precision=auto`` chose."""
+
+    chosen: Literal["no", "bf16"]
+    """``no`` is float32."""
+    seconds: dict[str, float] = Field(default_factory=dict)
+    """Of a forward and backward pass with each precision, before the training, in processor time on a CPU; empty if only float32
+    was possible."""
+
+
 class Environment(FrozenModel):
     """Software and hardware of a run. Empty or None if not known."""
 
@@ -163,6 +173,8 @@ class RunResult(Record):
     config: Settings = Field(default_factory=dict)
     """The effective settings as a tree, whose dotted paths are those of ``--set``."""
     budget: Budget = Budget()
+    precision: PrecisionFacts | None = None
+    """Precision of training, if it was chosen by measurement; None for that of the settings."""
     headline: dict[str, FiniteOrNone] = Field(default_factory=dict)
     """COCO's twelve numbers by short name (ap, ap50, ..., ar_large), as fractions."""
     score_threshold: FiniteOrNone = None

@@ -8,6 +8,7 @@ from reports.analysis.training_budget import limit_text, shared_limit
 from reports.analysis.training_fairness import initial_weights, mean_budget
 from reports.elements import formatting
 from reports.elements.page import Cell, Link, PageTable, Section, TableColumn, TableRow
+from reports.records.run import PrecisionFacts
 from reports.sections.budget_curves import CAUTION, budget_figure
 
 LIMITS = (
@@ -60,10 +61,20 @@ def section(report: ReportData) -> Section:
         TableColumn("Model"), *(TableColumn(title, numeric=True) for title in titles), TableColumn("Initial weights"), TableColumn("Device"),
     )  # fmt: skip
     figure = budget_figure(report)
-    method = (
+    precisions = "; ".join(
+        f"{label}: {_precision_text(known)}"
+        for label, model in zip(report.labels, report.models, strict=True)
+        if (known := next((run.precision for run in model.results if run.precision), None)) is not None
+    )
+    method: tuple[str, ...] = (
         "Images seen counts a training image every time it is used. Times are wall-clock times on the device shown; training "
         "time includes validation between epochs, but not the compilation of the evaluation's kernels. A dash means unknown or none.",
     )
+    if precisions:
+        method = (
+            *method,
+            f"Precision of training, chosen by timing steps on the first run's device: {precisions}.",
+        )
     return Section(
         "budget",
         "Budget",
@@ -94,6 +105,12 @@ def _effort(model: Model, with_time: bool = True) -> str:
     if seconds is not None and with_time:
         parts.append(f"in {formatting.duration(seconds)}")
     return f"trained {' '.join(parts)}"
+
+
+def _precision_text(known: PrecisionFacts) -> str:
+    names = {"no": "float32", "bf16": "bfloat16"}
+    times = ", ".join(f"{names[name]} {1000 * value:.3g} ms" for name, value in known.seconds.items())
+    return f"{names[known.chosen]} ({times or 'the device has no other'})"
 
 
 def _epochs_text(epochs: float) -> str:
