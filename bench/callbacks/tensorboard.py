@@ -21,9 +21,9 @@ if find_spec("tensorboard") is None:
 
 @callback("tensorboard")
 class TensorBoard(Callback):
-    """Write scalars by update number: ``step/loss``, ``step/lr``, ..., ``epoch/val_ap``, ...; settings and result as text.
+    """Curves of the loss, the learning rate and the validation, in the folder of each run.
 
-    A continued run hides what an interrupted process wrote after its last checkpoint.
+    Scalars are ``step/loss``, ``step/lr``, ..., ``epoch/val_ap``, ... by number of updates, and ``result/ap``, ...; settings are text. A continued run hides what an interrupted process wrote after its last checkpoint.
     """
 
     def run_started(self, run: StartedRun) -> None:

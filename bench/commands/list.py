@@ -147,7 +147,7 @@ def _callback(name: str) -> Item:
         known = find_callbacks([name])[name]
     except DetbenchError as error:
         return Item(name, str(error).removeprefix(f"--callback {name}: "))
-    return Item(name, (known.__doc__ or "").strip().split("\n")[0])
+    return Item(name, (known.__doc__ or "").strip().split("\n")[0].replace("`", ""))
 
 
 def _print(title: str, listed: list[Item], full: bool) -> None:

@@ -49,6 +49,6 @@ def range_test_figure(
         if len(loss):
             low, high = float(loss.min()), max(float(loss[:10].max()), float(smoothed[:10].max()))
             ax.set_ylim(low - 0.1 * (high - low), high + 0.3 * (high - low))
-        legend(ax, loc="upper left", frameon=True, facecolor=PAPER, edgecolor="none", framealpha=0.85)
+        legend(ax, loc="lower left", frameon=True, facecolor=PAPER, edgecolor="none", framealpha=0.85)
 
     return figure("range-test", title, finding, 340, draw, width=640)

@@ -24,6 +24,7 @@ from tiny_runs import TINY, tiny_sets
 from bench import cli
 from bench.cli import app, main
 from bench.commands import run as run_command
+from bench.commands.list import Kind
 from bench.commands.options import chosen_entries
 from bench.commands.results_table import show_results
 from bench.process.interrupts import Stopped
@@ -122,7 +123,7 @@ def test_list_has_one_line_per_name_at_80_columns(capsys, monkeypatch):
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line) <= 80 for line in lines)
-    titles = 6
+    titles = len(Kind)
     assert len([line for line in lines if line.strip()]) == len(names) + titles
     assert any(line.endswith("…") for line in lines)  # a summary that does not fit is marked as cut
     for line in lines:
@@ -131,7 +132,9 @@ def test_list_has_one_line_per_name_at_80_columns(capsys, monkeypatch):
         assert any(line.startswith(f"{name} ") for line in lines), name
 
 
-@pytest.mark.parametrize("kind", ["variants", "external", "datasets", "measures", "protocols", "presets"])
+@pytest.mark.parametrize(
+    "kind", ["variants", "external", "datasets", "measures", "protocols", "presets", "callbacks"]
+)
 def test_list_of_one_kind_has_full_descriptions(kind, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["list", kind, "--json"]) == 0
@@ -149,7 +152,7 @@ def test_list_of_one_kind_has_full_descriptions(kind, capsys, monkeypatch):
     ("kind", "hint"),
     [
         ("variant", "did you mean 'variants'?"),
-        ("zzz", "known: variants, external, datasets, measures, protocols, presets"),
+        ("zzz", "known: variants, external, datasets, measures, protocols, presets, callbacks"),
     ],
 )
 def test_an_unknown_kind_of_list_is_refused_with_the_known_ones(kind, hint, capsys):
