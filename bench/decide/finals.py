@@ -27,7 +27,7 @@ from bench.tune.search_space import Space, parse_space, with_values
 from bench.tune.study import Study
 from bench.tune.study_key import StudyKey
 from metrics.designs.elimination import look_level
-from metrics.errors import InputError
+from metrics.errors import InputError, MachineError
 from metrics.matching import MatchRule
 from reports.records.decision import DecisionModel, Tuned
 from reports.records.run import RunFolder
@@ -208,13 +208,19 @@ class Finals:
         self.ledger.update(used=used)
 
     def _profile(self, runs: Sequence[RunFolder]) -> None:
+        """Time the models; the decision does not depend on it, so that it is not lost if that is impossible now."""
         seconds = profile_seconds(self.ledger.decision.minutes)
-        profile(
-            runs,
-            Protocol(processes=1, rounds=2, seconds=seconds, batches=(1,)),
-            device=str(runs[0].result.config.get("device", "auto")),
-            progress=self.context.progress,
-        )
+        try:
+            profile(
+                runs,
+                Protocol(processes=1, rounds=2, seconds=seconds, batches=(1,)),
+                device=str(runs[0].result.config.get("device", "auto")),
+                progress=self.context.progress,
+            )
+        except MachineError as error:
+            self.context.progress.message(
+                f"warning: latency was not measured: {error}; `bench profile` measures it later"
+            )
 
 
 def profile_seconds(minutes: float) -> float:

@@ -16,7 +16,7 @@ from bench.decide.ledger import Ledger
 from bench.decide.rounds import SEEDS, Cost, next_round, plan_rounds
 from bench.process.interrupts import Stopped
 from bench.settings.resolution import open_entries
-from metrics.errors import InputError, PartialError
+from metrics.errors import InputError, MachineError, PartialError
 from reports.records.decision import Decision, DecisionModel, load_decision
 
 COSTS = st.dictionaries(
@@ -192,7 +192,7 @@ def test_a_decision_trains_looks_and_tests_once_and_continues_after_a_stop(tmp_p
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_model_whose_training_fails_is_left_out(tmp_path, monkeypatch):
+def test_a_model_whose_training_fails_is_left_out_and_timing_may_fail(tmp_path, monkeypatch, capsys):
     real = decider.run
 
     def failing(config, *args):
@@ -200,8 +200,13 @@ def test_a_model_whose_training_fails_is_left_out(tmp_path, monkeypatch):
             raise PartialError("the loss is not finite")
         return real(config, *args)
 
+    def busy(*args, **settings):
+        raise MachineError("another `bench profile` is running")
+
     monkeypatch.setattr(decider, "run", failing)
+    monkeypatch.setattr(finals, "profile", busy)
     assert main(words(tmp_path)) == 0
+    assert "latency was not measured: another `bench profile` is running" in capsys.readouterr().err
     done = load_decision(folder_of(tmp_path))
     assert done.model("fcos").state == "failed"
     assert done.model("fcos").reason == "the loss is not finite"

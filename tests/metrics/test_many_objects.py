@@ -26,7 +26,7 @@ def tables(count: int) -> tuple[AnnotationTable, DetectionTable]:
     return truth, found
 
 
-def test_fault_126_equal_objects_do_not_exhaust_memory(tmp_path: Path) -> None:
+def test_fault_127_equal_objects_do_not_exhaust_memory(tmp_path: Path) -> None:
     """Two tables of every detection with every object would have 240 MB each."""
     truth, found = tables(60_000)
     matches = evaluate(truth, found).matches
