@@ -146,7 +146,7 @@ def test_three_times_the_forward_pass_is_what_both_passes_take():
     assert both.get_total_flops() == 3 * forward.get_total_flops()
 
 
-def test_fault_126_a_budget_below_one_update_is_refused(tmp_path):
+def test_fault_130_a_budget_below_one_update_is_refused(tmp_path):
     with pytest.raises(InputError) as caught:
         trained(tmp_path, train__budget__images=3)
     assert str(caught.value) == (
@@ -359,7 +359,7 @@ def test_budgets_of_the_command_line(text, expected):
         ),
     ],
 )
-def test_fault_126_budgets_that_cannot_be_meant_are_refused(words, line, capsys):
+def test_fault_130_budgets_that_cannot_be_meant_are_refused(words, line, capsys):
     assert main(["run", "--variant", "ssd", "--show-config", *words]) == 2
     assert capsys.readouterr().err.splitlines() == [line]
 
@@ -367,7 +367,7 @@ def test_fault_126_budgets_that_cannot_be_meant_are_refused(words, line, capsys)
 @pytest.mark.parametrize(
     "text", ["images", "images=0", "minutes=-1", "minutes=inf", "flops=nan", "=3", "images=x"]
 )
-def test_fault_126_a_text_that_is_no_budget_is_refused(text):
+def test_fault_130_a_text_that_is_no_budget_is_refused(text):
     with pytest.raises(InputError, match="expected minutes, images or flops"):
         parse_budget(text)
 
