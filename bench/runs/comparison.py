@@ -17,6 +17,7 @@ from metrics.errors import InputError
 from metrics.real_path import real_path
 from metrics.registry import did_you_mean
 from reports.analysis.report_data import NO_GROUPS, ComparisonOptions, ReportData
+from reports.records.decision import FILE as DECISION_FILE
 from reports.records.decision import Decision
 from reports.records.run import RunFolder
 from reports.records.study import StudyFolder
@@ -159,9 +160,9 @@ def open_runs(paths: Sequence[Path], progress: Progress | None = None) -> list[l
 
 
 def is_comparison(folder: Path) -> bool:
-    """Whether `compare_runs` has written the folder: it has the tables of a report, but no settings and no result."""
+    """Whether a folder is of a comparison or a decision: it has their tables or record, but no settings and no result."""
     absent = (RunFolder.RESULT, StudyFolder.RESULT, RunFolder.CONFIG)
-    tables = ("leaderboard.csv", "data-sets.csv")
+    tables = ("leaderboard.csv", "data-sets.csv", DECISION_FILE)
     return any((folder / name).is_file() for name in tables) and not any(
         (folder / name).exists() for name in absent
     )

@@ -15,6 +15,7 @@ from bench.decide import decider, finals
 from bench.decide.ledger import Ledger
 from bench.decide.rounds import SEEDS, Cost, next_round, plan_rounds
 from bench.process.interrupts import Stopped
+from bench.runs.comparison import is_comparison
 from bench.settings.resolution import open_entries
 from metrics.errors import InputError, MachineError, PartialError
 from reports.records.decision import Decision, DecisionModel, load_decision
@@ -151,6 +152,7 @@ def test_a_decision_trains_looks_and_tests_once_and_continues_after_a_stop(tmp_p
     stopped = load_decision(folder_of(tmp_path))
     assert stopped.used == ""
     assert stopped.looks == ()
+    assert is_comparison(folder_of(tmp_path))  # `bench compare runs/*` leaves it out
     assert main(words(tmp_path)) == 0
     assert calls[:3] == calls[3:6] == [("ssd", 0), ("fcos", 0), ("ssd", 1)]
     assert calls[6:] == [("fcos", 1)]
