@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from bench.tune.search_space import Space, parse_space, with_values
 from bench.tune.study import Study
 from bench.tune.study_key import StudyKey
 from metrics.designs.elimination import look_level
-from metrics.errors import InputError, MachineError
+from metrics.errors import InputError, InputWarning, MachineError
 from metrics.matching import MatchRule
 from reports.records.decision import DecisionModel, Tuned
 from reports.records.run import RunFolder
@@ -218,9 +219,8 @@ class Finals:
                 progress=self.context.progress,
             )
         except MachineError as error:
-            self.context.progress.message(
-                f"warning: latency was not measured: {error}; `bench profile` measures it later"
-            )
+            text = f"latency was not measured: {error}; `bench profile` measures it later"
+            warnings.warn(text, InputWarning, stacklevel=1)
 
 
 def profile_seconds(minutes: float) -> float:
