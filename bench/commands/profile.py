@@ -116,12 +116,13 @@ def show_timings(
     """Print a row per run: latency of single images, best throughput, memory and number of parameters."""
     from rich.console import Console
 
-    from bench.commands.results_table import model_cells, results_table
+    from bench.commands.results_table import model_cells, print_lines, results_table, short_labels
     from reports.analysis.models import model_labels
     from reports.elements import formatting
 
     console = console or Console()
-    labels = model_labels(runs)
+    full = model_labels(runs)
+    labels, legend = short_labels(full)
     columns = (
         "p50 ms",
         "p90 ms",
@@ -149,15 +150,16 @@ def show_timings(
         )
     console.print(table)
     machine = timings[0].machine
-    names = [_name(run, labels) for run in runs]
-    for line in (
+    names = [_name(run, full) for run in runs]
+    lines = (
+        *legend,
         *_computed_by(runs, names),
         "times are from image file to detections: with decoding and resizing, without reading from disk",
         *_remarks(names, timings),
         f"on {machine.name} ({machine.fingerprint})",
         "latency.json and latency.csv are in each run's folder; `python -m bench compare` includes them",
-    ):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    )
+    print_lines(console, lines)
 
 
 def _name(run: RunFolder, labels: Mapping[str, str]) -> str:

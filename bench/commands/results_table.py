@@ -28,6 +28,9 @@ _COLUMNS = {
     "ap_large": "large",
     "ar_100": "AR100",
 }
+_LONGEST = 20
+"""Characters of a label in a table, which fits 80 characters with it."""
+
 _MASK_COLUMNS = {"miou": "mIoU", "mdice": "Dice"}
 """Measures of label maps, shown if a run has any."""
 
@@ -38,7 +41,7 @@ def show_results(runs: Sequence[RunFolder], page: Path | None = None, console: C
     Numbers are fractions; – means not defined.
     """
     console = console or Console()
-    labels = model_labels(runs)
+    labels, legend = short_labels(model_labels(runs))
     masks = _MASK_COLUMNS if any(run.result.masks for run in runs) else {}
     table = results_table("model", *_COLUMNS.values(), *masks.values(), "training\ntime", "parameters")
     for run in sorted(runs, key=lambda run: -(run.result.headline.get("ap") or 0.0)):
@@ -51,12 +54,11 @@ def show_results(runs: Sequence[RunFolder], page: Path | None = None, console: C
             formatting.MISSING if parameters is None else f"{parameters / 1e6:.2f} M",
         )
     console.print(table)
-    for note in training_notes(group_models(separate_sizes(runs)[0])):
-        console.print(
-            f"note: {formatting.printable(note.text)}", markup=False, highlight=False, soft_wrap=True
-        )
+    print_lines(console, legend)
+    notes = training_notes(group_models(separate_sizes(runs)[0]))
+    print_lines(console, [f"note: {formatting.printable(note.text)}" for note in notes])
     if page is not None:
-        console.print(f"report: {page}", markup=False, highlight=False, soft_wrap=True)
+        print_lines(console, [f"report: {page}"])
 
 
 def results_json(runs: Sequence[RunFolder], page: Path | None = None) -> dict[str, Any]:
@@ -103,8 +105,7 @@ def show_data_sets(reports: Sequence[ReportData], page: Path, as_json: bool) -> 
         values = [_number(float(value)) for value in results.values["ap"][:, at]]
         table.add_row(literal_text(label), rank, *values)
     console.print(table)
-    console.print(finding_text(results), markup=False, highlight=False, soft_wrap=True)
-    console.print(f"report: {page}", markup=False, highlight=False, soft_wrap=True)
+    print_lines(console, [finding_text(results), f"report: {page}"])
 
 
 def results_table(first: str, *columns: str, wrap: bool = False) -> Table:
@@ -120,6 +121,29 @@ def model_cells(run: RunFolder, labels: Mapping[str, str]) -> tuple[Text, str]:
     """The first two cells of a run's row: its model and seed."""
     seed = run.result.seed
     return literal_text(labels[run.result.name]), formatting.MISSING if seed is None else str(seed)
+
+
+def short_labels(labels: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Labels that fit a table, and a line on each that was shortened: ``ssd [2]``, with ``[2] ssd (augment.mosaic=0.5, ...)``.
+
+    Args:
+        labels: by name of the run.
+    """
+    models = list(dict.fromkeys(labels.values()))
+    if all(len(label) <= _LONGEST for label in models):
+        return dict(labels), []
+    numbered = {
+        label: f"{formatting.truncate(label.split(' (')[0], _LONGEST - 5)} [{number}]"
+        for number, label in enumerate(models, 1)
+    }
+    legend = [f"[{number}] {formatting.printable(label)}" for number, label in enumerate(models, 1)]
+    return {run: numbered[label] for run, label in labels.items()}, legend
+
+
+def print_lines(console: Console, lines: Sequence[str]) -> None:
+    """Print lines as they are, however long."""
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def literal_text(name: str) -> Text:

@@ -145,13 +145,13 @@ def _fields(run: RunFolder, record: RobustnessRecord) -> dict[str, object]:
 def _show(runs: Sequence[RunFolder], records: Sequence[RobustnessRecord]) -> None:
     from rich.console import Console
 
-    from bench.commands.results_table import model_cells, results_table
+    from bench.commands.results_table import model_cells, print_lines, results_table, short_labels
     from bench.data.shifts import SHIFTS
     from reports.analysis.models import model_labels
     from reports.analysis.robustness import summary_of
 
     console = Console()
-    labels = model_labels(runs)
+    labels, legend = short_labels(model_labels(runs))
     table = results_table("model", "clean AP", "AP under\ncorruption", "relative")
     for run, record in zip(runs, records, strict=True):
         found = summary_of(record)
@@ -164,7 +164,7 @@ def _show(runs: Sequence[RunFolder], records: Sequence[RobustnessRecord]) -> Non
         if any(value.shift == name for record in records for value in record.shifts):
             console.print(_shift_table(name, factors, runs, records, labels))
     line = "robustness.json is in each run's folder; `python -m bench compare` includes it"
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    print_lines(console, [*legend, line])
 
 
 def _shift_table(

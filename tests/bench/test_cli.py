@@ -400,6 +400,13 @@ def test_the_table_names_models_as_the_report_does(three, capsys):
     out = capsys.readouterr().out
     assert f"fcos (nms.iou={iou})" in out
     assert "fcos (nms.iou=0.35)" in out
+    config = config | {"threads": 7, "nms": config["nms"] | {"score": 0.0123, "method": "soft_linear"}}
+    longer = first.replace(result=other.result.model_copy(update={"config": config}))
+    show_results([first, longer], console=Console(width=80))
+    lines = capsys.readouterr().out.splitlines()
+    # A long label is below the table, and the table has one line for each run.
+    assert sum(line.startswith("fcos [") for line in lines) == 2
+    assert sum(line.startswith("[") and "nms.score=" in line for line in lines) == 2
 
 
 def test_fault_37_runs_on_different_truth_are_not_compared(three, tmp_path, monkeypatch, capsys):
