@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,7 +36,7 @@ def command(
     minutes: Annotated[
         float,
         typer.Option(
-            metavar="N",
+            metavar="MINUTES",
             min=0,
             help="Time for everything, from the data check to the page.",
             show_default=False,
@@ -83,15 +84,16 @@ def command(
     after an interruption, and a larger --minutes continues a finished decision.
     """
     from bench.commands.decision_table import show_decision
-    from bench.decide.decider import DecisionTask, decide
+    from bench.decide.decider import DecisionTask, check_measure, decide
     from bench.process.json_value import print_json
     from bench.process.progress import Progress
     from bench.runs.context import RunContext
     from bench.tune.limits import parse_limits
     from metrics.atomic_files import require_writable
 
-    if not minutes > 0:
-        raise InputError(f"--minutes {minutes:g}: expected more than 0")
+    if not 0 < minutes < math.inf:
+        raise InputError(f"--minutes {minutes:g}: expected a number above 0")
+    check_measure(measure)
     require_writable(out, "--out", folder=True)
     limits = parse_limits(limit or ())
     sources = options.setting_sources(

@@ -120,15 +120,27 @@ def decide(task: DecisionTask, context: RunContext) -> tuple[Decision, Path]:
         return _Decider(task, replace(context, page=False)).run()
 
 
+def check_measure(name: str) -> None:
+    """Check the name of a deciding measure.
+
+    Raises:
+        InputError: there is none of that name that can be resampled, or lower values are better.
+    """
+    try:
+        statistic = named_statistic(name, MatchRule())
+    except InputError as error:
+        raise InputError(f"--measure {name}: {error}") from None
+    if statistic.better != "higher":
+        raise InputError(
+            f"--measure {name}: expected a measure of which higher values are better, such as ap or ap50"
+        )
+
+
 def _check(task: DecisionTask) -> None:
     if len(task.entrants) < 2:
         names = ", ".join(entrant.name for entrant in task.entrants)
         raise InputError(
             f"--variant, --preset: one model ({names}) leaves nothing to decide; name two or more, or leave both out for all variants"
-        )
-    if named_statistic(task.measure, MatchRule()).better != "higher":
-        raise InputError(
-            f"--measure {task.measure}: expected a measure of which higher values are better, such as ap or ap50"
         )
     for entrant in task.entrants:
         if entrant.config.evaluate.flip or entrant.config.evaluate.tile is not None:

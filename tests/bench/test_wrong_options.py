@@ -30,6 +30,7 @@ DEEP = f"{'a.' * 50_000}a=1"
 NUMBERS = {
     "N": ["many", "1.5", "-7", "", LONG, "1e3", "nan"],
     "S": ["many", "-1", "0", "nan", "inf", ""],
+    "MINUTES": ["many", "-1", "0", "nan", "inf", ""],
     "IOU": ["many", "-0.1", "1.1", "nan", "inf", ""],
     "SCORE": ["many", "-0.1", "1.1", "nan", "inf", ""],
     "SHARE": ["many", "-1", "nan", "inf", ""],
@@ -56,6 +57,7 @@ WRONG: dict[str, list[str]] = {
     "--fit": ["foo", ""],
     "--space": ["foo", "nms.iou=1", "nms.iou=0.7:0.3", "nms.iou=0:nan", "=", "nms.iou=0:1:foo", ""],
     "--objective": ["foo", "ap - 0.1*ap50", "ap +", "0*ap", ""],
+    "--measure": ["foo", "olrp", ""],
     "--limit": ["foo", "foo=1", "latency_ms=0", "latency_ms=nan", "latency_ms=", ""],
     "--run": ["gone", "file.txt", ""],
     "--pruner": ["foo", ""],
@@ -148,6 +150,7 @@ def valid_words(command: str, option: str, runs: list[str]) -> list[str]:
         "tune": settings | {"--space": "nms"},
         "export": {"--to": "onnx"},
         "reevaluate": {"--set": "nms.iou=0.3"},
+        "decide": {"--minutes": "1", "--variant": "ssd", "--out": "runs"},
         "eval": {"--truth": "gt.json", "--detections": "dets.json"},
     }.get(command, {})
     of_runs = ("compare", "profile", "ensemble", "reevaluate", "robustness", "verify")
