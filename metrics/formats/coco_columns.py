@@ -190,10 +190,10 @@ def _plain(value: object) -> ImageValue:
 
 def _root(rows: list[Record], ids: Sequence[int], names: Sequence[str]) -> int | None:
     """The one category without a supercategory whose name is that of all others."""
-    tops = [k for k, row in enumerate(rows) if row.get("supercategory") in (None, "", "none")]
+    tops = [k for k, row in enumerate(rows) if _plain(row.get("supercategory")) in (None, "", "none")]
     if len(tops) != 1 or len(rows) < 2:
         return None
-    below = {row.get("supercategory") for k, row in enumerate(rows) if k != tops[0]}
+    below = {_plain(row.get("supercategory")) for k, row in enumerate(rows) if k != tops[0]}
     return ids[tops[0]] if below == {names[tops[0]]} else None
 
 

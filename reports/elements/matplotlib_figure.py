@@ -226,7 +226,7 @@ def _fill(canvas: Canvas, ax: Axes, renderer: RendererAgg) -> None:
 
 def _ticks(ax: Axes) -> list[list[float]]:
     """Where the ticks of both axes are."""
-    return [ax.xaxis.get_ticklocs().tolist(), ax.yaxis.get_ticklocs().tolist()]
+    return [np.asarray(axis.get_ticklocs()).tolist() for axis in (ax.xaxis, ax.yaxis)]
 
 
 @contextmanager

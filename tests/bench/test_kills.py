@@ -24,14 +24,14 @@ def results(folder: Path) -> dict[str, object]:
     files.pop(".lock", None)  # of a process killed after the folder got its final name
     weights = {name: value.tolist() for name, value in load_file(folder / "weights.safetensors").items()}
     history = [line.split(",") for line in files.pop("history.csv").decode().splitlines()]
-    seconds = history[0].index("seconds")
+    clocks = [at for at, name in enumerate(history[0]) if name.endswith("seconds")]
     result = json.loads(files.pop("result.json"))
     for name in ("started", "finished", "command", "warnings", "environment", "files"):
         result.pop(name)
-    for name in ("train_seconds", "total_seconds"):
+    for name in ("train_seconds", "step_seconds", "total_seconds"):
         result["budget"].pop(name)
     return files | {
-        "history": [row[:seconds] + row[seconds + 1 :] for row in history],
+        "history": [[value for at, value in enumerate(row) if at not in clocks] for row in history],
         "result": result,
         "weights": weights,
     }

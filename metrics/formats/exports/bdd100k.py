@@ -20,6 +20,7 @@ from metrics.formats.image_annotations import (
     number,
     report_left_out,
 )
+from metrics.formats.json_members import object_in, objects_in
 from metrics.formats.untrusted import read_head, read_json
 
 
@@ -57,7 +58,7 @@ def _image(frame: Any, where: str, purpose: str | None, left_out: Counter[str]) 
     if not isinstance(frame, dict) or not isinstance(frame.get("name"), str):
         raise InputError(f"{where}: has no name; expected the file name of the image")
     boxes = []
-    for k, label in enumerate(frame.get("labels") or []):
+    for k, label in enumerate(objects_in(frame, "labels", where)):
         box = label.get("box2d")
         if not isinstance(box, dict):
             left_out[str(label.get("category"))[:40]] += 1
@@ -67,7 +68,7 @@ def _image(frame: Any, where: str, purpose: str | None, left_out: Counter[str]) 
         if not isinstance(category, str) or not category:
             raise InputError(f"{place}: has no category")
         x1, y1, x2, y2 = (number(box.get(key), place) for key in ("x1", "y1", "x2", "y2"))
-        attributes = label.get("attributes") or {}
+        attributes = object_in(label, "attributes", place)
         boxes.append(
             Box(
                 category,
@@ -76,7 +77,7 @@ def _image(frame: Any, where: str, purpose: str | None, left_out: Counter[str]) 
                 crowd=bool(attributes.get("crowd")),
             )
         )
-    size = frame.get("size") or {}
+    size = object_in(frame, "size", where)
     height, width = (int(number(size.get(key) or 0, where)) for key in ("height", "width"))
     return ImageAnnotation(frame["name"], tuple(boxes), (height, width), purpose)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from metrics.errors import InputError
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, file_purpose, find_files, number
+from metrics.formats.json_members import objects_in
 from metrics.formats.untrusted import read_head, read_json
 
 
@@ -38,10 +39,9 @@ def _image(row: Any, where: str, folder: str, purpose: str | None) -> ImageAnnot
     if not isinstance(name, str):
         raise InputError(f"{where}: has no image; expected the name of its file")
     boxes = []
-    for k, each in enumerate(row.get("annotations") or []):
+    for k, each in enumerate(objects_in(row, "annotations", where)):
         place = f"{where}: annotations[{k}]"
-        at = each.get("coordinates") if isinstance(each, dict) else None
-        label = each.get("label") if isinstance(each, dict) else None
+        at, label = each.get("coordinates"), each.get("label")
         if not isinstance(at, dict) or not isinstance(label, str) or not label:
             raise InputError(f"{place}: expected a label and coordinates with x, y, width, height")
         x, y, w, h = (number(at.get(key), f"{place}: {key}") for key in ("x", "y", "width", "height"))

@@ -19,6 +19,7 @@ from metrics.formats.image_annotations import (
     number,
     report_left_out,
 )
+from metrics.formats.json_members import list_in, object_in, objects_in
 from metrics.formats.untrusted import read_head, read_json
 
 _NO_AREA = ("label", "caption")
@@ -40,14 +41,11 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     images = []
     for file in files:
         document = read_json(file)
-        labels = (
-            ((document.get("categories") or {}).get("label") or {}).get("labels")
-            if isinstance(document, dict)
-            else None
-        )
-        items = document.get("items") if isinstance(document, dict) else None
-        if not isinstance(labels, list) or not isinstance(items, list):
+        if not isinstance(document, dict) or not {"categories", "items"} <= set(document):
             raise InputError(f"{file}: expected categories with labels, and items")
+        of_labels = object_in(object_in(document, "categories", str(file)), "label", f"{file}: categories")
+        labels = objects_in(of_labels, "labels", f"{file}: categories: label")
+        items = list_in(document, "items", str(file))
         names = [str(label.get("name")) for label in labels]
         purpose = file_purpose(file, root if root.is_dir() else root.parent, files)
         images += [
@@ -63,21 +61,23 @@ def _image(
     if not isinstance(item, dict) or not isinstance(item.get("id"), str):
         raise InputError(f"{where}: has no id; expected the image's path without suffix")
     boxes = []
-    for k, each in enumerate(item.get("annotations") or []):
+    for k, each in enumerate(objects_in(item, "annotations", where)):
         place = f"{where}: annotations[{k}]"
-        kind = each.get("type") if isinstance(each, dict) else None
-        corners = _corners(each, str(kind), place)
+        kind = str(each.get("type"))
+        corners = _corners(each, kind, place)
         if corners is None:
             if kind not in _NO_AREA:
-                left_out[str(kind)[:40]] += 1
+                left_out[kind[:40]] += 1
             continue
         index = each.get("label_id")
         if not isinstance(index, int) or not 0 <= index < len(names):
             raise InputError(f"{place}: label_id {index!r}, but there are {len(names)} labels")
-        crowd = bool((each.get("attributes") or {}).get("is_crowd"))
+        crowd = bool(object_in(each, "attributes", place).get("is_crowd"))
         boxes.append(Box(names[index], corners, crowd=crowd))
-    image = item.get("image") or {}
-    size = image.get("size") or [0, 0]
+    image = object_in(item, "image", where)
+    size = list_in(image, "size", where) or [0, 0]
+    if len(size) != 2:
+        raise InputError(f"{where}: size: expected two numbers [height, width]")
     name = image.get("path")
     return ImageAnnotation(
         name if isinstance(name, str) else "",
@@ -88,7 +88,7 @@ def _image(
     )
 
 
-def _corners(each: Any, kind: str, place: str) -> Corners | None:
+def _corners(each: dict[str, Any], kind: str, place: str) -> Corners | None:
     if kind == "bbox":
         box = each.get("bbox")
         if not isinstance(box, list) or len(box) != 4:
@@ -96,7 +96,7 @@ def _corners(each: Any, kind: str, place: str) -> Corners | None:
         x, y, w, h = (number(value, place) for value in box)
         return x, y, x + w, y + h
     if kind == "polygon":
-        points = [number(value, place) for value in each.get("points") or []]
+        points = [number(value, place) for value in list_in(each, "points", place)]
         if len(points) > 5 and not len(points) % 2:
             return bounding_corners(list(zip(points[::2], points[1::2], strict=True)))
     return None

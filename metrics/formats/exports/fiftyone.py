@@ -14,6 +14,7 @@ from typing import Any
 from metrics.errors import InputError
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, number
 from metrics.formats.image_search import IMAGE_SUFFIXES
+from metrics.formats.json_members import list_in, object_in
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_head, read_json
 from metrics.notes import Note, report
@@ -112,7 +113,7 @@ def _is_scored(samples: Sequence[Sample], name: str) -> bool:
 
 
 def _labels(document: dict[str, Any], file: Path) -> Iterator[Sample]:
-    classes = document.get("classes") or []
+    classes = list_in(document, "classes", str(file))
     for name, rows in document["labels"].items():
         place = f"{file}: labels: {name[:60]}"
         found = []
@@ -186,7 +187,7 @@ def _image(sample: Sample, field: str | None, purpose: str | None) -> ImageAnnot
     for k, row in enumerate(sample.fields.get(field or "", ())):
         place = f"{sample.place}: {field}[{k}]"
         x, y, w, h = box_of(row, place)
-        attributes = row | (row.get("attributes") or {})
+        attributes = row | object_in(row, "attributes", place)
         crowd = any(_flag(attributes.get(key)) for key in ("iscrowd", "IsGroupOf"))
         boxes.append(
             Box(

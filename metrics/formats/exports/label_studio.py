@@ -18,6 +18,7 @@ from metrics.formats.image_annotations import (
     report_left_out,
     rotated_corners,
 )
+from metrics.formats.json_members import list_in, object_in, points_in
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_json
 
@@ -51,28 +52,28 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         for k, task in enumerate(tasks):
             if not isinstance(task, dict):
                 raise InputError(f"{file}: [{k}]: expected a task {{...}}")
-            regions = _regions(task, left_out)
+            regions = _regions(task, f"{file}: [{k}]", left_out)
             if regions is not None:
                 images.append(_image(task, regions, f"{file}: [{k}]", left_out, purpose))
     report_left_out(left_out, str(root), "are left out")
     return images
 
 
-def _regions(task: dict[str, Any], left_out: Counter[str]) -> list[dict[str, Any]] | None:
+def _regions(task: dict[str, Any], where: str, left_out: Counter[str]) -> list[dict[str, Any]] | None:
     """The regions of a task; None for a task that nobody has annotated."""
     if (
         "annotations" not in task and "completions" not in task
     ):  # JSON-MIN: a list under the name of the control
         lists = [value for value in task.values() if isinstance(value, list) and _are_regions(value)]
         return [{**region, "value": region} for value in lists for region in value]
-    annotations = task.get("annotations", task.get("completions")) or []
+    annotations = list_in(task, "annotations" if "annotations" in task else "completions", where)
     finished = [each for each in annotations if isinstance(each, dict) and not each.get("was_cancelled")]
     if not finished:
         left_out["tasks without annotation"] += 1
         return None
     if len(finished) > 1:
         left_out["further annotations of a task (the first one is used)"] += len(finished) - 1
-    return [region for region in finished[0].get("result") or [] if isinstance(region, dict)]
+    return [region for region in list_in(finished[0], "result", where) if isinstance(region, dict)]
 
 
 def _are_regions(values: list[Any]) -> bool:
@@ -86,7 +87,7 @@ def _image(
     left_out: Counter[str],
     purpose: str | None,
 ) -> ImageAnnotation:
-    data = task.get("data", task)
+    data = object_in(task, "data", where) or task
     name = data.get("image") or next(
         (v for v in data.values() if isinstance(v, str) and ("/" in v or "." in v) and " " not in v[:1]), None
     )
@@ -122,7 +123,10 @@ def _corners(
     """Corners in pixels of a rectangle, ellipse or polygon."""
     x_unit, y_unit = size[1] / 100, size[0] / 100
     if "points" in value:
-        points = [(number(x, where) * x_unit, number(y, where) * y_unit) for x, y in value["points"]]
+        points = [
+            (number(x, where) * x_unit, number(y, where) * y_unit)
+            for x, y in points_in(value, "points", where)
+        ]
         return bounding_corners(points) if len(points) > 2 else None
     if "radiusX" in value:
         x, y, a, b = (number(value[key], where) for key in ("x", "y", "radiusX", "radiusY"))

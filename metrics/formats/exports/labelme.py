@@ -82,7 +82,7 @@ def _box(shape: Any, where: str, left_out: Counter[str]) -> Box | None:
         isinstance(point, list) and len(point) >= 2 for point in points
     ):
         raise InputError(f"{where}: points: expected a list of [x, y]")
-    if kind not in _AREAS or len(points) < _AREAS[kind]:
+    if not isinstance(kind, str) or kind not in _AREAS or len(points) < _AREAS[kind]:
         left_out[str(kind)[:40]] += 1
         return None
     corners = bounding_corners([(number(point[0], where), number(point[1], where)) for point in points])

@@ -17,6 +17,7 @@ from metrics.formats.image_annotations import (
     number,
     report_left_out,
 )
+from metrics.formats.json_members import object_in
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_head, read_json
 
@@ -54,7 +55,7 @@ def _image(file: Path, root: Path, left_out: Counter[str]) -> ImageAnnotation:
         for k, each in enumerate(document["objects"])
         if (box := _box(each, f"{file}: objects[{k}]", left_out))
     ]
-    size = document.get("size") or {}
+    size = object_in(document, "size", str(file))
     height, width = (int(number(size.get(key) or 0, f"{file}: {key}")) for key in ("height", "width"))
     folder = file.parent.parent
     name = file.name[: -len(".json")]
@@ -70,8 +71,13 @@ def _box(each: Any, where: str, left_out: Counter[str]) -> Box | None:
     if not isinstance(each, dict) or not isinstance(each.get("classTitle"), str):
         raise InputError(f"{where}: has no classTitle")
     kind = each.get("geometryType")
-    points = (each.get("points") or {}).get("exterior")
-    if kind not in _AREAS or not isinstance(points, list) or len(points) < _AREAS[kind]:
+    points = object_in(each, "points", where).get("exterior")
+    if (
+        not isinstance(kind, str)
+        or kind not in _AREAS
+        or not isinstance(points, list)
+        or len(points) < _AREAS[kind]
+    ):
         left_out[str(kind)[:40]] += 1
         return None
     if not all(isinstance(point, list) and len(point) == 2 for point in points):

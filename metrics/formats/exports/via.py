@@ -20,6 +20,7 @@ from metrics.formats.image_annotations import (
     number,
     report_left_out,
 )
+from metrics.formats.json_members import list_in, object_in
 from metrics.formats.untrusted import read_head, read_json
 from metrics.notes import Note, report
 
@@ -100,7 +101,9 @@ def _regions(entry: Any, where: str) -> list[dict[str, Any]]:
 def _class_attribute(regions: Sequence[dict[str, Any]], file: Path) -> str:
     """The attribute of regions that is their class: the only one, or one that is called so; empty if none has any."""
     names: list[str] = list(
-        dict.fromkeys(name for region in regions for name in region.get("region_attributes") or {})
+        dict.fromkeys(
+            name for region in regions for name in object_in(region, "region_attributes", str(file))
+        )
     )
     if len(names) < 2:
         if not names and regions:
@@ -120,7 +123,7 @@ def _class_attribute(regions: Sequence[dict[str, Any]], file: Path) -> str:
 def _label(region: dict[str, Any], attribute: str, where: str) -> str:
     if not attribute:
         return _ONLY_CLASS
-    value = (region.get("region_attributes") or {}).get(attribute)
+    value = object_in(region, "region_attributes", where).get(attribute)
     if isinstance(value, dict):  # check boxes
         chosen = [key for key, on in value.items() if on]
         value = chosen[0] if len(chosen) == 1 else None
@@ -132,7 +135,7 @@ def _label(region: dict[str, Any], attribute: str, where: str) -> str:
 
 
 def _corners(region: dict[str, Any], where: str, left_out: Counter[str]) -> Corners | None:
-    shape = region.get("shape_attributes") or {}
+    shape = object_in(region, "shape_attributes", where)
     kind = shape.get("name")
 
     def values(*keys: str) -> list[float]:
@@ -142,7 +145,7 @@ def _corners(region: dict[str, Any], where: str, left_out: Counter[str]) -> Corn
         x, y, w, h = values("x", "y", "width", "height")
         return x, y, x + w, y + h
     if kind == "polygon":
-        xs, ys = shape.get("all_points_x") or [], shape.get("all_points_y") or []
+        xs, ys = (list_in(shape, key, where) for key in ("all_points_x", "all_points_y"))
         points = [(number(x, where), number(y, where)) for x, y in zip(xs, ys, strict=False)]
         if len(points) > 2:
             return bounding_corners(points)
