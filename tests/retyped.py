@@ -1,4 +1,4 @@
-"""Valid JSON files in which one value after the other has another type, or is missing, and what every reader does with them."""
+"""Valid files of JSON and YAML in which one value after the other has another type, or is missing, and what every reader does with them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
 from fuzzed import Target, limited
 
 from metrics.errors import InputError
@@ -49,8 +50,22 @@ def replaced(document: Any, place: Place, value: Any) -> Any:
     return changed
 
 
+def parsed(file: Path) -> tuple[Any, str] | None:
+    """The document in a file of JSON or YAML, or the JSON in its first line, and the text after it; None for other files."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        if file.suffix in (".yaml", ".yml"):
+            return yaml.safe_load(text), ""  # JSON is YAML
+        first, end = json.JSONDecoder().raw_decode(text)
+    except ValueError:
+        return None
+    if not isinstance(first, dict | list) or text[end : end + 1].strip():
+        return None
+    return first, text[end:]
+
+
 def failures(target: Target, folder: Path, every: int = 1) -> list[str]:
-    """Replace values in the first and the last JSON file of a valid input, and read it; those that end in another error than InputError.
+    """Replace values in the first and the last of the JSON and YAML files of a valid input, and read it; those that end in another error than InputError.
 
     Args:
         target: the reader.
@@ -58,20 +73,18 @@ def failures(target: Target, folder: Path, every: int = 1) -> list[str]:
         every: try only each so-manieth replacement.
     """
     target.make(folder)
-    files = sorted(path for path in folder.rglob("*.json") if path.suffix not in target.spared)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in target.spared)
+    files = [path for path in files if parsed(path) is not None]
     failed, number = [], 0
     for file in dict.fromkeys([*files[:1], *files[-1:]]):
         original = file.read_bytes()
-        try:
-            document = json.loads(original)
-        except ValueError:
-            continue
+        document, others = parsed(file) or (None, "")
         for place in places(document):
             for other in (*OTHERS, *([MISSING] if place else [])):
                 number += 1
                 if number % every:
                     continue
-                file.write_text(json.dumps(replaced(document, place, other)), encoding="utf-8")
+                file.write_text(json.dumps(replaced(document, place, other)) + others, encoding="utf-8")
                 try:
                     with limited(), suppress(InputError):
                         target.read(folder)

@@ -1,4 +1,4 @@
-"""JSON values of another type than expected are read or refused; `tests/benchmarks/json_types.py` tries all of them."""
+"""Values of another type than expected, in JSON and YAML, are read or refused; `tests/benchmarks/json_types.py` tries all of them."""
 
 from __future__ import annotations
 

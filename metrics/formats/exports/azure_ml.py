@@ -8,6 +8,7 @@ from typing import Any
 
 from metrics.errors import InputError
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, file_purpose, find_files, number
+from metrics.formats.json_members import objects_in
 from metrics.formats.untrusted import read_head, read_json_lines
 from metrics.notes import Note, report
 
@@ -39,9 +40,9 @@ def _image(row: Any, where: str, purpose: str | None) -> ImageAnnotation:
     if not isinstance(row, dict) or not isinstance(row.get("image_url"), str):
         raise InputError(f"{where}: has no image_url")
     boxes = []
-    for k, each in enumerate(row.get("label") or []):
+    for k, each in enumerate(objects_in(row, "label", where)):
         place = f"{where}: label[{k}]"
-        if not isinstance(each, dict) or not isinstance(each.get("label"), str):
+        if not isinstance(each.get("label"), str):
             raise InputError(f"{place}: has no label")
         x1, y1, x2, y2 = (
             number(each.get(key), f"{place}: {key}") for key in ("topX", "topY", "bottomX", "bottomY")

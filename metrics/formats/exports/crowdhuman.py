@@ -9,6 +9,7 @@ from typing import Any
 
 from metrics.errors import InputError
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, number
+from metrics.formats.json_members import object_in, objects_in
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import parse_json, read_bytes
 from metrics.notes import Note, report
@@ -37,14 +38,14 @@ def _image(row: Any, where: str, purpose: str | None, counts: Counter[str]) -> I
     if not isinstance(row, dict) or not isinstance(row.get("ID"), str):
         raise InputError(f"{where}: expected an object with ID and gtboxes")
     boxes = []
-    for k, each in enumerate(row.get("gtboxes") or []):
+    for k, each in enumerate(objects_in(row, "gtboxes", where)):
         place = f"{where}: gtboxes[{k}]"
-        fbox = each.get("fbox") if isinstance(each, dict) else None
+        fbox = each.get("fbox")
         if not isinstance(fbox, list) or len(fbox) != 4:
             raise InputError(f"{place}: fbox: expected four numbers [x, y, w, h]")
         x, y, w, h = (number(value, place) for value in fbox)
         mask = each.get("tag") == "mask"
-        ignored = bool((each.get("extra") or {}).get("ignore"))
+        ignored = bool(object_in(each, "extra", place).get("ignore"))
         counts["regions"] += mask
         counts["ignored"] += ignored and not mask
         label = "" if mask else str(each.get("tag") or "person")

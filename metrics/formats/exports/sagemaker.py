@@ -8,6 +8,7 @@ from typing import Any
 
 from metrics.errors import InputError
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, file_purpose, find_files, number
+from metrics.formats.json_members import object_in, objects_in
 from metrics.formats.untrusted import read_head, read_json_lines
 
 
@@ -34,12 +35,10 @@ def _image(row: Any, where: str, purpose: str | None) -> ImageAnnotation:
     )
     if job is None:
         raise InputError(f"{where}: has no boxes; expected the output manifest of a bounding box job")
-    names = (row.get(f"{job}-metadata") or {}).get("class-map") or {}
+    names = object_in(object_in(row, f"{job}-metadata", where), "class-map", f"{where}: {job}-metadata")
     boxes = []
-    for k, each in enumerate(row[job]["annotations"] or []):
+    for k, each in enumerate(objects_in(row[job], "annotations", f"{where}: {job}")):
         place = f"{where}: {job}: annotations[{k}]"
-        if not isinstance(each, dict):
-            raise InputError(f"{place}: expected an object")
         label = names.get(str(each.get("class_id")))
         if not isinstance(label, str):
             raise InputError(
@@ -47,7 +46,7 @@ def _image(row: Any, where: str, purpose: str | None) -> ImageAnnotation:
             )
         x, y, w, h = (number(each.get(key), f"{place}: {key}") for key in ("left", "top", "width", "height"))
         boxes.append(Box(label, (x, y, x + w, y + h)))
-    size = (row[job].get("image_size") or [{}])[0]
+    size = (objects_in(row[job], "image_size", f"{where}: {job}") or [{}])[0]
     height, width = (int(number(size.get(key) or 0, f"{where}: {key}")) for key in ("height", "width"))
     return ImageAnnotation(name, tuple(boxes), (height, width), purpose)
 

@@ -16,6 +16,7 @@ from metrics.formats.image_annotations import (
     find_files,
     number,
 )
+from metrics.formats.json_members import objects_in
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_head, read_json_lines
 
@@ -80,9 +81,9 @@ def _objects(row: Any, where: str) -> Iterator[tuple[str, str, str | None, Box |
         raise InputError(f"{where}: has no imageGcsUri")
     name, use = row["imageGcsUri"], _purpose(_use_of(row))
     yield where, name, use, None
-    for k, each in enumerate(row.get("boundingBoxAnnotations") or []):
+    for k, each in enumerate(objects_in(row, "boundingBoxAnnotations", where)):
         place = f"{where}: boundingBoxAnnotations[{k}]"
-        if not isinstance(each, dict) or not isinstance(each.get("displayName"), str):
+        if not isinstance(each.get("displayName"), str):
             raise InputError(f"{place}: has no displayName")
         x1, y1, x2, y2 = (
             number(each.get(key), f"{place}: {key}") for key in ("xMin", "yMin", "xMax", "yMax")
