@@ -36,7 +36,7 @@ from metrics.pixel_labels import IGNORED
 
 pytestmark = pytest.mark.filterwarnings("ignore::metrics.errors.InputWarning", "ignore::DeprecationWarning")
 
-SHARED = Path("/work/shared/data/coco/train33")
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "coco" / "train33"
 SIZE = (40, 56)
 STAR = [4.0, 4, 30, 8, 26, 30, 12, 34, 14, 18]
 TRIANGLE = [20.0, 20, 50, 24, 36, 38]
