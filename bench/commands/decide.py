@@ -16,7 +16,7 @@ from metrics.errors import InputError
 if TYPE_CHECKING:
     from bench.commands.options import Entry
     from bench.data.types import Dataset
-    from bench.decide.decider import Entrant
+    from bench.decide.task import Entrant
 
 NAME = "decide"
 EXAMPLES = """Examples:
@@ -84,7 +84,8 @@ def command(
     after an interruption, and a larger --minutes continues a finished decision.
     """
     from bench.commands.decision_table import show_decision
-    from bench.decide.decider import DecisionTask, check_measure, decide
+    from bench.decide.decider import decide
+    from bench.decide.task import DecisionTask, check_measure
     from bench.process.json_value import print_json
     from bench.process.progress import Progress
     from bench.runs.context import RunContext
@@ -119,7 +120,7 @@ def _entrants(
     progress: Any,
 ) -> tuple[Dataset, list[Entrant]]:
     """The data set, opened, and the models that take part."""
-    from bench.decide.decider import Entrant
+    from bench.decide.task import Entrant
     from bench.settings.config import RunConfig
     from bench.settings.presets import variants_of
     from bench.settings.resolution import open_entries

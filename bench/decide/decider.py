@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bench.anchors.fit import fit_anchors
-from bench.data.types import Dataset
 from bench.decide.costs import measure_cost
 from bench.decide.finals import Finals
 from bench.decide.ledger import Ledger
 from bench.decide.looks import take_look
 from bench.decide.rounds import SEEDS, Cost, next_round, plan_rounds
+from bench.decide.task import DecisionTask, check_task
 from bench.process.locks import hold
 from bench.runs.context import RunContext
 from bench.runs.detector import build_detector
-from bench.runs.folders import digest, is_done, slug
+from bench.runs.folders import is_done
 from bench.runs.naming import run_name
 from bench.runs.run import run
 from bench.settings import toml
@@ -34,16 +34,14 @@ from metrics.compare.pairwise import FEW_IMAGES
 from metrics.designs.elimination import LOOKS, look_level
 from metrics.errors import InputError, PartialError
 from metrics.matching import MatchRule
-from metrics.resampling.statistics import named_statistic
 from reports.records.decision import BegunRound, Decision, DecisionModel, PriorChoice
 from reports.records.run import RunFolder
-from reports.records.trial import Limit
 
 LONGER = 4
-"""Trainings of up to so many times the default number of epochs are planned where there is time; a given number is not exceeded."""
+"""Largest multiple of the default number of epochs that is planned if there is time; a given number is not exceeded."""
 
 PRIORS_GAIN = 0.01
-"""Fitted priors are used if they reach so many more of the validation objects, or raise their mean best IoU by so much."""
+"""Fitted priors are used if they raise the recall of validation objects, or their mean best IoU, by at least this much."""
 
 _LOCK = ".decision-lock"
 """Another name than that of a run's lock, which means that the machine is busy."""
@@ -51,55 +49,6 @@ _LOCK = ".decision-lock"
 DECODED_PER_SECOND = 200
 CHECK_SHARE = 0.05
 """Images are decoded for the data check if this takes at most this share of the time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entrant:
-    """A model that takes part.
-
-    Attributes:
-        name: of its preset, or of its variant.
-        preset: None for the variant's defaults.
-        config: its settings.
-    """
-
-    name: str
-    preset: str | None
-    config: RunConfig
-
-
-@dataclass(frozen=True, slots=True)
-class DecisionTask:
-    """What is to be decided.
-
-    Attributes:
-        entrants: at least two.
-        dataset: the data.
-        minutes: for everything.
-        out: parent folder of the run folders and of the decision's folder.
-        measure: short name of the deciding measure.
-        limits: what a model must not exceed.
-        priors: whether anchor priors are fitted to the data.
-    """
-
-    entrants: tuple[Entrant, ...]
-    dataset: Dataset
-    minutes: float
-    out: Path
-    measure: str = "ap"
-    limits: tuple[Limit, ...] = ()
-    priors: bool = True
-
-    @property
-    def folder(self) -> Path:
-        """Folder of the decision: the same for the same models, data and settings, whatever the time."""
-        cause = {
-            "runs": [run_name(entrant.config, self.dataset) for entrant in self.entrants],
-            "measure": self.measure,
-            "limits": [str(limit) for limit in self.limits],
-            "priors": self.priors,
-        }
-        return self.out / f"decision-{slug(self.dataset.name)}-{digest(cause)}"
 
 
 def decide(task: DecisionTask, context: RunContext) -> tuple[Decision, Path]:
@@ -114,39 +63,10 @@ def decide(task: DecisionTask, context: RunContext) -> tuple[Decision, Path]:
         MachineError: another process works on the same decision.
         Stopped: stopped by a signal; the same call continues.
     """
-    _check(task)
+    check_task(task)
     task.folder.mkdir(parents=True, exist_ok=True)
     with hold(task.folder / _LOCK):
         return _Decider(task, replace(context, page=False)).run()
-
-
-def check_measure(name: str) -> None:
-    """Check the name of a deciding measure.
-
-    Raises:
-        InputError: there is none of that name that can be resampled, or lower values are better.
-    """
-    try:
-        statistic = named_statistic(name, MatchRule())
-    except InputError as error:
-        raise InputError(f"--measure {name}: {error}") from None
-    if statistic.better != "higher":
-        raise InputError(
-            f"--measure {name}: expected a measure of which higher values are better, such as ap or ap50"
-        )
-
-
-def _check(task: DecisionTask) -> None:
-    if len(task.entrants) < 2:
-        names = ", ".join(entrant.name for entrant in task.entrants)
-        raise InputError(
-            f"--variant, --preset: one model ({names}) leaves nothing to decide; name two or more, or leave both out for all variants"
-        )
-    for entrant in task.entrants:
-        if entrant.config.evaluate.flip or entrant.config.evaluate.tile is not None:
-            raise InputError(
-                "evaluate.flip, evaluate.tile: not supported by `bench decide`; set them for `bench run` afterwards"
-            )
 
 
 class _Decider:

@@ -31,7 +31,7 @@ class Cost:
     epoch: float
 
     def of(self, epochs: int) -> float:
-        """Time of a run of so many epochs."""
+        """Time of a run of this many epochs."""
         return self.run + self.epoch * epochs
 
 

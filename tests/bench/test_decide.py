@@ -14,6 +14,7 @@ from bench.cli import main
 from bench.decide import decider, finals
 from bench.decide.ledger import Ledger
 from bench.decide.rounds import SEEDS, Cost, next_round, plan_rounds
+from bench.decide.task import DecisionTask, Entrant
 from bench.process.interrupts import Stopped
 from bench.runs.comparison import is_comparison
 from bench.settings.resolution import open_entries
@@ -242,8 +243,8 @@ def test_the_folder_of_a_decision_does_not_depend_on_the_time(tmp_path):
             [("ssd", None), ("fcos", None)],
             {"data": None, "file": None, "sets": tiny_sets("none", **sets), "options": {}},
         )
-        entrants = tuple(decider.Entrant(config.variant, None, config) for config in configs)
-        return decider.DecisionTask(entrants, dataset, minutes, tmp_path).folder
+        entrants = tuple(Entrant(config.variant, None, config) for config in configs)
+        return DecisionTask(entrants, dataset, minutes, tmp_path).folder
 
     assert folder(1) == folder(2)
     assert folder(1) != folder(1, train__lr=0.1)
