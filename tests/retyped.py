@@ -70,7 +70,7 @@ def failures(target: Target, folder: Path, every: int = 1) -> list[str]:
     Args:
         target: the reader.
         folder: empty.
-        every: try only each so-manieth replacement.
+        every: try only every n-th replacement.
     """
     target.make(folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in target.spared)
