@@ -4,29 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from killing_log import Killed, KillingLog
 from tiny_runs import tiny_config
 
-from bench.process.log import Log
 from bench.runs.detector import build_detector
 from bench.settings.resolution import open_run_data
 from bench.training.loop import train
 from detectors.backbones import BackboneConfig, make_backbone
-
-
-class Killed(BaseException):
-    """The end of a process."""
-
-
-class KillingLog(Log):
-    """Dies when the state within an epoch is saved."""
-
-    def __init__(self, at: tuple[int, int]) -> None:
-        super().__init__()
-        self.at = at
-
-    def write(self, event, **facts):
-        if event == "saved" and (facts["epoch"], facts["batch"]) == self.at:
-            raise Killed
 
 
 def trained(folder, log=None, **settings):
@@ -64,7 +48,11 @@ def test_a_frozen_backbone_keeps_its_weights_for_that_many_epochs(tmp_path):
 def test_an_interrupted_training_freezes_and_thaws_as_an_uninterrupted_one(tmp_path, at):
     _, whole = trained(tmp_path / "whole", train__freeze_epochs=1)
     with pytest.raises(Killed):
-        trained(tmp_path / "killed", KillingLog(at), train__freeze_epochs=1)
+        trained(
+            tmp_path / "killed",
+            KillingLog(when=lambda facts: (facts["epoch"], facts["batch"]) == at),
+            train__freeze_epochs=1,
+        )
     _, resumed = trained(tmp_path / "killed", train__freeze_epochs=1)
     assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
 

@@ -6,6 +6,7 @@ import json
 import time
 
 import pytest
+from killing_log import Killed, KillingLog
 from tiny_runs import tiny_config, tiny_sets
 
 from bench.cli import main
@@ -20,10 +21,6 @@ from bench.training import timed_updates
 from bench.training.loop import train
 from bench.training.step import Stepper
 from bench.training.timed_updates import TimedUpdates, time_updates
-
-
-class Killed(BaseException):
-    """The end of a process."""
 
 
 def files(folder):
@@ -104,13 +101,6 @@ def test_finished_runs_are_reused_and_interrupted_ones_continue(one_second, tmp_
     done = run(config, tmp_path, context=RunContext(page=False))
     other = config.with_seed(1)
 
-    class Killing:
-        """Dies when the second of four epochs is saved."""
-
-        def write(self, event, **facts):
-            if event == "saved" and facts["epoch"] == 2:
-                raise Killed
-
     from bench.runs.naming import run_name
 
     dataset = open_run_data(config)
@@ -119,7 +109,7 @@ def test_finished_runs_are_reused_and_interrupted_ones_continue(one_second, tmp_
     with pytest.raises(Killed):
         train(
             build_detector(other, len(dataset.classes)), splits["train"], splits["val"], other, partial / "checkpoint",
-            log=Killing(),
+            log=KillingLog(when=lambda facts: facts["epoch"] == 2),
         )  # fmt: skip
     before = files(tmp_path)
     configs = [config, other, config.with_seed(2)]

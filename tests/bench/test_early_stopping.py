@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from killing_log import Killed, KillingLog
 from tiny_runs import tiny_config
 
 from bench.cli import main
-from bench.process.log import Log
 from bench.process.progress import Progress
 from bench.runs.context import RunContext
 from bench.runs.detector import build_detector
@@ -20,22 +20,6 @@ from bench.training import validation
 from bench.training.loop import train
 from reports.analysis.report_data import ReportData
 from reports.sections import budget
-
-
-class Killed(BaseException):
-    """The end of a process."""
-
-
-class KillingLog(Log):
-    """Dies when the state after an epoch is saved."""
-
-    def __init__(self, after_epoch: int) -> None:
-        super().__init__()
-        self.epoch = after_epoch
-
-    def write(self, event, **facts):
-        if event == "saved" and facts["epoch"] == self.epoch:
-            raise Killed
 
 
 @pytest.fixture
@@ -107,7 +91,9 @@ def test_an_interrupted_training_stops_at_the_same_epoch_with_the_same_weights(
     validation_ap += [0.2, 0.4, 0.3, 0.3, 0.9, 0.9, 0.9, 0.9, 0.9]
     whole = trained(tmp_path / "whole", train__patience=2)
     with pytest.raises(Killed):
-        trained(tmp_path / "killed", KillingLog(after), train__patience=2)
+        trained(
+            tmp_path / "killed", KillingLog(when=lambda facts: facts["epoch"] == after), train__patience=2
+        )
     resumed = trained(tmp_path / "killed", train__patience=2)
     assert resumed[0].epochs == whole[0].epochs == 4
     assert resumed[0].notes == whole[0].notes

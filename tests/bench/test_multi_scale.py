@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from killing_log import Killed, KillingLog
 from tiny_data import split_of
 from tiny_runs import tiny_config
 
@@ -16,7 +17,6 @@ from bench.pipeline.augment_settings import AugmentConfig
 from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.input_sizes import draw_size, sizes_around
 from bench.pipeline.loader import make_loader
-from bench.process.log import Log
 from bench.runs.detector import build_detector
 from bench.settings.resolution import open_run_data
 from bench.training.loop import train
@@ -86,21 +86,6 @@ def test_workers_resuming_and_processes_draw_the_same_sizes():
         assert shapes(batches(rank=rank, world=2)) == whole
 
 
-class Killed(BaseException):
-    """The end of a process."""
-
-
-class KillingLog(Log):
-    """Dies at the second state that is saved."""
-
-    saves = 0
-
-    def write(self, event, **facts):
-        self.saves += event == "saved"
-        if self.saves == 2:
-            raise Killed
-
-
 def trained(folder, log=None, variant="ssd", **settings):
     config = tiny_config(
         variant, data__train=8, train__epochs=1, train__multi_scale=0.5, train__checkpoint_minutes=1e-9,
@@ -115,7 +100,7 @@ def trained(folder, log=None, variant="ssd", **settings):
 def test_an_interrupted_training_is_the_same(tmp_path):
     whole = trained(tmp_path / "whole")
     with pytest.raises(Killed):
-        trained(tmp_path / "killed", KillingLog())
+        trained(tmp_path / "killed", KillingLog(2))
     resumed = trained(tmp_path / "killed")
     assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from killing_log import Killed, KillingLog
 from safetensors.torch import load_file
 from tiny_runs import tiny_config, tiny_sets
 
@@ -26,24 +27,6 @@ from bench.training.checkpoint import STATE, load_state
 from bench.training.loop import train
 from bench.training.training_result import TrainingResult
 from metrics.errors import InputError
-
-
-class Killed(BaseException):
-    """The end of a process, as far as this one can play it."""
-
-
-class KillingLog(Log):
-    """Dies at the n-th state that is saved."""
-
-    def __init__(self, after: int) -> None:
-        super().__init__()
-        self.left = after
-
-    def write(self, event: str, **facts: Any) -> None:
-        if event == "saved":
-            self.left -= 1
-            if self.left == 0:
-                raise Killed
 
 
 def trained(folder: Path, log: Log | None = None, stop: StopRequest | None = None, **settings: Any):

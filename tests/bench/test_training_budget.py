@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
 
 import pytest
 import torch
 from forked import in_two_processes
 from hypothesis import given
 from hypothesis import strategies as st
+from killing_log import Killed, KillingLog
 from tiny_runs import tiny_config, tiny_sets
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -18,7 +18,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.callbacks import StartedRun
 from bench.callbacks.dispatch import RunEvents
 from bench.cli import main
-from bench.process.log import Log
 from bench.runs.context import RunContext
 from bench.runs.detector import build_detector
 from bench.runs.naming import run_name
@@ -33,24 +32,6 @@ from bench.training.length import TimeLength, affordable_updates, training_flops
 from bench.training.loop import train
 from bench.tune.training_trials import make_pruner
 from metrics.errors import InputError
-
-
-class Killed(BaseException):
-    """The end of a process."""
-
-
-class KillingLog(Log):
-    """Dies at the n-th state that is saved, and keeps the learning rate of each row."""
-
-    def __init__(self, after: int) -> None:
-        super().__init__()
-        self.left = after
-
-    def write(self, event: str, **facts: Any) -> None:
-        if event == "saved":
-            self.left -= 1
-            if self.left == 0:
-                raise Killed
 
 
 def trained(folder, log=None, events=None, **settings):
