@@ -65,6 +65,9 @@ def find_image_files(
     _refuse_shared(names, paths, searched, what)
     _report_searched(searched, len(names), root, what)
     home = best or root
+    for path, name in zip(paths, names, strict=True):
+        if path is None:
+            _name_parts(what, name)
     return tuple(path or resolve_under(home, name) for path, name in zip(paths, names, strict=True))
 
 
@@ -85,7 +88,8 @@ def find_annotated(
         The path of each image; without a file where it is missing.
 
     Raises:
-        InputError: a name fits several files, an image would have two annotation files, or no image is found.
+        InputError: a name fits several files, an image would have two annotation files, no image is found, or no file can have the
+            name of a missing one.
     """
     existing = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
     best: list[Path | None] = []
@@ -120,9 +124,22 @@ def find_annotated(
         values = {"images": len(others), "of": len(written)}
         report(Note("renamed_images", text, what, values), InputWarning)
     return tuple(
-        path or home / (spellings(name) or spellings(stem))[0][-1]
+        path or home / _name_parts(what, name, stem)[-1]
         for path, (stem, name) in zip(best, written, strict=True)
     )
+
+
+def _name_parts(what: str, *names: str) -> tuple[str, ...]:
+    """The parts of the path that the first usable name of a missing image spells.
+
+    Raises:
+        InputError: no file can have any of the names.
+    """
+    for name in names:
+        if possible := spellings(name):
+            return possible[0]
+    shown = next(filter(None, names), "")
+    raise InputError(f"{what}: no file can have the name of image {shown!r}; correct it")
 
 
 def _annotated(search: ImageSearch, stem: str, name: str, what: str, others: dict[str, str]) -> Path | None:

@@ -137,6 +137,15 @@ def test_an_image_of_two_annotation_files_is_refused(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("name", ["\0004", ".", "..", "/", "\0/x\0"])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, "a.jpg")
+    with pytest.raises(InputError, match=r"train: no file can have the name of image"):
+        find_annotated([("a", "a.jpg"), (name, "")], [tmp_path], "train")
+    with pytest.raises(InputError, match=r"train: no file can have the name of image"):
+        find_image_files(["a.jpg", name], [tmp_path], tmp_path, "train")
+
+
 def test_suffixes_are_those_that_pillow_reads() -> None:
     Image.init()
     known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
