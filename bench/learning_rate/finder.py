@@ -11,17 +11,14 @@ from torch import nn
 from bench.data.types import Split
 from bench.learning_rate.range_test import RangeTest, RateRange, run_range_test
 from bench.pipeline.loader import Batch, Loader
-from bench.process.log import Log
 from bench.process.progress import Progress
+from bench.settings.budget import BudgetConfig
 from bench.settings.config import RunConfig
 from bench.training.checkpoint import Position
-from bench.training.device import make_accelerator
-from bench.training.epoch_batches import training_loader, update_batches
-from bench.training.networks import Networks
-from bench.training.precision import training_precision
-from bench.training.preparation import prepare_detector
+from bench.training.epoch_batches import update_batches
 from bench.training.seeding import seed_batch
-from bench.training.step import LossNotFinite, Stepper
+from bench.training.setup import set_up_training
+from bench.training.step import LossNotFinite
 from metrics.errors import InputError
 
 
@@ -53,28 +50,19 @@ def find_learning_rate(
         raise InputError(f"{split.name}: no training images to test learning rates with; use other data")
     if config.threads:
         torch.set_num_threads(config.threads)
-    precision = training_precision(detector, split, config, Position())
-    settings = config.train.model_copy(update={"not_finite": "stop", "average": 0.0, "precision": precision})
-    config = config.model_copy(update={"train": settings})
-    accelerator = make_accelerator(config.device, precision)
-    prepare_detector(detector, split, config, accelerator, Log(), resumed=False)
-    networks = Networks(detector, None, config, accelerator, lambda: tested.steps)
-    stepper = Stepper(
-        networks.trained,
-        accelerator.prepare(networks.optimizer),
-        accelerator,
-        settings,
-        split.truth.catalog.image_ids,
-        Log(),
-    )
-    batches = _updates(training_loader(split, config, accelerator), config)
+    without_length = {"epochs": tested.steps, "budget": BudgetConfig(), "average": 0.0}
+    settings = config.train.model_copy(update={"not_finite": "stop", **without_length})
+    augment = config.augment.model_copy(update={"close_mosaic": 0.0})
+    config = config.model_copy(update={"train": settings, "augment": augment})
+    made = set_up_training(detector, split, config)
+    batches = _updates(made.loader, config)
     detector.train()
     with progress.stage("testing learning rates", tested.steps) as stage:
 
         def step(rate: float) -> float:
             try:
-                result = stepper(next(batches), rate / settings.lr)
-                stepper.check()
+                result = made.stepper(next(batches), rate / settings.lr)
+                made.stepper.check()
             except LossNotFinite:
                 return float("nan")
             loss = float(torch.stack(list(result.terms.values())).sum())

@@ -21,14 +21,11 @@ from bench.process.progress import Progress, Stage
 from bench.settings.config import RunConfig
 from bench.training.checkpoint import Position, best_weights, drop_other_weights, load_state, save_state
 from bench.training.clock import TrainingClock
-from bench.training.device import make_accelerator
-from bench.training.epoch_batches import training_loader, update_batches
-from bench.training.length import TimeLength, training_flops, training_length, updates_per_epoch
-from bench.training.networks import Networks
-from bench.training.precision import training_precision
-from bench.training.preparation import detector_notes, prepare_detector
+from bench.training.epoch_batches import update_batches
+from bench.training.length import TimeLength, updates_per_epoch
+from bench.training.preparation import detector_notes
 from bench.training.seeding import seed_batch
-from bench.training.step import Stepper
+from bench.training.setup import set_up_training
 from bench.training.training_result import Row, TrainingResult
 from bench.training.validation import Validation
 from detectors.registry import VARIANTS
@@ -125,28 +122,18 @@ class _Training:
         saved = load_state(folder)
         self.resumed = saved is not None
         self.position, states = saved or (Position(), None)
-        precision = training_precision(detector, train_split, config, self.position)
-        self.settings = config.train.model_copy(update={"precision": precision})
-        self.accelerator = make_accelerator(config.device, precision)
-        prepare_detector(detector, train_split, config, self.accelerator, log, resumed=saved is not None)
-        self.loader = training_loader(train_split, config, self.accelerator)
+        made = set_up_training(
+            detector, train_split, config, teacher=teacher, position=self.position, states=states, log=log
+        )
+        self.settings, self.accelerator, self.loader = made.settings, made.accelerator, made.loader
+        self.length, self.image_flops = made.length, made.image_flops
+        self.networks, self.stepper = made.networks, made.stepper
         self.notes = (*self.loader.notes, *detector_notes(detector, self.loader.objects, config))
         for note in self.notes:
             progress.message(f"note: {note}")
-        self.image_flops = (
-            None
-            if self.settings.budget.limit is None
-            else training_flops(detector, config.image.size, self.accelerator.device)
-        )
-        self.length = training_length(
-            self.settings, config.augment.close_mosaic, self.loader.batch_images, self.image_flops or 1
-        )
-        self.loader.close_mosaic_when(
-            lambda epoch, batch: self.length.is_closing(epoch, batch, self.position)
-        )
-        self.networks = Networks(
-            detector, teacher, config, self.accelerator, lambda: self.length.steps(self.position)
-        )
+        if self.resumed:
+            log.write("resumed", epoch=self.position.epoch, batch=self.position.batch)
+            progress.message(f"resuming after epoch {self.position.epoch}, batch {self.position.batch}")
         self.validation = Validation(
             detector,
             self.networks.average,
@@ -155,20 +142,6 @@ class _Training:
             folder,
             self.accelerator.device,
             self.accelerator.is_main_process,
-        )
-        if states is not None:
-            self.networks.load_states(states)
-            log.write("resumed", epoch=self.position.epoch, batch=self.position.batch)
-            progress.message(f"resuming after epoch {self.position.epoch}, batch {self.position.batch}")
-        self.stepper = Stepper(
-            self.networks.trained,
-            self.accelerator.prepare(self.networks.optimizer),
-            self.accelerator,
-            self.settings,
-            train_split.truth.catalog.image_ids,
-            log,
-            self.position.parts,
-            self.position.skipped,
         )
         self.validation.compile()
         self.clock = TrainingClock(self.accelerator, agreed=isinstance(self.length, TimeLength))

@@ -11,16 +11,11 @@ from torch import nn
 
 from bench.data.types import Split
 from bench.pipeline.loader import Batch, Loader
-from bench.process.log import Log
 from bench.settings.config import RunConfig
 from bench.training.checkpoint import Position
-from bench.training.device import make_accelerator
-from bench.training.epoch_batches import training_loader, update_batches
-from bench.training.length import training_flops, training_length, updates_per_epoch
-from bench.training.networks import Networks
-from bench.training.precision import training_precision
-from bench.training.preparation import prepare_detector
-from bench.training.step import Stepper
+from bench.training.epoch_batches import update_batches
+from bench.training.length import updates_per_epoch
+from bench.training.setup import set_up_training
 
 UPDATES = 10
 """Number of timed updates."""
@@ -54,37 +49,22 @@ def time_updates(
     Raises:
         InputError, MachineError: as `bench.training.loop.train`.
     """
-    precision = training_precision(detector, split, config, Position())
-    settings = config.train.model_copy(update={"precision": precision})
-    accelerator = make_accelerator(config.device, precision)
-    prepare_detector(detector, split, config, accelerator, Log(), resumed=True)
-    loader = training_loader(split, config, accelerator)
-    in_flops = settings.budget.flops is not None
-    image_flops = training_flops(detector, config.image.size, accelerator.device) if in_flops else 1
-    length = training_length(settings, config.augment.close_mosaic, loader.batch_images, image_flops)
-    networks = Networks(detector, teacher, config, accelerator, lambda: length.steps(Position()))
-    stepper = Stepper(
-        networks.trained,
-        accelerator.prepare(networks.optimizer),
-        accelerator,
-        settings,
-        split.truth.catalog.image_ids,
-        Log(),
-    )
+    made = set_up_training(detector, split, config, teacher=teacher, show_images=False)
+    settings, length = made.settings, made.length
     detector.train()
     began, done = time.monotonic(), -1
-    for batches in _endless(loader, settings.accumulate):
-        stepper(batches, 1e-3)  # not yet a high learning rate, with which an untrained network can diverge
-        networks.update_average()
+    for batches in _endless(made.loader, settings.accumulate):
+        made.stepper(batches, 1e-3)  # not yet a high learning rate, with which an untrained network can diverge
+        made.networks.update_average()
         done += 1
         if done in (0, UPDATES):
-            stepper.check()
-            _wait(accelerator.device)
+            made.stepper.check()
+            _wait(made.accelerator.device)
             if done:
                 break
             began = time.monotonic()
     mean = (time.monotonic() - began) / max(done, 1)
-    per_epoch = max(updates_per_epoch(len(loader), settings.accumulate), 1)
+    per_epoch = max(updates_per_epoch(len(made.loader), settings.accumulate), 1)
     limit = settings.budget.limit
     updates = 60 * limit.amount / mean if limit and limit.unit == "minutes" else length.steps(Position())
     return TimedUpdates(mean, updates, updates / per_epoch)
