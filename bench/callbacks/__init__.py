@@ -82,10 +82,13 @@ class Callback:
         """Every `train.log_every` steps: `loss`, its terms and `lr` of update number `step`, counted from 1."""
 
     def epoch_ended(self, step: int, row: Mapping[str, float | None]) -> None:
-        """An epoch was trained, validated where it is due, and saved; `row` is its row of ``history.csv``."""
+        """An epoch was trained, validated where it is due, and saved; `row` is its row of ``history.csv``.
+
+        Also called after each validation within an epoch (`train.validations`), where ``row["epoch"]`` is not a whole number.
+        """
 
     def best_weights_changed(self, step: int, weights: Path) -> None:
-        """The epoch has the best weights so far, saved in the file `weights`; called before its `epoch_ended`."""
+        """A validation found the best weights so far, saved in the file `weights`; called before its `epoch_ended`."""
 
     def run_finished(self, run: FinishedRun) -> None:
         """All files of the run are written; the last call."""

@@ -48,7 +48,8 @@ def measure_cost(config: RunConfig, dataset: Dataset, stop: StopRequest | None =
     size = config.train.batch * config.train.accumulate
     few = _first(dataset.splits["train"], STEPS * size)
     val = _first(dataset.splits["val"], PREDICTED)
-    short = with_values(config, {"train.epochs": 3, "train.validate_every": 0, "train.patience": 0})
+    seldom = {"train.validate_every": 0, "train.validations": 0, "train.patience": 0}
+    short = with_values(config, {"train.epochs": 3, **seldom})
     detector: Any = build_detector(short, len(dataset.classes))
     with tempfile.TemporaryDirectory() as folder:
         rows = train(detector, few, val, short, Path(folder), stop=stop).history
@@ -67,7 +68,7 @@ def measure_cost(config: RunConfig, dataset: Dataset, stop: StopRequest | None =
     every = config.train.validate_every
     epoch = of_images * len(dataset.splits["train"]) + (validation / every if every else 0.0)
     return MeasuredCost(
-        Cost(OTHER_SECONDS + 2 * validation, epoch),
+        Cost(OTHER_SECONDS + (2 + config.train.validations) * validation, epoch),
         OTHER_SECONDS + of_predicted * len(dataset.splits["test"]),
     )
 

@@ -166,7 +166,9 @@ def _with_costs(
 ) -> PlannedRun:
     every = config.train.validate_every
     epochs = costs.updates.epochs
-    validations = (-(-epochs // every) if every else 1) if epochs else 0  # the last epoch is validated, too
+    validations: float = 0
+    if epochs:  # the end is validated, too, and is the last of the shares
+        validations = (-(-epochs // every) if every else 1) + max(config.train.validations - 1, 0)
     validating = validations * len(dataset.splits["val"]) * costs.image_seconds
     return replace(
         run,

@@ -28,6 +28,9 @@ _WITHOUT_EFFECT = (
 )
 """Settings that do not change a result."""
 
+_ADDED: dict[str, Any] = {"train.validations": 0}
+"""Settings that earlier versions did not have, with the values by which runs are as in those: the names of such runs stay."""
+
 _RUNS = {"compression": "run", "distill": "teacher"}
 """Sections with the folder of another run, and the name of that setting."""
 
@@ -56,7 +59,10 @@ def run_name(config: EntryConfig, dataset: Dataset, trained: RunFolder | None = 
     if not any(tree.get("tuned", {}).values()):
         tree.pop("tuned", None)
     tree = _with_length(_with_weights(tree))
-    for path in _WITHOUT_EFFECT if isinstance(config, RunConfig) else _WITHOUT_EFFECT_ON_EXTERNAL:
+    added = [
+        path for path, value in _ADDED.items() if isinstance(config, RunConfig) and config.get(path) == value
+    ]
+    for path in (*_WITHOUT_EFFECT, *added) if isinstance(config, RunConfig) else _WITHOUT_EFFECT_ON_EXTERNAL:
         *sections, last = path.split(".")
         section: Any = tree
         for part in sections:

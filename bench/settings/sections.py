@@ -80,6 +80,9 @@ class TrainConfig(Config):
     `evaluate.precision` is that of prediction."""
     validate_every: Annotated[int, Field(ge=0)] = 0
     """Epochs between evaluations on the validation split; 0 evaluates only after the last epoch."""
+    validations: Annotated[int, Field(ge=0)] = 0
+    """Evaluations on the validation split after equal shares of the training, also within epochs, besides those of
+    `validate_every`: 10 evaluates after each tenth."""
     patience: Annotated[int, Field(ge=0)] = 0
     """Consecutive validations without a new best value after which training stops early; 0 never stops it."""
     not_finite: Literal["stop", "skip"] = "stop"
@@ -100,7 +103,7 @@ class TrainConfig(Config):
 
     @model_validator(mode="after")
     def _validated_for_patience(self) -> Self:
-        if self.patience and not self.validate_every:
+        if self.patience and not (self.validate_every or self.validations):
             raise ValueError(
                 "patience counts validations, but validate_every is 0; set train.validate_every=1"
             )

@@ -19,7 +19,7 @@ from metrics.errors import InputError
 from metrics.messages import reason
 
 STATE = "state.pt"
-VERSION = 2
+VERSION = 3
 
 Tensors = dict[str, Tensor]
 
@@ -40,12 +40,15 @@ class Position:
         precision_seconds: seconds of a step by precision, from which it was chosen.
         parts: number of parts into which each batch is divided to fit into memory.
         skipped: consecutive steps that were skipped.
-        best_epoch: completed epochs at the best weights; 0 if there are none.
+        best_step: completed updates at the best weights; 0 if there are none.
+        best_epoch: passes over the training images at the best weights; 0 if there are none.
         stale: validations since the best weights.
         best_value: of the best weights by the measure that chooses them, see `detectors.registry.Variant.selection`.
         best_score: their score threshold with the best F1 on the validation images, at an IoU of 0.5.
-        sums: sum of each term of the loss over the batches of this epoch.
-        rows: history, one row per completed epoch.
+        shares: shares of the training after which it was validated, see `train.validations`.
+        row_step: completed updates at the last row of the history.
+        sums: sum of each term of the loss over the updates since then.
+        rows: history, one row per completed epoch, and one per validation within an epoch.
     """
 
     epoch: int = 0
@@ -59,10 +62,13 @@ class Position:
     precision_seconds: dict[str, float] = field(default_factory=dict)
     parts: int = 1
     skipped: int = 0
-    best_epoch: int = 0
+    best_step: int = 0
+    best_epoch: float = 0
     stale: int = 0
     best_value: float | None = None
     best_score: float | None = None
+    shares: int = 0
+    row_step: int = 0
     sums: dict[str, float] = field(default_factory=dict)
     rows: list[dict[str, float | None]] = field(default_factory=list)
 
@@ -107,9 +113,9 @@ def load_state(folder: Path) -> tuple[Position, dict[str, Any]] | None:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{file}: damaged, or not a checkpoint; {_REMEDY}") from error
-    if position.best_epoch and not best_weights(folder, position.best_epoch).is_file():
+    if position.best_step and not best_weights(folder, position.best_step).is_file():
         raise InputError(
-            f"{best_weights(folder, position.best_epoch)}: missing, but {file.name} needs it; {_REMEDY}"
+            f"{best_weights(folder, position.best_step)}: missing, but {file.name} needs it; {_REMEDY}"
         )
     return position, states
 
@@ -151,17 +157,17 @@ def load_weights(path: Path, module: nn.Module) -> None:
     module.load_state_dict(load_file(path))
 
 
-def best_weights(folder: Path, epoch: int) -> Path:
-    """Path of the weights after `epoch` epochs, if they are the best.
+def best_weights(folder: Path, step: int) -> Path:
+    """Path of the weights after `step` updates, if they are the best.
 
-    The name contains the epoch, so that a process killed after writing these weights and before writing the state
+    The name contains the step, so that a process killed after writing these weights and before writing the state
     leaves the weights of the older state intact.
     """
-    return folder / f"best-{epoch:05d}.safetensors"
+    return folder / f"best-{step:07d}.safetensors"
 
 
-def drop_other_weights(folder: Path, epoch: int) -> None:
-    """Remove the best weights of other epochs."""
+def drop_other_weights(folder: Path, step: int) -> None:
+    """Remove the best weights of other steps."""
     for path in folder.glob("best-*.safetensors"):
-        if path != best_weights(folder, epoch):
+        if path != best_weights(folder, step):
             path.unlink(missing_ok=True)

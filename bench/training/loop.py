@@ -165,7 +165,7 @@ class _Training:
         self.detector.eval()
         return TrainingResult(
             position.rows,
-            position.step / max(updates_per_epoch(len(self.loader), self.settings.accumulate), 1),
+            self._passes(),
             position.images_seen,
             position.seconds,
             position.step_seconds,
@@ -189,20 +189,30 @@ class _Training:
             if limit is None
             else f"at {format(self.length.share(position), '.0%')} of {limit}"
         )
+        last = self._passes()
         note = (
-            f"training stopped after epoch {position.epoch} {planned}, "
-            f"{position.epoch - position.best_epoch} after the best one (train.patience={self.settings.patience})"
+            f"training stopped after epoch {last:.4g} {planned}, "
+            f"{last - position.best_epoch:.4g} after the best one (train.patience={self.settings.patience})"
         )
         self.progress.message(f"note: {note}")
         return (note,)
 
+    def _passes(self) -> float:
+        """Passes over the training images so far; an int after whole epochs."""
+        passes = self.position.step / max(updates_per_epoch(len(self.loader), self.settings.accumulate), 1)
+        return int(passes) if passes.is_integer() else round(passes, 6)
+
     def _epoch(self, stage: Stage) -> None:
+        """Train to the end of an epoch, or to that of the training within it."""
         position = self.position
         self.detector.train()
         self.networks.freeze_backbone(position.epoch < self.settings.freeze_epochs)
         device = self.accelerator.device
         self.sums = {name: torch.tensor(value, device=device) for name, value in position.sums.items()}
         self.clock.start_update()
+        self._validate_within_epoch(
+            stage
+        )  # a stop after an update can precede the validation that follows it
         for batches in self._updates():
             seed_batch(self.config.seed, position.epoch, position.batch, self.accelerator.process_index)
             position.factor = self.length.factor(position)
@@ -219,15 +229,20 @@ class _Training:
             position.step += 1
             self.clock.add_update(position)
             self._after_step(stage, self.length.done(position) - done, result.terms)
-        self._end_epoch(stage)
+            self._validate_within_epoch(stage)
+        if position.batch < len(self.loader) and self._stopped_early():
+            return
+        position.epoch, position.batch = position.epoch + 1, 0
+        is_due = self.validation.is_due(position.epoch, self.length.is_over(position))
+        self._end_row(stage, is_due or self._is_at_share())
 
     def _updates(self) -> Iterator[list[Batch]]:
         """The batches of each remaining update of this epoch."""
-        if self.length.is_over(self.position):
+        if self.length.is_over(self.position) or self._stopped_early():
             return
         for batches in update_batches(self.loader, self.settings.accumulate, self.position):
             yield batches
-            if self.length.is_over(self.position):
+            if self.length.is_over(self.position) or self._stopped_early():
                 return
 
     def _after_step(self, stage: Stage, advanced: int, terms: dict[str, Tensor]) -> None:
@@ -258,21 +273,34 @@ class _Training:
         self.stop.signum = signum or None
         return signum > 0
 
-    def _end_epoch(self, stage: Stage) -> None:
+    def _is_at_share(self) -> bool:
+        """Whether a share of the training at which it is validated (`train.validations`) has passed since the last one."""
+        return self.validation.shares_before(self.length.share(self.position)) > self.position.shares
+
+    def _validate_within_epoch(self, stage: Stage) -> None:
+        position = self.position
+        within = 0 < position.batch < len(self.loader) and not self.length.is_over(position)
+        if within and self._is_at_share():
+            self._end_row(stage, validates=True)
+            self.detector.train()
+
+    def _end_row(self, stage: Stage, validates: bool) -> None:
+        """Add the updates since the last row to the history, with a validation if it is due, and save."""
         self.stepper.check()
         position = self.position
-        updates = max(updates_per_epoch(position.batch, self.settings.accumulate), 1)
+        updates = max(position.step - position.row_step, 1)
         terms = {name: float(total) / updates for name, total in self.sums.items()}
-        position.epoch, position.batch = position.epoch + 1, 0
         self.sums = {}
-        is_last = self.length.is_over(position)
-        measures = self.validation(position) if self.validation.is_due(position.epoch, is_last) else {}
-        if measures and position.best_epoch:
-            position.stale = 0 if position.best_epoch == position.epoch else position.stale + 1
+        measures = self.validation(position, self._passes()) if validates else {}
+        is_best = bool(measures) and position.best_step == position.step
+        if measures and position.best_step:
+            position.stale = 0 if is_best else position.stale + 1
+        position.shares = self.validation.shares_before(self.length.share(position))
+        position.row_step = position.step
         if measures:
             stage.advance(0, **{name: value for name, value in measures.items() if name != "ap50"})
         row: Row = {
-            "epoch": position.epoch,
+            "epoch": self._passes(),
             "images_seen": position.images_seen,
             "seconds": round(self.clock.seconds(position), 3),
             "step_seconds": round(position.step_seconds, 3),
@@ -287,8 +315,8 @@ class _Training:
         position.rows.append(row)
         self._save()
         self.log.write("epoch", **row)
-        if measures and position.best_epoch == position.epoch:
-            self.events.best_weights_changed(position.step, best_weights(self.folder, position.epoch))
+        if is_best:
+            self.events.best_weights_changed(position.step, best_weights(self.folder, position.step))
         self.events.epoch_ended(position.step, row)
         if measures and self.report is not None:
             self.report(position.images_seen, self.length.share(position), measures)
@@ -301,6 +329,6 @@ class _Training:
         position.sums = {name: float(total) for name, total in self.sums.items()}
         if self.accelerator.is_main_process:
             save_state(self.folder, position, self.networks.states())
-            drop_other_weights(self.folder, position.best_epoch)
+            drop_other_weights(self.folder, position.best_step)
             self.log.write("saved", epoch=position.epoch, batch=position.batch)
         self.clock.start_update()

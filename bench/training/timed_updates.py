@@ -54,7 +54,8 @@ def time_updates(
     detector.train()
     began, done = time.monotonic(), -1
     for batches in _endless(made.loader, settings.accumulate):
-        made.stepper(batches, 1e-3)  # not yet a high learning rate, with which an untrained network can diverge
+        # Not yet a high learning rate, with which an untrained network can diverge.
+        made.stepper(batches, 1e-3)
         made.networks.update_average()
         done += 1
         if done in (0, UPDATES):

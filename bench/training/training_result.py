@@ -13,15 +13,16 @@ class TrainingResult:
     """Result of a training.
 
     Attributes:
-        history: one row per epoch: ``epoch`` (its number from 1), ``images_seen``, ``seconds``, ``step_seconds``, ``loss``, its terms,
-            ``lr``, ``val_ap`` and ``val_ap50`` (None if the epoch was not validated), and ``val_miou`` for variants whose best
-            weights are chosen by it.
+        history: one row at the end of each epoch and at each validation within one: ``epoch`` (passes over the training images until
+            there), ``images_seen``, ``seconds``, ``step_seconds``, ``loss`` and its terms (means over the updates since the last row),
+            ``lr``, ``val_ap`` and ``val_ap50`` (None without a validation), and ``val_miou`` for variants whose best weights are
+            chosen by it.
         epochs: passes over the training images; fewer than those of the settings if training was stopped early, and not a
             whole number if a budget ended it within an epoch.
         images_seen: training images in all epochs.
         seconds: wall clock time with validation, without the compilation of its kernels, summed over interruptions.
         step_seconds: the part of it that was spent on updates, with loading, without validation and saving.
-        best_epoch: completed epochs at the best weights; 0 if none were validated.
+        best_epoch: passes over the training images at the best weights; 0 if none were validated.
         best_score: score threshold with the best F1 on the validation images; None if none were validated.
         notes: which objects are excluded from the training targets, and why; remarks of the detector, and of validation.
         flops: of training, see `bench.training.length.training_flops`; None without a budget.
@@ -34,7 +35,7 @@ class TrainingResult:
     images_seen: int
     seconds: float
     step_seconds: float
-    best_epoch: int
+    best_epoch: float
     best_score: float | None = None
     notes: tuple[str, ...] = ()
     flops: int | None = None

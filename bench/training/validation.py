@@ -70,11 +70,19 @@ class Validation:
         every = self.config.train.validate_every
         return is_last or (every > 0 and epoch % every == 0)
 
-    def __call__(self, position: Position) -> dict[str, float]:
+    def shares_before(self, share: float) -> int:
+        """Number of equal shares of the training (`train.validations`) that end before or at `share`, in [0, 1]."""
+        return int(share * self.config.train.validations + 1e-9)
+
+    def __call__(self, position: Position, epochs: float) -> dict[str, float]:
         """``ap`` and ``ap50`` on the validation split, and ``miou`` where it chooses the best weights; empty without images.
 
         The weights are saved, and `position` updated, if AP is the best so far; or mIoU, for a variant that is selected by it.
         Without a pixel in the masks of the validation images AP is used there, too, which `notes` state.
+
+        Args:
+            position: of the training.
+            epochs: passes over the training images until there.
         """
         if not len(self.split):
             return {}
@@ -104,17 +112,17 @@ class Validation:
             else:
                 value = measures["miou"] = miou
         if not math.isnan(value) and (position.best_value is None or value > position.best_value):
-            position.best_value, position.best_epoch = value, position.epoch
+            position.best_value, position.best_epoch, position.best_step = value, epochs, position.step
             matches = evaluation.matches
             score, _ = score_curve(matches.at(matches.rule.iou_thresholds[0])).best()
             position.best_score = None if math.isnan(score) else score
             if self.writes:
-                save_weights(best_weights(self.folder, position.epoch), network)
+                save_weights(best_weights(self.folder, position.step), network)
         return measures
 
     def load_best(self, position: Position) -> None:
         """Load the best weights into the network; the last ones (averaged) if it was never validated."""
-        if position.best_epoch:
-            load_weights(best_weights(self.folder, position.best_epoch), self.detector)
+        if position.best_step:
+            load_weights(best_weights(self.folder, position.best_step), self.detector)
         elif self.average is not None and position.step:
             self.detector.load_state_dict(self.average.module.state_dict())

@@ -134,7 +134,8 @@ class TuningTask:
                 f"--run: tunes post-processing for fixed weights, but --space has settings of {trained[0]}; "
                 "omit --run, or name only --space nms"
             )
-        if self.space.of("train") and self.config.train.validate_every == 0:
+        training = self.config.train
+        if self.space.of("train") and not (training.validate_every or training.validations):
             self.config = with_values(self.config, {"train.validate_every": 1})
         val = require_objects(self.dataset.splits["val"])
         rule = MatchRule(max_dets=self.config.evaluate.max_dets)

@@ -54,6 +54,9 @@ def make_pruner(kind: Pruner, config: RunConfig, images: int, classes: int) -> B
         InputError: hyperband, which must know the number of images of a whole trial, with a budget in minutes.
     """
     least = max(images * max(config.train.validate_every, 1), 1)
+    limit = config.train.budget.limit
+    if config.train.validations and (limit is None or limit.unit != "minutes"):
+        least = max(min(least, _planned_images(config, images, classes) // config.train.validations), 1)
     if kind == "hyperband":
         most = max(_planned_images(config, images, classes), least)
         return HyperbandPruner(min_resource=least, max_resource=most, reduction_factor=3)

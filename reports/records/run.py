@@ -313,7 +313,7 @@ class RunFolder:
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """One row per epoch: ``epoch`` (from 1), ``images_seen``, ``seconds``, ``step_seconds``, ``loss``, its terms, ``lr``, ``val_ap``, ``val_ap50``; ``val_miou`` of label maps.
+        """One row per epoch and per validation within one: ``epoch`` (passes over the training images), ``images_seen``, ``seconds``, ``step_seconds``, ``loss``, its terms, ``lr``, ``val_ap``, ``val_ap50``; ``val_miou`` of label maps.
 
         Empty without training.
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -37,11 +37,12 @@ def section(report: ReportData) -> Section | None:
         curves = [[_curve(table, column, scale) for table in model] for model in tables]
         if any(len(epochs) for model in curves for epochs, _ in model):
             name = "AP" if column == "val_ap" else "mIoU"
+            whole = max(float(epochs[-1]) for model in curves for epochs, _ in model if len(epochs)) >= 2
             finding = (
                 _loss_finding(report, curves) if column == "loss" else _best_finding(report, curves, name)
             )
             drawn.append(
-                lines(slug, title, finding, report.labels, curves, LineAxes("epoch", axis, integer_x=True))
+                lines(slug, title, finding, report.labels, curves, LineAxes("epoch", axis, integer_x=whole))
             )
     told = [figure for figure in drawn if figure.slug != "history-loss"] or drawn
     return Section(
@@ -52,7 +53,7 @@ def section(report: ReportData) -> Section | None:
         tables=(_table(report, tables),),
         warnings=_warnings(report, tables),
         method=(
-            "The loss is the sum of its terms, averaged over the training images of the epoch; different loss functions are "
+            "The loss is the sum of its terms, averaged over the updates since the last point; different loss functions are "
             "not comparable. AP is measured on the validation images, which are not used for training. The weights with the "
             "highest validation AP are evaluated; those with the highest mIoU, where it is shown. The table has the same measure.",
             "Validation AP was still rising when training ended if its highest value came in the last quarter of the epochs and "
@@ -105,11 +106,11 @@ def _best_finding(report: ReportData, curves: Sequence[Sequence[Curve]], name: s
     parts = []
     for label, runs in zip(report.labels, curves, strict=True):
         best = [
-            (float(values.max()), int(epochs[np.argmax(values)])) for epochs, values in runs if len(values)
+            (float(values.max()), float(epochs[np.argmax(values)])) for epochs, values in runs if len(values)
         ]
         if best:
             value, epoch = max(best, key=lambda pair: pair[0])
-            parts.append(f"{label} {value:.1f} (epoch {epoch})")
+            parts.append(f"{label} {value:.1f} (epoch {_epoch_text(epoch)})")
     over = " of all runs" if report.seeds > 1 else ""
     return f"Highest {name}{over} on the validation images: {formatting.join_words(parts)}."
 
@@ -154,12 +155,12 @@ def _table(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> Page
                 TableRow(
                     (
                         Cell(report.labels[number], note="" if seed is None else f"seed {seed}"),
-                        _number(epochs[-1] if len(epochs) else None, "{:.0f}"),
-                        _number(loss[0] if len(loss) else None, "{:.3g}"),
-                        _number(loss[-1] if len(loss) else None, "{:.3g}"),
-                        _number(100 * ap[best] if len(ap) else None, "{:.1f}", note=measure),
-                        _number(at[best] if len(ap) else None, "{:.0f}"),
-                        _number(100 * ap[-1] if len(ap) else None, "{:.1f}"),
+                        _number(epochs[-1] if len(epochs) else None, _epoch_text),
+                        _number(loss[0] if len(loss) else None, "{:.3g}".format),
+                        _number(loss[-1] if len(loss) else None, "{:.3g}".format),
+                        _number(100 * ap[best] if len(ap) else None, "{:.1f}".format, note=measure),
+                        _number(at[best] if len(ap) else None, _epoch_text),
+                        _number(100 * ap[-1] if len(ap) else None, "{:.1f}".format),
                     ),
                     series=number,
                 )
@@ -169,7 +170,12 @@ def _table(report: ReportData, tables: Sequence[Sequence[pd.DataFrame]]) -> Page
     return PageTable("training-table", "Training by run; AP in percent", columns, tuple(rows))
 
 
-def _number(value: float | None, form: str, note: str = "") -> Cell:
+def _number(value: float | None, form: Callable[[float], str], note: str = "") -> Cell:
     if value is None or not np.isfinite(value):
         return Cell(formatting.MISSING)
-    return Cell(form.format(value), float(value), note=note)
+    return Cell(form(float(value)), float(value), note=note)
+
+
+def _epoch_text(epoch: float) -> str:
+    """Whole epochs, or passes over the training images at a validation within one."""
+    return f"{epoch:.0f}" if epoch.is_integer() else f"{epoch:.2f}"

@@ -24,14 +24,14 @@ from reports.sections import budget
 
 @pytest.fixture
 def validation_ap(monkeypatch):
-    """Sets the validation AP by epoch; the network is not evaluated."""
+    """Sets the validation AP by epoch, or by update with `train.validations`; the network is not evaluated."""
     curve: list[float] = []
-    epoch = [0]
+    number = [0]
     real = validation.Validation.__call__
 
-    def called(self, position):
-        epoch[0] = position.epoch
-        return real(self, position)
+    def called(self, position, epochs):
+        number[0] = position.step if self.config.train.validations else position.epoch
+        return real(self, position, epochs)
 
     matches = SimpleNamespace(at=lambda threshold: threshold, rule=SimpleNamespace(iou_thresholds=(0.5,)))
     monkeypatch.setattr(validation.Validation, "__call__", called)
@@ -41,7 +41,7 @@ def validation_ap(monkeypatch):
         validation,
         "evaluate",
         lambda *args, **settings: SimpleNamespace(
-            headline={"ap": curve[epoch[0] - 1], "ap50": 0.5}, matches=matches
+            headline={"ap": curve[number[0] - 1], "ap50": 0.5}, matches=matches
         ),
     )
     monkeypatch.setattr(validation, "score_curve", lambda at: SimpleNamespace(best=lambda: (0.3, at)))
@@ -81,6 +81,27 @@ def test_validations_are_counted_and_not_epochs(validation_ap, tmp_path):
     validation_ap += [0.0, 0.5, 0.9, 0.4, 0.9, 0.3, 0.9, 0.9]
     result, _ = trained(tmp_path, train__epochs=8, train__validate_every=2, train__patience=2)
     assert (result.epochs, result.best_epoch) == (6, 2)
+
+
+@pytest.mark.parametrize("killed_at", [None, (1, 1), (1, 2)])
+def test_training_stops_within_an_epoch_after_validations_at_shares(validation_ap, tmp_path, killed_at):
+    """Of 9 updates, 3 per epoch; the best is the third, at the end of the first epoch, and the fifth is the last."""
+    validation_ap += [0.1, 0.2, 0.5, 0.4, 0.3, 0.9, 0.9, 0.9, 0.9]
+    settings = {"data__train": 12, "train__budget__images": 36, "train__validate_every": 0}
+    settings |= {"train__validations": 9, "train__patience": 2}
+    if killed_at is not None:
+        log = KillingLog(when=lambda facts: (facts["epoch"], facts["batch"]) == killed_at)
+        with pytest.raises(Killed):
+            trained(tmp_path, log=log, **settings)
+    result, _ = trained(tmp_path, **settings)
+    assert (result.images_seen, result.best_epoch) == (20, 1)
+    assert [row["epoch"] for row in result.history] == pytest.approx(
+        [1 / 3, 2 / 3, 1, 4 / 3, 5 / 3], abs=1e-6
+    )
+    assert result.notes[-1] == (
+        "training stopped after epoch 1.667 at 56% of train.budget.images=36, 0.6667 after the best one "
+        "(train.patience=2)"
+    )
 
 
 @pytest.mark.parametrize("after", [1, 2, 3, 4])

@@ -113,7 +113,7 @@ def test_the_weights_with_the_best_validation_ap_are_kept(tmp_path, monkeypatch)
     assert (result.best_epoch, result.best_score) == (2, 0.2)
     for name, tensor in detector.state_dict().items():
         assert torch.equal(tensor, states[1][name]), name
-    assert sorted(path.name for path in tmp_path.glob("best-*")) == ["best-00002.safetensors"]
+    assert sorted(path.name for path in tmp_path.glob("best-*")) == ["best-0000006.safetensors"]
 
 
 SMALL = {"channels": 4, "max_channels": 8, "data__train": 4, "data__val": 2}

@@ -103,6 +103,47 @@ def test_an_interrupted_budget_of_images_is_resumed_to_the_same_weights(cut, tmp
     assert_same(trained(tmp_path, train__budget__images=23), cut)
 
 
+@pytest.fixture(scope="module")
+def at_shares(tmp_path_factory):
+    """The same, validated after each of its five updates."""
+    return trained(
+        tmp_path_factory.mktemp("shares"),
+        train__budget__images=23,
+        train__validations=5,
+        train__validate_every=0,
+    )
+
+
+def test_shares_of_a_budget_are_validated_within_an_epoch(at_shares, cut):
+    rows = at_shares[0].history
+    assert [row["images_seen"] for row in rows] == [4, 8, 12, 16, 20]
+    assert [row["epoch"] for row in rows] == pytest.approx([1 / 3, 2 / 3, 1, 4 / 3, 5 / 3], abs=1e-6)
+    assert all(row["val_ap"] is not None for row in rows)
+    # Training is as without these validations: the loss of an epoch is the mean of those of its updates.
+    means = [sum(row["loss"] for row in rows[:3]) / 3, sum(row["loss"] for row in rows[3:]) / 2]
+    assert means == pytest.approx([row["loss"] for row in cut[0].history], rel=1e-6)
+    assert [rows[2]["val_ap"], rows[4]["val_ap"]] == [row["val_ap"] for row in cut[0].history]
+
+
+@pytest.mark.parametrize("after", [1, 2, 3, 6, 9, 10])
+def test_an_interrupted_training_is_validated_at_the_same_shares(at_shares, tmp_path, after):
+    """Also one that dies between an update and the validation that follows it (odd numbers)."""
+    settings = {"train__budget__images": 23, "train__validations": 5, "train__validate_every": 0}
+    with pytest.raises(Killed):
+        trained(tmp_path, KillingLog(after), **settings)
+    assert_same(trained(tmp_path, **settings), at_shares)
+
+
+@pytest.mark.parametrize(
+    ("budget", "validations", "expected"), [(8, 2, [4, 8]), (8, 1, [8]), (8, 9, [4, 8]), (20, 2, [12, 20])]
+)
+def test_a_share_is_validated_after_the_update_that_completes_it(tmp_path, budget, validations, expected):
+    """Budgets of 2 and 5 updates, the first below one epoch of 3: half of 5 is complete after 3 updates."""
+    settings = {"train__budget__images": budget, "train__validations": validations}
+    rows = trained(tmp_path, train__validate_every=0, **settings)[0].history
+    assert [row["images_seen"] for row in rows if row["val_ap"] is not None] == expected
+
+
 def test_flops_are_three_times_those_of_a_prediction_for_each_image(cut, tmp_path):
     config = tiny_config()
     network = build_detector(config, len(open_run_data(config).classes))
@@ -366,6 +407,8 @@ def test_the_pruner_knows_the_images_of_a_whole_trial():
 
     assert most() == 24
     assert most(train__budget__images=100) == 100
+    first = make_pruner("asha", tiny_config(train__budget__images=100, train__validations=20), 12, 3)
+    assert first._min_resource == 5
     each = training_flops(build_detector(tiny_config(), 3), (64, 64))
     assert most(train__budget__flops=70.5 * each) == 70
     with pytest.raises(InputError, match=r"train.budget.minutes=2 does not determine; use --pruner asha"):
