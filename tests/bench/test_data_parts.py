@@ -1,4 +1,4 @@
-"""Data sets of several parts: paths joined by +, TOML files that list parts, and a split from elsewhere."""
+"""Data sets of several parts: paths joined by +, and TOML files that list parts."""
 
 from __future__ import annotations
 
@@ -11,57 +11,18 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_data import Picture, pictures, write_coco, write_voc, write_yolo
+from joined_data import Row, all_rows, notes, rows, sizes, warnings_ignored, write_two_parts
+from tiny_data import Picture, pictures, write_coco, write_yolo
 
 from bench.data.names import dataset_name
-from bench.data.types import Dataset
 from bench.datasets import locate_data, open_dataset
 from bench.settings.resolution import resolve
 from metrics.errors import InputError, InputWarning
-from metrics.tables import AnnotationTable
-
-Row = tuple[str, str, tuple[float, ...], bool]
-
-
-def sizes(data: Dataset) -> dict[str, int]:
-    return {name: len(split) for name, split in data.splits.items()}
-
-
-def rows(truth: AnnotationTable) -> list[Row]:
-    """Own name of the image's file, class, box and crowd of each object, sorted."""
-    catalog = truth.catalog
-    return sorted(
-        (
-            Path(catalog.file_names[image]).name,
-            catalog.classes[label],
-            tuple(box.round(3).tolist()),
-            bool(crowd),
-        )
-        for image, label, box, crowd in zip(truth.image, truth.label, truth.boxes, truth.crowd, strict=True)
-    )
-
-
-def all_rows(data: Dataset) -> list[Row]:
-    return sorted(row for split in data.splits.values() for row in rows(split.truth))
-
-
-def notes(data: Dataset, kind: str) -> list[str]:
-    return [str(note) for note in data.notes if note.kind == kind]
 
 
 @pytest.fixture
 def two_parts(tmp_path: Path) -> tuple[Path, Path]:
-    """A COCO file without splits of cat and dog, and a VOC folder with splits of dog and hen, whose image names overlap."""
-    write_coco(tmp_path / "farm" / "instances.json", pictures(30))
-    shown = [Picture(f"img{k:03d}", objects=[(k % 2, (8, 8, 24, 40))]) for k in range(25, 37)]
-    names = [picture.name for picture in shown]
-    write_voc(
-        tmp_path / "yard",
-        shown,
-        {"train": names[:6], "val": names[6:9], "test": names[9:]},
-        classes=["dog", "hen"],
-    )
-    return tmp_path / "farm", tmp_path / "yard"
+    return write_two_parts(tmp_path)
 
 
 def test_parts_joined_by_plus_have_the_objects_of_both_matched_by_name(two_parts):
@@ -304,91 +265,6 @@ def test_a_union_has_the_objects_of_its_parts_in_any_order(tmp_path_factory, par
     shutil.rmtree(root)
     assert rows(truth) == sorted(expected)
     assert len(set(truth.object_id.tolist())) == len(truth)
-
-
-def warnings_ignored() -> pytest.WarningsRecorder:
-    return pytest.warns(InputWarning)
-
-
-def test_a_test_set_of_ones_own_replaces_the_test_split_and_has_the_classes_by_name(tmp_path):
-    write_coco(tmp_path / "main" / "instances.json", pictures(30))
-    for name, shown in (("train", pictures(5, 40)), ("test", pictures(3, 45))):
-        write_coco(tmp_path / "new" / f"{name}.json", shown, classes=["dog", "cat"])
-    data = open_dataset(tmp_path / "main", test=str(tmp_path / "new"))
-    truth = data.splits["test"].truth
-    assert sizes(data)["test"] == 3
-    assert sizes(data)["train"] + sizes(data)["val"] == 30
-    assert truth.catalog.classes == ("cat", "dog") == data.classes
-    assert [data.classes[label] for label in truth.label] == ["cat", "dog", "cat"]  # img045: 1 is cat here
-    assert notes(data, "own_split") == [
-        f"data.test: 3 images of {tmp_path / 'new'} are the test split; its other 5 images are not used"
-    ]
-    assert data.fingerprint != open_dataset(tmp_path / "main").fingerprint
-
-
-def test_any_split_can_be_ones_own_and_existing_ones_are_replaced_with_a_note(two_parts):
-    farm, yard = two_parts
-    data = open_dataset(yard, val=str(farm), classes={"cat": "hen"})
-    assert sizes(data) == {"train": 6, "val": 30, "test": 3}
-    assert notes(data, "replaced_split") == [
-        "data.val replaces the val split of the data set, whose 3 images are not used"
-    ]
-
-
-def test_a_missing_split_is_not_taken_from_ones_own(two_parts):
-    farm, yard = two_parts
-    (yard / "ImageSets" / "Main" / "test.txt").unlink()
-    data = open_dataset(yard, val=str(farm), classes={"cat": "hen"})
-    assert sizes(data)["val"] == 30
-    assert sizes(data)["train"] + sizes(data)["test"] == 6
-    (yard / "ImageSets" / "Main" / "val.txt").unlink()
-    (yard / "ImageSets" / "Main" / "test.txt").write_text("img031\n")
-    with pytest.raises(InputError, match=r"no val split, and no other .*--set data\.val=PATH"):
-        open_dataset(yard, train=str(farm), classes={"cat": "hen"})
-
-
-def test_fault_94_unknown_classes_of_a_test_set_are_refused_with_fixes_that_work(tmp_path):
-    write_coco(tmp_path / "main" / "instances.json", pictures(30))
-    write_coco(tmp_path / "new" / "a.json", pictures(8, 40), classes=["cat", "dogs"])
-    new = str(tmp_path / "new")
-    with pytest.raises(
-        InputError, match=r"data\.test: classes that the data set does not have: 'dogs' \(4 objects\)"
-    ) as caught:
-        open_dataset(tmp_path / "main", test=new)
-    fixes = re.findall("--set '(.*?)'", str(caught.value))
-    assert len(fixes) == 3
-    objects = []
-    for fix in fixes:
-        config = resolve("ssd", data=str(tmp_path / "main"), sets=[f"data.test={new}", fix])
-        data = open_dataset(config.data.path, config.data.format, **config.data_options)
-        objects.append(len(data.splits["test"].truth))
-        assert data.classes == ("cat", "dog")
-    assert objects == [8, 4, 4]
-
-
-def test_a_class_of_a_test_set_without_objects_is_left_out_with_a_note(tmp_path):
-    write_coco(tmp_path / "main" / "instances.json", pictures(30))
-    write_coco(tmp_path / "new" / "a.json", pictures(8, 40), classes=["cat", "dog", "emu"])
-    data = open_dataset(tmp_path / "main", test=str(tmp_path / "new"))
-    assert data.classes == ("cat", "dog")
-    assert notes(data, "unused_classes") == [
-        "data.test: 1 classes without objects, which the data set does not have, are left out: 'emu'"
-    ]
-
-
-def test_fault_94_a_test_set_of_several_splits_must_say_which(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write_coco(tmp_path / "main" / "instances.json", pictures(30))
-    for name, start in (("train", 40), ("valid", 50)):
-        write_coco(tmp_path / "new" / name / "_annotations.coco.json", pictures(5, start))
-    with pytest.raises(InputError, match="has the splits train, val, but no test") as caught:
-        open_dataset(tmp_path / "main", test=str(tmp_path / "new"))
-    advice = re.search(
-        r"TOML file: (parts = .*), saved as (\S+), and --set data\.test=(\S+)", str(caught.value)
-    )
-    assert advice
-    Path(advice[2]).write_text(advice[1])
-    assert sizes(open_dataset(tmp_path / "main", test=advice[3]))["test"] == 5
 
 
 def test_names_that_differ_only_in_case_stay_distinct_in_a_union_with_a_warning(tmp_path):
