@@ -6,49 +6,27 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from bench.anchors.fit import fit_anchors
-from bench.decide.costs import measure_cost
 from bench.decide.finals import Finals
 from bench.decide.ledger import Ledger
 from bench.decide.looks import take_look
-from bench.decide.rounds import SEEDS, Cost, next_round, plan_rounds
+from bench.decide.models import Models
+from bench.decide.preparation import Preparation
+from bench.decide.rounds import SEEDS, next_round
 from bench.decide.task import DecisionTask, check_task
 from bench.process.locks import hold
 from bench.runs.context import RunContext
-from bench.runs.detector import build_detector
 from bench.runs.folders import is_done
 from bench.runs.naming import run_name
 from bench.runs.run import run
-from bench.settings import toml
-from bench.settings.config import RunConfig
-from bench.survey.data_check import check_data
-from bench.survey.subject import subjects_of
-from bench.training.device import pick_device
-from bench.tune.limits import LimitCheck, describe
-from bench.tune.search_space import with_values
-from detectors.registry import VARIANTS
-from metrics.atomic_files import atomic_write
-from metrics.compare.pairwise import FEW_IMAGES
 from metrics.designs.elimination import LOOKS, look_level
 from metrics.errors import InputError, PartialError
 from metrics.matching import MatchRule
-from reports.records.decision import BegunRound, Decision, DecisionModel, PriorChoice
+from reports.records.decision import BegunRound, Decision, DecisionModel
 from reports.records.run import RunFolder
-
-LONGER = 4
-"""Largest multiple of the default number of epochs that is planned if there is time; a given number is not exceeded."""
-
-PRIORS_GAIN = 0.01
-"""Fitted priors are used if they raise the recall of validation objects, or their mean best IoU, by at least this much."""
 
 _LOCK = ".decision-lock"
 """Another name than that of a run's lock, which means that the machine is busy."""
-
-DECODED_PER_SECOND = 200
-CHECK_SHARE = 0.05
-"""Images are decoded for the data check if this takes at most this share of the time."""
 
 
 def decide(task: DecisionTask, context: RunContext) -> tuple[Decision, Path]:
@@ -76,7 +54,6 @@ class _Decider:
         self.progress = context.progress
         self.dataset = task.dataset
         self.done: dict[str, RunFolder] = {}
-        self.entrants = {entrant.name: entrant for entrant in task.entrants}
         first = task.entrants[0].config
         self.rule = MatchRule(max_dets=first.evaluate.max_dets)
         self.ledger = Ledger(
@@ -94,6 +71,7 @@ class _Decider:
                 ),
             ),
         )
+        self.models = Models(task, self.ledger, self.progress)
 
     @property
     def decision(self) -> Decision:
@@ -106,157 +84,13 @@ class _Decider:
             self.progress.message(f"{self.task.folder.name}: finished; a larger --minutes continues it")
             return self.decision, page
         with self.progress.overall("decision", 60 * self.decision.minutes, self.decision.spent_seconds):
-            self._prepare()
+            Preparation(self.task, self.ledger, self.models, self.progress, self.context.stop).run()
             runs = self._rounds()
-            configs = {name: self._config(name, self.decision.rounds[-1].epochs) for name in runs}
+            configs = {name: self.models.config(name, self.decision.rounds[-1].epochs) for name in runs}
             page = Finals(self.task.out, self.ledger, self.dataset, self.context, self.rule).run(
                 runs, configs
             )
         return self.decision, page
-
-    # Preparation
-
-    def _prepare(self) -> None:
-        """Check the data, fit priors, measure limits and times, and plan."""
-        if not (self.task.folder / "check.json").is_file():
-            with self.ledger.spend("check"):
-                self._check_data()
-        for name in self.decision.active:
-            known = self.decision.model(name)
-            if known.priors is None and self._fits_priors(name):
-                with self.ledger.spend("priors", name):
-                    self._fit_priors(name)
-            if known.epoch_seconds == 0:
-                with self.ledger.spend("timing", name):
-                    self._measure(name)
-        if len(self.decision.active) < 2 and not self.decision.plan:
-            states = ", ".join(
-                f"{model.name}: {model.reason}" for model in self.decision.models if model.reason
-            )
-            raise PartialError(
-                f"fewer than two models are left to decide between ({states}); name others, or raise the limit"
-            )
-        if not self.decision.plan:
-            plan = plan_rounds(
-                self._costs,
-                60 * self.decision.minutes,
-                self._most_epochs,
-                self._reserved,
-                self.decision.spent_seconds,
-            )
-            self.ledger.update(plan=tuple(plan))
-            texts = [f"{each.models} models for {each.epochs} epochs" for each in plan]
-            self.progress.message(f"plan, with {SEEDS} seeds each: {', then '.join(texts)}")
-
-    def _check_data(self) -> None:
-        config = self.task.entrants[0].config
-        images = sum(len(split) for split in self.dataset.splits.values())
-        detector: Any = build_detector(config, len(self.dataset.classes))
-        check = check_data(
-            self.dataset,
-            subjects_of(self.dataset, config.image),
-            [(note, False) for note in self.dataset.notes],
-            config.image,
-            config.augment,
-            sorted(detector.neck.strides) if hasattr(detector, "neck") else [16],
-            decode=images / DECODED_PER_SECOND <= CHECK_SHARE * 60 * self.decision.minutes,
-            workers=config.workers,
-            progress=self.progress,
-        )
-        errors, warned = check.count("error"), check.count("warning")
-        self.ledger.update(data_errors=errors, data_warnings=warned)
-        atomic_write(self.task.folder / "check.json", check.to_json())
-        if errors or warned:
-            self.progress.message(
-                f"data check: {errors} errors and {warned} warnings; `python -m bench data` shows them"
-            )
-        val = len(self.dataset.splits["val"])
-        if val < FEW_IMAGES:
-            self.progress.message(
-                f"note: {val} validation images are too few to eliminate any model (at least {FEW_IMAGES})"
-            )
-
-    def _fits_priors(self, name: str) -> bool:
-        config = self.entrants[name].config
-        settings = VARIANTS[config.variant].prior_settings
-        return self.task.priors and bool(settings) and not any(config.is_given(path) for path in settings)
-
-    def _fit_priors(self, name: str) -> None:
-        try:
-            fit = fit_anchors(self.entrants[name].config, self.dataset, progress=self.progress)
-        except InputError as error:
-            self.progress.message(f"{name}: priors are not fitted: {error}")
-            choice = PriorChoice(
-                used=False, recall_before=None, recall_after=None, iou_before=None, iou_after=None
-            )
-        else:
-            before, after = fit.before["val"], fit.after["val"]
-            gain = max(after.recall - before.recall, after.mean - before.mean)
-            choice = PriorChoice(
-                used=bool(gain >= PRIORS_GAIN and after.objective > before.objective),
-                recall_before=before.recall,
-                recall_after=after.recall,
-                iou_before=before.mean,
-                iou_after=after.mean,
-                settings=fit.found,
-            )
-        self.ledger.change(name, priors=choice)
-
-    def _measure(self, name: str) -> None:
-        """Measure limited quantities, and the time of training unless a limit is exceeded."""
-        config = self._config(name, 1)
-        limits = self.task.limits
-        if limits:
-            check = LimitCheck(
-                limits,
-                self.dataset.splits["val"],
-                config.image.for_prediction,
-                pick_device(config.device),
-                config.evaluate.precision,
-            )
-            measured = check.measure(build_detector(config, len(self.dataset.classes)))
-            exceeded = check.exceeded(measured)
-            self.ledger.change(name, measured=measured)
-            if exceeded:
-                text = describe(exceeded, measured)
-                self.ledger.change(name, state="over_limit", reason=text)
-                self.progress.message(f"{name}: over the limit: {text}")
-                return
-        with self.progress.stage(f"timing {name}", 1) as stage:
-            try:
-                measured_cost = measure_cost(config, self.dataset, self.context.stop)
-            except (InputError, PartialError) as error:
-                self._fail(name, error)
-                return
-            stage.advance()
-        self.ledger.change(
-            name,
-            run_seconds=measured_cost.cost.run,
-            epoch_seconds=max(measured_cost.cost.epoch, 1e-3),
-            test_seconds=measured_cost.test,
-        )
-
-    @property
-    def _most_epochs(self) -> int:
-        """Epochs of the longest schedule of a plan."""
-        given = any(entrant.config.is_given("train.epochs") for entrant in self.task.entrants)
-        return self.decision.full_epochs * (1 if given else LONGER)
-
-    @property
-    def _costs(self) -> dict[str, Cost]:
-        return {
-            name: Cost(self.decision.model(name).run_seconds, self.decision.model(name).epoch_seconds)
-            for name in self.decision.active
-        }
-
-    @property
-    def _reserved(self) -> float:
-        """Time for tuning, test, profile and page, of the two most expensive models."""
-        return Finals.seconds(
-            [self.decision.model(name) for name in self.decision.active], self.decision.minutes
-        )
-
-    # Rounds
 
     def _rounds(self) -> dict[str, list[RunFolder]]:
         """All rounds, planned ones and those that add seeds; the runs of the models that are left."""
@@ -285,7 +119,7 @@ class _Decider:
             return self._with_more_seeds(ranked)
         if len(ranked) == 1:
             number = len(plan) - 1  # alone, it needs only its whole schedule
-        found = next_round(plan[number:], ranked, self._costs, self.ledger.left - self._reserved)
+        found = next_round(plan[number:], ranked, self.models.costs, self.ledger.left - self.models.reserved)
         if found is None:
             self.progress.message("no time is left for longer trainings")
             return None
@@ -316,9 +150,9 @@ class _Decider:
         if looks[-1].too_few or not helpful:
             self.progress.message("more seeds on the same validation images would not decide: none are added")
             return None
-        costs = self._costs
+        costs = self.models.costs
         per_seed = sum(costs[name].of(last.epochs) for name in names)
-        affordable = int((self.ledger.left - self._reserved) / per_seed)
+        affordable = int((self.ledger.left - self.models.reserved) / per_seed)
         if affordable < 1:
             return None
         more = min(affordable, max(1, math.ceil(last.seeds * (max(helpful) - 1))))
@@ -341,14 +175,14 @@ class _Decider:
                 try:
                     runs[name].append(self._run(name, epochs, seed))
                 except (InputError, PartialError) as error:
-                    self._fail(name, error)
+                    self.models.fail(name, error)
         kept = {name: of for name, of in runs.items() if len(of) == seeds}
         if not kept:
             raise PartialError("the trainings of all models failed; see the messages above")
         return kept
 
     def _run(self, name: str, epochs: int, seed: int) -> RunFolder:
-        config = self._config(name, epochs)
+        config = self.models.config(name, epochs)
         config = config.with_seed(config.seed + seed)
         subject = run_name(config, self.dataset)
         if subject in self.done:
@@ -380,18 +214,6 @@ class _Decider:
             epoch_seconds=model.epoch_seconds * ratio,
         )
 
-    def _config(self, name: str, epochs: int) -> RunConfig:
-        """Settings of a model's runs, with its fitted priors."""
-        entrant, priors = self.entrants[name], self.decision.model(name).priors
-        values: dict[str, Any] = {"train.epochs": epochs, "evaluate.split": "val"}
-        if priors is not None and priors.used:
-            values |= dict(toml.leaves(priors.settings))
-        config = entrant.config
-        if config.train.freeze_epochs:
-            share = config.train.freeze_epochs / max(config.train.epochs, 1)
-            values["train.freeze_epochs"] = round(share * epochs)
-        return with_values(config, values)
-
     def _look(self, runs: Mapping[str, Sequence[RunFolder]], epochs: int) -> None:
         looks, current = self.decision.looks_at("val"), self.decision.rounds[-1]
         final = current.planned in (None, len(self.decision.plan) - 1)
@@ -402,7 +224,7 @@ class _Decider:
             number=len(looks) + 1,
             measure=self.task.measure,
             level=look_level(self.decision.error / 2, before + 1),
-            rivals=len(self.entrants) - 1,
+            rivals=len(self.task.entrants) - 1,
             final=final,
             epochs=epochs,
             spent=self.decision.spent_seconds,
@@ -417,8 +239,3 @@ class _Decider:
             self.progress.message(
                 f"eliminated: {name}, {100 * pair.delta:.1f} points below {pair.better} (at least {100 * (pair.low or 0):.1f})"
             )
-
-    def _fail(self, name: str, error: Exception) -> None:
-        text = str(error).splitlines()[0]
-        self.ledger.change(name, state="failed", reason=text)
-        self.progress.message(f"{name}: failed, and is left out: {text}")
