@@ -12,7 +12,7 @@ from bench.decide.ledger import Ledger
 from bench.decide.looks import take_look
 from bench.decide.models import Models
 from bench.decide.preparation import Preparation
-from bench.decide.rounds import SEEDS, next_round
+from bench.decide.rounds import LONGER, SEEDS, longer_round, next_round
 from bench.decide.task import DecisionTask, check_task
 from bench.process.locks import hold
 from bench.runs.context import RunContext
@@ -22,6 +22,7 @@ from bench.runs.run import run
 from metrics.designs.elimination import LOOKS, look_level
 from metrics.errors import InputError, PartialError
 from metrics.matching import MatchRule
+from reports.elements.formatting import plural
 from reports.records.decision import BegunRound, Decision, DecisionModel
 from reports.records.run import RunFolder
 
@@ -93,53 +94,78 @@ class _Decider:
         return self.decision, page
 
     def _rounds(self) -> dict[str, list[RunFolder]]:
-        """All rounds, planned ones and those that add seeds; the runs of the models that are left."""
+        """All rounds, planned ones and those after them; the runs of the models that are left."""
         while True:
             rounds = self.decision.rounds
             if len(rounds) == len(self.decision.looks_at("val")):
                 begun = self._next()
                 if begun is None:
                     break
-                self.ledger.update(rounds=(*rounds, begun))
+                dropped = self.ledger.begin(begun)
+                if dropped:
+                    self.progress.message(f"set aside for lack of time: {', '.join(dropped)}")
             current = self.decision.rounds[-1]
             runs = self._train(current.models, current.epochs, current.seeds)
             self._look(runs, current.epochs)
         last = self.decision.rounds[-1]
-        left = [name for name in self._ranked() if name in last.models]
+        left = [name for name in self._ranked(self.decision.active) if name in last.models]
         return self._train(left, last.epochs, last.seeds)
 
     def _next(self) -> BegunRound | None:
-        """The next round; None if nothing is left to decide, or there is no time."""
+        """The next round; None if nothing can be learned in the time that is left."""
         plan, rounds = self.decision.plan, self.decision.rounds
-        ranked = self._ranked()
-        if not rounds:
-            return self._begin(0, plan[0].epochs, ranked)
-        number = 1 + max(each.planned for each in rounds if each.planned is not None)
-        if number >= len(plan):
-            return self._with_more_seeds(ranked)
-        if len(ranked) == 1:
-            number = len(plan) - 1  # alone, it needs only its whole schedule
-        found = next_round(plan[number:], ranked, self.models.costs, self.ledger.left - self.models.reserved)
+        number = 1 + max((each.planned for each in rounds if each.planned is not None), default=-1)
+        if number < len(plan):
+            return self._planned(number)
+        if rounds[-1].epochs < self.decision.full_epochs:  # an order after shorter trainings says little
+            return self._longer() or self._with_more_seeds()
+        return self._with_more_seeds() or self._longer()
+
+    def _planned(self, number: int) -> BegunRound:
+        """A round of the plan, as far as the time allows; the last one is of all models, and longer, if there is time by now."""
+        plan, ranked = self.decision.plan, self._ranked(self.decision.active)
+        found: tuple[int, list[str]] | None
+        if number == 0:
+            found = plan[0].epochs, ranked
+        else:
+            if len(ranked) == 1:
+                number = len(plan) - 1  # alone, it needs only its whole schedule
+            found = self._lengthened(plan[-1].epochs) if number == len(plan) - 1 else None
+            if found is None or len(found[1]) < len(self.decision.trainable):
+                seconds = self.ledger.left - self.models.reserved(ranked)
+                found = next_round(plan[number:], ranked, self.models.costs, seconds)
+        last = self.decision.rounds[-1].epochs if number else 0
+        if found is None or found[0] <= last:
+            self.progress.message("no time is left for longer trainings: those of the last round decide")
+            number, found = len(plan) - 1, (last, ranked)
+        epochs, chosen = found
+        self.progress.message(
+            f"round {number + 1} of {len(plan)}: {', '.join(chosen)}; {plural(epochs, 'epoch')}, {SEEDS} seeds"
+        )
+        return BegunRound(planned=number, epochs=epochs, seeds=SEEDS, models=tuple(chosen))
+
+    def _longer(self) -> BegunRound | None:
+        """A round of longer trainings, also of models that were eliminated or set aside after shorter ones."""
+        found = self._lengthened(math.ceil(LONGER * self.decision.rounds[-1].epochs))
         if found is None:
-            self.progress.message("no time is left for longer trainings")
             return None
         epochs, chosen = found
-        dropped = tuple(name for name in ranked if name not in chosen)
-        if dropped:
-            self.ledger.set_aside(dropped)
-            self.progress.message(f"set aside for lack of time: {', '.join(dropped)}")
-        return self._begin(number, epochs, chosen)
-
-    def _begin(self, number: int, epochs: int, names: Sequence[str]) -> BegunRound:
         self.progress.message(
-            f"round {number + 1} of {len(self.decision.plan)}: {', '.join(names)}; {epochs} epochs, {SEEDS} seeds"
+            f"there is time for longer trainings: {', '.join(chosen)}; {plural(epochs, 'epoch')}, {SEEDS} seeds"
         )
-        return BegunRound(planned=number, epochs=epochs, seeds=SEEDS, models=tuple(names))
+        return BegunRound(planned=None, epochs=epochs, seeds=SEEDS, models=tuple(chosen))
 
-    def _with_more_seeds(self, ranked: Sequence[str]) -> BegunRound | None:
+    def _lengthened(self, shortest: int) -> tuple[int, list[str]] | None:
+        """Epochs and models of longer trainings, if there is time for at least this many epochs of two models."""
+        names = self._ranked(self.decision.trainable)
+        seconds = self.ledger.left - self.models.reserved(names)
+        whole, longest = self.decision.full_epochs, self.models.most_epochs
+        return longer_round(names, self.models.costs, seconds, shortest, whole, longest)
+
+    def _with_more_seeds(self) -> BegunRound | None:
         """A round with more seeds of the models that cannot be told apart, if that can help and there is time."""
         last, looks = self.decision.rounds[-1], self.decision.looks_at("val")
-        names = [name for name in ranked if looks[-1].standing(name)]
+        names = [name for name in self._ranked(self.decision.active) if looks[-1].standing(name)]
         # A command with more time, after a look at the test images, may take as many looks again.
         if len(names) < 2 or sum(look.final for look in looks) >= LOOKS * (
             1 + len(self.decision.looks_at("test"))
@@ -152,18 +178,20 @@ class _Decider:
             return None
         costs = self.models.costs
         per_seed = sum(costs[name].of(last.epochs) for name in names)
-        affordable = int((self.ledger.left - self.models.reserved) / per_seed)
+        affordable = int((self.ledger.left - self.models.reserved(names)) / per_seed)
         if affordable < 1:
             return None
         more = min(affordable, max(1, math.ceil(last.seeds * (max(helpful) - 1))))
-        self.progress.message(f"{more} more seeds of {', '.join(names)}, which cannot be told apart yet")
+        self.progress.message(
+            f"{plural(more, 'more seed')} of {', '.join(names)}, which cannot be told apart yet"
+        )
         return BegunRound(planned=None, epochs=last.epochs, seeds=last.seeds + more, models=tuple(names))
 
-    def _ranked(self) -> list[str]:
-        """Models that are left, best first by the last look."""
+    def _ranked(self, names: Sequence[str]) -> list[str]:
+        """Some models, best first: by the last look that each took part in, those of later looks before others."""
         looks = self.decision.looks_at("val")
-        order = [each.name for each in looks[-1].standings] if looks else list(self.decision.active)
-        return [name for name in order if name in self.decision.active]
+        order = dict.fromkeys(each.name for look in reversed(looks) for each in look.standings)
+        return [name for name in order or names if name in names]
 
     def _train(self, names: Sequence[str], epochs: int, seeds: int) -> dict[str, list[RunFolder]]:
         """Runs of each model with each seed; models whose training fails are left out."""
@@ -237,5 +265,5 @@ class _Decider:
             pair = look.eliminating(name)
             assert pair is not None
             self.progress.message(
-                f"eliminated: {name}, {100 * pair.delta:.1f} points below {pair.better} (at least {100 * (pair.low or 0):.1f})"
+                f"worse after {plural(epochs, 'epoch')}: {name}, {100 * pair.delta:.1f} points below {pair.better} (at least {100 * (pair.low or 0):.1f})"
             )

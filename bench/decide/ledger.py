@@ -8,7 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from reports.records.decision import Decision, Look, SpentTime, Step, Tuned, load_decision, save_decision
+from reports.records.decision import (
+    BegunRound,
+    Decision,
+    Look,
+    SpentTime,
+    Step,
+    Tuned,
+    load_decision,
+    save_decision,
+)
 
 
 class Ledger:
@@ -49,12 +58,29 @@ class Ledger:
         for name in look.eliminated:
             self.change(name, state="eliminated")
 
-    def set_aside(self, names: tuple[str, ...]) -> None:
-        """Train some models no further, after the last look."""
-        *before, last = self.decision.looks
-        self.update(looks=(*before, last.model_copy(update={"set_aside": (*last.set_aside, *names)})))
-        for name in names:
-            self.change(name, state="set_aside")
+    def begin(self, begun: BegunRound) -> tuple[str, ...]:
+        """Add a round. Unless it only adds seeds, its models take part again, and the others are set aside.
+
+        Returns:
+            The models that took part until now, and do not any more.
+        """
+        decision = self.decision
+        changes: dict[str, Any] = {"rounds": (*decision.rounds, begun)}
+        dropped: tuple[str, ...] = ()
+        if decision.looks and not decision.adds_seeds(begun):
+            names = set(decision.trainable)
+            dropped = tuple(name for name in decision.active if name not in begun.models)
+            states = {name: "active" if name in begun.models else "set_aside" for name in names}
+            changes["models"] = tuple(
+                model.model_copy(update={"state": states.get(model.name, model.state)})
+                for model in decision.models
+            )
+            at = max(number for number, look in enumerate(decision.looks) if look.split == "val")
+            last = decision.looks[at]
+            aside = last.model_copy(update={"set_aside": (*last.set_aside, *dropped)})
+            changes["looks"] = (*decision.looks[:at], aside, *decision.looks[at + 1 :])
+        self.update(**changes)
+        return dropped
 
     def add_tuned(self, tuned: Tuned) -> None:
         """Add tuned post-processing, in place of an earlier one of the model."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from bench.decide.finals import Finals
@@ -13,8 +14,8 @@ from bench.settings import toml
 from bench.settings.config import RunConfig
 from bench.tune.search_space import with_values
 
-LONGER = 4
-"""Largest multiple of the default number of epochs that is planned if there is time; a given number is not exceeded."""
+MOST_EPOCHS = 4
+"""Largest multiple of the default number of epochs that is trained if there is time; a given number is not exceeded."""
 
 
 class Models:
@@ -51,21 +52,20 @@ class Models:
 
     @property
     def most_epochs(self) -> int:
-        """Epochs of the longest schedule of a plan."""
+        """Epochs of the longest schedule."""
         given = any(entrant.config.is_given("train.epochs") for entrant in self.entrants.values())
-        return self.ledger.decision.full_epochs * (1 if given else LONGER)
+        return self.ledger.decision.full_epochs * (1 if given else MOST_EPOCHS)
 
     @property
     def costs(self) -> dict[str, Cost]:
-        """Of each model that is still trained."""
+        """Of each model that can be trained."""
         decision = self.ledger.decision
         return {
             name: Cost(decision.model(name).run_seconds, decision.model(name).epoch_seconds)
-            for name in decision.active
+            for name in decision.trainable
         }
 
-    @property
-    def reserved(self) -> float:
-        """Time for tuning, test, profile and page, of the two most expensive models."""
+    def reserved(self, names: Sequence[str]) -> float:
+        """Time for tuning, test, profile and page, of the two most expensive of some models."""
         decision = self.ledger.decision
-        return Finals.seconds([decision.model(name) for name in decision.active], decision.minutes)
+        return Finals.seconds([decision.model(name) for name in names], decision.minutes)

@@ -81,7 +81,7 @@ class Preparation:
                 self.models.costs,
                 60 * self.ledger.decision.minutes,
                 self.models.most_epochs,
-                self.models.reserved,
+                self.models.reserved(self.ledger.decision.active),
                 self.ledger.decision.spent_seconds,
             )
             self.ledger.update(plan=tuple(plan))

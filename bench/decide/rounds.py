@@ -1,4 +1,4 @@
-"""The plan of a decision: how many epochs each round trains, and how many models stay in it."""
+"""The rounds of a decision: how many epochs each one trains, and which models."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ FOR_ROUNDS = 0.75
 """Share of the time for trainings that whole schedules may take; the rest is for more seeds."""
 
 MOST_ROUNDS = 3
+
+LONGER = 1.5
+"""Smallest multiple of the epochs so far for which models are trained anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,32 @@ def next_round(
         count -= 1
     for epochs in range(this.epochs, 0, -1):
         if cost(count, epochs) <= seconds:
+            return epochs, list(ranked[:count])
+    return None
+
+
+def longer_round(
+    ranked: Sequence[str], costs: Mapping[str, Cost], seconds: float, shortest: int, whole: int, longest: int
+) -> tuple[int, list[str]] | None:
+    """Plan a round of longer trainings, of as many models as there is time for, and then of as many epochs.
+
+    Args:
+        ranked: models that may take part, best first.
+        costs: of each model.
+        seconds: time left for trainings.
+        shortest: fewest epochs that are worth a round.
+        whole: epochs of the settings; for more than these, only part of the time is used, and the rest is for more seeds.
+        longest: most epochs.
+
+    Returns:
+        Epochs and models of the round; None if there is no time for two models.
+    """
+    for count in range(len(ranked), 1, -1):
+        run = SEEDS * sum(costs[name].run for name in ranked[:count])
+        epoch = SEEDS * sum(costs[name].epoch for name in ranked[:count])
+        of_share, of_all = (int((share * seconds - run) / epoch) for share in (FOR_ROUNDS, 1.0))
+        epochs = max(min(of_share, longest), min(of_all, whole))
+        if epochs >= shortest:
             return epochs, list(ranked[:count])
     return None
 

@@ -25,7 +25,7 @@ class Fate:
         look: the last look at validation images that it took part in; None without any.
         round: its number, from 1.
         test: its standing at the last look at test images that it took part in.
-        eliminated_in: the look that eliminated it.
+        eliminated_in: the last look that eliminated it, perhaps after shorter trainings than those of the decision.
         by: the pair that eliminated it.
         reason: why it failed or exceeds a limit.
     """
@@ -75,7 +75,7 @@ def _fate(decision: Decision, name: str) -> Fate:
         ((at + 1, each) for at, each in reversed(list(enumerate(looks))) if each.standing(name)), (0, None)
     )
     tests = [standing for each in decision.looks_at("test") if (standing := each.standing(name))]
-    out = next((each for each in decision.looks if name in each.eliminated), None)
+    out = next((each for each in reversed(decision.looks) if name in each.eliminated), None)
     outcome: Outcome
     if model.state == "active":
         outcome = "used" if name == decision.used else "tied" if decision.used else "unfinished"

@@ -13,8 +13,8 @@ from reports.records.json_record import FiniteOrNone, FrozenModel, Record, Setti
 FILE = "decision.json"
 
 State = Literal["active", "eliminated", "set_aside", "over_limit", "failed"]
-"""Of a model: still trained; shown to be worse; not trained further for lack of time, without having been shown to be worse; slower
-or larger than allowed; its training failed."""
+"""Of a model: still trained; shown to be worse by the longest trainings; not trained as long as others for lack of time; slower or
+larger than allowed; its training failed."""
 
 Step = Literal["check", "timing", "priors", "training", "tuning", "test", "profile", "page"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -68,7 +68,7 @@ class BegunRound(FrozenModel):
     """A round that was begun; each ends with a look at the validation images."""
 
     planned: int | None
-    """Its place in the plan, from 0; None for a round that adds seeds to the models of the last one."""
+    """Its place in the plan, from 0; None for a round after those of the plan, of more seeds or of longer trainings."""
     epochs: int = Field(ge=0)
     seeds: int = Field(ge=1)
     """Of each model, with those of earlier rounds of as many epochs."""
@@ -121,7 +121,8 @@ class Look(FrozenModel):
     images: int = Field(ge=0)
     """Of the split."""
     final: bool
-    """Whether the models were trained for as long as any: others are not eliminated, because they could still catch up."""
+    """Whether models could be eliminated: they had the longest trainings of the plan, or longer ones. What is eliminated is worse after
+    trainings of this length; a round of longer trainings can bring it back."""
     level: Share
     """Error rate of the look; of a look that is not final, what it would be."""
     pair_level: Share
@@ -215,6 +216,15 @@ class Decision(Record):
     def active(self) -> tuple[str, ...]:
         """Names of the models that are still trained."""
         return tuple(model.name for model in self.models if model.state == "active")
+
+    @property
+    def trainable(self) -> tuple[str, ...]:
+        """Names of the models that can be trained: also those that were eliminated or set aside."""
+        return tuple(model.name for model in self.models if model.state not in ("over_limit", "failed"))
+
+    def adds_seeds(self, begun: BegunRound) -> bool:
+        """Whether a round, that follows those of the record, adds seeds to the models of the last one."""
+        return begun.planned is None and begun.epochs == self.rounds[-1].epochs
 
     @property
     def spent_seconds(self) -> float:

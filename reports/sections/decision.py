@@ -278,10 +278,11 @@ def _method(decision: Decision) -> tuple[str, ...]:
         f"Rounds: every model is trained with {decision.seeds} seeds on a schedule that is complete, with a learning rate that falls to "
         "its end. If there is not enough time for the longest schedule of all models, rounds with half and a quarter of its epochs precede it, "
         "and the models that have no place in the next round are set aside. Nothing is called worse after such a shorter training, because "
-        "models that learn slowly can catch up. After the last round, seeds are added while models cannot be told apart and more seeds could change "
-        "that.",
-        "Elimination: all pairs of models that were trained with the longest schedule are compared on the same validation images, and at last on "
-        "the test images. The standard error is that of the paired bootstrap over images plus the variance between seeds "
+        "models that learn slowly can catch up. After these rounds, as long as there is time, models are trained anew for at least 1.5 times as many "
+        "epochs, also those that were eliminated or set aside before: first until the trainings are as long as those of the settings; then "
+        "seeds are added while models cannot be told apart and more seeds could change that; then the trainings become longer still.",
+        "Elimination: all pairs of models that were trained with the longest schedule so far are compared on the same validation images, and at last "
+        "on the test images. What a look eliminates is worse after trainings of its length; the decision is about the longest ones. The standard error is that of the paired bootstrap over images plus the variance between seeds "
         "(docs/statistics.md), so that models which differ by the luck of their trainings only are kept. A pair is tested at the error rate of "
         f"the look divided by the number of other models that the decision began with ({others}). The error rates of all looks at validation "
         f"images sum to at most {50 * decision.error:g}%, and so do those of the looks at test images, however often one looks (Bonferroni; "

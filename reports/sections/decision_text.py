@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from metrics.compare.percent import difference_interval, points, points_interval
 from reports.analysis.decisions import Fate, Surer, fates, surer
 from reports.elements.formatting import join_words, p_value, plural, printable
-from reports.records.decision import Decision, PairRecord, Standing
+from reports.records.decision import Decision, Look, PairRecord, Standing
 
 _MEASURES = {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}
 
@@ -28,7 +28,8 @@ def finding(decision: Decision) -> list[str]:
     found = fates(decision)
     used, others = found[0], found[1:]
     rivals = [fate for fate in others if fate.outcome == "tied"]
-    aside = [fate for fate in others if fate.outcome == "set_aside"]
+    aside = [fate for fate in others if fate.outcome == "set_aside" and fate.eliminated_in is None]
+    worse_before = [fate for fate in others if fate.outcome == "set_aside" and fate.eliminated_in is not None]
     worse = [fate for fate in others if fate.outcome == "eliminated"]
     chosen = (
         f", which has the highest validation {measure_name(decision)} of the models that are left"
@@ -38,7 +39,7 @@ def finding(decision: Decision) -> list[str]:
     sentences = [f"Use {printable(used.name)}{chosen}.{_value(decision, used.test)}"]
     length = plural(decision.rounds[-1].epochs, "epoch")
     guarantee = f"At most {50 * decision.error:g}% of such decisions eliminate the best model."
-    if worse and not rivals and not aside:
+    if worse and not rivals and not aside and not worse_before:
         which = (
             "the other model was shown to be worse"
             if len(worse) == 1
@@ -60,7 +61,16 @@ def finding(decision: Decision) -> list[str]:
             f"{names} {_was(aside)} set aside for lack of time after shorter trainings and {_was(aside)} not shown to be worse"
             f"{_behind(aside)}."
         )
+    sentences += [
+        f"{printable(fate.name)} was worse after {_trainings(fate.eliminated_in)}{_margin(fate.by)}; for lack of time it had no longer ones."
+        for fate in worse_before
+    ]
     return sentences
+
+
+def _trainings(look: Look | None) -> str:
+    """The trainings of a look: ``trainings of 8 epochs``."""
+    return "shorter trainings" if look is None else f"trainings of {plural(look.epochs, 'epoch')}"
 
 
 def _was(fates: Sequence[Fate]) -> str:
@@ -172,6 +182,8 @@ def outcome_text(decision: Decision, fate: Fate) -> str:
     if fate.outcome == "unfinished":
         return "still in training"
     if fate.outcome == "set_aside":
+        if fate.eliminated_in is not None:
+            return f"worse after {_trainings(fate.eliminated_in)}{_margin(fate.by)}; no time for longer ones"
         return f"set aside after round {fate.round}, for lack of time"
     if fate.outcome == "over_limit":
         return f"over the limit: {printable(fate.reason)}"
