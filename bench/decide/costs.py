@@ -12,7 +12,7 @@ import numpy as np
 from bench.data.chosen_images import select_images
 from bench.data.types import Dataset, Split
 from bench.decide.rounds import Cost
-from bench.pipeline.predict import predict
+from bench.pipeline.configured_prediction import predict_configured
 from bench.process.interrupts import StopRequest
 from bench.runs.detector import build_detector
 from bench.settings.config import RunConfig
@@ -55,14 +55,7 @@ def measure_cost(config: RunConfig, dataset: Dataset, stop: StopRequest | None =
         rows = train(detector, few, val, short, Path(folder), stop=stop).history
     of_images = float((rows[1]["seconds"] or 0.0) - (rows[0]["seconds"] or 0.0)) / len(few)
     began = time.monotonic()
-    predict(
-        detector,
-        val,
-        config.image.for_prediction,
-        batch=config.evaluate.batch,
-        workers=config.workers,
-        device=pick_device(config.device),
-    )
+    predict_configured(detector, val, config, device=pick_device(config.device))
     of_predicted = (time.monotonic() - began) / len(val)
     validation = of_predicted * len(dataset.splits["val"])
     every = config.train.validate_every

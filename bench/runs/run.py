@@ -18,6 +18,7 @@ from torch import nn
 from bench.callbacks import FinishedRun, StartedRun
 from bench.callbacks.dispatch import RunEvents
 from bench.data.types import Dataset, Split
+from bench.pipeline.configured_prediction import predict_configured
 from bench.pipeline.inference import model_file_of, network_input, wrap_predictor
 from bench.pipeline.predict import predict
 from bench.process import distributed
@@ -207,12 +208,10 @@ class _Execution:
         cast(nn.Module, network).to(self.device)
         wrapped = wrap_predictor(network, config.evaluate)
         label_maps = self._label_maps(network, wrapped, split)
-        detections = predict(
+        detections = predict_configured(
             wrapped,
             split,
-            config.image.for_prediction,
-            batch=config.evaluate.batch,
-            workers=config.workers,
+            config,
             device=self.device,
             candidates=self.folder / RunFolder.CANDIDATES if config.evaluate.save_candidates else None,
             candidates_per_image=config.evaluate.candidates,
