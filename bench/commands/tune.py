@@ -62,8 +62,8 @@ def command(
         typer.Option(
             "--objective",
             metavar=f"OBJECTIVE{SEVERAL}",
-            help='A measure (ap, ap50, ...), a weighted sum ("0.7*ap + 0.3*ap_small"), or several of them; by default '
-            "ap.",
+            help='A measure (ap, ap50, miou, ...), a weighted sum ("0.7*ap + 0.3*ap_small"), or several of them; by '
+            "default ap, and miou for the training of unet.",
             show_default=False,
         ),
     ] = None,
@@ -155,7 +155,7 @@ def command(
         sources=options.setting_sources(
             data, config, set_, preset_, format=format, seed=seed, epochs=epochs, device=device
         ),
-        objectives=tuple(objective or ["ap"]),
+        objectives=tuple(objective or ()),
         limits=tuple(limit or ()),
         trials=trials,
         out=out,

@@ -22,8 +22,9 @@ from bench.timing.profiler import profile
 from bench.timing.schedule import Protocol
 from bench.training.checkpoint import load_weights
 from bench.training.device import pick_device
+from bench.tune.component_postprocessing import Trials, post_processing
 from bench.tune.objectives import parse_objectives
-from bench.tune.postprocessing import PostProcessing, save_candidates
+from bench.tune.predicted import Predicted
 from bench.tune.search_space import Space, parse_space, with_values
 from bench.tune.study import Study
 from bench.tune.study_key import StudyKey
@@ -127,7 +128,9 @@ class Finals:
                 float(
                     np.mean(
                         [
-                            objectives.each[0](objectives.numbers(val.truth, post.detections(values)))
+                            objectives.each[0](
+                                objectives.numbers(val.truth, Predicted(post.detections(values)))
+                            )
                             for post in posts
                         ]
                     )
@@ -156,15 +159,14 @@ class Finals:
             )
         )
 
-    def _post_processing(self, trained: RunFolder, config: RunConfig, space: Space) -> PostProcessing:
+    def _post_processing(self, trained: RunFolder, config: RunConfig, space: Space) -> Trials:
         device = pick_device(config.device)
         detector: Any = build_detector(config, len(self.dataset.classes)).to(device).eval()
         load_weights(trained.path / RunFolder.WEIGHTS, detector)
         val = self.dataset.splits["val"]
         path = self.ledger.folder / "tuning" / f"{trained.result.name}-candidates.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        candidates = save_candidates(detector, val, config, space, path, device, self.context.progress)
-        return PostProcessing(candidates, val.truth, config.detector.nms)
+        return post_processing(detector, val, config, space, path, device, self.context.progress)
 
     def _test(self, name: str, runs: Sequence[RunFolder], config: RunConfig) -> list[RunFolder]:
         """Evaluate the runs of a model on the test split, with the tuned post-processing."""

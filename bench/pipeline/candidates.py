@@ -64,6 +64,11 @@ class Candidates:
             torch.from_numpy(self.label[rows].astype(np.int64)),
         )
 
+    def select(self, rows: NDArray[np.intp]) -> Candidates:
+        """Some candidates, by their rising indices."""
+        columns = (self.image[rows], self.label[rows], self.score[rows], self.boxes[rows])
+        return Candidates(self.catalog, *columns, self.scale, self.offset, self.sizes)
+
     def save(self, path: Path) -> None:
         """Write a Parquet file; catalog and placement are in its metadata."""
         import pyarrow as pa

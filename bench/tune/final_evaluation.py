@@ -13,14 +13,13 @@ from optuna.trial import FrozenTrial
 from bench.tune.anchors import FIT
 from bench.tune.limits import describe
 from bench.tune.looks import record_look
-from bench.tune.objectives import Objective
 from bench.tune.plan import TuningTask, Values
+from bench.tune.predicted import Predicted
 from bench.tune.study import Study
 from bench.tune.training_trials import WEIGHTS
 from bench.tune.trial_attributes import FOLDER
-from metrics.compare import Comparison, compare
+from metrics.compare import Comparison
 from metrics.errors import InputError, PartialError
-from metrics.tables import DetectionTable
 from reports.records.final_evaluation import FinalEvaluation, Finalist, Gain, PriorFit, finalist_name
 from reports.records.trial import Stage, StudyObjective
 
@@ -80,7 +79,7 @@ class Finals:
         gain, note = None, ""
         if not by_fit:
             record_look(self.studies.values(), chosen, len(seeds))
-            detections = {
+            predicted = {
                 each.trial: [
                     task.predict(each.values, path, "test")
                     for path in weights[each.trial] or [self._weights_in_study(each)]
@@ -88,7 +87,7 @@ class Finals:
                 for each in finalists
                 if each.trial in {None, chosen.trial}
             }
-            finalists, gain, note = self._test(finalists, chosen.trial, detections)
+            finalists, gain, note = self._test(finalists, chosen.trial, predicted)
         return FinalEvaluation(
             objective=StudyObjective(text=objective.text, higher=objective.higher),
             finalists=tuple(finalists),
@@ -134,14 +133,14 @@ class Finals:
         self,
         finalists: Sequence[Finalist],
         chosen: int | None,
-        detections: Mapping[int | None, Sequence[DetectionTable]],
+        predicted: Mapping[int | None, Sequence[Predicted]],
     ) -> tuple[list[Finalist], Gain | None, str]:
         """The finalists with their test results, the gain of the chosen one, and why there are no intervals."""
         values = {
-            trial: tuple(self.task.value(table, "test") for table in tables)
-            for trial, tables in detections.items()
+            trial: tuple(self.task.value(each, "test") for each in of_seeds)
+            for trial, of_seeds in predicted.items()
         }
-        named = {finalist_name(trial): tables for trial, tables in detections.items()}
+        named = {finalist_name(trial): of_seeds for trial, of_seeds in predicted.items()}
         comparison, note = self._compare(named)
         finalists = [
             _with(each, test=values.get(each.trial, ()), test_interval=_interval(comparison, each.name))
@@ -150,20 +149,14 @@ class Finals:
         if chosen is None:
             return finalists, None, note
         delta = fmean(values[chosen]) - fmean(values[None])
-        return finalists, gain_of(delta, comparison, chosen, len(detections[chosen])), note
+        return finalists, gain_of(delta, comparison, chosen, len(predicted[chosen])), note
 
-    def _compare(self, detections: Mapping[str, Sequence[DetectionTable]]) -> tuple[Comparison | None, str]:
-        objective: Objective = self.task.objectives.each[0]
-        truth = self.task.dataset.splits["test"].truth
+    def _compare(self, predicted: Mapping[str, Sequence[Predicted]]) -> tuple[Comparison | None, str]:
+        objectives, truth = self.task.objectives, self.task.dataset.splits["test"].truth
         try:
-            statistic = objective.statistic(self.task.objectives.rule)
+            return objectives.each[0].compare(predicted, truth, objectives.rule, self.task.config.seed), ""
         except InputError as error:
             return None, f"no confidence intervals: {error}"
-        runs = {name: [(truth, table) for table in tables] for name, tables in detections.items()}
-        comparison = compare(
-            runs, statistic, rule=self.task.objectives.rule, seed=self.task.config.seed, permutations=0
-        )
-        return comparison, ""
 
     def _weights_in_study(self, finalist: Finalist) -> Path:
         """The weights with which the study itself evaluated a finalist."""

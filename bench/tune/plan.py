@@ -14,8 +14,6 @@ from torch import nn
 
 from bench.callbacks import find_callbacks
 from bench.data.types import require_objects
-from bench.pipeline.inference import with_precision
-from bench.pipeline.predict import predict
 from bench.process.interrupts import StopRequest
 from bench.process.progress import Progress
 from bench.runs.context import RunContext
@@ -27,13 +25,15 @@ from bench.training.checkpoint import load_weights
 from bench.training.device import pick_device
 from bench.tune.anchors import Anchors
 from bench.tune.limits import LimitCheck, parse_limits
-from bench.tune.objectives import Objectives, parse_objectives
+from bench.tune.objectives import Objectives, default_objective, parse_objectives
+from bench.tune.predicted import Predicted, predict_for_objectives
 from bench.tune.search_space import Space, parse_space, with_values
 from bench.tune.storage import TIMEOUTS, Timeouts, check_storage_url
 from bench.tune.training_trials import WEIGHTS, Pruner
+from detectors.registry import VARIANTS
 from metrics.errors import InputError
 from metrics.matching import MatchRule
-from metrics.tables import AnnotationTable, Catalog, DetectionTable
+from metrics.tables import AnnotationTable, Catalog
 from reports.records.trial import Scalar
 
 _POLL_SECONDS = 2.0
@@ -50,7 +50,7 @@ class TuningPlan:
         variant: the detector.
         space: words of `bench.tune.search_space.parse_space`.
         sources: arguments of `bench.settings.resolution.resolve` besides the variant.
-        objectives: words of `parse_objectives`.
+        objectives: words of `parse_objectives`; empty for the default, see `default_objective`.
         limits: words of `parse_limits`.
         trials: of each stage, over all workers and calls.
         out: the folder of studies.
@@ -69,7 +69,7 @@ class TuningPlan:
     variant: str
     space: tuple[str, ...]
     sources: Mapping[str, Any] = field(default_factory=dict)
-    objectives: tuple[str, ...] = ("ap",)
+    objectives: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
     trials: int = 50
     out: Path = Path("studies")
@@ -139,7 +139,17 @@ class TuningTask:
             self.config = with_values(self.config, {"train.validate_every": 1})
         val = require_objects(self.dataset.splits["val"])
         rule = MatchRule(max_dets=self.config.evaluate.max_dets)
-        self.objectives: Objectives = parse_objectives(plan.objectives, val.truth, rule)
+        variant, post_processing = VARIANTS[plan.variant], bool(self.space.of("nms"))
+        masks = variant.label_maps and all(
+            self.dataset.splits[name].label_maps is not None for name in ("val", "test")
+        )
+        default = default_objective(variant.selection == "miou", masks, post_processing)
+        self.objectives: Objectives = parse_objectives(plan.objectives or (default,), val.truth, rule, masks)
+        if self.objectives.mask_names and post_processing:
+            raise InputError(
+                f"--objective {self.objectives.mask_names[0]}: post-processing does not change label maps; tune "
+                f"{next(iter(self.space.of('nms'))).path} on its own, with --objective ap"
+            )
         self.device = pick_device(self.config.device)
         self.limits = LimitCheck(
             limits, val, self.config.image.for_prediction, self.device, self.config.evaluate.precision
@@ -181,23 +191,16 @@ class TuningTask:
                 waiting = True
                 time.sleep(_POLL_SECONDS)
 
-    def predict(self, values: Values, weights: Path, split: str) -> DetectionTable:
-        """Detections in a split with some settings and weights."""
-        config = with_values(self.config, values)
-        return predict(
-            with_precision(self.detector(values, weights), config.evaluate.precision),
-            self.dataset.splits[split],
-            config.image.for_prediction,
-            batch=config.evaluate.batch,
-            workers=config.workers,
-            device=self.device,
-            progress=self.progress,
-        )
+    def predict(self, values: Values, weights: Path, split: str) -> Predicted:
+        """What is predicted for a split with some settings and weights."""
+        config, masks = with_values(self.config, values), bool(self.objectives.mask_names)
+        detector, images = self.detector(values, weights), self.dataset.splits[split]
+        return predict_for_objectives(detector, images, config, masks, self.device, self.progress)
 
-    def value(self, detections: DetectionTable, split: str) -> float:
-        """The (first) objective of detections in a split."""
+    def value(self, predicted: Predicted, split: str) -> float:
+        """The (first) objective of what is predicted for a split."""
         truth = self.dataset.splits[split].truth
-        return self.objectives.each[0](self.objectives.numbers(truth, detections))
+        return self.objectives.each[0](self.objectives.numbers(truth, predicted))
 
 
 def _check_words(plan: TuningPlan, sources: Mapping[str, Any]) -> None:
@@ -209,4 +212,5 @@ def _check_words(plan: TuningPlan, sources: Mapping[str, Any]) -> None:
     if words or not plan.space:
         parse_space(config, words)
     nothing = AnnotationTable.of(Catalog.of([], ["class"]), [], [], [])
-    parse_objectives(plan.objectives, nothing, MatchRule(max_dets=config.evaluate.max_dets))
+    rule = MatchRule(max_dets=config.evaluate.max_dets)
+    parse_objectives(plan.objectives, nothing, rule, VARIANTS[plan.variant].label_maps)

@@ -11,8 +11,8 @@ import torch
 
 from bench.data.types import Split
 from bench.pipeline.candidates import Candidates
+from bench.pipeline.configured_prediction import predict_configured
 from bench.pipeline.inference import with_precision
-from bench.pipeline.predict import predict
 from bench.process.progress import Progress
 from bench.settings.config import RunConfig
 from bench.tune.search_space import Space, with_values
@@ -48,12 +48,10 @@ def save_candidates(
         # `decode` returns what exceeds the score threshold of suppression: it must be the lowest of all trials.
         detector.nms = NMS(with_values(config, {"nms.score": lowest_score}).detector.nms)
         try:
-            predict(
+            predict_configured(
                 with_precision(detector, config.evaluate.precision),
                 split,
-                config.image.for_prediction,
-                batch=config.evaluate.batch,
-                workers=config.workers,
+                config,
                 device=device,
                 candidates=path,
                 candidates_per_image=int(top_k),

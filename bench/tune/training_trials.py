@@ -15,8 +15,6 @@ from optuna.trial import Trial
 from bench.callbacks import FinishedRun, MakeCallback, StartedRun
 from bench.callbacks.dispatch import RunEvents
 from bench.data.types import Dataset
-from bench.pipeline.inference import with_precision
-from bench.pipeline.predict import predict
 from bench.process.interrupts import StopRequest
 from bench.process.log import Log
 from bench.runs.detector import build_detector, load_teacher
@@ -27,6 +25,7 @@ from bench.training.device import pick_device
 from bench.training.length import training_flops
 from bench.training.loop import train
 from bench.tune.objectives import Objectives
+from bench.tune.predicted import predict_for_objectives
 from bench.tune.search_space import with_values
 from bench.tune.storage import StorageUnavailable
 from detectors.safetensors_metadata import make_metadata
@@ -35,9 +34,6 @@ from metrics.errors import InputError
 Pruner = Literal["hyperband", "asha", "none"]
 
 WEIGHTS = "weights.safetensors"
-
-_INTERMEDIATE_MEASURES = {"ap", "ap50"}
-"""What `bench.training.loop` measures between epochs."""
 
 
 def make_pruner(kind: Pruner, config: RunConfig, images: int, classes: int) -> BasePruner:
@@ -159,15 +155,10 @@ class TrainingTrials:
         except Exception:  # pruned or failed; `Stopped` is no Exception and keeps the checkpoint
             shutil.rmtree(checkpoint, ignore_errors=True)
             raise
-        detections = predict(
-            with_precision(detector, config.evaluate.precision),
-            splits["val"],
-            config.image.for_prediction,
-            batch=config.evaluate.batch,
-            workers=config.workers,
-            device=pick_device(config.device),
+        predicted = predict_for_objectives(
+            detector, splits["val"], config, bool(self.objectives.mask_names), pick_device(config.device)
         )
-        result = self.objectives.values(self.objectives.numbers(splits["val"].truth, detections))
+        result = self.objectives.values(self.objectives.numbers(splits["val"].truth, predicted))
         metadata = make_metadata(config.variant, splits["val"].truth.catalog.classes)
         save_weights(folder / WEIGHTS, detector, metadata)
         shutil.rmtree(checkpoint, ignore_errors=True)
@@ -176,6 +167,6 @@ class TrainingTrials:
     def _intermediate_value(self, measures: Mapping[str, float]) -> float:
         """The objective between epochs; NaN where it is not measured then, or there are several objectives."""
         first, *others = self.objectives.each
-        if others or not set(first.names) <= _INTERMEDIATE_MEASURES:
+        if others or not set(first.names) <= measures.keys():
             return math.nan
         return first(measures)

@@ -18,10 +18,11 @@ from bench.runs.naming import used_masks
 from bench.runs.provenance import environment, file_digest, settings_by_content
 from bench.settings.sections import EvaluateConfig
 from bench.tune.anchors import FIT
+from bench.tune.component_postprocessing import post_processing
 from bench.tune.final_evaluation import Finals, trial_weights
 from bench.tune.looks import recorded_looks
 from bench.tune.plan import TuningPlan, TuningTask, Values
-from bench.tune.postprocessing import PostProcessing, save_candidates
+from bench.tune.predicted import Predicted
 from bench.tune.search_space import with_values
 from bench.tune.study import ObjectiveFunction, Study
 from bench.tune.study_key import StudyKey
@@ -131,14 +132,17 @@ class _Tuning:
         detector: Any = task.detector(fixed, weights)
         val = task.dataset.splits["val"]
         path = study.folder / "candidates.parquet"
-        candidates = save_candidates(detector, val, config, study.space, path, task.device, task.progress)
-        post = PostProcessing(candidates, val.truth, config.detector.nms)
+        post = post_processing(detector, val, config, study.space, path, task.device, task.progress)
 
         def objective(trial: Trial, values: Values, folder: Path) -> tuple[float, ...]:
             if task.limits.limits:
-                detector.nms = NMS(with_values(config, values).detector.nms)
+                chosen = with_values(config, values).detector
+                detector.nms = NMS(chosen.nms)
+                if hasattr(detector, "components"):
+                    detector.components = chosen.components
                 task.limits.check(trial, lambda: detector, config.image.for_prediction)
-            return task.objectives.values(task.objectives.numbers(val.truth, post.detections(values)))
+            predicted = Predicted(post.detections(values))
+            return task.objectives.values(task.objectives.numbers(val.truth, predicted))
 
         return objective
 

@@ -71,6 +71,10 @@ class MaskStatistic:
         """Whether the value over all classes is not their mean."""
         return self.of_all is not None
 
+    def overall(self, areas: PixelAreas) -> Floats:
+        """Values (...) over all classes of areas (..., K)."""
+        return _mean_of_defined(self.of_classes(areas)) if self.of_all is None else self.of_all(areas)
+
     @classmethod
     def named(cls, name: str) -> MaskStatistic:
         """The measure with a short name of `metrics.pixel_measures.CLASS_MEASURES`.
@@ -88,7 +92,7 @@ class MaskStatistic:
 
 def compare_masks(
     runs: MaskRuns,
-    measure: str = "miou",
+    measure: str | MaskStatistic = "miou",
     *,
     also: Sequence[str] = DEFAULT_MEASURES,
     resamples: int = 1000,
@@ -105,7 +109,7 @@ def compare_masks(
 
     Args:
         runs: by model the counts of each seed.
-        measure: the deciding measure: a short name of `metrics.pixel_measures.CLASS_MEASURES`.
+        measure: the deciding measure: a short name of `metrics.pixel_measures.CLASS_MEASURES`, or any statistic of areas.
         also: additional measures for the leaderboard and the pairs.
         resamples: number of bootstrap replicates B.
         seed: of the random number generator; with the same images and groups, the resamples are those of `compare`.
@@ -122,7 +126,10 @@ def compare_masks(
         InputWarning: one of `image_columns` seems to group dependent images, but `groups` is not given.
     """
     check_confidence(confidence)
-    statistics = tuple(MaskStatistic.named(name) for name in dict.fromkeys((measure, *also)))
+    statistics = tuple(
+        each if isinstance(each, MaskStatistic) else MaskStatistic.named(each)
+        for each in dict.fromkeys((measure, *also))
+    )
     by_model = {
         model: (given,) if isinstance(given, MaskCounts) else tuple(given) for model, given in runs.items()
     }
@@ -297,8 +304,8 @@ class MaskReplicates:
         """(1 + B, S) value of each seed on all images, then on each resample; over all classes or of one class."""
         if label is not None:
             columns = [values[:, label] for values in self._values(model, statistic)]
-        elif statistic.of_all is not None:
-            columns = [statistic.of_all(areas) for areas in self.areas[model]]
+        elif statistic.pooled:
+            columns = [statistic.overall(areas) for areas in self.areas[model]]
         else:
             columns = [_mean_of_defined(values) for values in self._values(model, statistic)]
         return np.stack(columns, axis=1)
@@ -358,10 +365,10 @@ def _resampled(counts: MaskCounts, weights: NDArray[np.uint8]) -> PixelAreas:
 
 
 def _mean_of_defined(values: Floats) -> Floats:
-    """(B,) mean over the classes (B, K) that are not NaN; NaN without any."""
+    """(...) mean over the classes (..., K) that are not NaN; NaN without any."""
     defined = ~np.isnan(values)
-    sums = np.where(defined, values, 0.0).sum(axis=1)
+    sums = np.where(defined, values, 0.0).sum(axis=-1)
     means: Floats = np.divide(
-        sums, defined.sum(axis=1), out=np.full(len(sums), np.nan), where=defined.any(axis=1)
+        sums, defined.sum(axis=-1), out=np.full(sums.shape, np.nan), where=defined.any(axis=-1)
     )
     return means

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
 from tiny_runs import tiny_config, tiny_sets
 
 from bench import cli
+from bench.pipeline.predict import predict
 from bench.process.interrupts import Stopped, StopRequest
+from bench.runs.detector import build_detector
 from bench.settings.resolution import open_run_data, resolve
+from bench.training.checkpoint import load_weights
 from bench.training.validation import Validation
 from bench.tune import tuner
 from bench.tune.final_evaluation import choose
@@ -132,6 +138,41 @@ def test_a_training_trial_reports_at_images_seen_and_leaves_its_weights(training
         "log.jsonl",
         "weights.safetensors",
     ]
+
+
+def test_a_trial_of_label_maps_has_the_miou_of_its_weights_and_reports_it_after_each_epoch(tmp_path):
+    config = tiny_config("unet", train__epochs=2, train__validate_every=1)
+    dataset = open_run_data(config)
+    val = dataset.splits["val"]
+    objectives = parse_objectives(["miou"], val.truth, masks=True)
+    study = a_study(tmp_path, config, objectives)
+    study.optimize(TrainingTrials(config, dataset, objectives), 1)
+    trial = study.study.trials[0]
+    folder = study.folder / "trials" / "00000"
+    detector = build_detector(config, 5)
+    load_weights(folder / "weights.safetensors", detector)
+    found = []
+    predict(detector.eval(), val, config.image, label_maps=lambda index, label_map: found.append(label_map))
+    pairs = [(val.label_maps(index), label_map) for index, label_map in enumerate(found)]
+    ious = [
+        sum(((truth == label) & (label_map == label)).sum() for truth, label_map in pairs) / union
+        for label in range(6)
+        if (union := sum(((truth == label) | (label_map == label)).sum() for truth, label_map in pairs))
+    ]
+    assert trial.value == pytest.approx(np.mean(ious))
+    epochs = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    values = [each["val_miou"] for each in epochs if each["event"] == "epoch"]
+    assert list(trial.intermediate_values.values()) == values[:1]
+    assert trial.value == pytest.approx(max(values))
+
+
+def test_fault_143_label_maps_are_no_objective_of_post_processing(tmp_path, capsys):
+    words = ["tune", "--variant", "unet", "--space", "nms", "--out", str(tmp_path), "--quiet"]
+    assert cli.main([*words, "--objective", "miou", "--set", *tiny_sets("unet")]) == 2
+    assert (
+        "miou: post-processing does not change label maps; tune nms.score on its own, with --objective ap"
+        in (capsys.readouterr().err)
+    )
 
 
 def test_a_stopped_training_continues_from_its_checkpoint_to_the_same_value(training, tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ from bench.settings.sections import TunedConfig
 from bench.tune import tuner
 from bench.tune.final_evaluation import choose, gain_of
 from bench.tune.objectives import parse_objectives
+from bench.tune.predicted import Predicted
 from metrics.compare import compare
 from metrics.errors import InputError, PartialError
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
@@ -179,7 +180,7 @@ def test_a_resampled_objective_is_the_objective(text):
         {"x": [(truth, table)]}, objective.statistic(objectives.rule), resamples=20, permutations=0
     )
     assert comparison.standing("x").value == pytest.approx(
-        objective(objectives.numbers(truth, table)), abs=1e-12
+        objective(objectives.numbers(truth, Predicted(table))), abs=1e-12
     )
 
 
@@ -189,7 +190,7 @@ def test_a_gain_is_chosen_minus_default_whichever_is_better(text):
     objectives = parse_objectives([text], truth)
     [objective] = objectives.each
     good, bad = detect(1), detect(9)
-    value = {n: objective(objectives.numbers(truth, t)) for n, t in (("good", good), ("bad", bad))}
+    value = {n: objective(objectives.numbers(truth, Predicted(t))) for n, t in (("good", good), ("bad", bad))}
     for chosen, default, better in (("good", "bad", 1.0), ("bad", "good", 0.0)):
         tables = {"trial 3": good, "default": bad} if chosen == "good" else {"trial 3": bad, "default": good}
         comparison = compare(

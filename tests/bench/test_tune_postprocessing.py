@@ -13,6 +13,7 @@ from bench.pipeline.candidates import Candidates
 from bench.pipeline.predict import predict
 from bench.runs.detector import build_detector
 from bench.settings.resolution import open_run_data
+from bench.tune.component_postprocessing import post_processing
 from bench.tune.postprocessing import PostProcessing, save_candidates
 from bench.tune.search_space import parse_space, with_values
 from detectors import suppression
@@ -195,3 +196,38 @@ def test_an_image_without_candidates_has_no_detections():
     candidates = candidates_of([[], []])
     truth = AnnotationTable.of(candidates.catalog, [0], [0], [[1, 1, 8, 8]])
     assert len(PostProcessing(candidates, truth, NMSConfig()).detections({})) == 0
+
+
+@pytest.fixture(scope="module")
+def segmented(tmp_path_factory):
+    """A tiny U-Net with random weights, its validation split, and the components for the whole search space."""
+    config = tiny_config("unet", image__size="96,64", data__val=6)
+    split = open_run_data(config).splits["val"]
+    detector = build_detector(config, 3).eval()
+    torch.nn.init.normal_(detector.head.weight, generator=torch.Generator().manual_seed(0))  # many components
+    space = parse_space(config, ["nms"])
+    assert {"components.connectivity", "components.min_area"} <= {each.path for each in space}
+    trials = post_processing(detector, split, config, space, tmp_path_factory.mktemp("tune") / "none")
+    return config, detector.state_dict(), split, trials
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"components.min_area": 2},
+        {"components.connectivity": 4, "components.min_area": 1},
+        {"components.connectivity": 4, "components.min_area": 40, "nms.max_dets": 3},
+        {"components.min_area": 5, "nms.method": "hard", "nms.iou": 0.3, "nms.score": 0.27},
+    ],
+)
+def test_components_are_chosen_as_if_predicted_again(segmented, values):
+    config, state, split, trials = segmented
+    again = with_values(config, values)
+    detector = build_detector(again, 3).eval()
+    detector.load_state_dict(state)
+    expected = predict(detector, split, config.image)
+    found = trials.detections(values)
+    assert len(expected)
+    for column in ("image", "label", "score", "xywh"):
+        np.testing.assert_array_equal(getattr(found, column), getattr(expected, column))
