@@ -70,6 +70,7 @@ def command(
     device: options.Device = None,
     workers: options.Workers = None,
     out: options.Out = Path("runs"),
+    callback: options.Callbacks = None,
     show_paths: options.ShowPaths = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -83,6 +84,7 @@ def command(
     The error rate of all eliminations together is 5%. Without --variant and --preset, all variants take part. The same command continues
     after an interruption, and a larger --minutes continues a finished decision.
     """
+    from bench.callbacks import find_callbacks
     from bench.commands.decision_table import show_decision
     from bench.decide.decider import decide
     from bench.decide.task import DecisionTask, check_measure
@@ -101,11 +103,12 @@ def command(
         data, config, set_, format=format, seed=seed, epochs=epochs, device=device, workers=workers
     )
     progress = Progress.auto(quiet)
+    context = RunContext.of_command(progress, False, show_paths, False, find_callbacks(callback or ()))
     dataset, entrants = _entrants(variant, preset, config, sources, progress)
     task = DecisionTask(
         tuple(entrants), dataset, minutes, out, measure, tuple(limits), priors=not default_priors
     )
-    decision, page = decide(task, RunContext.of_command(progress, False, show_paths, page=False))
+    decision, page = decide(task, context)
     if json:
         print_json({"decision": decision.model_dump(mode="json"), "page": page})
     else:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 from metrics.compare.groups import SPLIT_GROUPS, resolve_groups
 from metrics.compare.paired_runs import pair_runs
 from metrics.compare.pairwise import too_few_data
 from metrics.compare.run_replicates import RunReplicates
-from metrics.designs.elimination import PairTest, eliminated, pair_tests, requirement
+from metrics.designs.elimination import eliminated, pair_tests, requirement
 from metrics.matching import MatchRule
 from metrics.resampling.statistics import named_statistic
 from reports.records.decision import Look, PairRecord, Standing
@@ -73,7 +72,21 @@ def take_look(
     records = []
     for test in tests:
         more = requirement(estimates[test.better] - estimates[test.worse], pair_level)
-        records.append(_record(test, more.seeds, more.images, more.both))
+        records.append(
+            PairRecord(
+                better=test.better,
+                worse=test.worse,
+                delta=test.delta,
+                low=test.low,
+                high=test.high,
+                p_value=test.p_value,
+                images_se=test.images_se,
+                seeds_se=test.seeds_se,
+                more_seeds=more.seeds,
+                more_images=more.images,
+                more_of_both=more.both,
+            )
+        )
     return Look(
         number=number,
         split="test" if split == "test" else "val",
@@ -88,23 +101,3 @@ def take_look(
         pairs=tuple(records),
         eliminated=tuple(eliminated(tests)) if final and not too_few else (),
     )
-
-
-def _record(test: PairTest, seeds: float, images: float, both: float) -> PairRecord:
-    return PairRecord(
-        better=test.better,
-        worse=test.worse,
-        delta=test.delta,
-        low=test.low,
-        high=test.high,
-        p_value=test.p_value,
-        images_se=test.images_se,
-        seeds_se=test.seeds_se,
-        more_seeds=_known(seeds),
-        more_images=_known(images),
-        more_of_both=_known(both),
-    )
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -21,6 +21,7 @@ from detectors.registry import VARIANTS
 from metrics.atomic_files import atomic_write
 from metrics.compare.pairwise import FEW_IMAGES
 from metrics.errors import InputError, PartialError
+from reports.elements.formatting import plural
 from reports.records.decision import PriorChoice
 
 PRIORS_GAIN = 0.01
@@ -85,7 +86,7 @@ class Preparation:
                 self.ledger.decision.spent_seconds,
             )
             self.ledger.update(plan=tuple(plan))
-            texts = [f"{each.models} models for {each.epochs} epochs" for each in plan]
+            texts = [f"{plural(each.models, 'model')} for {plural(each.epochs, 'epoch')}" for each in plan]
             self.progress.message(f"plan, with {SEEDS} seeds each: {', then '.join(texts)}")
 
     def _check_data(self) -> None:
@@ -108,12 +109,12 @@ class Preparation:
         atomic_write(self.task.folder / "check.json", check.to_json())
         if errors or warned:
             self.progress.message(
-                f"data check: {errors} errors and {warned} warnings; `python -m bench data` shows them"
+                f"data check: {plural(errors, 'error')} and {plural(warned, 'warning')}; `python -m bench data` shows them"
             )
         val = len(self.task.dataset.splits["val"])
         if val < FEW_IMAGES:
             self.progress.message(
-                f"note: {val} validation images are too few to eliminate any model (at least {FEW_IMAGES})"
+                f"note: nothing can be eliminated with {plural(val, 'validation image')} (at least {FEW_IMAGES} are needed)"
             )
 
     def _fits_priors(self, name: str) -> bool:

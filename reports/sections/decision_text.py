@@ -105,7 +105,7 @@ def _tied(decision: Decision, fate: Fate) -> str:
     text = f"{name} could not be told apart from it: on the {split} images, {printable(decision.used)} is "
     text += f"{points(abs(pair.delta))} points {'above' if sign > 0 else 'below'}"
     if looks[-1].too_few:
-        text += f"; {looks[-1].images} images are too few for an interval"
+        text += f"; {plural(looks[-1].images, 'image')}: too few for an interval"
     elif math.isfinite(low):
         text += (
             f" (interval of the difference at {_level(looks[-1].pair_level)}: {difference_interval(low, high)}; p = {p_value(_number(pair.p_value))})"
@@ -141,7 +141,7 @@ def _surer_text(decision: Decision, each: Surer) -> str:
     used, rival = printable(decision.used), printable(each.rival)
     names = join_words([printable(name) for name in each.names])
     if each.kind == "validation_images":
-        return f"With {each.have} validation images nothing can be eliminated: at least {each.number} are needed, for example by a larger val split."
+        return f"With {plural(each.have, 'validation image')} nothing can be eliminated: at least {each.number} are needed, for example by a larger val split."
     if each.kind == "seeds_cannot":
         return (
             f"More seeds alone would not show which of {used} and {rival} is better: the {decision.looks_at('val')[-1].images} validation images are too few for "
