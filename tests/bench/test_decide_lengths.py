@@ -23,6 +23,7 @@ from bench.settings.resolution import open_entries
 from reports.analysis.decisions import fates
 from reports.records.decision import Decision, Look, PairRecord, PlannedRound, Standing
 from reports.sections.decision_text import decision_sentences, finding, outcome_text
+from tests.benchmarks.decision_lengths import WORLDS, length_rates
 
 WHOLE = 6
 FINALS_SECONDS = 60.0
@@ -282,3 +283,20 @@ def test_the_last_trainings_decide_where_no_time_for_longer_ones_is_left(tmp_pat
     assert curves.trained == 3 * SEEDS
     assert [look.eliminated for look in decision.looks] == [(), ("fcos", "atss")]
     assert [look.level for look in decision.looks if look.final] == [pytest.approx(0.004)]
+
+
+def test_longer_trainings_find_the_best_of_simulated_models_whose_curves_cross():
+    about = next(each for each in WORLDS if each.name.startswith("3 cross, 3 of 12 epochs, costs x 4"))
+    before, after = (length_rates(about, longer, 40) for longer in (False, True))
+    assert (before.epochs, after.epochs) == (3, 12)
+    assert before.best_used <= 0.1  # the best one of whole trainings is the worst one after 3 epochs
+    assert after.best_used >= 0.9
+    assert after.wrong_winner == 0
+
+
+def test_simulated_equal_models_are_not_told_apart_by_longer_trainings():
+    about = next(each for each in WORLDS if each.name.startswith("5 equal, 3 of 12"))
+    found = length_rates(about, True, 60)
+    assert found.epochs == 12
+    assert found.best_eliminated <= 0.15  # expected: at most 5%, with a standard error of 3%
+    assert found.wrong_winner == 0

@@ -130,10 +130,14 @@ class Experiment:
         steps = rng.normal(0, world.order_sd, (3, models))
         self.budget_effects = np.cumsum(steps, axis=0) * [[0], [1], [1]]  # by number of halvings
 
+    def value(self, model: int, halvings: int) -> float:
+        """True value of a model after so many halvings of the longest schedule."""
+        return self.world.values[model] + (self.budget_effects[halvings, model] if halvings else 0.0)
+
     def train(self, model: int, halvings: int, seeds: int) -> tuple[Floats, Floats]:
         """(S, I) values of new seeds on each image of validation and of test."""
         world, rng = self.world, self.rng
-        value = world.values[model] + (self.budget_effects[halvings, model] if halvings else 0.0)
+        value = self.value(model, halvings)
         sd = world.seed_sd * (1.0 if model else world.unsteady)
         shift = rng.normal(0, sd, seeds) - 0.2 * (rng.random(seeds) < world.failures)
         of_round = rng.normal(0, world.image_sd * np.sqrt(0.5), world.images)
