@@ -7,9 +7,10 @@ import re
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -121,12 +122,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def work() -> int:
         try:
             with record_arguments(words):
-                code = app(args=words, standalone_mode=False, prog_name=PROGRAM)
+                code = program()(args=words, standalone_mode=False, prog_name=PROGRAM)
         except typer.Abort:  # Ctrl-C at a prompt
             raise KeyboardInterrupt from None
         return code if isinstance(code, int) else 0
 
     return run_to_end(work, _lines)
+
+
+@cache
+def program() -> Any:
+    """All commands with their options; `app` itself would make them again for every command line, in 50 ms."""
+    return typer.main.get_command(app)
 
 
 def _lines(error: BaseException) -> list[str]:

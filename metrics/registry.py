@@ -8,6 +8,7 @@ import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
+from metrics.entry_points import entry_points
 from metrics.errors import InputError
 
 T = TypeVar("T")
@@ -109,7 +110,4 @@ class Registry(Mapping[str, T], Generic[T]):
         }
 
     def _entry_points(self) -> dict[str, str]:
-        # importlib.metadata takes as long to import as a small data set takes to evaluate
-        from importlib.metadata import entry_points
-
-        return {entry.name: entry.value for entry in entry_points(group=f"detbench.{self.kind}s")}
+        return {entry.name: entry.value for entry in entry_points(f"detbench.{self.kind}s")}

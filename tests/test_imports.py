@@ -19,6 +19,7 @@ MAY_IMPORT = {
 
 METRICS_FOR_DETECTORS = {
     "boxes",
+    "entry_points",
     "errors",
     "iou",
     "kernels",

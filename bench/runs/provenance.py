@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -66,13 +67,16 @@ def _threads() -> int:
 
 def package_versions() -> dict[str, str]:
     """Versions of the installed distributions that can affect a result."""
-    versions = {}
-    for name in _PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
+    return {name: found for name in _PACKAGES if (found := _version(name)) is not None}
+
+
+@cache
+def _version(distribution: str) -> str | None:
+    """Installed version, read once: what was imported stays in a process."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
 
 
 def checkout(folder: Path) -> tuple[str | None, bool | None]:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from importlib.metadata import EntryPoint, PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from detectors.external.huggingface_settings import HuggingFaceConfig
 from detectors.external.onnx_models.settings import OnnxConfig
 from detectors.external.stored_detections import StoredDetectionsConfig
 from detectors.external.torchvision_models import MODELS, VERSION, TorchvisionConfig, summary
+from metrics.entry_points import entry_points
 from metrics.errors import InputError
 from metrics.messages import reason
 from metrics.registry import UnknownName
@@ -150,7 +151,7 @@ def _refuse(path: Path, config: Config, classes: Sequence[str]) -> Predictor:
 
 
 def _entry_points() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+    return {entry.name: entry for entry in entry_points(GROUP)}
 
 
 def _load(name: str, entry: EntryPoint) -> ExternalModel:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import re
 import sys
@@ -25,6 +24,7 @@ from bench.process.log import Log
 from bench.runs.context import RunContext
 from bench.runs.run import run
 from bench.settings.resolution import open_run_data
+from metrics import registry
 from metrics.errors import InputError, InputNote
 from metrics.registry import UnknownName
 from reports.records.run import RunFolder
@@ -222,10 +222,8 @@ def documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     (tmp_path / "packages" / package / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path / "packages")
     entries = [EntryPoint(name, module, group), EntryPoint("broken", "no_such_module", group)]
-    real = importlib.metadata.entry_points
-    monkeypatch.setattr(
-        importlib.metadata, "entry_points", lambda **k: entries if k == {"group": group} else real(**k)
-    )
+    real = registry.entry_points
+    monkeypatch.setattr(registry, "entry_points", lambda of: entries if of == group else real(of))
     yield name
     CALLBACKS._entries.pop(name, None)
     for loaded in (package, module):

@@ -13,14 +13,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_data import CLASSES, Picture, write_voc
 from tiny_runs import tiny_sets
 
 from bench import cli
-from bench.cli import app, main
+from bench.cli import main, program
 from bench.commands import run as run_command
 from bench.commands.list import Kind
 from bench.commands.options import chosen_entries
@@ -29,7 +28,7 @@ from detectors.registry import VARIANTS
 from metrics.errors import InputError, InputWarning, MachineError, PartialError
 from reports.records.run import RunFolder
 
-COMMAND = typer.main.get_command(app)
+COMMAND = program()
 
 
 @pytest.mark.parametrize(

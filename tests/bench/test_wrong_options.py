@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from scene_runs import run, scene_of
 from test_comparison import made
 
-from bench.cli import app, main
+from bench.cli import main, program
 from bench.settings import resolution
 from metrics.command_line import main as metrics_main
 from metrics.messages import MAX_LENGTH, printable
 
-COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS: dict[str, Any] = program().commands
 
 LONG = "9" * 5000
 """More digits than Python converts."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 import sys
 from importlib.metadata import EntryPoint
@@ -17,6 +16,7 @@ from bench.settings.resolution import resolve
 from detectors.losses.box import BoxLossName
 from detectors.registry import VARIANTS
 from detectors.types import Targets
+from metrics import registry
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PARTS, VARIANTS_PAGE, PRESETS = (
@@ -36,10 +36,8 @@ def aligned(tmp_path, monkeypatch):
     (tmp_path / package / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
     entry = EntryPoint(name, module, group)
-    real = importlib.metadata.entry_points
-    monkeypatch.setattr(
-        importlib.metadata, "entry_points", lambda **k: [entry] if k == {"group": group} else real(**k)
-    )
+    real = registry.entry_points
+    monkeypatch.setattr(registry, "entry_points", lambda of: [entry] if of == group else real(of))
     yield name
     VARIANTS._entries.pop(name, None)
     for loaded in (package, module):
