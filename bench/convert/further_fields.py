@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from metrics.formats import yolo
 from metrics.formats.coco_masks import SEGMENTATION
 from metrics.formats.untrusted import read_text
 from metrics.formats.yolo_description import read_description
+from metrics.formats.yolo_labels import find_labels
 from metrics.notes import Note
 
 _COCO = {
@@ -69,7 +69,7 @@ def _count_yolo(files: Sequence[Path]) -> Counter[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # opening the data set has said all this
         description = read_description(files[0])
-        labels = yolo.find_labels(description.splits.values(), (description.root, description.beside))
+        labels = find_labels(description.splits.values(), (description.root, description.beside))
     what = "sets of keypoints" if description.keypoints else "polygons or sets of keypoints"
     lines = [line.split() for file in set(labels.values()) for line in read_text(file).splitlines()]
     return +Counter({what: sum(len(words) > 5 for words in lines)})

@@ -22,6 +22,7 @@ from metrics.formats import yolo
 from metrics.formats.layouts import LAYOUTS
 from metrics.formats.mask_objects import MaskObject
 from metrics.formats.yolo_description import YOLODescription, read_description
+from metrics.formats.yolo_labels import find_labels
 from metrics.real_path import real_path
 from metrics.tables import AnnotationTable
 
@@ -39,7 +40,7 @@ def _read(path: Path, files: Sequence[Path], options: YoloOptions) -> list[Annot
     (file,) = files
     description = read_description(file, _folder(options.images, "data.images"))
     roots = (description.root, description.beside)
-    labels = yolo.find_labels(description.splits.values(), roots, _folder(options.labels, "data.labels"))
+    labels = find_labels(description.splits.values(), roots, _folder(options.labels, "data.labels"))
     return [
         _read_part(purpose, images, description, labels, options)
         for purpose, images in description.splits.items()

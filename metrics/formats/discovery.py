@@ -226,6 +226,7 @@ def _in_pixels(images: list[ImageAnnotation], path: Path) -> list[ImageAnnotatio
 def _read_yolo(path: Path, split: str | None) -> AnnotationTable:
     from metrics.formats import yolo
     from metrics.formats.yolo_description import read_description
+    from metrics.formats.yolo_labels import find_labels
 
     description = read_description(path)
     splits = description.splits
@@ -233,7 +234,7 @@ def _read_yolo(path: Path, split: str | None) -> AnnotationTable:
     if name not in splits:
         has = ", ".join(filter(None, splits)) or "none; leave out --split"
         raise InputError(f"{path}: no split {name!r}; it has {has}")
-    labels = yolo.find_labels(splits.values(), (description.root, description.beside))
+    labels = find_labels(splits.values(), (description.root, description.beside))
     return yolo.read_truth(
         splits[name], _sizes(splits[name]), description.names, labels, description.keypoints
     )

@@ -22,7 +22,7 @@ from metrics.formats.image_search import (
 from metrics.formats.plausibility import warn_rows
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_text, resolve_under
-from metrics.formats.yolo import label_path
+from metrics.formats.yolo_labels import label_path
 from metrics.notes import Note, report
 from metrics.registry import did_you_mean
 

@@ -9,6 +9,7 @@ import pytest
 
 from metrics.errors import InputError, InputWarning
 from metrics.formats import coco, yolo, yolo_description
+from metrics.formats.yolo_labels import label_path
 
 
 def dataset(folder: Path, text: str, *images: str) -> Path:
@@ -94,9 +95,9 @@ def test_an_invalid_description_is_refused(tmp_path: Path, text: str, message: s
 
 
 def test_labels_are_in_the_folder_beside_images() -> None:
-    assert yolo.label_path(Path("/d/images/train/a.b.jpg")) == Path("/d/labels/train/a.b.txt")
-    assert yolo.label_path(Path("/images/d/images/a.jpg")) == Path("/images/d/labels/a.txt")
-    assert yolo.label_path(Path("/d/images.jpg")) == Path("/d/images.txt")
+    assert label_path(Path("/d/images/train/a.b.jpg")) == Path("/d/labels/train/a.b.txt")
+    assert label_path(Path("/images/d/images/a.jpg")) == Path("/images/d/labels/a.txt")
+    assert label_path(Path("/d/images.jpg")) == Path("/d/images.txt")
 
 
 def test_boxes_and_polygons_become_pixels(tmp_path: Path) -> None:
