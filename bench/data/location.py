@@ -25,7 +25,7 @@ from bench.settings.errors import settings_error
 from metrics.errors import InputError
 from metrics.formats.file_listing import refuse_unreadable, report_unwrapped, unwrapped
 from metrics.formats.image_annotations import exports
-from metrics.formats.layouts import LAYOUTS
+from metrics.formats.layouts import LAYOUTS, UNDESCRIBED_YOLO
 from metrics.real_path import real_path
 from metrics.registry import UnknownName, did_you_mean
 
@@ -100,7 +100,7 @@ def _locate(path: str, format: str, within: tuple[Path, ...]) -> DataLocation:
         return replace(_detect(inner), given=given)
     layout = DATASETS[format].layout
     assert layout is not None
-    files = layout.files(inner)
+    files = layout.files(inner) or (UNDESCRIBED_YOLO.files(inner) if format == "yolo" else [])
     if not files:
         raise InputError(f"{path}: no {format} data set; looked for {layout.looks_for}")
     return DataLocation(DATASETS[format], inner, tuple(files), name=dataset_name(inner), given=given)
@@ -204,6 +204,8 @@ def _detect(path: Path) -> DataLocation:
             continue  # several data sets of another format do not matter
         if files:
             found[name] = files
+    if not found and (files := UNDESCRIBED_YOLO.files(path)):
+        found["yolo"] = files
     if not found:
         refuse_unreadable(path)
         own = "; ".join(

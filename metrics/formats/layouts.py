@@ -12,10 +12,13 @@ from metrics.errors import InputError
 from metrics.formats.file_listing import is_hidden, visible_files
 from metrics.formats.image_annotations import Export, exports
 from metrics.formats.untrusted import read_head
+from metrics.formats.yolo_description import DARKNET_FOLDERS, YAML_SUFFIXES
+from metrics.formats.yolo_undescribed import undescribed_files
 
-YAML_SUFFIXES = (".yaml", ".yml")
 _LARGEST_YAML = 1 << 20
 _SPLIT_KEYS = {b"train", b"val", b"valid", b"validation", b"test"}
+_TRIED = 50
+"""Number of XML files that are looked at for one of VOC."""
 _VOC_ROOT = re.compile(rb"<annotation[\s>]")
 _COCO_KEYS = (b'"images"', b'"annotations"', b'"categories"')
 
@@ -38,13 +41,16 @@ class DataLayout:
 def find_layouts(path: str | Path) -> list[DataLayout]:
     """All formats that a file or folder holds, in the order in which they are preferred.
 
-    Exports of other tools are looked for only where it holds none of COCO, VOC and YOLO.
+    Exports of other tools are looked for only where it holds none of COCO, VOC and YOLO, and YOLO's text files without a
+    description only where it holds none of these.
 
     Raises:
         InputError: the path holds several data sets of one format.
     """
-    found = [layout for layout in LAYOUTS.values() if layout.files(Path(path))]
-    return found or [export_layout(export) for export in exports().values() if export.files(Path(path))]
+    path = Path(path)
+    found = [layout for layout in LAYOUTS.values() if layout.files(path)]
+    found = found or [export_layout(export) for export in exports().values() if export.files(path)]
+    return found or [layout for layout in [UNDESCRIBED_YOLO] if layout.files(path)]
 
 
 def export_layout(export: Export) -> DataLayout:
@@ -77,8 +83,12 @@ def voc_folder(path: Path) -> Path:
     found = sorted(path.glob("**/VOC[0-9]*/Annotations")) if path.is_dir() else []
     inner = [folder for folder in found if not any(map(is_hidden, folder.relative_to(path).parts))]
     if len(inner) > 1:
-        names = ", ".join(folder.parent.name for folder in inner)
-        raise InputError(f"{path}: several data sets: {names}; give the path of one")
+        names = [folder.parent.name for folder in inner]
+        if len(set(names)) < len(names):
+            names = [folder.parent.relative_to(path).as_posix() for folder in inner]
+        raise InputError(
+            f"{path}: several data sets: {', '.join(names)}; give the path of one, or join them (python -m bench, --data A+B)"
+        )
     return inner[0].parent if inner else path
 
 
@@ -89,8 +99,8 @@ def voc_files(path: Path) -> list[Path]:
         return []
     for pattern in ("Annotations/**/*.xml", "*.xml", "*/*.xml", "**/*.xml"):
         files = visible_files(root, pattern)
-        if files:
-            return files if _VOC_ROOT.search(read_head(files[0], 4096)) else []
+        if any(_VOC_ROOT.search(read_head(file, 4096)) for file in files[:_TRIED]):
+            return files  # reading refuses files of another kind among them, by their names
     return []
 
 
@@ -102,7 +112,7 @@ def yolo_files(path: Path) -> list[Path]:
     """
     if path.is_file():
         return [path] if _describes_yolo(path) else []
-    for pattern in ("*.y*ml", "*.data"):
+    for pattern in ("*.y*ml", "*.data", *(f"{folder}/*.data" for folder in DARKNET_FOLDERS)):
         found = [file for file in visible_files(path, pattern) if _describes_yolo(file)]
         found = [file for file in found if file.stem in ("data", "dataset")] or found
         if len(found) > 1:
@@ -142,6 +152,9 @@ LAYOUTS = {
     )
 }
 """The formats by name, in the order in which they are preferred where a folder holds several."""
+
+UNDESCRIBED_YOLO = DataLayout("yolo", "text files of YOLO beside images", undescribed_files)
+"""Looked for where nothing else is found."""
 
 
 def _has_coco_keys(file: Path) -> bool:

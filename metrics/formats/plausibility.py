@@ -150,7 +150,7 @@ def _check_boxes(table: Table, where: str, subject: str) -> None:
     width, height = table.xywh[:, 2], table.xywh[:, 3]
     if width.min() <= 0 or height.min() <= 0:
         negative = bool(width.min() < 0 or height.min() < 0)
-        hint = "; COCO boxes are [x, y, w, h]: are these corners?" if negative else ""
+        hint = "; a box is read as a position and a size: are these corners?" if negative else ""
         warn_rows(
             where,
             (width <= 0) | (height <= 0),
@@ -169,7 +169,11 @@ def _check_boxes(table: Table, where: str, subject: str) -> None:
         beyond |= first + size > limit
         beyond |= first < -_SLACK
         corners = corners and bool((size > first).all() and (size <= limit).all())
-    hint = "; COCO boxes are [x, y, w, h]: are these corners?" if corners and beyond.mean() > 0.25 else ""
+    hint = (
+        "; a box is read as a position and a size: are these corners?"
+        if corners and beyond.mean() > 0.25
+        else ""
+    )
     warn_rows(
         where,
         beyond,

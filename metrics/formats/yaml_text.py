@@ -26,13 +26,20 @@ def read_yaml_text(path: Path) -> dict[str, Any]:
         line = f":{mark.line + 1}" if mark is not None else ""
         raise InputError(f"{path}{line}: {error.problem}; only plain values are allowed") from error
     except yaml.YAMLError as error:
-        raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+        raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())}{_advice(error)}") from error
     except (RecursionError, ValueError, TypeError) as error:
         kind = "is nested too deeply" if isinstance(error, RecursionError) else f"is not YAML: {error}"
         raise InputError(f"{path}: {kind}") from error
     if not isinstance(document, dict):
         raise InputError(f"{path}: expected train, val and names, got {type(document).__name__}")
     return document
+
+
+def _advice(error: Exception) -> str:
+    """How to correct two frequent mistakes."""
+    if "unknown escape character" in str(error):
+        return "; write paths in single quotes, or with / instead of \\"
+    return "; replace tabs by spaces" if "\\t" in str(error) else ""
 
 
 @cache

@@ -1,6 +1,6 @@
 """Label files of YOLO: one text file per image, one object per line.
 
-A line is ``class cx cy w h``; ``class x1 y1 x2 y2 x3 y3 ...`` for a polygon or a rotated box, whose bounding box is used;
+A line is ``class cx cy w h``, separated by spaces or commas; the class is its index, or else its name; ``class x1 y1 x2 y2 x3 y3 ...`` for a polygon or a rotated box, whose bounding box is used;
 or ``class cx cy w h`` and keypoints, which are not used. Coordinates are relative to the image's width and height. An image
 without a text file, or with an empty one, has no objects.
 """
@@ -8,6 +8,7 @@ without a text file, or with an empty one, has no objects.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -30,6 +31,8 @@ _FEWEST_ROWS, _MOST, _SLACK = (
 )  # evidence for keypoints: rows, share of points in their box, tolerance
 
 Row = list[float]
+
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
 def read_truth(
@@ -84,7 +87,7 @@ def read_objects(
     for index, i in enumerate(order):
         file = labels.get(paths[i])
         if file is not None:
-            rows += _read_lines(file, len(names), keypoints, places)
+            rows += _read_lines(file, names, keypoints, places)
             image += [index] * (len(rows) - len(image))
     if paths and not rows:
         looked = label_path(paths[0])
@@ -114,23 +117,42 @@ def _identities(paths: list[Path]) -> tuple[list[str], list[str]]:
 
 
 def _read_lines(
-    file: Path, count: int, keypoints: tuple[int, int] | None, places: list[tuple[Path, int]]
+    file: Path, names: Sequence[str], keypoints: tuple[int, int] | None, places: list[tuple[Path, int]]
 ) -> list[Row]:
     """Class and numbers of each line; its file and number are appended to `places`."""
     rows = []
     for number, line in enumerate(read_text(file).splitlines(), 1):
         words = line.split()
         if words:
-            rows.append(_row(words, count, f"{file}:{number}", keypoints))
+            if "," in line:
+                words = _separated(line)
+            rows.append(_row(words, names, f"{file}:{number}", keypoints))
             places.append((file, number))
     return rows
 
 
-def _row(words: list[str], count: int, where: str, keypoints: tuple[int, int] | None) -> Row:
+def _separated(line: str) -> list[str]:
+    """The words of a line with commas, which separate values (a class name may have spaces), or are part of the words."""
+    values = [value.strip() for value in line.split(",")]
+    return line.split() if any(not value or " " in value for value in values[1:]) else values
+
+
+def _numbers(words: list[str], names: Sequence[str], where: str) -> Row:
+    """The numbers of a line; a class name at its start is its index."""
     try:
-        label, *numbers = map(float, words)
-    except ValueError as error:
-        raise InputError(f"{where}: expected numbers, got {' '.join(words)[:60]!r}") from error
+        return list(map(float, words))
+    except ValueError:
+        first = next((k for k in range(len(words), 0, -1) if not _NUMBER.fullmatch(words[k - 1])), 0)
+    name = " ".join(words[:first])
+    if name in names:
+        return [float(names.index(name)), *map(float, words[first:])]
+    hint = "; write a decimal point" if any("," in word for word in words) else ""
+    raise InputError(f"{where}: expected numbers, got {' '.join(words)[:60]!r}{hint}")
+
+
+def _row(words: list[str], names: Sequence[str], where: str, keypoints: tuple[int, int] | None) -> Row:
+    count = len(names)
+    label, *numbers = _numbers(words, names, where)
     if keypoints is not None:
         expected = 4 + keypoints[0] * keypoints[1]
         if len(numbers) not in (4, expected):
@@ -140,7 +162,8 @@ def _row(words: list[str], count: int, where: str, keypoints: tuple[int, int] | 
             )
     elif len(numbers) == 5:
         raise InputError(
-            f"{where}: has six numbers, but a label has five; is the last one a score? These look like detections"
+            f"{where}: has six numbers, but a label has five; is the last one a score? These look like detections; if they are "
+            f"ground truth, remove the last number of each line"
         )
     elif len(numbers) < 4 or (len(numbers) % 2 and not _fits_keypoints(len(numbers))):
         raise InputError(

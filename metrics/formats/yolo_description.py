@@ -11,11 +11,16 @@ from metrics.formats.image_search import find_under
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_text
 from metrics.formats.yaml_text import read_yaml_text
+from metrics.formats.yolo_labels import find_labels
 from metrics.formats.yolo_splits import read_splits, splits_beside
+from metrics.formats.yolo_undescribed import undescribed_names
 from metrics.notes import Note, report
 from metrics.real_path import real_path
 
 YAML_SUFFIXES = (".yaml", ".yml")
+
+DARKNET_FOLDERS = ("data", "cfg", "config")
+"""Folders of darknet in which a description is that names paths from the folder above."""
 
 _EMPTY = ("", "null", "~", "None")
 _LARGEST_KEYPOINTS = 10_000
@@ -46,13 +51,18 @@ def read_description(path: str | Path, images: Path | None = None) -> YOLODescri
     """Read the description of a data set: ``.yaml``, darknet's ``.data``, or a text file with a class name in each line.
 
     Args:
-        path: the file.
+        path: the file; or a folder with images and text files that has no description.
         images: folder in which images are searched; by default that of the data set.
 
     Raises:
         InputError: see `read_yaml`; or there are no images.
     """
     path = Path(path)
+    if path.is_dir():
+        root, folder = real_path(images or path), real_path(path)
+        splits = splits_beside(root)
+        labels = find_labels(splits.values(), (root, folder))
+        return YOLODescription(root, folder, undescribed_names(folder, labels.values()), splits)
     if path.suffix.lower() in YAML_SUFFIXES:
         return read_yaml(path, images)
     if path.suffix.lower() == ".data":
@@ -110,9 +120,13 @@ def _read_darknet(path: Path, images: Path | None) -> YOLODescription:
         if not equals:
             raise InputError(f"{path}:{number}: expected key = value, got {line.strip()[:60]!r}")
         values[key.strip()] = value.strip()
-    root = real_path(images or path.parent)
     folder = real_path(path.parent)
-    file = find_under(folder, values.get("names", "")) or find_under(folder, "obj.names")
+    names_in = [folder, folder.parent] if folder.name in DARKNET_FOLDERS else [folder]
+    found = [(base, find_under(base, values.get("names", ""))) for base in names_in]
+    base, file = next(
+        (pair for pair in found if pair[1] is not None), (folder, find_under(folder, "obj.names"))
+    )
+    root = real_path(images or base)
     if file is None or not file.is_file():
         raise InputError(
             f"{path}: names: no such file {values.get('names', '')!r}; add a text file of class names"
@@ -121,8 +135,8 @@ def _read_darknet(path: Path, images: Path | None) -> YOLODescription:
     if (count := values.get("classes")) is not None and count != str(len(names)):
         raise InputError(f"{path}: classes is {count}, but {file.name} has {len(names)} names")
     given = {purpose: value for key, value in values.items() if (purpose := parse_purpose(key)) is not None}
-    splits = read_splits(given, root, folder, str(path)) if given else splits_beside(root)
-    return YOLODescription(root, folder, names, splits)
+    splits = read_splits(given, root, base, str(path)) if given else splits_beside(root)
+    return YOLODescription(root, base, names, splits)
 
 
 def _listed_names(path: Path) -> tuple[str, ...]:
@@ -147,7 +161,9 @@ def _names(document: dict[str, Any], path: Path) -> tuple[str, ...]:
             )
         names = [labels[label] for label in range(len(names))]
     if not isinstance(names, list) or not names:
-        raise InputError(f"{path}: names: expected a list of class names, or a dict with keys 0, 1, ...")
+        raise InputError(
+            f"{path}: names: expected a list of class names, as in names: [cat, dog], or a dict with keys 0, 1, ..."
+        )
     for label, name in enumerate(names):
         if not isinstance(name, str):
             raise InputError(f"{path}: names: expected a name for class {label}, got a {type(name).__name__}")

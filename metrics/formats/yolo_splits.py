@@ -11,18 +11,19 @@ from typing import Any
 import numpy as np
 
 from metrics.errors import InputError, InputNote, InputWarning
-from metrics.formats.file_listing import visible_files
+from metrics.formats.file_listing import image_text_files
 from metrics.formats.image_search import (
     IMAGE_SUFFIXES,
     ImageSearch,
     find_under,
     image_files,
+    name_key,
     report_unreadable_kinds,
 )
 from metrics.formats.plausibility import warn_rows
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_text, resolve_under
-from metrics.formats.yolo_labels import label_path
+from metrics.formats.yolo_labels import label_name, label_path
 from metrics.notes import Note, report
 from metrics.registry import did_you_mean
 
@@ -290,6 +291,8 @@ class _ImageList:
         except InputError:
             return None
         if image.suffix.lower() not in IMAGE_SUFFIXES:
+            if self._search.find_other_suffix(line, str(self.file)) is not None:
+                return None  # a name without suffix, which is searched
             raise InputError(
                 f"{line!r}: is not an image of a kind that Pillow reads; convert it to PNG or JPEG"
             )
@@ -310,10 +313,8 @@ class _ImageList:
 
 def _warn_about_orphans(images: list[Path], where: str) -> None:
     """Warn about label files without an image, in folders that contain only labels."""
-    labels = {label_path(image) for image in images}
-    folders = {label.parent for label in labels} - {image.parent for image in images}
-    files = [
-        file for folder in folders for file in visible_files(folder, "*.txt") if file.name != "classes.txt"
-    ]
-    orphans = np.array([file not in labels for file in files], np.bool_)
+    labels = {(label.parent, name_key(label.stem)) for label in map(label_path, images)}
+    folders = {folder for folder, _ in labels} - {image.parent for image in images}
+    files = [file for folder in folders for file in image_text_files(folder, "*.txt")]
+    orphans = np.array([(file.parent, label_name(file)) not in labels for file in files], np.bool_)
     warn_rows(where, orphans, "label files have no image; they are left out", "labels_without_image")

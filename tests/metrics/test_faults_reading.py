@@ -288,7 +288,7 @@ def test_fault_22_fractions_and_difficult_are_read_and_the_pixel_convention_is_c
         ("0 0.5 0.5 0.1 0.1 0.9", "has six numbers, but a label has five; is the last one a score"),
         ("0 0.5 0.5", "expected class cx cy w h, or class and a polygon of x y pairs, got 3 numbers"),
         ("0 0.5 0.5 0.1 0.1 0.1 0.1 0.1", "expected class cx cy w h, or class and a polygon"),
-        ("cat 0.5 0.5 0.1 0.1", "expected numbers, got 'cat 0.5 0.5 0.1 0.1'"),
+        ("kat 0.5 0.5 0.1 0.1", "expected numbers, got 'kat 0.5 0.5 0.1 0.1'"),
         ("0 0.5 nan 0.1 0.1", "expected finite numbers"),
     ],
 )
