@@ -25,6 +25,7 @@ LARGEST = 4 * 2**30
 """Largest size of a file in bytes, before and after unpacking gzip."""
 
 _LARGEST_RATIO = 200
+_XML_ENCODING = (18, 19)  # expat's codes for an unknown and a wrong encoding
 _ALWAYS_UNPACKED = 64 * 2**20  # below this size any compression ratio is accepted
 _DEEPEST = 1024
 
@@ -230,10 +231,14 @@ def read_xml(path: str | Path, tag: str, largest: int = 16 * 2**20) -> Element:
             "remove the <!DOCTYPE ...>"
         ) from error
     except (ParseError, ValueError, LookupError) as error:
-        raise InputError(f"{path}: is not XML: {reason(error)}") from error
+        encoded = getattr(error, "code", None) in (None, *_XML_ENCODING)
+        hint = '; save it as UTF-8, with encoding="UTF-8" in its first line' if encoded else ""
+        raise InputError(f"{path}: is not XML: {reason(error)}{hint}") from error
     if root.tag != tag:
         kind = "a Pascal VOC annotation" if tag == "annotation" else "an annotation file of CVAT"
-        raise InputError(f"{path}: is not {kind}: expected <{tag}>, got <{root.tag[:40]}>")
+        raise InputError(
+            f"{path}: is not {kind}: expected <{tag}>, got <{root.tag[:40]}>; move it out of the data set"
+        )
     return root
 
 

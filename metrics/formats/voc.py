@@ -8,7 +8,9 @@ difference is one pixel at the left and at the top.
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 
 from metrics.boxes import convert
 from metrics.errors import InputError
+from metrics.formats.image_annotations import bounding_corners
 from metrics.formats.plausibility import check_annotations, require_image_size, warn_rows
 from metrics.formats.untrusted import read_xml
 from metrics.registry import did_you_mean
@@ -31,6 +34,7 @@ Pixels = Literal["inclusive", "edges"]
 """``inclusive``: the devkit's, box ``[xmin - 1, ymin - 1, xmax, ymax]``; ``edges``: ``[xmin, ymin, xmax, ymax]``."""
 
 _LARGEST = 16 * 2**20
+_COORDINATE = re.compile(r"[xy]\d*")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +82,7 @@ def read_annotation(path: str | Path, pixels: Pixels = "inclusive") -> VOCAnnota
     names = [_text(element, "name", place) for element, place in zip(objects, places, strict=True)]
     corners = np.array(
         [
-            _corners(element, f"{place} ({name})")
+            _corners(element, f"{place} ({name})", pixels)
             for element, name, place in zip(objects, names, places, strict=True)
         ]
     ).reshape(-1, 4)
@@ -190,14 +194,43 @@ def _text(element: Element, tag: str, where: str) -> str:
     return text
 
 
-def _corners(element: Element, where: str) -> list[float]:
+def _corners(element: Element, where: str, pixels: Pixels) -> list[float]:
+    """``xmin``, ``ymin``, ``xmax``, ``ymax`` of an object; of a rotated box or polygon, as edges, those of its bounding box."""
     box = element.find("bndbox")  # a direct child: parts of a person have their own boxes further down
-    if box is None:
+    if box is not None:
+        return [
+            _number(_text(box, tag, f"{where}: bndbox"), f"{where}: {tag}")
+            for tag in ("xmin", "ymin", "xmax", "ymax")
+        ]
+    points = _outline(element, where)
+    if not points:
         raise InputError(f"{where}: has no <bndbox>; add it, or remove the object")
-    return [
-        _number(_text(box, tag, f"{where}: bndbox"), f"{where}: {tag}")
-        for tag in ("xmin", "ymin", "xmax", "ymax")
-    ]
+    x1, y1, x2, y2 = bounding_corners(points)
+    first = 1 if pixels == "inclusive" else 0
+    return [x1 + first, y1 + first, x2, y2]
+
+
+def _outline(element: Element, where: str) -> list[tuple[float, float]]:
+    """The corners of a ``robndbox`` of roLabelImg (angle in radians), or a ``polygon`` of ``x1``, ``y1``, ... or of ``pt``."""
+    rotated = element.find("robndbox")
+    if rotated is not None:
+        cx, cy, w, h, angle = (
+            _number(_text(rotated, tag, f"{where}: robndbox"), f"{where}: {tag}")
+            for tag in ("cx", "cy", "w", "h", "angle")
+        )
+        cos, sin = math.cos(angle), math.sin(angle)
+        halves = [(sx * w / 2, sy * h / 2) for sx in (-1, 1) for sy in (-1, 1)]
+        return [(cx + x * cos - y * sin, cy + x * sin + y * cos) for x, y in halves]
+    polygon = element.find("polygon")
+    if polygon is None:
+        return []
+    values: dict[str, list[float]] = {"x": [], "y": []}
+    for child in polygon.iter():
+        if _COORDINATE.fullmatch(child.tag):
+            values[child.tag[0]].append(_number((child.text or "").strip(), f"{where}: {child.tag}"))
+    if len(values["x"]) != len(values["y"]):
+        raise InputError(f"{where}: polygon: expected as many x as y")
+    return list(zip(values["x"], values["y"], strict=True))
 
 
 def _number(text: str, where: str) -> float:

@@ -36,7 +36,8 @@ def find_parts(root: Path, annotations: Sequence[Path]) -> list[VOCPart]:
     """The splits of annotation files.
 
     Folders named after splits come first; then the lists in ``ImageSets/Main`` that are called like a split, as CVAT's
-    ``Validation.txt``. Lists without an annotated image are not used, and neither is ``trainval`` where there is ``train``;
+    ``Validation.txt``; without these, such lists in ``ImageSets`` or in the folder itself, as of PaddleDetection, which is
+    reported. Lists without an annotated image are not used, and neither is ``trainval`` where there is ``train``;
     images in no list are left out. Both are reported.
 
     Args:
@@ -54,11 +55,7 @@ def find_parts(root: Path, annotations: Sequence[Path]) -> list[VOCPart]:
             for purpose in purposes
         ]
     files = {identity: file for file, identity in image_ids(list(annotations)).items()}
-    lists = {
-        file: purpose
-        for file in visible_files(root / "ImageSets" / "Main", "*.txt")
-        if is_purpose(file.stem) and (purpose := parse_purpose(file.stem)) is not None
-    }
+    lists = _lists(root, files)
     if "train" in lists.values():
         lists = {file: purpose for file, purpose in lists.items() if purpose != "trainval"}
     listed = []
@@ -73,15 +70,43 @@ def find_parts(root: Path, annotations: Sequence[Path]) -> list[VOCPart]:
         listed.append(VOCPart(purpose, part, file.name, missing, len(names)))
     unlisted = len(set(files.values()) - {file for part in listed for file in part.files})
     if listed and unlisted:
-        text = f"{unlisted} annotated images are in no list of ImageSets/Main and are not used"
+        place = next(iter(lists)).parent.relative_to(root).as_posix()
+        text = f"{unlisted} annotated images are in no list of {place if place != '.' else root.name} and are not used"
         report(Note("unlisted_images", text, values={"images": unlisted}))
     return listed or [VOCPart(None, list(files.values()))]
+
+
+def _lists(root: Path, files: dict[str, Path]) -> dict[Path, str]:
+    """The lists of splits of the first folder that has some, and their splits.
+
+    Other lists than those in ``ImageSets/Main`` may be those of another format, and are used if they name an annotated image.
+    """
+    for place in ("ImageSets/Main", "ImageSets", ""):
+        lists = {
+            file: purpose
+            for file in visible_files(root / place, "*.txt")
+            if is_purpose(file.stem.removesuffix("_list"))
+            and (purpose := parse_purpose(file.stem)) is not None
+        }
+        if place != "ImageSets/Main":
+            lists = {
+                file: purpose
+                for file, purpose in lists.items()
+                if any(name in files for name in listed_names(file, files))
+            }
+            if lists:
+                names = ", ".join(file.relative_to(root).as_posix() for file in lists)
+                report(Note("listed_splits", f"{root}: the lists {names} are used as splits", str(root)))
+        if lists:
+            return lists
+    return {}
 
 
 def listed_names(file: Path, known: dict[str, Path]) -> list[str]:
     """Names in a list, without duplicates, as those of annotation files.
 
-    A name may have spaces; a second column, for the presence of a class, and the suffix of an image are left out.
+    A name may have spaces; a second column, for the presence of a class or an annotation file, the suffix of an image, and
+    folders that the names of annotation files do not have, are left out.
     """
     names = []
     for line in read_text(file).splitlines():
@@ -90,9 +115,16 @@ def listed_names(file: Path, known: dict[str, Path]) -> list[str]:
             continue
         first = line.rsplit(maxsplit=1)[0] if line.rsplit(maxsplit=1)[-1].lstrip("-").isdecimal() else line
         options = (line, first, line.split()[0])
-        candidates = [name for option in options for name in (option, option.rpartition(".")[0]) if name]
+        ends = [end for option in options for end in _ends(option)]
+        candidates = [name for end in ends for name in (end, end.rpartition(".")[0]) if name]
         names.append(next((name for name in candidates if name in known), first))
     return list(dict.fromkeys(names))
+
+
+def _ends(name: str) -> list[str]:
+    """A path as it is written, and without one, two, ... folders."""
+    parts = name.replace("\\", "/").split("/")
+    return [name, *("/".join(parts[first:]) for first in range(1, len(parts)))]
 
 
 def _purpose(folder: Path) -> str | None:
