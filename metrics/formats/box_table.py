@@ -42,18 +42,20 @@ COLUMN_NAMES = {
         "frame_number",
         "frame_index",
         "frame",
+        "imagename",
     ),
-    "class_id": ("class_id", "category_id"),
+    "class_id": ("class_id", "category_id", "classid"),
     "class": ("class", "class_name", "category", "category_name", "label", "labelname", "label_name", "name"),
     "score": ("score", "confidence", "conf", "probability"),
     "x": ("x", "bbox_x"),
     "y": ("y", "bbox_y"),
     "w": ("w", "width", "bbox_width", "bbox_w"),
     "h": ("h", "height", "bbox_height", "bbox_h"),
-    "x1": ("x1", "xmin", "x_min", "left"),
-    "y1": ("y1", "ymin", "y_min", "top"),
-    "x2": ("x2", "xmax", "x_max", "right"),
-    "y2": ("y2", "ymax", "y_max", "bottom"),
+    "x1": ("x1", "xmin", "x_min", "left", "roi.x1"),
+    "y1": ("y1", "ymin", "y_min", "top", "roi.y1"),
+    "x2": ("x2", "xmax", "x_max", "right", "roi.x2"),
+    "y2": ("y2", "ymax", "y_max", "bottom", "roi.y2"),
+    "bbox": ("bbox", "box"),
     "area": ("area",),
     "crowd": ("crowd", "iscrowd"),
     "ignored": ("ignored", "ignore"),
@@ -64,6 +66,8 @@ COLUMN_NAMES = {
 
 _XYWH = ("x", "y", "w", "h")
 _XYXY = ("x1", "y1", "x2", "y2")
+BOX_COLUMNS: tuple[tuple[str, ...], ...] = (_XYWH, _XYXY, ("x1", "y1", "w", "h"), ("bbox",))
+"""Columns that give a box, the first that a table has: also a corner and a size, or a text ``[x, y, w, h]``."""
 _TRUE, _FALSE = frozenset(("true", "1", "1.0")), frozenset(("false", "0", "0.0", ""))
 
 
@@ -91,7 +95,7 @@ class BoxTable:
         missing = [name for name in ("image_id", *further) if name not in self.columns]
         if not {"class", "class_id"} & set(self.columns):
             missing.append("class (or class_id)")
-        if not set(_XYWH) <= set(self.columns) and not set(_XYXY) <= set(self.columns):
+        if self._box_columns() is None:
             missing.append("x, y, w, h (or x1, y1, x2, y2)")
         if missing:
             names = ", ".join(self.columns) or "none that is known"
@@ -145,9 +149,19 @@ class BoxTable:
 
     def xywh(self) -> NDArray[np.float64]:
         """(N, 4) boxes in pixels."""
-        corners = not set(_XYWH) <= set(self.columns)
-        boxes = np.stack([self.numbers(name) for name in (_XYXY if corners else _XYWH)], axis=1)
-        return convert(boxes, "xyxy" if corners else "xywh", "xywh")
+        names = self._box_columns()
+        assert names is not None  # of `require`
+        if names == ("bbox",):
+            values = enumerate(self.columns["bbox"].to_pylist(), self.first_row)
+            texts = [
+                box_values(value, f"{self.where}{self.place.format(row)}: bbox") for row, value in values
+            ]
+            return np.array(texts, np.float64).reshape(-1, 4)
+        boxes = np.stack([self.numbers(name) for name in names], axis=1)
+        return convert(boxes, "xyxy" if names == _XYXY else "xywh", "xywh")
+
+    def _box_columns(self) -> tuple[str, ...] | None:
+        return next((names for names in BOX_COLUMNS if set(names) <= set(self.columns)), None)
 
     def results(self, catalog: Catalog, class_map: ClassMap | None) -> Results:
         """Detections as of a results file, whose ids are looked up, mapped and checked by the same code.
@@ -318,6 +332,19 @@ def read_parquet(path: Path) -> BoxTable:
         raise InputError(f"{path}: cannot be read as Parquet: {str(error).splitlines()[0]}") from error
 
 
+def box_values(value: object, where: str) -> list[str]:
+    """The four numbers of a box that is written as text, such as ``[834.0, 222.0, 56.0, 36.0]``, or is a list.
+
+    Raises:
+        InputError: it has other than four numbers.
+    """
+    found = _BOX_NUMBER.findall(str(value))
+    if len(found) != 4 or any(char.isalpha() for char in _BOX_NUMBER.sub("", str(value))):
+        raise InputError(f"{where}: expected four numbers [x, y, w, h], got {str(value)[:40]!r}")
+    return list(found)
+
+
+_BOX_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _FIRST_LINE = re.compile(rb"[^\r\n]*\S[^\r\n]*")
 _NUMBERS = frozenset(chain.from_iterable(COLUMN_NAMES[name] for name in (*_XYWH, *_XYXY, "score", "area")))
 

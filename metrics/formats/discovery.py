@@ -65,8 +65,8 @@ def read_truth(path: str | Path, split: str | None = None, pixels: Pixels = "inc
     kind = _suffix(path)
     if kind in (".yaml", ".yml", ".data", ".names", ".labels"):
         return _read_yolo(path, split)
-    export = next((each for each in exports().values() if each.files(path)), None)
-    if export is not None and not path.name.endswith(".gz"):
+    export = next((each for each in exports().values() if each.name != "box_csv" and each.files(path)), None)
+    if export is not None and not path.name.endswith(".gz"):  # a table of its own is read with all columns
         return _read_export(export, path, [path], split)
     if split is not None:
         raise InputError(

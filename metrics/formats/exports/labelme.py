@@ -20,6 +20,8 @@ from metrics.formats.image_annotations import (
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_json
 
+_TRIED = 20
+"""Number of JSON files that are looked at for one of LabelMe."""
 _AREAS = {"rectangle": 2, "polygon": 3, "rotation": 4, "quadrilateral": 4, "circle": 2, "cuboid": 4}
 """Shapes that enclose an area, and the least number of their points."""
 
@@ -29,7 +31,7 @@ def _files(path: Path) -> list[Path]:
         return [path] if path.suffix.lower() == ".json" and _is_labelme(path) else []
     for pattern in ("*.json", "*/*.json", "*/*/*.json"):
         files = visible_files(path, pattern)
-        if files and _is_labelme(files[0]):
+        if any(_is_labelme(file) for file in files[:_TRIED]):
             return [file for file in files if _is_labelme(file)]
     return []
 

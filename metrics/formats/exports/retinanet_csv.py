@@ -1,4 +1,7 @@
-"""keras-retinanet's table without column names: ``path,x1,y1,x2,y2,class``; ``path,,,,,`` is an image without objects."""
+"""keras-retinanet's table without column names: ``path,x1,y1,x2,y2,class``; ``path,,,,,`` is an image without objects.
+
+SKU-110K has the image's width and height in two further columns.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from metrics.formats.csv_rows import csv_rows, header_of
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, file_purpose, find_files, number
 from metrics.formats.image_search import IMAGE_SUFFIXES
 
+_COLUMNS = (6, 8)
+"""Numbers of columns, without and with the image's size."""
+
 
 def _files(path: Path) -> list[Path]:
     return find_files(path, ".csv", ("*.csv", "*/*.csv"), lambda file: _is_retinanet(header_of(file)))
@@ -17,9 +23,10 @@ def _files(path: Path) -> list[Path]:
 
 def _is_retinanet(first: list[str]) -> bool:
     """Whether the values of a line are an image, four numbers or none, and a class or none."""
-    if len(first) != 6 or PurePosixPath(first[0].replace("\\", "/")).suffix not in IMAGE_SUFFIXES:
+    if len(first) not in _COLUMNS or PurePosixPath(first[0].replace("\\", "/")).suffix not in IMAGE_SUFFIXES:
         return False
-    return not any(first[1:]) or all(value.replace(".", "").lstrip("-").isdigit() for value in first[1:5])
+    numbers = [*first[1:5], *first[6:]]
+    return not any(first[1:]) or all(value.replace(".", "").lstrip("-").isdigit() for value in numbers)
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
@@ -29,16 +36,22 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         purpose = file_purpose(file, top, files)
         folder = f"{file.parent.name}/" if file.parent != top else ""
         boxes: dict[str, list[Box]] = {}
+        sizes: dict[str, tuple[int, int]] = {}
         for where, row in csv_rows(file):
-            if len(row) != 6:
+            if len(row) not in _COLUMNS:
                 raise InputError(f"{where}: expected path,x1,y1,x2,y2,class, got {len(row)} values")
             of_image = boxes.setdefault(row[0] if "/" in row[0] else folder + row[0], [])
-            if any(row[1:]):
+            if len(row) == max(_COLUMNS):
+                size = (int(number(row[7], where)), int(number(row[6], where)))
+                sizes[row[0] if "/" in row[0] else folder + row[0]] = size
+            if any(row[1:6]):
                 if not row[5]:
                     raise InputError(f"{where}: has no class")
                 x1, y1, x2, y2 = (number(value, where) for value in row[1:5])
                 of_image.append(Box(row[5], (x1, y1, x2, y2)))
-        images += [ImageAnnotation(name, tuple(of), purpose=purpose) for name, of in boxes.items()]
+        images += [
+            ImageAnnotation(name, tuple(of), sizes.get(name, (0, 0)), purpose) for name, of in boxes.items()
+        ]
     return images
 
 

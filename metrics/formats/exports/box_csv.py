@@ -1,0 +1,124 @@
+"""A CSV table with a box in each row and names of columns that many programs use, such as ``image,label,xmin,ymin,xmax,ymax``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from metrics.errors import InputError
+from metrics.formats.box_table import BOX_COLUMNS, COLUMN_NAMES, box_values
+from metrics.formats.csv_rows import header_of, named_rows
+from metrics.formats.image_annotations import (
+    Box,
+    Export,
+    ImageAnnotation,
+    exports,
+    file_purpose,
+    find_files,
+    number,
+)
+from metrics.formats.purpose import parse_purpose
+from metrics.notes import Note, report
+
+_ONLY_CLASS = "object"
+_SPLITS = ("split", "subset", "set", "usage")
+_EMPTY = re.compile(r"(nan|none|null)?", re.IGNORECASE)
+_TRUE = ("1", "1.0", "true")
+_OTHERS = ("makesense_csv", "open_images", "retinanet_csv", "tensorflow_csv", "vertex_ai", "via_csv")
+"""Layouts of CSV tables that have rules of their own."""
+
+
+def _files(path: Path) -> list[Path]:
+    return find_files(path, ".csv", ("*.csv", "*/*.csv"), _is_ours)
+
+
+def _is_ours(file: Path) -> bool:
+    columns = _columns(header_of(file))
+    if "image_id" not in columns or "score" in columns or _boxes(columns) is None:
+        return False
+    return not any(exports()[name].files(file) for name in _OTHERS)
+
+
+def _columns(header: Sequence[str]) -> dict[str, str]:
+    """Names in the file by our names for them."""
+    found = {}
+    for name, spellings in COLUMN_NAMES.items():
+        if (spelling := next((each for each in spellings if each in header), None)) is not None:
+            found[name] = spelling
+    split = next((name for name in _SPLITS if name in header), None)
+    return found | ({"split": split} if split else {})
+
+
+def _boxes(columns: Mapping[str, str]) -> tuple[str, ...] | None:
+    return next((names for names in BOX_COLUMNS if set(names) <= set(columns)), None)
+
+
+def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
+    top = root if root.is_dir() else root.parent
+    images = []
+    for file in files:
+        folder = f"{file.parent.name}/" if file.parent != top else ""
+        images += _images(file, folder, file_purpose(file, top, files))
+    return images
+
+
+def _images(file: Path, folder: str, purpose: str | None) -> list[ImageAnnotation]:
+    columns = _columns(header_of(file))
+    boxes: dict[str, list[Box]] = {}
+    splits: dict[str, str | None] = {}
+    for where, row in named_rows(file, list(columns.values())):
+        name = row[columns["image_id"]].strip()
+        if not name:
+            raise InputError(f"{where}: {columns['image_id']}: has no image")
+        split = parse_purpose(row[columns["split"]]) if "split" in columns else None
+        if splits.setdefault(name, split) != split:
+            raise InputError(f"{where}: {name} is of another split than in an earlier line")
+        boxes.setdefault(name, []).extend(_box(row, columns, where))
+    if not {"class", "class_id"} & set(columns):
+        text = f"{file}: has no column of classes; all objects are of one class, {_ONLY_CLASS!r}"
+        report(Note("one_class", text, str(file)))
+    named = None not in splits.values()
+    every = [box.corners for of in boxes.values() for box in of]
+    relative = (
+        bool(every) and max(max(corners) for corners in every) <= 1 and any(x % 1 for c in every for x in c)
+    )
+    if relative:
+        text = f"{file}: no coordinate is above 1: they are read as fractions of the image's sides"
+        report(Note("relative_boxes", text, str(file)))
+    return [
+        ImageAnnotation(
+            folder + name, tuple(of), (0, 0), splits[name] if named else purpose, relative=relative
+        )
+        for name, of in boxes.items()
+    ]
+
+
+def _box(row: Mapping[str, str], columns: Mapping[str, str], where: str) -> Iterator[Box]:
+    """The box of a row; none where all its values are empty, which stands for an image without objects."""
+    names = _boxes(columns) or ()
+    values = [row[columns[name]].strip() for name in names]
+    if all(_EMPTY.fullmatch(value) for value in values):
+        return
+    if names == ("bbox",):
+        values = box_values(values[0], f"{where}: {columns['bbox']}")
+    a, b, c, d = (number(value, f"{where}: {name}") for name, value in zip(names * 4, values, strict=False))
+    label = next((row[columns[key]].strip() for key in ("class", "class_id") if key in columns), _ONLY_CLASS)
+    if not label:
+        raise InputError(f"{where}: has no class")
+    ignored, crowd = (
+        key in columns and row[columns[key]].strip().lower() in _TRUE for key in ("ignored", "crowd")
+    )
+    corners = (a, b, c, d) if names[-1] == "y2" else (a, b, a + c, b + d)
+    yield Box(label, corners, ignored, crowd)
+
+
+EXPORT = Export(
+    name="box_csv",
+    summary="a CSV table with columns of an image, a class and a box under usual names",
+    source="docs/formats.md",
+    looks_for="a CSV file with columns such as image, label, xmin, ymin, xmax, ymax",
+    files=_files,
+    read=_read,
+    images=("", "images"),
+)

@@ -1,0 +1,114 @@
+"""V7 Darwin: one JSON file per image, with ``item`` (version 2) or ``image`` (version 1) and ``annotations``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from metrics.errors import InputError
+from metrics.formats.file_listing import visible_files
+from metrics.formats.image_annotations import (
+    Box,
+    Export,
+    ImageAnnotation,
+    bounding_corners,
+    number,
+    report_left_out,
+)
+from metrics.formats.json_members import list_in, object_in, objects_in
+from metrics.formats.purpose import parse_purpose
+from metrics.formats.untrusted import read_head, read_json
+
+_TRIED = 20
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path] if path.suffix.lower() == ".json" and _is_ours(path) else []
+    for pattern in (
+        "*.json",
+        "annotations/*.json",
+        "*/*.json",
+        "releases/*/annotations/*.json",
+        "*/annotations/*.json",
+    ):
+        files = visible_files(path, pattern)
+        if any(_is_ours(file) for file in files[:_TRIED]):
+            return [file for file in files if _is_ours(file)]
+    return []
+
+
+def _is_ours(file: Path) -> bool:
+    head = read_head(file)
+    return (b'"slots"' in head and b'"item"' in head) or (
+        b'"original_filename"' in head and b'"image"' in head
+    )
+
+
+def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
+    top = root if root.is_dir() else root.parent
+    left_out: Counter[str] = Counter()
+    images = [_image(file, top, left_out) for file in files]
+    report_left_out(left_out, str(root), "annotations are no boxes or polygons, and are left out")
+    return (
+        images
+        if all(image.purpose for image in images)
+        else [ImageAnnotation(image.name, image.boxes, image.size) for image in images]
+    )
+
+
+def _image(file: Path, root: Path, left_out: Counter[str]) -> ImageAnnotation:
+    where = str(file)
+    document = read_json(file)
+    if not isinstance(document, dict):
+        raise InputError(f"{where}: expected an object with item and annotations")
+    item = object_in(document, "item", where) or object_in(document, "image", where)
+    slot = (objects_in(item, "slots", where) or [item])[0]
+    name = next(
+        (item[key] for key in ("name", "original_filename", "filename") if isinstance(item.get(key), str)), ""
+    )
+    if not name:
+        raise InputError(f"{where}: item: has no name of the image's file")
+    folder = str(item.get("path") or "").strip("/")
+    boxes = [
+        box
+        for k, each in enumerate(objects_in(document, "annotations", where))
+        if (box := _box(each, f"{where}: annotations[{k}]", left_out))
+    ]
+    height, width = (int(number(slot.get(key) or 0, f"{where}: {key}")) for key in ("height", "width"))
+    parts = [*file.relative_to(root).parts[:-1], *folder.split("/")]
+    purpose = next((found for part in parts if (found := parse_purpose(part))), None)
+    return ImageAnnotation(f"{folder}/{name}" if folder else name, tuple(boxes), (height, width), purpose)
+
+
+def _box(each: dict[str, Any], where: str, left_out: Counter[str]) -> Box | None:
+    label = each.get("name")
+    if not isinstance(label, str) or not label:
+        raise InputError(f"{where}: has no name")
+    box = object_in(each, "bounding_box", where)
+    if box:
+        x, y, w, h = (number(box.get(key), f"{where}: bounding_box: {key}") for key in ("x", "y", "w", "h"))
+        return Box(label, (x, y, x + w, y + h))
+    polygon = object_in(each, "polygon", where)
+    rings = [ring for ring in list_in(polygon, "paths", where) if isinstance(ring, list)]
+    points = list_in(polygon, "path", where) or [point for ring in rings for point in ring]
+    if len(points) < 3 or not all(isinstance(point, dict) for point in points):
+        kinds = [key for key in each if key in ("tag", "line", "keypoint", "skeleton", "ellipse", "cuboid")]
+        left_out[kinds[0] if kinds else "annotation without box"] += 1
+        return None
+    return Box(
+        label, bounding_corners([(number(p.get("x"), where), number(p.get("y"), where)) for p in points])
+    )
+
+
+EXPORT = Export(
+    name="darwin",
+    summary="V7 Darwin: a JSON file for each image",
+    source="docs.v7labs.com/reference/darwin-json",
+    looks_for="JSON files with item, slots and annotations",
+    files=_files,
+    read=_read,
+    images=("", "images"),
+)
