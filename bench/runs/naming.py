@@ -9,6 +9,7 @@ import torch
 
 from bench.data.types import Dataset
 from bench.process import distributed
+from bench.process.memory import device_memory
 from bench.runs.finished_run import without_pretrained
 from bench.runs.folders import digest, slug
 from bench.runs.provenance import file_digest, package_versions, settings_by_content
@@ -28,7 +29,7 @@ _WITHOUT_EFFECT = (
 )
 """Settings that do not change a result."""
 
-_ADDED: dict[str, Any] = {"train.validations": 0}
+_ADDED: dict[str, Any] = {"train.validations": 0, "train.micro_batch": None}
 """Settings that earlier versions did not have, with the values by which runs are as in those: the names of such runs stay."""
 
 _RUNS = {"compression": "run", "distill": "teacher"}
@@ -43,7 +44,7 @@ def run_name(config: EntryConfig, dataset: Dataset, trained: RunFolder | None = 
 
     An external model has no seed; its version is part of the digest. The number of threads on the CPU, and the device that
     ``auto`` chooses, change numbers and therefore the name, too: machines that differ in them agree on names only where
-    ``threads`` and ``device`` are set.
+    ``threads`` and ``device`` are set. With ``train.micro_batch=auto`` the memory of the device counts, too.
 
     Args:
         config: all settings.
@@ -125,12 +126,14 @@ def used_masks(config: EntryConfig, dataset: Dataset) -> dict[str, Any]:
 
 
 def _computation(config: EntryConfig) -> dict[str, Any]:
-    """What decides, besides settings, in which order sums are computed, and so how they are rounded."""
+    """What decides, besides settings, how batches are divided and in which order sums are computed, and so how they are rounded."""
     device = pick_device(config.device)
     cause: dict[str, Any] = {
         "device": device.type if config.device == "auto" else config.device,
         "threads": (config.threads or torch.get_num_threads()) if device.type == "cpu" else None,
     }
+    if isinstance(config, RunConfig) and config.train.micro_batch == "auto":
+        cause["memory"] = device_memory(device)
     if distributed.num_processes() > 1:
         cause["processes"] = distributed.num_processes()
     return cause

@@ -52,6 +52,7 @@ from reports.records.run import (
     Budget,
     BudgetLimit,
     DataFacts,
+    MicroBatchFacts,
     ModelFileFacts,
     PrecisionFacts,
     RunFolder,
@@ -352,6 +353,7 @@ class _Execution:
             config=tree if self.context.show_paths else shorten_paths(tree),
             budget=self._budget(predicted),
             precision=self._precision(predicted.training),
+            micro_batch=self._micro_batch(predicted.training),
             headline=dict(headline),
             score_threshold=predicted.training.best_score if predicted.training else None,
             masks=dict(predicted.masks),
@@ -388,6 +390,18 @@ class _Execution:
             return None
         facts = {"chosen": training.precision, "seconds": dict(training.precision_seconds)}
         return PrecisionFacts.model_validate(facts)
+
+    def _micro_batch(self, training: TrainingResult | None) -> MicroBatchFacts | None:
+        """How batches were divided in training; with the weights of another run, in that of that run."""
+        if self.trained is not None:
+            return self.trained.result.micro_batch
+        if training is None or (training.parts == 1 and not training.pass_bytes):
+            return None
+        return MicroBatchFacts(
+            images=-(-training.batch // training.parts),
+            batch=training.batch,
+            bytes={str(size): peak for size, peak in training.pass_bytes.items()},
+        )
 
     def _budget(self, predicted: _Predicted) -> Budget:
         """Training, time and size; of an external model only its size and the time of evaluation are known.

@@ -39,7 +39,7 @@ def _allowed(annotation: Any, metadata: Iterable[Any]) -> Iterator[str]:
     yield from _limits(metadata)
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
-        yield f"one of {', '.join(map(str, arguments))}"
+        yield f"one of {', '.join(map(str, arguments))}" if len(arguments) > 1 else f"or {arguments[0]}"
     elif origin is Annotated:
         yield from _allowed(
             arguments[0], [m for item in arguments[1:] for m in getattr(item, "metadata", [item])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -132,7 +132,20 @@ def settings_error(
             mistakes.append(unknown_setting(".".join(parts), len(parts) - 1, fields, origin, owner))
         else:
             mistakes.append(_invalid_setting(details, path, given, fields, origin))
-    return SettingsError(mistakes)
+    return SettingsError(_by_setting(mistakes))
+
+
+def _by_setting(mistakes: Sequence[SettingMistake]) -> list[SettingMistake]:
+    """The mistakes with one for each value that fits no member of a union, of which pydantic reports every member."""
+    merged: list[SettingMistake] = []
+    for mistake in mistakes:
+        last = merged[-1] if merged else None
+        if last is not None and last.path == mistake.path and last.expected and mistake.expected:
+            expected = f"{last.expected} or {mistake.expected}"
+            merged[-1] = replace(last, expected=expected, nearest=last.nearest or mistake.nearest)
+        else:
+            merged.append(mistake)
+    return merged
 
 
 def unknown_setting(
@@ -203,6 +216,8 @@ def _invalid_setting(
         message = f"{details['msg'][:1].lower()}{details['msg'][1:]}, got {_shown(value)}"
         return SettingMistake(path=path, message=message, given=value, origin=origin)
     expected = _EXPECTED[kind].format(**details.get("ctx", {}))
+    if kind == "literal_error":
+        expected = expected if " or " in expected else expected.removeprefix("one of ")
     options = _literals(fields[path].annotation) if kind == "literal_error" and path in fields else []
     nearest = nearest_name(value, options) if isinstance(value, str) else None
     return SettingMistake(path=path, expected=expected, given=value, nearest=nearest, origin=origin)

@@ -34,6 +34,10 @@ class TrainConfig(Config):
     budget: BudgetConfig = BudgetConfig()
     batch: Annotated[int, Field(ge=1), Choice(8, 16, 32)] = 16
     """Images per step over all processes, before accumulation."""
+    micro_batch: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
+    """Images of a batch that pass through the network at once in each process: a batch is divided into equal parts of at most as
+    many, whose gradients are added up. auto measures at the start how many fit into memory; none: all, or fewer once memory was
+    not sufficient."""
     sampling: SamplingConfig = SamplingConfig()
     multi_scale: Annotated[float, Field(ge=0, le=0.75), Range(0, 0.5)] = 0.0
     """Multi-scale training: each batch has `image.size` times a factor between 1 - `multi_scale` and 1 + `multi_scale`, in

@@ -39,6 +39,7 @@ class Position:
         precision: that `train.precision=auto` chose; empty for other settings.
         precision_seconds: seconds of a step by precision, from which it was chosen.
         parts: number of parts into which each batch is divided to fit into memory.
+        pass_bytes: peak memory of a forward and backward pass by number of images, from which ``train.micro_batch=auto`` chose.
         skipped: consecutive steps that were skipped.
         best_step: completed updates at the best weights; 0 if there are none.
         best_epoch: passes over the training images at the best weights; 0 if there are none.
@@ -61,6 +62,7 @@ class Position:
     precision: str = ""
     precision_seconds: dict[str, float] = field(default_factory=dict)
     parts: int = 1
+    pass_bytes: dict[int, int] = field(default_factory=dict)
     skipped: int = 0
     best_step: int = 0
     best_epoch: float = 0

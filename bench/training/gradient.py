@@ -103,7 +103,7 @@ class StepGradient:
         """Sum of the normalizers of the parts in this process."""
         device = self.accelerator.device
         total: dict[str, Tensor] = {}
-        with torch.no_grad(), _unchanged(self.detector, device), self.accelerator.autocast():
+        with torch.no_grad(), unchanged_state(self.detector, device), self.accelerator.autocast():
             for pixels, targets in parts:
                 inputs = pixels.to(device, non_blocking=True)
                 for name, own in self._detector.normalizers(inputs, moved(targets, device)).items():
@@ -187,7 +187,7 @@ class StepGradient:
 
 
 @contextmanager
-def _unchanged(module: nn.Module, device: torch.device) -> Iterator[None]:
+def unchanged_state(module: nn.Module, device: torch.device) -> Iterator[None]:
     """Context after which buffers, such as statistics of BatchNorm, and random generators are as before."""
     before = [(buffer, buffer.clone()) for buffer in module.buffers()]
     try:

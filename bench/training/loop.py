@@ -127,10 +127,13 @@ class _Training:
         )
         self.settings, self.accelerator, self.loader = made.settings, made.accelerator, made.loader
         self.length, self.image_flops = made.length, made.image_flops
-        self.networks, self.stepper = made.networks, made.stepper
+        self.networks, self.stepper, self.batch = made.networks, made.stepper, made.batch
         self.notes = (*self.loader.notes, *detector_notes(detector, self.loader.objects, config))
         for note in self.notes:
             progress.message(f"note: {note}")
+        if self.position.pass_bytes and not self.resumed:
+            images = -(-self.batch // self.position.parts)
+            progress.message(f"train.micro_batch=auto: {images} of {self.batch} images of a batch at once")
         if self.resumed:
             log.write("resumed", epoch=self.position.epoch, batch=self.position.batch)
             progress.message(f"resuming after epoch {self.position.epoch}, batch {self.position.batch}")
@@ -173,6 +176,9 @@ class _Training:
             position.best_score,
             (*self.notes, *self._note_of_stop(), *self.validation.notes),
             None if self.image_flops is None else self.image_flops * position.images_seen,
+            batch=self.batch,
+            parts=self.stepper.parts,
+            pass_bytes=position.pass_bytes,
             precision=position.precision,
             precision_seconds=position.precision_seconds,
         )

@@ -11,16 +11,14 @@ import torch
 from torch import nn
 
 from bench.data.types import Split
-from bench.pipeline.loader import Batch, make_loader
+from bench.pipeline.loader import Batch
 from bench.process import distributed
 from bench.settings.config import RunConfig
 from bench.settings.sections import Precision
 from bench.training.checkpoint import Position
 from bench.training.device import pick_device
-from bench.training.gradient import moved
 from bench.training.seeding import seed_batch
-from detectors.registry import VARIANTS
-from detectors.types import Detector, divide_sums
+from bench.training.trial_pass import trial_batch, trial_pass
 from metrics.errors import is_out_of_memory
 
 Timed = Literal["no", "bf16"]
@@ -70,8 +68,7 @@ def step_seconds(detector: nn.Module, split: Split, config: RunConfig) -> dict[s
     if not len(split) or not _has_bfloat16(device):
         return {}
     images = min(config.train.batch, MOST_IMAGES)
-    label_maps = VARIANTS[config.variant].label_maps
-    batch = next(iter(make_loader(split, config.image, None, images, config.seed, 0, label_maps=label_maps)))
+    batch = trial_batch(split, config, images)
     network = copy.deepcopy(detector).to(device).train()
     best: dict[str, float] = {}
     try:
@@ -90,15 +87,10 @@ def step_seconds(detector: nn.Module, split: Split, config: RunConfig) -> dict[s
 
 def _time_pass(network: nn.Module, batch: Batch, device: torch.device, low: bool) -> float:
     """Seconds of a forward and backward pass."""
-    inputs, targets = batch.images.to(device), moved(batch.targets, device)
+    batch = batch.to(device)
     began = _now(device)
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=low):
-        output = network(inputs)
-    sums = cast(Detector, network).loss_sums(output, targets)
-    torch.stack(list(divide_sums(sums).values())).sum().backward()  # type: ignore[no-untyped-call]
-    seconds = _now(device) - began
-    network.zero_grad()
-    return seconds
+    trial_pass(network, batch, device, torch.autocast(device.type, dtype=torch.bfloat16, enabled=low))
+    return _now(device) - began
 
 
 def _now(device: torch.device) -> float:

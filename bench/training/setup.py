@@ -18,6 +18,7 @@ from bench.training.checkpoint import Position
 from bench.training.device import make_accelerator
 from bench.training.epoch_batches import training_loader
 from bench.training.length import TrainingLength, training_flops, training_length
+from bench.training.micro_batch import choose_parts
 from bench.training.networks import Networks
 from bench.training.precision import training_precision
 from bench.training.preparation import prepare_detector
@@ -36,6 +37,7 @@ class TrainingSetup:
         length: of the training.
         networks: what is trained.
         stepper: updates the weights.
+        batch: images of the largest batch in one process.
     """
 
     settings: TrainConfig
@@ -45,6 +47,7 @@ class TrainingSetup:
     length: TrainingLength
     networks: Networks
     stepper: Stepper
+    batch: int
 
 
 def set_up_training(
@@ -86,8 +89,13 @@ def set_up_training(
     length = training_length(settings, config.augment.close_mosaic, loader.batch_images, image_flops or 1)
     loader.close_mosaic_when(lambda epoch, batch: length.is_closing(epoch, batch, position))
     networks = Networks(detector, teacher, config, accelerator, lambda: length.steps(position))
+    batch = -(-max(loader.batch_images, default=0) // accelerator.num_processes)
     if states is not None:
         networks.load_states(states)
+    else:
+        choose_parts(networks.trained, split, config, accelerator, position, batch)
+        if position.parts > 1 or position.pass_bytes:
+            log.write("micro_batch", parts=position.parts, batch=batch, bytes=position.pass_bytes)
     stepper = Stepper(
         networks.trained,
         accelerator.prepare(networks.optimizer),
@@ -98,4 +106,4 @@ def set_up_training(
         position.parts,
         position.skipped,
     )
-    return TrainingSetup(settings, accelerator, loader, image_flops, length, networks, stepper)
+    return TrainingSetup(settings, accelerator, loader, image_flops, length, networks, stepper, batch)

@@ -26,6 +26,9 @@ class TrainingResult:
         best_score: score threshold with the best F1 on the validation images; None if none were validated.
         notes: which objects are excluded from the training targets, and why; remarks of the detector, and of validation.
         flops: of training, see `bench.training.length.training_flops`; None without a budget.
+        batch: images of the largest batch in one process.
+        parts: number of parts into which it was divided at the end.
+        pass_bytes: peak memory of a forward and backward pass by number of images, from which ``train.micro_batch=auto`` chose.
         precision: that `train.precision=auto` chose; empty for other settings.
         precision_seconds: seconds of a step by precision, from which it was chosen.
     """
@@ -39,5 +42,8 @@ class TrainingResult:
     best_score: float | None = None
     notes: tuple[str, ...] = ()
     flops: int | None = None
+    batch: int = 0
+    parts: int = 1
+    pass_bytes: Mapping[int, int] = field(default_factory=dict)
     precision: str = ""
     precision_seconds: Mapping[str, float] = field(default_factory=dict)

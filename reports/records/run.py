@@ -95,6 +95,17 @@ class PrecisionFacts(FrozenModel):
     was possible."""
 
 
+class MicroBatchFacts(FrozenModel):
+    """How the batches of training were divided, by settings or for lack of memory."""
+
+    images: int = Field(ge=1)
+    """Largest number of images that passed through the network at once in one process, at the end of training."""
+    batch: int = Field(ge=1)
+    """Images of a batch in one process."""
+    bytes: dict[str, int] = Field(default_factory=dict)
+    """Peak memory of a forward and backward pass by number of images, from which ``train.micro_batch=auto`` chose."""
+
+
 class Environment(FrozenModel):
     """Software and hardware of a run. Empty or None if not known."""
 
@@ -175,6 +186,8 @@ class RunResult(Record):
     budget: Budget = Budget()
     precision: PrecisionFacts | None = None
     """Precision of training, if it was chosen by measurement; None for that of the settings."""
+    micro_batch: MicroBatchFacts | None = None
+    """How batches were divided in training; None if whole batches were used, or it is not known."""
     headline: dict[str, FiniteOrNone] = Field(default_factory=dict)
     """COCO's twelve numbers by short name (ap, ap50, ..., ar_large), as fractions."""
     score_threshold: FiniteOrNone = None

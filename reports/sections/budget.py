@@ -75,6 +75,16 @@ def section(report: ReportData) -> Section:
             *method,
             f"Precision of training, chosen by timing steps on the first run's device: {precisions}.",
         )
+    divided = "; ".join(
+        f"{label}: {parts.images} of {parts.batch} images at once"
+        for label, model in zip(report.labels, report.models, strict=True)
+        if (parts := next((run.micro_batch for run in model.results if run.micro_batch), None)) is not None
+    )
+    if divided:
+        method = (
+            *method,
+            f"Batches of training were divided into parts, whose gradients were added up: {divided}.",
+        )
     return Section(
         "budget",
         "Budget",
