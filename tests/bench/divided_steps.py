@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bench.pipeline.loader import Batch
 from bench.pipeline.placement import Placement
 from bench.process.log import Log
+from bench.training.device import make_accelerator
 from bench.training.gradient import StepGradient
 from detectors.registry import VARIANTS
 from detectors.types import Targets
@@ -100,7 +101,7 @@ def gradient(
         return forward(images)
 
     detector.forward = limited  # type: ignore[method-assign]
-    accelerator = Accelerator(cpu=True)
+    accelerator = make_accelerator("cpu", "no")  # an earlier test may have trained with another precision
     step = StepGradient(detector, accelerator, Log(), parts)
     terms = step([batch_of(images) for images in batches])
     return {name: p.grad for name, p in detector.named_parameters() if p.grad is not None}, terms
