@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from bench.data.jpeg import decode_jpeg
+from bench.data.jpeg import decode_jpeg, read_plain_jpeg
 from metrics.errors import InputError
 from metrics.messages import reason
 
@@ -148,6 +148,9 @@ def read_image(path: Path, upright: bool = True) -> NDArray[np.uint8]:
     Raises:
         InputError: as `read_header`; or the file is truncated or corrupt, or has 32-bit or floating-point pixels.
     """
+    pixels = read_plain_jpeg(path)
+    if pixels is not None:
+        return pixels
     with _opened(path) as image:
         orientation = _orientation(image) if upright else 1
         pixels = decode_jpeg(path, image)

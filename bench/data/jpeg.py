@@ -11,6 +11,39 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bench.data.jpeg_header import plain_size
+
+_HEAD = 4096
+"""Bytes that are read first, because files of other formats can be large."""
+
+
+def read_plain_jpeg(path: Path) -> NDArray[np.uint8] | None:
+    """Pixels of a colour JPEG without EXIF data, which is most of a data set: opening it by Pillow takes as long as resizing it.
+
+    Args:
+        path: the file.
+
+    Returns:
+        (H, W, 3) uint8 RGB; None for other files, those above Pillow's first limit of pixels, and where reading or decoding
+        fails: then Pillow decides.
+    """
+    decode = _decoder()
+    if decode is None:
+        return None
+    try:
+        with path.open("rb", buffering=0) as file:
+            content = file.read(_HEAD)
+            if not content.startswith(b"\xff\xd8"):
+                return None
+            content += file.readall()
+        size = plain_size(content)
+        if size is None or size[0] * size[1] > (Image.MAX_IMAGE_PIXELS or 0):
+            return None
+        pixels = decode(np.frombuffer(bytearray(content), np.uint8))
+    except (RuntimeError, OSError):
+        return None
+    return pixels if pixels.shape[:2] == size else None
+
 
 def decode_jpeg(path: Path, image: Image.Image) -> NDArray[np.uint8] | None:
     """Pixels of a colour JPEG, without EXIF rotation.

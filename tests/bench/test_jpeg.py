@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from bench.data import jpeg
 from bench.data.images import read_image
+from bench.data.jpeg_header import plain_size
 from metrics.errors import InputError
 
 Read = Callable[[Path], NDArray[np.uint8]]
@@ -26,9 +29,9 @@ def scene(height: int = 33, width: int = 50) -> Image.Image:
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
-def content_of(image: Image.Image, **options: object) -> bytes:
+def content_of(image: Image.Image, file_format: str = "JPEG", **options: object) -> bytes:
     file = io.BytesIO()
-    image.save(file, "JPEG", **options)
+    image.save(file, file_format, **options)
     return file.getvalue()
 
 
@@ -36,6 +39,16 @@ def orientation(value: int) -> Image.Exif:
     exif = Image.Exif()
     exif[0x0112] = value
     return exif
+
+
+def _exif_after_frame() -> bytes:
+    """A file whose EXIF data follow the size of its pixels, right before the scan."""
+    content = content_of(scene(), exif=orientation(6))
+    start = content.index(b"\xff\xe1")
+    end = start + 2 + int.from_bytes(content[start + 2 : start + 4], "big")
+    rest = content[:start] + content[end:]
+    scan = rest.index(b"\xff\xda")
+    return rest[:scan] + content[start:end] + rest[scan:]
 
 
 KINDS = {
@@ -50,6 +63,11 @@ KINDS = {
     "grey": content_of(scene().convert("L")),
     "CMYK": content_of(scene().convert("CMYK")),
     "one pixel": content_of(scene().crop((0, 0, 1, 1))),
+    "metadata that rotate": content_of(
+        scene(), xmp=b'<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="6"></x:xmpmeta>'
+    ),
+    "metadata after the frame": _exif_after_frame(),
+    "two images": content_of(scene(), save_all=True, append_images=[scene()], file_format="MPO"),
     "bytes after the end": content_of(scene()) + b"more",
     "bytes before the end": content_of(scene())[:-2] + b"more\xff\xd9",
     **{f"orientation {k}": content_of(scene(), exif=orientation(k)) for k in range(10)},
@@ -86,7 +104,37 @@ def test_colour_is_decoded_by_torchvision_and_all_else_by_pillow(tmp_path):
         with Image.open(path) as image:
             if jpeg.decode_jpeg(path, image) is not None:
                 decoded.add(kind)
-    assert set(KINDS) - decoded == {"grey", "CMYK"}
+    assert set(KINDS) - decoded == {"grey", "CMYK", "two images"}
+
+
+@pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
+def test_files_that_only_need_decoding_are_not_opened_by_pillow(tmp_path):
+    alone = set()
+    for kind, content in KINDS.items():
+        path = tmp_path / "a.jpg"
+        path.write_bytes(content)
+        with Image.open(path) as image:
+            size = image.size
+        assert plain_size(content) in (None, size[::-1])
+        if jpeg.read_plain_jpeg(path) is not None:
+            alone.add(kind)
+    others = {"grey", "CMYK", "metadata that rotate", "metadata after the frame", "two images"}
+    assert set(KINDS) - alone == others | {kind for kind in KINDS if kind.startswith("orientation")}
+
+
+@given(st.sampled_from(["plain", "progressive", "comment", "colour profile"]), st.data())
+def test_a_damaged_header_has_the_size_that_pillow_reads_or_none(kind, data):
+    content = bytearray(KINDS[kind])
+    place = data.draw(st.integers(2, content.index(b"\xff\xda") + 4))
+    content[place] = data.draw(st.sampled_from([0, 1, 3, 8, 17, 0xC0, 0xC4, 0xDA, 0xE1, 0xFF]))
+    del content[data.draw(st.integers(place, len(content))) :]
+    found = plain_size(bytes(content))
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            expected = image.size[::-1]
+    except Exception:  # Pillow raises nearly anything on a broken file
+        return
+    assert found in (None, expected)
 
 
 @pytest.mark.parametrize("kind", ["plain", "progressive"])
@@ -122,7 +170,7 @@ def test_damaged_files_have_the_pixels_or_the_error_that_pillow_gives(tmp_path, 
     found = []
     for _ in range(60):
         content = bytearray(KINDS["plain"])
-        content[int(random.integers(200, len(content)))] = int(random.integers(256))
+        content[int(random.integers(2, len(content)))] = int(random.integers(256))
         path.write_bytes(content)
         by_torchvision = outcome()
         with monkeypatch.context() as patch:
