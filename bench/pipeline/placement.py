@@ -180,10 +180,7 @@ def fit_view(
     size, corner = (down.length, across.length), (top + down.start, left + across.start)
     if label_map is not None:
         label_map = _fit_label_map(view.flip(view.cut(label_map)), size, corner, image.size)
-    part = view.cut(pixels)
-    if part.shape[-2:] != size:
-        smooth = not isinstance(image, FileInput) or image.antialias
-        part = functional.resize_image(part, list(size), antialias=smooth)
+    part = resize(view.cut(pixels), size, not isinstance(image, FileInput) or image.antialias)
     # NumPy flips without a copy, and copies between orders of axes in half of torch's time.
     shown = part.numpy()[:, :: -1 if view.upside_down else 1, :: -1 if view.mirrored else 1]
     if size == image.size:
@@ -193,10 +190,31 @@ def fit_view(
         canvas[:, corner[0] : corner[0] + size[0], corner[1] : corner[1] + size[1]] = shown
     shift_x, shift_y = left + across.offset, top + down.offset
     if (across.scale, down.scale, shift_x, shift_y) != (1, 1, 0, 0):
-        scale = torch.tensor([across.scale, down.scale, across.scale, down.scale])
-        boxes = boxes * scale + torch.tensor([shift_x, shift_y, shift_x, shift_y])
+        scale = np.array([across.scale, down.scale] * 2, np.float32)
+        boxes = torch.from_numpy(boxes.numpy() * scale + np.array([shift_x, shift_y] * 2, np.float32))
     scales = new_width / view.width, new_height / view.height
     return Sample(torch.from_numpy(canvas), boxes, labels, index, scales, (left, top), view.size, label_map)
+
+
+def resize(pixels: Tensor, size: tuple[int, int], smooth: bool = True) -> Tensor:
+    """Pixels (3, H, W) at another (height, width): bilinear, over the area of each new pixel if `smooth`."""
+    if pixels.shape[-2:] == size:
+        return pixels
+    resized: Tensor = functional.resize_image(pixels, list(size), antialias=smooth)
+    return resized
+
+
+def resize_label_map(label_map: Tensor, size: tuple[int, int]) -> Tensor:
+    """A label map at another (height, width): a pixel gets the value of the one that contains its centre.
+
+    The arithmetic is in integers, so that the result is the same on every machine.
+    """
+    (height, width), (new_height, new_width) = label_map.shape, size
+    if (height, width) == size:
+        return label_map
+    rows = (2 * torch.arange(new_height) + 1) * height // (2 * new_height)
+    columns = (2 * torch.arange(new_width) + 1) * width // (2 * new_width)
+    return label_map[rows[:, None], columns]
 
 
 class _Stretched(NamedTuple):
@@ -222,16 +240,9 @@ def _stretch(inside: tuple[int, int], side: int, new: int, flipped: bool) -> _St
 def _fit_label_map(
     label_map: Tensor, new: tuple[int, int], corner: tuple[int, int], size: tuple[int, int]
 ) -> Tensor:
-    """The label map at (height, width) `new`, with its (top, left) `corner` in a map of `size` that is ignored elsewhere.
-
-    A pixel gets the value of the one that contains its centre, which is that of the resized image. The arithmetic is in
-    integers, so that the result is the same on every machine.
-    """
-    (height, width), (new_height, new_width), (top, left) = label_map.shape, new, corner
-    if new != (height, width):
-        rows = (2 * torch.arange(new_height) + 1) * height // (2 * new_height)
-        columns = (2 * torch.arange(new_width) + 1) * width // (2 * new_width)
-        label_map = label_map[rows[:, None], columns]
+    """The label map at (height, width) `new`, with its (top, left) `corner` in a map of `size` that is ignored elsewhere."""
+    (new_height, new_width), (top, left) = new, corner
+    label_map = resize_label_map(label_map, new)
     if new == size:
         return label_map
     canvas = torch.full(size, IGNORED, dtype=torch.uint8)

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.pipeline.augment_settings import AugmentConfig
@@ -88,9 +91,9 @@ class Augment:
 
     def sanitize(self, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Remove boxes, (G, 4) xyxy in pixels of the network's input, that have become too small."""
-        sides = boxes[:, 2:] - boxes[:, :2]
-        kept = (sides >= self.config.min_side).all(1).nonzero().squeeze(1)
-        return (boxes, labels) if len(kept) == len(labels) else (boxes[kept], labels[kept])
+        corners = boxes.numpy()
+        kept = (corners[:, 2:] - corners[:, :2] >= self.config.min_side).all(1)
+        return (boxes, labels) if kept.all() else _rows(boxes, labels, kept)
 
 
 def make_augment(config: AugmentConfig, fill: int = 114) -> Augment:
@@ -127,6 +130,10 @@ def _see(changes: tuple[Change, ...], image: LabelledImage) -> Seen:
     seen = Seen(View.whole(image.size), image.boxes, image.labels)
     for change in changes:
         seen = change(seen)
-    boxes = seen.boxes
-    kept = ((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])).nonzero().squeeze(1)
-    return seen if len(kept) == len(boxes) else Seen(seen.view, boxes[kept], seen.labels[kept])
+    corners = seen.boxes.numpy()
+    kept = np.logical_and(corners[:, 2] > corners[:, 0], corners[:, 3] > corners[:, 1])
+    return seen if kept.all() else Seen(seen.view, *_rows(seen.boxes, seen.labels, kept))
+
+
+def _rows(boxes: Tensor, labels: Tensor, kept: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(boxes.numpy()[kept]), torch.from_numpy(labels.numpy()[kept])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional
@@ -66,28 +67,30 @@ def cut_out(image: LabelledImage, left: int, top: int, width: int, height: int) 
 
 
 def clip_boxes(
-    boxes: Tensor, labels: Tensor, window: tuple[int, int, int, int], min_visible: float
+    boxes: Tensor, labels: Tensor, window: tuple[int, int, int, int] | Tensor, min_visible: float
 ) -> tuple[Tensor, Tensor]:
     """Boxes and labels of what is left of boxes in a window.
 
     Args:
         boxes: (G, 4) xyxy, of positive width and height.
         labels: (G,).
-        window: xyxy.
+        window: xyxy, or (G, 4) xyxy of each box's own window.
         min_visible: share of its area that a box must have in the window; boxes with less are ignored.
 
     Returns:
         Clipped boxes of positive width and height, and their labels.
     """
-    left, top, right, bottom = window
-    limits = boxes.new_tensor([[left, top], [right, bottom]])
-    corners = boxes.view(-1, 2, 2)
-    clipped = corners.clamp(limits[0], limits[1])
-    areas = (corners[:, 1] - corners[:, 0]).prod(1)
-    sides = clipped[:, 1] - clipped[:, 0]
-    labels = torch.where(sides.prod(1) >= min_visible * areas, labels, IGNORED_REGION)
-    kept = (sides > 0).all(1).nonzero().squeeze(1)
-    return clipped.view(-1, 4)[kept], labels[kept]
+    limits = np.asarray(window, np.float32)  # NumPy's small operations take a third of the time of torch's
+    corners = boxes.numpy()
+    low, high = limits[..., :2], limits[..., 2:]
+    left_top = np.minimum(np.maximum(corners[:, :2], low), high)
+    right_bottom = np.minimum(np.maximum(corners[:, 2:], low), high)
+    sides, whole = right_bottom - left_top, corners[:, 2:] - corners[:, :2]
+    seen = sides[:, 0] * sides[:, 1] >= np.float32(min_visible) * (whole[:, 0] * whole[:, 1])
+    kept = (sides[:, 0] > 0) & (sides[:, 1] > 0)
+    clipped = np.concatenate([left_top, right_bottom], 1)[kept]
+    visible = np.where(seen, labels.numpy(), IGNORED_REGION)[kept]
+    return torch.from_numpy(clipped), torch.from_numpy(visible)
 
 
 def ignore_covered(image: LabelledImage, covered: Tensor, min_visible: float) -> LabelledImage:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,7 +52,7 @@ class ZoomOut:
         places = torch.rand(2)
         left = int((width - view.width) * places[0])
         top = int((height - view.height) * places[1])
-        boxes = seen.boxes + torch.tensor([left, top, left, top])
+        boxes = torch.from_numpy(seen.boxes.numpy() + np.array([left, top] * 2, np.float32))
         view = view._replace(left=view.left - left, top=view.top - top, width=width, height=height)
         return Seen(view, boxes, seen.labels)
 
@@ -71,8 +72,9 @@ class Flip:
     def __call__(self, seen: Seen) -> Seen:
         if float(torch.rand(())) >= self.probability:
             return seen
-        view, boxes = seen.view, seen.boxes.clone()
+        view, corners = seen.view, seen.boxes.numpy()
         axis, length = (1, view.height) if self.vertical else (0, view.width)
-        boxes[:, axis], boxes[:, axis + 2] = length - seen.boxes[:, axis + 2], length - seen.boxes[:, axis]
+        boxes = corners.copy()
+        boxes[:, axis], boxes[:, axis + 2] = length - corners[:, axis + 2], length - corners[:, axis]
         view = view._replace(upside_down=True) if self.vertical else view._replace(mirrored=True)
-        return Seen(view, boxes, seen.labels)
+        return Seen(view, torch.from_numpy(boxes), seen.labels)
