@@ -40,8 +40,8 @@ class AugmentConfig(Config):
     """Share of its box that is left of an object in a mosaic, after a warp, or beside what covers it; objects of which less
     is left are ignored in training."""
     mosaic: Annotated[Fraction, Range(0, 1)] = 0.0
-    """Probability of a mosaic of the image and three others of the split, which are neither zoomed out nor cropped
-    (YOLOv4, section 3.3)."""
+    """Probability of a mosaic of the image and three others of the 16 that follow each other in the epoch, which are neither
+    zoomed out nor cropped (YOLOv4, section 3.3)."""
     mosaic_scale: Annotated[float, Field(ge=0.1, le=1), Range(0.3, 0.8)] = 0.5
     """Smallest size of an image in a mosaic, as a fraction of its size without."""
     close_mosaic: Annotated[Fraction, Range(0, 0.3)] = 0.1

@@ -23,11 +23,15 @@ from bench.pipeline.input_sizes import Size, sizes_around
 from bench.pipeline.objects import IGNORED_REGION, TrainingObjects, training_objects
 from bench.pipeline.order import Order, Use
 from bench.pipeline.placement import Placement, Sample, Samples, collate, fit_image, to_tensor
+from bench.pipeline.recent_images import RecentImages
 from bench.pipeline.sampling import SamplingConfig, expected_uses
 from bench.pipeline.unit_range import to_unit_range
 from bench.pipeline.workers import WorkerBatches, default_workers
 from detectors.types import Targets
 from metrics.errors import InputError
+
+RECENT_BYTES = 128_000_000
+"""Limit of the decoded images that each process keeps while it mixes images."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -252,6 +256,8 @@ class SplitSamples(Dataset[Sample]):
         self.objects = objects
         self._image = image
         self._augment = augment
+        mixes = augment is not None and (augment.config.mosaic > 0 or augment.config.mixup > 0)
+        self._recent = RecentImages(self._read, RECENT_BYTES if mixes else 0)
         self._by_size: dict[Size | None, tuple[ImageConfig, AugmentedImages | None]] = {}
         self._seed = seed
 
@@ -259,13 +265,13 @@ class SplitSamples(Dataset[Sample]):
         return len(self.split)
 
     def __getitem__(self, item: Use) -> Sample:
-        epoch, index, repeat, size, alone = item
+        epoch, index, repeat, size, alone, others = item
         image, augmented = self._at(size)
         if augmented is None:
             return fit_image(image, index, *self.read(index))
         key = np.random.SeedSequence(self._seed, spawn_key=(epoch, index, repeat)[: 3 if repeat else 2])
         with randomness_of(int(key.generate_state(1, np.uint64)[0] >> 1)):
-            return augmented(index, not alone)
+            return augmented(index, not alone, others)
 
     def _at(self, size: Size | None) -> tuple[ImageConfig, AugmentedImages | None]:
         """Settings and augmentation for this size of the network's input."""
@@ -277,6 +283,9 @@ class SplitSamples(Dataset[Sample]):
 
     def read(self, index: int) -> LabelledImage:
         """An image of the split with its objects, and its label map if the samples have one."""
+        return self._recent(index)
+
+    def _read(self, index: int) -> LabelledImage:
         pixels = to_tensor(self.split.load(index))
         boxes, labels = map(torch.from_numpy, self.objects.of_image(index))
         label_map = None if self._load_map is None else _map_tensor(self._load_map(index), pixels.shape[-2:])

@@ -14,6 +14,9 @@ from torch.utils.data import Sampler
 from bench.pipeline.input_sizes import Size, draw_size
 from bench.pipeline.sampling import draw_images
 
+MIXED = 16
+"""Number of successive images of an epoch that are mixed with one another (mosaic, mixup): each is decoded once for all of them."""
+
 
 class Use(NamedTuple):
     """One use of an image.
@@ -24,6 +27,7 @@ class Use(NamedTuple):
         repeat: number of earlier uses in the epoch.
         size: (height, width) of the network's input, that of all images of the batch; None for that of the settings.
         alone: whether no other images are mixed into it.
+        others: images of the split, of which some are mixed into it; None for all of the split.
     """
 
     epoch: int
@@ -31,6 +35,7 @@ class Use(NamedTuple):
     repeat: int = 0
     size: Size | None = None
     alone: bool = False
+    others: tuple[int, ...] | None = None
 
 
 class Order(Sampler[list[Use]]):
@@ -89,12 +94,14 @@ class Order(Sampler[list[Use]]):
         epoch, first = self.epoch, self.batch
         indices = self._indices(epoch)
         seen: Counter[int] = Counter()
+        others = _mixed(indices)
         for batch in range(len(self)):
             uses = []
             size = draw_size(self.sizes, self.seed, epoch, batch) if self.sizes else None
             alone = batch >= first and self.is_closing(epoch, batch)
-            for index in indices[batch * self.batch_size : (batch + 1) * self.batch_size]:
-                uses.append(Use(epoch, index, seen[index], size, alone))
+            start = batch * self.batch_size
+            for place, index in enumerate(indices[start : start + self.batch_size], start):
+                uses.append(Use(epoch, index, seen[index], size, alone, others[place // MIXED]))
                 seen[index] += 1
             if batch >= first:
                 yield uses[self.rank :: self.world]
@@ -113,3 +120,10 @@ class Order(Sampler[list[Use]]):
             drawn = torch.from_numpy(draw_images(self.uses, shuffled, offset))
             indices = drawn[torch.randperm(len(drawn), generator=generator)].tolist()
         return indices
+
+
+def _mixed(indices: Sequence[int]) -> list[tuple[int, ...]]:
+    """The parts of an epoch, each of `MIXED` images that are mixed with one another; the last one begins before its place."""
+    last = max(len(indices) - MIXED, 0)
+    starts = (min(start, last) for start in range(0, len(indices), MIXED))
+    return [tuple(indices[start : start + MIXED]) for start in starts]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -57,8 +59,13 @@ class AugmentedImages:
         self._augment = augment
         self._config = augment.config
 
-    def __call__(self, index: int, several: bool = True) -> Sample:
+    def __call__(self, index: int, several: bool = True, others: Sequence[int] | None = None) -> Sample:
         """An augmented image; without changes by several images unless `several`.
+
+        Args:
+            index: of the image.
+            several: whether other images can be mixed into it.
+            others: images of which those of a mosaic and of a blend are drawn; None for all of the source.
 
         The changes are: a mosaic, or zooming out, a crop and flips; a warp; pasted objects; blending; erasing; colours; quality;
         and transforms of albumentations.
@@ -67,11 +74,13 @@ class AugmentedImages:
             InputError: an image cannot be read, or a transform of albumentations fails.
         """
         config = self._config
-        sample = self._arranged(index, several)
+        others = range(len(self._source)) if others is None else others
+        sample = self._arranged(index, several, others)
         if several and _happens(config.copy_paste):
             sample = _with(sample, self._pasted(sample))
         if several and _happens(config.mixup):
-            other = self._arranged(self._partner(), several)
+            (partner,) = _draw(others, index, 1)
+            other = self._arranged(partner, several, others)
             weight = draw_weight(config.mixup_alpha)
             sample = _with(sample, blend(_labelled(sample), _labelled(other), weight))
         if _happens(config.erase):
@@ -87,13 +96,13 @@ class AugmentedImages:
             sample = sample._replace(boxes=boxes, labels=labels)
         return sample
 
-    def _arranged(self, index: int, several: bool) -> Sample:
+    def _arranged(self, index: int, several: bool, others: Sequence[int]) -> Sample:
         """The geometry of an image: as a part of a mosaic or alone, and warped."""
         config = self._config
         mosaic = several and _happens(config.mosaic)
         warped = _happens(config.warp)
         if mosaic:
-            whole = self._augment.flip(self._mosaic(index))
+            whole = self._augment.flip(self._mosaic(index, others))
         elif not warped:
             return self._augment.fit(self._image, index, self._source.read(index))
         else:
@@ -106,9 +115,9 @@ class AugmentedImages:
             whole = warp(whole, matrix, size, self._image.fill, config.min_visible, config.warp_shape)
         return fit_image(self._image, index, *whole)
 
-    def _mosaic(self, index: int) -> LabelledImage:
+    def _mosaic(self, index: int, others: Sequence[int]) -> LabelledImage:
         """A mosaic with the image and three others, in random order."""
-        indices = [index, *(self._partner() for _ in range(3))]
+        indices = [index, *_draw(others, index, 3)]
         order = torch.randperm(4).tolist()
         images = [self._source.read(indices[k]) for k in order]
         return make_mosaic(images, self._image, self._config.mosaic_scale, self._config.min_visible)
@@ -130,13 +139,16 @@ class AugmentedImages:
         flip = config.flip > 0
         return paste(_labelled(sample), cuttings, [scale] * len(cuttings), area, flip, config.min_visible)
 
-    def _partner(self) -> int:
-        """Index of another image; of the same where it is the only one."""
-        return int(torch.randint(len(self._source), ()))
-
     @cached_property
     def _paste_odds(self) -> NDArray[np.float64]:
         return np.cumsum(paste_weights(self._source.objects))
+
+
+def _draw(others: Sequence[int], index: int, count: int) -> list[int]:
+    """Draw images other than `index`, each once; where there are too few, some again, and `index` if it is the only one."""
+    order = (others[place] for place in torch.randperm(len(others)).tolist())
+    drawn = list(islice((other for other in order if other != index), count)) or [index]
+    return [drawn[k % len(drawn)] for k in range(count)]
 
 
 def _happens(probability: float) -> bool:

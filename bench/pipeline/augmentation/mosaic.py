@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from bench.pipeline.augmentation.labelled_image import LabelledImage, clip_boxes, cut_out, stretch
+from bench.pipeline.augmentation.labelled_image import LabelledImage, clip_boxes
 from bench.pipeline.input_settings import ImageConfig
-from bench.pipeline.placement import place
+from bench.pipeline.placement import place, resize, resize_label_map
+from bench.pipeline.view import View
 from metrics.pixel_labels import IGNORED
 
 MARGIN = 0.2
@@ -37,10 +39,11 @@ def make_mosaic(
         for value, side in zip(drawn, (width, height), strict=False)
     )
     quarters = ((0, 0, x, y), (x, 0, width, y), (0, y, x, height), (x, y, width, height))
-    canvas = torch.full((3, height, width), image.fill, dtype=torch.uint8)
+    canvas = np.full((3, height, width), image.fill, np.uint8)
     label_map = None if images[0].label_map is None else torch.full((height, width), IGNORED).to(torch.uint8)
     boxes: list[Tensor] = []
     labels: list[Tensor] = []
+    areas: list[tuple[int, int, int, int]] = []
     for k, (one, quarter) in enumerate(zip(images, quarters, strict=True)):
         left, top, right, bottom = quarter
         if right == left or bottom == top:
@@ -49,20 +52,31 @@ def make_mosaic(
         (new_height, new_width), _ = place(one.size, image)
         columns = _visible(one.size[1], scale * new_width, right - left, drawn[3 + 3 * k])
         rows = _visible(one.size[0], scale * new_height, bottom - top, drawn[4 + 3 * k])
-        window = cut_out(one, columns[0], rows[0], columns[1], rows[1])
-        tile = stretch(window, (rows[2], columns[2]))
         # An image that is smaller than its quarter touches the point.
         left = right - columns[2] if k % 2 == 0 else left
         top = bottom - rows[2] if k < 2 else top
-        area = (slice(top, top + rows[2]), slice(left, left + columns[2]))
-        canvas[:, *area] = tile.image
-        if label_map is not None and tile.label_map is not None:
-            label_map[area] = tile.label_map
-        limits = (left, top, left + columns[2], top + rows[2])
-        kept = clip_boxes(tile.boxes + torch.tensor([left, top, left, top]), tile.labels, limits, min_visible)
-        boxes.append(kept[0])
-        labels.append(kept[1])
-    return LabelledImage(canvas, torch.cat(boxes), torch.cat(labels), label_map)
+        view, size = View(columns[0], rows[0], columns[1], rows[1]), (rows[2], columns[2])
+        tile = resize(view.cut(one.image), size)
+        canvas[:, top : top + size[0], left : left + size[1]] = tile.numpy()
+        if label_map is not None and one.label_map is not None:
+            label_map[top : top + size[0], left : left + size[1]] = resize_label_map(
+                view.cut(one.label_map), size
+            )
+        boxes.append(_moved(one.boxes, view, size, (top, left)))
+        labels.append(one.labels)
+        areas.append((left, top, left + size[1], top + size[0]))
+    windows = torch.tensor(areas).repeat_interleave(torch.tensor(list(map(len, labels))), 0)
+    kept = clip_boxes(torch.cat(boxes), torch.cat(labels), windows, min_visible)
+    return LabelledImage(torch.from_numpy(canvas), *kept, label_map)
+
+
+def _moved(boxes: Tensor, view: View, size: tuple[int, int], corner: tuple[int, int]) -> Tensor:
+    """Boxes in a view that was resized to (height, width) `size` and lies at the (top, left) `corner`, not clipped."""
+    x, y = size[1] / view.width, size[0] / view.height
+    moved = np.subtract(boxes.numpy(), np.array([view.left, view.top] * 2, np.float32))
+    moved *= np.array([x, y, x, y], np.float32)
+    moved += np.array([corner[1], corner[0]] * 2, np.float32)
+    return torch.from_numpy(moved)
 
 
 def _visible(side: int, new_side: float, room: int, position: float) -> tuple[int, int, int]:
