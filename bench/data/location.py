@@ -26,6 +26,7 @@ from metrics.errors import InputError
 from metrics.formats.file_listing import refuse_unreadable, report_unwrapped, unwrapped
 from metrics.formats.image_annotations import exports
 from metrics.formats.layouts import LAYOUTS, UNDESCRIBED_YOLO
+from metrics.formats.near_misses import near_miss
 from metrics.real_path import real_path
 from metrics.registry import UnknownName, did_you_mean
 
@@ -211,8 +212,9 @@ def _detect(path: Path) -> DataLocation:
         own = "; ".join(
             f"{name}: {layout.looks_for}" for name, layout in layouts.items() if name not in exports()
         )
+        advice = near_miss(path)
         raise InputError(
-            f"{path}: unknown data set format; looked for {own}; and for layouts of other tools ({', '.join(exports())}; "
+            f"{path}: unknown data set format; {advice + '; ' if advice else ''}looked for {own}; and for layouts of other tools ({', '.join(exports())}; "
             f"docs/formats.md says what they look like); found {_contents(path)}; "
             f"set the format with --format if it is one of these"
         )

@@ -65,7 +65,9 @@ def _report_protocol(path: Path, parts: Sequence[AnnotatedImages]) -> None:
 
 def _purpose(path: Path, file: Path) -> str | None:
     """Purpose by the name of the file, or else of its folder: ``valid/_annotations.coco.json``."""
-    return parse_purpose(file.stem) or (parse_purpose(file.parent.name) if file.parent != path else None)
+    folders = file.relative_to(path).parts[:-1] if file.is_relative_to(path) else (file.parent.name,)
+    names = (file.stem, *reversed(folders))
+    return next((purpose for name in names if (purpose := parse_purpose(name)) is not None), None)
 
 
 def _with_field(truth: AnnotationTable, file: Path, name: str | None) -> AnnotationTable:

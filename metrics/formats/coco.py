@@ -38,7 +38,7 @@ from metrics.formats.identity import (
 )
 from metrics.formats.plausibility import check_annotations, warn_repeated_ids, warn_rows
 from metrics.formats.records import Record, records
-from metrics.formats.untrusted import parse_json, read_bytes, read_head
+from metrics.formats.untrusted import parse_json, read_bytes, read_head, read_json_lines
 from metrics.notes import Note, report
 from metrics.tables import AnnotationTable, Catalog, DetectionTable, ImageId
 
@@ -213,7 +213,12 @@ def _names_files(path: Path) -> bool:
 
 def _parse_results(path: str | Path, catalog: Catalog, by_name: bool) -> Results:
     where = str(path)
+    if Path(path).name.removesuffix(".gz").endswith(".jsonl"):
+        return read_results(records([row for _, row in read_json_lines(Path(path))], where), where)
     document = parse_json(read_bytes(path), where)
+    name = next((name for name in _RESULTS if isinstance(document, dict) and name in document), None)
+    if name is not None and "annotations" not in document:
+        return read_results(records(document[name], f"{where}: {name}"), f"{where}: {name}")
     if isinstance(document, dict):
         return _map_own_ids(document, catalog, where, by_name)
     return read_results(records(document, where), where)
@@ -234,6 +239,10 @@ def _check_truth(document: Any, where: str) -> None:
             keys = ", ".join(list(document)[:8]) or "no keys"
             hint = "; a list of images without annotations, as published for test sets, cannot be evaluated"
             raise InputError(f"{where}: {key} is {state}; the file has {keys}{hint * (key == 'annotations')}")
+
+
+_RESULTS = ("results", "predictions", "detections")
+"""Keys under which programs wrap a list of results."""
 
 
 def _map_own_ids(document: Record, catalog: Catalog, where: str, by_name: bool) -> Results:

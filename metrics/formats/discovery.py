@@ -14,12 +14,13 @@ from metrics.formats import coco
 from metrics.formats.box_table import BoxTable, read_csv, read_parquet
 from metrics.formats.detection_rows import DetectionSource, find_detection_layout
 from metrics.formats.detections import checked, table_of
-from metrics.formats.file_listing import refuse_unreadable, report_unwrapped, unwrapped
+from metrics.formats.file_listing import refuse_unreadable, report_unwrapped, unwrapped, visible_files
 from metrics.formats.identity import ClassMap, ImageIdMeaning, find_images, match_names
 from metrics.formats.image_annotations import Export, ImageAnnotation, export_table, exports
 from metrics.formats.image_labels import ImageLabels
 from metrics.formats.image_search import ImageSearch
 from metrics.formats.layouts import find_layouts, voc_folder
+from metrics.formats.near_misses import near_miss
 from metrics.formats.plausibility import check_annotations
 from metrics.formats.voc import Pixels
 from metrics.formats.voc_results import find_results, read_results
@@ -29,6 +30,9 @@ from metrics.tables.parquet import has_catalog
 
 _ASSUMED = (1000, 1000)
 """(height, width) of images that are known only by boxes in fractions of their sides."""
+
+_FILES = (".json", ".jsonl", ".csv", ".parquet", ".gz")
+"""Endings of files that one path of detections can be."""
 
 KNOWN = (
     "COCO's .json or .json.gz, YOLO's .yaml, a folder with one of these or with Pascal VOC's .xml files, an export of another "
@@ -79,7 +83,8 @@ def read_truth(path: str | Path, split: str | None = None, pixels: Pixels = "inc
     if kind == ".json":
         return coco.read_truth(path)
     refuse_unreadable(path)
-    raise InputError(f"{path}: unknown kind of file; expected {KNOWN}")
+    advice = near_miss(path)
+    raise InputError(f"{path}: unknown kind of file; {advice + '; ' if advice else ''}expected {KNOWN}")
 
 
 def read_detections(
@@ -120,10 +125,16 @@ def read_detections(
         source = layout.read(path, truth)
     elif path.is_dir():
         refuse_unreadable(path)
-        raise InputError(f"{path}: no detections found in this folder; expected {KNOWN_DETECTIONS}")
+        inside = [file for ending in _FILES for file in visible_files(path, f"*{ending}")]
+        if len(inside) == 1:
+            text = f"{path}: has one file of detections, {inside[0].name}, which is read"
+            report(Note("inner_file", text, str(path)))
+            return read_detections(inside[0], truth, class_map, image_ids, split, pixels)
+        hint = f"; give the path of one of {', '.join(file.name for file in inside[:8])}" if inside else ""
+        raise InputError(f"{path}: no detections found in this folder; expected {KNOWN_DETECTIONS}{hint}")
     elif kind in (".parquet", ".csv"):
         source = read_csv(path) if kind == ".csv" else read_parquet(path)
-    elif kind == ".json":
+    elif kind in (".json", ".jsonl"):
         return coco.read_detections(path, truth, class_map, image_ids)
     else:
         refuse_unreadable(path)
@@ -149,7 +160,8 @@ def _read_folder(path: Path, split: str | None, pixels: Pixels) -> AnnotationTab
     layouts = find_layouts(path)
     if not layouts:
         refuse_unreadable(path)
-        raise InputError(f"{path}: no annotations found; expected {KNOWN}")
+        advice = near_miss(path)
+        raise InputError(f"{path}: no annotations found; {advice + '; ' if advice else ''}expected {KNOWN}")
     layout, *others = layouts
     files = layout.files(path)
     if others:

@@ -11,7 +11,7 @@ from pathlib import Path
 from metrics.errors import InputError
 from metrics.formats.file_listing import is_hidden, visible_files
 from metrics.formats.image_annotations import Export, exports
-from metrics.formats.untrusted import read_head
+from metrics.formats.untrusted import read_bytes, read_head
 from metrics.formats.yolo_description import DARKNET_FOLDERS, YAML_SUFFIXES
 from metrics.formats.yolo_undescribed import undescribed_files
 
@@ -20,6 +20,15 @@ _SPLIT_KEYS = {b"train", b"val", b"valid", b"validation", b"test"}
 _TRIED = 50
 """Number of XML files that are looked at for one of VOC."""
 _VOC_ROOT = re.compile(rb"<annotation[\s>]")
+_COCO_PATTERNS = (
+    "*.json",
+    "annotations/*.json",
+    "*/*.json",
+    "annotations/*/*.json",
+    "*/annotations/*.json",
+    "*.json.gz",
+    "annotations/*.json.gz",
+)
 _COCO_KEYS = (b'"images"', b'"annotations"', b'"categories"')
 
 
@@ -59,13 +68,13 @@ def export_layout(export: Export) -> DataLayout:
 
 
 def coco_files(path: Path) -> list[Path]:
-    """Annotation files of COCO: `path`, or those in the folder, in ``annotations``, or one folder down.
+    """Annotation files of COCO: `path`, or those in the folder, in ``annotations``, or one folder down; then one further down, or packed.
 
     Files of captions or keypoints are left out where there are ``instances_*.json`` of the same images.
     """
     if path.is_file():
-        return [path] if path.suffix.lower() == ".json" and _has_coco_keys(path) else []
-    for pattern in ("*.json", "annotations/*.json", "*/*.json"):
+        return [path] if path.name.lower().endswith((".json", ".json.gz")) and _has_coco_keys(path) else []
+    for pattern in _COCO_PATTERNS:
         files = [file for file in visible_files(path, pattern) if _has_coco_keys(file)]
         if files:
             return [file for file in files if file.stem.startswith("instances")] or files
@@ -159,10 +168,13 @@ UNDESCRIBED_YOLO = DataLayout("yolo", "text files of YOLO beside images", undesc
 
 def _has_coco_keys(file: Path) -> bool:
     """Whether the keys of COCO's annotations occur in a file; it is not parsed."""
+    if file.suffix.lower() == ".gz":
+        text = read_bytes(file)
+        return text[:64].lstrip().startswith(b"{") and all(key in text for key in _COCO_KEYS)
     try:
-        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as text:
-            return text[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and all(
-                text.find(key) >= 0 for key in _COCO_KEYS
+        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            return mapped[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and all(
+                mapped.find(key) >= 0 for key in _COCO_KEYS
             )
     except (OSError, ValueError):  # empty, or not readable
         return False

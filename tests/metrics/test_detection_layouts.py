@@ -364,3 +364,67 @@ def test_reported_predictions_of_ultralytics_are_read() -> None:
             values.append(evaluate(table, read_detections(path, table, rule)).value("ap"))
     assert values[0] == pytest.approx(values[1], abs=1e-3)  # rounded to six digits of a fraction
     assert values[1] > 0.6
+
+
+def _lines(results: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in results)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("results.json", lambda results: json.dumps({"results": results})),
+        ("results.json", lambda results: json.dumps({"model": "m", "predictions": results})),
+        ("results.jsonl", _lines),
+    ],
+)
+def test_results_in_an_object_in_lines_or_alone_in_a_folder_are_read(
+    tmp_path: Path, name: str, text: Callable[[list[dict[str, Any]]], str]
+) -> None:
+    plain = DETECTIONS["coco_results"].write(tmp_path, PICTURES, FOUND)
+    wrapped = tmp_path / "inner" / name
+    wrapped.parent.mkdir()
+    wrapped.write_text(text(json.loads(plain.read_text())))
+    np.testing.assert_allclose(rows(read(wrapped)[0]), expected(FOUND, PICTURES), atol=1e-6)
+    table, kinds = read(wrapped.parent)
+    np.testing.assert_allclose(rows(table), expected(FOUND, PICTURES), atol=1e-6)
+    assert "inner_file" in kinds
+    (wrapped.parent / "other.csv").write_text("a\n1\n")
+    problem = refusal(wrapped.parent)  # which of the two is not guessed
+    assert problem.endswith(f"give the path of one of {name}, other.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "ImageId,PredictionString\nimg000,cat 0.5 1 2 3\n",
+            "expected class score x1 y1 x2 y2 for each detection",
+        ),
+        ("ImageId,PredictionString\nimg000,cat much 1 2 3 4\n", "expected a finite number, got 'much'"),
+        ("Name,PredictionString\nimg000,cat 0.5 1 2 3 4\n", "has no column of images; call it ImageId"),
+    ],
+)
+def test_fault_153_a_prediction_string_that_does_not_fit_is_refused(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "submission.csv").write_text(text)
+    assert message in refusal(tmp_path / "submission.csv")
+
+
+def test_a_prediction_string_without_classes_is_of_the_only_class(tmp_path: Path) -> None:
+    only = AnnotationTable.of(
+        Catalog.of([1, 2], ["wheat"], [(48, 64)] * 2, ["a.png", "b.png"]), [0], [0], [[2, 3, 8, 9]]
+    )
+    file = tmp_path / "submission.csv"
+    box = " ".join(["0.5 2 3 8 9"] * 6)  # as many words as five detections with a class have
+    file.write_text(f"image_id,PredictionString\na,{box}\nb,\n")
+    table, _ = read(file, only)
+    assert len(table) == 6
+    np.testing.assert_allclose(table.xywh, [[2, 3, 8, 9]] * 6)
+
+
+def test_fault_153_a_line_of_a_class_file_with_fewer_values_is_refused(tmp_path: Path) -> None:
+    DETECTIONS["detectron2_class_files"].write(tmp_path, PICTURES, FOUND)
+    (tmp_path / "dog.txt").write_text("img000 0.5 1 2 3\n")
+    assert "dog.txt:1: expected image score x1 y1 x2 y2, got 5 values" in refusal(tmp_path)

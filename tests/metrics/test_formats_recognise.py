@@ -131,9 +131,9 @@ def test_an_unknown_format_names_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no annotations found; expected COCO's .json"):
         read_truth(tmp_path)
     (tmp_path / "a.txt").touch()
-    with pytest.raises(InputError, match=r"a.txt: unknown kind of file; expected COCO's .json"):
+    with pytest.raises(InputError, match=r"a.txt: unknown kind of file; .*expected COCO's .json"):
         read_truth(tmp_path / "a.txt")
-    with pytest.raises(InputError, match=r"a.txt: unknown kind of file; expected COCO results"):
+    with pytest.raises(InputError, match=r"a.txt: unknown kind of file; .*expected COCO results"):
         read_detections(tmp_path / "a.txt", TRUTH)
     with pytest.raises(InputError, match=r"a single file has no splits; leave out 'val'"):
         read_truth(tmp_path / "a.txt", split="val")

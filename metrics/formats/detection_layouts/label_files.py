@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from metrics.boxes import convert
 from metrics.errors import InputError
+from metrics.formats.class_files import read_class_files
 from metrics.formats.detection_rows import DetectionLayout, DetectionRows
 from metrics.formats.file_listing import image_text_files
 from metrics.formats.identity import known_images
@@ -87,6 +88,9 @@ def _is_ours(path: Path) -> bool:
 
 def _read(path: Path, truth: AnnotationTable) -> DetectionRows:
     files = _files(path)
+    by_class = read_class_files(files, truth, str(path))
+    if by_class is not None:
+        return by_class
     top = path / "labels" if files[0].is_relative_to(path / "labels") else path
     lines = [
         line for file in files for line in _lines(file, file.relative_to(top).with_suffix("").as_posix())

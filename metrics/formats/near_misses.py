@@ -1,0 +1,102 @@
+"""What a path in which no data set is recognised most likely is, and which path or change would be read instead."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from metrics.errors import InputError
+from metrics.formats.file_listing import is_hidden, visible_files
+from metrics.formats.image_search import IMAGE_SUFFIXES, image_files
+from metrics.formats.layouts import coco_files, find_layouts, yolo_files
+from metrics.formats.purpose import is_purpose
+from metrics.formats.untrusted import read_head
+
+_COCO_KEYS = ("images", "annotations", "categories")
+_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar")
+_PARTS = re.compile("images?|img|labels?|annotations?|ann|jpegimages|labeltxt.*|obj_.*_data")
+_MOST = 20
+"""Folders and files that are looked at."""
+
+
+def near_miss(path: Path) -> str:
+    """Advice for a path without a known data set, as a clause; empty if there is none."""
+    if path.is_file():
+        return _of_file(path)
+    return _in_folders(path) or _around(path) or _in_files(path)
+
+
+def _of_file(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return "it is an image; give the folder of the data set"
+    if suffix in (".xml", ".txt"):
+        return "a file of one image is no data set; give the folder of all files"
+    return _of_json(path) if suffix == ".json" else ""
+
+
+def _in_folders(path: Path) -> str:
+    """Folders in the folder that are data sets."""
+    found = []
+    for name in sorted(os.listdir(path))[:_MOST]:
+        if not is_hidden(name) and (path / name).is_dir() and (layout := _layout(path / name)):
+            found.append(f"{path / name} ({layout})")
+    return f"give the path of a data set in it: {', '.join(found[:3])}" if found else ""
+
+
+def _around(path: Path) -> str:
+    """A folder around one that is called like a part of a data set, such as ``images/train``; it is not searched in depth."""
+    folder = Path(os.path.abspath(path))
+    for _ in range(2):
+        if not is_purpose(folder.name) and not _PARTS.fullmatch(folder.name.lower()):
+            break
+        folder = folder.parent
+        if layout := _described(folder):
+            return f"it is a part of the data set in {folder} ({layout}): give that path"
+    return ""
+
+
+def _described(folder: Path) -> str:
+    """The format of the files that describe the data set in a folder."""
+    try:
+        if any(coco_files(inner) for inner in (folder / "annotations", *folder.glob("*.json"))):
+            return "coco"
+        return "voc" if (folder / "Annotations").is_dir() else "yolo" if yolo_files(folder) else ""
+    except InputError:
+        return ""
+
+
+def _layout(folder: Path) -> str:
+    try:
+        return next((layout.name for layout in find_layouts(folder)), "")
+    except InputError:
+        return ""
+
+
+def _in_files(path: Path) -> str:
+    """Files in the folder that are nearly of a known kind."""
+    names = sorted(os.listdir(path))
+    archive = next((name for name in names if name.lower().endswith(_ARCHIVES)), None)
+    if archive is not None:
+        return f"{archive} is an archive: unpack it"
+    for pattern in ("*.json", "*/*.json"):
+        for file in visible_files(path, pattern)[:_MOST]:
+            if advice := _of_json(file):
+                return f"{file.relative_to(path)}: {advice}"
+    images = image_files(path, recursive=True)
+    return f"it has {len(images)} images, but no annotations that are known" if images else ""
+
+
+def _of_json(file: Path) -> str:
+    if not file.stat().st_size:
+        return "the file is empty"
+    head = read_head(file)
+    if head.startswith(b"[") and b'"score"' in head and b'"bbox"' in head:
+        return "looks like results (detections), not ground truth"
+    data = file.read_bytes() if file.stat().st_size <= 2**28 else head
+    has = [key for key in _COCO_KEYS if f'"{key}"'.encode() in data]
+    missing = [key for key in _COCO_KEYS if key not in has]
+    if head.startswith(b"{") and len(has) == 2:
+        return f"has {' and '.join(has)}, but no {missing[0]}, which COCO needs: is the file complete?"
+    return ""

@@ -1,0 +1,118 @@
+"""Paths that are nearly a data set: one folder too high or too low, one file, an archive, results; the advice works."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny_data import Picture, pictures, write_coco, write_voc, write_yolo
+
+from bench.datasets import open_dataset
+from metrics import read_truth
+from metrics.errors import InputError
+
+
+def yolo(root: Path) -> Path:
+    write_yolo(root, {"train": pictures(6), "val": pictures(3, 6), "test": pictures(3, 9)})
+    return root
+
+
+def coco(root: Path) -> Path:
+    write_coco(root / "annotations" / "instances.json", pictures(12), root / "images")
+    return root
+
+
+def voc(root: Path) -> Path:
+    return write_voc(root, pictures(12))
+
+
+def advice(path: Path) -> str:
+    """What both readers say of a path, which is the same."""
+    said = []
+    for read in (open_dataset, read_truth):
+        with pytest.raises(InputError) as refused:
+            read(path)
+        found = re.search(
+            r"(?:unknown data set format|no annotations found|unknown kind of file); (.*?); (looked|expected)",
+            str(refused.value),
+        )
+        said.append(found[1] if found else "")
+    assert said[0] == said[1]
+    return said[0]
+
+
+def test_fault_154_the_data_set_in_a_folder_is_named(tmp_path: Path) -> None:
+    root = yolo(tmp_path / "pets")
+    (tmp_path / "notes.md").write_text("my data")
+    assert advice(tmp_path) == f"give the path of a data set in it: {root} (yolo)"
+    open_dataset(root)
+
+
+@pytest.mark.parametrize(
+    ("write", "inner"),
+    [(yolo, "images/train"), (yolo, "images"), (yolo, "labels"), (coco, "images"), (voc, "JPEGImages")],
+)
+def test_fault_154_the_data_set_around_a_folder_is_named(
+    tmp_path: Path, write: Callable[[Path], Path], inner: str
+) -> None:
+    root = write(tmp_path / "pets")
+    assert (
+        advice(root / inner) == f"it is a part of the data set in {root} ({write.__name__}): give that path"
+    )
+    open_dataset(root)
+
+
+def test_fault_154_single_files_and_other_contents_are_named(tmp_path: Path) -> None:
+    root = yolo(tmp_path / "pets")
+    name = pictures(1)[0].name
+    assert (
+        advice(root / "images" / "train" / f"{name}.png") == "it is an image; give the folder of the data set"
+    )
+    assert "give the folder of all files" in advice(root / "labels" / "train" / f"{name}.txt")
+    bare = tmp_path / "bare"
+    Picture("a").save(bare)
+    assert advice(bare) == "it has 1 images, but no annotations that are known"
+    (bare / "results.json").write_text(
+        json.dumps([{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}])
+    )
+    assert advice(bare) == "results.json: looks like results (detections), not ground truth"
+    (bare / "results.json").write_text("")
+    assert advice(bare) == "results.json: the file is empty"
+    (bare / "pets.zip").write_bytes(b"PK\5\6")
+    assert advice(bare) == "pets.zip is an archive: unpack it"
+
+
+def test_fault_154_coco_without_categories_is_named(tmp_path: Path) -> None:
+    file = coco(tmp_path) / "annotations" / "instances.json"
+    text = file.read_text()
+    file.write_text(text.replace('"categories"', '"kinds"'))
+    said = "annotations/instances.json: has images and annotations, but no categories, which COCO needs: is the file complete?"
+    assert advice(tmp_path) == said
+    file.write_text(text)
+    open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["annotations/{}/instances.json", "{}/annotations/instances_default.json"])
+def test_annotations_of_coco_in_folders_of_splits_are_the_splits(tmp_path: Path, place: str) -> None:
+    parts = {"train": pictures(6), "val": pictures(3, 6), "test": pictures(3, 9)}
+    for split, of in parts.items():
+        write_coco(tmp_path / place.format(split), of, tmp_path / "images" / split)
+    data = open_dataset(tmp_path)
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 6, "val": 3, "test": 3}
+
+
+def test_a_packed_file_of_coco_in_a_folder_is_read(tmp_path: Path) -> None:
+    file = coco(tmp_path) / "annotations" / "instances.json"
+    packed = file.with_name("instances.json.gz")
+    packed.write_bytes(gzip.compress(file.read_bytes()))
+    expected = read_truth(file).fingerprint
+    file.unlink()
+    assert read_truth(tmp_path).fingerprint == expected
+    assert sum(map(len, open_dataset(tmp_path).splits.values())) == 12
+    shutil.move(packed, tmp_path / "instances.json.gz")
+    assert read_truth(tmp_path).fingerprint == expected

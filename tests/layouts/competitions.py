@@ -1,0 +1,86 @@
+"""Detections of competitions and of MegaDetector."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from tiny_data import CLASSES, Picture
+
+from layouts.registry import Found, detections, relative, write_json, write_text, xywh
+
+
+def _by_picture(pictures: Sequence[Picture], found: Sequence[Found]) -> dict[str, list[Found]]:
+    return {picture.name: [each for each in found if each.picture is picture] for picture in pictures}
+
+
+@detections("megadetector")
+def megadetector(root: Path, pictures: Sequence[Picture], found: Sequence[Found]) -> Path:
+    """Boxes in fractions; categories are numbers as text, with names of their own."""
+    images = []
+    for name, of in _by_picture(pictures, found).items():
+        rows = []
+        for e in of:
+            x0, y0, x1, y1 = relative(e.box, e.picture)
+            rows.append({"category": str(2 - e.label), "conf": e.score, "bbox": [x0, y0, x1 - x0, y1 - y0]})
+        images.append({"file": f"cam/{name}.png", "detections": rows})
+    names = {str(2 - label): name for label, name in enumerate(CLASSES)}
+    return write_json(root / "md.json", {"info": {}, "detection_categories": names, "images": images})
+
+
+def _submission(root: Path, rows: Sequence[tuple[str, str]]) -> Path:
+    file = root / "submission.csv"
+    with file.open("w", newline="", encoding="utf-8") as opened:
+        csv.writer(opened).writerows([("ImageId", "PredictionString"), *rows])
+    return file
+
+
+@detections("prediction_string_names")
+def names(root: Path, pictures: Sequence[Picture], found: Sequence[Found]) -> Path:
+    """Open Images on Kaggle: names and fractions."""
+    texts = {
+        name: " ".join(
+            f"{CLASSES[e.label]} {e.score} " + " ".join(map(repr, relative(e.box, e.picture))) for e in of
+        )
+        for name, of in _by_picture(pictures, found).items()
+    }
+    return _submission(root, list(texts.items()))
+
+
+@detections("prediction_string_indices")
+def indices(root: Path, pictures: Sequence[Picture], found: Sequence[Found]) -> Path:
+    """VinBigData: class indices and pixels."""
+    texts = {
+        name: " ".join(f"{e.label} {e.score} " + " ".join(f"{v:g}" for v in e.box) for e in of)
+        for name, of in _by_picture(pictures, found).items()
+    }
+    return _submission(root, list(texts.items()))
+
+
+@detections("detectron2_class_files")
+def class_files(root: Path, pictures: Sequence[Picture], found: Sequence[Found]) -> Path:
+    """Detectron2's evaluator of VOC: a file per class, pixels counted from 1."""
+    for label, name in enumerate(CLASSES):
+        lines = [
+            f"{e.picture.name} {e.score} {e.box[0] + 1:g} {e.box[1] + 1:g} {e.box[2]:g} {e.box[3]:g}\n"
+            for e in found
+            if e.label == label
+        ]
+        write_text(root / f"{name}.txt", "".join(lines))
+    return root
+
+
+@detections("dota_task1")
+def dota(root: Path, pictures: Sequence[Picture], found: Sequence[Found]) -> Path:
+    """DOTA's first task: a file per class with the four corners of each box."""
+    for label, name in enumerate(CLASSES):
+        lines = []
+        for e in found:
+            x, y, w, h = xywh(e.box)
+            corners = (x, y, x + w, y, x + w, y + h, x, y + h)
+            lines += (
+                [f"{e.picture.name} {e.score} {' '.join(map(str, corners))}\n"] if e.label == label else []
+            )
+        write_text(root / f"Task1_{name}.txt", "".join(lines))
+    return root
