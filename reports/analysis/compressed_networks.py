@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from reports.analysis.compression_method import compression_method
 from reports.analysis.report_data import ReportData
 from reports.elements import formatting
 from reports.records.run import RunFolder
@@ -59,7 +60,8 @@ def compression_steps(run: RunFolder, report: ReportData) -> str:
     known = {other.result.name: other for model in report.models for other in model.runs}
     trained = run if file is None else known.get(file.run)
     while trained is not None and trained.result.parent:
-        steps.insert(0, _trained_method(trained))
+        method = compression_method(trained.result.config)
+        steps.insert(0, "trained further" if method is None else method.text)
         trained = known.get(trained.result.parent)
     return ", ".join(steps)
 
@@ -77,14 +79,3 @@ def _first(name: str, parents: Mapping[str, str]) -> str:
     while name in parents:
         name = parents[name]
     return name
-
-
-def _trained_method(run: RunFolder) -> str:
-    """How the network of a run was compressed before its training."""
-    settings = run.result.config.get("compression", {})
-    for name, word in (("prune", "channels pruned"), ("sparsity", "weights zero")):
-        if share := settings.get(name):
-            return f"{100 * share:g}% of {word}"
-    if settings.get("quantize", "none") != "none":
-        return f"trained with {settings['quantize']} rounding"
-    return "trained further"

@@ -7,12 +7,16 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
 from metrics.errors import InputError
+from reports.analysis.compression_method import compression_method
 from reports.records.run import RunFolder, RunResult
+
+_COMPRESSION = "compression"
 
 MAY_DIFFER = frozenset({"seed", "device", "threads", "workers"})
 """Settings in which two runs of one model may differ."""
@@ -156,26 +160,45 @@ def _labels(results: Sequence[RunResult]) -> list[str]:
     """The variant's name; if it is not unique, with the settings that differ; else the run's name.
 
     A value that more than half of the models of a variant have is not named: of three, of which one has another threshold, that one
-    is ``ssd (nms.iou=0.4)``. The values of two models are both named. For a name that begins with a folder
+    is ``ssd (nms.iou=0.4)``. The values of two models are both named. A network that was made of another run is named by how it was
+    compressed: ``ssd (pruned 50%)``. For a name that begins with a folder
     (``old/ssd-shapes-0-...``) the folder is enough.
     """
     labels = [result.variant for result in results]
     for variant in {label for label in labels if labels.count(label) > 1}:
         same = [at for at, result in enumerate(results) if result.variant == variant]
-        differing = differences([model_settings(results[at]) for at in same])
+        differing = {
+            path: values
+            for path, values in differences([model_settings(results[at]) for at in same]).items()
+            if path.partition(".")[0] != _COMPRESSION
+        }
+        methods = _methods([results[at] for at in same])
         for place, at in enumerate(same):
-            own = [
+            own = [methods[place]] if methods[place] else []
+            own += [
                 f"{path}={_brief(values[place])}"
                 for path, values in differing.items()
                 if 2 * values.count(values[place]) <= len(same)
             ]
             name = results[at].name.rpartition("/")[0] or results[at].name
-            if own or not differing:
+            if own or not (differing or any(methods)):
                 labels[at] = f"{variant} ({', '.join(own[:3]) or name})"
     for at, result in enumerate(results):
         if labels.count(labels[at]) > 1:
             labels[at] = result.name
     return labels
+
+
+def _methods(results: Sequence[RunResult]) -> list[str]:
+    """How each network was compressed, with the run that it was made of if there are several; all empty if all are the same."""
+    methods = [compression_method(result.config) for result in results]
+    sources = [str((result.config.get(_COMPRESSION) or {}).get("run") or "") for result in results]
+    several = len(set(filter(None, sources))) > 1
+    words = []
+    for result, method, source in zip(results, methods, sources, strict=True):
+        parent = f" of {result.parent or PurePath(source).name}" if several else ""
+        words.append("" if method is None else f"{method.short}{parent}")
+    return words if len(set(words)) > 1 else [""] * len(words)
 
 
 def _brief(value: Any) -> str:

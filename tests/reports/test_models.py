@@ -44,16 +44,32 @@ def test_a_value_that_most_models_have_is_not_part_of_a_label():
     # Without a value of most models, each is named.
     three = [run(name, config={"lr": lr, "iou": 0.5}) for name, lr in (("a", 0.1), ("b", 0.2), ("c", 0.3))]
     assert list(model_labels(three).values()) == ["ssd (lr=0.1)", "ssd (lr=0.2)", "ssd (lr=0.3)"]
-    pruned = [
-        run("whole", config={"compression": {"prune": 0.0, "run": None}}),
-        run("half", config={"compression": {"prune": 0.5, "run": "whole"}}),
-        run("quarter", config={"compression": {"prune": 0.25, "run": "whole"}}),
+
+
+def compressed(name, source="runs/whole", epochs=6, **settings):
+    return run(name, config={"compression": {"prune": 0.0, "run": source, **settings}, "epochs": epochs})
+
+
+def test_compressed_networks_are_named_by_their_method():
+    whole = compressed("whole", None)
+    made = [
+        compressed("half", prune=0.5),
+        compressed("zeros", sparsity=0.25),
+        compressed("rounded", quantize="int8", epochs=2),
+        compressed("longer", quantize="none"),
     ]
-    assert model_labels(pruned) == {
-        "whole": "ssd (compression.prune=0.0, compression.run=none)",
-        "half": "ssd (compression.prune=0.5)",
-        "quarter": "ssd (compression.prune=0.25)",
+    assert model_labels([whole, *made]) == {
+        "whole": "ssd",
+        "half": "ssd (pruned 50%)",
+        "zeros": "ssd (25% of weights zero)",
+        "rounded": "ssd (int8 rounding, epochs=2)",
+        "longer": "ssd (trained further)",
     }
+    # The same method of two networks is told apart by these, and of one network by other settings.
+    two = [compressed("one", prune=0.5), compressed("other", "runs/wide", prune=0.5)]
+    assert model_labels(two) == {"one": "ssd (pruned 50% of whole)", "other": "ssd (pruned 50% of wide)"}
+    pair = [compressed("short", prune=0.5), compressed("long", prune=0.5, epochs=9)]
+    assert model_labels(pair) == {"short": "ssd (epochs=6)", "long": "ssd (epochs=9)"}
 
 
 def test_detections_made_elsewhere_are_distinguished_by_the_name_of_the_run():
