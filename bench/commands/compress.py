@@ -23,6 +23,8 @@ python -m bench compress runs/ssd-shapes-0-1a2b3c4d5e --quantize int8
 
 python -m bench compress runs/ssd-shapes-0-1a2b3c4d5e --quantize int8 --images 500 --max-drop 0.01
 
+python -m bench compress runs/ssd-shapes-0-1a2b3c4d5e --quantize int8 --finetune 2
+
 python -m bench compress runs/ssd-shapes-0-1a2b3c4d5e --prune 0.5 --epochs 6
 """
 
@@ -83,7 +85,8 @@ def command(
         typer.Option(
             metavar="N",
             min=1,
-            help="With --quantize: train so many epochs with the rounding of 8-bit integers before.",
+            help="Train so many epochs before, at a tenth of the run's learning rate: with --quantize with the rounding of 8-bit "
+            "integers; alone without compression, for comparison.",
             show_default=False,
         ),
     ] = None,
@@ -128,7 +131,8 @@ def command(
 
     --quantize measures ranges on training images and chooses the operators on validation images; the exported network and the
     quantised file become runs of their own. --prune and --sparsity train the compressed network further, as a run of its own,
-    which can be quantised or exported next. All are for use with `compare` and `profile`.
+    which can be quantised or exported next. All are for use with `compare` and `profile`. --finetune alone trains the run
+    without compression: what --quantize --finetune gains by its training alone.
     """
     from bench.commands.results_table import results_json, show_results
     from bench.compression.source_run import open_source
@@ -142,7 +146,7 @@ def command(
     if runtime not in RUNTIMES:
         raise InputError(f"--runtime: {runtime!r} is not a runtime; choose from {', '.join(RUNTIMES)}")
     method = _method(quantize, prune, sparsity, epochs, finetune, set_)
-    if method and runtime == "openvino":
+    if method is not None and runtime == "openvino":
         option = "finetune" if finetune is not None else next(iter(method))
         raise InputError(
             f"--{option}: cannot be combined with --runtime openvino, which quantises without training"
@@ -159,7 +163,7 @@ def command(
     shown = [source]
     facts: dict[str, Any] = {}
     trained = source
-    if method:
+    if method is not None:
         from bench.compression.trained_run import train_compressed
 
         # Rounding needs only small changes of the weights.
@@ -175,7 +179,7 @@ def command(
         for file in (original, small):
             shown.append(evaluate_file(file, dataset, config, out, context, runtime))
         facts = {"file": str(small)}
-    elif finetune is not None or not method:
+    elif quantize is not None or method is None:
         from bench.compression.evaluated_file import evaluate_file
         from bench.compression.quantized_run import QuantizationSettings, quantize_run
 
@@ -201,8 +205,8 @@ def _method(
     epochs: int | None,
     finetune: int | None,
     sets: Sequence[str] | None,
-) -> dict[str, Any]:
-    """Settings of the section ``compression`` of the run to train; empty for quantisation without training.
+) -> dict[str, Any] | None:
+    """Settings of the section ``compression`` of the run to train, empty without compression; None if nothing is trained.
 
     Raises:
         InputError: a wrong value, or options that do not go together.
@@ -221,13 +225,15 @@ def _method(
     if finetune is not None and (shares or epochs is not None):
         other = f"--{given[0]}" if shares else "--epochs"
         raise InputError(
-            f"--finetune: cannot be combined with {other}; it has the number of epochs for --quantize"
+            f"--finetune: cannot be combined with {other}; it has the number of epochs for --quantize, or without compression"
         )
     training = {"epochs": epochs is not None, "set": bool(sets)}
     if not shares and finetune is None and any(training.values()):
         name = next(name for name, used in training.items() if used)
         raise InputError(f"--{name}: nothing is trained; give --prune, --sparsity or --finetune, too")
-    return {"quantize": quantize or METHODS[0]} if finetune is not None else dict(shares)
+    if finetune is not None:
+        return {} if quantize is None else {"quantize": quantize}
+    return dict(shares) or None
 
 
 def _show_candidates(record: CompressionRecord) -> None:

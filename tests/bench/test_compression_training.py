@@ -21,6 +21,7 @@ from bench.settings.resolution import resolve
 from bench.training.step import Stepper
 from bench.tune.search_space import parse_space
 from metrics.errors import InputError
+from reports.analysis.models import model_labels
 from reports.records.run import RunFolder
 
 pytest.importorskip("torch_pruning", reason="torch-pruning is absent: pip install detbench[compress]")
@@ -130,6 +131,21 @@ def test_a_network_is_trained_with_rounding_and_its_ranges_are_those_of_the_file
         if run.result.model_file.run == made.result.name:
             assert run.result.model_file.compression.startswith("int8")
             assert run.result.headline["ap"] == pytest.approx(made.result.headline["ap"], abs=0.02)
+
+
+def test_training_without_compression_starts_with_the_weights_of_the_run(parent):
+    further = compressed(parent, "--finetune", "1", "--set", "train.lr=1e-9")
+    assert further.result.parent == parent.result.name
+    settings = further.result.config["compression"]
+    assert (settings["prune"], settings["sparsity"], settings["quantize"]) == (0, 0, "none")
+    assert (len(further.history), further.result.config["train"]["epochs"]) == (1, 1)
+    before, after = (load_file(run.path / RunFolder.WEIGHTS) for run in (parent, further))
+    assert set(before) == set(after)
+    trained = [name for name in before if name.endswith("weight")]
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in trained)
+    assert any(not torch.equal(before[name], after[name]) for name in trained)
+    assert not list(parent.path.parent.glob(f"*{further.result.name}*.onnx*"))
+    assert model_labels([parent, further])[further.result.name].startswith("ssd (trained further")
 
 
 def test_a_training_that_was_interrupted_ends_with_the_same_weights(parent, pruned, tmp_path, monkeypatch):
