@@ -4,50 +4,34 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
-import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import torch
-from torch import nn
 
-from bench.compression.calibration import calibration_batches
 from bench.compression.choice import choose
-from bench.compression.exported_file import exported_file, is_exported, with_facts
-from bench.compression.file_latency import median_latencies
+from bench.compression.exported_file import exported_file, is_exported
+from bench.compression.quantized_candidates import (
+    METHOD,
+    evaluation_of_files,
+    file_ap,
+    file_latencies,
+    write_candidates,
+)
 from bench.data.types import Dataset, Split
-from bench.pipeline.inference import network_input, wrap_predictor
-from bench.pipeline.placement import fit_images
-from bench.pipeline.predict import predict
 from bench.process.locks import hold
 from bench.process.progress import Progress
-from bench.runs.finished_run import is_fake_quantized, load_network
 from bench.runs.folders import digest
 from bench.runs.provenance import file_digest, package_versions
 from bench.settings.config import RunConfig
-from detectors.compression.fake_quantization import input_ranges
-from detectors.compression.quantization import Quantizer
 from detectors.external.file_hash import file_sha256
-from detectors.external.file_model import FileModel
-from detectors.external.onnx_models.exported import ExportedModel
 from detectors.external.onnx_models.graph_file import read_graph_file
-from detectors.external.onnx_models.predictor import onnx_predictor
-from detectors.external.onnx_models.settings import OnnxConfig
 from detectors.graph.onnx_file import require_packages
-from detectors.graph.record import CompressionFacts, ExportRecord, read_record
+from detectors.graph.record import ExportRecord, read_record
 from metrics.atomic_files import atomic_write, remove_unfinished
-from metrics.errors import InputError, InputNote
-from metrics.evaluator import evaluate
-from metrics.matching import MatchRule
+from metrics.errors import InputError
 from reports.records.compression import ORIGINAL, CandidateFacts, CompressionRecord
 from reports.records.run import RunFolder
-
-METHOD = "int8"
-
-_TIMED_IMAGES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +115,7 @@ class _Work:
         self.scratch = folder / f"{run.result.name}-{METHOD}.partial"
         if config.threads:
             torch.set_num_threads(config.threads)
-        self.evaluation = config.evaluate.model_copy(
-            update={"precision": "no", "compile": False, "save_candidates": False}
-        )
+        self.evaluation = evaluation_of_files(config)
         self.cause = self._cause()
 
     def _cause(self) -> str:
@@ -176,10 +158,18 @@ class _Work:
         with hold(self.scratch / ".lock"):
             self._forget_other_work()
             exported_file(self.source, self.original.parent, self.progress)
-            summaries = self._candidates()
+            summaries = write_candidates(
+                self.source,
+                self.original,
+                self.dataset,
+                self.config,
+                self.settings.images,
+                self.scratch,
+                self.progress,
+            )
             files = {ORIGINAL: self.original} | {name: self.scratch / f"{name}.onnx" for name in summaries}
             aps = {name: self._validation_ap(name, file, val) for name, file in files.items()}
-            latencies = self._latencies(files, val)
+            latencies = file_latencies(files, val, self.config.image, self.progress)
             summaries = {ORIGINAL: ("the exported network", 0), **summaries}
             candidates = tuple(
                 CandidateFacts(
@@ -226,72 +216,15 @@ class _Work:
                     item.unlink()
             atomic_write(cause, self.cause)
 
-    def _candidates(self) -> Mapping[str, tuple[str, int]]:
-        """Quantise every set of operators; summary and number of operators of each by name."""
-        list_file = self.scratch / "candidates.json"
-        if list_file.is_file():
-            known: dict[str, tuple[str, int]] = {
-                name: (summary, count)
-                for name, (summary, count) in json.loads(list_file.read_bytes()).items()
-            }
-            return known
-        quantizer = Quantizer(self.original.read_bytes())
-        train = self.dataset.splits["train"]
-        start = time.monotonic()
-        quantizer.calibrate(
-            calibration_batches(train, self.config.image, self.settings.images, self.progress)
-        )
-        if is_fake_quantized(self.source):
-            network = cast(nn.Module, load_network(self.source, self.source.result.config))
-            quantizer.set_input_ranges(input_ranges(network))
-        seconds = round(time.monotonic() - start, 3)
-        with self.progress.stage("quantizing", len(quantizer.sets)) as stage:
-            for chosen in quantizer.sets:
-                facts = CompressionFacts(
-                    method=METHOD,
-                    operators=chosen.name,
-                    images=min(self.settings.images, len(train)),
-                    seconds=seconds,
-                )
-                content = with_facts(quantizer.quantize(chosen), facts)
-                atomic_write(self.scratch / f"{chosen.name}.onnx", content)
-                stage.advance()
-        found = {each.name: (each.summary, len(each.nodes)) for each in quantizer.sets}
-        atomic_write(list_file, json.dumps(found))  # last: then all of them are there
-        return found
-
     def _validation_ap(self, name: str, file: Path, val: Split) -> float:
         """AP of a file on validation images; that of an interrupted call, if it was finished there."""
         stored = self.scratch / f"{name}.ap.json"
         if stored.is_file():
             return float(json.loads(stored.read_bytes()))
-        predictor = self._predictor(file)
         self.progress.message(f"candidate {name}")
-        detections = predict(
-            wrap_predictor(predictor, self.evaluation),
-            val,
-            network_input(predictor, self.evaluation),
-            batch=self.evaluation.batch,
-            workers=0,
-            progress=self.progress,
-        )
-        rule = MatchRule(max_dets=self.evaluation.max_dets)
-        ap = float(evaluate(val.truth, detections, rule=rule).headline["ap"])
+        ap = file_ap(file, val, self.evaluation, self.progress)
         atomic_write(stored, json.dumps(ap))
         return ap
-
-    def _latencies(self, files: Mapping[str, Path], val: Split) -> dict[str, float]:
-        models = {name: self._predictor(file) for name, file in files.items()}
-        count = min(_TIMED_IMAGES, len(val))
-        images = fit_images([val.load(k) for k in range(count)], self.config.image.for_prediction)[0]
-        return median_latencies(models, [image[None] for image in images], self.progress)
-
-    def _predictor(self, file: Path) -> ExportedModel:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", InputNote)  # the table tells it
-            predictor: FileModel = onnx_predictor(file, OnnxConfig(), self.dataset.classes)
-        assert isinstance(predictor, ExportedModel)
-        return predictor
 
 
 def _record_of(file: Path) -> ExportRecord:

@@ -146,7 +146,7 @@ def test_finished_work_is_reused_and_other_settings_are_not(loads, trained, sour
 
     exports = folder / "exports"
     monkeypatch.setattr("bench.compression.exported_file.export_run", refuse)
-    monkeypatch.setattr("bench.compression.quantized_run.predict", refuse)
+    monkeypatch.setattr("bench.compression.quantized_candidates.predict", refuse)
     again = quantize_run(trained, *source, exports, SETTINGS)
     assert again.record == record_of(folder, trained)
     with pytest.raises(AssertionError, match="repeated"):
@@ -164,13 +164,13 @@ def test_interrupted_work_continues(loads, trained, source, tmp_path, folder, mo
         raise AssertionError("repeated")
 
     with monkeypatch.context() as patch:
-        patch.setattr("bench.compression.quantized_run.median_latencies", stop)
+        patch.setattr("bench.compression.quantized_candidates.median_latencies", stop)
         with pytest.raises(KeyboardInterrupt):
             quantize_run(trained, *source, tmp_path, SETTINGS)
     assert not list(tmp_path.glob("*-int8.onnx"))
     monkeypatch.setattr("bench.compression.exported_file.export_run", refuse)
     for function in ("predict", "calibration_batches"):
-        monkeypatch.setattr(f"bench.compression.quantized_run.{function}", refuse)
+        monkeypatch.setattr(f"bench.compression.quantized_candidates.{function}", refuse)
     continued = quantize_run(trained, *source, tmp_path, SETTINGS)
     aps = [each.ap for each in record_of(folder, trained).candidates]
     assert [each.ap for each in continued.record.candidates] == aps
