@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from bench.runs.context import RunContext
+from bench.runs.run import run
 from bench.settings.config import RunConfig
 from bench.settings.resolution import resolve
+from reports.records.run import RunFolder
 
 TINY: Mapping[str, Any] = {
     "data.train": 12,
@@ -45,3 +49,9 @@ def tiny_sets(variant: str = "ssd", **more: Any) -> list[str]:
 def tiny_config(variant: str = "ssd", sets: Sequence[str] = (), **more: Any) -> RunConfig:
     """Settings of a tiny run."""
     return resolve(variant, sets=[*tiny_sets(variant, **more), *sets])
+
+
+def finished_run(out: Path, variant: str = "ssd", **more: Any) -> RunFolder:
+    """A tiny run of one epoch and two feature levels, without a page; `more` as in `tiny_sets`."""
+    settings = {"train__epochs": 1, "levels": 2, **more}
+    return run(tiny_config(variant, **settings), out, context=RunContext(page=False))
