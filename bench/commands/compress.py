@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from bench.commands import options
 from bench.commands.command import FLAG
 from metrics.errors import InputError
-
-if TYPE_CHECKING:
-    from reports.records.compression import CompressionRecord
 
 NAME = "compress"
 EXAMPLES = """Examples:
@@ -26,6 +23,8 @@ python -m bench compress runs/ssd-shapes-0-1a2b3c4d5e --quantize int8 --images 5
 python -m bench compress runs/ssd-shapes-0-1a2b3c4d5e --quantize int8 --finetune 2
 
 python -m bench compress runs/ssd-shapes-0-1a2b3c4d5e --prune 0.5 --epochs 6
+
+python -m bench compress runs/ssd-shapes-0-1a2b3c4d5e --search 12 --epochs 6
 """
 
 METHODS = ("int8",)
@@ -76,7 +75,8 @@ def command(
         typer.Option(
             metavar="N",
             min=0,
-            help="Passes over the training images after --prune or --sparsity; those of the run by default.",
+            help="Passes over the training images after --prune or --sparsity, also in each trial of --search; those of the run "
+            "by default.",
             show_default=False,
         ),
     ] = None,
@@ -90,6 +90,20 @@ def command(
             show_default=False,
         ),
     ] = None,
+    search: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=2,
+            help="Search for the share of pruned channels and the quantised operators in so many trials, by AP and --cost on "
+            "validation images.",
+            show_default=False,
+        ),
+    ] = None,
+    cost: Annotated[
+        Literal["latency", "size"],
+        typer.Option(metavar="latency|size", help="With --search: what is traded against AP."),
+    ] = "latency",
     set_: options.Sets = None,
     images: Annotated[
         int,
@@ -134,6 +148,7 @@ def command(
     which can be quantised or exported next. All are for use with `compare` and `profile`. --finetune alone trains the run
     without compression: what --quantize --finetune gains by its training alone.
     """
+    from bench.commands.compression_table import show_candidates, show_search
     from bench.commands.results_table import results_json, show_results
     from bench.compression.source_run import open_source
     from bench.process.json_value import print_json
@@ -145,7 +160,17 @@ def command(
 
     if runtime not in RUNTIMES:
         raise InputError(f"--runtime: {runtime!r} is not a runtime; choose from {', '.join(RUNTIMES)}")
-    method = _method(quantize, prune, sparsity, epochs, finetune, set_)
+    if search is not None:
+        given = {"quantize": quantize, "prune": prune, "sparsity": sparsity, "finetune": finetune}
+        used = [name for name, value in given.items() if value is not None]
+        used += ["runtime"] if runtime != RUNTIMES[0] else []
+        if used:
+            raise InputError(
+                f"--{used[0]}: cannot be combined with --search, which chooses the method itself"
+            )
+        method = None
+    else:
+        method = _method(quantize, prune, sparsity, epochs, finetune, set_)
     if method is not None and runtime == "openvino":
         option = "finetune" if finetune is not None else next(iter(method))
         raise InputError(
@@ -171,7 +196,22 @@ def command(
         count = epochs if finetune is None else finetune
         trained = train_compressed(source, method, count, set_ or (), out, context, slower)
         shown.append(trained)
-    if runtime == "openvino":
+    if search is not None:
+        from bench.compression.evaluated_file import evaluate_file
+        from bench.compression.search import CompressionSearch, SearchSettings
+        from bench.compression.search_record import record_search
+
+        plan = SearchSettings(search, epochs, tuple(set_ or ()), cost, images, tolerance, max_drop)
+        trials = CompressionSearch(source, dataset, config, plan, out, exports, context)
+        trials.run()
+        found = trials.choose()
+        shown += [] if found.network is source else [found.network]
+        shown.append(evaluate_file(found.file, dataset, config, out, context))
+        study = record_search(trials, found, shown[-1], context.command)
+        facts = {"file": str(found.file), "study": str(study.path)}
+        if not json:
+            show_search(study.result)
+    elif runtime == "openvino":
         from bench.compression.evaluated_file import evaluate_file
         from bench.compression.openvino_run import quantize_for_openvino
 
@@ -189,7 +229,7 @@ def command(
         shown += [evaluate_file(file, dataset, config, out, context) for file in files]
         facts = {"file": str(made.file), "compression": made.record.model_dump(mode="json")}
         if not json:
-            _show_candidates(made.record)
+            show_candidates(made.record)
     split = dataset.splits[config.evaluate.split]
     page, _ = compare_runs(shown, comparison_folder(shown, out), None, split, progress, show_paths)
     if json:
@@ -234,34 +274,3 @@ def _method(
     if finetune is not None:
         return {} if quantize is None else {"quantize": quantize}
     return dict(shares) or None
-
-
-def _show_candidates(record: CompressionRecord) -> None:
-    """Print the candidates with their numbers on validation images."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from reports.elements import formatting
-
-    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("operators")
-    for title in ("number", "AP on validation", "ms", "MB"):
-        table.add_column(title, justify="right")
-    table.add_column("")
-    for each in record.candidates:
-        ap = formatting.MISSING if each.ap is None else f"{each.ap:.3f}"
-        table.add_row(
-            f"{each.name}: {each.summary}",
-            str(each.operators),
-            ap,
-            f"{each.latency_ms:.2f}",
-            f"{each.size_bytes / 1e6:.2f}",
-            "chosen" if each.name == record.chosen else "",
-        )
-    console = Console()
-    console.print(table)
-    console.print(
-        f"{record.validation_images} validation images; ranges from {record.calibration_images} training images in "
-        f"{record.calibration_seconds:.1f} s\n",
-        highlight=False,
-    )

@@ -36,6 +36,9 @@ _DEFAULT_RANGES: Mapping[str, SearchRange] = {
 _BY_NAME_ONLY = frozenset(("image", "augment"))
 """Sections that are tuned only where `--space` names them or their settings: they have more settings than a study has trials."""
 
+_PRUNING, _SPARSITY = "compression.prune", "compression.sparsity"
+"""A run has one of these; groups and sections mean the first, which makes networks faster."""
+
 _NOT_TUNABLE = frozenset(
     (
         "variant",
@@ -132,6 +135,10 @@ def parse_space(
             found |= _parse_range(config, word)
         else:
             found |= {path: declared for path, declared in _named(config, word).items() if path not in fitted}
+    if {_PRUNING, _SPARSITY} <= found.keys():
+        raise InputError(
+            f"--space: {_PRUNING} and {_SPARSITY} exclude each other; name one of them, and the other in a study of its own"
+        )
     if not found:
         raise InputError("--space: no setting to tune; name groups or settings, as in --space nms train.lr")
     return Space(
@@ -197,6 +204,8 @@ def _named(config: RunConfig, word: str) -> dict[str, SearchRange]:
         }
     else:
         chosen = {p: found for p, found in declared.items() if p == word or p.startswith(f"{word}.")}
+    if word != _SPARSITY:
+        chosen.pop(_SPARSITY, None)
     if chosen:
         return chosen
     if word in GROUPS:

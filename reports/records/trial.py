@@ -12,10 +12,10 @@ from reports.records.json_record import FiniteOrNone, FrozenModel
 Scalar = str | bool | int | float | None
 """A setting's value; a list is written as text, ``96,96``."""
 
-Stage = Literal["anchors", "train", "nms"]
+Stage = Literal["anchors", "train", "nms", "compression"]
 
 STAGES: tuple[Stage, ...] = ("anchors", "train", "nms")
-"""In the order in which they are tuned."""
+"""In the order in which they are tuned; a study of compression has no other stage."""
 
 TrialState = Literal["complete", "pruned", "fail", "running", "waiting"]
 """Optuna's states, in lower case."""

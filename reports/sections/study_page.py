@@ -14,7 +14,12 @@ from reports.records.study import StudyFolder, StudyResult
 from reports.records.trial import Stage
 from reports.sections import study_history, study_space, study_trials, tuning
 
-_STAGE_NAMES: Mapping[Stage, str] = {"anchors": "anchors", "train": "training", "nms": "post-processing"}
+_STAGE_NAMES: Mapping[Stage, str] = {
+    "anchors": "anchors",
+    "train": "training",
+    "nms": "post-processing",
+    "compression": "compression",
+}
 
 
 def compose_study(folder: StudyFolder, *, title: str = "", show_paths: bool = False) -> Document:

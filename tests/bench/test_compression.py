@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_runs import tiny_sets
+from tiny_runs import finished_run
 
 from bench.cli import main
 from bench.compression.calibration import calibration_batches
@@ -43,9 +43,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(folder) -> RunFolder:
-    sets = tiny_sets(train__epochs=1, levels=2)
-    assert main(["run", "--variant", "ssd", "--out", str(folder / "runs"), "--quiet", "--set", *sets]) == 0
-    return RunFolder.open(next((folder / "runs").glob("ssd-*")))
+    return finished_run(folder / "runs")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_runs import tiny_sets
+from tiny_runs import finished_run, tiny_sets
 
 import bench
 from bench.cli import main
@@ -28,8 +28,6 @@ pytest.importorskip("torch_pruning", reason="torch-pruning is absent: pip instal
 
 pytestmark = pytest.mark.usefixtures("no_pages")
 
-WIDE = ("backbone.base_channel=8", "neck_channels=32")
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
@@ -38,9 +36,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def parent(folder) -> RunFolder:
-    words = ["run", "--variant", "ssd", "--out", str(folder / "runs"), "--quiet", "--set"]
-    assert main([*words, *tiny_sets(train__epochs=1, levels=2), *WIDE]) == 0
-    return RunFolder.open(next((folder / "runs").glob("ssd-*")))
+    return finished_run(folder / "runs", backbone__base_channel=8, neck_channels=32)
 
 
 def compressed(parent: RunFolder, *words: str) -> RunFolder:
@@ -188,8 +184,17 @@ def test_compression_is_tuned_only_where_there_is_a_run_to_compress(parent):
     config = resolve("ssd", sets=[f"compression.run={parent.path}"])
     (prune,) = parse_space(config, ["compression.prune"])
     assert (prune.low, prune.high, prune.stage) == (0.0, 0.8, "train")
+    assert {"compression.prune"} == {each.path for each in parse_space(config, ["compression"])}
     with pytest.raises(InputError, match=r"compression\.run defines the task"):
         parse_space(config, ["compression.run=a|b"])
+
+
+def test_fault_145_pruning_and_sparsity_are_not_tuned_together(parent):
+    config = resolve("ssd", sets=[f"compression.run={parent.path}"])
+    (sparsity,) = parse_space(config, ["compression.sparsity"])
+    assert (sparsity.low, sparsity.high) == (0.0, 0.9)
+    with pytest.raises(InputError, match=r"compression\.prune and compression\.sparsity exclude each other"):
+        parse_space(config, ["train", "compression.sparsity"])
 
 
 def test_mistakes_are_explained(parent, pruned, folder, capsys):
