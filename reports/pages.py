@@ -59,6 +59,7 @@ from reports.sections import (
 )
 from reports.sections import decision as decision_section
 from reports.sections.data_page import compose_data_check
+from reports.sections.decision_text import before_verdict
 from reports.sections.study_page import compose_study
 from reports.sections.suite_page import compose_suite
 
@@ -226,7 +227,9 @@ def _compose_report(
     shifted = shift_analysis.shifts_of(report)
     before = [
         decision_section.section(report, decision),
-        verdict.section(report, speed),
+        verdict.section(
+            report, speed, before_verdict(decision) if decision and len(report.labels) > 1 else ""
+        ),
         pairs.section(report),
         folds.section(report, by_fold),
         learning_curves.section(report, learning),

@@ -18,6 +18,15 @@ def decision_sentences(decision: Decision) -> list[str]:
     return [*finding(decision), *more_certain(decision)]
 
 
+def before_verdict(decision: Decision) -> str:
+    """What a comparison of the models on the test images is beside the decision."""
+    used = printable(decision.used)
+    return (
+        f"This section compares the models on the test images alone. {used} was chosen by the validation images, so that it need not "
+        "be the first here; the test images decide only if a difference on them is significant (see Decision)."
+    )
+
+
 def measure_name(decision: Decision) -> str:
     """The deciding measure as prose writes it."""
     return _MEASURES.get(decision.measure, decision.measure)

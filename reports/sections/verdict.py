@@ -32,8 +32,8 @@ COLUMNS = (
 """Short names, headings and meanings of the measures in the leaderboard; in all of them higher is better."""
 
 
-def section(report: ReportData, speed: Speed) -> Section:
-    """The verdict and the leaderboard."""
+def section(report: ReportData, speed: Speed, opening: str = "") -> Section:
+    """The verdict and the leaderboard; the verdict begins with `opening`."""
     values = report.headline("ap")
     rows = report.labels
     aps = np.full((len(rows), len(rows), report.seeds), np.nan)
@@ -52,7 +52,7 @@ def section(report: ReportData, speed: Speed) -> Section:
     return Section(
         "verdict",
         "Verdict" if len(rows) > 1 else "Result",
-        " ".join(filter(None, (verdict(report), budget_text(report), speed_finding(report, speed)))),
+        " ".join(filter(None, (opening, verdict(report), budget_text(report), speed_finding(report, speed)))),
         figures=(replace(figure, caption=report.markers_caption), _by_iou(report)),
         tables=(_leaderboard(report, speed),),
         warnings=_warnings(report),
