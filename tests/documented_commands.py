@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -98,6 +99,19 @@ def documented_commands() -> list[tuple[str, str]]:
             if command and not any(name in line for name in OWN_PACKAGES):
                 commands.setdefault(" ".join(command[0].split()), page_id(page))
     return [(page, command) for command, page in commands.items()]
+
+
+def is_first_of_its_form(command: str) -> bool:
+    """Whether no command before it differs from it in numbers only: such a command is parsed, but not run again."""
+    return command not in _repeated_forms()
+
+
+@cache
+def _repeated_forms() -> set[str]:
+    first: dict[str, str] = {}
+    for _, command in documented_commands():
+        first.setdefault(re.sub(r"(?<=\s)[\d.]+(?=\s|$)", "N", command), command)
+    return {command for _, command in documented_commands()} - set(first.values())
 
 
 def arguments(command: str, folder: Path) -> list[str]:
