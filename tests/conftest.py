@@ -1,7 +1,8 @@
-"""Hypothesis profiles and the folder of real data, for all tests."""
+"""Hypothesis profiles, the garbage collector and the folder of real data, for all tests."""
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -17,6 +18,16 @@ settings.register_profile(
     "thorough", max_examples=5000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("small")  # replace it with pytest --hypothesis-profile=thorough
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over modules and tests, which live to the end, and collect less often.
+
+    Half a million objects take .3 s each time; a tenth of the time of tests was spent on them.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000)
 
 
 @pytest.fixture(scope="session")
