@@ -9,6 +9,7 @@ two files is refused.
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
@@ -105,6 +106,7 @@ UNREADABLE_SUFFIXES = frozenset(
 """Suffixes of images that Pillow does not read; they are counted where a folder is searched for images."""
 
 _LONGEST_LIST = 5
+_UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
 
 
 class ImageSearch:
@@ -194,7 +196,10 @@ def report_unreadable_kinds(folder: Path, what: str) -> None:
 
 
 def spellings(name: str) -> list[tuple[str, ...]]:
-    """The folders and file that a written name may stand for, as parts, the likeliest first; ``..`` is left out."""
+    """The folders and file that a written name may stand for, as parts, the likeliest first; ``..`` is left out.
+
+    The last is the file as it was called before its upload to Label Studio, which puts eight digits before the name.
+    """
     text = name.strip()
     scheme, separator, rest = text.partition("://")
     if separator and scheme.isalnum():
@@ -212,7 +217,8 @@ def spellings(name: str) -> list[tuple[str, ...]]:
         )
         if parts and parts not in split:
             split.append(parts)
-    return split
+    uploaded = [(*parts[:-1], match[1]) for parts in split if (match := _UPLOADED.fullmatch(parts[-1]))]
+    return split + uploaded
 
 
 def find_under(root: Path, name: str) -> Path | None:

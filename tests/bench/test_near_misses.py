@@ -116,3 +116,22 @@ def test_a_packed_file_of_coco_in_a_folder_is_read(tmp_path: Path) -> None:
     assert sum(map(len, open_dataset(tmp_path).splits.values())) == 12
     shutil.move(packed, tmp_path / "instances.json.gz")
     assert read_truth(tmp_path).fingerprint == expected
+
+
+def test_fault_154_tasks_of_label_studio_without_annotation_are_refused(tmp_path: Path) -> None:
+    pictures(1)[0].save(tmp_path)
+    region = {
+        "type": "rectanglelabels",
+        "value": {"rectanglelabels": ["cat"], "x": 1, "y": 1, "width": 9, "height": 9},
+    }
+    task = {
+        "data": {"image": f"{pictures(1)[0].name}.png"},
+        "annotations": [],
+        "predictions": [{"result": [region]}],
+    }
+    (tmp_path / "tasks.json").write_text(json.dumps([task]))
+    for read in (open_dataset, read_truth):
+        with pytest.raises(
+            InputError, match=r"no task has an annotation that was submitted; predictions are not"
+        ):
+            read(tmp_path)

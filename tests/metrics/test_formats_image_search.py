@@ -33,6 +33,8 @@ def touch(root: Path, *names: str) -> Path:
         ("my%20a.jpg", "my%20a.jpg"),
         ("/data/local-files/?d=parts%2Fimages%2Fa.jpg", "images/a.jpg"),
         ("/data/upload/1/0bd1-a.jpg", "0bd1-a.jpg"),
+        ("/data/upload/1/0bd1f00d-a.jpg", "images/a.jpg"),
+        ("0bd1f00d-b.jpg", "0bd1f00d-b.jpg"),
         ("http://images.cocodataset.org/train2017/a.jpg", "train2017/a.jpg"),
         ("https://host/bucket/a.jpg?token=x%2Fb.jpg", "images/a.jpg"),
         ("s3://bucket/deep/a.jpg", "a.jpg"),

@@ -55,6 +55,10 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
             regions = _regions(task, f"{file}: [{k}]", left_out)
             if regions is not None:
                 images.append(_image(task, regions, f"{file}: [{k}]", left_out, purpose))
+    if not images:
+        raise InputError(
+            f"{root}: no task has an annotation that was submitted; predictions are not ground truth"
+        )
     report_left_out(left_out, str(root), "are left out")
     return images
 
