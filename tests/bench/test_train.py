@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from accelerate.utils import set_seed
 from tiny_runs import tiny_config
 from torch import nn
 
@@ -210,6 +212,17 @@ def test_each_batch_has_random_numbers_of_its_own():
     assert torch.equal(drawn(0, 1, 2), drawn(0, 1, 2))
     places = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0, 1)]
     assert len({tuple(drawn(*place).tolist()) for place in places}) == len(places)
+
+
+def test_random_numbers_of_a_batch_are_those_of_the_seed_of_accelerate():
+    def drawn() -> list[float]:
+        return [random.random(), np.random.rand(), float(torch.rand(())), float(torch.randn(()))]  # noqa: NPY002
+
+    for batch in range(3):
+        seed_batch(7, 1, batch)
+        found = drawn()
+        set_seed(int(np.random.SeedSequence([7, 1, batch, 0]).generate_state(1)[0]))
+        assert found == drawn()
 
 
 def poison(detector: nn.Module, image_sum: set[float]) -> None:
