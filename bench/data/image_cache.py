@@ -30,7 +30,8 @@ def cache_images(
         splits: images. Those that are in memory already, and images of unknown size, are left as they are.
         place: ``memory``: worker processes that are forked share it, others have each their own. ``disk``: files by the content
             of the image, which all runs share.
-        gigabytes: limit of all splits together, in 10**9 bytes; the first images are kept.
+        gigabytes: limit of all splits together, in 10**9 bytes; the first images are kept. With ``memory``, what is left of it
+            is for images at the size of the network's input (`Split.spare_bytes`).
         folder: of the files; by default in the user's cache folder.
 
     Returns:
@@ -48,6 +49,9 @@ def cache_images(
             )
             split = replace(split, load=_kept(split, place, count, folder or _user_folder()))
         cached.append(split)
+    if place == "memory":
+        share = left / max(sum(map(len, splits)), 1)
+        cached = [_with_room(split, int(share * len(split))) for split in cached]
     return cached, notes
 
 
@@ -62,6 +66,11 @@ def _fitting(split: Split, limit: int) -> tuple[int, int]:
         int(np.append(np.flatnonzero(sizes == 0), len(sizes))[0]),
     )
     return count, int(ends[count - 1]) if count else 0
+
+
+def _with_room(split: Split, size: int) -> Split:
+    """The split with `size` bytes for images at the size of the network's input, if its images are kept in memory."""
+    return replace(split, spare_bytes=size) if isinstance(split.load, _InMemory) else split
 
 
 def _kept(split: Split, place: Place, count: int, folder: Path) -> Load:

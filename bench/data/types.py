@@ -58,6 +58,7 @@ class Split:
             class, 255 is ignored. None if the data set has no masks.
         describe_masks: read what the label maps are drawn from, and describe it; None without masks, and where there is nothing
             to tell.
+        spare_bytes: of memory in which a loader may keep images of the split at the size of the network's input.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Split:
     files: tuple[Path, ...] = ()
     label_maps: Callable[[int], NDArray[np.uint8]] | None = None
     describe_masks: Callable[[], MaskFacts] | None = None
+    spare_bytes: int = 0
 
     def __len__(self) -> int:
         return len(self.truth.catalog.image_ids)

@@ -18,6 +18,7 @@ from bench.pipeline.augmentation.augment import Augment, make_augment
 from bench.pipeline.augmentation.augmented_images import AugmentedImages
 from bench.pipeline.augmentation.labelled_image import LabelledImage
 from bench.pipeline.augmentation.randomness import randomness_of
+from bench.pipeline.fitted_images import FittedImages
 from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.input_sizes import Size, sizes_around
 from bench.pipeline.objects import IGNORED_REGION, TrainingObjects, training_objects
@@ -258,6 +259,8 @@ class SplitSamples(Dataset[Sample]):
         self._augment = augment
         mixes = augment is not None and (augment.config.mosaic > 0 or augment.config.mixup > 0)
         self._recent = RecentImages(self._read, RECENT_BYTES if mixes else 0)
+        room = split.spare_bytes // (3 * image.size[0] * image.size[1])
+        self._whole = FittedImages(image.size, min(room, len(split))) if room else None
         self._by_size: dict[Size | None, tuple[ImageConfig, AugmentedImages | None]] = {}
         self._seed = seed
 
@@ -268,7 +271,7 @@ class SplitSamples(Dataset[Sample]):
         epoch, index, repeat, size, alone, others = item
         image, augmented = self._at(size)
         if augmented is None:
-            return fit_image(image, index, *self.read(index))
+            return fit_image(image, index, *self.read(index), self._whole if size is None else None)
         key = np.random.SeedSequence(self._seed, spawn_key=(epoch, index, repeat)[: 3 if repeat else 2])
         with randomness_of(int(key.generate_state(1, np.uint64)[0] >> 1)):
             return augmented(index, not alone, others)
@@ -276,8 +279,9 @@ class SplitSamples(Dataset[Sample]):
     def _at(self, size: Size | None) -> tuple[ImageConfig, AugmentedImages | None]:
         """Settings and augmentation for this size of the network's input."""
         if size not in self._by_size:
+            whole = self._whole if size is None else None
             image = self._image if size is None else self._image.model_copy(update={"size": size})
-            augmented = None if self._augment is None else AugmentedImages(self, image, self._augment)
+            augmented = None if self._augment is None else AugmentedImages(self, image, self._augment, whole)
             self._by_size[size] = image, augmented
         return self._by_size[size]
 

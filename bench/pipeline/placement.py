@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -57,6 +57,10 @@ class Placement:
 
     def _of(self, image: int | Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
         return _twice(self.scale[image]).to(device), _twice(self.offset[image]).to(device)
+
+
+ResizeWhole = Callable[[int, Tensor, tuple[int, int]], Tensor]
+"""Resizes image i of a split, (3, H, W) uint8, to a (height, width)."""
 
 
 class Sample(NamedTuple):
@@ -153,10 +157,11 @@ def fit_image(
     boxes: Tensor,
     labels: Tensor,
     label_map: Tensor | None = None,
+    whole: ResizeWhole | None = None,
 ) -> Sample:
     """Resize and pad image `index`, (3, H, W) uint8, and transform its boxes, (G, 4) float32 xyxy, and label map, (H, W)."""
     height, width = pixels.shape[-2:]
-    return fit_view(image, index, pixels, boxes, labels, label_map, View.whole((height, width)))
+    return fit_view(image, index, pixels, boxes, labels, label_map, View.whole((height, width)), whole)
 
 
 def fit_view(
@@ -167,8 +172,11 @@ def fit_view(
     labels: Tensor,
     label_map: Tensor | None,
     view: View,
+    whole: ResizeWhole | None = None,
 ) -> Sample:
     """Resize and pad a view of an image, whose `boxes` are in pixels of the view; see `fit_image`.
+
+    `whole` resizes images that the view shows all of, and nothing else; None for `resize`.
 
     Where the view extends beyond the image, the image begins and ends with a whole pixel of the network's input.
     """
@@ -180,7 +188,10 @@ def fit_view(
     size, corner = (down.length, across.length), (top + down.start, left + across.start)
     if label_map is not None:
         label_map = _fit_label_map(view.flip(view.cut(label_map)), size, corner, image.size)
-    part = resize(view.cut(pixels), size, not isinstance(image, FileInput) or image.antialias)
+    if whole is not None and view[:4] == (0, 0, width, height):
+        part = whole(index, pixels, size)
+    else:
+        part = resize(view.cut(pixels), size, not isinstance(image, FileInput) or image.antialias)
     # NumPy flips without a copy, and copies between orders of axes in half of torch's time.
     shown = part.numpy()[:, :: -1 if view.upside_down else 1, :: -1 if view.mirrored else 1]
     if size == image.size:

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny_data import pictures, write_coco
 
 from bench.data.image_cache import cache_images
 from bench.data.types import Split
 from bench.datasets import open_dataset
+from bench.pipeline import fitted_images
 from bench.pipeline.augment_settings import AugmentConfig
 from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.loader import make_loader
+from bench.pipeline.placement import resize
 
 IMAGE_BYTES = 48 * 64 * 3
 PLACES = ("memory", "disk")
@@ -125,3 +128,40 @@ def test_a_memory_is_empty_in_a_process_that_was_not_forked(split):
     (cached,), _ = cache_images([split], "memory", 1)
     expected = cached.load(3).copy()
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(cached.load))(3), expected)
+
+
+def resized(split: Split, gigabytes: float, monkeypatch: pytest.MonkeyPatch, **changes: float) -> list[int]:
+    """Heights of images as they are resized in three epochs with a memory, which gives the batches that there are without."""
+    image, augment = ImageConfig(size=(32, 48)), None
+    if changes:
+        augment = AugmentConfig.model_validate({"zoom_out": 0, "iou_crop": 0, "photometric": 0} | changes)
+    (cached,), _ = cache_images([split], "memory", gigabytes)
+    heights: list[int] = []
+
+    def counting(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        heights.append(size[0])
+        return resize(pixels, size)
+
+    monkeypatch.setattr(fitted_images, "resize", counting)
+    plain, kept = (make_loader(each, image, augment, 5, shuffle=True, workers=0) for each in (split, cached))
+    for _ in range(3):
+        for one, other in zip(plain, kept, strict=True):
+            assert torch.equal(one.images, other.images)
+            for first, second in zip(one.targets, other.targets, strict=True):
+                assert torch.equal(first.boxes, second.boxes)
+    return heights
+
+
+@pytest.mark.parametrize("changes", [{}, {"flip": 0.5, "flip_vertical": 0.5}])
+def test_whole_images_are_resized_once(split, monkeypatch, changes):
+    assert len(resized(split, 1, monkeypatch, **changes)) == len(split)
+
+
+def test_images_are_kept_at_the_size_of_the_input_within_what_is_left_of_the_limit(split, monkeypatch):
+    room = (len(split) * IMAGE_BYTES + 4.5 * 32 * 48 * 3) / 1e9
+    assert len(resized(split, room, monkeypatch)) == 4 + 3 * (len(split) - 4)
+
+
+def test_crops_are_resized_from_the_original(split, monkeypatch):
+    cut = resized(split, 1, monkeypatch, iou_crop=1.0, flip=0.5)
+    assert 0 < len(cut) <= len(split), "a seventh of crops leaves the image whole"

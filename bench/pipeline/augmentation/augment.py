@@ -21,7 +21,7 @@ from bench.pipeline.augmentation.overlap_crop import OverlapCrop
 from bench.pipeline.augmentation.photometric import ColorJitter
 from bench.pipeline.augmentation.seen import Change, Flip, Seen, ZoomOut
 from bench.pipeline.input_settings import ImageConfig
-from bench.pipeline.placement import Sample, fit_view
+from bench.pipeline.placement import ResizeWhole, Sample, fit_view
 from bench.pipeline.view import View
 from metrics.pixel_labels import IGNORED
 
@@ -63,7 +63,9 @@ class Augment:
         """Flip only."""
         return self._shown(self.flips, image)
 
-    def fit(self, settings: ImageConfig, index: int, image: LabelledImage) -> Sample:
+    def fit(
+        self, settings: ImageConfig, index: int, image: LabelledImage, whole: ResizeWhole | None = None
+    ) -> Sample:
         """Zoom, crop, flip, and resize to the network's input: in an order that copies few pixels.
 
         Other than after `move`, an image that is zoomed out begins and ends with a whole pixel of the network's input; boxes
@@ -73,9 +75,12 @@ class Augment:
             settings: of the network's input.
             index: of the image.
             image: the image; see `move`.
+            whole: see `bench.pipeline.placement.fit_view`.
         """
         seen = _see(self.geometric, image)
-        return fit_view(settings, index, image.image, seen.boxes, seen.labels, image.label_map, seen.view)
+        return fit_view(
+            settings, index, image.image, seen.boxes, seen.labels, image.label_map, seen.view, whole
+        )
 
     def _shown(self, changes: tuple[Change, ...], image: LabelledImage) -> LabelledImage:
         """The image after random changes, at its own resolution."""

@@ -22,7 +22,7 @@ from bench.pipeline.augmentation.mosaic import make_mosaic
 from bench.pipeline.augmentation.warp import draw_warp, fit_map, warp
 from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.objects import TrainingObjects
-from bench.pipeline.placement import Sample, fit_image, place
+from bench.pipeline.placement import ResizeWhole, Sample, fit_image, place
 
 
 class ImageSource(Protocol):
@@ -51,12 +51,16 @@ class AugmentedImages:
         source: images of the split; at least one.
         image: settings of the network's input.
         augment: the changes.
+        whole: resizes images of which all is shown; None for `bench.pipeline.placement.resize`.
     """
 
-    def __init__(self, source: ImageSource, image: ImageConfig, augment: Augment) -> None:
+    def __init__(
+        self, source: ImageSource, image: ImageConfig, augment: Augment, whole: ResizeWhole | None = None
+    ) -> None:
         self._source = source
         self._image = image
         self._augment = augment
+        self._whole = whole
         self._config = augment.config
 
     def __call__(self, index: int, several: bool = True, others: Sequence[int] | None = None) -> Sample:
@@ -104,7 +108,7 @@ class AugmentedImages:
         if mosaic:
             whole = self._augment.flip(self._mosaic(index, others))
         elif not warped:
-            return self._augment.fit(self._image, index, self._source.read(index))
+            return self._augment.fit(self._image, index, self._source.read(index), self._whole)
         else:
             whole = self._augment.move(*self._source.read(index))
         if warped:
