@@ -29,7 +29,7 @@ from detectors.losses.classification import ClassLoss
 from detectors.losses.quality import QualityLoss
 from detectors.network import DetectorNetwork
 from detectors.priors import GridPriors
-from detectors.types import DenseOutput, Detections, LossSum, Targets
+from detectors.types import DenseOutput, Detections, LossSum, Targets, image_terms
 from metrics.boxes import clip
 from metrics.iou import aligned_box_iou
 
@@ -291,9 +291,10 @@ class DenseDetector(DetectorNetwork):
 
     def _summed(self, term: Tensor, counts: Tensor) -> LossSum:
         """Sum of the losses (B,) of the images, whose positives are `counts` (B,)."""
+        each = image_terms(term, counts)
         if self.normalise == "image":
-            return LossSum((term / counts.clamp(min=1)).sum(), counts.new_tensor(len(counts)))
-        return LossSum(term.sum(), counts.sum())
+            return LossSum((term / counts.clamp(min=1)).sum(), counts.new_tensor(len(counts)), each)
+        return LossSum(term.sum(), counts.sum(), each)
 
 
 def _by_head(terms: Iterable[dict[str, T]]) -> dict[str, T]:

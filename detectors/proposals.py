@@ -20,10 +20,10 @@ from detectors.coders import DeltaCoder
 from detectors.config import Config
 from detectors.heads.dense import HeadOutput, ProposalHead
 from detectors.losses.box import SmoothL1Loss
-from detectors.losses.classification import BinaryCrossEntropyLoss
+from detectors.losses.classification import BinaryCrossEntropyLoss, ClassLoss
 from detectors.priors import GridPriors
 from detectors.search_range import Choice, Range
-from detectors.types import DenseOutput, LossSum
+from detectors.types import DenseOutput, LossSum, image_terms
 from metrics.boxes import clip
 
 MIN_SIDE = 1e-3
@@ -121,9 +121,16 @@ class ProposalNetwork(nn.Module):
         count = torch.tensor(len(image), device=image.device)
         logits = output.logits[image, prior].float()
         codes = output.codes[image[found], prior[found]].float()
-        objectness = self.class_loss(logits[None], chosen.clamp(max=0)[None]).sum()
-        box = self.box_loss(codes, boxes, priors, self.coder).sum()
-        return {"objectness": LossSum(objectness, count), "proposal_box": LossSum(box, count)}
+        labels = chosen.clamp(max=0)
+        objectness = self.class_loss(logits[None], labels[None]).sum()
+        per_box = self.box_loss(codes, boxes, priors, self.coder)
+        counts = image.bincount(minlength=len(output.logits))
+        each = losses_by_image(self.class_loss, logits, labels, counts)
+        of_boxes = torch.zeros_like(each).index_add(0, image[found], per_box.detach().float())
+        return {
+            "objectness": LossSum(objectness, count, image_terms(each, counts)),
+            "proposal_box": LossSum(per_box.sum(), count, image_terms(of_boxes, counts)),
+        }
 
     def normalizer(self, output: DenseOutput, truth: PaddedTargets) -> Tensor:
         """Normalizer of both losses: the number of anchors that are drawn, which the draw does not change."""
@@ -159,3 +166,11 @@ class ProposalNetwork(nn.Module):
         sized = (boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE).all(dim=1)
         boxes, scores, level = boxes[sized], scores[sized], level[sized]
         return boxes[batched_nms(boxes, scores, level, self.config.iou)]
+
+
+@torch.no_grad()
+def losses_by_image(class_loss: ClassLoss, logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
+    """(B,) sums of a class loss from logits (K, channels) and labels (K,), of which each image has `counts` (B,) in turn."""
+    sizes = counts.tolist()
+    parts = zip(torch.split(logits, sizes), torch.split(labels, sizes), strict=True)
+    return torch.stack([class_loss(own[None], named[None]).sum().float() for own, named in parts])

@@ -18,7 +18,7 @@ from detectors.input_checks import require_images, require_targets
 from detectors.losses.segmentation import (
     Over,
     class_areas,
-    cross_entropy_sum,
+    cross_entropy_map,
     dice_losses,
     jaccard_losses,
     pixel_targets,
@@ -26,7 +26,7 @@ from detectors.losses.segmentation import (
 from detectors.network import DetectorNetwork
 from detectors.nms import NMSConfig
 from detectors.search_range import Choice, Range
-from detectors.types import Detections, LossSum, Targets
+from detectors.types import Detections, LossSum, Targets, image_terms
 from metrics.errors import InputError
 from metrics.pixel_labels import IGNORED
 
@@ -144,14 +144,16 @@ class SegmentationDetector(DetectorNetwork):
         images = logits.new_tensor(float(len(logits)))
         sums: dict[str, LossSum] = {}
         if self.loss.cross_entropy:
-            total = self.loss.cross_entropy * cross_entropy_sum(logits, truth, self.weights)
-            sums["cross_entropy"] = LossSum(total, truth.labelled.sum())
+            cost = cross_entropy_map(logits, truth, self.weights)
+            each = self.loss.cross_entropy * image_terms(cost.sum(dim=(1, 2)), truth.labelled.sum(dim=(1, 2)))
+            sums["cross_entropy"] = LossSum(self.loss.cross_entropy * cost.sum(), truth.labelled.sum(), each)
         if self.loss.dice or self.loss.jaccard:
             areas = class_areas(logits.softmax(dim=1), truth, self.loss.over)
             for name, loss in (("dice", dice_losses), ("jaccard", jaccard_losses)):
                 if weight := getattr(self.loss, name):
-                    each = loss(areas, self.loss.smooth, self.weights)
-                    sums[name] = LossSum(weight * each.mean() * images, images)
+                    losses = loss(areas, self.loss.smooth, self.weights)
+                    of_images = (weight * losses.detach()).float() if self.loss.over == "image" else None
+                    sums[name] = LossSum(weight * losses.mean() * images, images, of_images)
         return sums
 
     @torch.no_grad()

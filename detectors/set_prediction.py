@@ -19,9 +19,9 @@ from detectors.heads.decoder import Decoder
 from detectors.heads.queries import LearnedQueries, ProposalQueries, Queries, not_half
 from detectors.input_checks import require_images, require_targets
 from detectors.losses.classification import QualityFocalLoss
-from detectors.losses.set_prediction import SetLoss, SetLosses, relative_targets, repeated, summed_by_layer
+from detectors.losses.set_prediction import SetLoss, SetLosses, relative_targets, repeated
 from detectors.network import DetectorNetwork
-from detectors.types import DenseOutput, Detections, LossSum, Targets
+from detectors.types import DenseOutput, Detections, LossSum, Targets, image_terms
 from metrics.boxes import clip, convert
 from metrics.iou import aligned_generalized_box_iou
 
@@ -119,12 +119,15 @@ class SetDetector(DetectorNetwork):
         """
         truth = self._truth(targets, len(output.logits), output.logits.device)
         relative = relative_targets(truth, output.image_size)
-        by_layer = self._matched(output, relative)
-        objects = truth.valid.sum()
+        score, box = self._matched(output, relative)
+        by_layer = SetLosses(score.sum(dim=0), box.sum(dim=0))
+        counts = truth.valid.sum(dim=1)
+        objects = counts.sum()
+        auxiliary = by_layer.score[:-1].sum() + by_layer.box[:-1].sum()
         terms = {
-            "class": LossSum(by_layer.score[-1], objects),
-            "box": LossSum(by_layer.box[-1], objects),
-            "auxiliary": LossSum(by_layer.score[:-1].sum() + by_layer.box[:-1].sum(), objects),
+            "class": LossSum(by_layer.score[-1], objects, image_terms(score[:, -1], counts)),
+            "box": LossSum(by_layer.box[-1], objects, image_terms(box[:, -1], counts)),
+            "auxiliary": LossSum(auxiliary, objects, image_terms((score + box)[:, :-1].sum(dim=1), counts)),
         }
         if output.dense is not None:
             assignment = self._assign_proposals(output.dense, truth)
@@ -163,12 +166,13 @@ class SetDetector(DetectorNetwork):
         return split_by_image(chosen, clip(boxes, output.image_size), len(scores))
 
     def _matched(self, output: SetOutput, truth: PaddedTargets) -> SetLosses:
-        """Losses (L,) of the decoder's layers, each with a matching of its own."""
+        """Losses (B, L) of the images in the decoder's layers, each with a matching of its own."""
         layers = output.logits.shape[1]
         logits, boxes = not_half(output.logits).flatten(0, 1), not_half(output.boxes).flatten(0, 1)
         truth = repeated(truth, layers)
         objects = self.loss.match(logits, boxes, truth)
-        return summed_by_layer(self.loss(logits, boxes, objects, truth), layers)
+        losses = self.loss(logits, boxes, objects, truth)
+        return SetLosses(*(term.view(-1, layers) for term in losses))
 
     def _denoised(self, output: SetOutput, truth: PaddedTargets) -> Tensor:
         """Sum of the losses of denoising queries, which attend to the features of `output`."""

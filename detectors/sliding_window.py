@@ -107,9 +107,11 @@ class SlidingWindow(nn.Module):
         images = output.images
         drawn = self._draw(images, targets)
         crops = cut_windows(images, drawn.windows, self.windows.pixels)
-        return self.localizer.loss_sums(
+        sums = self.localizer.loss_sums(
             self.localizer(crops), [target.to(images.device) for target in drawn.targets]
         )
+        sizes = [len(windows) for windows in drawn.windows]
+        return {name: term._replace(each=_image_means(term.each, sizes)) for name, term in sums.items()}
 
     @torch.no_grad()
     def normalizers(self, images: Tensor, targets: list[Targets]) -> dict[str, Tensor]:
@@ -151,3 +153,10 @@ class SlidingWindow(nn.Module):
             grid = torch.cat(window_grid(self.windows, (images.shape[2], images.shape[3])))
             some = grid[:: max(len(grid) // self.windows.per_image, 1)]
             yield cut_windows(images, [some] * len(images), self.windows.pixels)
+
+
+def _image_means(each: Tensor | None, sizes: Sequence[int]) -> Tensor | None:
+    """(B,) means over the windows of each image, from values of the windows."""
+    if each is None:
+        return None
+    return torch.stack([part.mean() if len(part) else part.sum() for part in torch.split(each, list(sizes))])

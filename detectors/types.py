@@ -118,10 +118,24 @@ class LossSum(NamedTuple):
         total: sum over the objects, priors or images of the batch.
         normalizer: number of these, or the sum of their weights, without gradient. The term is ``total / normalizer``; a
             normalizer below 1 counts as 1, so that the loss of a batch without objects is finite.
+        each: (B,) the term of every image alone, without gradient: its part of `total`, divided by its part of `normalizer`.
+            None where a term is not known by image.
     """
 
     total: Tensor
     normalizer: Tensor
+    each: Tensor | None = None
+
+
+def image_losses(sums: Mapping[str, LossSum]) -> Tensor | None:
+    """(B,) loss of every image alone, over the terms that are known by image; None if no term is."""
+    terms = [term.each for term in sums.values() if term.each is not None]
+    return torch.stack(terms).sum(dim=0) if terms else None
+
+
+def image_terms(totals: Tensor, normalizers: Tensor) -> Tensor:
+    """(B,) terms of images, for `LossSum.each`, from the parts (B,) of their sum and of its normalizer."""
+    return (totals.detach() / normalizers.detach().clamp(min=1)).float()
 
 
 def divide_sums(

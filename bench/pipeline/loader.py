@@ -113,6 +113,16 @@ class Loader:
         """Images of each batch of an epoch, over all processes."""
         return self._order.batch_images
 
+    @property
+    def uses(self) -> NDArray[np.float64]:
+        """(I,) expected number of uses of each image in an epoch."""
+        return np.ones(len(self.split)) if self._order.uses is None else self._order.uses
+
+    @uses.setter
+    def uses(self, uses: NDArray[np.float64]) -> None:
+        """Draw the coming epochs by other numbers, of the same sum."""
+        self._order.uses = uses
+
     def close_mosaic_when(self, is_closing: Callable[[int, int], bool]) -> None:
         """Mix no images (mosaic, mixup, copy_paste) in the batches of which `is_closing`, given epoch and batch, is true.
 

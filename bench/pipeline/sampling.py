@@ -12,17 +12,19 @@ from detectors.config import Config
 from detectors.search_range import Choice, Range
 from metrics.errors import InputError
 
-Rule = Literal["each", "repeat", "balanced"]
+Rule = Literal["each", "repeat", "balanced", "hard"]
 
 
 class SamplingConfig(Config):
     """Which training images an epoch consists of."""
 
-    rule: Annotated[Rule, Choice("each", "repeat", "balanced")] = "each"
+    rule: Annotated[Rule, Choice("each", "repeat", "balanced", "hard")] = "each"
     """`each` uses each image once; `repeat` repeats images with rare classes by their repeat factor; `balanced` draws from
-    all classes equally often."""
+    all classes equally often; `hard` uses images with a high loss more often."""
     threshold: Annotated[float, Field(gt=0, le=1), Range(1e-3, 0.5, log=True)] = 1e-3
     """repeat: images with a class that is in a smaller fraction of the training images are repeated."""
+    pressure: Annotated[float, Field(ge=1, le=1000), Range(1.5, 20, log=True)] = 4.0
+    """hard: number of times that the image with the highest loss is used for each use of the one with the lowest."""
     background: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Fraction of an epoch's images that have no objects; none: as many as there are."""
 
@@ -53,7 +55,7 @@ def expected_uses(
     pairs = np.unique(np.column_stack([image, labels]), axis=0)  # an image with a class, once
     empty = np.diff(first) == 0
     uses = np.ones(images)
-    if config.rule != "each" and len(pairs):
+    if config.rule in ("repeat", "balanced") and len(pairs):
         of_class = np.bincount(pairs[:, 1])
         if config.rule == "repeat":
             factors = np.sqrt(config.threshold * images / of_class[pairs[:, 1]])
@@ -71,6 +73,37 @@ def expected_uses(
         uses = np.where(empty, wanted / np.count_nonzero(empty), uses)
     total = np.ceil(uses.sum() - 1e-6)
     return uses if total == uses.sum() else uses * (total / uses.sum())
+
+
+def hard_uses(
+    uses: NDArray[np.float64], losses: NDArray[np.float64], empty: NDArray[np.bool_], config: SamplingConfig
+) -> NDArray[np.float64]:
+    """Expected number of uses of each of I images in an epoch, the more the higher its loss.
+
+    By the rank r = 0 .. I - 1 of the loss, highest first, it is multiplied by s^(-r / (I - 1)), where s is ``pressure``
+    (Loshchilov and Hutter 2015, arXiv:1511.06343, eq. 2 and 3). With a share of images without objects the ranks are
+    those among images with objects and among images without, so that the share stays.
+
+    Args:
+        uses: (I,) of `expected_uses`.
+        losses: (I,) latest loss of each image; NaN, which ranks first, for images that were not used yet.
+        empty: (I,) images without objects.
+        config: settings.
+
+    Returns:
+        (I,) with the sum of `uses`; `uses` if no loss is known.
+    """
+    if np.isnan(losses).all():
+        return uses
+    result = uses.copy()
+    groups = [np.ones_like(empty)] if config.background is None else [empty, ~empty]
+    for group in groups:
+        rows = np.flatnonzero(group)
+        order = rows[np.argsort(-np.nan_to_num(losses[rows], nan=np.inf), kind="stable")]
+        result[order] *= config.pressure ** -np.linspace(0, 1, len(order))
+        if result[rows].sum():
+            result[rows] *= uses[rows].sum() / result[rows].sum()
+    return result
 
 
 def draw_images(uses: NDArray[np.float64], shuffled: NDArray[np.int64], offset: float) -> NDArray[np.int64]:

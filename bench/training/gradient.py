@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bench.pipeline.loader import Batch
 from bench.process.log import Log
-from detectors.types import Detector, LossSum, Targets, divide_sums
+from detectors.types import Detector, LossSum, Targets, divide_sums, image_losses
 from metrics.errors import MachineError, is_out_of_memory
 
 MAX_HALVINGS = 3
@@ -37,6 +37,10 @@ class StepGradient:
         accelerator: of the run.
         log: log of events.
         parts: number of parts into which a batch is divided.
+
+    Attributes:
+        image_losses: (N,) losses of the images of the last step in this process, each alone, without gradient; None where they
+            are not known.
     """
 
     def __init__(self, detector: nn.Module, accelerator: Accelerator, log: Log, parts: int = 1) -> None:
@@ -44,6 +48,8 @@ class StepGradient:
         self.accelerator = accelerator
         self.log = log
         self.parts = parts
+        self.image_losses: Tensor | None = None
+        self._of_parts: list[Tensor | None] = []
         self._detector = cast(Detector, detector)
         self._halvings = 0
 
@@ -62,6 +68,7 @@ class StepGradient:
     def _gradients(self, batches: Sequence[Batch]) -> dict[str, Tensor] | None:
         """Backpropagate the loss of the step and return its terms; None if memory was not sufficient."""
         parts = [part for batch in batches for part in divided(batch, self.parts)]
+        self._of_parts = []
         sums: list[dict[str, LossSum]] = []
         # Not the number of parts, which can differ between processes.
         if len(batches) * self.parts == 1:
@@ -75,6 +82,8 @@ class StepGradient:
         if terms is None:
             return None
         self._share()
+        known = [losses for losses in self._of_parts if losses is not None]
+        self.image_losses = torch.cat(known) if known and len(known) == len(self._of_parts) else None
         return self._over_processes(terms)
 
     def _attempt(self, work: Callable[[], T]) -> T | None:
@@ -114,7 +123,9 @@ class StepGradient:
         device = self.accelerator.device
         with self.accelerator.autocast():
             output = self.detector(part[0].to(device, non_blocking=True))
-        return self._detector.loss_sums(output, moved(part[1], device))
+        sums = self._detector.loss_sums(output, moved(part[1], device))
+        self._of_parts.append(image_losses(sums))
+        return sums
 
     def _backward(
         self, parts: Sequence[Part], sums: list[dict[str, LossSum]], normalizers: Mapping[str, Tensor]

@@ -128,6 +128,7 @@ class _Training:
         self.settings, self.accelerator, self.loader = made.settings, made.accelerator, made.loader
         self.length, self.image_flops = made.length, made.image_flops
         self.networks, self.stepper, self.batch = made.networks, made.stepper, made.batch
+        self.image_losses = made.image_losses
         self.notes = (*self.loader.notes, *detector_notes(detector, self.loader.objects, config))
         for note in self.notes:
             progress.message(f"note: {note}")
@@ -213,6 +214,8 @@ class _Training:
         position = self.position
         self.detector.train()
         self.networks.freeze_backbone(position.epoch < self.settings.freeze_epochs)
+        if self.image_losses is not None:
+            self.image_losses.start_epoch(position.batch)
         device = self.accelerator.device
         self.sums = {name: torch.tensor(value, device=device) for name, value in position.sums.items()}
         self.clock.start_update()
@@ -223,6 +226,8 @@ class _Training:
             seed_batch(self.config.seed, position.epoch, position.batch, self.accelerator.process_index)
             position.factor = self.length.factor(position)
             result = self.stepper(batches, position.factor)
+            if self.image_losses is not None:
+                self.image_losses.add(batches, self.stepper.image_losses)
             if result.taken:
                 self.networks.update_average()
                 for name, term in result.terms.items():
@@ -334,7 +339,10 @@ class _Training:
         position.parts, position.skipped = self.stepper.parts, self.stepper.skipped
         position.sums = {name: float(total) for name, total in self.sums.items()}
         if self.accelerator.is_main_process:
-            save_state(self.folder, position, self.networks.states())
+            states = self.networks.states()
+            if self.image_losses is not None:
+                states["image_losses"] = self.image_losses.state()
+            save_state(self.folder, position, states)
             drop_other_weights(self.folder, position.best_step)
             self.log.write("saved", epoch=position.epoch, batch=position.batch)
         self.clock.start_update()

@@ -17,6 +17,7 @@ from bench.settings.sections import TrainConfig
 from bench.training.checkpoint import Position
 from bench.training.device import make_accelerator
 from bench.training.epoch_batches import training_loader
+from bench.training.image_losses import ImageLosses
 from bench.training.length import TrainingLength, training_flops, training_length
 from bench.training.micro_batch import choose_parts
 from bench.training.networks import Networks
@@ -38,6 +39,7 @@ class TrainingSetup:
         networks: what is trained.
         stepper: updates the weights.
         batch: images of the largest batch in one process.
+        image_losses: by which images are used more often; None for other rules of `train.sampling`.
     """
 
     settings: TrainConfig
@@ -48,6 +50,7 @@ class TrainingSetup:
     networks: Networks
     stepper: Stepper
     batch: int
+    image_losses: ImageLosses | None
 
 
 def set_up_training(
@@ -90,8 +93,12 @@ def set_up_training(
     loader.close_mosaic_when(lambda epoch, batch: length.is_closing(epoch, batch, position))
     networks = Networks(detector, teacher, config, accelerator, lambda: length.steps(position))
     batch = -(-max(loader.batch_images, default=0) // accelerator.num_processes)
+    hard = settings.sampling.rule == "hard"
+    losses = ImageLosses(loader, settings.sampling, accelerator, config.variant) if hard else None
     if states is not None:
         networks.load_states(states)
+        if losses is not None:
+            losses.load_state(states["image_losses"])
     else:
         choose_parts(networks.trained, split, config, accelerator, position, batch)
         if position.parts > 1 or position.pass_bytes:
@@ -106,4 +113,4 @@ def set_up_training(
         position.parts,
         position.skipped,
     )
-    return TrainingSetup(settings, accelerator, loader, image_flops, length, networks, stepper, batch)
+    return TrainingSetup(settings, accelerator, loader, image_flops, length, networks, stepper, batch, losses)

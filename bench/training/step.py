@@ -125,6 +125,11 @@ class Stepper:
         """Number of parts into which a batch is divided to fit into memory."""
         return self._gradient.parts
 
+    @property
+    def image_losses(self) -> Tensor | None:
+        """Losses of the images of the last step; see `StepGradient.image_losses`."""
+        return self._gradient.image_losses
+
     def check(self) -> None:
         """Test the losses since the last call.
 

@@ -32,8 +32,8 @@ def pixel_targets(label_maps: Tensor) -> PixelTargets:
     return PixelTargets(torch.where(labelled, label_maps, 0).long(), labelled)
 
 
-def cross_entropy_sum(logits: Tensor, targets: PixelTargets, weights: Tensor | None = None) -> Tensor:
-    """Sum of the cross-entropy over the labelled pixels, a scalar.
+def cross_entropy_map(logits: Tensor, targets: PixelTargets, weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy (B, H, W) of the pixels; 0 where they are not labelled.
 
     Args:
         logits: (B, K, H, W).
@@ -41,7 +41,7 @@ def cross_entropy_sum(logits: Tensor, targets: PixelTargets, weights: Tensor | N
         weights: (K,) factor of the pixels of each class; None: 1.
     """
     cost = F.cross_entropy(logits, targets.labels, reduction="none")
-    return torch.where(targets.labelled, weigh(cost, targets.labels, weights), 0.0).sum()
+    return torch.where(targets.labelled, weigh(cost, targets.labels, weights), 0.0)
 
 
 class ClassAreas(NamedTuple):

@@ -144,10 +144,5 @@ def repeated(truth: PaddedTargets, times: int) -> PaddedTargets:
     return PaddedTargets(*(column.repeat_interleave(times, dim=0) for column in truth[:3]))
 
 
-def summed_by_layer(losses: SetLosses, layers: int) -> SetLosses:
-    """Losses (B * layers,) of images and layers to (layers,), summed over the images."""
-    return SetLosses(*(term.view(-1, layers).sum(dim=0) for term in losses))
-
-
 def _corners(boxes: Tensor) -> Tensor:
     return convert(boxes, "cxcywh", "xyxy")

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from detectors.losses.segmentation import (
     class_areas,
-    cross_entropy_sum,
+    cross_entropy_map,
     dice_losses,
     jaccard_losses,
     pixel_targets,
@@ -57,7 +57,7 @@ def test_cross_entropy_is_that_of_pytorch_without_ignored_pixels(weights):
     logits, labels = scene()
     given = None if weights is None else torch.tensor(weights)
     expected = F.cross_entropy(logits, labels.long(), given, ignore_index=IGNORED, reduction="sum")
-    torch.testing.assert_close(cross_entropy_sum(logits, pixel_targets(labels), given), expected)
+    torch.testing.assert_close(cross_entropy_map(logits, pixel_targets(labels), given).sum(), expected)
 
 
 def test_hard_predictions_have_the_overlap_of_sets():
@@ -78,7 +78,9 @@ def test_ignored_pixels_change_no_loss_and_have_no_gradient():
     def losses(of):
         targets = pixel_targets(labels)
         areas = class_areas(of.softmax(dim=1), targets, "batch")
-        return torch.stack([dice_losses(areas)[0], jaccard_losses(areas)[0], cross_entropy_sum(of, targets)])
+        return torch.stack(
+            [dice_losses(areas)[0], jaccard_losses(areas)[0], cross_entropy_map(of, targets).sum()]
+        )
 
     torch.testing.assert_close(losses(other), losses(logits))
     losses(logits).sum().backward()
@@ -90,7 +92,7 @@ def test_regions_without_labelled_pixels_have_no_loss_and_a_finite_gradient():
     logits = torch.zeros(2, CLASSES, 3, 3, requires_grad=True)
     targets = pixel_targets(torch.full((2, 3, 3), IGNORED, dtype=torch.uint8))
     areas = class_areas(logits.softmax(dim=1), targets, "image")
-    total = dice_losses(areas).sum() + jaccard_losses(areas).sum() + cross_entropy_sum(logits, targets)
+    total = dice_losses(areas).sum() + jaccard_losses(areas).sum() + cross_entropy_map(logits, targets).sum()
     total.backward()
     assert total.item() == 0
     assert not logits.grad.any()
