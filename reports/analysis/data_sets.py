@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -29,9 +29,9 @@ class DataSetDifference:
     Attributes:
         other: number of the other model; the best one has the number 0.
         deltas: (D,) value of the best model minus that of the other on each data set.
-        intervals: (D, 2) of each; NaN without statistics.
+        intervals: (D, 2) of each; NaN without statistics, and for data sets with too few images or objects.
         wins: number of data sets on which the best model has the higher value.
-        mean: over data sets.
+        mean: over data sets, weighted by standard errors if all are known; its limits are those of differences of fractions.
         p_value: of Wilcoxon's signed-rank test, adjusted by Holm's method for the other models.
         p_mean: p-value of the mean, adjusted in the same way.
     """
@@ -60,7 +60,7 @@ class SuiteResults:
         labels: of the models that every data set has, by mean rank; their place is their number.
         left_out: labels of models that some data set lacks.
         values: measure to (D, M) fractions, mean over seeds.
-        intervals: measure to (D, M, 2) limits; NaN without statistics.
+        intervals: measure to (D, M, 2) limits; NaN without statistics, and for data sets with too few images or objects.
         ranking: by the deciding measure; None with fewer than two models, or if a value is undefined.
         differences: of the best model from each other one.
     """
@@ -73,6 +73,11 @@ class SuiteResults:
     intervals: dict[str, Floats]
     ranking: Ranking | None
     differences: tuple[DataSetDifference, ...]
+
+    @property
+    def too_few(self) -> tuple[str, ...]:
+        """Names of the data sets with too few images or objects for intervals, whose standard errors are not used either."""
+        return tuple(name for name, report in zip(self.names, self.reports, strict=True) if report.too_few)
 
 
 def suite_results(reports: Sequence[ReportData]) -> SuiteResults:
@@ -118,7 +123,7 @@ def _values(reports: Sequence[ReportData], labels: Sequence[str], measure: str) 
 def _intervals(reports: Sequence[ReportData], labels: Sequence[str], measure: str) -> Floats:
     table = np.full((len(reports), len(labels), 2), np.nan)
     for at, report in enumerate(reports):
-        if labels and report.statistics is not None:
+        if labels and report.statistics is not None and not report.too_few:
             standings = dict(zip(report.labels, report.standings(measure), strict=True))
             table[at] = [(standings[label].ci_low, standings[label].ci_high) for label in labels]
     return table
@@ -133,7 +138,7 @@ def _differences(
         intervals, errors = np.full((len(reports), 2), np.nan), np.full(len(reports), np.nan)
         for at, report in enumerate(reports):
             statistics = report.statistics
-            if statistics is None:
+            if statistics is None or report.too_few:
                 continue
             model = {label: model.label for label, model in zip(report.labels, report.models, strict=True)}
             row = statistics.difference(model[labels[0]], model[labels[other]], MEASURES[0])
@@ -142,7 +147,8 @@ def _differences(
             errors[at] = row.se
         if not np.isfinite(errors).all():
             errors[:] = np.nan
-        found.append((deltas, intervals, mean_difference(deltas, errors), signed_rank_p_value(deltas)))
+        mean = _within_fractions(mean_difference(deltas, errors))
+        found.append((deltas, intervals, mean, signed_rank_p_value(deltas)))
     wilcoxon = holm([p for *_, p in found])
     of_means = holm([mean.p_value for _, _, mean, _ in found])
     return tuple(
@@ -151,6 +157,12 @@ def _differences(
         )
         for at, (deltas, intervals, mean, _) in enumerate(found)
     )
+
+
+def _within_fractions(mean: MeanDifference) -> MeanDifference:
+    """Limits of a difference of two values from 0 to 1."""
+    names = ("low", "high", "new_low", "new_high")
+    return replace(mean, **{name: float(np.clip(getattr(mean, name), -1.0, 1.0)) for name in names})
 
 
 def value_rows(results: SuiteResults) -> pd.DataFrame:

@@ -45,7 +45,8 @@ def verdict(results: SuiteResults) -> Section:
             "A model is a variant with its settings on each data set; models are matched by their names, and means are over seeds. "
             "On each data set they are ranked by AP, 1 for the best, equal values sharing the mean of their ranks.",
             "The mean difference is estimated by a random-effects model: the difference on a data set has a known standard error, "
-            "from the bootstrap over images and seeds, and true differences vary between data sets. The interval is that of "
+            "from the bootstrap over images and seeds, and true differences vary between data sets; if one of them has too few images for a "
+            "standard error, all data sets have the same weight. The interval is that of "
             "Hartung and Knapp, and generalizes to other data sets like these. A difference is decisive if the interval excludes 0 "
             "and the p-value, adjusted by Holm's method for the other models, is below 0.05.",
             "Friedman's test, in the form of Iman and Davenport, asks whether any model differs from another in rank; Nemenyi's "
@@ -178,6 +179,11 @@ def _warnings(results: SuiteResults) -> tuple[str, ...]:
         made.append(
             f"With {count} data sets, Wilcoxon's test cannot have a p-value below {2 / 2**count:.2g}: nothing is significant by ranks, "
             "whatever the values."
+        )
+    if results.too_few:
+        made.append(
+            f"Too few images or objects for intervals: {formatting.join_words([*map(formatting.printable, results.too_few)])}. All data sets "
+            "have the same weight in means."
         )
     if results.left_out:
         made.append(

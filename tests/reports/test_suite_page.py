@@ -24,10 +24,10 @@ SKILLS = {
 }
 
 
-def report_of(folder: Path, name: str, skills: dict[str, float], seed: int) -> ReportData:
-    truth = truth_of(52, ("round", "long"), seed, most=4)
+def report_of(folder: Path, name: str, skills: dict[str, float], seed: int, images: int = 52) -> ReportData:
+    truth = truth_of(images, ("round", "long"), seed, most=4)
     facts = DataFacts(
-        name=name, format="coco", split="test", fingerprint=truth.fingerprint, images=52, objects=len(truth), classes=2
+        name=name, format="coco", split="test", fingerprint=truth.fingerprint, images=images, objects=len(truth), classes=2
     )  # fmt: skip
     runs = [
         run_in(folder, truth, variant, skill, name=f"{variant}-{name}", data=facts)
@@ -91,6 +91,29 @@ def test_few_data_sets_are_a_warning(reports):
     (few, missing) = section.verdict(suite_results(reports)).warnings
     assert few.startswith("With 3 data sets, Wilcoxon's test cannot have a p-value below 0.25")
     assert missing == "Not run on all data sets, and left out here: dual."
+
+
+def test_a_data_set_with_too_few_images_has_no_interval_and_no_more_weight(reports, tmp_path):
+    few = report_of(tmp_path, "plants", SKILLS["cells"], 5, images=4)
+    assert few.too_few
+    found = suite_results([*reports, few])
+    assert found.too_few == ("plants",)
+    for each in found.differences:
+        assert np.isnan(each.intervals[-1]).all()
+        assert np.isfinite(each.intervals[:-1]).all()
+        low, high = stats.t.interval(0.95, 3, each.deltas.mean(), stats.sem(each.deltas))
+        assert each.mean.mean == pytest.approx(each.deltas.mean())
+        assert (each.mean.low, each.mean.high) == pytest.approx((max(low, -1), min(high, 1)))
+    assert np.isnan(found.intervals["ap"][-1]).all()
+    assert any(
+        "intervals: plants. All data sets have the same weight" in text
+        for text in section.verdict(found).warnings
+    )
+
+
+def test_limits_of_a_difference_of_fractions_are_fractions(reports):
+    for each in suite_results(reports).differences:
+        assert -1 <= each.mean.new_low <= each.mean.low <= each.mean.high <= each.mean.new_high <= 1
 
 
 def test_one_model_has_no_ranking(reports):
