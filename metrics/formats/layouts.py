@@ -190,6 +190,6 @@ def _describes_yolo(file: Path) -> bool:
         return False
     separator = b"=" if suffix == ".data" else b":"
     lines = read_head(file, _LARGEST_YAML).splitlines()
-    keys = {line.split(separator)[0].strip().strip(b"\"'") for line in lines if separator in line}
+    keys = {line.split(separator)[0].strip().strip(b"\"'").lower() for line in lines if separator in line}
     beside = any((file.parent / name).is_dir() for name in ("images", "labels", "JPEGImages"))
     return bool(keys & {b"names", b"nc"}) and (bool(keys & _SPLIT_KEYS) or beside)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ YAML_SUFFIXES = (".yaml", ".yml")
 
 DARKNET_FOLDERS = ("data", "cfg", "config")
 """Folders of darknet in which a description is that names paths from the folder above."""
+
+_KEYS = frozenset(("path", "train", "val", "valid", "validation", "test", "names", "nc", "kpt_shape"))
+"""Keys of a YAML file that are read."""
 
 _EMPTY = ("", "null", "~", "None")
 _LARGEST_KEYPOINTS = 10_000
@@ -82,7 +86,8 @@ def read_yaml(path: str | Path, images: Path | None = None) -> YOLODescription:
     exist, it is the folder of the YAML file. One that leads out of this folder is followed with a warning. A split is a folder, a text file with one image per line, or a list of
     these. Paths of another machine are found by their ends below the folder of the data set, and a split that does not
     exist is passed over; both are reported. A file without splits has its images in ``images`` or in folders named after
-    splits. ``names`` is a list, or a dict with keys 0, 1, ...; names are text as written, also ``no`` and ``007``.
+    splits. ``names`` is a list, or a dict with keys 0, 1, ...; names are text as written, also ``no`` and ``007``. Keys may be in
+    any case of letters.
 
     Args:
         path: the file.
@@ -93,7 +98,7 @@ def read_yaml(path: str | Path, images: Path | None = None) -> YOLODescription:
             in two places.
     """
     path = Path(path)
-    document = read_yaml_text(path)
+    document = _in_lower_case(read_yaml_text(path), str(path))
     names = _names(document, path)
     root = real_path(images) if images is not None else _root(document, path)
     given = {
@@ -110,6 +115,22 @@ def read_yaml(path: str | Path, images: Path | None = None) -> YOLODescription:
     return YOLODescription(root, real_path(path.parent), names, splits, _keypoints(document, path))
 
 
+def _in_lower_case(document: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The keys that are read in lower case, as `read_yaml` expects them; others are left out.
+
+    Raises:
+        InputError: a key is there in two spellings.
+    """
+    spelled: dict[str, str] = {}
+    for key in document:
+        known = key.strip().lower() if isinstance(key, str) else ""
+        if known in _KEYS and spelled.setdefault(known, key) != key:
+            raise InputError(
+                f"{where}: has {spelled[known]!r} and {key!r}, which mean the same; keep one of them"
+            )
+    return {known: document[key] for known, key in spelled.items()}
+
+
 def _read_darknet(path: Path, images: Path | None) -> YOLODescription:
     """Read ``obj.data`` of darknet, as CVAT writes it: lines ``key = value``."""
     values = {}
@@ -119,7 +140,7 @@ def _read_darknet(path: Path, images: Path | None) -> YOLODescription:
         key, equals, value = line.partition("=")
         if not equals:
             raise InputError(f"{path}:{number}: expected key = value, got {line.strip()[:60]!r}")
-        values[key.strip()] = value.strip()
+        values[key.strip().lower()] = value.strip()
     folder = real_path(path.parent)
     names_in = [folder, folder.parent] if folder.name in DARKNET_FOLDERS else [folder]
     found = [(base, find_under(base, values.get("names", ""))) for base in names_in]
@@ -154,6 +175,11 @@ def _names(document: dict[str, Any], path: Path) -> tuple[str, ...]:
         return tuple(map(str, range(count)))
     if isinstance(names, dict):
         labels = {_integer(key): name for key, name in names.items()}
+        if labels and set(labels) == set(range(1, len(names) + 1)):
+            raise InputError(
+                f"{path}: names: keys count from 1, but classes count from 0; if the classes in the text files count from 0, make the "
+                f"keys 0 .. {len(names) - 1}; if they count from 1, add the name 0: unused"
+            )
         if set(labels) != set(range(len(names))):
             raise InputError(
                 f"{path}: names: expected classes 0 .. {len(names) - 1} without a gap, "

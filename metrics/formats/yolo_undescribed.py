@@ -11,6 +11,7 @@ from pathlib import Path
 from metrics.errors import InputError
 from metrics.formats.file_listing import is_hidden, visible_files
 from metrics.formats.image_search import image_files, name_key
+from metrics.formats.purpose import is_purpose, parse_purpose
 from metrics.formats.untrusted import read_head, read_text
 from metrics.formats.yolo_labels import label_name
 from metrics.notes import Note, report
@@ -23,6 +24,7 @@ _LISTS = re.compile(
 _TRIED = 20
 """Text files of a folder that are looked at to recognise the format."""
 _MOST_CLASSES = 10_000
+_LARGEST_YAML = 1 << 20
 
 
 def undescribed_files(path: Path) -> list[Path]:
@@ -50,8 +52,9 @@ def undescribed_names(folder: Path, labels: Iterable[Path]) -> tuple[str, ...]:
         labels: the text files of images.
 
     Raises:
-        InputError: two files list different names.
+        InputError: two files list different names, or a YAML file names splits, but no classes.
     """
+    _refuse_nameless(folder)
     files = set(labels)
     count = 1 + max((_largest_class(file) for file in files), default=-1)
     lists: dict[tuple[str, ...], Path] = {}
@@ -75,6 +78,18 @@ def undescribed_names(folder: Path, labels: Iterable[Path]) -> tuple[str, ...]:
     )
     report(Note("made_names", text, str(folder), {"classes": count}))
     return tuple(map(str, range(count)))
+
+
+def _refuse_nameless(folder: Path) -> None:
+    for file in visible_files(folder, "*.y*ml"):
+        lines = read_head(file, _LARGEST_YAML).decode("utf-8", "replace").splitlines()
+        keys = {line.partition(":")[0].strip("\"'") for line in lines if ":" in line and line[:1].isalnum()}
+        splits = sorted(key for key in keys if is_purpose(key))
+        if len({parse_purpose(key) for key in splits}) > 1:
+            raise InputError(
+                f"{file}: has {' and '.join(splits)}, but no names; add the class names, as in names: [cat, dog], or, if it describes "
+                f"no data set, move it out of the folder"
+            )
 
 
 def _folders(path: Path) -> Iterator[Path]:

@@ -222,3 +222,53 @@ def test_fault_24_frequent_mistakes_in_yaml_are_explained(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         require(read_truth(tmp_path, "val"), SPLITS["val"])
+
+
+@pytest.mark.parametrize("change", [str.upper, str.title])
+def test_keys_of_a_description_may_be_in_any_case(tmp_path: Path, change: Callable[[str], str]) -> None:
+    text = "".join(
+        f"{change(key)}:{value}\n"
+        for key, _, value in (line.partition(":") for line in YAML.format("images").splitlines())
+    )
+    opened(written(tmp_path, yaml=text))
+
+
+def test_fault_155_a_key_in_two_cases_is_refused(tmp_path: Path) -> None:
+    written(tmp_path, yaml=YAML + "NAMES: [bird, fish]\n")
+    with pytest.raises(
+        InputError, match=r"data\.yaml: has 'names' and 'NAMES', which mean the same; keep one"
+    ):
+        open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["classes", "class_names"])
+def test_fault_155_a_description_without_names_is_refused_and_the_fix_works(tmp_path: Path, key: str) -> None:
+    yaml = YAML.format("images")
+    written(tmp_path, yaml=yaml.replace("names", key))
+    with pytest.raises(
+        InputError, match=r"data\.yaml: has test and train and val, but no names; add the class"
+    ):
+        open_dataset(tmp_path)
+    with pytest.raises(InputError, match=r"but no names"):
+        read_truth(tmp_path)
+    (tmp_path / "data.yaml").write_text(yaml)
+    opened(tmp_path)
+
+
+@pytest.mark.parametrize(("first", "names"), [(0, "{0: cat, 1: dog}"), (1, "{0: unused, 1: cat, 2: dog}")])
+def test_fault_156_names_that_count_from_1_are_refused_and_both_fixes_work(
+    tmp_path: Path, first: int, names: str
+) -> None:
+    def text(one: Picture) -> str:
+        return "".join(line(label + first, box) for label, box in one.objects)
+
+    yaml = YAML.format("images")
+    written(tmp_path, text=text, yaml=yaml.replace("[cat, dog]", "{{1: cat, 2: dog}}"))
+    with pytest.raises(
+        InputError, match=r"make the keys 0 \.\. 1; if they count from 1, add the name 0: unused"
+    ):
+        open_dataset(tmp_path)
+    (tmp_path / "data.yaml").write_text(yaml.replace("[cat, dog]", names))
+    table = open_dataset(tmp_path).splits["val"].truth
+    found = [table.catalog.classes[label] for label in table.label]
+    assert found == [CLASSES[label] for k in SPLITS["val"] for label, _ in picture(k).objects]

@@ -58,7 +58,7 @@ def test_a_folder_that_another_program_expected_elsewhere_is_found(tmp_path: Pat
         assert yolo_description.read_yaml(path).root == tmp_path
 
 
-@pytest.mark.parametrize("given", [{0: "a", 2: "b"}, {1: "a", 2: "b"}])
+@pytest.mark.parametrize("given", [{0: "a", 2: "b"}, {1: "a", 3: "b"}])
 def test_naming_the_missing_classes_closes_a_gap(tmp_path: Path, given: dict[int, str]) -> None:
     text = "train: images\nnames: {{{}}}\n"
     path = dataset(
