@@ -213,8 +213,9 @@ def _in_pixels(images: list[ImageAnnotation], path: Path) -> list[ImageAnnotatio
         return images
     search = ImageSearch(path if path.is_dir() else path.parent)
     found = [
-        search.find(image.stem or image.name, str(path), by_stem=bool(image.stem))
-        or search.find_other_suffix(image.stem or image.name, str(path))
+        search.find_other_suffix(image.stem, str(path))
+        if image.stem
+        else search.find_likely(image.name, str(path))
         for image in relative
     ]
     if any(found) and not all(found):

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Literal, cast, get_args
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.errors import InputError, InputWarning
-from metrics.formats.image_search import name_key, spellings, without_suffix
+from metrics.formats.image_search import name_key, original_spellings, spellings, without_suffix
 from metrics.formats.untrusted import parse_json, read_bytes
 from metrics.notes import Note, report
 from metrics.registry import did_you_mean
@@ -318,11 +319,20 @@ def _number(text: str) -> int | Literal[""]:
     return int(text) if text.isdecimal() and len(text) < 20 else ""
 
 
-def _names_by_key(catalog: Catalog) -> dict[str, int]:
-    """Every unambiguous end of the path of an image's file, with and without suffix, in any case of letters."""
+def _names_by_key(catalog: Catalog) -> tuple[dict[str, int], dict[str, int]]:
+    """Every unambiguous end of the path of an image's file, with and without suffix, in any case of letters.
+
+    Of the paths as written, and of those before an upload to Label Studio, for names that no image has.
+    """
+    written = [PurePosixPath(name.replace("\\", "/")).parts for name in catalog.file_names]
+    original = [next(iter(original_spellings(name)), ()) for name in catalog.file_names]
+    return _ends(written), _ends(original)
+
+
+def _ends(paths: Sequence[tuple[str, ...]]) -> dict[str, int]:
+    """The path of each end, with and without suffix; -1 where several paths have it."""
     keys: dict[str, int] = {}
-    for index, name in enumerate(catalog.file_names):
-        parts = PurePosixPath(name.replace("\\", "/")).parts
+    for index, parts in enumerate(paths):
         for first in range(len(parts)):
             end = name_key("/".join(parts[first:]))
             for key in {end, without_suffix(end)}:
@@ -330,9 +340,9 @@ def _names_by_key(catalog: Catalog) -> dict[str, int]:
     return keys
 
 
-def _by_end(written: str, keys: Mapping[str, int]) -> int:
+def _by_end(written: str, tables: Sequence[Mapping[str, int]]) -> int:
     """The image whose path ends like a written one, or has its own name; -1 if none or several have."""
-    for parts in spellings(written):
+    for parts, keys in product((*spellings(written), *original_spellings(written)), tables):
         for first in range(len(parts)):
             key = name_key("/".join(parts[first:]))
             for end in (key, without_suffix(key)):

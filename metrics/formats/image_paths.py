@@ -53,7 +53,12 @@ def find_image_files(
     for k, name in enumerate(names):
         if paths[k] is None and name not in searched:
             other = search.find_other_suffix(name, what)
-            if other is not None and other not in taken:
+            if other is None or other in taken:
+                other = search.find(name, what, original=True)
+            if other is None:
+                other = search.find_other_suffix(name, what, original=True)
+                other = None if other in taken else other
+            if other is not None:
                 searched[name] = other
         paths[k] = paths[k] or searched.get(name)
     if names and not any(paths):
@@ -107,7 +112,8 @@ def find_annotated(
     for folder in [home] if any(best) else existing:
         search = ImageSearch(folder)
         for stem in unfound:
-            search.find(stem, what, by_stem=True)  # raises if several fit
+            if search.find(stem, what, by_stem=True) is None:  # raises if several fit
+                search.find(stem, what, by_stem=True, original=True)
     if written and not any(best):
         places = ", ".join(map(str, existing)) or "no folder"
         raise InputError(
@@ -144,13 +150,20 @@ def _name_parts(what: str, *names: str) -> tuple[str, ...]:
 
 def _annotated(search: ImageSearch, stem: str, name: str, what: str, others: dict[str, str]) -> Path | None:
     """The image of one annotation file; `others` gets the name if it is that of another image."""
-    named = search.find(name, what, strict=False) if name else None
-    own = search.find(stem, what, by_stem=True, strict=False)
-    if own is not None and named is not None and own != named:
-        others[stem] = name
-    if own is None and named is not None and name_key(named.stem) == name_key(PurePosixPath(stem).name):
-        return named
-    return own or named or (search.find(name, what, by_stem=True, strict=False) if name else None)
+    for original in (False, True):
+
+        def find(text: str, by_stem: bool, original: bool = original) -> Path | None:
+            return search.find(text, what, by_stem, strict=False, original=original) if text else None
+
+        named, own = find(name, False), find(stem, True)
+        if own is not None and named is not None and own != named:
+            others[stem] = name
+        if own is None and named is not None and name_key(named.stem) == name_key(PurePosixPath(stem).name):
+            return named
+        found = own or named or find(name, True)
+        if found is not None or search.has(stem) or search.has(name):
+            return found
+    return None
 
 
 def _count(paths: Sequence[Path | None]) -> int:

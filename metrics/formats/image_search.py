@@ -121,7 +121,9 @@ class ImageSearch:
         self._by_name: dict[str, list[tuple[str, ...]]] | None = None
         self._by_stem: dict[str, list[tuple[str, ...]]] = {}
 
-    def find(self, name: str, what: str, by_stem: bool = False, strict: bool = True) -> Path | None:
+    def find(
+        self, name: str, what: str, by_stem: bool = False, strict: bool = True, original: bool = False
+    ) -> Path | None:
         """The image whose path ends most like `name`; None where no file has its own name.
 
         Upper and lower case, composed and decomposed letters are equal unless several files differ only in them.
@@ -131,12 +133,13 @@ class ImageSearch:
             what: whose image it is, for messages.
             by_stem: compare own names without suffix.
             strict: whether several files that fit equally well are an error; otherwise None is returned.
+            original: look for the name before an upload to Label Studio instead; see `original_spellings`.
 
         Raises:
             InputError: several files fit equally well.
         """
         index = self._indexed(by_stem)
-        for parts in spellings(name):
+        for parts in original_spellings(name) if original else spellings(name):
             if by_stem:
                 parts = (*parts[:-1], PurePosixPath(parts[-1]).stem if _has_suffix(parts[-1]) else parts[-1])
             candidates = index.get(name_key(parts[-1]), [])
@@ -155,9 +158,29 @@ class ImageSearch:
             return self._inside("/".join(fitting[0]), what)
         return None
 
-    def find_other_suffix(self, name: str, what: str) -> Path | None:
+    def find_other_suffix(self, name: str, what: str, original: bool = False) -> Path | None:
         """The image that is called like `name` but for the suffix: ``a.jpg`` for ``a.jpeg``, or for ``a``."""
-        return self.find(name, what, by_stem=True)
+        return self.find(name, what, by_stem=True, original=original)
+
+    def has(self, name: str) -> bool:
+        """Whether any image is called like a name, with any suffix."""
+        stems = self._indexed(by_stem=True)
+        return any(
+            name_key(PurePosixPath(parts[-1]).stem if _has_suffix(parts[-1]) else parts[-1]) in stems
+            for parts in spellings(name)
+        )
+
+    def find_likely(self, name: str, what: str) -> Path | None:
+        """The image of a name; failing that, the one with another suffix; failing both, those of the name before an upload."""
+        return next(
+            (
+                path
+                for original in (False, True)
+                for by_stem in (False, True)
+                if (path := self.find(name, what, by_stem, original=original)) is not None
+            ),
+            None,
+        )
 
     def _inside(self, name: str, what: str) -> Path:
         try:
@@ -196,10 +219,7 @@ def report_unreadable_kinds(folder: Path, what: str) -> None:
 
 
 def spellings(name: str) -> list[tuple[str, ...]]:
-    """The folders and file that a written name may stand for, as parts, the likeliest first; ``..`` is left out.
-
-    The last is the file as it was called before its upload to Label Studio, which puts eight digits before the name.
-    """
+    """The folders and file that a written name may stand for, as parts, the likeliest first; ``..`` is left out."""
     text = name.strip()
     scheme, separator, rest = text.partition("://")
     if separator and scheme.isalnum():
@@ -217,8 +237,15 @@ def spellings(name: str) -> list[tuple[str, ...]]:
         )
         if parts and parts not in split:
             split.append(parts)
-    uploaded = [(*parts[:-1], match[1]) for parts in split if (match := _UPLOADED.fullmatch(parts[-1]))]
-    return split + uploaded
+    return split
+
+
+def original_spellings(name: str) -> list[tuple[str, ...]]:
+    """The spellings of a file before its upload to Label Studio, which puts eight digits before its name; mostly none.
+
+    A file with the whole name is another one, even with another suffix: they are for names of which there is none.
+    """
+    return [(*parts[:-1], match[1]) for parts in spellings(name) if (match := _UPLOADED.fullmatch(parts[-1]))]
 
 
 def find_under(root: Path, name: str) -> Path | None:

@@ -251,8 +251,7 @@ class _ImageList:
         exact = self._exact(line)
         if exact is not None and exact.is_file():
             return exact
-        image = self._by_folder(line) or self._search.find(line, str(self.file))
-        image = image or self._search.find_other_suffix(line, str(self.file))
+        image = self._by_folder(line) or self._search.find_likely(line, str(self.file))
         if image is None:
             return exact or self._outside(line)
         self._moved.append((line, image))

@@ -254,6 +254,26 @@ def test_images_are_identified_by_paths_of_other_machines(
     assert rows(read(path)[0]) == expected(FOUND, PICTURES)
 
 
+def test_names_before_an_upload_to_label_studio_identify_images(tmp_path: Path) -> None:
+    files = ["0bd1f00d-a.png", "ab12cd34-b.png", "b.jpg", "11111111-c.png", "22222222-c.png"]
+    catalog = Catalog.of(
+        sorted(file[:-4] for file in files), CLASSES, [(48, 64)] * 5, sorted(files, key=lambda f: f[:-4])
+    )
+    table = AnnotationTable.of(catalog, [0], [0], [[2, 3, 28, 37]])
+
+    def image(name: str) -> str:
+        results = [{"image_id": name, "category_id": 0, "bbox": [2, 3, 28, 37], "score": 0.5}]
+        found = read_detections(write_json(tmp_path / "a.json", results), table)
+        return catalog.file_names[int(found.image[0])]
+
+    with pytest.warns(InputNote, match="name 1 images by other paths"):
+        assert image("a") == image("images/a.png") == image("a.jpg") == "0bd1f00d-a.png"
+    assert image("b") == image("b.png") == "b.jpg"
+    assert image("ab12cd34-b") == image("ab12cd34-b.jpg") == "ab12cd34-b.png"
+    with pytest.raises(InputError, match="on 1 images that the ground truth does not have"):
+        image("c.png")
+
+
 def test_a_name_that_fits_two_images_identifies_none(tmp_path: Path) -> None:
     catalog = Catalog.of([1, 2], CLASSES, [(48, 64)] * 2, ["a/x.png", "b/x.png"])
     table = AnnotationTable.of(catalog, [0], [0], [[2, 3, 28, 37]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+import warnings
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -54,6 +55,36 @@ def test_a_name_finds_its_file_and_this_is_reported(
     notes = [note_of(one.message) for one in recwarn if one.category is InputNote]
     exact = (tmp_path / written).is_file() and "\\" not in written
     assert [note.kind for note in notes] == ([] if exact else ["found_elsewhere"])
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        (["ab12cd34-x.png", "x.jpg"], "ab12cd34-x.png"),
+        (["old/ab12cd34-x.JPG", "x.jpg"], "old/ab12cd34-x.JPG"),
+        (["x.png", "y/x.jpg"], "y/x.jpg"),
+        (["x.png"], "x.png"),
+    ],
+)
+def test_an_image_of_the_whole_name_is_preferred_to_one_without_the_prefix_of_an_upload(
+    tmp_path: Path, files: list[str], found: str
+) -> None:
+    touch(tmp_path, *files)
+    with pytest.warns(InputNote, match="were found by name"):
+        assert find_image_files(["ab12cd34-x.jpg"], [tmp_path], tmp_path, "gt") == (tmp_path / found,)
+    assert ImageSearch(tmp_path).find_likely("ab12cd34-x.jpg", "gt") == tmp_path / found
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputNote)
+        assert find_annotated([("ab12cd34-x", "ab12cd34-x.jpg")], [tmp_path], "gt") == (tmp_path / found,)
+
+
+@pytest.mark.parametrize("files", [["ab12cd34-x.png", "ab12cd34-x.bmp", "x.jpg"], ["a/x.jpg", "b/x.jpg"]])
+def test_fault_157_two_images_of_equal_right_are_refused(tmp_path: Path, files: list[str]) -> None:
+    touch(tmp_path, *files)
+    with pytest.raises(InputError, match=f"may be .*{files[0]}|may be .*{files[1]}"):
+        find_image_files(["ab12cd34-x.jpg"], [tmp_path], tmp_path, "gt")
+    with pytest.raises(InputError, match="may be"):
+        find_annotated([("ab12cd34-x", "ab12cd34-x.jpg")], [tmp_path], "gt")
 
 
 def test_the_longest_end_of_a_path_decides(tmp_path: Path) -> None:
