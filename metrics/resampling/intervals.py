@@ -144,6 +144,55 @@ def t_interval_of_replicates(
     return Interval(estimate, *ends, se, bias, variance.dof, scaled, scale, "t", len(values))
 
 
+def pointwise_t_intervals(
+    estimates: Floats, replicates: Floats, units: int, confidence: float = 0.95, scale: Scale | None = None
+) -> tuple[Floats, Floats]:
+    """Compute Student's t interval of each point of a curve over images, without seeds.
+
+    Args:
+        estimates: (P,) on the original data.
+        replicates: (B, P) bootstrap replicates; NaN is left out.
+        units: number of resampling units.
+        confidence: level of each interval.
+        scale: of the values; by default intervals are symmetric.
+
+    Returns:
+        (P,) low and (P,) high, as of `t_interval_of_replicates` with the variance of `variance_over_images` for each point.
+
+    Raises:
+        InputError: a confidence outside (0, 1).
+    """
+    from scipy.special import stdtrit
+
+    check_confidence(confidence)
+    scale = scale or Scale()
+    defined = ~np.isnan(replicates)
+    count = np.count_nonzero(defined, axis=0)
+    known = (count > 1) & ~np.isnan(estimates)
+    if units < 2 or not known.any():
+        return np.full(estimates.shape, np.nan), np.full(estimates.shape, np.nan)
+    spread = _deviation(replicates, defined, count)
+    se = spread * np.sqrt(units / (units - 1))
+    scaled = se
+    if scale.bounds is not None:
+        least, most = scale.bounds
+        ratio = np.full(len(se), 2 / (most - least))
+        on_scale = _deviation(scale.forward(replicates), defined, count)
+        np.divide(on_scale, spread, out=ratio, where=spread > ROUNDING)
+        scaled = se * ratio
+    centre, half = scale.forward(estimates), float(stdtrit(units - 1, (1 + confidence) / 2)) * scaled
+    certain = se < ROUNDING
+    low, high = (np.where(certain, estimates, scale.inverse(centre + sign * half)) for sign in (-1, 1))
+    return np.where(known, low, np.nan), np.where(known, high, np.nan)
+
+
+def _deviation(values: Floats, defined: NDArray[np.bool_], count: NDArray[np.integer]) -> Floats:
+    """Standard deviation of the defined values of each column, with one degree of freedom less."""
+    mean = np.where(defined, values, 0.0).sum(axis=0) / np.maximum(count, 1)
+    squares = np.where(defined, values - mean, 0.0) ** 2
+    return np.asarray(np.sqrt(squares.sum(axis=0) / np.maximum(count - 1, 1)))
+
+
 def permutation_p_value(delta: float, permuted: Floats) -> float:
     """Two-sided p-value of a difference from its distribution under the null hypothesis.
 

@@ -17,6 +17,7 @@ from metrics.errors import InputError
 from metrics.resampling.intervals import (
     Interval,
     permutation_p_value,
+    pointwise_t_intervals,
     t_interval,
     t_interval_of_replicates,
 )
@@ -256,3 +257,27 @@ def test_letters_continue_after_z() -> None:
 def test_a_confidence_in_percent_is_rejected(call: Callable[[], object]) -> None:
     with pytest.raises(InputError, match="confidence: expected a number between 0 and 1, got"):
         call()
+
+
+@pytest.mark.parametrize("units", [1, 2, 30])
+@pytest.mark.parametrize("bounds", [None, (0.0, 1.0)])
+def test_intervals_of_all_points_of_a_curve_are_those_of_each_point(units, bounds):
+    rng = np.random.default_rng(7)
+    replicates = rng.beta(2, 5, (60, 40))
+    replicates[rng.random(replicates.shape) < 0.2] = np.nan
+    replicates[:, 0] = np.nan  # undefined in all resamples
+    replicates[1:, 1] = np.nan  # in all but one
+    replicates[:, 2] = 0.25  # certain
+    replicates[:, 3] = np.where(rng.random(60) < 0.5, 0.0, 1.0)
+    estimates = np.nan_to_num(replicates[0], nan=0.5)
+    estimates[2], estimates[4] = 0.25, np.nan
+    low, high = pointwise_t_intervals(estimates, replicates, units, 0.9, Scale(bounds))
+    for at, estimate in enumerate(estimates):
+        defined = replicates[~np.isnan(replicates[:, at]), at]
+        known = variance_over_images(defined, units) if len(defined) > 1 else (0.0, 0.0)
+        one = t_interval_of_replicates(
+            estimate, replicates[:, at], Variance(known[0], 0.0, known[1]), 0.9, Scale(bounds)
+        )
+        assert (low[at], high[at]) == pytest.approx((one.low, one.high), abs=1e-12, nan_ok=True)
+    assert np.isnan(low[[0, 1, 4]]).all()
+    assert units == 1 or low[2] == high[2] == 0.25
