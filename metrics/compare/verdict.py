@@ -132,7 +132,9 @@ def verdict_text(
     several = bool(verdict.equal)
     leaders = _list([name(model) for model in (best.model, *verdict.equal)])
     superlative = "highest" if best.higher_is_better else "lowest"
-    parts = [f"{leaders} {'have' if several else 'has'} the {superlative} {measure}, {_with_interval(best)}."]
+    # An interval from too few images can be far too narrow: it is in the tables only.
+    value = points(best.value) if verdict.kind == "too_few" else _with_interval(best)
+    parts = [f"{leaders} {'have' if several else 'has'} the {superlative} {measure}, {value}."]
     units = _counted(verdict.units, verdict.unit)
     if verdict.kind == "too_few":
         parts.append(f"There are too few images, groups or objects for a decision ({units}).")
@@ -147,7 +149,7 @@ def verdict_text(
         tied = _list([_behind(row, name) for row in verdict.tied])
         verb, them = "is" if len(verdict.tied) == 1 else "are", "at least one of them" if several else "it"
         parts.append(f"{tied} {verb} tied with {them}.")
-    if verdict.resolution > 0:
+    if verdict.resolution > 0 and verdict.kind != "too_few":
         parts.append(
             f"With {units}, a true difference of {points(verdict.resolution)} percentage points is detected with a probability"
             " of about 80%, a smaller one less often."

@@ -175,6 +175,7 @@ def test_fault_34_one_image_one_class_one_object() -> None:
     assert np.isnan([row.ci_low, row.ci_high, row.se, row.sim_low]).all()
     assert str(found.verdict).startswith("finds has the highest ap, 100.0")
     assert "There are too few images, groups or objects for a decision (1 image)." in str(found.verdict)
+    assert "is detected with a probability" not in str(found.verdict)
     assert found.verdict.kind == "too_few"
     few = next(note for note in found.notes if note.kind == "too_few")
     assert few.values == {"units": 1, "objects": 1}

@@ -88,7 +88,7 @@ def test_the_finding_holds_on_the_data(drawn):
         assert text.startswith(f"m0 has mIoU {text_of(top)} [")
         assert f"on {results.images} images with masks" in text
     else:
-        named = re.match(r"(.+?) (?:has|have) the highest mIoU, ([\d.]+) \[", text)
+        named = re.match(r"(.+?) (?:has|have) the highest mIoU, (\d+\.\d)(?: \[|\.)", text)
         assert set(re.findall(r"m\d", named[1])) == leaders
         assert named[2] == text_of(top)
         assert ("too few images" in text) == (results.images < 50)
