@@ -22,12 +22,14 @@ from metrics.formats.coco_columns import (
     Images,
     Objects,
     Results,
+    ids_like_images,
     read_classes,
     read_images,
     read_objects,
     read_results,
 )
 from metrics.formats.coco_scan import scan_results, scan_truth
+from metrics.formats.coco_spelling import with_ids_of_results, with_score
 from metrics.formats.detections import table_of
 from metrics.formats.identity import (
     ClassMap,
@@ -63,6 +65,7 @@ def read_truth(path: str | Path) -> AnnotationTable:
     data = read_bytes(path)
     images, categories, objects = scan_truth(data, where) or _parse_truth(data, where)
     del data
+    objects = ids_like_images(images, objects, where)
     categories = _without_root(categories, objects, where)
     order = sorted(range(len(images.ids)), key=images.ids.__getitem__)
     catalog = Catalog.of(
@@ -105,7 +108,7 @@ def read_detections(
     """
     where = str(path)
     results = (None if _names_files(Path(path)) else scan_results(Path(path))) or _parse_results(
-        path, truth.catalog, by_name=class_map is None
+        path, truth.catalog, class_map
     )
     return table_of(results, truth, where, class_map, image_ids)
 
@@ -199,11 +202,9 @@ def _parse_truth(data: bytes, where: str) -> tuple[Images, Classes, Objects]:
     images, categories, annotations = (
         records(document[key], f"{where}: {key}") for key in ("images", "categories", "annotations")
     )
-    return (
-        read_images(images, f"{where}: images"),
-        read_classes(categories, f"{where}: categories"),
-        read_objects(annotations, f"{where}: annotations"),
-    )
+    read = read_images(images, f"{where}: images")
+    classes = read_classes(categories, f"{where}: categories")
+    return read, classes, read_objects(annotations, f"{where}: annotations", classes)
 
 
 def _names_files(path: Path) -> bool:
@@ -211,17 +212,25 @@ def _names_files(path: Path) -> bool:
     return b'"file_name"' in read_head(path, 4096).partition(b"}")[0]
 
 
-def _parse_results(path: str | Path, catalog: Catalog, by_name: bool) -> Results:
+def _parse_results(path: str | Path, catalog: Catalog, class_map: ClassMap | None) -> Results:
     where = str(path)
     if Path(path).name.removesuffix(".gz").endswith(".jsonl"):
-        return read_results(records([row for _, row in read_json_lines(Path(path))], where), where)
+        rows: Any = [row for _, row in read_json_lines(Path(path))]
+        return _read_list(rows, catalog, class_map, where)
     document = parse_json(read_bytes(path), where)
     name = next((name for name in _RESULTS if isinstance(document, dict) and name in document), None)
     if name is not None and "annotations" not in document:
-        return read_results(records(document[name], f"{where}: {name}"), f"{where}: {name}")
+        return _read_list(document[name], catalog, class_map, f"{where}: {name}")
     if isinstance(document, dict):
-        return _map_own_ids(document, catalog, where, by_name)
-    return read_results(records(document, where), where)
+        return _map_own_ids(document, catalog, where, by_name=class_map is None)
+    return _read_list(document, catalog, class_map, where)
+
+
+def _read_list(rows: Any, catalog: Catalog, class_map: ClassMap | None, where: str) -> Results:
+    scored = with_score(records(rows, where), where)
+    identified, by_name = with_ids_of_results(scored, catalog, class_map, where)
+    results = read_results(identified, where)
+    return replace(results, mapped=True) if by_name else results
 
 
 def _check_truth(document: Any, where: str) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metrics.errors import InputError, InputNote
-from metrics.formats.identity import to_python
+from metrics.formats.coco_spelling import with_ids_of_categories
+from metrics.formats.identity import INTEGER, to_python
 from metrics.formats.plausibility import warn_repeated_ids, warn_rows
 from metrics.formats.records import Record, boxes, integers, numbers, strings
+from metrics.notes import Note, report
 from metrics.tables import ImageId, ImageValue
 
 ImageIds = NDArray[np.int64] | Sequence[ImageId]
@@ -151,8 +153,12 @@ def keep_first(
     )
 
 
-def read_objects(rows: list[Record], where: str) -> Objects:
-    """Annotations of parsed JSON. Their ids are optional: if one is missing or not an integer, there are none."""
+def read_objects(rows: list[Record], where: str, classes: Classes) -> Objects:
+    """Annotations of parsed JSON, whose classes may be names of `classes`.
+
+    Their ids are optional: if one is missing or not an integer, there are none.
+    """
+    rows = with_ids_of_categories(rows, dict(zip(classes.ids, classes.names, strict=True)), where)
     numbered = all(type(row.get("id")) is int and -(2**63) <= row["id"] < 2**63 for row in rows)
     return Objects(
         _image_ids(rows, "image_id", where),
@@ -165,6 +171,25 @@ def read_objects(rows: list[Record], where: str) -> Objects:
     )
 
 
+def ids_like_images(images: Images, objects: Objects, where: str) -> Objects:
+    """The annotations with image ids that are text or integers like those of the images, which is reported if they are not."""
+    ids = to_python(objects.image_ids)
+    known = {type(identity) for identity in images.ids}
+    if not ids or len(known) != 1 or type(ids[0]) in known:
+        return objects
+    read: ImageIds
+    if str in known:
+        read = list(map(str, ids))
+    elif all(isinstance(identity, str) and INTEGER.fullmatch(identity) for identity in ids):
+        read = np.array([int(identity) for identity in ids], np.int64)
+    else:
+        return objects
+    kinds = ("text", "numbers") if str in known else ("numbers", "text")
+    text = f"{where}: ids of images are {kinds[0]} in images and {kinds[1]} in annotations; {ids[0]!r} is read as {to_python(read)[0]!r}"
+    report(Note("numbers_as_text", text, where, {"values": len(ids), "of": len(ids)}))
+    return replace(objects, image_ids=read)
+
+
 def read_classes(rows: list[Record], where: str) -> Classes:
     """The categories of parsed JSON; of several with the same id the first."""
     names = strings(rows, "name", where, default="")
@@ -172,6 +197,10 @@ def read_classes(rows: list[Record], where: str) -> Classes:
     first = np.flatnonzero(warn_repeated_ids(where, ids, "categories", "the first name of each is used"))
     named = {ids[row]: names[row] or str(ids[row]) for row in first.tolist()}
     row_of = {ids[row]: rows[row] for row in first.tolist()}
+    nameless = [ids[row] for row in first.tolist() if not names[row]]
+    if nameless:
+        text = f"{where}: {len(nameless)} categories have no name, such as {nameless[0]}; they are called like their ids"
+        report(Note("made_names", text, where, {"classes": len(nameless)}))
     order = sorted(named)
     columns = {
         key: tuple(_plain(row_of[identity].get(key)) for identity in order)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import re
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.formats.coco_columns import ids_like_images, read_classes, read_images, read_objects
+from metrics.formats.identity import to_python
 from metrics.formats.mask_objects import MaskObject, RunLengths, parse_polygon, parse_runs
 from metrics.formats.untrusted import read_bytes, read_json
 from metrics.tables import ImageId
@@ -42,15 +45,42 @@ def read_masks(path: Path, class_ids: Sequence[int]) -> Mapping[ImageId, Sequenc
     """
     label_of = {identity: label for label, identity in enumerate(class_ids)}
     objects: dict[ImageId, list[MaskObject]] = defaultdict(list)
-    for row in read_json(path)["annotations"]:
-        label = label_of.get(row["category_id"])
+    document = read_json(path)
+    rows = document["annotations"]
+    for row, (image, class_id, crowd) in zip(rows, _identities(document), strict=True):
+        label = label_of.get(class_id)
         if label is None:
             continue
         polygons, runs = _parse_segmentation(row.get("segmentation"))
         xywh = _box(row.get("bbox"), polygons, runs)
-        image = row["image_id"] if isinstance(row["image_id"], str) else int(row["image_id"])
-        objects[image].append(MaskObject(label, bool(row.get("iscrowd")), xywh, polygons, runs))
+        objects[image].append(MaskObject(label, crowd, xywh, polygons, runs))
     return dict(objects)
+
+
+def _identities(document: dict[str, Any]) -> list[tuple[ImageId, int, bool]]:
+    """Image id, category id and crowd flag of each annotation, as `metrics.formats.coco.read_truth` reads them."""
+    rows, images = document["annotations"], document["images"]
+    plain = {int, float}
+    kinds = {type(row["image_id"]) for row in rows} | {type(image["id"]) for image in images}
+    if (kinds == {str} or kinds <= plain) and all(
+        type(row.get("category_id")) in plain and type(row.get("iscrowd")) is not str for row in rows
+    ):
+        return [
+            (
+                row["image_id"] if type(row["image_id"]) is str else int(row["image_id"]),
+                int(row["category_id"]),
+                bool(row.get("iscrowd")),
+            )
+            for row in rows
+        ]
+    with warnings.catch_warnings():  # they were shown when the boxes were read
+        warnings.simplefilter("ignore")
+        where = "annotations"
+        known = read_images(images, where)
+        read = read_objects(rows, where, read_classes(document["categories"], where))
+        read = ids_like_images(known, read, where)
+    crowd = (np.nan_to_num(read.crowd) != 0).tolist()
+    return list(zip(to_python(read.image_ids), read.class_ids.tolist(), crowd, strict=True))
 
 
 def _parse_segmentation(given: Any) -> tuple[tuple[NDArray[np.float64], ...], RunLengths | None]:

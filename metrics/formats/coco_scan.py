@@ -97,13 +97,14 @@ def scan_truth(data: bytes, where: str) -> tuple[Images, Classes, Objects] | Non
         read = read_images(image_rows, f"{where}: images")
     else:
         return None
+    classes = read_classes(category_rows, f"{where}: categories")
     if isinstance(objects, dict):
         columns = _objects(objects)
     elif object_rows is not None:
-        columns = read_objects(object_rows, f"{where}: annotations")
+        columns = read_objects(object_rows, f"{where}: annotations", classes)
     else:
         return None
-    return read, read_classes(category_rows, f"{where}: categories"), columns
+    return read, classes, columns
 
 
 def _has_custom_keys(data: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -11,6 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.errors import InputError
+from metrics.notes import Note, report
+
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_NUMBER = re.compile(r"[-+]?([0-9]{1,30}\.?[0-9]{0,30}|\.[0-9]{1,30})([eE][-+]?[0-9]{1,3})?")
 
 Record = dict[str, Any]
 
@@ -31,9 +36,10 @@ def records(value: Any, where: str) -> list[Record]:
 
 
 def integers(rows: Sequence[Record], key: str, where: str, default: int | None = None) -> NDArray[np.int64]:
-    """(N,) integers, among them 42.0. A missing or null value becomes `default`, if there is one."""
+    """(N,) integers, among them 42.0 and "42". A missing or null value becomes `default`, if there is one."""
     values = _values(rows, key, default)
     if not set(map(type, values)) <= {int}:
+        values = _read_text(values, _INTEGER, int, f"{where}: {key}")
         for row, value in enumerate(values):
             if type(value) is float and value.is_integer():
                 values[row] = int(value)
@@ -51,8 +57,10 @@ def integers(rows: Sequence[Record], key: str, where: str, default: int | None =
 def numbers(
     rows: Sequence[Record], key: str, where: str, default: float | None = None
 ) -> NDArray[np.float64]:
-    """(N,) finite numbers. A missing or null value becomes `default` (which may be NaN), if there is one."""
+    """(N,) finite numbers, among them "0.5". A missing or null value becomes `default` (which may be NaN), if there is one."""
     values = _values(rows, key, default)
+    if not set(map(type, values)) <= {int, float}:
+        values = _read_text(values, _NUMBER, float, f"{where}: {key}")
     if not set(map(type, values)) <= {int, float}:
         row = next(i for i, value in enumerate(values) if type(value) not in (int, float))
         raise InputError(f"{_location(rows, row, where)}: {key}: {_expected('a number', rows[row], key)}")
@@ -76,6 +84,8 @@ def boxes(rows: Sequence[Record], key: str, where: str) -> NDArray[np.float64]:
             )
     sides = list(chain.from_iterable(values))
     if not set(map(type, sides)) <= {int, float}:
+        sides = _read_text(sides, _NUMBER, float, f"{where}: {key}")
+    if not set(map(type, sides)) <= {int, float}:
         row = next(i for i, side in enumerate(sides) if type(side) not in (int, float)) // 4
         raise InputError(
             f"{_location(rows, row, where)}: {key}: {_expected('four numbers [x, y, w, h]', rows[row], key)}"
@@ -94,6 +104,17 @@ def strings(rows: Sequence[Record], key: str, where: str, default: str | None = 
     if not set(map(type, values)) <= {str}:
         row = next(i for i, value in enumerate(values) if type(value) is not str)
         raise InputError(f"{_location(rows, row, where)}: {key}: {_expected('a string', rows[row], key)}")
+    return values
+
+
+def _read_text(values: list[Any], pattern: re.Pattern[str], kind: type[int | float], where: str) -> list[Any]:
+    """Values in which text that spells a number is that number, which is reported; other values are left as they are."""
+    spelled = [value for value in values if type(value) is str and pattern.fullmatch(value.strip())]
+    if spelled:
+        text = f"{where}: {len(spelled)} of {len(values)} values are numbers as text, such as {spelled[0]!r}; they are read as numbers"
+        report(Note("numbers_as_text", text, where, {"values": len(spelled), "of": len(values)}))
+        known = set(spelled)
+        return [kind(value) if type(value) is str and value in known else value for value in values]
     return values
 
 

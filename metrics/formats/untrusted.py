@@ -147,7 +147,27 @@ def refuse_binary(path: Path) -> None:
     _refuse_signature(head, path)
 
 
+_WEIGHTS = (
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".pkl",
+    ".safetensors",
+    ".onnx",
+    ".engine",
+    ".h5",
+    ".keras",
+    ".tflite",
+    ".pb",
+)
+"""Suffixes of files of weights, some of which are archives."""
+
+
 def _refuse_signature(data: bytes, path: Path) -> None:
+    if path.suffix.lower() in _WEIGHTS:
+        raise InputError(
+            f"{path}: holds the weights of a model, not data; give annotations or detections (python -m bench reads models by --variant)"
+        )
     for signature, meaning in _SIGNATURES.items():
         if data.startswith(signature):
             raise InputError(f"{path}: is {meaning}")

@@ -180,7 +180,7 @@ def test_annotations_scan_to_what_they_parse_to(
     if scanned is not None:
         assert_same(scanned[0], read_images(images, ""))
         assert (scanned[1].ids, scanned[1].names) == ((1, 7), ("cat", "dög"))
-        assert_same(scanned[2], read_objects(json.loads(text)["annotations"], ""))
+        assert_same(scanned[2], read_objects(json.loads(text)["annotations"], "", scanned[1]))
 
 
 def results(count: int) -> list[dict[str, Any]]:
