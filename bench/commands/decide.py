@@ -79,8 +79,8 @@ def command(
 ) -> None:
     """Find within a given time which model to use, and how certain that is.
 
-    Checks the data, fits anchor priors, trains all models briefly with two seeds each, eliminates those that are worse on
-    validation images, trains the others longer and with more seeds, tunes their post-processing, and looks at the test images once.
+    Checks the data, fits anchor priors, trains models with two seeds each, longer and with more seeds as long as there is time,
+    eliminates those that are worse on validation images, tunes the post-processing of the others, and looks at the test images once.
     The error rate of all eliminations together is 5%. Without --variant and --preset, all variants take part. The same command continues
     after an interruption, and a larger --minutes continues a finished decision.
     """

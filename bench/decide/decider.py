@@ -118,8 +118,8 @@ class _Decider:
         if number < len(plan):
             return self._planned(number)
         if rounds[-1].epochs < self.decision.full_epochs:  # an order after shorter trainings says little
-            return self._longer() or self._with_more_seeds()
-        return self._with_more_seeds() or self._longer()
+            return self._longer() or self._wider() or self._with_more_seeds()
+        return self._wider() or self._with_more_seeds() or self._longer()
 
     def _planned(self, number: int) -> BegunRound:
         """A round of the plan, as far as the time allows; the last one is of all models, and longer, if there is time by now."""
@@ -154,6 +154,25 @@ class _Decider:
             f"there is time for longer trainings: {', '.join(chosen)}; {plural(epochs, 'epoch')}, {SEEDS} seeds"
         )
         return BegunRound(planned=None, epochs=epochs, seeds=SEEDS, models=tuple(chosen))
+
+    def _wider(self) -> BegunRound | None:
+        """A round that trains models that were set aside for as long as the others, as many as there is time for."""
+        last, costs = self.decision.rounds[-1], self.models.costs
+        left = self._ranked(self.decision.active)
+        aside = [
+            name
+            for name in self._ranked(self.decision.trainable)
+            if self.decision.model(name).state == "set_aside"
+        ]
+        seconds = self.ledger.left - self.models.reserved([*left, *aside])
+        while aside and last.seeds * sum(costs[name].of(last.epochs) for name in aside) > seconds:
+            aside.pop()
+        if not aside:
+            return None
+        self.progress.message(
+            f"there is time for {', '.join(aside)} after all; {plural(last.epochs, 'epoch')}, {plural(last.seeds, 'seed')}"
+        )
+        return BegunRound(planned=None, epochs=last.epochs, seeds=last.seeds, models=(*left, *aside))
 
     def _lengthened(self, shortest: int) -> tuple[int, list[str]] | None:
         """Epochs and models of longer trainings, if there is time for at least this many epochs of two models."""

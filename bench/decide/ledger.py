@@ -59,7 +59,7 @@ class Ledger:
             self.change(name, state="eliminated")
 
     def begin(self, begun: BegunRound) -> tuple[str, ...]:
-        """Add a round. Unless it only adds seeds, its models take part again, and the others are set aside.
+        """Add a round. Its models take part again; unless it has the length of the last one, the others are set aside.
 
         Returns:
             The models that took part until now, and do not any more.
@@ -67,10 +67,11 @@ class Ledger:
         decision = self.decision
         changes: dict[str, Any] = {"rounds": (*decision.rounds, begun)}
         dropped: tuple[str, ...] = ()
-        if decision.looks and not decision.adds_seeds(begun):
-            names = set(decision.trainable)
-            dropped = tuple(name for name in decision.active if name not in begun.models)
-            states = {name: "active" if name in begun.models else "set_aside" for name in names}
+        if decision.looks:
+            states = dict.fromkeys(begun.models, "active")
+            if not decision.keeps_length(begun):
+                dropped = tuple(name for name in decision.active if name not in begun.models)
+                states = dict.fromkeys(decision.trainable, "set_aside") | states
             changes["models"] = tuple(
                 model.model_copy(update={"state": states.get(model.name, model.state)})
                 for model in decision.models

@@ -68,7 +68,7 @@ class BegunRound(FrozenModel):
     """A round that was begun; each ends with a look at the validation images."""
 
     planned: int | None
-    """Its place in the plan, from 0; None for a round after those of the plan, of more seeds or of longer trainings."""
+    """Its place in the plan, from 0; None for a round after those of the plan, of more seeds or models or of longer trainings."""
     epochs: int = Field(ge=0)
     seeds: int = Field(ge=1)
     """Of each model, with those of earlier rounds of as many epochs."""
@@ -222,8 +222,8 @@ class Decision(Record):
         """Names of the models that can be trained: also those that were eliminated or set aside."""
         return tuple(model.name for model in self.models if model.state not in ("over_limit", "failed"))
 
-    def adds_seeds(self, begun: BegunRound) -> bool:
-        """Whether a round, that follows those of the record, adds seeds to the models of the last one."""
+    def keeps_length(self, begun: BegunRound) -> bool:
+        """Whether a round that follows those of the record adds seeds or models to the last one."""
         return begun.planned is None and begun.epochs == self.rounds[-1].epochs
 
     @property

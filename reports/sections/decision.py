@@ -279,7 +279,7 @@ def _method(decision: Decision) -> tuple[str, ...]:
         "its end. If there is not enough time for the longest schedule of all models, rounds with half and a quarter of its epochs precede it, "
         "and the models that have no place in the next round are set aside. Nothing is called worse after such a shorter training, because "
         "models that learn slowly can catch up. After these rounds, as long as there is time, models are trained anew for at least 1.5 times as many "
-        "epochs, also those that were eliminated or set aside before: first until the trainings are as long as those of the settings; then "
+        "epochs, also those that were eliminated or set aside before: first until the trainings are as long as those of the settings; then models that were set aside are trained for as long; then "
         "seeds are added while models cannot be told apart and more seeds could change that; then the trainings become longer still.",
         "Elimination: all pairs of models that were trained with the longest schedule so far are compared on the same validation images, and at last "
         "on the test images. What a look eliminates is worse after trainings of its length; the decision is about the longest ones. The standard error is that of the paired bootstrap over images plus the variance between seeds "

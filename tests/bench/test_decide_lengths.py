@@ -212,6 +212,19 @@ def test_models_without_a_place_in_longer_trainings_are_not_called_eliminated_at
     )
 
 
+def test_a_model_that_was_set_aside_is_trained_as_long_as_the_others_if_there_is_time(tmp_path):
+    curves = Curves(SLOW, ((4, 3),), seconds={1: 10, 6: 5})
+    decision = decide(curves, 3 * SEEDS * 40 + 2 * SEEDS * 60 + 1, tmp_path)
+    assert [(begun.epochs, begun.models) for begun in decision.rounds] == [
+        (4, ("ssd", "fcos", "atss")),
+        (6, ("ssd", "fcos")),
+        (6, ("fcos", "atss")),
+    ]
+    assert [look.eliminated for look in decision.looks] == [("fcos", "atss"), ("ssd",), ("atss",)]
+    assert curves.trained == SEEDS * (3 + 2 + 1)
+    assert decision.decided
+
+
 def test_the_last_planned_round_is_of_all_models_if_there_is_time_by_then(tmp_path):
     values = {name: 0.3 - 0.01 * at for at, name in enumerate(("ssd", "fcos", "atss", "gfl", "retinanet"))}
     plan = ((2, 5), (4, 3), (8, 2))
@@ -268,6 +281,8 @@ def test_whatever_models_learn_no_time_for_longer_trainings_is_left(tmp_path, se
     assert (
         more > 4 * WHOLE or 2 * SEEDS * 10 * factor * more > share * left - 1
     )  # a second for the test itself
+    if any(model.state == "set_aside" for model in decision.models):
+        assert decision.rounds[-1].seeds * 10 * factor * longest > left - 1
     last = [look for look in decision.looks if look.epochs == longest]
     out = {name for look in last for name in look.eliminated}
     assert {model.name for model in decision.models if model.state == "eliminated"} == out
