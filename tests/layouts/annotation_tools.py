@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -77,6 +80,24 @@ def label_studio_min(root: Path, scene: Scene) -> None:
         task = {"id": k, "image": f"/data/upload/3/{picture.name}.png", "annotator": 1, "annotation_id": k}
         tasks.append(task | ({"label": regions} if regions else {}))
     write_json(root / "project-1-at-2024-01-01.json", tasks)
+
+
+@truth("label_studio_csv", "label_studio_csv")
+def label_studio_csv(root: Path, scene: Scene) -> None:
+    """CSV: regions as JSON in a column; a task without regions has none."""
+    columns = ("annotation_id", "annotator", "created_at", "id", "photo", "label", "lead_time", "updated_at")
+    rows: list[tuple[object, ...]] = [columns]
+    for k, picture in enumerate(scene.pictures):
+        picture.save(root / "images")
+        regions = [
+            _studio_region(scene.classes[label], box) | {"original_width": 64, "original_height": 48}
+            for label, box in picture.objects
+        ]
+        time, photo = "2024-01-01T10:00:00.5Z", f"/data/upload/3/{quote(picture.name)}.png"
+        rows.append((k, "me@host.org", time, k, photo, json.dumps(regions) if regions else "", 2.5, time))
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    write_text(root / "project-1-at-2024-01-01.csv", text.getvalue())
 
 
 def _yolo_files(root: Path, scene: Scene, prefix: str = "") -> None:

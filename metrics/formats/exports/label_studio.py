@@ -23,6 +23,9 @@ from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_json
 
 _KINDS = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "keypointlabels", "labels")
+_OF_TASK = frozenset(("id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time"))
+"""Keys of a task in JSON-MIN that describe the annotation, not the image."""
+
 _MARKS = (b'"rectanglelabels"', b'"polygonlabels"', b'"ellipselabels"')
 
 
@@ -52,15 +55,29 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         for k, task in enumerate(tasks):
             if not isinstance(task, dict):
                 raise InputError(f"{file}: [{k}]: expected a task {{...}}")
-            regions = _regions(task, f"{file}: [{k}]", left_out)
-            if regions is not None:
-                images.append(_image(task, regions, f"{file}: [{k}]", left_out, purpose))
+            image = read_task(task, f"{file}: [{k}]", left_out, purpose)
+            images += [image] if image is not None else []
     if not images:
         raise InputError(
             f"{root}: no task has an annotation that was submitted; predictions are not ground truth"
         )
     report_left_out(left_out, str(root), "are left out")
     return images
+
+
+def read_task(
+    task: dict[str, Any], where: str, left_out: Counter[str], purpose: str | None
+) -> ImageAnnotation | None:
+    """The image of a task with its boxes; None for a task that nobody has annotated.
+
+    Args:
+        task: as in JSON or JSON-MIN.
+        where: the task, for messages.
+        left_out: gets the numbers of what is left out, by kind.
+        purpose: split of the image.
+    """
+    regions = _regions(task, where, left_out)
+    return None if regions is None else _image(task, regions, where, left_out, purpose)
 
 
 def _regions(task: dict[str, Any], where: str, left_out: Counter[str]) -> list[dict[str, Any]] | None:
@@ -92,8 +109,9 @@ def _image(
     purpose: str | None,
 ) -> ImageAnnotation:
     data = object_in(task, "data", where) or task
+    values = [value for key, value in data.items() if key not in _OF_TASK]
     name = data.get("image") or next(
-        (v for v in data.values() if isinstance(v, str) and ("/" in v or "." in v) and " " not in v[:1]), None
+        (v for v in values if isinstance(v, str) and ("/" in v or "." in v) and " " not in v[:1]), None
     )
     if not isinstance(name, str):
         raise InputError(f"{where}: has no image; expected its path or URL in data.image")
