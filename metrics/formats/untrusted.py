@@ -166,7 +166,7 @@ _WEIGHTS = (
 def _refuse_signature(data: bytes, path: Path) -> None:
     if path.suffix.lower() in _WEIGHTS:
         raise InputError(
-            f"{path}: holds the weights of a model, not data; give annotations or detections (python -m bench reads models by --variant)"
+            f"{path}: holds the weights of a model, not data; give annotations, or the detections of the model"
         )
     for signature, meaning in _SIGNATURES.items():
         if data.startswith(signature):
