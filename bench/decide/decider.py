@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.decide.finals import Finals
+from bench.decide.finals import PAGE, Finals
 from bench.decide.ledger import Ledger
 from bench.decide.looks import take_look
 from bench.decide.models import Models
@@ -80,7 +80,7 @@ class _Decider:
         return self.ledger.decision
 
     def run(self) -> tuple[Decision, Path]:
-        page = self.task.folder / "report.html"
+        page = self.task.folder / PAGE
         if self.decision.used and page.is_file():
             self.progress.message(f"{self.task.folder.name}: finished; a larger --minutes continues it")
             return self.decision, page

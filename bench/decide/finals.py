@@ -34,6 +34,7 @@ from metrics.matching import MatchRule
 from reports.records.decision import DecisionModel, Tuned
 from reports.records.run import RunFolder
 
+PAGE = "report.html"
 TRIALS = 40
 """Settings of post-processing that are tried for each model."""
 
@@ -208,6 +209,8 @@ class Finals:
         """Choose the best model by validation of those that no look has eliminated."""
         last = self.ledger.decision.looks_at("val")[-1]
         used = next(each.name for each in last.standings if each.name in self.ledger.decision.active)
+        # The page of an earlier, shorter decision: with it, this one would count as finished.
+        (self.ledger.folder / PAGE).unlink(missing_ok=True)
         self.ledger.update(used=used)
 
     def _profile(self, runs: Sequence[RunFolder]) -> None:

@@ -140,11 +140,11 @@ def task_of(names: tuple[str, ...]) -> DecisionTask:
     )
 
 
-def decide(curves: Curves, seconds: float, folder: Path) -> Decision:
+def decide(curves: Curves, seconds: float, folder: Path, finals: type = NoFinals) -> Decision:
     """A decision with this time for trainings."""
     task = replace(task_of(tuple(curves.values)), minutes=(FINALS_SECONDS + seconds) / 60, out=folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decider, "Finals", NoFinals)
+        patch.setattr(decider, "Finals", finals)
         patch.setattr("bench.decide.models.Finals", NoFinals)
         patch.setattr(decider, "Preparation", curves.prepare)
         patch.setattr(decider, "run", curves.run)
@@ -247,6 +247,24 @@ def test_more_minutes_bring_back_models_that_were_eliminated_after_shorter_train
     assert curves.trained == 3 * SEEDS  # only the longer ones
     assert again.looks[0] == first.looks[0]
     assert (again.used, again.decided) == ("fcos", True)
+
+
+def test_a_continued_decision_that_is_stopped_before_its_page_is_not_finished(tmp_path):
+    class Stopping(NoFinals):
+        def run(self, runs, configs):
+            self._choose()
+            raise Stopped(2)
+
+    def page():
+        return next(tmp_path.glob("decision-*")) / "report.html"
+
+    decide(Curves(SLOW, ((4, 3),)), 3 * SEEDS * 40, tmp_path)
+    assert page().is_file()
+    with pytest.raises(Stopped):
+        decide(Curves(SLOW, ((4, 3),)), 3 * SEEDS * 160 + 1, tmp_path, Stopping)
+    assert not page().is_file()
+    assert decide(Curves(SLOW, ((4, 3),)), 3 * SEEDS * 160 + 1, tmp_path).used == "fcos"
+    assert page().is_file()
 
 
 @pytest.mark.parametrize("stop_at", [4, 7, 12])
