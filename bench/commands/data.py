@@ -217,4 +217,7 @@ def require_clean(check: DataCheck, strict: bool) -> None:
     """
     errors, warned = check.count("error"), check.count("warning")
     if strict and errors + warned:
-        raise RegressionError(f"{check.name}: {errors} errors and {warned} warnings (--strict)")
+        from reports.elements.formatting import plural
+
+        found = f"{plural(errors, 'error')} and {plural(warned, 'warning')}"
+        raise RegressionError(f"{check.name}: {found} (--strict)")

@@ -77,7 +77,7 @@ def command(
     from bench.process.json_value import print_json
     from bench.process.progress import Progress
     from metrics.atomic_files import require_writable
-    from reports.elements.formatting import printable
+    from reports.elements.formatting import plural, printable
 
     outputs: list[Output] = []
     for kind in write or ["json", "csv", "drawn"]:
@@ -125,7 +125,8 @@ def command(
         total = sum(counts.values())
         print(
             printable(
-                f"{total} detections in {len(predicted.found)} images" + (f": {found}" if found else "")
+                f"{plural(total, 'detection')} in {plural(len(predicted.found), 'image')}"
+                + (f": {found}" if found else "")
             )
         )
         print(f"written: {out}")
