@@ -7,6 +7,7 @@ import pytest
 import torch
 from tiny_runs import tiny_config, tiny_sets
 
+from bench.pipeline import configured_prediction
 from bench.pipeline.inference import with_precision, wrap_predictor
 from bench.pipeline.predict import predict
 from bench.process.interrupts import StopRequest
@@ -19,6 +20,7 @@ from bench.timing.clock import clock_of
 from bench.timing.passes import Passes
 from bench.timing.timed_run import prepare_run
 from bench.training import validation
+from bench.tune import training_trials
 from bench.tune.plan import TuningPlan, TuningTask
 from bench.tune.postprocessing import PostProcessing, save_candidates
 from detectors.wrappers.flipped import Flipped
@@ -63,7 +65,7 @@ def test_tuning_predicts_identically(trained):
     folder, _, sets = trained
     task = task_of(folder, sets)
     again = task.predict({}, folder.path / "weights.safetensors", "test")
-    assert_identical(again, folder.detections)
+    assert_identical(again.detections, folder.detections)
 
 
 def test_post_processing_of_stored_candidates_is_identical(trained, tmp_path):
@@ -96,10 +98,8 @@ def test_validation_and_training_trials_use_the_precision(trained, tmp_path, mon
         used.append(predictor(torch.zeros(1, 3, 64, 64)).logits.dtype)
         return predict(predictor, *args, **settings)
 
-    from bench.tune import training_trials
-
     monkeypatch.setattr(validation, "predict", remember)
-    monkeypatch.setattr(training_trials, "predict", remember)
+    monkeypatch.setattr(configured_prediction, "predict", remember)
     task = task_of(trained[0], sets)
     trials = training_trials.TrainingTrials(task.config, task.dataset, task.objectives)
     trials(None, {}, tmp_path)
@@ -117,7 +117,7 @@ def test_the_two_precisions_differ(trained):
     folder, precision, sets = trained
     other = task_of(folder, [*sets, f"evaluate.precision={'bf16' if precision == 'no' else 'no'}"])
     again = other.predict({}, folder.path / "weights.safetensors", "test")
-    assert not np.array_equal(again.score, folder.detections.score)
+    assert not np.array_equal(again.detections.score, folder.detections.score)
 
 
 def test_flips_are_outside_of_the_mixed_precision_of_the_network():

@@ -182,9 +182,9 @@ def test_a_stopped_training_continues_from_its_checkpoint_to_the_same_value(trai
     stop = StopRequest()
     validate = Validation.__call__
 
-    def stops_then(self, position):
+    def stops_then(self, *given):
         stop.signum = 2
-        return validate(self, position)
+        return validate(self, *given)
 
     broken = a_study(tmp_path / "broken", config, objectives)
     monkeypatch.setattr(Validation, "__call__", stops_then)

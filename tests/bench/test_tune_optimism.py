@@ -32,7 +32,7 @@ class ToyObjective:
 
     text, higher = "ap", True
 
-    def statistic(self, rule):
+    def compare(self, runs, truth, rule, seed):
         raise InputError("a toy")
 
 

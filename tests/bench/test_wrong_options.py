@@ -75,6 +75,7 @@ WRONG: dict[str, list[str]] = {
     "--to": ["foo", ""],
     "--quantize": ["foo", ""],
     "--runtime": ["foo", ""],
+    "--cost": ["foo", "", "Latency"],
     "--exports": FILES,
     "--link": ["foo", ""],
     "--splits": ["foo", ""],
