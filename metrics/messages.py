@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from metrics.errors import DetbenchError, InputWarning, exit_code, is_out_of_memory, of_system, of_vanished
 
 MAX_LENGTH = 1000
@@ -60,9 +62,16 @@ def error_lines(error: BaseException) -> list[str]:
     ]
 
 
+_OWN_PLACE = re.compile(r"(?:^Exception from|failed at) \S+:\d+:?\s*$")
+
+
 def reason(error: BaseException, most: int = 200) -> str:
-    """The cause that another library gives, for a message of ours: its first line, of at most `most` characters."""
-    lines = str(error).strip().splitlines()
+    """The cause that another library gives, for a message of ours: its first line, of at most `most` characters.
+
+    Lines with the place in the library's own source (``Exception from src/cpp/core.cpp:117:``) are passed over if another one follows.
+    """
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not _OWN_PLACE.search(line)] or lines
     text = printable(lines[0].strip().rstrip(".:")) if lines else type(error).__name__
     return text if len(text) <= most else f"{text[: most - 1]}…"
 

@@ -25,6 +25,7 @@ from bench.settings.resolution import open_run_data, resolve_entry
 from bench.timing.clock import Clock
 from bench.timing.passes import Passes
 from bench.timing.timed_run import prepare_run
+from detectors.external.onnx_models import runtimes
 from detectors.external.onnx_models.exported import ExportedModel
 from detectors.external.onnx_models.graph_file import read_graph_file
 from detectors.graph.record import read_record
@@ -206,6 +207,30 @@ def test_openvino_computes_the_same_file(exported, trained, recwarn):
     usual = model.build(model.config(runtime="openvino"), classes)
     assert usual.file.precision in ("f32", "bf16", "f16")
     assert any(f"in {usual.file.precision}" in str(each.message) for each in recwarn)
+
+
+class OnlyFloat32:
+    """OpenVINO on a processor that prefers bfloat16, without an implementation of an operator in it."""
+
+    def __init__(self, core):
+        self.core, self.available_devices, self.read_model = core, core.available_devices, core.read_model
+
+    def compile_model(self, model, device, hints):
+        if hints.get("INFERENCE_PRECISION_HINT") != "f32":
+            raise RuntimeError("Exception from a/b.cpp:7:\nNo suitable implementations.")
+        return self.core.compile_model(model, device, hints)
+
+
+def test_openvino_computes_in_float32_what_it_cannot_in_its_own_precision(exported, monkeypatch):
+    pytest.importorskip("openvino", reason="openvino is absent: pip install detbench[openvino]")
+    graph = read_graph_file(exported)
+    core = runtimes._openvino_core()
+    monkeypatch.setattr(runtimes, "_openvino_core", lambda: OnlyFloat32(core))
+    assert runtimes.OpenVINOSession(graph, "cpu", "auto", 1).facts.precision == "f32"
+    with pytest.raises(
+        InputError, match=r"cannot compute it \(No suitable implementations\); try precision=f32"
+    ):
+        runtimes.OpenVINOSession(graph, "cpu", "bf16", 1)
 
 
 def test_signals_are_handled_after_openvino_was_used(exported, trained):

@@ -110,6 +110,11 @@ def test_fault_120_a_file_that_vanishes_is_named_and_one_of_ours_is_a_bug():
 def test_a_reason_of_another_library_is_one_short_line():
     assert reason(RuntimeError(f"{'x' * 1283}.\nsecond line")) == "x" * 199 + "…"
     assert reason(ValueError("Wrong.")) == "Wrong"
+    places = "Exception from src/cpp/core.cpp:117:\nCheck 'a' failed at src/b.hpp:11:\n"
+    assert reason(RuntimeError(places + "No suitable implementations.\n\n")) == "No suitable implementations"
+    assert (
+        reason(RuntimeError("Exception from src/cpp/core.cpp:117:")) == "Exception from src/cpp/core.cpp:117"
+    )
     assert reason(ValueError()) == "ValueError"
 
 

@@ -111,7 +111,8 @@ class OpenVINOSession:
     Args:
         graph: the file.
         provider: device.
-        precision: of the computation; auto is the choice of the device, which is bfloat16 on processors with AMX.
+        precision: of the computation; auto is the choice of the device, which is bfloat16 on processors that have it, or float32 if
+            the device cannot compute the file with its own choice, as some of 8-bit integers beside bfloat16.
         threads: CPU threads.
     """
 
@@ -130,10 +131,16 @@ class OpenVINOSession:
             hints["INFERENCE_NUM_THREADS"] = threads
         if precision != "auto":
             hints["INFERENCE_PRECISION_HINT"] = precision
-        try:
-            self._compiled = core.compile_model(core.read_model(str(graph.path)), device, hints)
-        except RuntimeError as error:
-            raise InputError(f"{graph.path}: OpenVINO cannot compute it ({reason(error)})") from None
+        choices = [hints, *([{**hints, "INFERENCE_PRECISION_HINT": "f32"}] if precision == "auto" else [])]
+        for chosen in choices:
+            try:
+                self._compiled = core.compile_model(core.read_model(str(graph.path)), device, chosen)
+                break
+            except RuntimeError as error:
+                why = reason(error)
+        else:
+            fix = "" if precision in ("auto", "f32") else "; try precision=f32"
+            raise InputError(f"{graph.path}: OpenVINO cannot compute it ({why}){fix}")
         self._names = [each.name for each in graph.outputs]
         used = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if graph.precision == "int8":
