@@ -72,7 +72,7 @@ class Callback:
     """What is told of the progress of a run. Each run makes its own object; all methods do nothing unless overridden.
 
     Methods are called in the main process only, between steps: they delay the training, and change nothing of it. An exception
-    does not end it, see `bench.callbacks.dispatch`.
+    does not end it, see `bench.training.run_events`.
     """
 
     def run_started(self, run: StartedRun) -> None:

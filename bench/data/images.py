@@ -8,7 +8,6 @@ not defined.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from bench.data.jpeg import decode_jpeg, read_plain_jpeg
+from bench.data.library_warnings import ignored_warnings
 from metrics.errors import InputError
 from metrics.messages import reason
 
@@ -148,7 +148,8 @@ def read_image(path: Path, upright: bool = True) -> NDArray[np.uint8]:
     Raises:
         InputError: as `read_header`; or the file is truncated or corrupt, or has 32-bit or floating-point pixels.
     """
-    pixels = read_plain_jpeg(path)
+    with ignored_warnings():
+        pixels = read_plain_jpeg(path)
     if pixels is not None:
         return pixels
     with _opened(path) as image:
@@ -190,11 +191,8 @@ def to_rgb(path: Path | str, image: Image.Image) -> Image.Image:
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     try:
-        with warnings.catch_warnings():
-            # Of large images, of which aerial ones of 10,000 x 10,000 pixels are usual, and of unusual EXIF and palettes.
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                yield image
+        with ignored_warnings(), Image.open(path) as image:
+            yield image
     except InputError:
         raise
     except FileNotFoundError:

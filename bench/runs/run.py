@@ -16,7 +16,6 @@ import pandas as pd
 from torch import nn
 
 from bench.callbacks import FinishedRun, StartedRun
-from bench.callbacks.dispatch import RunEvents
 from bench.data.types import Dataset, Split
 from bench.pipeline.configured_prediction import predict_configured
 from bench.pipeline.inference import model_file_of, network_input, wrap_predictor
@@ -37,6 +36,7 @@ from bench.settings.resolution import open_run_data
 from bench.training.checkpoint import save_weights
 from bench.training.device import configure_torch, pick_device
 from bench.training.loop import train
+from bench.training.run_events import RunEvents
 from bench.training.training_result import TrainingResult
 from detectors.compression.shapes import changed_shapes
 from detectors.external.registry import DETECTIONS, external_model

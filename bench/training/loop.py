@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from bench.callbacks import StartedRun
-from bench.callbacks.dispatch import RunEvents
 from bench.data.image_cache import cache_images
 from bench.data.types import Split
 from bench.pipeline.loader import Batch
@@ -24,6 +23,7 @@ from bench.training.clock import TrainingClock
 from bench.training.epoch_batches import update_batches
 from bench.training.length import TimeLength, updates_per_epoch
 from bench.training.preparation import detector_notes
+from bench.training.run_events import RunEvents
 from bench.training.seeding import seed_batch
 from bench.training.setup import set_up_training
 from bench.training.training_result import Row, TrainingResult

@@ -13,7 +13,6 @@ from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHal
 from optuna.trial import Trial
 
 from bench.callbacks import FinishedRun, MakeCallback, StartedRun
-from bench.callbacks.dispatch import RunEvents
 from bench.data.types import Dataset
 from bench.process.interrupts import StopRequest
 from bench.process.log import Log
@@ -24,6 +23,7 @@ from bench.training.checkpoint import save_weights
 from bench.training.device import pick_device
 from bench.training.length import training_flops
 from bench.training.loop import train
+from bench.training.run_events import RunEvents
 from bench.tune.objectives import Objectives
 from bench.tune.predicted import predict_for_objectives
 from bench.tune.search_space import with_values

@@ -16,7 +16,6 @@ import pytest
 from tiny_runs import tiny_config, tiny_sets
 
 from bench.callbacks import CALLBACKS, Callback, FailedRun, FinishedRun, StartedRun, find_callbacks
-from bench.callbacks.dispatch import RunEvents
 from bench.cli import main
 from bench.data.types import Dataset
 from bench.process.interrupts import Stopped, StopRequest
@@ -24,6 +23,7 @@ from bench.process.log import Log
 from bench.runs.context import RunContext
 from bench.runs.run import run
 from bench.settings.resolution import open_run_data
+from bench.training.run_events import RunEvents
 from metrics import registry
 from metrics.errors import InputError, InputNote
 from metrics.registry import UnknownName
@@ -329,3 +329,8 @@ def test_without_tensorboard_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     finally:
         if known is not None:
             CALLBACKS._entries["tensorboard"] = known
+
+
+def test_every_listed_callback_can_be_named():
+    for name in CALLBACKS.names():
+        assert find_callbacks([name])[name], name

@@ -16,7 +16,6 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.callbacks import StartedRun
-from bench.callbacks.dispatch import RunEvents
 from bench.cli import main
 from bench.runs.context import RunContext
 from bench.runs.detector import build_detector
@@ -30,6 +29,7 @@ from bench.training.clock import TrainingClock
 from bench.training.device import make_accelerator
 from bench.training.length import TimeLength, affordable_updates, training_flops, training_length
 from bench.training.loop import train
+from bench.training.run_events import RunEvents
 from bench.tune.training_trials import make_pruner
 from metrics.errors import InputError
 

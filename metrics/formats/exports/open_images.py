@@ -146,7 +146,7 @@ def _ancestors(file: Path, names: Mapping[str, str]) -> dict[str, list[str]]:
 
 EXPORT = Export(
     name="open_images",
-    summary="Open Images' table of boxes, as fractions of the image's sides",
+    summary="Open Images' table of boxes, as fractions of the sides",
     source="storage.googleapis.com/openimages/web/download_v7.html",
     looks_for="a CSV file with the columns ImageID, LabelName, XMin, XMax, YMin and YMax",
     files=_files,

@@ -102,7 +102,7 @@ def _purpose(use: str) -> str | None:
 
 EXPORT = Export(
     name="vertex_ai",
-    summary="Vertex AI and AutoML: a CSV or JSONL file with images in gs://",
+    summary="Vertex AI and AutoML: CSV or JSONL file with images in gs://",
     source="cloud.google.com/vertex-ai/docs/image-data/object-detection/prepare-data",
     looks_for="a CSV file of lines split,gs://image,class,x1,y1,,,x2,y2,, or a .jsonl file with boundingBoxAnnotations",
     files=_files,
