@@ -20,10 +20,11 @@ from detectors.coders import DeltaCoder
 from detectors.config import Config
 from detectors.heads.dense import HeadOutput, ProposalHead
 from detectors.losses.box import SmoothL1Loss
-from detectors.losses.classification import BinaryCrossEntropyLoss, ClassLoss
+from detectors.losses.classification import BinaryCrossEntropyLoss
 from detectors.priors import GridPriors
+from detectors.region_losses import RegionLosses, image_terms_of_regions
 from detectors.search_range import Choice, Range
-from detectors.types import DenseOutput, LossSum, image_terms
+from detectors.types import DenseOutput, LossSum
 from metrics.boxes import clip
 
 MIN_SIDE = 1e-3
@@ -125,11 +126,11 @@ class ProposalNetwork(nn.Module):
         objectness = self.class_loss(logits[None], labels[None]).sum()
         per_box = self.box_loss(codes, boxes, priors, self.coder)
         counts = image.bincount(minlength=len(output.logits))
-        each = losses_by_image(self.class_loss, logits, labels, counts)
-        of_boxes = torch.zeros_like(each).index_add(0, image[found], per_box.detach().float())
+        drawn = RegionLosses(1.0, logits.detach(), labels, per_box.detach(), image[found])
+        class_each, box_each = image_terms_of_regions([drawn], self.class_loss, counts)
         return {
-            "objectness": LossSum(objectness, count, image_terms(each, counts)),
-            "proposal_box": LossSum(per_box.sum(), count, image_terms(of_boxes, counts)),
+            "objectness": LossSum(objectness, count, class_each),
+            "proposal_box": LossSum(per_box.sum(), count, box_each),
         }
 
     def normalizer(self, output: DenseOutput, truth: PaddedTargets) -> Tensor:
@@ -166,11 +167,3 @@ class ProposalNetwork(nn.Module):
         sized = (boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE).all(dim=1)
         boxes, scores, level = boxes[sized], scores[sized], level[sized]
         return boxes[batched_nms(boxes, scores, level, self.config.iou)]
-
-
-@torch.no_grad()
-def losses_by_image(class_loss: ClassLoss, logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
-    """(B,) sums of a class loss from logits (K, channels) and labels (K,), of which each image has `counts` (B,) in turn."""
-    sizes = counts.tolist()
-    parts = zip(torch.split(logits, sizes), torch.split(labels, sizes), strict=True)
-    return torch.stack([class_loss(own[None], named[None]).sum().float() for own, named in parts])

@@ -145,14 +145,16 @@ class SegmentationDetector(DetectorNetwork):
         sums: dict[str, LossSum] = {}
         if self.loss.cross_entropy:
             cost = cross_entropy_map(logits, truth, self.weights)
-            each = self.loss.cross_entropy * image_terms(cost.sum(dim=(1, 2)), truth.labelled.sum(dim=(1, 2)))
+            by_image = self.loss.cross_entropy * cost.sum(dim=(1, 2))
+            each = image_terms(by_image, truth.labelled.sum(dim=(1, 2)))
             sums["cross_entropy"] = LossSum(self.loss.cross_entropy * cost.sum(), truth.labelled.sum(), each)
         if self.loss.dice or self.loss.jaccard:
             areas = class_areas(logits.softmax(dim=1), truth, self.loss.over)
             for name, loss in (("dice", dice_losses), ("jaccard", jaccard_losses)):
                 if weight := getattr(self.loss, name):
                     losses = loss(areas, self.loss.smooth, self.weights)
-                    of_images = (weight * losses.detach()).float() if self.loss.over == "image" else None
+                    known = image_terms(weight * losses, torch.ones_like(losses))
+                    of_images = known if self.loss.over == "image" else None
                     sums[name] = LossSum(weight * losses.mean() * images, images, of_images)
         return sums
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -111,7 +112,10 @@ class SlidingWindow(nn.Module):
             self.localizer(crops), [target.to(images.device) for target in drawn.targets]
         )
         sizes = [len(windows) for windows in drawn.windows]
-        return {name: term._replace(each=_image_means(term.each, sizes)) for name, term in sums.items()}
+        return {
+            name: term if term.each is None else term._replace(each=partial(_image_means, term.each, sizes))
+            for name, term in sums.items()
+        }
 
     @torch.no_grad()
     def normalizers(self, images: Tensor, targets: list[Targets]) -> dict[str, Tensor]:
@@ -155,8 +159,7 @@ class SlidingWindow(nn.Module):
             yield cut_windows(images, [some] * len(images), self.windows.pixels)
 
 
-def _image_means(each: Tensor | None, sizes: Sequence[int]) -> Tensor | None:
-    """(B,) means over the windows of each image, from values of the windows."""
-    if each is None:
-        return None
-    return torch.stack([part.mean() if len(part) else part.sum() for part in torch.split(each, list(sizes))])
+def _image_means(each: Callable[[], Tensor], sizes: Sequence[int]) -> Tensor:
+    """(B,) means over the windows of each image, from a function that computes the values of the windows."""
+    parts = torch.split(each(), list(sizes))
+    return torch.stack([part.mean() if len(part) else part.sum() for part in parts])

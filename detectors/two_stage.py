@@ -22,8 +22,9 @@ from detectors.losses.box import BoxLoss
 from detectors.losses.classification import ClassLoss
 from detectors.network import DetectorNetwork
 from detectors.priors import GridPriors
-from detectors.proposals import ProposalNetwork, Regions, losses_by_image, pad_regions
-from detectors.types import Detections, LossSum, Targets, TwoStageOutput, image_terms
+from detectors.proposals import ProposalNetwork, Regions, pad_regions
+from detectors.region_losses import RegionLosses, image_terms_of_regions
+from detectors.types import Detections, LossSum, Targets, TwoStageOutput
 from metrics.boxes import clip
 
 
@@ -131,8 +132,7 @@ class TwoStageDetector(DetectorNetwork):
             drawn = self.sampler(assignment.objects)
         regions = Regions(regions.boxes, drawn)
         class_sum = box_sum = torch.zeros((), device=drawn.device)
-        counts = drawn.sum(dim=1)
-        class_each, box_each = torch.zeros(2, len(counts), device=drawn.device)
+        computed: list[RegionLosses] = []
         for number, stage in enumerate(self.stages):
             if number:
                 assignment = self._assign(stage, regions, truth)
@@ -145,14 +145,18 @@ class TwoStageDetector(DetectorNetwork):
             losses = self.box_loss(chosen, boxes, regions.boxes[drawn][found], stage.coder)
             class_sum = class_sum + stage.weight * self.class_loss(logits[None], labels[None]).sum()
             box_sum = box_sum + stage.weight * losses.sum()
-            class_each += stage.weight * losses_by_image(self.class_loss, logits, labels, counts)
-            box_each.index_add_(0, image[found], stage.weight * losses.detach().float())
+            computed.append(
+                RegionLosses(stage.weight, logits.detach(), labels, losses.detach(), image[found])
+            )
             if number + 1 < len(self.stages):
                 regions = self._refined(output, regions, codes, stage)
         count = drawn.sum()
+        class_each, box_each = image_terms_of_regions(
+            computed, self.class_loss, drawn.sum(dim=1), self.box_weight
+        )
         terms = {
-            "class": LossSum(class_sum, count, image_terms(class_each, counts)),
-            "box": LossSum(self.box_weight * box_sum, count, image_terms(self.box_weight * box_each, counts)),
+            "class": LossSum(class_sum, count, class_each),
+            "box": LossSum(self.box_weight * box_sum, count, box_each),
         }
         return {**terms, **own}
 

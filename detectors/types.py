@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -118,24 +119,28 @@ class LossSum(NamedTuple):
         total: sum over the objects, priors or images of the batch.
         normalizer: number of these, or the sum of their weights, without gradient. The term is ``total / normalizer``; a
             normalizer below 1 counts as 1, so that the loss of a batch without objects is finite.
-        each: (B,) the term of every image alone, without gradient: its part of `total`, divided by its part of `normalizer`.
-            None where a term is not known by image.
+        each: computes (B,) the term of every image alone, without gradient: its part of `total`, divided by its part of
+            `normalizer`. Most trainings do not ask for it. None where a term is not known by image.
     """
 
     total: Tensor
     normalizer: Tensor
-    each: Tensor | None = None
+    each: Callable[[], Tensor] | None = None
 
 
-def image_losses(sums: Mapping[str, LossSum]) -> Tensor | None:
-    """(B,) loss of every image alone, over the terms that are known by image; None if no term is."""
-    terms = [term.each for term in sums.values() if term.each is not None]
-    return torch.stack(terms).sum(dim=0) if terms else None
+def image_losses(terms: Sequence[Callable[[], Tensor]]) -> Tensor | None:
+    """(B,) loss of every image alone, from the `LossSum.each` of the terms that are known by image; None if there are none."""
+    return torch.stack([each() for each in terms]).sum(dim=0) if terms else None
 
 
-def image_terms(totals: Tensor, normalizers: Tensor) -> Tensor:
-    """(B,) terms of images, for `LossSum.each`, from the parts (B,) of their sum and of its normalizer."""
-    return (totals.detach() / normalizers.detach().clamp(min=1)).float()
+def divided_by_image(totals: Tensor, normalizers: Tensor) -> Tensor:
+    """(B,) terms of images from the parts (B,) of their sum and of its normalizer."""
+    return (totals / normalizers.clamp(min=1)).float()
+
+
+def image_terms(totals: Tensor, normalizers: Tensor) -> Callable[[], Tensor]:
+    """`LossSum.each` of a term of which the parts (B,) of sum and normalizer are known; see `divided_by_image`."""
+    return partial(divided_by_image, totals.detach(), normalizers.detach())
 
 
 def divide_sums(

@@ -38,9 +38,6 @@ class StepGradient:
         log: log of events.
         parts: number of parts into which a batch is divided.
 
-    Attributes:
-        image_losses: (N,) losses of the images of the last step in this process, each alone, without gradient; None where they
-            are not known.
     """
 
     def __init__(self, detector: nn.Module, accelerator: Accelerator, log: Log, parts: int = 1) -> None:
@@ -48,8 +45,7 @@ class StepGradient:
         self.accelerator = accelerator
         self.log = log
         self.parts = parts
-        self.image_losses: Tensor | None = None
-        self._of_parts: list[Tensor | None] = []
+        self._of_parts: list[list[Callable[[], Tensor]]] = []
         self._detector = cast(Detector, detector)
         self._halvings = 0
 
@@ -64,6 +60,13 @@ class StepGradient:
             self._halve(batches)
             terms = self._gradients(batches)
         return terms
+
+    @property
+    def image_losses(self) -> Tensor | None:
+        """(N,) losses of the images of the last step in this process, each alone, without gradient; None where they are not known."""
+        known = [image_losses(terms) for terms in self._of_parts]
+        found = [losses for losses in known if losses is not None]
+        return torch.cat(found) if found and len(found) == len(known) else None
 
     def _gradients(self, batches: Sequence[Batch]) -> dict[str, Tensor] | None:
         """Backpropagate the loss of the step and return its terms; None if memory was not sufficient."""
@@ -82,8 +85,6 @@ class StepGradient:
         if terms is None:
             return None
         self._share()
-        known = [losses for losses in self._of_parts if losses is not None]
-        self.image_losses = torch.cat(known) if known and len(known) == len(self._of_parts) else None
         return self._over_processes(terms)
 
     def _attempt(self, work: Callable[[], T]) -> T | None:
@@ -124,7 +125,7 @@ class StepGradient:
         with self.accelerator.autocast():
             output = self.detector(part[0].to(device, non_blocking=True))
         sums = self._detector.loss_sums(output, moved(part[1], device))
-        self._of_parts.append(image_losses(sums))
+        self._of_parts.append([term.each for term in sums.values() if term.each is not None])
         return sums
 
     def _backward(

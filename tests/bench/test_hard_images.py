@@ -70,7 +70,7 @@ def test_the_loss_of_an_image_is_that_of_a_batch_with_it_alone(case: str) -> Non
     detector = detector_of(case)
     whole = batch_of([0, 1, 2, 3])
     sums = detector.loss_sums(detector(whole.images), whole.targets)
-    known = {name: term.each for name, term in sums.items() if term.each is not None}
+    known = {name: term.each() for name, term in sums.items() if term.each is not None}
     assert known
     assert not any(each.requires_grad for each in known.values())
     for number in range(4):
