@@ -20,7 +20,7 @@ from metrics.errors import InputError
 from metrics.formats.file_listing import visible_files
 from metrics.formats.image_search import spellings, without_suffix
 from metrics.formats.plausibility import check_annotations, require_image_size
-from metrics.formats.purpose import parse_purpose
+from metrics.formats.purpose import folder_purpose, parse_purpose
 from metrics.notes import Note, report
 from metrics.tables import AnnotationTable, Catalog
 
@@ -199,7 +199,11 @@ def _ids(paths: Sequence[PurePosixPath], images: Sequence[ImageAnnotation]) -> l
 
 
 def find_files(
-    path: Path, ending: str, patterns: Sequence[str], is_ours: Callable[[Path], bool] = lambda file: True
+    path: Path,
+    ending: str,
+    patterns: Sequence[str],
+    is_ours: Callable[[Path], bool] = lambda file: True,
+    tried: int | None = None,
 ) -> list[Path]:
     """The files of a format: `path` itself, or those below it that match the first pattern with any.
 
@@ -208,14 +212,25 @@ def find_files(
         ending: of the file's name, in lower case.
         patterns: of files below a folder.
         is_ours: whether the content of a file is of this format.
+        tried: number of files of a pattern of which one must be of this format, in folders with a file for each image; all by
+            default.
     """
     if path.is_file():
         return [path] if path.name.lower().endswith(ending) and is_ours(path) else []
     for pattern in patterns:
-        files = [file for file in visible_files(path, pattern) if is_ours(file)]
-        if files:
-            return files
+        files = visible_files(path, pattern)
+        if tried is None or any(is_ours(file) for file in files[:tried]):
+            found = [file for file in files if is_ours(file)]
+            if found:
+                return found
     return []
+
+
+def without_partial_purposes(images: list[ImageAnnotation]) -> list[ImageAnnotation]:
+    """The images with the splits that were found for them, if there is one for every image; else with none."""
+    if all(image.purpose for image in images):
+        return images
+    return [replace(image, purpose=None) for image in images]
 
 
 def bounding_corners(points: Sequence[Sequence[float]]) -> Corners:
@@ -243,9 +258,7 @@ def file_purpose(file: Path, root: Path, files: Sequence[Path]) -> str | None:
     if len(files) < 2:
         return None
     folders = file.relative_to(root).parts[:-1] if file.is_relative_to(root) else ()
-    return parse_purpose(file.stem) or next(
-        (found for part in folders if (found := parse_purpose(part))), None
-    )
+    return parse_purpose(file.stem) or folder_purpose(folders)
 
 
 def report_left_out(counts: Counter[str], where: str, what: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _PURPOSES = {
     "train": "train",
@@ -32,3 +33,8 @@ def parse_purpose(name: str) -> str | None:
         if candidate in words:
             return candidate
     return None
+
+
+def folder_purpose(folders: Iterable[str]) -> str | None:
+    """The split that the first of some folders stands for that stands for any."""
+    return next((found for folder in folders if (found := parse_purpose(folder))), None)

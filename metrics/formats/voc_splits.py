@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metrics.formats.file_listing import visible_files
-from metrics.formats.purpose import is_purpose, parse_purpose
+from metrics.formats.purpose import folder_purpose, is_purpose, parse_purpose
 from metrics.formats.untrusted import read_text
 from metrics.formats.voc import image_ids
 from metrics.notes import Note, report
@@ -47,7 +47,7 @@ def find_parts(root: Path, annotations: Sequence[Path]) -> list[VOCPart]:
     Raises:
         InputError: a list is not text.
     """
-    purpose_of = {file: _purpose(file.relative_to(root).parent) for file in annotations}
+    purpose_of = {file: folder_purpose(file.relative_to(root).parent.parts) for file in annotations}
     purposes = list(dict.fromkeys(purpose_of.values()))
     if purposes != [None]:
         return [
@@ -125,8 +125,3 @@ def _ends(name: str) -> list[str]:
     """A path as it is written, and without one, two, ... folders."""
     parts = name.replace("\\", "/").split("/")
     return [name, *("/".join(parts[first:]) for first in range(1, len(parts)))]
-
-
-def _purpose(folder: Path) -> str | None:
-    """The split that one of the folders of an annotation file is named after."""
-    return next((purpose for part in folder.parts if (purpose := parse_purpose(part)) is not None), None)

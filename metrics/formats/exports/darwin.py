@@ -8,36 +8,32 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
-from metrics.formats.file_listing import visible_files
 from metrics.formats.image_annotations import (
     Box,
     Export,
     ImageAnnotation,
     bounding_corners,
+    find_files,
     number,
     report_left_out,
+    without_partial_purposes,
 )
 from metrics.formats.json_members import list_in, object_in, objects_in
-from metrics.formats.purpose import parse_purpose
+from metrics.formats.purpose import folder_purpose
 from metrics.formats.untrusted import read_head, read_json
 
 _TRIED = 20
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path] if path.suffix.lower() == ".json" and _is_ours(path) else []
-    for pattern in (
+    patterns = (
         "*.json",
         "annotations/*.json",
         "*/*.json",
         "releases/*/annotations/*.json",
         "*/annotations/*.json",
-    ):
-        files = visible_files(path, pattern)
-        if any(_is_ours(file) for file in files[:_TRIED]):
-            return [file for file in files if _is_ours(file)]
-    return []
+    )
+    return find_files(path, ".json", patterns, _is_ours, _TRIED)
 
 
 def _is_ours(file: Path) -> bool:
@@ -52,11 +48,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     left_out: Counter[str] = Counter()
     images = [_image(file, top, left_out) for file in files]
     report_left_out(left_out, str(root), "annotations are no boxes or polygons, and are left out")
-    return (
-        images
-        if all(image.purpose for image in images)
-        else [ImageAnnotation(image.name, image.boxes, image.size) for image in images]
-    )
+    return without_partial_purposes(images)
 
 
 def _image(file: Path, root: Path, left_out: Counter[str]) -> ImageAnnotation:
@@ -79,7 +71,7 @@ def _image(file: Path, root: Path, left_out: Counter[str]) -> ImageAnnotation:
     ]
     height, width = (int(number(slot.get(key) or 0, f"{where}: {key}")) for key in ("height", "width"))
     parts = [*file.relative_to(root).parts[:-1], *folder.split("/")]
-    purpose = next((found for part in parts if (found := parse_purpose(part))), None)
+    purpose = folder_purpose(parts)
     return ImageAnnotation(f"{folder}/{name}" if folder else name, tuple(boxes), (height, width), purpose)
 
 

@@ -7,8 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
-from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, number
-from metrics.formats.purpose import parse_purpose
+from metrics.formats.image_annotations import (
+    Box,
+    Export,
+    ImageAnnotation,
+    find_files,
+    number,
+)
+from metrics.formats.purpose import folder_purpose
 from metrics.formats.untrusted import read_head, read_json_lines
 from metrics.notes import Note, report
 
@@ -38,9 +44,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
             boxes = list(_boxes(row.get("objects"), f"{where}: objects"))
             numbered = numbered or any(box.label.isdecimal() for box in boxes)
             written = name if folder == "." else f"{folder}/{name}"
-            purpose = next(
-                (found for part in written.split("/")[:-1] if (found := parse_purpose(part))), None
-            )
+            purpose = folder_purpose(written.split("/")[:-1])
             images.append(ImageAnnotation(written, tuple(boxes), purpose=purpose))
     if numbered:
         text = (

@@ -17,6 +17,7 @@ from metrics.formats.image_annotations import (
     find_files,
     number,
     report_left_out,
+    without_partial_purposes,
 )
 from metrics.formats.json_members import list_in, object_in, objects_in
 from metrics.formats.purpose import parse_purpose
@@ -43,11 +44,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         for where, row in _rows(file)
     ]
     report_left_out(left_out, str(root), "objects are no boxes or polygons, and are left out")
-    return images if all(image.purpose for image in images) else [_without_purpose(image) for image in images]
-
-
-def _without_purpose(image: ImageAnnotation) -> ImageAnnotation:
-    return ImageAnnotation(image.name, image.boxes, image.size)
+    return without_partial_purposes(images)
 
 
 def _rows(file: Path) -> Iterator[tuple[str, Any]]:

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
-from metrics.formats.file_listing import visible_files
 from metrics.formats.image_annotations import (
     Box,
     Export,
     ImageAnnotation,
     bounding_corners,
+    find_files,
     number,
     report_left_out,
 )
-from metrics.formats.purpose import parse_purpose
+from metrics.formats.purpose import folder_purpose
 from metrics.formats.untrusted import read_json
 
 _TRIED = 20
@@ -27,13 +27,7 @@ _AREAS = {"rectangle": 2, "polygon": 3, "rotation": 4, "quadrilateral": 4, "circ
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path] if path.suffix.lower() == ".json" and _is_labelme(path) else []
-    for pattern in ("*.json", "*/*.json", "*/*/*.json"):
-        files = visible_files(path, pattern)
-        if any(_is_labelme(file) for file in files[:_TRIED]):
-            return [file for file in files if _is_labelme(file)]
-    return []
+    return find_files(path, ".json", ("*.json", "*/*.json", "*/*/*.json"), _is_labelme, _TRIED)
 
 
 def _is_labelme(file: Path) -> bool:
@@ -66,7 +60,7 @@ def _image(file: Path, root: Path, left_out: Counter[str]) -> ImageAnnotation:
         int(number(document.get(key) or 0, f"{file}: {key}")) for key in ("imageHeight", "imageWidth")
     )
     name = document.get("imagePath")
-    purpose = next((found for part in relative.parts[:-1] if (found := parse_purpose(part))), None)
+    purpose = folder_purpose(relative.parts[:-1])
     return ImageAnnotation(
         name if isinstance(name, str) else "",
         tuple(boxes),

@@ -8,7 +8,7 @@ from pathlib import Path
 from metrics.errors import InputError
 from metrics.formats.file_listing import visible_files
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number
-from metrics.formats.purpose import parse_purpose
+from metrics.formats.purpose import folder_purpose
 from metrics.formats.untrusted import read_head, read_text
 
 _FOLDERS = ("Label", "labels")
@@ -39,7 +39,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     stems: dict[tuple[str | None, str], str] = {}
     for file in files:
         folders = file.relative_to(root).parts[:-2]
-        purpose = next((found for part in folders if (found := parse_purpose(part))), None)
+        purpose = folder_purpose(folders)
         key = (purpose, file.stem)
         stems.setdefault(key, "/".join([*folders, file.stem]))
         of_image = boxes.setdefault(key, [])

@@ -8,31 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
-from metrics.formats.file_listing import visible_files
 from metrics.formats.image_annotations import (
     Box,
     Corners,
     Export,
     ImageAnnotation,
     bounding_corners,
+    find_files,
     number,
     report_left_out,
+    without_partial_purposes,
 )
 from metrics.formats.json_members import object_in, objects_in
-from metrics.formats.purpose import parse_purpose
+from metrics.formats.purpose import folder_purpose
 from metrics.formats.untrusted import read_head, read_json
 
 _TRIED = 20
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path] if path.suffix.lower() == ".json" and _is_ours(path) else []
-    for pattern in ("*.json", "*/*.json", "*/*/*.json"):
-        files = visible_files(path, pattern)
-        if any(_is_ours(file) for file in files[:_TRIED]):
-            return [file for file in files if _is_ours(file)]
-    return []
+    return find_files(path, ".json", ("*.json", "*/*.json", "*/*/*.json"), _is_ours, _TRIED)
 
 
 def _is_ours(file: Path) -> bool:
@@ -49,11 +44,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         for name, document, where in _items(file)
     ]
     report_left_out(left_out, str(root), "instances are no boxes or polygons, and are left out")
-    return (
-        images
-        if all(image.purpose for image in images)
-        else [ImageAnnotation(image.name, image.boxes, image.size) for image in images]
-    )
+    return without_partial_purposes(images)
 
 
 def _items(file: Path) -> Iterator[tuple[str, Any, str]]:
@@ -83,7 +74,7 @@ def _image(
     ]
     height, width = (int(number(metadata.get(key) or 0, f"{where}: {key}")) for key in ("height", "width"))
     folders = file.relative_to(root).parts[:-1]
-    purpose = next((found for part in folders if (found := parse_purpose(part))), None)
+    purpose = folder_purpose(folders)
     name = written if isinstance(written, str) and written else name
     return ImageAnnotation("/".join([*folders, name]), tuple(boxes), (height, width), purpose)
 
