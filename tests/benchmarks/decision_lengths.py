@@ -18,14 +18,14 @@ and the mean number of epochs and of models of the last round.
 
 from __future__ import annotations
 
-import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.decide.models import MOST_EPOCHS
 from bench.decide.rounds import FOR_ROUNDS, LONGER, Cost, longer_round
 from metrics.designs.elimination import look_level
 from tests.benchmarks.elimination import (
@@ -36,12 +36,10 @@ from tests.benchmarks.elimination import (
     VALIDATION_ERROR,
     Experiment,
     World,
+    print_rates,
 )
 
 Floats = NDArray[np.float64]
-
-MOST_EPOCHS = 4
-"""Longest schedule, in multiples of the default one."""
 
 
 @dataclass(frozen=True)
@@ -215,22 +213,16 @@ def length_rates(about: LengthWorld, longer: bool, experiments: int, seed: int =
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--experiments", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--world", help="only worlds whose name contains this")
-    given = parser.parse_args(arguments)
+    def lines(about: LengthWorld, experiments: int, seed: int) -> Iterator[list[str]]:
+        for longer in (False, True):
+            found = length_rates(about, longer, experiments, seed)
+            shares = (found.best_used, found.best_of_length, found.wrong_winner, found.best_eliminated)
+            means = (found.epochs, found.models)
+            rule = "longer" if longer else "seeds"
+            yield [rule, *(f"{share:.1%}" for share in shares), *(f"{mean:.1f}" for mean in means)]
+
     heads = ("rule", "best used", "best of length", "wrong winner", "best eliminated", "epochs", "models")
-    print(f"{'world':44s} {'  '.join(heads)}")
-    for about in WORLDS:
-        if given.world is None or given.world in about.name:
-            for longer in (False, True):
-                found = length_rates(about, longer, given.experiments, given.seed)
-                shares = (found.best_used, found.best_of_length, found.wrong_winner, found.best_eliminated)
-                texts = ["longer" if longer else "seeds", *(f"{share:.1%}" for share in shares)]
-                texts += [f"{found.epochs:.1f}", f"{found.models:.1f}"]
-                columns = "  ".join(text.rjust(len(head)) for text, head in zip(texts, heads, strict=True))
-                print(f"{about.name:44s} {columns}", flush=True)
+    print_rates(__doc__.split("\n")[0], WORLDS, heads, lines, arguments)
 
 
 if __name__ == "__main__":

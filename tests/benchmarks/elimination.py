@@ -19,9 +19,9 @@ and the mean loss of the used model, in percentage points.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -228,29 +228,60 @@ def rates(world: World, experiments: int, seed: int = 0) -> Rates:
     return Rates(*(counts / experiments).tolist())
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+class Named(Protocol):
+    """A simulated world."""
+
+    @property
+    def name(self) -> str: ...
+
+
+W = TypeVar("W", bound=Named)
+
+
+def print_rates(
+    description: str,
+    worlds: Sequence[W],
+    heads: Sequence[str],
+    lines: Callable[[W, int, int], Iterator[list[str]]],
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """Print a table of rates in worlds, of which the command line chooses.
+
+    Args:
+        description: of the command.
+        worlds: to choose from.
+        heads: of the columns after the name of the world.
+        lines: cells of the lines of a world, from the number of experiments and the seed.
+        arguments: of the command line.
+    """
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--experiments", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--world", help="only worlds whose name contains this")
     given = parser.parse_args(arguments)
-    heads = ("wrong winner", "best eliminated", "best aside", "winner", "of all", "best used", "loss")
     print(f"{'world':44s} {'  '.join(heads)}")
-    for world in WORLDS:
+    for world in worlds:
         if given.world is None or given.world in world.name:
-            found = rates(world, given.experiments, given.seed)
-            shares = [
-                found.wrong_winner,
-                found.best_eliminated,
-                found.best_aside,
-                found.winner,
-                found.winner_of_all,
-            ]
-            texts = [f"{share:.1%}" for share in [*shares, found.best_used]] + [f"{100 * found.loss:.2f}"]
-            print(
-                f"{world.name:44s} {'  '.join(text.rjust(len(head)) for text, head in zip(texts, heads, strict=True))}",
-                flush=True,
-            )
+            for cells in lines(world, given.experiments, given.seed):
+                columns = "  ".join(text.rjust(len(head)) for text, head in zip(cells, heads, strict=True))
+                print(f"{world.name:44s} {columns}", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    def lines(world: World, experiments: int, seed: int) -> Iterator[list[str]]:
+        found = rates(world, experiments, seed)
+        shares = (
+            found.wrong_winner,
+            found.best_eliminated,
+            found.best_aside,
+            found.winner,
+            found.winner_of_all,
+            found.best_used,
+        )
+        yield [*(f"{share:.1%}" for share in shares), f"{100 * found.loss:.2f}"]
+
+    heads = ("wrong winner", "best eliminated", "best aside", "winner", "of all", "best used", "loss")
+    print_rates(__doc__.split("\n")[0], WORLDS, heads, lines, arguments)
 
 
 if __name__ == "__main__":
