@@ -19,7 +19,7 @@ FOR_ROUNDS = 0.75
 MOST_ROUNDS = 3
 
 LONGER = 1.5
-"""Smallest multiple of the epochs so far for which models are trained anew."""
+"""Smallest multiple of the epochs so far for which models are trained again."""
 
 
 @dataclass(frozen=True, slots=True)
