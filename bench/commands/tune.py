@@ -244,7 +244,7 @@ def _lines(folder: StudyFolder, evaluation: FinalEvaluation) -> Iterator[str]:
         yield f"{stage.stage} trials: {states}"
     for stage in folder.stages:
         if stage.importances:
-            shares = ", ".join(f"{path} {share:.2f}" for path, share in list(stage.importances.items())[:5])
+            shares = ", ".join(f"{path} {share:.2f}" for path, share in stage.by_importance[:5])
             yield f"importances in {stage.stage} ({stage.importance_evaluator}): {shares}"
     if evaluation.gain is not None:
         split = f"{evaluation.gain.images} test images" if evaluation.gain.images else "the test split"

@@ -45,17 +45,16 @@ class SettingEffect:
 
 def setting_effects(result: StudyResult) -> list[SettingEffect]:
     """Return the settings with an importance, the most important first."""
-    shares = {path: share for path, share in result.importances.items() if math.isfinite(share)}
     defaults = {dimension.path: dimension.default for dimension in result.space}
     best = result.complete[0].params if result.complete else {}
     return [
         SettingEffect(
             path,
-            shares[path],
+            share,
             _effect(result.complete, path),
             path in best and best[path] != defaults.get(path),
         )
-        for path in sorted(shares, key=lambda path: (-shares[path], path))
+        for path, share in result.by_importance
     ]
 
 

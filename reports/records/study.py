@@ -53,8 +53,8 @@ class StudyResult(Record):
     requested: int | None = None
     """Requested number of trials, over all workers and calls."""
     importances: dict[str, float] = Field(default_factory=dict)
-    """Importance of each setting for the first objective, in falling order; they sum to 1. Empty where there are too
-    few trials, or all have the same value."""
+    """Importance of each setting for the first objective, in any order; they sum to 1. Empty where there are too few
+    trials, or all have the same value."""
     importance_evaluator: str = "PED-ANOVA"
     sampler: str = ""
     pruner: str = ""
@@ -127,6 +127,11 @@ class StudyResult(Record):
     def default(self) -> TrialRecord | None:
         """The trial with the default settings; None where it has no value."""
         return next((trial for trial in self.complete if trial.default), None)
+
+    @property
+    def by_importance(self) -> tuple[tuple[str, float], ...]:
+        """Settings with their importances, the most important first, equally important ones by name."""
+        return tuple(sorted(self.importances.items(), key=lambda each: (-each[1], each[0])))
 
     @property
     def states(self) -> dict[str, int]:

@@ -49,6 +49,15 @@ def study(trials=(), **changes):
     )
 
 
+def test_settings_are_ranked_by_importance_also_after_reading_the_file(tmp_path):
+    shares = {"nms.sigma": 0.1, "nms.iou": 0.3, "box_loss": 0.1, "train.lr": 0.5}
+    saved = StudyFolder.save(tmp_path, study(importances=shares)).path
+    read = StudyFolder.open(saved).result
+    assert list(read.importances) != list(shares)
+    ranked = (("train.lr", 0.5), ("nms.iou", 0.3), ("box_loss", 0.1), ("nms.sigma", 0.1))
+    assert read.by_importance == ranked
+
+
 params = st.fixed_dictionaries(
     {},
     optional={
