@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -122,6 +122,18 @@ class DetectionRows:
         return ids[np.where(unknown, count, indices)]
 
 
+def numbered_class(number: int, names: Sequence[str], catalog: Catalog) -> int | str:
+    """What a benchmark's class number stands for: its name there if the ground truth has a class of that name, else a class id.
+
+    Args:
+        number: from 1.
+        names: the benchmark's classes 1, 2, ...
+        catalog: of the ground truth.
+    """
+    name = names[number - 1] if number <= len(names) else ""
+    return name if name in catalog.classes else number
+
+
 class DetectionSource(Protocol):
     """What a reader returns: rows, or columns of a table."""
 
@@ -145,6 +157,7 @@ class DetectionLayout:
         source: page that describes it.
         is_ours: whether a file or folder has the layout; it is not parsed.
         read: read the detections of a path; the ground truth is for sizes and file names of images.
+        general: whether paths of other layouts look like it, too, so that those are looked for first.
     """
 
     name: str
@@ -152,14 +165,18 @@ class DetectionLayout:
     source: str
     is_ours: Callable[[Path], bool]
     read: Callable[[Path, AnnotationTable], DetectionSource]
+    general: bool = False
 
 
 @cache
 def detection_layouts() -> Mapping[str, DetectionLayout]:
-    """The layouts by name: the `LAYOUT` of each module of `metrics.formats.detection_layouts`, in alphabetical order."""
+    """The layouts by name: the `LAYOUT` of each module of `metrics.formats.detection_layouts`, in alphabetical order, general ones last."""
     package = importlib.import_module("metrics.formats.detection_layouts")
     names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-    return {name: importlib.import_module(f"{package.__name__}.{name}").LAYOUT for name in names}
+    found: dict[str, DetectionLayout] = {
+        name: importlib.import_module(f"{package.__name__}.{name}").LAYOUT for name in names
+    }
+    return dict(sorted(found.items(), key=lambda item: item[1].general))
 
 
 def find_detection_layout(path: Path) -> DetectionLayout | None:

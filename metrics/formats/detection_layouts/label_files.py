@@ -248,4 +248,5 @@ LAYOUT = DetectionLayout(
     source="docs.ultralytics.com/modes/predict; github.com/rafaelpadilla/review_object_detection_metrics",
     is_ours=_is_ours,
     read=_read,
+    general=True,
 )
