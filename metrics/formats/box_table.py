@@ -43,6 +43,7 @@ COLUMN_NAMES = {
         "frame_index",
         "frame",
         "imagename",
+        "patientid",
     ),
     "class_id": ("class_id", "category_id", "classid"),
     "class": ("class", "class_name", "category", "category_name", "label", "labelname", "label_name", "name"),

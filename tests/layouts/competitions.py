@@ -1,4 +1,4 @@
-"""Detections of competitions and of MegaDetector."""
+"""Detections of competitions and of MegaDetector, and ground truth of a competition."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tiny_data import CLASSES, Picture
 
-from layouts.registry import Found, detections, relative, write_json, write_text, xywh
+from layouts.registry import Found, Scene, detections, relative, truth, write_json, write_text, xywh
 
 
 def _by_picture(pictures: Sequence[Picture], found: Sequence[Found]) -> dict[str, list[Found]]:
@@ -84,3 +84,33 @@ def dota(root: Path, pictures: Sequence[Picture], found: Sequence[Found]) -> Pat
             )
         write_text(root / f"Task1_{name}.txt", "".join(lines))
     return root
+
+
+@detections("visdrone_results")
+def visdrone(root: Path, pictures: Sequence[Picture], found: Sequence[Found]) -> Path:
+    """VisDrone-DET: a file per image, categories from 1; an image without detections has an empty file."""
+    for name, of in _by_picture(pictures, found).items():
+        lines = [[*xywh(e.box), e.score, e.label + 1, -1, -1] for e in of]
+        write_text(root / f"{name}.txt", "".join(",".join(map(str, line)) + "\n" for line in lines))
+    return root
+
+
+@detections("ilsvrc_submission")
+def ilsvrc(root: Path, pictures: Sequence[Picture], found: Sequence[Found]) -> Path:
+    """ILSVRC's detection task: one file, class numbers from 1, pixels counted from 1."""
+    lines = [
+        f"{e.picture.name} {e.label + 1} {e.score} {e.box[0] + 1:g} {e.box[1] + 1:g} {e.box[2]:g} {e.box[3]:g}\n"
+        for e in found
+    ]
+    return write_text(root / "submission.txt", "".join(lines))
+
+
+@truth("rsna_pneumonia", "box_csv", renamed={"cat": "object", "dog": "object"})
+def rsna(root: Path, scene: Scene) -> None:
+    """RSNA's pneumonia detection: images without a finding have a row without a box."""
+    lines = ["patientId,x,y,width,height,Target"]
+    for picture in scene.pictures:
+        picture.save(root / "stage_2_train_images")
+        lines += [f"{picture.name},{','.join(map(str, xywh(box)))},1" for _, box in picture.objects]
+        lines += [f"{picture.name},,,,,0"] * (not picture.objects)
+    write_text(root / "stage_2_train_labels.csv", "\n".join(lines) + "\n")

@@ -218,6 +218,45 @@ def dota(root: Path, scene: Scene) -> None:
         write_lines(root / "labelTxt" / f"{picture.name}.txt", lines)
 
 
+@truth("cityscapes", "cityscapes", splits=True)
+def cityscapes(root: Path, scene: Scene) -> None:
+    """Cityscapes: polygons in ``gtFine``, of streets as well, and images in ``leftImg8bit``."""
+    for split, of in scene.splits.items():
+        for k, picture in enumerate(of):
+            city = ("aachen", "ulm")[k % 2]
+            (root / "leftImg8bit" / split / city).mkdir(parents=True, exist_ok=True)
+            image = picture.save(root / "leftImg8bit" / split / city)
+            image.rename(image.with_name(f"{picture.name}_leftImg8bit.png"))
+            height, width = picture.size
+            objects = [{"label": "road", "polygon": [[0, 30], [60, 30], [60, 47], [0, 47]]}]
+            objects += [
+                {"label": scene.classes[label], "polygon": [[x0, y0], [x1, y0], [x1, y1], [x0, y1]]}
+                for label, (x0, y0, x1, y1) in picture.objects
+            ]
+            document = {"imgHeight": height, "imgWidth": width, "objects": objects}
+            write_json(root / "gtFine" / split / city / f"{picture.name}_gtFine_polygons.json", document)
+
+
+@truth("citypersons", "cityscapes")
+def citypersons(root: Path, scene: Scene) -> None:
+    """CityPersons: boxes of whole and of visible persons."""
+    for picture in scene.pictures:
+        image = picture.save(root / "leftImg8bit" / "train" / "ulm")
+        image.rename(image.with_name(f"{picture.name}_leftImg8bit.png"))
+        objects = [
+            {
+                "instanceId": 24000 + k,
+                "bbox": xywh(box),
+                "bboxVis": [0, 0, 1, 1],
+                "label": scene.classes[label],
+            }
+            for k, (label, box) in enumerate(picture.objects)
+        ]
+        document = {"imgHeight": 48, "imgWidth": 64, "objects": objects}
+        folder = root / "gtBboxCityPersons" / "train" / "ulm"
+        write_json(folder / f"{picture.name}_gtBboxCityPersons.json", document)
+
+
 @truth("darknet", "yolo", splits=True, tolerance=1e-4)
 def darknet(root: Path, scene: Scene) -> None:
     """Darknet: lists with paths of another machine, ``JPEGImages`` and ``labels``."""

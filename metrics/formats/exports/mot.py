@@ -1,0 +1,164 @@
+"""MOT Challenge, also as CVAT exports it: sequences with ``gt/gt.txt``, ``img1`` and ``seqinfo.ini`` or ``gt/labels.txt``."""
+
+from __future__ import annotations
+
+import configparser
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from metrics.errors import InputError
+from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find_files, report_left_out
+from metrics.formats.image_search import image_files, spellings
+from metrics.formats.mot_files import CLASSES, Line, frame_images, is_mot, read_lines
+from metrics.formats.purpose import folder_purpose
+from metrics.formats.untrusted import read_text
+from metrics.notes import Note, report
+
+_PEDESTRIAN = CLASSES[0]
+_LIKE_PEDESTRIANS = frozenset((2, 7, 8, 12))
+"""Classes whose detections the benchmark neither counts as right nor as wrong: TrackEval's distractors."""
+_SUFFIX = ".jpg"
+_LONGEST = 10**7
+"""Frames; a video of 24 hours has two million."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sequence:
+    """What ``seqinfo.ini`` contains; without it, the defaults of the benchmark.
+
+    Attributes:
+        images: folder of the images, in that of the sequence.
+        suffix: of the images.
+        length: number of frames; 0 if unknown.
+        size: (height, width); (0, 0) if unknown.
+    """
+
+    images: str = "img1"
+    suffix: str = _SUFFIX
+    length: int = 0
+    size: tuple[int, int] = (0, 0)
+
+
+def _files(path: Path) -> list[Path]:
+    patterns = ("gt/gt.txt", "*/gt/gt.txt", "*/*/gt/gt.txt", "*/*/*/gt/gt.txt", "gt.txt")
+    return find_files(path, "gt.txt", patterns, is_mot)
+
+
+def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
+    top = root if root.is_dir() else root.parent
+    counts: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
+    images = [image for file in files for image in _images(file, top, counts, left_out)]
+    if counts["ignored"]:
+        text = (
+            f"{root}: {counts['ignored']} objects that are not to be considered (flag 0), or of which the benchmark ignores "
+            f"detections, are ignored"
+        )
+        report(Note("ignored_regions", text, str(root), {"regions": counts["ignored"]}))
+    report_left_out(left_out, str(root), "are not to be considered and are left out")
+    if counts["classes"]:
+        text = f"{root}: classes have the names of MOT Challenge; write the names of other classes, one a line, into gt/labels.txt"
+        report(Note("made_names", text, str(root)))
+    if counts["by order"]:
+        text = f"{root}: frames 1, 2, ... are the images in alphabetical order, because their names are not the numbers of frames"
+        report(Note("images_by_order", text, str(root), {"images": counts["by order"]}))
+    return images
+
+
+def _images(file: Path, top: Path, counts: Counter[str], left_out: Counter[str]) -> list[ImageAnnotation]:
+    """All frames of a sequence: those with an image, or else those that lines or ``seqinfo.ini`` know of."""
+    home = file.parent.parent if file.parent.name == "gt" else file.parent
+    info = _sequence(home / "seqinfo.ini")
+    names = _names((file.parent / "labels.txt", home / "labels.txt"))
+    boxes: dict[int, list[Box]] = defaultdict(list)
+    first: dict[int, str] = {}
+    for line in read_lines(file):
+        first.setdefault(line.frame, line.place)
+        box = _box(line, names, counts, left_out)
+        boxes[line.frame] += [box] if box else []
+    folder = home / info.images
+    written, numbered = frame_images([image.name for image in image_files(folder)], first)
+    counts["by order"] += len(written) * (not numbered)
+    if not written:
+        frames = sorted({*range(1, info.length + 1), *first})
+        written = {frame: f"{frame:06d}{info.suffix}" for frame in frames}
+    if unknown := sorted(set(first) - set(written)):
+        raise InputError(
+            f"{first[unknown[0]]}: frame {unknown[0]}: {folder} has no such image; it has {len(written)} images, "
+            f"{written[min(written)]} to {written[max(written)]}: add the image, or remove its lines"
+        )
+    relative = folder.relative_to(top).as_posix() if folder.is_relative_to(top) else folder.name
+    purpose = folder_purpose(home.relative_to(top).parts if home.is_relative_to(top) else ())
+    return [
+        ImageAnnotation(f"{relative}/{name}", tuple(boxes.get(frame, ())), info.size, purpose)
+        for frame, name in sorted(written.items())
+    ]
+
+
+def _box(line: Line, names: Sequence[str] | None, counts: Counter[str], left_out: Counter[str]) -> Box | None:
+    x, y, w, h = line.xywh
+    label = 1 if line.label is None else line.label
+    known = CLASSES if names is None else names
+    if label > len(known):
+        raise InputError(
+            f"{line.place}: class {label}: there are {len(known)} names; write the names of all classes, one a line, into "
+            f"gt/labels.txt"
+        )
+    name, considered = known[label - 1], line.confidence != 0
+    if names is None and not considered and label != 1:
+        if label not in _LIKE_PEDESTRIANS:
+            left_out[name] += 1
+            return None
+        name = _PEDESTRIAN
+    counts["ignored"] += not considered
+    counts["classes"] += names is None and name != _PEDESTRIAN
+    columns: Mapping[str, float] = {} if line.visibility is None else {"visibility": line.visibility}
+    return Box(name, (x, y, x + w, y + h), ignored=not considered, columns=columns)
+
+
+def _names(files: Sequence[Path]) -> list[str] | None:
+    """Names of classes in the first file that exists; None where there is none."""
+    for file in files:
+        if file.is_file():
+            return [line.strip() for line in read_text(file).splitlines() if line.strip()]
+    return None
+
+
+def _sequence(file: Path) -> _Sequence:
+    if not file.is_file():
+        return _Sequence()
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read_string(read_text(file).replace("\0", ""))
+        section = parser["Sequence"]
+        found = _Sequence(
+            section.get("imDir", "img1"),
+            section.get("imExt", _SUFFIX),
+            section.getint("seqLength", 0),
+            (section.getint("imHeight", 0), section.getint("imWidth", 0)),
+        )
+    except (configparser.Error, KeyError, ValueError) as error:
+        problem = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{file}: expected [Sequence] with imDir, seqLength, imWidth, imHeight and imExt: {problem}"
+        ) from error
+    if not 0 <= found.length <= _LONGEST:
+        raise InputError(f"{file}: seqLength {found.length}: expected 0 .. {_LONGEST}")
+    if spellings(found.images) != [PurePosixPath(found.images).parts]:
+        raise InputError(
+            f"{file}: imDir {found.images!r}: expected a folder in that of the file, such as img1"
+        )
+    return found
+
+
+EXPORT = Export(
+    name="mot",
+    summary="MOT Challenge: sequences with gt/gt.txt and img1",
+    source="Dendorfer et al. 2020, arXiv:2003.09003; docs.cvat.ai (MOT)",
+    looks_for="gt/gt.txt with lines of frame, id and box, also in folders of sequences",
+    files=_files,
+    read=_read,
+    images=("",),
+)

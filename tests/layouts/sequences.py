@@ -1,0 +1,45 @@
+"""Sequences of MOT Challenge, and detections of their frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tiny_data import Picture
+
+from layouts.registry import Found, Scene, detections, truth, write_lines, write_text, xywh
+
+
+def _frames(pictures: Sequence[Picture]) -> dict[str, int]:
+    """Frame of each picture: frames are the images in alphabetical order."""
+    return {
+        name: frame for frame, name in enumerate(sorted(f"{picture.name}.png" for picture in pictures), 1)
+    }
+
+
+@truth("mot_challenge", "mot", splits=True)
+def mot(root: Path, scene: Scene) -> None:
+    """A sequence for each split as CVAT exports it, with names of classes; images keep their names."""
+    for split, of in scene.splits.items():
+        folder = root / split / f"seq-{split}"
+        frames = _frames(of)
+        lines = []
+        for picture in of:
+            picture.save(folder / "img1")
+            lines += [
+                (frames[f"{picture.name}.png"], k + 1, *xywh(box), 1, label + 1, 0.75)
+                for k, (label, box) in enumerate(picture.objects)
+            ]
+        write_lines(folder / "gt" / "gt.txt", lines, ",")
+        write_text(folder / "gt" / "labels.txt", "\n".join(scene.classes) + "\n")
+        info = f"[Sequence]\nname=seq-{split}\nimDir=img1\nframeRate=30\nseqLength={len(of)}\n"
+        write_text(folder / "seqinfo.ini", f"{info}imWidth=64\nimHeight=48\nimExt=.png\n")
+
+
+@detections("mot_det")
+def mot_det(root: Path, pictures: Sequence[Picture], found: Sequence[Found]) -> Path:
+    """``det/det.txt`` of the only sequence, with class numbers."""
+    frames = _frames(pictures)
+    lines = [(frames[f"{e.picture.name}.png"], -1, *xywh(e.box), e.score, e.label + 1, -1) for e in found]
+    write_lines(root / "det" / "det.txt", lines, ",")
+    return root
