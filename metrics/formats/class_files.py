@@ -38,7 +38,7 @@ def read_class_files(files: Sequence[Path], truth: AnnotationTable, where: str) 
             if not words:
                 continue
             place = f"{file}:{line}"
-            rotated = len(words) > max(_COUNTS) and all(map(_is_number, words[1 - max(_COUNTS) :]))
+            rotated = len(words) > max(_COUNTS) and all(map(is_number, words[1 - max(_COUNTS) :]))
             count = max(_COUNTS) if rotated else min(_COUNTS)
             if len(words) <= min(_COUNTS):
                 raise InputError(f"{place}: expected image score x1 y1 x2 y2, got {len(words)} values")
@@ -54,7 +54,8 @@ def read_class_files(files: Sequence[Path], truth: AnnotationTable, where: str) 
     return rows
 
 
-def _is_number(word: str) -> bool:
+def is_number(word: str) -> bool:
+    """Whether a word is a number, also NaN or infinity."""
     try:
         float(word)
     except ValueError:

@@ -57,6 +57,22 @@ def torchvision_list(root: Path, pictures: Sequence[Picture], found: Sequence[Fo
     return write_json(root / "outputs.json", document)
 
 
+@detections("tensorflow_object_detection")
+def tensorflow(root: Path, pictures: Sequence[Picture], found: Sequence[Found]) -> Path:
+    """TensorFlow's Object Detection API: y before x in fractions, classes from 1, filled with zeros."""
+    document = {
+        f"{name}.png": {
+            "detection_scores": [e.score for e in of] + [0],
+            "detection_boxes": [[y0, x0, y1, x1] for x0, y0, x1, y1 in boxes] + [[0, 0, 0, 0]],
+            "detection_classes": [float(e.label + 1) for e in of] + [1.0],
+            "num_detections": float(len(of)),
+        }
+        for name, of in _by_picture(pictures, found).items()
+        for boxes in [[relative(e.box, e.picture) for e in of]]
+    }
+    return write_json(root / "outputs.json", document)
+
+
 @detections("transformers_pipeline")
 def transformers(root: Path, pictures: Sequence[Picture], found: Sequence[Found]) -> Path:
     """The pipeline of Transformers, by file name."""

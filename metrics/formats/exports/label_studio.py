@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from metrics.errors import InputError
 from metrics.formats.image_annotations import (
     Box,
+    Corners,
     Export,
     ImageAnnotation,
     bounding_corners,
@@ -20,7 +22,7 @@ from metrics.formats.image_annotations import (
 )
 from metrics.formats.json_members import list_in, object_in, points_in
 from metrics.formats.purpose import parse_purpose
-from metrics.formats.untrusted import read_json
+from metrics.formats.untrusted import read_bytes, read_json
 
 _KINDS = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "keypointlabels", "labels")
 _OF_TASK = frozenset(("id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time"))
@@ -30,10 +32,14 @@ _MARKS = (b'"rectanglelabels"', b'"polygonlabels"', b'"ellipselabels"')
 
 
 def _files(path: Path) -> list[Path]:
-    return find_files(path, ".json", ("*.json", "*/*.json"), _is_label_studio)
+    return find_files(path, ".json", ("*.json", "*/*.json"), is_label_studio)
 
 
-def _is_label_studio(file: Path) -> bool:
+def is_label_studio(file: Path) -> bool:
+    """Whether a file is a JSON list with regions of Label Studio; it is not parsed."""
+    if file.suffix.lower() == ".gz":
+        text = read_bytes(file)
+        return text[:64].lstrip().startswith(b"[") and any(mark in text for mark in _MARKS)
     with file.open("rb") as opened:
         if not opened.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
             return False
@@ -108,6 +114,20 @@ def _image(
     left_out: Counter[str],
     purpose: str | None,
 ) -> ImageAnnotation:
+    name = image_name(task, where)
+    boxes = []
+    size = (0, 0)
+    for k, region in enumerate(regions):
+        place = f"{where}: region {k}"
+        size = region_size(region, place) or size
+        read = read_region(region, region_size(region, place), place, left_out)
+        if read is not None:
+            boxes += [Box(label, read.corners) for label in read.labels]
+    return ImageAnnotation(name, tuple(boxes), size, purpose)
+
+
+def image_name(task: dict[str, Any], where: str) -> str:
+    """The path or URL of a task's image."""
     data = object_in(task, "data", where) or task
     values = [value for key, value in data.items() if key not in _OF_TASK]
     name = data.get("image") or next(
@@ -115,33 +135,49 @@ def _image(
     )
     if not isinstance(name, str):
         raise InputError(f"{where}: has no image; expected its path or URL in data.image")
-    boxes = []
-    size = (0, 0)
-    for k, region in enumerate(regions):
-        height, width = (region.get(f"original_{side}") for side in ("height", "width"))
-        value = region.get("value")
-        if not isinstance(value, dict) or not (
-            kind := next((each for each in _KINDS if value.get(each)), "")
-        ):
-            left_out["regions without a class"] += 1
-            continue
-        if not height or not width:
-            raise InputError(
-                f"{where}: region {k}: has no original_width and original_height; export it again as JSON"
-            )
-        size = (int(number(height, where)), int(number(width, where)))
-        corners = _corners(value, size, f"{where}: region {k}")
-        if corners is None:
-            left_out[kind.removesuffix("labels") + " regions"] += 1
-            continue
-        labels = value[kind] if isinstance(value[kind], list) else [value[kind]]
-        boxes += [Box(str(label), corners) for label in labels]
-    return ImageAnnotation(name, tuple(boxes), size, purpose)
+    return name
 
 
-def _corners(
-    value: dict[str, Any], size: tuple[int, int], where: str
-) -> tuple[float, float, float, float] | None:
+@dataclass(frozen=True, slots=True)
+class Region:
+    """The classes of a region, and its corners xyxy in pixels."""
+
+    labels: tuple[str, ...]
+    corners: Corners
+
+
+def region_size(region: dict[str, Any], where: str) -> tuple[int, int] | None:
+    """(height, width) of the image of a region; None where it is not written."""
+    height, width = (region.get(f"original_{side}") for side in ("height", "width"))
+    return (int(number(height, where)), int(number(width, where))) if height and width else None
+
+
+def read_region(
+    region: dict[str, Any], size: tuple[int, int] | None, where: str, left_out: Counter[str]
+) -> Region | None:
+    """The classes and the box of a region; None where it has no class or no area, which is counted.
+
+    Args:
+        region: a result of an annotation or a prediction.
+        size: (height, width) of the image; None if unknown.
+        where: the region, for messages.
+        left_out: gets the numbers of what is left out, by kind.
+    """
+    value = region.get("value")
+    if not isinstance(value, dict) or not (kind := next((each for each in _KINDS if value.get(each)), "")):
+        left_out["regions without a class"] += 1
+        return None
+    if size is None:
+        raise InputError(f"{where}: has no original_width and original_height; export it again as JSON")
+    corners = _corners(value, size, where)
+    if corners is None:
+        left_out[kind.removesuffix("labels") + " regions"] += 1
+        return None
+    labels = value[kind] if isinstance(value[kind], list) else [value[kind]]
+    return Region(tuple(map(str, labels)), corners)
+
+
+def _corners(value: dict[str, Any], size: tuple[int, int], where: str) -> Corners | None:
     """Corners in pixels of a rectangle, ellipse or polygon."""
     x_unit, y_unit = size[1] / 100, size[0] / 100
     if "points" in value:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from metrics.errors import InputError
@@ -13,7 +13,7 @@ from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_head, read_text
 from metrics.notes import Note, report
 
-_CLASSES = (
+CLASSES = (
     "pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle", "awning-tricycle", "bus", "motor",
 )  # fmt: skip
 """Names of the categories 1 to 10; 0 are ignored regions, 11 are others, which are not evaluated."""
@@ -30,9 +30,14 @@ def _files(path: Path) -> list[Path]:
 
 
 def _is_visdrone(file: Path) -> bool:
-    lines = read_head(file, 400).splitlines()
-    words = lines[0].strip().strip(b",").split(b",") if lines else []
+    words = first_words(file)
     return len(words) == 8 and all(word.strip().lstrip(b"-").isdigit() for word in words)
+
+
+def first_words(file: Path) -> list[bytes]:
+    """The values of the first line that is not empty."""
+    lines = [line for line in read_head(file, 400).splitlines() if line.strip()]
+    return lines[0].strip().strip(b",").split(b",") if lines else []
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
@@ -51,6 +56,24 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
 
 def _boxes(file: Path, counts: Counter[str]) -> list[Box]:
     boxes = []
+    for _, (x, y, w, h, score), category in read_lines(file):
+        label = CLASSES[category - 1] if is_object(category) and score else ""
+        counts["regions"] += not label
+        boxes.append(Box(label, (x, y, x + w, y + h)))
+    return boxes
+
+
+def is_object(category: int) -> bool:
+    """Whether a category is one of `CLASSES`: neither an ignored region nor one of the others."""
+    return 1 <= category <= len(CLASSES)
+
+
+def read_lines(file: Path) -> Iterator[tuple[str, tuple[float, float, float, float, float], int]]:
+    """The place of each line, its x, y, w, h and score, and its category.
+
+    Raises:
+        InputError: a line is not of eight numbers, or its category is none from 0 to 11.
+    """
     for line_number, line in enumerate(read_text(file).splitlines(), 1):
         words = [word for word in line.strip().split(",") if word.strip()]
         if not words:
@@ -61,12 +84,9 @@ def _boxes(file: Path, counts: Counter[str]) -> list[Box]:
                 f"{where}: expected x,y,w,h,score,category,truncation,occlusion, got {len(words)} numbers"
             )
         x, y, w, h, score, category = (number(word, where) for word in words[:6])
-        if not 0 <= category <= 11 or not category.is_integer():
-            raise InputError(f"{where}: category {category:g}: expected 0 .. 11")
-        label = _CLASSES[int(category) - 1] if 1 <= category <= 10 and score else ""
-        counts["regions"] += not label
-        boxes.append(Box(label, (x, y, x + w, y + h)))
-    return boxes
+        if not 0 <= category <= len(CLASSES) + 1 or not category.is_integer():
+            raise InputError(f"{where}: category {category:g}: expected 0 .. {len(CLASSES) + 1}")
+        yield where, (x, y, w, h, score), int(category)
 
 
 EXPORT = Export(
