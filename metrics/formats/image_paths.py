@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from metrics.errors import InputError, InputWarning
-from metrics.formats.image_search import ImageSearch, name_key, spellings
+from metrics.formats.image_search import ImageSearch, missing_advice, name_key, spellings
 from metrics.formats.untrusted import resolve_under
 from metrics.notes import Note, report
 from metrics.real_path import real_path
@@ -63,10 +64,7 @@ def find_image_files(
         paths[k] = paths[k] or searched.get(name)
     if names and not any(paths):
         places = ", ".join(map(str, dict.fromkeys([*existing, root]))) if root.is_dir() else "no folder"
-        raise InputError(
-            f"{what}: image {names[0]!r} not found; searched {places}; "
-            f"set data.images to the folder that holds the images"
-        )
+        raise InputError(f"{what}: image {names[0]!r} not found; searched {places}; {missing_advice(root)}")
     _refuse_shared(names, paths, searched, what)
     _report_searched(searched, len(names), root, what)
     home = best or root
@@ -116,9 +114,9 @@ def find_annotated(
                 search.find(stem, what, by_stem=True, original=True)
     if written and not any(best):
         places = ", ".join(map(str, existing)) or "no folder"
+        advice = missing_advice(Path(os.path.commonpath(existing)) if existing else Path(os.devnull))
         raise InputError(
-            f"{what}: image {written[0][1] or written[0][0]!r} not found; searched {places}; "
-            f"set data.images to the folder that holds the images"
+            f"{what}: image {written[0][1] or written[0][0]!r} not found; searched {places}; {advice}"
         )
     _refuse_two_annotations(written, best, what)
     if others:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote
@@ -101,6 +101,8 @@ UNREADABLE_SUFFIXES = frozenset(
         ".raw",
         ".svg",
         ".eps",
+        ".dcm",
+        ".dicom",
     ]
 )
 """Suffixes of images that Pillow does not read; they are counted where a folder is searched for images."""
@@ -208,14 +210,26 @@ def image_files(folder: Path, recursive: bool = False) -> list[Path]:
 
 def report_unreadable_kinds(folder: Path, what: str) -> None:
     """Report the number of files beneath a folder that are images of a kind that Pillow does not read."""
-    counts: dict[str, int] = defaultdict(int)
-    for path in _files(folder, recursive=True):
-        if path.suffix.lower() in UNREADABLE_SUFFIXES:
-            counts[path.suffix] += 1
-    if counts:
-        listed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
-        text = f"{what}: {listed} files are left out, because Pillow does not read them; convert them to PNG or JPEG"
-        report(Note("unreadable_kinds", text, what, {"images": sum(counts.values())}))
+    if counts := unreadable_kinds(folder):
+        text = f"{what}: {_listed(counts)} files are left out, because Pillow does not read them; convert them to PNG or JPEG"
+        report(Note("unreadable_kinds", text, what, {"images": counts.total()}))
+
+
+def missing_advice(folder: Path) -> str:
+    """What to do about images of a data set that are not found, by what there is beneath its folder."""
+    if counts := unreadable_kinds(folder):
+        return f"there are {_listed(counts)} files, which Pillow does not read: convert them to PNG or JPEG"
+    return "set data.images to the folder that holds the images"
+
+
+def unreadable_kinds(folder: Path) -> Counter[str]:
+    """The number of files beneath a folder that are images of a kind that Pillow does not read, by suffix."""
+    suffixes = (path.suffix for path in _files(folder, recursive=True))
+    return Counter(suffix for suffix in suffixes if suffix.lower() in UNREADABLE_SUFFIXES)
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
 
 
 def spellings(name: str) -> list[tuple[str, ...]]:

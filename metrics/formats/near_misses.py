@@ -18,6 +18,19 @@ _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar")
 _PARTS = re.compile("images?|img|labels?|annotations?|ann|jpegimages|labeltxt.*|obj_.*_data")
 _MOST = 20
 """Folders and files that are looked at."""
+_OF_TOOLS = (
+    (
+        "**/*.vott",
+        "is a project of VoTT, which has no boxes: give the folder with its files *-asset.json, or export it as VoTT JSON",
+    ),
+    ("**/det/det.txt", "has detections of MOT Challenge: the annotations are in gt/gt.txt"),
+    (
+        "**/*_instanceIds.png",
+        "is an image of labels: add the polygons of Cityscapes, *_gtFine_polygons.json",
+    ),
+    ("**/*.tfrecord*", "is a TFRecord file, which is not read: export the data as COCO, Pascal VOC or YOLO"),
+)
+"""Files of tools and benchmarks that have no annotations, or none that are read, and what is read."""
 
 
 def near_miss(path: Path) -> str:
@@ -84,6 +97,9 @@ def _in_files(path: Path) -> str:
         for file in visible_files(path, pattern)[:_MOST]:
             if advice := _of_json(file):
                 return f"{file.relative_to(path)}: {advice}"
+    for pattern, advice in _OF_TOOLS:
+        if found := visible_files(path, pattern)[:1]:
+            return f"{found[0].relative_to(path)} {advice}"
     images = image_files(path, recursive=True)
     return f"it has {len(images)} images, but no annotations that are known" if images else ""
 

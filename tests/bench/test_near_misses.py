@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from layouts import TRUTH
+from layouts.registry import Scene
 from tiny_data import Picture, pictures, write_coco, write_voc, write_yolo
 
 from bench.datasets import open_dataset
@@ -135,3 +137,42 @@ def test_fault_154_tasks_of_label_studio_without_annotation_are_refused(tmp_path
             InputError, match=r"no task has an annotation that was submitted; predictions are not"
         ):
             read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        (
+            "pets.vott",
+            "is a project of VoTT, which has no boxes: give the folder with its files *-asset.json",
+        ),
+        ("det/det.txt", "has detections of MOT Challenge: the annotations are in gt/gt.txt"),
+        ("ulm/ulm_000_gtFine_instanceIds.png", "add the polygons of Cityscapes, *_gtFine_polygons.json"),
+        ("train.tfrecord-00000-of-00010", "is a TFRecord file, which is not read: export the data as COCO"),
+    ],
+)
+def test_fault_165_files_of_tools_without_annotations_are_named(
+    tmp_path: Path, file: str, expected: str
+) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("1,-1,2,3,20,30,0.5,-1,-1,-1\n")
+    Picture("a").save(tmp_path / "images")
+    assert expected in advice(tmp_path)
+    assert advice(tmp_path).startswith(file)
+
+
+@pytest.mark.parametrize("name", ["rsna_pneumonia", "kitti"])
+def test_fault_165_images_that_pillow_does_not_read_are_named_and_the_fix_works(
+    tmp_path: Path, name: str
+) -> None:
+    TRUTH[name].write(tmp_path, Scene({"train": pictures(24)}))
+    images = list(tmp_path.rglob("*.png"))
+    for image in images:
+        image.rename(image.with_suffix(".dcm"))
+    with pytest.raises(
+        InputError, match=r"not found; searched .*; there are 24 \.dcm files, .* convert them to PNG or JPEG"
+    ):
+        open_dataset(tmp_path)
+    for image in images:
+        image.with_suffix(".dcm").rename(image)
+    assert sum(map(len, open_dataset(tmp_path).splits.values())) == 24
