@@ -10,8 +10,9 @@ from accelerate import Accelerator
 from torch import nn
 
 from bench.settings.config import RunConfig
-from bench.training.optimizer import make_average, make_optimizer
+from bench.training.optimizer import make_optimizer
 from bench.training.seeding import seed_batch
+from bench.training.weight_average import WeightAverage
 from detectors.distillation import DistilledDetector
 
 
@@ -52,7 +53,7 @@ class Networks:
         self.trained: nn.Module = detector if self.distilled is None else self.distilled
         self.optimizer = make_optimizer(self.trained, settings)
         self.average = (
-            make_average(detector, lambda: settings.average * steps(), settings.average_warmup)
+            WeightAverage(detector, lambda: settings.average * steps(), settings.average_warmup)
             if settings.average
             else None
         )
@@ -70,7 +71,7 @@ class Networks:
     def update_average(self) -> None:
         """Follow an update of the weights."""
         if self.average is not None:
-            self.average.update_parameters(self.detector)
+            self.average.update(self.detector)
 
     def states(self) -> dict[str, Any]:
         """State of each part, for `bench.training.checkpoint.save_state`."""

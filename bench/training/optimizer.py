@@ -1,14 +1,11 @@
-"""Optimizer with parameter groups, and running average of the weights."""
+"""Optimizer with parameter groups."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
-from torch.optim.swa_utils import AveragedModel
 
 from bench.settings.sections import TrainConfig
 from bench.training.lion import Lion
@@ -63,27 +60,3 @@ def _depths(backbone: nn.Module, by_stride: bool) -> dict[int, int]:
             depths |= {id(parameter): depth for parameter in layer.parameters()}
     backbone.train(backbone.training)
     return depths
-
-
-def make_average(detector: nn.Module, steps: Callable[[], float], warmup: float = 10.0) -> AveragedModel:
-    """Copy of the detector with an exponential moving average of its weights.
-
-    The decay d of update n is the smaller of ``1 - 1 / steps()`` and ``(1 + n) / (warmup + n)``, so that the initial weights
-    do not remain in the average of a short training. Buffers (statistics of BatchNorm) are copied.
-
-    Args:
-        detector: network in training.
-        steps: time constant of the average in updates, asked at each; at 1 or below it equals the detector.
-        warmup: 1 averages with the full time constant from the first update.
-    """
-
-    def average(averaged: Sequence[Tensor], current: Sequence[Tensor], _: Tensor | int) -> None:
-        # The counter of the model is on the CPU; reading the argument would synchronise the GPU.
-        n = float(model.n_averaged)
-        decay = 1 - 1 / max(steps(), 1.0)
-        weight = 1 - min(decay, (1 + n) / (warmup + n))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(averaged), list(current), weight)
-
-    model = AveragedModel(detector, multi_avg_fn=average)
-    return model

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
 from bench.data.types import Split
 from bench.pipeline.batch_memory import BatchMemory
@@ -17,6 +16,7 @@ from bench.pipeline.label_maps import LabelMapCounts
 from bench.pipeline.predict import predict
 from bench.settings.config import RunConfig
 from bench.training.checkpoint import Position, best_weights, load_weights, save_weights
+from bench.training.weight_average import WeightAverage
 from detectors.registry import VARIANTS
 from metrics.evaluator import evaluate
 from metrics.measures.operating_point import score_curve
@@ -39,7 +39,7 @@ class Validation:
     def __init__(
         self,
         detector: nn.Module,
-        average: AveragedModel | None,
+        average: WeightAverage | None,
         split: Split,
         config: RunConfig,
         folder: Path,
