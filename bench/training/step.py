@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, cast
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
 from bench.pipeline.loader import Batch
@@ -94,6 +94,7 @@ class Stepper:
         self.image_ids = image_ids
         self.log = log
         self.skipped = skipped
+        self._parameters = list(detector.parameters())
         self._gradient = StepGradient(detector, accelerator, log, parts)
         self.checks_each = accelerator.device.type == "cpu" or config.not_finite == "skip"
         self._unchecked: list[_Unchecked] = []
@@ -147,11 +148,14 @@ class Stepper:
 
     def _clip(self) -> Tensor | None:
         """Clip the norm of the gradient and return the norm; None for fp16, whose overflows the scaler finds."""
-        if self.config.clip:
-            norm = self.accelerator.clip_grad_norm_(self.detector.parameters(), self.config.clip)
-        else:
-            norm = get_total_norm([p.grad for p in self.detector.parameters() if p.grad is not None])
-        return norm if isinstance(norm, Tensor) and self.accelerator.scaler is None else None
+        limit = self.config.clip
+        if limit and self.accelerator.scaler is not None:
+            self.accelerator.unscale_gradients()
+        norm = get_total_norm([each.grad for each in self._parameters if each.grad is not None])
+        # Below the limit, torch multiplies all gradients by 1. On a GPU, the comparison would wait for the device.
+        if limit and not (self.accelerator.device.type == "cpu" and norm < 0.999 * limit):
+            clip_grads_with_norm_(self._parameters, limit, norm)
+        return norm if self.accelerator.scaler is None else None
 
     def _leave_out(
         self, quantity: Quantity, batches: Sequence[Batch], terms: dict[str, Tensor]

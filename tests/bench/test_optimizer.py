@@ -1,4 +1,4 @@
-"""Learning rate, parameter groups and running average, compared with closed forms."""
+"""Learning rate, parameter groups, clipping and running average, compared with closed forms and torch."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from bench.process.log import Log
 from bench.settings.sections import Schedule, TrainConfig
 from bench.training.lion import Lion
-from bench.training.optimizer import make_average, make_optimizer
+from bench.training.optimizer import make_optimizer
 from bench.training.schedules import learning_rate_factor, set_learning_rate
+from bench.training.step import Stepper
+from bench.training.weight_average import WeightAverage
 from detectors.backbones import BackboneConfig, make_backbone
 
 
@@ -157,20 +162,61 @@ def test_an_update_moves_against_the_gradient(name):
 @pytest.mark.parametrize("warmup", [1, 4, 10])
 def test_the_average_follows_its_recursion(warmup):
     layer = nn.Linear(1, 1, bias=False)
-    average = make_average(layer, lambda: 10, warmup)  # decay 1 - 1/10
+    average = WeightAverage(layer, lambda: 10, warmup)  # decay 1 - 1/10
     expected = None
     for n, value in enumerate([1.0, 5.0, -3.0, 8.0, 2.0]):
         with torch.no_grad():
             layer.weight.fill_(value)
-        average.update_parameters(layer)
+        average.update(layer)
         decay = min(0.9, (1 + n) / (warmup + n))
         expected = value if expected is None else decay * expected + (1 - decay) * value
         assert average.module.weight.item() == pytest.approx(expected, rel=1e-6)
 
 
+def test_the_average_and_its_state_are_those_of_torch_s_averaged_model():
+    """Oracle: torch's own averaging, with a constant decay; also after it continues from a stored state."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(2, 2).double())
+    theirs = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.75))
+    ours = WeightAverage(network, lambda: 4, 1)
+    for step in range(4):
+        with torch.no_grad():
+            for tensor in (*network.parameters(), *network.buffers()):
+                tensor.copy_(torch.randn(tensor.shape) * 10)
+        if step == 2:
+            stored, ours = ours.state_dict(), WeightAverage(network, lambda: 4, 1)
+            ours.load_state_dict(stored)
+        theirs.update_parameters(network)
+        ours.update(network)
+        assert list(ours.state_dict()) == list(theirs.state_dict())
+        assert all(map(torch.equal, ours.state_dict().values(), theirs.state_dict().values()))
+
+
 def test_the_average_has_the_network_s_statistics():
     network = nn.Sequential(nn.BatchNorm2d(2))
-    average = make_average(network, lambda: 10)
+    average = WeightAverage(network, lambda: 10)
     network(torch.randn(4, 2, 3, 3))
-    average.update_parameters(network)
+    average.update(network)
     assert torch.equal(average.module[0].running_mean, network[0].running_mean)
+
+
+@pytest.mark.parametrize("size", [0.5, 0.9995, 1.0, 3.0, math.nan])
+def test_gradients_are_clipped_as_by_torch(size):
+    """Norms below the limit change no gradient; those just below it, above it or NaN are left to torch."""
+    torch.manual_seed(0)
+    networks = [nn.Linear(4, 3) for _ in range(2)]
+    drawn = [torch.randn_like(each) for each in networks[0].parameters()]
+    norm = math.sqrt(sum(float((each.double() ** 2).sum()) for each in drawn))
+    for network in networks:
+        for parameter, gradient in zip(network.parameters(), drawn, strict=True):
+            parameter.grad = gradient * (2.0 * size / norm)
+    ours, theirs = networks
+    config = TrainConfig(clip=2.0)
+    stepper = Stepper(ours, make_optimizer(ours, config), Accelerator(cpu=True), config, [], Log())
+    clipped, expected = stepper._clip(), nn.utils.clip_grad_norm_(theirs.parameters(), 2.0)
+    for got, wanted in zip([clipped, *grads(ours)], [expected, *grads(theirs)], strict=True):
+        assert torch.equal(got.nan_to_num(-9.0), wanted.nan_to_num(-9.0))
+
+
+def grads(network: nn.Module) -> list[torch.Tensor]:
+    return [parameter.grad for parameter in network.parameters()]
