@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.kernels.threads import for_each
-from metrics.resampling import kernels
-from metrics.resampling.kernels import LANES
+from metrics.resampling import curve_kernels, threshold_kernels
+from metrics.resampling.lanes import LANES, count_detections, count_objects
 from metrics.resampling.rankings import Ranking
 from metrics.resampling.run_rankings import RunRankings
 from metrics.resampling.weights import Weights
@@ -40,7 +40,7 @@ class Block:
         def compute() -> Lanes:
             positives = np.empty((len(ranking.start) - 1, LANES))
             count = np.empty(LANES, np.int32)
-            kernels.count_objects(self.weights, ranking.object_start, ranking.object_image, count, positives)
+            count_objects(self.weights, ranking.object_start, ranking.object_image, count, positives)
             return positives
 
         return self._cached(("positives", id(ranking)), compute)
@@ -50,8 +50,8 @@ class Block:
 
         def compute() -> tuple[Lanes, Lanes]:
             precision, recall = np.empty((2, len(ranking.start) - 1, ranking.thresholds, LANES))
-            scratch = kernels.make_curve_scratch(ranking.thresholds)
-            kernels.average_precisions(
+            scratch = curve_kernels.make_curve_scratch(ranking.thresholds)
+            curve_kernels.average_precisions(
                 self.weights, self.positives(ranking), ranking.steps, levels, scratch, precision, recall
             )
             return precision, recall
@@ -70,9 +70,11 @@ class Block:
         def compute() -> Lanes:
             positives = self.positives(ranking)
             precision = np.empty((len(positives), levels, LANES))
-            scratch = kernels.EnvelopeScratch(np.empty(LANES, np.int32), *np.empty((4, LANES)))
+            scratch = curve_kernels.EnvelopeScratch(np.empty(LANES, np.int32), *np.empty((4, LANES)))
             factor = np.ones_like(positives) if scale is None else scale
-            kernels.precision_envelopes(self.weights, positives, ranking.steps, factor, scratch, precision)
+            curve_kernels.precision_envelopes(
+                self.weights, positives, ranking.steps, factor, scratch, precision
+            )
             return precision
 
         return compute() if scale is not None else self._cached(("envelope", id(ranking), levels), compute)
@@ -85,19 +87,19 @@ class Block:
             kept = np.concatenate([[0], np.cumsum(ranking.score >= score)])  # scores fall within a class
             last = first + kept[ranking.start[1:]] - kept[first]
             tp, fp = np.empty((2, len(first), LANES))
-            kernels.count_detections(self.weights, ranking.arrays, last, threshold, tp, fp)
+            count_detections(self.weights, ranking.arrays, last, threshold, tp, fp)
             return tp, fp
 
         return self._cached(("counts", id(ranking), threshold, score), compute)
 
-    def optima(self, ranking: Ranking, iou: float) -> kernels.Optima:
+    def optima(self, ranking: Ranking, iou: float) -> threshold_kernels.Optima:
         """Return the lowest LRP error and the highest F1 over all score thresholds, for a ranking at this IoU threshold."""
 
-        def compute() -> kernels.Optima:
+        def compute() -> threshold_kernels.Optima:
             loss = np.where(ranking.tp != 0, (1 - ranking.iou) / (1 - iou), 0.0)
-            optima = kernels.Optima(*np.empty((2, len(ranking.start) - 1, LANES)))
-            scratch = kernels.ThresholdScratch(*np.empty((3, LANES)))
-            kernels.optimal_thresholds(
+            optima = threshold_kernels.Optima(*np.empty((2, len(ranking.start) - 1, LANES)))
+            scratch = threshold_kernels.ThresholdScratch(*np.empty((3, LANES)))
+            threshold_kernels.optimal_thresholds(
                 self.weights, self.positives(ranking), ranking.arrays, loss, ranking.ends, scratch, optima
             )
             return optima

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metrics.matching import Matches, MatchOutcome
-from metrics.resampling.kernels import RankedArrays, RankingSteps
+from metrics.resampling.curve_kernels import RankingSteps
+from metrics.resampling.lanes import RankedArrays
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -1,15 +1,10 @@
-"""Kernels that evaluate many bootstrap replicates at once: each lane is a replicate, and all walk the same ranking.
-
-Images are matched independently, so the multiplicity of an image changes no match: its detections only count several times.
-Replicates differ by the weight that each detection adds to the counts, a row of small integers, one per lane, in a table
-that fits into the second-level cache.
+"""Kernels for precision over recall in many bootstrap replicates at once, all of which walk the same ranking.
 
 Average precision is computed backwards. Starting from the totals, each detection is subtracted again; the running maximum of
 precision is the envelope, and the recall levels between the recall after and before a true positive are those at which
 the envelope is read. Nothing is stored per detection, and no level is searched for.
 
-Loops over lanes have no address that depends on an array: rows are named before the loop. Otherwise the compiler must assume that
-the loop itself changes the index, and does not use vector registers.
+`metrics.resampling.lanes` describes lanes, and how loops over them are written.
 """
 
 from __future__ import annotations
@@ -20,31 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.kernels.compile_cache import kernel
-
-LANES = 64
-"""Replicates that are evaluated side by side: whole vector registers, and weights of 5,000 images in 320 kB."""
+from metrics.resampling.lanes import LANES
 
 EPSILON = np.spacing(1.0)
 """Added to the denominator of precision, as in pycocotools."""
 
 ROUNDING = 1e-9
 """Less than the distance between a recall and a level that it does not reach, for fewer than ten million objects."""
-
-
-class RankedArrays(NamedTuple):
-    """Ranked detections of all classes; see `metrics.resampling.rankings.Ranking`.
-
-    Attributes:
-        start: (K + 1,) where each class begins.
-        image: (D,) image of each detection.
-        tp: (D,) words: bit t is set if it is a true positive at threshold t.
-        ignored: (D,) words: bit t is set if it is ignored at threshold t.
-    """
-
-    start: NDArray[np.int64]
-    image: NDArray[np.int32]
-    tp: NDArray[np.uint64]
-    ignored: NDArray[np.uint64]
 
 
 class RankingSteps(NamedTuple):
@@ -112,32 +89,6 @@ class EnvelopeScratch(NamedTuple):
     still: NDArray[np.float64]
 
 
-class ThresholdScratch(NamedTuple):
-    """Memory that `optimal_thresholds` works in.
-
-    Attributes:
-        tp: (LANES,) true positives up to here.
-        fp: (LANES,) false positives up to here.
-        loss: (LANES,) sum of the losses of the true positives.
-    """
-
-    tp: NDArray[np.float64]
-    fp: NDArray[np.float64]
-    loss: NDArray[np.float64]
-
-
-class Optima(NamedTuple):
-    """Best values over all score thresholds, written by `optimal_thresholds`.
-
-    Attributes:
-        lrp: (K, LANES) lowest LRP error; NaN where a replicate has no object of the class.
-        f1: (K, LANES) highest F1; NaN as `lrp`, and where no detection counts.
-    """
-
-    lrp: NDArray[np.float64]
-    f1: NDArray[np.float64]
-
-
 def make_curve_scratch(thresholds: int) -> CurveScratch:
     """Allocate memory for `average_precisions`.
 
@@ -158,70 +109,6 @@ def levels_reached(tp: float, positives: float, steps: float) -> float:
     level = float(np.floor(recall * steps + ROUNDING))
     level = level - 1.0 if level * (1.0 / steps) > recall else level
     return level + 1.0 if tp > 0 else 0.0
-
-
-@kernel
-def count_objects(
-    weights: NDArray[np.uint8],
-    start: NDArray[np.int64],
-    image: NDArray[np.int32],
-    count: NDArray[np.int32],
-    positives: NDArray[np.float64],
-) -> int:
-    """Count the objects of each class in each replicate.
-
-    Args:
-        weights: (I, LANES).
-        start: (K + 1,) where each class begins in `image`.
-        image: (G,) image of each object.
-        count: (LANES,) scratch.
-        positives: (K, LANES); written.
-    """
-    for label in range(start.size - 1):
-        count[:] = 0
-        for index in range(start[label], start[label + 1]):
-            row = weights[image[index]]
-            for lane in range(LANES):
-                count[lane] += row[lane]
-        for lane in range(LANES):
-            positives[label, lane] = count[lane]
-    return start.size - 1
-
-
-@kernel
-def count_detections(
-    weights: NDArray[np.uint8],
-    ranked: RankedArrays,
-    last: NDArray[np.int64],
-    threshold: int,
-    tp: NDArray[np.float64],
-    fp: NDArray[np.float64],
-) -> int:
-    """Count the true and false positives of each class in each replicate at one IoU threshold.
-
-    Args:
-        weights: (I, LANES).
-        ranked: ranked detections.
-        last: (K,) where the detections to count end; they begin at ``ranked.start``.
-        threshold: index of the IoU threshold.
-        tp: (K, LANES); written.
-        fp: (K, LANES); written.
-    """
-    bit = np.uint64(1) << np.uint64(threshold)
-    image = ranked.image
-    for label in range(last.size):
-        tp[label] = 0.0
-        fp[label] = 0.0
-        true, false = tp[label], fp[label]
-        for index in range(ranked.start[label], last[label]):
-            row = weights[image[index]]
-            if ranked.tp[index] & bit:
-                for lane in range(LANES):
-                    true[lane] += row[lane]
-            elif ranked.ignored[index] & bit == 0:
-                for lane in range(LANES):
-                    false[lane] += row[lane]
-    return last.size
 
 
 @kernel
@@ -437,64 +324,3 @@ def precision_envelopes(
             if objects[lane] == 0:
                 envelope[:, lane] = np.nan
     return steps.start.size - 1
-
-
-@kernel
-def optimal_thresholds(
-    weights: NDArray[np.uint8],
-    positives: NDArray[np.float64],
-    ranked: RankedArrays,
-    loss: NDArray[np.float64],
-    ends: NDArray[np.bool_],
-    scratch: ThresholdScratch,
-    optima: Optima,
-) -> int:
-    """Compute the lowest LRP error and the highest F1 over all score thresholds, per class and replicate.
-
-    Both improve only at true positives, so they are read at the end of each run of equal scores that has a true positive, and
-    before the first detection.
-
-    Args:
-        weights: (I, LANES).
-        positives: (K, LANES) from `count_objects`.
-        ranked: ranked detections at one IoU threshold.
-        loss: (D,) (1 - IoU) / (1 - threshold) of each true positive.
-        ends: (D,) whether to read after this detection.
-        scratch: memory.
-        optima: written.
-    """
-    image, tp, fp, lost = ranked.image, scratch.tp, scratch.fp, scratch.loss
-    for label in range(ranked.start.size - 1):
-        tp[:] = 0.0
-        fp[:] = 0.0
-        lost[:] = 0.0
-        lrp, f1, objects = optima.lrp[label], optima.f1[label], positives[label]
-        for lane in range(LANES):
-            lrp[lane] = 1.0
-            f1[lane] = 0.0
-        for index in range(ranked.start[label], ranked.start[label + 1]):
-            row = weights[image[index]]
-            if ranked.tp[index] != 0:
-                its = loss[index]
-                for lane in range(LANES):
-                    tp[lane] += row[lane]
-                for lane in range(LANES):
-                    lost[lane] += row[lane] * its
-            elif ranked.ignored[index] == 0:
-                for lane in range(LANES):
-                    fp[lane] += row[lane]
-            if ends[index]:
-                for lane in range(LANES):
-                    count = objects[lane]
-                    error = (lost[lane] + fp[lane] + count - tp[lane]) / (fp[lane] + count)
-                    lrp[lane] = error if error < lrp[lane] else lrp[lane]
-                for lane in range(LANES):
-                    count = objects[lane]
-                    score = 2.0 * tp[lane] / (tp[lane] + fp[lane] + count)
-                    f1[lane] = score if score > f1[lane] else f1[lane]
-        for lane in range(LANES):
-            if objects[lane] == 0:
-                lrp[lane] = np.nan
-            if objects[lane] == 0 or tp[lane] + fp[lane] == 0:
-                f1[lane] = np.nan
-    return ranked.start.size - 1
