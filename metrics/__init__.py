@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from metrics.evaluation import Evaluation
     from metrics.evaluator import Evaluator, evaluate
     from metrics.formats.discovery import read_detections, read_truth
-    from metrics.matching import Curves, Matches, MatchOutcome, MatchRule, match
+    from metrics.match_rule import MatchRule
+    from metrics.matching import Curves, Matches, MatchOutcome, match
     from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
 __all__ = [
@@ -50,7 +51,7 @@ _HOMES = {
     "InputError": "errors",
     "InputWarning": "errors",
     "MatchOutcome": "matching",
-    "MatchRule": "matching",
+    "MatchRule": "match_rule",
     "Matches": "matching",
     "evaluate": "evaluator",
     "match": "matching",

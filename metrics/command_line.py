@@ -28,7 +28,7 @@ from metrics.standard_streams import printed_warnings, run_to_end
 if TYPE_CHECKING:
     from metrics.evaluation import Evaluation
     from metrics.mask_evaluation import MaskEvaluation
-    from metrics.matching import MatchRule
+    from metrics.match_rule import MatchRule
 
 PROTOCOL_NAMES = "coco, crowdhuman, kitti, lvis, open_images, voc2007, voc2012"
 """Protocols of benchmarks, for the help, which imports no protocol."""
@@ -401,7 +401,7 @@ def _naming(option: str) -> Iterator[None]:
 
 def _rule(options: argparse.Namespace) -> MatchRule | None:
     """The rule that options choose; None where there are none."""
-    from metrics.matching import MatchRule
+    from metrics.match_rule import MatchRule
 
     if not (options.iou or options.areas or options.max_dets or options.no_classes):
         return None

@@ -14,7 +14,7 @@ from metrics.notes import Note, report
 
 if TYPE_CHECKING:
     from metrics.evaluation import Evaluation
-    from metrics.matching import MatchRule
+    from metrics.match_rule import MatchRule
     from metrics.protocols import Protocol
     from metrics.reference.verify import Verification
     from metrics.tables import AnnotationTable, DetectionTable

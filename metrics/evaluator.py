@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from metrics.boxes import Layout
 from metrics.errors import InputError
 from metrics.evaluation import Evaluation, Row, make_rows
-from metrics.matching import Matches, MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import Matches, match
 from metrics.measures import MEASURES
 from metrics.protocols import PROTOCOLS
 from metrics.tables import AnnotationTable, Catalog, DetectionTable, ImageId

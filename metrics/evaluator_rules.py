@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.engine.curves import RECALL_LEVELS
-from metrics.matching import COCO_AREAS, COCO_THRESHOLDS, UNLIMITED, Matches, MatchOutcome, MatchRule, match
+from metrics.match_rule import COCO_AREAS, COCO_THRESHOLDS, UNLIMITED, MatchRule
+from metrics.matching import Matches, MatchOutcome, match
 from metrics.measures import ClassColumn, Value, class_values, iou_text, overall_values
 from metrics.ratios import mean_defined
 from metrics.tables import AnnotationTable, DetectionTable

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from metrics.matching import MatchRule
+from metrics.match_rule import MatchRule
 
 BOX = [10.0, 10.0, 100.0, 100.0]
 FAR = [300.0, 300.0, 100.0, 100.0]

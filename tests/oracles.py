@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from metrics.matching import Matches, MatchRule
+from metrics.match_rule import MatchRule
+from metrics.matching import Matches
 from metrics.tables import AnnotationTable, DetectionTable
 
 RULES = (

@@ -33,7 +33,7 @@ from detectors.graph.record import CompressionFacts
 from metrics.atomic_files import atomic_write
 from metrics.errors import InputNote
 from metrics.evaluator import evaluate
-from metrics.matching import MatchRule
+from metrics.match_rule import MatchRule
 from reports.records.run import RunFolder
 
 METHOD = "int8"

@@ -35,7 +35,7 @@ from detectors.compression.quantization import Quantizer
 from detectors.graph.onnx_file import require_packages
 from metrics.atomic_files import atomic_write
 from metrics.errors import InputError
-from metrics.matching import MatchRule
+from metrics.match_rule import MatchRule
 from reports.records.compression import ORIGINAL
 from reports.records.final_evaluation import Finalist
 from reports.records.run import RunFolder

@@ -21,7 +21,7 @@ from bench.runs.naming import run_name
 from bench.runs.run import run
 from metrics.designs.elimination import LOOKS, look_level
 from metrics.errors import InputError, PartialError
-from metrics.matching import MatchRule
+from metrics.match_rule import MatchRule
 from reports.elements.formatting import plural
 from reports.records.decision import BegunRound, Decision, DecisionModel
 from reports.records.run import RunFolder

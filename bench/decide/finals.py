@@ -30,7 +30,7 @@ from bench.tune.study import Study
 from bench.tune.study_key import StudyKey
 from metrics.designs.elimination import look_level
 from metrics.errors import InputError, InputWarning, MachineError
-from metrics.matching import MatchRule
+from metrics.match_rule import MatchRule
 from reports.records.decision import DecisionModel, Tuned
 from reports.records.run import RunFolder
 

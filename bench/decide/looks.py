@@ -9,7 +9,7 @@ from metrics.compare.paired_runs import pair_runs
 from metrics.compare.pairwise import too_few_data
 from metrics.compare.run_replicates import RunReplicates
 from metrics.designs.elimination import eliminated, pair_tests, requirement
-from metrics.matching import MatchRule
+from metrics.match_rule import MatchRule
 from metrics.resampling.statistics import named_statistic
 from reports.records.decision import Look, PairRecord, Standing
 from reports.records.run import RunFolder

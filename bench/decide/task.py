@@ -10,7 +10,7 @@ from bench.runs.folders import digest, slug
 from bench.runs.naming import run_name
 from bench.settings.config import RunConfig
 from metrics.errors import InputError
-from metrics.matching import MatchRule
+from metrics.match_rule import MatchRule
 from metrics.resampling.statistics import named_statistic
 from reports.records.trial import Limit
 

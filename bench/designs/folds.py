@@ -18,7 +18,7 @@ from bench.runs.folders import create_run_folder, digest, is_done, slug
 from bench.settings import toml
 from metrics.atomic_files import atomic_write
 from metrics.evaluator import evaluate
-from metrics.matching import MatchRule
+from metrics.match_rule import MatchRule
 from metrics.tables import AnnotationTable, DetectionTable
 from reports.analysis.folds import FOLD
 from reports.records.run import Budget, RunFolder, RunResult, save_result

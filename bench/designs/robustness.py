@@ -19,7 +19,8 @@ from bench.runs.finished_run import evaluated_split, load_predictor, network_inp
 from bench.settings.sections import EvaluateConfig
 from metrics.compare.groups import SPLIT_GROUPS
 from metrics.evaluator import evaluate_matches
-from metrics.matching import Matches, MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import Matches, match
 from metrics.resampling import (
     RunRankings,
     image_weights,

@@ -44,7 +44,7 @@ from detectors.safetensors_metadata import make_metadata
 from detectors.types import Predictor
 from metrics.atomic_files import atomic_write
 from metrics.evaluator import evaluate
-from metrics.matching import MatchRule
+from metrics.match_rule import MatchRule
 from metrics.notes import Note, report
 from metrics.score_ties import detection_notes
 from metrics.tables import DetectionTable

@@ -21,7 +21,7 @@ from bench.training.device import pick_device
 from detectors.types import Predictor
 from metrics.errors import InputError, InputNote, InputWarning
 from metrics.evaluator import evaluate
-from metrics.matching import MatchRule
+from metrics.match_rule import MatchRule
 from metrics.tables import DetectionTable
 from reports.records.run import RunFolder, file_digests
 

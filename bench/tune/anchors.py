@@ -17,7 +17,7 @@ from detectors.priors import GridPriors
 from detectors.registry import VARIANTS
 from detectors.search_range import Choice
 from metrics.errors import InputError
-from metrics.matching import MatchRule
+from metrics.match_rule import MatchRule
 from reports.records.final_evaluation import PriorFit
 
 FIT = Objectives(

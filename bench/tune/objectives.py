@@ -14,7 +14,7 @@ from metrics.compare import Comparison, compare
 from metrics.compare.masks import MaskStatistic, compare_masks
 from metrics.errors import InputError
 from metrics.evaluator import COCO_MEASURES, Evaluation, evaluate
-from metrics.matching import MatchRule
+from metrics.match_rule import MatchRule
 from metrics.measures import MEASURES
 from metrics.pixel_measures import CLASS_MEASURES, PixelAreas
 from metrics.registry import did_you_mean

@@ -32,7 +32,7 @@ from bench.tune.storage import TIMEOUTS, Timeouts, check_storage_url
 from bench.tune.training_trials import WEIGHTS, Pruner
 from detectors.registry import VARIANTS
 from metrics.errors import InputError
-from metrics.matching import MatchRule
+from metrics.match_rule import MatchRule
 from metrics.tables import AnnotationTable, Catalog
 from reports.records.trial import Scalar
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from metrics.compare.groups import Groups, resolve_groups
 from metrics.compare.paired_runs import Run, pair_runs
-from metrics.matching import MatchRule
+from metrics.match_rule import MatchRule
 from metrics.registry import UnknownName
 from metrics.resampling.replicates import Statistic, leave_out, weigh
 from metrics.resampling.run_rankings import RunRankings

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.errors import InputError
-from metrics.matching import Matches, MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import Matches, match
 from metrics.notes import Note
 from metrics.tables import AnnotationTable, DetectionTable, ImageId
 

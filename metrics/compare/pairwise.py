@@ -13,7 +13,7 @@ from metrics.compare.permutation_test import permutation_tests
 from metrics.compare.rows import Method, PairDifference, Subject
 from metrics.compare.run_replicates import RunReplicates
 from metrics.compare.verdict import Verdict, reliability_notes
-from metrics.matching import MatchRule
+from metrics.match_rule import MatchRule
 from metrics.resampling.intervals import check_confidence
 from metrics.resampling.replicates import Statistic
 from metrics.resampling.statistics import named_statistic

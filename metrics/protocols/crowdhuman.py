@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from metrics.engine.neighbours import Neighbours, neighbours
-from metrics.matching import UNLIMITED, Matches, MatchOutcome, MatchRule, match
+from metrics.match_rule import UNLIMITED, MatchRule
+from metrics.matching import Matches, MatchOutcome, match
 from metrics.measures import Better, ClassColumn, Value, class_values, iou_text, overall_values
 from metrics.notes import Note, report
 from metrics.protocols import Thresholds, protocol

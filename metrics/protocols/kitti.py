@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.engine.neighbours import Neighbours, neighbours
-from metrics.matching import Matches, MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import Matches, match
 from metrics.measures import ClassColumn, Value, class_values, iou_text, overall_values
 from metrics.protocols import Thresholds, protocol
 from metrics.tables import AnnotationTable, DetectionTable

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from metrics.evaluator_rules import highest_scores
-from metrics.matching import COCO_THRESHOLDS, Matches, MatchRule, match
+from metrics.match_rule import COCO_THRESHOLDS, MatchRule
+from metrics.matching import Matches, match
 from metrics.measures import Value
 from metrics.measures.average_precision import average_precision
 from metrics.measures.average_recall import average_recall

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.engine.neighbours import neighbours
-from metrics.matching import Matches, MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import Matches, match
 from metrics.measures import ClassColumn, Value, class_values, iou_text, overall_values
 from metrics.measures.voc_average_precision import area_under_envelope
 from metrics.protocols import Thresholds, protocol

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from metrics.evaluator_rules import EvaluatorRules
-from metrics.matching import COCO_THRESHOLDS, Matches
+from metrics.match_rule import COCO_THRESHOLDS
+from metrics.matching import Matches
 from metrics.protocols import Thresholds, protocol
 from metrics.tables import AnnotationTable, DetectionTable
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from functools import partial
 
-from metrics.matching import COCO_THRESHOLDS, Matches
+from metrics.match_rule import COCO_THRESHOLDS
+from metrics.matching import Matches
 from metrics.protocols import Thresholds, protocol
 from metrics.protocols.ultralytics import NAMES
 from metrics.protocols.ultralytics_8_4_37 import RULES as LATER

@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.matching import UNLIMITED, Matches, MatchRule, match
+from metrics.match_rule import UNLIMITED, MatchRule
+from metrics.matching import Matches, match
 from metrics.measures import ClassColumn, Value, class_values, iou_text, overall_values
 from metrics.measures.voc_average_precision import area_under_envelope
 from metrics.protocols import Thresholds, protocol

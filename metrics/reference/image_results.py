@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.matching import Matches, MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import Matches, match
 from metrics.reference.annotations import AnnotationSource, Tables
 from metrics.reference.image_matching import ImageResult, recorded_ids
 from metrics.reference.params import Params, category_axis

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.errors import InputError
-from metrics.matching import COCO_AREAS, COCO_THRESHOLDS
+from metrics.match_rule import COCO_AREAS, COCO_THRESHOLDS
 
 BOXES = "bbox"
 """The only `Params.iouType` that is evaluated here."""

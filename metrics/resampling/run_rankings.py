@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
-from metrics.matching import Matches, MatchRule
+from metrics.match_rule import MatchRule
+from metrics.matching import Matches
 from metrics.measures.error_types import ErrorTypes, Fixable, classify_errors
 from metrics.resampling.rankings import Ranking, merge_rankings, rank_detections, rank_outcome
 

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from metrics.errors import InputError
-from metrics.matching import MatchRule
+from metrics.match_rule import MatchRule
 from metrics.measures.error_types import FIXABLE, Fixable
 from metrics.registry import did_you_mean
 from metrics.resampling.blocks import Block, Lanes

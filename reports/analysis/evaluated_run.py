@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from metrics.evaluation import Evaluation
 from metrics.evaluator import evaluate_matches
-from metrics.matching import Matches, MatchOutcome, MatchRule
+from metrics.match_rule import MatchRule
+from metrics.matching import Matches, MatchOutcome
 from metrics.measures.confusion import ConfusionMatrix, confusion_matrix
 from metrics.measures.error_types import FALSE_POSITIVES, FIXABLE, KINDS, ErrorTypes, classify_errors
 from metrics.measures.localization_recall_precision import LRP, optimal_lrp

@@ -29,7 +29,8 @@ from metrics.compare.groups import SPLIT_GROUPS, unused_group_columns
 from metrics.compare.paired_runs import ImageChoice
 from metrics.errors import InputError, InputWarning
 from metrics.mask_counts import MaskCounts
-from metrics.matching import Matches, MatchRule
+from metrics.match_rule import MatchRule
+from metrics.matching import Matches
 from metrics.measures.error_types import KINDS
 from metrics.notes import Note
 from metrics.pixel_measures import CLASS_MEASURES

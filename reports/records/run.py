@@ -16,7 +16,8 @@ from pydantic import AwareDatetime, Field
 from metrics.atomic_files import atomic_write, atomic_write_by
 from metrics.errors import InputError
 from metrics.mask_counts import MaskCounts
-from metrics.matching import Matches, MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import Matches, match
 from metrics.messages import reason
 from metrics.tables import AnnotationTable, DetectionTable
 from reports.records.json_record import FiniteOrNone, FrozenModel, Record, Settings, find_folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metrics.matching import COCO_AREAS
+from metrics.match_rule import COCO_AREAS
 from reports.analysis.report_data import ReportData
 from reports.elements import formatting
 from reports.elements.page import Cell, PageTable, Section, TableColumn, TableRow

@@ -16,7 +16,7 @@ from bench.tune.search_space import Space
 from bench.tune.study import Study
 from bench.tune.study_key import StudyKey
 from metrics.errors import InputError, PartialError
-from metrics.matching import MatchRule
+from metrics.match_rule import MatchRule
 from reports.records.trial import Dimension, Limit
 
 AP = Objectives((Objective("ap", (("ap", 1.0),), True),), ("average_precision",), MatchRule())

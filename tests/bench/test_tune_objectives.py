@@ -11,7 +11,7 @@ from bench.tune.objectives import default_objective, parse_objectives
 from bench.tune.predicted import Predicted
 from metrics.errors import InputError
 from metrics.mask_counts import MaskCounts
-from metrics.matching import MatchRule
+from metrics.match_rule import MatchRule
 from metrics.resampling.weights import unit_weights
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 

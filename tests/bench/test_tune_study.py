@@ -19,7 +19,7 @@ from bench.tune.storage import Timeouts
 from bench.tune.study import Study, _TrialFailed
 from bench.tune.study_key import StudyKey
 from metrics.errors import InputError, MachineError, PartialError
-from metrics.matching import MatchRule
+from metrics.match_rule import MatchRule
 from reports.records.trial import Dimension
 
 IOU = Dimension(path="nms.iou", stage="nms", default=0.5, low=0.1, high=0.9)

@@ -92,7 +92,7 @@ def detbench(task: Task) -> list[float]:
     from metrics.evaluator import evaluate
     from metrics.formats.coco import read_detections, read_truth
     from metrics.formats.identity import positions
-    from metrics.matching import MatchRule
+    from metrics.match_rule import MatchRule
     from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
     task.lap("import")

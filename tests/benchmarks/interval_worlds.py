@@ -15,7 +15,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.matching import Matches, MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import Matches, match
 from metrics.resampling import RunRankings, named_statistic
 from metrics.resampling.replicates import weigh
 from metrics.tables import AnnotationTable, Catalog, DetectionTable

@@ -13,7 +13,8 @@ from strategies import Scene, random_scene, scenes, with_detections
 
 from metrics.errors import InputError
 from metrics.evaluator import evaluate
-from metrics.matching import MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import match
 from metrics.measures.average_precision import precision_recall
 from metrics.measures.frequency_groups import frequency_groups
 from metrics.tables import AnnotationTable, Catalog, DetectionTable

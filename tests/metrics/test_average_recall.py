@@ -12,7 +12,8 @@ from strategies import Scene, random_scene, scenes
 from metrics.boxes import convert
 from metrics.evaluator import evaluate
 from metrics.iou import box_iou
-from metrics.matching import MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import match
 from metrics.measures.average_recall import recalls
 from metrics.measures.integral_recall import integral_recall
 

@@ -16,7 +16,8 @@ from strategies import Scene, random_scene, scenes
 from metrics.errors import InputError, InputWarning
 from metrics.evaluator import evaluate
 from metrics.iou import box_iou
-from metrics.matching import Matches, MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import Matches, match
 from metrics.measures.calibration import calibration, detection_calibration_error
 from metrics.measures.localization_recall_precision import optimal_lrp
 from metrics.reliability import reliability, wilson_interval

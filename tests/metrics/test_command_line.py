@@ -22,7 +22,7 @@ from metrics.errors import InputError, InputWarning, MachineError, PartialError,
 from metrics.evaluated_files import score_files
 from metrics.evaluation import TABLE_COLUMNS
 from metrics.formats import coco
-from metrics.matching import COCO_AREAS, COCO_THRESHOLDS, MatchRule
+from metrics.match_rule import COCO_AREAS, COCO_THRESHOLDS, MatchRule
 from metrics.reference.verify import verify
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 

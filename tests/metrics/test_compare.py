@@ -16,7 +16,8 @@ from strategies import Scene
 from metrics.compare import Comparison, compare, influence, verdict_text
 from metrics.errors import InputError
 from metrics.evaluator import evaluate
-from metrics.matching import MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import match
 from metrics.resampling import RunRankings, image_weights, named_statistic, replicate
 from metrics.resampling.statistics import average_precision
 from metrics.tables import AnnotationTable, Catalog, DetectionTable

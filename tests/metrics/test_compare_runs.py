@@ -13,7 +13,8 @@ from strategies import Scene
 from metrics.compare import compare
 from metrics.errors import InputError
 from metrics.evaluator import evaluate
-from metrics.matching import MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import match
 from metrics.tables import AnnotationTable, DetectionTable
 
 

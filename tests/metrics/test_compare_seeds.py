@@ -11,7 +11,8 @@ from strategies import Scene
 from metrics.compare import compare
 from metrics.compare.estimates import SeededEstimate, estimate_models
 from metrics.compare.seeds import standard_shifts
-from metrics.matching import MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import match
 from metrics.resampling import RunRankings, image_weights, named_statistic, replicate
 from metrics.resampling.intervals import t_interval
 from metrics.resampling.scale import Scale

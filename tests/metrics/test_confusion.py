@@ -15,7 +15,8 @@ from strategies import SCORES, Scene, random_scene, scenes, with_detections
 from metrics.errors import InputError
 from metrics.evaluator import evaluate
 from metrics.iou import box_iou
-from metrics.matching import MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import match
 from metrics.measures.confusion import (
     UNPAIRED,
     Confusion,

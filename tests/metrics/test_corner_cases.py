@@ -25,7 +25,7 @@ from metrics.errors import InputError, InputWarning
 from metrics.evaluation import COCO_NAMES
 from metrics.evaluator import evaluate
 from metrics.formats.coco import read_detections, read_truth
-from metrics.matching import MatchRule
+from metrics.match_rule import MatchRule
 from metrics.tables import DetectionTable
 
 

@@ -17,7 +17,8 @@ from strategies import Scene, random_scene, scenes
 from metrics.errors import InputError
 from metrics.evaluator import evaluate
 from metrics.formats.coco import read_detections, read_truth
-from metrics.matching import MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import match
 from metrics.measures.error_types import FIXABLE, KINDS, Fixable, Kind, classify_errors
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 

@@ -24,7 +24,8 @@ from metrics.errors import InputError
 from metrics.evaluation import COCO_NAMES, COLUMNS, TABLE_COLUMNS, Evaluation
 from metrics.evaluator import Evaluator, evaluate, evaluate_matches
 from metrics.formats.coco import read_detections, read_truth
-from metrics.matching import MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import match
 from metrics.measures import MEASURES
 from metrics.registry import UnknownName
 from metrics.tables import AnnotationTable, DetectionTable

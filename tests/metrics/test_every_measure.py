@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from strategies import Scene, random_scene, scenes, with_detections
 
 from metrics.evaluator import evaluate_matches
-from metrics.matching import MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import match
 from metrics.measures import MEASURES, Value
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 

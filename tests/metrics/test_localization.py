@@ -12,7 +12,8 @@ from strategies import Scene, random_scene, scenes
 
 from metrics.evaluator import evaluate
 from metrics.iou import box_iou
-from metrics.matching import MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import match
 from metrics.measures.localization import localization
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 

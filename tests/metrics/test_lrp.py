@@ -13,7 +13,8 @@ from strategies import SCORES, Scene, random_scene, scenes, with_detections
 
 from metrics.errors import InputError
 from metrics.evaluator import evaluate
-from metrics.matching import MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import match
 from metrics.measures.localization_recall_precision import LRP, lrp_at, lrp_curve, optimal_lrp
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 

@@ -13,7 +13,8 @@ from oracles import RULES, assert_is_the_reference, coco_reference
 from strategies import Scene, random_scene, scenes, with_detections
 
 from metrics.errors import InputError
-from metrics.matching import MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import match
 
 
 @given(scenes(), st.sampled_from(RULES))

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from strategies import SCORES, Scene, random_scene, scenes
 
 from metrics.evaluator import evaluate
-from metrics.matching import MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import match
 from metrics.measures.presence import presence, presence_table
 
 

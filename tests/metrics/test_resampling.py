@@ -14,7 +14,8 @@ from resampled_scenes import drawn_counts, physically_resampled
 from strategies import Scene, random_scene, scenes
 
 from metrics.errors import InputError
-from metrics.matching import MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import match
 from metrics.measures import MEASURES
 from metrics.measures.error_types import FIXABLE
 from metrics.resampling.blocks import Block

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from metrics import score_ties
 from metrics.evaluator import evaluate
-from metrics.matching import MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import match
 from metrics.score_ties import ap_range, detection_notes
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 

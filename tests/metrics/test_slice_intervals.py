@@ -11,7 +11,8 @@ from resampled_scenes import drawn_counts, physically_resampled
 from strategies import Scene, random_scene, scenes, with_detections
 
 from metrics.errors import InputError
-from metrics.matching import MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import match
 from metrics.slices import Axis, compare_slices, measure_slices
 from metrics.slices.intervals import normalized_replicates
 from metrics.tables import AnnotationTable

@@ -15,7 +15,8 @@ from strategies import Scene, random_scene, scenes
 from metrics.errors import InputError
 from metrics.evaluation import Evaluation
 from metrics.evaluator import evaluate, evaluate_matches
-from metrics.matching import Matches, MatchRule, match
+from metrics.match_rule import MatchRule
+from metrics.matching import Matches, match
 from metrics.measures import MEASURES
 from metrics.slices import Axis, measure_slices, select_images, select_objects
 
