@@ -17,10 +17,11 @@ from reports.analysis import folds as fold_analysis
 from reports.analysis import learning_curves as learning_analysis
 from reports.analysis import robustness as robustness_analysis
 from reports.analysis import shifts as shift_analysis
+from reports.analysis.comparison_options import ComparisonOptions
 from reports.analysis.gallery_images import text_size
 from reports.analysis.leaderboard import run_tables
 from reports.analysis.mask_results import MaskResults, mask_results
-from reports.analysis.report_data import ComparisonOptions, Images, ReportData
+from reports.analysis.report_data import Images, ReportData
 from reports.analysis.sample_images import SampleImage
 from reports.analysis.speed import Speed, speed_of
 from reports.elements import formatting

@@ -119,7 +119,7 @@ def command(
     from bench.runs.finished_run import find_split
     from metrics.atomic_files import require_writable
     from metrics.compare import parse_limit
-    from reports.analysis.report_data import ComparisonOptions
+    from reports.analysis.comparison_options import ComparisonOptions
     from reports.elements.formatting import printable
     from reports.records.study import StudyFolder
 

@@ -16,7 +16,8 @@ from metrics.compare import gate_json, groups_from_csv
 from metrics.errors import InputError
 from metrics.real_path import real_path
 from metrics.registry import did_you_mean
-from reports.analysis.report_data import NO_GROUPS, ComparisonOptions, ReportData
+from reports.analysis.comparison_options import NO_GROUPS, ComparisonOptions
+from reports.analysis.report_data import ReportData
 from reports.records.decision import FILE as DECISION_FILE
 from reports.records.decision import Decision
 from reports.records.run import RunFolder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -25,8 +25,7 @@ from metrics.compare import (
     influence,
 )
 from metrics.compare import Comparison as Statistics
-from metrics.compare.groups import SPLIT_GROUPS, unused_group_columns
-from metrics.compare.paired_runs import ImageChoice
+from metrics.compare.groups import unused_group_columns
 from metrics.errors import InputError, InputWarning
 from metrics.mask_counts import MaskCounts
 from metrics.match_rule import MatchRule
@@ -34,10 +33,10 @@ from metrics.matching import Matches
 from metrics.measures.error_types import KINDS
 from metrics.notes import Note
 from metrics.pixel_measures import CLASS_MEASURES
-from metrics.registry import did_you_mean
-from metrics.resampling.statistics import statistic_names
 from metrics.tables import AnnotationTable
+from reports.analysis.comparison_options import ComparisonOptions, check_measures, with_groups
 from reports.analysis.evaluated_run import EvaluatedRun
+from reports.analysis.gate_pairs import gate_pairs
 from reports.analysis.label_map_comparison import compare_label_maps, label_map_counts
 from reports.analysis.models import Model, check_comparable, group_models
 from reports.analysis.shared_images import on_shared_images
@@ -49,33 +48,6 @@ from reports.records.run import DataFacts, RunFolder, RunResult
 Floats = NDArray[np.float64]
 Images = Callable[[Any], NDArray[np.uint8]]
 """Loads an image by its id in the truth: (H, W, 3) uint8 RGB; or its label map. May raise if the image is missing."""
-
-
-NO_GROUPS = "none"
-"""Value of `ComparisonOptions.groups` that stands for no groups."""
-
-
-@dataclass(frozen=True, slots=True)
-class ComparisonOptions:
-    """How runs are compared, and what is written.
-
-    Attributes:
-        resamples: number of bootstrap resamples of the images; 0 for no statistics.
-        groups: groups of dependent images, which are resampled together: a mapping from image id to group, one of the
-            truth's `image_columns`, or ``folder`` for the folder of each image's file; ``none`` for no groups. By default
-            those that the splits of the data set keep together (``data.groups``), if there are any.
-        images: ``same`` refuses runs on different truth; ``intersection`` uses the images with the same truth in all runs.
-        limits: how much worse the new models may be than the baseline.
-        baseline: names of the runs of the baseline models.
-        png: write figures as PNG, too, which takes about as long as the whole page.
-    """
-
-    resamples: int = 1000
-    groups: str | Mapping[object, object] | None = None
-    images: ImageChoice = "same"
-    limits: tuple[MeasureLimit, ...] = ()
-    baseline: frozenset[str] = frozenset()
-    png: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,12 +94,12 @@ class ReportData:
         image_notes: tuple[Note, ...] = ()
         if options.images == "intersection":
             runs, image_notes = on_shared_images(runs)
-        options, group_notes = _with_groups(runs, options)
+        options, group_notes = with_groups(runs, options)
         check_comparable(runs)
         runs, smaller = separate_sizes(runs)
         models = group_models(runs)
         rule, rule_notes = _rule([run.result for model in models for run in model.runs])
-        _check_measures(options.limits, rule)
+        check_measures(options.limits, rule)
         pairs = [(model, tuple(EvaluatedRun(run, rule) for run in model.runs)) for model in models]
         # The order follows the detections, even if a result.json has other numbers.
         pairs.sort(key=lambda pair: _best_first([run.evaluation.headline["ap"] for run in pair[1]]))
@@ -249,28 +221,7 @@ class ReportData:
                 "--fail-on-regression: there are no confidence intervals, because there is no valid ground truth or resampling is off; use "
                 "--resamples above 0"
             )
-        names = [{result.name for result in model.results} for model in self.models]
-        old = [model for model, of in zip(self.models, names, strict=True) if of & self.options.baseline]
-        new = [model for model, of in zip(self.models, names, strict=True) if not of & self.options.baseline]
-        if len(old) > 1 and not new:
-            raise InputError(
-                f"--fail-on-regression: all models are in the first path, which is the baseline: {formatting.join_words([model.label for model in old])}; give "
-                "the new ones in a separate path"
-            )
-        if not old or not new:
-            raise InputError(
-                "--fail-on-regression: expected a baseline model and a new model, but all runs are of one model; runs that differ only in their "
-                "seed are one model, unless they are in different folders"
-            )
-        pairs = []
-        for model in new:
-            baseline = old if len(old) == 1 else [one for one in old if _variant(one) == _variant(model)]
-            if len(baseline) != 1:
-                labels = formatting.join_words([one.label for one in old])
-                raise InputError(
-                    f"--fail-on-regression: cannot tell which of {labels} is the baseline of {model.label}; compare the two alone"
-                )
-            pairs.append((baseline[0].label, model.label))
+        pairs = gate_pairs(self.models, self.options.baseline)
         return [
             result
             for pair in pairs
@@ -407,32 +358,6 @@ class ReportData:
         }
 
 
-def _with_groups(
-    runs: Sequence[RunFolder], options: ComparisonOptions
-) -> tuple[ComparisonOptions, tuple[Note, ...]]:
-    """The options with the groups of the data set, unless others or none are chosen."""
-    if options.groups == NO_GROUPS:
-        return replace(options, groups=None), ()
-    if options.groups is not None or not options.resamples:
-        return options, ()
-    for run in runs:
-        catalog = run.truth.catalog
-        column = catalog.image_columns.get(SPLIT_GROUPS)
-        if column is not None:
-            ids: Sequence[int | str] = catalog.image_ids
-            text = (
-                f"images are resampled in the {formatting.count(len(set(column)))} groups that the splits of the data set keep "
-                f"together ({SPLIT_GROUPS}); --groups {NO_GROUPS} resamples single images"
-            )
-            note = Note("split_groups", text, SPLIT_GROUPS, {"images": len(ids), "groups": len(set(column))})
-            return replace(options, groups=dict(zip(ids, column, strict=True))), (note,)
-    return options, ()
-
-
-def _variant(model: Model) -> str:
-    return model.results[0].variant
-
-
 def _best_first(values: Sequence[float]) -> tuple[bool, float]:
     ap = float(np.mean(values))
     return math.isnan(ap), 0.0 if math.isnan(ap) else -ap
@@ -449,15 +374,6 @@ def _rule(results: Sequence[RunResult]) -> tuple[MatchRule, tuple[Note, ...]]:
         text = f"the runs were evaluated with different evaluate.max_dets; this page uses {default} for all of them"
         return MatchRule(), (Note("max_dets", text),)
     return MatchRule(), ()
-
-
-def _check_measures(limits: Sequence[MeasureLimit], rule: MatchRule) -> None:
-    """Check before anything is matched that the measure of each limit can be resampled."""
-    known = (*statistic_names(rule), *CLASS_MEASURES)
-    for limit in limits:
-        if limit.measure not in known:
-            near = did_you_mean(limit.measure, known) or f"; known: {', '.join(known)}"
-            raise InputError(f"--fail-on-regression: no measure {limit.measure!r} can be resampled{near}")
 
 
 def _measures(rule: MatchRule) -> tuple[str, ...]:

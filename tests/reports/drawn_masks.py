@@ -12,7 +12,8 @@ from PIL import Image
 
 from metrics.mask_counts import MaskCounts, count_image
 from metrics.tables import AnnotationTable, Catalog
-from reports.analysis.report_data import ComparisonOptions, ReportData
+from reports.analysis.comparison_options import ComparisonOptions
+from reports.analysis.report_data import ReportData
 from reports.records.mask_counts import MaskRecord
 from reports.records.run import Budget, RunFolder
 

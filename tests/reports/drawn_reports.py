@@ -11,7 +11,8 @@ import pandas as pd
 from hypothesis import strategies as st
 
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
-from reports.analysis.report_data import ComparisonOptions, Images, ReportData
+from reports.analysis.comparison_options import ComparisonOptions
+from reports.analysis.report_data import Images, ReportData
 from reports.records.run import Budget, DataFacts, Environment, RunFolder, RunResult
 
 SIZE = 200

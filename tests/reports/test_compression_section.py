@@ -10,7 +10,7 @@ from pages import cells, every, parsed, part, words
 from synthetic_runs import found_in, run_in, truth_of
 from synthetic_timings import timing_in
 
-from reports.analysis.report_data import ComparisonOptions
+from reports.analysis.comparison_options import ComparisonOptions
 from reports.elements import formatting
 from reports.pages import write_report
 from reports.records.run import ModelFileFacts, RunFolder

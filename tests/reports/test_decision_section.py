@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from synthetic_runs import run_in, truth_of
 
+from reports.analysis.comparison_options import ComparisonOptions
 from reports.analysis.decisions import fates, surer
-from reports.analysis.report_data import ComparisonOptions, ReportData
+from reports.analysis.report_data import ReportData
 from reports.pages import write_comparison
 from reports.records.decision import (
     BegunRound,

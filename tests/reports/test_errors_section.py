@@ -15,9 +15,10 @@ from strategies import scenes
 from metrics.evaluator import evaluate
 from metrics.measures.error_types import FALSE_POSITIVES, KINDS
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
+from reports.analysis.comparison_options import ComparisonOptions
 from reports.analysis.evaluated_run import EvaluatedRun
 from reports.analysis.models import Model
-from reports.analysis.report_data import ComparisonOptions, ReportData
+from reports.analysis.report_data import ReportData
 from reports.records.run import DataFacts, RunFolder, RunResult
 from reports.sections import confusions, errors, gallery, thresholds
 

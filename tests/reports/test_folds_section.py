@@ -13,8 +13,9 @@ from drawn_reports import found_by, run_of, truth_of
 from scipy import stats
 
 from metrics.tables import AnnotationTable
+from reports.analysis.comparison_options import ComparisonOptions
 from reports.analysis.folds import fold_results
-from reports.analysis.report_data import ComparisonOptions, ReportData
+from reports.analysis.report_data import ReportData
 from reports.pages import write_comparison
 from reports.records.run import Budget, RunFolder
 from reports.sections import folds

@@ -20,9 +20,10 @@ from metrics.iou import box_iou
 from metrics.measures.error_types import FALSE_POSITIVES
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 from reports.analysis import gallery_choice, gallery_images
+from reports.analysis.comparison_options import ComparisonOptions
 from reports.analysis.evaluated_run import EvaluatedRun
 from reports.analysis.models import Model
-from reports.analysis.report_data import ComparisonOptions, ReportData
+from reports.analysis.report_data import ReportData
 from reports.pages import write_report
 
 HERE = [0.0, 0.0, 10.0, 10.0]

@@ -14,7 +14,8 @@ from plain_taxonomy import PlainErrors, overlap_of, plain_errors
 
 from metrics.tables import DetectionTable
 from reports.analysis import gallery_choice
-from reports.analysis.report_data import ComparisonOptions, ReportData
+from reports.analysis.comparison_options import ComparisonOptions
+from reports.analysis.report_data import ReportData
 from reports.records.run import Budget
 from reports.sections import gallery
 

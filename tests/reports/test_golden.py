@@ -21,8 +21,9 @@ import pytest
 from metrics.evaluation import COCO_NAMES
 from metrics.evaluator import evaluate
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
+from reports.analysis.comparison_options import ComparisonOptions
 from reports.analysis.leaderboard import leaderboard
-from reports.analysis.report_data import ComparisonOptions, ReportData
+from reports.analysis.report_data import ReportData
 from reports.records.csv import to_csv
 from reports.records.run import DataFacts, RunFolder, RunResult, save_result
 

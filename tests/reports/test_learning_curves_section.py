@@ -10,8 +10,9 @@ import pytest
 from synthetic_sizes import sized_runs
 
 from metrics.designs.learning_curve import PowerLaw
+from reports.analysis.comparison_options import ComparisonOptions
 from reports.analysis.learning_curves import LearningResults, learning_results
-from reports.analysis.report_data import ComparisonOptions, ReportData
+from reports.analysis.report_data import ReportData
 from reports.pages import write_comparison
 from reports.sections import learning_curves as section
 

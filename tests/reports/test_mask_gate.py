@@ -8,7 +8,8 @@ from drawn_masks import CLASSES, draw_maps, found_maps, mask_run, plain_iou, pla
 
 from metrics.compare import parse_limit
 from metrics.errors import InputError
-from reports.analysis.report_data import ComparisonOptions, ReportData
+from reports.analysis.comparison_options import ComparisonOptions
+from reports.analysis.report_data import ReportData
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from synthetic_runs import found_in, picture, run_in, truth_of
 from metrics.compare import MeasureLimit
 from metrics.evaluator import evaluate
 from metrics.tables import DetectionTable
-from reports.analysis.report_data import ComparisonOptions
+from reports.analysis.comparison_options import ComparisonOptions
 from reports.elements.page_template import json_block
 from reports.pages import write_report
 from reports.records import run as run_record

@@ -16,7 +16,7 @@ from synthetic_runs import found_in, run_in, truth_of
 
 from bench.commands.results_table import show_results
 from metrics.tables import DetectionTable
-from reports.analysis.report_data import ComparisonOptions
+from reports.analysis.comparison_options import ComparisonOptions
 from reports.pages import write_report
 from reports.records.run import Budget, Environment
 

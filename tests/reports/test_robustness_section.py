@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from synthetic_runs import run_in, truth_of
 
-from reports.analysis.report_data import ComparisonOptions, ReportData
+from reports.analysis.comparison_options import ComparisonOptions
+from reports.analysis.report_data import ReportData
 from reports.analysis.robustness import robustness_results
 from reports.pages import write_comparison
 from reports.records.robustness import (

@@ -15,9 +15,10 @@ from synthetic_runs import run_in, truth_of
 from synthetic_timings import MACHINE, SHARES, samples_of, timing_in
 
 from metrics.errors import InputError
+from reports.analysis.comparison_options import ComparisonOptions
 from reports.analysis.leaderboard import resources
 from reports.analysis.process_intervals import Estimate
-from reports.analysis.report_data import ComparisonOptions, ReportData
+from reports.analysis.report_data import ReportData
 from reports.analysis.speed import COMMAND, faster_and_not_worse, speed_finding, speed_of, times
 from reports.pages import write_report
 from reports.records.run import RunFolder

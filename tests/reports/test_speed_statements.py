@@ -23,7 +23,8 @@ from scipy.stats import ttest_1samp, ttest_ind
 from synthetic_runs import found_in, run_in, truth_of
 from synthetic_timings import MACHINE, samples_of, timing_in
 
-from reports.analysis.report_data import ComparisonOptions, ReportData
+from reports.analysis.comparison_options import ComparisonOptions
+from reports.analysis.report_data import ReportData
 from reports.analysis.speed import speed_finding, speed_of
 from reports.records.timing import FILE, Machine
 from reports.sections import latency, speed_accuracy

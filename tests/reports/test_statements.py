@@ -21,7 +21,8 @@ from synthetic_studies import sample, study_of, trial
 from metrics.compare import verdict_text
 from metrics.compare.percent import difference_interval
 from metrics.slices import compare_slices, make_axis
-from reports.analysis.report_data import ComparisonOptions, ReportData
+from reports.analysis.comparison_options import ComparisonOptions
+from reports.analysis.report_data import ReportData
 from reports.analysis.setting_effects import (
     LEAST_TRIALS,
     best_gain,

@@ -11,8 +11,9 @@ from scipy import stats
 from synthetic_runs import run_in, truth_of
 
 from metrics.designs.data_sets import mean_difference
+from reports.analysis.comparison_options import ComparisonOptions
 from reports.analysis.data_sets import suite_results
-from reports.analysis.report_data import ComparisonOptions, ReportData
+from reports.analysis.report_data import ReportData
 from reports.pages import write_suite
 from reports.records.run import DataFacts
 from reports.sections import data_sets as section
