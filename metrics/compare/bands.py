@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.compare.estimates import estimate_models
+from metrics.compare.curve_intervals import curve_intervals
 from metrics.compare.groups import Groups, resolve_groups
 from metrics.compare.paired_runs import Runs, pair_runs
 from metrics.compare.run_replicates import RunReplicates
 from metrics.resampling.curves import counts_over_score, precision_over_recall
-from metrics.resampling.intervals import check_confidence, pointwise_t_intervals
+from metrics.resampling.intervals import check_confidence
 from metrics.resampling.scale import UNIT, Scale
 
 Floats = NDArray[np.float64]
@@ -116,28 +116,10 @@ class Bands:
 
     def _bands(self, tables: Mapping[str, Sequence[Floats]]) -> dict[str, Band]:
         """Bands from (1 + B, P) for each seed of each model."""
-        if all(len(by_seed) == 1 for by_seed in tables.values()):
-            return {model: self._over_images(table) for model, (table,) in tables.items()}
         stacked = {model: np.stack(by_seed, axis=2) for model, by_seed in tables.items()}
         shifts = {model: self.replicates.shifts(model) for model in stacked}
-        count = next(iter(stacked.values())).shape[1]
-        points = {model: np.full((3, count), np.nan) for model in stacked}
-        for index in range(count):
-            estimates = estimate_models(
-                {model: table[:, index] for model, table in stacked.items()},
-                shifts,
-                self.replicates.units,
-                Scale(UNIT),
-            )
-            for model, estimate in estimates.items():
-                interval = estimate.interval(self.confidence)
-                points[model][:, index] = interval.estimate, interval.low, interval.high
-        return {model: Band(*of) for model, of in points.items()}
-
-    def _over_images(self, table: Floats) -> Band:
-        """A band from (1 + B, P) of a model with one seed, where no other model has several."""
-        ends = pointwise_t_intervals(table[0], table[1:], self.replicates.units, self.confidence, Scale(UNIT))
-        return Band(table[0], *ends)
+        of = curve_intervals(stacked, shifts, self.replicates.units, self.confidence, Scale(UNIT))
+        return {model: Band(*interval) for model, interval in of.items()}
 
 
 def curve_bands(

@@ -145,19 +145,25 @@ def t_interval_of_replicates(
 
 
 def pointwise_t_intervals(
-    estimates: Floats, replicates: Floats, units: int, confidence: float = 0.95, scale: Scale | None = None
+    estimates: Floats,
+    replicates: Floats,
+    se: Floats,
+    dof: Floats,
+    confidence: float = 0.95,
+    scale: Scale | None = None,
 ) -> tuple[Floats, Floats]:
-    """Compute Student's t interval of each point of a curve over images, without seeds.
+    """Compute Student's t interval of each point of a curve.
 
     Args:
         estimates: (P,) on the original data.
         replicates: (B, P) bootstrap replicates; NaN is left out.
-        units: number of resampling units.
+        se: (P,) standard errors.
+        dof: (P,) degrees of freedom; 0 where the standard error is unknown.
         confidence: level of each interval.
         scale: of the values; by default intervals are symmetric.
 
     Returns:
-        (P,) low and (P,) high, as of `t_interval_of_replicates` with the variance of `variance_over_images` for each point.
+        (P,) low and (P,) high, as of `t_interval_of_replicates` for each point.
 
     Raises:
         InputError: a confidence outside (0, 1).
@@ -166,31 +172,34 @@ def pointwise_t_intervals(
 
     check_confidence(confidence)
     scale = scale or Scale()
-    defined = ~np.isnan(replicates)
-    count = np.count_nonzero(defined, axis=0)
-    known = (count > 1) & ~np.isnan(estimates)
-    if units < 2 or not known.any():
-        return np.full(estimates.shape, np.nan), np.full(estimates.shape, np.nan)
-    spread = _deviation(replicates, defined, count)
-    se = spread * np.sqrt(units / (units - 1))
+    spread, count = deviations(replicates)
+    known = (count > 1) & ~np.isnan(estimates) & (dof > 0)
     scaled = se
     if scale.bounds is not None:
         least, most = scale.bounds
         ratio = np.full(len(se), 2 / (most - least))
-        on_scale = _deviation(scale.forward(replicates), defined, count)
-        np.divide(on_scale, spread, out=ratio, where=spread > ROUNDING)
+        np.divide(deviations(scale.forward(replicates))[0], spread, out=ratio, where=spread > ROUNDING)
         scaled = se * ratio
-    centre, half = scale.forward(estimates), float(stdtrit(units - 1, (1 + confidence) / 2)) * scaled
+    centre, half = scale.forward(estimates), stdtrit(np.maximum(dof, 1.0), (1 + confidence) / 2) * scaled
     certain = se < ROUNDING
     low, high = (np.where(certain, estimates, scale.inverse(centre + sign * half)) for sign in (-1, 1))
     return np.where(known, low, np.nan), np.where(known, high, np.nan)
 
 
-def _deviation(values: Floats, defined: NDArray[np.bool_], count: NDArray[np.integer]) -> Floats:
-    """Standard deviation of the defined values of each column, with one degree of freedom less."""
+def deviations(values: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Standard deviation of each column without NaN, with one degree of freedom less, and how many values it has.
+
+    Args:
+        values: (B, P).
+
+    Returns:
+        (P,) and (P,); the deviation of fewer than two values is 0.
+    """
+    defined = ~np.isnan(values)
+    count = np.count_nonzero(defined, axis=0)
     mean = np.where(defined, values, 0.0).sum(axis=0) / np.maximum(count, 1)
     squares = np.where(defined, values - mean, 0.0) ** 2
-    return np.asarray(np.sqrt(squares.sum(axis=0) / np.maximum(count - 1, 1)))
+    return np.sqrt(squares.sum(axis=0) / np.maximum(count - 1, 1)), count
 
 
 def permutation_p_value(delta: float, permuted: Floats) -> float:

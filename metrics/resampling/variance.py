@@ -121,23 +121,23 @@ def moderate(variances: Floats, dof: Floats, prior: float = PRIOR_DOF) -> tuple[
     """Combine each variance with the average of the others, to which it is expected to be similar.
 
     Args:
-        variances: (N,) estimated variances of comparable quantities.
-        dof: (N,) degrees of freedom of each; 0: not estimated.
+        variances: (N, ...) estimated variances; those of one column are of comparable quantities.
+        dof: of the same shape, degrees of freedom of each; 0: not estimated.
         prior: degrees of freedom to borrow, at most those that the others have.
 
     Returns:
-        (N,) ``(d v + b o) / (d + b)`` with `o` the average of the others, weighted by their degrees of freedom, and `b` what is
-        borrowed; and (N,) degrees of freedom ``d + b``. A variance without any is 0 with 0 degrees of freedom.
+        ``(d v + b o) / (d + b)`` with `o` the average of the others, weighted by their degrees of freedom, and `b` what is
+        borrowed; and the degrees of freedom ``d + b``. A variance without any is 0 with 0 degrees of freedom.
 
     Source: Smyth 2004, "Linear models and empirical Bayes methods for assessing differential expression in microarray
     experiments", section 4 (moderated t-statistics), with fixed prior degrees of freedom.
     """
     weighted = np.where(dof > 0, dof * variances, 0.0)
-    others = dof.sum() - dof
-    average = np.divide(weighted.sum() - weighted, others, out=np.zeros(len(dof)), where=others > 0)
+    others = dof.sum(axis=0) - dof
+    average = np.divide(weighted.sum(axis=0) - weighted, others, out=np.zeros(dof.shape), where=others > 0)
     borrowed = np.minimum(prior, others)
     known = dof + borrowed
-    combined = np.divide(weighted + borrowed * average, known, out=np.zeros(len(dof)), where=known > 0)
+    combined = np.divide(weighted + borrowed * average, known, out=np.zeros(dof.shape), where=known > 0)
     return combined, known
 
 
@@ -198,31 +198,32 @@ def degrees_of_freedom(total: float, parts: Floats, dof: Floats) -> float:
     return max(total**2 / uncertain, 1.0) if uncertain > 0 else float("inf")
 
 
-def excess_variance(observed: float, contained: float, dof: float) -> float:
+def excess_variance(
+    observed: float | Floats, contained: float | Floats, dof: float | Floats
+) -> NDArray[np.float64]:
     """Return the variance of an estimated variance minus a known part, where a negative difference counts as 0.
 
     It is that of `observed` where nothing is contained, ``2 * observed^2 / dof``, and nearly 0 where much more is contained
     than observed: the difference is then 0 in nearly all samples.
 
     Args:
-        observed: the estimate, with a scaled chi-squared distribution.
-        contained: the known part.
-        dof: degrees of freedom of the estimate.
+        observed: estimates, each with a scaled chi-squared distribution.
+        contained: the known part of each.
+        dof: degrees of freedom of each estimate; positive.
     """
     from scipy.special import gammaincc
 
-    if observed <= 0:
-        return 0.0
-    shape, scale = dof / 2, 2 * observed / dof
+    positive = np.asarray(observed) > 0
+    shape, scale = np.asarray(dof) / 2, 2 * np.where(positive, observed, 1.0) / dof
     limit = contained / scale
-    above = [float(gammaincc(shape + power, limit)) for power in range(3)]
+    above = [gammaincc(shape + power, limit) for power in range(3)]
     first = observed * above[1] - contained * above[0]
     second = (
         shape * (shape + 1) * scale**2 * above[2]
         - 2 * contained * observed * above[1]
         + contained**2 * above[0]
     )
-    return max(second - first**2, 0.0)
+    return np.where(positive, np.maximum(second - first**2, 0.0), 0.0)
 
 
 def add_seeds(images: tuple[float, float], seeds: Sequence[SeedVariance]) -> Variance:
@@ -248,6 +249,6 @@ def add_seeds(images: tuple[float, float], seeds: Sequence[SeedVariance]) -> Var
             sum(part.observed for part in measured),
             sum(part.contained for part in measured),
         )
-        uncertain += excess_variance(observed, contained, (observed / error) ** 2) / 2
+        uncertain += float(excess_variance(observed, contained, (observed / error) ** 2)) / 2
     total = variance + learned
     return Variance(variance, learned, max(total**2 / uncertain, 1.0) if uncertain > 0 else dof)

@@ -12,9 +12,12 @@ from scene_runs import run, scene_of
 from strategies import Scene, random_scene, scenes
 
 from metrics.compare import compare, curve_bands
+from metrics.compare.curve_intervals import curve_intervals
+from metrics.compare.estimates import estimate_models
 from metrics.matching import match
 from metrics.resampling import RunRankings, image_weights
 from metrics.resampling.curves import counts_over_score, precision_over_recall
+from metrics.resampling.scale import UNIT, Scale
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +81,33 @@ def test_a_point_of_a_band_has_the_interval_of_a_comparison(scene: Scene) -> Non
             assert_allclose((band.low[1], band.high[1]), (row.ci_low, row.ci_high), rtol=1e-10)
             assert (band.low < band.value).all()
             assert (band.value < band.high).all()
+
+
+@pytest.mark.parametrize("units", [1, 2, 30])
+@pytest.mark.parametrize("seeds", [(1, 1), (3,), (2, 1, 3), (1, 2)])
+def test_all_points_of_curves_have_the_intervals_of_each_point(seeds: tuple[int, ...], units: int) -> None:
+    rng = np.random.default_rng(11)
+    tables = {}
+    for model, count in enumerate(seeds):
+        learned = rng.normal(0, 0.04, (30, count)) * (np.arange(30) % 3 > 0)[:, None]
+        tables[str(model)] = (
+            rng.beta(4, 5, (81, 30, 1)) + learned + rng.normal(0, 0.02, (81, 30, count))
+        ).clip(0, 1)
+    first = tables["0"]
+    first[:, 0] = np.nan  # a point that is undefined everywhere
+    first[1:, 1] = np.nan  # in all resamples
+    first[2:, 2] = np.nan  # in all resamples but one
+    first[:, 3] = 0.25  # the same everywhere
+    first[rng.random(81) < 0.3, 4, 0] = np.nan  # of one seed in some resamples
+    first[0, 5, -1] = np.nan  # of one seed, on the images themselves
+    shifts = {model: rng.standard_normal(80) for model in tables}
+    found = curve_intervals(tables, shifts, units, 0.9, Scale(UNIT))
+    for at in range(30):
+        values = {model: table[:, at] for model, table in tables.items()}
+        for model, estimate in estimate_models(values, shifts, units, Scale(UNIT)).items():
+            one = estimate.interval(0.9)
+            expected = (one.estimate, one.low, one.high)
+            assert_allclose([each[at] for each in found[model]], expected, rtol=0, atol=1e-10)
 
 
 def test_the_mean_of_a_precision_curve_is_average_precision_and_seeds_have_separate_scores(

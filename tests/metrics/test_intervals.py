@@ -271,13 +271,15 @@ def test_intervals_of_all_points_of_a_curve_are_those_of_each_point(units, bound
     replicates[:, 3] = np.where(rng.random(60) < 0.5, 0.0, 1.0)
     estimates = np.nan_to_num(replicates[0], nan=0.5)
     estimates[2], estimates[4] = 0.25, np.nan
-    low, high = pointwise_t_intervals(estimates, replicates, units, 0.9, Scale(bounds))
+    variances = []
+    for column in replicates.T:
+        defined = column[~np.isnan(column)]
+        variances.append(variance_over_images(defined, units) if len(defined) > 1 else (0.0, 0.0))
+    variance, dof = np.array(variances).T
+    low, high = pointwise_t_intervals(estimates, replicates, np.sqrt(variance), dof, 0.9, Scale(bounds))
     for at, estimate in enumerate(estimates):
-        defined = replicates[~np.isnan(replicates[:, at]), at]
-        known = variance_over_images(defined, units) if len(defined) > 1 else (0.0, 0.0)
-        one = t_interval_of_replicates(
-            estimate, replicates[:, at], Variance(known[0], 0.0, known[1]), 0.9, Scale(bounds)
-        )
+        known = Variance(variance[at], 0.0, dof[at])
+        one = t_interval_of_replicates(estimate, replicates[:, at], known, 0.9, Scale(bounds))
         assert (low[at], high[at]) == pytest.approx((one.low, one.high), abs=1e-12, nan_ok=True)
     assert np.isnan(low[[0, 1, 4]]).all()
     assert units == 1 or low[2] == high[2] == 0.25
