@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from xml.etree import ElementTree
 
@@ -192,15 +193,21 @@ def _canvas(slug: str, width: float, height: float, draw: Draw) -> Iterator[Canv
 
     The layout is computed once, at the resolution of the page, so that all files of a figure are laid out alike.
     """
-    with _settings(slug):
+    with _settings(slug), _paused_collection():
         canvas = Canvas(figsize=(width / 72, height / 72), facecolor="none")
-        agg = FigureCanvasAgg(canvas)
+        FigureCanvasAgg(canvas)
         draw(canvas)
         if len(canvas.axes) == 1:
-            _fill(canvas, canvas.axes[0], agg.get_renderer())  # type: ignore[no-untyped-call]
+            _fill(canvas, canvas.axes[0], _measuring_renderer())
         else:
             ConstrainedLayoutEngine().execute(canvas)
         yield canvas
+
+
+@cache
+def _measuring_renderer() -> RendererAgg:
+    """Measures texts at the resolution of the page. One for all figures: Matplotlib keeps the sizes of texts for each renderer."""
+    return RendererAgg(1, 1, 72.0)  # type: ignore[no-untyped-call]
 
 
 def _fill(canvas: Canvas, ax: Axes, renderer: RendererAgg) -> None:
@@ -239,6 +246,22 @@ def _settings(slug: str) -> Iterator[None]:
         del defaults["backend"]
         with matplotlib.rc_context({**defaults, **_SETTINGS, "svg.hashsalt": f"detbench-{slug}"}):
             yield
+
+
+@contextmanager
+def _paused_collection() -> Iterator[None]:
+    """Pause Python's search for unused cycles of objects.
+
+    A drawing makes tens of thousands of objects, which are used until it is finished. Each search would look at them in vain, and
+    their number makes Python search all objects of the process, which takes a tenth of a second beside torch.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 _SVG = "{http://www.w3.org/2000/svg}"
