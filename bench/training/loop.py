@@ -20,15 +20,16 @@ from bench.process.progress import Progress, Stage
 from bench.settings.config import RunConfig
 from bench.training.checkpoint import Position, best_weights, drop_other_weights, load_state, save_state
 from bench.training.clock import TrainingClock
+from bench.training.early_stop import early_stop_note, is_stopped_early
 from bench.training.epoch_batches import update_batches
+from bench.training.history import history_row
 from bench.training.length import TimeLength, updates_per_epoch
 from bench.training.preparation import detector_notes
 from bench.training.run_events import RunEvents
 from bench.training.seeding import seed_batch
 from bench.training.setup import set_up_training
-from bench.training.training_result import Row, TrainingResult
+from bench.training.training_result import TrainingResult
 from bench.training.validation import Validation
-from detectors.registry import VARIANTS
 
 Report = Callable[[int, float, Mapping[str, float]], None]
 """Called with the images seen, the share of the training that they are, and the measures of a validation."""
@@ -185,22 +186,12 @@ class _Training:
         )
 
     def _stopped_early(self) -> bool:
-        return 0 < self.settings.patience <= self.position.stale
+        return is_stopped_early(self.position, self.settings)
 
     def _note_of_stop(self) -> tuple[str, ...]:
         if not self._stopped_early():
             return ()
-        position, limit = self.position, self.settings.budget.limit
-        planned = (
-            f"of {self.settings.epochs}"
-            if limit is None
-            else f"at {format(self.length.share(position), '.0%')} of {limit}"
-        )
-        last = self._passes()
-        note = (
-            f"training stopped after epoch {last:.4g} {planned}, "
-            f"{last - position.best_epoch:.4g} after the best one (train.patience={self.settings.patience})"
-        )
+        note = early_stop_note(self.position, self.settings, self.length, self._passes())
         self.progress.message(f"note: {note}")
         return (note,)
 
@@ -310,19 +301,9 @@ class _Training:
         position.row_step = position.step
         if measures:
             stage.advance(0, **{name: value for name, value in measures.items() if name != "ap50"})
-        row: Row = {
-            "epoch": self._passes(),
-            "images_seen": position.images_seen,
-            "seconds": round(self.clock.seconds(position), 3),
-            "step_seconds": round(position.step_seconds, 3),
-            "loss": sum(terms.values()),
-            **terms,
-            "lr": self.settings.lr * position.factor,
-            "val_ap": measures.get("ap"),
-            "val_ap50": measures.get("ap50"),
-        }
-        if VARIANTS[self.config.variant].selection == "miou":
-            row["val_miou"] = measures.get("miou")
+        row = history_row(
+            self.config, position, self._passes(), self.clock.seconds(position), terms, measures
+        )
         position.rows.append(row)
         self._save()
         self.log.write("epoch", **row)
