@@ -309,6 +309,18 @@ def _repeated(
     return repeated
 
 
+def _shift(objects: Objects, catalog: Catalog) -> str:
+    """What is probably wrong where annotations have ids that categories lack, as a clause."""
+    if not catalog.class_ids:
+        return ": add them to categories"
+    used = np.unique(objects.class_ids)
+    for shift in (-1, 1):
+        if np.isin(used + shift, catalog.class_ids).all():
+            ids = f"{used.min()} .. {used.max()}, those of categories {min(catalog.class_ids)} .. {max(catalog.class_ids)}"
+            return f": category ids of annotations are {ids}; if one of them counts from 1 and the other from 0, all classes are wrong"
+    return ""
+
+
 def _annotation_table(catalog: Catalog, objects: Objects, where: str) -> AnnotationTable:
     image = positions(objects.image_ids, catalog.image_ids)
     label = positions(objects.class_ids, catalog.class_ids)
@@ -318,8 +330,10 @@ def _annotation_table(catalog: Catalog, objects: Objects, where: str) -> Annotat
             f"{to_python(objects.image_ids)[0]!r}, the ids of images are like {list(catalog.image_ids[:3])}"
         )
     warn_rows(where, image < 0, "annotations are on images that the file does not list; they are left out")
+    unlisted = label < 0
+    hint = _shift(objects, catalog) if unlisted.any() else ""
     warn_rows(
-        where, label < 0, "annotations are of categories that the file does not list; they are left out"
+        where, unlisted, f"annotations are of categories that the file does not list{hint}; they are left out"
     )
     crowd = np.nan_to_num(objects.crowd)
     warn_rows(where, (crowd != 0) & (crowd != 1), "annotations have iscrowd neither 0 nor 1; they are crowds")

@@ -18,6 +18,11 @@ from metrics.tables.class_names import report_similar_names
 
 _RELATIVE = 1.5  # relative coordinates are smaller, and few pixel coordinates are
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_FEWEST_AREAS = 4
+_LOOKED_AT = 100
+"""Rows that are looked at before all are."""
+_FEWEST_CORNERS = 8
+"""Boxes whose sizes are all larger than their positions, by which corners are suspected, whatever part is beyond the border."""
 _SLACK = 1.0  # pixels, for rounding and for the inclusive pixels of some tools
 
 
@@ -35,6 +40,7 @@ def require_image_size(size: tuple[int, int], where: str) -> None:
 def check_annotations(table: AnnotationTable, where: str) -> None:
     """Warn about objects without size, beyond the border or repeated, and classes that look alike; refuse relative boxes."""
     _refuse_relative(table, float(table.catalog.sizes.max(initial=0)), where)
+    _refuse_corners(table, where)
     report_similar_names(table.catalog.classes, where)
     warn_rows(
         where,
@@ -144,13 +150,33 @@ def _refuse_relative(table: Table, scale: float, where: str) -> None:
         )
 
 
+def _refuse_corners(table: AnnotationTable, where: str) -> None:
+    """Refuse boxes whose areas are nearly all those of corners x1, y1, x2, y2, and not those of a position and a size."""
+    if len(table) < _FEWEST_AREAS:
+        return
+    for rows in (slice(_LOOKED_AT), slice(None)):
+        x, y, w, h = table.xywh[rows].T
+        area = table.area[rows]
+        corners = (w > x) & (h > y) & np.isclose(area, (w - x) * (h - y), rtol=0.01)
+        if (corners & ~np.isclose(area, w * h, rtol=0.01)).mean() <= 0.95:
+            return
+    raise InputError(
+        f"{where}: box {table.xywh[0].tolist()} has the area {table.area[0]:g}, and nearly all others fit corners x1, y1, x2, y2 in the "
+        f"same way; expected x, y, w, h: subtract the first corner from the second"
+    )
+
+
 def _check_boxes(table: Table, where: str, subject: str) -> None:
     if not len(table):
         return
     width, height = table.xywh[:, 2], table.xywh[:, 3]
     if width.min() <= 0 or height.min() <= 0:
         negative = bool(width.min() < 0 or height.min() < 0)
-        hint = "; a box is read as a position and a size: are these corners?" if negative else ""
+        hint = (
+            "; are these corners? Either swapped ones (python -m bench data --fix swaps them), or ones that are read as a position and a size"
+            if negative
+            else ""
+        )
         warn_rows(
             where,
             (width <= 0) | (height <= 0),
@@ -171,7 +197,7 @@ def _check_boxes(table: Table, where: str, subject: str) -> None:
         corners = corners and bool((size > first).all() and (size <= limit).all())
     hint = (
         "; a box is read as a position and a size: are these corners?"
-        if corners and beyond.mean() > 0.25
+        if corners and (beyond.mean() > 0.25 or (beyond.any() and len(table) >= _FEWEST_CORNERS))
         else ""
     )
     warn_rows(
