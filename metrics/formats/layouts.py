@@ -20,6 +20,8 @@ _SPLIT_KEYS = {b"train", b"val", b"valid", b"validation", b"test"}
 _TRIED = 50
 """Number of XML files that are looked at for one of VOC."""
 _VOC_ROOT = re.compile(rb"<annotation[\s>]")
+_FLOW = re.compile(rb"[{,\n]")
+"""Before a key of YAML that is written like JSON."""
 _COCO_PATTERNS = (
     "*.json",
     "annotations/*.json",
@@ -189,7 +191,8 @@ def _describes_yolo(file: Path) -> bool:
     if suffix not in (*YAML_SUFFIXES, ".data"):
         return False
     separator = b"=" if suffix == ".data" else b":"
-    lines = read_head(file, _LARGEST_YAML).splitlines()
+    text = read_head(file, _LARGEST_YAML)
+    lines = _FLOW.split(text) if text.startswith(b"{") else text.splitlines()
     keys = {line.split(separator)[0].strip().strip(b"\"'").lower() for line in lines if separator in line}
     beside = any((file.parent / name).is_dir() for name in ("images", "labels", "JPEGImages"))
     return bool(keys & {b"names", b"nc"}) and (bool(keys & _SPLIT_KEYS) or beside)

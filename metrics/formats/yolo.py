@@ -172,7 +172,10 @@ def _row(words: list[str], names: Sequence[str], where: str, keypoints: tuple[in
     if not np.isfinite(numbers).all():
         raise InputError(f"{where}: expected finite numbers, got {' '.join(words)[:60]!r}")
     if not label.is_integer() or not 0 <= label < count:
-        raise InputError(f"{where}: class {words[0]}, but there are {count} names: expected 0 .. {count - 1}")
+        raise InputError(
+            f"{where}: class {words[0]}, but there are {count} names: expected 0 .. {count - 1}; add its name, or, if classes count "
+            f"from 1, subtract 1 from the class of every line"
+        )
     relative = _coordinates(numbers)
     if max(map(abs, relative)) > _LARGEST_RELATIVE:
         raise InputError(
@@ -193,7 +196,9 @@ def _boxes(
         report(Note("guessed_keypoints", text, values={"objects": len(rows)}))
         keypoints = (0, 0)
     for row, (file, number) in zip(rows, places, strict=True):
-        if keypoints is None and not len(row) % 2 and len(row) > 5:
+        if keypoints is not None or len(row) == 5:
+            continue
+        if not len(row) % 2 or max(map(abs, row[1:])) > _LARGEST_RELATIVE:  # as visible keypoints have it
             shape = f"[{(len(row) - 5) // 3}, 3]"
             raise InputError(
                 f"{file}:{number}: expected class cx cy w h, or class and a polygon of x y pairs, got {len(row)} numbers; "

@@ -194,7 +194,9 @@ def _names(document: dict[str, Any], path: Path) -> tuple[str, ...]:
         if not isinstance(name, str):
             raise InputError(f"{path}: names: expected a name for class {label}, got a {type(name).__name__}")
     if count is not None and count != len(names):
-        raise InputError(f"{path}: nc is {count}, but there are {len(names)} names")
+        raise InputError(
+            f"{path}: nc is {count}, but there are {len(names)} names; add the missing ones, or remove nc"
+        )
     return tuple(names)
 
 

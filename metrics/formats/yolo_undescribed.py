@@ -12,7 +12,7 @@ from metrics.errors import InputError
 from metrics.formats.file_listing import is_hidden, visible_files
 from metrics.formats.image_search import image_files, name_key
 from metrics.formats.purpose import is_purpose, parse_purpose
-from metrics.formats.untrusted import read_head, read_text
+from metrics.formats.untrusted import read_head, read_text, refuse_binary
 from metrics.formats.yolo_labels import label_name
 from metrics.notes import Note, report
 
@@ -82,6 +82,7 @@ def undescribed_names(folder: Path, labels: Iterable[Path]) -> tuple[str, ...]:
 
 def _refuse_nameless(folder: Path) -> None:
     for file in visible_files(folder, "*.y*ml"):
+        refuse_binary(file)
         lines = read_head(file, _LARGEST_YAML).decode("utf-8", "replace").splitlines()
         keys = {line.partition(":")[0].strip("\"'") for line in lines if ":" in line and line[:1].isalnum()}
         splits = sorted(key for key in keys if is_purpose(key))
