@@ -17,6 +17,7 @@ from metrics.boxes import convert
 from metrics.errors import InputError
 from metrics.formats.coco_columns import ImageIds, Results
 from metrics.formats.identity import INTEGER, ClassMap, are_ids, ids_of_names
+from metrics.formats.image_annotations import comma_hint
 from metrics.formats.untrusted import LARGEST, read_bytes, require_utf8
 from metrics.notes import Note, report
 from metrics.tables import Catalog
@@ -44,9 +45,22 @@ COLUMN_NAMES = {
         "frame",
         "imagename",
         "patientid",
+        "file",
     ),
     "class_id": ("class_id", "category_id", "classid"),
-    "class": ("class", "class_name", "category", "category_name", "label", "labelname", "label_name", "name"),
+    "class": (
+        "class",
+        "class_name",
+        "category",
+        "category_name",
+        "label",
+        "labelname",
+        "label_name",
+        "classname",
+        "class_label",
+        "object_class",
+        "name",
+    ),
     "score": ("score", "confidence", "conf", "probability"),
     "x": ("x", "bbox_x"),
     "y": ("y", "bbox_y"),
@@ -258,7 +272,7 @@ class BoxTable:
         try:
             return float(value)
         except (TypeError, ValueError):
-            raise self._error(name, row, "expected a number") from None
+            raise self._error(name, row, f"expected a number{comma_hint(value)}") from None
 
     def _error(self, name: str, row: int, problem: str) -> InputError:
         value = str(self.columns[name][row].as_py())

@@ -192,7 +192,7 @@ def ids_like_images(images: Images, objects: Objects, where: str) -> Objects:
 
 def read_classes(rows: list[Record], where: str) -> Classes:
     """The categories of parsed JSON; of several with the same id the first."""
-    names = strings(rows, "name", where, default="")
+    names = _names(rows, where)
     ids = integers(rows, "id", where).tolist()
     first = np.flatnonzero(warn_repeated_ids(where, ids, "categories", "the first name of each is used"))
     named = {ids[row]: names[row] or str(ids[row]) for row in first.tolist()}
@@ -210,6 +210,19 @@ def read_classes(rows: list[Record], where: str) -> Classes:
     return Classes(
         tuple(order), tuple(named[identity] for identity in order), _root(rows, ids, names), columns
     )
+
+
+def _names(rows: list[Record], where: str) -> list[str]:
+    """Names of categories; empty where there is none. Numbers are read as they are written, which is reported."""
+    numbers = [row["name"] for row in rows if type(row.get("name")) in (int, float)]
+    if numbers:
+        text = f"{where}: {len(numbers)} of {len(rows)} names are numbers, such as {numbers[0]}; they are read as text"
+        report(Note("numbers_as_names", text, where, {"classes": len(numbers)}))
+        rows = [
+            {**row, "name": str(row["name"])} if type(row.get("name")) in (int, float) else row
+            for row in rows
+        ]
+    return strings(rows, "name", where, default="")
 
 
 def _plain(value: object) -> ImageValue:
@@ -255,8 +268,9 @@ def _object_boxes(rows: list[Record], where: str) -> NDArray[np.float64]:
     lacking = [k for k in np.flatnonzero(empty).tolist() if rows[k]["bbox"] is None]
     if lacking:
         identity = rows[lacking[0]].get("id")
+        others = f", also in {len(lacking) - 1} other annotations" if len(lacking) > 1 else ""
         raise InputError(
-            f"{where}[{lacking[0]}] (id {identity!r}): bbox: missing or empty, also in {len(lacking) - 1} other annotations, "
+            f"{where}[{lacking[0]}] (id {identity!r}): bbox: missing or empty{others}, "
             f"and there is no polygon in segmentation; expected four numbers [x, y, w, h]: add them, or remove the annotation"
         )
     warn_rows(

@@ -282,10 +282,11 @@ def number(value: object, where: str) -> float:
     except (ValueError, OverflowError):
         result = math.nan
     if not math.isfinite(result):
-        hint = (
-            "; write a decimal point"
-            if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value.strip())
-            else ""
-        )
-        raise InputError(f"{where}: expected a finite number, got {str(value)[:40]!r}{hint}")
+        raise InputError(f"{where}: expected a finite number, got {str(value)[:40]!r}{comma_hint(value)}")
     return result
+
+
+def comma_hint(value: object) -> str:
+    """What to do about a text with a decimal comma, as a clause; empty for any other value."""
+    written = isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value.strip())
+    return "; write a decimal point" if written else ""

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from metrics.errors import InputError
+from metrics.formats.csv_rows import header_of
 from metrics.formats.file_listing import is_hidden, visible_files
 from metrics.formats.image_search import IMAGE_SUFFIXES, image_files
 from metrics.formats.layouts import coco_files, find_layouts, yolo_files
@@ -16,6 +17,8 @@ from metrics.formats.untrusted import read_head
 _COCO_KEYS = ("images", "annotations", "categories")
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar")
 _PARTS = re.compile("images?|img|labels?|annotations?|ann|jpegimages|labeltxt.*|obj_.*_data")
+_KEY = re.compile(rb'"([^"\\]{1,40})"\s*:')
+_LONGEST = 120
 _MOST = 20
 """Folders and files that are looked at."""
 _OF_TOOLS = (
@@ -101,7 +104,26 @@ def _in_files(path: Path) -> str:
         if found := visible_files(path, pattern)[:1]:
             return f"{found[0].relative_to(path)} {advice}"
     images = image_files(path, recursive=True)
-    return f"it has {len(images)} images, but no annotations that are known" if images else ""
+    bare = f"it has {len(images)} images, but no annotations that are known" if images else ""
+    return "; ".join(filter(None, (bare, _unknown_file(path))))
+
+
+def _unknown_file(path: Path) -> str:
+    """What the first file that may hold annotations contains, as a clause; empty if there is none."""
+    for pattern in ("*.json", "*.jsonl", "*.csv", "*.tsv", "*.xls", "*.xlsx", "*/*.json", "*/*.csv"):
+        for file in visible_files(path, pattern)[:1]:
+            name = file.relative_to(path)
+            if file.suffix.lower() in (".tsv", ".xls", ".xlsx"):
+                return f"{name}: tables are read from .csv files: save it as CSV"
+            if file.suffix.lower() == ".csv":
+                columns = ", ".join(header_of(file))[:_LONGEST]
+                return f"{name}: its first line is {columns}; a table of boxes needs columns such as image, class, x1, y1, x2, y2"
+            head = read_head(file)
+            if head.lstrip(b"[{ \r\n\t").startswith(b"'"):
+                return f"{name}: is a literal of Python, not JSON: write it with json.dump"
+            keys = dict.fromkeys(key.decode("utf-8", "replace") for key in _KEY.findall(head))
+            return f"{name}: is of no known layout; its first keys are {', '.join(keys)[:_LONGEST] or 'none'}"
+    return ""
 
 
 def _of_json(file: Path) -> str:

@@ -163,7 +163,15 @@ _WEIGHTS = (
 """Suffixes of files of weights, some of which are archives."""
 
 
+_PICKLES = (".pkl", ".pickle")
+
+
 def _refuse_signature(data: bytes, path: Path) -> None:
+    if path.suffix.lower() in _PICKLES:
+        raise InputError(
+            f"{path}: is a pickle, which can execute code and is not read; write detections as JSON or CSV (in MMDetection, set "
+            f"outfile_prefix of the evaluator)"
+        )
     if path.suffix.lower() in _WEIGHTS:
         raise InputError(
             f"{path}: holds the weights of a model, not data; give annotations, or the detections of the model"
@@ -211,7 +219,10 @@ def parse_json(data: bytes | memoryview, path: str | Path) -> Any:
             ) from error
         if re.search(rb"[:,\[]\s*-?(NaN|Infinity)\b", text):
             return _parse_with_constants(text, path)
-        raise InputError(f"{path}: invalid JSON{_where(error)}") from error
+        require_utf8(text, path)
+        several = "after document" in str(error) and text.lstrip().startswith(b"{")
+        hint = "; a file with a JSON object in each line is called .jsonl" if several else ""
+        raise InputError(f"{path}: invalid JSON{_where(error)}{hint}") from error
 
 
 def read_json(path: str | Path) -> Any:
@@ -328,7 +339,10 @@ def _parse_with_constants(text: bytes, path: str | Path) -> Any:
     except RecursionError as error:
         raise InputError(f"{path}: is nested too deeply; this is not a COCO file") from error
     except ValueError as error:
-        raise InputError(f"{path}: invalid JSON{_where(error)}") from error
+        require_utf8(text, path)
+        several = "after document" in str(error) and text.lstrip().startswith(b"{")
+        hint = "; a file with a JSON object in each line is called .jsonl" if several else ""
+        raise InputError(f"{path}: invalid JSON{_where(error)}{hint}") from error
 
 
 def _where(error: ValueError) -> str:

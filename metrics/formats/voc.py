@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from metrics.boxes import convert
 from metrics.errors import InputError
-from metrics.formats.image_annotations import bounding_corners
+from metrics.formats.image_annotations import bounding_corners, comma_hint
 from metrics.formats.plausibility import check_annotations, require_image_size, warn_rows
 from metrics.formats.untrusted import read_xml
 from metrics.registry import did_you_mean
@@ -237,7 +237,7 @@ def _number(text: str, where: str) -> float:
     try:
         number = float(text)
     except ValueError as error:
-        raise InputError(f"{where}: expected a number, got {text[:40]!r}") from error
+        raise InputError(f"{where}: expected a number, got {text[:40]!r}{comma_hint(text)}") from error
     if not np.isfinite(number):
         raise InputError(f"{where}: expected a finite number, got {text[:40]!r}")
     return number

@@ -76,7 +76,10 @@ def _images(file: Path, folder: str, purpose: str | None) -> list[ImageAnnotatio
             raise InputError(f"{where}: {name} is of another split than in an earlier line")
         boxes.setdefault(name, []).extend(_box(row, columns, where))
     if not {"class", "class_id"} & set(columns):
+        unread = [name for name in header_of(file) if name and name not in columns.values()]
         text = f"{file}: has no column of classes; all objects are of one class, {_ONLY_CLASS!r}"
+        if unread:
+            text += f"; if one of {', '.join(unread)[:200]} has the classes, call it class"
         report(Note("one_class", text, str(file)))
     named = None not in splits.values()
     every = [box.corners for of in boxes.values() for box in of]

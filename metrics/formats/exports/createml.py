@@ -11,6 +11,8 @@ from metrics.formats.image_annotations import Box, Export, ImageAnnotation, file
 from metrics.formats.json_members import objects_in
 from metrics.formats.untrusted import read_head, read_json
 
+_LISTS = ("annotations", "annotation")
+
 
 def _files(path: Path) -> list[Path]:
     return find_files(path, ".json", ("*.json", "*/*.json"), _is_createml)
@@ -18,7 +20,12 @@ def _files(path: Path) -> list[Path]:
 
 def _is_createml(file: Path) -> bool:
     head = read_head(file)
-    return head.startswith(b"[") and b'"annotations"' in head and b'"coordinates"' in head
+    return (
+        head.startswith(b"[")
+        and any(f'"{key}"'.encode() in head for key in _LISTS)
+        and b'"coordinates"' in head
+        and b'"label"' in head
+    )
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
@@ -39,8 +46,9 @@ def _image(row: Any, where: str, folder: str, purpose: str | None) -> ImageAnnot
     if not isinstance(name, str):
         raise InputError(f"{where}: has no image; expected the name of its file")
     boxes = []
-    for k, each in enumerate(objects_in(row, "annotations", where)):
-        place = f"{where}: annotations[{k}]"
+    key = next((key for key in _LISTS if key in row), _LISTS[0])
+    for k, each in enumerate(objects_in(row, key, where)):
+        place = f"{where}: {key}[{k}]"
         at, label = each.get("coordinates"), each.get("label")
         if not isinstance(at, dict) or not isinstance(label, str) or not label:
             raise InputError(f"{place}: expected a label and coordinates with x, y, width, height")
