@@ -16,6 +16,7 @@ from detectors.priors import GridPriors
 from detectors.types import DenseOutput, TwoStageOutput
 from metrics.errors import InputError
 from metrics.iou import box_iou
+from metrics.plurals import agree, plural
 
 Floats = NDArray[np.float64]
 
@@ -123,7 +124,9 @@ def measure_fit(boxes: Floats, priors: Tensor, levels: Sequence[int], threshold:
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise InputError(f"boxes: expected shape (G, 4), got {boxes.shape}")
     if sum(levels) != len(priors):
-        raise InputError(f"levels: {tuple(levels)} sum to {sum(levels)}, but there are {len(priors)} priors")
+        raise InputError(
+            f"levels: {tuple(levels)} sum to {sum(levels)}, but there {agree(len(priors), 'is', 'are')} {plural(len(priors), 'prior')}"
+        )
     best, nearest = np.zeros(len(boxes)), np.zeros(len(boxes), dtype=np.int64)
     chunk = max(1, _CHUNK // max(1, len(priors)))
     for start in range(0, len(boxes), chunk):

@@ -13,6 +13,7 @@ from torch import Tensor
 from detectors.types import Detections
 from metrics.errors import InputError
 from metrics.iou import box_iou
+from metrics.plurals import plural
 
 
 def fuse(
@@ -75,7 +76,7 @@ def _checked_weights(weights: Sequence[float] | None, count: int) -> Sequence[fl
     if weights is None:
         return [1.0] * count
     if len(weights) != count:
-        raise InputError(f"fuse: expected {count} weights, one per predictor, got {len(weights)}")
+        raise InputError(f"fuse: expected {plural(count, 'weight')}, one per predictor, got {len(weights)}")
     if not (all(0 <= weight < math.inf for weight in weights) and any(weights)):
         raise InputError(f"fuse: expected weights of at least 0, one of them above 0, got {list(weights)}")
     return weights

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from detectors.types import Targets
 from metrics.errors import InputError
+from metrics.plurals import plural
 
 
 def require_images(images: Tensor) -> None:
@@ -30,6 +31,6 @@ def require_targets(targets: Sequence[Targets], images: int, num_classes: int) -
         low, high = torch.aminmax(target.labels)
         if low < 0 or high >= num_classes:
             raise InputError(
-                f"targets[{number}].labels: {int(low)} to {int(high)} with {num_classes} classes; "
+                f"targets[{number}].labels: {int(low)} to {int(high)} with {plural(num_classes, 'class')}; "
                 f"expected 0 to {num_classes - 1}"
             )

@@ -23,6 +23,7 @@ from detectors.necks.pool import AttentionPool
 from detectors.nms import NMSConfig
 from detectors.priors import GridPriors
 from detectors.search_range import Choice, Range
+from metrics.plurals import agree, plural
 
 LocalizerLoss = Literal["mse", "smooth_l1", "giou"]
 """Names in settings."""
@@ -65,11 +66,13 @@ class Localizer(DenseDetector):
         notes = []
         if total > images - empty:
             notes.append(
-                f"of {total} training objects, {total - images + empty} are no targets: a localizer learns the largest "
+                f"of {plural(total, 'training object')}, {total - images + empty:,} {agree(total - images + empty, 'is no target', 'are no targets')}: a localizer learns the largest "
                 "object of each image"
             )
         if empty:
-            notes.append(f"{empty} of {images} training images have no object: their class is background")
+            notes.append(
+                f"{empty:,} of {plural(images, 'training image')} {agree(empty, 'has no object: its', 'have no object: their')} class is background"
+            )
         return notes
 
 

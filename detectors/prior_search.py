@@ -11,6 +11,7 @@ import numpy as np
 from detectors.anchor_fit import Floats
 from detectors.search_range import Choice, Range
 from metrics.errors import InputError
+from metrics.plurals import plural
 
 
 def shape_iou(a: Floats, b: Floats) -> Floats:
@@ -44,7 +45,9 @@ def cluster(shapes: Floats, k: int, seed: int = 0, rounds: int = 100) -> Floats:
         raise InputError("shapes: widths and heights must be above 0; leave out boxes without area")
     different = len(np.unique(shapes, axis=0))
     if different < k:
-        raise InputError(f"k: {k} clusters of {different} different shapes; use at most {different}")
+        raise InputError(
+            f"k: {plural(k, 'cluster')} of {plural(different, 'different shape')}; use at most {different}"
+        )
     draw = np.random.default_rng(seed)
     centres = shapes[draw.integers(len(shapes))][None]
     while len(centres) < k:
@@ -123,7 +126,7 @@ def split_by_level(
         each, left = divmod(len(shapes), len(strides))
         if left or not each:
             raise InputError(
-                f"{len(shapes)} shapes for {len(strides)} levels; use a multiple, "
+                f"{plural(len(shapes), 'shape')} for {plural(len(strides), 'level')}; use a multiple, "
                 f"such as {len(strides) * max(1, each)}"
             )
         counts = [each] * len(strides)

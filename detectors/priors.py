@@ -10,6 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from metrics.plurals import plural
+
 Side = Annotated[float, Field(gt=0)]
 Sizes = tuple[tuple[tuple[Side, Side], ...], ...]
 """Setting: (width, height) in pixels of the priors of each level."""
@@ -44,7 +46,7 @@ class GridPriors:
     ) -> None:
         if len(shapes) != len(strides):
             raise ValueError(
-                f"priors: {len(shapes)} levels of shapes for {len(strides)} levels of strides {tuple(strides)}; "
+                f"priors: {plural(len(shapes), 'level')} of shapes for {plural(len(strides), 'level')} of strides {tuple(strides)}; "
                 "give one list of shapes per level"
             )
         self.shapes = tuple(tuple((float(w), float(h)) for w, h in level) for level in shapes)
@@ -148,12 +150,14 @@ def default_boxes(
         scales = [scale_min + step * k for k in range(levels)] + [1.0]
     if len(scales) != levels + 1:
         raise ValueError(
-            f"scales: {len(scales)} given for {levels} levels; give {levels + 1}, one more than levels"
+            f"scales: {len(scales)} given for {plural(levels, 'level')}; give {levels + 1}, one more than levels"
         )
     if len(ratios) == 1:
         ratios = list(ratios) * levels
     if len(ratios) != levels:
-        raise ValueError(f"ratios: {len(ratios)} lists given for {levels} levels; give one, or one per level")
+        raise ValueError(
+            f"ratios: {plural(len(ratios), 'list')} given for {plural(levels, 'level')}; give one, or one per level"
+        )
     shapes = []
     for k in range(levels):
         extra = math.sqrt(scales[k] * scales[k + 1])

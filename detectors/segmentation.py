@@ -29,6 +29,7 @@ from detectors.search_range import Choice, Range
 from detectors.types import Detections, LossSum, Targets, image_terms
 from metrics.errors import InputError
 from metrics.pixel_labels import IGNORED
+from metrics.plurals import plural
 
 
 class SegmentationLossConfig(Config):
@@ -199,7 +200,7 @@ class SegmentationDetector(DetectorNetwork):
                 unknown = label_map[(label_map > self.num_classes) & (label_map != IGNORED)]
                 if len(unknown):
                     raise InputError(
-                        f"targets[{number}].label_map: label {int(unknown[0])} with {self.num_classes} classes; expected 0 to "
+                        f"targets[{number}].label_map: label {int(unknown[0])} with {plural(self.num_classes, 'class')}; expected 0 to "
                         f"{self.num_classes}, or {IGNORED} for ignored pixels"
                     )
             maps.append(label_map)

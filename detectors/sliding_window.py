@@ -14,6 +14,7 @@ from detectors.dense import DenseDetector
 from detectors.input_checks import require_images, require_targets
 from detectors.types import DenseOutput, Detections, LossSum, Suppression, Targets, divide_sums
 from detectors.windows import DrawnWindows, WindowsConfig, cut_windows, draw_windows, window_grid
+from metrics.plurals import plural
 
 
 class WindowOutput(NamedTuple):
@@ -143,7 +144,7 @@ class SlidingWindow(nn.Module):
         windows = sum(map(len, window_grid(self.windows, image_size)))
         pixels = windows * self.windows.pixels**2
         return [
-            f"prediction classifies {windows:,} windows of each image of {height}x{width}, with {pixels / (height * width):.0f} "
+            f"prediction classifies {plural(windows, 'window')} of each image of {height}x{width}, with {pixels / (height * width):.0f} "
             "times as many pixels as the image"
         ]
 

@@ -19,6 +19,7 @@ from torchvision.models import WeightsEnum
 from detectors.safetensors_metadata import MAX_HEADER
 from metrics.errors import InputError, MachineError
 from metrics.messages import reason
+from metrics.plurals import plural
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
 _MAX_SHOWN = 5
@@ -169,7 +170,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         key for key, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()
     ]:
         raise InputError(
-            f"{path}: {len(broken)} tensors hold NaN or infinity: {_some(broken)}; "
+            f"{path}: {plural(len(broken), 'tensor holds', 'tensors hold')} NaN or infinity: {_some(broken)}; "
             "the training that wrote them diverged: use an earlier checkpoint"
         )
     return state

@@ -22,6 +22,7 @@ from metrics.evaluator_rules import STEP_VALUES, RuleStep
 from metrics.matching import Matches
 from metrics.measures import Better, Value
 from metrics.messages import printable
+from metrics.plurals import plural
 from metrics.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -297,7 +298,7 @@ class Evaluation:
         ]
         text = format_table(["class", "objects", *names], cells)
         if len(classes) > len(printed):
-            text += f"\n({len(classes) - len(printed)} rarer classes: see to_frame())"
+            text += f"\n({plural(len(classes) - len(printed), 'rarer class')}: see to_frame())"
         return text
 
     def _protocol_text(self) -> str:
@@ -333,8 +334,8 @@ class Evaluation:
         numbers = ", ".join(f"{row.name}={format_value(row.value)}" for row in first)
         catalog = self.matches.truth.catalog
         return (
-            f"Evaluation({numbers}; {len(self.rows)} values, {len(self.matches.detections)} detections, "
-            f"{len(catalog.image_ids)} images, {len(self.matches.classes)} classes)"
+            f"Evaluation({numbers}; {plural(len(self.rows), 'value')}, {plural(len(self.matches.detections), 'detection')}, "
+            f"{plural(len(catalog.image_ids), 'image')}, {plural(len(self.matches.classes), 'class')})"
         )
 
     def _repr_html_(self) -> str:

@@ -14,6 +14,7 @@ from metrics.evaluation import Evaluation, Row, make_rows
 from metrics.match_rule import MatchRule
 from metrics.matching import Matches, match
 from metrics.measures import MEASURES
+from metrics.plurals import plural
 from metrics.protocols import PROTOCOLS
 from metrics.tables import AnnotationTable, Catalog, DetectionTable, ImageId
 
@@ -259,11 +260,11 @@ class Evaluator:
 
     def _check(self, classes: tuple[str, ...], image_ids: Iterable[ImageId]) -> None:
         if classes != self.classes:
-            raise InputError(f"expected the evaluator's {len(self.classes)} classes, got {classes}")
+            raise InputError(f"expected the evaluator's {plural(len(self.classes), 'class')}, got {classes}")
         repeated = self._seen.intersection(image_ids)
         if repeated:
             raise InputError(
-                f"image {min(repeated)!r} was added before ({len(repeated)} such images); add each image once"
+                f"image {min(repeated)!r} was added before ({plural(len(repeated), 'such image')}); add each image once"
             )
 
 

@@ -15,6 +15,7 @@ from metrics.engine.curves import RECALL_LEVELS
 from metrics.match_rule import COCO_AREAS, COCO_THRESHOLDS, UNLIMITED, MatchRule
 from metrics.matching import Matches, MatchOutcome, match
 from metrics.measures import ClassColumn, Value, class_values, iou_text, overall_values
+from metrics.plurals import plural
 from metrics.ratios import mean_defined
 from metrics.tables import AnnotationTable, DetectionTable
 
@@ -275,7 +276,7 @@ def _sentence(fields: Sequence[str], changed: Mapping[str, Any]) -> str:
         return f"only scores above {changed['score']:g} count"
     if fields == ("per_image", "per_class"):
         image, each = changed["per_image"], changed["per_class"]
-        limits = [] if image is None else [f"{image} detections of an image"]
+        limits = [] if image is None else [f"{plural(image, 'detection')} of an image"]
         limits += [] if each is None else [f"{each} of an image and class"]
         return (
             f"the highest-scoring {' and '.join(limits)} count"

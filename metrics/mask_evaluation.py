@@ -11,6 +11,7 @@ from typing import Any
 from metrics.errors import InputError
 from metrics.evaluation import COLUMNS, csv_text, format_table, format_value, null, write_text
 from metrics.mask_counts import MaskCounts
+from metrics.plurals import plural
 from metrics.registry import did_you_mean
 from metrics.segmentation import Overlap
 
@@ -103,7 +104,7 @@ class MaskEvaluation:
         overlap = self.overlap
         rows = overlap.rows()
         whole = [[row.name, format_value(row.value)] for row in rows if not row.class_name]
-        heading = f"{len(self.images)} images, {overlap.pixels} pixels"
+        heading = f"{plural(len(self.images), 'image')}, {plural(overlap.pixels, 'pixel')}"
         return "\n\n".join([heading, format_table(["measure", "value"], whole), self._class_table(overlap)])
 
     def _class_table(self, overlap: Overlap) -> str:

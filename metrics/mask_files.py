@@ -15,6 +15,7 @@ from metrics.mask_evaluation import MaskEvaluation
 from metrics.messages import reason
 from metrics.notes import Note, report
 from metrics.pixel_labels import IGNORED
+from metrics.plurals import agree, plural
 
 MAX_PIXELS = 2**28
 """Pixels of the largest label map that is read."""
@@ -53,7 +54,7 @@ def score_masks(
             "by their names without suffix"
         )
     if more := sorted(set(found_files) - set(true_files)):
-        text = f"{found}: {len(more)} label maps are not in {truth} and are left out: {_some(more)}"
+        text = f"{found}: {plural(len(more), 'label map is', 'label maps are')} not in {truth} and left out: {_some(more)}"
         report(Note("unmatched_label_maps", text, str(found), items=tuple(more)), InputWarning)
     pairs = [(true_files[name], found_files[name]) for name in true_files]
     names = tuple(classes) if classes else _numbers(pairs, ignore)
@@ -158,7 +159,7 @@ def _require_known(file: Path, labels: NDArray[np.integer], classes: int, ignore
     if unknown.any():
         ignored = "" if ignore is None else f", and {ignore} is ignored"
         raise InputError(
-            f"{file}: label {int(labels[unknown][0])} in {int(unknown.sum())} pixels; there are {classes} classes, with labels "
+            f"{file}: label {int(labels[unknown][0])} in {plural(int(unknown.sum()), 'pixel')}; there {agree(classes, 'is', 'are')} {plural(classes, 'class')}, with labels "
             f"from 0{ignored}; give the names of all with --classes, or another --ignore"
         )
 

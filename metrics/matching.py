@@ -22,6 +22,7 @@ from metrics.engine.curves import (
 from metrics.engine.greedy import GreedySettings, MatchArrays, match_columns
 from metrics.errors import InputError
 from metrics.match_rule import MatchRule
+from metrics.plurals import plural
 from metrics.tables import AnnotationTable, DetectionTable
 
 
@@ -92,7 +93,7 @@ class Curves:
     def __repr__(self) -> str:
         thresholds, levels, classes, areas = self.precision.shape
         return (
-            f"Curves({classes} classes, {thresholds} IoU thresholds, {levels} recall levels, {areas} area ranges, "
+            f"Curves({plural(classes, 'class')}, {plural(thresholds, 'IoU threshold')}, {plural(levels, 'recall level')}, {plural(areas, 'area range')}, "
             f"max_dets={self.max_dets})"
         )
 
@@ -143,8 +144,8 @@ class Matches:
 
     def __repr__(self) -> str:
         return (
-            f"Matches({len(self.row)} of {len(self.detections)} detections, {len(self.truth)} objects, "
-            f"{len(self.classes)} classes, {len(self.pair_row)} pairs)"
+            f"Matches({len(self.row)} of {plural(len(self.detections), 'detection')}, {plural(len(self.truth), 'object')}, "
+            f"{plural(len(self.classes), 'class')}, {plural(len(self.pair_row), 'pair')})"
         )
 
     def _repr_html_(self) -> str:

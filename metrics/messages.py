@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from metrics.errors import DetbenchError, InputWarning, exit_code, is_out_of_memory, of_system, of_vanished
+from metrics.plurals import plural
 
 MAX_LENGTH = 1000
 """Characters of a line; a longer one is cut in its middle, because the place stands first and the remedy last."""
@@ -48,7 +49,7 @@ def error_lines(error: BaseException) -> list[str]:
     if isinstance(error, DetbenchError):
         lines = [message_line(line) for line in error.lines]
         more = len(lines) - MAX_LINES
-        return lines if more <= 0 else [*lines[:MAX_LINES], f"and {more} more mistakes"]
+        return lines if more <= 0 else [*lines[:MAX_LINES], f"and {plural(more, 'more mistake')}"]
     if isinstance(error, InputWarning):
         return [message_line(f"{error} (--strict)")]
     if is_out_of_memory(error):

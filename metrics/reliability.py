@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from metrics.errors import InputError
 from metrics.matching import Matches
+from metrics.plurals import agree, plural
 from metrics.ratios import ratio
 from metrics.registry import did_you_mean
 
@@ -60,9 +61,7 @@ class Reliability:
     confidence: float
 
     def __repr__(self) -> str:
-        return (
-            f"Reliability({len(self.count)} bins, {int(self.count.sum())} detections; error {self.error:.4f})"
-        )
+        return f"Reliability({plural(len(self.count), 'bin')}, {plural(int(self.count.sum()), 'detection')}; error {self.error:.4f})"
 
     def _repr_html_(self) -> str:
         """The table, for notebooks."""
@@ -226,7 +225,7 @@ def describe_out_of_range(matches: Matches) -> str:
     if not outside.any():
         return ""
     first = float(matches.score[outside][0])
-    return f"{int(outside.sum())} of {len(outside)} scores are not in [0, 1], the first is {first:g}"
+    return f"{outside.sum():,} of {plural(len(outside), 'score')} {agree(outside.sum(), 'is', 'are')} not in [0, 1], the first is {first:g}"
 
 
 def check_scores(matches: Matches) -> None:

@@ -11,6 +11,7 @@ from metrics.engine.curves import RECALL_LEVELS
 from metrics.iou import aligned_box_iou
 from metrics.matching import Matches, MatchOutcome
 from metrics.notes import Note
+from metrics.plurals import agree, plural
 
 _SMALLEST_RANGE = 0.0005
 """Range of AP, from low to high, below which ties are not mentioned: it changes no third digit."""
@@ -48,8 +49,8 @@ def detection_notes(matches: Matches) -> list[Note]:
         images = int(np.count_nonzero(counts > most))
         largest = int(counts.max())
         text = (
-            f"{left_out:,} of {len(matches.detections):,} detections are beyond the {most} of the highest scores of their "
-            f"image and class and do not count ({images:,} times; the largest number is {largest:,})"
+            f"{left_out:,} of {plural(len(matches.detections), 'detection')} {agree(left_out, 'is', 'are')} beyond the {most} of the highest scores of their "
+            f"image and class and {agree(left_out, 'does', 'do')} not count ({plural(images, 'time')}; the largest number is {largest:,})"
         )
         notes.append(
             Note("cut_detections", text, values={"left_out": left_out, "groups": images, "largest": largest})
@@ -57,7 +58,7 @@ def detection_notes(matches: Matches) -> list[Note]:
     bounds = ap_range(matches)
     if bounds.high - bounds.low > _SMALLEST_RANGE:
         text = (
-            f"{bounds.tied:,} of {len(matches.detections):,} detections share their score with another one of their class: "
+            f"{bounds.tied:,} of {plural(len(matches.detections), 'detection')} {agree(bounds.tied, 'shares its', 'share their')} score with another one of their class: "
             f"AP is between {bounds.low:.3f} and {bounds.high:.3f}, depending on their order"
         )
         notes.append(Note("score_ties", text, values=bounds._asdict()))

@@ -19,6 +19,7 @@ from metrics.errors import InputError
 from metrics.evaluation import COLUMNS, Row
 from metrics.pixel_labels import IGNORED
 from metrics.pixel_measures import CLASS_MEASURES, PixelAreas
+from metrics.plurals import agree, plural
 from metrics.ratios import mean_defined
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Overlap:
     exclusive: bool
 
     def __repr__(self) -> str:
-        return f"Overlap({len(self.classes)} classes, {self.pixels} pixels; mean IoU {self.mean_iou:.4f})"
+        return f"Overlap({plural(len(self.classes), 'class')}, {plural(self.pixels, 'pixel')}; mean IoU {self.mean_iou:.4f})"
 
     def _repr_html_(self) -> str:
         """The table of `to_frame`, for notebooks."""
@@ -188,8 +189,8 @@ class LabelMaps:
             if invalid.any():
                 ignored = "" if self.ignore is None else f", and {self.ignore} is ignored"
                 raise InputError(
-                    f"LabelMaps.update: {name} has label {int(labels[invalid][0])} in {int(invalid.sum())} pixels; there are"
-                    f" {classes} classes{ignored}"
+                    f"LabelMaps.update: {name} has label {int(labels[invalid][0])} in {plural(int(invalid.sum()), 'pixel')}; there "
+                    f"{agree(classes, 'is', 'are')} {plural(classes, 'class')}{ignored}"
                 )
         cells = np.bincount(true * (classes + 1) + other, minlength=self.counts.size)
         self.counts += cells.reshape(self.counts.shape)

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from metrics.atomic_files import atomic_write_together
+from metrics.plurals import agree
 from reports.analysis import folds as fold_analysis
 from reports.analysis import learning_curves as learning_analysis
 from reports.analysis import robustness as robustness_analysis
@@ -348,7 +349,7 @@ def _facts(report: ReportData) -> list[str]:
         f"{formatting.printable(facts.name)}, {_split_text(facts.split)}",
         formatting.plural(facts.images, "image"),
         formatting.plural(facts.objects, "object"),
-        formatting.plural(facts.classes, "class", "classes"),
+        formatting.plural(facts.classes, "class"),
         f"truth {facts.fingerprint[:12]}",
         *([formatting.timestamp(max(finished))] if finished else []),
         *[formatting.printable(device) for device in devices[:2]],
@@ -375,7 +376,7 @@ def _badges(report: ReportData, speed: Speed) -> list[Badge]:
         badges.append(
             Badge(
                 "leakage",
-                f"{formatting.count(leaked)} of {formatting.plural(report.data.images, 'image')} are also in the data of training "
+                f"{formatting.count(leaked)} of {formatting.plural(report.data.images, 'image')} {agree(leaked, 'is', 'are')} also in the data of training "
                 "or validation, or another one of their group is: results are too optimistic",
                 "warn",
             )
@@ -401,7 +402,9 @@ def _seeds_badge(report: ReportData) -> Badge:
     single = [label for label, count in zip(report.labels, counts, strict=True) if count == 1]
     if not single:
         return Badge(
-            f"{min(counts)} seeds" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)} seeds",
+            formatting.plural(min(counts), "seed")
+            if len(set(counts)) == 1
+            else f"{min(counts)} to {formatting.plural(max(counts), 'seed')}",
             "per model",
         )
     whose = "" if len(single) == len(counts) else f" for {formatting.join_words(single)}"

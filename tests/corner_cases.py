@@ -117,14 +117,14 @@ CASES = [
         "detection for unknown image id",
         truth(obj(BOX)),
         [det(BOX), det(BOX, image=77)],
-        error="1 of 2 detections are on 1 images that the ground truth does not have: 77",
+        error="1 of 2 detections is on 1 image that the ground truth does not have: 77",
         reference_fails=AssertionError,
     ),
     Case(
         "detection for unknown category: reported, with a fix",
         truth(obj(BOX)),
         [det(BOX), det(FAR, 0.95, category=9)],
-        error="1 of 2 detections are of 1 classes that the ground truth does not have",
+        error="1 of 2 detections is of 1 class that the ground truth does not have",
     ),
     Case(
         "detection for unknown category, left out on request",

@@ -25,6 +25,7 @@ METRICS_FOR_DETECTORS = {
     "kernels",
     "messages",
     "pixel_labels",
+    "plurals",
     "registry",
     "tables",
 }

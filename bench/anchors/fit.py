@@ -24,6 +24,7 @@ from detectors.priors import GridPriors
 from detectors.registry import VARIANTS
 from detectors.search_range import Choice, Range
 from metrics.errors import InputError
+from metrics.plurals import plural
 
 Target = Literal["shapes", "rule"]
 
@@ -187,8 +188,8 @@ class PriorFitter:
         needed = sum(self._priors.per_cell)
         if different < needed:
             raise InputError(
-                f"train: {len(boxes)} objects of {different} different shapes, and {self.config.variant} has {needed} "
-                "priors to fit; annotate more, or use fewer levels or ratios"
+                f"train: {plural(len(boxes), 'object')} of {plural(different, 'different shape')}, and {self.config.variant} has "
+                f"{plural(needed, 'prior')} to fit; annotate more, or use fewer levels or ratios"
             )
 
 
@@ -222,12 +223,12 @@ class AnchorFit:
             missed = f"{len(before.unreached):,} -> {len(after.unreached):,}"
             lines.append(
                 f"{name}: mean best IoU {before.mean:.3f} -> {after.mean:.3f}, recall at IoU {before.threshold:g} "
-                f"{before.recall:.3f} -> {after.recall:.3f}; not reached: {missed} of {len(inputs):,} objects"
+                f"{before.recall:.3f} -> {after.recall:.3f}; not reached: {missed} of {plural(len(inputs), 'object')}"
             )
         per_cell = ", ".join(str(len(level)) for level in self.sizes_after)
         sampled = "" if self.num_sampled == len(self.splits["train"][1]) else " drawn at random"
         lines[0] += (
-            f" ({self.config.variant}, {per_cell} priors per cell by level; searched on {self.num_sampled:,} boxes"
+            f" ({self.config.variant}, {per_cell} priors per cell by level; searched on {plural(self.num_sampled, 'box')}"
             f"{sampled})"
         )
         lines[1] += " (not used for the search)"

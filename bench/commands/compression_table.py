@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from metrics.plurals import plural
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -30,7 +32,7 @@ def show_candidates(record: CompressionRecord) -> None:
     console = Console()
     console.print(table)
     console.print(
-        f"{record.validation_images} validation images; ranges from {record.calibration_images} training images in "
+        f"{plural(record.validation_images, 'validation image')}; ranges from {plural(record.calibration_images, 'training image')} in "
         f"{record.calibration_seconds:.1f} s\n",
         highlight=False,
     )
@@ -39,8 +41,6 @@ def show_candidates(record: CompressionRecord) -> None:
 def show_search(result: StudyResult) -> None:
     """Print the trials with different settings, best AP first, with their numbers on validation images."""
     from rich.console import Console
-
-    from reports.elements import formatting
 
     evaluation = result.final_evaluation
     front = {trial.number for trial in result.pareto_front}
@@ -67,7 +67,7 @@ def show_search(result: StudyResult) -> None:
     console.print(table)
     states = ", ".join(f"{count} {state}" for state, count in sorted(result.states.items()))
     console.print(
-        f"{states}; objectives ap and {cost} on {formatting.plural(result.images or 0, 'validation image')}\n",
+        f"{states}; objectives ap and {cost} on {plural(result.images or 0, 'validation image')}\n",
         highlight=False,
     )
 

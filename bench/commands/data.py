@@ -217,7 +217,7 @@ def require_clean(check: DataCheck, strict: bool) -> None:
     """
     errors, warned = check.count("error"), check.count("warning")
     if strict and errors + warned:
-        from reports.elements.formatting import plural
+        from metrics.plurals import plural
 
         found = f"{plural(errors, 'error')} and {plural(warned, 'warning')}"
         raise RegressionError(f"{check.name}: {found} (--strict)")

@@ -16,6 +16,7 @@ from bench.settings.resolution import resolve
 from metrics.atomic_files import require_writable
 from metrics.errors import InputError
 from metrics.notes import report
+from metrics.plurals import plural
 
 
 def copy_data(
@@ -71,7 +72,7 @@ def _show(copy: WrittenCopy, out: Path) -> None:
             print(line)
         print(f"changes: {out / LOG}")
     listed = ", ".join(
-        f"{name} {images:,} images with {objects:,} objects"
+        f"{name} {plural(images, 'image')} with {plural(objects, 'object')}"
         for name, (images, objects) in copy.splits.items()
     )
     print(f"{copy.format}: {out}  ({listed})")

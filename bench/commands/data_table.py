@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.commands.results_table import literal_text
+from metrics.plurals import plural
 from reports.analysis.data_findings import example_text, finding_text
 from reports.elements import formatting
-from reports.elements.formatting import count, plural, three_digits
+from reports.elements.formatting import count, three_digits
 from reports.records.data_check import DataCheck, Severity, SplitFacts
 
 _MAX_CLASSES = 20

@@ -20,6 +20,7 @@ from bench.process.progress import Progress
 from bench.runs.disk_space import free_bytes
 from bench.runs.forecast import Costs, PlannedRun, State, plan_runs
 from bench.runs.matrix import with_seeds
+from metrics.plurals import plural
 from reports.elements import formatting
 
 _STATES: dict[State, str] = {
@@ -99,7 +100,7 @@ def runs_text(planned: Sequence[tuple[str, PlannedRun]]) -> str:
     """Number of runs in each state: ``3 runs: 1 finished, reused; 2 new``."""
     counts = Counter(run.state for _, run in planned)
     states = "; ".join(f"{counts[state]} {text}" for state, text in _STATES.items() if counts[state])
-    return f"{formatting.plural(len(planned), 'run')}: {states}"
+    return f"{plural(len(planned), 'run')}: {states}"
 
 
 def _time_text(planned: Sequence[tuple[str, PlannedRun]]) -> str:

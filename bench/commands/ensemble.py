@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.commands import options
+from metrics.plurals import plural
 
 if TYPE_CHECKING:
     from reports.records.run import RunFolder
@@ -126,7 +127,9 @@ def _weights(
 
     if validation is None:
         if weights is not None and len(weights) != len(runs):
-            raise InputError(f"--weights: expected {len(runs)} numbers, one for each run, got {len(weights)}")
+            raise InputError(
+                f"--weights: expected {plural(len(runs), 'number')}, one for each run, got {len(weights)}"
+            )
         return weights, ""
     if weights is not None:
         raise InputError("--weights: --validation chooses the weights; leave out one of them")

@@ -10,6 +10,7 @@ import typer
 from bench.commands import options
 from bench.commands.command import FLAG
 from metrics.errors import InputError
+from metrics.plurals import agree, plural
 
 NAME = "export"
 EXAMPLES = """Examples:
@@ -89,10 +90,14 @@ def command(
     size = "any size" if record.any_size else f"{height}x{width}"
     print(printable(f"{file}: {record.outputs}, input {size}, {byte_size(made.size_bytes)}"))
     print(f"sha256 {made.sha256}")
-    what = "random images" if made.noise else "images of the run"
     same = made.comparison
+    images = (
+        plural(made.images, "random image")
+        if made.noise
+        else plural(made.images, "image of the run", "images of the run")
+    )
     print(
-        f"checked on {made.images} {what}: {same.equal} of {same.detections} detections are those of the network in PyTorch, scores "
+        f"checked on {images}: {same.equal:,} of {plural(same.detections, 'detection')} {agree(same.equal, 'equals one', 'equal those')} of the network in PyTorch, scores "
         f"within {same.score_difference:.1g}, boxes within {same.box_difference:.1g} px"
     )
     print(printable(f"evaluate it with: python -m bench run --variant onnx/{file} --data ..."))

@@ -10,6 +10,7 @@ import typer
 from bench.commands import options
 from bench.commands.command import SEVERAL
 from metrics.errors import InputError, PartialError
+from metrics.plurals import plural
 
 NAME = "predict"
 EXAMPLES = """Examples:
@@ -77,7 +78,7 @@ def command(
     from bench.process.json_value import print_json
     from bench.process.progress import Progress
     from metrics.atomic_files import require_writable
-    from reports.elements.formatting import plural, printable
+    from reports.elements.formatting import printable
 
     outputs: list[Output] = []
     for kind in write or ["json", "csv", "drawn"]:
@@ -120,7 +121,9 @@ def command(
         }[detector.score_source]
         print(f"score threshold {detector.score:.3g} ({source})")
         if predicted.reused:
-            print(f"{predicted.reused} images are unchanged and were not predicted again")
+            print(
+                f"{plural(predicted.reused, 'image is unchanged and was', 'images are unchanged and were')} not predicted again"
+            )
         found = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         total = sum(counts.values())
         print(
@@ -134,5 +137,5 @@ def command(
         reasons = [*predicted.unreadable.values()]
         more = f"; and {len(reasons) - _MOST_SHOWN} more" if len(reasons) > _MOST_SHOWN else ""
         raise PartialError(
-            f"{len(reasons)} of {len(files)} images cannot be read: {'; '.join(reasons[:_MOST_SHOWN])}{more}"
+            f"{len(reasons)} of {plural(len(files), 'image')} cannot be read: {'; '.join(reasons[:_MOST_SHOWN])}{more}"
         )

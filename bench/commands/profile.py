@@ -9,6 +9,7 @@ import typer
 
 from bench.commands import options
 from bench.commands.command import FLAG, SEVERAL
+from metrics.plurals import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -169,7 +170,7 @@ def _name(run: RunFolder, labels: Mapping[str, str]) -> str:
 
 def _computed_by(runs: Sequence[RunFolder], names: Sequence[str]) -> Iterator[str]:
     """Lines on the runtime of models that are files."""
-    from reports.elements.formatting import plural
+    from metrics.plurals import plural
 
     for run, name in zip(runs, names, strict=True):
         file = run.result.model_file
@@ -199,7 +200,7 @@ def _remarks(names: Sequence[str], timings: Sequence[Timing]) -> Iterator[str]:
     if least:
         fewest = min(whole.samples for whole in wholes)
         yield (
-            f"{MISSING}: not estimable from {fewest} passes ({join_words(sorted(least))}); "
+            f"{MISSING}: not estimable from {plural(fewest, 'pass')} ({join_words(sorted(least))}); "
             "a larger --seconds gives more"
         )
 

@@ -11,6 +11,7 @@ import typer
 from bench.commands import options
 from bench.commands.command import FLAG
 from metrics.errors import InputError
+from metrics.plurals import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -105,7 +106,7 @@ def show_results_of(folder: Path, found: Sequence[ResultFolder], console: Consol
         )
     console.print(table)
     removable = [each for each in found if each.removable]
-    total = f"{formatting.byte_size(total_size(found))} in {formatting.plural(len(found), 'folder')}"
+    total = f"{formatting.byte_size(total_size(found))} in {plural(len(found), 'folder')}"
     if removable:
         total += f"; --clean frees {formatting.byte_size(total_size(removable))}"
     console.print(total, markup=False, highlight=False, soft_wrap=True)
@@ -123,7 +124,7 @@ def _confirmed(state: str, folders: Sequence[ResultFolder]) -> bool:
     from bench.runs.inventory import total_size
     from reports.elements import formatting
 
-    count = formatting.plural(len(folders), f"{state} run")
+    count = plural(len(folders), f"{state} run")
     try:
         return typer.confirm(f"remove {count} ({formatting.byte_size(total_size(folders))})?")
     except typer.Abort as abort:

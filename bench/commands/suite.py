@@ -9,6 +9,7 @@ import typer
 
 from bench.commands import options
 from bench.commands.command import FLAG
+from metrics.plurals import plural
 
 NAME = "suite"
 EXAMPLES = """Examples:
@@ -69,7 +70,7 @@ def command(
     kept = [level for level in done if level.runs]
     if len(kept) < 2:
         raise InputError(
-            f"{file}: runs on {len(kept)} of {len(done)} data sets are finished; other processes are working on the others, so "
+            f"{file}: the runs are finished on {len(kept)} of {plural(len(done), 'data set')}; other processes are working on the others, so "
             "repeat the command when they are finished"
         )
     groups = [[level.runs[cell] for cell in sorted(level.runs)] for level in kept]

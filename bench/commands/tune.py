@@ -13,6 +13,7 @@ import typer
 from bench.commands import options
 from bench.commands.command import SEVERAL
 from metrics.errors import InputError
+from metrics.plurals import plural
 from reports.elements.formatting import fixed
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ def _lines(folder: StudyFolder, evaluation: FinalEvaluation) -> Iterator[str]:
             shares = ", ".join(f"{path} {share:.2f}" for path, share in stage.by_importance[:5])
             yield f"importances in {stage.stage} ({stage.importance_evaluator}): {shares}"
     if evaluation.gain is not None:
-        split = f"{evaluation.gain.images} test images" if evaluation.gain.images else "the test split"
+        split = plural(evaluation.gain.images, "test image") if evaluation.gain.images else "the test split"
         yield f"gain on {split}, chosen minus default: {gain_text(evaluation.gain)}"
         if evaluation.gain.seeds == 1 and evaluation.gain.interval is not None:
             yield "one set of weights each: the difference may have another sign with other seeds"

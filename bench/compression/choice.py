@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from metrics.errors import InputWarning
 from metrics.notes import Note, report
+from metrics.plurals import agree
 from reports.records.compression import ORIGINAL, CandidateFacts
 
 
@@ -60,7 +61,7 @@ def choose_by_cost(
     if not good:
         best = max(candidates, key=_best_first)
         text = (
-            f"every candidate loses more than {100 * max_drop:g} points of AP on validation images; {best.name} loses least "
+            f"every candidate loses more than {100 * max_drop:g} {agree(100 * max_drop, 'point')} of AP on validation images; {best.name} loses least "
             f"({100 * original:.1f} to {100 * best.ap:.1f})"
         )
         report(Note("compression_loses_ap", text, best.name), InputWarning)

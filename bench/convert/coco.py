@@ -9,6 +9,7 @@ from bench.convert.image_set import ImageSet
 from bench.convert.written import WrittenFiles, count_flags, with_file_names
 from metrics.formats.coco import truth_json
 from metrics.notes import Note
+from metrics.plurals import plural
 
 
 def coco_files(sets: Sequence[ImageSet]) -> WrittenFiles:
@@ -22,14 +23,14 @@ def coco_files(sets: Sequence[ImageSet]) -> WrittenFiles:
     _, ignored = count_flags(named)
     if ignored:
         text = (
-            f"{ignored} ignored objects (as VOC's difficult ones) are written as crowd regions (iscrowd and ignore): COCO has no "
+            f"{plural(ignored, 'ignored object is', 'ignored objects are')} (as VOC's difficult ones) written as crowd regions (iscrowd and ignore): COCO has no "
             f"ignored objects, and any number of detections may match a crowd region"
         )
         written.notes.append(Note("ignored_as_crowd", text, values={"objects": ignored}))
     strings = [one for one in named if any(isinstance(i, str) for i in one.truth.catalog.image_ids)]
     if strings:
         count = sum(len(one.pictures) for one in strings)
-        text = f"{count} images get the numbers 1, 2, ... as ids: ids of the format are numbers"
+        text = f"{plural(count, 'image gets', 'images get')} the numbers 1, 2, ... as ids: ids of the format are numbers"
         written.notes.append(Note("image_ids", text, values={"images": count}))
     first = 1
     for one in named:

@@ -10,6 +10,7 @@ from typing import Any
 from bench.convert.image_set import ImageSet
 from bench.convert.written import WrittenFiles
 from metrics.notes import Note
+from metrics.plurals import plural
 
 _OBJECT = frozenset({"id", "image_id", "category_id", "bbox", "area", "iscrowd", "ignore"})
 _CATEGORY = frozenset({"id", "name"})
@@ -87,8 +88,8 @@ def carry_coco_fields(written: WrittenFiles, sets: Sequence[ImageSet], fields: C
     if not lost:
         return []
     text = (
-        f"fields such as masks and keypoints of {lost} objects are not written: their image is rotated, or their id is not that of "
-        "one object"
+        f"{plural(lost, 'object loses its', 'objects lose their')} further fields, such as masks and keypoints: the image is rotated, or the "
+        "id is not that of one object"
     )
     return [Note("lost_fields", text, "coco", {"objects": lost})]
 

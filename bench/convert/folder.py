@@ -17,6 +17,7 @@ from metrics.atomic_files import atomic_folder
 from metrics.errors import InputError
 from metrics.formats.voc import Pixels
 from metrics.notes import Note
+from metrics.plurals import plural
 from metrics.real_path import real_path
 
 FORMATS = ("coco", "voc", "yolo")
@@ -86,7 +87,7 @@ def write_files(
             copied = _write_pictures(written.pictures, folder, link, stage)
     if not copied:
         return list(written.notes)
-    text = f"{copied} images are copied: hard links need one disk and a file system that has them"
+    text = f"{plural(copied, 'image is', 'images are')} copied: hard links need one disk and a file system that has them"
     return [*written.notes, Note("copied_images", text, values={"images": copied})]
 
 

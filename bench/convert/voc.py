@@ -20,6 +20,7 @@ from bench.convert.written import (
 from metrics.formats.voc import Pixels, VOCAnnotation
 from metrics.formats.voc_xml import annotation_xml, lost_boxes, storable_name
 from metrics.notes import Note
+from metrics.plurals import plural
 from metrics.tables import Catalog
 from metrics.tables.class_names import distinct_names
 
@@ -67,7 +68,7 @@ def _class_names(sets: Sequence[ImageSet], notes: list[Note]) -> tuple[str, ...]
     changed = [(old, new) for old, new in zip(catalog.classes, stored, strict=True) if old != new]
     if changed:
         old, new = changed[0]
-        text = f"{len(changed)} class names change, because XML cannot hold them: {old!r} is {new!r}"
+        text = f"{plural(len(changed), 'class name changes', 'class names change')}, because XML cannot hold them: {old!r} is {new!r}"
         notes.append(Note("renamed_classes", text, values={"classes": len(changed)}))
     return distinct_names(stored, catalog.class_ids)
 
@@ -77,28 +78,28 @@ def _note_losses(sets: Sequence[ImageSet], names: Sequence[str], pixels: Pixels,
     crowd, _ = count_flags(sets)
     if crowd:
         text = (
-            f"{crowd} crowd regions are written as difficult objects: VOC has no crowd regions, and one detection may match a "
+            f"{plural(crowd, 'crowd region is', 'crowd regions are')} written as difficult objects: VOC has no crowd regions, and one detection may match a "
             f"difficult object"
         )
         notes.append(Note("crowd_as_ignored", text, values={"objects": crowd}))
     small = sum(lost_boxes(one.truth, pixels) for one in sets)
     if small:
         text = (
-            f"{small} boxes are at most one pixel wide or high and read back without size: VOC counts whole pixels and "
+            f"{plural(small, 'box is', 'boxes are')} at most one pixel wide or high and read back without size: VOC counts whole pixels and "
             f"includes the last one"
         )
         notes.append(Note("lost_boxes", text, values={"objects": small}))
     decimals = sum(int(np.count_nonzero((one.truth.boxes % 1 != 0).any(1))) for one in sets)
     if decimals:
         text = (
-            f"{decimals} boxes have coordinates that are not whole numbers and are written as they are; readers that follow the "
+            f"{plural(decimals, 'box has', 'boxes have')} coordinates that are not whole numbers and are written as they are; readers that follow the "
             f"development kit may expect whole numbers"
         )
         notes.append(Note("decimal_boxes", text, values={"objects": decimals}))
     used = {label for one in sets for label in np.unique(one.truth.label).tolist()}
     unused = [names[label] for label in range(len(names)) if label not in used]
     if unused:
-        text = f"{len(unused)} classes have no object and are not written: {', '.join(unused[:5])}"
+        text = f"{plural(len(unused), 'class has no object and is', 'classes have no object and are')} not written: {', '.join(unused[:5])}"
         notes.append(Note("lost_classes", text, values={"classes": len(unused)}))
     order = sorted(names[label] for label in used)
     kept = [label for label in range(len(names)) if label in used]

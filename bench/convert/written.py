@@ -11,6 +11,7 @@ import numpy as np
 from bench.convert.file_names import distinct_file_names
 from bench.convert.image_set import ImageSet, Picture
 from metrics.notes import Note
+from metrics.plurals import agree, plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def with_file_names(
             named.append(replace(one, truth=replace(one.truth, catalog=catalog)))
     if changed:
         old, new = changed[0]
-        text = f"{len(changed)} images get another file name, because theirs is taken or cannot be written: {old} is {new}"
+        text = f"{plural(len(changed), 'image gets', 'images get')} another file name, because the present one is taken or cannot be written: {old} is {new}"
         notes.append(Note("renamed_images", text, values={"images": len(changed)}))
     return named
 
@@ -79,7 +80,7 @@ def note_areas(sets: Sequence[ImageSet], notes: list[Note]) -> None:
         count += int(np.count_nonzero(~np.isclose(one.truth.area, box, rtol=1e-9, atol=1e-9)))
     if count:
         text = (
-            f"{count} objects have an area of their own, as of a mask; it is not written, so their size is that of their "
+            f"{plural(count, 'object has', 'objects have')} an area of their own, as of a mask; it is not written, so their size is that of their "
             f"box, which changes measures by object size"
         )
         notes.append(Note("lost_areas", text, values={"objects": count}))
@@ -99,7 +100,7 @@ def note_class_ids(old: Sequence[int], new: Sequence[int], names: Sequence[str],
     if changed:
         first = changed[0]
         text = (
-            f"{len(changed)} of {len(names)} classes have another id when they are read: the format has only their order; "
+            f"{len(changed)} of {plural(len(names), 'class')} {agree(len(changed), 'gets', 'get')} another id on reading: the format has only their order; "
             f"{names[first]!r} was {old[first]} and is {new[first]}"
         )
         notes.append(Note("class_ids", text, values={"classes": len(changed), "of": len(names)}))
@@ -115,5 +116,5 @@ def note_image_ids(sets: Sequence[ImageSet], notes: list[Note]) -> None:
     changed = [(old, new) for old, new in pairs if old != new]
     if changed:
         old, new = changed[0]
-        text = f"{len(changed)} images have another id when they are read, the name of their file: {old!r} is {new!r}"
+        text = f"{plural(len(changed), 'image gets', 'images get')} another id on reading, the name of the file: {old!r} is {new!r}"
         notes.append(Note("image_ids", text, values={"images": len(changed)}))

@@ -23,6 +23,7 @@ from bench.convert.written import (
 from metrics.errors import InputError
 from metrics.formats.yolo_text import description_text, label_text
 from metrics.notes import Note
+from metrics.plurals import agree, plural
 
 VISIBLE_PX = 0.01
 """Smallest excess over the border, in pixels, that is counted as a clipped box: less is rounding of six decimals."""
@@ -86,18 +87,28 @@ class _Losses:
         sentences = {
             "turned_boxes": (
                 self.turned,
+                "object on an image whose EXIF rotation its annotations ignore is turned with the image",
                 "objects on images whose EXIF rotation their annotations ignore are turned with the image",
             ),
-            "clipped_boxes": (self.clipped, "boxes extend beyond their image and are clipped to it"),
-            "outside_boxes": (self.outside, "boxes are completely outside their image and are left out"),
+            "clipped_boxes": (
+                self.clipped,
+                "box extends beyond its image and is clipped to it",
+                "boxes extend beyond their image and are clipped to it",
+            ),
+            "outside_boxes": (
+                self.outside,
+                "box is completely outside its image and is left out",
+                "boxes are completely outside their image and are left out",
+            ),
             "negative_boxes": (
                 self.negative,
+                "box has a negative width or height and is left out; --fix swaps its corners",
                 "boxes have a negative width or height and are left out; --fix swaps their corners",
             ),
         }
-        for kind, (count, text) in sentences.items():
+        for kind, (count, one, many) in sentences.items():
             if count:
-                notes.append(Note(kind, f"{count} {text}", values={"objects": count}))
+                notes.append(Note(kind, plural(count, one, many), values={"objects": count}))
 
 
 def _on_upright_images(one: ImageSet, losses: _Losses) -> ImageSet:
@@ -140,10 +151,10 @@ def _within_images(one: ImageSet, losses: _Losses) -> tuple[NDArray[np.bool_], N
 
 def _note_flags(sets: Sequence[ImageSet], notes: list[Note]) -> None:
     for kind, count, what in zip(
-        ("lost_crowd", "lost_ignored"), count_flags(sets), ("crowd regions", "ignored objects"), strict=True
+        ("lost_crowd", "lost_ignored"), count_flags(sets), ("crowd region", "ignored object"), strict=True
     ):
         if count:
-            text = f"{count} {what} are not written: every line of YOLO is an object to detect"
+            text = f"{plural(count, what)} {agree(count, 'is', 'are')} not written: every line of YOLO is an object to detect"
             notes.append(Note(kind, text, values={"objects": count}))
 
 

@@ -14,6 +14,7 @@ from bench.data.folder_options import FolderOptions
 from bench.data.images import ImageHeader, read_header, read_image
 from metrics.errors import InputError, InputWarning
 from metrics.notes import Note, report
+from metrics.plurals import plural
 from metrics.tables import AnnotationTable
 
 
@@ -74,7 +75,7 @@ def report_unreadable(problems: Mapping[int, str], total: int, what: str, option
         return
     first = "; ".join(list(problems.values())[:5])
     more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
-    sentence = f"{what}: {len(problems)} of {total} images cannot be read: {first}{more}"
+    sentence = f"{what}: {len(problems)} of {plural(total, 'image')} cannot be read: {first}{more}"
     if not options.allow_missing:
         raise InputError(f"{sentence}. Replace them, or leave them out with --set data.allow_missing=true")
     if len(problems) == total:
@@ -124,19 +125,19 @@ def check_images(images: AnnotatedImages, options: FolderOptions) -> CheckedImag
     if not upright.all():
         count = int((~upright).sum())
         text = (
-            f"{what}: {count} images have an EXIF rotation that their annotations ignore (the annotated size is the "
+            f"{what}: {plural(count, 'image has', 'images have')} an EXIF rotation that their annotations ignore (the annotated size is the "
             f"stored one); they are read without it"
         )
         report(Note("stored_orientation", text, what, {"images": count}))
     if undecided:
         text = (
-            f"{what}: {undecided} images are turned by 180 degrees, mirrored, or square and turned, by EXIF: their size does not "
+            f"{what}: {plural(undecided, 'image is', 'images are')} turned by 180 degrees, mirrored, or square and turned, by EXIF: their size does not "
             "tell whether their annotations are on the turned image; they are taken to be"
         )
         report(Note("undecided_orientation", text, what, {"images": undecided}))
     if mismatches:
         text = (
-            f"{what}: {len(mismatches)} images differ from their annotated size: {'; '.join(mismatches[:5])}. "
+            f"{what}: {plural(len(mismatches), 'image differs', 'images differ')} from their annotated size: {'; '.join(mismatches[:5])}. "
             f"The files' sizes are used; boxes may be misplaced: export the annotations again"
         )
         report(Note("other_size", text, what, {"images": len(mismatches)}, tuple(mismatches)), InputWarning)

@@ -15,6 +15,7 @@ from bench.data.images import read_class_image, read_header, rotate_upright
 from metrics.errors import InputError
 from metrics.formats.voc_colors import VOC_CLASSES, VOID, color_codes, read_colors, voc_colors
 from metrics.notes import Note, report
+from metrics.plurals import agree, plural
 
 _FOLDER = "SegmentationClass"
 _COLORS_FILE = "labelmap.txt"
@@ -46,7 +47,7 @@ class ClassImages:
                 f"colour {code >> 16},{code >> 8 & 255},{code & 255}" if self._by_color else f"number {code}"
             )
             raise InputError(
-                f"{path}: {len(unknown)} pixels have the {what}, which is that of no class; add a line to {_COLORS_FILE}, or "
+                f"{path}: {plural(len(unknown), 'pixel has', 'pixels have')} the {what}, which is that of no class; add a line to {_COLORS_FILE}, or "
                 "correct the image"
             )
         table = np.array(values, np.int64).astype(np.uint8)
@@ -117,7 +118,7 @@ def find_class_images(root: Path, stems: Sequence[str], classes: Sequence[str], 
         for code, value in zip(codes, values, strict=True)
         if not value and names[code].lower() not in _BACKGROUND
     ]
-    text = f"{what}: {_FOLDER}: {sum(exists)} of {len(files)} images have a mask, with the {how}"
+    text = f"{what}: {_FOLDER}: {sum(exists):,} of {plural(len(files), 'image')} {agree(sum(exists), 'has', 'have')} a mask, with the {how}"
     if others:
         more = f" and {len(others) - 8} more" if len(others) > 8 else ""
         text += f"; classes without objects are background: {', '.join(others[:8])}{more}"

@@ -16,6 +16,7 @@ from bench.data.union import change_classes, listed, with_classes
 from metrics.errors import InputError, InputWarning
 from metrics.formats.plausibility import repeated_rows
 from metrics.notes import Note, report
+from metrics.plurals import agree, plural
 from metrics.registry import did_you_mean, nearest_name
 from metrics.tables import AnnotationTable, Catalog
 
@@ -99,7 +100,7 @@ def adopt_classes(
     if unknown:
         first = catalog.classes[unknown[0]]
         nearest = nearest_name(first, model.classes) or "NAME"
-        counted = [f"{catalog.classes[k]!r} ({objects[k]} objects)" for k in unknown[:5]]
+        counted = [f"{catalog.classes[k]!r} ({plural(objects[k], 'object')})" for k in unknown[:5]]
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         setting = "data.classes." + (first if first.isidentifier() else json.dumps(first, ensure_ascii=False))
         select = ""
@@ -113,7 +114,7 @@ def adopt_classes(
         )
     unused = [name for name, label in zip(catalog.classes, labels, strict=True) if label < 0]
     if unused:
-        text = f"{where}: {len(unused)} classes without objects, which the data set does not have, are left out: {listed(unused)}"
+        text = f"{where}: {plural(len(unused), 'class')} without objects {agree(len(unused), 'is', 'are')} left out, because the data set does not have {agree(len(unused), 'it', 'them')}: {listed(unused)}"
         report(Note("unused_classes", text, where, {"classes": len(unused)}))
     return [with_classes(part, labels, model.class_ids, model.classes) for part in parts]
 
@@ -174,12 +175,12 @@ def _report_choice(
             more = f" and {len(members) - 5} more" if len(members) > 5 else ""
             changes.append(
                 f"{name!r} is "
-                + ", ".join(f"{one!r} ({count[one]} objects)" for one in members[:5])
+                + ", ".join(f"{one!r} ({plural(count[one], 'object')})" for one in members[:5])
                 + f"{more}"
             )
     away = [name for name, target in zip(old, new, strict=True) if target is None]
     objects = sum(count[name] for name in away)
-    text = f"{setting}: {len(old)} classes become {len(now)}"
+    text = f"{setting}: {plural(len(old), 'class becomes', 'classes become')} {len(now)}"
     if changes:
         text += ": " + "; ".join(changes[:8]) + (f"; and {len(changes) - 8} more" if len(changes) > 8 else "")
     if away:
@@ -188,7 +189,7 @@ def _report_choice(
             "ignored": "ignored",
             "regions": "regions in which no detection counts",
         }
-        text += f"; left out: {listed(away)}, whose {objects} objects are {became[left_out]}"
+        text += f"; left out: {listed(away)}, whose {plural(objects, 'object is', 'objects are')} {became[left_out]}"
     report(
         Note(
             "chosen_classes",
@@ -202,11 +203,11 @@ def _report_choice(
         for one, two in zip(before, after, strict=True)
     )
     if changes and left_out == "removed" and repeated > 0:
-        text = f"{setting}: {repeated} objects of merged classes have the same box as another one, and each counts as an object"
+        text = f"{setting}: {plural(repeated, 'object')} of merged classes {agree(repeated, 'has', 'have')} the same box as another one, and each counts as an object"
         report(Note("merged_repeats", text, setting, {"objects": repeated}), InputWarning)
     emptied = sum(
         len(np.setdiff1d(one.truth.image, two.truth.image)) for one, two in zip(before, after, strict=True)
     )
     if emptied:
-        text = f"{setting}: {emptied} images have no object of the chosen classes and are kept as images without objects"
+        text = f"{setting}: {plural(emptied, 'image has no object of the chosen classes and is kept as an image', 'images have no object of the chosen classes and are kept as images')} without objects"
         report(Note("emptied_images", text, setting, {"images": emptied}))

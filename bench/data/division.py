@@ -21,6 +21,7 @@ from bench.data.types import SPLITS
 from bench.data.union import has_distinct_ids, unite_images
 from metrics.errors import InputError, InputWarning
 from metrics.notes import Note, report
+from metrics.plurals import agree, plural
 
 _UNEVEN = 0.5
 """Relative deviation of a part's size from its share that is reported, with a seed whose parts are nearer."""
@@ -90,7 +91,7 @@ def _note_size(part: AnnotatedImages, of: str) -> None:
     report(
         Note(
             "split_size",
-            f"{of} {name}: {images} images, {objects} objects".strip(),
+            f"{of} {name}: {plural(images, 'image')}, {plural(objects, 'object')}".strip(),
             name,
             {"images": images, "objects": objects},
         )
@@ -134,13 +135,13 @@ def divide_images(
     given = {purpose: part for purpose, part in parts.items() if purpose not in own}
     for name in own:
         if name in parts and len(parts) > 1:
-            text = f"data.{name} replaces the {name} split of the data set, whose {len(parts[name])} images are not used"
+            text = f"data.{name} replaces the {name} split of the data set, whose {plural(len(parts[name]), 'image is', 'images are')} not used"
             report(Note("replaced_split", text, name, {"images": len(parts[name])}))
     if len(parts) == 1:
         # A single split, whatever its name, says nothing about how images are to be divided.
         (whole,) = parts.values()
         if not share:
-            text = f"the {len(whole)} images of the data set itself are not used"
+            text = f"the {plural(len(whole), 'image')} of the data set itself {agree(len(whole), 'is', 'are')} not used"
             report(Note("unused_images", text, values={"images": len(whole)}))
         why = "all images" if options.splits == "drawn" else "the data set has no splits: all images"
         given = _cut(whole, share, why, contents, options)
@@ -275,7 +276,7 @@ def _cut(
     count = int(units.max(initial=-1)) + 1
     if required and count < len(shares) and groups is not None and len(part) >= len(shares):
         raise InputError(
-            f"{why} are in {len(set(groups))} groups (data.groups={options.groups}), too few for {', '.join(shares)}; use a "
+            f"{why} are in {plural(len(set(groups)), 'group')} (data.groups={options.groups}), too few for {', '.join(shares)}; use a "
             f"finer grouping, or give the splits with data.val=PATH and data.test=PATH"
         )
     if required and count < len(shares):
@@ -288,7 +289,7 @@ def _cut(
     indices = hash_split(names, list(shares.values()), options.seed, units, required)
     counts = {name: len(chosen) for name, chosen in zip(shares, indices, strict=True)}
     listed = ", ".join(f"{name} {number}" for name, number in counts.items())
-    by = "their names" if groups is None else f"their {len(set(groups))} groups"
+    by = "their names" if groups is None else f"their {plural(len(set(groups)), 'group')}"
     text = f"{why} are split by a hash of {by} and seed {options.seed}: {listed}"
     report(Note("made_splits", text, ", ".join(counts), counts))
     copies = len(part) - len({contents[path] for path in part.images.paths})
@@ -315,7 +316,7 @@ def _warn_of_divided_groups(images: AnnotatedImages, parts: Sequence[Indices], n
         divided = sum(len(numbers) > 1 for numbers in seen.values())
         if divided:
             text = (
-                f"images have a field {name!r}, and those of {divided} of its {len(seen)} values are in several of "
+                f"images have a field {name!r}, and for {divided} of its {plural(len(seen), 'value')} the images are in several of "
                 f"{', '.join(names)}; if they are alike, results are too optimistic: keep them together with "
                 f"--set data.groups={name}"
             )

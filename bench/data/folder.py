@@ -24,6 +24,7 @@ from bench.data.leaks import content_keys, find_leaks, occurring_in
 from bench.data.types import SPLITS, Dataset, Split, require_objects
 from metrics.errors import InputError, InputWarning
 from metrics.notes import Note, report
+from metrics.plurals import agree, plural
 from metrics.tables import Catalog
 
 
@@ -97,7 +98,7 @@ def _without_leaks(
         leaked = copies | of_group if len(of_group) else copies
         if leaked.any():
             text = (
-                f"{name}: {int(leaked.sum())} of {len(leaked)} images are dropped, because {' or '.join(later)} has the same "
+                f"{name}: {leaked.sum():,} of {plural(len(leaked), 'image')} {agree(leaked.sum(), 'is', 'are')} dropped, because {' or '.join(later)} has the same "
                 f"image or another one of its group (data.leaks=dropped)"
             )
             report(Note("dropped_leaks", text, name, {"images": int(leaked.sum()), "of": len(leaked)}))
@@ -182,5 +183,5 @@ def _note_absent_classes(splits: Mapping[str, Split]) -> None:
         if absent:
             more = f" and {len(absent) - 8} more" if len(absent) > 8 else ""
             names = ", ".join(absent[:8]) + more
-            text = f"{name}: no object of {len(absent)} of {len(catalog.classes)} classes: {names}"
+            text = f"{name}: no object of {len(absent)} of {plural(len(catalog.classes), 'class')}: {names}"
             report(Note("absent_classes", text, name, {"classes": len(absent), "of": len(catalog.classes)}))

@@ -12,6 +12,7 @@ from bench.data.stratification import first_images, stratified_parts
 from bench.data.types import SPLITS, DataOptions
 from metrics.errors import InputError
 from metrics.notes import Note, report
+from metrics.plurals import agree, plural
 from metrics.tables import AnnotationTable
 
 
@@ -54,7 +55,7 @@ def divide_fold(
     indices = {"train": rest[part == 0], "val": rest[part == 1], "test": test}
     counts = {name: len(indices[name]) for name in SPLITS}
     listed = ", ".join(f"{name} {number}" for name, number in counts.items())
-    text = f"fold {options.fold} of {options.folds} of all {images} images, stratified by class with seed {options.seed}: {listed}"
+    text = f"fold {options.fold} of {options.folds} of all {plural(images, 'image')}, stratified by class with seed {options.seed}: {listed}"
     report(Note("fold", text, str(options.fold), counts))
     return indices
 
@@ -74,9 +75,9 @@ def limit_training(truth: AnnotationTable, names: Sequence[str], options: DataOp
     assert wanted is not None
     if wanted > len(names):
         raise InputError(
-            f"data.train_images={wanted}: there are {len(names)} training images; use at most {len(names)}, or leave the setting "
+            f"data.train_images={wanted}: there {agree(len(names), 'is', 'are')} {plural(len(names), 'training image')}; use at most {len(names)}, or leave the setting "
             "out to use all of them"
         )
-    text = f"train: {wanted} of {len(names)} images, stratified by class with seed {options.seed}"
+    text = f"train: {wanted} of {plural(len(names), 'image')}, stratified by class with seed {options.seed}"
     report(Note("train_images", text, "train", {"images": wanted, "of": len(names)}))
     return first_images(truth, names, wanted, options.seed)

@@ -13,6 +13,7 @@ from bench.data.annotated_images import AnnotatedImages
 from metrics.compare.groups import GROUP_COLUMN, SPLIT_GROUPS, groups_from_csv
 from metrics.errors import InputError
 from metrics.notes import Note, report
+from metrics.plurals import agree, plural
 from metrics.real_path import real_path
 
 FOLDER = "folder"
@@ -160,9 +161,9 @@ def _report_groups(groups: str, images: int, known: Sequence[str], part_name: st
         "expression": f"by {groups!r} in their names",
     }[_kind(groups)]
     of_part = f"{part_name}: " if part_name else ""
-    text = f"{of_part}{images} images are in {len(counts)} groups {source}, with up to {max(counts.values(), default=0)} images"
+    text = f"{of_part}{plural(images, 'image is', 'images are')} in {plural(len(counts), 'group')} {source}, with up to {plural(max(counts.values(), default=0), 'image')}"
     if len(known) < images:
-        text += f"; {images - len(known)} images without a group are each on their own"
+        text += f"; {plural(images - len(known), 'image')} without a group {agree(images - len(known), 'is on its own', 'are each on their own')}"
     report(
         Note(
             "image_groups",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bench.data.contents import content_digests
 from bench.data.types import Split
+from metrics.plurals import agree, plural
 
 Load = Callable[[int], NDArray[np.uint8]]
 Place = Literal["none", "memory", "disk"]
@@ -44,7 +45,7 @@ def cache_images(
         if place != "none" and count:
             left -= size
             notes.append(
-                f"{split.name}: {count} of {len(split)} decoded images are kept {'in memory' if place == 'memory' else 'on disk'}, "
+                f"{split.name}: {count:,} of {plural(len(split), 'decoded image')} {agree(count, 'is', 'are')} kept {'in memory' if place == 'memory' else 'on disk'}, "
                 f"{size / 1e9:.2f} GB"
             )
             split = replace(split, load=_kept(split, place, count, folder or _user_folder()))

@@ -22,6 +22,7 @@ from bench.data.jpeg import decode_jpeg, read_plain_jpeg
 from bench.data.library_warnings import ignored_warnings
 from metrics.errors import InputError
 from metrics.messages import reason
+from metrics.plurals import plural
 
 _ORIENTATION = 0x0112
 _ORIENTATIONS = range(1, 9)
@@ -199,7 +200,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise InputError(f"{path}: no such image file") from None
     except Image.DecompressionBombError as error:
         raise InputError(
-            f"{path}: more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, the limit that keeps memory from being exhausted "
+            f"{path}: more than {plural(2 * (Image.MAX_IMAGE_PIXELS or 0), 'pixel')}, the limit that keeps memory from being exhausted "
             f"({str(error).rstrip('.')}); make it smaller, or cut it into tiles"
         ) from None
     except Exception as error:  # Pillow's readers raise nearly anything on a broken file

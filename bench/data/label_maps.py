@@ -15,6 +15,7 @@ from bench.data.image_masks import Frame, Masks, MaskSource
 from bench.data.images import read_header
 from bench.data.types import MaskFacts
 from metrics.pixel_labels import IGNORED
+from metrics.plurals import agree, plural
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,17 +79,19 @@ def _notes(name: str, counts: Counter[str], masked: int, images: int) -> tuple[s
     notes = []
     if masked < images:
         notes.append(
-            f"{name}: {images - masked} of {images} images have no mask and are ignored in label maps"
+            f"{name}: {images - masked:,} of {plural(images, 'image')} {agree(images - masked, 'has no mask and is', 'have no mask and are')} ignored in label maps"
         )
     if counts["boxes"]:
         notes.append(
-            f"{name}: {counts['boxes']} of {counts['boxes'] + counts['masks']} objects have no usable mask; their boxes are ignored in "
+            f"{name}: {counts['boxes']:,} of {plural(counts['boxes'] + counts['masks'], 'object')} {agree(counts['boxes'], 'has no usable mask, and its box is', 'have no usable mask, and their boxes are')} ignored in "
             "label maps"
         )
     if counts["crowds"]:
-        notes.append(f"{name}: {counts['crowds']} crowd regions are ignored in label maps")
+        notes.append(
+            f"{name}: {plural(counts['crowds'], 'crowd region is', 'crowd regions are')} ignored in label maps"
+        )
     if counts["masks"] and counts["quadrilaterals"] == counts["masks"]:
         notes.append(
-            f"{name}: all {counts['masks']} masks have four corners; if they are boxes, upright or rotated, label maps show boxes"
+            f"{name}: all {plural(counts['masks'], 'mask has', 'masks have')} four corners; if they are boxes, upright or rotated, label maps show boxes"
         )
     return tuple(notes)

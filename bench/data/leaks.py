@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.notes import Note
+from metrics.plurals import plural
 
 _END = 4096
 
@@ -44,7 +45,7 @@ def find_leaks(
         repeated = _repeated(paths)
         if repeated:
             names = ", ".join(path.name for path in repeated[:5])
-            text = f"{name}: {len(repeated)} image files have more than one id: {names}"
+            text = f"{name}: {plural(len(repeated), 'image file has', 'image files have')} more than one id: {names}"
             notes.append(Note("repeated_images", text, name, {"images": len(repeated)}))
     for first, second in combinations(splits, 2):
         of_first: dict[object, Path] = {}
@@ -57,7 +58,7 @@ def find_leaks(
         ]
         if shared:
             names = ", ".join(a.name if a.name == b.name else f"{a.name} = {b.name}" for a, b in shared[:5])
-            text = f"{first} and {second} share {len(shared)} images, so results on {second} are too optimistic: {names}"
+            text = f"{first} and {second} share {plural(len(shared), 'image')}, so results on {second} are too optimistic: {names}"
             notes.append(Note("leakage", text, f"{first}, {second}", {"images": len(shared)}))
         if groups is not None:
             common = set(groups[first]) & set(groups[second])
@@ -65,7 +66,7 @@ def find_leaks(
             if common:
                 names = ", ".join(sorted(common)[:5])
                 text = (
-                    f"{first} and {second} share {len(common)} groups of images (data.groups), with {images} images of "
+                    f"{first} and {second} share {plural(len(common), 'group')} of images (data.groups), with {plural(images, 'image')} of "
                     f"{second}, so results on {second} are too optimistic: {names}"
                 )
                 values = {"groups": len(common), "images": images}

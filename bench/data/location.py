@@ -27,6 +27,7 @@ from metrics.formats.file_listing import refuse_unreadable, report_unwrapped, un
 from metrics.formats.image_annotations import exports
 from metrics.formats.layouts import LAYOUTS, UNDESCRIBED_YOLO
 from metrics.formats.near_misses import near_miss
+from metrics.plurals import plural
 from metrics.real_path import real_path
 from metrics.registry import UnknownName, did_you_mean
 
@@ -242,7 +243,7 @@ def _existing(path: Path) -> Path:
 def _contents(path: Path) -> str:
     """The first names in a folder, or a file's suffix and size."""
     if path.is_file():
-        return f"a file {path.suffix or 'without suffix'} of {path.stat().st_size:,} bytes"
+        return f"a file {path.suffix or 'without suffix'} of {plural(path.stat().st_size, 'byte')}"
     names = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
     if not names:
         return "an empty folder"

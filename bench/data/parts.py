@@ -20,6 +20,7 @@ from bench.data.union import unite_classes_by_id, unite_classes_by_name, unite_i
 from metrics.errors import InputError
 from metrics.formats.layouts import DataLayout
 from metrics.notes import Note, report
+from metrics.plurals import agree, plural
 from metrics.real_path import real_path
 
 PART_OPTIONS = frozenset({"images", "classes", "left_out", "groups"})
@@ -65,7 +66,7 @@ def parts_format(parts: Sequence[Part]) -> DatasetFormat:
 
     return DatasetFormat(
         name="+".join(sorted(formats)),
-        summary=f"{len(parts)} parts",
+        summary=plural(len(parts), "part"),
         source="docs/data.md",
         options=joined,
         read=read,
@@ -85,7 +86,7 @@ def read_parts(parts: Sequence[Part], options: FolderOptions) -> list[AnnotatedI
         images, missing = read_part(part, options)
         ungrouped += missing
         count = sum(len(one.paths) for one in images)
-        text = f"part {part.name}: {count} images read as {part.format.name}" + (
+        text = f"part {part.name}: {plural(count, 'image')} read as {part.format.name}" + (
             f", all for {part.split}" if part.split else ""
         )
         report(Note("data_part", text, part.name, {"images": count}))
@@ -176,8 +177,8 @@ def own_split(purpose: str, images: Sequence[AnnotatedImages], path: Path | str)
         )
     chosen = (named or list(images))[0]
     left = sum(len(one.paths) for one in images) - len(chosen.paths)
-    text = f"data.{purpose}: {len(chosen.paths)} images of {path} are the {purpose} split"
+    text = f"data.{purpose}: {plural(len(chosen.paths), 'image')} of {path} {agree(len(chosen.paths), 'is', 'are')} the {purpose} split"
     if left:
-        text += f"; its other {left} images are not used"
+        text += f"; its other {plural(left, 'image is', 'images are')} not used"
     report(Note("own_split", text, purpose, {"images": len(chosen.paths), "unused": left}))
     return replace(chosen, purpose=purpose)

@@ -17,6 +17,7 @@ from metrics.errors import InputError
 from metrics.formats.layouts import DataLayout
 from metrics.notes import Note
 from metrics.pixel_labels import IGNORED
+from metrics.plurals import agree, plural
 from metrics.registry import Registry
 from metrics.tables import AnnotationTable
 
@@ -141,7 +142,9 @@ class DataOptions(Config):
                 f"{given} is set and {other} is not; set both, or use `bench run --folds`, which sets them for each fold"
             )
         if self.folds is not None and self.fold is not None and self.fold > self.folds:
-            raise ValueError(f"fold is {self.fold}, but there are {self.folds} folds, from 1")
+            raise ValueError(
+                f"fold is {self.fold}, but there {agree(self.folds, 'is', 'are')} {plural(self.folds, 'fold')}, from 1"
+            )
         return self
 
 
@@ -188,7 +191,7 @@ def require_label_maps(split: Split) -> Split:
     classes = len(split.truth.catalog.classes)
     if classes > MAX_MASK_CLASSES:
         raise InputError(
-            f"{split.name}: {classes} classes, but a label map holds at most {MAX_MASK_CLASSES}; use some of them with "
+            f"{split.name}: {plural(classes, 'class')}, but a label map holds at most {MAX_MASK_CLASSES}; use some of them with "
             "--set data.classes=..."
         )
     if split.label_maps is None:
@@ -214,7 +217,7 @@ def require_objects(split: Split) -> Split:
     if not valid.any():
         ignored = f" ({len(valid)} are crowd or ignored)" if len(valid) else ""
         raise InputError(
-            f"{split.name}: none of its {len(split)} images has a valid object{ignored}, so average "
+            f"{split.name}: no image of {len(split):,} has a valid object{ignored}, so average "
             f"precision is undefined; annotate some, or remove the split so that one is made"
         )
     return split

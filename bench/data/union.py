@@ -15,6 +15,7 @@ from bench.data.image_masks import with_values
 from bench.data.types import SPLITS
 from metrics.errors import InputError, InputWarning
 from metrics.notes import Note, report
+from metrics.plurals import plural
 from metrics.tables import AnnotationTable, Catalog, ImageId
 from metrics.tables.catalog import ImageValue
 
@@ -186,7 +187,7 @@ def unite_classes_by_name(parts: Sequence[Sequence[AnnotatedImages]]) -> list[li
     ids = tuple(min(ids_of[name]) for name in names) if agree else tuple(range(len(names)))
     shared = sum(number == len(parts) for number in count.values())
     only = [name for name in names if count[name] < len(parts)]
-    text = f"classes of the parts are matched by name: {len(names)} classes, {shared} of them in all parts"
+    text = f"classes of the parts are matched by name: {plural(len(names), 'class')}, {shared} of them in all parts"
     if only:
         text += f"; only in some: {listed(only)}"
     if not agree:

@@ -22,6 +22,7 @@ from metrics.formats.layouts import LAYOUTS
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_json
 from metrics.notes import Note, report
+from metrics.plurals import plural
 from metrics.protocols import chosen_protocol
 from metrics.tables import AnnotationTable
 
@@ -125,7 +126,7 @@ def _parts(part: AnnotatedImages, file: Path) -> list[AnnotatedImages]:
         return [part]
     if not all(of_image):
         raise InputError(
-            f"{file}: {of_image.count(None)} images have no field 'split', but others have; add it to all images"
+            f"{file}: {plural(of_image.count(None), 'image has', 'images have')} no field 'split', but others have; add it to all images"
         )
     return [
         replace(part.select([k for k, name in enumerate(of_image) if name == chosen]), purpose=chosen)

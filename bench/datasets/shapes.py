@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bench.data.shapes_scene import ShapesConfig, draw_image, draw_label_map
 from bench.data.types import DATASETS, SPLITS, Dataset, DatasetFormat, Split, require_objects
 from metrics.notes import Note
+from metrics.plurals import plural
 from metrics.tables import AnnotationTable, Catalog
 
 DRAWING_VERSION = 1
@@ -121,7 +122,7 @@ def _fingerprint(config: ShapesConfig, what: str) -> str:
 
 
 def _draw(options: ShapesConfig) -> Dataset:
-    shares = f"{options.train} train, {options.val} val and {options.test} test images"
+    shares = f"{options.train} train, {options.val} val and {plural(options.test, 'test image')}"
     text = f"shapes: {shares} of {options.size[0]}x{options.size[1]} pixels, drawn from seed {options.seed}"
     return Dataset(
         name=options.name or "shapes",

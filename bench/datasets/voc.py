@@ -21,6 +21,7 @@ from metrics.formats.layouts import LAYOUTS, voc_folder
 from metrics.formats.voc import Pixels
 from metrics.formats.voc_splits import VOCPart, find_parts
 from metrics.notes import Note, report
+from metrics.plurals import agree, plural
 from metrics.tables import AnnotationTable
 
 _CONVENTIONS = {
@@ -64,7 +65,7 @@ def _note_unannotated(sources: Sequence[AnnotatedImages], files: Sequence[Path])
         beside = [image for image in image_files(folder) if image not in used and image.stem not in names]
         if folder.is_dir() and beside:
             text = (
-                f"{len(beside)} images in {folder} have no XML file and are left out, the first {beside[0].name}; an image without "
+                f"{plural(len(beside), 'image')} in {folder} {agree(len(beside), 'has no XML file and is', 'have no XML file and are')} left out, the first {beside[0].name}; an image without "
                 f"objects needs one without <object>"
             )
             report(Note("unannotated_images", text, str(folder), {"images": len(beside)}))

@@ -22,7 +22,7 @@ from bench.runs.run import run
 from metrics.designs.elimination import LOOKS, look_level
 from metrics.errors import InputError, PartialError
 from metrics.match_rule import MatchRule
-from reports.elements.formatting import plural
+from metrics.plurals import plural
 from reports.records.decision import BegunRound, Decision, DecisionModel
 from reports.records.run import RunFolder
 

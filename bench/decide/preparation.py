@@ -21,7 +21,7 @@ from detectors.registry import VARIANTS
 from metrics.atomic_files import atomic_write
 from metrics.compare.pairwise import FEW_IMAGES
 from metrics.errors import InputError, PartialError
-from reports.elements.formatting import plural
+from metrics.plurals import plural
 from reports.records.decision import PriorChoice
 
 PRIORS_GAIN = 0.01

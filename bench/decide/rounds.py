@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from metrics.errors import InputError
-from reports.elements.formatting import plural
+from metrics.plurals import plural
 from reports.records.decision import PlannedRound
 
 SEEDS = 2
@@ -71,7 +71,7 @@ def plan_rounds(
                     return plan
     least = spent + reserved + 1.1 * _cost(_ladder(count, 1, 1), costs)
     raise InputError(
-        f"--minutes {seconds / 60:g}: not enough for {count} models; one epoch of each with {SEEDS} seeds, the test and the page take about "
+        f"--minutes {seconds / 60:g}: not enough for {plural(count, 'model')}; one epoch of each with {SEEDS} seeds, the test and the page take about "
         f"{plural(math.ceil(least / 60), 'minute')} here; give more, or name fewer models with --variant or --preset"
     )
 

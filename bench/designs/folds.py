@@ -19,6 +19,7 @@ from bench.settings import toml
 from metrics.atomic_files import atomic_write
 from metrics.evaluator import evaluate
 from metrics.match_rule import MatchRule
+from metrics.plurals import agree, plural
 from metrics.tables import AnnotationTable, DetectionTable
 from reports.analysis.folds import FOLD
 from reports.records.run import Budget, RunFolder, RunResult, save_result
@@ -40,7 +41,7 @@ def pool_levels(levels: Sequence[LevelRuns], out: Path, context: RunContext) -> 
         runs = [level.runs[cell] for level in levels if cell in level.runs]
         if len(runs) < len(levels):
             context.progress.message(
-                f"{runs[0].result.variant}, seed {runs[0].result.seed}: {len(runs)} of {len(levels)} folds are finished; not included"
+                f"{runs[0].result.variant}, seed {runs[0].result.seed}: {len(runs)} of {plural(len(levels), 'fold')} {agree(len(runs), 'is', 'are')} finished; not included"
             )
             continue
         pooled.append(pool_folds(runs, out, context))

@@ -10,6 +10,7 @@ from bench.designs.levels import Level, LevelRuns, run_levels
 from bench.runs.context import RunContext
 from detectors.registry import VARIANTS
 from metrics.errors import InputError
+from metrics.plurals import plural
 
 ALL = "all"
 
@@ -31,7 +32,8 @@ def size_levels(words: Sequence[str]) -> list[Level]:
             sizes.add(int(word))
     levels = [Level("all training images", {"data.train_images": None})] if ALL in words else []
     levels += [
-        Level(f"{size} training images", {"data.train_images": size}) for size in sorted(sizes, reverse=True)
+        Level(plural(size, "training image"), {"data.train_images": size})
+        for size in sorted(sizes, reverse=True)
     ]
     if len(levels) < 2:
         raise InputError("--train-sizes: expected at least two sizes, such as 50 100 200 all")

@@ -29,6 +29,7 @@ from detectors.types import Detections
 from metrics.atomic_files import atomic_write
 from metrics.errors import InputError, InputNote, InputWarning
 from metrics.notes import Note, report
+from metrics.plurals import agree, plural
 from reports.records.run import RunFolder
 
 SCORE_TOLERANCE = 1e-4
@@ -125,8 +126,8 @@ def export_run(run: RunFolder, file: Path, *, nms: bool = False, any_size: bool 
     comparison = compare(content, network, record, inputs)
     if not comparison.holds:
         raise InputError(
-            f"{run.path}: the exported network differs from the original: {comparison.equal} of {comparison.detections} detections "
-            f"are equal, scores differ by {comparison.score_difference:.2g}; nothing was written. Report this with the versions of "
+            f"{run.path}: the exported network differs from the original: {comparison.equal:,} of {plural(comparison.detections, 'detection')} "
+            f"{agree(comparison.equal, 'is', 'are')} equal, scores differ by {comparison.score_difference:.2g}; nothing was written. Report this with the versions of "
             "torch, onnxscript and onnxruntime"
         )
     atomic_write(file, content)

@@ -10,7 +10,7 @@ from typing import Literal
 
 import pandas as pd
 
-from reports.elements.formatting import plural
+from metrics.plurals import plural
 from reports.records.csv import to_csv
 
 Action = Literal["removed", "changed"]

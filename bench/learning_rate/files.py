@@ -12,6 +12,7 @@ from bench.runs.provenance import settings_by_content
 from bench.settings import toml
 from bench.settings.config import RunConfig
 from metrics.atomic_files import atomic_write
+from metrics.plurals import plural
 from reports.figures.range_test import range_test_figure
 from reports.records.csv import to_csv
 
@@ -22,7 +23,7 @@ def summary(result: RangeTest) -> str:
         if not len(result.rate):
             return "No suggestion: the loss of the first step is not finite."
         return (
-            f"No suggestion: the loss did not fall after the first {FEWEST} of {len(result.rate)} steps; "
+            f"No suggestion: the loss did not fall after the first {FEWEST} of {plural(len(result.rate), 'step')}; "
             "test other rates with --lowest and --highest."
         )
     ends = "diverged beyond" if result.diverged else "was tested up to"

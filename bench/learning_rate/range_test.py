@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.errors import InputError
+from metrics.plurals import plural
 
 Floats = NDArray[np.float64]
 
@@ -46,7 +47,7 @@ class RateRange:
                 f"learning rates from {self.lowest:g} to {self.highest:g}: expected 0 < lowest < highest; give others"
             )
         if self.steps < FEWEST:
-            raise InputError(f"{self.steps} steps: a range test needs at least {FEWEST}; give more")
+            raise InputError(f"{plural(self.steps, 'step')}: a range test needs at least {FEWEST}; give more")
 
     def rates(self) -> list[float]:
         """Learning rate of each step."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from metrics.errors import MachineError, is_out_of_memory
 from metrics.notes import Note, report
+from metrics.plurals import plural
 
 T = TypeVar("T")
 
@@ -53,7 +54,7 @@ class BatchMemory:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         self.most = -(-size // 2)
-        text = f"out of memory with {size} images at once; continued with {self.most} (evaluate.batch={self.most})"
+        text = f"out of memory with {plural(size, 'image')} at once; continued with {self.most} (evaluate.batch={self.most})"
         report(Note("halved_batch", text, values={"from": size, "to": self.most}), stacklevel=3)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.types import Split
+from metrics.plurals import plural
 from metrics.tables import AnnotationTable
 
 IGNORED_REGION = -1
@@ -73,10 +74,10 @@ def training_objects(split: Split) -> tuple[TrainingObjects, list[str]]:
     left_out = [f"{int(mask.sum())} {reason}" for reason, mask in counts.items() if mask.any()]
     notes = []
     if left_out:
-        notes.append(f"{split.name}: of {len(used)} objects not trained on: {', '.join(left_out)}")
+        notes.append(f"{split.name}: of {plural(len(used), 'object')} not trained on: {', '.join(left_out)}")
     if changed.any():
         notes.append(
-            f"{split.name}: {int(changed.sum())} boxes extend beyond their image and are clipped for training"
+            f"{split.name}: {plural(changed.sum(), 'box extends beyond its image and is', 'boxes extend beyond their image and are')} clipped for training"
         )
 
     rows = np.flatnonzero(used)

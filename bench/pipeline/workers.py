@@ -22,6 +22,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from metrics.errors import DetbenchError, InputError, InputNote, MachineError, PartialError
+from metrics.plurals import plural
 
 SHARED_MEMORY = Path("/dev/shm")
 """Through which workers send batches."""
@@ -76,7 +77,7 @@ class WorkerBatches(Generic[S, B]):
         needed = workers * _PREFETCHED * batch_bytes
         if workers and needed > _free_shared_memory():
             _report(
-                f"{SHARED_MEMORY}: {_free_shared_memory() / 1e6:.0f} MB free, and {workers} workers need about "
+                f"{SHARED_MEMORY}: {_free_shared_memory() / 1e6:.0f} MB free, and {plural(workers, 'worker needs', 'workers need')} about "
                 f"{needed / 1e6:.0f}; images are loaded without workers. Enlarge it (docker run --shm-size), or lower workers"
             )
             workers = 0

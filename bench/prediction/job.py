@@ -22,6 +22,7 @@ from bench.process.interrupts import StopRequest
 from bench.process.progress import Progress
 from metrics.atomic_files import atomic_write, atomic_write_by
 from metrics.errors import InputError
+from metrics.plurals import plural
 from reports.records.run import file_digests
 
 Output = Literal["json", "csv", "yolo", "drawn", "crops"]
@@ -111,10 +112,12 @@ def predict_files(
                     if pictures:
                         _write_pictures(out, file, pixels[file.name], detections, outputs)
             stage.advance(len(group))
-            stop.raise_if_stopped(f"the detections of {len(found)} of {len(files)} images are in {out}")
+            stop.raise_if_stopped(
+                f"{out} has the detections of {len(found):,} of {plural(len(files), 'image')}"
+            )
     if not found:
         name, why = next(iter(unreadable.items()))
-        raise InputError(f"none of the {len(files)} images can be read; the first: {why or name}")
+        raise InputError(f"no image of {len(files):,} can be read; the first: {why or name}")
     for name, table in _tables(found, detector.class_ids, outputs):
         atomic_write(out / name, table)
     return Predicted(found, unreadable, reused)

@@ -22,6 +22,7 @@ from bench.settings.sections import EvaluateConfig
 from bench.training.device import pick_device
 from metrics.errors import InputError
 from metrics.measures.operating_point import score_curve
+from metrics.plurals import plural
 from reports.records.run import RunFolder
 
 ScoreSource = Literal["given", "validation", "evaluated"]
@@ -103,9 +104,7 @@ class TrainedDetector:
         self.score, self.score_source = self._threshold(score)
 
     def __repr__(self) -> str:
-        return (
-            f"TrainedDetector({self.run.result.name!r}, {len(self.classes)} classes, score {self.score:.3f})"
-        )
+        return f"TrainedDetector({self.run.result.name!r}, {plural(len(self.classes), 'class')}, score {self.score:.3f})"
 
     def __call__(self, image: Any, score: float | None = None) -> ImageDetections:
         """Detections in one image.

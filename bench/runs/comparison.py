@@ -14,6 +14,7 @@ from bench.runs.folders import digest, is_partial, slug
 from metrics.atomic_files import atomic_write
 from metrics.compare import gate_json, groups_from_csv
 from metrics.errors import InputError
+from metrics.plurals import plural
 from metrics.real_path import real_path
 from metrics.registry import did_you_mean
 from reports.analysis.comparison_options import NO_GROUPS, ComparisonOptions
@@ -211,7 +212,9 @@ def require_same_truth(runs: Sequence[RunFolder]) -> None:
     for fingerprint, members in groups.items():
         facts = members[0].result.data
         names = ", ".join(run.result.name for run in members)
-        lists.append(f"{facts.name} {facts.split} ({facts.images} images, {fingerprint[:10]}): {names}")
+        lists.append(
+            f"{facts.name} {facts.split} ({plural(facts.images, 'image')}, {fingerprint[:10]}): {names}"
+        )
     raise InputError(
         f"these runs were evaluated on different ground truth and cannot be compared: {'; '.join(lists)}; "
         "compare the runs of one data set, run the others again on the same --data, or use --images intersection to "

@@ -14,6 +14,7 @@ from detectors.compression.fake_quantization import fake_quantize, without_fake_
 from detectors.compression.pruning import prune_channels, prune_weights
 from detectors.registry import VARIANTS
 from metrics.errors import InputError
+from metrics.plurals import plural
 from reports.records.run import RunFolder
 
 
@@ -36,7 +37,7 @@ def _compressed(config: RunConfig, classes: int, path: str) -> nn.Module:
     known = parent.result
     if (known.variant, known.data.classes) != (config.variant, classes):
         raise InputError(
-            f"compression.run: {path} is a run of {known.variant} for {known.data.classes} classes, not of {config.variant} for "
+            f"compression.run: {path} is a run of {known.variant} for {plural(known.data.classes, 'class')}, not of {config.variant} for "
             f"{classes}; give one of the same variant and data"
         )
     network = without_fake_quantization(cast(nn.Module, load_network(parent, config.tree())))

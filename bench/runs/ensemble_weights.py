@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from bench.runs.ensemble import fuse_runs
 from metrics.errors import InputError
 from metrics.evaluator import evaluate
+from metrics.plurals import plural
 from reports.records.run import RunFolder
 
 WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
@@ -64,7 +65,7 @@ def search_weights(
 def _check(runs: Sequence[RunFolder], validation: Sequence[RunFolder]) -> None:
     if len(validation) != len(runs):
         raise InputError(
-            f"--validation: expected {len(runs)} runs, one for each run of the ensemble in the same order, got {len(validation)}"
+            f"--validation: expected {plural(len(runs), 'run')}, one for each run of the ensemble in the same order, got {len(validation)}"
         )
     for run, other in zip(runs, validation, strict=True):
         if (run.result.variant, run.result.seed) != (other.result.variant, other.result.seed):

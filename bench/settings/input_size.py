@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bench.data.types import Dataset, Split
 from metrics.notes import Note
+from metrics.plurals import plural
 
 MULTIPLE = 32
 """Sides are multiples of this: the coarsest stride of usual backbones."""
@@ -42,7 +43,7 @@ def input_size_of(dataset: Dataset, pixels: int) -> tuple[tuple[int, int], Note]
         sizes, origin = np.array([default]), f"the images of {dataset.name}"
     else:
         sizes = _known_sizes(dataset.splits["train"])
-        origin = f"{len(sizes)} training images"
+        origin = plural(len(sizes), "training image")
     height, width = input_size(sizes, pixels)
     text = (
         f"image.size: {height},{width} (height, width), by the median aspect ratio of {origin} and "

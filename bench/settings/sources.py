@@ -20,6 +20,7 @@ from detectors.config import Config
 from detectors.external.registry import HUGGING_FACE, PATH_PREFIXES, external_model_names
 from detectors.registry import VARIANTS
 from metrics.errors import InputError
+from metrics.plurals import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def several_data_sets(where: str, paths: Sequence[Any]) -> str:
     """Why a list of data sets is refused, and what to do instead."""
     joined = "+".join(map(str, paths))
     return (
-        f"{where}: a list of {len(paths)} data sets; a command takes one. Join them to one data set with {joined}, or do one "
+        f"{where}: a list of {plural(len(paths), 'data set')}; a command takes one. Join them to one data set with {joined}, or do one "
         f"command for each"
     )
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from metrics.errors import InputError, of_system
 from metrics.formats.untrusted import open_input
+from metrics.plurals import plural
 
 Tree = dict[str, Any]
 """Settings as nested dicts: ``{"nms": {"iou": 0.5}}``."""
@@ -112,7 +113,9 @@ def parse_set(text: str) -> tuple[tuple[str, ...], str]:
     if not equals:
         raise InputError(f"--set {text}: expected name=value, for example --set train.epochs=5")
     if len(path) > _MAX_LEVELS:
-        raise InputError(f"--set {text[:40]}...: {len(path)} names; settings have at most {_MAX_LEVELS}")
+        raise InputError(
+            f"--set {text[:40]}...: {plural(len(path), 'name')}; settings have at most {_MAX_LEVELS}"
+        )
     if not all(path):
         raise InputError(f"--set {text}: expected a dotted name before '=', for example train.epochs")
     if not value.strip():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.timing import conditions
+from metrics.plurals import plural
 from reports.elements import formatting
 from reports.records.timing import Machine, Process, Subject
 
@@ -27,13 +28,11 @@ def invalid_reasons(
     if trainings:
         reasons.append(f"timed during the training of {formatting.join_words([*trainings])}")
     if gpu_processes:
-        reasons.append(
-            f"timed next to {formatting.plural(gpu_processes, 'other process', 'other processes')} on the GPU"
-        )
+        reasons.append(f"timed next to {plural(gpu_processes, 'other process')} on the GPU")
     others = max((process.other_cores or 0.0 for process in processes), default=0.0)
     if conditions.is_crowded(machine.cores, machine.threads, others):
         reasons.append(
-            f"timed next to other work, which used {others:.1f} of {machine.cores} processors while the timing needed "
+            f"timed next to other work, which used {others:.1f} of {plural(machine.cores, 'processor')} while the timing needed "
             f"{machine.threads}; time again when the machine is idle"
         )
     suspended = sum(process.suspended_seconds for process in processes)
@@ -57,7 +56,7 @@ def limitations(processes: Sequence[Process], subject: Subject, too_large: Seque
         )
     if len(processes) < 3:
         notes.append(
-            f"timed in {formatting.plural(len(processes), 'process', 'processes')}, too few to estimate how much processes "
+            f"timed in {plural(len(processes), 'process')}, too few to estimate how much processes "
             f"differ: {'there are no confidence intervals' if len(processes) < 2 else 'confidence intervals are very wide'}"
         )
     if not all(process.warm_up_stable for process in processes):

@@ -14,6 +14,7 @@ from bench.pipeline.loader import Batch
 from bench.process.log import Log
 from detectors.types import Detector, LossSum, Targets, divide_sums, image_losses
 from metrics.errors import MachineError, is_out_of_memory
+from metrics.plurals import plural
 
 MAX_HALVINGS = 3
 """Largest number of times that a batch is halved if it does not fit into memory."""
@@ -193,7 +194,7 @@ class StepGradient:
     def _out_of_memory(self, batches: Sequence[Batch]) -> str:
         largest = max(len(batch.targets) for batch in batches)
         return (
-            f"out of memory on {self.accelerator.device}, even with {self.parts} parts of a batch of {largest}; "
+            f"out of memory on {self.accelerator.device}, even with {plural(self.parts, 'part')} of a batch of {largest}; "
             "lower train.batch or image.size"
         )
 

@@ -30,6 +30,7 @@ from bench.training.seeding import seed_batch
 from bench.training.setup import set_up_training
 from bench.training.training_result import TrainingResult
 from bench.training.validation import Validation
+from metrics.plurals import plural
 
 Report = Callable[[int, float, Mapping[str, float]], None]
 """Called with the images seen, the share of the training that they are, and the measures of a validation."""
@@ -135,7 +136,9 @@ class _Training:
             progress.message(f"note: {note}")
         if self.position.pass_bytes and not self.resumed:
             images = -(-self.batch // self.position.parts)
-            progress.message(f"train.micro_batch=auto: {images} of {self.batch} images of a batch at once")
+            progress.message(
+                f"train.micro_batch=auto: {images} of {plural(self.batch, 'image')} of a batch at once"
+            )
         if self.resumed:
             log.write("resumed", epoch=self.position.epoch, batch=self.position.batch)
             progress.message(f"resuming after epoch {self.position.epoch}, batch {self.position.batch}")

@@ -18,6 +18,7 @@ from bench.training.gradient import StepGradient, divided, moved
 from bench.training.schedules import set_learning_rate
 from detectors.types import Detector, divide_sums
 from metrics.errors import PartialError
+from metrics.plurals import plural
 
 _MAX_SHOWN = 5
 
@@ -175,7 +176,7 @@ class Stepper:
     def _stop(self, quantity: Quantity, ids: list[int | str]) -> None:
         shown = ", ".join(str(name) for name in ids[:_MAX_SHOWN]) + (", ..." if len(ids) > _MAX_SHOWN else "")
         self.log.write("loss_not_finite", quantity=quantity, images=ids)
-        again = f" {self.skipped} times in a row" if self.skipped > 1 else ""
+        again = f" {plural(self.skipped, 'time')} in a row" if self.skipped > 1 else ""
         remedies = ["lower train.lr", "or skip such steps with --set train.not_finite=skip"]
         if quantity == "loss":
             what = f"the loss is not finite{again} (NaN or infinite) on images {shown}"

@@ -33,6 +33,7 @@ from bench.tune.trial_attributes import (
     counted,
 )
 from metrics.errors import PartialError
+from metrics.plurals import plural
 from reports.elements.formatting import truncate
 from reports.records.trial import Scalar
 
@@ -247,9 +248,8 @@ class Study:
         over = [trial for trial in known if trial.state.is_finished() and not is_feasible(trial)]
         if over:
             nearest = min(over, key=lambda t: (sum(max(v, 0.0) for v in t.constraints.values()), t.number))
-            measured = f"{len(over)} trials were measured" if len(over) > 1 else "one trial was measured"
             return (
-                f"no trial is within the limits; {measured}, and the closest is trial {nearest.number}: "
+                f"no trial is within the limits; {plural(len(over), 'trial was', 'trials were')} measured, and the closest is trial {nearest.number}: "
                 f"{nearest.user_attrs.get(REASON, '')}; raise the limit, or widen --space"
             )
         reasons = [trial.user_attrs.get(REASON) for trial in known if trial.state == TrialState.FAIL]

@@ -30,6 +30,7 @@ from bench.tune.search_space import with_values
 from bench.tune.storage import StorageUnavailable
 from detectors.safetensors_metadata import make_metadata
 from metrics.errors import InputError
+from metrics.plurals import plural
 
 Pruner = Literal["hyperband", "asha", "none"]
 
@@ -133,7 +134,7 @@ class TrainingTrials:
                 return
             trial.report(value, images_seen)
             if trial.should_prune():
-                raise optuna.TrialPruned(f"other trials were better after {images_seen} images")
+                raise optuna.TrialPruned(f"other trials were better after {plural(images_seen, 'image')}")
 
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint = folder / "checkpoint"

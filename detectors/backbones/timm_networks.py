@@ -15,6 +15,7 @@ from detectors.backbones.normalisation import Normalisation
 from detectors.weights import load_state, read_weights
 from metrics.errors import InputError, MachineError
 from metrics.messages import reason
+from metrics.plurals import plural
 from metrics.registry import UnknownName
 
 PREFIX = "timm/"
@@ -120,7 +121,7 @@ def _unknown(name: str, names: Collection[str]) -> str:
     error = UnknownName("network of timm", name, names)
     if error.nearest is not None:
         return str(error)
-    return f"unknown network of timm {name!r}; `timm.list_models()` lists {len(names)} names"
+    return f"unknown network of timm {name!r}; `timm.list_models()` lists {plural(len(names), 'name')}"
 
 
 def _timm() -> Any:

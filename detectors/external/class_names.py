@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
 from metrics.errors import InputError, InputWarning
+from metrics.plurals import plural
 from metrics.registry import did_you_mean
 
 
@@ -54,7 +55,7 @@ def match_classes(
     if missed := [known for label, known in enumerate(classes) if label not in matched.values()]:
         warnings.warn(
             InputWarning(
-                f"{origin}: its weights know {len(classes) - len(missed)} of {len(classes)} classes and "
+                f"{origin}: its weights know {len(classes) - len(missed)} of {plural(len(classes), 'class')} and "
                 f"cannot detect {', '.join(missed)}; if the weights use another name, set it: "
                 f"--set classes.{next(iter(indices))}={shlex.quote(missed[0])}"
             ),

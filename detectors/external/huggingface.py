@@ -16,6 +16,7 @@ from detectors.external.huggingface_settings import HuggingFaceConfig
 from detectors.types import Detections
 from metrics.errors import InputError, InputNote, MachineError
 from metrics.messages import reason
+from metrics.plurals import plural
 
 
 class HuggingFacePredictor(nn.Module):
@@ -122,7 +123,7 @@ def _labels(
 ) -> dict[int, int]:
     """Label of the data set for each label of the model."""
     if are_placeholders(names.values()) and len(names) == len(classes) and not renamed:
-        text = f"{origin}: has no names of classes; its {len(names)} classes are taken in the order of the data set's"
+        text = f"{origin}: has no names of classes; its {plural(len(names), 'class is', 'classes are')} taken in the order of the data set's"
         warnings.warn(InputNote(text), stacklevel=3)
         return {label: label for label in range(len(classes))}
     indices = {name: int(label) for label, name in names.items() if name not in ("N/A", "no-object")}

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from metrics.errors import InputError
+from metrics.plurals import plural
 
 
 class Memory(NamedTuple):
@@ -61,7 +62,7 @@ class DeformableAttention(nn.Module):
         super().__init__()
         if channels % heads:
             raise InputError(
-                f"heads: {channels} channels cannot be divided among {heads} heads; give a divisor of {channels}"
+                f"heads: {plural(channels, 'channel')} cannot be divided among {plural(heads, 'head')}; give a divisor of {channels}"
             )
         self.levels = levels
         self.heads = heads

@@ -9,6 +9,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from detectors.norm import BatchNorm
+from metrics.plurals import plural
 
 Block = Literal["batch", "plain", "separable"]
 
@@ -64,7 +65,9 @@ class SSDExtras(nn.Module):
 
 def _for_each(name: str, given: Sequence[int], levels: int) -> list[int]:
     if len(given) not in {1, levels} and levels:
-        raise ValueError(f"{name}: {len(given)} given for {levels} extra levels; give one, or one per level")
+        raise ValueError(
+            f"{name}: {len(given)} given for {plural(levels, 'extra level')}; give one, or one per level"
+        )
     return list(given) * levels if len(given) == 1 else list(given)[:levels]
 
 

@@ -11,6 +11,7 @@ from detectors.coders import DeltaCoder
 from detectors.registry import variant
 from detectors.two_stage import Stage, TwoStageDetector
 from detectors.two_stage_pyramid import TwoStageConfig, make_anchors, two_stage_detector
+from metrics.plurals import plural
 
 
 class CascadeRCNNConfig(TwoStageConfig):
@@ -25,7 +26,7 @@ class CascadeRCNNConfig(TwoStageConfig):
     def _one_weight_per_stage(self) -> CascadeRCNNConfig:
         if len(self.stage_weights) != len(self.positive):
             raise ValueError(
-                f"stage_weights: {len(self.stage_weights)} given for {len(self.positive)} stages; "
+                f"stage_weights: {len(self.stage_weights)} given for {plural(len(self.positive), 'stage')}; "
                 "give as many as in positive"
             )
         return self

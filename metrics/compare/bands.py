@@ -12,6 +12,7 @@ from metrics.compare.curve_intervals import curve_intervals
 from metrics.compare.groups import Groups, resolve_groups
 from metrics.compare.paired_runs import Runs, pair_runs
 from metrics.compare.run_replicates import RunReplicates
+from metrics.plurals import plural
 from metrics.resampling.curves import counts_over_score, precision_over_recall
 from metrics.resampling.intervals import check_confidence
 from metrics.resampling.scale import UNIT, Scale
@@ -34,7 +35,7 @@ class Band:
     high: Floats
 
     def __repr__(self) -> str:
-        return f"Band({len(self.value)} points)"
+        return f"Band({plural(len(self.value), 'point')})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -53,7 +54,7 @@ class Bands:
 
     def __repr__(self) -> str:
         models = ", ".join(self.replicates.paired.matches)
-        return f"Bands({models}; {self.replicates.resamples} resamples)"
+        return f"Bands({models}; {plural(self.replicates.resamples, 'resample')})"
 
     def precision(self, iou: float) -> dict[str, Band]:
         """Return, by model, precision at COCO's 101 recall levels, mean over classes.

@@ -14,6 +14,7 @@ from metrics.compare.rows import ALL, ClassValue, Method, PairDifference, Standi
 from metrics.compare.verdict import Verdict
 from metrics.errors import InputError
 from metrics.notes import Note
+from metrics.plurals import plural
 from metrics.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Comparison:
         return "\n".join([str(self.verdict), *(f"- {note}" for note in self.notes)])
 
     def __repr__(self) -> str:
-        return f"Comparison({', '.join(self.models)}; {self.measure}; {self.method.resamples} resamples)"
+        return f"Comparison({', '.join(self.models)}; {self.measure}; {plural(self.method.resamples, 'resample')})"
 
     def _repr_html_(self) -> str:
         """The verdict and the leaderboard of the deciding measure, for notebooks."""

@@ -12,6 +12,7 @@ from metrics.compare.comparison import Comparison
 from metrics.compare.rows import ALL, Limit
 from metrics.errors import InputError
 from metrics.limits import MeasureLimit
+from metrics.plurals import agree
 from metrics.registry import did_you_mean
 
 GateState = Literal["passed", "regressed", "inconclusive"]
@@ -73,7 +74,7 @@ class GateResult:
                 " more"
             ),
             "interval_contains_limit": (
-                f"{self.limit}: this test set{resolves} cannot show whether {self.new} is more than {self.limit.points:g} points"
+                f"{self.limit}: this test set{resolves} cannot show whether {self.new} is more than {self.limit.points:g} {agree(self.limit.points, 'point')}"
                 f" worse than {self.old}; use more {self.limited_by}, or a larger limit"
             ),
         }[self.reason]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from metrics.errors import InputError, InputWarning
 from metrics.messages import reason
 from metrics.notes import Note
+from metrics.plurals import agree, plural
 from metrics.registry import did_you_mean
 from metrics.resampling.weights import unit_index
 from metrics.tables import Catalog, ImageId
@@ -66,16 +67,18 @@ def resolve_groups(
         missing = [image for image in ids if image not in groups]
         if missing:
             raise InputError(
-                f"groups: {len(missing)} images have no group, the first is {missing[0]!r}; assign a group to each image"
+                f"groups: {plural(len(missing), 'image has', 'images have')} no group, the first is {missing[0]!r}; assign a group to each image"
             )
         given = [groups[image] for image in ids]
     if len(given) != len(ids):
         if len(given) <= kept.max():
-            raise InputError(f"groups: expected one group for each of {len(ids)} images, got {len(given)}")
+            raise InputError(
+                f"groups: expected one group for each of {plural(len(ids), 'image')}, got {len(given)}"
+            )
         given = [given[index] for index in kept]
     unit, units = unit_index(list(given), len(given))
     by = f" by {name!r}" if name else ""
-    text = f"{len(given):,} images were resampled in {units:,} groups{by}"
+    text = f"{plural(len(given), 'image was', 'images were')} resampled in {plural(units, 'group')}{by}"
     return unit, units, [Note("groups", text, name, {"images": len(given), "groups": units})]
 
 
@@ -122,7 +125,7 @@ def groups_from_csv(path: str | Path, catalog: Catalog) -> dict[object, str]:
     missing = [image for image in catalog.image_ids if image not in groups]
     if missing:
         raise InputError(
-            f"{path}: {len(missing)} of {len(catalog.image_ids)} images have no group, the first is {missing[0]!r}; add a line"
+            f"{path}: {len(missing):,} of {plural(len(catalog.image_ids), 'image')} {agree(len(missing), 'has', 'have')} no group, the first is {missing[0]!r}; add a line"
             " for each, with its id or file name, below the header line"
         )
     return groups
@@ -142,7 +145,7 @@ def unused_group_columns(columns: Mapping[str, Sequence[object]], kept: NDArray[
         groups = len({values[index] for index in kept})
         if 1 < groups < len(kept):
             text = (
-                f"the image column {name!r} ({groups:,} values for {len(kept):,} images) is not used: images of one group are"
+                f"the image column {name!r} ({plural(groups, 'value')} for {plural(len(kept), 'image')}) is not used: images of one group are"
                 f" dependent, so intervals are too narrow; pass groups={name!r} (--groups {name})"
             )
             notes.append(Note("unused_group_column", text, name, {"groups": groups, "images": len(kept)}))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from metrics.compare.groups import Groups, resolve_groups
 from metrics.compare.paired_runs import Run, pair_runs
 from metrics.match_rule import MatchRule
+from metrics.plurals import plural
 from metrics.registry import UnknownName
 from metrics.resampling.replicates import Statistic, leave_out, weigh
 from metrics.resampling.run_rankings import RunRankings
@@ -57,7 +58,7 @@ class Influence:
 
     def __repr__(self) -> str:
         return (
-            f"Influence({self.model_a} - {self.model_b}: {self.measure} {self.delta:+.4f}; {len(self.image_ids)} images,"
+            f"Influence({self.model_a} - {self.model_b}: {self.measure} {self.delta:+.4f}; {plural(len(self.image_ids), 'image')},"
             f" undone by {self.undone_by})"
         )
 

@@ -28,6 +28,7 @@ from metrics.errors import InputError
 from metrics.mask_counts import MaskCounts
 from metrics.notes import Note
 from metrics.pixel_measures import CLASS_MEASURES, PixelAreas
+from metrics.plurals import agree, plural
 from metrics.registry import did_you_mean
 from metrics.resampling.intervals import check_confidence
 from metrics.resampling.scale import UNIT, Scale
@@ -140,10 +141,10 @@ def compare_masks(
         raise InputError("compare_masks: no image has a pixel to compare; evaluate on images with masks")
     ids: Sequence[ImageId] = range(total) if image_ids is None else image_ids
     if len(ids) != total:
-        raise InputError(f"image_ids: expected one for each of {total} images, got {len(ids)}")
+        raise InputError(f"image_ids: expected one for each of {plural(total, 'image')}, got {len(ids)}")
     unit, units, notes = resolve_groups(groups, image_columns, [ids[index] for index in kept.tolist()], kept)
     if len(kept) < total:
-        text = f"{total - len(kept):,} of {total:,} images have no mask and are left out"
+        text = f"{total - len(kept):,} of {plural(total, 'image')} {agree(total - len(kept), 'has no mask and is', 'have no mask and are')} left out"
         notes.append(Note("no_masks", text, values={"left_out": total - len(kept), "images": total}))
     counts = {model: tuple(run.select(kept) for run in given) for model, given in by_model.items()}
     replicates = MaskReplicates(counts, statistics, unit, units, resamples, seed)
@@ -218,14 +219,14 @@ def check_mask_runs(runs: Mapping[str, Sequence[MaskCounts]]) -> MaskCounts:
             )
         if len(run.pixels) != len(first.pixels):
             raise InputError(
-                f"compare_masks: {first_model} has {len(first.pixels):,} images, {model} {len(run.pixels):,}; evaluate both on the "
+                f"compare_masks: {first_model} has {plural(len(first.pixels), 'image')}, {model} {len(run.pixels):,}; evaluate both on the "
                 "same images"
             )
         other = (run.truth != first.truth).any(axis=1) | (run.pixels != first.pixels)
         if other.any():
             raise InputError(
                 f"compare_masks: {first_model} and {model} were measured on different masks in {np.count_nonzero(other):,} of "
-                f"{len(other):,} images; run one of them again on the same masks"
+                f"{plural(len(other), 'image')}; run one of them again on the same masks"
             )
     return first
 

@@ -14,6 +14,7 @@ from metrics.errors import InputError
 from metrics.match_rule import MatchRule
 from metrics.matching import Matches, match
 from metrics.notes import Note
+from metrics.plurals import plural
 from metrics.tables import AnnotationTable, DetectionTable, ImageId
 
 Run = Matches | tuple[AnnotationTable, DetectionTable]
@@ -87,9 +88,7 @@ def pair_runs(runs: Runs, rule: MatchRule | None = None, images: ImageChoice = "
     notes = []
     if subset:
         listed = " and ".join(f"{size:,}" for size in sizes)
-        text = (
-            f"compared on the {len(kept):,} images whose ground truth all runs share (the runs have {listed})"
-        )
+        text = f"compared on the {plural(len(kept), 'image')} whose ground truth all runs share (the runs have {listed})"
         notes.append(Note("shared_images", text, values={"shared": len(kept), "most": sizes[-1]}))
     truth = truths[0][1].select(kept) if subset else truths[0][1]
     matches: dict[str, list[Matches]] = {model: [] for model in by_model}
@@ -185,10 +184,10 @@ def _check_truth(first: str, truth: AnnotationTable, model: str, other: Annotati
         detail = f"different images ({len(ours):,} and {len(theirs):,}, {both:,} in both)"
     else:
         image = ours[int(np.argmin(shared))]
-        detail = f"different objects in {np.count_nonzero(~shared):,} of {len(ours):,} images, first in image {image!r}"
+        detail = f"different objects in {np.count_nonzero(~shared):,} of {plural(len(ours), 'image')}, first in image {image!r}"
     raise InputError(
         f"compare: {first} and {model} were evaluated on {detail}; evaluate both on the same split, or pass"
-        f" images='intersection' to compare on the {np.count_nonzero(shared):,} images whose ground truth they share"
+        f" images='intersection' to compare on the {plural(int(np.count_nonzero(shared)), 'image')} whose ground truth they share"
     )
 
 

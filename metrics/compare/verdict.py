@@ -11,6 +11,7 @@ from typing import Literal
 from metrics.compare.percent import difference_interval, points, points_interval
 from metrics.compare.rows import ClassValue, Limit, Method, PairDifference, Standing, Subject
 from metrics.notes import Note
+from metrics.plurals import agree, plural
 
 MAX_NAMES = 5
 """Number of models or classes that a note lists by name."""
@@ -135,7 +136,7 @@ def verdict_text(
     # An interval from too few images can be far too narrow: it is in the tables only.
     value = points(best.value) if verdict.kind == "too_few" else _with_interval(best)
     parts = [f"{leaders} {'have' if several else 'has'} the {superlative} {measure}, {value}."]
-    units = _counted(verdict.units, verdict.unit)
+    units = plural(verdict.units, verdict.unit)
     if verdict.kind == "too_few":
         parts.append(f"There are too few images, groups or objects for a decision ({units}).")
     elif verdict.beaten:
@@ -147,7 +148,7 @@ def verdict_text(
         parts.append("No difference is decisive." if several else "No difference from it is decisive.")
     if verdict.tied and verdict.kind != "too_few":
         tied = _list([_behind(row, name) for row in verdict.tied])
-        verb, them = "is" if len(verdict.tied) == 1 else "are", "at least one of them" if several else "it"
+        verb, them = agree(len(verdict.tied), "is", "are"), "at least one of them" if several else "it"
         parts.append(f"{tied} {verb} tied with {them}.")
     if verdict.resolution > 0 and verdict.kind != "too_few":
         parts.append(
@@ -186,13 +187,13 @@ def reliability_notes(
     """
     notes = []
     if too_few:
-        units = _counted(method.units, method.unit)
+        units = plural(method.units, method.unit)
         if counted == "object" or method.unit == "group":
-            units += f" with {_counted(objects, counted)}"
+            units += f" with {plural(objects, counted)}"
         notes.append(
             Note(
                 "too_few",
-                f"{units} {'is' if method.units == 1 else 'are'} too few to generalize to other images: treat intervals as"
+                f"{units} {agree(method.units, 'is', 'are')} too few to generalize to other images: treat intervals as"
                 " a rough guide",
                 values={"units": method.units, "objects": objects},
             )
@@ -255,7 +256,7 @@ def reliability_notes(
     if method.resamples < FEW_RESAMPLES:
         error = math.sqrt(0.5 / method.resamples)
         text = (
-            f"standard errors from {method.resamples:,} bootstrap replicates are themselves uncertain by {100 * error:.0f}%;"
+            f"standard errors from {plural(method.resamples, 'bootstrap replicate is', 'bootstrap replicates are')} themselves uncertain by {100 * error:.0f}%;"
             " use 1,000"
         )
         notes.append(Note("few_resamples", text, values={"resamples": method.resamples, "error": error}))
@@ -302,10 +303,6 @@ def _behind(row: PairDifference, name: Callable[[str], str]) -> str:
 def _p_text(row: PairDifference) -> str:
     word = "adjusted p" if row.p_adj > row.p_raw else "p"
     return f"{word} < .001" if row.p_adj < 0.001 else f"{word} = {row.p_adj:.3f}".replace("= 0.", "= .")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + "s" * (count != 1)
 
 
 def _list(words: Sequence[str]) -> str:

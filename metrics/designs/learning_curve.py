@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metrics.errors import InputError
+from metrics.plurals import agree, plural
 
 Floats = NDArray[np.float64]
 
@@ -80,7 +81,7 @@ def fit_power_law(images: ArrayLike, values: ArrayLike) -> PowerLaw:
     n, y = np.asarray(images, np.float64), np.asarray(values, np.float64)
     if len(np.unique(n)) < 3:
         raise InputError(
-            f"fit_power_law: {len(np.unique(n))} different numbers of images, but a curve has 3 parameters"
+            f"fit_power_law: {plural(len(np.unique(n)), 'different number')} of images, but a curve has 3 parameters"
         )
     a, b, c = _grid_fits(n, y[None])[0]
     scale = n.max()
@@ -134,7 +135,9 @@ class LearningCurve:
             InputError: more images than `limit`.
         """
         if images > self.limit * (1 + 1e-9):
-            raise InputError(f"LearningCurve.at: {images:g} images are more than the limit of {self.limit:g}")
+            raise InputError(
+                f"LearningCurve.at: {images:g} {agree(images, 'image is', 'images are')} more than the limit of {self.limit:g}"
+            )
         a, b, c = self.laws.T
         return _estimate(float(self.law.at(images)), a - b * images**-c, confidence)
 

@@ -20,6 +20,7 @@ from metrics.formats.identity import INTEGER, ClassMap, are_ids, ids_of_names
 from metrics.formats.image_annotations import comma_hint
 from metrics.formats.untrusted import LARGEST, read_bytes, require_utf8
 from metrics.notes import Note, report
+from metrics.plurals import plural
 from metrics.tables import Catalog
 from metrics.tables.class_names import original_matches
 
@@ -327,7 +328,7 @@ def read_csv(path: Path) -> BoxTable:
     if odd:
         row = odd[0]
         raise InputError(
-            f"{path}:{row.number or '?'}: has {row.actual_columns} values, expected {row.expected_columns}: {row.text[:60]!r}"
+            f"{path}:{row.number or '?'}: has {plural(row.actual_columns, 'value')}, expected {row.expected_columns}: {row.text[:60]!r}"
         )
     return BoxTable(str(path), named_columns(table), 2)
 

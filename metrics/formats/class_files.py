@@ -15,6 +15,7 @@ from metrics.formats.identity import known_images
 from metrics.formats.image_annotations import bounding_corners, number
 from metrics.formats.untrusted import read_text
 from metrics.notes import Note, report
+from metrics.plurals import plural
 from metrics.tables import AnnotationTable
 
 _COUNTS = (5, 9)
@@ -41,7 +42,9 @@ def read_class_files(files: Sequence[Path], truth: AnnotationTable, where: str) 
             rotated = len(words) > max(_COUNTS) and all(map(is_number, words[1 - max(_COUNTS) :]))
             count = max(_COUNTS) if rotated else min(_COUNTS)
             if len(words) <= min(_COUNTS):
-                raise InputError(f"{place}: expected image score x1 y1 x2 y2, got {len(words)} values")
+                raise InputError(
+                    f"{place}: expected image score x1 y1 x2 y2, got {plural(len(words), 'value')}"
+                )
             score, *points = (number(word, place) for word in words[-count:])
             x1, y1, x2, y2 = bounding_corners(list(zip(points[::2], points[1::2], strict=True)))
             first = 0 if file.stem.lower().startswith("task") else 1

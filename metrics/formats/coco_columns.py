@@ -14,6 +14,7 @@ from metrics.formats.identity import INTEGER, to_python
 from metrics.formats.plausibility import warn_repeated_ids, warn_rows
 from metrics.formats.records import Record, boxes, integers, numbers, strings
 from metrics.notes import Note, report
+from metrics.plurals import agree, plural
 from metrics.tables import ImageId, ImageValue
 
 ImageIds = NDArray[np.int64] | Sequence[ImageId]
@@ -199,7 +200,7 @@ def read_classes(rows: list[Record], where: str) -> Classes:
     row_of = {ids[row]: rows[row] for row in first.tolist()}
     nameless = [ids[row] for row in first.tolist() if not names[row]]
     if nameless:
-        text = f"{where}: {len(nameless)} categories have no name, such as {nameless[0]}; they are called like their ids"
+        text = f"{where}: {plural(len(nameless), 'category has', 'categories have')} no name, such as {nameless[0]}; the id is used as the name"
         report(Note("made_names", text, where, {"classes": len(nameless)}))
     order = sorted(named)
     columns = {
@@ -216,7 +217,7 @@ def _names(rows: list[Record], where: str) -> list[str]:
     """Names of categories; empty where there is none. Numbers are read as they are written, which is reported."""
     numbers = [row["name"] for row in rows if type(row.get("name")) in (int, float)]
     if numbers:
-        text = f"{where}: {len(numbers)} of {len(rows)} names are numbers, such as {numbers[0]}; they are read as text"
+        text = f"{where}: {len(numbers):,} of {plural(len(rows), 'name')} {agree(len(numbers), 'is a number', 'are numbers')}, such as {numbers[0]}; read as text"
         report(Note("numbers_as_names", text, where, {"classes": len(numbers)}))
         rows = [
             {**row, "name": str(row["name"])} if type(row.get("name")) in (int, float) else row
@@ -268,7 +269,7 @@ def _object_boxes(rows: list[Record], where: str) -> NDArray[np.float64]:
     lacking = [k for k in np.flatnonzero(empty).tolist() if rows[k]["bbox"] is None]
     if lacking:
         identity = rows[lacking[0]].get("id")
-        others = f", also in {len(lacking) - 1} other annotations" if len(lacking) > 1 else ""
+        others = f", also in {plural(len(lacking) - 1, 'other annotation')}" if len(lacking) > 1 else ""
         raise InputError(
             f"{where}[{lacking[0]}] (id {identity!r}): bbox: missing or empty{others}, "
             f"and there is no polygon in segmentation; expected four numbers [x, y, w, h]: add them, or remove the annotation"

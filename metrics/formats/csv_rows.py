@@ -9,6 +9,7 @@ from pathlib import Path
 
 from metrics.errors import InputError
 from metrics.formats.untrusted import read_head, read_text
+from metrics.plurals import plural
 
 _LARGEST = 2**30
 _LONGEST_LINE = 2**16
@@ -49,7 +50,7 @@ def named_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[s
         raise InputError(f"{place}: has no column {', '.join(missing)}; it has {', '.join(header)[:200]}")
     for place, row in rows:
         if len(row) != len(header):
-            raise InputError(f"{place}: expected {len(header)} values, got {len(row)}")
+            raise InputError(f"{place}: expected {plural(len(header), 'value')}, got {len(row)}")
         yield place, dict(zip(header, row, strict=True))
 
 

@@ -17,6 +17,7 @@ from metrics.errors import InputError
 from metrics.formats.coco_columns import Results
 from metrics.formats.identity import CLASS_MAP_ADVICE, ClassMap, are_ids, ids_of_names
 from metrics.notes import Note, report
+from metrics.plurals import plural
 from metrics.tables import AnnotationTable, Catalog, ImageId
 
 XYWH = tuple[float, float, float, float]
@@ -107,8 +108,8 @@ class DetectionRows:
         unknown = (indices < 0) | (indices >= count)
         if unknown.any() and class_map != "drop":
             raise InputError(
-                f"{self.where}: class {indices[np.argmax(unknown)]} in {np.count_nonzero(unknown)} of {len(indices)} detections, "
-                f"but the ground truth has {count} classes: expected indices 0 .. {count - 1}; {CLASS_MAP_ADVICE}, or pass "
+                f"{self.where}: class {indices[np.argmax(unknown)]} in {np.count_nonzero(unknown)} of {plural(len(indices), 'detection')}, "
+                f"but the ground truth has {plural(count, 'class')}: expected indices 0 .. {count - 1}; {CLASS_MAP_ADVICE}, or pass "
                 f"--class-map drop to leave such detections out"
             )
         if catalog.class_ids != tuple(range(count)) and len(indices):

@@ -20,6 +20,7 @@ from metrics.formats.identity import (
 from metrics.formats.mapping_check import check_mapping
 from metrics.formats.plausibility import check_detections
 from metrics.notes import Note, report
+from metrics.plurals import plural
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
 
@@ -73,8 +74,8 @@ def _images(results: Results, catalog: Catalog, where: str, image_ids: ImageIdMe
         return find_images(results.image_ids, catalog, where, image_ids)
     row = int(np.argmax(by_file != by_id))
     text = (
-        f"{where}: image_id and file_name are of different images in {np.count_nonzero(by_file != by_id)} of {len(by_file)} "
-        f"detections, the first {_first(results.image_ids, row)!r} and {results.file_names[row]!r}: file_name is used"
+        f"{where}: image_id and file_name are of different images in {np.count_nonzero(by_file != by_id)} of {plural(len(by_file), 'detection')}, "
+        f"the first {_first(results.image_ids, row)!r} and {results.file_names[row]!r}: file_name is used"
     )
     report(Note("images_by_file", text, where, {"rows": len(by_file)}))
     return by_file

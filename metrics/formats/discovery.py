@@ -25,6 +25,7 @@ from metrics.formats.plausibility import check_annotations
 from metrics.formats.voc import Pixels
 from metrics.formats.voc_results import find_results, read_results
 from metrics.notes import Note, report
+from metrics.plurals import plural
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 from metrics.tables.parquet import has_catalog
 
@@ -269,7 +270,7 @@ def _read_voc(root: Path, files: Sequence[Path], split: str | None, pixels: Pixe
         missing = set(names) - set(ids.values())
         if missing:
             raise InputError(
-                f"{listed}: {len(missing)} images have no annotation in {files[0].parent}: {min(missing)}"
+                f"{listed}: {plural(len(missing), 'image has', 'images have')} no annotation in {files[0].parent}: {min(missing)}"
             )
     else:
         parts = {part.purpose: part for part in find_parts(root, files) if part.purpose}

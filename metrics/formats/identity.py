@@ -18,6 +18,7 @@ from metrics.errors import InputError, InputWarning
 from metrics.formats.image_search import name_key, original_spellings, spellings, without_suffix
 from metrics.formats.untrusted import parse_json, read_bytes
 from metrics.notes import Note, report
+from metrics.plurals import agree, plural
 from metrics.registry import did_you_mean
 from metrics.tables import Catalog, ImageId
 from metrics.tables.class_names import original_matches
@@ -64,12 +65,13 @@ def find_images(
         indices = known_images(ids, catalog)
     unknown = indices < 0
     if unknown.any():
+        lost = int(np.count_nonzero(unknown))
         images = list(dict.fromkeys(to_python(ids)[row] for row in np.flatnonzero(unknown).tolist()))
         advice = "Give the ground truth that these detections were made for, or remove those detections"
         if image_ids == "ids" and set(to_python(ids)) <= set(file_numbers(catalog.file_names)):
             advice = "All ids are numbers of file names: pass --image-ids file-names (image_ids='file-names') to read them so"
         raise InputError(
-            f"{where}: {np.count_nonzero(unknown)} of {len(indices)} detections are on {len(images)} images that "
+            f"{where}: {lost:,} of {plural(len(indices), 'detection')} {agree(lost, 'is', 'are')} on {plural(len(images), 'image')} that "
             f"the ground truth does not have: {_list(images)}; its image ids are like {_list(known, 3)}. {advice}"
         )
     return indices
@@ -151,9 +153,10 @@ def find_classes(
         indices = positions(ids, known)
     unknown = indices < 0
     if unknown.any():
+        lost = int(np.count_nonzero(unknown))
         unknown_ids = np.unique(ids[unknown]).tolist()
         problem = (
-            f"{where}: {np.count_nonzero(unknown)} of {len(ids)} detections are of {len(unknown_ids)} classes "
+            f"{where}: {lost:,} of {plural(len(ids), 'detection')} {agree(lost, 'is', 'are')} of {plural(len(unknown_ids), 'class')} "
             f"that the ground truth does not have: category_id {_list(unknown_ids)}"
         )
         if class_map != "drop":
@@ -355,7 +358,7 @@ def _report_by_end(found: Mapping[ImageId, int], catalog: Catalog) -> None:
     if found:
         name, index = next(iter(found.items()))
         text = (
-            f"detections name {len(found)} images by other paths than the ground truth; the ends of the paths are compared: "
+            f"detections name {plural(len(found), 'image')} by other paths than the ground truth; the ends of the paths are compared: "
             f"{name!r} is {catalog.file_names[index]!r}"
         )
         report(Note("images_by_name", text, values={"images": len(found)}), stacklevel=3)
@@ -375,11 +378,11 @@ def _suggest_rule(ids: NDArray[np.int64], catalog: Catalog) -> str:
     count = len(catalog.class_ids)
     low, high = int(ids.min()), int(ids.max())
     if low == 0 and high < count:
-        return f"They seem to be indices of the {count} classes from 0: pass --class-map from-0 (class_map='from-0')"
+        return f"They seem to be indices of the {plural(count, 'class')} from 0: pass --class-map from-0 (class_map='from-0')"
     if count == len(COCO_91) and count <= high and set(ids.tolist()) <= set(COCO_91):
         return "They seem to be COCO's category ids up to 90: pass --class-map coco-91 (class_map='coco-91')"
     if low >= 1 and high <= count:
-        return f"They seem to be indices of the {count} classes from 1: pass --class-map from-1 (class_map='from-1')"
+        return f"They seem to be indices of the {plural(count, 'class')} from 1: pass --class-map from-1 (class_map='from-1')"
     return (
         "Pass --class-map FILE.json with pairs of ids (class_map={...}), or --class-map drop to ignore those "
         "detections"

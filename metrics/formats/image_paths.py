@@ -10,6 +10,7 @@ from metrics.errors import InputError, InputWarning
 from metrics.formats.image_search import ImageSearch, missing_advice, name_key, spellings
 from metrics.formats.untrusted import resolve_under
 from metrics.notes import Note, report
+from metrics.plurals import agree, plural
 from metrics.real_path import real_path
 
 
@@ -37,7 +38,7 @@ def find_image_files(
     nameless = [k for k, name in enumerate(names) if not name.strip()]
     if nameless:
         raise InputError(
-            f"{what}: images[{nameless[0]}]: no file name, as {len(nameless)} of {len(names)} images; write the name of its "
+            f"{what}: images[{nameless[0]}]: no file name, as {len(nameless)} of {plural(len(names), 'image')}; write the name of its "
             f"file, or remove the image"
         )
     existing = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
@@ -122,7 +123,7 @@ def find_annotated(
     if others:
         stem, name = next(iter(others.items()))
         text = (
-            f"{what}: {len(others)} of {len(written)} annotation files name another image than the one called like "
+            f"{what}: {len(others)} of {plural(len(written), 'annotation file')} {agree(len(others), 'names', 'name')} another image than the one called like "
             f"themselves, which is used: {stem} names {name!r}"
         )
         values = {"images": len(others), "of": len(written)}
@@ -222,5 +223,5 @@ def _report_searched(searched: dict[str, Path], count: int, root: Path, what: st
         name, path = next(iter(searched.items()))
         folder = real_path(root)
         shown = path.relative_to(folder) if path.is_relative_to(folder) else path
-        text = f"{what}: {len(searched)} of {count} images are not where it says and were found by name: {name!r} is {shown}"
+        text = f"{what}: {len(searched):,} of {plural(count, 'image')} {agree(len(searched), 'is not where it says and was', 'are not where it says and were')} found by name: {name!r} is {shown}"
         report(Note("found_elsewhere", text, what, {"images": len(searched), "of": count}))

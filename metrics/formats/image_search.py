@@ -20,6 +20,7 @@ from metrics.errors import InputError
 from metrics.formats.file_listing import is_hidden
 from metrics.formats.untrusted import resolve_under
 from metrics.notes import Note, report
+from metrics.plurals import agree
 from metrics.real_path import real_path
 
 IMAGE_SUFFIXES = frozenset(
@@ -211,14 +212,14 @@ def image_files(folder: Path, recursive: bool = False) -> list[Path]:
 def report_unreadable_kinds(folder: Path, what: str) -> None:
     """Report the number of files beneath a folder that are images of a kind that Pillow does not read."""
     if counts := unreadable_kinds(folder):
-        text = f"{what}: {_listed(counts)} files are left out, because Pillow does not read them; convert them to PNG or JPEG"
+        text = f"{what}: {_listed(counts)} {agree(counts.total(), 'file is', 'files are')} left out, because Pillow does not read them; convert them to PNG or JPEG"
         report(Note("unreadable_kinds", text, what, {"images": counts.total()}))
 
 
 def missing_advice(folder: Path) -> str:
     """What to do about images of a data set that are not found, by what there is beneath its folder."""
     if counts := unreadable_kinds(folder):
-        return f"there are {_listed(counts)} files, which Pillow does not read: convert them to PNG or JPEG"
+        return f"there {agree(counts.total(), 'is', 'are')} {_listed(counts)} {agree(counts.total(), 'file')}, which Pillow does not read: convert {agree(counts.total(), 'it', 'them')} to PNG or JPEG"
     return "set data.images to the folder that holds the images"
 
 

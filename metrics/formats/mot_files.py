@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from metrics.errors import InputError
 from metrics.formats.image_annotations import number
 from metrics.formats.untrusted import read_head, read_text
+from metrics.plurals import plural
 
 CLASSES = (
     "pedestrian", "person on vehicle", "car", "bicycle", "motorbike", "non motorized vehicle", "static person", "distractor",
@@ -67,7 +68,7 @@ def read_lines(file: Path) -> Iterator[Line]:
         place = f"{file}:{line_number}"
         if len(words) not in _COUNTS:
             raise InputError(
-                f"{place}: expected frame,id,left,top,width,height,confidence,class,visibility, got {len(words)} values"
+                f"{place}: expected frame,id,left,top,width,height,confidence,class,visibility, got {plural(len(words), 'value')}"
             )
         frame, _, x, y, w, h, confidence, *further = (number(word, place) for word in words)
         if not frame.is_integer() or frame < 0:

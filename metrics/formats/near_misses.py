@@ -13,6 +13,7 @@ from metrics.formats.image_search import IMAGE_SUFFIXES, image_files
 from metrics.formats.layouts import coco_files, find_layouts, yolo_files
 from metrics.formats.purpose import is_purpose
 from metrics.formats.untrusted import read_head
+from metrics.plurals import plural
 
 _COCO_KEYS = ("images", "annotations", "categories")
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar")
@@ -104,7 +105,7 @@ def _in_files(path: Path) -> str:
         if found := visible_files(path, pattern)[:1]:
             return f"{found[0].relative_to(path)} {advice}"
     images = image_files(path, recursive=True)
-    bare = f"it has {len(images)} images, but no annotations that are known" if images else ""
+    bare = f"it has {plural(len(images), 'image')}, but no annotations that are known" if images else ""
     return "; ".join(filter(None, (bare, _unknown_file(path))))
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from metrics.errors import InputError
 from metrics.notes import Note, report
+from metrics.plurals import agree, plural
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"[-+]?([0-9]{1,30}\.?[0-9]{0,30}|\.[0-9]{1,30})([eE][-+]?[0-9]{1,3})?")
@@ -111,7 +112,7 @@ def _read_text(values: list[Any], pattern: re.Pattern[str], kind: type[int | flo
     """Values in which text that spells a number is that number, which is reported; other values are left as they are."""
     spelled = [value for value in values if type(value) is str and pattern.fullmatch(value.strip())]
     if spelled:
-        text = f"{where}: {len(spelled)} of {len(values)} values are numbers as text, such as {spelled[0]!r}; they are read as numbers"
+        text = f"{where}: {len(spelled):,} of {plural(len(values), 'value')} {agree(len(spelled), 'is a number', 'are numbers')} as text, such as {spelled[0]!r}; read as {agree(len(spelled), 'a number', 'numbers')}"
         report(Note("numbers_as_text", text, where, {"values": len(spelled), "of": len(values)}))
         known = set(spelled)
         return [kind(value) if type(value) is str and value in known else value for value in values]

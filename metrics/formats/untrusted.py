@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from metrics.errors import InputError, MachineError
 from metrics.messages import reason
+from metrics.plurals import plural
 from metrics.real_path import real_path
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def open_input(path: Path, largest: int = LARGEST) -> BinaryIO:
         while taken.tell() <= largest and (content := pipe.read(_CHUNK)):
             taken.write(content)
     if taken.tell() > largest:
-        raise InputError(f"{path}: the pipe gives more than {largest:,} bytes; give a file")
+        raise InputError(f"{path}: the pipe gives more than {plural(largest, 'byte')}; give a file")
     taken.seek(0)
     return taken
 

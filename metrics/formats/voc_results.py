@@ -21,6 +21,7 @@ from metrics.formats.layouts import voc_folder
 from metrics.formats.untrusted import read_text
 from metrics.formats.voc import Pixels
 from metrics.notes import Note, report
+from metrics.plurals import plural
 from metrics.tables import Catalog
 
 _NAME = re.compile(r"(?P<competition>[A-Za-z0-9]+)_det_(?P<split>[A-Za-z0-9]+)_(?P<class_name>.+)\.txt")
@@ -105,7 +106,7 @@ def read_results(
     absent = [name for name in catalog.classes if name not in found.files]
     if absent:
         listed = ", ".join(absent[:5]) + ", ..." * (len(absent) > 5)
-        text = f"{len(absent)} classes have no result file, and so no detections: {listed}"
+        text = f"{plural(len(absent), 'class has', 'classes have')} no result file, and so no detections: {listed}"
         report(Note("no_result_file", text, values={"classes": len(absent)}))
     xywh = np.concatenate([np.zeros((0, 4)), *(part.xywh for part in parts)])
     if pixels == "inclusive":

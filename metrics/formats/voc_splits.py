@@ -11,6 +11,7 @@ from metrics.formats.purpose import folder_purpose, is_purpose, parse_purpose
 from metrics.formats.untrusted import read_text
 from metrics.formats.voc import image_ids
 from metrics.notes import Note, report
+from metrics.plurals import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def find_parts(root: Path, annotations: Sequence[Path]) -> list[VOCPart]:
     for file, purpose in lists.items():
         names = listed_names(file, files)
         if names and not any(name in files for name in names):
-            text = f"{file.name}: none of its {len(names)} images is annotated; the list is not used"
+            text = f"{file.name}: no image of {len(names):,} is annotated; the list is not used"
             report(Note("unused_list", text, file.name, {"images": len(names)}))
             continue
         missing = tuple((k, name) for k, name in enumerate(names) if name not in files)
@@ -71,7 +72,7 @@ def find_parts(root: Path, annotations: Sequence[Path]) -> list[VOCPart]:
     unlisted = len(set(files.values()) - {file for part in listed for file in part.files})
     if listed and unlisted:
         place = next(iter(lists)).parent.relative_to(root).as_posix()
-        text = f"{unlisted} annotated images are in no list of {place if place != '.' else root.name} and are not used"
+        text = f"{plural(unlisted, 'annotated image is', 'annotated images are')} in no list of {place if place != '.' else root.name} and not used"
         report(Note("unlisted_images", text, values={"images": unlisted}))
     return listed or [VOCPart(None, list(files.values()))]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from metrics.errors import InputError
 from metrics.formats.untrusted import read_text
+from metrics.plurals import plural
 
 
 def read_yaml_text(path: Path) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def _text_loader() -> Any:
             for key, count in keys.items():
                 if count > 1:
                     raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key!r} is there {count} times", node.start_mark
+                        None, None, f"the key {key!r} is there {plural(count, 'time')}", node.start_mark
                     )
             mapping: dict[Any, Any] = super().construct_mapping(node, deep)
             return mapping

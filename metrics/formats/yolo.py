@@ -20,6 +20,7 @@ from metrics.formats.plausibility import check_annotations, warn_rows
 from metrics.formats.untrusted import read_text
 from metrics.formats.yolo_labels import find_labels, label_path
 from metrics.notes import Note, report
+from metrics.plurals import agree, plural
 from metrics.tables import AnnotationTable, Catalog
 
 _LARGEST_RELATIVE = 1.5  # boxes beyond the border are a little above 1, pixel coordinates far above
@@ -157,8 +158,8 @@ def _row(words: list[str], names: Sequence[str], where: str, keypoints: tuple[in
         expected = 4 + keypoints[0] * keypoints[1]
         if len(numbers) not in (4, expected):
             raise InputError(
-                f"{where}: expected class cx cy w h and {keypoints[0]} keypoints of {keypoints[1]} numbers, as kpt_shape "
-                f"says, {1 + expected} numbers; got {len(words)}"
+                f"{where}: expected class cx cy w h and {plural(keypoints[0], 'keypoint')} of {plural(keypoints[1], 'number')}, as kpt_shape "
+                f"says, {plural(1 + expected, 'number')}; got {len(words)}"
             )
     elif len(numbers) == 5:
         raise InputError(
@@ -167,13 +168,13 @@ def _row(words: list[str], names: Sequence[str], where: str, keypoints: tuple[in
         )
     elif len(numbers) < 4 or (len(numbers) % 2 and not _fits_keypoints(len(numbers))):
         raise InputError(
-            f"{where}: expected class cx cy w h, or class and a polygon of x y pairs, got {len(words)} numbers"
+            f"{where}: expected class cx cy w h, or class and a polygon of x y pairs, got {plural(len(words), 'number')}"
         )
     if not np.isfinite(numbers).all():
         raise InputError(f"{where}: expected finite numbers, got {' '.join(words)[:60]!r}")
     if not label.is_integer() or not 0 <= label < count:
         raise InputError(
-            f"{where}: class {words[0]}, but there are {count} names: expected 0 .. {count - 1}; add its name, or, if classes count "
+            f"{where}: class {words[0]}, but there {agree(count, 'is', 'are')} {plural(count, 'name')}: expected 0 .. {count - 1}; add its name, or, if classes count "
             f"from 1, subtract 1 from the class of every line"
         )
     relative = _coordinates(numbers)
@@ -190,7 +191,7 @@ def _boxes(
     """``[class, cx, cy, w, h]`` of each row, and whether longer rows are polygons."""
     if keypoints is None and _has_keypoints(rows):
         text = (
-            f"YOLO labels: all {len(rows)} lines have a box and {len(rows[0]) - 5} further numbers, whose points lie in the "
+            f"YOLO labels: all {plural(len(rows), 'line has', 'lines have')} a box and {plural(len(rows[0]) - 5, 'further number')}, whose points lie in the "
             f"box: they are taken for keypoints and not used; kpt_shape in the YAML file would say so"
         )
         report(Note("guessed_keypoints", text, values={"objects": len(rows)}))
@@ -201,7 +202,7 @@ def _boxes(
         if not len(row) % 2 or max(map(abs, row[1:])) > _LARGEST_RELATIVE:  # as visible keypoints have it
             shape = f"[{(len(row) - 5) // 3}, 3]"
             raise InputError(
-                f"{file}:{number}: expected class cx cy w h, or class and a polygon of x y pairs, got {len(row)} numbers; "
+                f"{file}:{number}: expected class cx cy w h, or class and a polygon of x y pairs, got {plural(len(row), 'number')}; "
                 f"if they are keypoints, add kpt_shape: {shape} to the YAML file of the data set"
             )
     boxes = [

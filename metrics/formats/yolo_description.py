@@ -16,6 +16,7 @@ from metrics.formats.yolo_labels import find_labels
 from metrics.formats.yolo_splits import read_splits, splits_beside
 from metrics.formats.yolo_undescribed import undescribed_names
 from metrics.notes import Note, report
+from metrics.plurals import agree, plural
 from metrics.real_path import real_path
 
 YAML_SUFFIXES = (".yaml", ".yml")
@@ -154,7 +155,7 @@ def _read_darknet(path: Path, images: Path | None) -> YOLODescription:
         )
     names = _listed_names(file)
     if (count := values.get("classes")) is not None and count != str(len(names)):
-        raise InputError(f"{path}: classes is {count}, but {file.name} has {len(names)} names")
+        raise InputError(f"{path}: classes is {count}, but {file.name} has {plural(len(names), 'name')}")
     given = {purpose: value for key, value in values.items() if (purpose := parse_purpose(key)) is not None}
     splits = read_splits(given, root, base, str(path)) if given else splits_beside(root)
     return YOLODescription(root, base, names, splits)
@@ -170,7 +171,7 @@ def _listed_names(path: Path) -> tuple[str, ...]:
 def _names(document: dict[str, Any], path: Path) -> tuple[str, ...]:
     names, count = document.get("names"), _class_count(document, path)
     if names in (None, *_EMPTY) and count is not None:
-        text = f"{path}: has no names; the {count} classes are called 0 .. {count - 1}"
+        text = f"{path}: has no names; the {plural(count, 'class is', 'classes are')} called 0 .. {count - 1}"
         report(Note("made_names", text, str(path), {"classes": count}))
         return tuple(map(str, range(count)))
     if isinstance(names, dict):
@@ -195,7 +196,7 @@ def _names(document: dict[str, Any], path: Path) -> tuple[str, ...]:
             raise InputError(f"{path}: names: expected a name for class {label}, got a {type(name).__name__}")
     if count is not None and count != len(names):
         raise InputError(
-            f"{path}: nc is {count}, but there are {len(names)} names; add the missing ones, or remove nc"
+            f"{path}: nc is {count}, but there {agree(len(names), 'is', 'are')} {plural(len(names), 'name')}; add the missing ones, or remove nc"
         )
     return tuple(names)
 

@@ -11,6 +11,7 @@ from metrics.errors import InputError
 from metrics.formats.file_listing import image_text_files
 from metrics.formats.image_search import IMAGE_SUFFIXES, name_key
 from metrics.notes import Note, report
+from metrics.plurals import agree, plural
 
 
 def label_path(image: Path) -> Path:
@@ -122,7 +123,7 @@ def _find_by_name(images: Sequence[Path], root: Path) -> list[tuple[Path, Path]]
     if pairs:
         image, file = pairs[0]
         text = (
-            f"{root}: {len(pairs)} of {len(images)} images have a text file where YOLO does not look, found by its name: "
+            f"{root}: {len(pairs):,} of {plural(len(images), 'image')} {agree(len(pairs), 'has', 'have')} a text file where YOLO does not look, found by its name: "
             f"{file.relative_to(root)} is of {image.relative_to(root) if image.is_relative_to(root) else image}"
         )
         report(Note("labels_elsewhere", text, str(root), {"images": len(pairs), "of": len(images)}))

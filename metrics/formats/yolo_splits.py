@@ -25,6 +25,7 @@ from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_text, resolve_under
 from metrics.formats.yolo_labels import label_name, label_path
 from metrics.notes import Note, report
+from metrics.plurals import agree, plural
 from metrics.registry import did_you_mean
 
 
@@ -120,7 +121,7 @@ class _Splits:
                     if images := image_files(folder, recursive=True):
                         name = folder.relative_to(self.root).as_posix()
                         text = (
-                            f"{self.where}: the {len(images)} images in {name} are in no split and are left out; "
+                            f"{self.where}: the {plural(len(images), 'image')} in {name} {agree(len(images), 'is', 'are')} in no split and left out; "
                             f"to use them, add {purpose}: {name}"
                         )
                         report(Note("unused_split", text, purpose or "", {"images": len(images)}))
@@ -270,7 +271,7 @@ class _ImageList:
         if self._moved:
             line, image = self._moved[0]
             text = (
-                f"{self.file}: {len(self._moved)} of {self._count} images are not where it says and were found by name: "
+                f"{self.file}: {len(self._moved):,} of {plural(self._count, 'image')} {agree(len(self._moved), 'is not where it says and was', 'are not where it says and were')} found by name: "
                 f"{line} is {image.relative_to(self.root)}"
             )
             values = {"images": len(self._moved), "of": self._count}

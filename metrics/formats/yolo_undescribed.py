@@ -15,6 +15,7 @@ from metrics.formats.purpose import is_purpose, parse_purpose
 from metrics.formats.untrusted import read_head, read_text, refuse_binary
 from metrics.formats.yolo_labels import label_name
 from metrics.notes import Note, report
+from metrics.plurals import plural
 
 _LISTS = re.compile(
     r"[_.]?((my|obj|object|predefined|yolo|data|dataset|darknet|coco|train)[_ -]?)?"
@@ -69,11 +70,11 @@ def undescribed_names(folder: Path, labels: Iterable[Path]) -> tuple[str, ...]:
             f"{folder}: {first} and {second} list different class names; keep one, or write a data.yaml with names"
         )
     for names, file in lists.items():
-        text = f"{folder}: has no data.yaml; {file.relative_to(folder)} is read as the list of its {len(names)} class names"
+        text = f"{folder}: has no data.yaml; {file.relative_to(folder)} is read as the list of its {plural(len(names), 'class name')}"
         report(Note("listed_names", text, str(folder), {"classes": len(names)}))
         return names
     text = (
-        f"{folder}: has no data.yaml and no list of class names; the {count} classes are called 0 .. {count - 1}, up to the largest "
+        f"{folder}: has no data.yaml and no list of class names; the {plural(count, 'class is', 'classes are')} called 0 .. {count - 1}, up to the largest "
         f"in the text files; a file classes.txt with a name in each line names them"
     )
     report(Note("made_names", text, str(folder), {"classes": count}))

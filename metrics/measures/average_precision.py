@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from metrics.errors import InputError
 from metrics.matching import Matches
 from metrics.measures import ClassColumn, Value, class_values, iou_text, measure
+from metrics.plurals import plural
 from metrics.ratios import mean_defined
 
 
@@ -27,9 +28,7 @@ class PrecisionRecall(NamedTuple):
     score: NDArray[np.float64]
 
     def __repr__(self) -> str:
-        return (
-            f"PrecisionRecall({len(self.recall)} levels; mean precision {float(self.precision.mean()):.4f})"
-        )
+        return f"PrecisionRecall({plural(len(self.recall), 'level')}; mean precision {float(self.precision.mean()):.4f})"
 
 
 @measure("average_precision", better="higher", source="pycocotools 2.0.11, COCOeval.accumulate and summarize")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from metrics.errors import InputError, InputWarning
 from metrics.matching import Matches, match
 from metrics.measures import ClassColumn, Value, class_values, iou_text, measure, overall_values
+from metrics.plurals import plural
 from metrics.ratios import mean_defined, ratio
 from metrics.registry import did_you_mean
 from metrics.reliability import (
@@ -214,7 +215,7 @@ def _floors(matches: Matches, floor: float, thresholds: ScoreThresholds | None) 
         missing = [name for name in classes if name not in thresholds]
         if missing:
             raise InputError(
-                f"thresholds: class {missing[0]!r} has none; give one for each of {len(classes)} classes"
+                f"thresholds: class {missing[0]!r} has none; give one for each of {plural(len(classes), 'class')}"
             )
         thresholds = [thresholds[name] for name in classes]
     given = np.asarray(thresholds, np.float64)

@@ -15,6 +15,7 @@ from metrics.errors import InputError
 from metrics.matching import Matches
 from metrics.measures import Value, iou_text, measure
 from metrics.measures.error_types import FALSE_POSITIVES, KINDS, Kind
+from metrics.plurals import plural
 from metrics.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -86,8 +87,8 @@ class ConfusionMatrix:
 
     def __repr__(self) -> str:
         return (
-            f"ConfusionMatrix({len(self.classes)} classes, {int(self.objects[:-1].sum())} objects,"
-            f" {int(self.detections[:-1].sum())} detections; {self.convention})"
+            f"ConfusionMatrix({plural(len(self.classes), 'class')}, {plural(int(self.objects[:-1].sum()), 'object')},"
+            f" {plural(int(self.detections[:-1].sum()), 'detection')}; {self.convention})"
         )
 
     def _repr_html_(self) -> str:

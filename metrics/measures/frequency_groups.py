@@ -9,6 +9,7 @@ import numpy as np
 from metrics.errors import InputError
 from metrics.matching import Matches
 from metrics.measures import Value, iou_text, measure
+from metrics.plurals import plural
 from metrics.ratios import mean_defined
 
 LVIS_GROUPS: Mapping[str, int] = {"rare": 1, "common": 11, "frequent": 101}
@@ -43,7 +44,7 @@ def frequency_groups(
         counts = np.asarray(images)
         if counts.shape != (len(matches.classes),):
             raise InputError(
-                f"images: expected one number for each of {len(matches.classes)} classes, got shape {counts.shape}"
+                f"images: expected one number for each of {plural(len(matches.classes), 'class')}, got shape {counts.shape}"
             )
     group_of = np.searchsorted(least, counts, side="right") - 1
     by_class = matches.curves().precision[..., 0].mean(axis=(0, 1))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from metrics.errors import InputError
 from metrics.matching import Matches, MatchOutcome
 from metrics.measures import ClassColumn, Value, class_values, iou_text, measure, overall_values
+from metrics.plurals import plural
 from metrics.ratios import mean_defined
 
 SOURCE = "Oksuz et al. 2022, One metric to measure them all (TPAMI 44(12), arXiv:2011.10772)"
@@ -38,7 +39,7 @@ class LRP(NamedTuple):
     score: NDArray[np.float64]
 
     def __repr__(self) -> str:
-        return f"LRP({len(self.error)} classes; mean error {mean_defined(self.error):.4f})"
+        return f"LRP({plural(len(self.error), 'class')}; mean error {mean_defined(self.error):.4f})"
 
 
 class LRPCurve(NamedTuple):
@@ -61,7 +62,7 @@ class LRPCurve(NamedTuple):
     positives: int
 
     def __repr__(self) -> str:
-        return f"LRPCurve({len(self.score)} scores; {self.positives} objects)"
+        return f"LRPCurve({plural(len(self.score), 'score')}; {plural(self.positives, 'object')})"
 
 
 @measure("localization_recall_precision", better="lower", source=SOURCE)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from metrics.errors import InputError
 from metrics.matching import Matches, MatchOutcome
 from metrics.measures import Value, iou_text, measure
+from metrics.plurals import plural
 from metrics.ratios import ratio
 
 
@@ -32,7 +33,7 @@ class ScoreCurve(NamedTuple):
     positives: int
 
     def __repr__(self) -> str:
-        return f"ScoreCurve({len(self.score)} scores; {self.positives} objects)"
+        return f"ScoreCurve({plural(len(self.score), 'score')}; {plural(self.positives, 'object')})"
 
     @property
     def precision(self) -> NDArray[np.float64]:

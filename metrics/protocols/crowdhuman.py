@@ -16,6 +16,7 @@ from metrics.match_rule import UNLIMITED, MatchRule
 from metrics.matching import Matches, MatchOutcome, match
 from metrics.measures import Better, ClassColumn, Value, class_values, iou_text, overall_values
 from metrics.notes import Note, report
+from metrics.plurals import plural
 from metrics.protocols import Thresholds, protocol
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
@@ -98,7 +99,7 @@ def _clipped(table: T) -> T:
     known = np.asarray((size > 0).all(axis=1))
     if not known.all() and isinstance(table, AnnotationTable):
         count = int((table.catalog.sizes == 0).any(axis=1).sum())
-        text = f"the sizes of {count} images are unknown: their boxes are not clipped at the border, as CrowdHuman's program does"
+        text = f"{plural(count, 'image has', 'images have')} no size: the boxes there are not clipped at the border, as CrowdHuman's program does"
         report(Note("unknown_sizes", text, values={"images": count}))
     corners = table.boxes
     first = np.clip(corners[:, :2], 0, size - 1)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from metrics.engine.curves import EPSILON
 from metrics.errors import InputError
 from metrics.matching import Matches
+from metrics.plurals import plural
 from metrics.reference.image_matching import ImageResult
 from metrics.reference.params import Params, category_axis
 
@@ -96,8 +97,8 @@ def accumulate_results(
     classes, areas, images = len(category_axis(evaluated)), len(evaluated.areaRng), len(evaluated.imgIds)
     if len(listed) != classes * areas * images:
         raise InputError(
-            f"COCOeval.evalImgs: expected {classes} classes x {areas} area ranges x {images} images of _paramsEval = "
-            f"{classes * areas * images} results, got {len(listed)}; after setting evalImgs, set "
+            f"COCOeval.evalImgs: expected {plural(classes, 'class')} x {plural(areas, 'area range')} x {plural(images, 'image')} of _paramsEval = "
+            f"{plural(classes * areas * images, 'result')}, got {len(listed)}; after setting evalImgs, set "
             "_paramsEval = copy.deepcopy(params)"
         )
     levels, limits = recall_levels(params), list(params.maxDets)
@@ -112,7 +113,7 @@ def accumulate_results(
                 continue
             if len(ranked.matched) != len(evaluated.iouThrs):
                 raise InputError(
-                    f"COCOeval.evalImgs: expected matches at the {len(evaluated.iouThrs)} thresholds of "
+                    f"COCOeval.evalImgs: expected matches at the {plural(len(evaluated.iouThrs), 'threshold')} of "
                     f"_paramsEval.iouThrs, got {len(ranked.matched)}"
                 )
             for m, most in enumerate(limits):

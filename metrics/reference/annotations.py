@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.errors import InputError
+from metrics.plurals import plural
 from metrics.tables import AnnotationTable, Catalog, DetectionTable
 
 Record = Mapping[str, Any]
@@ -137,7 +138,7 @@ def boxes_of(items: Sequence[Record]) -> NDArray[np.float64]:
     if sizes.count(4) != len(boxes):
         row = next(row for row, size in enumerate(sizes) if size != 4)
         raise InputError(
-            f"COCOeval: image {items[row]['image_id']!r} has a bbox of {sizes[row]} numbers, expected 4 (x, y, w, h); "
+            f"COCOeval: image {items[row]['image_id']!r} has a bbox of {plural(sizes[row], 'number')}, expected 4 (x, y, w, h); "
             "for other shapes override computeIoU in a subclass"
         )
     return np.fromiter(chain.from_iterable(boxes), np.float64, 4 * len(boxes)).reshape(-1, 4)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.matching import Matches
+from metrics.plurals import plural
 from metrics.ratios import ratio
 from metrics.resampling.blocks import Block, block_by_block, class_mean
 from metrics.resampling.run_rankings import RunRankings
@@ -57,7 +58,7 @@ class ScoreCounts:
     positives: Floats
 
     def __repr__(self) -> str:
-        return f"ScoreCounts({self.tp.shape[0]} replicates, {self.tp.shape[1]} scores)"
+        return f"ScoreCounts({plural(self.tp.shape[0], 'replicate')}, {plural(self.tp.shape[1], 'score')})"
 
     @property
     def precision(self) -> Floats:

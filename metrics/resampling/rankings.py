@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metrics.matching import Matches, MatchOutcome
+from metrics.plurals import plural
 from metrics.resampling.curve_kernels import RankingSteps
 from metrics.resampling.lanes import RankedArrays
 
@@ -50,8 +51,8 @@ class Ranking:
 
     def __repr__(self) -> str:
         return (
-            f"Ranking({len(self.image)} detections and {len(self.object_image)} objects in {self.images} images,"
-            f" {len(self.start) - 1} classes, {self.thresholds} thresholds)"
+            f"Ranking({plural(len(self.image), 'detection')} and {plural(len(self.object_image), 'object')} in {plural(self.images, 'image')},"
+            f" {plural(len(self.start) - 1, 'class')}, {plural(self.thresholds, 'threshold')})"
         )
 
     @classmethod

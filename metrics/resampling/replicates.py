@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.errors import InputError
+from metrics.plurals import plural
 from metrics.resampling.blocks import Block, Lanes, block_by_block, class_mean
 from metrics.resampling.run_rankings import RunRankings
 from metrics.resampling.scale import Bounds
@@ -70,7 +71,9 @@ class Replicates:
     class_values: Floats
 
     def __repr__(self) -> str:
-        return f"Replicates({self.statistic.name} {self.estimate:.4f}; {len(self.values)} replicates)"
+        return (
+            f"Replicates({self.statistic.name} {self.estimate:.4f}; {plural(len(self.values), 'replicate')})"
+        )
 
 
 def replicate(rankings: RunRankings, weights: Weights, statistics: Sequence[Statistic]) -> list[Replicates]:

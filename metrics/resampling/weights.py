@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metrics.errors import InputError
+from metrics.plurals import plural
 
 Weights = NDArray[np.uint8]
 """(B, I): in replicate b, image i counts ``weights[b, i]`` times."""
@@ -100,7 +101,7 @@ def unit_index(groups: Sequence[object] | None, images: int) -> tuple[NDArray[np
     if groups is None:
         return np.arange(images), images
     if len(groups) != images:
-        raise InputError(f"groups: expected one for each of {images} images, got {len(groups)}")
+        raise InputError(f"groups: expected one for each of {plural(images, 'image')}, got {len(groups)}")
     units: dict[object, int] = {}
     unit = np.empty(images, np.intp)
     for image, group in enumerate(groups):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metrics.errors import InputError
+from metrics.plurals import plural
 
 UNASSIGNED = "__unassigned__"
 """Slice of the images or objects without a value."""
@@ -82,7 +83,7 @@ class Axis:
         column, edges = np.asarray(numbers, np.float64), np.asarray(upper, np.float64)
         if len(values) != len(edges) + 1:
             raise InputError(
-                f"Axis {name!r}: {len(edges)} edges make {len(edges) + 1} slices, not {len(values)}"
+                f"Axis {name!r}: {plural(len(edges), 'edge makes', 'edges make')} {plural(len(edges) + 1, 'slice')}, not {len(values)}"
             )
         if (np.diff(edges) <= 0).any():
             raise InputError(f"Axis {name!r}: expected ascending edges, got {list(upper)}")
@@ -145,8 +146,8 @@ class Axis:
         """
         if self.target != other.target or len(self.index) != len(other.index):
             raise InputError(
-                f"cannot cross {self.name!r}, of {len(self.index)} {self.target}s, with {other.name!r}, of"
-                f" {len(other.index)} {other.target}s; use axes of the same images or objects"
+                f"cannot cross {self.name!r}, of {plural(len(self.index), self.target)}, with {other.name!r}, of"
+                f" {plural(len(other.index), other.target)}; use axes of the same images or objects"
             )
         both = self.index.astype(np.int64) * len(other.values) + other.index
         none = (self.index < 0) | (other.index < 0)

@@ -18,6 +18,7 @@ from metrics.compare.pairwise import too_few_data
 from metrics.compare.run_replicates import RunReplicates
 from metrics.errors import InputError
 from metrics.matching import Matches
+from metrics.plurals import plural
 from metrics.resampling.blocks import Block, Lanes, block_by_block, class_mean
 from metrics.resampling.intervals import check_confidence
 from metrics.resampling.run_rankings import RunRankings
@@ -96,7 +97,7 @@ class SliceComparison:
 
     def __repr__(self) -> str:
         decisive = sum(row.decisive for row in self.differences)
-        return f"SliceComparison({len(self.intervals)} values; {decisive} of {len(self.differences)} differences decisive)"
+        return f"SliceComparison({plural(len(self.intervals), 'value')}; {decisive} of {plural(len(self.differences), 'difference')} decisive)"
 
     def interval(self, model: str, axis: str, value: str) -> SliceInterval:
         """Return the row of a model, axis and slice.
@@ -151,7 +152,7 @@ def compare_slices(
     for axis in axes:
         if axis.target != "object" or len(axis.index) != len(truth):
             raise InputError(
-                f"axis {axis.name!r}: expected an axis of the {len(truth)} objects of these runs"
+                f"axis {axis.name!r}: expected an axis of the {plural(len(truth), 'object')} of these runs"
             )
         keys += [
             (axis.name, name, axis.index == number)

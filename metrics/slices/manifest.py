@@ -9,6 +9,7 @@ from pathlib import Path
 
 from metrics.errors import InputError, InputWarning
 from metrics.formats.untrusted import read_text
+from metrics.plurals import plural
 from metrics.slices.axes import Axis
 from metrics.tables import Catalog
 
@@ -54,7 +55,7 @@ def read_manifest(path: str | Path, catalog: Catalog) -> list[Axis]:
                 continue
             if len(cells) != len(header):
                 raise InputError(
-                    f"{path}:{lines.line_num}: has {len(cells)} cells, expected {len(header)}: {', '.join(header)}"
+                    f"{path}:{lines.line_num}: has {plural(len(cells), 'cell')}, expected {len(header)}: {', '.join(header)}"
                 )
             key = cells[0].strip()
             image = by_id.get(key, by_name.get(key, -1))
@@ -91,14 +92,14 @@ def _warn(path: str | Path, unknown: list[str], axes: list[Axis]) -> None:
         shown = ", ".join(map(repr, unknown[:MAX_KEYS]))
         more = ", ..." if len(unknown) > MAX_KEYS else ""
         warnings.warn(
-            f"{path}: {len(unknown)} keys are neither the id nor the file name of an image: {shown}{more}",
+            f"{path}: {plural(len(unknown), 'key is', 'keys are')} neither the id nor the file name of an image: {shown}{more}",
             InputWarning,
             stacklevel=3,
         )
     for axis in axes:
         if len(axis.values) > MAX_SLICES:
             warnings.warn(
-                f"{path}: {axis.name!r} has {len(axis.values)} slices; group its values into fewer",
+                f"{path}: {axis.name!r} has {plural(len(axis.values), 'slice')}; group its values into fewer",
                 InputWarning,
                 stacklevel=3,
             )

@@ -15,6 +15,7 @@ from metrics.evaluation import COLUMNS, Row
 from metrics.evaluator import COCO_MEASURES, evaluate_matches
 from metrics.matching import Matches
 from metrics.measures import iou_text
+from metrics.plurals import plural
 from metrics.ratios import mean_defined
 from metrics.registry import did_you_mean
 from metrics.slices.axes import Axis, Target
@@ -89,7 +90,7 @@ class SliceTable:
     def __repr__(self) -> str:
         axes = list(dict.fromkeys(row.axis for row in self.rows))
         slices = len({(row.axis, row.value) for row in self.rows})
-        return f"SliceTable({', '.join(axes)}; {slices} slices, {len(self.rows)} values)"
+        return f"SliceTable({', '.join(axes)}; {plural(slices, 'slice')}, {plural(len(self.rows), 'value')})"
 
     def _repr_html_(self) -> str:
         """The values over all classes, one row per slice, for notebooks."""
@@ -197,7 +198,7 @@ def measure_slices(
         expected = len(matches.truth.catalog.image_ids) if axis.target == "image" else len(matches.truth)
         if len(axis.index) != expected:
             raise InputError(
-                f"axis {axis.name!r} is of {len(axis.index)} {axis.target}s, but the matches have {expected}; make it from"
+                f"axis {axis.name!r} is of {plural(len(axis.index), axis.target)}, but the matches have {expected}; make it from"
                 " their truth"
             )
         for number, name in enumerate(axis.values):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from metrics.boxes import Layout, convert
 from metrics.errors import InputError
+from metrics.plurals import plural
 from metrics.tables.catalog import Catalog, ImageId
 
 T = TypeVar("T")
@@ -144,7 +145,7 @@ class _ImageColumns:
         """Image, label and xywh of one image's rows, and the image as errors call it."""
         where = f"image {image_id!r}"
         if image_id not in self._index:
-            raise InputError(f"{where} is not in the catalog, which has {len(self._index)} images")
+            raise InputError(f"{where} is not in the catalog, which has {plural(len(self._index), 'image')}")
         values = np.asarray(_to_numpy(boxes), np.float64)
         if values.size == 0:
             values = values.reshape(0, 4)

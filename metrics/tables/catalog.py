@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metrics.errors import InputError
+from metrics.plurals import plural
 from metrics.tables.class_names import distinct_names
 from metrics.tables.columns import check_count, check_ids, integers, set_field
 
@@ -127,7 +128,7 @@ class Catalog:
         return hash((self.image_ids, self.class_ids))
 
     def __repr__(self) -> str:
-        return f"Catalog({len(self.image_ids)} images, {len(self.classes)} classes)"
+        return f"Catalog({plural(len(self.image_ids), 'image')}, {plural(len(self.classes), 'class')})"
 
     @property
     def fingerprint(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from metrics.errors import InputWarning
 from metrics.notes import Note, report
+from metrics.plurals import plural
 
 _LONGEST_LIST = 5
 
@@ -33,7 +34,7 @@ def distinct_names(names: Sequence[str], ids: Sequence[int]) -> tuple[str, ...]:
         if new != old
     ]
     listed = ", ".join(changed[:_LONGEST_LIST]) + ", ..." * (len(changed) > _LONGEST_LIST)
-    text = f"{len(changed)} classes have no name of their own and get one with their id: {listed}"
+    text = f"{plural(len(changed), 'class has no name of its own and gets one with its', 'classes have no name of their own and get one with their')} id: {listed}"
     report(Note("renamed_classes", text, values={"classes": len(changed)}), stacklevel=4)
     return tuple(distinct)
 

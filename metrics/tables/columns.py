@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from metrics.errors import InputError
+from metrics.plurals import agree, plural
 
 
 def set_field(owner: object, name: str, value: object) -> None:
@@ -73,10 +74,11 @@ def floats(owner: object, name: str, values: Any, shape: tuple[int, ...]) -> NDA
     if column.size and not (np.isfinite(column.min()) and np.isfinite(column.max())):
         finite = np.isfinite(column) if column.ndim == 1 else np.isfinite(column).all(1)
         row = int(np.argmin(finite))
+        wrong = int(np.count_nonzero(~finite))
         value = f"{column[row]}" if column.ndim == 1 else column[row].tolist()
         raise InputError(
-            f"{field_name(owner, name)}: row {row} is {value}, and {np.count_nonzero(~finite)} of {len(column)} "
-            "rows are not finite; correct or remove those rows"
+            f"{field_name(owner, name)}: row {row} is {value}, and {wrong:,} of "
+            f"{plural(len(column), 'row')} {agree(wrong, 'is', 'are')} not finite; correct or remove those rows"
         )
     return column
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from metrics.boxes import convert
 from metrics.errors import InputError
+from metrics.plurals import plural
 from metrics.tables.catalog import Catalog, ImageId
 
 if TYPE_CHECKING:
@@ -110,8 +111,8 @@ def _indices(column: pandas.Series[Any], known: Iterable[Any], name: str) -> NDA
     unknown = indices < 0
     if unknown.any():
         row = int(np.argmax(unknown))
-        count = np.count_nonzero(unknown)
+        count = int(np.count_nonzero(unknown))
         raise InputError(
-            f"{name}: row {row} has {column.iloc[row]!r}, which the catalog lacks ({count} rows)"
+            f"{name}: row {row} has {column.iloc[row]!r}, which the catalog lacks ({plural(count, 'row')})"
         )
     return indices.astype(np.int32)

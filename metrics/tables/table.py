@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from metrics.boxes import Layout
 from metrics.errors import InputError
+from metrics.plurals import plural
 from metrics.tables.builders import AnnotationBuilder, DetectionBuilder, check_lists, number_of_classes
 from metrics.tables.catalog import Catalog, ImageId
 from metrics.tables.columns import check_count, field_name, flags, floats, integers, set_field
@@ -62,7 +63,7 @@ class Table:
         return len(self.image)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self)} boxes, {self.catalog!r})"
+        return f"{type(self).__name__}({plural(len(self), 'box')}, {self.catalog!r})"
 
     def _repr_html_(self) -> str:
         """The first rows, for notebooks."""

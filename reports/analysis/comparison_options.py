@@ -58,7 +58,7 @@ def with_groups(
         if column is not None:
             ids: Sequence[int | str] = catalog.image_ids
             text = (
-                f"images are resampled in the {formatting.count(len(set(column)))} groups that the splits of the data set keep "
+                f"images are resampled in the {formatting.plural(len(set(column)), 'group')} that the splits of the data set keep "
                 f"together ({SPLIT_GROUPS}); --groups {NO_GROUPS} resamples single images"
             )
             note = Note("split_groups", text, SPLIT_GROUPS, {"images": len(ids), "groups": len(set(column))})

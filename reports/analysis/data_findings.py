@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from metrics.plurals import agree
 from reports.elements.formatting import count, join_words, plural, printable, three_digits
 from reports.records.data_check import Example, Finding, ImageRef
 
@@ -93,13 +94,13 @@ def _leakage(finding: Finding) -> str:
 
 def _similar_leakage(finding: Finding) -> str:
     one, other = _splits(finding)
-    verb = "looks" if finding.count == 1 else "look"
+    verb = agree(finding.count, "looks", "look")
     return f"{plural(finding.count, 'image')} of {other} {verb} like an image of {one}: results on {other} may be too optimistic"
 
 
 def _source_leakage(finding: Finding) -> str:
     one, other = _splits(finding)
-    verb = "was" if finding.count == 1 else "were"
+    verb = agree(finding.count, "was", "were")
     return (
         f"{plural(finding.count, 'image')} of {other} {verb} made from an original of which {one} has another version: "
         f"results on {other} are too optimistic"
@@ -107,7 +108,7 @@ def _source_leakage(finding: Finding) -> str:
 
 
 def _is(finding: Finding) -> str:
-    return "is" if finding.count == 1 else "are"
+    return agree(finding.count, "is", "are")
 
 
 def _modes(finding: Finding) -> str:
@@ -144,7 +145,7 @@ FINDING_TEXTS: Mapping[str, FindingText] = {
     "repeated_images": FindingText(
         "Repeated images",
         lambda found: (
-            f"{_images(found, 'is', 'are')} byte for byte {'a copy' if found.count == 1 else 'copies'} of another one"
+            f"{_images(found, 'is', 'are')} byte for byte {agree(found.count, 'a copy', 'copies')} of another one"
         ),
         "remove the copies with --fix OUT; they count several times in training and evaluation",
     ),
@@ -212,7 +213,7 @@ FINDING_TEXTS: Mapping[str, FindingText] = {
     "dropped_boxes": FindingText(
         "Boxes too small to train on",
         lambda found: (
-            f"{_boxes(found, 'has', 'have')} a side below {found.values['min_side']:g} px in the network's input and {'is' if found.count == 1 else 'are'} not trained on"
+            f"{_boxes(found, 'has', 'have')} a side below {found.values['min_side']:g} px in the network's input and {agree(found.count, 'is', 'are')} not trained on"
         ),
         "raise image.size, or evaluate and predict in tiles",
     ),
@@ -245,7 +246,7 @@ FINDING_TEXTS: Mapping[str, FindingText] = {
     "invisible_in_class_names": FindingText(
         "Invisible characters in class names",
         lambda found: (
-            f"{plural(found.count, 'class name begins or ends', 'class names begin or end')} with a space or {'has' if found.count == 1 else 'have'} invisible characters: {_classes(found)}"
+            f"{plural(found.count, 'class name begins or ends', 'class names begin or end')} with a space or {agree(found.count, 'has', 'have')} invisible characters: {_classes(found)}"
         ),
         "rename the classes, or let --fix OUT do it",
     ),

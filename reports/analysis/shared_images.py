@@ -32,7 +32,7 @@ def on_shared_images(runs: Sequence[RunFolder]) -> tuple[list[RunFolder], tuple[
     truth = runs[0].truth.select(kept)
     reduced = [_reduce(run, truth) for run in runs]
     left_out = [
-        f"{count - len(kept):,} of {count:,} images of {run.result.name}"
+        f"{count - len(kept):,} of {formatting.plural(count, 'image')} of {run.result.name}"
         for run, count in zip(runs, counts, strict=True)
         if count > len(kept)
     ]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from metrics.plurals import agree
 from reports.analysis.models import Model
 from reports.elements import formatting
 from reports.records.run import Budget, BudgetLimit, RunFolder
@@ -39,7 +40,7 @@ def amount_text(unit: str, amount: float) -> str:
     if unit == "images":
         return formatting.plural(round(amount), "training image")
     if unit == "minutes":
-        return f"{amount:.3g} {'minute' if amount == 1 else 'minutes'} of training"
+        return f"{amount:.3g} {agree(amount, 'minute')} of training"
     return f"{amount:.3g} FLOPs of training"
 
 

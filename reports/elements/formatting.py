@@ -13,6 +13,7 @@ from metrics.compare.percent import difference_interval as difference_interval
 from metrics.compare.percent import points as points
 from metrics.compare.percent import points_interval as points_interval
 from metrics.messages import printable as printable
+from metrics.plurals import agree
 
 
 def sentence(text: str) -> str:
@@ -143,8 +144,8 @@ def join_words(words: list[str], most: int = 6) -> str:
 
 
 def plural(number: int, one: str, many: str = "") -> str:
-    """Format a count: ``1 image``, ``2 images``; `many` is the plural if it is not `one` + s."""
-    return f"{count(number)} {one if number == 1 else many or one + 's'}"
+    """Format a count like `metrics.plurals.plural`, with thin spaces: ``1 image``, ``1 200 images``."""
+    return f"{count(number)} {agree(number, one, many)}"
 
 
 _QUOTED = re.compile(r"""(['"])(?:~|[A-Za-z]:)?[/\\][^'"]*[/\\]([^'"/\\]*)\1""")

@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Va
 
 from metrics.errors import InputError
 from metrics.messages import reason
+from metrics.plurals import plural
 
 Document = dict[str, Any]
 Migration = Callable[[Document], Document]
@@ -98,7 +99,7 @@ class Record(FrozenModel):
         size = file.stat().st_size
         if size > limit:
             raise InputError(
-                f"{file}: {size} bytes is too large for a {cls.KIND} (at most {limit}); give another folder"
+                f"{file}: {plural(size, 'byte')} is too large for a {cls.KIND} (at most {limit}); give another folder"
             )
         return cls.from_json(file.read_bytes(), str(file))
 

@@ -14,6 +14,7 @@ from metrics.atomic_files import atomic_write_by
 from metrics.errors import InputError
 from metrics.mask_counts import MaskCounts
 from metrics.messages import reason
+from metrics.plurals import plural
 
 _KEY = b"detbench"
 _COLUMNS = ("intersection", "truth", "predicted")
@@ -72,7 +73,7 @@ def load_mask_record(path: Path) -> MaskRecord:
         pixels = table["pixels"].to_numpy().reshape(shape)[:, 0].astype(np.int64)
         files = tuple(map(str, metadata.get("files") or [""] * images))
         if len(files) != images:
-            raise ValueError(f"{len(files)} files for {images} images")
+            raise ValueError(f"{plural(len(files), 'file')} for {plural(images, 'image')}")
         return MaskRecord(MaskCounts(tuple(map(str, metadata["classes"])), **areas, pixels=pixels), files)
     except (KeyError, TypeError, OSError, ValueError, pa.ArrowException) as error:
         raise InputError(f"{path}: not a readable file of mask counts ({reason(error)}); run again") from None

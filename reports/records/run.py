@@ -19,6 +19,7 @@ from metrics.mask_counts import MaskCounts
 from metrics.match_rule import MatchRule
 from metrics.matching import Matches, match
 from metrics.messages import reason
+from metrics.plurals import plural
 from metrics.tables import AnnotationTable, DetectionTable
 from reports.records.json_record import FiniteOrNone, FrozenModel, Record, Settings, find_folder
 from reports.records.mask_counts import MaskRecord, load_mask_record
@@ -213,9 +214,7 @@ class RunResult(Record):
     def __repr__(self) -> str:
         ap = self.headline.get("ap")
         score = "" if ap is None else f", AP {100 * ap:.1f}"
-        return (
-            f"RunResult({self.name!r}{score}, {self.data.name} {self.data.split}, {self.data.images} images)"
-        )
+        return f"RunResult({self.name!r}{score}, {self.data.name} {self.data.split}, {plural(self.data.images, 'image')})"
 
     def _repr_html_(self) -> str:
         """The headline numbers in percent, for notebooks."""

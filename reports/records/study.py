@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from metrics.atomic_files import atomic_write
+from metrics.plurals import plural
 from reports.records.csv import to_csv
 from reports.records.final_evaluation import FinalEvaluation, Look
 from reports.records.json_record import Record, Settings, find_folder
@@ -83,7 +84,7 @@ class StudyResult(Record):
         for trial in self.trials:
             if trial.state == "complete" and len(trial.values) != len(self.objectives):
                 raise ValueError(
-                    f"trials: number {trial.number} has {len(trial.values)} values for {len(self.objectives)} objectives"
+                    f"trials: number {trial.number} has {plural(len(trial.values), 'value')} for {plural(len(self.objectives), 'objective')}"
                 )
         return self
 

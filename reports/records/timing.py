@@ -17,6 +17,7 @@ from pydantic import AwareDatetime, Field
 from metrics.atomic_files import atomic_write
 from metrics.errors import InputError
 from metrics.messages import reason
+from metrics.plurals import plural
 from reports.records.csv import to_csv
 from reports.records.json_record import FiniteOrNone, FrozenModel, Record, Settings
 
@@ -79,7 +80,7 @@ class Machine(FrozenModel):
     @property
     def name(self) -> str:
         """Name of the device for display."""
-        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
+        threads = plural(self.threads, "thread")
         return f"{self.cpu}, {threads}" if self.device == "cpu" else self.device
 
 

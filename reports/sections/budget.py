@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metrics.plurals import agree
 from reports.analysis.models import Model
 from reports.analysis.report_data import ReportData, mean
 from reports.analysis.training_budget import limit_text, shared_limit
@@ -76,7 +77,7 @@ def section(report: ReportData) -> Section:
             f"Precision of training, chosen by timing steps on the first run's device: {precisions}.",
         )
     divided = "; ".join(
-        f"{label}: {parts.images} of {parts.batch} images at once"
+        f"{label}: {parts.images} of {formatting.plural(parts.batch, 'image')} at once"
         for label, model in zip(report.labels, report.models, strict=True)
         if (parts := next((run.micro_batch for run in model.results if run.micro_batch), None)) is not None
     )
@@ -126,7 +127,7 @@ def _precision_text(known: PrecisionFacts) -> str:
 def _epochs_text(epochs: float) -> str:
     """Epochs to the nearest tenth, which a budget can end within one."""
     tenths = round(epochs, 1)
-    return formatting.plural(int(tenths), "epoch") if tenths.is_integer() else f"{tenths} epochs"
+    return f"{tenths:g} {agree(tenths, 'epoch')}"
 
 
 def _of_planned(model: Model, epochs: float) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from metrics.plurals import agree
 from reports.analysis.extremes import Extreme, highest
 from reports.analysis.report_data import ReportData
 from reports.analysis.training_budget import (
@@ -85,5 +86,5 @@ def _best_text(labels: Sequence[str], best: Extreme) -> str:
     if best.shared_by_all:
         return f"all models have the same AP on the validation images ({ap})"
     names = formatting.join_words(list(best.holders))
-    verb = "has" if len(best.holders) == 1 else "share"
+    verb = agree(len(best.holders), "has", "share")
     return f"{names} {verb} the highest AP on the validation images ({ap})"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.plurals import agree
 from reports.analysis.extremes import Extreme, highest, lowest
 from reports.analysis.report_data import Floats, ReportData, mean
 from reports.elements import formatting
@@ -34,7 +35,7 @@ def section(report: ReportData) -> Section:
     if absent:
         classes = formatting.plural(len(absent), "class has", "classes have")
         warnings.append(
-            f"{classes} no valid objects on these images and {'is' if len(absent) == 1 else 'are'} left out of all means and of this "
+            f"{classes} no valid objects on these images and {agree(len(absent), 'is', 'are')} left out of all means and of this "
             f"section, not counted as 0: {formatting.join_words(absent)}."
         )
     if few:
@@ -64,7 +65,7 @@ def _intervals_method(report: ReportData) -> tuple[str, ...]:
         return ()
     method = report.statistics.method
     return (
-        f"Small numbers are {method.confidence:.0%} confidence intervals from {method.resamples:,} bootstrap replicates. "
+        f"Small numbers are {method.confidence:.0%} confidence intervals from {formatting.plural(method.resamples, 'bootstrap replicate')}. "
         "A difference on a class is decisive if its interval excludes 0 and its p-value is significant after the "
         f"Benjamini-Hochberg correction for the number of classes. Classes with fewer than {FEW_OBJECTS} objects are not tested.",
     )
@@ -75,7 +76,7 @@ def _class_figure(report: ReportData, values: list[Floats], present: np.ndarray)
     if len(present) > MAX_ROWS:
         spread = np.ptp(np.stack([rows.mean(1) for rows in values]), axis=0)
         drawn = np.sort(present[np.argsort(-spread[present], kind="stable")[:MAX_ROWS]])
-        title = f"AP by class: the {MAX_ROWS} of {len(present)} classes that differ most"
+        title = f"AP by class: the {MAX_ROWS} of {formatting.plural(len(present), 'class')} that differ most"
     drawing = dot_plot(
         "classes-ap", title, finding_text(class_facts(report), len(report.models)), [report.classes[at] for at in drawn],
         report.labels, [rows[drawn] for rows in values], "AP (%)", intervals=_intervals(report, drawn),

@@ -53,7 +53,11 @@ def summed(report: ReportData, model: int | None = None) -> str:
     runs = report.seeds if model is None else len(report.evaluated[model])
     if runs == 1:
         return ""
-    return f", summed over {runs} runs" if model is not None else ", summed over each model's runs"
+    return (
+        f", summed over {formatting.plural(runs, 'run')}"
+        if model is not None
+        else ", summed over each model's runs"
+    )
 
 
 def _pairs(report: ReportData) -> PageTable:

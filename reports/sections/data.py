@@ -18,13 +18,13 @@ def section(report: ReportData) -> Section:
     crowds, ignored = int(truth.crowd.sum()), int((truth.ignored & ~truth.crowd).sum())
     each = np.bincount(truth.image, minlength=images)
     per_image = (
-        f", with a median of {np.median(each):g} and a maximum of {each.max()} objects per image"
+        f", with a median of {np.median(each):g} and a maximum of {formatting.plural(each.max(), 'object')} per image"
         if images
         else ""
     )
     finding = (
         f"{formatting.plural(images, 'image')} with {formatting.plural(len(truth), 'object')} of "
-        f"{formatting.plural(len(report.classes), 'class', 'classes')}{per_image}."
+        f"{formatting.plural(len(report.classes), 'class')}{per_image}."
     )
     counts = [
         (empty, f"{formatting.plural(empty, 'image has', 'images have')} no objects: all detections there are false positives."),

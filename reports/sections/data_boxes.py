@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from metrics.plurals import agree
 from reports.elements.formatting import MISSING, join_words, plural, three_digits
 from reports.elements.page import Cell, PageTable, Section, TableColumn, TableRow
 from reports.figures.heat_map import heat_map
@@ -70,9 +71,9 @@ def size_finding(check: DataCheck) -> str:
     if len(set(known.values())) == 1:
         medians = [f"{next(iter(known.values()))} px"]
     below = (
-        f"none of {plural(total, 'box', 'boxes')} is smaller"
+        f"none of {plural(total, 'box')} is smaller"
         if not small
-        else f"{small / total:.1%} of {plural(total, 'box', 'boxes')} are smaller"
+        else f"{small / total:.1%} of {plural(total, 'box')} {agree(small, 'is', 'are')} smaller"
     )
     return (
         f"In the network's input of {check.input.width} x {check.input.height} pixels, the median size of boxes is "

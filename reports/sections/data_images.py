@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from metrics.plurals import agree
 from reports.elements.formatting import count, join_words, plural, three_digits
 from reports.elements.page import Cell, Figure, PageTable, Section, TableColumn, TableRow
 from reports.figures.histograms import HistogramAxis, histograms
@@ -57,10 +58,10 @@ def size_finding(check: DataCheck) -> str:
     (height, width), most = max(sizes.items(), key=lambda item: (item[1], item[0]))
     rest = f" The size of {plural(unknown, 'image')} is not known." if unknown else ""
     if len(sizes) == 1 and most == images:
-        return f"All {plural(images, 'image')} have {width} x {height} pixels."
+        return f"{agree(images, 'The', 'All')} {plural(images, 'image has', 'images have')} {width} x {height} pixels."
     more = any(split.other_sizes for split in check.splits)
     number = f"More than {len(sizes)}" if more else f"{len(sizes)}"
-    return f"{number} different sizes; {count(most)} of {plural(images, 'image')} have {width} x {height} pixels.{rest}"
+    return f"{number} different sizes; {count(most)} of {plural(images, 'image')} {agree(most, 'has', 'have')} {width} x {height} pixels.{rest}"
 
 
 def object_finding(check: DataCheck) -> str:

@@ -125,7 +125,7 @@ def _facts(check: DataCheck) -> list[str]:
         f"{printable(check.format)} format",
         plural(sum(split.images for split in check.splits), "image"),
         plural(sum(split.objects for split in check.splits), "object"),
-        plural(len(check.classes), "class", "classes"),
+        plural(len(check.classes), "class"),
         f"fingerprint {check.fingerprint[:12]}",
     ]
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from metrics.plurals import agree
 from reports.analysis.data_sets import MEASURES, DataSetDifference, SuiteResults
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
@@ -61,14 +62,12 @@ def finding_text(results: SuiteResults) -> str:
     """The best model by mean rank, and its decisive differences."""
     count = len(results.names)
     if not results.labels:
-        return f"No model was run on all {count} data sets."
+        return f"No model was run on all {formatting.plural(count, 'data set')}."
     if results.ranking is None:
-        reason = "alone was" if len(results.labels) == 1 else "were"
-        return f"{formatting.join_words(list(results.labels))} {reason} run on all {count} data sets, so there is no ranking."
+        reason = agree(len(results.labels), "alone was", "were")
+        return f"{formatting.join_words(list(results.labels))} {reason} run on all {formatting.plural(count, 'data set')}, so there is no ranking."
     best = results.labels[0]
-    text = (
-        f"{best} has the best mean rank by AP over {count} data sets ({results.ranking.mean_ranks[0]:.2f})."
-    )
+    text = f"{best} has the best mean rank by AP over {formatting.plural(count, 'data set')} ({results.ranking.mean_ranks[0]:.2f})."
     decisive = [each for each in results.differences if each.decisive and each.mean.mean > 0]
     tied = [results.labels[each.other] for each in results.differences if each not in decisive]
     if decisive:
@@ -118,7 +117,7 @@ def winners_text(results: SuiteResults) -> str:
     best = np.nanmax(table, axis=1, keepdims=True)
     wins = (table >= best - 1e-12).sum(0)
     parts = [f"{label} on {wins[at]}" for at, label in enumerate(results.labels) if wins[at]]
-    return f"The highest AP of {len(results.names)} data sets: {formatting.join_words(parts)}."
+    return f"The highest AP of {formatting.plural(len(results.names), 'data set')}: {formatting.join_words(parts)}."
 
 
 def differences(results: SuiteResults) -> Section | None:
@@ -177,7 +176,7 @@ def _warnings(results: SuiteResults) -> tuple[str, ...]:
     count = len(results.names)
     if count < FEW:
         made.append(
-            f"With {count} data sets, Wilcoxon's test cannot have a p-value below {2 / 2**count:.2g}: nothing is significant by ranks, "
+            f"With {formatting.plural(count, 'data set')}, Wilcoxon's test cannot have a p-value below {2 / 2**count:.2g}: nothing is significant by ranks, "
             "whatever the values."
         )
     if results.too_few:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.plurals import agree
 from reports.elements.formatting import count, join_words, plural, printable, three_digits
 from reports.elements.page import Cell, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.count_bars import count_bars
@@ -66,12 +67,10 @@ def split_finding(check: DataCheck) -> str:
         for split in check.splits
     ]
     classes = len(check.classes)
-    text = (
-        f"{join_words(parts)}. There {'is' if classes == 1 else 'are'} {plural(classes, 'class', 'classes')}."
-    )
+    text = f"{join_words(parts)}. There {agree(classes, 'is', 'are')} {plural(classes, 'class')}."
     made = [split.name for split in check.splits if split.origin == "made"]
     if made:
-        text += f" The data set does not have all splits: {join_words(made)} {'was' if len(made) == 1 else 'were'} made by a hash of the images' names."
+        text += f" The data set does not have all splits: {join_words(made)} {agree(len(made), 'was', 'were')} made by a hash of the images' names."
     return text[:1].upper() + text[1:]
 
 
@@ -84,11 +83,15 @@ def class_finding(check: DataCheck) -> str:
     most, least = int(used[np.argmax(totals[used])]), int(used[np.argmin(totals[used])])
     name = printable(check.classes[most].name)
     if len(used) == 1:
-        return f"All {plural(int(totals[most]), 'object')} {'is' if totals[most] == 1 else 'are'} of class {name}."
+        return (
+            f"All {plural(int(totals[most]), 'object')} {agree(totals[most], 'is', 'are')} of class {name}."
+        )
     share = totals[most] / totals.sum()
     text = f"{name} has {plural(int(totals[most]), 'object')} ({share:.0%} of all)"
     if totals[most] == totals[least]:
-        return f"All {len(used)} classes with objects have {plural(int(totals[most]), 'object')} each."
+        return (
+            f"All {plural(len(used), 'class')} with objects have {plural(int(totals[most]), 'object')} each."
+        )
     ratio = three_digits(float(totals[most] / totals[least]))
     return f"{text}, {ratio} times as many as {printable(check.classes[least].name)} ({count(int(totals[least]))})."
 

@@ -95,7 +95,7 @@ def _warnings(decision: Decision) -> tuple[str, ...]:
     looks = len(decision.looks_at("test"))
     if looks > 1:
         found.append(
-            f"The test images were looked at {looks} times, because the decision was continued with more time; each look has an error rate of its own."
+            f"The test images were looked at {formatting.plural(looks, 'time')}, because the decision was continued with more time; each comparison of models on them has its own error rate."
         )
     return tuple(found)
 
@@ -275,7 +275,7 @@ def _time_table(decision: Decision) -> PageTable:
 def _method(decision: Decision) -> tuple[str, ...]:
     others = max(len(decision.models) - 1, 1)
     return (
-        f"Rounds: every model is trained with {decision.seeds} seeds on a schedule that is complete, with a learning rate that falls to "
+        f"Rounds: every model is trained with {formatting.plural(decision.seeds, 'seed')} on a schedule that is complete, with a learning rate that falls to "
         "its end. If there is not enough time for the longest schedule of all models, rounds with half and a quarter of its epochs precede it, "
         "and the models that have no place in the next round are set aside. Nothing is called worse after such a shorter training, because "
         "models that learn slowly can catch up. After these rounds, as long as there is time, models are trained anew for at least 1.5 times as many "

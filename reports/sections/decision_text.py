@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from metrics.compare.percent import difference_interval, points, points_interval
+from metrics.plurals import agree
 from reports.analysis.decisions import Fate, Surer, fates, surer
 from reports.elements.formatting import join_words, p_value, plural, printable
 from reports.records.decision import Decision, Look, PairRecord, Standing
@@ -52,7 +53,7 @@ def finding(decision: Decision) -> list[str]:
         which = (
             "the other model was shown to be worse"
             if len(worse) == 1
-            else f"each of the {len(worse)} other models was shown to be worse than another one"
+            else f"each of the {plural(len(worse), 'other model')} was shown to be worse than another one"
         )
         sentences.append(f"This is decided for trainings of {length}: {which}. {guarantee}")
     elif worse:
@@ -83,7 +84,7 @@ def _trainings(look: Look | None) -> str:
 
 
 def _was(fates: Sequence[Fate]) -> str:
-    return "was" if len(fates) == 1 else "were"
+    return agree(len(fates), "was", "were")
 
 
 def _value(decision: Decision, standing: Standing | None) -> str:
@@ -153,18 +154,18 @@ def _surer_text(decision: Decision, each: Surer) -> str:
         return f"With {plural(each.have, 'validation image')} nothing can be eliminated: at least {each.number} are needed, for example by a larger val split."
     if each.kind == "seeds_cannot":
         return (
-            f"More seeds alone would not show which of {used} and {rival} is better: the {decision.looks_at('val')[-1].images} validation images are too few for "
+            f"More seeds alone would not show which of {used} and {rival} is better: the {plural(decision.looks_at('val')[-1].images, 'validation image is', 'validation images are')} too few for "
             "a difference as small as the observed one."
         )
     if each.kind == "seeds":
         more = f", about {_minutes(each.minutes)} more on this machine" if each.number > each.have else ""
         return (
-            f"A difference between {used} and {rival} as large as the observed one would be shown with a power of 80% by {each.number} seeds of each "
+            f"A difference between {used} and {rival} as large as the observed one would be shown with a power of 80% by {plural(each.number, 'seed')} of each "
             f"instead of {each.have}{more}, on the same validation images."
         )
     if each.kind == "test_images":
         return (
-            f"A difference between {used} and {rival} as large as that on the test images would be shown with a power of 80% by {each.number} test images instead of "
+            f"A difference between {used} and {rival} as large as that on the test images would be shown with a power of 80% by {plural(each.number, 'test image')} instead of "
             f"{each.have}."
         )
     if each.kind == "longer":

@@ -102,7 +102,7 @@ def _finding(report: ReportData) -> str:
 def _counts_text(label: str, runs: Sequence[EvaluatedRun]) -> str:
     """The errors of a model, summed over its runs, in one sentence; its counts add up."""
     tp, fp, fn, by_type = _totals(runs)
-    subject = f"{label}, summed over {len(runs)} runs," if len(runs) > 1 else label
+    subject = f"{label}, summed over {formatting.plural(len(runs), 'run')}," if len(runs) > 1 else label
     of = f"{formatting.count(fn)} of {formatting.plural(tp + fn, 'object')}"
     if not tp:
         return f"{subject} has no true positive at any score, so none of its detections is counted and {of} are undetected."

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from metrics.plurals import agree
 from reports.analysis.folds import FoldDifference, FoldResults
 from reports.analysis.report_data import ReportData
 from reports.elements import formatting
@@ -34,7 +35,7 @@ def section(report: ReportData, results: FoldResults | None) -> Section | None:
         tables=tables,
         warnings=_warnings(results),
         method=(
-            f"All images were divided into {results.folds} folds, stratified by class; images of one group and equal images are in "
+            f"All images were divided into {formatting.plural(results.folds, 'fold')}, stratified by class; images of one group and equal images are in "
             "one fold. Each fold was tested once, by networks that were trained on the others. All other sections of this "
             "page pool the detections of all folds, so that scores of different networks are ranked together; this section "
             "evaluates each fold alone, where the mean over folds can differ from the pooled value.",
@@ -59,14 +60,16 @@ def finding_text(labels: Sequence[str], results: FoldResults) -> str:
         f"{label} {formatting.points(each.mean)} {formatting.points_interval(each.low, each.high)}".strip()
         for label, each in zip(labels, results.means["ap"], strict=True)
     ]
-    text = f"Mean AP over {folds} folds: {formatting.join_words(means)}."
+    text = f"Mean AP over {formatting.plural(folds, 'fold')}: {formatting.join_words(means)}."
     if not results.differences:
         return text
     decisive = [row for row in results.differences if row.decisive]
     if not decisive:
         count = len(results.differences)
-        which = "The difference is" if count == 1 else f"None of the {count} differences is"
-        return f"{text} {which} {'not ' if count == 1 else ''}decisive over folds."
+        which = (
+            "The difference is" if count == 1 else f"None of the {formatting.plural(count, 'difference')} is"
+        )
+        return f"{text} {which} {agree(count, 'not ', '')}decisive over folds."
     shown = [_difference_text(labels, row) for row in decisive]
     return f"{text} Decisive over folds: {formatting.join_words(shown, 3)}."
 
@@ -82,7 +85,7 @@ def _warnings(results: FoldResults) -> tuple[str, ...]:
     if results.folds >= 5:
         return ()
     return (
-        f"{results.folds} folds give an interval with {formatting.plural(results.folds - 1, 'degree')} of freedom, which is wide; "
+        f"{formatting.plural(results.folds, 'fold')} give an interval with {formatting.plural(results.folds - 1, 'degree')} of freedom, which is wide; "
         "use 5 or 10 folds for a decision over folds.",
     )
 

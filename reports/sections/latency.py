@@ -347,7 +347,7 @@ def _method(speed: Speed) -> tuple[str, ...]:
     paragraphs = [
         "Latency is measured on test images, one after another, from the file to detections in the pixels of the original image, "
         "NMS included, in evaluation mode and at the precision of the evaluation. The models take turns (A B B A) in "
-        f"{settings.get('rounds', 'several')} rounds of {settings.get('processes', 'several')} fresh processes, each warmed up until "
+        f"{formatting.plural(settings.get('rounds', 'several'), 'round')} of {formatting.plural(settings.get('processes', 'several'), 'fresh process')}, each warmed up until "
         "the median time is stable. Image files are in the disk cache.",
         "p50, p90, p99 and throughput are measured in each process; values are geometric means over processes, and intervals are "
         "Student's t over processes on the logarithmic scale, because passes of one process are not independent. One process "

@@ -97,7 +97,7 @@ def leaders_text(labels: Sequence[str], results: LearningResults) -> str:
         else:
             groups.append(([leader.images], answer))
     texts = [
-        f"with {formatting.count(images[0])}{f' to {formatting.count(images[-1])}' if len(images) > 1 else ''} training images {answer}"
+        f"with {f'{formatting.count(images[0])} to ' * (len(images) > 1)}{formatting.plural(images[-1], 'training image')} {answer}"
         for images, answer in groups
     ]
     return f"By AP50, {'; '.join(texts)}." if texts else ""
@@ -110,22 +110,20 @@ def until_text(label: str, curve: ModelCurve) -> str:
         (n for n, value in zip(curve.images, curve.values, strict=True) if value.value >= LEVEL), None
     )
     if reached is not None:
-        return f"{label} reaches {level} with {formatting.count(reached)} images or fewer."
+        return f"{label} reaches {level} with {formatting.plural(reached, 'image')} or fewer."
     fitted = curve.curve
     if fitted is None or fitted.unsupported is not None:
         reason = _REASONS["few_sizes" if fitted is None else fitted.unsupported or "few_sizes"]
         return f"When {label} reaches {level} cannot be said from {reason}."
     until = fitted.images_until(LEVEL)
-    limit = f"{REACH:g} times the data ({formatting.count(fitted.limit)} images)"
+    limit = f"{REACH:g} times the data ({formatting.plural(round(fitted.limit), 'image')})"
     if math.isinf(until.low):
         return f"{label} does not reach {level} within {limit}."
     low = formatting.count(until.low)
     if math.isinf(until.value):
         return f"{label} is not expected to reach {level} within {limit}, but may with {low} or more."
     high = f"more than {limit}" if math.isinf(until.high) else formatting.count(until.high)
-    return (
-        f"{label} is expected to reach {level} with {formatting.count(until.value)} images [{low}, {high}]."
-    )
+    return f"{label} is expected to reach {level} with {formatting.plural(round(until.value), 'image')} [{low}, {high}]."
 
 
 def payoff_text(labels: Sequence[str], results: LearningResults, at: int) -> str:

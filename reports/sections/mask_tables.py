@@ -63,7 +63,7 @@ def models_table(report: ReportData, results: MaskResults) -> PageTable:
     for at, number in enumerate(results.numbers):
         label = report.models[number].label
         seeds = len(results.counts[at])
-        cells = [Cell(report.labels[number], note=f"{seeds} seeds" if seeds > 1 else "")]
+        cells = [Cell(report.labels[number], note=formatting.plural(seeds, "seed") if seeds > 1 else "")]
         for name in MEASURES:
             value = values[name][at]
             note = ""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from metrics.compare import verdict_text
+from metrics.plurals import agree
 from reports.analysis import mask_gallery
 from reports.analysis.extremes import Extreme, highest, lowest
 from reports.analysis.gallery_images import UnreadableImage
@@ -132,7 +133,7 @@ def _leader_text(report: ReportData, results: MaskResults) -> str:
     if len(labels) == 1:
         return f"{labels[0]} has mIoU {formatting.points(values[0])}."
     best = highest(labels, values)
-    verb = "has" if len(best.holders) == 1 else "have"
+    verb = agree(len(best.holders), "has", "have")
     return (
         f"{formatting.join_words(list(best.holders))} {verb} the highest mIoU, {formatting.points(best.value)}. Without resamples, "
         "nothing tells how certain the differences are."
@@ -143,9 +144,9 @@ def _warnings(report: ReportData, results: MaskResults) -> list[str]:
     without = [label for number, label in enumerate(report.labels) if number not in results.numbers]
     warnings = []
     if without:
-        verb = "has" if len(without) == 1 else "have"
+        verb = agree(len(without), "has", "have")
         warnings.append(
-            f"{formatting.join_words(without)} {verb} no label maps and {'is' if len(without) == 1 else 'are'} left out."
+            f"{formatting.join_words(without)} {verb} no label maps and {agree(len(without), 'is', 'are')} left out."
         )
     kinds = ("no_masks", "rare_classes", "few_objects", "no_objects")
     notes = () if results.statistics is None else results.statistics.notes
@@ -158,7 +159,7 @@ def _class_figure(report: ReportData, results: MaskResults) -> Figure | None:
     title = "IoU by class"
     if len(drawn) > MAX_ROWS:
         spread = np.ptp(np.stack([rows.mean(1) for rows in values]), axis=0)
-        title = f"IoU by class: the {MAX_ROWS} of {len(drawn)} classes that differ most"
+        title = f"IoU by class: the {MAX_ROWS} of {formatting.plural(len(drawn), 'class')} that differ most"
         drawn = np.sort(drawn[np.argsort(-spread[drawn], kind="stable")[:MAX_ROWS]])
     intervals = pale = None
     statistics = results.statistics
@@ -253,7 +254,7 @@ def _method(report: ReportData, results: MaskResults, shown: bool) -> Sequence[s
     if results.statistics is not None:
         method = results.statistics.method
         paragraphs.append(
-            f"Intervals come from {method.resamples:,} bootstrap resamples of the {method.unit}s, the same for all models, so differences "
+            f"Intervals come from {formatting.plural(method.resamples, 'bootstrap resample')} of the {method.unit}s, the same for all models, so differences "
             "are paired: the areas of a resample are those of each image times how often it was drawn. They are Student's t intervals "
             "with the bootstrap's standard error, over images and seeds. A difference is decisive, and its first model is called "
             "better, if its interval, its simultaneous interval over all pairs and its p-value, adjusted by Holm's method for the "

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from metrics.compare import PairDifference
+from metrics.plurals import agree
 from reports.analysis.report_data import ReportData
 from reports.elements import formatting
 from reports.elements.page import Cell, Link, PageTable, Section, TableColumn, TableRow
@@ -63,7 +64,7 @@ def section(report: ReportData) -> Section | None:
         figures=(replace(drawing, caption=caption),),
         tables=tables,
         method=(
-            f"All models are evaluated on the same {method.resamples:,} bootstrap resamples of the {method.unit}s, so the differences "
+            f"All models are evaluated on the same {formatting.plural(method.resamples, 'bootstrap resample')} of the {method.unit}s, so the differences "
             "are paired; the value on one resample is a replicate. Each difference has a simultaneous interval, which holds for "
             f"all pairs together with {method.confidence:.0%} confidence (Westfall and Young's max-T), and an interval for this pair "
             "alone: Student's t with the bootstrap's standard error. The p-value is that of the t test, adjusted by Holm's method "
@@ -98,9 +99,9 @@ def _finding(rows: Sequence[PairDifference], names: dict[str, str]) -> str:
         for row in rows
         if not row.decisive
     ]
-    verb = "is" if len(decisive) == 1 else "are"
-    count = f"{len(decisive)} of {len(rows)} differences {verb} decisive on these images"
-    pairs = "this pair is" if len(tied) == 1 else "these pairs are"
+    verb = agree(len(decisive), "is", "are")
+    count = f"{len(decisive)} of {formatting.plural(len(rows), 'difference')} {verb} decisive on these images"
+    pairs = agree(len(tied), "this pair is", "these pairs are")
     return f"{count}; {pairs} tied: {formatting.join_words(tied, 4)}."
 
 
@@ -112,7 +113,7 @@ def _influence_finding(report: ReportData) -> str:
     first, second = report.labels[:2]
     assert report.statistics is not None
     unit = report.statistics.method.unit
-    count = unit if influence.undone_by == 1 else f"{influence.undone_by} {unit}s"
+    count = unit if influence.undone_by == 1 else f"{formatting.plural(influence.undone_by, unit)}"
     return f"Without the {count} with the largest influence on it, {first} would no longer lead {second}."
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from metrics.plurals import agree
 from reports.analysis.report_data import ReportData
 from reports.analysis.shifts import Shift, ShiftedModel
 from reports.elements import formatting
@@ -56,10 +57,10 @@ def _loss_text(label: str, shift: Shift, model: ShiftedModel) -> str:
         if factor != 1 and change.high < 0
     ]
     if not lost:
-        return f"no decisive loss of {label} between {shift.factors[0]:g} and {shift.factors[-1]:g} times the {shift.name}"
+        return f"no decisive loss of {label} between {shift.factors[0]:g} and {shift.factors[-1]:g} {agree(shift.factors[-1], 'time')} the {shift.name}"
     change, factor = min(lost, key=lambda pair: pair[0].value)
     ends = formatting.difference_interval(change.low, change.high)
-    return f"{label} loses most AP at {factor:g} times the {shift.name}, {formatting.signed_points(change.value)} points {ends}"
+    return f"{label} loses most AP at {factor:g} {agree(factor, 'time')} the {shift.name}, {formatting.signed_points(change.value)} points {ends}"
 
 
 def _figure(labels: Sequence[str], shift: Shift) -> Figure:

@@ -155,7 +155,7 @@ def _intervals_method(report: ReportData) -> tuple[str, ...]:
     method = report.statistics.method
     return (
         f"Brackets and bars are {method.confidence:.0%} confidence intervals: Student's t with the standard error of "
-        f"{method.resamples:,} bootstrap replicates, as for AP. Two slices of an axis differ decisively if the simultaneous "
+        f"{formatting.plural(method.resamples, 'bootstrap replicate')}, as for AP. Two slices of an axis differ decisively if the simultaneous "
         f"interval of their difference, over all pairs of slices of the model, excludes 0. Slices with {TOO_FEW} are grey and "
         "not compared.",
     )

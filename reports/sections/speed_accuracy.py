@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from metrics.plurals import agree
 from reports.analysis.pareto_front import hypervolume, pareto_front, reference_point, share_on_front
 from reports.analysis.report_data import ReportData, mean
 from reports.analysis.speed import (
@@ -149,7 +150,7 @@ def _finding(report: ReportData, group: _Group, several: bool) -> str:
     front = [names[candidate.timed.model] for candidate in group.candidates if candidate.on_front]
     if len(group.candidates) < 2:
         return f"{where or 'Only '}{'only ' * several}{front[0] if front else 'one model'} was timed."
-    verb = "is" if len(front) == 1 else "are"
+    verb = agree(len(front), "is", "are")
     parts = [f"{where}{formatting.join_words(front)} {verb} on the Pareto front of speed and AP"]
     for candidate in group.candidates:
         if candidate.faster:

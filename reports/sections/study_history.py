@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from metrics.plurals import agree
 from reports.analysis.search_axis import objective_names, search_axes
 from reports.analysis.setting_effects import (
     SettingEffect,
@@ -78,7 +79,7 @@ def importances(result: StudyResult, slug: str, heading: str) -> Section:
         named = {axes[each.path].name: each.importance for each in effects if each.path in axes}
         figure = study_plots.importances(slug, "Importance of each setting", finding, named)
         figures.append(replace(figure, caption="Importances sum to 1."))
-    few = f"Importances from {complete} trials are unreliable; about 50 make them stable."
+    few = f"Importances from {formatting.plural(complete, 'trial is', 'trials are')} unreliable; about 50 make them stable."
     return Section(
         slug,
         heading,
@@ -133,7 +134,7 @@ def _finding(result: StudyResult, improvements: list[TrialRecord]) -> str:
         return f"Only one trial has a value: {name} {number(best.value)}."
     if len({trial.value for trial in complete}) == 1:
         return (
-            f"All {len(complete)} complete trials have the same {name}, {number(best.value)}: the settings that were tried make no "
+            f"All {formatting.plural(len(complete), 'complete trial has', 'complete trials have')} the same {name}, {number(best.value)}: the settings that were tried make no "
             "difference on these images."
         )
     text = f"The best {name}, {number(best.value)}, was reached by trial {best.number} of {len(result.trials)} (counted from 0)"
@@ -150,8 +151,8 @@ def _intermediate_values(result: StudyResult, slug: str) -> Figure:
     if pruned:
         first = min(max(trial.intermediate_values) for trial in pruned)
         finding = (
-            f"{formatting.plural(len(pruned), 'trial')} {'was' if len(pruned) == 1 else 'were'} pruned, the first after "
-            f"{formatting.count(first)} images. {finding}"
+            f"{formatting.plural(len(pruned), 'trial')} {agree(len(pruned), 'was', 'were')} pruned, the first after "
+            f"{formatting.plural(first, 'image')}. {finding}"
         )
     title = f"{objective_names(result)[0]} by training images seen"
     return study_plots.intermediate_values(f"{slug}-steps", title, finding, result)
@@ -234,4 +235,4 @@ def _why_unknown(result: StudyResult) -> str:
         return "only one trial has a value"
     if len({trial.value for trial in complete}) == 1:
         return "all complete trials have the same value"
-    return f"{formatting.plural(len(complete), 'complete trial')} are too few"
+    return f"{len(complete)} complete trials are too few"

@@ -97,7 +97,11 @@ def _badges(folder: StudyFolder) -> list[Badge]:
     if len(result.test_looks) > 1:
         count = len(result.test_looks)
         badges.append(
-            Badge(f"{count} looks at the test split", "the study was extended after it was tested", "warn")
+            Badge(
+                f"{formatting.plural(count, 'look')} at the test split",
+                "the study was extended after it was tested",
+                "warn",
+            )
         )
     if len(folder.stages) - 1 < len(result.earlier):
         badges.append(Badge("stages missing", "folders of earlier stages do not exist any more", "warn"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from metrics.plurals import agree
 from reports.analysis.search_axis import objective_names, search_axes
 from reports.analysis.study_values import number, number_cell, setting_text
 from reports.elements import formatting
@@ -55,7 +56,7 @@ def landscape(result: StudyResult, slug: str, heading: str) -> Section:
     if len(settings) > 1:
         text = "A line is a trial; darker is better."
         if len(settings) > MOST_AXES:
-            text += f" The {MOST_AXES} most important of {len(settings)} settings are drawn; the table has all of them."
+            text += f" Of {formatting.plural(len(settings), 'setting')}, the {MOST_AXES} most important are drawn; the table has all of them."
         figures.append(
             study_plots.parallel_coordinates(
                 f"{slug}-lines", "Settings of all complete trials", text, result, settings[:MOST_AXES]
@@ -86,7 +87,7 @@ def front(result: StudyResult, slug: str, heading: str) -> Section | None:
         )
     names = formatting.join_words([formatting.printable(objective.text) for objective in result.objectives])
     finding = (
-        f"{len(best)} of {formatting.plural(len(complete), 'complete trial')} {'is' if len(best) == 1 else 'are'} on the "
+        f"{len(best)} of {formatting.plural(len(complete), 'complete trial')} {agree(len(best), 'is', 'are')} on the "
         f"Pareto front of {names}."
     )
     short = objective_names(result)
@@ -135,7 +136,9 @@ def _finding(result: StudyResult, varied: list[str]) -> str:
         elif values:
             options = list(dict.fromkeys(setting_text(value) for value in values))
             parts.append(f"{formatting.printable(path)} {' or '.join(options[:4])}")
-    return f"The best {len(best)} trials have {formatting.join_words(parts)}."
+    return (
+        f"The best {formatting.plural(len(best), 'trial has', 'trials have')} {formatting.join_words(parts)}."
+    )
 
 
 def _slice_finding(result: StudyResult, paths: list[str]) -> str:
@@ -147,7 +150,7 @@ def _slice_finding(result: StudyResult, paths: list[str]) -> str:
 
 def _best_table(result: StudyResult, slug: str) -> PageTable:
     best = list(result.complete[:BEST])
-    caption = f"The best {len(best)} trials"
+    caption = f"The best {formatting.plural(len(best), 'trial')}"
     if result.default is not None and result.default not in best:
         best.append(result.default)
         caption += " and the default settings"

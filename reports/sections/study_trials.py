@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
+from metrics.plurals import agree
 from reports.analysis.study_values import STATE_WORDS, number_cell, range_text, setting_text
 from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
@@ -104,7 +105,7 @@ def _finding(result: StudyResult) -> str:
         text += f"; {formatting.count(result.requested)} were requested"
     workers = len({trial.worker for trial in result.trials if trial.worker})
     if workers > 1:
-        text += f"; {workers} workers"
+        text += f"; {formatting.plural(workers, 'worker')}"
     started = [trial.started for trial in result.trials if trial.started is not None]
     finished = [trial.finished for trial in result.trials if trial.finished is not None]
     if started and finished:
@@ -122,13 +123,13 @@ def _warnings(result: StudyResult) -> list[str]:
     retries = sum(trial.retry_of is not None for trial in result.trials)
     if retries:
         warnings.append(
-            f"{formatting.plural(retries, 'trial')} {'continues' if retries == 1 else 'continue'} another one whose worker died "
+            f"{formatting.plural(retries, 'trial')} {agree(retries, 'continues', 'continue')} another one whose worker died "
             "or was stopped."
         )
     over = sum(trial.feasible is False for trial in result.counted)
     if over:
         warnings.append(
-            f"{over} of {formatting.plural(len(result.counted), 'trial')} {'is' if over == 1 else 'are'} over a limit."
+            f"{over} of {formatting.plural(len(result.counted), 'trial')} {agree(over, 'is', 'are')} over a limit."
         )
     return warnings
 
@@ -226,7 +227,11 @@ def _trial_table(result: StudyResult, slug: str, show_paths: bool) -> PageTable:
         )
         rows.append(TableRow(cells))
     left = len(result.trials) - len(listed)
-    caption = f"The first {len(listed)} trials; {left} more are in trials.csv" if left else "All trials"
+    caption = (
+        f"The first {formatting.plural(len(listed), 'trial')}; {left} more are in trials.csv"
+        if left
+        else "All trials"
+    )
     columns = (
         TableColumn("Trial"),
         TableColumn("State"),

@@ -31,7 +31,7 @@ def compose_suite(
     ]
     finished = [run.finished for report in reports for run in report.results if run.finished is not None]
     context: dict[str, Any] = {
-        "title": formatting.printable(title) or f"Detectors on {len(reports)} data sets",
+        "title": formatting.printable(title) or f"Detectors on {formatting.plural(len(reports), 'data set')}",
         "facts": [
             formatting.join_words([formatting.printable(name) for name in results.names]),
             formatting.plural(len(results.labels), "model"),
@@ -65,5 +65,9 @@ def _badges(reports: Sequence[ReportData]) -> list[Badge]:
                 "warn",
             )
         ]
-    seeds = f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+    seeds = (
+        formatting.plural(counts[0], "seed")
+        if len(counts) == 1
+        else f"{counts[0]} to {formatting.plural(counts[-1], 'seed')}"
+    )
     return [Badge(seeds, "per model and data set")]

@@ -110,7 +110,7 @@ def _intervals_method(report: ReportData) -> tuple[str, ...]:
     method = report.statistics.method
     return (
         f"Shaded areas and brackets are {method.confidence:.0%} confidence intervals of the mean over a model's runs, from "
-        f"the same {method.resamples:,} bootstrap replicates as all intervals on this page. The threshold is kept "
+        f"the same {formatting.plural(method.resamples, 'bootstrap replicate')} as all intervals on this page. The threshold is kept "
         "fixed: the intervals do not include the uncertainty of its choice.",
     )
 

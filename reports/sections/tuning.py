@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from metrics.plurals import agree
 from reports.analysis.study_values import (
     interval,
     number,
@@ -109,7 +110,7 @@ def _warnings(result: StudyResult) -> list[str]:
     )
     if outside:
         warnings.append(
-            f"{formatting.plural(outside, 'trial')} {'is' if outside == 1 else 'are'} outside the search space, which was "
+            f"{formatting.plural(outside, 'trial')} {agree(outside, 'is', 'are')} outside the search space, which was "
             "changed while the study ran. Figures show the widest ranges, and importances compare trials from different ones."
         )
     return warnings

@@ -128,4 +128,6 @@ def looks_text(result: StudyResult) -> str:
             f"The study looked at the test split once, after {formatting.plural(looks[0].trials, 'trial')}."
         )
     counts = formatting.join_words([formatting.count(look.trials) for look in looks], 8)
-    return f"The study looked at the test split {len(looks)} times, after {counts} trials."
+    return (
+        f"The study looked at the test split {formatting.plural(len(looks), 'time')}, after {counts} trials."
+    )

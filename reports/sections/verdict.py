@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from metrics.plurals import agree
 from reports.analysis.extremes import Extreme, highest
 from reports.analysis.report_data import ReportData, mean
 from reports.analysis.speed import Speed, speed_finding
@@ -88,8 +89,8 @@ def _statistics_method(report: ReportData) -> tuple[str, ...]:
     method = report.statistics.method
     population = "images and seeds" if report.statistics.compared == "training recipes" else "images"
     return (
-        f"Brackets are {method.confidence:.0%} confidence intervals over {population}: Student's t with the standard error of {method.resamples:,} "
-        f"bootstrap replicates, which are the values on as many resamples of the {method.unit}s, the same for all models (seed {method.seed}). Brackets of "
+        f"Brackets are {method.confidence:.0%} confidence intervals over {population}: Student's t with the standard error of "
+        f"{formatting.plural(method.resamples, 'bootstrap replicate')}, which are the values on as many resamples of the {method.unit}s, the same for all models (seed {method.seed}). Brackets of "
         "a difference in the verdict are simultaneous intervals for all pairs. Two models share a letter if neither is decisively "
         "better. A difference is decisive if its confidence interval and the simultaneous interval exclude 0 and the p-value, "
         f"adjusted by Holm's method, is below {1 - method.confidence:.2g}. Small print below a rank: its "
@@ -135,7 +136,7 @@ def _highest_text(extreme: Extreme) -> str:
     if extreme.shared_by_all:
         return f"all models have the same AP ({value})"
     names = formatting.join_words(list(extreme.holders))
-    return f"{names} {'has' if len(extreme.holders) == 1 else 'share'} the highest AP ({value})"
+    return f"{names} {agree(len(extreme.holders), 'has', 'share')} the highest AP ({value})"
 
 
 def _warnings(report: ReportData) -> list[str]:
@@ -162,7 +163,7 @@ def _warnings(report: ReportData) -> list[str]:
         if wrong:
             warnings.append(
                 f"{formatting.printable(result.name)}: {formatting.join_words(wrong)} in result.json "
-                f"{'differs' if len(wrong) == 1 else 'differ'} from the detections; this page shows the values of the detections."
+                f"{agree(len(wrong), 'differs', 'differ')} from the detections; this page shows the values of the detections."
             )
     if statistics is not None:
         warnings += [formatting.sentence(str(note)) for note in statistics.notes if note.kind == "too_few"]

@@ -45,7 +45,7 @@ def _verdict_without_statistics(report: ReportData) -> str:
             "There is no other model on this page, and the uncertainty of the numbers was not measured."
         )
     if means[0] == 0:
-        return f"AP is 0 for all {len(labels)} models on {where}."
+        return f"AP is 0 for all {formatting.plural(len(labels), 'model')} on {where}."
     if means[0] < MIN_AP:
         return f"{ranking(report)} AP is close to 0 for all models, so their order is not meaningful."
     return " ".join(filter(None, (ranking(report), _seeds_overlap(report), NOT_RESAMPLED)))

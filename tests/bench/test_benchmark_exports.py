@@ -155,8 +155,8 @@ def test_groups_of_cityscapes_are_crowds_and_what_is_not_evaluated_is_a_region(t
     )
     texts = "\n".join(str(one.message) for one in caught)
     assert "no image of test has an object" in texts
-    assert "1 groups (such as cargroup)" in texts
-    assert "1 regions that the benchmark does not evaluate" in texts
+    assert "1 group is a crowd region of its class (such as cargroup)" in texts
+    assert "1 region that the benchmark does not evaluate" in texts
     assert "1 deleted polygons, 1 out of roi, 1 road are no objects" in texts
 
 

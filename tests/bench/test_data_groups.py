@@ -128,7 +128,7 @@ def test_groupings_that_are_equal_have_equal_fingerprints_and_others_differ(tmp_
     file = videos(tmp_path)
     field, name = open_dataset(file, groups="clip"), open_dataset(file, groups=r"^(v\d+)_")
     assert field.fingerprint == name.fingerprint
-    with pytest.warns(InputWarning, match="those of"):
+    with pytest.warns(InputWarning, match="the images are in several of"):
         assert open_dataset(file).fingerprint != field.fingerprint
 
 
@@ -171,7 +171,7 @@ def test_any_field_of_the_images_may_group_them_and_images_without_it_are_alone(
         ("none.csv", r"none\.csv: cannot be read as a table"),
         (
             r"(v)\d",
-            "are in 1 groups .*, too few for train, val, test; use a finer grouping, or give the splits",
+            "are in 1 group .*, too few for train, val, test; use a finer grouping, or give the splits",
         ),
     ],
 )

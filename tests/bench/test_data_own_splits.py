@@ -81,7 +81,7 @@ def test_a_class_of_a_test_set_without_objects_is_left_out_with_a_note(tmp_path)
     data = open_dataset(tmp_path / "main", test=str(tmp_path / "new"))
     assert data.classes == ("cat", "dog")
     assert notes(data, "unused_classes") == [
-        "data.test: 1 classes without objects, which the data set does not have, are left out: 'emu'"
+        "data.test: 1 class without objects is left out, because the data set does not have it: 'emu'"
     ]
 
 

@@ -69,7 +69,7 @@ def test_a_field_split_of_the_images_gives_the_splits(tmp_path):
     del document["images"][4]["split"]
     file.write_text(json.dumps(document))
     with pytest.raises(
-        InputError, match="1 images have no field 'split', but others have; add it to all images"
+        InputError, match="1 image has no field 'split', but others have; add it to all images"
     ):
         open_dataset(tmp_path)
 

@@ -177,7 +177,7 @@ def test_fault_2_a_val_split_without_objects_is_refused_before_training(tmp_path
         with pytest.warns(InputWarning, match="no width or no height"):
             open_dataset(tmp_path)
     else:
-        with pytest.raises(InputError, match=r"val: none of its 4 images has a valid object, so average"):
+        with pytest.raises(InputError, match=r"val: no image of 4 has a valid object, so average"):
             open_dataset(tmp_path)
 
 
@@ -201,7 +201,7 @@ def test_fault_2_a_split_with_only_crowd_or_ignored_objects_is_refused(tmp_path)
 def test_fault_9_an_image_in_two_splits_gives_a_warning(tmp_path):
     copy = Picture("img001", objects=[(1, (8, 8, 32, 24))])
     coco_splits(tmp_path, train=pictures(5), valid=[copy, *pictures(3, 10)], test=pictures(4, 20))
-    with pytest.warns(InputWarning, match="leakage: train and val share 1 images") as caught:
+    with pytest.warns(InputWarning, match="leakage: train and val share 1 image") as caught:
         data = open_dataset(tmp_path)
     (leak,) = [w.message for w in caught if w.category is InputWarning]
     assert str(leak) in map(str, data.notes)
@@ -212,7 +212,7 @@ def test_fault_9_one_file_under_two_ids_gives_a_warning(tmp_path):
     document = json.loads(file.read_text())
     document["images"].append(document["images"][0] | {"id": 99})
     file.write_text(json.dumps(document))
-    with pytest.warns(InputWarning, match="1 image files have more than one id: img000.png"):
+    with pytest.warns(InputWarning, match="1 image file has more than one id: img000.png"):
         open_dataset(tmp_path)
 
 
@@ -348,7 +348,7 @@ def test_fault_29_an_annotated_size_other_than_the_files_is_reported(tmp_path):
     file.write_text(json.dumps(document))
     with pytest.warns(
         InputWarning,
-        match=r"1 images differ from their annotated size: img002.png is 64x48, annotated as 640x480",
+        match=r"1 image differs from their annotated size: img002.png is 64x48, annotated as 640x480",
     ):
         data = open_dataset(tmp_path)
     for split in data.splits.values():
@@ -376,7 +376,7 @@ def test_fault_29_a_rotated_image_is_read_in_the_orientation_of_its_annotations(
     ]
     np.testing.assert_array_equal(image, np.rot90(stored, -1) if knows else stored)
     noted = any(
-        "1 images have an EXIF rotation that their annotations ignore" in n for n in map(str, data.notes)
+        "1 image has an EXIF rotation that their annotations ignore" in n for n in map(str, data.notes)
     )
     assert noted == (not knows)
 

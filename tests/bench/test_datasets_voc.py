@@ -35,7 +35,7 @@ def test_lists_of_images_are_the_splits(tmp_path):
         "val": names(3, 5),
         "test": names(2, 8),
     }
-    assert "2 annotated images are in no list of ImageSets/Main and are not used" in map(str, data.notes)
+    assert "2 annotated images are in no list of ImageSets/Main and not used" in map(str, data.notes)
 
 
 def test_trainval_is_split_if_there_is_no_train(tmp_path):
@@ -83,7 +83,7 @@ def test_a_listed_image_without_annotation_is_named(tmp_path):
 def test_a_list_without_any_annotation_is_not_used(tmp_path):
     write_voc(tmp_path, pictures(20), {"train": names(10), "val": names(10, 10), "test": ["x1", "x2"]})
     data = open_dataset(tmp_path)
-    assert "test.txt: none of its 2 images is annotated; the list is not used" in map(str, data.notes)
+    assert "test.txt: no image of 2 is annotated; the list is not used" in map(str, data.notes)
     assert len(data.splits["val"]) + len(data.splits["test"]) == 10
 
 
@@ -202,6 +202,6 @@ def test_bccd_has_its_own_splits(shared_data):
         "test": (72, 945),
     }
     loader = make_loader(data.splits["train"], ImageConfig(size=(240, 320)))
-    assert loader.notes[0] == "train: of 2805 objects not trained on: 1 without width or height"
+    assert loader.notes[0] == "train: of 2,805 objects not trained on: 1 without width or height"
     batch = next(iter(loader))
     assert batch.images.shape == (16, 3, 240, 320)

@@ -73,7 +73,7 @@ def test_objects_without_usable_masks_and_crowds_are_counted(tmp_path):
     split = opened(tmp_path, rows).splits["train"]
     count = len(split)
     assert facts(split).notes == (
-        f"train: {3 * count} of {4 * count} objects have no usable mask; their boxes are ignored in label maps",
+        f"train: {3 * count} of {4 * count} objects have no usable mask, and their boxes are ignored in label maps",
         f"train: {count} crowd regions are ignored in label maps",
     )
     loader = make_loader(split, ImageConfig(size=SIZE), workers=0, label_maps=True)

@@ -78,7 +78,7 @@ def test_fault_154_single_files_and_other_contents_are_named(tmp_path: Path) -> 
     assert "give the folder of all files" in advice(root / "labels" / "train" / f"{name}.txt")
     bare = tmp_path / "bare"
     Picture("a").save(bare)
-    assert advice(bare) == "it has 1 images, but no annotations that are known"
+    assert advice(bare) == "it has 1 image, but no annotations that are known"
     (bare / "results.json").write_text(
         json.dumps([{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}])
     )

@@ -306,7 +306,7 @@ def test_fault_55_an_invalid_setting_is_reported_with_its_path_and_a_fix():
 
 def test_fault_2_a_split_without_an_object_is_refused_before_training():
     data = open_dataset("shapes", train=1, val=1, test=1, objects=(0, 1), seed=_seed_of_an_empty_image())
-    with pytest.raises(InputError, match="train: none of its 1 images has a valid object"):
+    with pytest.raises(InputError, match="train: no image of 1 has a valid object"):
         data.splits["train"]
 
 

@@ -89,7 +89,7 @@ def test_fault_9_the_same_bytes_in_two_splits_are_a_leak_under_any_name(tmp_path
     val = [write(tmp_path / "val" / name, content) for name, content in (("x", long), ("b", b"3"))]
     (leak,) = find_leaks({"train": train, "val": val})
     assert (leak.kind, leak.values) == ("leakage", {"images": 1})
-    assert str(leak) == "train and val share 1 images, so results on val are too optimistic: a = x"
+    assert str(leak) == "train and val share 1 image, so results on val are too optimistic: a = x"
 
 
 def test_fault_9_files_that_differ_only_in_their_middle_are_not_a_leak(tmp_path):
@@ -104,10 +104,10 @@ def test_fault_9_one_file_under_two_ids_is_reported(tmp_path):
     path, other = write(tmp_path / "a", b"1"), write(tmp_path / "b", b"2")
     (repeated,) = find_leaks({"train": [path, other, path]})
     assert repeated == Note(
-        "repeated_images", "train: 1 image files have more than one id: a", "train", {"images": 1}
+        "repeated_images", "train: 1 image file has more than one id: a", "train", {"images": 1}
     )
     (leak,) = find_leaks({"train": [path], "test": [other, path]})
-    assert "train and test share 1 images" in str(leak)
+    assert "train and test share 1 image" in str(leak)
 
 
 def test_fault_9_only_files_of_one_size_are_read(tmp_path, monkeypatch):

@@ -94,7 +94,7 @@ def test_spacing(spacing, step):
 
 
 def test_levels_of_shapes_and_strides_must_agree():
-    with pytest.raises(ValueError, match="2 levels of shapes for 1 levels of strides"):
+    with pytest.raises(ValueError, match="2 levels of shapes for 1 level of strides"):
         GridPriors(points(2), [8])
     with pytest.raises(ValueError, match="scales: 2 given for 2 levels; give 3"):
         default_boxes(2, scales=[0.1, 0.2])

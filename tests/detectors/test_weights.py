@@ -177,7 +177,7 @@ def test_fault_38_weights_that_are_not_finite_are_an_error(tmp_path, network, st
     state["0.bias"][2] = bad
     torch.save(state, tmp_path / "w.pt")
     before = copy_of(network)
-    with pytest.raises(InputError, match=r"1 tensors hold NaN or infinity: 0\.bias"):
+    with pytest.raises(InputError, match=r"1 tensor holds NaN or infinity: 0\.bias"):
         load_weights(network, tmp_path / "w.pt")
     assert unchanged(network, before)
 

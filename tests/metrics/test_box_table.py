@@ -176,8 +176,8 @@ HEAD = "image_id,class,x,y,w,h,score\n7,cat,1,1,5,5,0.5\n"
         (HEAD + "7,cat,1,1,5\n", r"d\.csv:3: has 5 values, expected 7: '7,cat,1,1,5'"),
         (HEAD + "7,cat,1,1,5,5,0.5,9\n", r"d\.csv:3: has 8 values, expected 7"),
         (HEAD + "7,cta,1,1,5,5,0.5\n", r"d\.csv:3: class 'cta': no class of the ground truth; did you mean 'cat'"),
-        (HEAD + '"unclosed', r"d\.csv:3: has 1 values, expected 7"),
-        (HEAD + "\0\0", r"d\.csv:3: has 1 values, expected 7"),
+        (HEAD + '"unclosed', r"d\.csv:3: has 1 value, expected 7"),
+        (HEAD + "\0\0", r"d\.csv:3: has 1 value, expected 7"),
         ("image_id,class_id,x,y,w,h,score\n7,1.5,1,1,5,5,1\n", r"d\.csv:2: class_id '1.5': expected a whole number"),
     ],
 )  # fmt: skip

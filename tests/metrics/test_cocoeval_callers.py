@@ -155,7 +155,7 @@ def test_results_that_do_not_fit_are_refused_and_the_advice_helps() -> None:
     evaluation._paramsEval = copy.deepcopy(evaluation.params)
     assert_array_equal(finished(evaluation).stats, single_process(Reference, scene).stats)
     evaluation._paramsEval.iouThrs = evaluation.params.iouThrs = np.array([0.5])
-    with pytest.raises(InputError, match=r"at the 1 thresholds of _paramsEval\.iouThrs, got 10"):
+    with pytest.raises(InputError, match=r"at the 1 threshold of _paramsEval\.iouThrs, got 10"):
         evaluation.accumulate()
 
 

@@ -158,7 +158,7 @@ def test_fault_102_class_indices_beyond_the_classes_are_refused_or_dropped(tmp_p
         match=r"class 2 in 1 of 6 detections, but the ground truth has 2 classes: .*--class-map drop",
     ):
         read(path)
-    with pytest.warns(InputWarning, match="1 of 6 detections are of 1 classes .* left out"):
+    with pytest.warns(InputWarning, match="1 of 6 detections is of 1 class .* left out"):
         read_detections(path, truth(), class_map="drop")
     assert len(read(path, class_map="drop")[0]) == len(FOUND)
     assert read(path, class_map={0: 2, 1: 1, 2: 1})[0].label.tolist().count(1) == 2
@@ -271,11 +271,11 @@ def test_names_before_an_upload_to_label_studio_identify_images(tmp_path: Path) 
         found = read_detections(write_json(tmp_path / "a.json", results), table)
         return catalog.file_names[int(found.image[0])]
 
-    with pytest.warns(InputNote, match="name 1 images by other paths"):
+    with pytest.warns(InputNote, match="name 1 image by other paths"):
         assert image("a") == image("images/a.png") == image("a.jpg") == "0bd1f00d-a.png"
     assert image("b") == image("b.png") == "b.jpg"
     assert image("ab12cd34-b") == image("ab12cd34-b.jpg") == "ab12cd34-b.png"
-    with pytest.raises(InputError, match="on 1 images that the ground truth does not have"):
+    with pytest.raises(InputError, match="on 1 image that the ground truth does not have"):
         image("c.png")
 
 
@@ -283,7 +283,7 @@ def test_a_name_that_fits_two_images_identifies_none(tmp_path: Path) -> None:
     catalog = Catalog.of([1, 2], CLASSES, [(48, 64)] * 2, ["a/x.png", "b/x.png"])
     table = AnnotationTable.of(catalog, [0], [0], [[2, 3, 28, 37]])
     rows_of = [{"image_id": "c/x.png", "category_id": 0, "bbox": [2, 3, 28, 37], "score": 0.5}]
-    with pytest.raises(InputError, match="on 1 images that the ground truth does not have"):
+    with pytest.raises(InputError, match="on 1 image that the ground truth does not have"):
         read_detections(write_json(tmp_path / "a.json", rows_of), table)
     rows_of[0]["image_id"] = "data/b/x.png"
     assert read_detections(write_json(tmp_path / "a.json", rows_of), table).image.tolist() == [1]

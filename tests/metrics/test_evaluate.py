@@ -220,7 +220,7 @@ def test_an_evaluator_refuses_repeated_images_and_other_rules_or_classes() -> No
         one.merge(one)
     with pytest.raises(InputError, match="different rules"):
         one.merge(Evaluator(scene.truth.catalog.classes, MatchRule(max_dets=(5,))))
-    with pytest.raises(InputError, match="expected the evaluator's 1 classes"):
+    with pytest.raises(InputError, match="expected the evaluator's 1 class"):
         Evaluator(["a"]).add(scene.truth, scene.detections)
     with pytest.raises(InputError, match="expected one entry per image, 1, got 2"):
         other.update([1], boxes=[[], []], scores=[[]], labels=[[]], true_boxes=[[]], true_labels=[[]])

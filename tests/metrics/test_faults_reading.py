@@ -88,7 +88,7 @@ def test_fault_06_unknown_classes_can_be_named_or_dropped(tmp_path: Path) -> Non
     results = [RESULT, RESULT | {"category_id": 70}]
     with pytest.raises(
         InputError,
-        match=r"1 of 2 detections are of 1 classes .*: category_id 70; the ground truth has 1, 2, 4",
+        match=r"1 of 2 detections is of 1 class .*: category_id 70; the ground truth has 1, 2, 4",
     ):
         found(tmp_path, *results)
     assert found(tmp_path, *results, class_map={1: 4, 70: 2}).label.tolist() == [2, 1]

@@ -62,7 +62,7 @@ def test_numbers_as_text_in_annotations_are_read(tmp_path: Path, keys: tuple[str
 def test_numbers_as_text_in_all_lists_are_read(tmp_path: Path) -> None:
     expected = truth(tmp_path, *OBJECTS)
     document = as_text({"images": IMAGES, "annotations": OBJECTS, "categories": CATEGORIES})
-    with pytest.warns(InputNote, match="they are read as numbers"):
+    with pytest.warns(InputNote, match="read as numbers"):
         table = coco.read_truth(write(tmp_path / "text.json", document))
     same(table, expected)
     assert table.catalog.image_ids == tuple(str(identity) for identity in expected.catalog.image_ids)
@@ -181,7 +181,7 @@ def test_fault_158_a_name_that_no_category_or_several_have_is_refused(tmp_path: 
 
 def test_categories_without_names_are_reported(tmp_path: Path) -> None:
     with pytest.warns(
-        InputNote, match=r"categories: 2 categories have no name, such as 1; they are called like"
+        InputNote, match=r"categories: 2 categories have no name, such as 1; the id is used as"
     ):
         table = truth(tmp_path, categories=[{"id": 1}, {"id": 3, "name": ""}, {"id": 4, "name": "car"}])
     assert table.catalog.classes == ("1", "3", "car")

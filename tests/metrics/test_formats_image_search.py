@@ -70,7 +70,7 @@ def test_an_image_of_the_whole_name_is_preferred_to_one_without_the_prefix_of_an
     tmp_path: Path, files: list[str], found: str
 ) -> None:
     touch(tmp_path, *files)
-    with pytest.warns(InputNote, match="were found by name"):
+    with pytest.warns(InputNote, match="found by name"):
         assert find_image_files(["ab12cd34-x.jpg"], [tmp_path], tmp_path, "gt") == (tmp_path / found,)
     assert ImageSearch(tmp_path).find_likely("ab12cd34-x.jpg", "gt") == tmp_path / found
     with warnings.catch_warnings():
@@ -149,7 +149,7 @@ def test_an_end_of_a_path_finds_folders_in_any_case(tmp_path: Path) -> None:
 def test_the_image_called_like_its_annotation_file_is_used(tmp_path: Path) -> None:
     touch(tmp_path, "images/a.jpg", "images/b.png", "images/c.JPG")
     with pytest.warns(
-        InputWarning, match=r"1 of 2 annotation files name another image .*: xml/a names 'b.png'"
+        InputWarning, match=r"1 of 2 annotation files names another image .*: xml/a names 'b.png'"
     ):
         paths = find_annotated([("xml/a", "b.png"), ("xml/c", "c.jpg")], [tmp_path / "images"], "train")
     assert paths == (tmp_path / "images/a.jpg", tmp_path / "images/c.JPG")

@@ -77,7 +77,7 @@ def test_naming_the_missing_classes_closes_a_gap(tmp_path: Path, given: dict[int
         ("- 1", "expected train, val and names, got list"),
         ("train: images", "names: expected a list of class names"),
         ("train: images\nnames: {0: a, 2: b}", r"names: expected classes 0 .. 1 without a gap, got \[0, 2\]"),
-        ("train: images\nnames: [a]\nnc: 3", "nc is 3, but there are 1 names"),
+        ("train: images\nnames: [a]\nnc: 3", "nc is 3, but there is 1 name"),
         (
             "names: [a]\ntrain: ''",
             "no images in images, obj_train_data or the folder itself; set data.images",

@@ -193,7 +193,7 @@ def test_fault_111_a_damaged_file_and_wrong_options_are_errors_of_one_line(
 def test_fault_111_label_maps_without_truth_are_left_out_with_a_warning(maps: tuple[Path, Path]) -> None:
     expected = score_masks(*maps).value("miou")
     write(maps[1], {"more": np.zeros((2, 2), np.uint8)})
-    with pytest.warns(InputWarning, match=r"1 label maps are not in .*truth and are left out: more"):
+    with pytest.warns(InputWarning, match=r"1 label map is not in .*truth and left out: more"):
         assert score_masks(*maps).value("miou") == expected
 
 

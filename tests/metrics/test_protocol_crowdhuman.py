@@ -253,6 +253,6 @@ def test_files_of_crowdhuman_give_the_numbers_of_the_definitions(tmp_path: Path)
 def test_boxes_are_not_clipped_where_sizes_are_unknown() -> None:
     picture = Picture([((-40.0, 0, 40, 40), False)], [], [((0.0, 0, 40, 40), 0.9)])
     assert evaluate(*tables([picture]), protocol="crowdhuman").value("mr2") == 0
-    with pytest.warns(InputNote, match="the sizes of 1 images are unknown"):
+    with pytest.warns(InputNote, match="1 image has no size"):
         evaluation = evaluate(*tables([picture], sizes=False), protocol="crowdhuman")
     assert evaluation.value("mr2") == 1  # an IoU of exactly one half does not exceed it

@@ -343,7 +343,7 @@ def test_fault_91_result_files_that_do_not_fit_the_ground_truth(kit: Path) -> No
     assert chosen.value("voc07_ap") == pytest.approx(expected, abs=1e-12)
     (folder / "comp4_det_val_dog.txt").unlink()
     (folder / "comp4_det_test_dog.txt").unlink()
-    with pytest.warns(InputNote, match="1 classes have no result file, and so no detections: dog"):
+    with pytest.warns(InputNote, match="1 class has no result file, and so no detections: dog"):
         evaluation = score_files(kit / "VOCdevkit", folder, protocol="voc2007")
     assert evaluation.value("voc07_ap", "dog") == 0
 

@@ -170,5 +170,5 @@ def test_fault_79_many_detections_in_an_image_are_cut_with_numbers() -> None:
     assert note.kind == "cut_detections"
     assert note.text == (
         "149,900 of 150,000 detections are beyond the 100 of the highest scores of their image and class and do not count "
-        "(1 times; the largest number is 150,000)"
+        "(1 time; the largest number is 150,000)"
     )

@@ -230,7 +230,7 @@ def test_a_missing_manifest_is_rejected(tmp_path: Path) -> None:
         (lambda: Axis("x", "image", ("a",), np.ones(2, int)), r"expected values in \[-1, 1\)"),
         (lambda: Axis("x", "image", ("a",), np.ones(2)), "one integer per image, got float64"),
         (lambda: Axis.from_bins("x", "image", [1], [1, 1], ["a", "b", "c"]), "ascending edges"),
-        (lambda: Axis.from_bins("x", "image", [1], [1], ["a"]), "1 edges make 2 slices, not 1"),
+        (lambda: Axis.from_bins("x", "image", [1], [1], ["a"]), "1 edge makes 2 slices, not 1"),
         (lambda: Axis.from_quantiles("x", "image", [1], {"a": 0.5}), "shares that ascend to 1"),
     ],
 )

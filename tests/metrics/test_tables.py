@@ -44,7 +44,7 @@ def assert_equal(one: AnnotationTable | DetectionTable, other: AnnotationTable |
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"score": [0.9, np.nan, 0.7]}, r"DetectionTable.score: row 1 is nan, and 1 of 3 rows are not finite"),
+        ({"score": [0.9, np.nan, 0.7]}, r"DetectionTable.score: row 1 is nan, and 1 of 3 rows is not finite"),
         ({"xywh": [[0, 0, 1, 1], [0, 0, np.inf, 1], [0, 0, 1, 1]]}, r"DetectionTable.xywh: row 1 is \[0.0, 0.0, inf, 1.0\]"),
         ({"image": [0, 3, 1]}, r"DetectionTable.image: row 1 is 3, but the catalog has 3 images: expected an index in \[0, 3\)"),
         ({"label": [0, -1, 1]}, r"DetectionTable.label: row 1 is -1, but the catalog has 2 classes"),
@@ -271,7 +271,7 @@ def test_a_frame_names_the_files_of_its_images() -> None:
         ({"class_id": [1], "x": [0], "y": [0], "w": [0], "h": [0], "score": [1]}, "no column image_id"),
         (
             {"image_id": [4], "class_id": [1], "x": [0], "y": [0], "w": [0], "h": [0], "score": [1]},
-            r"image_id: row 0 has .*4.*, which the catalog lacks \(1 rows\)",
+            r"image_id: row 0 has .*4.*, which the catalog lacks \(1 row\)",
         ),
     ],
 )

@@ -89,7 +89,7 @@ def test_a_record_survives_the_round_trip_through_json(trials, name):
     ("changes", "message"),
     [
         ({"trials": [{"number": 1, "state": "fail"}]}, "expected the numbers 0, 1, 2"),
-        ({"trials": [{"number": 0, "state": "complete"}]}, "number 0 has 0 values for 1 objectives"),
+        ({"trials": [{"number": 0, "state": "complete"}]}, "number 0 has 0 values for 1 objective"),
         ({"space": [*SPACE, SPACE[0]]}, "a path occurs twice"),
         ({"space": [{"path": "a", "low": 1.0, "high": 0.0}]}, "a: neither options nor a range"),
         ({"objectives": []}, "at least 1 item"),

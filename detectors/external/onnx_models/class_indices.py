@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from detectors.external.class_names import are_placeholders
 from metrics.errors import InputError, InputNote
+from metrics.plurals import plural
 
 
 class ClassIndices(NamedTuple):
@@ -58,7 +59,7 @@ def class_indices(
         _assume(origin, f"its classes are COCO's, with {'90 ids' if with_gaps else '80 indices'}")
         return ClassIndices(_coco(with_gaps), 91 if with_gaps else 80)
     raise InputError(
-        f"{origin}: has {count} classes without names, and the data set has {len(classes)}; name the index of each of yours, as in "
+        f"{origin}: has {plural(count, 'class')} without names, and the data set has {len(classes)}; name the index of each of yours, as in "
         f"--set classes.0={classes[0]}"
     )
 

@@ -23,6 +23,7 @@ from detectors.nms import NMS, NMSConfig
 from detectors.types import Detections
 from metrics.boxes import clip
 from metrics.errors import InputError
+from metrics.plurals import plural
 
 SCORE = 0.001
 """Default score threshold, that of Ultralytics' evaluation: average precision needs the whole curve."""
@@ -79,7 +80,7 @@ class ForeignModel(FileModel):
         self._single = not self._batched or value.shape[0] == 1 or network_input is None
         if isinstance(value.shape[0], int) and value.shape[0] > 1 and self._batched:
             raise InputError(
-                f"{file.name}: is made for batches of {value.shape[0]} images; export it for 1 or for any number"
+                f"{file.name}: is made for batches of {plural(value.shape[0], 'image')}; export it for 1 or for any number"
             )
         self._dtype = np.dtype(value.dtype)
         self._takes_sizes = any(each.name == SIZES for each in graph.inputs)

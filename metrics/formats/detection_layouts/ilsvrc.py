@@ -10,6 +10,7 @@ from metrics.formats.detection_rows import DetectionLayout, DetectionRows
 from metrics.formats.image_annotations import number
 from metrics.formats.untrusted import read_head, read_text
 from metrics.notes import Note, report
+from metrics.plurals import plural
 from metrics.tables import AnnotationTable
 
 _COLUMNS = 7
@@ -32,7 +33,7 @@ def _read(path: Path, truth: AnnotationTable) -> DetectionRows:
         place = f"{path}:{line_number}"
         if words and len(words) < _COLUMNS:
             raise InputError(
-                f"{place}: expected image class score xmin ymin xmax ymax, got {len(words)} values"
+                f"{place}: expected image class score xmin ymin xmax ymax, got {plural(len(words), 'value')}"
             )
         if words:
             score, x1, y1, x2, y2 = (number(value, place) for value in words[-5:])

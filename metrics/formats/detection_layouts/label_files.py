@@ -26,6 +26,7 @@ from metrics.formats.identity import known_images
 from metrics.formats.untrusted import read_text
 from metrics.formats.yolo import bounding_boxes, points_in_boxes
 from metrics.notes import Note, report
+from metrics.plurals import plural
 from metrics.tables import AnnotationTable
 
 _SLACK = 0.01  # of an image's side, for rounding in text
@@ -217,10 +218,10 @@ def _with_points(lines: Sequence[_Line], path: Path) -> DetectionRows:
     if wrong or np.abs(boxes).max() > _LARGEST_RELATIVE:
         line = lines[wrong[0] if wrong else int(np.argmax(np.abs(boxes).max(1)))]
         raise InputError(
-            f"{line.place}: {len(line.numbers)} numbers after the class: expected cx cy w h score, or points and a score, in "
+            f"{line.place}: {plural(len(line.numbers), 'number')} after the class: expected cx cy w h score, or points and a score, in "
             f"fractions of the image"
         )
-    text = f"{path}: {len(lines)} lines have more than a box: they are taken for {what}"
+    text = f"{path}: {plural(len(lines), 'line has', 'lines have')} more than a box: read as {what}"
     report(Note("guessed_layout", text, str(path), {"rows": len(lines)}))
     values = np.concatenate([boxes, np.array(scores)[:, None]], axis=1)
     return _rows(lines, values, _ORDERS[0], path)

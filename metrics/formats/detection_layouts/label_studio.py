@@ -16,6 +16,7 @@ from metrics.formats.json_members import objects_in
 from metrics.formats.records import records
 from metrics.formats.untrusted import read_json
 from metrics.notes import Note, report
+from metrics.plurals import plural
 from metrics.tables import AnnotationTable
 
 
@@ -37,7 +38,7 @@ def _read(path: Path, truth: AnnotationTable) -> DetectionRows:
             raise InputError(
                 f"{where}: predictions of several models: {', '.join(models)}; keep those of one (model_version)"
                 if len(models) > 1
-                else f"{where}: {len(predictions)} predictions of one model; keep one of each task"
+                else f"{where}: {plural(len(predictions), 'prediction')} of one model; keep one of each task"
             )
         for prediction in predictions:
             name = image_name(task, where)
@@ -56,7 +57,7 @@ def _read(path: Path, truth: AnnotationTable) -> DetectionRows:
         )
     report_left_out(left_out, str(path), "are left out")
     if of_prediction:
-        text = f"{path}: {of_prediction} regions have no score; that of their prediction is used"
+        text = f"{path}: {plural(of_prediction, 'region has', 'regions have')} no score; that of their prediction is used"
         report(Note("scores_of_predictions", text, str(path), {"rows": of_prediction}))
     return rows
 

@@ -10,6 +10,7 @@ from metrics.formats.detection_rows import DetectionLayout, DetectionRows, numbe
 from metrics.formats.file_listing import visible_files
 from metrics.formats.mot_files import CLASSES, Line, frame_images, is_mot, read_lines
 from metrics.notes import Note, report
+from metrics.plurals import agree, plural
 from metrics.tables import AnnotationTable, Catalog
 
 _PATTERNS = ("det/det.txt", "*/det/det.txt", "*/*/det/det.txt", "*.txt")
@@ -41,7 +42,7 @@ def _read(path: Path, truth: AnnotationTable) -> DetectionRows:
         for line in lines:
             if line.frame not in images:
                 raise InputError(
-                    f"{line.place}: frame {line.frame} is an image that the ground truth does not have; it has {len(images)} frames of "
+                    f"{line.place}: frame {line.frame} is an image that the ground truth does not have; it has {plural(len(images), 'frame')} of "
                     f"this sequence"
                 )
             rows.add(
@@ -71,7 +72,7 @@ def _images_of(file: Path, sequences: Mapping[tuple[str, ...], Sequence[str]], f
     if len(fitting) != 1:
         known = ", ".join("/".join(parts) or "." for parts in list(sequences)[:5])
         raise InputError(
-            f"{file}: {len(fitting)} folders of the ground truth's images are called {name!r}; they are in {known}: call the "
+            f"{file}: {plural(len(fitting), 'folder')} of the ground truth's images {agree(len(fitting), 'is', 'are')} called {name!r}; they are in {known}: call the "
             f"file like the sequence, or convert it to a CSV table with the columns image_id, score, x, y, w, h"
         )
     return sequences[fitting[0]]

@@ -11,6 +11,7 @@ from metrics.formats.image_annotations import Box, Export, ImageAnnotation, file
 from metrics.formats.json_members import objects_in
 from metrics.formats.untrusted import read_head, read_json_lines
 from metrics.notes import Note, report
+from metrics.plurals import plural
 
 
 def _files(path: Path) -> list[Path]:
@@ -31,7 +32,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     ]
     crowds = sum(box.crowd for image in images for box in image.boxes)
     if crowds:
-        text = f"{root}: {crowds} boxes with isCrowd are crowd regions"
+        text = f"{root}: {plural(crowds, 'box with isCrowd is a crowd region', 'boxes with isCrowd are crowd regions')}"
         report(Note("ignored_regions", text, str(root), {"regions": crowds}))
     return images
 

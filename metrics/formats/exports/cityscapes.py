@@ -22,6 +22,7 @@ from metrics.formats.json_members import list_in, objects_in, points_in
 from metrics.formats.purpose import folder_purpose
 from metrics.formats.untrusted import read_head, read_json
 from metrics.notes import Note, report
+from metrics.plurals import agree, plural
 
 _ENDINGS = ("_gtFine_polygons", "_gtCoarse_polygons", "_gtBboxCityPersons", "_polygons")
 _GROUP = "group"
@@ -66,10 +67,10 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     left_out: Counter[str] = Counter()
     images = _with_annotations([_image(file, top, counts, left_out) for file in files], root)
     if counts["groups"]:
-        text = f"{root}: {counts['groups']} groups (such as cargroup) are crowd regions of their class"
+        text = f"{root}: {plural(counts['groups'], 'group is a crowd region of its', 'groups are crowd regions of their')} class (such as cargroup)"
         report(Note("crowd_groups", text, str(root), {"groups": counts["groups"]}))
     if counts["regions"]:
-        text = f"{root}: {counts['regions']} regions that the benchmark does not evaluate are ignored for every class"
+        text = f"{root}: {plural(counts['regions'], 'region')} that the benchmark does not evaluate {agree(counts['regions'], 'is', 'are')} ignored for every class"
         report(Note("ignored_regions", text, str(root), {"regions": counts["regions"]}))
     report_left_out(left_out, str(root), "are no objects and are left out")
     return images
@@ -103,7 +104,7 @@ def _with_annotations(images: list[ImageAnnotation], root: Path) -> list[ImageAn
     if not annotated or not empty:
         return images
     splits = " and ".join(sorted({str(image.purpose) for image in empty}))
-    text = f"{root}: no image of {splits} has an object, as their annotations are not public: {len(empty)} images are left out"
+    text = f"{root}: no image of {splits} has an object, as their annotations are not public: {plural(len(empty), 'image is', 'images are')} left out"
     report(Note("left_out", text, str(root), {"images": len(empty)}))
     return [image for image in images if image.purpose in annotated]
 

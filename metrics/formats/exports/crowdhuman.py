@@ -13,6 +13,7 @@ from metrics.formats.json_members import object_in, objects_in
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import parse_json, read_bytes
 from metrics.notes import Note, report
+from metrics.plurals import plural
 
 
 def _files(path: Path) -> list[Path]:
@@ -29,7 +30,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
                 where = f"{file}:{line_number}"
                 images.append(_image(parse_json(line, where), where, purpose, counts))
     if counts:
-        text = f"{root}: {counts['ignored']} persons and {counts['regions']} masks are ignored, as they say; fbox is the box"
+        text = f"{root}: {plural(counts['ignored'], 'person')} and {plural(counts['regions'], 'mask is', 'masks are')} ignored, as they say; fbox is the box"
         report(Note("ignored_regions", text, str(root), dict(counts)))
     return images
 

@@ -21,6 +21,7 @@ from metrics.formats.image_annotations import (
 )
 from metrics.formats.json_members import list_in, object_in, objects_in
 from metrics.formats.untrusted import read_head, read_json
+from metrics.plurals import agree, plural
 
 _NO_AREA = ("label", "caption")
 
@@ -71,7 +72,9 @@ def _image(
             continue
         index = each.get("label_id")
         if not isinstance(index, int) or not 0 <= index < len(names):
-            raise InputError(f"{place}: label_id {index!r}, but there are {len(names)} labels")
+            raise InputError(
+                f"{place}: label_id {index!r}, but there {agree(len(names), 'is', 'are')} {plural(len(names), 'label')}"
+            )
         crowd = bool(object_in(each, "attributes", place).get("is_crowd"))
         boxes.append(Box(names[index], corners, crowd=crowd))
     image = object_in(item, "image", where)

@@ -11,6 +11,7 @@ from metrics.formats.image_annotations import Box, Export, ImageAnnotation, boun
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_text
 from metrics.notes import Note, report
+from metrics.plurals import plural
 
 _CORNERS = 8
 
@@ -36,7 +37,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         purpose = parse_purpose(folder.name) if folder != root else None
         images.append(ImageAnnotation("", tuple(_boxes(file)), purpose=purpose, stem=stem))
     difficult = sum(box.ignored for image in images for box in image.boxes)
-    text = f"{root}: the bounding boxes of oriented boxes are read; {difficult} difficult ones are ignored"
+    text = f"{root}: the bounding boxes of oriented boxes are read; {plural(difficult, 'difficult one is', 'difficult ones are')} ignored"
     report(Note("boxes_of_polygons", text, str(root), {"ignored": difficult}))
     return images
 

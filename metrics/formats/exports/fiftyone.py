@@ -18,6 +18,7 @@ from metrics.formats.json_members import list_in, object_in
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_head, read_json
 from metrics.notes import Note, report
+from metrics.plurals import agree, plural
 
 _USUAL = ("ground_truth", "detections", "predictions")
 
@@ -121,7 +122,9 @@ def _labels(document: dict[str, Any], file: Path) -> Iterator[Sample]:
             label = row.get("label")
             if isinstance(label, int) and not isinstance(label, bool):
                 if not 0 <= label < len(classes):
-                    raise InputError(f"{place}[{k}]: label {label}, but there are {len(classes)} classes")
+                    raise InputError(
+                        f"{place}[{k}]: label {label}, but there {agree(len(classes), 'is', 'are')} {plural(len(classes), 'class')}"
+                    )
                 row = row | {"label": classes[label]}
             found.append(row)
         yield Sample(name, (0, 0), {"labels": found}, None, place)
@@ -177,7 +180,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         ]
     crowds = sum(box.crowd for image in images for box in image.boxes)
     if crowds:
-        text = f"{root}: {crowds} boxes with iscrowd or IsGroupOf are crowd regions"
+        text = f"{root}: {plural(crowds, 'box with iscrowd or IsGroupOf is a crowd region', 'boxes with iscrowd or IsGroupOf are crowd regions')}"
         report(Note("ignored_regions", text, str(root), {"regions": crowds}))
     return images
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from metrics.errors import InputError
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, file_purpose, find_files, number
 from metrics.formats.untrusted import read_head, read_text
+from metrics.plurals import agree, plural
 
 _CLASSES = ("_classes.txt", "classes.txt")
 _LINE = re.compile(r"(?P<name>.*?\.\w+)(?P<boxes>( +-?[\d.]+(,-?[\d.]+){3},\d+)*) *")
@@ -56,7 +57,7 @@ def _image(line: str, where: str, names: Sequence[str], folder: str, purpose: st
         *corners, index = word.split(",")
         if int(index) >= len(names):
             raise InputError(
-                f"{where}: class {index}, but there are {len(names)} names: expected 0 .. {len(names) - 1}"
+                f"{where}: class {index}, but there {agree(len(names), 'is', 'are')} {plural(len(names), 'name')}: expected 0 .. {len(names) - 1}"
             )
         x1, y1, x2, y2 = (number(value, where) for value in corners)
         boxes.append(Box(names[int(index)], (x1, y1, x2, y2)))

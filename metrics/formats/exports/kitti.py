@@ -11,6 +11,7 @@ from metrics.formats.file_listing import visible_files
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, number
 from metrics.formats.untrusted import read_head, read_text
 from metrics.notes import Note, report
+from metrics.plurals import plural
 
 _COLUMNS = 15
 _FOLDERS = ("label_2", "labels_2", "label", "labels")
@@ -37,7 +38,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     counts: Counter[str] = Counter()
     images = [ImageAnnotation("", tuple(_boxes(file, counts)), stem=file.stem) for file in files]
     if counts["regions"]:
-        text = f"{root}: {counts['regions']} DontCare regions are ignored for every class"
+        text = f"{root}: {plural(counts['regions'], 'DontCare region is', 'DontCare regions are')} ignored for every class"
         report(Note("ignored_regions", text, str(root), {"regions": counts["regions"]}))
     return images
 

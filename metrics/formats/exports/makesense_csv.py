@@ -12,6 +12,7 @@ from metrics.errors import InputError
 from metrics.formats.csv_rows import csv_rows, header_of
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, file_purpose, find_files, number
 from metrics.formats.image_search import IMAGE_SUFFIXES
+from metrics.plurals import plural
 
 _COLUMNS = (
     "label_name",
@@ -49,7 +50,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
             if tuple(name.strip().lower() for name in row) == _COLUMNS:
                 continue
             if len(row) != len(_COLUMNS):
-                raise InputError(f"{where}: expected {','.join(_COLUMNS)}, got {len(row)} values")
+                raise InputError(f"{where}: expected {','.join(_COLUMNS)}, got {plural(len(row), 'value')}")
             label, name = row[0], row[5]
             if not label or not name:
                 raise InputError(f"{where}: has no {'image_name' if label else 'label_name'}")

@@ -15,6 +15,7 @@ from metrics.formats.mot_files import CLASSES, Line, frame_images, is_mot, read_
 from metrics.formats.purpose import folder_purpose
 from metrics.formats.untrusted import read_text
 from metrics.notes import Note, report
+from metrics.plurals import agree, plural
 
 _PEDESTRIAN = CLASSES[0]
 _LIKE_PEDESTRIANS = frozenset((2, 7, 8, 12))
@@ -53,8 +54,8 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     images = [image for file in files for image in _images(file, top, counts, left_out)]
     if counts["ignored"]:
         text = (
-            f"{root}: {counts['ignored']} objects that are not to be considered (flag 0), or of which the benchmark ignores "
-            f"detections, are ignored"
+            f"{root}: {plural(counts['ignored'], 'object is ignored: it is', 'objects are ignored: they are')} not to be considered (flag 0), or the "
+            "benchmark ignores their detections"
         )
         report(Note("ignored_regions", text, str(root), {"regions": counts["ignored"]}))
     report_left_out(left_out, str(root), "are not to be considered and are left out")
@@ -86,7 +87,7 @@ def _images(file: Path, top: Path, counts: Counter[str], left_out: Counter[str])
         written = {frame: f"{frame:06d}{info.suffix}" for frame in frames}
     if unknown := sorted(set(first) - set(written)):
         raise InputError(
-            f"{first[unknown[0]]}: frame {unknown[0]}: {folder} has no such image; it has {len(written)} images, "
+            f"{first[unknown[0]]}: frame {unknown[0]}: {folder} has no such image; it has {plural(len(written), 'image')}, "
             f"{written[min(written)]} to {written[max(written)]}: add the image, or remove its lines"
         )
     relative = folder.relative_to(top).as_posix() if folder.is_relative_to(top) else folder.name
@@ -103,7 +104,7 @@ def _box(line: Line, names: Sequence[str] | None, counts: Counter[str], left_out
     known = CLASSES if names is None else names
     if label > len(known):
         raise InputError(
-            f"{line.place}: class {label}: there are {len(known)} names; write the names of all classes, one a line, into "
+            f"{line.place}: class {label}: there {agree(len(known), 'is', 'are')} {plural(len(known), 'name')}; write the names of all classes, one a line, into "
             f"gt/labels.txt"
         )
     name, considered = known[label - 1], line.confidence != 0

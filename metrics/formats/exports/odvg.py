@@ -20,6 +20,7 @@ from metrics.formats.image_annotations import (
 from metrics.formats.json_members import list_in, object_in, objects_in
 from metrics.formats.untrusted import read_head, read_json_lines
 from metrics.notes import Note, report
+from metrics.plurals import plural
 
 
 def _files(path: Path) -> list[Path]:
@@ -47,7 +48,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     ]
     report_left_out(left_out, str(root), "have no area and are left out")
     if counts["phrases"]:
-        text = f"{root}: {counts['phrases']} regions have phrases of a caption, which are read as names of classes"
+        text = f"{root}: {plural(counts['phrases'], 'region has', 'regions have')} phrases of a caption, which are read as names of classes"
         report(Note("made_names", text, str(root), dict(counts)))
     return images
 

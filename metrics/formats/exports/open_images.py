@@ -16,6 +16,7 @@ from metrics.formats.purpose import parse_purpose
 from metrics.formats.records import records
 from metrics.formats.untrusted import read_json
 from metrics.notes import Note, report
+from metrics.plurals import plural
 
 COLUMNS = ("imageid", "labelname", "xmin", "xmax", "ymin", "ymax")
 _DESCRIPTIONS = "class-descriptions*.csv"
@@ -61,10 +62,10 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
             for identity, of in boxes.items()
         ]
     if commas:
-        text = f"{root}: {commas} rows have commas in numbers, which are read as decimal points"
+        text = f"{root}: {plural(commas, 'row has', 'rows have')} commas in numbers, which are read as decimal points"
         report(Note("decimal_commas", text, str(root), {"rows": commas}))
     if groups:
-        text = f"{root}: {groups} boxes around groups (IsGroupOf) are crowd regions"
+        text = f"{root}: {plural(groups, 'box around a group (IsGroupOf) is a crowd region', 'boxes around groups (IsGroupOf) are crowd regions')}"
         report(Note("ignored_regions", text, str(root), {"regions": groups}))
     return images
 
@@ -81,7 +82,7 @@ def class_names(folder: Path) -> dict[str, str]:
     ][:1]:
         for where, row in csv_rows(file):
             if len(row) != 2:
-                raise InputError(f"{where}: expected a code and a name, got {len(row)} values")
+                raise InputError(f"{where}: expected a code and a name, got {plural(len(row), 'value')}")
             names[row[0]] = row[1]
     counts = Counter(names.values())
     return {code: name if counts[name] == 1 else f"{name} ({code})" for code, name in names.items()}

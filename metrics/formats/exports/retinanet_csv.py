@@ -12,6 +12,7 @@ from metrics.errors import InputError
 from metrics.formats.csv_rows import csv_rows, header_of
 from metrics.formats.image_annotations import Box, Export, ImageAnnotation, file_purpose, find_files, number
 from metrics.formats.image_search import IMAGE_SUFFIXES
+from metrics.plurals import plural
 
 _COLUMNS = (6, 8)
 """Numbers of columns, without and with the image's size."""
@@ -39,7 +40,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         sizes: dict[str, tuple[int, int]] = {}
         for where, row in csv_rows(file):
             if len(row) not in _COLUMNS:
-                raise InputError(f"{where}: expected path,x1,y1,x2,y2,class, got {len(row)} values")
+                raise InputError(f"{where}: expected path,x1,y1,x2,y2,class, got {plural(len(row), 'value')}")
             of_image = boxes.setdefault(row[0] if "/" in row[0] else folder + row[0], [])
             if len(row) == max(_COLUMNS):
                 size = (int(number(row[7], where)), int(number(row[6], where)))

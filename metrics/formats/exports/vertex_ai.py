@@ -19,6 +19,7 @@ from metrics.formats.image_annotations import (
 from metrics.formats.json_members import objects_in
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_head, read_json_lines
+from metrics.plurals import plural
 
 _USES = ("train", "training", "validate", "validation", "test", "unassigned", "")
 _VERTICES = 8
@@ -65,13 +66,15 @@ def _rows(file: Path) -> Iterator[tuple[str, str, str | None, Box | None]]:
         row = values if values[0].lower() in _USES else ["", *values]
         if len(row) != 3 + _VERTICES:
             raise InputError(
-                f"{where}: expected a split, an image, a class and eight coordinates, got {len(values)} values"
+                f"{where}: expected a split, an image, a class and eight coordinates, got {plural(len(values), 'value')}"
             )
         box = None
         if row[2]:
             given = [number(value, where) for value in row[3:] if value.strip()]
             if len(given) not in (4, 8):
-                raise InputError(f"{where}: expected two or four corners, got {len(given)} coordinates")
+                raise InputError(
+                    f"{where}: expected two or four corners, got {plural(len(given), 'coordinate')}"
+                )
             box = Box(row[2], bounding_corners(list(zip(given[::2], given[1::2], strict=True))))
         yield where, row[1], _purpose(row[0]), box
 

@@ -20,6 +20,7 @@ from metrics.formats.image_annotations import (
 )
 from metrics.formats.json_members import list_in, object_in
 from metrics.formats.untrusted import read_head, read_json
+from metrics.plurals import plural
 
 _SHAPES: Mapping[int, tuple[str, tuple[str, ...]]] = {
     1: ("point", ("cx", "cy")),
@@ -117,7 +118,9 @@ def _shape(numbers: Sequence[Any], where: str) -> dict[str, Any]:
     name, keys = _SHAPES.get(int(kind), (f"shape {kind:g}", ()))
     if keys:
         if len(values) != len(keys):
-            raise InputError(f"{where}: xy: expected {len(keys)} numbers of a {name}, got {len(values)}")
+            raise InputError(
+                f"{where}: xy: expected {plural(len(keys), 'number')} of a {name}, got {len(values)}"
+            )
         return {"name": name, **dict(zip(keys, values, strict=True))}
     return {"name": name, "all_points_x": values[::2], "all_points_y": values[1::2]}
 

@@ -12,6 +12,7 @@ from metrics.formats.image_annotations import Box, Export, ImageAnnotation, numb
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_head, read_text
 from metrics.notes import Note, report
+from metrics.plurals import plural
 
 CLASSES = (
     "pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle", "awning-tricycle", "bus", "motor",
@@ -49,7 +50,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         stem = file.stem if folder == root else f"{folder.name}/{file.stem}"
         images.append(ImageAnnotation("", tuple(_boxes(file, counts)), purpose=purpose, stem=stem))
     if counts["regions"]:
-        text = f"{root}: {counts['regions']} ignored regions and others are ignored for every class"
+        text = f"{root}: {plural(counts['regions'], 'ignored region')} and others are ignored for every class"
         report(Note("ignored_regions", text, str(root), {"regions": counts["regions"]}))
     return images
 
@@ -81,7 +82,7 @@ def read_lines(file: Path) -> Iterator[tuple[str, tuple[float, float, float, flo
         where = f"{file}:{line_number}"
         if len(words) != 8:
             raise InputError(
-                f"{where}: expected x,y,w,h,score,category,truncation,occlusion, got {len(words)} numbers"
+                f"{where}: expected x,y,w,h,score,category,truncation,occlusion, got {plural(len(words), 'number')}"
             )
         x, y, w, h, score, category = (number(word, where) for word in words[:6])
         if not 0 <= category <= len(CLASSES) + 1 or not category.is_integer():

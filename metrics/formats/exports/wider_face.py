@@ -10,6 +10,7 @@ from metrics.formats.image_annotations import Box, Export, ImageAnnotation, find
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_text
 from metrics.notes import Note, report
+from metrics.plurals import plural
 
 _LARGEST = 256 * 2**20
 
@@ -25,7 +26,7 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
         images += _images(file, purpose)
     ignored = sum(box.ignored for image in images for box in image.boxes)
     if ignored:
-        text = f"{root}: {ignored} faces marked invalid are ignored"
+        text = f"{root}: {plural(ignored, 'face marked invalid is', 'faces marked invalid are')} ignored"
         report(Note("ignored_regions", text, str(root), {"objects": ignored}))
     return images
 
@@ -49,7 +50,9 @@ def _images(file: Path, purpose: str | None) -> list[ImageAnnotation]:
             )
         rows = lines[k + 2 : k + 2 + max(int(count), 1)]
         if len(rows) < int(count):
-            raise InputError(f"{place(k + 1)}: {count} faces, but the file ends after {len(rows)}")
+            raise InputError(
+                f"{place(k + 1)}: {plural(int(count), 'face')}, but the file ends after {len(rows)}"
+            )
         boxes = [_box(row, place(k + 2 + n)) for n, row in enumerate(rows[: int(count)])]
         images.append(ImageAnnotation(name, tuple(boxes), purpose=purpose))
         # an image without faces has a line of zeros, except in files of some tools

@@ -1,0 +1,30 @@
+"""Nouns and verbs that agree with a number: ``1 image is``, ``2 images are``."""
+
+from __future__ import annotations
+
+import re
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    """Format a count for a message: ``1 image``, ``1,200 images``.
+
+    Args:
+        number: the count; 0 takes the plural.
+        one: the words after 1, such as ``image``, ``box`` or ``image has``.
+        many: the words after another number; without them `one` gets the regular ending (-s, -es or -ies), so `one`
+            must then end with a noun.
+    """
+    return f"{number:,} {agree(number, one, many)}"
+
+
+def agree(number: float, one: str, many: str = "") -> str:
+    """Return `one` for 1 and `many` for another number, without the number; see `plural`."""
+    return one if number == 1 else many or _regular_plural(one)
+
+
+def _regular_plural(noun: str) -> str:
+    if re.search(r"(?:s|x|sh|[^o]ch)$", noun):  # not epoch
+        return f"{noun}es"
+    if re.search(r"[^aeiou]y$", noun):
+        return f"{noun[:-1]}ies"
+    return f"{noun}s"
