@@ -308,7 +308,8 @@ def _files(
 ) -> Iterator[tuple[str, bytes | str]]:
     evaluations = [run.evaluation for run in report.runs]
     of_masks = None if label_maps is None else label_maps.statistics
-    yield from run_tables(report.folders, evaluations, report.statistics, of_masks).items()
+    labels = {run.result.name: model.label for model in report.models for run in model.runs}
+    yield from run_tables(report.folders, evaluations, report.statistics, of_masks, labels).items()
     if report.statistics is not None:
         yield "standings.csv", to_csv(report.statistics.to_frame())
         if len(report.models) > 1:

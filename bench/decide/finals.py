@@ -188,15 +188,20 @@ class Finals:
         return tested
 
     def _look(self, tested: Mapping[str, Sequence[RunFolder]]) -> None:
-        """The look at the test images."""
+        """The look at the test images; with only one model left it compares nothing and uses up no error rate.
+
+        How many models are left depends on the validation images alone, and not on what was seen on the test images, so that the
+        error rates of all looks still sum to at most that of the test images.
+        """
         decision = self.ledger.decision
-        number = len(decision.looks_at("test")) + 1
+        looks = decision.looks_at("test")
+        compared = sum(look.compares for look in looks)
         look = take_look(
             tested,
             "test",
-            number=number,
+            number=len(looks) + 1,
             measure=decision.measure,
-            level=look_level(decision.error / 2, number, 1),
+            level=look_level(decision.error / 2, compared + 1, 1),
             rivals=len(decision.models) - 1,
             final=True,
             epochs=decision.rounds[-1].epochs,

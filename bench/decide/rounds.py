@@ -44,7 +44,7 @@ def plan_rounds(
 ) -> list[PlannedRound]:
     """Plan rounds of successive halving: each trains the best half of the models of the one before for twice as many epochs.
 
-    Every training has a whole schedule of its own, whose learning rate falls to its end; later rounds train anew. The plan has the
+    Every training has a whole schedule of its own, whose learning rate falls to its end; later rounds train from the start again. The plan has the
     longest last schedule that there is time for, and of the plans with it the one with the fewest rounds, because differences
     after short trainings need not be those after long ones.
 

@@ -45,7 +45,7 @@ def compare_runs(
         progress: progress display.
         show_paths: keep absolute paths in the report.
         studies: studies that found settings of these runs; they get a section of the report.
-        decision: that ended with these runs; it gets the first section.
+        decision: that ended with these runs; it gets the first section, and its names of the models are those of the page.
 
     Returns:
         The path of the page, and what it reports.
@@ -58,7 +58,8 @@ def compare_runs(
         require_same_truth(runs)
     with (progress or Progress()).stage("comparing runs", 1) as stage:
         images, label_maps = (None, None) if split is None else (image_loader(split), label_map_loader(split))
-        data = ReportData.from_runs(runs, images, show_paths, options, label_maps)
+        names = None if decision is None else decision.names
+        data = ReportData.from_runs(runs, images, show_paths, options, label_maps, names)
         from reports.pages import write_comparison  # imports Matplotlib
 
         page = write_comparison(data, folder, studies=studies, decision=decision)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -18,13 +18,14 @@ MASK_NAMES = ("miou", "mdice", "pixel_accuracy")
 """Measures of label maps on the leaderboard."""
 
 
-def leaderboard(runs: Sequence[RunFolder]) -> pd.DataFrame:
+def leaderboard(runs: Sequence[RunFolder], labels: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Tabulate runs, one row each: COCO's twelve numbers and the budget, without anything that was measured with a clock.
 
     Rows are sorted by ``ap``, best first, NaN last, ties by name, and numbered by ``rank``. Measures are fractions; NaN if
     not defined (no object of that size). If a run has predicted label maps, there are columns with `MASK_NAMES`.
+    `labels` has the label of each run's model by the run's name; those of `model_labels` by default.
     """
-    labels = model_labels(runs)
+    labels = labels or model_labels(runs)
     masks = MASK_NAMES if any(run.result.masks for run in runs) else ()
     rows = []
     for run in runs:
@@ -57,12 +58,12 @@ def leaderboard(runs: Sequence[RunFolder]) -> pd.DataFrame:
     return frame
 
 
-def resources(runs: Sequence[RunFolder]) -> pd.DataFrame:
+def resources(runs: Sequence[RunFolder], labels: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Tabulate what runs took, one row each by name: seconds, and speed and memory of timed runs.
 
-    These differ each time, and are therefore not in the leaderboard.
+    These differ each time, and are therefore not in the leaderboard. `labels` are as in `leaderboard`.
     """
-    labels = model_labels(runs)
+    labels = labels or model_labels(runs)
     rows = [
         {
             "run_id": run.result.name,
@@ -160,6 +161,7 @@ def run_tables(
     evaluations: Sequence[Evaluation],
     statistics: Comparison | None = None,
     of_masks: Comparison | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Return the text of ``leaderboard.csv``, ``resources.csv`` and ``metrics.csv`` by file name.
 
@@ -168,8 +170,9 @@ def run_tables(
         evaluations: of each run.
         statistics: of their models, for intervals.
         of_masks: of those models that have label maps.
+        labels: of each run's model by the run's name; those of `model_labels` by default.
     """
-    labels = model_labels(runs)
+    labels = labels or model_labels(runs)
     rows = [
         metrics_rows(run, evaluation, labels[run.result.name])
         for run, evaluation in sorted(
@@ -179,7 +182,7 @@ def run_tables(
     metrics = pd.concat(rows, ignore_index=True)
     known = [comparison for comparison in (statistics, of_masks) if comparison is not None]
     return {
-        "leaderboard.csv": to_csv(leaderboard(runs)),
-        "resources.csv": to_csv(resources(runs)),
+        "leaderboard.csv": to_csv(leaderboard(runs, labels)),
+        "resources.csv": to_csv(resources(runs, labels)),
         "metrics.csv": to_csv(with_intervals(metrics, known) if known else metrics),
     }

@@ -41,17 +41,21 @@ class Model:
         return tuple(run.result for run in self.runs)
 
 
-def group_models(runs: Sequence[RunFolder]) -> tuple[Model, ...]:
+def group_models(runs: Sequence[RunFolder], names: Mapping[str, str] | None = None) -> tuple[Model, ...]:
     """Group runs into models, the highest mean AP first, NaN last, ties by label.
 
     Runs that differ only in their seed are one model. If a seed occurs twice, the program itself must have changed:
     then the runs in one folder are one model, and the runs in another folder another.
 
+    Args:
+        runs: evaluated on the same truth.
+        names: label of the model of each run, by the run's name; those of `model_labels` by default.
+
     Raises:
         InputError: there is no run, two have the same name, or they were not evaluated on the same truth.
     """
     check_comparable(runs)
-    groups = _group(runs)
+    groups = [((names or {}).get(members[0].result.name, label), members) for label, members in _group(runs)]
     groups.sort(key=lambda group: (*_best_first(group[1]), group[0]))
     return tuple(Model(label, number, members) for number, (label, members) in enumerate(groups))
 

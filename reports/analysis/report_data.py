@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -83,8 +83,11 @@ class ReportData:
         show_paths: bool = False,
         options: ComparisonOptions | None = None,
         label_maps: Images | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> ReportData:
-        """Match and evaluate `runs`; see the attributes for the arguments.
+        """Match and evaluate `runs`; see the attributes for the other arguments.
+
+        `names` has the label of the model of a run, by the run's name; those of `model_labels` by default.
 
         Raises:
             InputError: no run, two of one name, runs on different truth while `options.images` is "same", or a limit on a
@@ -97,7 +100,7 @@ class ReportData:
         options, group_notes = with_groups(runs, options)
         check_comparable(runs)
         runs, smaller = separate_sizes(runs)
-        models = group_models(runs)
+        models = group_models(runs, names)
         rule, rule_notes = _rule([run.result for model in models for run in model.runs])
         check_measures(options.limits, rule)
         pairs = [(model, tuple(EvaluatedRun(run, rule) for run in model.runs)) for model in models]

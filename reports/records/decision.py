@@ -124,7 +124,7 @@ class Look(FrozenModel):
     """Whether models could be eliminated: they had the longest trainings of the plan, or longer ones. What is eliminated is worse after
     trainings of this length; a round of longer trainings can bring it back."""
     level: Share
-    """Error rate of the look; of a look that is not final, what it would be."""
+    """Error rate of the look; of a look that compares nothing or is not final, what it would be."""
     pair_level: Share
     """Error rate of each pair."""
     spent_seconds: float = Field(ge=0)
@@ -136,6 +136,11 @@ class Look(FrozenModel):
     pairs: tuple[PairRecord, ...] = ()
     eliminated: tuple[str, ...] = ()
     set_aside: tuple[str, ...] = ()
+
+    @property
+    def compares(self) -> bool:
+        """Whether models were compared at the error rate of the look: it is final, and more than one model was left."""
+        return self.final and len(self.standings) > 1
 
     def standing(self, name: str) -> Standing | None:
         """The standing of a model; None if it was not trained for this look."""
@@ -234,6 +239,11 @@ class Decision(Record):
     def looks_at(self, split: str) -> list[Look]:
         """The looks at a split, in order."""
         return [look for look in self.looks if look.split == split]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Name of the model of each run that a look has compared, by the name of the run."""
+        return {run: each.name for look in self.looks for each in look.standings for run in each.runs}
 
     @property
     def decided(self) -> bool:

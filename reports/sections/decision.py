@@ -216,8 +216,8 @@ def _looks_table(decision: Decision) -> PageTable:
                     Cell(formatting.count(look.epochs), look.epochs),
                     Cell(formatting.count(max((len(each.seeds) for each in look.standings), default=0))),
                     Cell(formatting.join_words(listed, 12)),
-                    _level_cell(look.final, look.level),
-                    _level_cell(look.final, look.pair_level),
+                    _level_cell(look.compares, look.level),
+                    _level_cell(look.compares, look.pair_level),
                     Cell(
                         formatting.join_words([formatting.printable(each) for each in look.eliminated])
                         or "none"
@@ -243,9 +243,9 @@ def _looks_table(decision: Decision) -> PageTable:
     return PageTable("decision-looks", "Looks at validation and test images", columns, tuple(made))
 
 
-def _level_cell(final: bool, level: float) -> Cell:
-    """An error rate; none for a look that eliminates nothing."""
-    return Cell(f"{100 * level:.2g}%", level) if final else Cell(formatting.MISSING, None)
+def _level_cell(compares: bool, level: float) -> Cell:
+    """An error rate; none for a look that can eliminate no model."""
+    return Cell(f"{100 * level:.2g}%", level) if compares else Cell(formatting.MISSING, None)
 
 
 def _time_table(decision: Decision) -> PageTable:
@@ -278,7 +278,7 @@ def _method(decision: Decision) -> tuple[str, ...]:
         f"Rounds: every model is trained with {formatting.plural(decision.seeds, 'seed')} on a schedule that is complete, with a learning rate that falls to "
         "its end. If there is not enough time for the longest schedule of all models, rounds with half and a quarter of its epochs precede it, "
         "and the models that have no place in the next round are set aside. Nothing is called worse after such a shorter training, because "
-        "models that learn slowly can catch up. After these rounds, as long as there is time, models are trained anew for at least 1.5 times as many "
+        "models that learn slowly can catch up. After these rounds, as long as there is time, models are trained again from the start, for at least 1.5 times as many "
         "epochs, also those that were eliminated or set aside before: first until the trainings are as long as those of the settings; then models that were set aside are trained for as long; then "
         "seeds are added while models cannot be told apart and more seeds could change that; then the trainings become longer still.",
         "Elimination: all pairs of models that were trained with the longest schedule so far are compared on the same validation images, and at last "

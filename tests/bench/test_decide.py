@@ -19,7 +19,8 @@ from bench.process.interrupts import Stopped
 from bench.runs.comparison import is_comparison
 from bench.settings.resolution import open_entries
 from metrics.errors import InputError, MachineError, PartialError
-from reports.records.decision import Decision, DecisionModel, load_decision
+from metrics.matching import MatchRule
+from reports.records.decision import BegunRound, Decision, DecisionModel, Look, Standing, load_decision
 
 COSTS = st.dictionaries(
     st.sampled_from("abcdefgh"),
@@ -109,6 +110,40 @@ def test_more_minutes_continue_a_finished_decision_and_fewer_change_nothing(tmp_
     assert Ledger(tmp_path, decision_of(0.5)).decision.used == "a"
     longer = Ledger(tmp_path, decision_of(3.0)).decision
     assert (longer.used, longer.minutes) == ("", 3.0)
+
+
+def look_of(names, number, level):
+    standings = [Standing(name=name, value=0.5, low=0.4, high=0.6, seeds=(0.5,), runs=()) for name in names]
+    return Look(
+        number=number, split="test", epochs=1, images=60, final=True, level=level, pair_level=level, spent_seconds=0, standings=standings
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("tested", "levels"),
+    [
+        (["ab", "ab"], [0.02, 0.004]),
+        (["a", "ab", "ab"], [0.02, 0.02, 0.004]),
+        (["ab", "a", "b", "ab"], [0.02, 0.004, 0.004, 0.004]),
+    ],
+)
+def test_a_look_at_the_test_images_with_one_model_left_uses_up_no_error_rate(
+    tmp_path, monkeypatch, tested, levels
+):
+    """Of 2.5%, the first comparison has 80%, the second 80% of the rest."""
+
+    def take(runs, split, *, number, level, **more):
+        return look_of(runs, number, level)
+
+    monkeypatch.setattr(finals, "take_look", take)
+    ledger = Ledger(tmp_path, decision_of())
+    ledger.update(rounds=(BegunRound(planned=0, epochs=1, seeds=2, models=("a", "b")),))
+    for names in tested:
+        finals.Finals(tmp_path, ledger, None, None, MatchRule())._look({name: [] for name in names})
+    looks = ledger.decision.looks
+    assert [look.level for look in looks] == pytest.approx(levels)
+    assert [look.number for look in looks] == list(range(1, len(tested) + 1))
+    assert sum(look.level for look in looks if look.compares) <= 0.025
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ LEARNING_RATES = {"detr": 2e-3, "faster_rcnn": 2e-3, "cascade_rcnn": 2e-3}
 """The rate of the others is too high for attention and for fully connected layers."""
 
 STEPS = {"detr": 120, "sliding_window": 120}
-"""Each step of the sliding window sees other windows, and queries are matched anew."""
+"""Each step of the sliding window sees other windows, and queries are matched in each step."""
 
 CONFIGURATIONS = [
     *[(name, OVERFITTING.get(name, {})) for name in VARIANTS.names()],

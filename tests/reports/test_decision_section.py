@@ -201,3 +201,24 @@ def test_the_page_begins_with_the_decision_and_has_every_look(tmp_path: Path):
     other = write_comparison(report, tmp_path / "other").read_text()
     assert 'id="decision"' not in other
     assert "chosen by the validation images" not in other
+
+
+def test_the_whole_page_and_its_tables_name_models_as_the_decision_does(tmp_path: Path):
+    truth = truth_of(20, ("round",))
+    runs = {
+        name: [run_in(tmp_path / "runs", truth, name, skill, seed) for seed in (0, 1)]
+        for name, skill in (("ssd", 0.7), ("fcos", 0.6))
+    }
+    last = decision_of().looks[-1]
+    standings = [
+        each.model_copy(update={"name": f"{each.name}-lite", "runs": tuple(run.result.name for run in of)})
+        for each, of in zip(last.standings, runs.values(), strict=True)
+    ]
+    decision = decision_of(looks=(last.model_copy(update={"standings": tuple(standings)}),))
+    shown = [run for of in runs.values() for run in of]
+    report = ReportData.from_runs(shown, options=ComparisonOptions(resamples=40), names=decision.names)
+    write_comparison(report, tmp_path / "out")
+    assert sorted(report.labels) == sorted(each.name for each in standings)
+    for file in ("leaderboard.csv", "resources.csv", "metrics.csv"):
+        table = pd.read_csv(tmp_path / "out" / file)
+        assert set(table["model_id"]) == {each.name for each in standings}, file

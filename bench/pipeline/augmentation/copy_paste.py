@@ -187,7 +187,7 @@ def _first_free(corners: Tensor, size: tuple[int, int], taken: Tensor) -> tuple[
 
 
 def _resized(cutting: Cutting, size: tuple[int, int]) -> Tensor:
-    """The alpha of an object at another (height, width): ramps are made anew, and masks are resized."""
+    """The alpha of an object at another (height, width): ramps are computed for its size, and masks are resized."""
     if not cutting.by_mask:
         return _ramp(size[0])[:, None] * _ramp(size[1])
     alpha = cutting.alpha[None, None]
