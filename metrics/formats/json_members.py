@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from metrics.errors import InputError
+
+T = TypeVar("T", dict[str, Any], list[Any])
 
 
 def object_in(row: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
@@ -15,10 +17,7 @@ def object_in(row: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
     Raises:
         InputError: a value of another type.
     """
-    value = row.get(key) or {}
-    if not isinstance(value, dict):
-        raise InputError(f"{where}: {key}: expected an object, got {json.dumps(value)[:40]}")
-    return value
+    return _expected("an object", row.get(key) or {}, dict, f"{where}: {key}")
 
 
 def list_in(row: Mapping[str, Any], key: str, where: str) -> list[Any]:
@@ -27,10 +26,7 @@ def list_in(row: Mapping[str, Any], key: str, where: str) -> list[Any]:
     Raises:
         InputError: a value of another type.
     """
-    value = row.get(key) or []
-    if not isinstance(value, list):
-        raise InputError(f"{where}: {key}: expected a list, got {json.dumps(value)[:40]}")
-    return value
+    return _expected("a list", row.get(key) or [], list, f"{where}: {key}")
 
 
 def objects_in(row: Mapping[str, Any], key: str, where: str) -> list[dict[str, Any]]:
@@ -39,11 +35,10 @@ def objects_in(row: Mapping[str, Any], key: str, where: str) -> list[dict[str, A
     Raises:
         InputError: a value of another type.
     """
-    values = list_in(row, key, where)
-    for k, value in enumerate(values):
-        if not isinstance(value, dict):
-            raise InputError(f"{where}: {key}[{k}]: expected an object, got {json.dumps(value)[:40]}")
-    return values
+    return [
+        _expected("an object", value, dict, f"{where}: {key}[{k}]")
+        for k, value in enumerate(list_in(row, key, where))
+    ]
 
 
 def points_in(row: Mapping[str, Any], key: str, where: str) -> list[tuple[Any, Any]]:
@@ -56,3 +51,9 @@ def points_in(row: Mapping[str, Any], key: str, where: str) -> list[tuple[Any, A
     if not all(isinstance(point, list) and len(point) == 2 for point in points):
         raise InputError(f"{where}: {key}: expected a list of [x, y], got {json.dumps(points)[:40]}")
     return [(x, y) for x, y in points]
+
+
+def _expected(what: str, value: Any, of: type[T], where: str) -> T:
+    if not isinstance(value, of):
+        raise InputError(f"{where}: expected {what}, got {json.dumps(value)[:40]}")
+    return value
