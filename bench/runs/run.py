@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -18,7 +18,7 @@ from torch import nn
 from bench.callbacks import FinishedRun, StartedRun
 from bench.data.types import Dataset, Split
 from bench.pipeline.configured_prediction import predict_configured
-from bench.pipeline.inference import model_file_of, network_input, wrap_predictor
+from bench.pipeline.inference import network_input, wrap_predictor
 from bench.pipeline.predict import predict
 from bench.process import distributed
 from bench.process.log import Log, collect_warnings
@@ -28,6 +28,7 @@ from bench.runs.disk_space import training_bytes
 from bench.runs.finished_run import image_loader, label_map_loader, load_network, network_of_settings
 from bench.runs.folders import CHECKPOINT, create_run_folder, is_done, require_space
 from bench.runs.label_maps import PredictedLabelMaps
+from bench.runs.model_file import model_file_facts
 from bench.runs.naming import run_name
 from bench.runs.provenance import environment, shorten_path, shorten_paths
 from bench.runs.stored_detections import read_stored_detections
@@ -53,7 +54,6 @@ from reports.records.run import (
     BudgetLimit,
     DataFacts,
     MicroBatchFacts,
-    ModelFileFacts,
     PrecisionFacts,
     RunFolder,
     RunResult,
@@ -357,7 +357,7 @@ class _Execution:
             headline=dict(headline),
             score_threshold=predicted.training.best_score if predicted.training else None,
             masks=dict(predicted.masks),
-            model_file=_model_file(predicted.predictor),
+            model_file=model_file_facts(predicted.predictor),
             environment=environment(str(self.device)),
             command=self.context.command,
             warnings=tuple(self.messages),
@@ -434,10 +434,5 @@ def _parameters(predictor: Predictor | None) -> int | None:
     network: object = predictor
     if isinstance(network, nn.Module):
         return sum(parameter.numel() for parameter in network.parameters())
-    known = _model_file(predictor)
+    known = model_file_facts(predictor)
     return None if known is None else known.parameters
-
-
-def _model_file(predictor: Predictor | None) -> ModelFileFacts | None:
-    known = None if predictor is None else model_file_of(predictor)
-    return None if known is None else ModelFileFacts.model_validate(asdict(known.file))

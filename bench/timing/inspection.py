@@ -48,7 +48,11 @@ def describe(
     parameters = sum(tensor.numel() for tensor in tensors) if tensors else None
     size = weights.stat().st_size if weights.is_file() else None
     if (known := model_file_of(timed.predictor)) is not None:
-        dtype, parameters, size = known.file.precision, known.file.parameters, known.file.size_bytes
+        dtype, parameters, size = (
+            known.file.runtime.precision,
+            known.file.parameters,
+            known.file.graph.size_bytes,
+        )
     return Subject(
         dtype=dtype,
         autocast="" if timed.precision == "no" else timed.precision,

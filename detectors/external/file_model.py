@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
 
+import torch.nn.functional as F
+from torch import Tensor
+
+from detectors.external.network_input import NetworkInput
+from detectors.external.onnx_models.graph_file import GraphFile
+from detectors.external.onnx_models.runtimes import RuntimeFacts
+from detectors.graph.record import ExportRecord
+from detectors.types import Detections
 from metrics.errors import InputError
-
-if TYPE_CHECKING:  # settings import this module, without torch
-    from torch import Tensor
-
-    from detectors.types import Detections
-
-Resize = Literal["letterbox", "corner", "stretch"]
-"""How an image gets the size of a network's input: `letterbox` keeps the aspect ratio and pads on both sides, `corner` pads at
-the right and bottom, `stretch` changes the aspect ratio."""
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkInput:
-    """How an image becomes the input of a network of a fixed size.
-
-    Attributes:
-        size: (height, width) in pixels.
-        resize: see `Resize`.
-        fill: grey value of the padding, 0 to 255.
-        antialias: whether images are filtered when they are made smaller.
-    """
-
-    size: tuple[int, int]
-    resize: Resize
-    fill: int
-    antialias: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,34 +20,26 @@ class ModelFile:
     """A file, and what computes it.
 
     Attributes:
-        name: of the file, without folders.
-        sha256: of the file, as hex digits.
-        size_bytes: of the file.
+        graph: the file.
+        runtime: what computes it.
         convention: whose outputs it has: ``detbench``, ``ultralytics``, ...
-        runtime: name and version of the program that computes it.
-        provider: execution provider or device.
-        precision: of the computation.
-        threads: CPU threads.
-        parameters: number of stored numbers of its layers.
-        run: name of the exported run; empty if it was not exported by detbench.
-        compression: how it was made smaller or faster than the exported network, such as ``int8 (conv)``; empty if it was not.
-        compression_images: number of training images that this took.
-        compression_seconds: wall-clock time that this took.
+        export: the record of an exported run; None for a file that was not exported by detbench.
     """
 
-    name: str
-    sha256: str
-    size_bytes: int
+    graph: GraphFile
+    runtime: RuntimeFacts
     convention: str
-    runtime: str
-    provider: str
-    precision: str
-    threads: int
-    parameters: int
-    run: str = ""
-    compression: str = ""
-    compression_images: int = 0
-    compression_seconds: float = 0.0
+    export: ExportRecord | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the file, without folders."""
+        return self.graph.path.name
+
+    @property
+    def parameters(self) -> int:
+        """Number of stored numbers of its layers, as of the exported network if it is known."""
+        return self.graph.parameters if self.export is None else self.export.parameters
 
 
 class FileModel:
@@ -96,8 +69,6 @@ class FileModel:
                 f"{self.file.name}: its input is {height}x{width}, got {size[0]}x{size[1]}; give images of at most that size, with "
                 f"tiles evaluate.tile={height},{width}"
             )
-        import torch.nn.functional as F
-
         padding = (0, width - size[1], 0, height - size[0])
         return F.pad(images, padding, value=self.network_input.fill / 255)
 

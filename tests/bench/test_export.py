@@ -200,13 +200,13 @@ def test_openvino_computes_the_same_file(exported, trained, recwarn):
     model = find_model(f"onnx/{exported}")
     classes = trained.truth.catalog.classes
     predictor = model.build(model.config(runtime="openvino", precision="f32"), classes)
-    assert (predictor.file.precision, predictor.file.provider) == ("f32", "CPU")
+    assert (predictor.file.runtime.precision, predictor.file.runtime.provider) == ("f32", "CPU")
     split = evaluated_split(trained)
     image = network_input(trained, predictor)
     assert_same_tables(predict(predictor, split, image, workers=0), trained.detections)
     usual = model.build(model.config(runtime="openvino"), classes)
-    assert usual.file.precision in ("f32", "bf16", "f16")
-    assert any(f"in {usual.file.precision}" in str(each.message) for each in recwarn)
+    assert usual.file.runtime.precision in ("f32", "bf16", "f16")
+    assert any(f"in {usual.file.runtime.precision}" in str(each.message) for each in recwarn)
 
 
 class OnlyFloat32:

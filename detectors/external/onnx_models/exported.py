@@ -11,7 +11,8 @@ from torch import Tensor
 
 from detectors.candidates import select_candidates, split_by_image
 from detectors.components import find_components
-from detectors.external.file_model import FileModel, ModelFile, NetworkInput
+from detectors.external.file_model import FileModel, ModelFile
+from detectors.external.network_input import NetworkInput
 from detectors.external.onnx_models.mapped_nms import MappedNMS
 from detectors.external.onnx_models.runtimes import Session
 from detectors.external.onnx_models.settings import OnnxNMSConfig

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from detectors.candidates import CandidatesConfig, by_falling_score, select_candidates, split_by_image
-from detectors.external.file_model import FileModel, ModelFile, NetworkInput
+from detectors.external.file_model import FileModel, ModelFile
+from detectors.external.network_input import NetworkInput
 from detectors.external.onnx_models.conventions.convention import Convention, Found, image_input
 from detectors.external.onnx_models.conventions.rtdetr import SIZES
 from detectors.external.onnx_models.graph_file import GraphFile

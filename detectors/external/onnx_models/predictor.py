@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detectors.external.class_names import match_classes
-from detectors.external.file_model import FileModel, ModelFile, NetworkInput
+from detectors.external.file_model import FileModel, ModelFile
+from detectors.external.network_input import NetworkInput
 from detectors.external.onnx_models.class_indices import class_indices
 from detectors.external.onnx_models.conventions import CONVENTIONS
 from detectors.external.onnx_models.conventions.convention import Convention, declared_size, input_size
@@ -85,7 +86,7 @@ def _foreign(
     )
     _report(graph, session.facts, f"read as {convention.name} ({convention.source}): {how}, pixels {pixels}")
     return ForeignModel(
-        model_file(graph, session.facts, convention.name),
+        ModelFile(graph, session.facts, convention.name),
         session,
         graph,
         convention,
@@ -130,30 +131,8 @@ def _exported(
     _report(
         graph, session.facts, f"detbench's export of {record.run or record.variant} with {record.outputs}"
     )
-    file = model_file(graph, session.facts, "detbench", record)
+    file = ModelFile(graph, session.facts, "detbench", record)
     return ExportedModel(file, session, record, config.nms, labels)
-
-
-def model_file(
-    graph: GraphFile, facts: RuntimeFacts, convention: str, record: ExportRecord | None = None
-) -> ModelFile:
-    """What a result records of the file."""
-    made = None if record is None else record.compression
-    return ModelFile(
-        graph.path.name,
-        graph.sha256,
-        graph.size_bytes,
-        convention,
-        facts.runtime,
-        facts.provider,
-        facts.precision,
-        facts.threads,
-        graph.parameters if record is None else record.parameters,
-        "" if record is None else record.run,
-        "" if made is None else f"{made.method} ({made.operators})" if made.operators else made.method,
-        0 if made is None else made.images,
-        0.0 if made is None else made.seconds,
-    )
 
 
 def _report(graph: GraphFile, facts: RuntimeFacts, what: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from detectors.config import Config
-from detectors.external.file_model import Resize
+from detectors.external.network_input import Resize
 
 Runtime = Literal["onnxruntime", "openvino"]
 Precision = Literal["auto", "f32", "f16", "bf16"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from detectors.external.file_model import Resize
+from detectors.external.network_input import Resize
 from detectors.external.onnx_models.graph_file import Dimension, GraphFile, GraphValue
 from detectors.external.onnx_models.settings import Pixels
 
