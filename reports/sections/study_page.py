@@ -29,7 +29,8 @@ def compose_study(folder: StudyFolder, *, title: str = "", show_paths: bool = Fa
     for at, stage in enumerate(stages):
         sections += _stage_sections(stage, at, many=len(stages) > 1, show_paths=show_paths)
     sections.append(study_trials.continuation(folder, show_paths))
-    default_title = f"Tuning {formatting.printable(last.variant)} on {formatting.printable(last.data)}"
+    what = "Compressing" if last.stage == "compression" else "Tuning"
+    default_title = f"{what} {formatting.printable(last.variant)} on {formatting.printable(last.data)}"
     context: dict[str, Any] = {
         "title": formatting.printable(title) or default_title,
         "facts": _facts(stages),

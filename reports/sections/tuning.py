@@ -19,6 +19,7 @@ from reports.elements import formatting
 from reports.elements.page import Cell, Figure, Link, PageTable, Section, TableColumn, TableRow
 from reports.figures.final_evaluation import final_evaluation_plot
 from reports.records.study import StudyFolder, StudyResult, changed_settings
+from reports.sections import compression_search_text
 from reports.sections.tuning_text import finding, looks_text
 
 METHOD = (
@@ -56,9 +57,13 @@ def final_evaluation(folder: StudyFolder) -> Section:
         figures=_figures(result, "finalists"),
         tables=[*_finalist_tables(result, "finalists"), *_changed_settings(folder.stages, "settings")],
         warnings=_warnings(result),
-        method=METHOD if result.final_evaluation else (),
+        method=_method(result) if result.final_evaluation else (),
         links=_links(folder),
     )
+
+
+def _method(result: StudyResult) -> tuple[str, ...]:
+    return compression_search_text.METHOD if result.stage == "compression" else METHOD
 
 
 def section(folders: Sequence[StudyFolder]) -> Section | None:

@@ -8,6 +8,7 @@ from reports.analysis.study_values import STATE_WORDS, interval, number, signed
 from reports.elements import formatting
 from reports.records.final_evaluation import FinalEvaluation, Finalist
 from reports.records.study import StudyResult
+from reports.sections.compression_search_text import compression_finding
 
 
 def finding(result: StudyResult) -> str:
@@ -17,6 +18,8 @@ def finding(result: StudyResult) -> str:
         return _no_value(result)
     if evaluation is None:
         return _best_so_far(result)
+    if result.stage == "compression":
+        return compression_finding(result, evaluation)
     name, winner, default = (
         formatting.printable(evaluation.objective.text),
         evaluation.winner,

@@ -16,6 +16,8 @@ from bench.compression.source_run import open_source
 from bench.runs.context import RunContext
 from detectors.external.onnx_models.graph_file import read_graph_file
 from reports.records.study import StudyFolder
+from reports.sections.compression_search_text import COSTS
+from reports.sections.tuning_text import finding
 
 for package in ("onnx", "onnxscript", "onnxruntime", "torch_pruning"):
     pytest.importorskip(package, reason=f"{package} is absent: pip install detbench[onnx,compress]")
@@ -116,6 +118,14 @@ def test_the_study_is_recorded_with_the_difference_on_test_images(found, source,
     assert result.final_evaluation.gain.interval == (0, 0)
     assert len(result.test_looks) == 1
     assert all(trial.measured["latency_ms"] == 2.0 for trial in result.complete)
+    ap, size = chosen.trial.values
+    original = made.study.default().values
+    tested = source.result.headline["ap"]
+    text = finding(result)
+    assert f"ap {ap:.3f} and file size in MB {size:.3f} on the validation split" in text
+    assert f"the original has ap {original[0]:.3f} and file size in MB {original[1]:.3f}." in text
+    assert f"and {tested:.3f} for the original, a difference of 0.000" in text
+    assert set(search.COSTS.values()) == set(COSTS)
 
 
 def test_the_same_search_is_not_repeated(found, source, folder, monkeypatch):
