@@ -217,7 +217,7 @@ def _names(rows: list[Record], where: str) -> list[str]:
     """Names of categories; empty where there is none. Numbers are read as they are written, which is reported."""
     numbers = [row["name"] for row in rows if type(row.get("name")) in (int, float)]
     if numbers:
-        text = f"{where}: {len(numbers):,} of {plural(len(rows), 'name')} {agree(len(numbers), 'is a number', 'are numbers')}, such as {numbers[0]}; read as text"
+        text = f"{where}: {len(numbers):,} of {plural(len(rows), 'name')} {agree(len(numbers), 'is a number', 'are numbers')}, such as {numbers[0]}; {agree(len(numbers), 'it is', 'they are')} read as text"
         report(Note("numbers_as_names", text, where, {"classes": len(numbers)}))
         rows = [
             {**row, "name": str(row["name"])} if type(row.get("name")) in (int, float) else row

@@ -128,7 +128,7 @@ def test_fault_172_a_file_of_no_known_layout_is_named(tmp_path: Path, name: str)
     text, expected = UNKNOWN[name]
     Picture("a").save(tmp_path)
     write_text(tmp_path / name, text)
-    with pytest.raises(InputError, match=f"it has 1 images, but no annotations that are known; {expected}"):
+    with pytest.raises(InputError, match=f"it has 1 image, but no annotations that are known; {expected}"):
         read_truth(tmp_path)
 
 
