@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.data.annotated_images import AnnotatedImages
 from bench.data.checks import CheckedImages, check_images
 from bench.data.contents import content_digests
 from bench.data.division import divide_images, divide_into_folds, image_names
+from bench.data.file_images import FileImages
 from bench.data.folder_options import FolderOptions
 from bench.data.folds import limit_training
 from bench.data.groups import groups_of
-from bench.data.images import read_image
 from bench.data.label_maps import FileLabelMaps
 from bench.data.leaks import content_keys, find_leaks, occurring_in
 from bench.data.types import SPLITS, Dataset, Split, require_objects
-from metrics.errors import InputError, InputWarning
+from metrics.errors import InputWarning
 from metrics.notes import Note, report
 from metrics.plurals import agree, plural
 from metrics.tables import Catalog
@@ -144,33 +143,13 @@ def _make_split(name: str, part: CheckedImages) -> Split:
     digest = hashlib.sha256(f"{name} {truth.fingerprint}".encode())
     for content in content_digests(part.images.paths):
         digest.update(content)
-    load = _FileLoader(tuple(map(str, part.images.paths)), part.upright, truth.catalog.sizes)
+    load = FileImages(tuple(map(str, part.images.paths)), part.upright, truth.catalog.sizes)
     split = Split(name, truth, load, digest.hexdigest(), files=part.images.paths)
     masks = part.images.masks
     if masks is None or not any(masks):
         return split
     maps = FileLabelMaps(name, masks, split.files, part.upright, truth.catalog.sizes)
     return replace(split, label_maps=maps, describe_masks=maps.describe)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _FileLoader:
-    """Loads image i; can be sent to other processes."""
-
-    paths: tuple[str, ...]
-    upright: NDArray[np.bool_]
-    sizes: NDArray[np.int32]
-
-    def __call__(self, index: int) -> NDArray[np.uint8]:
-        path = Path(self.paths[index])
-        image = read_image(path, upright=bool(self.upright[index]))
-        height, width = self.sizes[index].tolist()
-        if height and width and image.shape[:2] != (height, width):
-            raise InputError(
-                f"{path}: {image.shape[1]}x{image.shape[0]} pixels, but annotated as {width}x{height}; the file has "
-                f"changed, or was not checked: set data.check=header"
-            )
-        return image
 
 
 def _note_absent_classes(splits: Mapping[str, Split]) -> None:
