@@ -318,9 +318,11 @@ class SplitSamples(Dataset[Sample]):
 
 def _targets(boxes: Tensor, labels: Tensor, label_map: Tensor | None) -> Targets:
     """Targets of boxes, of which those with the label `IGNORED_REGION` are ignored regions."""
-    regions = labels == IGNORED_REGION
-    if not regions.any():
+    if not (
+        labels.numpy() == IGNORED_REGION
+    ).any():  # NumPy's small operations take a third of the time of torch's
         return Targets(boxes, labels, label_map)
+    regions = labels == IGNORED_REGION
     return Targets(boxes[~regions], labels[~regions], label_map, boxes[regions])
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
@@ -67,7 +68,7 @@ def cut_out(image: LabelledImage, left: int, top: int, width: int, height: int) 
 
 
 def clip_boxes(
-    boxes: Tensor, labels: Tensor, window: tuple[int, int, int, int] | Tensor, min_visible: float
+    boxes: Tensor, labels: Tensor, window: tuple[int, int, int, int] | NDArray[np.float32], min_visible: float
 ) -> tuple[Tensor, Tensor]:
     """Boxes and labels of what is left of boxes in a window.
 

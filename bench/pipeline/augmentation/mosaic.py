@@ -65,7 +65,7 @@ def make_mosaic(
         boxes.append(_moved(one.boxes, view, size, (top, left)))
         labels.append(one.labels)
         areas.append((left, top, left + size[1], top + size[0]))
-    windows = torch.tensor(areas).repeat_interleave(torch.tensor(list(map(len, labels))), 0)
+    windows = np.repeat(np.array(areas, np.float32), [len(each) for each in labels], axis=0)
     kept = clip_boxes(torch.cat(boxes), torch.cat(labels), windows, min_visible)
     return LabelledImage(torch.from_numpy(canvas), *kept, label_map)
 
