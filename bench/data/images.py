@@ -162,6 +162,38 @@ def read_image(path: Path, upright: bool = True) -> NDArray[np.uint8]:
         return np.ascontiguousarray(rotate_upright(pixels, orientation))
 
 
+def read_reduced_image(path: Path, factor: int, upright: bool = True) -> NDArray[np.uint8]:
+    """An image at a fraction of its size, each pixel of which stands for a square of the image's.
+
+    A JPEG is decoded at that size, from the low frequencies of its blocks (libjpeg's scaling), which is faster than decoding
+    all of it. Pixels of other files are means over the squares; so are those of a JPEG whose EXIF rotation would put incomplete
+    squares at the left or the top.
+
+    Args:
+        path: the file.
+        factor: side of the squares in pixels: 2, 4 or 8; at most the shorter side of the image.
+        upright: see `read_image`.
+
+    Returns:
+        (ceil(H / factor), ceil(W / factor), 3) uint8 RGB by the rule above. Squares at the right and the bottom can be
+        incomplete.
+
+    Raises:
+        InputError: as `read_image`.
+    """
+    with _opened(path) as image:
+        orientation = _orientation(image) if upright else 1
+        size = image.size
+        if orientation == 1 or not any(side % factor for side in size):
+            # Pillow takes the largest of libjpeg's factors by which no side falls below the given one.
+            image.draft(None, (size[0] // factor, size[1] // factor))
+        image.load()
+        pixels = rotate_upright(np.array(to_rgb(path, image)), orientation)
+        if image.size == size:
+            pixels = np.array(Image.fromarray(pixels).reduce(factor))
+        return np.ascontiguousarray(pixels)
+
+
 def to_rgb(path: Path | str, image: Image.Image) -> Image.Image:
     """An image in mode RGB by the rule above, without rotation.
 

@@ -15,6 +15,7 @@ from bench.process.progress import Progress
 from bench.settings.budget import BudgetConfig
 from bench.settings.config import RunConfig
 from bench.training.checkpoint import Position
+from bench.training.decoding import decode_for_training
 from bench.training.epoch_batches import update_batches
 from bench.training.seeding import seed_batch
 from bench.training.setup import set_up_training
@@ -54,7 +55,7 @@ def find_learning_rate(
     settings = config.train.model_copy(update={"not_finite": "stop", **without_length})
     augment = config.augment.model_copy(update={"close_mosaic": 0.0})
     config = config.model_copy(update={"train": settings, "augment": augment})
-    made = set_up_training(detector, split, config)
+    made = set_up_training(detector, decode_for_training(split, config)[0], config)
     batches = _updates(made.loader, config)
     detector.train()
     with progress.stage("testing learning rates", tested.steps) as stage:

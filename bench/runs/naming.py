@@ -29,7 +29,12 @@ _WITHOUT_EFFECT = (
 )
 """Settings that do not change a result."""
 
-_ADDED: dict[str, Any] = {"train.validations": 0, "train.micro_batch": None, "train.sampling.pressure": 4.0}
+_ADDED: dict[str, Any] = {
+    "train.validations": 0,
+    "train.micro_batch": None,
+    "train.sampling.pressure": 4.0,
+    "train.decoding": "full",
+}
 """Settings that earlier versions did not have, with the values by which runs are as in those: the names of such runs stay."""
 
 _RUNS = {"compression": "run", "distill": "teacher"}

@@ -103,6 +103,10 @@ class TrainConfig(Config):
     cache_gb: Annotated[float, Field(gt=0)] = 4.0
     """Largest size of the kept images, in GB; 1,000 images of 640x480 take 0.9, and in memory 0.3 more at an input of
     320x320. The first images are kept if not all fit."""
+    decoding: Literal["full", "reduced"] = "full"
+    """Size at which training images are decoded: `reduced` reads images that are much larger than the network's input at 1/2, 1/4 or
+    1/8 of their sides, never below the input's, which is faster and changes pixels slightly. Validation and prediction always
+    decode whole images."""
     log_every: Annotated[int, Field(ge=1)] = 20
     """Steps between updates of the loss in the progress bar."""
 

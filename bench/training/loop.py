@@ -20,6 +20,7 @@ from bench.process.progress import Progress, Stage
 from bench.settings.config import RunConfig
 from bench.training.checkpoint import Position, best_weights, drop_other_weights, load_state, save_state
 from bench.training.clock import TrainingClock
+from bench.training.decoding import decode_for_training
 from bench.training.early_stop import early_stop_note, is_stopped_early
 from bench.training.epoch_batches import update_batches
 from bench.training.history import history_row
@@ -78,9 +79,10 @@ def train(
     """
     keep_freed_memory()
     progress = progress or Progress()
+    train_split, reduced = decode_for_training(train_split, config)
     splits = (train_split, val_split)
     (train_split, val_split), remarks = cache_images(splits, config.train.cache, config.train.cache_gb)
-    for remark in remarks:
+    for remark in (*([] if reduced is None else [reduced.text]), *remarks):
         progress.message(remark)
     training = _Training(
         detector,

@@ -13,6 +13,7 @@ from bench.data.types import Split
 from bench.pipeline.loader import Batch, Loader
 from bench.settings.config import RunConfig
 from bench.training.checkpoint import Position
+from bench.training.decoding import decode_for_training
 from bench.training.epoch_batches import update_batches
 from bench.training.length import updates_per_epoch
 from bench.training.setup import set_up_training
@@ -49,7 +50,9 @@ def time_updates(
     Raises:
         InputError, MachineError: as `bench.training.loop.train`.
     """
-    made = set_up_training(detector, split, config, teacher=teacher, show_images=False)
+    made = set_up_training(
+        detector, decode_for_training(split, config)[0], config, teacher=teacher, show_images=False
+    )
     settings, length = made.settings, made.length
     detector.train()
     began, done = time.monotonic(), -1

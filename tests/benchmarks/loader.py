@@ -28,11 +28,13 @@ from torchvision.transforms import v2
 
 from bench.data.image_cache import cache_images
 from bench.data.opening import open_dataset
+from bench.data.reduced_split import reduce_images
 from bench.data.types import Split
 from bench.pipeline.augment_settings import AugmentConfig
 from bench.pipeline.input_settings import ImageConfig
 from bench.pipeline.loader import make_loader
 from bench.process.allocator import keep_freed_memory
+from bench.training.decoding import reduction_factors
 
 Pass = Callable[[], Iterable[int]]
 """Load all images once; yields the number of images of each batch."""
@@ -44,7 +46,7 @@ ROWS: dict[str, AugmentConfig | None] = {
     "flips": AugmentConfig.model_validate(NOTHING | {"flip": 0.5}),
     "default": AugmentConfig(),
     "default and hue": AugmentConfig(hue=0.1),
-    "mosaic": AugmentConfig(mosaic=1.0, hue=0.1),
+    "mosaic": AugmentConfig(mosaic=1.0, close_mosaic=0.0, hue=0.1),
 }
 """Changes that are compared with those of the other loaders, by the name of the row."""
 
@@ -57,17 +59,26 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=160, help="of each pass, at most")
     parser.add_argument("--passes", type=int, default=5)
     parser.add_argument("--cached", action="store_true", help="with decoded images in memory")
+    parser.add_argument("--reduced", action="store_true", help="ours also with train.decoding=reduced")
     options = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()  # as in training
     warnings.simplefilter("ignore")
     split = open_dataset(options.data).splits["train"]
     with tempfile.TemporaryDirectory() as folder:
-        show(measure(split, options.side, options.images, options.passes, Path(folder), options.cached))
+        arguments = (
+            options.side,
+            options.images,
+            options.passes,
+            Path(folder),
+            options.cached,
+            options.reduced,
+        )
+        show(measure(split, *arguments))
 
 
 def measure(
-    split: Split, side: int, images: int, passes: int, folder: Path, cached: bool = False
+    split: Split, side: int, images: int, passes: int, folder: Path, cached: bool, reduced: bool
 ) -> dict[str, dict[str, float]]:
     """Images per processor second, by loader and row.
 
@@ -78,18 +89,19 @@ def measure(
         passes: of each loader and row.
         folder: an empty one for files in Ultralytics' layout.
         cached: with decoded images in memory, which torchvision does not offer.
+        reduced: measure ours also with images that are decoded at a reduced size.
     """
     split = first_images(split, images)
-    theirs = ultralytics_passes(split, side, folder, cached)
+    loaders = {"ours": our_passes(split, side, cached)}
+    if reduced:
+        loaders["ours, reduced"] = our_passes(split, side, cached, reduced)
+    if not cached:
+        loaders["torchvision"] = torchvision_passes(split, side)
+    loaders["Ultralytics"] = ultralytics_passes(split, side, folder, cached)
     if cached:
-        (split,), _ = cache_images([split], "memory", 100)
-        loaders = {"ours": our_passes(split, side), "Ultralytics": theirs}
         for rows in loaders.values():
             for load in rows.values():
                 sum(load())
-    else:
-        torchvisions = torchvision_passes(split, side)
-        loaders = {"ours": our_passes(split, side), "torchvision": torchvisions, "Ultralytics": theirs}
     rates: dict[str, dict[str, float]] = {name: {} for name, rows in loaders.items() if rows}
     for _ in range(passes):
         for row in ROWS:
@@ -121,11 +133,17 @@ def first_images(split: Split, count: int) -> Split:
     )
 
 
-def our_passes(split: Split, side: int) -> dict[str, Pass]:
+def our_passes(split: Split, side: int, cached: bool, reduced: bool = False) -> dict[str, Pass]:
     """The loader of detbench."""
+    image = ImageConfig(size=(side, side))
 
     def of(augment: AugmentConfig | None) -> Pass:
-        loader = make_loader(split, ImageConfig(size=(side, side)), augment, BATCH, workers=0)
+        images = split
+        if reduced:
+            images = reduce_images(split, reduction_factors(split.truth.catalog.sizes, image, augment))
+        if cached:
+            (images,), _ = cache_images([images], "memory", 100)
+        loader = make_loader(images, image, augment, BATCH, workers=0)
         return lambda: map(len, loader)
 
     return {row: of(augment) for row, augment in ROWS.items()}
