@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -285,6 +286,8 @@ class BoxTable:
 def read_csv(path: Path) -> BoxTable:
     """Read a CSV file with a first line of names; the separator is a comma, a semicolon or a tab.
 
+    Where it is no comma, commas in numbers are read as decimal points, with a note.
+
     Args:
         path: text in UTF-8, plain or gzip, at most `untrusted.LARGEST` bytes and at most 200 times its packed size.
 
@@ -305,14 +308,16 @@ def read_csv(path: Path) -> BoxTable:
         odd.append(row)
         return "skip"
 
-    def parsed(number: pa.DataType) -> pa.Table:
+    def parsed(number: pa.DataType, point: str = ".") -> pa.Table:
         odd.clear()
         types = dict.fromkeys(header, pa.string()) | dict.fromkeys(filter(_is_number, header), number)
         return pc.read_csv(
             io.BytesIO(data),
             pc.ReadOptions(use_threads=False, block_size=max(1 << 20, len(line) + 1)),
             pc.ParseOptions(delimiter=separator, invalid_row_handler=refuse),
-            pc.ConvertOptions(column_types=types, strings_can_be_null=False, null_values=[]),
+            pc.ConvertOptions(
+                column_types=types, strings_can_be_null=False, null_values=[], decimal_point=point
+            ),
         )
 
     try:
@@ -321,7 +326,14 @@ def read_csv(path: Path) -> BoxTable:
         header = next(csv.reader([line], delimiter=separator))
         try:
             table = parsed(pa.float64())
-        except pa.ArrowInvalid:  # as text, so that the value and its row can be named
+        except pa.ArrowInvalid:
+            table = None
+        if table is None and separator != ",":
+            with suppress(pa.ArrowInvalid):
+                table = parsed(pa.float64(), ",")
+                text = f"{path}: commas in numbers are read as decimal points"
+                report(Note("decimal_commas", text, str(path)))
+        if table is None:  # as text, so that the value and its row can be named
             table = parsed(pa.string())
     except (pa.ArrowInvalid, csv.Error) as error:
         raise InputError(f"{path}: is not CSV: {str(error).splitlines()[0]}") from error

@@ -4,33 +4,63 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from metrics.errors import InputError
 from metrics.formats.untrusted import read_head, read_text
+from metrics.notes import Note, report
 from metrics.plurals import plural
 
 _LARGEST = 2**30
 _LONGEST_LINE = 2**16
+_DECIMAL_COMMA = re.compile(r"\s*-?\d+,\d+\s*")
+_NUMBER = re.compile(r"\s*(-?\d+([.,]\d+)?([eE][-+]?\d+)?)?\s*")
 
 
 def csv_rows(file: Path) -> Iterator[tuple[str, list[str]]]:
     """The place ``file:line`` and the values of each row that is not blank; commas, semicolons or tabs separate them.
 
+    Where semicolons or tabs do, commas in columns of numbers are decimal points, as spreadsheets of many countries write them; this is
+    reported.
+
     Raises:
         InputError: the file is not UTF-8 or not CSV.
     """
     text = read_text(file, _LARGEST)
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=_separator(text[:_LONGEST_LINE]), strict=True
-    )
+    separator = _separator(text[:_LONGEST_LINE])
+    rows = _rows(text, separator, file)
+    yield from rows if separator == "," else _with_points(list(rows), file)
+
+
+def _rows(text: str, separator: str, file: Path) -> Iterator[tuple[str, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         for row in reader:
             if any(value.strip() for value in row):
                 yield f"{file}:{reader.line_num}", row
     except csv.Error as error:
         raise InputError(f"{file}:{reader.line_num}: is not CSV: {error}") from error
+
+
+def _with_points(rows: list[tuple[str, list[str]]], file: Path) -> list[tuple[str, list[str]]]:
+    """The same rows with decimal points in columns in which some values have a decimal comma, and all are numbers or empty."""
+    below = [values for _, values in rows[1:]]  # the first row may be names
+    columns = {
+        k
+        for k in range(max(map(len, below), default=0))
+        for column in [[values[k] for values in below if k < len(values)]]
+        if any(map(_DECIMAL_COMMA.fullmatch, column)) and all(map(_NUMBER.fullmatch, column))
+    }
+    if not columns:
+        return rows
+    text = f"{file}: commas in {plural(len(columns), 'column')} of numbers are read as decimal points"
+    report(Note("decimal_commas", text, str(file), {"columns": len(columns)}))
+    return [
+        (place, [value.replace(",", ".") if k in columns else value for k, value in enumerate(values)])
+        for place, values in rows
+    ]
 
 
 def named_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:

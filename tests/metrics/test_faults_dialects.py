@@ -145,7 +145,7 @@ def test_fault_173_encodings_and_decimal_commas_are_refused_with_what_to_write(t
     xml.write_text(xml.read_text().replace("<xmin>5<", "<xmin>5,5<"))
     with pytest.raises(InputError, match=r"xmin: expected a number, got '5,5'; write a decimal point"):
         read_truth(tmp_path / "voc")
-    table = write_text(tmp_path / "d.csv", "image;class;score;x1;y1;x2;y2\nimg000;cat;0,9;1;2;3;4\n")
+    table = write_text(tmp_path / "d.csv", 'image,class,score,x1,y1,x2,y2\nimg000,cat,"0,9",1,2,3,4\n')
     with pytest.raises(InputError, match=r"d\.csv:2: score '0,9': expected a number; write a decimal point"):
         read_detections(table, detected_truth())
     lines = DETECTIONS["coco_results"].write(tmp_path / "x", PICTURES, FOUND)
@@ -191,3 +191,26 @@ def test_a_table_names_the_columns_that_may_be_the_classes(tmp_path: Path) -> No
         read_truth(tmp_path)
     write_text(table, table.read_text().replace("animal", "class"))
     assert read_truth(tmp_path).catalog.classes == ("cat",)
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_decimal_commas_of_spreadsheets_are_read_with_a_note(tmp_path: Path, separator: str) -> None:
+    """Commas stay in texts: of columns, only those of numbers change."""
+    Picture("1,5").save(tmp_path)
+    lines = ["image,class,x1,y1,x2,y2", "1_5.png,3_5 mm,1_5,2,30_25,40", "1_5.png,3_5,2,2_5,1_5e1,40"]
+    plain = write_text(tmp_path / "plain" / "boxes.csv", "\n".join(lines).replace("_", "."))
+    table = "\n".join(lines).replace(",", separator).replace("_", ",")
+    file = write_text(tmp_path / "boxes.csv", table)
+    expected = quietly(plain).boxes
+    for path in (file, tmp_path):
+        with pytest.warns(match="are read as decimal points"):
+            found = read_truth(path)
+        np.testing.assert_array_equal(found.boxes, expected)
+        assert found.catalog.classes == ("3,5", "3,5 mm")
+    scored = table.replace("y2\n", f"y2{separator}score\n").replace(
+        f"{separator}40", f"{separator}40{separator}0,75"
+    )
+    with pytest.warns(match="are read as decimal points"):
+        detections = read_detections(write_text(tmp_path / "d.csv", scored), quietly(file))
+    assert detections.score.tolist() == [0.75, 0.75]
+    np.testing.assert_array_equal(detections.boxes, expected)
