@@ -111,6 +111,8 @@ TEXTS = frozenset(
 """Functions whose result is a text, or a number with decimals."""
 
 NEVER_ONE = {
+    ("bench/data/file_images.py", "{whole} pixels"),  # "40 x 30"
+    ("bench/training/decoding.py", "{2 * enlargement(config.augment)} times"),  # at least 2
     ("metrics/formats/exports/scale_ai.py", "{kind} annotations"),  # a word
     ("bench/anchors/fit.py", "{per_cell} priors"),  # "3, 3, 3": a list
     ("bench/commands/tune.py", "{stage.stage} trials"),  # a name
