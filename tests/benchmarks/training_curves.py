@@ -14,7 +14,8 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from ast import literal_eval
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,6 +57,9 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each point")
     parser.add_argument("--only-ours", action="store_true", help="without Ultralytics")
+    parser.add_argument(
+        "--yolo-set", nargs="*", default=[], metavar="NAME=VALUE", help="arguments of Ultralytics' training"
+    )
     parser.add_argument("--plot", type=Path, help="file of the figure")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -67,7 +71,7 @@ def main() -> None:
             variant: ours(variant, options.set, folder / "runs", dataset) for variant in options.variants
         }
         if not options.only_ours:
-            models |= yolo(dataset, folder / "yolo")
+            models |= yolo(dataset, folder / "yolo", dict(each.split("=") for each in options.yolo_set))
         print(f"{'model':12} {'images':>7} {'seed':>4} {'seconds':>8} {'AP':>6}")
         points = []
         for model, train in models.items():
@@ -97,8 +101,8 @@ def ours(variant: str, sets: Sequence[str], out: Path, dataset: Dataset) -> Trai
     return train
 
 
-def yolo(dataset: Dataset, folder: Path) -> dict[str, Train]:
-    """YOLO11n with random initial weights and Ultralytics' defaults. Empty where it is not installed."""
+def yolo(dataset: Dataset, folder: Path, changes: Mapping[str, str]) -> dict[str, Train]:
+    """YOLO11n with random initial weights and Ultralytics' defaults except for `changes`. Empty where it is not installed."""
     folder.mkdir()
     os.environ.setdefault("YOLO_CONFIG_DIR", str(folder))
     try:
@@ -130,6 +134,7 @@ def yolo(dataset: Dataset, folder: Path) -> dict[str, Train]:
             project=str(folder),
             name=f"{images}-{seed}",
             verbose=False,
+            **{name: literal_eval(value) for name, value in changes.items()},
         )
         return average_precision(test, YOLO(folder / f"{images}-{seed}" / "weights" / "last.pt"))
 

@@ -54,7 +54,10 @@ def test_the_loss_does_not_depend_on_the_head_that_predicts(images):
 
 def test_the_one_to_many_head_is_gfl(images):
     """The same weights give the losses and, after evaluation of that head, the detections of `gfl`."""
-    dual, gfl = build(inference="one_to_many", nms={"method": "hard", "iou": 0.6}), build("gfl")
+    dual, gfl = (
+        build(inference="one_to_many", nms={"method": "hard", "iou": 0.6}),
+        build("gfl", assigner="task_aligned"),
+    )
     many = {
         name.replace("head.one_to_many.", "head."): tensor
         for name, tensor in dual.state_dict().items()
