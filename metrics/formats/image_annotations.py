@@ -253,6 +253,20 @@ def rotated_corners(corners: Corners, pivot: tuple[float, float], degrees: float
     return bounding_corners(turned)
 
 
+def ellipse_corners(centre: tuple[float, float], radii: tuple[float, float], degrees: float = 0.0) -> Corners:
+    """The corners of the smallest box around an ellipse that is turned clockwise about its centre.
+
+    Args:
+        centre: x, y.
+        radii: of its two axes, before it is turned along x and along y.
+        degrees: angle.
+    """
+    (x, y), (a, b), angle = centre, radii, math.radians(degrees)
+    cos, sin = math.cos(angle), math.sin(angle)
+    w, h = math.hypot(a * cos, b * sin), math.hypot(a * sin, b * cos)
+    return x - w, y - h, x + w, y + h
+
+
 def file_purpose(file: Path, root: Path, files: Sequence[Path]) -> str | None:
     """The split that an annotation file or its folder below `root` is named after, if it is one of several files."""
     if len(files) < 2:

@@ -14,6 +14,7 @@ from metrics.formats.image_annotations import (
     Export,
     ImageAnnotation,
     bounding_corners,
+    ellipse_corners,
     file_purpose,
     find_files,
     number,
@@ -102,7 +103,16 @@ def _corners(shape: Element, where: str) -> Corners | None:
         return rotated_corners((x1, y1, x2, y2), ((x1 + x2) / 2, (y1 + y2) / 2), angle)
     if shape.tag == "ellipse":
         x, y, a, b = (number(shape.get(key), f"{where}: {key}") for key in ("cx", "cy", "rx", "ry"))
-        return x - a, y - b, x + a, y + b
+        return ellipse_corners((x, y), (a, b), number(shape.get("rotation") or 0, f"{where}: rotation"))
+    if shape.tag == "cuboid":
+        at = [
+            tuple(
+                number(shape.get(f"{axis}{corner}{face}"), f"{where}: {axis}{corner}{face}") for axis in "xy"
+            )
+            for face in (1, 2)
+            for corner in ("tl", "tr", "bl", "br")
+        ]
+        return bounding_corners(at)
     if shape.tag == "mask":
         x, y, w, h = (number(shape.get(key), f"{where}: {key}") for key in ("left", "top", "width", "height"))
         return x, y, x + w, y + h

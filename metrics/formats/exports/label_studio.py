@@ -15,6 +15,7 @@ from metrics.formats.image_annotations import (
     Export,
     ImageAnnotation,
     bounding_corners,
+    ellipse_corners,
     find_files,
     number,
     report_left_out,
@@ -180,6 +181,7 @@ def read_region(
 def _corners(value: dict[str, Any], size: tuple[int, int], where: str) -> Corners | None:
     """Corners in pixels of a rectangle, ellipse or polygon."""
     x_unit, y_unit = size[1] / 100, size[0] / 100
+    degrees = number(value.get("rotation") or 0, f"{where}: rotation")
     if "points" in value:
         points = [
             (number(x, where) * x_unit, number(y, where) * y_unit)
@@ -187,14 +189,14 @@ def _corners(value: dict[str, Any], size: tuple[int, int], where: str) -> Corner
         ]
         return bounding_corners(points) if len(points) > 2 else None
     if "radiusX" in value:
-        x, y, a, b = (number(value[key], where) for key in ("x", "y", "radiusX", "radiusY"))
-        return (x - a) * x_unit, (y - b) * y_unit, (x + a) * x_unit, (y + b) * y_unit
+        x, y, a, b = (number(value.get(key), f"{where}: {key}") for key in ("x", "y", "radiusX", "radiusY"))
+        return ellipse_corners((x * x_unit, y * y_unit), (a * x_unit, b * y_unit), degrees)
     if not {"x", "y", "width", "height"} <= set(value):
         return None
     x, y, w, h = (number(value[key], where) for key in ("x", "y", "width", "height"))
     x, y, w, h = x * x_unit, y * y_unit, w * x_unit, h * y_unit
     # turned about the upper left corner
-    return rotated_corners((x, y, x + w, y + h), (x, y), number(value.get("rotation") or 0, where))
+    return rotated_corners((x, y, x + w, y + h), (x, y), degrees)
 
 
 EXPORT = Export(

@@ -22,8 +22,16 @@ from metrics.formats.untrusted import read_json
 
 _TRIED = 20
 """Number of JSON files that are looked at for one of LabelMe."""
-_AREAS = {"rectangle": 2, "polygon": 3, "rotation": 4, "quadrilateral": 4, "circle": 2, "cuboid": 4}
-"""Shapes that enclose an area, and the least number of their points."""
+_AREAS = {
+    "rectangle": 2,
+    "mask": 2,
+    "polygon": 3,
+    "rotation": 4,
+    "quadrilateral": 4,
+    "circle": 2,
+    "cuboid": 4,
+}
+"""Shapes that enclose an area, and the least number of their points; those of a mask are the corners of its box."""
 
 
 def _files(path: Path) -> list[Path]:

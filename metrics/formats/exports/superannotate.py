@@ -14,6 +14,7 @@ from metrics.formats.image_annotations import (
     Export,
     ImageAnnotation,
     bounding_corners,
+    ellipse_corners,
     find_files,
     number,
     report_left_out,
@@ -95,6 +96,15 @@ def _box(each: dict[str, Any], where: str, left_out: Counter[str]) -> Box | None
     elif kind == "polygon" and isinstance(points, list) and len(points) >= 6 and not len(points) % 2:
         values = [number(value, f"{where}: points") for value in points]
         corners = bounding_corners(list(zip(values[::2], values[1::2], strict=True)))
+    elif kind == "ellipse":
+        x, y, a, b = (number(each.get(key), f"{where}: {key}") for key in ("cx", "cy", "rx", "ry"))
+        corners = ellipse_corners((x, y), (a, b), number(each.get("angle") or 0, f"{where}: angle"))
+    elif kind == "cuboid":
+        faces = object_in(each, "points", where)
+        at = [object_in(faces, face, f"{where}: points") for face in ("f1", "f2", "r1", "r2")]
+        corners = bounding_corners(
+            [tuple(number(point.get(axis), f"{where}: points: {axis}") for axis in "xy") for point in at]
+        )
     if corners is None:
         left_out[str(kind)[:40]] += 1
         return None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import struct
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,17 +14,21 @@ from metrics.errors import InputError
 from metrics.formats.file_listing import visible_files
 from metrics.formats.image_annotations import (
     Box,
+    Corners,
     Export,
     ImageAnnotation,
     bounding_corners,
     number,
     report_left_out,
 )
-from metrics.formats.json_members import object_in
+from metrics.formats.json_members import list_in, object_in
 from metrics.formats.purpose import parse_purpose
 from metrics.formats.untrusted import read_head, read_json
 
 _AREAS = {"rectangle": 2, "polygon": 3}
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_HEADER = struct.Struct(">8s8xII")
+"""Signature, length and name of the first chunk, and the width and height in it."""
 
 
 def _files(path: Path) -> list[Path]:
@@ -72,6 +79,8 @@ def _box(each: Any, where: str, left_out: Counter[str]) -> Box | None:
         raise InputError(f"{where}: has no classTitle")
     kind = each.get("geometryType")
     points = object_in(each, "points", where).get("exterior")
+    if kind == "bitmap":
+        return Box(each["classTitle"], _bitmap_corners(object_in(each, "bitmap", where), f"{where}: bitmap"))
     if (
         not isinstance(kind, str)
         or kind not in _AREAS
@@ -85,6 +94,21 @@ def _box(each: Any, where: str, left_out: Counter[str]) -> Box | None:
     return Box(
         each["classTitle"], bounding_corners([(number(x, where), number(y, where)) for x, y in points])
     )
+
+
+def _bitmap_corners(bitmap: dict[str, Any], where: str) -> Corners:
+    """The corners of a bitmap: its upper left one, and the size in the header of its PNG image, which is cut to the object."""
+    try:
+        packed = base64.b64decode(str(bitmap.get("data")), validate=True)
+        head = zlib.decompressobj().decompress(packed, _PNG_HEADER.size)
+        signature, width, height = _PNG_HEADER.unpack(head)
+    except (ValueError, zlib.error, struct.error):
+        signature = b""
+    origin = list_in(bitmap, "origin", where)
+    if signature != _PNG or len(origin) != 2:
+        raise InputError(f"{where}: expected data, a packed PNG image, and origin, [x, y]")
+    x, y = (number(value, f"{where}: origin") for value in origin)
+    return x, y, x + width, y + height
 
 
 EXPORT = Export(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from metrics.formats.image_annotations import (
     Export,
     ImageAnnotation,
     bounding_corners,
+    ellipse_corners,
     file_purpose,
     find_files,
     number,
@@ -154,7 +156,8 @@ def _corners(region: dict[str, Any], where: str, left_out: Counter[str]) -> Corn
         return x - r, y - r, x + r, y + r
     if kind == "ellipse":
         x, y, a, b = values("cx", "cy", "rx", "ry")
-        return x - a, y - b, x + a, y + b
+        radians = number(shape.get("theta") or 0, f"{where}: theta")
+        return ellipse_corners((x, y), (a, b), math.degrees(radians))
     left_out[str(kind)[:40]] += 1
     return None
 
