@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.boxes import convert
+from metrics.boxes import Layout, convert
 from metrics.errors import InputError
 from metrics.formats.coco_columns import ImageIds, Results
 from metrics.formats.identity import INTEGER, ClassMap, are_ids, ids_of_names
@@ -64,10 +65,12 @@ COLUMN_NAMES = {
         "name",
     ),
     "score": ("score", "confidence", "conf", "probability"),
-    "x": ("x", "bbox_x"),
-    "y": ("y", "bbox_y"),
-    "w": ("w", "width", "bbox_width", "bbox_w"),
-    "h": ("h", "height", "bbox_height", "bbox_h"),
+    "x": ("x", "bbox_x", "box_x"),
+    "y": ("y", "bbox_y", "box_y"),
+    "cx": ("cx", "x_center", "xcenter", "center_x", "x_centre", "xc"),
+    "cy": ("cy", "y_center", "ycenter", "center_y", "y_centre", "yc"),
+    "w": ("w", "bbox_width", "bbox_w", "box_width", "box_w", "bw", "width"),
+    "h": ("h", "bbox_height", "bbox_h", "box_height", "box_h", "bh", "height"),
     "x1": ("x1", "xmin", "x_min", "left", "roi.x1"),
     "y1": ("y1", "ymin", "y_min", "top", "roi.y1"),
     "x2": ("x2", "xmax", "x_max", "right", "roi.x2"),
@@ -79,12 +82,21 @@ COLUMN_NAMES = {
     "object_id": ("object_id",),
     "file_name": ("file_name",),
 }
-"""Names under which programs write each column; the first that a table has is read, in lower case without spaces."""
+"""Names under which programs write each column; the first that a table has is read, in lower case without spaces.
+
+``width`` and ``height`` are the last ones of a size: beside others they are those of the image.
+"""
 
 _XYWH = ("x", "y", "w", "h")
 _XYXY = ("x1", "y1", "x2", "y2")
-BOX_COLUMNS: tuple[tuple[str, ...], ...] = (_XYWH, _XYXY, ("x1", "y1", "w", "h"), ("bbox",))
-"""Columns that give a box, the first that a table has: also a corner and a size, or a text ``[x, y, w, h]``."""
+BOX_COLUMNS: Mapping[tuple[str, ...], Layout] = {
+    _XYWH: "xywh",
+    _XYXY: "xyxy",
+    ("x1", "y1", "w", "h"): "xywh",
+    ("cx", "cy", "w", "h"): "cxcywh",
+    ("bbox",): "xywh",
+}
+"""Columns that give a box and its layout; the first that a table has are read. The last one is a text ``[x, y, w, h]``."""
 _TRUE, _FALSE = frozenset(("true", "1", "1.0")), frozenset(("false", "0", "0.0", ""))
 
 
@@ -175,7 +187,7 @@ class BoxTable:
             ]
             return np.array(texts, np.float64).reshape(-1, 4)
         boxes = np.stack([self.numbers(name) for name in names], axis=1)
-        return convert(boxes, "xyxy" if names == _XYXY else "xywh", "xywh")
+        return convert(boxes, BOX_COLUMNS[names], "xywh")
 
     def _box_columns(self) -> tuple[str, ...] | None:
         return next((names for names in BOX_COLUMNS if set(names) <= set(self.columns)), None)
@@ -374,7 +386,9 @@ def box_values(value: object, where: str) -> list[str]:
 
 _BOX_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _FIRST_LINE = re.compile(rb"[^\r\n]*\S[^\r\n]*")
-_NUMBERS = frozenset(chain.from_iterable(COLUMN_NAMES[name] for name in (*_XYWH, *_XYXY, "score", "area")))
+_NUMBERS = frozenset(
+    chain.from_iterable(COLUMN_NAMES[name] for name in (*_XYWH, *_XYXY, "cx", "cy", "score", "area"))
+)
 
 
 def _is_number(spelling: str) -> bool:

@@ -42,6 +42,10 @@ def opened(root: Path) -> tuple[list[str], set[str]]:
         ("image,left,top,width,height,label", "{},8,8,24,16,cat"),
         ("Path;ClassId;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;Width;Height", "{};cat;8;8;32;24;64;48"),
         ("image_id,width,height,bbox,label", '{},64,48,"[8.0, 8.0, 24.0, 16.0]",cat'),
+        ("file,width,height,class,bbox_x,bbox_y,bbox_width,bbox_height", "{},64,48,cat,8,8,24,16"),
+        ("image,width,height,label,x,y,bw,bh", "{},64,48,cat,8,8,24,16"),
+        ("filename,class,x_center,y_center,width,height", "{},cat,20,16,24,16"),
+        ("filename,class,xc,yc,w,h", "{},cat,0.3125,0.33333333333,0.375,0.33333333333"),
     ],
 )
 def test_columns_of_many_programs_are_read(tmp_path: Path, header: str, row: str) -> None:
@@ -90,7 +94,13 @@ def test_fault_152_a_table_with_an_invalid_row_is_refused(
 
 @pytest.mark.parametrize(
     ("header", "row"),
-    [("left,top,width,height", "8,8,24,16"), ("bbox", '"[8, 8, 24, 16]"'), ("x1,y1,x2,y2", "8,8,32,24")],
+    [
+        ("left,top,width,height", "8,8,24,16"),
+        ("bbox", '"[8, 8, 24, 16]"'),
+        ("x1,y1,x2,y2", "8,8,32,24"),
+        ("x_center,y_center,width,height", "20,16,24,16"),
+        ("width,height,x,y,bbox_width,bbox_height", "64,48,8,8,24,16"),
+    ],
 )
 def test_detections_have_the_same_columns(tmp_path: Path, header: str, row: str) -> None:
     truth = read_truth(table(tmp_path, "image,class,x,y,w,h", "{},cat,8,8,24,16"))

@@ -99,7 +99,8 @@ def _images(file: Path, folder: str, purpose: str | None) -> list[ImageAnnotatio
 
 def _box(row: Mapping[str, str], columns: Mapping[str, str], where: str) -> Iterator[Box]:
     """The box of a row; none where all its values are empty, which stands for an image without objects."""
-    names = _boxes(columns) or ()
+    names = _boxes(columns)
+    assert names is not None  # of `_is_ours`
     values = [row[columns[name]].strip() for name in names]
     if all(_EMPTY.fullmatch(value) for value in values):
         return
@@ -112,7 +113,9 @@ def _box(row: Mapping[str, str], columns: Mapping[str, str], where: str) -> Iter
     ignored, crowd = (
         key in columns and row[columns[key]].strip().lower() in _TRUE for key in ("ignored", "crowd")
     )
-    corners = (a, b, c, d) if names[-1] == "y2" else (a, b, a + c, b + d)
+    if BOX_COLUMNS[names] == "cxcywh":
+        a, b = a - c / 2, b - d / 2
+    corners = (a, b, c, d) if BOX_COLUMNS[names] == "xyxy" else (a, b, a + c, b + d)
     yield Box(label, corners, ignored, crowd)
 
 
