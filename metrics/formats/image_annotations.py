@@ -200,7 +200,7 @@ def _ids(paths: Sequence[PurePosixPath], images: Sequence[ImageAnnotation]) -> l
 
 def find_files(
     path: Path,
-    ending: str,
+    ending: str | tuple[str, ...],
     patterns: Sequence[str],
     is_ours: Callable[[Path], bool] = lambda file: True,
     tried: int | None = None,
@@ -209,7 +209,7 @@ def find_files(
 
     Args:
         path: a file or a folder.
-        ending: of the file's name, in lower case.
+        ending: of the file's name, in lower case; one of several.
         patterns: of files below a folder.
         is_ours: whether the content of a file is of this format.
         tried: number of files of a pattern of which one must be of this format, in folders with a file for each image; all by

@@ -256,3 +256,20 @@ def test_phrases_of_captions_are_names_of_classes(tmp_path: Path) -> None:
         ("two cats", 11, 2, 19, 9),
     ]
     assert noted == ["made_names"]
+
+
+def test_images_of_tt100k_in_no_folder_of_a_split_are_left_out_with_a_note(tmp_path: Path) -> None:
+    TRUTH["tt100k"].write(tmp_path, Scene({"train": content(), "other": content(3, 24)}))
+    table, noted = kinds(tmp_path)
+    assert (len(table.catalog.image_ids), noted) == (24, ["left_out"])
+
+
+def test_classes_of_xview_without_a_list_have_their_numbers_as_names(tmp_path: Path) -> None:
+    TRUTH["xview"].write(tmp_path, Scene({"train": content()}))
+    names = tmp_path / "xview_class_labels.txt"
+    names.write_text("11:cat\n")
+    table, noted = kinds(tmp_path)
+    assert (table.catalog.classes, noted) == (("cat",), ["left_out"])
+    names.unlink()
+    table, noted = kinds(tmp_path)
+    assert (table.catalog.classes, noted) == (("11", "12"), ["made_names"])

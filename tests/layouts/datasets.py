@@ -218,6 +218,61 @@ def dota(root: Path, scene: Scene) -> None:
         write_lines(root / "labelTxt" / f"{picture.name}.txt", lines)
 
 
+@truth("dota_1_5", "dota", splits=True)
+def dota_1_5(root: Path, scene: Scene) -> None:
+    """DOTA v1.5 as unpacked: oriented boxes in a folder of their own, and the same objects in upright ones in another."""
+    for split, of in scene.splits.items():
+        for picture in of:
+            picture.save(root / split / "images")
+            lines: list[list[object]] = [["imagesource:GoogleEarth"], ["gsd:null"]]
+            for label, (x0, y0, x1, y1) in picture.objects:
+                lines.append([x0, y0, x1, y0, x1, y1, x0, y1, scene.classes[label], 0])
+            for end in ("", "_hbb"):
+                folder = root / split / "labelTxt-v1.5" / f"DOTA-v1.5_{split}{end}"
+                write_lines(folder / f"{picture.name}.txt", lines)
+
+
+@truth("tt100k", "tt100k", splits=True)
+def tt100k(root: Path, scene: Scene) -> None:
+    """TT100K: images with numbers, in folders of splits."""
+    images = {}
+    for split, of in scene.splits.items():
+        for picture in of:
+            picture.save(root / split)
+            objects = [
+                {"bbox": dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)), "category": name}
+                for label, box in picture.objects
+                for name in [scene.classes[label]]
+            ]
+            images[str(len(images))] = {"path": f"{split}/{picture.name}.png", "objects": objects}
+    write_json(root / "annotations.json", {"imgs": images, "types": list(scene.classes)})
+
+
+@truth("xview", "xview", empty=False)
+def xview(root: Path, scene: Scene) -> None:
+    """xView: numbers of classes, with a list of their names, and corners in text."""
+    features = []
+    for _, picture, name, box in scene.objects():
+        properties = {"bounds_imcoords": ",".join(map(str, box)), "image_id": f"{picture.name}.png"}
+        properties |= {"type_id": 11 + scene.classes.index(name)}
+        features.append({"type": "Feature", "geometry": {}, "properties": properties})
+    for picture in scene.pictures:
+        picture.save(root / "train_images")
+    write_json(root / "xView_train.geojson", {"type": "FeatureCollection", "features": features})
+    write_lines(
+        root / "xview_class_labels.txt", [[11 + k, name] for k, name in enumerate(scene.classes)], ":"
+    )
+
+
+@truth("gtsdb", "retinanet_csv", empty=False)
+def gtsdb(root: Path, scene: Scene) -> None:
+    """GTSDB: lines of gt.txt beside the images, separated by semicolons."""
+    for picture in scene.pictures:
+        picture.save(root)
+    rows = [[f"{picture.name}.png", *box, name] for _, picture, name, box in scene.objects()]
+    write_lines(root / "gt.txt", rows, ";")
+
+
 @truth("cityscapes", "cityscapes", splits=True)
 def cityscapes(root: Path, scene: Scene) -> None:
     """Cityscapes: polygons in ``gtFine``, of streets as well, and images in ``leftImg8bit``."""

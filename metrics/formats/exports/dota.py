@@ -14,25 +14,25 @@ from metrics.notes import Note, report
 from metrics.plurals import plural
 
 _CORNERS = 8
+_LABELS = "labelTxt"
+_PATTERNS = ("labelTxt*/*.txt", "*/labelTxt*/*.txt", "labelTxt*/*/*.txt", "*/labelTxt*/*/*.txt")
+_UPRIGHT = "_hbb"
+"""End of the name of a folder with the same objects in upright boxes."""
 
 
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
-    return next(
-        (
-            files
-            for pattern in ("labelTxt*/*.txt", "*/labelTxt*/*.txt")
-            if (files := visible_files(path, pattern))
-        ),
-        [],
-    )
+    for pattern in _PATTERNS:
+        if files := visible_files(path, pattern):
+            return [file for file in files if not file.parent.name.endswith(_UPRIGHT)] or files
+    return []
 
 
 def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
     images = []
     for file in files:
-        folder = file.parent.parent
+        folder = next(parent.parent for parent in file.parents if parent.name.startswith(_LABELS))
         stem = file.stem if folder == root else f"{folder.name}/{file.stem}"
         purpose = parse_purpose(folder.name) if folder != root else None
         images.append(ImageAnnotation("", tuple(_boxes(file)), purpose=purpose, stem=stem))

@@ -1,6 +1,6 @@
 """keras-retinanet's table without column names: ``path,x1,y1,x2,y2,class``; ``path,,,,,`` is an image without objects.
 
-SKU-110K has the image's width and height in two further columns.
+SKU-110K has the image's width and height in two further columns. GTSDB has the same six columns in ``gt.txt``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ _COLUMNS = (6, 8)
 
 
 def _files(path: Path) -> list[Path]:
-    return find_files(path, ".csv", ("*.csv", "*/*.csv"), lambda file: _is_retinanet(header_of(file)))
+    patterns = ("*.csv", "*/*.csv", "gt.txt", "*/gt.txt")
+    return find_files(path, (".csv", ".txt"), patterns, lambda file: _is_retinanet(header_of(file)))
 
 
 def _is_retinanet(first: list[str]) -> bool:
