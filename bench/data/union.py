@@ -138,8 +138,10 @@ def _unite_rows(
 def unite_classes_by_id(parts: Sequence[AnnotatedImages]) -> list[AnnotatedImages]:
     """Give all parts of a data set the classes of all, and sort them: train, val, test, trainval.
 
+    Where parts only number their classes differently, classes are matched by name, which is reported.
+
     Raises:
-        InputError: an id has two names.
+        InputError: an id has two names, which is no other numbering, because neither occurs with another id.
     """
     order = (*SPLITS, "trainval", None)
     parts = sorted(parts, key=lambda part: order.index(part.purpose))
@@ -147,12 +149,14 @@ def unite_classes_by_id(parts: Sequence[AnnotatedImages]) -> list[AnnotatedImage
     if all(c.class_ids == catalogs[0].class_ids and c.classes == catalogs[0].classes for c in catalogs):
         return parts
     names: dict[int, str] = {}
+    if _are_renumbered(catalogs):
+        return [part for (part,) in unite_classes_by_name([[part] for part in parts], "splits")]
     for part, catalog in zip(parts, catalogs, strict=True):
         for class_id, name in zip(catalog.class_ids, catalog.classes, strict=True):
             if names.setdefault(class_id, name) != name:
                 raise InputError(
                     f"{part.purpose or 'annotations'}: class id {class_id} is {name!r} here but "
-                    f"{names[class_id]!r} in another split; use the same ids in all splits"
+                    f"{names[class_id]!r} in another split; give a class the same name and id in all splits"
                 )
     ids = tuple(sorted(names))
     classes = tuple(names[class_id] for class_id in ids)
@@ -162,7 +166,21 @@ def unite_classes_by_id(parts: Sequence[AnnotatedImages]) -> list[AnnotatedImage
     ]
 
 
-def unite_classes_by_name(parts: Sequence[Sequence[AnnotatedImages]]) -> list[list[AnnotatedImages]]:
+def _are_renumbered(catalogs: Sequence[Catalog]) -> bool:
+    """Whether some names have several ids, and of the names of each id at most one has no other id."""
+    ids_of: dict[str, set[int]] = defaultdict(set)
+    names_of: dict[int, set[str]] = defaultdict(set)
+    for catalog in catalogs:
+        for class_id, name in zip(catalog.class_ids, catalog.classes, strict=True):
+            ids_of[name].add(class_id)
+            names_of[class_id].add(name)
+    fixed = [sum(len(ids_of[name]) == 1 for name in names) for names in names_of.values()]
+    return max(map(len, ids_of.values()), default=0) > 1 and max(fixed) <= 1
+
+
+def unite_classes_by_name(
+    parts: Sequence[Sequence[AnnotatedImages]], what: str = "parts"
+) -> list[list[AnnotatedImages]]:
     """Give several data sets the classes of all, matched by name; their ids are kept if no two contradict each other.
 
     Otherwise classes are numbered from 0 in the order of their names, so that the result does not depend on the order of
@@ -170,6 +188,7 @@ def unite_classes_by_name(parts: Sequence[Sequence[AnnotatedImages]]) -> list[li
 
     Args:
         parts: the images of each data set, which have the same classes within it.
+        what: the data sets are, for the note.
     """
     catalogs = [images[0].truth.catalog for images in parts]
     ids_of: dict[str, set[int]] = defaultdict(set)
@@ -187,7 +206,7 @@ def unite_classes_by_name(parts: Sequence[Sequence[AnnotatedImages]]) -> list[li
     ids = tuple(min(ids_of[name]) for name in names) if agree else tuple(range(len(names)))
     shared = sum(number == len(parts) for number in count.values())
     only = [name for name in names if count[name] < len(parts)]
-    text = f"classes of the parts are matched by name: {plural(len(names), 'class')}, {shared} of them in all parts"
+    text = f"classes of the {what} are matched by name: {plural(len(names), 'class')}, {shared} of them in all {what}"
     if only:
         text += f"; only in some: {listed(only)}"
     if not agree:

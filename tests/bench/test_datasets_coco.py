@@ -169,3 +169,38 @@ def test_the_same_real_boxes_are_read_in_every_variant_of_the_format(shared_data
         for key, rows in first.items():
             # Dialects round, and disagree on whether a pixel's edge or its centre is meant: a pixel and a half.
             np.testing.assert_allclose(other[key], rows, atol=1.5)
+
+
+def with_ids(file: Path, ids: dict[int, int], kept: set[int]) -> None:
+    """Give the categories of a file other ids, and leave out those that are not kept."""
+    document = json.loads(file.read_text())
+    rows = [row for row in document["categories"] if row["id"] in kept]
+    document["annotations"] = [row for row in document["annotations"] if row["category_id"] in kept]
+    for row, key in [(row, "id") for row in rows] + [(a, "category_id") for a in document["annotations"]]:
+        row[key] = ids[row[key]]
+    file.write_text(json.dumps(document | {"categories": rows}))
+
+
+@pytest.mark.parametrize(
+    ("ids", "kept"),
+    [({1: 2, 2: 1}, {1, 2}), ({1: 11, 2: 12}, {1, 2}), ({2: 1}, {2})],
+    ids=["in another order", "other numbers", "without a class"],
+)
+def test_classes_that_splits_number_differently_are_matched_by_name(tmp_path, ids, kept):
+    for k, name in enumerate(("train", "val", "test")):
+        write_coco(tmp_path / name / f"{name}.json", pictures(8, 10 * k))
+    expected = {}
+    for name, split in open_dataset(tmp_path).splits.items():
+        classes = [split.truth.catalog.classes[label] for label in split.truth.label.tolist()]
+        expected[name] = [one for one in classes if name != "val" or one == "dog" or 1 in kept]
+    with_ids(tmp_path / "val" / "val.json", ids, kept)
+    data = open_dataset(tmp_path)
+    assert [note.text for note in data.notes if note.kind == "united_classes"] == [
+        f"classes of the splits are matched by name: 2 classes, {len(kept)} of them in all splits"
+        + "; only in some: 'cat'" * (len(kept) < 2)
+        + "; their ids differ, so classes are numbered from 0 in the order of their names"
+    ]
+    for name, split in data.splits.items():
+        catalog = split.truth.catalog
+        assert (catalog.class_ids, catalog.classes) == ((0, 1), ("cat", "dog"))
+        assert [catalog.classes[label] for label in split.truth.label.tolist()] == expected[name]
