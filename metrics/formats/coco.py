@@ -202,6 +202,11 @@ def _parse_truth(data: bytes, where: str) -> tuple[Images, Classes, Objects]:
     images, categories, annotations = (
         records(document[key], f"{where}: {key}") for key in ("images", "categories", "annotations")
     )
+    if any("segments_info" in row for row in annotations[:1]):
+        raise InputError(
+            f"{where}: is of panoptic segmentation: its annotations are the segments of an image, not objects; give the file of instances "
+            f"(instances_*.json), or convert it with panoptic2detection_coco_format.py of panopticapi"
+        )
     read = read_images(images, f"{where}: images")
     classes = read_classes(categories, f"{where}: categories")
     return read, classes, read_objects(annotations, f"{where}: annotations", classes)

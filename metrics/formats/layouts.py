@@ -31,6 +31,8 @@ _COCO_PATTERNS = (
     "*.json.gz",
     "annotations/*.json.gz",
 )
+_FURTHER = ("panoptic", "stuff", "person_keypoints")
+"""How COCO's files of other tasks on the same images are called."""
 _COCO_KEYS = (b'"images"', b'"annotations"', b'"categories"')
 
 
@@ -72,14 +74,16 @@ def export_layout(export: Export) -> DataLayout:
 def coco_files(path: Path) -> list[Path]:
     """Annotation files of COCO: `path`, or those in the folder, in ``annotations``, or one folder down; then one further down, or packed.
 
-    Files of captions or keypoints are left out where there are ``instances_*.json`` of the same images.
+    Files of captions or keypoints are left out where there are ``instances_*.json`` of the same images; without these, files of panoptic
+    segmentation, stuff and keypoints where there are others.
     """
     if path.is_file():
         return [path] if path.name.lower().endswith((".json", ".json.gz")) and _has_coco_keys(path) else []
     for pattern in _COCO_PATTERNS:
         files = [file for file in visible_files(path, pattern) if _has_coco_keys(file)]
         if files:
-            return [file for file in files if file.stem.startswith("instances")] or files
+            instances = [file for file in files if file.stem.startswith("instances")]
+            return instances or [file for file in files if not file.stem.startswith(_FURTHER)] or files
     return []
 
 
@@ -119,12 +123,14 @@ def yolo_files(path: Path) -> list[Path]:
     """The file that describes a YOLO data set: YAML, darknet's ``.data``, or a list of class names.
 
     Raises:
-        InputError: several files of one kind describe data sets, and none is called ``data`` or ``dataset``.
+        InputError: several files of one kind describe data sets, alike in whether they name splits, and none is called ``data`` or
+            ``dataset``.
     """
     if path.is_file():
         return [path] if _describes_yolo(path) else []
     for pattern in ("*.y*ml", "*.data", *(f"{folder}/*.data" for folder in DARKNET_FOLDERS)):
         found = [file for file in visible_files(path, pattern) if _describes_yolo(file)]
+        found = [file for file in found if _keys(file) & _SPLIT_KEYS] or found
         found = [file for file in found if file.stem in ("data", "dataset")] or found
         if len(found) > 1:
             names = ", ".join(file.name for file in found)
@@ -187,12 +193,16 @@ def _describes_yolo(file: Path) -> bool:
 
     A YAML file without splits describes a data set if there are folders of images or labels beside it.
     """
-    suffix = file.suffix.lower()
-    if suffix not in (*YAML_SUFFIXES, ".data"):
+    if file.suffix.lower() not in (*YAML_SUFFIXES, ".data"):
         return False
-    separator = b"=" if suffix == ".data" else b":"
-    text = read_head(file, _LARGEST_YAML)
-    lines = _FLOW.split(text) if text.startswith(b"{") else text.splitlines()
-    keys = {line.split(separator)[0].strip().strip(b"\"'").lower() for line in lines if separator in line}
+    keys = _keys(file)
     beside = any((file.parent / name).is_dir() for name in ("images", "labels", "JPEGImages"))
     return bool(keys & {b"names", b"nc"}) and (bool(keys & _SPLIT_KEYS) or beside)
+
+
+def _keys(file: Path) -> set[bytes]:
+    """What begins lines before a colon, or before an equals sign in darknet's ``.data``, in lower case."""
+    separator = b"=" if file.suffix.lower() == ".data" else b":"
+    text = read_head(file, _LARGEST_YAML)
+    lines = _FLOW.split(text) if text.startswith(b"{") else text.splitlines()
+    return {line.split(separator)[0].strip().strip(b"\"'").lower() for line in lines if separator in line}

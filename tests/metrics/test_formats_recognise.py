@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +138,34 @@ def test_an_unknown_format_names_the_known_ones(tmp_path: Path) -> None:
         read_detections(tmp_path / "a.txt", TRUTH)
     with pytest.raises(InputError, match=r"a single file has no splits; leave out 'val'"):
         read_truth(tmp_path / "a.txt", split="val")
+
+
+def test_files_of_other_tasks_are_left_out_beside_those_of_objects(tmp_path: Path) -> None:
+    coco.write_truth(TRUTH, tmp_path / "annotations" / "pets.json")
+    text = (tmp_path / "annotations" / "pets.json").read_text()
+    for name in ("panoptic_pets", "stuff_pets", "person_keypoints_pets"):
+        (tmp_path / "annotations" / f"{name}.json").write_text(text)
+    (layout,) = find_layouts(tmp_path)
+    assert [file.name for file in layout.files(tmp_path)] == ["pets.json"]
+
+
+def test_a_file_of_panoptic_segmentation_is_refused_with_what_is_read(tmp_path: Path) -> None:
+    segments = [{"id": 1, "category_id": 1, "iscrowd": 0, "bbox": [1, 2, 3, 4], "area": 12}]
+    document = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 60, "height": 40}],
+        "annotations": [{"image_id": 1, "file_name": "a.png", "segments_info": segments}],
+        "categories": [{"id": 1, "name": "cat", "isthing": 1}],
+    }
+    (tmp_path / "panoptic_val2017.json").write_text(json.dumps(document))
+    with pytest.raises(
+        InputError, match=r"panoptic_val2017\.json: is of panoptic segmentation: .*instances_"
+    ):
+        read_truth(tmp_path)
+
+
+def test_a_description_of_a_network_beside_that_of_the_data_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "pets.yaml").write_text("train: images\nnames: [cat, dog]\n")
+    (tmp_path / "yolov5s.yaml").write_text("nc: 80\ndepth_multiple: 0.33\nbackbone: []\n")
+    (layout,) = find_layouts(tmp_path)
+    assert [file.name for file in layout.files(tmp_path)] == ["pets.yaml"]
