@@ -10,6 +10,7 @@ from bench.data.annotated_images import AnnotatedImages
 from bench.data.checks import read_headers, report_unreadable
 from bench.data.folder_options import FolderOptions
 from bench.data.types import DATASETS, DatasetFormat
+from bench.data.unannotated import report_unannotated
 from metrics.formats.image_annotations import Export, ImageAnnotation, export_table, exports
 from metrics.formats.image_paths import find_annotated, find_image_files
 from metrics.formats.layouts import export_layout
@@ -40,12 +41,14 @@ def _reader(export: Export) -> Callable[[Path, Sequence[Path], ExportOptions], l
     def read_export(path: Path, files: Sequence[Path], options: ExportOptions) -> list[AnnotatedImages]:
         images = export.read(path, files)
         classes = sorted({box.label for image in images for box in image.boxes if box.label})
-        return [
+        parts = [
             _part(
                 [image for image in images if image.purpose == purpose], classes, path, files, export, options
             )
             for purpose in dict.fromkeys(image.purpose for image in images)
         ]
+        report_unannotated(path, parts)
+        return parts
 
     return read_export
 

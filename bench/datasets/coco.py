@@ -15,6 +15,7 @@ from bench.data.groups import field_of_groups
 from bench.data.image_masks import ImageMask, Masks
 from bench.data.object_masks import ObjectMasks
 from bench.data.types import DATASETS, DatasetFormat
+from bench.data.unannotated import report_unannotated
 from metrics.errors import InputError
 from metrics.formats import coco, coco_masks
 from metrics.formats.image_paths import find_image_files
@@ -45,6 +46,7 @@ def _read(path: Path, files: Sequence[Path], options: CocoOptions) -> list[Annot
         files_of_parts += [file] * (len(parts) - len(files_of_parts))
     require_distinct_purposes(parts, path, files_of_parts)
     _report_protocol(path, parts)
+    report_unannotated(path, parts)
     if len(parts) > 1 and any(part.purpose is None for part in parts):
         names = ", ".join(file.name for file in files)
         raise InputError(

@@ -14,14 +14,13 @@ from bench.data.class_images import find_class_images
 from bench.data.division import require_distinct_purposes
 from bench.data.folder_options import FolderOptions
 from bench.data.types import DATASETS, DatasetFormat
+from bench.data.unannotated import report_unannotated
 from metrics.formats import voc
 from metrics.formats.image_paths import find_annotated
-from metrics.formats.image_search import image_files
 from metrics.formats.layouts import LAYOUTS, voc_folder
 from metrics.formats.voc import Pixels
 from metrics.formats.voc_splits import VOCPart, find_parts
 from metrics.notes import Note, report
-from metrics.plurals import agree, plural
 from metrics.tables import AnnotationTable
 
 _CONVENTIONS = {
@@ -52,23 +51,9 @@ def _read(path: Path, files: Sequence[Path], options: VocOptions) -> list[Annota
         for part, truth in zip(listed, _read_tables(listed, options.pixels), strict=True)
     ]
     require_distinct_purposes(sources, path)
-    _note_unannotated(sources, files)
+    report_unannotated(root, sources, {file.stem for file in files})
     report(Note("pixel_convention", _CONVENTIONS[options.pixels], options.pixels))
     return sources
-
-
-def _note_unannotated(sources: Sequence[AnnotatedImages], files: Sequence[Path]) -> None:
-    """Report images beside those that are used that have no XML file."""
-    used = {image for source in sources for image in source.paths}
-    names = {file.stem for file in files}
-    for folder in sorted({image.parent for image in used}):
-        beside = [image for image in image_files(folder) if image not in used and image.stem not in names]
-        if folder.is_dir() and beside:
-            text = (
-                f"{plural(len(beside), 'image')} in {folder} {agree(len(beside), 'has no XML file and is', 'have no XML file and are')} left out, the first {beside[0].name}; an image without "
-                f"objects needs one without <object>"
-            )
-            report(Note("unannotated_images", text, str(folder), {"images": len(beside)}))
 
 
 def _read_tables(listed: Sequence[VOCPart], pixels: Pixels) -> list[AnnotationTable]:

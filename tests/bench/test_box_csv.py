@@ -112,3 +112,10 @@ def test_detections_have_the_same_columns(tmp_path: Path, header: str, row: str)
     file.write_text('image,class,score,bbox\nim0.png,cat,0.5,"8 8"\n')
     with pytest.raises(InputError, match=r"found\.csv:2: bbox: expected four numbers"):
         read_detections(file, truth)
+
+
+def test_images_without_a_row_are_counted(tmp_path: Path) -> None:
+    table(tmp_path, "image,class,x,y,w,h", "{},cat,8,8,24,16")
+    assert "unannotated_images" not in opened(tmp_path)[1]
+    Picture("without").save(tmp_path)
+    assert "unannotated_images" in opened(tmp_path)[1]

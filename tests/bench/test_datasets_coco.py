@@ -204,3 +204,17 @@ def test_classes_that_splits_number_differently_are_matched_by_name(tmp_path, id
         catalog = split.truth.catalog
         assert (catalog.class_ids, catalog.classes) == ((0, 1), ("cat", "dog"))
         assert [catalog.classes[label] for label in split.truth.label.tolist()] == expected[name]
+
+
+def test_images_that_the_annotations_do_not_list_are_counted(tmp_path):
+    """A folder of splits has its images together; those of another split are annotated."""
+    for k, name in enumerate(("train", "val", "test")):
+        write_coco(tmp_path / "annotations" / f"{name}.json", pictures(8, 10 * k), images=tmp_path / "images")
+    assert not [note for note in open_dataset(tmp_path).notes if note.kind == "unannotated_images"]
+    for picture in pictures(2, 50):
+        picture.save(tmp_path / "images")
+    (note,) = [note for note in open_dataset(tmp_path).notes if note.kind == "unannotated_images"]
+    assert note.values == {"images": 2}
+    assert "img050.png" in note.text
+    one = open_dataset(tmp_path / "annotations" / "val.json")
+    assert not [note for note in one.notes if note.kind == "unannotated_images"]

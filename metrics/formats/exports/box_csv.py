@@ -65,6 +65,11 @@ def _read(root: Path, files: Sequence[Path]) -> list[ImageAnnotation]:
 
 def _images(file: Path, folder: str, purpose: str | None) -> list[ImageAnnotation]:
     columns = _columns(header_of(file))
+    names = _boxes(columns)
+    if names is None or "image_id" not in columns:
+        raise InputError(
+            f"{file}:1: expected columns of an image and a box, such as image, xmin, ymin, xmax, ymax"
+        )
     boxes: dict[str, list[Box]] = {}
     splits: dict[str, str | None] = {}
     for where, row in named_rows(file, list(columns.values())):
@@ -74,7 +79,7 @@ def _images(file: Path, folder: str, purpose: str | None) -> list[ImageAnnotatio
         split = parse_purpose(row[columns["split"]]) if "split" in columns else None
         if splits.setdefault(name, split) != split:
             raise InputError(f"{where}: {name} is of another split than in an earlier line")
-        boxes.setdefault(name, []).extend(_box(row, columns, where))
+        boxes.setdefault(name, []).extend(_box(row, columns, names, where))
     if not {"class", "class_id"} & set(columns):
         unread = [name for name in header_of(file) if name and name not in columns.values()]
         text = f"{file}: has no column of classes; all objects are of one class, {_ONLY_CLASS!r}"
@@ -97,10 +102,17 @@ def _images(file: Path, folder: str, purpose: str | None) -> list[ImageAnnotatio
     ]
 
 
-def _box(row: Mapping[str, str], columns: Mapping[str, str], where: str) -> Iterator[Box]:
-    """The box of a row; none where all its values are empty, which stands for an image without objects."""
-    names = _boxes(columns)
-    assert names is not None  # of `_is_ours`
+def _box(
+    row: Mapping[str, str], columns: Mapping[str, str], names: tuple[str, ...], where: str
+) -> Iterator[Box]:
+    """The box of a row; none where all its values are empty, which stands for an image without objects.
+
+    Args:
+        row: values by the names in the file.
+        columns: names in the file by our names for them.
+        names: our names of the columns of the box.
+        where: the row, for messages.
+    """
     values = [row[columns[name]].strip() for name in names]
     if all(_EMPTY.fullmatch(value) for value in values):
         return
